@@ -1,7 +1,7 @@
-"""Frames to events: the model of a DVS pixel.
+"""Simulate a DVS: convert video frames to events.
 
-Each pixel watches the logarithm of its intensity and fires an event when that level differs from a stored reference by
-a contrast threshold; the reference then moves by the threshold.
+Each pixel compares the logarithm of its intensity (its level) with a stored reference. It fires an event when the two
+differ by a contrast threshold, and the reference moves by the threshold.
 """
 
 from .calibration import Calibration, calibrate

@@ -1,16 +1,15 @@
-"""Parameters of the pixel model from a recording of frames and events by the same sensor, such as a DAVIS camera.
+"""Fit the pixel model to a recording of frames and events by the same sensor, such as a DAVIS camera.
 
-Between events the level L of a pixel stays within a threshold of its reference, so that at the time of each frame
+Between events, the level L of a pixel stays within a threshold of its reference. At the time of each frame,
 
     L = c + pos * (ON events so far) - neg * (OFF events so far) + u,    -neg < u < pos.
 
-Counts are integers without error, and u does not grow with time: least squares of L on the two counts, pixel by pixel,
-gives the thresholds of each pixel, and their medians are the thresholds of the sensor. (Regressing the change from
-frame to frame has an error as large as the signal; regressing counts on L is biased by the noise of the frames.)
+Counts are integers without error, and u does not grow with time. Least squares of L on the two counts gives the
+thresholds of each pixel; their medians are the thresholds of the sensor. (Regressing the change from frame to frame has
+an error as large as the signal; regressing counts on L is biased by the noise of the frames.)
 
-Changes between two frames, such as an edge that comes and goes, cause events in the sensor and none in the simulator.
-The thresholds are therefore refined by simulating the frames of the recording until the numbers of ON and OFF events
-match.
+Changes between two frames, such as an edge that comes and goes, fire events in the sensor but not in the simulator. The
+thresholds are therefore refined: the recorded frames are simulated until the numbers of ON and OFF events match.
 """
 
 from __future__ import annotations
@@ -40,15 +39,15 @@ from .simulator import simulate
 MIN_FRAMES = 10
 MIN_EVENTS = 1000
 MIN_PIXELS = 30
-MIN_COUNT = 3  # minimum events of each polarity for the fit of a pixel
-SEGMENT_FRAMES = 50  # frames with the same constant c per pixel; noise events accumulate in longer segments
-MAX_COLLINEARITY = 0.99  # maximum squared correlation of the two counts of a pixel for a fit
+MIN_COUNT = 3  # minimum events of each polarity to fit a pixel
+SEGMENT_FRAMES = 50  # frames with a common constant c per pixel; noise events accumulate in longer segments
+MAX_COLLINEARITY = 0.99  # maximum squared correlation of the two counts to fit a pixel
 BLUR_PX = 5
 QUIET_REACH_PX = 9  # a pixel is not quiet if this box changes, also in the previous or next interval
-QUIET_SHARE = 0.15  # largest change of a quiet pixel, as a fraction of the smaller threshold
-MAD_TO_SIGMA = 1.4826  # for a normal distribution
+QUIET_SHARE = 0.15  # maximum change of a quiet pixel, as a fraction of the smaller threshold
+MAD_TO_SIGMA = 1.4826  # standard deviation / median absolute deviation of a normal distribution
 LOG_OFFSETS: tuple[float, ...] = tuple(2**k / 255 for k in range(8))
-NEAR_BEST = 0.02  # correlation; the two halves of the DAVIS recording of 2.4 s differ by 0.01
+NEAR_BEST = 0.02  # correlations this close count as equal; two halves of a DAVIS recording of 2.4 s differ by 0.01
 MATCH_TOLERANCE = 0.01
 MATCH_STEPS = 15
 COUNT_SLOPE = 1.5  # initial d ln(events) / d -ln(thresholds)
@@ -57,23 +56,23 @@ BALANCE_SLOPE = 0.8  # initial d ln(ON / OFF) / d ln(neg / pos)
 
 @dataclass(frozen=True)
 class Calibration:
-    """The parameters of a sensor, and how well they describe its recording.
+    """Fitted sensor parameters and the quality of the fit.
 
     Args:
         pos_thres: ON threshold in log intensity.
         neg_thres: OFF threshold in log intensity.
-        sigma_thres: Standard deviation of the thresholds from pixel to pixel, in log intensity.
+        sigma_thres: Standard deviation of the thresholds over the pixels, in log intensity.
         leak_rate_hz: Leak events per pixel and second.
         shot_noise_rate_hz: Noise events per pixel and second in the dark.
         log_offset: Epsilon in L = ln(I + epsilon).
         transfer: Transfer curve of the frames.
-        refined: Whether the thresholds were adjusted until simulations had as many events.
+        refined: Whether the thresholds were refined until the simulated and recorded event counts matched.
         correlation: Correlation of the change of L from frame to frame with the net event count, both blurred over
             5 x 5 pixels; median over frame intervals.
-        simulated_correlation: Likewise, of simulated with recorded net event counts.
-        rate_ratio: Simulated events divided by recorded ones.
+        simulated_correlation: Correlation of simulated with recorded net event counts, computed likewise.
+        rate_ratio: Number of simulated / recorded events.
         on_off_ratio: Simulated ON / OFF divided by recorded ON / OFF.
-        pixels: Number of pixels whose thresholds were fitted.
+        pixels: Number of fitted pixels.
         intervals: Number of frame intervals.
     """
 
@@ -93,68 +92,71 @@ class Calibration:
     intervals: int
 
     def to_yaml_settings(self) -> dict[str, float]:
-        """Return the settings of `SimulatorConfig` for this sensor, rounded to four digits."""
+        """Return the settings of `SimulatorConfig` for this sensor, rounded to four significant digits."""
         names = ("pos_thres", "neg_thres", "sigma_thres", "leak_rate_hz", "shot_noise_rate_hz", "log_offset")
         return {name: float(f"{getattr(self, name):.4g}") for name in names}
 
     def write(self, path: str | Path, *, comment: str) -> None:
-        """Write a YAML file that `read_preset` reads; an existing one is replaced.
+        """Write the settings as a YAML preset for `read_preset`. An existing file is replaced.
 
         Args:
-            path: The file.
-            comment: The first line, such as the name of the recording.
+            path: Output file.
+            comment: Comment in the first line, such as the name of the recording.
+
+        Raises:
+            FileError: If the file cannot be written.
         """
         settings = yaml.safe_dump(self.to_yaml_settings(), sort_keys=False)
-        curve = f"Its frames have the transfer curve {self.transfer}, which belongs to a video, not to the sensor."
+        curve = f"Its frames have the transfer curve {self.transfer}: a property of the video, not of the sensor."
         write_text(Path(path), f"# {comment}\n# {curve}\n{settings}")
 
 
 @dataclass(frozen=True)
 class _PixelFits:
-    """Fitted thresholds of pixels, [n] each."""
+    """Fitted thresholds of the pixels, [n] each."""
 
     pos: NDArray[np.float64]
     neg: NDArray[np.float64]
 
     def scatter(self) -> float:
-        """Return the mean square deviation of thresholds from their median, insensitive to outliers."""
+        """Return a robust variance of the thresholds (from the median absolute deviation), mean of ON and OFF."""
         deviations = [np.median(abs(each - np.median(each))) * MAD_TO_SIGMA for each in (self.pos, self.neg)]
         return float(np.mean(np.square(deviations)))
 
 
 @dataclass(frozen=True)
-class _Simulated:
-    """A simulation of the frames of the recording, compared with its events."""
+class _Simulation:
+    """Simulation of the recorded frames, compared with the recorded events."""
 
     config: SimulatorConfig
     events: Events
-    count: float  # ln of the ratio of simulated to recorded events, mean of the polarities
-    balance: float  # ln of simulated ON / OFF over recorded ON / OFF
+    count: float  # ln(simulated / recorded events), mean of the polarities
+    balance: float  # ln of the simulated ON / OFF ratio over the recorded ON / OFF ratio
 
     @property
-    def miss(self) -> float:
-        """Largest deviation of the numbers of events from the recorded ones, in logarithms."""
+    def deviation(self) -> float:
+        """Largest deviation from the recorded event counts, as a logarithm."""
         return max(abs(self.count), abs(self.balance))
 
 
 def calibrate(
     frames: Sequence[Frame], events: Events, *, log_offset: float | None = None, refine: bool = True
 ) -> Calibration:
-    """Return the pixel model of a sensor that recorded both frames and events.
+    """Fit the pixel model to frames and events of the same sensor.
 
     Args:
-        frames: Frames sorted by time, each at the middle of its exposure, on the clock of the events.
+        frames: Frames in time order, timed at the middle of the exposure, on the clock of the events.
         events: Events of the same pixels.
-        log_offset: Epsilon in L = ln(I + epsilon), if known. By default the one of `LOG_OFFSETS` whose simulated net
-            counts correlate best with the recorded ones; without `refine`, the smallest one whose change of L
-            correlates nearly as well as the best.
-        refine: Whether to search for the thresholds with which a simulation of the frames has as many ON and OFF
-            events as the recording; otherwise they are those of the least squares.
+        log_offset: Epsilon in L = ln(I + epsilon), if known. Default: the value of `LOG_OFFSETS` whose simulated net
+            event counts correlate best with the recording; without `refine`, the smallest value whose changes of L
+            correlate nearly as well as the best.
+        refine: Whether to refine the least-squares thresholds until a simulation of the frames has as many ON and OFF
+            events as the recording.
 
     Raises:
-        DataError: There are too few frames, events, or pixels with events of both polarities, or the size of the frames
-            differs from the sensor.
-        VideoError: The frames do not fit together.
+        DataError: If there are too few frames (< 10), events (< 1000) or pixels (< 30) with at least 3 events of both
+            polarities, or the frame size differs from the sensor.
+        VideoError: If consecutive frames do not fit.
     """
     frames, events = _select_overlap(frames, events)
     if log_offset is None and not refine:
@@ -166,7 +168,7 @@ def calibrate(
     ideal = _fit_pixels(frames, best.events, best.config)
     sigma = math.sqrt(max(0.0, fits.scatter() - ideal.scatter()))
     config = config.model_copy(update={"sigma_thres": min(sigma, 1.0)})
-    final = _match(frames, events, config) if refine else _simulate(frames, events, config)
+    final = _refine_thresholds(frames, events, config) if refine else _simulate(frames, events, config)
     return Calibration(
         pos_thres=final.config.pos_thres,
         neg_thres=final.config.neg_thres,
@@ -186,7 +188,7 @@ def calibrate(
 
 
 def _select_overlap(frames: Sequence[Frame], events: Events) -> tuple[list[Frame], Events]:
-    """Return the frames whose intervals overlap the events, and the events in these intervals."""
+    """Select the frames during the events, and the events during these frames."""
     for frame in frames:
         if frame.size != events.sensor:
             raise DataError(f"frame at {frame.t_us} us: wrong size (found {frame.size}, expected {events.sensor})")
@@ -202,7 +204,9 @@ def _select_overlap(frames: Sequence[Frame], events: Events) -> tuple[list[Frame
     if len(inside) < MIN_EVENTS:
         raise DataError(f"too few events during the frames (found {len(inside)}, expected {MIN_EVENTS} or more)")
     if inside.p.all() or not inside.p.any():
-        raise DataError(f"events of one polarity (found {'ON' if inside.p[0] else 'OFF'}, expected both ON and OFF)")
+        raise DataError(
+            f"events of only one polarity (found {'ON' if inside.p[0] else 'OFF'}, expected both ON and OFF)"
+        )
     return kept, inside
 
 
@@ -221,7 +225,7 @@ def _unsaturated(frame: Frame) -> NDArray[np.bool_]:
 
 
 def _counts(frames: Sequence[Frame], events: Events) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield the OFF and ON events per pixel, int64 [H, W] each, in each frame interval (t_k, t_k+1]."""
+    """Count OFF and ON events per pixel, int64 [H, W] each, for each frame interval (t_k, t_k+1]."""
     shape = events.sensor.height, events.sensor.width
     for before, after in pairwise(frames):
         part = events.slice_time(before.t_us + 1, after.t_us + 1)
@@ -236,7 +240,7 @@ def _blur(values: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _median_correlation(pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> float:
-    """Return the median correlation of pairs of maps, blurred; 0 if it is not defined for any."""
+    """Return the median correlation of pairs of blurred maps; 0 if no correlation is defined."""
     values = [correlate(_blur(a), _blur(b)) for a, b in pairs]
     defined = [value for value in values if value is not None]
     return float(np.median(defined)) if defined else 0.0
@@ -254,7 +258,7 @@ def _net_correlation(frames: Sequence[Frame], a: Events, b: Events) -> float:
 
 
 def _smallest_good_offset(frames: Sequence[Frame], events: Events) -> float:
-    """Return the smallest offset that correlates nearly as well as the best: a larger one hides noise of the frames."""
+    """Return the smallest offset that correlates nearly as well as the best; larger offsets hide frame noise."""
     found = {offset: _level_correlation(frames, events, SimulatorConfig(log_offset=offset)) for offset in LOG_OFFSETS}
     best = max(found.values())
     return min(offset for offset, correlation in found.items() if correlation >= best - NEAR_BEST)
@@ -262,7 +266,7 @@ def _smallest_good_offset(frames: Sequence[Frame], events: Events) -> float:
 
 def _fit_thresholds(
     frames: Sequence[Frame], events: Events, log_offset: float, *, refine: bool
-) -> tuple[_Simulated, _PixelFits]:
+) -> tuple[_Simulation, _PixelFits]:
     config = SimulatorConfig(log_offset=log_offset)
     fits = _fit_pixels(frames, events, config)
     if len(fits.pos) < MIN_PIXELS:
@@ -272,31 +276,32 @@ def _fit_thresholds(
         )
     pos, neg = (float(np.clip(np.median(each), 0.01, 10)) for each in (fits.pos, fits.neg))
     config = config.model_copy(update={"pos_thres": pos, "neg_thres": neg})
-    return (_match(frames, events, config) if refine else _simulate(frames, events, config)), fits
+    return (_refine_thresholds(frames, events, config) if refine else _simulate(frames, events, config)), fits
 
 
 def _fit_pixels(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _PixelFits:
-    """Fit the level to the numbers of ON and OFF events so far by least squares, for each pixel with enough of both.
+    """Fit the level of each pixel to its cumulative ON and OFF counts by least squares.
 
-    The regressors and the level are centred in each segment, which removes its constant c.
+    Only pixels with enough events of both polarities are fitted. Centring the regressors and the level in each segment
+    removes the constant c.
     """
     shape = events.sensor.height, events.sensor.width
     on_so_far, off_so_far = np.zeros(shape), np.zeros(shape)
     moments = np.zeros((5, *shape))
     nothing = np.zeros(shape, np.int64)
-    counts = chain([(nothing, nothing)], _counts(frames, events))  # none at the first frame
+    counts = chain([(nothing, nothing)], _counts(frames, events))  # no events before the first frame
     for start in range(0, len(frames), SEGMENT_FRAMES):
         segment = frames[start : start + SEGMENT_FRAMES]
         origin = _levels(segment[0], config)
         weight, sums, products = np.zeros(shape), np.zeros((3, *shape)), np.zeros((5, *shape))
-        for frame, (off, on) in zip(segment, counts, strict=False):  # in this order, so that zip does not drop a count
+        for frame, (off, on) in zip(segment, counts, strict=False):  # segment first, or zip drops a count
             on_so_far, off_so_far = on_so_far + on, off_so_far + off
             use = _unsaturated(frame)
             weight += use
             values = np.stack([on_so_far, -off_so_far, _levels(frame, config) - origin]) * use
             sums += values
-            products += _products(values)
-        moments += products - _products(sums) / np.maximum(weight, 1)
+            products += _normal_terms(values)
+        moments += products - _normal_terms(sums) / np.maximum(weight, 1)
     aa, bb, ab, ay, by = moments
     enough = (on_so_far >= MIN_COUNT) & (off_so_far >= MIN_COUNT) & (ab * ab < MAX_COLLINEARITY * aa * bb)
     aa, bb, ab, ay, by = (moment[enough] for moment in moments)
@@ -304,17 +309,17 @@ def _fit_pixels(frames: Sequence[Frame], events: Events, config: SimulatorConfig
     return _PixelFits((bb * ay - ab * by) / determinant, (aa * by - ab * ay) / determinant)
 
 
-def _products(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the products in the normal equations of y = pos * a + neg * b."""
+def _normal_terms(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the terms of the normal equations of y = pos * a + neg * b."""
     a, b, y = values
     return np.stack([a * a, b * b, a * b, a * y, b * y])
 
 
 def _estimate_noise(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> dict[str, float]:
-    """Estimate leak and shot noise from pixels and intervals without change.
+    """Estimate leak and shot noise rates from pixels and intervals without change.
 
-    Shot noise has as many ON as OFF events, leaks cause only ON events: OFF events give the rate of shot noise, the
-    excess of ON events that of leaks.
+    Shot noise has as many ON as OFF events; leak has only ON events. OFF events therefore give the shot noise rate, and
+    the excess of ON events gives the leak rate.
     """
     limit = QUIET_SHARE * min(config.pos_thres, config.neg_thres)
     box = np.ones((QUIET_REACH_PX, QUIET_REACH_PX), np.uint8)
@@ -336,25 +341,25 @@ def _estimate_noise(frames: Sequence[Frame], events: Events, config: SimulatorCo
     return {"leak_rate_hz": max(0.0, on - off) / quiet_s, "shot_noise_rate_hz": 2 * off / dark_s}
 
 
-def _simulate(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _Simulated:
+def _simulate(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _Simulation:
     simulated = concatenate(simulate(frames, config), events.sensor)
     on, off = (
         math.log(max(1, int(np.count_nonzero(simulated.p == p))) / int(np.count_nonzero(events.p == p)))
         for p in (True, False)
     )
-    return _Simulated(config, simulated, (on + off) / 2, on - off)
+    return _Simulation(config, simulated, (on + off) / 2, on - off)
 
 
-def _match(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _Simulated:
-    """Search for the thresholds that give as many ON and OFF events as recorded, by the secant method.
+def _refine_thresholds(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _Simulation:
+    """Search for the thresholds that give the recorded numbers of ON and OFF events, by the secant method.
 
-    The size of the thresholds changes the number of events, their ratio changes ON / OFF; the slope of each comes from
-    the last two simulations.
+    The size of the thresholds changes the number of events, and their ratio changes ON / OFF. Both slopes are estimated
+    from the last two simulations.
     """
     best = last = _simulate(frames, events, config)
     slopes = np.array([COUNT_SLOPE, BALANCE_SLOPE])
     for _ in range(MATCH_STEPS):
-        if best.miss < MATCH_TOLERANCE:
+        if best.deviation < MATCH_TOLERANCE:
             break
         step = np.array([last.count, last.balance]) / slopes
         pos = last.config.pos_thres * math.exp(step[0] + step[1] / 2)
@@ -362,8 +367,8 @@ def _match(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> 
         moved = {"pos_thres": min(max(pos, 0.001), 10.0), "neg_thres": min(max(neg, 0.001), 10.0)}
         now = _simulate(frames, events, last.config.model_copy(update=moved))
         gained = np.array([last.count - now.count, last.balance - now.balance])
-        reliable = abs(step) > MATCH_TOLERANCE  # a smaller step says little about the slope
+        reliable = abs(step) > MATCH_TOLERANCE  # smaller steps do not determine the slope
         slopes = np.where(reliable, np.clip(gained / np.where(reliable, step, 1), slopes / 2, slopes * 2), slopes)
-        best = min(best, now, key=lambda each: each.miss)
+        best = min(best, now, key=lambda each: each.deviation)
         last = now
     return best

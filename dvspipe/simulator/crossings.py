@@ -1,15 +1,14 @@
-"""Compiled loops that find where the level of a pixel crosses its thresholds, without a low-pass.
+"""Compiled loops: find the threshold crossings of pixel levels, without a low-pass.
 
-Pixels are flat arrays here: a band of rows, row by row. The reference of a pixel is
-ref0 + net * pos + off * (pos - neg), where net counts ON minus OFF events and off counts OFF events. It is computed
-from integers each time, so that it never drifts, and with equal thresholds it returns to exactly the same value. The
-next crossing up or down is the reference after that event, by the same formula: a grey value that returns to a previous
-reference fires, whatever the rounding.
+Pixels are flat arrays: a band of rows in row-major order. The reference of a pixel is
+ref0 + net * pos + off * (pos - neg), with net the number of ON minus OFF events and off the number of OFF events. It is
+always computed from these integers: it never drifts, and with equal thresholds it returns to exactly the same value.
+The next crossing up or down is the reference after that event, by the same formula. A grey value that returns to a
+previous reference therefore fires, regardless of rounding.
 
-Most pixels of most frames are quiet: a value within [low, high] of its pixel causes no event, and that test is all they
-cost.
+Most pixels of most frames are quiet: a value within [low, high] fires no event, and this test is their only cost.
 
-Indices are unsigned: a signed one costs a test for a negative index at each access, a fifth of the time here.
+Indices are unsigned: signed indices cost a test for negative values at each access, a fifth of the time here.
 """
 
 from __future__ import annotations
@@ -23,22 +22,22 @@ from numpy.typing import NDArray
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
 CROSSING_BLOCK_PX = 256  # tested together; a block without a change costs a single vectorized pass
-HAIR = 2.0**-50
-CHUNK_PX = 1 << 15  # its active pixels are found, then processed, while they are in the cache
-FIRST_ROOM = 64  # of words, in addition to one for every eighth pixel
+ROUNDING_MARGIN = 2.0**-50
+CHUNK_PX = 1 << 15  # pixels searched and then processed while in the cache
+INITIAL_CAPACITY = 64  # initial capacity in words, plus one word per eight pixels
 
 
 class Pixels(NamedTuple):
-    """What a band of pixels remembers, as in `SimulatorState`.
+    """State of a band of pixels; see `SimulatorState`.
 
     Attributes:
-        low: Lowest value (grey code, or level of a float image) that causes no event.
-        high: Highest value that causes no event.
-        ref0: Reference before the first event: a grey code, or a level.
+        low: Lowest value (grey code, or level of a float image) that fires no event.
+        high: Highest value that fires no event.
+        ref0: Reference before the first event: a grey code or a level.
         net: ON minus OFF events so far.
         off: OFF events so far; a single 0 if both thresholds are equal.
-        pos: ON thresholds, one per pixel or one for all.
-        neg: OFF thresholds, likewise.
+        pos: ON thresholds: one per pixel, or one for all pixels.
+        neg: OFF thresholds, like `pos`.
     """
 
     low: NDArray[Any]
@@ -51,15 +50,15 @@ class Pixels(NamedTuple):
 
 
 class CodeTable(NamedTuple):
-    """The levels of grey codes, and an index that finds the code of a level.
+    """Levels of grey codes, with an index to find the code of a level.
 
-    The index divides the range of levels into equal cells. The search for a level begins at the place of its cell.
+    The index divides the range of levels into equal cells. The search for a level begins at the entry of its cell.
 
     Attributes:
         levels: Level of each code, with -inf before the first and inf after the last.
-        cells: Place in `levels` of the first level at or above the lower edge of each cell.
+        cells: Index in `levels` of the first level at or above the lower edge of each cell.
         lowest: Level of code 0.
-        cells_per_level: Cells per unit of level.
+        cells_per_level: Number of cells per unit of level.
     """
 
     levels: NDArray[np.float64]
@@ -69,7 +68,7 @@ class CodeTable(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """The reference of a pixel, and its thresholds."""
+    """Reference of a pixel (initial level and event counts), and its thresholds."""
 
     ref0: float
     net: int | np.int64
@@ -80,7 +79,7 @@ class Reference(NamedTuple):
 
 @njit(inline="always")
 def next_level(reference: Reference, step: int) -> float:
-    """Return the level of the next ON (step 1) or OFF (step -1) event, which is the reference after it."""
+    """Return the level of the next ON (step 1) or OFF (step -1) event: the reference after this event."""
     gap = reference.pos - reference.neg
     return reference.ref0 + (reference.net + step) * reference.pos + (reference.off + (1 - step) // 2) * gap
 
@@ -94,32 +93,32 @@ def move_reference(reference: Reference, step: int) -> Reference:
 
 
 @njit(inline="always")
-def hair_below(level: float) -> float:
-    """Return a level a hair lower: by more than the spacing of numbers.
+def slightly_below(level: float) -> float:
+    """Lower a level by slightly more than the spacing of floating-point numbers.
 
-    A quiet range ends a hair inside the thresholds. A pixel within that hair is processed and fires nothing;
-    `nextafter` would be exact, and cost as much as an event.
+    Quiet ranges end this far inside the thresholds. A pixel in the gap is processed but fires no event. `nextafter`
+    would be exact, but costs as much as an event.
     """
-    return level - abs(level) * HAIR - HAIR
+    return level - abs(level) * ROUNDING_MARGIN - ROUNDING_MARGIN
 
 
 @njit(inline="always")
-def hair_above(level: float) -> float:
-    """Return a level a hair higher, as `hair_below`."""
-    return level + abs(level) * HAIR + HAIR
+def slightly_above(level: float) -> float:
+    """Raise a level slightly; see `slightly_below`."""
+    return level + abs(level) * ROUNDING_MARGIN + ROUNDING_MARGIN
 
 
 @njit(inline="always")
-def _cell(level: float, lowest: float, cells_per_level: float, last: float) -> Any:
-    """Return the cell of a code table that a level is in, or the nearest."""
+def _find_cell(level: float, lowest: float, cells_per_level: float, last: float) -> Any:
+    """Return the cell of a level in a code table; levels outside map to the nearest cell."""
     return np.uintp(min(max((level - lowest) * cells_per_level, 0.0), last))
 
 
 @njit(inline="always")
 def _highest_below(level: float, levels: NDArray[np.float64], near: int) -> Any:
-    """Return the highest code whose level is below another level, searching from place `near` of the levels.
+    """Return the highest code with a level below `level`, searching from index `near`.
 
-    One branchless step finds nearly every code; the loops are for tables finer than the index, and for rounding.
+    One branch-free step finds nearly every code. The loops handle tables finer than the index, and rounding.
     """
     place, one = np.uintp(near), np.uintp(1)
     place += np.uintp(levels[place] < level)
@@ -132,7 +131,7 @@ def _highest_below(level: float, levels: NDArray[np.float64], near: int) -> Any:
 
 @njit(inline="always")
 def _lowest_above(level: float, levels: NDArray[np.float64], near: int) -> Any:
-    """Return the lowest code whose level is above another level, as `_highest_below`."""
+    """Return the lowest code with a level above `level`; see `_highest_below`."""
     place, one = np.uintp(near), np.uintp(1)
     place += np.uintp(levels[place] <= level)
     while levels[place] <= level:
@@ -144,7 +143,7 @@ def _lowest_above(level: float, levels: NDArray[np.float64], near: int) -> Any:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def look_up(levels: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:
-    """Return the level of each code, like `levels.take(codes)`, which is half as fast."""
+    """Return the level of each code; twice as fast as `levels.take(codes)`."""
     found = np.empty(codes.size, levels.dtype)
     for i in range(codes.size):
         found[i] = levels[codes[i]]
@@ -153,30 +152,30 @@ def look_up(levels: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def quiet_codes(upper: float, lower: float, table: CodeTable) -> tuple[Any, Any]:
-    """Return the lowest and the highest code whose levels are between two levels."""
+    """Return the lowest and the highest code with levels between `lower` and `upper`."""
     levels, cells, lowest, cells_per_level = table
     last = float(cells.size - 1)
-    low = _lowest_above(lower, levels, cells[_cell(lower, lowest, cells_per_level, last)])
-    return low, _highest_below(upper, levels, cells[_cell(upper, lowest, cells_per_level, last)])
+    low = _lowest_above(lower, levels, cells[_find_cell(lower, lowest, cells_per_level, last)])
+    return low, _highest_below(upper, levels, cells[_find_cell(upper, lowest, cells_per_level, last)])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def events_of_lines(
     before: NDArray[Any], after: NDArray[Any], table: CodeTable | None, pixels: Pixels, interval: Interval
 ) -> Words:
-    """Return the events, pixel by pixel, where the line between two levels crosses thresholds.
+    """Return the threshold crossings of straight lines between two levels, pixel by pixel; updates `pixels`.
 
-    Times are rounded to the nearest microsecond. Updates `pixels`.
+    Times are rounded to the nearest microsecond.
 
     Args:
-        before: Values of the band's pixels in the earlier frame: grey codes, or levels.
-        after: Those in the later frame.
-        table: The levels of grey codes; None for levels.
-        pixels: What the pixels remember.
-        interval: The time and the rows of the band.
+        before: Values of the band in the earlier frame: grey codes or levels.
+        after: Values of the band in the later frame.
+        table: Levels of grey codes; None if the values are levels.
+        pixels: State of the pixels.
+        interval: Time interval and band of rows.
     """
     active = np.empty(CHUNK_PX + 1, np.int32)
-    words, count = np.empty(after.size // 8 + FIRST_ROOM, np.int64), 0
+    words, count = np.empty(after.size // 8 + INITIAL_CAPACITY, np.int64), 0
     for begin in range(0, after.size, CHUNK_PX):
         found, done = _find_active(begin, after, pixels.low, pixels.high, active), 0
         while done < found:
@@ -188,14 +187,14 @@ def events_of_lines(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def start_quiet(table: CodeTable | None, pixels: Pixels) -> None:
-    """Set `low` and `high` of all pixels before their first event; `table` as in `events_of_lines`."""
+    """Set the initial `low` and `high` of all pixels; `table` as in `events_of_lines`."""
     own = -np.int64(pixels.pos.size > 1)
     for i in range(pixels.ref0.size):
         ref0 = pixels.ref0[i] if table is None else table.levels[np.uintp(pixels.ref0[i]) + np.uintp(1)]
         reference = Reference(ref0, 0, 0, pixels.pos[i & own], pixels.neg[i & own])
         upper, lower = next_level(reference, 1), next_level(reference, -1)
         if table is None:
-            pixels.high[i], pixels.low[i] = hair_below(upper), hair_above(lower)
+            pixels.high[i], pixels.low[i] = slightly_below(upper), slightly_above(lower)
         else:
             pixels.low[i], pixels.high[i] = quiet_codes(upper, lower, table)
 
@@ -204,7 +203,7 @@ def start_quiet(table: CodeTable | None, pixels: Pixels) -> None:
 def _find_active(
     begin: int, values: NDArray[Any], low: NDArray[Any], high: NDArray[Any], active: NDArray[np.int32]
 ) -> Any:
-    """Write the indices of the pixels of a chunk that are outside [low, high] to `active`; return their number."""
+    """Write the indices of pixels outside [low, high] in a chunk to `active`; return their number."""
     count = np.uintp(0)
     flags = np.zeros(CROSSING_BLOCK_PX, np.uint8)
     words = flags.view(np.uint64)
@@ -237,15 +236,15 @@ def _emit(
     pixels: Pixels,
     interval: Interval,
 ) -> tuple[int, Any]:
-    """Write the events of the active pixels from number `first` on to `words` from `count` on.
+    """Append the events of the active pixels, starting at number `first`, to `words` with `count` words.
 
-    Stops early if these are full. Called again with more room and what it returned, it resumes at the next crossing.
+    Stops if the words are full; call it again with more room and the returned numbers to resume at the next crossing.
 
     Returns:
-        The number of the active pixel at which to resume, or their number if all are done; and the number of words.
+        Number of the active pixel at which to resume (the number of all active pixels if done), and number of words.
     """
     filled, room, one = np.uintp(count), np.uintp(words.size), np.uintp(1)
-    # unpacked here, since a tuple of arrays that is read or passed in the loop costs a counted reference each time
+    # unpacked here: reading or passing a tuple of arrays in the loop costs a reference count each time
     low, high, ref0, net, off, pos, neg = pixels
     if table is not None:
         levels, cells, lowest, cells_per_level = table
@@ -261,10 +260,10 @@ def _emit(
         else:
             start, end = levels[np.uintp(before[i]) + one], levels[np.uintp(after[i]) + one]
             zero = levels[np.uintp(ref0[i]) + one]
-        while pixel >= row_end:  # the pixels are in order: no division for each
+        while pixel >= row_end:  # pixels are in order: avoids a division per pixel
             row += 1
             row_end += interval.width
-        rising = np.int64(end > start)  # a number, not a branch, which would be mispredicted at every other edge
+        rising = np.int64(end > start)  # a number: a branch would be mispredicted at every other edge
         step = 2 * rising - 1
         column = pixel - row_end + interval.width
         place = ((interval.first_row + row) << ROW_SHIFT) | (column << COLUMN_SHIFT) | rising
@@ -287,8 +286,8 @@ def _emit(
             return k, np.int64(filled)
         upper, lower = next_level(reference, 1), next_level(reference, -1)
         if table is None:
-            high[i], low[i] = hair_below(upper), hair_above(lower)
+            high[i], low[i] = slightly_below(upper), slightly_above(lower)
             continue
-        high[i] = _highest_below(upper, levels, cells[_cell(upper, lowest, cells_per_level, last_cell)])
-        low[i] = _lowest_above(lower, levels, cells[_cell(lower, lowest, cells_per_level, last_cell)])
+        high[i] = _highest_below(upper, levels, cells[_find_cell(upper, lowest, cells_per_level, last_cell)])
+        low[i] = _lowest_above(lower, levels, cells[_find_cell(lower, lowest, cells_per_level, last_cell)])
     return active.size, np.int64(filled)

@@ -1,4 +1,4 @@
-"""Conversion of the values of a frame to levels: the logarithm of intensity that a pixel watches."""
+"""Convert frame values to levels: the log intensity seen by a DVS pixel."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..errors import VideoError
 from ..video.frames import Frame
 from .config import SimulatorConfig
 
-LINLOG_KNEE = 20.0  # of 255: boundary between line and logarithm in v2e's lin-log map (Hu et al. 2021)
+LINLOG_KNEE = 20.0  # on a scale of 255: lin-log maps of v2e are linear below, logarithmic above (Hu et al. 2021)
 
 
 def linear_intensity(values: NDArray[np.float64], transfer: str) -> NDArray[np.float64]:
-    """Return the intensity of coded values, both with 1.0 as white.
+    """Undo a transfer curve: convert coded values to intensities. White is 1.0 in both.
 
     Args:
         values: Coded values, >= 0.
-        transfer: The curve to undo: `srgb` (IEC 61966-2-1), `bt709` (ITU-R BT.709-6, item 1.2), `gamma=x`
+        transfer: Curve to undo: `srgb` (IEC 61966-2-1), `bt709` (ITU-R BT.709-6, item 1.2), `gamma=x`
             (I = value^x), or `linear`.
     """
     if transfer == "srgb":
@@ -33,7 +33,7 @@ def linear_intensity(values: NDArray[np.float64], transfer: str) -> NDArray[np.f
 
 
 def level_of(light: NDArray[np.float64], config: SimulatorConfig) -> NDArray[np.float64]:
-    """Return the level of intensities I >= 0, by the configuration's intensity map."""
+    """Convert intensities I >= 0 to levels, with the intensity map of `config`."""
     if config.intensity_map == "log":
         return np.log(light + config.log_offset)
     scaled = 255 * light
@@ -41,7 +41,7 @@ def level_of(light: NDArray[np.float64], config: SimulatorConfig) -> NDArray[np.
 
 
 def intensity(levels: NDArray[np.float64], config: SimulatorConfig) -> NDArray[np.float64]:
-    """Return the intensity of levels, the inverse of `level_of`."""
+    """Convert levels to intensities: the inverse of `level_of`."""
     if config.intensity_map == "log":
         return np.exp(levels) - config.log_offset
     knee = math.log(LINLOG_KNEE)
@@ -49,25 +49,25 @@ def intensity(levels: NDArray[np.float64], config: SimulatorConfig) -> NDArray[n
 
 
 def code_levels(dtype: np.dtype[Any], transfer: str, config: SimulatorConfig) -> NDArray[np.float64]:
-    """Return the level of each code of an integer image.
+    """Return the level of each grey code of an integer image.
 
     Returns:
         float64 [256] for uint8, [65536] for uint16, strictly increasing.
 
     Raises:
-        VideoError: The curve is `log`, which needs float frames.
+        VideoError: If the curve is `log` (it requires float frames).
     """
     if transfer == "log":
-        raise VideoError(f"wrong type of frames with the transfer curve log (found {dtype}, expected float)")
+        raise VideoError(f"wrong type of frames for the transfer curve log (found {dtype}, expected float)")
     white = np.iinfo(dtype).max
     return level_of(linear_intensity(np.arange(white + 1) / white, transfer), config)
 
 
 def float_levels(frame: Frame, config: SimulatorConfig) -> NDArray[np.float64]:
-    """Return the level of each pixel of a float image, float64 [H, W]; with the curve `log`, its values.
+    """Return the level of each pixel of a float image, float64 [H, W]. With the curve `log`, values are levels.
 
     Raises:
-        VideoError: A value is not finite, or a negative intensity.
+        VideoError: If a value is not finite, or is negative and the curve is not `log`.
     """
     values = frame.image.astype(np.float64)
     is_level = frame.transfer == "log"

@@ -1,6 +1,6 @@
-"""Compiled loops that filter the level of a pixel with a low-pass, and find where the output crosses its thresholds.
+"""Compiled loops: filter pixel levels with a low-pass, and solve for the threshold crossings of the output.
 
-With E = 1 - exp(-x), the response of one or two equal stages to a straight line, counted from the output before it, is
+With E = 1 - exp(-x), the response of one or two identical stages to a linear input, relative to the initial output, is
 
     y(x) = slope * x + a * E + b * x * exp(-x),
 
@@ -8,8 +8,8 @@ where the time x and the slope are in units of the time constant, and b = 0 for 
 and, for two stages, dv/dx = u - v. With p = input - u and q = u - v at time 0, a = p - slope for one stage, and
 a = p + q - 2 slope, b = slope - p for two.
 
-A pixel remembers its ON threshold as a level, and moves it by the thresholds of its events. These are multiples of
-2^-40, and so is that level at first: the sums are exact below 2^12, so that references do not drift.
+A pixel stores the level of its next ON event; each event moves this level by a threshold. The thresholds and the
+initial level are multiples of 2^-40. Sums are therefore exact below 2^12, and references do not drift.
 """
 
 from __future__ import annotations
@@ -24,27 +24,28 @@ from numpy.typing import NDArray
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
 FILTER_BLOCK_PX = 256
-STILL_PX = 32  # a person covers parts of most rows; FILTER_BLOCK_PX is a multiple
-CHUNK_PX = 1 << 12  # pixels that are filtered, then searched for crossings, while they are in the cache
+STILL_PX = 32  # pixels skipped together; divides FILTER_BLOCK_PX; small, since a person covers parts of most rows
+CHUNK_PX = 1 << 12  # pixels filtered and then searched for crossings while in the cache
 LEVEL_GRID = 2.0**40
 PRECISION_US = 1e-3
-MAX_FILTER_STEPS = 60  # of a search; halving alone reaches the precision in as many
-QUEUE_LENGTH = 256  # crossings that are solved together: the queue's 14 arrays stay in the first-level cache
-MAX_EXPONENT = 700.0  # exp(-700) is 1e-304: practically 0, and still a normal number
-ROUNDING = 1.5 * 2.0**52  # adding it rounds a float to a whole number, which is then in the lowest bits
+MAX_FILTER_STEPS = 60  # search steps; bisection alone reaches the precision in this many
+QUEUE_LENGTH = 256  # crossings solved together: the 14 arrays of the queue stay in the first-level cache
+MAX_EXPONENT = 700.0  # exp(-700) is 1e-304: practically 0, but still a normal number
+ROUNDING = 1.5 * 2.0**52  # adding it rounds a float to an integer, stored in the lowest bits
 SERIES = tuple(1 / math.factorial(k) for k in range(10, -1, -1))
 EXPM1_SERIES = tuple(1 / math.factorial(k) for k in range(13, 0, -1))
 LOG2_E, LN2_HIGH, LN2_LOW = 1.4426950408889634, 0.6931471803691238, 1.9082149292705877e-10
-FASTMATH = {"contract", "nsz"}  # fused multiplications and additions
+FASTMATH = {"contract", "nsz"}  # allows fused multiply-add
 
 
 class Decay(NamedTuple):
-    """How much the low-pass makes up in an interval, per value of a pixel.
+    """Decay of the low-pass over an interval, per pixel value.
 
     Attributes:
         length: Length of the interval in units of tau.
-        shares: complex128, since two numbers in one are looked up in half the time: 1 - exp(-length), the share of a
-            lag that is made up, and 1 - that / length, the share of a change of the input that is followed.
+        shares: Real part, 1 - exp(-length): fraction of the initial lag that is made up. Imaginary part, 1 - (real
+            part) / length: fraction of an input change that is followed. complex128 halves the look-up time of two
+            numbers.
     """
 
     length: NDArray[np.float64]
@@ -52,18 +53,18 @@ class Decay(NamedTuple):
 
 
 class Drive(NamedTuple):
-    """The input of the low-pass of a band of pixels in an interval.
+    """Low-pass input of a band of pixels in an interval.
 
     Attributes:
         before: Value of each pixel at the start, as an index (such as a grey code) into `before_level`.
-        after: Value at the end, as an index into the other tables.
+        after: Value of each pixel at the end, as an index into the other tables.
         before_level: Level of each value at the start.
         after_level: Level of each value at the end.
-        length: As in `Decay`.
-        shares: As in `Decay`.
-        still: uint8, for each STILL_PX pixels whether their stages are at the level of their values at the start; such
-            pixels are skipped if their values do not change. Updated; empty: not known, as if the levels at the
-            start and at the end are not of the same table.
+        length: See `Decay`.
+        shares: See `Decay`.
+        still: Per STILL_PX pixels, whether their stages have settled at the level of their values at the start, uint8;
+            updated. Settled pixels are skipped while their values do not change. Empty: unknown (required if start
+            and end use different level tables).
     """
 
     before: NDArray[Any]
@@ -76,7 +77,7 @@ class Drive(NamedTuple):
 
 
 class FilteredPixels(NamedTuple):
-    """What a band of pixels with a low-pass remembers, as in `SimulatorState`.
+    """State of a band of pixels with a low-pass; see `SimulatorState`.
 
     Attributes:
         stages: Outputs of the low-pass stages, [order, N].
@@ -92,12 +93,12 @@ class FilteredPixels(NamedTuple):
 
 
 class _Active(NamedTuple):
-    """The pixels of a chunk whose output may have crossed a threshold, and their outputs at the start.
+    """Pixels of a chunk whose output may have crossed a threshold.
 
     Attributes:
-        pixel: Their indices.
-        u: Outputs of the first stage.
-        v: Outputs of the last stage.
+        pixel: Indices of the pixels.
+        u: Outputs of the first stage at the start.
+        v: Outputs of the last stage at the start.
     """
 
     pixel: NDArray[np.int32]
@@ -106,7 +107,7 @@ class _Active(NamedTuple):
 
 
 class _Response(NamedTuple):
-    """The coefficients of slope * x + a * (1 - exp(-x)) + b * x * exp(-x)."""
+    """Coefficients of the response slope * x + a * (1 - exp(-x)) + b * x * exp(-x)."""
 
     slope: float
     a: float
@@ -114,24 +115,24 @@ class _Response(NamedTuple):
 
 
 class _Queue(NamedTuple):
-    """Crossings whose times are not solved yet, one entry each.
+    """Crossings whose times are still to be solved, one entry per crossing.
 
     Attributes:
         place: Word of the event without its time.
-        level: Level that the response crosses.
-        left: Start of the monotone piece of the response that crosses it, in units of tau.
+        level: Level to cross.
+        left: Start of the monotone piece of the response that crosses `level`, in units of tau.
         right: End of the piece.
         at_left: Response at the start of the piece.
-        at_right: Response at its end.
+        at_right: Response at the end of the piece.
         rate: Rate of the response at the start of the piece.
-        slope: Coefficients of the response, as in `_Response`.
-        a: Likewise.
-        b: Likewise.
+        slope: Coefficient of the response; see `_Response`.
+        a: Coefficient of the response.
+        b: Coefficient of the response.
         length: Length of the interval in units of tau.
-        x: Time of the crossing, when solved.
-        power: Work space: 2^-n of exp(-x) = 2^-n exp(-rest).
-        rest: Work space: rest.
-        doubt: Work space: negative if the time is settled.
+        x: Solution: time of the crossing.
+        power: Work space: 2^-n in exp(-x) = 2^-n exp(-rest).
+        rest: Work space: rest in the same equation.
+        doubt: Work space: negative if x has converged.
     """
 
     place: Words
@@ -154,13 +155,13 @@ class _Queue(NamedTuple):
 def start_filtered(
     levels: NDArray[np.float64], order: int, pos: NDArray[np.float64], neg: NDArray[np.float64]
 ) -> FilteredPixels:
-    """Return the pixels before their first event, with settled stages; thresholds are one per pixel or one for all."""
+    """Create pixels with settled stages and no events. `pos` and `neg` have one threshold per pixel, or one for all."""
     pos, neg = (np.broadcast_to(np.rint(each * LEVEL_GRID) / LEVEL_GRID, levels.shape).copy() for each in (pos, neg))
     return FilteredPixels(np.tile(levels, (order, 1)), np.rint(levels * LEVEL_GRID) / LEVEL_GRID + pos, pos, neg)
 
 
 def decay_of_light(light: NDArray[np.float64], length_us: int, cutoff_hz: float) -> Decay:
-    """Return the decay in an interval for each intensity in [0, 1]; the low-pass is slower in the dark."""
+    """Return the decay over an interval for each intensity in [0, 1]; the low-pass is slower in the dark."""
     decay = Decay(np.empty(light.size), np.empty(light.size, np.complex128))
     _write_decay(light, length_us * 1e-6 * 2 * math.pi * cutoff_hz, decay.length, decay.shares.view(np.float64))
     return decay
@@ -170,10 +171,10 @@ def decay_of_light(light: NDArray[np.float64], length_us: int, cutoff_hz: float)
 def _write_decay(
     light: NDArray[np.float64], at_white: float, length: NDArray[np.float64], shares: NDArray[np.float64]
 ) -> None:
-    """Write `Decay` from the length at white; in three loops that the compiler vectorizes.
+    """Compute `Decay` from the interval length at white, in three loops that the compiler vectorizes.
 
-    1 - exp(-x) = 1 - 2^-n - 2^-n (exp(-rest) - 1), with |rest| <= ln(2) / 2, by the series of the latter: accurate to
-    two units in the last place, also of small x.
+    1 - exp(-x) = 1 - 2^-n - 2^-n (exp(-rest) - 1), with |rest| <= ln(2) / 2. The last term is a power series; the
+    result is accurate to two units in the last place, also for small x.
     """
     power, rest = np.empty(FILTER_BLOCK_PX), np.empty(FILTER_BLOCK_PX)
     bits = power.view(np.int64)
@@ -199,23 +200,23 @@ def _write_decay(
 
 
 @njit(inline="always")
-def _respond(order: int, lag: float, second_lag: float, slope: float) -> _Response:
-    """Return the response of one stage (`second_lag` is not used) or two to a line with a slope."""
+def _make_response(order: int, lag: float, second_lag: float, slope: float) -> _Response:
+    """Return the response of one stage (ignoring `second_lag`) or two stages to a linear input."""
     if order == 1:
         return _Response(slope, lag - slope, 0.0)
     return _Response(slope, lag + second_lag - 2 * slope, slope - lag)
 
 
 @njit(inline="always")
-def _output(x: float, response: _Response) -> float:
+def _evaluate(x: float, response: _Response) -> float:
     return response.slope * x + response.a + (response.b * x - response.a) * math.exp(-x)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _zero_of_rate(left: float, right: float, precision: float, slope: float, a: float, b: float) -> float:
-    """Return the time in [left, right] at which slope + (a + b - b x) * exp(-x) is 0, or `right` if there is none.
+    """Return the zero of the rate slope + (a + b - b x) * exp(-x) in [left, right], or `right` if there is no zero.
 
-    The rate is monotone there. Newton's method, halving the interval if a step leaves it.
+    The rate must be monotone in the interval. Uses Newton's method, with bisection if a step leaves the interval.
     """
     at_left = slope + (a + b - b * left) * math.exp(-left)
     at_right = slope + (a + b - b * right) * math.exp(-right)
@@ -243,17 +244,17 @@ def _zero_of_rate(left: float, right: float, precision: float, slope: float, a: 
 def _turning_points(
     length: float, precision: float, order: int, response: _Response, points: NDArray[np.float64]
 ) -> int:
-    """Write the times after 0 at which the response turns, and `length`, to `points`; return their number."""
+    """Write the turning points of the response in (0, length), then `length`, to `points`; return their number."""
     slope, a, b = response.slope, response.a, response.b
     count = 0
     if order == 1:
-        fade = -slope / a if a != 0 else 0.0  # exp(-x) where the rate is 0
+        fade = -slope / a if a != 0 else 0.0  # exp(-x) at zero rate
         turn = -math.log(fade) if fade > 0 else length
         if 0 < turn < length:
             points[count] = turn
             count += 1
     else:
-        bend = 2 + a / b if b != 0 else length  # where the rate itself turns
+        bend = 2 + a / b if b != 0 else length  # turning point of the rate
         bend = bend if 0 < bend < length else length
         turn = _zero_of_rate(0.0, bend, precision, slope, a, b)
         if turn < bend:
@@ -269,7 +270,7 @@ def _turning_points(
 
 @njit(inline="always")
 def _exponential(r: float) -> float:
-    """Return exp(-r) for |r| <= ln(2) / 2 by its series, with an error below 1e-12."""
+    """Return exp(-r) for |r| <= ln(2) / 2 by its power series, with an error below 1e-12."""
     y = -r
     series = 1 / 39916800
     for coefficient in SERIES:
@@ -278,12 +279,12 @@ def _exponential(r: float) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _solve_safely(
+def _solve_bracketed(
     level: float, left: float, right: float, rising: bool, precision: float, response: _Response
 ) -> float:
-    """Return the time between `left` and `right` at which a monotone response reaches a level.
+    """Return the time between `left` and `right` at which a monotone response reaches `level`.
 
-    Newton's method, halving the interval if a step leaves it.
+    Uses Newton's method, with bisection if a step leaves the interval.
     """
     slope, a, b = response
     x = 0.5 * (left + right)
@@ -305,8 +306,8 @@ def _solve_safely(
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
-def _guess(queue: _Queue, waiting: int) -> None:
-    """Set x to where a hyperbola with both ends and the first rate of each response reaches the level."""
+def _guess_times(queue: _Queue, waiting: int) -> None:
+    """Set the initial guess of x, from a hyperbola through both ends of the piece with its initial rate."""
     level, left, right, at_left, at_right = queue.level, queue.left, queue.right, queue.at_left, queue.at_right
     rates, x = queue.rate, queue.x
     for k in range(waiting):
@@ -316,8 +317,8 @@ def _guess(queue: _Queue, waiting: int) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
-def _improve(queue: _Queue, waiting: int, precision: float) -> None:
-    """Improve x by a step of Halley's method, and set `doubt`, from the size of the step."""
+def _refine_times(queue: _Queue, waiting: int, precision: float) -> None:
+    """Improve x by one step of Halley's method, and set `doubt` from the size of the step."""
     x, power, rest, bits = queue.x, queue.power, queue.rest, queue.power.view(np.int64)
     for k in range(waiting):  # exp(-x) = 2^-n exp(-rest), with |rest| <= ln(2) / 2
         exponent = min(x[k], MAX_EXPONENT)
@@ -340,16 +341,16 @@ def _improve(queue: _Queue, waiting: int, precision: float) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _solve(queue: _Queue, waiting: int, words: Words, count: int, length_us: int) -> tuple[Words, int]:
-    """Solve for the times at which the waiting responses reach their levels, and append the events to `words`.
+def _solve_queue(queue: _Queue, waiting: int, words: Words, count: int, length_us: int) -> tuple[Words, int]:
+    """Solve the queued crossings, and append their events to `words`.
 
-    A first guess and two of Halley's steps, of third order: loops without branches, which the compiler vectorizes. What
-    they do not settle, most of it next to a turning point, is bracketed.
+    An initial guess and two steps of Halley's method (third order) run in branch-free loops that the compiler
+    vectorizes. Crossings that do not converge, mostly next to a turning point, are solved by bracketing.
     """
     precision = PRECISION_US / length_us
-    _guess(queue, waiting)
-    _improve(queue, waiting, precision)
-    _improve(queue, waiting, precision)
+    _guess_times(queue, waiting)
+    _refine_times(queue, waiting, precision)
+    _refine_times(queue, waiting, precision)
     while count + waiting > words.size:
         words = grow(words)
     place, x, length = queue.place, queue.x, queue.length
@@ -358,7 +359,7 @@ def _solve(queue: _Queue, waiting: int, words: Words, count: int, length_us: int
             rising = queue.at_right[k] > queue.at_left[k]
             response = _Response(queue.slope[k], queue.a[k], queue.b[k])
             precise = precision * length[k]
-            x[k] = _solve_safely(queue.level[k], queue.left[k], queue.right[k], rising, precise, response)
+            x[k] = _solve_bracketed(queue.level[k], queue.left[k], queue.right[k], rising, precise, response)
     new = words[count : count + waiting]
     for k in range(new.size):
         new[k] = place[k] | (np.int64(min(x[k] / length[k], 1.0) * length_us + 0.5) << TIME_SHIFT)
@@ -367,7 +368,7 @@ def _solve(queue: _Queue, waiting: int, words: Words, count: int, length_us: int
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def events_of_filtered(drive: Drive, pixels: FilteredPixels, interval: Interval) -> Words:
-    """Return the events of filtered levels, as `events_of_lines`; updates `pixels`."""
+    """Return the events of low-pass filtered levels, unsorted; updates `pixels`."""
     active = _Active(np.empty(CHUNK_PX + 1, np.int32), np.empty(CHUNK_PX + 1), np.empty(CHUNK_PX + 1))
     words, count = np.empty(drive.after.size // 8 + QUEUE_LENGTH, np.int64), 0
     queue, waiting = _make_queue(QUEUE_LENGTH), 0
@@ -378,9 +379,9 @@ def events_of_filtered(drive: Drive, pixels: FilteredPixels, interval: Interval)
             if done < found:
                 if waiting == 0:
                     queue = _make_queue(2 * queue.place.size)
-                words, count = _solve(queue, waiting, words, count, interval.length_us)
+                words, count = _solve_queue(queue, waiting, words, count, interval.length_us)
                 waiting = 0
-    words, count = _solve(queue, waiting, words, count, interval.length_us)
+    words, count = _solve_queue(queue, waiting, words, count, interval.length_us)
     found_words: Words = words[:count]
     return found_words
 
@@ -409,7 +410,7 @@ def _make_queue(length: int) -> _Queue:
 
 @njit(inline="always")
 def _next_run(begin: int, end: int, before: NDArray[Any], after: NDArray[Any], still: NDArray[np.uint8]) -> Any:
-    """Return the first of the next pixels that are not still, their number, up to BLOCK_PX, and where to resume."""
+    """Find the next run of moving pixels: its first pixel, its length (up to FILTER_BLOCK_PX), and where to resume."""
     if still.size == 0:
         size = min(FILTER_BLOCK_PX, end - begin)
         return begin, size, begin + size
@@ -432,7 +433,7 @@ def _next_run(begin: int, end: int, before: NDArray[Any], after: NDArray[Any], s
 
 
 @njit(inline="always")
-def _note_still(
+def _update_still(
     first: int,
     size: int,
     before: NDArray[Any],
@@ -442,7 +443,7 @@ def _note_still(
     level: NDArray[np.float64],
     still: NDArray[np.uint8],
 ) -> None:
-    """Update `still` for pixels whose stages were advanced to an input with these levels."""
+    """Update `still` for pixels after their stages were advanced to inputs with the levels `level`."""
     if still.size > 0:
         for at in range(0, size, STILL_PX):
             moves = False
@@ -458,11 +459,11 @@ def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Act
     """Advance the stages of a chunk of pixels to the end of an interval.
 
     Writes the pixels whose output may have crossed a threshold to `active`, and returns their number. A single stage
-    turns only if input - output changes its sign, and otherwise stays between its two ends. Two stages stay between the
-    smallest and the largest of their first values and the input's ends.
+    has a turning point only if input - output changes sign; otherwise it stays between its start and end. Two stages
+    stay within the range of their initial outputs and the input at both ends.
 
-    All in one function, without slices: each array that is given to a helper, and each slice, would cost a counted
-    reference per block.
+    One function without slices: each slice, and each array passed to another function, would cost a reference count
+    per block.
     """
     before, after, before_level, after_level, _, shares, still = drive
     stages, highs, ons, offs = pixels
@@ -477,7 +478,7 @@ def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Act
     while stop < chunk_end:
         first, size, stop = _next_run(stop, chunk_end, before, after, still)
         base = np.uintp(first)
-        # looking up separately from computing, which is then vectorized: four times as fast
+        # separate loops for look-up let the compiler vectorize the arithmetic: 4 times faster
         for i in range(size):
             start[i] = before_level[before[base + np.uintp(i)]]
         for i in range(size):
@@ -518,7 +519,7 @@ def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Act
         for k in range(known, count):
             place = np.uintp(active_pixel[k] - first)
             active_u[k], active_v[k] = old_u[place], old_v[place]
-        _note_still(first, size, before, after, first_stage, last_stage, end, still)
+        _update_still(first, size, before, after, first_stage, last_stage, end, still)
     return np.int64(count)
 
 
@@ -533,14 +534,14 @@ def _queue_crossings(
     queue: _Queue,
     waiting: int,
 ) -> tuple[int, int]:
-    """Queue the crossings of the active pixels from number `first` to `found` - 1, whose outputs may turn.
+    """Queue the crossings of the active pixels `first` to `found` - 1.
 
-    Stops before a pixel whose crossings do not fit. Called again with more room, it resumes there.
+    Stops before a pixel whose crossings do not fit into the queue; call it again with more room to resume there.
 
     Returns:
-        The number of the pixel at which to resume, and the number of crossings that wait in the queue.
+        Index of the active pixel at which to resume, and the number of queued crossings.
     """
-    before, after, before_level, after_level, lengths, _, _ = drive  # here, as in `crossings`
+    before, after, before_level, after_level, lengths, _, _ = drive  # unpacked as in `crossings`
     active_pixel, active_u, active_v = active
     stages, high, pos, neg = pixels
     places, levels, lefts, rights, at_lefts, at_rights, rates, slopes, a, b, queue_lengths, _, _, _, _ = queue
@@ -551,7 +552,7 @@ def _queue_crossings(
     for k in range(first, found):
         pixel = np.int64(active_pixel[k])
         i = np.uintp(pixel)
-        while pixel >= row_end:  # the pixels are in order: no division for each
+        while pixel >= row_end:  # pixels are in order: avoids a division per pixel
             row += 1
             row_end += interval.width
         column = pixel - row_end + interval.width
@@ -560,14 +561,14 @@ def _queue_crossings(
         on, off, u, v, last = pos[i], neg[i], active_u[k], active_v[k], last_stage[i]
         lag = start - u if order == 2 else start - v
         rate = u - v if order == 2 else lag
-        response = _respond(order, lag, rate, (end - start) / length)
+        response = _make_response(order, lag, rate, (end - start) / length)
         points[0], pieces = length, 1
         if order == 2 or lag * (end - last) < 0:
             pieces = _turning_points(length, precision * length, order, response, points)
         left, at_left, moved, q = 0.0, 0.0, 0.0, np.uintp(waiting)
         for number in range(pieces):
             right = points[number]
-            at_right = _output(right, response) if number < pieces - 1 else last - v
+            at_right = _evaluate(right, response) if number < pieces - 1 else last - v
             rising = np.int64(at_right > at_left)
             step = 2 * rising - 1
             threshold = on if rising else -off

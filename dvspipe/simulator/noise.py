@@ -1,9 +1,9 @@
-"""Noise events, which no change of light causes: leak, shot noise, hot pixels.
+"""Noise events: leak, shot noise and hot pixels.
 
-The cost is proportional to the number of noise events, not to the number of pixels. Random numbers come from counters
-(the output function of SplitMix64: Steele, Lea and Flood 2014). What a row or pixel draws in an interval depends only
-on the seed, the number of the frame, and the row or pixel, so that the events are the same for any number of threads
-and any division of the video into batches.
+The cost is proportional to the number of noise events, not to the number of pixels. Random numbers are counter-based
+(output function of SplitMix64: Steele, Lea and Flood 2014): the numbers for a row or pixel in an interval depend only
+on the seed, the frame number, and the row or pixel. The events are therefore the same for any number of threads and
+any division of the video into batches.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from ..events import SensorSize
 from .config import SimulatorConfig
 from .words import COLUMN_SHIFT, NOISE_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
-SHOT_NOISE_AT_WHITE = 0.25  # as a fraction of the rate in the dark; v2e's SHOT_NOISE_INTEN_FACTOR
-MIN_LEAK_PERIOD = 0.1  # shortest time between two leak events, as a fraction of the mean
+SHOT_NOISE_AT_WHITE = 0.25  # fraction of the rate in the dark; SHOT_NOISE_INTEN_FACTOR of v2e
+MIN_LEAK_PERIOD = 0.1  # minimum interval between leak events, as a fraction of the mean
 
-NOISE_BLOCK_PX = 8  # pixels of a row that are skipped together if none is due to leak
-MAX_EXPECTED = 256.0  # expected events whose number is drawn at once
-MAX_DEVIATIONS = 12.0  # of that number from its mean: more have a probability below 1e-15
-PLACE_BITS, THINNING_BITS = 40, 23  # of a random number; the last bit is the polarity
-SHOT, LEAK, HOT = 1, 2, 3  # purposes of random numbers
+NOISE_BLOCK_PX = 8  # pixels of a row that are skipped together if none of them leaks
+MAX_EXPECTED = 256.0  # larger expected counts are drawn in several stretches
+MAX_DEVIATIONS = 12.0  # Poisson counts farther from the mean have a probability below 1e-15
+PLACE_BITS, THINNING_BITS = 40, 23  # bit fields of a random number; the last bit is the polarity
+SHOT, LEAK, HOT = 1, 2, 3  # separate random sequences
 LONGEST_US = 2**63 - 1
 
 
 @dataclass
 class NoiseState:
-    """The state of the noise between two frames.
+    """State of the noise sources between two frames.
 
     Args:
-        next_leak_us: int64 [H, W], time of each pixel's next leak event; [0, 0] without leak.
-        block_leak_us: int64 [H, W / BLOCK_PX], the earliest of these times in each block of a row.
-        hot: int32, indices of the hot pixels, ascending.
+        next_leak_us: Time of each pixel's next leak event, int64 [H, W]; [0, 0] without leak.
+        block_leak_us: Earliest of these times in each block of a row, int64 [H, W / NOISE_BLOCK_PX].
+        hot: Flat indices of the hot pixels, ascending, int32.
     """
 
     next_leak_us: NDArray[np.int64]
@@ -46,14 +46,14 @@ class NoiseState:
     hot: NDArray[np.int32]
 
     def band(self, first_row: int, stop_row: int, width: int) -> NoiseState:
-        """Return the state of some rows: views of its arrays, and hot pixels counted from the first of these rows."""
+        """Return the state of a band of rows: views of the arrays, and hot pixel indices relative to `first_row`."""
         rows, first = slice(first_row, stop_row), first_row * width
         low, high = np.searchsorted(self.hot, (first, stop_row * width))
         return NoiseState(self.next_leak_us[rows], self.block_leak_us[rows], self.hot[low:high] - np.int32(first))
 
 
 def start_noise(config: SimulatorConfig, sensor: SensorSize, t_us: int, rng: np.random.Generator) -> NoiseState:
-    """Return the state before the first interval: each pixel somewhere in its first leak period, hot pixels chosen."""
+    """Create the initial state: a random phase of the leak period for each pixel, and random hot pixels."""
     pixels = sensor.width * sensor.height
     first_us = np.zeros((0, 0), np.int64)
     if config.leak_rate_hz:
@@ -77,27 +77,27 @@ def emit_noise(
     """Return the noise events of a band of rows in an interval.
 
     Args:
-        config: The rates.
+        config: Noise rates.
         state: State of the band; updated in place.
-        number: Number of the frame that ends the interval.
-        interval: The band and the interval.
-        codes: [N], the value of each pixel as an index into `light`.
+        number: Number of the frame at the end of the interval.
+        interval: Time interval and band of rows.
+        codes: Value of each pixel as an index into `light`, [N].
         light: Intensity in [0, 1] of each value.
     """
     seed, events = np.uint64(config.seed), []
     if config.leak_rate_hz:
         jitter, period_us = config.leak_jitter_fraction, 1e6 / config.leak_rate_hz
-        events.append(_leak(seed, jitter, period_us, state.next_leak_us, state.block_leak_us, interval))
+        events.append(_emit_leaks(seed, jitter, period_us, state.next_leak_us, state.block_leak_us, interval))
     if config.shot_noise_rate_hz:
-        events.append(_shoot(seed, config.shot_noise_rate_hz * 1e-6, number, interval, codes, light))
+        events.append(_emit_shot_noise(seed, config.shot_noise_rate_hz * 1e-6, number, interval, codes, light))
     if config.hot_pixel_rate_hz and state.hot.size:
-        events.append(_fire_hot(seed, 1e6 / config.hot_pixel_rate_hz, number, state.hot, interval))
+        events.append(_emit_hot_pixels(seed, 1e6 / config.hot_pixel_rate_hz, number, state.hot, interval))
     return events
 
 
 @njit(inline="always")
 def _mix(counter: np.uint64) -> np.uint64:
-    """Return the output of SplitMix64 for a counter."""
+    """Return the SplitMix64 output for a counter."""
     z = counter * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -106,26 +106,26 @@ def _mix(counter: np.uint64) -> np.uint64:
 
 @njit(inline="always")
 def _key(seed: np.uint64, purpose: int, major: int, minor: int) -> np.uint64:
-    """Return the first counter of a sequence."""
+    """Return the first counter of a random sequence."""
     key: np.uint64 = _mix(_mix(_mix(seed + np.uint64(purpose)) + np.uint64(major)) + np.uint64(minor))
     return key
 
 
 @njit(inline="always")
 def _uniform(drawn: np.uint64) -> float:
-    """Return a number in (0, 1) from the upper 53 bits."""
+    """Convert the upper 53 bits to a uniform number in (0, 1)."""
     return (np.int64(drawn >> np.uint64(11)) + 0.5) * 2.0**-53
 
 
 @njit(inline="always")
 def _exponential(counter: np.uint64, mean: float) -> float:
-    """Return an exponentially distributed number."""
+    """Draw an exponentially distributed number."""
     return -mean * math.log(_uniform(_mix(counter)))
 
 
 @njit(inline="always")
 def _nearly_normal(drawn: np.uint64) -> float:
-    """Return the sum of four uniform numbers, from 16 bits each, moved to mean 0 and standard deviation 1."""
+    """Approximate a standard normal number by the sum of four uniform 16-bit numbers, centred and scaled."""
     bits = np.uint64(0xFFFF)
     total = np.int64(drawn & bits)
     for part in range(1, 4):
@@ -139,7 +139,7 @@ def _word(since: int, row: int, column: int, on: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _leak(
+def _emit_leaks(
     seed: np.uint64,
     jitter: float,
     period_us: float,
@@ -147,9 +147,10 @@ def _leak(
     block_us: NDArray[np.int64],
     interval: Interval,
 ) -> Words:
-    """Return ON events at the leak times within the interval.
+    """Return the leak events (ON) in the interval.
 
-    Each draws the next leak time of its pixel, normal around the period. Updates `next_us` and `block_us`.
+    After each event, the next leak time of its pixel is drawn: normal around the period. Updates `next_us` and
+    `block_us`.
     """
     words, count = np.empty(64, np.int64), 0
     start_us, first_row, width = interval.start_us, interval.first_row, interval.width
@@ -176,20 +177,21 @@ def _leak(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _shoot(
+def _emit_shot_noise(
     seed: np.uint64, per_us: float, number: int, interval: Interval, codes: NDArray[Any], light: NDArray[np.float64]
 ) -> Words:
-    """Return shot noise: a Poisson process over each row's pixels and times at the rate in the dark, thinned by light.
+    """Return the shot noise events: per row, a Poisson process over pixels and time at the dark rate, thinned by light.
 
-    Given their number, the events of a Poisson process are independent and uniform. So only the number, drawn for
-    stretches with MAX_EXPECTED events each, takes an exponential, and an event takes one random number.
+    Given their number, the events of a Poisson process are independent and uniform. Only the number of events
+    requires an exponential (it is drawn for stretches with at most MAX_EXPECTED expected events); each event requires
+    one random number.
     """
     interval_us, first_row, width = interval.length_us, interval.first_row, interval.width
     words, count = np.empty(64 + int(1.2 * per_us * interval_us * codes.size), np.int64), 0
     one, length, inverse = np.uint64(1), float(width) * interval_us, 1 / interval_us
     place_shift, thinning_mask = np.uint64(64 - PLACE_BITS), np.uint64(2**THINNING_BITS - 1)
     stretches = math.ceil(per_us * length / MAX_EXPECTED)
-    numbers = _poisson(per_us * length / stretches)
+    numbers = _poisson_cdf(per_us * length / stretches)
     for row in range(codes.size // width):
         counter, drawn = _key(seed, SHOT, number, first_row + row), 0
         for _ in range(stretches):
@@ -210,8 +212,8 @@ def _shoot(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _poisson(expected: float) -> NDArray[np.float64]:
-    """Return the probabilities of at most 0, 1, 2, ... events; the number of those below a uniform one is a sample."""
+def _poisson_cdf(expected: float) -> NDArray[np.float64]:
+    """Return the Poisson cumulative distribution at 0, 1, 2, ...; searching it for a uniform number draws a sample."""
     below = np.empty(2 + int(expected + MAX_DEVIATIONS * (1 + math.sqrt(expected))))
     total, probability = 0.0, math.exp(-expected)
     for number in range(below.size):
@@ -222,8 +224,8 @@ def _poisson(expected: float) -> NDArray[np.float64]:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _fire_hot(seed: np.uint64, mean_us: float, number: int, hot: NDArray[np.int32], interval: Interval) -> Words:
-    """Return ON events of the hot pixels, a Poisson process each."""
+def _emit_hot_pixels(seed: np.uint64, mean_us: float, number: int, hot: NDArray[np.int32], interval: Interval) -> Words:
+    """Return the events (ON) of the hot pixels, a Poisson process each."""
     words, count = np.empty(64, np.int64), 0
     for pixel in hot:
         row, column = interval.first_row + pixel // interval.width, pixel % interval.width

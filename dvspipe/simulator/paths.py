@@ -1,10 +1,9 @@
-"""Compiled loops that find crossings where the level of a pixel follows the motion between two frames.
+"""Compiled loops: find threshold crossings of levels that follow the motion between two frames.
 
-`upsampling` says how the level at a time between two frames follows from their motion. Here it is computed pixel by
-pixel, step by step, and each step is searched for crossings at once, so that no frames between are ever stored. Only
-tiles in which something moves are processed, each with as many steps as its own motion needs; all other pixels follow
-straight lines, and cost nothing here. Of those tiles, a cell is left out if no level that its paths can meet would
-fire: half of the cells where people move before a still background.
+`upsampling` defines the level at a time between two frames. The loops compute it pixel by pixel and step by step, and
+search each step for crossings immediately; intermediate frames are never stored. Only moving tiles are processed, each
+with the number of steps that its motion needs. All other pixels follow straight lines and cost nothing here. A cell of
+a moving tile is skipped if no level on its paths can fire: half of the cells for people in front of a still background.
 """
 
 from __future__ import annotations
@@ -16,39 +15,41 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .crossings import (
-    FIRST_ROOM,
+    INITIAL_CAPACITY,
     CodeTable,
     Pixels,
     Reference,
-    hair_above,
-    hair_below,
     move_reference,
     next_level,
     quiet_codes,
+    slightly_above,
+    slightly_below,
 )
 from .vectors import broadcast, load, store
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
 MAX_PATH_STEPS = 256
-TILE_PX = 16  # side of the squares that are processed or not, with one number of steps each
+TILE_PX = 16  # side of a tile: the unit that is processed or skipped, with its own number of steps
 ENTERING, LEAVING, UNEXPLAINED = 1, 2, 4  # bits of `Paths.kind`
-# Cubic convolution half way between two pixels (Keys 1981), a = -1: sharper than the usual -0.5, to compensate for the
-# bilinear interpolation after it. A value exceeds its two neighbours by MAX_OVERSHOOT at most: more causes ringing
-# at hard edges and false events; none flattens peaks, and more true events are missed.
+# Cubic convolution halfway between two pixels (Keys 1981), a = -1: sharper than the usual -0.5, to compensate for the
+# bilinear interpolation after it. A value exceeds its two neighbours by at most MAX_OVERSHOOT: more causes ringing at
+# hard edges and false events; none flattens peaks, and more true events are missed.
 HALFWAY_NEAR, HALFWAY_FAR = np.float32(0.625), np.float32(-0.125)
-MAX_OVERSHOOT = np.float32(0.004)  # of the level
-BLOCK_PX = 4  # side of the squares whose lowest and highest level are known
-BEYOND = 2 * MAX_OVERSHOOT + np.float32(1e-4)  # of these: overshoot in both directions, and rounding
+MAX_OVERSHOOT = np.float32(0.004)  # in units of the level
+BLOCK_PX = 4  # side of the blocks in `Picture.extremes`
+EXTREMES_MARGIN = 2 * MAX_OVERSHOOT + np.float32(
+    1e-4
+)  # widens the extremes: overshoot in both directions, and rounding
 
 
 class Picture(NamedTuple):
-    """The levels of a frame, in the tiles where they are needed.
+    """Levels of a frame, valid only in the tiles that need them.
 
     Attributes:
-        fine: float32 [2, 2, H, W], the levels at the pixels (place 0 of the first and second dimension), half way to
-            the next row (1, 0), column (0, 1) or both.
-        extremes: float32 [2, H / BLOCK_PX, W / BLOCK_PX], the lowest (0) and highest (1) level in each block, including
-            the row and the column after it.
+        fine: Levels at half-pixel spacing, float32 [2, 2, H, W]: at the pixels [0, 0], halfway to the next row [1, 0],
+            to the next column [0, 1], or both [1, 1].
+        extremes: Lowest [0] and highest [1] level in each block, including the row and column after it, float32
+            [2, H / BLOCK_PX, W / BLOCK_PX].
     """
 
     fine: NDArray[np.float32]
@@ -56,19 +57,19 @@ class Picture(NamedTuple):
 
 
 class Paths(NamedTuple):
-    """The motion between two frames, per cell of a few pixels, and their pictures.
+    """Motion between two frames, per cell of 2 x 2 or 4 x 4 pixels, and the pictures of the frames.
 
     Attributes:
-        forward: Flow from the earlier frame to the later one, float32 [H / cell_px, W / cell_px, 2] in pixels: F01.
-        disagreement: Difference from the reversed backward flow, likewise: F01 + F10.
-        doubt: float32 [H / cell_px, W / cell_px], reduction of the distance by which a level leaves the range of its
-            straight line.
-        kind: uint8 [H / cell_px, W / cell_px], bits: ENTERING, LEAVING if the path begins or ends outside the picture,
-            UNEXPLAINED if the level follows a straight line.
-        steps: uint16 [H / TILE_PX, W / TILE_PX], steps of equal length; 1 if the levels follow straight lines.
-        square: As many zeros as the side of the square cells has pixels, 2 or 4: the compiler knows how many.
-        before: The earlier frame.
-        after: The later frame.
+        forward: F01, flow from the earlier to the later frame in pixels, float32 [H / cell_px, W / cell_px, 2].
+        disagreement: F01 + F10, difference from the reversed backward flow, float32 [H / cell_px, W / cell_px, 2].
+        doubt: Reduction of the distance by which a level leaves the range of its straight line, float32
+            [H / cell_px, W / cell_px].
+        kind: Bit field, uint8 [H / cell_px, W / cell_px]: ENTERING or LEAVING if the path begins or ends outside the
+            picture, UNEXPLAINED if the level follows a straight line.
+        steps: Number of equal steps per tile, uint16 [H / TILE_PX, W / TILE_PX]; 1: straight lines.
+        square: Tuple of cell_px zeros (2 or 4): makes the side of the cells a compile-time constant.
+        before: Picture of the earlier frame.
+        after: Picture of the later frame.
     """
 
     forward: NDArray[np.float32]
@@ -85,7 +86,7 @@ class Paths(NamedTuple):
 def reach_of_tiles(
     forward: NDArray[np.float32], backward: NDArray[np.float32], cell_px: int, tiles: NDArray[np.float32]
 ) -> None:
-    """Write the length in pixels of the longest flow of either direction in each tile to `tiles`."""
+    """Write the length in pixels of the longest flow in each tile, of both directions, to `tiles`."""
     side = TILE_PX // cell_px
     tiles[:] = 0
     for i in range(forward.shape[0]):
@@ -101,7 +102,7 @@ def reach_of_tiles(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def spread_tiles(marked: NDArray[np.bool_], reach: NDArray[np.float32], towards: bool) -> NDArray[np.bool_]:
-    """Return the tiles whose reach contains a marked tile or, `towards` them, those in the reach of a marked tile."""
+    """Return the tiles that reach a marked tile or, with `towards`, the tiles that a marked tile reaches."""
     spread = np.zeros_like(marked)
     rows, columns = marked.shape
     for i in range(rows):
@@ -119,24 +120,24 @@ def spread_tiles(marked: NDArray[np.bool_], reach: NDArray[np.float32], towards:
 
 
 @njit(inline="always")
-def _halfway(a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Return the value half way between b and c, the second and third of four neighbours."""
+def _cubic_midpoint(a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Interpolate halfway between b and c, the second and third of four neighbours."""
     value = HALFWAY_NEAR * (b + c) + HALFWAY_FAR * (a + d)
     return min(max(value, min(b, c) - MAX_OVERSHOOT), max(b, c) + MAX_OVERSHOOT)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def refine(levels: NDArray[np.float32], tiles: NDArray[np.bool_], fine: NDArray[np.float32]) -> None:
-    """Write the levels at half the spacing, by cubic convolution, to `Picture.fine` in the marked tiles.
+    """Interpolate the levels of marked tiles to half-pixel spacing by cubic convolution; write them to `Picture.fine`.
 
-    Bilinear interpolation of these is as sharp as cubic interpolation of the levels, and costs little more than
-    bilinear interpolation of the levels, which blurs: 2 % instead of 1 % of the events of a textured scene are missed.
+    Bilinear interpolation of fine levels is as sharp as cubic interpolation of the levels, and costs little more than
+    bilinear interpolation. The latter alone blurs: it misses 2 % instead of 1 % of the events of a textured scene.
     """
     (height, width), one, two, three = levels.shape, np.uintp(1), np.uintp(2), np.uintp(3)
-    # each column after its left neighbour, with the edges repeated: one before the first, two after the last
+    # padded rows, index x + 1 for column x; the edges repeat once on the left and twice on the right
     even, odd = np.empty(width + 3, np.float32), np.empty(width + 3, np.float32)
     for y in range(height):
-        marked, here = tiles[y // TILE_PX], levels[y]  # slices of shorter rows would cost a counted reference for each
+        marked, here = tiles[y // TILE_PX], levels[y]  # slices of parts of rows would cost a reference count each
         above, below, further = levels[max(y - 1, 0)], levels[min(y + 1, height - 1)], levels[min(y + 2, height - 1)]
         plain, down, across, both = fine[0, 0, y], fine[1, 0, y], fine[0, 1, y], fine[1, 1, y]
         stop = 0
@@ -151,7 +152,7 @@ def refine(levels: NDArray[np.float32], tiles: NDArray[np.bool_], fine: NDArray[
             begin, end = max(left - 1, 0), min(right + 2, width)
             for k in range(end - begin):
                 x = np.uintp(begin) + np.uintp(k)
-                even[x + one], odd[x + one] = here[x], _halfway(above[x], here[x], below[x], further[x])
+                even[x + one], odd[x + one] = here[x], _cubic_midpoint(above[x], here[x], below[x], further[x])
             even[0], odd[0] = even[1], odd[1]
             for beyond in range(width + 1, right + 3):
                 even[beyond], odd[beyond] = even[width], odd[width]
@@ -160,15 +161,15 @@ def refine(levels: NDArray[np.float32], tiles: NDArray[np.bool_], fine: NDArray[
                 plain[x], down[x] = even[x + one], odd[x + one]
             for k in range(right - left):
                 x = np.uintp(left) + np.uintp(k)
-                across[x] = _halfway(even[x], even[x + one], even[x + two], even[x + three])
+                across[x] = _cubic_midpoint(even[x], even[x + one], even[x + two], even[x + three])
             for k in range(right - left):
                 x = np.uintp(left) + np.uintp(k)
-                both[x] = _halfway(odd[x], odd[x + one], odd[x + two], odd[x + three])
+                both[x] = _cubic_midpoint(odd[x], odd[x + one], odd[x + two], odd[x + three])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def find_extremes(levels: NDArray[np.float32], tiles: NDArray[np.bool_], extremes: NDArray[np.float32]) -> None:
-    """Write the lowest and highest level of the blocks of the marked tiles to `Picture.extremes`."""
+    """Write the lowest and highest level of each block in marked tiles to `Picture.extremes`."""
     height, width = levels.shape
     for i in range(extremes.shape[1]):
         bottom = min((i + 1) * BLOCK_PX, height - 1)
@@ -184,7 +185,7 @@ def find_extremes(levels: NDArray[np.float32], tiles: NDArray[np.bool_], extreme
 
 
 class _Cell(NamedTuple):
-    """A cell: its first pixel, and its flow, disagreement, doubt and kind, as in `Paths`."""
+    """Cell: column x and row y of its first pixel, and its flow, disagreement, doubt and kind (see `Paths`)."""
 
     x: int
     y: int
@@ -196,18 +197,18 @@ class _Cell(NamedTuple):
     kind: Any
 
 
-class _Work(NamedTuple):
-    """Work space for the pixels of a cell; all arrays are flat, and N is the number of pixels.
+class _Workspace(NamedTuple):
+    """Work space for the N pixels of a cell, in flat arrays.
 
     Attributes:
-        edges_us: int64 [MAX_STEPS + 1], times at which the steps begin and end.
-        fractions: float32, the same as fractions of the interval.
-        levels: float32 [(MAX_STEPS + 1) * N], levels at these times.
-        spread: float32 [2 * N], the lowest and the highest of them.
-        ends: float64 [2 * N], levels in the earlier and in the later frame.
-        zeros: float64 [N], levels of `Pixels.ref0`.
-        bounds: float64 [2 * N], levels of the next OFF and of the next ON event.
-        numbers: int64 [N], indices of the pixels; -1 for one that is outside the picture.
+        edges_us: Start and end times of the steps in microseconds, int64 [MAX_PATH_STEPS + 1].
+        fractions: The same times as fractions of the interval, float32 [MAX_PATH_STEPS + 1].
+        levels: Levels at these times, float32 [(MAX_PATH_STEPS + 1) * N].
+        spread: Lowest, then highest level of each pixel, float32 [2 * N].
+        ends: Levels in the earlier, then in the later frame, float64 [2 * N].
+        zeros: Levels of `Pixels.ref0`, float64 [N].
+        bounds: Levels of the next OFF, then of the next ON event, float64 [2 * N].
+        numbers: Indices of the pixels, int64 [N]; -1 for pixels outside the picture.
     """
 
     edges_us: NDArray[np.int64]
@@ -221,8 +222,8 @@ class _Work(NamedTuple):
 
 
 @njit(error_model="numpy")
-def _make_work(area: int) -> _Work:
-    return _Work(
+def _make_workspace(area: int) -> _Workspace:
+    return _Workspace(
         np.empty(MAX_PATH_STEPS + 1, np.int64),
         np.empty(MAX_PATH_STEPS + 1, np.float32),
         np.empty((MAX_PATH_STEPS + 1) * area, np.float32),
@@ -236,15 +237,15 @@ def _make_work(area: int) -> _Work:
 
 @njit(error_model="numpy")
 def _corners(shape: tuple[int, int], x: Any, y: Any) -> Any:
-    """Return where the four neighbours of a position are in a flat fine picture, and the place between them.
+    """Locate the four neighbours of a position in a flat fine picture, with weights for bilinear interpolation.
 
     Args:
         shape: Rows and columns.
-        x: Column, inside the picture.
-        y: Row, likewise.
+        x: Column inside the picture.
+        y: Row inside the picture.
 
     Returns:
-        Indices of the upper left, upper right, lower left and lower right neighbour, then the fractions of the way to
+        Indices of the upper left, upper right, lower left and lower right neighbour, then the fractional position to
         the right and down.
     """
     size = shape[0] * shape[1]
@@ -264,17 +265,17 @@ def _corners(shape: tuple[int, int], x: Any, y: Any) -> Any:
 
 
 @njit(inline="always")
-def _between(upper_left: Any, upper_right: Any, lower_left: Any, lower_right: Any, across: Any, down: Any) -> Any:
-    """Return the level between four neighbours, by bilinear interpolation."""
+def _bilinear(upper_left: Any, upper_right: Any, lower_left: Any, lower_right: Any, across: Any, down: Any) -> Any:
+    """Interpolate bilinearly between four neighbours."""
     upper = upper_left + across * (upper_right - upper_left)
     lower = lower_left + across * (lower_right - lower_left)
     return upper + down * (lower - upper)
 
 
 @njit(inline="always")
-def _row_between(fine: Any, corners: Any, parts: Any, at: Any, square: Any) -> Any:
-    """Return the levels of a row of a cell, each between four neighbours, `at` more than the indices of `corners`."""
-    return _between(
+def _bilinear_row(fine: Any, corners: Any, parts: Any, at: Any, square: Any) -> Any:
+    """Interpolate a row of a cell; the neighbours are at the indices `corners` + `at`."""
+    return _bilinear(
         load(fine, corners[0] + at, square),
         load(fine, corners[1] + at, square),
         load(fine, corners[2] + at, square),
@@ -285,8 +286,8 @@ def _row_between(fine: Any, corners: Any, parts: Any, at: Any, square: Any) -> A
 
 
 @njit(error_model="numpy")
-def _level_near(fine: NDArray[np.float32], shape: tuple[int, int], x: Any, y: Any) -> Any:
-    """Return the level of a flat fine picture at a position; one outside has the level of the edge."""
+def _sample_clamped(fine: NDArray[np.float32], shape: tuple[int, int], x: Any, y: Any) -> Any:
+    """Interpolate a flat fine picture at any position; positions outside have the level of the edge."""
     height, width = shape
     size, last_x, last_y = height * width, 2 * width - 1, 2 * height - 1
     fine_x = min(max(np.float32(2) * x, np.float32(0)), np.float32(last_x))
@@ -295,7 +296,7 @@ def _level_near(fine: NDArray[np.float32], shape: tuple[int, int], x: Any, y: An
     after, below = min(int(across + 1), last_x), min(int(down + 1), last_y)
     row, row_below = (down & 1) * 2 * size + (down >> 1) * width, (below & 1) * 2 * size + (below >> 1) * width
     column, next_one = (across & 1) * size + (across >> 1), (after & 1) * size + (after >> 1)
-    return _between(
+    return _bilinear(
         fine[np.uintp(row + column)],
         fine[np.uintp(row + next_one)],
         fine[np.uintp(row_below + column)],
@@ -306,11 +307,11 @@ def _level_near(fine: NDArray[np.float32], shape: tuple[int, int], x: Any, y: An
 
 
 @njit(inline="always")
-def _follow(first: Any, second: Any, rest: Any, t: Any, last: Any, end: Any, doubt: Any) -> Any:
-    """Return the level of a pixel, or of several, at the fraction t = 1 - rest of the interval, as `upsampling` says.
+def _combine(first: Any, second: Any, rest: Any, t: Any, last: Any, end: Any, doubt: Any) -> Any:
+    """Return the level of one pixel or a vector of pixels at t = 1 - rest, as defined in `upsampling`.
 
-    `first` and `second` are those of the earlier and the later frame on its path, `last` that of the previous step,
-    `end` that in the later frame.
+    `first` and `second` are the levels of the earlier and the later frame on the path, `last` the level at the previous
+    step, and `end` the level of the pixel in the later frame.
     """
     least = min(max(first, second) + doubt, min(last, end))
     most = max(min(first, second) - doubt, max(last, end))
@@ -319,12 +320,12 @@ def _follow(first: Any, second: Any, rest: Any, t: Any, last: Any, end: Any, dou
 
 @njit(inline="always")
 def _is_inside(x: Any, y: Any, shape: tuple[int, int], side: int) -> Any:
-    """Return whether all pixels of a cell, the first of which is at (x, y), have four neighbours."""
+    """Return whether all pixels of a cell at (x, y) have four neighbours."""
     return (x >= np.float32(0)) & (x < shape[1] - side) & (y >= np.float32(0)) & (y < shape[0] - side)
 
 
 @njit(error_model="numpy")
-def _step(
+def _compute_levels(
     cell: _Cell,
     square: tuple[int, ...],
     earlier: NDArray[np.float32],
@@ -334,17 +335,17 @@ def _step(
     levels: NDArray[np.float32],
     steps: tuple[int, int, int],
 ) -> None:
-    """Write the levels of the pixels of a cell at the fraction t of the interval to `levels`.
+    """Compute the levels of a cell at the fraction t of the interval, and write them to `levels`.
 
     Args:
-        cell: The cell.
-        square: As in `Paths`.
-        earlier: The fine picture of the earlier frame, flat.
-        later: That of the later frame.
-        shape: Rows and columns.
-        t: The fraction.
-        levels: [..., side * side], flat.
-        steps: The first index of the levels at the previous step, in the later frame, and at this one.
+        cell: Cell to compute.
+        square: See `Paths`.
+        earlier: Fine picture of the earlier frame, flat.
+        later: Fine picture of the later frame, flat.
+        shape: Rows and columns of the frames.
+        t: Fraction of the interval, 0 to 1.
+        levels: Levels of the cell at all steps, flat [..., side * side].
+        steps: Index of the first level at the previous step, in the later frame, and at this step.
     """
     side, rest = len(square), np.float32(1) - t
     last, end, now = np.uintp(steps[0]), np.uintp(steps[1]), np.uintp(steps[2])
@@ -358,27 +359,27 @@ def _step(
         rests, times, doubts = broadcast(rest, square), broadcast(t, square), broadcast(cell.doubt, square)
         for r in range(side):
             at, place = np.uintp(r * shape[1]), np.uintp(r * side)
-            first = _row_between(earlier, before, parts0, at, square)
-            second = _row_between(later, after, parts1, at, square)
+            first = _bilinear_row(earlier, before, parts0, at, square)
+            second = _bilinear_row(later, after, parts1, at, square)
             lasts, ends = load(levels, last + place, square), load(levels, end + place, square)
-            store(levels, now + place, _follow(first, second, rests, times, lasts, ends, doubts))
+            store(levels, now + place, _combine(first, second, rests, times, lasts, ends, doubts))
         return
     for r in range(side):
         for k in range(side):
             pixel, column, row = np.uintp(r * side + k), np.float32(k), np.float32(r)
-            first = _level_near(earlier, shape, x0 + column, y0 + row)
-            second = _level_near(later, shape, x1 + column, y1 + row)
+            first = _sample_clamped(earlier, shape, x0 + column, y0 + row)
+            second = _sample_clamped(later, shape, x1 + column, y1 + row)
             if cell.kind & ENTERING:
                 first = second
             if cell.kind & LEAVING:
                 second = first
             lasts, ends = levels[last + pixel], levels[end + pixel]
-            levels[now + pixel] = _follow(first, second, rest, t, lasts, ends, cell.doubt)
+            levels[now + pixel] = _combine(first, second, rest, t, lasts, ends, cell.doubt)
 
 
 @njit(inline="always")
 def _cell_at(paths: Paths, x: int, y: int) -> _Cell:
-    """Return the cell whose first pixel is (x, y); a pixel beside the last complete cell moves as that one."""
+    """Return the cell at the first pixel (x, y); partial cells at the edge move like the last complete cell."""
     i = np.uintp(min(y // len(paths.square), paths.forward.shape[0] - 1))
     j = np.uintp(min(x // len(paths.square), paths.forward.shape[1] - 1))
     return _Cell(
@@ -395,15 +396,18 @@ def _cell_at(paths: Paths, x: int, y: int) -> _Cell:
 
 @njit(inline="always")
 def _range_of_paths(cell: _Cell, side: int, way: Any, extremes: NDArray[np.float32]) -> tuple[Any, Any]:
-    """Return the lowest and the highest level of a frame on the paths of a cell, apart from ringing.
+    """Bound the levels of a frame on the paths of a cell, without ringing.
 
-    The positions are in the rectangle of the displacements 0, F01 and -F10.
+    The positions are within the bounding box of the displacements 0, F01 and -F10.
 
     Args:
-        cell: The cell.
-        side: Its side.
-        way: -1 for the earlier frame, 1 for the later one, as float32.
-        extremes: Those of the frame.
+        cell: Cell to bound.
+        side: Side of the cell in pixels.
+        way: -1 for the earlier frame, 1 for the later frame, float32.
+        extremes: `Picture.extremes` of the frame.
+
+    Returns:
+        Lowest and highest level.
     """
     rows, columns = extremes.shape[1], extremes.shape[2]
     lowest, highest, zero = np.float32(np.inf), np.float32(-np.inf), np.float32(0)
@@ -422,7 +426,7 @@ def _range_of_paths(cell: _Cell, side: int, way: Any, extremes: NDArray[np.float
 
 @njit(inline="always")
 def _reference(number: Any, zero: float, pixels: Pixels) -> Reference:
-    """Return the reference of a pixel, by its index and the level of its `Pixels.ref0`."""
+    """Return the reference of a pixel from its index and the level of its `Pixels.ref0`."""
     own, counted = -np.int64(pixels.pos.size > 1), -np.int64(pixels.off.size == pixels.net.size)
     thresholds = pixels.pos[np.uintp(number & own)], pixels.neg[np.uintp(number & own)]
     counts = np.int64(pixels.net[np.uintp(number)]), np.int64(pixels.off[np.uintp(number & counted)])
@@ -439,29 +443,30 @@ def _read_cell(
     pixels: Pixels,
     extremes: tuple[NDArray[np.float32], NDArray[np.float32]],
     band: tuple[int, int, int],
-    work: _Work,
+    work: _Workspace,
 ) -> bool:
-    """Read the pixels of a cell; return whether one could fire, whatever the levels on its path.
+    """Read the pixels of a cell; return whether any of them can fire.
 
-    `_step` makes a level of one of either frame on the path and those of the pixel, and never leaves their range.
+    `_compute_levels` stays within the range of the levels of both frames on the path and of the pixel in both frames.
+    If this range is within the bounds of all pixels, the cell cannot fire.
 
     Args:
-        cell: The cell.
-        square: As in `Paths`.
-        before: Values in the earlier frame, as in `events_of_paths`.
-        after: Those in the later frame.
-        table: The levels of grey codes; None for levels.
-        pixels: What the pixels remember.
-        extremes: Those of the pictures of both frames.
+        cell: Cell to read.
+        square: See `Paths`.
+        before: Values in the earlier frame; see `events_of_paths`.
+        after: Values in the later frame.
+        table: Levels of grey codes; None if the values are levels.
+        pixels: State of the pixels.
+        extremes: `Picture.extremes` of both frames.
         band: Columns, first row and last row (exclusive) of the values.
-        work: Gets `ends`, `zeros`, `bounds` and `numbers`.
+        work: Output: writes `ends`, `zeros`, `bounds` and `numbers`.
     """
     ends, zeros, bounds, numbers = work.ends, work.zeros, work.bounds, work.numbers
     side, one, can_fire = len(square), np.uintp(1), False
     area, (width, first_row, last_row) = side * side, band
     lowest0, highest0 = _range_of_paths(cell, side, np.float32(-1), extremes[0])
     lowest1, highest1 = _range_of_paths(cell, side, np.float32(1), extremes[1])
-    lowest, highest = min(lowest0, lowest1) - BEYOND, max(highest0, highest1) + BEYOND
+    lowest, highest = min(lowest0, lowest1) - EXTREMES_MARGIN, max(highest0, highest1) + EXTREMES_MARGIN
     for k in range(area):
         column, row = cell.x + k % side, cell.y + k // side
         inside = (column < width) & (row < last_row)
@@ -481,35 +486,35 @@ def _read_cell(
 
 
 @njit(error_model="numpy")
-def _cross(
+def _emit_cell(
     cell: _Cell,
     first: int,
     square: tuple[int, ...],
     steps: int,
     table: CodeTable | None,
     pixels: Pixels,
-    work: _Work,
+    work: _Workspace,
     words: Words,
     filled: Any,
 ) -> tuple[int, Any]:
-    """Append the events of the pixels of a cell from number `first` on to `words`.
+    """Append the events of a cell, starting at its pixel number `first`, to `words`.
 
-    Stops before a pixel whose events do not fit. Called again with more room and what it returned, it resumes there.
-    (Words that grew in the loop over steps would cost a counted reference for each step.)
+    Stops before a pixel whose events do not fit; call it again with more room and the returned numbers to resume there.
+    (Growing the words in the loop over steps would cost a reference count per step.)
 
     Args:
-        cell: The cell.
-        first: The pixel.
-        square: As in `Paths`.
+        cell: Cell to search.
+        first: Number of the first pixel in the cell.
+        square: See `Paths`.
         steps: Number of steps.
-        table: The levels of grey codes; None for levels.
-        pixels: What the pixels remember; updated.
-        work: The levels.
-        words: The events so far.
-        filled: Their number.
+        table: Levels of grey codes; None if the values are levels.
+        pixels: State of the pixels; updated.
+        work: Levels of the cell at all steps.
+        words: Buffer of events.
+        filled: Number of events in the buffer.
 
     Returns:
-        The number of the pixel at which to resume, or that of all pixels if all are done; and the number of events.
+        Number of the pixel at which to resume (the number of all pixels if done), and number of events in the buffer.
     """
     edges_us, _, levels, spread, ends, zeros, bounds, numbers = work
     side = len(square)
@@ -547,7 +552,7 @@ def _cross(
         if off.size == net.size:
             off[pixel] = reference.off
         if table is None:
-            high[pixel], low[pixel] = hair_below(upper), hair_above(lower)
+            high[pixel], low[pixel] = slightly_below(upper), slightly_above(lower)
         else:
             low[pixel], high[pixel] = quiet_codes(upper, lower, table)
     return area, filled
@@ -562,25 +567,25 @@ def events_of_paths(
     paths: Paths,
     interval: Interval,
 ) -> Words:
-    """Return the events of the pixels of moving tiles, in any order.
+    """Return the events of moving tiles, unsorted; updates `pixels`.
 
-    The others are left as they are, and so are pixels whose change the motion does not explain: `events_of_lines` has
-    their events. Updates `pixels`.
+    Pixels in other tiles, and pixels whose change the motion does not explain, are not changed: `events_of_lines`
+    returns their events.
 
     Args:
-        before: Values of the band's pixels in the earlier frame: grey codes, or levels.
-        after: Those in the later frame.
-        table: The levels of grey codes; None for levels.
-        pixels: What the pixels remember.
-        paths: The motion in the complete picture.
-        interval: The time and the rows of the band, which begins with a row of tiles.
+        before: Values of the band in the earlier frame: grey codes or levels.
+        after: Values of the band in the later frame.
+        table: Levels of grey codes; None if the values are levels.
+        pixels: State of the pixels.
+        paths: Motion in the complete picture.
+        interval: Time interval and band; the band begins at a row of tiles.
     """
-    words, filled = np.empty(after.size // 8 + FIRST_ROOM, np.int64), np.uintp(0)
+    words, filled = np.empty(after.size // 8 + INITIAL_CAPACITY, np.int64), np.uintp(0)
     square, extremes = paths.square, (paths.before.extremes, paths.after.extremes)
     earlier, later = paths.before.fine.reshape(-1), paths.after.fine.reshape(-1)
     width, first_row, shape = interval.width, interval.first_row, paths.before.fine.shape[2:]
     last_row, side, known = first_row + after.size // width, len(square), 0
-    area, band, work = side * side, (width, first_row, last_row), _make_work(side * side)
+    area, band, work = side * side, (width, first_row, last_row), _make_workspace(side * side)
     edges_us, fractions, levels, spread, ends = work[:5]
     for y in range(first_row, last_row, side):
         for x in range(0, width, side):
@@ -592,7 +597,7 @@ def events_of_paths(
                 continue
             if not _read_cell(cell, square, before, after, table, pixels, extremes, band, work):
                 continue
-            if steps != known:  # neighbours have the same
+            if steps != known:  # neighbours have the same number of steps
                 for step in range(steps + 1):
                     edges_us[step] = (2 * step * interval.length_us + steps) // (2 * steps)
                     fractions[step] = edges_us[step] / interval.length_us
@@ -603,7 +608,7 @@ def events_of_paths(
                 spread[k], spread[area + k] = levels[k], levels[k]
             for step in range(1, steps):
                 places = (step - 1) * area, steps * area, step * area
-                _step(cell, square, earlier, later, shape, fractions[step], levels, places)
+                _compute_levels(cell, square, earlier, later, shape, fractions[step], levels, places)
                 for row in range(0, area, side):
                     now = load(levels, np.uintp(step * area + row), square)
                     lowest, highest = np.uintp(row), np.uintp(area + row)
@@ -611,7 +616,7 @@ def events_of_paths(
                     store(spread, highest, max(load(spread, highest, square), now))
             done = 0
             while done < area:
-                done, filled = _cross(cell, done, square, steps, table, pixels, work, words, filled)
+                done, filled = _emit_cell(cell, done, square, steps, table, pixels, work, words, filled)
                 if done < area:
                     words = grow(words)
     return words[:filled]
@@ -626,15 +631,15 @@ def levels_of_paths(
     first_row: int,
     t: float,
 ) -> NDArray[np.float64]:
-    """Return the levels of a band of rows at the fraction t of the interval.
+    """Return the levels of a band of rows at the fraction t of the interval, [N].
 
     Args:
         before: Levels in the earlier frame, [N].
-        after: Levels in the later frame.
-        last: Levels at the previous step.
-        paths: The motion in the complete picture.
+        after: Levels in the later frame, [N].
+        last: Levels at the previous step, [N].
+        paths: Motion in the complete picture.
         first_row: First row of the band.
-        t: The fraction, greater than at the previous step.
+        t: Fraction of the interval, greater than at the previous step.
     """
     now = before + t * (after - before)
     square, shape = paths.square, paths.before.fine.shape[2:]
@@ -653,7 +658,7 @@ def levels_of_paths(
                 column, row = min(x + k % side, width - 1), min(y + k // side, last_row - 1)
                 pixel = (row - first_row) * width + column
                 levels[k], levels[area + k] = last[pixel], after[pixel]
-            _step(cell, square, earlier, later, shape, np.float32(t), levels, places)
+            _compute_levels(cell, square, earlier, later, shape, np.float32(t), levels, places)
             for k in range(area):
                 column, row = x + k % side, y + k // side
                 if column < width and row < last_row:

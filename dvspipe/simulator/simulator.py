@@ -1,4 +1,4 @@
-"""The event simulator: one step per frame, with an explicit state."""
+"""Event simulator: one step per frame, with an explicit state."""
 
 from __future__ import annotations
 
@@ -42,37 +42,39 @@ CODE_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 INDEX_CELLS_PER_CODE = 16
 MIN_THRESHOLD = 0.01
 LONG_AGO_US = -(2**62)
-STREAMS = {"mismatch": 0, "noise": 1}  # generators of their own, all from the seed
+STREAMS = {"mismatch": 0, "noise": 1}  # independent random generators from one seed
 NOISE_PREFIX = "noise."
-MAX_DECAYS = 16  # tables of 1.5 MB for uint16
-BATCH_PX = 1 << 22  # pixels of the frames that several threads work on together, so that starting them costs little
+MAX_DECAYS = 16  # a table takes 1.5 MB for uint16
+BATCH_PX = 1 << 22  # pixels per batch of frames; large batches make the cost of starting threads negligible
 
 Labelled = tuple[Events, NDArray[np.bool_]]
-"""Events, and a bool [N] that is True for noise."""
+"""Events, and a noise mask, bool [N]: True for noise events."""
 
 Result = TypeVar("Result")
 
 
 @dataclass
 class SimulatorState:
-    """The state of the pixels between two frames; one flat entry per pixel, row by row.
+    """State of the pixels between two frames. Arrays are flat, one entry per pixel in row-major order.
+
+    With a low-pass, `low`, `ref0`, `net` and `off` are empty.
 
     Args:
         frame: Number of frames so far.
         t_us: Time of the last frame in microseconds.
         sensor: Width and height of the frames.
         transfer: Transfer curve of the frames.
-        values: The last frame: grey codes of an integer image, levels of a float image.
-        low: Lowest value that causes no event; empty with a low-pass, like `ref0`, `net` and `off`.
-        high: Highest value that causes no event; with a low-pass, the level of the next ON event.
-        ref0: The first frame, as `values`.
-        net: int32, ON minus OFF events so far.
-        off: int32, OFF events so far; a single 0 if both thresholds are equal, as it makes no difference then.
-        pos: float64, ON thresholds, one per pixel or, without a low-pass, one for all.
-        neg: float64, OFF thresholds, likewise.
-        filtered: float64 [order, N], outputs of the low-pass stages; None without a low-pass.
-        last_us: int64, time of the last event of each pixel; None without a refractory period.
-        noise: State of the noise; None without noise.
+        values: Last frame: grey codes of an integer image, or levels of a float image.
+        low: Lowest value that fires no event.
+        high: Highest value that fires no event; with a low-pass, the level of the next ON event.
+        ref0: First frame, in the units of `values`.
+        net: ON minus OFF events so far, int32.
+        off: OFF events so far, int32; a single 0 if both thresholds are equal, when the count is not needed.
+        pos: ON thresholds, float64: one per pixel, or one for all pixels (only without a low-pass).
+        neg: OFF thresholds, like `pos`.
+        filtered: Outputs of the low-pass stages, float64 [order, N]; None without a low-pass.
+        last_us: Time of the last event of each pixel, int64; None without a refractory period.
+        noise: State of the noise sources; None without noise.
     """
 
     frame: int
@@ -92,7 +94,7 @@ class SimulatorState:
     noise: NoiseState | None
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the state as named arrays, to be stored; `from_arrays` restores it."""
+        """Return the state as named arrays for storage; `from_arrays` restores it."""
         named = vars(self) | {"sensor": (self.sensor.width, self.sensor.height)}
         del named["noise"]
         if self.noise is not None:
@@ -101,7 +103,7 @@ class SimulatorState:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> SimulatorState:
-        """Return the state that `arrays` described."""
+        """Restore a state from the result of `arrays`."""
         noise = {n.removeprefix(NOISE_PREFIX): array for n, array in arrays.items() if n.startswith(NOISE_PREFIX)}
         named: dict[str, Any] = {n: array for n, array in arrays.items() if not n.startswith(NOISE_PREFIX)}
         width, height = named["sensor"].tolist()
@@ -112,7 +114,7 @@ class SimulatorState:
 
 @dataclass(frozen=True)
 class _Codes:
-    """The meaning of the grey codes of a kind of image.
+    """Levels and intensities of the grey codes of one image type.
 
     Args:
         levels: Level of each code.
@@ -124,7 +126,7 @@ class _Codes:
     _decays: dict[tuple[int, float], Decay] = field(default_factory=dict, repr=False)
 
     def decay(self, length_us: int, cutoff_hz: float) -> Decay:
-        """Return the decay of each code in an interval of this length; frame rates have few lengths, which are kept."""
+        """Return the decay of each code in an interval; results are cached, since a video has few interval lengths."""
         found = self._decays.get((length_us, cutoff_hz))
         if found is None:
             if len(self._decays) >= MAX_DECAYS:
@@ -134,12 +136,12 @@ class _Codes:
 
     @cached_property
     def rounded(self) -> LevelImage:
-        """The levels in float32, for the motion between frames."""
+        """Levels in float32, for motion estimation."""
         return self.levels.astype(np.float32)
 
     @cached_property
     def table(self) -> CodeTable:
-        """The levels, for the search; of uint16 it takes 25 ms, and a low-pass does not need it."""
+        """Search table of the levels. Built on demand: it takes 25 ms for uint16, and a low-pass does not need it."""
         levels, count = self.levels, self.levels.size * INDEX_CELLS_PER_CODE
         edges = np.linspace(levels[0], levels[-1], count + 1)
         return CodeTable(
@@ -154,22 +156,22 @@ class _Codes:
 def _read_codes(
     dtype: np.dtype[Any], transfer: str, intensity_map: Literal["log", "linlog"], log_offset: float
 ) -> _Codes:
-    """Return the meaning of grey codes; that of uint16 takes 3 ms, so that simulators of many clips share it."""
+    """Return the levels of grey codes. Cached for all simulators: uint16 takes 3 ms."""
     config = SimulatorConfig(intensity_map=intensity_map, log_offset=log_offset)
     levels = code_levels(dtype, transfer, config)
     return _Codes(levels, np.clip(intensity(levels, config), 0, 1))
 
 
 class _Band(NamedTuple):
-    """Views of the state of a band of rows.
+    """Band of rows: views into the state.
 
     Args:
-        place: Its part of a flat array.
-        first_row: Its first row.
-        width: Columns.
-        pixels: Its pixels.
-        last_us: Times of the last events, or None.
-        noise: State of its noise, or None.
+        place: Slice of a flat array.
+        first_row: First row of the band.
+        width: Number of columns.
+        pixels: State of the pixels.
+        last_us: Times of the last events; None without a refractory period.
+        noise: State of the noise sources; None without noise.
     """
 
     place: slice
@@ -181,7 +183,7 @@ class _Band(NamedTuple):
 
     @classmethod
     def of(cls, state: SimulatorState, first_row: int, stop_row: int) -> _Band:
-        """Return the band of the rows `first_row` to `stop_row` - 1."""
+        """Create the band of rows `first_row` to `stop_row` - 1."""
         width = state.sensor.width
         place = slice(first_row * width, stop_row * width)
         pixels: Pixels | FilteredPixels
@@ -207,8 +209,8 @@ class _Band(NamedTuple):
         )
 
 
-class _Pair(NamedTuple):
-    """The values of a band of pixels in two frames, the paths of the picture between them, and `Drive.still`."""
+class _FramePair(NamedTuple):
+    """Values of a band of pixels in two frames, the paths between the frames, and `Drive.still`."""
 
     before: NDArray[Any]
     after: NDArray[Any]
@@ -217,21 +219,21 @@ class _Pair(NamedTuple):
 
 
 class EventSimulator:
-    """A DVS pixel array, driven frame by frame.
+    """DVS pixel array, driven frame by frame.
 
-    Between two frames the level L of a pixel follows a straight line, which the low-pass then filters, if there is one.
-    An event fires when L reaches ref + pos_thres (ON) or ref - neg_thres (OFF), at that time, and ref moves there.
-    Without noise and refractory period, abs(L - ref) is below the threshold after every frame. The first frame sets the
-    references and fires nothing. Noise events do not change the references.
+    Between two frames, the level L of a pixel follows a straight line; a low-pass (if enabled) filters it. When L
+    reaches ref + pos_thres (ON) or ref - neg_thres (OFF), the pixel fires an event at that time, and ref moves to that
+    level. Without noise and refractory period, abs(L - ref) is below the threshold after every frame. The first frame
+    sets the references and fires no events. Noise events do not change the references.
 
     Args:
         config: Settings of the pixel model.
-        upsample: Steps in which the levels follow the motion between two frames, instead of straight lines: a number;
-            `auto`: depending on the motion; or `off`.
-        threads: Number of threads, each working on a band of rows; the events do not depend on it.
+        upsample: Number of interpolation steps per pair of frames along the estimated motion, 1 to 256; `auto`: chosen
+            from the motion; `off`: straight lines.
+        threads: Number of threads, >= 1. Each simulates a band of rows; the events do not depend on it.
 
     Raises:
-        ConfigError: `upsample` is not a number of steps, or `threads` not one of threads.
+        ConfigError: If `upsample` or `threads` is out of range.
 
     Example:
         >>> from dvspipe import frames_from_arrays
@@ -255,51 +257,53 @@ class EventSimulator:
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def step(self, frame: Frame, state: SimulatorState | None) -> tuple[Events, SimulatorState]:
-        """Return the events between the previous frame and this one, and the new state.
+        """Simulate the interval from the previous frame to `frame`; return its events and the new state.
 
         Args:
-            frame: The next frame.
-            state: The state that the previous step returned; None for the first frame. Do not use it again: the new
-                state takes over its arrays.
+            frame: Next frame.
+            state: State returned by the previous step; None for the first frame. Do not reuse it: the new state takes
+                over its arrays.
 
         Returns:
             Events with previous time <= t <= time of this frame (rounded to the microsecond), sorted by time, then
-            signal before noise, row and column; and the new state.
+            signal before noise, then row and column; and the new state.
 
         Raises:
-            VideoError: The size, type, transfer curve or time of the frame does not fit the previous one.
+            VideoError: If the size, type, transfer curve or time of the frame does not fit the previous frame.
         """
         ((events, _),), state = self.steps([frame], state)
         return events, state
 
     def steps(self, frames: Sequence[Frame], state: SimulatorState | None) -> tuple[list[Labelled], SimulatorState]:
-        """Return the events of several consecutive frames, as `step`, each with a bool [N] that is True for noise."""
+        """Simulate consecutive frames like `step`; return events and noise mask of each frame, and the new state."""
         done: list[Labelled] = []
         if state is None:
-            state = self._start(frames[0])
+            state = self._initial_state(frames[0])
             done.append((Events.empty(frames[0].size), np.zeros(0, np.bool_)))
             frames = frames[1:]
         times = [state.t_us, *(frame.t_us for frame in frames)]
         images = [state.values]
-        for before_us, frame in zip(times, frames, strict=False):
-            _check(frame, before_us, state)
-            images.append(self._values(frame))
-        most = len(images) if self._factor == "off" else 2  # the motion of a pair takes much memory
+        for previous_us, frame in zip(times, frames, strict=False):
+            _check_frame(frame, previous_us, state)
+            images.append(self._flatten(frame))
+        most = len(images) if self._factor == "off" else 2  # paths take much memory: one pair at a time
         for first in range(0, len(images) - 1, max(most - 1, 1)):
-            done += self._run(state, times[first : first + most], images[first : first + most])
+            done += self._simulate_intervals(state, times[first : first + most], images[first : first + most])
         return done, state
 
-    def _run(self, state: SimulatorState, times: list[int], images: list[NDArray[Any]]) -> Iterator[Labelled]:
-        """Return the events between consecutive frames, the first of which is the last one of the state; updates it."""
+    def _simulate_intervals(
+        self, state: SimulatorState, times: list[int], images: list[NDArray[Any]]
+    ) -> Iterator[Labelled]:
+        """Return the events between consecutive frames, starting at the last frame of `state`. Updates `state`."""
         paths = None if self._factor == "off" else self._paths(state, times, images)
-        bands = self._share(
-            lambda first_row, stop_row: self._run_band(state, first_row, stop_row, times, images, paths),
+        bands = self._map_parts(
+            lambda first_row, stop_row: self._simulate_band(state, first_row, stop_row, times, images, paths),
             state.sensor.height,
             TILE_PX,
         )
         intervals = [*zip(times, zip(*bands, strict=True), strict=False)]
-        parts = self._share(
-            lambda first, stop: [_join(*each, state.sensor) for each in intervals[first:stop]], len(intervals)
+        parts = self._map_parts(
+            lambda first, stop: [_merge_bands(*each, state.sensor) for each in intervals[first:stop]], len(intervals)
         )
         np.copyto(state.values, images[-1])
         state.t_us = times[-1]
@@ -307,7 +311,7 @@ class EventSimulator:
         return itertools.chain(*parts)
 
     def _paths(self, state: SimulatorState, times: list[int], images: list[NDArray[Any]]) -> Paths | None:
-        """Return the paths of pixels between two frames."""
+        """Estimate the paths of pixels between two frames."""
         shape = state.sensor.height, state.sensor.width
         if self._upsampler is None or self._upsampler.shape != shape:
             self._upsampler = Upsampler(cast(Any, self._factor), shape)
@@ -325,10 +329,10 @@ class EventSimulator:
         rounded: LevelImage = look_up(self._read_codes(values.dtype, transfer).rounded, values)
         return rounded
 
-    def _share(self, work: Callable[[int, int], Result], count: int, unit: int = 1) -> list[Result]:
-        """Return the results of `work(first, stop)` on as many parts of `count` items as there are threads.
+    def _map_parts(self, work: Callable[[int, int], Result], count: int, unit: int = 1) -> list[Result]:
+        """Divide `count` items among the threads, and return the results of `work(first, stop)`.
 
-        All but the last part have a multiple of `unit` items.
+        Each part except the last has a multiple of `unit` items.
         """
         units = -(-count // unit)
         parts = min(self.threads, units)
@@ -337,8 +341,8 @@ class EventSimulator:
         edges = [units * part // parts * unit for part in range(parts)] + [count]
         return list(self._pool.map(work, edges[:-1], edges[1:]))
 
-    def _start(self, frame: Frame) -> SimulatorState:
-        config, values = self.config, self._values(frame).copy()
+    def _initial_state(self, frame: Frame) -> SimulatorState:
+        config, values = self.config, self._flatten(frame).copy()
         codes = None if values.dtype.kind == "f" else self._read_codes(values.dtype, frame.transfer)
         pos, neg = self._thresholds(values.size)
         rng = np.random.default_rng([config.seed, STREAMS["noise"]])
@@ -370,7 +374,7 @@ class EventSimulator:
         return state
 
     def _thresholds(self, pixels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the ON and OFF thresholds: one for all pixels, or a random one for each."""
+        """Draw the ON and OFF thresholds: one per pixel, or one for all pixels without mismatch."""
         config = self.config
         if not config.sigma_thres:
             return np.array([config.pos_thres]), np.array([config.neg_thres])
@@ -378,8 +382,8 @@ class EventSimulator:
         pos, neg = (rng.normal(middle, config.sigma_thres, pixels) for middle in (config.pos_thres, config.neg_thres))
         return np.maximum(pos, MIN_THRESHOLD), np.maximum(neg, MIN_THRESHOLD)
 
-    def _values(self, frame: Frame) -> NDArray[Any]:
-        """Return the flat grey codes of an integer image, or the flat levels of a float image."""
+    def _flatten(self, frame: Frame) -> NDArray[Any]:
+        """Flatten a frame: grey codes of an integer image, or levels of a float image."""
         if frame.image.dtype.kind == "f":
             return float_levels(frame, self.config).ravel()
         if frame.image.dtype not in CODE_TYPES:
@@ -392,7 +396,7 @@ class EventSimulator:
     def _read_codes(self, dtype: np.dtype[Any], transfer: str) -> _Codes:
         return _read_codes(dtype, transfer, self.config.intensity_map, self.config.log_offset)
 
-    def _run_band(
+    def _simulate_band(
         self,
         state: SimulatorState,
         first_row: int,
@@ -401,32 +405,32 @@ class EventSimulator:
         images: list[NDArray[Any]],
         paths: Paths | None,
     ) -> list[Words]:
-        """Return the events of a band of rows in each interval, in order."""
+        """Return the sorted events of a band of rows, per interval."""
         band = _Band.of(state, first_row, stop_row)
         codes = None if state.values.dtype.kind == "f" else self._read_codes(state.values.dtype, state.transfer)
         found, known = [], len(times) > 2 and codes is not None and paths is None
         still = np.zeros(-(-band.width * (stop_row - first_row) // STILL_PX) if known else 0, np.uint8)
         for number, (start_us, stop_us) in enumerate(itertools.pairwise(times)):
             interval = Interval(start_us, stop_us - start_us, first_row, band.width)
-            pair = _Pair(images[number][band.place], images[number + 1][band.place], paths, still)
-            found.append(self._run_interval(band, interval, codes, pair, state.frame + number))
+            pair = _FramePair(images[number][band.place], images[number + 1][band.place], paths, still)
+            found.append(self._simulate_interval(band, interval, codes, pair, state.frame + number))
         return found
 
-    def _run_interval(
+    def _simulate_interval(
         self,
         band: _Band,
         interval: Interval,
         codes: _Codes | None,
-        pair: _Pair,
+        pair: _FramePair,
         frame: int,
     ) -> Words:
-        """Return the signal and noise events between two frames that are not in refractory periods, in order."""
+        """Return the sorted signal and noise events between two frames, without events in refractory periods."""
         config, (before, after, paths, still) = self.config, pair
         indices, light = after, codes.light if codes else np.empty(0)
         if codes is None and (config.cutoff_hz or band.noise):
             indices, light = np.arange(after.size, dtype=np.int32), np.clip(intensity(after, config), 0, 1)
         if not isinstance(band.pixels, FilteredPixels):
-            words: Words = _cross(pair, codes, band.pixels, interval)
+            words: Words = _find_events(pair, codes, band.pixels, interval)
         elif paths is not None:
             words = self._filter_paths(band.pixels, interval, codes, pair, paths)
         else:
@@ -446,9 +450,9 @@ class EventSimulator:
         return words
 
     def _filter_paths(
-        self, pixels: FilteredPixels, interval: Interval, codes: _Codes | None, pair: _Pair, paths: Paths
+        self, pixels: FilteredPixels, interval: Interval, codes: _Codes | None, pair: _FramePair, paths: Paths
     ) -> Words:
-        """Return the events of a low-pass, whose input follows straight lines between the steps of the paths."""
+        """Return the events of low-pass filtered paths; the input is piecewise linear between the steps."""
         before, after = (look_up(codes.levels, values) if codes else values for values in (pair.before, pair.after))
         indices, steps, found = np.arange(after.size, dtype=np.int32), int(paths.steps.max()), []
         last, since_us = before, 0
@@ -465,8 +469,8 @@ class EventSimulator:
         return np.concatenate(found)
 
 
-def _cross(pair: _Pair, codes: _Codes | None, pixels: Pixels, interval: Interval) -> Words:
-    """Return the events without a low-pass: first those of moving tiles, which are then quiet, then the others."""
+def _find_events(pair: _FramePair, codes: _Codes | None, pixels: Pixels, interval: Interval) -> Words:
+    """Return the events without a low-pass: first the moving tiles, which are then quiet, then the other pixels."""
     before, after, paths, _ = pair
     table = codes.table if codes else None
     moving = [] if paths is None else [events_of_paths(before, after, table, pixels, paths, interval)]
@@ -477,17 +481,23 @@ def _cross(pair: _Pair, codes: _Codes | None, pixels: Pixels, interval: Interval
 def simulate(
     frames: Iterable[Frame], config: SimulatorConfig | None = None, *, upsample: Factor = "off", threads: int = 1
 ) -> Iterator[Events]:
-    """Yield the events of a video, one chunk per pair of frames; `concatenate(parts, sensor)` joins them.
+    """Convert video frames to events, one part per pair of frames; join the parts with `concatenate(parts, sensor)`.
 
     Args:
-        frames: Two or more frames, ordered by time.
-        config: Settings of the pixel model.
-        upsample: Steps between two frames, as in `EventSimulator`.
-        threads: Number of threads, as in `EventSimulator`.
+        frames: Two or more frames in time order.
+        config: Settings of the pixel model; default: an ideal sensor.
+        upsample: Interpolation steps per pair of frames; see `EventSimulator`.
+        threads: Number of threads, >= 1.
 
     Raises:
-        ConfigError: `upsample` is not a number of steps, or `threads` not one of threads.
-        VideoError: There are fewer than two frames, or they do not fit together.
+        ConfigError: If `upsample` or `threads` is out of range.
+        VideoError: If there are fewer than two frames, or consecutive frames do not fit.
+
+    Example:
+        >>> from dvspipe import frames_from_arrays
+        >>> images = [np.full((7, 12), grey, np.uint8) for grey in (100, 200)]
+        >>> [len(events) for events in simulate(frames_from_arrays(images, fps=30))]
+        [588]
     """
     simulator = EventSimulator(config, upsample=upsample, threads=threads)
     state: SimulatorState | None = None
@@ -501,13 +511,13 @@ def simulate(
 
 
 def batches(frames: Iterable[Frame], threads: int) -> Iterator[list[Frame]]:
-    """Yield frames in batches that keep several threads busy; one by one for a single thread.
+    """Group frames into batches that keep all threads busy; a single thread gets batches of one frame.
 
-    If the frames end with an error, the frames before it are yielded first. The images of a batch are copies, since
-    the iterator of frames may reuse its buffer; the next batch overwrites them.
+    If reading a frame fails, the frames before it are yielded first. With several threads, the images of a batch are
+    copies, since the iterator may reuse its buffer; the next batch overwrites them.
     """
     batch: list[Frame] = []
-    buffers: dict[int, NDArray[Any]] = {}  # new memory for each batch would cost more than to copy into it
+    buffers: dict[int, NDArray[Any]] = {}  # reused: allocating memory for each batch costs more than copying
     try:
         for frame in frames:
             if threads > 1:
@@ -528,7 +538,7 @@ def batches(frames: Iterable[Frame], threads: int) -> Iterator[list[Frame]]:
         yield batch
 
 
-def _check(frame: Frame, before_us: int, state: SimulatorState) -> None:
+def _check_frame(frame: Frame, previous_us: int, state: SimulatorState) -> None:
     name, kind = f"frame at {frame.t_us} us", state.values.dtype
     if frame.image.shape != (state.sensor.height, state.sensor.width):
         raise VideoError(f"{name}: size differs from the previous frames (found {frame.size}, expected {state.sensor})")
@@ -539,15 +549,15 @@ def _check(frame: Frame, before_us: int, state: SimulatorState) -> None:
             f"{name}: transfer curve differs from the previous frames (found {frame.transfer}, "
             f"expected {state.transfer})"
         )
-    interval_us = frame.t_us - before_us
+    interval_us = frame.t_us - previous_us
     if not 0 < interval_us <= LONGEST_INTERVAL_US:
         raise VideoError(
-            f"{name}: wrong interval after the previous frame at {before_us} us (found {interval_us} us, "
+            f"{name}: wrong interval after the previous frame at {previous_us} us (found {interval_us} us, "
             f"expected 1 to {LONGEST_INTERVAL_US} us)"
         )
 
 
-def _join(start_us: int, bands: Sequence[Words], sensor: SensorSize) -> Labelled:
-    """Return the events of all bands in an interval, in order."""
+def _merge_bands(start_us: int, bands: Sequence[Words], sensor: SensorSize) -> Labelled:
+    """Merge the events of all bands in an interval."""
     t, x, y, on, noise = columns_of(bands, start_us)
     return Events.wrap_unchecked(t, x, y, on, sensor), noise

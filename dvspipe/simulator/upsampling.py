@@ -1,29 +1,29 @@
-"""The motion between two frames, along which the levels of pixels are interpolated, so that moving edges fire in time.
+"""Temporal upsampling: interpolate pixel levels along the motion between two frames, for accurate event times.
 
-Between two frames of ordinary video the level of a pixel does not follow a straight line: an edge passes at one moment,
-which the flow from each frame to the other (DIS: Kroeger et al. 2016) determines. At the time t between the frames, 0
-to 1, a pixel at x is assumed to move by D = (1 - t) F01(x) - t F10(x) in the interval, and its level to be
+Between two frames of ordinary video, the level of a pixel does not follow a straight line: an edge passes at one
+moment. Optical flow between the frames (DIS: Kroeger et al. 2016) determines this moment. At the time t between the
+frames, 0 to 1, a pixel at x is assumed to move by D = (1 - t) F01(x) - t F10(x) in the interval. Its level is
 
-    (1 - t) L0(x - t D) + t L1(x + (1 - t) D),
+    (1 - t) L0(x - t D) + t L1(x + (1 - t) D).
 
-which is Super SloMo's approximation of the intermediate flows, F_t0 = -t D and F_t1 = (1 - t) D (Jiang et al. 2018,
-equation 4). The levels are interpolated, not the codes, in steps between which the simulator uses straight lines.
+This is Super SloMo's approximation of the intermediate flows, F_t0 = -t D and F_t1 = (1 - t) D (Jiang et al. 2018,
+equation 4). Levels are interpolated, not codes. Between interpolation steps, the simulator uses straight lines.
 
-A level changes in one direction only, from L0(x) to L1(x), unless both frames show otherwise: if both terms are outside
-that range, the level follows the nearer of them, less a doubt. The doubt is the difference of the two frames' levels at
-the middle of the path, plus 0.02 per pixel by which their flows differ, less an allowance for rounding. So a passing
-bright line fires its events, and if an occlusion or a wrong flow makes the frames differ, a pixel fires the same events
-as with a straight line, at the times of the motion.
+A level changes only in one direction, from L0(x) to L1(x), unless both frames show otherwise: if both terms are outside
+this range, the level follows the nearer term, reduced by a doubt. The doubt is the difference of the two frames' levels
+at the middle of the path, plus 0.02 per pixel of difference between the flows, less an allowance for rounding. A
+passing bright line therefore fires its events. Where an occlusion or a wrong flow makes the frames differ, a pixel
+fires the same events as with a straight line, but at the times of the motion.
 
-The doubt is computed once per pair of frames, so that a pixel does not switch from step to step, and with it:
+The doubt is computed once per pair of frames, to keep a pixel from switching between steps. At the same time:
 
-- A path that begins or ends outside the picture has the level of the frame in which it is visible.
-- If the flow explains none of the change (a light that is switched on, blur), the level follows the straight line.
-- If this is so in most of the picture, it is a scene cut, and all levels follow straight lines.
+- A path that begins or ends outside the picture takes the level of the frame that shows it.
+- If the flow explains none of the change (a light is switched on, blur), the level follows a straight line.
+- If this is the case in most of the picture, it is a scene cut, and all levels follow straight lines.
 
-The work is in proportion to what moves. The flow is that of pictures of half the width and height. A tile of the
-picture is interpolated if something changes within the reach of its motion, in as many steps as that motion has pixels;
-`paths` has the loops. Everything else follows straight lines, as without upsampling.
+The cost is proportional to the moving area. Flow is computed at half the width and height. A tile of the picture is
+interpolated if something changes within the reach of its motion, with as many steps as the motion has pixels; `paths`
+has the loops. Everything else follows straight lines, as without upsampling.
 """
 
 from __future__ import annotations
@@ -52,40 +52,40 @@ from .paths import (
 LevelImage = NDArray[np.float32]
 Mask = NDArray[np.uint8]
 Factor = int | Literal["off", "auto"]
-"""Steps per pair of frames; `auto`: depending on the motion; `off`: straight lines."""
+"""Interpolation steps per pair of frames; `auto`: chosen from the motion; `off`: straight lines."""
 
-MAX_STEPS = 32  # per pair of frames with `auto`
-STEPS_PER_PX = 1.4  # of the longest flow of a tile with `auto`: with 1, times are up to 6 % less accurate
-AUTO_PERCENTILE = 95  # of the length of the flow: ignores the fastest few hundred pixels, which are often wrong
-MARGIN = 1.15  # of the largest number of steps over the pixels of that percentile
-MIN_CHANGE = 0.05  # of the level, a quarter of the usual threshold: pixels that change less count as still
-SLOWEST_PX = 1.5  # per pair with `auto`: for slower motion, rounding to 8 bits changes levels more than interpolation
-STILL_FLOW_PX = 0.5  # per pair with `auto`: a slower tile of a moving picture follows straight lines
-# The doubt about a level, in addition to the mismatch: per pixel of difference between the two flows, and an allowance
-# for rounding and rotation. A larger allowance causes more false events, a smaller one more missed events.
+MAX_STEPS = 32  # maximum steps per pair of frames with `auto`
+STEPS_PER_PX = 1.4  # steps per pixel of a tile's longest flow with `auto`; with 1, times are up to 6 % less accurate
+AUTO_PERCENTILE = 95  # flow length used by `auto`; ignores the fastest few hundred pixels, often wrong
+MARGIN = 1.15  # maximum number of steps / flow length in pixels at this percentile
+MIN_CHANGE = 0.05  # smaller level changes count as still; a quarter of the default threshold
+SLOWEST_PX = 1.5  # minimum flow per pair with `auto`: below, 8-bit rounding changes levels more than interpolation
+STILL_FLOW_PX = 0.5  # tiles with less flow per pair follow straight lines with `auto`
+# Terms of the doubt besides the mismatch: per pixel of difference between the two flows, and an allowance for rounding
+# and rotation. A larger allowance causes more false events; a smaller one, more missed events.
 DOUBT_PER_PX = 0.02
 ALLOWANCE = 0.06
 MAX_MISMATCH = (
-    0.15  # of the level, between the two frames at the middle of the path; far more at a cut or change of light
+    0.15  # level difference of the two frames at the middle of the path; far more at a cut or change of light
 )
-UNEXPLAINED_SHARE = 0.9  # fraction of the change of a pixel that remains as mismatch
-CUT_SHARE = 0.5  # fraction of changed pixels that mismatch; 0.15 for six objects moving 20 px per frame, 0.9 at a cut
-QUARTER_FROM_PX = 512  # width or height from which the flow is that of a quarter of it
-SEVERAL_SCALES_PX = 91  # width or height from which DIS searches halves at several scales: 32 * 2 ** 1.5
-PATCH_STRIDE_PX = 5  # of the flow; the preset's 4 costs more and is hardly better
-CHECKED_AREA = (3, 3)  # of cells: the smallest that avoids coincidental agreement
-MIN_SIDE_PX = 16  # twice the patch size of DIS, which rejects much smaller pictures
+UNEXPLAINED_SHARE = 0.9  # the flow explains nothing if mismatch / change of a pixel is larger
+CUT_SHARE = 0.5  # share of changed pixels with mismatch; 0.15 for six objects moving 20 px per frame, 0.9 at a cut
+QUARTER_FROM_PX = 512  # from this width or height on, flow is computed at a quarter of the resolution
+SEVERAL_SCALES_PX = 91  # from this width or height on, DIS uses several scales at half resolution: 32 * 2 ** 1.5
+PATCH_STRIDE_PX = 5  # DIS patch stride; 4, as in the preset, costs more and is hardly better
+CHECKED_AREA = (3, 3)  # cells averaged; the smallest area that avoids coincidental agreement
+MIN_SIDE_PX = 16  # twice the DIS patch size; DIS rejects much smaller pictures
 
 MapPair = Callable[[Callable[[int], LevelImage]], tuple[LevelImage, LevelImage]]
 
 
 class Upsampler:
-    """Estimates the motion between two frames; holds the work space for pictures of one size.
+    """Motion estimator for pairs of frames of one size, with its work space.
 
     Args:
-        factor: Steps per pair of frames where something moves; or `auto`: as many, up to 32, as keep the motion of each
-            tile at one pixel per step, and straight lines below 1.5 pixels.
-        shape: Rows and columns of the pictures.
+        factor: Interpolation steps per pair of frames in moving areas. `auto`: up to 32 steps, 1.4 per pixel of the
+            motion of each tile, and straight lines if the motion is below 1.5 pixels.
+        shape: Rows and columns of the frames.
     """
 
     def __init__(self, factor: int | Literal["auto"], shape: tuple[int, int]) -> None:
@@ -101,33 +101,33 @@ class Upsampler:
             np.arange(0, height // cell_px * cell_px, cell_px, dtype=np.float32),
         )
         self._positions = np.dstack([columns, rows])
-        # new arrays of this size come from the system page by page, which costs more than the arithmetic
+        # kept: allocating arrays of this size page by page costs more than the arithmetic
         blocks = -(-height // BLOCK_PX), -(-width // BLOCK_PX)
         self._before, self._after = (
             Picture(np.empty((2, 2, *shape), np.float32), np.empty((2, *blocks), np.float32)) for _ in range(2)
         )
-        self._latest: LevelImage | None = None  # the levels of `_after`
-        self._refined = np.zeros([-(-side // TILE_PX) for side in shape], np.bool_)  # its tiles that are complete
+        self._latest: LevelImage | None = None  # levels of `_after`
+        self._refined = np.zeros([-(-side // TILE_PX) for side in shape], np.bool_)  # complete tiles of `_after`
 
     def paths(self, before: LevelImage, after: LevelImage, interval_us: int, map_pair: MapPair) -> Paths | None:
-        """Return the paths between two frames; None if all levels follow straight lines.
+        """Estimate the paths between two frames; None if all levels follow straight lines.
 
         Args:
             before: Levels of the earlier frame, float32 [H, W].
-            after: Levels of the later frame.
-            interval_us: Time between them, the largest number of steps.
-            map_pair: Returns the results of a function of 0 and of 1, possibly in two threads.
+            after: Levels of the later frame, float32 [H, W].
+            interval_us: Time between the frames in microseconds; also the maximum number of steps.
+            map_pair: Function that calls its argument with 0 and 1, possibly in two threads, and returns both results.
 
         Returns:
-            The paths; the next call overwrites their pictures.
+            Paths; the next call overwrites their pictures.
         """
         if interval_us < 2 or min(self.shape) < MIN_SIDE_PX:
             return None
-        change = cv2.absdiff(self._cells(before), self._cells(after))
+        change = cv2.absdiff(self._sample_cells(before), self._sample_cells(after))
         changed = change > MIN_CHANGE
         if not changed.any():
             return None
-        greys = self._greys(before, after)
+        greys = self._grey_pair(before, after)
         forward, backward = map_pair(lambda way: self._flow(way, greys[way], greys[1 - way]))
         reach = np.empty(self._refined.shape, np.float32)
         reach_of_tiles(forward, backward, self._cell_px, reach)
@@ -135,14 +135,14 @@ class Upsampler:
         moving = steps > 1
         if not moving.any():
             return None
-        checked = self._check(before, after, forward, backward, change)
+        checked = self._check_paths(before, after, forward, backward, change)
         if checked is None:
             return None
         self._refine(before, after, spread_tiles(moving, reach + 1, True))
         return Paths(*checked, steps, (0,) * self._cell_px, self._before, self._after)
 
     def _refine(self, before: LevelImage, after: LevelImage, tiles: NDArray[np.bool_]) -> None:
-        """Complete some tiles of both pictures; in a video, the earlier frame is the later one of the last pair."""
+        """Complete some tiles of both pictures; tiles of the earlier frame are reused from the previous pair."""
         if self._latest is None or not np.array_equal(before, self._latest):
             self._refined[:] = False
         self._before, self._after = self._after, self._before
@@ -151,8 +151,8 @@ class Upsampler:
             find_extremes(levels, lacking, picture.extremes)
         self._latest, self._refined = after, tiles
 
-    def _greys(self, *levels: LevelImage) -> list[NDArray[np.uint8]]:
-        """Return levels as 8-bit images on a common scale, for the flow: halved, except those of small pictures."""
+    def _grey_pair(self, *levels: LevelImage) -> list[NDArray[np.uint8]]:
+        """Convert levels to 8-bit images on a common scale for the flow, at half resolution unless they are small."""
         height, width = (side // self._cell_px * self._cell_px for side in self.shape)
         pictures = [level[:height, :width] for level in levels]
         if max(self.shape) >= SEVERAL_SCALES_PX:
@@ -164,9 +164,9 @@ class Upsampler:
         return [np.asarray(cv2.convertScaleAbs(picture - np.float32(lowest), alpha=scale)) for picture in pictures]
 
     def _flow(self, way: int, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> LevelImage:
-        """Return the flow between two greys in pixels of the picture, for each cell."""
+        """Compute the flow between two grey images, per cell, in pixels of the frame."""
         small, quarter = max(self.shape) < SEVERAL_SCALES_PX, self._cell_px == 4
-        # Set for each call: for a picture too small for a scale, DIS chooses others, and keeps its choice.
+        # set for each call: for a picture too small for a scale, DIS chooses another scale and keeps it
         self._flows[way].setFinestScale(2 if small else int(quarter))
         flow = np.asarray(self._flows[way].calc(earlier, later, None))
         if small or quarter:
@@ -176,7 +176,7 @@ class Upsampler:
     def _count_steps(
         self, forward: LevelImage, changed: NDArray[np.bool_], reach: LevelImage, interval_us: int
     ) -> NDArray[np.uint16]:
-        """Return the number of steps of each tile; 1 if it does not move, or nothing changes in its reach."""
+        """Return the number of steps per tile; 1 for tiles that do not move or have no change within reach."""
         tiles = np.zeros(reach.shape, np.bool_)
         rows, columns = np.nonzero(changed)
         side = TILE_PX // self._cell_px
@@ -192,10 +192,10 @@ class Upsampler:
             steps = np.full(reach.shape, self._factor)
         return np.where(tiles, np.minimum(steps, interval_us), 1).astype(np.uint16)
 
-    def _check(
+    def _check_paths(
         self, before: LevelImage, after: LevelImage, forward: LevelImage, backward: LevelImage, change: LevelImage
     ) -> tuple[LevelImage, LevelImage, LevelImage, Mask] | None:
-        """Return the motion, its disagreement and doubt, and the kinds of paths; None at a scene cut."""
+        """Return the motion, disagreement, doubt and kind of the paths; None at a scene cut."""
         apart = np.asarray(cv2.add(forward, backward))
         apart_px = cv2.magnitude(*cv2.split(apart))
         motion = cv2.scaleAdd(apart, -0.5, forward)
@@ -206,22 +206,21 @@ class Upsampler:
             return None
         unexplained = doubtful & (mismatch > UNEXPLAINED_SHARE * cv2.blur(change, CHECKED_AREA))
         doubt = cv2.blur(mismatch, CHECKED_AREA) + DOUBT_PER_PX * apart_px - ALLOWANCE
-        # only one frame shows both ends of such a path, and thus its motion: F01 if it enters, -F10 if it leaves
+        # only one frame shows both ends of such a path: use F01 if it enters, -F10 if it leaves
         forward = cv2.subtract(forward, apart, dst=forward.copy(), mask=leaving)
         apart[(entering | leaving) > 0] = 0
         kind = ENTERING * entering + LEAVING * leaving + np.uint8(UNEXPLAINED) * unexplained
         return np.asarray(forward), apart, np.asarray(doubt, np.float32), kind.astype(np.uint8)
 
     def _outside(self, positions: Any) -> Mask:
-        """Return 1 if a position [H / cell, W / cell, 2] is outside the picture, otherwise 0."""
+        """Return 1 for positions [H / cell, W / cell, 2] outside the picture, otherwise 0."""
         height, width = self.shape
         return np.asarray(cv2.inRange(positions, (0, 0), (width - 1, height - 1)) == 0).astype(np.uint8)
 
     def _mismatch(self, before: LevelImage, after: LevelImage, motion: Any, times: NDArray[np.float64]) -> LevelImage:
-        """Return the difference of the two frames' levels on the paths at `times`, [H / cell, W / cell].
+        """Return the level difference of the two frames on the paths at `times`, [H / cell, W / cell].
 
-        The times are fractions of the interval: 0 for paths from outside the picture, 1 for those that leave it, else
-        0.5.
+        Times are fractions of the interval: 0 for paths that enter the picture, 1 for paths that leave it, else 0.5.
         """
         t = times.astype(np.float32)
         start = cv2.subtract(self._positions, cv2.multiply(motion, cv2.merge([t, t])))
@@ -231,8 +230,8 @@ class Upsampler:
         )
         return np.asarray(cv2.blur(cv2.absdiff(*levels), CHECKED_AREA))
 
-    def _cells(self, levels: LevelImage) -> Any:
-        """Return the level of the first pixel of each cell."""
+    def _sample_cells(self, levels: LevelImage) -> Any:
+        """Return the level of the first pixel of each cell, [H / cell, W / cell]."""
         height, width = self.shape
         cell_px = self._cell_px
         return levels[: height // cell_px * cell_px : cell_px, : width // cell_px * cell_px : cell_px].copy()

@@ -1,8 +1,8 @@
-"""Vectors of a few float32 for compiled loops: a row of the pixels of a cell in one instruction.
+"""Short float32 vectors for compiled loops: process a row of a cell in one instruction.
 
-The compiler vectorizes long loops only; its other vectorizer, that of straight code, is off in numba. In compiled
-functions a vector is used like a number: `+`, `-`, `*`, `min` and `max` are those of its members. Plain loops give
-equal events, and take 1.05 to 1.1 times the CPU time of a film with a still background, 1.34 times where all moves.
+The compiler only vectorizes long loops; numba disables its vectorizer of straight-line code. In compiled functions, use
+a vector like a number: `+`, `-`, `*`, `min` and `max` are element-wise. Plain loops give equal events, but take 1.05 to
+1.1 times the CPU time for a film with a still background, and 1.34 times if everything moves.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from numba.extending import intrinsic, models, overload, register_model
 
 
 class VectorType(types.Type):  # type: ignore[misc]
-    """The type of a vector.
+    """Type of a vector.
 
     Args:
-        length: Number of members.
+        length: Number of elements.
     """
 
     def __init__(self, length: int) -> None:
@@ -37,7 +37,7 @@ class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
 
 @intrinsic
 def broadcast(_context: Any, number: Any, square: Any) -> Any:
-    """Return a vector as long as the tuple `square`, all members of which are a float32."""
+    """Create a vector of equal float32 elements, as long as the tuple `square`."""
 
     def build(_target: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         vector = ir.VectorType(ir.FloatType(), signature.return_type.length)
@@ -50,7 +50,7 @@ def broadcast(_context: Any, number: Any, square: Any) -> Any:
 
 @intrinsic
 def load(_context: Any, array: Any, index: Any, square: Any) -> Any:
-    """Return the vector of the members of a flat float32 array from an unsigned index on."""
+    """Load a vector from a flat float32 array, starting at an unsigned index."""
 
     def build(target: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         return builder.load(_place(target, builder, signature, arguments, signature.return_type), align=4)
@@ -60,7 +60,7 @@ def load(_context: Any, array: Any, index: Any, square: Any) -> Any:
 
 @intrinsic
 def store(_context: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Write a vector to a flat float32 array from an unsigned index on."""
+    """Write a vector to a flat float32 array, starting at an unsigned index."""
 
     def build(target: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         builder.store(arguments[2], _place(target, builder, signature, arguments, vector), align=4)
@@ -70,13 +70,13 @@ def store(_context: Any, array: Any, index: Any, vector: Any) -> Any:
 
 
 def _place(target: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, kind: VectorType) -> ir.Value:
-    """Return the address of a vector at the index of an array; these are the first two arguments."""
+    """Return the address of a vector; the first two arguments are an array and an index."""
     array = cgutils.create_struct_proxy(signature.args[0])(target, builder, arguments[0])
     return builder.bitcast(builder.gep(array.data, [arguments[1]]), target.get_value_type(kind).as_pointer())
 
 
 def _define(function: Callable[..., Any], combine: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]) -> None:
-    """Let a function of two numbers combine two vectors."""
+    """Overload a function of two numbers for two vectors."""
 
     @intrinsic
     def combined(_context: Any, first: Any, second: Any) -> Any:

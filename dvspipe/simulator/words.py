@@ -1,7 +1,7 @@
-"""Events between two frames as one 64-bit word each; ascending words are the events in order.
+"""Events packed into 64-bit words: sorting the words sorts the events.
 
-From the highest bit down: 0; 31 bits of microseconds since the earlier frame; 1 bit noise; 15 bits row; 15 bits column;
-0; 1 bit ON. With one word per event, firing costs one store, and each pass of the sort one load and one store.
+Bits, from the highest down: 0; 31 bits of microseconds since the earlier frame; 1 bit noise; 15 bits row; 15 bits
+column; 0; 1 bit ON. With one word per event, firing costs one store, and each pass of the sort one load and one store.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Words = NDArray[np.int64]
 LONGEST_INTERVAL_US = 2**31 - 1
 TIME_SHIFT, NOISE_SHIFT, ROW_SHIFT, COLUMN_SHIFT = 32, 31, 16, 1
 MAX_COORDINATE = 2**15 - 1
-DIGIT_BITS = 8  # of the radix sort: 256 counters stay in the first-level cache
+DIGIT_BITS = 8  # radix sort digit: 256 counters stay in the first-level cache
 DIGITS = 1 << DIGIT_BITS
 
 
 class Interval(NamedTuple):
-    """The time between two frames, for a band of rows."""
+    """Time between two frames, and a band of rows: start and length in microseconds, first row, and width in pixels."""
 
     start_us: int
     length_us: int
@@ -33,7 +33,7 @@ class Interval(NamedTuple):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def grow(words: Words) -> Words:
-    """Return a copy of the words with room for twice as many and 64 more."""
+    """Copy the words to a new array with twice the capacity plus 64."""
     more = np.empty(2 * words.size + 64, np.int64)
     more[: words.size] = words
     return more
@@ -41,10 +41,7 @@ def grow(words: Words) -> Words:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def sort_words(words: Words, longest: int) -> Words:
-    """Return the words in ascending order.
-
-    A stable radix sort by time, 0 to `longest`, then an insertion sort for events at the same time.
-    """
+    """Sort the words: a stable radix sort by time (0 to `longest`), then an insertion sort within equal times."""
     ascending = 1
     while ascending < words.size and words[ascending - 1] <= words[ascending]:
         ascending += 1
@@ -55,7 +52,7 @@ def sort_words(words: Words, longest: int) -> Words:
     while longest >> (digits * DIGIT_BITS):
         digits += 1
     digit_mask, one = np.uint64(DIGITS - 1), np.uint32(1)
-    for first in range(0, digits, 2):  # two digits in one pass
+    for first in range(0, digits, 2):  # one pass counts two digits
         low, high = counts[first], counts[first + 1]
         shift, next_shift = np.uint64(TIME_SHIFT + first * DIGIT_BITS), np.uint64(TIME_SHIFT + (first + 1) * DIGIT_BITS)
         for word in words:
@@ -72,7 +69,7 @@ def sort_words(words: Words, longest: int) -> Words:
             target[np.uintp(place[at])] = word
             place[at] += one
         unsorted, target = target, (np.empty_like(words) if digit == 0 and digits > 1 else unsorted)
-    for index in range(1, unsorted.size):  # few are out of order now: noise and signal within a microsecond
+    for index in range(1, unsorted.size):  # few remain unsorted: noise and signal within a microsecond
         word, to = unsorted[index], index
         while to > 0 and unsorted[to - 1] > word:
             unsorted[to] = unsorted[to - 1]
@@ -83,7 +80,7 @@ def sort_words(words: Words, longest: int) -> Words:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _merge(first: Words, second: Words) -> Words:
-    """Return the words of two ascending arrays in ascending order, without branches that depend on them."""
+    """Merge two sorted arrays, without data-dependent branches."""
     merged, one = np.empty(first.size + second.size, np.int64), np.uintp(1)
     i, j, size, other_size = np.uintp(0), np.uintp(0), np.uintp(first.size), np.uintp(second.size)
     while (i < size) & (j < other_size):
@@ -99,14 +96,14 @@ def _merge(first: Words, second: Words) -> Words:
 def columns_of(
     bands: Sequence[Words], start_us: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.int16], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return the columns t (counted from start_us), x, y, p and noise of the sorted events of bands, in order."""
+    """Merge the sorted words of bands, and unpack them to the columns t, x, y, p and noise; t starts at `start_us`."""
     while len(bands) > 1:
         pairs = (bands[k : k + 2] for k in range(0, len(bands), 2))
         bands = [_merge(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
     (words,) = bands
     t, x, y = np.empty(words.size, np.int64), np.empty(words.size, np.int16), np.empty(words.size, np.int16)
     on, noise = np.empty(words.size, np.bool_), np.empty(words.size, np.bool_)
-    _unpack(words, start_us, t, x, y, on, noise)  # as results they would cost a microsecond each
+    _unpack(words, start_us, t, x, y, on, noise)  # returning the arrays would cost a microsecond each
     return t, x, y, on, noise
 
 
@@ -120,7 +117,7 @@ def _unpack(
     on: NDArray[np.bool_],
     noise: NDArray[np.bool_],
 ) -> None:
-    """Write the columns of words, in one loop per column, so that the compiler vectorizes each."""
+    """Unpack words to columns; one loop per column lets the compiler vectorize each."""
     for event in range(words.size):
         t[event] = start_us + (words[event] >> TIME_SHIFT)
     for event in range(words.size):
@@ -135,7 +132,7 @@ def _unpack(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def drop_refractory(words: Words, interval: Interval, period_us: int, last_us: NDArray[np.int64]) -> Words:
-    """Return the sorted words that are at least `period_us` after the last event of their pixel; updates `last_us`."""
+    """Keep sorted words that are at least `period_us` after the previous event of their pixel; updates `last_us`."""
     count = 0
     for word in words:
         row = ((word >> ROW_SHIFT) & MAX_COORDINATE) - interval.first_row

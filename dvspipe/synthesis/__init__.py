@@ -1,4 +1,4 @@
-"""Synthetic labelled videos and recordings: rendered people who perform gestures, and digits under saccades."""
+"""Synthetic labelled videos and recordings: rendered people performing gestures, and digits under saccades."""
 
 from .digits import DIGIT_SENSOR, DigitsPlan, digit_frames, record_digit, saccade_path, write_digits
 from .gestures import GESTURE_SENSOR, RENDERING, ClipSettings, Performance, plan_session, render_gesture, render_session

@@ -1,4 +1,4 @@
-"""The appearance of a person: torso and head as rigid layers, arms and hands as round tapered pieces."""
+"""Appearance of a person: torso and head as rigid layers, arms and hands as tapered round pieces."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from .people import (
 )
 from .scenes import Scene
 
-FINE = 2  # cells of a layer per pixel
-MARGIN_PX = 24  # by which a layer extends below the picture
-TEXELS, TEXEL_M = 64, 0.006  # side of a tile of skin or cloth, and of its cells
+FINE = 2  # layer cells per pixel
+MARGIN_PX = 24  # rows of a layer below the picture
+TEXELS, TEXEL_M = 64, 0.006  # cells along the side of a texture tile, and size of a cell
 SKIN, CLOTH = 0, 1
 _SHIFT = 5  # fractional bits of drawn coordinates
-FEET_M = 1.38  # from the shoulders down to the feet
-_CHEST_M = 0.10  # from the shoulders to the front of the chest
+FEET_M = 1.38  # distance from the shoulders down to the feet
+_CHEST_M = 0.10  # distance from the shoulders to the front of the chest
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A part of a person at rest, drawn once.
+    """Body part at rest, drawn once.
 
     Args:
-        cells: [H, W, 2] brightness multiplied by coverage, and coverage; FINE cells per pixel.
+        cells: Brightness multiplied by coverage [..., 0], and coverage [..., 1], [H, W, 2]; FINE cells per pixel.
         left_px: Column of the first cell in the picture.
-        top_px: Row of the first cell.
+        top_px: Row of the first cell in the picture.
     """
 
     cells: NDArray[np.float32]
@@ -52,14 +52,14 @@ class Layer:
 
 
 class _Canvas:
-    """A layer being drawn: brightness and coverage, with coordinates in metres from a point.
+    """Drawing surface of a layer: brightness and coverage, with coordinates in metres from an origin.
 
     Args:
-        scene: The scene in which it is seen.
-        y_m: Height of the point.
-        half_m: Extent to either side of the point.
-        above_m: Extent above it.
-        below_m: Extent below it; what is far below the picture is left out.
+        scene: Scene that shows the layer.
+        y_m: Height of the origin.
+        half_m: Extent to either side of the origin.
+        above_m: Extent above the origin.
+        below_m: Extent below the origin; clipped at MARGIN_PX below the picture.
     """
 
     def __init__(self, scene: Scene, y_m: float, half_m: float, above_m: float, below_m: float) -> None:
@@ -76,7 +76,7 @@ class _Canvas:
         self._camera, self._y_m = camera, y_m
 
     def noise(self, width_m: float, height_m: float, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Return a smooth random log brightness whose features have about this size."""
+        """Draw smooth random log brightness with features of about this size."""
         metre = FINE * self._camera.scale_px
         rows, columns = (
             int(side / metre / size) + 2 for side, size in zip(self.x.shape, (height_m, width_m), strict=True)
@@ -85,7 +85,7 @@ class _Canvas:
         return np.asarray(cv2.resize(rough, self.x.shape[::-1], interpolation=cv2.INTER_CUBIC))
 
     def fill(self, outline: Floats, brightness: float | NDArray[np.float32]) -> None:
-        """Paint the inside of an outline [P, 2] in metres with one brightness, or that of an array [H, W]."""
+        """Fill an outline [P, 2] in metres with a constant brightness, or with an array [H, W]."""
         camera = self._camera
         moved = outline * (np.cos(camera.yaw), 1.0) + (0.0, self._y_m)
         place = (camera.x_px - self.left_px, camera.y_px - self.top_px)
@@ -100,13 +100,13 @@ class _Canvas:
         np.maximum(self.cover[inside], mask, out=self.cover[inside])
 
     def layer(self) -> Layer:
-        """Return what was drawn, smooth enough to be sampled anywhere."""
+        """Return the drawing as a layer, blurred for sampling at any position."""
         both = np.stack([self.light * self.cover, self.cover], axis=-1)
         return Layer(np.asarray(cv2.GaussianBlur(both, (0, 0), 0.3 * FINE), np.float32), self.left_px, self.top_px)
 
 
 def _mirrored(right_half: list[tuple[float, float]]) -> Floats:
-    """Return a symmetric outline from its half at x > 0, given from top to bottom."""
+    """Create a symmetric outline from its half at x > 0, listed from top to bottom."""
     half = np.array(right_half)
     return np.concatenate([half, half[::-1] * (-1, 1)])
 
@@ -117,7 +117,7 @@ def _oval(x: float, y: float, width: float, height: float) -> Floats:
 
 
 def _noise(shape: tuple[int, int], sigma: tuple[float, float], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return periodic smooth noise of variance 1, with a width along rows and one along columns."""
+    """Draw smooth periodic noise of variance 1; `sigma` is the width in cells along rows and columns."""
     pad = 12
     rough = np.pad(rng.normal(size=shape).astype(np.float32), pad, mode="wrap")
     smooth = cv2.GaussianBlur(rough, (0, 0), sigmaX=sigma[1], sigmaY=sigma[0])[pad:-pad, pad:-pad]
@@ -125,7 +125,7 @@ def _noise(shape: tuple[int, int], sigma: tuple[float, float], rng: np.random.Ge
 
 
 def _pattern(person: Person, along: NDArray[np.float32], around: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the brightness of cloth relative to its background, at positions in metres."""
+    """Return the brightness of the cloth pattern relative to its background, at positions in metres."""
     if person.pattern == "stripes":
         drawn = np.sin(2 * np.pi * along / person.pattern_m) > 0.2
     elif person.pattern == "checks":
@@ -136,7 +136,7 @@ def _pattern(person: Person, along: NDArray[np.float32], around: NDArray[np.floa
 
 
 def textures(person: Person) -> NDArray[np.float32]:
-    """Return tiles of skin and cloth relative to their brightness: [2, TEXELS, TEXELS], along and around a limb."""
+    """Draw texture tiles of skin and cloth, relative to the tone: [2, TEXELS, TEXELS], along and around a limb."""
     rng = np.random.default_rng([person.seed, 1])
     along, around = (axis * np.float32(TEXEL_M) for axis in np.indices((TEXELS, TEXELS), np.float32))
     skin = np.exp(0.12 * _noise((TEXELS, TEXELS), (1.1, 0.9), rng))  # wrinkles, veins, hair
@@ -150,7 +150,7 @@ def textures(person: Person) -> NDArray[np.float32]:
 
 
 def paint_torso(person: Person, scene: Scene) -> Layer:
-    """Return the person's clothes and legs without the arms, at rest."""
+    """Paint torso and legs at rest, without the arms."""
     rng = np.random.default_rng(person.seed)
     half = person.shoulders_m / 2
     canvas, light = _Canvas(scene, 0.0, 1.2 * half + 0.08, NECK_M + 0.1, FEET_M + 0.02), scene.light
@@ -204,12 +204,12 @@ def paint_torso(person: Person, scene: Scene) -> Layer:
         canvas.fill(_mirrored([(wide, 0.0), (wide, hem)]), float(np.clip(tone, 0.01, 0.9)))
     collar = rng.uniform(0.0, 0.09)
     canvas.fill(_mirrored([(0.058, 0.055), (0.03, 0.05 - collar)]), 0.75 * person.skin)
-    canvas.fill(_mirrored([(0.05, NECK_M + 0.06), (0.052, 0.05)]), 0.6 * person.skin)  # under the chin it is dark
+    canvas.fill(_mirrored([(0.05, NECK_M + 0.06), (0.052, 0.05)]), 0.6 * person.skin)  # shadow under the chin
     return canvas.layer()
 
 
 def paint_head(person: Person, scene: Scene) -> Layer:
-    """Return the head at rest."""
+    """Paint the head at rest."""
     rng = np.random.default_rng([person.seed, 2])
     h, skin, hair = person.head_m, person.skin, person.hair
     canvas, light = _Canvas(scene, NECK_M, 0.6 * h, 1.15 * h, 0.3 * h), scene.light
@@ -233,21 +233,21 @@ def paint_head(person: Person, scene: Scene) -> Layer:
         tuft = [(0.1 * h, 1.0 * h), (0.32 * h, 0.9 * h), (0.36 * h, 0.7 * h), (0.2 * h, fringe)]
         canvas.fill(_mirrored(tuft), strands)
     for side in (-1, 1):
-        canvas.fill(_oval(side * 0.16 * h, 0.55 * h, 0.2 * h, 0.14 * h), 0.7 * skin)  # the hollow of the eye
+        canvas.fill(_oval(side * 0.16 * h, 0.55 * h, 0.2 * h, 0.14 * h), 0.7 * skin)  # eye socket
         canvas.fill(_oval(side * 0.16 * h, 0.53 * h, 0.13 * h, 0.06 * h), 1.1 * skin)
         canvas.fill(_oval(side * 0.16 * h, 0.53 * h, 0.06 * h, 0.06 * h), 0.03)
         canvas.fill(_oval(side * 0.16 * h, 0.63 * h, 0.19 * h, 0.035 * h), 0.5 * (hair + 0.4 * skin))
         if person.glasses:
             canvas.fill(_oval(side * 0.17 * h, 0.53 * h, 0.28 * h, 0.2 * h), 0.1 * skin)
             canvas.fill(_oval(side * 0.17 * h, 0.53 * h, 0.21 * h, 0.14 * h), 0.8 * skin)
-    canvas.fill(_oval(0.03 * h, 0.38 * h, 0.06 * h, 0.2 * h), 1.15 * skin)  # the nose's lit side, and below it
+    canvas.fill(_oval(0.03 * h, 0.38 * h, 0.06 * h, 0.2 * h), 1.15 * skin)  # lit side of the nose, and its shadow
     canvas.fill(_oval(0.0, 0.30 * h, 0.13 * h, 0.04 * h), 0.45 * skin)
     canvas.fill(_oval(0, 0.19 * h, 0.26 * h, 0.05 * h), 0.45 * skin)
     return canvas.layer()
 
 
 def layer_maps(layer: Layer, scene: Scene, rest: Floats, moved: Floats) -> Floats:
-    """Return affine maps [T, 2, 3] from picture coordinates to a layer's cells, by three points at rest and moved."""
+    """Return affine maps from picture coordinates to layer cells, [T, 2, 3], from three points at rest and moved."""
     cells = FINE * (scene.camera.project(rest)[:, :2] - (layer.left_px, layer.top_px))  # [3, 2]
     places = scene.camera.project(moved)
     places[..., 2] = 1.0
@@ -255,7 +255,7 @@ def layer_maps(layer: Layer, scene: Scene, rest: Floats, moved: Floats) -> Float
 
 
 def torso_pull(scene: Scene, pose: Pose) -> tuple[NDArray[np.float32], Floats]:
-    """Return how the arms pull the shirt: weights [2, H, W] of two movements, and these [T, 2, 2] in pixels."""
+    """Return the pull of both arms on the shirt: weights [2, H, W], and displacements in pixels [T, 2, 2]."""
     camera, (height, width) = scene.camera, (scene.sensor.height, scene.sensor.width)
     y, x = np.indices((height, width)) + 0.5
     elbows, shoulders = (camera.project(pose.arms[:, :, joint])[..., :2] for joint in (ELBOW, SHOULDER))
@@ -268,7 +268,7 @@ def torso_pull(scene: Scene, pose: Pose) -> tuple[NDArray[np.float32], Floats]:
 
 
 def shadows(person: Person, scene: Scene, pose: Pose) -> Floats:
-    """Return the shadows of forearms and hands on the chest: [T, 4, 6], two ends, radius and softness in pixels."""
+    """Return the shadows of forearms and hands on the chest, [T, 4, 6]: two ends, radius and softness in pixels."""
     camera, direction = scene.camera, scene.light.direction
     tips = pose.arms[:, :, WRIST] + (pose.arms[:, :, KNUCKLES] - pose.arms[:, :, WRIST]) / PALM * 0.8
     cast = []
@@ -286,18 +286,18 @@ def shadows(person: Person, scene: Scene, pose: Pose) -> Floats:
 
 
 class Limbs(NamedTuple):
-    """C round tapered pieces over T moments.
+    """N tapered round pieces of limbs over T times.
 
     Args:
-        ends: [T, C, 2, 3] both ends: column, row, radius in pixels.
-        depth: [T, C] coordinate towards the camera.
-        lit: [T, C, 2] components of the light across the piece and towards the camera.
-        slide: [T, C] shift of the texture around the piece, in metres.
-        along: [C, 2] positions of the ends along the limb, in metres.
-        girth: [C] radius in metres.
-        caps: [C, 2] whether an end is round.
-        tone: [C] brightness.
-        texture: [C] SKIN or CLOTH.
+        ends: Column, row and radius of both ends in pixels, [T, N, 2, 3].
+        depth: Coordinate towards the camera, [T, N].
+        lit: Components of the light direction across the piece and towards the camera, [T, N, 2].
+        slide: Shift of the texture around the piece in metres, [T, N].
+        along: Positions of both ends along the limb in metres, [N, 2].
+        girth: Radius in metres, [N].
+        caps: Whether each end is round, [N, 2].
+        tone: Brightness, [N].
+        texture: SKIN or CLOTH, [N].
     """
 
     ends: Floats
@@ -311,7 +311,7 @@ class Limbs(NamedTuple):
     texture: NDArray[np.int64]
 
     def at(self, moments: slice) -> Limbs:
-        """Return the pieces at some of the moments."""
+        """Select times."""
         return self._replace(
             ends=self.ends[moments], depth=self.depth[moments], lit=self.lit[moments], slide=self.slide[moments]
         )
@@ -319,7 +319,7 @@ class Limbs(NamedTuple):
 
 @dataclass(frozen=True)
 class _Piece:
-    """A piece of a limb: its ends [T, 3], and its values in `Limbs`."""
+    """Piece of a limb: ends a and b, [T, 3] each, and its values in `Limbs`."""
 
     a: Floats
     b: Floats
@@ -331,18 +331,18 @@ class _Piece:
 
 
 def build_limbs(person: Person, scene: Scene, pose: Pose) -> Limbs:
-    """Return both arms with their hands."""
+    """Build both arms with their hands."""
     pieces: list[_Piece] = []
     for side in (RIGHT, LEFT):
         pieces += _arm(person, pose, side) + _hand(person, pose, side)
     camera = scene.camera
-    points = np.stack([np.stack([piece.a, piece.b], axis=1) for piece in pieces], axis=1)  # [T, C, 2, 3]
+    points = np.stack([np.stack([piece.a, piece.b], axis=1) for piece in pieces], axis=1)  # [T, N, 2, 3]
     radii = np.array([piece.radii for piece in pieces])
     ends = camera.project(points)
     ends[..., 2] *= radii
     axis = unit(camera.turn(points[:, :, 1] - points[:, :, 0]))
     light = camera.turn(scene.light.direction)
-    across = unit(np.cross(np.array([0.0, 0, 1]), axis))  # to the left of the piece's direction, in the picture
+    across = unit(np.cross(np.array([0.0, 0, 1]), axis))  # to the left of the direction of the piece, in the picture
     towards = np.cross(axis, across)
     return Limbs(
         ends=ends,
@@ -358,7 +358,7 @@ def build_limbs(person: Person, scene: Scene, pose: Pose) -> Limbs:
 
 
 def _arm(person: Person, pose: Pose, side: int) -> list[_Piece]:
-    """Return sleeve, upper arm and forearm, in pieces short enough to be sorted by depth."""
+    """Build sleeve, upper arm and forearm from pieces short enough to sort by depth."""
     joints = pose.arms[:, side]
     bend = (unit(joints[:, ELBOW] - joints[:, SHOULDER]) * unit(joints[:, WRIST] - joints[:, ELBOW])).sum(axis=-1)
     turned = 0.05 * pose.palms[:, side, 2]  # skin and sleeve turn with the hand
@@ -375,11 +375,11 @@ def _arm(person: Person, pose: Pose, side: int) -> list[_Piece]:
     return pieces
 
 
-_FINGERS = ((1.5, 0.92), (0.5, 1.0), (-0.5, 0.93), (-1.5, 0.76))  # place across the palm, length: index to little
+_FINGERS = ((1.5, 0.92), (0.5, 1.0), (-0.5, 0.93), (-1.5, 0.76))  # position across the palm, length
 
 
 def _hand(person: Person, pose: Pose, side: int) -> list[_Piece]:
-    """Return a palm of four bones, four fingers of two pieces, and a thumb, medial if the palm faces the camera."""
+    """Build a palm of four bones, four fingers of two pieces, and a thumb (medial if the palm faces the camera)."""
     wrist, knuckles, palm = pose.arms[:, side, WRIST], pose.arms[:, side, KNUCKLES], pose.palms[:, side]
     size, bend, spread = person.hand_m, pose.bend[:, side, None], pose.spread[:, side, None]
     forward = unit(knuckles - wrist)

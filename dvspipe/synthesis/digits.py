@@ -1,8 +1,8 @@
-"""Digits under saccades, as in N-MNIST: an image of MNIST on a display, recorded by a sensor that rotates.
+"""Digits under saccades, as in N-MNIST: a rotating sensor records an MNIST image on a display.
 
 Orchard et al., "Converting static image datasets to spiking neuromorphic datasets using saccades", Frontiers in
-Neuroscience 9:437, 2015, moved a sensor three times in front of a display. `digits_fit` contains what their paper does
-not specify: the movement, size and sharpness of the picture, and the sensor, fitted to pairs of image and recording.
+Neuroscience 9:437, 2015, moved a sensor three times in front of a display. Their paper does not specify the movement,
+size and sharpness of the picture, or the sensor; `digits_fit` contains values fitted to pairs of image and recording.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from .writing import SynthesisRecord, write_recordings
 DIGIT_SENSOR = SensorSize(width=34, height=34)
 NMNIST_PARTS: tuple[MnistPart, ...] = get_args(MnistPart)
 
-FRAME_US = 2_000  # in which the picture moves by at most 0.3 pixels
-LEAD_US = 20_000  # before a recording, in which the low-pass filter settles
+FRAME_US = 2_000  # frame interval; the picture moves by at most 0.3 pixels
+LEAD_US = 20_000  # time before the recording for the low-pass filter to settle
 LEGS = 3
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _Take:
-    """What differs between recordings of the same digit.
+class _Variation:
+    """Random parameters of one recording of a digit.
 
     Args:
-        duration_us: Duration of the recording.
-        delays_us: [3], delay of each leg against the mean.
-        origin_px: [2], x and y of the centre of the picture at the start.
-        scale: Sensor pixels per pixel of the image.
-        blur_px: Standard deviation of the spread of a point, in sensor pixels.
-        black: Luminance of the display's black relative to its white.
+        duration_us: Duration of the recording in microseconds.
+        delays_us: Delay of each leg relative to the mean in microseconds, [3].
+        origin_px: x and y of the picture's centre at the start, [2].
+        scale: Sensor pixels per image pixel.
+        blur_px: Standard deviation of the point spread in sensor pixels.
+        black: Luminance of black relative to white on the display.
         on: ON threshold.
         off: OFF threshold.
     """
@@ -63,13 +63,13 @@ class _Take:
     off: float
 
 
-def _draw_take(rng: np.random.Generator) -> _Take:
+def _draw_variation(rng: np.random.Generator) -> _Variation:
     def vary(mean: float, spread: float) -> float:
         return float(mean * np.exp(rng.normal(0, spread)))
 
     threshold = vary(fit.THRESHOLD, fit.THRESHOLD_SPREAD)
     ratio = vary(fit.ON_OFF_RATIO, fit.ON_OFF_SPREAD)
-    return _Take(
+    return _Variation(
         duration_us=int(rng.integers(*fit.DURATIONS_US)),
         delays_us=rng.uniform(-1, 1, LEGS) * fit.DELAY_SPREADS_US,
         origin_px=np.array(fit.ORIGIN_PX) + rng.normal(0, fit.ORIGIN_SPREAD_PX, 2),
@@ -82,11 +82,11 @@ def _draw_take(rng: np.random.Generator) -> _Take:
 
 
 def saccade_path(t_us: NDArray[np.int64], delays_us: Floats) -> Floats:
-    """Return how far the picture has moved since the start: x and y in sensor pixels, [T, 2].
+    """Return the displacement of the picture since the start: x and y in sensor pixels, [T, 2].
 
     Args:
-        t_us: Times, [T].
-        delays_us: [3], delay of each of the three legs against the mean.
+        t_us: Times in microseconds, [T].
+        delays_us: Delay of each of the three legs relative to the mean in microseconds, [3].
     """
     late_us = np.interp(t_us, fit.PAUSES_US, np.repeat(delays_us, 2)[1:-1])
     knots_us = fit.KNOT_US * np.arange(len(fit.PATH_X))
@@ -95,34 +95,39 @@ def saccade_path(t_us: NDArray[np.int64], delays_us: Floats) -> Floats:
 
 
 def digit_frames(image: NDArray[np.uint8], rng: np.random.Generator) -> Iterator[Frame]:
-    """Return the video that the sensor sees: a dark digit on a bright background, which moves along the three legs.
+    """Render the video seen by the sensor: a dark digit on a bright background, moving along the three legs.
 
     Args:
-        image: uint8 [28, 28], 255 being ink.
-        rng: Draws how this recording differs from others.
+        image: MNIST image, uint8 [28, 28]; 255 is ink.
+        rng: Random generator for the differences between recordings.
 
     Returns:
-        Frames float32 [34, 34] of luminance, every 2 ms from 0 on; 1.0 is the background.
+        Luminance frames, float32 [34, 34], every 2 ms starting at 0; 1.0 is the background.
 
     Raises:
-        DataError: The image has another shape or dtype.
+        DataError: If the image has the wrong shape or dtype.
+
+    Example:
+        >>> frames = list(digit_frames(np.zeros((28, 28), np.uint8), np.random.default_rng(0)))
+        >>> frames[0].image.shape, frames[1].t_us
+        ((34, 34), 2000)
     """
-    return iter(_frames(image, _draw_take(rng)))
+    return iter(_frames(image, _draw_variation(rng)))
 
 
 def record_digit(image: NDArray[np.uint8], rng: np.random.Generator) -> Events:
-    """Return the events of the video of `digit_frames`, which has the same arguments and errors."""
-    take = _draw_take(rng)
-    frames = _frames(image, take)
+    """Simulate the events of a digit recording; arguments and errors as in `digit_frames`."""
+    variation = _draw_variation(rng)
+    frames = _frames(image, variation)
     first = frames[0].image
-    # the references of a sensor that has been on for a while are anywhere within a threshold of the level
+    # after a while of operation, the references of a sensor are anywhere within a threshold of the level
     settling = Frame(
-        -LEAD_US, first * np.exp(rng.uniform(-take.off, take.on, first.shape)).astype(np.float32), "linear"
+        -LEAD_US, first * np.exp(rng.uniform(-variation.off, variation.on, first.shape)).astype(np.float32), "linear"
     )
     config = SimulatorConfig(
-        pos_thres=take.on,
-        neg_thres=take.off,
-        sigma_thres=fit.MISMATCH * (take.on + take.off) / 2,
+        pos_thres=variation.on,
+        neg_thres=variation.off,
+        sigma_thres=fit.MISMATCH * (variation.on + variation.off) / 2,
         log_offset=fit.LOG_OFFSET,
         cutoff_hz=fit.CUTOFF_HZ,
         leak_rate_hz=fit.LEAK_RATE_HZ,
@@ -135,50 +140,51 @@ def record_digit(image: NDArray[np.uint8], rng: np.random.Generator) -> Events:
     return concatenate(list(simulate(seen, config)), DIGIT_SENSOR).slice_time(0, frames[-1].t_us + 1)
 
 
-def _frames(image: NDArray[np.uint8], take: _Take) -> list[Frame]:
+def _frames(image: NDArray[np.uint8], variation: _Variation) -> list[Frame]:
     if image.shape != (DIGIT_PX, DIGIT_PX) or image.dtype != np.uint8:
         raise DataError(
-            f"not an image of MNIST (found {image.dtype} {image.shape}, expected uint8 ({DIGIT_PX}, {DIGIT_PX}))"
+            f"not an MNIST image (found {image.dtype} {image.shape}, expected uint8 ({DIGIT_PX}, {DIGIT_PX}))"
         )
-    t_us = np.arange(0, take.duration_us, FRAME_US)
-    centres = take.origin_px + saccade_path(t_us, take.delays_us)
-    ink = (1 - (1 - image / 255) ** fit.DISPLAY_GAMMA).astype(np.float32)  # how much darker than the background
+    t_us = np.arange(0, variation.duration_us, FRAME_US)
+    centres = variation.origin_px + saccade_path(t_us, variation.delays_us)
+    ink = (1 - (1 - image / 255) ** fit.DISPLAY_GAMMA).astype(np.float32)  # darkening relative to the background
     across, down = (
-        _spread(centres[:, axis], side, take) for axis, side in ((0, DIGIT_SENSOR.width), (1, DIGIT_SENSOR.height))
+        _blur_weights(centres[:, axis], side, variation)
+        for axis, side in ((0, DIGIT_SENSOR.width), (1, DIGIT_SENSOR.height))
     )
     shade = np.clip(down @ ink @ across.transpose(0, 2, 1), 0, 1)
-    light = 1 - np.float32(1 - take.black) * shade
+    light = 1 - np.float32(1 - variation.black) * shade
     return [Frame(int(t), picture, "linear") for t, picture in zip(t_us, light, strict=True)]
 
 
-def _spread(centres: Floats, side: int, take: _Take) -> NDArray[np.float32]:
-    """Return the weight of each row (or column) of the image in each of the sensor: a Gaussian, [T, side, 28]."""
-    positions = centres[:, None, None] + take.scale * (np.arange(DIGIT_PX) - (DIGIT_PX - 1) / 2)
-    z = ((np.arange(side)[:, None] - positions) / take.blur_px).astype(np.float32)
-    return np.exp(-z * z / 2) * np.float32(take.scale / (take.blur_px * math.sqrt(2 * math.pi)))
+def _blur_weights(centres: Floats, side: int, variation: _Variation) -> NDArray[np.float32]:
+    """Return the Gaussian weight of each image row (or column) in each sensor row (or column), [T, side, 28]."""
+    positions = centres[:, None, None] + variation.scale * (np.arange(DIGIT_PX) - (DIGIT_PX - 1) / 2)
+    z = ((np.arange(side)[:, None] - positions) / variation.blur_px).astype(np.float32)
+    return np.exp(-z * z / 2) * np.float32(variation.scale / (variation.blur_px * math.sqrt(2 * math.pi)))
 
 
 class DigitsRecord(SynthesisRecord):
-    """Everything that the content of synthetic digits depends on."""
+    """Everything that determines the content of synthetic digits."""
 
     kind: str = "digits"
     left_out: dict[MnistPart, int]
-    """Number of images of each part that were left out."""
+    """Number of excluded images of each part."""
     fitted: dict[str, int | float | tuple[int | float, ...]]
-    """The constants of `digits_fit`."""
+    """Constants of `digits_fit`."""
 
 
 @dataclass(frozen=True)
 class DigitsPlan:
-    """Which digits are recorded.
+    """Digits to record.
 
     Args:
-        mnist: The folder of the files of MNIST.
-        train: Number of recordings of images of MNIST's training set.
-        test: Number of recordings of images of its test set.
-        seed: Seed of all random draws; a larger number of recordings with the same seed keeps the first ones.
-        exclude: A folder in N-MNIST's layout whose images are left out.
-        videos: Whether the videos are also written, as videos/Train/<digit>/<id>.webm in sRGB.
+        mnist: Folder of the MNIST files.
+        train: Number of recordings of training images.
+        test: Number of recordings of test images.
+        seed: Random seed; with the same seed, a larger number of recordings only adds recordings.
+        exclude: Folder in the layout of N-MNIST; images recorded there are excluded.
+        videos: Whether to write the videos too, as videos/Train/<digit>/<id>.webm in sRGB.
     """
 
     mnist: Path
@@ -197,20 +203,21 @@ def write_digits(
     shard: Shard = ALL,
     progress: Progress | None = None,
 ) -> int:
-    """Write Train/<digit>/<id>.bin and Test/<digit>/<id>.bin, as in N-MNIST, and return how many files are new.
+    """Write synthetic digits in the layout of N-MNIST; return the number of new files.
 
-    `<id>` is the row of the image in MNIST, counted from 1, as in N-MNIST. The recorded images are drawn at random.
+    Files are Train/<digit>/<id>.bin and Test/<digit>/<id>.bin. `<id>` is the row of the image in MNIST, counted from 1.
+    The recorded images are chosen at random.
 
     Args:
-        folder: Output folder; files that exist and were made with the same settings are kept.
-        plan: What is recorded.
-        engine: Where they are made.
-        shard: Which of them to write, by their paths in the folder.
-        progress: Called with the number of files done and in all.
+        folder: Output folder; existing files with the same settings are kept.
+        plan: Digits to record.
+        engine: Where the work runs.
+        shard: Part of the files to write, selected by path.
+        progress: Called with the number of finished files and the total.
 
     Raises:
-        DataError: There are fewer images than recordings, or the folder contains recordings made with other settings.
-        FileError: A file of MNIST cannot be read, or the folder cannot be written to.
+        DataError: If there are fewer images than recordings, or the folder contains recordings with other settings.
+        FileError: If an MNIST file cannot be read, or the folder cannot be written.
     """
     left_out = {part: _recorded_ids(plan.exclude, part) if plan.exclude else set() for part in NMNIST_PARTS}
     work: dict[Path, Callable[[Path], object]] = {}
@@ -222,7 +229,7 @@ def write_digits(
         rows = [row for row in order.tolist() if row + 1 not in left_out[part]]
         if len(rows) < count:
             raise DataError(
-                f"{plan.mnist}: too few images of MNIST's {part} set (found {len(rows)}, expected {count} or more)"
+                f"{plan.mnist}: too few images in the MNIST {part} set (found {len(rows)}, expected {count} or more)"
             )
         for row in rows[:count]:
             path, seed = Path(part.capitalize(), str(labels[row]), f"{row + 1:05}.bin"), [plan.seed, stream, row]
@@ -238,10 +245,10 @@ def write_digits(
 
 
 def _recorded_ids(folder: Path, part: MnistPart) -> set[int]:
-    """Return the ids of the recordings in a part of a folder in N-MNIST's layout.
+    """List the ids of the recordings in one part of a folder in the layout of N-MNIST.
 
     Raises:
-        DataError: The folder has neither part.
+        DataError: If the folder contains neither Train nor Test.
     """
     if not any((folder / name.capitalize()).is_dir() for name in NMNIST_PARTS):
         raise DataError(f"{folder}: no recordings to exclude found (expected a folder Train or Test)")
@@ -257,5 +264,5 @@ def _write_video(path: Path, image: NDArray[np.uint8], seed: list[int]) -> None:
 
 
 def _to_srgb(frame: Frame) -> Frame:
-    """Return a frame of luminance as uint8 in sRGB (IEC 61966-2-1); no value is in the linear part near zero."""
+    """Convert a luminance frame to uint8 in sRGB (IEC 61966-2-1); no value is in the linear part near zero."""
     return Frame(frame.t_us, np.rint(255 * (1.055 * frame.image ** (1 / 2.4) - 0.055)).astype(np.uint8))

@@ -1,9 +1,10 @@
-"""Constants fitted to N-MNIST: the movement, size and sharpness of its picture, and its sensor.
+"""Constants fitted to N-MNIST: movement, size and sharpness of the picture, and the sensor.
 
-Only the pairs of image and recording with the ids 1 to 250 of the training set were used. First the movement was
-fitted, by least squares between the change of the picture's log luminance and the events of each pixel so far (ON minus
-OFF); then the rest, by a random search on the figures of `recordings.comparison`; then the movement again, until
-synthetic recordings lead to the same estimate as the real ones. Leak and shot noise were counted where there is no ink.
+The fit used only the pairs of image and recording with the ids 1 to 250 of the training set, in three steps. First, the
+movement: least squares between the change of the picture's log luminance and the cumulative events (ON minus OFF) of
+each pixel. Second, the other constants: random search on the figures of `recordings.comparison`. Third, the movement
+again, until synthetic and real recordings gave the same estimate. Leak and shot noise were counted in areas without
+ink.
 """
 
 KNOT_US = 5_000
@@ -73,7 +74,7 @@ PATH_X = (
     0,
     0,
 )
-"""How far the picture has moved to the right since the start, in hundredths of a pixel, every KNOT_US."""
+"""Displacement of the picture to the right since the start, in hundredths of a pixel, every KNOT_US."""
 PATH_Y = (
     0,
     6,
@@ -140,42 +141,42 @@ PATH_Y = (
     0,
     0,
 )
-"""How far it has moved down."""
+"""Displacement of the picture downwards, likewise."""
 PAUSES_US = (75_000, 105_000, 190_000, 220_000)
 """Start and end of the pauses between the legs."""
 
 DELAY_SPREADS_US = (1_000, 5_500, 5_500)
-"""Largest delay or advance of each leg: the clock of the recordings was not that of the sensor."""
+"""Maximum delay or advance of each leg: the display and the sensor had different clocks."""
 DURATIONS_US = (301_000, 315_000)
-"""Shortest and longest recording."""
+"""Minimum and maximum duration of a recording."""
 
 ORIGIN_PX = (13.85, 14.78)
-"""Column and row of the sensor that see the centre of the image at the start."""
+"""Sensor column and row of the image centre at the start."""
 ORIGIN_SPREAD_PX = 0.05
 SCALE = 1.027
-"""Sensor pixels per pixel of the image."""
+"""Sensor pixels per image pixel."""
 SCALE_SPREAD = 0.01
 BLUR_PX = 0.606
-"""Standard deviation of the spread of a point of the image, in sensor pixels."""
+"""Standard deviation of the point spread, in sensor pixels."""
 BLUR_SPREAD = 0.05
 DISPLAY_GAMMA = 1.47
-"""The luminance of a grey value from 0 to 1 is its power with this exponent."""
+"""Exponent of the display: luminance = grey value ** DISPLAY_GAMMA, both from 0 to 1."""
 BLACK = 0.099
-"""Luminance of the display's black relative to its white, including stray light."""
+"""Luminance of black relative to white on the display, including stray light."""
 BLACK_SPREAD = 0.05
 
 THRESHOLD = 0.350
-"""Contrast threshold, the geometric mean of ON and OFF."""
+"""Contrast threshold: geometric mean of ON and OFF."""
 THRESHOLD_SPREAD = 0.03
 ON_OFF_RATIO = 1.005
 """ON threshold / OFF threshold."""
 ON_OFF_SPREAD = 0.01
 MISMATCH = 0.1
-"""Standard deviation of the thresholds between pixels, relative to them."""
+"""Standard deviation of the thresholds over the pixels, relative to the threshold."""
 LOG_OFFSET = 1e-4
 CUTOFF_HZ = 2366
 REFRACTORY_S = 0.0014
 LEAK_RATE_HZ = 0.36
 LEAK_JITTER = 0.3
 SHOT_NOISE_RATE_HZ = 0.06
-"""In the dark; a quarter of it in the light of the background."""
+"""Rate in the dark; the bright background has a quarter of it."""

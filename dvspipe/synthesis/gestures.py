@@ -1,8 +1,8 @@
-"""Rendered videos of the eleven gestures of IBM's DVS128 Gesture data set, single or in sequence.
+"""Render videos of the eleven gestures of IBM's DVS128 Gesture data set, single or in sequence.
 
-The classes are those of Amir et al., "A Low Power, Fully Event-Based Gesture Recognition System", CVPR 2017. "Right"
-and "clockwise" are seen from the performer, who faces the camera: the right hand is on the left of the picture, and a
-clockwise circle goes up, left and down in the picture.
+The classes are defined in Amir et al., "A Low Power, Fully Event-Based Gesture Recognition System", CVPR 2017. "Right"
+and "clockwise" are from the perspective of the performer, who faces the camera: the right hand is on the left of the
+picture, and a clockwise circle goes up, left and down in the picture.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from .tracked import TrackedMovement
 
 GESTURE_SENSOR = SensorSize(width=128, height=128)
 CLIP_US = 1_500_000
-RENDERING = 3  # increment it if the clips of a seed change, so that stored ones are made again
-STEADY_FPS = 200.0  # the fastest point of a body moves by a pixel per frame (median), that of a fast clip by 3 to 6
-FLICKER_FPS = 360.0  # three frames per period of a tube's flicker
-_RISE_S = (0.25, 0.6)  # from rest to a gesture, or from one gesture to the next
+RENDERING = 3  # version of the rendering; increment it if the clips of a seed change, to invalidate stored clips
+STEADY_FPS = 200.0  # the fastest point of the body moves 1 pixel per frame in the median clip, 3 to 6 in fast clips
+FLICKER_FPS = 360.0  # three frames per period of fluorescent flicker
+_TRANSITION_S = (0.25, 0.6)  # transition from rest to a gesture, or between gestures
 
 OTHER = "other_gestures"
 MOVEMENTS: dict[str, Movement] = {**TEN_GESTURES, OTHER: other_movement}
 
 Tracked = Mapping[str, tuple[TrackedMovement, ...]]
-"""Movements of real people by class."""
+"""Movements of real people, per class."""
 NO_TRACKS: Tracked = MappingProxyType({})
-TRACKED_SHARE = 0.5  # of the performances of a class that has tracked movements
-BRIEF_SHARE = 0.15  # of the clips: the gesture lasts about a second, between rests
+TRACKED_SHARE = 0.5  # share of tracked movements in classes that have any
+BRIEF_SHARE = 0.15  # share of clips with a gesture of about 1 s between rests
 
 
 @dataclass(frozen=True)
 class Performance:
-    """A gesture in a video.
+    """Gesture in a video.
 
     Args:
         label: Index in `GESTURES`.
-        start_us: When the person starts to move from rest.
-        end_us: When the person is at rest again.
+        start_us: Time at which the person starts to move from rest, in microseconds.
+        end_us: Time at which the person is at rest again, in microseconds.
     """
 
     label: int
@@ -60,14 +60,14 @@ class Performance:
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """How a video is rendered.
+    """Settings of a rendered video.
 
     Args:
-        duration_us: Largest time of a frame.
+        duration_us: Maximum frame time in microseconds.
         fps: Frames per second; frame k is at round(k * 1e6 / fps) us. None: STEADY_FPS, or FLICKER_FPS if the light
             flickers.
-        light: The kind of light; None: drawn at random.
-        tracked: Movements of real people by class, of which TRACKED_SHARE of the performances are.
+        light: Kind of light; None: random.
+        tracked: Movements of real people, per class; they replace TRACKED_SHARE of the performances.
     """
 
     duration_us: int = CLIP_US
@@ -80,18 +80,18 @@ def check_label(label: int) -> None:
     """Check that a label is an index in `GESTURES`.
 
     Raises:
-        DataError: It is not.
+        DataError: If the label is out of range.
     """
     if not 0 <= label < len(GESTURES):
-        raise DataError(f"no gesture has the label {label} (expected 0 to {len(GESTURES) - 1})")
+        raise DataError(f"wrong gesture label (found {label}, expected 0 to {len(GESTURES) - 1})")
 
 
 def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Performance, ...]:
-    """Return gestures one after another, of 3 to 6 s each, with 0.8 to 2.5 s of rest before each and after the last.
+    """Plan consecutive gestures of 3 to 6 s, each after 0.8 to 2.5 s of rest.
 
     Args:
-        labels: Indices in `GESTURES`, in their order.
-        rng: Draws the durations.
+        labels: Indices in `GESTURES`, in order of performance.
+        rng: Random generator for the durations.
     """
     plan: list[Performance] = []
     for label in labels:
@@ -103,25 +103,25 @@ def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Perfo
 def render_gesture(
     label: int, person: Person, rng: np.random.Generator, settings: ClipSettings = ClipSettings()
 ) -> Iterator[Frame]:
-    """Return a video of one gesture: frames of 128x128 uint16 proportional to the light, from time 0 on.
+    """Render a video of one gesture: frames 128x128, uint16, proportional to light, starting at time 0.
 
-    Mostly the gesture is in progress all the time; one clip in five starts or ends at rest, and one in ten starts with
-    another gesture.
+    In most clips, the gesture is in progress all the time. 20 % of the clips start or end at rest, 15 % show a gesture
+    of about 1 s between rests, and 10 % start with another gesture.
 
     Args:
         label: Index in `GESTURES`.
-        person: Who performs it.
-        rng: Draws all that varies from clip to clip: movement, camera, light and background.
-        settings: Duration, frame rate and light.
+        person: Performer.
+        rng: Random generator for the differences between clips: movement, camera, light and background.
+        settings: Duration, frame rate, light and tracked movements.
 
     Raises:
-        DataError: There is no such label, or no frame in that time.
+        DataError: If the label is out of range, the duration is negative, or the frame rate is not positive.
     """
     return render_session(plan_clip(label, rng, settings.duration_us), person, rng, settings)
 
 
 def plan_clip(label: int, rng: np.random.Generator, duration_us: int) -> tuple[Performance, ...]:
-    """Return what happens in a clip of a gesture, as `render_gesture` describes it."""
+    """Plan the performances in a clip of a gesture; see `render_gesture`."""
     start, end = -1_000_000, duration_us + 1_000_000
     place = rng.random()
     if place < 0.1:
@@ -140,16 +140,17 @@ def plan_clip(label: int, rng: np.random.Generator, duration_us: int) -> tuple[P
 def render_session(
     plan: Sequence[Performance], person: Person, rng: np.random.Generator, settings: ClipSettings
 ) -> Iterator[Frame]:
-    """Return a video of one person's gestures one after another, with rest between them.
+    """Render a video of consecutive gestures of one person, with rest in between.
 
     Args:
-        plan: The gestures in the order of time, not overlapping; `plan_session` draws one.
-        person: Who performs.
-        rng: Draws all that varies from video to video.
-        settings: Duration, frame rate and light.
+        plan: Gestures in time order, without overlap; see `plan_session`.
+        person: Performer.
+        rng: Random generator for the differences between videos.
+        settings: Duration, frame rate, light and tracked movements.
 
     Raises:
-        DataError: There is no such label, or no frame in that time, or performances overlap.
+        DataError: If a label is out of range, the duration is negative, the frame rate is not positive, or performances
+            overlap.
     """
     for performance, before in zip(plan, [None, *plan], strict=False):
         check_label(performance.label)
@@ -157,14 +158,14 @@ def render_session(
             raise DataError(f"{performance} overlaps {before}, or ends before it starts")
     if settings.duration_us < 0 or (settings.fps is not None and settings.fps <= 0):
         raise DataError(
-            f"a video has no frame (found {settings.duration_us} us at {settings.fps} frames per second, expected "
+            f"no frames to render (found {settings.duration_us} us at {settings.fps} frames per second, expected "
             "positive numbers)"
         )
     return _render_frames(plan, person, rng, settings)
 
 
 def _draw_movement(name: str, rng: np.random.Generator, tracked: Tracked) -> Movement:
-    """Return a movement of a class: one of a real person in a share of the cases, if there are any."""
+    """Choose a movement of a class: a tracked one with probability TRACKED_SHARE if the class has any."""
     known = tracked.get(name)
     if not known or rng.random() >= TRACKED_SHARE:
         return MOVEMENTS[name]
@@ -186,24 +187,24 @@ def _render_frames(
 def pose_person(
     plan: Sequence[Performance], person: Person, rng: np.random.Generator, t: Floats, tracked: Tracked = NO_TRACKS
 ) -> Pose:
-    """Return the joints of a person who performs a plan, at increasing times t [T] in seconds.
+    """Return the joints of a person who performs a plan.
 
-    Where a performance ends when the next one starts, the person goes over to it without rest.
+    If a performance ends when the next one starts, the person changes to the next gesture without rest.
 
     Args:
-        plan: The gestures.
-        person: Who performs.
-        rng: Draws all that varies.
-        t: The times.
-        tracked: Movements of real people by class, of which TRACKED_SHARE of the performances are.
+        plan: Gestures in time order.
+        person: Performer.
+        rng: Random generator for the movements.
+        t: Increasing times in seconds, [T].
+        tracked: Movements of real people, per class; they replace TRACKED_SHARE of the performances.
     """
     motion = Motion(draw_rest(t, person, rng), draw_rest(t, person, rng))
     for performance, following in zip(plan, [*plan[1:], None], strict=True):
         start_s, end_s = performance.start_us / 1e6, performance.end_us / 1e6
-        rise_s, fall_s = np.minimum(rng.uniform(*_RISE_S, 2), (end_s - start_s) / 2)
+        rise_s, fall_s = np.minimum(rng.uniform(*_TRANSITION_S, 2), (end_s - start_s) / 2)
         weight = smooth_step(t, start_s, start_s + rise_s)
         if following and following.start_us == performance.end_us:
-            end_s += _RISE_S[1]
+            end_s += _TRANSITION_S[1]
         else:
             weight *= 1 - smooth_step(t, end_s - fall_s, end_s)
         now = np.flatnonzero((t >= start_s) & (t <= end_s))

@@ -1,4 +1,4 @@
-"""The images of MNIST (LeCun et al. 1998), read from the published files."""
+"""Read the images and labels of MNIST (LeCun et al. 1998) from the published files."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ FILES: Mapping[MnistPart, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-SUBFOLDERS = ("", "MNIST/raw")  # the second is torchvision's
-UNSIGNED_BYTES = 0x08  # the only kind of values that MNIST has
+SUBFOLDERS = ("", "MNIST/raw")  # torchvision uses the second
+UNSIGNED_BYTES = 0x08  # type code of all MNIST files
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """Return the array in an IDX file of unsigned bytes, gzipped or not.
+    """Read an IDX file of unsigned bytes, gzipped or not.
 
-    The layout is two zero bytes, the type of the values, the number of dimensions, the size of each as a 32-bit
-    big-endian number, then the values (http://yann.lecun.com/exdb/mnist).
+    Layout: two zero bytes, the type of the values, the number of dimensions, the size of each dimension as a 32-bit
+    big-endian integer, then the values (http://yann.lecun.com/exdb/mnist).
 
     Raises:
-        FileError: The file cannot be read.
-        FormatError: It is not such a file, or the number of values does not match the sizes.
+        FileError: If the file cannot be read.
+        FormatError: If the file is not an IDX file of unsigned bytes, or the number of values does not match the sizes.
     """
     with open_binary(path) as file:
         content = file.read()
@@ -53,24 +53,25 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 
 def read_mnist(folder: Path, part: MnistPart) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the images uint8 [N, 28, 28], 255 being ink, and the digits uint8 [N] of a part.
+    """Read the images and labels of one part of MNIST.
 
     Args:
-        folder: The folder of the four files of MNIST, gzipped or not, or that of MNIST/raw with them.
+        folder: Folder that contains the four MNIST files, gzipped or not, directly or in MNIST/raw.
         part: Training or test set.
 
+    Returns:
+        Images, uint8 [N, 28, 28] (255 is ink), and digits, uint8 [N].
+
     Raises:
-        DataError: A file is missing, or the files do not belong together.
-        FormatError: A file is corrupted.
+        DataError: If a file is missing, or images and labels do not match.
+        FormatError: If a file is corrupted.
     """
     paths = [_find_file(folder, name) for name in FILES[part]]
     images, labels = map(read_idx, paths)
     if images.ndim != 3 or images.shape[1:] != (DIGIT_PX, DIGIT_PX):
         raise DataError(f"{paths[0]}: not images (found an array of {_join(images.shape)}, expected N x 28 x 28)")
     if labels.shape != images.shape[:1]:
-        raise DataError(
-            f"{paths[1]}: not the labels of the images (found {_join(labels.shape)}, expected {len(images)})"
-        )
+        raise DataError(f"{paths[1]}: wrong number of labels (found {_join(labels.shape)}, expected {len(images)})")
     if len(labels) and labels.max() > 9:
         raise DataError(
             f"{paths[1]}: wrong label in row {int(labels.argmax()) + 1} (found {labels.max()}, expected 0 to 9)"

@@ -1,7 +1,7 @@
-"""Movements: arms over time, and how they are put together.
+"""Building blocks of movements: arms over time, phases, amplitudes and rest.
 
-A movement is a function of time. It returns the arms in the space of each arm: metres outwards, up and forwards from
-the shoulder, so that both sides share the code. Angles are radians, times seconds.
+A movement is a function of time. It returns each arm in its own coordinates: metres outwards, up and forwards from the
+shoulder. Both sides therefore share the code. Angles are in radians, times in seconds.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from .people import LEFT, RIGHT, Floats, Person, solve_arm, unit
 
 DOWN, OUT, FORWARD = np.array([0.0, -1, 0]), np.array([1.0, 0, 0]), np.array([0.0, 0, 1])
 TO_CAMERA, INWARD = np.array([0.0, 0, 1]), np.array([-1.0, 0, 0])
-PAUSES_HZ = 0.08  # of a gesture in progress
+PAUSES_HZ = 0.08  # mean rate of pauses during a gesture
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm over T moments, in its own space [T, 3]: outwards, up, forwards from the shoulder.
+    """Arm over T times, in its own coordinates: outwards, up and forwards from the shoulder.
 
     Args:
-        elbow: Position of the elbow.
-        wrist: Position of the wrist.
-        hand: Direction of the hand, of any length.
+        elbow: Position of the elbow, [T, 3].
+        wrist: Position of the wrist, [T, 3].
+        hand: Direction of the hand (any length), [T, 3].
         palm: Normal vector of the palm, [3] or [T, 3].
-        bend: Bend of the fingers, 0 stretched, 1 a fist; [T] or a constant.
+        bend: Bend of the fingers, 0 (stretched) to 1 (fist); [T] or a constant.
         spread: Angle between neighbouring fingers; [T] or a constant.
     """
 
@@ -41,18 +41,18 @@ class Arm:
 
 @dataclass(frozen=True)
 class Motion:
-    """A movement over T moments.
+    """Movement of a person over T times. Each value except `follow` is [T] or a constant.
 
     Args:
-        right: The performer's right arm.
-        left: The performer's left arm.
-        beat: [T] in -1..1, which the body follows slightly; or a constant.
-        follow: How much the body follows, 1 on average.
-        lean: [T] angle of the torso to the right of the picture, or a constant.
-        bow: [T] angle of the torso towards the camera, or a constant.
-        bob_m: [T] height of the body, or a constant.
-        lift_m: [T] height of the shoulders, or a constant.
-        aside_m: [T] place of the body to the right in the picture, or a constant.
+        right: Performer's right arm.
+        left: Performer's left arm.
+        beat: Rhythm of the movement, -1 to 1; the body follows it slightly.
+        follow: How strongly the body follows the beat; 1 on average.
+        lean: Angle of the torso to the right of the picture.
+        bow: Angle of the torso towards the camera.
+        bob_m: Height of the body.
+        lift_m: Height of the shoulders.
+        aside_m: Position of the body to the right in the picture.
     """
 
     right: Arm
@@ -70,19 +70,19 @@ Movement = Callable[[Floats, Person, np.random.Generator], Motion]
 
 
 def wander(t: Floats, rng: np.random.Generator) -> Floats:
-    """Return a slow random curve [T] around 0, mostly within -1..1."""
+    """Draw a slow random curve around 0, mostly within -1 to 1, [T]."""
     rates, starts = rng.uniform(0.15, 0.9, 3), rng.uniform(0, 2 * np.pi, 3)
     return np.asarray(np.sin(2 * np.pi * rates * t[:, None] + starts).sum(axis=1) / 1.7)
 
 
 def smooth_step(t: Floats, start_s: float, end_s: float) -> Floats:
-    """Return 0 until the start, 1 from the end on, and a smooth transition between them."""
+    """Return 0 until the start, 1 after the end, with a smooth transition in between."""
     share = np.clip((t - start_s) / (end_s - start_s), 0, 1)
     return share * share * (3 - 2 * share)
 
 
 def draw_phase(t: Floats, person: Person, rng: np.random.Generator, fastest_s: float, slowest_s: float) -> Floats:
-    """Return the phase [T] of a repeated movement: random start, the person's pace, a drifting rate, maybe a pause."""
+    """Draw the phase of a repeated movement, [T]: random start, pace of the person, drifting rate, random pauses."""
     pace = np.clip(person.pace + rng.normal(0, 0.25), 0, 1)
     period_s = fastest_s + pace * (slowest_s - fastest_s)
     rate = (1 + 0.15 * wander(t, rng)) / period_s
@@ -95,7 +95,7 @@ def draw_phase(t: Floats, person: Person, rng: np.random.Generator, fastest_s: f
 
 
 def draw_size(t: Floats, person: Person, rng: np.random.Generator, low: float, high: float) -> Floats:
-    """Return an amplitude [T] within the range, scaled by the person's, that drifts from cycle to cycle."""
+    """Draw an amplitude from `low` to `high`, scaled by `person.size`, that drifts from cycle to cycle, [T]."""
     return person.size * rng.uniform(low, high) * (1 + 0.12 * wander(t, rng))
 
 
@@ -105,24 +105,24 @@ def ease(phase: Floats, sharp: float) -> Floats:
 
 
 def track(t: Floats, *coordinates: Floats | float) -> Floats:
-    """Return points [T, 3] from three coordinates, each constant or [T]."""
+    """Stack three coordinates, each constant or [T], to points [T, 3]."""
     return np.stack([np.broadcast_to(np.asarray(c, float), t.shape) for c in coordinates], axis=-1)
 
 
 def reach_for(person: Person, wrist: Floats, pole: Floats, hand: Floats | None = None, palm: Floats = INWARD) -> Arm:
-    """Return the arm with this wrist and the elbow on the side of `pole`; by default the hand is in line with it."""
+    """Return an arm that reaches for `wrist`, with the elbow towards `pole`; default: hand in line with the forearm."""
     elbow, reached = solve_arm(person, wrist, pole)
     return Arm(elbow, reached, reached - elbow if hand is None else np.broadcast_to(hand, reached.shape), palm)
 
 
 def swing_arm(person: Person, upper: Floats, fore: Floats) -> Arm:
-    """Return the arm whose bones have these directions [T, 3], with the palm to the camera."""
+    """Return an arm with the given directions of upper arm and forearm, [T, 3], and the palm towards the camera."""
     elbow = person.upper_arm_m * unit(upper)
     return reach_for(person, elbow + person.forearm_m * unit(fore), elbow, palm=TO_CAMERA)
 
 
 def draw_rest(t: Floats, person: Person, rng: np.random.Generator) -> Arm:
-    """Return an arm that does not take part: it hangs down, or is in front of the belly."""
+    """Draw an arm at rest: hanging down, or in front of the belly."""
     reach, sway = person.reach_m, 0.012 * wander(t, rng)
     if rng.random() < 0.8:
         wrist = track(t, rng.uniform(0.05, 0.25) * reach + sway, -0.97 * reach, rng.uniform(0.0, 0.25) * reach + sway)
@@ -136,10 +136,10 @@ def draw_rest(t: Floats, person: Person, rng: np.random.Generator) -> Arm:
 
 
 def sides(side: int, leading: Arm, other: Arm) -> tuple[Arm, Arm]:
-    """Return the right and the left arm."""
+    """Order two arms as (right, left); `side` is the side of the leading arm."""
     return (leading, other) if side == RIGHT else (other, leading)
 
 
 def leading(person: Person) -> int:
-    """Return the side that leads where a gesture leaves it open."""
+    """Return the leading side of a person, for gestures that allow either."""
     return LEFT if person.left_handed else RIGHT

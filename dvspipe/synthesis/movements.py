@@ -1,12 +1,12 @@
 """The ten gestures of DVS128 Gesture as movements.
 
-Claps and waves cover what films of people show (`dvspipe track`): claps at 1.0 to 4 Hz, hands opening by 0.4 to 3.5
-shoulder widths; waves at 0.9 to 3.5 Hz, over 0.2 to 1 shoulder width, from elbow, wrist or fingers.
+Ranges of claps and waves come from films of people (`dvspipe track`). Claps: 1.0 to 4 Hz, hands opening by 0.4 to 3.5
+shoulder widths. Waves: 0.9 to 3.5 Hz, over 0.2 to 1 shoulder width, from elbow, wrist or fingers.
 
-Rates, sizes and places of the other two-handed gestures are around those of motion capture at 60 frames per second,
-where an arm is the length from shoulder to wrist: claps at 3.2 Hz of 0.16 to 0.20 arm per hand, horizontal; drumming
-hands at 1.6 and 0.8 Hz over 0.35 arm; a guitar strummed at 3.4 Hz over 0.25 arm with the hands 0.25 and 0.63 arm
-outside the shoulders. The width of the ranges around them is a guess.
+Rates, sizes and positions of the other two-handed gestures are centred on motion capture at 60 frames per second, with
+lengths relative to the arm from shoulder to wrist. Claps: 3.2 Hz, 0.16 to 0.20 per hand, horizontal. Drumming hands:
+1.6 and 0.8 Hz, over 0.35. Guitar: strummed at 3.4 Hz over 0.25, with the hands 0.25 and 0.63 outside the shoulders. The
+widths of the ranges are guesses.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from .people import LEFT, PALM, RIGHT, Floats, Person, unit
 
 
 def _clapping(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-    """Palms that meet at a random point in front of the chest, along a random line, from random distances.
+    """Clap: palms meet at a random point in front of the chest, along a random line, from random distances.
 
-    Wide claps come from arms that open aside, sinking and going back as they do.
+    In wide claps, the arms open to the sides, moving down and back.
     """
     wide = rng.random() < 0.4
     beat = ease(draw_phase(t, person, rng, *((0.4, 1.3) if wide else (0.2, 0.7))), rng.uniform(-0.25, 0.3))
@@ -60,7 +60,7 @@ def _clapping(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
         fingers = unit(fingers - (fingers @ from_) * from_)
         middle = np.array([(1 if side == LEFT else -1) * aside - person.shoulders_m / 2, height, before])
         away = (0.07 * person.hand_m + part * gap)[:, None]
-        hand = fingers + 1.2 * (away - 0.012) * from_  # opening turns the fingers outwards
+        hand = fingers + 1.2 * (away - 0.012) * from_  # fingers turn outwards when the hands open
         wrist = middle + away * (from_ + arc) - PALM * person.hand_m * fingers
         arms.append(reach_for(person, wrist, DOWN + rng.uniform(0.3, 2.2) * OUT, hand, -from_))
     bend, spread = rng.uniform(0.0, 0.2, 2), rng.uniform(0.02, 0.15, 2)
@@ -69,11 +69,11 @@ def _clapping(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
 
 _WAVE_SHARES = ((1.0, 0.05, 0.0), (0.2, 0.02, 1.2), (0.8, 0.35, 0.2), (0.1, 0.02, 0.1))
-"""Swing of the forearm, of the upper arm, and flick of the hand, in waves from elbow, wrist, shoulder and fingers."""
+"""Shares of forearm swing, upper arm swing and hand flick in waves from elbow, wrist, shoulder and fingers."""
 
 
 def waving_arm(t: Floats, person: Person, rng: np.random.Generator, phase: Floats) -> Arm:
-    """The forearm swings about the elbow, the hand about the wrist, the arm about the shoulder, or fingers bend."""
+    """Wave: forearm about the elbow, hand about the wrist, arm about the shoulder, or bending fingers."""
     swing = draw_size(t, person, rng, 0.2, 0.65) * ease(phase, rng.uniform(-0.1, 0.2))
     kind = rng.choice(4, p=[0.52, 0.2, 0.14, 0.14])
     middle, raised, forward = rng.uniform(-0.35, 0.25), rng.uniform(-1.4, -0.2), rng.uniform(0.0, 0.7)
@@ -102,7 +102,7 @@ def _wave(side: int) -> Movement:
 
 
 def circling_arm(t: Floats, person: Person, rng: np.random.Generator, phase: Floats) -> Arm:
-    """A stretched arm on a cone: from above outwards as the phase grows, seen from the camera."""
+    """Circle with a stretched arm on a cone: with growing phase, from the top outwards, as seen from the camera."""
     aside, above = rng.uniform(0.1, 0.8), rng.uniform(-0.15, 0.35)
     axis = np.array([np.sin(aside) * np.cos(above), np.sin(above), np.cos(aside) * np.cos(above)])
     outwards = unit(OUT - axis[0] * axis)
@@ -127,7 +127,7 @@ def _circle(side: int, clockwise: bool) -> Movement:
 
 
 def _roll(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-    """Forearms across the chest that rotate about each other, close to it or far, slowly or fast."""
+    """Arm roll: forearms in front of the chest rotate about each other, at random distance, radius and rate."""
     phase = draw_phase(t, person, rng, 0.3, 1.0) * rng.choice([-1, 1])
     radius = draw_size(t, person, rng, 0.04, 0.14)
     height, before, past = rng.uniform(-0.38, -0.04), rng.uniform(0.16, 0.34), rng.uniform(-0.04, 0.14)
@@ -148,11 +148,11 @@ def _roll(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
 
 _RATIOS = ((1.0, 1.0, np.pi), (1.0, 1.0, 0.0), (1.0, 0.5, 0.0), (0.5, 1.0, 0.0))
-"""Rates of the drumming hands relative to a phase, and the phase between them."""
+"""Rates of both drumming hands relative to the phase, and phase difference."""
 
 
 def _drums(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-    """Fists that strike or go round before the belly or the chest: in turn, together, at half the rate, or freely."""
+    """Air drums: fists strike or circle at belly or chest: in turn, together, at half rate, or independently."""
     phase = draw_phase(t, person, rng, 0.28, 0.65)
     kind = rng.choice(len(_RATIOS) + 1, p=[0.35, 0.1, 0.18, 0.12, 0.25])
     if kind < len(_RATIOS):
@@ -163,7 +163,7 @@ def _drums(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     height, before, aside = rng.uniform(-0.34, -0.02), rng.uniform(0.18, 0.40), rng.uniform(-0.11, 0.12)
     sharp, tilt, roam, bend = rng.uniform(-0.3, 0.1), rng.normal(0, 0.25), rng.uniform(0.0, 0.06), rng.uniform(0.5, 1)
     inward, elbows = rng.uniform(-0.6, 0.0), rng.uniform(0.1, 0.9)
-    round_ = rng.uniform(0.4, 1.0) * rng.choice([-1, 1]) if rng.random() < 0.35 else 0.0  # from the elbow
+    round_ = rng.uniform(0.4, 1.0) * rng.choice([-1, 1]) if rng.random() < 0.35 else 0.0  # circles from the elbow
     inwards = rng.uniform(-0.5, 0.5)
     arms = []
     for turn in turns:
@@ -177,9 +177,9 @@ def _drums(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
 
 def _guitar(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-    """One hand strums before the belly or beside it, from the wrist or the elbow, the other holds a neck, nearly still.
+    """Air guitar: one hand strums at or beside the belly, from wrist or elbow; the other holds the neck, nearly still.
 
-    Both hands can be outside the shoulders, by half an arm for the one on the neck.
+    Both hands can be outside the shoulders; the hand on the neck, by half an arm.
     """
     phase = draw_phase(t, person, rng, 0.22, 0.6)
     beat = ease(phase, rng.uniform(-0.2, 0.2))
@@ -207,7 +207,7 @@ def _guitar(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     )
 
 
-TEN_GESTURES: dict[str, Movement] = {  # in IBM's order: the label is the index
+TEN_GESTURES: dict[str, Movement] = {  # in the order of IBM's labels
     "hand_clapping": _clapping,
     "right_hand_wave": _wave(RIGHT),
     "left_hand_wave": _wave(LEFT),

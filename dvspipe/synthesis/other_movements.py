@@ -1,4 +1,4 @@
-"""Movements that are none of the ten gestures: other gestures, and what people do between gestures."""
+"""Movements of the class `other_gestures`: other gestures, and what people do between gestures."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def _both_wave(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
 
 def _between(person: Person, rng: np.random.Generator, beat: Floats, start: list[float], end: list[float]) -> Arm:
-    """Return an arm whose wrist moves between two points, relative to its reach, as beat goes from 0 to 1."""
+    """Return an arm whose wrist moves from `start` to `end` (in units of the reach) as the beat goes from 0 to 1."""
     a, b = (np.array(point) + rng.normal(0, 0.07, 3) for point in (start, end))
     arm = reach_for(person, person.reach_m * (a + beat[:, None] * (b - a)), DOWN + rng.uniform(0.2, 1.0) * OUT)
     return replace(arm, bend=rng.choice([0.1, 0.5, 1.0]), palm=rng.normal(0, 1, 3))
 
 
-_TO_AND_FRO = {  # start and end of the wrist of each arm; outwards, up, forwards relative to the reach
+_TO_AND_FRO = {  # start and end of each wrist: outwards, up, forwards in units of the reach
     "push": ([0.0, -0.25, 0.35], [0.0, -0.1, 0.95]),
     "raise": ([0.2, -0.95, 0.1], [0.35, 0.9, 0.2]),
-    "spread": ([0.1, -0.3, 0.6], [0.95, 0.0, 0.2]),  # hands that met would clap
+    "spread": ([0.1, -0.3, 0.6], [0.95, 0.0, 0.2]),  # if the hands met, it would be a clap
     "cross": ([0.5, -0.3, 0.5], [-0.75, -0.2, 0.45]),
     "flap": ([0.75, -0.6, 0.1], [0.9, 0.35, 0.15]),
     "punch_up": ([0.1, -0.2, 0.3], [0.15, 0.95, 0.2]),
@@ -85,7 +85,7 @@ def _bowing(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
 
 def _roaming(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-    """Hands on independent curves, as if the person drew in the air or explained something."""
+    """Hands on independent curves, as if drawing in the air or explaining something."""
     phase = draw_phase(t, person, rng, 0.6, 1.6)
     arms = []
     for _ in (RIGHT, LEFT):
@@ -100,7 +100,7 @@ def _roaming(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
 
 def _stations(t: Floats, rng: np.random.Generator, box: Floats, hold_s: tuple[float, float]) -> Floats:
-    """Return points [T, 3] of a way between random points of a box [2, 3], with a stay of random length at each."""
+    """Draw a path between random points in a box [2, 3], with a random stay at each point; return positions [T, 3]."""
     way = np.empty((len(t), 3))
     way[:] = place = rng.uniform(*box)
     now_s = t[0] - rng.uniform(*hold_s)
@@ -112,7 +112,7 @@ def _stations(t: Floats, rng: np.random.Generator, box: Floats, hold_s: tuple[fl
 
 
 def _hands_at(person: Person, rng: np.random.Generator, t: Floats, box: Floats, hold_s: tuple[float, float]) -> Arm:
-    """Return an arm whose wrist goes between points of a box, relative to the reach, while the hand changes shape."""
+    """Return an arm whose wrist moves between points in a box (in units of the reach) while the hand changes shape."""
     wrist = person.reach_m * _stations(t, rng, box, hold_s)
     hand = _stations(t, rng, np.array([[-0.8, -0.3, 0.0], [0.5, 1.0, 1.0]]), hold_s)
     shape = _stations(t, rng, np.array([[0.0, 0.02, 0.0], [1.0, 0.3, 1.0]]), hold_s)
@@ -121,7 +121,7 @@ def _hands_at(person: Person, rng: np.random.Generator, t: Floats, box: Floats, 
 
 
 def _signing(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-    """Hands that go from place to place before chest and face and change their shape, as in a sign language."""
+    """Hands move from place to place in front of chest and face and change shape, as in sign language."""
     box = np.array([[-0.5, -0.6, 0.35], [0.25, 0.45, 0.7]])
     arms = [_hands_at(person, rng, t, box, (0.05, 0.4)) for _ in (RIGHT, LEFT)]
     if rng.random() < 0.35:
@@ -130,7 +130,7 @@ def _signing(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
 
 def _fidgeting(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-    """A hand that scratches, touches the face or the clothes now and then, and a body that shifts its weight."""
+    """Hands occasionally touch face or clothes, and the body shifts its weight."""
     place = np.array([[-0.4, -0.7, 0.2], [0.2, 0.5, 0.5]])
     arms = [draw_rest(t, person, rng), draw_rest(t, person, rng)]
     for side in (RIGHT, LEFT):
@@ -140,7 +140,7 @@ def _fidgeting(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
 
 def _idle(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-    """A person who only stands there, and breathes."""
+    """The person stands still and breathes."""
     return Motion(
         draw_rest(t, person, rng),
         draw_rest(t, person, rng),
@@ -150,7 +150,7 @@ def _idle(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
 
 def _walking(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-    """A person who walks through the picture with swinging arms."""
+    """The person walks through the picture with swinging arms."""
     speed = rng.uniform(0.5, 1.5) * rng.choice([-1, 1])
     step = 2 * np.pi * rng.uniform(0.8, 1.1) * t + rng.uniform(0, 2 * np.pi)
     arms = []
@@ -162,7 +162,7 @@ def _walking(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
 
 def _sitting(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-    """A person who sits down or stands up."""
+    """The person sits down or stands up."""
     start_s, length_s, low_m = rng.uniform(t[0], t[-1]), rng.uniform(0.6, 1.2), rng.uniform(0.25, 0.45)
     seated = smooth_step(t, start_s, start_s + length_s)
     height = seated if rng.random() < 0.5 else 1 - seated
@@ -172,7 +172,7 @@ def _sitting(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
 
 def _boxing(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-    """Fists that punch in turn, forwards, aside or upwards, from a guard before the face."""
+    """Fists punch in turn, forwards, sideways or upwards, from a guard in front of the face."""
     phase = draw_phase(t, person, rng, 0.4, 1.0)
     target = [rng.uniform(-0.5, 0.6), rng.uniform(-0.1, 0.3), rng.uniform(0.5, 0.95)]
     guard = [rng.uniform(-0.3, 0.0), rng.uniform(-0.2, 0.15), rng.uniform(0.3, 0.45)]
@@ -198,10 +198,10 @@ KINDS: dict[Movement, float] = {
     _sitting: 0.03,
     _boxing: 0.05,
 }
-"""Each kind of movement and its share."""
+"""Share of each kind of movement."""
 
 
 def other_movement(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-    """One of many other movements, none of them one of the ten."""
+    """Perform a random movement outside the ten gestures."""
     kinds = list(KINDS)
     return kinds[rng.choice(len(kinds), p=list(KINDS.values()))](t, person, rng)

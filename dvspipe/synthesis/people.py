@@ -1,9 +1,9 @@
-"""People: their identities, the joints of their poses, and the limits of joints.
+"""People: identity, pose and joint limits.
 
-Lengths are metres in the person's space: x to the right of the picture, y up, z towards the camera, with the origin
-midway between the resting shoulders. The person faces the camera, so side 0, the right arm, is on the picture's left.
-The space of an arm, the same for both sides, has the axes outwards, up and forwards from its shoulder. Brightness is a
-linear reflectance, 0 black and 1 white.
+Coordinates of a person are in metres: x to the right of the picture, y up, z towards the camera. The origin is midway
+between the resting shoulders. The person faces the camera: side 0, the right arm, is on the left of the picture.
+Coordinates of an arm, the same for both sides, point outwards, up and forwards from its shoulder. Brightness is linear
+reflectance, 0 (black) to 1 (white).
 """
 
 from __future__ import annotations
@@ -17,46 +17,46 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Pattern = Literal["plain", "stripes", "checks", "print"]
 
-RIGHT, LEFT = 0, 1  # the performer's sides
+RIGHT, LEFT = 0, 1  # sides of the performer
 SHOULDER, ELBOW, WRIST, KNUCKLES = range(4)
-NECK_M = 0.09  # from the line of the shoulders to the chin
-TORSO_M = 0.52  # from the line of the shoulders to the hips, about which the torso moves
-PALM = 0.5  # share of the hand from the wrist to the knuckles
+NECK_M = 0.09  # distance from the shoulder line to the chin
+TORSO_M = 0.52  # distance from the shoulder line to the hips; the torso rotates about the hips
+PALM = 0.5  # fraction of the hand from the wrist to the knuckles
 
-# Limits of joints as cones: the largest angle between two directions. Elbow 150 degrees, wrist 80 degrees bent and 70
-# stretched, shoulder 60 degrees backwards (American Academy of Orthopaedic Surgeons, Joint Motion, 1965).
+# Joint limits as cones: maximum angles between two directions. Elbow 150 degrees, wrist 80 degrees of flexion and 70 of
+# extension, shoulder 60 degrees backwards (American Academy of Orthopaedic Surgeons, Joint Motion, 1965).
 SHOULDER_AXIS = np.array([0.43, 0.10, 0.90]) / np.linalg.norm([0.43, 0.10, 0.90])
 SHOULDER_LIMIT, ELBOW_LIMIT, WRIST_LIMIT = np.radians([118.0, 150.0, 75.0])
 
 
 @dataclass(frozen=True)
 class Person:
-    """An identity: what is the same in all clips of a person.
+    """Identity of a person: the properties shared by all their clips.
 
     Args:
         head_m: Height of the head.
         shoulders_m: Distance between the shoulder joints.
-        upper_arm_m: From shoulder to elbow.
-        forearm_m: From elbow to wrist.
-        hand_m: From wrist to fingertip.
-        arm_radius_m: Radius of the bare upper arm, to which all other radii are proportional.
+        upper_arm_m: Length from shoulder to elbow.
+        forearm_m: Length from elbow to wrist.
+        hand_m: Length from wrist to fingertip.
+        arm_radius_m: Radius of the bare upper arm; all other radii are proportional to it.
         skin: Brightness of the skin.
         hair: Brightness of the hair.
-        hair_length: 0 is bald, 0.3 short, 1 reaches the shoulders.
+        hair_length: 0 (bald), 0.3 (short) to 1 (reaches the shoulders).
         beard: Whether the person has a beard.
-        glasses: Whether the person wears them.
-        clothes: Brightness of the clothing.
+        glasses: Whether the person wears glasses.
+        clothes: Brightness of the clothes.
         trousers: Brightness of the trousers.
-        pattern: Pattern of the clothing.
-        pattern_contrast: Brightness of the pattern relative to the clothing.
+        pattern: Pattern of the clothes.
+        pattern_contrast: Brightness of the pattern relative to the clothes.
         pattern_m: Period of the pattern.
         folds: Contrast of the folds, in log brightness.
-        sleeve: Where the sleeve ends, 0 at the shoulder, 0.5 at the elbow, 1 at the wrist.
-        sleeve_width: Radius of a sleeve relative to that of the arm.
-        pace: 0 moves as fast as a gesture allows, 1 as slowly as it allows.
+        sleeve: End of the sleeve: 0 at the shoulder, 0.5 at the elbow, 1 at the wrist.
+        sleeve_width: Radius of the sleeve relative to the arm.
+        pace: Pace of movements: 0 (fastest) to 1 (slowest that a gesture allows).
         size: Factor on the size of movements, about 1.
-        left_handed: Whether the left hand leads if a gesture leaves it open.
-        seed: Seed of what is drawn on clothes, skin and face.
+        left_handed: Whether the left hand leads in gestures that allow either hand.
+        seed: Random seed of the details of clothes, skin and face.
     """
 
     head_m: float
@@ -85,12 +85,12 @@ class Person:
 
     @property
     def reach_m(self) -> float:
-        """Length from shoulder to wrist of the stretched arm."""
+        """Length of the stretched arm from shoulder to wrist."""
         return self.upper_arm_m + self.forearm_m
 
 
 def draw_person(rng: np.random.Generator) -> Person:
-    """Return a new identity; clothes and skin differ in brightness, so that hands are visible in front of the chest."""
+    """Draw a new identity. Clothes and skin differ in brightness, to make hands visible in front of the chest."""
     skin = rng.uniform(0.14, 0.55)
     build = rng.normal(1.0, 0.05)  # tall people have long arms
     patterns: tuple[Pattern, ...] = ("plain", "stripes", "checks", "print")
@@ -123,7 +123,7 @@ def draw_person(rng: np.random.Generator) -> Person:
 
 
 def contrasting_tone(tone: float, rng: np.random.Generator, darkest: float, brightest: float) -> float:
-    """Return a brightness that differs from `tone` by a factor of 1.6 to 3.5, within the given range."""
+    """Draw a brightness from `darkest` to `brightest` that differs from `tone` by a factor of 1.6 to 3.5."""
     darker = brightest < 2 * tone or (darkest < tone / 2 and rng.random() < 0.5)
     low, high = (max(darkest, tone / 3.5), tone / 1.6) if darker else (1.6 * tone, min(brightest, 3.5 * tone))
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
@@ -131,15 +131,15 @@ def contrasting_tone(tone: float, rng: np.random.Generator, darkest: float, brig
 
 @dataclass(frozen=True)
 class Pose:
-    """A person's joints over T moments, in the person's space.
+    """Joints of a person over T times, in the person's coordinates.
 
     Args:
-        arms: [T, 2, 4, 3] side, joint (shoulder, elbow, wrist, knuckles), coordinate.
-        palms: [T, 2, 3] unit normal vectors of the palms, perpendicular to the hand.
-        bend: [T, 2] bend of the fingers: 0 stretched, 1 a fist.
-        spread: [T, 2] angle between neighbouring fingers, in radians.
-        torso: [T, 3, 3] right shoulder, left shoulder, hips.
-        head: [T, 3, 3] chin, crown, and one head's height to the right of the chin.
+        arms: Joints of the arms, [T, 2, 4, 3]: side, joint (shoulder, elbow, wrist, knuckles), coordinate.
+        palms: Unit normal vectors of the palms, perpendicular to the hand, [T, 2, 3].
+        bend: Bend of the fingers, 0 (stretched) to 1 (fist), [T, 2].
+        spread: Angle between neighbouring fingers in radians, [T, 2].
+        torso: Right shoulder, left shoulder and hips, [T, 3, 3].
+        head: Chin, crown, and a point one head height to the right of the chin, [T, 3, 3].
     """
 
     arms: Floats
@@ -150,24 +150,24 @@ class Pose:
     head: Floats
 
     def at(self, moments: slice | NDArray[np.int64]) -> Pose:
-        """Return the pose at some of the moments."""
+        """Select times."""
         return Pose(*(getattr(self, name)[moments] for name in self.__dataclass_fields__))
 
 
 def rest_body(person: Person) -> tuple[Floats, Floats]:
-    """Return the points of `Pose.torso` and `Pose.head`, [3, 3] each, of the person at rest."""
+    """Return `Pose.torso` and `Pose.head` of a person at rest, [3, 3] each."""
     half, head = person.shoulders_m / 2, person.head_m
     torso = [[-half, 0, 0], [half, 0, 0], [0, -TORSO_M, 0]]
     return np.array(torso, float), np.array([[0, NECK_M, 0], [0, NECK_M + head, 0], [head, NECK_M, 0]], float)
 
 
 def unit(vectors: Floats) -> Floats:
-    """Return vectors [..., 3] scaled to length 1."""
+    """Normalize vectors [..., 3] to length 1."""
     return np.asarray(vectors / (np.linalg.norm(vectors, axis=-1, keepdims=True) + 1e-9))
 
 
 def within_cone(direction: Floats, axis: Floats, limit: float) -> Floats:
-    """Return unit vectors [T, 3], rotated so that they are at most `limit` radians from the unit vector `axis`."""
+    """Rotate directions [T, 3] to at most `limit` radians from the unit vector `axis`; return unit vectors."""
     direction = unit(direction)
     cosine = (direction * axis).sum(axis=-1, keepdims=True)
     aside = unit(direction - cosine * axis)
@@ -175,12 +175,12 @@ def within_cone(direction: Floats, axis: Floats, limit: float) -> Floats:
 
 
 def solve_arm(person: Person, wrist: Floats, pole: Floats) -> tuple[Floats, Floats]:
-    """Return elbow and wrist [T, 3] of an arm that reaches for a point, in its space (two-link inverse kinematics).
+    """Solve the two-link inverse kinematics of an arm; return elbow and wrist, [T, 3] each, in arm coordinates.
 
     Args:
-        person: Whose arm it is.
-        wrist: [T, 3] target of the wrist; it is moved into the limits of joints and lengths.
-        pole: [3] or [T, 3] direction in which the elbow points.
+        person: Owner of the arm.
+        wrist: Target of the wrist, [T, 3]; moved within joint limits and reach.
+        pole: Direction in which the elbow points, [3] or [T, 3].
     """
     upper, fore = person.upper_arm_m, person.forearm_m
     distance = np.linalg.norm(wrist, axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Joints of a body that performs a motion, within the limits of joints."""
+"""Convert a motion to the joints of a body, within joint limits."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from .people import (
     within_cone,
 )
 
-_TREMOR_M = 0.002  # at 1.5 to 9 Hz
+_TREMOR_M = 0.002  # amplitude of the tremor, at 1.5 to 9 Hz
 
 
 def blend(rest: Motion, performed: Motion, now: NDArray[np.int64], weight: Floats) -> Motion:
-    """Return a motion blended with another at the indices `now`, by a weight from 0 to 1."""
+    """Blend `performed` into `rest` at the time indices `now`, with a weight from 0 to 1."""
     length = len(rest.right.wrist)
 
     def mixed(before: Floats | float, after: Floats | float, *axes: int) -> Floats:
@@ -59,7 +59,7 @@ def blend(rest: Motion, performed: Motion, now: NDArray[np.int64], weight: Float
 
 
 def pose(motion: Motion, person: Person, rng: np.random.Generator, t: Floats) -> Pose:
-    """Return the joints of a motion, within the limits of the joints, on a body that also moves."""
+    """Return the joints of a motion within joint limits; the body moves along."""
     arms, palms = np.empty((len(t), 2, 4, 3)), np.empty((len(t), 2, 3))
     lifts = np.empty((len(t), 2))
     for side, arm in ((RIGHT, motion.right), (LEFT, motion.left)):
@@ -67,7 +67,7 @@ def pose(motion: Motion, person: Person, rng: np.random.Generator, t: Floats) ->
         tremor = _TREMOR_M * np.stack([wander(10 * t, rng) for _ in range(3)], axis=-1)
         elbow, wrist = solve_arm(person, arm.wrist + tremor, arm.elbow)
         hand = within_cone(arm.hand, unit(wrist - elbow), WRIST_LIMIT)
-        collar_bone_m = 0.02 * (1 + elbow[:, 1] / person.upper_arm_m) ** 2  # moves with the upper arm
+        collar_bone_m = 0.02 * (1 + elbow[:, 1] / person.upper_arm_m) ** 2  # the collar bone moves with the upper arm
         lifts[:, side] = motion.lift_m + collar_bone_m
         shoulder = track(t, person.shoulders_m / 2, lifts[:, side], 0.0)
         knuckles = wrist + PALM * person.hand_m * hand
@@ -91,8 +91,8 @@ def pose(motion: Motion, person: Person, rng: np.random.Generator, t: Floats) ->
 def _body_motion(
     t: Floats, motion: Motion, arms: Floats, person: Person, rng: np.random.Generator
 ) -> Callable[[Floats], Floats]:
-    """Return the rigid movement of the body about the hips: the gesture's own, what follows from it, and a sway."""
-    forward = (arms[:, RIGHT, 2, 2] - arms[:, LEFT, 2, 2]) / person.reach_m  # of the right wrist
+    """Return the rigid motion of the body about the hips: motion of the gesture, reaction to the arms, and sway."""
+    forward = (arms[:, RIGHT, 2, 2] - arms[:, LEFT, 2, 2]) / person.reach_m  # right wrist relative to the left
     lively = rng.uniform(0.2, 1.3)
     lean = motion.lean + 0.015 * lively * wander(t, rng) + rng.normal(0, 0.008) * motion.beat
     bow = motion.bow + 0.015 * lively * wander(t, rng) + rng.normal(0, 0.008) * motion.beat
@@ -109,7 +109,7 @@ def _body_motion(
 
 
 def _turn(points: Floats, lean: Floats, bow: Floats, twist: Floats | float) -> Floats:
-    """Return points [T, ..., 3] rotated by angles [T] about the vertical, towards the camera, and to the right."""
+    """Rotate points [T, ..., 3]: twist about the vertical, bow towards the camera, and lean to the right, [T] each."""
     angles = (np.broadcast_to(angle, len(points)) for angle in (lean, bow, twist))
     lean, bow, twist = (angle.reshape(-1, *[1] * (points.ndim - 2)) for angle in angles)
     x, y, z = np.moveaxis(points, -1, 0)

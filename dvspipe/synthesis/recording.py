@@ -1,4 +1,4 @@
-"""Rendered gestures, recorded by a simulated sensor, and folders of them."""
+"""Record rendered gestures with a simulated sensor or webcam, and write data sets of them."""
 
 from __future__ import annotations
 
@@ -47,24 +47,28 @@ from .tracked import read_movements
 from .webcam import Webcam, compress, draw_webcam, film
 from .writing import SynthesisRecord, write_recordings
 
-FRAMES_AT_ONCE = 32  # simulated together
-REGION_SIZE_ERROR, REGION_PLACE_ERROR = 0.12, 0.05  # standard deviations, of the logarithm of the side and of the side
-PANNED = 0.15  # of the videos of other gestures
+FRAMES_AT_ONCE = 32  # frames per simulator call
+REGION_SIZE_ERROR, REGION_PLACE_ERROR = 0.12, 0.05  # standard deviations: log of the side; fraction of the side
+PANNED = 0.15  # share of videos of other gestures with a moving camera
 
 
 @dataclass(frozen=True)
 class GestureClip:
-    """Names a clip of a person who performs a gesture; the same names give the same clip.
+    """Identifier of a clip of a gesture. Equal identifiers give equal clips.
 
     Args:
-        label: The class, 0 to 10, an index into `GESTURES`.
-        person: Number of the identity; with the same seed it is the same person in every clip.
-        clip: Number of the clip; it selects camera or sensor, scene and movement.
-        seed: Seed of all random draws.
-        duration_us: Largest time of a frame.
+        label: Class, 0 to 10: an index into `GESTURES`.
+        person: Number of the identity; with the same seed, the same person in every clip.
+        clip: Number of the clip; selects camera or sensor, scene and movement.
+        seed: Random seed.
+        duration_us: Maximum frame time in microseconds.
 
     Raises:
-        DataError: There is no such class.
+        DataError: If the label is out of range.
+
+    Example:
+        >>> GestureClip(label=1, person=0, clip=0, seed=3).duration_us
+        1500000
     """
 
     label: int
@@ -79,7 +83,7 @@ class GestureClip:
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds of what is drawn for the clip."""
+        """Seeds of the random generators of the clip."""
         return [self.seed, self.person, self.label + 1, self.clip]
 
 
@@ -92,24 +96,24 @@ def _draw_light(seeds: list[int]) -> LightKind:
 
 
 def gesture_frames(clip: GestureClip, *, fps: float = 100.0, tracked: Tracked = NO_TRACKS) -> Iterator[Frame]:
-    """Return the rendered video of a gesture: frames of 128x128 uint8 in sRGB (IEC 61966-2-1).
+    """Render the video of a gesture: frames 128x128, uint8 in sRGB (IEC 61966-2-1).
 
     Args:
-        clip: The clip.
-        fps: Frames per second; the first one is at time 0.
-        tracked: Movements of real people by class.
+        clip: Clip to render.
+        fps: Frames per second; the first frame is at time 0.
+        tracked: Movements of real people, per class.
     """
     frames = _render(clip.seeds, clip.duration_us, fps, tracked)
     return (Frame(frame.t_us, _srgb_table().take(frame.image)) for frame in frames)
 
 
 def record_gesture(clip: GestureClip, *, sensor: SimulatorConfig | None = None, tracked: Tracked = NO_TRACKS) -> Events:
-    """Return the events of a gesture on a DVS128 whose biases and noise are drawn for each clip.
+    """Record a rendered gesture with a simulated DVS128; return its events.
 
     Args:
-        clip: The clip.
-        sensor: Another sensor to record the same movement with.
-        tracked: Movements of real people by class.
+        clip: Clip to record.
+        sensor: Sensor model; default: a DVS128 with biases and noise drawn for each clip.
+        tracked: Movements of real people, per class.
     """
     frames = _render(clip.seeds, clip.duration_us, tracked=tracked)
     if sensor is not None:
@@ -127,27 +131,27 @@ def _render(
 
 
 def film_gesture(stem: Path, clip: GestureClip, *, webcam: Webcam | None = None, tracked: Tracked = NO_TRACKS) -> Path:
-    """Write the video of a gesture by a webcam or phone that is drawn for each clip, and return its path.
+    """Film a rendered gesture with a simulated webcam or phone; write the video and return its path.
 
-    The movement differs in detail from the one that `record_gesture` records. In some videos of other gestures the
-    camera is moved about.
+    The movement differs in detail from `record_gesture` with the same clip. In some videos of other gestures, the
+    camera moves.
 
     Args:
-        stem: The path without its suffix, which is .mp4 (H.264) or .webm (VP8).
-        clip: The clip.
-        webcam: Another camera to film with.
-        tracked: Movements of real people by class.
+        stem: Path without suffix; the suffix is .mp4 (H.264) or .webm (VP8).
+        clip: Clip to film.
+        webcam: Camera model; default: drawn for each clip.
+        tracked: Movements of real people, per class.
 
     Raises:
-        FileError: The file cannot be written.
-        VideoError: This OpenCV cannot write VP8.
+        FileError: If the file cannot be written.
+        VideoError: If the installed OpenCV cannot write VP8, or the installed faery cannot write H.264.
     """
     return _plan_film(clip, webcam, tracked).write(stem)
 
 
 @dataclass(frozen=True, eq=False)
 class _Film:
-    """A film of a person that is not rendered yet."""
+    """Planned film of a person, not rendered yet."""
 
     identity: Person
     webcam: Webcam
@@ -158,7 +162,7 @@ class _Film:
     rng: np.random.Generator
 
     def write(self, stem: Path) -> Path:
-        """Write the film, and return its path."""
+        """Render and write the film; return its path."""
         path = stem.with_name(stem.name + self.webcam.suffix)
         pictures = render(self.identity, self.scene, self.pose, self.times_s)
         with write_beside(path) as beside:
@@ -166,7 +170,7 @@ class _Film:
         return path
 
     def find_region(self, rng: np.random.Generator) -> Region:
-        """Return the region that a person finder would find, with random errors."""
+        """Return the region of the person, with random errors like a person detector."""
         shoulders = np.median(self.scene.camera.project(self.pose.torso[:, :2].mean(axis=1)), axis=0)
         side = VIEW_M * float(shoulders[2]) * float(np.exp(rng.normal(0, REGION_SIZE_ERROR)))
         x, y = shoulders[:2] + rng.normal(0, REGION_PLACE_ERROR, 2) * side - side / 2
@@ -192,10 +196,11 @@ def _draw_webcam(seeds: list[int]) -> Webcam:
 
 
 def record_film(clip: GestureClip, *, webcam: Webcam | None = None, tracked: Tracked = NO_TRACKS) -> Events:
-    """Return the events of the video that `film_gesture` writes, as a network of `GESTURE_SENSOR` would see them.
+    """Return the events of the video from `film_gesture`, fitted to `GESTURE_SENSOR` like the input of a network.
 
-    The video is written, decoded, framed to the person and converted. The frame is drawn about the rendered joints,
-    with errors as large as those of the person finder in films of people, which rendered people would mislead.
+    The video is written, decoded, cropped to the person and converted. The crop is placed around the rendered joints,
+    with random errors as large as the errors of the person detector in films of people: the detector itself does not
+    work on rendered people. Arguments as in `film_gesture`.
     """
     planned = _plan_film(clip, webcam, tracked)
     region = planned.find_region(np.random.default_rng([*clip.seeds, 6]))
@@ -208,13 +213,13 @@ def record_film(clip: GestureClip, *, webcam: Webcam | None = None, tracked: Tra
 def record_session(
     labels: Sequence[int], *, person: int, session: int, seed: int
 ) -> tuple[Events, tuple[Performance, ...]]:
-    """Return the events of a person's gestures one after another, with rest between them, and their times.
+    """Record consecutive gestures of one person, with rest in between; return the events and the performances.
 
     Args:
-        labels: Classes in the order of their performance.
+        labels: Classes in order of performance.
         person: Number of the identity, as in `GestureClip`.
-        session: Number of the recording; it selects scene, sensor and movement.
-        seed: Seed of all random draws.
+        session: Number of the recording; selects scene, sensor and movement.
+        seed: Random seed.
     """
     seeds = [seed, person, 0, session]
     rng, plan_rng = np.random.default_rng(seeds), np.random.default_rng([*seeds, 3])
@@ -232,7 +237,7 @@ def _record(frames: Iterable[Frame], rng: np.random.Generator) -> Events:
 
 
 def _simulate(frames: Iterable[Frame], config: SimulatorConfig) -> Events:
-    """Return the events of all frames, some frames at a time: small frames one by one take half as long again."""
+    """Simulate the events of all frames, in batches: single small frames take 1.5 times as long."""
     simulator, coming = EventSimulator(config), iter(frames)
     state: SimulatorState | None = None
     parts: list[Events] = []
@@ -244,20 +249,20 @@ def _simulate(frames: Iterable[Frame], config: SimulatorConfig) -> Events:
 
 @cache
 def _srgb_table() -> NDArray[np.uint8]:
-    """Return the sRGB value of each of 65,536 levels of light."""
+    """Return the sRGB values of all 65,536 light levels, uint8 [65536]."""
     return np.asarray((255 * to_srgb(np.arange(65536) / 65535)).round(), np.uint8)
 
 
 class GesturesRecord(SynthesisRecord):
-    """Everything that the content of synthetic gestures depends on."""
+    """Everything that determines the content of synthetic gestures."""
 
     kind: str = "gestures"
     duration_us: int
-    """Duration of a clip."""
+    """Duration of a clip in microseconds."""
     rendering: int = RENDERING
-    """Number of the way of rendering, which a version may change."""
+    """Version of the rendering."""
     tracks: str | None = None
-    """Digest of the tracks of real people whose movements are performed; None: there are none."""
+    """Digest of the tracks of real people; None: no tracks."""
 
 
 CameraKind = Literal["dvs", "webcam", "both"]
@@ -265,16 +270,16 @@ CameraKind = Literal["dvs", "webcam", "both"]
 
 @dataclass(frozen=True)
 class GesturesPlan:
-    """Which gestures are recorded.
+    """Gestures to record.
 
     Args:
         people: Number of identities.
         clips: Number of clips per person, class and camera.
-        seed: Seed of all random draws; a larger number of people or clips with the same seed keeps the first ones.
-        duration_us: Duration of a clip.
-        videos: Whether the rendered videos are also written.
-        camera: `dvs`: a DVS128. `webcam`: the video of a webcam or phone, converted. `both`: a clip of each.
-        tracks: Folder of tracks, <class>/<joints>.csv, whose movements are a share of the performances; None: none.
+        seed: Random seed; with the same seed, more people or clips only add recordings.
+        duration_us: Duration of a clip in microseconds.
+        videos: Whether to write the rendered videos too.
+        camera: `dvs`: DVS128; `webcam`: converted video of a webcam or phone; `both`: one clip of each.
+        tracks: Folder of tracks of real people, <class>/<joints>.csv, for a share of the movements; None: no tracks.
     """
 
     people: int
@@ -293,7 +298,7 @@ class GesturesPlan:
 
 @dataclass(frozen=True)
 class _PlannedClip:
-    """A clip of a plan."""
+    """Clip of a plan, with functions that write it."""
 
     clip: GestureClip
     tracks: Path | None
@@ -320,7 +325,7 @@ def _read_tracks(folder: Path | None) -> Tracked:
 
 
 def _digest_tracks(folder: Path) -> str:
-    """Return the SHA-256 of the names and contents of tracks."""
+    """Return the SHA-256 digest of the names and contents of all tracks."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*/*.csv")):
         digest.update(f"{path.parent.name}/{path.name} {hashlib.sha256(read_bytes(path)).hexdigest()}\n".encode())
@@ -335,20 +340,20 @@ def write_gestures(
     shard: Shard = ALL,
     progress: Progress | None = None,
 ) -> int:
-    """Write the recordings of a plan, with their videos if these are planned; return how many files are new.
+    """Write the recordings (and videos) of a plan; return the number of new files.
 
-    They are <class>/user<person>_<light>_<clip>.h5 with a DVS128, and <class>/user<person>_webcam_<clip>.h5.
+    Files are <class>/user<person>_<light>_<clip>.h5 for a DVS128, and <class>/user<person>_webcam_<clip>.h5.
 
     Args:
-        folder: Output folder; files that exist and were made with the same settings are kept.
-        plan: What is recorded.
-        engine: Where they are made.
-        shard: Which of them to write, by their paths in the folder.
-        progress: Called with the number of files done and in all.
+        folder: Output folder; existing files with the same settings are kept.
+        plan: Gestures to record.
+        engine: Where the work runs.
+        shard: Part of the files to write, selected by path.
+        progress: Called with the number of finished files and the total.
 
     Raises:
-        DataError: The folder contains something else, or recordings that were made with other settings.
-        FileError: It cannot be written to, or another process is writing to it.
+        DataError: If the folder contains other files, or recordings with other settings.
+        FileError: If the folder cannot be written, or another process is writing to it.
     """
     work: dict[Path, Callable[[Path], object]] = {}
     for person, label, number in product(range(plan.people), range(len(GESTURES)), range(plan.clips)):
@@ -364,7 +369,7 @@ def write_gestures(
             work[path] = clip.write_film_events
             if plan.videos:
                 work[path.with_suffix(_draw_webcam(named.seeds).suffix)] = clip.write_film
-    _read_tracks(plan.tracks)  # before work starts
+    _read_tracks(plan.tracks)  # report errors before work starts
     tracks = None if plan.tracks is None else _digest_tracks(plan.tracks)
     record = GesturesRecord(seed=plan.seed, duration_us=plan.duration_us, tracks=tracks)
     return write_recordings(folder, record, work, engine=engine, shard=shard, progress=progress)

@@ -1,6 +1,6 @@
-"""Pictures of a pose: compiled loops that paint layers and limbs over the wall, the farthest first.
+"""Render poses with compiled loops: paint layers and limbs over the wall, the farthest first.
 
-An edge covers its pixels partially, by their distance from it, so that it can move by fractions of a pixel.
+Edges are antialiased by distance: they can move by fractions of a pixel.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ from .bodies import (
 from .people import Floats, Person, Pose, rest_body
 from .scenes import Scene
 
-PIXELS_AT_ONCE = 8 * 128 * 128  # painted together while they are in the cache
-MOMENTS_AT_ONCE = 512  # whose limbs are built together; bounds the memory
-EDGE_PX = 0.5  # width of an edge before the lens's blur: a DVS128's photodiode takes a tenth of its pixel
-PULL_PX = 6  # more than a shirt is pulled along
-LEVEL = 1e-3  # a line with a smaller component is parallel to an axis
+PIXELS_AT_ONCE = 8 * 128 * 128  # pixels painted together while in the cache
+MOMENTS_AT_ONCE = 512  # times whose limbs are built together; bounds the memory
+EDGE_PX = 0.5  # width of an edge before lens blur; the photodiode of a DVS128 covers a tenth of its pixel
+PULL_PX = 6  # upper bound of the pull on a shirt
+LEVEL = 1e-3  # lines with a smaller component count as parallel to an axis
 TEXELS_PER_M = 1 / TEXEL_M
 TEXEL_MASK = TEXELS - 1  # TEXELS is a power of 2
-FASTMATH = {"contract", "nsz"}  # fused multiplications and additions
-BLUR_PX = 2  # reach of the blur of the lens
-SHADE = 0.6  # of the direct light that a shadow takes
+FASTMATH = {"contract", "nsz"}  # allows fused multiply-add
+BLUR_PX = 2  # reach of the lens blur
+SHADE = 0.6  # fraction of direct light blocked by a shadow
 
 
 _Box = tuple[int, int, int, int]
-"""Part of a picture: first column, last column + 1, first row, last row + 1."""
+"""Box in a picture: first column, last column + 1, first row, last row + 1."""
 
 
 def render(person: Person, scene: Scene, pose: Pose, t_s: Floats) -> Iterator[NDArray[np.uint16]]:
-    """Yield a picture uint16 [H, W] per moment of the pose, proportional to the light, 65535 being white.
+    """Render one picture per time of the pose: uint16 [H, W], proportional to light, 65535 = white.
 
     Args:
-        person: Who is seen.
+        person: Person in the picture.
         scene: Camera, light and background.
-        pose: The joints over time.
-        t_s: Times [T] of the moments, for the light.
+        pose: Joints over time.
+        t_s: Times of the pose in seconds, [T]; they determine the flicker of the light.
     """
     rest = rest_body(person)
     torso, head, tiles = paint_torso(person, scene), paint_head(person, scene), textures(person)
@@ -60,10 +60,10 @@ def render(person: Person, scene: Scene, pose: Pose, t_s: Floats) -> Iterator[ND
     shares, pull = torso_pull(scene, pose)
     shade = SHADE * (1 - scene.light.ambient)
     at_once = max(1, PIXELS_AT_ONCE // scene.wall.size)
-    along = build_limbs(person, scene, pose.at(slice(1))).along  # the same at all moments: the skin does not slide
+    along = build_limbs(person, scene, pose.at(slice(1))).along  # constant: skin does not slide
     pictures = np.tile(scene.wall, (at_once, 1, 1))
     painted: _Box = (0, 0, 0, 0)
-    finish = _Finish(scene)
+    finish = _Finisher(scene)
     still, no_shadow = np.zeros((at_once, 0, 2)), np.zeros((at_once, 0, 6))
     for start in range(0, len(t_s), MOMENTS_AT_ONCE):
         now = slice(start, start + MOMENTS_AT_ONCE)
@@ -92,11 +92,11 @@ def _inside(box: _Box) -> tuple[slice, slice]:
     return slice(top, max(bottom, top)), slice(left, max(right, left))
 
 
-class _Finish:
-    """The lens and the light: pictures are blurred where something was painted, and the wall once.
+class _Finisher:
+    """Apply lens blur and light to pictures. The wall is blurred once; pictures, only where something was painted.
 
     Args:
-        scene: The scene.
+        scene: Scene of the pictures.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -105,7 +105,7 @@ class _Finish:
         self._lit_wall: tuple[float, NDArray[np.uint16]] | None = None
 
     def __call__(self, picture: NDArray[np.float32], painted: _Box, light: float) -> NDArray[np.uint16]:
-        """Return a picture as uint16, at most 65535; it is the wall outside the box `painted`."""
+        """Finish a picture, uint16; outside the box `painted`, it is the wall."""
         full, veil = 65535 * light, 65535 * self._scene.light.veil
         if self._lit_wall is None or self._lit_wall[0] != light:
             self._lit_wall = light, _quantise(self._wall, full, veil)
@@ -132,7 +132,7 @@ def _grow_box(box: _Box, margin: int, shape: tuple[int, ...]) -> _Box:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _quantise(picture: NDArray[Any], light: float, veil: float) -> NDArray[Any]:
-    """Return veil + light * picture as uint16, at most 65535."""
+    """Return veil + light * picture as uint16, clipped at 65535."""
     quantised = np.empty(picture.shape, np.uint16)
     for row in range(picture.shape[0]):
         for column in range(picture.shape[1]):
@@ -142,7 +142,7 @@ def _quantise(picture: NDArray[Any], light: float, veil: float) -> NDArray[Any]:
 
 @njit(inline="always")
 def _sample(tile: NDArray[Any], row: float, column: float) -> Any:
-    """Return the value of a periodic tile, interpolated between its cells."""
+    """Sample a periodic tile with bilinear interpolation."""
     i, j = math.floor(row), math.floor(column)
     a, b = row - i, column - j
     i0, j0 = np.uintp(i & TEXEL_MASK), np.uintp(j & TEXEL_MASK)
@@ -152,7 +152,7 @@ def _sample(tile: NDArray[Any], row: float, column: float) -> Any:
 
 @njit(inline="always")
 def _lightness(x: float, y: float, cast: NDArray[Any], near: NDArray[Any], count: int, shade: float) -> float:
-    """Return the share of the light that shadows leave at a point; `near` are the numbers of those to consider."""
+    """Return the fraction of light that shadows leave at a point; `near` lists the shadows to consider."""
     lightness = 1.0
     for n in range(count):
         ax, ay, bx, by, radius, soft = cast[near[n]]
@@ -168,7 +168,7 @@ def _lightness(x: float, y: float, cast: NDArray[Any], near: NDArray[Any], count
 
 @njit(inline="always")
 def _layer_box(m: NDArray[Any], rows: int, columns: int, height: int, width: int) -> tuple[int, int, int, int]:
-    """Return left, right, top and bottom of the box around a layer's moved corners, with a margin for the pull."""
+    """Return the box around the moved corners of a layer, with a margin for the pull."""
     area = m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0]
     left, right, top, bottom = width, 0, height, 0
     for row in (0, rows):
@@ -190,15 +190,15 @@ def _paint_layer(
     cast: NDArray[Any],
     shade: float,
 ) -> _Box:
-    """Paint a layer over pictures [T, H, W], moved by maps [T, 2, 3] and pulls, with shadows on it; return the box.
+    """Paint a layer with shadows over pictures [T, H, W], moved by maps [T, 2, 3] and pulls; return the painted box.
 
-    Indices are unsigned: a signed one costs a test for a negative index at each access.
+    Indices are unsigned: signed indices cost a test for negative values at each access.
     """
     steps, height, width = pictures.shape
     rows, columns = layer.shape[:2]
     last_row, last_column, one = rows - 1, columns - 1, np.uintp(1)
     near = np.empty(cast.shape[1], np.int64)
-    at_column, at_row = np.empty(width), np.empty(width)  # a loop of their own, which the compiler vectorizes
+    at_column, at_row = np.empty(width), np.empty(width)  # filled in a separate loop that the compiler vectorizes
     box = (width, 0, height, 0)
     for t in range(steps):
         m00, m01, m02, m10, m11, m12 = maps[t].ravel()
@@ -241,7 +241,7 @@ def _paint_layer(
 
 @njit(inline="always")
 def _columns_within(y: float, ux: float, uy: float, length: float, reach: float) -> tuple[float, float]:
-    """Return a range of x at height y that contains what is at most `reach` away from a line from 0 along (ux, uy)."""
+    """Return the range of x at height y within `reach` of a line from 0 along (ux, uy)."""
     first, last = -length - reach, length + reach
     if abs(uy) > LEVEL:
         a, b = (y * ux - reach) / uy, (y * ux + reach) / uy
@@ -254,13 +254,13 @@ def _columns_within(y: float, ux: float, uy: float, length: float, reach: float)
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def paint_limbs(pictures: NDArray[Any], limbs: Limbs, tiles: NDArray[Any], ambient: float) -> _Box:
-    """Paint round pieces over pictures [T, H, W], the farthest first; return the box that contains them.
+    """Paint limbs over pictures, the farthest piece first; return the painted box.
 
     Args:
-        pictures: [T, H, W], changed in place.
-        limbs: C pieces over T moments.
-        tiles: Textures of skin and cloth.
-        ambient: Share of the light that comes from all directions.
+        pictures: Pictures, [T, H, W]; changed in place.
+        limbs: Pieces over T times.
+        tiles: Textures of skin and cloth; see `textures`.
+        ambient: Fraction of light from all directions.
     """
     ends, depth, lit, slide, along, girth, caps, tone, texture = limbs
     steps, height, width = pictures.shape
@@ -285,7 +285,7 @@ def paint_limbs(pictures: NDArray[Any], limbs: Limbs, tiles: NDArray[Any], ambie
                 for j in range(max(int(ax + first), left), min(int(ax + last) + 1, right)):
                     x = j + 0.5 - ax
                     forward = x * ux + y * uy
-                    aside = y * ux - x * uy  # to the right of the direction, as rows count downwards
+                    aside = y * ux - x * uy  # to the right of the direction, since rows count downwards
                     s = min(max(forward * per_length, 0.0), 1.0)
                     radius = ra + s * (rb - ra)
                     beyond = forward - s * length
@@ -303,7 +303,7 @@ def paint_limbs(pictures: NDArray[Any], limbs: Limbs, tiles: NDArray[Any], ambie
                     out = math.sqrt(max(1 - squared * per_radius * per_radius, 0.0))
                     # `across` counts to the left of the direction
                     light = ambient + (1 - ambient) * max(out * towards - q * across, 0.0)
-                    around = (q + 0.3 * q * q * q) * girth[c] + slide[t, c]  # close to the arc
+                    around = (q + 0.3 * q * q * q) * girth[c] + slide[t, c]  # approximates the arc length
                     place = along[c, 0] + s * (along[c, 1] - along[c, 0])
                     value = tone[c] * light * _sample(tile, place * TEXELS_PER_M, around * TEXELS_PER_M)
                     picture[np.uintp(i), np.uintp(j)] += cover * (value - picture[np.uintp(i), np.uintp(j)])

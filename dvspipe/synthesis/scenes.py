@@ -1,4 +1,4 @@
-"""The scene of a clip: camera, light and background."""
+"""Scene of a clip: camera, light and background."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from ..events import SensorSize
 from ..video.opencv import cv2
 from .people import Floats, Person, contrasting_tone, unit
 
-LightKind = Literal["fluorescent", "led", "natural"]  # those of DVS128 Gesture (Amir et al. 2017)
+LightKind = Literal["fluorescent", "led", "natural"]  # lights of DVS128 Gesture (Amir et al. 2017)
 LIGHTS: tuple[LightKind, ...] = get_args(LightKind)
-PERSON_M = 1.72  # from the crown to the feet
-ABOVE_M = 0.36  # from the line of the shoulders to a little above the crown
+PERSON_M = 1.72  # height of a person, crown to feet
+ABOVE_M = 0.36  # distance from the shoulder line to just above the crown
 MIN_SCALE_PX = 35.0
-MAX_YAW = 0.8  # of people before a webcam: 45 degrees
+MAX_YAW = 0.8  # maximum turn of people in front of a webcam: 45 degrees
 
 
 def to_srgb(light: NDArray[Any]) -> NDArray[Any]:
-    """Return values in sRGB (IEC 61966-2-1) of light from 0 to 1, of the same floating-point type."""
+    """Convert linear light to sRGB (IEC 61966-2-1), both 0 to 1, in the same floating-point type."""
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
 @dataclass(frozen=True)
 class Light:
-    """A light.
+    """Light source.
 
     Args:
-        direction: Unit vector [3] towards it, in the person's space.
-        ambient: Share of the light that comes from all directions.
-        level: Brightness of a white surface that faces it.
+        direction: Unit vector towards the light in the person's coordinates, [3].
+        ambient: Fraction of light from all directions.
+        level: Brightness of a white surface that faces the light.
         veil: Stray light in the camera, added to every pixel.
-        flicker_hz: Frequency of the flicker, twice that of the mains.
-        flicker: Amplitude of the flicker, relative to the mean.
-        phase: Phase of the flicker, in radians.
+        flicker_hz: Flicker frequency: twice the mains frequency.
+        flicker: Flicker amplitude relative to the mean.
+        phase: Flicker phase in radians.
     """
 
     direction: Floats
@@ -49,14 +49,14 @@ class Light:
     phase: float
 
     def strength(self, t_s: Floats) -> Floats:
-        """Return the light at times [T], relative to the mean."""
+        """Return the light relative to its mean at times [T] in seconds."""
         return np.asarray(1 + self.flicker * np.cos(2 * np.pi * self.flicker_hz * t_s + self.phase))
 
 
 def draw_light(kind: LightKind, rng: np.random.Generator) -> Light:
-    """Return a light of a kind: tubes are above, lamps above or in front, a window on a side."""
+    """Draw a light: fluorescent tubes are above, LED lamps above or in front, natural light comes from the side."""
     aside, above = {"fluorescent": (0.3, (0.7, 1.6)), "led": (0.5, (0.3, 1.4)), "natural": (1.0, (0.0, 0.6))}[kind]
-    # A tube with a choke flickers with the mains; one with an electronic ballast, or a lamp, hardly or not at all.
+    # tubes with a magnetic ballast flicker with the mains; with electronic ballast, and lamps, hardly or not at all
     flickers = kind == "fluorescent" and rng.random() < 0.6
     return Light(
         direction=unit(np.array([rng.normal(0.0, aside), rng.uniform(*above), 0.7])),
@@ -71,15 +71,15 @@ def draw_light(kind: LightKind, rng: np.random.Generator) -> Light:
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera in front of the person.
+    """Pinhole camera in front of the person.
 
     Args:
         scale_px: Pixels per metre at the distance of the shoulders.
-        distance_m: Distance from the shoulders.
-        x_px: Column of the origin.
-        y_px: Row of the origin.
-        yaw: Angle by which the person is turned away from it, in radians.
-        pitch: Angle by which it looks down, in radians.
+        distance_m: Distance from the shoulders in metres.
+        x_px: Column of the person's origin (between the shoulders).
+        y_px: Row of the person's origin.
+        yaw: Angle by which the person turns away from the camera, in radians.
+        pitch: Angle by which the camera looks down, in radians.
     """
 
     scale_px: float
@@ -90,15 +90,15 @@ class Camera:
     pitch: float
 
     def turn(self, vectors: Floats) -> Floats:
-        """Return vectors [..., 3] of the person's space in the camera's: right, up, towards the camera."""
+        """Rotate vectors [..., 3] from person to camera coordinates: right, up, towards the camera."""
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
         yawed = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
         cos, sin = np.cos(self.pitch), np.sin(self.pitch)
         turning = (np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ yawed).T
-        return np.asarray((vectors.reshape(-1, 3) @ turning).reshape(vectors.shape))  # one product, not many small ones
+        return np.asarray((vectors.reshape(-1, 3) @ turning).reshape(vectors.shape))  # one product: faster
 
     def project(self, points: Floats) -> Floats:
-        """Return column, row and pixels per metre [..., 3] of points [..., 3]; pixel k covers k to k + 1."""
+        """Project points [..., 3] to column, row and pixels per metre, [..., 3]; pixel k covers k to k + 1."""
         x, y, z = np.moveaxis(self.turn(points), -1, 0)
         scale = self.scale_px * self.distance_m / (self.distance_m - z)
         return np.stack([self.x_px + scale * x, self.y_px - scale * y, scale], axis=-1)
@@ -106,14 +106,14 @@ class Camera:
 
 @dataclass(frozen=True)
 class Scene:
-    """The scene of a clip.
+    """Scene of a clip.
 
     Args:
-        sensor: Size of the pictures.
-        camera: The camera.
-        light: The light.
-        wall: Brightness [H, W] of the background.
-        blur_px: Standard deviation of the blur of the lens.
+        sensor: Picture size.
+        camera: Camera.
+        light: Light source.
+        wall: Brightness of the background, [H, W].
+        blur_px: Standard deviation of the lens blur in pixels.
     """
 
     sensor: SensorSize
@@ -124,9 +124,9 @@ class Scene:
 
 
 def draw_near_camera(sensor: SensorSize, rng: np.random.Generator) -> Camera:
-    """Return a camera before a person whose head is at a third of the picture's height and whose hips are at its edge.
+    """Draw a camera close to the person: the head at a third of the picture height, the hips at the edge.
 
-    This is how DVS128 Gesture was recorded, with a 4.5 mm lens little more than a metre from the person.
+    DVS128 Gesture was recorded like this, with a 4.5 mm lens slightly more than a metre from the person.
     """
     side = sensor.height
     scale = rng.uniform(0.5, 0.98) * side
@@ -141,16 +141,15 @@ def draw_near_camera(sensor: SensorSize, rng: np.random.Generator) -> Camera:
 
 
 def draw_far_camera(sensor: SensorSize, rng: np.random.Generator) -> Camera:
-    """Return a camera that sees a person anywhere: from head and shoulders alone to a fifth of the picture's height.
+    """Draw a camera with the person at any position and size, from head and shoulders to a fifth of the picture height.
 
-    One person in four is turned aside by up to 45 degrees.
-
-    A person has at least MIN_SCALE_PX pixels per metre; with fewer, arms cannot be seen. The ranges are guesses.
+    One person in four is turned by up to 45 degrees. A person has at least MIN_SCALE_PX pixels per metre; with fewer,
+    arms are invisible. The ranges are guesses.
     """
     width, height = sensor.width, sensor.height
     high = 1.3 * height
     scale = float(np.exp(rng.uniform(np.log(min(max(0.2 * height / PERSON_M, MIN_SCALE_PX), high)), np.log(high))))
-    focal_px = rng.uniform(0.55, 1.0) * width  # horizontal angles of view of 85 to 53 degrees
+    focal_px = rng.uniform(0.55, 1.0) * width  # horizontal field of view of 85 to 53 degrees
     highest, lowest = ABOVE_M * scale, height - min(0.45, 0.25 + 0.2 * rng.random()) * scale
     aside = min(0.4 * scale, 0.5 * width)
     return Camera(
@@ -170,14 +169,14 @@ def draw_scene(
     rng: np.random.Generator,
     draw_camera: Callable[[SensorSize, np.random.Generator], Camera] = draw_near_camera,
 ) -> Scene:
-    """Return a random scene: camera, light and background.
+    """Draw a random scene: camera, light and background.
 
     Args:
-        person: Whose skin the background must contrast with.
-        sensor: Size of the pictures.
+        person: Person in the scene; the background contrasts with the skin.
+        sensor: Picture size.
         kind: Kind of light.
-        rng: Draws everything.
-        draw_camera: Draws the camera.
+        rng: Random generator.
+        draw_camera: Function that draws the camera.
     """
     camera = draw_camera(sensor, rng)
     wall = _draw_wall(contrasting_tone(person.skin, rng, 0.04, 0.85), sensor, rng)

@@ -1,9 +1,11 @@
-"""The sensor of a clip: a DVS128 with random biases, noise and readout.
+"""Sensor of a clip: a DVS128 with random biases, noise and readout.
 
-The recordings of a DVS128 contain more events than the crossings of its thresholds. In three clips of DVS128 Gesture, a
-sixth of the events of one polarity (that of bit 1) is read up to nine times within 2 us; 20 to 24 % of them have an
-echo, an event of the other polarity 0.15 to 0.9 ms later, a quarter of these echoes have one of the first polarity 0.4
-to 1.1 ms later, and half of those again; 3 to 5 % of the other polarity's own events have an echo.
+Recordings of a DVS128 contain more events than threshold crossings. In three clips of DVS128 Gesture:
+
+- One sixth of the events of one polarity (bit 1) is read up to nine times within 2 us.
+- 20 to 24 % of the events of this polarity have an echo: an event of the other polarity 0.15 to 0.9 ms later.
+- A quarter of these echoes have an echo of the first polarity 0.4 to 1.1 ms later; half of these echoes have another.
+- 3 to 5 % of the original events of the other polarity have an echo.
 """
 
 from __future__ import annotations
@@ -19,42 +21,42 @@ from ..config import build
 from ..events import Events
 from ..simulator import SimulatorConfig, read_preset
 
-THRESHOLDS = (0.14, 0.28)  # geometric mean of ON and OFF, in ln I
-SCATTER_PX, SCATTER_US = 5.0, 2000  # standard deviation of the distance, and longest time after the event
-_ROUNDS = 3  # of echoes of echoes
+THRESHOLDS = (0.14, 0.28)  # range of the geometric mean of ON and OFF, in ln I
+SCATTER_PX, SCATTER_US = 5.0, 2000  # standard deviation of the distance, and maximum time after the event
+_ECHO_DEPTH = 3  # depth of echoes of echoes
 
 
 @dataclass(frozen=True)
 class Readout:
-    """How a sensor repeats events and adds echoes of the other polarity.
+    """Readout artifacts of a sensor: repeated events, and echoes of the other polarity.
 
     Args:
-        answering: The polarity that has repetitions and most echoes.
-        repeated: Share of its events that are read more than once.
-        again: Share of the repeated events that are read once more, and so on.
-        answered: Share of its events that have an echo.
-        answers_answered: Share of these echoes that have an echo.
-        others_answered: Share of the other polarity's own events that have an echo.
-        scattered: Share of all events that have another one at a pixel nearby, of random polarity, as seen around fast
-            limbs; the share and SCATTER_PX are guesses.
+        main_polarity: Polarity whose events are repeated and have most of the echoes.
+        repeated_share: Fraction of events of the main polarity that are read more than once.
+        repeated_again_share: Fraction of repeated events that are read once more, and so on.
+        echo_share: Fraction of events of the main polarity that have an echo.
+        echo_echo_share: Fraction of these echoes that have an echo.
+        other_echo_share: Fraction of original events of the other polarity that have an echo.
+        scatter_share: Fraction of all events with another event of random polarity at a nearby pixel, as seen around
+            fast limbs; this fraction and SCATTER_PX are guesses.
     """
 
-    answering: bool
-    repeated: float
-    again: float
-    answered: float
-    answers_answered: float
-    others_answered: float
-    scattered: float = 0.0
+    main_polarity: bool
+    repeated_share: float
+    repeated_again_share: float
+    echo_share: float
+    echo_echo_share: float
+    other_echo_share: float
+    scatter_share: float = 0.0
 
 
 @cache
 def _read_dvs128() -> dict[str, Any]:
-    return read_preset("dvs128")  # takes 3 ms
+    return read_preset("dvs128")  # cached: takes 3 ms
 
 
 def draw_sensor(rng: np.random.Generator) -> tuple[SimulatorConfig, Readout]:
-    """Return a sensor: the preset `dvs128` with random thresholds, bandwidth and noise."""
+    """Draw a sensor: the preset `dvs128` with random thresholds, bandwidth and noise, and a random readout."""
     middle, apart = np.exp(rng.uniform(*np.log(THRESHOLDS))), np.exp(rng.normal(0.0, 0.08))
     settings = _read_dvs128() | {
         "pos_thres": float(middle * apart),
@@ -67,41 +69,43 @@ def draw_sensor(rng: np.random.Generator) -> tuple[SimulatorConfig, Readout]:
         "seed": int(rng.integers(2**31)),
     }
     readout = Readout(
-        answering=bool(rng.random() < 0.5),  # which polarity it is depends on how the polarity bit is interpreted
-        repeated=rng.uniform(0.0, 0.22),
-        again=rng.uniform(0.4, 0.6),
-        answered=rng.uniform(0.05, 0.35),
-        answers_answered=rng.uniform(0.1, 0.4),
-        others_answered=rng.uniform(0.0, 0.08),
-        scattered=rng.uniform(0.0, 0.08) if rng.random() < 0.5 else 0.0,
+        main_polarity=bool(rng.random() < 0.5),  # depends on the interpretation of the polarity bit
+        repeated_share=rng.uniform(0.0, 0.22),
+        repeated_again_share=rng.uniform(0.4, 0.6),
+        echo_share=rng.uniform(0.05, 0.35),
+        echo_echo_share=rng.uniform(0.1, 0.4),
+        other_echo_share=rng.uniform(0.0, 0.08),
+        scatter_share=rng.uniform(0.0, 0.08) if rng.random() < 0.5 else 0.0,
     )
     return build(SimulatorConfig, settings, "sensor"), readout
 
 
 def read_out(events: Events, readout: Readout, rng: np.random.Generator) -> Events:
-    """Return the events with echoes and repetitions, in order of time, without any after the last event."""
+    """Add echoes and repetitions to events. The result is sorted by time, without events after the last input event."""
     if not len(events):
         return events
-    source, t, first = np.arange(len(events)), events.t, events.p == readout.answering
+    source, t, first = np.arange(len(events)), events.t, events.p == readout.main_polarity
     sources, times, firsts = [source], [t], [first]
-    share_first, share_other = readout.answered, readout.others_answered
-    for _ in range(_ROUNDS):
+    share_first, share_other = readout.echo_share, readout.other_echo_share
+    for _ in range(_ECHO_DEPTH):
         answered = rng.random(len(t)) < np.where(first, share_first, share_other)
         source, t, first = source[answered], t[answered], first[answered]
         shortest_us, mean_us = np.where(first, 150, 400), np.where(first, 250, 350)
         t, first = t + (shortest_us + rng.exponential(mean_us)).astype(np.int64), ~first
         sources, times, firsts = [*sources, source], [*times, t], [*firsts, first]
-        share_first, share_other = 2 * readout.answers_answered, readout.answers_answered
+        share_first, share_other = 2 * readout.echo_echo_share, readout.echo_echo_share
     source, t, first = (np.concatenate(parts) for parts in (sources, times, firsts))
     copies = np.ones(len(t), np.int64)
-    copies[first & (rng.random(len(t)) < readout.repeated)] = 2
+    copies[first & (rng.random(len(t)) < readout.repeated_share)] = 2
     more = copies == 2
-    copies[more] += rng.geometric(1 - readout.again, more.sum()) - 1
-    return _scatter(_gather(events, source, t, first == readout.answering, copies), readout.scattered, rng)
+    copies[more] += rng.geometric(1 - readout.repeated_again_share, more.sum()) - 1
+    return _scatter(
+        _repeat_events(events, source, t, first == readout.main_polarity, copies), readout.scatter_share, rng
+    )
 
 
 def _scatter(events: Events, share: float, rng: np.random.Generator) -> Events:
-    """Return the events with others near a share of them."""
+    """Add events near a random share of the events."""
     chosen = np.flatnonzero(rng.random(len(events)) < share)
     away = rng.normal(0, SCATTER_PX, (2, len(chosen))).round().astype(np.int64)
     t = events.t[chosen] + rng.integers(0, SCATTER_US, len(chosen))
@@ -113,10 +117,10 @@ def _scatter(events: Events, share: float, rng: np.random.Generator) -> Events:
     return Events(t[order], x[order], y[order], p[order], events.sensor)
 
 
-def _gather(
+def _repeat_events(
     events: Events, source: NDArray[np.int64], t: NDArray[np.int64], on: NDArray[np.bool_], copies: NDArray[np.int64]
 ) -> Events:
-    """Return events at the pixels of others, at these times, each repeated within 2 us."""
+    """Create events at the pixels of the events `source`, at times t, each repeated within 2 us."""
     each = np.repeat(np.arange(len(t)), copies)
     number = np.arange(len(each)) - np.repeat(np.cumsum(copies) - copies, copies)
     t = t[each] + np.minimum(number, 2)

@@ -1,8 +1,7 @@
-"""Movements of real people, from the joints of a film, performed by rendered people.
+"""Movements of real people, tracked in films and performed by rendered people.
 
-A tracked movement keeps the shape of the arms' paths: joints relative to the shoulder in units of the arm's length, so
-any person can perform it. What differs from clip to clip is drawn: the moment it starts at, its pace, its size, small
-turns, and which side it is on.
+A tracked movement stores joints relative to the shoulder, in units of the arm length: any person can perform it. Start
+time, pace, size and small rotations vary at random from clip to clip; sides can be swapped.
 """
 
 from __future__ import annotations
@@ -18,24 +17,24 @@ from ..pose import OUTWARDS, Track, from_shoulder, measure_arms
 from .motion import Arm, Motion, reach_for, wander
 from .people import Floats, Person, unit
 
-PACES = (0.7, 1.5)  # relative to the film
+PACES = (0.7, 1.5)  # range of the pace relative to the film
 SIZES = (0.85, 1.15)
-TURN = 0.12  # standard deviation of the turn of an arm's path, in radians
-MIN_GAP_US = 500_000  # longer times without a person end a run of pictures
+TURN = 0.12  # standard deviation of the rotation of an arm path, in radians
+MIN_GAP_US = 500_000  # a longer time without a person ends a run
 MIN_RUN_S = 0.4
-ACTIVE_S, ACTIVE_SHARE = 0.4, 0.3  # span of the mean speed, and share of its 90 % quantile from which a hand moves
+ACTIVE_S, ACTIVE_SHARE = 0.4, 0.3  # averaging time of the speed; threshold relative to its 90 % quantile
 ARM_JOINTS = ("elbow", "wrist", "index", "pinky")
 
 
 @dataclass(frozen=True, eq=False)
 class TrackedMovement:
-    """The arms of a person in a film, as a movement (see `motion.Movement`).
+    """Arm movement of a person in a film; callable like `motion.Movement`.
 
     Args:
-        t_s: [N] increasing times in seconds.
-        arms: [N, 2, 4, 3] side (right, left); elbow, wrist, index and little finger; outwards, up and forwards from the
-            shoulder, in units of the arm's length.
-        swap_sides: Whether the arms are swapped: a right hand wave becomes a left hand wave.
+        t_s: Increasing times in seconds, [N].
+        arms: Joints in units of the arm length, [N, 2, 4, 3]: side (right, left); elbow, wrist, index and little
+            finger; outwards, up and forwards from the shoulder.
+        swap_sides: Whether to swap the arms: a right hand wave becomes a left hand wave.
     """
 
     t_s: Floats
@@ -44,23 +43,25 @@ class TrackedMovement:
 
     @classmethod
     def from_track(cls, track: Track) -> TrackedMovement:
-        """Return the movement of the longest time in which the person is seen.
+        """Create a movement from the longest run of pictures that show the person.
 
         Raises:
-            DataError: That is less than 0.4 s.
+            DataError: If this run is shorter than 0.4 s.
         """
         present = np.flatnonzero(track.present)
         runs = np.split(present, np.flatnonzero(np.diff(track.times_us[present]) > MIN_GAP_US) + 1)
         run = max(runs, key=lambda each: np.ptp(track.times_us[each]) if len(each) else 0)
         t_s = track.times_us[run] * 1e-6
         if len(run) < 3 or t_s[-1] - t_s[0] < MIN_RUN_S:
-            raise DataError(f"a track without a movement (found {len(run)} pictures, expected {MIN_RUN_S} s or more)")
+            raise DataError(
+                f"too short a track (found {len(run)} pictures of a person, expected {MIN_RUN_S} s or more)"
+            )
         reach_m = measure_arms(track).arm_m
         arms = np.stack([from_shoulder(track, side, ARM_JOINTS) for side in OUTWARDS])[:, :, run] / reach_m
         return cls(t_s - t_s[0], np.moveaxis(arms, 2, 0))
 
     def active(self) -> TrackedMovement:
-        """Return the movement without rest: from the first to the last moment at which a hand moves."""
+        """Trim rest: keep the movement from the first to the last time at which a hand moves."""
         hands = self.arms[:, :, 2]
         speed = np.linalg.norm(np.gradient(hands, self.t_s, axis=0), axis=-1).max(axis=1)
         near = np.abs(self.t_s[:, None] - self.t_s) <= ACTIVE_S / 2
@@ -72,15 +73,15 @@ class TrackedMovement:
         return TrackedMovement(self.t_s[first:last] - self.t_s[first], self.arms[first:last], self.swap_sides)
 
     def mirrored(self) -> TrackedMovement:
-        """Return the movement with the arms swapped."""
+        """Swap the arms."""
         return TrackedMovement(self.t_s, self.arms, not self.swap_sides)
 
     def __call__(self, t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-        """Return the movement at times t [T], to and fro if it is shorter, with random pace, size and turns."""
+        """Perform the movement at times t [T], back and forth if it is short, with random pace, size and rotations."""
         pace = float(np.exp(rng.uniform(*np.log(PACES))))
         length_s = float(self.t_s[-1])
         place_s = rng.uniform(0, 2 * length_s) + pace * (t - t[0]) + 0.05 * wander(t, rng)
-        place_s = length_s - np.abs(length_s - place_s % (2 * length_s))  # to and fro
+        place_s = length_s - np.abs(length_s - place_s % (2 * length_s))  # back and forth
         arms = []
         for side in (1, 0) if self.swap_sides else (0, 1):
             flat = self.arms[:, side].reshape(len(self.t_s), -1)
@@ -101,7 +102,7 @@ class TrackedMovement:
 
 
 def mirror_class(name: str) -> str:
-    """Return the class of the mirror image of a gesture.
+    """Return the class of a gesture after mirroring.
 
     Example:
         >>> mirror_class("right_arm_clockwise"), mirror_class("hand_clapping")
@@ -116,7 +117,7 @@ def mirror_class(name: str) -> str:
 
 
 def _rotation(angles: Floats) -> Floats:
-    """Return the matrix of a small rotation about three axes."""
+    """Return the rotation matrix of small angles about three axes."""
     x, y, z = angles
     skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     left, _, right = np.linalg.svd(np.eye(3) + skew)
@@ -124,16 +125,16 @@ def _rotation(angles: Floats) -> Floats:
 
 
 def read_movements(folder: Path, classes: Sequence[str], other: str) -> Mapping[str, tuple[TrackedMovement, ...]]:
-    """Return the movements in FOLDER/<class>/<joints>.csv by class, each also mirrored.
+    """Read the movements in FOLDER/<class>/<joints>.csv, per class, each also mirrored.
 
     Args:
-        folder: Tracks, as `dvspipe track` writes them. A folder that is no class belongs to `other`.
-        classes: Names of the classes.
-        other: The class of all others.
+        folder: Folder of tracks written by `dvspipe track`. Subfolders that are not a class belong to `other`.
+        classes: Class names.
+        other: Class of all other movements.
 
     Raises:
-        DataError: The folder has no tracks.
-        FileError: A track is corrupted.
+        DataError: If the folder contains no tracks.
+        FileError: If a track is corrupted.
     """
     found: dict[str, list[TrackedMovement]] = {}
     for path in sorted(folder.glob("*/*.csv")):

@@ -1,8 +1,8 @@
-"""A webcam or a phone that films a rendered person, as a compressed video.
+"""Simulate a webcam or phone that films a rendered person.
 
-A row of a frame is the mean of the light during its exposure, and each row is exposed a little later than the one above
-(rolling shutter). The camera adapts its exposure, adds noise, sharpens, and is perhaps held in a hand. Its video is
-compressed as H.264 or VP8. The ranges are guesses about what people film with.
+Each row of a frame is the mean of the light during its exposure, slightly later than the row above (rolling shutter).
+The camera adapts its exposure, adds noise, sharpens, and may be hand-held. The video is compressed as H.264 or VP8. The
+ranges of camera properties are guesses.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ _SIZES = ((160, 120), (320, 240), (360, 640), (640, 360), (640, 480), (1280, 720
 _SIZE_SHARES = (0.30, 0.34, 0.05, 0.12, 0.15, 0.03, 0.01)
 _RATES = (10.0, 12.5, 15.0, 24.0, 25.0, 30.0, 50.0, 60.0)
 _RATE_SHARES = (0.06, 0.04, 0.08, 0.12, 0.2, 0.38, 0.03, 0.09)
-CURVE_CELLS = 1 << 14  # of the transfer curve, which is straight in each
-_PICTURES_HZ = 150.0  # rendered at least, of which a frame is the mean
+CURVE_CELLS = 1 << 14  # linear pieces of the transfer curve
+_PICTURES_HZ = 150.0  # minimum rendering rate; a frame averages several pictures
 
 
 @dataclass(frozen=True)
 class Webcam:
-    """A camera with frames.
+    """Frame camera: a webcam or phone.
 
     Args:
-        size: Size of the frames.
+        size: Frame size.
         fps: Frames per second.
-        exposure_s: Time for which a row is exposed.
-        readout_s: Time from the exposure of the first row to that of the last.
-        drift: Changes of the exposure over time, in log brightness.
-        shot: Variance of the noise per brightness of a linear frame, 1 being white.
+        exposure_s: Exposure time of a row.
+        readout_s: Delay between the exposures of the first and the last row (rolling shutter).
+        drift: Amplitude of exposure changes over time, in log brightness.
+        shot: Noise variance per unit of linear brightness (1 = white).
         read: Standard deviation of the noise in the dark.
-        contrast: Exponent of the brightness after the transfer curve.
-        sharpen: Share of the details that is added.
-        shake_px: Amplitude of the movement of the camera.
-        crf: Constant rate factor of H.264, more being coarser; None: VP8.
+        contrast: Exponent applied after the transfer curve.
+        sharpen: Strength of sharpening: factor of the added details.
+        shake_px: Amplitude of camera shake in pixels.
+        crf: Constant rate factor of H.264 (larger is coarser); None: VP8.
     """
 
     size: SensorSize
@@ -66,18 +66,18 @@ class Webcam:
 
     @property
     def suffix(self) -> str:
-        """Suffix of its videos."""
+        """Suffix of videos from this camera."""
         return ".webm" if self.crf is None else ".mp4"
 
     def picture_times(self, duration_us: int) -> Floats:
-        """Return the times in seconds at which pictures are needed for a video of a duration."""
+        """Return the times in seconds at which to render pictures for a video of `duration_us`."""
         each = max(1, round(_PICTURES_HZ / self.fps))
         last_s = duration_us * 1e-6 + self.readout_s + self.exposure_s
         return np.arange(int(np.ceil(last_s * self.fps * each)) + 1) / (self.fps * each)
 
 
 def draw_webcam(rng: np.random.Generator) -> Webcam:
-    """Return a random webcam or phone."""
+    """Draw a random webcam or phone."""
     width, height = _SIZES[rng.choice(len(_SIZES), p=_SIZE_SHARES)]
     fps = _RATES[rng.choice(len(_RATES), p=_RATE_SHARES)]
     noise = float(np.exp(rng.uniform(np.log(0.0007), np.log(0.008))))
@@ -99,14 +99,14 @@ def draw_webcam(rng: np.random.Generator) -> Webcam:
 def film(
     pictures: Iterable[NDArray[np.uint16]], times_s: Floats, duration_us: int, webcam: Webcam, rng: np.random.Generator
 ) -> Iterator[Frame]:
-    """Yield the frames uint8 of a webcam, in sRGB (IEC 61966-2-1).
+    """Film rendered pictures; yield uint8 frames in sRGB (IEC 61966-2-1).
 
     Args:
-        pictures: uint16 [H, W], proportional to the light, of the webcam's size.
-        times_s: Times of the pictures, `webcam.picture_times(duration_us)`.
-        duration_us: Largest time of a frame.
-        webcam: The camera.
-        rng: Draws noise and movement.
+        pictures: Pictures of the webcam's size, proportional to light, uint16 [H, W].
+        times_s: Times of the pictures: `webcam.picture_times(duration_us)`.
+        duration_us: Maximum frame time in microseconds.
+        webcam: Camera.
+        rng: Random generator for noise and shake.
     """
     starts_s = np.arange(int(duration_us * 1e-6 * webcam.fps) + 1) / webcam.fps
     gains = np.exp(webcam.drift * wander(starts_s, rng))
@@ -125,7 +125,7 @@ def film(
 def _expose(
     pictures: Iterable[NDArray[np.uint16]], times_s: Floats, starts_s: Floats, webcam: Webcam
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield the mean light [H, W] of the exposure of each frame, 1 being white; a picture lasts until the next one."""
+    """Yield the mean light during each exposure, [H, W], 1 = white; a picture lasts until the next picture."""
     interval_s = float(times_s[1] - times_s[0])
     row_s = webcam.readout_s * np.arange(webcam.size.height) / webcam.size.height
     held: deque[tuple[float, NDArray[np.uint16]]] = deque()
@@ -146,7 +146,7 @@ def _expose(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _add_rows(total: NDArray[Any], picture: NDArray[Any], weights: NDArray[Any]) -> None:
-    """Add a picture [H, W] to a total, each row with its weight [H]."""
+    """Add a picture [H, W] to `total`, with one weight per row [H]."""
     for row in range(len(weights)):
         weight = weights[row]
         if weight > 0:
@@ -157,17 +157,17 @@ def _add_rows(total: NDArray[Any], picture: NDArray[Any], weights: NDArray[Any])
 def _develop(
     light: NDArray[np.float32], noise: NDArray[np.float32], gain: float, curve: NDArray[np.float32], webcam: Webcam
 ) -> NDArray[np.uint8]:
-    """Return an 8-bit frame of light and standard normal noise."""
-    grey = _follow_curve(light, noise, curve, np.float32(gain), np.float32(webcam.shot), np.float32(webcam.read**2))
+    """Convert light and standard normal noise to an 8-bit frame."""
+    grey = _apply_curve(light, noise, curve, np.float32(gain), np.float32(webcam.shot), np.float32(webcam.read**2))
     blurred = cv2.GaussianBlur(grey, (0, 0), 1.0) if webcam.sharpen else grey
     return np.asarray(_sharpen(grey, blurred, np.float32(webcam.sharpen)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _follow_curve(
+def _apply_curve(
     light: NDArray[Any], noise: NDArray[Any], curve: NDArray[Any], gain: float, shot: float, read: float
 ) -> NDArray[Any]:
-    """Return the grey values [H, W] of light with noise, interpolated in a curve over 0 to 1."""
+    """Add noise to light, and apply the transfer curve by linear interpolation; return grey values 0 to 1, [H, W]."""
     grey, cells = np.empty(light.shape, np.float32), np.float32(len(curve) - 1)
     for row in range(light.shape[0]):
         for column in range(light.shape[1]):
@@ -182,7 +182,7 @@ def _follow_curve(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _sharpen(grey: NDArray[Any], blurred: NDArray[Any], share: float) -> NDArray[Any]:
-    """Return grey values with a share of their details added, as uint8."""
+    """Sharpen by adding a share of the details (grey - blurred); return uint8."""
     developed, zero, white = np.empty(grey.shape, np.uint8), np.float32(0), np.float32(1)
     for row in range(grey.shape[0]):
         for column in range(grey.shape[1]):
@@ -192,7 +192,7 @@ def _sharpen(grey: NDArray[Any], blurred: NDArray[Any], share: float) -> NDArray
 
 
 def compress(path: Path, frames: Iterable[Frame], webcam: Webcam) -> None:
-    """Write frames as the compressed video of a webcam; the path has its suffix."""
+    """Write frames as a compressed video; `path` has the suffix `webcam.suffix`."""
     with (
         open_webm(path, webcam.size, webcam.fps)
         if webcam.crf is None

@@ -1,4 +1,4 @@
-"""Folders of synthetic recordings, written by an engine and resumed if they were interrupted."""
+"""Write folders of synthetic recordings in parallel; an interrupted run resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from ..files import lock_folder, read_bytes, write_text
 from ..parallel import ALL, Engine, Processes, Progress, Shard, map_items
 
 RECORD_NAME = "synthesis.json"
-"""Marks the recordings below a folder as synthetic, and says how they were made."""
+"""File that marks the recordings in a folder as synthetic, with their settings."""
 
-SHOWN_CHARACTERS = 40  # of a setting in a message
+SHOWN_CHARACTERS = 40  # longer values are shortened in messages
 
 
 class SynthesisRecord(Settings):
-    """Everything that the content of the recordings in a folder depends on: the content of synthesis.json."""
+    """Everything that determines the recordings in a folder: the content of synthesis.json."""
 
     synthetic: Literal[True] = True
     kind: str
-    """What the recordings show."""
+    """Kind of recordings: digits or gestures."""
     seed: int
-    """Seed of all random draws."""
+    """Random seed."""
     version: str = Field(default_factory=lambda: version("dvspipe"))
-    """Version of dvspipe."""
+    """dvspipe version."""
 
     def write(self, folder: Path) -> None:
         """Write the record to a folder.
 
         Raises:
-            FileError: The file cannot be written.
+            FileError: If the file cannot be written.
         """
         write_text(folder / RECORD_NAME, self.model_dump_json(indent=1) + "\n")
 
     def check(self, folder: Path) -> None:
-        """Check that the record in a folder is the same.
+        """Check that the record in a folder is equal to this record.
 
         Raises:
-            DataError: It is not; the message names a difference.
-            FileError: It cannot be read.
+            DataError: If a value differs; the message names it.
+            FileError: If the record cannot be read.
         """
         path = folder / RECORD_NAME
         try:
@@ -59,7 +59,7 @@ class SynthesisRecord(Settings):
         for name, value in self.model_dump(mode="json").items():
             if found.get(name) != value:
                 raise DataError(
-                    f"{folder}: contains recordings made with another {name} (found {_shorten(found.get(name))} in "
+                    f"{folder}: contains recordings with another {name} (found {_shorten(found.get(name))} in "
                     f"{path.name}, expected {_shorten(value)}); write to another folder"
                 )
 
@@ -73,22 +73,23 @@ def write_recordings(
     shard: Shard = ALL,
     progress: Progress | None = None,
 ) -> int:
-    """Write the synthetic recordings that do not exist yet, and a record of how they are made.
+    """Write missing synthetic recordings, and a record of their settings.
 
     Args:
         folder: Output folder; created if it does not exist.
-        record: Everything that the content of the files depends on.
-        work: For each path below the folder, the function that writes it, complete or not at all; picklable.
-        engine: Where they are made.
-        shard: Which of them to write, by their paths; other processes may write others at the same time.
-        progress: Called with the number of files done, including those that existed, and in all.
+        record: Everything that determines the content of the files.
+        work: Function that writes each file, by path relative to the folder. It must be picklable, and write the file
+            completely or not at all.
+        engine: Where the work runs.
+        shard: Part of the files to write, selected by path; other processes may write other parts at the same time.
+        progress: Called with the number of finished files (existing files included) and the total.
 
     Returns:
-        The number of files that were written.
+        Number of files written.
 
     Raises:
-        DataError: The folder contains something else, or recordings that were made with other settings.
-        FileError: It cannot be written to, or another process is writing to it.
+        DataError: If the folder contains other files, or recordings with other settings.
+        FileError: If the folder cannot be written, or another process is writing to it.
     """
     chosen = {path: write for path, write in work.items() if path in shard}
     with lock_folder(folder) if shard.count == 1 else _shared_folder(folder):
@@ -107,10 +108,10 @@ def write_recordings(
 
 @contextmanager
 def _shared_folder(folder: Path) -> Iterator[None]:
-    """Make a folder that processes with other shards write to as well.
+    """Create a folder without locking it: processes with other shards write to it too.
 
     Raises:
-        FileError: It cannot be made.
+        FileError: If the folder cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -120,29 +121,29 @@ def _shared_folder(folder: Path) -> Iterator[None]:
 
 
 def is_synthetic(folder: Path) -> bool:
-    """Return whether a folder contains what `write_recordings` wrote."""
+    """Return whether a folder was written by `write_recordings`."""
     return (folder / RECORD_NAME).is_file()
 
 
 @dataclass(frozen=True)
 class WriteTask:
-    """A file to write.
+    """File to write.
 
     Args:
-        path: The file.
-        write: Writes it.
+        path: Output file.
+        write: Function that writes the file.
     """
 
     path: Path
     write: Callable[[Path], object]
 
     def __str__(self) -> str:
-        """The file, for messages."""
+        """Return the path, for messages."""
         return str(self.path)
 
 
 def _claim_folder(folder: Path, record: SynthesisRecord) -> None:
-    has_files = any(not path.name.startswith(".") for path in folder.iterdir())  # before another process writes some
+    has_files = any(not path.name.startswith(".") for path in folder.iterdir())  # before another process writes
     if (folder / RECORD_NAME).exists():
         record.check(folder)
     elif has_files:

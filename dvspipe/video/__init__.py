@@ -1,1 +1,1 @@
-"""Videos, image folders, arrays and cameras as frames; the only room that imports cv2."""
+"""Read frames from videos, image folders, arrays and cameras, and write videos. Only this package imports cv2."""

@@ -1,4 +1,4 @@
-"""Arrays as videos."""
+"""Open arrays as videos."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from .pictures import Images
 from .times import find_times_us
 from .video import NO_FRAME, Video, read_size
 
-MAX_WHITE = 2.0  # of float images; more is a mistake, such as 0 to 255, if values are not linear light
+MAX_WHITE = 2.0  # larger float values are a mistake (such as 0 to 255), unless they are linear light
 
 
 def stack_images(images: ArrayLike) -> NDArray[Any]:
-    """Return images, of NumPy or another library, as one array."""
+    """Stack images of NumPy or another library into one array."""
     try:
         return (
             np.stack([np.asarray(image) for image in images])
             if isinstance(images, list | tuple)
             else np.asarray(images)
         )
-    except (TypeError, ValueError, RuntimeError) as error:  # raised by NumPy and by other libraries' arrays
+    except (TypeError, ValueError, RuntimeError) as error:  # NumPy and other libraries raise any of these
         raise VideoError(f"the array: cannot be read as images [T, H, W] ({error})") from error
 
 
 def open_array(array: NDArray[Any], settings: VideoSettings) -> Video:
-    """Open an array of images; see `open_video`."""
+    """Open an array of images as a video; see `open_video`."""
     name = "the array"
     is_colour = array.ndim == 4 and array.shape[3] == 3
     if not (array.ndim == 3 or is_colour) or not array.size or array.dtype not in (*PIXEL_TYPES, np.float64):
         raise VideoError(
             f"{name}: wrong type or shape (found {array.dtype} {array.shape}, expected grey images [T, H, W] or "
-            "colours [T, H, W, 3] of uint8, uint16, float32 or float64)"
+            "colour images [T, H, W, 3] of uint8, uint16, float32 or float64)"
         )
     if array.dtype.kind == "f" and settings.transfer != "linear" and np.nanmax(array) > MAX_WHITE:
-        raise VideoError(f"{name}: wrong range of values (found up to {np.nanmax(array):g}, expected 0 to 1, white)")
+        raise VideoError(f"{name}: wrong range of values (found up to {np.nanmax(array):g}, expected 0 to 1)")
     if settings.fps is None and settings.timestamps is None:
-        raise VideoError(f"{name}: has no times", Remedy("fps", "RATE", "set the frames per second"))
+        raise VideoError(f"{name}: has no frame times", Remedy("fps", "RATE", "set the frames per second"))
     images = partial(_array_images, array)
     size = read_size(name, images, settings, NO_FRAME)
     return Video(name, size, len(array), settings, images, find_times_us(settings, name, len(array)))
@@ -50,10 +50,10 @@ def open_array(array: NDArray[Any], settings: VideoSettings) -> Video:
 
 def _array_images(array: NDArray[Any]) -> Images:
     for image in array:
-        yield 0, partial(_read_picture, image)
+        yield 0, partial(_to_opencv, image)
 
 
-def _read_picture(image: NDArray[Any]) -> NDArray[Any]:
-    """Return a picture of an array, with the types and the order of colours that OpenCV decodes."""
+def _to_opencv(image: NDArray[Any]) -> NDArray[Any]:
+    """Convert an image to the types and colour order of images decoded by OpenCV: float32 for float64, BGR for RGB."""
     picture = image.astype(np.float32) if image.dtype == np.float64 else image
     return picture if picture.ndim == 2 else np.ascontiguousarray(picture[:, :, ::-1])

@@ -1,4 +1,4 @@
-"""Cameras as videos."""
+"""Open cameras as videos."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .video import Video, read_size
 
 
 def open_camera(index: int, settings: VideoSettings) -> Video:
-    """Open a camera; see `open_video`."""
+    """Open a camera as a video; see `open_video`."""
     name, ended = f"camera {index}", threading.Event()
     unused = [each for each in ("fps", "timestamps", "time_unit") if getattr(settings, each) is not None]
     if unused:
-        raise VideoError(f"{name}: has times of its own (found {', '.join(unused)}, expected none of these settings)")
+        raise VideoError(f"{name}: frames are timed by the clock (found {', '.join(unused)}); remove it")
     images = partial(_camera_images, index, ended)
-    size = read_size(name, images, settings, "no camera that OpenCV can open, or it gives no pictures")
+    size = read_size(name, images, settings, "not a camera that OpenCV can open, or it delivers no frames")
     return Video(name, size, 0, settings, images, ended=ended)
 
 
@@ -34,7 +34,7 @@ def _camera_images(index: int, ended: threading.Event) -> Images:
     def decode() -> NDArray[Any]:
         ok, image = capture.retrieve()
         if not ok:
-            raise VideoError(f"camera {index}: the picture at {last_us} us cannot be decoded")
+            raise VideoError(f"camera {index}: the frame at {last_us} us cannot be decoded")
         return image  # type: ignore[no-any-return]
 
     first_ns, last_us = 0, -1

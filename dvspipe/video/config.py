@@ -1,4 +1,4 @@
-"""Settings for reading a video."""
+"""Video settings."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from pydantic import Field, model_validator
 
 from ..config import REGION_PATTERN, SIZE_PATTERN, Settings
 
-FOLDER_FPS = 30.0  # default for an image folder without times
+FOLDER_FPS = 30.0  # default frame rate of an image folder without times
 
 
 class VideoSettings(Settings):
-    """Settings for reading a video."""
+    """Settings for reading a video: frame times, transfer curve, crop, size and time range."""
 
     fps: float | None = Field(default=None, gt=0, le=1e6)
-    """Frames per second, instead of the video's own times; default for an image folder without times: 30."""
+    """Frames per second, replacing the times in the video. Default: times in the video; 30 for an image folder without
+    times."""
     timestamps: str | None = None
-    """A file of times to use instead, one line per frame: a time, optionally followed by the name of the image. Default
-    for an image folder: its `timestamps.txt` or `images.csv`."""
+    """File of frame times, replacing the times in the video. One line per frame: a time, optionally followed by the
+    image name. Default for an image folder: its `timestamps.txt` or `images.csv`."""
     time_unit: Literal["s", "ms", "us", "ns"] | None = None
-    """Unit of the times in that file. Default: the unit in its heading (such as `timestamp_ns`), otherwise seconds if
-    the numbers have a decimal point; integers without a unit are an error."""
+    """Unit of the times in the file `timestamps`. Default: the unit in its header (such as `timestamp_ns`), otherwise
+    seconds if the numbers have a decimal point. Integers without a unit are an error."""
     transfer: str = "srgb"
-    """Transfer curve of the values, as in `Frame`; ordinary video is `srgb`."""
+    """Transfer curve of the pixel values, as in `Frame`. Ordinary video: `srgb`."""
     crop: str | None = Field(default=None, pattern=REGION_PATTERN)
-    """Region of the picture to keep, WIDTHxHEIGHT+LEFT+TOP."""
+    """Crop region, WIDTHxHEIGHT+LEFT+TOP in pixels of the video."""
     resize: str | None = Field(default=None, pattern=SIZE_PATTERN)
-    """Size to which the (cropped) picture is scaled, WIDTHxHEIGHT."""
+    """Output size after cropping, WIDTHxHEIGHT in pixels."""
     start_s: float = Field(default=0.0, ge=0)
-    """Start time in seconds; earlier frames are skipped."""
+    """Start time in seconds (inclusive)."""
     stop_s: float | None = Field(default=None, gt=0)
     """Stop time in seconds (exclusive); default: end of the video."""
 

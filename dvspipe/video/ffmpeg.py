@@ -1,4 +1,4 @@
-"""Videos that OpenCV cannot decode, such as AV1, by the programs ffmpeg and ffprobe if they are installed."""
+"""Decode videos that OpenCV cannot (such as AV1) with ffmpeg and ffprobe, if these programs are installed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_HEADER_BYTES = 64  # of a picture: "P6", width, height and 255
+MAX_HEADER_BYTES = 64  # a PPM header line: "P6", width and height, or 255
 
 
 def is_installed() -> bool:
-    """Return whether ffmpeg and ffprobe are found."""
+    """Return whether ffmpeg and ffprobe are on the PATH."""
     return bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
 
 
 def find_frame_times(path: Path) -> tuple[int, ...]:
-    """Return the time of each frame of a video in microseconds, 0 for the first.
+    """Return the time of each frame in microseconds, starting at 0.
 
-    Empty if ffmpeg or ffprobe is not installed, or the file has no frames that they find.
+    The result is empty if ffmpeg or ffprobe is not installed or finds no frames.
     """
     if not is_installed():
         return ()
@@ -39,16 +39,16 @@ def find_frame_times(path: Path) -> tuple[int, ...]:
         return ()
     times_s: list[float] = []
     for line in found.stdout.decode("ascii", "replace").splitlines():
-        with suppress(ValueError):  # a packet without a time
+        with suppress(ValueError):  # some packets have no time
             times_s.append(float(line.rstrip(",")))
-    times_s.sort()  # packets are in the order of decoding
+    times_s.sort()  # packets are in decoding order
     return tuple(round((time_s - times_s[0]) * 1e6) for time_s in times_s)
 
 
 def decode_frames(path: Path) -> Generator[NDArray[np.uint8]]:
-    """Yield the frames of a video as BGR images, uint8 [H, W, 3], as ffmpeg decodes and rotates them.
+    """Decode a video with ffmpeg; yield BGR images, uint8 [H, W, 3], rotated by ffmpeg as the file specifies.
 
-    The iterator ends early if the file is truncated, or ffmpeg ends.
+    The iterator ends early if the file is truncated or ffmpeg exits.
     """
     # fmt: off
     command = [
@@ -61,14 +61,14 @@ def decode_frames(path: Path) -> Generator[NDArray[np.uint8]]:
     ) as process:
         assert process.stdout is not None
         try:
-            while (image := _read_picture(process.stdout)) is not None:
+            while (image := _read_ppm(process.stdout)) is not None:
                 yield image
         finally:
             process.kill()
 
 
-def _read_picture(stream: IO[bytes]) -> NDArray[np.uint8] | None:
-    """Return the next picture of a stream in the form PPM, or None at its end."""
+def _read_ppm(stream: IO[bytes]) -> NDArray[np.uint8] | None:
+    """Read the next image of a PPM stream, BGR; None at its end."""
     mark, size, white = (stream.readline(MAX_HEADER_BYTES) for _ in range(3))
     if mark.strip() != b"P6" or white.strip() != b"255":
         return None

@@ -1,4 +1,4 @@
-"""Video files, decoded by OpenCV or, where it cannot, by ffmpeg."""
+"""Open video files, decoded by OpenCV, or by ffmpeg if OpenCV cannot decode them."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from .pictures import Images, to_grey
 from .times import find_times_us
 from .video import NO_FRAME, Video, read_size
 
-SOUND_ONLY = "has sound only (expected a video with pictures)"
+SOUND_ONLY = "contains only sound (expected a video stream)"
 BORDER_BYTES = 1 << 20
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
-CODEC_NAMES = {"AV01": "AV1", "av01": "AV1"}  # where the code in the file is not the name that people know
-GIF_TAIL_BYTES = 64  # in which a GIF ends; some writers pad it with zeros
-END_FRAMES = 5  # number of frames before the end from which the last two are read; the count may be too large
-END_SIZE = (48, 48)  # of the pictures of VideoEnds
+CODEC_NAMES = {"AV01": "AV1", "av01": "AV1"}  # FourCC codes that differ from the common name
+GIF_TAIL_BYTES = 64  # searched for the GIF trailer; some writers pad it with zeros
+END_FRAMES = 5  # decoded at the end to get the last two; the frame count may be too large
+END_SIZE = (48, 48)  # width and height of the images in VideoEnds
 
 log = logging.getLogger(__name__)
 
 
 def is_video_content(path: Path) -> bool:
-    """Return whether a path is a file that OpenCV opens as a video, whatever its suffix."""
+    """Return whether OpenCV opens a file as a video, regardless of its suffix."""
     if not path.is_file():
         return False
     with _open_capture(path) as capture:
@@ -43,7 +43,7 @@ def is_video_content(path: Path) -> bool:
 
 
 class VideoEnds(NamedTuple):
-    """The first two and the last two pictures of a video, grey, float32, 48 x 48 pixels whatever its shape."""
+    """First two and last two frames of a video: grey, float32, resized to 48 x 48 pixels."""
 
     first: NDArray[np.float32]
     second: NDArray[np.float32]
@@ -52,24 +52,27 @@ class VideoEnds(NamedTuple):
 
 
 def read_video_ends(path: Path) -> VideoEnds | None:
-    """Return the first and the last pictures of a video file without decoding what is between, or None if it cannot be.
+    """Read the first two and last two frames of a video file, if possible without decoding the frames in between.
+
+    Returns:
+        The frames; None if fewer than two can be decoded.
 
     Raises:
-        VideoError: The name of the file cannot be given to OpenCV.
+        VideoError: If the file name is not UTF-8 (OpenCV cannot open it).
     """
     with _open_capture(path) as capture:
         count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        first = list(itertools.islice(_read_on(capture), 2))
+        first = list(itertools.islice(_decode_remaining(capture), 2))
         if count > 2 * END_FRAMES and capture.set(cv2.CAP_PROP_POS_FRAMES, count - END_FRAMES):
-            last = list(_read_on(capture))[-2:]
+            last = list(_decode_remaining(capture))[-2:]
         else:
-            last = [*first, *_read_on(capture)][-2:]
+            last = [*first, *_decode_remaining(capture)][-2:]
     if len(first) < 2 or len(last) < 2:
         return None
-    return VideoEnds(*(_reduce(image) for image in (*first, *last)))
+    return VideoEnds(*(_shrink(image) for image in (*first, *last)))
 
 
-def _read_on(capture: cv2.VideoCapture) -> Iterator[NDArray[Any]]:
+def _decode_remaining(capture: cv2.VideoCapture) -> Iterator[NDArray[Any]]:
     while True:
         found, image = capture.read()
         if not found:
@@ -77,13 +80,13 @@ def _read_on(capture: cv2.VideoCapture) -> Iterator[NDArray[Any]]:
         yield image
 
 
-def _reduce(image: NDArray[Any]) -> NDArray[np.float32]:
-    """Return a small grey picture, in which noise and traces of compression are averaged."""
+def _shrink(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Reduce an image to 48 x 48 grey pixels; averages out noise and compression artifacts."""
     return np.asarray(cv2.resize(to_grey(image), END_SIZE, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def open_file(path: Path, settings: VideoSettings) -> Video:
-    """Open a video file; see `open_video`."""
+    """Open a video file as a video; see `open_video`."""
     if not path.stat().st_size:
         raise VideoError(f"{path}: the file is empty")
     with _open_capture(path) as capture:
@@ -93,37 +96,37 @@ def open_file(path: Path, settings: VideoSettings) -> Video:
             (int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little").decode("latin-1").strip("\0 ")
         )
         is_decoded = capture.grab()
-        read = decode_file if is_decoded or not cv2.haveImageReader(str(path)) else _animation_images
+        read = decode_file if is_decoded or not cv2.haveImageReader(str(path)) else _decode_animation
     images: Callable[[], Images] = partial(read, path)
     if not is_decoded and read is decode_file and (own_times_us := find_frame_times(path)):
-        images, count = partial(_piped_images, path, own_times_us), len(own_times_us)
+        images, count = partial(_decode_with_ffmpeg, path, own_times_us), len(own_times_us)
         fps = 1e6 * (count - 1) / own_times_us[-1] if own_times_us[-1] else 0.0
-    _warn_of_hdr(path, settings.transfer)
+    _warn_about_hdr(path, settings.transfer)
     size = read_size(str(path), images, settings, _explain_no_frame(path, codec))
     times_us = find_times_us(settings, str(path), count, images=images)
     return Video(str(path), size, count, settings, images, times_us, duration_s=count / fps if fps > 0 else 0.0)
 
 
 def _explain_no_frame(path: Path, codec: str) -> str:
-    """Return what is wrong with a video without frames, and how FFmpeg would make one that can be read."""
+    """Explain why a video has no frames, with an ffmpeg command that converts it."""
     if not (codec.isascii() and codec.isprintable() and codec):
         return SOUND_ONLY if _has_sound_only(path) else NO_FRAME
     target = path.with_suffix(".mp4") if path.suffix.lower() != ".mp4" else path.with_name(f"{path.stem}-h264.mp4")
     command = shlex.join(["ffmpeg", "-i", str(path), "-c:v", "libx264", str(target)])
     name = CODEC_NAMES.get(codec, codec)
-    install = "" if is_installed() else "install ffmpeg, which dvspipe then uses, or "
+    install = "" if is_installed() else "install ffmpeg (dvspipe will use it), or "
     return f"{NO_FRAME[:-1]}; its codec is {name}); {install}convert it: {command}"
 
 
 def _has_sound_only(path: Path) -> bool:
-    """Return whether a file in the MP4 family has a track of sound and none of pictures."""
-    content = _read_borders(path)
+    """Return whether an MP4-like file has a sound track but no video track."""
+    content = _read_start_and_end(path)
     return b"hdlr" in content and b"soun" in content and b"vide" not in content
 
 
-def _read_borders(path: Path) -> bytes:
-    """Return the first and the last bytes of a file, where its tracks are described; none if it cannot be read."""
-    if not path.is_file():  # reading a device or a pipe could take for ever
+def _read_start_and_end(path: Path) -> bytes:
+    """Read the start and end of a file, where MP4 stores its track descriptions; empty if it cannot be read."""
+    if not path.is_file():  # reading a device or pipe could block forever
         return b""
     with suppress(OSError), path.open("rb") as file:
         begin = file.read(BORDER_BYTES)
@@ -132,37 +135,42 @@ def _read_borders(path: Path) -> bytes:
     return b""
 
 
-@lru_cache(maxsize=1024)  # a video is opened more than once
-def _warn_of_hdr(path: Path, transfer: str) -> None:
-    """Log that a video in the MP4 family says that it is HDR, and is read with the transfer curve of other videos."""
-    found = re.search(rb"colrnclx..(..)", _read_borders(path), re.DOTALL)
+@lru_cache(maxsize=1024)  # warn once per video, which is opened several times
+def _warn_about_hdr(path: Path, transfer: str) -> None:
+    """Warn if an MP4-like file is marked as HDR but is read with the default transfer curve."""
+    found = re.search(rb"colrnclx..(..)", _read_start_and_end(path), re.DOTALL)
     name = HDR_TRANSFERS.get(int.from_bytes(found[1], "big")) if found else None
     if name is not None and transfer == VideoSettings().transfer:
         log.warning(
-            "%s: is HDR video (%s), which is read as %s: its contrasts are not those of the scene", path, name, transfer
+            "%s: HDR video (%s) is read as %s: contrasts and event counts differ from the scene", path, name, transfer
         )
 
 
 @contextmanager
 def _open_capture(path: Path) -> Iterator[cv2.VideoCapture]:
-    capture = _capture(path)
+    capture = _create_capture(path)
     try:
         yield capture
     finally:
         capture.release()
 
 
-def _capture(path: Path) -> cv2.VideoCapture:
+def _create_capture(path: Path) -> cv2.VideoCapture:
     try:
         str(path).encode()
-    except UnicodeEncodeError as error:  # which OpenCV's conversion does not survive
-        raise VideoError(f"{path}: cannot be opened by OpenCV, since its name is not UTF-8; rename it") from error
+    except UnicodeEncodeError as error:  # OpenCV fails to convert such a name
+        raise VideoError(f"{path}: cannot be opened by OpenCV: its name is not UTF-8; rename it") from error
     return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
 
 
 def decode_file(path: Path) -> Images:
-    """Yield the pictures of a video file that OpenCV decodes."""
-    capture = _capture(path)
+    """Decode a video file with OpenCV, frame by frame.
+
+    Raises:
+        TruncatedVideoError: If a GIF has no trailer; raised after the last frame.
+        VideoError: If a frame cannot be decoded.
+    """
+    capture = _create_capture(path)
 
     def decode() -> NDArray[Any]:
         ok, image = capture.retrieve()
@@ -174,31 +182,31 @@ def decode_file(path: Path) -> Images:
     try:
         while capture.grab():
             t_us = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1000)
-            if t_us == 0 < last_us:  # the last frames of MPEG-1 and 2 have no time
+            if t_us == 0 < last_us:  # OpenCV gives no time for the last frames of MPEG-1 and MPEG-2
                 t_us = last_us + round(1e6 / (capture.get(cv2.CAP_PROP_FPS) or FOLDER_FPS))
             last_us = t_us
             yield t_us, decode
-        if path.suffix.lower() == ".gif" and not _has_gif_end(path):
-            raise TruncatedVideoError(f"{path}: has no end after its frame at {last_us} us", at_us=max(0, last_us))
+        if path.suffix.lower() == ".gif" and not _has_gif_trailer(path):
+            raise TruncatedVideoError(f"{path}: truncated after {last_us} us (no GIF trailer)", at_us=max(0, last_us))
     finally:
         capture.release()
 
 
-def _piped_images(path: Path, times_us: Sequence[int]) -> Images:
+def _decode_with_ffmpeg(path: Path, times_us: Sequence[int]) -> Images:
     with closing(decode_frames(path)) as frames:
         for t_us, image in zip(times_us, frames, strict=False):
             yield t_us, partial(np.asarray, image)
 
 
-def _has_gif_end(path: Path) -> bool:
-    """Return whether a GIF, whose number of frames is not known, ends with its trailer."""
+def _has_gif_trailer(path: Path) -> bool:
+    """Return whether a GIF ends with its trailer; the format stores no frame count to check instead."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - GIF_TAIL_BYTES))
         return file.read().rstrip(b"\0").endswith(b";")
 
 
-def _animation_images(path: Path) -> Images:
-    """Yield the pictures of an animation that FFmpeg does not decode, such as WebP; OpenCV decodes all at once."""
+def _decode_animation(path: Path) -> Images:
+    """Decode an animation that FFmpeg does not support, such as WebP; OpenCV decodes all frames at once."""
     found, animation = cv2.imreadanimation(str(path))
     t_us = 0
     for image, duration_ms in zip(animation.frames, animation.durations, strict=True) if found else ():

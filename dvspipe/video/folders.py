@@ -1,4 +1,4 @@
-"""Images and folders of them as videos."""
+"""Read images, and open image folders as videos."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .pictures import Images, fit_picture, to_grey
 from .times import find_times_us
 from .video import NO_FRAME, Video, read_size
 
-FOLDER_TIMES = ("timestamps.txt", "images.csv")  # files of times that are looked for in an image folder
+FOLDER_TIMES = ("timestamps.txt", "images.csv")  # default files of frame times in an image folder
 
 
 def read_image(path: Path, settings: VideoSettings | None = None) -> NDArray[Any]:
-    """Return the grey picture in an image file, [H, W], uint8, uint16 or float32, with its coded values.
+    """Read an image file as grey, [H, W], uint8, uint16 or float32, without undoing the transfer curve.
 
     Args:
-        path: An image file that OpenCV reads.
-        settings: Only `crop` and `resize` are used.
+        path: Image file in a format that OpenCV reads.
+        settings: Crop and size; other settings are not used.
 
     Raises:
-        VideoError: It is missing, cannot be read, or the settings do not fit it.
+        VideoError: If the file is missing or cannot be read, or the crop is outside the image.
     """
     if not path.is_file():
         raise VideoError(f"{path}: no such image file")
@@ -37,7 +37,7 @@ def read_image(path: Path, settings: VideoSettings | None = None) -> NDArray[Any
 
 
 def open_folder(path: Path, settings: VideoSettings) -> Video:
-    """Open a folder of images; see `open_video`."""
+    """Open an image folder as a video; see `open_video`."""
     if settings.fps is None and settings.timestamps is None:
         own = next((path / name for name in FOLDER_TIMES if (path / name).is_file()), None)
         settings = settings.model_copy(update={"fps": FOLDER_FPS} if own is None else {"timestamps": str(own)})
@@ -60,7 +60,7 @@ def _read_image(file: Path) -> NDArray[Any]:
         raise VideoError(f"{file}: not an image that OpenCV can read")
     if image.dtype not in PIXEL_TYPES or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
         raise VideoError(
-            f"{file}: wrong type or shape of pixels (found {image.dtype} {image.shape}, expected grey or colour of "
+            f"{file}: wrong pixel type or shape (found {image.dtype} {image.shape}, expected grey or colour, "
             "uint8, uint16 or float32)"
         )
     return image  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Frames: grey images with a time and the transfer curve of their values."""
+"""`Frame`: a grey image with a time and a transfer curve."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PIXEL_TYPES = (np.uint8, np.uint16, np.float32)
 
 @dataclass(frozen=True)
 class Frame:
-    """A grey image of a video and its time.
+    """Grey video frame with its time.
 
     Args:
         t_us: Time in microseconds.
-        image: [H, W], uint8 or uint16 in full range, or float32 with white = 1.0.
-        transfer: Transfer curve of the values: `srgb`, `bt709`, `gamma=x` (intensity = value ** x), `linear` (intensity
-            = value) or, for float images, `log` (the natural logarithm of intensity).
+        image: Grey image [H, W]: full-range uint8 or uint16, or float32 with white = 1.0.
+        transfer: Transfer curve of the values: `srgb`, `bt709`, `gamma=x` (intensity = value ** x, x from 0.1 to 10),
+            `linear` (intensity = value) or, for float images only, `log` (value = natural logarithm of intensity).
     """
 
     t_us: int
@@ -42,23 +42,28 @@ class Frame:
 def frames_from_arrays(
     images: Iterable[NDArray[Any]], *, fps: float, start_us: int = 0, transfer: str = "srgb"
 ) -> Iterator[Frame]:
-    """Yield frames at a constant rate from images in memory.
+    """Create frames at a constant rate from images in memory.
 
     Args:
         images: Grey images [H, W], as in `Frame`.
         fps: Frames per second, > 0.
         start_us: Time of the first frame in microseconds.
         transfer: Transfer curve of the values, as in `Frame`.
+
+    Example:
+        >>> images = np.zeros((3, 7, 12), np.uint8)
+        >>> [frame.t_us for frame in frames_from_arrays(images, fps=100)]
+        [0, 10000, 20000]
     """
     for number, image in enumerate(images):
         yield Frame(start_us + round(number * 1e6 / fps), image, transfer)
 
 
 def checked_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Yield the frames.
+    """Yield `frames`, checking the type of each.
 
     Raises:
-        VideoError: One is something else, such as an array, or what is given is not iterable.
+        VideoError: If `frames` is not iterable, or an item is not a `Frame` (for example, an array).
     """
     if not isinstance(frames, Iterable):
         raise VideoError(f"wrong type of frames (found {type(frames).__name__}, expected frames)")
@@ -69,10 +74,10 @@ def checked_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
 
 
 def check_transfer(name: str) -> None:
-    """Check that a transfer curve is known.
+    """Check the name of a transfer curve.
 
     Raises:
-        VideoError: It is not.
+        VideoError: If the curve is unknown, or the exponent of `gamma=x` is outside 0.1 to 10.
     """
     power = name.removeprefix("gamma=")
     if name not in TRANSFERS[:2] + TRANSFERS[3:] and not (

@@ -1,4 +1,4 @@
-"""What a source of frames is, by its name."""
+"""Recognize video sources by name: cameras, URLs, images, image folders and video files."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ VIDEO_SUFFIXES = frozenset(
         ".y4m",
     }
 )
-"""Suffixes by which videos are found in folders; a single file is a video if OpenCV opens it, whatever its suffix."""
+"""Suffixes of videos in folders. A single file is a video if OpenCV opens it, regardless of its suffix."""
 
 
 def camera_of(source: str | Path | int) -> int | None:
-    """Return the number of the camera that a source names, also as text if no file has that name; otherwise None."""
+    """Return the camera number of a source (an integer, or digits if no such file exists), or None if not a camera."""
     if isinstance(source, int):
         return source
     return int(str(source)) if re.fullmatch("[0-9]{1,3}", str(source)) and not Path(source).exists() else None
 
 
 def check_address(source: str | Path) -> None:
-    """Check that a source is not an address of the internet.
+    """Check that a source is not a URL.
 
     Raises:
-        VideoError: It is one.
+        VideoError: If the source is a URL.
     """
-    if match := re.match(r"([a-z]+):/+", str(source)):  # a Path keeps only one of the two slashes
+    if match := re.match(r"([a-z]+):/+", str(source)):  # pathlib reduces "//" to "/"
         address = f"{match[1]}://{str(source)[match.end() :]}"
-        raise VideoError(f"{address}: is an address, expected a file; download it first")
+        raise VideoError(f"{address}: is a URL (expected a file); download it first")
 
 
 def is_images(source: object) -> TypeGuard[ArrayLike]:
-    """Return whether a source is an array of NumPy or another library, or a list or tuple of such."""
+    """Return whether a source is an array of NumPy or another library, or a list or tuple of arrays."""
     return hasattr(source[0] if isinstance(source, list | tuple) and source else source, "__array__")
 
 
@@ -75,11 +75,11 @@ def is_image_folder(path: Path) -> bool:
 
 
 def is_video_name(path: Path) -> bool:
-    """Return whether a path is a file with the suffix of a video."""
+    """Return whether a path is a file with a video suffix."""
     return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the images of a folder, with numbers in their names in numerical order."""
+    """List the images of a folder; numbers in names sort numerically."""
     files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
     return sorted(files, key=lambda path: [int(s) if s.isdecimal() else s for s in re.split(r"(\d+)", path.name)])

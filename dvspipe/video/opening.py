@@ -1,4 +1,4 @@
-"""Opening of videos, image folders, arrays and cameras."""
+"""Open videos, image folders, arrays and cameras."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from .video import Video
 def open_video(
     source: str | Path | int | ArrayLike, settings: VideoSettings | Mapping[str, object] | None = None
 ) -> Video:
-    """Open a video.
+    """Open a video file, image folder, array or camera as a source of frames.
 
     Args:
-        source: A video file that OpenCV decodes, a folder of images, an array [T, H, W] or list of grey images as in
-            `Frame`, or of colours [T, H, W, 3] in the order red, green, blue (which needs `settings.fps`; float64 is
-            read as float32), or the number of a camera, also as text if no file has that name. The
-            times of a camera are those of the monotonic clock, 0 at its first picture; it ends at `settings.stop_s`.
-        settings: Settings for reading, also as plain keys and values.
+        source: Video file that OpenCV or an installed ffmpeg decodes; folder of images, ordered by the numbers in
+            their names; array or list of grey images [T, H, W] (see `Frame`) or RGB images [T, H, W, 3]; or camera
+            number, also as a string if no file has that name. Arrays need `settings.fps` or `settings.timestamps`;
+            float64 is read as float32. Camera times come from the monotonic clock, starting at 0; a camera ends at
+            `settings.stop_s`.
+        settings: Settings for reading, or a mapping such as `{"fps": 50}`.
 
     Raises:
-        VideoError: It is missing, cannot be decoded, has no frames, or the settings do not fit it.
+        VideoError: If the source does not exist, cannot be decoded or has no frames, or the settings do not fit it.
 
     Example:
         >>> import numpy as np

@@ -1,4 +1,4 @@
-"""Pictures as they are needed: grey or in colours, cropped and resized."""
+"""Convert images to grey or RGB, crop and resize them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ from .config import VideoSettings
 from .opencv import cv2
 
 Images = Generator[tuple[int, Callable[[], NDArray[Any]]], None, None]
-"""For each frame its own time in microseconds and a function that returns its pixels, valid until the next frame."""
+"""Time of each frame in microseconds, and a function that decodes its pixels; call it before the next frame."""
 
 
 def fit_picture(name: str, image: NDArray[Any], settings: VideoSettings) -> NDArray[Any]:
-    """Return the picture, cropped and resized (by averaging areas if it shrinks)."""
+    """Crop and resize an image: area averaging if a side shrinks, otherwise bilinear interpolation.
+
+    Raises:
+        VideoError: If the crop is not inside the image.
+    """
     if settings.crop:
         width, height, left, top = map(int, re.split(r"[x+]", settings.crop))
         full = SensorSize(width=image.shape[1], height=image.shape[0])
         image = image[top : top + height, left : left + width]
         if image.shape[:2] != (height, width) or not image.size:
-            raise VideoError(f"{name}: crop {settings.crop}: not inside the picture (found {full})")
+            raise VideoError(f"{name}: crop {settings.crop}: not inside the image (found {full})")
     if settings.resize:
         size = SensorSize.parse(settings.resize)
         shrinks = size.width < image.shape[1] or size.height < image.shape[0]
@@ -35,7 +39,7 @@ def fit_picture(name: str, image: NDArray[Any], settings: VideoSettings) -> NDAr
 
 
 def to_grey(image: NDArray[Any]) -> NDArray[Any]:
-    """Return the luma of the coded values with BT.601 weights, as OpenCV computes it."""
+    """Convert BGR or BGRA to grey: luma of the coded values with BT.601 weights, computed by OpenCV."""
     if image.ndim == 2:
         return image
     channels = image.shape[2]
@@ -46,7 +50,7 @@ def to_grey(image: NDArray[Any]) -> NDArray[Any]:
 
 
 def to_colours(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return the colours, uint8 [H, W, 3] in the order red, green, blue."""
+    """Convert grey, BGR or BGRA images to RGB, uint8 [H, W, 3]."""
     if image.dtype == np.uint16:
         image = image >> 8
     elif image.dtype == np.float32:

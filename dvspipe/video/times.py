@@ -1,4 +1,4 @@
-"""Files with the time of each frame."""
+"""Read files of frame times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .pictures import Images
 
 US_PER_UNIT = {"s": Decimal(10**6), "ms": Decimal(10**3), "us": Decimal(1), "ns": Decimal("0.001")}
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
-LONGEST_ASSUMED_INTERVAL_S = 1.0  # mean interval up to which numbers are assumed to be seconds; milliseconds are more
+LONGEST_ASSUMED_INTERVAL_S = 1.0  # a longer mean interval suggests that the unit is not seconds
 LATEST_FRAME_US = 2**62
 
 
@@ -26,20 +26,24 @@ def find_times_us(
     files: Sequence[Path] = (),
     images: Callable[[], Images] | None = None,
 ) -> tuple[int, ...] | None:
-    """Return the times in the file of times that the settings name, or None.
+    """Read the frame times from `settings.timestamps`; None if it is not set.
 
     Args:
         settings: Settings of the video.
-        name: Name of the video.
-        count: Number of its frames.
-        files: Its images if it is a folder; names in the file of times must be theirs.
-        images: If the count may be wrong: its images, which are counted if it differs.
+        name: Name of the video in messages.
+        count: Number of frames.
+        files: Images of a folder; image names in the file of times must match them.
+        images: Decoder for videos with an unreliable `count`: if `count` differs from the number of times, the frames
+            are decoded and counted.
+
+    Raises:
+        VideoError: If `time_unit` is set without a file of times, the file is invalid, or it does not match the frames.
     """
     if settings.timestamps is None:
         if settings.time_unit is not None:
             raise VideoError(
                 f"{name}: time_unit = {settings.time_unit} without a file of times",
-                Remedy("timestamps", "FILE", "name it"),
+                Remedy("timestamps", "FILE", "give the file of times"),
             )
         return None
     rows = _read_times(Path(settings.timestamps), settings.time_unit)
@@ -57,13 +61,13 @@ def find_times_us(
 
 
 def wrong_count(settings: VideoSettings, times: int, name: str, frames: int | str) -> VideoError:
-    """Return the error for a file of times whose number is not that of the frames."""
+    """Create the error for a number of times that differs from the number of frames."""
     return VideoError(f"{settings.timestamps}: wrong number of times (found {times}, expected {frames} as in {name})")
 
 
 @dataclass(frozen=True)
 class _TimeRow:
-    """A line of a file of times."""
+    """Line of a file of times."""
 
     line: int
     number: str
@@ -72,22 +76,22 @@ class _TimeRow:
 
 
 def _read_times(path: Path, unit: str | None) -> list[_TimeRow]:
-    """Return the lines of a file of times, in microseconds.
+    """Read a file of times; convert the times to microseconds.
 
     Raises:
-        VideoError: It cannot be read, its unit is unknown, or a time is invalid or not after the previous one.
+        VideoError: If the file cannot be read, its unit is unknown, or a time is invalid or not after the previous one.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise VideoError(f"{path}: cannot be read as a file of times ({error})") from error
     rows: list[_TimeRow] = []
-    stated: str | None = None
+    header_unit: str | None = None
     for line, text in enumerate(lines, start=1):
         first, _, rest = re.sub(r"[,;\s]+", " ", text.strip(), count=1).partition(" ")
         if not text.strip() or text.lstrip().startswith("#") or (not rows and re.match("[A-Za-z]", first)):
             heading = re.search(r"(?:time|stamp)[A-Za-z]*[ _]?[\[(]?(s|ms|us|ns)\b", text)
-            stated = heading[1] if heading and not rows else stated
+            header_unit = heading[1] if heading and not rows else header_unit
             continue
         if not NUMBER.fullmatch(first):
             raise VideoError(f"{path}: line {line}: wrong time (found {first!r}, expected a number)")
@@ -96,11 +100,15 @@ def _read_times(path: Path, unit: str | None) -> list[_TimeRow]:
                 f"{path}: line {line}: wrong form (found {text.strip()!r}, expected a time and optionally a file name)"
             )
         rows.append(_TimeRow(line, first, rest))
-    return _in_microseconds(path, rows, unit or stated or _assumed_unit(path, rows)) if rows else []
+    return _convert_times(path, rows, unit or header_unit or _infer_unit(path, rows)) if rows else []
 
 
-def _assumed_unit(path: Path, rows: Sequence[_TimeRow]) -> str:
-    """Return the unit seconds if the numbers look like it."""
+def _infer_unit(path: Path, rows: Sequence[_TimeRow]) -> str:
+    """Return the unit "s" if the numbers are plausible as seconds.
+
+    Raises:
+        VideoError: If all times are integers, or the mean interval in seconds would be too long.
+    """
     remedy = Remedy("time_unit", "UNIT", "state the unit: s, ms, us or ns")
     if all(re.fullmatch("[+-]?[0-9]+", row.number) for row in rows):
         raise VideoError(f"{path}: integer times without a unit", remedy)
@@ -112,8 +120,8 @@ def _assumed_unit(path: Path, rows: Sequence[_TimeRow]) -> str:
     return "s"
 
 
-def _in_microseconds(path: Path, rows: Sequence[_TimeRow], unit: str) -> list[_TimeRow]:
-    """Return the rows with their times in microseconds, checked."""
+def _convert_times(path: Path, rows: Sequence[_TimeRow], unit: str) -> list[_TimeRow]:
+    """Convert times to microseconds, and check that they are in range and increase."""
     timed: list[_TimeRow] = []
     for row in rows:
         exact_us = Decimal(row.number) * US_PER_UNIT[unit]
@@ -125,7 +133,7 @@ def _in_microseconds(path: Path, rows: Sequence[_TimeRow], unit: str) -> list[_T
         timed.append(replace(row, t_us=round(exact_us)))
         if len(timed) > 1 and timed[-1].t_us <= timed[-2].t_us:
             raise VideoError(
-                f"{path}: line {row.line}: too early (found {row.number} {unit}, expected at least 1 us after the "
+                f"{path}: line {row.line}: wrong time (found {row.number} {unit}, expected at least 1 us after the "
                 "previous time)"
             )
     return timed

@@ -1,4 +1,4 @@
-"""A source of frames, whatever it is."""
+"""`Video`: a source of frames."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ NO_FRAME = "not a video that OpenCV can read (no frame could be decoded)"
 
 @dataclass(frozen=True)
 class Video:
-    """A source of frames: a video file, a folder of images, an array or a camera.
+    """Source of frames: a video file, image folder, array or camera. Create it with `open_video`.
 
     Args:
         name: Name in messages.
-        size: Width and height of the frames.
-        frame_count: Number of frames if known, otherwise 0.
+        size: Width and height of the frames, after cropping and resizing.
+        frame_count: Number of frames; 0 if unknown.
         settings: Settings for reading.
-        images: Starts a new pass over all images.
-        times_us: Time of each frame from a file of times, if there is one.
-        ended: For a camera, an event that ends it when set.
-        duration_s: How long a video file says that it lasts, in seconds; 0 if that is not known.
+        images: Function that starts a new pass over all images.
+        times_us: Frame times from a file of times; None: times in the video, or a constant rate.
+        ended: Event that stops a camera when set; None for other sources.
+        duration_s: Duration in seconds from the header of a video file; 0 if unknown.
     """
 
     name: str
@@ -48,52 +48,52 @@ class Video:
     duration_s: float = 0.0
 
     def frames(self, first: int = 0) -> Iterator[Frame]:
-        """Yield the frames, grey (BT.601 luma, full range), with strictly increasing times.
+        """Yield grey frames (BT.601 luma, full range) with strictly increasing times.
 
         Args:
-            first: Number of frames to skip at the beginning, >= 0. They are not converted, and images of a folder are
-                not read. Times and pixels of the other frames do not depend on it.
+            first: Number of frames to skip at the start, >= 0. Skipped frames are not converted, and skipped images of
+                a folder are not read. Times and pixels of the other frames do not depend on `first`.
 
         Raises:
-            VideoError: A frame cannot be decoded, differs in size, or is not later than the previous one; the number of
-                frames differs from the file of times; or the video ends before `settings.start_s`.
-            TruncatedVideoError: The video ended early; raised after the last frame.
+            VideoError: If a frame cannot be decoded, differs in size or is not after the previous frame, the number of
+                frames differs from the file of times, or the video ends before `settings.start_s`.
+            TruncatedVideoError: If the video is truncated; raised after the last frame.
         """
-        return (Frame(t_us, image, self.settings.transfer) for t_us, image in self._select(to_grey, first))
+        return (Frame(t_us, image, self.settings.transfer) for t_us, image in self._read_frames(to_grey, first))
 
     def pictures(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Yield the time and the colours of each frame, uint8 [H, W, 3] in the order red, green, blue.
+        """Yield the time in microseconds and the RGB image of each frame, uint8 [H, W, 3].
 
-        Times and errors are those of `frames`.
+        Times and errors are the same as in `frames`.
         """
-        return self._select(to_colours)
+        return self._read_frames(to_colours)
 
-    def repeated(self, least_us: int) -> Video:
-        """Return the video, repeated until it lasts at least so long by the times of its file, as a GIF is shown.
+    def repeated(self, min_us: int) -> Video:
+        """Loop the video, like a GIF, until it lasts at least `min_us` microseconds by the times in its file.
 
         Example:
             >>> from dvspipe.video.opening import open_video
             >>> video = open_video("short.gif").repeated(3_000_000)  # doctest: +SKIP
         """
-        return replace(self, images=partial(_repeat, self.images, least_us))
+        return replace(self, images=partial(_repeat, self.images, min_us))
 
-    def _select(
+    def _read_frames(
         self, convert: Callable[[NDArray[Any]], NDArray[Any]], first: int = 0
     ) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Yield the time and the converted image of each frame between start and stop, after the first ones."""
+        """Yield the time and converted image of the frames from start to stop, skipping the first `first`."""
         settings = self.settings
         start_us = round(settings.start_s * 1e6)
         stop_us = None if settings.stop_s is None else round(settings.stop_s * 1e6)
-        before_us: int | None = None
+        previous_us: int | None = None
         number, skipped = -1, 0
-        for number, (own_us, decode) in enumerate(self.images()):
-            t_us = self._time_us(number, own_us)
-            if before_us is not None and t_us <= before_us:
+        for number, (decoded_us, decode) in enumerate(self.images()):
+            t_us = self._time_us(number, decoded_us)
+            if previous_us is not None and t_us <= previous_us:
                 raise VideoError(
-                    f"{self.name}: wrong time of frame {number} (found {t_us} us, expected more than {before_us} us)",
+                    f"{self.name}: wrong time of frame {number} (found {t_us} us, expected more than {previous_us} us)",
                     Remedy("fps", "RATE", "ignore the times in the file"),
                 )
-            before_us = t_us
+            previous_us = t_us
             if t_us < start_us:
                 continue
             if stop_us is not None and t_us >= stop_us:
@@ -108,31 +108,31 @@ class Video:
                     f"{self.name}: wrong size of frame {number} (found {width}x{height}, expected {self.size})"
                 )
             yield t_us, image
-        if number + 2 < self.frame_count and before_us is not None:
+        if number + 2 < self.frame_count and previous_us is not None:
             raise TruncatedVideoError(
-                f"{self.name}: truncated at {before_us} us (found {number + 1} of {self.frame_count} frames)",
-                at_us=before_us,
+                f"{self.name}: truncated at {previous_us} us (found {number + 1} of {self.frame_count} frames)",
+                at_us=previous_us,
             )
         if self.times_us is not None and number + 1 < len(self.times_us):
             raise wrong_count(settings, len(self.times_us), self.name, number + 1)
-        if before_us is not None and before_us < start_us:
+        if previous_us is not None and previous_us < start_us:
             raise VideoError(
-                f"{self.name}: ends before the start time (found the last frame at {before_us / 1e6:.6g} s, expected "
-                f"frames from {settings.start_s:g} s on)"
+                f"{self.name}: ends before the start time (found the last frame at {previous_us / 1e6:.6g} s, expected "
+                f"frames at or after {settings.start_s:g} s)"
             )
 
-    def _time_us(self, number: int, own_us: int) -> int:
+    def _time_us(self, number: int, decoded_us: int) -> int:
         if self.times_us is not None:
             if number == len(self.times_us):
                 raise wrong_count(self.settings, number, self.name, f"at least {number + 1}")
             return self.times_us[number]
-        return own_us if self.settings.fps is None else round(number * 1e6 / self.settings.fps)
+        return decoded_us if self.settings.fps is None else round(number * 1e6 / self.settings.fps)
 
     @contextmanager
     def ended_by_interrupt(self) -> Iterator[None]:
-        """Let Ctrl-C end the frames of a camera normally during the block; a second Ctrl-C interrupts as usual.
+        """End the frames of a camera normally at the first Ctrl-C in the block; a second Ctrl-C interrupts as usual.
 
-        Has no effect on other videos, or outside the main thread, since only that one receives signals.
+        This has no effect on other sources, or outside the main thread (only the main thread receives signals).
         """
         ended = self.ended
         if ended is None or threading.current_thread() is not threading.main_thread():
@@ -151,17 +151,21 @@ class Video:
             signal.signal(signal.SIGINT, before)
 
 
-def read_size(name: str, images: Callable[[], Images], settings: VideoSettings, otherwise: str) -> SensorSize:
-    """Return the size of the first frame; if there is none, raise an error with the message `otherwise`."""
+def read_size(name: str, images: Callable[[], Images], settings: VideoSettings, no_frame_message: str) -> SensorSize:
+    """Decode the first frame and return its size.
+
+    Raises:
+        VideoError: If there is no frame; `no_frame_message` is the message.
+    """
     with closing(images()) as begun:
         for _, decode in begun:
             return Frame(0, fit_picture(name, to_grey(decode()), settings)).size
-    raise VideoError(f"{name}: {otherwise}")
+    raise VideoError(f"{name}: {no_frame_message}")
 
 
-def _repeat(images: Callable[[], Images], least_us: int) -> Images:
+def _repeat(images: Callable[[], Images], min_us: int) -> Images:
     start_us = 0
-    while start_us < least_us:
+    while start_us < min_us:
         last_us, gap_us = None, 1
         with closing(images()) as once:
             for t_us, decode in once:
@@ -170,5 +174,5 @@ def _repeat(images: Callable[[], Images], least_us: int) -> Images:
                 last_us = t_us
                 yield start_us + t_us, decode
         if not last_us:
-            return  # a single picture does not change
+            return  # a single frame: nothing to repeat
         start_us += last_us + gap_us

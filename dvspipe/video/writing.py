@@ -1,4 +1,4 @@
-"""Writing of videos."""
+"""Write videos: VP8 (.webm) with OpenCV, H.264 (.mp4) with faery."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .opencv import cv2, silence_stderr
 
 
 def write_video(path: Path, frames: Iterable[Frame]) -> None:
-    """Write 8-bit frames as VP8 `.webm`, which browsers play, at the constant rate of the first two frames.
+    """Write 8-bit frames as VP8 `.webm` (plays in browsers), at the frame rate of the first two frames.
 
     Raises:
-        VideoError: There are fewer than two frames, or this OpenCV cannot write VP8.
-        FileError: The file cannot be written.
+        VideoError: If there are fewer than two frames, or the installed OpenCV cannot write VP8.
+        FileError: If the file cannot be written.
     """
     iterator = iter(frames)
     first, second = next(iterator, None), next(iterator, None)
@@ -37,11 +37,13 @@ def write_video(path: Path, frames: Iterable[Frame]) -> None:
 
 @contextmanager
 def open_webm(path: Path, size: SensorSize, fps: float) -> Iterator[Callable[[NDArray[Any]], Any]]:
-    """Yield a function that adds a BGR image, uint8 [H, W, 3] with even sides, to a new VP8 video.
+    """Open a new VP8 video; yield a function that adds a BGR image, uint8 [H, W, 3] with even sides.
+
+    OpenCV does not report a full disk: on exit, the file is read back and its frames are counted.
 
     Raises:
-        VideoError: This OpenCV cannot write VP8.
-        OSError: Frames are missing in the end. OpenCV says nothing about a full disk, so the file is read again.
+        VideoError: If the installed OpenCV cannot write VP8.
+        OSError: If frames are missing in the written file.
     """
     count = 0
 
@@ -56,7 +58,7 @@ def open_webm(path: Path, size: SensorSize, fps: float) -> Iterator[Callable[[ND
         )
     try:
         if not writer.isOpened():
-            raise VideoError(f"{path}: this OpenCV cannot write VP8 video")
+            raise VideoError(f"{path}: the installed OpenCV cannot write VP8 video")
         yield write
     finally:
         writer.release()
@@ -66,27 +68,28 @@ def open_webm(path: Path, size: SensorSize, fps: float) -> Iterator[Callable[[ND
 
 @contextmanager
 def open_h264(path: Path, size: SensorSize, fps: float, crf: float) -> Iterator[Callable[[NDArray[Any]], Any]]:
-    """Yield a function that adds a BGR image, uint8 [H, W, 3] with even sides, to a new H.264 video (`.mp4`).
+    """Open a new H.264 video (`.mp4`); yield a function that adds a BGR image, uint8 [H, W, 3] with even sides.
 
     Args:
-        path: The file.
-        size: Size of the images.
+        path: Output file.
+        size: Image size.
         fps: Frames per second.
-        crf: Constant rate factor of x264, 0 to 51: less is better and larger, 18 hardly differs from the original.
+        crf: Constant rate factor of x264, 0 to 51. Lower values give better quality and larger files; 18 is visually
+            close to lossless.
 
     Raises:
-        VideoError: This faery cannot write H.264.
-        OSError: The file cannot be written.
+        VideoError: If the installed faery cannot write H.264.
+        OSError: If the file cannot be written.
     """
     try:
         from faery import mp4
     except ImportError as error:
-        raise VideoError(f"{path}: this faery cannot write H.264; write .webm") from error
+        raise VideoError(f"{path}: the installed faery cannot write H.264; write .webm instead") from error
     dimensions = (size.width, size.height)
-    # without zerolatency, x264 reorders frames, whose times faery 0.7 then writes in the wrong order
+    # without zerolatency, x264 reorders frames, and faery 0.7 writes their times in the wrong order
     settings = {"crf": crf, "preset": "veryfast", "tune": "zerolatency", "profile": "main"}
     try:
         with mp4.Encoder(path, dimensions, fps, **settings) as encoder:
             yield lambda image: encoder.write(np.ascontiguousarray(image[:, :, ::-1]))
-    except RuntimeError as error:  # faery's
+    except RuntimeError as error:  # raised by faery
         raise OSError(str(error)) from error

@@ -1,4 +1,4 @@
-"""Calibration: known sensors are found again, and the figures that it is to reach on a real one."""
+"""Calibration recovers the parameters of simulated sensors, and predicts recordings of a real sensor."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INTERVAL_US = 40_000
 
 
 def moving_texture(finer: int = 1) -> list[Frame]:
-    """A log-normal texture that circles by 8 pixels, with a still stripe on the left; `finer` times the frames."""
+    """Log-normal texture on a circular path of 8 pixels, with a still stripe on the left; `finer` times the frames."""
     rng = np.random.default_rng(3)
     row, column = np.mgrid[: SENSOR.height, : SENSOR.width].astype(float)
     waves = [(rng.uniform(-0.5, 0.5, 2), rng.uniform(0, 2 * np.pi)) for _ in range(30)]
@@ -45,7 +45,7 @@ def simulated(frames: list[Frame], **settings: float) -> Events:
 
 
 @pytest.mark.parametrize(("pos", "neg"), [(0.15, 0.25), (0.3, 0.2)])
-def test_thresholds_are_found_again(pos: float, neg: float) -> None:
+def test_thresholds_are_recovered(pos: float, neg: float) -> None:
     found = calibrate(moving_texture(), simulated(moving_texture(), pos_thres=pos, neg_thres=neg), log_offset=OFFSET)
     assert found.pos_thres == pytest.approx(pos, rel=0.05)
     assert found.neg_thres == pytest.approx(neg, rel=0.05)
@@ -54,54 +54,54 @@ def test_thresholds_are_found_again(pos: float, neg: float) -> None:
     assert found.simulated_correlation > 0.98
 
 
-def test_thresholds_are_found_without_simulating() -> None:
+def test_thresholds_are_recovered_without_refinement() -> None:
     events = simulated(moving_texture(), pos_thres=0.15, neg_thres=0.25)
     found = calibrate(moving_texture(), events, log_offset=OFFSET, refine=False)
     assert found.pos_thres == pytest.approx(0.15, rel=0.1)
     assert found.neg_thres == pytest.approx(0.25, rel=0.1)
 
 
-def test_thresholds_of_a_sensor_that_sees_what_lies_between_the_frames() -> None:
+def test_thresholds_are_recovered_from_events_between_frames() -> None:
     events = simulated(moving_texture(finer=8), pos_thres=0.15, neg_thres=0.25)
     found = calibrate(moving_texture(), events, log_offset=OFFSET)
     assert found.pos_thres == pytest.approx(0.15, rel=0.1)
     assert found.neg_thres == pytest.approx(0.25, rel=0.1)
 
 
-def test_the_log_offset_is_found() -> None:
+def test_log_offset_is_recovered() -> None:
     found = calibrate(moving_texture(), simulated(moving_texture(), pos_thres=0.15, neg_thres=0.25))
     assert found.log_offset == OFFSET
 
 
-def test_mismatch_is_found() -> None:
+def test_mismatch_is_recovered() -> None:
     events = simulated(moving_texture(), pos_thres=0.2, neg_thres=0.2, sigma_thres=0.04, seed=1)
     found = calibrate(moving_texture(), events, log_offset=OFFSET)
     assert found.sigma_thres == pytest.approx(0.04, rel=0.35)
     assert found.pos_thres == pytest.approx(0.2, rel=0.1)
 
 
-def test_leak_and_shot_noise_are_found_where_nothing_moves() -> None:
+def test_leak_and_shot_noise_are_recovered_from_still_pixels() -> None:
     settings = {"pos_thres": 0.2, "neg_thres": 0.2, "leak_rate_hz": 0.5, "shot_noise_rate_hz": 1.0, "seed": 1}
     found = calibrate(moving_texture(), simulated(moving_texture(), **settings), log_offset=OFFSET)
-    # about 240 leak and 370 shot events in the stripe: 3 standard deviations of their difference and of the OFF half
+    # about 240 leak and 370 shot events in the stripe: tolerances are 3 standard deviations
     assert found.leak_rate_hz == pytest.approx(0.5, rel=0.3)
     assert found.shot_noise_rate_hz == pytest.approx(1.0, rel=0.25)
 
 
-def test_the_settings_make_a_simulator() -> None:
+def test_calibrated_settings_create_a_simulator_config() -> None:
     found = calibrate(moving_texture(), simulated(moving_texture()), log_offset=OFFSET)
     config = SimulatorConfig(**found.to_yaml_settings())
     assert config.pos_thres == pytest.approx(found.pos_thres, rel=1e-3)
     assert config.log_offset == pytest.approx(OFFSET, rel=1e-3)
 
 
-def test_frames_outside_the_events_are_left_out() -> None:
+def test_frames_outside_the_events_are_ignored() -> None:
     frames = moving_texture()
     events = simulated(frames).slice_time(frames[10].t_us + 1, frames[30].t_us + 1)
     assert calibrate(frames, events, log_offset=OFFSET).intervals == 20
 
 
-def test_what_is_missing_is_named() -> None:
+def test_insufficient_data_is_an_error() -> None:
     frames = moving_texture()
     events = simulated(frames)
     with raises(DataError, "9", "10"):
@@ -121,7 +121,7 @@ def test_what_is_missing_is_named() -> None:
 
 
 def judge(found: Calibration, frames: list[Frame], events: Events) -> tuple[float, float, float]:
-    """Rate and ON/OFF ratio of a simulation over the recorded ones, and the median correlation of signed counts."""
+    """Return rate and ON/OFF ratio of a simulation relative to the recording, and the median correlation of counts."""
     config = SimulatorConfig(**found.to_yaml_settings())
     ours = concatenate(simulate(frames, config), events.sensor)
     on, on_recorded = int(ours.p.sum()), int(events.p.sum())
@@ -139,7 +139,7 @@ def davis(test_data: Path) -> tuple[list[Frame], Events]:
 
 @pytest.mark.parametrize("refine", [True, False])
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_a_calibrated_davis_makes_the_events_of_the_other_half(
+def test_calibration_on_one_half_predicts_the_other_half(
     davis: tuple[list[Frame], Events], order: tuple[int, int], refine: bool
 ) -> None:
     frames, events = davis
@@ -151,11 +151,11 @@ def test_a_calibrated_davis_makes_the_events_of_the_other_half(
     assert correlation >= 0.8
 
 
-def test_every_value_of_a_calibration_is_explained() -> None:
+def test_every_calibration_value_has_a_description() -> None:
     assert list(CALIBRATED) == [field.name for field in fields(Calibration)]
 
 
-def test_the_sensor_file_names_the_transfer_curve_of_its_frames(
+def test_sensor_file_contains_the_transfer_curve(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = calibrate(moving_texture(), simulated(moving_texture(), pos_thres=0.2, neg_thres=0.2), log_offset=OFFSET)

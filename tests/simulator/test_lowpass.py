@@ -14,11 +14,11 @@ from dvspipe.events import Events, concatenate
 from dvspipe.simulator import EventSimulator, SimulatorConfig, SimulatorState
 from dvspipe.video.frames import Frame, frames_from_arrays
 
-CELLS = 3000  # of an interval, in each of which a response is taken as monotone
+CELLS = 3000  # cells per interval; the response is assumed monotone in each
 
 
 def clip_of(seed: int, frames: int, step: float) -> list[Frame]:
-    """Levels of a random walk, as frames in logarithms."""
+    """Random walk of levels, as frames with the transfer curve `log`."""
     walk = np.cumsum(np.random.default_rng(seed).normal(0, step, (frames, SENSOR.height, SENSOR.width)), axis=0)
     return [*frames_from_arrays([*np.clip(walk - 1.5, -5, 0)], fps=30, transfer="log")]
 
@@ -30,20 +30,20 @@ def run(frames: list[Frame], config: SimulatorConfig) -> tuple[Events, Simulator
 
 
 class SlowPixel:
-    """A pixel with a low-pass, in float64, whose crossings are found by bisection."""
+    """Reference pixel with a low-pass: finds crossings by bisection in float64."""
 
     def __init__(self, level: float, config: SimulatorConfig, thresholds: tuple[float, float]) -> None:
         self.config, self.reference, self.u, self.v = config, level, level, level
         self.pos, self.neg = thresholds
 
     def output(self, x: Any, start: float, slope: float) -> Any:
-        """The last stage at the time x, in units of tau."""
+        """Return the output of the last stage at the time x in units of tau."""
         if self.config.cutoff_order == 1:
             return start + slope * (x - 1) + (self.v - start + slope) * np.exp(-x)
         return start + slope * (x - 2) + (self.v - start + 2 * slope + (self.u - start + slope) * x) * np.exp(-x)
 
     def cross(self, start: float, end: float, interval_us: int) -> list[tuple[float, bool]]:
-        """The times in us of the crossings in an interval, and their polarities."""
+        """Return the times in us and polarities of the crossings in an interval."""
         light = min(max(math.exp(end) - self.config.log_offset, 0), 1)
         length = interval_us * 1e-6 * 2 * math.pi * self.config.cutoff_hz * (light + 0.1) / 1.1
         slope, fired = (end - start) / length, []
@@ -70,7 +70,7 @@ class SlowPixel:
 
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize(("cutoff_hz", "step"), [(5, 0.6), (30, 0.1), (300, 0.3)])
-def test_crossing_times_are_those_of_a_slow_float64_pixel(order: Any, cutoff_hz: float, step: float) -> None:
+def test_crossing_times_match_bisection(order: Any, cutoff_hz: float, step: float) -> None:
     frames = clip_of(order, 8, step)
     config = SimulatorConfig(cutoff_hz=cutoff_hz, cutoff_order=order, sigma_thres=0.03, pos_thres=0.1, neg_thres=0.13)
     events, state = run(frames, config)
@@ -86,12 +86,12 @@ def test_crossing_times_are_those_of_a_slow_float64_pixel(order: Any, cutoff_hz:
         assert events.p[here].tolist() == [on for _, on in truth]
         apart_us += [*(events.t[here] - [t_us for t_us, _ in truth])]
     assert len(apart_us) > 100
-    assert np.abs(apart_us).max() <= 0.51  # half a microsecond is rounding
+    assert np.abs(apart_us).max() <= 0.51  # rounding adds up to half a microsecond
 
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_references_do_not_drift(order: Any) -> None:
-    """The level of the next ON event is exactly that of the first one and the thresholds of all events since."""
+    """The level of the next ON event equals the initial level plus the thresholds of all events, exactly."""
     levels = np.random.default_rng(3).uniform(-4, 0, (60, SENSOR.height, SENSOR.width))
     frames = [*frames_from_arrays([*levels], fps=30, transfer="log")]
     config = SimulatorConfig(cutoff_hz=100, cutoff_order=order, sigma_thres=0.03, pos_thres=0.05, neg_thres=0.07)
@@ -108,7 +108,7 @@ def test_references_do_not_drift(order: Any) -> None:
     assert [Fraction(high) for high in state.high] == exact
 
 
-def test_the_output_stays_within_the_thresholds() -> None:
+def test_output_stays_within_thresholds() -> None:
     frames = clip_of(4, 20, 0.4)
     simulator, state = EventSimulator(SimulatorConfig(cutoff_hz=20, sigma_thres=0.03)), None
     for frame in frames:
@@ -118,7 +118,7 @@ def test_the_output_stays_within_the_thresholds() -> None:
         assert np.all(state.filtered[-1] > state.high - state.pos - state.neg)
 
 
-def test_a_pixel_may_have_more_crossings_in_an_interval_than_are_solved_together() -> None:
+def test_crossings_of_one_pixel_may_exceed_the_queue() -> None:
     image: NDArray[np.float64] = np.full((2, 3), -5.0)
     bright = image.copy()
     bright[1, 1] = -0.1
@@ -133,10 +133,10 @@ def test_a_pixel_may_have_more_crossings_in_an_interval_than_are_solved_together
 
 
 @pytest.mark.parametrize("order", [1, 2])
-def test_still_pixels_have_the_same_events_one_frame_at_a_time_and_many(order: int) -> None:
+def test_skipping_still_pixels_does_not_change_events(order: int) -> None:
     rng = np.random.default_rng(order)
     images = np.tile(rng.integers(0, 65536, (20, 90)).astype(np.uint16), (12, 1, 1))
-    for number in range(12):  # something moves, stops, and moves again, before a still background
+    for number in range(12):  # a box moves, stops, and moves again in front of a still background
         column = 8 * min(number, 6) + (8 * (number - 9) if number > 9 else 0)
         images[number, 5:12, column : column + 9] //= 3
     frames = [*frames_from_arrays([*images], fps=200, transfer="linear")]

@@ -9,7 +9,7 @@ from scipy import stats
 from dvspipe.events import Events, concatenate
 from dvspipe.simulator import EventSimulator, SimulatorConfig
 from dvspipe.simulator.levels import linear_intensity
-from dvspipe.simulator.noise import _poisson
+from dvspipe.simulator.noise import _poisson_cdf
 from dvspipe.video.frames import Frame, frames_from_arrays
 
 WIDTH, HEIGHT, FRAMES = 60, 40, 25
@@ -24,15 +24,15 @@ def shoot(rate_hz: float, fps: float, value: int = 0, frames: int = FRAMES) -> E
 
 
 @pytest.mark.parametrize("expected", [1e-6, 0.3, 16.0, 255.0])
-def test_numbers_of_events_have_the_distribution_of_poisson(expected: float) -> None:
-    below = _poisson(expected)
+def test_poisson_table_matches_scipy(expected: float) -> None:
+    below = _poisson_cdf(expected)
     np.testing.assert_allclose(below, stats.poisson.cdf(np.arange(below.size), expected), atol=1e-12)
     assert stats.poisson.sf(below.size - 1, expected) < 1e-15
 
 
 @pytest.mark.parametrize(("rate_hz", "fps"), [(2, 30), (50, 30), (800, 5)])
 def test_shot_noise_is_uniform_over_time_and_pixels(rate_hz: float, fps: float) -> None:
-    """From 0.07 to 160 expected events per pixel and frame, so that rows have up to 38 stretches of 256."""
+    """From 0.07 to 160 expected events per pixel and frame: rows have up to 38 stretches of 256."""
     frames = 4 if rate_hz > 100 else FRAMES
     events = shoot(rate_hz, fps, frames=frames)
     expected = rate_hz * (frames - 1) / fps * WIDTH * HEIGHT
@@ -43,13 +43,13 @@ def test_shot_noise_is_uniform_over_time_and_pixels(rate_hz: float, fps: float) 
     assert stats.chisquare(np.bincount(events.x, minlength=WIDTH)).pvalue > 1e-3
     assert stats.kstest(events.t / ((frames - 1) / fps * 1e6), "uniform").pvalue > 1e-3
     assert stats.binomtest(int(events.p.sum()), len(events), 0.5).pvalue > 1e-3
-    # polarity and thinning are other bits of the same number as place and time
+    # polarity and thinning use other bits of the same random number as place and time
     assert abs(np.corrcoef(events.p, events.x)[0, 1]) < 4 / np.sqrt(len(events))
     assert abs(np.corrcoef(events.p, events.t)[0, 1]) < 4 / np.sqrt(len(events))
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
-def test_shot_noise_falls_with_the_light(value: int) -> None:
+def test_shot_noise_rate_decreases_with_intensity(value: int) -> None:
     events = shoot(50, 30, value)
     light = float(linear_intensity(np.array([value / 255]), "srgb")[0])
     expected = 50 * (FRAMES - 1) / 30 * WIDTH * HEIGHT * (1 - 0.75 * light)
@@ -57,7 +57,7 @@ def test_shot_noise_falls_with_the_light(value: int) -> None:
     assert stats.kstest(events.t / ((FRAMES - 1) / 30 * 1e6), "uniform").pvalue > 1e-3
 
 
-def test_times_between_leak_events_are_nearly_normal() -> None:
+def test_leak_intervals_are_nearly_normal() -> None:
     images = [np.full((HEIGHT, WIDTH), 90, np.uint8)] * 120
     config = SimulatorConfig(leak_rate_hz=2, leak_jitter_fraction=0.1, seed=1)
     parts, _ = EventSimulator(config).steps([*frames_from_arrays(images, fps=10)], None)
@@ -67,16 +67,16 @@ def test_times_between_leak_events_are_nearly_normal() -> None:
     same = np.diff(pixel[order]) == 0
     z = (np.diff(events.t[order])[same] / 500_000 - 1) / 0.1
     assert z.size > 40_000
-    # long times are missed at the end of the video, which lasts 24 periods
+    # the end of the video (24 periods) hides some long intervals
     assert abs(z.mean()) < 0.02
     assert z.std() == pytest.approx(1, rel=0.02)
     assert abs(stats.skew(z)) < 0.05
-    assert stats.kurtosis(z) == pytest.approx(-0.3, abs=0.1)  # of four uniform numbers: -1.2 / 4
+    assert stats.kurtosis(z) == pytest.approx(-0.3, abs=0.1)  # kurtosis of a sum of four uniform numbers: -1.2 / 4
     quantiles = np.quantile(z, [0.025, 0.16, 0.84, 0.975])
     assert quantiles == pytest.approx(stats.norm.ppf([0.025, 0.16, 0.84, 0.975]), abs=0.05)
 
 
-def test_no_event_of_signal_or_noise_is_in_a_refractory_period() -> None:
+def test_refractory_period_drops_signal_and_noise_events() -> None:
     rng = np.random.default_rng(2)
     images = [*rng.integers(0, 256, (12, HEIGHT, WIDTH)).astype(np.uint8)]
     config = SimulatorConfig(

@@ -25,7 +25,7 @@ from dvspipe.video.frames import Frame, frames_from_arrays
 
 
 def level(value: float, white: float, transfer: str, log_offset: float) -> float:
-    """ln(I + log_offset), an independent implementation of IEC 61966-2-1."""
+    """Return ln(I + log_offset): an independent implementation of IEC 61966-2-1."""
     coded = value / white
     if transfer == "srgb":
         coded = coded / 12.92 if coded <= 0.04045 else ((coded + 0.055) / 1.055) ** 2.4
@@ -33,7 +33,7 @@ def level(value: float, white: float, transfer: str, log_offset: float) -> float
 
 
 def plain_loop(frames: list[Frame], config: SimulatorConfig) -> list[tuple[int, int, int, bool]]:
-    """The pixel model as a loop over pixels in float64: (t, x, y, p), sorted by frame, time, row and column."""
+    """Reference pixel model: a float64 loop over pixels; returns (t, x, y, p) sorted by frame, time, row and column."""
     height, width = frames[0].image.shape
     white = 1.0 if frames[0].image.dtype.kind == "f" else float(np.iinfo(frames[0].image.dtype).max)
     events = []
@@ -70,7 +70,7 @@ def as_tuples(events: Events) -> list[tuple[int, int, int, bool]]:
 
 
 def same_but_for_rounding(ours: Events, truth: list[tuple[int, int, int, bool]]) -> bool:
-    """Equal events of every pixel in order; numpy's and math's log may differ in the last bit, so times by 1 us."""
+    """Compare the events of each pixel in order. Times may differ by 1 us: the logarithms of numpy and math differ."""
 
     def by_pixel(events: Iterable[tuple[int, int, int, bool]]) -> dict[tuple[int, int], list[tuple[int, bool]]]:
         pixels: dict[tuple[int, int], list[tuple[int, bool]]] = {}
@@ -86,7 +86,7 @@ def same_but_for_rounding(ours: Events, truth: list[tuple[int, int, int, bool]])
 
 
 def random_images(seed: int, count: int, dtype: type) -> list[NDArray[np.generic]]:
-    """A random walk of grey values, so that there are quiet, busy and returning pixels."""
+    """Random walk of grey values, with quiet, busy and returning pixels."""
     rng = np.random.default_rng(seed)
     walk = np.cumsum(rng.normal(0, 0.08, (count, SENSOR.height, SENSOR.width)), axis=0) + 0.4
     values = np.clip(walk, 0, 1)
@@ -104,7 +104,9 @@ def run(frames: list[Frame], config: SimulatorConfig) -> Events:
     transfer=st.sampled_from(["srgb", "linear"]),
     thresholds=st.tuples(st.floats(0.02, 0.6), st.floats(0.02, 0.6)),
 )
-def test_events_equal_a_plain_loop(seed: int, dtype: type, transfer: str, thresholds: tuple[float, float]) -> None:
+def test_events_match_a_plain_python_loop(
+    seed: int, dtype: type, transfer: str, thresholds: tuple[float, float]
+) -> None:
     config = SimulatorConfig(pos_thres=thresholds[0], neg_thres=thresholds[1])
     frames = list(frames_from_arrays(random_images(seed, 6, dtype), fps=30, transfer=transfer))
     assert same_but_for_rounding(run(frames, config), plain_loop(frames, config))
@@ -118,7 +120,7 @@ def test_events_are_sorted_by_time_then_row_then_column() -> None:
         assert keys == sorted(keys)
 
 
-def test_a_step_fires_at_evenly_spread_crossings() -> None:
+def test_linear_ramp_fires_at_equal_intervals() -> None:
     config = SimulatorConfig(pos_thres=0.25, neg_thres=0.25, log_offset=0.5)
     dark, bright = 0.5, float(np.exp(1.0) * 1.0 - 0.5)  # L from ln 1 = 0 to 1: crossings at 1/4, 2/4, 3/4 (and 4/4)
     frames = [
@@ -131,7 +133,7 @@ def test_a_step_fires_at_evenly_spread_crossings() -> None:
     assert events.p.tolist() == [True] * 4 + [False] * 4
 
 
-def test_a_level_exactly_on_the_threshold_fires_once() -> None:
+def test_level_exactly_on_the_threshold_fires_once() -> None:
     levels = code_levels(np.dtype(np.uint8), "linear", SimulatorConfig(log_offset=1.0))
     config = SimulatorConfig(pos_thres=float(levels[255] - levels[0]), log_offset=1.0)
     images = [np.full((1, 1), value, np.uint8) for value in (0, 255, 255, 255)]
@@ -141,7 +143,7 @@ def test_a_level_exactly_on_the_threshold_fires_once() -> None:
 
 @given(threshold=st.floats(0.01, 0.5), low=st.integers(0, 255), high=st.integers(0, 255))
 @settings(max_examples=100)
-def test_a_grey_value_that_returns_takes_back_all_its_events(threshold: float, low: int, high: int) -> None:
+def test_returning_grey_value_cancels_its_events(threshold: float, low: int, high: int) -> None:
     images = [np.full((1, 1), value, np.uint8) for value in (low, high, low, high, low)]
     config = SimulatorConfig(pos_thres=threshold, neg_thres=threshold)
     events = run(list(frames_from_arrays(images, fps=100)), config)
@@ -152,7 +154,7 @@ def test_a_grey_value_that_returns_takes_back_all_its_events(threshold: float, l
 
 @given(seed=st.integers(0, 1000), threshold=st.floats(0.05, 0.5))
 @settings(max_examples=20)
-def test_after_every_frame_the_level_is_within_the_threshold(seed: int, threshold: float) -> None:
+def test_level_is_within_threshold_after_every_frame(seed: int, threshold: float) -> None:
     config = SimulatorConfig(pos_thres=threshold, neg_thres=threshold)
     simulator, state = EventSimulator(config), None
     levels = code_levels(np.dtype(np.uint8), "srgb", config)
@@ -162,8 +164,8 @@ def test_after_every_frame_the_level_is_within_the_threshold(seed: int, threshol
         assert np.all(np.abs(levels[frame.image.ravel()] - reference) < threshold)
 
 
-def test_an_inverted_video_swaps_on_and_off() -> None:
-    """With log_offset 1 and intensity e^(2c) for code c, inverting the code mirrors the level exactly enough."""
+def test_inverted_video_swaps_on_and_off() -> None:
+    """With intensity exp(code) and a tiny log_offset, inverting the code mirrors the level."""
     images = random_images(4, 6, np.float32)
     config = SimulatorConfig(pos_thres=0.11, neg_thres=0.11, log_offset=1e-9)
     plain, inverted = (
@@ -175,7 +177,7 @@ def test_an_inverted_video_swaps_on_and_off() -> None:
     assert np.abs(plain.t - inverted.t).max() <= 1
 
 
-def test_integer_and_float_frames_of_the_same_values_agree() -> None:
+def test_integer_and_float_frames_have_equal_events() -> None:
     images = random_images(5, 6, np.uint8)
     config = SimulatorConfig()
     coded = run(list(frames_from_arrays(images, fps=30)), config)
@@ -197,19 +199,19 @@ def test_times_are_exact_after_twenty_hours() -> None:
     assert np.array_equal(early.t + start_us, late.t)
 
 
-def test_a_long_interval_is_sorted_too() -> None:
+def test_events_of_a_long_interval_are_sorted() -> None:
     images = random_images(7, 4, np.uint8)
     events = run(list(frames_from_arrays(images, fps=1 / 40)), SimulatorConfig(pos_thres=0.05, neg_thres=0.05))
     assert np.all(np.diff(events.t) >= 0)
     assert np.unique(events.t).size > 100
 
 
-def test_a_still_video_is_silent() -> None:
+def test_still_video_has_no_events() -> None:
     images = [random_images(8, 1, np.uint8)[0]] * 5
     assert len(run(list(frames_from_arrays(images, fps=30)), SimulatorConfig())) == 0
 
 
-def test_a_frame_buffer_may_be_used_again() -> None:
+def test_frame_buffer_may_be_reused() -> None:
     images = random_images(9, 6, np.uint8)
     buffer = np.empty_like(images[0])
 
@@ -233,13 +235,13 @@ def test_a_frame_buffer_may_be_used_again() -> None:
         (Frame(2**33, np.zeros((7, 12), np.uint8)), ("0 us", "2147483647 us")),
     ],
 )
-def test_a_frame_that_does_not_fit_is_named(second: Frame, message: object) -> None:
+def test_error_names_the_frame_that_does_not_fit(second: Frame, message: object) -> None:
     with raises(VideoError, message):
         list(simulate([Frame(0, np.zeros((7, 12), np.uint8)), second]))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.1])
-def test_a_float_frame_must_be_finite_and_not_negative(value: float) -> None:
+def test_non_finite_or_negative_intensity_is_an_error(value: float) -> None:
     image = np.ones((7, 12), np.float32)
     image[3, 5] = value
     with raises(VideoError, "7", "(5, 3)"):
@@ -247,7 +249,7 @@ def test_a_float_frame_must_be_finite_and_not_negative(value: float) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_a_video_needs_two_frames(count: int) -> None:
+def test_fewer_than_two_frames_is_an_error(count: int) -> None:
     with raises(VideoError, count, "2"):
         list(simulate([Frame(0, np.zeros((7, 12), np.uint8))] * count))
 
@@ -276,7 +278,7 @@ NOISY = SimulatorConfig(
 )
 
 
-def test_thresholds_differ_from_pixel_to_pixel_and_each_is_exact() -> None:
+def test_each_pixel_uses_its_own_threshold() -> None:
     frames = clip_of(11)
     config = SimulatorConfig(sigma_thres=0.05, seed=5)
     simulator = EventSimulator(config)
@@ -293,8 +295,8 @@ def test_thresholds_differ_from_pixel_to_pixel_and_each_is_exact() -> None:
 
 
 @pytest.mark.parametrize("order", [1, 2])
-def test_the_low_pass_fires_where_the_differential_equation_does(order: int) -> None:
-    """An independent integration: the filter's equation in steps of 1 us, exact for a held input."""
+def test_low_pass_matches_numerical_integration(order: int) -> None:
+    """Independent integration of the filter equation in steps of 1 us, exact for a constant input."""
     levels = np.cumsum(np.random.default_rng(order).normal(0, 1.0, 9))
     frames = [Frame(20_000 * k, np.full((1, 1), value), "log") for k, value in enumerate(levels)]
     config = SimulatorConfig(cutoff_hz=40, cutoff_order=order)  # type: ignore[arg-type]
@@ -315,11 +317,11 @@ def test_the_low_pass_fires_where_the_differential_equation_does(order: int) -> 
                 truth.append((20_000 * k + step + 1, polarity))
     assert len(truth) >= 8
     assert events.p.tolist() == [polarity for _, polarity in truth]
-    # the reference takes a crossing up to one of its steps late, and its input half a step
+    # the integration is late by up to one step, and its input by half a step
     assert np.abs(events.t - [t for t, _ in truth]).max() <= 2
 
 
-def test_a_fast_low_pass_is_none_at_all() -> None:
+def test_fast_low_pass_matches_no_low_pass() -> None:
     frames = clip_of(12)
     plain, fast = run(frames, SimulatorConfig()), run(frames, SimulatorConfig(cutoff_hz=1e7))
     alike = 0
@@ -329,15 +331,15 @@ def test_a_fast_low_pass_is_none_at_all() -> None:
             for events in (plain, fast)
             for here in [events.y.astype(int) * 12 + events.x == pixel]
         )
-        if ours[0].size == theirs[0].size:  # a level that just touches a threshold may come a hair too late
+        if ours[0].size == theirs[0].size:  # a level that just touches a threshold may fire slightly later
             alike += 1
             assert np.array_equal(ours[1], theirs[1])
             assert np.abs(ours[0] - theirs[0]).max() <= 2
     assert alike >= 80
 
 
-def test_a_step_after_the_low_pass_has_its_closed_form() -> None:
-    """At white, a level that jumps by d (held for a microsecond-long ramp) crosses c at tau * ln(d / (d - c))."""
+def test_low_pass_step_response_matches_closed_form() -> None:
+    """At white, after a level step of d within 1 us, the output crosses c at tau * ln(d / (d - c))."""
     tau_us = 1e6 / (2 * math.pi * 20)
     images = [np.full((1, 1), value) for value in (-1.0, 0.0, 0.0)]
     frames = [Frame(t, image, "log") for t, image in zip((0, 1, 50_001), images, strict=True)]
@@ -346,7 +348,7 @@ def test_a_step_after_the_low_pass_has_its_closed_form() -> None:
     assert events.t[:4].tolist() == pytest.approx(expected, abs=2)
 
 
-def test_a_crossing_in_the_refractory_period_is_lost_and_the_reference_moves_all_the_same() -> None:
+def test_refractory_crossing_fires_no_event_but_moves_the_reference() -> None:
     frames = clip_of(13)
     free = run(frames, SimulatorConfig(pos_thres=0.1, neg_thres=0.1))
     held = run(frames, SimulatorConfig(pos_thres=0.1, neg_thres=0.1, refractory_period=0.01))
@@ -366,7 +368,7 @@ def still(count: int, value: int, seconds: float) -> list[Frame]:
     return [Frame(int(t), np.full((7, 12), value, np.uint8)) for t in times]
 
 
-def test_leak_events_are_on_and_keep_their_period() -> None:
+def test_leak_events_are_on_with_the_set_period() -> None:
     events, noise = labelled(still(50, 128, 10), SimulatorConfig(leak_rate_hz=2, leak_jitter_fraction=0.1))
     assert noise.all()
     assert events.p.all()
@@ -379,7 +381,7 @@ def test_leak_events_are_on_and_keep_their_period() -> None:
 
 
 @pytest.mark.parametrize(("value", "share"), [(0, 1.0), (255, 0.25)])
-def test_shot_noise_is_poisson_and_rarer_in_the_light(value: int, share: float) -> None:
+def test_shot_noise_is_poisson_and_decreases_with_intensity(value: int, share: float) -> None:
     events, noise = labelled(still(50, value, 10), SimulatorConfig(shot_noise_rate_hz=20))
     expected = 84 * 10 * 20 * share
     assert noise.all()
@@ -389,14 +391,14 @@ def test_shot_noise_is_poisson_and_rarer_in_the_light(value: int, share: float) 
     assert 0.6 < counts.var() / counts.mean() < 1.5
 
 
-def test_hot_pixels_are_few_and_fire_at_their_rate() -> None:
+def test_hot_pixels_have_the_set_fraction_and_rate() -> None:
     events, _ = labelled(still(20, 100, 5), SimulatorConfig(hot_pixel_fraction=0.05, hot_pixel_rate_hz=50))
     pixels = np.unique(events.y.astype(int) * 12 + events.x)
     assert pixels.size == round(0.05 * 84)
     assert len(events) == pytest.approx(pixels.size * 50 * 5, rel=0.15)
 
 
-def test_noise_is_labelled_and_does_not_change_the_signal() -> None:
+def test_noise_mask_separates_unchanged_signal() -> None:
     frames = clip_of(14)
     config = SimulatorConfig(leak_rate_hz=5, shot_noise_rate_hz=20, hot_pixel_fraction=0.05)
     events, noise = labelled(frames, config)
@@ -405,7 +407,7 @@ def test_noise_is_labelled_and_does_not_change_the_signal() -> None:
     assert signal == as_tuples(run(frames, SimulatorConfig()))
 
 
-def test_the_same_seed_gives_the_same_events_and_another_does_not() -> None:
+def test_seed_determines_events() -> None:
     frames = clip_of(15)
     assert run(frames, NOISY) == run(frames, NOISY)
     assert run(frames, NOISY) != run(frames, NOISY.model_copy(update={"seed": 4}))
@@ -415,7 +417,7 @@ def test_the_same_seed_gives_the_same_events_and_another_does_not() -> None:
 @pytest.mark.parametrize(
     "config", [SimulatorConfig(neg_thres=0.3), NOISY, SimulatorConfig(cutoff_hz=40, cutoff_order=2)]
 )
-def test_any_number_of_threads_gives_the_same_events(config: SimulatorConfig, dtype: type) -> None:
+def test_events_do_not_depend_on_threads(config: SimulatorConfig, dtype: type) -> None:
     frames = [*frames_from_arrays(random_images(17, 12, dtype), fps=30)]
     whole, noise = labelled(frames, config)
     for threads in (2, 3, 20):
@@ -428,15 +430,13 @@ def test_any_number_of_threads_gives_the_same_events(config: SimulatorConfig, dt
 
 
 @pytest.mark.parametrize("threads", [0, -1])
-def test_a_wrong_number_of_threads_is_refused(threads: int) -> None:
+def test_invalid_number_of_threads_is_an_error(threads: int) -> None:
     with raises(ConfigError, "threads", threads):
         EventSimulator(threads=threads)
 
 
 @pytest.mark.parametrize("frames_per_batch", [1, 4, 20])
-def test_threads_hold_the_images_of_a_buffer_that_is_used_again(
-    frames_per_batch: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_threads_copy_a_reused_frame_buffer(frames_per_batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     images = random_images(9, 6, np.uint8)
     monkeypatch.setattr("dvspipe.simulator.simulator.BATCH_PX", frames_per_batch * images[0].size)
     buffer = np.empty_like(images[0])
@@ -451,17 +451,17 @@ def test_threads_hold_the_images_of_a_buffer_that_is_used_again(
 
 
 @given(times=st.lists(st.integers(0, 70_000), max_size=300), longest=st.sampled_from([1, 200, 70_000, 2**31 - 1]))
-def test_words_are_sorted_as_numbers(times: list[int], longest: int) -> None:
+def test_sort_words_matches_numpy(times: list[int], longest: int) -> None:
     rng = np.random.default_rng(len(times))
     low = rng.integers(0, 2**32, len(times))
     words = (np.array([time % (longest + 1) for time in times], np.int64) << 32) | low
     assert np.array_equal(sort_words(words.copy(), longest), np.sort(words))
 
 
-def test_a_stored_state_resumes_with_the_same_events() -> None:
+def test_restored_state_continues_with_the_same_events() -> None:
     frames, parts, state = clip_of(16), [], None
     for frame in frames:
-        events, state = EventSimulator(NOISY).step(frame, state)  # a fresh simulator each time
+        events, state = EventSimulator(NOISY).step(frame, state)  # a new simulator for each frame
         state = pickle.loads(pickle.dumps(state))
         parts.append(events)
     assert concatenate(parts, SENSOR) == run(frames, NOISY)
@@ -478,12 +478,12 @@ def test_a_stored_state_resumes_with_the_same_events() -> None:
         ("bt709", 0.05, 0.05 / 4.5),
     ],
 )
-def test_a_transfer_curve_is_undone(transfer: str, value: float, light: float) -> None:
+def test_linear_intensity_undoes_the_transfer_curve(transfer: str, value: float, light: float) -> None:
     assert linear_intensity(np.array([value]), transfer)[0] == pytest.approx(light, rel=1e-6)
 
 
 @pytest.mark.parametrize("intensity_map", ["log", "linlog"])
-def test_levels_rise_with_light_and_can_be_turned_back(intensity_map: str) -> None:
+def test_levels_increase_with_intensity_and_are_invertible(intensity_map: str) -> None:
     config = SimulatorConfig.model_validate({"intensity_map": intensity_map})
     light = np.linspace(0, 2, 500)
     levels = level_of(light, config)
@@ -491,7 +491,7 @@ def test_levels_rise_with_light_and_can_be_turned_back(intensity_map: str) -> No
     np.testing.assert_allclose(intensity(levels, config), light, atol=1e-12)
 
 
-def test_log_frames_hold_the_level_itself() -> None:
+def test_log_frame_values_are_levels() -> None:
     frames = [Frame(0, np.full((1, 1), -3.0), "log"), Frame(1000, np.full((1, 1), -2.5), "log")]
     assert run(frames, SimulatorConfig(pos_thres=0.25)).t.tolist() == [500, 1000]
     with raises(VideoError, "log", "uint8", "float"):
@@ -499,6 +499,6 @@ def test_log_frames_hold_the_level_itself() -> None:
 
 
 @pytest.mark.parametrize("name", shipped_configs("sensors"))
-def test_every_shipped_sensor_simulates(name: str) -> None:
+def test_every_shipped_sensor_preset_simulates(name: str) -> None:
     config = build(SimulatorConfig, read_preset(name), name)
     assert len(run(clip_of(17), config)) > 100

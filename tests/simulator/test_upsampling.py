@@ -23,9 +23,9 @@ INTERVAL_US = 33_333
 
 
 def plane(seed: int = 0) -> NDArray[np.float32]:
-    """A textured plane with boxes, larger than the sensor by 60 pixels both ways.
+    """Textured plane with boxes, 60 pixels larger than the sensor in both directions.
 
-    Blurred by a pixel, as by a lens: so it looks the same after a bilinear shift by whole pixels and by parts of one.
+    It is blurred by a pixel, like by a lens, to look the same after bilinear shifts by integer and fractional pixels.
     """
     rng = np.random.default_rng(seed)
     height, width = SENSOR.height + 60, SENSOR.width + 60
@@ -43,7 +43,7 @@ def plane(seed: int = 0) -> NDArray[np.float32]:
 
 
 def seen(canvas: NDArray[np.float32], moved_px: float) -> NDArray[np.float32]:
-    """What the sensor sees of the plane, moved to the right and half as far down."""
+    """Return the sensor's view of the plane, moved to the right and half as far down."""
     shift = np.array([[1, 0, moved_px - 30], [0, 1, moved_px / 2 - 30]])
     return np.asarray(cv2.warpAffine(canvas, shift, (SENSOR.width, SENSOR.height)), np.float32)
 
@@ -67,7 +67,7 @@ def levels_of(frame: Frame) -> NDArray[np.float32]:
 
 
 def steps_of(frames: list[Frame], upsample: Any = "auto", interval_us: int = INTERVAL_US) -> NDArray[np.uint16]:
-    """The steps of each tile between two frames; empty if there are none."""
+    """Return the steps of each tile between two frames; empty if there are none."""
     before, after = map(levels_of, frames)
     paths = Upsampler(upsample, before.shape).paths(before, after, interval_us, lambda work: (work(0), work(1)))
     return np.zeros((0, 0), np.uint16) if paths is None else paths.steps
@@ -81,7 +81,7 @@ def by_pixel(events: Events) -> list[tuple[int, int, bool, int]]:
 
 
 def nearest_us(events: Events, others: Events) -> NDArray[np.int64]:
-    """The time from each event to the nearest of `others` of its pixel and polarity; huge where there is none."""
+    """Return the time from each event to the nearest of `others` at its pixel and polarity; huge if there is none."""
     far = 100_000_000
     keys = [
         np.sort(((e.y.astype(np.int64) * SENSOR.width + e.x) * 2 + e.p) * far + e.t + far // 4)
@@ -92,7 +92,7 @@ def nearest_us(events: Events, others: Events) -> NDArray[np.int64]:
     return np.minimum(before, np.abs(keys[1][np.minimum(after, keys[1].size - 1)] - keys[0]))
 
 
-def test_an_interval_shorter_than_the_factor_has_fewer_steps() -> None:
+def test_steps_are_at_most_one_per_microsecond() -> None:
     assert steps_of(video(5, count=2), 32, interval_us=5).max() == 5
     assert steps_of(video(5, count=2), 32, interval_us=1).size == 0
     events = events_of([Frame(n * 5, frame.image, "linear") for n, frame in enumerate(video(5))], 32)
@@ -100,11 +100,11 @@ def test_an_interval_shorter_than_the_factor_has_fewer_steps() -> None:
 
 
 @pytest.mark.parametrize("factor", ["auto", 10])
-def test_a_still_pair_has_no_steps(factor: int) -> None:
+def test_still_frames_have_no_steps(factor: int) -> None:
     assert steps_of([video(0, count=1)[0]] * 2, factor).size == 0
 
 
-def test_steps_grow_with_the_motion_up_to_a_bound() -> None:
+def test_steps_increase_with_motion_up_to_max_steps() -> None:
     assert steps_of(video(0.5, count=2)).size == 0
     slow, fast = (steps_of(video(speed, count=2)).max() for speed in (2, 8))
     assert 2 <= slow < fast <= MAX_STEPS
@@ -112,7 +112,7 @@ def test_steps_grow_with_the_motion_up_to_a_bound() -> None:
 
 
 def box(n: float) -> NDArray[np.float32]:
-    """A textured box that moves over a plane which does not."""
+    """Textured box moving over a still plane."""
     picture, left = seen(plane(), 0), 20 + 6 * n
     shift = np.array([[1.0, 0, left - 20], [0, 1, 0]])
     inside, texture = (
@@ -122,15 +122,15 @@ def box(n: float) -> NDArray[np.float32]:
     return np.asarray(picture + inside * (texture - picture), np.float32)
 
 
-def test_tiles_beyond_the_reach_of_what_moves_have_no_steps() -> None:
+def test_tiles_out_of_reach_of_motion_have_no_steps() -> None:
     steps = steps_of(coarse_frames(box, 2))
     columns = np.nonzero(steps > 1)[1]
     assert columns.size
-    assert steps[1, 2] > 1  # with the box
-    assert columns.max() * TILE_PX < SENSOR.width - TILE_PX  # not the last column, which is 35 pixels away
+    assert steps[1, 2] > 1  # the box is here
+    assert columns.max() * TILE_PX < SENSOR.width - TILE_PX  # the last column is 35 pixels away
 
 
-def test_still_tiles_beside_motion_have_exactly_the_linear_events() -> None:
+def test_still_tiles_beside_motion_have_linear_events() -> None:
     frames = coarse_frames(box, 2)
     flicker = frames[1].image.copy()
     flicker[4::8, 76] = 255 - flicker[4::8, 76]  # single pixels far from the box
@@ -146,7 +146,7 @@ def test_still_tiles_beside_motion_have_exactly_the_linear_events() -> None:
 
 
 @pytest.mark.parametrize("factor", ["auto", 7])
-def test_every_pixel_ends_where_a_straight_line_ends(factor: Factor) -> None:
+def test_final_state_is_within_thresholds_with_upsampling(factor: Factor) -> None:
     config = SimulatorConfig(pos_thres=0.21, neg_thres=0.19)
     ours, plain = EventSimulator(config, upsample=factor), EventSimulator(config)
     states = [None, None]
@@ -162,11 +162,11 @@ def test_every_pixel_ends_where_a_straight_line_ends(factor: Factor) -> None:
         assert (state.values <= state.high).all()  # type: ignore[attr-defined]
 
 
-def test_factor_1_changes_no_event() -> None:
+def test_factor_1_equals_no_upsampling() -> None:
     assert events_of(video(6), 1) == events_of(video(6))
 
 
-def test_events_are_in_order_and_the_same_with_threads() -> None:
+def test_upsampled_events_do_not_depend_on_threads() -> None:
     for config in (
         CONFIG,
         SimulatorConfig(cutoff_hz=50, refractory_period=1e-3, shot_noise_rate_hz=5, sigma_thres=0.03),
@@ -178,8 +178,8 @@ def test_events_are_in_order_and_the_same_with_threads() -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_cells_are_left_out_only_if_they_would_not_fire(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    """All events are those of paths that may have any level, so that no cell is left out."""
+def test_skipped_cells_would_not_fire(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Events do not change if paths may have any level, when no cell is skipped."""
     for px_per_frame in (2, 9):
         frames, config = video(px_per_frame, 6, seed), SimulatorConfig(pos_thres=0.4, neg_thres=0.3)
         events = events_of(frames, "auto", config)
@@ -192,15 +192,15 @@ def write_any_level(_: object, __: object, extremes: NDArray[np.float32]) -> Non
     extremes[0], extremes[1] = -np.inf, np.inf
 
 
-def test_a_low_pass_that_is_fast_changes_times_little() -> None:
+def test_fast_low_pass_hardly_changes_upsampled_times() -> None:
     frames = video(6)
     plain, filtered = (events_of(frames, 10, config) for config in (CONFIG, SimulatorConfig(cutoff_hz=1e5)))
     assert abs(len(plain) - len(filtered)) < 0.01 * len(plain)
-    assert rates(filtered, plain)[0] < 30  # microseconds: the delay in the dark is 17
+    assert rates(filtered, plain)[0] < 30  # us; the delay in the dark is 17 us
 
 
 def rates(events: Events, truth: Events) -> tuple[float, float, float, float]:
-    """Median and 90th percentile of the distance from the truth, in us; the shares that are missed and false."""
+    """Return median and 90th percentile of the timing error in us, and the shares of missed and false events."""
     distance = nearest_us(truth, events)
     found = distance[distance <= INTERVAL_US]
     median, p90 = np.percentile(found, (50, 90))
@@ -209,7 +209,7 @@ def rates(events: Events, truth: Events) -> tuple[float, float, float, float]:
 
 
 def fine_events(picture: Callable[[float], NDArray[np.float32]], count: int, steps: int = 60) -> Events:
-    """The events of a scene, whose picture at every time is known, over `count` frames."""
+    """Return the events of a scene with a known picture at every time, over `count` frames."""
     return events_of(
         Frame(round(n * INTERVAL_US / steps), picture(n / steps) / 255, "linear")
         for n in range((count - 1) * steps + 1)
@@ -221,7 +221,7 @@ def coarse_frames(picture: Callable[[float], NDArray[np.float32]], count: int) -
 
 
 @pytest.mark.parametrize("factor", ["auto", 10])
-def test_edges_of_a_moving_scene_are_timed_three_times_better(factor: int) -> None:
+def test_upsampling_reduces_timing_errors_of_moving_edges_threefold(factor: int) -> None:
     canvas = plane()
     truth = fine_events(lambda n: seen(canvas, 8 * n), 4)
     linear = rates(events_of(video(8)), truth)
@@ -231,7 +231,7 @@ def test_edges_of_a_moving_scene_are_timed_three_times_better(factor: int) -> No
     assert ours[3] < linear[3]
 
 
-def test_a_third_as_much_is_missed_where_the_scene_enters_the_picture() -> None:
+def test_upsampling_reduces_missed_events_at_entering_edges_threefold() -> None:
     canvas, frames = plane(), video(8)
     strip = SensorSize(width=8, height=SENSOR.height)
     truth, linear, ours = (
@@ -246,7 +246,7 @@ def test_a_third_as_much_is_missed_where_the_scene_enters_the_picture() -> None:
 
 
 def behind_and_before(n: float) -> NDArray[np.float32]:
-    """At the time of frame n: one textured box passing before another, over a slowly moving plane."""
+    """Return the picture at frame n: one textured box passes in front of another, over a slowly moving plane."""
     picture = seen(plane(), 1.5 * n)
     for seed, x, y, speed in ((3, 10, 12, 4.0), (4, 44, 20, -5.0)):
         shift = np.array([[1, 0, x + speed * n - 20], [0, 1, y - 20]])
@@ -260,25 +260,24 @@ def behind_and_before(n: float) -> NDArray[np.float32]:
     return picture
 
 
-def test_objects_that_pass_each_other_are_timed_twice_as_well_with_fewer_errors() -> None:
+def test_upsampling_halves_timing_errors_at_occlusions() -> None:
     truth = fine_events(behind_and_before, 5)
     frames = coarse_frames(behind_and_before, 5)
     linear, ours = rates(events_of(frames), truth), rates(events_of(frames, 10), truth)
     assert ours[0] * 2 < linear[0]
     assert ours[1] * 2 < linear[1]
-    # of 6,300 events 92 fewer are missed, 20 more are false; a scene of full size is in
-    # scripts/studies/timing_truth.py
+    # 92 fewer missed and 20 more false events of 6,300; scripts/studies/timing_truth.py has a scene of full size
     assert ours[2] + ours[3] < linear[2] + linear[3]
 
 
-def test_a_line_that_passes_between_two_frames_fires_both_its_edges() -> None:
+def test_line_passing_between_frames_fires_both_edges() -> None:
     columns, canvas = np.arange(SENSOR.width, dtype=np.float32), np.asarray(plane() / 4, np.float32)
 
     def picture(n: float) -> NDArray[np.float32]:
         line = np.clip(3 - np.abs(columns - 20 - 10 * n), 0, 1)
         return np.asarray(seen(canvas, 10 * n) + 100 * line, np.float32)
 
-    passed = SensorSize(width=3, height=20)  # by the line and nothing else
+    passed = SensorSize(width=3, height=20)  # only the line passes here
     truth, linear, ours = (
         events.crop(24, 18, passed)
         for events in (
@@ -287,13 +286,13 @@ def test_a_line_that_passes_between_two_frames_fires_both_its_edges() -> None:
             events_of(coarse_frames(picture, 2), 10),
         )
     )
-    assert rates(linear, truth)[2] > 0.5  # it only knows the line that leaves the first frame and comes in the second
+    assert rates(linear, truth)[2] > 0.5  # linear levels only see the line disappear and appear
     assert rates(ours, truth)[2] < 0.1
 
 
 @pytest.mark.parametrize("shape", [(16, 300), (21, 29), (24, 21), (40, 100), (57, 81), (58, 83), (59, 79), (37, 601)])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_any_size_of_picture_moves(shape: tuple[int, int], threads: int) -> None:
+def test_upsampling_supports_any_frame_size(shape: tuple[int, int], threads: int) -> None:
     canvas = np.tile(plane(), (1, 6))
     images = [canvas[20 : 20 + shape[0], 20 + 3 * n :][:, : shape[1]] for n in range(3)]
     frames = [Frame(n * 10_000, np.rint(image).astype(np.uint8), "linear") for n, image in enumerate(images)]
@@ -304,32 +303,32 @@ def test_any_size_of_picture_moves(shape: tuple[int, int], threads: int) -> None
     assert (events.y < shape[0]).all()
 
 
-def test_a_scene_cut_gives_the_linear_events() -> None:
+def test_scene_cut_has_linear_events() -> None:
     frames = [video(0, count=1, seed=1)[0], Frame(INTERVAL_US, video(0, count=1, seed=2)[0].image, "linear")]
     assert events_of(frames, 10) == events_of(frames)
 
 
-def test_a_light_that_goes_on_beside_motion_gives_the_linear_events() -> None:
+def test_light_switched_on_beside_motion_has_linear_events() -> None:
     frames = video(2, count=2)
     lit = [frame.image.copy() for frame in frames]
     for image, grey in zip(lit, (20, 240), strict=True):
         image[14:42, 26:54] = grey
     frames = [Frame(frame.t_us, image, "linear") for frame, image in zip(frames, lit, strict=True)]
-    assert steps_of(frames, 10).max() == 10  # no cut
+    assert steps_of(frames, 10).max() == 10  # not a scene cut
     inside = SensorSize(width=8, height=8)
     ours, linear = (by_pixel(events_of(frames, factor).crop(36, 24, inside)) for factor in (10, "off"))
     assert ours == linear
 
 
-def test_events_that_need_more_room_than_there_is_at_first_are_all_kept() -> None:
-    """The bands of threads run out of room at other pixels."""
+def test_event_buffer_grows_without_losing_events() -> None:
+    """With threads, the buffers of bands fill up at different pixels."""
     config = SimulatorConfig(pos_thres=0.01, neg_thres=0.01)
     one, four = (events_of(video(9, 2), 12, config, threads) for threads in (1, 4))
     assert len(one) > 3 * SENSOR.width * SENSOR.height
     assert one == four
 
 
-def test_a_simulator_of_two_videos_in_turns_gives_the_events_of_each() -> None:
+def test_one_simulator_interleaves_two_videos() -> None:
     videos = video(6), video(9, seed=1)
     expected = [[*simulate(frames, CONFIG, upsample="auto")] for frames in videos]
     simulator, states = EventSimulator(CONFIG, upsample="auto"), [None, None]
@@ -339,7 +338,7 @@ def test_a_simulator_of_two_videos_in_turns_gives_the_events_of_each() -> None:
             assert events == expected[which][number - 1] if number else not len(events)
 
 
-def test_a_simulation_resumes_at_any_frame() -> None:
+def test_upsampled_simulation_resumes_at_any_frame() -> None:
     frames, complete = video(6), EventSimulator(CONFIG, upsample="auto")
     state, resumed, kept = None, None, []
     for frame in frames:
@@ -350,7 +349,7 @@ def test_a_simulation_resumes_at_any_frame() -> None:
         assert again == events
 
 
-def test_no_source_frame_is_read_before_it_is_needed() -> None:
+def test_frames_are_read_lazily() -> None:
     read = []
 
     def source() -> Iterator[Frame]:
@@ -364,16 +363,18 @@ def test_no_source_frame_is_read_before_it_is_needed() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
-def test_deeper_frames_move_as_8_bit_ones_do(dtype: type) -> None:
+def test_16_bit_and_float_frames_match_8_bit_frames(dtype: type) -> None:
     white = 1.0 if dtype is np.float32 else 65535.0
     frames = video(6, count=2)
     deep = [Frame(f.t_us, (f.image / 255 * white).astype(dtype), f.transfer) for f in frames]
     ours, expected = events_of(deep, 6), events_of(frames, 6)
     assert rates(ours, expected)[0] <= 1
-    assert rates(ours, expected)[2] + rates(ours, expected)[3] < 0.005  # levels' last bits may turn a grey of the flow
+    assert (
+        rates(ours, expected)[2] + rates(ours, expected)[3] < 0.005
+    )  # last bits of levels may change a grey value of the flow
 
 
-def test_paths_are_those_of_a_moving_picture() -> None:
+def test_levels_at_half_time_match_the_moving_picture() -> None:
     frames = video(6, count=2)
     before, after = map(levels_of, frames)
     paths = Upsampler(10, before.shape).paths(before, after, INTERVAL_US, lambda work: (work(0), work(1)))
@@ -386,19 +387,19 @@ def test_paths_are_those_of_a_moving_picture() -> None:
     assert np.abs(halfway - truth)[inner].mean() * 3 < np.abs(linear - truth)[inner].mean()
 
 
-def test_pictures_too_small_for_flow_have_the_linear_events() -> None:
+def test_frames_too_small_for_flow_have_linear_events() -> None:
     frames = [Frame(n * 100, np.full((7, 12), 40 * n, np.uint8), "linear") for n in range(3)]
     ours, linear = (concatenate(simulate(frames, CONFIG, upsample=factor), frames[0].size) for factor in (10, "off"))
     assert ours == linear
 
 
 @pytest.mark.parametrize("factor", [0, -1, "fast", 2.5, 257])
-def test_a_wrong_factor_is_refused_at_once(factor: Any) -> None:
+def test_invalid_factor_is_an_error(factor: Any) -> None:
     with raises(ConfigError, "upsample", factor):
         EventSimulator(CONFIG, upsample=factor)
 
 
-def test_frames_of_another_kind_or_size_are_refused() -> None:
+def test_frames_of_different_type_or_size_are_an_error() -> None:
     with raises(VideoError, "int32"):
         list(simulate([Frame(0, np.zeros((20, 30), np.int32))], CONFIG, upsample=2))
     frames = [Frame(0, np.zeros((20, 30), np.uint8)), Frame(100, np.zeros((30, 20), np.uint8))]

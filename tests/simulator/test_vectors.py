@@ -1,4 +1,4 @@
-"""Vectors of a few float32 in compiled functions."""
+"""Short float32 vectors in compiled functions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def combine(
 
 
 @pytest.mark.parametrize("length", [2, 4])
-def test_a_vector_is_used_like_a_number(length: int) -> None:
+def test_vector_operations_match_numpy(length: int) -> None:
     rng = np.random.default_rng(length)
     a, b = (rng.normal(size=8).astype(np.float32) for _ in range(2))
     out = np.full(25, np.nan, np.float32)

@@ -1,4 +1,4 @@
-"""Digits under saccades: the movement, the recordings, MNIST's files, and the folders that are written."""
+"""Digits under saccades: movement, recordings, MNIST files and output folders."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ LEGS_END_PX = [(1.8, 5.3), (5.6, 0.1), (0, 0)]
 
 
 def drawn_digit(seed: int) -> np.ndarray:
-    """An image of MNIST's size with a thick random stroke inside its middle 20 x 20 pixels."""
+    """Return an image of MNIST size with a thick random stroke in the central 20 x 20 pixels."""
     rng = np.random.default_rng(seed)
     image = np.zeros((28, 28), np.uint8)
     y, x = 14, 14
@@ -66,13 +66,13 @@ def save_mnist(folder: Path, train: int = 30, test: int = 12) -> None:
         (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels), mtime=0))
 
 
-def test_the_legs_end_where_n_mnists_do_and_the_picture_comes_back() -> None:
+def test_saccade_legs_end_as_in_n_mnist_and_return() -> None:
     ends = saccade_path(np.array([90_000, 207_500, 314_000]), STILL)
     np.testing.assert_allclose(ends, LEGS_END_PX, atol=0.2)
     assert saccade_path(np.array([0]), STILL).tolist() == saccade_path(np.array([310_000]), STILL).tolist() == [[0, 0]]
 
 
-def test_each_leg_speeds_up_and_slows_down_again() -> None:
+def test_each_leg_accelerates_and_decelerates() -> None:
     t_us = np.arange(0, 315_000, 5_000)
     speed = np.hypot(*np.diff(saccade_path(t_us, STILL), axis=0).T)
     for begin, end in ((0, 90), (105, 205), (215, 315)):
@@ -83,17 +83,17 @@ def test_each_leg_speeds_up_and_slows_down_again() -> None:
 
 
 @given(st.lists(st.integers(-10_000, 10_000), min_size=3, max_size=3))
-def test_a_leg_that_is_late_moves_the_same_way_later(delays: list[int]) -> None:
+def test_delayed_leg_follows_the_same_path_later(delays: list[int]) -> None:
     late = saccade_path(np.arange(0, 330_000, 500), np.array(delays, float))
     for leg, middle_us in enumerate((50_000, 150_000, 260_000)):
         as_usual = saccade_path(np.arange(middle_us - 15_000, middle_us + 15_000, 500), STILL)
         begin = (middle_us - 15_000 + delays[leg]) // 500 * 500
         moved = late[begin // 500 : begin // 500 + 60]
-        np.testing.assert_allclose(moved, as_usual, atol=0.15)  # half a step of time at full speed
+        np.testing.assert_allclose(moved, as_usual, atol=0.15)  # half a time step at full speed
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_recording_is_what_its_seed_says(seed: int) -> None:
+def test_recording_depends_only_on_the_seed(seed: int) -> None:
     image = drawn_digit(seed)
     first, again, other = (record_digit(image, np.random.default_rng(s)) for s in (seed, seed, seed + 100))
     assert first == again
@@ -103,23 +103,23 @@ def test_a_recording_is_what_its_seed_says(seed: int) -> None:
     assert 290_000 < first.t[-1] < 316_000
 
 
-def test_on_and_off_cancel_and_only_leaks_come_from_an_empty_picture() -> None:
+def test_on_and_off_events_cancel_and_empty_image_has_only_leak_events() -> None:
     events = record_digit(drawn_digit(1), np.random.default_rng(1))
     net = events.p.sum() - (~events.p).sum()
-    assert abs(net) < 0.05 * len(events) + 130  # what leaks: 0.36 Hz x 1156 pixels x 0.31 s
+    assert abs(net) < 0.05 * len(events) + 130  # leak: 0.36 Hz x 1156 pixels x 0.31 s = 129 events
     empty = record_digit(np.zeros((28, 28), np.uint8), np.random.default_rng(1))
     assert 90 < empty.p.sum() < 170
     assert (~empty.p).sum() < 12
 
 
-def test_the_digit_is_dark_and_the_ground_is_bright() -> None:
+def test_digit_is_dark_on_a_bright_background() -> None:
     first = next(digit_frames(np.full((28, 28), 255, np.uint8), np.random.default_rng(0)))
     assert first.transfer == "linear"
     assert first.image[17, 17] < 0.13
     assert first.image[0, 33] > 0.9
 
 
-def test_frames_cover_the_recording_and_have_no_light_outside_0_to_1() -> None:
+def test_frames_cover_the_recording_with_light_from_0_to_1() -> None:
     frames = list(digit_frames(drawn_digit(2), np.random.default_rng(2)))
     assert [frame.t_us for frame in frames] == list(range(0, frames[-1].t_us + 1, 2_000))
     assert 298_000 < frames[-1].t_us < 316_000
@@ -129,13 +129,13 @@ def test_frames_cover_the_recording_and_have_no_light_outside_0_to_1() -> None:
 
 
 @pytest.mark.parametrize("image", [np.zeros((27, 28), np.uint8), np.zeros((28, 28))])
-def test_an_image_of_another_kind_is_refused(image: np.ndarray) -> None:
+def test_wrong_image_shape_or_type_is_an_error(image: np.ndarray) -> None:
     with raises(DataError, "uint8", "(28, 28)"):
         record_digit(image, np.random.default_rng(0))
 
 
-def test_synthetic_recordings_are_like_the_real_ones_of_the_same_images(test_data: Path) -> None:
-    """Bands are three times as wide as what was measured, or more."""
+def test_synthetic_recordings_resemble_real_recordings_of_the_same_images(test_data: Path) -> None:
+    """Tolerances are at least three times the measured deviations."""
     images, labels = read_mnist(test_data / "mnist", "train")
     files = sorted((test_data / "nmnist" / "Train").glob("*/*.bin"), key=lambda path: int(path.stem))[:40]
     ratios, maps, f1, nearest, on = [], [], [], [], []
@@ -181,7 +181,7 @@ GOOD = idx(np.zeros((2, 7, 12), np.uint8))
         (gzip.compress(GOOD, mtime=0)[:-9], "gzip"),
     ],
 )
-def test_a_corrupted_idx_file_is_named(tmp_path: Path, content: bytes, message: object) -> None:
+def test_error_names_a_corrupted_idx_file(tmp_path: Path, content: bytes, message: object) -> None:
     (tmp_path / "images").write_bytes(content)
     with raises(FormatError, "images", message):
         read_idx(tmp_path / "images")
@@ -199,7 +199,7 @@ def test_a_corrupted_idx_file_is_named(tmp_path: Path, content: bytes, message: 
         ("train-images-idx3-ubyte", np.zeros((30, 28, 27), np.uint8), ("30 x 28 x 27", "N x 28 x 28")),
     ],
 )
-def test_files_of_mnist_that_do_not_fit_are_named(
+def test_mnist_files_that_do_not_match_are_an_error(
     tmp_path: Path, name: str, array: np.ndarray, message: object
 ) -> None:
     save_mnist(tmp_path / "mnist")
@@ -208,7 +208,7 @@ def test_files_of_mnist_that_do_not_fit_are_named(
         read_mnist(tmp_path / "mnist", "train")
 
 
-def test_a_missing_file_of_mnist_is_named(tmp_path: Path) -> None:
+def test_error_names_a_missing_mnist_file(tmp_path: Path) -> None:
     with raises(DataError, "train-images-idx3-ubyte.gz"):
         read_mnist(tmp_path, "train")
 
@@ -217,7 +217,7 @@ def recordings(folder: Path) -> dict[str, Events]:
     return {str(file.relative_to(folder)): read(file, sensor=DIGIT_SENSOR) for file in folder.rglob("[0-9]*.bin")}
 
 
-def test_digits_are_written_in_n_mnists_layout_and_resumed(tmp_path: Path) -> None:
+def test_digits_are_written_in_the_n_mnist_layout_and_resumed(tmp_path: Path) -> None:
     save_mnist(tmp_path / "mnist")
     folder = tmp_path / "out"
     assert write_digits(folder, DigitsPlan(tmp_path / "mnist", train=4, seed=3)) == 4
@@ -236,7 +236,7 @@ def test_digits_are_written_in_n_mnists_layout_and_resumed(tmp_path: Path) -> No
     assert write_digits(folder, DigitsPlan(tmp_path / "mnist", train=7, test=2, seed=3)) == 0
 
 
-def test_processes_write_what_one_does(tmp_path: Path) -> None:
+def test_files_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
     save_mnist(tmp_path / "mnist")
     calls: list[tuple[int, int]] = []
     for jobs in (1, 2):
@@ -250,7 +250,7 @@ def test_processes_write_what_one_does(tmp_path: Path) -> None:
     assert list(dict.fromkeys(calls)) == [(done, 5) for done in range(6)]
 
 
-def test_images_of_real_recordings_are_left_out(tmp_path: Path) -> None:
+def test_images_of_excluded_recordings_are_skipped(tmp_path: Path) -> None:
     save_mnist(tmp_path / "mnist")
     real = tmp_path / "real"
     for row in range(0, 30, 2):
@@ -265,7 +265,7 @@ def test_images_of_real_recordings_are_left_out(tmp_path: Path) -> None:
         write_digits(tmp_path / "other", DigitsPlan(tmp_path / "mnist", train=1, seed=0, exclude=tmp_path))
 
 
-def test_videos_are_those_that_the_sensor_saw(tmp_path: Path) -> None:
+def test_digit_videos_are_written(tmp_path: Path) -> None:
     save_mnist(tmp_path / "mnist")
     write_digits(tmp_path / "out", DigitsPlan(tmp_path / "mnist", train=1, seed=0, videos=True))
     (file,) = (tmp_path / "out" / "videos" / "Train").glob("*/*.webm")
@@ -277,7 +277,7 @@ def test_videos_are_those_that_the_sensor_saw(tmp_path: Path) -> None:
     assert first.min() < 180
 
 
-def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
+def test_folder_with_other_files_or_settings_is_an_error(tmp_path: Path) -> None:
     write_recordings(tmp_path / "a", SynthesisRecord(kind="test", seed=1), {})
     with raises(DataError, "seed", "1", "synthesis.json", "2"):
         write_recordings(tmp_path / "a", SynthesisRecord(kind="test", seed=2), {})
@@ -291,23 +291,21 @@ def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["letter.txt"]
 
 
-MANY = 40  # seconds after the first are left to kill the processes
+MANY = 40  # enough recordings to kill the processes before the last one
 
 
 @pytest.fixture(scope="module")
 def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MNIST's files, and recordings made in one go."""
+    """MNIST files, and recordings of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("complete")
     save_mnist(folder / "mnist", train=MANY)
     write_digits(folder / "out", DigitsPlan(folder / "mnist", train=MANY, seed=0))
     return folder
 
 
-@pytest.mark.skipif(os.name == "nt", reason="kills by a signal")
+@pytest.mark.skipif(os.name == "nt", reason="kills with a signal")
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
-def test_after_a_kill_every_file_is_complete_and_the_rest_is_written(
-    complete: Path, tmp_path: Path, kill: signal.Signals
-) -> None:
+def test_killed_run_leaves_complete_files_and_resumes(complete: Path, tmp_path: Path, kill: signal.Signals) -> None:
     arguments = ["synth", "nmnist", "-o", str(tmp_path), "--mnist", str(complete / "mnist"), "--n", str(MANY)]
     running = subprocess.Popen(
         [sys.executable, "-m", "dvspipe", *arguments], start_new_session=True, stderr=subprocess.PIPE, text=True

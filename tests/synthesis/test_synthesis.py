@@ -67,7 +67,9 @@ CLOCKWISE = {
     "left_arm_counter_clockwise": (LEFT, -1),
 }
 ONE_SIDED = [name for name in GESTURES if name.startswith(("right_", "left_"))]
-SILENT = Readout(answering=True, repeated=0, again=0, answered=0, answers_answered=0, others_answered=0)
+SILENT = Readout(
+    main_polarity=True, repeated_share=0, repeated_again_share=0, echo_share=0, echo_echo_share=0, other_echo_share=0
+)
 
 
 def render(name, person_seed=1, clip_seed=2, **settings):
@@ -81,7 +83,7 @@ def images(*arguments, **settings):
 
 
 def pose(name, seed, t=None) -> tuple[Person, Pose]:
-    """Somebody in the middle of a gesture."""
+    """Return a person and a pose in the middle of a gesture."""
     rng = np.random.default_rng(seed)
     person = draw_person(rng)
     plan = [Performance(GESTURES.index(name), -(10**7), 10**7)]
@@ -92,22 +94,22 @@ def angle(a, b):
     return np.arccos(np.clip((unit(a) * unit(b)).sum(axis=-1), -1, 1))
 
 
-def test_each_class_has_a_movement_in_the_order_of_labels():
+def test_movements_are_in_the_order_of_labels():
     assert tuple(MOVEMENTS) == GESTURES
 
 
-def test_same_seeds_give_the_same_frames():
+def test_same_seeds_render_the_same_frames():
     first, again = (images("air_guitar", duration_us=200_000) for _ in range(2))
     np.testing.assert_array_equal(first, again)
 
 
 @pytest.mark.parametrize("seeds", [(3, 2), (1, 3)], ids=["person", "clip"])
-def test_another_seed_gives_other_frames(seeds):
+def test_different_seeds_render_different_frames(seeds):
     assert (images("arm_roll", duration_us=50_000) != images("arm_roll", *seeds, duration_us=50_000)).mean() > 0.5
 
 
 @pytest.mark.parametrize("name", GESTURES)
-def test_every_gesture_has_its_frames_and_moves(name):
+def test_every_gesture_renders_moving_frames(name):
     frames = render(name, clip_seed=4, duration_us=1_500_000, fps=40.0)
     assert [frame.t_us for frame in frames] == [25_000 * k for k in range(61)]
     assert {frame.size for frame in frames} == {GESTURE_SENSOR}
@@ -116,7 +118,7 @@ def test_every_gesture_has_its_frames_and_moves(name):
     assert (clip.max(axis=0) > 1.3 * clip.min(axis=0)).mean() > 0.02
 
 
-def test_a_gesture_that_ends_when_the_next_starts_goes_over_to_it_without_rest():
+def test_adjacent_gestures_blend_without_rest():
     t = np.arange(0, 4, 0.01)
     person = draw_person(np.random.default_rng(3))
 
@@ -129,7 +131,7 @@ def test_a_gesture_that_ends_when_the_next_starts_goes_over_to_it_without_rest()
     assert highest_hand(2_000_000) > -0.2
 
 
-def test_other_movements_are_of_all_kinds_and_shares_add_up_to_one():
+def test_shares_of_other_movements_add_up_to_one():
     from dvspipe.synthesis.other_movements import KINDS
 
     assert sum(KINDS.values()) == pytest.approx(1)
@@ -143,7 +145,7 @@ def test_other_movements_are_of_all_kinds_and_shares_add_up_to_one():
 
 
 @pytest.mark.parametrize("name", GESTURES[:10])  # other movements include walking through the picture
-def test_the_person_and_most_of_the_movement_are_inside_the_picture(name):
+def test_person_and_most_of_the_movement_are_inside_the_picture(name):
     inside = []
     for seed in range(6):
         rng = np.random.default_rng(100 + seed)
@@ -159,12 +161,12 @@ def test_the_person_and_most_of_the_movement_are_inside_the_picture(name):
     assert np.mean(inside) > 0.7
 
 
-def test_times_are_rounded_to_microseconds():
+def test_frame_times_are_rounded_to_microseconds():
     assert [frame.t_us for frame in render("arm_roll", duration_us=100_000, fps=30.0)] == [0, 33_333, 66_667, 100_000]
 
 
 @given(seed=st.integers(0, 10**6), label=st.integers(0, 10))
-def test_bones_keep_their_lengths_and_joints_their_limits(seed, label):
+def test_bone_lengths_are_constant_and_joints_within_limits(seed, label):
     person, joints = pose(GESTURES[label], seed, np.arange(0, 1.5, 0.03))
     bones = np.diff(joints.arms, axis=2)
     lengths = np.linalg.norm(bones, axis=-1)
@@ -172,7 +174,7 @@ def test_bones_keep_their_lengths_and_joints_their_limits(seed, label):
     np.testing.assert_allclose(lengths, np.broadcast_to(expected, lengths.shape), atol=1e-6)
     assert angle(bones[:, :, ELBOW], bones[:, :, SHOULDER]).max() < ELBOW_LIMIT + 1e-3
     assert angle(bones[:, :, WRIST], bones[:, :, ELBOW]).max() < WRIST_LIMIT + 1e-3
-    # the trunk turns with the arms, in all but bows by less than 0.3
+    # the trunk turns with the arms, by less than 0.3 except in bows
     mirror = np.stack([SHOULDER_AXIS * (-1, 1, 1), SHOULDER_AXIS])
     assert np.quantile(angle(bones[:, :, SHOULDER], mirror), 0.9) < SHOULDER_LIMIT + 0.3
     assert ((joints.bend >= 0) & (joints.bend <= 1)).all()
@@ -192,7 +194,7 @@ def test_clockwise_is_up_left_down_in_the_picture(name, seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_counter_clockwise_on_the_other_side_is_the_mirror_image(seed):
+def test_left_gestures_mirror_right_gestures(seed):
     t, person = np.arange(0, 2, 0.01), draw_person(np.random.default_rng(seed))
     for gesture, other in (
         ("arm_clockwise", "arm_counter_clockwise"),
@@ -201,22 +203,22 @@ def test_counter_clockwise_on_the_other_side_is_the_mirror_image(seed):
     ):
         right = MOVEMENTS[f"right_{gesture}"](t, person, np.random.default_rng(seed)).right
         left = MOVEMENTS[f"left_{other}"](t, person, np.random.default_rng(seed)).left
-        np.testing.assert_array_equal(right.wrist, left.wrist)  # in the space of each arm
+        np.testing.assert_array_equal(right.wrist, left.wrist)  # in arm coordinates
         np.testing.assert_array_equal(right.hand, left.hand)
 
 
-def test_counter_clockwise_takes_the_same_way_back():
+def test_counter_clockwise_follows_the_clockwise_path():
     t, person = np.arange(0, 3, 0.005), draw_person(np.random.default_rng(1))
     there, back = (
         MOVEMENTS[f"right_arm_{way}clockwise"](t, person, np.random.default_rng(2)).right.wrist
         for way in ("", "counter_")
     )
     nearest_m = np.linalg.norm(there[:, None] - back, axis=-1).min(axis=1)
-    assert np.quantile(nearest_m, 0.9) < 0.1  # of a circle of more than 0.5 m; its size drifts
+    assert np.quantile(nearest_m, 0.9) < 0.1  # the circle is larger than 0.5 m, and its size drifts
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_clapping_hands_meet_before_the_chest(seed):
+def test_clapping_hands_meet_in_front_of_the_chest(seed):
     _, joints = pose("hand_clapping", seed)
     palms = joints.arms[:, :, KNUCKLES]
     apart_m = np.linalg.norm(palms[:, RIGHT] - palms[:, LEFT], axis=-1)
@@ -230,7 +232,7 @@ def test_clapping_hands_meet_before_the_chest(seed):
 
 @pytest.mark.parametrize("name", ["right_hand_wave", "left_hand_wave"])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_waving_hand_is_above_its_elbow_and_outside_its_shoulder(name, seed):
+def test_waving_hand_is_above_the_elbow_and_outside_the_shoulder(name, seed):
     side = RIGHT if name.startswith("right") else LEFT
     arms = pose(name, seed)[1].arms[:, side].mean(axis=0)
     assert arms[WRIST, 1] > arms[ELBOW, 1]
@@ -238,7 +240,7 @@ def test_a_waving_hand_is_above_its_elbow_and_outside_its_shoulder(name, seed):
 
 
 @pytest.mark.parametrize("name", ONE_SIDED)
-def test_the_performers_right_moves_the_left_of_the_picture(name):
+def test_right_side_of_the_performer_is_on_the_left_of_the_picture(name):
     halves = np.zeros(2)
     for seed in range(4):
         moved = np.abs(np.diff(np.log(images(name, seed, seed, fps=40.0, light="led") + 100), axis=0)).sum(axis=(0, 1))
@@ -247,19 +249,19 @@ def test_the_performers_right_moves_the_left_of_the_picture(name):
     assert right > 1.5 * left
 
 
-def test_the_thumb_of_a_raised_hand_is_on_the_performers_inner_side():
+def test_thumb_of_a_raised_hand_is_medial():
     person, joints = pose("right_hand_wave", 0)
     camera_faced = Pose(**(vars(joints) | {"palms": np.tile([0.0, 0, 1], (len(joints.arms), 2, 1))}))
     arms = camera_faced.arms.copy()
     arms[:, :, KNUCKLES] = arms[:, :, WRIST] + [0, person.hand_m / 2, 0]  # fingers up
     scene = draw_scene(person, GESTURE_SENSOR, "led", np.random.default_rng(0))
     limbs = build_limbs(person, scene, Pose(**(vars(camera_faced) | {"arms": arms})))
-    right, left = np.split(limbs.ends[:, :, 1, 0], 2, axis=1)  # columns of the far ends; the thumb's tip comes last
-    assert (right[:, -1] > right[:, -4]).all()  # farther to the middle than the little finger's
+    right, left = np.split(limbs.ends[:, :, 1, 0], 2, axis=1)  # columns of the far ends; the tip of the thumb is last
+    assert (right[:, -1] > right[:, -4]).all()  # closer to the middle than the little finger
     assert (left[:, -1] < left[:, -4]).all()
 
 
-def test_a_picture_does_not_depend_on_those_before_it():
+def test_pictures_do_not_depend_on_earlier_pictures():
     person, rng = draw_person(np.random.default_rng(3)), np.random.default_rng(1)
     scene = draw_scene(person, SensorSize(width=120, height=70), "led", rng, draw_far_camera)
     t = np.linspace(0, 1, 40)
@@ -270,11 +272,11 @@ def test_a_picture_does_not_depend_on_those_before_it():
     blurred = cv2.GaussianBlur(scene.wall, (5, 5), scene.blur_px)
     wall = 65535 * (scene.light.level * scene.light.strength(np.zeros(1)) * blurred + scene.light.veil)
     assert abs(pictures[0] - np.minimum(wall, 65535)).max() > 1000  # the person
-    assert np.median(abs(pictures[0] - np.minimum(wall, 65535))) < 1.5  # the wall around
+    assert np.median(abs(pictures[0] - np.minimum(wall, 65535))) < 1.5  # the wall
 
 
 def paint(depths, caps=(False, False)):
-    """Two bars that cross in a picture of 12 x 7: tone 1 across, tone 2 down."""
+    """Paint two crossing bars on 12 x 7 pixels: horizontal with tone 1, vertical with tone 2."""
     pictures = np.zeros((1, 7, 12), np.float32)
     ends = np.array([[[[0.0, 3.5, 1], [12, 3.5, 1]], [[6, 0, 1], [6, 7, 1]]]])
     lit = np.zeros((1, 2, 2))
@@ -293,18 +295,18 @@ def paint(depths, caps=(False, False)):
     return pictures[0]
 
 
-def test_the_nearer_of_two_limbs_hides_the_other():
+def test_nearer_limb_hides_the_farther_limb():
     assert paint([0.0, 0.1])[3, 5] == paint([0.0, 0.1])[3, 6] == 2
     assert paint([0.1, 0.0])[3, 5] == paint([0.1, 0.0])[3, 6] == 1
 
 
-def test_a_limb_covers_its_area():
+def test_limb_covers_its_area():
     across = paint([1.0, 0.0])
     across[:, 4:8] = across[:, :4]  # without the other limb
     assert across.sum() == pytest.approx(2 * 12, rel=1e-5)
 
 
-def test_tubes_flicker_and_windows_do_not():
+def test_only_fluorescent_light_flickers():
     t = np.arange(0, 1, 1e-3)
     flickering = [draw_light("fluorescent", np.random.default_rng(seed)) for seed in range(40)]
     assert 0.3 < np.mean([light.flicker > 0 for light in flickering]) < 0.9
@@ -314,7 +316,7 @@ def test_tubes_flicker_and_windows_do_not():
     assert all(np.ptp(draw_light(kind, np.random.default_rng(0)).strength(t)) == 0 for kind in LIGHTS[1:])
 
 
-def test_a_session_performs_its_plan_and_rests_between():
+def test_session_performs_its_plan_with_rests():
     rng = np.random.default_rng(3)
     plan = plan_session([3, 7], rng)
     assert [each.label for each in plan] == [3, 7]
@@ -326,12 +328,12 @@ def test_a_session_performs_its_plan_and_rests_between():
     performing = [(t > each.start_us / 1e6 + 0.7) & (t < each.end_us / 1e6 - 0.7) for each in plan]
     resting = np.all([(t < each.start_us / 1e6) | (t > each.end_us / 1e6) for each in plan], axis=0)
     assert speed[performing[0], RIGHT].mean() > 10 * speed[resting, RIGHT].mean()  # the circling arm
-    assert speed[performing[0], LEFT].mean() < 3 * speed[resting, LEFT].mean()  # the other one
+    assert speed[performing[0], LEFT].mean() < 3 * speed[resting, LEFT].mean()  # the other arm
     assert speed[performing[1]].mean() > 5 * speed[resting].mean()
-    assert np.ptp(wrists[resting], axis=0).max() < 0.12  # always the same rest
+    assert np.ptp(wrists[resting], axis=0).max() < 0.12  # rest is always the same
 
 
-def test_a_recorded_session_has_events_where_something_is_performed():
+def test_recorded_session_has_most_events_during_gestures():
     events, plan = record_session([1], person=2, session=0, seed=4)
     (wave,) = plan
     assert wave.label == 1
@@ -343,33 +345,33 @@ def test_a_recorded_session_has_events_where_something_is_performed():
 
 
 @pytest.mark.parametrize("label", [-1, 11])
-def test_a_wrong_label_is_refused_at_once(label):
+def test_label_out_of_range_is_an_error(label):
     with raises(DataError, "label", label, "0", "10"):
         render_gesture(label, draw_person(np.random.default_rng(0)), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("plan", [[(0, 10), (5, 15)], [(10, 0)]])
-def test_performances_that_overlap_or_end_before_they_start_are_refused(plan):
+def test_overlapping_or_reversed_performances_are_an_error(plan):
     performances = [Performance(0, *span) for span in plan]
     with raises(DataError, "overlaps"):
         render_session(performances, draw_person(np.random.default_rng(0)), np.random.default_rng(0), ClipSettings(20))
 
 
-# The sensor
+# Sensor
 
 
-def test_recordings_are_like_those_of_dvs128_gesture():
+def test_recordings_resemble_dvs128_gesture():
     recordings = [
         record_gesture(GestureClip(label, person=label, clip=0, seed=11, duration_us=300_000)) for label in range(10)
     ]
     assert 40_000 < 5 * np.median([len(events) for events in recordings]) < 180_000  # 60,000 to 180,000 in 1.45 s
     assert 0.45 < np.median([events.p.mean() for events in recordings]) < 0.56  # 0.49 to 0.55
     for events in recordings:
-        corner = (events.y < 20) & ((events.x < 20) | (events.x >= 108))  # sparse noise everywhere
+        corner = (events.y < 20) & ((events.x < 20) | (events.x >= 108))  # sparse noise in the corners
         assert 0 < corner.sum() < 0.2 * len(events)
 
 
-def test_a_recording_is_the_same_every_time():
+def test_recording_is_deterministic():
     first, again = (record_gesture(GestureClip(4, person=1, clip=2, seed=3, duration_us=100_000)) for _ in range(2))
     other = record_gesture(GestureClip(4, person=1, clip=3, seed=3, duration_us=100_000))
     np.testing.assert_array_equal(first.structured(), again.structured())
@@ -381,37 +383,37 @@ def test_sensors_differ_from_clip_to_clip():
     thresholds = [(config.pos_thres + config.neg_thres) / 2 for config, _ in drawn]
     assert 0.1 < min(thresholds) < 0.18
     assert 0.22 < max(thresholds) < 0.35
-    assert {readout.answering for _, readout in drawn} == {True, False}
+    assert {readout.main_polarity for _, readout in drawn} == {True, False}
 
 
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=20)
-def test_a_silent_readout_changes_nothing(seed):
+def test_readout_without_artifacts_changes_nothing(seed):
     events = random_events(seed, 200)
     read = read_out(events, SILENT, np.random.default_rng(seed))
     np.testing.assert_array_equal(read.structured(), events.structured())
 
 
-def test_answers_and_repetitions_come_in_their_shares():
+def test_echoes_and_repetitions_have_the_set_shares():
     events = random_events(0, 40_000, span_us=10**7)
     habits = {
-        "answering": False,
-        "repeated": 0.15,
-        "again": 0.5,
-        "answered": 0.2,
-        "answers_answered": 0,
-        "others_answered": 0,
+        "main_polarity": False,
+        "repeated_share": 0.15,
+        "repeated_again_share": 0.5,
+        "echo_share": 0.2,
+        "echo_echo_share": 0,
+        "other_echo_share": 0,
     }
     read = read_out(events, Readout(**habits), np.random.default_rng(1))  # type: ignore[arg-type]
     off = int((~events.p).sum())
-    assert (~read.p).sum() == pytest.approx(off * (1 + 0.15 * 2), rel=0.02)  # 1 + 1/2 + 1/4 + ... more of each
+    assert (~read.p).sum() == pytest.approx(off * (1 + 0.15 * 2), rel=0.02)  # 1 + 1/2 + 1/4 + ... = 2 repetitions each
     assert read.p.sum() == pytest.approx((len(events) - off) + 0.2 * off, rel=0.02)
     assert (np.diff(read.t) >= 0).all()
     assert read.sensor == SENSOR
     assert read.t[-1] <= events.t[-1]
 
 
-def test_no_events_are_answered_by_none():
+def test_readout_of_no_events_is_empty():
     assert len(read_out(Events.empty(SENSOR), SILENT, np.random.default_rng(0))) == 0
 
 
@@ -423,7 +425,7 @@ def write_few(folder: Path, progress: Progress | None = None, **settings) -> int
     return write_gestures(folder, plan, progress=progress)
 
 
-def test_a_folder_of_gestures_is_labelled_and_says_how_it_was_made(tmp_path: Path) -> None:
+def test_gesture_folder_has_labels_and_a_record(tmp_path: Path) -> None:
     assert write_few(tmp_path) == len(GESTURES)
     files = sorted(tmp_path.glob("*/*"))
     assert {file.parent.name for file in files} == set(GESTURES)
@@ -441,7 +443,7 @@ def test_a_folder_of_gestures_is_labelled_and_says_how_it_was_made(tmp_path: Pat
     }
 
 
-def test_an_interrupted_folder_is_resumed_and_grows(tmp_path: Path) -> None:
+def test_interrupted_folder_resumes_and_grows(tmp_path: Path) -> None:
     def interrupt(done: int, _total: int) -> None:
         if done == 4:
             raise KeyboardInterrupt
@@ -458,7 +460,7 @@ def test_an_interrupted_folder_is_resumed_and_grows(tmp_path: Path) -> None:
     assert write_few(tmp_path, people=2) == len(GESTURES)
 
 
-def test_videos_come_beside_the_recordings(tmp_path: Path) -> None:
+def test_videos_are_written_beside_the_recordings(tmp_path: Path) -> None:
     assert write_few(tmp_path, videos=True) == 2 * len(GESTURES)
     stems = {suffix: {file.stem for file in tmp_path.glob(f"*/*{suffix}")} for suffix in (".h5", ".webm")}
     assert stems[".h5"] == stems[".webm"]
@@ -466,21 +468,21 @@ def test_videos_come_beside_the_recordings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [{"seed": 4}, {"duration_us": 60_000}])
-def test_a_folder_made_in_another_way_is_left_alone(tmp_path: Path, other: dict[str, Any]) -> None:
+def test_folder_with_different_settings_is_an_error(tmp_path: Path, other: dict[str, Any]) -> None:
     work = {Path("a"): Path.touch}
     write_recordings(tmp_path, GesturesRecord(seed=3, duration_us=20_000), work)
     with raises(DataError, next(iter(other)), "synthesis.json"):
         write_few(tmp_path, **other)
 
 
-def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+def test_folder_with_other_files_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with raises(DataError, tmp_path):
         write_few(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_work_is_shared_by_processes_and_fails_with_its_own_error(tmp_path: Path) -> None:
+def test_recordings_are_written_by_processes_and_errors_propagate(tmp_path: Path) -> None:
     work = {Path(f"{k}.txt"): partial(Path.write_text, data=str(k)) for k in range(4)}
     assert write_recordings(tmp_path / "all", SynthesisRecord(kind="texts", seed=0), work, engine=Processes(2)) == 4
     assert (tmp_path / "all" / "3.txt").read_text() == "3"
@@ -489,18 +491,18 @@ def test_work_is_shared_by_processes_and_fails_with_its_own_error(tmp_path: Path
         write_few(tmp_path / "file" / "below")
 
 
-def test_frames_of_a_video_are_eight_bit_srgb():
+def test_video_frames_are_8_bit_srgb():
     linear = next(iter(render_gesture(0, draw_person(np.random.default_rng(0)), np.random.default_rng(0))))
     assert linear.image.dtype == np.uint16
     frame = next(iter(gesture_frames(GestureClip(0, person=0, clip=0, seed=0))))
     assert (frame.image.dtype, frame.transfer) == (np.dtype(np.uint8), "srgb")
 
 
-def test_shares_of_synthetic_recordings_are_written_at_the_same_time(tmp_path: Path) -> None:
+def test_shards_are_written_at_the_same_time(tmp_path: Path) -> None:
     record = SynthesisRecord(kind="texts", seed=0)
     work = {Path(f"{number}.txt"): partial(Path.write_text, data=str(number)) for number in range(9)}
     first = write_recordings(tmp_path, record, work, shard=Shard(1, 2))
-    with lock_folder(tmp_path):  # as another share does not
+    with lock_folder(tmp_path):  # sharded runs do not lock the folder
         second = write_recordings(tmp_path, record, work, shard=Shard(2, 2))
     assert (first > 0, second > 0, first + second) == (True, True, 9)
     assert write_recordings(tmp_path, record, work) == 0

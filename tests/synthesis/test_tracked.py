@@ -1,4 +1,4 @@
-"""Movements from tracks: what a rendered person performs after a real one."""
+"""Rendered people perform tracked movements of real people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dvspipe.synthesis.tracked import SIZES, TrackedMovement, mirror_class, read
 
 
 def track_of(wrist_hz: float = 1.0, seconds: float = 3.0, *, rest_s: float = 0.0, gap: slice | None = None) -> Track:
-    """Return a track whose right hand goes up and down beside the shoulder, after a rest, while the left arm hangs."""
+    """Return a track: after a rest, the right hand moves up and down beside the shoulder; the left arm hangs."""
     t_s = np.arange(0, seconds, 1 / 15)
     N, J = len(t_s), len(JOINTS)
     points = np.zeros((N, J, 3))
@@ -46,21 +46,21 @@ def track_of(wrist_hz: float = 1.0, seconds: float = 3.0, *, rest_s: float = 0.0
     )
 
 
-def test_a_person_performs_the_tracked_path_of_the_hand_at_another_pace_and_size() -> None:
+def test_tracked_hand_path_is_performed_with_varying_pace_and_size() -> None:
     movement, person = TrackedMovement.from_track(track_of()), draw_person(np.random.default_rng(0))
     t = np.arange(0, 1.5, 0.01)
     for seed in range(8):
         motion = movement(t, person, np.random.default_rng(seed))
         high = motion.right.wrist[:, 1] / person.reach_m
         swing = np.ptp(movement.arms[:, 0, 1, 1])
-        assert np.ptp(high) <= 1.25 * SIZES[1] * swing  # turned a little
+        assert np.ptp(high) <= 1.25 * SIZES[1] * swing  # rotated slightly
         assert np.ptp(high) >= 0.4 * SIZES[0] * swing
         assert np.ptp(motion.left.wrist, axis=0).max() < 0.1
         lengths = np.linalg.norm(motion.right.wrist - motion.right.elbow, axis=-1)
-        np.testing.assert_allclose(lengths, person.forearm_m, rtol=1e-6)  # of the person who performs
+        np.testing.assert_allclose(lengths, person.forearm_m, rtol=1e-6)  # the performer's length, not the tracked one
 
 
-def test_the_mirror_image_of_a_movement_swaps_the_arms_and_the_class() -> None:
+def test_mirroring_swaps_arms_and_class() -> None:
     movement, person, t = (
         TrackedMovement.from_track(track_of()),
         draw_person(np.random.default_rng(1)),
@@ -72,13 +72,13 @@ def test_the_mirror_image_of_a_movement_swaps_the_arms_and_the_class() -> None:
     assert mirror_class("left_arm_counter_clockwise") == "right_arm_clockwise"
 
 
-def test_a_gesture_is_tracked_without_the_rest_before_it() -> None:
+def test_active_movement_excludes_rest() -> None:
     movement = TrackedMovement.from_track(track_of(seconds=4.0, rest_s=2.0))
     assert movement.t_s[-1] == pytest.approx(4.0, abs=0.1)
     assert movement.active().t_s[-1] == pytest.approx(2.0, abs=0.4)
 
 
-def test_the_longest_time_with_a_person_is_used() -> None:
+def test_longest_run_with_a_person_is_used() -> None:
     movement = TrackedMovement.from_track(track_of(seconds=4.0, gap=slice(10, 25)))
     assert movement.t_s[-1] == pytest.approx(4.0 - 25 / 15, abs=0.1)
     with raises(DataError, "4", "0.4"):
@@ -97,7 +97,7 @@ def test_tracks_in_class_folders_are_performed_by_rendered_people(tmp_path: Path
     }
     plan = GesturesPlan(people=1, clips=1, duration_us=100_000, tracks=tmp_path / "tracks")
     assert write_gestures(tmp_path / "made", plan) == len(GESTURES)
-    with raises(DataError, "made", "tracks"):  # the tracks are part of what the clips depend on
+    with raises(DataError, "made", "tracks"):  # clips depend on the tracks
         write_gestures(tmp_path / "made", GesturesPlan(people=1, clips=1, duration_us=100_000))
     with raises(DataError, "nothing", "tracks"):
         read_movements(tmp_path / "nothing", GESTURES, "other_gestures")

@@ -1,4 +1,4 @@
-"""The camera model of webcams and phones."""
+"""Camera model of webcams and phones."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SPEED_PX_S = 500.0
 
 
 def bar(time_s: float) -> NDArray[np.uint16]:
-    """A white bar, 4 pixels wide, that moves to the right."""
+    """White bar, 4 pixels wide, moving to the right."""
     x = np.arange(64) - SPEED_PX_S * time_s
     return np.broadcast_to(np.where((x >= 0) & (x < 4), 65535, 0).astype(np.uint16), (48, 64))
 
@@ -61,12 +61,12 @@ def film_bar(webcam: Webcam, duration_us: int = 120_000) -> list[NDArray[np.uint
 
 
 def column_of(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Middle of the bar in each row, [H]."""
+    """Return the centre column of the bar in each row, [H]."""
     light = np.where(image <= 10, image / 12.92 / 255, ((image / 255 + 0.055) / 1.055) ** 2.4)
     return np.asarray((light * (np.arange(image.shape[1]) + 0.5)).sum(axis=1) / light.sum(axis=1))
 
 
-def test_a_frame_is_the_mean_of_the_light_during_its_exposure() -> None:
+def test_frame_is_the_mean_light_during_the_exposure() -> None:
     for exposure_s in (0.004, 0.02):
         first = film_bar(replace(STILL, exposure_s=exposure_s))[1]
         lit = np.flatnonzero(first[0])
@@ -82,7 +82,7 @@ def test_lower_rows_are_exposed_later() -> None:
     assert (np.diff(columns) >= -1e-6).all()
 
 
-def test_frames_come_at_the_rate_of_the_camera() -> None:
+def test_frames_have_the_camera_frame_rate() -> None:
     times_s = STILL.picture_times(400_000)
     grey = np.full((48, 64), 30_000, np.uint16)
     frames = list(film((grey for _ in times_s), times_s, 400_000, STILL, np.random.default_rng(0)))
@@ -92,7 +92,7 @@ def test_frames_come_at_the_rate_of_the_camera() -> None:
     assert float(frames[5].image.mean()) == pytest.approx(expected, abs=1)
 
 
-def test_noise_drift_and_movement_of_the_camera_are_seen() -> None:
+def test_noise_drift_and_shake_change_the_frames() -> None:
     times_s = STILL.picture_times(800_000)
     board = np.where(np.indices((48, 64)).sum(axis=0) // 8 % 2, 40_000, 20_000).astype(np.uint16)
 
@@ -107,7 +107,7 @@ def test_noise_drift_and_movement_of_the_camera_are_seen() -> None:
 
 
 @pytest.mark.parametrize("crf", [20.0, None])
-def test_a_film_can_be_decoded(crf: float | None, tmp_path: Path) -> None:
+def test_film_can_be_decoded(crf: float | None, tmp_path: Path) -> None:
     webcam = replace(STILL, crf=crf)
     times_s = webcam.picture_times(400_000)
     path = tmp_path / f"film{webcam.suffix}"
@@ -120,7 +120,7 @@ def test_a_film_can_be_decoded(crf: float | None, tmp_path: Path) -> None:
     assert float(frames[5].image.max()) > 100
 
 
-def test_people_are_anywhere_and_down_to_a_fifth_of_the_height() -> None:
+def test_far_camera_varies_position_and_size_of_people() -> None:
     size = SensorSize(width=640, height=480)
     cameras = [draw_far_camera(size, np.random.default_rng(seed)) for seed in range(300)]
     heights = np.array([camera.scale_px * PERSON_M / size.height for camera in cameras])
@@ -141,7 +141,7 @@ def test_webcams_differ() -> None:
     assert all(webcam.exposure_s < 1 / webcam.fps and webcam.readout_s < 1 / webcam.fps for webcam in webcams)
 
 
-def test_a_filmed_gesture_is_the_same_again_and_is_seen_as_by_a_gesture_sensor(tmp_path: Path) -> None:
+def test_filmed_gesture_is_deterministic_and_fits_the_gesture_sensor(tmp_path: Path) -> None:
     clip = {"person": 3, "clip": 0, "seed": 1, "duration_us": 600_000}
     first, again = (film_gesture(tmp_path / name, GestureClip(1, **clip)) for name in "ab")
     videos = [[frame.image for frame in open_video(path, VideoSettings()).frames()] for path in (first, again)]
@@ -152,13 +152,13 @@ def test_a_filmed_gesture_is_the_same_again_and_is_seen_as_by_a_gesture_sensor(t
 
 
 @pytest.mark.parametrize("label", [-2, -1, 11])
-def test_a_gesture_that_does_not_exist_is_not_filmed(label: int, tmp_path: Path) -> None:
+def test_filming_a_label_out_of_range_is_an_error(label: int, tmp_path: Path) -> None:
     with raises(DataError, "gesture", "label", label, "0", "10"):
-        film_gesture(tmp_path / "film", label, person=0, clip=0, seed=0)
+        film_gesture(tmp_path / "film", GestureClip(label, person=0, clip=0, seed=0))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_gesture_is_filmed_by_the_camera_that_is_given(tmp_path: Path) -> None:
+def test_gesture_is_filmed_with_the_given_webcam(tmp_path: Path) -> None:
     webcam = replace(draw_webcam(np.random.default_rng(0)), size=SensorSize(width=96, height=64), fps=10.0, crf=None)
     path = film_gesture(tmp_path / "film", GestureClip(1, person=3, clip=0, seed=1, duration_us=300_000), webcam=webcam)
     video = open_video(path, VideoSettings())
@@ -166,7 +166,7 @@ def test_a_gesture_is_filmed_by_the_camera_that_is_given(tmp_path: Path) -> None
     assert [frame.image.shape for frame in video.frames()] == [(64, 96)] * 4
 
 
-def test_a_clip_that_starts_with_another_gesture_is_performed_to_its_end() -> None:
+def test_clip_that_starts_with_another_gesture_has_finite_joints() -> None:
     plans = [plan_clip(4, np.random.default_rng(seed), 1_500_000) for seed in range(100)]
     assert {plan[-1].label for plan in plans} == {4}
     before = [plan for plan in plans if len(plan) == 2]
@@ -178,7 +178,7 @@ def test_a_clip_that_starts_with_another_gesture_is_performed_to_its_end() -> No
         assert np.isfinite(pose.arms).all()
 
 
-def test_a_folder_of_both_cameras_has_a_clip_of_each(tmp_path: Path) -> None:
+def test_folder_of_both_cameras_has_one_clip_of_each(tmp_path: Path) -> None:
     plan = GesturesPlan(people=1, clips=1, duration_us=200_000, camera="both", videos=True)
     assert plan.count == 22
     assert write_gestures(tmp_path, plan) == 44
@@ -193,7 +193,7 @@ def test_a_folder_of_both_cameras_has_a_clip_of_each(tmp_path: Path) -> None:
     assert write_gestures(tmp_path, plan) == 0
 
 
-def test_a_frame_follows_the_transfer_curve_and_is_sharpened() -> None:
+def test_frame_matches_transfer_curve_and_sharpening() -> None:
     webcam = replace(STILL, contrast=0.8, sharpen=0.6)
     picture = np.random.default_rng(0).integers(0, 65536, (48, 64)).astype(np.uint16)
     times_s = webcam.picture_times(40_000)
@@ -204,4 +204,4 @@ def test_a_frame_follows_the_transfer_curve_and_is_sharpened() -> None:
     sharp = grey + 0.6 * (grey - cv2.GaussianBlur(grey, (0, 0), 1.0))
     assert len(frames) == 2
     for frame in frames:
-        assert abs(frame.image - 255 * np.clip(sharp, 0, 1)).max() < 0.51  # rounded, and straight lines in the curve
+        assert abs(frame.image - 255 * np.clip(sharp, 0, 1)).max() < 0.51  # rounding, and a piecewise linear curve

@@ -1,4 +1,4 @@
-"""Videos that OpenCV cannot decode, by stand-ins for ffmpeg and ffprobe."""
+"""Decode videos that OpenCV cannot, with fake ffmpeg and ffprobe programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
 
-TIMES_S = (5.0, 5.08, 5.04, 5.12)  # as packets are, in the order of decoding
+TIMES_S = (5.0, 5.08, 5.04, 5.12)  # packets are in decoding order
 FFPROBE = f"""#!{sys.executable}
 for time_s in {TIMES_S}:
     print(f"{{time_s:.6f}},")
@@ -33,9 +33,9 @@ sys.stdout.buffer.write(picture * 3 + picture[:LAST])
 
 @pytest.fixture
 def video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that OpenCV cannot decode, and programs that find four frames of 12 x 7 pixels in it."""
+    """File that OpenCV cannot decode, with fake programs that find four frames of 12 x 7 pixels."""
     if os.name == "nt":
-        pytest.skip("the stand-ins are scripts")
+        pytest.skip("the fake programs are scripts")
     install(tmp_path / "bin", "ffprobe", FFPROBE)
     install(tmp_path / "bin", "ffmpeg", FFMPEG.replace("LAST", "10**6"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
@@ -50,19 +50,19 @@ def install(folder: Path, name: str, text: str) -> None:
     (folder / name).chmod(0o755)
 
 
-def test_ffmpeg_decodes_what_opencv_cannot(video: Path) -> None:
+def test_ffmpeg_decodes_videos_that_opencv_cannot(video: Path) -> None:
     opened = open_video(video)
     assert (opened.size.width, opened.size.height, opened.frame_count) == (12, 7, 4)
     assert opened.duration_s == pytest.approx(0.16)
     frames = list(opened.frames())
     assert [frame.t_us for frame in frames] == [0, 40_000, 80_000, 120_000]
-    assert np.unique(frames[0].image).tolist() == [60]  # 0.299 * 200, as OpenCV's grey of red
+    assert np.unique(frames[0].image).tolist() == [60]  # 0.299 * 200: OpenCV converts red to grey
     (_, picture), *_ = opened.pictures()
     assert picture[0, 0].tolist() == [200, 0, 0]
     assert convert_video(video, video.with_suffix(".csv")).frames == 4
 
 
-def test_what_ffmpeg_does_not_decode_is_a_truncated_video(video: Path) -> None:
+def test_missing_ffmpeg_frames_are_a_truncated_video(video: Path) -> None:
     install(
         video.parent / "bin", "ffmpeg", FFMPEG.replace("picture * 3 + picture[:LAST]", "picture * 2 + picture[:50]")
     )
@@ -70,7 +70,7 @@ def test_what_ffmpeg_does_not_decode_is_a_truncated_video(video: Path) -> None:
         list(open_video(video).frames())
 
 
-def test_without_ffmpeg_the_error_names_it_or_says_that_there_is_only_sound(
+def test_undecodable_or_sound_only_file_is_an_error_without_ffmpeg(
     video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
@@ -81,10 +81,10 @@ def test_without_ffmpeg_the_error_names_it_or_says_that_there_is_only_sound(
         open_video(video)
 
 
-def test_hdr_video_is_read_with_a_warning_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_hdr_video_warns_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.webm"
     write_video(path, frames_from_arrays([np.full((64, 96), 90, np.uint8)] * 3, fps=25))
-    with path.open("ab") as file:  # as the box of an MP4 file
+    with path.open("ab") as file:  # like a box of an MP4 file
         file.write(b"colrnclx" + bytes([0, 9, 0, 18, 0, 9]))
     for transfer in ("srgb", "srgb", "gamma=2.2"):
         open_video(path, {"transfer": transfer})

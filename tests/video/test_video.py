@@ -28,7 +28,7 @@ def save_images(folder: Path, count: int, width: int = 12, height: int = 7) -> N
         cv2.imwrite(str(folder / f"im{number}.png"), np.full((height, width), 10 * number, np.uint8))
 
 
-def test_an_image_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+def test_images_in_a_folder_are_sorted_numerically(tmp_path: Path) -> None:
     save_images(tmp_path, 12)
     (tmp_path / "notes.txt").write_text("no image")
     video = open_video(tmp_path, VideoSettings(fps=10))
@@ -38,19 +38,19 @@ def test_an_image_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> 
     assert (video.size.width, video.size.height, video.frame_count) == (12, 7, 12)
 
 
-def test_colour_becomes_luma(tmp_path: Path) -> None:
+def test_colour_images_are_converted_to_luma(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.full((7, 12, 3), (10, 200, 60), np.uint8))  # blue, green, red
     cv2.imwrite(str(tmp_path / "b.png"), np.full((7, 12, 4), (10, 200, 60, 255), np.uint8))
     frames = list(open_video(tmp_path).frames())
     assert {int(frame.image[0, 0]) for frame in frames} == {round(0.299 * 60 + 0.587 * 200 + 0.114 * 10)}
 
 
-def test_sixteen_bits_are_kept(tmp_path: Path) -> None:
+def test_16_bit_images_keep_their_type(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.full((7, 12), 40_000, np.uint16))
     assert next(open_video(tmp_path).frames()).image.dtype == np.uint16
 
 
-def test_a_written_video_is_read_back_with_its_times(tmp_path: Path) -> None:
+def test_written_video_round_trips_times_and_images(tmp_path: Path) -> None:
     images = [np.full((32, 48), 20 * number, np.uint8) for number in range(8)]
     path = tmp_path / "clip.webm"
     write_video(path, frames_from_arrays(images, fps=50))
@@ -61,14 +61,14 @@ def test_a_written_video_is_read_back_with_its_times(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_frame_of_another_size_is_named(tmp_path: Path) -> None:
+def test_error_names_a_frame_of_different_size(tmp_path: Path) -> None:
     save_images(tmp_path, 2)
     cv2.imwrite(str(tmp_path / "im7.png"), np.zeros((5, 5), np.uint8))
     with raises(VideoError, "frame 2", "5x5", "12x7"):
         list(open_video(tmp_path).frames())
 
 
-def test_what_is_no_video_is_an_error(tmp_path: Path) -> None:
+def test_missing_empty_or_undecodable_video_is_an_error(tmp_path: Path) -> None:
     text = tmp_path / "fake.mp4"
     text.write_text("this is no video")
     empty = tmp_path / "empty.mp4"
@@ -87,14 +87,14 @@ def test_what_is_no_video_is_an_error(tmp_path: Path) -> None:
             open_video(tmp_path, VideoSettings(transfer=transfer))
 
 
-def test_a_broken_image_is_named(tmp_path: Path) -> None:
+def test_error_names_a_corrupted_image(tmp_path: Path) -> None:
     save_images(tmp_path, 2)
     (tmp_path / "im9.png").write_bytes(b"\x89PNG broken")
     with raises(VideoError, "im9.png"):
         list(open_video(tmp_path).frames())
 
 
-def test_the_size_of_a_frame_is_width_by_height() -> None:
+def test_frame_size_is_width_by_height() -> None:
     assert str(Frame(0, np.zeros((7, 12), np.uint8)).size) == "12x7"
 
 
@@ -107,14 +107,14 @@ def test_the_size_of_a_frame_is_width_by_height() -> None:
         ("walk.mkv", 89, 33_000, "640x480"),
     ],
 )
-def test_real_videos_give_their_frames_and_times(
+def test_real_videos_have_known_frames_and_times(
     test_data: Path, name: str, count: int, second_us: int, size: str
 ) -> None:
     times = [frame.t_us for frame in open_video(test_data / "video" / name).frames()]
     assert (len(times), times[1], str(open_video(test_data / "video" / name).size)) == (count, second_us, size)
 
 
-def test_crop_and_resize_and_times_choose_what_is_kept(tmp_path: Path) -> None:
+def test_crop_resize_and_time_range_are_applied(tmp_path: Path) -> None:
     image = np.arange(84, dtype=np.uint8).reshape(7, 12)
     for number in range(6):
         cv2.imwrite(str(tmp_path / f"{number}.png"), image + np.uint8(number))
@@ -129,7 +129,7 @@ def test_crop_and_resize_and_times_choose_what_is_kept(tmp_path: Path) -> None:
         open_video(tmp_path, VideoSettings(crop="4x6+9+1"))
 
 
-def test_a_video_that_breaks_off_says_so_after_its_last_frame(test_data: Path, tmp_path: Path) -> None:
+def test_truncated_video_raises_after_its_last_frame(test_data: Path, tmp_path: Path) -> None:
     content = (test_data / "video" / "walk.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
     times = []
@@ -145,7 +145,7 @@ def same_frames(ours: list[Frame], theirs: list[Frame]) -> bool:
 
 
 @pytest.mark.parametrize("first", [0, 1, 5, 7, 8, 30])
-def test_frames_from_a_number_on_are_the_same_frames(tmp_path: Path, first: int) -> None:
+def test_skipping_frames_does_not_change_the_rest(tmp_path: Path, first: int) -> None:
     images = [np.full((32, 48), 20 * number, np.uint8) for number in range(10)]
     path = tmp_path / "clip.webm"
     write_video(path, frames_from_arrays(images, fps=50))
@@ -162,12 +162,12 @@ def test_frames_from_a_number_on_are_the_same_frames(tmp_path: Path, first: int)
 
 
 @pytest.mark.parametrize("name", ["carphone_pristine.mp4", "newtonscradle.gif", "walk.mkv"])
-def test_real_videos_are_the_same_from_a_number_on(test_data: Path, name: str) -> None:
+def test_skipping_frames_of_real_videos_does_not_change_the_rest(test_data: Path, name: str) -> None:
     video = open_video(test_data / "video" / name)
     assert same_frames(list(video.frames(20)), list(video.frames())[20:])
 
 
-def test_frames_that_are_left_out_are_not_read_but_checked(tmp_path: Path) -> None:
+def test_skipped_images_are_not_read(tmp_path: Path) -> None:
     save_images(tmp_path, 4)
     (tmp_path / "im1.png").write_bytes(b"broken")
     assert len(list(open_video(tmp_path).frames(2))) == 2
@@ -176,7 +176,7 @@ def test_frames_that_are_left_out_are_not_read_but_checked(tmp_path: Path) -> No
         list(open_video(tmp_path).frames(1))
 
 
-def test_a_cut_video_is_found_cut_from_a_number_on(test_data: Path, tmp_path: Path) -> None:
+def test_truncated_video_is_an_error_after_skipping(test_data: Path, tmp_path: Path) -> None:
     content = (test_data / "video" / "walk.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
     with pytest.raises(TruncatedVideoError):
@@ -220,7 +220,7 @@ def three_images(tmp_path: Path) -> Path:
         ("\ufeff0\n\n10\n20\n", "s", [0, 10_000_000, 20_000_000]),
     ],
 )
-def test_a_file_of_times_gives_the_times(three_images: Path, text: str, unit: str | None, expected: list[int]) -> None:
+def test_frame_times_are_read_from_a_file(three_images: Path, text: str, unit: str | None, expected: list[int]) -> None:
     assert times_of(three_images, text, time_unit=unit) == expected
 
 
@@ -244,14 +244,14 @@ def test_a_file_of_times_gives_the_times(three_images: Path, text: str, unit: st
         ("0.0\n0.1\n0.2\n", {"fps": 10}, ("times.txt", "timestamps", "fps", "10")),
     ],
 )
-def test_a_wrong_file_of_times_is_an_error(
+def test_invalid_file_of_times_is_an_error(
     three_images: Path, text: str, settings: dict[str, Any], message: object
 ) -> None:
     with raises(VideoError, message):
         times_of(three_images, text, **settings)
 
 
-def test_an_unreadable_file_of_times_is_named(three_images: Path, tmp_path: Path) -> None:
+def test_error_names_an_unreadable_file_of_times(three_images: Path, tmp_path: Path) -> None:
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
     for name in ("none.txt", "binary.txt", "images"):
         with raises(VideoError, name):
@@ -261,7 +261,7 @@ def test_an_unreadable_file_of_times_is_named(three_images: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["timestamps.txt", "images.csv"])
-def test_an_image_folders_own_times_are_used_unless_a_rate_is_given(three_images: Path, name: str) -> None:
+def test_image_folder_times_are_used_unless_fps_is_set(three_images: Path, name: str) -> None:
     (three_images / name).write_text("0.0\n0.25\n0.75\n")
     video = open_video(three_images)
     assert [frame.t_us for frame in video.frames()] == [0, 250_000, 750_000]
@@ -269,7 +269,7 @@ def test_an_image_folders_own_times_are_used_unless_a_rate_is_given(three_images
     assert [frame.t_us for frame in open_video(three_images, VideoSettings(fps=10)).frames()] == [0, 100_000, 200_000]
 
 
-def test_a_file_of_times_for_a_video_must_have_as_many_times_as_frames(tmp_path: Path) -> None:
+def test_number_of_times_must_match_the_frames_of_a_video(tmp_path: Path) -> None:
     path, times = tmp_path / "clip.webm", tmp_path / "clip.txt"
     write_video(path, frames_from_arrays([np.full((32, 48), 20 * n, np.uint8) for n in range(4)], fps=50))
     settings = VideoSettings(timestamps=str(times))
@@ -281,7 +281,7 @@ def test_a_file_of_times_for_a_video_must_have_as_many_times_as_frames(tmp_path:
             open_video(path, settings)
 
 
-def test_an_array_is_a_video() -> None:
+def test_array_is_read_as_a_video() -> None:
     array = np.random.default_rng(0).integers(0, 256, (5, 7, 12), np.uint8)
     video = open_video(array, VideoSettings(fps=1000, crop="4x3+2+1"))
     frames = list(video.frames())
@@ -295,7 +295,7 @@ def test_an_array_is_a_video() -> None:
             open_video(wrong, VideoSettings(fps=30))
 
 
-def test_an_array_of_float64_is_that_of_float32() -> None:
+def test_float64_array_is_read_as_float32() -> None:
     array = np.random.default_rng(0).random((3, 7, 12))
     images = [
         [frame.image for frame in open_video(each, VideoSettings(fps=30)).frames()]
@@ -310,8 +310,8 @@ def test_an_array_of_float64_is_that_of_float32() -> None:
 @pytest.mark.parametrize(
     ("dtype", "white"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1.0), (np.float64, 1.0)]
 )
-def test_an_array_of_colours_is_red_green_blue(dtype: type, white: float) -> None:
-    """Grey is the luma of BT.601, as in videos."""
+def test_colour_array_is_rgb(dtype: type, white: float) -> None:
+    """Grey is BT.601 luma, as in videos."""
     colours = np.zeros((3, 7, 12, 3), dtype)
     for number in range(3):
         colours[number, :, :, number] = white
@@ -322,7 +322,7 @@ def test_an_array_of_colours_is_red_green_blue(dtype: type, white: float) -> Non
 
 
 class FakeCamera:
-    """Stands in for cv2.VideoCapture: camera 2 gives pictures of rising grey, another one is not there."""
+    """Replacement for cv2.VideoCapture: camera 2 delivers increasing grey values; other cameras do not exist."""
 
     opened: list[FakeCamera] = []  # noqa: RUF012
     pictures = 1000
@@ -351,7 +351,7 @@ def cameras(monkeypatch: pytest.MonkeyPatch) -> list[FakeCamera]:
 
 
 @pytest.mark.parametrize("source", [2, "2", Path("2")])
-def test_a_camera_gives_frames_by_the_clock_until_its_stop(cameras: list[FakeCamera], source: int | str | Path) -> None:
+def test_camera_frames_are_timed_by_the_clock_until_stop(cameras: list[FakeCamera], source: int | str | Path) -> None:
     video = open_video(source, VideoSettings(stop_s=0.05, resize="6x4"))
     began = time.monotonic()
     frames = list(video.frames())
@@ -366,13 +366,13 @@ def test_a_camera_gives_frames_by_the_clock_until_its_stop(cameras: list[FakeCam
 
 
 @pytest.mark.usefixtures("cameras")
-def test_a_camera_that_goes_away_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disconnected_camera_ends_the_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeCamera, "pictures", 3)
     assert len(list(open_video(2).frames())) == 3
 
 
 @pytest.mark.usefixtures("cameras")
-def test_a_camera_that_is_not_there_is_named() -> None:
+def test_error_names_a_missing_camera() -> None:
     for source in (7, "7", -1):
         with raises(VideoError, f"camera {source}"):
             open_video(source)
@@ -382,7 +382,7 @@ def test_a_camera_that_is_not_there_is_named() -> None:
 
 
 @pytest.mark.usefixtures("cameras")
-def test_a_file_whose_name_is_a_number_is_no_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_with_a_numeric_name_is_not_a_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "2").mkdir()
     save_images(tmp_path / "2", 3)
@@ -391,7 +391,7 @@ def test_a_file_whose_name_is_a_number_is_no_camera(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.usefixtures("cameras")
-def test_ctrl_c_ends_a_camera_as_a_video_ends() -> None:
+def test_ctrl_c_ends_a_camera_normally() -> None:
     before = signal.getsignal(signal.SIGINT)
     video = open_video(2)
     threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
@@ -403,9 +403,9 @@ def test_ctrl_c_ends_a_camera_as_a_video_ends() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_ctrl_c_interrupts_what_is_no_camera_as_ever() -> None:
+def test_ctrl_c_interrupts_other_sources() -> None:
     video = open_video(np.zeros((2, 7, 12), np.uint8), VideoSettings(fps=30))
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever a test before has left
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # earlier tests may have changed it
     try:
         with pytest.raises(KeyboardInterrupt), video.ended_by_interrupt():
             signal.raise_signal(signal.SIGINT)
@@ -413,8 +413,8 @@ def test_ctrl_c_interrupts_what_is_no_camera_as_ever() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files as POSIX does")
-def test_a_video_on_a_full_disk_is_an_error_and_no_file(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="uses POSIX limits of file sizes")
+def test_full_disk_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (48, 64), np.uint8) for _ in range(40)]
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -427,13 +427,13 @@ def test_a_video_on_a_full_disk_is_an_error_and_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_address_is_named_as_it_was_given() -> None:
+def test_error_names_the_complete_url() -> None:
     for source in ("http://x.y/z.mp4", Path("http://x.y/z.mp4")):
         with raises(VideoError, "http://x.y/z.mp4"):
             open_video(source)
 
 
-def test_a_stop_before_the_start_and_an_impossible_rate_are_errors() -> None:
+def test_stop_before_start_and_too_high_fps_are_errors() -> None:
     for wrong, message in (
         ({"start_s": 1, "stop_s": 0.5}, "0.5 s"),
         ({"fps": 1e9}, "1000000"),
@@ -442,7 +442,7 @@ def test_a_stop_before_the_start_and_an_impossible_rate_are_errors() -> None:
             VideoSettings(**wrong)
 
 
-def test_an_animated_picture_is_a_video(tmp_path: Path) -> None:
+def test_animated_image_is_read_as_a_video(tmp_path: Path) -> None:
     pictures = [Image.fromarray(np.full((7, 12, 3), 60 * number, np.uint8)) for number in range(4)]
     for name in ("a.webp", "a.png", "a.gif"):
         pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:], duration=40, lossless=True)
@@ -451,9 +451,9 @@ def test_an_animated_picture_is_a_video(tmp_path: Path) -> None:
         assert [int(frame.image[3, 6]) for frame in frames] == pytest.approx([0, 60, 120, 180], abs=3)
 
 
-def test_a_codec_that_opencv_lacks_is_named_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_names_the_codec_and_a_command_that_converts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Undecodable:
-        """An AV1 video, as OpenCV's own FFmpeg opens it."""
+        """AV1 video as opened by the FFmpeg in OpenCV."""
 
         def __init__(self, *_: object) -> None: ...
 
@@ -474,7 +474,7 @@ def test_a_codec_that_opencv_lacks_is_named_with_a_way_out(tmp_path: Path, monke
         open_video(tmp_path / "a.mp4")
 
 
-def test_a_gif_that_is_cut_is_truncated(tmp_path: Path) -> None:
+def test_gif_without_trailer_is_truncated(tmp_path: Path) -> None:
     frames = [Image.fromarray(np.full((7, 12), 20 * number, np.uint8)) for number in range(8)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=40, loop=0)
     whole = (tmp_path / "a.gif").read_bytes()
@@ -485,15 +485,15 @@ def test_a_gif_that_is_cut_is_truncated(tmp_path: Path) -> None:
         list(open_video(tmp_path / "cut.gif").frames())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
-def test_a_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are Unicode on other systems")
+def test_file_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"bad\xff.mp4")
     path.write_bytes(b"x")
     with raises(VideoError, "UTF-8"):
         open_video(path)
 
 
-def test_float_values_of_another_range_are_an_error() -> None:
+def test_float_array_above_white_is_an_error() -> None:
     images = np.full((3, 7, 12), 200, np.float32)
     with raises(VideoError, "200", "0", "1"):
         open_video(images, {"fps": 30})
