@@ -297,7 +297,7 @@ def test_finished_answers_depend_on_what_the_network_was_adapted_to(data: Path, 
 
 def test_adapt_writes_a_checkpoint_and_says_what_changed(data: Path, checkpoint: Path) -> None:
     said = dvspipe("adapt", checkpoint, data, "-o", "new.safetensors", cwd=data.parent).stdout
-    assert "adapted to 6 of 6 windows, without quiet ones, of 6 recordings" in said
+    assert all(text in said for text in ("adapted to 6 of 6 windows", "from 6 recordings"))
     assert "norm2" in said
     record = json.loads(dvspipe("adapt", checkpoint, data, "-o", "b.safetensors", "--json", cwd=data.parent).stdout)
     read = AdaptationRecord.model_validate(record)

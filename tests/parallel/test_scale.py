@@ -418,7 +418,7 @@ def test_a_cluster_whose_head_dies_is_an_error_before_ray_ends_the_process(monke
         remote=lambda **_: lambda _: SimpleNamespace(remote=lambda *_: object()),
     )
     monkeypatch.setitem(sys.modules, "ray", ray)
-    monkeypatch.setattr(cluster, "LOOK_S", 0.0)
+    monkeypatch.setattr(cluster, "CHECK_S", 0.0)
     monkeypatch.setattr(cluster, "HEAD_S", 0.0)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(WorkerError, match=f"{place}: no connection"):
