@@ -64,7 +64,7 @@ class Settings(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise _error(type(self), error, type(self).__name__) from error
+            raise _build_error(type(self), error, type(self).__name__) from error
 
     # same mark as in pydantic: without it, pydantic calls this __init__ for nested groups and cannot collect errors
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
@@ -79,10 +79,10 @@ class Settings(BaseModel):
         if not isinstance(values, dict):
             return values
         types = {name: field.annotation for name, field in cls.model_fields.items()}
-        return {name: _plain(value, types.get(name, bool)) for name, value in values.items()}
+        return {name: _to_plain(value, types.get(name, bool)) for name, value in values.items()}
 
 
-def _plain(value: object, annotation: object) -> object:
+def _to_plain(value: object, annotation: object) -> object:
     if isinstance(value, bool) and annotation is not bool:
         return str(value).lower()
     return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~/") else value
@@ -302,7 +302,7 @@ def build(model: type[Model], settings: Mapping[str, object], where: str) -> Mod
     try:
         return model.model_validate(settings)
     except ValidationError as error:
-        raise _error(model, error, where) from error
+        raise _build_error(model, error, where) from error
     except ConfigError as error:  # raised by a validator that names a remedy
         raise error.named(where) from error
 
@@ -332,9 +332,9 @@ def suggest_settings(model: type[BaseModel], name: str) -> list[str]:
     siblings = {key: own for key, own in lasts.items() if key.rpartition(".")[0] == group}
     found = (
         [key for key, own in lasts.items() if own == last]
-        or [*_closest(last, siblings, CLOSE), *_prolonged(last, siblings)]
+        or [*_match_closest(last, siblings, CLOSE), *_match_extended(last, siblings)]
         or [key for key, own in lasts.items() if "_" in own and "".join(word[0] for word in own.split("_")) == last]
-        or [*_closest(last, lasts, CLOSE_ELSEWHERE), *_prolonged(last, lasts)]
+        or [*_match_closest(last, lasts, CLOSE_ELSEWHERE), *_match_extended(last, lasts)]
     )
     return list(dict.fromkeys(found))[:3]
 
@@ -361,18 +361,18 @@ def find_kinds(annotation: object) -> dict[str, type[BaseModel]]:
     return {kind.default: each for each in models if (kind := each.model_fields.get("kind")) is not None}
 
 
-def _closest(name: str, lasts: Mapping[str, str], cutoff: float) -> list[str]:
+def _match_closest(name: str, lasts: Mapping[str, str], cutoff: float) -> list[str]:
     """Return the settings whose last part is the closest match of `name`."""
     nearest = difflib.get_close_matches(name, set(lasts.values()), n=1, cutoff=cutoff)
     return [key for key, last in lasts.items() if last in nearest]
 
 
-def _prolonged(name: str, lasts: Mapping[str, str]) -> list[str]:
+def _match_extended(name: str, lasts: Mapping[str, str]) -> list[str]:
     """Return the settings whose last part extends `name` by words, or is extended by it."""
     return [key for key, last in lasts.items() if last.startswith(f"{name}_") or name.startswith(f"{last}_")]
 
 
-def _error(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
+def _build_error(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
     """Create an error that lists pydantic's messages by setting; at most `MAX_EXPLAINED` of them."""
     errors = error.errors(include_url=False)
     found: dict[str, list[str]] = {}  # start of a sentence: messages, one for each member of a union
@@ -381,7 +381,7 @@ def _error(model: type[BaseModel], error: ValidationError, where: str) -> Config
         if each["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             found[_explain_unknown(model, key, each)] = []
         else:
-            begin = key if isinstance(value, Mapping) else f"{key} = {_show(value)}"
+            begin = key if isinstance(value, Mapping) else f"{key} = {_format_input(value)}"
             found.setdefault(begin, []).append(explain_value(each))
     sentences = [": ".join(filter(None, (begin, ", or ".join(found[begin])))) for begin in found]
     if len(errors) > MAX_EXPLAINED:
@@ -422,7 +422,7 @@ def _explain_unknown(model: type[BaseModel], key: str, error: ErrorDetails) -> s
     owners = _find_owners(model, groups[1:], name)
     if owners:
         group = key.rpartition(".")[0]
-        return f"{key} = {_show(error['input'])}: needs {group}.kind = {join_names(owners)} (found {kind})"
+        return f"{key} = {_format_input(error['input'])}: needs {group}.kind = {join_names(owners)} (found {kind})"
     suggested = suggest_settings(model, key)
     if suggested:
         return f"unknown setting {key}, did you mean {join_names(suggested)}?"
@@ -438,6 +438,6 @@ def _find_owners(model: object, groups: Iterable[str | int | None], name: str | 
     return [kind for kind, each in find_kinds(model).items() if name in each.model_fields]
 
 
-def _show(value: object) -> str:
+def _format_input(value: object) -> str:
     """Format a value as a user types it."""
     return json.dumps(value) if value is None or isinstance(value, bool) else shorten(repr(value))

@@ -22,7 +22,7 @@ from .screen import EXIT_SOME_FAILED, fail, make_table, notes, progress, screen,
 if TYPE_CHECKING:
     from ..results import AdaptationRecord
 
-OutFile = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Checkpoint file to write, .safetensors.")]
+OutFile = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Checkpoint file to write (.safetensors).")]
 Strength = Annotated[
     float,
     typer.Option(

@@ -204,19 +204,19 @@ def view(
     chosen = parse_overrides(settings or [])
     in_viewer = out is None or out.suffix.lower() == VIEWER_SUFFIX
     options = {"--window": window, "--speed": speed, "--beside": beside}
-    given = [name for name, value in options.items() if value is not None] + [f"--set {name}" for name in chosen]
-    _check_output(out, given, mode, predictions, in_viewer=in_viewer)
+    used_options = [name for name, value in options.items() if value is not None] + [f"--set {name}" for name in chosen]
+    _check_output(out, used_options, mode, predictions, in_viewer=in_viewer)
     if beside is not None and roi is not None:
         raise ConfigError("view: --beside cannot be combined with --roi; the complete video is shown")
     window_us = None if window is None else round(window * 1000)
-    typed = {"window_us": window_us, "speed": speed, "colours": colours, "mode": None if mode in PLOTS else mode}
-    shown_as = build(
-        PreviewSettings, chosen | {name: value for name, value in typed.items() if value is not None}, "view"
+    values = {"window_us": window_us, "speed": speed, "colours": colours, "mode": None if mode in PLOTS else mode}
+    preview = build(
+        PreviewSettings, chosen | {name: value for name, value in values.items() if value is not None}, "view"
     )
     if out is not None:
         claim_output(out, overwrite=overwrite)
     _refuse_video(file)
-    beside_them = None if predictions is None else Predictions.read(predictions)
+    shown_predictions = None if predictions is None else Predictions.read(predictions)
     recording = open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint))
     part = select_part(recording, start, stop, parse_region(roi))
     chart = mode if mode in PLOTS else None
@@ -224,11 +224,11 @@ def view(
         write_view(
             part,
             out,
-            shown_as,
+            preview,
             chart=chart,
             title=recording.path.name,
             beside=beside,
-            predictions=beside_them,
+            predictions=shown_predictions,
             extent=part.extent(partial(show, "events")),
             progress=partial(show, "pictures" if chart is None else "events"),
         )
@@ -260,7 +260,7 @@ def _refuse_video(file: Path) -> None:
 
 
 def _check_output(
-    out: Path | None, given: Sequence[str], mode: Mode | None, predictions: Path | None, *, in_viewer: bool
+    out: Path | None, used_options: Sequence[str], mode: Mode | None, predictions: Path | None, *, in_viewer: bool
 ) -> None:
     """Check that the options apply to the output: the rerun viewer, a chart or pictures."""
     is_chart = mode in ("xyt", "raster", "rate")
@@ -272,7 +272,7 @@ def _check_output(
         raise ConfigError(f"view: --predictions: only for the rerun viewer; use -o FILE{VIEWER_SUFFIX}")
     if in_viewer and is_chart:
         raise ConfigError("view: --mode: charts are not for the rerun viewer (expected counts, surface or decay)")
-    unused = [option for option in given if option in (UNUSED_BY_VIEWER if in_viewer else UNUSED_BY_CHARTS)]
+    unused = [option for option in used_options if option in (UNUSED_BY_VIEWER if in_viewer else UNUSED_BY_CHARTS)]
     if unused and (in_viewer or is_chart):
         what = "rerun viewer" if in_viewer else f"chart --mode {mode}"
         raise ConfigError(f"view: {', '.join(unused)} cannot be combined with the {what}")

@@ -12,7 +12,7 @@ from .screen import make_table, screen
 
 configs = typer.Typer(help="List, show and copy shipped experiments and sensor presets.", no_args_is_help=False)
 
-Name = Annotated[str, typer.Argument(help="Name of a shipped experiment or sensor preset.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a shipped experiment or sensor preset.")]
 CONFIG_KINDS = {"": "dvspipe train {}", "sensors": "dvspipe convert VIDEO -o EVENTS.h5 --preset {}"}
 """Kinds of configurations, and how to use each."""
 

@@ -82,7 +82,7 @@ def stats(config: Config, settings: Overrides = None, as_json: AsJson = False) -
             row.name,
             *(str(count) for count in (row.train, row.validation, row.test, row.groups)),
             *(
-                _number(value, form)
+                _format_number(value, form)
                 for value, form in (
                     (row.events, ",.0f"),
                     (row.fewest, ",d"),
@@ -212,18 +212,18 @@ def _read_settings(config: str, settings: list[str] | None) -> tuple[DataConfig,
     seed = merged.get("seed", 0)
     if not isinstance(seed, int):
         raise ConfigError(f"{config}: seed = {seed!r}, expected an integer")
-    bins = build(BinConfig, _group(merged, "bins"), config)
-    return build(DataConfig, _group(merged, "data"), config), bins, seed
+    bins = build(BinConfig, _get_group(merged, "bins"), config)
+    return build(DataConfig, _get_group(merged, "data"), config), bins, seed
 
 
-def _group(settings: SettingsTree, name: str) -> SettingsTree:
+def _get_group(settings: SettingsTree, name: str) -> SettingsTree:
     found = settings.get(name, {})
     if not isinstance(found, dict):
         raise ConfigError(f"{name} = {found!r}, expected settings {name}.KEY=VALUE")
     return found
 
 
-def _number(value: float | None, form: str) -> str:
+def _format_number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 

@@ -31,7 +31,7 @@ def export(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Export a trained network as NIR (for snnTorch and Norse) or ONNX, and verify the outputs of the written file."""
+    """Export a trained network as NIR (for snnTorch and Norse) or ONNX, and compare the outputs of network and file."""
     from ..checkpoints.export import export as export_checkpoint
 
     with progress() as show:

@@ -23,8 +23,8 @@ Config = Annotated[
     str,
     typer.Argument(
         metavar="CONFIG",
-        help="Folder of recordings, YAML file, or name of a shipped configuration (listed by dvspipe configs); can be "
-        "omitted if the first setting is data.kind=...",
+        help="Folder of recordings, YAML file, or name of a shipped configuration (listed by dvspipe configs), or a "
+        "first KEY=VALUE such as data.kind=nmnist, to change the defaults.",
     ),
 ]
 Overrides = Annotated[
@@ -74,11 +74,16 @@ Trust = Annotated[
         "(network.kind=module); also found in the current folder. Repeatable.",
     ),
 ]
-Start = Annotated[float, typer.Option("--start", min=0, metavar="SECONDS", help="Start time after the first event.")]
+Start = Annotated[
+    float, typer.Option("--start", min=0, metavar="SECONDS", help="Start time, relative to the first event.")
+]
 Stop = Annotated[
     float | None,
     typer.Option(
-        "--stop", min=0, metavar="SECONDS", help="Stop time after the first event (exclusive); default: end of file."
+        "--stop",
+        min=0,
+        metavar="SECONDS",
+        help="Stop time (exclusive), relative to the first event; default: end of file.",
     ),
 ]
 Roi = Annotated[

@@ -204,14 +204,12 @@ def cut(
     part = select_part(recording, start, stop, parse_region(roi))
     with progress() as show:
         count = cut_recording(part, out, overwrite=overwrite, progress=partial(show, "events"))
-    _say(out, f"{count_noun(count, 'event')} of {part.sensor}")
+    _print_summary(out, f"{count_noun(count, 'event')} of {part.sensor}")
     if not count:
-        warn(
-            f"{show_name(out)}: has no events: this part of {file} is empty; show the recording with dvspipe view {file}"
-        )
+        warn(f"{show_name(out)}: has no events: this part of {file} is empty; show it with dvspipe view {file}")
 
 
-def _say(out: Path, text: str) -> None:
+def _print_summary(out: Path, text: str) -> None:
     """Print a summary of the output, on standard error if the events go to standard output."""
     from ..formats import STANDARD
 
@@ -246,7 +244,7 @@ def merge(
     gap_us = round((1.0 if gap is None else gap) * 1000) if one_after_another else None
     with progress() as show:
         count = merge_recordings(opened, out, gap_us=gap_us, overwrite=overwrite, progress=partial(show, "events"))
-    _say(out, f"{count_noun(count, 'event')} of {count_noun(len(files), 'recording')}, {opened[0].sensor}")
+    _print_summary(out, f"{count_noun(count, 'event')} of {count_noun(len(files), 'recording')}, {opened[0].sensor}")
 
 
 def filter_(
@@ -296,7 +294,7 @@ def filter_(
     with progress() as show:
         total = filter_recording(complete, out, config, hot=hot, overwrite=overwrite, progress=partial(show, "events"))
     pixels = f" ({int(hot.sum())} pixels)" if hot is not None else ""
-    _say(
+    _print_summary(
         out,
         f"{total.kept:,} of {total.events:,} events; dropped {total.hot_pixels:,} of hot pixels{pixels}, "
         f"{total.refractory:,} in the refractory period, {total.background:,} as background activity",

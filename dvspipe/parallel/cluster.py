@@ -57,8 +57,8 @@ class Ray:
         """
         if not items:
             return
-        with _connected(self.address) as ray:
-            yield from _map_on(ray, work, items, progress, _find_head(ray, self.address))
+        with _connect(self.address) as ray:
+            yield from _map_on_cluster(ray, work, items, progress, _find_head(ray, self.address))
 
     def leaves(self, items: int) -> bool:
         """Return whether other processes handle the items: always, if there are items."""
@@ -88,7 +88,7 @@ class _Reply(NamedTuple):
 
 
 @contextmanager
-def _connected(address: str | None) -> Iterator[Any]:
+def _connect(address: str | None) -> Iterator[Any]:
     """Yield the `ray` module, connected to a cluster during the block; keep an existing connection of this process."""
     try:
         import ray
@@ -104,9 +104,11 @@ def _connected(address: str | None) -> Iterator[Any]:
     place = address or os.environ.get("RAY_ADDRESS")
     if place:
         _check_reachable(place)
-    alone = {} if place else {"include_dashboard": False}  # the dashboard takes CPU time of this machine
+    local_options = {} if place else {"include_dashboard": False}  # the dashboard takes CPU time of this machine
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **alone)
+        ray.init(
+            address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **local_options
+        )
     except (OSError, RuntimeError, ValueError) as error:
         where = place or "this machine"
         raise WorkerError(f"{where}: no connection to a Ray cluster ({_first_line(error)})") from error
@@ -156,10 +158,10 @@ def _wait_for_head(place: str) -> None:
             time.sleep(POLL_S)
 
 
-def _map_on(
+def _map_on_cluster(
     ray: Any, work: Work[Item, Result], items: Sequence[Item], progress: Progress, head: str
 ) -> Iterator[Outcome[Item, Result]]:
-    task = ray.remote(num_cpus=1, max_retries=RETRIES)(_work_remotely)
+    task = ray.remote(num_cpus=1, max_retries=RETRIES)(_run_remotely)
     driver = _Driver(version("dvspipe"), Path.cwd(), logging.getLogger(LOG_NAME).getEffectiveLevel())
     shared, following, done = ray.put(work), iter(enumerate(items)), 0
     waiting: dict[Any, int] = {}
@@ -203,9 +205,9 @@ def _receive(ray: Any, reference: Any, item: object) -> tuple[Any, DvspipeError 
     return reply.value, reply.error
 
 
-def _work_remotely(driver: _Driver, work: Work[Item, Result], item: Item) -> _Reply:
+def _run_remotely(driver: _Driver, work: Work[Item, Result], item: Item) -> _Reply:
     """Process an item; runs in a Ray worker."""
-    difference = _adopt(driver)
+    difference = _match_driver(driver)
     if difference is not None:
         return _Reply(None, WorkerError(f"{platform.node()}: {difference}"), [])
     records: list[logging.LogRecord] = []
@@ -218,7 +220,7 @@ def _work_remotely(driver: _Driver, work: Work[Item, Result], item: Item) -> _Re
         log.removeHandler(sender)
 
 
-def _adopt(driver: _Driver) -> str | None:
+def _match_driver(driver: _Driver) -> str | None:
     """Enter the driver's current folder; return a description of the difference if this node cannot work for it."""
     found = version("dvspipe")
     if found != driver.version:

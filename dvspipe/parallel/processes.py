@@ -102,7 +102,7 @@ class Processes:
         """
         if self.leaves(len(items)):
             return _map_in_pool(work, items, min(self.jobs, len(items)), progress)
-        return _map_here(work, items, progress)
+        return _map_in_process(work, items, progress)
 
     def leaves(self, items: int) -> bool:
         """Return whether this number of items starts worker processes."""
@@ -148,7 +148,9 @@ def ignore_progress(*_: float) -> None:
     """Do nothing; default progress callback."""
 
 
-def _map_here(work: Work[Item, Result], items: Sequence[Item], progress: Progress) -> Iterator[Outcome[Item, Result]]:
+def _map_in_process(
+    work: Work[Item, Result], items: Sequence[Item], progress: Progress
+) -> Iterator[Outcome[Item, Result]]:
     for index, item in enumerate(items):
 
         def report_part(done: float, total: float, index: int = index) -> None:
@@ -319,14 +321,14 @@ def _run_worker(connection: Connection, level: int) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     sending = threading.Lock()
 
     def send(message: object) -> None:
         with sending:
             connection.send(message)
 
-    def stop_if_asked(*_: float) -> None:
+    def stop_if_requested(*_: float) -> None:
         """Stop between parts of an item; a signal handler could interrupt anywhere, even in a destructor."""
         if stopped:
             raise KeyboardInterrupt
@@ -340,7 +342,7 @@ def _run_worker(connection: Connection, level: int) -> None:
         watch_compilation()
         while True:
             item = connection.recv()
-            message = attempt(work, item, stop_if_asked)
+            message = attempt(work, item, stop_if_requested)
             try:
                 send(message)
             except (TypeError, AttributeError, pickle.PicklingError) as error:  # the result cannot be pickled
@@ -371,7 +373,7 @@ class LogSender(logging.handlers.QueueHandler):
             self._send(record)
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

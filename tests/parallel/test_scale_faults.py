@@ -211,10 +211,10 @@ def test_a_node_that_differs_is_one_clear_line(tmp_path: Path, monkeypatch: pyte
         (here._replace(version="0.0"), r"another version of dvspipe \(found .*, expected 0\.0\)"),
         (here._replace(folder=tmp_path / "gone"), "gone: No such file or directory"),
     ):
-        reply = cluster._work_remotely(driver, work, 1)
+        reply = cluster._run_remotely(driver, work, 1)
         assert isinstance(reply.error, WorkerError)  # which ends the work
         assert re.search(said, str(reply.error))
-    assert cluster._work_remotely(here, work, 1) == (2, None, [])
+    assert cluster._run_remotely(here, work, 1) == (2, None, [])
 
 
 @PROC
