@@ -169,9 +169,17 @@ def encode(
     total = sum(each.bytes for each in index.shards)
     counts = ", ".join(f"{part} {len(samples)}" for part, samples in found.parts.items())
     screen.print(f"{show_name(shards)}: {count_noun(len(index.shards), 'shard')}, {total / 1e6:,.1f} MB; {counts}")
-    notes.print(
-        f"next:\n  {shlex.join(['dvspipe', 'train', config, *(settings or [])])} data.kind=shards data.root={shards}"
-    )
+    words = [word for word in (config, *(settings or [])) if is_for_shards(word)]
+    notes.print(f"next:\n  {shlex.join(['dvspipe', 'train', *words])} data.kind=shards data.root={shards}")
+
+
+def is_for_shards(word: str) -> bool:
+    """Return whether a word of a command also applies to shards; settings of recordings do not."""
+    from ..config import find_foreign
+    from ..datasets import DataConfig
+
+    group, *names = word.partition("=")[0].split(".")
+    return group != "data" or not find_foreign(DataConfig, {"kind": "shards", **dict.fromkeys(names[:1])})
 
 
 def _fill_cache(found: DataSet, plan: TensorPlan, config: DataConfig, share: Shard, engine: Engine) -> None:
@@ -205,7 +213,7 @@ def _survey(config: str, settings: list[str] | None) -> Survey:
 def _read_settings(config: str, settings: list[str] | None) -> tuple[DataConfig, BinConfig, int]:
     """Return the data set, time steps and seed of a configuration."""
     from ..config import build
-    from ..datasets import DataConfig
+    from ..datasets import parse_data
     from ..encoding import BinConfig
 
     merged = read_config(config, settings)
@@ -213,7 +221,7 @@ def _read_settings(config: str, settings: list[str] | None) -> tuple[DataConfig,
     if not isinstance(seed, int):
         raise ConfigError(f"{config}: seed = {seed!r}, expected an integer")
     bins = build(BinConfig, _get_group(merged, "bins"), config)
-    return build(DataConfig, _get_group(merged, "data"), config), bins, seed
+    return parse_data(_get_group(merged, "data"), config), bins, seed
 
 
 def _get_group(settings: SettingsTree, name: str) -> SettingsTree:

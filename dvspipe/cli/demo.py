@@ -15,7 +15,7 @@ from ..labels import GESTURES
 from ..recordings.conversion import convert_video
 from ..report import draw_recording, write_answers_page, write_preview, write_training_page
 from ..results import Answer, EvaluationResult, OutputFolder, TrainingRun
-from ..synthesis import GESTURE_SENSOR, gesture_frames, record_gesture
+from ..synthesis import GESTURE_SENSOR, GestureClip, gesture_frames, record_gesture
 from ..training import TrainConfig, TrainingCallback, evaluate_checkpoint, measure_step, train
 from ..video.writing import write_video
 
@@ -91,7 +91,7 @@ def show_first(folder: Path, seed: int = 0, announce: Announce = lambda _: None)
     folder.mkdir(parents=True, exist_ok=True)
     video, events = folder / "gesture.webm", folder / "gesture.h5"
     announce("rendering a person who performs a gesture")
-    write_video(video, gesture_frames(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=seed))
+    write_video(video, gesture_frames(GestureClip(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=seed)))
     announce("converting the video to events")
     convert_video(video, events, overwrite=True, origin=SYNTHETIC_GESTURES)
     announce("classifying the events with the shipped network")
@@ -133,11 +133,11 @@ def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConf
 def measure_speed() -> Speed:
     """Measure the time to render a clip and to train `CLASSIFIER` on it; takes a few seconds."""
     config = build(TrainConfig, read_yaml(CLASSIFIER), CLASSIFIER)
-    record_gesture(SHOWN_LABEL, person=SHOWN_PERSON, clip=1, seed=0, duration_us=100_000)  # compiles
+    record_gesture(GestureClip(SHOWN_LABEL, person=SHOWN_PERSON, clip=1, seed=0, duration_us=100_000))  # compiles
     labels = range(0, len(GESTURES), 2)  # every second class: rendering time depends on class and lighting
     start_s = time.perf_counter()
     for label in labels:
-        record_gesture(label, person=SHOWN_PERSON, clip=1, seed=0)
+        record_gesture(GestureClip(label, person=SHOWN_PERSON, clip=1, seed=0))
     clip_s = (time.perf_counter() - start_s) / len(labels)
     return Speed(clip_s, measure_step(config, GESTURE_SENSOR, GESTURES))
 

@@ -58,7 +58,8 @@ SettingOptions = Annotated[
         metavar="KEY=VALUE",
         help="Any setting: window_us=300000 and hop_us=100000 (length and distance of windows), stateful=true (no "
         "windows), fit=crop|scale (another sensor), roi=WxH+X+Y|auto|full (auto: find and follow the person), "
-        "segments.enter=0.7, video.simulator.pos_thres=0.3, ... Default: as in the training. Repeatable.",
+        "pose=true (videos by joints and events), segments.enter=0.7, video.simulator.pos_thres=0.3, ... "
+        "Default: as in the training. Repeatable.",
     ),
 ]
 Adapt = Annotated[bool, typer.Option("--adapt", help="Adapt the network to the sensor of all given recordings first.")]
@@ -215,6 +216,8 @@ def print_answers(answers: Sequence[Answer]) -> None:
         for row in rows:
             cells = zip(row, widths, "<><>>><", strict=False)
             screen.print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells).rstrip())
+    if any(answer.basis != "events" for answer in answers):
+        screen.print("By joints and events: the pictures of the videos were used too.")
     if answers[0].trained_on:
         screen.print(f"The network was trained on: {answers[0].trained_on}")
     if (scores := add_scores(answer.scores for answer in answers)) is not None:

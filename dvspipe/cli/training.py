@@ -52,7 +52,7 @@ def train(
     For a folder DIR/<class>/<recording or video>, settings are chosen from what is in it. Under torchrun, processes
     train together.
     """
-    from ..config import build, merge_settings, parse_overrides, read_yaml
+    from ..config import build
 
     if save is not None and (resume is not None or not is_folder(config)):
         raise ConfigError(f"{save}: --save writes what is chosen for a folder of recordings (found {config})")
@@ -65,9 +65,7 @@ def train(
             f"{resume}: no run to resume (expected the folder of a run, with {RunFolder(resume).config.name})"
         )
     if resume is not None and is_folder(config):
-        from ..networks import keep_own
-
-        merged = merge_settings(keep_own(read_yaml(RunFolder(resume).config)), parse_overrides(settings or []))
+        merged = _read_run(resume, settings)
     elif is_folder(config):
         merged = _choose(config, settings, save, overwrite=overwrite)
     else:
@@ -141,6 +139,7 @@ def demo(
 ) -> None:
     """Show a label for a rendered gesture at once, then fine-tune a network in a given time. All data is synthetic."""
     notes.print("the first label comes in some 10 s")
+    from ..datasets import GesturesConfig
     from .demo import CLASSIFIER, choose_training, measure_speed, run_demo, show_first
 
     if out is not None:
@@ -155,6 +154,7 @@ def demo(
     speed = measure_speed()
     config = choose_training(speed, 60 * minutes)
     data = config.data
+    assert isinstance(data, GesturesConfig)
     notes.print(
         f"\nfor {minutes:g} min of training, as a clip takes {speed.clip_s:.2f} s to render and "
         f"{1000 * speed.step_s:.0f} ms to train on: people {data.train_people}, other people to test on "
@@ -173,6 +173,16 @@ def demo(
     notes.print(f"\nEverything is in {folder}, and all of it is synthetic; open {done.run.folder.report} first. Next:")
     for command in done.next_commands:
         notes.print(f"  {command}")
+
+
+def _read_run(folder: Path, settings: list[str] | None) -> SettingsTree:
+    """Return the settings of a run, with the given settings in their place."""
+    from ..config import keep_own, merge_settings, parse_overrides, read_yaml
+    from ..results import RunFolder
+    from ..training import TrainConfig
+
+    stored = keep_own(TrainConfig, read_yaml(RunFolder(folder).config))
+    return merge_settings(stored, parse_overrides(settings or []))
 
 
 def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overwrite: bool) -> SettingsTree:
@@ -289,12 +299,11 @@ def _callback(held_out: str = "validation") -> Iterator[TrainingCallback]:
 
 def _describe_changes(folder: Path, config: TrainConfig) -> str:
     """Return the settings that a run is resumed with and was not started with, as a comment of its command."""
-    from ..config import build, find_differences, read_yaml
-    from ..networks import keep_own
+    from ..config import find_differences, read_stored
     from ..results import RunFolder
 
     path = RunFolder(folder).config
-    before = build(type(config), keep_own(read_yaml(path)), str(path)) if path.is_file() else config
+    before = read_stored(type(config), path) if path.is_file() else config
     found = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
     listed = ", ".join(f"{key}={now} ({old} before)" for key, old, now in found)
     return f"  # resumed with other settings: {listed}" if listed else ""

@@ -6,9 +6,7 @@ A file is either complete or absent, whichever processes write it; a corrupted o
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import math
 import os
 import shutil
 from collections.abc import Callable
@@ -20,14 +18,18 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors
 
 from ..errors import FileError, Remedy
 from ..files import LOCK_NAME, require_space, wait_for_lock, write_beside
 
-CORRUPTIONS = (OSError, ValueError, TypeError, cast(type[Exception], isal_zlib.error))
-LAYOUT = 2  # of the stored results; increment it to make all of them again
+CORRUPTIONS = (OSError, ValueError, SafetensorError, cast(type[Exception], isal_zlib.error))
+LAYOUT = 3  # of the stored results; increment it to make all of them again
 ARRAYS = ".arrays"  # suffix of files of named arrays
-ZLIB_LEVEL = 1  # spikes are mostly 0: a fifteenth of their size, in a tenth of the time of the standard zlib's default
+# Spikes are mostly 0. Plain safetensors reads 5 to 7 times as fast, and is 11 to 21 times as large; `np.load` takes 2
+# to 3 times as long for a compressed .npz.
+ZLIB_LEVEL = 1
 HEADER_BYTES = 1 << 12  # room for the names and shapes of arrays
 
 Result = TypeVar("Result")
@@ -65,7 +67,8 @@ class Cache:
         """Return the named arrays of a digest, or None if they are missing or corrupted."""
         path = self.path(digest, ARRAYS)
         try:
-            return _unpack(path.read_bytes())
+            arrays: dict[str, NDArray[Any]] = safetensors.load(isal_zlib.decompress(path.read_bytes()))
+            return arrays
         except FileNotFoundError:
             return None
         except CORRUPTIONS as error:
@@ -82,7 +85,9 @@ class Cache:
         try:
             with write_beside(path, durable=False) as beside:
                 require_space(path, sum(array.nbytes for array in arrays.values()) + HEADER_BYTES)
-                beside.write_bytes(_pack(arrays))
+                # safetensors writes the wrong bytes of arrays with steps or in Fortran order, without an error
+                dense = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+                beside.write_bytes(isal_zlib.compress(safetensors.save(dense), ZLIB_LEVEL))
         except FileError as error:
             raise FileError(
                 error.message,
@@ -133,26 +138,3 @@ def _read_if_complete(path: Path, read: Callable[[Path], Result]) -> Result | No
 @cache
 def _own_version() -> str:
     return version("dvspipe")  # takes 0.4 ms
-
-
-def _pack(arrays: dict[str, NDArray[Any]]) -> bytes:
-    """Return named arrays as compressed bytes with a checksum: a line of JSON, then their contents.
-
-    `np.load` takes three times as long to read an archive of small arrays.
-    """
-    shapes = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
-    content = [json.dumps(shapes).encode(), b"\n", *(array.tobytes() for array in arrays.values())]
-    return isal_zlib.compress(b"".join(content), ZLIB_LEVEL)
-
-
-def _unpack(packed: bytes) -> dict[str, NDArray[Any]]:
-    """Return the arrays of `_pack`, which may be written to."""
-    content: bytes = isal_zlib.decompress(packed)
-    place = content.index(b"\n") + 1
-    arrays = {}
-    for name, (dtype, shape) in json.loads(content[:place]).items():
-        count = math.prod(shape)
-        array: NDArray[Any] = np.frombuffer(content, dtype, count, place)
-        arrays[name] = array.reshape(shape).copy()
-        place += array.nbytes
-    return arrays

@@ -16,7 +16,7 @@ from ..config import SettingsTree
 from ..errors import DataError, DvspipeError, TruncatedVideoError, escape_controls
 from ..events import Events, SensorSize, concatenate
 from ..files import is_internal
-from ..formats import FORMATS, Hints, is_ros2_folder, is_unrelated_text, open_recording, read, write
+from ..formats import FORMATS, NO_HINTS, Hints, is_ros2_folder, is_unrelated_text, open_recording, read, write
 from ..framing import FramingConfig, find_guess, open_source
 from ..labels import GESTURES, SUFFIX, Span, read_labels
 from ..recordings.conversion import convert_video, events_from_video, is_video
@@ -24,6 +24,7 @@ from ..synthesis import GESTURE_SENSOR, is_synthetic
 from ..video.names import VIDEO_SUFFIXES, is_image_folder
 from ..video.opening import open_video
 from .cache import Cache
+from .config import FilesConfig, FolderConfig, GesturesConfig, LabelledConfig, RecordingsConfig, WindowsConfig
 from .pieces import keep_pieces_together
 from .samples import DataSet, Sample, check_groups, divide, version_of_file
 from .source import DataSource
@@ -84,10 +85,11 @@ class RecordingFile:
     cache: Cache | None
 
     @classmethod
-    def of(cls, source: DataSource, path: Path, sensor: SensorSize | None) -> RecordingFile:
+    def of(cls, source: DataSource[RecordingsConfig], path: Path, sensor: SensorSize | None) -> RecordingFile:
         """Return a file of a data set."""
         config = source.config
-        return cls(path, sensor, config.hints, config.framing, config.target, source.cache)
+        hints = config.hints if isinstance(config, FilesConfig) else NO_HINTS
+        return cls(path, sensor, hints, config.framing, config.target, source.cache)
 
     def load(self) -> Events:
         """Return all events, as the network sees them."""
@@ -186,14 +188,14 @@ def folder_settings(root: Path) -> SettingsTree:
     return {"kind": kind, "root": str(root)}
 
 
-def open_folder(source: DataSource) -> DataSet:
+def open_folder(source: DataSource[FolderConfig]) -> DataSet:
     """Return ROOT/<class>/<recording or video>, or the same in ROOT/train and ROOT/test."""
     training, testing = _find_parts(source.root)
     classes = tuple(path.name for path in _find_class_folders(training))
     return _open_class_folders(source, training, testing, classes, source.sensor)
 
 
-def open_gestures(source: DataSource) -> DataSet:
+def open_gestures(source: DataSource[GesturesConfig]) -> DataSet:
     """Return a folder as `open_folder` does, with the classes of DVS128 Gesture in their order."""
     training, testing = _find_parts(source.root)
     return _open_class_folders(source, training, testing, GESTURES, source.sensor or GESTURE_SENSOR)
@@ -208,7 +210,11 @@ def _find_parts(root: Path) -> tuple[Path, Path | None]:
 
 
 def _open_class_folders(
-    source: DataSource, training: Path, testing: Path | None, classes: tuple[str, ...], sensor: SensorSize | None
+    source: DataSource[FolderConfig | GesturesConfig],
+    training: Path,
+    testing: Path | None,
+    classes: tuple[str, ...],
+    sensor: SensorSize | None,
 ) -> DataSet:
     if len(classes) < 2:
         raise DataError(f"{training}: too few class folders (found {len(classes)}, expected 2 as <class>/<recording>)")
@@ -228,7 +234,7 @@ def _open_class_folders(
     return divide_parts(source, data, samples, test.samples)
 
 
-def open_labelled(source: DataSource) -> DataSet:
+def open_labelled(source: DataSource[LabelledConfig]) -> DataSet:
     """Return recordings anywhere below ROOT with NAME_labels.csv beside them; each span of a label is a sample."""
     root, test_root = source.root, source.config.test_root
     train = _list_spans(source, root)
@@ -249,7 +255,7 @@ def open_labelled(source: DataSource) -> DataSet:
     return divide_parts(source, data, keep_pieces_together(source, train_samples, test_samples), test_samples)
 
 
-def _list_spans(source: DataSource, folder: Path) -> list[tuple[str, Sample]]:
+def _list_spans(source: DataSource[LabelledConfig], folder: Path) -> list[tuple[str, Sample]]:
     """Return the samples of all label files below a folder, each with the name of its class; all labels are 0."""
     found = []
     for labels in sorted(folder.rglob(f"*{SUFFIX}")):
@@ -274,12 +280,16 @@ def find_recording(labels: Path) -> Path:
     return found[0]
 
 
-def sample_of_span(source: DataSource, file: Path, span: Span, label: int, sensor: SensorSize | None) -> Sample:
+def sample_of_span(
+    source: DataSource[RecordingsConfig], file: Path, span: Span, label: int, sensor: SensorSize | None
+) -> Sample:
     """Return a sample that is a part of a recording or video."""
     return _sample_of_part(source, RecordingFile.of(source, file, sensor), span.start_us, span.end_us, label)
 
 
-def _sample_of_part(source: DataSource, recording: RecordingFile, start_us: int, end_us: int, label: int) -> Sample:
+def _sample_of_part(
+    source: DataSource[RecordingsConfig], recording: RecordingFile, start_us: int, end_us: int, label: int
+) -> Sample:
     return Sample(
         name=escape_controls(f"{recording.path}@{start_us}-{end_us}us"),
         label=label,
@@ -290,7 +300,7 @@ def _sample_of_part(source: DataSource, recording: RecordingFile, start_us: int,
     )
 
 
-def _list_samples(source: DataSource, recording: RecordingFile, label: int) -> list[Sample]:
+def _list_samples(source: DataSource[WindowsConfig], recording: RecordingFile, label: int) -> list[Sample]:
     """Return a recording as a sample, or its windows if it is longer than `data.window_us`."""
     if source.config.window_us is not None:
         windows = recording.windows(source.config.window_us)
@@ -307,7 +317,7 @@ def _list_samples(source: DataSource, recording: RecordingFile, label: int) -> l
     return [whole]
 
 
-def find_sensor(source: DataSource, samples: Iterable[Sample]) -> SensorSize:
+def find_sensor(source: DataSource[FilesConfig], samples: Iterable[Sample]) -> SensorSize:
     """Return the sensor of samples: the size they are fitted to, or that of the first file that can be opened.
 
     Raises:
@@ -327,7 +337,9 @@ def find_sensor(source: DataSource, samples: Iterable[Sample]) -> SensorSize:
     raise first or DataError("no recordings")
 
 
-def _find_unnamed(source: DataSource, samples: Sequence[Sample], sensor: SensorSize | None) -> Iterator[str]:
+def _find_unnamed(
+    source: DataSource[FilesConfig], samples: Sequence[Sample], sensor: SensorSize | None
+) -> Iterator[str]:
     """Yield a warning, for all recordings, if some that are fitted to a size do not name their sensor.
 
     Few of them are opened, as it takes reading all their events to guess a sensor.
@@ -386,7 +398,9 @@ class Listing:
         return Listing(self.samples + other.samples, self.problems + other.problems, self.warnings + other.warnings)
 
 
-def list_class_folders(source: DataSource, folder: Path, classes: Sequence[str], sensor: SensorSize | None) -> Listing:
+def list_class_folders(
+    source: DataSource[WindowsConfig], folder: Path, classes: Sequence[str], sensor: SensorSize | None
+) -> Listing:
     """Return what is in the class folders of a folder.
 
     Raises:
@@ -440,7 +454,7 @@ def _find_deeper(folder: Path, searched: set[Path]) -> list[Path]:
 
 
 def divide_parts(
-    source: DataSource,
+    source: DataSource[RecordingsConfig],
     data: DataSet,
     train: Sequence[Sample],
     test: Sequence[Sample],

@@ -22,8 +22,7 @@ from ..formats.numpy_file import HEADER_ERRORS, read_npy_header
 
 SPIKES, FACTS = ".npz", ".json"  # suffixes of the two members of each sample
 ARRAY = "spikes"  # its name in the .npz
-COMPRESSION = 1  # spikes are mostly 0; higher levels take ten times as long
-EPOCH = (1980, 1, 1, 0, 0, 0)  # of zip archives: the same spikes are the same bytes
+COMPRESSION = 1  # spikes are mostly 0; `numpy.savez_compressed`, level 6, takes 2.6 to 3.6 times the CPU time
 MAX_DEFLATED = 1032  # bytes that DEFLATE can make of one
 CORRUPTIONS = (*HEADER_ERRORS, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
@@ -138,12 +137,11 @@ def _count_pairs(path: Path) -> int:
 def pack_spikes(spikes: NDArray[Any]) -> bytes:
     """Return spikes [views, T, C, H, W] as the content of a compressed .npz, which `np.load` reads."""
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as archive:
-        info = zipfile.ZipInfo(f"{ARRAY}.npy", EPOCH)
-        info.compress_type = zipfile.ZIP_DEFLATED
-        array = io.BytesIO()
-        np.lib.format.write_array(array, spikes, allow_pickle=False)
-        archive.writestr(info, array.getvalue(), compresslevel=COMPRESSION)
+    with (
+        zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as archive,
+        archive.open(f"{ARRAY}.npy", "w") as member,
+    ):
+        np.lib.format.write_array(member, spikes, allow_pickle=False)
     return content.getvalue()
 
 

@@ -1,6 +1,7 @@
 """How many bytes compressed frames can decompress to, found from the sizes of their blocks without decompressing.
 
-Definitions: RFC 8878 (Zstandard), and lz4_Frame_format.md in the repository lz4/lz4.
+Libraries return only the size that a frame claims, which may be absent or wrong. Definitions: RFC 8878 (Zstandard), and
+lz4_Frame_format.md in the repository lz4/lz4.
 """
 
 from __future__ import annotations

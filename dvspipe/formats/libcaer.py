@@ -2,7 +2,8 @@
 
 Little-endian words of 16 bits, whose top four are their type; each packet starts from the initial state. Its times are
 added to the time of the packet. Definition: ros-event-camera/event_camera_codecs, libcaer_cmp_types.h; its decoder
-ignores events outside the sensor and words of other types, which are corruption here.
+ignores events outside the sensor and words of other types, which are corruption here. Its Python package
+event_camera_py comes with ROS only, not from PyPI.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Writes NumPy's archives (`.npz`) of the arrays t, x, y and p, compressed in threads as the events come."""
+"""Writes NumPy's archives (`.npz`) of the arrays t, x, y and p, compressed in threads as the events come.
+
+`zipfile` at zlib's level 1 would take 4.9 times the CPU time, and `numpy.savez_compressed` 27 times with all events in
+memory.
+"""
 
 from __future__ import annotations
 

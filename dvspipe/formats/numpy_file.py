@@ -2,7 +2,8 @@
 
 Integer times are microseconds. Float times are seconds if that makes them multiples of microseconds but not all of
 milliseconds; otherwise the unit must be given as a hint. So must the order of the columns of a table: nothing in it
-distinguishes x from y. Nothing is unpickled, and memory is bounded whatever sizes a header claims.
+distinguishes x from y. Nothing is unpickled, and memory is bounded whatever sizes a header claims: `numpy.load` reads
+an archive in 0.9 times the time, but all of it at once, and nothing of a truncated file.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import tokenize
 import warnings
 import zipfile
 import zlib
+from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -478,15 +480,10 @@ def _extent(path: Path, columns: dict[str, _Column], exponent: int) -> Extent:
 def _part(
     path: Path, columns: dict[str, _Column], exponent: int, start_us: int, stop_us: int
 ) -> Iterator[StoredColumns]:
-    low, high = 0, columns["t"].array.rows
+    rows = range(columns["t"].array.rows)
     with open_binary(path) as file:
-        while low < high:
-            middle = (low + high) // 2
-            if _time_at(path, file, columns, exponent, middle) < start_us:
-                low = middle + 1
-            else:
-                high = middle
-    for chunk in _read(path, columns, exponent, low):
+        first = bisect_left(rows, start_us, key=lambda row: _time_at(path, file, columns, exponent, row))
+    for chunk in _read(path, columns, exponent, first):
         yield chunk
         if len(chunk.t) and chunk.t[-1] >= stop_us:
             return

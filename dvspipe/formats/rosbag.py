@@ -1,6 +1,7 @@
 """ROS bags: ROS 1 (`.bag`), ROS 2 (`.db3`, `.mcap`, or the folder of a bag), read by rosbags (the extra `ros`).
 
-Event messages are decoded here, because rosbags creates a Python object for every event. They are of two kinds:
+Event messages are decoded here, because rosbags creates a Python object for every event, which takes 134 times the CPU
+time and 7 times the memory; packets it reads as fast. They are of two kinds:
 
     arrays    dvs_msgs/EventArray, prophesee_event_msgs/EventArray: header, height, width, events (x, y, ts, polarity)
     packets   event_camera_msgs/EventPacket (formerly event_array_msgs/EventArray): header, height, width, seq,

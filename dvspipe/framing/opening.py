@@ -66,7 +66,7 @@ class EventSource:
         track: Where the part that is looked at is, if it is less than that picture.
         looked_at: The part of the recording's pictures that is looked at, over time.
         span_us: Times of the first and the last event, estimated for a video; None if unknown. For the progress.
-        is_video: Whether they are simulated.
+        film: Opens the complete pictures of a video; None if they are not simulated.
         synthetic: Whether the file says that dvspipe rendered what they show.
         warnings: What may not be as meant, a line each: the sensor was guessed, or the region is mostly outside the
             picture.
@@ -80,7 +80,7 @@ class EventSource:
     track: RegionTrack | None
     looked_at: tuple[LookRow, ...]
     span_us: tuple[int, int] | None = None
-    is_video: bool = False
+    film: Callable[[], Video] | None = None
     synthetic: bool = False
     warnings: tuple[str, ...] = ()
 
@@ -282,6 +282,7 @@ def _follow_rows(framing: Framing) -> tuple[LookRow, ...]:
 def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventSource:
     """Open a video, scaled before it is simulated, which is more exact and faster than scaling its events."""
     settings, roi = config.video, config.roi
+    film = partial(_open_repeated, path, _set_video(settings, crop=None, resize=None).video)
     given = settings.video.crop or settings.video.resize
     if roi not in (None, "full") and settings.video.crop:
         raise DataError(f"{path}: both roi and video.crop = {settings.video.crop} select a part, expected one")
@@ -315,9 +316,7 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
     place = _place_of(region, size, video.size) if track is None else None
     fit = plan_fit(video.size, target if track is None else video.size, "crop", place)
     stream, span_us = _simulate_video(path, video, settings), _estimate_span(video)
-    return EventSource(
-        str(path), stream, overview, size, fit, track, looked_at, span_us, is_video=True, warnings=warnings
-    )
+    return EventSource(str(path), stream, overview, size, fit, track, looked_at, span_us, film, warnings=warnings)
 
 
 def _open_repeated(path: Path, settings: VideoSettings) -> Video:

@@ -129,9 +129,10 @@ def adapt(
         DataError: There are too few windows that are not quiet.
 
     Example:
-        >>> from dvspipe.synthesis import record_gesture
+        >>> from dvspipe.synthesis import GestureClip, record_gesture
         >>> classifier = Classifier.load("gesture-synthetic")
-        >>> clips = [record_gesture(label, person=0, clip=0, seed=0) for label in range(11)]  # doctest: +SKIP
+        >>> named = [GestureClip(label, person=0, clip=0, seed=0) for label in range(11)]
+        >>> clips = [record_gesture(clip) for clip in named]  # doctest: +SKIP
         >>> adapted = adapt(classifier, clips).classifier  # doctest: +SKIP
     """
     check_adaptable(classifier, strength)
@@ -213,7 +214,8 @@ class _Collector:
     """
 
     def __init__(self, classifier: Classifier, config: InferConfig) -> None:
-        self._classifier, self._config = classifier, config
+        self._classifier = classifier
+        self._config = config.model_copy(update={"pose": False})  # only windows of events are collected
         bins, grid = classifier.window_bins(config), classifier.config.bins.grid(classifier.config.sensor)
         window_bytes = bins.steps * bins.channels * grid.width * grid.height * bins.dtype.itemsize
         self._most = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_WINDOW_BYTES // (2 * window_bytes)))

@@ -7,7 +7,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -29,10 +29,11 @@ from ..checkpoints.hub import SCHEME, HubModel
 from ..checkpoints.model_card import write_card
 from ..config import as_settings, build, find_differences, show_value
 from ..encoding import BinConfig
-from ..errors import ConfigError, DataError, EventError, Remedy, count_noun
+from ..errors import ConfigError, DataError, EventError, Remedy, VideoError, count_noun
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints
 from ..framing import EventSource, open_source
+from ..labels import GESTURES
 from ..networks import (
     NO_MODULES,
     ClassMoments,
@@ -44,8 +45,10 @@ from ..networks import (
     summarize_layers,
 )
 from ..parallel import Progress
-from ..results import EventRates, LayerActivity, LookRow, SegmentRow
+from ..pose import track_pictures
+from ..results import Basis, EventRates, LayerActivity, LookRow, SegmentRow
 from .config import InferConfig
+from .joints import JOINT_LOOKS_HZ, included_classifier
 from .rates import RateHistogram, StepCounts
 from .segments import find_segments
 from .timeline import Timeline, find_centers
@@ -86,6 +89,7 @@ class Prediction:
         layers: What each layer of the network did.
         trained_on: What the network was trained on.
         classes: Names of the classes.
+        basis: What the predictions are made from; with `InferConfig.pose` the pictures of the video too.
         synthetic: Whether the file of the recording says that dvspipe rendered it.
     """
 
@@ -107,6 +111,7 @@ class Prediction:
     layers: tuple[LayerActivity, ...]
     trained_on: str
     classes: tuple[str, ...]
+    basis: Basis = "events"
     synthetic: bool = False
 
     @property
@@ -242,9 +247,9 @@ class Classifier:
 
         Example:
             >>> from dvspipe import Classifier
-            >>> from dvspipe.synthesis import record_gesture
+            >>> from dvspipe.synthesis import GestureClip, record_gesture
             >>> classifier = Classifier.load("gesture-synthetic")
-            >>> prediction = classifier.predict(record_gesture(1, person=0, clip=0, seed=0))
+            >>> prediction = classifier.predict(record_gesture(GestureClip(1, person=0, clip=0, seed=0)))
             >>> prediction.class_name in classifier.config.classes, 0 <= prediction.probability <= 1
             (True, True)
             >>> [segment.t_start_us for segment in prediction.segments][0] == prediction.t_first_us
@@ -336,6 +341,8 @@ class Classifier:
         """
         config = self.framed(config)
         source = recording if isinstance(recording, EventSource) else self.open(recording, config)
+        if config.pose:
+            self._check_pose(source)
         bins = self.window_bins(config)
         reader = _Reader(source, bins.step_us, progress)
         with count_activity(self.network) as counters, torch.no_grad():
@@ -348,7 +355,24 @@ class Classifier:
         if not outputs.spans:
             raise _too_short(source.name, bins, reader)
         layers = summarize_layers(counters, counted=bins.dtype.kind == "u")
-        return self._summarize(reader, self._to_timeline(outputs, bins.window_us, reader.steps), config, layers)
+        timeline = self._to_timeline(outputs, bins.window_us, reader.steps)
+        return self._summarize(reader, _add_joints(timeline, source) if config.pose else timeline, config, layers)
+
+    def _check_pose(self, source: EventSource) -> None:
+        """Check that joints can be combined with the events.
+
+        Raises:
+            ConfigError: The classes are not those of the network for joints, or the source has no pictures.
+        """
+        remedy = Remedy("config.pose", False, "classify events alone")
+        if self.config.classes != GESTURES:
+            raise ConfigError(
+                f"pose: needs a classifier of the {len(GESTURES)} classes of DVS128 Gesture (found "
+                f"{len(self.config.classes)} classes, the first is {self.config.classes[0]})",
+                remedy,
+            )
+        if source.film is None:
+            raise ConfigError(f"{source.name}: pose needs the pictures of a video (found events)", remedy)
 
     def window_bins(self, config: InferConfig) -> BinConfig:
         """Return how a window becomes a spike tensor: as in training, but perhaps of another length.
@@ -481,6 +505,7 @@ class Classifier:
             layers=layers,
             trained_on=self.config.trained_on,
             classes=classes,
+            basis="joints and events" if config.pose else "events",
             synthetic=reader.source.synthetic,
         )
 
@@ -493,6 +518,19 @@ class Classifier:
             output, state = self.network(spikes[first : first + together].to(device), state)
             outputs.append(output.float().cpu().numpy())
         return np.concatenate(outputs), state
+
+
+def _add_joints(timeline: Timeline, source: EventSource) -> Timeline:
+    """Return predictions by joints and events; those of times without a person stay as they are."""
+    assert source.film is not None  # checked before
+    film = source.film()
+    try:
+        track = track_pictures(film.pictures(), film.size, {"max_fps": JOINT_LOOKS_HZ}, name=source.name)
+    except VideoError as error:
+        log.warning("%s; classified by events alone", error)
+        return timeline
+    combined = included_classifier().combine(timeline.probabilities, track, timeline.t_start_us, timeline.t_end_us)
+    return replace(timeline, probabilities=combined)
 
 
 class _Reader:

@@ -47,5 +47,7 @@ class InferConfig(FramingConfig):
     stateful: bool = False
     """Whether the state of the network is kept from the start of a recording to its end, without windows. The length of
     a window is then the time constant of the mean of outputs."""
+    pose: bool = False
+    """Whether videos are classified by joints and events: by the joints of the person in the pictures too."""
     segments: SegmentConfig = SegmentConfig()
     """How predictions over time become segments."""

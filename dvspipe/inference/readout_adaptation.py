@@ -85,9 +85,9 @@ def adapt_readout(
     Example:
         >>> from pathlib import Path
         >>> from dvspipe import Classifier, adapt_readout
-        >>> from dvspipe.synthesis import record_gesture
+        >>> from dvspipe.synthesis import GestureClip, record_gesture
         >>> classifier = Classifier.load("gesture-synthetic")
-        >>> clips = [record_gesture(label, person=0, clip=0, seed=0) for label in (0, 1)]  # doctest: +SKIP
+        >>> clips = [record_gesture(GestureClip(label, person=0, clip=0, seed=0)) for label in (0, 1)]  # doctest: +SKIP
         >>> adaptation = adapt_readout(classifier, clips, ["hand_clapping", 1])  # doctest: +SKIP
         >>> adaptation.classifier.predict(clips[0]).class_name  # doctest: +SKIP
         'hand_clapping'
@@ -158,6 +158,7 @@ def _read_windows(classifier: Classifier, source: EventSource, config: InferConf
         parts = spikes.split(max(1, classifier.max_images // len(spikes)), dim=1)
         found.extend(read_features(classifier.network, part.to(device)) for part in parts)
 
+    config = config.model_copy(update={"pose": False})  # features are those of events
     prediction = classifier.classify(source, config, on_windows=keep)
     features = torch.cat(found)
     shown = torch.from_numpy(~prediction.timeline.is_quiet(config.segments))

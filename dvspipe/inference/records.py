@@ -60,6 +60,7 @@ def record_answer(
         classified_us=prediction.classified_us,
         layers=prediction.layers,
         trained_on=prediction.trained_on,
+        basis=prediction.basis,
         synthetic=prediction.synthetic,
         labels=None if spans is None else tuple(span.to_row() for span in spans),
         scores=scores,
@@ -129,7 +130,7 @@ def record_run(
         step_us=classifier.config.bins.step_us,
         hop_us=framed.hop_us,
         stateful=framed.stateful,
-        settings=framed.model_dump(mode="json"),
+        settings=framed.model_dump(mode="json", exclude=None if framed.pose else {"pose"}),  # as before there was pose
         sensor_given=None if sensor is None else str(sensor),
         hints=tuple(f"{name}={value}" for name, value in asdict(hints).items() if value is not None),
         versions=versions(),

@@ -18,6 +18,7 @@ from .activity import (
 from .adaptation import AdaptationRecord, NormShift
 from .inference import (
     Answer,
+    Basis,
     Dependencies,
     EventRates,
     InferenceRun,
@@ -52,6 +53,7 @@ __all__ = [
     "AdaptationRecord",
     "Answer",
     "BaselineResult",
+    "Basis",
     "Dependencies",
     "Entry",
     "EpochRow",

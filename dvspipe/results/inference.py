@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue, computed_field
 
@@ -18,6 +18,9 @@ from .scores import TimeScores
 from .tables import FileText, Record, Row, read_rows, write_rows
 
 KEEP = Remedy("out", "OTHER_FOLDER", "keep it")
+
+Basis = Literal["events", "joints and events"]
+"""What an answer is made from."""
 
 
 class InferenceRun(Record):
@@ -270,6 +273,8 @@ class Answer(Row):
     """What each layer of the network did."""
     trained_on: str
     """What the network was trained on."""
+    basis: Basis = "events"
+    """What the answer is made from; `joints and events` used the pictures of the video too."""
     synthetic: bool = False
     """Whether the file of the recording says that dvspipe rendered it."""
     labels: tuple[LabelRow, ...] | None = None

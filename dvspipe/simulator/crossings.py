@@ -161,58 +161,43 @@ def quiet_codes(upper: float, lower: float, table: CodeTable) -> tuple[Any, Any]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def events_of_codes(
-    before: NDArray[Any], after: NDArray[Any], table: CodeTable, pixels: Pixels, interval: Interval
+def events_of_lines(
+    before: NDArray[Any], after: NDArray[Any], table: CodeTable | None, pixels: Pixels, interval: Interval
 ) -> Words:
-    """Return the events of integer images, pixel by pixel, where the line between two levels crosses thresholds.
+    """Return the events, pixel by pixel, where the line between two levels crosses thresholds.
 
     Times are rounded to the nearest microsecond. Updates `pixels`.
+
+    Args:
+        before: Values of the band's pixels in the earlier frame: grey codes, or levels.
+        after: Those in the later frame.
+        table: The levels of grey codes; None for levels.
+        pixels: What the pixels remember.
+        interval: The time and the rows of the band.
     """
     active = np.empty(CHUNK_PX + 1, np.int32)
     words, count = np.empty(after.size // 8 + FIRST_ROOM, np.int64), 0
     for begin in range(0, after.size, CHUNK_PX):
         found, done = _find_active(begin, after, pixels.low, pixels.high, active), 0
         while done < found:
-            done, count = _emit_codes(active[:found], done, words, count, before, after, table, pixels, interval)
+            done, count = _emit(active[:found], done, words, count, before, after, table, pixels, interval)
             if done < found:
                 words = grow(words)
     return words[:count]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def events_of_levels(
-    before: NDArray[np.float64], after: NDArray[np.float64], pixels: Pixels, interval: Interval
-) -> Words:
-    """Return the events of images of levels, as `events_of_codes`."""
-    active = np.empty(CHUNK_PX + 1, np.int32)
-    words, count = np.empty(after.size // 8 + FIRST_ROOM, np.int64), 0
-    for begin in range(0, after.size, CHUNK_PX):
-        found, done = _find_active(begin, after, pixels.low, pixels.high, active), 0
-        while done < found:
-            done, count = _emit_levels(active[:found], done, words, count, before, after, pixels, interval)
-            if done < found:
-                words = grow(words)
-    return words[:count]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def start_quiet_codes(table: CodeTable, pixels: Pixels) -> None:
-    """Set `low` and `high` of all pixels of an integer image before their first event."""
+def start_quiet(table: CodeTable | None, pixels: Pixels) -> None:
+    """Set `low` and `high` of all pixels before their first event; `table` as in `events_of_lines`."""
     own = -np.int64(pixels.pos.size > 1)
     for i in range(pixels.ref0.size):
-        ref0 = table.levels[np.uintp(pixels.ref0[i]) + np.uintp(1)]
+        ref0 = pixels.ref0[i] if table is None else table.levels[np.uintp(pixels.ref0[i]) + np.uintp(1)]
         reference = Reference(ref0, 0, 0, pixels.pos[i & own], pixels.neg[i & own])
         upper, lower = next_level(reference, 1), next_level(reference, -1)
-        pixels.low[i], pixels.high[i] = quiet_codes(upper, lower, table)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def start_quiet_levels(pixels: Pixels) -> None:
-    """Set `low` and `high` of all pixels of levels before their first event."""
-    own = -np.int64(pixels.pos.size > 1)
-    for i in range(pixels.ref0.size):
-        reference = Reference(pixels.ref0[i], 0, 0, pixels.pos[i & own], pixels.neg[i & own])
-        pixels.high[i], pixels.low[i] = hair_below(next_level(reference, 1)), hair_above(next_level(reference, -1))
+        if table is None:
+            pixels.high[i], pixels.low[i] = hair_below(upper), hair_above(lower)
+        else:
+            pixels.low[i], pixels.high[i] = quiet_codes(upper, lower, table)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -241,14 +226,14 @@ def _find_active(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _emit_codes(
+def _emit(
     active: NDArray[np.int32],
     first: int,
     words: Words,
     count: int,
     before: NDArray[Any],
     after: NDArray[Any],
-    table: CodeTable,
+    table: CodeTable | None,
     pixels: Pixels,
     interval: Interval,
 ) -> tuple[int, Any]:
@@ -262,15 +247,20 @@ def _emit_codes(
     filled, room, one = np.uintp(count), np.uintp(words.size), np.uintp(1)
     # unpacked here, since a tuple of arrays that is read or passed in the loop costs a counted reference each time
     low, high, ref0, net, off, pos, neg = pixels
-    levels, cells, lowest, cells_per_level = table
-    last_cell = float(cells.size - 1)
+    if table is not None:
+        levels, cells, lowest, cells_per_level = table
+        last_cell = float(cells.size - 1)
     own, counted = -np.int64(pos.size > 1), -np.int64(off.size == net.size)  # masks: all bits, or none
     row = active[first] // interval.width
     row_end = (row + 1) * interval.width
     for k in range(first, active.size):
         pixel = np.int64(active[k])
         i = np.uintp(pixel)
-        start, end = levels[np.uintp(before[i]) + one], levels[np.uintp(after[i]) + one]
+        if table is None:
+            start, end, zero = before[i], after[i], ref0[i]
+        else:
+            start, end = levels[np.uintp(before[i]) + one], levels[np.uintp(after[i]) + one]
+            zero = levels[np.uintp(ref0[i]) + one]
         while pixel >= row_end:  # the pixels are in order: no division for each
             row += 1
             row_end += interval.width
@@ -281,7 +271,7 @@ def _emit_codes(
         scale = interval.length_us / (end - start)
         thresholds = pos[np.uintp(pixel & own)], neg[np.uintp(pixel & own)]
         counts = np.int64(net[i]), np.int64(off[np.uintp(pixel & counted)])
-        reference = Reference(levels[np.uintp(ref0[i]) + one], *counts, *thresholds)
+        reference = Reference(zero, *counts, *thresholds)
         crossing = next_level(reference, step)
         while step * crossing <= step * end:
             if filled == room:
@@ -296,50 +286,9 @@ def _emit_codes(
         if step * crossing <= step * end:
             return k, np.int64(filled)
         upper, lower = next_level(reference, 1), next_level(reference, -1)
+        if table is None:
+            high[i], low[i] = hair_below(upper), hair_above(lower)
+            continue
         high[i] = _highest_below(upper, levels, cells[_cell(upper, lowest, cells_per_level, last_cell)])
         low[i] = _lowest_above(lower, levels, cells[_cell(lower, lowest, cells_per_level, last_cell)])
-    return active.size, np.int64(filled)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _emit_levels(
-    active: NDArray[np.int32],
-    first: int,
-    words: Words,
-    count: int,
-    before: NDArray[np.float64],
-    after: NDArray[np.float64],
-    pixels: Pixels,
-    interval: Interval,
-) -> tuple[int, Any]:
-    """Write the events of active pixels of levels, as `_emit_codes`."""
-    filled, room, one = np.uintp(count), np.uintp(words.size), np.uintp(1)
-    low, high, ref0, net, off, pos, neg = pixels
-    own, counted = -np.int64(pos.size > 1), -np.int64(off.size == net.size)
-    for k in range(first, active.size):
-        pixel = np.int64(active[k])
-        i = np.uintp(pixel)
-        start, end = before[i], after[i]
-        rising = np.int64(end > start)
-        step = 2 * rising - 1
-        row, column = pixel // interval.width, pixel % interval.width
-        place = ((interval.first_row + row) << ROW_SHIFT) | (column << COLUMN_SHIFT) | rising
-        scale = interval.length_us / (end - start)
-        thresholds = pos[np.uintp(pixel & own)], neg[np.uintp(pixel & own)]
-        counts = np.int64(net[i]), np.int64(off[np.uintp(pixel & counted)])
-        reference = Reference(ref0[i], *counts, *thresholds)
-        crossing = next_level(reference, step)
-        while step * crossing <= step * end:
-            if filled == room:
-                break
-            words[filled] = (np.int64((crossing - start) * scale + 0.5) << TIME_SHIFT) | place
-            filled += one
-            reference = move_reference(reference, step)
-            crossing = next_level(reference, step)
-        net[i] = reference.net
-        if counted:
-            off[i] = reference.off
-        if step * crossing <= step * end:
-            return k, np.int64(filled)
-        high[i], low[i] = hair_below(next_level(reference, 1)), hair_above(next_level(reference, -1))
     return active.size, np.int64(filled)

@@ -367,7 +367,7 @@ def _solve(queue: _Queue, waiting: int, words: Words, count: int, length_us: int
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def events_of_filtered(drive: Drive, pixels: FilteredPixels, interval: Interval) -> Words:
-    """Return the events of filtered levels, as `events_of_codes`; updates `pixels`."""
+    """Return the events of filtered levels, as `events_of_lines`; updates `pixels`."""
     active = _Active(np.empty(CHUNK_PX + 1, np.int32), np.empty(CHUNK_PX + 1), np.empty(CHUNK_PX + 1))
     words, count = np.empty(drive.after.size // 8 + QUEUE_LENGTH, np.int64), 0
     queue, waiting = _make_queue(QUEUE_LENGTH), 0

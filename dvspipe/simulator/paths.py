@@ -564,8 +564,8 @@ def events_of_paths(
 ) -> Words:
     """Return the events of the pixels of moving tiles, in any order.
 
-    The others are left as they are, and so are pixels whose change the motion does not explain: `events_of_codes` or
-    `events_of_levels` has their events. Updates `pixels`.
+    The others are left as they are, and so are pixels whose change the motion does not explain: `events_of_lines` has
+    their events. Updates `pixels`.
 
     Args:
         before: Values of the band's pixels in the earlier frame: grey codes, or levels.

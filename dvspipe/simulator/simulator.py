@@ -19,11 +19,9 @@ from .config import SimulatorConfig
 from .crossings import (
     CodeTable,
     Pixels,
-    events_of_codes,
-    events_of_levels,
+    events_of_lines,
     look_up,
-    start_quiet_codes,
-    start_quiet_levels,
+    start_quiet,
 )
 from .levels import code_levels, float_levels, intensity
 from .lowpass import (
@@ -368,10 +366,7 @@ class EventSimulator:
             return state
         pixels = _Band.of(state, 0, frame.size.height).pixels
         assert isinstance(pixels, Pixels)
-        if codes is None:
-            start_quiet_levels(pixels)
-        else:
-            start_quiet_codes(codes.table, pixels)
+        start_quiet(codes.table if codes else None, pixels)
         return state
 
     def _thresholds(self, pixels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -475,10 +470,7 @@ def _cross(pair: _Pair, codes: _Codes | None, pixels: Pixels, interval: Interval
     before, after, paths, _ = pair
     table = codes.table if codes else None
     moving = [] if paths is None else [events_of_paths(before, after, table, pixels, paths, interval)]
-    if codes:
-        rest = events_of_codes(before, after, codes.table, pixels, interval)
-    else:
-        rest = events_of_levels(before, after, pixels, interval)
+    rest = events_of_lines(before, after, table, pixels, interval)
     return np.concatenate([*moving, rest]) if moving else rest
 
 

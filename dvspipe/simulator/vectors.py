@@ -1,7 +1,8 @@
 """Vectors of a few float32 for compiled loops: a row of the pixels of a cell in one instruction.
 
 The compiler vectorizes long loops only; its other vectorizer, that of straight code, is off in numba. In compiled
-functions a vector is used like a number: `+`, `-`, `*`, `min` and `max` are those of its members.
+functions a vector is used like a number: `+`, `-`, `*`, `min` and `max` are those of its members. Plain loops give
+equal events, and take 1.05 to 1.1 times the CPU time of a film with a still background, 1.34 times where all moves.
 """
 
 from __future__ import annotations

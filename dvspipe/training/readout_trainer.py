@@ -145,7 +145,7 @@ def open_recordings(config: TrainConfig, classes: tuple[str, ...]) -> DataSet:
     Raises:
         DataError: The data set is not usable.
     """
-    data = open_dataset(config.data.model_copy(update={"validation": 0.0}), config.seed, config.bins)
+    data = open_dataset(config.data.with_shares({"validation": 0.0}), config.seed, config.bins)
     if not set(data.classes) <= set(classes):
         return replace(data, train=(*data.train, *data.validation), validation=())
 

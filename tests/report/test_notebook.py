@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
+from facts import raises
 from matplotlib.figure import Figure
 
 import dvspipe
@@ -219,9 +220,9 @@ def test_predictions_and_runs_are_charts_too() -> None:
 
 def test_an_unknown_chart_or_setting_is_a_setting_error() -> None:
     events = random_events(0, 10)
-    with pytest.raises(ConfigError, match="spiral"):
+    with raises(ConfigError, "spiral"):
         plot(events, "spiral")
-    with pytest.raises(ConfigError, match="window"):
+    with raises(ConfigError, "window"):
         animate(events, {"window": 3})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import BAR_CLASSES, moving_bar, random_events
+from facts import mentions, raises
 from pydantic import JsonValue
 
 from dvspipe.cli import training as commands
@@ -63,9 +65,9 @@ def test_a_choice_is_saved_with_its_reasons_and_changed_by_settings(tmp_path: Pa
     assert choice.config.name == "mine"
     text = choice.to_yaml()
     assert build(TrainConfig, yaml.safe_load(text), "saved") == choice.config
-    assert text.startswith("# 6 recordings of 2 classes")
-    assert "(given: bins.step_us)" in text
-    with pytest.raises(ConfigError, match=r"optimiser\.epoch, did you mean optimiser\.epochs"):
+    assert mentions(text.splitlines()[0], "6 recordings", "2 classes")
+    assert re.search(r"^# .*bins\.step_us", text, re.M)
+    with raises(ConfigError, "optimiser.epoch", "optimiser.epochs"):
         choose_settings(root, {"optimiser": {"epoch": 3}})
 
 
@@ -107,10 +109,10 @@ def test_recordings_of_an_unnamed_sensor_get_the_largest_that_was_guessed(tmp_pa
 
 
 def test_what_is_no_folder_of_recordings_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere: no such folder"):
+    with raises(DataError, "nowhere"):
         choose_settings(tmp_path / "nowhere")
     (tmp_path / "one" / "a").mkdir(parents=True)
-    with pytest.raises(DvspipeError, match="one: .*found 1, expected 2"):
+    with raises(DvspipeError, "1", "2"):
         choose_settings(tmp_path / "one")
 
 
@@ -118,7 +120,7 @@ def test_all_unusable_recordings_are_named_at_once(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "mine", NUMBERED)
     (root / "a" / "torn.bin").write_bytes(bytes(1001))
     (root / "b" / "empty.csv").write_text("t,x,y,p\n")
-    with pytest.raises(DataError, match=r"mine: 2 of 8 .*torn\.bin: 1001 bytes.*empty\.csv: has no events"):
+    with raises(DataError, "2", "8", "torn.bin", "1001", "empty.csv"):
         choose_settings(root)
 
 
@@ -133,7 +135,7 @@ def test_train_a_folder_from_the_command_line(
     commands.train("bars", short, save=Path("mine.yaml"))
     printed = capsys.readouterr().out
     saved = Path("mine.yaml").read_text(encoding="utf-8")
-    assert "# 15 recordings of 3 classes" in printed
+    assert mentions(printed, "15 recordings", "3 classes")
     assert all(line in printed for line in saved.splitlines() if len(line) < 70)
     first = RunFolder(Path("runs/train/bars"))
     commands.train("mine.yaml", out=Path("again"))
@@ -141,7 +143,7 @@ def test_train_a_folder_from_the_command_line(
     commands.train("bars", resume=first.path)  # with the settings of the run, which is complete
     commands.evaluate(first.best, "bars")  # type: ignore[arg-type]
     assert "accuracy" in capsys.readouterr().out
-    with pytest.raises(ConfigError, match="--save .* mine.yaml"):
+    with raises(ConfigError, "--save", "mine.yaml"):
         commands.train("mine.yaml", save=Path("other.yaml"))
 
 

@@ -1,5 +1,7 @@
 """HDF5 recordings decoded in a child process, for plugin filters that end the process if the data is corrupted.
 
+Only filters that neither h5py nor hdf5plugin has are decoded so; in this process, a crash would have no message.
+
 The child writes to its output, for each chunk, CHUNK, a line of JSON with the number of events and the types of the
 four columns, and the columns; then END, or CORRUPTION and a line of JSON.
 """

@@ -1,8 +1,8 @@
 """Chunks of numbers as HDF5's filters shuffle and gzip store them: the first bytes of all values, the second, ...
 
 A plane is one of these rows of bytes. Each plane is deflated in the way that suits it, into one zlib stream that every
-reader of HDF5 opens. On a real recording of 720p, that makes chunks 7 % larger than ISA-L alone does, and 2.5 times
-as fast to decompress.
+reader of HDF5 opens. On a real recording of 720p, chunks are 2 % larger than those of ISA-L alone and 6 % larger than
+h5py's (zlib, level 1); these take 1.3 and 9.5 times as long to compress, and 2.0 and 1.8 times to decompress.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from bisect import bisect_left
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -300,13 +301,7 @@ def _first_from(metadata: Metadata, reader: _Reader, t_us: int) -> int:
             low = event
         else:
             high = event
-    while low < high:
-        middle = (low + high) // 2
-        if reader.time_us(middle) < t_us:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    return bisect_left(range(metadata.events), t_us, low, high, key=reader.time_us)
 
 
 def _indexed_bounds(metadata: Metadata, reader: _Reader, t_us: int) -> Iterator[tuple[int, bool]]:

@@ -72,7 +72,8 @@ INFLATED = (
     (h5py.h5z.FILTER_DEFLATE,),
     (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE),
 )
-"""Filters that are undone here: HDF5 lets a chunk grow to a thousand times its size, and is 3 times slower."""
+"""Filters that are undone here: HDF5 lets a chunk grow to a thousand times its size. It takes 1.4 times the CPU time
+for files of dvspipe and 1.9 times for others, and 1.9 and 3.5 times the wall-clock time, since it has one thread."""
 
 
 def find_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:

@@ -1,0 +1,217 @@
+"""The second opinion by joints: curves of the arms, the network, and how it is combined with events."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from commands import dvspipe
+from conftest import moving_bar
+from numpy.typing import NDArray
+
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
+from dvspipe.encoding import BinConfig
+from dvspipe.errors import CheckpointError, ConfigError, VideoError
+from dvspipe.events import SensorSize
+from dvspipe.formats import write
+from dvspipe.inference import Classifier, InferConfig, record_answer, record_run
+from dvspipe.inference.joints import CURVES, JOINT_STEPS, WEIGHTS, JointClassifier, average_logs, sample_curves
+from dvspipe.labels import GESTURES
+from dvspipe.networks import CsnnConfig
+from dvspipe.pose import JOINTS, Track, to_body_frame
+from dvspipe.results import OutputFolder
+from dvspipe.synthesis.gestures import Performance, pose_person
+from dvspipe.synthesis.people import draw_person
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
+
+ARM_JOINTS = {"shoulder": 0, "elbow": 1, "wrist": 2, "index": 3, "pinky": 3}
+WINDOW_US = 1_440_000
+TRACK_PICTURES = "dvspipe.inference.classifier.track_pictures"
+
+
+def track_of(gesture: str, person: int, seconds: float = 1.6) -> Track:
+    """Joints of a drawn person who performs a gesture all the time, 25 times per second."""
+    rng, t = np.random.default_rng(person), np.arange(0, seconds, 0.04)
+    plan = [Performance(GESTURES.index(gesture), -1_000_000, 9_000_000)]
+    arms = pose_person(plan, draw_person(rng), rng, t).arms
+    points = np.zeros((len(t), len(JOINTS), 3))
+    for side, name in enumerate(("right", "left")):
+        for joint, place in ARM_JOINTS.items():
+            points[:, JOINTS.index(f"{name}_{joint}")] = arms[:, side, place]
+    body, yaw = to_body_frame(points)
+    seen, people = np.ones(points.shape[:2]), np.ones(len(t), np.int64)
+    size = SensorSize(width=64, height=48)
+    return Track(np.round(t * 1e6).astype(np.int64), body, body[..., :2], seen, seen[:, 0], yaw, people, size)
+
+
+def without_person(track: Track, from_us: int) -> Track:
+    """The track of a person who leaves."""
+    gone = track.times_us >= from_us
+
+    def hide(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(gone.reshape(-1, *[1] * (values.ndim - 1)), np.nan, values)
+
+    return replace(
+        track,
+        presence=np.where(gone, 0.0, 1.0),
+        points_m=hide(track.points_m),
+        points_px=hide(track.points_px),
+        confidence=hide(track.confidence),
+        yaw=hide(track.yaw),
+    )
+
+
+def untrained() -> Classifier:
+    """A network of the gestures for 32 x 24 pixels with random weights."""
+    bins = BinConfig(steps=5, step_us=20_000)
+    config = ClassifierConfig(
+        classes=GESTURES,
+        width=32,
+        height=24,
+        bins=bins,
+        network=CsnnConfig(channels=(4,), kernel=3, tau_mem_s=0.04),
+        trained_on="nothing",
+    )
+    torch.manual_seed(0)
+    return Classifier(config, config.build_network())
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """A video of 32 x 24 pixels in which a bar moves."""
+    bar = np.tile(np.array([255, 255, 0, 0, 0, 0, 0, 0], np.uint8), (24, 4))
+    write_video(tmp_path / "bar.webm", [Frame(33_333 * k, np.roll(bar, k, axis=1)) for k in range(30)])
+    return tmp_path / "bar.webm"
+
+
+def test_drawn_claps_and_waves_are_recognised_by_joints_alone() -> None:
+    network = JointClassifier.load().network
+    for gesture in ("hand_clapping", "right_hand_wave", "left_hand_wave"):
+        tracks = [track_of(gesture, person) for person in range(8)]
+        windows = [sample_curves(track, np.array([0]), np.array([WINDOW_US]))[0] for track in tracks]
+        with torch.no_grad():
+            labels = network(torch.from_numpy(np.concatenate(windows))).argmax(dim=1)
+        assert (labels == GESTURES.index(gesture)).sum() >= 6
+
+
+def test_the_network_is_below_200_kb_and_has_a_weight_between_0_and_1() -> None:
+    assert WEIGHTS.stat().st_size < 200_000
+    assert 0 < JointClassifier.load().weight < 1
+
+
+def test_a_network_that_was_written_is_read_equal(tmp_path: Path) -> None:
+    included = JointClassifier.load()
+    included.save(tmp_path / "joints.safetensors")
+    again = JointClassifier.load(tmp_path / "joints.safetensors")
+    assert again.weight == included.weight
+    curves = torch.from_numpy(np.random.default_rng(0).normal(size=(3, JOINT_STEPS, CURVES)).astype(np.float32))
+    assert torch.equal(again.network(curves), included.network(curves))
+
+
+def test_a_corrupted_network_is_an_error(tmp_path: Path) -> None:
+    content = bytearray(WEIGHTS.read_bytes())
+    content[-5] ^= 1
+    (tmp_path / "joints.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match="joints.safetensors"):
+        JointClassifier.load(tmp_path / "joints.safetensors")
+
+
+def test_curves_do_not_depend_on_size_place_and_turn_of_the_person() -> None:
+    track = track_of("arm_roll", 1)
+    larger = replace(track, points_m=2 * track.points_m + (0.3, -0.2, 0.1), yaw=track.yaw + 0.5)
+    starts = np.array([0, 100_000])
+    curves, known = sample_curves(track, starts, starts + WINDOW_US)
+    assert curves.shape == (2, JOINT_STEPS, CURVES)
+    assert known.all()
+    np.testing.assert_allclose(sample_curves(larger, starts, starts + WINDOW_US)[0], curves, atol=1e-5)
+
+
+def test_a_window_without_a_person_keeps_the_probabilities_of_the_events() -> None:
+    track = without_person(track_of("hand_clapping", 2, seconds=6.0), 2_000_000)
+    starts = np.array([200_000, 3_500_000])
+    by_events = np.random.default_rng(0).dirichlet(np.ones(len(GESTURES)), 2).astype(np.float32)
+    combined = JointClassifier.load().combine(by_events, track, starts, starts + WINDOW_US)
+    assert (combined[1] == by_events[1]).all()
+    assert combined[0, 0] > by_events[0, 0]
+    np.testing.assert_allclose(combined.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_a_weight_of_0_or_1_gives_one_of_both(weight: float) -> None:
+    one, other = np.random.default_rng(1).dirichlet(np.ones(5), (2, 4)).astype(np.float32)
+    np.testing.assert_allclose(average_logs(one, np.log(other), weight), other if weight else one, atol=1e-6)
+
+
+def test_a_video_is_classified_by_joints_and_events(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier, track = untrained(), track_of("hand_clapping", 2)
+    monkeypatch.setattr(TRACK_PICTURES, lambda *_, **__: track)
+    by_events = classifier.predict(film)
+    both = classifier.predict(film, {"pose": True})
+    assert (by_events.basis, both.basis) == ("events", "joints and events")
+    assert both.probabilities[0] > by_events.probabilities[0]
+    assert record_answer(both, folder="a").basis == "joints and events"
+    start_us, end_us = by_events.timeline.t_start_us, by_events.timeline.t_end_us
+    expected = JointClassifier.load().combine(by_events.timeline.probabilities, track, start_us, end_us)
+    np.testing.assert_array_equal(both.timeline.probabilities, expected)
+
+
+def test_a_video_without_a_person_is_classified_by_events_with_a_warning(
+    film: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def find_nobody(*_: object, name: str, **__: object) -> Track:
+        raise VideoError(f"{name}: shows no person")
+
+    monkeypatch.setattr(TRACK_PICTURES, find_nobody)
+    classifier = untrained()
+    assert classifier.predict(film, {"pose": True}).probabilities == classifier.predict(film).probabilities
+    assert f"{film}: shows no person" in caplog.text
+
+
+def test_joints_are_found_in_the_complete_pictures(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[SensorSize] = []
+
+    def keep_size(_: object, size: SensorSize, *__: object, **___: object) -> Track:
+        sizes.append(size)
+        return track_of("hand_clapping", 2)
+
+    monkeypatch.setattr(TRACK_PICTURES, keep_size)
+    untrained().predict(film, {"pose": True, "roi": "16x12+4+4"})
+    assert sizes == [SensorSize(width=32, height=24)]
+
+
+def test_screen_page_and_records_name_joints(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, classifier = film.parent, untrained()
+    save_checkpoint(folder / "net.safetensors", classifier.config, classifier.network)
+    monkeypatch.setattr(TRACK_PICTURES, lambda *_, **__: track_of("hand_clapping", 2))
+    command = ("infer", "net.safetensors", film.name, "--no-pictures")
+    alone = dvspipe(*command, "-o", "events", cwd=folder)
+    both = dvspipe(*command, "-o", "both", "--set", "pose=true", cwd=folder)
+    for done, name, expected in ((alone, "events", False), (both, "both", True)):
+        texts = (
+            done.stdout,
+            (folder / name / "report.html").read_text(encoding="utf-8"),
+            OutputFolder(folder / name).predictions.read_text(encoding="utf-8"),
+        )
+        assert [("joints and events" in text) for text in texts] == [expected] * 3
+
+
+def test_pose_is_refused_for_events_and_for_other_classes(tmp_path: Path) -> None:
+    write(tmp_path / "bar.h5", moving_bar(0, 0, windows=20))
+    done = dvspipe(
+        "infer", "gesture-synthetic", "bar.h5", "--set", "fit=scale", "--set", "pose=true", cwd=tmp_path, code=2
+    )
+    assert "bar.h5" in done.stderr
+    assert "pose" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    with pytest.raises(ConfigError, match="11 classes.*10 classes"):
+        Classifier.load("nmnist-synthetic").predict(tmp_path / "bar.h5", {"pose": True, "fit": "scale"})
+
+
+def test_answers_without_pose_stay_current() -> None:
+    classifier = untrained()
+    assert "pose" not in record_run(classifier, InferConfig()).settings
+    assert record_run(classifier, InferConfig(pose=True)).settings["pose"] is True
