@@ -14,7 +14,7 @@ from ..inference import Classifier, ClassifyOptions, classify_many, plan_tasks
 from ..labels import GESTURES
 from ..recordings.conversion import convert_video
 from ..report import draw_recording, write_answers_page, write_preview, write_training_page
-from ..results import Answer, EvaluationResult, OutputFolder, TrainingRun
+from ..results import EvaluationResult, OutputFolder, Prediction, TrainingRun
 from ..synthesis import GESTURE_SENSOR, GestureClip, gesture_frames, record_gesture
 from ..training import TrainConfig, TrainingCallback, evaluate_checkpoint, measure_step, train
 from ..video.writing import write_video
@@ -39,11 +39,11 @@ class FirstLook:
     """Results of the demo before training.
 
     Args:
-        answer: The answer of the included classifier for a rendered recording.
+        prediction: Prediction of the shipped network for a rendered recording.
         page: Report page of the prediction.
     """
 
-    answer: Answer
+    prediction: Prediction
     page: Path
 
 
@@ -65,15 +65,15 @@ class Demo:
     """Results of the demo after training.
 
     Args:
-        before: Evaluation of the shipped network on the test part of the run.
-        run: Training run, started from the shipped network, with its test.
-        answer: The answer of the trained network for the recording of the first look.
-        next_commands: Suggested next commands.
+        before: The test of the included network, on the people of the test of the run.
+        run: The training run, which started from that network, and its test.
+        prediction: Prediction of the fine-tuned network for the recording of `show_first`.
+        next_commands: What to type next.
     """
 
     before: EvaluationResult
     run: TrainingRun
-    answer: Answer
+    prediction: Prediction
     next_commands: tuple[str, ...]
 
 
@@ -187,7 +187,7 @@ def run_demo(
         "dvspipe convert YOUR_VIDEO.mp4 -o events.h5",
         "dvspipe train FOLDER_OF_CLASSES",
     )
-    return Demo(before, run, look.answer, commands)
+    return Demo(before, run, look.prediction, commands)
 
 
 def _classify(events: Path, checkpoint: str, out: Path) -> FirstLook:
@@ -195,6 +195,5 @@ def _classify(events: Path, checkpoint: str, out: Path) -> FirstLook:
     classifier = Classifier.load(checkpoint)
     tasks = plan_tasks([events], out)
     (outcome,) = classify_many(tasks, classifier, options, overwrite=True)
-    result = outcome.result()
     run = options.record_run(classifier, tasks)
-    return FirstLook(result.answer, write_answers_page(OutputFolder(out), run, [result], None))
+    return FirstLook(outcome.result(), write_answers_page(OutputFolder(out), run, [outcome.result()], None))

@@ -123,7 +123,7 @@ def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
     settings, unions = read_yaml(source), _find_unions(given)
     for group, names in find_left_out(settings, given, unions).items():
         listed = ", ".join(f"{group}.{name}" for name in names)
-        kind = cast("SettingsTree", given[group])["kind"]
+        kind = cast("SettingsTree", given[group]).get("kind")
         messages.print(f"{group}.kind = {kind}: has no {listed}; not used from {source}")
     return merge_settings(settings, given, unions)
 

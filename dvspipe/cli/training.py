@@ -16,14 +16,15 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, FileError, Remedy
-from .infer import print_answers
+from .infer import print_predictions
 from .options import AsJson, Config, Overrides, Overwrite, Trust, is_folder, read_config, trust_packages
 from .screen import make_table, messages, notes, progress, screen, warn
 
 if TYPE_CHECKING:
     from ..config import SettingsTree
+    from ..datasets import DecodedEvents
     from ..results import EpochRow, EvaluationResult, TrainingRun
-    from ..training import TrainConfig, TrainingCallback
+    from ..training import Choice, TrainConfig, TrainingCallback
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt, from malloc.h
 MAX_CONFUSIONS = 3  # classes that are listed beside a class
@@ -54,7 +55,8 @@ def train(
     """
     from ..config import build
 
-    if save is not None and (resume is not None or not is_folder(config)):
+    of_folder = is_folder(config)
+    if save is not None and (resume is not None or not of_folder):
         raise ConfigError(f"{save}: --save writes what is chosen for a folder of recordings (found {config})")
     if out is not None and resume is None and _is_first():
         _check_run_folder(out, overwrite=overwrite)  # before recordings are read
@@ -64,10 +66,12 @@ def train(
         raise FileError(
             f"{resume}: no run to resume (expected the folder of a run, with {RunFolder(resume).config.name})"
         )
-    if resume is not None and is_folder(config):
+    choice = None
+    if resume is not None and of_folder:
         merged = _read_run(resume, settings)
-    elif is_folder(config):
-        merged = _choose(config, settings, save, overwrite=overwrite)
+    elif of_folder:
+        choice = _choose(config, settings, save, overwrite=overwrite)
+        merged = choice.settings
     else:
         merged = read_config(config, settings)
     from ..training import TrainConfig
@@ -82,7 +86,8 @@ def train(
     folder = resume or out or _free_folder(Path("runs/train"), resolved.name, overwrite=overwrite)
     if _is_first():
         notes.print(f"run: {folder}")
-    run = _train(resolved, folder, command, trusted, resume=resume is not None, changed=changed)
+    decoded = None if choice is None else choice.decoded
+    run = _train(resolved, folder, command, trusted, decoded, resume=resume is not None, changed=changed)
     if not _is_first():
         return
     _print_test(run)
@@ -146,7 +151,7 @@ def demo(
         _check_run_folder(out, overwrite=overwrite)
     folder = out or _free_folder(Path("runs"), "demo", overwrite=overwrite)
     look = show_first(folder, announce=notes.print)
-    print_answers([look.answer])
+    print_predictions([look.prediction])
     notes.print(f"{look.page} shows it (synthetic)")
     if not minutes:
         return
@@ -169,7 +174,7 @@ def demo(
         f"{before.samples}; after it:"
     )
     _print_test(done.run)
-    print_answers([done.answer])
+    print_predictions([done.prediction])
     notes.print(f"\nEverything is in {folder}, and all of it is synthetic; open {done.run.folder.report} first. Next:")
     for command in done.next_commands:
         notes.print(f"  {command}")
@@ -185,7 +190,7 @@ def _read_run(folder: Path, settings: list[str] | None) -> SettingsTree:
     return merge_settings(stored, parse_overrides(settings or []))
 
 
-def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overwrite: bool) -> SettingsTree:
+def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overwrite: bool) -> Choice:
     """Return, print and save the settings that are chosen for a folder."""
     from ..config import parse_overrides
     from ..files import claim_output, write_text
@@ -203,7 +208,7 @@ def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overw
         if save is not None:
             write_text(save, text)
             screen.print(f"{save}: these settings; change them, or add KEY=VALUE to the command\n")
-    return choice.settings
+    return choice
 
 
 def _is_first() -> bool:
@@ -310,7 +315,14 @@ def _describe_changes(folder: Path, config: TrainConfig) -> str:
 
 
 def _train(
-    config: TrainConfig, folder: Path, command: str, trust: tuple[str, ...], *, resume: bool, changed: bool
+    config: TrainConfig,
+    folder: Path,
+    command: str,
+    trust: tuple[str, ...],
+    decoded: DecodedEvents | None,
+    *,
+    resume: bool,
+    changed: bool,
 ) -> TrainingRun:
     from ..report import write_training_page
     from ..results import RunFolder
@@ -327,6 +339,7 @@ def _train(
                 resume=resume,
                 changed=changed,
                 trust=trust,
+                decoded=decoded,
             )
         except KeyboardInterrupt:
             if _is_first() and RunFolder(folder).config.is_file():

@@ -29,6 +29,7 @@ from .config import (
     WindowsConfig,
     parse_data,
 )
+from .decoded import DecodedEvents
 from .folders import folder_settings, open_folder, open_gestures, open_labelled
 from .images import open_mnist
 from .pieces import find_same_names
@@ -63,6 +64,7 @@ __all__ = [
     "DataConfig",
     "DataKind",
     "DataSet",
+    "DecodedEvents",
     "DvsGestureConfig",
     "FilesConfig",
     "FolderConfig",
@@ -136,7 +138,12 @@ def open_cache(config: SourceConfig) -> Cache | None:
 
 
 def open_dataset(
-    config: DataConfig, seed: int, bins: BinConfig = BinConfig(), *, with_problems: bool = False
+    config: DataConfig,
+    seed: int,
+    bins: BinConfig = BinConfig(),
+    *,
+    with_problems: bool = False,
+    decoded: DecodedEvents | None = None,
 ) -> DataSet:
     """Return the data set that a configuration describes; no sample is loaded yet.
 
@@ -145,6 +152,7 @@ def open_dataset(
         seed: Seed of the division into parts, and of rendered clips.
         bins: Steps of the spike tensors, which the spike code of images also has.
         with_problems: Whether class folders may be unknown or empty, which are then the `problems` of the data set.
+        decoded: The events of recordings that were decoded before, and of those that are loaded; None: none are kept.
 
     Raises:
         DataError: The folder does not have the expected layout, class folders are unknown or empty, a group is in two
@@ -157,7 +165,7 @@ def open_dataset(
     for folder in (config.root, config.test_root if isinstance(config, RecordingsConfig) else None):
         if folder is not None and not folder.is_dir() and not downloads:
             raise DataError(f"{folder}: no such folder")
-    found = OPENERS[config.kind](DataSource(config, seed, bins, open_cache(config)))
+    found = OPENERS[config.kind](DataSource(config, seed, bins, open_cache(config), decoded))
     if found.problems and not with_problems:
         raise DataError("; ".join(found.problems))
     return found

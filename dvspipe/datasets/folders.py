@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from ..video.names import VIDEO_SUFFIXES, is_image_folder
 from ..video.opening import open_video
 from .cache import Cache
 from .config import FilesConfig, FolderConfig, GesturesConfig, LabelledConfig, RecordingsConfig, WindowsConfig
+from .decoded import DecodedEvents
 from .pieces import keep_pieces_together
 from .samples import DataSet, Sample, check_groups, divide, version_of_file
 from .source import DataSource
@@ -75,6 +76,7 @@ class RecordingFile:
         framing: Which part of it is used, and how a video becomes events.
         target: The sensor that the events are for; None: that of the recording or video.
         cache: Where events that take long to make are kept; None: nowhere.
+        decoded: The events of recordings that are kept in memory; None: none are.
     """
 
     path: Path
@@ -83,17 +85,37 @@ class RecordingFile:
     framing: FramingConfig
     target: SensorSize | None
     cache: Cache | None
+    decoded: DecodedEvents | None = None
 
     @classmethod
     def of(cls, source: DataSource[RecordingsConfig], path: Path, sensor: SensorSize | None) -> RecordingFile:
         """Return a file of a data set."""
         config = source.config
         hints = config.hints if isinstance(config, FilesConfig) else NO_HINTS
-        return cls(path, sensor, hints, config.framing, config.target, source.cache)
+        return cls(path, sensor, hints, config.framing, config.target, source.cache, source.decoded)
+
+    @cached_property
+    def is_video(self) -> bool:
+        """Whether it is a video."""
+        return is_video(self.path)
 
     def load(self) -> Events:
         """Return all events, as the network sees them."""
-        if self.cache is None or not (is_video(self.path) or self.framing.roi == "auto"):
+        return self._keep(self._load)
+
+    def _keep(self, decode: Callable[[], Events], *span_us: int) -> Events:
+        """Return events that are decoded if they are not in memory: all, or those of a span."""
+        if self.decoded is None:
+            return decode()
+        try:
+            version = self.version(*span_us)
+        except OSError:
+            return decode()  # which says what is wrong
+        return self.decoded.load(version, decode)
+
+    def _load(self) -> Events:
+        """Return all events, as the network sees them, from the cache if it takes long to make them."""
+        if self.cache is None or not (self.is_video or self.framing.roi == "auto"):
             return self._make()
         version = version_of_file(self.path, self.sensor, self.hints)
         digest = self.cache.digest(FramedKey(version, self.framing, self.target))
@@ -105,9 +127,9 @@ class RecordingFile:
             if self.target is not None:
                 source = open_source(self.path, self.target, self.framing, sensor=self.sensor, hints=self.hints)
                 return concatenate(_until_truncated(source.read_fitted()), self.target)
-            if is_video(self.path):
+            if self.is_video:
                 return events_from_video(self.path, self.framing.video)
-            return read(self.path, sensor=self.sensor, hints=self.hints)
+        return self._read()
 
     def _write(self, path: Path) -> None:
         """Write all events, as the network sees them."""
@@ -121,10 +143,14 @@ class RecordingFile:
 
     def load_span(self, start_us: int, end_us: int) -> Events:
         """Return the events from `start_us` (inclusive) to `end_us` (exclusive)."""
-        if is_video(self.path) or self.target is not None:
+        if self.is_video or self.target is not None or (self.decoded is not None and self.version() in self.decoded):
             return self.load().slice_time(start_us, end_us)
+        return self._keep(partial(self._read, start_us, end_us), start_us, end_us)
+
+    def _read(self, start_us: int | None = None, stop_us: int | None = None) -> Events:
+        """Return events of a recording that is not framed."""
         with _remedies_as_settings():
-            return read(self.path, start_us, end_us, sensor=self.sensor, hints=self.hints)
+            return read(self.path, start_us, stop_us, sensor=self.sensor, hints=self.hints)
 
     def windows(self, window_us: int) -> list[tuple[int, int]]:
         """Return the start and end (exclusive) of the windows that a recording is divided into, in microseconds.
@@ -142,7 +168,7 @@ class RecordingFile:
 
     def version(self, *more: object) -> str:
         """Return a digest of the content, of how it is framed, and of what else a sample depends on."""
-        framing = self.framing.model_dump_json() if is_video(self.path) or self.target is not None else ""
+        framing = self.framing.model_dump_json() if self.is_video or self.target is not None else ""
         return version_of_file(self.path, framing, self.target, self.sensor, self.hints, *more)
 
 

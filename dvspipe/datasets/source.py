@@ -12,6 +12,7 @@ from ..errors import DataError, Remedy
 from ..events import SensorSize
 from .cache import Cache
 from .config import FilesConfig, RecordingsConfig, SourceConfig, TonicConfig
+from .decoded import DecodedEvents
 
 ConfigT = TypeVar("ConfigT", bound=SourceConfig, covariant=True)
 
@@ -25,12 +26,14 @@ class DataSource(Generic[ConfigT]):
         seed: Seed of the division into parts and of rendered clips.
         bins: Steps of the spike tensors, which the spike code of images also has.
         cache: Where the events of videos are kept; None: nowhere.
+        decoded: The events of recordings that are kept in memory; None: none are.
     """
 
     config: ConfigT
     seed: int
     bins: BinConfig
     cache: Cache | None
+    decoded: DecodedEvents | None = None
 
     @property
     def root(self) -> Path:

@@ -32,6 +32,7 @@ from ..parallel import Progress
 from ..results import AdaptationRecord, NormShift
 from .classifier import Classifier
 from .config import InferConfig
+from .segments import is_quiet
 from .windows import Window, WindowSpikes
 
 MAX_WINDOWS = 128  # that statistics are estimated on, at most as many of each predicted class
@@ -237,7 +238,7 @@ class _Collector:
         except DvspipeError as error:
             self.skipped.append(error)
             return
-        quiet = prediction.timeline.is_quiet(self._config.segments)
+        quiet = is_quiet(prediction.timeline, self._config.segments)
         self.found += int(np.sum(~quiet))
         self.recordings += 1
         for label, kept in own:

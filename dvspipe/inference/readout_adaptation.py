@@ -22,6 +22,7 @@ from ..learning import find_features, find_readout, fit_readout, read_features, 
 from ..parallel import Progress
 from .classifier import Classifier
 from .config import InferConfig
+from .segments import is_quiet
 from .windows import Window
 
 
@@ -161,5 +162,5 @@ def _read_windows(classifier: Classifier, source: EventSource, config: InferConf
     config = config.model_copy(update={"pose": False})  # features are those of events
     prediction = classifier.classify(source, config, on_windows=keep)
     features = torch.cat(found)
-    shown = torch.from_numpy(~prediction.timeline.is_quiet(config.segments))
+    shown = torch.from_numpy(~is_quiet(prediction.timeline, config.segments))
     return features[shown] if bool(shown.any()) else features

@@ -6,7 +6,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..checkpoints.checkpoint import ClassifierConfig, load_config
 from ..config import SettingsTree, build, merge_settings
 from ..datasets import (
     DataSet,
+    DecodedEvents,
     RecordingsConfig,
     Sample,
     WindowsConfig,
@@ -56,11 +57,13 @@ class Choice:
         settings: Those that were chosen or given; the others have their defaults.
         reasons: Why, by group of settings; a line for each decision.
         warnings: What the recordings may teach a network that is not meant, a line each.
+        decoded: The events of the recordings, so that `train` does not decode them again.
     """
 
     settings: SettingsTree
     reasons: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+    decoded: DecodedEvents = field(default_factory=DecodedEvents)
 
     @property
     def config(self) -> TrainConfig:
@@ -99,7 +102,7 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
         >>> from dvspipe import choose_settings, train
         >>> choice = choose_settings("recordings")  # doctest: +SKIP
         >>> print(choice.to_yaml())  # doctest: +SKIP
-        >>> train(choice.config, "runs/mine")  # doctest: +SKIP
+        >>> train(choice.config, "runs/mine", decoded=choice.decoded)  # doctest: +SKIP
     """
     given = given or {}
     name = re.sub(r"[^\w.-]+", "-", Path(root).resolve().name).strip("-.") or "run"
@@ -109,8 +112,8 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     init = None if config.init is None else load_config(config.init)
     framing, why = _choose_framing(config, init, progress)
     settings = merge_settings({"data": framing}, settings)
-    config = build(TrainConfig, merge_settings({"data": framing}, needed), str(root))
-    opened = open_dataset(config.data, config.seed, config.bins)
+    config, decoded = build(TrainConfig, merge_settings({"data": framing}, needed), str(root)), DecodedEvents()
+    opened = open_dataset(config.data, config.seed, config.bins, decoded=decoded)
     measured = measure(opened, progress)
     unusable = [each.problems[0] for each in measured if not each.events]
     if unusable:
@@ -136,7 +139,7 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
         if group in reasons and isinstance(values, dict):
             reasons[group] += f" (given: {', '.join(f'{group}.{key}' for key in values)})"
     _check_network(build(TrainConfig, merged, str(root)), opened, measured)
-    return Choice(merged, reasons, tuple(_compare_sensors(str(root), opened, measured)))
+    return Choice(merged, reasons, tuple(_compare_sensors(str(root), opened, measured)), decoded)
 
 
 def describe_same_names(data: DataSet) -> str | None:

@@ -37,6 +37,7 @@ from dvspipe.inference.joints import (
     average_logs,
     sample_curves,
 )
+from dvspipe.inference.segments import is_quiet
 from dvspipe.labels import GESTURES
 from dvspipe.pose import JOINTS, Track, to_body_frame
 from dvspipe.synthesis import GESTURE_SENSOR
@@ -298,7 +299,7 @@ def classify_events(arguments: argparse.Namespace) -> None:
         for path in sorted(arguments.recordings.glob(f"{fold}__*.h5")):
             events, period_us = read_repeated(path)
             timeline = classifier.predict(events, {"roi": "full"}).timeline
-            quiet = timeline.is_quiet(InferConfig().segments)
+            quiet = is_quiet(timeline, InferConfig().segments)
             stored[f"{path.stem}/probabilities"] = timeline.probabilities
             stored[f"{path.stem}/start_us"] = timeline.t_start_us
             stored[f"{path.stem}/shown"] = quiet if quiet.all() else ~quiet

@@ -278,8 +278,8 @@ def test_recordings_are_classified_by_a_network_adapted_to_them(jobs: int, data:
     adapted = adapt(classifier, [task.source for task in tasks]).classifier
     for outcome in outcomes:
         expected = adapted.predict(outcome.item.source)
-        assert outcome.result().answer.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
-        assert mentions(outcome.result().answer.trained_on, "6 windows", "6 recordings")
+        assert outcome.result().probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+        assert mentions(outcome.result().trained_on, "6 windows", "6 recordings")
     assert calls[-1] == (6, 6)
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 
@@ -290,7 +290,7 @@ def test_finished_answers_depend_on_what_the_network_was_adapted_to(data: Path, 
     outcomes = list(classify_many(tasks, classifier, options))
     run = options.record_run(classifier, tasks)
     assert InferenceRun.read(OutputFolder(data.parent / "out").run) == run
-    assert find_finished(tasks, run, options) == {each.item: each.result() for each in outcomes}
+    assert find_finished(tasks, run, options) == {each.item: each.result().as_stored() for each in outcomes}
     for other, those in ((options, tasks[1:]), (ClassifyOptions(out=options.out), tasks)):
         with raises(FileError, "adapted_to"):
             list(classify_many(those, classifier, other))

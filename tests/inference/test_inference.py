@@ -50,14 +50,15 @@ from dvspipe.inference import (
     score,
 )
 from dvspipe.inference.rates import MAX_RATE_BINS, RateHistogram, StepCounts
+from dvspipe.inference.segments import is_certain
 from dvspipe.inference.windows import Window, slide
 from dvspipe.networks import CsnnConfig
 from dvspipe.parallel import Processes
 from dvspipe.results import (
-    Answer,
     InferenceRun,
     Manifest,
     OutputFolder,
+    Prediction,
     RecordingFolder,
     RecordingResult,
     SegmentRow,
@@ -312,7 +313,7 @@ def test_a_headerless_recording_takes_the_networks_sensor_if_that_has_all_events
     assert untrained().predict(path, InferConfig(window_us=20_000)).events == 10
     path.write_bytes(b"".join(bytes([30, 4, 0, 8 * k, 0]) for k in range(31)))
     said = untrained().predict(path, InferConfig(window_us=20_000))
-    assert said.picture == SensorSize(width=34, height=34)  # the smallest that is known and has all
+    assert said.picture == "34x34"  # the smallest that is known and has all
     assert mentions(caplog.text, "a.bin", "34x34")
 
 
@@ -356,7 +357,7 @@ def test_windows_unlike_those_of_the_training_are_uncertain() -> None:
     strange = replace(timeline, familiar=np.arange(9) < 4)
     assert segments_of(timeline) == [(0, 1000, "right")]
     assert [name for *_, name in segments_of(strange)] == ["right", "uncertain"]
-    assert strange.is_certain(SegmentConfig()).tolist() == [True] * 4 + [False] * 5
+    assert is_certain(strange, SegmentConfig()).tolist() == [True] * 4 + [False] * 5
 
 
 def test_a_recording_of_unfamiliar_windows_is_not_certain() -> None:
@@ -573,7 +574,7 @@ def test_a_larger_sensor_is_searched_by_default_and_a_smaller_one_is_an_error() 
     (look,) = found.looked_at
     assert look.left + look.width / 2 == pytest.approx(48, abs=4)
     assert look.top < 36 < look.top + look.height
-    assert found.picture == inside.sensor
+    assert found.picture == str(inside.sensor)
     np.testing.assert_array_equal(
         found.timeline.probabilities, classifier.predict(inside, InferConfig(roi="auto")).timeline.probabilities
     )
@@ -762,7 +763,7 @@ def test_a_recording_whose_file_says_that_it_was_rendered_is_marked(
     for name, source in (("real", "synthetic.mp4"), ("rendered", SYNTHETIC_GESTURES)):
         write(tmp_path / f"{name}.h5", moving_bar(0, 50, windows=5), source=source)
         assert infer(checkpoint, tmp_path / f"{name}.h5", "--out", tmp_path / "out", "--no-pictures")[0] == 0
-        answer = Answer.read(tmp_path / "out" / f"{name}.h5" / "answer.json")
+        answer = Prediction.read(tmp_path / "out" / f"{name}.h5" / "answer.json")
         assert answer.synthetic == (name == "rendered")
     page = (tmp_path / "out" / "report.html").read_text()
     assert "rendered.h5</a> (synthetic)" in page
@@ -947,7 +948,11 @@ def test_json_is_an_object_per_recording_and_nothing_else(tmp_path: Path, checkp
         assert [result.segments[0].class_name for result in results] == [BAR_CLASSES[0], BAR_CLASSES[1]]
         assert code == 1
         assert "bad.h5" in errors
-    assert results == OutputFolder(tmp_path / "out").find_results(InferenceRun.read(tmp_path / "out" / "run.json"))
+    folder = OutputFolder(tmp_path / "out")
+    found = folder.find_predictions(InferenceRun.read(folder.run))
+    assert said.splitlines() == [
+        RecordingResult(answer=each, segments=each.segments).model_dump_json() for each in found
+    ]
 
 
 def test_the_folder_of_a_run_is_its_checkpoint(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
@@ -1040,18 +1045,19 @@ def test_many_recordings_are_classified_stored_and_found_again(jobs: int, tmp_pa
     run = options.record_run(classifier)
     folder = OutputFolder(tmp_path / "out")
     assert InferenceRun.read(folder.run) == run
-    assert find_finished(tasks, run, options) == {o.item: o.result() for o in outcomes if o.error is None}
-    assert [result.answer for result in folder.find_results(run)] == list(read_rows(folder.predictions, Answer))
+    assert find_finished(tasks, run, options) == {o.item: o.result().as_stored() for o in outcomes if o.error is None}
+    stored = folder.find_predictions(run)
+    assert folder.predictions.read_text() == "".join(f"{each.model_dump_json()}\n" for each in stored)
     scores = TimeScores.read(folder.scores)
-    assert scores == add_scores(result.answer.scores for result in folder.find_results(run))
+    assert scores == add_scores(each.scores for each in stored)
     said = classifier.predict(tasks[0].source, options.config)
     rows = read_rows(folder.of("0.h5").windows, WindowRow)
     np.testing.assert_array_equal([row.probabilities for row in rows], said.timeline.probabilities)
-    assert folder.of("0.h5").read_segments() == said.segments
+    assert stored[0].segments == said.segments
     assert [outcome.item for outcome in classify_many(tasks, classifier, options)] == tasks[3:]
     # as Ray repeats a task whose worker was killed after its last row, but before its reply arrived
     (again,) = classify_many(tasks[:1], classifier, options, finished=())
-    assert again.result() == next(outcome.result() for outcome in outcomes if outcome.item == tasks[0])
+    assert again.result() == next(outcome.result().as_stored() for outcome in outcomes if outcome.item == tasks[0])
     assert Manifest(tmp_path / "out").summarize().retries == 1  # of none.h5, which fails twice
 
     with raises(FileError, "hop_us", 40000, None, "overwrite=True"):
@@ -1070,7 +1076,7 @@ def test_a_callback_stops_and_what_is_done_is_summarized(tmp_path: Path, checkpo
     tasks = plan_tasks([tmp_path / "data"], options.out)
     with pytest.raises(KeyboardInterrupt):
         list(classify_many(tasks, Classifier.load(checkpoint), options, progress=stop))
-    answers = read_rows(OutputFolder(tmp_path / "out").predictions, Answer)
+    answers = read_rows(OutputFolder(tmp_path / "out").predictions, Prediction)
     assert [answer.folder for answer in answers] == ["0.h5", "1.h5"]
 
 
@@ -1081,13 +1087,13 @@ def test_pictures_are_drawn_before_the_answer_is_stored(tmp_path: Path, checkpoi
 
     def draw(folder: Any, result: Any, windows: Any, parts: Any, sensor: Any, classes: Any) -> None:
         assert not folder.answer.exists()
-        drawn.append((folder.path, result.answer.windows, len(windows), sum(map(len, parts)), sensor, tuple(classes)))
+        drawn.append((folder.path, result.windows, len(windows), sum(map(len, parts)), sensor, tuple(classes)))
 
     options = ClassifyOptions(out=tmp_path / "out", draw=draw)
     tasks = plan_tasks([tmp_path / "a.h5"], options.out)
     (outcome,) = classify_many(tasks, Classifier.load(checkpoint), options)
     assert drawn == [(tmp_path / "out" / "a.h5", 3, 3, len(events), BAR_SENSOR, tuple(sorted(BAR_CLASSES)))]
-    depends_on = outcome.result().answer.depends_on
+    depends_on = outcome.result().depends_on
     assert depends_on is not None
     assert depends_on.pictures
 
@@ -1144,7 +1150,7 @@ def test_an_empty_folder_does_not_stop_the_others(tmp_path: Path, checkpoint: Pa
     assert mentions(errors, "1 of 2 recordings")
     assert [
         answer.folder
-        for answer in OutputFolder(tmp_path / "out").find_answers(InferenceRun.read(tmp_path / "out" / "run.json"))
+        for answer in OutputFolder(tmp_path / "out").find_predictions(InferenceRun.read(tmp_path / "out" / "run.json"))
     ] == ["a.h5"]
 
 

@@ -27,10 +27,10 @@ from dvspipe.parallel import Processes, Shard, cluster, map_items
 from dvspipe.parallel.cluster import Ray
 from dvspipe.recordings.conversion import (
     convert_many,
-    find_outdated,
     find_recordings,
     find_unconverted,
     plan_conversions,
+    review_finished,
 )
 from dvspipe.results import Manifest, ManifestRow, manifest
 from dvspipe.video.frames import frames_from_arrays
@@ -177,7 +177,8 @@ def test_names_of_files_that_are_not_utf8_are_shown_with_escapes(tmp_path: Path)
     assert mentions(output, "3 of 4")
     found = Manifest(tmp_path / "out").summarize()
     assert (found.done, found.failed[0].input) == (3, str(tmp_path / "in" / r"\udcff\udcfe.aedat4"))
-    assert find_outdated(plan_conversions(tmp_path / "in", tmp_path / "out"))[0].source == tmp_path / "in" / "0.bin"
+    review = review_finished(plan_conversions(tmp_path / "in", tmp_path / "out"))
+    assert review.outdated[0].source == tmp_path / "in" / "0.bin"
     assert describe(tmp_path / "out" / f"{name}.bin.h5").events == 20
     code, output = run("compare", tmp_path / "in" / f"{name}.bin", tmp_path / "in" / "0.bin", "-o", tmp_path / "a.html")
     assert (code, r"\udcff\udcfe.bin" in (tmp_path / "a.html").read_text(encoding="utf-8")) == (0, True), output

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -23,13 +24,15 @@ from facts import mentions, raises
 from dvspipe.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
 from dvspipe.events import SensorSize, concatenate
 from dvspipe.files import require_space
-from dvspipe.formats import describe, open_recording, read, write
+from dvspipe.formats import describe, open_recording, read, recognise, write
 from dvspipe.formats.hdf5 import chunked_file, writer
+from dvspipe.formats.interface import Format
 from dvspipe.parallel import Processes
 from dvspipe.recordings import conversion
 from dvspipe.recordings.conversion import (
     ConversionTask,
     ConvertConfig,
+    SourceKind,
     convert_many,
     convert_recording,
     convert_task,
@@ -678,3 +681,21 @@ def test_notes_in_a_folder_are_left_out_with_a_warning(tmp_path: Path, caplog: p
     (task,) = plan_conversions(tmp_path, tmp_path / "out")
     assert task.source.name == "a.npz"
     assert "notes.txt: " in caplog.text
+
+
+def test_what_a_source_is_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.npz", random_events(0, 20, SensorSize(width=12, height=7)))
+    calls: list[Path] = []
+    find = recognise
+
+    def spy(path: Path) -> Format | None:
+        calls.append(path)
+        return find(path)
+
+    monkeypatch.setattr("dvspipe.recordings.conversion.recognise", spy)
+    monkeypatch.setattr("dvspipe.formats.recordings.recognise", spy)
+    (task,) = plan_conversions(tmp_path / "a.npz", tmp_path / "b.h5")
+    assert task.kind == SourceKind(is_video=False, format_name="numpy")
+    assert pickle.loads(pickle.dumps(task)).kind == task.kind
+    assert convert_task(task).events == 20
+    assert calls == [tmp_path / "a.npz"]

@@ -50,7 +50,6 @@ from dvspipe.report.style import new_figure
 from dvspipe.report.timelines import class_colour, find_clock, fit_in_bar, plot_timeline
 from dvspipe.results import (
     ActivityRecord,
-    Answer,
     BaselineResult,
     EpochRow,
     EventImage,
@@ -62,7 +61,7 @@ from dvspipe.results import (
     LookRow,
     OutputFolder,
     Playback,
-    RecordingResult,
+    Prediction,
     RunFolder,
     SegmentRow,
     TestResult,
@@ -741,7 +740,7 @@ RUN = InferenceRun(
 )
 
 
-def make_answer(name: str, **changes: Any) -> Answer:
+def make_prediction(name: str, **changes: Any) -> Prediction:
     layer = LayerActivity(
         name="lif1",
         neurons=100,
@@ -762,7 +761,7 @@ def make_answer(name: str, **changes: Any) -> Answer:
         "probabilities": [0.1, 0.8, 0.1, 0],
         "events": 500,
         "windows": 25,
-        "segments": 3,
+        "segments": make_segments(),
         "t_first_us": 0,
         "t_last_us": 2_499_999,
         "rates": EventRates(start_us=0, bin_us=100_000, counts=(30,) * 25),
@@ -774,7 +773,7 @@ def make_answer(name: str, **changes: Any) -> Answer:
             LabelRow(t_start_us=1_500_000, t_end_us=2_500_000, class_name=CLASSES[2]),
         ],
     }
-    return Answer.model_validate(values | changes)
+    return Prediction.model_validate(values | changes)
 
 
 def make_segments() -> tuple[SegmentRow, ...]:
@@ -812,13 +811,13 @@ def make_windows() -> tuple[WindowRow, ...]:
     )
 
 
-def draw_all(folder: OutputFolder, names: list[str], **changes: Any) -> list[RecordingResult]:
+def draw_all(folder: OutputFolder, names: list[str], **changes: Any) -> list[Prediction]:
     rng = np.random.default_rng(0)
     t = np.sort(rng.integers(0, 2_500_000, 500))
     events = Events(t, rng.integers(0, 12, 500), rng.integers(0, 7, 500), rng.integers(0, 2, 500), SENSOR)
-    results = [RecordingResult(answer=make_answer(name, **changes), segments=make_segments()) for name in names]
+    results = [make_prediction(name, **changes) for name in names]
     for result in results:
-        files = folder.of(result.answer.folder)
+        files = folder.of(result.folder)
         draw_recording(files, result, make_windows(), [events], SENSOR, CLASSES)
     return results
 
@@ -844,7 +843,7 @@ def test_a_timeline_shows_segments_over_labels_in_their_colours(tmp_path: Path) 
 
 def test_the_timeline_and_the_page_of_a_synthetic_recording_say_so(tmp_path: Path) -> None:
     for synthetic in (True, False):
-        result = RecordingResult(answer=make_answer("a.h5", synthetic=synthetic), segments=make_segments())
+        result = make_prediction("a.h5", synthetic=synthetic)
         for title in ("", "by day"):
             shown = plot_timeline(result, make_windows(), CLASSES, title).get_suptitle()
             assert ("synthetic" in shown) == synthetic
@@ -919,13 +918,13 @@ def test_energy_of_answers_is_per_second_of_classified_time(tmp_path: Path) -> N
 @pytest.mark.parametrize("changes", [{"labels": None}, {"layers": ()}, {"classified_us": 0}, {"certain": True}])
 def test_a_page_needs_no_labels_scores_pictures_or_layers(tmp_path: Path, changes: dict[str, Any]) -> None:
     run = RUN.model_copy(update={"stateful": True, "hop_us": None, "trained_on": "recordings"})
-    result = RecordingResult(answer=make_answer("a.h5", **changes), segments=make_segments())
+    result = make_prediction("a.h5", **changes)
     text = read_text(write_answers_page(OutputFolder(tmp_path), run, [result], None))
     assert "<h2>Scores" not in text
     assert "<img" not in text
     assert "ynthetic" not in text
     assert mentions(text, "200 ms")
-    assert ("segments.enter" in text) == (not result.answer.certain)
+    assert ("segments.enter" in text) == (not result.certain)
 
 
 def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> None:
@@ -940,18 +939,17 @@ def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> No
     ):
         assert said in describe_look(look.model_copy(update=change), picture, follows=False)
     moved = look.model_copy(update={"t_us": 1000, "left": 60})
-    answers = [
-        make_answer(name, picture="160x120", looked_at=rows)
+    results = [
+        make_prediction(name, picture="160x120", looked_at=rows)
         for name, rows in (("a.h5", [look]), ("b.h5", [look, moved]), ("c.h5", []))
     ]
-    results = [RecordingResult(answer=answer, segments=make_segments()) for answer in answers]
     text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results, None))
     assert len(re.findall(r">[^<]*middle, 82 px[^<]*82x82\+53\+4", text)) == 2
     assert "82x82" not in read_text(write_answers_page(OutputFolder(tmp_path), RUN, results[2:], None))
 
 
 def test_a_long_table_of_segments_names_the_number_of_the_others(tmp_path: Path) -> None:
-    result = RecordingResult(answer=make_answer("a.h5", segments=300), segments=make_segments() * 100)
+    result = make_prediction("a.h5", segments=make_segments() * 100)
     text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result], None))
     assert "300 segments" in text
     assert len(re.findall(r"<tr><td>(?:drums|uncertain|&lt;script)", text)) == 200
@@ -972,7 +970,7 @@ def test_every_template_is_shipped_and_loads() -> None:
 
 
 def test_a_page_is_written_in_bounded_memory(tmp_path: Path) -> None:
-    folder, result = OutputFolder(tmp_path), RecordingResult(answer=make_answer("a.h5"), segments=make_segments())
+    folder, result = OutputFolder(tmp_path), make_prediction("a.h5")
     write_answers_page(folder, RUN, [result], None)  # compiles the templates
     overlay = folder.of("a.h5").overlay
     overlay.parent.mkdir()
@@ -1104,7 +1102,7 @@ def test_a_clock_jumps_over_a_pause_that_a_video_leaves_out() -> None:
 def test_many_classes_give_a_timeline_of_bounded_size(tmp_path: Path) -> None:
     classes = [f"class{k}" for k in range(1000)]
     rows = [row.model_copy(update={"probabilities": (0.0,) * 990 + (0.1,) * 10}) for row in make_windows()]
-    result = RecordingResult(answer=make_answer("a.h5", labels=None), segments=make_segments())
+    result = make_prediction("a.h5", labels=None)
     draw_timeline(result, rows, classes, tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.height < 3000

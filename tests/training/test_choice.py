@@ -19,8 +19,9 @@ from dvspipe.datasets import open_dataset
 from dvspipe.errors import ConfigError, DataError, DvspipeError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
+from dvspipe.inference import Classifier
 from dvspipe.results import RunFolder, TestResult
-from dvspipe.training import TrainConfig, choose_settings
+from dvspipe.training import TrainConfig, choose_settings, train
 from dvspipe.training.choice import find_group_pattern
 
 
@@ -44,6 +45,24 @@ def test_steps_cover_the_recordings_and_pixels_fit_the_network(tmp_path: Path) -
     assert short.data.window_us is None
     large = choose_settings(write_folder(tmp_path / "large", NUMBERED, side=346)).config
     assert large.bins.grid(SensorSize(width=346, height=260)) == SensorSize(width=39, height=29)
+
+
+def test_a_training_does_not_decode_again_what_was_decoded_to_choose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {
+        "jobs": 1,
+        "data": {"views": 1, "cache": "none"},
+        "network": {"channels": [2, 2, 2]},
+        "optimiser": {"epochs": 1},
+    }
+    choice = choose_settings(write_folder(tmp_path / "data", NUMBERED), given)
+    before = train(choice.config, tmp_path / "before")
+    monkeypatch.setattr("dvspipe.datasets.folders.read", None)
+    run = train(choice.config, tmp_path / "run", decoded=choice.decoded)
+    assert Classifier.load(run.folder.best).digest == Classifier.load(before.folder.best).digest
+    with pytest.raises(TypeError):  # the events were released
+        train(choice.config, tmp_path / "again", decoded=choice.decoded)
 
 
 def test_longer_recordings_become_several_training_windows(tmp_path: Path) -> None:

@@ -519,7 +519,7 @@ def test_a_run_that_was_stopped_in_its_first_epoch_begins_again(
 
     monkeypatch.setattr("dvspipe.training.train", stopped)
     with pytest.raises(KeyboardInterrupt):
-        commands._train(config_for(folder), tmp_path / "a", "dvspipe train bars", (), resume=False, changed=False)
+        commands._train(config_for(folder), tmp_path / "a", "dvspipe train bars", (), None, resume=False, changed=False)
     assert f"dvspipe train bars --resume {tmp_path / 'a'} " in capsys.readouterr().err
     assert not (tmp_path / "a" / "results.csv").exists()
     train(config_for(folder), tmp_path / "a", resume=True)
@@ -936,6 +936,6 @@ def test_the_command_of_a_run_that_resumed_with_other_settings_names_them(
     (tmp_path / "args.yaml").write_text(yaml.safe_dump(before.model_dump(mode="json")))
     for changed in (False, True):
         with pytest.raises(KeyboardInterrupt):
-            commands._train(config, tmp_path, "dvspipe train bars", (), resume=True, changed=changed)
+            commands._train(config, tmp_path, "dvspipe train bars", (), None, resume=True, changed=changed)
     assert given[0] == "dvspipe train bars"
     assert re.fullmatch("dvspipe train bars  # .*optimiser.epochs=9.*4.*", given[1])
