@@ -70,8 +70,8 @@ Trust = Annotated[
     typer.Option(
         "--trust",
         metavar="PACKAGE",
-        help="Trusted package: configurations and checkpoints may run its code as a custom network "
-        "(network.kind=module); also found in the current folder. Repeatable.",
+        help="Trusted package, installed or in the current folder: configurations and checkpoints may run its code as "
+        "a custom network (network.kind=module). Repeatable.",
     ),
 ]
 Start = Annotated[

@@ -177,7 +177,7 @@ def demo(
     notes.print(
         f"\nplan for {minutes:g} min (rendering a clip takes {speed.clip_s:.2f} s, training on it "
         f"{1000 * speed.step_s:.0f} ms): {data.train_people} people for training, {data.test_people} other people for "
-        f"testing, at most {config.optimiser.epochs} epochs; fine-tuning starts from the shipped network {CLASSIFIER}, "
+        f"testing, {config.optimiser.epochs} epochs; fine-tuning starts from the shipped network {CLASSIFIER}, "
         "trained on other people"
     )
     with _callback() as callback:
