@@ -204,12 +204,12 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
 
     if not predictions:
         return
-    region = [] if all(each.is_complete for each in predictions) else ["region"]
-    rows = [("file", "label", "class", "probability", "segments", "events", *region)]
+    region_heading = [] if all(each.is_complete for each in predictions) else ["region"]
+    rows = [("file", "label", "class", "probability", "segments", "events", *region_heading)]
     for each in predictions:
         name = each.class_name if each.certain else f"{each.class_name}, uncertain"
         numbers = f"{each.probability:.1%}", str(each.segment_count), f"{each.events:,}"
-        rows.append((show_name(each.file), str(each.label), name, *numbers, *([each.place] if region else [])))
+        rows.append((show_name(each.file), str(each.label), name, *numbers, *([each.place] if region_heading else [])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if screen.is_terminal and sum(widths) + 2 * len(widths) > screen.width:
         table = make_table(*rows[0], right=("probability", "segments", "events"))
