@@ -463,7 +463,7 @@ def _match_closest(name: str, lasts: Mapping[str, str], cutoff: float) -> list[s
 
 
 def _match_extended(name: str, lasts: Mapping[str, str]) -> list[str]:
-    """Return the settings whose last part extends `name` by words, or is extended by it."""
+    """Return the settings whose last part extends `name` by words, or that `name` extends."""
     return [key for key, last in lasts.items() if last.startswith(f"{name}_") or name.startswith(f"{last}_")]
 
 

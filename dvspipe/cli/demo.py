@@ -65,10 +65,10 @@ class Demo:
     """Results of the demo after training.
 
     Args:
-        before: The test of the included network, on the people of the test of the run.
-        run: The training run, which started from that network, and its test.
+        before: Evaluation of the shipped network on the test part of the run.
+        run: Training run, started from the shipped network, with its test.
         prediction: Prediction of the fine-tuned network for the recording of `show_first`.
-        next_commands: What to type next.
+        next_commands: Suggested next commands.
     """
 
     before: EvaluationResult
@@ -163,9 +163,8 @@ def run_demo(
     preview = write_preview(iterate(events), GESTURE_SENSOR, folder / "preview.gif")
     run = train(config, folder, command="dvspipe demo", callback=callback)
     announce(f"testing the shipped network {CLASSIFIER} on the same people")
-    before = evaluate_checkpoint(
-        CLASSIFIER, config.data, "test", seed=config.seed
-    )  # no warning: none of these people is in its training data
+    # no warning: none of these people is in the training data of CLASSIFIER
+    before = evaluate_checkpoint(CLASSIFIER, config.data, "test", seed=config.seed)
     announce("classifying the first recording with the fine-tuned network, and writing the report")
     look = _classify(events, str(run.checkpoint), folder / "trained")
     shown = GESTURES[SHOWN_LABEL].replace("_", " ")
