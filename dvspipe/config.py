@@ -1,6 +1,6 @@
-"""Settings: YAML files and KEY=VALUE texts become frozen, strictly checked models.
+"""Settings: parse YAML files and KEY=VALUE arguments into frozen, strictly checked models.
 
-The models are beside the code that reads them; each default is written once, in its model.
+Each model is defined next to the code that reads it, and is the only place of its defaults.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _PACKAGE = Path(__file__).resolve().parent
 
 SettingsTree = dict[str, JsonValue]
-"""Settings before they are checked: values, and groups of settings by their names."""
+"""Unchecked settings: a value or a nested group for each name."""
 
 NAME_PATTERN = r"^\w[\w.-]*$"
 SIZE_PATTERN = r"^\d+x\d+$"
@@ -41,18 +41,18 @@ PATTERNS: Mapping[str, str] = {
     ROI_PATTERN: "WIDTHxHEIGHT+LEFT+TOP, such as 128x128+20+10, auto or full",
     TARGET_PATTERN: "PACKAGE.MODULE:NAME, such as my_package.nets:make_net",
 }
-"""What is expected of a text that has to match a regular expression, of which pydantic shows the expression."""
+"""Readable form of each regular expression; pydantic's own messages show the expression."""
 
 YAML_BOOL, YAML_DATE, YAML_INT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "timestamp", "int"))
-MAX_YAML_BYTES = 1 << 18  # a configuration has some kB, and Python reads 1 MB of YAML in 10 s
+MAX_YAML_BYTES = 1 << 18  # configurations have a few kB; parsing 1 MB of YAML takes 10 s
 MAX_INT_BITS = 64
-MAX_EXPLAINED = 10  # mistakes of a configuration; a suggestion for each takes a ms
+MAX_EXPLAINED = 10  # mistakes listed in a message; each suggestion takes 1 ms
 CLOSE, CLOSE_ELSEWHERE = 0.6, 0.85
-"""Least similarity (difflib) of an unknown setting to a suggested one of the same group, and of another group."""
+"""Minimum difflib similarity for suggesting a setting of the same group, and of another group."""
 
 
 class Settings(BaseModel):
-    """Base of every group of settings: frozen, and an unknown key is an error."""
+    """Base class of all groups of settings: frozen; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 
@@ -60,30 +60,31 @@ class Settings(BaseModel):
         """Check the values.
 
         Raises:
-            ConfigError: Names each unknown key with the nearest known one, and each wrong value with what was expected.
+            ConfigError: If keys are unknown or values are wrong. The message names each of them, with the closest known
+                key or the expected value.
         """
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise _error(type(self), error, type(self).__name__) from error
+            raise _build_error(type(self), error, type(self).__name__) from error
 
-    # As in pydantic: otherwise it would call this method for a group inside another one too, whose errors it collects.
+    # same mark as in pydantic: without it, pydantic calls this __init__ for nested groups and cannot collect errors
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     @model_validator(mode="before")
     @classmethod
     def _read_plain_values(cls, values: object) -> object:
-        """Refuse true and false as numbers, which pydantic would read as 1 and 0, and expand the home folder in paths.
+        """Reject true and false as numbers, and expand the home folder in paths.
 
-        A shell does not expand it in data.root=~/x.
+        pydantic would read true and false as 1 and 0, and a shell does not expand the ~ in data.root=~/x.
         """
         if not isinstance(values, dict):
             return values
         types = {name: field.annotation for name, field in cls.model_fields.items()}
-        return {name: _plain(value, types.get(name, bool)) for name, value in values.items()}
+        return {name: _to_plain(value, types.get(name, bool)) for name, value in values.items()}
 
 
-def _plain(value: object, annotation: object) -> object:
+def _to_plain(value: object, annotation: object) -> object:
     if isinstance(value, bool) and annotation is not bool:
         return str(value).lower()
     return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~/") else value
@@ -93,9 +94,9 @@ Model = TypeVar("Model", bound=Settings)
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads YAML of plain values: a date and `off` are text, and there are no aliases, which can be exponentially many.
+    """YAML loader for plain values: dates and `off` are text, and only `true` and `false` are booleans, as in YAML 1.2.
 
-    Only `true` and `false` are truth values, as in YAML 1.2.
+    Aliases are errors, because a small file with aliases can expand exponentially.
     """
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (as in the base class)
@@ -112,8 +113,8 @@ class _Loader(yaml.SafeLoader):
 
 def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
     value = int(loader.construct_yaml_int(node))
-    if value.bit_length() > MAX_INT_BITS:  # Python does not print those of more than 4,300 digits
-        raise yaml.MarkedYAMLError(problem="a whole number of more than 64 bits", problem_mark=node.start_mark)
+    if value.bit_length() > MAX_INT_BITS:  # Python cannot print integers of more than 4,300 digits
+        raise yaml.MarkedYAMLError(problem="an integer of more than 64 bits", problem_mark=node.start_mark)
     return value
 
 
@@ -122,7 +123,7 @@ _Loader.add_implicit_resolver(YAML_BOOL, re.compile(r"^(true|True|TRUE|false|Fal
 
 
 def _describe_yaml_error(error: Exception) -> str:
-    """Return the message of an error in one line, without the name that PyYAML gives to any text."""
+    """Return the error message in one line, without PyYAML's placeholder for the file name."""
     return " ".join(str(error).replace('in "<unicode string>",', "in").split())
 
 
@@ -137,21 +138,25 @@ def _parse_yaml(text: str, where: str) -> JsonValue:
 
 
 def configs_folder() -> Path:
-    """Return the folder of shipped YAML files: inside an installed package, beside it in a checkout."""
+    """Return the folder of shipped YAML files: in the package if installed, next to it in a checkout."""
     inside = _PACKAGE / "configs"
     return inside if inside.is_dir() else _PACKAGE.parent / "configs"
 
 
 def shipped_configs(kind: str = "") -> list[str]:
-    """Return the sorted names of the shipped experiments, or of the files of a kind such as `sensors`."""
+    """Return the sorted names of shipped experiments, or of shipped files of another kind, such as `sensors`."""
     return sorted(path.stem for path in (configs_folder() / kind).glob("*.yaml"))
 
 
 def read_text(source: str | Path, *, kind: str = "") -> str:
-    """Return the text of a YAML file, given by its path or by the name of a shipped one of a kind.
+    """Return the text of a YAML file.
+
+    Args:
+        source: Path of the file, or name of a shipped file.
+        kind: Kind of shipped files, such as `sensors`; empty: experiments.
 
     Raises:
-        ConfigError: There is no such file, or it cannot be read.
+        ConfigError: If the file does not exist, cannot be read, is not text, or has more than 256 KiB.
     """
     path = Path(source)
     if not path.is_file():
@@ -169,30 +174,37 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
             raise ConfigError(f"{path}: too large for a configuration (expected at most {MAX_YAML_BYTES:,} bytes)")
         return content.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is no text (expected a YAML file)") from error
+        raise ConfigError(f"{path}: not a text file (expected YAML)") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
 
 
 def read_yaml(source: str | Path, *, kind: str = "") -> SettingsTree:
-    """Return the settings in a YAML file, given as in `read_text`.
+    """Return the settings of a YAML file.
+
+    Args:
+        source: Path of the file, or name of a shipped file.
+        kind: Kind of shipped files, as in `read_text`.
 
     Raises:
-        ConfigError: There is no such file, or it holds something other than keys and values.
+        ConfigError: If the file cannot be read, is not valid YAML, or contains something other than keys and values.
     """
     content = _parse_yaml(read_text(source, kind=kind), str(source))
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigError(f"{source}: holds a {type(content).__name__}, expected keys and values")
+        raise ConfigError(f"{source}: not a mapping (found {type(content).__name__}, expected keys and values)")
     return content
 
 
 def parse_overrides(overrides: Sequence[str]) -> SettingsTree:
-    """Return nested settings from texts such as `network.channels=[12,64]`; values are read as YAML.
+    """Parse KEY=VALUE arguments into nested settings; values are YAML.
+
+    Args:
+        overrides: Arguments such as `network.channels=[12,64]`; dots in keys separate groups.
 
     Raises:
-        ConfigError: A text is not of the form KEY=VALUE.
+        ConfigError: If an argument is not of the form KEY=VALUE, or its value is not valid YAML.
 
     Example:
         >>> parse_overrides(["seed=1", "network.channels=[12,64]"])
@@ -216,10 +228,10 @@ def parse_overrides(overrides: Sequence[str]) -> SettingsTree:
 
 
 def write_overrides(settings: Mapping[str, JsonValue]) -> str:
-    """Return settings as a command line has them, which `parse_overrides` reads.
+    """Format settings as KEY=VALUE arguments; inverse of `parse_overrides`.
 
     Args:
-        settings: Values by the names of settings with their groups.
+        settings: Values by dotted names.
 
     Example:
         >>> write_overrides({"network.norm": "weight", "network.channels": [12, 64], "network.tau_syn_s": None})
@@ -235,13 +247,13 @@ def write_overrides(settings: Mapping[str, JsonValue]) -> str:
 def merge_settings(
     base: Mapping[str, JsonValue], over: Mapping[str, JsonValue], unions: Mapping[str, object] | None = None
 ) -> SettingsTree:
-    """Return `base` with the values of `over` in their place, group by group.
+    """Return `base` updated with `over`, recursively for groups.
 
     Args:
         base: Settings.
-        over: Others.
-        unions: The types of groups that have kinds, by their names. If `over` has the kind of such a group, what that
-            kind does not have is left out of `base`; see `find_left_out`.
+        over: Settings that take precedence.
+        unions: Types of the groups with kinds, by group name. If `over` sets the kind of such a group, settings of
+            `base` unknown to this kind are dropped; see `find_left_out`.
 
     Example:
         >>> merge_settings({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"c": 4}})
@@ -260,7 +272,7 @@ def merge_settings(
 def find_left_out(
     base: Mapping[str, JsonValue], over: Mapping[str, JsonValue], unions: Mapping[str, object]
 ) -> dict[str, list[str]]:
-    """Return the settings of `base` that the kind which `over` gives to their group does not have, by group."""
+    """Return the settings of `base` unknown to the kind that `over` sets for their group, by group."""
     found: dict[str, list[str]] = {}
     for group, union in unions.items():
         before, now = base.get(group), over.get(group)
@@ -276,7 +288,7 @@ def _without(settings: Mapping[str, JsonValue], names: Sequence[str]) -> Setting
 def find_differences(
     before: Mapping[str, JsonValue], now: Mapping[str, JsonValue], prefix: str = ""
 ) -> list[tuple[str, JsonValue, JsonValue]]:
-    """Return the key, the value before and the value now of each setting that differs; a missing one is None.
+    """Return the (dotted key, old value, new value) of each setting that differs; missing values are None.
 
     Example:
         >>> find_differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3, "d": 4}})
@@ -293,43 +305,50 @@ def find_differences(
 
 
 def show_value(value: JsonValue) -> str:
-    """Return a value as a person writes it in `KEY=VALUE`."""
+    """Format a value as in a `KEY=VALUE` argument."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def build(model: type[Model], settings: Mapping[str, object], where: str) -> Model:
-    """Return the model made from plain settings.
+    """Create a model from plain settings.
 
     Args:
-        model: A kind of `Settings`.
+        model: Subclass of `Settings`.
         settings: Keys and values.
-        where: The place of a mistake, for messages: a file, or what was typed.
+        where: Source of the settings, named in error messages: a file, a command or an argument.
 
     Raises:
-        ConfigError: Names each unknown key with the nearest known one, and each wrong value with what was expected.
+        ConfigError: If keys are unknown or values are wrong. The message names each of them, with the closest known key
+            or the expected value.
+
+    Example:
+        >>> class Example(Settings):
+        ...     rate_hz: float = 1.0
+        >>> build(Example, {"rate_hz": 20}, "example.yaml").rate_hz
+        20.0
     """
     try:
         return model.model_validate(settings)
     except ValidationError as error:
-        raise _error(model, error, where) from error
-    except ConfigError as error:  # of a validator that names a remedy
+        raise _build_error(model, error, where) from error
+    except ConfigError as error:  # raised by a validator that names a remedy
         raise error.named(where) from error
 
 
 def read_stored(model: type[Model], path: Path) -> Model:
-    """Return the settings that a run stored, without those of other kinds, which earlier versions stored too.
+    """Read the settings stored by a run; settings of other kinds, stored by earlier versions, are dropped.
 
     Raises:
-        ConfigError: The file is not there, or holds other settings.
+        ConfigError: If the file does not exist, or contains other settings.
     """
     return build(model, keep_own(model, read_yaml(path)), str(path))
 
 
 def as_settings(model: type[Model], given: Model | Mapping[str, object] | None) -> Model:
-    """Return settings that are also given as plain keys and values; None stands for the defaults.
+    """Convert a mapping to settings, and return settings unchanged; None gives the defaults.
 
     Raises:
-        ConfigError: A key is unknown, or a value is wrong.
+        ConfigError: If a key is unknown, or a value is wrong.
     """
     if isinstance(given, model):
         return given
@@ -337,7 +356,7 @@ def as_settings(model: type[Model], given: Model | Mapping[str, object] | None) 
 
 
 def suggest_settings(model: type[BaseModel], name: str) -> list[str]:
-    """Return the settings that an unknown one may stand for, with their groups: the most similar first, at most three.
+    """Suggest at most three known settings for an unknown name, most similar first, with their groups.
 
     Example:
         >>> class Example(Settings):
@@ -350,22 +369,22 @@ def suggest_settings(model: type[BaseModel], name: str) -> list[str]:
     siblings = {key: own for key, own in lasts.items() if key.rpartition(".")[0] == group}
     found = (
         [key for key, own in lasts.items() if own == last]
-        or [*_closest(last, siblings, CLOSE), *_prolonged(last, siblings)]
+        or [*_match_closest(last, siblings, CLOSE), *_match_extended(last, siblings)]
         or [key for key, own in lasts.items() if "_" in own and "".join(word[0] for word in own.split("_")) == last]
-        or [*_closest(last, lasts, CLOSE_ELSEWHERE), *_prolonged(last, lasts)]
+        or [*_match_closest(last, lasts, CLOSE_ELSEWHERE), *_match_extended(last, lasts)]
     )
     return list(dict.fromkeys(found))[:3]
 
 
 def _setting_names(group: object, prefix: str = "") -> Iterator[str]:
-    """Yield the names of all settings and groups of a model."""
+    """Yield the dotted names of all settings and groups of a model."""
     for name, kind in _members(group).items():
         yield prefix + name
         yield from _setting_names(kind, f"{prefix}{name}.")
 
 
 def _members(kind: object) -> Mapping[str, object]:
-    """Return the settings of a group with their types; none for other types."""
+    """Return the type of each setting of a group; empty for other types."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return {name: field.annotation for name, field in kind.model_fields.items()}
     if kinds := find_kinds(kind):
@@ -374,17 +393,17 @@ def _members(kind: object) -> Mapping[str, object]:
 
 
 def find_kinds(annotation: object) -> dict[str, type[BaseModel]]:
-    """Return the models of a group that has kinds, by the value of its setting `kind`; none for other types."""
+    """Map each value of the setting `kind` to its model, for groups with kinds; empty for other types."""
     union = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
     models = [each for each in get_args(union) if isinstance(each, type) and issubclass(each, BaseModel)]
     return {kind.default: each for each in models if (kind := each.model_fields.get("kind")) is not None}
 
 
 def find_foreign(union: object, settings: Mapping[str, object]) -> list[str]:
-    """Return the names of settings that only other kinds of their group have.
+    """Return the names of settings that belong only to other kinds of their group.
 
     Args:
-        union: The type of the group; its first kind is the default.
+        union: Type of the group, a union of its kinds; the first kind is the default.
         settings: Settings of the group.
 
     Example:
@@ -406,7 +425,7 @@ def find_foreign(union: object, settings: Mapping[str, object]) -> list[str]:
 
 
 def keep_own(model: type[BaseModel], stored: SettingsTree) -> SettingsTree:
-    """Return stored settings of a model without those of other kinds, which earlier versions stored too."""
+    """Return stored settings without settings of other kinds, which earlier versions stored, too."""
     kept = dict(stored)
     for group, field in model.model_fields.items():
         settings = stored.get(group)
@@ -416,7 +435,7 @@ def keep_own(model: type[BaseModel], stored: SettingsTree) -> SettingsTree:
 
 
 def complete_kind(union: object, settings: object) -> object:
-    """Add the default kind to settings of a group, and leave out those of other kinds that have their defaults.
+    """Add the default kind to settings of a group, and drop settings of other kinds with default values.
 
     Before 0.2.0, the complete configuration of a run listed the settings of all kinds.
     """
@@ -428,7 +447,7 @@ def complete_kind(union: object, settings: object) -> object:
 
 
 def _is_default(kinds: Iterable[type[BaseModel]], name: str, value: object) -> bool:
-    """Return whether a setting has its default in the first kind that has it, which all kinds had in 0.1.0."""
+    """Return whether `value` is the default of the first kind with this setting; in 0.1.0, all kinds shared it."""
     field = next(kind.model_fields[name] for kind in kinds if name in kind.model_fields)
     default = field.get_default(call_default_factory=True)
     if isinstance(default, Settings) and isinstance(value, Mapping):
@@ -437,27 +456,27 @@ def _is_default(kinds: Iterable[type[BaseModel]], name: str, value: object) -> b
     return value is None or value == to_jsonable_python(default)
 
 
-def _closest(name: str, lasts: Mapping[str, str], cutoff: float) -> list[str]:
-    """Return the settings with the one last part that is closest to a name."""
+def _match_closest(name: str, lasts: Mapping[str, str], cutoff: float) -> list[str]:
+    """Return the settings whose last part is the closest match of `name`."""
     nearest = difflib.get_close_matches(name, set(lasts.values()), n=1, cutoff=cutoff)
     return [key for key, last in lasts.items() if last in nearest]
 
 
-def _prolonged(name: str, lasts: Mapping[str, str]) -> list[str]:
-    """Return the settings whose last part is a name with more words or with fewer."""
+def _match_extended(name: str, lasts: Mapping[str, str]) -> list[str]:
+    """Return the settings whose last part extends `name` by words, or that `name` extends."""
     return [key for key, last in lasts.items() if last.startswith(f"{name}_") or name.startswith(f"{last}_")]
 
 
-def _error(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
-    """Return an error with pydantic's messages under the names of the settings; of very many, the first ones."""
+def _build_error(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
+    """Create an error that lists pydantic's messages by setting; at most `MAX_EXPLAINED` of them."""
     errors = error.errors(include_url=False)
-    found: dict[str, list[str]] = {}  # the beginning of a sentence, and of a union the message of each member
+    found: dict[str, list[str]] = {}  # start of a sentence: messages, one for each member of a union
     for each in errors[:MAX_EXPLAINED]:
         key, value = _locate(model, each["loc"]), each["input"]
         if each["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             found[_explain_unknown(model, key, each)] = []
         else:
-            begin = key if isinstance(value, Mapping) else f"{key} = {_show(value)}"
+            begin = key if isinstance(value, Mapping) else f"{key} = {_format_input(value)}"
             found.setdefault(begin, []).append(explain_value(each))
     sentences = [": ".join(filter(None, (begin, ", or ".join(found[begin])))) for begin in found]
     if len(errors) > MAX_EXPLAINED:
@@ -466,7 +485,7 @@ def _error(model: type[BaseModel], error: ValidationError, where: str) -> Config
 
 
 def explain_value(error: ErrorDetails) -> str:
-    """Return the message of pydantic about a value, or that of a check of our own without pydantic's prefix."""
+    """Return pydantic's message about a value; a message of our own validators loses pydantic's prefix."""
     context = error.get("ctx", {})
     if error["type"] == "string_pattern_mismatch" and context["pattern"] in PATTERNS:
         return f"expected {PATTERNS[context['pattern']]}"
@@ -474,9 +493,9 @@ def explain_value(error: ErrorDetails) -> str:
 
 
 def _locate(model: type[BaseModel], location: Iterable[str | int]) -> str:
-    """Return the name of a setting, with the index of a value in a list, for a location of pydantic.
+    """Convert a pydantic location to the dotted name of a setting, with the index for values in lists.
 
-    A location also names the members of unions.
+    Locations also contain the members of unions; these are left out.
     """
     names: list[str] = []
     kind: object = model
@@ -498,7 +517,7 @@ def _explain_unknown(model: type[BaseModel], key: str, error: ErrorDetails) -> s
     owners = _find_owners(model, groups[1:], name)
     if owners:
         group = key.rpartition(".")[0]
-        return f"{key} = {_show(error['input'])}: needs {group}.kind = {join_names(owners)} (found {kind})"
+        return f"{key} = {_format_input(error['input'])}: needs {group}.kind = {join_names(owners)} (found {kind})"
     suggested = suggest_settings(model, key)
     if suggested:
         return f"unknown setting {key}, did you mean {join_names(suggested)}?"
@@ -508,12 +527,12 @@ def _explain_unknown(model: type[BaseModel], key: str, error: ErrorDetails) -> s
 
 
 def _find_owners(model: object, groups: Iterable[str | int | None], name: str | int | None) -> list[str]:
-    """Return the kinds of a group that have a setting; none if the group has no kinds."""
+    """Return the kinds of a group that have the setting `name`; empty if the group has no kinds."""
     for group in groups:
         model = _members(model).get(str(group))
     return [kind for kind, each in find_kinds(model).items() if name in each.model_fields]
 
 
-def _show(value: object) -> str:
-    """Return a value as it is typed."""
+def _format_input(value: object) -> str:
+    """Format a value as a user types it."""
     return json.dumps(value) if value is None or isinstance(value, bool) else shorten(repr(value))

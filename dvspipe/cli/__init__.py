@@ -1,1 +1,1 @@
-"""The command line: one thin function per command, which parses, calls the stage, calls the report and prints."""
+"""Command line: one thin function per command, to parse options, run the stage, write reports and print results."""

@@ -1,4 +1,4 @@
-"""A trained classifier adapted to recordings."""
+"""Command `adapt`: adapt a trained classifier to unlabelled recordings."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from .screen import EXIT_SOME_FAILED, fail, make_table, notes, progress, screen,
 if TYPE_CHECKING:
     from ..results import AdaptationRecord
 
-OutFile = Annotated[
-    Path, typer.Option("--out", "-o", metavar="FILE", help="Checkpoint to write, such as new.safetensors.")
-]
+OutFile = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Checkpoint file to write (.safetensors).")]
 Strength = Annotated[
-    float, typer.Option(metavar="SHARE", help="How far to move the statistics of batch norms, 0 to 1.")
+    float,
+    typer.Option(
+        metavar="SHARE", help="Adaptation strength: how far to move batch-norm statistics, 0 (not at all) to 1."
+    ),
 ]
 
 
@@ -41,7 +42,10 @@ def adapt(
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Adapt a trained network to the sensor of unlabelled recordings."""
+    """Adapt a trained network to the sensor of unlabelled recordings.
+
+    The statistics of its batch norms move towards the statistics of the recordings.
+    """
     from ..files import claim_output, require_suffix
     from ..inference import Classifier, adapt, plan_tasks, refuse_module
 
@@ -71,17 +75,17 @@ def adapt(
         print_adaptation(adaptation.record)
         notes.print(f"checkpoint: {out}")
     if adaptation.skipped:
-        fail(f"{len(adaptation.skipped)} of {len(sources)} recordings could not be used", EXIT_SOME_FAILED)
+        fail(f"{len(adaptation.skipped)} of {len(sources)} recordings were skipped", EXIT_SOME_FAILED)
 
 
 def print_adaptation(record: AdaptationRecord) -> None:
-    """Print how far each batch norm moved, and how the predictions changed."""
+    """Print how far each batch norm moved, and the number of windows predicted as each class, before and after."""
     screen.print(
-        f"adapted to {record.used} of {count_noun(record.windows, 'window')}, without quiet ones, of "
+        f"adapted to {record.used} of {count_noun(record.windows, 'window')} (quiet windows are skipped) from "
         f"{count_noun(record.recordings, 'recording')}"
     )
     if record.applied < record.strength:
-        screen.print(f"strength {record.applied:.2f} instead of {record.strength:g}: few classes are predicted")
+        screen.print(f"strength {record.applied:.2f} instead of {record.strength:g}, because few classes are predicted")
     moved = make_table("norm", "mean moved by", "deviation moved by", right=("mean moved by", "deviation moved by"))
     for norm in record.norms:
         moved.add_row(norm.name, f"{norm.mean:.2f} sd", f"{norm.deviation:.2f} sd")

@@ -1,4 +1,4 @@
-"""Recordings compared, measured and shown."""
+"""Commands `compare`, `calibrate` and `view`: compare, measure and show recordings."""
 
 from __future__ import annotations
 
@@ -36,39 +36,44 @@ if TYPE_CHECKING:
 
 Mode = Literal["counts", "surface", "decay", "xyt", "raster", "rate"]
 VIEWER_SUFFIX = ".rrd"
-NOT_IN_VIEWER = frozenset({"--speed", "--beside", "--set speed", "--set fps"})
-NOT_OF_CHARTS = NOT_IN_VIEWER | {"--window", "--set window_us", "--set scale"}
+UNUSED_BY_VIEWER = frozenset({"--speed", "--beside", "--set speed", "--set fps"})
+UNUSED_BY_CHARTS = UNUSED_BY_VIEWER | {"--window", "--set window_us", "--set scale"}
 CALIBRATED = {
     "pos_thres": "ON threshold in log intensity",
     "neg_thres": "OFF threshold in log intensity",
-    "sigma_thres": "standard deviation of the thresholds from pixel to pixel",
+    "sigma_thres": "standard deviation of thresholds between pixels",
     "leak_rate_hz": "leak events per pixel and second",
-    "shot_noise_rate_hz": "noise events per pixel and second in the dark",
+    "shot_noise_rate_hz": "shot noise events per pixel and second in darkness",
     "log_offset": "epsilon of ln(intensity + epsilon)",
-    "transfer": "transfer curve of these frames: of a video, not of a sensor, so only a comment in the file",
-    "refined": "whether simulations adjusted the thresholds to the number of events",
-    "correlation": "of brightness changes with events, 1 is best",
-    "simulated_correlation": "of simulated with recorded events, 1 is best",
-    "rate_ratio": "simulated events / recorded events, 1 is best",
-    "on_off_ratio": "simulated ON / OFF, divided by recorded ON / OFF, 1 is best",
-    "pixels": "pixels whose thresholds were fitted",
-    "intervals": "frame intervals",
+    "transfer": "transfer curve of these frames; a property of the video, so only a comment in the file",
+    "refined": "whether simulations adjusted the thresholds to match the number of events",
+    "correlation": "correlation of brightness changes and events; best: 1",
+    "simulated_correlation": "correlation of simulated and recorded events; best: 1",
+    "rate_ratio": "simulated / recorded events; best: 1",
+    "on_off_ratio": "simulated ON/OFF ratio / recorded ON/OFF ratio; best: 1",
+    "pixels": "number of pixels with fitted thresholds",
+    "intervals": "number of frame intervals",
 }
-"""What each value of a calibration is."""
+"""Description of each value of a calibration."""
 Colours = Literal["light", "dark", "colour-blind", "viridis", "inferno", "grey"]
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="The reference, such as a real recording.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="The recording to compare with it, such as a simulated one.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="HTML page with pictures.")] = None,
+    a: Annotated[Path, typer.Argument(metavar="A", help="Reference recording, such as a real one.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Recording to compare with A, such as a simulated one.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="HTML page to write, with charts; default: print only."),
+    ] = None,
     as_json: AsJson = False,
-    window: Annotated[float, typer.Option(min=0.1, max=1e6, metavar="MS", help="Length of a count map.")] = 40.0,
+    window: Annotated[
+        float, typer.Option(min=0.1, max=1e6, metavar="MS", help="Window length of event-count maps.")
+    ] = 40.0,
     sensor: Sensor = None,
     hint: Hint = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Compare two recordings of one scene: rates, counts, times."""
+    """Compare two recordings of the same scene: event rates, event counts per pixel, and event times."""
     from ..config import build
     from ..files import claim_output
     from ..formats import open_recording
@@ -106,14 +111,18 @@ def _read(recording: Recording, show: ShowProgress) -> Events:
 
 def calibrate(
     recording: Annotated[
-        Path, typer.Argument(metavar="RECORDING", help="An .aedat4 file with the frames and events of one sensor.")
+        Path,
+        typer.Argument(metavar="RECORDING", help="AEDAT4 file (.aedat4) with frames and events of the same sensor."),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help="YAML file of the sensor, for convert --preset.")
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Sensor preset to write, a YAML file for dvspipe convert --preset."
+        ),
     ],
     overwrite: Overwrite = False,
 ) -> None:
-    """Fit the pixel model to a recording that holds frames and events."""
+    """Fit the pixel model to a recording with frames and events, and write it as a sensor preset."""
     from ..files import claim_output
     from ..formats import read, read_frames
     from ..simulator import calibrate as fit
@@ -126,58 +135,66 @@ def calibrate(
     for name, value in asdict(found).items():
         table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value), CALIBRATED[name])
     screen.print(table)
-    screen.print(f"{show_name(out)}: use it as dvspipe convert VIDEO -o EVENTS.h5 --preset {show_name(out)}")
+    screen.print(
+        f"{show_name(out)}: sensor preset; use it with dvspipe convert VIDEO -o EVENTS.h5 --preset {show_name(out)}"
+    )
 
 
 def view(
-    file: Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording.")],
+    file: Annotated[Path, typer.Argument(metavar="RECORDING", help="Recording to show.")],
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             "-o",
             metavar="FILE",
-            help=".webm, .mp4 or .gif to play, .png with twelve pictures or a chart, or .rrd for the rerun viewer; "
-            "default: open the rerun viewer.",
+            help="Output file: video (.webm, .mp4, .gif), sheet of twelve pictures or chart (.png), or rerun recording "
+            "(.rrd); default: open the rerun viewer.",
         ),
     ] = None,
     mode: Annotated[
         Mode | None,
-        typer.Option(help="Pictures of counts (default), surface or decay; or a chart, as .png: xyt, raster or rate."),
+        typer.Option(
+            help="Pictures: counts, surface or decay; charts (.png only): xyt, raster or rate; default: counts."
+        ),
     ] = None,
     window: Annotated[
-        float | None, typer.Option(min=0.1, max=1e6, metavar="MS", help="Time shown in one picture; default: 33.333.")
+        float | None, typer.Option(min=0.1, max=1e6, metavar="MS", help="Time window of a picture; default: 33.333.")
     ] = None,
     speed: Annotated[
-        float | None, typer.Option(min=0.001, max=1000, metavar="FACTOR", help="Playing speed; default: 1, real time.")
+        float | None,
+        typer.Option(min=0.001, max=1000, metavar="FACTOR", help="Playback speed; default: 1 (real time)."),
     ] = None,
     colours: Annotated[
-        Colours | None, typer.Option(help="Two colours for ON and OFF, or a colour map for both; default: light.")
+        Colours | None, typer.Option(help="Colour pair for ON and OFF, or colour map; default: light.")
     ] = None,
     start: Start = 0.0,
     stop: Stop = None,
     roi: Roi = None,
     beside: Annotated[
-        Path | None, typer.Option(metavar="VIDEO", help="The source video, shown beside the events.")
+        Path | None, typer.Option(metavar="VIDEO", help="Source video to show next to the events.")
     ] = None,
     predictions: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder of the recording below the output of infer, for the rerun viewer."),
+        typer.Option(
+            metavar="DIR",
+            help="Predictions to show in the rerun viewer: the recording's folder in the output of dvspipe infer.",
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Any setting of the pictures: fps=HZ (pictures per second of playing time), scale=N (pixels of a "
-            "picture per pixel of the sensor), skip_pauses=true, ... Repeatable.",
+            help="Display setting: fps=HZ (pictures per second of playback), scale=N (picture pixels per sensor "
+            "pixel), skip_pauses=true, ... Repeatable.",
         ),
     ] = None,
     sensor: Sensor = None,
     hint: Hint = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Show the events of a recording as a video, a sheet of pictures, or a chart, or in the rerun viewer."""
+    """Show a recording as a video, a sheet of pictures or a chart, or in the rerun viewer."""
     from ..config import build, parse_overrides
     from ..files import claim_output
     from ..formats import open_recording
@@ -187,19 +204,19 @@ def view(
     chosen = parse_overrides(settings or [])
     in_viewer = out is None or out.suffix.lower() == VIEWER_SUFFIX
     options = {"--window": window, "--speed": speed, "--beside": beside}
-    given = [name for name, value in options.items() if value is not None] + [f"--set {name}" for name in chosen]
-    _check_output(out, given, mode, predictions, in_viewer=in_viewer)
+    used_options = [name for name, value in options.items() if value is not None] + [f"--set {name}" for name in chosen]
+    _check_output(out, used_options, mode, predictions, in_viewer=in_viewer)
     if beside is not None and roi is not None:
-        raise ConfigError("view: --beside cannot be combined with --roi, since the video is shown completely")
+        raise ConfigError("view: --beside cannot be combined with --roi; the complete video is shown")
     window_us = None if window is None else round(window * 1000)
-    typed = {"window_us": window_us, "speed": speed, "colours": colours, "mode": None if mode in PLOTS else mode}
-    shown_as = build(
-        PreviewSettings, chosen | {name: value for name, value in typed.items() if value is not None}, "view"
+    values = {"window_us": window_us, "speed": speed, "colours": colours, "mode": None if mode in PLOTS else mode}
+    preview = build(
+        PreviewSettings, chosen | {name: value for name, value in values.items() if value is not None}, "view"
     )
     if out is not None:
         claim_output(out, overwrite=overwrite)
     _refuse_video(file)
-    beside_them = None if predictions is None else Predictions.read(predictions)
+    shown_predictions = None if predictions is None else Predictions.read(predictions)
     recording = open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint))
     part = select_part(recording, start, stop, parse_region(roi))
     chart = mode if mode in PLOTS else None
@@ -207,11 +224,11 @@ def view(
         write_view(
             part,
             out,
-            shown_as,
+            preview,
             chart=chart,
             title=recording.path.name,
             beside=beside,
-            predictions=beside_them,
+            predictions=shown_predictions,
             extent=part.extent(partial(show, "events")),
             progress=partial(show, "pictures" if chart is None else "events"),
         )
@@ -223,37 +240,39 @@ def view(
 
 
 def _note_frames(recording: Recording) -> None:
-    """Print why the event rate of a recording that was made from a video without upsampling rises with each frame."""
+    """Explain peaks of the event rate at each frame, for recordings converted without upsampling."""
     settings = recording.attributes.get("settings")
     if isinstance(settings, dict) and settings.get("upsample") == "off":
         notes.print(
-            "The rate rises and falls with each frame of the video, because all pixels begin to change at a frame; "
-            "dvspipe convert --set upsample=auto divides the frames in time."
+            "The event rate peaks at each frame of the video, because all pixels change at the same time; dvspipe "
+            "convert --set upsample=auto interpolates frames."
         )
 
 
 def _refuse_video(file: Path) -> None:
-    """Refuse a video, with the command that makes a recording and its preview from it."""
+    """Reject videos; the error contains the command to convert the video and write a preview."""
     from ..recordings.conversion import is_video
     from ..video.names import camera_of
 
     if file.exists() and camera_of(file) is None and is_video(file):
         command = shlex.join(["dvspipe", "convert", str(file), "-o", str(file.with_suffix(".h5")), "--preview"])
-        raise ConfigError(f"{file}: is a video, not a recording of events; to see its events: {command}")
+        raise ConfigError(f"{file}: is a video, not an event recording; convert it first: {command}")
 
 
 def _check_output(
-    out: Path | None, given: Sequence[str], mode: Mode | None, predictions: Path | None, *, in_viewer: bool
+    out: Path | None, used_options: Sequence[str], mode: Mode | None, predictions: Path | None, *, in_viewer: bool
 ) -> None:
-    """Check that the options fit the output: the rerun viewer, a chart or pictures."""
+    """Check that the options apply to the output: the rerun viewer, a chart or pictures."""
     is_chart = mode in ("xyt", "raster", "rate")
     if out is None and importlib.util.find_spec("rerun") is None:
-        raise ConfigError("view: no output; use -o FILE, or install the rerun viewer: pip install 'dvspipe[rerun]'")
+        raise ConfigError(
+            "view: no output file; use -o FILE, or install the rerun viewer: pip install 'dvspipe[rerun]'"
+        )
     if predictions is not None and not in_viewer:
-        raise ConfigError(f"view: --predictions is for the rerun viewer; use it with -o FILE{VIEWER_SUFFIX}")
+        raise ConfigError(f"view: --predictions: only for the rerun viewer; use -o FILE{VIEWER_SUFFIX}")
     if in_viewer and is_chart:
-        raise ConfigError("view: --mode is that of pictures in the rerun viewer: counts, surface or decay")
-    unused = [option for option in given if option in (NOT_IN_VIEWER if in_viewer else NOT_OF_CHARTS)]
+        raise ConfigError("view: --mode: charts are not for the rerun viewer (expected counts, surface or decay)")
+    unused = [option for option in used_options if option in (UNUSED_BY_VIEWER if in_viewer else UNUSED_BY_CHARTS)]
     if unused and (in_viewer or is_chart):
         what = "rerun viewer" if in_viewer else f"chart --mode {mode}"
         raise ConfigError(f"view: {', '.join(unused)} cannot be combined with the {what}")

@@ -1,4 +1,4 @@
-"""The commands. Heavy modules are imported inside the command that needs them, so that --help is quick."""
+"""Entry point of the command line. Commands import heavy modules when they run, to keep --help fast."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ COMMANDS = (
     warmup,
 )
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
-NOT_INSTALLED = "this command needs {}, which is not installed; pip install dvspipe installs all that it needs"
-LEFT_OUT = frozenset({"norse", "safetensors", "sklearn", "tonic", "torch"})  # of requirements/convert.txt
-QUIET_HELP = "Print results, warnings and errors only."
+NOT_INSTALLED = "this command needs {}, but it is not installed; pip install dvspipe installs all dependencies"
+LEFT_OUT = frozenset({"norse", "safetensors", "sklearn", "tonic", "torch"})  # missing from requirements/convert.txt
+QUIET_HELP = "Print only results, warnings and errors."
 NAMES = {"filter_": "filter", "evaluate": "eval"}
 
 app = typer.Typer(
@@ -77,10 +77,10 @@ app.add_typer(synth, name="synth")
 def start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more messages.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print informational messages, too.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help=QUIET_HELP)] = False,
 ) -> None:
-    """Set up messages for every command."""
+    """Set the verbosity; without a command, print the help."""
     notes.quiet = quiet
     if version:
         from importlib.metadata import version as version_of
@@ -94,10 +94,10 @@ def start(
 
 
 def _end_among_processes() -> None:
-    """End a process that torchrun started at once, as its outputs are complete and written.
+    """Exit a process of torchrun immediately; its outputs are complete and flushed.
 
-    Python stops threads of torch's process group that return from native code while it ends, for which C++ aborts the
-    process, now and then.
+    During a regular exit, Python stops threads of torch's process group that return from native code, and C++
+    occasionally aborts the process.
     """
     if os.environ.get("WORLD_SIZE", "1") != "1":
         sys.stderr.flush()
@@ -105,11 +105,11 @@ def _end_among_processes() -> None:
 
 
 def main() -> None:
-    """Run the command line; an error that the user can solve is one line and exit code 2."""
+    """Run the command line. Errors that users can fix are printed in one line, with exit code 2."""
     catch_interrupts()
     accept_all_texts()
     try:
-        code = app(standalone_mode=False)  # typer turns Ctrl-C into this code
+        code = app(standalone_mode=False)  # typer returns this code after Ctrl-C
         if code == EXIT_INTERRUPTED or Interrupt.requested:
             raise KeyboardInterrupt
         sys.stdout.flush()
@@ -125,7 +125,7 @@ def main() -> None:
     except BrokenPipeError:
         close_output()
     except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):  # of which typer makes exit code 1
+        if isinstance(error.__context__, BrokenPipeError):  # typer turns it into exit code 1
             close_output()
         raise
     except OSError as error:
@@ -135,11 +135,11 @@ def main() -> None:
             raise
         fail(NOT_INSTALLED.format(error.name), EXIT_ERROR)
     except Exception as error:
-        if Interrupt.requested:  # it may be what became of the interrupt in another library
+        if Interrupt.requested:  # another library may have turned the interrupt into an error
             fail(INTERRUPTED, EXIT_INTERRUPTED)
         if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # torch's MemoryError
             fail(NO_MEMORY.format(error), EXIT_ERROR)
-        if not hasattr(error, "format_message"):  # a defect of dvspipe: show the traceback
+        if not hasattr(error, "format_message"):  # a bug in dvspipe: show the traceback
             raise
         fail(explain_usage(error), EXIT_ERROR)
     finally:

@@ -1,4 +1,4 @@
-"""Compile the kernels that commands use, once, so that few commands have to: numba keeps them on the disk."""
+"""Compile the kernels of all commands in advance; numba caches them on disk."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from ..video.frames import Frame
 from ..video.writing import write_video
 
 WIDTH, HEIGHT, FRAMES, FRAME_US = 72, 48, 12, 100_000
-TRAINED = ("gesture", "nmnist")  # configurations whose networks are trained for a step
+TRAINED = ("gesture", "nmnist")  # configurations trained for one step
 
 
 def warm_up(progress: Progress = ignore_progress) -> Iterator[str]:
-    """Compile the kernels of each stage by using it on a tiny video, and yield what is ready.
+    """Compile the kernels of each stage by running it on a tiny video, and yield the names of finished stages.
 
-    What numba has compiled for this version on this kind of CPU is only loaded. Without torch, only the stages that
-    need none are used.
+    Kernels that are already compiled for this version and this kind of CPU are only loaded. Without torch, stages that
+    need it are skipped.
 
     Args:
-        progress: Called with the number of stages done and in all.
+        progress: Callback called with the number of stages done and in total.
 
     Raises:
-        FileError: The folder of temporary files cannot be written to.
+        FileError: If the folder of temporary files is not writable.
     """
     with tempfile.TemporaryDirectory(prefix="dvspipe-warmup-") as folder:
         place = Path(folder)
@@ -42,14 +42,14 @@ def warm_up(progress: Progress = ignore_progress) -> Iterator[str]:
             progress(done, len(STAGES))
             try:
                 use(place)
-            except ModuleNotFoundError:  # torch, in an environment that converts only
+            except ModuleNotFoundError:  # an environment without torch, for conversion only
                 continue
             yield name
         progress(len(STAGES), len(STAGES))
 
 
 def moving_bar() -> Iterator[Frame]:
-    """Yield the frames of a bar that moves before a grey gradient."""
+    """Yield frames of a bright bar that moves over a grey gradient."""
     ground = np.tile(np.linspace(60, 160, WIDTH).astype(np.uint8), (HEIGHT, 1))
     for number in range(FRAMES):
         picture = ground.copy()

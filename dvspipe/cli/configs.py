@@ -1,4 +1,4 @@
-"""Shipped configurations: list, show, copy."""
+"""Command `configs`: list, show and copy shipped configurations."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from .screen import make_table, screen
 
 configs = typer.Typer(help="List, show and copy shipped experiments and sensor presets.", no_args_is_help=False)
 
-Name = Annotated[str, typer.Argument(help="Name of an experiment or a sensor preset.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a shipped experiment or sensor preset.")]
 CONFIG_KINDS = {"": "dvspipe train {}", "sensors": "dvspipe convert VIDEO -o EVENTS.h5 --preset {}"}
-"""Kinds of configurations, and the command that uses one."""
+"""Kinds of configurations, and how to use each."""
 
 
 @configs.callback(invoke_without_command=True)
 def start(context: typer.Context) -> None:
-    """List them unless another command is given."""
+    """List, show and copy shipped experiments and sensor presets; default: list them."""
     if context.invoked_subcommand is None:
         list_()
 
 
 @configs.command("list")
 def list_() -> None:
-    """List all shipped configurations with the command that uses them."""
+    """List shipped experiments and sensor presets, and the commands to use them."""
     from ..config import read_text, shipped_configs
 
     for kind, command in CONFIG_KINDS.items():
@@ -35,12 +35,14 @@ def list_() -> None:
         for name in shipped_configs(kind):
             table.add_row(f"  {name}", _summary(read_text(name, kind=kind)))
         screen.print(table)
-    screen.print("dvspipe configs show NAME prints one, dvspipe configs copy NAME FILE.yaml copies it to edit")
+    screen.print(
+        "dvspipe configs show NAME prints a configuration; dvspipe configs copy NAME FILE.yaml copies it for editing"
+    )
 
 
 @configs.command()
 def show(name: Name) -> None:
-    """Print a configuration."""
+    """Print a shipped configuration as YAML."""
     from ..config import read_text
 
     screen.print(read_text(name, kind=_kind_of(name)).rstrip())
@@ -49,18 +51,18 @@ def show(name: Name) -> None:
 @configs.command()
 def copy(
     name: Name,
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="The YAML file to write.")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file to write.")],
     overwrite: Overwrite = False,
 ) -> None:
-    """Copy a configuration to a file, to be edited."""
+    """Copy a shipped configuration to a file, for editing."""
     from ..config import read_text
     from ..files import claim_output, write_text
 
     kind = _kind_of(name)
     claim_output(out, overwrite=overwrite)
     text = read_text(name, kind=kind)
-    write_text(out, text.replace(f"name: {name}\n", f"name: {out.stem}\n"))  # which names the run folder
-    screen.print(f"{out}: a copy of {name}; use it as {CONFIG_KINDS[kind].format(out)}")
+    write_text(out, text.replace(f"name: {name}\n", f"name: {out.stem}\n"))  # the name is the default run folder
+    screen.print(f"{out}: copy of {name}; use it with {CONFIG_KINDS[kind].format(out)}")
 
 
 def _kind_of(name: str) -> str:
@@ -70,6 +72,6 @@ def _kind_of(name: str) -> str:
 
 
 def _summary(text: str) -> str:
-    """Return the comment in the first line."""
+    """Return the comment in the first line, or an empty string."""
     first = text.partition("\n")[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""

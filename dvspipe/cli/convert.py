@@ -1,4 +1,4 @@
-"""Videos and recordings to event files."""
+"""Command `convert`: convert videos and recordings to event files."""
 
 from __future__ import annotations
 
@@ -49,28 +49,34 @@ def convert(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SOURCE", help="Videos, GIFs, image folders, recordings, folders of them, or a camera: 0, 1, ..."
+            metavar="SOURCE",
+            help="Videos, GIFs, image folders, recordings, folders of these, or a camera number: 0, 1, ...",
         ),
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", metavar="PATH", help="Event file, or - for CSV; for several sources, a folder."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PATH",
+            help="Event file, a folder for several sources, or - for CSV on standard output.",
+        ),
     ],
     preset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Sensor preset (dvspipe configs), or a YAML file.")
+        str | None, typer.Option(metavar="NAME", help="Sensor preset (listed by dvspipe configs), or a YAML file.")
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Any setting. Pixel model: pos_thres=0.15, seed=1, label_noise=true; video: resize=WxH, crop=WxH+X+Y, "
-            "fps=HZ, upsample=auto, transfer=linear, timestamps=FILE, time_unit=us; recording: sort=true, "
-            "salvage=true; file: compression=blosc. Repeatable.",
+            help="Conversion setting. Pixel model: pos_thres=0.15, seed=1, label_noise=true; video: resize=WxH, "
+            "crop=WxH+X+Y, fps=HZ, upsample=auto, transfer=linear, timestamps=FILE, time_unit=us; recording: "
+            "sort=true, salvage=true; output file: compression=blosc. Repeatable.",
         ),
     ] = None,
     start: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Start time in the video; default: its beginning.")
+        float | None, typer.Option(metavar="SECONDS", help="Start time in the video; default: start of the video.")
     ] = None,
     stop: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Stop time (exclusive); default: end of the video.")
@@ -79,16 +85,18 @@ def convert(
     hint: Hint = None,
     to: Annotated[
         str | None,
-        typer.Option(metavar="SUFFIX", help=f"Format of the files in an output folder; default: {DEFAULT_SUFFIX}."),
+        typer.Option(metavar="SUFFIX", help=f"File suffix (format) in an output folder; default: {DEFAULT_SUFFIX}."),
     ] = None,
     jobs: JobsOption = None,
     engine: EngineOption = "local",
     shard: ShardOption = None,
-    preview: Annotated[bool, typer.Option("--preview", help="Also write a .webm video of the events.")] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Also write a .webm video of the events next to each event file.")
+    ] = False,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Convert videos to events as an event camera would have seen them, or recordings to another format."""
+    """Convert videos to the events of a simulated event camera, or recordings to another format."""
     from ..config import build, merge_settings, parse_overrides
     from ..recordings.conversion import plan_conversions
     from ..recordings.settings import ConversionSettings
@@ -105,9 +113,9 @@ def convert(
     if not tasks:
         return
     if found.timestamps and len(tasks) > 1:
-        raise FileError(f"{found.timestamps}: timestamps gives the times of one video (found {len(tasks)} sources)")
+        raise FileError(f"{found.timestamps}: timestamps are for a single video (found {len(tasks)} sources)")
     if str(out) == "-" and (preview or as_json):
-        raise ConfigError("-o -: prints the events, which cannot be combined with --preview or --json")
+        raise ConfigError("-o -: standard output is for events, so it cannot be combined with --preview or --json")
     if to is not None and [task.target for task in tasks] == [out]:
         raise ConfigError(f"{out}: --to: only for an output folder")
     options = {"--preset": preset, "--start": start, "--stop": stop}, {"--sensor": sensor, "--hint": hint}
@@ -126,7 +134,7 @@ def convert(
 def _refuse_unused(
     tasks: Sequence[ConversionTask], of_videos: list[str], of_recordings: list[str], settings: Iterable[str]
 ) -> None:
-    """Refuse options and settings of videos, recordings or HDF5 files if there are none of them."""
+    """Reject options that apply only to videos, recordings or HDF5 files if there are none."""
     from ..formats import FORMATS
     from ..recordings.settings import RECORDING_SETTINGS
 
@@ -136,7 +144,7 @@ def _refuse_unused(
     of_videos = of_videos + [option for name, option in own.items() if name not in RECORDING_SETTINGS]
     of_recordings = of_recordings + [option for name, option in own.items() if name in RECORDING_SETTINGS]
     for unused, for_videos, kind in ((of_videos, True, "videos"), (of_recordings, False, "recordings")):
-        # a missing source is another error
+        # missing sources are reported later
         existing = [task for task in tasks if task.source.exists() or task.camera is not None] if unused else []
         if existing and not any(task.kind.is_video is for_videos for task in existing):
             raise ConfigError(f"{existing[0]}: {', '.join(unused)}: only for {kind}")
@@ -144,7 +152,7 @@ def _refuse_unused(
 
 @contextmanager
 def _explain_interrupt(targets: Sequence[Path], *, overwrite: bool) -> Iterator[None]:
-    """Print after Ctrl-C that the same command resumes, if anything was saved."""
+    """After Ctrl-C, print that the same command resumes, if partial output exists."""
     try:
         yield
     except KeyboardInterrupt:
@@ -156,14 +164,14 @@ def _explain_interrupt(targets: Sequence[Path], *, overwrite: bool) -> Iterator[
 
 @dataclass(frozen=True)
 class _Conversions:
-    """How files are converted.
+    """Conversion of one or many files, with its settings.
 
     Args:
         of_video: Settings for videos.
         of_recording: Settings for recordings.
-        preview: Whether a video of the events is written too.
-        as_json: Whether results are printed as JSON.
-        overwrite: Whether existing files are replaced.
+        preview: Whether to write a video of the events, too.
+        as_json: Whether to print results as JSON.
+        overwrite: Whether to replace existing files.
     """
 
     of_video: ConvertConfig
@@ -173,7 +181,7 @@ class _Conversions:
     overwrite: bool
 
     def convert_one(self, task: ConversionTask) -> None:
-        """Convert one file, and show how much of it is done."""
+        """Convert one file, and show its progress."""
         from ..recordings.conversion import convert_task
 
         if task.camera is not None:
@@ -181,7 +189,7 @@ class _Conversions:
         started = time.monotonic() - compiled_s()
         with progress() as show:
             shown = partial(show, "frames" if task.kind.is_video else "events")
-            threads = max(1, (os.cpu_count() or 1) // 2)  # the others decode and compress
+            threads = max(1, (os.cpu_count() or 1) // 2)  # other cores decode and compress
             done = convert_task(
                 task, shown, video=self.of_video, recording=self.of_recording, overwrite=self.overwrite, threads=threads
             )
@@ -190,7 +198,7 @@ class _Conversions:
         self._print(done, time.monotonic() - compiled_s() - started)
 
     def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> None:
-        """Convert what does not exist yet; print what fails, and exit with 1 if anything did."""
+        """Convert files without an output; print failures, and exit with code 1 if there are any."""
         from ..recordings.conversion import convert_many, find_unconverted, review_finished
 
         waiting = tasks if self.overwrite else find_unconverted(tasks)
@@ -226,7 +234,7 @@ class _Conversions:
             fail(f"{failed} of {len(tasks)} could not be converted completely", EXIT_SOME_FAILED)
 
     def _write_missing_previews(self, tasks: Sequence[ConversionTask]) -> int:
-        """Write the previews that an earlier command left out, and return how many could not be written."""
+        """Write previews that are missing from earlier conversions; return the number of failures."""
         missing = [task.target for task in tasks if not task.target.with_suffix(PREVIEW_SUFFIX).exists()]
         failed = 0
         for target in missing:
@@ -235,7 +243,7 @@ class _Conversions:
             except DvspipeError as error:
                 failed += 1
                 skip(error)
-        if len(missing) > failed and not notes.quiet:  # not as a note, because standard output may be JSON
+        if len(missing) > failed and not notes.quiet:  # not a note: standard output may be JSON
             messages.print(f"missing previews written: {len(missing) - failed}")
         return failed
 
@@ -258,7 +266,7 @@ def _note_done_before(done: int, outdated: int, tasks: int) -> None:
     if not done:
         return
     others = f", {outdated} of them with other settings" if outdated else ""
-    if outdated or not notes.quiet:  # not as a note, because standard output may be JSON
+    if outdated or not notes.quiet:  # not a note: standard output may be JSON
         messages.print(f"already converted: {done} of {tasks}{others}; use --overwrite to convert again")
 
 
@@ -273,20 +281,20 @@ def _describe_conversion(done: Conversion, seconds: float | None) -> str:
 
 
 def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None:
-    """Check that no preview replaces a source, and that the preview of a single one does not exist."""
+    """Check that no preview replaces a source, and that the preview of a single source does not exist."""
     from ..files import claim_output
 
     sources = {task.source.resolve() for task in tasks}
     for task in tasks:
         preview = task.target.with_suffix(PREVIEW_SUFFIX)
         if preview.resolve() in sources:
-            raise FileError(f"{preview}: is a source, which the preview would replace; write to another folder")
+            raise FileError(f"{preview}: the preview would replace a source; write to another folder")
         if len(tasks) == 1:
             claim_output(preview, overwrite=overwrite)
 
 
 def _write_preview(path: Path, sensor: SensorSize | None) -> None:
-    """Write the preview of an event file beside it; the sensor is only for files that do not name it."""
+    """Write the preview of an event file next to it; `sensor` is for files without a sensor size."""
     from ..formats import open_recording
     from ..recordings.editing import select_part
     from ..report import write_view

@@ -1,4 +1,4 @@
-"""Data sets: which kinds there are, what one holds, what is wrong with it, and its spike tensors before training."""
+"""Commands `data`: list kinds of data sets; survey, check and encode a data set."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from ..encoding import BinConfig
     from ..parallel import Engine, Shard
 
-data = typer.Typer(help="List kinds of data sets; show, check and encode what one holds.", no_args_is_help=True)
+data = typer.Typer(help="List the kinds of data sets; survey, check and encode a data set.", no_args_is_help=True)
 
 DATA_KINDS = (
     ("nmnist", "N-MNIST: 60,000 + 10,000 digits, 34x34", "ROOT/Train/<digit>/*.bin, ROOT/Test; complete or partial"),
     ("dvsgesture", "DVS128 Gesture: 11 gestures, 29 people, 128x128", "IBM's aedat and label files, or Tonic's clips"),
-    ("gestures", "rendered gestures (synthetic), or recordings of the same classes", "nothing, or ROOT/<class>"),
+    ("gestures", "rendered gestures (synthetic), or recordings of the same classes", "no files, or ROOT/<class>"),
     ("mnist", "MNIST: 60,000 + 10,000 images, 28x28", "ROOT/train-images-idx3-ubyte, ...; also .gz"),
     (
         "tonic",
@@ -49,14 +49,14 @@ DATA_KINDS = (
     ),
     ("folder", "your recordings or videos", "ROOT/<class>/<recording>, or ROOT/train/<class> and ROOT/test/<class>"),
     ("labelled", "your recordings with label files", "NAME.SUFFIX with NAME_labels.csv: class,start_us,end_us"),
-    ("shards", "spike tensors of any of these", "what dvspipe data encode --shards writes"),
+    ("shards", "spike tensors of any of these", "output of dvspipe data encode --shards"),
 )
-"""Kinds, what they are, and which files they expect."""
+"""Kind, description and expected files."""
 
 
 @data.command("list")
 def list_() -> None:
-    """List the kinds of data sets, the files that they expect, and the size of the cache."""
+    """List the kinds of data sets with their expected files, and show the size of the cache."""
     from ..datasets import Cache, default_cache
 
     table = make_table("data.kind", "what", "files")
@@ -69,7 +69,7 @@ def list_() -> None:
 
 @data.command("stats")
 def stats(config: Config, settings: Overrides = None, as_json: AsJson = False) -> None:
-    """Show how many recordings, people and events a data set has, class by class."""
+    """Show the number of recordings, people and events of a data set, per class."""
     found = _survey(config, settings)
     if as_json:
         _print_json(found)
@@ -82,7 +82,7 @@ def stats(config: Config, settings: Overrides = None, as_json: AsJson = False) -
             row.name,
             *(str(count) for count in (row.train, row.validation, row.test, row.groups)),
             *(
-                _number(value, form)
+                _format_number(value, form)
                 for value, form in (
                     (row.events, ",.0f"),
                     (row.fewest, ",d"),
@@ -95,12 +95,12 @@ def stats(config: Config, settings: Overrides = None, as_json: AsJson = False) -
         )
     screen.print(table)
     if found.problems:
-        messages.print(f"problems: {len(found.problems)}; dvspipe data check lists them")
+        messages.print(f"problems: {len(found.problems)}; list them with dvspipe data check")
 
 
 @data.command("check")
 def check(config: Config, settings: Overrides = None, as_json: AsJson = False) -> None:
-    """Load every recording of a data set and list what is wrong; exit code 1 if something is."""
+    """Load every recording of a data set and list problems; exit code 1 if there are any."""
     found = _survey(config, settings)
     if as_json:
         _print_json(found)
@@ -120,25 +120,30 @@ def encode(
     config: Config,
     settings: Overrides = None,
     shards: Annotated[
-        Path | None, typer.Option("--shards", metavar="FOLDER", help="Write the spike tensors as tar shards, too.")
+        Path | None,
+        typer.Option(
+            "--shards",
+            metavar="FOLDER",
+            help="Output folder for spike tensors as tar shards; default: only fill the cache.",
+        ),
     ] = None,
     shard_size: Annotated[
-        str | None, typer.Option("--shard-size", metavar="SIZE", help="Size of a shard; default: 256MB.")
+        str | None, typer.Option("--shard-size", metavar="SIZE", help="Maximum size of a shard; default: 256MB.")
     ] = None,
     jobs: JobsOption = None,
     engine: EngineOption = "local",
     shard: ShardOption = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Encode the recordings of an experiment into the cache before training, or into shards to train from."""
+    """Encode recordings as spike tensors before training, into the cache or into tar shards."""
     if shard_size is not None and shards is None:
-        raise ConfigError("--shard-size: only for --shards")
+        raise ConfigError("--shard-size: only with --shards")
     size = None if shard_size is None else parse_bytes(shard_size)
     done_by, share = choose_engine(jobs, engine), parse_shard(shard)
     if shards is not None and share.count > 1:
         raise ConfigError(
-            f"--shards: one process writes them, and --shard {share} gives some recordings; encode all shares into the "
-            "cache first, then write the shards from it"
+            f"--shards: cannot be combined with --shard {share}, because one process writes all shards; encode each "
+            "share into the cache first, then write the shards without --shard"
         )
     from ..datasets import TensorPlan, TensorSettings, leave_out_copies, open_cache, open_dataset, write_shards
     from ..datasets.shards import SHARD_BYTES
@@ -169,7 +174,7 @@ def encode(
 
 
 def is_for_shards(word: str) -> bool:
-    """Return whether a word of a command is not a setting that only recordings have."""
+    """Return whether a word of a command also applies to shards; settings of recordings do not."""
     from ..config import find_foreign
     from ..datasets import DataConfig
 
@@ -181,7 +186,7 @@ def _fill_cache(found: DataSet, plan: TensorPlan, config: DataConfig, share: Sha
     from ..datasets import encode_many, list_samples
 
     if plan.cache is None:
-        raise ConfigError("data.cache = none: no cache to fill (expected a folder, or --shards)")
+        raise ConfigError("data.cache = none: no cache to fill (expected a folder); set data.cache, or use --shards")
     samples = list_samples(found, root=config.root, shard=share)
     note_shard(share, len(samples))
     failed = 0
@@ -206,7 +211,7 @@ def _survey(config: str, settings: list[str] | None) -> Survey:
 
 
 def _read_settings(config: str, settings: list[str] | None) -> tuple[DataConfig, BinConfig, int]:
-    """Return the data set of a configuration, the steps of its spike tensors, and its seed."""
+    """Return the data set, time steps and seed of a configuration."""
     from ..config import build
     from ..datasets import parse_data
     from ..encoding import BinConfig
@@ -214,19 +219,19 @@ def _read_settings(config: str, settings: list[str] | None) -> tuple[DataConfig,
     merged = read_config(config, settings)
     seed = merged.get("seed", 0)
     if not isinstance(seed, int):
-        raise ConfigError(f"{config}: seed = {seed!r}, expected a whole number")
-    bins = build(BinConfig, _group(merged, "bins"), config)
-    return parse_data(_group(merged, "data"), config), bins, seed
+        raise ConfigError(f"{config}: seed = {seed!r}, expected an integer")
+    bins = build(BinConfig, _get_group(merged, "bins"), config)
+    return parse_data(_get_group(merged, "data"), config), bins, seed
 
 
-def _group(settings: SettingsTree, name: str) -> SettingsTree:
+def _get_group(settings: SettingsTree, name: str) -> SettingsTree:
     found = settings.get(name, {})
     if not isinstance(found, dict):
         raise ConfigError(f"{name} = {found!r}, expected settings {name}.KEY=VALUE")
     return found
 
 
-def _number(value: float | None, form: str) -> str:
+def _format_number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 

@@ -1,4 +1,4 @@
-"""Everything once on synthetic data: a label for a rendered gesture, then a network fine-tuned in a given time."""
+"""Command `demo`: classify a rendered gesture, then fine-tune a network within a time budget. All data is synthetic."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from ..video.writing import write_video
 Announce = Callable[[str], object]
 
 SHOWN_LABEL = GESTURES.index("right_arm_clockwise")
-SHOWN_PERSON = 1000  # a number that neither training nor test draws
+SHOWN_PERSON = 1000  # in neither the training nor the test part
 CLASSIFIER = "gesture-synthetic"
-"""The included network, from which the training starts, and its experiment."""
+"""Shipped network and experiment; training starts from its weights."""
 
-SEED = 2000  # of the rendered people; CLASSIFIER was trained on those of seed 0, and nobody is in both
-EPOCHS = 4  # if there is time for at least FEWEST people
-LEARNING_RATE = 0.0005  # an eighth of that from random weights
-FEWEST, MOST = 4, 64  # people in the training and validation parts
-TEST_SHARE = 0.5  # of the people, besides those who are trained on
-SPARE = 0.85  # of the time: the rest is for the tests and the pictures
+SEED = 2000  # seed of the rendered people; CLASSIFIER was trained on people of seed 0, and nobody is in both sets
+EPOCHS = 4  # fewer if there is no time for MIN_PEOPLE people
+LEARNING_RATE = 0.0005  # 1/8 of the rate for training from scratch
+MIN_PEOPLE, MAX_PEOPLE = 4, 64  # in the training and validation parts
+TEST_SHARE = 0.5  # people in the test part per person in the training and validation parts
+BUDGET_SHARE = 0.85  # share of the time for rendering and training; the rest is for tests and pictures
 
 
 @dataclass(frozen=True)
 class FirstLook:
-    """What the demo shows before it trains.
+    """Results of the demo before training.
 
     Args:
-        prediction: The prediction of the included classifier for a rendered recording.
-        page: The page that shows it.
+        prediction: Prediction of the shipped network for a rendered recording.
+        page: Report page of the prediction.
     """
 
     prediction: Prediction
@@ -49,11 +49,11 @@ class FirstLook:
 
 @dataclass(frozen=True)
 class Speed:
-    """What a machine needs for a training.
+    """Measured speed of a machine.
 
     Args:
-        clip_s: Seconds to render and record a clip.
-        step_s: Seconds to train on a clip once.
+        clip_s: Time to render and record a clip in seconds.
+        step_s: Time to train on a clip once in seconds.
     """
 
     clip_s: float
@@ -62,13 +62,13 @@ class Speed:
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo trained.
+    """Results of the demo after training.
 
     Args:
-        before: The test of the included network, on the people of the test of the run.
-        run: The training run, which started from that network, and its test.
-        prediction: The prediction of the trained network for the recording of the first look.
-        next_commands: What to type next.
+        before: Evaluation of the shipped network on the test part of the run.
+        run: Training run, started from the shipped network, with its test.
+        prediction: Prediction of the fine-tuned network for the recording of `show_first`.
+        next_commands: Suggested next commands.
     """
 
     before: EvaluationResult
@@ -78,15 +78,15 @@ class Demo:
 
 
 def show_first(folder: Path, seed: int = 0, announce: Announce = lambda _: None) -> FirstLook:
-    """Render a video of a gesture, convert it to events, and classify these with the included network.
+    """Render a video of a gesture, convert it to events, and classify the events with the shipped network.
 
     Args:
-        folder: Gets gesture.webm (the video), gesture.h5 (its events) and first/, as `dvspipe infer` writes it.
+        folder: Output folder for gesture.webm (video), gesture.h5 (events) and first/ (output of `dvspipe infer`).
         seed: Seed of the video.
-        announce: Called with what is done next.
+        announce: Callback called with a description of each step before it starts.
 
     Raises:
-        FileError: The folder cannot be written to.
+        FileError: If the folder is not writable.
     """
     folder.mkdir(parents=True, exist_ok=True)
     video, events = folder / "gesture.webm", folder / "gesture.h5"
@@ -94,19 +94,20 @@ def show_first(folder: Path, seed: int = 0, announce: Announce = lambda _: None)
     write_video(video, gesture_frames(GestureClip(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=seed)))
     announce("converting the video to events")
     convert_video(video, events, overwrite=True, origin=SYNTHETIC_GESTURES)
-    announce("classifying the events with the included network")
+    announce("classifying the events with the shipped network")
     return _classify(events, CLASSIFIER, folder / "first")
 
 
 def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConfig:
-    """Return the experiment that a machine completes in a time: `CLASSIFIER`, fine-tuned on as many people as possible.
+    """Plan fine-tuning of `CLASSIFIER` on as many people as the time budget allows.
 
-    The people of the test are not trained on, by `CLASSIFIER` neither, and the validation part chooses the epoch.
+    No person of the test part is in the training data of this run or of `CLASSIFIER`. The validation part selects the
+    epoch.
 
     Args:
-        speed: What the machine needs.
-        seconds: The time, > 0. Below some 20 s, less than `FEWEST` people and one epoch does not exist.
-        jobs: Number of processes that render.
+        speed: Speed of the machine.
+        seconds: Time budget in seconds, > 0. The minimum plan, `MIN_PEOPLE` people and one epoch, takes about 20 s.
+        jobs: Number of rendering processes.
 
     Example:
         >>> config = choose_training(Speed(clip_s=0.2, step_s=0.04), 180)
@@ -114,10 +115,10 @@ def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConf
         ('gesture-synthetic', 44, 22, 4)
     """
     each_s = len(GESTURES) * ((1 + TEST_SHARE) * speed.clip_s / jobs + EPOCHS * speed.step_s)
-    people = min(max(int(SPARE * seconds / each_s), FEWEST), MOST)
+    people = min(max(int(BUDGET_SHARE * seconds / each_s), MIN_PEOPLE), MAX_PEOPLE)
     test_people = max(1, round(TEST_SHARE * people))
     rendering_s = len(GESTURES) * (people + test_people) * speed.clip_s / jobs
-    epochs = int((SPARE * seconds - rendering_s) / (len(GESTURES) * people * speed.step_s))
+    epochs = int((BUDGET_SHARE * seconds - rendering_s) / (len(GESTURES) * people * speed.step_s))
     chosen: SettingsTree = {
         "name": "demo",
         "init": CLASSIFIER,
@@ -130,10 +131,10 @@ def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConf
 
 
 def measure_speed() -> Speed:
-    """Measure in a few seconds what this machine needs to render a clip and to train `CLASSIFIER` on it."""
+    """Measure the time to render a clip and to train `CLASSIFIER` on it; takes a few seconds."""
     config = build(TrainConfig, read_yaml(CLASSIFIER), CLASSIFIER)
     record_gesture(GestureClip(SHOWN_LABEL, person=SHOWN_PERSON, clip=1, seed=0, duration_us=100_000))  # compiles
-    labels = range(0, len(GESTURES), 2)  # some are lit by tubes, some take longer than others
+    labels = range(0, len(GESTURES), 2)  # every second class: rendering time depends on class and lighting
     start_s = time.perf_counter()
     for label in labels:
         record_gesture(GestureClip(label, person=SHOWN_PERSON, clip=1, seed=0))
@@ -144,35 +145,36 @@ def measure_speed() -> Speed:
 def run_demo(
     folder: Path, config: TrainConfig, callback: TrainingCallback, announce: Announce = lambda _: None
 ) -> Demo:
-    """Fine-tune a network on rendered people, test it on others, and classify the recording of the first look with it.
+    """Fine-tune a network on rendered people, test it on others, and classify the recording of `show_first` again.
 
-    The network that it starts from is tested on the same people.
+    The shipped network is tested on the same people.
 
     Args:
-        folder: The folder of the first look; gets everything that training leaves, preview.gif, trained/ with the
-            answer, and report.html.
-        config: The experiment, as `choose_training` returns it.
-        callback: Called with what happens in the training.
-        announce: Called with what is done next.
+        folder: Folder of `show_first`; also gets the files of the training run, preview.gif, trained/ (output of
+            `dvspipe infer`) and report.html.
+        config: Experiment from `choose_training`.
+        callback: Callback of the training.
+        announce: Callback called with a description of each step before it starts.
 
     Raises:
-        FileError: The folder cannot be written to.
+        FileError: If the folder is not writable.
     """
     video, events = folder / "gesture.webm", folder / "gesture.h5"
     preview = write_preview(iterate(events), GESTURE_SENSOR, folder / "preview.gif")
     run = train(config, folder, command="dvspipe demo", callback=callback)
-    announce(f"testing {CLASSIFIER} as it was before, on the same people")
-    before = evaluate_checkpoint(CLASSIFIER, config.data, "test", seed=config.seed)  # no warning: it knows none of them
-    announce("classifying the first recording with the trained network, and drawing the report")
+    announce(f"testing the shipped network {CLASSIFIER} on the same people")
+    # no warning: none of these people is in the training data of CLASSIFIER
+    before = evaluate_checkpoint(CLASSIFIER, config.data, "test", seed=config.seed)
+    announce("classifying the first recording with the fine-tuned network, and writing the report")
     look = _classify(events, str(run.checkpoint), folder / "trained")
     shown = GESTURES[SHOWN_LABEL].replace("_", " ")
     write_training_page(
         run,
         previews=[
-            (f"A rendered video of a person who is not in the training part: {shown} (synthetic).", video),
-            ("The events that the simulator made of it: ON red, OFF blue (synthetic).", preview),
+            (f"Rendered video of a person outside the training data: {shown} (synthetic).", video),
+            ("Simulated events of this video: ON red, OFF blue (synthetic).", preview),
             (
-                "The prediction of the trained network for them (synthetic).",
+                "Prediction of the fine-tuned network for these events (synthetic).",
                 OutputFolder(folder / "trained").of(events.name).timeline,
             ),
         ],

@@ -1,4 +1,4 @@
-"""Images to spike trains."""
+"""Command `encode`: encode images as spike trains."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Method(StrEnum):
-    """Spike codes, those of `encoding.CODES`."""
+    """Names of the spike codes in `encoding.CODES`."""
 
     POISSON = "poisson"
     LATENCY = "latency"
@@ -33,24 +33,29 @@ class Method(StrEnum):
 
 
 def encode(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image; colours become grey.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image file; colours are converted to grey.")],
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help=".png to draw the spikes, or .npz to store them.")
+        Path,
+        typer.Option("--out", "-o", metavar="FILE", help="Output file: .png (raster plot) or .npz (spike arrays)."),
     ],
     method: Annotated[
-        list[Method] | None, typer.Option(help="Spike code; repeatable, to compare several; default: poisson.")
+        list[Method] | None, typer.Option(help="Spike code; default: poisson. Repeatable, to compare codes.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(metavar="N", help="Number of time steps.")] = None,
-    step: Annotated[float | None, typer.Option(metavar="MS", help="Length of a time step.")] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Number of time steps; default: 50.")] = None,
+    step: Annotated[float | None, typer.Option(metavar="MS", help="Length of a time step; default: 1.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Setting of the spike code: max_rate_hz=200. Repeatable."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Setting of the spike code, such as max_rate_hz=200. Repeatable."
+        ),
     ] = None,
     seed: Seed = 0,
-    resize: Annotated[str | None, typer.Option(metavar="WxH", help="Size to scale the image to.")] = None,
+    resize: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Size to resize the image to; default: its own size.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Encode an image as spike trains and draw them: rate, latency, rank order, population, changes."""
+    """Encode an image as spike trains and draw or store them."""
     import numpy as np
 
     from ..encoding import unit_values
@@ -61,7 +66,7 @@ def encode(
 
     if out.suffix.lower() not in (".png", ".npz"):
         raise FileError(f"{out}: cannot write spikes as {out.suffix or 'a file without suffix'}; use .png or .npz")
-    codes = _codes(method or [Method.POISSON], {"steps": steps, "step_us": to_us(step)}, settings or [])
+    codes = _build_codes(method or [Method.POISSON], {"steps": steps, "step_us": to_us(step)}, settings or [])
     if resize and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", resize):
         raise ConfigError(f"--resize {resize!r} is not of the form WIDTHxHEIGHT, such as 28x28")
     claim_output(out, overwrite=overwrite)
@@ -84,18 +89,18 @@ def encode(
         )
 
 
-def _codes(methods: list[Method], given: dict[str, int | None], settings: list[str]) -> dict[str, SpikeCode]:
-    """Return the codes by their names; a setting is used by those that have it."""
+def _build_codes(methods: list[Method], given: dict[str, int | None], settings: list[str]) -> dict[str, SpikeCode]:
+    """Return the codes by name; each code gets the settings that it has."""
     from ..config import build, parse_overrides
     from ..encoding import CODES
 
-    over: SettingsTree = {key: value for key, value in given.items() if value is not None}
-    over |= parse_overrides(settings)
+    overrides: SettingsTree = {key: value for key, value in given.items() if value is not None}
+    overrides |= parse_overrides(settings)
     known = {key for name in methods for key in CODES[name].model_fields}
     return {
         str(name): build(
             CODES[name],
-            {key: value for key, value in over.items() if key in CODES[name].model_fields or key not in known},
+            {key: value for key, value in overrides.items() if key in CODES[name].model_fields or key not in known},
             f"encode --method {name}",
         )
         for name in methods

@@ -1,4 +1,4 @@
-"""Recordings to labels over time."""
+"""Command `infer`: classify recordings over time."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ CheckpointName = Annotated[
     str,
     typer.Argument(
         metavar="CHECKPOINT",
-        help="The folder of a training run, a .safetensors file, a shipped checkpoint, or hf://USER/NAME[@REVISION].",
+        help="Run folder, .safetensors file, name of a shipped checkpoint, or hf://USER/NAME or hf://USER/NAME@REVISION.",
     ),
 ]
-Recordings = Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings, videos, or folders of them.")]
+Recordings = Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings, videos, or folders of these.")]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -49,21 +49,24 @@ Out = Annotated[
     ),
 ]
 Labels = Annotated[
-    Path | None, typer.Option(metavar="PATH", help="Label file, or folder of NAME_labels.csv files, to compute scores.")
+    Path | None,
+    typer.Option(
+        metavar="PATH", help="Label file, or folder of NAME_labels.csv files, to compute scores; default: no scores."
+    ),
 ]
 SettingOptions = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any setting: window_us=300000 and hop_us=100000 (length and distance of windows), stateful=true (no "
-        "windows), fit=crop|scale (another sensor), roi=WxH+X+Y|auto|full (auto: find and follow the person), "
-        "pose=true (videos by joints and events), segments.enter=0.7, video.simulator.pos_thres=0.3, ... "
-        "Default: as in the training. Repeatable.",
+        help="Inference setting: window_us=300000 and hop_us=100000 (length and step of windows), stateful=true (no "
+        "windows), fit=crop|scale (for another sensor size), roi=WxH+X+Y|auto|full (auto: track the moving person), "
+        "pose=true (classify videos by joints and events), segments.enter=0.7, video.simulator.pos_thres=0.3, ...; "
+        "default: as in training. Repeatable.",
     ),
 ]
-Adapt = Annotated[bool, typer.Option("--adapt", help="Adapt the network to the sensor of all given recordings first.")]
-NoPictures = Annotated[bool, typer.Option("--no-pictures", help="Write tables only, no timelines and videos.")]
+Adapt = Annotated[bool, typer.Option("--adapt", help="First adapt the network to the sensor of all recordings.")]
+NoPictures = Annotated[bool, typer.Option("--no-pictures", help="Write only tables, without timelines and videos.")]
 
 
 def infer(
@@ -83,7 +86,7 @@ def infer(
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Classify recordings over time: labels with their probabilities."""
+    """Classify recordings over time: labels, probabilities and segments."""
     from ..inference import Classifier, ClassifyOptions, classify_many, find_finished, plan_tasks
     from ..results import OutputFolder
 
@@ -98,7 +101,7 @@ def infer(
     )
     done_by, share = choose_engine(jobs, engine), parse_shard(shard)
     if adapt and share.count > 1:
-        raise ConfigError(f"--adapt: adapts to all recordings, and --shard {share} gives some of them")
+        raise ConfigError(f"--adapt: cannot be combined with --shard {share}, because it needs all recordings")
     tasks = plan_tasks(recordings, out, shard=share)
     note_shard(share, len(tasks))
     if not tasks:
@@ -107,9 +110,9 @@ def infer(
     run = options.record_run(classifier, tasks)
     results = {} if overwrite else find_finished(tasks, run, options)
     if results:
-        which = f"{len(results)} of {len(tasks)} recordings are" if len(tasks) > 1 else "the recording is"
+        description = f"{len(results)} of {len(tasks)} recordings are" if len(tasks) > 1 else "the recording is"
         say = messages.print if as_json else notes.print
-        say(f"{which} already classified; use --overwrite to repeat it")
+        say(f"{description} already classified; use --overwrite to classify again")
     if as_json:
         for result in results.values():
             _print_json(result)
@@ -143,20 +146,20 @@ def infer(
 
 
 def note_overrides(classifier: Classifier, config: InferConfig, sources: Sequence[Path]) -> None:
-    """Say which settings of the framing differ from the training of the network, as far as they change something."""
+    """Print the framing settings that differ from training, if they have an effect."""
     from ..recordings.conversion import is_video
 
     if not classifier.find_overrides(config):
         return
     if overrides := classifier.find_overrides(config, videos=any(map(is_video, sources))):
-        messages.print(f"differs from the training: {', '.join(overrides)}", markup=False, highlight=False)
+        messages.print(f"settings that differ from training: {', '.join(overrides)}", markup=False, highlight=False)
 
 
 def _note_calibration(recordings: int | None) -> None:
     from ..checkpoints.checkpoint import FEW_CALIBRATED
 
     if recordings is not None and recordings < FEW_CALIBRATED:
-        notes.print(f"Its probabilities were calibrated on only {count_noun(recordings, 'recording')} and are rough.")
+        notes.print(f"Probabilities are approximate: calibrated on only {count_noun(recordings, 'recording')}.")
 
 
 def _print_json(prediction: Prediction) -> None:
@@ -168,7 +171,7 @@ def _print_json(prediction: Prediction) -> None:
 
 
 def build_config(settings: list[str] | None) -> InferConfig:
-    """Return the configuration that --set gives."""
+    """Build the configuration from the options --set."""
     from ..config import build, parse_overrides
     from ..inference import InferConfig
 
@@ -182,7 +185,7 @@ def _find_draw() -> Draw:
 
 
 def _write_page(folder: OutputFolder, run: InferenceRun, done: Sequence[Prediction], *, as_json: bool) -> None:
-    """Write the report of all recordings in the folder, and say how many of them are not among those that are done."""
+    """Write the report of all recordings in the folder, and print the number of recordings of earlier runs."""
     from ..report import write_answers_page
     from ..results import add_scores
 
@@ -190,28 +193,28 @@ def _write_page(folder: OutputFolder, run: InferenceRun, done: Sequence[Predicti
     report = write_answers_page(folder, run, found, add_scores(each.scores for each in found))
     if (earlier := len(found) - len(done)) > 0:
         say = messages.print if as_json else notes.print
-        say(f"{show_name(folder.path)}: the tables also have {count_noun(earlier, 'recording')} from before")
+        say(f"{show_name(folder.path)}: the tables also contain {count_noun(earlier, 'recording')} of earlier runs")
     if not as_json:
         notes.print(f"report: {show_name(report)}")
 
 
 def print_predictions(predictions: Sequence[Prediction]) -> None:
-    """Print a row per recording, what the network was trained on, and scores."""
+    """Print a row per recording, the training data of the network, and scores."""
     from ..results import add_scores
 
     if not predictions:
         return
-    looked = [] if all(each.is_complete for each in predictions) else ["looked at"]
-    rows = [("file", "label", "class", "probability", "segments", "events", *looked)]
+    region_heading = [] if all(each.is_complete for each in predictions) else ["region"]
+    rows = [("file", "label", "class", "probability", "segments", "events", *region_heading)]
     for each in predictions:
         name = each.class_name if each.certain else f"{each.class_name}, uncertain"
         numbers = f"{each.probability:.1%}", str(each.segment_count), f"{each.events:,}"
-        rows.append((show_name(each.file), str(each.label), name, *numbers, *([each.place] if looked else [])))
+        rows.append((show_name(each.file), str(each.label), name, *numbers, *([each.place] if region_heading else [])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if screen.is_terminal and sum(widths) + 2 * len(widths) > screen.width:
         table = make_table(*rows[0], right=("probability", "segments", "events"))
         for column in table.columns[1:]:
-            column.no_wrap = True  # the names of files are wrapped
+            column.no_wrap = True  # only file names wrap
         for row in rows[1:]:
             table.add_row(*map(Text, row))
         screen.print(table)
@@ -222,7 +225,7 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
     if any(each.basis != "events" for each in predictions):
         screen.print("By joints and events: the pictures of the videos were used too.")
     if predictions[0].trained_on:
-        screen.print(f"The network was trained on: {predictions[0].trained_on}")
+        screen.print(f"training data of the network: {predictions[0].trained_on}")
     if (scores := add_scores(each.scores for each in predictions)) is not None:
         from ..report import score_line
 

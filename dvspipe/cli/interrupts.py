@@ -1,15 +1,15 @@
-"""Ctrl-C on the command line: work that shows progress stops there, and anything else ends with the process.
+"""Handle Ctrl-C: stop at the next progress call, or exit after 1.3 s; exit at once if no progress is shown.
 
-Python's own KeyboardInterrupt and typer's exit code are not enough: while modules are loaded, they give a traceback of
-32 lines and exit code -2, or end after 6 to 10 s on a busy machine (this: 0.1 to 4.4 s); and Python drops an interrupt
-in a destructor. This module loads only what is part of the interpreter, because it has to be ready before any other:
-`signal` and `typing` alone take longer than Python takes to start.
+Python's KeyboardInterrupt and typer's exit code are not enough. During imports they end in a traceback of 32 lines and
+exit code -2, or only after 6 to 10 s on a busy machine (this module: 0.1 to 4.4 s), and Python drops an interrupt in a
+destructor. This module imports only modules built into the interpreter, because it must be ready before all others:
+importing `signal` and `typing` takes longer than starting Python.
 """
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # what `signal` wraps
-import _thread  # threading.Thread takes locks, which the thread that a signal interrupts may hold
+import _signal  # type: ignore[import-not-found]  # the C part of `signal`
+import _thread  # not threading.Thread: it takes locks that the interrupted thread may hold
 import os
 import sys
 import time
@@ -20,16 +20,22 @@ if TYPE_CHECKING:
 
 EXIT_INTERRUPTED = 130
 INTERRUPTED = "interrupted"
-GRACE_S = 0.6  # for work that shows progress to stop there
-LIMIT_S = 1.3  # for everything; then the process ends, which takes some time itself
-REPORT_S = 0.1  # for another thread that is writing the line of an interrupt
-SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # at the beginning of an empty line
+GRACE_S = 0.6  # time to stop at a progress call
+LIMIT_S = 1.3  # time until the process exits; the exit itself takes some time
+REPORT_S = 0.1  # time for another thread to finish printing its message
+SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # clear the line, then show the cursor
 
 
 class Interrupt:
-    """What became of Ctrl-C; a signal handler cannot have another state.
+    """State of the Ctrl-C handler, in class attributes because signal handlers cannot take arguments.
 
-    Work that shows progress stops at its next progress, or wherever it is at the second Ctrl-C or after a time.
+    Work that shows progress stops at its next progress call. A second Ctrl-C, or `GRACE_S` after the first, it stops
+    wherever it is.
+
+    Attributes:
+        requested: Whether Ctrl-C was pressed.
+        shows_progress: Whether the current work calls its progress regularly.
+        raised: Whether KeyboardInterrupt was raised at a progress call.
     """
 
     requested = False
@@ -39,15 +45,15 @@ class Interrupt:
 
     @classmethod
     def claim_report(cls) -> bool:
-        """Return whether the caller is the first who reports Ctrl-C, of all threads."""
+        """Return True to the first caller in any thread, who reports Ctrl-C; False to all others."""
         return cls._report.acquire(blocking=False)
 
     @classmethod
     def stop_if_requested(cls) -> None:
-        """Stop the work if Ctrl-C was typed.
+        """Stop the work if Ctrl-C was pressed.
 
         Raises:
-            KeyboardInterrupt: It was.
+            KeyboardInterrupt: If Ctrl-C was pressed.
         """
         if cls.requested:
             cls.raised = True
@@ -55,34 +61,34 @@ class Interrupt:
 
 
 def catch_interrupts() -> None:
-    """Answer Ctrl-C in this process, whose main thread this is, from now on."""
+    """Install this handler of Ctrl-C; call it in the main thread."""
     _signal.signal(_signal.SIGINT, _handle)
 
 
 def raise_interrupts() -> None:
-    """Raise KeyboardInterrupt at Ctrl-C from now on, as Python does by itself."""
+    """Restore Python's own handler, which raises KeyboardInterrupt at Ctrl-C."""
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
 
 
 def ignore_interrupts() -> None:
-    """Ignore Ctrl-C from now on: the process is about to end."""
+    """Ignore Ctrl-C, because the process is about to exit."""
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
 
 
 def _handle(*_: object) -> None:
-    if Interrupt.raised:  # what was interrupted cleans up
+    if Interrupt.raised:  # the interrupted work is cleaning up
         return
     if not Interrupt.shows_progress:
         end_interrupted()
     if Interrupt.requested:
         Interrupt.stop_if_requested()
     Interrupt.requested = True
-    sys.unraisablehook = lambda _: None  # of an interrupt that Python drops, in a destructor
+    sys.unraisablehook = lambda _: None  # an interrupt dropped in a destructor prints no traceback
     _thread.start_new_thread(_end_soon, ())
 
 
 def _end_soon() -> None:
-    """Interrupt the main thread again if it did not stop, and then end the process."""
+    """Interrupt the main thread again after `GRACE_S`; end the process after `LIMIT_S`."""
     time.sleep(GRACE_S)
     _thread.interrupt_main()
     time.sleep(LIMIT_S - GRACE_S)
@@ -90,9 +96,9 @@ def _end_soon() -> None:
 
 
 def end_interrupted() -> NoReturn:
-    """End the process at once after Ctrl-C, whatever its threads do.
+    """Exit the process at once after Ctrl-C, regardless of its threads.
 
-    Python stops threads that return from native code while it ends, for which C++ aborts the process.
+    During a regular exit, Python stops threads that return from native code, and C++ then aborts the process.
     """
     if Interrupt.claim_report():
         start = SHOW_CURSOR if os.isatty(2) else ""

@@ -1,4 +1,4 @@
-"""What became of the inputs of an output folder."""
+"""Command `manifest`: show the state of the inputs of an output folder."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ..errors import ConfigError, count_noun
 from .options import AsJson
 from .screen import make_table, screen, show_name
 
-MIN_WORK_S = 60.0  # a shorter time gives no rate
+MIN_WORK_S = 60.0  # rates of shorter times are not meaningful
 
 
 def manifest(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Output folder of convert or infer.")],
-    failed: Annotated[bool, typer.Option("--failed", help="Print only the inputs that failed, one per line.")] = False,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Output folder of dvspipe convert or infer.")],
+    failed: Annotated[bool, typer.Option("--failed", help="Print only the failed inputs, one per line.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how many inputs of an output folder are done, which failed, and how fast they were, on all machines."""
+    """Show done, failed and unfinished inputs of an output folder, and their speed, over all machines."""
     if failed and as_json:
         raise ConfigError("--failed: cannot be combined with --json")
     from ..results import Manifest
@@ -54,6 +54,6 @@ def manifest(
 
 
 def _describe_work(work_s: float, inputs_per_hour: float) -> str:
-    """Return the time of all processes, and the rate if that time is long enough to know it."""
+    """Describe the total time of all processes, and the rate if the time is at least `MIN_WORK_S`."""
     rate = f", {inputs_per_hour:,.0f} inputs per process hour" if work_s >= MIN_WORK_S else ""
     return f"{work_s / 3600:,.2f} process hours{rate}"

@@ -1,4 +1,4 @@
-"""How a LIF neuron responds to a spike train."""
+"""Command `neuron`: draw the response of LIF neurons to a spike train."""
 
 from __future__ import annotations
 
@@ -20,23 +20,27 @@ TAUS_MS = (5.0, 10.0, 20.0)
 INPUT_WEIGHTS = (2.0, 4.0)
 SPIKES_MS = (5.0, 10.0, 15.0, 20.0, 40.0, 42.0, 44.0, 46.0, 48.0, 70.0, 85.0)
 MAX_PANELS = 24
-TAIL = 2.0  # largest time constants that are drawn after the last spike
+TAIL = 2.0  # time drawn after the last spike, in units of the largest time constant
 
 
 def neuron(
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The .png to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="PNG file to write.")],
     tau: Annotated[
         list[float] | None,
-        typer.Option("--tau", metavar="MS", help="Membrane time constant; repeatable; default: 5, 10 and 20."),
+        typer.Option("--tau", metavar="MS", help="Membrane time constant; default: 5, 10 and 20. Repeatable."),
     ] = None,
     weight: Annotated[
         list[float] | None,
-        typer.Option(metavar="W", help="Input current of a spike in thresholds; repeatable; default: 2 and 4."),
+        typer.Option(
+            metavar="W", help="Input current of a spike in units of the threshold; default: 2 and 4. Repeatable."
+        ),
     ] = None,
-    spikes: Annotated[str | None, typer.Option(metavar="MS,MS,...", help="Times of the input spikes.")] = None,
+    spikes: Annotated[
+        str | None, typer.Option(metavar="MS,MS,...", help="Times of input spikes; default: 11 spikes from 5 to 85 ms.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw how LIF neurons respond to a spike train, beside the closed form."""
+    """Draw the response of LIF neurons to a spike train, compared with the closed form."""
     from ..files import claim_output
     from ..networks import neuron_response
     from ..report import draw_neurons
@@ -48,7 +52,7 @@ def neuron(
     times_ms = SPIKES_MS if spikes is None else _parse_times(spikes)
     if len(taus_ms) * len(weights) > MAX_PANELS:
         raise ConfigError(
-            f"{len(taus_ms)} time constants for {len(weights)} weights: a picture shows at most {MAX_PANELS} neurons"
+            f"{len(taus_ms)} time constants x {len(weights)} weights: expected at most {MAX_PANELS} neurons"
         )
     duration_ms = max(times_ms) + max(STEP_MS, TAIL * max(taus_ms))
     responses = [

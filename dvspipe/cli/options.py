@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they mean."""
+"""Options shared by several commands, and their parsers."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ Config = Annotated[
     str,
     typer.Argument(
         metavar="CONFIG",
-        help="A folder of recordings, a YAML file, or the name of a shipped configuration (dvspipe configs); "
-        "may be left out before data.kind=...",
+        help="Folder of recordings, YAML file, or name of a shipped configuration (listed by dvspipe configs), or a "
+        "first KEY=VALUE such as data.kind=nmnist, to change the defaults.",
     ),
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that replace those of CONFIG: data.root=DIR.")
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that override CONFIG, such as data.root=DIR.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that already exist.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
 Sensor = Annotated[
-    str | None, typer.Option("--sensor", metavar="WxH", help="Sensor size of recordings that do not name it.")
+    str | None, typer.Option("--sensor", metavar="WxH", help="Sensor size, for recordings that do not store it.")
 ]
 Hint = Annotated[
     list[str] | None,
     typer.Option(
         "--hint",
         metavar="KEY=VALUE",
-        help="What a recording does not say: time_unit=us, columns=txyp, chip=DVS128, topic=/events. Repeatable.",
+        help="Metadata missing from recordings: time_unit=us, columns=txyp, chip=DVS128, topic=/events. Repeatable.",
     ),
 ]
 JobsOption = Annotated[
-    int | None, typer.Option("--jobs", "-j", min=1, metavar="N", help="Number of processes; default: 1.")
+    int | None, typer.Option("--jobs", "-j", min=1, metavar="N", help="Number of worker processes; default: 1.")
 ]
 EngineOption = Annotated[
     str,
     typer.Option(
         "--engine",
         metavar="local|ray[=ADDRESS]",
-        help="This machine, or the cores of a Ray cluster; default address: RAY_ADDRESS, or else a cluster on this "
-        "machine, started for the command.",
+        help="Where to run: local processes, or a Ray cluster; default address: the environment variable RAY_ADDRESS, "
+        "or a temporary cluster on this machine.",
     ),
 ]
 ShardOption = Annotated[
@@ -60,27 +60,35 @@ ShardOption = Annotated[
     typer.Option(
         "--shard",
         metavar="I/N",
-        help="Share I of N of the files, by their names; default: in a SLURM array, the share of the task, else all.",
+        help="Process only share I of N of the files, assigned by file name; default: the share of the task in a SLURM "
+        "array, otherwise all files.",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the random generators.")]
 Trust = Annotated[
     list[str] | None,
     typer.Option(
         "--trust",
         metavar="PACKAGE",
-        help="Package whose code may run, for a network of your own (network.kind=module), which a configuration or "
-        "checkpoint names; also of the current folder. Repeatable.",
+        help="Trusted package, installed or in the current folder: configurations and checkpoints may run its code as "
+        "a custom network (network.kind=module). Repeatable.",
     ),
 ]
-Start = Annotated[float, typer.Option("--start", min=0, metavar="SECONDS", help="Start time, from the first event on.")]
+Start = Annotated[
+    float, typer.Option("--start", min=0, metavar="SECONDS", help="Start time, relative to the first event.")
+]
 Stop = Annotated[
     float | None,
     typer.Option(
-        "--stop", min=0, metavar="SECONDS", help="Stop time (exclusive), from the first event on; default: end."
+        "--stop",
+        min=0,
+        metavar="SECONDS",
+        help="Stop time (exclusive), relative to the first event; default: end of file.",
     ),
 ]
-Roi = Annotated[str | None, typer.Option("--roi", metavar="WxH+X+Y", help="Region of the sensor; default: all of it.")]
+Roi = Annotated[
+    str | None, typer.Option("--roi", metavar="WxH+X+Y", help="Region of the sensor; default: the complete sensor.")
+]
 
 
 SETTINGS_OF = {
@@ -91,15 +99,17 @@ SETTINGS_OF = {
     "adapt": ("inference", "InferConfig", "--set {}=VALUE"),
     "convert": ("recordings.settings", "ConversionSettings", "--set {}=VALUE"),
 }
-"""Module and name of the settings of a command, imported only when they are needed, and how one is given."""
+"""Module and class of each command's settings, imported only when needed, and the form of an argument."""
 UNIONS = {"data": ("datasets", "DataConfig"), "network": ("networks", "NetworkConfig")}
-"""Module and name of the groups of settings that have kinds."""
+"""Module and type of each group of settings with kinds."""
 
 
 def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
-    """Return the settings of a configuration, or the data set of a folder, with the given settings in their place.
+    """Read a configuration, or create one for a folder of recordings, and apply overrides.
 
-    If the configuration is a KEY=VALUE too, the others are the defaults.
+    Args:
+        source: Argument CONFIG; a KEY=VALUE argument stands for the default configuration.
+        overrides: Arguments KEY=VALUE.
     """
     from ..config import find_left_out, merge_settings, parse_overrides, read_yaml
 
@@ -119,7 +129,7 @@ def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
 
 
 def _find_unions(given: SettingsTree) -> dict[str, object]:
-    """Return the types of the groups whose kind is given; they are imported only then."""
+    """Import and return the types of the groups whose kind is set in `given`."""
     return {
         group: getattr(import_module(f"..{module}", __package__), name)
         for group, (module, name) in UNIONS.items()
@@ -128,7 +138,7 @@ def _find_unions(given: SettingsTree) -> dict[str, object]:
 
 
 def is_folder(config: str) -> bool:
-    """Return whether a configuration is given as a folder of recordings."""
+    """Return whether CONFIG is a folder of recordings."""
     return Path(config).expanduser().is_dir()
 
 
@@ -141,14 +151,14 @@ REPLACED = {
     ("view", "--spawn"): "no -o, which opens the viewer",
     ("view", "--to"): "-o FILE.rrd",
 }
-"""Commands and options of earlier versions, and what replaces them, unless it is a setting of the same name."""
+"""Replacements of removed options, by command; options that became a setting of the same name are not listed."""
 
 BEFORE_COMMAND = frozenset({"-q", "--quiet", "-v", "--verbose", "--version"})
-"""Options of all commands."""
+"""Options that are valid for all commands, before the command."""
 
 
 def explain_usage(error: Exception) -> str:
-    """Return the message of an error of typer, with the settings that an unknown option may stand for."""
+    """Return the message of a typer error; for unknown options, suggest options or settings."""
     assert hasattr(error, "format_message")
     message: str = error.format_message()
     if type(error.__cause__).__name__ == "ValidationError":
@@ -160,7 +170,7 @@ def explain_usage(error: Exception) -> str:
     if option is None or context is None:
         return message
     if option in BEFORE_COMMAND:
-        return f"{message}; it is given before the command: dvspipe {option} {context.command.name}"
+        return f"{message}; place it before the command: dvspipe {option} {context.command.name}"
     if replacement := REPLACED.get((context.command.name, option)):
         return f"{message}; use {replacement}"
     module, model, form = SETTINGS_OF.get(context.command.name, ("", "", ""))
@@ -174,10 +184,10 @@ def explain_usage(error: Exception) -> str:
 
 
 def choose_engine(jobs: int | None, engine: str, default_jobs: int = 1) -> Engine:
-    """Return the engine that --jobs and --engine give.
+    """Create the engine for the options --jobs and --engine.
 
     Raises:
-        ConfigError: They contradict each other, or there is no such engine.
+        ConfigError: If the options contradict each other, or the engine is unknown.
     """
     from ..parallel import Processes
     from ..parallel.cluster import Ray
@@ -185,7 +195,7 @@ def choose_engine(jobs: int | None, engine: str, default_jobs: int = 1) -> Engin
     name, _, address = engine.partition("=")
     if name == "ray":
         if jobs is not None:
-            raise ConfigError("--jobs: only for --engine local; a Ray cluster has as many workers as cores")
+            raise ConfigError("--jobs: only for --engine local; a Ray cluster uses one worker per core")
         return Ray(address or None)
     if engine != "local":
         raise ConfigError(f"--engine {engine}: unknown, expected local, ray or ray=ADDRESS")
@@ -193,51 +203,53 @@ def choose_engine(jobs: int | None, engine: str, default_jobs: int = 1) -> Engin
 
 
 def parse_shard(text: str | None) -> Shard:
-    """Return the shard that --shard gives, or that of the task of a SLURM array, or everything."""
+    """Return the shard of the option --shard; default: the shard of the task in a SLURM array, otherwise all files."""
     from ..parallel import ALL, Shard
 
     return Shard.parse(text) if text else Shard.of_array(os.environ) or ALL
 
 
 def parse_bytes(text: str) -> int:
-    """Return a size such as 256MB or 1GiB in bytes.
+    """Convert a size such as 256MB or 1GiB to bytes.
 
     Raises:
-        ConfigError: It is none, or zero.
+        ConfigError: If the text is not a size, or not positive.
     """
     from pydantic import ByteSize, TypeAdapter, ValidationError
 
     try:
         size = TypeAdapter(ByteSize).validate_python(text)
     except ValidationError as error:
-        raise ConfigError(f"{text}: not a size (expected bytes, or a unit, such as 256MB)") from error
+        raise ConfigError(
+            f"{text}: not a size (expected a number of bytes, or a number with a unit, such as 256MB)"
+        ) from error
     if size <= 0:
-        raise ConfigError(f"{text}: no size (expected 1 byte or more)")
+        raise ConfigError(f"{text}: size too small (expected at least 1 byte)")
     return size
 
 
 def note_shard(shard: Shard, files: int) -> None:
-    """Print the share of the files that is worked on, if it is not all."""
+    """Print the shard and its number of files, unless it contains all files."""
     if shard.count > 1 and not notes.quiet:
         messages.print(f"shard {shard}: {count_noun(files, 'file')}")  # standard output may be JSON
 
 
 def trust_packages(packages: list[str] | None) -> tuple[str, ...]:
-    """Return the packages that --trust gives, which are then also found in the current folder, after installed ones."""
+    """Return the packages of --trust, and make packages in the current folder importable, after installed ones."""
     if packages and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     return tuple(packages or ())
 
 
 def parse_sensor(text: str | None) -> SensorSize | None:
-    """Return the size that --sensor gives."""
+    """Parse the option --sensor."""
     from ..events import SensorSize
 
     return SensorSize.parse(text) if text else None
 
 
 def parse_hints(given: list[str] | None) -> Hints:
-    """Return what --hint gives."""
+    """Parse the options --hint."""
     from ..config import parse_overrides
     from ..formats import Hints
 
@@ -246,16 +258,16 @@ def parse_hints(given: list[str] | None) -> Hints:
     unknown = [key for key in hints if key not in known]
     if unknown:
         raise ConfigError(f"--hint {unknown[0]}: unknown, expected {', '.join(known)}")
-    return Hints(**hints)  # type: ignore[arg-type]  # it checks its values
+    return Hints(**hints)  # type: ignore[arg-type]  # Hints checks its values
 
 
 def parse_region(text: str | None) -> Region | None:
-    """Return the region that --roi gives."""
+    """Parse the option --roi."""
     from ..events import Region
 
     return Region.parse(text) if text else None
 
 
 def to_us(milliseconds: float | None) -> int | None:
-    """Return a time in whole microseconds, at least one."""
+    """Convert a time from milliseconds to microseconds, at least 1."""
     return None if milliseconds is None else max(1, round(milliseconds * 1000))

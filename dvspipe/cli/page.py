@@ -1,4 +1,4 @@
-"""The web page of `dvspipe app`."""
+"""Command `app`: serve the web page."""
 
 from __future__ import annotations
 
@@ -23,44 +23,48 @@ NEEDED = ("gradio", "plotly")
 
 def app(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Recordings, videos and runs that the page may read.")
+        Path, typer.Argument(metavar="FOLDER", help="Folder of recordings, videos and runs that the page may read.")
     ] = Path(),
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Address to listen at; another one than 127.0.0.1 needs --password.")
+        str,
+        typer.Option(metavar="ADDRESS", help="Address to listen on; any address except 127.0.0.1 requires --password."),
     ] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, metavar="N", help="Port; default: the first free one from 7860 on.")
+        int | None,
+        typer.Option(min=1, max=65535, metavar="N", help="Port; default: the first free port starting at 7860."),
     ] = None,
     password: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", envvar="DVSPIPE_APP_PASSWORD", help="Password of the page; no user name is needed."
+            metavar="TEXT",
+            envvar="DVSPIPE_APP_PASSWORD",
+            help="Password of the page; there is no user name; default: none.",
         ),
     ] = None,
-    max_upload: Annotated[str, typer.Option(metavar="SIZE", help="Largest upload, such as 500MB or 2GB.")] = "2GB",
+    max_upload: Annotated[str, typer.Option(metavar="SIZE", help="Maximum size of uploads, such as 500MB.")] = "2GB",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page in the browser.")] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Start, load the page, run the sample clip through it, and stop.")
+        bool, typer.Option("--check", help="Test the page: start it, load it, process the sample clip, and stop.")
     ] = False,
 ) -> None:
-    """Show a local page: video to events, predictions over time, recordings, comparisons and runs."""
+    """Serve a local web page to convert videos, and to explore predictions, recordings, comparisons and runs."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(f"app: needs {' and '.join(missing)}, not installed; pip install 'dvspipe[app]'")
+        raise ConfigError(f"app: {' and '.join(missing)} not installed; pip install 'dvspipe[app]'")
     from ..app import AppSettings
 
     settings = AppSettings(folder, host, port, password, max_upload, browser=not (no_browser or check))
-    raise_interrupts()  # the temporary folder of the page is removed on the way
+    raise_interrupts()  # as an exception, it lets the page remove its temporary folder
     try:
         _check(settings) if check else _serve(settings)
     except KeyboardInterrupt:
-        end_interrupted()  # threads of the server may be in native code
+        end_interrupted()  # server threads may be in native code
     except _Terminated:
         os._exit(128 + signal.SIGTERM)
 
 
 class _Terminated(BaseException):
-    """The process got SIGTERM; the temporary folder of the page is removed on the way."""
+    """Raised at SIGTERM, to let the page remove its temporary folder."""
 
 
 def _terminate(*_: object) -> None:
@@ -81,6 +85,6 @@ def _serve(settings: AppSettings) -> None:
     signal.signal(signal.SIGTERM, _terminate)
     with serve(settings) as served:
         screen.print(f"dvspipe app: {served.address}")
-        notes.print("Ctrl-C stops it")
+        notes.print("press Ctrl-C to stop")
         while True:
             time.sleep(3600)

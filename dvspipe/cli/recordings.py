@@ -1,4 +1,4 @@
-"""Recordings: what they hold, what is wrong with them, parts of them, several as one, without noise."""
+"""Commands `info`, `check`, `cut`, `merge` and `filter`: inspect and edit recordings."""
 
 from __future__ import annotations
 
@@ -51,13 +51,17 @@ if TYPE_CHECKING:
     from ..formats import RecordingInfo
     from ..parallel import Outcome, Progress
 
-RecordingArgument = Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording; - is standard input.")]
-RecordingsArgument = Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings; - is standard input.")]
+RecordingArgument = Annotated[Path, typer.Argument(metavar="RECORDING", help="Recording, or - for standard input.")]
+RecordingsArgument = Annotated[
+    list[Path], typer.Argument(metavar="RECORDING", help="Recordings; - for standard input.")
+]
 Output = Annotated[
     Path,
-    typer.Option("--out", "-o", metavar="FILE", help="Output file; its suffix chooses the format; - is CSV on stdout."),
+    typer.Option(
+        "--out", "-o", metavar="FILE", help="Output file (its suffix selects the format), or - for CSV on stdout."
+    ),
 ]
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 
 def info(
@@ -65,11 +69,11 @@ def info(
     sensor: Sensor = None,
     hint: Hint = None,
     whole: Annotated[
-        bool, typer.Option("--whole", help="Read every event, even if the file says how many there are.")
+        bool, typer.Option("--whole", help="Count all events, even if the file stores their number.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what recordings hold: sensor, events, duration, rates, polarities, settings."""
+    """Show the contents of recordings: format, sensor, events, duration, event rate, polarities and settings."""
     from ..formats import describe
     from ..parallel import map_items
 
@@ -90,8 +94,8 @@ def info(
         fail(f"{failed} of {len(files)} recordings could not be read", EXIT_SOME_FAILED)
 
 
-def _collect(outcomes: Iterable[Outcome[Path, Found]], files: int) -> list[Found]:
-    """Return the results for files and print the errors; that of a single file is raised."""
+def _collect(outcomes: Iterable[Outcome[Path, Value]], files: int) -> list[Value]:
+    """Return the results of files and print errors; raise the error of a single file."""
     found = []
     for outcome in outcomes:
         if outcome.error is None:
@@ -124,7 +128,7 @@ def _print_description(found: RecordingInfo) -> None:
 
 
 def _list_values(name: str, value: object) -> Iterator[tuple[str, str]]:
-    """Yield a line per value; those of nested settings have dotted names, and settings without a value are left out."""
+    """Yield the (name, text) of each value, with dotted names for nested settings; skip values of None."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _list_values(f"{name}.{key}", inner)
@@ -135,19 +139,24 @@ def _list_values(name: str, value: object) -> Iterator[tuple[str, str]]:
 def check(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="RECORDING", help="Recordings, or folders of them; - is standard input."),
+        typer.Argument(metavar="RECORDING", help="Recordings, folders of recordings, or - for standard input."),
     ],
     sensor: Sensor = None,
     hint: Hint = None,
     gap: Annotated[
-        float | None, typer.Option(min=0.001, metavar="MS", help="Report a longer time without events as a gap.")
+        float | None,
+        typer.Option(
+            min=0.001,
+            metavar="MS",
+            help="Report longer times without events as gaps; default: adapted to the recording, at least 16.384.",
+        ),
     ] = None,
     jobs: JobsOption = None,
     engine: EngineOption = "local",
     shard: ShardOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find what is wrong or unusual in recordings; exit code 1 if something is wrong."""
+    """Find errors and unusual properties of recordings; exit code 1 if there are errors."""
     from ..config import build
     from ..recordings.checking import CheckOptions, CheckSettings, check_many
     from ..recordings.conversion import find_recordings
@@ -187,7 +196,7 @@ def cut(
     hint: Hint = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Keep a part of a recording in time or in space; the times of events do not change."""
+    """Cut a recording in time and in space; event times do not change."""
     from ..formats import open_recording
     from ..recordings.editing import cut_recording, select_part
 
@@ -195,13 +204,13 @@ def cut(
     part = select_part(recording, start, stop, parse_region(roi))
     with progress() as show:
         count = cut_recording(part, out, overwrite=overwrite, progress=partial(show, "events"))
-    _say(out, f"{count_noun(count, 'event')} of {part.sensor}")
+    _print_summary(out, f"{count_noun(count, 'event')} of {part.sensor}")
     if not count:
-        warn(f"{show_name(out)}: has no events: {file} has none in this part; look at it with dvspipe view {file}")
+        warn(f"{show_name(out)}: has no events: this part of {file} is empty; show it with dvspipe view {file}")
 
 
-def _say(out: Path, text: str) -> None:
-    """Print what was written, on standard error if standard output has the events."""
+def _print_summary(out: Path, text: str) -> None:
+    """Print a summary of the output, on standard error if the events go to standard output."""
     from ..formats import STANDARD
 
     (messages if out == STANDARD else screen).print(f"{show_name(out)}: {text}")
@@ -211,21 +220,23 @@ def merge(
     files: RecordingsArgument,
     out: Output,
     one_after_another: Annotated[
-        bool, typer.Option("--one-after-another", help="Shift each recording to start after the previous one.")
+        bool,
+        typer.Option("--one-after-another", help="Concatenate: shift each recording to start after the previous one."),
     ] = False,
     gap: Annotated[
-        float | None, typer.Option(min=0, metavar="MS", help="Time between one and the next; default: 1.")
+        float | None,
+        typer.Option(min=0, metavar="MS", help="With --one-after-another: time between recordings; default: 1."),
     ] = None,
     sensor: Sensor = None,
     hint: Hint = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Merge several recordings of one sensor into one, by their times or one after another."""
+    """Merge recordings of the same sensor into one, in order of event times or one after another."""
     from ..formats import STANDARD, open_recording
     from ..recordings.editing import merge_recordings
 
     if gap is not None and not one_after_another:
-        raise ConfigError(f"merge: --gap {gap:g} is only for --one-after-another")
+        raise ConfigError(f"merge: --gap {gap:g}: only with --one-after-another")
     if files.count(STANDARD) > 1:
         raise ConfigError("merge: standard input (-) can be given only once")
     given, hints = parse_sensor(sensor), parse_hints(hint)
@@ -233,7 +244,7 @@ def merge(
     gap_us = round((1.0 if gap is None else gap) * 1000) if one_after_another else None
     with progress() as show:
         count = merge_recordings(opened, out, gap_us=gap_us, overwrite=overwrite, progress=partial(show, "events"))
-    _say(out, f"{count_noun(count, 'event')} of {count_noun(len(files), 'recording')}, {opened[0].sensor}")
+    _print_summary(out, f"{count_noun(count, 'event')} of {count_noun(len(files), 'recording')}, {opened[0].sensor}")
 
 
 def filter_(
@@ -241,20 +252,31 @@ def filter_(
     out: Output,
     refractory: Annotated[
         float | None,
-        typer.Option(min=0.001, metavar="MS", help="Drop events within this time after the pixel's previous event."),
+        typer.Option(
+            min=0.001,
+            metavar="MS",
+            help="Refractory period: drop events within this time after the previous event of the pixel; default: off.",
+        ),
     ] = None,
     activity: Annotated[
         float | None,
-        typer.Option(min=0.001, metavar="MS", help="Drop events without an event of a neighbour within this time."),
+        typer.Option(
+            min=0.001,
+            metavar="MS",
+            help="Background activity: drop events without a neighbouring event in this time before; default: off.",
+        ),
     ] = None,
     hot_pixels: Annotated[
-        bool, typer.Option("--hot-pixels", help="Drop pixels that are far busier than those around them.")
+        bool,
+        typer.Option(
+            "--hot-pixels", help="Drop all events of hot pixels, which are far more active than their neighbours."
+        ),
     ] = False,
     sensor: Sensor = None,
     hint: Hint = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Remove noise: hot pixels, events within a refractory period, events that no neighbour supports."""
+    """Remove noise: hot pixels, events in the refractory period, and isolated background activity."""
     from ..config import build
     from ..events.filters import FilterConfig
     from ..formats import open_recording
@@ -272,8 +294,8 @@ def filter_(
     with progress() as show:
         total = filter_recording(complete, out, config, hot=hot, overwrite=overwrite, progress=partial(show, "events"))
     pixels = f" ({int(hot.sum())} pixels)" if hot is not None else ""
-    _say(
+    _print_summary(
         out,
         f"{total.kept:,} of {total.events:,} events; dropped {total.hot_pixels:,} of hot pixels{pixels}, "
-        f"{total.refractory:,} within the refractory period, {total.background:,} without support",
+        f"{total.refractory:,} in the refractory period, {total.background:,} as background activity",
     )

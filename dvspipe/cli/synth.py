@@ -1,4 +1,4 @@
-"""Synthetic recordings with labels."""
+"""Commands `synth`: create synthetic recordings with labels."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ import typer
 from .options import EngineOption, Seed, ShardOption, choose_engine, parse_shard
 from .screen import notes, progress, screen
 
-synth = typer.Typer(help="Make synthetic recordings with labels.", no_args_is_help=True)
+synth = typer.Typer(help="Create synthetic recordings with labels.", no_args_is_help=True)
 
-MIN_PEOPLE = 3  # one for each part of a data set
+MIN_PEOPLE = 3  # one per part of a data set
 
 DEFAULT_JOBS = 2
 
 SynthJobs = Annotated[
     int | None,
-    typer.Option("--jobs", "-j", min=1, metavar="N", help=f"Number of processes; default: {DEFAULT_JOBS}."),
+    typer.Option("--jobs", "-j", min=1, metavar="N", help=f"Number of worker processes; default: {DEFAULT_JOBS}."),
 ]
-Videos = Annotated[bool, typer.Option("--videos", help="Also write the videos, as .webm or .mp4.")]
+Videos = Annotated[bool, typer.Option("--videos", help="Also write the videos (.webm or .mp4).")]
 
 
 @synth.command()
 def nmnist(
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Output folder, with Train/<digit>/<id>.bin.")
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Output folder for Train/<digit>/<id>.bin.")
     ],
-    mnist: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder with the files of MNIST.")],
+    mnist: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the MNIST files.")],
     count: Annotated[
-        int, typer.Option("--n", min=1, metavar="N", help="Number of recordings of MNIST's training images.")
+        int, typer.Option("--n", min=1, metavar="N", help="Number of MNIST training images to record.")
     ] = 10_000,
     test: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Number of recordings of MNIST's test images, in Test/<digit>.")
+        int, typer.Option(min=0, metavar="N", help="Number of MNIST test images to record, into Test/<digit>.")
     ] = 0,
     seed: Seed = 0,
     exclude: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Folder of N-MNIST whose images are excluded.")
+        Path | None, typer.Option(metavar="FOLDER", help="N-MNIST folder; its images are not recorded; default: none.")
     ] = None,
     videos: Videos = False,
     jobs: SynthJobs = None,
     engine: EngineOption = "local",
     shard: ShardOption = None,
 ) -> None:
-    """Record MNIST's digits as N-MNIST was recorded, with a simulated sensor. Resumes where it was stopped."""
+    """Record MNIST digits with a simulated sensor and the camera motion of N-MNIST; existing files are kept."""
     from ..synthesis import DigitsPlan, write_digits
 
     made_by, share = choose_engine(jobs, engine, DEFAULT_JOBS), parse_shard(shard)
@@ -64,21 +64,22 @@ def gestures(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", "-o", metavar="FOLDER", help="Output folder, with <class>/user<person>_<light|webcam>_<clip>.h5."
+            "--out", "-o", metavar="FOLDER", help="Output folder for <class>/user<person>_<light|webcam>_<clip>.h5."
         ),
     ],
     people: Annotated[int, typer.Option(min=1, metavar="N", help="Number of people.")] = 30,
-    clips: Annotated[int, typer.Option(min=1, metavar="N", help="Clips of each person, class and camera.")] = 3,
+    clips: Annotated[int, typer.Option(min=1, metavar="N", help="Number of clips per person, class and camera.")] = 3,
     seed: Seed = 0,
     duration: Annotated[float, typer.Option(min=0.1, max=60, metavar="SECONDS", help="Length of a clip.")] = 1.5,
     camera: Annotated[
         Literal["dvs", "webcam", "both"],
-        typer.Option(help="A simulated DVS128, the converted videos of webcams and phones, or a clip of each."),
+        typer.Option(help="Camera: a simulated DVS128, a webcam or phone with converted videos, or a clip of each."),
     ] = "dvs",
     tracks: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="Movements of real people for half of the clips: <class>/<joints>.csv of track."
+            metavar="FOLDER",
+            help="Recorded movements of real people for half of the clips: <class>/<joints>.csv from dvspipe track.",
         ),
     ] = None,
     videos: Videos = False,
@@ -86,7 +87,7 @@ def gestures(
     engine: EngineOption = "local",
     shard: ShardOption = None,
 ) -> None:
-    """Render people who perform the gestures of DVS128 Gesture, as cameras see them. Resumes where it was stopped."""
+    """Render people who perform the gestures of DVS128 Gesture, as recorded by cameras; existing files are kept."""
     from ..labels import GESTURES
     from ..synthesis import GesturesPlan, write_gestures
 
@@ -100,4 +101,4 @@ def gestures(
     if people >= MIN_PEOPLE:
         notes.print(f"next:\n  dvspipe train gesture data.root={out}")
     else:
-        notes.print(f"training needs {MIN_PEOPLE} people or more")
+        notes.print(f"training needs at least {MIN_PEOPLE} people")

@@ -1,4 +1,4 @@
-"""Films to joints."""
+"""Command `track`: track the joints of a person in a video."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def track(
-    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video, GIF or image folder.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="CSV file of the joints.")],
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="Video, GIF or image folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="CSV file for the joints.")],
     preview: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write a .webm video with the joints drawn over the film.")
+        Path | None, typer.Option(metavar="FILE", help="Also write a .webm video with the joints drawn over the video.")
     ] = None,
     max_fps: Annotated[
         float | None,
-        typer.Option(metavar="HZ", help="Pictures per second that are looked at, at most; default: 30."),
+        typer.Option(metavar="HZ", help="Maximum number of frames to analyse per second; default: 30."),
     ] = None,
     start: Annotated[float, typer.Option(metavar="SECONDS", help="Start time in the video.")] = 0.0,
     stop: Annotated[
@@ -31,7 +31,7 @@ def track(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Track the joints of the largest person in a film, and write them as CSV."""
+    """Track the joints of the largest person in a video, and write them as CSV."""
     from ..config import build
     from ..files import claim_output, require_suffix
     from ..pose import TrackSettings, track_film
@@ -56,7 +56,7 @@ def track(
 
 
 def _print(track: Track, out: Path) -> None:
-    """Print what was found, and what makes it unreliable."""
+    """Print a summary of the track, and a warning if it may be unreliable."""
     lasts_s = (track.times_us[-1] - track.times_us[0]) / 1e6
     missing_s = sum(gap.stop_us - gap.start_us for gap in track.gaps) / 1e6
     screen.print(
@@ -64,4 +64,4 @@ def _print(track: Track, out: Path) -> None:
         f"a person in {track.present.mean():.0%} of them, {len(track.gaps)} gaps ({missing_s:.1f} s)"
     )
     if (people := int(track.people.max())) > 1:
-        warn(f"{show_name(out)}: {people} people in the film; the largest one is tracked")
+        warn(f"{show_name(out)}: {people} people in the video; the largest person is tracked")

@@ -1,4 +1,4 @@
-"""Training, evaluation, and the demo."""
+"""Commands `train`, `eval` and `demo`."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ..results import EpochRow, EvaluationResult, TrainingRun
     from ..training import Choice, TrainConfig, TrainingCallback
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt, from malloc.h
-MAX_CONFUSIONS = 3  # classes that are listed beside a class
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of mallopt in malloc.h of glibc
+MAX_CONFUSIONS = 3  # listed confused classes per class
 
 
 def train(
@@ -37,35 +37,44 @@ def train(
         Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Run folder; default: runs/train/<name>.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Resume the run in this folder after its last complete epoch.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Run folder to resume after its last complete epoch; default: start a new run."
+        ),
     ] = None,
     changed: Annotated[
-        bool, typer.Option("--changed", help="With --resume: allow other epochs, learning rates, batches, ...")
+        bool,
+        typer.Option(
+            "--changed", help="With --resume: allow changed settings, such as epochs, learning rate and batch size."
+        ),
     ] = False,
     save: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="YAML file for the settings that are chosen for a folder.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML file to write, with the settings chosen for a folder of recordings; default: none.",
+        ),
     ] = None,
     trust: Trust = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a spiking classifier on labelled recordings and test it.
 
-    For a folder DIR/<class>/<recording or video>, settings are chosen from what is in it. Under torchrun, processes
-    train together.
+    For a folder DIR/<class>/<recording or video>, settings are chosen automatically.
+
+    Under torchrun, all processes train one network.
     """
     from ..config import build
 
     of_folder = is_folder(config)
     if save is not None and (resume is not None or not of_folder):
-        raise ConfigError(f"{save}: --save writes what is chosen for a folder of recordings (found {config})")
+        raise ConfigError(f"{save}: --save is only for a new run on a folder of recordings (found {config})")
     if out is not None and resume is None and _is_first():
-        _check_run_folder(out, overwrite=overwrite)  # before recordings are read
+        _check_run_folder(out, overwrite=overwrite)  # fail before recordings are read
     from ..results import RunFolder
 
     if resume is not None and not RunFolder(resume).config.is_file():
-        raise FileError(
-            f"{resume}: no run to resume (expected the folder of a run, with {RunFolder(resume).config.name})"
-        )
+        raise FileError(f"{resume}: no run to resume (expected a run folder with {RunFolder(resume).config.name})")
     choice = None
     if resume is not None and of_folder:
         merged = _read_run(resume, settings)
@@ -82,7 +91,7 @@ def train(
     command = shlex.join(["dvspipe", "train", config, *(settings or []), *options])
     several = os.environ.get("WORLD_SIZE", "1") != "1"
     if several and out is None and resume is None:
-        raise ConfigError("several processes train together, and no run folder was given; give it with --out")
+        raise ConfigError("--out: missing; several training processes need a common run folder")
     folder = resume or out or _free_folder(Path("runs/train"), resolved.name, overwrite=overwrite)
     if _is_first():
         notes.print(f"run: {folder}")
@@ -91,25 +100,30 @@ def train(
     if not _is_first():
         return
     _print_test(run)
-    notes.print(f"{run.folder.report} shows the run; next:")
+    notes.print(f"report: {run.folder.report}; next:")
     notes.print(f"  {shlex.join(['dvspipe', 'infer', str(run.folder.path), 'RECORDING', *options])}")
 
 
 def evaluate(
     checkpoint: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT", help="A run, a .safetensors file, a shipped name, or hf://USER/NAME.")
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT", help="Run folder, .safetensors file, name of a shipped checkpoint, or hf://USER/NAME."
+        ),
     ],
     config: Config,
     settings: Overrides = None,
     part: Annotated[
-        Literal["test", "validation", "train", "all"], typer.Option("--part", help="Part of the data set.")
+        Literal["test", "validation", "train", "all"], typer.Option("--part", help="Part of the data set to evaluate.")
     ] = "test",
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="JSON file for all scores.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="JSON file for all scores; default: print only.")
+    ] = None,
     trust: Trust = None,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Evaluate a classifier on a data set: accuracy, calibration, and which classes are confused."""
+    """Evaluate a classifier on a data set: accuracy, calibration and confused classes."""
     from ..config import build
     from ..files import claim_output
 
@@ -135,15 +149,15 @@ def evaluate(
 def demo(
     minutes: Annotated[
         float,
-        typer.Option(min=0, max=60, metavar="MINUTES", help="Time for the training; 0: none, only the first label."),
+        typer.Option(min=0, max=60, metavar="MINUTES", help="Time budget of training; 0: only classify."),
     ] = 3.0,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Run folder; default: runs/demo.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Show a label for a rendered gesture at once, then fine-tune a network in a given time. All data is synthetic."""
-    notes.print("the first label comes in some 10 s")
+    """Classify a rendered gesture, then fine-tune a network in a given time. All data is synthetic."""
+    notes.print("the first prediction takes about 10 s")
     from ..datasets import GesturesConfig
     from .demo import CLASSIFIER, choose_training, measure_speed, run_demo, show_first
 
@@ -152,36 +166,36 @@ def demo(
     folder = out or _free_folder(Path("runs"), "demo", overwrite=overwrite)
     look = show_first(folder, announce=notes.print)
     print_predictions([look.prediction])
-    notes.print(f"{look.page} shows it (synthetic)")
+    notes.print(f"report: {look.page} (synthetic)")
     if not minutes:
         return
-    notes.print("measuring how fast this machine renders and trains")
+    notes.print("measuring the speed of rendering and training")
     speed = measure_speed()
     config = choose_training(speed, 60 * minutes)
     data = config.data
     assert isinstance(data, GesturesConfig)
     notes.print(
-        f"\nfor {minutes:g} min of training, as a clip takes {speed.clip_s:.2f} s to render and "
-        f"{1000 * speed.step_s:.0f} ms to train on: people {data.train_people}, other people to test on "
-        f"{data.test_people}, epochs {config.optimiser.epochs}; it starts from the included network {CLASSIFIER}, "
-        "which was trained on clips of none of these people"
+        f"\nplan for {minutes:g} min (rendering a clip takes {speed.clip_s:.2f} s, training on it "
+        f"{1000 * speed.step_s:.0f} ms): {data.train_people} people for training, {data.test_people} other people for "
+        f"testing, {config.optimiser.epochs} epochs; fine-tuning starts from the shipped network {CLASSIFIER}, "
+        "trained on other people"
     )
     with _callback() as callback:
         done = run_demo(folder, config, callback, notes.print)
     before = done.before
     screen.print(
-        f"test accuracy (synthetic) of {CLASSIFIER} before this training: {before.accuracy:.1%}, {before.correct} of "
-        f"{before.samples}; after it:"
+        f"test accuracy (synthetic) of {CLASSIFIER} before fine-tuning: {before.accuracy:.1%}, {before.correct} of "
+        f"{before.samples}; after fine-tuning:"
     )
     _print_test(done.run)
     print_predictions([done.prediction])
-    notes.print(f"\nEverything is in {folder}, and all of it is synthetic; open {done.run.folder.report} first. Next:")
+    notes.print(f"\nall outputs are in {folder} (synthetic); start with {done.run.folder.report}; next:")
     for command in done.next_commands:
         notes.print(f"  {command}")
 
 
 def _read_run(folder: Path, settings: list[str] | None) -> SettingsTree:
-    """Return the settings of a run, with the given settings in their place."""
+    """Read the settings of a run, and apply overrides."""
     from ..config import keep_own, merge_settings, parse_overrides, read_yaml
     from ..results import RunFolder
     from ..training import TrainConfig
@@ -191,7 +205,7 @@ def _read_run(folder: Path, settings: list[str] | None) -> SettingsTree:
 
 
 def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overwrite: bool) -> Choice:
-    """Return, print and save the settings that are chosen for a folder."""
+    """Choose, print and save settings for a folder of recordings."""
     from ..config import parse_overrides
     from ..files import claim_output, write_text
     from ..training import choose_settings
@@ -207,17 +221,17 @@ def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overw
             warn(warning)
         if save is not None:
             write_text(save, text)
-            screen.print(f"{save}: these settings; change them, or add KEY=VALUE to the command\n")
+            screen.print(f"{save}: these settings; edit the file, or override them with KEY=VALUE\n")
     return choice
 
 
 def _is_first() -> bool:
-    """Return whether this process is the first one that torchrun started, or the only one."""
+    """Return whether this process has rank 0, or was not started by torchrun."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def _free_folder(parent: Path, name: str, *, overwrite: bool) -> Path:
-    """Return the folder of a new run: the name, with the first number that is free unless it is overwritten."""
+    """Return the folder of a new run: `name`, or `name` with the first free number (from 2) unless overwritten."""
     folder, number = parent / name, 2
     while folder.exists() and not overwrite:
         folder, number = parent / f"{name}-{number}", number + 1
@@ -228,19 +242,19 @@ def _check_run_folder(folder: Path, *, overwrite: bool) -> None:
     """Check that a new run can be written to a folder.
 
     Raises:
-        FileError: It is a file, or contains something.
+        FileError: If `folder` is a file, or a folder that is not empty.
     """
     from ..files import REPLACE
 
     if folder.exists() and not folder.is_dir():
-        raise FileError(f"{folder}: is a file, expected a folder for the run")
+        raise FileError(f"{folder}: is a file, expected a run folder")
     if folder.is_dir() and not overwrite and not _is_unstarted(folder):
         remedies = [REPLACE, Remedy("resume", folder, "resume the run")] if _can_resume(folder) else [REPLACE]
         raise FileError(f"{folder}: already exists and is not empty", *remedies)
 
 
 def _can_resume(folder: Path) -> bool:
-    """Return whether a folder has a training that has not ended."""
+    """Return whether a folder contains an unfinished training run."""
     from ..results import RunFolder
 
     run = RunFolder(folder)
@@ -248,16 +262,16 @@ def _can_resume(folder: Path) -> bool:
 
 
 def _is_unstarted(folder: Path) -> bool:
-    """Return whether a folder is empty, or what a run leaves that was killed before it could be resumed."""
+    """Return whether a folder is empty, except for files of a run killed before its first checkpoint."""
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     return names <= {"split.json"}
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep large freed blocks for the next tensors.
+    """Let glibc keep large freed blocks for new tensors.
 
-    By default it returns them to the kernel and gets them again, zeroed, in every training step, which takes a third of
-    a step on two cores.
+    By default, glibc returns them to the kernel and requests new, zeroed blocks in every training step. This takes a
+    third of a step on two cores.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -267,7 +281,7 @@ def _keep_freed_memory() -> None:
 
 @contextmanager
 def _callback(held_out: str = "validation") -> Iterator[TrainingCallback]:
-    """Yield a callback that prints what a training does, with the name of the recordings that it is not fitted to."""
+    """Yield a callback that prints the progress of training; `held_out` names the held-out recordings."""
     from ..training import TrainingCallback
 
     _keep_freed_memory()
@@ -284,7 +298,7 @@ def _callback(held_out: str = "validation") -> Iterator[TrainingCallback]:
         def on_start(self, rates: Mapping[str, float]) -> None:
             listed = ", ".join(f"{name} {rate:.1%}" for name, rate in rates.items())
             if listed:
-                notes.print(f"spikes per neuron and step at the start: {listed}")
+                notes.print(f"initial spikes per neuron and step: {listed}")
 
         def on_epoch(self, row: EpochRow) -> None:
             notes.print(
@@ -303,7 +317,7 @@ def _callback(held_out: str = "validation") -> Iterator[TrainingCallback]:
 
 
 def _describe_changes(folder: Path, config: TrainConfig) -> str:
-    """Return the settings that a run is resumed with and was not started with, as a comment of its command."""
+    """Return the changed settings of a resumed run, as a comment to its command."""
     from ..config import find_differences, read_stored
     from ..results import RunFolder
 
@@ -358,9 +372,9 @@ def _print_test(run: TrainingRun) -> None:
     screen.print(f"test accuracy{kind} {test.accuracy:.1%}, {test.correct} of {test.samples}: {test.data}{chosen}")
     if test.correct_before is not None:
         share = test.correct_before / test.samples
-        screen.print(f"before the readout was fitted{kind} {share:.1%}, {test.correct_before} of {test.samples}")
+        screen.print(f"before fitting the readout{kind} {share:.1%}, {test.correct_before} of {test.samples}")
     if test.baseline:
-        screen.print(f"a ReLU network of the same shape on the sum of the steps{kind} {test.baseline.accuracy:.1%}")
+        screen.print(f"ReLU network of the same shape, on the sum of all steps{kind} {test.baseline.accuracy:.1%}")
     for finding in test.findings:
         screen.print(Text(f"- {finding.text} ({', '.join(finding.settings)})"))
     if test.settings_to_try:
@@ -368,7 +382,7 @@ def _print_test(run: TrainingRun) -> None:
 
 
 def _print_evaluation(result: EvaluationResult) -> None:
-    table = make_table("class", "recordings", "right", "confused with", right=("recordings", "right"))
+    table = make_table("class", "recordings", "correct", "confused with", right=("recordings", "correct"))
     for k, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True)):
         others = sorted(((count, j) for j, count in enumerate(row) if j != k and count), reverse=True)
         confused = ", ".join(f"{result.classes[j]} {count}" for count, j in others[:MAX_CONFUSIONS])

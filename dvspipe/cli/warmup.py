@@ -1,4 +1,4 @@
-"""Compile kernels before they are needed."""
+"""Command `warmup`: compile kernels in advance."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from .screen import COMPILATION_LOG, notes, progress, screen
 
 
 def warmup() -> None:
-    """Compile most of what commands would compile when they are first used: some minutes once, seconds afterwards."""
-    notes.print("compiling for this version and this kind of CPU")
+    """Compile the kernels of most commands in advance; takes a few minutes once, and seconds if they are cached."""
+    notes.print("compiling kernels for this version and this kind of CPU")
     COMPILATION_LOG.disabled = True
     from .compilation import warm_up
 
     with progress() as show:
         for name in warm_up(partial(show, "stages")):
             notes.print(f"ready: {name}")
-    screen.print("the kernels of most commands are compiled; some kinds of networks compile a few more")
+    screen.print("the kernels of most commands are ready; some kinds of networks compile a few more")

@@ -1,4 +1,4 @@
-"""Map over items by an engine: processes of this machine, or the cores of a Ray cluster (`parallel.cluster`)."""
+"""Map a function over items with local processes, or with a Ray cluster (`parallel.cluster`)."""
 
 from .processes import (
     ALL,

@@ -1,4 +1,4 @@
-"""Work on many machines: the engine that maps over items on a Ray cluster. Only this module imports Ray."""
+"""Ray engine: map a function over items on the cores of a Ray cluster. No other module imports Ray."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from typing import Any, NamedTuple
 from ..errors import ConfigError, DvspipeError, Remedy, WorkerError
 from .processes import LOG_NAME, Item, LogSender, Outcome, Progress, Result, Work, attempt, ignore_progress
 
-TASKS_PER_CORE = 4  # in flight: one is worked on, and others wait, so that no core waits for the driver
-RETRIES = 3  # of an item whose worker or node dies
-CONNECT_S = 5.0  # for the head of a cluster
-HEAD_S = 10.0  # for the head to come back
-LOOK_S = 1.0  # between two looks at the head and the number of cores
-POLL_S = 0.2  # between two looks at whether the work is stopped
+TASKS_PER_CORE = 4  # in flight: one runs and three wait, to keep cores busy between replies of the driver
+RETRIES = 3  # repetitions of an item after the death of its worker or node
+CONNECT_S = 5.0  # timeout for connecting to the head node
+HEAD_S = 10.0  # time for a failed head node to restart
+CHECK_S = 1.0  # interval between checks of the head node and the number of cores
+POLL_S = 0.2  # interval between progress calls, each of which may stop the work
 
 
 @dataclass(frozen=True)
 class Ray:
-    """The cores of a Ray cluster, whose nodes see the same files under the same paths.
+    """Engine that runs on the cores of a Ray cluster. All nodes must see the same files under the same paths.
 
-    An item is a task of one core; Ray repeats it on another worker if its worker or node dies. Workers are processes
-    that work on many items, so each loads what it needs once.
+    Each item is a task for one core. If its worker or node dies, Ray repeats the item on another worker, up to 3 times.
+    Workers are processes that handle many items, so each loads networks and kernels only once.
 
     Args:
-        address: The cluster, such as `auto` or `ray://head:10001`; None: that of the variable RAY_ADDRESS, or else one
-            of this machine, which is started for the work.
+        address: Address of the cluster, such as `auto` or `ray://head:10001`; None: the environment variable
+            RAY_ADDRESS, or a cluster on this machine, started for this work.
 
     Example:
         >>> Ray().leaves(1)
@@ -47,29 +47,31 @@ class Ray:
     def map(
         self, work: Work[Item, Result], items: Sequence[Item], progress: Progress
     ) -> Iterator[Outcome[Item, Result]]:
-        """Yield the outcome of each item as it is done; if its worker died too often, that is a `WorkerError`.
+        """Yield the outcome of each item in order of completion.
+
+        The outcome of an item is a `WorkerError` if its worker died 4 times.
 
         Raises:
-            ConfigError: Ray is not installed.
-            WorkerError: The cluster cannot be reached, or a node of it cannot run this version of dvspipe.
+            ConfigError: If Ray is not installed.
+            WorkerError: If the cluster cannot be reached, or a node has another version of dvspipe or other folders.
         """
         if not items:
             return
-        with _connected(self.address) as ray:
-            yield from _map_on(ray, work, items, progress, _find_head(ray, self.address))
+        with _connect(self.address) as ray:
+            yield from _map_on_cluster(ray, work, items, progress, _find_head(ray, self.address))
 
     def leaves(self, items: int) -> bool:
-        """Return whether the items are worked on outside of this process: always."""
+        """Return whether other processes handle the items: always, if there are items."""
         return items > 0
 
 
 class _Driver(NamedTuple):
-    """The process that sends items.
+    """The process that sends items to the workers.
 
     Args:
-        version: Its version of dvspipe.
-        folder: Its current folder, from which relative paths of items begin.
-        level: The level of the messages that it logs.
+        version: Version of dvspipe.
+        folder: Current folder; base of relative paths in items.
+        level: Log level.
     """
 
     version: str
@@ -78,7 +80,7 @@ class _Driver(NamedTuple):
 
 
 class _Reply(NamedTuple):
-    """What a worker sends for an item."""
+    """Reply of a worker for an item: its result or error, and log records."""
 
     value: Any
     error: Exception | None
@@ -86,8 +88,8 @@ class _Reply(NamedTuple):
 
 
 @contextmanager
-def _connected(address: str | None) -> Iterator[Any]:
-    """Yield Ray, connected to a cluster during the block unless this process was connected before."""
+def _connect(address: str | None) -> Iterator[Any]:
+    """Yield the `ray` module, connected to a cluster during the block; keep an existing connection of this process."""
     try:
         import ray
     except ImportError as error:
@@ -98,15 +100,15 @@ def _connected(address: str | None) -> Iterator[Any]:
         yield ray
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault(
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
-    )  # without it, a task that asks for no GPU hides all
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # otherwise tasks that request no GPU see none
     place = address or os.environ.get("RAY_ADDRESS")
     if place:
         _check_reachable(place)
-    alone = {} if place else {"include_dashboard": False}  # which takes a part of this machine's cores
+    local_options = {} if place else {"include_dashboard": False}  # the dashboard takes CPU time of this machine
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **alone)
+        ray.init(
+            address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **local_options
+        )
     except (OSError, RuntimeError, ValueError) as error:
         where = place or "this machine"
         raise WorkerError(f"{where}: no connection to a Ray cluster ({_first_line(error)})") from error
@@ -117,13 +119,13 @@ def _connected(address: str | None) -> Iterator[Any]:
 
 
 def _check_reachable(place: str) -> None:
-    """Check that the head of a cluster can be reached, for which Ray itself waits for more than a minute.
+    """Check that the head node of a cluster can be reached; Ray itself would wait for more than a minute.
 
     Args:
         place: HOST:PORT or ray://HOST:PORT; other addresses, such as `auto`, are left to Ray.
 
     Raises:
-        WorkerError: It cannot.
+        WorkerError: If no connection is possible within 5 s.
     """
     host, colon, port = place.removeprefix("ray://").rpartition(":")
     if not (colon and port.isdecimal()):
@@ -135,16 +137,16 @@ def _check_reachable(place: str) -> None:
 
 
 def _find_head(ray: Any, address: str | None) -> str:
-    """Return where the head of a connected cluster listens."""
+    """Return the address of the head node of a connected cluster."""
     place = address or os.environ.get("RAY_ADDRESS") or ""
     return place if place.startswith("ray://") else str(ray.get_runtime_context().gcs_address)
 
 
 def _wait_for_head(place: str) -> None:
-    """Wait until the head of a cluster can be reached, which may start again after a failure.
+    """Wait until the head node can be reached; it may be restarting after a failure.
 
     Raises:
-        WorkerError: It cannot be reached for some seconds.
+        WorkerError: If it cannot be reached for 10 s.
     """
     until_s = time.monotonic() + HEAD_S
     while True:
@@ -156,20 +158,20 @@ def _wait_for_head(place: str) -> None:
             time.sleep(POLL_S)
 
 
-def _map_on(
+def _map_on_cluster(
     ray: Any, work: Work[Item, Result], items: Sequence[Item], progress: Progress, head: str
 ) -> Iterator[Outcome[Item, Result]]:
-    task = ray.remote(num_cpus=1, max_retries=RETRIES)(_work_remotely)
+    task = ray.remote(num_cpus=1, max_retries=RETRIES)(_run_remotely)
     driver = _Driver(version("dvspipe"), Path.cwd(), logging.getLogger(LOG_NAME).getEffectiveLevel())
     shared, following, done = ray.put(work), iter(enumerate(items)), 0
     waiting: dict[Any, int] = {}
-    cores, look_s, is_lost = 1, 0.0, False
+    cores, check_s, is_lost = 1, 0.0, False
     try:
         while True:
-            if time.monotonic() >= look_s:
+            if time.monotonic() >= check_s:
                 is_lost = True
-                _wait_for_head(head)  # Ray does for a minute, and then ends the process
-                is_lost, look_s = False, time.monotonic() + LOOK_S
+                _wait_for_head(head)  # Ray itself would wait for a minute, then end the process
+                is_lost, check_s = False, time.monotonic() + CHECK_S
                 cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
             free = cores * TASKS_PER_CORE - len(waiting)
             for index, item in islice(following, max(0, free)):
@@ -189,13 +191,13 @@ def _map_on(
 
 
 def _receive(ray: Any, reference: Any, item: object) -> tuple[Any, DvspipeError | None]:
-    """Return the value or error of an item, and log what its worker logged."""
+    """Return the result or error of an item, and forward the log records of its worker."""
     try:
         reply: _Reply = ray.get(reference)
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError) as error:
         return None, WorkerError(f"{item}: its worker was killed {RETRIES + 1} times ({_first_line(error)})")
-    except ray.exceptions.RayError as error:  # the work cannot start there
-        raise WorkerError(f"{item}: a node of the Ray cluster cannot work on it ({_first_line(error)})") from error
+    except ray.exceptions.RayError as error:  # the node cannot start the work
+        raise WorkerError(f"{item}: a node of the Ray cluster cannot process it ({_first_line(error)})") from error
     for record in reply.log:
         logging.getLogger(record.name).handle(record)
     if isinstance(reply.error, WorkerError) or not isinstance(reply.error, DvspipeError | None):
@@ -203,9 +205,9 @@ def _receive(ray: Any, reference: Any, item: object) -> tuple[Any, DvspipeError 
     return reply.value, reply.error
 
 
-def _work_remotely(driver: _Driver, work: Work[Item, Result], item: Item) -> _Reply:
-    """Work on an item; runs in a worker of Ray."""
-    difference = _adopt(driver)
+def _run_remotely(driver: _Driver, work: Work[Item, Result], item: Item) -> _Reply:
+    """Process an item; runs in a Ray worker."""
+    difference = _match_driver(driver)
     if difference is not None:
         return _Reply(None, WorkerError(f"{platform.node()}: {difference}"), [])
     records: list[logging.LogRecord] = []
@@ -218,8 +220,8 @@ def _work_remotely(driver: _Driver, work: Work[Item, Result], item: Item) -> _Re
         log.removeHandler(sender)
 
 
-def _adopt(driver: _Driver) -> str | None:
-    """Enter the folder of the driver; return how this node differs from its, None if it does not."""
+def _match_driver(driver: _Driver) -> str | None:
+    """Enter the driver's current folder; return a description of the difference if this node cannot work for it."""
     found = version("dvspipe")
     if found != driver.version:
         return f"another version of dvspipe (found {found}, expected {driver.version})"
@@ -231,5 +233,5 @@ def _adopt(driver: _Driver) -> str | None:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the line of an error of Ray that says what happened."""
+    """Return the first line of a Ray error that is not empty."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,19 +1,19 @@
-"""The time that long work still needs."""
+"""Estimate the remaining time of long work."""
 
 from __future__ import annotations
 
 MIN_SHARE = 0.05
-"""Part of the work before which the time left is not estimated: loading and compiling take part of the time."""
+"""Share of the work that must be done before estimating: loading and compiling distort the first part."""
 
 
 def estimate_left_s(done: float, total: float, spent_s: float, *, begin: float = 0.0) -> float | None:
-    """Return the time left in seconds if work continues at its average speed; None if it cannot be estimated.
+    """Return the remaining time in seconds at the average speed so far; None if it cannot be estimated yet.
 
     Args:
-        done: How much is done.
-        total: How much there is, 0 if unknown.
-        spent_s: Time since the beginning in seconds.
-        begin: How much was done at the beginning, such as by an earlier run.
+        done: Amount of work done, including `begin`.
+        total: Amount of work in total; 0 if unknown.
+        spent_s: Time since the start in seconds.
+        begin: Amount of work that was already done at the start, for example by an earlier run.
 
     Example:
         >>> estimate_left_s(30, 100, 6.0), estimate_left_s(1, 100, 6.0)

@@ -1,4 +1,4 @@
-"""Work beside the thread that needs its results: many items by an engine, and items prefetched in a thread."""
+"""Parallel work: map a function over items with local processes, and prefetch items in a thread."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 Progress = Callable[[float, float], object]
-"""Called with how much is done and how much there is, 0 if unknown. It may raise KeyboardInterrupt to stop the work."""
+"""Callback called with (done, total); total is 0 if unknown. It may raise KeyboardInterrupt to stop the work."""
 
 Work = Callable[[Item, Progress], Result]
-"""What is done with an item; calls its progress between two parts of an item, so that it can be stopped there."""
+"""Function applied to each item. It calls its progress between parts of an item, where it can be stopped."""
 
 CAN_BLOCK_SIGNALS = hasattr(signal, "pthread_sigmask")  # not on Windows
-POLL_S = 0.2  # between two looks at whether the work is stopped
-STOP_S = 1.0  # for a worker to stop at its next progress
+POLL_S = 0.2  # interval between progress calls, each of which may stop the work
+STOP_S = 1.0  # time for workers to stop at their next progress call
 LOG_NAME = "dvspipe"
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[Item, Result]):
-    """What became of an item.
+    """Result or error of an item.
 
     Args:
-        index: Its place in the sequence of items.
+        index: Index of the item in the sequence.
         item: The item.
-        value: The result; None if there is an error.
-        error: The error that ended the work on it; None if there is a result.
+        value: Result; None if there is an error.
+        error: Error that ended the work; None if there is a result.
     """
 
     index: int
@@ -56,10 +56,10 @@ class Outcome(Generic[Item, Result]):
     error: DvspipeError | None
 
     def result(self) -> Result:
-        """Return the result.
+        """Return the result, or raise the error.
 
         Raises:
-            DvspipeError: The error, if there is one.
+            DvspipeError: If the work failed.
         """
         if self.error is not None:
             raise self.error
@@ -67,23 +67,24 @@ class Outcome(Generic[Item, Result]):
 
 
 class Engine(Protocol):
-    """Where items are worked on: `Processes`, or `dvspipe.parallel.cluster.Ray`."""
+    """Executor of parallel work: `Processes`, or `dvspipe.parallel.cluster.Ray`."""
 
     def map(
         self, work: Work[Item, Result], items: Sequence[Item], progress: Progress
     ) -> Iterator[Outcome[Item, Result]]:
-        """Yield the outcome of each item as it is done; see `map_items`."""
+        """Yield the outcome of each item in order of completion; see `map_items`."""
 
     def leaves(self, items: int) -> bool:
-        """Return whether so many items are worked on outside of this process, so that work must be picklable."""
+        """Return whether other processes handle this number of items, so the work must be picklable."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Local processes; one, or for one item: this process.
+    """Engine that runs in local worker processes, or in this process for a single job or item.
 
-    Each process receives the work once, when it starts. Ctrl-C reaches this process alone: the others stop at their
-    next progress or are killed, and are gone when the iterator closes. If this process is killed, the others end too.
+    Each worker receives the work once, when it starts. Ctrl-C only reaches this process; the workers stop at their next
+    progress call or are killed after 1 s, and have ended when the iterator is closed. If this process is killed, its
+    workers end too.
 
     Args:
         jobs: Number of processes, > 0.
@@ -94,17 +95,17 @@ class Processes:
     def map(
         self, work: Work[Item, Result], items: Sequence[Item], progress: Progress
     ) -> Iterator[Outcome[Item, Result]]:
-        """Yield the outcome of each item as it is done.
+        """Yield the outcome of each item in order of completion.
 
         Raises:
-            WorkerError: A process was killed or could not start.
+            WorkerError: If a worker was killed or could not start.
         """
         if self.leaves(len(items)):
             return _map_in_pool(work, items, min(self.jobs, len(items)), progress)
-        return _map_here(work, items, progress)
+        return _map_in_process(work, items, progress)
 
     def leaves(self, items: int) -> bool:
-        """Return whether processes are started for so many items."""
+        """Return whether this number of items starts worker processes."""
         return self.jobs > 1 and items > 1
 
 
@@ -116,19 +117,22 @@ def map_items(
     ordered: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Outcome[Item, Result]]:
-    """Yield the outcome of each item. What the work logs under `dvspipe` is logged here, wherever it is done.
+    """Apply `work` to each item and yield the outcomes.
+
+    Log records of the `dvspipe` logger in workers are forwarded to this process.
 
     Args:
-        work: Called with an item and a progress; must be picklable if it leaves this process. A `DvspipeError` that it
-            raises is the outcome of its item, any other exception is raised here.
-        items: What to work on.
-        engine: Where it is worked on.
-        ordered: Whether outcomes come in the order of the items; otherwise as they are done.
-        progress: Called with the number of items done and in all, also while none is done. In this process, the number
-            includes the share of the current item that its progress says.
+        work: Function called with an item and a progress callback; must be picklable if the engine uses other
+            processes. If it raises a `DvspipeError`, the error becomes the outcome of the item; other exceptions are
+            raised here.
+        items: Items to process.
+        engine: Executor of the work; default: this process.
+        ordered: Whether to yield outcomes in the order of the items; default: in order of completion.
+        progress: Callback called with the number of items done and in total, also between completions. If the work runs
+            in this process, the number includes the completed fraction of the current item.
 
     Raises:
-        WorkerError: A worker was killed or could not start.
+        WorkerError: If a worker was killed or could not start.
 
     Example:
         >>> def double(item, progress):
@@ -141,10 +145,12 @@ def map_items(
 
 
 def ignore_progress(*_: float) -> None:
-    """Do nothing: the progress of work that nobody watches."""
+    """Do nothing; default progress callback."""
 
 
-def _map_here(work: Work[Item, Result], items: Sequence[Item], progress: Progress) -> Iterator[Outcome[Item, Result]]:
+def _map_in_process(
+    work: Work[Item, Result], items: Sequence[Item], progress: Progress
+) -> Iterator[Outcome[Item, Result]]:
     for index, item in enumerate(items):
 
         def report_part(done: float, total: float, index: int = index) -> None:
@@ -190,57 +196,58 @@ def _map_in_pool(
     progress(done, len(items))
 
 
-# Python's ProcessPoolExecutor takes as long (0.15 s of CPU to start two and end, ours 0.18; joblib's 0.46), but cannot
-# stop or kill its workers before Python 3.14, so that Ctrl-C while they start takes 1.2 s instead of 0.2; after an end
-# at once, Python warns of its semaphores; and it does not say which item a killed worker had. It would save 30 lines.
+# Python's ProcessPoolExecutor would save 30 lines, and is as fast: starting and ending two workers takes 0.15 s of CPU
+# (this pool: 0.18, joblib: 0.46). But before Python 3.14 it cannot stop or kill its workers, so Ctrl-C during their
+# start takes 1.2 s instead of 0.2; Python warns of leaked semaphores after an immediate exit; and it does not tell
+# which item a killed worker was processing.
 class _Worker:
-    """A worker process, seen from the process that started it.
+    """Handle of a worker process in its parent.
 
     Args:
-        context: Starts it.
-        level: The level of the messages that it logs.
+        context: Multiprocessing context that starts the process.
+        level: Log level of the worker.
     """
 
     def __init__(self, context: SpawnContext, level: int) -> None:
         self.connection, other = context.Pipe()
-        self.index: int | None = None  # of the item that it works on
+        self.index: int | None = None  # index of the current item; None: idle
         self._process = context.Process(target=_run_worker, args=(other, level), daemon=True)
         self._is_ready = False
         self._process.start()
         other.close()
 
     def send(self, message: object) -> None:
-        """Send the work, or an item; if it was killed, this is noticed by `receive`."""
+        """Send the work or an item; if the worker was killed, `receive` will raise."""
         with suppress(OSError):
             self.connection.send(message)
 
     def take(self, following: Iterator[int], items: Sequence[object]) -> None:
-        """Work on the next item, if there is one."""
+        """Send the next item to the worker, if there is one."""
         self.index = next(following, None)
         if self.index is not None:
             self.send(items[self.index])
 
     def receive(self, items: Sequence[object]) -> tuple[Any, DvspipeError | None] | None:
-        """Return the value or error of its item, or log a message of it and return None.
+        """Receive a message: return the result or error of the item, or handle a log record and return None.
 
         Raises:
-            WorkerError: It was killed, or could not start.
+            WorkerError: If the worker was killed or could not start.
         """
         try:
             message = self.connection.recv()
         except (EOFError, OSError) as error:
             assert self.index is not None
             what = "was killed, perhaps because memory ran out," if self._is_ready else "could not start or was killed"
-            script = "" if self._is_ready else "; in a script, call it below if __name__ == '__main__':"
+            script = "" if self._is_ready else "; in a script, call dvspipe under if __name__ == '__main__':"
             raise WorkerError(
-                f"a worker process {what} while working on {items[self.index]}{script}",
+                f"a worker process {what} while processing {items[self.index]}{script}",
                 Remedy("jobs", 1, "work without processes"),
             ) from error
         self._is_ready = True
         if isinstance(message, logging.LogRecord):
             logging.getLogger(message.name).handle(message)
             return None
-        if message is None:  # it is ready
+        if message is None:  # the worker is ready
             return None
         value, failure = message
         if failure is not None and not isinstance(failure, DvspipeError):
@@ -248,15 +255,15 @@ class _Worker:
         return value, failure
 
     def stop(self) -> None:
-        """Let it stop at its next progress; one that is idle or still starting ends at once."""
-        if self.index is None:  # what it did is complete; ending Python would take up to a second
+        """Stop the worker at its next progress call; kill it at once if it is idle."""
+        if self.index is None:  # nothing to lose; a regular exit of Python takes up to 1 s
             self._process.kill()
         else:
             self._process.terminate()
         self.connection.close()
 
     def end(self, until_s: float) -> None:
-        """Wait until it has stopped, and kill it if it has not by a time."""
+        """Wait until the worker has stopped; kill it after the time `until_s`."""
         self._process.join(max(0.0, until_s - time.monotonic()))
         self._process.kill()
         self._process.join()
@@ -264,14 +271,14 @@ class _Worker:
 
 @contextmanager
 def _start_workers(work: Work[Item, Result], jobs: int) -> Iterator[list[_Worker]]:
-    """Yield processes that have the work and share the cores; they are gone when the block ends."""
-    context = multiprocessing.get_context("spawn")  # torch and OpenCV do not survive a fork
+    """Yield started workers that have received the work and share the cores; they have ended when the block ends."""
+    context = multiprocessing.get_context("spawn")  # torch and OpenCV break in forked processes
     level = logging.getLogger(LOG_NAME).getEffectiveLevel()
     workers: list[_Worker] = []
     try:
         with _inherited_by_workers(threads=max(1, (os.cpu_count() or 1) // jobs)):
             for _ in range(jobs):
-                workers.append(_Worker(context, level))  # noqa: PERF401  those that have started must be ended
+                workers.append(_Worker(context, level))  # noqa: PERF401  `finally` ends the started ones
         for worker in workers:
             worker.send(work)
         yield workers
@@ -285,13 +292,13 @@ def _start_workers(work: Work[Item, Result], jobs: int) -> Iterator[list[_Worker
 
 @contextmanager
 def _inherited_by_workers(threads: int) -> Iterator[None]:
-    """Set what processes inherit: SIGINT blocked, since Ctrl-C is for this process, and their share of the threads."""
+    """Set the inherited state of workers: SIGINT blocked, as Ctrl-C is for this process, and the number of threads."""
     before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # read when a process imports torch
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it at import
     if CAN_BLOCK_SIGNALS:
         from multiprocessing import resource_tracker
 
-        resource_tracker.ensure_running()  # the first process would start it, and it unblocks SIGINT when it starts
+        resource_tracker.ensure_running()  # start it now: it unblocks SIGINT, and the first worker would start it
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if CAN_BLOCK_SIGNALS else None
     try:
         yield
@@ -305,7 +312,7 @@ def _inherited_by_workers(threads: int) -> Iterator[None]:
 
 
 def _run_worker(connection: Connection, level: int) -> None:
-    """Run a worker process: receive the work and items, and send messages to log, values and errors."""
+    """Run a worker process: receive the work and items; send log records, results and errors."""
     stopped = False
 
     def stop(*_: object) -> None:
@@ -314,36 +321,36 @@ def _run_worker(connection: Connection, level: int) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     sending = threading.Lock()
 
     def send(message: object) -> None:
         with sending:
             connection.send(message)
 
-    def stop_if_asked(*_: float) -> None:
-        """Stop between two parts of an item; a signal handler could stop anywhere, also inside a destructor."""
+    def stop_if_requested(*_: float) -> None:
+        """Stop between parts of an item; a signal handler could interrupt anywhere, even in a destructor."""
         if stopped:
             raise KeyboardInterrupt
 
     log = logging.getLogger(LOG_NAME)
     log.addHandler(LogSender(send))
     log.setLevel(level)
-    with suppress(EOFError, OSError, KeyboardInterrupt):  # the other end is closed, or it was asked to stop
+    with suppress(EOFError, OSError, KeyboardInterrupt):  # the parent has closed the pipe, or requested a stop
         send(None)
         work = connection.recv()
         watch_compilation()
         while True:
             item = connection.recv()
-            message = attempt(work, item, stop_if_asked)
+            message = attempt(work, item, stop_if_requested)
             try:
                 send(message)
-            except (TypeError, AttributeError, pickle.PicklingError) as error:  # what cannot be sent
+            except (TypeError, AttributeError, pickle.PicklingError) as error:  # the result cannot be pickled
                 send((None, error))
 
 
 def attempt(work: Work[Item, Result], item: Item, progress: Progress) -> tuple[Result | None, Exception | None]:
-    """Return the value or the error of an item; the traceback of an unexpected error is added to it."""
+    """Return the result or the error of an item; unexpected errors get their traceback as a note."""
     try:
         return work(item, progress), None
     except DvspipeError as error:
@@ -354,19 +361,19 @@ def attempt(work: Work[Item, Result], item: Item, progress: Progress) -> tuple[R
 
 
 class LogSender(logging.handlers.QueueHandler):
-    """Send what is logged in a worker, with its arguments formatted."""
+    """Log handler of workers: format records and send them to the parent."""
 
     def __init__(self, send: Callable[[logging.LogRecord], None]) -> None:
         super().__init__(queue.SimpleQueue())
         self._send = send
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        """Send a record; if nobody receives it any more, it is lost."""
+        """Send a record; drop it if the parent has closed the connection."""
         with suppress(OSError):
             self._send(record)
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -375,13 +382,12 @@ def _end_with_parent() -> None:
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several equal shares of files, which other machines do not work on.
+    """One of `count` disjoint shares of a set of files, for work on several machines.
 
-    A file is in the shard that the BLAKE2 digest of its relative path falls into, so that files that are added later
-    move no other.
+    The BLAKE2 digest of its relative path assigns each file to a shard, so adding files does not move other files.
 
     Args:
-        number: Number of the shard, from 1.
+        number: Number of this shard, 1 to `count`.
         count: Number of shards.
 
     Example:
@@ -400,16 +406,16 @@ class Shard:
         return f"{self.number}/{self.count}"
 
     def __contains__(self, path: Path) -> bool:
-        """Return whether a file, by its relative path, is in this shard."""
+        """Return whether the file with this relative path is in this shard."""
         digest = hashlib.blake2b(path.as_posix().encode(errors="surrogateescape"), digest_size=8).digest()
         return int.from_bytes(digest) % self.count == self.number - 1
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Return the shard that I/N names.
+        """Parse a shard written as I/N, such as 3/100.
 
         Raises:
-            ConfigError: There is no such shard.
+            ConfigError: If the text is not of this form, or I is not in 1 to N.
         """
         number, _, count = text.partition("/")
         if not (number.isdecimal() and count.isdecimal()):
@@ -418,10 +424,14 @@ class Shard:
 
     @classmethod
     def of_array(cls, environment: Mapping[str, str]) -> Shard | None:
-        """Return the shard of a task of a SLURM array, of which there are as many as tasks; None outside of one.
+        """Return the shard of this task of a SLURM array, with one shard per task; None outside of arrays.
+
+        Args:
+            environment: Environment variables, such as `os.environ`.
 
         Raises:
-            ConfigError: The tasks do not follow each other, as those of --array=3,7, so that their shards are unknown.
+            ConfigError: If the tasks are not numbered consecutively by the array's step, as in --array=3,7; the
+                shard is then unknown.
         """
         names = ("ID", "MIN", "STEP", "COUNT")
         found = [environment.get(f"SLURM_ARRAY_TASK_{name}", "1" if name == "STEP" else "") for name in names]
@@ -431,8 +441,8 @@ class Shard:
         step, last = max(1, step), int(environment.get("SLURM_ARRAY_TASK_MAX", task))
         if max(task, last) > first + step * (count - 1):
             raise ConfigError(
-                f"task {task} of the SLURM array: the {count} tasks from {first} to {max(task, last)} do not follow "
-                "each other, so that its shard is unknown",
+                f"task {task} of the SLURM array: its shard is unknown, because the {count} tasks from {first} to "
+                f"{max(task, last)} are not consecutive",
                 Remedy("shard", "I/N", "choose it"),
             )
         return cls((task - first) // step + 1, count)
@@ -442,10 +452,18 @@ ALL = Shard()
 
 
 def prefetch(items: Iterable[Item], count: int) -> Iterator[Item]:
-    """Yield the same items, made in a thread up to `count` before their use.
+    """Yield the same items, prefetched by a thread.
 
-    An error that ends the making of items is raised here, after the items before it. The thread ends when the iterator
-    is closed, or with the main thread, because an error keeps an iterator that is not closed.
+    An exception of `items` is raised here, after the items before it. The thread ends when the iterator is closed, and
+    also when the main thread ends, because a stored traceback can keep an iterator open.
+
+    Args:
+        items: Iterable to consume in the thread.
+        count: Maximum number of prefetched items, > 0.
+
+    Example:
+        >>> list(prefetch(range(3), 2))
+        [0, 1, 2]
     """
     end = object()
     waiting: queue.Queue[object] = queue.Queue(maxsize=count)
@@ -471,7 +489,7 @@ def prefetch(items: Iterable[Item], count: int) -> Iterator[Item]:
             failure.append(error)
         hand_over(end)
 
-    # Python waits for it before it ends; it stops a daemon that returns from native code, for which C++ aborts
+    # not a daemon: Python stops daemon threads that return from native code at exit, and C++ then aborts the process
     maker = threading.Thread(target=make, daemon=False)
     maker.start()
     try:

@@ -1,4 +1,4 @@
-"""The commands as a user types them: most in this process, a few in processes of their own."""
+"""Commands as users type them; most run in this process, a few in new processes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
 
 
-def in_a_process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run_in_process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dvspipe", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
 
@@ -69,8 +69,8 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     )
     assert "convert" in dvspipe(cwd=tmp_path).stdout
     assert dvspipe("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
-    assert in_a_process("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
-    failed = in_a_process("info", "missing.h5", cwd=tmp_path)
+    assert run_in_process("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
+    failed = run_in_process("info", "missing.h5", cwd=tmp_path)
     assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
 
 
@@ -87,7 +87,7 @@ for typed in {typed}:
 """
 
 
-def test_quick_commands_load_neither_torch_nor_tonic(clip: Path, recording: Path, tmp_path: Path) -> None:
+def test_light_commands_do_not_import_torch_or_tonic(clip: Path, recording: Path, tmp_path: Path) -> None:
     typed = [
         ["--help"],
         ["synth", "nmnist", "--help"],
@@ -101,7 +101,7 @@ def test_quick_commands_load_neither_torch_nor_tonic(clip: Path, recording: Path
     assert done.returncode == 0, done.stderr
 
 
-def test_convert_writes_events_and_says_how_many(clip: Path, tmp_path: Path) -> None:
+def test_convert_writes_and_counts_events(clip: Path, tmp_path: Path) -> None:
     said = dvspipe("convert", clip, "-o", "a.h5", cwd=tmp_path).stdout
     events = read(tmp_path / "a.h5")
     assert len(events) > 10_000
@@ -112,19 +112,19 @@ def test_convert_writes_events_and_says_how_many(clip: Path, tmp_path: Path) -> 
     assert read(tmp_path / "c.h5").duration_us == pytest.approx(2 * events.duration_us, rel=0.01)
 
 
-def test_a_file_name_that_looks_like_markup_is_printed_as_it_is(clip: Path, tmp_path: Path) -> None:
+def test_markup_in_file_names_is_printed_verbatim(clip: Path, tmp_path: Path) -> None:
     said = dvspipe("convert", clip, "-o", "clip [red] [x].h5", cwd=tmp_path).stdout
     assert said.startswith("clip [red] [x].h5: ")
     assert "clip [red] [x].h5" in dvspipe("info", "clip [red] [x].h5", cwd=tmp_path).stdout
 
 
-def test_the_transfer_curve_reaches_the_simulator(clip: Path, tmp_path: Path) -> None:
+def test_transfer_setting_reaches_simulator(clip: Path, tmp_path: Path) -> None:
     dvspipe("convert", clip, "-o", "srgb.h5", cwd=tmp_path)
     dvspipe("convert", clip, "-o", "linear.h5", "--set", "transfer=linear", cwd=tmp_path)
     assert len(read(tmp_path / "srgb.h5")) > 1.5 * len(read(tmp_path / "linear.h5"))
 
 
-def test_compare_says_how_alike_two_recordings_are(recording: Path, tmp_path: Path) -> None:
+def test_compare_prints_similarity_of_recordings(recording: Path, tmp_path: Path) -> None:
     said = dvspipe("compare", recording, recording, "-o", "page.html", cwd=tmp_path).stdout
     assert "rate correlation" in said
     assert said.splitlines()[-1].endswith("page.html")
@@ -135,7 +135,7 @@ def test_compare_says_how_alike_two_recordings_are(recording: Path, tmp_path: Pa
     assert "12x7" in dvspipe("compare", recording, "other.h5", cwd=tmp_path, code=2).stderr
 
 
-def test_a_calibrated_sensor_is_a_preset(test_data: Path, clip: Path, tmp_path: Path) -> None:
+def test_calibration_output_works_as_preset(test_data: Path, clip: Path, tmp_path: Path) -> None:
     dvspipe("calibrate", test_data / "davis" / "faery_davis346.aedat4", "-o", "davis.yaml", cwd=tmp_path)
     dvspipe("convert", clip, "-o", "a.h5", "--preset", "davis.yaml", "--set", "upsample=auto", cwd=tmp_path)
     settings = json.loads(dvspipe("info", "a.h5", "--json", cwd=tmp_path).stdout)[0]["attributes"]["settings"]
@@ -143,7 +143,7 @@ def test_a_calibrated_sensor_is_a_preset(test_data: Path, clip: Path, tmp_path: 
     assert settings["upsample"] == "auto"
 
 
-def test_info_tells_what_is_there(recording: Path, tmp_path: Path) -> None:
+def test_info_prints_contents(recording: Path, tmp_path: Path) -> None:
     (one,) = json.loads(dvspipe("info", recording, "--json", "--whole", cwd=tmp_path).stdout)
     events = read(recording)
     assert {key: one[key] for key in ("file", "format", "width", "height", "sensor_source", "events")} == {
@@ -162,7 +162,7 @@ def test_info_tells_what_is_there(recording: Path, tmp_path: Path) -> None:
     assert (one["width"], one["sensor_source"]) == (50, "given")
 
 
-def test_recordings_are_converted_cut_merged_filtered_and_checked(tmp_path: Path) -> None:
+def test_convert_cut_merge_filter_and_check_recordings(tmp_path: Path) -> None:
     events = random_events(1, 2000, SensorSize(width=240, height=180))
     write(tmp_path / "a.h5", events)
     dvspipe("convert", "a.h5", "-o", "a.csv", cwd=tmp_path)
@@ -185,7 +185,7 @@ def test_recordings_are_converted_cut_merged_filtered_and_checked(tmp_path: Path
     assert len(read(tmp_path / "once.h5")) == 2000
 
 
-def test_check_finds_what_is_wrong_and_salvage_what_is_right(tmp_path: Path) -> None:
+def test_check_finds_errors_and_salvage_keeps_valid_events(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("t,x,y,p\n1,3,4,1\n5,3,4,0\n4,3,4,0\n", encoding="utf-8")
     report = dvspipe("check", "a.csv", "--json", cwd=tmp_path, code=1)
     assert [finding["kind"] for finding in json.loads(report.stdout)[0]["findings"]] == ["order"]
@@ -202,7 +202,7 @@ def test_check_finds_what_is_wrong_and_salvage_what_is_right(tmp_path: Path) -> 
     assert "--hint colums" in dvspipe("info", "b.csv", "--hint", "colums=txyp", cwd=tmp_path, code=2).stderr
 
 
-def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_path: Path) -> None:
+def test_videos_are_converted_once(clip: Path, tmp_path: Path) -> None:
     (tmp_path / "in" / "sub").mkdir(parents=True)
     (tmp_path / "in" / "a.webm").write_bytes(clip.read_bytes())
     (tmp_path / "in" / "sub" / "b.webm").write_bytes(clip.read_bytes())
@@ -219,7 +219,7 @@ def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_
     }
     assert read(tmp_path / "out" / "a.h5") == read(tmp_path / "out" / "sub" / "b.h5")
     (tmp_path / "in" / "bad.mp4").unlink()
-    killed = tmp_path / "out" / "a.h5.part"  # after it had completed the file
+    killed = tmp_path / "out" / "a.h5.part"  # it had completed the file
     killed.mkdir()
     (killed / ".lock").touch()
     again = dvspipe(*typed, "--preset", "noisy", "--json", cwd=tmp_path)
@@ -229,17 +229,17 @@ def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_
     assert mentions(others, "2 of 2, 2", "--overwrite")
 
 
-def test_options_of_all_commands_are_named_at_their_place(tmp_path: Path) -> None:
+def test_misplaced_global_option_is_explained(tmp_path: Path) -> None:
     for command in (["convert", "a.mp4", "-o", "a.h5"], ["info", "a.h5"], ["train", "DIR"]):
         assert f"dvspipe -q {command[0]}" in dvspipe(*command, "-q", cwd=tmp_path, code=2).stderr
 
 
-def test_a_video_is_not_viewed_but_the_command_that_shows_its_events_is_named(clip: Path, tmp_path: Path) -> None:
+def test_view_of_video_suggests_convert(clip: Path, tmp_path: Path) -> None:
     failed = dvspipe("view", clip, "-o", "a.gif", cwd=tmp_path, code=2).stderr
     assert failed.endswith(f"dvspipe convert {clip} -o {clip.with_suffix('.h5')} --preview\n")
 
 
-def test_settings_in_a_file_are_a_line_each(tmp_path: Path) -> None:
+def test_info_prints_one_line_per_stored_setting(tmp_path: Path) -> None:
     settings = {"simulator": {"pos_thres": 0.2, "seed": None}, "upsample": "off"}
     write(tmp_path / "a.h5", random_events(0, 500), settings=settings)
     lines = [line.split() for line in dvspipe("info", "a.h5", cwd=tmp_path).stdout.splitlines()]
@@ -249,23 +249,21 @@ def test_settings_in_a_file_are_a_line_each(tmp_path: Path) -> None:
     assert any(line[0] == "polarity" for line in lines)
 
 
-def test_a_chart_of_the_rate_names_upsampling_if_the_video_had_none(tmp_path: Path) -> None:
+def test_rate_chart_suggests_upsampling_if_it_was_off(tmp_path: Path) -> None:
     for upsample, is_named in (("off", True), ("auto", False)):
         write(tmp_path / f"{upsample}.h5", random_events(0, 500), settings={"upsample": upsample})
         typed = ["view", f"{upsample}.h5", "-o", f"{upsample}.png", "--mode", "rate"]
         assert ("--set upsample=auto" in dvspipe(*typed, cwd=tmp_path).stdout) == is_named
 
 
-def test_the_time_of_a_conversion_is_without_that_of_compiling(
-    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_conversion_time_excludes_compilation(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = itertools.chain([0.0], itertools.repeat(500.0))
     monkeypatch.setattr("dvspipe.cli.convert.compiled_s", lambda: next(compiled))
     assert "converted in -" in dvspipe("convert", clip, "-o", "a.h5", "--stop", 0.2, cwd=tmp_path).stdout
 
 
 def test_missing_previews_of_converted_files_are_written(tmp_path: Path) -> None:
-    """As after a command that was killed between a file and its preview."""
+    """State after a command was killed between an output and its preview."""
     for name in ("a", "b"):
         write(tmp_path / "in" / f"{name}.csv", random_events(0, 50))
     typed = ["convert", "in", "-o", "out", "--sensor", "12x7", "--preview", "--json"]
@@ -283,12 +281,12 @@ def test_missing_previews_of_converted_files_are_written(tmp_path: Path) -> None
     assert "skipped: out/b.h5" in failed.stderr
 
 
-def test_a_converted_tree_is_one_json_object_per_file_and_its_failures_are_lines(tmp_path: Path) -> None:
+def test_json_output_has_one_object_per_file_and_failures_are_lines(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     events = random_events(1, 500)
     write(tmp_path / "in" / "a.bin", events)
     (tmp_path / "in" / "b.bin").write_bytes((tmp_path / "in" / "a.bin").read_bytes()[:-1])
-    for _ in range(2):  # what fails is tried again, and skipped again
+    for _ in range(2):  # failures are retried, and skipped again
         done = dvspipe("convert", "in", "-o", "out", "--sensor", "12x7", "--json", "-j", 2, cwd=tmp_path, code=None)
         assert done.returncode == 1
         assert "skipped: in/b.bin: " in done.stderr
@@ -306,7 +304,7 @@ def test_a_converted_tree_is_one_json_object_per_file_and_its_failures_are_lines
         ]
 
 
-def test_a_truncated_video_says_where_its_events_are(clip: Path, tmp_path: Path) -> None:
+def test_truncated_video_message_names_source_and_output(clip: Path, tmp_path: Path) -> None:
     content = clip.read_bytes()
     (tmp_path / "cut.webm").write_bytes(content[: len(content) // 2])
     said = dvspipe("convert", "cut.webm", "-o", "cut.csv", cwd=tmp_path, code=2).stderr
@@ -326,7 +324,7 @@ def test_events_are_written_to_standard_output_as_csv(clip: Path, tmp_path: Path
     assert {path.name for path in tmp_path.iterdir()} == {"a.h5", "b.csv", "c.csv"}
 
 
-def test_a_preview_never_replaces_a_source(clip: Path, tmp_path: Path) -> None:
+def test_preview_never_replaces_source(clip: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name in ("in/a.webm", "in/b.webm"):
         (tmp_path / name).write_bytes(clip.read_bytes())
@@ -340,10 +338,10 @@ def test_a_preview_never_replaces_a_source(clip: Path, tmp_path: Path) -> None:
     assert mentions(failed.stderr, "a.webm", "--overwrite")
     assert not (tmp_path / "a.csv").exists()
     dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", "--set", "resize=50x40", "--overwrite", cwd=tmp_path)
-    assert open_video(tmp_path / "a.webm").size.width % 50 == 0  # of this sensor, which a .csv does not name
+    assert open_video(tmp_path / "a.webm").size.width % 50 == 0  # sensor of --sensor; a .csv does not store it
 
 
-def test_a_video_without_events_is_hinted_at_thresholds(tmp_path: Path) -> None:
+def test_video_without_events_suggests_lower_thresholds(tmp_path: Path) -> None:
     write_video(tmp_path / "a.webm", frames_from_arrays([np.full((32, 48), 90, np.uint8)] * 3, fps=30))
     done = dvspipe("convert", "a.webm", "-o", "a.h5", cwd=tmp_path)
     assert "a.h5: 0 events" in done.stdout
@@ -365,7 +363,7 @@ def test_a_video_without_events_is_hinted_at_thresholds(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_options_of_another_kind_of_source_are_refused(
+def test_options_for_other_kind_of_source_are_rejected(
     clip: Path, tmp_path: Path, source: str, options: list[str], named: object
 ) -> None:
     write(tmp_path / "a.h5", random_events(0, 20))
@@ -374,7 +372,7 @@ def test_options_of_another_kind_of_source_are_refused(
     assert not (tmp_path / "b.h5").exists()
 
 
-def test_in_a_tree_of_both_kinds_options_are_for_their_kind(clip: Path, tmp_path: Path) -> None:
+def test_mixed_folder_accepts_options_of_both_kinds(clip: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.webm").write_bytes(clip.read_bytes())
     write(tmp_path / "in" / "b.bin", random_events(0, 20))
@@ -385,7 +383,7 @@ def test_in_a_tree_of_both_kinds_options_are_for_their_kind(clip: Path, tmp_path
 
 def test_neuron_draws_responses(tmp_path: Path) -> None:
     said = dvspipe("neuron", "-o", "a.png", "--tau", 8, "--weight", 3, "--spikes", "1,2", cwd=tmp_path)
-    assert mentions(said.stdout, "tau 8 ms", "weight 3", "0 spikes", "0.703")  # 3/8 and 7/8 of it
+    assert mentions(said.stdout, "tau 8 ms", "weight 3", "0 spikes", "0.703")  # 3/8 * 7/8 + 3/8
     said = dvspipe("neuron", "-o", "b.png", "--tau", 10, "--weight", 8, "--spikes", "5,10,12", cwd=tmp_path)
     assert mentions(said.stdout, "weight 8", "1 spike")
     assert cv2.imread(str(tmp_path / "a.png")) is not None
@@ -408,19 +406,19 @@ def one_corner(side: int) -> Events:
 
 
 @pytest.mark.parametrize("name", ["a.webm", "a.gif", "a.png"])
-def test_the_largest_sensor_is_drawn_small(name: str, tmp_path: Path) -> None:
+def test_view_of_largest_sensor_uses_little_memory(name: str, tmp_path: Path) -> None:
     write(tmp_path / "largest.h5", one_corner(32767))
     tracemalloc.start()
     dvspipe("view", "largest.h5", "-o", name, cwd=tmp_path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 400 << 20  # one byte per pixel would be a gigabyte
+    assert peak < 400 << 20  # one byte per pixel would take 1 GB
     picture = cv2.VideoCapture(str(tmp_path / name)).read()[1]
     assert max(picture.shape) < 3000
 
 
 @pytest.mark.parametrize("beside", [[], ["--beside", "CLIP"]])
-def test_view_shows_a_part_at_a_scale(beside: list[str], clip: Path, recording: Path, tmp_path: Path) -> None:
+def test_view_crops_and_scales(beside: list[str], clip: Path, recording: Path, tmp_path: Path) -> None:
     typed = [str(clip) if word == "CLIP" else word for word in beside]
     part = ["--start", 0.2, "--stop", 0.5, "--set", "scale=3", "--window", 50]
     region = [] if beside else ["--roi", "60x40+20+30"]
@@ -435,7 +433,7 @@ def test_view_shows_a_part_at_a_scale(beside: list[str], clip: Path, recording: 
     capture.release()
 
 
-def save_two_classes(root: Path) -> None:
+def write_two_classes(root: Path) -> None:
     rng = np.random.default_rng(0)
     sensor = SensorSize(width=16, height=12)
     for name, left in (("left", 0), ("right", 8)):
@@ -448,7 +446,7 @@ def save_two_classes(root: Path) -> None:
 
 
 @pytest.mark.parametrize("synthetic", [False, True])
-def test_the_line_of_an_epoch_says_that_the_recordings_are_synthetic(
+def test_epoch_line_marks_synthetic_recordings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synthetic: bool
 ) -> None:
     def train(*_: object, callback: TrainingCallback, **__: Any) -> None:
@@ -478,7 +476,7 @@ SHORT = ["bins.steps=4", "bins.step_us=15000", "network.channels=[4]", "network.
 
 
 def test_train_then_infer(tmp_path: Path) -> None:
-    save_two_classes(tmp_path / "data")
+    write_two_classes(tmp_path / "data")
     (tmp_path / "mine.yaml").write_text(
         "name: mine\ndata: {kind: folder}\noptimiser: {batch: 4, learning_rate: 0.02}\n"
     )
@@ -514,7 +512,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
     assert "import_from_nir(nir.read('a.nir'))" in done.stdout
     assert "from_nir(nir.read('a.nir'), dt=0.0001)" in done.stdout
     done = dvspipe("export", checkpoint, "--to", "nir", "-o", "b.nir", "--dt", "0.03", cwd=tmp_path)
-    assert "snntorch" not in done.stdout  # which only knows its own step
+    assert "snntorch" not in done.stdout  # it only supports its own time step
     assert "--dt 0.0001" in done.stderr
     dvspipe("export", checkpoint, "--to", "nir", "-o", "a.nir", cwd=tmp_path, code=2)
     dvspipe("train", "mine.yaml", "data.root=data", *SHORT, "optimiser.epochs=1", cwd=tmp_path)
@@ -665,7 +663,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 @pytest.mark.parametrize("tree", [False, True])
-def test_ctrl_c_says_that_the_same_command_resumes(
+def test_ctrl_c_message_explains_how_to_resume(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tree: bool
 ) -> None:
     (tmp_path / "in").mkdir()
@@ -687,7 +685,7 @@ def test_ctrl_c_says_that_the_same_command_resumes(
     assert re.search(r"frame \d+", dvspipe("convert", *typed, cwd=tmp_path).stderr)
 
 
-def test_ctrl_c_stops_a_conversion_and_leaves_nothing(tmp_path: Path) -> None:
+def test_ctrl_c_stops_conversion_without_output(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     (tmp_path / "images").mkdir()
     for number in range(600):
@@ -700,7 +698,7 @@ def test_ctrl_c_stops_a_conversion_and_leaves_nothing(tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=60)
     left = [path.name for path in (tmp_path / "out").iterdir()]
-    slow = ["run the same command again to resume"] if left else []  # after ten seconds, the state was saved
+    slow = ["run the same command again to resume"] if left else []  # the state is saved after 10 s
     assert (running.returncode, said.strip().splitlines()) == (130, [*slow, "dvspipe: interrupted"])
     assert left == ["a.h5.part"] * bool(left)
 
@@ -710,9 +708,7 @@ def test_every_kind_of_data_set_is_listed(tmp_path: Path) -> None:
     assert {line.split()[0] for line in listed[1:] if line} >= set(typing.get_args(DataKind))
 
 
-def test_a_table_in_a_pipe_or_of_statistics_never_breaks_a_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tables_of_statistics_never_wrap_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = "a_class_with_a_name_that_is_longer_than_a_column"
     for kind in (name, "b"):
         for number in range(4):
@@ -727,11 +723,11 @@ def test_a_table_in_a_pipe_or_of_statistics_never_breaks_a_name(
         assert "…" not in shown
 
 
-def test_the_gesture_sensor_is_that_of_dvs128() -> None:
+def test_gesture_sensor_has_size_of_dvs128() -> None:
     assert SensorSize(width=128, height=128) == GESTURE_SENSOR
 
 
-def test_a_file_of_times_is_for_one_video(clip: Path, tmp_path: Path) -> None:
+def test_timestamps_file_requires_single_video(clip: Path, tmp_path: Path) -> None:
     frames = len(list(open_video(clip).frames()))
     start_us = 1_700_000_000_000_000
     times = tmp_path / "times.txt"
@@ -751,7 +747,7 @@ def test_a_file_of_times_is_for_one_video(clip: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "b.h5").exists()
 
 
-def test_the_picture_of_the_start_page_is_what_its_command_makes(tmp_path: Path) -> None:
+def test_start_page_picture_matches_its_command(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     page = (root / "docs" / "start" / "next.md").read_text(encoding="utf-8")
     _, *arguments = next(line for line in page.splitlines() if line.startswith("dvspipe encode docs/")).split()
@@ -760,7 +756,7 @@ def test_the_picture_of_the_start_page_is_what_its_command_makes(tmp_path: Path)
     pictures = (tmp_path / "made.png", root / "docs" / "images" / "raster.png")
     made, shown = (cv2.imread(str(path)).astype(int) for path in pictures)
     assert made.shape == shown.shape
-    assert np.abs(made - shown).mean() < 1  # of 255: another version of matplotlib may set letters otherwise
+    assert np.abs(made - shown).mean() < 1  # of 255; letters differ between versions of matplotlib
 
 
 def test_encode_writes_the_spikes_of_several_codes(tmp_path: Path) -> None:
@@ -789,7 +785,7 @@ def test_encode_writes_the_spikes_of_several_codes(tmp_path: Path) -> None:
         (["grey.png", "-o", "a.gif"], "a.gif: cannot write spikes as .gif; use .png or .npz"),
     ],
 )
-def test_what_cannot_be_encoded_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_encode_errors_are_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((2, 3), np.uint8))
     (tmp_path / "text.png").write_text("text")
     before = set(tmp_path.iterdir())
@@ -797,7 +793,7 @@ def test_what_cannot_be_encoded_is_one_line(tmp_path: Path, arguments: list[str]
     assert set(tmp_path.iterdir()) == before
 
 
-def test_synthetic_gestures_are_written_and_say_so(tmp_path: Path) -> None:
+def test_synth_gestures_marks_output_as_synthetic(tmp_path: Path) -> None:
     few = ["synth", "gestures", "-o", "made", "--people", 1, "--clips", 1, "--duration", 0.1, "--jobs", 1]
     assert mentions(dvspipe(*few, cwd=tmp_path).stdout, "11 synthetic clips", "11 classes", "new files: 11")
     assert ", new files: 0" in dvspipe(*few, cwd=tmp_path).stdout
@@ -816,22 +812,22 @@ def test_synthetic_gestures_are_written_and_say_so(tmp_path: Path) -> None:
         (["dances", "-o", "x"], "dances"),
     ],
 )
-def test_synth_says_what_is_wrong(tmp_path: Path, arguments: list[str], said: object) -> None:
+def test_synth_errors_are_explained(tmp_path: Path, arguments: list[str], said: object) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     assert mentions(dvspipe("synth", *arguments, cwd=tmp_path, code=2).stderr, said)
     assert not (tmp_path / "x").exists()
 
 
-def test_ctrl_c_leaves_whole_synthetic_recordings(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_only_complete_synthetic_recordings(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dvspipe", "synth", "gestures", "-o", "made", "--jobs", "2", "--duration", "0.2"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
         while not any((tmp_path / "made").glob("*/*.h5")):
             assert running.poll() is None
             time.sleep(0.02)
-        os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+        os.killpg(running.pid, signal.SIGINT)  # like a terminal
         _, said = running.communicate(timeout=60)
-    slow = ("compiling kernels", "synthetic clips: ")  # the latter after ten seconds
+    slow = ("compiling kernels", "synthetic clips: ")  # progress lines start after 10 s
     lines = [line for line in said.splitlines() if not any(text in line for text in slow)]
     assert (running.returncode, lines) == (130, ["dvspipe: interrupted"])
     files = [path for path in (tmp_path / "made").rglob("*") if path.is_file()]
@@ -839,7 +835,7 @@ def test_ctrl_c_leaves_whole_synthetic_recordings(tmp_path: Path) -> None:
     assert all(len(read(path)) for path in files if path.suffix == ".h5" and not path.name.startswith("."))
     hidden = {
         path.name for path in files if path.name.startswith(".")
-    }  # left on a busy machine; the next run removes them
+    }  # may remain on a busy machine; the next run removes them
     assert all(name == ".lock" or name.startswith(".dvspipe-") for name in hidden)
 
 
@@ -848,19 +844,19 @@ def test_shipped_configurations_are_listed_shown_and_copied(tmp_path: Path) -> N
     assert all(name in listed for name in (*shipped_configs(), *shipped_configs("sensors")))
     assert dvspipe("configs", "list", cwd=tmp_path).stdout == listed
     described = [line for line in listed.splitlines() if line.startswith("  ")]
-    assert [line for line in described if not line.endswith(".")] == []  # the first line of each is a sentence
+    assert [line for line in described if not line.endswith(".")] == []  # each first line is a sentence
     shown = dvspipe("configs", "show", "nmnist", cwd=tmp_path).stdout
     dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path)
     copied = (tmp_path / "mine.yaml").read_text().strip()
-    assert copied == shown.strip().replace("name: nmnist", "name: mine")  # which names the run folder
+    assert copied == shown.strip().replace("name: nmnist", "name: mine")  # the name is the default run folder
     assert "data.root" in dvspipe("train", "mine.yaml", cwd=tmp_path, code=2).stderr
     assert "mine.yaml: " in dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path, code=2).stderr
     assert "cutoff_hz" in dvspipe("configs", "show", "gen4", cwd=tmp_path).stdout
     assert "nowhere: " in dvspipe("configs", "show", "nowhere", cwd=tmp_path, code=2).stderr
 
 
-def test_choices_of_options_are_those_of_the_models() -> None:
-    """They are written again in the command line, so that --help loads no heavy module."""
+def test_option_choices_match_models() -> None:
+    """The command line repeats the choices, to keep --help free of heavy imports."""
     from dvspipe.report import PLOTS, PreviewSettings
 
     fields = PreviewSettings.model_fields
@@ -869,7 +865,7 @@ def test_choices_of_options_are_those_of_the_models() -> None:
     assert set(typing.get_args(analysis.Colours)) == set(typing.get_args(fields["colours"].annotation))
 
 
-def test_every_command_that_writes_has_the_same_option_for_it() -> None:
+def test_all_writing_commands_have_option_out() -> None:
     reading = {"info", "check", "manifest", "app", "warmup"}
     for command in COMMANDS:
         if command.__name__ not in reading:
@@ -880,7 +876,7 @@ def test_every_command_that_writes_has_the_same_option_for_it() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes by /proc")
 @pytest.mark.parametrize("what", ["convert", "synth"])
-def test_a_killed_worker_is_one_line_and_finished_files_stay(what: str, clip: Path, tmp_path: Path) -> None:
+def test_killed_worker_is_one_line_and_finished_files_remain(what: str, clip: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for number in range(12):
         (tmp_path / "in" / f"{number:02}.webm").write_bytes(clip.read_bytes())
@@ -927,14 +923,14 @@ def workers_of(parent: int) -> list[int]:
         (["view", "a.h5", "--fps", "9"], ["--fps", "--set fps=VALUE"]),
     ],
 )
-def test_a_wrong_option_is_explained_with_its_value(argv: list[str], facts: list[str], tmp_path: Path) -> None:
+def test_invalid_option_value_is_explained(argv: list[str], facts: list[str], tmp_path: Path) -> None:
     said = dvspipe(*argv, cwd=tmp_path, code=2).stderr
     assert mentions(said, *facts)
     assert "Value error" not in said
 
 
 @pytest.mark.parametrize("config", ["nmnist", "."])
-def test_a_run_to_resume_that_does_not_exist_is_named(config: str, tmp_path: Path) -> None:
+def test_missing_run_to_resume_is_named(config: str, tmp_path: Path) -> None:
     said = dvspipe("train", config, "--resume", "nothere", cwd=tmp_path, code=2).stderr
     assert "nothere: " in said
     assert "mnist-first-spike" not in said

@@ -1,4 +1,4 @@
-"""info, check, cut, merge and filter, from argv to the exit code."""
+"""Commands info, check, cut, merge and filter, from arguments to exit code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SETTINGS = {"simulator": {"pos_thres": 0.2}}
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> Path:
-    """A file of EVENTS with labels of noise and settings."""
+    """File with EVENTS, noise labels and settings."""
     labels = Events(EVENTS.t, EVENTS.x, EVENTS.y, NOISE, SENSOR)
     write(
         tmp_path / "a.h5",
@@ -38,7 +38,7 @@ def labelled(tmp_path: Path) -> Path:
     return tmp_path / "a.h5"
 
 
-def labels_of(path: Path) -> Events:
+def read_noise_labels(path: Path) -> Events:
     noise = open_recording(path).noise
     assert noise is not None
     (labels,) = noise.chunks()
@@ -54,16 +54,14 @@ def labels_of(path: Path) -> Events:
         (["--start", "2", "--stop", "2"], "2 s"),
     ],
 )
-def test_a_cut_outside_the_recording_is_an_error_that_says_how_long_it_lasts(
-    suffix: str, times: list[str], message: object, tmp_path: Path
-) -> None:
+def test_cut_outside_recording_is_an_error(suffix: str, times: list[str], message: object, tmp_path: Path) -> None:
     write(tmp_path / f"a{suffix}", EVENTS)
     said = dvspipe("cut", f"a{suffix}", "-o", "b.h5", *times, "--sensor", SENSOR, cwd=tmp_path, code=2).stderr
     assert mentions(said, f"a{suffix}", message)
     assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix}"]
 
 
-def test_a_cut_without_events_inside_the_recording_is_empty(tmp_path: Path) -> None:
+def test_cut_of_quiet_interval_is_empty(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", Events([0, 5_000_000], [1, 1], [1, 1], [1, 1], SENSOR))
     said = dvspipe("cut", "a.h5", "-o", "b.h5", "--start", 1, "--stop", 2, cwd=tmp_path)
     assert len(read(tmp_path / "b.h5")) == 0
@@ -72,25 +70,25 @@ def test_a_cut_without_events_inside_the_recording_is_empty(tmp_path: Path) -> N
     assert "c.h5: " in said.stdout + said.stderr
 
 
-def test_cut_keeps_labels_of_noise_and_settings(labelled: Path) -> None:
+def test_cut_keeps_noise_labels_and_settings(labelled: Path) -> None:
     dvspipe("cut", "a.h5", "-o", "b.h5", "--start", 1, "--roi", "5x4+3+2", cwd=labelled.parent)
     inside = (EVENTS.x >= 3) & (EVENTS.x < 8) & (EVENTS.y >= 2) & (EVENTS.y < 6) & (EVENTS.t >= EVENTS.t[0] + 1_000_000)
-    labels = labels_of(labelled.with_name("b.h5"))
+    labels = read_noise_labels(labelled.with_name("b.h5"))
     assert np.array_equal(labels.t, EVENTS.t[inside])
     assert np.array_equal(labels.p, NOISE[inside])
     assert open_recording(labelled.with_name("b.h5")).attributes["settings"] == SETTINGS
 
 
 @pytest.mark.parametrize("options", [[], ["--set", "sort=true"], ["--set", "salvage=true"]])
-def test_a_conversion_keeps_labels_of_noise_and_settings(labelled: Path, options: list[str]) -> None:
+def test_conversion_keeps_noise_labels_and_settings(labelled: Path, options: list[str]) -> None:
     dvspipe("convert", "a.h5", "-o", "b.hdf5", *options, cwd=labelled.parent)
-    assert np.array_equal(labels_of(labelled.with_name("b.hdf5")).p, NOISE)
+    assert np.array_equal(read_noise_labels(labelled.with_name("b.hdf5")).p, NOISE)
     assert open_recording(labelled.with_name("b.hdf5")).attributes["settings"] == SETTINGS
 
 
-def test_filter_keeps_labels_of_noise_and_adds_its_settings(labelled: Path) -> None:
+def test_filter_keeps_noise_labels_and_adds_its_settings(labelled: Path) -> None:
     dvspipe("filter", "a.h5", "-o", "b.h5", "--refractory", 20, "--hot-pixels", cwd=labelled.parent)
-    labels, kept = labels_of(labelled.with_name("b.h5")), read(labelled.with_name("b.h5"))
+    labels, kept = read_noise_labels(labelled.with_name("b.h5")), read(labelled.with_name("b.h5"))
     assert 0 < len(kept) < len(EVENTS)
     known = {
         row: noise for *row_, noise in zip(EVENTS.t, EVENTS.x, EVENTS.y, NOISE, strict=True) if (row := tuple(row_))
@@ -101,9 +99,11 @@ def test_filter_keeps_labels_of_noise_and_adds_its_settings(labelled: Path) -> N
     assert settings == SETTINGS | {"filter": {"refractory_us": 20_000, "activity_us": None, "hot_pixels": True}}
 
 
-def test_merge_keeps_labels_of_noise_that_all_recordings_have(labelled: Path) -> None:
+def test_merge_keeps_noise_labels_if_all_recordings_have_them(labelled: Path) -> None:
     dvspipe("merge", "a.h5", "a.h5", "-o", "b.h5", cwd=labelled.parent)
-    assert np.array_equal(labels_of(labelled.with_name("b.h5")).p, np.concatenate([NOISE, NOISE])[order_of_two()])
+    assert np.array_equal(
+        read_noise_labels(labelled.with_name("b.h5")).p, np.concatenate([NOISE, NOISE])[merged_order()]
+    )
     assert open_recording(labelled.with_name("b.h5")).attributes["settings"] == SETTINGS
     write(labelled.with_name("c.h5"), EVENTS)
     dvspipe("merge", "a.h5", "c.h5", "-o", "d.h5", cwd=labelled.parent)
@@ -111,18 +111,18 @@ def test_merge_keeps_labels_of_noise_that_all_recordings_have(labelled: Path) ->
     assert open_recording(labelled.with_name("d.h5")).attributes["settings"] == {}
 
 
-def order_of_two() -> np.ndarray:
+def merged_order() -> np.ndarray:
     return np.argsort(np.concatenate([EVENTS.t, EVENTS.t]), kind="stable")
 
 
-def test_labels_of_another_length_are_not_read(labelled: Path) -> None:
+def test_noise_labels_of_wrong_length_are_ignored(labelled: Path) -> None:
     with h5py.File(labelled, "a") as file:
         del file["events/noise"]
         file["events/noise"] = NOISE[:9]
     assert open_recording(labelled).noise is None
 
 
-def test_info_of_times_that_go_back_is_an_error(tmp_path: Path) -> None:
+def test_info_rejects_decreasing_times(tmp_path: Path) -> None:
     n = np.arange(50)
     np.save(tmp_path / "a.npy", np.stack([49_000 - 1000 * n, n % 12, n % 7, n % 2], 1))
     hints = ["--hint", "columns=txyp", "--hint", "time_unit=us"]
@@ -130,13 +130,13 @@ def test_info_of_times_that_go_back_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [["info"], ["check"], ["view", "-o", "a.png"], ["cut", "-o", "a.h5"]])
-def test_a_video_is_called_a_video_with_what_to_do(command: list[str], tmp_path: Path) -> None:
+def test_video_input_error_suggests_convert(command: list[str], tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(100))
     said = dvspipe(*command, "clip.mp4", cwd=tmp_path, code=2).stderr
     assert mentions(said, "clip.mp4", "convert")
 
 
-def test_no_sensor_is_guessed_without_events(tmp_path: Path) -> None:
+def test_sensor_is_not_guessed_without_events(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("# nothing\n", encoding="utf-8")
     assert "--sensor WxH" in dvspipe("info", "a.txt", cwd=tmp_path, code=2).stderr
     assert "12 x 7 (given)" in dvspipe("info", "a.txt", "--sensor", "12x7", cwd=tmp_path).stdout
@@ -148,7 +148,7 @@ def test_no_sensor_is_guessed_without_events(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "command", [["check"], ["filter", "-o", "b.h5", "--refractory", "1"], ["filter", "-o", "b.h5", "--hot-pixels"]]
 )
-def test_a_sensor_of_a_billion_pixels_is_refused(command: list[str], tmp_path: Path) -> None:
+def test_sensor_of_a_billion_pixels_is_rejected(command: list[str], tmp_path: Path) -> None:
     large = SensorSize(width=32767, height=32767)
     write(tmp_path / "a.h5", Events([0, 10], [0, 32766], [0, 32766], [1, 0], large))
     said = dvspipe(*command, "a.h5", cwd=tmp_path, code=2).stderr
@@ -156,9 +156,7 @@ def test_a_sensor_of_a_billion_pixels_is_refused(command: list[str], tmp_path: P
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".dat", ".raw", ".aedat4", ".es", ".npz", ".csv"])
-def test_commands_show_how_much_is_done_and_how_much_there_is(
-    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_report_done_and_total(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / f"a{suffix}", EVENTS)
     shown: dict[str, list[tuple[int, int]]] = {}
 
@@ -186,7 +184,7 @@ def test_commands_show_how_much_is_done_and_how_much_there_is(
             assert "--start" in command or done[-1] == total[-1] > 0
 
 
-def test_commands_are_joined_by_pipes(tmp_path: Path) -> None:
+def test_commands_work_in_pipes(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", EVENTS)
     program = [sys.executable, "-m", "dvspipe"]
     cut = [*program, "cut", "a.h5", "-o", "-", "--stop", "1"]
@@ -199,7 +197,7 @@ def test_commands_are_joined_by_pipes(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("-*"))
 
 
-def test_check_counts_what_is_wrong_and_what_cannot_be_read(tmp_path: Path) -> None:
+def test_check_counts_wrong_and_unreadable_recordings(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", random_events(0, 50))
     (tmp_path / "b.h5").write_text("nonsense")
     said = dvspipe("check", "a.h5", "b.h5", cwd=tmp_path, code=None).stderr

@@ -1,4 +1,4 @@
-"""What the command line prints, on terminals and elsewhere, and Ctrl-C at any moment."""
+"""Output on terminals, in files and in pipes; Ctrl-C at any time."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ with progress() as show:
         notes.print(f"note {number}")
         warn(f"of {number}")
 """
-CLEAR = "\r\x1b[2K"  # what removes the bar before a line is printed
+CLEAR = "\r\x1b[2K"  # clears the bar before a line is printed
 
 
-def on_a_terminal(code: str) -> str:
+def run_on_terminal(code: str) -> str:
     pty = pytest.importorskip("pty")
     process, terminal = pty.fork()
     if process == 0:
@@ -42,7 +42,7 @@ def on_a_terminal(code: str) -> str:
     while True:
         try:
             part = os.read(terminal, 4096)
-        except OSError:  # on Linux, the end
+        except OSError:  # end of file on Linux
             part = b""
         if not part:
             break
@@ -52,8 +52,8 @@ def on_a_terminal(code: str) -> str:
     return said.decode()
 
 
-def test_every_line_begins_where_the_bar_was_removed() -> None:
-    said = on_a_terminal(LINES)
+def test_lines_start_after_progress_bar_is_cleared() -> None:
+    said = run_on_terminal(LINES)
     for line in [f"{kind} {number}" for number in range(3) for kind in ("result", "note")]:
         assert re.search(f"{re.escape(CLEAR)}{line}\r\n", said), said
 
@@ -64,7 +64,7 @@ def test_output_in_a_file_has_no_bar_and_no_control_codes() -> None:
     assert done.stderr.splitlines() == [f"warning: of {k}" for k in range(3)]
 
 
-def test_progress_without_a_terminal_is_a_line_now_and_then(
+def test_progress_without_terminal_is_occasional_lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter(range(0, 1000, 4))
@@ -88,7 +88,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     assert (out, err) == ("a result\n", "a message\n")
 
 
-def test_a_stage_has_at_most_twelve_lines_without_a_terminal(
+def test_progress_without_terminal_has_at_most_twelve_lines_per_stage(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter(range(0, 10**7, 60))
@@ -103,7 +103,7 @@ def test_a_stage_has_at_most_twelve_lines_without_a_terminal(
     assert min(counts) >= 4
 
 
-def test_control_characters_are_printed_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     table = own.make_table()
     table.add_row("file\x1b[31m", Text("also\x1b]0;here"))
     screen.print(table)
@@ -114,7 +114,7 @@ def test_control_characters_are_printed_as_escapes(capsys: pytest.CaptureFixture
     assert "evil\\x1b[2J\\x9b\\u202eraw.h5\n日本\n" in out
 
 
-def test_what_an_encoding_lacks_is_printed_as_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_characters_missing_from_encoding_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="cp1252"))
     own.accept_all_texts()
@@ -152,7 +152,7 @@ command.main()
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has other signals")
 @pytest.mark.parametrize("code", [SLOW_IMPORT, SLOW_WORK], ids=["modules are loaded", "an object is deleted"])
-def test_ctrl_c_is_one_line_also_while(code: str) -> None:
+def test_ctrl_c_prints_one_line_while(code: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
@@ -163,7 +163,7 @@ def test_ctrl_c_is_one_line_also_while(code: str) -> None:
     assert (running.returncode, said) == (130, "dvspipe: interrupted\n")
 
 
-def test_newlines_in_names_are_printed_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_newlines_in_names_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     table = own.make_table()
     table.add_row("two\nlines.h5", "value")
     screen.print(table)
@@ -172,7 +172,7 @@ def test_newlines_in_names_are_printed_as_escapes(capsys: pytest.CaptureFixture[
     assert (out, err) == ("two\\nlines.h5  value\n", "warning: two\\nlines.h5: is odd\n")
 
 
-def test_lines_of_a_table_in_a_file_end_with_their_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_lines_in_files_have_no_trailing_blanks(capsys: pytest.CaptureFixture[str]) -> None:
     table = own.make_table("name", "count", right=("count",))
     table.title, table.title_justify = Text("a title"), "left"
     table.add_row("a", "7")
@@ -187,7 +187,7 @@ def test_lines_of_a_table_in_a_file_end_with_their_text(capsys: pytest.CaptureFi
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGPIPE")
 @pytest.mark.parametrize("command", [["filter", "--refractory", "0.001", "-o", "-"], ["info", "--json"]])
-def test_a_closed_pipe_ends_a_command_without_a_message(command: list[str], tmp_path: Path) -> None:
+def test_closed_pipe_ends_command_silently(command: list[str], tmp_path: Path) -> None:
     write(tmp_path / "a.npz", random_events(0, 20_000))
     arguments = [sys.executable, "-m", "dvspipe", *command, str(tmp_path / "a.npz")]
     reading, writing = os.pipe()
@@ -199,7 +199,7 @@ def test_a_closed_pipe_ends_a_command_without_a_message(command: list[str], tmp_
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_a_command_prints_the_same_warning_of_the_package_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_equal_warnings_are_printed_once_per_command(capsys: pytest.CaptureFixture[str]) -> None:
     log = logging.getLogger("dvspipe.datasets.pieces")
     for command in range(2):
         own.show_log(logging.WARNING)
@@ -209,7 +209,7 @@ def test_a_command_prints_the_same_warning_of_the_package_once(capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(("quiet", "lines"), [(False, 1), (True, 0)])
-def test_compiling_is_said_once_also_if_each_worker_says_it(
+def test_compilation_note_is_printed_once_for_all_workers(
     quiet: bool, lines: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notes, "quiet", quiet)

@@ -1,4 +1,4 @@
-"""Warming up: everything that a command would compile is compiled before."""
+"""Warm-up compiles the kernels of later commands."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ from dvspipe.video.writing import write_video
 
 
 def compiled() -> dict[str, int]:
-    """Numbers of compiled or loaded variants of each kernel of dvspipe."""
+    """Return the number of compiled or loaded variants of each dvspipe kernel."""
     return {
         f"{name}.{kernel}": len(value.signatures)
         for name, module in list(sys.modules.items())
@@ -27,7 +27,7 @@ def compiled() -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_after_warming_up_a_conversion_and_a_classification_compile_nothing(tmp_path: Path) -> None:
+def test_warmup_compiles_all_kernels_of_conversion_and_classification(tmp_path: Path) -> None:
     shown: list[tuple[float, float]] = []
     assert list(warm_up(lambda done, total: shown.append((done, total)))) == list(STAGES)
     assert shown[0] == (0, len(STAGES))
@@ -46,7 +46,7 @@ def test_after_warming_up_a_conversion_and_a_classification_compile_nothing(tmp_
     assert compiled() == before
 
 
-def test_a_stage_whose_library_is_missing_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stages_with_missing_libraries_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     def needs_torch(_: Path) -> None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 

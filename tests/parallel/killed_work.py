@@ -1,4 +1,4 @@
-"""Work that kills its process; a module of its own, because each worker of Ray that starts imports it."""
+"""Work that kills its process; a separate module, because every Ray worker imports it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dvspipe.results import Manifest
 
 @dataclass(frozen=True)
 class KillsItself:
-    """Doubles numbers; the worker is killed while it works on the first, once, and always on one above 100."""
+    """Double numbers; kill the worker once at item 0, and always at items above 100."""
 
     flag: Path
 
@@ -33,7 +33,7 @@ class KillsItself:
 
 @dataclass(frozen=True)
 class WaitsOnANode:
-    """Says on which node of a Ray cluster it begins, and waits for a file before it ends; each item is noted."""
+    """Report the node of a Ray cluster that starts an item, then wait for the file `go`; items are in a manifest."""
 
     folder: Path
 

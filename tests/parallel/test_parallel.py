@@ -35,14 +35,14 @@ def slow_first(item: int, _: Progress) -> int:
     return int(item)
 
 
-def work_on_and_on(_: int, progress: Progress) -> int:
+def work_endlessly(_: int, progress: Progress) -> int:
     while True:
         time.sleep(0.01)
         progress(0, 0)
 
 
-def kill_worker_at_the_flag(item: Any, _: Progress) -> int:
-    """Kills its process at a path, as soon as there is a file."""
+def kill_worker_when_flag_exists(item: Any, _: Progress) -> int:
+    """Kill this process when the file of a path item exists; return other items as int."""
     if isinstance(item, Path):
         while not item.exists():
             time.sleep(0.01)
@@ -50,14 +50,12 @@ def kill_worker_at_the_flag(item: Any, _: Progress) -> int:
     return int(item)
 
 
-def process_of(*_: object) -> tuple[int, str]:
+def describe_process(*_: object) -> tuple[int, str]:
     return os.getpid(), os.environ["OMP_NUM_THREADS"]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_every_item_has_an_outcome_and_an_error_is_that_of_its_item(
-    jobs: int, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_every_item_has_an_outcome_and_errors_stay_with_their_item(jobs: int, caplog: pytest.LogCaptureFixture) -> None:
     told: list[tuple[int, int]] = []
     outcomes = list(
         map_items(work, [3, -1, 7], engine=Processes(jobs), ordered=True, progress=lambda *done: told.append(done))
@@ -71,7 +69,7 @@ def test_every_item_has_an_outcome_and_an_error_is_that_of_its_item(
     assert "seven" in caplog.text
 
 
-def test_outcomes_come_as_they_are_done_or_in_order() -> None:
+def test_outcomes_are_in_order_of_completion_or_of_items() -> None:
     as_done = [outcome.item for outcome in map_items(slow_first, range(4), engine=Processes(2))]
     assert sorted(as_done) == [0, 1, 2, 3]
     assert as_done[-1] == 0
@@ -83,8 +81,8 @@ def test_outcomes_come_as_they_are_done_or_in_order() -> None:
     ]
 
 
-def test_a_killed_worker_is_one_error_and_finished_items_stay(tmp_path: Path) -> None:
-    outcomes = map_items(kill_worker_at_the_flag, [0, 1, 2, tmp_path / "flag"], engine=Processes(2))
+def test_killed_worker_is_an_error_after_finished_items(tmp_path: Path) -> None:
+    outcomes = map_items(kill_worker_when_flag_exists, [0, 1, 2, tmp_path / "flag"], engine=Processes(2))
     done = [next(outcomes).result() for _ in range(3)]
     assert sorted(done) == [0, 1, 2]
     (tmp_path / "flag").touch()
@@ -92,15 +90,15 @@ def test_a_killed_worker_is_one_error_and_finished_items_stay(tmp_path: Path) ->
         next(outcomes)
 
 
-def test_processes_share_the_threads_of_the_machine_and_leave_the_environment_alone() -> None:
+def test_workers_share_threads_and_environment_is_restored() -> None:
     before = os.environ.get("OMP_NUM_THREADS")
-    found = [outcome.result() for outcome in map_items(process_of, range(4), engine=Processes(2))]
+    found = [outcome.result() for outcome in map_items(describe_process, range(4), engine=Processes(2))]
     assert os.getpid() not in {pid for pid, _ in found}
     assert {threads for _, threads in found} == {str(max(1, (os.cpu_count() or 1) // 2))}
     assert os.environ.get("OMP_NUM_THREADS") == before
 
 
-def test_an_interrupt_stops_the_work_in_processes() -> None:
+def test_interrupt_stops_workers() -> None:
     calls = 0
 
     def interrupted(*_: int) -> None:
@@ -110,16 +108,16 @@ def test_an_interrupt_stops_the_work_in_processes() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(map_items(work_on_and_on, range(5), engine=Processes(2), progress=interrupted))  # type: ignore[arg-type]
+        list(map_items(work_endlessly, range(5), engine=Processes(2), progress=interrupted))  # type: ignore[arg-type]
 
 
 def ignore_stop(item: int, _: Progress) -> int:
-    """Works without any progress; nothing that it does while it ends counts."""
+    """Work without progress calls; ignore the request to stop."""
     time.sleep(0 if item == 0 else 60)
     return int(item)
 
 
-def test_a_worker_that_shows_no_progress_is_killed_when_the_work_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_without_progress_is_killed_when_work_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "STOP_S", 0.1)
     outcomes = map_items(ignore_stop, range(3), engine=Processes(2))
     assert next(outcomes).result() == 0
@@ -130,7 +128,7 @@ def test_a_worker_that_shows_no_progress_is_killed_when_the_work_stops(monkeypat
     assert signal.SIGKILL in {-(worker.exitcode or 0) for worker in workers}
 
 
-def test_an_unexpected_error_of_a_worker_is_raised_here_with_its_traceback() -> None:
+def test_unexpected_worker_error_is_raised_with_traceback() -> None:
     with pytest.raises(ZeroDivisionError) as found:
         list(map_items(divide_by_zero, range(2), engine=Processes(2)))
     assert "in divide_by_zero" in found.value.__notes__[0]
@@ -140,7 +138,7 @@ def divide_by_zero(item: int, _: Progress) -> float:
     return item / 0
 
 
-def test_processes_end_with_a_parent_that_is_killed() -> None:
+def test_workers_end_when_parent_is_killed() -> None:
     code = (
         "import test_parallel as own\n"
         "from dvspipe.parallel import Processes, map_items\n"
@@ -156,7 +154,7 @@ def test_processes_end_with_a_parent_that_is_killed() -> None:
         parent.kill()
         parent.wait()
     for _ in range(100):
-        with suppress(ChildProcessError):  # in a container, this may be process 1, which has to wait for orphans
+        with suppress(ChildProcessError):  # in a container, this may be process 1, which must reap orphans
             os.waitpid(child, os.WNOHANG)
         try:
             os.kill(child, 0)
@@ -172,7 +170,7 @@ def report_then_hang(item: int, _: Progress) -> int:
     return os.getpid()
 
 
-def test_prefetching_keeps_the_order_and_raises_the_error_of_the_maker() -> None:
+def test_prefetch_keeps_order_and_raises_errors_of_iterable() -> None:
     assert list(prefetch(range(100), 8)) == list(range(100))
 
     def breaks() -> Iterator[int]:
@@ -185,7 +183,7 @@ def test_prefetching_keeps_the_order_and_raises_the_error_of_the_maker() -> None
         next(items)
 
 
-def test_prefetching_ends_its_thread_when_left_early() -> None:
+def test_prefetch_thread_ends_when_iterator_is_closed() -> None:
     before = threading.active_count()
     items = prefetch(iter(int, 1), 8)  # endless
     assert next(items) == 0
@@ -204,8 +202,8 @@ raise SystemExit(2)
 """
 
 
-def test_a_prefetching_thread_that_nothing_closes_ends_before_python_does() -> None:
-    """Python stops a daemon thread that returns from native code, such as OpenCV's, which aborts the process."""
+def test_unclosed_prefetch_thread_ends_before_python() -> None:
+    """Python stops daemon threads that return from native code, such as OpenCV, and this aborts the process."""
     done = subprocess.run([sys.executable, "-c", LEFT_OPEN], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("1\n", 2), done.stderr
 
@@ -223,8 +221,8 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no signal masks")
-def test_ctrl_c_never_reaches_a_worker_also_not_the_first(tmp_path: Path) -> None:
-    """The first process of a program starts multiprocessing's resource tracker, which unblocks SIGINT."""
+def test_ctrl_c_never_reaches_workers(tmp_path: Path) -> None:
+    """The first worker would start multiprocessing's resource tracker, which unblocks SIGINT."""
     (tmp_path / "script.py").write_text(BLOCKED)
     done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[True, True]", done.stderr

@@ -1,4 +1,4 @@
-"""Many files on many machines: shards, the manifest, and engines."""
+"""Many files on several machines: shards, manifests and engines."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(*typed: object) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def test_every_file_is_in_one_shard_and_files_added_later_move_no_other() -> None:
+def test_each_file_is_in_one_shard_and_adding_files_moves_no_other() -> None:
     shards = [Shard(number, 4) for number in range(1, 5)]
 
     def place(names: range) -> dict[Path, list[int]]:
@@ -68,12 +68,12 @@ def test_every_file_is_in_one_shard_and_files_added_later_move_no_other() -> Non
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/0", "-1/4"])
-def test_what_is_no_shard_is_an_error(text: str) -> None:
+def test_invalid_shard_is_an_error(text: str) -> None:
     with raises(ConfigError, text):
         Shard.parse(text)
 
 
-def test_a_task_of_an_array_has_the_shard_of_its_place() -> None:
+def test_slurm_task_has_shard_of_its_position() -> None:
     tasks = {"SLURM_ARRAY_TASK_MIN": "10", "SLURM_ARRAY_TASK_STEP": "5", "SLURM_ARRAY_TASK_COUNT": "3"}
     found = [Shard.of_array(tasks | {"SLURM_ARRAY_TASK_ID": task}) for task in ("10", "15", "20")]
     assert found == [Shard(1, 3), Shard(2, 3), Shard(3, 3)]
@@ -81,15 +81,13 @@ def test_a_task_of_an_array_has_the_shard_of_its_place() -> None:
 
 
 @pytest.mark.parametrize("task", ["3", "7"])
-def test_tasks_of_an_array_that_do_not_follow_each_other_have_no_shard(task: str) -> None:
+def test_nonconsecutive_slurm_tasks_have_no_shard(task: str) -> None:
     array = {"MIN": "3", "MAX": "7", "STEP": "1", "COUNT": "2", "ID": task}
     with raises(ConfigError, task, "3", "7"):
         Shard.of_array({f"SLURM_ARRAY_TASK_{name}": value for name, value in array.items()})
 
 
-def test_shards_share_the_files_of_a_folder_and_one_named_file_is_in_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shards_split_folders_but_not_named_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_recordings(tmp_path / "in", 9)
     shards = [Shard(1, 2), Shard(2, 2)]
     for plan in (plan_conversions, plan_tasks):
@@ -109,7 +107,7 @@ def test_shards_share_the_files_of_a_folder_and_one_named_file_is_in_all(
         assert len(list((tmp_path / "out").glob("*.h5"))) == (len(parts[0]) if task == "0" else 9)
 
 
-def test_check_shares_the_recordings_of_a_folder_and_leaves_out_its_videos(tmp_path: Path) -> None:
+def test_check_shards_recordings_and_skips_videos(tmp_path: Path) -> None:
     write_recordings(tmp_path / "in", 9)
     (tmp_path / "in" / "clip.mp4").write_bytes(b"")
     code, output = run("check", tmp_path / "in")
@@ -126,7 +124,7 @@ def test_check_shares_the_recordings_of_a_folder_and_leaves_out_its_videos(tmp_p
         find_recordings([tmp_path / "videos"])
 
 
-def test_the_manifest_says_what_became_of_each_input(tmp_path: Path) -> None:
+def test_manifest_has_state_of_each_input(tmp_path: Path) -> None:
     write_recordings(tmp_path / "in", 4, broken=(2,))
     code, _ = run("convert", tmp_path / "in", "-o", tmp_path / "out", "--jobs", 2)
     assert code == 1
@@ -149,7 +147,7 @@ def test_the_manifest_says_what_became_of_each_input(tmp_path: Path) -> None:
     assert sorted(Path(row["input"]).name for row in rows if row["status"] == "done") == [f"{n}.bin" for n in range(4)]
 
 
-def test_a_truncated_video_is_named_again_when_its_folder_is_converted_again(tmp_path: Path) -> None:
+def test_truncated_video_is_reported_again_by_next_run(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     texture = np.random.default_rng(0).integers(0, 256, (48, 128), np.uint8)
     images = np.stack([texture[:, 2 * k : 2 * k + 64] for k in range(24)])
@@ -164,7 +162,7 @@ def test_a_truncated_video_is_named_again_when_its_folder_is_converted_again(tmp
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux alone")
-def test_names_of_files_that_are_not_utf8_are_shown_with_escapes(tmp_path: Path) -> None:
+def test_non_utf8_file_names_are_escaped(tmp_path: Path) -> None:
     name = os.fsdecode(b"\xff\xfe")
     write_recordings(tmp_path / "in", 1)
     (tmp_path / "in" / name).mkdir()
@@ -187,7 +185,7 @@ def test_names_of_files_that_are_not_utf8_are_shown_with_escapes(tmp_path: Path)
     ]
 
 
-def test_hidden_files_of_a_folder_are_no_recordings(tmp_path: Path) -> None:
+def test_hidden_files_of_folders_are_skipped(tmp_path: Path) -> None:
     write_recordings(tmp_path / "in", 1)
     for copy in (".hidden.bin", ".cache/1.bin"):
         (tmp_path / "in" / copy).parent.mkdir(exist_ok=True)
@@ -196,7 +194,7 @@ def test_hidden_files_of_a_folder_are_no_recordings(tmp_path: Path) -> None:
     assert [path.name for path in find_recordings([tmp_path / "in" / ".hidden.bin"])] == [".hidden.bin"]
 
 
-def test_a_link_to_itself_is_no_recording(tmp_path: Path) -> None:
+def test_recursive_links_are_skipped(tmp_path: Path) -> None:
     write_recordings(tmp_path / "in", 1)
     (tmp_path / "in" / "loop").symlink_to("loop")
     (tmp_path / "in" / "self").symlink_to(".")
@@ -205,14 +203,12 @@ def test_a_link_to_itself_is_no_recording(tmp_path: Path) -> None:
     assert [task.source.name for task in plan_conversions(tmp_path / "in", tmp_path / "out")] == ["0.bin"]
 
 
-def test_the_manifest_does_not_depend_on_a_clock_that_goes_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_manifest_tolerates_clock_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_recordings(tmp_path / "in", 2)
     tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
     ahead = ManifestRow(
         input=str(tasks[0].source), bytes=1, settings="", output="0.h5", status="started", at=time.time() + 86400
-    )  # of a process that was killed before the clock was set back by a day
+    )  # row of a process killed before the clock was set back by a day
     (tmp_path / "out" / ".manifest").mkdir(parents=True)
     (tmp_path / "out" / ".manifest" / "other-1.jsonl").write_text(ahead.model_dump_json() + "\n")
     times = iter(range(1_000_000, 0, -1000))
@@ -222,7 +218,7 @@ def test_the_manifest_does_not_depend_on_a_clock_that_goes_back(
 
 
 @pytest.mark.parametrize("at", ["1e300", "NaN", "-1", "Infinity"])
-def test_a_row_of_the_manifest_without_a_time_is_skipped(
+def test_manifest_rows_with_invalid_times_are_skipped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, at: str
 ) -> None:
     write_recordings(tmp_path / "in", 2)
@@ -237,7 +233,7 @@ def test_a_row_of_the_manifest_without_a_time_is_skipped(
     assert [f"line {number}" in caplog.text for number in range(1, 7)] == [False] * 4 + [True] * 2
 
 
-def test_failed_inputs_are_listed_to_run_them_again(tmp_path: Path) -> None:
+def test_manifest_lists_failed_inputs(tmp_path: Path) -> None:
     write_recordings(tmp_path / "in", 3, broken=(1,))
     run("convert", tmp_path / "in", "-o", tmp_path / "out")
     assert run("manifest", tmp_path / "out", "--failed") == (0, f"{tmp_path / 'in' / '1.bin'}\n")
@@ -247,20 +243,20 @@ def test_failed_inputs_are_listed_to_run_them_again(tmp_path: Path) -> None:
         Manifest(tmp_path / "in").summarize()
 
 
-def test_an_output_whose_worker_was_killed_before_it_said_so_is_done_after_the_next_run(tmp_path: Path) -> None:
+def test_output_with_truncated_manifest_row_is_done_after_next_run(tmp_path: Path) -> None:
     write_recordings(tmp_path / "in", 2)
     tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
     manifest = Manifest(tmp_path / "out")
     list(convert_many(tasks))
     (file,) = manifest.folder.iterdir()
     lines = file.read_bytes().splitlines(keepends=True)
-    file.write_bytes(b"".join(lines[:3]) + lines[3][:10])  # killed while it wrote its last line
+    file.write_bytes(b"".join(lines[:3]) + lines[3][:10])  # the worker was killed while writing its last line
     assert (manifest.summarize().done, manifest.summarize().unfinished) == (1, 1)
     assert find_unconverted(tasks) == []
     assert (manifest.summarize().done, manifest.summarize().unfinished) == (2, 0)
 
 
-def test_a_manifest_on_a_full_disk_is_a_warning_and_the_output_stays(
+def test_full_disk_for_manifest_is_a_warning_and_output_remains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_recordings(tmp_path / "in", 2)
@@ -271,7 +267,7 @@ def test_a_manifest_on_a_full_disk_is_a_warning_and_the_output_stays(
     assert Manifest(tmp_path / "out").read() == {}
 
 
-def test_a_repeated_task_finds_what_the_killed_worker_wrote(tmp_path: Path) -> None:
+def test_repeated_task_finds_output_of_killed_worker(tmp_path: Path) -> None:
     write_recordings(tmp_path / "in", 1)
     (task,) = plan_conversions(tmp_path / "in", tmp_path / "out")
     (first,) = convert_many([task])
@@ -288,7 +284,7 @@ def test_a_repeated_task_finds_what_the_killed_worker_wrote(tmp_path: Path) -> N
     assert (again.result().events, again.result().sensor) == (first.result().events, first.result().sensor)
 
 
-def test_the_output_folder_is_a_data_set_and_a_source_without_the_manifest(tmp_path: Path) -> None:
+def test_output_folder_is_usable_as_data_set_and_source(tmp_path: Path) -> None:
     for name in ("left", "right"):
         write_recordings(tmp_path / name, 3)
     run("convert", tmp_path / "left", tmp_path / "right", "-o", tmp_path / "out")
@@ -298,11 +294,11 @@ def test_the_output_folder_is_a_data_set_and_a_source_without_the_manifest(tmp_p
     assert run("convert", tmp_path / "in", "-o", tmp_path / "out")[0] == 0
     assert {task.source.suffix for task in plan_conversions(tmp_path / "out", tmp_path / "csv", ".csv")} == {".h5"}
     _, output = run("data", "check", tmp_path / "out", "data.sensor=34x34")
-    assert "recordings: 6" in output  # which have the same content
+    assert "recordings: 6" in output  # all have the same content
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_recordings_are_checked_in_their_order_by_several_processes(tmp_path: Path, jobs: int) -> None:
+def test_check_keeps_order_with_any_number_of_workers(tmp_path: Path, jobs: int) -> None:
     write_recordings(tmp_path / "in", 3, broken=(1,))
     files = sorted((tmp_path / "in").iterdir())
     code, output = run("check", *files, "--json", "--jobs", jobs)
@@ -315,7 +311,7 @@ def test_recordings_are_checked_in_their_order_by_several_processes(tmp_path: Pa
     ]
 
 
-def test_a_share_of_one_recording_of_a_folder_is_in_the_manifest(tmp_path: Path) -> None:
+def test_shard_with_one_recording_has_output_folder(tmp_path: Path) -> None:
     write_recordings(tmp_path / "in", 6)
     tasks = [plan_tasks(tmp_path / "in", tmp_path / "out", shard=Shard(number, 12)) for number in range(1, 13)]
     assert any(len(share) == 1 for share in tasks)
@@ -332,7 +328,7 @@ def test_a_share_of_one_recording_of_a_folder_is_in_the_manifest(tmp_path: Path)
         (("--shard", "3/2"), "3/2"),
     ],
 )
-def test_options_that_contradict_each_other_are_errors(tmp_path: Path, options: tuple[object, ...], said: str) -> None:
+def test_contradicting_options_are_errors(tmp_path: Path, options: tuple[object, ...], said: str) -> None:
     write_recordings(tmp_path / "in", 2)
     done = CliRunner().invoke(
         app, [str(word) for word in ("convert", tmp_path / "in", "-o", tmp_path / "out", *options)]
@@ -344,11 +340,11 @@ def test_options_that_contradict_each_other_are_errors(tmp_path: Path, options: 
 
 @WITHOUT_RAY
 @pytest.mark.slow
-def test_ray_repeats_what_a_killed_worker_did_and_an_item_that_kills_all_workers_fails_alone(
+def test_ray_repeats_item_of_killed_worker_and_fatal_item_fails_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
-    monkeypatch.setenv("PYTHONPATH", path)  # of the workers, which import this module
+    monkeypatch.setenv("PYTHONPATH", path)  # workers import this module
     outcomes = map_items(KillsItself(tmp_path / "flag"), [0, 1, 7, -1, 101], engine=Ray(), ordered=True)
     values, errors = zip(*((outcome.value, outcome.error) for outcome in outcomes), strict=True)
     assert values == (0, 2, 14, None, None)
@@ -359,7 +355,7 @@ def test_ray_repeats_what_a_killed_worker_did_and_an_item_that_kills_all_workers
 
 @WITHOUT_RAY
 @pytest.mark.slow
-def test_ray_and_local_processes_convert_to_the_same_files_and_skip_what_the_other_did(tmp_path: Path) -> None:
+def test_ray_and_local_processes_write_equal_files_and_skip_finished_ones(tmp_path: Path) -> None:
     write_recordings(tmp_path / "in", 4, broken=(3,))
     list(convert_many(plan_conversions(tmp_path / "in", tmp_path / "here")))
     tasks = plan_conversions(tmp_path / "in", tmp_path / "there")
@@ -372,22 +368,20 @@ def test_ray_and_local_processes_convert_to_the_same_files_and_skip_what_the_oth
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "127.0.0.1:99999"])
-def test_a_cluster_that_cannot_be_reached_is_an_error_before_ray_waits_for_it(
-    monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
+def test_unreachable_cluster_is_an_error_without_long_wait(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     def init(**_: Any) -> None:
         pytest.fail("Ray waits for more than a minute")
 
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
     with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # and nothing listens
+        unused.bind(("127.0.0.1", 0))  # nothing listens on this port
         place = address.format(unused.getsockname()[1])
         with raises(WorkerError, place) as caught:
             list(map_items(KillsItself(Path()), [1], engine=Ray(place)))
     assert "\n" not in str(caught.value)
 
 
-def test_a_cluster_whose_head_dies_is_an_error_before_ray_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_head_node_is_an_error_before_ray_ends_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def wait(references: list[object], **_: Any) -> tuple[list[object], list[object]]:
         head.close()
         return [], references
@@ -407,14 +401,14 @@ def test_a_cluster_whose_head_dies_is_an_error_before_ray_ends_the_process(monke
         remote=lambda **_: lambda _: SimpleNamespace(remote=lambda *_: object()),
     )
     monkeypatch.setitem(sys.modules, "ray", ray)
-    monkeypatch.setattr(cluster, "LOOK_S", 0.0)
+    monkeypatch.setattr(cluster, "CHECK_S", 0.0)
     monkeypatch.setattr(cluster, "HEAD_S", 0.0)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with raises(WorkerError, place):
         list(map_items(KillsItself(Path()), [1], engine=Ray()))
 
 
-def test_a_missing_ray_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_ray_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with raises(ConfigError, "dvspipe[ray]"):
         list(map_items(KillsItself(Path()), [1], engine=Ray()))

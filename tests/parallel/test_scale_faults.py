@@ -1,4 +1,4 @@
-"""Many files while workers are killed, nodes leave, and disks are full."""
+"""Many files with killed workers, removed nodes and full disks."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def is_worker(pid: int) -> bool:
 
 
 class Killer:
-    """A progress that kills a worker that has begun to work, at moments that are drawn."""
+    """Progress callback that kills busy workers at random times."""
 
     def __init__(self, out: Path, rng: random.Random, kills: int, span_s: float = 0.5) -> None:
         self.out, self.rng, self.left, self.span_s = out, rng, kills, span_s
@@ -78,7 +78,7 @@ class Killer:
 
 
 def convert_with_kills(source: Path, out: Path, engine: Engine, killer: Killer) -> int:
-    """Convert until all is done, and return how often it was run."""
+    """Run the conversion until all files are done; return the number of runs."""
     for number in range(1, 50):
         tasks = plan_conversions(source, out)
         try:
@@ -107,7 +107,7 @@ def check_all_is_done(source: Path, out: Path, undisturbed: Path) -> None:
 @PROC
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", [Processes(2), pytest.param(Ray(), marks=WITHOUT_RAY)], ids=["local", "ray"])
-def test_workers_that_are_killed_at_random_moments_lose_and_repeat_nothing(tmp_path: Path, engine: Engine) -> None:
+def test_randomly_killed_workers_lose_and_repeat_nothing(tmp_path: Path, engine: Engine) -> None:
     write_videos(tmp_path / "in", 8, 20)
     list(convert_many(plan_conversions(tmp_path / "in", tmp_path / "undisturbed")))
     killer = Killer(tmp_path / "out", random.Random(0), kills=2)
@@ -115,8 +115,8 @@ def test_workers_that_are_killed_at_random_moments_lose_and_repeat_nothing(tmp_p
     check_all_is_done(tmp_path / "in", tmp_path / "out", tmp_path / "undisturbed")
 
 
-def test_a_repeated_task_that_was_done_before_is_done_once(tmp_path: Path) -> None:
-    """As Ray repeats a task whose worker was killed after its last row, but before its reply arrived."""
+def test_repeated_finished_task_is_done_once(tmp_path: Path) -> None:
+    """Ray repeats a task if its worker is killed after its last manifest row, but before its reply arrives."""
     (tmp_path / "in").mkdir()
     write(tmp_path / "in" / "0.bin", random_events(0, 20))
     tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
@@ -130,7 +130,7 @@ def test_a_repeated_task_that_was_done_before_is_done_once(tmp_path: Path) -> No
 @WITHOUT_RAY
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_items_of_a_node_that_leaves_are_repeated_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_items_of_removed_node_are_repeated_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.cluster_utils import Cluster
 
     path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
@@ -157,9 +157,7 @@ def test_items_of_a_node_that_leaves_are_repeated_elsewhere(tmp_path: Path, monk
     assert found.retries >= 1
 
 
-def test_a_full_disk_fails_one_input_and_the_same_command_finishes_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_fails_one_input_and_next_run_finishes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "in").mkdir()
     for number in range(4):
         write(tmp_path / "in" / f"{number}.bin", random_events(number, 20))
@@ -184,7 +182,7 @@ def test_a_full_disk_fails_one_input_and_the_same_command_finishes_it(
     assert Manifest(tmp_path / "out").summarize().done == 4
 
 
-def test_a_node_that_differs_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_node_with_other_version_or_folders_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     here = cluster._Driver(version("dvspipe"), tmp_path, 0)
     work = KillsItself(tmp_path / "flag")
@@ -192,15 +190,15 @@ def test_a_node_that_differs_is_one_clear_line(tmp_path: Path, monkeypatch: pyte
         (here._replace(version="0.0"), "0.0"),
         (here._replace(folder=tmp_path / "gone"), "gone"),
     ):
-        reply = cluster._work_remotely(driver, work, 1)
-        assert isinstance(reply.error, WorkerError)  # which ends the work
+        reply = cluster._run_remotely(driver, work, 1)
+        assert isinstance(reply.error, WorkerError)  # ends all work
         assert mentions(str(reply.error), said)
-    assert cluster._work_remotely(here, work, 1) == (2, None, [])
+    assert cluster._run_remotely(here, work, 1) == (2, None, [])
 
 
 @PROC
 @pytest.mark.slow
-def test_a_training_of_two_processes_on_shards_resumes_after_one_is_killed(tmp_path: Path) -> None:
+def test_distributed_training_on_shards_resumes_after_kill(tmp_path: Path) -> None:
     experiment = {
         "jobs": 1,
         "data": {"root": str(write_bar_parts(tmp_path / "in"))},
