@@ -1,10 +1,11 @@
 """Measure the same spiking network in several libraries: `python scripts/bench/network_peers.py LIBRARY T B SIDE`.
 
-The network: three blocks of convolution 3x3 (2-16-32-64), batch norm, neurons and average pooling, and a linear layer
-on every step, whose mean is the answer. The neurons are leaky integrate-and-fire with a membrane factor of 0.5, a
-threshold of 1 and a reset to 0; batch norm is set so that each layer fires at about 12 %. One thread; prints a JSON
-object with median CPU seconds of a pass forward in evaluation mode, and of one forward and back in training mode, the
-firing rates, and the peak of memory in MB beyond that before the network was made.
+The network has three blocks (convolution 3x3 with 2-16-32-64 channels, batch norm, neurons, average pooling) and a
+linear layer on every step; its output is the mean over the steps. The neurons are leaky integrate-and-fire with a
+membrane factor of 0.5, a threshold of 1 and a reset to 0. Batch norm is set for a firing rate of about 12 % per layer.
+
+Uses one thread. Prints a JSON object: median CPU seconds of a forward pass in evaluation mode and of forward and
+backward passes in training mode, firing rates, and the increase of peak memory in MB since before the network.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Network = Callable[[Tensor], Tensor]
 
 
 class Blocks(nn.Module):
-    """The layers without neurons, the same in all libraries."""
+    """Layers other than neurons, shared by all libraries."""
 
     def __init__(self, side: int) -> None:
         super().__init__()
@@ -62,7 +63,7 @@ class Watched(Blocks):
 
 
 class OverAllSteps(Watched):
-    """Convolution, norm and pooling once over T * B, in channels-last memory; `neurons` scan [T, B, C, H, W]."""
+    """Layers applied once to T * B images in channels-last memory; `neurons` scans [T, B, C, H, W]."""
 
     def neurons(self, number: int, currents: Tensor) -> Tensor:
         raise NotImplementedError
@@ -79,14 +80,14 @@ class OverAllSteps(Watched):
 
 
 class Relu(OverAllSteps):
-    """The lower bound of the time: a CNN of the same shape on every step."""
+    """CNN of the same shape on every step, a lower bound of the time."""
 
     def neurons(self, _number: int, currents: Tensor) -> Tensor:
         return torch.relu(currents)
 
 
 class StepByStep(Watched):
-    """All layers step after step; `neurons` make one step."""
+    """Layers applied step by step; `neurons` computes one step."""
 
     def neurons(self, number: int, current: Tensor) -> Tensor:
         raise NotImplementedError
@@ -136,7 +137,7 @@ def build_dvspipe(side: int) -> Watched:
 
 
 def build_norse(side: int) -> Watched:
-    """Return Norse's cells, step by step, as in its `SequentialState` and examples."""
+    """Build the network with Norse's cells, step by step, as in its `SequentialState` and examples."""
     from norse.torch import LIFBoxCell, LIFBoxParameters
 
     p = LIFBoxParameters(tau_mem_inv=torch.tensor(FACTOR / 1e-3))
@@ -157,7 +158,7 @@ def build_norse(side: int) -> Watched:
 
 
 def build_norse_lift(side: int) -> Watched:
-    """Return Norse's `Lift` over time, which indexes x[t]."""
+    """Build the network with Norse's `Lift` over time, a loop over x[t]."""
     from norse.torch import LIFBoxCell, LIFBoxParameters, Lift
 
     p = LIFBoxParameters(tau_mem_inv=torch.tensor(FACTOR / 1e-3))
@@ -229,7 +230,7 @@ def memory_mb(which: str) -> float:
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
     spent = []
-    for _ in range(repeats + 1):  # the first one warms up
+    for _ in range(repeats + 1):  # the first run warms up
         began = time.process_time()
         work()
         spent.append(time.process_time() - began)
