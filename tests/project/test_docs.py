@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
 import typer
 import yaml
 from pydantic import BaseModel
@@ -266,8 +265,3 @@ def test_architecture_lists_the_layers_in_their_order() -> None:
 
     section = read(ROOT / "docs" / "concepts" / "architecture.md").partition("\n## Layers\n")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == ORDER
-
-
-def test_the_repository_has_no_words_to_avoid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "scripts")
-    assert [str(finding) for finding in importlib.import_module("words").check_repository()] == []

@@ -55,8 +55,8 @@ def test_the_tools_have_one_version() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     tools = dict(line.split("==") for line in extras["dev"] if not line.startswith("dvspipe["))
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
-    (rev,) = (repo["rev"] for repo in hooks if "ruff" in repo["repo"])
-    assert rev == f"v{tools['ruff']}"
+    revisions = {repo["hooks"][0]["id"].partition("-")[0]: repo["rev"] for repo in hooks if repo["repo"] != "local"}
+    assert revisions == {name: f"v{tools[name]}" for name in ("ruff", "codespell")}
     assert f" build=={tools['build']} " in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
