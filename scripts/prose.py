@@ -205,7 +205,7 @@ def main() -> int:
         "files", nargs="*", type=Path, help="list all matches in these files (default: check the project)"
     )
     files = [path.resolve() for path in parser.parse_args().files]
-    findings = check_files(files) if files else check_project()
+    findings: Sequence[object] = check_files(files) if files else check_project()
     for finding in findings:
         print(finding)
     return 1 if findings else 0
