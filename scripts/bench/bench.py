@@ -110,14 +110,14 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Spent:
+class Times:
     """Wall clock and CPU time of all threads, in seconds."""
 
     wall_s: float
     cpu_s: float
 
 
-def _measure(work: Callable[[], object], repeats: int = REPEATS) -> Spent:
+def _measure(work: Callable[[], object], repeats: int = REPEATS) -> Times:
     """Return the median times of `work`, after one warm-up run."""
     wall, cpu = [], []
     for _ in range(repeats + 1):
@@ -125,16 +125,16 @@ def _measure(work: Callable[[], object], repeats: int = REPEATS) -> Spent:
         work()
         wall.append(time.perf_counter() - began_wall)
         cpu.append(time.process_time() - began_cpu)
-    return Spent(statistics.median(wall[1:]), statistics.median(cpu[1:]))
+    return Times(statistics.median(wall[1:]), statistics.median(cpu[1:]))
 
 
-def _measure_in_turns(works: dict[str, Callable[[], object]], repeats: int = TURNS) -> dict[str, Spent]:
+def _measure_in_turns(works: dict[str, Callable[[], object]], repeats: int = TURNS) -> dict[str, Times]:
     """Return the minimum times of several tasks, run in turns to spread the load of other processes."""
-    spent: dict[str, list[Spent]] = {name: [] for name in works}
+    spent: dict[str, list[Times]] = {name: [] for name in works}
     for _ in range(repeats):
         for name, work in works.items():
             spent[name].append(_measure(work, 1))
-    return {name: Spent(min(s.wall_s for s in each), min(s.cpu_s for s in each)) for name, each in spent.items()}
+    return {name: Times(min(s.wall_s for s in each), min(s.cpu_s for s in each)) for name, each in spent.items()}
 
 
 def _run(command: list[str], **variables: str) -> str:
@@ -157,7 +157,7 @@ def bench_start(_options: Options) -> Iterator[Figure]:
         ("start/import_wall", 0.2, [python, "-c", "import dvspipe"]),
         ("start/convert_help_wall", 0.5, [python, "-m", "dvspipe", "convert", "--help"]),
     ):
-        yield _allowed(name, allowed_s, _measure(lambda command=command: _run(command)).wall_s)
+        yield _compare_with_limit(name, allowed_s, _measure(lambda command=command: _run(command)).wall_s)
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
         clip, cache = Path(folder, "tiny.webm"), str(Path(folder, "kernels"))
         write_video(clip, moving_texture(64, 48, 10, 0.5))
@@ -168,8 +168,8 @@ def bench_start(_options: Options) -> Iterator[Figure]:
 
         began = time.perf_counter()
         convert()
-        yield _allowed("start/first_convert_wall", 15, time.perf_counter() - began)
-        yield _allowed("start/second_convert_wall", 1.5, _measure(convert).wall_s)
+        yield _compare_with_limit("start/first_convert_wall", 15, time.perf_counter() - began)
+        yield _compare_with_limit("start/second_convert_wall", 1.5, _measure(convert).wall_s)
         recording = Path(folder, "gesture.h5")
         write(recording, record_gesture(GestureClip(1, person=0, clip=0, seed=0, duration_us=2_000_000)))
         write_video(clip, moving_texture(160, 120, 450, 0.5))
@@ -179,16 +179,16 @@ def bench_start(_options: Options) -> Iterator[Figure]:
             ("convert", None, command, "numpy, numba, cv2, h5py, pydantic"),
             ("infer", None, ["-m", "dvspipe", "infer", "gesture-synthetic", str(recording)], "torch"),
         ):
-            ours, theirs = _least_cpu([python, *arguments]), _least_cpu([python, "-c", f"import {libraries}"])
+            ours, theirs = _min_cpu_s([python, *arguments]), _min_cpu_s([python, "-c", f"import {libraries}"])
             yield Figure(f"start/{name}_cpu", theirs / ours, f"of importing {libraries}", target, {"s": ours})
 
 
-def _least_cpu(command: list[str]) -> float:
+def _min_cpu_s(command: list[str]) -> float:
     """Return the minimum CPU time of a command in seconds; other processes can only add to it."""
-    return min(_spend(command).cpu_s for _ in range(REPEATS))
+    return min(_time_command(command).cpu_s for _ in range(REPEATS))
 
 
-def _allowed(name: str, allowed_s: float, measured_s: float) -> Figure:
+def _compare_with_limit(name: str, allowed_s: float, measured_s: float) -> Figure:
     return Figure(name, allowed_s / measured_s, f"x faster than {allowed_s} s", 1, {"seconds": measured_s})
 
 
@@ -232,10 +232,10 @@ def bench_simulator(options: Options) -> Iterator[Figure]:
         if name == "346x260":
             yield Figure(f"simulator/{name}_events", events / spent.cpu_s / 1e6, "M events/s", 35)
     for name, frames in (("346x260", small), ("1280x720", large)):
-        yield from _against_clean(f"simulator/{name}", frames, {"noisy": noisy, "v2e": v2e})
+        yield from _compare_with_clean(f"simulator/{name}", frames, {"noisy": noisy, "v2e": v2e})
         for sensor, config in (("clean", SimulatorConfig()), ("noisy", noisy)):
             yield from _compare_threads(f"simulator/{name}_{sensor}_compare_threads", frames, config)
-        yield from _against_eventcv(f"simulator/{name}_eventcv", frames, options.peers)
+        yield from _compare_with_eventcv(f"simulator/{name}_eventcv", frames, options.peers)
 
 
 def _pixels(frames: list[Frame]) -> int:
@@ -264,21 +264,21 @@ def bench_upsampling(options: Options) -> Iterator[Figure]:
 
 
 def _upsample(frames: list[Frame], way: Literal["auto", "off"]) -> None:
-    _exhaust(simulate(frames, upsample=way))
+    _consume(simulate(frames, upsample=way))
 
 
-def _simulate(frames: list[Frame], config: SimulatorConfig, **options: int) -> tuple[Spent, int]:
+def _simulate(frames: list[Frame], config: SimulatorConfig, **options: int) -> tuple[Times, int]:
     """Return the times and the number of events."""
     run: Callable[..., Iterator[Events]] = simulate
     events = sum(len(part) for part in run(frames, config, **options))
     return _measure(lambda: [*run(frames, config, **options)]), events
 
 
-def _against_clean(name: str, frames: list[Frame], sensors: dict[str, SimulatorConfig]) -> Iterator[Figure]:
+def _compare_with_clean(name: str, frames: list[Frame], sensors: dict[str, SimulatorConfig]) -> Iterator[Figure]:
     """Compare other sensors with the ideal one: CPU time of the ideal sensor / of the other sensor."""
     spent = _measure_in_turns(
         {
-            sensor: lambda config=config: _exhaust(simulate(frames, config))
+            sensor: lambda config=config: _consume(simulate(frames, config))
             for sensor, config in {"clean": SimulatorConfig(), **sensors}.items()
         }
     )
@@ -295,9 +295,9 @@ def _compare_threads(name: str, frames: list[Frame], config: SimulatorConfig) ->
     ) as pool:
         spent = _measure_in_turns(
             {
-                "one": lambda: _exhaust(simulate(frames, config)),
-                "two": lambda: _exhaust(simulate(frames, config, threads=2)),
-                "processes": lambda: _exhaust(pool.map(_simulate_input, range(2))),
+                "one": lambda: _consume(simulate(frames, config)),
+                "two": lambda: _consume(simulate(frames, config, threads=2)),
+                "processes": lambda: _consume(pool.map(_simulate_input, range(2))),
             }
         )
     one, two = spent["one"], spent["two"]
@@ -318,10 +318,10 @@ def _set_input(frames: list[Frame], config: SimulatorConfig) -> None:
 
 
 def _simulate_input(_number: int) -> None:
-    _exhaust(simulate(*_INPUT[0]))
+    _consume(simulate(*_INPUT[0]))
 
 
-def _against_eventcv(name: str, frames: list[Frame], python: str) -> Iterator[Figure]:
+def _compare_with_eventcv(name: str, frames: list[Frame], python: str) -> Iterator[Figure]:
     """Speed of dvspipe / speed of eventcv, by CPU time of one core, for the same frames in memory.
 
     Both use the lin-log map after sRGB and thresholds of 0.2. `off` and `adaptive` use the ideal sensor in both, with
@@ -363,13 +363,13 @@ def bench_convert(options: Options) -> Iterator[Figure]:
         if shutil.which("ffmpeg"):
             short, long = Path(folder, "short.mp4"), Path(folder, "long.mp4")
             write_texture_clips(short, long)
-            yield from _stages(short, out)
-            yield from _peaks(short, long, out)
+            yield from _measure_stages(short, out)
+            yield from _measure_peaks(short, long, out)
         else:
             _skip("convert/720p", "there is no ffmpeg to make the clip with")
         cockatoo = options.data and options.data / "video" / "cockatoo.mp4"
         if cockatoo and cockatoo.exists():
-            yield _against_decoding("convert/cockatoo", _time_conversion(cockatoo, out), _decode(cockatoo))
+            yield _compare_with_decoding("convert/cockatoo", _time_conversion(cockatoo, out), _time_decoding(cockatoo))
         else:
             _skip("convert/cockatoo", "no video/cockatoo.mp4 in --data or DVSPIPE_TEST_DATA")
 
@@ -390,7 +390,7 @@ def write_texture_clips(short: Path, long: Path) -> None:
     _run([*quiet, "-stream_loop", "9", "-i", str(short), "-c", "copy", str(long)])
 
 
-def _peaks(short: Path, long: Path, out: Path) -> Iterator[Figure]:
+def _measure_peaks(short: Path, long: Path, out: Path) -> Iterator[Figure]:
     """Measure the peak memory of the command line: allowed / measured."""
     peaks_mb = [_peak_mb(clip, out) for clip in (short, long)]
     for seconds, peak_mb in zip((20, 200), peaks_mb, strict=True):
@@ -403,16 +403,16 @@ def _peak_mb(source: Path, out: Path, *further: str) -> float:
     return int(_run(command).split()[-1]) * 1024 / 1e6
 
 
-def _stages(clip: Path, out: Path) -> Iterator[Figure]:
+def _measure_stages(clip: Path, out: Path) -> Iterator[Figure]:
     """Compare the wall clock of a conversion with its ideal: the slowest stage, or half the CPU time of all three.
 
     The larger of the two is the ideal. The stages alone: decode to grey; simulate frames in memory, one thread; write
     events from memory.
     """
-    total, decode = _time_conversion(clip, out), _decode(clip)
-    yield _against_decoding("convert/720p", total, decode)
+    total, decode = _time_conversion(clip, out), _time_decoding(clip)
+    yield _compare_with_decoding("convert/720p", total, decode)
     frames = [*open_video(clip).frames()]
-    simulating = _measure(lambda: _exhaust(simulate(frames)), CONVERT_REPEATS)
+    simulating = _measure(lambda: _consume(simulate(frames)), CONVERT_REPEATS)
     parts, sensor, pixels = [*simulate(frames)], frames[0].size, _pixels(frames)
     frames.clear()
     write = _measure(lambda: _write(out, sensor, parts), CONVERT_REPEATS)
@@ -426,21 +426,21 @@ def _stages(clip: Path, out: Path) -> Iterator[Figure]:
     yield Figure("convert/720p_stages", 1.2 * ideal_s / total.wall_s, "x faster than 1.2 x ideal", 1, beside)
 
 
-def _time_conversion(video: Path, out: Path) -> Spent:
+def _time_conversion(video: Path, out: Path) -> Times:
     return _measure(lambda: convert_video(video, out, overwrite=True), CONVERT_REPEATS)
 
 
-def _decode(video: Path) -> Spent:
-    return _measure(lambda: _exhaust(open_video(video).frames()), CONVERT_REPEATS)
+def _time_decoding(video: Path) -> Times:
+    return _measure(lambda: _consume(open_video(video).frames()), CONVERT_REPEATS)
 
 
-def _against_decoding(name: str, total: Spent, decode: Spent) -> Figure:
+def _compare_with_decoding(name: str, total: Times, decode: Times) -> Figure:
     """Wall clock of decoding alone / of the complete conversion."""
     beside = {"total s": total.wall_s, "decoding s": decode.wall_s}
     return Figure(f"{name}_decoding", decode.wall_s / total.wall_s, "x decoding's speed", None, beside)
 
 
-def _exhaust(items: Iterator[object]) -> None:
+def _consume(items: Iterator[object]) -> None:
     for _ in items:
         pass
 
@@ -459,9 +459,9 @@ def bench_formats(options: Options) -> Iterator[Figure]:
         np.save(folder / "events.npy", _as_faery(events))
         files = write_files(folder, events, options.data)
         for label, path in files.items():
-            yield from _reading(f"formats/{label}", path, options)
+            yield from _measure_reading(f"formats/{label}", path, options)
             if path.stem == "written":
-                yield from _writing(f"formats/{label}", path, folder / "events.npy", events, options)
+                yield from _measure_writing(f"formats/{label}", path, folder / "events.npy", events, options)
         for source, suffix in ((files["evt3"], ".h5"), (files["hdf5"], ".aedat4")):
             peak_mb = _peak_mb(source, folder / f"converted{suffix}")
             label = f"formats/{source.suffix[1:]}_to_{suffix[1:]}_memory"
@@ -513,15 +513,15 @@ def write_files(folder: Path, events: Events, data: Path | None) -> dict[str, Pa
     return files
 
 
-def _reading(name: str, path: Path, options: Options) -> Iterator[Figure]:
+def _measure_reading(name: str, path: Path, options: Options) -> Iterator[Figure]:
     """M events/s of the decoder alone and of `read`, and the latency of reading 10 ms in the middle."""
     _, source = open_source(path)
     sensor = source.sensor or SensorSize(width=1280, height=720)
     middle = read(path, sensor=source.sensor or sensor)
     count, middle_us = len(middle), int(middle.t[len(middle) // 2])
     del middle
-    peers = {library: count / s / 1e6 for library, s in _peers(["read", str(path)], options).items()}
-    decode = count / _measure(lambda: _exhaust(open_source(path)[1].chunks()), FORMAT_REPEATS).cpu_s / 1e6
+    peers = {library: count / s / 1e6 for library, s in _run_peers(["read", str(path)], options).items()}
+    decode = count / _measure(lambda: _consume(open_source(path)[1].chunks()), FORMAT_REPEATS).cpu_s / 1e6
     kind = name.rpartition("/")[2]
     through_faery = kind != "text" and "faery" in peers
     target = DECODE_TARGETS.get(kind, peers["faery"] / 1.3 if through_faery else None)
@@ -534,13 +534,14 @@ def _reading(name: str, path: Path, options: Options) -> Iterator[Figure]:
     yield Figure(f"{name}_part", 1 / part.wall_s, "parts of 10 ms/s", None, {"ms": 1000 * part.wall_s})
 
 
-def _writing(name: str, path: Path, stored: Path, events: Events, options: Options) -> Iterator[Figure]:
+def _measure_writing(name: str, path: Path, stored: Path, events: Events, options: Options) -> Iterator[Figure]:
     """M events/s of `write`."""
     events = read(path) if path.suffix == ".bin" else events
     spent = _measure(lambda: write(path, events, overwrite=True), FORMAT_REPEATS)
     beside = stored.with_name(f"beside{path.suffix}")
     peers = {
-        library: len(events) / s / 1e6 for library, s in _peers(["write", str(beside), str(stored)], options).items()
+        library: len(events) / s / 1e6
+        for library, s in _run_peers(["write", str(beside), str(stored)], options).items()
     }
     through_faery = peers["faery"] / 1.3 if "faery" in peers else None
     target = WRITE_TARGETS.get(name.rpartition("/")[2], through_faery)
@@ -548,7 +549,7 @@ def _writing(name: str, path: Path, stored: Path, events: Events, options: Optio
     yield Figure(f"{name}_write", len(events) / spent.cpu_s / 1e6, "M events/s", target, peers | own)
 
 
-def _peers(task: list[str], options: Options) -> dict[str, float]:
+def _run_peers(task: list[str], options: Options) -> dict[str, float]:
     """Return the CPU seconds of a task of peers.py, per library in this Python or in the peers' Python."""
     pythons = dict.fromkeys((options.peers, sys.executable))
     script = [str(PEERS_SCRIPT), *task, str(FORMAT_REPEATS)]
@@ -568,7 +569,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": str(2**32), "MAL
 def bench_network(options: Options) -> Iterator[Figure]:
     """The same spiking CNN in several libraries: CPU time of one thread, each in its own process, run in turns."""
     for T, B, side in NETWORK_SHAPES:
-        found = _network(options.peers, T, B, side)
+        found = _run_network_peers(options.peers, T, B, side)
         ours, floor, norse = (found[name] for name in ("dvspipe", "relu", "norse"))
         for work in ("forward", "train"):
             beside = {f"{name} ms": 1000 * measured[work] for name, measured in found.items()}
@@ -584,7 +585,7 @@ def bench_network(options: Options) -> Iterator[Figure]:
         print("  rates:", ", ".join(f"{name} {measured['rates']}" for name, measured in found.items()), flush=True)
 
 
-def _network(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]]:
+def _run_network_peers(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]]:
     """Return the medians over several runs of network_peers.py, per available library."""
     script = str(PEERS_SCRIPT.with_name("network_peers.py"))
     rounds: dict[str, list[dict[str, Any]]] = {}
@@ -625,9 +626,11 @@ def bench_learning(options: Options) -> Iterator[Figure]:
     """Gradients of three blocks at 64 x 64, batch 4, compared with BPTT: CPU time of one thread and peak memory."""
     for T in (*LEARNING_STEPS, LEARNING_LONG):
         for beside, ways in LEARNING_WAYS.items():
-            yield from _learning(options, T, beside, ways)
+            yield from _measure_learning(options, T, beside, ways)
     for way in ("segment_20", "segment_weight_20", "ottt"):
-        short, *others = (_learn(options.peers, way, T) for T in (LEARNING_STEPS[-1], LEARNING_LONG, LEARNING_LONGEST))
+        short, *others = (
+            _run_learning_peers(options.peers, way, T) for T in (LEARNING_STEPS[-1], LEARNING_LONG, LEARNING_LONGEST)
+        )
         for T, long in zip((LEARNING_LONG, LEARNING_LONGEST), others, strict=True):
             assert short is not None
             assert long is not None
@@ -635,15 +638,15 @@ def bench_learning(options: Options) -> Iterator[Figure]:
             yield Figure(f"learning/T{T}_{way}_flat", flat, f"memory of T = {LEARNING_STEPS[-1]} / this", 0.9, long)
 
 
-def _learning(options: Options, T: int, beside: str, ways: tuple[str, ...]) -> Iterator[Figure]:
+def _measure_learning(options: Options, T: int, beside: str, ways: tuple[str, ...]) -> Iterator[Figure]:
     """Measure one training method, and others relative to it."""
-    reference = _learn(options.peers, beside, T)
+    reference = _run_learning_peers(options.peers, beside, T)
     if reference is None:
         _skip(f"learning/T{T}_{beside}", f"{options.peers} has no spikingjelly, or no tensorboard for it")
         return
     yield Figure(f"learning/T{T}_{beside}", T / reference["cpu_s"], "steps/s", None, reference)
     for way in ways:
-        name, found = f"learning/T{T}_{way}", _learn(options.peers, way, T)
+        name, found = f"learning/T{T}_{way}", _run_learning_peers(options.peers, way, T)
         if found is None:
             _skip(name, f"{options.peers} has no spikingjelly")
             continue
@@ -658,7 +661,7 @@ def _learning(options: Options, T: int, beside: str, ways: tuple[str, ...]) -> I
             yield Figure(f"{name}_goal", share, f"x below {LEARNING_MAX_MIB} MiB", 1)
 
 
-def _learn(python: str, way: str, T: int) -> dict[str, float] | None:
+def _run_learning_peers(python: str, way: str, T: int) -> dict[str, float] | None:
     """Return the figures of learning_peers.py; None if a library is missing."""
     if "jelly" in way and not has_module(python, "spikingjelly", *(["tensorboard"] if "stdp" in way else [])):
         return None
@@ -673,9 +676,9 @@ def bench_encoding(options: Options) -> Iterator[Figure]:
     """Encode 10 M events in memory as a spike tensor: CPU time of one core, compared with Tonic's ToFrame."""
     for width, height, steps, target in ((128, 128, 100, 25), (1280, 720, 10, 12)):
         events = random_events(SensorSize(width=width, height=height))
-        yield from _encoding(f"encoding/{width}x{height}_in_{steps}", events, steps, target)
+        yield from _measure_encoding(f"encoding/{width}x{height}_in_{steps}", events, steps, target)
     if options.data and (options.data / REAL_EVT3).exists():
-        yield from _encoding("encoding/real_1280x720_in_10", ten_million(options.data), 10, 12)
+        yield from _measure_encoding("encoding/real_1280x720_in_10", ten_million(options.data), 10, 12)
     else:
         _skip("encoding/real_1280x720_in_10", f"no {REAL_EVT3} in --data or DVSPIPE_TEST_DATA")
 
@@ -688,7 +691,7 @@ def random_events(sensor: SensorSize) -> Events:
     return Events(t, x, y, p, sensor)
 
 
-def _encoding(name: str, events: Events, steps: int, target: float) -> Iterator[Figure]:
+def _measure_encoding(name: str, events: Events, steps: int, target: float) -> Iterator[Figure]:
     """CPU time of Tonic / ours; time to sum the columns / ours; speed of the other forms and of a stream of parts."""
     from tonic.transforms import ToFrame
 
@@ -717,7 +720,7 @@ def _encoding(name: str, events: Events, steps: int, target: float) -> Iterator[
         for form in ("binary", "voxel", "surface")
     }
     works["downsampled"] = lambda: encode_events(events, config.model_copy(update={"downsample": 3}))
-    works["stream"] = lambda: _exhaust(encode_stream(parts, config))
+    works["stream"] = lambda: _consume(encode_stream(parts, config))
     for label, work in works.items():
         yield Figure(f"{name}_{label}", len(events) / _measure(work).cpu_s / 1e6, "M events/s")
 
@@ -748,8 +751,8 @@ def bench_loader(options: Options) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
         ours = _build_own_loader(root, Path(folder, "dvspipe"))
         theirs = _build_tonic_loader(root, Path(folder, "tonic"))
-        spent = {"first": [(_pass(ours), _pass(theirs))]}
-        spent["next"] = [(_pass(ours), _pass(theirs)) for _ in range(LOADER_EPOCHS)]
+        spent = {"first": [(_time_epoch(ours), _time_epoch(theirs))]}
+        spent["next"] = [(_time_epoch(ours), _time_epoch(theirs)) for _ in range(LOADER_EPOCHS)]
     for epoch, seconds in spent.items():
         own_s, tonic_s = (statistics.median(each) for each in zip(*seconds, strict=True))
         count = len(ours.dataset)
@@ -758,7 +761,7 @@ def bench_loader(options: Options) -> Iterator[Figure]:
         yield Figure(f"loader/nmnist_{epoch}_epoch", tonic_s / own_s, "x Tonic's speed", target, beside)
 
 
-def _pass(batches: Any) -> float:
+def _time_epoch(batches: Any) -> float:
     """Return the seconds of an epoch."""
     began = time.perf_counter()
     assert sum(len(batch[1]) for batch in batches) == len(batches.dataset)
@@ -828,15 +831,15 @@ def bench_inference(_options: Options) -> Iterator[Figure]:
             recording = folder / f"{name}.h5"
             _write_random(recording, sensor, rate, lasts_s)
             for cores in (1, 2):
-                spent, peak_mb = _infer(network, recording, cores, *further)
+                spent, peak_mb = _time_inference(network, recording, cores, *further)
                 beside = {"wall s": spent.wall_s, "cpu s": spent.cpu_s, "peak MB": peak_mb}
                 seconds = spent.cpu_s if cores == 1 else spent.wall_s  # equal on one core of an idle machine
                 yield Figure(f"inference/{name}_{cores}_core", lasts_s / seconds, "x real time", target, beside)
             if lasts_s == 600:
                 yield Figure("inference/10_minutes_memory", 600 / peak_mb, "x below 600 MB", 1, {"MB": peak_mb})
-                spent, peak_mb = _infer(network, recording, 2, "--set", "stateful=true")
+                spent, peak_mb = _time_inference(network, recording, 2, "--set", "stateful=true")
                 yield Figure(f"inference/{name}_stateful", lasts_s / spent.wall_s, "x real time", None, {"MB": peak_mb})
-                spent, peak_mb = _infer(network, recording, 2, "--out", str(folder / "out"))
+                spent, peak_mb = _time_inference(network, recording, 2, "--out", str(folder / "out"))
                 yield Figure(f"inference/{name}_pictures", lasts_s / spent.wall_s, "x real time", None, {"MB": peak_mb})
         short = folder / "short.h5"
         _write_random(short, GESTURE_SENSOR, 100_000, 2)
@@ -846,7 +849,7 @@ def bench_inference(_options: Options) -> Iterator[Figure]:
             ("start_import_torch", [python, "-c", "import torch"]),
             ("start_import_inference", [python, "-c", "import dvspipe.inference"]),
         ):
-            runs = [_spend(command) for _ in range(CONVERT_REPEATS + 1)][1:]
+            runs = [_time_command(command) for _ in range(CONVERT_REPEATS + 1)][1:]
             wall_s, cpu_s = (statistics.median(each) for each in zip(*((s.wall_s, s.cpu_s) for s in runs), strict=True))
             yield Figure(
                 f"inference/{name}",
@@ -866,22 +869,22 @@ def _write_random(path: Path, sensor: SensorSize, rate: int, lasts_s: int) -> No
             writer.append(Events(t, x, y, (x // 32 + second) % 2, sensor))
 
 
-def _infer(network: str, recording: Path, cores: int, *further: str) -> tuple[Spent, float]:
+def _time_inference(network: str, recording: Path, cores: int, *further: str) -> tuple[Times, float]:
     """Return the times of the command on `cores` cores, and its peak memory in MB."""
     allowed = ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores]))
     with tempfile.NamedTemporaryFile("r") as peak:
         command = [sys.executable, "-c", PRINT_PEAK, "infer", network, str(recording), *further]
-        spent = _spend(["taskset", "-c", allowed, "sh", "-c", f'"$@" > {peak.name}', "sh", *command], str(cores))
+        spent = _time_command(["taskset", "-c", allowed, "sh", "-c", f'"$@" > {peak.name}', "sh", *command], str(cores))
         return spent, int(peak.read().split()[-1]) * 1024 / 1e6
 
 
-def _spend(command: list[str], threads: str = "2") -> Spent:
+def _time_command(command: list[str], threads: str = "2") -> Times:
     """Return the times of a command."""
     began, before = time.perf_counter(), os.times()
     _run(command, OMP_NUM_THREADS=threads)
     after = os.times()
     cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
-    return Spent(time.perf_counter() - began, cpu_s)
+    return Times(time.perf_counter() - began, cpu_s)
 
 
 def bench_hour(options: Options) -> Iterator[Figure]:
@@ -906,7 +909,7 @@ def bench_hour(options: Options) -> Iterator[Figure]:
                 ("infer", "infer", "gesture-synthetic"),
             ):
                 command = [sys.executable, "-m", "dvspipe", *arguments]
-                short, long = (_spend([*command, str(video)]) for video in videos)
+                short, long = (_time_command([*command, str(video)]) for video in videos)
                 each = (long.cpu_s - short.cpu_s) / more_s
                 title = f"hour/{Path(name).stem}_{work}"
                 yield Figure(title, 1 / each, "h of video per core hour", None, {"core hours per hour": each})
@@ -931,7 +934,7 @@ def bench_scale(_options: Options) -> Iterator[Figure]:
         assert codes == [0, 0], codes
         by_hand_s = time.perf_counter() - began
         for name, target, options in (("local", 0.9, ["--jobs", "2"]), ("ray", 0.8, ["--engine", "ray"])):
-            spent = _spend(_convert_all(folder / "videos", folder / name, *options))
+            spent = _time_command(_convert_all(folder / "videos", folder / name, *options))
             beside = {"wall s": spent.wall_s, "by hand s": by_hand_s, "load": os.getloadavg()[0]}
             yield Figure(f"scale/{name}", by_hand_s / spent.wall_s, "of by hand", target, beside)
         peaks_mb, cpu_s = [], []

@@ -49,7 +49,7 @@ class Blocks(nn.Module):
         self.linear = nn.Linear(CHANNELS[-1] * side * side, CLASSES)
 
 
-class Watched(Blocks):
+class RecordedBlocks(Blocks):
     """Blocks that record their firing rates."""
 
     def __init__(self, side: int) -> None:
@@ -57,12 +57,12 @@ class Watched(Blocks):
         self.rates: dict[int, float] = {}
         self.watching = False
 
-    def note(self, number: int, spikes: Tensor) -> None:
+    def record(self, number: int, spikes: Tensor) -> None:
         if self.watching:
             self.rates[number] = float(spikes.detach().mean())
 
 
-class OverAllSteps(Watched):
+class MultiStep(RecordedBlocks):
     """Layers applied once to T * B images in channels-last memory; `neurons` scans [T, B, C, H, W]."""
 
     def neurons(self, number: int, currents: Tensor) -> Tensor:
@@ -73,20 +73,20 @@ class OverAllSteps(Watched):
         x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         for number, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             spikes = self.neurons(number, norm(convolution(x)).unflatten(0, (T, -1)))
-            self.note(number, spikes)
+            self.record(number, spikes)
             x = self.pool(spikes.flatten(0, 1))
         logits: Tensor = self.linear(x.flatten(1)).unflatten(0, (T, -1)).mean(0)
         return logits
 
 
-class Relu(OverAllSteps):
+class Relu(MultiStep):
     """CNN of the same shape on every step, a lower bound of the time."""
 
     def neurons(self, _number: int, currents: Tensor) -> Tensor:
         return torch.relu(currents)
 
 
-class StepByStep(Watched):
+class SingleStep(RecordedBlocks):
     """Layers applied step by step; `neurons` computes one step."""
 
     def neurons(self, number: int, current: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class StepByStep(Watched):
         return torch.stack(steps).mean(0)
 
 
-def build_dvspipe(side: int) -> Watched:
+def build_dvspipe(side: int) -> RecordedBlocks:
     from dvspipe.events import SensorSize
     from dvspipe.networks import LIF, CsnnConfig, SpikingNetwork
 
@@ -121,13 +121,13 @@ def build_dvspipe(side: int) -> Watched:
         layer.convolution.load_state_dict(same.convolutions[number].state_dict())
         layer.norm.load_state_dict(same.norms[number].state_dict())
 
-    class Ours(Watched):
+    class Ours(RecordedBlocks):
         def __init__(self) -> None:
             super().__init__(side)
             self.network = network
             layers = [module for module in network.modules() if isinstance(module, LIF)]
             for number, layer in enumerate(layers):
-                layer.register_forward_hook(lambda _, __, output, number=number: self.note(number, output[0]))
+                layer.register_forward_hook(lambda _, __, output, number=number: self.record(number, output[0]))
 
         def forward(self, x: Tensor) -> Tensor:
             logits: Tensor = self.network(x)[0].mean(0)
@@ -136,13 +136,13 @@ def build_dvspipe(side: int) -> Watched:
     return Ours()
 
 
-def build_norse(side: int) -> Watched:
+def build_norse(side: int) -> RecordedBlocks:
     """Build the network with Norse's cells, step by step, as in its `SequentialState` and examples."""
     from norse.torch import LIFBoxCell, LIFBoxParameters
 
     p = LIFBoxParameters(tau_mem_inv=torch.tensor(FACTOR / 1e-3))
 
-    class Norse(StepByStep):
+    class Norse(SingleStep):
         def __init__(self) -> None:
             super().__init__(side)
             self.cells = nn.ModuleList(LIFBoxCell(p=p, dt=1e-3) for _ in self.norms)
@@ -157,13 +157,13 @@ def build_norse(side: int) -> Watched:
     return Norse()
 
 
-def build_norse_lift(side: int) -> Watched:
+def build_norse_lift(side: int) -> RecordedBlocks:
     """Build the network with Norse's `Lift` over time, a loop over x[t]."""
     from norse.torch import LIFBoxCell, LIFBoxParameters, Lift
 
     p = LIFBoxParameters(tau_mem_inv=torch.tensor(FACTOR / 1e-3))
 
-    class Lifted(OverAllSteps):
+    class Lifted(MultiStep):
         def __init__(self) -> None:
             super().__init__(side)
             self.cells = nn.ModuleList(Lift(LIFBoxCell(p=p, dt=1e-3)) for _ in self.norms)
@@ -175,10 +175,10 @@ def build_norse_lift(side: int) -> Watched:
     return Lifted()
 
 
-def build_snntorch(side: int) -> Watched:
+def build_snntorch(side: int) -> RecordedBlocks:
     import snntorch
 
-    class SnnTorch(StepByStep):
+    class SnnTorch(SingleStep):
         def __init__(self) -> None:
             super().__init__(side)
             self.cells = nn.ModuleList(snntorch.Leaky(beta=1 - FACTOR, reset_mechanism="zero") for _ in self.norms)
@@ -193,10 +193,10 @@ def build_snntorch(side: int) -> Watched:
     return SnnTorch()
 
 
-def build_spikingjelly(side: int) -> Watched:
+def build_spikingjelly(side: int) -> RecordedBlocks:
     from spikingjelly.activation_based import functional, neuron, surrogate
 
-    class SpikingJelly(OverAllSteps):
+    class SpikingJelly(MultiStep):
         def __init__(self) -> None:
             super().__init__(side)
             self.cells = nn.ModuleList(
@@ -212,7 +212,7 @@ def build_spikingjelly(side: int) -> Watched:
     return SpikingJelly()
 
 
-LIBRARIES: dict[str, Callable[[int], Watched]] = {
+LIBRARIES: dict[str, Callable[[int], RecordedBlocks]] = {
     "relu": Relu,
     "dvspipe": build_dvspipe,
     "norse": build_norse,

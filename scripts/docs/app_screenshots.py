@@ -93,7 +93,7 @@ def choose_sample(page: Any) -> None:
     page.locator(".chosen:visible", has_text="sample.mp4").first.wait_for()
 
 
-def choose_below(page: Any, name: str) -> None:
+def choose_file(page: Any, name: str) -> None:
     """Select a file in the folder."""
     page.locator("button[role=tab]:visible", has_text="Folder").first.click()
     page.get_by_label("Recording in").first.click()
@@ -136,7 +136,7 @@ def take_answers(browser: Any, address: str) -> None:
 def take_explore(browser: Any, address: str) -> None:
     """Third tab: a recording in space and time."""
     with open_page(browser, address, LAPTOP, "Explore") as page:
-        choose_below(page, "arm-circle.h5")
+        choose_file(page, "arm-circle.h5")
         page.locator(".js-plotly-plot:visible canvas").first.wait_for()
         save(page, "explore")
 

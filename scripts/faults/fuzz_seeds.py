@@ -62,7 +62,7 @@ class Seed:
 
 def make_seeds(data: Path | None) -> list[Seed]:
     """Return seeds of every format, and the first bytes of real recordings if `data` is given."""
-    events = some_events()
+    events = draw_events()
     bombs = {".npz": npz_bomb, ".h5": hdf5_bomb}
     found = []
     with tempfile.TemporaryDirectory(prefix="dvspipe-seeds-") as folder:
@@ -70,7 +70,7 @@ def make_seeds(data: Path | None) -> list[Seed]:
             path = Path(folder, f"written{suffix}")
             write(path, [events.slice_time(start, start + 5000) for start in range(0, SPAN_US, 5000)])
             found.append(_seed(f"written{suffix}", path, bomb=bombs.get(suffix)))
-        for name, content, hints in encoded(events):
+        for name, content, hints in encode_all(events):
             path = Path(folder, name)
             path.write_bytes(content)
             found.append(_seed(name, path, hints=hints))
@@ -78,7 +78,7 @@ def make_seeds(data: Path | None) -> list[Seed]:
             path = Path(folder, "ros1.bag")
             encode_ros1(events, path)
             found.append(_seed(path.name, path))
-        for path, size in real(data):
+        for path, size in list_real(data):
             cut = Path(folder, path.name)
             cut.write_bytes(path.read_bytes()[:size])
             found.append(_seed(path.name, cut, hints=REAL_HINTS.get(path.name, NO_HINTS)))
@@ -93,13 +93,13 @@ def _seed(name: str, path: Path, hints: Hints = NO_HINTS, bomb: Callable[[], byt
     return Seed(name, path.suffix, path.read_bytes(), events, recording.format, given, hints, bomb)
 
 
-def some_events() -> Events:
+def draw_events() -> Events:
     rng = np.random.default_rng(0)
     x, y = (rng.integers(0, side, COUNT) for side in (SENSOR.width, SENSOR.height))
     return Events(np.sort(rng.integers(0, SPAN_US, COUNT)), x, y, rng.integers(0, 2, COUNT), SENSOR)
 
 
-def real(data: Path | None) -> Iterator[tuple[Path, int | None]]:
+def list_real(data: Path | None) -> Iterator[tuple[Path, int | None]]:
     """Yield real recordings with the number of bytes to use; None: all."""
     folder = data / "recordings" if data else Path("missing")
     for name in (*REAL, *REAL_COMPLETE):
@@ -107,7 +107,7 @@ def real(data: Path | None) -> Iterator[tuple[Path, int | None]]:
             yield folder / name, REAL_BYTES if name in REAL else None
 
 
-def encoded(events: Events) -> Iterator[tuple[str, bytes, Hints]]:
+def encode_all(events: Events) -> Iterator[tuple[str, bytes, Hints]]:
     """Yield files of formats and variants that dvspipe does not write: name, content, hints."""
     yield "evt3.raw", encode_evt3(events), NO_HINTS
     yield "evt21.raw", encode_evt21(events), NO_HINTS

@@ -184,7 +184,7 @@ def _add_noise(active: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[n
     return np.maximum(np.where(active, moved, 0), noise).astype(np.float32)
 
 
-def see_cartoon(cartoon: Cartoon, rng: np.random.Generator) -> tuple[list[Floats], list[Floats]]:
+def sample_views(cartoon: Cartoon, rng: np.random.Generator) -> tuple[list[Floats], list[Floats]]:
     """Return views of squares near the person, and their correct shifts and scales; each also mirrored."""
     weight = weigh_cells(cartoon.activity)
     if weight.sum() < MIN_CELLS:
@@ -229,7 +229,7 @@ def main(path: Path) -> None:
     """Train on cartoons, write the model, and print its errors on the test cartoons."""
     rng = np.random.default_rng(SEED)
     cartoons = [draw_cartoon(number) for number in range(CARTOONS)]
-    seen = [see_cartoon(each, rng) for number, each in enumerate(cartoons) if number % TESTED]
+    seen = [sample_views(each, rng) for number, each in enumerate(cartoons) if number % TESTED]
     views, moves = (np.array([one for pair in seen for one in pair[part]]) for part in (0, 1))
     np.savez_compressed(path, allow_pickle=False, **train_model(views, moves))
     errors = []

@@ -111,7 +111,7 @@ def draw_movements(rng: np.random.Generator) -> Iterator[tuple[Track, int]]:
         yield make_track(times_us, points), label
 
 
-def look(track: Track, rng: np.random.Generator) -> Track:
+def degrade(track: Track, rng: np.random.Generator) -> Track:
     """Return a part of a track with the errors of a pose network: fewer pictures, rotation, noise, lost joints."""
     pace, fps = float(np.exp(rng.uniform(-PACE, PACE))), rng.uniform(*FPS)
     count = max(4, int(WINDOW_US * 1e-6 * fps) + 2)
@@ -120,7 +120,7 @@ def look(track: Track, rng: np.random.Generator) -> Track:
     at_us = length_us - np.abs(length_us - at_us % (2 * length_us))  # forwards, then backwards
     flat = track.points_m.reshape(len(own_us), -1)
     points = np.stack([np.interp(at_us, own_us, column) for column in flat.T], axis=-1).reshape(count, -1, 3)
-    points = turn(points, float(np.clip(rng.normal(0, 0.5), -1.3, 1.3)))
+    points = rotate(points, float(np.clip(rng.normal(0, 0.5), -1.3, 1.3)))
     points[..., 2] *= rng.uniform(0.4, 1.1)
     if rng.random() < 0.8:
         jitter = rng.normal(size=(count + 2, *points.shape[1:]))
@@ -129,18 +129,18 @@ def look(track: Track, rng: np.random.Generator) -> Track:
         points += rng.normal(size=points.shape[1:]) * rng.uniform(0, 0.05) * (1, 1, 1.5)
     confidence = np.clip(1 - np.abs(rng.normal(0, 0.12, points.shape[:2])), 0, 1)
     if rng.random() < 0.35:
-        lose_joints(points, confidence, rng)
+        freeze_joints(points, confidence, rng)
     return make_track((np.arange(count) * 1e6 / fps).astype(np.int64), points, confidence)
 
 
-def turn(points: Floats, angle: float) -> Floats:
+def rotate(points: Floats, angle: float) -> Floats:
     """Return points [N, J, 3] rotated about the vertical axis by `angle` radians."""
     x, y, z = np.moveaxis(points, -1, 0)
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack([x * cos + z * sin, y, z * cos - x * sin], axis=-1)
 
 
-def lose_joints(points: Floats, confidence: Floats, rng: np.random.Generator) -> None:
+def freeze_joints(points: Floats, confidence: Floats, rng: np.random.Generator) -> None:
     """Freeze elbows or wrists (with hands) for some time in place, with a low confidence."""
     for number in rng.choice(4, rng.integers(1, 3), replace=False):
         side, joint = ("right", "left")[number // 2], ("elbow", "wrist")[number % 2]
@@ -155,14 +155,14 @@ def lose_joints(points: Floats, confidence: Floats, rng: np.random.Generator) ->
         confidence[part, wrist] = rng.uniform(0, 0.5)
 
 
-def cut(track: Track, start_us: int) -> NDArray[np.float32]:
+def sample_window(track: Track, start_us: int) -> NDArray[np.float32]:
     """Return the curves of one window, float32 [JOINT_STEPS, C]."""
     return sample_curves(track, np.array([start_us]), np.array([start_us + WINDOW_US]))[0][0]
 
 
 def draw_windows(tracks: Sequence[tuple[Track, int]], count: int, rng: np.random.Generator) -> Windows:
     """Return windows of tracks with the errors of a pose network."""
-    found = [(cut(look(track, rng), 0), label) for track, label in tracks for _ in range(count)]
+    found = [(sample_window(degrade(track, rng), 0), label) for track, label in tracks for _ in range(count)]
     curves, labels = zip(*found, strict=True)
     return Windows(np.stack(curves), np.array(labels))
 
@@ -177,12 +177,12 @@ def draw_film(film: Film, rng: np.random.Generator) -> NDArray[np.float32]:
         pace = float(np.exp(rng.uniform(-PACE, PACE)))
         moved = points + rng.normal(size=points.shape) * rng.uniform(0, 0.01)
         moved = moved + rng.normal(size=(1, *points.shape[1:])) * rng.uniform(0, 0.03)
-        moved = turn(moved, rng.normal(0, 0.2)) if rng.random() < 0.5 else moved
+        moved = rotate(moved, rng.normal(0, 0.2)) if rng.random() < 0.5 else moved
         track = make_track(np.round(own_us / pace).astype(np.int64), moved, film.track.confidence[seen])
         period_us = round(length_us / pace)
         needed_us = WINDOW_US if period_us > WINDOW_US else WINDOW_US + period_us
         start_us = round(rng.uniform(0, max(0, max(period_us, needed_us) - WINDOW_US)))
-        windows.append(cut(repeat(track, period_us, needed_us), start_us))
+        windows.append(sample_window(repeat(track, period_us, needed_us), start_us))
     return np.stack(windows)
 
 
@@ -355,7 +355,9 @@ class Predictions:
         return np.where(self.known[:, None], combined, self.events)[self.shown].mean(axis=0)
 
 
-def see_films(network: JointNetwork, fold: str, films: Sequence[Film], stored: Mapping[str, Any]) -> list[Predictions]:
+def predict_films(
+    network: JointNetwork, fold: str, films: Sequence[Film], stored: Mapping[str, Any]
+) -> list[Predictions]:
     """Return the predictions for all films of a fold."""
     tracks = {film.name: film.track for film in films}
     found = []
@@ -390,7 +392,7 @@ def count(films: Sequence[Predictions], weight: float, bias: float) -> dict[str,
     return counts
 
 
-def value(counts: dict[str, list[int]]) -> float:
+def score(counts: dict[str, list[int]]) -> float:
     """Return the score that selects weight and bias.
 
     Score = accuracy on claps and waves + accuracy on other movements - 2 * share of other movements that are certain
@@ -401,14 +403,14 @@ def value(counts: dict[str, list[int]]) -> float:
     return right / films + (right_others - 2 * wrong) / others
 
 
-def choose(films: Sequence[Predictions]) -> tuple[float, float]:
+def choose_weight(films: Sequence[Predictions]) -> tuple[float, float]:
     """Return the weight and bias with the best score; ties prefer the smaller weight."""
     return max(
-        itertools.product(WEIGHTS, OTHER_BIASES), key=lambda one: (value(count(films, *one)), -one[0], -abs(one[1]))
+        itertools.product(WEIGHTS, OTHER_BIASES), key=lambda one: (score(count(films, *one)), -one[0], -abs(one[1]))
     )
 
 
-def show(title: str, counts: dict[str, list[int]]) -> None:
+def print_counts(title: str, counts: dict[str, list[int]]) -> None:
     texts = (f"{name} {right}/{films} ({sure}; {wrong})" for name, (films, right, sure, wrong) in counts.items())
     print(f"{title}: {', '.join(texts)}", flush=True)
 
@@ -422,26 +424,26 @@ def measure_folds(arguments: argparse.Namespace) -> None:
     seen: dict[str, list[Predictions]] = {}
     for tested, trained in (("2", "1"), ("1", "2")):
         network = train(drawn, skeletons, [film for film in films if film.fold == trained], arguments.seed)
-        seen[tested] = see_films(network, tested, films, stored)
+        seen[tested] = predict_films(network, tested, films, stored)
     together = [*seen["1"], *seen["2"]]
     tracked = [film for film in together if film.known.any()]
     print("class correct/films (certain and correct; certain and wrong)")
     for title, some in (("all films", together), ("films with a track", tracked)):
         print(f"{title}: {len(some)}")
-        show("  events", count(some, 0, 0))
-        show("  joints", count(some, 1, 0))
+        print_counts("  events", count(some, 0, 0))
+        print_counts("  joints", count(some, 1, 0))
         for weight, bias in itertools.product(WEIGHTS[1:], OTHER_BIASES):
-            show(f"  both, weight {weight}, bias {bias}", count(some, weight, bias))
+            print_counts(f"  both, weight {weight}, bias {bias}", count(some, weight, bias))
     total: dict[str, list[int]] = {}
     for tested, trained in (("1", "2"), ("2", "1")):
-        weight, bias = choose(seen[trained])
+        weight, bias = choose_weight(seen[trained])
         counts = count(seen[tested], weight, bias)
-        show(f"both, fold {tested}, weight {weight} and bias {bias} of fold {trained}", counts)
+        print_counts(f"both, fold {tested}, weight {weight} and bias {bias} of fold {trained}", counts)
         total = {
             name: [a + b for a, b in zip(total.get(name, [0] * 4), row, strict=True)] for name, row in counts.items()
         }
-    show("both, chosen on the other fold", total)
-    print(f"of all films: weight {choose(together)[0]}, bias {choose(together)[1]}")
+    print_counts("both, chosen on the other fold", total)
+    print(f"of all films: weight {choose_weight(together)[0]}, bias {choose_weight(together)[1]}")
 
 
 def train_all(arguments: argparse.Namespace) -> None:

@@ -118,7 +118,7 @@ def rigid_canvas(rng: np.random.Generator, samples: int) -> Image:
     return np.asarray(np.clip(canvas, 0, 255), np.float32)
 
 
-def _turned(x: float, y: float, radians: float, pivot: tuple[float, float], samples: int) -> NDArray[np.float64]:
+def _rotation(x: float, y: float, radians: float, pivot: tuple[float, float], samples: int) -> NDArray[np.float64]:
     """Return the affine map that rotates a canvas about `pivot` and moves the pivot to (x, y) in the scene."""
     cosine, sine = np.cos(radians), np.sin(radians)
     turn = np.array([[cosine, -sine], [sine, cosine]])
@@ -132,7 +132,7 @@ def rigid_scene(times_s: NDArray[np.float64], seed: int, camera: Camera) -> Iter
     pivot = canvas.shape[1] / 2, canvas.shape[0] / 2
     for t in times_s - DURATION_S / 2:
         centre = SCENE.width / 2 + 183 * t * np.cos(0.5), SCENE.height / 2 + 183 * t * np.sin(0.5)
-        map_ = _turned(*centre, np.radians(90) * t, pivot, camera.samples)
+        map_ = _rotation(*centre, np.radians(90) * t, pivot, camera.samples)
         yield camera.pixels(cv2.warpAffine(canvas, map_, camera.fine_size, borderMode=cv2.BORDER_REFLECT_101))
 
 
@@ -176,12 +176,12 @@ def layers_scene(times_s: NDArray[np.float64], seed: int, camera: Camera) -> Ite
     canvas = np.clip(cv2.resize(background, None, fx=samples, fy=samples), 0, 255)
     objects = _objects(rng, samples)
     for t in times_s - DURATION_S / 2:
-        map_ = _turned(
+        map_ = _rotation(
             SCENE.width / 2 + 45 * t, SCENE.height / 2, 0, (canvas.shape[1] / 2, canvas.shape[0] / 2), samples
         )
         picture = cv2.warpAffine(canvas, map_, camera.fine_size)
         for pattern, cover, (x, y, vx, vy, turn) in objects:
-            map_ = _turned(x + vx * t, y + vy * t, turn * t, (pattern.shape[1] / 2, pattern.shape[0] / 2), samples)
+            map_ = _rotation(x + vx * t, y + vy * t, turn * t, (pattern.shape[1] / 2, pattern.shape[0] / 2), samples)
             # warp only the rectangle that the object can reach: six full-size warps per frame would take minutes
             left, top = (
                 int(v) for v in np.floor(map_[:, :2] @ (pattern.shape[1] / 2, pattern.shape[0] / 2) + map_[:, 2])

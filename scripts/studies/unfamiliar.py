@@ -87,7 +87,7 @@ class Distance:
         self.means = np.stack([features[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
         self.precision = LedoitWolf().fit(features - self.means[labels]).precision_
 
-    def to(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+    def squared(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the squared distance [M] of features [M, F]."""
         away = features[:, None] - self.means
         return np.asarray(np.einsum("nkf,fg,nkg->nk", away, self.precision, away, optimize=True).min(axis=1))
@@ -113,7 +113,7 @@ def main() -> None:
         energy = -energies(logits)  # type: ignore[arg-type]
         return {
             "energy": energy,
-            "distance of features": distance.to(features),
+            "distance of features": distance.squared(features),
             "1 - probability": 1 - np.exp(logits.max(axis=1) + energy),
         }
 
