@@ -1,4 +1,4 @@
-"""Settings of Sphinx for the site of dvspipe: `make docs`."""
+"""Sphinx configuration of the dvspipe site: `make docs`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ site_pages.write_pages()
 
 project = "dvspipe"
 author = "The dvspipe authors"
-copyright = author  # noqa: A001 (Sphinx reads this name)
+copyright = author  # noqa: A001 (name required by Sphinx)
 version = release = version_of("dvspipe")
 
 extensions = [
@@ -34,10 +34,10 @@ extensions = [
 exclude_patterns = ["_build", "guides/tutorials", "gallery", "generated/*/*.py", "**/GALLERY_HEADER.rst"]
 root_doc = "index"
 
-myst_enable_extensions = ["attrs_inline"]  # the width of a picture
-myst_heading_anchors = 4  # links to headings, as on GitHub
-suppress_warnings = ["config.cache"]  # functions in sphinx_gallery_conf
-default_role = "literal"  # docstrings write `name` for code, as Markdown does
+myst_enable_extensions = ["attrs_inline"]  # allows setting the width of a picture
+myst_heading_anchors = 4  # anchors for headings, as on GitHub
+suppress_warnings = ["config.cache"]  # sphinx_gallery_conf contains functions
+default_role = "literal"  # docstrings mark code with single backquotes, as in Markdown
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
@@ -48,7 +48,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 
 def save_charts(_block: object, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
-    """Save the charts of dvspipe that a block made, which pyplot does not know: a scraper of sphinx-gallery."""
+    """Save the dvspipe charts of a code block, unknown to pyplot: an image scraper for sphinx-gallery."""
     kept = block_vars["example_globals"].setdefault("_saved_charts", [])
     paths = []
     for value in list(block_vars["example_globals"].values()):
@@ -66,7 +66,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",
     "download_all_examples": False,
     "show_memory": False,
-    "write_computation_times": False,  # its pages load scripts from elsewhere
+    "write_computation_times": False,  # the pages would load scripts from other sites
     "show_signature": False,
     "min_reported_time": 60,
     "remove_config_comments": True,
@@ -75,10 +75,10 @@ sphinx_gallery_conf = {
     "reset_modules": ("matplotlib",),
 }
 
-highlight_language = "bash"  # of blocks that name none: commands
+highlight_language = "bash"  # default for code blocks: commands
 
 html_theme = "furo"
-pygments_dark_style = "a11y-dark"  # the default underlines names of modules, as if they were links
+pygments_dark_style = "a11y-dark"  # the default style underlines module names like links
 html_title = "dvspipe"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
@@ -88,12 +88,12 @@ html_theme_options = {"navigation_with_keys": True}
 
 
 def change_links(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Let links to files of the repository lead to their pages of the site."""
+    """Replace links to files of the repository by links to pages of the site."""
     path = Path(app.env.doc2path(docname))
     if path.suffix == ".md" and not path.is_relative_to(DOCS / "generated"):
         source[0] = site_pages.change_links(source[0], path.parent)
 
 
 def setup(app: Sphinx) -> None:
-    """Register the change of links."""
+    """Register `change_links`."""
     app.connect("source-read", change_links)

@@ -1,7 +1,7 @@
-"""Write a network as NIR, the equations of its neurons, and run the file in Norse: `python examples/export_network.py`.
+"""Export a network to NIR and run the file in Norse: `python examples/export_network.py`.
 
-snnTorch and SpikingJelly read it too. `to="onnx"` writes ONNX, which onnxruntime runs without torch; see
-docs/guides/export.md.
+NIR stores the equations of the neurons; snnTorch and SpikingJelly read it too. `to="onnx"` writes ONNX for onnxruntime,
+without torch. See docs/guides/export.md.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from norse.torch import from_nir
 import dvspipe
 from dvspipe.checkpoints.export import export
 
-CHECKPOINT = "nmnist-synthetic"  # or the folder of a run, a file, or hf://user/name
+CHECKPOINT = "nmnist-synthetic"  # or a run folder, a file, or hf://user/name
 
 
 def run_nir(path: Path, spikes: torch.Tensor, dt: float) -> torch.Tensor:
-    """Return the logits [B, K] of a NIR file in Norse, which is called step by step."""
+    """Run a NIR file in Norse step by step on spikes [T, B, C, H, W]; return the logits [B, K]."""
     network, state, outputs = from_nir(nir.read(path), dt=dt), None, []
     for step in spikes:
         output, state = network(step, state)
@@ -30,7 +30,7 @@ def run_nir(path: Path, spikes: torch.Tensor, dt: float) -> torch.Tensor:
 
 
 def main() -> None:
-    """Export a shipped classifier, and compare the outputs of the file with its own."""
+    """Export an included classifier, and compare the outputs of the file with the outputs of the classifier."""
     network = dvspipe.Classifier.load(CHECKPOINT).network
     spikes = torch.from_numpy(np.random.default_rng(0).poisson(0.05, (10, 3, 2, 34, 34)).astype(np.float32))
     with TemporaryDirectory() as folder, torch.no_grad():

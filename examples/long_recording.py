@@ -1,4 +1,4 @@
-"""Run neurons over a recording of any length, window by window, and keep their state between windows."""
+"""Run neurons over a recording of any length, window by window, with their state kept between windows."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +11,7 @@ from dvspipe.torch import LIF, EventStream, loader
 
 
 def make_recording() -> Events:
-    """Return 4 s of noise, with a bright spot that flickers in the third second."""
+    """Return 4 s of noise with a bright spot that flickers in the third second."""
     rng = np.random.default_rng(0)
     t = rng.integers(0, 4_000_000, 20_000)
     x, y = rng.integers(0, 32, t.size), rng.integers(0, 24, t.size)
@@ -22,15 +22,15 @@ def make_recording() -> Events:
 
 
 def main() -> None:
-    """Print what fires in each window."""
+    """Print the output spikes of each window."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "long.h5")
         write(path, make_recording())
-        stream = EventStream(path, BinConfig(steps=50, step_us=10_000))  # windows of 0.5 s, read in bounded memory
+        stream = EventStream(path, BinConfig(steps=50, step_us=10_000))  # windows of 0.5 s, bounded memory
         neurons, state = LIF({"tau_mem_s": 0.05, "gain": 1.5}, dt=0.01), None
         with torch.no_grad():
             for counts, starts_us, _ in loader(stream, 1):
-                spikes, state = neurons(counts.sum(2), state)  # [T, 1, H, W]: ON and OFF together
+                spikes, state = neurons(counts.sum(2), state)  # [T, 1, H, W]: sum of ON and OFF
                 total = spikes.sum((0, 1))
                 row, column = divmod(int(total.argmax()), total.shape[1])
                 most = f"most at column {column}, row {row}" if total.any() else "silent"

@@ -1,7 +1,7 @@
-"""Train the same network in plain Norse cells and in dvspipe's layers: `python examples/norse_network.py`.
+"""Train the same network with plain Norse cells and with dvspipe's layers: `python examples/norse_network.py`.
 
 Both start with the same weights and train on the same batches of rendered clips. The accuracies are equal. Only the
-time differs: dvspipe scans all steps of a layer at once, while the cells are called step by step.
+time differs: dvspipe computes all steps of a layer in one scan, Norse's cells are called step by step.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CLASSES = ("down", "left", "right")
 
 
 def render(label: str, rng: np.random.Generator) -> dvspipe.Events:
-    """Return the events of a bar that moves for 200 ms from a random place at a random speed."""
+    """Return the events of a bar that moves for 200 ms from a random position at a random speed."""
     rows, columns = np.indices((HEIGHT, WIDTH))
     place, length = (rows, HEIGHT) if label == "down" else (columns, WIDTH)
     moved = rng.uniform(0.2, 0.4) * length + rng.uniform(0.6, 0.9) * np.linspace(-0.3, 0.5, 25) * length
@@ -36,7 +36,7 @@ def render(label: str, rng: np.random.Generator) -> dvspipe.Events:
 
 
 def write_clips(folder: Path) -> None:
-    """Write labelled recordings: for each class 16 to train on, and 8 to test on."""
+    """Write labelled recordings: per class 16 for training and 8 for the test."""
     rng = np.random.default_rng(0)
     for part, count in (("train", 16), ("test", 8)):
         for label in CLASSES:
@@ -45,7 +45,7 @@ def write_clips(folder: Path) -> None:
 
 
 def norse_network() -> nn.Module:
-    """Return the network in Norse's cells, which are called with each step and the state before it."""
+    """Build the network from Norse's cells. A cell takes one step and the previous state."""
     dt = STEP_US * 1e-6
     neurons = norse.LIFBoxParameters(tau_mem_inv=torch.tensor(1 / TAU_S))
     integrators = norse.LIBoxParameters(tau_mem_inv=torch.tensor(1 / TAU_READOUT_S))
@@ -60,7 +60,7 @@ def norse_network() -> nn.Module:
 
 
 def train(clips: Path, folder: Path, network: dict[str, object], module: nn.Module | None = None) -> TrainingRun:
-    """Train a network with these settings on the clips."""
+    """Train a network on the clips."""
     config = dvspipe.TrainConfig.model_validate(
         {
             "jobs": 1,
@@ -74,13 +74,13 @@ def train(clips: Path, folder: Path, network: dict[str, object], module: nn.Modu
 
 
 def main() -> None:
-    """Train both, and print their test accuracies and the time of an epoch."""
+    """Train both networks; print their test accuracies and the time per epoch."""
     ours = {
         "kind": "mlp",
         "channels": (HIDDEN,),
         "tau_mem_s": TAU_S,
         "tau_readout_s": TAU_READOUT_S,
-        "slope": 1.0,  # slope of Norse's surrogate gradient, whatever its alpha
+        "slope": 1.0,  # Norse's surrogate gradient has slope 1 for any alpha
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

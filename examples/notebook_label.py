@@ -1,10 +1,10 @@
 """Classify a recording, cell by cell, and write label.html: `python examples/notebook_label.py`.
 
-VS Code and Spyder run the cells that start with `# %%`; for Jupyter, paste them. A notebook shows the last line of a
-cell.
+VS Code and Spyder run the cells that start with `# %%`. For Jupyter, paste them into cells. A notebook displays the
+last line of a cell.
 """
 
-# %% A recording: a rendered person who performs a gesture, as a simulated DVS128 sees it (synthetic)
+# %% A synthetic recording: a rendered person performs a gesture in front of a simulated DVS128
 from pathlib import Path
 
 import dvspipe
@@ -12,17 +12,17 @@ from dvspipe.report.notebook import describe
 from dvspipe.synthesis import GestureClip, record_gesture
 
 events = record_gesture(GestureClip(1, person=0, clip=0, seed=0))
-events  # noqa: B018, sensor, rates and a picture
+events  # noqa: B018, displays sensor, rates and a picture
 
-# %% Its label, with the probabilities over time
+# %% The label, with probabilities over time
 classifier = dvspipe.Classifier.load("gesture-synthetic")
 prediction = classifier.predict(events)
 prediction  # noqa: B018
 
-# %% Pictures: matplotlib figures, to change and save
+# %% Charts: matplotlib figures to edit and save
 dvspipe.plot(prediction).savefig("timeline.png")
 dvspipe.plot(events, "rate").savefig("rate.png")
 
-# %% The notebook's display as a page
+# %% The same display as an HTML page
 Path("label.html").write_text(f"<!doctype html>{describe(events)}{describe(prediction)}", encoding="utf-8")
 print(f"{prediction.class_name}, probability {prediction.probability:.0%}: label.html")

@@ -1,4 +1,4 @@
-"""Train your own spiking network in a plain PyTorch loop, with recordings loaded by dvspipe."""
+"""Train your own spiking network in a plain PyTorch loop on recordings loaded by dvspipe."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +14,7 @@ BINS = BinConfig(steps=10, step_us=10_000)
 
 
 def write_recordings(folder: Path) -> None:
-    """Write a folder of two classes: bars that move left, and right."""
+    """Write a folder with two classes: bars that move left or right."""
     rng = np.random.default_rng(0)
     for number in range(40):
         name = ("left", "right")[number % 2]
@@ -28,7 +28,7 @@ def write_recordings(folder: Path) -> None:
 
 
 class Network(nn.Module):
-    """A convolution and a linear layer over all steps at once, and neurons that are scanned over time."""
+    """Convolution, linear layer and neurons. Each layer computes all time steps in one call."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Network(nn.Module):
         self.readout = LeakyReadout(tau_mem_s=0.05, dt=0.01)
 
     def forward(self, spikes: torch.Tensor) -> torch.Tensor:
-        """Return a number per class [B, K] for spikes [T, B, C, H, W]."""
+        """Return logits [B, K] for spikes [T, B, C, H, W]."""
         currents = self.convolution(spikes.flatten(0, 1).float()).unflatten(0, spikes.shape[:2])
         hidden, _ = self.lif(currents)
         potentials, _ = self.readout(self.linear(hidden.flatten(2)))
@@ -45,7 +45,7 @@ class Network(nn.Module):
 
 
 def main() -> None:
-    """Train for ten epochs and test."""
+    """Train for ten epochs and print the test result."""
     torch.manual_seed(0)
     with TemporaryDirectory() as folder:
         write_recordings(Path(folder))
@@ -60,7 +60,7 @@ def main() -> None:
                 optimiser.step()
         ((spikes, labels, _),) = loader(test, len(test), num_workers=1)
         right = int((network(spikes).argmax(1) == labels).sum())
-        print(f"{right} of {len(test)} test recordings are right")
+        print(f"{right} of {len(test)} test recordings are correct")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Write a recording for the rerun viewer: `python examples/rerun_viewer.py`, then `rerun recording.rrd`.
 
-The same as `dvspipe view recording.h5 -o recording.rrd`; without `-o`, the viewer opens.
+Equivalent to `dvspipe view recording.h5 -o recording.rrd`. Without `-o`, the viewer opens.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dvspipe.report import PlotSource, write_rerun
 
 
 def make_recording() -> dvspipe.Events:
-    """Return a dot that circles for a second."""
+    """Return the events of a dot that circles for 1 s."""
     rng = np.random.default_rng(0)
     t = np.sort(rng.integers(0, 1_000_000, 20_000))
     angle = 2 * np.pi * t / 1_000_000
@@ -25,7 +25,7 @@ def make_recording() -> dvspipe.Events:
 
 
 def main() -> None:
-    """Write events in time and space, pictures and the event rate, on one timeline."""
+    """Write events in space and time, pictures and the event rate on one timeline."""
     if importlib.util.find_spec("rerun") is None:
         print("rerun is not installed: pip install 'dvspipe[rerun]'")
         return

@@ -1,4 +1,4 @@
-"""Train an snnTorch network on recordings loaded by dvspipe, and run the same weights in the fused scan."""
+"""Train an snnTorch network on recordings loaded by dvspipe, and run its weights in dvspipe's fused scan."""
 
 import numpy as np
 import snntorch
@@ -13,7 +13,7 @@ BETA = 0.8
 
 
 def make_recording(label: int, seed: int) -> Events:
-    """Return a bar that moves left (0) or right (1) for 100 ms."""
+    """Return a bar that moves left (label 0) or right (label 1) for 100 ms."""
     rng = np.random.default_rng([label, seed])
     t = np.sort(rng.integers(0, 100_000, 300))
     x = (t // 7_000 + rng.integers(0, 2, t.size)).astype(int)
@@ -21,7 +21,7 @@ def make_recording(label: int, seed: int) -> Events:
 
 
 class Network(nn.Module):
-    """Two layers of snnTorch's Leaky neurons, stepped over time."""
+    """Two layers of snnTorch's `Leaky` neurons, called step by step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Network(nn.Module):
         self.out = snntorch.Leaky(beta=BETA, reset_mechanism="none")
 
     def forward(self, spikes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the spikes of the hidden layer [T, B, N], and the mean potential per class [B, K]."""
+        """Return the hidden spikes [T, B, N] and the mean potential per class [B, K]."""
         mem, potential, hidden, potentials = self.hidden.reset_mem(), self.out.reset_mem(), [], []
         for step in spikes.float().flatten(2):
             spike, mem = self.hidden(self.first(step), mem)
@@ -41,7 +41,7 @@ class Network(nn.Module):
 
 
 def main() -> None:
-    """Train for eight epochs, and compare."""
+    """Train for eight epochs, and compare the hidden spikes of both implementations."""
     torch.manual_seed(0)
     recordings = [(make_recording(label, seed), label) for seed in range(20) for label in (0, 1)]
     dataset = SpikeDataset(from_recordings(recordings), BinConfig(steps=10, step_us=10_000))
@@ -55,7 +55,7 @@ def main() -> None:
             nn.functional.cross_entropy(potentials, labels).backward()
             optimiser.step()
             right += int((potentials.argmax(1) == labels).sum())
-    print(f"{right} of {len(dataset)} recordings are right in the last epoch")
+    print(f"{right} of {len(dataset)} recordings are correct in the last epoch")
     fused, _ = LIF.from_snntorch(beta=BETA)(network.first(spikes.float().flatten(2)))
     print(
         f"{float((fused == network(spikes)[0]).float().mean()):.1%} of the hidden spikes are the same in dvspipe's LIF"

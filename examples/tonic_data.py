@@ -1,6 +1,6 @@
-"""Train on a Tonic data set, or on any object with its interface: `python examples/tonic_data.py`.
+"""Train on a Tonic data set or any object with the same interface: `python examples/tonic_data.py`.
 
-`dvspipe train data.kind=tonic data.name=NMNIST data.root=FOLDER` trains on a class of `tonic.datasets` by its name.
+`dvspipe train data.kind=tonic data.name=NMNIST data.root=FOLDER` trains on a class of `tonic.datasets`, by name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BINS = BinConfig(steps=10, step_us=10_000)
 
 
 class Bars(tonic.Dataset):
-    """Forty bars that move left or right in 100 ms; here would be `tonic.datasets.NMNIST(save_to=...)`."""
+    """Forty bars that move left or right in 100 ms; a stand-in for `tonic.datasets.NMNIST(save_to=...)`."""
 
     sensor_size = (16, 12, 2)
     classes = ("left", "right")
@@ -44,9 +44,9 @@ class Bars(tonic.Dataset):
 
 
 def main() -> None:
-    """Look at the data set, and train a linear layer on its spike counts in a plain PyTorch loop."""
+    """Describe the data set, and train a linear layer on its spike counts in a plain PyTorch loop."""
     bars = Bars()
-    data = from_tonic(bars)  # for `dvspipe.torch.SpikeDataset` and `train`, with every label checked
+    data = from_tonic(bars)  # for `dvspipe.torch.SpikeDataset` and `train`; checks every label
     print(f"{data.title}: {len(data.train)} recordings of {data.sensor}, classes {', '.join(data.classes)}")
     transform = ToSpikes(BINS, bars.sensor_size)  # replaces Tonic's ToFrame; also Bars(transform=...)
     spikes = torch.stack([torch.from_numpy(transform(events)) for events, _ in bars])
@@ -59,7 +59,7 @@ def main() -> None:
         logits = network(spikes.float().flatten(1))
         nn.functional.cross_entropy(logits, labels).backward()
         optimiser.step()
-    print(f"{int((logits.argmax(1) == labels).sum())} of {len(labels)} recordings are right")
+    print(f"{int((logits.argmax(1) == labels).sum())} of {len(labels)} recordings are correct")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Check prose against `scripts/prose.yaml`: `python scripts/prose.py`; exit code 1 if a rule is broken.
+"""Check prose against the rules in `scripts/prose.yaml`: `python scripts/prose.py`; exit code 1 if a rule is broken.
 
-It reads documentation, model cards, comments, docstrings, and the texts that users see: string constants and help.
-Spelling is the job of codespell.
+Checks documentation, model cards, comments, docstrings and string constants (messages and help). codespell checks the
+spelling. `python scripts/prose.py FILE ...` lists all matches in some files, without limits.
 """
 
 from __future__ import annotations
@@ -23,9 +23,16 @@ from pydantic import BaseModel
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / "scripts/prose.yaml"
 TEXTS = ("*.md", "docs/**/*.md", "docs/**/*.rst", "dvspipe/checkpoints/*.md", "configs/**/*.yaml")
-CODE = ("dvspipe/**/*.py", "scripts/**/*.py", "examples/*.py", "docs/guides/tutorials/*.py", "docs/gallery/**/*.py")
-OWN = ("scripts/prose.py", "CHANGELOG.md")  # the changelog quotes old names
-BUILT = {"_build", "generated"}  # folders that Sphinx fills
+CODE = (
+    "dvspipe/**/*.py",
+    "scripts/**/*.py",
+    "examples/*.py",
+    "docs/conf.py",
+    "docs/guides/tutorials/*.py",
+    "docs/gallery/**/*.py",
+)
+EXCLUDED = ("scripts/prose.py", "CHANGELOG.md")  # the changelog quotes old names
+BUILT = {"_build", "generated"}  # output folders of Sphinx
 
 CODE_BLOCK = re.compile(r"^```.*?^```|^(?: {4}|\t)[^\n]*", re.MULTILINE | re.DOTALL)
 INLINE_CODE = re.compile(r"(`+)[^`].*?\1", re.DOTALL)
@@ -36,19 +43,19 @@ Kind = Literal["text", "string", "docstring", "comment"]
 
 
 class Limit(BaseModel, extra="forbid", frozen=True):
-    """The greatest number of matches of a pattern, in total or for each 1,000 lines."""
+    """Maximum number of matches of a pattern, in total or per 1,000 lines."""
 
     pattern: str
     max: int | None = None
     max_per_1000_lines: float | None = None
 
     def allowed(self, lines: int) -> float:
-        """Return how many matches a text of that many lines may have."""
+        """Return the maximum number of matches in a text of `lines` lines."""
         return self.max if self.max is not None else (self.max_per_1000_lines or 0) * lines / 1000
 
 
 class Rules(BaseModel, extra="forbid", frozen=True):
-    """The rules of `prose.yaml`."""
+    """Contents of `prose.yaml`."""
 
     avoid: Mapping[str, str]
     limits: Sequence[Limit]
@@ -57,7 +64,7 @@ class Rules(BaseModel, extra="forbid", frozen=True):
 
 
 class Passage(NamedTuple):
-    """A piece of prose: its file, the number of its first line (from 1), its kind and its text."""
+    """Piece of prose: file, number of its first line (from 1), kind, and text without code."""
 
     path: Path
     line: int
@@ -66,7 +73,7 @@ class Passage(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """A match of a rule: file, number of the line (from 1), what was found, and what to write instead."""
+    """Match of a rule: file, line number (from 1), matched text, and replacement."""
 
     path: str
     line: int
@@ -78,12 +85,12 @@ class Finding(NamedTuple):
 
 
 def read_rules() -> Rules:
-    """Return the rules of the project."""
+    """Read the rules of the project."""
     return Rules.model_validate(yaml.safe_load(RULES.read_text(encoding="utf-8")))
 
 
 def read_passages(path: Path) -> Iterator[Passage]:
-    """Yield the prose of a file, without its code."""
+    """Yield the passages of a Python, Markdown, reST or YAML file."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         yield from _read_strings(path, text)
@@ -117,7 +124,7 @@ def _blank_inline(text: str) -> str:
 
 
 def _blank_code(markdown: str) -> str:
-    """Replace the code of a Markdown text by blanks, except comments in blocks."""
+    """Replace code in Markdown by blanks, except comments in code blocks."""
     return _blank_inline(CODE_BLOCK.sub(_blank_except_comments, markdown))
 
 
@@ -131,7 +138,7 @@ def _blank_except_comments(block: re.Match[str]) -> str:
 
 
 def match(pattern: str, passage: Passage, better: str) -> Iterator[Finding]:
-    """Yield the matches of a pattern in a passage."""
+    """Yield the matches of a pattern in a passage; a space in the pattern matches any white space."""
     compiled = re.compile(rf"(?<![\w#]){pattern}(?!\w)".replace(" ", r"[\s#]+"), re.IGNORECASE)
     path = passage.path.relative_to(ROOT) if passage.path.is_relative_to(ROOT) else passage.path
     for found in compiled.finditer(passage.text):
@@ -140,7 +147,7 @@ def match(pattern: str, passage: Passage, better: str) -> Iterator[Finding]:
 
 
 def find_broken(passages: Sequence[Passage], rules: Rules) -> Iterator[Finding]:
-    """Yield the places that break a rule without a limit."""
+    """Yield the matches of all rules without a limit."""
     for passage in passages:
         for pattern, better in rules.avoid.items():
             yield from match(pattern, passage, better)
@@ -155,13 +162,24 @@ def find_broken(passages: Sequence[Passage], rules: Rules) -> Iterator[Finding]:
 
 
 def list_files(patterns: Sequence[str]) -> list[Path]:
-    """Return the files of the repository that match any of the patterns."""
+    """Return the files of the repository that match a pattern, except excluded and generated files."""
     files = {path for pattern in patterns for path in ROOT.glob(pattern)}
-    return sorted(path for path in files if str(path.relative_to(ROOT)) not in OWN and BUILT.isdisjoint(path.parts))
+    return sorted(
+        path for path in files if str(path.relative_to(ROOT)) not in EXCLUDED and BUILT.isdisjoint(path.parts)
+    )
+
+
+def check_files(files: Sequence[Path]) -> list[Finding]:
+    """Return all matches in these files, including patterns below their limit."""
+    rules = read_rules()
+    passages = [passage for path in files for passage in read_passages(path)]
+    found = [*find_broken(passages, rules)]
+    found += [each for limit in rules.limits for passage in passages for each in match(limit.pattern, passage, "?")]
+    return sorted(set(found))
 
 
 def find_exceeded(passages: Sequence[Passage], rules: Rules, lines: int) -> Iterator[str]:
-    """Yield a line of text for each pattern that occurs more often than its limit allows."""
+    """Yield a message for each pattern with more matches than its limit allows in `lines` lines."""
     for limit in rules.limits:
         files = Counter(each.path for passage in passages for each in match(limit.pattern, passage, ""))
         if files.total() > limit.allowed(lines):
@@ -172,25 +190,25 @@ def find_exceeded(passages: Sequence[Passage], rules: Rules, lines: int) -> Iter
             )
 
 
-def main() -> int:
-    """Print what breaks the rules; return 1 if anything does."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="*", type=Path, help="files to check without limits (default: the project)")
-    chosen = [path.resolve() for path in parser.parse_args().files]
-    rules = read_rules()
-    files = chosen or list_files((*TEXTS, *CODE))
-    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
+def check_project() -> list[str]:
+    """Return a message for each broken rule and each exceeded limit in the project."""
+    rules, files = read_rules(), list_files((*TEXTS, *CODE))
     passages = [passage for path in files for passage in read_passages(path)]
-    broken: list[object] = [*sorted(set(find_broken(passages, rules)))]
-    if chosen:
-        broken += [
-            each for limit in rules.limits for passage in passages for each in match(limit.pattern, passage, "?")
-        ]
-    else:
-        broken += find_exceeded(passages, rules, lines)
-    for finding in broken:
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
+    return [*map(str, sorted(set(find_broken(passages, rules)))), *find_exceeded(passages, rules, lines)]
+
+
+def main() -> int:
+    """Print all findings; return 1 if there are any."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "files", nargs="*", type=Path, help="list all matches in these files (default: check the project)"
+    )
+    files = [path.resolve() for path in parser.parse_args().files]
+    findings: Sequence[object] = check_files(files) if files else check_project()
+    for finding in findings:
         print(finding)
-    return 1 if broken else 0
+    return 1 if findings else 0
 
 
 if __name__ == "__main__":

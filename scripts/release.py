@@ -1,6 +1,6 @@
 """Check that version, changelog, citation and tag agree: `python scripts/release.py [TAG]`; exit code 1 if they do not.
 
-A version that ends in .dev0 is between releases: the changelog begins with "Unreleased", and there may be no tag.
+A version that ends in .dev0 is between releases: the changelog starts with "Unreleased", and tags are not allowed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ HEADING = re.compile(r"^## \[(?P<name>[^\]]+)\](?: - (?P<date>\d{4}-\d\d-\d\d))?
 
 
 def find_faults(root: Path = ROOT, tag: str | None = None) -> Iterator[str]:
-    """Yield a sentence for each thing that does not agree with the version in pyproject.toml.
+    """Yield a message for each disagreement with the version in pyproject.toml.
 
     Args:
         root: Folder of the repository.
-        tag: The tag to release, such as v0.2.0; None: only the files are compared.
+        tag: Tag of the release, for example v0.2.0; None: compare only the files.
     """
     version = str(tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
@@ -31,20 +31,20 @@ def find_faults(root: Path = ROOT, tag: str | None = None) -> Iterator[str]:
     expected = "Unreleased" if developed else version
     if not top or top["name"] != expected:
         found = top["name"] if top else "none"
-        yield f"CHANGELOG.md: the first section is not that of version {version} (found {found}, expected {expected})"
+        yield f"CHANGELOG.md: wrong first section for version {version} (found {found}, expected {expected})"
     elif not developed and not top["date"]:
         yield f"CHANGELOG.md: section {top['name']} has no date (expected ## [{version}] - YYYY-MM-DD)"
     if str(citation["version"]) != version:
-        yield f"CITATION.cff: another version (found {citation['version']}, expected {version})"
+        yield f"CITATION.cff: wrong version (found {citation['version']}, expected {version})"
     if not developed and top and top["date"] and str(citation["date-released"]) != top["date"]:
         yield f"CITATION.cff: wrong date (found {citation['date-released']}, expected {top['date']} as in CHANGELOG.md)"
     if tag is not None and (developed or tag != f"v{version}"):
         expected = "no tag" if developed else f"v{version}"
-        yield f"tag {tag}: not that of version {version} (expected {expected})"
+        yield f"tag {tag}: does not match version {version} (expected {expected})"
 
 
 def main() -> int:
-    """Print what does not agree; return 1 if anything does not."""
+    """Print all disagreements; return 1 if there are any."""
     faults = list(find_faults(tag=sys.argv[1] if len(sys.argv) > 1 else None))
     for fault in faults:
         print(fault)

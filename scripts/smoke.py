@@ -1,6 +1,6 @@
 """Run every command of the installed dvspipe: `python scripts/smoke.py [convert]`; exit code 1 if one fails.
 
-With `convert`, only the commands that need no torch: those of an environment with requirements/convert.txt.
+With `convert`, it runs only the commands that work without torch, in an environment with requirements/convert.txt.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LIGHT: Mapping[str, Sequence[str]] = {
     "configs show": ("nmnist",),
     "configs copy": ("nmnist", "mine.yaml"),
 }
-"""Arguments of each command that needs no torch, in an order in which each finds what it reads."""
+"""Arguments of the commands that work without torch. Commands read outputs of earlier commands."""
 CLASSES: Mapping[str, Sequence[str]] = {"early": ("0", "0.3", "0.6"), "late": ("0.9", "1.2", "1.5")}
 HEAVY: Mapping[str, Sequence[str]] = {
     "neuron": ("-o", "neuron.png"),
@@ -45,18 +45,18 @@ HEAVY: Mapping[str, Sequence[str]] = {
     "manifest": ("folder",),
     "demo": ("--minutes", "0"),
 }
-"""Arguments of the other commands."""
+"""Arguments of the commands that need torch."""
 REFUSED: Mapping[str, Sequence[str]] = {
-    "app": ("--host", "0.0.0.0"),  # has no password, and an environment without extras has no gradio
-    "calibrate": ("events.h5", "-o", "sensor.yaml"),  # has no frames
+    "app": ("--host", "0.0.0.0"),  # no password, and no gradio in an environment without extras
+    "calibrate": ("events.h5", "-o", "sensor.yaml"),  # the file has no frames
     "export": ("nowhere.safetensors", "-o", "net.nir"),
     "synth nmnist": ("nowhere", "-o", "digits"),  # needs MNIST
 }
-"""Arguments that are an error of one line and exit code 2."""
+"""Arguments that cause a one-line error and exit code 2."""
 
 
 def run(*arguments: str, folder: str, code: int = 0) -> bool:
-    """Run dvspipe in a folder, print what is wrong, and return whether the exit code is the expected one."""
+    """Run dvspipe in a folder, print the output on failure, and return whether the exit code is `code`."""
     command = [sys.executable, "-m", "dvspipe", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     right = done.returncode == code
@@ -65,7 +65,7 @@ def run(*arguments: str, folder: str, code: int = 0) -> bool:
 
 
 def all_commands() -> set[str]:
-    """Return the names of the commands of the installed dvspipe."""
+    """Return the names of all commands of the installed dvspipe."""
     import typer.main
 
     from dvspipe.cli.app import app
@@ -78,7 +78,7 @@ def all_commands() -> set[str]:
 
 
 def main() -> int:
-    """Run the commands in a temporary folder; return 1 if one fails or has no arguments here."""
+    """Run the commands in a temporary folder; return 1 if a command fails or is missing here."""
     light = sys.argv[1:] == ["convert"]
     right = True
     with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +97,7 @@ def main() -> int:
         for name, arguments in REFUSED.items():
             right &= run(*name.split(), *arguments, folder=folder, code=2)
     if missing := all_commands() - {*LIGHT, *HEAVY, *REFUSED}:
-        print("not tried:", *sorted(missing))
+        print("commands without arguments here:", *sorted(missing))
     return 0 if right and not missing else 1
 
 

@@ -1,4 +1,4 @@
-"""Commands of dvspipe, run in the process of the tests."""
+"""Run dvspipe commands in the test process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dvspipe.cli.app import main
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left: its exit code and what it printed."""
+    """Exit code and output of a command."""
 
     returncode: int
     stdout: str
@@ -23,7 +23,7 @@ class Done:
 
 
 def dvspipe(*arguments: object, cwd: Path, code: int | None = 0) -> Done:
-    """Runs a command in this process, from argv to the exit code."""
+    """Run a command in this process, from argv to the exit code."""
     out, err = io.StringIO(), io.StringIO()
     argv, folder, handler = sys.argv, Path.cwd(), signal.getsignal(signal.SIGINT)
     sys.argv = ["dvspipe", *map(str, arguments)]

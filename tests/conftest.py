@@ -1,4 +1,4 @@
-"""What several test modules share."""
+"""Fixtures and recordings shared by several test modules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dvspipe.formats import write
 
 SENSOR = SensorSize(width=12, height=7)
 
-# First examples compile kernels; a test that writes files takes another name or overwrites them.
+# No deadline: first examples compile kernels. Tests that write files use new names or overwrite.
 settings.register_profile(
     "dvspipe", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -34,7 +34,7 @@ def random_events(seed: int, count: int, sensor: SensorSize = SENSOR, span_us: i
 
 
 def rows_of(events: Events, **dtypes: str) -> np.ndarray:
-    """A structured array of events with these fields in this order."""
+    """Structured array of events with these fields in this order."""
     rows = np.empty(len(events), list(dtypes.items()))
     for name in dtypes:
         rows[name] = getattr(events, name)
@@ -46,7 +46,7 @@ BAR_CLASSES = ("right", "left", "down")
 
 
 def moving_bar(label: int, seed: int, windows: int = 1) -> Events:
-    """A bar that moves right (0), left (1) or down (2), with noise; it takes 100 ms, once per window."""
+    """Bar that moves right (0), left (1) or down (2), with noise; one pass of 100 ms per window."""
     rng = np.random.default_rng([label, seed])
     t = np.sort(rng.integers(0, 100_000 * windows, 400 * windows))
     phase = t % 100_000 / 100_000
@@ -57,7 +57,7 @@ def moving_bar(label: int, seed: int, windows: int = 1) -> Events:
 
 
 def write_bars(folder: Path) -> Path:
-    """Write class folders of 20 moving bars each, and return the folder."""
+    """Write class folders with 20 moving bars each; return the folder."""
     for label, name in enumerate(BAR_CLASSES):
         for number in range(20):
             write(folder / name / f"{number:02}.h5", moving_bar(label, number))
@@ -65,7 +65,7 @@ def write_bars(folder: Path) -> Path:
 
 
 def write_bar_parts(folder: Path) -> Path:
-    """Write class folders of 20 moving bars to train on and of 8 others to test on, and return the folder."""
+    """Write class folders with 20 moving bars for training and 8 for the test; return the folder."""
     for part, each, first in (("train", 20, 0), ("test", 8, 1000)):
         for label, name in enumerate(BAR_CLASSES):
             for number in range(each):
@@ -74,8 +74,8 @@ def write_bar_parts(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keeps what the tests make out of the user's cache, and theirs out of the tests."""
+def _separate_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Separate the cache of the tests from the user's cache."""
     before = os.environ.get("XDG_CACHE_HOME")
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
     yield
@@ -86,16 +86,16 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_lines_of_progress(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a busy machine, a command in this process would print how far it is, among the lines that a test expects."""
+def _no_progress_lines(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disable progress lines: on a busy machine, they would appear between the lines that a test expects."""
     if "screen" not in request.module.__name__:
         monkeypatch.setattr("dvspipe.cli.screen.LINE_EVERY_S", 1e9)
 
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:
-    """The folder of real recordings and videos, where there is one."""
+    """Folder of real recordings and videos; the test is skipped without it."""
     folder = os.environ.get("DVSPIPE_TEST_DATA")
     if not folder:
-        pytest.skip("DVSPIPE_TEST_DATA names no folder of real recordings")
+        pytest.skip("DVSPIPE_TEST_DATA is not a folder of real recordings")
     return Path(folder)

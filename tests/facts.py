@@ -1,4 +1,4 @@
-"""Checks of errors by their kind and the facts in their messages, not by their prose."""
+"""Check errors by kind and by the facts in their messages, not by their prose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Error = TypeVar("Error", bound=BaseException)
 
 
 def mentions(text: str, *facts: object) -> bool:
-    """Returns whether a text has all of these facts. A number or a word has to stand alone: 12 is not in 120."""
+    """Return whether a text contains all facts. Numbers and words must be complete: 12 is not in 120."""
     for fact in (str(part) for given in facts for part in (given if isinstance(given, tuple) else (given,))):
         left, right = (r"(?<!\w)" * fact[:1].isalnum(), r"(?!\w)" * fact[-1:].isalnum())
         if not re.search(left + re.escape(fact) + right, text):
@@ -23,7 +23,7 @@ def mentions(text: str, *facts: object) -> bool:
 
 @contextmanager
 def raises(kind: type[Error] | tuple[type[Error], ...], *facts: object) -> Iterator[pytest.ExceptionInfo[Error]]:
-    """Expects an error whose message has these facts in any order: file names, numbers, settings, remedies."""
+    """Expect an error whose message contains these facts in any order: file names, numbers, settings, remedies."""
     with pytest.raises(kind) as caught:
         yield caught
     assert mentions(str(caught.value), *facts), f"{facts} in {caught.value}"

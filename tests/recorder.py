@@ -1,4 +1,4 @@
-"""A callback that keeps the warnings of a training."""
+"""Callback that records the warnings of a training run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dvspipe.training import TrainingCallback
 
 
 class Recorder(TrainingCallback):
-    """Appends the warnings of a training to a list."""
+    """Append the warnings of a training run to a list."""
 
     def __init__(self, texts: list[str]) -> None:
         self.texts = texts

@@ -46,7 +46,7 @@ class Outer(Settings):
 
 def test_overrides_are_nested_and_typed() -> None:
     assert parse_overrides(["inner.channels=[3,4]", "seed=7", "inner.rate=1e-1"]) == {
-        "inner": {"channels": [3, 4], "rate": "1e-1"},  # YAML 1.1 reads it as text; the model as a number
+        "inner": {"channels": [3, 4], "rate": "1e-1"},  # a string in YAML 1.1; the model converts it to a number
         "seed": 7,
     }
     model = build(Outer, parse_overrides(["inner.channels=[3,4]", "inner.rate=1e-1"]), "test")
@@ -54,17 +54,17 @@ def test_overrides_are_nested_and_typed() -> None:
 
 
 @pytest.mark.parametrize("text", ["seed", "=3", "a=1: 2: 3"])
-def test_a_malformed_override_is_named(text: str) -> None:
+def test_malformed_override_is_reported(text: str) -> None:
     with raises(ConfigError, text):
         parse_overrides([text])
 
 
-def test_an_override_of_a_value_by_a_group_is_an_error() -> None:
+def test_overriding_a_value_by_a_group_is_rejected() -> None:
     with raises(ConfigError, "seed"):
         parse_overrides(["seed=1", "seed.x=2"])
 
 
-def test_merging_goes_group_by_group() -> None:
+def test_settings_are_merged_per_group() -> None:
     assert merge_settings({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 5}}) == {"a": {"b": 5, "c": 2}, "d": 3}
 
 
@@ -88,7 +88,7 @@ def test_merging_goes_group_by_group() -> None:
         ({"seed": True}, "seed = 'true'"),
     ],
 )
-def test_a_wrong_setting_is_answered_with_the_way_out(settings: dict[str, Any], message: object) -> None:
+def test_error_for_a_wrong_setting_has_a_remedy(settings: dict[str, Any], message: object) -> None:
     with raises(ConfigError, message):
         build(Outer, settings, "test.yaml")
 
@@ -96,7 +96,7 @@ def test_a_wrong_setting_is_answered_with_the_way_out(settings: dict[str, Any], 
 @pytest.mark.parametrize(
     "model", [model for model in Settings.__subclasses__() if not isabstract(model)], ids=lambda model: model.__name__
 )
-def test_what_a_text_has_to_match_is_explained(model: type[Settings]) -> None:
+def test_every_pattern_of_a_setting_has_an_explanation(model: type[Settings]) -> None:
     for name, field in model.model_fields.items():
         patterns = {getattr(bound, "pattern", None) for bound in field.metadata} - {None}
         assert patterns <= PATTERNS.keys(), name
@@ -117,11 +117,11 @@ def test_what_a_text_has_to_match_is_explained(model: type[Settings]) -> None:
         ("model", []),
     ],
 )
-def test_an_unknown_setting_suggests_only_near_ones(name: str, found: list[str]) -> None:
+def test_unknown_setting_suggests_only_similar_names(name: str, found: list[str]) -> None:
     assert suggest_settings(TrainConfig, name) == found
 
 
-def test_dates_and_off_are_text() -> None:
+def test_dates_and_off_are_read_as_strings() -> None:
     assert parse_overrides(["a=2024-02-30", "b=2024-02-03", "c=off", "d=yes", "e=true", "f=null", "g="]) == {
         "a": "2024-02-30",
         "b": "2024-02-03",
@@ -148,12 +148,12 @@ def test_dates_and_off_are_text() -> None:
         "0x" + "f" * 5000,
     ],
 )
-def test_yaml_that_pyyaml_fails_on_is_one_error(value: str) -> None:
+def test_yaml_that_crashes_pyyaml_is_one_error(value: str) -> None:
     with raises(ConfigError, "YAML"):
         parse_overrides([f"seed={value}"])
 
 
-def test_aliases_that_multiply_are_refused_at_once(tmp_path: Path) -> None:
+def test_exponential_yaml_aliases_are_refused(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))]
     (tmp_path / "many.yaml").write_text("\n".join(lines))
     with raises(ConfigError, "many.yaml", "aliases", "line 2") as raised:
@@ -170,14 +170,14 @@ def test_aliases_that_multiply_are_refused_at_once(tmp_path: Path) -> None:
         (f"'{'k' * 1000}': 1", ()),
     ],
 )
-def test_a_configuration_that_is_much_too_large_is_a_short_error(tmp_path: Path, content: str, found: object) -> None:
+def test_too_large_configuration_is_a_short_error(tmp_path: Path, content: str, found: object) -> None:
     (tmp_path / "large.yaml").write_text(content)
     with raises(ConfigError, "large.yaml", found) as caught:
         build(TrainConfig, read_yaml(tmp_path / "large.yaml"), "large.yaml")
     assert len(str(caught.value)) < 3000
 
 
-def test_a_path_in_the_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_folder_in_paths_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     config = build(TrainConfig, parse_overrides(["data.root=~/x", "init=~/a.safetensors", "data.cache=~/c"]), "test")
     assert (config.data.root, config.data.cache) == (Path("/home/me/x"), Path("/home/me/c"))
@@ -189,12 +189,12 @@ def test_settings_are_frozen() -> None:
         Outer().seed = 3
 
 
-def test_shipped_configurations_are_found_by_name() -> None:
+def test_included_configurations_are_found_by_name() -> None:
     assert {"gesture", "nmnist"} <= set(shipped_configs())
     assert read_yaml("nmnist")["name"] == "nmnist"
 
 
-def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
+def test_missing_or_invalid_file_is_reported(tmp_path: Path) -> None:
     with raises(ConfigError, "gesture"):
         read_yaml("nowhere")
     broken = tmp_path / "broken.yaml"
@@ -209,21 +209,21 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", shipped_configs("sensors"))
-def test_every_shipped_sensor_builds(name: str) -> None:
+def test_every_included_sensor_preset_is_valid(name: str) -> None:
     preset = read_preset(name)
     assert preset
     assert build(SimulatorConfig, preset, name).model_dump(include=set(preset)) == preset
 
 
 @pytest.mark.parametrize("name", ["dvs128", "gen4"])
-def test_every_value_of_a_sensor_names_its_source_or_says_assumed(name: str) -> None:
+def test_every_preset_value_has_a_source_or_is_marked_assumed(name: str) -> None:
     text = (configs_folder() / "sensors" / f"{name}.yaml").read_text(encoding="utf-8")
     for line in text.splitlines():
         assert re.match(r"#|\w+: [\d.]+ +# .*(\(.*\d{4}.*\)|data sheet|assumed)", line), line
 
 
 def range_of(field: FieldInfo) -> str:
-    """The range of a setting, as docs/concepts/simulator.md writes it."""
+    """Range of a setting in the notation of docs/concepts/simulator.md."""
     if choices := get_args(field.annotation):
         return ", ".join(f"`{choice}`" if isinstance(choice, str) else str(choice) for choice in choices)
     bounds = {type(bound).__name__: getattr(bound, type(bound).__name__.lower()) for bound in field.metadata}
@@ -234,7 +234,7 @@ def range_of(field: FieldInfo) -> str:
     return f"above {bounds['Gt']}, to {bounds['Le']}" if "Gt" in bounds else f"{bounds['Ge']} to {bounds['Le']}"
 
 
-def test_the_page_on_the_simulator_has_every_parameter_with_its_range_and_default() -> None:
+def test_simulator_page_lists_every_parameter_with_range_and_default() -> None:
     section = SIMULATOR_PAGE.read_text(encoding="utf-8").split("## ")[1]
     rows = re.findall(r"^\| `(\w+)` \|([^|]*)\| ([^|]*) \| ([^|]*) \|", section, re.MULTILINE)
     assert [name for name, *_ in rows] == list(SimulatorConfig.model_fields)
@@ -245,15 +245,15 @@ def test_the_page_on_the_simulator_has_every_parameter_with_its_range_and_defaul
         assert (default if isinstance(field.default, str) else float(Fraction(default))) == field.default, name
 
 
-def test_the_page_on_the_simulator_names_every_preset() -> None:
+def test_simulator_page_lists_every_preset() -> None:
     section = SIMULATOR_PAGE.read_text(encoding="utf-8").split("## Presets")[1].split("## ")[0]
     assert all(f"`{name}`" in section for name in shipped_configs("sensors"))
 
 
-def test_settings_that_are_made_directly_raise_the_same_errors() -> None:
+def test_direct_construction_raises_the_same_errors() -> None:
     with raises(ConfigError, "BinConfig", "step_us = 0"):
         BinConfig(step_us=0)
     with raises(ConfigError, "stepp_us", "step_us"):
         BinConfig(stepp_us=1)  # type: ignore[call-arg]
     with raises(ConfigError, "x", "bins.steps = 0", "seed = 'a'"):
-        build(TrainConfig, {"bins": {"steps": 0}, "seed": "a"}, "x")  # those inside others are collected
+        build(TrainConfig, {"bins": {"steps": 0}, "seed": "a"}, "x")  # errors of nested models are collected

@@ -17,7 +17,7 @@ def kinds(kind: type[DvspipeError] = DvspipeError) -> Iterator[type[DvspipeError
 
 
 @pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
-def test_every_error_passes_between_processes(kind: type[DvspipeError]) -> None:
+def test_every_error_can_be_pickled(kind: type[DvspipeError]) -> None:
     more = {EventError: {"event": 3}, CorruptionError: {"lost": "3 bytes"}, TruncatedVideoError: {"at_us": 5}}
     error = kind("a.h5: wrong", REMEDY, **more.get(kind, {})).named("b")  # type: ignore[arg-type]
     back = pickle.loads(pickle.dumps(error))

@@ -21,7 +21,7 @@ from dvspipe.files import (
 )
 
 
-def test_an_output_that_exists_is_kept_unless_told(tmp_path: Path) -> None:
+def test_existing_output_is_kept_without_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     path.write_text("old")
     with raises(FileError, "overwrite=True"):
@@ -30,7 +30,7 @@ def test_an_output_that_exists_is_kept_unless_told(tmp_path: Path) -> None:
     assert path.read_text() == "old"
 
 
-def test_a_folder_is_no_output_and_a_file_no_folder(tmp_path: Path) -> None:
+def test_folder_is_not_overwritten_and_file_is_not_a_folder(tmp_path: Path) -> None:
     with raises(FileError, tmp_path.name):
         claim_output(tmp_path, overwrite=True)
     (tmp_path / "file").touch()
@@ -38,7 +38,7 @@ def test_a_folder_is_no_output_and_a_file_no_folder(tmp_path: Path) -> None:
         pass
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_output_file_is_complete_or_absent(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     with write_beside(path) as beside:
         beside.write_text("new")
@@ -51,36 +51,36 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
+def test_full_disk_is_one_error(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     with pytest.raises(FileError, match=r"out\.txt: .*No space left on device"), write_beside(path):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_room_on_the_disk_is_checked_before_it_is_needed(tmp_path: Path) -> None:
+def test_insufficient_disk_space_is_reported(tmp_path: Path) -> None:
     require_space(tmp_path / "out.h5", 1000)
     with raises(FileError, "out.h5", "1,000,000,000,000 MB"):
         require_space(tmp_path / "out.h5", 10**18)
 
 
 @pytest.mark.parametrize(
-    ("free", "size", "said"),
+    ("free", "size", "facts"),
     [
         (0, 70_100, ("0 kB", "71 kB")),
         (1_049_000, 1_049_001, ("1,049 kB", "1,050 kB")),
         (12_300_000, 2_000_000_000, ("12 MB", "2,000 MB")),
     ],
 )
-def test_little_room_is_named_in_kilobytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, size: int, said: object
+def test_small_disk_space_is_reported_in_kilobytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, size: int, facts: object
 ) -> None:
     monkeypatch.setattr("dvspipe.files.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
-    with raises(FileError, said):
+    with raises(FileError, facts):
         require_space(tmp_path / "out.h5", size)
 
 
-def test_a_folder_has_one_owner_and_goes_when_it_is_empty(tmp_path: Path) -> None:
+def test_folder_lock_is_exclusive_and_removes_an_empty_folder(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
     with lock_folder(folder):
         with raises(FileError, "folder"), lock_folder(folder):
@@ -95,7 +95,7 @@ def test_a_folder_has_one_owner_and_goes_when_it_is_empty(tmp_path: Path) -> Non
         pass
 
 
-def test_what_killed_processes_left_is_removed_by_the_next_that_writes_there(tmp_path: Path) -> None:
+def test_leftovers_of_killed_processes_are_removed_by_the_next_writer(tmp_path: Path) -> None:
     code = (
         "import os, sys, pathlib; from dvspipe.files import write_beside\n"
         "with write_beside(pathlib.Path(sys.argv[1])) as beside:\n    beside.write_text('half'); os._exit(1)"
@@ -106,12 +106,12 @@ def test_what_killed_processes_left_is_removed_by_the_next_that_writes_there(tmp
     with write_beside(tmp_path / "other.txt") as beside:
         beside.write_text("new")
         remove_leftovers.cache_clear()
-        remove_leftovers(tmp_path)  # as another process does, which keeps what is being written
+        remove_leftovers(tmp_path)  # as in another process; it keeps files that are being written
         assert list(tmp_path.iterdir()) == [beside]
     assert [path.name for path in tmp_path.iterdir()] == ["other.txt"]
 
 
-def test_an_output_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_is_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, synced = tmp_path / "out.txt", []
     monkeypatch.setattr(
         os, "fsync", lambda handle: synced.append((os.readlink(f"/proc/self/fd/{handle}"), path.exists()))
@@ -121,6 +121,6 @@ def test_an_output_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeyp
     assert synced == [(str(beside), False), (str(tmp_path), True)]
 
 
-def test_a_text_with_the_name_of_a_file_that_is_not_utf8_is_written_with_escapes(tmp_path: Path) -> None:
+def test_file_names_that_are_not_utf8_are_written_with_escapes(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", f"é {os.fsdecode(bytes([0xFF]))}.h5")
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == r"é \udcff.h5"

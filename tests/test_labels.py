@@ -18,7 +18,7 @@ def labels_in(folder: Path, text: str) -> list[Span]:
     return read_labels(folder / "a_labels.csv")
 
 
-def test_ibms_and_other_headings_say_the_same(tmp_path: Path) -> None:
+def test_ibm_and_other_column_names_are_read(tmp_path: Path) -> None:
     spans = [Span(1_000_000, 2_500_000, "1"), Span(3_000_000, 4_000_000, "2")]
     for text in (
         "class,startTime_usec,endTime_usec\n1,1000000,2500000\n2,3000000,4000000\n",
@@ -29,7 +29,7 @@ def test_ibms_and_other_headings_say_the_same(tmp_path: Path) -> None:
         assert labels_in(tmp_path, text) == spans
 
 
-def test_an_end_behind_the_next_start_is_cut_there_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_overlapping_segment_is_truncated_with_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         spans = labels_in(tmp_path, "class,start_us,end_us\n9,100,900\n10,700,1000\n")
     assert spans == [Span(100, 700, "9"), Span(700, 1000, "10")]
@@ -51,12 +51,12 @@ def test_an_end_behind_the_next_start_is_cut_there_and_said(tmp_path: Path, capl
         ("class,start_us,end_us\n1,5,9\n2,5,7\n", ("2", "1", "5 us")),
     ],
 )
-def test_a_wrong_line_is_named(tmp_path: Path, text: str, message: object) -> None:
+def test_wrong_line_is_reported(tmp_path: Path, text: str, message: object) -> None:
     with raises(DataError, message):
         labels_in(tmp_path, text)
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_missing_and_binary_label_files_are_rejected(tmp_path: Path) -> None:
     with raises(FileError, "nowhere.csv"):
         read_labels(tmp_path / "nowhere.csv")
     (tmp_path / "a_labels.csv").write_bytes(b"\xff\xfe\x00")
@@ -88,7 +88,7 @@ def test_labelled_spans_are_samples(tmp_path: Path) -> None:
     assert len({sample.version() for sample in everything}) == 18
 
 
-def test_what_labels_lack_is_named(tmp_path: Path) -> None:
+def test_missing_files_and_classes_of_labels_are_reported(tmp_path: Path) -> None:
     save_labelled(tmp_path / "data")
     config = LabelledConfig(root=tmp_path / "data")
     (tmp_path / "data" / "user0_x.csv").write_text("t,x,y,p\n1,1,1,1\n")
@@ -108,7 +108,7 @@ def test_what_labels_lack_is_named(tmp_path: Path) -> None:
         open_dataset(config.model_copy(update={"test_root": tmp_path / "other"}), seed=0)
 
 
-@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="has no /dev/zero")
-def test_a_label_file_without_an_end_is_refused() -> None:
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero")
+def test_endless_label_file_is_rejected() -> None:
     with raises(FileError, "/dev/zero", "16,777,216"):
         read_labels(Path("/dev/zero"))

@@ -15,7 +15,7 @@ from dvspipe.numba_cache import COMPILING, VARIABLE, compiled_s, ensure_cache, w
 
 @pytest.fixture
 def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that cannot be written to, also by root, with the user's cache in it."""
+    """Folder with the user's cache that nobody can write to, not even root."""
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     (tmp_path / "file").touch()
@@ -26,9 +26,7 @@ def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "read-only"
 
 
-def test_kernels_are_kept_in_a_private_temporary_folder_if_nothing_else_can_be_written_to(
-    read_only: Path, tmp_path: Path
-) -> None:
+def test_kernels_are_cached_in_a_private_folder_if_nothing_is_writable(read_only: Path, tmp_path: Path) -> None:
     ensure_cache(str(tmp_path))
     assert VARIABLE not in os.environ
     ensure_cache(str(read_only))
@@ -37,8 +35,8 @@ def test_kernels_are_kept_in_a_private_temporary_folder_if_nothing_else_can_be_w
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid"), reason="of POSIX")
-def test_a_folder_that_others_can_write_to_is_not_used(read_only: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="POSIX only")
+def test_cache_folder_writable_by_others_is_not_used(read_only: Path, tmp_path: Path) -> None:
     planted = tmp_path / f"dvspipe-kernels-{os.getuid()}"
     planted.mkdir()
     planted.chmod(0o777)
@@ -47,15 +45,15 @@ def test_a_folder_that_others_can_write_to_is_not_used(read_only: Path, tmp_path
 
 
 @pytest.fixture(autouse=True)
-def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "")  # so that the variable is what it was before, after the test
+def _restore_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "")  # restores the variable after the test
 
 
-def test_a_kernel_that_is_not_cached_is_said_once_and_its_time_is_measured(
+def test_compilation_is_logged_once_and_its_time_is_measured(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(numba_cache._Compilation, "is_logged", False)
-    log = logging.getLogger(numba_cache.__name__)  # commands in this process change it
+    log = logging.getLogger(numba_cache.__name__)  # changed by commands in this process
     monkeypatch.setattr(log, "disabled", False)
     monkeypatch.setattr(log, "filters", [])
     caplog.set_level(logging.WARNING, "dvspipe")
@@ -72,5 +70,5 @@ def test_a_kernel_that_is_not_cached_is_said_once_and_its_time_is_measured(
     assert after > before
     assert double(2) == 4
     assert compiled_s() == after
-    assert double(0.5) == 1  # of another type, so it is compiled again
+    assert double(0.5) == 1  # another type is compiled again
     assert caplog.messages == [COMPILING]

@@ -1,4 +1,4 @@
-"""dvspipe for PyTorch code: data sets and loaders with and without workers, streams, and neurons of other libraries."""
+"""PyTorch data sets, loaders (with and without workers), streams, and neurons converted from other libraries."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def write_folder(folder: Path) -> Path:
     return folder
 
 
-def test_items_are_the_tensors_of_the_recordings_and_their_labels() -> None:
+def test_items_are_tensors_and_labels_of_the_recordings() -> None:
     dataset = given()
     for number, (events, label) in enumerate(zip(RECORDINGS, LABELS, strict=True)):
-        for _ in range(2):  # the second time from the cache
+        for _ in range(2):  # the second pass reads the cache
             spikes, found = dataset[number]
             assert np.array_equal(spikes.numpy(), encode_events(events, BINS))
             assert found == label
@@ -65,7 +65,7 @@ def test_items_are_the_tensors_of_the_recordings_and_their_labels() -> None:
         dataset[5]
 
 
-def test_a_folder_its_settings_and_its_data_set_give_what_a_training_uses(tmp_path: Path) -> None:
+def test_folder_settings_and_data_set_give_the_tensors_of_training(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data")
     config = FolderConfig(root=folder, cache=tmp_path / "cache")
     data = open_dataset(config, 0, BINS)
@@ -77,13 +77,13 @@ def test_a_folder_its_settings_and_its_data_set_give_what_a_training_uses(tmp_pa
         for number, (spikes, label) in enumerate(dataset[each] for each in range(len(dataset))):
             assert np.array_equal(spikes.numpy(), trained[number][0])
             assert label == trained.labels[number]
-    assert Cache(tmp_path / "cache").size() == stored  # one cache for both
+    assert Cache(tmp_path / "cache").size() == stored  # both share one cache
     assert (
         len(SpikeDataset(config, BINS)) == 8 == sum(len(SpikeDataset(config, BINS, part=part)) for part in data.parts)
     )
 
 
-def test_a_data_set_of_tonic_is_a_source() -> None:
+def test_tonic_data_set_is_accepted() -> None:
     class Bars:
         sensor_size, classes = (12, 7, 2), ("a", "b", "c")
 
@@ -98,13 +98,13 @@ def test_a_data_set_of_tonic_is_a_source() -> None:
     assert all(torch.equal(*pair) for pair in zip(batch, expected, strict=True))
 
 
-def test_without_a_cache_nothing_is_written(tmp_path: Path) -> None:
+def test_without_cache_nothing_is_written(tmp_path: Path) -> None:
     dataset = SpikeDataset({"root": write_folder(tmp_path), "cache": "none"}, BINS)
     assert torch.equal(dataset[3][0], dataset[3][0])
     assert sorted(path.suffix for path in tmp_path.rglob("*.*")) == [".h5"] * 8
 
 
-def test_a_variant_of_a_training_recording_is_drawn_with_torchs_generator(tmp_path: Path) -> None:
+def test_augmentation_uses_the_torch_generator(tmp_path: Path) -> None:
     config = FolderConfig(root=write_folder(tmp_path), views=3, vary={"drop": 0.5})
     dataset = SpikeDataset(config, BINS, part="train")
     expected = SpikeTensors(dataset.samples, TensorSettings(BINS, 3, vary=config.vary))[0]
@@ -128,7 +128,7 @@ def test_a_variant_of_a_training_recording_is_drawn_with_torchs_generator(tmp_pa
     ],
     ids=str,
 )
-def test_complete_tensors_have_the_steps_of_a_stream(bins: dict[str, Any]) -> None:
+def test_complete_tensors_equal_the_steps_of_a_stream(bins: dict[str, Any]) -> None:
     events, config = RECORDINGS[2], BinConfig.model_validate(bins)
     spikes, _ = SpikeDataset(from_recordings([(events, 0)]), config, complete=True)[0]
     span = {"start_us": int(events.t[0]), "last_us": int(events.t[-1])}
@@ -137,14 +137,14 @@ def test_complete_tensors_have_the_steps_of_a_stream(bins: dict[str, Any]) -> No
     np.testing.assert_allclose(spikes.numpy(), stream, rtol=0, atol=1e-6)
 
 
-def test_a_recording_of_too_many_steps_is_named() -> None:
+def test_recording_with_too_many_steps_is_reported() -> None:
     long = Events([0, 10**9], [0, 0], [0, 0], [1, 1], SENSOR)
     with raises(DataError, "recording 0", "100001"):
         SpikeDataset(from_recordings([(long, 0)]), BinConfig(step_us=10_000), complete=True)[0]
 
 
 @pytest.mark.parametrize("time_first", [True, False])
-def test_batches_are_padded_and_say_how_long_each_is(time_first: bool) -> None:
+def test_batches_are_padded_and_include_lengths(time_first: bool) -> None:
     dataset = given(complete=True, transform=lambda spikes: 2 * spikes)
     (batch,) = loader(dataset, 8, time_first=time_first)
     assert batch.lengths.tolist() == [len(dataset[number][0]) for number in range(5)] == [2, 4, 6, 8, 10]
@@ -157,17 +157,17 @@ def test_batches_are_padded_and_say_how_long_each_is(time_first: bool) -> None:
         assert not spikes[length:, number].any()
 
 
-def test_workers_give_what_this_process_does_and_hash_each_recording_once() -> None:
+def test_workers_give_equal_items_and_hash_each_recording_once() -> None:
     dataset = given()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # no GPU to pin memory for; a fork of a process with threads
+        warnings.simplefilter("ignore")  # pinned memory without a GPU; fork of a process with threads
         found = [*loader(dataset, 2, num_workers=1, multiprocessing_context="fork", pin_memory=True)]
     for mine, theirs in zip(loader(given(), 2), found, strict=True):
         assert all(torch.equal(*pair) for pair in zip(mine, theirs, strict=True))
     assert dataset._digests.any(1).all()
 
 
-def test_a_loader_can_be_sent_to_workers_that_are_spawned() -> None:
+def test_loader_works_with_spawned_workers() -> None:
     batches = loader(given(complete=True), 2)
     copied = ForkingPickler.loads(ForkingPickler.dumps((batches.dataset, batches.collate_fn)))
     mine, theirs = (
@@ -177,7 +177,7 @@ def test_a_loader_can_be_sent_to_workers_that_are_spawned() -> None:
     assert copied[0].dataset._digests.is_shared()
 
 
-def test_an_error_of_a_recording_is_the_same_from_a_worker(tmp_path: Path) -> None:
+def test_error_of_a_recording_is_the_same_in_a_worker(tmp_path: Path) -> None:
     folder = write_folder(tmp_path)
     dataset = SpikeDataset(folder, BINS)
     path = Path(dataset.samples[3].name)
@@ -192,11 +192,11 @@ def test_an_error_of_a_recording_is_the_same_from_a_worker(tmp_path: Path) -> No
     assert str(errors[0]) == str(errors[1])
     assert "\n" not in str(errors[1])
     assert errors[0].remedies == errors[1].remedies
-    with raises(DataError, path.name):  # with torch's own loader too, in this process
+    with raises(DataError, path.name):  # also with torch's own loader in this process
         [*DataLoader(dataset, collate_fn=collate)]
 
 
-def test_a_distributed_sampler_divides_the_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distributed_sampler_divides_the_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset, found = given(), []
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
     try:
@@ -217,7 +217,7 @@ def test_a_distributed_sampler_divides_the_recordings(tmp_path: Path, monkeypatc
     assert set(found[0]) | set(found[1]) == set(range(5))
 
 
-def test_what_is_no_data_set_is_said(tmp_path: Path) -> None:
+def test_invalid_data_sets_are_reported(tmp_path: Path) -> None:
     for wrong, said in (
         (lambda: SpikeDataset(tmp_path / "nowhere"), "nowhere"),
         (lambda: given(part="test"), "part test"),
@@ -245,7 +245,7 @@ def test_what_is_no_data_set_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "bins", [{"steps": 3, "step_us": 9000}, {"steps": 3, "by": "events", "step_events": 17}], ids=str
 )
-def test_windows_of_a_stream_are_its_steps_in_order(tmp_path: Path, bins: dict[str, Any]) -> None:
+def test_stream_windows_contain_its_steps_in_order(tmp_path: Path, bins: dict[str, Any]) -> None:
     events, config = RECORDINGS[4], BinConfig.model_validate(bins)
     write(tmp_path / "long.h5", events)
     stream = EventStream(tmp_path / "long.h5", config)
@@ -264,7 +264,7 @@ def test_windows_of_a_stream_are_its_steps_in_order(tmp_path: Path, bins: dict[s
     assert batches[0].spikes.shape == (3, 1, 2, 7, 12)
 
 
-def test_workers_take_turns_with_the_windows_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_read_stream_windows_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = EventStream(RECORDINGS[4], BinConfig(steps=2, step_us=9000))
     alone = [start_us for _, start_us in stream]
 
@@ -278,7 +278,7 @@ def test_workers_take_turns_with_the_windows_of_a_stream(monkeypatch: pytest.Mon
     assert shares == [alone[::2], alone[1::2]]
 
 
-def test_a_stream_of_a_corrupted_file_ends_with_its_error(tmp_path: Path) -> None:
+def test_stream_of_a_corrupted_file_ends_with_its_error(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("t,x,y,p\n0,1,1,1\n5,nonsense\n")
     with raises(FileError, "a.csv"):
@@ -287,14 +287,14 @@ def test_a_stream_of_a_corrupted_file_ends_with_its_error(tmp_path: Path) -> Non
         EventStream(path, {"by": "recording"})
 
 
-def test_errors_survive_the_way_from_a_worker() -> None:
+def test_errors_are_passed_on_from_a_worker() -> None:
     for error in (DataError("a: b", Remedy("data.sensor", "WxH", "name it")), EventError("c", event=3)):
         copied = pickle.loads(pickle.dumps(error))
         assert (type(copied), str(copied), copied.remedies) == (type(error), str(error), error.remedies)
 
 
 def compare(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...], currents: Tensor, atol: float = 1e-12) -> None:
-    """Check that two results and the gradients of a weighted sum of them are equal."""
+    """Check that two results and the gradients of their weighted sums are equal."""
     gradients: list[Any] = []
     for outputs in (ours, theirs):
         generator = torch.Generator().manual_seed(7)
@@ -313,7 +313,7 @@ def random_currents(scale: float = 1.0) -> Tensor:
 
 @pytest.mark.parametrize("reset_method", [reset_value, reset_subtract])
 @pytest.mark.parametrize("levels", [{}, {"v_th": 0.7, "v_reset": -0.3, "v_leak": 0.2}], ids=str)
-def test_lif_from_norses_parameters_equals_its_cell(reset_method: Any, levels: dict[str, Any]) -> None:
+def test_lif_from_norse_parameters_equals_norse_cell(reset_method: Any, levels: dict[str, Any]) -> None:
     exact = {name: torch.tensor(value, dtype=torch.float64) for name, value in levels.items()}
     tau_mem_inv, alpha = torch.tensor(130.0, dtype=torch.float64), torch.tensor(1.0)
     p = LIFBoxParameters(tau_mem_inv=tau_mem_inv, alpha=alpha, reset_method=reset_method, **exact)
@@ -330,7 +330,7 @@ def test_lif_from_norses_parameters_equals_its_cell(reset_method: Any, levels: d
     compare((ours, last[0]), (torch.stack(theirs), state.v), currents)
 
 
-def test_a_readout_from_norses_parameters_equals_its_cell() -> None:
+def test_readout_from_norse_parameters_equals_norse_cell() -> None:
     p = LIBoxParameters(torch.tensor(90.0, dtype=torch.float64), torch.tensor(-0.4, dtype=torch.float64))
     currents, state, theirs = random_currents(), None, []
     cell = LIBoxCell(p, dt=0.002)
@@ -355,12 +355,12 @@ SNNTORCH = [
 
 @pytest.mark.parametrize("settings", SNNTORCH, ids=str)
 @pytest.mark.parametrize("surrogate", ["arctan", "superspike"])
-def test_lif_from_snntorchs_parameters_spikes_as_leaky(settings: dict[str, Any], surrogate: str) -> None:
+def test_lif_from_snntorch_parameters_equals_leaky(settings: dict[str, Any], surrogate: str) -> None:
     snn = pytest.importorskip("snntorch", reason="snnTorch is not installed")
     own = {} if surrogate == "arctan" else {"surrogate": surrogate, "slope": 25.0}
     gradient = {} if surrogate == "arctan" else {"spike_grad": snn.surrogate.fast_sigmoid(slope=25)}
     leaky = snn.Leaky(**settings, **gradient).double()
-    leaky.beta = torch.tensor(settings["beta"], dtype=torch.float64)  # its own buffers are rounded to float32
+    leaky.beta = torch.tensor(settings["beta"], dtype=torch.float64)  # snnTorch rounds its buffers to float32
     leaky.threshold = torch.tensor(settings.get("threshold", 1.0), dtype=torch.float64)
     currents, mem, spikes, potentials = random_currents(0.2 if settings.get("beta") == 0.9 else 0.35), None, [], []
     for current in currents.unbind(0):
@@ -371,7 +371,7 @@ def test_lif_from_snntorchs_parameters_spikes_as_leaky(settings: dict[str, Any],
     ours, last = lif(currents)
     assert 0.05 < ours.mean() < 0.7
     delayed = settings.get("reset_delay", True)
-    rounded = 1e-12 if delayed else 1e-6  # its spikes are float32, and so are gradients through its reset
+    rounded = 1e-12 if delayed else 1e-6  # snnTorch has float32 spikes and reset gradients
     compare((ours,), (torch.stack(spikes).double(),), currents, rounded)
     with torch.no_grad():
         if delayed:
@@ -383,7 +383,7 @@ def test_lif_from_snntorchs_parameters_spikes_as_leaky(settings: dict[str, Any],
 
 
 @pytest.mark.parametrize("beta", [0.85, 1.0])
-def test_a_readout_from_snntorchs_beta_equals_its_mem(beta: float) -> None:
+def test_readout_from_snntorch_beta_equals_its_membrane(beta: float) -> None:
     currents, mem = random_currents(), torch.zeros(2, 30, dtype=torch.float64)
     theirs = []
     for current in currents.unbind(0):
@@ -392,7 +392,7 @@ def test_a_readout_from_snntorchs_beta_equals_its_mem(beta: float) -> None:
     compare(LeakyReadout.from_snntorch(beta=beta)(currents)[:1], (torch.stack(theirs),), currents)
 
 
-def test_parameters_without_a_fused_scan_are_named() -> None:
+def test_parameters_without_a_fused_scan_are_rejected() -> None:
     several = torch.tensor([100.0, 200.0])
     for wrong, said in (
         (lambda: LIF.from_norse(LIFBoxParameters(tau_mem_inv=several)), ("tau_mem_inv", 2)),

@@ -1,6 +1,7 @@
-"""Measure dvspipe: `python scripts/bench/bench.py NAME [--json FILE]`; on every line a higher number is better.
+"""Measure dvspipe: `python scripts/bench/bench.py NAME [--json FILE]`. Higher is better on every line.
 
-`python scripts/bench/bench.py all --peers auto` measures everything, beside the libraries that can be installed.
+`python scripts/bench/bench.py all --peers auto` runs all benchmarks and compares with every peer library that can be
+installed.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ FPS = 30
 EVENTS = 10_000_000
 CHUNK_EVENTS = 65_536
 UPSAMPLED, UPSAMPLED_FRAMES = ("walk.mkv", "yes.mkv", "milk.mkv", "cockatoo.mp4"), 24
-HOUR_FRAMES = 30, 300  # the difference is without the start
+HOUR_FRAMES = 30, 300  # the difference of both excludes startup
 SCALE_VIDEOS, SCALE_FRAMES, SCALE_RECORDINGS = 200, 300, (100, 2000)
 
 
@@ -70,7 +71,7 @@ EVENTCV_SENSOR = SimulatorConfig(
     leak_rate_hz=1,
     shot_noise_rate_hz=10,
 )
-"""eventcv's default sensor, in our names; its thresholds are ours."""
+"""eventcv's default sensor with dvspipe's setting names; both have the same default thresholds."""
 PRINT_PEAK = """
 import atexit, re, runpy, sys
 from pathlib import Path
@@ -80,10 +81,10 @@ atexit.register(show)
 sys.argv[0] = "dvspipe"
 runpy.run_module("dvspipe", run_name="__main__")
 """
-"""Runs the command line and prints its peak memory in KiB last (Linux). `ru_maxrss` would have the parent's in it."""
+"""Runs the command line, then prints its peak memory in KiB (Linux). `ru_maxrss` would include the parent's memory."""
 
 PRINT_COST = PRINT_PEAK.replace("[1])", "[1], time.process_time())").replace("runpy, sys", "runpy, sys, time")
-"""The same, with the CPU time of its process, without those of worker processes, after it."""
+"""The same, followed by the CPU time of the process in seconds, without its worker processes."""
 
 
 @dataclass(frozen=True)
@@ -102,42 +103,42 @@ class Figure:
 
 @dataclass(frozen=True)
 class Options:
-    """What a bench may use: the Python that has the peers, and the folder of test data."""
+    """Resources of a benchmark: the Python that has the peer libraries, and the folder of test data."""
 
     peers: str
     data: Path | None
 
 
 @dataclass(frozen=True)
-class Spent:
+class Times:
     """Wall clock and CPU time of all threads, in seconds."""
 
     wall_s: float
     cpu_s: float
 
 
-def _measure(work: Callable[[], object], repeats: int = REPEATS) -> Spent:
-    """Median times of some work, after one run that warms the caches."""
+def _measure(work: Callable[[], object], repeats: int = REPEATS) -> Times:
+    """Return the median times of `work`, after one warm-up run."""
     wall, cpu = [], []
     for _ in range(repeats + 1):
         began_wall, began_cpu = time.perf_counter(), time.process_time()
         work()
         wall.append(time.perf_counter() - began_wall)
         cpu.append(time.process_time() - began_cpu)
-    return Spent(statistics.median(wall[1:]), statistics.median(cpu[1:]))
+    return Times(statistics.median(wall[1:]), statistics.median(cpu[1:]))
 
 
-def _measure_in_turns(works: dict[str, Callable[[], object]], repeats: int = TURNS) -> dict[str, Spent]:
-    """Least times of several works in turns, so that what else the machine does troubles all of them."""
-    spent: dict[str, list[Spent]] = {name: [] for name in works}
+def _measure_in_turns(works: dict[str, Callable[[], object]], repeats: int = TURNS) -> dict[str, Times]:
+    """Return the minimum times of several tasks, run in turns to spread the load of other processes."""
+    spent: dict[str, list[Times]] = {name: [] for name in works}
     for _ in range(repeats):
         for name, work in works.items():
             spent[name].append(_measure(work, 1))
-    return {name: Spent(min(s.wall_s for s in each), min(s.cpu_s for s in each)) for name, each in spent.items()}
+    return {name: Times(min(s.wall_s for s in each), min(s.cpu_s for s in each)) for name, each in spent.items()}
 
 
 def _run(command: list[str], **variables: str) -> str:
-    """What a command prints."""
+    """Return the standard output of a command; exit if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | variables, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}: exit status {done.returncode}\n{done.stderr}")
@@ -149,14 +150,14 @@ def _skip(name: str, reason: str) -> None:
 
 
 def bench_start(_options: Options) -> Iterator[Figure]:
-    """How quickly the command line answers: allowed seconds / measured seconds."""
+    """Startup of the command line: allowed seconds / measured seconds."""
     python = sys.executable
     for name, allowed_s, command in (
         ("start/help_wall", 0.5, [python, "-m", "dvspipe", "--help"]),
         ("start/import_wall", 0.2, [python, "-c", "import dvspipe"]),
         ("start/convert_help_wall", 0.5, [python, "-m", "dvspipe", "convert", "--help"]),
     ):
-        yield _allowed(name, allowed_s, _measure(lambda command=command: _run(command)).wall_s)
+        yield _compare_with_limit(name, allowed_s, _measure(lambda command=command: _run(command)).wall_s)
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
         clip, cache = Path(folder, "tiny.webm"), str(Path(folder, "kernels"))
         write_video(clip, moving_texture(64, 48, 10, 0.5))
@@ -167,8 +168,8 @@ def bench_start(_options: Options) -> Iterator[Figure]:
 
         began = time.perf_counter()
         convert()
-        yield _allowed("start/first_convert_wall", 15, time.perf_counter() - began)
-        yield _allowed("start/second_convert_wall", 1.5, _measure(convert).wall_s)
+        yield _compare_with_limit("start/first_convert_wall", 15, time.perf_counter() - began)
+        yield _compare_with_limit("start/second_convert_wall", 1.5, _measure(convert).wall_s)
         recording = Path(folder, "gesture.h5")
         write(recording, record_gesture(GestureClip(1, person=0, clip=0, seed=0, duration_us=2_000_000)))
         write_video(clip, moving_texture(160, 120, 450, 0.5))
@@ -178,21 +179,21 @@ def bench_start(_options: Options) -> Iterator[Figure]:
             ("convert", None, command, "numpy, numba, cv2, h5py, pydantic"),
             ("infer", None, ["-m", "dvspipe", "infer", "gesture-synthetic", str(recording)], "torch"),
         ):
-            ours, theirs = _least_cpu([python, *arguments]), _least_cpu([python, "-c", f"import {libraries}"])
+            ours, theirs = _min_cpu_s([python, *arguments]), _min_cpu_s([python, "-c", f"import {libraries}"])
             yield Figure(f"start/{name}_cpu", theirs / ours, f"of importing {libraries}", target, {"s": ours})
 
 
-def _least_cpu(command: list[str]) -> float:
-    """Least CPU time of a command in seconds: others only add to it."""
-    return min(_spend(command).cpu_s for _ in range(REPEATS))
+def _min_cpu_s(command: list[str]) -> float:
+    """Return the minimum CPU time of a command in seconds; other processes can only add to it."""
+    return min(_time_command(command).cpu_s for _ in range(REPEATS))
 
 
-def _allowed(name: str, allowed_s: float, measured_s: float) -> Figure:
+def _compare_with_limit(name: str, allowed_s: float, measured_s: float) -> Figure:
     return Figure(name, allowed_s / measured_s, f"x faster than {allowed_s} s", 1, {"seconds": measured_s})
 
 
 def texture(width: int, height: int, moves_px: Iterable[float]) -> Iterator[Frame]:
-    """A smooth random texture at 30 fps, moved diagonally by so much against its first place."""
+    """Yield frames of a smooth random texture at 30 fps, shifted diagonally by `moves_px` from its first position."""
     rng = np.random.default_rng(0)
     shape = (2 * height, 2 * width)
     field = np.zeros(shape, np.float32)
@@ -207,12 +208,12 @@ def texture(width: int, height: int, moves_px: Iterable[float]) -> Iterator[Fram
 
 
 def moving_texture(width: int, height: int, frames: int, step_px: float) -> list[Frame]:
-    """The texture, moving by `step_px` a frame."""
+    """Return frames of the texture, moving by `step_px` per frame."""
     return [*texture(width, height, (k * step_px for k in range(frames)))]
 
 
 def bench_simulator(options: Options) -> Iterator[Figure]:
-    """Frames in memory to sorted event arrays in memory, one core."""
+    """Simulate frames in memory to sorted event arrays in memory, one core."""
     small = moving_texture(346, 260, 240, 0.28)
     large = moving_texture(1280, 720, 60, 0.5)
     noisy = build(SimulatorConfig, read_preset("noisy"), "noisy")
@@ -231,19 +232,19 @@ def bench_simulator(options: Options) -> Iterator[Figure]:
         if name == "346x260":
             yield Figure(f"simulator/{name}_events", events / spent.cpu_s / 1e6, "M events/s", 35)
     for name, frames in (("346x260", small), ("1280x720", large)):
-        yield from _against_clean(f"simulator/{name}", frames, {"noisy": noisy, "v2e": v2e})
+        yield from _compare_with_clean(f"simulator/{name}", frames, {"noisy": noisy, "v2e": v2e})
         for sensor, config in (("clean", SimulatorConfig()), ("noisy", noisy)):
-            yield from _two_threads(f"simulator/{name}_{sensor}_two_threads", frames, config)
-        yield from _against_eventcv(f"simulator/{name}_eventcv", frames, options.peers)
+            yield from _compare_threads(f"simulator/{name}_{sensor}_compare_threads", frames, config)
+        yield from _compare_with_eventcv(f"simulator/{name}_eventcv", frames, options.peers)
 
 
 def _pixels(frames: list[Frame]) -> int:
-    """Pixels between which events are made."""
+    """Return the number of pixels of all pairs of frames."""
     return frames[0].image.size * (len(frames) - 1)
 
 
 def bench_upsampling(options: Options) -> Iterator[Figure]:
-    """Pairs of frames in memory to events with motion-compensated steps, one core; and the memory of a 1080p video."""
+    """Upsampling by motion compensation of pairs of frames in memory, one core; peak memory for a 1080p video."""
     if options.data is None:
         return _skip("upsampling", "--data gives no videos")
     for name in UPSAMPLED:
@@ -263,21 +264,21 @@ def bench_upsampling(options: Options) -> Iterator[Figure]:
 
 
 def _upsample(frames: list[Frame], way: Literal["auto", "off"]) -> None:
-    _exhaust(simulate(frames, upsample=way))
+    _consume(simulate(frames, upsample=way))
 
 
-def _simulate(frames: list[Frame], config: SimulatorConfig, **options: int) -> tuple[Spent, int]:
-    """Times and number of events."""
+def _simulate(frames: list[Frame], config: SimulatorConfig, **options: int) -> tuple[Times, int]:
+    """Return the times and the number of events."""
     run: Callable[..., Iterator[Events]] = simulate
     events = sum(len(part) for part in run(frames, config, **options))
     return _measure(lambda: [*run(frames, config, **options)]), events
 
 
-def _against_clean(name: str, frames: list[Frame], sensors: dict[str, SimulatorConfig]) -> Iterator[Figure]:
-    """CPU time of the ideal sensor / of others."""
+def _compare_with_clean(name: str, frames: list[Frame], sensors: dict[str, SimulatorConfig]) -> Iterator[Figure]:
+    """Compare other sensors with the ideal one: CPU time of the ideal sensor / of the other sensor."""
     spent = _measure_in_turns(
         {
-            sensor: lambda config=config: _exhaust(simulate(frames, config))
+            sensor: lambda config=config: _consume(simulate(frames, config))
             for sensor, config in {"clean": SimulatorConfig(), **sensors}.items()
         }
     )
@@ -287,14 +288,16 @@ def _against_clean(name: str, frames: list[Frame], sensors: dict[str, SimulatorC
         yield Figure(f"{name}_{sensor}_to_clean", 1 / ratio, "x the ideal sensor's speed", target, {"cost": ratio})
 
 
-def _two_threads(name: str, frames: list[Frame], config: SimulatorConfig) -> Iterator[Figure]:
-    """Wall clock with one thread / with two, beside what two processes reach, each with all of the work."""
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_keep, initargs=(frames, config)) as pool:
+def _compare_threads(name: str, frames: list[Frame], config: SimulatorConfig) -> Iterator[Figure]:
+    """Wall clock of one thread / of two threads, and the same for two processes that each do all of the work."""
+    with ProcessPoolExecutor(
+        2, mp_context=get_context("spawn"), initializer=_set_input, initargs=(frames, config)
+    ) as pool:
         spent = _measure_in_turns(
             {
-                "one": lambda: _exhaust(simulate(frames, config)),
-                "two": lambda: _exhaust(simulate(frames, config, threads=2)),
-                "processes": lambda: _exhaust(pool.map(_simulate_kept, range(2))),
+                "one": lambda: _consume(simulate(frames, config)),
+                "two": lambda: _consume(simulate(frames, config, threads=2)),
+                "processes": lambda: _consume(pool.map(_simulate_input, range(2))),
             }
         )
     one, two = spent["one"], spent["two"]
@@ -306,24 +309,25 @@ def _two_threads(name: str, frames: list[Frame], config: SimulatorConfig) -> Ite
     yield Figure(name, one.wall_s / two.wall_s, "x one thread's speed", 1.7, beside)
 
 
-_KEPT: list[tuple[list[Frame], SimulatorConfig]] = []
-"""What a process of `_two_threads` simulates."""
+_INPUT: list[tuple[list[Frame], SimulatorConfig]] = []
+"""Input of a worker process of `_compare_threads`."""
 
 
-def _keep(frames: list[Frame], config: SimulatorConfig) -> None:
-    _KEPT[:] = [(frames, config)]
+def _set_input(frames: list[Frame], config: SimulatorConfig) -> None:
+    _INPUT[:] = [(frames, config)]
 
 
-def _simulate_kept(_number: int) -> None:
-    _exhaust(simulate(*_KEPT[0]))
+def _simulate_input(_number: int) -> None:
+    _consume(simulate(*_INPUT[0]))
 
 
-def _against_eventcv(name: str, frames: list[Frame], python: str) -> Iterator[Figure]:
-    """Our speed / eventcv's: CPU time of the same frames in memory, lin-log map after sRGB, thresholds 0.2, one core.
+def _compare_with_eventcv(name: str, frames: list[Frame], python: str) -> Iterator[Figure]:
+    """Speed of dvspipe / speed of eventcv, by CPU time of one core, for the same frames in memory.
 
-    `off` and `adaptive` are the ideal sensor in both, with its upsampling off and at its default. `default` is
-    eventcv as it comes, with upsampling, noise, mismatch and low-pass, beside our ideal sensor; `default_same` is the
-    same beside our model of its sensor, and `default_off` that with its upsampling off.
+    Both use the lin-log map after sRGB and thresholds of 0.2. `off` and `adaptive` use the ideal sensor in both, with
+    eventcv's upsampling off or at its default. `default` is eventcv's default (upsampling, noise, mismatch, low-pass)
+    against our ideal sensor, `default_same` against our model of its sensor, and `default_off` the latter with
+    eventcv's upsampling off.
     """
     if not has_module(python, "eventcv"):
         _skip(name, f"{python} has no eventcv (--peers auto installs it)")
@@ -353,25 +357,25 @@ def _against_eventcv(name: str, frames: list[Frame], python: str) -> Iterator[Fi
 
 
 def bench_convert(options: Options) -> Iterator[Figure]:
-    """Videos to event files: against its stages alone and against decoding alone, and its memory."""
+    """Convert videos to event files, compared with its stages alone and with decoding alone; peak memory."""
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
         out = Path(folder, "out.h5")
         if shutil.which("ffmpeg"):
             short, long = Path(folder, "short.mp4"), Path(folder, "long.mp4")
             write_texture_clips(short, long)
-            yield from _stages(short, out)
-            yield from _peaks(short, long, out)
+            yield from _measure_stages(short, out)
+            yield from _measure_peaks(short, long, out)
         else:
             _skip("convert/720p", "there is no ffmpeg to make the clip with")
         cockatoo = options.data and options.data / "video" / "cockatoo.mp4"
         if cockatoo and cockatoo.exists():
-            yield _against_decoding("convert/cockatoo", _whole(cockatoo, out), _decode(cockatoo))
+            yield _compare_with_decoding("convert/cockatoo", _time_conversion(cockatoo, out), _time_decoding(cockatoo))
         else:
             _skip("convert/cockatoo", "no video/cockatoo.mp4 in --data or DVSPIPE_TEST_DATA")
 
 
 def write_texture_clips(short: Path, long: Path) -> None:
-    """H.264 clips of 20 s and 200 s, 1280x720 at 30 fps: the texture goes there and back, so that it loops."""
+    """Write H.264 clips of 20 s and 200 s, 1280x720 at 30 fps. The texture moves forth and back, so the clip loops."""
     half = 10 * FPS
     moves_px = (0.077 * min(k, 2 * half - k) for k in range(2 * half))  # 0.02 events per pixel and frame
     raw = ["-f", "rawvideo", "-pix_fmt", "gray", "-s", "1280x720", "-r", str(FPS), "-i", "-"]
@@ -386,8 +390,8 @@ def write_texture_clips(short: Path, long: Path) -> None:
     _run([*quiet, "-stream_loop", "9", "-i", str(short), "-c", "copy", str(long)])
 
 
-def _peaks(short: Path, long: Path, out: Path) -> Iterator[Figure]:
-    """Peak memory of the command line: allowed / measured."""
+def _measure_peaks(short: Path, long: Path, out: Path) -> Iterator[Figure]:
+    """Measure the peak memory of the command line: allowed / measured."""
     peaks_mb = [_peak_mb(clip, out) for clip in (short, long)]
     for seconds, peak_mb in zip((20, 200), peaks_mb, strict=True):
         yield Figure(f"convert/720p_{seconds}s_memory", 400 / peak_mb, "x below 400 MB", 1, {"MB": peak_mb})
@@ -399,15 +403,16 @@ def _peak_mb(source: Path, out: Path, *further: str) -> float:
     return int(_run(command).split()[-1]) * 1024 / 1e6
 
 
-def _stages(clip: Path, out: Path) -> Iterator[Figure]:
-    """The whole against the larger of its slowest stage alone and half the CPU time of all three: wall clock.
+def _measure_stages(clip: Path, out: Path) -> Iterator[Figure]:
+    """Compare the wall clock of a conversion with its ideal: the slowest stage, or half the CPU time of all three.
 
-    Alone: decoding to grey; simulating frames in memory, one thread; writing events in memory.
+    The larger of the two is the ideal. The stages alone: decode to grey; simulate frames in memory, one thread; write
+    events from memory.
     """
-    whole, decode = _whole(clip, out), _decode(clip)
-    yield _against_decoding("convert/720p", whole, decode)
+    total, decode = _time_conversion(clip, out), _time_decoding(clip)
+    yield _compare_with_decoding("convert/720p", total, decode)
     frames = [*open_video(clip).frames()]
-    simulating = _measure(lambda: _exhaust(simulate(frames)), CONVERT_REPEATS)
+    simulating = _measure(lambda: _consume(simulate(frames)), CONVERT_REPEATS)
     parts, sensor, pixels = [*simulate(frames)], frames[0].size, _pixels(frames)
     frames.clear()
     write = _measure(lambda: _write(out, sensor, parts), CONVERT_REPEATS)
@@ -417,25 +422,25 @@ def _stages(clip: Path, out: Path) -> Iterator[Figure]:
     for name, stage in stages.items():
         beside = {"wall s": stage.wall_s, "cpu s": stage.cpu_s}
         yield Figure(f"convert/720p_{name}", pixels / stage.wall_s / 1e6, "Mpixel/s alone", None, beside)
-    beside = {"wall s": whole.wall_s, "cpu s": whole.cpu_s, "ideal s": ideal_s}
-    yield Figure("convert/720p_stages", 1.2 * ideal_s / whole.wall_s, "x faster than 1.2 x ideal", 1, beside)
+    beside = {"wall s": total.wall_s, "cpu s": total.cpu_s, "ideal s": ideal_s}
+    yield Figure("convert/720p_stages", 1.2 * ideal_s / total.wall_s, "x faster than 1.2 x ideal", 1, beside)
 
 
-def _whole(video: Path, out: Path) -> Spent:
+def _time_conversion(video: Path, out: Path) -> Times:
     return _measure(lambda: convert_video(video, out, overwrite=True), CONVERT_REPEATS)
 
 
-def _decode(video: Path) -> Spent:
-    return _measure(lambda: _exhaust(open_video(video).frames()), CONVERT_REPEATS)
+def _time_decoding(video: Path) -> Times:
+    return _measure(lambda: _consume(open_video(video).frames()), CONVERT_REPEATS)
 
 
-def _against_decoding(name: str, whole: Spent, decode: Spent) -> Figure:
-    """Wall clock of decoding alone / of the whole."""
-    beside = {"whole s": whole.wall_s, "decoding s": decode.wall_s}
-    return Figure(f"{name}_decoding", decode.wall_s / whole.wall_s, "x decoding's speed", None, beside)
+def _compare_with_decoding(name: str, total: Times, decode: Times) -> Figure:
+    """Wall clock of decoding alone / of the complete conversion."""
+    beside = {"total s": total.wall_s, "decoding s": decode.wall_s}
+    return Figure(f"{name}_decoding", decode.wall_s / total.wall_s, "x decoding's speed", None, beside)
 
 
-def _exhaust(items: Iterator[object]) -> None:
+def _consume(items: Iterator[object]) -> None:
     for _ in items:
         pass
 
@@ -447,16 +452,16 @@ def _write(out: Path, sensor: SensorSize, parts: list[Events]) -> None:
 
 
 def bench_formats(options: Options) -> Iterator[Figure]:
-    """Files of 10 M events: decoding, reading checked, a part, writing; CPU time, beside other libraries."""
+    """Files of 10 M events: decode, read with checks, read a part, write. CPU time, compared with other libraries."""
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as name:
         folder = Path(name)
         events = ten_million(options.data)
         np.save(folder / "events.npy", _as_faery(events))
         files = write_files(folder, events, options.data)
         for label, path in files.items():
-            yield from _reading(f"formats/{label}", path, options)
+            yield from _measure_reading(f"formats/{label}", path, options)
             if path.stem == "written":
-                yield from _writing(f"formats/{label}", path, folder / "events.npy", events, options)
+                yield from _measure_writing(f"formats/{label}", path, folder / "events.npy", events, options)
         for source, suffix in ((files["evt3"], ".h5"), (files["hdf5"], ".aedat4")):
             peak_mb = _peak_mb(source, folder / f"converted{suffix}")
             label = f"formats/{source.suffix[1:]}_to_{suffix[1:]}_memory"
@@ -464,7 +469,7 @@ def bench_formats(options: Options) -> Iterator[Figure]:
 
 
 def ten_million(data: Path | None) -> Events:
-    """The events of the real EVT3 recording again and again, or random ones that come in bursts; 1280 x 720."""
+    """Return 10 M events, 1280 x 720: the real EVT3 recording repeated, or without it random events in bursts."""
     if data and (data / REAL_EVT3).exists():
         once = read(data / REAL_EVT3)
         again = -(-EVENTS // len(once))
@@ -483,7 +488,7 @@ def _as_faery(events: Events) -> NDArray[np.void]:
 
 
 def write_files(folder: Path, events: Events, data: Path | None) -> dict[str, Path]:
-    """The events in a file of each format: by dvspipe's writers (`written`), or else encoded here."""
+    """Write a file per format, by dvspipe's writers (`written`) or by the encoders of this folder."""
     size = SensorSize(width=128, height=128)
     small = Events(events.t - events.t[0], events.x // 10, events.y // 6, events.p, size)
     files = {}
@@ -492,7 +497,7 @@ def write_files(folder: Path, events: Events, data: Path | None) -> dict[str, Pa
         write(path, small if suffix == ".bin" else events)
         files[open_source(path)[0].name] = path
     words = encode_evt3(events)
-    if data and (data / REAL_EVT3).exists():  # with its vectors
+    if data and (data / REAL_EVT3).exists():  # keeps its vector words
         content = (data / REAL_EVT3).read_bytes()
         start = parse_header(content[:HEAD_BYTES]).size
         words = content[:start] + content[start:] * -(-EVENTS // REAL_EVT3_EVENTS)
@@ -508,34 +513,35 @@ def write_files(folder: Path, events: Events, data: Path | None) -> dict[str, Pa
     return files
 
 
-def _reading(name: str, path: Path, options: Options) -> Iterator[Figure]:
-    """M events/s of the decoder alone, and of `read`; how soon the events of 10 ms in the middle are there."""
+def _measure_reading(name: str, path: Path, options: Options) -> Iterator[Figure]:
+    """M events/s of the decoder alone and of `read`, and the latency of reading 10 ms in the middle."""
     _, source = open_source(path)
     sensor = source.sensor or SensorSize(width=1280, height=720)
     middle = read(path, sensor=source.sensor or sensor)
     count, middle_us = len(middle), int(middle.t[len(middle) // 2])
     del middle
-    peers = {library: count / s / 1e6 for library, s in _peers(["read", str(path)], options).items()}
-    decode = count / _measure(lambda: _exhaust(open_source(path)[1].chunks()), FORMAT_REPEATS).cpu_s / 1e6
+    peers = {library: count / s / 1e6 for library, s in _run_peers(["read", str(path)], options).items()}
+    decode = count / _measure(lambda: _consume(open_source(path)[1].chunks()), FORMAT_REPEATS).cpu_s / 1e6
     kind = name.rpartition("/")[2]
     through_faery = kind != "text" and "faery" in peers
     target = DECODE_TARGETS.get(kind, peers["faery"] / 1.3 if through_faery else None)
     yield Figure(f"{name}_decode", decode, "M events/s", target, peers)
-    whole = _measure(lambda: read(path, sensor=sensor), FORMAT_REPEATS)
-    beside = {"by wall clock": count / whole.wall_s / 1e6}
-    yield Figure(f"{name}_read", count / whole.cpu_s / 1e6, "M events/s, checked", READ_TARGETS.get(kind), beside)
+    total = _measure(lambda: read(path, sensor=sensor), FORMAT_REPEATS)
+    beside = {"by wall clock": count / total.wall_s / 1e6}
+    yield Figure(f"{name}_read", count / total.cpu_s / 1e6, "M events/s, checked", READ_TARGETS.get(kind), beside)
     found = open_recording(path, sensor=sensor)
     part = _measure(lambda: [*found.chunks(middle_us, middle_us + 10_000)], FORMAT_REPEATS)
     yield Figure(f"{name}_part", 1 / part.wall_s, "parts of 10 ms/s", None, {"ms": 1000 * part.wall_s})
 
 
-def _writing(name: str, path: Path, stored: Path, events: Events, options: Options) -> Iterator[Figure]:
+def _measure_writing(name: str, path: Path, stored: Path, events: Events, options: Options) -> Iterator[Figure]:
     """M events/s of `write`."""
     events = read(path) if path.suffix == ".bin" else events
     spent = _measure(lambda: write(path, events, overwrite=True), FORMAT_REPEATS)
     beside = stored.with_name(f"beside{path.suffix}")
     peers = {
-        library: len(events) / s / 1e6 for library, s in _peers(["write", str(beside), str(stored)], options).items()
+        library: len(events) / s / 1e6
+        for library, s in _run_peers(["write", str(beside), str(stored)], options).items()
     }
     through_faery = peers["faery"] / 1.3 if "faery" in peers else None
     target = WRITE_TARGETS.get(name.rpartition("/")[2], through_faery)
@@ -543,8 +549,8 @@ def _writing(name: str, path: Path, stored: Path, events: Events, options: Optio
     yield Figure(f"{name}_write", len(events) / spent.cpu_s / 1e6, "M events/s", target, peers | own)
 
 
-def _peers(task: list[str], options: Options) -> dict[str, float]:
-    """CPU seconds of the libraries that this Python, and that of the peers, have for a task of peers.py."""
+def _run_peers(task: list[str], options: Options) -> dict[str, float]:
+    """Return the CPU seconds of a task of peers.py, per library in this Python or in the peers' Python."""
     pythons = dict.fromkeys((options.peers, sys.executable))
     script = [str(PEERS_SCRIPT), *task, str(FORMAT_REPEATS)]
     found: dict[str, float] = {}
@@ -557,13 +563,13 @@ NETWORK_PEERS = ("norse", "norse_lift", "snntorch", "spikingjelly")
 NETWORK_SHAPES = ((20, 16, 34), (60, 16, 34), (20, 8, 64))
 NETWORK_ROUNDS = 3
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
-"""One thread, and glibc keeps large blocks instead of giving them back at every step, as `dvspipe train` has it."""
+"""One thread. As in `dvspipe train`, glibc keeps large blocks instead of returning them to the system every step."""
 
 
 def bench_network(options: Options) -> Iterator[Figure]:
-    """One spiking CNN as several libraries compute it, one thread, CPU time; each in a process of its own, in turns."""
+    """The same spiking CNN in several libraries: CPU time of one thread, each in its own process, run in turns."""
     for T, B, side in NETWORK_SHAPES:
-        found = _network(options.peers, T, B, side)
+        found = _run_network_peers(options.peers, T, B, side)
         ours, floor, norse = (found[name] for name in ("dvspipe", "relu", "norse"))
         for work in ("forward", "train"):
             beside = {f"{name} ms": 1000 * measured[work] for name, measured in found.items()}
@@ -579,8 +585,8 @@ def bench_network(options: Options) -> Iterator[Figure]:
         print("  rates:", ", ".join(f"{name} {measured['rates']}" for name, measured in found.items()), flush=True)
 
 
-def _network(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]]:
-    """The medians of some rounds of network_peers.py, per library that there is."""
+def _run_network_peers(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]]:
+    """Return the medians over several runs of network_peers.py, per available library."""
     script = str(PEERS_SCRIPT.with_name("network_peers.py"))
     rounds: dict[str, list[dict[str, Any]]] = {}
     for _ in range(NETWORK_ROUNDS):
@@ -610,19 +616,21 @@ LEARNING_WAYS = {
     ),
     "spikingjelly_stdp": ("stdp",),
 }
-"""Ways to learn, by what they are compared with; see learning_peers.py."""
+"""Training methods of learning_peers.py, by the method that they are compared with."""
 LEARNING_STEPS, LEARNING_LONG, LEARNING_LONGEST = (24, 100, 400), 1600, 3200
 LEARNING_SHAPE = (4, 64)
-LEARNING_LARGEST_MIB = 60  # of segments of LEARNING_LONG steps
+LEARNING_MAX_MIB = 60  # target for segments of LEARNING_LONG steps
 
 
 def bench_learning(options: Options) -> Iterator[Figure]:
-    """Gradients of three blocks at 64 x 64, batch 4, beside BPTT's: CPU time of one thread and peak memory."""
+    """Gradients of three blocks at 64 x 64, batch 4, compared with BPTT: CPU time of one thread and peak memory."""
     for T in (*LEARNING_STEPS, LEARNING_LONG):
         for beside, ways in LEARNING_WAYS.items():
-            yield from _learning(options, T, beside, ways)
+            yield from _measure_learning(options, T, beside, ways)
     for way in ("segment_20", "segment_weight_20", "ottt"):
-        short, *others = (_learn(options.peers, way, T) for T in (LEARNING_STEPS[-1], LEARNING_LONG, LEARNING_LONGEST))
+        short, *others = (
+            _run_learning_peers(options.peers, way, T) for T in (LEARNING_STEPS[-1], LEARNING_LONG, LEARNING_LONGEST)
+        )
         for T, long in zip((LEARNING_LONG, LEARNING_LONGEST), others, strict=True):
             assert short is not None
             assert long is not None
@@ -630,15 +638,15 @@ def bench_learning(options: Options) -> Iterator[Figure]:
             yield Figure(f"learning/T{T}_{way}_flat", flat, f"memory of T = {LEARNING_STEPS[-1]} / this", 0.9, long)
 
 
-def _learning(options: Options, T: int, beside: str, ways: tuple[str, ...]) -> Iterator[Figure]:
-    """One way to learn, and others as ratios to it."""
-    reference = _learn(options.peers, beside, T)
+def _measure_learning(options: Options, T: int, beside: str, ways: tuple[str, ...]) -> Iterator[Figure]:
+    """Measure one training method, and others relative to it."""
+    reference = _run_learning_peers(options.peers, beside, T)
     if reference is None:
-        _skip(f"learning/T{T}_{beside}", f"{options.peers} has no spikingjelly, or no tensorboard, which that imports")
+        _skip(f"learning/T{T}_{beside}", f"{options.peers} has no spikingjelly, or no tensorboard for it")
         return
     yield Figure(f"learning/T{T}_{beside}", T / reference["cpu_s"], "steps/s", None, reference)
     for way in ways:
-        name, found = f"learning/T{T}_{way}", _learn(options.peers, way, T)
+        name, found = f"learning/T{T}_{way}", _run_learning_peers(options.peers, way, T)
         if found is None:
             _skip(name, f"{options.peers} has no spikingjelly")
             continue
@@ -649,12 +657,12 @@ def _learning(options: Options, T: int, beside: str, ways: tuple[str, ...]) -> I
             saved = reference["memory_mib"] / found["memory_mib"]
             yield Figure(f"{name}_memory", saved, f"x less memory than {beside}")
         if segment and T == LEARNING_LONG:
-            share = LEARNING_LARGEST_MIB / found["memory_mib"]
-            yield Figure(f"{name}_goal", share, f"x below {LEARNING_LARGEST_MIB} MiB", 1)
+            share = LEARNING_MAX_MIB / found["memory_mib"]
+            yield Figure(f"{name}_goal", share, f"x below {LEARNING_MAX_MIB} MiB", 1)
 
 
-def _learn(python: str, way: str, T: int) -> dict[str, float] | None:
-    """What learning_peers.py measures; None if a library is missing."""
+def _run_learning_peers(python: str, way: str, T: int) -> dict[str, float] | None:
+    """Return the figures of learning_peers.py; None if a library is missing."""
     if "jelly" in way and not has_module(python, "spikingjelly", *(["tensorboard"] if "stdp" in way else [])):
         return None
     script = str(PEERS_SCRIPT.with_name("learning_peers.py"))
@@ -665,26 +673,26 @@ def _learn(python: str, way: str, T: int) -> dict[str, float] | None:
 
 
 def bench_encoding(options: Options) -> Iterator[Figure]:
-    """10 M events in memory to a spike tensor in memory: CPU time on one core, beside Tonic's ToFrame."""
+    """Encode 10 M events in memory as a spike tensor: CPU time of one core, compared with Tonic's ToFrame."""
     for width, height, steps, target in ((128, 128, 100, 25), (1280, 720, 10, 12)):
         events = random_events(SensorSize(width=width, height=height))
-        yield from _encoding(f"encoding/{width}x{height}_in_{steps}", events, steps, target)
+        yield from _measure_encoding(f"encoding/{width}x{height}_in_{steps}", events, steps, target)
     if options.data and (options.data / REAL_EVT3).exists():
-        yield from _encoding("encoding/real_1280x720_in_10", ten_million(options.data), 10, 12)
+        yield from _measure_encoding("encoding/real_1280x720_in_10", ten_million(options.data), 10, 12)
     else:
         _skip("encoding/real_1280x720_in_10", f"no {REAL_EVT3} in --data or DVSPIPE_TEST_DATA")
 
 
 def random_events(sensor: SensorSize) -> Events:
-    """Independent and uniform in a second, which is the hardest for a cache."""
+    """Return independent events, uniform over one second: the worst case for a cache."""
     rng = np.random.default_rng(0)
     t = np.sort(rng.integers(0, 1_000_000, EVENTS))
     x, y, p = (rng.integers(0, bound, EVENTS) for bound in (sensor.width, sensor.height, 2))
     return Events(t, x, y, p, sensor)
 
 
-def _encoding(name: str, events: Events, steps: int, target: float) -> Iterator[Figure]:
-    """Tonic's CPU time / ours; ours / that of adding up the columns; the other forms, and a stream of parts."""
+def _measure_encoding(name: str, events: Events, steps: int, target: float) -> Iterator[Figure]:
+    """CPU time of Tonic / ours; time to sum the columns / ours; speed of the other forms and of a stream of parts."""
     from tonic.transforms import ToFrame
 
     config = BinConfig(steps=steps, step_us=events.duration_us // steps + 1)
@@ -712,14 +720,14 @@ def _encoding(name: str, events: Events, steps: int, target: float) -> Iterator[
         for form in ("binary", "voxel", "surface")
     }
     works["downsampled"] = lambda: encode_events(events, config.model_copy(update={"downsample": 3}))
-    works["stream"] = lambda: _exhaust(encode_stream(parts, config))
+    works["stream"] = lambda: _consume(encode_stream(parts, config))
     for label, work in works.items():
         yield Figure(f"{name}_{label}", len(events) / _measure(work).cpu_s / 1e6, "M events/s")
 
 
 @njit(error_model="numpy")
 def add_up(t: NDArray[np.int64], x: NDArray[np.int16], y: NDArray[np.int16], p: NDArray[np.bool_]) -> int:
-    """The sum of four columns: what reading each once takes."""
+    """Return the sum of four columns: the cost of reading each once."""
     total = 0
     for event in range(t.size):
         total += t[event] + x[event] + y[event] + p[event]
@@ -731,19 +739,20 @@ LOADER_BINS = BinConfig(steps=20, step_us=16_000)
 
 
 def bench_loader(options: Options) -> Iterator[Figure]:
-    """Recordings/s of N-MNIST in batches with two workers, wall clock, beside Tonic's ToFrame and DiskCachedDataset.
+    """Recordings/s of N-MNIST with two workers, wall clock, compared with Tonic's ToFrame and DiskCachedDataset.
 
-    The first epoch starts the workers, encodes and fills the caches; the others read them. They are measured in turns.
+    The first epoch starts the workers, encodes and fills the caches; later epochs read the caches. Both loaders are
+    measured in turns.
     """
     root = options.data and options.data / "nmnist"
     if not root or not root.is_dir():
         _skip("loader/nmnist", "no nmnist in --data or DVSPIPE_TEST_DATA")
         return
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
-        ours = _our_loader(root, Path(folder, "dvspipe"))
-        theirs = _tonic_loader(root, Path(folder, "tonic"))
-        spent = {"first": [(_pass(ours), _pass(theirs))]}
-        spent["next"] = [(_pass(ours), _pass(theirs)) for _ in range(LOADER_EPOCHS)]
+        ours = _build_own_loader(root, Path(folder, "dvspipe"))
+        theirs = _build_tonic_loader(root, Path(folder, "tonic"))
+        spent = {"first": [(_time_epoch(ours), _time_epoch(theirs))]}
+        spent["next"] = [(_time_epoch(ours), _time_epoch(theirs)) for _ in range(LOADER_EPOCHS)]
     for epoch, seconds in spent.items():
         own_s, tonic_s = (statistics.median(each) for each in zip(*seconds, strict=True))
         count = len(ours.dataset)
@@ -752,22 +761,22 @@ def bench_loader(options: Options) -> Iterator[Figure]:
         yield Figure(f"loader/nmnist_{epoch}_epoch", tonic_s / own_s, "x Tonic's speed", target, beside)
 
 
-def _pass(batches: Any) -> float:
-    """Seconds of an epoch."""
+def _time_epoch(batches: Any) -> float:
+    """Return the seconds of an epoch."""
     began = time.perf_counter()
     assert sum(len(batch[1]) for batch in batches) == len(batches.dataset)
     return time.perf_counter() - began
 
 
-def _our_loader(root: Path, cache: Path) -> Any:
+def _build_own_loader(root: Path, cache: Path) -> Any:
     from dvspipe.torch import SpikeDataset, loader
 
     dataset = SpikeDataset({"kind": "nmnist", "root": root, "cache": cache}, LOADER_BINS)
     return loader(dataset, LOADER_BATCH, shuffle=True, num_workers=LOADER_WORKERS, persistent_workers=True)
 
 
-def _tonic_loader(root: Path, cache: Path) -> Any:
-    """Tonic's documented pipeline; its NMNIST, which refuses a partial copy, finds these files without its check."""
+def _build_tonic_loader(root: Path, cache: Path) -> Any:
+    """Return Tonic's documented pipeline, without its check for a complete copy of N-MNIST."""
     from tonic import DiskCachedDataset
     from tonic.collation import PadTensors
     from tonic.datasets import NMNIST
@@ -793,7 +802,7 @@ def _tonic_loader(root: Path, cache: Path) -> Any:
 
 
 def bench_synthesis(_options: Options) -> Iterator[Figure]:
-    """Synthetic clips of 1.5 s per CPU second, rendered and simulated: 1,000 in at most 5 minutes on 2 cores."""
+    """Synthetic clips of 1.5 s per CPU second, rendered and simulated. Target: 1,000 in 5 minutes on 2 cores."""
     record_gesture(GestureClip(0, person=0, clip=0, seed=0))  # compiles
     began = time.process_time()
     for label in range(len(GESTURES)):
@@ -807,10 +816,10 @@ def bench_synthesis(_options: Options) -> Iterator[Figure]:
 
 
 def bench_inference(_options: Options) -> Iterator[Figure]:
-    """`dvspipe infer` as a user types it, start included: recording seconds / seconds; its memory; how soon it answers.
+    """`dvspipe infer` as a command, startup included: seconds of recording / seconds; peak memory; latency.
 
-    Random events, ON and OFF in stripes that change every second, so that many are left when they are scaled; the
-    gesture network that is shipped, or where none is, a fresh one of its configuration, which takes as long.
+    The events are random. ON and OFF form stripes that change every second, to keep many events after scaling. The
+    network is the included gesture classifier.
     """
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as place:
         folder = Path(place)
@@ -822,15 +831,15 @@ def bench_inference(_options: Options) -> Iterator[Figure]:
             recording = folder / f"{name}.h5"
             _write_random(recording, sensor, rate, lasts_s)
             for cores in (1, 2):
-                spent, peak_mb = _infer(network, recording, cores, *further)
+                spent, peak_mb = _time_inference(network, recording, cores, *further)
                 beside = {"wall s": spent.wall_s, "cpu s": spent.cpu_s, "peak MB": peak_mb}
-                seconds = spent.cpu_s if cores == 1 else spent.wall_s  # on one core they are the same where it is quiet
+                seconds = spent.cpu_s if cores == 1 else spent.wall_s  # equal on one core of an idle machine
                 yield Figure(f"inference/{name}_{cores}_core", lasts_s / seconds, "x real time", target, beside)
             if lasts_s == 600:
                 yield Figure("inference/10_minutes_memory", 600 / peak_mb, "x below 600 MB", 1, {"MB": peak_mb})
-                spent, peak_mb = _infer(network, recording, 2, "--set", "stateful=true")
+                spent, peak_mb = _time_inference(network, recording, 2, "--set", "stateful=true")
                 yield Figure(f"inference/{name}_stateful", lasts_s / spent.wall_s, "x real time", None, {"MB": peak_mb})
-                spent, peak_mb = _infer(network, recording, 2, "--out", str(folder / "out"))
+                spent, peak_mb = _time_inference(network, recording, 2, "--out", str(folder / "out"))
                 yield Figure(f"inference/{name}_pictures", lasts_s / spent.wall_s, "x real time", None, {"MB": peak_mb})
         short = folder / "short.h5"
         _write_random(short, GESTURE_SENSOR, 100_000, 2)
@@ -840,7 +849,7 @@ def bench_inference(_options: Options) -> Iterator[Figure]:
             ("start_import_torch", [python, "-c", "import torch"]),
             ("start_import_inference", [python, "-c", "import dvspipe.inference"]),
         ):
-            runs = [_spend(command) for _ in range(CONVERT_REPEATS + 1)][1:]
+            runs = [_time_command(command) for _ in range(CONVERT_REPEATS + 1)][1:]
             wall_s, cpu_s = (statistics.median(each) for each in zip(*((s.wall_s, s.cpu_s) for s in runs), strict=True))
             yield Figure(
                 f"inference/{name}",
@@ -860,26 +869,26 @@ def _write_random(path: Path, sensor: SensorSize, rate: int, lasts_s: int) -> No
             writer.append(Events(t, x, y, (x // 32 + second) % 2, sensor))
 
 
-def _infer(network: str, recording: Path, cores: int, *further: str) -> tuple[Spent, float]:
-    """Times of the command with so many cores, and its peak memory in MB."""
+def _time_inference(network: str, recording: Path, cores: int, *further: str) -> tuple[Times, float]:
+    """Return the times of the command on `cores` cores, and its peak memory in MB."""
     allowed = ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores]))
     with tempfile.NamedTemporaryFile("r") as peak:
         command = [sys.executable, "-c", PRINT_PEAK, "infer", network, str(recording), *further]
-        spent = _spend(["taskset", "-c", allowed, "sh", "-c", f'"$@" > {peak.name}', "sh", *command], str(cores))
+        spent = _time_command(["taskset", "-c", allowed, "sh", "-c", f'"$@" > {peak.name}', "sh", *command], str(cores))
         return spent, int(peak.read().split()[-1]) * 1024 / 1e6
 
 
-def _spend(command: list[str], threads: str = "2") -> Spent:
-    """Times of a command."""
+def _time_command(command: list[str], threads: str = "2") -> Times:
+    """Return the times of a command."""
     began, before = time.perf_counter(), os.times()
     _run(command, OMP_NUM_THREADS=threads)
     after = os.times()
     cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
-    return Spent(time.perf_counter() - began, cpu_s)
+    return Times(time.perf_counter() - began, cpu_s)
 
 
 def bench_hour(options: Options) -> Iterator[Figure]:
-    """What an hour of 720p video costs without the start, where little moves and where everything does."""
+    """Cost of an hour of 720p video without startup, with little motion and with motion everywhere."""
     if options.data is None:
         return _skip("hour", "--data gives no videos")
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as place:
@@ -900,14 +909,14 @@ def bench_hour(options: Options) -> Iterator[Figure]:
                 ("infer", "infer", "gesture-synthetic"),
             ):
                 command = [sys.executable, "-m", "dvspipe", *arguments]
-                short, long = (_spend([*command, str(video)]) for video in videos)
+                short, long = (_time_command([*command, str(video)]) for video in videos)
                 each = (long.cpu_s - short.cpu_s) / more_s
                 title = f"hour/{Path(name).stem}_{work}"
                 yield Figure(title, 1 / each, "h of video per core hour", None, {"core hours per hour": each})
 
 
 def bench_scale(_options: Options) -> Iterator[Figure]:
-    """Many files: against two processes that are started by hand, and what the process that starts workers needs."""
+    """Many files: compared with two processes started by hand; memory and CPU time of the main process."""
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as place:
         folder = Path(place)
         video = folder / "video.webm"
@@ -917,7 +926,7 @@ def bench_scale(_options: Options) -> Iterator[Figure]:
             half.mkdir(parents=True, exist_ok=True)
             shutil.copy(video, half / f"{number}.webm")
         halves = [_convert_all(folder / "videos" / half, folder / "by hand" / half) for half in "01"]
-        _run(halves[0])  # compiled kernels and what is read are in caches
+        _run(halves[0])  # warms the caches of kernels and files
         shutil.rmtree(folder / "by hand")
         began = time.perf_counter()
         running = [subprocess.Popen(half, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for half in halves]
@@ -925,7 +934,7 @@ def bench_scale(_options: Options) -> Iterator[Figure]:
         assert codes == [0, 0], codes
         by_hand_s = time.perf_counter() - began
         for name, target, options in (("local", 0.9, ["--jobs", "2"]), ("ray", 0.8, ["--engine", "ray"])):
-            spent = _spend(_convert_all(folder / "videos", folder / name, *options))
+            spent = _time_command(_convert_all(folder / "videos", folder / name, *options))
             beside = {"wall s": spent.wall_s, "by hand s": by_hand_s, "load": os.getloadavg()[0]}
             yield Figure(f"scale/{name}", by_hand_s / spent.wall_s, "of by hand", target, beside)
         peaks_mb, cpu_s = [], []
@@ -940,7 +949,7 @@ def bench_scale(_options: Options) -> Iterator[Figure]:
             cpu_s.append(float(printed[-1]))
         few, many = SCALE_RECORDINGS
         beside = {f"MB of {few}": peaks_mb[0], f"MB of {many}": peaks_mb[1]}
-        yield Figure("scale/driver_memory", peaks_mb[0] / peaks_mb[1], f"x that of {many} files", 0.9, beside)
+        yield Figure("scale/driver_memory", peaks_mb[0] / peaks_mb[1], f"x the memory for {many} files", 0.9, beside)
         per_100_s = (cpu_s[1] - cpu_s[0]) / (many - few) * 100
         yield Figure("scale/driver_cpu", 1 / per_100_s, "x below 1 s per 100 files", 1, {"s": per_100_s})
 
@@ -969,11 +978,11 @@ BENCHES: dict[str, Callable[[Options], Iterator[Figure]]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=["all", *sorted(BENCHES)])
-    parser.add_argument("--json", type=Path, help="also write the figures here, an object per line")
+    parser.add_argument("--json", type=Path, help="also write the figures to FILE, one JSON object per line")
     parser.add_argument(
         "--peers",
         default=sys.executable,
-        help="the Python that has other libraries to compare with; `auto`: an environment that is made for them",
+        help="Python that has the peer libraries; `auto`: create an environment for them (default: this Python)",
     )
     data = os.environ.get("DVSPIPE_TEST_DATA")
     parser.add_argument("--data", type=Path, default=data, help="folder with video/ and recordings/")

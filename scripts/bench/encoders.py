@@ -16,11 +16,11 @@ ROS_MESSAGE_EVENTS = 50
 ROS_EVENT = "uint16 x\nuint16 y\nbuiltin_interfaces/Time ts\nbool polarity"
 ROS_ARRAY = "std_msgs/Header header\nuint32 height\nuint32 width\ndvs_msgs/Event[] events"
 ROS_TYPES = ("std_msgs/msg/Header", "builtin_interfaces/msg/Time", "dvs_msgs/msg/Event", "dvs_msgs/msg/EventArray")
-VECTORS_EVERY = 4  # EVT3: one in so many events is written as a vector of length 1
+VECTORS_EVERY = 4  # EVT3: every fourth event is written as a vector of length 1
 
 
 def encode_evt3(events: Events) -> bytes:
-    """Return an EVT3 file: TIME_HIGH, TIME_LOW and ADDR_Y when they change, ADDR_X or a vector for each event."""
+    """Return an EVT3 file: TIME_HIGH, TIME_LOW and ADDR_Y when they change, then ADDR_X or a vector per event."""
     t, x, y, p = _wide(events)
     high, low = t >> 12, t & 0xFFF
     vector = np.arange(len(t)) % VECTORS_EVERY == 0
@@ -31,7 +31,7 @@ def encode_evt3(events: Events) -> bytes:
 
 
 def encode_evt21(events: Events) -> bytes:
-    """Return an EVT2.1 file: TIME_HIGH when it changes, and a vector of length 1 for each event."""
+    """Return an EVT2.1 file: TIME_HIGH when it changes, then a vector of length 1 per event."""
     t, x, y, p = _wide(events)
     high = t >> 6
     words = np.stack([(0x8 << 28 | high) << 32, (p << 28 | (t & 63) << 22 | x << 11 | y) << 32 | 1], axis=1)
@@ -40,14 +40,14 @@ def encode_evt21(events: Events) -> bytes:
 
 
 def encode_aedat2(events: Events) -> bytes:
-    """Return an AEDAT 2.0 file as jAER writes for a DVS128: columns from the right, rows from below, 0 for ON."""
+    """Return an AEDAT 2.0 file as jAER writes it for a DVS128: x from the right, y from the bottom, 0 for ON."""
     t, x, y, p = _wide(events)
     words = np.stack([(127 - y) << 8 | (127 - x) << 1 | 1 - p, t], axis=1)
     return b"#!AER-DAT2.0\r\n# AEChip: DVS128\r\n" + words.astype(">u4").tobytes()
 
 
 def encode_aedat3(events: Events) -> bytes:
-    """Return an AEDAT 3.1 file with packets of events of a DVS128."""
+    """Return an AEDAT 3.1 file with event packets of a DVS128."""
     t, x, y, p = _wide(events)
     words = np.stack([x << 17 | y << 2 | p << 1 | 1, t], axis=1).astype("<u4")
     packets = [words[start : start + AEDAT3_PACKET_EVENTS] for start in range(0, len(t), AEDAT3_PACKET_EVENTS)]
@@ -60,7 +60,7 @@ def _wide(events: Events) -> tuple[NDArray[np.int64], ...]:
 
 
 def _changes(column: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which values differ from the previous one."""
+    """Return a mask of the values that differ from the previous value."""
     return np.diff(column, prepend=-1) != 0
 
 
@@ -70,7 +70,7 @@ def _header(version: str, name: str, events: Events) -> bytes:
 
 
 def encode_ros1(events: Events, path: Path) -> None:
-    """Write a ROS 1 bag of event arrays with rosbags, which must be installed."""
+    """Write a ROS 1 bag of event arrays; requires rosbags."""
     from rosbags import rosbag1
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 

@@ -1,11 +1,12 @@
-"""Measure how gradients of a spiking network are computed: `python scripts/bench/learning_peers.py WAY T B SIDE`.
+"""Measure the gradient computation of a spiking network: `python scripts/bench/learning_peers.py WAY T B SIDE`.
 
-The network: three blocks of convolution 3x3 (2-8-16-32), neurons with a membrane factor of 0.5 and a subtracting reset,
-and average pooling, and a leaky readout. With `bptt` and `segment_N` it has batch norm, else standardised weights, as
-with `bptt_weight` and `segment_weight_N`; N is the number of steps that are computed at once.
-`spikingjelly_ottt` is SpikingJelly's own OTTT with plain convolutions. `stdp` and `spikingjelly_stdp`, which imports
-tensorboard, change the weights from a picture to 100 neurons by the pair rule. One thread; prints a JSON object with
-the median CPU seconds of a batch, and the peak of memory in MiB beyond that before it.
+The network has three blocks (convolution 3x3 with 2-8-16-32 channels, neurons with a membrane factor of 0.5 and a
+subtracting reset, average pooling) and a leaky readout. `bptt` and `segment_N` use batch norm; all other ways,
+including `bptt_weight` and `segment_weight_N`, use standardised weights. N is the number of steps per segment.
+`spikingjelly_ottt` is SpikingJelly's own OTTT with plain convolutions. `stdp` and `spikingjelly_stdp` (requires
+tensorboard) train the weights from an image to 100 neurons by the pair rule.
+
+Uses one thread. Prints a JSON object: median CPU seconds per batch, and the increase of peak memory in MiB.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from network_peers import CLASSES, FACTOR, memory_mb, seconds
 from torch import Tensor, nn
 
 CHANNELS = (2, 8, 16, 32)
-NEURONS = 100  # that STDP trains
+NEURONS = 100  # trained by STDP
 REPEATS = 3
-LONG = 400  # steps, above which the gradients are computed once after one that warms up
+LONG = 400  # with more steps, only one batch is measured after the warm-up
 MIB = 2**20 / 1e6
-KEEP_BLOCKS = ((-4, 0), (-1, 2**31 - 1))  # of glibc's mallopt, as in `dvspipe train`
+KEEP_BLOCKS = ((-4, 0), (-1, 2**31 - 1))  # arguments for glibc's mallopt, as in `dvspipe train`
 
 
 def build_ours(way: str, side: int) -> Callable[[Tensor, Tensor], object]:
@@ -77,7 +78,7 @@ def build_spikingjelly_ottt(side: int) -> Callable[[Tensor, Tensor], object]:
     network = layer.OTTTSequential(*modules, nn.Flatten(), nn.Linear(CHANNELS[-1] * side**2, CLASSES))
 
     def learn(x: Tensor, labels: Tensor) -> None:
-        """As its `ottt_online_training` does, without its optimiser."""
+        """Compute the gradients as SpikingJelly's `ottt_online_training` does, without its optimiser."""
         network.zero_grad()
         for step in x:
             (nn.functional.cross_entropy(network(step.float()), labels) / len(x)).backward()
@@ -87,7 +88,7 @@ def build_spikingjelly_ottt(side: int) -> Callable[[Tensor, Tensor], object]:
 
 
 def draw_spikes(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the spikes [T, N] of the first recording's OFF events, and random ones of the neurons."""
+    """Return input spikes [T, N], the OFF events of the first recording, and random output spikes of the neurons."""
     return x[:, 0, 0].flatten(1).float(), (torch.rand(len(x), NEURONS) < 0.1).float()
 
 
@@ -123,7 +124,7 @@ PEERS = {
 
 
 def keep_blocks() -> None:
-    """Have glibc, if it is there, keep large freed blocks, as `dvspipe train` does."""
+    """Let glibc, if present, keep large freed blocks, as `dvspipe train` does."""
     import ctypes
 
     if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"):
@@ -137,7 +138,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     keep_blocks()
-    x = torch.empty(T, B, 2, side, side, dtype=torch.uint8).bernoulli_(0.1)  # blocks freed here would be used later
+    x = torch.empty(T, B, 2, side, side, dtype=torch.uint8).bernoulli_(0.1)  # in place: no freed blocks to reuse later
     labels = torch.arange(B) % CLASSES
     learn = PEERS[way](side) if way in PEERS else build_ours(way, side)
     learn(x[:2], labels)

@@ -1,10 +1,11 @@
 """Measure the same spiking network in several libraries: `python scripts/bench/network_peers.py LIBRARY T B SIDE`.
 
-The network: three blocks of convolution 3x3 (2-16-32-64), batch norm, neurons and average pooling, and a linear layer
-on every step, whose mean is the answer. The neurons are leaky integrate-and-fire with a membrane factor of 0.5, a
-threshold of 1 and a reset to 0; batch norm is set so that each layer fires at about 12 %. One thread; prints a JSON
-object with median CPU seconds of a pass forward in evaluation mode, and of one forward and back in training mode, the
-firing rates, and the peak of memory in MB beyond that before the network was made.
+The network has three blocks (convolution 3x3 with 2-16-32-64 channels, batch norm, neurons, average pooling) and a
+linear layer on every step; its output is the mean over the steps. The neurons are leaky integrate-and-fire with a
+membrane factor of 0.5, a threshold of 1 and a reset to 0. Batch norm is set for a firing rate of about 12 % per layer.
+
+Uses one thread. Prints a JSON object: median CPU seconds of a forward pass in evaluation mode and of forward and
+backward passes in training mode, firing rates, and the increase of peak memory in MB since before the network.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Network = Callable[[Tensor], Tensor]
 
 
 class Blocks(nn.Module):
-    """The layers without neurons, the same in all libraries."""
+    """Layers other than neurons, shared by all libraries."""
 
     def __init__(self, side: int) -> None:
         super().__init__()
@@ -48,7 +49,7 @@ class Blocks(nn.Module):
         self.linear = nn.Linear(CHANNELS[-1] * side * side, CLASSES)
 
 
-class Watched(Blocks):
+class RecordedBlocks(Blocks):
     """Blocks that record their firing rates."""
 
     def __init__(self, side: int) -> None:
@@ -56,13 +57,13 @@ class Watched(Blocks):
         self.rates: dict[int, float] = {}
         self.watching = False
 
-    def note(self, number: int, spikes: Tensor) -> None:
+    def record(self, number: int, spikes: Tensor) -> None:
         if self.watching:
             self.rates[number] = float(spikes.detach().mean())
 
 
-class OverAllSteps(Watched):
-    """Convolution, norm and pooling once over T * B, in channels-last memory; `neurons` scan [T, B, C, H, W]."""
+class MultiStep(RecordedBlocks):
+    """Layers applied once to T * B images in channels-last memory; `neurons` scans [T, B, C, H, W]."""
 
     def neurons(self, number: int, currents: Tensor) -> Tensor:
         raise NotImplementedError
@@ -72,21 +73,21 @@ class OverAllSteps(Watched):
         x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         for number, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             spikes = self.neurons(number, norm(convolution(x)).unflatten(0, (T, -1)))
-            self.note(number, spikes)
+            self.record(number, spikes)
             x = self.pool(spikes.flatten(0, 1))
         logits: Tensor = self.linear(x.flatten(1)).unflatten(0, (T, -1)).mean(0)
         return logits
 
 
-class Relu(OverAllSteps):
-    """The lower bound of the time: a CNN of the same shape on every step."""
+class Relu(MultiStep):
+    """CNN of the same shape on every step, a lower bound of the time."""
 
     def neurons(self, _number: int, currents: Tensor) -> Tensor:
         return torch.relu(currents)
 
 
-class StepByStep(Watched):
-    """All layers step after step; `neurons` make one step."""
+class SingleStep(RecordedBlocks):
+    """Layers applied step by step; `neurons` computes one step."""
 
     def neurons(self, number: int, current: Tensor) -> Tensor:
         raise NotImplementedError
@@ -109,7 +110,7 @@ class StepByStep(Watched):
         return torch.stack(steps).mean(0)
 
 
-def build_dvspipe(side: int) -> Watched:
+def build_dvspipe(side: int) -> RecordedBlocks:
     from dvspipe.events import SensorSize
     from dvspipe.networks import LIF, CsnnConfig, SpikingNetwork
 
@@ -120,13 +121,13 @@ def build_dvspipe(side: int) -> Watched:
         layer.convolution.load_state_dict(same.convolutions[number].state_dict())
         layer.norm.load_state_dict(same.norms[number].state_dict())
 
-    class Ours(Watched):
+    class Ours(RecordedBlocks):
         def __init__(self) -> None:
             super().__init__(side)
             self.network = network
             layers = [module for module in network.modules() if isinstance(module, LIF)]
             for number, layer in enumerate(layers):
-                layer.register_forward_hook(lambda _, __, output, number=number: self.note(number, output[0]))
+                layer.register_forward_hook(lambda _, __, output, number=number: self.record(number, output[0]))
 
         def forward(self, x: Tensor) -> Tensor:
             logits: Tensor = self.network(x)[0].mean(0)
@@ -135,13 +136,13 @@ def build_dvspipe(side: int) -> Watched:
     return Ours()
 
 
-def build_norse(side: int) -> Watched:
-    """Return Norse's cells, step by step, as in its `SequentialState` and examples."""
+def build_norse(side: int) -> RecordedBlocks:
+    """Build the network with Norse's cells, step by step, as in its `SequentialState` and examples."""
     from norse.torch import LIFBoxCell, LIFBoxParameters
 
     p = LIFBoxParameters(tau_mem_inv=torch.tensor(FACTOR / 1e-3))
 
-    class Norse(StepByStep):
+    class Norse(SingleStep):
         def __init__(self) -> None:
             super().__init__(side)
             self.cells = nn.ModuleList(LIFBoxCell(p=p, dt=1e-3) for _ in self.norms)
@@ -156,13 +157,13 @@ def build_norse(side: int) -> Watched:
     return Norse()
 
 
-def build_norse_lift(side: int) -> Watched:
-    """Return Norse's `Lift` over time, which indexes x[t]."""
+def build_norse_lift(side: int) -> RecordedBlocks:
+    """Build the network with Norse's `Lift` over time, a loop over x[t]."""
     from norse.torch import LIFBoxCell, LIFBoxParameters, Lift
 
     p = LIFBoxParameters(tau_mem_inv=torch.tensor(FACTOR / 1e-3))
 
-    class Lifted(OverAllSteps):
+    class Lifted(MultiStep):
         def __init__(self) -> None:
             super().__init__(side)
             self.cells = nn.ModuleList(Lift(LIFBoxCell(p=p, dt=1e-3)) for _ in self.norms)
@@ -174,10 +175,10 @@ def build_norse_lift(side: int) -> Watched:
     return Lifted()
 
 
-def build_snntorch(side: int) -> Watched:
+def build_snntorch(side: int) -> RecordedBlocks:
     import snntorch
 
-    class SnnTorch(StepByStep):
+    class SnnTorch(SingleStep):
         def __init__(self) -> None:
             super().__init__(side)
             self.cells = nn.ModuleList(snntorch.Leaky(beta=1 - FACTOR, reset_mechanism="zero") for _ in self.norms)
@@ -192,10 +193,10 @@ def build_snntorch(side: int) -> Watched:
     return SnnTorch()
 
 
-def build_spikingjelly(side: int) -> Watched:
+def build_spikingjelly(side: int) -> RecordedBlocks:
     from spikingjelly.activation_based import functional, neuron, surrogate
 
-    class SpikingJelly(OverAllSteps):
+    class SpikingJelly(MultiStep):
         def __init__(self) -> None:
             super().__init__(side)
             self.cells = nn.ModuleList(
@@ -211,7 +212,7 @@ def build_spikingjelly(side: int) -> Watched:
     return SpikingJelly()
 
 
-LIBRARIES: dict[str, Callable[[int], Watched]] = {
+LIBRARIES: dict[str, Callable[[int], RecordedBlocks]] = {
     "relu": Relu,
     "dvspipe": build_dvspipe,
     "norse": build_norse,
@@ -229,7 +230,7 @@ def memory_mb(which: str) -> float:
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
     spent = []
-    for _ in range(repeats + 1):  # the first one warms up
+    for _ in range(repeats + 1):  # the first run warms up
         began = time.process_time()
         work()
         spent.append(time.process_time() - began)

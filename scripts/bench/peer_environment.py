@@ -1,7 +1,7 @@
-"""The environment of the libraries that dvspipe is compared with: `python scripts/bench/peer_environment.py` makes it.
+"""Create the environment of peer libraries to compare with: `python scripts/bench/peer_environment.py`.
 
-It is a virtual environment in the user's cache, which also sees all packages of this Python, so that torch, numpy and
-dvspipe are the same in both. Nothing of these is replaced: a library that needs other versions is left out.
+It is a virtual environment in the user's cache. It also sees all packages of this Python: torch, numpy and dvspipe are
+the same in both. None of them is replaced; a library that needs other versions is skipped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import venv
 from importlib.metadata import distributions
 from pathlib import Path
 
-PEERS = {  # package -> module that shows that it is there
+PEERS = {  # package: module to import as a test of its presence
     "eventcv": "eventcv",
     "evutils": "evutils",
     "expelliarmus": "expelliarmus",
@@ -23,17 +23,17 @@ PEERS = {  # package -> module that shows that it is there
     "norse": "norse",
     "snntorch": "snntorch",
     "spikingjelly": "spikingjelly",
-    "tensorboard": "tensorboard",  # which SpikingJelly's STDP imports
+    "tensorboard": "tensorboard",  # imported by SpikingJelly's STDP
 }
 
 
 def make_environment() -> str:
-    """Return the Python of the environment, with all libraries in it that can be installed."""
+    """Create or complete the environment with every library that can be installed; return its Python."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "dvspipe-peers" / f"python{sysconfig.get_python_version()}"
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if not python.exists():
-        print(f"making the environment of other libraries in {folder}", flush=True)
+        print(f"creating the environment of peer libraries in {folder}", flush=True)
         venv.create(folder, with_pip=True)
     packages = Path(_print(python, "import sysconfig; print(sysconfig.get_path('purelib'))"))
     own = sysconfig.get_path("purelib")
@@ -48,7 +48,7 @@ def make_environment() -> str:
 
 
 def has_module(python: str, *modules: str) -> bool:
-    """Return whether a Python can import modules."""
+    """Return whether a Python can import all of the modules."""
     command = [python, "-c", f"import {', '.join(modules)}"]
     return not subprocess.run(command, capture_output=True, check=False).returncode
 
@@ -58,7 +58,7 @@ def _install(python: Path, package: str, constraints: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = next(iter(reversed(done.stderr.strip().splitlines())), f"exit status {done.returncode}")
-        print(f"{package} is left out: {reason}", flush=True)
+        print(f"{package}: skipped: {reason}", flush=True)
 
 
 def _print(python: Path, code: str) -> str:

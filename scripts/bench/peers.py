@@ -1,15 +1,15 @@
-"""Measures other libraries, in the Python that has them, and prints a JSON object of median CPU seconds.
+"""Measure other libraries in the Python that has them; print a JSON object of median CPU seconds.
 
     python scripts/bench/peers.py simulate FRAMES.npy REPEATS
 
-eventcv's simulator, per way of running, with the number of events. FRAMES.npy holds uint8 [T, H, W] at 30 fps. The
-frames lie in memory; the time covers its linearising and sorting, but not a copy of the events into numpy.
+eventcv's simulator in each mode, with the number of events. FRAMES.npy holds uint8 [T, H, W] at 30 fps. The frames are
+in memory. The time includes linearising and sorting, but not copying the events to numpy.
 
     python scripts/bench/peers.py read FILE REPEATS
     python scripts/bench/peers.py write FILE EVENTS.npy REPEATS
 
-Reading or writing a file of events whole, per library that this Python has and that knows the format. EVENTS.npy holds
-them as faery takes them.
+Reading or writing a complete event file, per installed library that supports the format. EVENTS.npy holds the events
+as the structured array that faery accepts.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Works = dict[str, Callable[[], object]]
 
 def measure(work: Callable[[], object], repeats: int) -> float:
     spent = []
-    for _ in range(repeats + 1):  # the first one warms up
+    for _ in range(repeats + 1):  # the first run warms up
         began = time.process_time()
         work()
         spent.append(time.process_time() - began)
@@ -66,7 +66,7 @@ def simulate(path: Path, repeats: int) -> dict[str, Any]:
 
 
 def readers(path: Path) -> Works:
-    """Return functions that read a complete file, by library."""
+    """Return a function per library that reads the complete file."""
     with path.open("rb") as file:
         head = file.read(200)
     if path.suffix == ".h5":
@@ -112,7 +112,7 @@ def read_by_faery(path: Path) -> object:
 
 
 def writers(path: Path, events: np.ndarray) -> Works:
-    """Return functions that write events, by library."""
+    """Return a function per library that writes the events."""
     columns: dict[str, Any] = {name: events[name].astype(dtype) for name, dtype in COLUMNS.items()}
     if path.suffix == ".h5":
         return {"h5py": lambda: write_by_h5py(path, columns)}

@@ -1,4 +1,4 @@
-"""Render the sample clip of `dvspipe app`, a webcam that films two gestures: `python scripts/docs/app_sample.py`."""
+"""Render the sample clip of `dvspipe app`, two gestures filmed by a webcam: `python scripts/docs/app_sample.py`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dvspipe.synthesis.scenes import draw_far_camera, draw_scene
 from dvspipe.synthesis.webcam import Webcam, compress, film
 
 OUT = Path(__file__).parents[2] / "dvspipe" / "app" / "sample.mp4"
-PERSON = 1000  # a number that neither training nor test draws
+PERSON = 1000  # a person outside training and test
 DURATION_US = 7_000_000
 PLAN = (
     Performance(GESTURES.index("right_hand_wave"), 400_000, 3_200_000),

@@ -22,28 +22,28 @@ from dvspipe.training import TrainConfig, train
 
 OUT = Path(__file__).parents[2] / "docs" / "images"
 LAPTOP, PHONE = {"width": 1200, "height": 820}, {"width": 390, "height": 844}
-PATIENCE_MS = 600_000.0
-COLOURS = 128  # keeps pictures small
+TIMEOUT_MS = 600_000.0
+COLOURS = 128  # keeps files small
 
 
 def main() -> None:
-    """Make sample recordings and runs, serve the page, and take the pictures."""
+    """Write sample recordings and runs, serve the app, and take the screenshots."""
     with TemporaryDirectory() as name, sync_playwright() as driver:
         folder = Path(name) / "recordings"
         folder.mkdir()
         make_recording(folder)
-        if is_asked_for("runs"):
+        if is_selected("runs"):
             make_runs(folder)
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         with serve(AppSettings(folder)) as served:
             for take in (take_videos, take_answers, take_explore, take_compare, take_runs, take_phone):
-                if is_asked_for(take.__name__.removeprefix("take_")):
+                if is_selected(take.__name__.removeprefix("take_")):
                     take(browser, served.address)
         browser.close()
 
 
-def is_asked_for(name: str) -> bool:
-    """Whether a screenshot is named on the command line, or none is."""
+def is_selected(name: str) -> bool:
+    """Return whether the command line names this screenshot or none."""
     return not sys.argv[1:] or name in sys.argv[1:]
 
 
@@ -66,11 +66,11 @@ def make_runs(folder: Path) -> None:
 
 
 @contextmanager
-def open_page(browser: Any, address: str, size: dict[str, int], tab: str, **how: Any) -> Iterator[Any]:
-    """Yield the page at a tab."""
-    context = browser.new_context(viewport=size, **how)
+def open_page(browser: Any, address: str, size: dict[str, int], tab: str, **options: Any) -> Iterator[Any]:
+    """Open the app at a tab and yield the page."""
+    context = browser.new_context(viewport=size, **options)
     page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
+    page.set_default_timeout(TIMEOUT_MS)
     page.goto(address)
     page.get_by_role("tab", name="Video to events").wait_for()
     if tab != "Video to events":
@@ -80,7 +80,7 @@ def open_page(browser: Any, address: str, size: dict[str, int], tab: str, **how:
 
 
 def save(page: Any, name: str) -> None:
-    """Write what is seen as a PNG file of few colours."""
+    """Save the visible part of the page as a PNG file with COLOURS colours."""
     page.wait_for_timeout(3000)
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(COLOURS)
     picture.save(OUT / f"app-{name}.png", optimize=True)
@@ -88,20 +88,20 @@ def save(page: Any, name: str) -> None:
 
 
 def choose_sample(page: Any) -> None:
-    """Choose the sample clip."""
+    """Select the sample clip."""
     page.locator("button:visible", has_text="Use the sample clip").first.click()
     page.locator(".chosen:visible", has_text="sample.mp4").first.wait_for()
 
 
-def choose_below(page: Any, name: str) -> None:
-    """Choose a file below the folder."""
+def choose_file(page: Any, name: str) -> None:
+    """Select a file in the folder."""
     page.locator("button[role=tab]:visible", has_text="Folder").first.click()
     page.get_by_label("Recording in").first.click()
     page.get_by_role("option", name=name).first.click()
 
 
 def show_moment(page: Any, seconds: float) -> None:
-    """Stop the first visible player at a moment."""
+    """Pause the first visible player at a time."""
     frame = page.locator("iframe.page:visible").first.content_frame
     frame.locator("video").first.wait_for()
     page.wait_for_timeout(1500)
@@ -109,7 +109,7 @@ def show_moment(page: Any, seconds: float) -> None:
 
 
 def take_videos(browser: Any, address: str) -> None:
-    """The first tab: the complete sample clip beside its events."""
+    """First tab: the complete sample clip beside its events."""
     with open_page(browser, address, LAPTOP, "Video to events") as page:
         choose_sample(page)
         page.locator("iframe.page:visible").first.wait_for()
@@ -121,7 +121,7 @@ def take_videos(browser: Any, address: str) -> None:
 
 
 def take_answers(browser: Any, address: str) -> None:
-    """The second tab: the answer for the sample clip over time."""
+    """Second tab: the prediction for the sample clip over time."""
     with open_page(browser, address, LAPTOP | {"height": 1000}, "What does it show?") as page:
         choose_sample(page)
         page.get_by_role("button", name="What does it show?").click()
@@ -134,15 +134,15 @@ def take_answers(browser: Any, address: str) -> None:
 
 
 def take_explore(browser: Any, address: str) -> None:
-    """The third tab: a recording in space and time."""
+    """Third tab: a recording in space and time."""
     with open_page(browser, address, LAPTOP, "Explore") as page:
-        choose_below(page, "arm-circle.h5")
+        choose_file(page, "arm-circle.h5")
         page.locator(".js-plotly-plot:visible canvas").first.wait_for()
         save(page, "explore")
 
 
 def take_compare(browser: Any, address: str) -> None:
-    """The fourth tab: two sensors before one video."""
+    """Fourth tab: one video seen by two sensors."""
     with open_page(browser, address, LAPTOP | {"height": 1000}, "Compare") as page:
         choose_sample(page)
         page.get_by_role("button", name="Convert and compare").click()
@@ -150,22 +150,22 @@ def take_compare(browser: Any, address: str) -> None:
         page.locator("iframe.page:visible").first.evaluate("e => e.scrollIntoView()")
         player = page.locator("iframe.page:visible").first.content_frame
         player.get_by_role("button", name="Pause").click()
-        for key in ("Home", *5 * ["ArrowRight"]):  # the other player moves, too
+        for key in ("Home", *5 * ["ArrowRight"]):  # the other player moves too
             player.get_by_role("slider").press(key)
         save(page, "compare")
 
 
 def take_runs(browser: Any, address: str) -> None:
-    """The fifth tab: the table of runs and their curves."""
+    """Fifth tab: the table of runs and their curves."""
     with open_page(browser, address, LAPTOP, "Runs") as page:
         page.locator(".js-plotly-plot:visible").first.wait_for()
         save(page, "runs")
 
 
 def take_phone(browser: Any, address: str) -> None:
-    """The first tab on a phone, dark."""
-    how = {"is_mobile": True, "has_touch": True, "color_scheme": "dark", "device_scale_factor": 1.5}
-    with open_page(browser, address, PHONE, "Video to events", **how) as page:
+    """First tab on a phone, in dark mode."""
+    options = {"is_mobile": True, "has_touch": True, "color_scheme": "dark", "device_scale_factor": 1.5}
+    with open_page(browser, address, PHONE, "Video to events", **options) as page:
         choose_sample(page)
         page.locator("iframe.page:visible").first.content_frame.locator(".facts").wait_for()
         show_moment(page, 1.0)

@@ -1,7 +1,7 @@
 """Write the model cards of the shipped classifiers: `python scripts/docs/cards.py`.
 
-A card is made from the weights and NAME.json beside them. Run this script after changing either;
-tests/checkpoints/test_shipped.py compares them.
+A card is generated from the weights and the file NAME.json beside them. Run this script after changing either;
+tests/checkpoints/test_shipped.py compares the cards with their sources.
 """
 
 from __future__ import annotations

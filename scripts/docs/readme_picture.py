@@ -1,7 +1,7 @@
 """Write docs/images/gesture.gif: a video, its events and their label: `python scripts/docs/readme_picture.py`.
 
-The person is rendered, and `gesture-synthetic` was not trained on them. What is written below a picture is the
-prediction for the window that ends there, so it knows nothing of the future.
+The person is rendered and was not in the training data of `gesture-synthetic`. The text below a picture is the
+prediction for the window that ends at this time; it uses no later events.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FPS = 60.0
 
 
 def render() -> Iterator[Frame]:
-    """Yield the frames of a person who performs one gesture after another."""
+    """Yield the frames of a person who performs several gestures in a row."""
     plan = (
         Performance(LABELS[0], -1_000_000, CHANGE_US - 200_000),
         Performance(LABELS[1], CHANGE_US - 200_000, END_US + 10**6),
@@ -37,13 +37,13 @@ def render() -> Iterator[Frame]:
     person = draw_person(np.random.default_rng(PERSON))
     settings = ClipSettings(duration_us=END_US, fps=FPS)
     for frame in render_session(plan, person, np.random.default_rng([PERSON, 1]), settings):
-        light = frame.image / 65535  # to sRGB, as a video has it
+        light = frame.image / 65535  # converted to sRGB, as in a video
         value = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
         yield Frame(frame.t_us, (255 * value + 0.5).astype(np.uint8))
 
 
 def main() -> None:
-    """Render, convert, classify, and write the picture."""
+    """Render, convert and classify a video, and write the picture."""
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder, "video.webm")
         write_video(video, render())

@@ -1,6 +1,6 @@
-"""Write docs/reference/results.md, the files, columns and fields of a run: `python scripts/docs/results_page.py`.
+"""Write docs/reference/results.md, the reference of all output files: `python scripts/docs/results_page.py`.
 
-The text comes from the models in dvspipe/results and their docstrings; a test compares it with the file.
+The page is generated from the models in dvspipe/results and their docstrings; a test compares it with the file.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ SHIPPED = (ShippedRecord, ShippedScore)
 
 
 def render() -> str:
-    """Return the text of the page."""
+    """Return the page as Markdown."""
     root = Path("RUN")
     lines = [
         INTRODUCTION,
@@ -165,7 +165,7 @@ def _type(model: type[Record], name: str) -> str:
 
 
 def _plain(annotation: object) -> str:
-    """Return an annotation in the terms of JSON."""
+    """Return a type annotation in JSON terms."""
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
     text = text.replace(" | None", " or null").replace("Counts", "lists of int").replace("FileText", "str")
     text = re.sub(r"dict\[str, (\w+)\]", r"object of \1", text)

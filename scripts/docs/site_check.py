@@ -1,7 +1,7 @@
 """Check a built site: `python scripts/docs/site_check.py docs/_build/html`; exit code 1 if something is wrong.
 
-Every link inside the site leads to a file and a place in it, and no page loads a script, style, font or picture from
-elsewhere.
+Every internal link must lead to an existing file and anchor. No page may load a script, style, font or picture from
+another site.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ LOADS: Mapping[str, str] = {
     "video": "src",
     "audio": "src",
 }
-"""Elements that load a file, and the attribute that names it."""
+"""Elements that load a file, and the attribute with its address."""
 OUTSIDE_IN_STYLE = re.compile(r"""(?:url\(\s*['"]?|@import\s+['"])((?:https?:)?//[^'")\s]+)""")
 
 
 class Page(HTMLParser):
-    """What a page links to, what it loads, and the places in it.
+    """Links, loaded files and anchors of a page.
 
     Args:
-        path: The file of the page.
+        path: HTML file of the page.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.links: list[str] = []
         self.loads: list[str] = []
-        self.places: set[str] = set()
+        self.anchors: set[str] = set()
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element."""
+        """Record the links, loaded files and anchors of an element."""
         values = {name: value or "" for name, value in attrs}
-        self.places |= {values[name] for name in ("id", "name") if name in values}
+        self.anchors |= {values[name] for name in ("id", "name") if name in values}
         if tag == "a" and "href" in values:
             self.links.append(values["href"])
         if (attribute := LOADS.get(tag)) and values.get(attribute):
@@ -52,19 +52,19 @@ class Page(HTMLParser):
 
 
 def find_faults(site: Path) -> Iterator[str]:
-    """Yield a sentence for each link that leads nowhere and each file that is loaded from elsewhere."""
+    """Yield a message for each broken link and each file loaded from another site."""
     pages = {path.resolve(): Page(path) for path in sorted(site.rglob("*.html"))}
     for path, page in pages.items():
         name = path.relative_to(site.resolve())
         for address in page.loads:
             if is_outside(address):
-                yield f"{name}: loads {address} from elsewhere"
+                yield f"{name}: loads {address} from another site"
         for link in [*page.links, *page.loads]:
-            if not is_outside(link) and not link.startswith("data:") and not leads_somewhere(link, path, pages):
-                yield f"{name}: {link} leads nowhere"
+            if not is_outside(link) and not link.startswith("data:") and not is_valid_link(link, path, pages):
+                yield f"{name}: broken link {link}"
     for path in sorted(site.rglob("*.css")):
         for address in OUTSIDE_IN_STYLE.findall(path.read_text(encoding="utf-8")):
-            yield f"{path.relative_to(site)}: loads {address} from elsewhere"
+            yield f"{path.relative_to(site)}: loads {address} from another site"
 
 
 def is_outside(address: str) -> bool:
@@ -72,19 +72,19 @@ def is_outside(address: str) -> bool:
     return address.startswith("//") or urlsplit(address).scheme in {"http", "https", "mailto", "ftp"}
 
 
-def leads_somewhere(link: str, page: Path, pages: Mapping[Path, Page]) -> bool:
-    """Return whether the file of a link exists, and the place in it."""
+def is_valid_link(link: str, page: Path, pages: Mapping[Path, Page]) -> bool:
+    """Return whether the file and the anchor of a link exist."""
     parts = urlsplit(link)
     target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
     if target.is_dir():
         target /= "index.html"
     if not target.exists():
         return False
-    return not parts.fragment or target not in pages or unquote(parts.fragment) in pages[target].places
+    return not parts.fragment or target not in pages or unquote(parts.fragment) in pages[target].anchors
 
 
 def main() -> int:
-    """Print what is wrong; return 1 if anything is."""
+    """Print all faults; return 1 if there are any."""
     site = Path(sys.argv[1])
     faults = list(dict.fromkeys(find_faults(site)))
     for fault in faults:

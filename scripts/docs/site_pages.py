@@ -1,8 +1,7 @@
 """Write the generated pages of the site to docs/generated; docs/conf.py calls this before each build.
 
-The command line comes from the commands themselves, the settings from their models, the Python API from the public
-names, the model cards from the records of the classifiers. The pages beside README (benchmarks, changelog, ...) are
-copied with changed links.
+The pages are generated from the commands, the models of the settings, the public Python names, and the records of the
+included classifiers. Pages outside docs (benchmarks, changelog, ...) are copied with adapted links.
 """
 
 from __future__ import annotations
@@ -43,15 +42,15 @@ COPIED: Mapping[str, str] = {
     "RELEASE.md": "release",
     "SECURITY.md": "security",
 }
-"""Files outside docs that are pages of the site, and the names of these pages."""
+"""Files outside docs that are pages of the site, and the names of their pages."""
 CARDS: Mapping[str, str] = {f"dvspipe/checkpoints/{name}.md": name for name in shipped_checkpoints()}
-"""The model cards, and the names of their pages."""
+"""Model cards and the names of their pages."""
 
 LINK = re.compile(r"(?<=\]\()(?!https?://|#)([^)#\s]*)((?:#[^)\s]*)?)(?=\))")
 
 
 class Area(NamedTuple):
-    """A page of the Python API: its title, its first sentence, and the names it describes."""
+    """Page of the Python API: title, first sentence, and documented names."""
 
     title: str
     text: str
@@ -152,11 +151,11 @@ AREAS: Mapping[str, Area] = {
         ("Processes", "Ray", "Shard", "ProgressBar", "DvspipeError"),
     ),
 }
-"""The pages of the Python API; together they contain every public name."""
+"""Pages of the Python API. Together they document every public name."""
 
 
 def write_pages() -> None:
-    """Write all generated pages; a page whose text is unchanged keeps its date, and Sphinx does not read it again."""
+    """Write all generated pages. Unchanged pages keep their date, and Sphinx does not read them again."""
     pages = {f"{page}.md": copied_page(source) for source, page in COPIED.items()}
     pages |= {f"{name}.md": write_shipped_card(name) for name in CARDS.values()}
     pages |= {"cli.md": command_page(), "configuration.md": settings_page(), "presets.md": presets_page()}
@@ -174,8 +173,8 @@ def to_page(target: str, folder: Path) -> str:
     """Return the site page of a file of the repository.
 
     Args:
-        target: The link in the file, without the heading.
-        folder: The folder of the file with the link.
+        target: Link in the file, without the heading.
+        folder: Folder of the file with the link.
     """
     path = (folder / target).resolve()
     name = path.relative_to(ROOT).as_posix()
@@ -187,7 +186,7 @@ def to_page(target: str, folder: Path) -> str:
 
 
 def change_links(text: str, folder: Path) -> str:
-    """Return Markdown with its links changed to pages of the site."""
+    """Return Markdown with links adapted to the pages of the site."""
     return LINK.sub(lambda found: (to_page(found[1], folder) if found[1] else "") + found[2], text)
 
 
@@ -198,7 +197,7 @@ def copied_page(source: str) -> str:
 
 
 def command_page() -> str:
-    """Return the page of all commands, with the texts of their `--help`."""
+    """Return the page of all commands with the texts of `--help`."""
     command: Any = typer.main.get_command(app)
     text = typer.cli.get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="dvspipe"), name="dvspipe")
     text = re.sub(r"<(\w+(\[[\w ]+\])?)>", r"\1", text.partition("\n")[2])
@@ -212,14 +211,14 @@ def command_page() -> str:
 
 
 def _inner_commands(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Yield the name and the command of each command of a group, and of the groups inside it."""
+    """Yield name and command for each command of a group and its subgroups."""
     for name, command in getattr(group, "commands", {}).items():
         yield f"{prefix}{name}", command
         yield from _inner_commands(command, f"{prefix}{name} ")
 
 
 def settings_page() -> str:
-    """Return the page of all settings, with their types, defaults and docstrings."""
+    """Return the page of all settings with types, defaults and docstrings."""
     lines = [
         "# Configuration\n",
         "All settings with their types and defaults. A configuration contains only what differs from the defaults.\n",
@@ -240,7 +239,7 @@ def settings_page() -> str:
 
 
 def _group(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    """Yield the table of a group, then the tables of the groups inside it."""
+    """Yield the table of a group, then the tables of its subgroups."""
     described, inner = dict(_docstrings(model)), []
     if prefix == "data.video.":
         yield "### `data.video`\n"
@@ -267,7 +266,7 @@ def _group(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def _kinds(kinds: Mapping[str, type[BaseModel]], group: str) -> Iterator[str]:
-    """Yield the kinds of a group, and a table of their settings with the kinds of each."""
+    """Yield the kinds of a group, then a table of all settings with their kinds."""
     yield f"### `{group}`\n"
     yield f"`{group}.kind`, by default `{next(iter(kinds))}`:\n"
     owners: dict[tuple[str, str, str, str], list[str]] = {}
@@ -295,7 +294,7 @@ def _kinds(kinds: Mapping[str, type[BaseModel]], group: str) -> Iterator[str]:
 
 
 def _docstrings(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
-    """Yield the name and docstring of each field, of the model and its base classes."""
+    """Yield name and docstring of each field of a model and its base classes."""
     for owner in reversed(model.__mro__):
         if not issubclass(owner, Settings) or owner is Settings:
             continue
@@ -307,7 +306,7 @@ def _docstrings(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
 
 
 def _type(annotation: object) -> str:
-    """Return a type in the terms of YAML."""
+    """Return a type in YAML terms."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation is None or annotation is type(None):
         return "null"
@@ -338,13 +337,13 @@ def _yaml(value: object) -> str:
 
 
 def _sentence(text: str) -> str:
-    """Return a docstring as one line for a cell of a table."""
+    """Return a docstring as one line for a table cell."""
     line = " ".join(inspect.cleandoc(text).split()).replace("|", "\\|")
     return re.sub(r"(`[^`]*`)|<", lambda found: found[1] or "&lt;", line)
 
 
 def presets_page() -> str:
-    """Return the page of the included sensor presets: the text of their files."""
+    """Return the page of the included sensor presets, with the text of their files."""
     lines = ["# Presets\n", "Simulated sensors for `dvspipe convert --preset NAME`, with the source of each value.\n"]
     for path in sorted((ROOT / "configs" / "sensors").glob("*.yaml")):
         lines += [f"## `{path.stem}`\n", "```yaml", path.read_text(encoding="utf-8").rstrip(), "```\n"]

@@ -1,4 +1,4 @@
-"""The commands that `faults.py` disturbs, their inputs, and how to compare their outputs."""
+"""Commands for `faults.py` to disturb, their inputs, and digests of their outputs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from dvspipe.video.writing import write_video
 SENSOR = SensorSize(width=16, height=12)
 CLASSES = ("right", "left")
 FRAME = (48, 64)
-LIMIT_S = 600.0  # for a command that nobody disturbs
+LIMIT_S = 600.0  # timeout of an undisturbed command
 TIMES = ("seconds", "data_seconds")  # columns that differ from run to run
 TRAINING: dict[str, Any] = {
     "name": "bars",
@@ -49,13 +49,13 @@ TRAINING: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Command:
-    """A command that is disturbed.
+    """Command to disturb. It runs in a folder that contains the inputs as `in`.
 
     Args:
-        name: Its name here.
-        arguments: Those of `dvspipe`; it runs in a folder that has the inputs as `in`.
-        output: Its output, a file or folder in that folder.
-        repeated: Arguments that repeat it if its output exists; None: it is complete if it exists.
+        name: Name in reports.
+        arguments: Arguments of `dvspipe`.
+        output: Output file or folder, relative to the folder.
+        repeated: Arguments to repeat the command if its output exists; None: the output is complete if it exists.
     """
 
     name: str
@@ -87,7 +87,7 @@ COMMANDS = (
 
 
 def start(arguments: tuple[str, ...], folder: Path, **options: Any) -> subprocess.Popen[str]:
-    """Start `dvspipe` with arguments, in a session of its own."""
+    """Start `dvspipe` with arguments in a new session."""
     environment = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "dvspipe", *arguments],
@@ -105,16 +105,16 @@ def finish(arguments: tuple[str, ...], folder: Path) -> None:
     """Run `dvspipe` with arguments.
 
     Raises:
-        RuntimeError: It fails.
+        RuntimeError: If the exit code is not 0.
     """
     with start(arguments, folder) as running:
-        _, said = running.communicate(timeout=LIMIT_S)
+        _, printed = running.communicate(timeout=LIMIT_S)
     if running.returncode:
-        raise RuntimeError(f"{' '.join(arguments)}: exit code {running.returncode}: {said.strip()}")
+        raise RuntimeError(f"{' '.join(arguments)}: exit code {running.returncode}: {printed.strip()}")
 
 
 def make_inputs(folder: Path) -> None:
-    """Make the inputs of all commands in a folder."""
+    """Write the inputs of all commands to a folder."""
     rng = np.random.default_rng(0)
     (folder / "tree").mkdir(parents=True)
     for number in range(4):
@@ -134,7 +134,7 @@ def make_inputs(folder: Path) -> None:
 
 
 def _make_files_to_change(folder: Path) -> None:
-    """Make videos, a preset, labels and times for the mutations."""
+    """Write videos, a preset, labels and times for the mutations."""
     rng = np.random.default_rng(1)
     images = [rng.integers(0, 256, (24, 32, 3), np.uint8) for _ in range(6)]
     write_video(folder / "clip.webm", frames_from_arrays((image[..., 0] for image in images), fps=30))
@@ -160,7 +160,7 @@ def _make_mnist(folder: Path, rng: np.random.Generator) -> None:
 
 
 def _moving_bar(label: int, seed: int, windows: int = 1) -> Events:
-    """Return a bar that moves right (0) or left (1) in 100 ms."""
+    """Return a bar that moves right (label 0) or left (label 1) in 100 ms."""
     rng = np.random.default_rng([label, seed])
     t = np.sort(rng.integers(0, 100_000 * windows, 400 * windows))
     along = np.clip(t % 100_000 // 8334 + rng.integers(0, 2, t.size), 0, 11).astype(int)
@@ -169,9 +169,9 @@ def _moving_bar(label: int, seed: int, windows: int = 1) -> Events:
 
 
 def digest(path: Path) -> Mapping[str, str]:
-    """Return a text per file of an output that is equal for equal content, without measured times and the manifest."""
+    """Return a digest per output file, equal for equal content; measured times and the manifest are ignored."""
     files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
-    files = [file for file in files if MANIFEST not in file.parts]  # whose files have the numbers of processes
+    files = [file for file in files if MANIFEST not in file.parts]  # its file names contain process numbers
     return {str(file.relative_to(path.parent)): _digest_of(file) for file in files}
 
 
@@ -186,10 +186,10 @@ def _digest_of(file: Path) -> str:
         with file.open(newline="") as rows:
             kept = [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(rows)]
         return json.dumps(kept)
-    if file.suffix == ".webm":  # it contains a random number
+    if file.suffix == ".webm":  # contains a random number
         return _hash(*(frame.image.tobytes() for frame in open_video(file).frames()))
     if file.suffix in (".json", ".jsonl", ".html", ".png"):
-        return "exists"  # they contain times
+        return "exists"  # contains times
     return _hash(file.read_bytes())
 
 

@@ -1,7 +1,7 @@
-"""Runs commands that cannot write: the disk is full after some bytes, or the folder is read-only.
+"""Run commands that cannot write: the disk becomes full, or the folder is read-only.
 
-The full disk is a small file system in memory where one may be mounted, which needs root; else the length of each file
-is limited, which HDF5 and OpenCV notice in other places.
+As root, the disk is a small file system in memory. Otherwise the length of each file is limited; HDF5 and OpenCV detect
+this limit at other points of their code.
 """
 
 from __future__ import annotations
@@ -19,51 +19,51 @@ from fault_commands import LIMIT_S, Command, start
 from fault_kills import FaultError, Killer
 
 READ_ONLY = Path("/sys")  # also for root
-DISK_BYTES, FILE_BYTES = (4.0, 6.5), (2.0, 5.0)  # powers of ten between which the room on a disk and in a file is
-ENOUGH = "1g"  # for every output
+DISK_BYTES, FILE_BYTES = (4.0, 6.5), (2.0, 5.0)  # ranges of log10 of the size of a disk and of a file
+ENOUGH = "1g"  # larger than every output
 
 
 def fill_disk(killer: Killer, command: Command, rng: random.Random) -> str:
-    """Run a command on a disk with room for some bytes, repeat it on one with enough, and say what was done.
+    """Run a command on a disk that becomes full, repeat it on a large disk, and return a description.
 
     Raises:
-        FaultError: It does not say so with one line, leaves something, or the repetition makes another output.
+        FaultError: If the error is not one line, files remain, or the repeated command has a different output.
     """
-    killer.undisturbed(command)  # in the same folder, once
+    killer.undisturbed(command)  # measured once, in the same folder
     folder = killer.new_folder(command.name)
-    room = int(10 ** rng.uniform(*DISK_BYTES))
-    with _small_disk(folder, room) as is_mounted:
+    size = int(10 ** rng.uniform(*DISK_BYTES))
+    with _small_disk(folder, size) as is_mounted:
         if is_mounted:
-            what = f"{command.name}: a disk of {room} bytes"
-            code, said = _run(command.arguments, folder)
+            title = f"{command.name}: a disk of {size} bytes"
+            code, printed = _run(command.arguments, folder)
             _mount(folder, f"remount,size={ENOUGH}")
         else:
-            most = int(10 ** rng.uniform(*FILE_BYTES))
-            what = f"{command.name}: files of at most {most} bytes"
-            limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
-            code, said = _run(command.arguments, folder, preexec_fn=limit)
-        _check_full(killer, command, folder, what, code, said)
-    return what
+            max_bytes = int(10 ** rng.uniform(*FILE_BYTES))
+            title = f"{command.name}: files of at max_bytes {max_bytes} bytes"
+            limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (max_bytes, resource.RLIM_INFINITY))
+            code, printed = _run(command.arguments, folder, preexec_fn=limit)
+        _check_full(killer, command, folder, title, code, printed)
+    return title
 
 
-def _check_full(killer: Killer, command: Command, folder: Path, what: str, code: int, said: str) -> None:
-    """Check how a command ended on a full disk, and complete it."""
-    lines = said.splitlines()
-    if "Traceback" in said or code not in (0, 1, 2) or (code and not lines[-1].startswith("dvspipe: ")):
-        raise FaultError(f"{what}: exit code {code}: {said}")
+def _check_full(killer: Killer, command: Command, folder: Path, title: str, code: int, printed: str) -> None:
+    """Check the exit of a command on a full disk, and complete the command."""
+    lines = printed.splitlines()
+    if "Traceback" in printed or code not in (0, 1, 2) or (code and not lines[-1].startswith("dvspipe: ")):
+        raise FaultError(f"{title}: exit code {code}: {printed}")
     if code == 2 and command.repeated is None and (folder / command.output).exists():
-        raise FaultError(f"{what}: exit code 2, but {command.output} exists")
+        raise FaultError(f"{title}: exit code 2, but {command.output} exists")
     try:
         killer.complete(command, folder)
     except FaultError as error:
-        raise FaultError(f"{what}: {error}") from error
+        raise FaultError(f"{title}: {error}") from error
 
 
 @contextmanager
-def _small_disk(folder: Path, room: int) -> Iterator[bool]:
-    """Mount a file system with room for some bytes at a folder during the block; yield whether that is allowed."""
+def _small_disk(folder: Path, size: int) -> Iterator[bool]:
+    """Mount a file system of `size` bytes at a folder during the block; yield whether mounting is permitted."""
     inputs = (folder / "in").readlink()
-    if not _mount(folder, f"size={room}"):
+    if not _mount(folder, f"size={size}"):
         yield False
         return
     try:
@@ -81,25 +81,25 @@ def _mount(folder: Path, options: str) -> bool:
 
 
 def write_to_read_only(killer: Killer, command: Command) -> str:
-    """Run a command whose output is in a folder that cannot be written to, and say what was done.
+    """Run a command with its output in a read-only folder, and return a description.
 
     Raises:
-        FaultError: It does not say so with one line.
+        FaultError: If the error is not one line.
     """
     folder = killer.new_folder(command.name)
     arguments = tuple(str(READ_ONLY / word) if word == command.output else word for word in command.arguments)
-    code, said = _run(arguments, folder)
-    what = f"{command.name}: read-only folder"
-    if code not in (1, 2) or "Traceback" in said or not said.splitlines()[-1].startswith("dvspipe: "):
-        raise FaultError(f"{what}: exit code {code}: {said}")
-    return what
+    code, printed = _run(arguments, folder)
+    title = f"{command.name}: read-only folder"
+    if code not in (1, 2) or "Traceback" in printed or not printed.splitlines()[-1].startswith("dvspipe: "):
+        raise FaultError(f"{title}: exit code {code}: {printed}")
+    return title
 
 
 def _run(arguments: tuple[str, ...], folder: Path, **options: object) -> tuple[int, str]:
     with start(arguments, folder, **options) as running:
         try:
-            _, said = running.communicate(timeout=LIMIT_S)
+            _, printed = running.communicate(timeout=LIMIT_S)
         except subprocess.TimeoutExpired:
             running.kill()
             raise FaultError(f"{' '.join(arguments)}: hangs") from None
-    return running.returncode, said
+    return running.returncode, printed

@@ -1,4 +1,4 @@
-"""Kills commands at random moments, repeats them, and compares what they leave."""
+"""Kill commands at random times, repeat them, and compare their outputs."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from pathlib import Path
 from fault_commands import LIMIT_S, Command, digest, finish, start
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGINT)
-INTERRUPT_S = 2.0  # for a command to end after Ctrl-C, on a machine on which `dvspipe --help` takes 1 s
-LEFT_S = 3.0  # for worker processes to end
-BARE = 0.3  # of the time of `dvspipe --help`, in which Python itself starts, and answers Ctrl-C by itself
+INTERRUPT_S = 2.0  # limit to exit after Ctrl-C, on a machine where `dvspipe --help` takes 1 s
+EXIT_S = 3.0  # limit for worker processes to exit
+BARE = 0.3  # part of the time of `dvspipe --help` until dvspipe handles Ctrl-C
 PROC = Path("/proc")
 
 
 class FaultError(Exception):
-    """What is wrong with what a command did."""
+    """A command behaved incorrectly when disturbed."""
 
 
 class Killer:
-    """Kills commands.
+    """Runs, kills and repeats commands.
 
     Args:
-        inputs: The folder that `make_inputs` made.
-        folder: For the outputs.
+        inputs: Folder written by `make_inputs`.
+        folder: Folder for the outputs.
     """
 
     def __init__(self, inputs: Path, folder: Path) -> None:
@@ -40,9 +40,9 @@ class Killer:
         self._help_s = time.monotonic() - begin_s
         self.interrupt_s = INTERRUPT_S * max(1.0, self._help_s)
 
-    @cache  # noqa: B019  a killer lives as long as the program
+    @cache  # noqa: B019  the object lives as long as the program
     def undisturbed(self, command: Command) -> tuple[float, dict[str, str]]:
-        """Return the seconds that a command takes, and the digest of its output."""
+        """Run a command undisturbed; return its seconds and the digest of its output."""
         folder = self.new_folder(command.name)
         begin_s = time.monotonic()
         finish(command.arguments, folder)
@@ -50,10 +50,10 @@ class Killer:
         return seconds, dict(digest(folder / command.output))
 
     def disturb(self, command: Command, rng: random.Random) -> str:
-        """Kill a command once or twice, repeat it, and return what was done.
+        """Kill a command once or twice, repeat it, and return a description.
 
         Raises:
-            FaultError: Something is wrong.
+            FaultError: If a killed command ends incorrectly, or the repeated command has a different output.
         """
         seconds, _ = self.undisturbed(command)
         folder, done = self.new_folder(command.name), []
@@ -62,26 +62,26 @@ class Killer:
             number, after_s = rng.choice(SIGNALS), rng.uniform(BARE * self._help_s, seconds)
             done.append(f"{number.name} after {after_s:.2f} s")
             try:
-                if self._kill(self._next(command, output), folder, number, after_s):
+                if self._kill(self._next_arguments(command, output), folder, number, after_s):
                     break
             except FaultError as error:
                 raise FaultError(f"{command.name}: {', '.join(done)}: {error}") from error
-        what = f"{command.name}: {', '.join(done)}"
+        title = f"{command.name}: {', '.join(done)}"
         try:
             self.complete(command, folder)
         except FaultError as error:
-            raise FaultError(f"{what}: {error}") from error
-        return what
+            raise FaultError(f"{title}: {error}") from error
+        return title
 
     def complete(self, command: Command, folder: Path) -> None:
-        """Repeat a command that was disturbed, and compare its output with that of the command alone.
+        """Repeat a disturbed command, and compare its output with the undisturbed command.
 
         Raises:
-            FaultError: It fails, its output differs, or there are other files.
+            FaultError: If the command fails, its output differs, or other files remain.
         """
         output, (_, expected) = folder / command.output, self.undisturbed(command)
         try:
-            arguments = self._next(command, output)
+            arguments = self._next_arguments(command, output)
             if arguments is not None:
                 finish(arguments, folder)
         except (RuntimeError, subprocess.TimeoutExpired) as error:
@@ -94,14 +94,14 @@ class Killer:
         if left:
             raise FaultError(f"left {', '.join(left)}")
 
-    def _next(self, command: Command, output: Path) -> tuple[str, ...] | None:
-        """Return the arguments that begin or repeat a command; None if it is complete."""
+    def _next_arguments(self, command: Command, output: Path) -> tuple[str, ...] | None:
+        """Return the arguments that start or repeat a command; None if it is complete."""
         if not output.exists() or (command.name == "train" and not (output / "args.yaml").exists()):
             return command.arguments
         return command.repeated
 
     def _kill(self, arguments: tuple[str, ...] | None, folder: Path, number: signal.Signals, after_s: float) -> bool:
-        """Start a command and kill it after some seconds; return whether it had ended before."""
+        """Start a command and kill it after `after_s` seconds; return whether it ended before."""
         if arguments is None:
             return True
         with start(arguments, folder) as running:
@@ -111,38 +111,38 @@ class Killer:
                 pass
             else:
                 return True
-            # a terminal sends Ctrl-C to all its processes
+            # a terminal sends Ctrl-C to all processes of its group
             (os.killpg if number == signal.SIGINT else os.kill)(running.pid, number)
             sent_s = time.monotonic()
             try:
-                _, said = running.communicate(timeout=LIMIT_S / 10)
+                _, printed = running.communicate(timeout=LIMIT_S / 10)
             except subprocess.TimeoutExpired:
                 os.killpg(running.pid, signal.SIGKILL)
                 raise FaultError("hangs") from None
         took_s = time.monotonic() - sent_s
-        self._check_end(running, number, said, took_s)
+        self._check_end(running, number, printed, took_s)
         return running.returncode == 0
 
-    def _check_end(self, running: subprocess.Popen[str], number: signal.Signals, said: str, took_s: float) -> None:
-        if "Traceback" in said:
-            raise FaultError(f"a traceback: {said}")
+    def _check_end(self, running: subprocess.Popen[str], number: signal.Signals, printed: str, took_s: float) -> None:
+        if "Traceback" in printed:
+            raise FaultError(f"a traceback: {printed}")
         left = _wait_for_session(running.pid)
         if left:
-            raise FaultError(f"{left} processes live on")
+            raise FaultError(f"{left} processes still run")
         if number != signal.SIGINT:
             if running.returncode not in (0, -number):
-                raise FaultError(f"exit code {running.returncode}: {said}")
+                raise FaultError(f"exit code {running.returncode}: {printed}")
             return
         if took_s > self.interrupt_s:
             raise FaultError(f"ends {took_s:.1f} s after Ctrl-C")
-        lines = [line for line in said.splitlines() if "resum" not in line and "already converted" not in line]
+        lines = [line for line in printed.splitlines() if "resum" not in line and "already converted" not in line]
         if running.returncode == 0 and not lines:
             return
         if running.returncode != 130 or lines != ["dvspipe: interrupted"]:
-            raise FaultError(f"exit code {running.returncode} after Ctrl-C: {said!r}")
+            raise FaultError(f"exit code {running.returncode} after Ctrl-C: {printed!r}")
 
     def new_folder(self, name: str) -> Path:
-        """Return a new folder for a command, with the inputs as `in`."""
+        """Create an empty folder for a command, with a link `in` to the inputs."""
         folder = self._folder / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -151,8 +151,8 @@ class Killer:
 
 
 def _wait_for_session(session: int) -> int:
-    """Return how many processes of a session still run after some seconds; kill them."""
-    until_s = time.monotonic() + LEFT_S
+    """Wait up to EXIT_S for all processes of a session to exit; kill the others and return their number."""
+    until_s = time.monotonic() + EXIT_S
     while (left := _processes_of(session)) and time.monotonic() < until_s:
         time.sleep(0.05)
     for process in left:

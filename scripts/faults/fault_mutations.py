@@ -1,4 +1,4 @@
-"""Changes the files that commands read, and gives them to the commands: they must be used, or refused with one line."""
+"""Corrupt the input files of commands. A command must use such a file, or refuse it with one line."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ VIDEOS = ("webm", "avi", "mp4", "gif")
 
 @dataclass(frozen=True)
 class Target:
-    """A file to change, and the command that reads it.
+    """File to change, and the command that reads it.
 
     Args:
-        name: The kind of file.
-        source: The unchanged file, below the inputs.
-        arguments: Those of `dvspipe`; FILE is the changed file, IN the inputs.
-        weight: How often it is chosen, compared with others.
+        name: Kind of file.
+        source: Unchanged file, relative to the inputs.
+        arguments: Arguments of `dvspipe`: FILE is the changed file, IN the inputs, RUN a copy of the run.
+        weight: Relative frequency.
     """
 
     name: str
@@ -72,13 +72,13 @@ RECORDING_COMMANDS = (
 
 @dataclass(frozen=True)
 class Mutations:
-    """Numbered cases: a changed file that a command reads.
+    """Numbered cases: a command reads a changed file.
 
     Args:
-        inputs: The folder that `make_inputs` made.
+        inputs: Folder written by `make_inputs`.
         seeds: Recordings of all formats.
-        seed: Of the cases.
-        address_bytes: The most memory of a command.
+        seed: Random seed of the cases.
+        address_bytes: Maximum additional address space of a command.
     """
 
     inputs: Path
@@ -87,7 +87,7 @@ class Mutations:
     address_bytes: int = 3 << 30
 
     def prepare(self, folder: Path) -> None:
-        """Run every command once, unchanged."""
+        """Run every command once on unchanged files."""
         for target in TARGETS:
             _run(self._arguments(target, self.inputs / target.source, folder), folder)
         for command in RECORDING_COMMANDS:
@@ -96,11 +96,11 @@ class Mutations:
             _run(command.replace("FILE", f"seed{seed.suffix}").split(), folder)
 
     def name(self, number: int) -> str:
-        """Return the kind of the file that is changed."""
+        """Return the kind of the changed file."""
         return self._choose(random.Random(f"{self.seed} {number}"))[0].name
 
     def run(self, number: int, folder: Path) -> Verdict:
-        """Change a file, run the command, and look at what it does."""
+        """Change a file, run the command, and check its result."""
         rng = random.Random(f"{self.seed} {number}")
         target, seed = self._choose(rng)
         work = folder / "case"
@@ -111,12 +111,12 @@ class Mutations:
             if seed is not None:
                 path = work / f"changed{seed.suffix}"
                 path.write_bytes(_mutate(rng, seed.content, rng.choice(self.seeds).content))
-                arguments = [*self._arguments(target, path, work), *_given(seed)]
+                arguments = [*self._arguments(target, path, work), *_metadata_options(seed)]
             else:
                 path = self._change(rng, target, work)
                 arguments = self._arguments(target, path, work)
             kind = _check(arguments, work)
-        except _FoundError as error:
+        except _RuleError as error:
             kept = "" if target.name == "run" else f"; {path}"
             return Verdict("finding", target.name, f"{' '.join(arguments)}{kept}: {error}")
         return Verdict(kind, target.name)
@@ -145,12 +145,12 @@ class Mutations:
         return [re.sub(r"FILE|IN(?=/)|RUN", lambda found: named[found[0]], word) for word in target.arguments.split()]
 
 
-class _FoundError(Exception):
-    """What is wrong with what a command did."""
+class _RuleError(Exception):
+    """A command broke a rule."""
 
 
-def _given(seed: Seed) -> list[str]:
-    """Return the options for what a recording does not say."""
+def _metadata_options(seed: Seed) -> list[str]:
+    """Return the options for metadata that the recording lacks: sensor and hints."""
     hints = [f"{name}={value}" for name, value in asdict(seed.hints).items() if value is not None]
     given = [word for hint in hints for word in ("--hint", hint)]
     return [*given, "--sensor", str(seed.sensor)] if seed.sensor else given
@@ -167,7 +167,7 @@ def _mutate(rng: random.Random, content: bytes, other: bytes) -> bytes:
 
 
 def _change_checkpoint(rng: random.Random, source: Path, path: Path) -> None:
-    """Change a number of the configuration, or of the weights, and write it with its digest."""
+    """Change a value in the configuration or in the weights, and write the checkpoint with a valid digest."""
     texts, tensors = read_tensors(source, "a checkpoint")
     key = "config" if "config" in texts else "rows"
     if key in texts and rng.random() < 0.6:
@@ -185,7 +185,7 @@ def _change_checkpoint(rng: random.Random, source: Path, path: Path) -> None:
 
 
 def _change_tree(rng: random.Random, tree: object) -> object:
-    """Return a tree of settings with another value at one of its leaves."""
+    """Return a copy of a settings tree with one leaf replaced by an extreme value."""
     if isinstance(tree, dict) and tree:
         key = rng.choice(sorted(tree))
         return tree | {key: _change_tree(rng, tree[key])}
@@ -199,26 +199,26 @@ def _check(arguments: list[str], work: Path) -> str:
     """Run a command, and return `used`, `skipped` or `refused`.
 
     Raises:
-        _FoundError: It breaks a rule.
+        _RuleError: If the command breaks a rule.
     """
     code, out, err = _run(arguments, work)
     if code not in (0, 1, 2):
-        raise _FoundError(f"exit code {code}: {err}")
+        raise _RuleError(f"exit code {code}: {err}")
     lines = err.strip().splitlines()
     if code == 2 and not (lines and lines[-1].startswith("dvspipe: ")):
-        raise _FoundError(f"exit code 2, and the last line is {lines[-1:]}")
+        raise _RuleError(f"exit code 2 with the last line {lines[-1:]}")
     if code != 2 and re.search(r"\bnan\b", out + err, re.IGNORECASE):
-        raise _FoundError(f"exit code {code}, and prints NaN: {out}{err}")
+        raise _RuleError(f"exit code {code}, output contains NaN: {out}{err}")
     left = [path.name for path in work.rglob(".dvspipe-*")] + [path.name for path in work.glob("*.part")]
     if left:
-        raise _FoundError(f"leaves {left}")
+        raise _RuleError(f"leaves {left}")
     if code == 2 and any(len(line) > 2000 for line in lines):
-        raise _FoundError(f"a line of {max(map(len, lines))} characters: {err[:300]}")
+        raise _RuleError(f"a line of {max(map(len, lines))} characters: {err[:300]}")
     return ("used", "skipped", "refused")[code]
 
 
 def _run(arguments: list[str], folder: Path) -> tuple[int, str, str]:
-    """Run a command in this process, and return its exit code and what it printed."""
+    """Run a command in this process; return its exit code, stdout and stderr."""
     out, err = io.StringIO(), io.StringIO()
     argv, before = sys.argv, Path.cwd()
     hooks = sys.excepthook, sys.unraisablehook
@@ -230,8 +230,8 @@ def _run(arguments: list[str], folder: Path) -> tuple[int, str, str]:
         code = 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
-    except BaseException as error:  # a panic of faery's Rust is one
-        raise _FoundError(traceback.format_exc()) from error
+    except BaseException as error:  # includes panics of faery's Rust code
+        raise _RuleError(traceback.format_exc()) from error
     finally:
         sys.argv, (sys.excepthook, sys.unraisablehook) = argv, hooks
         os.chdir(before)

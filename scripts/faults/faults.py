@@ -1,12 +1,15 @@
-"""Disturbs the command line: `python scripts/faults/faults.py --kills 200 --mutations 3000`; exit code 1 with findings.
+"""Inject faults into the command line: `python scripts/faults/faults.py --kills 200 --mutations 3000`.
 
-Kills: a command is killed (KILL, TERM) or interrupted (INT, as by Ctrl-C) at a random moment, perhaps twice, and
-repeated. In the end its output is that of the command alone, with no file more. An interrupted command ends soon, with
-one line, exit code 130, and no process left. Disks: a command writes to a full disk, or to a folder that is read-only.
-Mutations: files of all kinds are changed and given to a command, in limited memory: it ends soon, with one line if it
-fails, and without a traceback. What readers of recordings must do besides, `fuzz_formats.py` checks.
+Exit code 1 if there are findings.
 
-The seed determines what is done; when a kill hits depends on the machine too.
+- Kills: a command is killed (KILL, TERM) or interrupted (INT, as by Ctrl-C) once or twice at random times, and then
+  repeated. Its output must equal the undisturbed output, without additional files. An interrupted command must exit
+  soon with one line, exit code 130 and no remaining process.
+- Disks: a command writes to a full disk or to a read-only folder.
+- Mutations: a command reads a corrupted file in limited memory. It must exit soon, without a traceback, and with one
+  line if it fails. `fuzz_formats.py` checks the readers of recordings further.
+
+The seed determines the faults. The effect of a kill also depends on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))  # has encoders.py
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))  # contains encoders.py
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fault_commands import COMMANDS, Command, make_inputs
@@ -35,7 +38,7 @@ MUTATION_LIMIT_S = 60
 
 
 def disturb(killer: Killer, commands: Sequence[Command], kills: int, seed: int) -> Iterator[tuple[str, str, bool]]:
-    """Yield the kind of each disturbance, what was done and found, and whether that is a finding."""
+    """Yield the kind of each fault, a description with the result, and whether it is a finding."""
     for number in range(kills):
         command, rng = commands[number % len(commands)], random.Random(f"{seed} {number}")
         yield "kill", *_try(lambda command=command, rng=rng: killer.disturb(command, rng))
@@ -53,7 +56,7 @@ def _try(work: Callable[[], str]) -> tuple[str, bool]:
 
 
 def mutate(mutations: Mutations, count: int) -> Iterator[tuple[str, str, bool]]:
-    """Yield the same for mutations."""
+    """Yield the same for mutations of files."""
     for number, verdict in run_cases(mutations, range(count), limit_s=MUTATION_LIMIT_S):
         text = f"{number} {verdict.format}: {verdict.message or verdict.kind}"
         yield "mutation", text, verdict.kind == "finding"
@@ -62,14 +65,14 @@ def mutate(mutations: Mutations, count: int) -> Iterator[tuple[str, str, bool]]:
 def find_faults(
     folder: Path, commands: Sequence[Command], *, kills: int, mutations: int, seed: int = 0, data: Path | None = None
 ) -> Iterator[tuple[str, str, bool]]:
-    """Yield what was done and found in all ways.
+    """Yield kind, description and whether it is a finding, for all faults.
 
     Args:
-        folder: For inputs and outputs.
-        commands: The commands to disturb.
+        folder: Folder for inputs and outputs.
+        commands: Commands to disturb.
         kills: Number of kills.
         mutations: Number of mutations.
-        seed: Of both.
+        seed: Random seed of both.
         data: Folder of real recordings.
     """
     inputs, outputs = folder / "inputs", folder / "outputs"
@@ -87,8 +90,8 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--mutations", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--commands", nargs="*", choices=names, default=names, help="commands to kill")
-    parser.add_argument("--verbose", "-v", action="store_true", help="print what was done, not only findings")
+    parser.add_argument("--commands", nargs="*", choices=names, default=names, help="commands to kill (default: all)")
+    parser.add_argument("--verbose", "-v", action="store_true", help="print all faults, not only findings")
     arguments = parser.parse_args()
     data = os.environ.get("DVSPIPE_TEST_DATA")
     done: Counter[str] = Counter()
@@ -108,7 +111,7 @@ def main() -> None:
             if is_finding or arguments.verbose:
                 print(f"{'FOUND ' if is_finding else ''}{kind}: {text}", flush=True)
     listed = ", ".join(f"{count} of {kind} ({findings[kind]} findings)" for kind, count in done.items())
-    print(f"{listed or 'nothing done'}; seed {arguments.seed}")
+    print(f"{listed or 'no faults injected'}; seed {arguments.seed}")
     sys.exit(findings.total() > 0)
 
 

@@ -1,4 +1,4 @@
-"""The cases of `fuzz_formats.py`: how a seed is changed, chosen by the number of the case."""
+"""Cases of `fuzz_formats.py`: the number of a case determines the seed recording and its changes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ NUMBERS = (b"0", b"-1", b"1e999", b"99999999999999999999", b"2147483648", b"3276
 
 @dataclass(frozen=True)
 class Case:
-    """A file to read.
+    """File to read.
 
     Args:
-        seed: The recording that it is made from.
-        content: Its bytes; None if it is not a regular file.
-        suffix: Of its name.
-        changes: Names of what was done to the seed.
-        sensor: The sensor that is given when it is read.
+        seed: Original recording.
+        content: Content of the file; None for special files.
+        suffix: Suffix of the file name.
+        changes: Names of the changes to the seed.
+        sensor: Sensor passed to the reader.
     """
 
     seed: Seed
@@ -51,7 +51,7 @@ def set_extremes(rng: random.Random, data: bytearray, _other: bytes) -> None:
 
 
 def set_number(rng: random.Random, data: bytearray, _other: bytes) -> None:
-    """Change a number in a text, such as that of a header."""
+    """Change a decimal number in the text, for example in a header."""
     found = [*re.finditer(rb"\d+", bytes(data[: rng.choice((HEAD_BYTES, 1 << 14))]))]
     if found:
         start, stop = rng.choice(found).span()
@@ -59,7 +59,7 @@ def set_number(rng: random.Random, data: bytearray, _other: bytes) -> None:
 
 
 def randomise(rng: random.Random, data: bytearray, _other: bytes) -> None:
-    """Replace all bytes from a position on by random ones."""
+    """Replace all bytes after a random position by random bytes."""
     position = _position(rng, data)
     data[position:] = rng.randbytes(len(data) - position)
 
@@ -80,7 +80,7 @@ def repeat(rng: random.Random, data: bytearray, _other: bytes) -> None:
 
 
 def graft(rng: random.Random, data: bytearray, other: bytes) -> None:
-    """Replace all bytes from a position on by those of another file, of any format."""
+    """Replace all bytes after a random position by bytes of another file of any format."""
     position = _position(rng, data)
     data[position:] = other[rng.randrange(len(other)) :]
 
@@ -100,12 +100,12 @@ MUTATIONS: tuple[Callable[[random.Random, bytearray, bytes], None], ...] = (
 
 
 def _position(rng: random.Random, data: bytearray) -> int:
-    """Return a position in the data, half of the time in its head."""
+    """Return a random position, with probability 1/2 within the first HEAD_BYTES."""
     return rng.randrange(max(1, min(len(data), HEAD_BYTES) if rng.random() < 0.5 else len(data)))
 
 
 def make_case(number: int, seeds: list[Seed]) -> Case:
-    """Return the case of a number: first the special cases of all seeds, then cuts and mutations, some inside gzip."""
+    """Return a case: special files for the first numbers, then truncations and mutations, some inside gzip."""
     if number < len(seeds) * len(SPECIALS):
         seed, special = seeds[number // len(SPECIALS)], SPECIALS[number % len(SPECIALS)]
         if special == "bomb":

@@ -1,8 +1,8 @@
-"""Read changed recordings of every format: `python scripts/faults/fuzz_formats.py --minutes 15`; exit code 1: findings.
+"""Fuzz the readers of every format: `python scripts/faults/fuzz_formats.py --minutes 15`; exit code 1 with findings.
 
-Whatever a file contains, reading it must end in an error of dvspipe's that names the file, or in events inside the
-sensor and in order, up to corruption that is reported: no other exception, no crash, no hang, and no more memory than
-MAX_MB plus EVENT_BYTES per event in memory. The number of a case determines its file, given the same seeds.
+Whatever a file contains, reading must either raise a dvspipe error that names the file, or return ordered events inside
+the sensor up to a reported corruption. Findings are any other exception, a crash, a hang, or more memory than MAX_MB
+plus EVENT_BYTES per event in memory. The number of a case determines its file, given the same seeds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))  # has encoders.py
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))  # contains encoders.py
 sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
@@ -43,20 +43,20 @@ from dvspipe.recordings.checking import check_recording
 
 LIMIT_S = 10
 MAX_MB = 300
-BARE_MB = 150  # used by a process that has only imported dvspipe.formats
+BARE_MB = 150  # memory after importing dvspipe.formats
 EVENT_BYTES = 24
-DAT_STEP_US = 1 << 31  # a longer one may be an overflow of the clock that only decoding finds (formats/dat.py)
+DAT_STEP_US = 1 << 31  # longer gaps may be clock overflows that only decoding detects (formats/dat.py)
 MAX_EVENTS = 1 << 22
-ADDRESS_BYTES = 2 << 30  # a file with a false size may exceed it
+ADDRESS_BYTES = 2 << 30  # limit of the address space, exceeded by files with a false size
 PROC = Path("/proc/self")
 
 
-class FoundError(Exception):
+class RuleError(Exception):
     """A reader broke a rule."""
 
 
 class Verdict(NamedTuple):
-    """The result of a case: `read`, `corrupted`, `refused` or `finding`; the format; and what was found."""
+    """Result of a case: `read`, `corrupted`, `refused` or `finding`; the format; and the message of a finding."""
 
     kind: str
     format: str
@@ -64,15 +64,15 @@ class Verdict(NamedTuple):
 
 
 def check_reading(path: Path, case: Case, *, limited: bool) -> str:
-    """Read a file in every way, and return `read`, `corrupted` or `refused`.
+    """Read a file with every reading function; return `read`, `corrupted` or `refused`.
 
     Raises:
-        FoundError: A reader broke a rule. Any other exception is a finding too.
+        RuleError: If a reader breaks a rule. All other exceptions are findings too.
     """
-    given = {"sensor": case.sensor, "hints": case.seed.hints}
+    metadata = {"sensor": case.sensor, "hints": case.seed.hints}
     peak = _Peak(limited=limited)
     try:
-        recording = open_recording(path, **given)  # type: ignore[arg-type]
+        recording = open_recording(path, **metadata)  # type: ignore[arg-type]
     except DvspipeError as error:
         _require(path.name in str(error), f"the error does not name the file: {error}")
         peak.check(0)
@@ -89,9 +89,9 @@ def check_reading(path: Path, case: Case, *, limited: bool) -> str:
         return verdict
     events = concatenate(parts, recording.sensor)
     if case.changes == ("cut",):
-        _require(_is_prefix(events, case.seed.events), "events of a truncated file are not the first ones")
+        _require(_is_prefix(events, case.seed.events), "events of a truncated file are not a prefix")
     try:
-        all_events = read(path, **given)  # type: ignore[arg-type]
+        all_events = read(path, **metadata)  # type: ignore[arg-type]
     except CorruptionError:
         _require(bool(errors), "read finds corruption, chunks do not")
     else:
@@ -99,7 +99,7 @@ def check_reading(path: Path, case: Case, *, limited: bool) -> str:
         _require(all_events == events, "read and chunks return different events")
     peak.check(2 * count)
     if recording.sensor.width * recording.sensor.height <= MAX_PIXELS:
-        report = check_recording(path, **given)  # type: ignore[arg-type]
+        report = check_recording(path, **metadata)  # type: ignore[arg-type]
         _require(report.wrong == bool(errors), f"check finds {report.findings}, chunks {errors}")
     peak.check(2 * count)
     if not errors and not (recording.format == "dat" and np.diff(events.t).max(initial=0) > DAT_STEP_US):
@@ -108,7 +108,7 @@ def check_reading(path: Path, case: Case, *, limited: bool) -> str:
 
 
 def _check_shortcuts(path: Path, case: Case, events: Events) -> None:
-    """Check that extents and parts found without decoding everything are those of decoding everything."""
+    """Check that extents and parts read without complete decoding equal the result of complete decoding."""
     recording = open_recording(path, sensor=case.sensor, hints=case.seed.hints)
     found = describe(path, sensor=case.sensor, hints=case.seed.hints)
     times = events.t.tolist() or [None]
@@ -127,16 +127,16 @@ def _is_prefix(part: Events, events: Events) -> bool:
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
-        raise FoundError(message)
+        raise RuleError(message)
 
 
 class _Peak:
-    """The peak memory of this process since the object was created (Linux)."""
+    """Peak memory of this process since the object was created (Linux)."""
 
     def __init__(self, *, limited: bool) -> None:
         self._limited = limited and (PROC / "clear_refs").exists()
         if self._limited:
-            ctypes.CDLL(None).malloc_trim(0)  # memory of earlier cases
+            ctypes.CDLL(None).malloc_trim(0)  # returns memory of earlier cases
             (PROC / "clear_refs").write_text("5")
             self._before_mb = self._peak_mb()
 
@@ -159,10 +159,10 @@ def run_case(number: int, seeds: list[Seed], folder: Path, *, limited: bool = Fa
     create_file(case, path)
     try:
         return Verdict(check_reading(path, case, limited=limited), case.seed.format)
-    except BaseException as error:  # a panic of faery's Rust is one
+    except BaseException as error:  # includes panics of faery's Rust code
         if isinstance(error, KeyboardInterrupt):
             raise
-        message = str(error) if isinstance(error, FoundError) else traceback.format_exc()
+        message = str(error) if isinstance(error, RuleError) else traceback.format_exc()
         return Verdict("finding", case.seed.format, message)
     finally:
         path.rmdir() if path.is_dir() else path.unlink()
@@ -173,21 +173,21 @@ class Job(Protocol):
 
     @property
     def address_bytes(self) -> int:
-        """The most address space that a case may use in addition."""
+        """Maximum additional address space of a case in bytes."""
 
     def prepare(self, folder: Path) -> None:
-        """Load and compile everything, and make what the cases need in a folder."""
+        """Load and compile all code, and write files that the cases need to a folder."""
 
     def run(self, number: int, folder: Path) -> Verdict:
         """Run a case."""
 
     def name(self, number: int) -> str:
-        """Return what kind of case it is."""
+        """Return the kind of a case."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The cases of `make_case`."""
+    """Cases of `make_case`: a changed recording is read."""
 
     seeds: list[Seed]
     address_bytes: int = ADDRESS_BYTES
@@ -205,23 +205,23 @@ class Reading:
         return run_case(number, self.seeds, folder, limited=True)
 
     def name(self, number: int) -> str:
-        """Return the format."""
+        """Return the format of the seed."""
         return make_case(number, self.seeds).seed.format
 
 
 def _work(connection: Connection, job: Job, folder: Path) -> None:
-    """Run a worker: receive numbers of cases and send verdicts."""
+    """Main function of a worker: receive numbers of cases and send verdicts."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     job.prepare(folder)
-    most = int((PROC / "statm").read_text().split()[0]) * resource.getpagesize() + job.address_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    max_bytes = int((PROC / "statm").read_text().split()[0]) * resource.getpagesize() + job.address_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
     connection.send(None)
     while (number := connection.recv()) is not None:
         connection.send(job.run(number, folder))
 
 
 class _Worker:
-    """A process that runs cases, and may die in one."""
+    """Process that runs cases; a case may crash it."""
 
     def __init__(self, job: Job) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="dvspipe-fuzz-"))
@@ -233,15 +233,15 @@ class _Worker:
         self._connection.recv()
 
     def run(self, number: int, limit_s: float) -> Verdict | str:
-        """Return the verdict, or how the process ended."""
+        """Return the verdict, or a description of a crash or timeout."""
         try:
             self._connection.send(number)
             if not self._connection.poll(limit_s):
-                return f"takes more than {limit_s} s"
+                return f"timeout after {limit_s} s"
             verdict: Verdict = self._connection.recv()
         except (EOFError, OSError):
             self._process.join()
-            return f"ends the process with {self._process.exitcode}"
+            return f"crash with exit code {self._process.exitcode}"
         return verdict
 
     def end(self) -> None:
@@ -251,13 +251,13 @@ class _Worker:
 
 
 def run_cases(job: Job, numbers: Iterable[int], *, limit_s: float = LIMIT_S) -> Iterator[tuple[int, Verdict]]:
-    """Yield the verdicts of cases, run in one worker, which is replaced if it dies or finds something."""
+    """Yield the verdicts of cases, run in one worker. The worker is replaced after a crash or a finding."""
     worker = _Worker(job)
     try:
         for number in numbers:
             verdict = worker.run(number, limit_s)
             verdict = Verdict("finding", job.name(number), verdict) if isinstance(verdict, str) else verdict
-            if verdict.kind == "finding":  # it may have left memory allocated
+            if verdict.kind == "finding":  # may have leaked memory
                 worker.end()
                 worker = _Worker(job)
             yield number, verdict
@@ -268,7 +268,7 @@ def run_cases(job: Job, numbers: Iterable[int], *, limit_s: float = LIMIT_S) -> 
 def fuzz(
     seeds: list[Seed], numbers: Iterator[int], until_s: float, report: Callable[[int, Case, Verdict], None]
 ) -> None:
-    """Run cases in one worker until a time."""
+    """Run cases in one worker until `until_s` of the monotonic clock."""
     in_time = itertools.takewhile(lambda _: time.monotonic() < until_s, numbers)
     for number, verdict in run_cases(Reading(seeds), in_time):
         report(number, make_case(number, seeds), verdict)
@@ -277,9 +277,14 @@ def fuzz(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=1)
-    parser.add_argument("--seed", type=int, default=0, help="number of the first case")
-    parser.add_argument("--format", help="read only this format")
-    parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"), help="folder for files with findings")
+    parser.add_argument("--seed", type=int, default=0, help="number of the first case (default: 0)")
+    parser.add_argument("--format", help="fuzz only this format (default: all)")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        default=Path("fuzz-findings"),
+        help="folder for files with findings (default: fuzz-findings)",
+    )
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     data = os.environ.get("DVSPIPE_TEST_DATA")

@@ -1,4 +1,4 @@
-"""Small recordings of every format, for `fuzz_formats.py` to change."""
+"""Small recordings of every format: seeds of `fuzz_formats.py`."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ REAL_HINTS = {"iliis_checkerboard_2.aedat": Hints(chip="DVS128"), "mibblez_foam9
 
 @dataclass(frozen=True)
 class Seed:
-    """A recording that is read without corruption (real ones are truncated and may end in some).
+    """Valid recording. Real recordings are truncated, so their end may be corrupted.
 
     Args:
-        name: What it is.
-        suffix: Of its file.
-        content: Bytes of the file.
-        events: Events in it.
-        format: Name of the format that reads it.
-        sensor: The sensor that must be given to read it.
-        hints: The hints that must be given to read it.
-        bomb: Returns a small file of the format with very many events; None if gzip makes one.
+        name: Name in reports.
+        suffix: Suffix of the file.
+        content: Content of the file.
+        events: Events in the file.
+        format: Name of the format.
+        sensor: Sensor required to read the file.
+        hints: Hints required to read the file.
+        bomb: Function that returns a small file of this format with very many events; None: use gzip.
     """
 
     name: str
@@ -61,8 +61,8 @@ class Seed:
 
 
 def make_seeds(data: Path | None) -> list[Seed]:
-    """Return seeds of every format, and the beginnings of real recordings if their folder is given."""
-    events = some_events()
+    """Return seeds of every format, and the first bytes of real recordings if `data` is given."""
+    events = draw_events()
     bombs = {".npz": npz_bomb, ".h5": hdf5_bomb}
     found = []
     with tempfile.TemporaryDirectory(prefix="dvspipe-seeds-") as folder:
@@ -70,7 +70,7 @@ def make_seeds(data: Path | None) -> list[Seed]:
             path = Path(folder, f"written{suffix}")
             write(path, [events.slice_time(start, start + 5000) for start in range(0, SPAN_US, 5000)])
             found.append(_seed(f"written{suffix}", path, bomb=bombs.get(suffix)))
-        for name, content, hints in encoded(events):
+        for name, content, hints in encode_all(events):
             path = Path(folder, name)
             path.write_bytes(content)
             found.append(_seed(name, path, hints=hints))
@@ -78,7 +78,7 @@ def make_seeds(data: Path | None) -> list[Seed]:
             path = Path(folder, "ros1.bag")
             encode_ros1(events, path)
             found.append(_seed(path.name, path))
-        for path, size in real(data):
+        for path, size in list_real(data):
             cut = Path(folder, path.name)
             cut.write_bytes(path.read_bytes()[:size])
             found.append(_seed(path.name, cut, hints=REAL_HINTS.get(path.name, NO_HINTS)))
@@ -93,22 +93,22 @@ def _seed(name: str, path: Path, hints: Hints = NO_HINTS, bomb: Callable[[], byt
     return Seed(name, path.suffix, path.read_bytes(), events, recording.format, given, hints, bomb)
 
 
-def some_events() -> Events:
+def draw_events() -> Events:
     rng = np.random.default_rng(0)
     x, y = (rng.integers(0, side, COUNT) for side in (SENSOR.width, SENSOR.height))
     return Events(np.sort(rng.integers(0, SPAN_US, COUNT)), x, y, rng.integers(0, 2, COUNT), SENSOR)
 
 
-def real(data: Path | None) -> Iterator[tuple[Path, int | None]]:
-    """Yield real recordings, each with the number of bytes to use (None: all)."""
+def list_real(data: Path | None) -> Iterator[tuple[Path, int | None]]:
+    """Yield real recordings with the number of bytes to use; None: all."""
     folder = data / "recordings" if data else Path("missing")
     for name in (*REAL, *REAL_COMPLETE):
         if (folder / name).exists():
             yield folder / name, REAL_BYTES if name in REAL else None
 
 
-def encoded(events: Events) -> Iterator[tuple[str, bytes, Hints]]:
-    """Yield files of the formats that dvspipe does not write, and of variants of the others."""
+def encode_all(events: Events) -> Iterator[tuple[str, bytes, Hints]]:
+    """Yield files of formats and variants that dvspipe does not write: name, content, hints."""
     yield "evt3.raw", encode_evt3(events), NO_HINTS
     yield "evt21.raw", encode_evt21(events), NO_HINTS
     yield "jaer.aedat", encode_aedat2(events), NO_HINTS
@@ -138,7 +138,7 @@ def npy(array: np.ndarray) -> bytes:
 
 
 def plain_hdf5(events: Events) -> bytes:
-    """Return contiguous columns without a sensor."""
+    """Return an HDF5 file with contiguous columns and without a sensor."""
     file = io.BytesIO()
     with h5py.File(file, "w") as to:
         for name in "txyp":
@@ -153,7 +153,7 @@ def npz_bomb() -> bytes:
 
 
 def hdf5_bomb() -> bytes:
-    """Return columns of zeros in one chunk each."""
+    """Return an HDF5 file with columns of zeros, one chunk each."""
     file = io.BytesIO()
     with h5py.File(file, "w") as to:
         for name in "txyp":

@@ -1,8 +1,7 @@
 """Measure `dvspipe adapt` on synthetic people of held-out sensors: `python scripts/studies/adaptation.py [CHECKPOINT]`.
 
-Each sensor records the same clips of people that no network was trained on. The network is adapted to all of them, to
-those of each class alone, and to those of each class alone that one person performs, and classifies them before and
-after.
+Each sensor records the same clips of people that no network was trained on. The network classifies the clips before and
+after it is adapted to them: to all clips, to the clips of each class, or to the clips of each class by one person.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ SENSORS = ("as in training", "gen4, noise x 5", "dvs128, thresholds x 2", "noisy
 
 
 def read_sensor(name: str, seed: int) -> SimulatorConfig | None:
-    """Return a held-out sensor, None for that of the training."""
+    """Return a held-out sensor; None for the sensor of the training data."""
     if name == SENSORS[0]:
         return None
     settings = read_preset(name.partition(",")[0]) | {"seed": seed}
@@ -41,7 +40,7 @@ def read_sensor(name: str, seed: int) -> SimulatorConfig | None:
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip, recorded by a sensor."""
+    """Gesture clip recorded by a sensor."""
 
     label: int
     person: int
@@ -50,7 +49,7 @@ class Clip:
     sensor: str
 
     def record(self) -> Events:
-        """Return its events."""
+        """Render the clip and return its events."""
         sensor = read_sensor(self.sensor, 1000 * self.person + 100 * self.label + self.clip)
         return record_gesture(
             GestureClip(self.label, person=self.person, clip=self.clip, seed=self.seed), sensor=sensor
@@ -58,14 +57,14 @@ class Clip:
 
 
 def count_right(classifier: Classifier, recordings: Sequence[Events], label: Sequence[int]) -> int:
-    """Return how many recordings are classified right."""
+    """Return the number of correctly classified recordings."""
     return sum(classifier.predict(events).label == right for events, right in zip(recordings, label, strict=True))
 
 
 def count_right_adapted(
     classifier: Classifier, recordings: Sequence[Events], labels: Sequence[int], strength: float
 ) -> int:
-    """Return how many recordings a classifier that is adapted to them classifies right."""
+    """Adapt the classifier to the recordings; return the number of correctly classified recordings."""
     try:
         classifier = adapt(classifier, recordings, strength=strength).classifier
     except DvspipeError as error:
@@ -76,37 +75,39 @@ def count_right_adapted(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", nargs="?", default="gesture-synthetic")
-    parser.add_argument("--clips", type=int, default=20, help="of each class")
+    parser.add_argument("--clips", type=int, default=20, help="clips per class (default: 20)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--strength", type=float, default=STRENGTH)
     parser.add_argument("--jobs", type=int, default=2)
-    given = parser.parse_args()
-    classifier = Classifier.load(given.checkpoint)
+    arguments = parser.parse_args()
+    classifier = Classifier.load(arguments.checkpoint)
     labels = range(len(GESTURES))
-    with ProcessPoolExecutor(given.jobs, multiprocessing.get_context("spawn")) as pool:
-        print("| sensor | recordings | right before | after | worst class |\n|---|---|---|---|---|")
+    with ProcessPoolExecutor(arguments.jobs, multiprocessing.get_context("spawn")) as pool:
+        print("| sensor | recordings | correct before | after | worst class |\n|---|---|---|---|---|")
         for sensor in SENSORS:
-            many = [Clip(k, FIRST_PERSON + n, 0, given.seed, sensor) for n in range(given.clips) for k in labels]
-            one = [Clip(k, ONE_PERSON + k, n, given.seed, sensor) for n in range(given.clips) for k in labels]
+            many = [
+                Clip(k, FIRST_PERSON + n, 0, arguments.seed, sensor) for n in range(arguments.clips) for k in labels
+            ]
+            one = [Clip(k, ONE_PERSON + k, n, arguments.seed, sensor) for n in range(arguments.clips) for k in labels]
             for title, clips in (("", many), (", one person", one)):
                 recordings, right = list(pool.map(Clip.record, clips)), [clip.label for clip in clips]
                 if not title:
                     before = count_right(classifier, recordings, right)
-                    after = count_right_adapted(classifier, recordings, right, given.strength)
+                    after = count_right_adapted(classifier, recordings, right, arguments.strength)
                     print_row(sensor, "all classes", [before], [after], len(clips))
                 alone = [
                     [events for events, k in zip(recordings, right, strict=True) if k == label] for label in labels
                 ]
-                befores = [count_right(classifier, part, [k] * len(part)) for k, part in enumerate(alone)]
-                afters = [
-                    count_right_adapted(classifier, part, [k] * len(part), given.strength)
+                counts_before = [count_right(classifier, part, [k] * len(part)) for k, part in enumerate(alone)]
+                counts_after = [
+                    count_right_adapted(classifier, part, [k] * len(part), arguments.strength)
                     for k, part in enumerate(alone)
                 ]
-                print_row(sensor, f"each class alone{title}", befores, afters, given.clips)
+                print_row(sensor, f"each class alone{title}", counts_before, counts_after, arguments.clips)
 
 
 def print_row(sensor: str, title: str, before: list[int], after: list[int], each: int) -> None:
-    """Print the share of right answers before and after, and by how much the worst of several parts changed."""
+    """Print a row: accuracy before and after, and the change of the part that lost most (or gained least)."""
     worst = min(np.subtract(after, before)) / each
     shares = (f"{sum(counts) / (each * len(counts)):.1%}" for counts in (before, after))
     print(f"| {sensor} | {title} | {' | '.join(shares)} | {worst:+.1%} |", flush=True)

@@ -1,8 +1,7 @@
 """Compare synthetic digits with real ones: `python scripts/studies/digits.py DIR [-o SHEET.png]`.
 
-Each real recording in DIR/nmnist/Train to which the synthesis was fitted is compared with a synthetic one of the same
-image, from DIR/mnist; the means of the figures of `dvspipe compare` are printed, and a sheet of pictures of both is
-drawn.
+Compares each real recording in DIR/nmnist/Train that the synthesis was fitted to with a synthetic recording of the same
+image from DIR/mnist. Prints the means of the figures of `dvspipe compare`, and draws a sheet of pictures of both.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from dvspipe.recordings.comparison import Comparison, compare
 from dvspipe.synthesis import DIGIT_SENSOR, read_mnist, record_digit
 
 LAST_FITTED = 250
-WINDOWS_MS = ((30, 45), (140, 155), (250, 265))  # one in each leg
+WINDOWS_MS = ((30, 45), (140, 155), (250, 265))  # one in each of the three saccades
 SHOWN_IDS = (5, 18, 120)
 BIN_US = 5_000
 BINS = 63
@@ -41,7 +40,7 @@ FIGURES = {
 
 
 def pairs(folder: Path, seed: int) -> dict[int, tuple[Events, Events]]:
-    """Return the real recording and a synthetic one of every id."""
+    """Return a real and a synthetic recording per id."""
     images, _ = read_mnist(folder / "mnist", "train")
     files = {int(path.stem): path for path in (folder / "nmnist" / "Train").glob("*/*.bin")}
     return {

@@ -1,10 +1,10 @@
-"""Add clips of films of people to rendered gestures: FILMS/<class>/<film> to MADE/<class>/film<N>_<film>_<clip>.h5.
+"""Add clips from films of people to rendered gestures: FILMS/<class>/<film> to MADE/<class>/film<N>_<film>_<clip>.h5.
 
 python scripts/studies/film_clips.py FILMS MADE [--clips N] [--seed S]
 
-A clip is what a network sees of 1.5 s of a film, at a random pace. Films of one owner and repository (named
-<owner>-<repository>_<file>) have the same number, so that a person is either trained on or tested. A folder that is no
-class of DVS128 Gesture counts as other gestures. A film that is shorter than a clip is repeated.
+A clip contains the framed events of 1.5 s of a film, at a random pace. Films are named <owner>-<repository>_<file>, and
+all films of an owner and repository get the same number N: each person is either trained on or tested. Folders that are
+not a class of DVS128 Gesture count as other gestures. Films shorter than a clip are repeated.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from dvspipe.labels import GESTURES
 from dvspipe.synthesis import GESTURE_SENSOR
 from dvspipe.synthesis.gestures import CLIP_US, OTHER
 
-PACES = (0.75, 1.35)  # of a clip, relative to its film
-BUSY_SHARE = 0.5  # of the events of the busiest clips, which a clip has at least
+PACES = (0.75, 1.35)  # length of the film part / length of the clip
+BUSY_SHARE = 0.5  # minimum events of a clip, relative to the busiest clips (90 % quantile)
 SLICE_US = 100_000
-GAP_US = 40_000  # between the end of a film and its repetition
+GAP_US = 40_000  # pause before a film is repeated
 
 
 def read_film(path: Path) -> Events:
-    """Return what a network sees of a film, from time 0, for at least the longest clip."""
+    """Return the framed events of a film from time 0, repeated to last at least as long as the longest clip."""
     source = open_source(path, GESTURE_SENSOR, FramingConfig(), sensor=None)
     events = concatenate(source.read_fitted(), GESTURE_SENSOR)
     if not len(events):
@@ -44,14 +44,14 @@ def read_film(path: Path) -> Events:
 
 
 def find_busy(events: Events) -> np.ndarray:
-    """Return the slices of time at which a clip with enough events can start."""
+    """Return the time slices that can start a clip with enough events."""
     counts = np.bincount(events.t // SLICE_US)
     within = np.convolve(counts, np.ones(CLIP_US // SLICE_US), "valid")
     return np.flatnonzero(within >= BUSY_SHARE * np.quantile(within, 0.9))
 
 
 def cut_clip(events: Events, starts: np.ndarray, rng: np.random.Generator) -> Events:
-    """Return a clip from a random busy moment, at a random pace."""
+    """Return a clip that starts in a random busy slice, at a random pace."""
     pace = float(np.exp(rng.uniform(*np.log(PACES))))
     length_us = round(pace * CLIP_US)
     start_us = min(int(rng.choice(starts)) * SLICE_US, int(events.t[-1]) + 1 - length_us)
@@ -60,30 +60,30 @@ def cut_clip(events: Events, starts: np.ndarray, rng: np.random.Generator) -> Ev
 
 
 def main() -> None:
-    """Run the command."""
+    """Write the clips of all films."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("films", type=Path)
     parser.add_argument("made", type=Path)
-    parser.add_argument("--clips", type=int, default=20, help="of each film")
+    parser.add_argument("--clips", type=int, default=20, help="clips per film (default: 20)")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    films = sorted(path for path in given.films.glob("*/*") if path.is_file())
+    arguments = parser.parse_args()
+    films = sorted(path for path in arguments.films.glob("*/*") if path.is_file())
     owners = sorted({path.name.split("_")[0] for path in films})
     for number, path in enumerate(films):
         label = path.parent.name if path.parent.name in GESTURES else OTHER
-        folder, person = given.made / label, owners.index(path.name.split("_")[0])
+        folder, person = arguments.made / label, owners.index(path.name.split("_")[0])
         try:
             events = read_film(path)
         except DvspipeError as error:
             print(error, file=sys.stderr)
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        rng, starts = np.random.default_rng([given.seed, number]), find_busy(events)
-        for clip in range(given.clips):
+        rng, starts = np.random.default_rng([arguments.seed, number]), find_busy(events)
+        for clip in range(arguments.clips):
             events_of_clip = cut_clip(events, starts, rng)
             name = f"film{person:03d}_{number:03d}_{clip:02d}.h5"
             write(folder / name, [events_of_clip], GESTURE_SENSOR, source="a film of a person")
-        print(f"{path}: {given.clips} clips", flush=True)
+        print(f"{path}: {arguments.clips} clips", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Measure how well classifiers name the gestures of people in ordinary films: DIR/<class>/<film>.
+"""Measure the accuracy of classifiers on gestures in ordinary films: DIR/<class>/<film>.
 
 python scripts/studies/films.py DIR CHECKPOINT ... [--set KEY=VALUE] [--tsv FILE]
 
-A folder that is no class of DVS128 Gesture counts as other gestures. A certain wrong label is one of the ten
-gestures, given with certainty to a film that does not show it.
+Folders that are not a class of DVS128 Gesture count as other gestures. "Certain and wrong" counts films that are
+classified with certainty as one of the ten gestures, but do not show it.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from dvspipe.synthesis.gestures import OTHER
 
 
 def find_films(folder: Path) -> list[tuple[str, Path]]:
-    """Return the class and path of each film."""
+    """Return the class and the path of each film."""
     paths = sorted(path for path in folder.glob("*/*") if path.is_file())
     return [(path.parent.name if path.parent.name in GESTURES else OTHER, path) for path in paths]
 
 
 def describe(truth: str, path: Path, found: Prediction) -> str:
-    """Return a row about a film."""
-    verdict = "right" if found.class_name == truth else "certain wrong" if found.certain else "wrong"
+    """Return a tab-separated row: the result for a film."""
+    verdict = "correct" if found.class_name == truth else "certain wrong" if found.certain else "wrong"
     figures = f"{found.probability:.2f}\t{'certain' if found.certain else 'uncertain'}\t{found.events}"
     return f"{truth}\t{path.parent.name}/{path.name}\t{found.class_name}\t{figures}\t{found.looked_at[0]}\t{verdict}"
 
 
 def measure(checkpoint: str, films: list[tuple[str, Path]], settings: list[str], rows: list[str]) -> None:
-    """Classify films, print the share of right labels of each class, and add a row for each film."""
+    """Classify films, print the accuracy per class, and append a row per film to `rows`."""
     classifier, config = Classifier.load(checkpoint), build_config(settings)
     results = defaultdict[str, list[Prediction]](list)
     for truth, path in films:
@@ -47,7 +47,7 @@ def measure(checkpoint: str, films: list[tuple[str, Path]], settings: list[str],
         results[truth].append(found)
         rows.append(f"{checkpoint}\t{describe(truth, path, found)}")
     print(f"\n{' '.join([checkpoint, *settings])}\n")
-    print("| class | right | 95 % interval | certain and wrong |\n|---|---|---|---|")
+    print("| class | correct | 95 % interval | certain and wrong |\n|---|---|---|---|")
     for truth, predictions in results.items():
         right = sum(each.class_name == truth for each in predictions)
         wrong = sum(each.certain and each.class_name not in (truth, OTHER) for each in predictions)
@@ -56,12 +56,12 @@ def measure(checkpoint: str, films: list[tuple[str, Path]], settings: list[str],
 
 
 def main() -> None:
-    """Run the command."""
+    """Classify the films with each checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("checkpoints", nargs="+")
     parser.add_argument("--set", action="append", default=[], dest="settings")
-    parser.add_argument("--tsv", type=Path, help="file for a row of each film")
+    parser.add_argument("--tsv", type=Path, help="write a row per film to this file")
     given = parser.parse_args()
     rows: list[str] = []
     for checkpoint in given.checkpoints:

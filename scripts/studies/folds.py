@@ -1,7 +1,7 @@
 """Cross-validate an experiment: `python scripts/studies/folds.py CONFIG KEY=VALUE... --out RUNS`.
 
-All recordings of the data set, including its test part, are divided into folds, stratified by class and without
-dividing a group (a person, an image). Each fold is the test part of one training run, in RUNS/1, RUNS/2, ...
+Divides all recordings of the data set, including its test part, into folds. Folds are stratified by class and keep each
+group (a person, an image) together. Each fold is the test part of one training run, in RUNS/1, RUNS/2, ...
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Make dvspipe/framing/framing.npz, which finds people: `python scripts/studies/framing.py` (a few minutes, one core).
+"""Train the person finder, dvspipe/framing/framing.npz: `python scripts/studies/framing.py` (some minutes, one core).
 
-Cartoons of the synthetic people are drawn at many sizes, with noise, other moving things and the borders of pictures;
-what changes in them resembles the activity of a real or simulated sensor. A small network is trained to say from a
-square of that activity how the square must move and grow to show the person as the training clips of
-`dvspipe synth gestures` do.
+The training data are cartoons of the synthetic people at many sizes, with noise, other moving objects and picture
+borders. Their changing pixels resemble the activity of a real or simulated sensor. From a square of this activity, a
+small network predicts the shift and scale that frame the person as in the training clips of `dvspipe synth gestures`.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ from dvspipe.synthesis.scenes import Camera
 from dvspipe.video.opencv import cv2
 
 CARTOONS, SEED = 800, 5
-TESTED = 10  # one cartoon in so many is not trained on
-SCALE = 0.74  # pixels per metre and pixel of the side, within the range of `draw_near_camera`
-SHOULDERS = 0.105  # of the side from its centre down to the shoulders, likewise
+TESTED = 10  # every tenth cartoon is kept for the test
+SCALE = 0.74  # pixels per metre, relative to the side; within the range of `draw_near_camera`
+SHOULDERS = 0.105  # shoulders below the centre, relative to the side; within the same range
 FPS = 20
 WALL = 128  # grey value of the background
 HIDDEN, EPOCHS, BATCH = 40, 12, 256
@@ -44,14 +43,14 @@ _SHIFT = 4  # fractional bits of drawn coordinates
 
 
 class Cartoon(NamedTuple):
-    """What moves in a clip: activity, float32 [rows, columns], and the square that shows the person."""
+    """Moving pixels of a clip: activity, float32 [rows, columns], and the square that frames the person."""
 
     activity: NDArray[np.float32]
     square: Square
 
 
 def draw_cartoon(number: int) -> Cartoon:
-    """Return a cartoon; its number decides everything."""
+    """Return cartoon `number`; the same number gives the same cartoon."""
     rng = np.random.default_rng([SEED, number])
     person = draw_person(rng)
     side = float(np.exp(rng.uniform(np.log(18), np.log(110))))
@@ -67,7 +66,7 @@ def draw_cartoon(number: int) -> Cartoon:
 
 
 def _draw_changes(person: Person, pose: Pose, camera: Camera, size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return which pixels of a square picture change."""
+    """Return a mask of the pixels that change, bool [size, size]."""
     arms, torso, head = (camera.project(points) for points in (pose.arms, pose.torso, pose.head))
     tones = [int(np.clip(WALL + rng.choice([-1, 1]) * rng.uniform(30, 110), 0, 255)) for _ in range(4)]
     stripes = rng.uniform(0.1, 0.4) if rng.random() < 0.5 else 0.0
@@ -86,7 +85,7 @@ def _draw_changes(person: Person, pose: Pose, camera: Camera, size: int, rng: np
 def _fill_body(
     size: int, torso: Floats, head: Floats, arms: Floats, person: Person, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Return which pixels of a body are active because of folds, patterns and the face, from none to all."""
+    """Return a mask of body pixels that are active because of folds, patterns and the face; from none to all."""
     inside = np.zeros((size, size), np.bool_)
     masks = [np.zeros((size, size), np.uint8) for _ in range(3)]
     tones = [255] * 4
@@ -100,7 +99,7 @@ def _fill_body(
     return inside
 
 
-def _fixed(points: Floats | list[Floats]) -> NDArray[np.int32]:
+def _to_fixed_point(points: Floats | list[Floats]) -> NDArray[np.int32]:
     return np.round(np.asarray(points) * (1 << _SHIFT)).astype(np.int32)
 
 
@@ -117,13 +116,17 @@ def _draw_torso(
     if legs:
         feet = hips + 0.7 * scale * down
         cv2.fillConvexPoly(
-            picture, _fixed([hips + half, hips - half, feet - half, feet + half]), tones[2], cv2.LINE_AA, _SHIFT
+            picture,
+            _to_fixed_point([hips + half, hips - half, feet - half, feet + half]),
+            tones[2],
+            cv2.LINE_AA,
+            _SHIFT,
         )
     cv2.fillConvexPoly(
-        picture, _fixed([right + edge, left - edge, hips - half, hips + half]), tones[0], cv2.LINE_AA, _SHIFT
+        picture, _to_fixed_point([right + edge, left - edge, hips - half, hips + half]), tones[0], cv2.LINE_AA, _SHIFT
     )
     for share in np.arange(0.1, 0.9, stripes) if stripes else ():
-        start, stop = (_fixed(end + (hips - middle) * share) for end in (right, left))
+        start, stop = (_to_fixed_point(end + (hips - middle) * share) for end in (right, left))
         cv2.line(picture, start, stop, round(0.75 * tones[0]), max(1, int(0.02 * scale)), cv2.LINE_AA, _SHIFT)
 
 
@@ -132,9 +135,11 @@ def _draw_head(picture: NDArray[np.uint8], head: Floats, torso: Floats, tones: l
     up, height = crown - chin, float(np.linalg.norm(crown - chin))
     angle = float(np.degrees(np.arctan2(up[1], up[0])))
     neck = max(1, int(0.1 * torso[:, 2].mean()))
-    cv2.line(picture, _fixed(chin), _fixed(torso[:2, :2].mean(axis=0)), tones[1], neck, cv2.LINE_AA, _SHIFT)
+    cv2.line(
+        picture, _to_fixed_point(chin), _to_fixed_point(torso[:2, :2].mean(axis=0)), tones[1], neck, cv2.LINE_AA, _SHIFT
+    )
     for middle, axes, tone in ((0.5, (0.5, 0.37), tones[1]), (0.78, (0.26, 0.36), tones[3])):
-        centre, radii = _fixed(chin + middle * up), _fixed(height * np.array(axes))
+        centre, radii = _to_fixed_point(chin + middle * up), _to_fixed_point(height * np.array(axes))
         cv2.ellipse(picture, centre, radii, angle, 0, 360, tone, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
 
@@ -144,14 +149,14 @@ def _draw_arms(picture: NDArray[np.uint8], arms: Floats, person: Person, tones: 
     for arm in arms[np.argsort(arms[:, 2, 2])]:
         for start, width, tone in ((0, 2.0, tones[0]), (1, 1.6, tones[1]), (2, 1.9, tones[1])):
             thickness = max(1, round(width * radius * arm[start + 1, 2]))
-            ends = _fixed(arm[start, :2]), _fixed(arm[start + 1, :2])
+            ends = _to_fixed_point(arm[start, :2]), _to_fixed_point(arm[start + 1, :2])
             cv2.line(picture, *ends, tone, thickness, cv2.LINE_AA, _SHIFT)
         hand = int(0.045 * arm[3, 2] * (1 << _SHIFT))
-        cv2.circle(picture, _fixed(arm[3, :2]), hand, tones[1], cv2.FILLED, cv2.LINE_AA, _SHIFT)
+        cv2.circle(picture, _to_fixed_point(arm[3, :2]), hand, tones[1], cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
 
 def _place_in_picture(active: NDArray[np.bool_], square: Square, rng: np.random.Generator) -> Cartoon:
-    """Return the part of a cartoon that a picture shows, with noise and perhaps something else that moves."""
+    """Crop a cartoon to a random picture; add noise and sometimes another moving object."""
     x, y, side = square
     if rng.random() < 0.4:  # the person fills the picture
         left, top, right, bottom = side * rng.uniform(0.38, 0.65, 4)
@@ -169,7 +174,7 @@ def _place_in_picture(active: NDArray[np.bool_], square: Square, rng: np.random.
 
 
 def _add_noise(active: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return the mean activity of a random number of slices, with noise, perhaps in a part of the picture."""
+    """Return the mean activity over a random number of slices, with noise that may cover only part of the picture."""
     slices = int(rng.integers(1, 14))
     moved = rng.uniform(0.3, 1.0, active.shape) if slices > 1 else 1.0
     share = np.full(active.shape, rng.choice([0, 0.003, 0.02, 0.06]))
@@ -179,8 +184,8 @@ def _add_noise(active: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[n
     return np.maximum(np.where(active, moved, 0), noise).astype(np.float32)
 
 
-def see_cartoon(cartoon: Cartoon, rng: np.random.Generator) -> tuple[list[Floats], list[Floats]]:
-    """Return what squares near a person show, and how they must move and grow; each also mirrored."""
+def sample_views(cartoon: Cartoon, rng: np.random.Generator) -> tuple[list[Floats], list[Floats]]:
+    """Return views of squares near the person, and their correct shifts and scales; each also mirrored."""
     weight = weigh_cells(cartoon.activity)
     if weight.sum() < MIN_CELLS:
         return [], []
@@ -200,7 +205,7 @@ def see_cartoon(cartoon: Cartoon, rng: np.random.Generator) -> tuple[list[Floats
 
 
 def train_model(views: Floats, moves: Floats) -> dict[str, NDArray[np.float16]]:
-    """Return the weights of a network with one hidden layer that returns moves [N, 3] for views [N, cells]."""
+    """Train a network with one hidden layer from views [N, cells] to moves [N, 3]; return its weights."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     inputs, targets = torch.tensor(views, dtype=torch.float32), torch.tensor(moves, dtype=torch.float32)
@@ -221,10 +226,10 @@ def train_model(views: Floats, moves: Floats) -> dict[str, NDArray[np.float16]]:
 
 
 def main(path: Path) -> None:
-    """Train on cartoons, write the model, and print its errors on those that it has not seen."""
+    """Train on cartoons, write the model, and print its errors on the test cartoons."""
     rng = np.random.default_rng(SEED)
     cartoons = [draw_cartoon(number) for number in range(CARTOONS)]
-    seen = [see_cartoon(each, rng) for number, each in enumerate(cartoons) if number % TESTED]
+    seen = [sample_views(each, rng) for number, each in enumerate(cartoons) if number % TESTED]
     views, moves = (np.array([one for pair in seen for one in pair[part]]) for part in (0, 1))
     np.savez_compressed(path, allow_pickle=False, **train_model(views, moves))
     errors = []

@@ -1,9 +1,9 @@
 """Compare synthetic gestures with real ones, and probe them with linear classifiers.
 
-python scripts/studies/gestures.py likeness DIR/gesture    statistics of three real clips and of synthetic ones
+python scripts/studies/gestures.py likeness DIR/gesture    statistics of three real clips and of synthetic clips
 python scripts/studies/gestures.py probes                  linear classifiers on features that should not help
-python scripts/studies/gestures.py unseen CHECKPOINT ...    accuracy on new people, with cameras known and unknown
-python scripts/studies/gestures.py real DIR CHECKPOINT ...  what checkpoints say of real recordings and videos
+python scripts/studies/gestures.py unseen CHECKPOINT ...    accuracy on new people, with known and unknown cameras
+python scripts/studies/gestures.py real DIR CHECKPOINT ...  predictions for real recordings and videos
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ from dvspipe.labels import GESTURES
 from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, record_film, record_gesture
 from dvspipe.synthesis.webcam import Webcam
 
-REAL = {"1.bs2": "hand_clapping", "2.bs2": "right_hand_wave", "8.bs2": "arm_roll"}  # IBM's numbers, from 1
-SPAN_US = 1_450_000  # of the real clips
+REAL = {
+    "1.bs2": "hand_clapping",
+    "2.bs2": "right_hand_wave",
+    "8.bs2": "arm_roll",
+}  # label numbers of IBM, starting at 1
+SPAN_US = 1_450_000  # length of the real clips
 BLOCK_PX, RATE_BIN_US, PICTURE_US = 16, 2_000, 33_333
 
 
 def statistics(events: Events) -> dict[str, float]:
-    """Return figures of the first 1.45 s of a recording that do not depend on the shapes in it."""
+    """Return statistics of the first 1.45 s of a recording that do not depend on the shapes in it."""
     events = events.slice_time(0, SPAN_US)
     t, x, y = events.t, events.x.astype(np.int64), events.y.astype(np.int64)
     width, height = events.sensor.width, events.sensor.height
@@ -75,7 +79,7 @@ def statistics(events: Events) -> dict[str, float]:
 
 
 def likeness(folder: Path, people: int, seed: int, jobs: int) -> None:
-    """Print real figures and the quantiles of synthetic ones, class by class, as a Markdown table."""
+    """Print a Markdown table per class: real statistics beside quantiles of synthetic statistics."""
     for file, name in REAL.items():
         real = statistics(read(folder / file, sensor=GESTURE_SENSOR))
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
@@ -92,7 +96,7 @@ def _statistics_of(label: int, seed: int, person: int) -> dict[str, float]:
 
 
 def probes(people: int, clips: int, seed: int, jobs: int) -> None:
-    """Print the accuracy of linear classifiers on people that they were not trained on."""
+    """Print the accuracy of linear classifiers on people outside their training data."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -123,7 +127,7 @@ def probes(people: int, clips: int, seed: int, jobs: int) -> None:
 
 
 def _features(seed: int, which: tuple[int, int, int]) -> tuple[int, np.ndarray, np.ndarray]:
-    """Return the number of events, and counts in blocks of 4 x 4 pixels of all events and of the first 50 ms."""
+    """Return the number of events, and event counts per block of 4 x 4 pixels: of all events, of the first 50 ms."""
     label, person, clip = which
     events = record_gesture(GestureClip(label, person=person, clip=clip, seed=seed))
 
@@ -160,7 +164,7 @@ OLD_WEBCAM = Webcam(
     shake_px=0.0,
     crf=38.0,
 )
-"""Outside the ranges of `draw_webcam`: slower, noisier, and compressed more."""
+"""Webcam outside the ranges of `draw_webcam`: slower, noisier, with stronger compression."""
 
 
 def _record_old_webcam(label: int, person: int, seed: int) -> Events:
@@ -177,7 +181,7 @@ FIRST_UNSEEN = 5000
 
 
 def unseen(checkpoints: list[str], people: int, seed: int, jobs: int) -> None:
-    """Print the accuracy of checkpoints on people that no network was trained on, camera by camera."""
+    """Print the accuracy of checkpoints per camera, on people that no network was trained on."""
     labels = list(range(len(GESTURES)))
     clips = [(label, FIRST_UNSEEN + person) for person in range(people) for label in labels]
     recordings = {}
@@ -186,9 +190,11 @@ def unseen(checkpoints: list[str], people: int, seed: int, jobs: int) -> None:
             recordings[camera] = list(pool.map(partial(record, seed=seed), *zip(*clips, strict=True), chunksize=8))
     for checkpoint in checkpoints:
         classifier = Classifier.load(checkpoint)
-        print(f"\n{checkpoint}, {people} people\n\n| camera | right | worst class |\n|---|---|---|")
+        print(f"\n{checkpoint}, {people} people\n\n| camera | correct | worst class |\n|---|---|---|")
         for camera, events in recordings.items():
-            right = np.array([_names(classifier, each, label) for each, (label, _) in zip(events, clips, strict=True)])
+            right = np.array(
+                [_is_correct(classifier, each, label) for each, (label, _) in zip(events, clips, strict=True)]
+            )
             of_class = right.reshape(people, -1).mean(axis=0)
             worst = int(of_class.argmin())
             print(
@@ -197,23 +203,23 @@ def unseen(checkpoints: list[str], people: int, seed: int, jobs: int) -> None:
             )
 
 
-def _names(classifier: Classifier, events: Events, label: int) -> bool:
-    """Return whether a recording is classified right; one with too little movement for a window is not."""
+def _is_correct(classifier: Classifier, events: Events, label: int) -> bool:
+    """Return whether a recording is classified correctly; False if it has too few events for a window."""
     try:
         return classifier.predict(events).label == label
     except DataError:
         return False
 
 
-MIRRORED = {"right_hand_wave": "left_hand_wave"}  # others look the same in a mirror
-FALSE_ALARM = 0.9  # probability of one of the ten gestures
+MIRRORED = {"right_hand_wave": "left_hand_wave"}  # all other gestures keep their label when mirrored
+FALSE_ALARM = 0.9  # minimum probability of one of the ten gestures
 OTHER_VIDEOS = ("video/*.mkv", "rgb/kth_person03_boxing_d4.mp4", "video/bikes.mp4")
 
 
 def real(data: Path, checkpoints: list[str]) -> None:
-    """Print what checkpoints say of the real clips and their mirror images, of the clapping video, and of what is none.
+    """Print predictions for the real clips, their mirror images, the clapping video, and videos without a gesture.
 
-    The clips are classified with the checkpoint as it is, and adapted to these six together.
+    The clips are classified twice: by the original checkpoint, and after it is adapted to all six clips together.
     """
     clips = {
         f"{name} ({file})": (name, read(data / "gesture" / file, sensor=GESTURE_SENSOR)) for file, name in REAL.items()
@@ -224,31 +230,33 @@ def real(data: Path, checkpoints: list[str]) -> None:
     for checkpoint in checkpoints:
         classifier = Classifier.load(checkpoint)
         adapted = adapt(classifier, [events for _, events in clips.values()]).classifier
-        print(f"\n{checkpoint}\n\n| real recording | as it is | adapted to the six clips |\n|---|---|---|")
+        print(f"\n{checkpoint}\n\n| real recording | original | adapted to the six clips |\n|---|---|---|")
         for title, (name, events) in clips.items():
-            print(f"| {title} | {_say(classifier.predict(events), name)} | {_say(adapted.predict(events), name)} |")
+            print(
+                f"| {title} | {_format(classifier.predict(events), name)} | {_format(adapted.predict(events), name)} |"
+            )
         clapping = classifier.predict(data / "rgb/kth_person01_handclapping_d1.mp4")
-        print(f"| rgb/kth_person01_handclapping_d1.mp4 | {_say(clapping, 'hand_clapping')} | |")
+        print(f"| rgb/kth_person01_handclapping_d1.mp4 | {_format(clapping, 'hand_clapping')} | |")
         claimed, windows = 0, 0
         for path in (path for pattern in OTHER_VIDEOS for path in sorted(data.glob(pattern))):
             prediction = classifier.predict(path)
             wrong, count = _count_alarms(prediction)
             claimed, windows = claimed + wrong, windows + count
             print(
-                f"| {path.relative_to(data)}: {wrong} of {count} windows claim one of the ten | "
-                f"{_say(prediction, GESTURES[-1])} | |"
+                f"| {path.relative_to(data)}: {wrong} of {count} windows: one of the ten | "
+                f"{_format(prediction, GESTURES[-1])} | |"
             )
         print(f"\nfalse alarms: {claimed} of {windows} windows, {claimed / windows:.1%}")
 
 
-def _say(prediction: Prediction, name: str) -> str:
-    """Return whether a prediction is right, and what it is."""
-    verdict = "right" if prediction.class_name == name else prediction.class_name
+def _format(prediction: Prediction, name: str) -> str:
+    """Return a prediction as text: its class or "correct", its probability, and whether it is uncertain."""
+    verdict = "correct" if prediction.class_name == name else prediction.class_name
     return f"{verdict}, {prediction.probability:.1%}{'' if prediction.certain else ', uncertain'}"
 
 
 def _count_alarms(prediction: Prediction) -> tuple[int, int]:
-    """Return how many windows claim one of the ten gestures with at least FALSE_ALARM, and the number of windows."""
+    """Return the number of windows classified as one of the ten gestures with FALSE_ALARM or more, and of windows."""
     timeline = prediction.timeline
     claims = (timeline.labels < len(GESTURES) - 1) & (timeline.probabilities.max(axis=1) >= FALSE_ALARM)
     return int((claims & timeline.familiar).sum()), len(timeline)
@@ -257,7 +265,7 @@ def _count_alarms(prediction: Prediction) -> tuple[int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["likeness", "probes", "unseen", "real"])
-    parser.add_argument("paths", nargs="*", help="as above")
+    parser.add_argument("paths", nargs="*", help="folder or checkpoints, see above")
     parser.add_argument("--people", type=int, default=100)
     parser.add_argument("--clips", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1000)

@@ -4,11 +4,13 @@
     python scripts/studies/joints.py folds SKELETONS FILMS events.npz
     python scripts/studies/joints.py train SKELETONS FILMS --out joints.safetensors --weight 0.2 --other -0.5
 
-SKELETONS has tracks, <class>/<name>.csv; FILMS has tracks of films of people, <fold>__<class>__<film>.csv, with the
-films of one owner in one of the folds 1 and 2; RECORDINGS has the framed events of the same films, <same name>.h5, and
-CHECKPOINT_1 was trained without fold 2, CHECKPOINT_2 without fold 1. A folder that is no class of DVS128 Gesture is
-`other_gestures`. `folds` trains on drawn movements, skeletons and the films of one fold, and tests on those of the
-other one; weight and bias are chosen on the films of the training fold, as the network of the other fold sees them.
+SKELETONS contains tracks, <class>/<name>.csv. FILMS contains tracks of films of people, <fold>__<class>__<film>.csv;
+the fold is 1 or 2, the same for all films of one owner. RECORDINGS contains the framed events of the same films,
+<same name>.h5. CHECKPOINT_1 was trained without fold 2, CHECKPOINT_2 without fold 1. Folders that are not a class of
+DVS128 Gesture are `other_gestures`.
+
+`folds` trains on drawn movements, skeletons and the films of one fold, and tests on the films of the other fold. Weight
+and bias are chosen on the films of the training fold, from the predictions of the other fold's network.
 """
 
 from __future__ import annotations
@@ -51,13 +53,13 @@ PEOPLE, DRAWN_US, DRAWN_HZ = 130, 1_800_000, 30
 DRAWN_WINDOWS, SKELETON_WINDOWS, FILM_WINDOWS = 2, 4, 50
 BATCH, FILM_SHARE, GESTURE_SHARE = 96, 0.4, 0.6
 LEARNING_RATE, TRAINING_STEPS = 3e-3, 700
-GESTURE_FILMS = {0: 0.42, 1: 0.30, 2: 0.18, 8: 0.05, 9: 0.05}  # share of a class of the windows of films of gestures
+GESTURE_FILMS = {0: 0.42, 1: 0.30, 2: 0.18, 8: 0.05, 9: 0.05}  # share of each class in the windows from gesture films
 PACE, FPS = 0.25, (10, 30)
 ARM_JOINTS = ("shoulder", "elbow", "wrist", "index", "pinky")
-POSE_JOINTS = (0, 1, 2, 3, 3)  # of `Pose.arms`: index and little finger are the knuckles
+POSE_JOINTS = (0, 1, 2, 3, 3)  # indices into `Pose.arms`; both fingers use the knuckles
 WEIGHTS, OTHER_BIASES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6), (-1.0, -0.5, 0.0, 0.5)
-GAP_US = 40_000  # between the end of a short film and its repetition
-MIN_US, REPEATED_US = 1_450_000, 1_500_000  # shorter films are repeated until they last so long
+GAP_US = 40_000  # pause before a short film is repeated
+MIN_US, REPEATED_US = 1_450_000, 1_500_000  # films shorter than MIN_US are repeated to last REPEATED_US
 OTHER_LABEL = GESTURES.index(OTHER)
 MIRRORED = np.array([GESTURES.index(mirror_class(name)) for name in GESTURES])
 
@@ -72,7 +74,7 @@ class Windows:
 
 @dataclass(frozen=True, eq=False)
 class Film:
-    """A film, its label, and windows of it."""
+    """Film of a person: label and track."""
 
     name: str
     label: int
@@ -98,7 +100,7 @@ def make_track(times_us: NDArray[np.int64], points: Floats, confidence: Floats |
 
 
 def draw_movements(rng: np.random.Generator) -> Iterator[tuple[Track, int]]:
-    """Yield tracks of drawn movements: of each person one of each gesture, and two others."""
+    """Yield tracks of drawn movements: per person, one of each gesture and two other movements."""
     times_us = np.arange(0, DRAWN_US + 100_000, 1_000_000 // DRAWN_HZ)
     for _, label in itertools.product(range(PEOPLE), (*range(len(GESTURES)), OTHER_LABEL)):
         pose = pose_person(plan_clip(label, rng, DRAWN_US), draw_person(rng), rng, times_us / 1e6)
@@ -110,16 +112,16 @@ def draw_movements(rng: np.random.Generator) -> Iterator[tuple[Track, int]]:
         yield make_track(times_us, points), label
 
 
-def look(track: Track, rng: np.random.Generator) -> Track:
-    """Return a part of a track as a pose network might see it: fewer pictures, turned, noisy, with lost joints."""
+def degrade(track: Track, rng: np.random.Generator) -> Track:
+    """Return a part of a track with the errors of a pose network: fewer pictures, rotation, noise, lost joints."""
     pace, fps = float(np.exp(rng.uniform(-PACE, PACE))), rng.uniform(*FPS)
     count = max(4, int(WINDOW_US * 1e-6 * fps) + 2)
     own_us, length_us = track.times_us - track.times_us[0], int(np.ptp(track.times_us))
     at_us = rng.uniform(0, max(0.0, length_us - pace * WINDOW_US)) + pace * np.arange(count) * 1e6 / fps
-    at_us = length_us - np.abs(length_us - at_us % (2 * length_us))  # to and fro
+    at_us = length_us - np.abs(length_us - at_us % (2 * length_us))  # forwards, then backwards
     flat = track.points_m.reshape(len(own_us), -1)
     points = np.stack([np.interp(at_us, own_us, column) for column in flat.T], axis=-1).reshape(count, -1, 3)
-    points = turn(points, float(np.clip(rng.normal(0, 0.5), -1.3, 1.3)))
+    points = rotate(points, float(np.clip(rng.normal(0, 0.5), -1.3, 1.3)))
     points[..., 2] *= rng.uniform(0.4, 1.1)
     if rng.random() < 0.8:
         jitter = rng.normal(size=(count + 2, *points.shape[1:]))
@@ -128,19 +130,19 @@ def look(track: Track, rng: np.random.Generator) -> Track:
         points += rng.normal(size=points.shape[1:]) * rng.uniform(0, 0.05) * (1, 1, 1.5)
     confidence = np.clip(1 - np.abs(rng.normal(0, 0.12, points.shape[:2])), 0, 1)
     if rng.random() < 0.35:
-        lose_joints(points, confidence, rng)
+        freeze_joints(points, confidence, rng)
     return make_track((np.arange(count) * 1e6 / fps).astype(np.int64), points, confidence)
 
 
-def turn(points: Floats, angle: float) -> Floats:
-    """Return points [N, J, 3] turned about the vertical."""
+def rotate(points: Floats, angle: float) -> Floats:
+    """Return points [N, J, 3] rotated about the vertical axis by `angle` radians."""
     x, y, z = np.moveaxis(points, -1, 0)
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack([x * cos + z * sin, y, z * cos - x * sin], axis=-1)
 
 
-def lose_joints(points: Floats, confidence: Floats, rng: np.random.Generator) -> None:
-    """Let elbows or wrists, with their hands, stay where they are for a time, with a low confidence."""
+def freeze_joints(points: Floats, confidence: Floats, rng: np.random.Generator) -> None:
+    """Freeze elbows or wrists (with hands) for some time in place, with a low confidence."""
     for number in rng.choice(4, rng.integers(1, 3), replace=False):
         side, joint = ("right", "left")[number // 2], ("elbow", "wrist")[number % 2]
         start = rng.integers(len(points))
@@ -154,20 +156,20 @@ def lose_joints(points: Floats, confidence: Floats, rng: np.random.Generator) ->
         confidence[part, wrist] = rng.uniform(0, 0.5)
 
 
-def cut(track: Track, start_us: int) -> NDArray[np.float32]:
-    """Return the curves of one window."""
+def sample_window(track: Track, start_us: int) -> NDArray[np.float32]:
+    """Return the curves of one window, float32 [JOINT_STEPS, C]."""
     return sample_curves(track, np.array([start_us]), np.array([start_us + WINDOW_US]))[0][0]
 
 
 def draw_windows(tracks: Sequence[tuple[Track, int]], count: int, rng: np.random.Generator) -> Windows:
-    """Return windows of tracks as a pose network might see them."""
-    found = [(cut(look(track, rng), 0), label) for track, label in tracks for _ in range(count)]
+    """Return windows of tracks with the errors of a pose network."""
+    found = [(sample_window(degrade(track, rng), 0), label) for track, label in tracks for _ in range(count)]
     curves, labels = zip(*found, strict=True)
     return Windows(np.stack(curves), np.array(labels))
 
 
 def draw_film(film: Film, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return windows of a film at random paces, with a little noise; a short film is repeated."""
+    """Return windows of a film at random paces, with little noise; short films are repeated."""
     seen = film.track.present
     own_us, points = film.track.times_us[seen] - film.track.times_us[seen][0], film.track.points_m[seen]
     length_us = int(own_us[-1]) + GAP_US
@@ -176,18 +178,18 @@ def draw_film(film: Film, rng: np.random.Generator) -> NDArray[np.float32]:
         pace = float(np.exp(rng.uniform(-PACE, PACE)))
         moved = points + rng.normal(size=points.shape) * rng.uniform(0, 0.01)
         moved = moved + rng.normal(size=(1, *points.shape[1:])) * rng.uniform(0, 0.03)
-        moved = turn(moved, rng.normal(0, 0.2)) if rng.random() < 0.5 else moved
+        moved = rotate(moved, rng.normal(0, 0.2)) if rng.random() < 0.5 else moved
         track = make_track(np.round(own_us / pace).astype(np.int64), moved, film.track.confidence[seen])
         period_us = round(length_us / pace)
         needed_us = WINDOW_US if period_us > WINDOW_US else WINDOW_US + period_us
         start_us = round(rng.uniform(0, max(0, max(period_us, needed_us) - WINDOW_US)))
-        windows.append(cut(repeat(track, period_us, needed_us), start_us))
+        windows.append(sample_window(repeat(track, period_us, needed_us), start_us))
     return np.stack(windows)
 
 
-def repeat(track: Track, period_us: int, least_us: int) -> Track:
-    """Return a track again and again until it lasts long enough."""
-    times = max(1, -(-least_us // period_us))
+def repeat(track: Track, period_us: int, min_us: int) -> Track:
+    """Repeat a track every `period_us` until it lasts at least `min_us`."""
+    times = max(1, -(-min_us // period_us))
     kept = track.times_us < track.times_us[0] + period_us
 
     def tile(values: Floats) -> Floats:
@@ -206,17 +208,17 @@ def repeat(track: Track, period_us: int, least_us: int) -> Track:
 
 
 def mirror(curves: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return curves with the arms swapped."""
+    """Return curves with left and right arm swapped."""
     order = np.r_[6:12, 0:6, 12:15, 18:21, 15:18, 23:25, 21:23]
     swapped = curves[..., order]
-    swapped[..., 13:15] *= -1  # from the right wrist to the left one: up, forwards
+    swapped[..., 13:15] *= -1  # vector from right to left wrist: up, forwards
     return swapped
 
 
 def draw_batch(
     drawn: Windows, skeletons: Windows, films: Sequence[tuple[NDArray[np.float32], int]], rng: np.random.Generator
 ) -> Windows:
-    """Return a batch: drawn movements, skeletons with equal classes, and films, half of each mirrored."""
+    """Return a batch of drawn movements, class-balanced skeletons, and films; half of each is mirrored."""
     of_films = int(BATCH * FILM_SHARE)
     of_drawn = int((BATCH - of_films) * 0.55)
     places = rng.integers(len(drawn.labels), size=of_drawn)
@@ -242,7 +244,7 @@ def draw_batch(
 
 
 def train(drawn: Windows, skeletons: Windows, films: Sequence[Film], seed: int) -> JointNetwork:
-    """Return a network, the moving mean of the trained weights."""
+    """Train a network; return the moving average of its weights."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     pools = [(draw_film(film, rng), film.label) for film in films]
@@ -264,12 +266,12 @@ def train(drawn: Windows, skeletons: Windows, films: Sequence[Film], seed: int) 
                 old.copy_(keep * old + (1 - keep) * new if new.is_floating_point() else new)
         if step % 100 == 0:
             right = (logits.argmax(dim=1).numpy() == batch.labels).mean()
-            print(f"step {step}: loss {loss.item():.3f}, {right:.0%} of the batch right", flush=True)
+            print(f"step {step}: loss {loss.item():.3f}, {right:.0%} of the batch correct", flush=True)
     return mean.eval()
 
 
 def read_films(folder: Path) -> list[Film]:
-    """Return the films with at least 0.4 s of a person."""
+    """Return the films that show a person for at least 0.4 s."""
     films = []
     for path in sorted(folder.glob("?__*__*.csv")):
         track = Track.read(path)
@@ -292,7 +294,7 @@ def read_windows(folder: Path) -> tuple[Windows, Windows]:
 
 
 def classify_events(arguments: argparse.Namespace) -> None:
-    """Store what the classifier that was trained on the other fold sees in each recording."""
+    """Store the probabilities of each recording, by the classifier trained on the other fold."""
     stored: dict[str, Any] = {}
     for fold, checkpoint in (("2", arguments.checkpoints[0]), ("1", arguments.checkpoints[1])):
         classifier = Classifier.load(checkpoint)
@@ -308,7 +310,7 @@ def classify_events(arguments: argparse.Namespace) -> None:
 
 
 def read_repeated(path: Path) -> tuple[Events, int]:
-    """Return the events of a film, again and again if it is shorter than a window, and the period (0: once)."""
+    """Return the events of a film, repeated if shorter than a window, and the period in us (0: not repeated)."""
     events = read(path)
     length_us = int(events.t[-1] - events.t[0])
     if length_us >= MIN_US:
@@ -321,15 +323,15 @@ def read_repeated(path: Path) -> tuple[Events, int]:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """What both networks, which were trained on the films of the other fold, see in a film.
+class Predictions:
+    """Predictions for a film by both networks, trained on the films of the other fold.
 
     Args:
-        name: The film.
-        events: float32 [N, K] probabilities of its windows by events.
-        shown: bool [N], windows that are not quiet.
-        joints: float32 [N, K] logits by joints; None without a track.
-        known: bool [N], windows with a person.
+        name: Name of the film.
+        events: Probabilities per window by the event network, float32 [N, K].
+        shown: Windows that are not quiet, bool [N].
+        joints: Logits per window by the joint network, float32 [N, K]; None without a track.
+        known: Windows with a person, bool [N].
     """
 
     name: str
@@ -343,7 +345,7 @@ class Seen:
         return label_of(self.name.split("__")[1])
 
     def mean(self, weight: float, bias: float) -> NDArray[np.float32] | None:
-        """Return the probabilities of the film, [K]; None if only joints count and none are known."""
+        """Return the probabilities of the film, [K]; None for `weight` 1 if no window shows a person."""
         if self.joints is None or not (self.known & self.shown).any():
             return None if weight == 1 else self.events[self.shown].mean(axis=0)
         logits = self.joints + bias * (np.arange(len(GESTURES)) == OTHER_LABEL)
@@ -354,8 +356,10 @@ class Seen:
         return np.where(self.known[:, None], combined, self.events)[self.shown].mean(axis=0)
 
 
-def see_films(network: JointNetwork, fold: str, films: Sequence[Film], stored: Mapping[str, Any]) -> list[Seen]:
-    """Return what a network sees in all films of a fold."""
+def predict_films(
+    network: JointNetwork, fold: str, films: Sequence[Film], stored: Mapping[str, Any]
+) -> list[Predictions]:
+    """Return the predictions for all films of a fold."""
     tracks = {film.name: film.track for film in films}
     found = []
     for name in sorted({key.split("/")[0] for key in stored if key.startswith(f"{fold}__")}):
@@ -370,12 +374,12 @@ def see_films(network: JointNetwork, fold: str, films: Sequence[Film], stored: M
             curves, known = sample_curves(track, start_us, start_us + WINDOW_US)
             with torch.no_grad():
                 joints = network(torch.from_numpy(curves)).numpy()
-        found.append(Seen(name, events, shown, joints, known))
+        found.append(Predictions(name, events, shown, joints, known))
     return found
 
 
-def count(films: Sequence[Seen], weight: float, bias: float) -> dict[str, list[int]]:
-    """Return films, right, certain and right, certain and wrong by class."""
+def count(films: Sequence[Predictions], weight: float, bias: float) -> dict[str, list[int]]:
+    """Return counts per class: films, correct, certain and correct, certain and wrong."""
     certain = InferConfig().segments.enter
     counts = {name: [0, 0, 0, 0] for name in (*GESTURES[:3], "air", OTHER)}
     for film in films:
@@ -389,58 +393,62 @@ def count(films: Sequence[Seen], weight: float, bias: float) -> dict[str, list[i
     return counts
 
 
-def value(counts: dict[str, list[int]]) -> float:
-    """Return what weight and bias are chosen by: claps and waves right, others right, others certain and wrong."""
+def score(counts: dict[str, list[int]]) -> float:
+    """Return the score that selects weight and bias.
+
+    Score = accuracy on claps and waves + accuracy on other movements - 2 * share of other movements that are certain
+    and wrong.
+    """
     films, right = (sum(counts[name][place] for name in GESTURES[:3]) for place in (0, 1))
     others, right_others, _, wrong = counts[OTHER]
     return right / films + (right_others - 2 * wrong) / others
 
 
-def choose(films: Sequence[Seen]) -> tuple[float, float]:
-    """Return the best weight and bias; of equal ones the smallest weight."""
+def choose_weight(films: Sequence[Predictions]) -> tuple[float, float]:
+    """Return the weight and bias with the best score; ties prefer the smaller weight."""
     return max(
-        itertools.product(WEIGHTS, OTHER_BIASES), key=lambda one: (value(count(films, *one)), -one[0], -abs(one[1]))
+        itertools.product(WEIGHTS, OTHER_BIASES), key=lambda one: (score(count(films, *one)), -one[0], -abs(one[1]))
     )
 
 
-def show(title: str, counts: dict[str, list[int]]) -> None:
+def print_counts(title: str, counts: dict[str, list[int]]) -> None:
     texts = (f"{name} {right}/{films} ({sure}; {wrong})" for name, (films, right, sure, wrong) in counts.items())
     print(f"{title}: {', '.join(texts)}", flush=True)
 
 
 def measure_folds(arguments: argparse.Namespace) -> None:
-    """Print what events, joints and both see in films of people of the other fold."""
+    """Print the results of events, joints and both on the films of the other fold."""
     films = read_films(arguments.films)
     drawn, skeletons = read_windows(arguments.skeletons)
     with np.load(arguments.events) as file:
         stored = dict(file)
-    seen: dict[str, list[Seen]] = {}
+    seen: dict[str, list[Predictions]] = {}
     for tested, trained in (("2", "1"), ("1", "2")):
         network = train(drawn, skeletons, [film for film in films if film.fold == trained], arguments.seed)
-        seen[tested] = see_films(network, tested, films, stored)
+        seen[tested] = predict_films(network, tested, films, stored)
     together = [*seen["1"], *seen["2"]]
     tracked = [film for film in together if film.known.any()]
-    print("class right/films (certain and right; certain and wrong)")
+    print("class correct/films (certain and correct; certain and wrong)")
     for title, some in (("all films", together), ("films with a track", tracked)):
         print(f"{title}: {len(some)}")
-        show("  events", count(some, 0, 0))
-        show("  joints", count(some, 1, 0))
+        print_counts("  events", count(some, 0, 0))
+        print_counts("  joints", count(some, 1, 0))
         for weight, bias in itertools.product(WEIGHTS[1:], OTHER_BIASES):
-            show(f"  both, weight {weight}, bias {bias}", count(some, weight, bias))
+            print_counts(f"  both, weight {weight}, bias {bias}", count(some, weight, bias))
     total: dict[str, list[int]] = {}
     for tested, trained in (("1", "2"), ("2", "1")):
-        weight, bias = choose(seen[trained])
+        weight, bias = choose_weight(seen[trained])
         counts = count(seen[tested], weight, bias)
-        show(f"both, fold {tested}, weight {weight} and bias {bias} of fold {trained}", counts)
+        print_counts(f"both, fold {tested}, weight {weight} and bias {bias} of fold {trained}", counts)
         total = {
             name: [a + b for a, b in zip(total.get(name, [0] * 4), row, strict=True)] for name, row in counts.items()
         }
-    show("both, chosen on the other fold", total)
-    print(f"of all films: weight {choose(together)[0]}, bias {choose(together)[1]}")
+    print_counts("both, chosen on the other fold", total)
+    print(f"of all films: weight {choose_weight(together)[0]}, bias {choose_weight(together)[1]}")
 
 
 def train_all(arguments: argparse.Namespace) -> None:
-    """Write the network that is trained on all films."""
+    """Train on all films and write the network."""
     drawn, skeletons = read_windows(arguments.skeletons)
     network = train(drawn, skeletons, read_films(arguments.films), arguments.seed)
     with torch.no_grad():

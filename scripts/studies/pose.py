@@ -1,10 +1,10 @@
-"""Accuracy of tracks from films: rendered people, whose joints are known, and a table of a folder of films.
+"""Measure tracks from films: errors on rendered people with known joints, and a table for a folder of films.
 
     python scripts/studies/pose.py rendered --people 4
     python scripts/studies/pose.py films FOLDER --out TRACKS
 
-`rendered` films people with drawn webcams and compares wrists and elbows with the true ones, per class. `films` tracks
-each film of a folder, keeps the tracks, and prints presence, gaps, and the rate and amplitude of the wrists.
+`rendered` films rendered people with simulated webcams and prints the errors of wrists and elbows per class. `films`
+tracks each film of a folder, stores the tracks, and prints presence, gaps, and the rate and amplitude of the wrists.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ from dvspipe.video.names import VIDEO_SUFFIXES
 
 Floats = NDArray[np.float64]
 TRUE_JOINTS = ("shoulder", "elbow", "wrist")
-MAX_SIDE_PX = 640  # larger webcams are drawn again: they take minutes to render
-MIN_HZ, MAX_HZ = 0.3, 6.0  # rates of movements that are looked for
-MIN_SPAN_S = 0.7  # of a film
-EVEN_HZ, SPECTRUM = 30.0, 4096  # samples of a curve per second, and of its spectrum
+MAX_SIDE_PX = 640  # larger webcams are redrawn: they take minutes to render
+MIN_HZ, MAX_HZ = 0.3, 6.0  # range of the rates of periodic movements
+MIN_SPAN_S = 0.7  # shorter tracks have no rate
+EVEN_HZ, SPECTRUM = 30.0, 4096  # samples per second of a curve, and length of its spectrum
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A film of a rendered person, and where the joints of the arms truly are.
+    """Film of a rendered person, with the true joints of the arms.
 
     Args:
         size: Size of the pictures.
-        times_us: [N] times of the pictures.
-        pictures: [N] grey pictures, uint8 [H, W].
-        points_px: [N, J, 2] true joints in the pictures; NaN: not known.
-        points_m: [N, J, 3] true joints in the body's frame.
+        times_us: Times of the pictures, [N].
+        pictures: N grey pictures, uint8 [H, W].
+        points_px: True joints in the pictures, [N, J, 2]; NaN: unknown.
+        points_m: True joints in the body's frame, [N, J, 3].
         scale_px: Pixels per metre at the shoulders.
     """
 
@@ -68,18 +68,18 @@ class Rendered:
     scale_px: float
 
     def colours(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Yield times and pictures as `track_pictures` takes them."""
+        """Yield times and colour pictures, the input of `track_pictures`."""
         for t_us, picture in zip(self.times_us.tolist(), self.pictures, strict=True):
             yield t_us, np.repeat(picture[:, :, None], 3, axis=2)
 
 
 def render_film(label: int, person: int, seed: int, duration_us: int) -> Rendered:
-    """Film a gesture of a person with a webcam that is not moved, both drawn by the numbers."""
+    """Film a gesture of a random person with a random webcam that stands still."""
     rng = np.random.default_rng([seed, label, person])
     identity, webcam = draw_person(rng), draw_webcam(rng)
     while max(webcam.size.width, webcam.size.height) > MAX_SIDE_PX:
         webcam = draw_webcam(rng)
-    webcam = replace(webcam, shake_px=0.0)  # the true joints do not know of it
+    webcam = replace(webcam, shake_px=0.0)  # the true joints do not include it
     times_s = webcam.picture_times(duration_us)
     scene = draw_scene(identity, webcam.size, LIGHTS[rng.integers(len(LIGHTS))], rng, draw_far_camera)
     pose = pose_person(plan_clip(label, rng, duration_us), identity, rng, times_s)
@@ -102,7 +102,7 @@ def render_film(label: int, person: int, seed: int, duration_us: int) -> Rendere
 
 
 def arm_errors(track: Track, film: Rendered) -> dict[str, Floats]:
-    """Return errors [pictures with a person, both sides] of elbows and wrists, in pixels and in arm lengths."""
+    """Return errors of elbows and wrists in pixels and in arm lengths, [pictures with a person, 2 sides]."""
     rows = np.searchsorted(film.times_us, track.times_us)
     found, true = track.present, replace_points(track, film, rows)
     estimated, actual = measure_arms(track), measure_arms(true)
@@ -120,14 +120,14 @@ def arm_errors(track: Track, film: Rendered) -> dict[str, Floats]:
 
 
 def replace_points(track: Track, film: Rendered, rows: NDArray[np.int64]) -> Track:
-    """Return a track with the true joints, which has joints of other parts at 0."""
+    """Return the track with the true joints of the arms; all other joints are 0."""
     points = np.nan_to_num(film.points_m[rows])
     points[~track.present] = np.nan
     return replace(track, points_m=points)
 
 
 def show_rendered(arguments: argparse.Namespace) -> None:
-    """Print errors per class, for each network."""
+    """Print errors per class and network."""
     films = {
         (label, person): render_film(label, person, arguments.seed, arguments.duration_us)
         for label in range(len(GESTURES))
@@ -174,12 +174,12 @@ def show_rendered(arguments: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class Beat:
-    """The strongest periodic movement of the hands.
+    """Strongest periodic movement of the hands.
 
     Args:
-        rate_hz: Its rate.
-        arms: From end to end, in arm lengths.
-        shoulders: From end to end, in widths of the shoulders.
+        rate_hz: Frequency of the movement.
+        arms: Peak-to-peak amplitude in arm lengths.
+        shoulders: Peak-to-peak amplitude in shoulder widths.
     """
 
     rate_hz: float
@@ -188,7 +188,7 @@ class Beat:
 
 
 def measure_beat(track: Track) -> tuple[Beat, Beat, Beat]:
-    """Return the beats of the right wrist, of the left wrist, and of the distance between both."""
+    """Return the beats of the right wrist, of the left wrist, and of the distance between the wrists."""
     arms, shoulders = measure_arms(track), ("right_shoulder", "left_shoulder")
     width = float(np.nanmedian(np.linalg.norm(track.point(shoulders[1]) - track.point(shoulders[0]), axis=-1)))
     apart = np.linalg.norm(track.point("right_wrist") - track.point("left_wrist"), axis=-1, keepdims=True)
@@ -197,9 +197,9 @@ def measure_beat(track: Track) -> tuple[Beat, Beat, Beat]:
 
 
 def _measure_curve(track: Track, curve: Floats, arm_in_shoulders: float) -> Beat:
-    """Return the beat of a curve [N, C]: the strongest line of its speed, and how far it goes in one period.
+    """Return the beat of a curve [N, C]: the strongest frequency of its speed, and the amplitude along its main axis.
 
-    What is slower, such as an arm that is raised before it waves, is removed by a mean over a period.
+    Slower movements, such as raising an arm before it waves, are removed: the mean over a period is subtracted.
     """
     times_s, known = (track.times_us - track.times_us[0]) / 1e6, track.present
     if known.sum() < 8 or times_s[known][-1] - times_s[known][0] < MIN_SPAN_S:
@@ -221,7 +221,7 @@ def _measure_curve(track: Track, curve: Floats, arm_in_shoulders: float) -> Beat
 
 
 def show_films(arguments: argparse.Namespace) -> None:
-    """Track the films of a folder; print presence, gaps and beats."""
+    """Track the films of a folder, and print presence, gaps and beats."""
     network = PoseNetwork()
     print(
         f"{'film':66}{'pictures':>9}{'Hz':>5}{'presence':>9}{'gaps s':>7}{'people':>7}{'yaw':>5}"
@@ -258,17 +258,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     rendered = commands.add_parser("rendered", help="errors on rendered people")
-    rendered.add_argument("--people", type=int, default=4, help="per class")
+    rendered.add_argument("--people", type=int, default=4, help="people per class (default: 4)")
     rendered.add_argument("--duration-us", type=int, default=1_500_000)
-    rendered.add_argument("--weights", type=Path, action="append", help="another network; repeatable")
+    rendered.add_argument("--weights", type=Path, action="append", help="weights of another network; repeatable")
     rendered.add_argument("--seed", type=int, default=0)
     rendered.set_defaults(run=show_rendered)
     films = commands.add_parser("films", help="tracks of the films of a folder")
     films.add_argument("folder", type=Path)
-    films.add_argument("--out", type=Path, help="folder for the tracks; those in it are used again")
+    films.add_argument("--out", type=Path, help="folder for the tracks; existing tracks are reused")
     films.set_defaults(run=show_films)
     for command in (rendered, films):
-        command.add_argument("--fps", type=float, default=30.0, help="pictures per second at most")
+        command.add_argument("--fps", type=float, default=30.0, help="maximum pictures per second (default: 30)")
     arguments = parser.parse_args()
     arguments.run(arguments)
 

@@ -1,8 +1,8 @@
-"""Compares simulated events with those of a real sensor: `python scripts/studies/reality.py DAVIS.aedat4`.
+"""Compare simulated events with the events of a real sensor: `python scripts/studies/reality.py DAVIS.aedat4`.
 
-The sensor is calibrated on one half of a recording with frames and events. The frames of the other half are simulated
-with it, and compared with the real events of that half; then vice versa. All figures of `dvspipe compare` are printed,
-with A the real events and B the simulated ones.
+Calibrates the sensor on one half of a recording with frames and events. Simulates the frames of the other half with
+this sensor, and compares the result with the real events of that half; then vice versa. Prints all figures of
+`dvspipe compare`: A is real, B is simulated.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Half = tuple[list[Frame], Events]
 
 
 def halves(path: Path) -> tuple[Half, Half]:
-    """Return the frames and events of both halves; the middle frame belongs to both."""
+    """Return the frames and events of each half; both halves include the middle frame."""
     frames, events = list(read_frames(path)), read(path)
     middle = len(frames) // 2
     first, second = frames[: middle + 1], frames[middle:]
@@ -31,7 +31,7 @@ def halves(path: Path) -> tuple[Half, Half]:
 
 
 def evaluate(fitted: Half, tested: Half) -> list[Metric]:
-    """Return the metrics of `compare` on one half for the sensor fitted to the other."""
+    """Return the metrics of `compare` on one half, with the sensor fitted to the other half."""
     config = build(SimulatorConfig, calibrate(*fitted).to_yaml_settings(), "the calibrated sensor")
     frames, events = tested
     return describe_comparison(compare(events, concatenate(simulate(frames, config), events.sensor)))

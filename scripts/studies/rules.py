@@ -4,11 +4,13 @@ python scripts/studies/rules.py nmnist NMNIST -o RUNS                 recordings
 python scripts/studies/rules.py synthetic MADE --test NMNIST -o RUNS  dvspipe synth nmnist -o MADE --exclude NMNIST ...
 python scripts/studies/rules.py gestures MADE -o RUNS                 dvspipe synth gestures -o MADE
 
-All rules have one configuration, with what they need: standardised weights, a reset that subtracts and has no gradient,
-and a loss at each step. `bptt_batch` has instead what is usual with it, and `bptt_first` and `eprop` the first block
-alone. `stdp` and `first_spike` are networks of their own; as their neurons spike at most once in a recording, they do
-not see how gestures move, and have digits only. The first seed is trained with each learning rate, and the best on the
-validation part is that of all seeds. A complete run is not repeated, and one that was stopped resumes.
+All rules share one configuration that suits them: standardised weights, a subtracting reset without gradient, and a
+loss at each step. `bptt_batch` uses the usual settings of BPTT instead; `bptt_first` and `eprop` use only the first
+block. `stdp` and `first_spike` have their own networks. Their neurons spike at most once per recording and cannot
+represent movement, so these rules are trained on digits only.
+
+The first seed is trained with each learning rate. The rate with the best validation accuracy is used for all seeds.
+Complete runs are not repeated; interrupted runs resume.
 """
 
 from __future__ import annotations
@@ -36,14 +38,14 @@ SEEDS = (0, 1, 2)
 
 @dataclass(frozen=True)
 class Task:
-    """A data set, and how networks are trained with it.
+    """Data set and training settings of a comparison.
 
     Args:
-        config: The shipped configuration of all rules of gradients.
-        settings: Changes of it, KEY=VALUE.
-        first: What leaves the first block of the network.
+        config: Included configuration for all gradient-based rules.
+        settings: Overrides of the configuration, KEY=VALUE.
+        first: Overrides that reduce the network to its first block.
         rates: Learning rates to choose from.
-        others: Shipped configuration, and changes of it, of networks that have a rule of their own.
+        others: Included configuration and overrides of rules with their own network.
     """
 
     config: str
@@ -61,7 +63,7 @@ FIRST_SPIKES = (
     "network.tau_syn_s=0.05",
     "network.tau_readout_s=0.01",
 )
-"""The first of the three movements of N-MNIST's camera."""
+"""Settings of `first_spike`. The steps cover the first of the three movements of N-MNIST's camera."""
 TASKS = {
     "nmnist": Task(
         "nmnist-ottt",
@@ -88,7 +90,7 @@ TASKS = {
 
 
 def list_rules(task: Task) -> dict[str, tuple[str, ...]]:
-    """Return the shipped configuration of each rule and the changes of it, KEY=VALUE."""
+    """Return the included configuration and the overrides, KEY=VALUE, of each rule."""
     same = (task.config, *task.settings, *NEEDED)
     return {
         "bptt_batch": (task.config, *task.settings, *USUAL, "optimiser.rule=bptt"),
@@ -102,13 +104,13 @@ def list_rules(task: Task) -> dict[str, tuple[str, ...]]:
 
 
 def configure(rule: Sequence[str], settings: Sequence[str]) -> TrainConfig:
-    """Return the configuration of a rule with further settings."""
+    """Return the configuration of a rule with further overrides."""
     name, *changes = rule
     return build(TrainConfig, merge_settings(read_yaml(name), parse_overrides([*changes, *settings])), name)
 
 
 def train_once(config: TrainConfig, folder: Path) -> TrainingRun:
-    """Return the run in a folder, trained as far as it is not yet."""
+    """Train, resume or load the run in a folder."""
     place = RunFolder(folder)
     started = place.config.is_file()
     if started:
@@ -125,7 +127,7 @@ def chosen_epoch(run: TrainingRun) -> EpochRow:
 def train_rule(
     rule: Sequence[str], settings: Sequence[str], rates: Sequence[float], seeds: Sequence[int], out: Path
 ) -> tuple[str, list[TrainingRun]]:
-    """Return the learning rate that is best on the validation part of the first seed, and the runs of all seeds."""
+    """Return the learning rate with the best validation accuracy for the first seed, and the runs of all seeds."""
 
     def run(rate: float, seed: int) -> TrainingRun:
         config = configure(rule, [*settings, f"seed={seed}", f"optimiser.learning_rate={rate:g}"])
@@ -137,7 +139,7 @@ def train_rule(
 
 
 def describe(rule: str, rate: str, runs: Sequence[TrainingRun]) -> str:
-    """Return a row of the table."""
+    """Return the row of a rule in the table."""
     tests = [run.test.accuracy for run in runs]
     validated = statistics.mean(run.test.val_accuracy for run in runs)
     seconds = statistics.median(row.seconds for run in runs for row in run.epochs)
@@ -149,12 +151,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("root", type=Path)
-    parser.add_argument("--test", type=Path, help="folder whose recordings are all the test part")
+    parser.add_argument("--test", type=Path, help="folder of test recordings")
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--rules", nargs="+", help="default: all")
+    parser.add_argument("--rules", nargs="+", help="rules to train (default: all)")
     parser.add_argument("--rates", nargs="+", type=float, help="learning rates to choose from")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="such as optimiser.epochs=2")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="overrides, for example optimiser.epochs=2"
+    )
     given = parser.parse_args()
     keep_blocks()
     task = TASKS[given.task]
@@ -166,7 +170,7 @@ def main() -> None:
     )
     for name in given.rules or rules:
         rates = given.rates or task.rates
-        if name == "stdp":  # whose rates are others
+        if name == "stdp":  # its learning rates are separate settings
             rates = rates[:1]
         rate, runs = train_rule(rules[name], settings, rates, given.seeds, given.out / given.task / name)
         print(describe(name, rate, runs), flush=True)

@@ -1,7 +1,7 @@
-"""What `dvspipe train FOLDER` reaches with few recordings: `python scripts/studies/small_folders.py NMNIST`.
+"""Measure the accuracy of `dvspipe train FOLDER` on few recordings: `python scripts/studies/small_folders.py NMNIST`.
 
-Digits are real recordings of N-MNIST, those that are not trained on being the test part; gestures are synthetic, and
-the people of the test part are in no other part.
+Digits are real recordings of N-MNIST; the test part has all recordings outside the training part. Gestures are
+synthetic; the people of the test part appear in no other part.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TRAINED, TESTED = 10, 15  # people, each with a clip of each class
 
 
 def copy_digits(nmnist: Path, folder: Path, digits: str, each: int, seed: int) -> None:
-    """Copy a number of training recordings of each digit to train, and all others to test."""
+    """Copy `each` training recordings per digit to `train`, and all other recordings to `test`."""
     rng = random.Random(seed)
     for digit in digits:
         files = sorted((nmnist / "Train" / digit).glob("*.bin"))
@@ -43,7 +43,7 @@ def copy_digits(nmnist: Path, folder: Path, digits: str, each: int, seed: int) -
 
 
 def write_gestures(folder: Path, classes: Sequence[str], seed: int) -> None:
-    """Write a synthetic clip of each person and class."""
+    """Write a synthetic clip per person and class."""
     for person in range(TRAINED + TESTED):
         part = "train" if person < TRAINED else "test"
         for name in classes:
@@ -51,20 +51,20 @@ def write_gestures(folder: Path, classes: Sequence[str], seed: int) -> None:
             write(folder / part / name / f"user{person:03d}_0.h5", [events], source="synthetic gestures")
 
 
-def report(folder: Path, what: str, seed: int) -> None:
-    """Train on a folder with the settings that are chosen for it, and print the test accuracy and the CPU time."""
+def report(folder: Path, title: str, seed: int) -> None:
+    """Train on a folder with automatically chosen settings; print test accuracy and CPU time."""
     begin_s = time.process_time()
     choice = choose_settings(folder, {"seed": seed, "jobs": 1})
     test = train(choice.config, folder / "run").test
     print(
-        f"{what}, seed {seed}: {test.accuracy:.1%} ({test.correct} of {test.samples}), "
+        f"{title}, seed {seed}: {test.accuracy:.1%} ({test.correct} of {test.samples}), "
         f"{time.process_time() - begin_s:.0f} s of CPU time",
         flush=True,
     )
 
 
 def main() -> None:
-    """Print a line for each folder and seed."""
+    """Print a line per folder and seed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("nmnist", type=Path, help="folder of N-MNIST, with Train and Test")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Tasks of spike times, with pictures for the docs: `python scripts/studies/spike_times.py TASK -o FILE.png`.
+"""Train on spike times and draw a figure for the docs: `python scripts/studies/spike_times.py TASK -o FILE.png`.
 
 TASK is `xor` (SpikeProp, Bohte et al. 2002) or `pattern` (SuperSpike, Zenke and Ganguli 2018).
 """
@@ -15,17 +15,17 @@ from torch import Tensor
 from dvspipe.learning import RMaxProp, SpikePropLayer, SuperSpikeLayer
 from dvspipe.report.style import ACCENT, GREY, QUIET, RED, SMALL, TITLE, new_figure, save_figure, strip_axes
 
-XOR_INPUTS = ((0.0, 0.0, 0.0), (0.0, 6.0, 0.0), (6.0, 0.0, 0.0), (6.0, 6.0, 0.0))  # ms; the third is a bias
+XOR_INPUTS = ((0.0, 0.0, 0.0), (0.0, 6.0, 0.0), (6.0, 0.0, 0.0), (6.0, 6.0, 0.0))  # ms; the third input is a bias
 XOR_TARGETS = (16.0, 10.0, 10.0, 16.0)  # ms
 XOR_HIDDEN = 5
-XOR_SYNAPSES: dict[str, Any] = {  # ms, potential per ms
+XOR_SYNAPSES: dict[str, Any] = {  # times in ms, potential per ms
     "delays": range(1, 17),
     "tau": 7.0,
     "threshold": 50.0,
     "least_slope": 1.0,
 }
-XOR_RATE = 2.0  # for weights of 1 to 10 with this threshold
-XOR_ERROR = 1.0  # ms^2, summed over the four patterns
+XOR_RATE = 2.0  # learning rate for weights of 1 to 10 and this threshold
+XOR_ERROR = 1.0  # target in ms^2, summed over the four patterns
 SEEDS = 5
 PATTERN_S, PATTERN_STEP_S = 0.5, 0.001
 PATTERN_INPUTS, PATTERN_HZ, PATTERN_SPIKES = 100, 10.0, 5
@@ -34,9 +34,9 @@ SHOWN_EPOCHS = 60  # rows of the raster
 
 
 def train_xor(seed: int, cycles: int) -> list[float]:
-    """Return the summed squared error of each cycle until it is below XOR_ERROR, at most `cycles` of them.
+    """Train until the summed squared error is below XOR_ERROR, for at most `cycles`; return the error of each cycle.
 
-    The last hidden neuron is inhibitory: its weights stay 0 or less.
+    The last hidden neuron is inhibitory: its weights are at most 0.
     """
     torch.manual_seed(seed)
     hidden, output = (
@@ -57,12 +57,12 @@ def train_xor(seed: int, cycles: int) -> list[float]:
 
 
 class PatternResult(NamedTuple):
-    """How a neuron learned a spike train.
+    """Training of a neuron on a target spike train.
 
     Args:
-        losses: [epochs], the van Rossum loss.
-        spikes: bool [epochs, T].
-        targets: bool [T].
+        losses: Van Rossum loss, [epochs].
+        spikes: Output spikes, bool [epochs, T].
+        targets: Target spikes, bool [T].
     """
 
     losses: Tensor
@@ -71,7 +71,7 @@ class PatternResult(NamedTuple):
 
 
 def train_pattern(seed: int, epochs: int) -> PatternResult:
-    """Train one neuron to spike at five times, given the same Poisson spikes of 100 inputs in every epoch."""
+    """Train one neuron to spike at five times, with the same Poisson spikes of 100 inputs in every epoch."""
     generator = torch.Generator().manual_seed(seed)
     T = round(PATTERN_S / PATTERN_STEP_S)
     layer = SuperSpikeLayer(PATTERN_INPUTS, 1, dt=PATTERN_STEP_S, generator=generator)
@@ -115,7 +115,7 @@ def draw_pattern(path: Path) -> None:
     for step in result.targets.nonzero().flatten().tolist():
         raster.axvline(ms * step, color=RED, linewidth=0.8, alpha=0.6)
     raster.plot(ms * steps, shown[rows] + 1, "|", color=ACCENT, markersize=3)
-    raster.set_title("spikes, and the wanted times in red", **TITLE)
+    raster.set_title("spikes, with the target times in red", **TITLE)
     raster.set_xlabel("ms", **SMALL)
     raster.set_ylabel("epoch", **SMALL)
     raster.set_xlim(0, 1000 * PATTERN_S)
@@ -127,7 +127,7 @@ def draw_pattern(path: Path) -> None:
     for axes in (raster, curve):
         strip_axes(axes)
     save_figure(figure, path)
-    print(f"loss {result.losses[0]:.2f} at first, {result.losses[-1]:.2f} at the end, least {result.losses.min():.2f}")
+    print(f"loss: first {result.losses[0]:.2f}, last {result.losses[-1]:.2f}, minimum {result.losses.min():.2f}")
 
 
 TASKS = {"xor": draw_xor, "pattern": draw_pattern}

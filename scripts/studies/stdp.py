@@ -1,9 +1,8 @@
-"""Draw what STDP does: `python scripts/studies/stdp.py -o docs/images/stdp.png`.
+"""Draw the STDP rules: `python scripts/studies/stdp.py -o docs/images/stdp.png`.
 
-`--run RUN` draws the kernels of a run of mnist-stdp.
-
-The figure has the window of the pair rule, and the change by 60 pairs against their rate for the pair and the triplet
-rule. The kernels are written beside it, as in the report of the run.
+The figure shows the learning window of the pair rule, and the weight change by 60 pairs over their rate, for the pair
+and the triplet rule. `--run RUN` also draws the kernels of a run of mnist-stdp, as in the report of the run, to a file
+beside the figure.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from dvspipe.results import ActivityRecord, RunFolder
 PAIR, TRIPLET = PairRule(bound="none"), TripletRule()
 LAGS_MS = range(-60, 61)
 RATES_HZ = (1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50)
-LAG_MS, PAIRS, STEP_S = 10, 60, 1e-4  # of Sjoestroem et al. 2001
+LAG_MS, PAIRS, STEP_S = 10, 60, 1e-4  # protocol of Sjoestroem et al. 2001
 
 
 def change(rule: PairRule | TripletRule, lag_ms: int, rate_hz: float, pairs: int) -> float:
-    """Return the change of a weight by pairs of spikes, the post spike a lag after the pre spike."""
+    """Return the weight change by pairs of spikes, where the post spike follows the pre spike after `lag_ms`."""
     per_ms = round(1e-3 / STEP_S)
     starts = torch.tensor([round(number / rate_hz / STEP_S) for number in range(pairs)]) + 60 * per_ms
     pre, post = torch.zeros(2, int(starts[-1]) + 70 * per_ms, 1)

@@ -1,11 +1,11 @@
-"""Scores of a checkpoint on long recordings that are joined from short ones.
+"""Measure a checkpoint on long recordings joined from short ones.
 
-python scripts/studies/timeline.py gestures CHECKPOINT -o OUT                60 s of each of some people (synthetic)
+python scripts/studies/timeline.py gestures CHECKPOINT -o OUT                60 s per person (synthetic)
 python scripts/studies/timeline.py digits CHECKPOINT -o OUT --data DIR       synthetic digits of DIR/mnist (test part)
 python scripts/studies/timeline.py real-digits CHECKPOINT -o OUT --data DIR  20 recordings of DIR/nmnist/Test
 
-OUT/streams has the recordings and their label files, OUT/answers the output of `dvspipe infer`, which receives all
-other arguments, such as --set hop_us=60000 or --set stateful=true.
+OUT/streams contains the recordings and their label files, OUT/answers the output of `dvspipe infer`. All other
+arguments, such as --set hop_us=60000 or --set stateful=true, are passed to `dvspipe infer`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from dvspipe.report import score_line
 from dvspipe.results import OutputFolder, Prediction, read_rows
 from dvspipe.synthesis import DIGIT_SENSOR, read_mnist, record_digit, record_session
 
-FIRST_PERSON = 5_000  # training uses no person with such a number
-GESTURES_EACH = 10  # of 3 to 6 s, with 0.8 to 2.5 s of rest between them: about a minute
+FIRST_PERSON = 5_000  # no person in training has this number or a larger one
+GESTURES_EACH = 10  # each 3 to 6 s, with 0.8 to 2.5 s of rest: about a minute
 DIGITS = 20
-SHORTEST_PAUSE_US, LONGEST_PAUSE_US = 150_000, 600_000
+MIN_PAUSE_US, MAX_PAUSE_US = 150_000, 600_000
 
 Stream = tuple[str, Events, list[tuple[str, int, int]]]
-"""Its name, its events, and its labels with start and end in microseconds."""
+"""Name, events, and labels with start and end in microseconds."""
 
 
 def gesture_streams(_data: Path | None, count: int, seed: int) -> Iterator[Stream]:
@@ -60,17 +60,17 @@ def real_digit_streams(data: Path | None, count: int, seed: int) -> Iterator[Str
 
 def _require(data: Path | None) -> Path:
     if data is None:
-        sys.exit("--data DIR: missing, expected the folder of test data")
+        sys.exit("--data: missing (expected the folder of test data)")
     return data
 
 
 def _join(clips: Sequence[tuple[str, Events]], rng: np.random.Generator) -> tuple[Events, list[tuple[str, int, int]]]:
-    """Return recordings one after another, with random pauses, and their labels with start and end."""
+    """Join recordings with random pauses; return the events, and the labels with start and end in microseconds."""
     parts, spans, now_us = [], [], 0
     for name, events in clips:
         parts.append(events.shift_time(now_us - int(events.t[0])))
         spans.append((name, now_us, int(parts[-1].t[-1]) + 1))
-        now_us = spans[-1][2] + int(rng.integers(SHORTEST_PAUSE_US, LONGEST_PAUSE_US))
+        now_us = spans[-1][2] + int(rng.integers(MIN_PAUSE_US, MAX_PAUSE_US))
     return concatenate(parts, parts[0].sensor), spans
 
 
@@ -79,7 +79,7 @@ STREAMS: dict[str, tuple[Callable[[Path | None, int, int], Iterator[Stream]], in
     "digits": (digit_streams, 3),
     "real-digits": (real_digit_streams, 1),
 }
-"""The function that makes the streams of each kind, and how many by default."""
+"""Kinds of streams: the generator function, and the default number of streams."""
 
 
 def main() -> None:

@@ -1,12 +1,16 @@
-"""Measures the timing of simulated events: `python scripts/studies/timing_truth.py [--scene NAME] [--fps 300 60 30]`.
+"""Measure the timing of simulated events: `python scripts/studies/timing_truth.py [--scene NAME] [--fps 300 60 30]`.
 
-With `--scale 2`, the same scenes are seen by a camera of 692 x 520 pixels, in which everything is twice as fast.
+With `--scale 2`, the camera has 692 x 520 pixels; the same scenes then move twice as many pixels per second.
 
-A scene is rendered at 3,000 fps in floats; its events with thresholds 0.2 are the truth. Each 10th, 50th or 100th
-frame, rounded to 8 bits, makes the video to simulate: with plain linear crossing and with `upsample=`. The columns:
-median and 90th percentile of the distance from each true event to the nearest simulated one of the same pixel and
-polarity, among those with one within a source-frame interval; missed: true events without one; false: simulated events
-without a true one; CPU time per pair of frames on one thread, with the simulation.
+A scene is rendered at 3,000 fps in floats. Its events with thresholds 0.2 are the ground truth. The source video
+consists of every 10th, 50th or 100th frame, rounded to 8 bits. It is simulated with linear crossing and with
+`upsample=`. A true and a simulated event match if they have the same pixel and polarity and are at most one
+source-frame interval apart. The columns:
+
+- med, p90: median and 90th percentile of the time from each matched true event to the nearest simulated event
+- missed: true events without a match
+- false: simulated events without a match
+- CPU: CPU time per pair of frames on one thread, simulation included
 """
 
 from __future__ import annotations
@@ -29,16 +33,16 @@ from dvspipe.video.opencv import cv2
 SCENE = SensorSize(width=346, height=260)
 TRUTH_FPS = 3000
 DURATION_S = 0.2
-FINENESS = 3  # side of the square of samples averaged into a pixel: hard edges need it
+FINENESS = 3  # samples per pixel along each axis: hard edges need supersampling
 Image = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Camera:
-    """What scenes are seen by.
+    """Camera that films the scenes.
 
     Args:
-        scale: Pixels per unit of length of the scenes, which are `SCENE` large.
+        scale: Pixels per unit of length. Scenes measure `SCENE` units.
     """
 
     scale: int = 1
@@ -49,7 +53,7 @@ class Camera:
 
     @property
     def samples(self) -> int:
-        """Return the samples per unit of length."""
+        """Number of samples per unit of length."""
         return self.scale * FINENESS
 
     @property
@@ -57,7 +61,7 @@ class Camera:
         return SCENE.width * self.samples, SCENE.height * self.samples
 
     def pixels(self, fine: Image) -> Image:
-        """Return samples averaged to pixels."""
+        """Average the samples of each pixel."""
         size = self.sensor.width, self.sensor.height
         return np.asarray(cv2.resize(fine, size, interpolation=cv2.INTER_AREA), np.float32)
 
@@ -90,7 +94,7 @@ HEADER = (
 
 
 def texture(height: int, width: int, rng: np.random.Generator, mean: float, spread: float) -> Image:
-    """Return log-normal noise at scales from 2 to 64 pixels, stronger at coarse ones, as grey values around `mean`."""
+    """Return log-normal noise at scales of 2 to 64 pixels, stronger at coarse scales: grey values around `mean`."""
     total = np.zeros((height, width), np.float32)
     for scale in (2, 4, 8, 16, 32, 64):
         coarse = rng.standard_normal((height // scale + 3, width // scale + 3)).astype(np.float32)
@@ -100,7 +104,7 @@ def texture(height: int, width: int, rng: np.random.Generator, mean: float, spre
 
 
 def rigid_canvas(rng: np.random.Generator, samples: int) -> Image:
-    """Return a textured plane, with 60 hard-edged discs and boxes."""
+    """Return a textured plane with 60 hard-edged discs and boxes."""
     side = 2 * int(np.hypot(SCENE.width, SCENE.height) / 2 + 40)
     canvas = cv2.resize(texture(side, side, rng, 90, 0.45), None, fx=samples, fy=samples)
     for number in range(60):
@@ -114,8 +118,8 @@ def rigid_canvas(rng: np.random.Generator, samples: int) -> Image:
     return np.asarray(np.clip(canvas, 0, 255), np.float32)
 
 
-def _turned(x: float, y: float, radians: float, pivot: tuple[float, float], samples: int) -> NDArray[np.float64]:
-    """Return the affine map that rotates a canvas about `pivot` and puts the pivot at (x, y) of the scene."""
+def _rotation(x: float, y: float, radians: float, pivot: tuple[float, float], samples: int) -> NDArray[np.float64]:
+    """Return the affine map that rotates a canvas about `pivot` and moves the pivot to (x, y) in the scene."""
     cosine, sine = np.cos(radians), np.sin(radians)
     turn = np.array([[cosine, -sine], [sine, cosine]])
     shift = np.array([x, y]) * samples - turn @ pivot
@@ -123,19 +127,19 @@ def _turned(x: float, y: float, radians: float, pivot: tuple[float, float], samp
 
 
 def rigid_scene(times_s: NDArray[np.float64], seed: int, camera: Camera) -> Iterator[Image]:
-    """Yield images of the plane, moving at 183 px/s and rotating at 90 degrees/s."""
+    """Yield images of the plane as it moves at 183 px/s and rotates at 90 degrees/s."""
     canvas = rigid_canvas(np.random.default_rng(seed), camera.samples)
     pivot = canvas.shape[1] / 2, canvas.shape[0] / 2
     for t in times_s - DURATION_S / 2:
         centre = SCENE.width / 2 + 183 * t * np.cos(0.5), SCENE.height / 2 + 183 * t * np.sin(0.5)
-        map_ = _turned(*centre, np.radians(90) * t, pivot, camera.samples)
+        map_ = _rotation(*centre, np.radians(90) * t, pivot, camera.samples)
         yield camera.pixels(cv2.warpAffine(canvas, map_, camera.fine_size, borderMode=cv2.BORDER_REFLECT_101))
 
 
 def _objects(
     rng: np.random.Generator, samples: int
 ) -> list[tuple[Image, Image, tuple[float, float, float, float, float]]]:
-    """Return texture, coverage and (x, y at half time, velocity x, y in px/s, turn in rad/s) of each, last in front."""
+    """Return the objects, back to front: texture, coverage, and (x, y at half time, vx, vy in px/s, turn in rad/s)."""
     motions = [
         (120.0, 90.0, 240.0, 60.0, 0.5),
         (230.0, 150.0, -360.0, 90.0, -0.4),
@@ -166,19 +170,19 @@ def _objects(
 
 
 def layers_scene(times_s: NDArray[np.float64], seed: int, camera: Camera) -> Iterator[Image]:
-    """Yield images of six textured objects at 120 to 600 px/s that cover each other, on a background at 45 px/s."""
+    """Yield images of six textured objects that occlude each other, at 120 to 600 px/s, on a background at 45 px/s."""
     rng, samples = np.random.default_rng(seed), camera.samples
     background = texture(SCENE.height + 40, SCENE.width + 40, rng, 90, 0.4)
     canvas = np.clip(cv2.resize(background, None, fx=samples, fy=samples), 0, 255)
     objects = _objects(rng, samples)
     for t in times_s - DURATION_S / 2:
-        map_ = _turned(
+        map_ = _rotation(
             SCENE.width / 2 + 45 * t, SCENE.height / 2, 0, (canvas.shape[1] / 2, canvas.shape[0] / 2), samples
         )
         picture = cv2.warpAffine(canvas, map_, camera.fine_size)
         for pattern, cover, (x, y, vx, vy, turn) in objects:
-            map_ = _turned(x + vx * t, y + vy * t, turn * t, (pattern.shape[1] / 2, pattern.shape[0] / 2), samples)
-            # only the rectangle that the object can reach: six full-size warps a frame would take minutes
+            map_ = _rotation(x + vx * t, y + vy * t, turn * t, (pattern.shape[1] / 2, pattern.shape[0] / 2), samples)
+            # warp only the rectangle that the object can reach: six full-size warps per frame would take minutes
             left, top = (
                 int(v) for v in np.floor(map_[:, :2] @ (pattern.shape[1] / 2, pattern.shape[0] / 2) + map_[:, 2])
             )
@@ -197,7 +201,7 @@ def layers_scene(times_s: NDArray[np.float64], seed: int, camera: Camera) -> Ite
 
 
 def cut_scene(times_s: NDArray[np.float64], seed: int, camera: Camera) -> Iterator[Image]:
-    """Yield images of the plane for 0.115 s, then of another one: a cut inside a frame interval of 60 and of 30 fps."""
+    """Yield images of a plane for 0.115 s, then of another plane: a cut within a frame interval at 60 and 30 fps."""
     before = times_s < 0.115
     yield from rigid_scene(times_s[before], seed, camera)
     yield from rigid_scene(times_s[~before], seed + 6, camera)
@@ -209,17 +213,17 @@ SCENES: dict[str, tuple[Scene, int]] = {
     "layers": (layers_scene, 2),
     "cut": (cut_scene, 1),
 }
-"""Each scene and its seed."""
+"""Scenes and their default seeds."""
 
 
 def _sorted_keys(events: Events, horizon_us: int) -> NDArray[np.int64]:
-    """Return one number per event, ordered by pixel and polarity, then time; those of two pixels are far apart."""
+    """Return one number per event, sorted by pixel, polarity, then time; the numbers of two pixels are far apart."""
     pixel = (events.y.astype(np.int64) * events.sensor.width + events.x) * 2 + events.p
     return np.sort(pixel * horizon_us + events.t)
 
 
 def nearest_us(events: Events, others: Events, limit_us: int) -> NDArray[np.int64]:
-    """Return the time to the nearest of `others` at the same pixel and polarity; limit_us + 1 if none is nearer."""
+    """Return the time to the nearest of `others` at the same pixel and polarity, at most limit_us + 1."""
     horizon_us = int(max(events.t[-1], others.t[-1])) + 2 * limit_us + 2
     a, b = _sorted_keys(events, horizon_us), _sorted_keys(others, horizon_us)
     after = np.searchsorted(b, a)
@@ -232,7 +236,7 @@ def events_of(frames: Iterable[Frame], upsample: Factor = "off") -> Events:
     return concatenate(parts, parts[0].sensor)
 
 
-def _timed(frames: list[Frame], factor: Factor) -> tuple[Events, float]:
+def _time_events(frames: list[Frame], factor: Factor) -> tuple[Events, float]:
     """Return the events and the CPU time per pair of frames in milliseconds."""
     began = time.process_time()
     events = events_of(frames, factor)
@@ -242,7 +246,7 @@ def _timed(frames: list[Frame], factor: Factor) -> tuple[Events, float]:
 def measure(
     scene: str, images: Iterable[tuple[int, Image]], transfer: str, rates: list[int], factors: list[Factor]
 ) -> Iterator[Row]:
-    """Yield the rows of one scene: linear crossing and each factor, at every source frame rate."""
+    """Yield the rows of a scene: linear crossing and each factor, at each source frame rate."""
     sources: dict[int, list[Frame]] = {fps: [] for fps in rates}
 
     def truth_frames() -> Iterator[Frame]:
@@ -257,8 +261,8 @@ def measure(
     for fps in rates:
         frames, interval_us = sources[fps], round(1e6 / fps)
         for factor in ("off", *factors):
-            _timed(frames[:2], factor)  # compiles
-            ours, cpu_ms = _timed(frames, factor)
+            _time_events(frames[:2], factor)  # compiles
+            ours, cpu_ms = _time_events(frames, factor)
             distance = nearest_us(truth, ours, interval_us)
             found = distance[distance <= interval_us] / 1e3
             yield Row(
@@ -280,10 +284,12 @@ def main() -> None:
     parser.add_argument("--scene", nargs="+", choices=sorted(SCENES), default=list(SCENES))
     parser.add_argument("--transfer", nargs="+", choices=("linear", "srgb"), default=["linear", "srgb"])
     parser.add_argument("--fps", nargs="+", type=int, default=[300, 60, 30], help=f"divisors of {TRUTH_FPS}")
-    parser.add_argument("--factor", nargs="+", default=["auto", "10"], help="`auto`, or steps per pair of frames")
-    parser.add_argument("--seed", type=int, help="of the scenes; 1 of rigid and cut, 2 of layers where none is given")
-    parser.add_argument("--scale", type=int, default=1, help="pixels of the camera per pixel of 346 x 260")
-    parser.add_argument("--json", type=Path, help="also write the rows here, an object per line")
+    parser.add_argument(
+        "--factor", nargs="+", default=["auto", "10"], help="`auto` or steps per pair of frames (default: auto 10)"
+    )
+    parser.add_argument("--seed", type=int, help="seed of the scenes (default: 1 for rigid and cut, 2 for layers)")
+    parser.add_argument("--scale", type=int, default=1, help="camera size relative to 346 x 260 pixels (default: 1)")
+    parser.add_argument("--json", type=Path, help="also write the rows to FILE, one JSON object per line")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     factors: list[Factor] = [f if f == "auto" else int(f) for f in arguments.factor]

@@ -1,7 +1,7 @@
-"""Test a network trained on synthetic digits on real ones: `python scripts/studies/transfer.py CHECKPOINT NMNIST`.
+"""Test a network trained on synthetic digits on real digits: `python scripts/studies/transfer.py CHECKPOINT NMNIST`.
 
-NMNIST is a folder of real N-MNIST recordings. Those of the ids 1 to 250 of the training set, to which the synthesis was
-fitted, are counted separately from all others.
+NMNIST is a folder of real N-MNIST recordings. The synthesis was fitted to ids 1 to 250 of the training set; these
+recordings are counted separately.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Compare scores of how unlike training a recording is: `python scripts/studies/unfamiliar.py RUN` of a training.
+"""Compare out-of-distribution scores: `python scripts/studies/unfamiliar.py RUN`, with the folder of a training run.
 
-The test recordings of the run are changed so that they show nothing that the network was trained on. A score is good if
-it is larger for these than for the unchanged ones: the table has the area under the ROC curve, 50 % being chance.
+The test recordings of the run are changed into recordings unlike all training data. A good score is larger for changed
+than for unchanged recordings. The table shows the area under the ROC curve; 50 % is chance.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def read_windows(classifier: Classifier, files: Sequence[Path]) -> Tensor:
 
 
 def move_blocks(spikes: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return pictures whose 4 x 4 blocks have changed places."""
+    """Divide each picture into 4 x 4 blocks and shuffle them."""
     T, N, C, H, W = spikes.shape
     blocks = spikes.reshape(T, N, C, 4, H // 4, 4, W // 4).transpose(4, 5).flatten(3, 4)
     moved = blocks[:, :, :, torch.from_numpy(rng.permutation(16))]
@@ -42,13 +42,13 @@ def move_blocks(spikes: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def add_another(spikes: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return each recording with another one on top of it, as if two people stood in the same place."""
+    """Add another recording to each recording, as if two people were in the same place."""
     other = spikes[:, torch.from_numpy(rng.permutation(spikes.shape[1]))]
     return (spikes.int() + other.int()).clamp(max=255).to(spikes.dtype)
 
 
 def draw_noise(spikes: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return noise alone, from a few events to one per pixel and step."""
+    """Return pure noise, from a few events to one per pixel and step."""
     rates = np.exp(rng.uniform(-6, 0, (1, spikes.shape[1], 1, 1, 1)))
     return torch.from_numpy(rng.poisson(rates, tuple(spikes.shape)).astype(np.uint8))
 
@@ -63,8 +63,8 @@ CHANGES: dict[str, Callable[[Tensor, np.random.Generator], Tensor]] = {
 }
 
 
-def look(classifier: Classifier, spikes: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return logits [N, K], and what the last linear layer sees, averaged over the steps, [N, F]."""
+def run_network(classifier: Classifier, spikes: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return logits [N, K], and the input of the last linear layer, averaged over the steps, [N, F]."""
     seen: list[Tensor] = []
     hook = classifier.network.linear.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].mean(0)))
     try:
@@ -76,18 +76,18 @@ def look(classifier: Classifier, spikes: Tensor) -> tuple[NDArray[np.float64], N
 
 
 class Distance:
-    """The Mahalanobis distance of features to the nearest class (Lee et al. 2018, "A simple unified framework").
+    """Mahalanobis distance of features to the nearest class (Lee et al. 2018, "A simple unified framework").
 
     Args:
-        features: Of training recordings, [N, F].
-        labels: Their classes, [N].
+        features: Features of training recordings, [N, F].
+        labels: Classes of the recordings, [N].
     """
 
     def __init__(self, features: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
         self.means = np.stack([features[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
         self.precision = LedoitWolf().fit(features - self.means[labels]).precision_
 
-    def to(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+    def squared(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the squared distance [M] of features [M, F]."""
         away = features[:, None] - self.means
         return np.asarray(np.einsum("nkf,fg,nkg->nk", away, self.precision, away, optimize=True).min(axis=1))
@@ -96,23 +96,24 @@ class Distance:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--recordings", type=int, default=600, help="of each part, at most")
-    given = parser.parse_args()
-    folder = RunFolder(given.run)
+    parser.add_argument("--recordings", type=int, default=600, help="maximum recordings per part (default: 600)")
+    arguments = parser.parse_args()
+    folder = RunFolder(arguments.run)
     classifier, split = Classifier.load(folder.best), json.loads(folder.split.read_text())
     rng = np.random.default_rng(SEED)
     chosen = {
-        part: [Path(file) for file in rng.permutation(split[part])[: given.recordings]] for part in ("train", "test")
+        part: [Path(file) for file in rng.permutation(split[part])[: arguments.recordings]]
+        for part in ("train", "test")
     }
     labels = np.array([classifier.config.classes.index(file.parent.name) for file in chosen["train"]])
-    distance = Distance(look(classifier, read_windows(classifier, chosen["train"]))[1], labels)
+    distance = Distance(run_network(classifier, read_windows(classifier, chosen["train"]))[1], labels)
 
     def scores(spikes: Tensor) -> dict[str, NDArray[np.float64]]:
-        logits, features = look(classifier, spikes)
+        logits, features = run_network(classifier, spikes)
         energy = -energies(logits)  # type: ignore[arg-type]
         return {
             "energy": energy,
-            "distance of features": distance.to(features),
+            "distance of features": distance.squared(features),
             "1 - probability": 1 - np.exp(logits.max(axis=1) + energy),
         }
 

@@ -1,4 +1,4 @@
-"""The contrast code: a difference of Gaussians of both signs, normalised, and ranked into steps."""
+"""Contrast code: difference of Gaussians of both signs, normalised and ranked into steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def image(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random((12, 17))
 
 
-def test_the_filter_has_no_mean_and_the_peak_one() -> None:
+def test_filter_has_zero_mean_and_unit_peak() -> None:
     weights = Contrast().filter
     assert weights.shape == (7, 7)
     assert abs(weights.sum()) < 1e-12
@@ -29,7 +29,7 @@ def test_the_filter_has_no_mean_and_the_peak_one() -> None:
     assert not Contrast(threshold=1e-6).encode(np.full((12, 17), 0.5))[:, :, 3:-3, 3:-3].any()
 
 
-def test_responses_are_those_of_scipy() -> None:
+def test_responses_equal_scipy() -> None:
     code = Contrast(threshold=0.3, radius_px=2)
     response = ndimage.correlate(image(), code.filter, mode="constant")
     both = np.stack([-response, response])
@@ -39,7 +39,7 @@ def test_responses_are_those_of_scipy() -> None:
     np.testing.assert_allclose(code.responses(image()), expected, rtol=1e-9, atol=1e-12)
 
 
-def test_larger_contrasts_fire_earlier_and_steps_have_equally_many() -> None:
+def test_larger_contrasts_fire_earlier_with_equal_counts_per_step() -> None:
     code = Contrast(steps=6, threshold=0.1)
     spikes, responses = code.encode(image()), code.responses(image())
     assert spikes.shape == (6, 2, 12, 17)
@@ -49,7 +49,7 @@ def test_larger_contrasts_fire_earlier_and_steps_have_equally_many() -> None:
     assert np.ptp([len(step) for step in each]) <= 1
 
 
-def test_a_bright_spot_is_on_and_a_dark_one_off() -> None:
+def test_bright_spot_is_on_and_dark_spot_is_off() -> None:
     for spot, channel in ((1.0, 1), (0.0, 0)):
         plain = np.full((15, 15), 0.5)
         plain[7, 7] = spot
@@ -62,12 +62,12 @@ def test_an_empty_image_does_not_fire() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"narrow_px": 2.0}, {"narrow_px": 3, "wide_px": 2.5}])
-def test_gaussians_of_wrong_order_are_refused(settings: dict[str, Any]) -> None:
+def test_gaussians_in_wrong_order_are_rejected(settings: dict[str, Any]) -> None:
     with raises(ConfigError, "narrow_px", "wide_px"):
         Contrast(**settings)
 
 
-def test_what_is_no_image_is_refused() -> None:
+def test_invalid_images_are_rejected() -> None:
     with raises(DataError, "1", "2"):
         Contrast().encode(np.zeros(4))
 

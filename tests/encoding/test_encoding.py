@@ -1,4 +1,4 @@
-"""Events to spike tensors: against plain Python in fractions, against Tonic where it is right, whole against parts."""
+"""Events to spike tensors, compared with exact fractions in plain Python, with Tonic, and with encoding in parts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ configs = (
     .filter(is_sound)
     .map(BinConfig.model_validate)
 )
-long_steps = configs.filter(lambda config: config.step_us >= 800)  # few enough for a stream
+long_steps = configs.filter(lambda config: config.step_us >= 800)  # limits the number of steps in a stream
 recordings = st.builds(
     lambda seed, count, span_us, origin_us: random_events(seed, count, span_us=span_us).shift_time(origin_us),
     seed=st.integers(0, 1000),
@@ -78,7 +78,7 @@ def rows(events: Events) -> list[tuple[int, int, int, bool]]:
 
 
 def position(number: int, t: int, config: BinConfig, start_us: int, last_us: int) -> Fraction:
-    """Where an event lies, in steps; the nodes of a voxel grid are at whole numbers."""
+    """Position of an event in steps; the nodes of a voxel grid are at integers."""
     if config.by == "events":
         return Fraction(number, config.step_events)
     if config.by == "time":
@@ -88,8 +88,8 @@ def position(number: int, t: int, config: BinConfig, start_us: int, last_us: int
     return Fraction(config.steps * (t - start_us), max(1, last_us + 1 - start_us))
 
 
-def plain(events: Events, config: BinConfig, start_us: int) -> tuple[NDArray[np.float64], BinCounts]:
-    """The definition, event by event."""
+def encode_plainly(events: Events, config: BinConfig, start_us: int) -> tuple[NDArray[np.float64], BinCounts]:
+    """Encode event by event, following the definition."""
     tensor = np.zeros((config.steps, *config.shape(events.sensor)))
     before = beyond = saturated = 0
     last_us = int(events.t[-1]) if len(events) else 0
@@ -138,12 +138,12 @@ def fill_surface(
 
 @settings(max_examples=60)
 @given(events=recordings, config=configs, earlier_us=st.sampled_from([None, 0, 77, -20_000]))
-def test_every_form_equals_a_plain_loop(events: Events, config: BinConfig, earlier_us: int | None) -> None:
+def test_each_form_equals_a_plain_loop(events: Events, config: BinConfig, earlier_us: int | None) -> None:
     first_us = int(events.t[0]) if len(events) else 0
     start_us = None if earlier_us is None else first_us - earlier_us
     counts_seen: list[BinCounts] = []
     tensor = encode_events(events, config, start_us=start_us, callback=counts_seen.append)
-    expected, counts = plain(events, config, first_us if start_us is None else start_us)
+    expected, counts = encode_plainly(events, config, first_us if start_us is None else start_us)
     assert tensor.dtype == config.dtype
     assert tensor.shape == (config.steps, *config.shape(SENSOR))
     assert counts_seen == [counts]
@@ -156,7 +156,7 @@ def test_every_form_equals_a_plain_loop(events: Events, config: BinConfig, earli
 
 @settings(max_examples=60)
 @given(events=recordings, config=long_steps, cuts=st.lists(st.integers(0, 300), max_size=6), given_start=st.booleans())
-def test_a_stream_equals_the_tensor_of_the_recording_for_any_parts(
+def test_stream_in_any_parts_equals_the_tensor_of_the_recording(
     events: Events, config: BinConfig, cuts: list[int], given_start: bool
 ) -> None:
     parts = [events.slice_events(a, b) for a, b in pairwise([0, *sorted(cuts), len(events)])]
@@ -167,19 +167,19 @@ def test_a_stream_equals_the_tensor_of_the_recording_for_any_parts(
     steps = np.array(list(stream), config.dtype).reshape(-1, *config.shape(SENSOR))
     longer = config if config.by == "recording" else config.model_copy(update={"steps": max(config.steps, len(steps))})
     counts_of_all: list[BinCounts] = []
-    whole = encode_events(events, longer, callback=counts_of_all.append)
-    assert np.array_equal(steps, whole[: len(steps)])
-    if config.form != "surface":  # which goes on to fade
-        assert not whole[len(steps) :].any()
+    complete = encode_events(events, longer, callback=counts_of_all.append)
+    assert np.array_equal(steps, complete[: len(steps)])
+    if config.form != "surface":  # surfaces continue to decay
+        assert not complete[len(steps) :].any()
     assert counts_seen[-1:] == (counts_of_all if parts else [])
 
 
 @given(seed=st.integers(0, 100), config=long_steps, cut=st.integers(0, 300))
-def test_an_encoder_gives_what_is_complete_and_leaves_the_given_state(seed: int, config: BinConfig, cut: int) -> None:
+def test_encoder_yields_complete_steps_and_keeps_its_input_state(seed: int, config: BinConfig, cut: int) -> None:
     events = random_events(seed, 300)
     state = start_encoding(SENSOR, config, start_us=int(events.t[0]), last_us=int(events.t[-1]))
     first, after = encode_part(events.slice_events(0, cut), state)
-    for _ in range(2):  # from the same state once more
+    for _ in range(2):  # twice from the same state
         again, same = encode_part(events.slice_events(0, cut), state)
         assert np.array_equal(again, first)
         assert same.counts == after.counts
@@ -193,7 +193,7 @@ def test_time_completes_steps_without_events() -> None:
     config = BinConfig(step_us=10)
     state = start_encoding(SENSOR, config)
     steps, state = encode_part(Events.empty(SENSOR), state, until_us=10**9)
-    assert len(steps) == 0  # the first event begins the recording
+    assert len(steps) == 0  # the recording starts with the first event
     steps, state = encode_part(Events([5], [1], [2], [1], SENSOR), state, until_us=14)
     assert len(steps) == 0
     steps, state = encode_part(Events.empty(SENSOR), state, until_us=15)
@@ -203,20 +203,20 @@ def test_time_completes_steps_without_events() -> None:
     assert len(finish_encoding(state)) == 0
 
 
-def test_a_step_of_events_is_complete_with_its_last_one() -> None:
+def test_step_by_events_is_complete_with_its_last_event() -> None:
     events = random_events(0, 7)
     steps, state = encode_part(events, start_encoding(SENSOR, BinConfig(by="events", step_events=7)))
     assert steps.sum(axis=(1, 2, 3)).tolist() == [7]
     assert len(finish_encoding(state)) == 0
 
 
-def test_a_stream_makes_the_steps_of_a_long_gap_one_by_one() -> None:
+def test_stream_yields_the_steps_of_a_long_gap_lazily() -> None:
     events = Events([0, 10**9], [0, 1], [0, 0], [1, 1], SENSOR)
     stream = encode_stream([events], BinConfig(step_us=10))
-    assert [int(next(stream).sum()) for _ in range(5)] == [1, 0, 0, 0, 0]  # of 10^8
+    assert [int(next(stream).sum()) for _ in range(5)] == [1, 0, 0, 0, 0]  # the first of 10^8 steps
 
 
-def test_what_a_stream_cannot_do_is_an_error() -> None:
+def test_stream_rejects_missing_span_and_other_sensor() -> None:
     events = random_events(0, 5)
     with raises(ConfigError, "start_us", "last_us"):
         next(encode_stream([events], BinConfig(by="recording")))
@@ -225,7 +225,7 @@ def test_what_a_stream_cannot_do_is_an_error() -> None:
         encode_part(events, state)
 
 
-def test_events_after_the_last_that_was_named_are_beyond() -> None:
+def test_events_after_the_given_end_are_counted_as_beyond() -> None:
     events = Events([0, 9, 10, 30], [0] * 4, [0] * 4, [1] * 4, SENSOR)
     counts_seen: list[BinCounts] = []
     config = BinConfig(steps=2, by="recording")
@@ -250,11 +250,11 @@ def test_counts_saturate_and_never_wrap(form: str, largest: int) -> None:
     assert counts_seen == [BinCounts(events=100_000, saturated=100_000 - largest)]
 
 
-def test_a_partial_block_counts_as_a_block() -> None:
+def test_partial_block_counts_as_one_block() -> None:
     assert BinConfig(downsample=4).grid(SENSOR) == SensorSize(width=3, height=2)
 
 
-def test_dividing_by_multiplication_is_exact() -> None:
+def test_division_by_multiplication_is_exact() -> None:
     x = np.arange(32768, dtype=np.uint32)
     for downsample in range(1, 1025):
         places = Places.of(SENSOR, downsample, separate=True)
@@ -270,22 +270,22 @@ def test_the_corners_of_the_largest_sensor_stay_corners() -> None:
 
 
 @given(seed=st.integers(0, 1000), count=st.integers(2, 400), steps=st.integers(1, 9))
-def test_counts_equal_tonics_where_it_drops_nothing(seed: int, count: int, steps: int) -> None:
+def test_counts_equal_tonic_if_it_drops_no_events(seed: int, count: int, steps: int) -> None:
     events = random_events(seed, count)
     step_us = max(1, events.duration_us // steps)
     ours = encode_events(events, BinConfig(steps=steps, step_us=step_us))
     theirs = transforms.ToFrame(sensor_size=TONIC_SIZE, n_time_bins=steps)(events.structured())
-    assert np.array_equal(ours, theirs)  # which is without what comes after the last step
+    assert np.array_equal(ours, theirs)  # without events after the last step
     frames = transforms.ToFrame(sensor_size=TONIC_SIZE, event_count=7, include_incomplete=True)(events.structured())
     assert np.array_equal(encode_events(events, BinConfig(steps=len(frames), by="events", step_events=7)), frames)
     assert encode_events(events, BinConfig(steps=steps, by="recording")).sum() == count
 
 
-def test_voxels_equal_tonics_at_its_spacing_of_steps() -> None:
+def test_voxels_equal_tonic_for_the_same_step_spacing() -> None:
     events = random_events(0, 500)
     events = Events(np.sort(np.append(events.t[1:-1], [0, 100_000])), events.x, events.y, events.p, SENSOR)
     theirs = transforms.ToVoxelGrid(sensor_size=TONIC_SIZE, n_time_bins=5)(
-        events.structured().astype([("x", int), ("y", int), ("t", int), ("p", int)])  # it writes -1 into p
+        events.structured().astype([("x", int), ("y", int), ("t", int), ("p", int)])  # Tonic writes -1 to p
     )
     ours = encode_events(events, BinConfig(steps=5, step_us=20_000, form="voxel", polarity="signed"))
     apart = encode_events(events, BinConfig(steps=5, step_us=20_000, form="voxel"))
@@ -293,14 +293,14 @@ def test_voxels_equal_tonics_at_its_spacing_of_steps() -> None:
     np.testing.assert_allclose(apart[:, 1:] - apart[:, :1], ours, atol=1e-5)
 
 
-def test_voxels_of_a_recording_keep_the_weight_of_every_event() -> None:
+def test_voxels_by_recording_conserve_the_number_of_events() -> None:
     events = random_events(0, 500)
     voxels = encode_events(events, BinConfig(steps=5, by="recording", form="voxel"))
     assert voxels.sum() == pytest.approx(500, rel=1e-5)
-    assert voxels[-1].sum() >= 1  # the last event is where the last step begins
+    assert voxels[-1].sum() >= 1  # the last event is at the start of the last step
 
 
-def test_surfaces_equal_tonics() -> None:
+def test_surfaces_equal_tonic() -> None:
     events = random_events(0, 300)
     theirs = transforms.ToTimesurface(sensor_size=TONIC_SIZE, dt=10_000, tau=20_000)(events.structured())
     ours = encode_events(events, BinConfig(steps=len(theirs), step_us=10_000, form="surface", tau_us=20_000))
@@ -318,7 +318,7 @@ def test_surfaces_equal_tonics() -> None:
         ({"by": "event"}, "by = 'event'"),
     ],
 )
-def test_contradicting_bins_are_an_error(wrong: dict[str, Any], message: object) -> None:
+def test_contradicting_bins_are_rejected(wrong: dict[str, Any], message: object) -> None:
     with raises(ConfigError, message):
         build(BinConfig, wrong, "bins")
 
@@ -332,13 +332,13 @@ def test_contradicting_bins_are_an_error(wrong: dict[str, Any], message: object)
         (BinConfig(form="surface"), 2, np.float32),
     ],
 )
-def test_bins_know_the_shape_and_type_of_their_tensor(config: BinConfig, channels: int, dtype: Any) -> None:
+def test_bins_state_shape_and_dtype_of_their_tensor(config: BinConfig, channels: int, dtype: Any) -> None:
     tensor = encode_events(random_events(0, 10), config)
     assert (config.channels, config.dtype) == (channels, dtype) == (tensor.shape[1], tensor.dtype)
 
 
 @given(seed=st.integers(0, 100), by=st.sampled_from(["time", "recording", "events"]), cuts=st.lists(st.integers(0, 90)))
-def test_windows_join_to_the_recording_and_each_is_a_tensor(seed: int, by: Any, cuts: list[int]) -> None:
+def test_windows_partition_the_recording_and_fit_one_tensor(seed: int, by: Any, cuts: list[int]) -> None:
     events = random_events(seed, 90)
     parts = [events.slice_events(a, b) for a, b in pairwise([0, *sorted(cuts), 90])]
     config = BinConfig(steps=4, by=by, step_us=5_000, step_events=7)
@@ -360,7 +360,7 @@ def test_windows_join_to_the_recording_and_each_is_a_tensor(seed: int, by: Any, 
         {"t": "f8", "x": "f4", "y": "i2", "p": "i1"},
     ],
 )
-def test_a_transform_of_tonic_returns_the_spike_tensor_of_any_rows(dtypes: dict[str, Any]) -> None:
+def test_tonic_transform_encodes_structured_arrays_of_any_dtype(dtypes: dict[str, Any]) -> None:
     events = random_events(1, 400)
     rows = rows_of(events, **dtypes)
     if dtypes["t"] == "f8":
@@ -371,7 +371,7 @@ def test_a_transform_of_tonic_returns_the_spike_tensor_of_any_rows(dtypes: dict[
         assert np.array_equal(spikes, encode_events(events, config))
 
 
-def test_a_transform_of_tonic_has_one_shape_and_refuses_wrong_rows() -> None:
+def test_tonic_transform_has_a_fixed_shape_and_rejects_wrong_rows() -> None:
     to_spikes, rows = ToSpikes({"steps": 3}, "12x7"), random_events(1, 9).structured()
     assert to_spikes(rows[:0]).shape == to_spikes(rows).shape == (3, 2, 7, 12)
     assert np.array_equal(pickle.loads(pickle.dumps(to_spikes))(rows), to_spikes(rows))
@@ -386,5 +386,5 @@ def test_a_transform_of_tonic_has_one_shape_and_refuses_wrong_rows() -> None:
         to_spikes(np.zeros((5, 4)))  # type: ignore[arg-type]
 
 
-def test_old_name_of_separate_polarities_is_read() -> None:
+def test_old_name_of_separate_polarities_is_accepted() -> None:
     assert BinConfig(polarity="apart") == BinConfig(polarity="separate")  # type: ignore[arg-type]

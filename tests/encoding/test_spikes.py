@@ -1,4 +1,4 @@
-"""Spike codes: laws, closed forms, plain loops, and Norse, snnTorch and spikify where these are right."""
+"""Spike codes: laws, closed forms, plain loops, and comparison with Norse, snnTorch and spikify."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def first_steps(trains: NDArray[np.uint8]) -> list[int | None]:
-    """The only spike's step of each train of [T, 1, N]."""
+    """Step of the only spike in each train of [T, 1, N]; None without a spike."""
     assert trains.sum(axis=0).max(initial=0) <= 1
     return [int(train.argmax()) if train.any() else None for train in trains[:, 0].reshape(len(trains), -1).T]
 
 
 def slow_signal(seed: int, steps: int = 300) -> NDArray[np.float64]:
-    """A sum of slow sines, [T, 3], between 0.1 and 0.9."""
+    """Sum of slow sines, [T, 3], between 0.1 and 0.9."""
     phases = rng(seed).random((2, 3)) * 2 * np.pi
     t = np.arange(steps)[:, None]
     return 0.5 + 0.3 * np.sin(t / 25 + phases[0]) + 0.1 * np.sin(t / 9 + phases[1])
@@ -69,7 +69,7 @@ def can_decode(name: str) -> bool:
     return True
 
 
-def test_every_code_is_in_each_place_that_names_codes() -> None:
+def test_every_code_is_listed_wherever_codes_are_listed() -> None:
     root = Path(__file__).parents[2]
     page = (root / "docs" / "concepts" / "encoding.md").read_text(encoding="utf-8")
     scripts = (root / "docs" / "gallery" / "1_encoders").glob("plot_*.py")
@@ -89,7 +89,7 @@ def test_every_code_is_in_each_place_that_names_codes() -> None:
 
 
 @pytest.mark.parametrize("name", CODES)
-def test_every_code_gives_zeros_and_ones_time_first(name: str) -> None:
+def test_every_code_returns_binary_trains_with_time_first(name: str) -> None:
     code = build(CODES[name], {"steps": 30}, name)
     trains = code.encode(IMAGE, rng())
     assert trains.shape == (30, code.channels, *IMAGE.shape)
@@ -101,7 +101,7 @@ def test_every_code_gives_zeros_and_ones_time_first(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CODES)
-def test_what_is_no_value_is_refused(name: str) -> None:
+def test_invalid_values_are_rejected(name: str) -> None:
     code = build(CODES[name], {}, name)
     for wrong in ([0.5, 1.1], [-0.1], [np.nan], np.array([7]), np.array([np.inf])):
         with raises(DataError, "0", "1"):
@@ -111,7 +111,7 @@ def test_what_is_no_value_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CODES)
-def test_a_code_is_undone_or_says_that_it_cannot_be(name: str) -> None:
+def test_code_is_decoded_or_raises_an_error(name: str) -> None:
     code = build(CODES[name], {"steps": 200}, name)
     trains = code.encode(IMAGE, rng())
     if name in DECODED:
@@ -136,12 +136,12 @@ def test_a_code_is_undone_or_says_that_it_cannot_be(name: str) -> None:
         ("delta", {"treshold": 0.1}, "threshold"),
     ],
 )
-def test_wrong_settings_are_an_error(name: str, settings: dict[str, Any], message: object) -> None:
+def test_wrong_settings_are_rejected(name: str, settings: dict[str, Any], message: object) -> None:
     with raises(ConfigError, message):
         build(CODES[name], settings, name)
 
 
-def test_poisson_needs_a_generator_and_touches_no_other() -> None:
+def test_poisson_uses_only_the_given_generator() -> None:
     with raises(DataError, "poisson", "rng="):
         Poisson().encode(IMAGE)
     before = np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
@@ -151,7 +151,7 @@ def test_poisson_needs_a_generator_and_touches_no_other() -> None:
     assert np.array_equal(np.random.get_state()[1], before)  # type: ignore[index]  # noqa: NPY002
 
 
-def test_poisson_rates_are_those_of_norse() -> None:
+def test_poisson_rates_equal_norse() -> None:
     from norse.torch.functional.encode import poisson_encode
 
     steps, intensities = 10_000, np.array([0, 0.1, 0.5, 1])
@@ -164,14 +164,14 @@ def test_poisson_rates_are_those_of_norse() -> None:
     assert (np.abs(Poisson(steps=steps, max_rate_hz=300).decode(ours) - intensities) <= deviation / 0.3).all()
 
 
-def test_poisson_spikes_are_independent_from_step_to_step() -> None:
+def test_poisson_spikes_are_independent_between_steps() -> None:
     train = Poisson(steps=10_000).encode(0.3, rng())[:, 0].astype(float) - 0.3
     for lag in (1, 2, 5):
         assert abs(np.mean(train[lag:] * train[:-lag])) < 5 * 0.21 / np.sqrt(10_000)
 
 
 @given(values=values, steps=st.integers(2, 60))
-def test_latency_is_linear_and_at_most_half_a_step_off(values: NDArray[np.float64], steps: int) -> None:
+def test_latency_is_linear_within_half_a_step(values: NDArray[np.float64], steps: int) -> None:
     code = Latency(steps=steps)
     trains = code.encode(values)
     assert first_steps(trains) == [round((1 - v) * (steps - 1)) if v > 0 else None for v in values.tolist()]
@@ -179,11 +179,11 @@ def test_latency_is_linear_and_at_most_half_a_step_off(values: NDArray[np.float6
 
 
 @given(values=values, threshold=st.floats(0.01, 0.9))
-def test_log_latency_is_the_time_that_charging_takes(values: NDArray[np.float64], threshold: float) -> None:
+def test_log_latency_is_the_charging_time(values: NDArray[np.float64], threshold: float) -> None:
     code = LogLatency(steps=100, step_us=10, tau_us=400, threshold=threshold)
     trains = code.encode(values)
     for value, step, decoded in zip(values.tolist(), first_steps(trains), code.decode(trains).tolist(), strict=True):
-        charge = value * -np.expm1(-np.arange(102) * 10 / 400)  # at the begin of each step
+        charge = value * -np.expm1(-np.arange(102) * 10 / 400)  # at the start of each step
         if step is None:
             assert charge[100] <= threshold + 1e-9
             assert decoded == 0
@@ -193,7 +193,7 @@ def test_log_latency_is_the_time_that_charging_takes(values: NDArray[np.float64]
             assert threshold <= decoded <= 1
 
 
-def test_log_latency_is_norses_leaky_integrator_in_small_steps() -> None:
+def test_log_latency_equals_norse_leaky_integrator_for_small_steps() -> None:
     from norse.torch.functional.encode import spike_latency_lif_encode
     from norse.torch.functional.lif import LIFParameters
 
@@ -204,11 +204,11 @@ def test_log_latency_is_norses_leaky_integrator_in_small_steps() -> None:
     for a, b in zip(first_steps(ours), first_steps(theirs[:, None]), strict=True):
         assert a is not None
         assert b is not None
-        assert abs(a - b) <= 2  # Euler's steps of a thousandth of tau are early by half of one per tau
+        assert abs(a - b) <= 2  # Euler steps of tau / 1000 are early by half a step per tau
 
 
 @given(values=values, steps=st.integers(1, 20))
-def test_rank_order_keeps_the_order_and_nothing_else(values: NDArray[np.float64], steps: int) -> None:
+def test_rank_order_depends_only_on_the_order(values: NDArray[np.float64], steps: int) -> None:
     code = RankOrder(steps=steps)
     trains = code.encode(values)
     fired = first_steps(trains)
@@ -219,24 +219,24 @@ def test_rank_order_keeps_the_order_and_nothing_else(values: NDArray[np.float64]
             rank = ranks.index(value)
             assert step == (rank if len(ranks) <= steps else rank * steps // len(ranks))
     levels = np.unique(values)
-    others = (np.searchsorted(levels, values) + (levels[0] > 0)) / (len(levels) + 1)  # in the same order
+    others = (np.searchsorted(levels, values) + (levels[0] > 0)) / (len(levels) + 1)  # other values in the same order
     assert np.array_equal(code.encode(others), trains)
 
 
-def test_receptive_fields_are_those_of_bohte() -> None:
+def test_receptive_fields_equal_bohte() -> None:
     code = Population(steps=11, neurons=4, beta=1.5)
     assert code.centres.tolist() == [-0.25, 0.25, 0.75, 1.25]
     assert code.width == pytest.approx(1 / 3)
     response = np.exp(-((0.5 - code.centres) ** 2) / (2 * code.width**2))  # 0.08, 0.755, 0.755, 0.08
     (steps, neurons) = np.nonzero(code.encode(0.5))
-    assert neurons.tolist() == [1, 2]  # the others respond less than a tenth
+    assert neurons.tolist() == [1, 2]  # the other neurons respond below 0.1
     assert steps.tolist() == np.rint((1 - response[1:3]) * 10).tolist()
 
 
 @given(
     values=values, steps=st.integers(10, 200), neurons=st.integers(3, 30), beta=st.floats(1, 2), least=st.floats(0, 0.1)
 )
-def test_a_population_tells_its_value_to_the_precision_of_its_steps(
+def test_population_decodes_its_value_to_the_precision_of_its_steps(
     values: NDArray[np.float64], steps: int, neurons: int, beta: float, least: float
 ) -> None:
     code = Population(steps=steps, neurons=neurons, beta=beta, least=least)
@@ -245,7 +245,7 @@ def test_a_population_tells_its_value_to_the_precision_of_its_steps(
 
 
 @pytest.mark.parametrize("name", ["delta", "step_forward", "hsa", "bsa"])
-def test_what_is_static_is_held_from_step_0_on(name: str) -> None:
+def test_static_values_are_encoded_as_constant_signals(name: str) -> None:
     code = build(CODES[name], {"steps": 40}, name)
     assert isinstance(code, spikes.SignalCode)
     held = np.broadcast_to(IMAGE / 255, (40, *IMAGE.shape))
@@ -254,7 +254,7 @@ def test_what_is_static_is_held_from_step_0_on(name: str) -> None:
 
 @pytest.mark.parametrize("name", RECONSTRUCTED)
 @pytest.mark.parametrize("seed", range(3))
-def test_a_slow_signal_is_had_back(name: str, seed: int) -> None:
+def test_slow_signal_is_reconstructed(name: str, seed: int) -> None:
     code = build(CODES[name], {}, name)
     assert isinstance(code, spikes.SignalCode)
     signal = slow_signal(seed)
@@ -264,32 +264,32 @@ def test_a_slow_signal_is_had_back(name: str, seed: int) -> None:
 
 @limits(max_examples=30)
 @given(seed=seeds, threshold=st.floats(0.02, 0.5))
-def test_step_forward_is_less_than_a_threshold_off_where_it_can_follow(seed: int, threshold: float) -> None:
+def test_step_forward_error_is_below_the_threshold_for_slow_signals(seed: int, threshold: float) -> None:
     moves = rng(seed).uniform(-threshold, threshold, (200, 2))
-    signal = np.abs(np.cumsum(moves, axis=0) + 1) % 2  # folded into 0 to 1, no faster for that
+    signal = np.abs(np.cumsum(moves, axis=0) + 1) % 2  # folded into [0, 1] with the same maximum slope
     signal = np.minimum(signal, 2 - signal)
     code = StepForward(threshold=threshold)
     trains = code.encode_signal(signal)
-    begun = 1 + int(np.ceil(1 / threshold))  # it begins at 0
+    begun = 1 + int(np.ceil(1 / threshold))  # the reference starts at 0
     assert (np.abs(code.decode_signal(trains) - signal)[begun:] < threshold + 1e-9).all()
     assert not (trains[:, 0] & trains[:, 1]).any()
 
 
-def test_delta_sees_changes_between_two_steps_only() -> None:
+def test_delta_encodes_only_changes_between_adjacent_steps() -> None:
     signal = np.array([0.5, 0.5, 0.55, 0.66, 0.4, 0.5])
     off, on = Delta(threshold=0.1).encode_signal(signal).T
-    assert on.tolist() == [1, 0, 0, 1, 0, 0]  # 0.5 - 0.4 is a hair less than 0.1
+    assert on.tolist() == [1, 0, 0, 1, 0, 0]  # 0.5 - 0.4 is slightly less than 0.1 in floating point
     assert off.tolist() == [0, 0, 0, 0, 1, 0]
 
 
-def test_reaching_a_threshold_is_enough() -> None:
+def test_signal_at_the_threshold_spikes() -> None:
     signal = np.array([0.5, 0.25, 0.5, 0.5])
     assert Delta(threshold=0.25).encode_signal(signal).tolist() == [[0, 1], [1, 0], [0, 1], [0, 0]]
     assert StepForward(threshold=0.25).encode_signal(signal).tolist() == [[0, 1], [0, 0], [0, 1], [0, 0]]
 
 
 @pytest.mark.parametrize(("taps", "cutoff"), [(24, 0.1), (7, 0.35), (16, 1.0)])
-def test_the_filter_is_the_usual_one(taps: int, cutoff: float) -> None:
+def test_filter_equals_scipy_firwin(taps: int, cutoff: float) -> None:
     from scipy.signal import firwin
 
     expected = firwin(taps, cutoff, window="hann") if cutoff < 1 else None
@@ -321,14 +321,14 @@ def test_hsa_and_bsa_equal_a_plain_loop(seed: int, taps: int, hough: bool) -> No
 
 
 @pytest.mark.parametrize("threshold", [0.05, 0.3])
-def test_codes_equal_snntorchs_where_it_has_them(threshold: float) -> None:
+def test_codes_equal_snntorch(threshold: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         spikegen = pytest.importorskip("snntorch.spikegen", reason="snnTorch is not installed")
     intensities = rng().random(50)
     given_ = torch.tensor(intensities)
     linear = spikegen.latency(given_, num_steps=33, linear=True, normalize=True, clip=True)
-    kept = intensities >= 0.01  # its threshold; ours is 0
+    kept = intensities >= 0.01  # snnTorch's threshold; ours is 0
     assert np.array_equal(Latency(steps=33).encode(intensities)[:, 0][:, kept], linear.numpy()[:, kept])
     times, _ = spikegen.latency_code(given_, num_steps=33, tau=10, threshold=threshold)
     ours = first_steps(LogLatency(steps=33, step_us=1, tau_us=10, threshold=threshold).encode(intensities))
@@ -341,14 +341,14 @@ def test_codes_equal_snntorchs_where_it_has_them(threshold: float) -> None:
     assert np.abs(Poisson(steps=10_000).encode(intensities, rng()).mean(axis=(0, 1)) - rates).max() < 0.03
 
 
-def test_codes_equal_spikifys_where_it_has_them() -> None:
+def test_codes_equal_spikify() -> None:
     pytest.importorskip("spikify", reason="innuce-spikify is not installed")
     from spikify.decoders.temporal.deconvolution import deconvolution_decoder
     from spikify.encoders.temporal.contrast import step_forward
     from spikify.encoders.temporal.deconvolution import bens_spiker, hough_spiker
 
     signal = slow_signal(0)
-    complete = slice(0, len(signal) - 24 + 1)  # it ends with the last whole filter
+    complete = slice(0, len(signal) - 24 + 1)  # spikify ends with the last complete filter
     for code, theirs in (
         (BensSpiker(threshold=0.9), bens_spiker(signal.copy(), 24, 0.1, 0.9)),
         (HoughSpiker(), hough_spiker(signal.copy(), 24, 0.1)),
@@ -357,9 +357,9 @@ def test_codes_equal_spikifys_where_it_has_them() -> None:
         assert np.array_equal(trains[complete, 0], theirs[0][complete])
         back = deconvolution_decoder(trains[:, 0].astype(float), theirs[1], np.zeros(3))
         np.testing.assert_allclose(code.decode_signal(trains), back, atol=1e-12)
-    risen = signal - signal[0]  # its reference begins at the first value, ours at 0
+    risen = signal - signal[0]  # spikify's reference starts at the first value, ours at 0
     found = StepForward(threshold=0.05).encode_signal(np.abs(risen))
     theirs, _ = step_forward(np.abs(risen), 0.05)
     assert np.array_equal(found[:, 1].astype(int) - found[:, 0], theirs)
-    eight_bit = (255 * signal).astype(np.uint8)  # whole numbers crash its BSA
+    eight_bit = (255 * signal).astype(np.uint8)  # integers crash spikify's BSA
     assert BensSpiker().encode_signal(eight_bit).sum() == pytest.approx(BensSpiker().encode_signal(signal).sum(), 0.02)

@@ -15,7 +15,7 @@ from dvspipe.errors import EventError
 from dvspipe.events import MAX_SIDE_PX, Events, Region, SensorSize, concatenate, join, merge, windows
 
 
-def test_columns_have_their_types_and_are_read_only() -> None:
+def test_columns_have_fixed_dtypes_and_are_read_only() -> None:
     events = random_events(0, 10)
     assert [column.dtype for column in (events.t, events.x, events.y, events.p)] == [np.int64, np.int16, np.int16, bool]
     with raises(ValueError, "read-only"):
@@ -24,7 +24,7 @@ def test_columns_have_their_types_and_are_read_only() -> None:
         events.t = events.t
 
 
-def test_building_events_leaves_the_given_arrays_alone() -> None:
+def test_building_events_does_not_change_the_input_arrays() -> None:
     t = np.arange(3)
     Events(t, [0, 0, 0], [0, 0, 0], [1, 0, 1], SENSOR)
     t[0] = -7
@@ -43,18 +43,18 @@ def test_building_events_leaves_the_given_arrays_alone() -> None:
         (([0.5, 1], [0, 0], [0, 0], [0, 1]), "float64"),
     ],
 )
-def test_a_broken_rule_is_named(columns: tuple[list[float], ...], message: object) -> None:
+def test_invalid_columns_are_reported(columns: tuple[list[float], ...], message: object) -> None:
     with raises(EventError, message):
         Events(*columns, sensor=SENSOR)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 5), (5, -1), (MAX_SIDE_PX + 1, 5)])
-def test_a_sensor_has_sides_in_range(width: int, height: int) -> None:
+def test_sensor_sides_out_of_range_are_rejected(width: int, height: int) -> None:
     with raises(EventError, "1"):
         SensorSize(width=width, height=height)
 
 
-def test_a_sensor_size_is_parsed_and_printed() -> None:
+def test_sensor_size_is_parsed_and_printed() -> None:
     assert str(SensorSize.parse("346x260")) == "346x260"
     for text in ("346", "346x", "ax5", "3.5x2"):
         with raises(EventError, "WIDTHxHEIGHT"):
@@ -62,14 +62,14 @@ def test_a_sensor_size_is_parsed_and_printed() -> None:
 
 
 @given(st.integers(0, 50), st.integers(-10, 110_000), st.integers(-10, 110_000))
-def test_slicing_keeps_just_the_half_open_interval(count: int, start: int, stop: int) -> None:
+def test_slice_keeps_the_half_open_interval(count: int, start: int, stop: int) -> None:
     events = random_events(count, count)
     kept = (events.t >= start) & (events.t < stop)
     assert np.array_equal(events.slice_time(start, stop).t, events.t[kept])
 
 
 @given(st.lists(st.integers(0, 100_000), max_size=5))
-def test_slices_put_together_are_the_whole(cuts: list[int]) -> None:
+def test_concatenated_slices_equal_the_recording(cuts: list[int]) -> None:
     events = random_events(3, 40)
     edges = [0, *sorted(cuts), 100_001]
     parts = [events.slice_time(a, b) for a, b in itertools.pairwise(edges)]
@@ -77,7 +77,7 @@ def test_slices_put_together_are_the_whole(cuts: list[int]) -> None:
 
 
 @pytest.mark.parametrize("few", [0, 10, 300, 5000])
-def test_concatenating_does_not_depend_on_what_is_reserved(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concatenation_does_not_depend_on_the_reserved_size(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvspipe.events.joining.FEW_EVENTS", few)
     monkeypatch.setattr("dvspipe.events.joining.RESERVED_EVENTS", 2 * few)
     events = random_events(0, 1000)
@@ -101,7 +101,7 @@ def test_owned_columns_are_checked_and_not_copied() -> None:
         Events.wrap(t, np.where(np.arange(100) == 99, 12, x), y, p, SENSOR)
 
 
-def test_parts_must_follow_one_another() -> None:
+def test_overlapping_parts_and_other_sensors_are_rejected() -> None:
     events = random_events(0, 10)
     with raises(EventError, events.t[0], events.t[-1]):
         concatenate([events, events], SENSOR)
@@ -109,7 +109,7 @@ def test_parts_must_follow_one_another() -> None:
         concatenate([events], SensorSize(width=5, height=5))
 
 
-def test_crop_moves_the_origin_and_drops_what_is_outside() -> None:
+def test_crop_moves_the_origin_and_drops_outside_events() -> None:
     events = Events([0, 1, 2], [3, 4, 8], [2, 6, 3], [1, 0, 1], SENSOR)
     cropped = events.crop(3, 2, SensorSize(width=5, height=4))
     assert (cropped.x.tolist(), cropped.y.tolist(), cropped.t.tolist()) == ([0], [0], [0])
@@ -117,7 +117,7 @@ def test_crop_moves_the_origin_and_drops_what_is_outside() -> None:
         events.crop(10, 0, SensorSize(width=5, height=4))
 
 
-def test_structured_and_pickled_events_come_back_equal() -> None:
+def test_structured_and_pickled_events_round_trip() -> None:
     events = random_events(1, 20)
     array = events.structured()
     assert array.dtype == np.dtype([("x", "i2"), ("y", "i2"), ("t", "i8"), ("p", "?")])
@@ -127,7 +127,7 @@ def test_structured_and_pickled_events_come_back_equal() -> None:
         Events.from_structured(array[["x", "y"]], SENSOR)
 
 
-def test_structured_arrays_of_other_types_are_the_same_events() -> None:
+def test_structured_arrays_of_other_dtypes_give_the_same_events() -> None:
     events = random_events(1, 20)
     for dtypes in (
         {"t": "u8", "x": "u2", "y": "u2", "p": "?"},
@@ -146,7 +146,7 @@ def test_structured_arrays_of_other_types_are_the_same_events() -> None:
     assert Events.from_structured(signed[::-1], SENSOR, sort=True).t.tolist() == events.t.tolist()
 
 
-def test_structured_arrays_without_rows_and_polarities_are_on_events_of_one_row() -> None:
+def test_structured_array_without_y_and_p_is_one_row_of_on_events() -> None:
     events = random_events(1, 20, SensorSize(width=12, height=1))
     spikes = Events.from_structured(rows_of(events, t="i8", x="i2"), (12, 1))
     assert (spikes.x.tolist(), spikes.y.any(), spikes.p.all()) == (events.x.tolist(), False, True)
@@ -166,14 +166,14 @@ def test_structured_arrays_without_rows_and_polarities_are_on_events_of_one_row(
         ("t", -1, ("event 1", "t = -1000000")),
     ],
 )
-def test_a_wrong_value_of_a_structured_array_is_named(field: str, value: float, message: object) -> None:
+def test_invalid_value_in_a_structured_array_is_reported(field: str, value: float, message: object) -> None:
     rows = np.zeros(3, [(name, float) for name in "xytp"])
     rows[field][1] = value
     with raises(EventError, message):
         Events.from_structured(rows, SENSOR)
 
 
-def test_shifting_time_moves_every_event() -> None:
+def test_shift_time_moves_every_event() -> None:
     events = random_events(1, 20)
     assert np.array_equal(events.shift_time(-7).t, events.t - 7)
     assert events.shift_time(-7).duration_us == events.duration_us
@@ -192,7 +192,7 @@ def in_parts(events: Events, cuts: list[int]) -> list[Events]:
     cuts=st.lists(st.integers(0, 60), max_size=5),
     span_us=st.sampled_from([3, 100, 10_000]),
 )
-def test_merged_recordings_are_their_events_in_order(seeds: list[int], cuts: list[int], span_us: int) -> None:
+def test_merged_recordings_are_sorted_by_time(seeds: list[int], cuts: list[int], span_us: int) -> None:
     recordings = [random_events(seed, seed % 60, span_us=span_us) for seed in seeds]
     merged = concatenate(merge([in_parts(events, cuts) for events in recordings]), SENSOR)
     rows = [(t, k) for k, events in enumerate(recordings) for t in events.t.tolist()]
@@ -202,7 +202,7 @@ def test_merged_recordings_are_their_events_in_order(seeds: list[int], cuts: lis
         assert np.array_equal(getattr(merged, name), np.concatenate([getattr(e, name) for e in recordings])[order])
 
 
-def test_merging_nothing_gives_nothing_and_sensors_must_agree() -> None:
+def test_merging_nothing_is_empty_and_sensors_must_agree() -> None:
     assert list(merge([])) == []
     assert list(merge([[], [Events.empty(SENSOR)]])) == []
     other = random_events(1, 5, SensorSize(width=5, height=5))
@@ -210,7 +210,7 @@ def test_merging_nothing_gives_nothing_and_sensors_must_agree() -> None:
         list(merge([[random_events(2, 5)], [other]]))
 
 
-def test_joined_recordings_follow_each_other() -> None:
+def test_joined_recordings_are_consecutive() -> None:
     first, second = random_events(1, 20), random_events(2, 30)
     joined = concatenate(join([in_parts(first, [7]), [], in_parts(second, [0, 9])], gap_us=500), SENSOR)
     assert np.array_equal(joined.t[:20], first.t)
@@ -218,7 +218,7 @@ def test_joined_recordings_follow_each_other() -> None:
     assert np.array_equal(joined.x, np.concatenate([first.x, second.x]))
 
 
-def test_events_are_sliced_by_number_as_far_as_there_are_any() -> None:
+def test_slice_by_number_ends_with_the_last_event() -> None:
     events = random_events(0, 10)
     assert concatenate([events.slice_events(0, 4), events.slice_events(4, 99)], SENSOR) == events
     assert len(events.slice_events(10, 20)) == 0
@@ -226,7 +226,7 @@ def test_events_are_sliced_by_number_as_far_as_there_are_any() -> None:
 
 @settings(max_examples=30)
 @given(seed=st.integers(0, 100), cuts=st.lists(st.integers(0, 100_000), max_size=5), window=st.integers(500, 200_000))
-def test_windows_are_the_recording_however_it_is_cut(seed: int, cuts: list[int], window: int) -> None:
+def test_windows_do_not_depend_on_the_parts(seed: int, cuts: list[int], window: int) -> None:
     events = random_events(seed, 60)
     edges = [0, *sorted(cuts), 100_001]
     parts = [events.slice_time(a, b) for a, b in pairwise(edges)]
@@ -237,16 +237,16 @@ def test_windows_are_the_recording_however_it_is_cut(seed: int, cuts: list[int],
         assert part == events.slice_time(start, start + window)
 
 
-def test_windows_of_nothing_are_none() -> None:
+def test_recording_without_events_has_no_windows() -> None:
     assert list(windows([Events.empty(SENSOR)], 10)) == []
 
 
-def test_a_long_gap_is_passed_over_at_once() -> None:
+def test_long_gap_is_skipped_without_a_loop() -> None:
     events = Events([0, 5, 10**15], [0] * 3, [0] * 3, [1] * 3, SENSOR)
     assert [(start, len(part)) for start, part in windows([events], 10)] == [(0, 2), (10**15, 1)]
 
 
-def test_a_region_is_parsed_and_printed() -> None:
+def test_region_is_parsed_and_printed() -> None:
     region = Region.parse("4x3+5+2")
     assert region == Region(5, 2, SensorSize(width=4, height=3))
     assert str(region) == "4x3+5+2"

@@ -1,4 +1,4 @@
-"""Filters: laws, a plain loop, and Tonic's transforms where these do what they say."""
+"""Filters: laws, a plain loop, and comparison with Tonic's transforms."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def filtered(
 
 
 def loop(events: Events, config: FilterConfig, hot: np.ndarray | None) -> tuple[list[int], FilterCounts]:
-    """Indices of the events that pass, and what became of the others."""
+    """Filter event by event; return the indices of the kept events and the counts."""
     kept, removed = [], [0, 0, 0]
     kept_by_refractory: dict[tuple[int, int], int] = {}
     last: dict[tuple[int, int], int] = {}
@@ -83,7 +83,7 @@ def loop(events: Events, config: FilterConfig, hot: np.ndarray | None) -> tuple[
 
 
 @given(rows, starts, configs, masks)
-def test_filters_do_what_a_plain_loop_does(
+def test_filters_equal_a_plain_loop(
     values: list[Row], start: int, config: FilterConfig, places: set[tuple[int, int]] | None
 ) -> None:
     events, hot = from_rows(values, start), hot_mask(places)
@@ -96,7 +96,7 @@ def test_filters_do_what_a_plain_loop_does(
 
 
 @given(rows, configs, masks, st.lists(st.integers(0, 60), max_size=5))
-def test_any_parts_give_the_same(
+def test_filter_result_does_not_depend_on_the_parts(
     values: list[Row], config: FilterConfig, places: set[tuple[int, int]] | None, cuts: list[int]
 ) -> None:
     events, hot, counts = from_rows(values), hot_mask(places), []
@@ -111,7 +111,7 @@ def test_any_parts_give_the_same(
 
 
 @given(rows, configs)
-def test_a_state_is_left_as_it_is(values: list[Row], config: FilterConfig) -> None:
+def test_filtering_does_not_change_its_input_state(values: list[Row], config: FilterConfig) -> None:
     events, other = from_rows(values), random_events(1, 30)
     _, state = filter_events(other, start_filter(SENSOR, config))
     first, _ = filter_events(events.shift_time(100_000), state)
@@ -120,9 +120,7 @@ def test_a_state_is_left_as_it_is(values: list[Row], config: FilterConfig) -> No
 
 
 @given(rows, st.integers(1, 40))
-def test_a_refractory_period_spaces_the_events_of_a_pixel_and_changes_nothing_when_repeated(
-    values: list[Row], period_us: int
-) -> None:
+def test_refractory_period_spaces_events_and_is_idempotent(values: list[Row], period_us: int) -> None:
     once = filtered(from_rows(values), refractory_us=period_us)
     pixels = once.y.astype(int) * SENSOR.width + once.x
     assert all((np.diff(once.t[pixels == pixel]) >= period_us).all() for pixel in np.unique(pixels))
@@ -130,21 +128,21 @@ def test_a_refractory_period_spaces_the_events_of_a_pixel_and_changes_nothing_wh
 
 
 @given(rows, st.integers(1, 40), st.integers(0, 40))
-def test_a_longer_support_keeps_all_that_a_shorter_one_keeps(values: list[Row], activity_us: int, more_us: int) -> None:
+def test_longer_support_window_keeps_a_superset(values: list[Row], activity_us: int, more_us: int) -> None:
     events = from_rows(values)
-    numbered = Events(np.arange(len(events)), events.x, events.y, events.p, SENSOR)  # a name for each event
+    numbered = Events(np.arange(len(events)), events.x, events.y, events.p, SENSOR)  # times identify the events
     shorter, longer = (filtered(numbered, activity_us=us).t for us in (activity_us, activity_us + more_us))
     assert set(shorter.tolist()) <= set(longer.tolist())
 
 
-def test_without_a_filter_all_events_stay() -> None:
+def test_without_filters_all_events_are_kept() -> None:
     events = random_events(0, 50)
     assert filtered(events) == events
     assert list(filter_stream([], FilterConfig(activity_us=5))) == []
     assert len(filtered(Events.empty(SENSOR), 5, 5)) == 0
 
 
-def test_just_the_eight_neighbours_inside_the_sensor_support_an_event() -> None:
+def test_only_the_eight_neighbours_support_an_event() -> None:
     places = [(x, y) for y in range(SENSOR.height) for x in range(SENSOR.width)]
     pairs = np.array([(*a, *b) for a in places for b in places])
     t = 1000 * np.arange(len(pairs))
@@ -154,15 +152,15 @@ def test_just_the_eight_neighbours_inside_the_sensor_support_an_event() -> None:
     assert np.array_equal(kept.t, t[distance == 1] + 1)
 
 
-def test_support_lasts_to_the_end_of_its_window_and_comes_from_ahead() -> None:
+def test_support_includes_the_window_end_and_comes_from_earlier_events() -> None:
     at = [(0, 3), (10, 4), (21, 3), (31, 3), (31, 4), (31, 3)]
     events = Events([t for t, _ in at], [x for _, x in at], [2] * 6, [1] * 6, SENSOR)
-    # 10 us after a neighbour is inside, 11 us is not; at 31 us, 3 has the neighbour of 10 us too long before it.
+    # 10 us after a neighbour is inside the window, 11 us is not. At 31 us, the first neighbour is 21 us old.
     assert filtered(events, activity_us=10).t.tolist() == [10, 31, 31]
     assert filtered(events, activity_us=11).t.tolist() == [10, 21, 31, 31]
 
 
-def test_what_one_filter_drops_supports_and_blocks_nothing_in_the_next() -> None:
+def test_dropped_events_do_not_affect_the_next_filter() -> None:
     hot = hot_mask({(2, 3)})
     events = Events([0, 1, 2, 3], [3, 4, 4, 5], [2, 2, 2, 2], [1, 1, 1, 1], SENSOR)
     config = FilterConfig(refractory_us=5, activity_us=5)
@@ -171,9 +169,9 @@ def test_what_one_filter_drops_supports_and_blocks_nothing_in_the_next() -> None
     assert state.counts == FilterCounts(events=4, hot_pixels=1, refractory=1, background=1)
 
 
-def test_tonics_refractory_period_keeps_the_same_of_short_bursts() -> None:
-    # Tonic lets dropped events prolong the period and drops what comes before `delta`; neither matters here: bursts of
-    # two, with silence after them. It wants more than `delta` between events, dvspipe at least the period.
+def test_refractory_period_equals_tonic_for_short_bursts() -> None:
+    # In Tonic, dropped events extend the period, and events before `delta` are dropped. Neither matters for bursts of
+    # two events followed by silence. Tonic requires more than `delta` between events, dvspipe at least the period.
     rng = np.random.default_rng(0)
     begins = 1000 + 300 * np.arange(200)
     t = np.stack([begins, begins + rng.integers(1, 101, 200)], axis=1).ravel()
@@ -184,22 +182,22 @@ def test_tonics_refractory_period_keeps_the_same_of_short_bursts() -> None:
     assert filtered(events, refractory_us=50) == Events.from_structured(tonic_kept, SENSOR)
 
 
-def test_a_steady_pixel_keeps_firing_where_tonic_silences_it() -> None:
+def test_steady_pixel_keeps_firing_unlike_in_tonic() -> None:
     events = Events(2000 + 600 * np.arange(10), [3] * 10, [2] * 10, [1] * 10, SENSOR)
     assert filtered(events, refractory_us=1001).t.tolist() == [2000, 3200, 4400, 5600, 6800]
     assert transforms.RefractoryPeriod(delta=1000)(events.structured())["t"].tolist() == [2000]
 
 
 @pytest.mark.parametrize("sensor", [SensorSize(width=12, height=1), SensorSize(width=1, height=7)])
-def test_tonics_denoise_keeps_the_same_in_a_single_line(sensor: SensorSize) -> None:
-    # In a line its 4 neighbours are all there are. It takes every pixel to have fired at 0, so times begin later.
+def test_activity_filter_equals_tonic_denoise_in_a_single_line(sensor: SensorSize) -> None:
+    # In a line, Tonic's four neighbours suffice. Tonic assumes an event at time 0 in every pixel, so times start later.
     events = random_events(3, 2000, sensor, span_us=400_000).shift_time(2000)
     tonic_kept = transforms.Denoise(filter_time=1001)(events.structured())
     assert 200 < len(tonic_kept) < 1800
     assert filtered(events, activity_us=1000) == Events.from_structured(tonic_kept, sensor)
 
 
-def test_tonics_denoise_keeps_less_where_there_are_diagonals() -> None:
+def test_activity_filter_includes_diagonals_unlike_tonic() -> None:
     events = random_events(3, 2000, span_us=200_000).shift_time(1000)
     tonic_kept = {tuple(event) for event in transforms.Denoise(filter_time=101)(events.structured()).tolist()}
     kept = {tuple(event) for event in filtered(events, activity_us=100).structured().tolist()}
@@ -207,7 +205,7 @@ def test_tonics_denoise_keeps_less_where_there_are_diagonals() -> None:
 
 
 def noise_and_hot_pixels(places: list[tuple[int, int]]) -> Events:
-    """2 s: every pixel fires at about 10 Hz, those in the given places at 500 Hz."""
+    """Events of 2 s: every pixel fires at about 10 Hz, the pixels in `places` at 500 Hz."""
     rng = np.random.default_rng(0)
     rates = np.full((SENSOR.height, SENSOR.width), 20)
     for place in places:
@@ -221,7 +219,7 @@ def noise_and_hot_pixels(places: list[tuple[int, int]]) -> Events:
 @pytest.mark.parametrize(
     "places", [[], [(0, 0)], [(6, 11), (0, 5), (3, 0)], [(3, 4), (3, 5)], [(3, 4), (2, 5), (6, 0), (6, 1)]]
 )
-def test_hot_pixels_are_found_and_tonic_drops_the_same(places: list[tuple[int, int]]) -> None:
+def test_hot_pixels_are_found_and_equal_tonic(places: list[tuple[int, int]]) -> None:
     events = noise_and_hot_pixels(places)
     hot = find_hot_pixels(count_pixels([events], SENSOR))
     assert {(int(y), int(x)) for y, x in np.argwhere(hot)} == set(places)
@@ -229,20 +227,20 @@ def test_hot_pixels_are_found_and_tonic_drops_the_same(places: list[tuple[int, i
     assert filtered(events, hot=hot) == Events.from_structured(tonic_kept, SENSOR)
 
 
-def test_a_busy_place_is_not_hot() -> None:
+def test_busy_area_is_not_hot() -> None:
     counts = np.ones((7, 12), np.int64)
     counts[2:4, 5:7] = 1000
     assert not find_hot_pixels(counts).any()
     assert not find_hot_pixels(np.zeros((7, 12), np.int64)).any()
 
 
-def test_of_a_thin_line_only_the_ends_are_taken_for_hot() -> None:
+def test_only_the_ends_of_a_thin_line_are_hot() -> None:
     counts = np.ones((7, 12), np.int64)
     counts[1:6, 5] = 1000
     assert np.argwhere(find_hot_pixels(counts)).tolist() == [[1, 5], [5, 5]]
 
 
-def test_a_few_events_in_a_silent_place_are_not_hot() -> None:
+def test_few_events_in_a_silent_area_are_not_hot() -> None:
     counts = np.zeros((7, 12), np.int64)
     counts[3, 4] = 10
     counts[::3, ::3] += 1
@@ -251,7 +249,7 @@ def test_a_few_events_in_a_silent_place_are_not_hot() -> None:
 
 
 @given(st.lists(st.integers(0, 40), min_size=84, max_size=84), st.integers(2, 9))
-def test_being_hot_depends_neither_on_the_length_nor_on_the_side(values: list[int], times: int) -> None:
+def test_hot_pixels_do_not_depend_on_duration_or_orientation(values: list[int], times: int) -> None:
     counts = np.array(values, np.int64).reshape(7, 12)
     hot = find_hot_pixels(counts, 2)
     assert np.array_equal(find_hot_pixels(counts * times, 2), hot)
@@ -267,7 +265,7 @@ def test_pixels_are_counted_over_all_parts() -> None:
     assert np.array_equal(count_pixels(parts, SENSOR), counts)
 
 
-def test_what_does_not_fit_the_sensor_is_named() -> None:
+def test_filters_reject_other_sensor_sizes() -> None:
     other = Events.empty(SensorSize(width=5, height=5))
     with raises(EventError, "5x5", "12x7"):
         list(filter_stream([random_events(0, 3), other], FilterConfig()))

@@ -53,14 +53,14 @@ def test_spikes_equal_numerical_integration() -> None:
     assert found[found.isfinite()].tolist() == pytest.approx(expected, abs=0.02)
 
 
-def test_the_first_spike_has_a_closed_form() -> None:
+def test_first_spike_equals_the_closed_form() -> None:
     times, weights, _ = drawn(10.0, 5.0)
     first = eventprop(times[:, :, :1], weights, tau_mem=10.0, tau_syn=5.0)[:, :, 0]
     closed = 5 * first_spike_times(times[:, :, 0] / 5, weights * 5 / 10, leak=0.5)
     torch.testing.assert_close(first, closed, rtol=0, atol=1e-11)
 
 
-def test_a_silent_neuron_has_no_gradient() -> None:
+def test_silent_neuron_has_no_gradient() -> None:
     weights = torch.full((1, 2), 1e-3, dtype=F64, requires_grad=True)
     spiked = eventprop(torch.zeros(1, 2, 1, dtype=F64), weights, tau_mem=20.0, tau_syn=5.0)
     assert spiked.tolist() == [[[math.inf]]]
@@ -68,8 +68,8 @@ def test_a_silent_neuron_has_no_gradient() -> None:
     assert not gradient.any()
 
 
-def test_a_layer_learns_the_number_of_its_spikes() -> None:
-    """The last of three wanted spikes moves to its time."""
+def test_layer_learns_the_number_of_its_spikes() -> None:
+    """The last of three target spikes moves to its target time."""
     torch.manual_seed(0)
     layer = EventPropLayer(4, 1, tau_mem=20.0, tau_syn=5.0).double()
     with torch.no_grad():
@@ -83,13 +83,13 @@ def test_a_layer_learns_the_number_of_its_spikes() -> None:
     assert float(layer(times)[0, 0, 2].detach()) == pytest.approx(12, abs=0.1)
 
 
-def test_constants_that_are_not_above_0_are_refused() -> None:
+def test_constants_must_be_positive() -> None:
     with raises(ValueError, "tau_syn = 0"):
         eventprop(torch.zeros(1, 1, 1), torch.ones(1, 1), tau_mem=20.0, tau_syn=0.0)
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
-def test_what_is_no_number_gives_nan_and_ends(wrong: float) -> None:
+def test_non_finite_input_gives_nan_and_terminates(wrong: float) -> None:
     times, weights, _ = drawn(20.0, 5.0)
     weights[2, 0] = wrong
     spiked = eventprop(times, weights.requires_grad_(), tau_mem=20.0, tau_syn=5.0)
@@ -99,15 +99,15 @@ def test_what_is_no_number_gives_nan_and_ends(wrong: float) -> None:
     assert spiked.isnan().all(2).all(1).tolist() == [False, True]
 
 
-def test_shapes_that_do_not_fit_are_named() -> None:
+def test_mismatched_shapes_are_rejected() -> None:
     times, weights, _ = drawn(20.0, 5.0)
     with raises(ValueError, "[2, 4, 3]", "[4, 5]"):
         eventprop(times, weights.T, tau_mem=20.0, tau_syn=5.0)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_stacked_layers_have_gradients_from_the_start(seed: int) -> None:
-    """A silent neuron has none, and never learns."""
+def test_stacked_layers_have_gradients_at_initialisation(seed: int) -> None:
+    """Silent neurons have no gradient and would never be trained."""
     torch.manual_seed(seed)
     layers = torch.nn.Sequential(EventPropLayer(2, 5), EventPropLayer(5, 1))
     optimiser = torch.optim.Adam(layers.parameters(), lr=0.05)

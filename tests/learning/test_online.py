@@ -1,4 +1,4 @@
-"""Rules that learn forward in time: exact where they must be, beside autograd and beside other ways to compute them."""
+"""Online learning rules, compared with backpropagation, autograd and their own formulas."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ RULES = cast(tuple[Rule, ...], tuple(ONLINE))
 
 
 def build(settings: dict[str, Any], **over: Any) -> SpikingNetwork:
-    """A network whose layers fire at 5 to 50 %."""
+    """Network with firing rates of 5 to 50 % in each layer."""
     torch.manual_seed(0)
     common = {"tau_mem_s": 3e-3, "tau_readout_s": 5e-3, "gain": GAIN, "reset": "subtract", "detach_reset": True}
     network = SpikingNetwork(parse_network(common | settings | over), grid=GRID, classes=K, dt=1e-3).double()
@@ -58,7 +58,7 @@ def spikes(steps: int = T) -> Tensor:
     return (drawn < 0.2).to(torch.uint8)
 
 
-def test_every_rule_is_in_each_place_that_names_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_rule_is_listed_wherever_rules_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(__file__).parents[2]
     monkeypatch.syspath_prepend(root / "scripts" / "studies")
     script = importlib.import_module("rules")
@@ -105,7 +105,7 @@ def assert_equal(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
 
 @NETWORKS
 @pytest.mark.parametrize("rule", [OTTT, SLTT, STLLR])
-def test_in_one_step_rules_are_bptt(settings: dict[str, Any], rule: type[OnlineRule]) -> None:
+def test_rules_equal_bptt_for_one_step(settings: dict[str, Any], rule: type[OnlineRule]) -> None:
     network = build(settings, tau_mem_s=1.2e-3)
     assert_equal(by_rule(network, rule, 1), by_bptt(network, 1))
 
@@ -116,8 +116,8 @@ def test_in_one_step_rules_are_bptt(settings: dict[str, Any], rule: type[OnlineR
     [(OTTT, {}), (SLTT, {}), (STLLR, {"keep": None, "post_share": 0.0})],
     ids=["ottt", "sltt", "stllr"],
 )
-def test_without_memory_rules_are_bptt(settings: dict[str, Any], rule: type[OnlineRule], options: Any) -> None:
-    """a = 1 in the neurons and in the readout."""
+def test_rules_equal_bptt_without_memory(settings: dict[str, Any], rule: type[OnlineRule], options: Any) -> None:
+    """The factor a is 1 in the neurons and in the readout."""
     network = build(settings, tau_mem_s=1e-3, tau_readout_s=1e-3)
     assert_equal(by_rule(network, rule, **options), by_bptt(network))
 
@@ -132,14 +132,14 @@ def test_without_memory_rules_are_bptt(settings: dict[str, Any], rule: type[Onli
     ids=["mlp", "csnn", "unpadded"],
 )
 @pytest.mark.parametrize("steps", [1, T])
-def test_eprop_is_bptt_for_one_layer(settings: dict[str, Any], steps: int) -> None:
+def test_eprop_equals_bptt_for_one_layer(settings: dict[str, Any], steps: int) -> None:
     network = build(settings)
     assert_equal(by_rule(network, EProp, steps), by_bptt(network, steps))
 
 
 @NETWORKS
 @pytest.mark.parametrize("rule", [OTTT, STLLR])
-def test_the_gradient_of_the_readout_is_that_of_bptt(settings: dict[str, Any], rule: type[OnlineRule]) -> None:
+def test_readout_gradient_equals_bptt(settings: dict[str, Any], rule: type[OnlineRule]) -> None:
     network = build(settings)
     ours, theirs = by_rule(network, rule), by_bptt(network)
     for name in ("linear.weight", "linear.bias"):
@@ -147,8 +147,10 @@ def test_the_gradient_of_the_readout_is_that_of_bptt(settings: dict[str, Any], r
 
 
 def run_detached(network: SpikingNetwork, keep: float | None, readout_keep: float) -> dict[str, Tensor]:
-    """OTTT and SLTT as their authors and SpikingJelly write them: membranes detached between steps, values from spikes,
-    gradients of weights from traces, by autograd at each step."""
+    """Compute OTTT and SLTT by autograd at each step, as their authors and SpikingJelly do.
+
+    Membranes are detached between steps. Values come from spikes, weight gradients from traces.
+    """
     copied = copy.deepcopy(network)
     layers: list[Any] = list(copied.layers)
     readout: Any = copied.readout
@@ -157,7 +159,7 @@ def run_detached(network: SpikingNetwork, keep: float | None, readout_keep: floa
     v: Any = 0.0
 
     def synapses(number: int, x: Tensor, run: Any, decay: float) -> Tensor:
-        """W x + b, with the gradient of the trace for W and b, and that of the spikes for x."""
+        """W x + b, where W and b get the gradient of the trace, and x the gradient of the spikes."""
         q, r = traces[number]
         q, r = decay * q + x.detach(), decay * r + 1
         traces[number] = q, r
@@ -197,15 +199,15 @@ def run_detached(network: SpikingNetwork, keep: float | None, readout_keep: floa
 
 
 @NETWORKS
-def test_ottt_and_sltt_are_autograd_with_traces_and_detached_membranes(settings: dict[str, Any]) -> None:
+def test_ottt_and_sltt_equal_autograd_with_detached_membranes(settings: dict[str, Any]) -> None:
     network = build(settings)
     assert isinstance(network.readout.factor, float)
     assert_equal(by_rule(network, OTTT), run_detached(network, None, 1 - network.readout.factor))
     assert_equal(by_rule(network, SLTT), run_detached(network, 0.0, 0.0))
 
 
-def test_stllr_is_its_sum_over_steps() -> None:
-    """By the formula, for one layer and one recording after another."""
+def test_stllr_equals_its_sum_over_steps() -> None:
+    """Follows the formula for one layer, recording by recording."""
     network = build(MLP | {"channels": (6,)})
     layer: Any = network.layers[0]
     readout: Any = network.readout
@@ -231,7 +233,7 @@ def test_stllr_is_its_sum_over_steps() -> None:
 
 
 def local_losses(network: SpikingNetwork, readouts: list[Tensor]) -> list[dict[str, Tensor]]:
-    """Gradients of each layer's own loss by autograd; between layers, spikes are detached."""
+    """Gradients of each layer's own loss by autograd, with detached spikes between layers."""
     found, outputs = [], list[Tensor]()
 
     def cut(_module: nn.Module, _inputs: Any, result: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -256,8 +258,8 @@ def local_losses(network: SpikingNetwork, readouts: list[Tensor]) -> list[dict[s
 
 
 @NETWORKS
-def test_decolle_is_autograd_of_local_losses(settings: dict[str, Any]) -> None:
-    """And a layer has no gradient of another's loss."""
+def test_decolle_equals_autograd_of_local_losses(settings: dict[str, Any]) -> None:
+    """A layer has no gradient from the loss of another layer."""
     network = build(settings)
     copied = copy.deepcopy(network)
     rule = Decolle(copied, seed=3)
@@ -277,9 +279,9 @@ def cosine(ours: dict[str, Tensor], theirs: dict[str, Tensor], name: str) -> flo
     return float(nn.functional.cosine_similarity(ours[name].flatten(), theirs[name].flatten(), dim=0))
 
 
-@pytest.mark.parametrize(("layers", "least"), [(2, 0.95), (3, 0.89)])
-def test_gradients_of_deeper_networks_point_where_those_of_bptt_do(layers: int, least: float) -> None:
-    """Those of the first layer, for four seeds; traces make them better."""
+@pytest.mark.parametrize(("layers", "minimum"), [(2, 0.95), (3, 0.89)])
+def test_gradients_of_deep_networks_align_with_bptt(layers: int, minimum: float) -> None:
+    """Checks the first layer for four seeds; traces improve the alignment."""
     for seed in range(4):
         torch.manual_seed(seed)
         config = MlpConfig(
@@ -296,12 +298,12 @@ def test_gradients_of_deeper_networks_point_where_those_of_bptt_do(layers: int, 
         with_traces, without = (
             cosine(by_rule(network, rule, 40), theirs, "layers.0.linear.weight") for rule in (OTTT, SLTT)
         )
-        assert with_traces > least
+        assert with_traces > minimum
         assert 0.78 < without < with_traces
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_the_number_of_steps_computed_at_once_changes_nothing(rule: Rule) -> None:
+def test_gradients_do_not_depend_on_the_steps_computed_together(rule: Rule) -> None:
     network = build(CSNN if rule != "eprop" else CSNN | {"channels": (4,), "padded": None}, dropout=0.4)
     found = []
     for steps in (1, 5, 100):
@@ -315,7 +317,7 @@ def test_the_number_of_steps_computed_at_once_changes_nothing(rule: Rule) -> Non
     assert_equal(found[2], found[0])
 
 
-def test_dropout_masks_are_the_same_at_all_steps_and_those_of_bptt() -> None:
+def test_dropout_masks_are_constant_over_time_and_equal_bptt() -> None:
     network = build(MLP, dropout=0.5)
     copied = copy.deepcopy(network)
     torch.manual_seed(5)
@@ -328,8 +330,8 @@ def test_dropout_masks_are_the_same_at_all_steps_and_those_of_bptt() -> None:
 
 
 @NETWORKS
-def test_updates_after_each_step_have_its_gradient(settings: dict[str, Any]) -> None:
-    """If nothing is changed, they add up to those at the end; the outputs are those of the weights of each step."""
+def test_callback_after_each_step_has_the_gradient_of_the_step(settings: dict[str, Any]) -> None:
+    """Without weight changes, step gradients sum to the final gradient. Outputs use the weights of each step."""
     network = build(settings)
     copied, each, sizes = copy.deepcopy(network), dict[str, Tensor](), []
 
@@ -352,7 +354,7 @@ def test_updates_after_each_step_have_its_gradient(settings: dict[str, Any]) -> 
     torch.testing.assert_close(outputs[1:], outputs[:1] * 0.8 ** torch.arange(1, T).double()[:, None, None])
 
 
-def test_rates_are_seen_by_hooks() -> None:
+def test_rates_are_recorded_by_hooks() -> None:
     network = build(CSNN)
     with watch_rates(network) as expected:
         network(spikes())
@@ -361,7 +363,7 @@ def test_rates_are_seen_by_hooks() -> None:
     assert rates == pytest.approx(expected)
 
 
-def test_a_network_without_what_a_rule_needs_is_named() -> None:
+def test_networks_unsuitable_for_a_rule_are_rejected() -> None:
     assert find_unmet_needs("eprop", PlifConfig(tau_syn_s=0.1, learn_tau=True, readout="count")) == {
         "network.kind": "csnn",
         "network.norm": "weight",
@@ -385,7 +387,9 @@ def test_a_network_without_what_a_rule_needs_is_named() -> None:
         (EProp, {"norm": "weight", "channels": (3, 4)}, "network.channels=[3]"),
     ],
 )
-def test_a_rule_names_what_a_network_lacks(rule: type[OnlineRule], settings: dict[str, Any], needed: object) -> None:
+def test_rule_lists_the_settings_that_it_needs(
+    rule: type[OnlineRule], settings: dict[str, Any], needed: object
+) -> None:
     of_rules: dict[str, Any] = {"channels": (3,), "kernel": 3, "reset": "subtract", "detach_reset": True}
     config = parse_network(of_rules | settings)
     network = SpikingNetwork(config, grid=SensorSize(width=12, height=7), classes=3, dt=0.01)

@@ -49,14 +49,14 @@ def draw_spikes(batch: int = B) -> Tensor:
 
 
 def draw_samples(count: int = 12) -> tuple[Tensor, Tensor, Tensor]:
-    """Features [N, 31], labels and a readout."""
+    """Draw features [N, 31], labels and a readout."""
     generator = torch.Generator().manual_seed(2)
     features = torch.rand(count, 31, dtype=torch.float64, generator=generator)
     return features, torch.arange(count) % K, torch.randn(K, 31, dtype=torch.float64, generator=generator)
 
 
 @pytest.mark.parametrize("kind", ["csnn", "mlp", "plif"])
-def test_the_logits_are_a_linear_map_of_the_features(kind: str) -> None:
+def test_logits_are_a_linear_map_of_the_features(kind: str) -> None:
     network, spikes = network_of(kind=kind, dropout=0.5), draw_spikes()
     features = read_features(network, spikes)
     assert features.any()
@@ -65,13 +65,13 @@ def test_the_logits_are_a_linear_map_of_the_features(kind: str) -> None:
     )
 
 
-def test_another_readout_is_set_and_found() -> None:
+def test_readout_is_set_and_read_back() -> None:
     network, readout = network_of(), torch.randn(K, network_of().linear.in_features + 1, dtype=torch.float64)
     replace_readout(network, readout)
     assert torch.equal(find_readout(network), readout)
 
 
-def test_the_fit_is_where_the_gradient_is_zero() -> None:
+def test_gradient_is_zero_at_the_fit() -> None:
     features, labels, readout = draw_samples()
     means = features.roll(3, 0)[:K]
     fit = fit_readout(features[labels > 0], labels[labels > 0], readout, classes=means, temperature=1.5)
@@ -84,7 +84,7 @@ def test_the_fit_is_where_the_gradient_is_zero() -> None:
     assert float(torch.stack(parts).sum(0).abs().max()) < 0.02 * float(parts[0].abs().max())
 
 
-def test_what_is_left_out_is_about_what_a_fit_without_it_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_left_out_predictions_approximate_refits(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels, readout = draw_samples()
     fit = fit_readout(features, labels, readout)
     monkeypatch.setattr(module, "PENALTIES", (fit.penalty * len(features) / (len(features) - 1),))
@@ -96,7 +96,7 @@ def test_what_is_left_out_is_about_what_a_fit_without_it_gives(monkeypatch: pyte
     assert float(error.square().mean().sqrt()) < 0.3 * float(change.square().mean().sqrt())
 
 
-def test_a_recording_is_left_out_with_all_its_samples_and_counts_once() -> None:
+def test_samples_of_a_recording_are_left_out_together_and_count_once() -> None:
     features, labels, readout = draw_samples()
     once = fit_readout(features, labels, readout)
     several = torch.cat([features, features[:3], features[:1]])
@@ -107,7 +107,7 @@ def test_a_recording_is_left_out_with_all_its_samples_and_counts_once() -> None:
     torch.testing.assert_close(again.left_out, once.left_out[recordings])
 
 
-def test_a_readout_stays_if_a_change_does_not_help_what_is_left_out() -> None:
+def test_readout_is_kept_if_the_left_out_loss_does_not_improve() -> None:
     features, labels, _ = draw_samples()
     certain = torch.linalg.lstsq(features, 60.0 * nn.functional.one_hot(labels, K).double()).solution.T
     fit = fit_readout(features, labels, certain)
@@ -115,7 +115,7 @@ def test_a_readout_stays_if_a_change_does_not_help_what_is_left_out() -> None:
     assert torch.equal(fit.readout, certain)
 
 
-def test_what_cannot_be_fitted_is_refused() -> None:
+def test_unsuitable_features_labels_and_readouts_are_rejected() -> None:
     features, labels, readout = draw_samples()
     with raises(DataError):
         fit_readout(features[:0], labels[:0], readout)
@@ -125,7 +125,7 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         read_features(network_of(readout="count"), draw_spikes())
 
 
-# A user, for whom right is left and left is right
+# The user swaps the labels right and left
 
 SETTINGS: SettingsTree = {
     "bins": {"steps": 5, "step_us": 20_000},
@@ -136,7 +136,7 @@ SWAPPED = {"right": 1, "left": 0, "down": 2}
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network that recognises bars by their movement."""
+    """Checkpoint of a network that classifies bars by direction."""
     root = tmp_path_factory.mktemp("bars")
     over: SettingsTree = {
         "jobs": 1,
@@ -152,7 +152,7 @@ def classifier(checkpoint: Path) -> Classifier:
 
 
 def shown(names: tuple[str, ...], count: int, first: int = 100, windows: int = 1) -> tuple[list[Events], list[str]]:
-    """Recordings of the user, and what each shows."""
+    """Recordings of the user, and their labels."""
     pairs = [(moving_bar(SWAPPED[name], first + n, windows), name) for n in range(count) for name in names]
     return [events for events, _ in pairs], [name for _, name in pairs]
 
@@ -173,13 +173,13 @@ def settings_for(folder: Path, checkpoint: Path | None, **over: Any) -> TrainCon
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Six recordings of the user of each class."""
+    """Folder with six recordings of the user per class."""
     for events, name in zip(*shown(BAR_CLASSES, 6), strict=True):
         write(tmp_path / "user" / name / f"{len(list((tmp_path / 'user').rglob('*.h5')))}.h5", events)
     return tmp_path / "user"
 
 
-def test_a_classifier_is_adapted_to_a_user_by_a_few_recordings(classifier: Classifier) -> None:
+def test_few_recordings_adapt_a_classifier_to_a_user(classifier: Classifier) -> None:
     before = {name: tensor.clone() for name, tensor in classifier.network.state_dict().items()}
     adaptation = adapt_readout(classifier, *shown(BAR_CLASSES, 5))
     assert (adaptation.windows, math.isfinite(adaptation.penalty)) == (15, True)
@@ -191,13 +191,13 @@ def test_a_classifier_is_adapted_to_a_user_by_a_few_recordings(classifier: Class
     assert mentions(adaptation.classifier.config.trained_on, "15 windows", "15 recordings")
 
 
-def test_classes_that_are_not_shown_are_kept(classifier: Classifier) -> None:
+def test_classes_without_recordings_are_kept(classifier: Classifier) -> None:
     adapted = adapt_readout(classifier, *shown(("right", "left"), 5)).classifier
     assert accuracy(adapted, ("right", "left")) > accuracy(classifier, ("right", "left")) + 0.3
     assert accuracy(adapted, ("down",)) >= accuracy(classifier, ("down",)) - 0.25
 
 
-def test_recordings_of_the_right_classes_change_little(classifier: Classifier) -> None:
+def test_correctly_classified_recordings_change_little(classifier: Classifier) -> None:
     recordings = [moving_bar(label, 100 + label) for label in range(3)]
     adaptation = adapt_readout(classifier, recordings, list(BAR_CLASSES))
     assert adaptation.correct_before == 3
@@ -207,7 +207,7 @@ def test_recordings_of_the_right_classes_change_little(classifier: Classifier) -
     ]
 
 
-def test_long_recordings_and_files_are_used_and_saved(classifier: Classifier, tmp_path: Path) -> None:
+def test_adaptation_uses_long_recordings_and_saves_a_checkpoint(classifier: Classifier, tmp_path: Path) -> None:
     recordings, labels = shown(BAR_CLASSES, 2, windows=3)
     for number, events in enumerate(recordings):
         write(tmp_path / f"{number}.h5", events)
@@ -227,7 +227,7 @@ def test_long_recordings_and_files_are_used_and_saved(classifier: Classifier, tm
     assert Classifier(loaded.config, loaded.network).digest == by_files.classifier.digest
 
 
-def test_recordings_and_labels_that_do_not_fit_are_refused(classifier: Classifier) -> None:
+def test_mismatched_recordings_and_labels_are_rejected(classifier: Classifier) -> None:
     bar = moving_bar(0, 0)
     for recordings, labels, message in (
         ([], [], ()),
@@ -246,7 +246,7 @@ def test_recordings_and_labels_that_do_not_fit_are_refused(classifier: Classifie
         adapt_readout(Classifier(counting, counting.build_network()), [bar], ["right"])
 
 
-def test_a_training_fits_the_readout_and_nothing_else(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
+def test_training_fits_only_the_readout(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
     run = train(settings_for(folder, checkpoint), tmp_path / "run")
     assert run.test.correct_before is not None
     assert run.test.correct >= run.test.correct_before + 1
@@ -266,7 +266,7 @@ def test_a_training_fits_the_readout_and_nothing_else(checkpoint: Path, folder: 
     assert again.test.confusion == run.test.confusion
 
 
-def test_a_training_keeps_classes_that_are_not_shown(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
+def test_training_keeps_classes_without_recordings(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
     for path in (folder / "down").iterdir():
         path.unlink()
     (folder / "down").rmdir()
@@ -289,16 +289,16 @@ def test_a_training_keeps_classes_that_are_not_shown(checkpoint: Path, folder: P
         ({"optimiser": {"rule": "magic"}}, ("optimiser.rule = 'magic'", "bptt")),
     ],
 )
-def test_a_configuration_that_cannot_be_fitted_is_refused(over: dict[str, Any], message: object) -> None:
+def test_unsuitable_configurations_are_rejected(over: dict[str, Any], message: object) -> None:
     with raises(ConfigError, message):
         settings_for(Path("user"), Path("best.safetensors"), **over)
 
 
-def test_the_command_line_says_what_was_recognised_before(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
+def test_command_line_prints_the_accuracy_before_fitting(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
     arguments = [folder, f"init={checkpoint}", "optimiser.rule=readout", "-o", "run"]
-    said = dvspipe("train", *arguments, cwd=tmp_path).stdout
-    assert f"# as in {checkpoint}" in said
-    assert not re.search("views|augment|epochs:", said)
+    output = dvspipe("train", *arguments, cwd=tmp_path).stdout
+    assert f"# as in {checkpoint}" in output
+    assert not re.search("views|augment|epochs:", output)
     test = TestResult.read(RunFolder(tmp_path / "run").test)
-    assert mentions(said, f"{test.correct_before} of {test.samples}")
+    assert mentions(output, f"{test.correct_before} of {test.samples}")
     assert (tmp_path / "run" / "report.html").is_file()

@@ -1,4 +1,4 @@
-"""Gradients in segments are those of a graph over all steps, in memory that does not grow with them."""
+"""Segmented gradients equal the gradients of one graph over all steps, in memory independent of their number."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def assert_equal(ours: SpikingNetwork, theirs: SpikingNetwork) -> None:
 @pytest.mark.parametrize("kind", LOSSES)
 @pytest.mark.parametrize("steps", [1, 7, T])
 @pytest.mark.parametrize("settings", [MLP, COUNT], ids=["dropout", "count"])
-def test_gradients_in_segments_are_those_of_all_steps(settings: dict[str, Any], steps: int, kind: str) -> None:
-    """For T = 21, n = 1 keeps the states of groups of segments; the generator of dropout ends where BPTT leaves it."""
+def test_segmented_gradients_equal_complete_gradients(settings: dict[str, Any], steps: int, kind: str) -> None:
+    """For T = 21, n = 1 stores states of groups of segments. Dropout draws as many random numbers as in BPTT."""
     whole = build(settings)
     parts = copy.deepcopy(whole)
     torch.manual_seed(3)
@@ -67,8 +67,8 @@ def test_gradients_in_segments_are_those_of_all_steps(settings: dict[str, Any], 
 
 
 @pytest.mark.parametrize("steps", [1, 4, 7])
-def test_with_batch_norm_they_are_those_of_one_graph_over_the_segments(steps: int) -> None:
-    """The running statistics are those of one forward pass."""
+def test_segmented_batch_norm_equals_one_graph_over_segments(steps: int) -> None:
+    """The running statistics equal the statistics of one forward pass."""
     whole = build(NORMED)
     parts = copy.deepcopy(whole)
     state, outputs = None, []
@@ -85,7 +85,7 @@ def test_with_batch_norm_they_are_those_of_one_graph_over_the_segments(steps: in
         assert ours.num_batches_tracked == theirs.num_batches_tracked == -(-T // steps)
 
 
-def test_a_truncated_gradient_is_that_of_windows() -> None:
+def test_truncated_gradient_equals_separate_windows() -> None:
     network = build({"kind": "mlp", "channels": (9,)})
     expected = copy.deepcopy(network)
     backpropagate(network, spikes(), loss, truncate=7)
@@ -98,8 +98,8 @@ def test_a_truncated_gradient_is_that_of_windows() -> None:
 
 
 @pytest.mark.parametrize("steps", [40, 90])
-def test_few_states_and_one_segment_are_kept(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Segments of 4: states are alive for sqrt(S) groups and one group; each segment has a graph once."""
+def test_memory_holds_few_states_and_one_segment(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With S segments of 4 steps, about 2 sqrt(S) states are alive; each segment builds its graph once."""
     network, alive, most, graphs = build({"kind": "mlp", "channels": (9,)}), set[int](), 0, 0
     forward = network.forward
 
@@ -124,8 +124,8 @@ def test_few_states_and_one_segment_are_kept(steps: int, monkeypatch: pytest.Mon
     assert most <= 2 * (segments**0.5 + 1) + 1 < segments or segments == 10
 
 
-def test_the_graph_of_a_step_is_measured() -> None:
-    """An MLP keeps inputs, membranes and features of each step; nothing of the network changes."""
+def test_graph_size_per_step_is_measured() -> None:
+    """The graph of an MLP contains inputs, membranes and features per step; measuring does not change the network."""
     network = build({"channels": (4,), "kernel": 3, "dropout": 0.5})
     before, drawn = copy.deepcopy(network.state_dict()), torch.get_rng_state()
     measured = measure_graph(network, spikes(3))
@@ -137,7 +137,7 @@ def test_the_graph_of_a_step_is_measured() -> None:
     assert measured == measure_graph(network, spikes(7))
 
 
-def test_segments_are_as_long_as_memory_allows_and_equal() -> None:
+def test_segments_are_equal_and_as_long_as_memory_allows() -> None:
     assert choose_segment(24, 10, 240) is None
     assert choose_segment(25, 10, 240) == 13
     assert choose_segment(1000, 10, 1) == 1

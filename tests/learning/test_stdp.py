@@ -1,4 +1,4 @@
-"""STDP by traces equals the sums over pairs and triplets of spikes, and the figures of the papers."""
+"""STDP by traces equals the sums over pairs and triplets of spikes, and reproduces figures of the papers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def change(rule: PairRule | TripletRule, pre: Tensor, post: Tensor) -> float:
 
 
 @pytest.mark.parametrize(("lag_ms", "expected"), [(10, 0.0060653), (-10, -0.0063686), (0, 0.0)])
-def test_a_pair_changes_the_weight_by_its_lag(lag_ms: int, expected: float) -> None:
+def test_weight_change_depends_on_the_lag_of_a_pair(lag_ms: int, expected: float) -> None:
     pre, post = train(60, 30), train(60, 30 + lag_ms)
     assert change(UNBOUNDED, pre, post) == pytest.approx(expected, abs=5e-8)
 
 
-def test_traces_give_the_double_sum_over_all_pairs() -> None:
+def test_traces_equal_the_double_sum_over_all_pairs() -> None:
     draw = torch.Generator().manual_seed(0)
     pre, post = ((torch.rand(2000, 3, generator=draw) < 0.1).double() for _ in range(2))
     got, _ = apply_stdp(torch.zeros(3, 3, dtype=torch.float64), pre, post, UNBOUNDED, dt_s=1e-3)
@@ -42,11 +42,11 @@ def test_traces_give_the_double_sum_over_all_pairs() -> None:
             lags_s = (fired[:, None] - arrived).double() * 1e-3
             up = 0.01 * torch.exp(-lags_s / 0.02)[lags_s > 0].sum()
             down = 0.0105 * torch.exp(lags_s / 0.02)[lags_s < 0].sum()
-            assert float(got[m, n] - (up - down)) == pytest.approx(0, abs=1e-13)  # of sums of some ones
+            assert float(got[m, n] - (up - down)) == pytest.approx(0, abs=1e-13)  # rounding of sums of order 1
             assert float(up + down) > 5
 
 
-def test_two_hundred_spikes_give_the_double_sum_to_the_last_digits() -> None:
+def test_traces_of_200_spikes_equal_the_double_sum_to_float_precision() -> None:
     draw = torch.Generator().manual_seed(1)
     pre, post = ((torch.rand(4000, 1, generator=draw) < 0.05).double() for _ in range(2))
     arrived, fired = (torch.nonzero(spikes)[:, 0].tolist() for spikes in (pre, post))
@@ -66,15 +66,15 @@ def test_two_hundred_spikes_give_the_double_sum_to_the_last_digits() -> None:
         (50, 0.7409, 0.7272),
     ],
 )
-def test_the_sign_of_triplets_depends_on_the_rate(rate_hz: int, causal: float, acausal: float) -> None:
-    """60 pairs, as Sjoestroem et al. 2001: no potentiation at 1 Hz, and only potentiation at 50 Hz."""
+def test_sign_of_triplet_changes_depends_on_the_rate(rate_hz: int, causal: float, acausal: float) -> None:
+    """Sjoestroem et al. 2001, 60 pairs: no potentiation at 1 Hz, only potentiation at 50 Hz."""
     first = [number * 1000 // rate_hz for number in range(60)]
     early, late = train(first[-1] + 20, *first), train(first[-1] + 20, *(time + 10 for time in first))
     assert change(TripletRule(), early, late) == pytest.approx(causal, abs=5e-5)
     assert change(TripletRule(), late, early) == pytest.approx(acausal, abs=5e-5)
 
 
-def test_triplets_equal_the_sum_over_all_of_them() -> None:
+def test_triplet_rule_equals_the_sum_over_all_triplets() -> None:
     draw = torch.Generator().manual_seed(2)
     pre, post = ((torch.rand(300, 1, generator=draw) < 0.1).double() for _ in range(2))
     arrived, fired = (torch.nonzero(spikes)[:, 0].tolist() for spikes in (pre, post))
@@ -95,7 +95,7 @@ def test_triplets_equal_the_sum_over_all_of_them() -> None:
     assert change(rule, pre, post) == pytest.approx(expected, abs=1e-14)
 
 
-def test_multiplicative_weights_reach_the_equilibrium_of_independent_spikes() -> None:
+def test_multiplicative_weights_reach_the_expected_equilibrium() -> None:
     """The mean drift is zero at w = A+ tau+ / (A+ tau+ + A- tau-)."""
     rule = PairRule(increase=0.004, decrease=0.002, bound="multiplicative")
     draw = torch.Generator().manual_seed(3)
@@ -113,7 +113,7 @@ def test_additive_weights_end_at_the_bounds() -> None:
 
 
 @pytest.mark.parametrize("rule", [PairRule(), TripletRule(), PairRule(bound="multiplicative")])
-def test_spikes_in_parts_change_weights_as_in_one_call(rule: PairRule | TripletRule) -> None:
+def test_spikes_in_parts_equal_one_call(rule: PairRule | TripletRule) -> None:
     draw = torch.Generator().manual_seed(4)
     pre, post = (torch.rand(100, n, generator=draw) < 0.2 for n in (3, 2))
     start = torch.full((2, 3), 0.5, dtype=torch.float64)
@@ -127,8 +127,8 @@ def test_spikes_in_parts_change_weights_as_in_one_call(rule: PairRule | TripletR
     assert (start == 0.5).all()
 
 
-def test_a_pattern_in_noise_is_answered_earlier_with_every_repetition() -> None:
-    """Masquelier et al. 2008: STDP strengthens the inputs that spike first, so that the neuron fires earlier."""
+def test_response_to_a_repeated_pattern_in_noise_becomes_earlier() -> None:
+    """Masquelier et al. 2008: STDP strengthens the earliest inputs, and the neuron fires earlier."""
     draw = torch.Generator().manual_seed(5)
     N, T = 200, 20
     pattern = torch.nn.functional.one_hot(torch.randint(T, (N,), generator=draw), T).T.float()  # each spikes once
@@ -153,18 +153,18 @@ def test_a_pattern_in_noise_is_answered_earlier_with_every_repetition() -> None:
         (torch.full((3, 3), math.nan), torch.zeros(5, 3), torch.zeros(5, 3), ("NaN", "weights")),
     ],
 )
-def test_what_is_no_spikes_or_weights_is_refused(weights: Tensor, pre: Tensor, post: Tensor, message: object) -> None:
+def test_invalid_spikes_and_weights_are_rejected(weights: Tensor, pre: Tensor, post: Tensor, message: object) -> None:
     with raises(DataError, message):
         apply_stdp(weights, pre, post, PairRule(), dt_s=1e-3)
 
 
-def test_traces_that_are_no_numbers_are_refused() -> None:
+def test_nan_traces_are_rejected() -> None:
     traces = Traces(torch.full((2, 3), math.nan), torch.zeros(2, 3))
     with raises(DataError, "NaN", "pre"):
         apply_stdp(torch.zeros(3, 3), torch.zeros(5, 3), torch.zeros(5, 3), PairRule(), dt_s=1e-3, traces=traces)
 
 
-def test_a_step_takes_time() -> None:
+def test_step_duration_must_be_positive() -> None:
     spikes = torch.zeros(3, 2)
     with raises(ConfigError, "dt_s = -1"):
         apply_stdp(torch.rand(2, 2), spikes, spikes, PairRule(), dt_s=-1)

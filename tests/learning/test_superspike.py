@@ -1,4 +1,4 @@
-"""SuperSpike: the norm of the kernel, the rule against autograd, and a spike train that is learned."""
+"""SuperSpike: norm of the kernel, comparison with autograd, and training on a spike train."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def layer(inputs: int = 7, neurons: int = 3, scale: float = 2.0) -> SuperSpikeLa
 
 
 @pytest.mark.parametrize("dt", [1e-3, 1e-4])
-def test_a_missing_spike_costs_a_half(dt: float) -> None:
+def test_missing_spike_costs_one_half(dt: float) -> None:
     targets = torch.zeros(round(0.3 / dt), 1, 1, dtype=F64)
     targets[round(0.1 / dt)] = 1
     loss = VanRossum(dt).loss(torch.zeros_like(targets), targets)
@@ -25,7 +25,7 @@ def test_a_missing_spike_costs_a_half(dt: float) -> None:
     assert float(VanRossum(dt).loss(targets, targets)) == 0
 
 
-def test_the_rule_equals_the_gradient_of_the_loss() -> None:
+def test_rule_equals_the_gradient_of_the_loss() -> None:
     generator = torch.Generator().manual_seed(1)
     inputs = (torch.rand(80, 2, 7, generator=generator) < 0.1).double()
     targets = (torch.rand(80, 2, 3, generator=generator) < 0.05).double()
@@ -40,7 +40,7 @@ def test_the_rule_equals_the_gradient_of_the_loss() -> None:
     assert float((found.gradient - expected).abs().max() / expected.abs().max()) < 1e-12
 
 
-def test_a_spike_train_is_learned() -> None:
+def test_spike_train_is_learned() -> None:
     generator = torch.Generator().manual_seed(2)
     inputs = (torch.rand(60, 1, 40, generator=generator) < 0.04).double()
     targets = torch.zeros(60, 1, 1, dtype=F64)

@@ -1,4 +1,4 @@
-"""Counts of a network's activity, and traces of its neurons."""
+"""Activity counts of a network, and traces of its neurons."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def test_counts_of_batches_add_up(kind: str) -> None:
     assert complete[0].nonzero == spikes.count_nonzero()
 
 
-def test_spikes_arrive_in_the_next_layer() -> None:
-    """Average pooling of complete squares keeps the number of spikes; a linear layer receives all of them."""
+def test_spikes_of_a_layer_arrive_in_the_next_layer() -> None:
+    """Average pooling of complete squares conserves spikes; a linear layer receives all spikes."""
     for kind in ("csnn", "mlp"):
         net = network(kind)
         with torch.no_grad(), count_activity(net) as layers:
@@ -68,7 +68,7 @@ def test_spikes_arrive_in_the_next_layer() -> None:
             assert after.arrived == pytest.approx(before.fired * before.neurons)
 
 
-def test_residual_blocks_send_their_sum() -> None:
+def test_residual_blocks_output_their_sum() -> None:
     net = network("sew")
     taken: list[Tensor] = []
     hooked = [layer for layer in net.modules() if isinstance(layer, Convolution)]
@@ -80,8 +80,8 @@ def test_residual_blocks_send_their_sum() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_spike_reaches_as_many_neurons_as_the_fan_out(kind: str) -> None:
-    """One more spike in the middle of a layer's input changes the currents of that many neurons."""
+def test_spike_reaches_fan_out_neurons(kind: str) -> None:
+    """An additional spike in the middle of the input changes the currents of `fan_out` neurons."""
     net = network(kind)
     with torch.no_grad(), count_activity(net) as layers:
         net(sample(1))
@@ -100,7 +100,7 @@ def test_a_spike_reaches_as_many_neurons_as_the_fan_out(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_traces_are_those_of_the_neurons_step_by_step(kind: str) -> None:
+def test_traces_equal_neurons_computed_step_by_step(kind: str) -> None:
     net, spikes = network(kind), sample(1)
     inputs: list[tuple[LIF, Tensor]] = []
     for module in net.modules():
@@ -123,16 +123,16 @@ def test_traces_are_those_of_the_neurons_step_by_step(kind: str) -> None:
         everything = torch.stack(potentials).T.detach().double().numpy()
         assert trace.neurons == currents.shape[1]
         assert {tuple(train) for train in trace.spikes.T.tolist()} <= trains
-        assert trace.spikes.any(axis=0).all()  # some do
+        assert trace.spikes.any(axis=0).all()  # some neurons spike
         for place, membrane in zip(trace.traced, trace.membranes.T, strict=True):
             assert np.array_equal(membrane > 1, trace.spikes[:, place])
-            assert np.abs(everything - membrane).max(axis=1).min() < 1e-5  # one of the layer's neurons
+            assert np.abs(everything - membrane).max(axis=1).min() < 1e-5  # equals one of the layer's neurons
         counts = trace.spikes.sum(axis=0)[list(trace.traced)]
         assert (counts == np.sort(counts)[::-1]).all()
         assert counts[0] == trace.spikes.sum(axis=0).max()
 
 
-def test_a_silent_layer_has_traces_too() -> None:
+def test_silent_layer_has_traces() -> None:
     net = network("csnn")
     traces, _ = trace_layers(net, torch.zeros(6, 1, 2, 8, 12), 10)
     silent = [trace for trace in traces if not trace.spikes.any()]

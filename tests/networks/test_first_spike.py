@@ -1,4 +1,4 @@
-"""First spikes in closed form: the papers' equations, numerical integration, gradients, and the network in a run."""
+"""First spikes in closed form: equations of the papers, numerical integration, gradients, and training."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def finite(times: Tensor) -> Tensor:
 
 
 def integrated(times: Tensor, weights: Tensor, leak: float, steps: int) -> float:
-    """The first spike of one neuron by small steps, in which current and potential decay exactly."""
+    """First spike of one neuron by small steps with exact decay of current and potential."""
     dt, i, v = 8 / steps, 0.0, 0.0
     arrivals = np.zeros(steps)
     np.add.at(arrivals, np.rint(times.numpy() / dt).astype(int), weights.numpy())
@@ -69,7 +69,7 @@ def integrated(times: Tensor, weights: Tensor, leak: float, steps: int) -> float
     return math.inf
 
 
-def test_vector_of_mostafa() -> None:
+def test_example_of_mostafa_is_reproduced() -> None:
     times, weights = torch.tensor([[0.0, 0.3, 0.5]], dtype=F64), torch.tensor([[0.7, 0.9, 0.4]], dtype=F64)
     weights.requires_grad_()
     z, z_out = times.exp(), 2.5743614350984543
@@ -79,7 +79,7 @@ def test_vector_of_mostafa() -> None:
     torch.testing.assert_close(gradient, (z - z_out) / (weights.detach().sum() - 1), rtol=0, atol=1e-12)
 
 
-def test_vectors_of_goeltz() -> None:
+def test_examples_of_goeltz_are_reproduced() -> None:
     times, weights = torch.tensor([[0.2, 0.4, 0.9]], dtype=F64), torch.tensor([[1.2, 1.5, 0.8]], dtype=F64)
     times.requires_grad_()
     weights.requires_grad_()
@@ -115,7 +115,7 @@ def test_times_equal_numerical_integration(leak: float) -> None:
 
 
 @pytest.mark.parametrize("leak", LEAKS)
-def test_a_shift_of_all_inputs_shifts_all_spikes(leak: float) -> None:
+def test_shift_of_all_inputs_shifts_all_spikes(leak: float) -> None:
     times, weights = drawn(2)
     times.requires_grad_()
     found = first_spike_times(times, weights, leak=leak)
@@ -126,7 +126,7 @@ def test_a_shift_of_all_inputs_shifts_all_spikes(leak: float) -> None:
     torch.testing.assert_close(gradient.sum(1), spikes, rtol=0, atol=1e-9)
 
 
-def test_order_and_missing_inputs_change_nothing() -> None:
+def test_input_order_and_missing_inputs_do_not_matter() -> None:
     times, weights = drawn(3)
     missing = torch.cat([times, torch.full((4, 2), math.inf, dtype=F64)], dim=1)
     order = torch.randperm(10, generator=torch.Generator().manual_seed(0))
@@ -136,14 +136,14 @@ def test_order_and_missing_inputs_change_nothing() -> None:
     assert first_spike_times(nothing, weights).isinf().all()
 
 
-def test_a_silent_neuron_is_later_the_lower_its_potential() -> None:
+def test_silent_neuron_with_lower_potential_is_later() -> None:
     times = torch.zeros(1, 1, dtype=F64)
     weights = torch.tensor([[-1.0], [0.5], [0.9], [2.0]], dtype=F64)
     found = first_spike_times(times, weights, leak=0.0, horizon=10.0)[0]
     assert found.tolist() == pytest.approx([11, 10.5, 10.1, math.log(2)])
 
 
-def test_the_slope_in_gradients_can_be_limited() -> None:
+def test_slope_in_gradients_can_be_limited() -> None:
     times, weights = torch.zeros(1, 1, dtype=F64), torch.tensor([[1.0001]], dtype=F64, requires_grad=True)
     exact, limited = (
         torch.autograd.grad(first_spike_times(times, weights, leak=0.0, least_slope=slope).sum(), weights)[0]
@@ -158,7 +158,7 @@ def test_lambert_w_inverts_its_definition() -> None:
         assert lambert_w(max(w * math.exp(w), -1 / math.e)) == pytest.approx(w, abs=1e-7 if w < -0.99 else 1e-14)
 
 
-def test_an_unknown_leak_is_refused() -> None:
+def test_unknown_leak_is_rejected() -> None:
     with raises(ValueError, "leak = 0.3"):
         first_spike_times(*drawn(), leak=0.3)
 
@@ -179,7 +179,7 @@ def spikes(T: int = 12, B: int = 3) -> Tensor:
     return (torch.rand(T, B, 2, 7, 12, generator=torch.Generator().manual_seed(5)) < 0.1).to(torch.uint8)
 
 
-def test_the_network_reads_first_spikes_only() -> None:
+def test_network_uses_only_first_spikes() -> None:
     net, recordings = network(), spikes()
     outputs, state = net(recordings)
     assert outputs.shape == (12, 3, 3)
@@ -212,7 +212,7 @@ def test_activity_counts_each_first_spike() -> None:
     assert outputs.shape == (12, 3)
 
 
-def test_the_penalty_is_for_neurons_with_small_sums() -> None:
+def test_penalty_applies_to_neurons_with_small_weight_sums() -> None:
     net = network(keep_alive=2.0)
     with torch.no_grad():
         net.readout.weight[0] = 0
@@ -234,7 +234,7 @@ def test_the_penalty_is_for_neurons_with_small_sums() -> None:
         ),
     ],
 )
-def test_settings_without_a_closed_form_are_refused(settings: dict[str, Any], message: object) -> None:
+def test_settings_without_a_closed_form_are_rejected(settings: dict[str, Any], message: object) -> None:
     with raises(ConfigError, message):
         network(**settings)
 
@@ -256,13 +256,13 @@ def test_membranes_leak_by_default(tau_mem_s: float) -> None:
         ({"baseline": True}, ("baseline = true", "network.kind = first_spike", "false")),
     ],
 )
-def test_a_training_that_cannot_work_is_refused(over: dict[str, Any], message: object) -> None:
+def test_impossible_training_settings_are_rejected(over: dict[str, Any], message: object) -> None:
     with raises(ConfigError, message):
         TrainConfig(network=NETWORK, **over)
 
 
 def config_for(folder: Path, network: Mapping[str, Any], **optimiser: Any) -> TrainConfig:
-    """A training on events that begin at the left or at the right."""
+    """Training on events that start at the left or at the right."""
     rng = np.random.default_rng(0)
     for number in range(24):
         t = np.sort(rng.integers(0, 12_000, 160))
@@ -278,7 +278,7 @@ def config_for(folder: Path, network: Mapping[str, Any], **optimiser: Any) -> Tr
     )
 
 
-def test_recordings_are_learned_and_classified(tmp_path: Path) -> None:
+def test_training_on_recordings_classifies_them(tmp_path: Path) -> None:
     run = train(config_for(tmp_path / "data", {"keep_alive": 0.1}, epochs=8), tmp_path / "run")
     assert run.test.accuracy == 1
     assert [layer.name for layer in run.activity.layers] == ["lif1", "readout"]
@@ -290,13 +290,13 @@ def test_recordings_are_learned_and_classified(tmp_path: Path) -> None:
     assert isinstance(load_checkpoint(run.checkpoint)[1], FirstSpikeNetwork)
 
 
-def test_steps_are_not_divided_however_little_memory_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_are_never_segmented_even_with_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvspipe.training.trainer.memory_bytes", lambda _: 1)
     run = train(config_for(tmp_path / "data", {}, epochs=1), tmp_path / "run")
     assert len(run.epochs) == 1
 
 
-def test_a_silent_layer_is_named_with_settings_that_have_a_closed_form(tmp_path: Path) -> None:
+def test_warning_for_a_silent_layer_suggests_valid_settings(tmp_path: Path) -> None:
     texts: list[str] = []
 
     config = config_for(tmp_path / "data", {"gain": 1e-3}, epochs=1)
@@ -307,7 +307,7 @@ def test_a_silent_layer_is_named_with_settings_that_have_a_closed_form(tmp_path:
     assert found.settings == ("network.gain=0.003",)
 
 
-def test_what_is_no_number_gives_nan() -> None:
+def test_non_finite_input_gives_nan() -> None:
     times, weights = torch.tensor([[0.1, 0.2], [0.1, math.nan]]), torch.tensor([[2.0, 3.0], [math.nan, 3.0]])
     assert first_spike_times(times, weights).isnan().tolist() == [[False, True], [True, True]]
     with raises(ValueError, "[2, 2]", "[2, 3]"):

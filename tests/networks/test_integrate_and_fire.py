@@ -1,4 +1,4 @@
-"""Convolutions of neurons that spike at most once, and STDP with winner-take-all, beside plain implementations."""
+"""Convolutional neurons that spike at most once, and winner-take-all STDP, compared with plain implementations."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def sample(recordings: int, steps: int = 8) -> Tensor:
 
 
 def plain_spikes(layer: IntegrateAndFire, spikes: Tensor) -> Tensor:
-    """[T, B, H', W', K], by a convolution of the sum of the spikes so far, without pooling."""
+    """Spikes [T, B, H', W', K] without pooling, by convolution of the cumulative input spikes."""
     summed = spikes.float().cumsum(0).flatten(0, 1).permute(0, 3, 1, 2)
     potentials = functional.conv2d(summed, layer.weight, padding=layer.geometry.padding)
     potentials = potentials.permute(0, 2, 3, 1).unflatten(0, spikes.shape[:2])
@@ -61,13 +61,13 @@ def pooled(values: Tensor, side: int) -> Tensor:
 
 
 @pytest.mark.parametrize("threshold", [5.0, None])
-def test_a_layer_equals_a_plain_convolution(threshold: float | None) -> None:
+def test_layer_equals_a_plain_convolution(threshold: float | None) -> None:
     torch.manual_seed(0)
     layer = IntegrateAndFire(2, 4, kernel=3, threshold=threshold, padding=1, pool=2)
     spikes = sample(3).permute(0, 1, 3, 4, 2)
     got, _ = layer(spikes, None)
     expected = plain_spikes(layer, spikes)
-    if threshold is not None:  # the first spike of a square
+    if threshold is not None:  # pooling keeps the first spike of a square
         expected = expected.cumsum(0)
         expected = torch.diff(pooled(expected, 2).unflatten(0, (8, 3)), dim=0, prepend=torch.zeros(1, 3, 3, 6, 4))
         assert 0.1 < float(expected.sum() / 3 / 18) <= 4
@@ -76,7 +76,7 @@ def test_a_layer_equals_a_plain_convolution(threshold: float | None) -> None:
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_recording_in_pieces_has_the_outputs_of_the_complete_one() -> None:
+def test_outputs_in_pieces_equal_outputs_of_the_recording() -> None:
     check_pieces(network(), sample(3), [1, 4, 3])
 
 
@@ -87,7 +87,7 @@ def test_outputs_are_linear_in_the_features() -> None:
         torch.testing.assert_close(net(spikes)[0].mean(0), net.linear(features.mean(0)))
 
 
-def test_rates_and_connections_are_those_of_neurons() -> None:
+def test_rates_and_connections_count_neurons() -> None:
     net, spikes = network(), sample(3)
     with torch.no_grad(), count_activity(net) as layers, watch_rates(net) as rates:
         _, state = net(spikes)
@@ -100,7 +100,7 @@ def test_rates_and_connections_are_those_of_neurons() -> None:
     assert (first.of_potentials, last.of_potentials, readout.of_potentials) == (False, False, True)
 
 
-def test_traces_cross_the_threshold_where_neurons_spike() -> None:
+def test_traces_cross_the_threshold_at_spikes() -> None:
     traces, readout = trace_layers(network(), sample(1), 10)
     assert [trace.name for trace in traces] == ["lif1"]
     assert readout.shape == (8, 5)
@@ -113,7 +113,7 @@ def test_traces_cross_the_threshold_where_neurons_spike() -> None:
 
 
 def plain_learning(weights: Tensor, spikes: Tensor, rates: np.ndarray, rules: Competition) -> Tensor:
-    """Weights after recordings [B, T, C, H, W], with padded images and a dense search for winners."""
+    """Weights after training on recordings [B, T, C, H, W], with padded images and a dense search for winners."""
     w, side = weights.clone(), weights.shape[-1]
     for image, (up, down) in zip(spikes.float(), rates.tolist(), strict=True):
         padded = functional.pad(image, (rules.padding,) * 4)
@@ -133,7 +133,7 @@ def plain_learning(weights: Tensor, spikes: Tensor, rates: np.ndarray, rules: Co
 
 
 @pytest.mark.parametrize("rules", [Competition(5.0, 3, 1, 1), Competition(9.0, 1, 0, 0)])
-def test_winners_learn_as_in_a_plain_implementation(rules: Competition) -> None:
+def test_winners_equal_a_plain_implementation(rules: Competition) -> None:
     torch.manual_seed(2)
     weights = (0.8 + 0.05 * torch.randn(4, 2, 3, 3)).clamp(0, 1)
     spikes, rates = sample(30).transpose(0, 1), StdpConfig(increase=0.1, doubled_after=10).rates(0, 30)
@@ -153,8 +153,8 @@ def test_recordings_in_parts_train_the_same_weights() -> None:
     assert (weights == 0.8).all()
 
 
-def test_kernels_become_the_patterns_that_are_there() -> None:
-    """Bars of four orientations: weights end near 0 and 1, and different channels prefer different bars."""
+def test_kernels_converge_to_the_input_patterns() -> None:
+    """For bars of four orientations, weights end near 0 and 1, and channels prefer different bars."""
     rows, columns = (
         torch.zeros(2, 600, 1, 1, 9, 9),
         torch.randint(1, 8, (600,), generator=torch.Generator().manual_seed(0)),
@@ -173,13 +173,13 @@ def test_kernels_become_the_patterns_that_are_there() -> None:
     assert (won > 0).all()
 
 
-def test_rates_double_until_the_largest() -> None:
+def test_learning_rates_double_up_to_the_maximum() -> None:
     rates = StdpConfig(increase=0.01, largest=0.05, depression=0.5, doubled_after=2).rates(1, 7)
     np.testing.assert_allclose(rates[:, 0], [0.01, 0.02, 0.02, 0.04, 0.04, 0.05, 0.05], rtol=1e-6)
     np.testing.assert_allclose(rates[:, 1], rates[:, 0] / 2)
 
 
-def test_spikes_of_other_channels_are_refused() -> None:
+def test_spikes_with_other_channels_are_rejected() -> None:
     with raises(DataError, "[1, 5, 3, 7, 12]", "[4, 2, 3, 3]"):
         learn_convolution(
             torch.ones(4, 2, 3, 3), torch.ones(1, 5, 3, 7, 12), StdpConfig().rates(0, 1), Competition(5.0, 1, 0, 0)
@@ -194,6 +194,6 @@ def test_spikes_of_other_channels_are_refused() -> None:
         ({"padded": (True,)}, ("padded", "1", "2")),
     ],
 )
-def test_contradicting_settings_are_an_error(settings: dict[str, Any], message: object) -> None:
+def test_contradicting_settings_are_rejected(settings: dict[str, Any], message: object) -> None:
     with raises(ConfigError, message):
         SpikingNetwork(parse_network(CONFIG.model_dump() | settings), grid=GRID, classes=3, dt=0.01)

@@ -1,4 +1,4 @@
-"""Networks of users: trained, stored, loaded only where their package is trusted, and what cannot be done with them."""
+"""User-defined networks: training, storage, loading only from trusted packages, and unsupported functions."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a package and bars."""
+    """Folder with a package and recordings of bars."""
     folder = tmp_path_factory.mktemp("user")
     (folder / PACKAGE).mkdir()
     (folder / PACKAGE / "nets.py").write_text(CODE)
@@ -97,8 +97,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _found(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Puts the package, which is not imported yet, where Python finds it."""
+def _import_path(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make the package importable, and remove it from `sys.modules` after the test."""
     monkeypatch.syspath_prepend(str(place))
     yield
     for name in (PACKAGE, f"{PACKAGE}.nets"):
@@ -123,7 +123,7 @@ def was_imported(place: Path) -> bool:
 
 @pytest.fixture
 def unimported(run: TrainingRun) -> Path:
-    """The folder with a run, without traces of earlier imports."""
+    """Folder with a run, without traces of earlier imports."""
     place = run.folder.path.parent
     (place / PACKAGE / "imported").unlink(missing_ok=True)
     for name in (PACKAGE, f"{PACKAGE}.nets"):
@@ -131,15 +131,15 @@ def unimported(run: TrainingRun) -> Path:
     return place
 
 
-def test_a_network_of_norse_cells_is_trained(run: TrainingRun) -> None:
-    """Right and left differ in the order of events alone."""
+def test_network_of_norse_cells_is_trained(run: TrainingRun) -> None:
+    """Right and left differ only in the order of events."""
     assert run.test.accuracy >= 0.75
     assert (run.test.samples, len(run.epochs)) == (12, 3)
     assert run.activity.layers == ()
     assert any("network.kind = module" in note for note in run.test.notes)
 
 
-def test_a_run_of_a_module_has_a_page(run: TrainingRun) -> None:
+def test_run_of_a_module_has_a_report(run: TrainingRun) -> None:
     from dvspipe.report import write_training_page
 
     page = write_training_page(run).read_text()
@@ -147,7 +147,7 @@ def test_a_run_of_a_module_has_a_page(run: TrainingRun) -> None:
     assert "Examples" in page
 
 
-def test_a_checkpoint_holds_weights_and_the_name_of_the_target(run: TrainingRun) -> None:
+def test_checkpoint_contains_weights_and_target_name(run: TrainingRun) -> None:
     config = load_config(run.checkpoint)
     assert (config.network.target, config.network.options) == (f"{PACKAGE}.nets:make_net", {"hidden": 32})
     classifier = Classifier.load(run.checkpoint, trust=[PACKAGE])
@@ -156,7 +156,7 @@ def test_a_checkpoint_holds_weights_and_the_name_of_the_target(run: TrainingRun)
     assert classifier.predict(moving_bar(2, 60)).class_name == "down"
 
 
-def test_windows_and_kept_state_are_one_network(run: TrainingRun) -> None:
+def test_windows_and_stateful_inference_use_the_same_network(run: TrainingRun) -> None:
     classifier, bar = Classifier.load(run.checkpoint, trust=PACKAGE), moving_bar(1, 61)
     by_window = classifier.predict(bar).timeline.probabilities[-1]
     kept = classifier.predict(bar, {"stateful": True})
@@ -178,7 +178,7 @@ ENTRANCES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("name", ENTRANCES)
-def test_code_that_is_not_trusted_is_not_imported(name: str, unimported: Path) -> None:
+def test_untrusted_code_is_not_imported(name: str, unimported: Path) -> None:
     with raises(ConfigError, f"{PACKAGE}.nets:make_net") as caught:
         ENTRANCES[name](unimported)
     assert describe_error(caught.value).endswith(f"--trust {PACKAGE} to run it")
@@ -200,7 +200,7 @@ def test_code_that_is_not_trusted_is_not_imported(name: str, unimported: Path) -
     ],
     ids=lambda arguments: " ".join(arguments[:4]),
 )
-def test_commands_import_nothing_that_is_not_trusted(arguments: list[str], unimported: Path) -> None:
+def test_commands_do_not_import_untrusted_code(arguments: list[str], unimported: Path) -> None:
     names = {"RUN": "run", "BARS": "bars", "BAR": "bars/test/left/50.h5", "OUT": "out"}
     words = arguments
     for name in sorted(names, key=len, reverse=True):
@@ -223,7 +223,7 @@ def test_commands_run_trusted_code(unimported: Path, monkeypatch: pytest.MonkeyP
     assert was_imported(unimported)
 
 
-def test_the_command_of_a_run_can_be_repeated(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_of_a_run_can_be_repeated(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dvspipe.cli import training as commands
 
     commands_seen: list[str] = []
@@ -248,7 +248,7 @@ def test_the_command_of_a_run_can_be_repeated(place: Path, monkeypatch: pytest.M
         (f"{PACKAGE}.nets:fail", ("ValueError", "nets.py", "no such size")),
     ],
 )
-def test_only_what_a_trusted_package_defines_is_called(target: str, found: object) -> None:
+def test_only_names_defined_in_a_trusted_package_are_called(target: str, found: object) -> None:
     source = ModuleSource.of(PACKAGE)
     with raises(ConfigError, found) as caught:
         classifier(target=target, options={}).build_network(source)
@@ -257,12 +257,12 @@ def test_only_what_a_trusted_package_defines_is_called(target: str, found: objec
 
 
 @pytest.mark.parametrize("target", ["nets", "a.b:c.d", "a:b()", "../a:b", "a:\x1bc"])
-def test_a_target_is_a_module_and_a_name(target: str) -> None:
+def test_target_must_be_a_module_and_a_name(target: str) -> None:
     with raises(ConfigError, "network.target", "PACKAGE.MODULE:NAME"):
         build(TrainConfig, {"network": {"kind": "module", "target": target}}, "test")
 
 
-def test_processes_load_a_trusted_network(run: TrainingRun, place: Path) -> None:
+def test_worker_processes_load_a_trusted_network(run: TrainingRun, place: Path) -> None:
     loaded = Classifier.load(run.checkpoint, trust=PACKAGE)
     given = Classifier.load(run.checkpoint, network=loaded.network.module)
     tasks = plan_tasks([place / "bars" / "test" / "left"])
@@ -272,7 +272,7 @@ def test_processes_load_a_trusted_network(run: TrainingRun, place: Path) -> None
     assert [outcome.error for outcome in outcomes] == [None] * 4
 
 
-def test_a_resumed_run_has_the_same_weights(place: Path, tmp_path: Path) -> None:
+def test_resumed_run_has_the_same_weights(place: Path, tmp_path: Path) -> None:
     config = config_for(place)
     shorter = config.model_copy(
         update={"optimiser": config.optimiser.model_copy(update={"epochs": 1, "schedule": "constant", "warm_up": 0.0})}
@@ -288,7 +288,7 @@ def test_a_resumed_run_has_the_same_weights(place: Path, tmp_path: Path) -> None
 
 
 class Sums(nn.Module):
-    """A network without time, with one matrix under two names."""
+    """Network without time that shares one matrix under two names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -301,7 +301,7 @@ class Sums(nn.Module):
         return logits
 
 
-def test_a_given_network_is_trained_in_place(place: Path, tmp_path: Path) -> None:
+def test_network_instance_is_trained_in_place(place: Path, tmp_path: Path) -> None:
     network = Sums()
     before = network.linear.weight.detach().clone()
     config = config_for(place, target=None, call="sequence", options={})
@@ -318,7 +318,7 @@ def test_a_given_network_is_trained_in_place(place: Path, tmp_path: Path) -> Non
         train(TrainConfig(), tmp_path / "other", network=network)
 
 
-def test_weights_that_depend_on_the_input_are_made_at_the_start(place: Path, tmp_path: Path) -> None:
+def test_lazy_weights_are_initialised_before_training(place: Path, tmp_path: Path) -> None:
     config = config_for(place, target=f"{PACKAGE}.nets:make_dense", call="sequence", options={})
     config = config.model_copy(update={"optimiser": config.optimiser.model_copy(update={"epochs": 1})})
     done = train(config, tmp_path / "run", trust=PACKAGE)
@@ -341,7 +341,7 @@ def sample(T: int = 6, B: int = 3) -> Tensor:
     return torch.rand(T, B, 2, 12, 16, generator=torch.Generator().manual_seed(0)) * 2
 
 
-def test_steps_are_those_of_the_module() -> None:
+def test_network_equals_the_module_step_by_step() -> None:
     torch.manual_seed(0)
     network = classifier().build_network(ModuleSource.of(PACKAGE)).eval()
     spikes, state, steps = sample(), None, []
@@ -352,9 +352,9 @@ def test_steps_are_those_of_the_module() -> None:
     assert torch.equal(outputs, torch.stack(steps))
 
 
-def test_a_sequence_with_state_can_be_continued() -> None:
+def test_stateful_sequence_can_be_continued() -> None:
     class Running(nn.Module):
-        """The running mean of a linear layer, with its state in a dictionary."""
+        """Running mean of a linear layer, with the state in a dictionary."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -373,7 +373,7 @@ def test_a_sequence_with_state_can_be_continued() -> None:
     torch.testing.assert_close(network(sample()[2:], state)[0], whole[2:])
 
 
-def test_gradients_in_segments_are_those_of_all_steps() -> None:
+def test_segmented_gradients_equal_complete_gradients() -> None:
     torch.manual_seed(0)
     cells = norse.SequentialState(nn.Flatten(), nn.Linear(384, 9), norse.LIFBoxCell(dt=0.005), nn.Linear(9, 3))
     network = ModuleNetwork(cells, "step_state", 3)
@@ -401,7 +401,7 @@ def snntorch_layers() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(384, 8), hidden, nn.Linear(8, 3), readout)
 
 
-def test_a_hidden_state_is_reset_before_each_call_and_leaves_no_graph() -> None:
+def test_hidden_state_is_reset_before_each_call_without_a_graph() -> None:
     module = snntorch_layers()
     network = ModuleNetwork(module, "step", 3)
     first, state = network(sample())
@@ -414,7 +414,7 @@ def test_a_hidden_state_is_reset_before_each_call_and_leaves_no_graph() -> None:
     assert module[2].beta.grad is not None
 
 
-def test_a_network_of_snntorch_is_trained(place: Path, tmp_path: Path) -> None:
+def test_snntorch_network_is_trained(place: Path, tmp_path: Path) -> None:
     config = config_for(place, target=None, call="step", options={})
     config = config.model_copy(update={"optimiser": config.optimiser.model_copy(update={"epochs": 2})})
     done = train(config, tmp_path / "run", network=snntorch_layers())
@@ -426,7 +426,7 @@ def test_a_network_of_snntorch_is_trained(place: Path, tmp_path: Path) -> None:
 
 
 class MultiStepNeuron(nn.Module):
-    """Keeps its membrane from one call to the next, as SpikingJelly's neurons with `step_mode="m"` do."""
+    """Keeps its membrane between calls, like SpikingJelly's neurons with `step_mode="m"`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -448,18 +448,18 @@ class MultiStepNetwork(nn.Sequential):
         super().__init__(nn.Flatten(2), nn.LazyLinear(8), MultiStepNeuron(), nn.Linear(8, 3))
 
     def reset(self) -> None:
-        """Has the name of what clears states, and draws weights."""
+        """Initialise weights; must not be called as a reset of the state."""
         nn.init.zeros_(self[3].weight)
 
 
-def test_multi_step_neurons_are_reset_before_each_call_and_leave_no_graph() -> None:
+def test_multi_step_neurons_are_reset_before_each_call_without_a_graph() -> None:
     module = MultiStepNetwork()
     network = ModuleNetwork(module, "sequence", 3)
     weights = module[3].weight.clone()
     first, state = network(sample())
     first.sum().backward()
     again, _ = network(sample())
-    again.sum().backward()  # not through the graph of the call before
+    again.sum().backward()  # not through the graph of the previous call
     assert torch.equal(first, again)
     assert state == []
     assert module[2].v == 0
@@ -467,7 +467,7 @@ def test_multi_step_neurons_are_reset_before_each_call_and_leave_no_graph() -> N
     assert weights.abs().min() > 0
 
 
-def test_a_multi_step_network_is_trained_with_an_average_of_its_weights(place: Path, tmp_path: Path) -> None:
+def test_multi_step_network_is_trained_with_averaged_weights(place: Path, tmp_path: Path) -> None:
     config = config_for(place, target=None, call="sequence", options={})
     config = config.model_copy(update={"optimiser": config.optimiser.model_copy(update={"epochs": 2, "ema": 0.9})})
     done = train(config, tmp_path / "run", network=MultiStepNetwork())
@@ -476,7 +476,7 @@ def test_a_multi_step_network_is_trained_with_an_average_of_its_weights(place: P
 
 
 class Returns(nn.Module):
-    """A module that returns a given value."""
+    """Module that returns a given value."""
 
     def __init__(self, value: Any) -> None:
         super().__init__()
@@ -499,14 +499,14 @@ class Returns(nn.Module):
         ("step", torch.ones(3, 3), ("reset_mem", "reset")),
     ],
 )
-def test_what_a_module_does_wrong_is_one_line(call: Any, value: Any, found: object) -> None:
+def test_module_errors_are_one_line(call: Any, value: Any, found: object) -> None:
     with raises(ConfigError, found) as caught:
         ModuleNetwork(Returns(value), call, 3, "network.target = a:b")(sample())
     assert str(caught.value).startswith("network.target = a:b")
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_is_a_module_with_weights_that_can_be_stored() -> None:
+def test_network_must_be_a_module_with_storable_weights() -> None:
     odd = nn.Linear(2, 2)
     odd.register_buffer("phase", torch.ones(2, dtype=torch.complex64))
     compiled = torch.compile(nn.Linear(2, 2))
@@ -537,13 +537,13 @@ def test_a_network_is_a_module_with_weights_that_can_be_stored() -> None:
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
-def test_settings_that_need_to_know_the_layers_are_refused(settings: dict[str, Any], found: object) -> None:
+def test_settings_that_require_known_layers_are_rejected(settings: dict[str, Any], found: object) -> None:
     network = {"kind": "module"} | settings.get("network", {})
     with raises(ConfigError, found):
         build(TrainConfig, settings | {"network": network}, "test")
 
 
-def test_what_needs_layers_refuses_a_module(run: TrainingRun, tmp_path: Path) -> None:
+def test_functions_that_require_layers_reject_a_module(run: TrainingRun, tmp_path: Path) -> None:
     loaded = Classifier.load(run.checkpoint, trust=PACKAGE)
     with raises(CheckpointError, "network.kind = module"):
         adapt(loaded, [moving_bar(0, 0)])

@@ -1,4 +1,4 @@
-"""The kinds of networks, and the settings that each has."""
+"""Kinds of networks, and the settings of each kind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dvspipe.networks import CsnnConfig, MlpConfig, ModuleConfig, StdpNetworkCon
 from dvspipe.training import TrainConfig
 from dvspipe.training.resuming import check_config
 
-BEFORE: dict[str, Any] = {
+VERSION_0_1_0: dict[str, Any] = {
     "tau_mem_s": 0.03,
     "tau_syn_s": None,
     "learn_tau": False,
@@ -53,20 +53,20 @@ BEFORE: dict[str, Any] = {
     "tau_readout_s": 0.1,
     "dropout": 0.0,
 }
-"""The settings that networks of all kinds had in 0.1.0, with their defaults."""
+"""Settings of all kinds of networks in version 0.1.0, with their defaults."""
 
 
 @pytest.mark.parametrize("kind", ["csnn", "sew", "plif", "mlp", "first_spike", "module"])
-def test_a_complete_configuration_of_before_is_read(kind: str) -> None:
-    assert parse_network(BEFORE | {"kind": kind}) == parse_network({"kind": kind})
+def test_complete_configuration_of_version_0_1_0_is_read(kind: str) -> None:
+    assert parse_network(VERSION_0_1_0 | {"kind": kind}) == parse_network({"kind": kind})
 
 
-def test_a_complete_stdp_configuration_of_before_is_read() -> None:
-    before = BEFORE | {"kind": "stdp", "readout": "linear", "thresholds": [5.0, 6.0]}
+def test_complete_stdp_configuration_of_version_0_1_0_is_read() -> None:
+    before = VERSION_0_1_0 | {"kind": "stdp", "readout": "linear", "thresholds": [5.0, 6.0]}
     assert parse_network(before) == StdpNetworkConfig(thresholds=(5.0, 6.0))
 
 
-def test_a_network_without_kind_is_a_csnn() -> None:
+def test_network_without_kind_is_a_csnn() -> None:
     assert parse_network({"channels": [3]}) == CsnnConfig(channels=(3,))
     assert build(TrainConfig, {}, "test").network == CsnnConfig()
 
@@ -81,7 +81,7 @@ def test_a_network_without_kind_is_a_csnn() -> None:
         ({"kind": "plif", "hiden": 3}, ("network.hiden", "did you mean network.hidden?")),
     ],
 )
-def test_a_wrong_setting_of_a_kind_is_explained_in_one_line(settings: dict[str, Any], facts: tuple[str, ...]) -> None:
+def test_wrong_setting_of_a_kind_is_explained_in_one_line(settings: dict[str, Any], facts: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError) as raised:
         build(TrainConfig, {"network": settings}, "mine.yaml")
     message = str(raised.value)
@@ -97,20 +97,20 @@ def test_stored_settings_of_other_kinds_are_dropped() -> None:
     assert keep_own(TrainConfig, {"seed": 1}) == {"seed": 1}
 
 
-def test_a_checkpoint_with_settings_of_another_kind_loads(tmp_path: Path) -> None:
+def test_checkpoint_with_settings_of_another_kind_loads(tmp_path: Path) -> None:
     network = MlpConfig(channels=(4,))
     config = ClassifierConfig(classes=("a", "b"), width=12, height=7, bins=BinConfig(steps=2), network=network)
     path = tmp_path / "before.safetensors"
     save_checkpoint(path, config, config.build_network())
     texts, tensors = read_tensors(path, "a checkpoint")
     content = json.loads(texts["config"])
-    content["network"] = BEFORE | {"kernel": 3, "hidden": 300} | content["network"]
+    content["network"] = VERSION_0_1_0 | {"kernel": 3, "hidden": 300} | content["network"]
     write_tensors(path, texts | {"config": json.dumps(content)}, tensors)
     assert load_checkpoint(path)[0] == config
 
 
 @pytest.mark.parametrize(("kind", "network"), [("mlp", MlpConfig), ("module", ModuleConfig)])
-def test_a_given_kind_leaves_out_what_it_does_not_have(
+def test_selected_kind_drops_settings_of_the_configuration_with_a_note(
     kind: str, network: type[MlpConfig | ModuleConfig], capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = read_config("nmnist", [f"network.kind={kind}", "baseline=false"])
@@ -119,16 +119,16 @@ def test_a_given_kind_leaves_out_what_it_does_not_have(
     assert re.search(rf"network.kind = {kind}: .*network.kernel.*nmnist", line)
 
 
-def test_a_given_setting_of_another_kind_is_an_error() -> None:
+def test_explicit_setting_of_another_kind_is_rejected() -> None:
     settings = read_config("nmnist", ["network.kind=mlp", "network.kernel=3"])
     with raises(ConfigError, "network.kernel = 3", "mlp"):
         build(TrainConfig, settings, "nmnist")
 
 
-def test_a_run_with_stored_settings_of_another_kind_is_compared(tmp_path: Path) -> None:
+def test_resume_ignores_stored_settings_of_another_kind(tmp_path: Path) -> None:
     config = TrainConfig(network=MlpConfig(channels=(4,)))
     stored = config.model_dump(mode="json")
-    stored["network"] = BEFORE | {"kernel": 3} | stored["network"]
+    stored["network"] = VERSION_0_1_0 | {"kernel": 3} | stored["network"]
     path = tmp_path / "args.yaml"
     path.write_text(yaml.safe_dump(stored))
     check_config(config, path, changed=False)

@@ -1,4 +1,4 @@
-"""Networks: the fused scans equal Norse's cell, whole equals pieces, shapes and parameters are those of the papers."""
+"""Networks: fused scans equal Norse's cell, pieces equal one call, shapes and parameters equal the papers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def neuron(dt: float = 1e-3, **settings: Any) -> LIF:
 
 
 def norse_scan(currents: Tensor, factor: float, start: Tensor, subtract: bool) -> tuple[Tensor, Tensor]:
-    """Norse's own cell, step by step; its surrogate is ours with slope 1."""
+    """Run Norse's cell step by step; its surrogate equals ours with slope 1."""
     p = LIFBoxParameters(
         tau_mem_inv=torch.tensor(factor / 1e-3, dtype=torch.float64),
         reset_method=reset_subtract if subtract else reset_value,
@@ -58,7 +58,7 @@ def norse_scan(currents: Tensor, factor: float, start: Tensor, subtract: bool) -
 
 
 def gradients(outputs: tuple[Tensor, Tensor], inputs: list[Tensor]) -> list[Tensor]:
-    """Gradients of a weighted sum of the outputs, the same weights each time."""
+    """Gradients of a weighted sum of the outputs, with constant weights."""
     torch.manual_seed(7)
     total = sum((o * torch.randn(o.shape, dtype=torch.float64).to(o.dtype)).sum() for o in outputs)
     assert isinstance(total, Tensor)
@@ -67,7 +67,7 @@ def gradients(outputs: tuple[Tensor, Tensor], inputs: list[Tensor]) -> list[Tens
 
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
 @pytest.mark.parametrize("shape", [(9, 3, 5, 7, 11), (4, 2, 5000)])
-def test_the_fused_scan_equals_norses_cell(shape: tuple[int, ...], reset: str) -> None:
+def test_fused_scan_equals_norse_cell(shape: tuple[int, ...], reset: str) -> None:
     torch.manual_seed(0)
     currents = (2 * torch.randn(shape, dtype=torch.float64) + 0.5).requires_grad_()
     start = torch.randn(shape[1:], dtype=torch.float64).requires_grad_()
@@ -93,7 +93,7 @@ def test_the_fused_scan_equals_norses_cell(shape: tuple[int, ...], reset: str) -
     ],
 )
 @pytest.mark.parametrize("pool", [1, 2, 3])
-def test_the_fused_scan_equals_the_steps(surrogate: str, settings: dict[str, Any], pool: int) -> None:
+def test_fused_scan_equals_single_steps(surrogate: str, settings: dict[str, Any], pool: int) -> None:
     torch.manual_seed(1)
     config = parse_network({"tau_mem_s": 5e-3, "slope": 1.5, "surrogate": surrogate, "channels": (3,)} | settings)
     shape = (6, 2, 7, 8, 5) if pool > 1 else (6, 4, 30)
@@ -101,7 +101,7 @@ def test_the_fused_scan_equals_the_steps(surrogate: str, settings: dict[str, Any
     currents = (2 * torch.randn(shape, dtype=torch.float64)).requires_grad_()
     fused, last = layer(currents, None)
     plain, plain_last = layer.steps(currents, None)
-    assert torch.equal(fused, plain) or pool == 3  # a ninth is rounded
+    assert torch.equal(fused, plain) or pool == 3  # division by 9 is rounded
     torch.testing.assert_close(fused, plain)
     torch.testing.assert_close(last[0], plain_last)
     inputs = [currents, *layer.parameters()]
@@ -109,7 +109,7 @@ def test_the_fused_scan_equals_the_steps(surrogate: str, settings: dict[str, Any
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
 
 
-def test_float32_gradients_are_right_to_a_hundred_thousandth_of_the_largest() -> None:
+def test_float32_gradients_have_relative_errors_below_1e_5() -> None:
     torch.manual_seed(0)
     exact = (2 * torch.randn(40, 3, 500, dtype=torch.float64)).requires_grad_()
     rounded = exact.detach().float().requires_grad_()
@@ -118,13 +118,13 @@ def test_float32_gradients_are_right_to_a_hundred_thousandth_of_the_largest() ->
     for currents, run in ((rounded, layer), (exact, layer.double().steps)):
         spikes, _ = run(currents, None)
         pairs.append((spikes, gradients((spikes,), [currents])[0]))
-    same = (pairs[0][0] == pairs[1][0]).all(dim=0)  # a rare spike is right on the threshold
+    same = (pairs[0][0] == pairs[1][0]).all(dim=0)  # a few spikes are exactly at the threshold
     assert same.double().mean() > 0.99
     difference = (pairs[0][1] - pairs[1][1]).abs()[:, same].max()
     assert difference <= 1e-5 * pairs[1][1].abs().max()
 
 
-def test_a_scan_in_place_uses_up_the_currents_and_says_so() -> None:
+def test_in_place_scan_invalidates_the_currents() -> None:
     layer = LIF(CsnnConfig(tau_mem_s=2e-3), 1e-3, in_place=True)
     weight = torch.randn(5, 3, 4, requires_grad=True)
     currents = weight * 2
@@ -135,13 +135,13 @@ def test_a_scan_in_place_uses_up_the_currents_and_says_so() -> None:
     assert not torch.equal(currents.detach(), before)
     spikes.sum().backward()
     assert weight.grad is not None
-    needed = weight.exp()  # whose gradient needs its result
+    needed = weight.exp()  # its gradient needs its result
     spikes, _ = layer(needed, None)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         spikes.sum().backward()
 
 
-def test_a_synaptic_current_is_norses() -> None:
+def test_synaptic_current_equals_norse() -> None:
     torch.manual_seed(0)
     currents = torch.randn(12, 3, 40, dtype=torch.float64)
     layer = neuron(tau_syn_s=4e-3).double()
@@ -156,15 +156,15 @@ def test_a_synaptic_current_is_norses() -> None:
     assert spikes.mean() > 0.02
 
 
-def test_a_constant_current_charges_the_membrane_in_closed_form() -> None:
-    """Below threshold v after n steps is i * (1 - (1 - dt/tau)^n)."""
+def test_constant_current_charges_the_membrane_in_closed_form() -> None:
+    """Below threshold, v after n steps is i * (1 - (1 - dt/tau)^n)."""
     spikes, v = neuron(tau_mem_s=4e-3)(torch.full((6, 1), 0.9, dtype=torch.float64), None)
     assert spikes.sum() == 0
     assert v.item() == pytest.approx(0.9 * (1 - 0.75**6), rel=1e-6)
 
 
-def test_snntorchs_leaky_is_gain_and_subtraction() -> None:
-    """v = beta * v + i, as snnTorch's documentation gives its `Leaky`, with a membrane factor of 1 - beta."""
+def test_snntorch_leaky_equals_lif_with_gain_and_subtraction() -> None:
+    """snnTorch documents `Leaky` as v = beta * v + i; the membrane factor is 1 - beta."""
     beta, layer = 0.95, neuron(tau_mem_s=0.02, gain=20.0, reset="subtract").double()
     torch.manual_seed(0)
     currents, v, steps = torch.rand(50, 4, dtype=torch.float64) * 0.2, torch.zeros(4, dtype=torch.float64), []
@@ -185,7 +185,7 @@ def test_snntorchs_leaky_is_gain_and_subtraction() -> None:
         ("triangle", [0, 1, 0]),
     ],
 )
-def test_surrogates_are_those_of_the_papers(surrogate: str, expected: list[float]) -> None:
+def test_surrogates_equal_the_papers(surrogate: str, expected: list[float]) -> None:
     x = torch.tensor([-0.5, 0.0, 0.25], dtype=torch.float64, requires_grad=True)
     spikes = Spike.apply(x, surrogate, 4.0)
     assert spikes.tolist() == [0, 0, 1]
@@ -194,7 +194,7 @@ def test_surrogates_are_those_of_the_papers(surrogate: str, expected: list[float
     assert x.grad.tolist() == pytest.approx(expected)
 
 
-def test_the_readout_is_norses_leaky_integrator() -> None:
+def test_readout_equals_norse_leaky_integrator() -> None:
     torch.manual_seed(0)
     currents, readout = torch.randn(7, 3, 5), LeakyReadout(tau_mem_s=1e-2, dt=1e-3)
     potentials, last = readout(currents, None)
@@ -205,7 +205,7 @@ def test_the_readout_is_norses_leaky_integrator() -> None:
     assert torch.equal(last[0], potentials[-1])
 
 
-def test_votes_are_means_of_spikes() -> None:
+def test_votes_are_mean_spike_counts() -> None:
     torch.manual_seed(0)
     currents = 2 * torch.randn(6, 3, 10)
     config = CsnnConfig(tau_mem_s=2e-3)
@@ -214,7 +214,7 @@ def test_votes_are_means_of_spikes() -> None:
     torch.testing.assert_close(output, spikes.reshape(6, 3, 2, 5).mean(-1))
 
 
-def test_averages_leave_out_what_fills_no_square() -> None:
+def test_average_pooling_drops_incomplete_squares() -> None:
     spikes = torch.arange(2 * 1 * 5 * 7 * 3).float().reshape(2, 1, 5, 7, 3)
     pooled = average_squares(spikes, 2)
     assert pooled.shape == (2, 1, 2, 3, 3)
@@ -227,12 +227,12 @@ def network(kind: str = "csnn") -> SpikingNetwork:
     built = SpikingNetwork(config, grid=GRID, classes=5, dt=0.015)
     built.train()
     with torch.no_grad():
-        built(torch.randint(0, 4, (10, 8, 2, 8, 12)))  # fills the batch statistics
+        built(torch.randint(0, 4, (10, 8, 2, 8, 12)))  # initialises the batch statistics
     return built.eval()
 
 
 def check_pieces(network: torch.nn.Module, spikes: torch.Tensor, steps: list[int]) -> None:
-    """Check that a network has the same outputs and state for a recording [T, ...] in pieces as for all of it."""
+    """Check that outputs and state for a recording [T, ...] in pieces equal one call."""
     with torch.no_grad():
         whole, last = network(spikes)
         state, parts = None, []
@@ -247,13 +247,13 @@ def check_pieces(network: torch.nn.Module, spikes: torch.Tensor, steps: list[int
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_recording_in_pieces_gives_the_same_as_the_whole(kind: str) -> None:
+def test_recording_in_pieces_equals_one_call(kind: str) -> None:
     check_pieces(network(kind), torch.randint(0, 4, (10, 3, 2, 8, 12), dtype=torch.uint8), [1, 4, 5])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_network_equals_itself_step_by_step(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fused scans, in place and pooling, beside Norse's cell: outputs and the gradients of all weights."""
+def test_network_equals_step_by_step_computation(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compares outputs and gradients of the fused scans (in place, with pooling) with Norse's cell."""
     found = []
     net = network(kind).double().train()
     spikes = torch.randint(0, 4, (6, 3, 2, 8, 12))
@@ -271,7 +271,7 @@ def test_a_network_equals_itself_step_by_step(kind: str, monkeypatch: pytest.Mon
         assert ours.abs().sum() > 0, name
 
 
-def test_the_norm_is_folded_into_the_convolution_in_evaluation() -> None:
+def test_norm_is_folded_into_the_convolution_in_evaluation() -> None:
     torch.manual_seed(0)
     config = CsnnConfig(channels=(5,), kernel=3)
     layer = Convolution(2, 5, config, 0.015, padding=1).double()
@@ -283,12 +283,12 @@ def test_the_norm_is_folded_into_the_convolution_in_evaluation() -> None:
     torch.testing.assert_close(layer._convolve_folded(x), layer.norm(layer.convolution(x)))
 
 
-def test_a_detached_reset_leaves_out_what_a_spike_does_to_its_neuron() -> None:
-    """By hand for two steps: dh[1]/dh[0] = (1 - a) dv/dh, where dv/dh is 1 or 1 - z."""
+def test_detached_reset_has_no_gradient_through_the_reset() -> None:
+    """For two steps, dh[1]/dh[0] = (1 - a) dv/dh, with dv/dh = 1 or 1 - z."""
     for reset, kept in (("subtract", [0.5, 0.5]), ("zero", [0.5, 0.0])):
         currents = torch.tensor([[1.9, 2.2], [9.0, 9.0]], dtype=torch.float64, requires_grad=True)
         _, last = neuron(reset=reset, detach_reset=True)(currents, None)
-        last.sum().backward()  # after the second step, whose spikes reset both
+        last.sum().backward()  # after the second step, with spikes that reset both neurons
         through_second = {"subtract": 1.0, "zero": 0.0}[reset]
         assert currents.grad is not None
         assert currents.grad[0].tolist() == pytest.approx([0.5 * each * through_second for each in kept])
@@ -299,7 +299,7 @@ def test_a_detached_reset_leaves_out_what_a_spike_does_to_its_neuron() -> None:
         assert currents.grad[0, 0].item() == pytest.approx(0.5 * 0.5 / (1 + distance) ** 2)
 
 
-def test_standardised_kernels_have_mean_0_and_the_norm_of_their_gain() -> None:
+def test_standardised_kernels_have_zero_mean_and_norm_of_their_gain() -> None:
     torch.manual_seed(0)
     layer = Convolution(2, 5, CsnnConfig(channels=(5,), kernel=3, norm="weight"), 0.015, padding=1).double()
     assert isinstance(layer.convolution, StandardisedConvolution)
@@ -317,7 +317,7 @@ def parameters(grid: SensorSize, classes: int, **settings: Any) -> int:
     return sum(parameter.numel() for parameter in built.parameters())
 
 
-def test_networks_have_the_sizes_that_the_papers_give() -> None:
+def test_networks_have_the_sizes_of_the_papers() -> None:
     digits, gestures = SensorSize(width=34, height=34), SensorSize(width=128, height=128)
     assert parameters(digits, 10, channels=(12, 64), padded=(True, False)) == pytest.approx(43_000, rel=0.01)
     sew = parameters(gestures, 11, kind="sew", channels=(32,) * 7, kernel=3, learn_tau=True)
@@ -332,7 +332,7 @@ def test_networks_have_the_sizes_that_the_papers_give() -> None:
 
 
 @pytest.mark.parametrize("kind", ["csnn", "sew", "mlp"])
-def test_a_fresh_network_spikes(kind: str) -> None:
+def test_new_network_spikes(kind: str) -> None:
     torch.manual_seed(0)
     config = parse_network(KINDS[kind] | {"channels": (12, 12)})
     net = SpikingNetwork(config, grid=SensorSize(width=34, height=34), classes=10, dt=0.015).train()
@@ -357,12 +357,12 @@ def test_a_fresh_network_spikes(kind: str) -> None:
         ({"kind": "sew", "channels": (2, 3)}, ("channels = [2, 3]", "kind = sew")),
     ],
 )
-def test_contradicting_settings_are_an_error(settings: dict[str, Any], message: object) -> None:
+def test_contradicting_settings_are_rejected(settings: dict[str, Any], message: object) -> None:
     with raises(ConfigError, message):
         SpikingNetwork(parse_network(settings), grid=GRID, classes=3, dt=0.015)
 
 
-def test_pooling_ends_where_no_pixel_would_remain() -> None:
+def test_pooling_stops_before_no_pixel_remains() -> None:
     for kind in ("csnn", "sew"):
         config = parse_network({"kind": kind, "channels": (2,) * 6, "kernel": 3})
         built = SpikingNetwork(config, grid=GRID, classes=3, dt=0.015)
@@ -372,7 +372,7 @@ def test_pooling_ends_where_no_pixel_would_remain() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_gpu_gives_what_the_cpu_does(kind: str) -> None:
+def test_gpu_equals_cpu(kind: str) -> None:
     net, spikes = network(kind), torch.randint(0, 4, (10, 3, 2, 8, 12))
     with torch.no_grad():
         on_cpu, _ = net(spikes)
@@ -385,7 +385,7 @@ def test_a_gpu_gives_what_the_cpu_does(kind: str) -> None:
 )
 @pytest.mark.parametrize("surrogate", SURROGATES)
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
-def test_the_scan_on_a_gpu_equals_the_steps(surrogate: str, reset: str) -> None:
+def test_gpu_scan_equals_single_steps(surrogate: str, reset: str) -> None:
     torch.manual_seed(0)
     layer = neuron(surrogate=surrogate, reset=reset, learn_tau=True, gain=1.5).cuda()
     currents = torch.randn(9, 3, 301, device="cuda", requires_grad=True)

@@ -1,4 +1,4 @@
-"""One neuron's response to a spike train: the closed form below threshold, and what is drawn."""
+"""Response of one neuron to a spike train: closed form below threshold, and the picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMES_S = st.lists(st.integers(0, 59).map(lambda ms: ms / 1000), min_size=1, max
 
 
 @given(times_s=TIMES_S, tau_ms=st.floats(1.0, 50.0), weight=st.floats(-3.0, 6.0))
-def test_the_membrane_is_the_closed_form_until_the_first_spike(
+def test_membrane_equals_the_closed_form_until_the_first_spike(
     times_s: list[float], tau_ms: float, weight: float
 ) -> None:
     found = neuron_response(times_s, tau_s=tau_ms / 1000, weight=weight, dt=1e-3, duration_s=0.06)
@@ -35,10 +35,10 @@ def test_the_membrane_is_the_closed_form_until_the_first_spike(
         assert np.isnan(found.closed_form[first + 1 :]).all()
 
 
-def test_short_steps_give_the_exponentials_of_the_differential_equation() -> None:
+def test_short_steps_approach_the_exact_exponentials() -> None:
     dt, tau = 1e-6, 4e-3
     arrived = np.bincount([0, 2000], minlength=6000)
-    charge = 0.5 * tau / dt  # which a spike brings, so that it lifts the membrane by a half
+    charge = 0.5 * tau / dt  # charge of a spike that raises the membrane by 0.5
     found = closed_form(arrived, charge, dt / tau)
     ms = np.arange(6000) * dt * 1000
     expected = 0.5 * (np.exp(-ms / 4) + np.where(ms >= 2, np.exp(-(ms - 2) / 4), 0))
@@ -63,7 +63,7 @@ def test_spikes_in_one_step_add_up() -> None:
         ({"spikes_s": [float("nan")]}, "nan ms"),
     ],
 )
-def test_numbers_out_of_range_are_named(over: dict[str, Any], message: object) -> None:
+def test_numbers_out_of_range_are_rejected(over: dict[str, Any], message: object) -> None:
     right = {"spikes_s": [0.001], "tau_s": 0.01, "weight": 1.0, "dt": 1e-3, "duration_s": 0.01}
     with raises(ConfigError, message):
         neuron_response(**(right | over))  # type: ignore[arg-type]
@@ -74,7 +74,7 @@ def red_pixels(path: Path) -> int:
     return int(((red - blue > 100) & (red - green > 100)).sum())
 
 
-def test_the_picture_shows_spikes_where_the_neuron_fires(tmp_path: Path) -> None:
+def test_picture_shows_the_spikes(tmp_path: Path) -> None:
     for name, weight in (("silent", 1.0), ("firing", 15.0)):
         times_s = [0.01, 0.02, 0.03]
         responses = [

@@ -1,4 +1,4 @@
-"""The order of rooms: each imports only from those before it, and no files import each other in a circle."""
+"""Layered architecture: packages import only from earlier packages, without cycles."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ ORDER = [
 MAX_ROOMS = 28
 ALIASES = ("TypeVar(", "NDArray[")
 LONGEST_FUNCTION = 60
-MAX_OPTIONS = 15  # of a command, with its arguments
+MAX_OPTIONS = 15  # per command, arguments included
 
 
 def options_of(command: object) -> set[str]:
-    """Options of a command and of all below it."""
+    """Options of a command and its subcommands."""
     found = {name for parameter in command.params for name in parameter.opts}  # type: ignore[attr-defined]
     return found.union(*(options_of(one) for one in getattr(command, "commands", {}).values()))
 
@@ -126,7 +126,7 @@ def nodes_of(path: Path) -> list[ast.AST]:
 
 
 def imports(path: Path) -> list[str]:
-    """What a file imports, at any time and for types too: `dvspipe.events.Events` for `from ..events import Events`."""
+    """All imports of a file, also local and for types: `dvspipe.events.Events` for `from ..events import Events`."""
     found = []
     for node in nodes_of(path):
         if isinstance(node, ast.Import):
@@ -140,31 +140,31 @@ def imports(path: Path) -> list[str]:
 
 
 def imported_files(path: Path) -> set[Path]:
-    """The files of the package that a file imports."""
+    """Files of the package imported by a file."""
     return {file_of(name) for name in imports(path) if name.split(".")[0] == "dvspipe"}
 
 
 @functools.cache
 def file_of(name: str) -> Path:
-    """The file of a module, or of the module that a name is in."""
+    """File of a module, or of the module that contains a name."""
     place = PACKAGE.joinpath(*name.split(".")[1:])
     found = [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
     return found[0] if found else file_of(name.rpartition(".")[0])
 
 
-def test_there_are_few_rooms_and_each_has_its_place() -> None:
+def test_packages_are_few_and_each_has_its_place() -> None:
     assert {module_of(path) for path in sources()} == set(ORDER)
     assert len(ORDER) <= MAX_ROOMS
 
 
-def test_a_file_imports_only_from_its_room_and_those_before_it() -> None:
+def test_file_imports_only_from_its_own_and_earlier_packages() -> None:
     for path in sources():
         later = ORDER[ORDER.index(module_of(path)) + 1 :]
         found = {module_of(file) for file in imported_files(path)} & {*later, "__init__", "__main__"}
         assert not found, f"{path.relative_to(PACKAGE)} imports from {found}"
 
 
-def test_no_files_import_each_other_in_a_circle() -> None:
+def test_there_are_no_import_cycles() -> None:
     files = {path: imported_files(path) for path in PACKAGE.rglob("*.py")}
     try:
         TopologicalSorter(files).prepare()
@@ -172,7 +172,7 @@ def test_no_files_import_each_other_in_a_circle() -> None:
         pytest.fail(" imports ".join(str(path.relative_to(PACKAGE)) for path in reversed(error.args[1])))
 
 
-def test_a_type_or_constant_that_files_share_has_a_name_of_its_own() -> None:
+def test_shared_types_and_constants_have_unique_names() -> None:
     places = [(name, path) for path in sources() for name in defined_names(path)]
     counts = Counter(name for name, _ in places)
     shared = {name.rpartition(".")[2] for path in sources() for name in imports(path)}
@@ -181,7 +181,7 @@ def test_a_type_or_constant_that_files_share_has_a_name_of_its_own() -> None:
 
 
 def defined_names(path: Path) -> Iterator[str]:
-    """Public types and constants of a module, without type variables and short names of arrays."""
+    """Public types and constants of a module, without type variables and array aliases."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef):
             yield node.name
@@ -191,14 +191,14 @@ def defined_names(path: Path) -> Iterator[str]:
             yield from (name for name in names if name[0].isupper())
 
 
-def test_a_library_is_imported_only_where_it_belongs() -> None:
+def test_library_is_imported_only_in_its_modules() -> None:
     for path in sources():
         for name in imports(path):
             homes = ONLY_HOMES.get(name.split(".")[0])
             assert homes is None or module_of(path) in homes, f"{path.relative_to(PACKAGE)} imports {name}"
 
 
-def test_event_files_need_no_opencv(tmp_path: Path) -> None:
+def test_event_files_are_read_without_opencv(tmp_path: Path) -> None:
     code = f"""
 import sys
 sys.modules["cv2"] = None  # import cv2 raises ImportError
@@ -217,25 +217,25 @@ assert len(list(filter_stream([events], FilterConfig(refractory_us=2)))[0]) == 3
 
 
 def string_literals(path: Path) -> list[ast.Constant]:
-    """String constants that are no docstrings."""
+    """String constants other than docstrings."""
     documented = {node.value for node in nodes_of(path) if isinstance(node, ast.Expr)}
     constants = (node for node in nodes_of(path) if isinstance(node, ast.Constant) and isinstance(node.value, str))
     return [node for node in constants if node not in documented]
 
 
-def test_only_the_command_line_names_its_commands_and_options() -> None:
-    """Elsewhere an error carries a `Remedy`, which Python shows as an argument; the page shows commands to copy."""
+def test_only_the_command_line_mentions_commands_and_options() -> None:
+    """In other code, an error has a `Remedy` that Python shows as an argument. The app shows commands to copy."""
     options = r"(^|[\s\"'(])--[a-z]"
     for path in sources():
         if module_of(path) not in ("app", "cli"):
-            is_card = path.name == "model_card.py"  # cards have commands to copy
+            is_card = path.name == "model_card.py"  # model cards contain commands to copy
             commands = "" if is_card else rf"|dvspipe ({'|'.join(COMMANDS)})\b"
             named = [node for node in string_literals(path) if re.search(options + commands, str(node.value))]
             assert not named, [f"{path.name}:{node.lineno} {node.value!r}" for node in named]
 
 
-def test_a_command_has_few_parameters() -> None:
-    """What is used rarely is a setting, which `--set` changes."""
+def test_command_has_few_parameters() -> None:
+    """Rarely used options are settings, changed by `--set`."""
     many = {
         command.__name__: len(parameters)
         for command in COMMAND_FUNCTIONS
@@ -262,7 +262,7 @@ def test_every_remedy_is_an_option_or_a_setting() -> None:
         assert "." in remedy.setting or option in OPTIONS, f"{place}: {option} is no option of any command"
 
 
-def test_a_name_with_an_underscore_stays_in_its_module() -> None:
+def test_private_names_are_used_only_in_their_module() -> None:
     for path in sources():
         for node in nodes_of(path):
             if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("dvspipe")):
@@ -270,8 +270,8 @@ def test_a_name_with_an_underscore_stays_in_its_module() -> None:
                 assert not private, f"{path.relative_to(PACKAGE)}:{node.lineno} imports {private}"
 
 
-def test_no_record_is_read_by_string_keys() -> None:
-    """`python tests/project/test_architecture.py` prints them: fewer than ten, all of plain mappings."""
+def test_records_are_not_read_by_string_keys() -> None:
+    """Fewer than ten plain mappings remain; `python tests/project/test_architecture.py` prints them."""
     assert len(string_subscripts()) < 10, string_subscripts()
 
 
@@ -290,22 +290,22 @@ def string_subscripts() -> list[str]:
 
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
-    """Every function of the package, with its place."""
+    """All functions of the package, with their location."""
     for path in sources():
         for node in nodes_of(path):
             if isinstance(node, ast.FunctionDef):
                 yield f"{path.relative_to(PACKAGE)}:{node.lineno} {node.name}", node
 
 
-def test_a_function_fits_on_a_screen() -> None:
-    """Docstrings, and declarations of options of the command line, are not counted."""
+def test_function_has_at_most_60_lines() -> None:
+    """Docstrings and declarations of command-line options are not counted."""
     for place, node in functions():
         first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
         lines = (node.end_lineno or 0) - first.lineno + 1
         assert lines <= LONGEST_FUNCTION, f"{place} has {lines} lines"
 
 
-def test_a_kernel_has_at_most_ten_parameters() -> None:
+def test_kernel_has_at_most_ten_parameters() -> None:
     for place, node in functions():
         if any(word in ast.unparse(decorator) for decorator in node.decorator_list for word in ("njit", "compiled")):
             parameters = len(node.args.args) + len(node.args.kwonlyargs)

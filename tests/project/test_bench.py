@@ -1,4 +1,4 @@
-"""The program for all measurements: its lines, its JSON, and that `all` runs each."""
+"""The benchmark program: printed lines, JSON output, and `all`."""
 
 from __future__ import annotations
 
@@ -42,9 +42,7 @@ def test_figures_are_printed_and_written_as_json_lines(
     assert "a/b" in capsys.readouterr().out
 
 
-def test_all_measures_everything_beside_the_peers_that_are_made(
-    bench: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_runs_every_benchmark_with_the_created_peers(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def measured(name: str, options: argparse.Namespace) -> list[object]:

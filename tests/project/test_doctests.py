@@ -1,4 +1,4 @@
-"""The examples in docstrings give what they show."""
+"""Docstring examples have the outputs that they show."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ SLOW = {
         "networks.module",
     )
 }
-"""Modules whose examples take more than some seconds, mostly to compile kernels."""
+"""Modules with examples that take several seconds, mostly to compile kernels."""
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in MODULES]
 )
-def test_the_examples_of_a_module_are_right(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docstring_examples_of_a_module_are_correct(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)
     assert doctest.testmod(module, optionflags=OPTIONS, extraglobs={"tmp_path": tmp_path}).failed == 0

@@ -1,4 +1,4 @@
-"""The wheel in a fresh environment, and the whole way of the demo, shortened."""
+"""The wheel in a new environment, and a short run of the complete demo."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def lend_compiled(installed: Path) -> None:
-    """Give an installation the bytecode and kernels of this one, which fit sources of the same date."""
+    """Copy bytecode and kernels to another installation; the caches fit, as the sources have the same dates."""
     for path in (ROOT / "dvspipe").rglob("*"):
         other = installed / path.relative_to(ROOT)
         if path.suffix in (".pyc", ".nbi", ".nbc"):
@@ -50,10 +50,10 @@ def write_two_digits(root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_installed_wheel_converts_and_trains_in_an_empty_folder(
+def test_installed_wheel_converts_and_trains_in_an_empty_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The wheel is installed by itself; its dependencies are those of the tests."""
+    """Installs only the wheel, with the dependencies of the test environment."""
     site, empty = tmp_path / "site", tmp_path / "empty"
     empty.mkdir()
     monkeypatch.chdir(ROOT)
@@ -88,7 +88,7 @@ def test_an_installed_wheel_converts_and_trains_in_an_empty_folder(
     call(dvspipe, "infer", best, "clip.h5")
 
 
-def test_the_demo_leaves_everything_it_names(tmp_path: Path) -> None:
+def test_demo_writes_its_files_and_marks_them_synthetic(tmp_path: Path) -> None:
     first = show_first(tmp_path)
     assert first.prediction.class_name == GESTURES[SHOWN_LABEL]
     assert first.prediction.synthetic
@@ -137,9 +137,7 @@ def test_the_demo_leaves_everything_it_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("clip_s", "step_s"), [(0.05, 0.001), (0.5, 0.02), (4, 0.2)])
-def test_the_training_of_the_demo_takes_the_time_that_is_given_if_one_can_be_that_short(
-    clip_s: float, step_s: float
-) -> None:
+def test_demo_trains_for_at_most_the_given_time(clip_s: float, step_s: float) -> None:
     config = choose_training(Speed(clip_s, step_s), 300, jobs=2)
     people, epochs = config.data.train_people, config.optimiser.epochs
     clips = len(GESTURES) * people
@@ -149,8 +147,8 @@ def test_the_training_of_the_demo_takes_the_time_that_is_given_if_one_can_be_tha
     assert epochs >= 1
 
 
-def test_the_demo_tests_people_that_its_network_was_never_trained_on() -> None:
-    """The included network was trained on rendered people of seed 0, as its card says."""
+def test_demo_people_are_not_in_the_training_data_of_its_network() -> None:
+    """According to its card, the included network was trained on rendered people of seed 0."""
     config = choose_training(Speed(0.2, 0.04), 180)
     assert config.init == CLASSIFIER
     assert config.seed != 0
@@ -162,7 +160,7 @@ def test_the_demo_tests_people_that_its_network_was_never_trained_on() -> None:
 
 @pytest.mark.slow
 def test_nmnist_is_learned_from_real_recordings(test_data: Path, tmp_path: Path) -> None:
-    """A few epochs of a smaller network; the whole training is in BENCHMARKS.md."""
+    """Trains a smaller network for a few epochs; BENCHMARKS.md has the complete training."""
     from dvspipe.training import train
 
     over = {

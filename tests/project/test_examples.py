@@ -11,18 +11,18 @@ SCRIPTS = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 SLOW = {"norse_network"}
 
 
-@pytest.mark.filterwarnings("ignore:nirtorch.load:DeprecationWarning")  # which Norse calls
+@pytest.mark.filterwarnings("ignore:nirtorch.load:DeprecationWarning")  # called by Norse
 @pytest.mark.parametrize(
     "script",
     [pytest.param(path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem) for path in SCRIPTS],
 )
-def test_an_example_runs_and_prints_its_result(
+def test_example_runs_and_prints_its_result(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", [str(script)])
     try:
-        runpy.run_path(str(script), run_name="__main__")  # in this process, which has imported torch already
+        runpy.run_path(str(script), run_name="__main__")  # in this process: torch is imported only once
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "dvspipe":
             raise
@@ -30,5 +30,5 @@ def test_an_example_runs_and_prints_its_result(
     assert capsys.readouterr().out
 
 
-def test_examples_begin_with_what_they_show() -> None:
+def test_examples_start_with_a_docstring() -> None:
     assert all(script.read_text(encoding="utf-8").startswith('"""') for script in SCRIPTS)

@@ -1,4 +1,4 @@
-"""Commands that are killed, full disks, corrupted files: a small part of `scripts/faults/faults.py`."""
+"""Killed commands, full disks and corrupted files: a small part of `scripts/faults/faults.py`."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def inputs(faults: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="has other signals")
-def test_killed_commands_are_repeated_to_the_same_output(faults: ModuleType, inputs: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
+def test_repeated_command_after_a_kill_has_the_same_output(faults: ModuleType, inputs: Path, tmp_path: Path) -> None:
     commands = [command for command in faults.COMMANDS if command.name in ("convert", "view")]
     killer = faults.Killer(inputs, tmp_path)
-    killer.interrupt_s = 60.0  # how soon depends on the load
+    killer.interrupt_s = 60.0  # the time to exit depends on the load
     done = list(faults.disturb(killer, commands, kills=2, seed=0))
     assert [text for _, text, is_finding in done if is_finding] == []
     assert {kind for kind, _, _ in done} == {"kill", "full disk", "read-only folder"}
 
 
-def test_changed_files_are_used_or_refused_with_one_line(
+def test_corrupted_file_is_used_or_refused_with_one_line(
     faults: ModuleType, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)

@@ -1,4 +1,4 @@
-"""Commands that convert and show recordings run without torch, as requirements/convert.txt promises."""
+"""Commands that convert and show recordings run without torch, with requirements/convert.txt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from dvspipe.cli.app import LEFT_OUT
 
 ROOT = Path(__file__).parents[2]
-MODULES = {"scikit-learn": "sklearn"}  # where a package has another name than what it installs
+MODULES = {"scikit-learn": "sklearn"}  # packages whose module has another name
 WITHOUT = """
 import sys
 class NotInstalled:
@@ -46,14 +46,14 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_requirements_are_the_dependencies_without_those_left_out() -> None:
+def test_convert_requirements_are_a_subset_of_the_dependencies() -> None:
     left_out = set(dependencies()) - set(requirements())
     assert set(requirements()) <= set(dependencies())
     names = {re.split(r"[><=]", line)[0] for line in left_out}
     assert {MODULES.get(name, name) for name in names} == LEFT_OUT
 
 
-def test_a_command_that_needs_torch_says_so_in_one_line(tmp_path: Path) -> None:
+def test_command_without_torch_fails_with_one_line(tmp_path: Path) -> None:
     done = run("neuron", "-o", "neuron.png", folder=tmp_path)
     assert done.returncode == 2
     assert "torch" in done.stderr
@@ -61,7 +61,7 @@ def test_a_command_that_needs_torch_says_so_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_commands_that_need_no_torch_run_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_conversion_commands_run_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "scripts")
     smoke: types.ModuleType = importlib.import_module("smoke")
     assert {"convert", "view", "info", "check", "cut"} <= set(smoke.LIGHT)
@@ -70,7 +70,7 @@ def test_commands_that_need_no_torch_run_without_it(tmp_path: Path, monkeypatch:
         assert done.returncode == 0, f"{name}: {done.stderr}"
 
 
-def test_the_constraints_are_versions_that_the_project_admits() -> None:
+def test_constraints_satisfy_the_project_dependencies() -> None:
     lines = (ROOT / "requirements" / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
@@ -82,7 +82,7 @@ def test_the_constraints_are_versions_that_the_project_admits() -> None:
 
 
 @pytest.mark.parametrize("name", ["gradio", "numba", "opencv-python"])
-def test_what_broke_before_has_an_upper_bound(name: str) -> None:
+def test_fragile_dependencies_have_an_upper_bound(name: str) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     (found,) = (each for each in map(Requirement, [*dependencies(), *extras["app"]]) if each.name == name)
     assert any(each.operator == "<" for each in found.specifier)

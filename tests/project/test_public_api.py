@@ -1,4 +1,4 @@
-"""The names that `import dvspipe` offers, and what importing costs."""
+"""The public names of `import dvspipe`, and the modules that it loads."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def test_public_names_load_and_are_documented() -> None:
     assert [name for name in sorted(names) if not getattr(dvspipe, name).__doc__] == []
 
 
-def test_types_are_shipped() -> None:
+def test_py_typed_is_included() -> None:
     assert (Path(dvspipe.__file__).parent / "py.typed").is_file()
 
 
-def test_every_public_function_takes_texts_for_paths(tmp_path: Path) -> None:
+def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
     texts = {name: str(tmp_path / name) for name in ("a.webm", "a.h5", "b.csv", "c.h5", "out")}
     frames = dvspipe.frames_from_arrays([np.full((32, 48), 60 * number, np.uint8) for number in range(3)], fps=30)
     write_video(Path(texts["a.webm"]), frames)
@@ -71,7 +71,7 @@ def test_every_public_function_takes_texts_for_paths(tmp_path: Path) -> None:
         dvspipe.choose_settings("nowhere")
 
 
-def test_a_sensor_size_may_be_a_tuple_or_a_text(tmp_path: Path) -> None:
+def test_sensor_size_may_be_a_tuple_or_a_string(tmp_path: Path) -> None:
     size = dvspipe.SensorSize(width=34, height=20)
     for given in (size, (34, 20), [34, 20], np.array([34, 20]), "34x20"):
         assert dvspipe.SensorSize.of(given) == size  # type: ignore[arg-type]
@@ -85,7 +85,7 @@ def test_a_sensor_size_may_be_a_tuple_or_a_text(tmp_path: Path) -> None:
             dvspipe.SensorSize.of(wrong)  # type: ignore[arg-type]
 
 
-def test_settings_may_be_plain_keys_and_values() -> None:
+def test_settings_may_be_dictionaries() -> None:
     events = Events([0, 10, 30], [0, 0, 2], [0, 0, 1], [1, 1, 0], (3, 2))
     plain = {"steps": 3, "step_us": 20}
     config = dvspipe.BinConfig(steps=3, step_us=20)
@@ -98,7 +98,7 @@ def test_settings_may_be_plain_keys_and_values() -> None:
             dvspipe.encode_events(events, wrong)  # type: ignore[arg-type]
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
+def test_unknown_name_is_an_attribute_error() -> None:
     with raises(AttributeError, "evnets"):
         dvspipe.evnets  # type: ignore[attr-defined] # noqa: B018
 
@@ -111,7 +111,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         ("import dvspipe.report", {"matplotlib", "sklearn", "scipy", "PIL", "jinja2", "torch", "numba"}),
     ],
 )
-def test_imports_load_nothing_heavy(code: str, heavy: set[str]) -> None:
+def test_imports_do_not_load_heavy_libraries(code: str, heavy: set[str]) -> None:
     report = "\nimport sys; print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True, check=True)
     assert not set(done.stdout.splitlines()[-1].split()) & heavy

@@ -1,4 +1,4 @@
-"""Version, changelog, citation and tag agree, and what does not is found."""
+"""Version, changelog, citation and tag agree, and disagreements are found."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def release(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 @pytest.fixture
 def released(tmp_path: Path) -> Path:
-    """A folder with the files of a release of version 0.2.0."""
+    """Folder with the files of release 0.2.0."""
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "0.2.0"\n')
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## [0.2.0] - 2026-12-01\n\n## 0.1.0\n")
     (tmp_path / "CITATION.cff").write_text("version: 0.2.0\ndate-released: 2026-12-01\n")
     return tmp_path
 
 
-def test_workflows_run_what_is_there() -> None:
+def test_workflows_run_existing_scripts() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     commands = []
     for path in (ROOT / ".github" / "workflows").glob("*.yml"):
@@ -42,7 +42,7 @@ def test_workflows_run_what_is_there() -> None:
     assert all((ROOT / found).is_file() for run in commands for found in re.findall(r"scripts/[\w/.]+", run))
 
 
-def test_shell_scripts_and_make_run_what_is_there() -> None:
+def test_shell_scripts_and_make_run_existing_scripts() -> None:
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "Makefile", ROOT / ".ci" / "run")]
     texts += [
         (ROOT / "scripts" / name).read_text(encoding="utf-8") for name in ("check", "release_check", "docs/build")
@@ -51,12 +51,12 @@ def test_shell_scripts_and_make_run_what_is_there() -> None:
     assert [path for path in sorted(found) if not (ROOT / path).is_file()] == []
 
 
-def test_the_tools_have_one_version() -> None:
+def test_tool_versions_agree() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     tools = dict(line.split("==") for line in extras["dev"] if not line.startswith("dvspipe["))
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
-    (rev,) = (repo["rev"] for repo in hooks if "ruff" in repo["repo"])
-    assert rev == f"v{tools['ruff']}"
+    revisions = {repo["hooks"][0]["id"].partition("-")[0]: repo["rev"] for repo in hooks if repo["repo"] != "local"}
+    assert revisions == {name: f"v{tools[name]}" for name in ("ruff", "codespell")}
     assert f" build=={tools['build']} " in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
@@ -66,11 +66,11 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def test_the_files_of_the_repository_agree(release: types.ModuleType) -> None:
+def test_release_files_of_the_repository_agree(release: types.ModuleType) -> None:
     assert list(release.find_faults()) == []
 
 
-def test_a_release_agrees_with_its_tag_alone(release: types.ModuleType, released: Path) -> None:
+def test_release_agrees_only_with_its_own_tag(release: types.ModuleType, released: Path) -> None:
     assert list(release.find_faults(released)) == []
     assert list(release.find_faults(released, "v0.2.0")) == []
     assert len(list(release.find_faults(released, "v0.2.1"))) == 1
@@ -86,15 +86,13 @@ def test_a_release_agrees_with_its_tag_alone(release: types.ModuleType, released
         ("CITATION.cff", "2026-12-01", "2026-11-01"),
     ],
 )
-def test_what_does_not_agree_names_its_file(
-    release: types.ModuleType, released: Path, file: str, old: str, new: str
-) -> None:
+def test_disagreement_names_its_file(release: types.ModuleType, released: Path, file: str, old: str, new: str) -> None:
     change(released / file, old, new)
     (fault,) = release.find_faults(released)
     assert fault.partition(":")[0] in {"CHANGELOG.md", "CITATION.cff"}
 
 
-def test_a_version_between_releases_has_no_tag(release: types.ModuleType, tmp_path: Path) -> None:
+def test_development_version_cannot_be_tagged(release: types.ModuleType, tmp_path: Path) -> None:
     for file in FILES:
         shutil.copy(ROOT / file, tmp_path)
     (fault,) = release.find_faults(tmp_path, "v0.2.0")

@@ -1,4 +1,4 @@
-"""docs/reference/results.md lists every model of dvspipe.results, and says what their docstrings say."""
+"""docs/reference/results.md equals the page generated from the models of dvspipe.results."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return results_page
 
 
-def test_the_page_is_what_the_models_say(script: ModuleType) -> None:
+def test_results_page_is_up_to_date(script: ModuleType) -> None:
     assert script.PAGE.read_text(encoding="utf-8") == script.render(), "run python scripts/docs/results_page.py"

@@ -1,4 +1,4 @@
-"""The script that trains a network by each rule: its configurations."""
+"""Configurations of the script that trains a network by each rule."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 
-def test_every_rule_has_a_configuration_and_differs_only_by_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configurations_of_rules_differ_only_in_required_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "scripts" / "studies")
     import rules
 

@@ -1,4 +1,4 @@
-"""The site has a page or a script for what there is."""
+"""The site documents all commands, public names, codes, forms, filters, presets and formats."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GALLERY = ROOT / "docs" / "gallery"
 
 
 def shown(section: str) -> set[str]:
-    """Return the names that the docstrings of a section's scripts describe and that their code uses."""
+    """Names that are described in the docstrings of a section and used in its code."""
     names = set()
     for path in (GALLERY / section).glob("plot_*.py"):
         _, docstring, code = path.read_text(encoding="utf-8").split('"""', 2)
@@ -36,7 +36,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     return importlib.import_module("site_pages")
 
 
-def test_the_gallery_shows_each_code_form_filter_preset_and_format() -> None:
+def test_gallery_shows_each_code_form_filter_preset_and_format() -> None:
     assert shown("1_encoders") == set(CODES)
     assert shown("2_filters") == {*FilterConfig.model_fields, "hot_pixels"}
     assert shown("3_representations") == {*BinConfig.model_fields["form"].annotation.__args__, *PLOTS}
@@ -48,7 +48,7 @@ def test_every_public_name_is_on_a_page(pages: types.ModuleType) -> None:
     assert {name for area in pages.AREAS.values() for name in area.names} >= set(dvspipe.__all__)  # type: ignore[attr-defined]
 
 
-def test_every_command_is_on_the_page_of_commands(pages: types.ModuleType) -> None:
+def test_every_command_is_on_the_command_page(pages: types.ModuleType) -> None:
     text = pages.command_page()
     for command in app.registered_commands:
         assert f"## `dvspipe {command.name}`" in text

@@ -2,20 +2,20 @@
 Codes of signals
 ================
 
-The spikes of a signal over time and, where a code can be decoded, the signal in them.
+The spikes of a signal over time, and the decoded signal for codes with a decoder.
 
 ``delta``
-    A spike if the signal has changed by a threshold since the previous step. Slow changes leave no trace, so the signal
-    cannot be decoded.
+    A spike if the signal changes by at least a threshold from one step to the next. Slow changes cause no spikes, so
+    the signal cannot be decoded.
 ``step_forward``
     An ON spike if the signal is a threshold above a reference, an OFF spike if it is below; the reference then moves by
     the threshold. A pixel of an event camera does the same with the logarithm of the light.
 ``hsa``
-    Hough spiker algorithm: a spike where a complete copy of a filter fits below the rest of the signal. The decoded
-    signal is the convolution of the spikes with the filter, always below the signal.
+    Hough spiker algorithm: a spike if a complete copy of a filter fits below the residual signal. The decoded signal is
+    the convolution of the spikes with the filter. It never exceeds the signal.
 ``bsa``
-    Ben's spiker algorithm: as HSA, but a spike is set where subtracting the filter reduces the sum of absolute errors.
-    The decoded signal runs through the middle of the signal.
+    Ben's spiker algorithm: like HSA, but a spike is set if subtracting the filter reduces the sum of absolute errors.
+    The decoded signal has errors of both signs.
 """
 
 import matplotlib.pyplot as plt
@@ -39,9 +39,9 @@ for (above, below), (name, code) in zip(panels.reshape(-1, 2), codes.items(), st
     spikes = code.encode_signal(signal)  # uint8 [T, C]
     above.plot(steps, signal, label="signal", color="black")
     if name == "delta":
-        above.fill_between(steps, 0, 1, where=spikes.any(1), alpha=0.15, label="a step with a spike")
+        above.fill_between(steps, 0, 1, where=spikes.any(1), alpha=0.15, label="step with a spike")
     else:
-        above.plot(steps, code.decode_signal(spikes), label="decoded from the spikes", color="#c62f2d")
+        above.plot(steps, code.decode_signal(spikes), label="decoded signal", color="#c62f2d")
     above.set_title(name)
     above.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     names, colours = (["OFF", "ON"], ["#2f6db5", "#c62f2d"]) if code.channels == 2 else (["spikes"], ["black"])

@@ -2,22 +2,22 @@
 Codes of values
 ===============
 
-The spikes of 25 values from 0 to 1, in each code of a single value.
+The spikes of 25 values from 0 to 1, in each code for single values.
 
 ``poisson``
-    Rate coding: a value is the probability of a spike in each step, so it is the rate of the train. Simple and robust,
-    but slow: the rate is known only after many steps, and two trains of the same value differ.
+    Rate coding: the value is the probability of a spike in each step. Simple and robust, but slow: the rate is known
+    only after many steps, and two trains of the same value differ.
 ``latency``
-    One spike per value: the larger, the earlier. One spike carries the value to half a step.
+    One spike per value; larger values spike earlier. One spike encodes the value with an error of up to half a step.
 ``log_latency``
-    Logarithmic latency: the time at which a leaky integrator that the value charges reaches a threshold. Bright values
-    come close together, and values below the threshold never spike.
+    Logarithmic latency: the time until a leaky integrator with the value as input reaches a threshold. Large values
+    spike close together, and values below the threshold never spike.
 ``rank_order``
-    Only the order counts: the largest value spikes in the first step, the next one in the second, whatever the values
-    are. Multiplying all values by two changes nothing.
+    Only the order matters: the largest value spikes in the first step, the second largest in the second step, and so
+    on. Multiplying all values by two changes nothing.
 ``population``
-    Several neurons share a value: each has a receptive field, a Gaussian, and spikes the earlier, the closer the value
-    is to its centre. So one value becomes several spike times.
+    Several neurons encode one value as several spike times. Each neuron has a Gaussian receptive field and spikes
+    earlier the closer the value is to its centre.
 """
 
 import matplotlib.pyplot as plt
@@ -28,7 +28,7 @@ from dvspipe.encoding import Latency, LogLatency, Poisson, Population, RankOrder
 codes = {
     "poisson: the larger the value, the more spikes": Poisson(steps=100),
     "latency: the larger the value, the earlier its spike; none for 0": Latency(steps=100),
-    "log_latency: a leaky integrator that the value charges": LogLatency(steps=100),
+    "log_latency: threshold time of a leaky integrator": LogLatency(steps=100),
     "rank_order: one step per rank": RankOrder(steps=25),
     "population: a colour per neuron": Population(steps=100, neurons=6),
 }

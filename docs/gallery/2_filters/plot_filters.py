@@ -2,16 +2,17 @@
 Filters
 =======
 
-Each filter on a sensor that has the noise it removes.
+Each filter on a sensor with the type of noise that it removes.
 
 ``refractory_us``
-    Refractory period: removes the repeats of a pixel within a time. An edge with much contrast causes several events
-    per pixel at once; one is enough to say where it is.
+    Refractory period: removes repeated events of a pixel within a time. An edge with high contrast causes several
+    events per pixel at once; one event is enough to locate the edge.
 ``activity_us``
-    Background activity: removes an event if none of its eight neighbours fired shortly before it. Edges move through
-    neighbours one after another; noise does not.
+    Background activity: removes an event if none of its eight neighbours fired shortly before. Moving edges activate
+    neighbouring pixels in sequence; noise does not.
 ``hot_pixels``
-    A first pass counts the events of each pixel; those that fire far more than their neighbours are removed.
+    Hot pixels: a first pass counts the events of each pixel. Pixels that fire far more than their neighbours are
+    removed.
 """
 
 import matplotlib.pyplot as plt
@@ -29,7 +30,7 @@ filters = {
 
 
 def picture(events: dvspipe.Events) -> np.ndarray:
-    """Return ON minus OFF events per pixel."""
+    """Return ON minus OFF events per pixel, [H, W]."""
     counts = np.zeros((events.sensor.height, events.sensor.width))
     np.add.at(counts, (events.y, events.x), 2.0 * events.p - 1)
     return counts

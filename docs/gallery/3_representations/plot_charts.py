@@ -2,14 +2,15 @@
 Charts of events
 ================
 
-Events that are not binned, as ``dvspipe.plot`` draws them.
+Charts of events without binning, drawn by ``dvspipe.plot``.
 
 ``xyt``
-    Each event at its pixel and time, ON red and OFF blue. Movement is a surface, a periodic movement a spiral.
+    Each event at its pixel and time; ON is red, OFF is blue. Movement appears as a surface, periodic movement as a
+    spiral.
 ``raster``
-    Each event at its time and the number of its pixel, row by row: which pixels fire together, and when.
+    Each event at its time and pixel number (row by row). It shows groups of pixels that fire together.
 ``rate``
-    Events per second, ON and OFF. What moves quickly, or has much contrast, causes more events.
+    ON and OFF events per second. Fast movement and high contrast cause more events.
 """
 
 import dvspipe

@@ -2,21 +2,21 @@
 Forms of a spike tensor
 =======================
 
-The same events in each form of ``BinConfig``, in four steps of 100 ms.
+The same events in each form of ``BinConfig``, with four steps of 100 ms.
 
 ``count``
-    The number of events of each pixel in each step, OFF and ON separately. Nothing is lost but the time within a step.
+    The number of events per pixel and step, OFF and ON separately. Only the time within a step is lost.
 ``clipped``
-    Counts, at most ``clip``: between counts and binary. Flicker and hot pixels do not outshine the rest.
+    Counts limited to ``clip``, between ``count`` and ``binary``. Flicker and hot pixels do not dominate the tensor.
 ``binary``
-    Whether a pixel fired in a step. The same input as a network of spikes with 0 and 1 has; insensitive to pixels that
-    fire very often.
+    1 if a pixel fired in a step, else 0: the same values as the spikes of a network. Insensitive to pixels that fire
+    very often.
 ``surface``
-    Time surface: how recent the last event of each pixel is, 1 at the end of a step, fading with a time constant
-    (Lagorce et al. 2017). It shows the direction of movement in a single picture.
+    Time surface: the age of each pixel's last event, as exp(-age / tau): 1 for an event at the end of the step (Lagorce
+    et al. 2017). It shows the direction of movement in a single picture.
 ``voxel``
-    Voxel grid: each event is divided between the two nearest steps, so moving it by a little changes the tensor by a
-    little. With ``polarity="signed"``, OFF counts -1 (Zhu et al. 2019).
+    Voxel grid: each event is divided between the two nearest steps, so a small shift in time changes the tensor only
+    slightly. With ``polarity="signed"``, OFF counts -1 (Zhu et al. 2019).
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,8 @@
 Steps by time, by recording, by events
 ======================================
 
-A step can be a time, a share of the recording, or a number of events. Where little moves, a step by time has few
-events; a step by events then lasts longer.
+A step can be a duration, a fraction of the recording, or a number of events. If little moves, steps by time contain few
+events, and steps by events last longer.
 """
 
 import matplotlib.pyplot as plt
@@ -14,7 +14,7 @@ from dvspipe.synthesis import GestureClip, record_gesture
 events = record_gesture(GestureClip(1, person=3, clip=0, seed=0, duration_us=600_000), sensor=dvspipe.SimulatorConfig())
 rules = {
     "by time: 30 ms": dvspipe.BinConfig(steps=20, by="time", step_us=30_000),
-    "by recording: a 20th": dvspipe.BinConfig(steps=20, by="recording"),
+    "by recording: 1/20": dvspipe.BinConfig(steps=20, by="recording"),
     "by events: 500 each": dvspipe.BinConfig(steps=20, by="events", step_events=500),
 }
 

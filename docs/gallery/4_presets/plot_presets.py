@@ -2,16 +2,16 @@
 Sensor presets
 ==============
 
-The same gesture on each sensor of ``configs/sensors``: ON minus OFF events in 40 ms.
+The same gesture recorded by each sensor of ``configs/sensors``: ON minus OFF events in 40 ms.
 
 ============  ======================================================================================================
 preset        sensor
 ============  ======================================================================================================
 ``clean``     an ideal sensor with v2e's thresholds for clean recordings
-``davis346``  one DAVIS346, as ``dvspipe calibrate`` measured it in a recording
-``dvs128``    the DVS128 of Lichtsteiner, Posch and Delbruck (2008), with which DVS128 Gesture was recorded
+``davis346``  a DAVIS346, measured in a recording by ``dvspipe calibrate``
+``dvs128``    the DVS128 of Lichtsteiner, Posch and Delbruck (2008), the sensor of DVS128 Gesture
 ``gen4``      a Prophesee Gen4, from its specifications
-``noisy``     v2e's settings for much noise: shot noise of both polarities, leak events, and a slow photoreceptor
+``noisy``     v2e's settings for strong noise: shot noise of both polarities, leak events, and a slow photoreceptor
 ``v2e``       the defaults of v2e
 ============  ======================================================================================================
 """

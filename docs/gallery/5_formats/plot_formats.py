@@ -2,20 +2,20 @@
 File formats
 ============
 
-The same events in each format that dvspipe writes, read back and compared. The suffix of the file selects the format.
+The same events in each format that dvspipe writes, read back and compared. The file suffix selects the format.
 
 ====================  ================  ================================================================================
 suffix                format            description
 ====================  ================  ================================================================================
-``.h5``               HDF5              the default: the layout of DSEC, with gzip, which every program of the field
-                                        opens; settings and source are in its attributes
-``.npz``              NumPy             a compressed file of arrays: ``numpy.load`` reads it
-``.csv``              CSV               text with the columns t, x, y, p: for spreadsheets, and for the eye
-``.aedat4``           AEDAT 4           the format of iniVation's DV
+``.h5``               HDF5              the default: the layout of DSEC with gzip compression, supported by most event
+                                        camera tools; attributes contain settings and source
+``.npz``              NumPy             compressed arrays for ``numpy.load``
+``.csv``              CSV               text with the columns t, x, y, p, for spreadsheets and reading
+``.aedat4``           AEDAT 4           the format of iniVation's DV software
 ``.raw``              EVT 2.0           Prophesee's RAW, one word per event
-``.evt3.raw``         EVT 3.0           Prophesee's RAW of newer cameras, whose words share rows and times
+``.evt3.raw``         EVT 3.0           Prophesee's RAW of newer cameras; events share words for rows and times
 ``.dat``              DAT               Prophesee's DAT, eight bytes per event
-``.es``               Event Stream      the format of the Sydney group: differences of times in few bytes
+``.es``               Event Stream      the format of the Sydney group, with time differences in few bytes
 ``.bin``              N-MNIST's 40 bit  five bytes per event, for sensors of up to 256 x 240 pixels; the sensor is not
                                         in the file
 ====================  ================  ================================================================================
@@ -43,7 +43,7 @@ with TemporaryDirectory() as folder:
         same = all(np.array_equal(getattr(events, name), getattr(again, name)) for name in "txyp")
         size = path.stat().st_size / len(events)
         shown[suffix] = again
-        title[suffix] = f"{suffix}: {size:.1f} bytes per event\n{'every event is equal' if same else 'events differ'}"
+        title[suffix] = f"{suffix}: {size:.1f} bytes per event\n{'all events equal' if same else 'events differ'}"
 for axes, (name, one) in zip(panels.flat, shown.items(), strict=True):
     axes.scatter(one.x, one.y, c=one.p, cmap="bwr", s=0.3)
     axes.set_title(title[name], fontsize=9)
