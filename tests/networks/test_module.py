@@ -228,7 +228,9 @@ def test_command_of_a_run_can_be_repeated(place: Path, monkeypatch: pytest.Monke
 
     commands_seen: list[str] = []
 
-    def note(_config: TrainConfig, _folder: Path, command: str, trust: tuple[str, ...], **_: bool) -> TrainingRun:
+    def note(
+        _config: TrainConfig, _folder: Path, command: str, trust: tuple[str, ...], *_: object, **__: bool
+    ) -> TrainingRun:
         commands_seen.append(command)
         assert trust == (PACKAGE,)
         raise typer.Abort
