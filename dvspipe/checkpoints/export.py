@@ -340,7 +340,7 @@ class _NirBuilder:
         return self.add(self.nir.Conv2d(self.shape[1:], eye[..., None, None], 1, 0, 1, 1, zeros), loops=loops)
 
     def add_threshold(self, threshold: float) -> None:
-        """Add a step function (1 above the threshold, else 0) as a `CubaLIF`, which all readers support."""
+        """Add a step function (1 above the threshold, else 0) as a `CubaLIF` node: all readers support it."""
         one = np.ones(self.shape, np.float32)
         nearest = np.float32(self.dt)
         step = one * (

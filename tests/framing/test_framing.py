@@ -237,7 +237,7 @@ def test_a_region_of_few_pixels_is_mentioned_once(tmp_path: Path, caplog: pytest
         open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=roi), sensor=None)
     factor = min(TARGET.width / 6, TARGET.height / 4)
     (warning,) = caplog.messages
-    assert f"6x4+10+10 has few pixels, and is enlarged {factor:.3g} times" in warning
+    assert "6x4+10+10" in warning and f"{factor:.3g} times" in warning
 
 
 def test_a_picture_has_a_rectangle_around_what_is_looked_at() -> None:

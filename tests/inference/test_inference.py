@@ -315,7 +315,7 @@ def test_a_headerless_recording_takes_the_networks_sensor_if_that_has_all_events
     path.write_bytes(b"".join(bytes([30, 4, 0, 8 * k, 0]) for k in range(31)))
     said = untrained().predict(path, InferConfig(window_us=20_000))
     assert said.picture == SensorSize(width=34, height=34)  # the smallest that is known and has all
-    assert "a.bin: does not name its sensor, which is taken as 34x34" in caplog.text
+    assert "a.bin: does not name its sensor; using 34x34" in caplog.text
 
 
 def test_a_video_is_simulated_on_the_way(tmp_path: Path) -> None:
@@ -587,7 +587,7 @@ def test_a_larger_sensor_is_searched_by_default_and_a_smaller_one_is_an_error() 
         assert [(look.t_us, str(look)) for look in complete.looked_at] == [(None, "100x80+0+0")]
     large = untrained(SensorSize(width=64, height=48))
     for over in ({}, {"roi": "full"}):
-        with pytest.raises(DataError, match=r"16x12, the network is for 64x48; use .*'fit': 'scale'.* .*'fit': 'crop'"):
+        with pytest.raises(DataError, match=r"16x12 .*64x48.*; use .*'fit': 'scale'.* .*'fit': 'crop'"):
             large.predict(bar, InferConfig(**over))
     assert large.predict(bar, InferConfig(fit="scale")).events > len(bar)
 
@@ -880,7 +880,7 @@ def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_chang
     ("arguments", "message"),
     [
         (["empty.h5"], "empty.h5: has no events"),
-        (["other.h5"], "other.h5: comes from a sensor of 12x7, the network is for 16x12; use --set fit=scale "),
+        (["other.h5"], "other.h5: comes from a sensor of 12x7 (expected the network's 16x12); use --set fit=scale "),
         (["short.h5"], "short.h5: lasts 0.0297 s, less than half of the window of 0.1 s; use --set window_us="),
         (["there.h5", "--set", "window_us=1000000"], "half of the window of 1 s"),
         (["there.h5", "--set", "window_us=30000"], "window of 30 ms: "),
@@ -1141,7 +1141,7 @@ def test_the_classifier_has_an_api_of_three_lines(checkpoint: Path, tmp_path: Pa
 def test_a_checkpoint_for_another_sensor_keeps_its_own(tmp_path: Path) -> None:
     one = untrained(SensorSize(width=20, height=16))
     save_checkpoint(tmp_path / "w.safetensors", one.config, one.network)
-    with pytest.raises(DataError, match="16x12, .*20x16"):
+    with pytest.raises(DataError, match="16x12 .*20x16"):
         Classifier.load(tmp_path / "w.safetensors").predict(moving_bar(0, 0))
 
 
