@@ -1,4 +1,4 @@
-"""Labelled recordings as spike tensors: public data sets, folders of recordings and videos, and rendered gestures."""
+"""Labelled recordings as spike tensors: public data sets, folders of recordings and videos, rendered gestures."""
 
 from __future__ import annotations
 
@@ -94,32 +94,37 @@ OPENERS: Mapping[DataKind, Callable[[DataSource], DataSet]] = {
     "tonic": open_tonic,
     "shards": open_shards,
 }
-"""The function that opens a data set, by its kind."""
+"""Functions that open a data set, by kind."""
 
 
 def open_cache(config: DataConfig) -> Cache | None:
-    """Return the cache of a configuration, or None if caching is turned off."""
+    """Return the cache of a configuration; None if caching is disabled."""
     return None if config.cache == "none" else Cache(config.cache or default_cache())
 
 
 def open_dataset(
     config: DataConfig, seed: int, bins: BinConfig = BinConfig(), *, with_problems: bool = False
 ) -> DataSet:
-    """Return the data set that a configuration describes; no sample is loaded yet.
+    """Open the data set of a configuration, without loading samples.
 
     Args:
-        config: Kind, folders, and shares of the parts.
-        seed: Seed of the division into parts, and of rendered clips.
-        bins: Steps of the spike tensors, which the spike code of images also has.
-        with_problems: Whether class folders may be unknown or empty, which are then the `problems` of the data set.
+        config: Kind, folders, and fractions of the parts.
+        seed: Seed of the division into parts and of rendered clips.
+        bins: Steps of the spike tensors, including the spike code of images.
+        with_problems: Whether to accept unknown and empty class folders, and list them in `problems` of the data set.
 
     Raises:
-        DataError: The folder does not have the expected layout, class folders are unknown or empty, a group is in two
-            parts, or a part would be empty.
-        ConfigError: Recordings are to be fitted, and no size is given.
+        DataError: If the folder does not have the expected layout, class folders are unknown or empty, a group is in
+            two parts, or a part would be empty.
+        ConfigError: If `config.fit` is set without a size.
+
+    Example:
+        >>> data = open_dataset(DataConfig(kind="gestures", train_people=3, test_people=1, clips=1), seed=0)
+        >>> len(data.classes), len(data.test), data.synthetic
+        (11, 11, True)
     """
     if config.fit is not None and config.target is None:
-        raise ConfigError(f"data.fit = {config.fit}: needs a size to fit recordings to (found data.size = null)")
+        raise ConfigError(f"data.fit = {config.fit}: missing size to fit recordings to (found data.size = null)")
     for folder in (config.root, config.test_root):
         if folder is not None and not folder.is_dir() and not config.download:
             raise DataError(f"{folder}: no such folder")

@@ -1,6 +1,6 @@
 """Public data sets in their original layouts, complete or partial: N-MNIST and DVS128 Gesture.
 
-Tonic's own classes reject partial copies and download again; they are used for the download only.
+Tonic's own classes are used only for downloads, because they reject partial copies and download them again.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ NMNIST_CLASSES = tuple(str(digit) for digit in range(10))
 NMNIST_SENSOR = SensorSize(width=34, height=34)
 TONIC_FOLDERS = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}
 IBM_LISTS = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
-LAST_TRAINING_USER = 23  # of DVS128 Gesture, if IBM's lists are missing
-TONIC_TIME_US = 1000  # Tonic's copy of DVS Gesture has times in milliseconds
+LAST_TRAINING_USER = 23  # last training user of DVS128 Gesture, if IBM's lists are missing
+TONIC_TIME_US = 1000  # times are in milliseconds in Tonic's copy of DVS Gesture
 
 
 def open_nmnist(source: DataSource) -> DataSet:
-    """Return N-MNIST (Orchard et al. 2015) in its original folders, or in NMNIST/ as Tonic stores it."""
+    """Open N-MNIST (Orchard et al. 2015) in its original folders, or in NMNIST/, Tonic's layout."""
     root = _find_nmnist(source, source.root)
     train = list_class_folders(source, root / "Train", NMNIST_CLASSES, NMNIST_SENSOR)
     test = _list_nmnist_part(source, root / "Test")
@@ -44,17 +44,17 @@ def open_nmnist(source: DataSource) -> DataSet:
 
 
 def _check_images(root: Path, test_root: Path) -> None:
-    """Check that no image of MNIST is in both folders.
+    """Check that no MNIST image is in both folders.
 
     Raises:
-        DataError: One is.
+        DataError: If an image is in both.
     """
     trained, tested = (
         {path.stem.lstrip("0"): path for path in (folder / "Train").glob("*/*.bin")} for folder in (root, test_root)
     )
     for image in tested.keys() & trained.keys():
         raise DataError(
-            f"{tested[image]}: is a test recording of the same MNIST image as the training recording {trained[image]}",
+            f"{tested[image]}: test recording of the same MNIST image as the training recording {trained[image]}",
             Remedy("exclude", str(test_root), "record synthetic digits without such images"),
         )
 
@@ -64,7 +64,7 @@ def _list_nmnist_part(source: DataSource, folder: Path) -> Listing:
 
 
 def _find_nmnist(source: DataSource, root: Path) -> Path:
-    """Return the folder with the folder Train, downloaded if it is missing and the settings say so."""
+    """Find the folder that contains Train; download it if it is missing and the settings allow it."""
     tried = (root, root / "NMNIST")
     if source.config.download and not any((folder / "Train").is_dir() for folder in tried):
         _download("NMNIST", root)
@@ -73,13 +73,13 @@ def _find_nmnist(source: DataSource, root: Path) -> Path:
             return folder
     raise DataError(
         f"{root}: no folder Train with the digits 0 to 9 found; unpack train.zip and test.zip of N-MNIST "
-        f"(https://www.garrickorchard.com/datasets/n-mnist) so that {root / 'Train' / '0' / '00002.bin'} exists",
+        f"(https://www.garrickorchard.com/datasets/n-mnist) to create {root / 'Train' / '0' / '00002.bin'}",
         DOWNLOAD,
     )
 
 
 def open_dvs_gesture(source: DataSource) -> DataSet:
-    """Return DVS128 Gesture (Amir et al. 2017): IBM's recordings cut by their label files, or Tonic's clips."""
+    """Open DVS128 Gesture (Amir et al. 2017): IBM's recordings cut by their label files, or Tonic's clips."""
     parts, title = _list_gesture_parts(source, source.root)
     if source.config.test_root is not None:
         other, _ = _list_gesture_parts(source, source.config.test_root)
@@ -92,7 +92,7 @@ def open_dvs_gesture(source: DataSource) -> DataSet:
 
 
 def _list_gesture_parts(source: DataSource, root: Path) -> tuple[dict[str, list[Sample]], str]:
-    """Return the samples of each part, and a short description of where they come from."""
+    """List the samples of each part, and describe their source in a few words."""
     folder = _find_gestures(root)
     if folder is None and source.config.download:
         _download("DVSGesture", root)
@@ -101,8 +101,8 @@ def _list_gesture_parts(source: DataSource, root: Path) -> tuple[dict[str, list[
         clip = root / "DVSGesture" / TONIC_FOLDERS["train"] / "user01_fluorescent" / "0.npy"
         raise DataError(
             f"{root}: no DVS128 Gesture found; unpack IBM's DvsGesture.tar.gz (https://research.ibm.com/dvsgesture) "
-            f"so that {root / 'DvsGesture' / 'user01_fluorescent.aedat'} exists, or Tonic's ibmGestureTrain.tar.gz and "
-            f"ibmGestureTest.tar.gz so that {clip} exists",
+            f"to create {root / 'DvsGesture' / 'user01_fluorescent.aedat'}, or Tonic's ibmGestureTrain.tar.gz and "
+            f"ibmGestureTest.tar.gz to create {clip}",
             DOWNLOAD,
         )
     if any((folder / name).is_dir() for name in TONIC_FOLDERS.values()):
@@ -113,7 +113,7 @@ def _list_gesture_parts(source: DataSource, root: Path) -> tuple[dict[str, list[
 
 
 def _find_gestures(root: Path) -> Path | None:
-    """Return the folder with one of the two layouts: the root, or one in it."""
+    """Find the folder with one of the two layouts: the root, or a folder in it."""
     for folder in (root, root / "DVSGesture", root / "DvsGesture"):
         tonics = any((folder / name).is_dir() for name in TONIC_FOLDERS.values())
         if tonics or (folder.is_dir() and any(folder.glob(f"user*{SUFFIX}"))):
@@ -122,7 +122,7 @@ def _find_gestures(root: Path) -> Path | None:
 
 
 def _list_tonic_clips(folder: Path) -> list[Sample]:
-    """Return the clips ibmGestureTrain/user01_fluorescent/<label>.npy."""
+    """List the clips FOLDER/<user>_<light>/<label>.npy."""
     samples = []
     for file in sorted(folder.glob("*/*.npy")):
         if not (file.stem.isdecimal() and int(file.stem) < len(GESTURES)):
@@ -134,10 +134,10 @@ def _list_tonic_clips(folder: Path) -> list[Sample]:
 
 
 def load_tonic_clip(file: Path) -> Events:
-    """Return the events of a clip of Tonic's copy: [N, 4] of x, y, p and t in milliseconds.
+    """Load a clip of Tonic's copy: an array [N, 4] of x, y, p and t in milliseconds.
 
     Raises:
-        FormatError: The file is not such an array.
+        FormatError: If the file is not such an array.
     """
     try:
         rows = np.load(file, allow_pickle=False)
@@ -152,7 +152,7 @@ def load_tonic_clip(file: Path) -> Events:
 
 
 def _list_ibm_clips(source: DataSource, folder: Path) -> dict[str, list[Sample]]:
-    """Return the labelled spans of IBM's recordings, divided as in its two lists or, without them, by user."""
+    """List the labelled spans of IBM's recordings, divided by its two lists, or by user if they are missing."""
     listed = {part: _read_list(folder / name) for part, name in IBM_LISTS.items()}
     parts: dict[str, list[Sample]] = {part: [] for part in IBM_LISTS}
     for labels in sorted(folder.glob(f"user*{SUFFIX}")):
@@ -163,7 +163,7 @@ def _list_ibm_clips(source: DataSource, folder: Path) -> dict[str, list[Sample]]
         else:
             part = next((part for part in IBM_LISTS if file.name in (listed[part] or ())), "")
         if not part:
-            continue  # a trial that is in neither of IBM's lists
+            continue  # the trial is in neither of IBM's lists
         for span in read_labels(labels):
             if not (span.name.isdecimal() and 1 <= int(span.name) <= len(GESTURES)):
                 raise DataError(f"{labels}: unknown class {span.name} (expected 1 to {len(GESTURES)})")
@@ -178,6 +178,6 @@ def _read_list(path: Path) -> set[str] | None:
 
 
 def _download(name: str, root: Path) -> None:
-    """Download and unpack a data set with Tonic, which checks its checksums."""
+    """Download and unpack a data set with Tonic; Tonic verifies checksums."""
     for train in (True, False):
         TonicRecipe(name, root, json.dumps({"train": train}), download=True).make()

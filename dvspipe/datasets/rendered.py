@@ -1,4 +1,4 @@
-"""Rendered gestures as a data set."""
+"""Data set of rendered gestures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .source import DataSource
 
 
 def open_rendered(source: DataSource) -> DataSet:
-    """Return rendered gestures; the people of the test part are in no other part."""
+    """Open rendered gestures; people in the test part are in no other part."""
     config, seed = source.config, source.seed
     samples = [
         Sample(
