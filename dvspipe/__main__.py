@@ -1,16 +1,16 @@
-"""The command line: `dvspipe`, or `python -m dvspipe`."""
+"""Entry point of the command line: `dvspipe`, or `python -m dvspipe`."""
 
 import gc
 
 from .cli.interrupts import catch_interrupts
 
-OLDEST_EVERY = 100  # collections of younger objects, in place of Python's 10
+OLDEST_EVERY = 100  # full garbage collections are 10 times less often than Python's default
 
 
 def main() -> None:
-    """Run the command line, which answers Ctrl-C while its modules are loaded too."""
+    """Run the command line; handle Ctrl-C even while its modules are imported."""
     catch_interrupts()
-    # modules and functions never become garbage, and looking through them takes a seventh of a start with torch
+    # modules and functions never become garbage; scanning them takes 1/7 of the start-up time with torch
     gc.set_threshold(*gc.get_threshold()[:2], OLDEST_EVERY)
     from .cli.app import main as run
 

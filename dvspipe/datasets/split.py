@@ -131,7 +131,7 @@ def check_split(path: Path, data: DataSet) -> None:
 
 
 def _absolute(name: str) -> str:
-    """Make the name of a sample, which begins with its file, independent of the current folder."""
+    """Make the name of a sample independent of the current folder; it begins with a file path."""
     return os.path.abspath(name)
 
 
