@@ -12,7 +12,7 @@ from .numba_cache import ensure_cache
 
 ensure_cache(os.path.dirname(__file__))
 
-SHOWN = (
+HTML_TYPES = (
     ("dvspipe.events.events", "Events"),
     ("dvspipe.datasets.samples", "DataSet"),
     ("dvspipe.results.training", "TrainingRun"),
@@ -22,7 +22,7 @@ SHOWN = (
 """Types that notebooks show as HTML, by module and name; registering them does not import them."""
 
 
-def _describe(value: object) -> str | None:
+def _summarize_html(value: object) -> str | None:
     """Return an HTML summary, or None to let Jupyter fall back to `repr`.
 
     Errors are suppressed: a notebook cell must not fail because its picture does, for example without OpenCV.
@@ -35,17 +35,17 @@ def _describe(value: object) -> str | None:
         return None
 
 
-def _show_in_notebooks() -> None:
+def _register_html() -> None:
     """Register the HTML summaries if IPython is running; `report` is imported when the first value is shown."""
     get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = get_shell() if get_shell else None
     if shell is not None:
         formatter = shell.display_formatter.formatters["text/html"]
-        for module, name in SHOWN:
-            formatter.for_type_by_name(module, name, _describe)
+        for module, name in HTML_TYPES:
+            formatter.for_type_by_name(module, name, _summarize_html)
 
 
-_show_in_notebooks()
+_register_html()
 
 
 def _attach_names() -> dict[str, object]:

@@ -53,13 +53,13 @@ def require_space(path: Path, size: int) -> None:
     """
     free = shutil.disk_usage(path.parent).free
     if free < size:
-        left, needed = _in_words(free, math.floor), _in_words(size, math.ceil)
+        left, needed = _format_bytes(free, math.floor), _format_bytes(size, math.ceil)
         raise FileError(f"{path}: cannot be written (no space: {left} left, {needed} needed)")
 
 
-def _in_words(size: int, to_integer: Callable[[float], int]) -> str:
+def _format_bytes(size: int, rounding: Callable[[float], int]) -> str:
     """Format a number of bytes in MB, or in kB below 10 MB."""
-    return f"{to_integer(size / 1e3):,} kB" if size < 10_000_000 else f"{to_integer(size / 1e6):,} MB"
+    return f"{rounding(size / 1e3):,} kB" if size < 10_000_000 else f"{rounding(size / 1e6):,} MB"
 
 
 @contextmanager

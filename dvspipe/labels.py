@@ -91,7 +91,7 @@ def read_labels(path: Path) -> list[Span]:
         raise DataError(f"{path}: is empty (expected the header class,start_us,end_us and a line per span)")
     columns = _find_columns(path, rows[0])
     spans = [_parse_span(f"{path}: line {number}", row, columns) for number, row in enumerate(rows[1:], start=2)]
-    return _shorten_overlaps(path, sorted(spans, key=lambda span: (span.start_us, span.end_us)))
+    return _truncate_overlaps(path, sorted(spans, key=lambda span: (span.start_us, span.end_us)))
 
 
 def _find_columns(path: Path, heading: Sequence[str]) -> _Columns:
@@ -133,8 +133,8 @@ def _parse_time(text: str, unit_us: int) -> int:
     return time_us
 
 
-def _shorten_overlaps(path: Path, spans: list[Span]) -> list[Span]:
-    shortened = []
+def _truncate_overlaps(path: Path, spans: list[Span]) -> list[Span]:
+    truncated = []
     for span, following in pairwise([*spans, None]):
         assert span is not None
         if following is not None and span.end_us > following.start_us:
@@ -149,5 +149,5 @@ def _shorten_overlaps(path: Path, spans: list[Span]) -> list[Span]:
                 following.start_us,
             )
             span = Span(span.start_us, following.start_us, span.name)
-        shortened.append(span)
-    return shortened
+        truncated.append(span)
+    return truncated

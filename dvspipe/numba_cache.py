@@ -69,7 +69,7 @@ def ensure_cache(package: str) -> None:
     Args:
         package: Folder of the package.
     """
-    if VARIABLE not in os.environ and not os.access(package, os.W_OK) and not _can_create_in(_user_cache()):
+    if VARIABLE not in os.environ and not os.access(package, os.W_OK) and not _is_writable(_user_cache()):
         os.environ[VARIABLE] = _temporary_cache()
 
 
@@ -77,7 +77,7 @@ def _user_cache() -> str:
     return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "numba")
 
 
-def _can_create_in(folder: str) -> bool:
+def _is_writable(folder: str) -> bool:
     """Create a folder like numba does, and return whether files can be created in it."""
     import tempfile  # imported here, without pathlib, to keep `import dvspipe` fast
 

@@ -104,7 +104,7 @@ class SpikeDataset(Dataset[LoadedItem]):
         transform: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         bins = as_settings(BinConfig, bins)
-        config = _settings_of(source)
+        config = _data_config(source)
         data = source if isinstance(source, DataSet) else open_dataset(config, 0, bins)
         if part is not None and part not in data.parts:
             raise DataError(f"{data.title}: no part {part} (expected one of {', '.join(data.parts)})")
@@ -204,7 +204,7 @@ class ShardSampler(Sampler[int]):
         return iter(numbers)
 
 
-def _settings_of(source: str | Path | DataConfig | Mapping[str, object] | DataSet) -> DataConfig:
+def _data_config(source: str | Path | DataConfig | Mapping[str, object] | DataSet) -> DataConfig:
     if isinstance(source, str | Path):
         return as_settings(DataConfig, folder_settings(Path(source)))
     return DataConfig() if isinstance(source, DataSet) else as_settings(DataConfig, source)
@@ -260,7 +260,7 @@ class EventStream(IterableDataset[LoadedItem]):
 
     def _windows(self) -> Iterator[LoadedItem]:
         starts_us: list[int] = []
-        steps = encode_stream(self._note_starts(starts_us), self.bins)
+        steps = encode_stream(self._record_starts(starts_us), self.bins)
         T = self.bins.steps
         while window := [*islice(steps, T)]:
             spikes = np.zeros((T, *window[0].shape), self.bins.dtype)
@@ -272,7 +272,7 @@ class EventStream(IterableDataset[LoadedItem]):
                 starts_us[0] += self.bins.window_us
             yield torch.from_numpy(spikes), start_us
 
-    def _note_starts(self, starts_us: list[int]) -> Iterator[Events]:
+    def _record_starts(self, starts_us: list[int]) -> Iterator[Events]:
         """Yield the parts of the recording; append the start of the first window, or of each window if by events."""
         parts: Iterable[Events]
         if isinstance(self.recording, Events):
@@ -352,11 +352,11 @@ def loader(
         ...     print(spikes.shape, labels, lengths)
         torch.Size([5, 2, 2, 7, 12]) tensor([0, 1]) tensor([5, 5])
     """
-    guarded: Dataset[Any]
+    wrapped: Dataset[Any]
     if isinstance(dataset, IterableDataset):
-        guarded = _GuardedStream(dataset)
+        wrapped = _ErrorYieldingStream(dataset)
     else:
-        guarded = _Guarded(dataset)
+        wrapped = _ErrorReturningDataset(dataset)
         is_free = "sampler" not in options and "batch_sampler" not in options
         several = torch.distributed.is_initialized()
         if is_free and shuffle and isinstance(dataset, SpikeDataset) and dataset.shards is not None:
@@ -366,13 +366,13 @@ def loader(
             shuffle = False
         elif is_free and several:
             drop_last = bool(options.get("drop_last"))
-            options["sampler"] = DistributedSampler(guarded, shuffle=shuffle, drop_last=drop_last)
+            options["sampler"] = DistributedSampler(wrapped, shuffle=shuffle, drop_last=drop_last)
             shuffle = False
-    collated = partial(_collate_or_error, time_first=time_first)
-    return _Loader(guarded, batch_size, shuffle=shuffle or None, collate_fn=collated, **options)
+    collated = partial(_collate_or_return_error, time_first=time_first)
+    return _Loader(wrapped, batch_size, shuffle=shuffle or None, collate_fn=collated, **options)
 
 
-class _Guarded(Dataset[Any]):
+class _ErrorReturningDataset(Dataset[Any]):
     """Dataset that returns errors instead of raising them, because torch changes errors raised in workers."""
 
     def __init__(self, dataset: Dataset[LoadedItem]) -> None:
@@ -388,7 +388,7 @@ class _Guarded(Dataset[Any]):
             return error
 
 
-class _GuardedStream(IterableDataset[Any]):
+class _ErrorYieldingStream(IterableDataset[Any]):
     """Stream that yields errors instead of raising them."""
 
     def __init__(self, stream: IterableDataset[LoadedItem]) -> None:
@@ -401,7 +401,9 @@ class _GuardedStream(IterableDataset[Any]):
             yield error
 
 
-def _collate_or_error(items: Sequence[LoadedItem | DvspipeError], *, time_first: bool) -> SpikeBatch | DvspipeError:
+def _collate_or_return_error(
+    items: Sequence[LoadedItem | DvspipeError], *, time_first: bool
+) -> SpikeBatch | DvspipeError:
     good = []
     for item in items:
         if isinstance(item, DvspipeError):

@@ -182,8 +182,10 @@ def save_checkpoint(
     """
     metadata = {"format": FORMAT, "config": config.model_dump_json(), "versions": json.dumps(versions())}
     claim_output(path, overwrite=True)
-    beside = {} if moments is None else {MOMENTS + name: tensor for name, tensor in moments.to_tensors().items()}
-    write_tensors(path, metadata, network.state_dict() | beside)
+    moment_tensors = (
+        {} if moments is None else {MOMENTS + name: tensor for name, tensor in moments.to_tensors().items()}
+    )
+    write_tensors(path, metadata, network.state_dict() | moment_tensors)
 
 
 def shipped_checkpoints() -> list[str]:
@@ -226,16 +228,18 @@ def read_checkpoint(
         ConfigError: If the network is a module that is not trusted, or that cannot be built.
     """
     config, weights = _read(path, device)
-    beside = {name.removeprefix(MOMENTS): weights.pop(name) for name in list(weights) if name.startswith(MOMENTS)}
+    moment_tensors = {
+        name.removeprefix(MOMENTS): weights.pop(name) for name in list(weights) if name.startswith(MOMENTS)
+    }
     try:
-        network = _fill(config, weights, modules)
-        moments = ClassMoments.from_tensors(beside) if beside else None
+        network = _load_network(config, weights, modules)
+        moments = ClassMoments.from_tensors(moment_tensors) if moment_tensors else None
     except ConfigError as error:
         if config.network.kind == "module":
             raise error.named(str(path)) from error
-        raise CheckpointError(f"{path}: corrupted checkpoint ({_one_line(error)})") from error
+        raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
     except (KeyError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: corrupted checkpoint ({_one_line(error)})") from error
+        raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
     if moments is not None and not moments.fits(network, len(config.classes)):
         raise CheckpointError(f"{path}: corrupted checkpoint (its class moments do not fit its network)")
     return Checkpoint(config, network.to(device).eval(), moments)
@@ -257,7 +261,7 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
         settings = json.loads(metadata["config"])
         config = build(ClassifierConfig, keep_own(settings) if isinstance(settings, dict) else settings, str(path))
     except (ConfigError, KeyError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: corrupted checkpoint ({_one_line(error)})") from error
+        raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
     most = math.inf if config.network.kind == "module" else MAX_WEIGHT  # masks of custom modules may be infinite
     for name, tensor in weights.items():
         least = 0.0 if name.endswith("running_var") else -most
@@ -269,7 +273,7 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
     return config, weights
 
 
-def _fill(config: ClassifierConfig, weights: Mapping[str, torch.Tensor], modules: ModuleSource) -> Network:
+def _load_network(config: ClassifierConfig, weights: Mapping[str, torch.Tensor], modules: ModuleSource) -> Network:
     """Build the network of a configuration and load weights into it."""
     if config.network.kind != "module":
         with torch.device("meta"):  # checks the shapes without allocating memory
@@ -280,11 +284,11 @@ def _fill(config: ClassifierConfig, weights: Mapping[str, torch.Tensor], modules
     except RuntimeError as error:
         if config.network.kind != "module":
             raise
-        raise ConfigError(f"its weights do not fit the network ({_one_line(error)})") from error
+        raise ConfigError(f"its weights do not fit the network ({_format_error(error)})") from error
     return network
 
 
-def _one_line(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     return shorten(" ".join(str(error).split()), MAX_MESSAGE)
 
 

@@ -15,14 +15,14 @@ from ..errors import CheckpointError
 
 SCHEME = "hf://"
 NAME = re.compile(r"hf://(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
-REFUSED = (401, 403)  # HTTP: unauthorized, forbidden
+ACCESS_DENIED = (401, 403)  # HTTP: unauthorized, forbidden
 MAX_TEXT = 200  # characters of a hub error
 
 Value = TypeVar("Value")
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_log() -> Iterator[None]:
     """Silence the retry log of huggingface_hub; the final error describes the problem."""
     from huggingface_hub.utils import logging
 
@@ -112,7 +112,7 @@ class HubModel(NamedTuple):
     def _call(self, use: Callable[[], Value]) -> Value:
         """Call a function that uses the hub; convert its errors to CheckpointError."""
         try:
-            with _quiet():
+            with _silence_log():
                 return use()
         except ImportError as error:
             raise CheckpointError(f"{self}: huggingface_hub is not installed; pip install 'dvspipe[hub]'") from error
@@ -134,7 +134,7 @@ class HubModel(NamedTuple):
             return "the hub cannot be reached, and the model is not in the cache"
         if isinstance(error, errors.EntryNotFoundError):
             return "not a dvspipe model (expected a repository with config.json and model.safetensors)"
-        if isinstance(error, errors.HfHubHTTPError) and error.response.status_code in REFUSED:
+        if isinstance(error, errors.HfHubHTTPError) and error.response.status_code in ACCESS_DENIED:
             return f"access denied: not logged in, or without permission ({text}); log in with hf auth login"
         if isinstance(error, errors.HfHubHTTPError):
             return f"the hub refused the request ({text})"

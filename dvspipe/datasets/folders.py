@@ -102,7 +102,7 @@ class RecordingFile:
         with _remedies_as_settings():
             if self.target is not None:
                 source = open_source(self.path, self.target, self.framing, sensor=self.sensor, hints=self.hints)
-                return concatenate(_until_truncated(source.read_fitted()), self.target)
+                return concatenate(_stop_at_truncation(source.read_fitted()), self.target)
             if is_video(self.path):
                 return events_from_video(self.path, self.framing.video)
             return read(self.path, sensor=self.sensor, hints=self.hints)
@@ -144,7 +144,7 @@ class RecordingFile:
         return version_of_file(self.path, framing, self.target, self.sensor, self.hints, *more)
 
 
-def _until_truncated(parts: Iterable[Events]) -> Iterator[Events]:
+def _stop_at_truncation(parts: Iterable[Events]) -> Iterator[Events]:
     """Yield parts of a recording; stop with a warning at the end of a truncated video."""
     try:
         yield from parts
@@ -223,7 +223,7 @@ def _open_class_folders(
         classes,
         source.config.target or sensor or find_sensor(source, train.samples),
         problems=found.problems,
-        warnings=(*found.warnings, *_find_unnamed(source, found.samples, sensor)),
+        warnings=(*found.warnings, *_warn_of_missing_sensor(source, found.samples, sensor)),
     )
     return divide_parts(source, data, samples, test.samples)
 
@@ -244,7 +244,7 @@ def open_labelled(source: DataSource) -> DataSet:
         [replace(sample, label=classes.index(name)) for name, sample in part] for part in (train, test)
     )
     sensor = source.config.target or source.sensor or find_sensor(source, train_samples)
-    warnings = _find_unnamed(source, [*train_samples, *test_samples], source.sensor)
+    warnings = _warn_of_missing_sensor(source, [*train_samples, *test_samples], source.sensor)
     data = DataSet(f"folder {root.name}", classes, sensor, warnings=tuple(warnings))
     return divide_parts(source, data, keep_pieces_together(source, train_samples, test_samples), test_samples)
 
@@ -327,7 +327,7 @@ def find_sensor(source: DataSource, samples: Iterable[Sample]) -> SensorSize:
     raise first or DataError("no recordings")
 
 
-def _find_unnamed(source: DataSource, samples: Sequence[Sample], sensor: SensorSize | None) -> Iterator[str]:
+def _warn_of_missing_sensor(source: DataSource, samples: Sequence[Sample], sensor: SensorSize | None) -> Iterator[str]:
     """Yield one warning if recordings that are fitted to a size do not name their sensor.
 
     At most MAX_GUESSED recordings are opened, because guessing a sensor reads all events.
@@ -346,12 +346,12 @@ def _find_unnamed(source: DataSource, samples: Sequence[Sample], sensor: SensorS
     if not guesses:
         return
     guess, used = max(guesses, key=lambda each: each[0].width * each[0].height)
-    taken = f"{source.root}: recordings do not name their sensor; using"
+    prefix = f"{source.root}: recordings do not name their sensor; using"
     if guess == used:
-        yield f"{taken} {guess}; if the sensor is another one, set data.sensor=WIDTHxHEIGHT"
+        yield f"{prefix} {guess}; if the sensor is another one, set data.sensor=WIDTHxHEIGHT"
     else:
         yield (
-            f"{taken} {used}, the size that they are fitted to, although events of the examined recordings also fit "
+            f"{prefix} {used}, the size that they are fitted to, although events of the examined recordings also fit "
             f"{guess}; if the sensor is {guess}, set data.sensor={guess} data.fit=scale"
         )
 
@@ -393,7 +393,7 @@ def list_class_folders(source: DataSource, folder: Path, classes: Sequence[str],
         DataError: If no recordings are found; the message lists all problems.
     """
     samples: list[Sample] = []
-    problems, deeper = [], []
+    problems, nested = [], []
     class_folders = _find_class_folders(folder)
     searched = {*_find_ancestors(folder), *(path.resolve() for path in class_folders)}
     for class_folder in class_folders:
@@ -402,15 +402,15 @@ def list_class_folders(source: DataSource, folder: Path, classes: Sequence[str],
             continue
         inside = sorted(class_folder.iterdir())
         files = _leave_out_converted([path for path in inside if is_loadable(path)])
-        deeper += [found for path in inside if not is_loadable(path) for found in _find_deeper(path, searched)]
+        nested += [found for path in inside if not is_loadable(path) for found in _find_nested(path, searched)]
         if not files:
             problems.append(f"{class_folder}: no recordings ({', '.join(SAMPLE_SUFFIXES)}) or videos found")
         for file in files:
             recording = RecordingFile.of(source, file, sensor)
             samples += _list_samples(source, recording, classes.index(class_folder.name))
     warnings = (
-        [f"{folder}: folders below class folders are not read: {len(deeper)} recordings, such as {deeper[0]}"]
-        if deeper
+        [f"{folder}: folders below class folders are not read: {len(nested)} recordings, such as {nested[0]}"]
+        if nested
         else []
     )
     if not samples:
@@ -425,7 +425,7 @@ def _leave_out_converted(files: Sequence[Path]) -> list[Path]:
     return [path for path in files if path.stem not in recorded or path.suffix.lower() not in VIDEO_SUFFIXES]
 
 
-def _find_deeper(folder: Path, searched: set[Path]) -> list[Path]:
+def _find_nested(folder: Path, searched: set[Path]) -> list[Path]:
     """List the recordings and videos below a folder, searched recursively; a file has none.
 
     Args:
@@ -436,7 +436,7 @@ def _find_deeper(folder: Path, searched: set[Path]) -> list[Path]:
         return []
     searched.add(folder.resolve())
     inside = sorted(folder.iterdir())
-    return [found for path in inside for found in ([path] if is_loadable(path) else _find_deeper(path, searched))]
+    return [found for path in inside for found in ([path] if is_loadable(path) else _find_nested(path, searched))]
 
 
 def divide_parts(

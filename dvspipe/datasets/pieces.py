@@ -50,7 +50,7 @@ def keep_pieces_together(source: DataSource, samples: Sequence[Sample], test: Se
     """
     if source.config.group is not None or source.config.split is not None:
         return list(samples)
-    files, others = _files(samples), _files(test)
+    files, others = _list_files(samples), _list_files(test)
     first_of = find_pieces([*files, *others], source.config.hints)
     films: dict[Path, list[Path]] = {}
     for file in files:
@@ -89,18 +89,18 @@ def find_same_names(train: Iterable[Sample], test: Iterable[Sample]) -> list[tup
     They may be cut from the same film with gaps, or show the same person.
     """
     named: defaultdict[str, list[Path]] = defaultdict(list)
-    for file in _files(train):
+    for file in _list_files(train):
         if found := NAMED.fullmatch(file.stem):
             named[found[1]].append(file)
     same: list[tuple[Path, Path]] = []
-    for file in _files(test):
+    for file in _list_files(test):
         found = NAMED.fullmatch(file.stem)
         others = [other for other in named.get(found[1], ()) if other.stem != file.stem] if found else []
         same += [(file, other) for other in others[:1]]
     return same
 
 
-def _files(samples: Iterable[Sample]) -> list[Path]:
+def _list_files(samples: Iterable[Sample]) -> list[Path]:
     return list(dict.fromkeys(sample.file for sample in samples if sample.file is not None))
 
 
@@ -112,7 +112,7 @@ def find_pieces(files: Sequence[Path], hints: Hints) -> dict[Path, Path]:
         hints: Metadata missing from the recordings.
     """
     first_of: dict[Path, Path] = {}
-    continues = _Continuity(hints)
+    continues = _ContinuationTest(hints)
     for series in _numbered_series(files):
         found = separate = 0
         for before, after in series:
@@ -145,7 +145,7 @@ def _numbered_series(files: Iterable[Path]) -> Iterator[Iterator[tuple[Path, Pat
             yield ((before, after) for (k, before), (n, after) in pairwise(ordered) if n == k + 1)
 
 
-class _Continuity:
+class _ContinuationTest:
     """Test whether a file continues another one; recent reads are cached for the next pair."""
 
     def __init__(self, hints: Hints) -> None:

@@ -64,11 +64,11 @@ def _sample_of(number: int, pair: tuple[Events | str | Path, int], *, sensor: Se
         raise DataError(f"recording {number}: wrong label (found {label}, expected 0 or more)")
     name = f"recording {number}"
     if isinstance(recording, Events):
-        return Sample(name, label, name, partial(_same, recording), partial(version_of_events, recording))
+        return Sample(name, label, name, partial(_identity, recording), partial(version_of_events, recording))
     path = Path(recording)
     file = RecordingFile(path, sensor, NO_HINTS, FramingConfig(), None, Cache(default_cache()))
     return Sample(str(path), label, str(path), file.load, file.version, file=path)
 
 
-def _same(events: Events) -> Events:
+def _identity(events: Events) -> Events:
     return events

@@ -177,9 +177,9 @@ def open_shards(source: DataSource) -> DataSet:
 
 def _check_settings(path: Path, index: ShardIndex, source: DataSource) -> None:
     config, several = source.config, source.config.views > 1
-    there = _describe(index.bins, index.vary, index.seed, several=several)
-    here = _describe(source.bins, config.vary, source.seed, several=several)
-    differences = find_differences(there, here)
+    stored_settings = _encoding_settings(index.bins, index.vary, index.seed, several=several)
+    expected_settings = _encoding_settings(source.bins, config.vary, source.seed, several=several)
+    differences = find_differences(stored_settings, expected_settings)
     if differences:
         listed = "; ".join(f"{key} = {json.dumps(old)}, expected {json.dumps(new)}" for key, old, new in differences)
         raise DataError(f"{path}: the shards were encoded with other settings (found {listed})")
@@ -191,7 +191,7 @@ def _check_settings(path: Path, index: ShardIndex, source: DataSource) -> None:
         )
 
 
-def _describe(bins: BinConfig, vary: VaryConfig, seed: int, *, several: bool) -> SettingsTree:
+def _encoding_settings(bins: BinConfig, vary: VaryConfig, seed: int, *, several: bool) -> SettingsTree:
     """Return the settings that affect spike tensors; without several variants, nothing random is drawn."""
     drawn: SettingsTree = {"vary": vary.model_dump(mode="json"), "seed": seed} if several else {}
     return {"bins": bins.model_dump(mode="json"), **drawn}
@@ -211,13 +211,13 @@ def _as_sample(file: ShardFile, stored: StoredSample) -> Sample:
         name=stored.name,
         label=stored.label,
         group=stored.group,
-        load=_has_no_events,
+        load=_raise_no_events,
         version=partial(str, stored.version),
         stored=StoredTensors(file, stored.offset, stored.bytes, stored.counts),
     )
 
 
-def _has_no_events() -> Events:
+def _raise_no_events() -> Events:
     raise DataError("is in a shard, without events (shards contain only spike tensors)")
 
 

@@ -24,7 +24,7 @@ from .transforms import TransformConfig, apply_transforms
 IN_MEMORY_BYTES = 2 << 30  # larger data sets are read from the cache in each epoch
 PREFETCHED_BATCHES = 4
 SHUFFLED_SAMPLES = 2048  # window of the random order within a reader's shards
-MEASURED_S, WORTH_PROCESSES_S = 1.0, 8.0  # starting a process takes some seconds
+SERIAL_TRIAL_S, MIN_PARALLEL_S = 1.0, 8.0  # starting a process takes some seconds
 AUGMENT_STREAM = 1
 COUNTED = tuple(each.name for each in fields(BinCounts))
 
@@ -139,10 +139,10 @@ class SpikeTensors:
         self._in_memory: NDArray[Any] | None = None
         self._counts = np.zeros((len(samples), len(COUNTED)), np.int64)
         self.shards: list[int] | None = None
-        self._of_images = samples[0].code is not None
+        self._is_images = samples[0].code is not None
         if samples[0].stored is not None:
             self._check_shards(progress)
-        elif self._of_images:
+        elif self._is_images:
             self._counts[:, 0] = [int(np.sum(cast(Image, sample.load()))) for sample in samples]
         else:
             self._encode_all(jobs, progress)
@@ -184,7 +184,7 @@ class SpikeTensors:
     def __getitem__(self, number: int) -> NDArray[Any]:
         if (place := self._samples[number].stored) is not None:
             return place.read()[: self._settings.views]
-        if self._of_images:
+        if self._is_images:
             return encode_image(self._samples[number], number, self._settings)[None]
         if self._in_memory is not None:
             return np.asarray(self._in_memory[number])
@@ -208,8 +208,8 @@ class SpikeTensors:
             ConfigError: If the samples are images or in shards, or a transform is wrong.
             DataError: If the recording cannot be read, or a transform fails.
         """
-        if self.shards is not None or self._of_images:
-            kind = "images" if self._of_images else "spike tensors of shards"
+        if self.shards is not None or self._is_images:
+            kind = "images" if self._is_images else "spike tensors of shards"
             raise ConfigError(f"augment.tonic: needs events, but the samples are {kind}")
         events = cast(Events, self._samples[number].read_content())
         return encode_events(apply_transforms(events, transforms, rng), self._settings.bins)
@@ -256,7 +256,7 @@ def training_batches(tensors: SpikeTensors, settings: BatchSettings, epoch: int)
         order = rng.permutation(N)
     else:
         order = order_shards(tensors.shards, np.arange(N) % size % settings.processes, rng)
-    draw = _BatchDraw(tensors, settings, epoch, mirrored)
+    draw = _BatchSampler(tensors, settings, epoch, mirrored)
     batches = (order[start : start + size].tolist() for start in range(0, N, size))
     own = (batch[settings.rank :: settings.processes] for batch in batches if len(batch) >= settings.processes)
     return prefetch(map(draw.batch, own), PREFETCHED_BATCHES)
@@ -317,7 +317,7 @@ def plain_batches(
 
 
 @dataclass(frozen=True)
-class _BatchDraw:
+class _BatchSampler:
     """Random draws of one epoch."""
 
     tensors: SpikeTensors
@@ -332,10 +332,10 @@ class _BatchDraw:
         targets = []
         for number in numbers:
             rng = np.random.default_rng([self.settings.seed, self.epoch, number, AUGMENT_STREAM])
-            own, label = self._augmented(number, rng)
+            own, label = self._draw_augmented(number, rng)
             target = one_hot[label]
             if mixture != "none" and rng.random() < 0.5:
-                other, other_label = self._augmented(int(rng.integers(len(self.tensors))), rng)
+                other, other_label = self._draw_augmented(int(rng.integers(len(self.tensors))), rng)
                 own, share = mix(own, other, mixture, rng)
                 target = np.float32(share) * target + np.float32(1 - share) * one_hot[other_label]
             spikes.append(own)
@@ -343,7 +343,7 @@ class _BatchDraw:
         joined = np.stack(targets)
         return Batch(np.stack(spikes), joined, joined.argmax(axis=1).astype(np.int64))
 
-    def _augmented(self, number: int, rng: np.random.Generator) -> tuple[SpikeTensor, int]:
+    def _draw_augmented(self, number: int, rng: np.random.Generator) -> tuple[SpikeTensor, int]:
         label, config = int(self.tensors.labels[number]), self.settings.augment
         if config.tonic:
             view = self.tensors.encode_transformed(number, config.tonic, rng)
@@ -419,7 +419,7 @@ def _map_samples(
     for number, sample in enumerate(samples):
         spent_s = time.monotonic() - began
         left_s = spent_s / number * (len(samples) - number) if number else 0.0
-        if jobs > 1 and spent_s > MEASURED_S and left_s > WORTH_PROCESSES_S:
+        if jobs > 1 and spent_s > SERIAL_TRIAL_S and left_s > MIN_PARALLEL_S:
             outcomes = map_items(encode, samples[number:], engine=Processes(jobs), ordered=True)
             yield from (outcome.result() for outcome in outcomes)
             return

@@ -66,7 +66,7 @@ SENSORS: Mapping[str, SensorSize] = {"NCALTECH101": SensorSize(width=240, height
 """Sensor sizes that Tonic does not provide. Source: Gehrig et al., "End-to-end learning of representations for
 asynchronous event-based data", ICCV (2019)."""
 
-OURS = ("self", "save_to", "root", "train", "split", "transform", "target_transform", "transforms")
+RESERVED_ARGUMENTS = ("self", "save_to", "root", "train", "split", "transform", "target_transform", "transforms")
 """Arguments that dvspipe sets; not allowed in `data.options`."""
 
 
@@ -103,20 +103,20 @@ class TonicRecipe:
         kind = getattr(datasets, self.name)
         arguments = json.loads(self.arguments)
         if not self.download:  # the class name is also the folder name
-            kind = type(self.name, (kind,), {"_check_exists": _is_there})
+            kind = type(self.name, (kind,), {"_check_exists": _assume_exists})
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 return kind(str(self.root), **arguments)
         except FileNotFoundError as error:
             if not self.download:
                 raise
-            raise DataError(f"{self.place} cannot be downloaded ({error}){self._where(kind)}") from error
+            raise DataError(f"{self.place} cannot be downloaded ({error}){self._describe_download(kind)}") from error
         except (Exception, SystemExit) as error:  # Tonic and its libraries raise anything; DVSLip exits
             verb = "downloaded" if self.download else "opened"
-            where = self._where(kind) if self.download else ""
+            where = self._describe_download(kind) if self.download else ""
             raise DataError(f"{self.place} cannot be {verb} ({explain(error)}){where}") from error
 
-    def _where(self, kind: Any) -> str:
+    def _describe_download(self, kind: Any) -> str:
         """Describe the manual download, as far as Tonic provides the URL and file name."""
         part = {True: "train_", False: "test_"}.get(json.loads(self.arguments).get("train"), "")
         found = (getattr(kind, f"{part}{name}", getattr(kind, name, None)) for name in ("url", "filename"))
@@ -127,7 +127,7 @@ class TonicRecipe:
         return f"; download {url} to {self.root / self.name / file} by other means, unpack it there, and try again"
 
 
-def _is_there(_self: object) -> bool:
+def _assume_exists(_self: object) -> bool:
     return True
 
 
@@ -153,7 +153,7 @@ class TonicRecordings:
     def __reduce__(self) -> tuple[Callable[..., TonicRecordings], tuple[object, ...]]:
         if self.recipe is None:
             return TonicRecordings, (self.dataset, self.sensor)
-        return _make_again, (self.recipe, self.sensor)
+        return _recreate_recordings, (self.recipe, self.sensor)
 
     def path(self, index: int) -> Path | None:
         """Return the file of a recording; None if it does not have its own file."""
@@ -192,7 +192,7 @@ class TonicRecordings:
 
 
 @lru_cache
-def _make_again(recipe: TonicRecipe, sensor: SensorSize) -> TonicRecordings:
+def _recreate_recordings(recipe: TonicRecipe, sensor: SensorSize) -> TonicRecordings:
     """Create the recordings in a worker process, once for all samples."""
     return TonicRecordings(recipe.make(), sensor, recipe)
 
@@ -297,18 +297,18 @@ def _find_kind(name: str | None) -> Any:
 def _open_parts(source: DataSource, kind: Any, root: Path) -> dict[Part, list[TonicPart]]:
     """Open the parts that Tonic defines and that have files; the training part has recordings."""
     name, parameters = kind.__name__, inspect.signature(kind.__init__).parameters
-    own = [key for key in parameters if key not in OURS]
+    own = [key for key in parameters if key not in RESERVED_ARGUMENTS]
     unknown = next((key for key in source.config.options if key not in own), None)
     if unknown is not None:
         known = ", ".join(own) or "none"
         raise ConfigError(f"data.options.{unknown}: not an option of {name} (expected one of: {known})")
-    given: dict[Part, dict[str, object]] = {"train": {}}
+    part_arguments: dict[Part, dict[str, object]] = {"train": {}}
     if "train" in parameters:
-        given = {"train": {"train": True}, "test": {"train": False}}
+        part_arguments = {"train": {"train": True}, "test": {"train": False}}
     elif "split" in parameters:
-        given = {"train": {"split": "train"}, "validation": {"split": "valid"}, "test": {"split": "test"}}
+        part_arguments = {"train": {"split": "train"}, "validation": {"split": "valid"}, "test": {"split": "test"}}
     found: dict[Part, list[TonicPart]] = {}
-    for part, arguments in given.items():
+    for part, arguments in part_arguments.items():
         options = json.dumps({**source.config.options, **arguments}, sort_keys=True)
         recipe = TonicRecipe(name, root.expanduser(), options, source.config.download)
         with contextlib.suppress(FileNotFoundError):

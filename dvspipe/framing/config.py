@@ -36,16 +36,16 @@ class FramingConfig(Settings):
             >>> used.roi, used.video.upsample, used.video.simulator.pos_thres
             ('full', 4, 0.3)
         """
-        given = self.model_dump(mode="json", exclude_unset=True)
+        explicit = self.model_dump(mode="json", exclude_unset=True)
         defaults = framing.model_dump(mode="json", include=set(FramingConfig.model_fields))
-        if "roi" in given:
+        if "roi" in explicit:
             defaults["fit"] = None
             defaults["video"]["video"] |= {"crop": None, "resize": None}
-        return build(type(self), merge_settings(defaults, given), type(self).__name__)
+        return build(type(self), merge_settings(defaults, explicit), type(self).__name__)
 
     def for_checkpoint(self) -> FramingConfig:
         """Return the settings that apply to any recording, without times and file options of specific videos."""
-        video, given = self.video, self.video.video
-        kept = VideoSettings(transfer=given.transfer, crop=given.crop, resize=given.resize)
-        framed = ConvertConfig(video=kept, simulator=video.simulator, upsample=video.upsample)
+        convert, video = self.video, self.video.video
+        kept = VideoSettings(transfer=video.transfer, crop=video.crop, resize=video.resize)
+        framed = ConvertConfig(video=kept, simulator=convert.simulator, upsample=convert.upsample)
         return FramingConfig(fit=self.fit, roi=self.roi, video=framed)

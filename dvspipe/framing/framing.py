@@ -6,7 +6,7 @@ from motion alone, in three steps:
 1. `ActivityMaps` counts active pixels on a coarse grid, in slices of half a second. A pixel counts at most once per
    slice, so a slightly swaying outline counts as much as a waving hand. It counts only if a neighbour was active just
    before: true for edges of objects, rarely for noise.
-2. `find_place` averages the slices of some seconds and finds the square that shows the person as in training clips. It
+2. `find_square` averages the slices of some seconds and finds the square that shows the person as in training clips. It
    starts at the square with the most activity for its size. A small network, trained on cartoons of the synthetic
    people, then refines the square in a few steps: outlines of head and body reveal which side of the body moves, and
    how large the body is.
@@ -32,26 +32,26 @@ from ..events.filters import check_pixels
 from .fitting import Fit, plan_fit
 
 SLICE_US = 500_000
-SEEN_SLICES = 6  # slices averaged on each side of a slice: 3 s
+CONTEXT_SLICES = 6  # slices averaged on each side of a slice: 3 s
 GRID_CELLS = 160  # maximum number of cells along the longer side of the picture
 SUPPORT_US = 20_000  # time for which an event supports events of its neighbours
-MAX_ENLARGED = 4.0  # maximum zoom, in target pixels per source pixel
-NOISE_SPREADS = 2.0  # noise level: standard deviations above the median activity
-BUSIEST = 0.997  # quantile that defines full activity; a person may fill only 1 % of the picture
-FAINTEST, STRONGEST_ACTIVITY = 0.1, 0.4  # fractions of full activity with weight 0 and 1
+MAX_ZOOM = 4.0  # maximum zoom, in target pixels per source pixel
+NOISE_SIGMAS = 2.0  # noise level: standard deviations above the median activity
+FULL_ACTIVITY_QUANTILE = 0.997  # quantile that defines full activity; a person may fill only 1 % of the picture
+ZERO_WEIGHT_ACTIVITY, FULL_WEIGHT_ACTIVITY = 0.1, 0.4  # fractions of full activity with weight 0 and 1
 MIN_ACTIVITY = 0.02  # minimum full activity, beyond noise
 MIN_CELLS = 12.0  # minimum total weight of moving cells
 SIDE_POWER = 0.65  # start squares maximize weight / side ** SIDE_POWER
 MIN_SIDE, SIDE_STEP = 10, 1.2  # smallest start square in cells, and factor to the next
-START_SIDE, START_RAISE = 1.5, 0.2  # enlarge and raise the moving square to show the person
+PERSON_SIDE, PERSON_RAISE = 1.5, 0.2  # enlarge and raise the moving square to show the person
 MODEL = Path(__file__).with_name("framing.npz")
 MODEL_CELLS, MODEL_VIEW = 20, 1.5  # input cells per side; side of the view relative to the square
 REFINEMENTS = 4  # steps of the network
-MAX_CHANGED = 2.5  # maximum factor on the side by refinement
+MAX_SIDE_FACTOR = 2.5  # maximum factor on the side by refinement
 SMOOTH_SLICES = 4  # standard deviation of the centre smoothing
-PLAY = 0.08  # dead band of the centre, as a fraction of the side
+DEAD_BAND = 0.08  # dead band of the centre, as a fraction of the side
 
-SPREAD_OF_NORMAL = 1.4826  # standard deviation per median absolute deviation
+SIGMA_PER_MAD = 1.4826  # standard deviation per median absolute deviation
 
 
 class Square(NamedTuple):
@@ -120,7 +120,7 @@ class Framing:
         moved[0] = True
         return RegionTrack(SensorSize(width=width, height=height), self.t_us[moved], left[moved], top[moved])
 
-    def surroundings(self) -> Region:
+    def bounding_region(self) -> Region:
         """Return the smallest region of the source that contains the region of interest at all times, plus a margin."""
         track, source = self.track(), self.source
         left, top = max(0, int(track.left.min()) - 1), max(0, int(track.top.min()) - 1)
@@ -134,7 +134,7 @@ class Framing:
         return SensorSize(width=width, height=height)
 
 
-class _Pixels(NamedTuple):
+class _PixelState(NamedTuple):
     """Per-pixel state: time of the last event [H + 2, W + 2], with a border, and slice of the last count [H, W]."""
 
     last_us: NDArray[np.int64]
@@ -157,7 +157,7 @@ class ActivityMaps:
         self.cell_px = -(-max(sensor.width, sensor.height) // GRID_CELLS)
         self._shape = -(-sensor.height // self.cell_px), -(-sensor.width // self.cell_px)
         never = np.iinfo(np.int64).min // 2
-        self._pixels = _Pixels(
+        self._pixels = _PixelState(
             np.full((sensor.height + 2, sensor.width + 2), never), np.full((sensor.height, sensor.width), never)
         )
 
@@ -185,7 +185,7 @@ class ActivityMaps:
             yield number, np.minimum(counts / self.cell_px, 1)
 
 
-def find_place(activity: NDArray[np.float32], cell_px: int) -> Square | None:
+def find_square(activity: NDArray[np.float32], cell_px: int) -> Square | None:
     """Find the square that shows the moving person, in pixels; None if nothing moves.
 
     Args:
@@ -200,13 +200,16 @@ def find_place(activity: NDArray[np.float32], cell_px: int) -> Square | None:
 
 def weigh_cells(activity: NDArray[np.float32]) -> NDArray[np.float64]:
     """Weigh the activity of each cell and its neighbours beyond noise, 0 to 1; 1 is the activity of a moving edge."""
-    density = _mean_in_squares(activity, 3)
+    density = _box_mean(activity, 3)
     median = float(np.median(density))
-    density -= median + NOISE_SPREADS * SPREAD_OF_NORMAL * float(np.median(np.abs(density - median)))
-    busiest = float(np.quantile(density, BUSIEST))
+    density -= median + NOISE_SIGMAS * SIGMA_PER_MAD * float(np.median(np.abs(density - median)))
+    busiest = float(np.quantile(density, FULL_ACTIVITY_QUANTILE))
     if busiest < MIN_ACTIVITY:
         return np.zeros_like(density)
-    return np.asarray(np.clip((density / busiest - FAINTEST) / (STRONGEST_ACTIVITY - FAINTEST), 0, 1), np.float64)
+    return np.asarray(
+        np.clip((density / busiest - ZERO_WEIGHT_ACTIVITY) / (FULL_WEIGHT_ACTIVITY - ZERO_WEIGHT_ACTIVITY), 0, 1),
+        np.float64,
+    )
 
 
 def find_start(weight: NDArray[np.float64]) -> Square:
@@ -220,13 +223,13 @@ def find_start(weight: NDArray[np.float64]) -> Square:
     best, found, side = 0.0, Square(0.0, 0.0, 1.0), float(MIN_SIDE)
     while side <= 1.3 * max(weight.shape):
         cells = int(side) // 2 * 2 + 1
-        sums = _mean_in_squares(weight, cells) * cells ** (2 - SIDE_POWER)
+        sums = _box_mean(weight, cells) * cells ** (2 - SIDE_POWER)
         if sums.max() > best:
             best = float(sums.max())
             y, x = np.argwhere(sums >= 0.98 * best).mean(axis=0) + 0.5
             found = Square(float(x), float(y), float(cells))
         side *= SIDE_STEP
-    return Square(found.x, found.y - START_RAISE * START_SIDE * found.side, START_SIDE * found.side)
+    return Square(found.x, found.y - PERSON_RAISE * PERSON_SIDE * found.side, PERSON_SIDE * found.side)
 
 
 def refine_square(weight: NDArray[np.float64], start: Square) -> Square:
@@ -238,7 +241,7 @@ def refine_square(weight: NDArray[np.float64], start: Square) -> Square:
     """
     model, sums, now = _load_model(), sum_weights(weight), start
     for _ in range(REFINEMENTS):
-        view = see_square(sums, now)
+        view = sample_square(sums, now)
         right, down, growth = model.apply(view)
         left, mirrored_down, mirrored_growth = model.apply(view[:, ::-1])
         x, y = now.x + (right - left) / 2 * now.side, now.y + (down + mirrored_down) / 2 * now.side
@@ -246,7 +249,7 @@ def refine_square(weight: NDArray[np.float64], start: Square) -> Square:
         now = Square(
             min(max(x, start.x - start.side / 2), start.x + start.side / 2),
             min(max(y, start.y - start.side / 2), start.y + start.side / 2),
-            min(max(side, start.side / MAX_CHANGED), start.side * MAX_CHANGED),
+            min(max(side, start.side / MAX_SIDE_FACTOR), start.side * MAX_SIDE_FACTOR),
         )
     return now
 
@@ -256,7 +259,7 @@ def sum_weights(weight: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.pad(weight, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1), np.float64)
 
 
-def see_square(sums: NDArray[np.float64], square: Square) -> NDArray[np.float64]:
+def sample_square(sums: NDArray[np.float64], square: Square) -> NDArray[np.float64]:
     """Sample a square and its surroundings: mean weights of MODEL_CELLS x MODEL_CELLS cells.
 
     Args:
@@ -295,7 +298,7 @@ def _load_model() -> _Model:
         return _Model(**{name: file[name].astype(np.float64) for name in file.files})
 
 
-def _mean_in_squares(values: NDArray[np.float32 | np.float64], side: int) -> NDArray[np.float64]:
+def _box_mean(values: NDArray[np.float32 | np.float64], side: int) -> NDArray[np.float64]:
     """Average over the square of odd side around each cell; cells outside are zero."""
     before, after = side // 2 + 1, side // 2
     sums = np.pad(np.asarray(values, np.float64), ((before, after), (before, after))).cumsum(axis=0).cumsum(axis=1)
@@ -325,41 +328,41 @@ def find_framing(
     original = original or sensor
     scale = original.width / sensor.width
     maps = ActivityMaps(sensor)
-    numbers, places = _find_places(maps.count(parts), maps.cell_px)
+    numbers, places = _find_squares(maps.count(parts), maps.cell_px)
     if not places:
         return None
     shorter = min(target.width, target.height)
     if zoom is None:
         side = scale * float(np.median([place.side for place in places]))
-        zoom = min(MAX_ENLARGED, shorter / side)
+        zoom = min(MAX_ZOOM, shorter / side)
         if zoom * original.width <= target.width and zoom * original.height <= target.height:
             return None
     center = scale * np.array([(place.x, place.y) for place in places])
     t_us = maps.start_us + np.array(numbers, np.int64) * SLICE_US
-    followed = follow_centers(smooth_centers(np.array(numbers), center), PLAY * shorter / zoom)
+    followed = follow_centers(smooth_centers(np.array(numbers), center), DEAD_BAND * shorter / zoom)
     return Framing(original, target, zoom, t_us, followed)
 
 
-def _find_places(slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: int) -> tuple[list[int], list[Square]]:
+def _find_squares(slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: int) -> tuple[list[int], list[Square]]:
     """Return the indices of slices with motion, and the square of each from the mean of all slices near it."""
     numbers, places, near = list[int](), list[Square](), deque[tuple[int, NDArray[np.float32]]]()
     waiting = deque[int]()
 
-    def place_until(last: int | None) -> None:
-        while waiting and (last is None or waiting[0] + SEEN_SLICES < last):
+    def flush_until(last: int | None) -> None:
+        while waiting and (last is None or waiting[0] + CONTEXT_SLICES < last):
             now = waiting.popleft()
-            while near[0][0] < now - SEEN_SLICES:
+            while near[0][0] < now - CONTEXT_SLICES:
                 near.popleft()
-            mean = np.mean([activity for number, activity in near if number <= now + SEEN_SLICES], axis=0)
-            if (place := find_place(mean, cell_px)) is not None:
+            mean = np.mean([activity for number, activity in near if number <= now + CONTEXT_SLICES], axis=0)
+            if (place := find_square(mean, cell_px)) is not None:
                 numbers.append(now)
                 places.append(place)
 
     for number, activity in slices:
-        place_until(number)
+        flush_until(number)
         near.append((number, activity))
         waiting.append(number)
-    place_until(None)
+    flush_until(None)
     return numbers, places
 
 
@@ -397,7 +400,7 @@ def follow_stream(parts: Iterable[Events], track: RegionTrack) -> Iterator[Event
 
 def plan_following(framing: Framing) -> tuple[Fit, RegionTrack]:
     """Plan a moving region: the fit that scales the source, and the track of the region in the scaled picture."""
-    region = framing.surroundings()
+    region = framing.bounding_region()
     fit = plan_fit(framing.source, framing.zoomed(region), "scale", region)
     return fit, framing.track(framing.zoom, (region.left, region.top))
 
@@ -409,7 +412,7 @@ def _count_active(
     y: NDArray[np.int16],
     number: int,
     cell_px: int,
-    pixels: _Pixels,
+    pixels: _PixelState,
     counts: NDArray[np.float32],
 ) -> None:
     """Add newly active pixels to the counts of their cells."""

@@ -23,7 +23,7 @@ from ..video.opening import open_video
 from ..video.video import Video
 from .config import FramingConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
-from .framing import MAX_ENLARGED, Framing, RegionTrack, find_framing, follow_stream, plan_following
+from .framing import MAX_ZOOM, Framing, RegionTrack, find_framing, follow_stream, plan_following
 from .person import find_person
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ PREFETCHED_CHUNKS = 2
 MAX_EVENTS = 1 << 17  # events processed at once; bounds the size of intermediate results
 COARSE_SIDE_PX = 256  # longer side of the pictures searched for motion in videos
 COARSE = SensorSize(width=COARSE_SIDE_PX, height=COARSE_SIDE_PX)
-REPEATED_US = 3_000_000  # GIFs are repeated to last at least this long
+MIN_GIF_US = 3_000_000  # GIFs are repeated to last at least this long
 MIN_INSIDE = 0.25  # fraction of a region inside the picture; less is probably a mistake
 FIT_REMEDIES = Remedy("config.fit", "scale", "scale it"), Remedy("config.fit", "crop", "take its middle")
 
@@ -102,7 +102,7 @@ class EventSource:
 
 
 def open_source(
-    given: Path | Events,
+    data: Path | Events,
     target: SensorSize,
     config: FramingConfig,
     *,
@@ -112,7 +112,7 @@ def open_source(
     """Open a recording, a video or events as the input of a network.
 
     Args:
-        given: Path of a recording or video, or events.
+        data: Path of a recording or video, or events.
         target: Sensor of the network.
         config: Region of interest, fit, and conversion of videos.
         sensor: Sensor of recordings that do not store it.
@@ -120,25 +120,25 @@ def open_source(
 
     Raises:
         FileError: If the file is missing or cannot be read.
-        DataError: If the sensor differs from the network's and the configuration has no fit, or `given` is a camera.
+        DataError: If the sensor differs from the network's and the configuration has no fit, or `data` is a camera.
     """
-    if isinstance(given, Events):
-        stream = EventParts(given.sensor, partial(_iterate_once, given))
-        span_us = (int(given.t[0]), int(given.t[-1])) if len(given) else None
+    if isinstance(data, Events):
+        stream = EventParts(data.sensor, partial(_iterate_once, data))
+        span_us = (int(data.t[0]), int(data.t[-1])) if len(data) else None
         return _plan_source("the events", stream, target, config, span_us)
-    if camera_of(given) is not None:
-        raise DataError(f"{given}: is a camera (expected a recording or video); record it to a file first")
-    if is_video(given):
-        return _open_video(given, target, config)
-    recording, guess = _open_recording(given, target, config, sensor=sensor, hints=hints)
+    if camera_of(data) is not None:
+        raise DataError(f"{data}: is a camera (expected a recording or video); record it to a file first")
+    if is_video(data):
+        return _open_video(data, target, config)
+    recording, guess = _open_recording(data, target, config, sensor=sensor, hints=hints)
     extent = recording.extent()
     stream = EventParts(recording.sensor, partial(_read_recording, recording))
     span_us = (extent.first_us or 0, extent.last_us or 0) if extent else None
-    planned = _plan_source(str(given), stream, target, config, span_us)
+    planned = _plan_source(str(data), stream, target, config, span_us)
     source = replace(planned, synthetic=recording.is_synthetic)
     if guess is None or guess == target:
         return source
-    warning = f"{given}: does not name its sensor; using "
+    warning = f"{data}: does not name its sensor; using "
     if guess == recording.sensor:
         warning += str(guess)
     else:
@@ -185,10 +185,12 @@ def _open_recording(
     if recording.sensor_source != "guessed" or config.fit is not None:
         return recording, None
     guess = recording.sensor
-    return open_recording(path, sensor=target, hints=hints) if _is_inside(target, recording) else recording, guess
+    return open_recording(path, sensor=target, hints=hints) if _contains_all_events(
+        target, recording
+    ) else recording, guess
 
 
-def _is_inside(target: SensorSize, recording: Recording) -> bool:
+def _contains_all_events(target: SensorSize, recording: Recording) -> bool:
     """Return whether all events are inside the target sensor."""
     own = recording.sensor
     if own.width <= target.width and own.height <= target.height:
@@ -219,16 +221,16 @@ def _plan_source(
         framing = find_framing(stream.parts(), own, target, zoom=1.0 if config.fit == "crop" else None)
     if framing is not None:
         fit, track = plan_following(framing)
-        return EventSource(name, stream, stream, own, fit, track, _follow_rows(framing), span_us)
+        return EventSource(name, stream, stream, own, fit, track, _list_positions(framing), span_us)
     region = _parse_region(name, config, own, "sensor")
     mode = config.fit or ("crop" if region.size == target else "scale")
     if config.fit is None and config.roi != "auto" and region.size != target and not _is_larger(region.size, target):
         found = f"its region is {region}" if region.size != own else f"comes from a sensor of {own}"
         raise DataError(f"{name}: {found} (expected the network's {target})", *FIT_REMEDIES)
     fit = plan_fit(own, target, mode, region)
-    seen = region if mode == "scale" else _cropped(region, target)
+    seen = region if mode == "scale" else _intersect_centered(region, target)
     warnings = _find_outside(name, region, own, "sensor")
-    return EventSource(name, stream, stream, own, fit, None, _still_row(seen), span_us, warnings=warnings)
+    return EventSource(name, stream, stream, own, fit, None, _fixed_position(seen), span_us, warnings=warnings)
 
 
 def _find_outside(name: str, region: Region, own: SensorSize, what: Literal["sensor", "picture"]) -> tuple[str, ...]:
@@ -258,7 +260,7 @@ def _parse_region(name: str, config: FramingConfig, own: SensorSize, what: Liter
     return region
 
 
-def _cropped(region: Region, target: SensorSize) -> Region:
+def _intersect_centered(region: Region, target: SensorSize) -> Region:
     """Intersect `region` with a box of size `target` centred on it."""
     width, height = min(region.size.width, target.width), min(region.size.height, target.height)
     left = region.left + max(0, -((target.width - region.size.width) // 2))
@@ -266,12 +268,12 @@ def _cropped(region: Region, target: SensorSize) -> Region:
     return Region(left, top, SensorSize(width=width, height=height))
 
 
-def _still_row(region: Region) -> tuple[LookRow, ...]:
+def _fixed_position(region: Region) -> tuple[LookRow, ...]:
     size = region.size
     return (LookRow(t_us=None, left=region.left, top=region.top, width=size.width, height=size.height),)
 
 
-def _follow_rows(framing: Framing) -> tuple[LookRow, ...]:
+def _list_positions(framing: Framing) -> tuple[LookRow, ...]:
     """List the positions of the region of interest in the recording's pictures; the first has no start time."""
     track = framing.track()
     width, height = track.size.width, track.size.height
@@ -282,7 +284,7 @@ def _follow_rows(framing: Framing) -> tuple[LookRow, ...]:
 def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventSource:
     """Open a video and scale it before simulation: more exact and faster than scaling its events."""
     settings, roi = config.video, config.roi
-    given = settings.video.crop or settings.video.resize
+    geometry = settings.video.crop or settings.video.resize
     if roi not in (None, "full") and settings.video.crop:
         raise DataError(
             f"{path}: both roi and video.crop = {settings.video.crop} select a region (expected one of them)"
@@ -296,27 +298,27 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
     small = _set_video(settings, resize=str(_coarse_size(size))).model_copy(update={"upsample": "off"})
     overview = _simulate_video(path, _open_repeated(path, small.video), small)
     framing = None
-    if roi == "auto" or (roi is None and config.fit is None and not given):
+    if roi == "auto" or (roi is None and config.fit is None and not geometry):
         zoom = 1.0 if config.fit == "crop" else None
         framing = find_person(path, settings.video, size, target) if zoom is None else None
         if framing is None:
             framing = find_framing(overview.parts(), overview.sensor, target, zoom=zoom, original=size)
     if framing is not None:
-        region = framing.surroundings()
+        region = framing.bounding_region()
         settings = _set_video(settings, crop=str(region), resize=str(framing.zoomed(region)))
         track: RegionTrack | None = framing.track(framing.zoom, (region.left, region.top))
         warnings: tuple[str, ...] = ()
-        looked_at = _follow_rows(framing)
+        looked_at = _list_positions(framing)
     else:
         region = _parse_region(str(path), config, size, "picture")
         if config.fit is None and roi is not None:
-            _warn_of_enlarged(path, region, target)
-        settings = _show_region(settings, region, size, None if config.fit == "crop" else target)
+            _warn_if_enlarged(path, region, target)
+        settings = _crop_to_region(settings, region, size, None if config.fit == "crop" else target)
         track = None
         warnings = _find_outside(str(path), region, size, "picture")
-        looked_at = _still_row(region if config.fit != "crop" else _cropped(region, target))
+        looked_at = _fixed_position(region if config.fit != "crop" else _intersect_centered(region, target))
     video = _open_repeated(path, settings.video)
-    place = _place_of(region, size, video.size) if track is None else None
+    place = _map_region(region, size, video.size) if track is None else None
     fit = plan_fit(video.size, target if track is None else video.size, "crop", place)
     stream, span_us = _simulate_video(path, video, settings), _estimate_span(video)
     return EventSource(
@@ -325,12 +327,14 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
 
 
 def _open_repeated(path: Path, settings: VideoSettings) -> Video:
-    """Open a video; repeat a GIF to last at least REPEATED_US, enough for a network's window."""
+    """Open a video; repeat a GIF to last at least MIN_GIF_US, enough for a network's window."""
     video = open_video(path, settings)
-    return video.repeated(REPEATED_US) if path.suffix.lower() == ".gif" and video.times_us is None else video
+    return video.repeated(MIN_GIF_US) if path.suffix.lower() == ".gif" and video.times_us is None else video
 
 
-def _show_region(settings: ConvertConfig, region: Region, size: SensorSize, target: SensorSize | None) -> ConvertConfig:
+def _crop_to_region(
+    settings: ConvertConfig, region: Region, size: SensorSize, target: SensorSize | None
+) -> ConvertConfig:
     """Return settings that crop a video to the visible part of a region, and scale it.
 
     Args:
@@ -351,7 +355,7 @@ def _show_region(settings: ConvertConfig, region: Region, size: SensorSize, targ
     return _set_video(settings, resize=str(SensorSize(width=width, height=height)))
 
 
-def _place_of(region: Region, size: SensorSize, scaled: SensorSize) -> Region:
+def _map_region(region: Region, size: SensorSize, scaled: SensorSize) -> Region:
     """Map `region` from the source frame to the cropped and resized video."""
     shown = region.overlap(size)
     assert shown is not None
@@ -364,9 +368,9 @@ def _place_of(region: Region, size: SensorSize, scaled: SensorSize) -> Region:
 
 
 @lru_cache(maxsize=1024)  # warn once: a video is opened for adaptation and again for classification
-def _warn_of_enlarged(path: Path, region: Region, target: SensorSize) -> None:
+def _warn_if_enlarged(path: Path, region: Region, target: SensorSize) -> None:
     factor = min(target.width / region.size.width, target.height / region.size.height)
-    if factor > MAX_ENLARGED:
+    if factor > MAX_ZOOM:
         log.warning(
             "%s: the region %s has few pixels and is enlarged %.3g times for the network's sensor of %s",
             path,

@@ -15,11 +15,11 @@ from ..errors import VideoError
 from ..events import SensorSize
 from ..pose import Track, track_film
 from ..video.config import VideoSettings
-from .framing import MAX_ENLARGED, PLAY, Framing, follow_centers, smooth_centers
+from .framing import DEAD_BAND, MAX_ZOOM, Framing, follow_centers, smooth_centers
 
 VIEW_M = 1.45  # side of the square: geometric mean of the views of the training cameras
-LOOKS_HZ = 4.0  # rate of pose estimation, in pictures per second
-SMOOTHED_HZ = 10.0  # steps per second of `smooth_centers`; its standard deviation is then 0.4 s
+POSE_HZ = 4.0  # rate of pose estimation, in pictures per second
+SMOOTHING_HZ = 10.0  # steps per second of `smooth_centers`; its standard deviation is then 0.4 s
 MIN_PRESENT = 0.3  # fraction of pictures that must show a person
 
 
@@ -34,7 +34,7 @@ def find_person(path: Path, video: VideoSettings, original: SensorSize, target: 
     """
     complete = video.model_copy(update={"crop": None, "resize": None})
     try:
-        track = track_film(path, {"max_fps": LOOKS_HZ, "smooth": False}, video=complete)
+        track = track_film(path, {"max_fps": POSE_HZ, "smooth": False}, video=complete)
     except VideoError:
         return None  # the simulation reports problems of the film
     seen = track.present
@@ -43,12 +43,12 @@ def find_person(path: Path, video: VideoSettings, original: SensorSize, target: 
     center, scale = measure_person(track)
     side = VIEW_M * float(np.median(scale[seen]))
     shorter = min(target.width, target.height)
-    zoom = min(MAX_ENLARGED, shorter / side)
+    zoom = min(MAX_ZOOM, shorter / side)
     if zoom * original.width <= target.width and zoom * original.height <= target.height:
         return None
     t_us = track.times_us[seen]
-    smooth = smooth_centers(np.round(t_us * (SMOOTHED_HZ * 1e-6)).astype(np.int64), center[seen])
-    return Framing(original, target, zoom, t_us, follow_centers(smooth, PLAY * shorter / zoom))
+    smooth = smooth_centers(np.round(t_us * (SMOOTHING_HZ * 1e-6)).astype(np.int64), center[seen])
+    return Framing(original, target, zoom, t_us, follow_centers(smooth, DEAD_BAND * shorter / zoom))
 
 
 def measure_person(track: Track) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -344,8 +344,8 @@ def test_parallel_encoding_equals_serial_encoding(tmp_path: Path, monkeypatch: p
     data = open_dataset(DataConfig(root=tmp_path), seed=0)
     bins = BinConfig(steps=4, step_us=20_000)
     alone = SpikeTensors(data.train[:4], TensorSettings(bins))
-    monkeypatch.setattr(tensors, "MEASURED_S", 0.0)
-    monkeypatch.setattr(tensors, "WORTH_PROCESSES_S", 0.0)  # start processes after the first sample
+    monkeypatch.setattr(tensors, "SERIAL_TRIAL_S", 0.0)
+    monkeypatch.setattr(tensors, "MIN_PARALLEL_S", 0.0)  # start processes after the first sample
     together = SpikeTensors(data.train[:4], TensorSettings(bins), jobs=2)
     assert all(np.array_equal(alone[i], together[i]) for i in range(4))
 
