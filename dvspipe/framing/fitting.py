@@ -188,11 +188,11 @@ def _fit(events: _Columns, pixels: PixelMap, change: NDArray[np.int32], out: _Co
         step = np.int32(1 if p[event] else -1)
         for to_row in range(rows[0, row], rows[1, row]):
             for to_column in range(columns[0, column], columns[1, column]):
-                place = np.uintp(to_row), np.uintp(to_column)
-                now, area = change[place] + step, areas[place]
-                if abs(now) >= area:
+                target = np.uintp(to_row), np.uintp(to_column)
+                value, area = change[target] + step, areas[target]
+                if abs(value) >= area:
                     to_t[count], to_x[count], to_y[count], to_p[count] = t[event], to_column, to_row, p[event]
                     count += 1
-                    now -= step * area
-                change[place] = now
+                    value -= step * area
+                change[target] = value
     return count

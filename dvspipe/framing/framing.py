@@ -239,19 +239,19 @@ def refine_square(weight: NDArray[np.float64], start: Square) -> Square:
         weight: Weights from `weigh_cells`, float64 [rows, columns].
         start: Start square from `find_start`.
     """
-    model, sums, now = _load_model(), sum_weights(weight), start
+    model, sums, square = _load_model(), sum_weights(weight), start
     for _ in range(REFINEMENTS):
-        view = sample_square(sums, now)
+        view = sample_square(sums, square)
         right, down, growth = model.apply(view)
         left, mirrored_down, mirrored_growth = model.apply(view[:, ::-1])
-        x, y = now.x + (right - left) / 2 * now.side, now.y + (down + mirrored_down) / 2 * now.side
-        side = now.side * math.exp((growth + mirrored_growth) / 2)
-        now = Square(
+        x, y = square.x + (right - left) / 2 * square.side, square.y + (down + mirrored_down) / 2 * square.side
+        side = square.side * math.exp((growth + mirrored_growth) / 2)
+        square = Square(
             min(max(x, start.x - start.side / 2), start.x + start.side / 2),
             min(max(y, start.y - start.side / 2), start.y + start.side / 2),
             min(max(side, start.side / MAX_SIDE_FACTOR), start.side * MAX_SIDE_FACTOR),
         )
-    return now
+    return square
 
 
 def sum_weights(weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -328,16 +328,16 @@ def find_framing(
     original = original or sensor
     scale = original.width / sensor.width
     maps = ActivityMaps(sensor)
-    numbers, places = _find_squares(maps.count(parts), maps.cell_px)
-    if not places:
+    numbers, squares = _find_squares(maps.count(parts), maps.cell_px)
+    if not squares:
         return None
     shorter = min(target.width, target.height)
     if zoom is None:
-        side = scale * float(np.median([place.side for place in places]))
+        side = scale * float(np.median([square.side for square in squares]))
         zoom = min(MAX_ZOOM, shorter / side)
         if zoom * original.width <= target.width and zoom * original.height <= target.height:
             return None
-    center = scale * np.array([(place.x, place.y) for place in places])
+    center = scale * np.array([(square.x, square.y) for square in squares])
     t_us = maps.start_us + np.array(numbers, np.int64) * SLICE_US
     followed = follow_centers(smooth_centers(np.array(numbers), center), DEAD_BAND * shorter / zoom)
     return Framing(original, target, zoom, t_us, followed)
@@ -345,7 +345,7 @@ def find_framing(
 
 def _find_squares(slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: int) -> tuple[list[int], list[Square]]:
     """Return the indices of slices with motion, and the square of each from the mean of all slices near it."""
-    numbers, places, near = list[int](), list[Square](), deque[tuple[int, NDArray[np.float32]]]()
+    numbers, squares, near = list[int](), list[Square](), deque[tuple[int, NDArray[np.float32]]]()
     waiting = deque[int]()
 
     def flush_until(last: int | None) -> None:
@@ -356,34 +356,34 @@ def _find_squares(slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: in
             mean = np.mean([activity for number, activity in near if number <= now + CONTEXT_SLICES], axis=0)
             if (place := find_square(mean, cell_px)) is not None:
                 numbers.append(now)
-                places.append(place)
+                squares.append(place)
 
     for number, activity in slices:
         flush_until(number)
         near.append((number, activity))
         waiting.append(number)
     flush_until(None)
-    return numbers, places
+    return numbers, squares
 
 
 def smooth_centers(numbers: NDArray[np.int64], center: NDArray[np.float64]) -> NDArray[np.float64]:
     """Smooth centres [n, 2] at integer times `numbers` [n] with a Gaussian of standard deviation SMOOTH_SLICES."""
     smooth = np.empty_like(center)
-    for place, number in enumerate(numbers):
+    for index, number in enumerate(numbers):
         first, stop = np.searchsorted(numbers, [number - 3 * SMOOTH_SLICES, number + 3 * SMOOTH_SLICES + 1])
         weight = np.exp(-(((numbers[first:stop] - number) / SMOOTH_SLICES) ** 2) / 2)
-        smooth[place] = weight @ center[first:stop] / weight.sum()
+        smooth[index] = weight @ center[first:stop] / weight.sum()
     return smooth
 
 
 def follow_centers(center: NDArray[np.float64], play: float) -> NDArray[np.float64]:
     """Return centres [n, 2] that move only as far as needed to stay within `play` of the given centres, per axis."""
     middle = np.median(center, axis=0)
-    now = middle if (abs(center - middle) <= play).all() else center[0]
+    position = middle if (abs(center - middle) <= play).all() else center[0]
     followed = np.empty_like(center)
-    for place, one in enumerate(center):
-        now = np.clip(now, one - play, one + play)
-        followed[place] = now
+    for index, target in enumerate(center):
+        position = np.clip(position, target - play, target + play)
+        followed[index] = position
     return followed
 
 
