@@ -1,6 +1,6 @@
-"""Event-camera perception from an ordinary video to a label.
+"""Event-camera perception, from an ordinary video to a label.
 
-The public names are listed in `__init__.pyi`; each is loaded when it is first used, so that importing dvspipe is quick.
+The public names are listed in `__init__.pyi`. Each is loaded at first use, to keep `import dvspipe` fast.
 
     >>> from dvspipe import events_from_video, read, write, Classifier
 """
@@ -12,20 +12,20 @@ from .numba_cache import ensure_cache
 
 ensure_cache(os.path.dirname(__file__))
 
-SHOWN = (
+HTML_TYPES = (
     ("dvspipe.events.events", "Events"),
     ("dvspipe.datasets.samples", "DataSet"),
     ("dvspipe.results.training", "TrainingRun"),
     ("dvspipe.inference.classifier", "Classifier"),
     ("dvspipe.results.inference", "Prediction"),
 )
-"""Values that notebooks show as HTML: the modules and names of their types, which are not imported for it."""
+"""Types that notebooks show as HTML, by module and name; registering them does not import them."""
 
 
-def _describe(value: object) -> str | None:
-    """Return the HTML of a value, or None, with which a notebook shows the `repr`, if that fails.
+def _summarize_html(value: object) -> str | None:
+    """Return an HTML summary, or None to let Jupyter fall back to `repr`.
 
-    Whatever is missing or wrong, such as OpenCV, a cell that ends in a value must not fail because of its picture.
+    Errors are suppressed: a notebook cell must not fail because its picture does, for example without OpenCV.
     """
     try:
         from .report.notebook import describe
@@ -35,23 +35,24 @@ def _describe(value: object) -> str | None:
         return None
 
 
-def _show_in_notebooks() -> None:
-    """Register how IPython shows values, if it runs; `report` is imported when the first is shown."""
+def _register_html() -> None:
+    """Register the HTML summaries if IPython is running; `report` is imported when the first value is shown."""
     get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = get_shell() if get_shell else None
     if shell is not None:
         formatter = shell.display_formatter.formatters["text/html"]
-        for module, name in SHOWN:
-            formatter.for_type_by_name(module, name, _describe)
+        for module, name in HTML_TYPES:
+            formatter.for_type_by_name(module, name, _summarize_html)
 
 
-_show_in_notebooks()
+_register_html()
 
 
 def _attach_names() -> dict[str, object]:
-    """Attach the public names to this module when the first is used, and return its namespace.
+    """Attach the public names to this module at first use; return its namespace.
 
-    The command line uses none: it is ready for Ctrl-C before lazy_loader, which takes longer than all before it.
+    The command line uses no public name, so it handles Ctrl-C without first importing lazy_loader, the slowest part of
+    its start until then.
     """
     import lazy_loader
 

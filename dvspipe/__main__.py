@@ -1,10 +1,10 @@
-"""The command line: `dvspipe`, or `python -m dvspipe`."""
+"""Entry point of the command line: `dvspipe`, or `python -m dvspipe`."""
 
 from .cli.interrupts import catch_interrupts
 
 
 def main() -> None:
-    """Run the command line, which answers Ctrl-C while its modules are loaded too."""
+    """Run the command line; handle Ctrl-C even while its modules are imported."""
     catch_interrupts()
     from .cli.app import main as run
 

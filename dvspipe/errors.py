@@ -1,19 +1,19 @@
-"""Every error that a user can cause, with a message to be read by the person who typed the command.
+"""Exceptions for all errors that a user can cause. Messages address the person who typed the command.
 
     DvspipeError
     ├── ConfigError              a setting is unknown, wrong, or contradicts another
     ├── EventError               events break the rules of an event stream
     ├── FileError                a file is missing, already exists, or cannot be read or written
     │   └── FormatError          the content of a file is not what its format requires
-    │       └── CorruptionError  a recording is corrupted or truncated from some place on
+    │       └── CorruptionError  a recording is corrupted or truncated
     ├── VideoError               a video cannot be opened or decoded
     │   └── TruncatedVideoError  a video ends before its last frame
     ├── DataError                a data set is incomplete or does not fit the network
     ├── CheckpointError          a file is not a checkpoint that this version reads
     └── WorkerError              a worker process was killed or could not start
 
-An error carries what would solve it as data, as a `Remedy`. Python shows it as a keyword argument, the command line as
-an option.
+An error carries its solutions as `Remedy` data. Python shows a remedy as a keyword argument, the command line as an
+option.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from dataclasses import dataclass
 from typing import Self
 
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters except tab and newline, and surrogates, which stand for bytes of a file name outside UTF-8."""
+"""Control characters except tab and newline, and surrogates (file name bytes outside UTF-8)."""
 
 
 def escape_controls(text: str) -> str:
-    r"""Return a text with escapes in place of control characters and of bytes outside UTF-8.
+    r"""Escape control characters and bytes outside UTF-8.
 
-    Both may be in the names of files. No file format, font or terminal takes such bytes.
+    File names may contain both, but no file format, font or terminal accepts such bytes.
 
     Example:
         >>> import os
@@ -42,7 +42,7 @@ def escape_controls(text: str) -> str:
 
 
 def shorten(text: str, most: int = 200) -> str:
-    """Return a text with at most so many characters, for values of files in messages.
+    """Truncate a string to at most `most` characters, for quoting file content in messages.
 
     Example:
         >>> shorten("a" * 1000, most=8)
@@ -52,12 +52,17 @@ def shorten(text: str, most: int = 200) -> str:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """Return names as in `a, b or c`."""
+    """Join names as in "a, b or c".
+
+    Example:
+        >>> join_names(["a", "b", "c"])
+        'a, b or c'
+    """
     return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def count_noun(count: int, noun: str) -> str:
-    """Return a number with a noun whose plural ends in s.
+    """Format a count with a noun; the plural appends s.
 
     Example:
         >>> count_noun(1, "window"), count_noun(2000, "event")
@@ -68,12 +73,12 @@ def count_noun(count: int, noun: str) -> str:
 
 @dataclass(frozen=True)
 class Remedy:
-    """An argument that would solve an error.
+    """Argument that solves an error.
 
     Args:
-        setting: Its name in Python, such as `overwrite`, or `config.fit` for a field of an argument.
-        value: What to give it; a text in capitals stands for what the user has to choose.
-        purpose: What it does, to be read after "to", such as `replace it`.
+        setting: Name of the argument in Python, such as `overwrite`, or `config.fit` for a field of an argument.
+        value: Value to set; a string in capitals is a placeholder that the user has to fill in.
+        purpose: Effect, as a phrase after "to", such as `replace it`.
 
     Example:
         >>> print(Remedy("overwrite", True, "replace it"))
@@ -87,7 +92,7 @@ class Remedy:
     purpose: str = ""
 
     def __str__(self) -> str:
-        """The remedy as a Python argument."""
+        """Format the remedy as a Python argument."""
         argument, *fields = self.setting.split(".")
         if fields and argument == "hints":
             return self.explain(f"hints=Hints({fields[0]}={self.value!r})")
@@ -98,7 +103,7 @@ class Remedy:
 
     @property
     def words(self) -> list[str]:
-        """The words of the setting, without the argument that it is a field of and without its unit.
+        """Words of the setting's name, without a parent argument and without its unit.
 
         Example:
             >>> Remedy("config.window_us", 5000).words
@@ -107,16 +112,16 @@ class Remedy:
         return self.setting.rpartition(".")[-1].removesuffix("_us").removesuffix("_s").split("_")
 
     def explain(self, argument: str) -> str:
-        """Return an argument, in any notation, followed by its purpose."""
+        """Append the purpose to an argument in any notation."""
         return f"{argument} to {self.purpose}" if self.purpose else argument
 
 
 class DvspipeError(Exception):
-    """Base of every error that a user can cause.
+    """Base class of all errors that a user can cause.
 
     Args:
-        message: Names the file, what was found and what was expected.
-        remedies: What would solve it; shown after the message.
+        message: Message with the file, the value found and the value expected.
+        remedies: Solutions, shown after the message.
 
     Example:
         >>> print(FileError("a.h5: already exists", Remedy("overwrite", True, "replace it")))
@@ -129,17 +134,17 @@ class DvspipeError(Exception):
         self.remedies = remedies
 
     def __str__(self) -> str:
-        """The message, and the remedies as Python arguments."""
+        """Format the message and the remedies as Python arguments."""
         return self.describe(str)
 
     def describe(self, show: Callable[[Remedy], str]) -> str:
-        """Return the message, followed by the remedies as `show` writes them."""
+        """Format the message, followed by the remedies as formatted by `show`."""
         if not self.remedies:
             return self.message
         return f"{self.message}; use {', or '.join(map(show, self.remedies))}"
 
     def named(self, name: str) -> Self:
-        """Return the same error with a message that begins with the name of a file or sample."""
+        """Return a copy with the name of a file or sample before the message, unless the message starts with it."""
         if self.message.startswith(name):
             return self
         found = copy.copy(self)
@@ -147,7 +152,7 @@ class DvspipeError(Exception):
         return found
 
     def with_remedies(self, remedies: Iterable[Remedy]) -> Self:
-        """Return the same error with other remedies."""
+        """Return a copy with other remedies."""
         found = copy.copy(self)
         found.remedies = tuple(remedies)
         return found
@@ -161,10 +166,10 @@ class EventError(DvspipeError):
     """Events break the rules of an event stream: order, range, or matching lengths.
 
     Args:
-        message: What was found and expected.
-        remedies: What would solve it.
-        event: Number of the first event that breaks a rule, if there is one.
-        is_unsorted: Whether the rule is the order of times.
+        message: Message with the value found and the value expected.
+        remedies: Solutions.
+        event: Index of the first event that breaks a rule; None if unknown.
+        is_unsorted: Whether the broken rule is the order of times.
     """
 
     def __init__(self, message: str, *remedies: Remedy, event: int | None = None, is_unsorted: bool = False) -> None:
@@ -182,12 +187,12 @@ class FormatError(FileError):
 
 
 class CorruptionError(FormatError):
-    """A recording is corrupted or truncated from some place on.
+    """A recording is corrupted or truncated after some position.
 
     Args:
-        message: Names the file, the place (byte or event number), what was found and what was expected.
-        remedies: What would solve it.
-        lost: How much may be lost from that place on, in words, such as `3 bytes`.
+        message: Message with the file, the position (byte or event number), the value found and the value expected.
+        remedies: Solutions.
+        lost: Amount of data that may be lost after that position, in words, such as `3 bytes`.
     """
 
     def __init__(self, message: str, *remedies: Remedy, lost: str = "") -> None:
@@ -203,9 +208,9 @@ class TruncatedVideoError(VideoError):
     """A video ends before its last frame.
 
     Args:
-        message: What was found and expected.
-        remedies: What would solve it.
-        at_us: Time of the last frame that could be decoded, in microseconds.
+        message: Message with the value found and the value expected.
+        remedies: Solutions.
+        at_us: Time of the last decoded frame in microseconds.
     """
 
     def __init__(self, message: str, *remedies: Remedy, at_us: int = 0) -> None:

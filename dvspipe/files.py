@@ -1,4 +1,4 @@
-"""Outputs that are either complete or absent, and locks on folders."""
+"""Atomic file output, and locks on folders."""
 
 from __future__ import annotations
 
@@ -17,63 +17,69 @@ from filelock import FileLock, Timeout
 from .errors import FileError, Remedy
 
 LOCK_NAME = ".lock"
-TEMPORARY = ".dvspipe-"  # begins the names of temporary files
-UNFINISHED = ".part"  # ends the names of folders that hold an unfinished file
-MANIFEST = ".manifest"  # the folder in an output folder that says what became of each input
+TEMPORARY = ".dvspipe-"  # prefix of temporary files
+UNFINISHED = ".part"  # suffix of folders that contain an unfinished file
+MANIFEST = ".manifest"  # folder in an output folder that records the outcome of each input
 REPLACE = Remedy("overwrite", True, "replace it")
 
 
 def claim_output(path: Path, *, overwrite: bool) -> None:
-    """Check that an output may be written.
+    """Check that an output file may be written.
 
     Raises:
-        FileError: It is a folder, or it exists and `overwrite` is false.
+        FileError: If the path is a folder, or the file exists and `overwrite` is false.
     """
     if path.is_dir():
-        raise FileError(f"{path}: is a folder, expected the name of a file to write")
+        raise FileError(f"{path}: is a folder (expected an output file)")
     if path.exists() and not overwrite:
         raise FileError(f"{path}: already exists", REPLACE)
 
 
 def require_suffix(path: Path, suffix: str, what: str) -> None:
-    """Check that an output has the suffix of what it holds.
+    """Check the suffix of an output file; `what` names its kind in the message.
 
     Raises:
-        FileError: It has not.
+        FileError: If the suffix is wrong.
     """
     if path.suffix.lower() != suffix:
         raise FileError(f"{path}: wrong suffix for {what} (found {path.suffix or 'none'}, expected {suffix})")
 
 
 def require_space(path: Path, size: int) -> None:
-    """Check that the disk of an output has room for `size` more bytes.
+    """Check that the disk of an output has `size` bytes of free space.
 
     Raises:
-        FileError: It has not.
+        FileError: If the free space is less.
     """
     free = shutil.disk_usage(path.parent).free
     if free < size:
-        left, needed = _in_words(free, math.floor), _in_words(size, math.ceil)
+        left, needed = _format_bytes(free, math.floor), _format_bytes(size, math.ceil)
         raise FileError(f"{path}: cannot be written (no space: {left} left, {needed} needed)")
 
 
-def _in_words(size: int, to_integer: Callable[[float], int]) -> str:
-    """Return a number of bytes with its unit: kB below 10 MB."""
-    return f"{to_integer(size / 1e3):,} kB" if size < 10_000_000 else f"{to_integer(size / 1e6):,} MB"
+def _format_bytes(size: int, rounding: Callable[[float], int]) -> str:
+    """Format a number of bytes in MB, or in kB below 10 MB."""
+    return f"{rounding(size / 1e3):,} kB" if size < 10_000_000 else f"{rounding(size / 1e6):,} MB"
 
 
 @contextmanager
 def write_beside(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Yield a temporary path in the same folder that replaces `path` when the block ends without an error.
+    """Yield a temporary path in the same folder; it replaces `path` when the block ends without an error.
 
-    Makes the folder if it does not exist. What killed processes left in it is removed.
+    The folder is created if needed. Temporary files of killed processes in it are removed.
 
     Args:
-        path: The file.
-        durable: Whether it must survive a loss of power, which then leaves it or what was there before; takes some ms.
+        path: Output file.
+        durable: Whether to sync to disk, so a power loss leaves either the new or the old file; takes some ms.
 
     Raises:
-        FileError: The folder cannot be written to, or the disk is full.
+        FileError: If the folder cannot be written to, or the disk is full.
+
+    Example:
+        >>> with write_beside(tmp_path / "a.txt") as beside:
+        ...     _ = beside.write_text("complete")
+        >>> (tmp_path / "a.txt").read_text()
+        'complete'
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,14 +99,14 @@ def write_beside(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 def move_into_place(beside: Path, path: Path) -> None:
-    """Rename a complete file in the same folder, so that a loss of power leaves it or what was there before.
+    """Rename a complete file within its folder durably: a power loss leaves either the new or the old file.
 
     Raises:
-        OSError: The disk cannot be written to.
+        OSError: If the disk cannot be written to.
     """
     _sync(beside)
     beside.replace(path)
-    if sys.platform != "win32":  # where a folder cannot be opened
+    if sys.platform != "win32":  # Windows cannot open a folder
         _sync(path.parent)
 
 
@@ -114,7 +120,7 @@ def _sync(path: Path) -> None:
 
 @lru_cache
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of killed processes from a folder, once in this process."""
+    """Remove temporary files of killed processes from a folder, once per process."""
     for path in folder.glob(f"{TEMPORARY}*"):
         with suppress(OSError):
             handle = os.open(path, os.O_RDWR)
@@ -126,22 +132,22 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def is_internal(path: Path) -> bool:
-    """Return whether a path is hidden, as temporary files and manifests are, or in the folder of an unfinished file."""
+    """Return whether a path is hidden (temporary files, manifests) or inside the folder of an unfinished file."""
     return any(name.startswith(".") or name.endswith(UNFINISHED) for name in path.parts)
 
 
 def _create_locked(path: Path) -> tuple[int, Path]:
-    """Create a temporary file that no other process removes while it is open."""
+    """Create a locked temporary file; other processes do not remove it while it is open."""
     while True:
         handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
-        if _lock(handle) and os.path.exists(name):  # otherwise removed before it was locked
+        if _lock(handle) and os.path.exists(name):  # else another process removed it before the lock
             return handle, Path(name)
         os.close(handle)
 
 
 def _lock(handle: int) -> bool:
-    """Lock an open file for this process until it is closed; return whether no other process has locked it."""
-    if sys.platform == "win32":  # where an open file cannot be removed
+    """Lock an open file until it is closed; return False if another process holds the lock."""
+    if sys.platform == "win32":  # Windows cannot remove an open file
         return True
     import fcntl
 
@@ -153,30 +159,30 @@ def _lock(handle: int) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8, complete or not at all; bytes of file names outside UTF-8 are escaped.
+    """Write a text file as UTF-8 atomically; escape file name bytes outside UTF-8.
 
     Raises:
-        FileError: The file cannot be written.
+        FileError: If the file cannot be written.
     """
     with write_beside(path) as beside:
         beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
-    """Return the content of a file.
+    """Read the content of a file.
 
     Args:
-        path: The file.
-        most: Number of bytes that it may have; None: any. A device may have no end.
+        path: Input file.
+        most: Maximum size in bytes, for example because a device may be endless; None: no limit.
 
     Raises:
-        FileError: It is missing, cannot be read, or is too large.
+        FileError: If the file is missing, cannot be read, or is too large.
     """
     try:
         with path.open("rb") as file:
             content = file.read(-1 if most is None else most + 1)
         if most is not None and len(content) > most:
-            raise FileError(f"{path}: is too large (expected at most {most:,} bytes)")
+            raise FileError(f"{path}: too large (expected at most {most:,} bytes)")
         return content
     except FileNotFoundError as error:
         raise FileError(f"{path}: no such file") from error
@@ -186,12 +192,12 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Make a folder, keep other processes from locking it during the block, and remove it afterwards if it is empty.
+    """Create a folder and hold its lock during the block; remove the folder afterwards if it is empty.
 
-    The lock is the file `.lock` in the folder, which is removed with it. The lock of a killed process is released.
+    The lock is the file `.lock` in the folder, removed after the block. The lock of a killed process is released.
 
     Raises:
-        FileError: The folder cannot be made, or another process holds the lock.
+        FileError: If the folder cannot be created, or another process holds the lock.
     """
     path = folder / LOCK_NAME
     lock = FileLock(path, blocking=False)
@@ -205,7 +211,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if sys.platform != "win32":  # where it would be open; filelock removes it there
+        if sys.platform != "win32":  # on Windows it is still open, and filelock removes it
             path.unlink(missing_ok=True)
         lock.release()
         if not any(folder.iterdir()):
@@ -214,10 +220,10 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def wait_for_lock(path: Path) -> Iterator[None]:
-    """Wait until no other process holds the lock of a file, hold it during the block, and leave the file.
+    """Wait for the lock of a file and hold it during the block; the lock file remains.
 
     Raises:
-        FileError: The file cannot be made.
+        FileError: If the file cannot be created.
     """
     lock = FileLock(path)
     try:

@@ -1,4 +1,4 @@
-"""Label files: which class a recording shows from when to when."""
+"""Label files: the class of a recording over time, as spans."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ GESTURES: tuple[str, ...] = (
     "air_guitar",
     "other_gestures",
 )
-"""Classes of DVS128 Gesture (Amir et al. 2017) in IBM's order: the label is the index."""
-LATEST_LABEL_US = 1 << 60  # 36,000 years; sums of such times are below 2^63
-MAX_LABEL_BYTES = 1 << 24  # of a label file: 500,000 spans
+"""Classes of DVS128 Gesture (Amir et al. 2017) in IBM's order; the label is the index."""
+LATEST_LABEL_US = 1 << 60  # 36,000 years; sums of two times stay below 2^63
+MAX_LABEL_BYTES = 1 << 24  # maximum size of a label file: 500,000 spans
 SUFFIX = "_labels.csv"
 UNITS_US = {"us": 1, "usec": 1, "ms": 1_000, "s": 1_000_000, "sec": 1_000_000}
 CLASS_NAMES = ("class", "label", "name")
@@ -41,12 +41,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Span:
-    """A part of a recording that shows one class.
+    """Time span of a recording with one class.
 
     Args:
-        start_us: Start time on the recording's clock, inclusive.
-        end_us: End time, exclusive.
-        name: The class, as the file names it.
+        start_us: Start time (inclusive) on the recording's clock, in microseconds.
+        end_us: End time (exclusive) in microseconds.
+        name: Class name in the file.
     """
 
     start_us: int
@@ -55,7 +55,7 @@ class Span:
 
 
 class _Columns(NamedTuple):
-    """Columns of the class, the start and the end, and the unit of each time in microseconds."""
+    """Indices of the class, start and end columns, and the unit of each time in microseconds."""
 
     name: int
     start: int
@@ -65,16 +65,22 @@ class _Columns(NamedTuple):
 
 
 def read_labels(path: Path) -> list[Span]:
-    """Return the spans of a label file in the order of their times.
+    r"""Read the spans of a label file, sorted by time.
 
-    The heading names the class (`class`, `label`), the start and the end with their unit, in any order:
-    `class,startTime_usec,endTime_usec` is IBM's for DVS128 Gesture; `start_s`, `end_ms` and `stop_us` also work. A span
-    that overlaps the next one is shortened to end where that one starts, with a warning, so that no event has two
-    labels. (DVS128 Gesture has one overlap, class 9 of user22_led.)
+    The header names the columns of the class (`class`, `label`), and of the start and the end with their units, in any
+    order. IBM's header for DVS128 Gesture is `class,startTime_usec,endTime_usec`; `start_s`, `end_ms` and `stop_us` are
+    also supported. A span that overlaps the next one is truncated at its start, with a warning, because an event has
+    only one label. (DVS128 Gesture has one overlap, class 9 of user22_led.)
 
     Raises:
-        FileError: The file cannot be read.
-        DataError: It does not have that form; the message names the line.
+        FileError: If the file cannot be read.
+        DataError: If the file does not have this form; the message names the line.
+
+    Example:
+        >>> path = tmp_path / "a_labels.csv"
+        >>> _ = path.write_text("class,start_s,end_s\nclap,0.5,2")
+        >>> read_labels(path)
+        [Span(start_us=500000, end_us=2000000, name='clap')]
     """
     try:
         text = read_bytes(path, MAX_LABEL_BYTES).decode("utf-8-sig")
@@ -82,10 +88,10 @@ def read_labels(path: Path) -> list[Span]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a CSV file ({error})") from error
     if not rows:
-        raise DataError(f"{path}: is empty (expected the heading class,start_us,end_us and a line per span)")
+        raise DataError(f"{path}: is empty (expected the header class,start_us,end_us and a line per span)")
     columns = _find_columns(path, rows[0])
     spans = [_parse_span(f"{path}: line {number}", row, columns) for number, row in enumerate(rows[1:], start=2)]
-    return _shorten_overlaps(path, sorted(spans, key=lambda span: (span.start_us, span.end_us)))
+    return _truncate_overlaps(path, sorted(spans, key=lambda span: (span.start_us, span.end_us)))
 
 
 def _find_columns(path: Path, heading: Sequence[str]) -> _Columns:
@@ -100,8 +106,8 @@ def _find_columns(path: Path, heading: Sequence[str]) -> _Columns:
     missing = [kind for kind in ("class", "start", "end") if kind not in found]
     if missing:
         raise DataError(
-            f"{path}: the heading has no column {missing[0]} (found {','.join(heading)}, expected a heading such as "
-            f"class,start_us,end_us, with the units {', '.join(UNITS_US)})"
+            f"{path}: the header has no column {missing[0]} (found {','.join(heading)}, expected a header such as "
+            f"class,start_us,end_us, with one of the units {', '.join(UNITS_US)})"
         )
     return _Columns(found["class"][0], *found["start"], *found["end"])
 
@@ -112,7 +118,7 @@ def _parse_span(line: str, row: Sequence[str], columns: _Columns) -> Span:
         start_us = _parse_time(row[columns.start], columns.start_unit_us)
         end_us = _parse_time(row[columns.end], columns.end_unit_us)
     except (IndexError, ValueError, OverflowError) as error:
-        raise DataError(f"{line}: {','.join(row)!r} is not a class and two times ({error})") from error
+        raise DataError(f"{line}: {','.join(row)!r} is not a class with a start and an end time ({error})") from error
     if not name or end_us <= start_us:
         raise DataError(f"{line}: class {name!r} from {start_us} to {end_us} us (expected a name and end > start)")
     return Span(start_us, end_us, name)
@@ -127,15 +133,15 @@ def _parse_time(text: str, unit_us: int) -> int:
     return time_us
 
 
-def _shorten_overlaps(path: Path, spans: list[Span]) -> list[Span]:
-    shortened = []
+def _truncate_overlaps(path: Path, spans: list[Span]) -> list[Span]:
+    truncated = []
     for span, following in pairwise([*spans, None]):
         assert span is not None
         if following is not None and span.end_us > following.start_us:
             if following.start_us <= span.start_us:
                 raise DataError(f"{path}: two labels, {span.name} and {following.name}, start at {span.start_us} us")
             log.warning(
-                "%s: class %s ends at %d us, after class %s starts at %d us; shortened to that time",
+                "%s: class %s ends at %d us, after class %s starts at %d us; truncated to that time",
                 path,
                 span.name,
                 span.end_us,
@@ -143,5 +149,5 @@ def _shorten_overlaps(path: Path, spans: list[Span]) -> list[Span]:
                 following.start_us,
             )
             span = Span(span.start_us, following.start_us, span.name)
-        shortened.append(span)
-    return shortened
+        truncated.append(span)
+    return truncated

@@ -1,4 +1,4 @@
-"""Compiled kernels: where numba keeps them if its own folders are read-only, and how long compiling takes."""
+"""Compiled kernels: choose a writable cache folder for numba, and measure compilation time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COMPILING = "compiling kernels for this machine, about 10 s (once)"
 
 
 class _Compilation:
-    """What is known about compiling in this process, while it is watched."""
+    """Compilation state of this process."""
 
     is_watched = False
     is_logged = False
@@ -20,15 +20,15 @@ class _Compilation:
 
 
 def watch_compilation() -> None:
-    """Log, once per process, that numba compiles a kernel which its cache does not have; measure how long it compiles.
+    """Log once per process when numba compiles a kernel missing from its cache, and measure the compilation time.
 
-    Has no effect before numba is imported, or if compiling is watched already.
+    It has no effect before numba is imported, or when called again.
     """
     if _Compilation.is_watched or "numba" not in sys.modules:
         return
     from numba.core import event
 
-    depth, begin_s = 0, 0.0  # kernels that a kernel calls are compiled during its compilation
+    depth, begin_s = 0, 0.0  # compiling a kernel also compiles the kernels that it calls
 
     class Watch(event.Listener):  # type: ignore[misc]  # numba has no types
         def on_start(self, _: object) -> None:
@@ -49,12 +49,12 @@ def watch_compilation() -> None:
 
 
 def compiled_s() -> float:
-    """Return how many seconds this process has compiled since `watch_compilation`."""
+    """Return the compilation time of this process since `watch_compilation`, in seconds."""
     return _Compilation.seconds
 
 
 def _log_compilation() -> None:
-    import logging  # here, because importing dvspipe has to be quick
+    import logging  # imported here to keep `import dvspipe` fast
 
     if not _Compilation.is_logged:
         logging.getLogger(__name__).warning(COMPILING)
@@ -62,14 +62,14 @@ def _log_compilation() -> None:
 
 
 def ensure_cache(package: str) -> None:
-    """Set numba's cache to a temporary folder of this user if its own choices cannot be written to.
+    """Set numba's cache to a temporary folder of this user if numba's default folders are not writable.
 
-    Otherwise numba, which reads the variable when it is imported, refuses to load any kernel.
+    Without a writable folder, numba refuses to load any kernel. It reads the variable when it is imported.
 
     Args:
-        package: The folder of the package.
+        package: Folder of the package.
     """
-    if VARIABLE not in os.environ and not os.access(package, os.W_OK) and not _can_create_in(_user_cache()):
+    if VARIABLE not in os.environ and not os.access(package, os.W_OK) and not _is_writable(_user_cache()):
         os.environ[VARIABLE] = _temporary_cache()
 
 
@@ -77,9 +77,9 @@ def _user_cache() -> str:
     return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "numba")
 
 
-def _can_create_in(folder: str) -> bool:
-    """Return whether a file can be created in a folder, which is made, as numba does."""
-    import tempfile  # here, as pathlib nowhere, because importing dvspipe has to be quick
+def _is_writable(folder: str) -> bool:
+    """Create a folder like numba does, and return whether files can be created in it."""
+    import tempfile  # imported here, without pathlib, to keep `import dvspipe` fast
 
     try:
         os.makedirs(folder, exist_ok=True)
@@ -90,10 +90,10 @@ def _can_create_in(folder: str) -> bool:
 
 
 def _temporary_cache() -> str:
-    """Return a folder that only this user can write to, because numba runs what it finds there."""
+    """Create a folder that only this user can write to, because numba executes files in it."""
     import tempfile
 
-    if sys.platform == "win32":  # where the folder of temporary files belongs to the user
+    if sys.platform == "win32":  # the folder of temporary files belongs to the user
         return os.path.join(tempfile.gettempdir(), "dvspipe-kernels")
     folder = os.path.join(tempfile.gettempdir(), f"dvspipe-kernels-{os.getuid()}")
     os.makedirs(folder, mode=0o700, exist_ok=True)

@@ -1,10 +1,10 @@
-"""dvspipe for PyTorch code of yours: labelled recordings as a `Dataset`, batches, streams, and spiking neurons.
+"""PyTorch datasets, data loaders and spiking neuron modules.
 
     dataset = SpikeDataset("recordings", BinConfig(steps=20, step_us=15_000), part="train")
     for spikes, labels, lengths in loader(dataset, 32, shuffle=True, num_workers=2):
         ...  # uint8 counts [T, B, C, H, W], int64 [B], int64 [B]
 
-`LIF` and `LeakyReadout` are modules for networks of yours, with the parameters of Norse and snnTorch translated.
+`LIF` and `LeakyReadout` are modules for your own networks; they translate the parameters of Norse and snnTorch.
 """
 
 from __future__ import annotations
@@ -60,32 +60,32 @@ __all__ = [
 DIGEST_BYTES = 20
 
 LoadedItem = tuple[Tensor, int]
-"""Spikes [T, C, H, W], and their label or start."""
+"""Spikes [T, C, H, W], and their label or start time."""
 
 
 class SpikeDataset(Dataset[LoadedItem]):
-    """Labelled recordings as spike tensors, encoded when they are first needed and kept in the cache folder.
+    """PyTorch dataset of labelled recordings as spike tensors, encoded on demand and cached on disk.
 
-    Nothing is read before the first access, which the workers of a loader share. The content of a file is looked at
-    once; a file that changes during a training is not noticed.
+    No recording is read before the first access. The workers of a loader share the encoding work. File content is
+    checked once per dataset: changes to a file during training are not noticed.
 
     Args:
-        source: A folder of recordings; the settings of a data set, also as plain keys and values; or a `DataSet`, such
-            as those of `dvspipe.datasets.open_dataset`, `from_recordings` and `from_tonic`.
-        bins: Steps and form of the tensors, also as plain keys and values.
-        part: `train`, `validation` or `test`, as `dvspipe train` divides them with seed 0; None: all recordings. With
-            `views` above 1 in the settings, an item of `train` is one of its variants, drawn with torch's generator.
-        complete: Whether a tensor has as many steps as its recording lasts, instead of `bins.steps`.
-        transform: Called with each tensor [T, C, H, W], and returns what replaces it.
+        source: Folder of recordings; settings of a data set, also as a plain mapping; or a `DataSet` from
+            `dvspipe.datasets.open_dataset`, `from_recordings` or `from_tonic`.
+        bins: Binning of the tensors, also as a plain mapping.
+        part: `train`, `validation` or `test`, divided like `dvspipe train` with seed 0; None: all recordings. With
+            `views` > 1 in the settings, items of `train` are random variants, drawn with torch's generator.
+        complete: Whether tensors cover complete recordings, instead of `bins.steps` steps.
+        transform: Function applied to each tensor [T, C, H, W].
 
     Attributes:
-        classes: Names of the classes; a label is an index into them.
-        labels: int64 [N].
-        samples: The recordings, with their names and files.
-        shards: Number of recordings of each shard, for `kind = shards`; None for others.
+        classes: Class names; a label is an index into them.
+        labels: Labels of the recordings, int64 [N].
+        samples: Recordings, with their names and files.
+        shards: Number of recordings of each shard for `kind = shards`; otherwise None.
 
     Raises:
-        DataError: The data set is not usable, or the part has no recordings. At an access: the recording cannot be
+        DataError: If the data set is not usable, or the part has no recordings. At access: if the recording cannot be
             read, is empty, or comes from another sensor; the message names it.
 
     Example:
@@ -107,7 +107,7 @@ class SpikeDataset(Dataset[LoadedItem]):
         transform: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         bins = as_settings(BinConfig, bins)
-        config = _settings_of(source)
+        config = _data_config(source)
         data = source if isinstance(source, DataSet) else open_dataset(config, 0, bins)
         if part is not None and part not in data.parts:
             raise DataError(f"{data.title}: no part {part} (expected one of {', '.join(data.parts)})")
@@ -121,14 +121,14 @@ class SpikeDataset(Dataset[LoadedItem]):
         views = config.views if part == "train" else 1
         settings = TensorSettings(bins, views, vary=config.vary, complete=complete)
         self._encoder, self._shape = SampleEncoder(settings, open_cache(config)), bins.shape(data.sensor)
-        # shared by workers, so that each file is hashed once; 0 if not yet
+        # shared by workers to hash each file once; 0: not hashed yet
         self._digests = torch.zeros((len(self.samples), DIGEST_BYTES), dtype=torch.uint8).share_memory_()
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, number: int) -> LoadedItem:
-        """Return the spikes [T, C, H, W], uint8 or float32 as the bins say, and the label of a recording."""
+        """Return the spikes [T, C, H, W] of a recording, uint8 or float32 depending on `bins`, and its label."""
         spikes = torch.from_numpy(self._encode(number))
         return (spikes if self.transform is None else self.transform(spikes)), self.samples[number].label
 
@@ -146,7 +146,7 @@ class SpikeDataset(Dataset[LoadedItem]):
         return view
 
     def _digest(self, number: int) -> str:
-        """Return where the tensors of a recording are in the cache; empty without one."""
+        """Return the digest of a recording's tensors in the cache; empty without a cache."""
         known = self._digests[number].numpy()
         if not known.any():
             digest = self._encoder.digest(self.samples[number])
@@ -156,22 +156,22 @@ class SpikeDataset(Dataset[LoadedItem]):
 
 
 class ShardSampler(Sampler[int]):
-    """The order of the recordings of shards in which each process and each worker of a loader reads its own shards.
+    """Sampler of shards: each process, and each worker of its loader, reads its own shards in shuffled order.
 
-    It depends on the seed and the epoch alone, so that a training resumes exactly with `set_epoch`. An iteration begins
-    the next epoch. If the recordings cannot be divided evenly among processes, some begin again with their first one,
-    as with a `DistributedSampler`.
+    The order depends only on the seed and the epoch, so training resumes exactly after `set_epoch`. Each iteration
+    advances the epoch. If the recordings cannot be divided evenly among processes, some processes repeat their first
+    recordings, like a `DistributedSampler`.
 
     Args:
-        dataset: A data set of `kind = shards`.
-        batch_size: B, of each process.
+        dataset: Dataset of `kind = shards`.
+        batch_size: Batch size B of each process.
         workers: `num_workers` of the loader.
-        seed: Seed of all orders.
-        rank: Number of this process, from 0.
+        seed: Seed of the order.
+        rank: Index of this process, from 0.
         processes: Number of processes.
 
     Raises:
-        ConfigError: The data set is not one of shards.
+        ConfigError: If the dataset is not in shards.
     """
 
     def __init__(
@@ -185,15 +185,15 @@ class ShardSampler(Sampler[int]):
         processes: int = 1,
     ) -> None:
         if dataset.shards is None:
-            raise ConfigError("ShardSampler: needs a data set of shards (expected kind = shards)")
+            raise ConfigError("ShardSampler: the dataset is not in shards (expected kind = shards)")
         self.shards, self.seed, self.epoch, self.position = dataset.shards, seed, 0, 0
         self.rank, self.processes = rank, processes
         place = np.arange(sum(self.shards))
-        batch = place // processes // batch_size  # of its process
+        batch = place // processes // batch_size  # batch index within the process
         self._owners = place % processes * max(1, workers) + batch % max(1, workers)
 
     def set_epoch(self, epoch: int, position: int = 0) -> None:
-        """Choose the epoch of the next iteration, and after how many recordings of this process it begins."""
+        """Set the epoch of the next iteration, and the number of recordings of this process to skip."""
         self.epoch, self.position = epoch, position
 
     def __len__(self) -> int:
@@ -207,7 +207,7 @@ class ShardSampler(Sampler[int]):
         return iter(numbers)
 
 
-def _settings_of(source: str | Path | DataConfig | Mapping[str, object] | DataSet) -> DataConfig:
+def _data_config(source: str | Path | DataConfig | Mapping[str, object] | DataSet) -> DataConfig:
     if isinstance(source, str | Path):
         return parse_data(folder_settings(Path(source)))
     if isinstance(source, DataSet):
@@ -216,25 +216,25 @@ def _settings_of(source: str | Path | DataConfig | Mapping[str, object] | DataSe
 
 
 class EventStream(IterableDataset[LoadedItem]):
-    """A recording of any length as consecutive windows of T steps, in bounded memory.
+    """PyTorch iterable dataset of a recording of any length: consecutive windows of T steps, in bounded memory.
 
-    The steps of all windows together are those of `dvspipe.encode_stream`: also those without events, so that the state
-    of a network keeps its time. The last window is padded with steps of 0. Several workers of a loader take turns with
-    the windows; each reads the complete recording.
+    The windows contain all steps of `dvspipe.encode_stream`, including steps without events, so time stays correct for
+    a stateful network. The last window is padded with steps of 0. Several workers of a loader alternate between
+    windows; each reads the complete recording.
 
     Args:
-        recording: Its path, or events.
-        bins: Steps and form of the windows, also as plain keys and values; `by` is `time` or `events`.
+        recording: Path of a recording, or events.
+        bins: Binning of the windows, also as a plain mapping; `by` must be `time` or `events`.
         sensor: Sensor of a file that does not store it.
-        hints: What else a file does not say.
+        hints: Other metadata missing from the file.
 
     Yields:
-        The spikes [T, C, H, W] of a window, and its start: by time, of its first step, and by events, of its first
-        event, in microseconds.
+        Spikes [T, C, H, W] of a window, and its start in microseconds: the start of its first step (`by = time`), or
+        the time of its first event (`by = events`).
 
     Raises:
-        ConfigError: `by` is `recording`: its steps depend on the end.
-        DvspipeError: While iterating: the recording cannot be read.
+        ConfigError: If `by` is `recording`, because its steps depend on the end of the recording.
+        DvspipeError: If the recording cannot be read, while iterating.
 
     Example:
         >>> events = Events([100, 110, 175], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
@@ -253,7 +253,9 @@ class EventStream(IterableDataset[LoadedItem]):
     ) -> None:
         self.bins = as_settings(BinConfig, bins)
         if self.bins.by == "recording":
-            raise ConfigError("by = recording: windows of a stream do not know its end (expected by = time or events)")
+            raise ConfigError(
+                "by = recording: needs the end of the recording, unknown in a stream (expected by = time or events)"
+            )
         self.recording, self.sensor, self.hints = recording, sensor, hints
 
     def __iter__(self) -> Iterator[LoadedItem]:
@@ -263,7 +265,7 @@ class EventStream(IterableDataset[LoadedItem]):
 
     def _windows(self) -> Iterator[LoadedItem]:
         starts_us: list[int] = []
-        steps = encode_stream(self._note_starts(starts_us), self.bins)
+        steps = encode_stream(self._record_starts(starts_us), self.bins)
         T = self.bins.steps
         while window := [*islice(steps, T)]:
             spikes = np.zeros((T, *window[0].shape), self.bins.dtype)
@@ -275,8 +277,8 @@ class EventStream(IterableDataset[LoadedItem]):
                 starts_us[0] += self.bins.window_us
             yield torch.from_numpy(spikes), start_us
 
-    def _note_starts(self, starts_us: list[int]) -> Iterator[Events]:
-        """Yield the parts of the recording, and append the start of the first window, or by events of all."""
+    def _record_starts(self, starts_us: list[int]) -> Iterator[Events]:
+        """Yield the parts of the recording; append the start of the first window, or of each window if by events."""
         parts: Iterable[Events]
         if isinstance(self.recording, Events):
             parts = [self.recording]
@@ -293,12 +295,12 @@ class EventStream(IterableDataset[LoadedItem]):
 
 
 class SpikeBatch(NamedTuple):
-    """What a loader yields.
+    """Batch of a loader.
 
     Args:
-        spikes: [T, B, C, H, W], or [B, T, C, H, W] if batch first; shorter recordings are padded with steps of 0.
-        labels: int64 [B]; of an `EventStream`, the start of each window in microseconds.
-        lengths: int64 [B], the number of steps of each recording, without the padding.
+        spikes: Spikes [T, B, C, H, W], or [B, T, C, H, W] if batch first; shorter recordings are padded with 0.
+        labels: Labels, int64 [B]; for an `EventStream`, the start of each window in microseconds.
+        lengths: Number of steps of each recording without padding, int64 [B].
     """
 
     spikes: Tensor
@@ -307,11 +309,11 @@ class SpikeBatch(NamedTuple):
 
 
 def collate(items: Sequence[LoadedItem], *, time_first: bool = True) -> SpikeBatch:
-    """Return a batch of spike tensors of the same or different numbers of steps: a `collate_fn` for any loader.
+    """Collate spike tensors into a batch, padding different numbers of steps: a `collate_fn` for any loader.
 
     Args:
         items: B pairs of spikes [T, C, H, W] and a label.
-        time_first: Whether the steps are the first axis, as networks of dvspipe and Norse have them.
+        time_first: Whether time is the first axis, as in networks of dvspipe and Norse.
 
     Example:
         >>> batch = collate([(torch.ones(2, 1, 3, 3), 0), (torch.ones(4, 1, 3, 3), 1)])
@@ -332,21 +334,20 @@ def loader(
     time_first: bool = True,
     **options: Any,
 ) -> DataLoader[LoadedItem]:
-    """Return a `DataLoader` that yields a `SpikeBatch` at a time.
+    """Create a `DataLoader` that yields `SpikeBatch` items.
 
-    An error of a recording has its own type, message and remedies in the loop also if it occurred in a worker; a
-    `DataLoader` of torch appends the message to a traceback. Among processes of `torch.distributed`, each gets its part
-    of the recordings by a `DistributedSampler`, which is `loader.sampler`: call its `set_epoch` before each epoch.
-    Shards are shuffled by a `ShardSampler`.
+    Errors of recordings keep their type, message and remedies, even from workers; torch's `DataLoader` would append the
+    message to a traceback. With `torch.distributed`, a `DistributedSampler` divides the recordings among the processes;
+    it is `loader.sampler`: call its `set_epoch` before each epoch. Shards are shuffled by a `ShardSampler`.
 
     Args:
-        dataset: A `SpikeDataset`, `EventStream`, or any data set with such items.
-        batch_size: B; the last batch has the rest.
-        shuffle: Whether the recordings are in another order in each epoch, with torch's generator.
-        time_first: Whether batches are [T, B, C, H, W], otherwise [B, T, C, H, W].
+        dataset: `SpikeDataset`, `EventStream`, or any dataset with the same kind of items.
+        batch_size: Batch size B; the last batch may be smaller.
+        shuffle: Whether to shuffle the recordings in each epoch, with torch's generator.
+        time_first: Whether batches are [T, B, C, H, W]; otherwise [B, T, C, H, W].
         options: Other arguments of `torch.utils.data.DataLoader`, such as `num_workers`, `pin_memory`,
-            `persistent_workers`, `drop_last`, `generator` and `multiprocessing_context`. Take `spawn` for data sets of
-            videos, as OpenCV does not survive a fork.
+            `persistent_workers`, `drop_last`, `generator` and `multiprocessing_context`. Use `spawn` for data sets of
+            videos, because OpenCV does not survive a fork.
 
     Example:
         >>> from dvspipe.datasets import from_recordings
@@ -356,11 +357,11 @@ def loader(
         ...     print(spikes.shape, labels, lengths)
         torch.Size([5, 2, 2, 7, 12]) tensor([0, 1]) tensor([5, 5])
     """
-    guarded: Dataset[Any]
+    wrapped: Dataset[Any]
     if isinstance(dataset, IterableDataset):
-        guarded = _GuardedStream(dataset)
+        wrapped = _ErrorYieldingStream(dataset)
     else:
-        guarded = _Guarded(dataset)
+        wrapped = _ErrorReturningDataset(dataset)
         is_free = "sampler" not in options and "batch_sampler" not in options
         several = torch.distributed.is_initialized()
         if is_free and shuffle and isinstance(dataset, SpikeDataset) and dataset.shards is not None:
@@ -370,14 +371,14 @@ def loader(
             shuffle = False
         elif is_free and several:
             drop_last = bool(options.get("drop_last"))
-            options["sampler"] = DistributedSampler(guarded, shuffle=shuffle, drop_last=drop_last)
+            options["sampler"] = DistributedSampler(wrapped, shuffle=shuffle, drop_last=drop_last)
             shuffle = False
-    collated = partial(_collate_or_error, time_first=time_first)
-    return _Loader(guarded, batch_size, shuffle=shuffle or None, collate_fn=collated, **options)
+    collated = partial(_collate_or_return_error, time_first=time_first)
+    return _Loader(wrapped, batch_size, shuffle=shuffle or None, collate_fn=collated, **options)
 
 
-class _Guarded(Dataset[Any]):
-    """Returns an error of a data set instead of raising it, since torch changes errors that workers raise."""
+class _ErrorReturningDataset(Dataset[Any]):
+    """Dataset that returns errors instead of raising them, because torch changes errors raised in workers."""
 
     def __init__(self, dataset: Dataset[LoadedItem]) -> None:
         self.dataset = dataset
@@ -392,8 +393,8 @@ class _Guarded(Dataset[Any]):
             return error
 
 
-class _GuardedStream(IterableDataset[Any]):
-    """Yields an error of a stream instead of raising it."""
+class _ErrorYieldingStream(IterableDataset[Any]):
+    """Stream that yields errors instead of raising them."""
 
     def __init__(self, stream: IterableDataset[LoadedItem]) -> None:
         self.dataset = stream
@@ -405,7 +406,9 @@ class _GuardedStream(IterableDataset[Any]):
             yield error
 
 
-def _collate_or_error(items: Sequence[LoadedItem | DvspipeError], *, time_first: bool) -> SpikeBatch | DvspipeError:
+def _collate_or_return_error(
+    items: Sequence[LoadedItem | DvspipeError], *, time_first: bool
+) -> SpikeBatch | DvspipeError:
     good = []
     for item in items:
         if isinstance(item, DvspipeError):
@@ -415,7 +418,7 @@ def _collate_or_error(items: Sequence[LoadedItem | DvspipeError], *, time_first:
 
 
 class _Loader(DataLoader[Any]):
-    """Raises the errors that its data set returned."""
+    """Loader that raises the errors returned by its dataset."""
 
     def __iter__(self) -> Iterator[SpikeBatch]:  # type: ignore[override]
         for batch in super().__iter__():

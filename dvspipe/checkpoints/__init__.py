@@ -1,1 +1,1 @@
-"""A trained classifier on disk, on the hub and in formats of other software, and those that come with dvspipe."""
+"""Trained classifiers: checkpoint files, models on the Hugging Face hub, exports, and the shipped classifiers."""

@@ -1,4 +1,4 @@
-"""Trained classifiers as files: weights as safetensors, with everything that inference needs in the metadata."""
+"""Checkpoints: weights as safetensors, and all settings that inference needs as metadata of the file."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from ..results import RunFolder
 from .hub import SCHEME, HubModel
 
 FORMAT = "dvspipe-classifier-1"
-MOMENTS = "class_moments."  # before the names of their tensors
-MAX_WEIGHT = 1e12  # with it, no current or logit of a network reaches infinity in float32
-FEW_CALIBRATED = 50  # validation recordings; probabilities that are calibrated on fewer are rough
-MAX_NAME, MAX_CLASSES, MAX_TEXT = 256, 10_000, 10_000  # a file of others may have any
-MAX_CONFIG = 1 << 22  # characters: classes of the longest names
+MOMENTS = "class_moments."  # prefix of tensor names
+MAX_WEIGHT = 1e12  # keeps currents and logits finite in float32
+FEW_CALIBRATED = 50  # validation recordings; calibration on fewer is rough
+MAX_NAME, MAX_CLASSES, MAX_TEXT = 256, 10_000, 10_000  # limits for untrusted files
+MAX_CONFIG = 1 << 22  # characters; fits MAX_CLASSES names of MAX_NAME characters
 MAX_TENSORS = 100_000
 MAX_MESSAGE = 1000
-HUB_WEIGHTS, HUB_CONFIG = "model.safetensors", "config.json"  # in a repository on the hub
+HUB_WEIGHTS, HUB_CONFIG = "model.safetensors", "config.json"  # files of a hub repository
 SHIPPED = Path(__file__).parent
 VERSIONED_PACKAGES = (
     "dvspipe",
@@ -67,60 +67,60 @@ class ClassifierConfig(Settings):
     """Everything about a classifier except its weights."""
 
     classes: tuple[Annotated[str, Field(max_length=MAX_NAME)], ...] = Field(min_length=2, max_length=MAX_CLASSES)
-    """Names of the classes; a label is an index into them."""
+    """Class names; a label is an index into them."""
     width: int = Field(ge=1, le=MAX_SIDE_PX)
-    """Columns of the sensor."""
+    """Sensor width in pixels."""
     height: int = Field(ge=1, le=MAX_SIDE_PX)
-    """Rows of the sensor."""
+    """Sensor height in pixels."""
     bins: BinConfig
-    """How recordings become spike tensors."""
+    """Binning of recordings to spike tensors."""
     framing: FramingConfig = FramingConfig()
-    """Which part of a recording or video the network sees, and how videos become events."""
+    """Region of interest, and conversion of videos to events."""
     hop_us: int | None = Field(default=None, ge=1, le=10**12)
-    """Time from one window to the next where inference does not say it; None: the length of a window."""
+    """Default interval between windows in inference, in microseconds; None: the window length."""
     inputs: int | None = Field(default=None, ge=1)
-    """Channels of the network's input if it was trained on images; None: those of the bins."""
+    """Input channels of a network trained on images; None: the channels of `bins`."""
     network: NetworkConfig
-    """Shape and constants of the network."""
+    """Architecture and constants of the network."""
     trained_on: str = Field(default="", max_length=MAX_TEXT)
     """Short description of the training recordings."""
     temperature: float = Field(default=1.0, ge=1e-3, le=1e3)
-    """Divisor of the logits before the softmax, which calibrates the probabilities."""
+    """Calibration temperature: the logits are divided by it before the softmax."""
     calibrated_on: int | None = Field(default=None, ge=0)
-    """Number of validation recordings that the temperature was fitted to; None if it is not known."""
+    """Number of validation recordings used to fit the temperature; None if unknown."""
     least_energy: float | None = None
-    """Energy of the logits (see `energies`) below which a window is unlike those of the training; None: not known."""
+    """Threshold on the energy of the logits (see `energies`); windows below it are unfamiliar. None if unknown."""
 
     @property
     def sensor(self) -> SensorSize:
-        """The sensor of the recordings."""
+        """Sensor size of the network."""
         return SensorSize(width=self.width, height=self.height)
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probabilities [N, K] of the classes."""
+        """Compute calibrated class probabilities [N, K] from logits [N, K]."""
         return torch.from_numpy(logits / np.float32(self.temperature)).softmax(1).numpy()
 
     def is_familiar(self, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Return whether windows are like those of the training, bool [N]."""
+        """Return whether each window resembles the training data, bool [N]; all True without a threshold."""
         if self.least_energy is None:
             return np.ones(len(logits), np.bool_)
         return energies(logits) >= self.least_energy
 
     @property
     def task(self) -> ModuleTask:
-        """What the network is made for; the only place where the step becomes dt in seconds."""
+        """Input shape, classes and time step of the network. The step is converted to seconds only here."""
         grid = self.bins.grid(self.sensor)
         shape = (self.inputs or self.bins.channels, grid.height, grid.width)
         return ModuleTask(shape, len(self.classes), self.bins.step_us * 1e-6, self.bins.steps)
 
     def build_network(self, modules: ModuleSource = NO_MODULES) -> Network:
-        """Return a network with random weights.
+        """Build the network with random weights.
 
         Args:
-            modules: Where a network of `network.kind = module` comes from.
+            modules: Source of networks with `network.kind = module`.
 
         Raises:
-            ConfigError: Settings contradict each other, or the code of a module may not run.
+            ConfigError: If settings contradict each other, or the code of a module is not trusted.
         """
         modules.check(self.network)
         if isinstance(self.network, ModuleConfig):
@@ -133,10 +133,10 @@ class ClassifierConfig(Settings):
 
 
 def energies(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the energy of logits [N, K], float32 [N], which is high for windows like those of the training.
+    """Compute the energy of logits [N, K], float32 [N]; windows that resemble the training data have high values.
 
-    It is the logarithm of the sum of the exponentials of a window's logits, the negative free energy of Liu et al.,
-    "Energy-based out-of-distribution detection", NeurIPS 2020.
+    The energy is log(sum(exp(logits))) per window: the negative free energy of Liu et al., "Energy-based
+    out-of-distribution detection", NeurIPS 2020.
 
     Example:
         >>> energies(np.array([[0.0, 0.0], [9.0, 0.0]], np.float32)).round(2).tolist()
@@ -146,7 +146,7 @@ def energies(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of dvspipe and of the installed libraries that its results depend on."""
+    """Return the versions of dvspipe and of the installed libraries that affect its results."""
     installed = {}
     for name in VERSIONED_PACKAGES:
         with suppress(PackageNotFoundError):
@@ -155,88 +155,97 @@ def versions() -> dict[str, str]:
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint holds."""
+    """Content of a checkpoint."""
 
     config: ClassifierConfig
-    """What the classifier is."""
+    """Configuration of the classifier."""
     network: Network
-    """Its network in evaluation mode."""
+    """Network in evaluation mode."""
     moments: ClassMoments | None
-    """Those of its training recordings, which adaptation needs; None in checkpoints of earlier versions."""
+    """Class moments of the training recordings, needed for adaptation; None in checkpoints of earlier versions."""
 
 
 def save_checkpoint(
     path: Path, config: ClassifierConfig, network: torch.nn.Module, moments: ClassMoments | None = None
 ) -> None:
-    """Write a classifier, complete or not at all.
+    """Write a checkpoint atomically; an existing file is replaced.
 
     Args:
-        path: The file.
-        config: What the classifier is.
-        network: Its network.
-        moments: Those of its training recordings; None if they are not known.
+        path: Output file.
+        config: Configuration of the classifier.
+        network: Network with the weights to save.
+        moments: Class moments of the training recordings; None if unknown.
 
     Raises:
-        FileError: The file cannot be written.
+        FileError: If the file cannot be written.
     """
     metadata = {"format": FORMAT, "config": config.model_dump_json(), "versions": json.dumps(versions())}
     claim_output(path, overwrite=True)
-    beside = {} if moments is None else {MOMENTS + name: tensor for name, tensor in moments.to_tensors().items()}
-    write_tensors(path, metadata, network.state_dict() | beside)
+    moment_tensors = (
+        {} if moments is None else {MOMENTS + name: tensor for name, tensor in moments.to_tensors().items()}
+    )
+    write_tensors(path, metadata, network.state_dict() | moment_tensors)
 
 
 def shipped_checkpoints() -> list[str]:
-    """Return the names of the classifiers that are part of dvspipe, sorted."""
+    """List the names of the classifiers shipped with dvspipe, sorted.
+
+    Example:
+        >>> shipped_checkpoints()
+        ['gesture-synthetic', 'nmnist-synthetic']
+    """
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
 def load_checkpoint(
     path: str | os.PathLike[str], device: str = "cpu", modules: ModuleSource = NO_MODULES
 ) -> tuple[ClassifierConfig, Network]:
-    """Return the configuration of a classifier, and its network in evaluation mode; see `read_checkpoint`."""
+    """Load the configuration and the network (in evaluation mode) of a checkpoint; see `read_checkpoint`."""
     config, network, _ = read_checkpoint(path, device, modules)
     return config, network
 
 
 def load_config(path: str | os.PathLike[str]) -> ClassifierConfig:
-    """Return the configuration in a checkpoint, without its network; see `read_checkpoint`."""
+    """Load the configuration of a checkpoint without building its network; see `read_checkpoint`."""
     return _read(path, "cpu")[0]
 
 
 def read_checkpoint(
     path: str | os.PathLike[str], device: str = "cpu", modules: ModuleSource = NO_MODULES
 ) -> Checkpoint:
-    """Return the content of a checkpoint; its tensors and settings are read without running any code from it.
+    """Read a checkpoint. Reading tensors and settings never runs code from the file.
 
     Args:
-        path: A file, the folder of a training run, the name of a shipped classifier, or `hf://user/name`.
+        path: Checkpoint file, folder of a training run, name of a shipped classifier, or `hf://user/name`.
         device: Device of the network.
-        modules: Where a network of `network.kind = module` comes from: what the checkpoint names is imported only if
-            its package is trusted.
+        modules: Source of networks with `network.kind = module`. The target that the checkpoint names is imported only
+            if its package is trusted.
 
     Raises:
-        CheckpointError: The file is missing, is not a dvspipe checkpoint, is corrupted, or its weights are not finite
-            or do not fit its configuration.
-        ConfigError: The network is a module that is not trusted, or cannot be made.
+        CheckpointError: If the file is missing, is not a dvspipe checkpoint, is corrupted, or its weights are not
+            finite or do not fit its configuration.
+        ConfigError: If the network is a module that is not trusted, or that cannot be built.
     """
     config, weights = _read(path, device)
-    beside = {name.removeprefix(MOMENTS): weights.pop(name) for name in list(weights) if name.startswith(MOMENTS)}
+    moment_tensors = {
+        name.removeprefix(MOMENTS): weights.pop(name) for name in list(weights) if name.startswith(MOMENTS)
+    }
     try:
-        network = _fill(config, weights, modules)
-        moments = ClassMoments.from_tensors(beside) if beside else None
+        network = _load_network(config, weights, modules)
+        moments = ClassMoments.from_tensors(moment_tensors) if moment_tensors else None
     except ConfigError as error:
         if config.network.kind == "module":
             raise error.named(str(path)) from error
-        raise CheckpointError(f"{path}: corrupted checkpoint ({_one_line(error)})") from error
+        raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
     except (KeyError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: corrupted checkpoint ({_one_line(error)})") from error
+        raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
     if moments is not None and not moments.fits(network, len(config.classes)):
-        raise CheckpointError(f"{path}: corrupted checkpoint (the moments of its classes do not fit its network)")
+        raise CheckpointError(f"{path}: corrupted checkpoint (its class moments do not fit its network)")
     return Checkpoint(config, network.to(device).eval(), moments)
 
 
 def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, dict[str, torch.Tensor]]:
-    """Return the configuration and the tensors of a checkpoint."""
+    """Read and validate the configuration and the tensors of a checkpoint."""
     metadata, weights = read_tensors(find_checkpoint(path), "a dvspipe checkpoint", device, name=str(path))
     if metadata.get("format") != FORMAT:
         found = metadata.get("format")
@@ -245,27 +254,29 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
         )
     try:
         if len(metadata["config"]) > MAX_CONFIG:
-            raise ValueError(f"a configuration of {len(metadata['config']):,} characters, expected {MAX_CONFIG:,}")
+            raise ValueError(
+                f"configuration of {len(metadata['config']):,} characters, expected at most {MAX_CONFIG:,}"
+            )
         settings = json.loads(metadata["config"])
         own = keep_own(ClassifierConfig, settings) if isinstance(settings, dict) else settings
         config = build(ClassifierConfig, own, str(path))
     except (ConfigError, KeyError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: corrupted checkpoint ({_one_line(error)})") from error
-    most = math.inf if config.network.kind == "module" else MAX_WEIGHT  # a mask of a user may be infinite
+        raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
+    most = math.inf if config.network.kind == "module" else MAX_WEIGHT  # masks of custom modules may be infinite
     for name, tensor in weights.items():
         least = 0.0 if name.endswith("running_var") else -most
         if not ((tensor >= least) & (tensor <= most)).all():
             raise CheckpointError(
-                f"{path}: corrupted checkpoint (found NaN, infinity or another number in {shorten(name)}, expected "
-                f"{least:g} to {most:g})"
+                f"{path}: corrupted checkpoint (found NaN, infinity or a number out of range in {shorten(name)}, "
+                f"expected {least:g} to {most:g})"
             )
     return config, weights
 
 
-def _fill(config: ClassifierConfig, weights: Mapping[str, torch.Tensor], modules: ModuleSource) -> Network:
-    """Return the network of a configuration with these weights."""
+def _load_network(config: ClassifierConfig, weights: Mapping[str, torch.Tensor], modules: ModuleSource) -> Network:
+    """Build the network of a configuration and load weights into it."""
     if config.network.kind != "module":
-        with torch.device("meta"):  # compares the shapes without memory for them
+        with torch.device("meta"):  # checks the shapes without allocating memory
             config.build_network().load_state_dict(weights, assign=True)
     network = config.build_network(modules)
     try:
@@ -273,19 +284,19 @@ def _fill(config: ClassifierConfig, weights: Mapping[str, torch.Tensor], modules
     except RuntimeError as error:
         if config.network.kind != "module":
             raise
-        raise ConfigError(f"its weights do not fit the network ({_one_line(error)})") from error
+        raise ConfigError(f"its weights do not fit the network ({_format_error(error)})") from error
     return network
 
 
-def _one_line(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     return shorten(" ".join(str(error).split()), MAX_MESSAGE)
 
 
 def write_tensors(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write tensors and texts as safetensors with a digest of both, complete or not at all.
+    """Write tensors and text metadata, with a digest of both, as safetensors. The file is written atomically.
 
     Raises:
-        FileError: The file cannot be written.
+        FileError: If the file cannot be written.
     """
     on_cpu = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
@@ -297,16 +308,16 @@ def write_tensors(path: Path, metadata: Mapping[str, str], tensors: Mapping[str,
 def read_tensors(
     path: Path, what: str, device: str = "cpu", *, name: str = ""
 ) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    """Return the texts and tensors that `write_tensors` wrote; a file without a digest is not checked.
+    """Read the metadata and tensors of a file from `write_tensors`; verify its digest if it has one.
 
     Args:
-        path: The file.
-        what: What the file should be, for messages.
+        path: Input file.
+        what: Expected kind of file, for messages, such as "a dvspipe checkpoint".
         device: Device of the tensors.
-        name: What the file is called in messages; empty: its path.
+        name: Name of the file in messages; empty: its path.
 
     Raises:
-        CheckpointError: It is something else, or does not match its digest.
+        CheckpointError: If the file is not a safetensors file, has too many tensors, or does not match its digest.
     """
     name = name or str(path)
     try:
@@ -327,7 +338,7 @@ def read_tensors(
 
 
 def digest_of(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return the SHA-256 of texts and tensors with their names, dtypes and shapes, in hexadecimal."""
+    """Return the hexadecimal SHA-256 of metadata and tensors, including tensor names, dtypes and shapes."""
     digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
@@ -336,13 +347,13 @@ def digest_of(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) 
 
 
 def find_checkpoint(path: str | os.PathLike[str]) -> Path:
-    """Return the file of a checkpoint.
+    """Find the file of a checkpoint; checkpoints on the hub are downloaded.
 
     Args:
-        path: Its path, the folder of its run, the name of a shipped one, or one on the hub, which is downloaded.
+        path: Checkpoint file, folder of a training run, name of a shipped classifier, or `hf://user/name`.
 
     Raises:
-        CheckpointError: There is none.
+        CheckpointError: If no checkpoint is found.
     """
     if str(path).startswith(SCHEME):
         return _download(HubModel.parse(str(path)))
@@ -358,10 +369,10 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
 
 
 def pin_checkpoint(path: str | os.PathLike[str]) -> str:
-    """Return the name of a checkpoint; of one on the hub with the commit, which later reads take from the cache.
+    """Pin a hub checkpoint to its current commit, so later reads use the cache; return other names unchanged.
 
     Raises:
-        CheckpointError: It is on the hub, and there is none.
+        CheckpointError: If the checkpoint is on the hub but cannot be downloaded.
     """
     if not str(path).startswith(SCHEME):
         return str(path)
@@ -370,28 +381,34 @@ def pin_checkpoint(path: str | os.PathLike[str]) -> str:
 
 
 def upload_checkpoint(model: HubModel, checkpoint: Checkpoint, card: str, *, private: bool) -> HubModel:
-    """Write a classifier to a repository on the hub, with a model card; return the model at the new commit.
+    """Upload a classifier and its model card to a hub repository; return the model at the new commit.
+
+    Args:
+        model: Hub repository.
+        checkpoint: Classifier to upload.
+        card: Model card, in Markdown.
+        private: Whether a new repository is private.
 
     Raises:
-        CheckpointError: The hub cannot be reached, or refuses.
+        CheckpointError: If the hub cannot be reached, or refuses the upload.
     """
     config, network, moments = checkpoint
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         save_checkpoint(folder / HUB_WEIGHTS, config, network, moments)
-        described = {"format": FORMAT, "classifier": config.model_dump(mode="json")}  # only the format is read
+        described = {"format": FORMAT, "classifier": config.model_dump(mode="json")}  # only the format is read back
         write_text(folder / HUB_CONFIG, json.dumps(described, indent=1) + "\n")
         write_text(folder / "README.md", card)
         return model.upload(folder, private=private)
 
 
 def _download(model: HubModel) -> Path:
-    """Return the file of a checkpoint on the hub; weights of other programs, which may be large, are not downloaded."""
+    """Download a checkpoint from the hub. Check its format first: weights of other programs may be large."""
     settings = model.download(HUB_CONFIG)
     try:
         found = json.loads(read_bytes(settings)).get("format")
     except (ValueError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{model}: {HUB_CONFIG} is not JSON of a model ({error})") from error
+        raise CheckpointError(f"{model}: {HUB_CONFIG} is not a model configuration in JSON ({error})") from error
     if found != FORMAT:
         raise CheckpointError(f"{model}: not a dvspipe checkpoint (found the format {found!r}, expected {FORMAT!r})")
     return model.at(settings).download(HUB_WEIGHTS)

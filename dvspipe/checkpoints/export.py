@@ -1,6 +1,6 @@
-"""Export of trained networks: NIR for neuromorphic tools and chips, ONNX for other software.
+"""Export trained networks: NIR for neuromorphic tools and chips, ONNX for other software.
 
-Before an exported file replaces another, it is read back, and its outputs are compared with the network's.
+Each exported file is read back and its outputs are compared with the network's before it replaces an existing file.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from ..networks.models import Convolution, Linear, MaxPool, Residual
 from .checkpoint import ClassifierConfig, load_checkpoint, load_config, versions
 
 ExportFormat = Literal["nir", "onnx"]
-SAMPLE_RATES = (0.05, 0.5)  # share of entries with an event, in each recording of the compared sample
+SAMPLE_RATES = (0.05, 0.5)  # fractions of entries with an event, one per recording of the compared sample
 ONNX = Remedy("to", "onnx", "export any network")
-SNNTORCH_STEP_S = 1e-4  # the step that snnTorch 1.0 always assumes, in its import_nir.py
-TOLERANCE = 1e-2  # relative to the largest output: rounding a membrane across a threshold changes it by less
+SNNTORCH_STEP_S = 1e-4  # fixed step of snnTorch 1.0, in its import_nir.py
+TOLERANCE = 1e-2  # relative to the largest output; spikes flipped by rounding change it by less
 
 
 @dataclass(frozen=True)
 class NirReader:
-    """A program that reads NIR.
+    """Program that reads NIR files.
 
     Args:
-        name: Its name and the version that was tested.
-        nodes: Kinds of nodes that it reads.
-        call: Python expression that reads a file, with `{path}`, and `{dt}` for the step in seconds.
-        dt: The step in seconds that it always assumes; None if it is an argument of the call.
+        name: Name and tested version.
+        nodes: Supported kinds of nodes.
+        call: Python expression that reads a file, with placeholders `{path}` and `{dt}` (time step in seconds).
+        dt: Fixed time step in seconds; None if it is an argument of the call.
     """
 
     name: str
@@ -50,7 +50,7 @@ class NirReader:
     dt: float | None = None
 
     def find_problem(self, nodes: Sequence[str], dt: float) -> ConfigError | None:
-        """Return why it would not compute the outputs of a graph with these nodes and this step in seconds, if so."""
+        """Explain why the reader cannot run a graph with these nodes and time step (seconds); None if it can."""
         unknown = sorted({*nodes} - self.nodes)
         if unknown:
             return ConfigError(f"{self.name} does not read {', '.join(unknown)}", ONNX)
@@ -65,7 +65,7 @@ class NirReader:
 COMMON_NODES = frozenset(
     {"Input", "Output", "Affine", "Linear", "Conv2d", "Flatten", "SumPool2d", "IF", "LIF", "CubaLIF"}
 )
-"""Kinds of nodes that every reader takes."""
+"""Kinds of nodes that all readers support."""
 NIR_READERS = (
     NirReader(  # node_map in snntorch/import_nir.py, and nirtorch.nir_interpreter.DEFAULT_MAP
         "snnTorch 1.0",
@@ -84,19 +84,19 @@ NIR_READERS = (
         "spikingjelly.activation_based.nir_exchange.import_from_nir({path!r}, dt={dt})",
     ),
 )
-"""Programs that compute the same outputs from a file, as the tests show."""
+"""Programs tested to reproduce the network's outputs from an exported file."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """An exported file.
+    """Exported file.
 
     Args:
-        path: The file.
-        format: Its format.
-        nodes: Kinds of the operations in its graph, one by one.
-        dt: NIR only: its step in seconds.
-        difference: Largest difference between its outputs and the network's, relative to the largest output.
+        path: Output file.
+        format: Format of the file.
+        nodes: Kind of each operation in its graph.
+        dt: NIR only: time step in seconds.
+        difference: Maximum difference between the file's and the network's outputs, relative to the largest output.
     """
 
     path: Path
@@ -115,46 +115,48 @@ def export(
     overwrite: bool = False,
     progress: Callable[[str], object] | None = None,
 ) -> Export:
-    """Write a trained network as NIR or ONNX, and compare the outputs of the file with the network's.
+    """Export a trained network to NIR or ONNX, and compare the file's outputs with the network's.
 
-    NIR (Pedersen et al. 2024) describes a network of differential equations for one recording: its input are spikes
-    [C, H, W] at each step, and its output is the readout of each class, whose means over the steps are the logits. The
-    equations equal ours in steps of forward Euler, v += dt / tau * (v_leak - v + r * i), with a spike and a reset if
-    v > v_threshold. The nodes are those that all of `NIR_READERS` read. ONNX has the input `spikes`, float32
-    [T, B, C, H, W] for any B, and the outputs `outputs` [T, B, K] and `probabilities` [B, K].
+    NIR (Pedersen et al. 2024) describes the network as differential equations, for one recording. The input at each
+    step is spikes [C, H, W]. The output is the readout of each class; the logits are its mean over the steps. Solved
+    with forward Euler, v += dt / tau * (v_leak - v + r * i), with a spike and a reset if v > v_threshold, the equations
+    are the same as the network's. All nodes are supported by all `NIR_READERS`.
+
+    ONNX files have the input `spikes`, float32 [T, B, C, H, W] for any B, and the outputs `outputs` [T, B, K] and
+    `probabilities` [B, K].
 
     Args:
-        checkpoint: A file written by training, or the name of a shipped classifier.
-        path: The file to write. Its metadata contain the classes, bins, framing and versions.
-        to: Format of the file.
-        dt: NIR only: the time step, in seconds, of the program that reads the file; time constants are scaled
-            accordingly. Default: 1e-4, which snnTorch always assumes.
-        overwrite: Whether an existing file is replaced.
-        progress: Called with the stage that begins: load, write, compare.
+        checkpoint: Checkpoint written by training, or the name of a shipped classifier.
+        path: Output file, `.nir` or `.onnx`. Its metadata contain the classes, bins, framing and versions.
+        to: Output format.
+        dt: NIR only: time step in seconds of the program that reads the file, > 0. Time constants are scaled
+            accordingly. Default: 1e-4, the fixed step of snnTorch.
+        overwrite: Whether to replace an existing file.
+        progress: Called with each stage as it begins: load, write, compare.
 
     Raises:
-        CheckpointError: The checkpoint cannot be read.
-        ConfigError: The format is unknown or cannot represent the network, or a library is missing.
-        FileError: The file has another suffix than .nir or .onnx, exists or cannot be written, or its outputs differ
-            from the network's.
+        CheckpointError: If the checkpoint cannot be read.
+        ConfigError: If the format is unknown or cannot represent the network, or a library is missing.
+        FileError: If the file has the wrong suffix, already exists or cannot be written, or its outputs differ from the
+            network's.
     """
     if to not in EXPORTERS:
         raise ConfigError(f"to = {to!r}: unknown format (expected one of {', '.join(EXPORTERS)})")
     if dt is not None and not 0 < dt < math.inf:
-        raise ConfigError(f"dt = {dt:g}: is out of range (expected a number of seconds above 0)")
+        raise ConfigError(f"dt = {dt:g}: out of range (expected a number of seconds above 0)")
     if dt is not None and to != "nir":
-        raise ConfigError(f"dt = {dt:g}: is not used by {to}", Remedy("to", "nir", "scale time constants"))
+        raise ConfigError(f"dt = {dt:g}: not used by {to}", Remedy("to", "nir", "scale time constants"))
     require_suffix(path, f".{to}", to)
     claim_output(path, overwrite=overwrite)
     begin = progress or (lambda _: None)
     begin("load")
     network_config = load_config(checkpoint).network
     if network_config.kind == "module" or network_config.spikes_once:
-        why = "no format has neurons that spike at most once"
+        why = "neither format has neurons that spike at most once"
         if network_config.kind == "module":
-            why = "it is not known what its layers are"
+            why = "its layers are unknown"
         raise ConfigError(
-            f"{checkpoint}: network.kind = {network_config.kind} cannot be exported, as {why}",
+            f"{checkpoint}: network.kind = {network_config.kind} cannot be exported: {why}",
             Remedy("network.kind", "csnn", "train a network that can be exported"),
         )
     config, network = load_checkpoint(checkpoint)
@@ -169,21 +171,21 @@ def export(
         difference = float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
         if not difference <= TOLERANCE:
             raise FileError(
-                f"{path}: not written, as the outputs of the {to} file differ from the network's (by "
+                f"{path}: not written, because the outputs of the {to} file differ from the network's (by "
                 f"{difference:.1%} of the largest output); please report it with the checkpoint's configuration"
             )
     return Export(path, to, nodes, step_s if to == "nir" else None, difference)
 
 
 def _draw_sample(config: ClassifierConfig) -> Tensor:
-    """Return a random spike tensor of a quiet and a busy recording, the same at every call."""
+    """Draw a spike tensor of a sparse and a dense random recording; the seed is fixed."""
     rng, shape = np.random.default_rng(0), (config.bins.steps, *config.bins.shape(config.sensor))
     recordings = [rng.random(shape, np.float32) < rate for rate in SAMPLE_RATES]
     return torch.from_numpy(np.stack(recordings, axis=1).astype(np.float32))
 
 
 def _metadata(config: ClassifierConfig) -> dict[str, str]:
-    """Return what a reader needs to make spike tensors and to name the classes; some values are JSON."""
+    """Return the metadata for creating spike tensors and naming classes; some values are JSON."""
     return {
         "classes": json.dumps(config.classes),
         "sensor": str(config.sensor),
@@ -200,7 +202,7 @@ def _write_nir(config: ClassifierConfig, network: SpikingNetwork, path: Path, dt
     nir = _import_nir()
     graph = build_nir(network, config.task.shape, dt)
     graph.metadata = _metadata(config) | {"dt": str(dt)}
-    content = io.BytesIO()  # HDF5 cannot open a file that is locked
+    content = io.BytesIO()  # HDF5 cannot open the output file, because it is locked
     nir.write(content, graph)
     path.write_bytes(content.getvalue())
     return [type(node).__name__ for node in graph.nodes.values()]
@@ -210,25 +212,34 @@ def _import_nir() -> Any:
     try:
         import nir
     except ImportError as error:
-        raise ConfigError("to = 'nir': the library nir is not installed; pip install 'dvspipe[export]'") from error
+        raise ConfigError("to = 'nir': library nir is not installed; pip install 'dvspipe[export]'") from error
     return nir
 
 
 def build_nir(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Any:
-    """Return a network as a graph of NIR; parameters have the shapes of the layers.
+    """Convert a network to a NIR graph; parameters have the shapes of the layers.
 
-    Edges that end in one node are added up, and an edge back to an earlier node carries the output of the step before.
+    The inputs of a node are summed over its incoming edges. An edge back to an earlier node carries the output of the
+    previous step.
 
-    Norse reads no `AvgPool2d` and ignores r, neither Norse nor snnTorch reads `LI` and `Threshold`, and NIR has no
-    maximum pooling and no reset but that to a value. So average pooling is a convolution, a gain divides the threshold,
-    and what leaks without a reset, v += a * (g * i - v), is a `Linear` or a convolution of 1 - a, v[t] = (1 - a) *
-    (x[t] + v[t-1]) with x = a * g / (1 - a) * i, whose output the graph adds to its next input. A reset that subtracts
-    adds the negative spikes of the step before too, v[t] = (1 - a) * (x[t] + v[t-1] - z[t-1]), and a `CubaLIF` without
-    memory, whose time constants are a step, compares v with the threshold. For spikes, so does the maximum of a square
-    of pixels: their sum is above 0.5; sums of spikes are split into their levels before.
+    The graph works around missing features of readers. Norse does not read `AvgPool2d` and ignores r. Neither Norse nor
+    snnTorch reads `LI` and `Threshold`. NIR itself has no maximum pooling, and resets only to a value. Therefore:
+
+    - Average pooling is a convolution, and a gain divides the threshold.
+    - A leak without reset, v += a * (g * i - v), is a `Linear` or a convolution by 1 - a with a loop that adds its
+      output to its next input: v[t] = (1 - a) * (x[t] + v[t-1]) with x = a * g / (1 - a) * i.
+    - A reset by subtraction also adds the negative spikes of the previous step: v[t] = (1 - a) * (x[t] + v[t-1] -
+      z[t-1]). A memoryless `CubaLIF`, with time constants of one step, compares v with the threshold.
+    - Maximum pooling of spikes thresholds the sum of each square of pixels at 0.5. Sums of spikes are first split into
+      their levels.
+
+    Args:
+        network: Network to convert.
+        shape: C, H, W of the spike tensors.
+        dt: Time step in seconds.
     """
     build = _NirBuilder(shape, dt)
-    levels = 1  # the largest sum of spikes
+    levels = 1  # maximum sum of spikes at a pixel
     for layer in network.layers:
         if isinstance(layer, Convolution):
             build.add_convolution(layer)
@@ -246,20 +257,20 @@ def build_nir(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Any
             build.add_neurons(layer.lif)
             levels = 1
         else:
-            raise TypeError(f"no graph of NIR for a {type(layer).__name__}")
+            raise TypeError(f"no NIR graph for a {type(layer).__name__}")
     build.add_readout(network)
     return build.finish()
 
 
 class _NirBuilder:
-    """A graph of NIR that grows from its input to its output.
+    """Build a NIR graph from its input to its output.
 
     Args:
         shape: C, H, W of the spike tensors.
-        dt: Step in seconds.
+        dt: Time step in seconds.
 
     Attributes:
-        tips: The nodes whose summed output is the input of the next one.
+        tips: Nodes with outputs that are summed as the input of the next node.
     """
 
     def __init__(self, shape: tuple[int, ...], dt: float) -> None:
@@ -269,7 +280,7 @@ class _NirBuilder:
         self.tips = ["input"]
 
     def add(self, node: Any, *, loops: bool = False) -> str:
-        """Add a node after the tips and, if it loops, after its own output of the step before; return its name."""
+        """Append a node to the tips; with `loops`, also feed back its output of the previous step. Return its name."""
         kind = type(node).__name__.lower()
         number = sum(name.split("_")[0] == kind for name in self.nodes)
         name = f"{kind}_{number}" if number else kind
@@ -279,12 +290,12 @@ class _NirBuilder:
         return name
 
     def finish(self) -> Any:
-        """Return the graph, whose output is that of the tips."""
+        """Connect the tips to the output node, and return the graph."""
         self.add(self.nir.Output(np.array(self.shape)))
         return self.nir.NIRGraph(self.nodes, self.edges, type_check=False)
 
     def add_convolution(self, layer: Convolution) -> None:
-        """Add a convolution with its norm, its neurons, and average pooling."""
+        """Add a convolution with its folded norm, its neurons and average pooling."""
         weight, bias = (_array(self.find_scale(layer.lif) * tensor) for tensor in layer.folded())
         self.convolve(weight, bias, padding=int(layer.convolution.padding[0]))
         self.add_neurons(layer.lif)
@@ -302,16 +313,16 @@ class _NirBuilder:
         self.shape = (len(weight), *((length + 2 * padding - side) // stride + 1 for length in self.shape[1:]))
 
     def add_sums(self, pool: int, factor: float = 1.0) -> None:
-        """Add the sums of squares of pixels, multiplied by a factor."""
+        """Add sum pooling over squares of `pool` x `pool` pixels, scaled by a factor."""
         channels = range(self.shape[0])
         squares = np.zeros((len(channels), len(channels), pool, pool), np.float32)
         squares[channels, channels] = factor
         self.convolve(squares, stride=pool)
 
     def add_maximum(self, pool: int, levels: int) -> None:
-        """Add the maxima of squares of pixels that are whole numbers from 0 to `levels`."""
+        """Add maximum pooling of whole numbers from 0 to `levels`."""
         eye = np.eye(self.shape[0], dtype=np.float32)[..., None, None]
-        if levels > 1:  # whether they are 1 or more, 2 or more, ...
+        if levels > 1:  # indicators: >= 1, >= 2, ...
             lower = np.arange(levels, dtype=np.float32).repeat(self.shape[0])
             self.convolve(np.tile(eye, (levels, 1, 1, 1)), -lower)
             self.add_threshold(0.5)
@@ -321,7 +332,7 @@ class _NirBuilder:
             self.convolve(np.tile(eye, (1, levels, 1, 1)))
 
     def add_factor(self, factor: float, *, loops: bool = False) -> str:
-        """Add the multiplication by a number."""
+        """Add a multiplication by a factor."""
         eye = np.float32(factor) * np.eye(self.shape[0], dtype=np.float32)
         if len(self.shape) == 1:
             return self.add(self.nir.Linear(eye), loops=loops)
@@ -329,12 +340,12 @@ class _NirBuilder:
         return self.add(self.nir.Conv2d(self.shape[1:], eye[..., None, None], 1, 0, 1, 1, zeros), loops=loops)
 
     def add_threshold(self, threshold: float) -> None:
-        """Add what is 1 where the input is above a threshold, and else 0; all that read NIR read it in this form."""
+        """Add a step function (1 above the threshold, else 0) as a `CubaLIF` node: all readers support it."""
         one = np.ones(self.shape, np.float32)
         nearest = np.float32(self.dt)
         step = one * (
             nearest if float(nearest) >= self.dt else np.nextafter(nearest, np.float32(1))
-        )  # for SpikingJelly
+        )  # round up for SpikingJelly: step / dt >= 1
         self.add(
             self.nir.CubaLIF(
                 tau_mem=step,
@@ -348,14 +359,14 @@ class _NirBuilder:
         )
 
     def find_scale(self, lif: LIF) -> float:
-        """Return the factor on the weights before some neurons, which `add_neurons` expects."""
+        """Return the scale that `add_neurons` expects on the weights before the neurons."""
         factor = float(lif.leak())
         if not lif.settings.subtract or factor == 1:
             return 1.0
         return factor * lif.settings.gain / (1 - factor) / (lif.keep_current or 1.0)
 
     def add_neurons(self, lif: LIF) -> None:
-        """Add LIF neurons; with a synaptic current, in units of potential: snnTorch requires that R = tau / dt."""
+        """Add LIF neurons. A synaptic current is in units of potential: snnTorch requires R = tau / dt."""
         factor, gain, one = float(lif.leak()), lif.settings.gain, np.ones(self.shape, np.float32)
         if lif.settings.subtract and factor < 1:
             self._add_subtracting(factor, lif.keep_current)
@@ -388,14 +399,14 @@ class _NirBuilder:
         self.tips = spikes
 
     def add_linear(self, linear: nn.Linear, scale: float = 1.0) -> None:
-        """Add a linear layer whose weights are multiplied by a number."""
+        """Add a linear layer with scaled weights and biases."""
         if len(self.shape) == 3:
             self.add(self.nir.Flatten({"input": np.array(self.shape)}, -3, -1))
         self.add(self.nir.Affine(_array(scale * linear.weight), _array(scale * linear.bias)))
         self.shape = (linear.out_features,)
 
     def add_readout(self, network: SpikingNetwork) -> None:
-        """Add the last linear layer and what follows it."""
+        """Add the last linear layer and the readout."""
         readout, linear = network.readout, network.linear
         if isinstance(readout, LeakyReadout):
             keep = 1 - readout.factor
@@ -420,7 +431,7 @@ def _array(tensor: Tensor) -> NDArray[np.float32]:
 
 
 def _run_nir(path: Path, spikes: Tensor, dt: float) -> Tensor:
-    """Return the outputs [T, B, K] of a NIR file for spikes [T, B, C, H, W]."""
+    """Run a NIR file on spikes [T, B, C, H, W]; return its outputs [T, B, K]."""
     graph = _import_nir().read(io.BytesIO(path.read_bytes()))
     order = _order_nodes(graph.edges)
     place = {name: number for number, name in enumerate(order)}
@@ -440,7 +451,7 @@ def _run_nir(path: Path, spikes: Tensor, dt: float) -> Tensor:
 
 
 def _order_nodes(edges: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the nodes of a graph so that all edges but those that close a loop go forward (depth first)."""
+    """Sort the nodes topologically by depth-first search, ignoring the edges that close a loop."""
     seen: set[str] = set()
     found: list[str] = []
 
@@ -456,7 +467,7 @@ def _order_nodes(edges: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _run_node(node: Any, x: Tensor, name: str, state: dict[str, tuple[Tensor, Tensor]], dt: float) -> Tensor:
-    """Return the output of a node for inputs [B, ...] of a step; neurons change their state, in forward Euler."""
+    """Run one step of a node on inputs [B, ...]; the state of neurons in `state` is updated by forward Euler."""
     kind = type(node).__name__
     if kind in ("LIF", "CubaLIF"):
         spikes, state[name] = _run_neurons(node, x, state.get(name), dt)
@@ -475,7 +486,7 @@ def _run_node(node: Any, x: Tensor, name: str, state: dict[str, tuple[Tensor, Te
 def _run_neurons(
     node: Any, x: Tensor, state: tuple[Tensor, Tensor] | None, dt: float
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Return the spikes of neurons, and their synaptic current and membrane."""
+    """Run one step of LIF or CubaLIF neurons; return their spikes, and their synaptic current and membrane."""
     values = {name: torch.from_numpy(value) for name, value in vars(node).items() if isinstance(value, np.ndarray)}
     current, v = (torch.zeros_like(x), torch.zeros_like(x)) if state is None else state
     has_current = "tau_syn" in values
@@ -487,14 +498,14 @@ def _run_neurons(
 
 
 class _OnnxModule(nn.Module):
-    """What the ONNX file computes."""
+    """Computation of the ONNX file."""
 
     def __init__(self, network: SpikingNetwork, temperature: float) -> None:
         super().__init__()
         self.network, self.temperature = network, temperature
 
     def forward(self, spikes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the outputs [T, B, K] and probabilities [B, K]."""
+        """Return the outputs [T, B, K] and probabilities [B, K] for spikes [T, B, C, H, W]."""
         outputs, _ = self.network(spikes)
         return outputs, (outputs.mean(0) / self.temperature).softmax(1)
 
@@ -502,7 +513,7 @@ class _OnnxModule(nn.Module):
 def _write_onnx(config: ClassifierConfig, network: SpikingNetwork, path: Path, _dt: float) -> Sequence[str]:
     onnx, _ = _import_onnx()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # those of the tracer
+        warnings.simplefilter("ignore")  # tracer warnings
         program = torch.onnx.export(
             _OnnxModule(network, config.temperature),
             (_draw_sample(config),),
@@ -514,7 +525,7 @@ def _write_onnx(config: ClassifierConfig, network: SpikingNetwork, path: Path, _
         )
     assert program is not None
     model = program.model_proto
-    for node in model.graph.node:  # the source lines of each node, ten times the size of the file
+    for node in model.graph.node:  # drop the source lines of each node; they make the file ten times larger
         del node.metadata_props[:]
     model.producer_name, model.producer_version = "dvspipe", versions()["dvspipe"]
     onnx.helper.set_model_props(model, _metadata(config))
@@ -530,13 +541,13 @@ def _import_onnx() -> tuple[Any, Any]:
         import onnxscript  # noqa: F401  (torch.onnx needs it)
     except ImportError as error:
         raise ConfigError(
-            f"to = 'onnx': the library {error.name} is not installed; pip install 'dvspipe[export]'"
+            f"to = 'onnx': library {error.name} is not installed; pip install 'dvspipe[export]'"
         ) from error
     return onnx, onnxruntime
 
 
 def _run_onnx(path: Path, spikes: Tensor, _dt: float) -> Tensor:
-    """Return the outputs [T, B, K] of an ONNX file, run with another batch size than the traced one."""
+    """Run an ONNX file with batch size 1, unlike the traced size, and return its outputs [T, B, K]."""
     session = _import_onnx()[1].InferenceSession(path, providers=["CPUExecutionProvider"])
     outputs = [session.run(["outputs"], {"spikes": one.numpy()})[0] for one in spikes.split(1, dim=1)]
     return torch.from_numpy(np.concatenate(outputs, axis=1))
@@ -544,11 +555,11 @@ def _run_onnx(path: Path, spikes: Tensor, _dt: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Exporter:
-    """How a format is written and run.
+    """Writer and runner of an export format.
 
     Args:
-        write: Writes a network with a step in seconds, and returns the kinds of the nodes.
-        run: Returns the outputs [T, B, K] of a file for spikes [T, B, C, H, W] and a step in seconds.
+        write: Write a network with a time step in seconds; return the kind of each node.
+        run: Run a file on spikes [T, B, C, H, W] with a time step in seconds; return its outputs [T, B, K].
     """
 
     write: Callable[[ClassifierConfig, SpikingNetwork, Path, float], Sequence[str]]

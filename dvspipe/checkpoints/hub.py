@@ -1,6 +1,6 @@
-"""Models on the Hugging Face hub, by names such as `hf://user/name` and `hf://user/name@revision`.
+"""Models on the Hugging Face hub: `hf://user/name` or `hf://user/name@revision`.
 
-Everything of huggingface_hub (the extra `hub`) is here: its cache, its login (`hf auth login`), and its errors.
+Only this module uses huggingface_hub (the extra `hub`): its cache, its login (`hf auth login`) and its errors.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from ..errors import CheckpointError
 
 SCHEME = "hf://"
 NAME = re.compile(r"hf://(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
-REFUSED = (401, 403)  # HTTP's unauthorized, and forbidden
-MAX_TEXT = 200  # characters of an error of the hub
+ACCESS_DENIED = (401, 403)  # HTTP: unauthorized, forbidden
+MAX_TEXT = 200  # characters of a hub error
 
 Value = TypeVar("Value")
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide the lines that huggingface_hub logs for each retry; the error at the end says what is wrong."""
+def _silence_log() -> Iterator[None]:
+    """Silence the retry log of huggingface_hub; the final error describes the problem."""
     from huggingface_hub.utils import logging
 
     level = logging.get_verbosity()
@@ -35,11 +35,11 @@ def _quiet() -> Iterator[None]:
 
 
 class HubModel(NamedTuple):
-    """A repository of a model on the hub.
+    """Model repository on the Hugging Face hub.
 
     Args:
         name: USER/NAME.
-        revision: A branch, a tag or a commit; None: the newest commit.
+        revision: Branch, tag or commit; None: the newest commit.
 
     Example:
         >>> HubModel.parse("hf://user/gestures@v1")
@@ -53,10 +53,10 @@ class HubModel(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> HubModel:
-        """Return the model that a text names.
+        """Parse `hf://USER/NAME` or `hf://USER/NAME@REVISION`.
 
         Raises:
-            CheckpointError: It is no such name.
+            CheckpointError: If `text` has another form.
         """
         found = NAME.fullmatch(text)
         if found is None:
@@ -66,19 +66,19 @@ class HubModel(NamedTuple):
         return cls(found["name"], found["revision"])
 
     def __str__(self) -> str:
-        """The text that `parse` reads."""
+        """Format the name as `parse` reads it."""
         return f"{SCHEME}{self.name}" + (f"@{self.revision}" if self.revision else "")
 
     def at(self, file: Path) -> HubModel:
-        """Return the same model at the commit of a downloaded file; what is downloaded needs no network again."""
-        return HubModel(self.name, file.parent.name)  # the cache has a folder for each commit
+        """Pin the model to the commit of a downloaded file; its cached files load without a network."""
+        return HubModel(self.name, file.parent.name)  # the cache has one folder per commit
 
     def download(self, file: str) -> Path:
-        """Return the path of a file of the repository in the cache, which is downloaded if it is not there.
+        """Return the cached path of a repository file; download the file if it is not cached.
 
         Raises:
-            CheckpointError: There is no such repository, revision or file, it may not be read, or there is no network
-                and the file is not in the cache.
+            CheckpointError: If the repository, revision or file does not exist, access is denied, or the file is not
+                cached and the hub cannot be reached.
         """
 
         def get() -> Path:
@@ -89,14 +89,14 @@ class HubModel(NamedTuple):
         return self._call(get)
 
     def upload(self, folder: Path, *, private: bool) -> HubModel:
-        """Add the files of a folder in one commit, in a new repository if there is none; return the model at it.
+        """Upload the files of a folder in one commit; return the model at that commit.
 
         Args:
-            folder: The files.
-            private: Whether a new repository is private.
+            folder: Folder with the files.
+            private: Whether to create a private repository, if none exists.
 
         Raises:
-            CheckpointError: The hub cannot be reached, or refuses.
+            CheckpointError: If the hub cannot be reached, or refuses the upload.
         """
 
         def put() -> HubModel:
@@ -110,34 +110,32 @@ class HubModel(NamedTuple):
         return self._call(put)
 
     def _call(self, use: Callable[[], Value]) -> Value:
-        """Return what a function that uses the hub returns; its errors become ours."""
+        """Call a function that uses the hub; convert its errors to CheckpointError."""
         try:
-            with _quiet():
+            with _silence_log():
                 return use()
         except ImportError as error:
-            raise CheckpointError(
-                f"{self}: needs huggingface_hub, which is not installed; pip install 'dvspipe[hub]'"
-            ) from error
-        except Exception as error:  # also those of its HTTP client, which differs between versions
+            raise CheckpointError(f"{self}: huggingface_hub is not installed; pip install 'dvspipe[hub]'") from error
+        except Exception as error:  # includes errors of its HTTP client, a different library in each version
             raise CheckpointError(f"{self}: {self._explain(error)}") from error
 
     def _explain(self, error: Exception) -> str:
-        """Return what is wrong, in a line."""
+        """Describe an error of the hub in one line."""
         from huggingface_hub import errors
 
         text = " ".join(str(error).split())[:MAX_TEXT]
         if isinstance(error, errors.GatedRepoError):
-            return "is gated (accept its conditions on the page of the repository, and log in with hf auth login)"
+            return "gated model; accept its conditions on its hub page and log in with hf auth login"
         if isinstance(error, errors.RepositoryNotFoundError):
-            return "no such repository on the hub, or it is private and you are not logged in (hf auth login)"
+            return "no such repository on the hub, or it is private; to access a private one, log in with hf auth login"
         if isinstance(error, errors.RevisionNotFoundError):
             return f"no such revision (found {self.revision})"
         if isinstance(error, errors.LocalEntryNotFoundError):
-            return "the hub cannot be reached, and the model was not downloaded before"
+            return "the hub cannot be reached, and the model is not in the cache"
         if isinstance(error, errors.EntryNotFoundError):
-            return "not a model of dvspipe (expected a repository with config.json and model.safetensors)"
-        if isinstance(error, errors.HfHubHTTPError) and error.response.status_code in REFUSED:
-            return f"you are not logged in, or may not do that (hf auth login; {text})"
+            return "not a dvspipe model (expected a repository with config.json and model.safetensors)"
+        if isinstance(error, errors.HfHubHTTPError) and error.response.status_code in ACCESS_DENIED:
+            return f"access denied: not logged in, or without permission ({text}); log in with hf auth login"
         if isinstance(error, errors.HfHubHTTPError):
-            return f"the hub refused ({text})"
-        return f"the hub cannot be used ({text})"
+            return f"the hub refused the request ({text})"
+        return f"the hub failed ({text})"

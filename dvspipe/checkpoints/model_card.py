@@ -1,4 +1,4 @@
-"""The model card of a classifier, from its records: data, scores, settings, and limits."""
+"""Model cards: describe the data, scores, settings and limits of a classifier from its records."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..results import ShippedRecord, TestResult, wilson_interval
 from .checkpoint import FEW_CALIBRATED, SHIPPED, ClassifierConfig, load_checkpoint
 
 TAGS = ("dvspipe", "event-camera", "dvs", "neuromorphic", "spiking-neural-network")
-TASK = "video-classification"  # the hub's name for what is closest
+TASK = "video-classification"  # the closest task that the hub knows
 
 
 @dataclass(frozen=True)
 class RunRecords:
-    """What a card says of a training run.
+    """Records of a training run that its card describes.
 
     Args:
-        test: The test of the chosen epoch.
-        settings: Those that differ from the defaults, without paths of the user's machine.
+        test: Test result of the chosen epoch.
+        settings: Settings that differ from the defaults, without paths of the user's machine.
     """
 
     test: TestResult
@@ -34,15 +34,15 @@ def write_card(
     records: RunRecords | ShippedRecord | None,
     license: str,  # noqa: A002
 ) -> str:
-    """Return the model card of a classifier, Markdown with the metadata of the Hugging Face hub.
+    """Write the model card of a classifier as Markdown, with metadata for the Hugging Face hub.
 
-    It has neither the command nor paths, which are those of the user's machine.
+    The card omits the training command and file paths, because they belong to the user's machine.
 
     Args:
         name: USER/NAME on the hub.
-        config: What the classifier is.
-        records: The records of its training; None if they are not there.
-        license: Licence of the weights as the hub names it.
+        config: Configuration of the classifier.
+        records: Records of its training; None if unavailable.
+        license: Licence of the weights, as a hub identifier such as `mit`.
 
     Example:
         >>> from dvspipe.checkpoints.checkpoint import load_config
@@ -74,14 +74,14 @@ def write_card(
 
 
 def write_shipped_card(name: str) -> str:
-    """Return the model card of a classifier that comes with dvspipe, Markdown without metadata.
+    """Write the model card of a shipped classifier as Markdown, without metadata.
 
     Args:
-        name: Its name, such as `gesture-synthetic`.
+        name: Name of the classifier, such as `gesture-synthetic`.
 
     Raises:
-        CheckpointError: There is no such classifier.
-        FileError: Its record is missing or corrupted.
+        CheckpointError: If no such classifier exists.
+        FileError: If the record of the classifier is missing or corrupted.
 
     Example:
         >>> write_shipped_card("nmnist-synthetic").splitlines()[0]
@@ -104,7 +104,7 @@ def write_shipped_card(name: str) -> str:
 
 
 def _index(name: str, test: TestResult) -> dict[str, object]:
-    """Return the accuracy as the hub shows it beside a model."""
+    """Return the accuracy as the `model-index` metadata of the hub."""
     title = _plain(test.title)
     result = {
         "task": {"type": TASK},
@@ -189,5 +189,5 @@ def _describe_limits(config: ClassifierConfig, records: RunRecords | ShippedReco
 
 
 def _plain(text: str) -> str:
-    """Return a text of the user in one line that is no markup."""
+    """Escape user text as one line without Markdown or HTML markup."""
     return escape_controls(" ".join(text.split())).translate({ord(mark): f"\\{mark}" for mark in "\\`*|<[#"})

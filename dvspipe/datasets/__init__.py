@@ -1,4 +1,4 @@
-"""Labelled recordings as spike tensors: public data sets, folders of recordings and videos, and rendered gestures."""
+"""Labelled recordings as spike tensors: public data sets, folders of recordings and videos, rendered gestures."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ OPENERS: Mapping[DataKind, Callable[[DataSource[Any]], DataSet]] = {
     "tonic": open_tonic,
     "shards": open_shards,
 }
-"""The function that opens a data set, by its kind."""
+"""Functions that open a data set, by kind."""
 
 
 def open_cache(config: SourceConfig) -> Cache | None:
@@ -145,7 +145,7 @@ def open_dataset(
     with_problems: bool = False,
     decoded: DecodedEvents | None = None,
 ) -> DataSet:
-    """Return the data set that a configuration describes; no sample is loaded yet.
+    """Open the data set of a configuration, without loading samples.
 
     Args:
         config: Kind, folders, and shares of the parts.
@@ -155,9 +155,14 @@ def open_dataset(
         decoded: The events of recordings that were decoded before, and of those that are loaded; None: none are kept.
 
     Raises:
-        DataError: The folder does not have the expected layout, class folders are unknown or empty, a group is in two
-            parts, or a part would be empty.
-        ConfigError: Recordings are to be fitted, and no size is given.
+        DataError: If the folder does not have the expected layout, class folders are unknown or empty, a group is in
+            two parts, or a part would be empty.
+        ConfigError: If `config.fit` is set without a size.
+
+    Example:
+        >>> data = open_dataset(DataConfig(kind="gestures", train_people=3, test_people=1, clips=1), seed=0)
+        >>> len(data.classes), len(data.test), data.synthetic
+        (11, 11, True)
     """
     if isinstance(config, FilesConfig) and config.fit is not None and config.target is None:
         raise ConfigError(f"data.fit = {config.fit}: needs a size to fit recordings to (found data.size = null)")

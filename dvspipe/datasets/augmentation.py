@@ -1,6 +1,6 @@
-"""Augmentation of training recordings: of their events, once per variant, and of their spike tensors, in every epoch.
+"""Augmentation of training recordings: events once per variant, spike tensors in every epoch.
 
-All random draws come from the generator that is passed. A change is the same for all steps of a recording.
+All random draws use the generator argument. Each change is the same for all steps of a recording.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ..events import Events, SensorSize
 from .transforms import TransformConfig
 
 SpikeTensor = NDArray[np.uint8 | np.float32]
-"""A spike tensor [T, C, H, W] of the dtype of its bins."""
+"""Spike tensor [T, C, H, W] with the dtype of its bins."""
 
 Rows = NDArray[np.int64]
-"""Events as the rows t, x, y and p of a matrix [4, N]."""
+"""Events as a matrix [4, N] with the rows t, x, y and p."""
 
 MixKind = Literal["mixup", "eventmix"]
-"""How two recordings are mixed; see `mix`."""
+"""Method of mixing two recordings; see `mix`."""
 
 MIRRORED_WORDS = {
     "counter_clockwise": "clockwise",
@@ -34,56 +34,56 @@ MIRRORED_WORDS = {
     "right": "left",
     "left": "right",
 }
-"""Words in the names of classes, and those of the mirror image."""
-MIX_BLOBS = 3
+"""Words in class names, and their mirror images."""
+MIX_BLOBS = 3  # normal distributions of an eventmix mask
 
 
 class VaryConfig(Settings):
-    """Random changes of events. The size of each is drawn between 0 and the value given here; 0 turns it off."""
+    """Random changes of events. The amount of each is drawn between 0 and its value here; 0 disables it."""
 
     drop: float = Field(default=0.2, ge=0, lt=1)
-    """Share of events that are dropped, at random."""
+    """Fraction of events to drop at random."""
     drop_time: float = Field(default=0.2, ge=0, lt=1)
-    """Share of the recording's duration, one interval, whose events are dropped."""
+    """Length of a time interval without events, as a fraction of the duration."""
     drop_area: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the sensor's area, one rectangle with the sensor's aspect ratio, whose events are dropped."""
+    """Area of a rectangle without events, as a fraction of the sensor's area; it has the sensor's aspect ratio."""
     rotate_deg: float = Field(default=0.0, ge=0, le=180)
-    """Rotation about the centre of the sensor, either way, in degrees; events that leave the sensor are dropped."""
+    """Maximum rotation about the centre of the sensor in either direction, in degrees; events outside are dropped."""
     scale: float = Field(default=0.0, ge=0, le=1)
-    """Scaling about the centre of the sensor by a factor from 1 / (1 + scale) to 1 + scale."""
+    """Scaling about the centre of the sensor, by a factor from 1 / (1 + scale) to 1 + scale."""
     time_scale: float = Field(default=0.0, ge=0, le=1)
-    """Scaling of time by a factor from 1 / (1 + time_scale) to 1 + time_scale."""
+    """Scaling of time, by a factor from 1 / (1 + time_scale) to 1 + time_scale."""
     jitter_us: float = Field(default=0.0, ge=0, le=1e6)
-    """Standard deviation, in microseconds, of the noise added to every time; not drawn."""
+    """Standard deviation of normal noise added to each time, in microseconds; used as is, not drawn."""
     noise_hz: float = Field(default=0.0, ge=0, le=1000)
-    """Rate per pixel of the noise events that are added, ON and OFF equally often."""
+    """Rate of added noise events per pixel in Hz, ON and OFF with equal probability."""
 
 
 class AugmentConfig(Settings):
-    """Random changes of the recordings during training, drawn again for every recording and epoch."""
+    """Random changes of training recordings, drawn again for each recording and epoch."""
 
     shift_px: int = Field(default=2, ge=0)
-    """Largest shift along each axis, in pixels of the spike tensor."""
+    """Maximum shift along each axis, in pixels of the spike tensor."""
     flip_polarity: bool = False
-    """Whether ON and OFF are swapped in half of the recordings; with signed polarity, whether the sign is inverted."""
+    """Whether to swap ON and OFF in half of the recordings; with signed polarity, the sign is inverted."""
     flip_horizontal: bool = False
-    """Whether half of the recordings are mirrored left to right; a class named `right` then becomes `left`, and
-    `clockwise` becomes `counter_clockwise`."""
+    """Whether to mirror half of the recordings left to right. Their classes are mirrored too: `right` becomes `left`,
+    and `clockwise` becomes `counter_clockwise`."""
     cut_out: float = Field(default=0.0, ge=0, lt=1)
-    """Side of a rectangle that is set to 0 in half of the recordings, as a share of the image's sides (DeVries and
-    Taylor 2017)."""
+    """Sides of a rectangle set to 0 in half of the recordings, as a fraction of the image's sides (DeVries and Taylor
+    2017)."""
     frames: int | None = Field(default=None, ge=1)
-    """Number of steps drawn from all and kept in order (Fang et al. 2021); None keeps all."""
+    """Number of steps to draw at random, kept in order (Fang et al. 2021); None: all steps."""
     mix: Literal["none", MixKind] = "none"
-    """Mixes half of the recordings with another one: `mixup` (Zhang et al. 2018) by a weighted mean, `eventmix` (Shen
-    et al. 2022) by taking the events inside random blobs of space and time from the other. The target is mixed too."""
+    """Mixing of half of the recordings with another recording: `mixup` (Zhang et al. 2018) computes a weighted mean;
+    `eventmix` (Shen et al. 2022) replaces events inside random blobs of space and time. Targets are mixed likewise."""
     tonic: tuple[TransformConfig, ...] = ()
-    """Transforms of Tonic, applied in this order to the events, before they become a spike tensor: each a `name` and
-    its `options`. Recordings are then read again in every epoch."""
+    """Tonic transforms, applied in this order to the events before encoding, each with a `name` and `options`.
+    Recordings are then read again in every epoch."""
 
 
 def vary(events: Events, config: VaryConfig, rng: np.random.Generator) -> Events:
-    """Return a randomly changed variant of a recording on the same sensor, which may have no events."""
+    """Return a random variant of a recording on the same sensor; it may have no events."""
     first_us, span_us, sensor = int(events.t[0]) if len(events) else 0, events.duration_us, events.sensor
     rows = np.stack([events.t, events.x, events.y, events.p], dtype=np.int64)
     rows = rows[:, _keep(rows, config, first_us, span_us, sensor, rng)]
@@ -107,7 +107,7 @@ def vary(events: Events, config: VaryConfig, rng: np.random.Generator) -> Events
 def _keep(
     rows: Rows, config: VaryConfig, first_us: int, span_us: int, sensor: SensorSize, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Return which events are not dropped."""
+    """Draw the mask of events to keep, bool [N]."""
     t, x, y, _ = rows
     keep = np.ones(len(t), np.bool_)
     if config.drop:
@@ -125,12 +125,12 @@ def _keep(
 
 
 def _draw_factor(largest: float, rng: np.random.Generator) -> float:
-    """Return a factor from 1 / (1 + largest) to 1 + largest, log-uniform."""
+    """Draw a log-uniform factor from 1 / (1 + largest) to 1 + largest."""
     return math.exp(rng.uniform(-1, 1) * math.log1p(largest))
 
 
 def _rotate_and_scale(rows: Rows, config: VaryConfig, sensor: SensorSize, rng: np.random.Generator) -> Rows:
-    """Return the events rotated and scaled about the centre of the sensor, without those that are then outside."""
+    """Rotate and scale events about the centre of the sensor; drop events outside the sensor."""
     angle, factor = math.radians(rng.uniform(-1, 1) * config.rotate_deg), _draw_factor(config.scale, rng)
     turn = factor * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     size = np.array([[sensor.width], [sensor.height]])
@@ -140,10 +140,10 @@ def _rotate_and_scale(rows: Rows, config: VaryConfig, sensor: SensorSize, rng: n
 
 
 def mirrored_labels(classes: Sequence[str]) -> NDArray[np.int64]:
-    """Return the label of each class's mirror image, int64 [K]: the class whose name has left and right swapped.
+    """Return the label of each class's mirror image, int64 [K]. Mirroring swaps left and right in the class name.
 
     Raises:
-        ConfigError: A class names a side or a direction of rotation, and there is no class of the opposite name.
+        ConfigError: If a class names a side or a direction of rotation, and no class has the mirrored name.
 
     Example:
         >>> mirrored_labels(["clap", "wave_left", "wave_right"])
@@ -157,7 +157,7 @@ def mirrored_labels(classes: Sequence[str]) -> NDArray[np.int64]:
             raise ConfigError(
                 f"augment.flip_horizontal = true: the mirror image of the class {name} is {opposite} (expected one of "
                 f"{', '.join(classes)})",
-                Remedy("augment.flip_horizontal", False, "mirror nothing"),
+                Remedy("augment.flip_horizontal", False, "disable mirroring"),
             )
         mirrored.append(classes.index(opposite))
     return np.array(mirrored, np.int64)
@@ -166,17 +166,23 @@ def mirrored_labels(classes: Sequence[str]) -> NDArray[np.int64]:
 def augment(
     spikes: SpikeTensor, label: int, config: AugmentConfig, rng: np.random.Generator, mirrored: NDArray[np.int64] | None
 ) -> tuple[SpikeTensor, int]:
-    """Return a randomly changed copy of a spike tensor, and its label.
+    """Augment a spike tensor; return a changed copy and its label.
 
     Args:
-        spikes: [T, C, H, W].
+        spikes: Spike tensor [T, C, H, W].
         label: Label of the recording.
-        config: What is changed.
-        rng: Generator of the changes.
-        mirrored: The labels that `mirrored_labels` returns; needed to flip horizontally.
+        config: Augmentation settings.
+        rng: Random generator.
+        mirrored: Labels from `mirrored_labels`; required if `config.flip_horizontal` is true.
 
     Returns:
-        [T', C, H, W] with T' = `config.frames` or T, padded with 0 when shifted; and the label of the result.
+        Spike tensor [T', C, H, W] with T' = `config.frames` or T, padded with 0 if shifted; and its label.
+
+    Example:
+        >>> spikes, config = np.ones((5, 2, 7, 12), np.uint8), AugmentConfig(frames=3)
+        >>> changed, label = augment(spikes, 4, config, np.random.default_rng(0), None)
+        >>> changed.shape, label
+        ((3, 2, 7, 12), 4)
     """
     if config.frames is not None and config.frames < len(spikes):
         spikes = spikes[np.sort(rng.permutation(len(spikes))[: config.frames])]
@@ -195,7 +201,7 @@ def augment(
 
 
 def _shift(spikes: SpikeTensor, down: int, right: int) -> SpikeTensor:
-    """Return a copy shifted by some pixels and padded with 0."""
+    """Return a shifted copy, padded with 0."""
     moved = np.zeros(spikes.shape, spikes.dtype)
     H, W = spikes.shape[-2:]
     to_rows, from_rows = slice(max(down, 0), H + min(down, 0)), slice(max(-down, 0), H + min(-down, 0))
@@ -206,10 +212,10 @@ def _shift(spikes: SpikeTensor, down: int, right: int) -> SpikeTensor:
 
 
 def mix(spikes: SpikeTensor, other: SpikeTensor, kind: MixKind, rng: np.random.Generator) -> tuple[SpikeTensor, float]:
-    """Return a mixture of two spike tensors of the same shape, and the share of the first in it, for its target.
+    """Mix two spike tensors of the same shape; return the mixture and the weight of the first target, 0 to 1.
 
-    `mixup` rounds the weighted mean of integers at random, so that its expected value is exact. The share of `eventmix`
-    is the share of the events.
+    `mixup` rounds the weighted mean of integers stochastically, which keeps its expected value exact. The weight of
+    `eventmix` is the fraction of events from the first tensor.
     """
     if kind == "mixup":
         share = float(rng.random())
@@ -226,7 +232,7 @@ def mix(spikes: SpikeTensor, other: SpikeTensor, kind: MixKind, rng: np.random.G
 
 
 def _blobs(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return where a mixture of normal distributions in T, H and W exceeds a drawn quantile: bool [T, H, W]."""
+    """Draw a mask, bool [T, H, W]: where a mixture of normal distributions in T, H and W exceeds a random quantile."""
     T, _, H, W = shape
     axes = [np.linspace(0, 1, length) for length in (T, H, W)]
     density = np.zeros((T, H, W))

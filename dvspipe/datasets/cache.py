@@ -1,6 +1,6 @@
-"""Results kept on disk under a digest of everything that they depend on, so that none is ever out of date.
+"""Disk cache of results. Keys are digests of all inputs, so entries are never out of date.
 
-A file is either complete or absent, whichever processes write it; a corrupted one is made again.
+A file is either complete or absent, even if several processes write it. Corrupted files are recomputed.
 """
 
 from __future__ import annotations
@@ -38,33 +38,41 @@ log = logging.getLogger(__name__)
 
 
 def default_cache() -> Path:
-    """Return the user's cache folder: $XDG_CACHE_HOME/dvspipe, or ~/.cache/dvspipe."""
+    """Return the user's cache folder: $XDG_CACHE_HOME/dvspipe, default ~/.cache/dvspipe."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dvspipe"
 
 
 class Cache:
-    """A folder of results.
+    """Cache folder of named arrays and files.
 
     Args:
-        folder: Created if it does not exist.
+        folder: Cache folder; created if it does not exist.
+
+    Example:
+        >>> cache = Cache(tmp_path)
+        >>> digest = cache.digest(("recording", 5))
+        >>> cache.write(digest, starts_us=np.array([0, 5000]))
+        >>> cache.read(digest)
+        {'starts_us': array([   0, 5000])}
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def digest(self, key: object) -> str:
-        """Return the digest of a key, a frozen dataclass with everything that a result depends on.
+        """Return the digest of a key and of the version of dvspipe.
 
-        The version of dvspipe is part of it. Keys are distinguished by their `repr`.
+        Args:
+            key: Frozen dataclass with everything that a result depends on; keys with the same `repr` are equal.
         """
         return hashlib.blake2b(repr((LAYOUT, _own_version(), key)).encode(), digest_size=20).hexdigest()
 
     def path(self, digest: str, suffix: str) -> Path:
-        """Return the path at which the result of a digest is stored."""
+        """Return the path of the result with a digest."""
         return self.folder / f"{digest[:2]}/{digest[2:]}{suffix}"
 
     def read(self, digest: str) -> dict[str, NDArray[Any]] | None:
-        """Return the named arrays of a digest, or None if they are missing or corrupted."""
+        """Read the named arrays with a digest; return None if they are missing or corrupted."""
         path = self.path(digest, ARRAYS)
         try:
             arrays: dict[str, NDArray[Any]] = safetensors.load(isal_zlib.decompress(path.read_bytes()))
@@ -72,14 +80,14 @@ class Cache:
         except FileNotFoundError:
             return None
         except CORRUPTIONS as error:
-            log.warning("%s: corrupted (%s), made again", path, error)
+            log.warning("%s: corrupted (%s); recomputing it", path, error)
             return None
 
     def write(self, digest: str, **arrays: NDArray[Any]) -> None:
-        """Store named arrays.
+        """Store named arrays under a digest.
 
         Raises:
-            FileError: The folder cannot be written to, or its disk is full.
+            FileError: If the folder cannot be written to, or its disk is full.
         """
         path = self.path(digest, ARRAYS)
         try:
@@ -92,16 +100,21 @@ class Cache:
             raise FileError(
                 error.message,
                 Remedy("data.cache", "DIR", "cache in another folder"),
-                Remedy("data.cache", "none", "cache nothing"),
+                Remedy("data.cache", "none", "disable the cache"),
             ) from error
 
     def load(
         self, digest: str, suffix: str, *, make: Callable[[Path], object], read: Callable[[Path], Result]
     ) -> Result:
-        """Return what `read` returns for the file of a digest.
+        """Read the file with a digest; write it first if it is missing or corrupted.
 
-        If the file is missing or corrupted, `make` is called with its path to write it. Of several processes, one
-        makes it, and the others wait.
+        Of several processes, one writes the file, and the others wait.
+
+        Args:
+            digest: Digest of the result.
+            suffix: Suffix of the file.
+            make: Function that writes the file to a path.
+            read: Function that reads the file.
         """
         path = self.path(digest, suffix)
         found = _read_if_complete(path, read)
@@ -115,13 +128,13 @@ class Cache:
         return found
 
     def size(self) -> tuple[int, int]:
-        """Return the number of files, and of bytes."""
+        """Return the number of files and their total size in bytes."""
         files = (path for path in self.folder.rglob("*") if path.is_file() and path.name != LOCK_NAME)
         sizes = [path.stat().st_size for path in files]
         return len(sizes), sum(sizes)
 
     def clear(self) -> None:
-        """Remove everything."""
+        """Remove the cache folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -131,7 +144,7 @@ def _read_if_complete(path: Path, read: Callable[[Path], Result]) -> Result | No
     try:
         return read(path)
     except FileError as error:
-        log.warning("%s: corrupted (%s), made again", path, error)
+        log.warning("%s: corrupted (%s); recomputing it", path, error)
         return None
 
 

@@ -1,4 +1,4 @@
-"""Folders of recordings and videos: one folder per class, or a label file beside each recording."""
+"""Data sets from folders of recordings and videos: one folder per class, or a label file beside each recording."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from .split import apply_split
 
 log = logging.getLogger(__name__)
 
-MAX_GUESSED = 4  # recordings whose sensor is guessed, to warn of those that do not name it
+MAX_GUESSED = 4  # recordings examined for missing sensors; guessing reads all their events
 SAMPLE_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS.values() for suffix in known.suffixes))
 
 
 @dataclass(frozen=True)
 class FramedKey:
-    """What the events of a framed recording or video depend on.
+    """Cache key of the events of a framed recording or video.
 
     Args:
         version: Digest of the file, its sensor and hints.
-        framing: Which part of it is used, and how a video becomes events.
-        target: The sensor that they are for; None: that of the recording.
+        framing: Region of interest and conversion of videos.
+        target: Sensor that the events are fitted to; None: the recording's own sensor.
     """
 
     version: str
@@ -54,11 +54,11 @@ class FramedKey:
 
 @dataclass(frozen=True)
 class WindowsKey:
-    """What the windows of a recording depend on.
+    """Cache key of the windows of a recording.
 
     Args:
-        version: Of the recording.
-        window_us: Their length.
+        version: Version of the recording.
+        window_us: Window length in microseconds.
     """
 
     version: str
@@ -67,10 +67,10 @@ class WindowsKey:
 
 @dataclass(frozen=True)
 class RecordingFile:
-    """A recording or video whose events are a sample, or from which samples are cut.
+    """Recording or video that is a sample, or that samples are cut from.
 
     Args:
-        path: The file or folder.
+        path: File or folder.
         sensor: Sensor of a recording that does not store it.
         hints: What else a recording does not say.
         framing: Which part of it is used, and how a video becomes events.
@@ -122,7 +122,7 @@ class RecordingFile:
         return self.cache.load(digest, ".h5", make=self._write, read=read)
 
     def _make(self) -> Events:
-        """Return all events, as the network sees them, from the file itself."""
+        """Compute all events, framed for the network, without the cache."""
         with _remedies_as_settings():
             if self.target is not None:
                 source = open_source(self.path, self.target, self.framing, sensor=self.sensor, hints=self.hints)
@@ -132,13 +132,13 @@ class RecordingFile:
         return self._read()
 
     def _write(self, path: Path) -> None:
-        """Write all events, as the network sees them."""
+        """Write all events, framed for the network."""
         if self.target is not None:
             write(path, self._make())
             return
         try:
             convert_video(self.path, path, self.framing.video)
-        except TruncatedVideoError as error:  # the events of its frames are written
+        except TruncatedVideoError as error:  # the events before the end are written
             log.warning("%s", error)
 
     def load_span(self, start_us: int, end_us: int) -> Events:
@@ -153,10 +153,10 @@ class RecordingFile:
             return read(self.path, start_us, stop_us, sensor=self.sensor, hints=self.hints)
 
     def windows(self, window_us: int) -> list[tuple[int, int]]:
-        """Return the start and end (exclusive) of the windows that a recording is divided into, in microseconds.
+        """Divide the recording into windows; return the start and end (exclusive) of each in microseconds.
 
-        They begin at the first event. One without events is left out, and so is the rest at the end if it is shorter
-        than half a window, unless it is the only one. They are kept in the cache.
+        The first window starts at the first event. Windows without events are left out, and so is a remainder at the
+        end shorter than half a window, unless it is the only window. The windows are cached.
         """
         digest = "" if self.cache is None else self.cache.digest(WindowsKey(self.version(), window_us))
         stored = None if self.cache is None else self.cache.read(digest)
@@ -172,8 +172,8 @@ class RecordingFile:
         return version_of_file(self.path, framing, self.target, self.sensor, self.hints, *more)
 
 
-def _until_truncated(parts: Iterable[Events]) -> Iterator[Events]:
-    """Yield parts of the events of a recording; those before the end of a truncated video."""
+def _stop_at_truncation(parts: Iterable[Events]) -> Iterator[Events]:
+    """Yield parts of a recording; stop with a warning at the end of a truncated video."""
     try:
         yield from parts
     except TruncatedVideoError as error:
@@ -182,7 +182,7 @@ def _until_truncated(parts: Iterable[Events]) -> Iterator[Events]:
 
 def _window_starts(t: NDArray[np.int64], window_us: int) -> NDArray[np.int64]:
     if not len(t):
-        return np.zeros(1, np.int64)  # loading it says that it is empty
+        return np.zeros(1, np.int64)  # the error of an empty recording is raised when it is loaded
     number = (t - t[0]) // window_us
     last_us = int(t[-1] - t[0]) % window_us
     if number[-1] and last_us < window_us // 2:
@@ -193,7 +193,7 @@ def _window_starts(t: NDArray[np.int64], window_us: int) -> NDArray[np.int64]:
 
 @contextmanager
 def _remedies_as_settings() -> Iterator[None]:
-    """Change the remedies of errors from arguments of `read` and `open_source` to settings of a data set."""
+    """Rename error remedies from arguments of `read` and `open_source` to settings of a data set."""
     try:
         yield
     except DvspipeError as error:
@@ -203,10 +203,10 @@ def _remedies_as_settings() -> Iterator[None]:
 
 
 def folder_settings(root: Path) -> SettingsTree:
-    """Return the kind of a folder of recordings, and the folder, as settings of a data set.
+    """Return the data set settings `kind` and `root` for a folder of recordings.
 
     Raises:
-        DataError: There is no such folder.
+        DataError: If the folder does not exist.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
@@ -228,7 +228,7 @@ def open_gestures(source: DataSource[GesturesConfig]) -> DataSet:
 
 
 def _find_parts(root: Path) -> tuple[Path, Path | None]:
-    """Return the folder of the training recordings and that of the test recordings, if there is one."""
+    """Return the folder of training recordings, and the folder of test recordings or None."""
     training, testing = _find_subfolder(root, "train"), _find_subfolder(root, "test")
     if testing and not training:
         raise DataError(f"{root}: has a folder {testing.name} but no folder train")
@@ -255,7 +255,7 @@ def _open_class_folders(
         classes,
         source.config.target or sensor or find_sensor(source, train.samples),
         problems=found.problems,
-        warnings=(*found.warnings, *_find_unnamed(source, found.samples, sensor)),
+        warnings=(*found.warnings, *_warn_of_missing_sensor(source, found.samples, sensor)),
     )
     return divide_parts(source, data, samples, test.samples)
 
@@ -276,7 +276,7 @@ def open_labelled(source: DataSource[LabelledConfig]) -> DataSet:
         [replace(sample, label=classes.index(name)) for name, sample in part] for part in (train, test)
     )
     sensor = source.config.target or source.sensor or find_sensor(source, train_samples)
-    warnings = _find_unnamed(source, [*train_samples, *test_samples], source.sensor)
+    warnings = _warn_of_missing_sensor(source, [*train_samples, *test_samples], source.sensor)
     data = DataSet(f"folder {root.name}", classes, sensor, warnings=tuple(warnings))
     return divide_parts(source, data, keep_pieces_together(source, train_samples, test_samples), test_samples)
 
@@ -293,10 +293,10 @@ def _list_spans(source: DataSource[LabelledConfig], folder: Path) -> list[tuple[
 
 
 def find_recording(labels: Path) -> Path:
-    """Return the recording or video beside a label file.
+    """Find the recording or video beside a label file.
 
     Raises:
-        DataError: There is none, or more than one.
+        DataError: If no recording is found, or more than one.
     """
     stem = labels.name.removesuffix(SUFFIX)
     found = [path for path in sorted(labels.parent.glob(f"{stem}.*")) if is_loadable(path)]
@@ -347,7 +347,7 @@ def find_sensor(source: DataSource[FilesConfig], samples: Iterable[Sample]) -> S
     """Return the sensor of samples: the size they are fitted to, or that of the first file that can be opened.
 
     Raises:
-        DvspipeError: None can be opened; the error of the first one.
+        DvspipeError: If no file can be opened; this is the error of the first file.
     """
     if source.config.target is not None:
         return source.config.target
@@ -368,7 +368,7 @@ def _find_unnamed(
 ) -> Iterator[str]:
     """Yield a warning, for all recordings, if some that are fitted to a size do not name their sensor.
 
-    Few of them are opened, as it takes reading all their events to guess a sensor.
+    At most MAX_GUESSED recordings are opened, because guessing a sensor reads all events.
     """
     config = source.config
     if config.target is None or config.fit is not None or sensor is not None:
@@ -379,23 +379,23 @@ def _find_unnamed(
         try:
             found.append(find_guess(file, config.target, hints=config.hints))
         except DvspipeError:
-            continue  # named when all recordings are read
+            continue  # the error is raised when all recordings are read
     guesses = [each for each in found if each is not None and each[0] != config.target]
     if not guesses:
         return
     guess, used = max(guesses, key=lambda each: each[0].width * each[0].height)
-    taken = f"{source.root}: recordings do not name their sensor, which is taken as"
+    prefix = f"{source.root}: recordings do not name their sensor; using"
     if guess == used:
-        yield f"{taken} {guess}; if it is another one, set data.sensor=WIDTHxHEIGHT"
+        yield f"{prefix} {guess}; if the sensor is another one, set data.sensor=WIDTHxHEIGHT"
     else:
         yield (
-            f"{taken} {used}, the size that they are fitted to, although {guess} has all events of the recordings that "
-            f"were looked at; if it is {guess}, set data.sensor={guess} data.fit=scale"
+            f"{prefix} {used}, the size that they are fitted to, although events of the examined recordings also fit "
+            f"{guess}; if the sensor is {guess}, set data.sensor={guess} data.fit=scale"
         )
 
 
 def is_loadable(path: Path) -> bool:
-    """Return whether a path has the name of a recording or video, is not hidden, and is no text of words."""
+    """Return whether a path is a recording or video by its name: not hidden, and not a text file of words."""
     if is_internal(Path(path.name)):
         return False
     if path.is_dir():
@@ -407,12 +407,12 @@ def is_loadable(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Listing:
-    """What is in the class folders of a folder.
+    """Content of class folders.
 
     Args:
-        samples: The recordings and videos, in the order of their names.
-        problems: A line for each class folder that has an unknown name or is empty.
-        warnings: A line if there are recordings in folders below the class folders, which are not read.
+        samples: Recordings and videos, in the order of their names.
+        problems: A line for each unknown or empty class folder.
+        warnings: A line if folders below the class folders contain recordings; they are not read.
     """
 
     samples: tuple[Sample, ...] = ()
@@ -420,7 +420,7 @@ class Listing:
     warnings: tuple[str, ...] = ()
 
     def __add__(self, other: Listing) -> Listing:
-        """Return what is in both."""
+        """Concatenate two listings."""
         return Listing(self.samples + other.samples, self.problems + other.problems, self.warnings + other.warnings)
 
 
@@ -430,10 +430,10 @@ def list_class_folders(
     """Return what is in the class folders of a folder.
 
     Raises:
-        DataError: There are no recordings; the message has all problems.
+        DataError: If no recordings are found; the message lists all problems.
     """
     samples: list[Sample] = []
-    problems, deeper = [], []
+    problems, nested = [], []
     class_folders = _find_class_folders(folder)
     searched = {*_find_ancestors(folder), *(path.resolve() for path in class_folders)}
     for class_folder in class_folders:
@@ -442,15 +442,15 @@ def list_class_folders(
             continue
         inside = sorted(class_folder.iterdir())
         files = _leave_out_converted([path for path in inside if is_loadable(path)])
-        deeper += [found for path in inside if not is_loadable(path) for found in _find_deeper(path, searched)]
+        nested += [found for path in inside if not is_loadable(path) for found in _find_nested(path, searched)]
         if not files:
-            problems.append(f"{class_folder}: no recording ({', '.join(SAMPLE_SUFFIXES)}) and no video found")
+            problems.append(f"{class_folder}: no recordings ({', '.join(SAMPLE_SUFFIXES)}) or videos found")
         for file in files:
             recording = RecordingFile.of(source, file, sensor)
             samples += _list_samples(source, recording, classes.index(class_folder.name))
     warnings = (
-        [f"{folder}: in folders below class folders and not read: {len(deeper)} recordings, such as {deeper[0]}"]
-        if deeper
+        [f"{folder}: folders below class folders are not read: {len(nested)} recordings, such as {nested[0]}"]
+        if nested
         else []
     )
     if not samples:
@@ -460,23 +460,23 @@ def list_class_folders(
 
 
 def _leave_out_converted(files: Sequence[Path]) -> list[Path]:
-    """Return files without the videos beside recordings of the same name, which show the same."""
+    """Leave out videos beside a recording of the same name: the recording shows the same scene."""
     recorded = {path.stem for path in files if path.suffix.lower() in SAMPLE_SUFFIXES}
     return [path for path in files if path.stem not in recorded or path.suffix.lower() not in VIDEO_SUFFIXES]
 
 
-def _find_deeper(folder: Path, searched: set[Path]) -> list[Path]:
-    """Return the recordings and videos below a folder in a class folder; none for a file.
+def _find_nested(folder: Path, searched: set[Path]) -> list[Path]:
+    """List the recordings and videos below a folder, searched recursively; a file has none.
 
     Args:
-        folder: The folder.
-        searched: Folders that links may lead to and that are not searched again; those that are searched are added.
+        folder: Folder inside a class folder.
+        searched: Folders already searched, to stop at links that form a loop; updated in place.
     """
     if not folder.is_dir() or is_internal(Path(folder.name)) or folder.resolve() in searched:
         return []
     searched.add(folder.resolve())
     inside = sorted(folder.iterdir())
-    return [found for path in inside for found in ([path] if is_loadable(path) else _find_deeper(path, searched))]
+    return [found for path in inside for found in ([path] if is_loadable(path) else _find_nested(path, searched))]
 
 
 def divide_parts(
@@ -486,14 +486,17 @@ def divide_parts(
     test: Sequence[Sample],
     validation: Sequence[Sample] = (),
 ) -> DataSet:
-    """Return a data set with its parts: as in an earlier run's split.json, or drawn at random.
+    """Divide a data set into parts: as in the split.json of an earlier run, or at random.
 
     Args:
-        source: Shares of the parts, seed, and the split.json, if any.
-        data: Title, classes and sensor.
-        train: Samples of the training part, and also of the other parts if these are empty.
-        test: Samples of the test part, if the data set has one.
-        validation: Samples of the validation part, if the data set has one.
+        source: Fractions of the parts, seed, and the split.json, if set.
+        data: Data set with title, classes and sensor.
+        train: Training samples; missing parts are drawn from them.
+        test: Test samples, if the data set has a test part.
+        validation: Validation samples, if the data set has a validation part.
+
+    Raises:
+        DataError: If a group is in two parts, or too few groups are left for a part.
     """
     config = source.config
     assert config.root is not None
@@ -514,14 +517,14 @@ def divide_parts(
 
 
 def _find_class_folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, without links to the folder itself and to those that contain it."""
+    """List the folders in a folder, without links to the folder itself or its ancestors."""
     folders = (path for path in folder.iterdir() if path.is_dir() and not is_internal(Path(path.name)))
     ancestors = _find_ancestors(folder)
     return sorted(path for path in folders if path.resolve() not in ancestors)
 
 
 def _find_ancestors(folder: Path) -> set[Path]:
-    """Return a folder and those that contain it, without links in their paths."""
+    """Return a folder and its ancestors, with links resolved."""
     return {folder.resolve(), *folder.resolve().parents}
 
 

@@ -1,4 +1,4 @@
-"""Images as data sets: MNIST, encoded by the spike codes of static values."""
+"""Image data sets: MNIST, encoded by spike codes of static values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DIGITS = tuple(str(digit) for digit in range(10))
 
 
 class Constant(SpikeCode):
-    """No code: the values, 0 to 1, float32, at every step, as a constant input current."""
+    """Constant input current: the values (0 to 1, float32) at every step, without spikes."""
 
     def _encode(self, values: NDArray[np.float64], _rng: np.random.Generator | None) -> NDArray[Any]:
         return np.broadcast_to(values.astype(np.float32), (self.steps, 1, *values.shape))
@@ -31,7 +31,7 @@ def build_code(config: MnistConfig, bins: BinConfig) -> SpikeCode:
     """Return the spike code of images that a configuration names, with the steps of its bins.
 
     Raises:
-        ConfigError: A setting of the code is wrong.
+        ConfigError: If a setting of the code is wrong.
     """
     kinds: Mapping[str, type[SpikeCode]] = {"constant": Constant, "contrast": Contrast, **CODES}
     steps = {"steps": bins.steps, "step_us": bins.step_us}
@@ -42,9 +42,9 @@ def open_mnist(source: DataSource[MnistConfig]) -> DataSet:
     """Return MNIST (LeCun et al. 1998): 60,000 images for training and validation, and 10,000 test images.
 
     Raises:
-        DataError: A file is missing, or the files do not belong together.
-        FormatError: A file is corrupted.
-        ConfigError: A setting of the spike code is wrong.
+        DataError: If a file is missing, or the files do not match each other.
+        FormatError: If a file is corrupted.
+        ConfigError: If a setting of the spike code is wrong.
     """
     root, code = source.root, build_code(source.config, source.bins)
     parts: dict[str, list[Sample]] = {}

@@ -1,7 +1,7 @@
-"""Pieces of one film or recording, which are kept in the same part of a data set.
+"""Detect pieces of one film or recording, to keep them in the same part of a data set.
 
-The name of a file alone says nothing: `clip_01.mp4` and `clip_02.mp4` may show different people. So two files are
-pieces only if their names have consecutive numbers and the second continues what the first shows.
+A file name alone is not enough: `clip_01.mp4` and `clip_02.mp4` may show different people. Two files are pieces only if
+their names have consecutive numbers and the second continues the content of the first.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from .source import DataSource
 
 NUMBERED = re.compile(r"(.*?)(\d{1,9})(\D*)")
 NAMED = re.compile(r"(.+?)[ _-]+\(?\d+\)?")  # NAME_01, NAME-2, NAME (3)
-MAX_SEPARATE_PAIRS = 10  # a numbered series whose first pairs do not continue is not examined further
-MAX_GAP_US = 100_000  # between the last event of a piece and the first of the next
-# All of 48 pairs of pieces, cut from 7 films and compressed again, are below both, at most 0.61 and 2.7; of the pairs
-# of different films, one is below the first, with 0.62, and it has 13.5 of the second.
-MAX_SHARE = 0.7  # of the difference between two beginnings, or two ends, that a continued picture may have
-MAX_STEPS = 3.0  # the same, in differences between two consecutive pictures
+MAX_SEPARATE_PAIRS = 10  # give up on a numbered series if its first pairs do not continue
+MAX_GAP_US = 100_000  # maximum time from the last event of a piece to the first event of the next
+# All 48 pairs of pieces, cut from 7 films and compressed again, are below both limits, at most 0.61 and 2.7. Among
+# pairs of different films, one is below the first limit (0.62), but far above the second (13.5).
+MAX_SHARE = 0.7  # maximum difference at a cut, relative to the difference of two beginnings or two ends
+MAX_STEPS = 3.0  # maximum difference at a cut, relative to the difference of consecutive pictures
 
 log = logging.getLogger(__name__)
 
@@ -44,16 +44,16 @@ def keep_pieces_together(
 ) -> list[Sample]:
     """Return samples in which the pieces of a film have the same group, and log how many there are.
 
-    Groups that `data.group` gives, and the parts of a given split.json, stay as they are.
+    Samples are unchanged if `data.group` or a split.json is set.
 
     Args:
-        source: What the data set is opened from.
-        samples: Samples that are to be divided.
-        test: Samples of a test part that the data set has; pieces of a film in both are logged.
+        source: Inputs of the data set.
+        samples: Samples to divide into parts.
+        test: Samples of a given test part; pieces of a film in both are logged.
     """
     if source.config.group is not None or source.config.split is not None:
         return list(samples)
-    files, others = _files(samples), _files(test)
+    files, others = _list_files(samples), _list_files(test)
     first_of = find_pieces([*files, *others], source.config.hints)
     films: dict[Path, list[Path]] = {}
     for file in files:
@@ -62,7 +62,7 @@ def keep_pieces_together(
     divided = [(films[first_of[file]][0], file) for file in others if first_of.get(file) in films]
     if divided:
         log.warning(
-            "%s: %s continues or is continued by the film of %s in the training part, so the test is not independent",
+            "%s: %s continues, or is continued by, the film of %s in the training part; the test is not independent",
             source.root,
             divided[0][1],
             divided[0][0],
@@ -72,7 +72,7 @@ def keep_pieces_together(
         return list(samples)
     first, second, *_ = next(iter(films.values()))
     log.warning(
-        "%s: %d of %d files are pieces of %s, such as %s and %s: each is kept in one part",
+        "%s: %d of %d files are pieces of %s, such as %s and %s; all pieces of a film are kept in one part",
         source.root,
         sum(map(len, films.values())),
         len(files),
@@ -87,35 +87,35 @@ def keep_pieces_together(
 
 
 def find_same_names(train: Iterable[Sample], test: Iterable[Sample]) -> list[tuple[Path, Path]]:
-    """Return the test files with the name of a training file and another number, each with that training file.
+    """Find test files with the name of a training file except for its number; return (test file, training file) pairs.
 
     They may be cut from the same film with gaps, or show the same person.
     """
     named: defaultdict[str, list[Path]] = defaultdict(list)
-    for file in _files(train):
+    for file in _list_files(train):
         if found := NAMED.fullmatch(file.stem):
             named[found[1]].append(file)
     same: list[tuple[Path, Path]] = []
-    for file in _files(test):
+    for file in _list_files(test):
         found = NAMED.fullmatch(file.stem)
         others = [other for other in named.get(found[1], ()) if other.stem != file.stem] if found else []
         same += [(file, other) for other in others[:1]]
     return same
 
 
-def _files(samples: Iterable[Sample]) -> list[Path]:
+def _list_files(samples: Iterable[Sample]) -> list[Path]:
     return list(dict.fromkeys(sample.file for sample in samples if sample.file is not None))
 
 
 def find_pieces(files: Sequence[Path], hints: Hints) -> dict[Path, Path]:
-    """Return the files that are pieces, each with the first file of its film or recording.
+    """Find the files that are pieces; map each to the first file of its film or recording.
 
     Args:
         files: Recordings and videos.
-        hints: What else the recordings do not say.
+        hints: Metadata missing from the recordings.
     """
     first_of: dict[Path, Path] = {}
-    continues = _Continuity(hints)
+    continues = _ContinuationTest(hints)
     for series in _numbered_series(files):
         found = separate = 0
         for before, after in series:
@@ -130,9 +130,9 @@ def find_pieces(files: Sequence[Path], hints: Hints) -> dict[Path, Path]:
 
 
 def _numbered_series(files: Iterable[Path]) -> Iterator[Iterator[tuple[Path, Path]]]:
-    """Yield, for each name with other numbers, the pairs of files with consecutive numbers.
+    """Group files by their name without number; yield the pairs with consecutive numbers of each series.
 
-    Files of several folders are one series if no number is in two of them.
+    Files in several folders form one series if their numbers are unique, otherwise one series per folder.
     """
     named: defaultdict[tuple[str, str], list[tuple[int, Path]]] = defaultdict(list)
     for file in files:
@@ -148,8 +148,8 @@ def _numbered_series(files: Iterable[Path]) -> Iterator[Iterator[tuple[Path, Pat
             yield ((before, after) for (k, before), (n, after) in pairwise(ordered) if n == k + 1)
 
 
-class _Continuity:
-    """Whether a file continues another one; what was read of a file is kept for the next pair."""
+class _ContinuationTest:
+    """Test whether a file continues another one; recent reads are cached for the next pair."""
 
     def __init__(self, hints: Hints) -> None:
         self._read_ends = lru_cache(maxsize=4)(_read_ends)
@@ -163,7 +163,7 @@ class _Continuity:
 
 
 def _read_ends(path: Path) -> VideoEnds | None:
-    """Return the first and the last pictures of a video; None if it cannot be read."""
+    """Read the first and the last pictures of a video; return None if it cannot be read."""
     try:
         return read_video_ends(path)
     except DvspipeError:
@@ -171,7 +171,7 @@ def _read_ends(path: Path) -> VideoEnds | None:
 
 
 def _read_times(path: Path, hints: Hints) -> tuple[int, int] | None:
-    """Return the first and the last time of a recording, if its file says them."""
+    """Read the first and the last time of a recording in microseconds; return None if its file does not store them."""
     try:
         _, source = open_source(path, None, hints)
         extent = source.extent() if source.extent else None
@@ -183,10 +183,10 @@ def _read_times(path: Path, hints: Hints) -> tuple[int, int] | None:
 
 
 def _continues_film(before: VideoEnds | None, after: VideoEnds | None) -> bool:
-    """Return whether a video begins with the picture that follows the end of another.
+    """Return whether the first picture of a video follows the last picture of another.
 
-    The picture at the cut differs as little as consecutive pictures do, and much less than the two beginnings and the
-    two ends. So videos of a still scene, or of one person who begins and ends at rest, are not pieces.
+    Pictures at a cut must differ as little as consecutive pictures, and much less than the two beginnings and the two
+    ends. This excludes videos of a still scene, and of a person who begins and ends at rest.
     """
     if before is None or after is None:
         return False
@@ -197,5 +197,5 @@ def _continues_film(before: VideoEnds | None, after: VideoEnds | None) -> bool:
 
 
 def _distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Return the mean absolute difference of two pictures in grey levels."""
+    """Compute the mean absolute difference of two pictures in grey levels."""
     return float(np.abs(a - b).mean())

@@ -1,6 +1,6 @@
 """Public data sets in their original layouts, complete or partial: N-MNIST and DVS128 Gesture.
 
-Tonic's own classes reject partial copies and download again; they are used for the download only.
+Tonic's own classes are used only for downloads, because they reject partial copies and download them again.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ NMNIST_CLASSES = tuple(str(digit) for digit in range(10))
 NMNIST_SENSOR = SensorSize(width=34, height=34)
 TONIC_FOLDERS = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}
 IBM_LISTS = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
-LAST_TRAINING_USER = 23  # of DVS128 Gesture, if IBM's lists are missing
-TONIC_TIME_US = 1000  # Tonic's copy of DVS Gesture has times in milliseconds
+LAST_TRAINING_USER = 23  # last training user of DVS128 Gesture, if IBM's lists are missing
+TONIC_TIME_US = 1000  # times are in milliseconds in Tonic's copy of DVS Gesture
 
 
 def open_nmnist(source: DataSource[NmnistConfig]) -> DataSet:
@@ -45,17 +45,17 @@ def open_nmnist(source: DataSource[NmnistConfig]) -> DataSet:
 
 
 def _check_images(root: Path, test_root: Path) -> None:
-    """Check that no image of MNIST is in both folders.
+    """Check that no MNIST image is in both folders.
 
     Raises:
-        DataError: One is.
+        DataError: If an image is in both.
     """
     trained, tested = (
         {path.stem.lstrip("0"): path for path in (folder / "Train").glob("*/*.bin")} for folder in (root, test_root)
     )
     for image in tested.keys() & trained.keys():
         raise DataError(
-            f"{tested[image]}: is a test recording of the same MNIST image as the training recording {trained[image]}",
+            f"{tested[image]}: test recording of the same MNIST image as the training recording {trained[image]}",
             Remedy("exclude", str(test_root), "record synthetic digits without such images"),
         )
 
@@ -74,7 +74,7 @@ def _find_nmnist(source: DataSource[NmnistConfig], root: Path) -> Path:
             return folder
     raise DataError(
         f"{root}: no folder Train with the digits 0 to 9 found; unpack train.zip and test.zip of N-MNIST "
-        f"(https://www.garrickorchard.com/datasets/n-mnist) so that {root / 'Train' / '0' / '00002.bin'} exists",
+        f"(https://www.garrickorchard.com/datasets/n-mnist) to create {root / 'Train' / '0' / '00002.bin'}",
         DOWNLOAD,
     )
 
@@ -102,8 +102,8 @@ def _list_gesture_parts(source: DataSource[DvsGestureConfig], root: Path) -> tup
         clip = root / "DVSGesture" / TONIC_FOLDERS["train"] / "user01_fluorescent" / "0.npy"
         raise DataError(
             f"{root}: no DVS128 Gesture found; unpack IBM's DvsGesture.tar.gz (https://research.ibm.com/dvsgesture) "
-            f"so that {root / 'DvsGesture' / 'user01_fluorescent.aedat'} exists, or Tonic's ibmGestureTrain.tar.gz and "
-            f"ibmGestureTest.tar.gz so that {clip} exists",
+            f"to create {root / 'DvsGesture' / 'user01_fluorescent.aedat'}, or Tonic's ibmGestureTrain.tar.gz and "
+            f"ibmGestureTest.tar.gz to create {clip}",
             DOWNLOAD,
         )
     if any((folder / name).is_dir() for name in TONIC_FOLDERS.values()):
@@ -114,7 +114,7 @@ def _list_gesture_parts(source: DataSource[DvsGestureConfig], root: Path) -> tup
 
 
 def _find_gestures(root: Path) -> Path | None:
-    """Return the folder with one of the two layouts: the root, or one in it."""
+    """Find the folder with one of the two layouts: the root, or a folder in it."""
     for folder in (root, root / "DVSGesture", root / "DvsGesture"):
         tonics = any((folder / name).is_dir() for name in TONIC_FOLDERS.values())
         if tonics or (folder.is_dir() and any(folder.glob(f"user*{SUFFIX}"))):
@@ -123,7 +123,7 @@ def _find_gestures(root: Path) -> Path | None:
 
 
 def _list_tonic_clips(folder: Path) -> list[Sample]:
-    """Return the clips ibmGestureTrain/user01_fluorescent/<label>.npy."""
+    """List the clips FOLDER/<user>_<light>/<label>.npy."""
     samples = []
     for file in sorted(folder.glob("*/*.npy")):
         if not (file.stem.isdecimal() and int(file.stem) < len(GESTURES)):
@@ -135,10 +135,10 @@ def _list_tonic_clips(folder: Path) -> list[Sample]:
 
 
 def load_tonic_clip(file: Path) -> Events:
-    """Return the events of a clip of Tonic's copy: [N, 4] of x, y, p and t in milliseconds.
+    """Load a clip of Tonic's copy: an array [N, 4] of x, y, p and t in milliseconds.
 
     Raises:
-        FormatError: The file is not such an array.
+        FormatError: If the file is not such an array.
     """
     try:
         rows = np.load(file, allow_pickle=False)
@@ -164,7 +164,7 @@ def _list_ibm_clips(source: DataSource[DvsGestureConfig], folder: Path) -> dict[
         else:
             part = next((part for part in IBM_LISTS if file.name in (listed[part] or ())), "")
         if not part:
-            continue  # a trial that is in neither of IBM's lists
+            continue  # the trial is in neither of IBM's lists
         for span in read_labels(labels):
             if not (span.name.isdecimal() and 1 <= int(span.name) <= len(GESTURES)):
                 raise DataError(f"{labels}: unknown class {span.name} (expected 1 to {len(GESTURES)})")
@@ -179,6 +179,6 @@ def _read_list(path: Path) -> set[str] | None:
 
 
 def _download(name: str, root: Path) -> None:
-    """Download and unpack a data set with Tonic, which checks its checksums."""
+    """Download and unpack a data set with Tonic; Tonic verifies checksums."""
     for train in (True, False):
         TonicRecipe(name, root, json.dumps({"train": train}), download=True).make()

@@ -1,4 +1,4 @@
-"""A data set of recordings that are given one by one, as files or in memory."""
+"""Data set from a list of recordings, as files or in memory."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from .source import DataSource
 def from_recordings(
     recordings: Iterable[tuple[Events | str | Path, int]], *, sensor: SensorSizeLike | None = None
 ) -> DataSet:
-    """Return a data set of recordings with their labels, all in its training part.
+    """Create a data set from recordings and labels; all are in the training part.
 
     Args:
-        recordings: Events, or the path of a recording or video, and the integer of its class, from 0.
+        recordings: Pairs of a recording (events, or the path of a recording or video) and its label, an integer >= 0.
         sensor: Sensor of files that do not store it.
 
     Raises:
-        DataError: There is none, or a label is no integer from 0.
-        DvspipeError: No file can be opened.
+        DataError: If `recordings` is empty, or a label is not an integer >= 0.
+        DvspipeError: If no file can be opened.
 
     Example:
         >>> events = Events([0, 10], [3, 4], [1, 1], [True, False], "12x7")
@@ -64,11 +64,11 @@ def _sample_of(number: int, pair: tuple[Events | str | Path, int], *, sensor: Se
         raise DataError(f"recording {number}: wrong label (found {label}, expected 0 or more)")
     name = f"recording {number}"
     if isinstance(recording, Events):
-        return Sample(name, label, name, partial(_same, recording), partial(version_of_events, recording))
+        return Sample(name, label, name, partial(_identity, recording), partial(version_of_events, recording))
     path = Path(recording)
     file = RecordingFile(path, sensor, NO_HINTS, FramingConfig(), None, Cache(default_cache()))
     return Sample(str(path), label, str(path), file.load, file.version, file=path)
 
 
-def _same(events: Events) -> Events:
+def _identity(events: Events) -> Events:
     return events

@@ -1,4 +1,4 @@
-"""Rendered gestures as a data set."""
+"""Data set of rendered gestures."""
 
 from __future__ import annotations
 

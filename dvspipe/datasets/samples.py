@@ -1,4 +1,4 @@
-"""Labelled recordings that are not loaded yet, and their random division into parts."""
+"""Samples: labelled recordings that load on demand, and their random division into parts."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from ..parallel import Progress
 from .shard_files import StoredTensors
 
 Image = NDArray[np.uint8]
-"""An image [H, W], which a spike code turns into spikes."""
+"""Image [H, W], encoded by a spike code."""
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
-HASHED_BYTES = 1 << 20  # read at once
+HASHED_BYTES = 1 << 20  # read size of hashing
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A labelled recording or image.
+    """Labelled recording or image.
 
     Args:
-        name: The file, or what a rendered clip shows; unique in a data set.
-        label: Integer of the class.
-        group: Person or source; samples of the same group are always in the same part.
-        load: Returns the events or the image; picklable.
-        version: Returns a text that changes with the content; picklable.
-        code: How an image becomes spikes; None for events.
-        file: The recording or video that the sample is, or is a part of; None if there is none.
-        stored: Where its spike tensors are in a shard, which has no events; None if it has events or is an image.
+        name: File, or description of a rendered clip; unique in a data set.
+        label: Class index.
+        group: Person or source; samples of a group are always in the same part.
+        load: Function that loads the events or the image; picklable.
+        version: Function that returns a string that changes with the content; picklable.
+        code: Spike code of an image; None for events.
+        file: Recording or video that contains the sample; None if it has no file.
+        stored: Location of its spike tensors in a shard (without events); None for events and images.
     """
 
     name: str
@@ -56,19 +56,19 @@ class Sample:
         return self.name
 
     def read_content(self) -> Events | Image:
-        """Return the events or the image.
+        """Load the events or the image.
 
         Raises:
-            DataError: They cannot be read; the message names the sample.
+            DataError: If the content cannot be read; the message names the sample.
         """
         with self._named_errors():
             return self.load()
 
     def read_version(self) -> str:
-        """Return a text that changes with the content.
+        """Return a string that changes with the content.
 
         Raises:
-            DataError: The content cannot be read; the message names the sample.
+            DataError: If the content cannot be read; the message names the sample.
         """
         with self._named_errors():
             return self.version()
@@ -90,17 +90,17 @@ class DataSet:
 
     Args:
         title: Short description of the recordings and of the test set.
-        classes: Names of the classes; a label is an index into them.
-        sensor: The sensor of all recordings.
+        classes: Class names; a label is an index into them.
+        sensor: Sensor of all recordings.
         train: Samples to train on.
-        validation: Samples on which the best epoch is chosen.
-        test: Samples on which the result is measured once, at the end.
+        validation: Samples for choosing the best epoch.
+        test: Samples for measuring the result once, at the end.
         synthetic: Whether the training and validation parts are synthetic.
         synthetic_test: Whether the test part is synthetic.
         fixed_test: Whether the test part is given by the data set, not drawn.
-        problems: What is wrong with its folders, a line each; without a survey, it is an error.
-        warnings: What is in its folders and not in the data set, a line each.
-        copies: Samples in no part, since their content is in an earlier one, by their names: the name of the other.
+        problems: Problems of its folders, a line each; an error except in a survey.
+        warnings: Content of its folders that is not in the data set, a line each.
+        copies: Samples left out because their content is in an earlier part: their names, mapped to the earlier sample.
     """
 
     title: str
@@ -118,7 +118,7 @@ class DataSet:
 
     @property
     def parts(self) -> dict[Part, tuple[Sample, ...]]:
-        """The parts by name, in the order of PARTS."""
+        """Parts by name, in the order of PARTS."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @property
@@ -128,24 +128,24 @@ class DataSet:
 
     @property
     def inputs(self) -> int | None:
-        """Channels of the spike tensors of images; None if the samples are events, which have those of the bins."""
+        """Channels of the spike tensors of images; None for events: the bins define their channels."""
         code = self.train[0].code if self.train else None
         return None if code is None else code.channels
 
     def is_synthetic(self, part: str) -> bool:
-        """Return whether recordings of a part, or of `all` parts, are synthetic."""
+        """Return whether a part is synthetic; for `all`, whether any part is synthetic."""
         known = {"test": self.synthetic_test, "all": self.synthetic or self.synthetic_test}
         return known.get(part, self.synthetic)
 
 
 def divide(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Return the samples in two parts, the second with about `share` of the groups, drawn at random; none if it is 0.
+    """Divide samples at random into two parts; the second has a fraction `share` of the groups, none if it is 0.
 
-    If the samples of each group have the same label, the parts are drawn class by class, and at least one group of each
+    If the samples of each group have the same label, groups are drawn class by class, and at least one group of each
     class stays in the first part.
 
     Raises:
-        DataError: There are too few groups.
+        DataError: If there are too few groups.
     """
     if not share:
         return list(samples), []
@@ -173,14 +173,14 @@ def divide(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sam
 
 
 def leave_out_copies(data: DataSet, progress: Progress | None = None) -> DataSet:
-    """Return a data set without the validation and test samples whose content is in an earlier part.
+    """Leave out validation and test samples with the same content as a sample of an earlier part.
 
     Args:
-        data: The data set; images are not compared.
-        progress: Called with the number of samples done and in all.
+        data: Data set; images are not compared.
+        progress: Called with the number of samples done and the total.
 
     Raises:
-        DataError: A sample cannot be read, or no sample of a part is left.
+        DataError: If a sample cannot be read, or a part has no samples left.
     """
     if data.inputs is not None:
         return data
@@ -211,19 +211,19 @@ def check_groups(train: Iterable[Sample], test: Iterable[Sample]) -> None:
     """Check that no group is in both parts.
 
     Raises:
-        DataError: One is; the message names a recording of each part.
+        DataError: If a group is in both; the message names a recording of each part.
     """
     by_group = {sample.group: sample for sample in train}
     for sample in test:
         if sample.group in by_group:
             raise DataError(
                 f"{sample.name}: is in the test part and {by_group[sample.group].name} in the training part, but both "
-                f"belong to {sample.group!r} (expected each person or source in one part only)"
+                f"belong to {sample.group!r} (expected each person or source in only one part)"
             )
 
 
 def version_of_file(path: Path, *more: object) -> str:
-    """Return a digest of the content of a file, or of the files in a folder, and of what else a sample depends on."""
+    """Return a digest of the content of a file or folder, and of `more`: other dependencies of a sample."""
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     states = ((file, file.stat()) for file in files)
     content = [(str(file.relative_to(path)), _digest(file, state.st_size, state.st_mtime_ns)) for file, state in states]
@@ -231,7 +231,7 @@ def version_of_file(path: Path, *more: object) -> str:
 
 
 def version_of_events(events: Events) -> str:
-    """Return a digest of events that are in memory only."""
+    """Return a digest of events in memory."""
     digest = hashlib.blake2b(repr(events.sensor).encode(), digest_size=16)
     for column in (events.t, events.x, events.y, events.p):
         digest.update(column.tobytes())
@@ -240,7 +240,7 @@ def version_of_events(events: Events) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
-    """Return a digest of a file's content, remembered while its size and time of modification stay the same."""
+    """Return a digest of a file's content, cached while its size and modification time stay the same."""
     digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
         while piece := file.read(HASHED_BYTES):

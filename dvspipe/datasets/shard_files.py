@@ -1,4 +1,4 @@
-"""Shards: tar archives of spike tensors. One member is written, one is read, and all are checked."""
+"""Shard files: write, read and verify tar archives of spike tensors."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ CORRUPTIONS = (*HEADER_ERRORS, OSError, EOFError, RuntimeError, zipfile.BadZipFi
 
 @dataclass(frozen=True)
 class ShardFile:
-    """A tar archive with two members for each sample, KEY.npz and KEY.json.
+    """Tar archive with two members per sample, KEY.npz and KEY.json.
 
     Args:
-        path: The archive.
-        size: Its size in bytes.
+        path: Path of the archive.
+        size: Size of the archive in bytes.
         sha256: SHA-256 of its content, in hexadecimal digits.
-        count: Number of its samples.
-        dtype: Dtype of their spikes.
-        shape: Shape of the spikes of each, [views, T, C, H, W].
+        count: Number of samples.
+        dtype: Dtype of the spikes.
+        shape: Shape of the spikes of each sample, [views, T, C, H, W].
     """
 
     path: Path
@@ -48,10 +48,10 @@ class ShardFile:
     shape: tuple[int, ...]
 
     def check(self) -> None:
-        """Check that the archive has the expected content; it is read once in a process.
+        """Verify the content of the archive; it is read once per process.
 
         Raises:
-            DataError: It has not.
+            DataError: If the content differs from the expected content.
         """
         problem = _find_problem(self)
         if problem is not None:
@@ -60,13 +60,13 @@ class ShardFile:
 
 @dataclass(frozen=True, slots=True)
 class StoredTensors:
-    """Where the spike tensors of a sample are.
+    """Location of the spike tensors of a sample.
 
     Args:
-        shard: The archive.
-        offset: Place of the first byte of the .npz in it.
-        size: Number of bytes of the .npz.
-        counts: The values of `BinCounts` of the recording itself.
+        shard: Archive.
+        offset: Offset of the .npz in the archive, in bytes.
+        size: Size of the .npz in bytes.
+        counts: Values of `BinCounts` for the original recording.
     """
 
     shard: ShardFile
@@ -75,10 +75,10 @@ class StoredTensors:
     counts: tuple[int, ...]
 
     def read(self) -> NDArray[Any]:
-        """Return the spikes [views, T, C, H, W].
+        """Read the spikes [views, T, C, H, W].
 
         Raises:
-            DataError: The archive has not the expected content.
+            DataError: If the archive does not have the expected content.
         """
         self.shard.check()
         try:
@@ -91,7 +91,7 @@ class StoredTensors:
 
 @cache
 def _find_problem(shard: ShardFile) -> str | None:
-    """Return what is wrong with an archive; None if nothing is."""
+    """Verify an archive; return a description of its problem, or None if it is intact."""
     try:
         size = shard.path.stat().st_size
         if size != shard.size:
@@ -107,21 +107,21 @@ def _find_problem(shard: ShardFile) -> str | None:
     except (tarfile.TarError, DataError) as error:
         return str(error)
     except (MemoryError, OverflowError):
-        return "corrupted: a header claims more bytes than there are"
+        return "corrupted (a header claims more bytes than the file has)"
     return None if pairs == shard.count else f"{pairs} pairs of {SPIKES} and {FACTS} (expected {shard.count})"
 
 
 def digest_file(path: Path) -> str:
-    """Return the SHA-256 of a file."""
+    """Compute the hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _count_pairs(path: Path) -> int:
-    """Return the number of samples of an archive.
+    """Count the samples of an archive.
 
     Raises:
-        DataError: A member is not one of a pair.
+        DataError: If a member is not part of a pair.
     """
     suffixes: dict[str, set[str]] = {}
     with tarfile.open(path, "r:") as tar:
@@ -135,7 +135,7 @@ def _count_pairs(path: Path) -> int:
 
 
 def pack_spikes(spikes: NDArray[Any]) -> bytes:
-    """Return spikes [views, T, C, H, W] as the content of a compressed .npz, which `np.load` reads."""
+    """Pack spikes [views, T, C, H, W] as the content of a compressed .npz, readable with `np.load`."""
     content = io.BytesIO()
     with (
         zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as archive,
@@ -146,11 +146,11 @@ def pack_spikes(spikes: NDArray[Any]) -> bytes:
 
 
 def _unpack(content: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return the array of `pack_spikes`; nothing of the size that it claims is allocated before that is checked.
+    """Unpack the array of `pack_spikes`; check the claimed size before allocating memory.
 
     Raises:
-        ValueError: It has another dtype or shape, such as Python objects, whose code may run when they are read, or
-            claims more values than its bytes can hold.
+        ValueError: If the dtype or shape differs, or the array claims more values than its bytes can hold. This
+            rejects Python objects, because reading them may run code.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         info = archive.getinfo(f"{ARRAY}.npy")
@@ -169,8 +169,8 @@ def _unpack(content: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def append_sample(tar: tarfile.TarFile, key: str, spikes: bytes, facts: bytes) -> int:
-    """Append the two members of a sample to an open archive, and return where the first byte of the spikes is."""
-    offset = tar.offset + tarfile.BLOCKSIZE  # a header has one block, since keys are short
+    """Append the two members of a sample to an open archive; return the offset of the spikes in bytes."""
+    offset = tar.offset + tarfile.BLOCKSIZE  # keys are short, so a header takes one block
     for suffix, content in ((SPIKES, spikes), (FACTS, facts)):
         member = tarfile.TarInfo(key + suffix)
         member.size = len(content)
@@ -179,7 +179,7 @@ def append_sample(tar: tarfile.TarFile, key: str, spikes: bytes, facts: bytes) -
 
 
 def group_by_shard(places: list[StoredTensors]) -> Iterator[tuple[ShardFile, int]]:
-    """Yield each archive of consecutive samples, with the number of them."""
+    """Yield each archive of consecutive samples, with the number of its samples."""
     shard, count = places[0].shard, 0
     for place in places:
         if place.shard is not shard:

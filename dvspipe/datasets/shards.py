@@ -1,4 +1,4 @@
-"""Data sets as shards of spike tensors, which are written once and trained from without the recordings."""
+"""Data sets as shards: spike tensors encoded once, for training without the recordings."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
 @dataclass(frozen=True, slots=True)
 class StoredSample:
-    """A sample in a shard.
+    """Entry of a sample in a shard.
 
     Args:
-        key: Name of its two members without their suffixes.
+        key: Name of its two members without suffix.
         name: Name of the sample: the recording.
-        label: Integer of the class.
+        label: Class index.
         group: Person or source.
-        version: Changes with the content of the recording.
-        counts: The values of `BinCounts`: events, events before and beyond the steps, and saturated ones.
-        offset: Place of the first byte of its .npz in the shard.
-        bytes: Size of its .npz.
+        version: String that changes with the content of the recording.
+        counts: Values of `BinCounts`: events, events before and beyond the steps, and saturated events.
+        offset: Offset of its .npz in the shard, in bytes.
+        bytes: Size of its .npz in bytes.
     """
 
     key: str
@@ -65,37 +65,37 @@ class _Model(BaseModel):
 
 
 class ShardInfo(_Model):
-    """What is in a shard."""
+    """Content of a shard."""
 
     file: str = Field(pattern=FILE_PATTERN)
     """Name of the archive, beside index.json."""
     part: Part
-    """The part of the data set that it belongs to."""
+    """Part of the data set."""
     bytes: int
-    """Size of the archive."""
+    """Size of the archive in bytes."""
     sha256: str = Field(pattern=SHA256_PATTERN)
-    """SHA-256 of the archive."""
+    """SHA-256 of the archive, in hexadecimal digits."""
     count: int = Field(ge=1)
     """Number of samples."""
     classes: dict[str, int]
-    """Number of samples of each class."""
+    """Number of samples per class name."""
     groups: tuple[str, ...]
     """Persons or sources of the samples."""
     samples: tuple[StoredSample, ...]
-    """The samples, in the order of the archive."""
+    """Samples in the order of the archive."""
 
 
 class ShardIndex(_Model):
-    """index.json: what is in a folder of shards, and how it was encoded."""
+    """index.json: the content of a folder of shards, and the settings of its encoding."""
 
     format: Literal["dvspipe-shards-1"]
-    """Changes with the meaning of the others."""
+    """Version of this format."""
     title: str
     """Short description of the recordings."""
     classes: tuple[str, ...]
-    """Names of the classes; a label is an index into them."""
+    """Class names; a label is an index into them."""
     sensor: str = Field(pattern=SIZE_PATTERN)
-    """The sensor of all recordings, WIDTHxHEIGHT."""
+    """Sensor of all recordings, WIDTHxHEIGHT."""
     synthetic: bool
     """Whether the training and validation parts are synthetic."""
     synthetic_test: bool
@@ -105,21 +105,21 @@ class ShardIndex(_Model):
     bins: BinConfig
     """Steps of the spike tensors."""
     views: int = Field(ge=1)
-    """Variants of each training recording."""
+    """Number of variants of each training recording, including the original."""
     vary: VaryConfig
-    """How the other variants were changed."""
+    """Random changes of the other variants."""
     seed: int
-    """Seed of these changes, and of the division into parts."""
+    """Seed of the variants and of the division into parts."""
     shards: tuple[ShardInfo, ...]
-    """The shards, part by part."""
+    """Shards, part by part."""
 
     @classmethod
     def read(cls, path: Path) -> ShardIndex:
-        """Return the index in a file.
+        """Read and validate an index file.
 
         Raises:
-            FileError: The file is missing or cannot be read.
-            DataError: It holds something else.
+            FileError: If the file is missing or cannot be read.
+            DataError: If the file is not the index of shards, or contradicts itself.
         """
         try:
             found = cls.model_validate_json(read_bytes(path))
@@ -131,9 +131,9 @@ class ShardIndex(_Model):
             if shard.count != len(shard.samples):
                 raise DataError(f"{path}: {shard.file} has {len(shard.samples)} samples (expected {shard.count})")
             if not all(0 <= sample.label < len(found.classes) for sample in shard.samples):
-                raise DataError(f"{path}: {shard.file} has a label that is no class")
+                raise DataError(f"{path}: {shard.file} has a label without class")
             if not all(s.offset >= 0 and 0 < s.bytes <= shard.bytes - s.offset for s in shard.samples):
-                raise DataError(f"{path}: {shard.file} has a sample outside of its {shard.bytes:,} bytes")
+                raise DataError(f"{path}: {shard.file} has a sample outside its {shard.bytes:,} bytes")
         return found
 
 
@@ -175,9 +175,9 @@ def open_shards(source: DataSource[ShardsConfig]) -> DataSet:
 
 def _check_settings(path: Path, index: ShardIndex, source: DataSource[ShardsConfig]) -> None:
     config, several = source.config, source.config.views > 1
-    there = _describe(index.bins, index.vary, index.seed, several=several)
-    here = _describe(source.bins, config.vary, source.seed, several=several)
-    differences = find_differences(there, here)
+    stored_settings = _encoding_settings(index.bins, index.vary, index.seed, several=several)
+    expected_settings = _encoding_settings(source.bins, config.vary, source.seed, several=several)
+    differences = find_differences(stored_settings, expected_settings)
     if differences:
         listed = "; ".join(f"{key} = {json.dumps(old)} there, {json.dumps(new)} here" for key, old, new in differences)
         raise DataError(f"{path}: the shards were encoded with other settings: {listed}")
@@ -188,14 +188,14 @@ def _check_settings(path: Path, index: ShardIndex, source: DataSource[ShardsConf
         )
     if config.views > index.views:
         raise DataError(
-            f"{path}: the shards have too few variants of a recording (found {index.views}, expected data.views = "
+            f"{path}: the shards have too few variants per recording (found {index.views}, expected data.views = "
             f"{config.views})",
             Remedy("data.views", index.views),
         )
 
 
-def _describe(bins: BinConfig, vary: VaryConfig, seed: int, *, several: bool) -> SettingsTree:
-    """Return what spike tensors depend on; the seed only if there are several variants, which are drawn."""
+def _encoding_settings(bins: BinConfig, vary: VaryConfig, seed: int, *, several: bool) -> SettingsTree:
+    """Return the settings that affect spike tensors; without several variants, nothing random is drawn."""
     drawn: SettingsTree = {"vary": vary.model_dump(mode="json"), "seed": seed} if several else {}
     return {"bins": bins.model_dump(mode="json"), **drawn}
 
@@ -214,22 +214,22 @@ def _as_sample(file: ShardFile, stored: StoredSample) -> Sample:
         name=stored.name,
         label=stored.label,
         group=stored.group,
-        load=_has_no_events,
+        load=_raise_no_events,
         version=partial(str, stored.version),
         stored=StoredTensors(file, stored.offset, stored.bytes, stored.counts),
     )
 
 
-def _has_no_events() -> Events:
-    raise DataError("is in a shard, which has spike tensors and no events")
+def _raise_no_events() -> Events:
+    raise DataError("is in a shard, without events (shards contain only spike tensors)")
 
 
 class PartSample(NamedTuple):
-    """A sample with its part.
+    """Sample with its part of the data set.
 
     Args:
-        part: The part.
-        sample: The sample.
+        part: Part of the data set.
+        sample: Sample in this part.
     """
 
     part: Part
@@ -240,13 +240,13 @@ class PartSample(NamedTuple):
 
 
 class PackedSample(NamedTuple):
-    """A sample as a worker makes it for a shard.
+    """Sample packed by a worker for a shard.
 
     Args:
-        content: The .npz.
-        version: Changes with the content of the recording.
-        counts: The values of `BinCounts`.
-        shape: C, H and W.
+        content: Content of the .npz.
+        version: String that changes with the content of the recording.
+        counts: Values of `BinCounts`.
+        shape: C, H, W of the spikes.
     """
 
     content: bytes
@@ -257,18 +257,18 @@ class PackedSample(NamedTuple):
 
 @dataclass(frozen=True)
 class TensorPlan:
-    """How the samples of a data set become spike tensors.
+    """Plan for encoding the samples of a data set.
 
     Args:
-        settings: Steps, and variants of the training part.
-        cache: Where the tensors are kept; None: nowhere.
+        settings: Steps of all parts, and variants of the training part.
+        cache: Cache of the tensors; None: no cache.
     """
 
     settings: TensorSettings
     cache: Cache | None
 
     def encode(self, item: PartSample) -> EncodedSample:
-        """Return the spike tensors of a sample; only the training part has variants."""
+        """Encode a sample; only the training part has variants."""
         settings = self.settings if item.part == "train" else replace(self.settings, views=1)
         return SampleEncoder(settings, self.cache)(item.sample)
 
@@ -277,20 +277,20 @@ class TensorPlan:
         self.encode(item)
 
     def pack(self, item: PartSample, _progress: Progress) -> PackedSample:
-        """Return a sample for a shard."""
-        version = item.sample.read_version()  # before it is encoded, so that a change in the meantime is noticed
+        """Encode a sample and pack it for a shard."""
+        version = item.sample.read_version()  # read before encoding, to notice later changes
         encoded = self.encode(item)
         counts: tuple[int, int, int, int] = astuple(BinCounts(*encoded.counts.tolist()))
         return PackedSample(pack_spikes(encoded.spikes), version, counts, encoded.spikes.shape[2:])
 
 
 def list_samples(data: DataSet, *, root: Path | None = None, shard: Shard = ALL) -> list[PartSample]:
-    """Return the samples of a data set with their parts.
+    """List the samples of a data set with their parts.
 
     Args:
-        data: The data set.
-        root: Its folder, to which the names that choose a share are relative.
-        shard: The share of the samples to return.
+        data: Data set.
+        root: Folder of the data set. Names are made relative to it before they are assigned to shares.
+        shard: Share of the samples to list; default: all.
     """
     listed = [PartSample(part, sample) for part, samples in data.parts.items() for sample in samples]
     return [each for each in listed if _relative(each.sample.name, root) in shard]
@@ -308,28 +308,28 @@ def encode_many(
     engine: Engine = Processes(),
     progress: Progress | None = None,
 ) -> Iterator[Outcome[PartSample, None]]:
-    """Encode samples into a cache, and yield the outcome of each as it is done.
+    """Encode samples into a cache; yield each outcome as it completes.
 
     Args:
-        samples: As `list_samples` returns them.
-        plan: Steps and variants, and the cache.
-        engine: Where they are encoded.
-        progress: Called with the number of samples done and in all.
+        samples: Samples from `list_samples`.
+        plan: Steps, variants and cache.
+        engine: Engine that runs the encoding.
+        progress: Called with the number of samples done and the total.
 
     Raises:
-        DataError: The samples are images, or in shards already.
-        WorkerError: A worker was killed.
+        DataError: If the samples are images, or already in shards.
+        WorkerError: If a worker was killed.
     """
     _check_encodable(samples)
     return map_items(plan.fill_cache, samples, engine=engine, progress=progress)
 
 
 def _check_encodable(samples: Sequence[PartSample]) -> None:
-    for _, sample in samples[:1]:  # all are of one kind
+    for _, sample in samples[:1]:  # all samples are of the same kind
         if sample.code is not None:
-            raise DataError(f"{sample.name}: is an image, which is encoded again in every epoch (expected recordings)")
+            raise DataError(f"{sample.name}: is an image, encoded again in every epoch (expected recordings)")
         if sample.stored is not None:
-            raise DataError(f"{sample.name}: is in a shard, so that it is encoded already (expected recordings)")
+            raise DataError(f"{sample.name}: is in a shard, already encoded (expected recordings)")
 
 
 def write_shards(
@@ -342,25 +342,24 @@ def write_shards(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ShardIndex:
-    """Write the spike tensors of a data set as shards, and last index.json, which says what is in them.
+    """Write the spike tensors of a data set as shards, and finally their index.json.
 
-    The samples of the training part are in a random order, which depends on the seed, as those of a class follow each
-    other in folders.
+    Training samples are shuffled with the seed of the plan, because folders list each class as a block.
 
     Args:
-        folder: For the shards; made if it does not exist.
-        data: The data set.
-        plan: Steps and variants, and the cache.
-        size: Size of a shard in bytes, which a sample alone may exceed.
-        engine: Where samples are encoded.
-        overwrite: Whether to replace the shards in the folder.
-        progress: Called with the number of samples done and in all.
+        folder: Output folder; created if it does not exist.
+        data: Data set.
+        plan: Steps, variants and cache.
+        size: Maximum size of a shard in bytes, unless a single sample is larger.
+        engine: Engine that runs the encoding.
+        overwrite: Whether to replace shards in the folder.
+        progress: Called with the number of samples done and the total.
 
     Raises:
-        DataError: The samples are images or in shards already, or a recording cannot be encoded; nothing can be read
-            from the folder then.
-        FileError: The folder has shards, another process writes to it, or it cannot be written to.
-        WorkerError: A worker was killed.
+        DataError: If the samples are images or already in shards, or a recording cannot be encoded; the folder is then
+            left without an index.
+        FileError: If the folder already has shards, another process writes to it, or it cannot be written to.
+        WorkerError: If a worker was killed.
     """
     samples = list_samples(data)
     _check_encodable(samples)
@@ -403,7 +402,7 @@ def _write_part(
     bins: BinConfig,
     size: int,
 ) -> Iterator[ShardInfo]:
-    """Write the samples of a part into shards, and yield what is in each."""
+    """Write the samples of a part into shards; yield the content of each shard."""
     following, shards = next(outcomes, None), 0
     while following is not None:
         path, samples = folder / f"{part}-{shards:05d}.tar", list[StoredSample]()
@@ -430,11 +429,11 @@ def _write_part(
 def _append(
     tar: tarfile.TarFile, key: str, sample: Sample, packed: PackedSample, data: DataSet, bins: BinConfig
 ) -> StoredSample:
-    """Append a sample to an open shard, and return where it is."""
+    """Append a sample to an open shard; return its entry."""
     if packed.shape != bins.shape(data.sensor):
         raise DataError(
             f"{sample.name}: comes from another sensor than {data.sensor}",
-            Remedy("data.sensor", "WxH", "name the sensor of files that do not store it"),
+            Remedy("data.sensor", "WxH", "set the sensor of files that do not store it"),
         )
     facts = {"name": sample.name, "label": sample.label, "class": data.classes[sample.label], "group": sample.group}
     offset = append_sample(tar, key, packed.content, json.dumps(facts).encode())

@@ -1,4 +1,4 @@
-"""What every kind of data set is opened from."""
+"""Common inputs of the functions that open data sets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DataSource(Generic[ConfigT]):
     """What a data set is opened from.
 
     Args:
-        config: Kind, folders, and shares of the parts.
+        config: Kind, folders, and fractions of the parts.
         seed: Seed of the division into parts and of rendered clips.
         bins: Steps of the spike tensors, which the spike code of images also has.
         cache: Where the events of videos are kept; None: nowhere.
@@ -37,15 +37,13 @@ class DataSource(Generic[ConfigT]):
 
     @property
     def root(self) -> Path:
-        """The folder of the data set.
+        """Folder of the data set.
 
         Raises:
-            DataError: There is none.
+            DataError: If the configuration has no folder.
         """
         if self.config.root is None:
-            raise DataError(
-                f"{self.config.kind}: the folder of the recordings, data.root, is missing", Remedy("data.root", "DIR")
-            )
+            raise DataError(f"{self.config.kind}: missing folder of recordings, data.root", Remedy("data.root", "DIR"))
         return self.config.root
 
     @property
@@ -57,11 +55,11 @@ class DataSource(Generic[ConfigT]):
         """Return the group of a recording: the match of `data.group` in its name, or the file itself.
 
         Args:
-            file: The file.
-            name: The name in which the match is searched for; default: that of the file.
+            file: Recording.
+            name: Name to search; default: the file name.
 
         Raises:
-            DataError: The name does not match.
+            DataError: If the name does not match `data.group`.
         """
         if self.config.group is None:
             return str(file)
@@ -69,6 +67,6 @@ class DataSource(Generic[ConfigT]):
         if not found:
             raise DataError(
                 f"{file}: the name does not match data.group = {self.config.group!r}",
-                Remedy("data.group", "null", "make each recording a group of its own"),
+                Remedy("data.group", "null", "make each recording its own group"),
             )
         return found.group()

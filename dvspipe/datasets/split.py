@@ -1,4 +1,4 @@
-"""The division of a data set into parts as a file, split.json."""
+"""split.json: the division of a data set into parts, as a file."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .samples import PARTS, DataSet, Part, Sample, check_groups
 
 @dataclass(frozen=True)
 class Split:
-    """The names of the samples of each part: the content of split.json.
+    """Names of the samples of each part: the content of split.json.
 
     Args:
         train: Names of the training samples.
         validation: Names of the validation samples.
         test: Names of the test samples.
-        copies: Names of samples in no part, since their content is in an earlier one.
+        copies: Names of samples left out because their content is in an earlier part.
     """
 
     train: tuple[str, ...]
@@ -31,12 +31,12 @@ class Split:
 
     @property
     def parts(self) -> dict[Part, tuple[str, ...]]:
-        """The names by part, in the order of PARTS."""
+        """Names by part, in the order of PARTS."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, in the order of PARTS, and the copies."""
+        """All names in the order of PARTS, then the copies."""
         return (*self.train, *self.validation, *self.test, *self.copies)
 
 
@@ -44,18 +44,18 @@ def write_split(path: Path, data: DataSet) -> None:
     """Write the division of a data set as JSON.
 
     Raises:
-        FileError: The file cannot be written.
+        FileError: If the file cannot be written.
     """
     names = {part: tuple(sample.name for sample in samples) for part, samples in data.parts.items()}
     write_text(path, json.dumps(asdict(Split(**names, copies=tuple(data.copies))), indent=1))
 
 
 def read_split(path: Path) -> Split:
-    """Return what `write_split` wrote.
+    """Read a file from `write_split`.
 
     Raises:
-        FileError: The file is missing or cannot be read.
-        DataError: It contains something else.
+        FileError: If the file is missing or cannot be read.
+        DataError: If the file is not a split.json.
     """
     try:
         found = json.loads(read_bytes(path).decode("utf-8"))
@@ -68,20 +68,20 @@ def read_split(path: Path) -> Split:
 
 
 def apply_split(path: Path, samples: Sequence[Sample]) -> dict[Part, tuple[Sample, ...]]:
-    """Return the samples in the parts of a split.json; samples that it does not name are left out.
+    """Divide samples as in a split.json; leave out samples that it does not list.
 
     Raises:
-        FileError: The file is missing or cannot be read.
-        DataError: It names a sample that does not exist, or one twice, or divides a group.
+        FileError: If the file is missing or cannot be read.
+        DataError: If the file lists a sample that does not exist, lists a sample twice, or divides a group.
     """
     by_path = {_absolute(sample.name): sample for sample in samples}
     split = read_split(path)
     for name in split.names:
         if _absolute(name) not in by_path:
-            raise DataError(f"{path}: names {name}, which is not in the data set")
+            raise DataError(f"{path}: lists {name}, but the data set has no such sample")
     if len(set(split.names)) < len(split.names):
         twice = next(name for name in split.names if split.names.count(name) > 1)
-        raise DataError(f"{path}: names {twice} more than once")
+        raise DataError(f"{path}: lists {twice} more than once")
     parts = {part: tuple(by_path[_absolute(name)] for name in names) for part, names in split.parts.items()}
     check_groups(parts["train"], [*parts["validation"], *parts["test"]])
     check_groups(parts["validation"], parts["test"])
@@ -89,11 +89,11 @@ def apply_split(path: Path, samples: Sequence[Sample]) -> dict[Part, tuple[Sampl
 
 
 def restore_split(path: Path, data: DataSet) -> DataSet | None:
-    """Return a data set divided as in a split.json, or None if that names none of its samples.
+    """Divide a data set as in a split.json; return None if the file lists none of its samples.
 
     Raises:
-        FileError: The file is missing or cannot be read.
-        DataError: It names only some of the samples, or others too.
+        FileError: If the file is missing or cannot be read.
+        DataError: If the file lists only some of the samples, or samples that do not exist.
     """
     named = set(map(_absolute, read_split(path).names))
     unnamed = [sample.name for sample in data.samples if _absolute(sample.name) not in named]
@@ -101,9 +101,9 @@ def restore_split(path: Path, data: DataSet) -> DataSet | None:
         return None
     if unnamed:
         raise DataError(
-            f"{path}: names {len(data.samples) - len(unnamed)} of {len(data.samples)} recordings of the data set, but "
+            f"{path}: lists only {len(data.samples) - len(unnamed)} of {len(data.samples)} recordings of the data set, "
             f"not {unnamed[0]}",
-            Remedy("data.split", str(path), "leave out the recordings that it does not name"),
+            Remedy("data.split", str(path), "leave out recordings that it does not list"),
         )
     parts = apply_split(path, data.samples)
     return replace(data, train=parts["train"], validation=parts["validation"], test=parts["test"])
@@ -113,8 +113,8 @@ def check_split(path: Path, data: DataSet) -> None:
     """Check that a data set is divided as in a split.json.
 
     Raises:
-        FileError: The file is missing or cannot be read.
-        DataError: A sample is in another part, new, or missing; the message names one.
+        FileError: If the file is missing or cannot be read.
+        DataError: If a sample is in another part, new, or missing; the message names one such sample.
     """
     before = {_absolute(name): (part, name) for part, names in read_split(path).parts.items() for name in names}
     now = {_absolute(sample.name): (part, sample.name) for part, samples in data.parts.items() for sample in samples}
@@ -126,12 +126,12 @@ def check_split(path: Path, data: DataSet) -> None:
         _, name = before.get(moved[0]) or now[moved[0]]
         raise DataError(
             f"{path}: {len(moved)} recordings are no longer in the same part, such as {name} ({old} before, {new} "
-            "now); restore the recordings, or train a new run (with init, from the weights of this one)"
+            "now); restore the recordings, or start a new run (with init, from the weights of this one)"
         )
 
 
 def _absolute(name: str) -> str:
-    """Return the name of a sample, which begins with its file, independent of the current folder."""
+    """Make the name of a sample independent of the current folder; it begins with a file path."""
     return os.path.abspath(name)
 
 

@@ -1,4 +1,4 @@
-"""What a data set contains and what is wrong with it, found by loading every sample once."""
+"""Survey of a data set: load each sample once, and report figures and problems."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from .shard_files import StoredTensors
 
 
 class ClassFigures(BaseModel):
-    """Figures of the recordings of one class, or of all.
+    """Figures of the recordings of one class, or of all classes.
+
+    The figures of events are None if no recording could be loaded. In shards, only the numbers of events are known.
 
     Args:
-        name: Name of the class; `all` for all together.
+        name: Class name; `all` for all classes together.
         train: Number of recordings in the training part.
         validation: Number of recordings in the validation part.
         test: Number of recordings in the test part.
         groups: Number of people or sources.
-        events: Median number of events; None, here and below, if no recording could be loaded; in shards, only the
-            numbers of events are known.
-        fewest: Smallest number of events.
-        most: Largest number of events.
-        duration_s: Median time from the first event to the last.
-        rate_hz: Median event rate.
-        on_fraction: Mean share of ON events.
+        events: Median number of events.
+        fewest: Minimum number of events.
+        most: Maximum number of events.
+        duration_s: Median time from the first to the last event, in seconds.
+        rate_hz: Median event rate in events per second.
+        on_fraction: Mean fraction of ON events.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,13 +51,13 @@ class ClassFigures(BaseModel):
 
 
 class Survey(BaseModel):
-    """What a data set contains.
+    """Content and problems of a data set.
 
     Args:
         title: Title of the data set.
-        sensor: WIDTHxHEIGHT.
+        sensor: Sensor size, WIDTHxHEIGHT.
         synthetic: Whether the recordings are synthetic.
-        figures: Figures of each class that has recordings, and last those of all.
+        figures: Figures of each class that has recordings; the last entry is for all classes.
         problems: A line for each problem of a recording, class or folder.
     """
 
@@ -74,13 +75,13 @@ class Measurement:
     """Figures of one recording.
 
     Args:
-        label: Its label.
-        version: A text that changes with its content; empty if it cannot be loaded.
-        sensor: Its sensor.
+        label: Label of the recording.
+        version: String that changes with its content; empty if it cannot be loaded.
+        sensor: Sensor of the recording.
         events: Number of events.
-        duration_us: Time from the first event to the last; None, as the next, of a sample in a shard.
-        on: Number of ON events.
-        problems: A line for each: it cannot be loaded, is empty, comes from another sensor, or is a duplicate.
+        duration_us: Time from the first to the last event in microseconds; None for a sample in a shard.
+        on: Number of ON events; None for a sample in a shard.
+        problems: A line per problem: it cannot be loaded, is empty, comes from another sensor, or is a duplicate.
     """
 
     label: int
@@ -93,20 +94,20 @@ class Measurement:
 
 
 def survey(data: DataSet, progress: Progress | None = None) -> Survey:
-    """Load every recording of a data set and return what it contains.
+    """Load each recording of a data set, and summarize its content and problems.
 
-    A recording that cannot be loaded, is empty, comes from another sensor, is a duplicate or is in a folder that is not
-    read is a problem, and so is a class folder that is unknown or empty, and a class without training recordings.
+    Problems are recordings that cannot be loaded, are empty, come from another sensor, are duplicates or are in folders
+    that are not read; unknown and empty class folders; and classes without training recordings.
 
     Args:
-        data: The data set.
-        progress: Called with the number of recordings done and in all.
+        data: Data set.
+        progress: Called with the number of recordings done and the total.
 
     Raises:
-        DataError: The samples are images.
+        DataError: If the samples are images.
     """
     measured = measure(data, progress)
-    found = (problem for each in measured for problem in each.problems)  # one of a shard is that of all its samples
+    found = (problem for each in measured for problem in each.problems)  # a problem of a shard occurs once per sample
     problems = list(dict.fromkeys([*data.problems, *data.warnings, *found]))
     missing = sorted(set(range(len(data.classes))) - {sample.label for sample in data.train})
     if missing:
@@ -126,14 +127,14 @@ def survey(data: DataSet, progress: Progress | None = None) -> Survey:
 
 
 def measure(data: DataSet, progress: Progress | None = None) -> list[Measurement]:
-    """Load every recording of a data set and return its figures.
+    """Load each recording of a data set, and return its figures.
 
     Args:
-        data: The data set.
-        progress: Called with the number of recordings done and in all.
+        data: Data set.
+        progress: Called with the number of recordings done and the total.
 
     Raises:
-        DataError: The samples are images.
+        DataError: If the samples are images.
     """
     found: list[Measurement] = []
     first: dict[str, str] = {}
@@ -181,7 +182,7 @@ def _measure_stored(sample: Sample, stored: StoredTensors, sensor: SensorSize) -
 def _summarise(
     name: str, labels: Sequence[int], samples: Sequence[tuple[Part, Sample]], measured: Sequence[Measurement]
 ) -> ClassFigures:
-    """Return the figures of the recordings with one of some labels."""
+    """Compute the figures of the recordings with the given labels."""
     own = [(part, sample) for part, sample in samples if sample.label in labels]
     parts = Counter(part for part, _ in own)
     filled = [each for each in measured if each.label in labels and each.events]

@@ -1,4 +1,4 @@
-"""Spike tensors of samples, encoded once and kept on disk and in memory; and batches of them."""
+"""Spike tensors of samples, encoded once and cached on disk and in memory; and batches for training."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .samples import Image, Sample
 from .shard_files import group_by_shard
 from .transforms import TransformConfig, apply_transforms
 
-IN_MEMORY_BYTES = 2 << 30  # of spike tensors that are kept in memory; more are read from the cache in each epoch
+IN_MEMORY_BYTES = 2 << 30  # larger data sets are read from the cache in each epoch
 PREFETCHED_BATCHES = 4
-SHUFFLED_SAMPLES = 2048  # of the shards of a reader, among which the order is random
-MEASURED_S, WORTH_PROCESSES_S = 1.0, 8.0  # a process takes some seconds to start
+SHUFFLED_SAMPLES = 2048  # window of the random order within a reader's shards
+SERIAL_TRIAL_S, MIN_PARALLEL_S = 1.0, 8.0  # starting a process takes some seconds
 AUGMENT_STREAM = 1
 COUNTED = tuple(each.name for each in fields(BinCounts))
 
@@ -33,14 +33,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TensorSettings:
-    """How samples become spike tensors.
+    """Settings of encoding samples as spike tensors.
 
     Args:
-        bins: Steps of the tensors, which start at each recording's first event.
-        views: Number of variants of each recording: the recording itself, and others changed at random.
-        vary: How the other variants are changed.
-        seed: Seed of these changes, and of spike codes that draw at random.
-        complete: Whether a tensor has as many steps as its recording lasts, instead of `bins.steps`.
+        bins: Steps of the tensors; the first step starts at the first event of a recording.
+        views: Number of variants of each recording: the original, and `views - 1` random variants.
+        vary: Random changes of the variants.
+        seed: Seed of the changes, and of random spike codes.
+        complete: Whether a tensor covers the complete recording, instead of `bins.steps` steps.
     """
 
     bins: BinConfig
@@ -52,15 +52,15 @@ class TensorSettings:
 
 @dataclass(frozen=True)
 class TensorKey:
-    """What the spike tensor of a recording depends on.
+    """Cache key of the spike tensor of a recording.
 
     Args:
-        version: Of the recording.
+        version: Version of the recording.
         bins: Steps of the tensor.
         views: Number of variants.
-        vary: How the other variants are changed; None if there are none.
-        seed: Seed of these changes; None if there are none.
-        complete: Whether the tensor has as many steps as the recording lasts.
+        vary: Random changes of the variants; None if `views` is 1.
+        seed: Seed of the changes; None if `views` is 1.
+        complete: Whether the tensor covers the complete recording.
     """
 
     version: str
@@ -72,12 +72,12 @@ class TensorKey:
 
 
 class EncodedSample(NamedTuple):
-    """A sample as spike tensors.
+    """Sample encoded as spike tensors.
 
     Args:
-        digest: Where the tensors are in the cache; empty without one.
-        spikes: [views, T, C, H, W].
-        counts: int64 [len(COUNTED)], the values of `BinCounts` of the recording itself.
+        digest: Digest of the tensors in the cache; empty without a cache.
+        spikes: Spike tensors [views, T, C, H, W].
+        counts: Values of `BinCounts` for the original recording, int64 [len(COUNTED)].
     """
 
     digest: str
@@ -86,12 +86,12 @@ class EncodedSample(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Spike tensors to train on.
+    """Batch of spike tensors for training.
 
     Args:
-        spikes: [B, T, C, H, W], of the dtype of the bins.
-        targets: float32 [B, K], the share of each class; one-hot unless recordings are mixed.
-        labels: int64 [B], the class with the largest share.
+        spikes: Spike tensors [B, T, C, H, W], with the dtype of the bins.
+        targets: Target weight of each class, float32 [B, K]; one-hot unless recordings are mixed.
+        labels: Class with the largest weight, int64 [B].
     """
 
     spikes: SpikeTensor
@@ -100,26 +100,26 @@ class Batch(NamedTuple):
 
 
 class SpikeTensors:
-    """The spike tensors [views, T, C, H, W] of samples.
+    """Sequence of the spike tensors [views, T, C, H, W] of samples.
 
     Images are encoded by their spike code at each access; they have one view and are not cached. Tensors in shards are
     read at each access.
 
     Args:
-        samples: At least one.
+        samples: Samples to encode, at least one.
         settings: Steps and variants.
-        cache: Where tensors are kept; None: in memory only.
-        jobs: Number of processes that encode, if that takes long.
-        progress: Called with the number of samples done and in all.
+        cache: Cache of the tensors; None: keep them in memory.
+        jobs: Number of encoding processes, used if encoding takes long.
+        progress: Called with the number of samples done and the total.
 
     Attributes:
-        labels: int64 [N].
-        shards: Number of samples of each shard, in the order of the samples; None if the samples are in none.
+        labels: Labels of the samples, int64 [N].
+        shards: Number of samples of each shard, in the order of the samples; None if the samples are not in shards.
 
     Raises:
-        DataError: A recording is empty or comes from another sensor than the first, a shard has not the expected
-            content, or the tensors do not fit in memory.
-        DvspipeError: A recording cannot be read; the message names it.
+        DataError: If a recording is empty or its sensor differs from the first sample's sensor, a shard does not have
+            the expected content, or the tensors do not fit in memory.
+        DvspipeError: If a recording cannot be read; the message names it.
     """
 
     def __init__(
@@ -139,10 +139,10 @@ class SpikeTensors:
         self._in_memory: NDArray[Any] | None = None
         self._counts = np.zeros((len(samples), len(COUNTED)), np.int64)
         self.shards: list[int] | None = None
-        self._of_images = samples[0].code is not None
+        self._is_images = samples[0].code is not None
         if samples[0].stored is not None:
             self._check_shards(progress)
-        elif self._of_images:
+        elif self._is_images:
             self._counts[:, 0] = [int(np.sum(cast(Image, sample.load()))) for sample in samples]
         else:
             self._encode_all(jobs, progress)
@@ -159,7 +159,7 @@ class SpikeTensors:
             if encoded.spikes.shape != shape:
                 raise DataError(
                     f"{samples[number].name}: comes from another sensor than {samples[0].name}",
-                    Remedy("data.sensor", "WxH", "name the sensor of files that do not store it"),
+                    Remedy("data.sensor", "WxH", "set the sensor of files that do not store it"),
                 )
             if self._in_memory is not None:
                 self._in_memory[number] = encoded.spikes
@@ -184,7 +184,7 @@ class SpikeTensors:
     def __getitem__(self, number: int) -> NDArray[Any]:
         if (place := self._samples[number].stored) is not None:
             return place.read()[: self._settings.views]
-        if self._of_images:
+        if self._is_images:
             return encode_image(self._samples[number], number, self._settings)[None]
         if self._in_memory is not None:
             return np.asarray(self._in_memory[number])
@@ -197,34 +197,39 @@ class SpikeTensors:
     def encode_transformed(
         self, number: int, transforms: Sequence[TransformConfig], rng: np.random.Generator
     ) -> SpikeTensor:
-        """Return the spike tensor [T, C, H, W] of a recording that is read again, after `apply_transforms`.
+        """Read a recording again, apply transforms, and encode it as a spike tensor [T, C, H, W].
+
+        Args:
+            number: Index of the sample.
+            transforms: Tonic transforms; see `apply_transforms`.
+            rng: Generator of all random draws.
 
         Raises:
-            ConfigError: The samples are images or in shards, or a transform is wrong.
-            DataError: The recording cannot be read, or a transform cannot be applied.
+            ConfigError: If the samples are images or in shards, or a transform is wrong.
+            DataError: If the recording cannot be read, or a transform fails.
         """
-        if self.shards is not None or self._of_images:
-            kind = "images" if self._of_images else "spike tensors of shards"
-            raise ConfigError(f"augment.tonic: changes events, and the samples are {kind}")
+        if self.shards is not None or self._is_images:
+            kind = "images" if self._is_images else "spike tensors of shards"
+            raise ConfigError(f"augment.tonic: needs events, but the samples are {kind}")
         events = cast(Events, self._samples[number].read_content())
         return encode_events(apply_transforms(events, transforms, rng), self._settings.bins)
 
     def counts(self) -> list[BinCounts]:
-        """Return the event counts of each recording itself; of an image, the sum of its values as `events`."""
+        """Return the event counts of each original recording; for an image, `events` is the sum of its values."""
         return [BinCounts(*row) for row in self._counts.tolist()]
 
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """How batches to train on are drawn.
+    """Settings of training batches.
 
     Args:
-        size: B, number of recordings; the last batch of an epoch has the rest.
-        augment: How recordings are augmented.
-        classes: Names of the classes.
-        seed: Seed of all draws.
-        processes: Number of processes that train together; a last batch of fewer recordings is left out.
-        rank: Which of them draws, from 0; it has its part of every batch, and reads its own shards.
+        size: Batch size B; the last batch of an epoch may be smaller.
+        augment: Augmentation of recordings.
+        classes: Class names.
+        seed: Seed of all random draws.
+        processes: Number of training processes; a last batch with fewer recordings than processes is dropped.
+        rank: Index of this process, from 0. It draws its part of every batch, and reads its own shards.
     """
 
     size: int
@@ -236,14 +241,14 @@ class BatchSettings:
 
 
 def training_batches(tensors: SpikeTensors, settings: BatchSettings, epoch: int) -> Iterator[Batch]:
-    """Yield shuffled batches of one random view of each recording, augmented, prefetched in a thread.
+    """Yield shuffled, augmented batches with one random view of each recording, prefetched in a thread.
 
-    What is drawn for a recording depends only on the seed, the epoch and the recording.
+    Random draws for a recording depend only on the seed, the epoch and the recording.
 
     Args:
-        tensors: The recordings.
-        settings: Size, augmentation, classes and seed.
-        epoch: Number of the epoch.
+        tensors: Spike tensors of the recordings.
+        settings: Batch size, augmentation, classes and seed.
+        epoch: Index of the epoch.
     """
     mirrored = mirrored_labels(settings.classes) if settings.augment.flip_horizontal else None
     rng, N, size = np.random.default_rng([settings.seed, epoch]), len(tensors), settings.size
@@ -251,25 +256,25 @@ def training_batches(tensors: SpikeTensors, settings: BatchSettings, epoch: int)
         order = rng.permutation(N)
     else:
         order = order_shards(tensors.shards, np.arange(N) % size % settings.processes, rng)
-    draw = _BatchDraw(tensors, settings, epoch, mirrored)
+    draw = _BatchSampler(tensors, settings, epoch, mirrored)
     batches = (order[start : start + size].tolist() for start in range(0, N, size))
     own = (batch[settings.rank :: settings.processes] for batch in batches if len(batch) >= settings.processes)
     return prefetch(map(draw.batch, own), PREFETCHED_BATCHES)
 
 
 def order_shards(shards: Sequence[int], owners: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return an order of the samples of shards in which each reader has its own shards, shuffled.
+    """Shuffle the samples of shards and keep each shard with one reader.
 
-    Shards are shuffled and dealt to the readers. A reader has the samples of its shards in turn, each moved by less
-    than SHUFFLED_SAMPLES places at random. If its shards have too few samples, it has the last ones of the others.
+    Shards are shuffled and dealt to the readers. Each reader reads the samples of its shards in sequence, each moved at
+    random by less than SHUFFLED_SAMPLES places. A reader with too few samples takes the last samples of others.
 
     Args:
-        shards: Number of samples of each shard; the samples are numbered through.
-        owners: int64 [N], which reader has each place of the order, from 0.
-        rng: What is drawn depends on it alone.
+        shards: Number of samples of each shard; samples are numbered consecutively over all shards.
+        owners: Reader of each place in the order, from 0, int64 [N].
+        rng: Random generator.
 
     Returns:
-        int64 [N], each sample once.
+        Order of the samples, int64 [N], a permutation.
 
     Example:
         >>> order_shards([3, 2], np.array([0, 1, 0, 1, 0]), np.random.default_rng(1)).tolist()
@@ -294,13 +299,13 @@ def order_shards(shards: Sequence[int], owners: NDArray[np.int64], rng: np.rando
 def plain_batches(
     tensors: SpikeTensors, size: int, numbers: Sequence[int] | None = None, progress: Progress = ignore_progress
 ) -> Iterator[SpikeTensor]:
-    """Yield the recordings themselves, [B, T, C, H, W], prefetched in a thread.
+    """Yield batches [B, T, C, H, W] of the original recordings without augmentation, prefetched in a thread.
 
     Args:
-        tensors: The recordings.
-        size: B; the last batch has the rest.
-        numbers: Which recordings, in this order; default: all in theirs.
-        progress: Called when a batch has been used.
+        tensors: Spike tensors of the recordings.
+        size: Batch size B; the last batch may be smaller.
+        numbers: Indices of the recordings, in order; None: all recordings.
+        progress: Called after each batch is used, with the number of recordings done and the total.
     """
     chosen = range(len(tensors)) if numbers is None else numbers
     parts = (chosen[start : start + size] for start in range(0, len(chosen), size))
@@ -312,8 +317,8 @@ def plain_batches(
 
 
 @dataclass(frozen=True)
-class _BatchDraw:
-    """The random draws of an epoch."""
+class _BatchSampler:
+    """Random draws of one epoch."""
 
     tensors: SpikeTensors
     settings: BatchSettings
@@ -321,16 +326,16 @@ class _BatchDraw:
     mirrored: NDArray[np.int64] | None
 
     def batch(self, numbers: Sequence[int]) -> Batch:
-        """Return a batch of some recordings."""
+        """Draw the batch of the recordings `numbers`."""
         one_hot, mixture = np.eye(len(self.settings.classes), dtype=np.float32), self.settings.augment.mix
         spikes: list[SpikeTensor] = []
         targets = []
         for number in numbers:
             rng = np.random.default_rng([self.settings.seed, self.epoch, number, AUGMENT_STREAM])
-            own, label = self._augmented(number, rng)
+            own, label = self._draw_augmented(number, rng)
             target = one_hot[label]
             if mixture != "none" and rng.random() < 0.5:
-                other, other_label = self._augmented(int(rng.integers(len(self.tensors))), rng)
+                other, other_label = self._draw_augmented(int(rng.integers(len(self.tensors))), rng)
                 own, share = mix(own, other, mixture, rng)
                 target = np.float32(share) * target + np.float32(1 - share) * one_hot[other_label]
             spikes.append(own)
@@ -338,7 +343,7 @@ class _BatchDraw:
         joined = np.stack(targets)
         return Batch(np.stack(spikes), joined, joined.argmax(axis=1).astype(np.int64))
 
-    def _augmented(self, number: int, rng: np.random.Generator) -> tuple[SpikeTensor, int]:
+    def _draw_augmented(self, number: int, rng: np.random.Generator) -> tuple[SpikeTensor, int]:
         label, config = int(self.tensors.labels[number]), self.settings.augment
         if config.tonic:
             view = self.tensors.encode_transformed(number, config.tonic, rng)
@@ -349,7 +354,7 @@ class _BatchDraw:
 
 
 def _allocate(tensor: NDArray[Any], samples: int, cache: Cache | None) -> NDArray[Any] | None:
-    """Return memory for the tensors of all samples, or None if they are to be read from the cache."""
+    """Allocate memory for the tensors of all samples; return None if they are read from the cache instead."""
     size = tensor.nbytes * samples
     if cache is not None and size > IN_MEMORY_BYTES:
         return None
@@ -366,22 +371,22 @@ def _allocate(tensor: NDArray[Any], samples: int, cache: Cache | None) -> NDArra
 
 @dataclass(frozen=True)
 class SampleEncoder:
-    """Encodes samples, or reads their tensors from a cache; picklable.
+    """Encode samples, or read their tensors from a cache. Picklable.
 
     Args:
         settings: Steps and variants.
-        cache: Where tensors are kept; None: nowhere.
+        cache: Cache of the tensors; None: no cache.
     """
 
     settings: TensorSettings
     cache: Cache | None
 
     def __call__(self, sample: Sample, _progress: Progress | None = None) -> EncodedSample:
-        """Return the tensors of a sample."""
+        """Encode a sample, or read it from the cache."""
         return self.encode(sample, self.digest(sample))
 
     def digest(self, sample: Sample) -> str:
-        """Return where the tensors of a sample are in the cache; empty without one."""
+        """Return the digest of a sample's tensors in the cache; empty without a cache."""
         if self.cache is None:
             return ""
         settings, varied = self.settings, self.settings.views > 1
@@ -396,7 +401,7 @@ class SampleEncoder:
         return self.cache.digest(key)
 
     def encode(self, sample: Sample, digest: str) -> EncodedSample:
-        """Return the tensors of a sample, whose digest is known."""
+        """Encode a sample with a known digest, or read it from the cache."""
         stored = None if self.cache is None else self.cache.read(digest)
         if stored is not None:
             return EncodedSample(digest, stored["spikes"], stored["counts"])
@@ -409,12 +414,12 @@ class SampleEncoder:
 def _map_samples(
     encode: Callable[[Sample, Progress], EncodedSample], samples: Sequence[Sample], jobs: int
 ) -> Iterator[EncodedSample]:
-    """Yield the results for all samples in their order; in processes if the remaining work is worth starting them."""
+    """Encode samples in order; start processes only if the remaining work is worth it."""
     began = time.monotonic()
     for number, sample in enumerate(samples):
         spent_s = time.monotonic() - began
         left_s = spent_s / number * (len(samples) - number) if number else 0.0
-        if jobs > 1 and spent_s > MEASURED_S and left_s > WORTH_PROCESSES_S:
+        if jobs > 1 and spent_s > SERIAL_TRIAL_S and left_s > MIN_PARALLEL_S:
             outcomes = map_items(encode, samples[number:], engine=Processes(jobs), ordered=True)
             yield from (outcome.result() for outcome in outcomes)
             return
@@ -422,10 +427,10 @@ def _map_samples(
 
 
 def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the spike tensors [views, T, C, H, W] of a recording, and its counts int64 [len(COUNTED)].
+    """Encode a recording; return its spike tensors [views, T, C, H, W] and its counts, int64 [len(COUNTED)].
 
     Raises:
-        DataError: The recording cannot be read or is empty.
+        DataError: If the recording cannot be read or is empty.
     """
     events = sample.read_content()
     assert isinstance(events, Events)
@@ -446,7 +451,7 @@ def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any
 
 
 def encode_image(sample: Sample, number: int, settings: TensorSettings) -> NDArray[Any]:
-    """Return the spikes [T, C, H, W] of an image by its code, whose draws depend on the seed and its number."""
+    """Encode an image as spikes [T, C, H, W]; random draws depend on the seed and on `number`."""
     assert sample.code is not None
     rng = np.random.default_rng([settings.seed, number])
     return sample.code.encode(cast(Image, sample.load()), rng)

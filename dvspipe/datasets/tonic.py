@@ -1,6 +1,6 @@
-"""Data sets of Tonic: each class of `tonic.datasets` whose recordings are events with a class.
+"""Tonic data sets: all classes of `tonic.datasets` with labelled event recordings.
 
-Tonic finds and downloads the files and decodes them; what it returns becomes events by the rules of `Events`.
+Tonic finds, downloads and decodes the files. Its recordings are converted to events and checked by `Events`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ UNCLASSIFIED: Mapping[str, str] = {
     "TUMVIE": "poses of the camera",
     "VPR": "positions of a car",
 }
-"""Classes of Tonic whose recordings have no class, and what they have instead."""
+"""Tonic data sets without class labels, and the labels that they have instead."""
 
 TONIC_LAYOUTS: Mapping[str, str] = {
     "ASLDVS": "ASLDVS/**/a/*.mat",
@@ -54,33 +54,32 @@ TONIC_LAYOUTS: Mapping[str, str] = {
     "SMNIST": "smnist/train-images-idx3-ubyte",
     "SSC": "SSC/ssc_train.h5",
 }
-"""A file of each class, below the root."""
+"""Example file of each Tonic data set, relative to the root."""
 
 CLASSES: Mapping[str, tuple[str, ...]] = {
     "DVSGesture": GESTURES,
     "NMNIST": tuple(str(digit) for digit in range(10)),
     "SMNIST": tuple(str(digit) for digit in range(10)),
 }
-"""Names of classes, where other kinds of data sets have them too."""
+"""Class names shared with other kinds of data sets."""
 
 SENSORS: Mapping[str, SensorSize] = {"NCALTECH101": SensorSize(width=240, height=180)}
-"""Sensors that Tonic does not know. Source: Gehrig et al., "End-to-end learning of representations for asynchronous
-event-based data", ICCV (2019)."""
+"""Sensor sizes that Tonic does not provide. Source: Gehrig et al., "End-to-end learning of representations for
+asynchronous event-based data", ICCV (2019)."""
 
-OURS = ("self", "save_to", "root", "train", "split", "transform", "target_transform", "transforms")
-"""Arguments of the classes that are not for `data.options`."""
+RESERVED_ARGUMENTS = ("self", "save_to", "root", "train", "split", "transform", "target_transform", "transforms")
+"""Arguments that dvspipe sets; not allowed in `data.options`."""
 
 
 @dataclass(frozen=True)
 class TonicRecipe:
-    """How an object of a class of Tonic is made.
+    """Recipe for creating a Tonic data set.
 
     Args:
-        name: The class.
-        root: The folder that Tonic calls `save_to`.
-        arguments: Its other arguments, as JSON.
-        download: Whether Tonic checks that the files are complete, and downloads them if they are not; otherwise it
-            uses those that are there.
+        name: Class name.
+        root: Folder of the files (`save_to` in Tonic).
+        arguments: Other arguments, as JSON.
+        download: Whether Tonic verifies the files and downloads incomplete ones; otherwise it uses existing files.
     """
 
     name: str
@@ -90,62 +89,62 @@ class TonicRecipe:
 
     @property
     def place(self) -> str:
-        """The folder and the class, for messages."""
+        """Folder and class, for messages."""
         return f"{self.root}: {self.name}"
 
     def make(self) -> Any:
-        """Return the object. What Tonic prints goes to the standard error, as its progress does.
+        """Create the Tonic data set. Output that Tonic prints goes to standard error, like its progress.
 
         Raises:
-            FileNotFoundError: Nothing is downloaded, and the files are missing.
-            DataError: It cannot be made; the message says why.
+            FileNotFoundError: If the files are missing and `download` is false.
+            DataError: If the data set cannot be created; the message gives the reason.
         """
         from tonic import datasets
 
         kind = getattr(datasets, self.name)
         arguments = json.loads(self.arguments)
-        if not self.download:  # the name of a class is that of its folder
-            kind = type(self.name, (kind,), {"_check_exists": _is_there})
+        if not self.download:  # the class name is also the folder name
+            kind = type(self.name, (kind,), {"_check_exists": _assume_exists})
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 return kind(str(self.root), **arguments)
         except FileNotFoundError as error:
             if not self.download:
                 raise
-            raise DataError(f"{self.place} cannot be downloaded ({error}){self._where(kind)}") from error
-        except (Exception, SystemExit) as error:  # whatever Tonic and its libraries raise; DVSLip exits
+            raise DataError(f"{self.place} cannot be downloaded ({error}){self._describe_download(kind)}") from error
+        except (Exception, SystemExit) as error:  # Tonic and its libraries raise anything; DVSLip exits
             verb = "downloaded" if self.download else "opened"
-            where = self._where(kind) if self.download else ""
+            where = self._describe_download(kind) if self.download else ""
             raise DataError(f"{self.place} cannot be {verb} ({explain(error)}){where}") from error
 
-    def _where(self, kind: Any) -> str:
-        """Return what to download to where, as far as Tonic says it."""
+    def _describe_download(self, kind: Any) -> str:
+        """Describe the manual download, as far as Tonic provides the URL and file name."""
         part = {True: "train_", False: "test_"}.get(json.loads(self.arguments).get("train"), "")
         found = (getattr(kind, f"{part}{name}", getattr(kind, name, None)) for name in ("url", "filename"))
         url, file = found
         url = url or getattr(kind, "base_url", "")
         if not isinstance(url, str) or not isinstance(file, str):
             return ""
-        return f"; download {url} to {self.root / self.name / file} in another way, unpack it there, and try again"
+        return f"; download {url} to {self.root / self.name / file} by other means, unpack it there, and try again"
 
 
-def _is_there(_self: object) -> bool:
+def _assume_exists(_self: object) -> bool:
     return True
 
 
 def explain(error: BaseException) -> str:
-    """Return an error of another library as one line: its kind and its text."""
+    """Format an error of another library in one line: type and message."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
 
 
 @dataclass(frozen=True, eq=False)
 class TonicRecordings:
-    """The recordings of an object of Tonic.
+    """Recordings of a Tonic data set.
 
     Args:
-        dataset: The object.
-        sensor: The sensor of all recordings.
-        recipe: What makes the object again in another process; None: it is sent there.
+        dataset: Tonic data set.
+        sensor: Sensor of all recordings.
+        recipe: Recipe for creating the data set in other processes; None: it is pickled instead.
     """
 
     dataset: Any
@@ -155,32 +154,32 @@ class TonicRecordings:
     def __reduce__(self) -> tuple[Callable[..., TonicRecordings], tuple[object, ...]]:
         if self.recipe is None:
             return TonicRecordings, (self.dataset, self.sensor)
-        return _make_again, (self.recipe, self.sensor)
+        return _recreate_recordings, (self.recipe, self.sensor)
 
     def path(self, index: int) -> Path | None:
-        """Return the file of a recording; None if it has none of its own."""
+        """Return the file of a recording; None if it does not have its own file."""
         data = getattr(self.dataset, "data", None)
         found = data[index] if isinstance(data, list) and data else None
         return Path(found) if isinstance(found, str) else None
 
     def load(self, index: int) -> Events:
-        """Return the events of a recording, sorted by time: those of SMNIST are not.
+        """Load a recording, sorted by time (SMNIST stores unsorted events).
 
         Raises:
-            DataError: Tonic cannot read it.
-            EventError: It is no structured array of events, or they break a rule of `Events`.
+            DataError: If Tonic cannot read the recording.
+            EventError: If it is not a structured array of events, or the events break a rule of `Events`.
         """
         path = self.path(index)
         if self.recipe is not None and path is not None and path.suffix == ".aedat4":
-            return read(path)  # Tonic needs another library for it
+            return read(path)  # Tonic would need another library
         return Events.from_structured(self._item(index)[0], self.sensor, sort=True)
 
     def label(self, index: int) -> Any:
-        """Return the label of a recording, which is loaded."""
+        """Load a recording and return its label."""
         return self._item(index)[1]
 
     def version(self, index: int) -> str:
-        """Return a text that changes with the content: of its file, or else of its events, which are loaded."""
+        """Return a digest of a recording's file; without a file, load the events and return their digest."""
         path = self.path(index)
         if path is not None and self.recipe is not None:
             return version_of_file(path, self.recipe.name, self.recipe.arguments, self.sensor, version("tonic"))
@@ -189,35 +188,35 @@ class TonicRecordings:
     def _item(self, index: int) -> Any:
         try:
             return self.dataset[index]
-        except Exception as error:  # whatever Tonic and its libraries raise
+        except Exception as error:  # Tonic and its libraries raise anything
             raise DataError(f"Tonic cannot read it ({explain(error)})") from error
 
 
 @lru_cache
-def _make_again(recipe: TonicRecipe, sensor: SensorSize) -> TonicRecordings:
-    """Return recordings in a worker process, once for all of its samples."""
+def _recreate_recordings(recipe: TonicRecipe, sensor: SensorSize) -> TonicRecordings:
+    """Create the recordings in a worker process, once for all samples."""
     return TonicRecordings(recipe.make(), sensor, recipe)
 
 
 @dataclass(frozen=True)
 class TonicPart:
-    """The recordings of a part of a data set, with their labels as Tonic gives them."""
+    """Part of a data set: recordings, and their labels in Tonic's form."""
 
     recordings: TonicRecordings
     labels: Sequence[int | str]
 
 
 def from_tonic(dataset: Any, sensor: SensorSizeLike | None = None) -> DataSet:
-    """Return an object of Tonic as a data set, all of whose samples are in the training part; nothing is loaded yet.
+    """Convert a Tonic data set, without loading recordings; all samples are in the training part.
 
     Args:
-        dataset: An object of a class of `tonic.datasets`, or one like it: `dataset[k]` is a structured array as for
-            `Events.from_structured`, and an integer or a text; `len(dataset)` is their number; `sensor_size` is
-            (width, height, polarities), and `classes`, if there is one, has the names of the classes.
-        sensor: The sensor, if the object does not say it.
+        dataset: Instance of a class of `tonic.datasets`, or a similar object. `dataset[k]` is a pair of a structured
+            array (see `Events.from_structured`) and an integer or string; `len(dataset)` is the number of recordings;
+            `sensor_size` is (width, height, polarities); `classes` (optional) has the class names.
+        sensor: Sensor size, if the data set does not provide it.
 
     Raises:
-        DataError: Labels are not classes, or the sensor is unknown.
+        DataError: If labels are not classes, or the sensor is unknown.
 
     Example:
         >>> class Blinks:
@@ -254,8 +253,8 @@ def open_tonic(source: DataSource[TonicConfig]) -> DataSet:
     """Return a data set of Tonic, divided as Tonic divides it.
 
     Raises:
-        ConfigError: `data.name` or `data.options` is wrong.
-        DataError: The recordings have no classes, or the files are missing or cannot be downloaded.
+        ConfigError: If `data.name` or `data.options` is wrong.
+        DataError: If the recordings have no classes, or the files are missing or cannot be downloaded.
     """
     kind, name = _find_kind(source.config.name), str(source.config.name)
     parts = _open_parts(source, kind, source.root)
@@ -274,11 +273,11 @@ def open_tonic(source: DataSource[TonicConfig]) -> DataSet:
 
 
 def _find_kind(name: str | None) -> Any:
-    """Return the class of a name.
+    """Return the Tonic class with a name.
 
     Raises:
-        ConfigError: There is none.
-        DataError: Its recordings have no classes.
+        ConfigError: If the name is missing or unknown.
+        DataError: If its recordings have no classes.
     """
     from tonic import datasets
 
@@ -289,28 +288,28 @@ def _find_kind(name: str | None) -> Any:
         )
     if name in UNCLASSIFIED:
         raise DataError(
-            f"data.name = {name}: its recordings have no classes but {UNCLASSIFIED[name]} (expected one of {usable})"
+            f"data.name = {name}: its labels are not classes (found {UNCLASSIFIED[name]}, expected one of {usable})"
         )
     if name not in datasets.__all__:
-        raise ConfigError(f"data.name = {name}: no data set of Tonic {version('tonic')} (expected one of {usable})")
+        raise ConfigError(f"data.name = {name}: not a data set of Tonic {version('tonic')} (expected one of {usable})")
     return getattr(datasets, name)
 
 
 def _open_parts(source: DataSource[TonicConfig], kind: Any, root: Path) -> dict[Part, list[TonicPart]]:
     """Return the parts that Tonic knows and whose files are there; the first has recordings."""
     name, parameters = kind.__name__, inspect.signature(kind.__init__).parameters
-    own = [key for key in parameters if key not in OURS]
+    own = [key for key in parameters if key not in RESERVED_ARGUMENTS]
     unknown = next((key for key in source.config.options if key not in own), None)
     if unknown is not None:
         known = ", ".join(own) or "none"
         raise ConfigError(f"data.options.{unknown}: not an option of {name} (expected one of: {known})")
-    given: dict[Part, dict[str, object]] = {"train": {}}
+    part_arguments: dict[Part, dict[str, object]] = {"train": {}}
     if "train" in parameters:
-        given = {"train": {"train": True}, "test": {"train": False}}
+        part_arguments = {"train": {"train": True}, "test": {"train": False}}
     elif "split" in parameters:
-        given = {"train": {"split": "train"}, "validation": {"split": "valid"}, "test": {"split": "test"}}
+        part_arguments = {"train": {"split": "train"}, "validation": {"split": "valid"}, "test": {"split": "test"}}
     found: dict[Part, list[TonicPart]] = {}
-    for part, arguments in given.items():
+    for part, arguments in part_arguments.items():
         options = json.dumps({**source.config.options, **arguments}, sort_keys=True)
         recipe = TonicRecipe(name, root.expanduser(), options, source.config.download)
         with contextlib.suppress(FileNotFoundError):
@@ -325,26 +324,24 @@ def _open_parts(source: DataSource[TonicConfig], kind: Any, root: Path) -> dict[
 
 
 def _find_sensor(dataset: Any, name: str) -> SensorSize:
-    """Return the sensor of an object of Tonic.
+    """Find the sensor size of a Tonic data set.
 
     Raises:
-        DataError: It is not known.
+        DataError: If the sensor is unknown.
     """
     size = getattr(dataset, "sensor_size", None)
     if size is None and name in SENSORS:
         return SENSORS[name]
     if not isinstance(size, tuple | list) or len(size) < 2:
-        raise DataError(
-            f"{name}: the size of the sensor is unknown (found sensor_size = {size})", Remedy("data.sensor", "WxH")
-        )
+        raise DataError(f"{name}: unknown sensor size (found sensor_size = {size})", Remedy("data.sensor", "WxH"))
     return SensorSize.of((size[0], size[1]))
 
 
 def _read_part(recordings: TonicRecordings, place: str) -> TonicPart:
-    """Return recordings with their labels; they are loaded if Tonic does not list the labels.
+    """Read the labels of recordings; load the recordings only if Tonic does not list the labels.
 
     Raises:
-        DataError: A label is not a class.
+        DataError: If a label is not a class.
     """
     dataset = recordings.dataset
     changed = getattr(dataset, "target_transform", None) or getattr(dataset, "transforms", None)
@@ -359,14 +356,14 @@ def _read_part(recordings: TonicRecordings, place: str) -> TonicPart:
         if not isinstance(value, int | str):
             raise DataError(
                 f"{place}: the label of recording {index + 1} is not a class (found {type(label).__name__}, expected "
-                "an integer or a text)"
+                "an integer or a string)"
             )
         plain.append(value)
     return TonicPart(recordings, plain)
 
 
 def _find_classes(dataset: Any, name: str, labels: Sequence[int | str]) -> tuple[str, ...]:
-    """Return the names of the classes: those of Tonic, or else the labels themselves."""
+    """Return the class names from Tonic, or else the labels themselves."""
     known = getattr(dataset, "classes", None)
     known = getattr(dataset, "class_map", None) if known is None else known
     if isinstance(known, Mapping):
@@ -377,15 +374,15 @@ def _find_classes(dataset: Any, name: str, labels: Sequence[int | str]) -> tuple
         return tuple(sorted({str(label) for label in labels}))
     numbers = [label for label in labels if isinstance(label, int)]
     if len(numbers) < len(labels) or min(numbers) < 0:
-        raise DataError(f"{name}: labels are not classes (expected texts, or integers from 0)")
+        raise DataError(f"{name}: labels are not classes (expected strings, or integers >= 0)")
     return tuple(str(label) for label in range(max(numbers) + 1))
 
 
 def _find_label(label: int | str, classes: Sequence[str], name: str) -> int:
-    """Return the number of a class.
+    """Return the class index of a Tonic label.
 
     Raises:
-        DataError: There is no such class.
+        DataError: If the class is unknown.
     """
     if isinstance(label, int) and 0 <= label < len(classes):
         return label

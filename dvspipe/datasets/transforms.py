@@ -1,4 +1,4 @@
-"""Transforms of Tonic as augmentation: applied to the events of training recordings, in every epoch."""
+"""Tonic transforms as augmentation: applied to the events of training recordings in every epoch."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from ..errors import ConfigError, DataError
 from ..events import Events, SensorSize
 
 PLAIN_DTYPE = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
-"""Of what transforms are given: several are wrong for polarities of bool (`UniformNoise`), or for small integers."""
+"""Input dtype of transforms. Some fail for bool polarities (`UniformNoise`), others for small integers."""
 
 
 class TransformConfig(Settings):
-    """A class of `tonic.transforms` with its arguments."""
+    """Class of `tonic.transforms` with its arguments."""
 
     name: str
-    """The class, such as DropEvent."""
+    """Name of the class, such as DropEvent."""
     options: dict[str, JsonValue] = Field(default_factory=dict)
-    """Its arguments by their names; lists are tuples, and `sensor_size` is known."""
+    """Keyword arguments of the class; lists become tuples, and `sensor_size` is set automatically."""
 
 
 def apply_transforms(events: Events, configs: Sequence[TransformConfig], rng: np.random.Generator) -> Events:
-    """Return a recording to which transforms of Tonic are applied, one after the other; it may have no events.
+    """Apply Tonic transforms to a recording, in order.
 
     Args:
-        events: The recording; for the transforms, its first event is at time 0.
-        configs: Their names and arguments.
-        rng: Generator of all draws.
+        events: Recording; for the transforms, its first event is at time 0.
+        configs: Transforms and their arguments.
+        rng: Generator of all random draws.
 
     Returns:
-        Events on the same sensor, sorted by time, without those that left the sensor.
+        Events on the same sensor, sorted by time, without events outside the sensor; possibly none.
 
     Raises:
-        ConfigError: There is no such transform, it does not take these arguments, or it returns no events.
-        DataError: A transform cannot be applied.
+        ConfigError: If a transform is unknown, rejects its arguments, or does not return events.
+        DataError: If a transform fails.
 
     Example:
         >>> events = Events([5, 9], [3, 4], [1, 6], [True, False], SensorSize(width=12, height=7))
@@ -54,7 +54,7 @@ def apply_transforms(events: Events, configs: Sequence[TransformConfig], rng: np
     rows: Any = events.shift_time(-int(events.t[0])).structured().astype(PLAIN_DTYPE)
     with _seeded(rng):
         for config in configs:
-            transform = make_transform(config, sensor)  # again, as some keep what they find in the first recording
+            transform = make_transform(config, sensor)  # create again: some keep state from the first recording
             try:
                 rows = transform(rows)
             except Exception as error:  # whatever Tonic raises
@@ -67,14 +67,14 @@ def apply_transforms(events: Events, configs: Sequence[TransformConfig], rng: np
 
 
 def make_transform(config: TransformConfig, sensor: SensorSize) -> Callable[[Any], Any]:
-    """Return a transform of Tonic.
+    """Create a Tonic transform.
 
     Args:
-        config: Its name and arguments.
-        sensor: The sensor of the recordings.
+        config: Class and arguments of the transform.
+        sensor: Sensor of the recordings.
 
     Raises:
-        ConfigError: There is no such transform, or it does not take these arguments.
+        ConfigError: If the transform is unknown, or rejects its arguments.
     """
     from tonic import transforms
 
@@ -102,7 +102,7 @@ def _is_transform(found: Any) -> TypeGuard[type[Any]]:
 
 @contextmanager
 def _seeded(rng: np.random.Generator) -> Iterator[None]:
-    """Seed the global generator of NumPy, from which the transforms draw, and restore its state afterwards."""
+    """Seed NumPy's global generator, used by the transforms, and restore its state afterwards."""
     before = np.random.get_state(legacy=False)  # noqa: NPY002
     np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002
     try:

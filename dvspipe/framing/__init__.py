@@ -1,4 +1,4 @@
-"""Recordings, videos and events in memory as the events of a sensor that a network is for."""
+"""Open recordings, videos and events for a network: select a region and fit it to the network's sensor."""
 
 from .config import FramingConfig
 from .fitting import scaled_size

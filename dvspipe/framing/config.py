@@ -1,4 +1,4 @@
-"""Framing: which part of a recording a network sees, at which size, and how a video becomes events."""
+"""Settings of framing: region of interest, fit to the network's sensor, and conversion of videos to events."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from ..video.config import VideoSettings
 
 
 class FramingConfig(Settings):
-    """How recordings and videos become events of the sensor that a network is for; stored in its checkpoint."""
+    """Framing of recordings and videos for a network; stored in its checkpoint."""
 
     fit: Literal["crop", "scale"] | None = None
-    """How recordings of another sensor are fitted: `crop` takes the middle, pixel on pixel, `scale` scales them. None:
-    a larger one is scaled down, and a smaller one is an error; videos are scaled before they are simulated."""
+    """Fit of recordings from another sensor size: `crop` takes the middle without scaling, `scale` scales the events.
+    None: larger recordings are scaled down, smaller ones are an error; videos are scaled before simulation."""
     roi: str | None = Field(default=None, pattern=ROI_PATTERN)
-    """Part of the picture to use: WIDTHxHEIGHT+LEFT+TOP, which may reach beyond it (128x128+40-8); `auto`, the person
-    who moves, followed slowly and scaled to the size that networks are trained with (see `find_framing`); or `full`.
-    None: `auto` for videos and for recordings of a larger sensor than the network's, `full` for others and if `fit`, or
-    a crop or size of the video, is given."""
+    """Region of interest: WIDTHxHEIGHT+LEFT+TOP, may extend beyond the picture (128x128+40-8); `auto`: follow the
+    moving person slowly, scaled to the size of people in training clips (see `find_framing`); or `full`. None: `auto`
+    for videos and for recordings from a sensor larger than the network's; `full` for other recordings, or if `fit` or
+    a crop or size of the video is set."""
     video: ConvertConfig = ConvertConfig()
-    """How videos become events."""
+    """Conversion of videos to events."""
 
     def with_defaults(self, framing: FramingConfig) -> Self:
-        """Return these settings, with the values of `framing` for those that were not given.
+        """Return these settings, with unset values taken from `framing`.
 
-        A region that is given replaces everything that selects a part of the picture.
+        If `roi` is set, it replaces all settings of `framing` that select a part of the picture.
 
         Example:
             >>> trained = FramingConfig(roi="full", video={"upsample": 4})
@@ -36,16 +36,16 @@ class FramingConfig(Settings):
             >>> used.roi, used.video.upsample, used.video.simulator.pos_thres
             ('full', 4, 0.3)
         """
-        given = self.model_dump(mode="json", exclude_unset=True)
+        explicit = self.model_dump(mode="json", exclude_unset=True)
         defaults = framing.model_dump(mode="json", include=set(FramingConfig.model_fields))
-        if "roi" in given:
+        if "roi" in explicit:
             defaults["fit"] = None
             defaults["video"]["video"] |= {"crop": None, "resize": None}
-        return build(type(self), merge_settings(defaults, given), type(self).__name__)
+        return build(type(self), merge_settings(defaults, explicit), type(self).__name__)
 
     def for_checkpoint(self) -> FramingConfig:
-        """Return what holds for any recording: these settings without times and file options of the videos at hand."""
-        video, given = self.video, self.video.video
-        kept = VideoSettings(transfer=given.transfer, crop=given.crop, resize=given.resize)
-        framed = ConvertConfig(video=kept, simulator=video.simulator, upsample=video.upsample)
+        """Return the settings that apply to any recording, without times and file options of specific videos."""
+        convert, video = self.video, self.video.video
+        kept = VideoSettings(transfer=video.transfer, crop=video.crop, resize=video.resize)
+        framed = ConvertConfig(video=kept, simulator=convert.simulator, upsample=convert.upsample)
         return FramingConfig(fit=self.fit, roi=self.roi, video=framed)

@@ -1,11 +1,12 @@
-"""Events of one sensor as another sensor would record them: a region, moved, and scaled down or up.
+"""Fit events to another sensor size: select a region, move it, and scale it down or up.
 
-Scaled down, a pixel stands for a block of n pixels, and its brightness for their mean. An event of one of them changes
-that mean by 1 / n of a contrast threshold, up (ON) or down (OFF). The pixel has an event each time the mean has changed
-by a full threshold, and keeps the remainder (Gruel et al., "Event data downscaling for embedded computer vision",
-VISAPP 2022, the log-luminance method, in which pixels also sum the changes of their block). An edge that crosses the
-block, and causes one event at each of its pixels, so causes one event. Scaled up, an event becomes one at each pixel
-that its own pixel covers.
+Downscaling: a target pixel represents a block of n source pixels, and its brightness their mean. An event in the block
+changes the mean by 1 / n of a contrast threshold, up (ON) or down (OFF). The target pixel fires each time the mean has
+changed by a full threshold, and keeps the remainder. An edge that crosses the block and fires each of its pixels once
+therefore causes one event. Source: the log-luminance method of Gruel et al., "Event data downscaling for embedded
+computer vision", VISAPP 2022; its pixels also sum the changes of their block.
+
+Upscaling: an event is copied to each target pixel that the source pixel covers.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from ..events import Events, Region, SensorSize
 
 
 class PixelMap(NamedTuple):
-    """Which pixels of the target each pixel of the source covers.
+    """Map from source pixels to ranges of target pixels.
 
     Args:
-        columns: int32 [2, width], for each column of the source the first column of the target and the one after the
-            last; equal if there is none.
-        rows: int32 [2, height], likewise.
-        areas: int32 [H, W] of the target, number of source pixels that a pixel stands for.
+        columns: First and last (exclusive) target column of each source column, int32 [2, source width]; equal if the
+            column has no target.
+        rows: First and last (exclusive) target row of each source row, int32 [2, source height].
+        areas: Number of source pixels that each target pixel represents, int32 [H, W] of the target.
     """
 
     columns: NDArray[np.int32]
@@ -39,13 +40,13 @@ class PixelMap(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """Where each pixel of a sensor goes on another.
+    """Mapping of the pixels of one sensor to another.
 
     Args:
-        source: The sensor that events come from.
-        target: The sensor that they are for.
-        region: The part of the source that is used.
-        pixels: Which pixels of the target each pixel of the source covers.
+        source: Sensor of the input events.
+        target: Sensor of the output events.
+        region: Region of the source to use.
+        pixels: Target pixels of each source pixel.
     """
 
     source: SensorSize
@@ -55,24 +56,29 @@ class Fit:
 
     @property
     def is_identity(self) -> bool:
-        """Whether events stay as they are."""
+        """Whether the fit leaves events unchanged."""
         return self.source == self.target and self.region == Region.full(self.source)
 
 
 def plan_fit(
     source: SensorSize, target: SensorSize, mode: Literal["crop", "scale"], region: Region | None = None
 ) -> Fit:
-    """Return where the pixels of a sensor go on another.
+    """Plan the mapping of the pixels of a sensor to another.
 
     Args:
-        source: The sensor that events come from.
-        target: The sensor that they are for.
-        mode: `crop` puts the center of the region on the center of the target, pixel on pixel, without what does not
-            fit; `scale` makes it as large as the target allows, at the same aspect ratio, centered.
-        region: The part of the source to use; None: all of it. Where it reaches beyond the source, there are no events.
+        source: Sensor of the input events.
+        target: Sensor of the output events.
+        mode: `crop` centers the region on the target without scaling, and drops pixels outside the target; `scale`
+            centers the region and scales it as large as the target allows, at the same aspect ratio.
+        region: Region of the source to use; None: all of it. Parts beyond the source have no events.
 
     Raises:
-        EventError: The region is outside the source.
+        EventError: If the region is outside the source.
+
+    Example:
+        >>> fit = plan_fit(SensorSize(width=24, height=14), SensorSize(width=12, height=7), "scale")
+        >>> int(fit.pixels.areas[0, 0])
+        4
     """
     region = region or Region.full(source)
     if region.overlap(source) is None:
@@ -84,7 +90,12 @@ def plan_fit(
 
 
 def scaled_size(size: SensorSize, target: SensorSize) -> SensorSize:
-    """Return the largest size inside a target with about the same aspect ratio."""
+    """Return the largest size inside `target` with approximately the aspect ratio of `size`.
+
+    Example:
+        >>> str(scaled_size(SensorSize(width=1920, height=1080), SensorSize(width=128, height=128)))
+        '128x72'
+    """
     factor = min(target.width / size.width, target.height / size.height)
     width, height = (max(1, round(side * factor)) for side in (size.width, size.height))
     return SensorSize(width=min(width, target.width), height=min(height, target.height))
@@ -93,10 +104,10 @@ def scaled_size(size: SensorSize, target: SensorSize) -> SensorSize:
 def _map_axis(
     source: int, target: int, start: int, length: int, scaled: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return where the pixels of the source go along one axis, [2, source], and how many each of the target stands for.
+    """Map one axis: return the target range of each source pixel, [2, source], and the source pixels per target pixel.
 
-    Pixel k of the `length` pixels from `start` covers k * scaled / length to (k + 1) * scaled / length. Scaled down, it
-    goes to the pixel that it starts in; scaled up, to all pixels that start in it.
+    Pixel k of the `length` pixels after `start` covers k * scaled / length to (k + 1) * scaled / length. Downscaling
+    maps it to the target pixel that contains its start; upscaling, to all target pixels that start in it.
     """
     edges = np.arange(length + 1, dtype=np.int64) * scaled
     first, stop = edges[:-1] // length, edges[:-1] // length + 1
@@ -114,21 +125,25 @@ def _map_axis(
 
 @dataclass(frozen=True, eq=False)
 class FitState:
-    """Change of the pixels of the target since their last event: int32 [H, W], in thresholds / area."""
+    """State of `fit_events` between two parts of a recording.
+
+    Args:
+        change: Brightness change of each target pixel since its last event, int32 [H, W], in thresholds / area.
+    """
 
     change: NDArray[np.int32]
 
 
 def start_fit(fit: Fit) -> FitState:
-    """Return the state before the first event."""
+    """Return the initial state."""
     return FitState(np.zeros(fit.pixels.areas.shape, np.int32))
 
 
 def fit_events(events: Events, fit: Fit, state: FitState) -> tuple[Events, FitState]:
-    """Return the events of the target, and the next state.
+    """Fit one part of a recording; return the target's events and the new state. `state` is not changed.
 
     Raises:
-        EventError: The events come from another sensor than the source.
+        EventError: If the sensor of the events differs from the source of the fit.
     """
     if events.sensor != fit.source:
         raise EventError(f"events come from a sensor of {events.sensor}, expected {fit.source}")
@@ -147,7 +162,7 @@ def fit_events(events: Events, fit: Fit, state: FitState) -> tuple[Events, FitSt
 
 
 def fit_stream(parts: Iterable[Events], fit: Fit) -> Iterator[Events]:
-    """Yield what `fit_events` returns for consecutive parts of a recording; it does not depend on where they end."""
+    """Fit consecutive parts of a recording; any division into parts gives the same events."""
     state = start_fit(fit)
     for part in parts:
         events, state = fit_events(part, fit, state)
@@ -163,7 +178,7 @@ class _Columns(NamedTuple):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _fit(events: _Columns, pixels: PixelMap, change: NDArray[np.int32], out: _Columns) -> int:
-    """Write the events of the target, update the change of its pixels, and return the number of events."""
+    """Write the target's events to `out`, update `change` in place, and return the number of events."""
     t, x, y, p = events
     columns, rows, areas = pixels
     to_t, to_x, to_y, to_p = out
@@ -173,11 +188,11 @@ def _fit(events: _Columns, pixels: PixelMap, change: NDArray[np.int32], out: _Co
         step = np.int32(1 if p[event] else -1)
         for to_row in range(rows[0, row], rows[1, row]):
             for to_column in range(columns[0, column], columns[1, column]):
-                place = np.uintp(to_row), np.uintp(to_column)
-                now, area = change[place] + step, areas[place]
-                if abs(now) >= area:
+                target = np.uintp(to_row), np.uintp(to_column)
+                value, area = change[target] + step, areas[target]
+                if abs(value) >= area:
                     to_t[count], to_x[count], to_y[count], to_p[count] = t[event], to_column, to_row, p[event]
                     count += 1
-                    now -= step * area
-                change[place] = now
+                    value -= step * area
+                change[target] = value
     return count

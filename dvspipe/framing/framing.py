@@ -1,15 +1,15 @@
-"""Which part of a recording shows the one who moves, over time, and the events of that part on another sensor.
+"""Automatic region of interest: locate and track the moving person, and cut out the region's events.
 
-The part has one size for a whole recording and only moves, by whole pixels of the target, so that its movement causes
-no events. It is found by motion alone, in three steps:
+The region has a constant size and moves by integer pixels of the target, so its movement causes no events. It is found
+from motion alone, in three steps:
 
-1. `add_activity` counts in slices of half a second which pixels are active, in a coarse grid. A pixel counts once per
-   slice, so that an outline that sways a little counts as much as a hand that waves, and only if one of its neighbours
-   was active just before, as the edges of objects are and noise is not.
-2. `find_place` finds in the mean of the slices of some seconds the square that shows the person as training clips do:
-   first the square with the most activity for its size, and from there, in a few steps, by a small network that is
-   trained on cartoons of the synthetic people. The outlines of head and body that show there tell it which side of the
-   body moves, and how large it is.
+1. `ActivityMaps` counts active pixels on a coarse grid, in slices of half a second. A pixel counts at most once per
+   slice, so a slightly swaying outline counts as much as a waving hand. It counts only if a neighbour was active just
+   before: true for edges of objects, rarely for noise.
+2. `find_square` averages the slices of some seconds and finds the square that shows the person as in training clips. It
+   starts at the square with the most activity for its size. A small network, trained on cartoons of the synthetic
+   people, then refines the square in a few steps: outlines of head and body reveal which side of the body moves, and
+   how large the body is.
 3. `find_framing` takes the median of all sides, and follows the centres slowly.
 """
 
@@ -32,35 +32,35 @@ from ..events.filters import check_pixels
 from .fitting import Fit, plan_fit
 
 SLICE_US = 500_000
-SEEN_SLICES = 6  # on each side of a slice that show with it where the person is: 3 s
-GRID_CELLS = 160  # of the longer side of a picture, at most
-SUPPORT_US = 20_000  # after which an event supports those of its neighbours no more
-MAX_ENLARGED = 4.0  # pixels of the target per pixel of the recording
-NOISE_SPREADS = 2.0  # standard deviations above the median activity, which is noise
-BUSIEST = 0.997  # quantile of the activity, in a picture of which a person can take as little as a hundredth
-FAINTEST, STRONGEST_ACTIVITY = 0.1, 0.4  # of the activity there: weight 0 and 1
-MIN_ACTIVITY = 0.02  # there, beyond noise
-MIN_CELLS = 12.0  # of what moves
-SIDE_POWER = 0.65
-MIN_SIDE, SIDE_STEP = 10, 1.2  # of the squares that are tried, in cells
-START_SIDE, START_RAISE = 1.5, 0.2  # from the square that moves to one that shows the person
+CONTEXT_SLICES = 6  # slices averaged on each side of a slice: 3 s
+GRID_CELLS = 160  # maximum number of cells along the longer side of the picture
+SUPPORT_US = 20_000  # time for which an event supports events of its neighbours
+MAX_ZOOM = 4.0  # maximum zoom, in target pixels per source pixel
+NOISE_SIGMAS = 2.0  # noise level: standard deviations above the median activity
+FULL_ACTIVITY_QUANTILE = 0.997  # quantile that defines full activity; a person may fill only 1 % of the picture
+ZERO_WEIGHT_ACTIVITY, FULL_WEIGHT_ACTIVITY = 0.1, 0.4  # fractions of full activity with weight 0 and 1
+MIN_ACTIVITY = 0.02  # minimum full activity, beyond noise
+MIN_CELLS = 12.0  # minimum total weight of moving cells
+SIDE_POWER = 0.65  # start squares maximize weight / side ** SIDE_POWER
+MIN_SIDE, SIDE_STEP = 10, 1.2  # smallest start square in cells, and factor to the next
+PERSON_SIDE, PERSON_RAISE = 1.5, 0.2  # enlarge and raise the moving square to show the person
 MODEL = Path(__file__).with_name("framing.npz")
-MODEL_CELLS, MODEL_VIEW = 20, 1.5
-REFINEMENTS = 4
-MAX_CHANGED = 2.5  # a side by refinement
-SMOOTH_SLICES = 4  # standard deviation of the smoothing of the centres
-PLAY = 0.08  # of the side that the centre may move before the part follows
+MODEL_CELLS, MODEL_VIEW = 20, 1.5  # input cells per side; side of the view relative to the square
+REFINEMENTS = 4  # steps of the network
+MAX_SIDE_FACTOR = 2.5  # maximum factor on the side by refinement
+SMOOTH_SLICES = 4  # standard deviation of the centre smoothing
+DEAD_BAND = 0.08  # dead band of the centre, as a fraction of the side
 
-SPREAD_OF_NORMAL = 1.4826  # standard deviation per median absolute deviation
+SIGMA_PER_MAD = 1.4826  # standard deviation per median absolute deviation
 
 
 class Square(NamedTuple):
-    """A square of a picture.
+    """Square region of a picture.
 
     Args:
-        x: Column of its centre.
-        y: Row of its centre.
-        side: Its side.
+        x: Column of the centre.
+        y: Row of the centre.
+        side: Side length.
     """
 
     x: float
@@ -68,19 +68,19 @@ class Square(NamedTuple):
     side: float
 
     def scaled(self, factor: float) -> Square:
-        """Return the square in a picture that is larger by a factor."""
+        """Return the same square in a picture scaled by a factor."""
         return Square(*(factor * each for each in self))
 
 
 @dataclass(frozen=True, eq=False)
 class RegionTrack:
-    """The place of a part of constant size in a picture, over time.
+    """Position over time of a region of constant size.
 
     Args:
-        size: Size of the part.
-        t_us: int64 [n], times from which the part is at a place; the first place also holds before its time.
-        left: int64 [n], its first column; negative if the part reaches beyond the picture.
-        top: int64 [n], its first row.
+        size: Size of the region.
+        t_us: Start time of each position in microseconds, int64 [n]. The first position also applies before its time.
+        left: First column at each position, int64 [n]; negative if the region extends beyond the picture.
+        top: First row at each position, int64 [n].
     """
 
     size: SensorSize
@@ -91,14 +91,14 @@ class RegionTrack:
 
 @dataclass(frozen=True, eq=False)
 class Framing:
-    """Which part of a recording is looked at, over time, and how large it becomes.
+    """Region of interest over time, with its zoom.
 
     Args:
         source: Size of the recording's pictures.
-        target: The sensor that the part is for.
-        zoom: Pixels of the target per pixel of the source.
-        t_us: int64 [n], times from which the part is at a place.
-        center: float64 [n, 2], column and row of the centre of the part.
+        target: Sensor of the network.
+        zoom: Scale in target pixels per source pixel.
+        t_us: Start time of each position in microseconds, int64 [n].
+        center: Column and row of the region's centre at each position, float64 [n, 2].
     """
 
     source: SensorSize
@@ -108,11 +108,11 @@ class Framing:
     center: NDArray[np.float64]
 
     def track(self, zoom: float = 1.0, origin: tuple[int, int] = (0, 0)) -> RegionTrack:
-        """Return the place of the part in the recording's pictures, or in a part of them that is scaled by a zoom.
+        """Track the region in the recording's pictures, optionally cropped and scaled.
 
         Args:
-            zoom: Factor by which the pictures are scaled.
-            origin: Column and row of the source that are column and row 0 of the scaled picture.
+            zoom: Scale of the pictures.
+            origin: Source column and row of the upper left corner of the scaled pictures.
         """
         width, height = (max(1, round(side * zoom / self.zoom)) for side in (self.target.width, self.target.height))
         left, top = np.round((self.center - origin) * zoom - np.array([width, height]) / 2).astype(np.int64).T
@@ -120,8 +120,8 @@ class Framing:
         moved[0] = True
         return RegionTrack(SensorSize(width=width, height=height), self.t_us[moved], left[moved], top[moved])
 
-    def surroundings(self) -> Region:
-        """Return the part of the source that has all that is looked at, at any time."""
+    def bounding_region(self) -> Region:
+        """Return the smallest region of the source that contains the region of interest at all times, plus a margin."""
         track, source = self.track(), self.source
         left, top = max(0, int(track.left.min()) - 1), max(0, int(track.top.min()) - 1)
         right = min(source.width, int(track.left.max()) + track.size.width + 1)
@@ -129,39 +129,43 @@ class Framing:
         return Region(left, top, SensorSize(width=right - left, height=bottom - top))
 
     def zoomed(self, region: Region) -> SensorSize:
-        """Return the size of a region of the source, scaled by the zoom."""
+        """Return the size of a source region scaled by the zoom."""
         width, height = (max(1, round(side * self.zoom)) for side in (region.size.width, region.size.height))
         return SensorSize(width=width, height=height)
 
 
-class _Pixels(NamedTuple):
-    """Times of each pixel: of its last event [H + 2, W + 2], with a border, and the slice that it was counted in."""
+class _PixelState(NamedTuple):
+    """Per-pixel state: time of the last event [H + 2, W + 2], with a border, and slice of the last count [H, W]."""
 
     last_us: NDArray[np.int64]
     counted: NDArray[np.int64]
 
 
 class ActivityMaps:
-    """How much of each cell of a coarse grid is active in each slice of time.
+    """Activity of the cells of a coarse grid in each time slice.
 
     Args:
-        sensor: The sensor of the events.
+        sensor: Sensor of the events.
+
+    Raises:
+        EventError: If the sensor has too many pixels.
     """
 
     def __init__(self, sensor: SensorSize) -> None:
         check_pixels(sensor)
-        self.start_us = 0  # of the first slice
+        self.start_us = 0  # start of the first slice
         self.cell_px = -(-max(sensor.width, sensor.height) // GRID_CELLS)
         self._shape = -(-sensor.height // self.cell_px), -(-sensor.width // self.cell_px)
         never = np.iinfo(np.int64).min // 2
-        self._pixels = _Pixels(
+        self._pixels = _PixelState(
             np.full((sensor.height + 2, sensor.width + 2), never), np.full((sensor.height, sensor.width), never)
         )
 
     def count(self, parts: Iterable[Events]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield the number of each slice that has events, counted from the first event, and the activity of its cells.
+        """Yield the index of each slice with events, counted from the first event, and the activity of its cells.
 
-        The activity is 1 if as many pixels of a cell are active as one edge crosses, or more.
+        The activity, float32 [rows, columns] from 0 to 1, is the number of active pixels of a cell relative to the
+        pixels that a crossing edge activates (one side of the cell); it saturates at 1.
         """
         number, counts = None, np.zeros(self._shape, np.float32)
         for part in parts:
@@ -181,11 +185,11 @@ class ActivityMaps:
             yield number, np.minimum(counts / self.cell_px, 1)
 
 
-def find_place(activity: NDArray[np.float32], cell_px: int) -> Square | None:
-    """Return the square that shows the one who moves, in pixels; None if nothing does.
+def find_square(activity: NDArray[np.float32], cell_px: int) -> Square | None:
+    """Find the square that shows the moving person, in pixels; None if nothing moves.
 
     Args:
-        activity: [rows, columns], what `ActivityMaps.count` yields, or the mean of some of it.
+        activity: Activity [rows, columns] from `ActivityMaps.count`, or a mean of several slices.
         cell_px: Side of a cell in pixels.
     """
     weight = weigh_cells(activity)
@@ -195,69 +199,72 @@ def find_place(activity: NDArray[np.float32], cell_px: int) -> Square | None:
 
 
 def weigh_cells(activity: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return how active each cell and its neighbours are beyond noise, 0 to 1; 1 is as active as a moving edge."""
-    density = _mean_in_squares(activity, 3)
+    """Weigh the activity of each cell and its neighbours beyond noise, 0 to 1; 1 is the activity of a moving edge."""
+    density = _box_mean(activity, 3)
     median = float(np.median(density))
-    density -= median + NOISE_SPREADS * SPREAD_OF_NORMAL * float(np.median(np.abs(density - median)))
-    busiest = float(np.quantile(density, BUSIEST))
+    density -= median + NOISE_SIGMAS * SIGMA_PER_MAD * float(np.median(np.abs(density - median)))
+    busiest = float(np.quantile(density, FULL_ACTIVITY_QUANTILE))
     if busiest < MIN_ACTIVITY:
         return np.zeros_like(density)
-    return np.asarray(np.clip((density / busiest - FAINTEST) / (STRONGEST_ACTIVITY - FAINTEST), 0, 1), np.float64)
+    return np.asarray(
+        np.clip((density / busiest - ZERO_WEIGHT_ACTIVITY) / (FULL_WEIGHT_ACTIVITY - ZERO_WEIGHT_ACTIVITY), 0, 1),
+        np.float64,
+    )
 
 
 def find_start(weight: NDArray[np.float64]) -> Square:
-    """Return about where the one who moves is.
+    """Find the approximate square of the moving person.
 
-    There, a square has the largest weight for its side to the power SIDE_POWER: more of it would add little.
+    The square maximizes its weight divided by side ** SIDE_POWER: a larger square would add little weight.
 
     Args:
-        weight: float64 [rows, columns], what `weigh_cells` returns.
+        weight: Weights from `weigh_cells`, float64 [rows, columns].
     """
     best, found, side = 0.0, Square(0.0, 0.0, 1.0), float(MIN_SIDE)
     while side <= 1.3 * max(weight.shape):
         cells = int(side) // 2 * 2 + 1
-        sums = _mean_in_squares(weight, cells) * cells ** (2 - SIDE_POWER)
+        sums = _box_mean(weight, cells) * cells ** (2 - SIDE_POWER)
         if sums.max() > best:
             best = float(sums.max())
             y, x = np.argwhere(sums >= 0.98 * best).mean(axis=0) + 0.5
             found = Square(float(x), float(y), float(cells))
         side *= SIDE_STEP
-    return Square(found.x, found.y - START_RAISE * START_SIDE * found.side, START_SIDE * found.side)
+    return Square(found.x, found.y - PERSON_RAISE * PERSON_SIDE * found.side, PERSON_SIDE * found.side)
 
 
 def refine_square(weight: NDArray[np.float64], start: Square) -> Square:
-    """Return the square near another that shows the one who moves as training clips show people.
+    """Refine a square with the network, to show the moving person as in training clips.
 
     Args:
-        weight: float64 [rows, columns], what `weigh_cells` returns.
-        start: What `find_start` returns.
+        weight: Weights from `weigh_cells`, float64 [rows, columns].
+        start: Start square from `find_start`.
     """
-    model, sums, now = _load_model(), sum_weights(weight), start
+    model, sums, square = _load_model(), sum_weights(weight), start
     for _ in range(REFINEMENTS):
-        view = see_square(sums, now)
+        view = sample_square(sums, square)
         right, down, growth = model.apply(view)
         left, mirrored_down, mirrored_growth = model.apply(view[:, ::-1])
-        x, y = now.x + (right - left) / 2 * now.side, now.y + (down + mirrored_down) / 2 * now.side
-        side = now.side * math.exp((growth + mirrored_growth) / 2)
-        now = Square(
+        x, y = square.x + (right - left) / 2 * square.side, square.y + (down + mirrored_down) / 2 * square.side
+        side = square.side * math.exp((growth + mirrored_growth) / 2)
+        square = Square(
             min(max(x, start.x - start.side / 2), start.x + start.side / 2),
             min(max(y, start.y - start.side / 2), start.y + start.side / 2),
-            min(max(side, start.side / MAX_CHANGED), start.side * MAX_CHANGED),
+            min(max(side, start.side / MAX_SIDE_FACTOR), start.side * MAX_SIDE_FACTOR),
         )
-    return now
+    return square
 
 
 def sum_weights(weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the sum of the weights above and left of each corner of a cell, [rows + 1, columns + 1]."""
+    """Compute the summed-area table of weights, float64 [rows + 1, columns + 1]."""
     return np.asarray(np.pad(weight, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1), np.float64)
 
 
-def see_square(sums: NDArray[np.float64], square: Square) -> NDArray[np.float64]:
-    """Return the mean weight in MODEL_CELLS x MODEL_CELLS parts of a square and its surroundings.
+def sample_square(sums: NDArray[np.float64], square: Square) -> NDArray[np.float64]:
+    """Sample a square and its surroundings: mean weights of MODEL_CELLS x MODEL_CELLS cells.
 
     Args:
-        sums: What `sum_weights` returns.
-        square: The middle of what is seen, which is MODEL_VIEW times as large; beyond the picture are zeros.
+        sums: Summed-area table from `sum_weights`.
+        square: Middle of the view. The view is MODEL_VIEW times as large; weights beyond the picture are zero.
     """
     rows, columns = sums.shape[0] - 1, sums.shape[1] - 1
     edges = (np.arange(MODEL_CELLS + 1) / MODEL_CELLS - 0.5) * MODEL_VIEW * square.side
@@ -272,7 +279,7 @@ def see_square(sums: NDArray[np.float64], square: Square) -> NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class _Model:
-    """A network with one hidden layer, which scripts/studies/framing.py trains."""
+    """Network with one hidden layer, trained by scripts/studies/framing.py."""
 
     hidden: NDArray[np.float64]
     hidden_bias: NDArray[np.float64]
@@ -280,7 +287,7 @@ class _Model:
     out_bias: NDArray[np.float64]
 
     def apply(self, view: NDArray[np.float64]) -> tuple[float, float, float]:
-        """Return how far a square must move to the right and down, in sides, and the logarithm of its growth."""
+        """Predict the shift of a square to the right and down, in sides, and the logarithm of its growth."""
         right, down, growth = np.tanh(view.ravel() @ self.hidden + self.hidden_bias) @ self.out + self.out_bias
         return float(right), float(down), float(growth)
 
@@ -291,8 +298,8 @@ def _load_model() -> _Model:
         return _Model(**{name: file[name].astype(np.float64) for name in file.files})
 
 
-def _mean_in_squares(values: NDArray[np.float32 | np.float64], side: int) -> NDArray[np.float64]:
-    """Return the mean in the square of an odd side around each cell, with zeros outside."""
+def _box_mean(values: NDArray[np.float32 | np.float64], side: int) -> NDArray[np.float64]:
+    """Average over the square of odd side around each cell; cells outside are zero."""
     before, after = side // 2 + 1, side // 2
     sums = np.pad(np.asarray(values, np.float64), ((before, after), (before, after))).cumsum(axis=0).cumsum(axis=1)
     return np.asarray((sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2)
@@ -306,83 +313,82 @@ def find_framing(
     zoom: float | None = None,
     original: SensorSize | None = None,
 ) -> Framing | None:
-    """Return which part of a recording shows the one who moves, None if nothing moves or it fills the picture.
+    """Find the region of interest that follows the moving person; None if nothing moves, or it fills the picture.
 
     Args:
         parts: Consecutive parts of the recording.
-        sensor: Its sensor.
-        target: The sensor that the part is for.
-        zoom: Pixels of the target per pixel of the original; None: such that the one who moves is as large as in the
-            pictures that networks are trained with.
-        original: Size of the pictures that were scaled to that of the sensor; None: the same.
+        sensor: Sensor of the recording.
+        target: Sensor of the network.
+        zoom: Scale in target pixels per pixel of the original; None: scale the person to the size in training clips.
+        original: Size of the pictures before they were scaled to the sensor; None: they were not scaled.
 
     Raises:
-        EventError: The sensor has too many pixels.
+        EventError: If the sensor has too many pixels.
     """
     original = original or sensor
     scale = original.width / sensor.width
     maps = ActivityMaps(sensor)
-    numbers, places = _find_places(maps.count(parts), maps.cell_px)
-    if not places:
+    numbers, squares = _find_squares(maps.count(parts), maps.cell_px)
+    if not squares:
         return None
     shorter = min(target.width, target.height)
     if zoom is None:
-        side = scale * float(np.median([place.side for place in places]))
-        zoom = min(MAX_ENLARGED, shorter / side)
+        side = scale * float(np.median([square.side for square in squares]))
+        zoom = min(MAX_ZOOM, shorter / side)
         if zoom * original.width <= target.width and zoom * original.height <= target.height:
             return None
-    center = scale * np.array([(place.x, place.y) for place in places])
+    center = scale * np.array([(square.x, square.y) for square in squares])
     t_us = maps.start_us + np.array(numbers, np.int64) * SLICE_US
-    followed = follow_centers(smooth_centers(np.array(numbers), center), PLAY * shorter / zoom)
+    followed = follow_centers(smooth_centers(np.array(numbers), center), DEAD_BAND * shorter / zoom)
     return Framing(original, target, zoom, t_us, followed)
 
 
-def _find_places(slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: int) -> tuple[list[int], list[Square]]:
-    """Return the slices around which something moves, and where, from all slices near them."""
-    numbers, places, near = list[int](), list[Square](), deque[tuple[int, NDArray[np.float32]]]()
+def _find_squares(slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: int) -> tuple[list[int], list[Square]]:
+    """Return the indices of slices with motion, and the square of each from the mean of all slices near it."""
+    numbers, squares, near = list[int](), list[Square](), deque[tuple[int, NDArray[np.float32]]]()
     waiting = deque[int]()
 
-    def place_until(last: int | None) -> None:
-        while waiting and (last is None or waiting[0] + SEEN_SLICES < last):
+    def flush_until(last: int | None) -> None:
+        while waiting and (last is None or waiting[0] + CONTEXT_SLICES < last):
             now = waiting.popleft()
-            while near[0][0] < now - SEEN_SLICES:
+            while near[0][0] < now - CONTEXT_SLICES:
                 near.popleft()
-            mean = np.mean([activity for number, activity in near if number <= now + SEEN_SLICES], axis=0)
-            if (place := find_place(mean, cell_px)) is not None:
+            mean = np.mean([activity for number, activity in near if number <= now + CONTEXT_SLICES], axis=0)
+            if (place := find_square(mean, cell_px)) is not None:
                 numbers.append(now)
-                places.append(place)
+                squares.append(place)
 
     for number, activity in slices:
-        place_until(number)
+        flush_until(number)
         near.append((number, activity))
         waiting.append(number)
-    place_until(None)
-    return numbers, places
+    flush_until(None)
+    return numbers, squares
 
 
 def smooth_centers(numbers: NDArray[np.int64], center: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return centers [n, 2] at times counted by `numbers` [n], each the mean of those near it."""
+    """Smooth centres [n, 2] at integer times `numbers` [n] with a Gaussian of standard deviation SMOOTH_SLICES."""
     smooth = np.empty_like(center)
-    for place, number in enumerate(numbers):
+    for index, number in enumerate(numbers):
         first, stop = np.searchsorted(numbers, [number - 3 * SMOOTH_SLICES, number + 3 * SMOOTH_SLICES + 1])
         weight = np.exp(-(((numbers[first:stop] - number) / SMOOTH_SLICES) ** 2) / 2)
-        smooth[place] = weight @ center[first:stop] / weight.sum()
+        smooth[index] = weight @ center[first:stop] / weight.sum()
     return smooth
 
 
 def follow_centers(center: NDArray[np.float64], play: float) -> NDArray[np.float64]:
-    """Return centers [n, 2] that move only as far as needed to stay within `play` of the given ones."""
+    """Return centres [n, 2] that move only as far as needed to stay within `play` of the given centres, per axis."""
     middle = np.median(center, axis=0)
-    now = middle if (abs(center - middle) <= play).all() else center[0]
+    position = middle if (abs(center - middle) <= play).all() else center[0]
     followed = np.empty_like(center)
-    for place, one in enumerate(center):
-        now = np.clip(now, one - play, one + play)
-        followed[place] = now
+    for index, target in enumerate(center):
+        position = np.clip(position, target - play, target + play)
+        followed[index] = position
     return followed
 
 
 def follow_stream(parts: Iterable[Events], track: RegionTrack) -> Iterator[Events]:
-    """Yield the events of a part that moves; they do not depend on where the parts of the stream end."""
+    """Crop events to a moving region; any division of the stream into parts gives the same events."""
     size = track.size
     for part in parts:
         place = np.maximum(np.searchsorted(track.t_us, part.t, side="right") - 1, 0)
@@ -393,8 +399,8 @@ def follow_stream(parts: Iterable[Events], track: RegionTrack) -> Iterator[Event
 
 
 def plan_following(framing: Framing) -> tuple[Fit, RegionTrack]:
-    """Return how events of the source are scaled, and where the part that is looked at then is."""
-    region = framing.surroundings()
+    """Plan a moving region: the fit that scales the source, and the track of the region in the scaled picture."""
+    region = framing.bounding_region()
     fit = plan_fit(framing.source, framing.zoomed(region), "scale", region)
     return fit, framing.track(framing.zoom, (region.left, region.top))
 
@@ -406,10 +412,10 @@ def _count_active(
     y: NDArray[np.int16],
     number: int,
     cell_px: int,
-    pixels: _Pixels,
+    pixels: _PixelState,
     counts: NDArray[np.float32],
 ) -> None:
-    """Add the pixels that become active to the counts of their cells."""
+    """Add newly active pixels to the counts of their cells."""
     last_us, counted = pixels
     one = np.uintp(1)
     for event in range(t.size):

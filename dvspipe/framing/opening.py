@@ -1,4 +1,4 @@
-"""What is classified: a recording, a video that is simulated while it is read, or events in memory."""
+"""Open an input of a network: a recording, a video that is simulated while reading, or events in memory."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from ..video.opening import open_video
 from ..video.video import Video
 from .config import FramingConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
-from .framing import MAX_ENLARGED, Framing, RegionTrack, find_framing, follow_stream, plan_following
+from .framing import MAX_ZOOM, Framing, RegionTrack, find_framing, follow_stream, plan_following
 from .person import find_person
 
 log = logging.getLogger(__name__)
 
 PREFETCHED_CHUNKS = 2
-MAX_EVENTS = 1 << 17  # that are processed together, which limits the size of intermediate results
-COARSE_SIDE_PX = 256  # longer side of a video's pictures in which is searched for what moves
+MAX_EVENTS = 1 << 17  # events processed at once; bounds the size of intermediate results
+COARSE_SIDE_PX = 256  # longer side of the pictures searched for motion in videos
 COARSE = SensorSize(width=COARSE_SIDE_PX, height=COARSE_SIDE_PX)
-REPEATED_US = 3_000_000  # for which a GIF is shown at least
-MIN_INSIDE = 0.25  # share of a region, below which it is hardly meant
+MIN_GIF_US = 3_000_000  # GIFs are repeated to last at least this long
+MIN_INSIDE = 0.25  # fraction of a region inside the picture; less is probably a mistake
 FIT_REMEDIES = Remedy("config.fit", "scale", "scale it"), Remedy("config.fit", "crop", "take its middle")
 
 Parts = Callable[[], Iterator[Events]]
-"""Starts to read a recording and yields consecutive parts of it; can be called again."""
+"""Function that reads a recording from the start and yields consecutive parts; can be called repeatedly."""
 
 
 @dataclass(frozen=True)
 class EventParts:
-    """Events that can be read any number of times.
+    """Events that can be read repeatedly.
 
     Args:
-        sensor: The sensor that they come from; of a video, the one that it is simulated for.
-        parts: Starts to read them, and yields consecutive parts.
+        sensor: Sensor of the events; for a video, the simulated sensor.
+        parts: Function that reads the events from the start and yields consecutive parts.
     """
 
     sensor: SensorSize
@@ -55,12 +55,12 @@ class EventParts:
 
 @dataclass(frozen=True)
 class EventSource:
-    """Events to be classified.
+    """Events to classify.
 
     Args:
-        name: Their name in messages.
-        events: Those that are classified.
-        overview: Those of the complete picture, to look at; of a video, perhaps smaller.
+        name: Name in messages.
+        events: Events to classify.
+        overview: Events of the complete picture, for display; for a video, possibly at a smaller size.
         picture: Size of the recording's pictures.
         fit: How the events become those of the network's sensor, or of the picture that `track` is in.
         track: Where the part that is looked at is, if it is less than that picture.
@@ -85,10 +85,10 @@ class EventSource:
     warnings: tuple[str, ...] = ()
 
     def read_fitted(self, on_part: Callable[[Events], object] = lambda _: None) -> Iterator[Events]:
-        """Yield the events of the network's sensor; they are decoded in a separate thread.
+        """Yield the events on the network's sensor; decoding runs in a separate thread.
 
         Args:
-            on_part: Called with each part as recorded, before it is fitted.
+            on_part: Called with each recorded part before fitting.
         """
         fitted = fit_stream(self._read(on_part), self.fit)
         return fitted if self.track is None else follow_stream(fitted, self.track)
@@ -102,68 +102,68 @@ class EventSource:
 
 
 def open_source(
-    given: Path | Events,
+    data: Path | Events,
     target: SensorSize,
     config: FramingConfig,
     *,
     sensor: SensorSize | None,
     hints: Hints = NO_HINTS,
 ) -> EventSource:
-    """Open a recording, a video or events for a network.
+    """Open a recording, a video or events as the input of a network.
 
     Args:
-        given: What to classify.
-        target: The network's sensor.
-        config: Region, fit, and how videos become events.
-        sensor: The sensor of a recording that does not name it.
-        hints: What else its file does not say.
+        data: Path of a recording or video, or events.
+        target: Sensor of the network.
+        config: Region of interest, fit, and conversion of videos.
+        sensor: Sensor of recordings that do not store it.
+        hints: Other metadata missing from the file.
 
     Raises:
-        FileError: It is missing or cannot be read.
-        DataError: It comes from another sensor and the configuration does not say how to fit it, or it is a camera.
+        FileError: If the file is missing or cannot be read.
+        DataError: If the sensor differs from the network's and the configuration has no fit, or `data` is a camera.
     """
-    if isinstance(given, Events):
-        stream = EventParts(given.sensor, partial(_iterate_once, given))
-        span_us = (int(given.t[0]), int(given.t[-1])) if len(given) else None
+    if isinstance(data, Events):
+        stream = EventParts(data.sensor, partial(_iterate_once, data))
+        span_us = (int(data.t[0]), int(data.t[-1])) if len(data) else None
         return _plan_source("the events", stream, target, config, span_us)
-    if camera_of(given) is not None:
-        raise DataError(f"{given}: is a camera, expected a recording or video; record it to a file first")
-    if is_video(given):
-        return _open_video(given, target, config)
-    recording, guess = _open_recording(given, target, config, sensor=sensor, hints=hints)
+    if camera_of(data) is not None:
+        raise DataError(f"{data}: is a camera (expected a recording or video); record it to a file first")
+    if is_video(data):
+        return _open_video(data, target, config)
+    recording, guess = _open_recording(data, target, config, sensor=sensor, hints=hints)
     extent = recording.extent()
     stream = EventParts(recording.sensor, partial(_read_recording, recording))
     span_us = (extent.first_us or 0, extent.last_us or 0) if extent else None
-    planned = _plan_source(str(given), stream, target, config, span_us)
+    planned = _plan_source(str(data), stream, target, config, span_us)
     source = replace(planned, synthetic=recording.is_synthetic)
     if guess is None or guess == target:
         return source
-    warning = f"{given}: does not name its sensor, which is taken as "
+    warning = f"{data}: does not name its sensor; using "
     if guess == recording.sensor:
         warning += str(guess)
     else:
         warning += (
-            f"the network's {target}, although {guess} has all its events; if it is {guess}, set sensor to {guess} and "
-            "fit to scale"
+            f"the network's {target}, although its events also fit {guess}; if the sensor is {guess}, set sensor to "
+            f"{guess} and fit to scale"
         )
     return replace(source, warnings=(warning, *source.warnings))
 
 
 def find_guess(path: Path, target: SensorSize, *, hints: Hints = NO_HINTS) -> tuple[SensorSize, SensorSize] | None:
-    """Return the sensor that a recording is guessed to come from, and the one that is used; None if it names it."""
+    """Return the guessed sensor of a recording and the sensor to use; None if the recording stores its sensor."""
     recording, guess = _open_recording(path, target, FramingConfig(), sensor=None, hints=hints)
     return None if guess is None else (guess, recording.sensor)
 
 
 def frame_events(events: Events, target: SensorSize) -> Events:
-    """Return the events of the one who moves, as `FramingConfig.roi = "auto"` shows them to a network.
+    """Frame the moving person, like `FramingConfig.roi = "auto"`.
 
     Args:
-        events: The events of a recording, from a sensor of any size.
-        target: The network's sensor.
+        events: Events of a recording, from a sensor of any size.
+        target: Sensor of the network.
 
     Returns:
-        Events of the target. If nothing moves, or what moves fills the picture, this is the complete picture, scaled.
+        Events on the target sensor. If nothing moves, or the motion fills the picture, the complete picture is scaled.
     """
     source = open_source(events, target, FramingConfig(roi="auto"), sensor=None)
     return concatenate(source.read_fitted(), target)
@@ -176,20 +176,22 @@ def _iterate_once(events: Events) -> Iterator[Events]:
 def _open_recording(
     path: Path, target: SensorSize, config: FramingConfig, *, sensor: SensorSize | None, hints: Hints
 ) -> tuple[Recording, SensorSize | None]:
-    """Open a recording; if its sensor is unknown, it is the network's, provided that this has all events.
+    """Open a recording; if its sensor is unknown, use the network's sensor, provided that all events are inside it.
 
     Returns:
-        The recording, and the sensor that was guessed from its events; None if the sensor is known, or will be scaled.
+        The recording, and the sensor guessed from its events; None if the sensor is known, or `config.fit` is set.
     """
     recording = open_recording(path, sensor=sensor, hints=hints)
     if recording.sensor_source != "guessed" or config.fit is not None:
         return recording, None
     guess = recording.sensor
-    return open_recording(path, sensor=target, hints=hints) if _is_inside(target, recording) else recording, guess
+    return open_recording(path, sensor=target, hints=hints) if _contains_all_events(
+        target, recording
+    ) else recording, guess
 
 
-def _is_inside(target: SensorSize, recording: Recording) -> bool:
-    """Return whether the target has the pixels of all events."""
+def _contains_all_events(target: SensorSize, recording: Recording) -> bool:
+    """Return whether all events are inside the target sensor."""
     own = recording.sensor
     if own.width <= target.width and own.height <= target.height:
         return True
@@ -212,27 +214,27 @@ def _read_recording(recording: Recording) -> Iterator[Events]:
 def _plan_source(
     name: str, stream: EventParts, target: SensorSize, config: FramingConfig, span_us: tuple[int, int] | None
 ) -> EventSource:
-    """Return a recording with the part of it that is looked at."""
+    """Plan the fit and the region of interest of a recording."""
     own = stream.sensor
     framing = None
     if config.roi == "auto" or (config.roi is None and config.fit is None and _is_larger(own, target)):
         framing = find_framing(stream.parts(), own, target, zoom=1.0 if config.fit == "crop" else None)
     if framing is not None:
         fit, track = plan_following(framing)
-        return EventSource(name, stream, stream, own, fit, track, _follow_rows(framing), span_us)
+        return EventSource(name, stream, stream, own, fit, track, _list_positions(framing), span_us)
     region = _parse_region(name, config, own, "sensor")
     mode = config.fit or ("crop" if region.size == target else "scale")
     if config.fit is None and config.roi != "auto" and region.size != target and not _is_larger(region.size, target):
         found = f"its region is {region}" if region.size != own else f"comes from a sensor of {own}"
-        raise DataError(f"{name}: {found}, the network is for {target}", *FIT_REMEDIES)
+        raise DataError(f"{name}: {found} (expected the network's {target})", *FIT_REMEDIES)
     fit = plan_fit(own, target, mode, region)
-    seen = region if mode == "scale" else _cropped(region, target)
+    seen = region if mode == "scale" else _intersect_centered(region, target)
     warnings = _find_outside(name, region, own, "sensor")
-    return EventSource(name, stream, stream, own, fit, None, _still_row(seen), span_us, warnings=warnings)
+    return EventSource(name, stream, stream, own, fit, None, _fixed_position(seen), span_us, warnings=warnings)
 
 
 def _find_outside(name: str, region: Region, own: SensorSize, what: Literal["sensor", "picture"]) -> tuple[str, ...]:
-    """Return a warning if little of a region is inside the sensor or picture."""
+    """Warn if little of a region is inside the sensor or picture."""
     inside = region.overlap(own)
     assert inside is not None
     share = inside.size.width * inside.size.height / (region.size.width * region.size.height)
@@ -246,7 +248,7 @@ def _is_larger(size: SensorSize, target: SensorSize) -> bool:
 
 
 def _parse_region(name: str, config: FramingConfig, own: SensorSize, what: Literal["sensor", "picture"]) -> Region:
-    """Return the region that is given, or all of a sensor or picture."""
+    """Return the configured region, or all of the sensor or picture."""
     if config.roi in (None, "auto", "full"):
         return Region.full(own)
     try:
@@ -258,21 +260,21 @@ def _parse_region(name: str, config: FramingConfig, own: SensorSize, what: Liter
     return region
 
 
-def _cropped(region: Region, target: SensorSize) -> Region:
-    """Return the part of a region that is inside a target on whose centre its own is."""
+def _intersect_centered(region: Region, target: SensorSize) -> Region:
+    """Intersect `region` with a box of size `target` centred on it."""
     width, height = min(region.size.width, target.width), min(region.size.height, target.height)
     left = region.left + max(0, -((target.width - region.size.width) // 2))
     top = region.top + max(0, -((target.height - region.size.height) // 2))
     return Region(left, top, SensorSize(width=width, height=height))
 
 
-def _still_row(region: Region) -> tuple[LookRow, ...]:
+def _fixed_position(region: Region) -> tuple[LookRow, ...]:
     size = region.size
     return (LookRow(t_us=None, left=region.left, top=region.top, width=size.width, height=size.height),)
 
 
-def _follow_rows(framing: Framing) -> tuple[LookRow, ...]:
-    """Return where the part that is looked at is in the recording's pictures; the first time is open."""
+def _list_positions(framing: Framing) -> tuple[LookRow, ...]:
+    """List the positions of the region of interest in the recording's pictures; the first has no start time."""
     track = framing.track()
     width, height = track.size.width, track.size.height
     places = zip([None, *track.t_us[1:].tolist()], track.left.tolist(), track.top.tolist(), strict=True)
@@ -280,59 +282,65 @@ def _follow_rows(framing: Framing) -> tuple[LookRow, ...]:
 
 
 def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventSource:
-    """Open a video, scaled before it is simulated, which is more exact and faster than scaling its events."""
+    """Open a video and scale it before simulation: more exact and faster than scaling its events."""
     settings, roi = config.video, config.roi
     film = partial(_open_repeated, path, _set_video(settings, crop=None, resize=None).video)
     given = settings.video.crop or settings.video.resize
     if roi not in (None, "full") and settings.video.crop:
-        raise DataError(f"{path}: both roi and video.crop = {settings.video.crop} select a part, expected one")
+        raise DataError(
+            f"{path}: both roi and video.crop = {settings.video.crop} select a region (expected one of them)"
+        )
     if roi == "auto" and settings.video.resize:
-        raise DataError(f"{path}: both roi = auto and video.resize = {settings.video.resize} scale, expected one")
+        raise DataError(
+            f"{path}: both roi = auto and video.resize = {settings.video.resize} scale the video (expected one of them)"
+        )
     pictures = settings if roi in (None, "full") else _set_video(settings, resize=None)
     size = open_video(path, pictures.video).size
     small = _set_video(settings, resize=str(_coarse_size(size))).model_copy(update={"upsample": "off"})
     overview = _simulate_video(path, _open_repeated(path, small.video), small)
     framing = None
-    if roi == "auto" or (roi is None and config.fit is None and not given):
+    if roi == "auto" or (roi is None and config.fit is None and not geometry):
         zoom = 1.0 if config.fit == "crop" else None
         framing = find_person(path, settings.video, size, target) if zoom is None else None
         if framing is None:
             framing = find_framing(overview.parts(), overview.sensor, target, zoom=zoom, original=size)
     if framing is not None:
-        region = framing.surroundings()
+        region = framing.bounding_region()
         settings = _set_video(settings, crop=str(region), resize=str(framing.zoomed(region)))
         track: RegionTrack | None = framing.track(framing.zoom, (region.left, region.top))
         warnings: tuple[str, ...] = ()
-        looked_at = _follow_rows(framing)
+        looked_at = _list_positions(framing)
     else:
         region = _parse_region(str(path), config, size, "picture")
         if config.fit is None and roi is not None:
-            _warn_of_enlarged(path, region, target)
-        settings = _show_region(settings, region, size, None if config.fit == "crop" else target)
+            _warn_if_enlarged(path, region, target)
+        settings = _crop_to_region(settings, region, size, None if config.fit == "crop" else target)
         track = None
         warnings = _find_outside(str(path), region, size, "picture")
-        looked_at = _still_row(region if config.fit != "crop" else _cropped(region, target))
+        looked_at = _fixed_position(region if config.fit != "crop" else _intersect_centered(region, target))
     video = _open_repeated(path, settings.video)
-    place = _place_of(region, size, video.size) if track is None else None
+    place = _map_region(region, size, video.size) if track is None else None
     fit = plan_fit(video.size, target if track is None else video.size, "crop", place)
     stream, span_us = _simulate_video(path, video, settings), _estimate_span(video)
     return EventSource(str(path), stream, overview, size, fit, track, looked_at, span_us, film, warnings=warnings)
 
 
 def _open_repeated(path: Path, settings: VideoSettings) -> Video:
-    """Return a video; a GIF is repeated until it lasts as long as a network may need."""
+    """Open a video; repeat a GIF to last at least MIN_GIF_US, enough for a network's window."""
     video = open_video(path, settings)
-    return video.repeated(REPEATED_US) if path.suffix.lower() == ".gif" and video.times_us is None else video
+    return video.repeated(MIN_GIF_US) if path.suffix.lower() == ".gif" and video.times_us is None else video
 
 
-def _show_region(settings: ConvertConfig, region: Region, size: SensorSize, target: SensorSize | None) -> ConvertConfig:
-    """Return the settings by which a video shows the pixels of a region that it has.
+def _crop_to_region(
+    settings: ConvertConfig, region: Region, size: SensorSize, target: SensorSize | None
+) -> ConvertConfig:
+    """Return settings that crop a video to the visible part of a region, and scale it.
 
     Args:
-        settings: Those of the complete video.
-        region: The region.
-        size: Size of the video's pictures.
-        target: What the region is scaled to, if the settings do not say it; None: it is not scaled.
+        settings: Settings of the complete video.
+        region: Region of the source frame; may extend beyond it.
+        size: Size of the source frame.
+        target: Size that the region is scaled to, if the settings have no size; None: no scaling.
     """
     shown = region.overlap(size)
     assert shown is not None
@@ -346,8 +354,8 @@ def _show_region(settings: ConvertConfig, region: Region, size: SensorSize, targ
     return _set_video(settings, resize=str(SensorSize(width=width, height=height)))
 
 
-def _place_of(region: Region, size: SensorSize, scaled: SensorSize) -> Region:
-    """Return where a region is in a video that shows the pixels of it that pictures of a size have, scaled."""
+def _map_region(region: Region, size: SensorSize, scaled: SensorSize) -> Region:
+    """Map `region` from the source frame to the cropped and resized video."""
     shown = region.overlap(size)
     assert shown is not None
     across, down = scaled.width / shown.size.width, scaled.height / shown.size.height
@@ -358,12 +366,12 @@ def _place_of(region: Region, size: SensorSize, scaled: SensorSize) -> Region:
     )
 
 
-@lru_cache(maxsize=1024)  # a video is opened once to adapt to it and once to classify it
-def _warn_of_enlarged(path: Path, region: Region, target: SensorSize) -> None:
+@lru_cache(maxsize=1024)  # warn once: a video is opened for adaptation and again for classification
+def _warn_if_enlarged(path: Path, region: Region, target: SensorSize) -> None:
     factor = min(target.width / region.size.width, target.height / region.size.height)
-    if factor > MAX_ENLARGED:
+    if factor > MAX_ZOOM:
         log.warning(
-            "%s: the region %s has few pixels, and is enlarged %.3g times for the network, whose sensor is %s",
+            "%s: the region %s has few pixels and is enlarged %.3g times for the network's sensor of %s",
             path,
             region,
             factor,
@@ -372,7 +380,7 @@ def _warn_of_enlarged(path: Path, region: Region, target: SensorSize) -> None:
 
 
 def _coarse_size(size: SensorSize) -> SensorSize:
-    """Return the size at which a video is searched and shown."""
+    """Return the size of the overview, used for search and display."""
     return size if max(size.width, size.height) <= COARSE_SIDE_PX else scaled_size(size, COARSE)
 
 
@@ -381,7 +389,7 @@ def _simulate_video(path: Path, video: Video, settings: ConvertConfig) -> EventP
 
 
 def _estimate_span(video: Video) -> tuple[int, int] | None:
-    """Return about when the first and the last frame of a video are, by the interval of the first two."""
+    """Estimate the times of the first and the last frame of a video from the interval of the first two."""
     times_us = [frame.t_us for frame in islice(video.frames(), 2)]
     if len(times_us) < 2 or not video.frame_count:
         return None

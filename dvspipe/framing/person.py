@@ -1,7 +1,7 @@
-"""Which part of a film shows a person, found by the pose network, also while the person is still.
+"""Region of interest of a film: locate the person with the pose network, moving or still.
 
-The part is a square of VIEW_M at the person's distance with the shoulders at half its height, as training clips show
-people. Its side is the same for the whole film, and its centre follows slowly.
+The region is a square of side VIEW_M at the person's distance, with the shoulders at half its height, as in training
+clips. Its side is constant over the film, and its centre follows the person slowly.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ from ..errors import VideoError
 from ..events import SensorSize
 from ..pose import Track, track_film
 from ..video.config import VideoSettings
-from .framing import MAX_ENLARGED, PLAY, Framing, follow_centers, smooth_centers
+from .framing import DEAD_BAND, MAX_ZOOM, Framing, follow_centers, smooth_centers
 
-VIEW_M = 1.45  # side of the square: geometric mean of what the cameras of training clips see
-LOOKS_HZ = 4.0  # pictures per second that are looked at
-SMOOTHED_HZ = 10.0  # rate of the numbers of `smooth_centers`, whose standard deviation then is 0.4 s
-MIN_PRESENT = 0.3  # share of the pictures that show a person
+VIEW_M = 1.45  # side of the square: geometric mean of the views of the training cameras
+POSE_HZ = 4.0  # rate of pose estimation, in pictures per second
+SMOOTHING_HZ = 10.0  # steps per second of `smooth_centers`; its standard deviation is then 0.4 s
+MIN_PRESENT = 0.3  # fraction of pictures that must show a person
 
 
 def find_person(path: Path, video: VideoSettings, original: SensorSize, target: SensorSize) -> Framing | None:
-    """Return which part of a film shows the largest person; None if there is none, or the person fills the picture.
+    """Frame the largest person in a film; return None if nobody is found, or the person fills the picture.
 
     Args:
-        path: The film.
-        video: How it is read; a crop or size is not used.
-        original: Size of its pictures.
-        target: The sensor that the part is for.
+        path: Film to read.
+        video: Settings for reading; crop and resize are ignored.
+        original: Size of the film's pictures.
+        target: Sensor of the network.
     """
     complete = video.model_copy(update={"crop": None, "resize": None})
     try:
-        track = track_film(path, {"max_fps": LOOKS_HZ, "smooth": False}, video=complete)
+        track = track_film(path, {"max_fps": POSE_HZ, "smooth": False}, video=complete)
     except VideoError:
-        return None  # what is wrong with the film itself is said when it is simulated
+        return None  # the simulation reports problems of the film
     seen = track.present
     if seen.mean() < MIN_PRESENT:
         return None
     center, scale = measure_person(track)
     side = VIEW_M * float(np.median(scale[seen]))
     shorter = min(target.width, target.height)
-    zoom = min(MAX_ENLARGED, shorter / side)
+    zoom = min(MAX_ZOOM, shorter / side)
     if zoom * original.width <= target.width and zoom * original.height <= target.height:
         return None
     t_us = track.times_us[seen]
-    smooth = smooth_centers(np.round(t_us * (SMOOTHED_HZ * 1e-6)).astype(np.int64), center[seen])
-    return Framing(original, target, zoom, t_us, follow_centers(smooth, PLAY * shorter / zoom))
+    smooth = smooth_centers(np.round(t_us * (SMOOTHING_HZ * 1e-6)).astype(np.int64), center[seen])
+    return Framing(original, target, zoom, t_us, follow_centers(smooth, DEAD_BAND * shorter / zoom))
 
 
 def measure_person(track: Track) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the point midway between the shoulders in pixels, [N, 2], and the pixels per metre there, [N]."""
+    """Return the midpoint of the shoulders in pixels, [N, 2], and the scale there in pixels per metre, [N]."""
     left, right = "left_shoulder", "right_shoulder"
     center, center_m = (track.pixel(left) + track.pixel(right)) / 2, (track.point(left) + track.point(right)) / 2
     hips = (track.pixel("left_hip") + track.pixel("right_hip")) / 2

@@ -22,7 +22,7 @@ from dvspipe.framing.framing import (
     Square,
     find_start,
     refine_square,
-    see_square,
+    sample_square,
     sum_weights,
     weigh_cells,
 )
@@ -198,7 +198,7 @@ def sample_views(cartoon: Cartoon, rng: np.random.Generator) -> tuple[list[Float
         if max(abs(square.x - true.x), abs(square.y - true.y)) > true.side:
             continue
         move = np.array([(true.x - x) / square.side, (true.y - y) / square.side, np.log(true.side / square.side)])
-        view = see_square(sums, square)
+        view = sample_square(sums, square)
         views += [view.ravel(), view[:, ::-1].ravel()]
         moves += [move, move * [-1, 1, 1]]
     return views, moves

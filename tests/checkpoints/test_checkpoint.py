@@ -30,14 +30,14 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "saved.safetensors"
 
 
-def test_a_checkpoint_comes_back(saved: Path) -> None:
+def test_checkpoint_round_trip(saved: Path) -> None:
     config, network = load_checkpoint(saved)
     assert config == CONFIG
     assert not any(tensor.is_meta for tensor in network.state_dict().values())
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e30, -1e30])
-def test_weights_that_give_no_finite_probabilities_are_refused(saved: Path, number: float) -> None:
+def test_non_finite_or_huge_weights_are_rejected(saved: Path, number: float) -> None:
     texts, tensors = read_tensors(saved, "a checkpoint")
     name = next(name for name in tensors if name.endswith("convolution.weight"))
     tensors[name].view(-1)[0] = number
@@ -46,7 +46,7 @@ def test_weights_that_give_no_finite_probabilities_are_refused(saved: Path, numb
         load_checkpoint(saved)
 
 
-def test_a_negative_variance_is_refused(saved: Path) -> None:
+def test_negative_variance_is_rejected(saved: Path) -> None:
     texts, tensors = read_tensors(saved, "a checkpoint")
     name = next(name for name in tensors if name.endswith("running_var"))
     write_tensors(saved, texts, tensors | {name: -tensors[name]})
@@ -57,7 +57,7 @@ def test_a_negative_variance_is_refused(saved: Path) -> None:
 @pytest.mark.parametrize(
     "change", [{"width": 32767, "height": 32767}, {"temperature": 1e-30}, {"classes": ["a", "b", "c"]}]
 )
-def test_a_configuration_that_does_not_fit_the_weights_is_refused_before_a_network_is_built(
+def test_mismatched_configuration_is_rejected_before_the_network_is_built(
     saved: Path, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts, tensors = read_tensors(saved, "a checkpoint")
@@ -86,7 +86,7 @@ def test_a_configuration_that_does_not_fit_the_weights_is_refused_before_a_netwo
         {"format": "b" * 1_000_000},
     ],
 )
-def test_settings_of_any_size_in_a_checkpoint_are_a_short_error(saved: Path, texts: dict[str, Any]) -> None:
+def test_oversized_settings_give_a_short_error(saved: Path, texts: dict[str, Any]) -> None:
     before, tensors = read_tensors(saved, "a checkpoint")
     write_tensors(saved, before | texts, tensors)
     with raises(CheckpointError, "saved.safetensors") as caught:

@@ -1,4 +1,4 @@
-"""Exported networks, read by an interpreter of the tests' own, by Norse, snnTorch and onnxruntime."""
+"""Exported networks replayed by an independent interpreter, Norse, snnTorch, SpikingJelly and onnxruntime."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ NETWORKS = {
 
 
 def make_checkpoint(path: Path, **settings: Any) -> tuple[Path, Any]:
-    """A network with batch statistics and biases that are not those of a fresh one."""
+    """Save a network with non-default batch statistics and biases."""
     config = ClassifierConfig(
         classes=("a", "b", "c"),
         width=12,
@@ -78,26 +78,26 @@ def sample(seed: int = 0) -> Tensor:
 
 @contextmanager
 def unpooled_spikes(network: SpikingNetwork) -> Iterator[list[Tensor]]:
-    """The spikes of each layer of neurons in channels-first order, before any pooling, by Norse's cell."""
+    """Record the spikes of each neuron layer with Norse's cell, channels first, before pooling."""
     found: list[Tensor] = []
 
-    def note(lif: Any, inputs: tuple[Tensor, Any]) -> None:
+    def record(lif: Any, inputs: tuple[Tensor, Any]) -> None:
         plain = LIF(CsnnConfig(), STEP_S)
         plain.settings, plain.factor = lif.settings._replace(pool=1, in_place=False), float(lif.leak())
         plain.keep_current = lif.keep_current
         spikes, _ = plain(inputs[0].clone(), None)
         found.append(spikes.movedim(-1, 2) if spikes.ndim == 5 else spikes)
 
-    hooks = [m.register_forward_pre_hook(note) for m in network.modules() if isinstance(m, LIF)]
+    hooks = [m.register_forward_pre_hook(record) for m in network.modules() if isinstance(m, LIF)]
     yield found
     for hook in hooks:
         hook.remove()
 
 
 def interpret(graph: Any, spikes: NDArray[Any], dt: float) -> tuple[NDArray[Any], list[NDArray[Any]]]:
-    """The outputs of a graph of NIR and the spikes of its neurons, step by step in plain numpy, for [T, B, C, H, W]."""
+    """Run a NIR graph in plain numpy on spikes [T, B, C, H, W]; return its outputs and the spikes of its neurons."""
     nodes, edges, order = graph.nodes, {tuple(edge) for edge in graph.edges}, ["input"]
-    loops = {(a, b) for a, b in edges if a == b or a in fed_back(nodes)}
+    loops = {(a, b) for a, b in edges if a == b or a in feedback_nodes(nodes)}
     while len(order) < len(nodes):
         order.append(
             next(name for name in nodes if name not in order and all(a in order for a, b in edges - loops if b == name))
@@ -117,8 +117,8 @@ def interpret(graph: Any, spikes: NDArray[Any], dt: float) -> tuple[NDArray[Any]
     return np.stack(outputs), [np.stack(steps) for steps in fired.values()]
 
 
-def fed_back(nodes: Any) -> set[str]:
-    """The nodes that only feed spikes back: multiplications by -1."""
+def feedback_nodes(nodes: Any) -> set[str]:
+    """Return the nodes that only feed back spikes: multiplications by -1."""
     weights = {name: getattr(node, "weight", None) for name, node in nodes.items()}
     return {name for name, weight in weights.items() if weight is not None and weight.min() == -1 and weight.max() <= 0}
 
@@ -167,7 +167,7 @@ def test_nir_replays_spike_for_spike(tmp_path: Path, name: str) -> None:
 
 
 def read_by_norse(graph: Any, dt: float) -> tuple[nn.Module, tuple[type[nn.Module], ...]]:
-    """The network that Norse makes of a graph, and the modules in it that spike."""
+    """Load a graph with Norse; return the network and the types of its spiking modules."""
     import norse.torch as norse
 
     return norse.from_nir(graph, dt=dt), (norse.LIFBoxCell,)
@@ -192,7 +192,7 @@ def read_by_spikingjelly(graph: Any, dt: float) -> tuple[nn.Module, tuple[type[n
 
 
 def replay(reader: nn.Module, spiking: tuple[type[nn.Module], ...], spikes: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """The outputs of a network for spikes [T, B, C, H, W], and the spikes of its layers."""
+    """Run a network on spikes [T, B, C, H, W]; return its outputs and the spikes of its layers."""
     fired: list[list[Tensor]] = []
     for module in reader.modules():
         if isinstance(module, spiking):
@@ -212,14 +212,14 @@ def replay(reader: nn.Module, spiking: tuple[type[nn.Module], ...], spikes: Tens
 @pytest.mark.filterwarnings("ignore:nirtorch.load is being deprecated")
 @pytest.mark.parametrize("read", [read_by_norse, read_by_snntorch, read_by_spikingjelly])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_readers_replay_every_network_spike_for_spike(
+def test_readers_reproduce_every_spike_of_every_network(
     tmp_path: Path, name: str, read: Any, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS[name])
     done = export(checkpoint, tmp_path / "a.nir", to="nir")
     assert [reader.find_problem(done.nodes, done.dt or 0) for reader in NIR_READERS] == [None, None, None]
     outputs, fired = replay(*(*read(nir.read(tmp_path / "a.nir"), SNNTORCH_STEP_S), sample()))
-    capsys.readouterr()  # snnTorch prints its arrays
+    capsys.readouterr()  # discard the arrays that snnTorch prints
     assert not caplog.records  # Norse warns of parameters that it ignores
     with torch.no_grad(), unpooled_spikes(network) as spikes:
         wanted, _ = network(sample())
@@ -227,10 +227,10 @@ def test_readers_replay_every_network_spike_for_spike(
         assert 0.01 < ours.mean() < 0.95
         assert any(torch.equal(ours, theirs) for theirs in fired)
     assert wanted.abs().max() > 0.1
-    torch.testing.assert_close(outputs, wanted)  # of float32: 1.3e-6 relative, 1e-5 absolute
+    torch.testing.assert_close(outputs, wanted)  # float32 defaults: 1.3e-6 relative, 1e-5 absolute
 
 
-def test_a_readout_without_memory_needs_no_loop(tmp_path: Path) -> None:
+def test_readout_without_memory_adds_no_loop(tmp_path: Path) -> None:
     checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", channels=(4,), gain=3.0, tau_readout_s=STEP_S)
     export(checkpoint, tmp_path / "a.nir", to="nir")
     outputs, _ = interpret(nir.read(tmp_path / "a.nir"), sample().numpy(), SNNTORCH_STEP_S)
@@ -239,7 +239,7 @@ def test_a_readout_without_memory_needs_no_loop(tmp_path: Path) -> None:
     np.testing.assert_allclose(outputs, wanted.numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_a_reader_that_cannot_read_a_file_has_a_problem_with_a_remedy() -> None:
+def test_unsupported_node_or_step_is_reported_with_remedy() -> None:
     snntorch, norse, _ = NIR_READERS
     nodes = ("Input", "Conv2d", "LIF", "AvgPool2d", "Flatten", "Affine", "Output")
     assert snntorch.find_problem(nodes, SNNTORCH_STEP_S) is None
@@ -251,8 +251,8 @@ def test_a_reader_that_cannot_read_a_file_has_a_problem_with_a_remedy() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:nirtorch.load is being deprecated")
-def test_the_tables_of_readers_are_those_of_their_code(capsys: pytest.CaptureFixture[str]) -> None:
-    """What a reader is said to read, it maps to a module; what it is not said to read, it does not."""
+def test_reader_tables_match_installed_readers(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each reader maps exactly the listed nodes to modules."""
     one, eye = np.ones(4, np.float32), np.eye(4, dtype=np.float32)
     pair, kernel = np.array([2, 2]), np.ones((1, 1, 2, 2), np.float32)
     lif = {"v_leak": 0 * one, "v_threshold": one, "v_reset": 0 * one}
@@ -294,14 +294,14 @@ def test_the_tables_of_readers_are_those_of_their_code(capsys: pytest.CaptureFix
     ],
     ids=lambda settings: settings["kind"],
 )
-def test_onnxruntime_replays_every_kind_of_layer(tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_onnxruntime_reproduces_every_kind_of_layer(tmp_path: Path, settings: dict[str, Any]) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", **settings)
     done = export(checkpoint, tmp_path / "a.onnx", to="onnx")
     assert done.difference < 1e-5
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
-    outputs, probabilities = session.run(None, {"spikes": sample().numpy()})  # three recordings; traced with two
+    outputs, probabilities = session.run(None, {"spikes": sample().numpy()})  # batch of three; traced with two
     with torch.no_grad():
         wanted, _ = network(sample())
     assert wanted.abs().max() > 0.1
@@ -312,7 +312,7 @@ def test_onnxruntime_replays_every_kind_of_layer(tmp_path: Path, settings: dict[
     assert BinConfig.model_validate_json(about["bins"]).steps == 5
 
 
-def test_a_nir_file_says_what_the_network_is_for(tmp_path: Path) -> None:
+def test_nir_metadata_describes_the_classifier(tmp_path: Path) -> None:
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS["csnn"])
     export(checkpoint, tmp_path / "a.nir", to="nir")
     graph = nir.read(tmp_path / "a.nir")
@@ -350,7 +350,7 @@ def test_a_network_that_a_format_cannot_represent_is_an_error(
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-def test_an_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
+def test_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
     (tmp_path / "a.nir").write_text("before")
     with raises(FileError, "a.nir"):
@@ -361,8 +361,10 @@ def test_an_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["r", "tau", "bias"])
-def test_a_file_with_other_outputs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
-    """A writer with a wrong resistance, time constant, or bias of the norm."""
+def test_file_with_different_outputs_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    """The writer gets a wrong resistance, time constant or norm bias."""
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS["csnn"])
     build_nir = dvspipe.checkpoints.export.build_nir
 
@@ -379,7 +381,7 @@ def test_a_file_with_other_outputs_is_not_written(tmp_path: Path, monkeypatch: p
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-def test_a_missing_library_is_named_with_the_way_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
     for library, to in (("nir", "nir"), ("onnx", "onnx"), ("onnxruntime", "onnx"), ("onnxscript", "onnx")):
         with monkeypatch.context() as patched:
@@ -389,8 +391,8 @@ def test_a_missing_library_is_named_with_the_way_to_get_it(tmp_path: Path, monke
     assert not list(tmp_path.glob("out*"))
 
 
-def test_the_traced_network_runs_norses_cell() -> None:
-    """What torch.export traces cannot be a compiled scan."""
+def test_traced_network_runs_norse_cell() -> None:
+    """torch.export cannot trace a compiled scan."""
     layer = LIF(CsnnConfig(tau_mem_s=0.04), 0.02)
 
     class Only(nn.Module):
@@ -405,13 +407,13 @@ def test_the_traced_network_runs_norses_cell() -> None:
 
 
 @pytest.mark.parametrize(("to", "name"), [("nir", "net.onnx"), ("onnx", "net.txt"), ("onnx", "net")])
-def test_another_suffix_than_that_of_the_format_is_an_error(tmp_path: Path, to: ExportFormat, name: str) -> None:
+def test_wrong_suffix_is_rejected(tmp_path: Path, to: ExportFormat, name: str) -> None:
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
     with raises(FileError, name, f".{to}"):
         export(checkpoint, tmp_path / name, to=to)
 
 
-def test_stages_are_lines_without_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stages_are_printed_as_lines_without_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from dvspipe.cli.export import export as command
 
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))

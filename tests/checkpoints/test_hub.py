@@ -1,4 +1,4 @@
-"""Classifiers on a stand-in for the Hugging Face hub: a server on this machine that knows what huggingface_hub asks."""
+"""Classifiers on a fake Hugging Face hub: a local server that implements the requests of huggingface_hub."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ TEST = {
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Repositories: files of each commit by name, the newest last."""
+    """Fake hub. Repositories map each commit to its files, the newest commit last."""
 
     repositories: ClassVar[dict[str, dict[str, dict[str, bytes]]]] = {}
-    closed: ClassVar[dict[str, str]] = {}  # repository to the code of the error
+    closed: ClassVar[dict[str, str]] = {}  # repository -> error code
     asked: ClassVar[list[str]] = []
 
     def answer(self, code: int, body: bytes = b"", **headers: str) -> None:
@@ -127,8 +127,8 @@ class Hub(BaseHTTPRequestHandler):
         pass
 
 
-def forget_library(patch: pytest.MonkeyPatch) -> None:
-    """Make huggingface_hub read its environment again."""
+def reload_library(patch: pytest.MonkeyPatch) -> None:
+    """Make huggingface_hub read its environment variables again."""
     for name in [name for name in sys.modules if name.split(".")[0] == "huggingface_hub"]:
         patch.delitem(sys.modules, name)
 
@@ -143,11 +143,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadingHTTPSe
         patch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
         for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             patch.delenv(name, raising=False)
-        forget_library(patch)
+        reload_library(patch)
         pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
         yield server
         server.shutdown()
-        forget_library(patch)
+        reload_library(patch)
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def run(tmp_path: Path) -> RunFolder:
     return write_run(tmp_path / "run")
 
 
-def test_a_pushed_classifier_comes_back_pinned_to_its_commit(hub: type[Hub], run: RunFolder) -> None:
+def test_pushed_classifier_loads_pinned_to_its_commit(hub: type[Hub], run: RunFolder) -> None:
     classifier = Classifier.load(run.path)
     pinned = classifier.push_to_hub("user/bars", license="mit")
     back = Classifier.load("hf://user/bars")
@@ -183,7 +183,7 @@ def test_a_pushed_classifier_comes_back_pinned_to_its_commit(hub: type[Hub], run
     assert sorted(hub.repositories["user/bars"][commit]) == ["README.md", "config.json", "model.safetensors"]
 
 
-def test_a_revision_is_loaded_also_after_newer_ones_and_then_from_the_cache(hub: type[Hub], run: RunFolder) -> None:
+def test_revision_loads_after_newer_commits_and_from_cache(hub: type[Hub], run: RunFolder) -> None:
     first = Classifier.load(run.path)
     pinned = first.push_to_hub("user/twice")
     save_checkpoint(run.best, CONFIG, CONFIG.build_network())
@@ -196,7 +196,7 @@ def test_a_revision_is_loaded_also_after_newer_ones_and_then_from_the_cache(hub:
     assert hub.asked == []
 
 
-def test_a_card_says_what_the_records_say_and_no_paths(run: RunFolder) -> None:
+def test_card_contains_the_records_without_paths(run: RunFolder) -> None:
     card = write_card("user/bars", CONFIG, find_records(str(run.path)), "mit")
     _, head, body = card.split("---\n", 2)
     metadata = yaml.safe_load(head)
@@ -209,14 +209,14 @@ def test_a_card_says_what_the_records_say_and_no_paths(run: RunFolder) -> None:
     assert "secret" not in card
 
 
-def test_a_card_of_real_data_is_not_tagged_synthetic(tmp_path: Path) -> None:
+def test_card_of_real_data_is_not_tagged_synthetic(tmp_path: Path) -> None:
     run = write_run(tmp_path / "real", synthetic=False, synthetic_test=False)
     real = CONFIG.model_copy(update={"trained_on": "bars"})
     card = write_card("user/bars", real, find_records(str(run.best)), "mit")
-    assert "synthetic" not in card.replace("(synthetic)", "")  # of the text of its test
+    assert "synthetic" not in card.replace("(synthetic)", "")  # the description of its test may contain the word
 
 
-def test_a_card_without_records_says_so(tmp_path: Path) -> None:
+def test_card_without_records_states_missing_test(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "alone.safetensors", CONFIG, CONFIG.build_network())
     assert find_records(str(tmp_path / "alone.safetensors")) is None
     card = write_card("user/bars", CONFIG, None, "unknown")
@@ -224,7 +224,7 @@ def test_a_card_without_records_says_so(tmp_path: Path) -> None:
     assert "- synthetic" in card
 
 
-def test_the_records_of_a_run_are_not_those_of_its_last_epoch(run: RunFolder) -> None:
+def test_records_describe_the_chosen_epoch(run: RunFolder) -> None:
     save_checkpoint(run.last, CONFIG, CONFIG.build_network())
     assert find_records(str(run.last)) is None
 
@@ -235,7 +235,7 @@ def test_what_is_no_name_on_the_hub_is_an_error(name: str) -> None:
         find_checkpoint(name)
 
 
-def test_a_name_with_a_revision_is_read() -> None:
+def test_hub_name_with_revision_is_parsed() -> None:
     assert HubModel.parse("hf://u/a.b-c@refs/pr/1") == HubModel("u/a.b-c", "refs/pr/1")
 
 
@@ -266,27 +266,25 @@ def test_weights_of_other_programs_are_not_downloaded(hub: type[Hub]) -> None:
 
 
 @pytest.mark.parametrize("content", [b"[1]", b"\xff{", b"{"])
-def test_a_config_that_is_not_json_of_a_model_is_one_line(hub: type[Hub], content: bytes) -> None:
+def test_invalid_config_json_is_a_clear_error(hub: type[Hub], content: bytes) -> None:
     hub.repositories["user/odd"] = {hashlib.sha1(content).hexdigest(): {"config.json": content}}
     assert "config.json" in load_error("hf://user/odd")
 
 
-def test_weights_that_are_pickled_are_not_read(hub: type[Hub]) -> None:
+def test_pickled_weights_are_rejected(hub: type[Hub]) -> None:
     described = json.dumps({"format": "dvspipe-classifier-1"}).encode()
     hub.repositories["user/evil"] = {"c3": {"config.json": described, "model.safetensors": pickle.dumps([print])}}
     assert "hf://user/evil@c3" in load_error("hf://user/evil")
 
 
-def test_without_login_nothing_is_pushed(hub: type[Hub], run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_push_without_login_fails(hub: type[Hub], run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with raises(CheckpointError, "hf://user/bars"):
         Classifier.load(run.path).push_to_hub("user/bars")
     assert hub.repositories == {}
 
 
-def test_without_a_network_a_model_in_the_cache_is_loaded(
-    hub: type[Hub], run: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cached_model_loads_offline(hub: type[Hub], run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hub.repositories == {}
     import huggingface_hub
 
@@ -300,13 +298,13 @@ def test_without_a_network_a_model_in_the_cache_is_loaded(
         classifier.push_to_hub("user/cached")
 
 
-def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_hub_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert "pip install 'dvspipe[hub]'" in load_error("hf://user/name")
 
 
 @pytest.mark.parametrize("words", ["infer NAME a.h5", "adapt NAME . -o b.safetensors", "export NAME --to nir -o c.nir"])
-def test_commands_take_a_model_on_the_hub(
+def test_commands_accept_a_hub_model(
     words: str, hub: type[Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from typer.testing import CliRunner

@@ -1,4 +1,4 @@
-"""The classifiers that come with dvspipe."""
+"""Classifiers shipped with dvspipe."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from dvspipe.training.records import find_records
 DATA = Path(os.environ.get("DVSPIPE_TEST_DATA", "nowhere"))
 
 
-def test_there_are_two_and_they_are_small() -> None:
+def test_two_small_classifiers_are_shipped() -> None:
     assert shipped_checkpoints() == ["gesture-synthetic", "nmnist-synthetic"]
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 3e6
 
 
 @pytest.mark.parametrize("name", ["gesture-synthetic", "nmnist-synthetic"])
-def test_the_card_of_each_is_that_of_its_record(name: str) -> None:
+def test_shipped_card_matches_its_record(name: str) -> None:
     card = (SHIPPED / f"{name}.md").read_text(encoding="utf-8")
     config, network = load_checkpoint(name)
     assert card == write_shipped_card(name), "run scripts/docs/cards.py"
@@ -37,7 +37,7 @@ def test_the_card_of_each_is_that_of_its_record(name: str) -> None:
     assert "synthetic" in config.trained_on
 
 
-def test_the_card_on_the_hub_has_the_scores_of_the_record() -> None:
+def test_hub_card_has_the_scores_of_the_record() -> None:
     records = find_records("nmnist-synthetic")
     card = write_card("user/digits", load_config("nmnist-synthetic"), records, "mit")
     assert "| 98.7% (296 of 300) |" in card
@@ -48,8 +48,8 @@ def test_an_unknown_name_lists_those_that_there_are() -> None:
         load_checkpoint("gesture")
 
 
-def test_gestures_of_people_never_seen_are_named() -> None:
-    """Somebody of another seed; every gesture but the one that may be anything."""
+def test_gestures_of_unseen_people_are_classified() -> None:
+    """A person from another seed performs each gesture except other_gestures."""
     classifier, labels = Classifier.load("gesture-synthetic"), range(len(GESTURES) - 1)
     named = [
         classifier.predict(record_gesture(GestureClip(label, person=0, clip=0, seed=99))).label for label in labels
@@ -57,14 +57,14 @@ def test_gestures_of_people_never_seen_are_named() -> None:
     assert np.mean(np.array(named) == labels) >= 0.8
 
 
-def test_gestures_can_be_adapted_and_the_unfamiliar_is_known() -> None:
+def test_gesture_classifier_has_moments_and_energy_threshold() -> None:
     classifier = Classifier.load("gesture-synthetic")
     assert classifier.moments is not None
     assert classifier.moments.features is not None
     assert classifier.config.least_energy is not None
 
 
-def test_the_page_says_which_classifiers_know_what_is_unfamiliar() -> None:
+def test_documentation_lists_classifiers_with_energy_threshold() -> None:
     page = " ".join((SHIPPED.parents[1] / "docs" / "guides" / "inference.md").read_text(encoding="utf-8").split())
     for name in shipped_checkpoints():
         said = "does not" if load_config(name).least_energy is None else "has that energy"
@@ -81,7 +81,7 @@ def test_the_page_says_which_classifiers_know_what_is_unfamiliar() -> None:
         ("8.bs2", "arm_roll", "arm_roll"),
     ],
 )
-def test_real_gestures_are_named(file: str, name: str, mirrored: str, is_mirrored: bool) -> None:
+def test_real_gestures_are_classified(file: str, name: str, mirrored: str, is_mirrored: bool) -> None:
     events = read(DATA / "gesture" / file, sensor=GESTURE_SENSOR)
     if is_mirrored:
         events = Events(events.t, events.sensor.width - 1 - events.x, events.y, events.p, events.sensor)
@@ -90,7 +90,7 @@ def test_real_gestures_are_named(file: str, name: str, mirrored: str, is_mirrore
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="DVSPIPE_TEST_DATA names no folder of real recordings")
-def test_real_digits_are_named() -> None:
+def test_real_digits_are_classified() -> None:
     classifier = Classifier.load("nmnist-synthetic")
     files = sorted((DATA / "nmnist" / "Test").glob("*/*.bin"))
     right = [classifier.predict(file).class_name == file.parent.name for file in files]

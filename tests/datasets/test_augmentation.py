@@ -1,4 +1,4 @@
-"""Changes of training recordings: each does what its name says, to all steps alike, and nothing else."""
+"""Augmentation of training recordings: each change has only its documented effect, equal for all steps."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def as_set(events: Events) -> set[tuple[int, int, int, bool]]:
     return set(zip(*(getattr(events, name).tolist() for name in "txyp"), strict=True))
 
 
-def test_no_change_is_no_change() -> None:
+def test_disabled_changes_return_the_same_events() -> None:
     assert varied() == EVENTS
     assert varied(events=Events.empty(SENSOR), drop=0.5, rotate_deg=20, noise_hz=5) == Events.empty(SENSOR)
 
 
 @settings(max_examples=30)
 @given(seed=st.integers(0, 1000))
-def test_dropped_events_are_missing_and_the_others_stay(seed: int) -> None:
+def test_dropping_removes_events_and_keeps_others_unchanged(seed: int) -> None:
     for change in ({"drop": 0.5}, {"drop_time": 0.5}, {"drop_area": 0.5}):
         kept = varied(seed, **change)  # type: ignore[arg-type]
         assert as_set(kept) <= as_set(EVENTS)
     gaps = np.diff(varied(seed, drop_time=0.5).t)
     assert len(EVENTS) - len(varied(seed, drop_time=0.5)) <= 0.55 * len(EVENTS)
-    assert np.sum(gaps > 20 * np.median(gaps)) <= 3  # in one piece (and Poisson's own)
+    assert np.sum(gaps > 20 * np.median(gaps)) <= 3  # one dropped interval, plus random Poisson gaps
 
 
-def test_what_an_area_loses_is_one_rectangle() -> None:
+def test_drop_area_removes_one_rectangle() -> None:
     lost = as_set(EVENTS) - as_set(varied(3, drop_area=0.5))
     columns, rows = ({event[k] for event in lost} for k in (1, 2))
     inside = {event for event in as_set(EVENTS) if event[1] in columns and event[2] in rows}
@@ -50,9 +50,9 @@ def test_what_an_area_loses_is_one_rectangle() -> None:
     assert 0 < len(columns) * len(rows) <= 0.6 * 12 * 7
 
 
-def test_turning_keeps_the_middle_and_the_times() -> None:
+def test_rotation_keeps_the_centre_and_the_times() -> None:
     sensor = SensorSize(width=13, height=7)
-    cross = Events([0, 1, 2], [6, 6, 7], [3, 2, 3], [1, 0, 1], sensor)  # the middle, above it, right of it
+    cross = Events([0, 1, 2], [6, 6, 7], [3, 2, 3], [1, 0, 1], sensor)  # centre, above it, right of it
     seen = set()
     for seed in range(300):
         turned = varied(seed, cross, rotate_deg=180)
@@ -60,19 +60,19 @@ def test_turning_keeps_the_middle_and_the_times() -> None:
         assert (turned.x[0], turned.y[0]) == (6, 3)
         (ax, ay), (bx, by) = ((int(turned.x[k]) - 6, int(turned.y[k]) - 3) for k in (1, 2))
         if abs(ax) + abs(ay) == 1 and abs(bx) + abs(by) == 1:
-            assert (bx, by) == (-ay, ax)  # the right angle keeps its sense
+            assert (bx, by) == (-ay, ax)  # the rotation has no reflection
             seen.add((ax, ay))
     assert seen == {(0, -1), (1, 0), (0, 1), (-1, 0)}
 
 
-def test_scaling_moves_events_away_from_the_middle_or_towards_it() -> None:
+def test_scaling_moves_events_along_the_radius() -> None:
     edge = Events([0], [11], [3], [1], SENSOR)
     places = [varied(seed, edge, scale=1.0) for seed in range(50)]
-    assert {len(place) for place in places} == {0, 1}  # enlarged, it leaves
-    assert min(int(place.x[0]) for place in places if len(place)) in (8, 9)  # half the way at the most: 5.5 + 2.75
+    assert {len(place) for place in places} == {0, 1}  # enlarged: the event leaves the sensor
+    assert min(int(place.x[0]) for place in places if len(place)) in (8, 9)  # at most half the distance: 5.5 + 2.75
 
 
-def test_times_are_stretched_about_the_first_event() -> None:
+def test_times_are_scaled_about_the_first_event() -> None:
     for seed in range(20):
         stretched = varied(seed, time_scale=0.5)
         factor = stretched.duration_us / EVENTS.duration_us
@@ -86,17 +86,17 @@ def test_times_are_stretched_about_the_first_event() -> None:
     assert 0 < np.abs(np.sort(jittered.t) - EVENTS.t).mean() < 1000
 
 
-def test_noise_is_added_at_its_rate_everywhere() -> None:
+def test_noise_is_added_uniformly_at_its_rate() -> None:
     long = Events(np.arange(2) * 10_000_000, [0, 0], [0, 0], [0, 1], SENSOR)
     counts = [len(varied(seed, long, noise_hz=20)) - 2 for seed in range(60)]
-    assert np.mean(counts) == pytest.approx(0.5 * 20 * 10 * 12 * 7, rel=0.25)  # uniform up to 20 Hz
+    assert np.mean(counts) == pytest.approx(0.5 * 20 * 10 * 12 * 7, rel=0.25)  # rate uniform in 0 to 20 Hz
     noise = varied(3, long, noise_hz=20)
     assert set(noise.x.tolist()) == set(range(12))
     assert set(noise.y.tolist()) == set(range(7))
     assert np.mean(noise.p) == pytest.approx(0.5, abs=0.05)
 
 
-def test_a_mirrored_gesture_has_the_label_of_its_mirror_image() -> None:
+def test_mirrored_gesture_has_the_mirrored_label() -> None:
     mirrored = [GESTURES[k] for k in mirrored_labels(GESTURES)]
     assert dict(zip(GESTURES, mirrored, strict=True)) | {
         "right_hand_wave": "left_hand_wave",
@@ -115,7 +115,7 @@ def spikes_of(seed: int = 0, shape: tuple[int, ...] = (5, 2, 7, 12)) -> np.ndarr
     return np.random.default_rng(seed).integers(1, 9, shape, dtype=np.uint8)
 
 
-def test_augmentation_shifts_all_steps_alike() -> None:
+def test_shift_is_the_same_for_all_steps() -> None:
     spikes, rng, seen = spikes_of(), np.random.default_rng(0), set()
     for _ in range(60):
         moved, label = augment(spikes, 1, AugmentConfig(shift_px=1), rng, None)
@@ -132,7 +132,7 @@ def test_augmentation_shifts_all_steps_alike() -> None:
     assert len(seen) == 9
 
 
-def test_flips_happen_half_of_the_time_and_keep_the_recording() -> None:
+def test_flips_occur_half_of_the_time() -> None:
     spikes, rng = spikes_of(), np.random.default_rng(0)
     before = spikes.copy()
     mirrored = np.array([1, 0])
@@ -146,7 +146,7 @@ def test_flips_happen_half_of_the_time_and_keep_the_recording() -> None:
     assert np.array_equal(spikes, before)
 
 
-def test_cut_out_empties_one_rectangle_of_all_steps() -> None:
+def test_cut_out_clears_one_rectangle_in_all_steps() -> None:
     spikes, rng, emptied = spikes_of(), np.random.default_rng(0), 0
     for _ in range(40):
         cut, _ = augment(spikes, 0, AugmentConfig(shift_px=0, cut_out=0.5), rng, None)
@@ -179,7 +179,7 @@ def test_mixup_is_the_weighted_mean_of_counts() -> None:
         assert mixed.mean() == pytest.approx((share * one + (1 - share) * other).mean(), abs=0.1)
 
 
-def test_eventmix_takes_each_place_from_one_of_both_and_counts_the_events() -> None:
+def test_eventmix_takes_each_voxel_from_one_recording_and_weighs_by_events() -> None:
     one, other, rng, shares = spikes_of(1), spikes_of(2) + np.uint8(100), np.random.default_rng(0), []
     for _ in range(20):
         mixed, share = mix(one, other, "eventmix", rng)

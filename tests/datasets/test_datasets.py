@@ -69,7 +69,7 @@ def names(data: DataSet) -> list[set[str]]:
     return [{sample.name for sample in part} for part in (data.train, data.validation, data.test)]
 
 
-def test_nmnist_is_read_in_part_with_the_digits_as_labels(tmp_path: Path) -> None:
+def test_partial_nmnist_is_read_with_digits_as_labels(tmp_path: Path) -> None:
     save_nmnist(tmp_path, "Train", range(10), 4)
     save_nmnist(tmp_path, "Test", range(3), 2)
     (tmp_path / "Train" / "0" / ".00001.half.bin").write_bytes(b"")
@@ -85,17 +85,17 @@ def test_nmnist_is_read_in_part_with_the_digits_as_labels(tmp_path: Path) -> Non
     assert len(events) == 3
 
 
-def test_tonics_folder_of_nmnist_is_found(tmp_path: Path) -> None:
+def test_tonic_layout_of_nmnist_is_found(tmp_path: Path) -> None:
     save_nmnist(tmp_path / "NMNIST", "Train", range(10), 3)
     data = open_dataset(NmnistConfig(root=tmp_path), seed=0)
     assert (len(data.train), len(data.validation), len(data.test)) == (
         10,
         10,
         10,
-    )  # a share, but at least one of each class
+    )  # a fraction, at least one of each class
 
 
-def test_the_classes_of_a_folder_are_its_names_in_order(tmp_path: Path) -> None:
+def test_classes_of_a_folder_are_its_sorted_names(tmp_path: Path) -> None:
     save_folder(tmp_path)
     data = open_dataset(FolderConfig(root=tmp_path), seed=0)
     assert data.classes == ("a", "b")
@@ -103,7 +103,7 @@ def test_the_classes_of_a_folder_are_its_names_in_order(tmp_path: Path) -> None:
     assert data.sensor == SensorSize(width=12, height=7)
 
 
-def test_no_group_is_in_two_parts_and_the_division_is_seeded(tmp_path: Path) -> None:
+def test_groups_stay_in_one_part_and_the_division_is_seeded(tmp_path: Path) -> None:
     save_folder(tmp_path)
     config = FolderConfig(root=tmp_path, group=r"^user\d+")
     data = open_dataset(config, seed=1)
@@ -115,7 +115,7 @@ def test_no_group_is_in_two_parts_and_the_division_is_seeded(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux alone")
-def test_the_name_of_a_sample_whose_file_is_not_utf8_has_escapes(tmp_path: Path) -> None:
+def test_sample_name_escapes_bytes_outside_utf8(tmp_path: Path) -> None:
     save_folder(tmp_path)
     first = min((tmp_path / "a").iterdir())
     moved = first.rename(first.with_name(os.fsdecode(b"\xff") + first.name))
@@ -126,7 +126,7 @@ def test_the_name_of_a_sample_whose_file_is_not_utf8_has_escapes(tmp_path: Path)
     assert len(found.load())
 
 
-def test_a_test_folder_is_the_test_part(tmp_path: Path) -> None:
+def test_folder_named_test_is_the_test_part(tmp_path: Path) -> None:
     save_folder(tmp_path / "train")
     save_folder(tmp_path / "test", people=1)
     data = open_dataset(FolderConfig(root=tmp_path), seed=0)
@@ -134,7 +134,7 @@ def test_a_test_folder_is_the_test_part(tmp_path: Path) -> None:
     assert all("/test/" in sample.name for sample in data.test)
 
 
-def test_an_unknown_class_folder_is_named(tmp_path: Path) -> None:
+def test_unknown_class_folder_is_reported(tmp_path: Path) -> None:
     save_folder(tmp_path / "train")
     save_folder(tmp_path / "test", classes=("a", "zebra"))
     with raises(DataError, "zebra"):
@@ -144,8 +144,8 @@ def test_an_unknown_class_folder_is_named(tmp_path: Path) -> None:
         open_dataset(GesturesConfig(root=tmp_path / "gestures"), seed=0)
 
 
-def test_links_to_folders_that_are_searched_anyway_are_not_followed(tmp_path: Path) -> None:
-    """Two links to a folder that contains them have endless paths, which double with every step."""
+def test_links_to_searched_folders_are_not_followed(tmp_path: Path) -> None:
+    """Two links to their own parent folder give infinite paths, doubling at each level."""
     root = tmp_path / "data"
     save_folder(root)
     plain = open_dataset(FolderConfig(root=root), seed=0)
@@ -170,7 +170,7 @@ def test_links_to_folders_that_are_searched_anyway_are_not_followed(tmp_path: Pa
     assert mentions(warning, "2 recordings")
 
 
-def test_gestures_in_a_folder_keep_ibms_order(tmp_path: Path) -> None:
+def test_gestures_in_a_folder_keep_ibm_order(tmp_path: Path) -> None:
     save_folder(tmp_path, classes=("arm_roll", "hand_clapping"))
     data = open_dataset(GesturesConfig(root=tmp_path), seed=0)
     assert {sample.label for sample in data.train} == {0, 7}
@@ -201,7 +201,7 @@ def test_a_folder_of_another_layout_is_one_clear_error(
         open_dataset(parse_data(config), seed=0)
 
 
-def test_samples_are_encoded_as_they_are_counted(tmp_path: Path) -> None:
+def test_encoded_samples_equal_encode_events_and_their_counts(tmp_path: Path) -> None:
     save_folder(tmp_path)
     data = open_dataset(FolderConfig(root=tmp_path), seed=0)
     spikes = SpikeTensors(data.train, TensorSettings(BINS))
@@ -214,7 +214,7 @@ def test_samples_are_encoded_as_they_are_counted(tmp_path: Path) -> None:
     assert np.array_equal(joined, np.stack([spikes[i][0] for i in range(len(spikes))]))
 
 
-def test_further_views_have_fewer_events_and_the_first_is_untouched(tmp_path: Path) -> None:
+def test_additional_views_have_fewer_events_and_the_first_is_unchanged(tmp_path: Path) -> None:
     save_folder(tmp_path)
     data = open_dataset(FolderConfig(root=tmp_path), seed=0)
 
@@ -232,7 +232,7 @@ def test_further_views_have_fewer_events_and_the_first_is_untouched(tmp_path: Pa
     assert not np.array_equal(spikes, all_of(**changes | {"seed": 6}))
 
 
-def test_cached_tensors_equal_fresh_ones_and_follow_every_change(
+def test_cached_tensors_are_exact_and_invalidated_by_every_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_folder(tmp_path / "data")
@@ -249,7 +249,7 @@ def test_cached_tensors_equal_fresh_ones_and_follow_every_change(
         kept = SpikeTensors(samples, TensorSettings(BINS), cache=cache)
         assert all(np.array_equal(kept[i], fresh[i]) for i in range(len(samples)))
         assert kept.counts() == fresh.counts()
-    assert made == [sample.name for sample in samples]  # the second time nothing
+    assert made == [sample.name for sample in samples]  # nothing is encoded the second time
     SpikeTensors(samples, TensorSettings(BINS.model_copy(update={"step_us": 30_000})), cache=cache)
     assert len(made) == 2 * len(samples)
     write(samples[0].name, random_events(77, 60), overwrite=True)
@@ -258,7 +258,7 @@ def test_cached_tensors_equal_fresh_ones_and_follow_every_change(
     assert changed[0].sum() == encode_events(random_events(77, 60), BINS).sum()
 
 
-def test_one_makes_a_file_of_the_cache_and_others_wait_and_a_corrupted_one_is_made_again(
+def test_cache_file_is_written_once_and_recomputed_if_corrupted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     events, made = random_events(0, 300), []
@@ -282,7 +282,7 @@ def test_one_makes_a_file_of_the_cache_and_others_wait_and_a_corrupted_one_is_ma
     assert f"{made[0]}: corrupted" in caplog.text
 
 
-def test_what_a_killed_command_left_is_no_recording(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_command_are_not_recordings(tmp_path: Path) -> None:
     save_folder(tmp_path)
     before = names(open_dataset(FolderConfig(root=tmp_path), seed=0))
     for folder in (tmp_path, tmp_path / "a"):
@@ -292,7 +292,7 @@ def test_what_a_killed_command_left_is_no_recording(tmp_path: Path) -> None:
     assert names(open_dataset(FolderConfig(root=tmp_path), seed=0)) == before
 
 
-def test_a_corrupted_tensor_in_the_cache_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_corrupted_cached_tensor_is_recomputed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     save_folder(tmp_path / "data")
     samples, cache = open_dataset(FolderConfig(root=tmp_path / "data"), seed=0).train, Cache(tmp_path / "cache")
     fresh = SpikeTensors(samples, TensorSettings(BINS), cache=cache)
@@ -341,7 +341,7 @@ def test_a_full_disk_names_its_remedies(tmp_path: Path, monkeypatch: pytest.Monk
     assert not [*(tmp_path / "cache").rglob(f"*{ARRAYS}")]
 
 
-def test_an_empty_recording_and_one_of_another_sensor_are_named(tmp_path: Path) -> None:
+def test_empty_recording_and_other_sensor_are_reported(tmp_path: Path) -> None:
     save_folder(tmp_path)
     write(tmp_path / "a" / "zz.h5", Events.empty(SensorSize(width=12, height=7)))
     data = open_dataset(FolderConfig(root=tmp_path, validation=0.01, test=0.01), seed=0)
@@ -362,18 +362,18 @@ def test_rendered_gestures_divide_people() -> None:
     assert sample.load() == record_gesture(GestureClip(3, person=4, clip=0, seed=0))
 
 
-def test_processes_give_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parallel_encoding_equals_serial_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_folder(tmp_path)
     data = open_dataset(FolderConfig(root=tmp_path), seed=0)
     bins = BinConfig(steps=4, step_us=20_000)
     alone = SpikeTensors(data.train[:4], TensorSettings(bins))
-    monkeypatch.setattr(tensors, "MEASURED_S", 0.0)
-    monkeypatch.setattr(tensors, "WORTH_PROCESSES_S", 0.0)  # from the second on
+    monkeypatch.setattr(tensors, "SERIAL_TRIAL_S", 0.0)
+    monkeypatch.setattr(tensors, "MIN_PARALLEL_S", 0.0)  # start processes after the first sample
     together = SpikeTensors(data.train[:4], TensorSettings(bins), jobs=2)
     assert all(np.array_equal(alone[i], together[i]) for i in range(4))
 
 
-def test_training_batches_hold_each_recording_once_and_depend_on_seed_and_epoch_alone(tmp_path: Path) -> None:
+def test_training_batches_contain_each_recording_once_and_depend_only_on_seed_and_epoch(tmp_path: Path) -> None:
     save_folder(tmp_path)
     made = SpikeTensors(open_dataset(FolderConfig(root=tmp_path), seed=0).train, TensorSettings(BINS, views=2))
     still = AugmentConfig(shift_px=0)
@@ -399,7 +399,7 @@ def test_training_batches_hold_each_recording_once_and_depend_on_seed_and_epoch_
     assert np.array_equal(one_by_one, np.concatenate([batch.spikes for batch in drawn(0, 1, shifted)]))
 
 
-def test_mixed_batches_share_their_targets(tmp_path: Path) -> None:
+def test_mixed_batches_have_mixed_targets(tmp_path: Path) -> None:
     save_folder(tmp_path)
     made = SpikeTensors(open_dataset(FolderConfig(root=tmp_path), seed=0).train, TensorSettings(BINS))
     for kind in ("mixup", "eventmix"):
@@ -410,7 +410,7 @@ def test_mixed_batches_share_their_targets(tmp_path: Path) -> None:
         assert (batch.labels == batch.targets.argmax(axis=1)).all()
 
 
-def test_a_division_is_written_and_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_split_file_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_folder(tmp_path / "data")
     data = open_dataset(FolderConfig(root=tmp_path / "data"), seed=3)
     path = tmp_path / "split.json"
@@ -446,14 +446,14 @@ def test_a_division_is_written_and_restored(tmp_path: Path, monkeypatch: pytest.
             open_dataset(config, seed=0)
 
 
-def test_a_person_in_the_training_and_the_test_folder_is_refused(tmp_path: Path) -> None:
+def test_person_in_training_and_test_folder_is_rejected(tmp_path: Path) -> None:
     save_folder(tmp_path / "train")
     save_folder(tmp_path / "test", people=1)
     with raises(DataError, "test/", "train/", "'user00'"):
         open_dataset(FolderConfig(root=tmp_path, group=r"^user\d+"), seed=0)
 
 
-def test_another_folder_is_the_test_part(tmp_path: Path) -> None:
+def test_second_folder_is_the_test_part(tmp_path: Path) -> None:
     save_nmnist(tmp_path / "one", "Train", range(10), 3)
     save_nmnist(tmp_path / "two", "Train", range(10), 2, first=5)
     save_nmnist(tmp_path / "two", "Test", range(4), 1)
@@ -469,7 +469,7 @@ def test_another_folder_is_the_test_part(tmp_path: Path) -> None:
         open_dataset(FolderConfig(root=tmp_path / "mine", test_root=tmp_path / "nowhere"), seed=0)
 
 
-def test_synthetic_digits_may_be_tested_on_real_ones_of_other_images(tmp_path: Path) -> None:
+def test_synthetic_digits_can_be_tested_on_real_digits_of_other_images(tmp_path: Path) -> None:
     write_recordings(tmp_path / "made", SynthesisRecord(kind="digits", seed=0), {})
     save_nmnist(tmp_path / "made", "Train", range(10), 3)
     save_nmnist(tmp_path / "real", "Train", range(10), 2, first=5)
@@ -531,7 +531,7 @@ def save_mnist(root: Path, train: int = 40, test: int = 10) -> tuple[np.ndarray,
     return made["train"], made["t10k"]
 
 
-def test_images_of_mnist_are_encoded_by_the_code_of_the_configuration(tmp_path: Path) -> None:
+def test_mnist_images_are_encoded_by_the_configured_code(tmp_path: Path) -> None:
     _, test = save_mnist(tmp_path / "mnist")
     bins = BinConfig(steps=6)
     for name, settings in (("latency", {}), ("population", {"neurons": 3}), ("constant", {}), ("poisson", {})):
@@ -555,7 +555,7 @@ def test_images_of_mnist_are_encoded_by_the_code_of_the_configuration(tmp_path: 
         survey(data)
 
 
-def test_hints_of_a_data_set_say_what_its_files_do_not(tmp_path: Path) -> None:
+def test_data_set_hints_apply_to_its_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         for number in range(3):
@@ -568,7 +568,7 @@ def test_hints_of_a_data_set_say_what_its_files_do_not(tmp_path: Path) -> None:
     assert events.t.tolist() == [5, 9]
 
 
-def test_a_text_of_words_is_no_recording(tmp_path: Path) -> None:
+def test_text_file_of_words_is_not_a_recording(tmp_path: Path) -> None:
     for name in ("a", "b"):
         for number in range(3):
             write(tmp_path / name / f"{number}.h5", random_events(number, 20))
@@ -577,7 +577,7 @@ def test_a_text_of_words_is_no_recording(tmp_path: Path) -> None:
     assert len(samples) == 6
 
 
-def test_windows_of_a_recording_hold_its_events_and_stay_in_one_part(tmp_path: Path) -> None:
+def test_windows_cover_the_recording_and_stay_in_one_part(tmp_path: Path) -> None:
     for name in ("a", "b"):
         for number in range(3):
             write(tmp_path / name / f"{number}.h5", random_events(number, 500, span_us=380_000))
@@ -591,12 +591,12 @@ def test_windows_of_a_recording_hold_its_events_and_stay_in_one_part(tmp_path: P
         assert isinstance(events, Events)
         assert 0 < events.duration_us < 100_000
         counts[sample.file] = counts.get(sample.file, 0) + len(events)
-    assert set(counts.values()) == {500}  # the last half window is one of its own
+    assert set(counts.values()) == {500}  # the last half window is kept
     files = [{sample.file for sample in part} for part in data.parts.values()]
     assert sum(map(len, files)) == len(set.union(*files)) == 6
 
 
-def test_empty_and_unknown_class_folders_are_all_named(tmp_path: Path) -> None:
+def test_all_empty_and_unknown_class_folders_are_reported(tmp_path: Path) -> None:
     save_folder(tmp_path / "train", ("a", "b", "c"))
     save_folder(tmp_path / "test", ("a", "d"))
     for empty in ("train/e", "train/f", "test/b"):
@@ -612,7 +612,7 @@ def test_empty_and_unknown_class_folders_are_all_named(tmp_path: Path) -> None:
     assert set(found.problems) < set(survey(found).problems)
 
 
-def test_recordings_below_a_class_folder_are_a_warning(tmp_path: Path) -> None:
+def test_recordings_below_class_folders_give_a_warning(tmp_path: Path) -> None:
     save_folder(tmp_path)
     assert open_dataset(FolderConfig(root=tmp_path), seed=0).warnings == ()
     for name in ("a/old/deep/1.h5", "a/old/2.h5", "a/.hidden/3.h5"):
@@ -623,7 +623,7 @@ def test_recordings_below_a_class_folder_are_a_warning(tmp_path: Path) -> None:
     assert warning in survey(data).problems
 
 
-def test_a_video_beside_its_recording_is_not_a_second_one(tmp_path: Path) -> None:
+def test_video_beside_its_recording_is_not_a_second_sample(tmp_path: Path) -> None:
     for name in ("left", "right"):
         for number in range(4):
             write(tmp_path / name / f"{number}.h5", random_events(number, 50))

@@ -1,4 +1,4 @@
-"""Pieces of one film or recording have one group; files that only have numbered names do not."""
+"""Pieces of one film or recording share a group; files with merely numbered names do not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PIECE, PIECES = 12, 4  # frames, files
 
 
 def film(seed: int, frames: int) -> list[NDArray[np.uint8]]:
-    """A window that moves along a curve over a texture of blocks."""
+    """Render a window that moves along a curve over a texture of blocks."""
     rng = np.random.default_rng(seed)
     texture = rng.integers(0, 256, (20, 20), np.uint8).repeat(16, 0).repeat(16, 1)
     steps = np.arange(frames)
@@ -42,7 +42,7 @@ def write_film(folder: Path, seed: int, stem: str = "clip") -> list[Path]:
     return [write_clip(folder / f"{stem}_{k + 1:02}.webm", images[PIECE * k : PIECE * (k + 1)]) for k in range(PIECES)]
 
 
-def test_the_pieces_of_a_film_have_its_first_file(tmp_path: Path) -> None:
+def test_pieces_map_to_the_first_file_of_their_film(tmp_path: Path) -> None:
     files = write_film(tmp_path / "a", 0)
     assert find_pieces(files[::-1], NO_HINTS) == dict.fromkeys(files, files[0])
     assert find_pieces([files[0], files[2]], NO_HINTS) == {}
@@ -55,13 +55,13 @@ def test_pieces_in_folders_of_several_classes_are_found(tmp_path: Path) -> None:
     assert find_pieces(moved, NO_HINTS) == dict.fromkeys(moved, moved[0])
 
 
-def test_numbered_clips_of_different_scenes_are_no_pieces(tmp_path: Path) -> None:
+def test_numbered_clips_of_different_scenes_are_not_pieces(tmp_path: Path) -> None:
     files = [write_clip(tmp_path / f"wave_{k}.webm", film(k, PIECE)) for k in range(1, 4)]
     assert find_pieces(files, NO_HINTS) == {}
 
 
-def test_clips_of_one_place_that_begin_and_end_alike_are_no_pieces(tmp_path: Path) -> None:
-    """The picture at the cut continues, but as it would between any two of the clips."""
+def test_similar_clips_of_one_place_are_not_pieces(tmp_path: Path) -> None:
+    """The pictures at a cut are similar, but no more than for any two of the clips."""
     images = film(0, PIECE)
     files = [write_clip(tmp_path / f"wave_{k}.webm", images + images[::-1]) for k in range(1, 4)]
     assert find_pieces(files, NO_HINTS) == {}
@@ -79,7 +79,7 @@ def test_recordings_are_pieces_if_the_clock_continues(gap_us: int, count: int, t
     assert len(find_pieces(files, NO_HINTS)) == count
 
 
-def test_a_long_series_without_pieces_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_series_without_pieces_is_abandoned_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [write_recording(tmp_path / f"{k:05}.h5", 0, k) for k in range(MAX_SEPARATE_PAIRS + 5)]
     read: list[Path] = []
     monkeypatch.setattr("dvspipe.datasets.pieces._read_times", lambda path, _: read.append(path))
@@ -87,7 +87,7 @@ def test_a_long_series_without_pieces_is_not_read_to_its_end(tmp_path: Path, mon
     assert read == files[: MAX_SEPARATE_PAIRS + 1]
 
 
-def test_a_film_is_in_one_part_and_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_pieces_of_a_film_are_in_one_part_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for label in range(2):
         for number in range(3):
             write_film(tmp_path / f"class{label}", 10 * label + number, f"film{number}")
@@ -101,7 +101,7 @@ def test_a_film_is_in_one_part_and_it_is_said(tmp_path: Path, caplog: pytest.Log
     assert len({sample.group for sample in given.samples}) == 3 * PIECES
 
 
-def test_pieces_in_a_given_test_part_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_pieces_in_a_given_test_part_give_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for label in range(2):
         for part, numbers in (("train", (0, 1, 5)), ("test", (2,))):
             for number in numbers:
@@ -119,7 +119,7 @@ def test_pieces_in_a_given_test_part_are_said(tmp_path: Path, caplog: pytest.Log
     assert any("a_2.h5" in message and "not independent" in message for message in caplog.messages)
 
 
-def test_files_with_one_name_and_other_numbers_are_found() -> None:
+def test_files_with_the_same_name_and_other_numbers_are_found() -> None:
     def samples(*names: str) -> list[Sample]:
         files = [Path(f"{name}.h5") for name in names]
         return [Sample(str(file), 0, str(file), lambda: random_events(0, 1), lambda: "", file=file) for file in files]
@@ -134,7 +134,7 @@ def test_files_with_one_name_and_other_numbers_are_found() -> None:
     ]
 
 
-def test_the_ends_of_a_video_are_its_first_and_last_pictures(tmp_path: Path) -> None:
+def test_video_ends_are_its_first_and_last_pictures(tmp_path: Path) -> None:
     images = [np.full((64, 96), 30 + 5 * number, np.uint8) for number in range(40)]
     ends = read_video_ends(write_clip(tmp_path / "a.webm", images))
     assert ends is not None

@@ -1,4 +1,4 @@
-"""DVS128 Gesture in both layouts that are about, and N-MNIST, from small files in their native form."""
+"""DVS128 Gesture in both common layouts, and N-MNIST, from small files in their native formats."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SENSOR = SensorSize(width=128, height=128)
 
 
 def aedat31(events: Events) -> bytes:
-    """Polarity events as cAER writes them, one packet."""
+    """Encode polarity events like cAER, as one packet."""
     rows = np.empty((len(events), 2), "<u4")
     rows[:, 0] = (
         events.x.astype(np.uint32) << 17 | events.y.astype(np.uint32) << 2 | events.p.astype(np.uint32) << 1 | 1
@@ -54,7 +54,7 @@ def save_tonic(root: Path, users: tuple[int, ...], part: str = "ibmGestureTrain"
 
 
 @pytest.mark.parametrize("below", ["", "DvsGesture"])
-def test_ibms_recordings_are_cut_by_their_labels_and_divided_by_its_lists(tmp_path: Path, below: str) -> None:
+def test_ibm_recordings_are_cut_by_labels_and_divided_by_lists(tmp_path: Path, below: str) -> None:
     save_ibm(tmp_path / below, (1, 2, 3, 24))
     data = open_dataset(DvsGestureConfig(root=tmp_path), seed=0)
     assert data.classes == GESTURES
@@ -66,13 +66,13 @@ def test_ibms_recordings_are_cut_by_their_labels_and_divided_by_its_lists(tmp_pa
         assert sample.load() == random_events(24, 900, SENSOR, 1_100_000).slice_time(start_us, start_us + 100_000)
 
 
-def test_without_lists_users_from_24_on_are_tested(tmp_path: Path) -> None:
+def test_users_after_23_are_tested_without_lists(tmp_path: Path) -> None:
     save_ibm(tmp_path, (1, 23, 24, 29), lists=False)
     data = open_dataset(DvsGestureConfig(root=tmp_path), seed=0)
     assert {sample.group for sample in data.test} == {"user24", "user29"}
 
 
-def test_tonics_clips_have_times_of_a_millisecond(tmp_path: Path) -> None:
+def test_tonic_clips_have_millisecond_times(tmp_path: Path) -> None:
     save_tonic(tmp_path / "DVSGesture", (1, 2, 3))
     save_tonic(tmp_path / "DVSGesture", (24,), "ibmGestureTest")
     data = open_dataset(DvsGestureConfig(root=tmp_path), seed=0)
@@ -83,7 +83,7 @@ def test_tonics_clips_have_times_of_a_millisecond(tmp_path: Path) -> None:
         assert sample.load() == Events(expected.t * 1000, expected.x, expected.y, expected.p, SENSOR)
 
 
-def test_a_part_without_a_test_folder_divides_its_people(tmp_path: Path) -> None:
+def test_people_are_divided_without_a_test_folder(tmp_path: Path) -> None:
     save_tonic(tmp_path, (1, 2, 3, 4))
     data = open_dataset(DvsGestureConfig(root=tmp_path), seed=0)
     groups = [{sample.group for sample in part} for part in data.parts.values()]
@@ -105,7 +105,7 @@ def test_a_wrong_clip_is_named(tmp_path: Path, content: Any, message: object) ->
         public.load_tonic_clip(tmp_path / "0.npy")
 
 
-def test_wrong_labels_and_names_are_named(tmp_path: Path) -> None:
+def test_invalid_labels_and_names_are_reported(tmp_path: Path) -> None:
     save_ibm(tmp_path / "ibm", (1, 2, 24))
     (tmp_path / "ibm" / "user01_led_labels.csv").write_text("class,startTime_usec,endTime_usec\n12,1,2\n")
     with raises(DataError, "user01_led_labels.csv", "12", "1", "11"):
@@ -124,7 +124,7 @@ def test_where_nothing_is_the_places_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), [("nmnist", "NMNIST"), ("dvsgesture", "DVSGesture")])
-def test_a_download_is_tonics_and_without_a_network_names_file_and_place(
+def test_download_uses_tonic_and_its_failure_names_file_and_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
 ) -> None:
     from tonic import datasets

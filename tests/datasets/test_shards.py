@@ -1,4 +1,4 @@
-"""Spike tensors as tar shards: what is in them, who reads which, and what is wrong with them."""
+"""Shards of spike tensors: content, order among readers, and errors of invalid shards."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
 
 @pytest.fixture(scope="module")
 def folder(recordings: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shards of 4 samples, or 8 without variants."""
+    """Shards of 4 samples with variants, or 8 without."""
     place = tmp_path_factory.mktemp("shards") / "new"
     write_shards(place, recordings, TensorPlan(SETTINGS, None), size=9_000)
     return place
@@ -96,11 +96,11 @@ def test_shards_have_the_parts_and_spikes_of_the_recordings(recordings: DataSet,
             np.testing.assert_array_equal(ours[number], theirs[before])
             assert ours.counts()[number] == theirs.counts()[before]
     names = [sample.name for sample in found.train]
-    assert names != [sample.name for sample in recordings.train]  # classes are mixed
-    assert SpikeTensors(found.train, TensorSettings(BINS))[0].shape[0] == 1  # as without variants
+    assert names != [sample.name for sample in recordings.train]  # classes are shuffled
+    assert SpikeTensors(found.train, TensorSettings(BINS))[0].shape[0] == 1  # without variants
 
 
-def test_the_index_says_what_is_in_each_shard(folder: Path) -> None:
+def test_index_describes_each_shard(folder: Path) -> None:
     index = ShardIndex.read(folder / "index.json")
     assert len([shard for shard in index.shards if shard.part == "train"]) > 3
     for shard in index.shards:
@@ -110,7 +110,7 @@ def test_the_index_says_what_is_in_each_shard(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {"index.json", *(shard.file for shard in index.shards)}
 
 
-def test_tar_lists_the_pairs_in_the_order_of_the_index(folder: Path) -> None:
+def test_archive_members_follow_the_order_of_the_index(folder: Path) -> None:
     for shard in ShardIndex.read(folder / "index.json").shards:
         listed = subprocess.run(["tar", "tf", folder / shard.file], capture_output=True, text=True, check=True).stdout
         assert listed.split() == [f"{sample.key}{suffix}" for sample in shard.samples for suffix in (".npz", ".json")]
@@ -118,7 +118,7 @@ def test_tar_lists_the_pairs_in_the_order_of_the_index(folder: Path) -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("webdataset") is None, reason="needs webdataset")
 @pytest.mark.filterwarnings("ignore")
-def test_webdataset_reads_the_same_samples_in_the_same_order(folder: Path) -> None:
+def test_webdataset_reads_the_same_samples_in_order(folder: Path) -> None:
     import webdataset
 
     found = opened(folder, views=2, vary={"drop": 0.5})
@@ -132,7 +132,7 @@ def test_webdataset_reads_the_same_samples_in_the_same_order(folder: Path) -> No
         assert found.classes[sample["json"]["label"]] == sample["json"]["class"]
 
 
-def test_shards_are_the_same_bytes_by_any_number_of_processes(
+def test_shards_are_byte_identical_for_any_number_of_processes(
     recordings: DataSet, folder: Path, tmp_path: Path
 ) -> None:
     write_shards(tmp_path, recordings, TensorPlan(SETTINGS, None), size=9_000, engine=Processes(2))
@@ -141,7 +141,7 @@ def test_shards_are_the_same_bytes_by_any_number_of_processes(
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.integers(1, 5), st.integers(1, 9), st.integers(0, 99))
-def test_an_epoch_has_each_sample_once_and_readers_share_only_what_is_left(
+def test_epoch_has_each_sample_once_and_readers_share_only_leftovers(
     shards: list[int], readers: int, size: int, seed: int
 ) -> None:
     owners = np.arange(sum(shards)) % size % readers
@@ -155,7 +155,7 @@ def test_an_epoch_has_each_sample_once_and_readers_share_only_what_is_left(
         assert all(not homes[a] & homes[b] for a in range(readers) for b in range(a))
 
 
-def test_processes_read_disjoint_shards_and_together_the_batches_of_one(folder: Path) -> None:
+def test_processes_read_disjoint_shards_and_together_equal_one_process(folder: Path) -> None:
     tensors = SpikeTensors(opened(folder).train, TensorSettings(BINS))
     assert tensors.shards is not None
     assert len(set(tensors.shards[:-1])) == 1
@@ -179,10 +179,10 @@ def test_processes_read_disjoint_shards_and_together_the_batches_of_one(folder: 
     ends = np.cumsum(tensors.shards)
     homes = [np.searchsorted(ends, sorted(numbers), side="right").tolist() for numbers in read]
     shared = set(homes[0]) & set(homes[1])
-    assert len(shared) <= 1  # of an odd number of shards
+    assert len(shared) <= 1  # with an odd number of shards
 
 
-def test_workers_of_a_loader_read_their_own_shards_and_an_epoch_resumes_at_its_position(folder: Path) -> None:
+def test_loader_workers_read_their_own_shards_and_epochs_resume(folder: Path) -> None:
     dataset = SpikeDataset({"kind": "shards", "root": str(folder), "views": 1}, BINS, part="train")
     sampler = ShardSampler(dataset, 2, workers=2, seed=4)
     first, second = list(sampler), list(sampler)
@@ -217,7 +217,7 @@ def _change(_: Path, path: Path) -> None:
 
 
 def _replace(folder: Path, path: Path, members: dict[str, bytes], **over: Any) -> None:
-    """Replace a shard by others' members, with its right size and digest in the index."""
+    """Replace a shard by other members, with matching size and digest in the index."""
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in members.items():
             info = tarfile.TarInfo(name)
@@ -238,7 +238,7 @@ def _pickled(folder: Path, path: Path) -> None:
 
 
 def _claims_more(folder: Path, path: Path) -> None:
-    """Spikes of a sensor of 134 million pixels in 1 kB, also in the index."""
+    """Claim spikes of 134 million pixels in 1 kB, also in the index."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header, {"descr": "|u1", "fortran_order": False, "shape": (1, 3, 2, 8192, 16384)}
@@ -260,7 +260,7 @@ def _bzip2(folder: Path, path: Path) -> None:
 
 
 def _huge_header(folder: Path, path: Path) -> None:
-    """A header of 2^62 bytes in a tar archive."""
+    """Write a tar header that claims 2^62 bytes."""
     member = tarfile.TarInfo("a")
     member.type, member.size = tarfile.XHDTYPE, 2**62
     _replace(folder, path, {})
@@ -280,7 +280,7 @@ def _other_shape(folder: Path, path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("corrupt", "said"),
     [
         (_truncate, ("test-00000.tar", "truncated", "19,480", "20,480")),
         (_change, ("test-00000.tar", "SHA-256")),
@@ -312,7 +312,7 @@ def test_what_is_wrong_with_shards_is_one_line(
         assert (checked.exit_code, len(checked.stdout.splitlines())) == (1, 1)
 
 
-def test_a_sample_that_claims_more_than_its_bytes_can_hold_is_not_allocated(folder: Path, tmp_path: Path) -> None:
+def test_sample_claiming_more_than_its_bytes_is_not_allocated(folder: Path, tmp_path: Path) -> None:
     place = Path(shutil.copytree(folder, tmp_path / "shards"))
     _claims_more(place, place / "test-00000.tar")
     with raises(DataError, "test-00000.tar", "805306496"):
@@ -339,7 +339,7 @@ def test_other_steps_than_the_experiment_are_an_error_that_names_them(folder: Pa
         open_dataset(config, 1)
 
 
-def test_events_are_not_in_shards(folder: Path) -> None:
+def test_shards_contain_no_events(folder: Path) -> None:
     found = opened(folder)
     with raises(DataError):
         found.train[0].read_content()
@@ -347,7 +347,7 @@ def test_events_are_not_in_shards(folder: Path) -> None:
         encode_many(list_samples(found), TensorPlan(SETTINGS, None))
 
 
-def test_shards_are_not_replaced_unasked_and_those_of_a_killed_process_are(
+def test_shards_are_replaced_only_on_request_or_if_incomplete(
     recordings: DataSet, folder: Path, tmp_path: Path
 ) -> None:
     plan = TensorPlan(SETTINGS, None)
@@ -359,7 +359,7 @@ def test_shards_are_not_replaced_unasked_and_those_of_a_killed_process_are(
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in folder.iterdir()}
 
 
-def test_a_recording_that_cannot_be_encoded_leaves_no_index(tmp_path: Path) -> None:
+def test_failed_encoding_leaves_no_index(tmp_path: Path) -> None:
     for name in "ab":
         for number in range(4):
             write(tmp_path / "in" / name / f"{number}.h5", random_events(ord(name) + number, 50))
@@ -380,7 +380,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shards of moving bars."""
+    """Write shards of moving bars."""
     place = tmp_path_factory.mktemp("bars")
     config = build(TrainConfig, SMALL | {"data": {"root": str(write_bar_parts(place / "in"))}}, "test")
     data = open_dataset(config.data, config.seed, config.bins)
@@ -397,14 +397,14 @@ def weights_of(run: Path) -> dict[str, torch.Tensor]:
 
 
 class Stopped(TrainingCallback):
-    """Ends a training in the middle of its second epoch."""
+    """Stop a training in the middle of its second epoch."""
 
     def on_progress(self, stage: str, done: int, _total: int) -> None:
         if stage.startswith("epoch 2/") and done == 2:
             raise KeyboardInterrupt
 
 
-def test_a_training_from_shards_resumes_to_the_same_weights(bars: Path, tmp_path: Path) -> None:
+def test_training_from_shards_resumes_to_the_same_weights(bars: Path, tmp_path: Path) -> None:
     config = config_of(bars)
     complete = train(config, tmp_path / "complete")
     assert complete.test.accuracy > 0.8
@@ -415,7 +415,7 @@ def test_a_training_from_shards_resumes_to_the_same_weights(bars: Path, tmp_path
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
-def test_the_command_fills_the_cache_and_writes_shards_from_it(tmp_path: Path) -> None:
+def test_command_fills_the_cache_and_writes_shards_from_it(tmp_path: Path) -> None:
     write_bar_parts(tmp_path / "in")
     settings = [f"data.root={tmp_path / 'in'}", f"data.cache={tmp_path / 'cache'}", "bins.steps=5"]
 

@@ -12,7 +12,7 @@ from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 
 
-def test_recordings_are_counted_and_problems_are_named(tmp_path: Path) -> None:
+def test_survey_counts_recordings_and_lists_problems(tmp_path: Path) -> None:
     for label, name in enumerate(("a", "b")):
         for number in range(6):
             write(tmp_path / name / f"{number}.h5", random_events(10 * label + number, 100 + number))

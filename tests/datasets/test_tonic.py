@@ -1,4 +1,4 @@
-"""Data sets of Tonic, each from small files in its native layout, which Tonic itself reads; and its transforms."""
+"""Tonic data sets, read by Tonic from small files in their native layouts; and Tonic transforms."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ from dvspipe.training import TrainConfig
 DOCS = Path(__file__).parents[2] / "docs" / "guides" / "data.md"
 PER_CLASS = 3
 Expected = list[tuple[str, Events]]
-"""The name of the class and the events of each recording."""
+"""Class name and events of each recording."""
 
 
-def made(number: int, width: int, height: int, span_us: int = 90_000) -> Events:
+def make_events(number: int, width: int, height: int, span_us: int = 90_000) -> Events:
     events = random_events(number, 30, SensorSize(width=width, height=height), span_us)
     x, y = events.x.copy(), events.y.copy()
-    x[0] = y[0] = 0  # Tonic moves recordings of NCALTECH101 to the origin
+    x[0] = y[0] = 0  # Tonic shifts NCALTECH101 recordings to the origin
     return Events(events.t, x, y, events.p, events.sensor)
 
 
@@ -69,12 +69,12 @@ def columns(events: Events, order: str) -> np.ndarray:
 def write_each(
     folders: dict[str, Path], name: str, size: tuple[int, int], save: Callable[[Path, Events], object]
 ) -> Expected:
-    """Write some recordings into the folder of each class."""
+    """Write recordings into the folder of each class."""
     found: Expected = []
     for label, folder in folders.items():
         folder.mkdir(parents=True)
         for number in range(PER_CLASS):
-            events = made(1000 * len(found) + len(str(folder)), *size)
+            events = make_events(1000 * len(found) + len(str(folder)), *size)
             save(folder / name.format(number), events)
             found.append((label, events))
     return found
@@ -100,7 +100,7 @@ def write_gestures(root: Path) -> Expected:
             folder = root / f"DVSGesture/ibmGesture{part}/user{user:02}_led"
             folder.mkdir(parents=True)
             for label in (3, 10, 0):
-                events = made(100 * user + label, 128, 128)
+                events = make_events(100 * user + label, 128, 128)
                 events = Events(events.t // 1000 * 1000, events.x, events.y, events.p, events.sensor)
                 rows = columns(events, "xypt").astype(np.float64)
                 rows[:, 3] /= 1000
@@ -135,7 +135,7 @@ def write_nmnist(root: Path) -> Expected:
 
 def audio(number: int, channels: int) -> Events:
     rng = np.random.default_rng(number)
-    t = np.sort(rng.integers(0, 2**10, 20)) * 15625  # exact in seconds
+    t = np.sort(rng.integers(0, 2**10, 20)) * 15625  # exactly representable in seconds
     return Events(t, rng.integers(0, channels, 20), np.zeros(20, int), np.ones(20, int), (channels, 1))
 
 
@@ -223,7 +223,7 @@ def keys(recordings: Expected) -> list[str]:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_data_set_of_tonic_is_read_from_files_in_its_layout(name: str, tmp_path: Path) -> None:
+def test_tonic_data_set_is_read_from_its_layout(name: str, tmp_path: Path) -> None:
     expected = WRITERS[name](tmp_path)
     data = opened(name, tmp_path)
     assert list(tmp_path.glob(TONIC_LAYOUTS[name].replace("00002", "00000")))
@@ -240,7 +240,7 @@ def test_a_data_set_of_tonic_is_read_from_files_in_its_layout(name: str, tmp_pat
     assert (again.load(), again.version()) == (sample.load(), sample.version())
 
 
-def test_the_table_of_data_sets_names_each_class_of_tonic() -> None:
+def test_documentation_lists_every_tonic_class() -> None:
     from tonic import datasets
 
     assert {*TONIC_LAYOUTS, *UNCLASSIFIED} == set(datasets.__all__) == {*WRITERS, *UNCLASSIFIED}
@@ -273,13 +273,13 @@ def test_what_is_wrong_or_missing_is_named(
         open_dataset(TonicConfig(root=tmp_path, **settings), seed=0)
 
 
-def test_single_digits_need_an_option(tmp_path: Path) -> None:
+def test_single_digits_require_an_option(tmp_path: Path) -> None:
     write_digits(tmp_path)
     with raises(DataError, "4z"):
         open_dataset(TonicConfig(name="NTIDIGITS18", root=tmp_path), seed=0)
 
 
-def test_what_tonic_downloads_is_read_and_what_it_prints_is_no_output(
+def test_downloaded_files_are_read_and_prints_stay_off_stdout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def download(self: Any) -> None:
@@ -294,7 +294,7 @@ def test_what_tonic_downloads_is_read_and_what_it_prints_is_no_output(
 @pytest.mark.parametrize(
     "error", [OSError("no route to host"), RuntimeError("File not found or corrupted."), SystemExit()]
 )
-def test_a_failed_download_names_the_file_and_its_place(
+def test_failed_download_names_file_and_folder(
     error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_self: Any) -> None:
@@ -319,7 +319,7 @@ def test_people_and_groups_stay_in_one_part(tmp_path: Path) -> None:
     assert sorted(len({sample.group for sample in part}) for part in grouped.parts.values()) == [1, 1, 2]
 
 
-def test_another_root_is_the_test_part(tmp_path: Path) -> None:
+def test_second_root_is_the_test_part(tmp_path: Path) -> None:
     write_nmnist(tmp_path / "own")
     write_nmnist(tmp_path / "other")
     data = opened("NMNIST", tmp_path / "own", test_root=tmp_path / "other")
@@ -327,7 +327,7 @@ def test_another_root_is_the_test_part(tmp_path: Path) -> None:
     assert all("other" in sample.name for sample in data.test)
 
 
-def test_a_corrupted_recording_is_a_problem_with_its_name(tmp_path: Path) -> None:
+def test_corrupted_recording_is_reported_by_name(tmp_path: Path) -> None:
     write_lips(tmp_path)
     file = tmp_path / "DVSLip/DVS-Lip/test/young/0.npy"
     file.write_bytes(b"\x93NUMPY")
@@ -337,7 +337,7 @@ def test_a_corrupted_recording_is_a_problem_with_its_name(tmp_path: Path) -> Non
 
 
 class Clips:
-    """What a user may have: seconds in floating point, polarities -1 and 1, and no rows."""
+    """User-defined data set: times in floating-point seconds, polarities -1 and 1, no y column."""
 
     sensor_size = (12, 1, 2)
 
@@ -352,7 +352,7 @@ class Clips:
         return rows, self.labels[index]
 
 
-def test_an_object_like_tonics_is_a_data_set() -> None:
+def test_tonic_like_object_is_accepted() -> None:
     data = from_tonic(Clips())
     assert (data.classes, [sample.label for sample in data.train]) == (("a", "b"), [1, 0, 1])
     assert data.train[0].load() == Events([500_000, 1_250_000], [3, 4], [0, 0], [0, 1], (12, 1))
@@ -365,7 +365,7 @@ def test_an_object_like_tonics_is_a_data_set() -> None:
         from_tonic(Clips((0, -1)))
 
 
-def test_a_network_is_trained_on_a_data_set_of_tonic_and_names_its_classes(tmp_path: Path) -> None:
+def test_network_trains_on_a_tonic_data_set_and_keeps_its_classes(tmp_path: Path) -> None:
     write_nmnist(tmp_path / "data")
     given = ["data.kind=tonic", "data.name=NMNIST", f"data.root={tmp_path / 'data'}", "bins.steps=3"]
     small = [
@@ -421,7 +421,7 @@ def transformed(name: str, events: Events = EVENTS, seed: int = 0, **options: An
         ("UniformNoise", {"n": 50}),
     ],
 )
-def test_transforms_of_tonic_change_events_on_their_sensor(name: str, options: dict[str, Any]) -> None:
+def test_tonic_transforms_keep_events_on_the_sensor(name: str, options: dict[str, Any]) -> None:
     before = np.random.get_state()[1].tolist()  # noqa: NPY002
     found = transformed(name, seed=4, **options)
     assert found.sensor == SENSOR
@@ -431,7 +431,7 @@ def test_transforms_of_tonic_change_events_on_their_sensor(name: str, options: d
     assert transformed(name, Events.empty(SENSOR), **options) == Events.empty(SENSOR)
 
 
-def test_noise_has_both_polarities_and_a_crop_depends_on_its_recording_alone() -> None:
+def test_noise_has_both_polarities_and_crop_depends_only_on_its_recording() -> None:
     two = Events([0, 90_000], [0, 0], [0, 0], [1, 1], SENSOR)
     noise = transformed("UniformNoise", two, n=200)
     assert 60 < int(np.sum(~noise.p)) < 140
@@ -457,7 +457,7 @@ def test_a_wrong_transform_is_named(name: str, options: dict[str, Any], message:
         transformed(name, **options)
 
 
-def test_transforms_are_drawn_again_in_every_epoch(tmp_path: Path) -> None:
+def test_transforms_are_redrawn_in_every_epoch(tmp_path: Path) -> None:
     write_nmnist(tmp_path)
     tensors = SpikeTensors(opened("NMNIST", tmp_path).train, TensorSettings(BinConfig(steps=7)))
     drop = AugmentConfig(shift_px=0, tonic=({"name": "DropEvent", "options": {"p": 0.5}},))
@@ -471,7 +471,7 @@ def test_transforms_are_drawn_again_in_every_epoch(tmp_path: Path) -> None:
     assert not np.array_equal(epoch(1), epoch(2))
 
 
-def test_transforms_need_events_and_are_checked_before_training() -> None:
+def test_transforms_require_events_and_are_checked_before_training() -> None:
     tonic = {"tonic": [{"name": "DropEvent"}]}
     with raises(ConfigError, "augment.tonic", "data.views = 1", "data.views = 3"):
         TrainConfig(augment=tonic, data={"views": 3})

@@ -1,4 +1,4 @@
-"""What is looked at in a picture that is larger than the network's sensor."""
+"""Automatic region of interest in pictures larger than the network's sensor."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from dvspipe.video.writing import write_video
 
 LARGE = SensorSize(width=240, height=180)
 TARGET = SensorSize(width=32, height=24)
-SIZE = SensorSize(width=30, height=40)  # of what moves
+SIZE = SensorSize(width=30, height=40)  # moving object
 
 
-def mover(left: int, top: int, *, seconds: float = 2.0, seed: int = 0, factor: int = 1) -> Events:
-    """Something that moves, `factor` times as large, whose upper left corner is at a place."""
+def moving_object(left: int, top: int, *, seconds: float = 2.0, seed: int = 0, factor: int = 1) -> Events:
+    """Create events of a moving object, scaled by `factor`, with its upper left corner at (left, top)."""
     events = random_events(seed, round(40_000 * seconds), SIZE, span_us=round(seconds * 1e6))
     block = np.arange(factor)
     t = np.repeat(events.t, factor**2)
@@ -44,7 +44,7 @@ def mover(left: int, top: int, *, seconds: float = 2.0, seed: int = 0, factor: i
 
 
 def with_noise(events: Events, rate_hz: float, seed: int = 1) -> Events:
-    """Events and noise of all pixels."""
+    """Add uniform noise to events."""
     span_us = int(events.t[-1]) + 1
     noise = random_events(seed, round(rate_hz * LARGE.width * LARGE.height * span_us * 1e-6), LARGE, span_us)
     t, x, y, p = (np.concatenate([getattr(each, name) for each in (events, noise)]) for name in "txyp")
@@ -58,22 +58,22 @@ def framing_of(events: Events, target: SensorSize = TARGET) -> Framing:
     return found
 
 
-def cut(events: Events, places: list[int]) -> list[Events]:
+def split_at(events: Events, places: list[int]) -> list[Events]:
     edges = [0, *sorted(place % (len(events) + 1) for place in places), len(events)]
     return [events.slice_events(first, stop) for first, stop in pairwise(edges)]
 
 
 @pytest.mark.parametrize(("left", "top"), [(0, 0), (20, 100), (210, 140)])
-def test_what_moves_is_in_the_middle_wherever_it_is_in_the_picture(left: int, top: int) -> None:
-    """The part reaches beyond the picture for one at its edge."""
-    found = framing_of(mover(left, top))
+def test_motion_is_centred_anywhere_in_the_picture(left: int, top: int) -> None:
+    """The region extends beyond the picture if the object is at the edge."""
+    found = framing_of(moving_object(left, top))
     centre = found.center[0] - (left, top)
-    np.testing.assert_allclose(centre, framing_of(mover(100, 70)).center[0] - (100, 70), atol=2.5)
-    assert found.zoom == pytest.approx(framing_of(mover(100, 70)).zoom, rel=0.1)
+    np.testing.assert_allclose(centre, framing_of(moving_object(100, 70)).center[0] - (100, 70), atol=2.5)
+    assert found.zoom == pytest.approx(framing_of(moving_object(100, 70)).zoom, rel=0.1)
 
 
-def test_what_is_twice_as_large_is_looked_at_in_a_part_twice_as_large() -> None:
-    one, two = framing_of(mover(80, 60)), framing_of(mover(80, 60, factor=2))
+def test_region_grows_with_the_moving_object() -> None:
+    one, two = framing_of(moving_object(80, 60)), framing_of(moving_object(80, 60, factor=2))
     assert one.zoom == pytest.approx(2 * two.zoom, rel=0.25)
     np.testing.assert_allclose(two.center[0] - (80, 60), 2 * (one.center[0] - (80, 60)), atol=12)
 
@@ -90,8 +90,8 @@ def test_a_person_of_a_training_clip_is_shown_as_in_the_clip(label: int, left: i
 
 
 @pytest.mark.parametrize("rate_hz", [0.05, 0.5])
-def test_noise_and_hot_pixels_hardly_change_what_is_looked_at(rate_hz: float) -> None:
-    events = mover(150, 90)
+def test_framing_is_robust_to_noise_and_hot_pixels(rate_hz: float) -> None:
+    events = moving_object(150, 90)
     clean, noisy = framing_of(events), framing_of(with_noise(events, rate_hz))
     assert noisy.zoom == pytest.approx(clean.zoom, rel=0.25)
     np.testing.assert_allclose(noisy.center[0], clean.center[0], atol=8)
@@ -102,10 +102,10 @@ def test_noise_and_hot_pixels_hardly_change_what_is_looked_at(rate_hz: float) ->
     np.testing.assert_allclose(framing_of(Events(t, x, y, p, LARGE)).center[0], clean.center[0], atol=0.5)
 
 
-def test_one_who_walks_is_followed_and_one_who_stays_is_not() -> None:
-    stays = concatenate([mover(100, 70, seed=k).shift_time(2_000_000 * k) for k in range(10)], LARGE)
+def test_walking_person_is_followed_and_person_in_place_is_not() -> None:
+    stays = concatenate([moving_object(100, 70, seed=k).shift_time(2_000_000 * k) for k in range(10)], LARGE)
     assert len(framing_of(stays).track().t_us) == 1
-    walks = concatenate([mover(12 * k, 70, seed=k).shift_time(2_000_000 * k) for k in range(15)], LARGE)
+    walks = concatenate([moving_object(12 * k, 70, seed=k).shift_time(2_000_000 * k) for k in range(15)], LARGE)
     found = framing_of(walks)
     track = found.track()
     assert len(track.t_us) > 5
@@ -120,23 +120,23 @@ def test_one_who_walks_is_followed_and_one_who_stays_is_not() -> None:
 
 @limits(max_examples=20)
 @given(places=st.lists(st.integers(0, 10**6), max_size=5))
-def test_what_is_looked_at_does_not_depend_on_the_parts_of_a_recording(places: list[int]) -> None:
-    events = with_noise(concatenate([mover(40, 30), mover(90, 60).shift_time(2_000_000)], LARGE), 0.1)
-    found = find_framing(cut(events, places), LARGE, TARGET)
+def test_framing_is_independent_of_stream_division(places: list[int]) -> None:
+    events = with_noise(concatenate([moving_object(40, 30), moving_object(90, 60).shift_time(2_000_000)], LARGE), 0.1)
+    found = find_framing(split_at(events, places), LARGE, TARGET)
     expected = framing_of(events)
     assert found is not None
     np.testing.assert_array_equal(found.center, expected.center)
     assert found.zoom == expected.zoom
     fit, track = plan_following(expected)
-    framed = concatenate(follow_stream(fit_stream(cut(events, places), fit), track), TARGET)
+    framed = concatenate(follow_stream(fit_stream(split_at(events, places), fit), track), TARGET)
     assert framed == frame_events(events, TARGET)
 
 
-def test_events_follow_the_track_from_its_times_on() -> None:
+def test_events_follow_the_track_at_its_times() -> None:
     sensor, size = SensorSize(width=12, height=7), SensorSize(width=4, height=3)
     track = RegionTrack(size, np.array([0, 100, 200]), np.array([0, 2, -1]), np.array([0, 1, 5]))
     events = random_events(0, 300, sensor, 300)
-    events = events.shift_time(-50)  # the first place also holds before its time
+    events = events.shift_time(-50)  # the first position also applies before its time
     expected = []
     for t, x, y, p in zip(events.t.tolist(), events.x.tolist(), events.y.tolist(), events.p.tolist(), strict=True):
         left, top = (0, 0) if t < 100 else (2, 1) if t < 200 else (-1, 5)
@@ -147,7 +147,7 @@ def test_events_follow_the_track_from_its_times_on() -> None:
     assert found.sensor == size
 
 
-def test_where_nothing_moves_the_complete_picture_is_looked_at() -> None:
+def test_complete_picture_is_used_without_motion() -> None:
     noise = random_events(0, 5000, LARGE, 2_000_000)
     assert find_framing([noise], LARGE, TARGET) is None
     assert find_framing([Events.empty(LARGE)], LARGE, TARGET) is None
@@ -159,14 +159,14 @@ def test_where_nothing_moves_the_complete_picture_is_looked_at() -> None:
         assert concatenate(source.read_fitted(), TARGET) == frame_events(one, TARGET)
 
 
-def test_what_fills_the_picture_is_looked_at_completely() -> None:
+def test_complete_picture_is_used_if_motion_fills_it() -> None:
     events = random_events(0, 200_000, LARGE, 1_000_000)
     busy = Events(events.t, events.x, events.y, events.p, LARGE)
     assert find_framing([busy], LARGE, TARGET) is None or framing_of(busy).zoom <= TARGET.height / LARGE.height
 
 
-def test_a_source_shows_a_network_what_frame_events_returns() -> None:
-    events = with_noise(mover(150, 20), 0.1)
+def test_source_yields_the_events_of_frame_events() -> None:
+    events = with_noise(moving_object(150, 20), 0.1)
     source = open_source(events, TARGET, InferConfig(), sensor=None)
     assert concatenate(source.read_fitted(), TARGET) == frame_events(events, TARGET)
     (look,) = source.looked_at
@@ -176,7 +176,7 @@ def test_a_source_shows_a_network_what_frame_events_returns() -> None:
 
 
 def write_bar(path: Path, region: Region, picture: SensorSize) -> None:
-    """A video of a bar that moves to and fro in a region."""
+    """Write a video of a bar that moves back and forth in a region."""
     frames = []
     left, top, size = region.left, region.top, region.size
     for number in range(40):
@@ -187,7 +187,7 @@ def write_bar(path: Path, region: Region, picture: SensorSize) -> None:
     write_video(path, frames)
 
 
-def test_a_video_is_simulated_around_the_one_who_moves(tmp_path: Path) -> None:
+def test_video_is_cropped_to_the_moving_person_before_simulation(tmp_path: Path) -> None:
     picture = SensorSize(width=400, height=300)
     write_bar(tmp_path / "bar.webm", Region(280, 50, SensorSize(width=60, height=60)), picture)
     source = open_source(tmp_path / "bar.webm", TARGET, InferConfig(), sensor=None)
@@ -204,14 +204,14 @@ def test_a_video_is_simulated_around_the_one_who_moves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("over", [{"crop": "100x80+10+20"}, {"resize": "100x80"}])
-def test_a_video_whose_crop_or_size_is_given_is_not_searched(over: dict[str, Any], tmp_path: Path) -> None:
+def test_video_with_crop_or_size_is_not_searched(over: dict[str, Any], tmp_path: Path) -> None:
     write_bar(tmp_path / "bar.webm", Region(20, 30, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
     config = InferConfig.model_validate({"video": {"video": over}})
     source = open_source(tmp_path / "bar.webm", TARGET, config, sensor=None)
     assert [str(look) for look in source.looked_at] == ["100x80+0+0"]
 
 
-def test_what_was_looked_at_can_be_given_as_a_region(tmp_path: Path) -> None:
+def test_found_region_can_be_passed_as_roi(tmp_path: Path) -> None:
     write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
     found = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi="auto"), sensor=None)
     (look,) = found.looked_at
@@ -223,7 +223,7 @@ def test_what_was_looked_at_can_be_given_as_a_region(tmp_path: Path) -> None:
     assert [here.x.mean(), here.y.mean()] == pytest.approx([there.x.mean(), there.y.mean()], abs=1)
 
 
-def test_a_region_outside_the_pictures_of_a_video_is_an_error(tmp_path: Path) -> None:
+def test_region_outside_the_video_is_rejected(tmp_path: Path) -> None:
     write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
     for roi, found in (("0x0+1+1", "'0x0+1+1'"), ("9x9+160+1", ("9x9+160+1", "160x120"))):
         with raises(EventError, "bar.webm", found) as caught:
@@ -231,7 +231,7 @@ def test_a_region_outside_the_pictures_of_a_video_is_an_error(tmp_path: Path) ->
         assert "sensor" not in str(caught.value)
 
 
-def test_a_region_of_few_pixels_is_mentioned_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_region_of_few_pixels_is_warned_about_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
     for roi in ("40x40+0+0", "6x4+10+10", "6x4+10+10"):
         open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=roi), sensor=None)
@@ -240,17 +240,17 @@ def test_a_region_of_few_pixels_is_mentioned_once(tmp_path: Path, caplog: pytest
     assert mentions(warning, "6x4+10+10", f"{factor:.3g}")
 
 
-def test_a_picture_has_a_rectangle_around_what_is_looked_at() -> None:
+def test_picture_shows_a_rectangle_around_the_region() -> None:
     sensor = SensorSize(width=40, height=30)
     settings = PreviewSettings(min_side_px=80)
     painter = EventPainter(sensor, settings, None, lambda _: Caption("up", 0.5, Box(10, 5, 20, 100)))
     indices = painter.draw(None, 1000, 0).indices[:60]
     assert (indices[30, 20], indices[30, 59], indices[10, 40]) == (BAR, BAR, BAR)
     assert indices[30, 40] != BAR
-    assert indices[59, 40] != BAR  # the lower side is outside
+    assert indices[59, 40] != BAR  # the lower edge is outside
 
 
-def test_a_short_gif_is_repeated_as_it_is_shown(tmp_path: Path) -> None:
+def test_short_gif_is_repeated(tmp_path: Path) -> None:
     pictures = [Image.fromarray(np.roll(np.eye(32, dtype=np.uint8) * 255, 4 * k, axis=1)) for k in range(8)]
     path = tmp_path / "short.gif"
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=60, loop=0)

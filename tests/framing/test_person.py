@@ -1,4 +1,4 @@
-"""The part of a film that shows a person, found by the pose network."""
+"""Framing of a person found by the pose network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCALE = 90.0  # pixels per metre
 def track_of(
     x: np.ndarray, *, present: np.ndarray | None = None, yaw: float = 0.0, y: float = 150.0, scale: float = SCALE
 ) -> Track:
-    """Return a track at 4 Hz of a still person, turned by a yaw, whose shoulders are at columns x [N]."""
+    """Create a track at 4 Hz of a still person, rotated by `yaw`, with the shoulders at columns x [N]."""
     N, J = len(x), len(JOINTS)
     points = np.zeros((N, J, 3))
     for side, sign in (("left", 1), ("right", -1)):
@@ -40,13 +40,13 @@ def track_of(
 
 
 @pytest.mark.parametrize("yaw", [0.0, 0.8, -1.2])
-def test_shoulders_and_torso_tell_where_a_person_is_and_how_large(yaw: float) -> None:
+def test_position_and_scale_are_measured_from_shoulders_and_torso(yaw: float) -> None:
     center, scale = measure_person(track_of(np.full(5, 300.0), yaw=yaw))
     np.testing.assert_allclose(center, np.full((5, 2), [300.0, 150.0]))
     np.testing.assert_allclose(scale, SCALE)
 
 
-def test_a_still_person_is_framed_as_in_training_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_still_person_is_framed_as_in_training_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(person, "track_film", lambda *_, **__: track_of(np.full(12, 300.0)))
     framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
     assert framing is not None
@@ -57,7 +57,7 @@ def test_a_still_person_is_framed_as_in_training_clips(monkeypatch: pytest.Monke
     assert track.top[0] + track.size.height / 2 == pytest.approx(150, abs=1)
 
 
-def test_a_person_who_walks_is_followed_and_gaps_are_bridged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_walking_person_is_followed_across_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
     x, present = np.linspace(100, 500, 41), np.ones(41, bool)
     present[15:22] = False
     monkeypatch.setattr(person, "track_film", lambda *_, **__: track_of(x, present=present))
@@ -68,7 +68,7 @@ def test_a_person_who_walks_is_followed_and_gaps_are_bridged(monkeypatch: pytest
     assert away.max() < 0.25 * VIEW_M * SCALE
 
 
-def test_films_without_a_person_or_with_one_who_fills_them_are_not_framed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_films_without_person_or_filled_by_one_are_not_framed(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: Any) -> Track:
         raise VideoError("film.mp4: shows no person")
 
@@ -79,11 +79,11 @@ def test_films_without_a_person_or_with_one_who_fills_them_are_not_framed(monkey
         assert find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET) is None
 
 
-def test_the_person_goes_before_what_moves_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_person_takes_precedence_over_stronger_motion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = []
     for number in range(30):
         image = np.full((PICTURE.height, PICTURE.width), 70, np.uint8)
-        image[40:120, 500 + number % 10 * 6 : 520 + number % 10 * 6] = 200  # something else moves
+        image[40:120, 500 + number % 10 * 6 : 520 + number % 10 * 6] = 200  # another moving object
         frames.append(Frame(33_333 * number, image))
     write_video(tmp_path / "film.webm", frames)
     moving = open_source(tmp_path / "film.webm", TARGET, FramingConfig(roi="auto"), sensor=None).looked_at[0]

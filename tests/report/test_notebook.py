@@ -72,7 +72,7 @@ def html_of(value: object) -> str | None:
     kernel = Kernel()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "IPython", kernel)
-        dvspipe._show_in_notebooks()  # type: ignore[attr-defined]
+        dvspipe._register_html()  # type: ignore[attr-defined]
     return kernel.functions[type(value).__module__, type(value).__name__](value)
 
 
