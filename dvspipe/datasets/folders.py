@@ -126,7 +126,7 @@ class RecordingFile:
         with _remedies_as_settings():
             if self.target is not None:
                 source = open_source(self.path, self.target, self.framing, sensor=self.sensor, hints=self.hints)
-                return concatenate(_until_truncated(source.read_fitted()), self.target)
+                return concatenate(_stop_at_truncation(source.read_fitted()), self.target)
             if self.is_video:
                 return events_from_video(self.path, self.framing.video)
         return self._read()
@@ -363,7 +363,7 @@ def find_sensor(source: DataSource[FilesConfig], samples: Iterable[Sample]) -> S
     raise first or DataError("no recordings")
 
 
-def _find_unnamed(
+def _warn_of_missing_sensor(
     source: DataSource[FilesConfig], samples: Sequence[Sample], sensor: SensorSize | None
 ) -> Iterator[str]:
     """Yield a warning, for all recordings, if some that are fitted to a size do not name their sensor.

@@ -285,7 +285,7 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
     """Open a video and scale it before simulation: more exact and faster than scaling its events."""
     settings, roi = config.video, config.roi
     film = partial(_open_repeated, path, _set_video(settings, crop=None, resize=None).video)
-    given = settings.video.crop or settings.video.resize
+    geometry = settings.video.crop or settings.video.resize
     if roi not in (None, "full") and settings.video.crop:
         raise DataError(
             f"{path}: both roi and video.crop = {settings.video.crop} select a region (expected one of them)"
