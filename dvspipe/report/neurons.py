@@ -1,4 +1,4 @@
-"""The response of LIF neurons to a spike train as a picture: membrane, threshold, spikes, closed form."""
+"""Chart of the response of LIF neurons to a spike train: membrane, threshold, spikes, closed form."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from ..networks import NeuronResponse
 
 CLOSED_FORM = "closed form v[n] = Σ w a (1 - a)^(n - n_k), a = dt/τ, until the first spike"
-SPIKE_HEIGHT = 0.35  # above the threshold, in thresholds
+SPIKE_HEIGHT = 0.35  # above the threshold, in units of the threshold
 
 
 def draw_neurons(responses: Sequence[NeuronResponse], path: Path) -> None:
-    """Draw a panel per neuron, a row per weight and a column per time constant, above the input spikes.
+    """Draw one panel per neuron (row: weight, column: time constant) above the input spikes.
 
     Args:
-        responses: To the same spikes; one for each pair of weight and time constant.
-        path: The PNG to write.
+        responses: Responses to the same spikes, one per pair of weight and time constant.
+        path: PNG file to write.
 
     Raises:
-        FileError: The file cannot be written.
+        FileError: If the file cannot be written.
     """
     taus_s = list(dict.fromkeys(one.tau_s for one in responses))
     weights = list(dict.fromkeys(one.weight for one in responses))
     rows, columns = len(weights) + 1, len(taus_s)
-    legend_columns = 4 if columns > 2 else columns  # its longest entry is nearly as wide as a panel
+    legend_columns = 4 if columns > 2 else columns  # the longest entry is nearly as wide as a panel
     figure = new_figure(width=0.8 + 3.6 * columns, height=1.2 + 1.8 * len(weights) + 0.8 / legend_columns)
     ratios = [*[1.0] * len(weights), 0.16]
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey="row", height_ratios=ratios)
@@ -54,10 +54,10 @@ def draw_neurons(responses: Sequence[NeuronResponse], path: Path) -> None:
 
 
 def _draw_membrane(axes: Axes, one: NeuronResponse, low: float) -> None:
-    """Draw the potential after each step; it is 0 at first."""
+    """Draw the potential after each step, starting at 0."""
     ms = 1000 * one.dt * np.arange(len(one.membrane) + 1)
     axes.axhline(1, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)), label="threshold")
-    axes.plot(ms, [0, *one.membrane], color=ACCENT, linewidth=2.2, alpha=0.55, label="membrane of dvspipe's LIF")
+    axes.plot(ms, [0, *one.membrane], color=ACCENT, linewidth=2.2, alpha=0.55, label="membrane of dvspipe's LIF neuron")
     until_first_spike = np.minimum([0, *one.closed_form], 1 + SPIKE_HEIGHT)
     axes.plot(ms, until_first_spike, color=INK, linewidth=1, linestyle=(0, (4, 2)), label=CLOSED_FORM)
     fired_ms = ms[1:][one.fired]

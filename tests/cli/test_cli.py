@@ -603,10 +603,10 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["info", "cut.bin"], "cut.bin: 7 bytes, the last 2"),
         (["info", "cut.h5"], "cut.h5: not a complete HDF5 file"),
         (["info", "there.h5", "--sensor", "12"], "expected WIDTHxHEIGHT"),
-        (["view", "there.h5", "-o", "out.mp3"], "out.mp3: cannot hold a preview (found .mp3"),
+        (["view", "there.h5", "-o", "out.mp3"], "out.mp3: not a preview format (found .mp3"),
         (
             ["compare", "there.h5", "there.h5", "-o", "out.pdf"],
-            "out.pdf: cannot hold a page (found .pdf, expected .html)",
+            "(found .pdf, expected .html)",
         ),
         (["view", "there.h5", "-o", "out.png", "--mode", "loud"], "'decay', 'xyt', 'raster', 'rate'"),
         (

@@ -73,7 +73,7 @@ def test_another_suffix_and_a_missing_rerun_are_one_line(tmp_path: Path, monkeyp
     monkeypatch.setitem(sys.modules, "rerun", None)
     with pytest.raises(FileError, match=r"a\.mp4.*expected \.rrd"):
         write_rerun(source(), tmp_path / "a.mp4")
-    with pytest.raises(FileError, match=r"a\.rrd: needs rerun.*dvspipe\[rerun\]"):
+    with pytest.raises(FileError, match=r"a\.rrd: rerun.*dvspipe\[rerun\]"):
         write_rerun(source(), tmp_path / "a.rrd")
     assert list(tmp_path.iterdir()) == []
 
