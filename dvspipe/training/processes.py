@@ -55,8 +55,8 @@ class TrainingProcesses:
         """Average the gradients of a network's weights over all processes."""
         if self.count == 1:
             return
-        # DistributedDataParallel gives equal gradients in equal time (49 ms of CPU per step, 48 ms here), but only for one
-        # backward pass through its module: it misses gradients of learning rules, segments and accumulated parts.
+        # DistributedDataParallel gives equal gradients in equal time (49 ms of CPU per step, 48 ms here), but only for
+        # one backward pass through its module: it misses gradients of learning rules, segments and accumulated parts.
         weights = list(network.parameters())
         gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in weights]
         means = self.sum(torch.cat([gradient.flatten() for gradient in gradients])) / self.count
@@ -90,7 +90,7 @@ def join_processes(device: torch.device) -> Iterator[TrainingProcesses]:
         if local >= torch.cuda.device_count():
             found = torch.cuda.device_count()
             raise ConfigError(
-                f"torchrun: more processes than GPUs on this machine (found process {local + 1}, expected at most {found})"
+                f"torchrun: process {local + 1} has no GPU (found {found} on this machine, expected one per process)"
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)

@@ -183,8 +183,7 @@ def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
 def load_initial_weights(
     init: Checkpoint, classifier: ClassifierConfig, network: Network, *, name: str
 ) -> ClassifierConfig:
-    """Load the weights of a checkpoint into a network. The last linear layer is loaded only if the classes are the
-    same.
+    """Load the weights of a checkpoint into a network; without the last linear layer if the classes differ.
 
     Args:
         init: Checkpoint.

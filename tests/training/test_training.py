@@ -771,7 +771,7 @@ def test_a_missing_tensorboard_is_found_before_anything_is_read(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ConfigError, match="TensorBoard is missing"):
+    with pytest.raises(ConfigError, match=r"dvspipe\[tensorboard\]"):
         train(config_for(folder, tensorboard=True), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
