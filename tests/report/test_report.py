@@ -1,4 +1,4 @@
-"""Previews, charts and pages, read back by libraries other than those that wrote them if there are any."""
+"""Previews, charts and pages, read back by independent libraries where possible."""
 
 import base64
 import json
@@ -89,14 +89,14 @@ NORMAL_975 = 1.959963984540054  # quantile of the normal distribution
 
 @pytest.fixture
 def events() -> Events:
-    """Three windows: four ON at (3, 1), four OFF at (5, 2), four of both at (8, 3); nothing; one ON at (0, 0)."""
+    """Three windows: four ON at (3, 1), four OFF at (5, 2) and four of both at (8, 3); no events; one ON at (0, 0)."""
     rows = [(t, x, y, p) for t in range(0, 4000, 1000) for x, y, p in ((3, 1, 1), (5, 2, 0), (8, 3, 1), (8, 3, 0))]
     t, x, y, p = np.array([*rows, (29_999, 0, 0, 1)]).T + np.array([[1_000_000], [0], [0], [0]])
     return Events(t, x, y, p, SENSOR)
 
 
 def pixel(image: Any, x: int, y: int) -> tuple[int, ...]:
-    """The colour in the middle of a sensor's pixel of an enlarged RGB picture."""
+    """Return the colour at the centre of a sensor pixel in an enlarged RGB picture."""
     return tuple(int(value) for value in np.asarray(image)[y * SCALE + SCALE // 2, x * SCALE + SCALE // 2])
 
 
@@ -125,7 +125,7 @@ def webm_pictures(path: Path) -> list[Any]:
     ("name", "read", "tolerance"),
     [("a.gif", gif_pictures, 0), ("a.webm", webm_pictures, 30), ("a.mp4", webm_pictures, 30)],
 )
-def test_a_moving_preview_has_a_picture_per_window_in_the_colours_of_polarity(
+def test_preview_shows_one_picture_per_window_in_polarity_colours(
     tmp_path: Path, events: Events, name: str, read: Any, tolerance: int
 ) -> None:
     pictures = read(write_preview([events], SENSOR, tmp_path / name, SETTINGS))
@@ -137,7 +137,7 @@ def test_a_moving_preview_has_a_picture_per_window_in_the_colours_of_polarity(
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_a_gif_loops_and_its_durations_do_not_drift(tmp_path: Path) -> None:
+def test_gif_loops_without_drift_of_durations(tmp_path: Path) -> None:
     t = np.arange(0, 1_000_000, 1000)
     events = Events(t, t % 12, t % 7, t % 2, SENSOR)
     path = write_preview([events], SENSOR, tmp_path / "a.gif")
@@ -153,7 +153,7 @@ def test_a_gif_loops_and_its_durations_do_not_drift(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 5])
 @pytest.mark.parametrize("suffix", [".gif", ".png"])
-def test_chunks_of_any_size_give_the_same_file(tmp_path: Path, events: Events, length: int, suffix: str) -> None:
+def test_preview_does_not_depend_on_chunk_size(tmp_path: Path, events: Events, length: int, suffix: str) -> None:
     parts = [events.slice_time(start, start + 1000 * length) for start in range(1_000_000, 1_030_000, 1000 * length)]
     assert sum(map(len, parts)) == len(events)
     span = (int(events.t[0]), int(events.t[-1]))
@@ -162,7 +162,7 @@ def test_chunks_of_any_size_give_the_same_file(tmp_path: Path, events: Events, l
     assert streamed.read_bytes() == complete.read_bytes()
 
 
-def test_a_sheet_shows_twelve_windows_from_the_first_to_the_last(tmp_path: Path, events: Events) -> None:
+def test_sheet_shows_twelve_windows_from_first_to_last(tmp_path: Path, events: Events) -> None:
     with Image.open(write_preview([events], SENSOR, tmp_path / "a.png", SETTINGS)) as image:
         sheet = np.asarray(image)
     assert sheet.shape == (3 * (SIZE[1] + 8) + 8 + LEGEND_PX, 4 * (SIZE[0] + 8) + 8, 3)
@@ -174,7 +174,7 @@ def test_a_sheet_shows_twelve_windows_from_the_first_to_the_last(tmp_path: Path,
 
 
 @pytest.mark.parametrize("colours", ["light", "dark", "colour-blind"])
-def test_on_off_and_background_differ_in_every_set_of_colours(tmp_path: Path, events: Events, colours: str) -> None:
+def test_on_off_and_background_differ_in_every_colour_scheme(tmp_path: Path, events: Events, colours: str) -> None:
     settings = PreviewSettings(window_us=10_000, colours=colours)  # type: ignore[arg-type]
     picture = gif_pictures(write_preview([events], SENSOR, tmp_path / "a.gif", settings))[0]
     on, off, nothing = pixel(picture, 3, 1), pixel(picture, 5, 2), pixel(picture, 0, 6)
@@ -185,25 +185,25 @@ def test_on_off_and_background_differ_in_every_set_of_colours(tmp_path: Path, ev
     ("name", "read"), [("a.gif", gif_pictures), ("a.webm", webm_pictures), ("a.png", gif_pictures)]
 )
 @pytest.mark.parametrize("chunks", [[], [Events.empty(SENSOR)]])
-def test_no_events_still_give_a_picture(tmp_path: Path, name: str, read: Any, chunks: list[Events]) -> None:
+def test_preview_without_events_is_a_blank_picture(tmp_path: Path, name: str, read: Any, chunks: list[Events]) -> None:
     assert len(read(write_preview(chunks, SENSOR, tmp_path / name))) == 1
 
 
-def test_an_odd_large_sensor_is_not_enlarged_and_gets_even_sides(tmp_path: Path) -> None:
+def test_large_odd_sensor_is_not_enlarged_and_gets_even_sides(tmp_path: Path) -> None:
     sensor = SensorSize(width=347, height=261)
     pictures = webm_pictures(write_preview([], sensor, tmp_path / "a.webm"))
     assert pictures[0].shape == (284, 348, 3)
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a"])
-def test_another_suffix_is_refused_with_the_possible_ones(tmp_path: Path, events: Events, name: str) -> None:
+def test_unknown_preview_suffix_lists_the_supported_ones(tmp_path: Path, events: Events, name: str) -> None:
     with pytest.raises(FileError, match=rf"{name}: .*\.webm, \.mp4, \.gif or \.png"):
         write_preview([events], SENSOR, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webm", "a.png"])
-def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, events: Events, name: str) -> None:
+def test_failed_preview_leaves_the_folder_unchanged(tmp_path: Path, events: Events, name: str) -> None:
     (tmp_path / name).write_text("before")
 
     def broken() -> Iterator[Events]:
@@ -215,18 +215,18 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, events: Events, n
     assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
 
 
-def test_a_chunk_of_another_sensor_is_refused(tmp_path: Path) -> None:
+def test_chunk_of_another_sensor_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(EventError, match="13x7, expected 12x7"):
         write_preview([Events.empty(SensorSize(width=13, height=7))], SENSOR, tmp_path / "a.gif")
 
 
-def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+def test_file_in_place_of_the_output_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "nowhere").touch()
     with pytest.raises(FileError, match=r"nowhere.*a\.gif: "):
         write_preview([], SENSOR, tmp_path / "nowhere" / "a.gif")
 
 
-def test_charts_take_one_epoch_missing_values_and_any_name(tmp_path: Path) -> None:
+def test_charts_accept_one_epoch_missing_values_and_any_name(tmp_path: Path) -> None:
     row = make_epoch(1, val_loss=math.nan, val_accuracy=math.nan, rates={"_$x": 0.1})
     draw_curves([row], tmp_path / "curves.png", chosen_epoch=1)
     draw_curves([], tmp_path / "none.png")
@@ -330,7 +330,7 @@ def make_run(folder: Path, activity: ActivityRecord = ACTIVITY, **changes: Any) 
 
 
 def write_run(run: TrainingRun) -> RunFolder:
-    """Write the records from which `TrainingRun.read` reads a run."""
+    """Write the records that `TrainingRun.read` needs."""
     run.folder.config.write_text(run.settings)
     write_rows(run.epochs, EpochRow, jsonl=run.folder.epochs, csv_path=run.folder.epochs_csv)
     run.test.write(run.folder.test)
@@ -342,7 +342,7 @@ def read_text(page: Path) -> str:
     return page.read_text(encoding="utf-8")
 
 
-def test_the_training_page_shows_the_results(tmp_path: Path) -> None:
+def test_training_page_shows_the_results(tmp_path: Path) -> None:
     text = read_text(write_training_page(make_run(tmp_path)))
     assert "85.00 %" in text
     assert "17 of 20 correct; 95 % interval (Wilson) 63.96 to 94.76 %" in text
@@ -364,7 +364,7 @@ def test_the_training_page_shows_the_results(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == pictures | {"report.html"}
 
 
-def test_the_training_page_loads_nothing_and_escapes_everything(tmp_path: Path) -> None:
+def test_training_page_is_self_contained_and_escaped(tmp_path: Path) -> None:
     text = read_text(write_training_page(make_run(tmp_path)))
     assert "http://" not in text
     assert "https://" not in text
@@ -376,14 +376,14 @@ def test_the_training_page_loads_nothing_and_escapes_everything(tmp_path: Path) 
         assert name in text
 
 
-def test_a_run_that_was_read_gives_the_same_page(tmp_path: Path) -> None:
+def test_page_of_a_run_read_from_disk_is_the_same(tmp_path: Path) -> None:
     run = make_run(tmp_path, baseline=BASELINE)
     page = write_training_page(run).read_bytes()
     run.folder.report.unlink()
     assert write_training_page(TrainingRun.read(write_run(run))).read_bytes() == page
 
 
-def test_a_run_without_examples_has_a_page(tmp_path: Path) -> None:
+def test_run_without_examples_has_a_page(tmp_path: Path) -> None:
     run = make_run(tmp_path, ACTIVITY.model_copy(update={"examples": ()}), notes=[])
     text = read_text(write_training_page(run))
     assert "<h2>Examples" not in text
@@ -392,13 +392,13 @@ def test_a_run_without_examples_has_a_page(tmp_path: Path) -> None:
 
 
 def cells(text: str, first: str) -> list[str]:
-    """The other cells of the row of a table that begins with a text."""
+    """Return the remaining cells of the table row that begins with `first`."""
     (row,) = re.findall(rf"<tr><td[^>]*>{re.escape(first)}</td>(.*?)</tr>", text)
     return re.findall(r"<td[^>]*>(.*?)</td>", row)
 
 
-def test_energy_is_operations_times_their_cost(tmp_path: Path) -> None:
-    """20,150 additions of 0.9 pJ, 3 x 1004 membranes and 54,000 multiply-accumulates of 4.6 pJ."""
+def test_energy_is_operations_times_cost(tmp_path: Path) -> None:
+    """20,150 additions of 0.9 pJ, 3 x 1004 membrane updates and 54,000 multiply-accumulates of 4.6 pJ."""
     text = read_text(write_training_page(make_run(tmp_path)))
     assert cells(text, "lif1") == ["1,000", "0.0125", "80", "250", "150,000", "20,000", "13.3 %", "18 nJ"]
     assert cells(text, "readout") == ["4", "–", "38", "4", "12,000", "150", "1.2 %", "135 pJ"]
@@ -412,7 +412,7 @@ def test_energy_is_operations_times_their_cost(tmp_path: Path) -> None:
     assert "Horowitz" in text
 
 
-def test_inputs_that_are_no_counts_are_multiplied(tmp_path: Path) -> None:
+def test_inputs_other_than_counts_need_multiplications(tmp_path: Path) -> None:
     layers = (LAYERS[0].model_copy(update={"multiplies": True}), *LAYERS[1:])
     text = read_text(write_training_page(make_run(tmp_path, ACTIVITY.model_copy(update={"layers": layers}))))
     assert cells(text, "lif1")[-1] == "92 nJ"  # 20,000 of 4.6 pJ
@@ -423,14 +423,14 @@ def test_inputs_that_are_no_counts_are_multiplied(tmp_path: Path) -> None:
 BASELINE = BaselineResult(accuracy=0.75, samples=20, correct=15, chosen_epoch=1, val_accuracy=0.8)
 
 
-def test_the_name_of_a_file_that_is_not_utf8_is_a_title_with_escapes(tmp_path: Path) -> None:
+def test_file_name_outside_utf8_is_escaped_in_titles(tmp_path: Path) -> None:
     name = os.fsdecode(b"\xff.h5")
     draw_curves([], tmp_path / "curves.png", title=name)
     assert (tmp_path / "curves.png").stat().st_size
     assert new_figure(2, 1, name).get_suptitle() == r"\udcff.h5"
 
 
-def test_the_accuracy_is_compared_with_simpler_classifiers(tmp_path: Path) -> None:
+def test_accuracy_is_compared_with_simpler_classifiers(tmp_path: Path) -> None:
     text = read_text(write_training_page(make_run(tmp_path, baseline=BASELINE)))
     assert cells(text, "This spiking network")[0] == "85.00"
     low, high = wilson_interval(15, 20)
@@ -441,8 +441,8 @@ def test_the_accuracy_is_compared_with_simpler_classifiers(tmp_path: Path) -> No
     assert "ReLU network" not in read_text(write_training_page(make_run(tmp_path)))
 
 
-def test_an_example_shows_its_class_and_a_wrong_prediction_in_red(tmp_path: Path) -> None:
-    """The second of two columns is confused with another class; its readout is drawn in red."""
+def test_example_shows_wrong_prediction_in_red(tmp_path: Path) -> None:
+    """The second of two columns has a wrong prediction, drawn in red."""
     examples = tuple(one.model_copy(update={"arrived": ((1.0,) * 3,)}) for one in ACTIVITY.examples)
     run = make_run(tmp_path, ACTIVITY.model_copy(update={"examples": examples}))
     write_training_page(run)
@@ -460,13 +460,13 @@ def test_an_example_shows_its_class_and_a_wrong_prediction_in_red(tmp_path: Path
         ({"synthetic": False, "synthetic_test": True}, "synthetic test data"),
     ],
 )
-def test_a_page_names_synthetic_data_once(tmp_path: Path, made: dict[str, Any], kind: str) -> None:
+def test_page_labels_synthetic_data_once(tmp_path: Path, made: dict[str, Any], kind: str) -> None:
     text = read_text(write_training_page(make_run(tmp_path, **made)))
     assert f'<h1>Four gestures <span class="badge">{kind}</span></h1>' in text
     assert text.count('<span class="badge">') == 1  # the pictures, which may be copied, have it in their titles
 
 
-def test_previews_are_inside_the_page(tmp_path: Path, events: Events) -> None:
+def test_previews_are_embedded_in_the_page(tmp_path: Path, events: Events) -> None:
     gif = write_preview([events], SENSOR, tmp_path / "a.gif", SETTINGS)
     webm = write_preview([events], SENSOR, tmp_path / "a.webm", SETTINGS)
     run = make_run(tmp_path / "run")
@@ -485,7 +485,7 @@ def test_previews_are_inside_the_page(tmp_path: Path, events: Events) -> None:
 
 
 @pytest.mark.parametrize("name", ["args.yaml", "metrics.jsonl", "test.json", "activity.json"])
-def test_a_missing_record_is_named(tmp_path: Path, name: str) -> None:
+def test_missing_record_is_named(tmp_path: Path, name: str) -> None:
     folder = write_run(make_run(tmp_path))
     (tmp_path / name).unlink()
     with pytest.raises(FileError, match=rf"{name}: no such file"):
@@ -501,20 +501,20 @@ def test_a_missing_record_is_named(tmp_path: Path, name: str) -> None:
         ("activity.json", "{}", "step_us Field required"),
     ],
 )
-def test_a_wrong_record_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
+def test_invalid_record_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
     folder = write_run(make_run(tmp_path))
     (tmp_path / name).write_text(content)
     with pytest.raises(FormatError, match=rf"{name}: .*{message}"):
         TrainingRun.read(folder)
 
 
-def test_a_confusion_matrix_of_another_size_is_refused(tmp_path: Path) -> None:
+def test_confusion_matrix_of_wrong_size_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="each of the 4 classes"):
         make_run(tmp_path, confusion=[[1]])
 
 
 @pytest.mark.parametrize(("correct", "samples"), [(0, 10), (10, 10), (17, 20), (231, 264)])
-def test_the_ends_of_a_wilson_interval_lie_two_sided_five_percent_off(correct: int, samples: int) -> None:
+def test_wilson_interval_bounds_solve_the_five_percent_test(correct: int, samples: int) -> None:
     share = correct / samples
     low, high = wilson_interval(correct, samples)
     assert 0 <= low <= share <= high <= 1
@@ -523,14 +523,14 @@ def test_the_ends_of_a_wilson_interval_lie_two_sided_five_percent_off(correct: i
     assert wilson_interval(0, 0) == (0, 1)
 
 
-def test_importing_the_report_is_light() -> None:
+def test_importing_the_report_loads_no_heavy_library() -> None:
     code = "import sys, dvspipe.report; print(*{name.split('.')[0] for name in sys.modules})"
     loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
     assert not loaded & {"matplotlib", "sklearn", "scipy", "PIL", "jinja2", "torch"}
 
 
 @pytest.mark.parametrize("speed", [0.25, 2.0])
-def test_speed_shortens_the_time_that_a_preview_plays(tmp_path: Path, events: Events, speed: float) -> None:
+def test_speed_shortens_the_preview(tmp_path: Path, events: Events, speed: float) -> None:
     settings = PreviewSettings(window_us=50_000, speed=speed)
     for name in ("a.gif", "a.webm"):
         write_preview([events], SENSOR, tmp_path / name, settings)
@@ -542,7 +542,7 @@ def test_speed_shortens_the_time_that_a_preview_plays(tmp_path: Path, events: Ev
 
 
 @pytest.mark.parametrize("size", [(1, 3), (9, 12)])  # as lines, as a picture
-def test_a_raster_shows_when_each_pixel_spikes(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_raster_shows_the_spikes_of_each_pixel(tmp_path: Path, size: tuple[int, int]) -> None:
     image = np.full(size, 0.9)
     early = np.zeros((40, 1, *size), np.uint8)
     early[:20] = 1
@@ -554,7 +554,7 @@ def test_a_raster_shows_when_each_pixel_spikes(tmp_path: Path, size: tuple[int, 
 
 
 @pytest.mark.parametrize(("polarity", "strong", "weak"), [(0, 0, 2), (1, 2, 0)])  # OFF blue, ON red; OpenCV reads BGR
-def test_a_raster_distinguishes_on_from_off(tmp_path: Path, polarity: int, strong: int, weak: int) -> None:
+def test_raster_distinguishes_on_from_off(tmp_path: Path, polarity: int, strong: int, weak: int) -> None:
     trains = np.zeros((40, 2, 1, 3), np.uint8)
     trains[:, polarity] = 1
     draw_rasters({"delta": trains}, np.ones((1, 3)), tmp_path / "a.png", step_us=1)
@@ -563,7 +563,7 @@ def test_a_raster_distinguishes_on_from_off(tmp_path: Path, polarity: int, stron
     assert not (picture[..., weak] - picture[..., strong] > 100).any()
 
 
-def test_more_trains_than_a_picture_shows_are_refused(tmp_path: Path) -> None:
+def test_too_many_spike_trains_for_a_picture_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"hsa: .*4,225 of 65x65 pixels.* 4,096.*resize="):
         draw_rasters({"hsa": np.zeros((5, 1, 65, 65), np.uint8)}, np.ones((65, 65)), tmp_path / "a.png", step_us=1)
     assert not list(tmp_path.iterdir())
@@ -577,12 +577,12 @@ def one_event(t_us: int = 0, x: int = 3, y: int = 1, on: bool = True) -> Events:
 
 
 def share_of(shown: tuple[int, ...], ink: tuple[int, int, int]) -> float:
-    """How much of an ink a colour on white has."""
+    """Return the share of an ink in a colour on white."""
     return float(np.mean([(255 - a) / (255 - b) for a, b in zip(shown, ink, strict=True)]))
 
 
 @pytest.mark.parametrize(("mode", "strength"), [("surface", lambda w: w), ("decay", lambda w: 1 - np.exp(-w))])
-def test_an_event_fades_by_its_age(tmp_path: Path, mode: Any, strength: Any) -> None:
+def test_events_fade_with_age(tmp_path: Path, mode: Any, strength: Any) -> None:
     parts = [one_event(0), one_event(50_000, x=5, y=2, on=False)]
     settings = PreviewSettings(window_us=20_000, fps=100, mode=mode)  # a picture every 10 ms, the first at 10 ms
     pictures = gif_pictures(write_preview(parts, SENSOR, tmp_path / "a.gif", settings))
@@ -593,7 +593,7 @@ def test_an_event_fades_by_its_age(tmp_path: Path, mode: Any, strength: Any) -> 
     assert share_of(pixel(pictures[-1], 5, 2), BLUE) == pytest.approx(strength(np.exp(-0.5)), abs=0.04)
 
 
-def test_a_surface_shows_the_last_event_and_decay_the_sum(tmp_path: Path) -> None:
+def test_surface_shows_the_last_event_and_decay_the_sum(tmp_path: Path) -> None:
     events = Events([0, 1, 2], [3, 3, 3], [1, 1, 1], [1, 1, 0], SENSOR)
     for mode, ink, share in (("surface", BLUE, 1), ("decay", RED, 1 - np.exp(-1))):
         settings = PreviewSettings.model_validate({"window_us": 10**6, "fps": 100, "mode": mode})
@@ -602,7 +602,7 @@ def test_a_surface_shows_the_last_event_and_decay_the_sum(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("colours", ["viridis", "inferno", "grey"])
-def test_a_colour_map_shows_on_and_off_alike(tmp_path: Path, events: Events, colours: Any) -> None:
+def test_colour_maps_show_on_and_off_alike(tmp_path: Path, events: Events, colours: Any) -> None:
     settings = PreviewSettings(window_us=10_000, colours=colours)
     picture = gif_pictures(write_preview([events], SENSOR, tmp_path / "a.gif", settings))[0]
     on, off, nothing = pixel(picture, 3, 1), pixel(picture, 5, 2), pixel(picture, 0, 6)
@@ -610,8 +610,8 @@ def test_a_colour_map_shows_on_and_off_alike(tmp_path: Path, events: Events, col
     assert sum(on) > sum(nothing) + 200
 
 
-def test_pictures_follow_each_other_by_speed_and_rate(tmp_path: Path) -> None:
-    """A second at twice the speed and 20 pictures per second: ten pictures."""
+def test_number_of_pictures_follows_speed_and_fps(tmp_path: Path) -> None:
+    """One second at twice the speed and 20 pictures per second gives ten pictures."""
     events = Events([0, 999_999], [0, 1], [0, 0], [1, 1], SENSOR)
     path = write_preview([events], SENSOR, tmp_path / "a.gif", PreviewSettings(speed=2, fps=20))
     assert len(gif_pictures(path)) == 10
@@ -619,13 +619,13 @@ def test_pictures_follow_each_other_by_speed_and_rate(tmp_path: Path) -> None:
         assert image.info["duration"] == 50
 
 
-def test_a_long_pause_is_cut_short_on_request(tmp_path: Path) -> None:
+def test_long_pause_is_shortened_on_request(tmp_path: Path) -> None:
     events = Events([0, 3_600_000_000], [0, 1], [0, 0], [1, 1], SENSOR)
     settings = PreviewSettings(window_us=100_000, skip_pauses=True)
     assert len(gif_pictures(write_preview([events], SENSOR, tmp_path / "a.gif", settings))) == 12
 
 
-def test_a_large_sensor_is_made_smaller(tmp_path: Path) -> None:
+def test_large_sensor_is_reduced(tmp_path: Path) -> None:
     sensor = SensorSize(width=90, height=30)
     events = Events([0] * 4, [31] * 4, [17] * 4, [1] * 4, sensor)
     settings = PreviewSettings(max_side_px=30, min_side_px=1)
@@ -635,8 +635,8 @@ def test_a_large_sensor_is_made_smaller(tmp_path: Path) -> None:
     assert (row, column) == (17 // 3, 31 // 3)
 
 
-def test_the_video_is_beside_the_events(tmp_path: Path, events: Events) -> None:
-    """Dark for the first 15 ms of the recording, then bright."""
+def test_video_is_shown_beside_the_events(tmp_path: Path, events: Events) -> None:
+    """The video is dark for the first 15 ms of the recording, then bright."""
     greys = [20 if 5000 * k < 1_015_000 else 235 for k in range(206)]
     write_video(
         tmp_path / "v.webm", [Frame(5000 * k, np.full((14, 24), grey, np.uint8)) for k, grey in enumerate(greys)]
@@ -651,7 +651,7 @@ def test_the_video_is_beside_the_events(tmp_path: Path, events: Events) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webm", "a.png"])
-def test_the_video_beside_the_events_has_its_colours(name: str, tmp_path: Path, events: Events) -> None:
+def test_video_beside_the_events_keeps_its_colours(name: str, tmp_path: Path, events: Events) -> None:
     (tmp_path / "frames").mkdir()
     for number in range(3):
         Image.new("RGB", (24, 14), (200, 60, 20)).save(tmp_path / "frames" / f"{number}.png")
@@ -660,7 +660,7 @@ def test_the_video_beside_the_events_has_its_colours(name: str, tmp_path: Path, 
     assert picture[40:90, 40:90].mean(axis=(0, 1)) == pytest.approx((200, 60, 20), abs=15)
 
 
-def test_a_sheet_explains_its_colours(tmp_path: Path, events: Events) -> None:
+def test_sheet_has_a_colour_legend(tmp_path: Path, events: Events) -> None:
     for mode in ("counts", "surface", "decay"):
         settings = PreviewSettings(window_us=10_000, mode=mode)
         legend = np.asarray(Image.open(write_preview([events], SENSOR, tmp_path / "a.png", settings)))[-LEGEND_PX:]
@@ -668,7 +668,7 @@ def test_a_sheet_explains_its_colours(tmp_path: Path, events: Events) -> None:
             assert (legend == colour).all(axis=2).sum() > 100
 
 
-def test_a_chart_in_space_has_no_empty_margins(tmp_path: Path) -> None:
+def test_xyt_chart_has_no_empty_margins(tmp_path: Path) -> None:
     source = source_of([random_events(0, 300)])
     drawn = np.asarray(Image.open(draw_events("xyt", source, tmp_path / "a.png", title="a")).convert("L")) < 200
     for axis in (0, 1):
@@ -677,7 +677,7 @@ def test_a_chart_in_space_has_no_empty_margins(tmp_path: Path) -> None:
         assert 0 < drawn.shape[1 - axis] - inked[-1] < 80
 
 
-def test_a_caption_has_a_bar_as_long_as_its_share(tmp_path: Path, events: Events) -> None:
+def test_caption_bar_is_as_long_as_its_share(tmp_path: Path, events: Events) -> None:
     path = write_preview(
         [events], SENSOR, tmp_path / "a.gif", SETTINGS, captions=lambda t_us: Caption("x", (t_us - 1_000_000) / 40_000)
     )
@@ -693,14 +693,14 @@ def source_of(chunks: list[Events]) -> PlotSource:
 
 
 def inks(path: Path) -> tuple[Any, Any]:
-    """Masks of the red and of the blue pixels of a chart."""
+    """Return masks of the red and the blue pixels of a chart."""
     picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
     red, green, blue = np.moveaxis(picture, 2, 0)
     return (red - blue > 60) & (red - green > 60), (blue - red > 60) & (blue - green > 20)
 
 
 @pytest.mark.parametrize("kind", ["raster", "xyt"])
-def test_a_chart_of_events_distinguishes_on_from_off_and_early_from_late(tmp_path: Path, kind: PlotKind) -> None:
+def test_event_chart_distinguishes_polarity_and_time(tmp_path: Path, kind: PlotKind) -> None:
     t = np.arange(0, 1_000_000, 2000)
     x, y = t // 2000 % 12, t // 2000 % 7
     events = Events(t, x, y, t < 500_000, SENSOR)
@@ -710,7 +710,7 @@ def test_a_chart_of_events_distinguishes_on_from_off_and_early_from_late(tmp_pat
     assert np.argwhere(red)[:, 1].mean() < np.argwhere(blue)[:, 1].mean()
 
 
-def test_a_rate_chart_is_higher_when_there_are_more_events(tmp_path: Path) -> None:
+def test_rate_chart_is_higher_with_more_events(tmp_path: Path) -> None:
     t = np.sort(np.concatenate([np.arange(0, 500_000, 5000), np.arange(500_000, 1_000_000, 500)]))
     zeros = np.zeros(t.size, int)
     events = Events(t, zeros, zeros, np.ones(t.size, bool), SENSOR)
@@ -723,13 +723,13 @@ def test_a_rate_chart_is_higher_when_there_are_more_events(tmp_path: Path) -> No
     assert (zero - before.min()) / (zero - after.min()) == pytest.approx(400 / 2000, abs=0.02)
 
 
-def test_a_chart_of_events_is_a_png(tmp_path: Path) -> None:
+def test_event_chart_is_a_png(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"a\.gif: .*found \.gif, expected \.png"):
         draw_events("rate", source_of([]), tmp_path / "a.gif")
 
 
 @pytest.mark.parametrize("kind", ["xyt", "raster", "rate"])
-def test_no_events_still_give_a_chart(tmp_path: Path, kind: PlotKind) -> None:
+def test_chart_without_events_is_drawn(tmp_path: Path, kind: PlotKind) -> None:
     assert draw_events(kind, source_of([]), tmp_path / "a.png").stat().st_size > 1000
 
 
@@ -799,7 +799,7 @@ def make_answer(name: str, **changes: Any) -> Answer:
 
 
 def make_segments() -> tuple[SegmentRow, ...]:
-    """A second of `drums`, half a second without a certain class, and a second of the third class."""
+    """One second of `drums`, half a second without a certain class, and one second of the third class."""
     return tuple(
         SegmentRow(t_start_us=start_us, t_end_us=end_us, label=label, class_name=name, probability=0.8)
         for start_us, end_us, label, name in (
@@ -849,7 +849,7 @@ def make_answers(out: Path, names: list[str]) -> Path:
     return write_answers_page(folder, RUN, draw_all(folder, names), SCORES)
 
 
-def test_a_timeline_shows_segments_over_labels_in_their_colours(tmp_path: Path) -> None:
+def test_timeline_shows_segments_above_labels_in_class_colours(tmp_path: Path) -> None:
     make_answers(tmp_path, ["a.h5"])
     picture = np.asarray(Image.open(tmp_path / "a.h5" / "timeline.png").convert("RGB")).astype(int)
     ends = []
@@ -863,7 +863,7 @@ def test_a_timeline_shows_segments_over_labels_in_their_colours(tmp_path: Path) 
     assert (b - a) == pytest.approx(d - c, abs=4)
 
 
-def test_the_timeline_and_the_page_of_a_synthetic_recording_say_so(tmp_path: Path) -> None:
+def test_timeline_and_page_label_synthetic_recordings(tmp_path: Path) -> None:
     for synthetic in (True, False):
         result = RecordingResult(answer=make_answer("a.h5", synthetic=synthetic), segments=make_segments())
         for title in ("", "by day"):
@@ -881,11 +881,11 @@ def test_the_timeline_and_the_page_of_a_synthetic_recording_say_so(tmp_path: Pat
     ("share", "text"),
     [(0.2, "right arm clockwise"), (0.07, "right arm\nclockwise"), (0.01, None), (0.0, None)],
 )
-def test_a_name_takes_as_many_lines_as_its_bar_is_narrow(share: float, text: str | None) -> None:
+def test_class_name_wraps_to_fit_its_bar(share: float, text: str | None) -> None:
     assert fit_in_bar("right_arm_clockwise", share) == text
 
 
-def test_an_overlay_shows_the_prediction_and_lasts_as_long(tmp_path: Path) -> None:
+def test_overlay_shows_the_prediction_in_real_time(tmp_path: Path) -> None:
     make_answers(tmp_path, ["a.h5"])
     pictures = webm_pictures(tmp_path / "a.h5" / "overlay.webm")
     assert len(pictures) == 38  # 2.5 s at 15 pictures per second
@@ -896,7 +896,7 @@ def test_an_overlay_shows_the_prediction_and_lasts_as_long(tmp_path: Path) -> No
     assert shares[30] == pytest.approx(0.6, abs=0.05)
 
 
-def test_the_page_of_answers_loads_nothing_and_escapes_everything(tmp_path: Path) -> None:
+def test_classification_page_is_self_contained_and_escaped(tmp_path: Path) -> None:
     text = read_text(make_answers(tmp_path, ["a <b>.h5", "deep/b.h5"]))
     assert "http://" not in text
     assert "https://" not in text
@@ -919,7 +919,7 @@ def test_the_page_of_answers_loads_nothing_and_escapes_everything(tmp_path: Path
         assert words in text
 
 
-def test_names_with_markup_are_escaped_everywhere(tmp_path: Path) -> None:
+def test_names_with_markup_are_escaped(tmp_path: Path) -> None:
     evil = "<script>alert(1)<"  # without a slash, which file names cannot have
     folder = OutputFolder(tmp_path)
     results = draw_all(folder, [f"{evil}.h5"], scores=SCORES, **{"class": CLASSES[2], "label": 2})
@@ -938,7 +938,7 @@ def test_names_with_markup_are_escaped_everywhere(tmp_path: Path) -> None:
     assert text.count(escape(evil)) >= 5
 
 
-def test_energy_of_answers_is_per_second_of_classified_time(tmp_path: Path) -> None:
+def test_classification_energy_is_per_second_of_classified_time(tmp_path: Path) -> None:
     """Two recordings of 2.5 s, each with 3 million additions of 0.9 pJ and 90,000 multiply-accumulates of 4.6 pJ."""
     text = read_text(make_answers(tmp_path, ["a.h5", "b.h5"]))
     assert cells(text, "lif1")[:-2] == ["100", "0.1000", "4,800", "250", "36,000", "1,200,000"]
@@ -947,7 +947,9 @@ def test_energy_of_answers_is_per_second_of_classified_time(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("changes", [{"labels": None}, {"layers": ()}, {"classified_us": 0}, {"certain": True}])
-def test_a_page_needs_no_labels_scores_pictures_or_layers(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_classification_page_works_without_labels_scores_pictures_or_layers(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
     run = RUN.model_copy(update={"stateful": True, "hop_us": None, "trained_on": "recordings"})
     result = RecordingResult(answer=make_answer("a.h5", **changes), segments=make_segments())
     text = read_text(write_answers_page(OutputFolder(tmp_path), run, [result], None))
@@ -958,7 +960,7 @@ def test_a_page_needs_no_labels_scores_pictures_or_layers(tmp_path: Path, change
     assert ("segments.enter" in text) == (not result.answer.certain)
 
 
-def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> None:
+def test_page_shows_the_classified_region_unless_complete(tmp_path: Path) -> None:
     look, picture = LookRow(t_us=None, left=53, top=4, width=82, height=82), (160, 120)
     words = [describe_look(look.model_copy(update={"left": left}), picture, follows=True) for left in (0, 110)]
     assert ["left" in text for text in words] == [True, False]
@@ -985,7 +987,7 @@ def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> No
     assert ">Region<" not in text
 
 
-def test_a_long_table_of_segments_names_the_number_of_the_others(tmp_path: Path) -> None:
+def test_long_segment_table_shows_the_number_of_omitted_rows(tmp_path: Path) -> None:
     result = RecordingResult(answer=make_answer("a.h5", segments=300), segments=make_segments() * 100)
     text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result], None))
     assert "300 segments" in text
@@ -993,20 +995,20 @@ def test_a_long_table_of_segments_names_the_number_of_the_others(tmp_path: Path)
     assert "100 more segments are in segments.csv" in text
 
 
-def test_a_value_that_a_template_does_not_get_is_an_error() -> None:
+def test_missing_template_variable_is_an_error() -> None:
     template = environment().from_string("{{ missing }}{{ present.missing }}")
     with pytest.raises(UndefinedError, match="missing"):
         template.render(present=RUN)
 
 
-def test_every_template_is_shipped_and_loads() -> None:
+def test_all_templates_are_packaged_and_load() -> None:
     names = {path.name for path in (Path(pages.__file__).parent / "templates").iterdir()}
     assert names == set(environment().list_templates())
     for name in names:
         environment().get_template(name)
 
 
-def test_a_page_is_written_in_bounded_memory(tmp_path: Path) -> None:
+def test_page_is_written_in_bounded_memory(tmp_path: Path) -> None:
     folder, result = OutputFolder(tmp_path), RecordingResult(answer=make_answer("a.h5"), segments=make_segments())
     write_answers_page(folder, RUN, [result], None)  # compiles the templates
     overlay = folder.of("a.h5").overlay
@@ -1020,9 +1022,7 @@ def test_a_page_is_written_in_bounded_memory(tmp_path: Path) -> None:
     assert peak < 4 << 20
 
 
-def test_a_page_links_to_pictures_and_videos_that_it_has_no_room_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_page_links_media_beyond_its_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = OutputFolder(tmp_path)
     results = draw_all(folder, ["a.h5", "b #1.h5"])
     files = folder.of("a.h5")
@@ -1052,7 +1052,7 @@ addEventListener('load', async () => {
 
 
 def run_in_browser(page: Path, script: str) -> Any:
-    """What a script that is appended to the page leaves as JSON in `pre#probe`, without a network."""
+    """Run a script at the end of the page without a network; return the JSON that it leaves in `pre#probe`."""
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("chromium is not installed")
@@ -1080,7 +1080,7 @@ def run_in_browser(page: Path, script: str) -> Any:
     return json.loads(unescape(match[1]))
 
 
-def test_a_browser_without_network_shows_the_page_of_answers_and_plays_its_overlays(tmp_path: Path) -> None:
+def test_classification_page_plays_overlays_in_an_offline_browser(tmp_path: Path) -> None:
     found = run_in_browser(make_answers(tmp_path, ["a.h5", "deep/b.h5", "c.h5", "d.h5"]), PROBE)
     assert len(found["images"]) == 2 + 4
     assert min(found["images"]) > 300
@@ -1116,8 +1116,8 @@ addEventListener('load', async () => {
 </script></body>"""
 
 
-def test_the_timeline_of_a_page_and_its_video_are_one(tmp_path: Path) -> None:
-    """A recording of 2.5 s in real time, so that playing time is time since the first event."""
+def test_timeline_follows_the_video_and_seeks_it(tmp_path: Path) -> None:
+    """The recording of 2.5 s plays in real time, so playing time equals time since the first event."""
     page = make_answers(tmp_path, ["a.h5"])
     playback = Playback.read(OutputFolder(tmp_path).of("a.h5").playback)
     first, last = playback.axis_from, playback.axis_to
@@ -1130,13 +1130,13 @@ def test_the_timeline_of_a_page_and_its_video_are_one(tmp_path: Path) -> None:
     assert found["paused"]
 
 
-def test_a_clock_jumps_over_a_pause_that_a_video_leaves_out() -> None:
+def test_clock_skips_shortened_pauses() -> None:
     settings = PreviewSettings(fps=10, speed=2)  # pictures of 200 ms
     ends_us = [1_200_000, 1_400_000, 9_000_000, 9_200_000]
     assert find_clock(ends_us, settings, 1_000_000) == ((0, 0), (0.2, 0.4), (0.2, 7.8), (0.4, 8.2))
 
 
-def test_many_classes_give_a_timeline_of_bounded_size(tmp_path: Path) -> None:
+def test_timeline_of_many_classes_has_bounded_size(tmp_path: Path) -> None:
     classes = [f"class{k}" for k in range(1000)]
     rows = [row.model_copy(update={"probabilities": (0.0,) * 990 + (0.1,) * 10}) for row in make_windows()]
     result = RecordingResult(answer=make_answer("a.h5", labels=None), segments=make_segments())
@@ -1146,7 +1146,7 @@ def test_many_classes_give_a_timeline_of_bounded_size(tmp_path: Path) -> None:
 
 
 def test_pages_do_not_scroll_sideways(tmp_path: Path) -> None:
-    """On a phone and on a desktop, also with a long name without a place to break."""
+    """On phone and desktop, even with a long name without break positions."""
     make_answers(tmp_path, ["a" * 60 + ".h5"])
     pages = OutputFolder(tmp_path).report, write_training_page(make_run(tmp_path / "run"))
     contents = [escape(page.read_text(encoding="utf-8")) for page in pages]
@@ -1175,7 +1175,7 @@ addEventListener('load', () => {
 </script></body>"""
 
 
-def test_a_small_confusion_matrix_is_shown_small_and_a_large_one_is_bounded(tmp_path: Path) -> None:
+def test_confusion_matrix_size_follows_classes_up_to_a_limit(tmp_path: Path) -> None:
     draw_confusion(np.eye(3), CLASSES[:3], tmp_path / "small.png")
     assert Media(tmp_path / "small.png", "", is_chart=True).width_px < 500
     draw_confusion(np.eye(1000), [f"class{k}" for k in range(1000)], tmp_path / "large.png")
@@ -1183,8 +1183,8 @@ def test_a_small_confusion_matrix_is_shown_small_and_a_large_one_is_bounded(tmp_
         assert max(picture.size) < 4000
 
 
-def test_names_of_a_wrong_example_are_below_each_other(tmp_path: Path) -> None:
-    """The true class in blue and the predicted one in red, however long they are."""
+def test_class_names_of_a_wrong_example_do_not_overlap(tmp_path: Path) -> None:
+    """True class in blue, predicted class in red, however long the names are."""
     names = ["a long name of a class " * 2, "another long name of a class " * 2, "c", "d"]
     wrong = ACTIVITY.model_copy(update={"examples": (make_example(0, 1, 1),)})
     draw_examples(wrong, names, tmp_path / "a.png")
@@ -1198,8 +1198,8 @@ def test_names_of_a_wrong_example_are_below_each_other(tmp_path: Path) -> None:
     assert not rows[0] & rows[1]
 
 
-def test_texts_of_wrong_predictions_are_apart(tmp_path: Path) -> None:
-    """Of two rows of pictures: two lines above each, the picture, and a line below it."""
+def test_texts_of_wrong_predictions_do_not_overlap(tmp_path: Path) -> None:
+    """Two rows of pictures, each with two lines above and one below."""
     images = 6 * (EventImage(on=((0.0,) * 8,) * 8, off=((1.0,) * 8,) * 8),)
     wrong = 6 * (WrongPrediction(name="a.h5", label="left", predicted="right", probability=0.9),)
     draw_wrong(wrong, images, tmp_path / "a.png")
@@ -1208,7 +1208,7 @@ def test_texts_of_wrong_predictions_are_apart(tmp_path: Path) -> None:
     assert np.sum(np.diff(has_ink.astype(int)) == 1) == 8
 
 
-def test_pictures_of_synthetic_recordings_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_of_synthetic_recordings_are_labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     titles = dict[str, str]()
     monkeypatch.setattr(examples, "save_figure", lambda figure, path: titles.update({path.name: figure.get_suptitle()}))
     monkeypatch.setattr("dvspipe.report.training_page.write_page", lambda *_, **__: None)
@@ -1221,7 +1221,7 @@ def test_pictures_of_synthetic_recordings_say_so(tmp_path: Path, monkeypatch: py
         assert titles == {"examples.png": title, "wrong.png": title}
 
 
-def test_times_of_a_part_are_those_of_the_recording(tmp_path: Path) -> None:
+def test_preview_of_a_part_shows_recording_times(tmp_path: Path) -> None:
     events = random_events(0, 3000, span_us=1_000_000)
     for name in ("a.gif", "a.png"):
         begin = write_preview([events], SENSOR, tmp_path / name, SETTINGS, span_us=(0, 1_000_000)).read_bytes()
@@ -1235,7 +1235,7 @@ def test_times_of_a_part_are_those_of_the_recording(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["counts", "surface", "decay"])
-def test_the_legend_of_a_narrow_sheet_is_complete(tmp_path: Path, mode: Any) -> None:
+def test_legend_of_a_narrow_sheet_is_complete(tmp_path: Path, mode: Any) -> None:
     wide, narrow = SensorSize(width=300, height=30), SensorSize(width=3, height=30)
     settings = PreviewSettings(mode=mode, scale=1)
     inked = []
