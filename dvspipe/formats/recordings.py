@@ -204,13 +204,20 @@ class RecordingInfo:
     attributes: dict[str, Any]
 
 
-def open_recording(path: str | Path, *, sensor: SensorSizeLike | None = None, hints: Hints = NO_HINTS) -> Recording:
+def open_recording(
+    path: str | Path,
+    *,
+    sensor: SensorSizeLike | None = None,
+    hints: Hints = NO_HINTS,
+    format_name: str | None = None,
+) -> Recording:
     """Open a recording of any known format, recognised by content first and then by suffix.
 
     Args:
         path: The file, or `-` for standard input, which is copied to a temporary file.
         sensor: The sensor, for files that do not name it. None: the smallest known sensor that contains all events.
         hints: What else the file does not say.
+        format_name: Its format in `FORMATS`, if `recognise` found it before.
 
     Raises:
         FileError: There is no such file.
@@ -218,19 +225,21 @@ def open_recording(path: str | Path, *, sensor: SensorSizeLike | None = None, hi
         EventError: It names another sensor than the given one.
     """
     path, sensor = Path(path), None if sensor is None else SensorSize.of(sensor)
-    known, source = open_source(path, sensor, hints)
+    known, source = open_source(path, sensor, hints, format_name)
     sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
     sensor = source.sensor or sensor or _guess_sensor(path, source.chunks())
     return Recording(path, known.name, sensor, sensor_source, source.attributes, source)
 
 
-def open_source(path: Path, sensor: SensorSize | None = None, hints: Hints = NO_HINTS) -> tuple[Format, Source]:
+def open_source(
+    path: Path, sensor: SensorSize | None = None, hints: Hints = NO_HINTS, format_name: str | None = None
+) -> tuple[Format, Source]:
     """Return the format of a file and its unchecked columns.
 
     Arguments and errors are those of `open_recording`; the sensor is not guessed.
     """
     actual = actual_path(path)
-    known = recognise(actual)
+    known = recognise(actual) if format_name is None else FORMATS[format_name]
     if known is None:
         raise _unknown_format(path, _head(actual))
     with named_as_given(path):

@@ -127,8 +127,8 @@ class CheckOptions:
     """How recordings are checked.
 
     Args:
-        sensor: The sensor, for files that do not name it; see `check_recording`.
-        hints: What else they do not say.
+        sensor: As in `check_recording`.
+        hints: As in `open_recording`.
         settings: What counts as odd.
     """
 
@@ -171,9 +171,8 @@ def check_recording(
 
     Args:
         path: The file.
-        sensor: The sensor, for files that do not name it. None: the smallest known sensor that contains all events;
-            then only events outside the largest known sensor are out of range.
-        hints: What else the file does not say.
+        sensor: As in `open_recording`; None: only events outside the largest known sensor are out of range.
+        hints: As in `open_recording`.
         settings: What counts as odd.
         progress: Called with how much is read and how much there is to read, in events, bytes or other units.
 
