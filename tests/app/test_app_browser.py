@@ -195,7 +195,7 @@ def test_an_uploaded_video_is_converted_and_downloaded(page: Any, tmp_path: Path
     page.locator(".chosen:visible", has_text="sample.mp4").first.wait_for()
     page.get_by_role("button", name="Convert the complete video").click()
     wait_for_work(page)
-    page.get_by_role("button", name="Make the file").click()
+    page.get_by_role("button", name="Export").click()
     download = page.locator("a:visible, button:visible", has_text="Download sample.h5").first
     download.wait_for()
     with page.expect_download() as found:
