@@ -83,12 +83,12 @@ class Scores(Record):
     @property
     def samples(self) -> int:
         """Number of samples."""
-        """Number of correct predictions."""
+        return sum(map(sum, self.confusion))
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def correct(self) -> int:
-        """Number of samples whose predicted class is right."""
+        """Number of correct predictions."""
         return sum(row[k] for k, row in enumerate(self.confusion))
 
     @computed_field  # type: ignore[prop-decorator]
