@@ -201,7 +201,7 @@ class TrainConfig(Settings):
         least = (layers - 1) * self.stdp.passes + 1
         if self.optimiser.epochs < least:
             raise ValueError(
-                f"optimiser.epochs = {self.optimiser.epochs}: too few epochs for the last layer (expected {least} or more, "
+                f"optimiser.epochs = {self.optimiser.epochs}: too few for the last layer (expected {least} or more, "
                 f"with stdp.passes = {self.stdp.passes} for each previous layer)"
             )
         if self.bins.polarity == "signed":
