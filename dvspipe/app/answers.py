@@ -134,7 +134,7 @@ class AnswerTab:
     def __init__(self, space: Workspace) -> None:
         self.space = space
         self.status = gr.HTML("", render=False)
-        add_parts(self._add_choice, self._add_answer, self._add_rest)
+        add_parts(self._add_choice, self._add_answer, self._add_details)
         self._connect()
 
     def _add_choice(self) -> None:
@@ -161,7 +161,7 @@ class AnswerTab:
         self.answer = gr.Markdown("")
         self.page = gr.HTML(show_empty("Choose a recording or a video, then press the button."))
 
-    def _add_rest(self) -> None:
+    def _add_details(self) -> None:
         self.command = add_command()
         self.archive = gr.DownloadButton("Download all results", interactive=False)
         with gr.Accordion("Windows", open=False):

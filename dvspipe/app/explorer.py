@@ -114,7 +114,8 @@ class Explored:
         busiest = int(number.argmax())
         return (
             f"{describe_sample(self)}. The busiest time is {edges[busiest]:.2f} to {edges[busiest + 1]:.2f} s; "
-            f"half of the events are in columns {_middle(events.x)}, half in rows {_middle(events.y)}."
+            f"half of the events are in columns {_interquartile_range(events.x)}, half in rows "
+            f"{_interquartile_range(events.y)}."
         )
 
 
@@ -124,7 +125,7 @@ def describe_sample(explored: Explored) -> str:
     return f"{shown:,} of {count:,} events, evenly sampled" if shown < count else f"all {count:,} events"
 
 
-def _middle(places: NDArray[Any]) -> str:
+def _interquartile_range(places: NDArray[Any]) -> str:
     """Return the interquartile range of coordinates as text."""
     low, high = np.percentile(places, (25, 75))
     return f"{low:.0f} to {high:.0f}"
@@ -158,10 +159,10 @@ def explore(source: ChosenFile, folder: Path, colours: PreviewColours, progress:
     rate = folder / "rate.png"
     extent = Extent(report.events, *span_us)
     write_view(select_part(recording), rate, PreviewSettings(colours=colours), chart="rate", extent=extent)
-    return Explored(source, report, sample, _list_hot(counts), rate)
+    return Explored(source, report, sample, _list_hot_pixels(counts), rate)
 
 
-def _list_hot(counts: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
+def _list_hot_pixels(counts: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
     rows, columns = np.nonzero(find_hot_pixels(counts))
     found = zip(columns.tolist(), rows.tolist(), counts[rows, columns].tolist(), strict=True)
     return tuple(sorted(found, key=lambda pixel: -pixel[2])[:MAX_HOT])

@@ -242,12 +242,14 @@ class RunTab:
                 [self.status, self.curves, self.caption],
             )
         opened = [self.status, self.run, self.page, self.confusion]
-        listen(self.table.select, self._at_cell(self.open_run), [self.runs], opened)
+        listen(self.table.select, self._on_cell_click(self.open_run), [self.runs], opened)
         cells = [self.status, self.listed, self.wrong]
-        listen(self.confusion.select, self._at_cell(self.list_wrong), [self.run], cells)
-        listen(self.wrong.select, self._at_cell(self.show_wrong), [self.run, self.listed], [self.status, self.seen])
+        listen(self.confusion.select, self._on_cell_click(self.list_wrong), [self.run], cells)
+        listen(
+            self.wrong.select, self._on_cell_click(self.show_wrong), [self.run, self.listed], [self.status, self.seen]
+        )
 
-    def _at_cell(self, work: Handler) -> Handler:
+    def _on_cell_click(self, work: Handler) -> Handler:
         """Wrap a handler of clicks on a table cell; it is called with the session, the cell and the values."""
         run = handle(self.space, self.status, work)
 

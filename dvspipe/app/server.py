@@ -165,7 +165,7 @@ def serve(settings: AppSettings) -> Iterator[Served]:
         page, ended = build_page(space), threading.Event()
         try:
             address = _launch(page, settings, space)
-            for work in (_sweep, _prepare):
+            for work in (_remove_old_files, _import_classifier):
                 threading.Thread(target=work, args=(space, ended)).start()
             yield Served(address, space)
         finally:
@@ -224,14 +224,14 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
     return str(address)
 
 
-def _sweep(space: Workspace, ended: threading.Event) -> None:
+def _remove_old_files(space: Workspace, ended: threading.Event) -> None:
     """Remove old files at intervals, and record that the server is running."""
     while not ended.wait(SWEEP_S):
         say_running(space.root)
         remove_old(space.root)
 
 
-def _prepare(_: Workspace, __: threading.Event) -> None:
+def _import_classifier(_: Workspace, __: threading.Event) -> None:
     """Import the classification code in advance, so the first request does not wait for it."""
     from .. import inference  # noqa: F401
 

@@ -206,11 +206,11 @@ def offer_file(path: Path) -> gr.DownloadButton:
 def add_slider(least: float, most: float, value: float, **options: Any) -> gr.Slider:
     """Add a slider that accepts None and values out of range while a number is typed; Gradio would report an error."""
     slider = gr.Slider(least, most, value, **options)
-    slider.preprocess = _float_of
+    slider.preprocess = _parse_number
     return slider
 
 
-def _float_of(payload: Any) -> float | None:
+def _parse_number(payload: Any) -> float | None:
     return None if payload is None else float(payload)
 
 
@@ -218,11 +218,11 @@ def add_webcam(label: str) -> gr.Video:
     """Add a webcam without sound that keeps recordings unchanged; Gradio would need FFmpeg to remove the sound."""
     options = gr.WebcamOptions(mirror=False, constraints={"video": {"width": 640, "height": 480}})
     webcam = gr.Video(label=label, sources=["webcam"], include_audio=False, webcam_options=options, height=280)
-    webcam.preprocess = _path_of  # a subclass would make Gradio write a file beside this module
+    webcam.preprocess = _parse_path  # a subclass would make Gradio write a file beside this module
     return webcam
 
 
-def _path_of(payload: Any) -> str | None:
+def _parse_path(payload: Any) -> str | None:
     return None if payload is None else str(payload.path)
 
 

@@ -114,9 +114,9 @@ def _recording_sections(folder: OutputFolder, predictions: Sequence[Prediction])
     for number, prediction in enumerate(predictions):
         files, stored = folder.of(prediction.folder), prediction.depends_on
         media = _media(files, prediction) if stored is None or stored.pictures else []
-        size = sum(one.path.stat().st_size for one in media)
+        size = sum(each.path.stat().st_size for each in media)
         if size > free:
-            media = [replace(one, link=f"{quote(prediction.folder)}/{one.path.name}") for one in media]
+            media = [replace(each, link=f"{quote(prediction.folder)}/{each.path.name}") for each in media]
         else:
             free -= size
         section = _RecordingSection(
@@ -139,7 +139,7 @@ def _media(files: RecordingFolder, prediction: Prediction) -> list[Media]:
         Media(path, mark + caption, is_chart=path == files.timeline)
         for path, caption in zip((files.timeline, files.overlay), CAPTIONS, strict=True)
     ]
-    return [one for one in media if one.path.is_file()]
+    return [each for each in media if each.path.is_file()]
 
 
 def _segment_table(prediction: Prediction) -> Table:

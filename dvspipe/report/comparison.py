@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # comparing needs numba; other reports must not import it
 
 COLOUR_A, COLOUR_B = INK, "#d97706"
 MAX_STEPS = 1000  # steps of a rate curve; a chart cannot resolve more
-INTERVAL_BINS_TOGETHER = 5  # comparison bins per chart step: 20 steps per decade
+INTERVAL_BINS_PER_STEP = 5  # comparison bins per chart step: 20 steps per decade
 MAX_SHADE_PERCENTILE = 99.5  # percentile of |ON - OFF| at full colour; hot pixels would pale all others
 MAP_WIDTH = 4.3  # inches per map; two are side by side
 INTERVAL_TICKS = {
@@ -93,11 +93,11 @@ def write_comparison_page(comparison: Comparison, names: tuple[str, str], path: 
             names=names,
             sensor=str(comparison.sensor),
             metrics=Table(("Metric", "Value", "Meaning"), describe_comparison(comparison)),
-            charts=_charts(comparison, Path(folder)),
+            charts=_draw_charts(comparison, Path(folder)),
         )
 
 
-def _charts(comparison: Comparison, folder: Path) -> list[tuple[str, Media]]:
+def _draw_charts(comparison: Comparison, folder: Path) -> list[tuple[str, Media]]:
     """Draw the charts into `folder`; return them with their titles."""
     drawn: list[tuple[str, Callable[[Comparison], Figure], str]] = [
         (
@@ -137,30 +137,32 @@ def _measured_ms(time_us: float | None) -> str:
     return _number(None if time_us is None else time_us / 1000, " ms")
 
 
-def _both(a: str, b: str, ratio: float | None) -> str:
+def _format_pair(a: str, b: str, ratio: float | None) -> str:
     return f"A {a} · B {b} · B/A {_number(ratio)}"
 
 
 def _recording_metrics(comparison: Comparison) -> list[Metric]:
     a, b, ratios = comparison.a, comparison.b, comparison.ratios
     return [
-        Metric("events", _both(f"{a.events:,}", f"{b.events:,}", ratios.events), "number of events"),
+        Metric("events", _format_pair(f"{a.events:,}", f"{b.events:,}", ratios.events), "number of events"),
         Metric(
             "duration",
-            _both(_number(a.duration_us * 1e-6, " s"), _number(b.duration_us * 1e-6, " s"), ratios.duration),
+            _format_pair(_number(a.duration_us * 1e-6, " s"), _number(b.duration_us * 1e-6, " s"), ratios.duration),
             "from the first event to the last",
         ),
         Metric(
             "event rate",
-            _both(_number(a.rate_hz, " /s", 0), _number(b.rate_hz, " /s", 0), ratios.rate),
+            _format_pair(_number(a.rate_hz, " /s", 0), _number(b.rate_hz, " /s", 0), ratios.rate),
             "events / duration",
         ),
         Metric(
-            "ON share", _both(_percent(a.on_share), _percent(b.on_share), ratios.on_share), "ON events / all events"
+            "ON share",
+            _format_pair(_percent(a.on_share), _percent(b.on_share), ratios.on_share),
+            "ON events / all events",
         ),
         Metric(
             "ON/OFF ratio",
-            _both(_number(a.on_off_ratio), _number(b.on_off_ratio), ratios.on_off_ratio),
+            _format_pair(_number(a.on_off_ratio), _number(b.on_off_ratio), ratios.on_off_ratio),
             "ON events / OFF events",
         ),
         Metric(
@@ -225,7 +227,7 @@ def _nearest_metrics(comparison: Comparison, own: str, other: str, nearest: Near
     ]
 
 
-def _sum_together(counts: NDArray[np.int64], number: int) -> NDArray[np.int64]:
+def _merge_bins(counts: NDArray[np.int64], number: int) -> NDArray[np.int64]:
     """Sum groups of `number` consecutive counts; the last group may be smaller."""
     return np.add.reduceat(counts, np.arange(0, len(counts), number)) if len(counts) else counts
 
@@ -237,7 +239,7 @@ def _draw_rates(comparison: Comparison) -> Figure:
     figure = new_figure(width=9, height=2.9)
     axes = figure.subplots()
     grid_axes(axes, "Events per second")
-    rates_hz = [_sum_together(side.bin_counts, together) / step_s for side in (comparison.a, comparison.b)]
+    rates_hz = [_merge_bins(side.bin_counts, together) / step_s for side in (comparison.a, comparison.b)]
     _draw_steps(axes, np.arange(len(rates_hz[0]) + 1) * step_s, rates_hz)
     axes.yaxis.set_major_formatter("{x:,.10g}")
     axes.set_xlabel("seconds since the first event", **SMALL)
@@ -262,9 +264,9 @@ def _draw_maps(comparison: Comparison) -> Figure:
     height = float(np.clip(MAP_WIDTH * sensor.height / sensor.width, 1, 8))
     figure = new_figure(width=2 * MAP_WIDTH + 0.8, height=2 * height + 0.8)
     top, bottom = figure.subplots(2, 2, squeeze=False)
-    most = max(2, *(int(side.unsigned_map.max()) for side in sides))
+    highest = max(2, *(int(side.unsigned_map.max()) for side in sides))
     unsigned = [np.ma.masked_equal(side.unsigned_map, 0) for side in sides]
-    _draw_map_pair(figure, top, "ON + OFF", unsigned, LogNorm(1, most), "viridis_r")
+    _draw_map_pair(figure, top, "ON + OFF", unsigned, LogNorm(1, highest), "viridis_r")
     filled = np.abs(np.concatenate([side.signed_map[side.unsigned_map > 0] for side in sides]))
     largest = max(1.0, float(np.percentile(filled, MAX_SHADE_PERCENTILE)) if filled.size else 1.0)
     polarity = LinearSegmentedColormap.from_list("polarity", [OFF, (1, 1, 1), ON])
@@ -297,10 +299,10 @@ def _draw_intervals(comparison: Comparison) -> Figure:
     axes = figure.subplots()
     grid_axes(axes, "Share of intervals in %")
     axes.set_xscale("log")
-    edges_us = comparison.interval_edges_us[::INTERVAL_BINS_TOGETHER]
+    edges_us = comparison.interval_edges_us[::INTERVAL_BINS_PER_STEP]
     shares = []
     for side in (comparison.a, comparison.b):
-        counts = _sum_together(side.interval_counts, INTERVAL_BINS_TOGETHER)
+        counts = _merge_bins(side.interval_counts, INTERVAL_BINS_PER_STEP)
         shares.append(100 * counts / max(1, counts.sum()))
     _draw_steps(axes, edges_us, shares)
     axes.set_xticks(list(INTERVAL_TICKS), list(INTERVAL_TICKS.values()))

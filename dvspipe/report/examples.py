@@ -117,14 +117,14 @@ def _describe(example: ExampleRecord, classes: Sequence[str]) -> str:
     return f"{true}\npredicted: {readable(classes[example.predicted])}"
 
 
-def _middles_ms(steps: NDArray[np.int64], step_us: int) -> NDArray[np.float64]:
+def _step_centers_ms(steps: NDArray[np.int64], step_us: int) -> NDArray[np.float64]:
     return (steps + 0.5) * step_us / 1000
 
 
 def _draw_input(axes: Axes, example: ExampleRecord, step_us: int) -> None:
     """Draw events per step; with two channels, ON upwards and OFF downwards."""
     channels = np.array(example.arrived)
-    ms = _middles_ms(np.arange(channels.shape[1]), step_us)
+    ms = _step_centers_ms(np.arange(channels.shape[1]), step_us)
     width_ms = 0.9 * step_us / 1000
     if len(channels) == 2:
         axes.bar(ms, channels[1], width=width_ms, color=ON)
@@ -139,7 +139,7 @@ def _draw_spikes(axes: Axes, trace: TraceRecord, step_us: int) -> None:
     """Draw one row per neuron, in the colour of its membrane if that is drawn below."""
     for row, steps in enumerate(trace.spikes):
         colour = TRACE_COLOURS[trace.traced.index(row)] if row in trace.traced else INK
-        ms = _middles_ms(np.array(steps, np.int64), step_us)
+        ms = _step_centers_ms(np.array(steps, np.int64), step_us)
         axes.vlines(ms, row - 0.42, row + 0.42, color=colour, linewidth=1.4)
     axes.set_ylim(len(trace.spikes) - 0.5, -0.5)
     axes.set_yticks([])
@@ -155,7 +155,7 @@ def _draw_membranes(axes: Axes, trace: TraceRecord, step_us: int) -> None:
     axes.axhline(1, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
     lines = zip(trace.traced, trace.membranes, TRACE_COLOURS, strict=False)
     for number, (neuron, membrane, colour) in enumerate(lines):
-        ms = _middles_ms(np.arange(len(membrane)), step_us)
+        ms = _step_centers_ms(np.arange(len(membrane)), step_us)
         axes.plot(ms, membrane, color=colour, linewidth=1.3)
         fired_ms = ms[list(trace.spikes[neuron])]
         heights = np.full(len(fired_ms), top + 0.2 + 0.22 * number)
@@ -167,7 +167,7 @@ def _draw_membranes(axes: Axes, trace: TraceRecord, step_us: int) -> None:
 def _draw_readout(axes: Axes, example: ExampleRecord, classes: Sequence[str], step_us: int) -> None:
     """Draw the output of each class over time: true class in blue, wrong prediction in red."""
     readout = np.array(example.readout)
-    ms = _middles_ms(np.arange(len(readout)), step_us)
+    ms = _step_centers_ms(np.arange(len(readout)), step_us)
     strongest_last = np.argsort(-readout.mean(axis=0), kind="stable")[::-1]
     for k in strongest_last.tolist():
         colour = ACCENT if k == example.label else RED if k == example.predicted else PALE

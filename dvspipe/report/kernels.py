@@ -25,7 +25,7 @@ def draw_kernels(layers: Sequence[KernelRecord], path: Path) -> None:
     Raises:
         FileError: If the file cannot be written.
     """
-    sheets = [_sheet(np.array(layer.kernels)) for layer in layers]
+    sheets = [_tile_kernels(np.array(layer.kernels)) for layer in layers]
     heights = [9 * sheet.shape[0] / sheet.shape[1] for sheet in sheets]
     figure = new_figure(width=9, height=sum(heights) + 0.5 * len(sheets))
     panels = figure.subplots(len(sheets), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -37,7 +37,7 @@ def draw_kernels(layers: Sequence[KernelRecord], path: Path) -> None:
     save_figure(figure, path)
 
 
-def _sheet(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
+def _tile_kernels(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Tile kernels [n, C, h, w] into an RGB image [H, W, 3]."""
     n, C, h, w = kernels.shape
     off, on = kernels[:, 0], kernels[:, 1] if C == 2 else np.zeros((n, h, w))

@@ -148,7 +148,7 @@ class EventPainter:
         caption = None if self._captions is None else self._captions(end_us)
         if caption is not None and caption.box is not None:
             self._draw_box(pixels, caption.box)
-        video = self._video_at(end_us, len(pixels))
+        video = self._frame_at(end_us, len(pixels))
         if video is not None:
             pixels = np.pad(pixels, ((0, 0), (video.shape[1], 0)), constant_values=STRIP)
         height, width = pixels.shape
@@ -186,7 +186,7 @@ class EventPainter:
         on, off = (np.bincount(places[events.p == polarity], minlength=size) for polarity in (True, False))
         return (on - off).reshape(self._shape)
 
-    def _weigh(self, events: Events, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _sum_weights(self, events: Events, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum the weights per pixel [H, W], counting OFF events as negative."""
         signed = np.where(events.p, weights, -weights)
         sums = np.bincount(self._pixel_indices(events), signed, math.prod(self._shape))
@@ -206,14 +206,14 @@ class EventPainter:
             if self.settings.mode == "surface":  # the last event of a pixel wins
                 self._fading.reshape(-1)[self._pixel_indices(events)] = np.where(events.p, left, -left)
             else:
-                self._fading += self._weigh(events, left)
+                self._fading += self._sum_weights(events, left)
         strength = np.abs(self._fading)
         shown = strength if self.settings.mode == "surface" else -np.expm1(-strength)
         level = np.rint(shown * FADE_LEVELS).astype(np.int64).clip(0, FADE_LEVELS)
         first = np.where(self._fading > 0, ON_FADING, OFF_FADING)
         return np.asarray(np.where(level, first + level - 1, BACKGROUND), np.uint8)
 
-    def _video_at(self, end_us: int, height: int) -> NDArray[np.uint8] | None:
+    def _frame_at(self, end_us: int, height: int) -> NDArray[np.uint8] | None:
         """Return the latest video frame until `end_us`, scaled to the height of the events; None without a video."""
         while self._next_frame is not None and (self._frame is None or self._next_frame[0] <= end_us):
             self._frame, self._next_frame = self._next_frame, next(self._video, None)

@@ -143,7 +143,7 @@ def pictures_of(
     ends_us = (start_us + round((number + 1) * step_us) for number in itertools.count())
     count = 0 if span_us is None else int((span_us[1] - start_us) / step_us) + 1
     blank = 0
-    for number, (events, end_us, next_us) in enumerate(_moments(chain([first], chunks), ends_us)):
+    for number, (events, end_us, next_us) in enumerate(_split_by_time(chain([first], chunks), ends_us)):
         progress(number, count)
         blank = 0 if len(events) else blank + 1
         if settings.skip_pauses and blank * settings.picture_s > PAUSE_SHOWN_S:
@@ -165,23 +165,23 @@ def _check_gap(gap_us: int, step_us: float) -> None:
         )
 
 
-def _moments(chunks: Iterator[Events], ends_us: Iterable[int]) -> Iterator[tuple[Events, int, int]]:
+def _split_by_time(chunks: Iterator[Events], ends_us: Iterable[int]) -> Iterator[tuple[Events, int, int]]:
     """Yield, for each end time: the events since the previous end, the end time, and the time of the next event.
 
     Stops after the last event or the last end time. After the last event, the third value is the end time.
     """
-    held = next(chunks, None)
-    for end_us in ends_us if held is not None else ():
+    pending = next(chunks, None)
+    for end_us in ends_us if pending is not None else ():
         parts = []
-        while held is not None and held.t[-1] < end_us:
-            parts.append(held)
-            held = next(chunks, None)
-        if held is not None:
-            place = int(np.searchsorted(held.t, end_us))
-            parts.append(held.slice_events(0, place))
-            held = held.slice_events(place, len(held))
-        yield concatenate(parts, parts[0].sensor), end_us, end_us if held is None else int(held.t[0])
-        if held is None:
+        while pending is not None and pending.t[-1] < end_us:
+            parts.append(pending)
+            pending = next(chunks, None)
+        if pending is not None:
+            place = int(np.searchsorted(pending.t, end_us))
+            parts.append(pending.slice_events(0, place))
+            pending = pending.slice_events(place, len(pending))
+        yield concatenate(parts, parts[0].sensor), end_us, end_us if pending is None else int(pending.t[0])
+        if pending is None:
             return
 
 
@@ -245,7 +245,7 @@ def _write_sheet(
     ends_us = [start_us + settings.window_us for start_us in starts_us]
     # No moments follow the last event: the remaining pictures have no new events.
     moments: Iterator[Events | None]
-    moments = chain((events for events, _, _ in _moments(chunks, ends_us)), itertools.repeat(None))
+    moments = chain((events for events, _, _ in _split_by_time(chunks, ends_us)), itertools.repeat(None))
     cells: list[NDArray[np.uint8]] = []
     for start_us, end_us, shown in zip(starts_us, ends_us, moments, strict=False):
         progress(len(cells), len(starts_us))

@@ -103,7 +103,7 @@ def _open(path: Path | None, predictions: Predictions | None) -> Iterator[Record
         message = f"{name}: rerun is not installed; pip install 'dvspipe[rerun]'"
         raise FileError(message) from error
     stream = rerun.RecordingStream("dvspipe")
-    layout = _lay_out(predictions)
+    layout = _build_layout(predictions)
     if path is None:
         stream.spawn(default_blueprint=layout)
         yield stream
@@ -116,7 +116,7 @@ def _open(path: Path | None, predictions: Predictions | None) -> Iterator[Record
         stream.disconnect()
 
 
-def _lay_out(predictions: Predictions | None) -> Blueprint:
+def _build_layout(predictions: Predictions | None) -> Blueprint:
     """Return the layout of the viewer's panels."""
     from rerun import blueprint
 

@@ -102,10 +102,12 @@ def plot_timeline(
 
 
 def _lanes(prediction: Prediction, classes: Sequence[str]) -> list[_Lane]:
-    predicted = [_Span(one.t_start_us, one.t_end_us, one.label, one.class_name) for one in prediction.segments]
+    predicted = [_Span(each.t_start_us, each.t_end_us, each.label, each.class_name) for each in prediction.segments]
     lanes = [_Lane("predicted", predicted)]
     if (labels := prediction.labels) is not None:
-        true = [_Span(one.t_start_us, one.t_end_us, classes.index(one.class_name), one.class_name) for one in labels]
+        true = [
+            _Span(each.t_start_us, each.t_end_us, classes.index(each.class_name), each.class_name) for each in labels
+        ]
         lanes.append(_Lane("labels", true))
     return lanes
 

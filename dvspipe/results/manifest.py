@@ -127,9 +127,9 @@ class Manifest:
         try:
             yield entry
         except DvspipeError as error:
-            self._append(self._ended(row, "failed", begin_s, error=escape_controls(error.message)))
+            self._append(self._make_end_row(row, "failed", begin_s, error=escape_controls(error.message)))
             raise
-        self._append(self._ended(row, "done", begin_s, events=entry.events))
+        self._append(self._make_end_row(row, "done", begin_s, events=entry.events))
 
     def finish(self, sources: Iterable[Path]) -> None:
         """Record inputs as done if their worker was killed after completing the output.
@@ -208,7 +208,7 @@ class Manifest:
                 else:
                     yield f"{path}: line {number}", row
 
-    def _ended(
+    def _make_end_row(
         self,
         row: ManifestRow,
         status: Literal["done", "failed"],

@@ -48,7 +48,7 @@ class Record(BaseModel):
             FileError: If the file is missing or cannot be read.
             FormatError: If the content is not such a record.
         """
-        return _validated(cls, read_bytes(path), str(path))
+        return _validate(cls, read_bytes(path), str(path))
 
     @classmethod
     def find(cls, path: Path) -> Self | None:
@@ -105,10 +105,10 @@ def read_rows(path: Path, kind: type[RecordType]) -> tuple[RecordType, ...]:
         FormatError: If a line is not such a record.
     """
     lines = read_bytes(path).splitlines()
-    return tuple(_validated(kind, line, f"{path}: line {number}") for number, line in enumerate(lines, start=1))
+    return tuple(_validate(kind, line, f"{path}: line {number}") for number, line in enumerate(lines, start=1))
 
 
-def _validated(kind: type[RecordType], content: bytes, where: str) -> RecordType:
+def _validate(kind: type[RecordType], content: bytes, where: str) -> RecordType:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:

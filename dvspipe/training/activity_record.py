@@ -52,7 +52,7 @@ def record_activity(
         wrong: Wrong predictions; the first ones are stored with an image.
     """
     places = {sample.name: number for number, sample in enumerate(data.test)}
-    labels = _spread(np.unique(tensors.labels).tolist(), MAX_EXAMPLES)
+    labels = _sample_evenly(np.unique(tensors.labels).tolist(), MAX_EXAMPLES)
     numbers = [int(np.flatnonzero(tensors.labels == label)[0]) for label in labels]
     return ActivityRecord(
         step_us=bins.step_us,
@@ -96,7 +96,7 @@ def _example(network: Network, tensors: SpikeTensors, data: DataSet, number: int
         label=int(tensors.labels[number]),
         predicted=int(readout.mean(axis=0).argmax()),
         arrived=_rows(spikes.sum(axis=(2, 3), dtype=np.float64).T),
-        layers=tuple(_trace(trace) for trace in _spread(traces, MAX_LAYERS)),
+        layers=tuple(_trace(trace) for trace in _sample_evenly(traces, MAX_LAYERS)),
         readout=_rounded(readout),
     )
 
@@ -111,9 +111,9 @@ def _trace(trace: LayerTrace) -> TraceRecord:
     )
 
 
-def _spread(items: Sequence[Item], most: int) -> list[Item]:
-    """Return at most `most` items, evenly spaced from the first to the last."""
-    return [items[place] for place in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)]
+def _sample_evenly(items: Sequence[Item], limit: int) -> list[Item]:
+    """Return at most `limit` items, evenly spaced from the first to the last."""
+    return [items[place] for place in np.linspace(0, len(items) - 1, min(limit, len(items))).round().astype(int)]
 
 
 def _rows(values: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:

@@ -40,17 +40,17 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
     if not len(labels):
         return 1.0
     scores, right = torch.from_numpy(logits).double(), torch.from_numpy(labels)
-    temperature = _fit_likely(scores, right)
+    temperature = _fit_map_temperature(scores, right)
     if len(labels) < FEW_CALIBRATED:
         others = ~torch.eye(len(labels), dtype=torch.bool)
-        left_out = torch.tensor([_fit_likely(scores[row], right[row]) for row in others])
+        left_out = torch.tensor([_fit_map_temperature(scores[row], right[row]) for row in others])
         cross_fitted = nn.functional.cross_entropy(scores / left_out[:, None], right)
         if cross_fitted >= nn.functional.cross_entropy(scores, right):
             temperature = 1.0
     return _raise_temperature(scores, temperature, highest_accuracy(scores, right))
 
 
-def _fit_likely(scores: Tensor, right: Tensor) -> float:
+def _fit_map_temperature(scores: Tensor, right: Tensor) -> float:
     """Return the maximum a posteriori temperature for logits [N, K] and labels [N]."""
     from scipy.optimize import minimize_scalar
 
@@ -76,12 +76,12 @@ def highest_accuracy(scores: Tensor, right: Tensor) -> float:
     return wilson_interval(int((scores.argmax(1) == right).sum()), len(right) + 1)[1]
 
 
-def _raise_temperature(scores: Tensor, temperature: float, most: float) -> float:
-    """Raise a temperature until the mean probability of the predictions is at most `most`."""
+def _raise_temperature(scores: Tensor, temperature: float, limit: float) -> float:
+    """Raise a temperature until the mean probability of the predictions is at most `limit`."""
     from scipy.optimize import brentq
 
     def excess(log_temperature: float) -> float:
-        return float((scores / np.exp(log_temperature)).softmax(1).amax(1).mean()) - most
+        return float((scores / np.exp(log_temperature)).softmax(1).amax(1).mean()) - limit
 
     low, high = np.log(temperature), np.log(HIGHEST_TEMPERATURE)
     if excess(low) <= 0:

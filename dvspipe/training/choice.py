@@ -119,8 +119,8 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
         listed = "; ".join(unusable[:LISTED]) + ("; ..." if len(unusable) > LISTED else "")
         raise DataError(f"{root}: {len(unusable)} of {len(measured)} recordings cannot be used; remove them: {listed}")
     if init is not None:
-        settings = merge_settings(_settings_of(init), settings)
-    chosen, reasons = _choose(opened, measured, config, settings)
+        settings = merge_settings(_dump_network(init), settings)
+    chosen, reasons = _choose_from_data(opened, measured, config, settings)
     if config.init is not None:
         reasons |= dict.fromkeys(("bins", "network"), f"as in {config.init}")
     if framing:
@@ -133,7 +133,7 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
         chosen = _drop_training(chosen)
         reasons |= {"data": reasons.get("data", "").partition("; few recordings")[0]}
         reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
-    merged = merge_settings({"name": name, **_keep_kinds(chosen, config)}, settings)
+    merged = merge_settings({"name": name, **_drop_other_kinds(chosen, config)}, settings)
     for group, values in given.items():
         if group in reasons and isinstance(values, dict):
             reasons[group] += f" (given: {', '.join(f'{group}.{key}' for key in values)})"
@@ -224,7 +224,7 @@ def _drop_unknown(chosen: SettingsTree, call: str) -> SettingsTree:
     return {group: values for group, values in chosen.items() if group != "network"} | {"optimiser": kept}
 
 
-def _keep_kinds(chosen: SettingsTree, config: TrainConfig) -> SettingsTree:
+def _drop_other_kinds(chosen: SettingsTree, config: TrainConfig) -> SettingsTree:
     """Remove settings of other kinds of data sets and networks."""
     kept = dict(chosen)
     for group in ("data", "network"):
@@ -234,12 +234,12 @@ def _keep_kinds(chosen: SettingsTree, config: TrainConfig) -> SettingsTree:
     return kept
 
 
-def _settings_of(config: ClassifierConfig) -> SettingsTree:
+def _dump_network(config: ClassifierConfig) -> SettingsTree:
     """Return the bins and the network of the checkpoint to fine-tune."""
     return {group: getattr(config, group).model_dump(mode="json") for group in ("bins", "network")}
 
 
-def _choose(
+def _choose_from_data(
     opened: DataSet, measured: Sequence[Measurement], config: TrainConfig, given: SettingsTree
 ) -> tuple[SettingsTree, dict[str, str]]:
     """Return chosen settings and reasons."""
@@ -259,7 +259,7 @@ def _choose(
         data |= {"window_us": window_us}
         why += f"; recordings of up to {durations.max() / 1e6:.1f} s are split into windows"
     tested = config.data.test if isinstance(config.data, RecordingsConfig) and not opened.fixed_test else 0
-    held_out = 1 - (1 - tested) * (1 - _validation(samples))
+    held_out = 1 - (1 - tested) * (1 - _validation_share(samples))
     trained = math.ceil(samples * (1 - held_out))
     optimiser, updates = _choose_optimiser(trained)
     augment: SettingsTree = {"flip_polarity": True} if samples < FEW and bins.polarity != "merged" else {}
@@ -306,7 +306,7 @@ def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, given: Json
 
 
 def _choose_data(opened: DataSet, sensor: SensorSize, samples: int) -> tuple[SettingsTree, str]:
-    data: SettingsTree = {"validation": _validation(samples)}
+    data: SettingsTree = {"validation": _validation_share(samples)}
     if sensor != opened.sensor:
         data |= {"sensor": str(sensor)}
     group = find_group_pattern(opened.samples)
@@ -330,7 +330,7 @@ def _choose_data(opened: DataSet, sensor: SensorSize, samples: int) -> tuple[Set
     return data, why
 
 
-def _validation(samples: int) -> float:
+def _validation_share(samples: int) -> float:
     """Return the share of the training samples to hold out for validation."""
     return 0.2 if samples < FEW else 0.1
 

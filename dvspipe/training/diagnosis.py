@@ -63,7 +63,7 @@ def diagnose(outcome: RunOutcome) -> tuple[Finding, ...]:
     found = (
         find_copies(outcome.data),
         _find_same_names(outcome),
-        _find_few(outcome.data),
+        _find_small_classes(outcome.data),
         _find_untested(outcome),
         find_outside(outcome.counts, outcome.config),
         _find_rates(outcome),
@@ -124,7 +124,7 @@ def _find_same_names(outcome: RunOutcome) -> Iterator[Finding]:
         yield Finding(kind="names", text=text, settings=("data.group",))
 
 
-def _find_few(data: DataSet) -> Iterator[Finding]:
+def _find_small_classes(data: DataSet) -> Iterator[Finding]:
     counts = Counter(sample.label for sample in data.samples)
     few = [f"{data.classes[label]} ({count})" for label, count in sorted(counts.items()) if count <= FEWEST_DRAWN]
     if few:
@@ -161,14 +161,14 @@ def _find_rates(outcome: RunOutcome) -> Iterator[Finding]:
         yield Finding(
             kind="silent",
             text=f"{_list(silent)} did not spike for any test recording; the readout gets no input",
-            settings=_louder(outcome.config),
+            settings=_raise_rates(outcome.config),
         )
     if saturated:
         yield Finding(
             kind="saturated",
             text=f"{_list(saturated)} spiked in more than {SATURATED_RATE:.0%} of the steps of the test recordings; "
             "their spikes carry little information",
-            settings=_quieter(outcome.config),
+            settings=_lower_rates(outcome.config),
         )
 
 
@@ -188,7 +188,7 @@ def _find_unconverged(outcome: RunOutcome) -> Iterator[Finding]:
         )
 
 
-def _louder(config: TrainConfig) -> tuple[str, ...]:
+def _raise_rates(config: TrainConfig) -> tuple[str, ...]:
     """Return settings that make more neurons spike."""
     network = config.network
     if isinstance(network, ModuleConfig):
@@ -201,7 +201,7 @@ def _louder(config: TrainConfig) -> tuple[str, ...]:
     return gain, f"network.tau_mem_s={max(network.tau_mem_s / 2, config.bins.step_us * 1e-6):g}"
 
 
-def _quieter(config: TrainConfig) -> tuple[str, ...]:
+def _lower_rates(config: TrainConfig) -> tuple[str, ...]:
     """Return settings that make fewer neurons spike."""
     network = config.network
     if isinstance(network, ModuleConfig):

@@ -44,9 +44,9 @@ class FeatureTrainer(Trainer):
             raise ConfigError("network.kind = stdp: cannot train in several processes; start it without torchrun")
         started, experiment = time.monotonic(), self.experiment
         self.network.eval()
-        self._learn_features(epoch)
+        self._train_layer(epoch)
         with watch_rates(self.network) as rates:
-            features, labels = self._extract(epoch)
+            features, labels = self._extract_features(epoch)
         loss, accuracy = fit_logistic(self.network.linear, features, labels, c=experiment.config.stdp.readout_c)
         validated = evaluate(self.network, experiment.parts.validation, batch=self.settings.batch)
         return EpochRow(
@@ -77,7 +77,7 @@ class FeatureTrainer(Trainer):
         """Return the index of the layer that an epoch trains, from 0."""
         return min((epoch - 1) // self.experiment.config.stdp.passes, len(self._layers()) - 1)
 
-    def _learn_features(self, epoch: int) -> None:
+    def _train_layer(self, epoch: int) -> None:
         """Train the layer of an epoch on each training recording once."""
         config, layers = self.experiment.config, self._layers()
         rules, number = config.stdp, self._trained_layer(epoch)
@@ -98,7 +98,7 @@ class FeatureTrainer(Trainer):
             self.step, self.learning_rate = self.step + 1, float(rates[-1, 0])
             self.callback.on_progress(stage, done, self.batches)
 
-    def _extract(self, epoch: int) -> tuple[Singles, NDArray[np.int64]]:
+    def _extract_features(self, epoch: int) -> tuple[Singles, NDArray[np.int64]]:
         """Return the features of all views of the training recordings, float32 [N, F], and their labels [N]."""
         tensors, stage = self.experiment.parts.train, f"epoch {epoch}/{self.settings.epochs}, features"
         chosen = np.random.default_rng(0).permutation(len(tensors))
