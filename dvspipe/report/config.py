@@ -16,7 +16,12 @@ PreviewColours = Literal[EventColours, ColourMap]
 
 
 class PreviewSettings(Settings):
-    """Settings for previews of events."""
+    """Settings for previews of events.
+
+    Example:
+        >>> PreviewSettings(window_us=20_000, speed=0.5).picture_s
+        0.04
+    """
 
     window_us: int = Field(default=33_333, ge=100, le=10**9)
     """Time shown per picture in microseconds; time constant of the modes that fade."""

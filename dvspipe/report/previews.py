@@ -78,6 +78,12 @@ def write_preview(
         EventError: If a chunk is from another sensor.
         FileError: If the suffix is not supported, or the file cannot be written.
         VideoError: If the video cannot be read.
+
+    Example:
+        >>> from dvspipe.formats import open_recording
+        >>> recording = open_recording("recording.h5")  # doctest: +SKIP
+        >>> settings = PreviewSettings(speed=0.1)  # doctest: +SKIP
+        >>> write_preview(recording.chunks(), recording.sensor, Path("events.webm"), settings)  # doctest: +SKIP
     """
     path = Path(path)
     suffix = path.suffix.lower()

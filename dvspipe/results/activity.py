@@ -21,6 +21,10 @@ def operation_energy_pj(operations: float, *, multiplies: bool) -> float:
     Args:
         operations: Number of additions, or of multiply-accumulates.
         multiplies: Whether the operations are multiply-accumulates.
+
+    Example:
+        >>> operation_energy_pj(1000, multiplies=False)
+        900.0
     """
     return operations * (MULTIPLY_ADD_PJ if multiplies else ADD_PJ)
 

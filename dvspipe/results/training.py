@@ -24,6 +24,10 @@ class RunFolder:
 
     Args:
         path: Run folder, such as runs/train/nmnist.
+
+    Example:
+        >>> RunFolder(Path("runs/train/nmnist")).best.as_posix()
+        'runs/train/nmnist/weights/best.safetensors'
     """
 
     path: Path
@@ -306,6 +310,11 @@ class TrainingRun:
         epochs: Metrics, one row per epoch.
         test: Test result of the chosen epoch.
         activity: Activity of the network on the test recordings.
+
+    Example:
+        >>> run = TrainingRun.read(RunFolder(Path("runs/train/nmnist")))  # doctest: +SKIP
+        >>> run.test.accuracy, run.test.settings_to_try  # doctest: +SKIP
+        (0.93, ('optimiser.epochs=40',))
     """
 
     folder: RunFolder

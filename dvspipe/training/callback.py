@@ -10,7 +10,13 @@ if TYPE_CHECKING:
 
 
 class TrainingCallback:
-    """Base class of training callbacks; its methods do nothing. Override those you need."""
+    """Base class of training callbacks; its methods do nothing. Override those you need.
+
+    Example:
+        >>> class PrintAccuracy(TrainingCallback):
+        ...     def on_epoch(self, row):
+        ...         print(f"epoch {row.epoch}: {row.val_accuracy:.1%}")
+    """
 
     def on_progress(self, stage: str, done: int, total: int) -> None:
         """Called when part of a stage is done. Raise KeyboardInterrupt to stop the training."""

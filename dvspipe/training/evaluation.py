@@ -171,6 +171,12 @@ def evaluate_checkpoint(
         CheckpointError: If the file is not a checkpoint.
         ConfigError: If the part does not exist, or the network is a module that is not trusted.
         DataError: If the data set is not usable, has other classes or another sensor, or is not split as in the run.
+
+    Example:
+        >>> from dvspipe.datasets import FolderConfig
+        >>> data = FolderConfig(root="recordings")  # doctest: +SKIP
+        >>> evaluate_checkpoint("runs/train/mine", data, "test").accuracy  # doctest: +SKIP
+        0.91
     """
     callback = callback or TrainingCallback()
     path = pin_checkpoint(path)
