@@ -420,7 +420,7 @@ def test_accuracy_is_compared_with_simpler_classifiers(tmp_path: Path) -> None:
     text = read_text(write_training_page(make_run(tmp_path, baseline=BASELINE)))
     low, high = wilson_interval(15, 20)
     plain = re.sub("<td[^>]*>", "<td>", text)
-    for cell in ("85.00", f"75.00</td><td>{100 * low:.2f} to {100 * high:.2f}", "30.00", "25.00"):  # of chance
+    for cell in ("85.00", f"75.00</td><td>{100 * low:.2f} to {100 * high:.2f}", "30.00", "25.00"):  # 25.00: chance
         assert f"<td>{cell}</td>" in plain
     assert "75.00" not in read_text(write_training_page(make_run(tmp_path)))
 
@@ -447,7 +447,7 @@ def test_example_shows_wrong_prediction_in_red(tmp_path: Path) -> None:
 def test_page_labels_synthetic_data_once(tmp_path: Path, made: dict[str, Any], kind: str) -> None:
     text = read_text(write_training_page(make_run(tmp_path, **made)))
     assert f'<h1>Four gestures <span class="badge">{kind}</span></h1>' in text
-    assert text.count('<span class="badge">') == 1  # the pictures, which may be copied, have it in their titles
+    assert text.count('<span class="badge">') == 1  # pictures have it in their titles, because they may be copied
 
 
 def test_previews_are_embedded_in_the_page(tmp_path: Path, events: Events) -> None:
@@ -881,7 +881,7 @@ def test_classification_page_is_self_contained_and_escaped(tmp_path: Path) -> No
     sources = re.findall(r'src="([^"]*)"', text)
     assert [source.split(";")[0] for source in sources].count("data:video/webm") == 2
     assert all(source.startswith("data:") for source in sources)
-    assert text.count("<script") == 1  # of the page itself
+    assert text.count("<script") == 1  # the script of the page
     assert "<b>" not in text
     assert text.count('<span class="badge">synthetic training data</span>') == 1
     assert mentions(text, "2 recordings", "a &lt;b&gt;.h5", "90.0%", "1.000", "150 ms", "10.0%", "1,200,000")
@@ -889,7 +889,7 @@ def test_classification_page_is_self_contained_and_escaped(tmp_path: Path) -> No
 
 
 def test_names_with_markup_are_escaped(tmp_path: Path) -> None:
-    evil = "<script>alert(1)<"  # without a slash, which file names cannot have
+    evil = "<script>alert(1)<"  # no slash: file names cannot have one
     folder = OutputFolder(tmp_path)
     results = draw_all(folder, [f"{evil}.h5"], scores=SCORES, **{"class": CLASSES[2], "label": 2})
     run = RUN.model_copy(update={"checkpoint": evil, "trained_on": evil, "settings": {evil: evil}})
