@@ -143,8 +143,8 @@ def _draw_probabilities(
     axes.grid(which="minor", axis="y", color="white", linewidth=1.2)
     axes.tick_params(which="both", length=0, labelsize=8, labelcolor=INK, labelbottom=False)
     axes.spines[:].set_visible(False)
-    shown = "each class" if len(classes) == K else f"the {K} most probable of {len(classes):,} classes"
-    axes.set_title(f"Probability of {shown}", **TITLE)
+    subset = "each class" if len(classes) == K else f"the {K} most probable of {len(classes):,} classes"
+    axes.set_title(f"Probability of {subset}", **TITLE)
     shades = [Patch(facecolor=picture.cmap(share), edgecolor=GRID, label=f"{share:.0%}") for share in (0.0, 0.5, 1.0)]
     _legend(axes, [*shades, Patch(facecolor=EMPTY, edgecolor=GRID, label="no prediction")])
 

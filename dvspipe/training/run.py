@@ -304,7 +304,7 @@ def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierCo
         raise DataError(
             f"{data.title}: recordings are not from sensor {data.sensor} (found spike tensors of "
             f"{found[1]}x{found[0]}, expected {expected[1]}x{expected[0]})",
-            Remedy("data.size", str(data.sensor), "scale recordings and videos to this size"),
+            Remedy("data.size", str(data.sensor), "fit recordings and videos to this size"),
         )
 
 
