@@ -316,7 +316,7 @@ def _choose_data(opened: DataSet, sensor: SensorSize, samples: int) -> tuple[Set
         why = (
             f"the pieces of a video are one group; {shown}"
             if is_cut
-            else f"each recording is a group of its own: {shown}"
+            else f"each recording is a separate group: {shown}"
         )
         why = "; ".join(filter(None, (why, describe_same_names(opened))))
     else:

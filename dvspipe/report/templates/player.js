@@ -106,8 +106,8 @@
     button("◀", "back", actions.ArrowLeft);
     button("▶", "forward", actions.ArrowRight);
     const time = make("output", "", controls);
-    const help = make("p", box !== document.querySelector(".player") ? "" : "Click the chart" + (rows.length ? " or a start time" : "") + " to show that moment. Keys: space plays and pauses, "
-      + "← and → move, comma and full stop step a picture" + (rows.length ? ", p and n go to the previous and next segment." : "."), null);
+    const help = make("p", box !== document.querySelector(".player") ? "" : "Click the chart" + (rows.length ? " or a start time" : "") + " to jump to that time. Keys: space: play or pause; "
+      + "← and →: seek; comma and period: step one picture" + (rows.length ? "; p and n: previous and next segment." : "."), null);
     help.className = "quiet";
     controls.after(help);
     rows.forEach((cell, k) => {
