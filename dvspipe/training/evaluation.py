@@ -237,7 +237,9 @@ def _split_as_trained(
     if trained is not None:
         return trained, part
     if part == "test" and split.is_file() and not data.test:
-        callback.on_warning(f"{data.title}: no recordings in {split}, so the test part is all {len(data.samples)}")
+        callback.on_warning(
+            f"{data.title}: none of its recordings are in {split}; the test part is all {len(data.samples)} of them"
+        )
         return data, "all"
     try:
         divided = divide()
