@@ -1,4 +1,4 @@
-"""The local web page: what the command line does, in a browser. It needs the extra `app`."""
+"""Local browser app with the main functions of the command line. Requires the extra `app`."""
 
 from .server import AppCheck, AppSettings, Served, check_app, serve
 

@@ -1,4 +1,4 @@
-"""The tab that classifies a recording or a video: its report with the player, its windows, and all files."""
+"""Classification tab: classify a recording or a video; show its report with the player, its windows, and all files."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from .shared import (
 from .work import Session, Workspace
 
 SHIPPED_NAMES = ("gesture-synthetic", "nmnist-synthetic")
-"""Classifiers that are part of dvspipe; `checkpoints`, which lists them, imports torch, which takes seconds."""
+"""Included classifiers; `checkpoints` also lists them, but imports torch, and that takes seconds."""
 WINDOW_HEADS = ("start (s)", "end (s)", "class", "probability", "entropy (bits)", "events", "state")
 
 
 @dataclass(frozen=True)
 class Classified:
-    """What a recording shows.
+    """Classification of a recording.
 
     Args:
-        prediction: The prediction.
-        page: The report, with the timeline and the player.
-        archive: All files that `dvspipe infer -o` writes, as a ZIP file.
+        prediction: Prediction for the recording.
+        page: Report with the timeline and the player.
+        archive: ZIP file with all files that `dvspipe infer -o` writes.
     """
 
     prediction: Prediction
@@ -52,15 +52,15 @@ class Classified:
 
     @property
     def summary(self) -> str:
-        """What it shows over time, and over the complete recording, in Markdown."""
+        """Markdown summary of the predictions over time, and of the complete recording."""
         found = self.prediction
         name = found.class_name.replace("_", " ")
-        doubt = "" if found.certain else ", which is uncertain"
+        doubt = "" if found.certain else "(uncertain)"
         shown = ", ".join(self._describe(segment) for segment in found.segments)
         return f"{shown}.\n\nOver the complete recording: {name}, {found.probability:.1%}{doubt}."
 
     def _describe(self, segment: SegmentRow) -> str:
-        """Return when a segment is, and its class, which is bold if it is certain."""
+        """Describe the times and the class of a segment; certain classes are bold."""
         zero_us = self.prediction.t_first_us
         name = segment.class_name.replace("_", " ")
         start_s, end_s = ((time_us - zero_us) / 1e6 for time_us in (segment.t_start_us, segment.t_end_us))
@@ -73,24 +73,24 @@ def classify(
     """Classify a recording or a video as `dvspipe infer -o` does.
 
     Args:
-        source: The recording or video.
-        checkpoint: A file, the folder of a run, or the name of a classifier that is part of dvspipe.
-        folder: Gets a folder `answers` and a ZIP file of it.
-        progress: Called with how much is done.
-        adapt: Whether the network is adapted to the recording first, without labels.
+        source: Recording or video.
+        checkpoint: Checkpoint file, run folder, or name of an included classifier.
+        folder: Output folder; it receives the folder `answers` and a ZIP file of it.
+        progress: Called with the amount done.
+        adapt: Adapt the network to the recording first, without labels.
 
     Raises:
-        CheckpointError: The checkpoint is none.
-        DataError: The recording does not fit the network, or has too few events.
-        FileError: It is corrupted, or of an unknown format.
-        VideoError: It is a video that cannot be decoded.
+        CheckpointError: If the checkpoint is invalid.
+        DataError: If the recording does not fit the network, or has too few events.
+        FileError: If the file is corrupted, or of an unknown format.
+        VideoError: If a video cannot be decoded.
     """
     from ..inference import (
         Classifier,
         ClassifyOptions,
         classify_many,
         plan_tasks,
-    )  # torch, which takes seconds to import
+    )  # torch takes seconds to import
 
     out = OutputFolder(folder / "answers")
     options = ClassifyOptions(out=out.path, draw=draw_recording, adapt=adapt)
@@ -103,7 +103,7 @@ def classify(
 
 
 def list_windows(classified: Classified) -> list[list[str | float | int]]:
-    """Return a row of texts and numbers per window, with times since the first event."""
+    """Return one table row per window, with times since the first event."""
     zero_us = classified.prediction.t_first_us
     return [
         [
@@ -113,28 +113,28 @@ def list_windows(classified: Classified) -> list[list[str | float | int]]:
             round(row.probability, 3),
             round(row.entropy, 2),
             row.events,
-            "like the training" if row.familiar else "unfamiliar",
+            "familiar" if row.familiar else "unfamiliar",
         ]
         for row in classified.prediction.to_windows()
     ]
 
 
 def command_of(source: str, checkpoint: str, *, adapt: bool) -> str:
-    """Return the command that does the same."""
+    """Return the equivalent command."""
     return shlex.join(["dvspipe", "infer", checkpoint, source, "-o", "answers", *(["--adapt"] if adapt else [])])
 
 
 class AnswerTab:
-    """The tab: its components, and what happens in them.
+    """Classification tab: its components and their event handlers.
 
     Args:
-        space: The folders of the page.
+        space: Folders of the app.
     """
 
     def __init__(self, space: Workspace) -> None:
         self.space = space
         self.status = gr.HTML("", render=False)
-        add_parts(self._add_choice, self._add_answer, self._add_rest)
+        add_parts(self._add_choice, self._add_answer, self._add_details)
         self._connect()
 
     def _add_choice(self) -> None:
@@ -145,11 +145,13 @@ class AnswerTab:
             self.list_classifiers(),
             value=SHIPPED_NAMES[0],
             label="Classifier",
-            info="Part of dvspipe, or a checkpoint or run below the folder.",
+            info="An included classifier, or a checkpoint or run below the folder.",
         )
         with gr.Accordion("Another checkpoint", open=False):
             self.upload = gr.File(label="Checkpoint (.safetensors)", file_types=[".safetensors"], height=140)
-        self.adapt = gr.Checkbox(label="Adapt to this recording first", info="To its sensor and scene, without labels.")
+        self.adapt = gr.Checkbox(
+            label="Adapt to this recording first", info="Adapts the network to sensor and scene, without labels."
+        )
         with gr.Row():
             self.classify = gr.Button("What does it show?", variant="primary")
             add_stop(self.space, self.status)
@@ -157,11 +159,11 @@ class AnswerTab:
     def _add_answer(self) -> None:
         self.status.render()
         self.answer = gr.Markdown("")
-        self.page = gr.HTML(show_empty("Choose a recording or a video, and press the button."))
+        self.page = gr.HTML(show_empty("Choose a recording or a video, then press the button."))
 
-    def _add_rest(self) -> None:
+    def _add_details(self) -> None:
         self.command = add_command()
-        self.archive = gr.DownloadButton("Download all answers", interactive=False)
+        self.archive = gr.DownloadButton("Download all results", interactive=False)
         with gr.Accordion("Windows", open=False):
             self.windows = gr.Dataframe(headers=list(WINDOW_HEADS), interactive=False, wrap=True)
 
@@ -176,17 +178,17 @@ class AnswerTab:
         )
 
     def list_sources(self) -> list[str]:
-        """Return the names of recordings and videos below the folder."""
+        """List the recordings and videos below the folder."""
         return sorted({*self.space.list_recordings(), *self.space.list_videos()})
 
     def list_classifiers(self) -> list[str]:
-        """Return the names of classifiers: those of dvspipe, and checkpoints below the folder."""
+        """List the classifiers: included ones, and checkpoints below the folder."""
         return [*SHIPPED_NAMES, *self.space.list_checkpoints()]
 
     def show_answer(
         self, session: Session, source: ChosenFile | None, name: str, upload: str | None, adapt: Any
     ) -> Iterator[Updates]:
-        """Classify what is chosen, and show it."""
+        """Classify the chosen recording and show the result."""
         if source is None:
             raise ConfigError("no recording is chosen")
         checkpoint: str | Path = Path(upload) if upload else name

@@ -1,4 +1,4 @@
-"""The tab that explores a recording: what it holds, its events in space and time, pictures, and parts without noise."""
+"""Exploration tab: properties of a recording, events in space and time, pictures, cutting and filtering."""
 
 from __future__ import annotations
 
@@ -59,28 +59,28 @@ from .shared import (
 from .videos import EVENT_FORMATS, open_events
 from .work import Session, Workspace, safe_stem
 
-MAX_POINTS = 50_000  # events in the view of space and time
-BUSIEST_BINS = 10  # of the duration, of which a view names the busiest
-MAX_HOT = 100  # pixels in the list
-PLAYER = "player"  # the view that plays events
-MEMORY = 5  # windows before a picture of a mode that fades
+MAX_POINTS = 50_000  # events in the 3D view
+BUSIEST_BINS = 10  # bins of the duration; the summary names the busiest
+MAX_HOT = 100  # hot pixels listed
+PLAYER = "player"  # view that plays events
+MEMORY = 5  # windows read before a picture, for modes that fade
 MODES: list[tuple[str, PreviewMode]] = [
     ("ON minus OFF events", "counts"),
-    ("time surface: the last event of a pixel", "surface"),
+    ("time surface: last event of each pixel", "surface"),
     ("decaying sum of events", "decay"),
 ]
 
 
 @dataclass(frozen=True, eq=False)
 class Explored:
-    """What a recording holds.
+    """Properties of a recording.
 
     Args:
-        source: The recording.
-        report: Facts, and what is wrong or odd.
-        sample: At most 50,000 of its events, evenly chosen.
-        hot: Columns, rows and numbers of events of hot pixels, the busiest first.
-        rate: A chart of events per second, a picture.
+        source: Recording.
+        report: Properties, and anything wrong or unusual.
+        sample: Evenly sampled events, at most 50,000.
+        hot: Columns, rows and event counts of hot pixels, busiest first.
+        rate: Picture of a chart of events per second.
     """
 
     source: ChosenFile
@@ -91,10 +91,10 @@ class Explored:
 
     @property
     def facts(self) -> str:
-        """What `info` and `check` say, as a list in Markdown."""
+        """Markdown list of the results of `info` and `check`."""
         report = self.report
         lines = [
-            f"**{report.events:,} events** of a sensor of {report.width} x {report.height} ({report.sensor_source}), "
+            f"**{report.events:,} events**, sensor {report.width} x {report.height} ({report.sensor_source}), "
             f"{report.duration_us * 1e-6:.6g} s, format {report.format}"
         ]
         if report.rate_hz is not None:
@@ -102,49 +102,50 @@ class Explored:
         if report.on_fraction is not None:
             lines.append(f"{report.on_fraction:.1%} ON")
         lines += [f"**{finding.severity}**: {finding.message}" for finding in report.findings]
-        lines += [] if report.findings else ["nothing is wrong or unusual"]
+        lines += [] if report.findings else ["no problems found"]
         return "\n".join(f"- {line}" for line in lines)
 
     @property
     def summary(self) -> str:
-        """What the view in space and time shows, in words."""
+        """Text description of the 3D view."""
         events, report = self.sample, self.report
         seconds = (events.t - (report.t_first_us or 0)) / 1e6
         number, edges = np.histogram(seconds, bins=BUSIEST_BINS)
         busiest = int(number.argmax())
         return (
-            f"{describe_sample(self)}. Most of them are between {edges[busiest]:.2f} and {edges[busiest + 1]:.2f} s, "
-            f"and half of them in columns {_middle(events.x)} and rows {_middle(events.y)}."
+            f"{describe_sample(self)}. The busiest time is {edges[busiest]:.2f} to {edges[busiest + 1]:.2f} s; "
+            f"half of the events are in columns {_interquartile_range(events.x)}, half in rows "
+            f"{_interquartile_range(events.y)}."
         )
 
 
 def describe_sample(explored: Explored) -> str:
-    """Return how many of its events a recording shows, in words."""
+    """Describe how many events are shown."""
     shown, count = len(explored.sample), explored.report.events
-    return f"{shown:,} of {count:,} events, evenly chosen" if shown < count else f"all {count:,} events"
+    return f"{shown:,} of {count:,} events, evenly sampled" if shown < count else f"all {count:,} events"
 
 
-def _middle(places: NDArray[Any]) -> str:
-    """Return the range of the middle half of places."""
+def _interquartile_range(places: NDArray[Any]) -> str:
+    """Return the interquartile range of coordinates as text."""
     low, high = np.percentile(places, (25, 75))
     return f"{low:.0f} to {high:.0f}"
 
 
 def explore(source: ChosenFile, folder: Path, colours: PreviewColours, progress: Progress) -> Explored:
-    """Read a recording twice, and return what it holds.
+    """Read a recording twice and summarise it.
 
     Args:
-        source: The recording.
-        folder: Gets a chart of the rate.
-        colours: Colours of ON and OFF.
-        progress: Called with how much is done.
+        source: Recording.
+        folder: Folder for a chart of the event rate.
+        colours: Colours of ON and OFF events.
+        progress: Called with the amount done.
 
     Raises:
-        FileError: It cannot be read, or its format is unknown.
+        FileError: If the file cannot be read, or its format is unknown.
     """
     report = check_recording(source.path, progress=lambda done, total: progress(done / 2, total))
     if not report.events or report.t_first_us is None or report.t_last_us is None:
-        raise EventError(f"{source.name}: has no events")
+        raise EventError(f"{source.name}: no events")
     recording = open_recording(source.path)
     counts = np.zeros((recording.sensor.height, recording.sensor.width), np.int64)
 
@@ -158,17 +159,17 @@ def explore(source: ChosenFile, folder: Path, colours: PreviewColours, progress:
     rate = folder / "rate.png"
     extent = Extent(report.events, *span_us)
     write_view(select_part(recording), rate, PreviewSettings(colours=colours), chart="rate", extent=extent)
-    return Explored(source, report, sample, _list_hot(counts), rate)
+    return Explored(source, report, sample, _list_hot_pixels(counts), rate)
 
 
-def _list_hot(counts: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
+def _list_hot_pixels(counts: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
     rows, columns = np.nonzero(find_hot_pixels(counts))
     found = zip(columns.tolist(), rows.tolist(), counts[rows, columns].tolist(), strict=True)
     return tuple(sorted(found, key=lambda pixel: -pixel[2])[:MAX_HOT])
 
 
 def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
-    """Return a view of events in space and time that turns, and says how many of them it shows."""
+    """Plot sampled events in a rotatable 3D view; the title says how many are shown."""
     sample, report = explored.sample, explored.report
     palette = EVENT_PALETTES["colour-blind" if colours == "colour-blind" else "light"]
     seconds = (sample.t - (report.t_first_us or 0)) / 1e6
@@ -205,14 +206,14 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
 
 @dataclass(frozen=True)
 class PictureChoices:
-    """Which picture of a recording is shown.
+    """Settings of the picture of a recording.
 
     Args:
-        place: Its place in the recording, 0 to 1.
-        window_ms: Time that it shows, in milliseconds.
-        events: Number of events that it shows instead; 0: a time.
+        place: Position in the recording, 0 to 1.
+        window_ms: Time shown, in milliseconds.
+        events: Number of events shown; 0: use `window_ms` instead.
         mode: What the brightness of a pixel shows.
-        colours: Colours of ON and OFF.
+        colours: Colours of ON and OFF events.
     """
 
     place: float
@@ -223,18 +224,18 @@ class PictureChoices:
 
     @property
     def text(self) -> str:
-        """What the picture shows, in words."""
+        """Text description of the picture."""
         size = f"{self.events:,} events" if self.events else f"{self.window_ms:g} ms"
         brightness = next(text for text, mode in MODES if mode == self.mode)
         return f"{size} at {self.place:.1%} of the recording; {brightness}; {describe_colours(self.colours)}"
 
 
 def draw_picture(explored: Explored, choices: PictureChoices) -> NDArray[np.uint8]:
-    """Return a picture of a part of a recording, uint8 [H, W, 3].
+    """Draw a part of a recording, uint8 [H, W, 3].
 
     Raises:
-        ConfigError: A value is out of range.
-        FileError: The recording cannot be read.
+        ConfigError: If a value is out of range.
+        FileError: If the recording cannot be read.
     """
     recording, report = open_recording(explored.source.path), explored.report
     first_us = report.t_first_us or 0
@@ -255,7 +256,7 @@ def draw_picture(explored: Explored, choices: PictureChoices) -> NDArray[np.uint
 
 
 def _read_events(recording: Recording, first: int, count: int) -> Events:
-    """Return so many events from a number on."""
+    """Read `count` events, starting at number `first`."""
     seen, parts = 0, []
     for part in recording.chunks():
         parts.append(part.slice_events(max(0, first - seen), max(0, min(len(part), first + count - seen))))
@@ -267,15 +268,15 @@ def _read_events(recording: Recording, first: int, count: int) -> Events:
 
 @dataclass(frozen=True)
 class Cut:
-    """A part of a recording, without noise.
+    """Part of a recording, optionally filtered.
 
     Args:
         start_s: Start time in seconds from the first event.
-        stop_s: Stop time; 0: to the end.
-        roi: Region of the sensor, WIDTHxHEIGHT+LEFT+TOP; empty: all of it.
-        hot_pixels: Whether events of hot pixels are left out.
-        refractory_ms: Time after an event in which its pixel keeps no other; 0: none.
-        activity_ms: Time in which a neighbour has to have an event; 0: none.
+        stop_s: Stop time; 0: end of the recording.
+        roi: Region of the sensor, WIDTHxHEIGHT+LEFT+TOP; empty: complete sensor.
+        hot_pixels: Remove events of hot pixels.
+        refractory_ms: Refractory period of each pixel; 0: off.
+        activity_ms: Maximum time since an event of a neighbour; 0: off.
     """
 
     start_s: float = 0.0
@@ -287,16 +288,16 @@ class Cut:
 
     @property
     def cuts(self) -> bool:
-        """Whether it is a part only."""
+        """Whether only a part of the recording is kept."""
         return bool(self.start_s or self.stop_s or self.roi)
 
     @property
     def filters(self) -> bool:
-        """Whether noise is left out."""
+        """Whether noise is removed."""
         return bool(self.hot_pixels or self.refractory_ms or self.activity_ms)
 
     def commands(self, source: str, target: str) -> str:
-        """Return the commands that do the same."""
+        """Return the equivalent commands."""
         part = "part.h5" if self.filters else target
         lines = []
         if self.cuts or not self.filters:
@@ -315,17 +316,17 @@ class Cut:
 
 
 def write_cut(explored: Explored, cut: Cut, path: Path, progress: Progress) -> FilterCounts:
-    """Write a part of a recording without noise, and return how many events were left out and why.
+    """Write a part of a recording without noise; return how many events were removed by each filter.
 
     Args:
-        explored: The recording.
-        cut: What is kept.
-        path: The file to write.
-        progress: Called with how much is done.
+        explored: Recording.
+        cut: Part to keep, and filters.
+        path: File to write.
+        progress: Called with the amount done.
 
     Raises:
-        ConfigError: The stop time is not after the start time, or a value is out of range.
-        EventError: The region is outside the sensor, or there are no events.
+        ConfigError: If the stop time is not after the start time, or a value is out of range.
+        EventError: If the region is outside the sensor, or no events remain.
     """
     region = Region.parse(cut.roi) if cut.roi else None
     part = select_part(open_recording(explored.source.path), cut.start_s, cut.stop_s or None, region)
@@ -337,7 +338,7 @@ def write_cut(explored: Explored, cut: Cut, path: Path, progress: Progress) -> F
     else:
         counts = FilterCounts(cut_recording(part, path, overwrite=True, progress=progress))
     if not counts.kept:
-        raise EventError(f"{explored.source.name}: nothing remains of {counts.events:,} events")
+        raise EventError(f"{explored.source.name}: no events remain (of {counts.events:,})")
     return counts
 
 
@@ -346,10 +347,10 @@ def _to_us(milliseconds: float) -> int | None:
 
 
 class RecordingTab:
-    """The tab: its components, and what happens in them.
+    """Exploration tab: its components and their event handlers.
 
     Args:
-        space: The folders of the page.
+        space: Folders of the app.
     """
 
     def __init__(self, space: Workspace) -> None:
@@ -374,7 +375,7 @@ class RecordingTab:
                 start = gr.Number(0, label="Start (s)", minimum=0, min_width=120)
                 stop = gr.Number(0, label="Stop (s); 0: end", minimum=0, min_width=120)
             roi = gr.Textbox("", label="Region, WxH+X+Y", placeholder="128x128+20+10")
-            hot = gr.Checkbox(label="Leave out hot pixels")
+            hot = gr.Checkbox(label="Remove hot pixels")
             with gr.Row():
                 refractory = gr.Number(0, label="Refractory (ms)", minimum=0, min_width=120)
                 activity = gr.Number(0, label="Activity (ms)", minimum=0, min_width=120)
@@ -390,7 +391,7 @@ class RecordingTab:
         with gr.Tabs() as self.views:
             with gr.Tab("Space and time"):
                 self.view = gr.Plot(
-                    label="Events in space and time, which turn with the pointer",
+                    label="Events in space and time; drag to rotate",
                     show_label=False,
                     elem_classes="space-time",
                 )
@@ -398,10 +399,10 @@ class RecordingTab:
             with gr.Tab("Pictures"):
                 self.picture = gr.HTML("", elem_classes="pixels")
                 place = add_slider(
-                    0, 1, 0, step=0.001, label="Place in the recording", info="0: its start, 1: its end."
+                    0, 1, 0, step=0.001, label="Position in the recording", info="0: its start, 1: its end."
                 )
-                window = add_slider(1, 500, 30, step=1, label="Time in a picture (ms)")
-                events = add_slider(0, 50_000, 0, step=100, label="Events in a picture", info="0: by time instead.")
+                window = add_slider(1, 500, 30, step=1, label="Time per picture (ms)")
+                events = add_slider(0, 50_000, 0, step=100, label="Events per picture", info="0: use the time instead.")
                 mode = gr.Dropdown(MODES, value="counts", label="Brightness")
                 self.place = [place, window, events, mode, self.colours]
             with gr.Tab("Rate"):
@@ -415,7 +416,7 @@ class RecordingTab:
         on_page = partial(handle, self.space, self.status)
         for event in (self.source.change, self.colours.input):
             listen(event, on_page(self.explore), [self.source, *self.place], shown)
-        changes = [each.change for each in self.place[:-1]]  # by pointer, key and reset button
+        changes = [each.change for each in self.place[:-1]]  # changed by pointer, key or reset button
         listen(
             partial(gr.on, changes),
             on_page(self.show_picture),
@@ -430,7 +431,7 @@ class RecordingTab:
         )
 
     def explore(self, session: Session, source: ChosenFile | None, *place: Any) -> Iterator[Updates]:
-        """Show what the recording holds."""
+        """Summarise the recording and show it."""
         if source is None:
             return
         folder, choices = session.new_folder("explored"), read_place(place)
@@ -452,7 +453,7 @@ class RecordingTab:
         yield from follow(session, self.status, "reading the recording", work, show)
 
     def show_picture(self, session: Session, explored: Explored | None, *place: Any) -> Iterator[Updates]:
-        """Show the picture at the place of the sliders, unless a number is being typed."""
+        """Show the picture at the slider positions, unless a number is being typed."""
         if explored is not None and None not in place:
             yield {self.status: "", self.picture: self._draw(session, explored, read_place(place))}
 
@@ -469,7 +470,7 @@ class RecordingTab:
     def write_cut(
         self, session: Session, explored: Explored | None, suffix: str, colours: PreviewColours, *values: Any
     ) -> Iterator[Updates]:
-        """Write the part that is chosen, play it, and offer it for download."""
+        """Write the chosen part, play it, and offer it for download."""
         if explored is None:
             raise ConfigError("no recording is chosen")
         cut, folder = read_cut(values), session.new_folder("cut")
@@ -506,13 +507,13 @@ class RecordingTab:
 
 
 def read_place(values: tuple[Any, ...]) -> PictureChoices:
-    """Return the choices in the values of the page: place, time, number of events, mode, colours."""
+    """Parse the picture settings: position, time, number of events, mode, colours."""
     place, window_ms, events, mode, colours = values
     return PictureChoices(float(place), float(window_ms), int(events), mode, colours)
 
 
 def read_cut(values: tuple[Any, ...]) -> Cut:
-    """Return the part that is chosen in the values of the page."""
+    """Parse the settings of the part to write."""
     start_s, stop_s, roi, hot, refractory_ms, activity_ms = values
     numbers = [float(value or 0) for value in (start_s, stop_s, refractory_ms, activity_ms)]
     return Cut(numbers[0], numbers[1], str(roi or "").strip(), bool(hot), numbers[2], numbers[3])

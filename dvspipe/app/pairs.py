@@ -1,4 +1,4 @@
-"""The tab that compares two recordings, or two settings of the sensor on one video, side by side and in figures."""
+"""Comparison tab: two recordings, or two sensor settings on one video, side by side and with metrics."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ SIDES = "AB"
 
 @dataclass(frozen=True)
 class Compared:
-    """Two recordings side by side.
+    """Comparison of two recordings.
 
     Args:
         players: Pages that play A and B.
-        page: The page with their figures.
-        command: The commands that do the same.
+        page: Page with the metrics.
+        command: Equivalent commands.
     """
 
     players: tuple[Path, Path]
@@ -54,17 +54,17 @@ class Compared:
 def compare_recordings(
     sources: tuple[ChosenFile, ChosenFile], folder: Path, colours: PreviewColours, progress: Progress
 ) -> Compared:
-    """Compare two recordings, A being the reference, and write the pages that show them.
+    """Compare two recordings (A is the reference) and write their pages.
 
     Args:
         sources: A and B.
-        folder: Gets the pages.
-        colours: Colours of ON and OFF.
-        progress: Called with how much is done.
+        folder: Folder for the pages.
+        colours: Colours of ON and OFF events.
+        progress: Called with the amount done.
 
     Raises:
-        EventError: Their sensors differ in size, or they do not share a clock.
-        FileError: One of them cannot be read.
+        EventError: If the sensor sizes differ, or the recordings do not share a clock.
+        FileError: If a recording cannot be read.
     """
     a, b = (read(source.path) for source in sources)
     compared = compare(a, b, progress=lambda done, total: progress(done / 3, total))
@@ -88,25 +88,25 @@ def compare_recordings(
 
 
 def _share(progress: Progress, number: int, done: float, total: float) -> None:
-    """Report how much is done in one of three parts of equal length."""
+    """Report the progress of one of three parts of equal length."""
     progress(number * max(total, done, 1) + done, 3 * max(total, done, 1))
 
 
 def compare_settings(
     source: ChosenFile, choices: tuple[Choices, Choices], folder: Path, colours: PreviewColours, progress: Progress
 ) -> Compared:
-    """Convert a video with two settings of the sensor, and compare the events.
+    """Convert a video with two sensor settings, and compare the events.
 
     Args:
-        source: The video.
+        source: Video.
         choices: Settings of A and B.
-        folder: Gets the event files and the pages.
-        colours: Colours of ON and OFF.
-        progress: Called with how much is done.
+        folder: Folder for the event files and the pages.
+        colours: Colours of ON and OFF events.
+        progress: Called with the amount done.
 
     Raises:
-        ConfigError: A value is out of range.
-        VideoError: The video cannot be read.
+        ConfigError: If a value is out of range.
+        VideoError: If the video cannot be read.
     """
     made, commands = [], []
     for side, chosen in zip(SIDES, choices, strict=True):
@@ -121,10 +121,10 @@ def compare_settings(
 
 
 class PairTab:
-    """The tab: its components, and what happens in them.
+    """Comparison tab: its components and their event handlers.
 
     Args:
-        space: The folders of the page.
+        space: Folders of the app.
     """
 
     def __init__(self, space: Workspace) -> None:
@@ -144,7 +144,7 @@ class PairTab:
             self.players = []
             for side in SIDES:
                 with gr.Column(min_width=320):
-                    self.players.append(gr.HTML(show_empty(f"{side} is shown here.")))
+                    self.players.append(gr.HTML(show_empty(f"{side} appears here.")))
         self.page = gr.HTML("")
         self._connect()
 
@@ -231,5 +231,5 @@ class PairTab:
 
 
 def choices_of(preset: str, pos_thres: float, neg_thres: float) -> Choices:
-    """Return the settings of a sensor with other thresholds."""
+    """Return the settings of a sensor preset with other thresholds."""
     return Choices(preset, (float(pos_thres), float(neg_thres), *knobs_of(preset)[2:]), "off")

@@ -1,4 +1,4 @@
-"""The tab of training runs: a table, curves over each other, the report of one, and the recordings of each error."""
+"""Training tab: table of runs, their curves, the report of a run, and recordings with wrong predictions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from .shared import (
 from .work import Session, Workspace
 
 HEADS = ("run", "accuracy (%)", "validation (%)", "parameters", "epochs", "data", "date")
-WIDTHS = ("240px", "130px", "150px", "140px", "110px", "300px", "190px")  # of the columns, which a phone scrolls
+WIDTHS = ("240px", "130px", "150px", "140px", "110px", "300px", "190px")  # column widths; phones scroll the table
 WRONG_HEADS = ("recording", "class", "predicted", "probability")
 Quantity = Literal["val_accuracy", "val_loss", "train_accuracy", "train_loss"]
 QUANTITIES: list[tuple[str, Quantity]] = [
@@ -44,23 +44,23 @@ QUANTITIES: list[tuple[str, Quantity]] = [
     ("training accuracy", "train_accuracy"),
     ("training loss", "train_loss"),
 ]
-# Okabe and Ito's colours, safe for colour-blind readers: https://jfly.uni-koeln.de/color/
+# Colour-blind safe colours of Okabe and Ito: https://jfly.uni-koeln.de/color/
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("solid", "dash", "dot")
-WRITE_REPORT = "In Python, write_training_page of dvspipe.report writes one."
+WRITE_REPORT = "To write one, call dvspipe.report.write_training_page."
 MAX_TICKS = 15
 MAX_CURVES = len(LINES) * len(DASHES)
 
 
 @dataclass(frozen=True, eq=False)
 class FoundRun:
-    """A run below the folder.
+    """Run found below the folder.
 
     Args:
-        name: Its path below the folder.
-        run: Its records.
-        parameters: Number of trained parameters; None if its network cannot be made, such as one of a user's module.
-        ended: When its test was written.
+        name: Path of the run below the folder.
+        run: Records of the run.
+        parameters: Number of trained parameters; None if the network cannot be built, as for a custom module.
+        ended: Time when the test result was written.
     """
 
     name: str
@@ -69,7 +69,7 @@ class FoundRun:
     ended: datetime
 
     def row(self) -> list[str | float | int | None]:
-        """Return its row of the table; the columns are `HEADS`."""
+        """Return the table row of the run; the columns are `HEADS`."""
         test = self.run.test
         kind = f" ({test.kind_of_data})" if test.kind_of_data else ""
         return [
@@ -84,11 +84,11 @@ class FoundRun:
 
 
 def find_runs(space: Workspace, progress: Progress) -> list[FoundRun]:
-    """Return the complete runs below the folder, the most accurate first; records of other programs are skipped.
+    """Find the complete runs below the folder, most accurate first; skip unreadable records.
 
     Args:
-        space: The folders of the page.
-        progress: Called with the number of runs done and in all.
+        space: Folders of the app.
+        progress: Called with the number of runs done and the total.
     """
     names = space.list_files(lambda path: path == RunFolder(path.parent).test)
     found = []
@@ -105,7 +105,7 @@ def find_runs(space: Workspace, progress: Progress) -> list[FoundRun]:
 
 
 def _count_parameters(folder: RunFolder) -> int | None:
-    from ..checkpoints.checkpoint import read_checkpoint  # torch, which takes seconds to import
+    from ..checkpoints.checkpoint import read_checkpoint  # torch takes seconds to import
 
     try:
         network = read_checkpoint(folder.best).network
@@ -115,7 +115,7 @@ def _count_parameters(folder: RunFolder) -> int | None:
 
 
 def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
-    """Return a quantity over the epochs of several runs, each with a line of its own."""
+    """Plot a quantity over the epochs of several runs, one line per run."""
     figure = go.Figure()
     epochs = max((len(each.run.epochs) for each in runs), default=1)
     title = next(text for text, name in QUANTITIES if name == quantity)
@@ -145,7 +145,7 @@ def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
 
 
 def describe_curves(runs: Sequence[FoundRun], quantity: Quantity) -> str:
-    """Return what the chart of several runs shows, in words."""
+    """Return a text description of the curves."""
     title = next(text for text, name in QUANTITIES if name == quantity)
     best = max if quantity.endswith("accuracy") else min
     lines = []
@@ -157,28 +157,28 @@ def describe_curves(runs: Sequence[FoundRun], quantity: Quantity) -> str:
 
 
 def list_confusion(run: TrainingRun) -> tuple[list[str], list[list[str | int]]]:
-    """Return the heads and rows of the confusion matrix: a row per true class, a column per predicted class."""
+    """Return the column heads and rows of the confusion matrix; row: true class, column: predicted class."""
     names = [readable(name) for name in run.test.classes]
     return ["true class", *names], [[name, *row] for name, row in zip(names, run.test.confusion, strict=True)]
 
 
 def find_wrong(run: TrainingRun, label: int, predicted: int) -> list[WrongPrediction]:
-    """Return the recordings in a cell of the confusion matrix; those on its diagonal are right, and have no names."""
+    """Return the recordings in a cell of the confusion matrix; diagonal cells (correct predictions) list none."""
     classes = run.test.classes
     return [each for each in run.test.wrong if (each.label, each.predicted) == (classes[label], classes[predicted])]
 
 
 def find_recording(space: Workspace, run: str, wrong: WrongPrediction) -> ChosenFile:
-    """Return the file of a recording that was predicted wrong.
+    """Find the file of a recording with a wrong prediction.
 
     Args:
-        space: The folders of the page.
-        run: Path of the run below the folder. Its data has the path that it had where the run was trained, which
-            is the folder itself or one that the run is in.
-        wrong: The recording.
+        space: Folders of the app.
+        run: Path of the run below the folder. Data paths in a run are relative to the folder where it was trained: the
+            app's folder, or a folder that contains the run.
+        wrong: Wrong prediction.
 
     Raises:
-        FileError: It is not below the folder.
+        FileError: If the recording is not below the folder.
     """
     name, _, _ = wrong.name.partition("@")  # a part of a recording is named PATH@START-END
     places = (str(place / name) for place in Path(run).parents if (space.folder / place / name).exists())
@@ -186,11 +186,11 @@ def find_recording(space: Workspace, run: str, wrong: WrongPrediction) -> Chosen
 
 
 class RunTab:
-    """The tab: its components, and what happens in them.
+    """Training tab: its components and their event handlers.
 
     Args:
-        space: The folders of the page.
-        opened: The event in which the tab is opened.
+        space: Folders of the app.
+        opened: Event that fires when the tab is opened.
     """
 
     def __init__(self, space: Workspace, opened: Any) -> None:
@@ -207,7 +207,7 @@ class RunTab:
             column_widths=list(WIDTHS),
             interactive=False,
             wrap=True,
-            label="Runs; click a head to sort, and a run to open it",
+            label="Runs; click a column head to sort, click a run to open it",
         )
         with gr.Row():
             self.compared = gr.Dropdown([], multiselect=True, label="Runs in the chart", min_width=320)
@@ -222,10 +222,10 @@ class RunTab:
         with gr.Accordion("Errors by class", open=False):
             self.confusion = gr.Dataframe(
                 interactive=False,
-                label="True class by row, predicted class by column; click a number to list recordings",
+                label="Rows: true class; columns: predicted class. Click a number to list its recordings",
             )
             self.wrong = gr.Dataframe(
-                headers=list(WRONG_HEADS), interactive=False, wrap=True, label="Recordings; click one to look at it"
+                headers=list(WRONG_HEADS), interactive=False, wrap=True, label="Recordings; click one to view it"
             )
             self.seen = gr.HTML("")
 
@@ -242,13 +242,15 @@ class RunTab:
                 [self.status, self.curves, self.caption],
             )
         opened = [self.status, self.run, self.page, self.confusion]
-        listen(self.table.select, self._at_cell(self.open_run), [self.runs], opened)
+        listen(self.table.select, self._on_cell_click(self.open_run), [self.runs], opened)
         cells = [self.status, self.listed, self.wrong]
-        listen(self.confusion.select, self._at_cell(self.list_wrong), [self.run], cells)
-        listen(self.wrong.select, self._at_cell(self.show_wrong), [self.run, self.listed], [self.status, self.seen])
+        listen(self.confusion.select, self._on_cell_click(self.list_wrong), [self.run], cells)
+        listen(
+            self.wrong.select, self._on_cell_click(self.show_wrong), [self.run, self.listed], [self.status, self.seen]
+        )
 
-    def _at_cell(self, work: Handler) -> Handler:
-        """Return a handler for a click on a cell, which is called with its row of texts and its place."""
+    def _on_cell_click(self, work: Handler) -> Handler:
+        """Wrap a handler of clicks on a table cell; it is called with the session, the cell and the values."""
         run = handle(self.space, self.status, work)
 
         def select(request: gr.Request, cell: gr.SelectData, *values: object) -> Iterator[Updates]:
@@ -257,7 +259,7 @@ class RunTab:
         return select
 
     def list_first(self, session: Session, quantity: Quantity, runs: list[FoundRun]) -> Iterator[Updates]:
-        """List the runs below the folder, unless they are listed already."""
+        """List the runs below the folder, unless they are already listed."""
         return iter(()) if runs else self.list_runs(session, quantity)
 
     def list_runs(self, session: Session, quantity: Quantity) -> Iterator[Updates]:
@@ -272,7 +274,7 @@ class RunTab:
                 self.compared: gr.Dropdown(names, value=chosen),
                 self.curves: plot_curves(runs[: len(LINES)], quantity),
                 self.caption: show_caption(describe_curves(runs[: len(LINES)], quantity)),
-                **({} if runs else {self.status: show_empty(f"There are no complete runs below {self.space.folder}.")}),
+                **({} if runs else {self.status: show_empty(f"No complete runs below {self.space.folder}.")}),
             }
 
         yield from follow(session, self.status, "reading runs", partial(find_runs, self.space), show)
@@ -280,7 +282,7 @@ class RunTab:
     def show_curves(
         self, _: Session, runs: list[FoundRun], names: list[str] | None, quantity: Quantity
     ) -> Iterator[Updates]:
-        """Draw the curves of the chosen runs."""
+        """Plot the curves of the chosen runs."""
         chosen = [each for each in runs if each.name in (names or [])]
         yield {
             self.status: "",
@@ -289,10 +291,10 @@ class RunTab:
         }
 
     def open_run(self, session: Session, cell: gr.SelectData, runs: list[FoundRun]) -> Iterator[Updates]:
-        """Show the report of a run, and its confusion matrix."""
+        """Show the report and the confusion matrix of a run."""
         found = next((each for each in runs if each.name == str(cell.row_value[0])), None)
         if found is None:
-            raise ConfigError("this run is not listed any more; look for runs again")
+            raise ConfigError("this run is no longer listed; refresh the list of runs")
         heads, rows = list_confusion(found.run)
         report = session.new_folder("run") / "report.html"
         shown = show_empty(f"{found.name} has no report. {WRITE_REPORT}")
@@ -321,14 +323,14 @@ class RunTab:
     def show_wrong(
         self, session: Session, cell: gr.SelectData, found: FoundRun | None, listed: list[WrongPrediction]
     ) -> Iterator[Updates]:
-        """Classify a recording again, and show its events, where the network looked, and its predictions over time."""
+        """Classify a recording again; show its events, the classified region, and the predictions over time."""
         wrong = next((each for each in listed if each.name == str(cell.row_value[0])), None)
         if found is None or wrong is None:
             return
         source, folder = find_recording(self.space, found.name, wrong), session.new_folder("wrong")
 
         def show(classified: Classified) -> Updates:
-            return {self.seen: show_page(classified.page, f"What the network saw of {source.name}")}
+            return {self.seen: show_page(classified.page, f"Network input and predictions for {source.name}")}
 
         work = partial(classify, source, found.run.checkpoint, folder)
         yield from follow(session, self.status, "classifying", work, show)

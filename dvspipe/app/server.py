@@ -1,4 +1,4 @@
-"""The server of the page: on this machine alone unless asked otherwise, with files of its own that it removes."""
+"""Web server of the app: local by default, with temporary files that it removes."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ from .work import ROOT_PREFIX, Workspace, remove_abandoned, remove_old, say_runn
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 LOCAL = "127.0.0.1"
 PAGE_TITLE = "dvspipe"
-SWEEP_S = 300.0  # between two looks for old files
-USER_MESSAGE = "The user name does not matter; the password is the one that the server was started with."
+SWEEP_S = 300.0  # interval between clean-ups of old files
+USER_MESSAGE = "Enter any user name, and the password that the server was started with."
 CONTENT_POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; base-uri 'self'; "
     "form-action 'self'; object-src 'none'"
 )
-"""What a browser may load: nothing from any other host."""
+"""Content security policy: browsers load nothing from other hosts."""
 
 
 @dataclass(frozen=True)
 class AppSettings:
-    """How the page is served.
+    """Settings of the server.
 
     Args:
-        folder: What it may read: recordings, videos, runs and checkpoints below it.
-        host: Address to listen at.
-        port: Port; None: the first free one from 7860 on.
-        password: Password of the page; needed for other hosts than this machine.
-        max_upload: Largest upload, such as `2GB`.
-        browser: Whether the page is opened in the browser.
+        folder: Folder that the app may read: recordings, videos, runs and checkpoints below it.
+        host: Address to listen on.
+        port: Port; None: first free port, starting at 7860.
+        password: Password of the app; required for hosts other than this machine.
+        max_upload: Maximum upload size, such as `2GB`.
+        browser: Open the app in the browser.
     """
 
     folder: Path
@@ -63,25 +63,27 @@ class AppSettings:
     browser: bool = False
 
     def check(self) -> None:
-        """Check that the page can be served safely.
+        """Check that the app can be served safely.
 
         Raises:
-            ConfigError: It would be open to other machines without a password.
-            FileError: The folder is missing.
+            ConfigError: If other machines could open the app without a password.
+            FileError: If the folder is missing.
         """
         if not self.folder.is_dir():
             raise FileError(f"{self.folder}: no such folder")
         if not re.fullmatch(r"[0-9]+ ?[KMGT]?B", self.max_upload, re.IGNORECASE):
-            raise ConfigError(f"max_upload {self.max_upload}: no size (expected a number and a unit, such as 500MB)")
+            raise ConfigError(
+                f"max_upload = {self.max_upload}: not a size (expected a number and a unit, such as 500MB)"
+            )
         if self.host not in LOCAL_HOSTS and not self.password:
             raise ConfigError(
-                f"host {self.host}: other machines could open the page (found no password)",
-                Remedy("password", "PASSWORD", "protect it"),
+                f"host = {self.host}: other machines could open the app (found no password)",
+                Remedy("password", "PASSWORD", "protect the app"),
             )
 
 
 class _Guard:
-    """Tells browsers to load nothing from other hosts, and does not fetch files from such for them."""
+    """Middleware: tells browsers to load nothing from other hosts, and refuses to fetch files from them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -103,9 +105,9 @@ class _Guard:
 
 
 def build_page(space: Workspace) -> gr.Blocks:
-    """Return the page with all tabs."""
+    """Build the page with all tabs."""
     with gr.Blocks(title=PAGE_TITLE, analytics_enabled=False, fill_width=True) as page:
-        gr.Markdown("# dvspipe\nVideo to events, and what they show. Everything stays on this machine.")
+        gr.Markdown("# dvspipe\nConvert videos to events, classify and explore them. All data stay on this machine.")
         with gr.Tabs():
             with gr.Tab("Video to events"):
                 videos = VideoTab(space)
@@ -131,11 +133,11 @@ def build_page(space: Workspace) -> gr.Blocks:
 
 @dataclass(frozen=True)
 class Served:
-    """A page that is served.
+    """Running server.
 
     Args:
-        address: Its address.
-        space: Its folders.
+        address: URL of the app.
+        space: Folders of the app.
     """
 
     address: str
@@ -144,14 +146,14 @@ class Served:
 
 @contextmanager
 def serve(settings: AppSettings) -> Iterator[Served]:
-    """Serve the page during the block; afterwards its work is stopped and its temporary files are removed.
+    """Serve the app during the block; then stop its work and remove its temporary files.
 
     Args:
-        settings: How it is served.
+        settings: Settings of the server.
 
     Raises:
-        ConfigError: It would be open to other machines without a password, or the port is in use.
-        FileError: The folder is missing.
+        ConfigError: If other machines could open the app without a password, or the port is in use.
+        FileError: If the folder is missing.
     """
     settings.check()
     remove_abandoned(Path(gettempdir()))
@@ -163,7 +165,7 @@ def serve(settings: AppSettings) -> Iterator[Served]:
         page, ended = build_page(space), threading.Event()
         try:
             address = _launch(page, settings, space)
-            for work in (_sweep, _prepare):
+            for work in (_remove_old_files, _import_classifier):
                 threading.Thread(target=work, args=(space, ended)).start()
             yield Served(address, space)
         finally:
@@ -174,7 +176,7 @@ def serve(settings: AppSettings) -> Iterator[Served]:
 
 
 def _set_environment(space: Workspace) -> None:
-    """Set what Gradio reads: where uploads go, no reports to its makers, and no proxy between it and itself."""
+    """Set Gradio's environment variables: upload folder, no telemetry, and no proxy for its own requests."""
     before = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     direct = ",".join(dict.fromkeys([*filter(None, before.split(",")), *LOCAL_HOSTS]))
     os.environ.update(
@@ -183,7 +185,7 @@ def _set_environment(space: Workspace) -> None:
 
 
 def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
-    """Start the server in a thread, and return its address."""
+    """Start the server in a thread, and return its URL."""
     hosts = ["*"] if settings.host not in LOCAL_HOSTS else [*LOCAL_HOSTS, "[::1]"]
     middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(_Guard)]
     password = settings.password
@@ -191,7 +193,7 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
     if password:
         options = {"auth": lambda _, given: hmac.compare_digest(given.encode(), password.encode())}
     page.queue(default_concurrency_limit=8)
-    options["_frontend"] = False  # only leaves out a request of the page that has to be answered in 3 s, also if busy
+    options["_frontend"] = False  # skips a request to the page that must be answered within 3 s even under load
     try:
         _, address, _ = page.launch(
             server_name=settings.host,
@@ -217,32 +219,32 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
         )
     except OSError as error:
         raise ConfigError(
-            f"port {settings.port}: is in use, or not allowed ({error})", Remedy("port", "N", "choose another one")
+            f"port {settings.port}: in use or not allowed ({error})", Remedy("port", "N", "choose another port")
         ) from error
     return str(address)
 
 
-def _sweep(space: Workspace, ended: threading.Event) -> None:
-    """Remove old files now and then, and say that the server runs."""
+def _remove_old_files(space: Workspace, ended: threading.Event) -> None:
+    """Remove old files at intervals, and record that the server is running."""
     while not ended.wait(SWEEP_S):
         say_running(space.root)
         remove_old(space.root)
 
 
-def _prepare(_: Workspace, __: threading.Event) -> None:
-    """Import what classification needs, so that the first one does not wait for it."""
+def _import_classifier(_: Workspace, __: threading.Event) -> None:
+    """Import the classification code in advance, so the first request does not wait for it."""
     from .. import inference  # noqa: F401
 
 
 @dataclass(frozen=True)
 class AppCheck:
-    """What a check of the page found.
+    """Result of a check of the app.
 
     Args:
-        address: Where it was served.
+        address: URL of the app.
         page_bytes: Size of the page.
         events: Number of events of the sample clip.
-        class_name: What it shows first.
+        class_name: First class predicted for the sample clip.
     """
 
     address: str
@@ -252,20 +254,20 @@ class AppCheck:
 
 
 def check_app(settings: AppSettings) -> AppCheck:
-    """Serve the page, load it over HTTP, run the sample clip through the first two tabs, and return what was found.
+    """Serve the app, load it over HTTP, run the sample clip through the first two tabs, and return the result.
 
     Args:
-        settings: How it is served.
+        settings: Settings of the server.
 
     Raises:
-        DvspipeError: A part does not work.
+        DvspipeError: If a part does not work.
     """
     with serve(settings) as served:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(served.address, timeout=60) as response:
             page = response.read()
         if b"gradio" not in page:
-            raise FileError(f"{served.address}: is not the page of dvspipe")
+            raise FileError(f"{served.address}: not the dvspipe app")
         folder = served.space.open("check").folder
         source, choices = ChosenFile(SAMPLE, SAMPLE.name), Choices(IDEAL, knobs_of(IDEAL), "off")
         show_excerpt(read_excerpt(SAMPLE, 0.0, folder / "excerpt"), choices, folder / "player.html")
@@ -273,5 +275,5 @@ def check_app(settings: AppSettings) -> AppCheck:
         found = classify(ChosenFile(converted.source, SAMPLE.name), "gesture-synthetic", folder, ignore_progress)
         first = next((each for each in found.prediction.segments if each.label is not None), None)
         if first is None:
-            raise FileError(f"{SAMPLE.name}: nothing was recognised")
+            raise FileError(f"{SAMPLE.name}: no class was predicted")
         return AppCheck(served.address, len(page), found.prediction.events, first.class_name)

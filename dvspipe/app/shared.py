@@ -1,4 +1,4 @@
-"""What the tabs share: choosing a file, handlers whose errors are a line of the page, pages in frames, and style."""
+"""Shared parts of the tabs: file pickers, event handlers with error messages, embedded pages, and style."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .work import MAX_NAMES, PageWork, Result, Session, Workspace
 log = logging.getLogger(__name__)
 
 Updates = dict[Any, Any]
-"""New values of components of the page."""
+"""New values of components."""
 Handler = Callable[..., Iterator[Updates]]
-"""What happens in the page: called with the session and the values of the inputs."""
+"""Event handler: called with the session and the values of the inputs."""
 
 SAMPLE = Path(__file__).with_name("sample.mp4")
 COLOURS: list[tuple[str, PreviewColours]] = [
@@ -33,13 +33,13 @@ COLOURS: list[tuple[str, PreviewColours]] = [
     ("Viridis, ON and OFF alike", "viridis"),
 ]
 CLEAR, CHART_GREY, CHART_GRID = "rgba(0, 0, 0, 0)", "#808994", "rgba(128, 137, 148, 0.35)"
-"""Colours of charts on light and on dark pages: their background, axes and grid."""
-SAMPLE_TEXT = "A rendered person who waves, and then circles an arm; 7 s, synthetic."
+"""Colours of charts for light and dark themes: background, axes and grid."""
+SAMPLE_TEXT = "Rendered person: waves, then circles an arm (7 s, synthetic)."
 FIT_FRAME = (
     "const d=this.contentDocument.documentElement,f=()=>{this.style.height=d.offsetHeight+'px'};"
     "new ResizeObserver(f).observe(this.contentDocument.body);f()"
 )
-"""Makes a frame as high as its page."""
+"""JavaScript that makes a frame as tall as its page."""
 
 CSS = """
 .gradio-container { width: 100%; max-width: 1800px !important; margin: 0 auto !important; overflow-x: clip; }
@@ -69,13 +69,13 @@ CSS = """
   .parts { grid-template: "choose" "show" "adjust" / minmax(0, 1fr); }
 }
 """
-"""The style of the page; `parts` are those of `add_parts`."""
+"""CSS of the app; `parts` are laid out by `add_parts`."""
 
 
 def add_parts(choose: Callable[[], None], show: Callable[[], None], adjust: Callable[[], None]) -> None:
-    """Add the parts of a tab: what is chosen, left of what is shown, and below it what is adjusted.
+    """Add the parts of a tab: choices on the left, results on the right, adjustments below the choices.
 
-    On a phone they are below each other in this order.
+    On a phone the order is choices, results, adjustments.
     """
     with gr.Row(elem_classes="parts"):
         for name, add in (("choose", choose), ("show", show), ("adjust", adjust)):
@@ -84,14 +84,12 @@ def add_parts(choose: Callable[[], None], show: Callable[[], None], adjust: Call
 
 
 def add_command() -> gr.Textbox:
-    """Add the place of the command that does what the page does, to copy."""
-    return gr.Textbox(
-        "", label="The same on the command line", lines=1, max_lines=4, interactive=False, buttons=["copy"]
-    )
+    """Add a text box with the equivalent command, to copy."""
+    return gr.Textbox("", label="Equivalent command", lines=1, max_lines=4, interactive=False, buttons=["copy"])
 
 
 def make_theme() -> gr.Theme:
-    """Return the style of the reports as a theme: fonts of the system, and their colours."""
+    """Create a theme that matches the reports: system fonts and their colours."""
     return gr.themes.Base(
         primary_hue=gr.themes.colors.blue,
         neutral_hue=gr.themes.colors.gray,
@@ -114,17 +112,17 @@ def make_theme() -> gr.Theme:
 
 
 def name_session(request: gr.Request) -> str:
-    """Return a name of a page in a browser that is safe for a folder, since the browser chooses its own."""
+    """Return a session name that is safe as a folder name, because browsers choose their own."""
     return hashlib.sha256(str(request.session_hash).encode()).hexdigest()[:20]
 
 
 def handle(space: Workspace, status: gr.HTML, work: Handler) -> Callable[..., Iterator[Updates]]:
-    """Return what Gradio calls: an error of the work becomes a line of the page, and never a traceback there.
+    """Wrap a handler for Gradio: errors become a message in the page, never a traceback.
 
     Args:
-        space: The folders of the page.
-        status: Where the line goes.
-        work: Called with the session and the values of the inputs.
+        space: Folders of the app.
+        status: Component that shows the message.
+        work: Handler; it is called with the session and the values of the inputs.
     """
 
     def run(request: gr.Request, *values: object) -> Iterator[Updates]:
@@ -133,17 +131,15 @@ def handle(space: Workspace, status: gr.HTML, work: Handler) -> Callable[..., It
             for updates in work(space.open(name_session(request)), *values):
                 yield updates
             if updates is None:
-                yield {status: gr.skip()}  # without it, Gradio clears all outputs
+                yield {status: gr.skip()}  # otherwise Gradio clears all outputs
         except DvspipeError as error:
             yield {status: show_error(space.describe(error))}
         except FileNotFoundError as error:
-            gone = FileError(f"{error.filename}: temporary files are removed after an hour; choose it again")
+            gone = FileError(f"{error.filename}: removed (temporary files are kept for an hour); choose it again")
             yield {status: show_error(space.describe(gone))}
-        except Exception as error:  # a defect, which must not end the page
-            log.exception("an error in the page")
-            yield {
-                status: show_error(f"an error of dvspipe itself ({type(error).__name__}: {error}); please report it")
-            }
+        except Exception as error:  # a defect must not stop the app
+            log.exception("unexpected error in the app")
+            yield {status: show_error(f"internal error ({type(error).__name__}: {error}); please report it")}
 
     return run
 
@@ -151,7 +147,7 @@ def handle(space: Workspace, status: gr.HTML, work: Handler) -> Callable[..., It
 def follow(
     session: Session, status: gr.HTML, text: str, work: PageWork[Result], show: Callable[[Result], Updates]
 ) -> Iterator[Updates]:
-    """Do long work; yield its progress as a line of the page, and at the end what shows its result."""
+    """Run long work; yield its progress as a status line, then the updates that show its result."""
     for step in session.run(text, work):
         for result in step.results:
             yield {status: "", **show(result)}
@@ -160,7 +156,7 @@ def follow(
 
 
 def add_stop(space: Workspace, status: gr.HTML) -> None:
-    """Add the button that stops what the page works on, which is shown while the status of its tab is progress."""
+    """Add the button that stops the work; it is visible while the status of its tab shows progress."""
 
     def stop(session: Session) -> Iterator[Updates]:
         space.jobs.stop(session.name)
@@ -171,32 +167,32 @@ def add_stop(space: Workspace, status: gr.HTML) -> None:
 
 
 def show_error(text: str) -> str:
-    """Return a line of the page for an error."""
+    """Return the HTML of an error message."""
     return f'<div class="error" role="alert">{escape(text)}</div>'
 
 
 def show_empty(text: str) -> str:
-    """Return what a place shows until there is something to see."""
+    """Return the HTML of a placeholder."""
     return f'<div class="empty">{escape(text)}</div>'
 
 
 def show_caption(text: str) -> str:
-    """Return what a chart shows in words, below it: its text alternative."""
+    """Return the HTML of a caption, the text alternative of a chart."""
     return f'<p class="caption">{escape(text)}</p>'
 
 
 def show_picture(path: Path, text: str) -> str:
-    """Return a picture with its text alternative."""
+    """Return the HTML of a picture with its text alternative."""
     return f'<img class="picture" src="{escape(address_of(path))}" alt="{escape(text)}">'
 
 
 def address_of(path: Path) -> str:
-    """Return where the page finds one of its files, which changes with its content."""
+    """Return the URL of a file of the app; it changes with the content."""
     return f"gradio_api/file={quote(str(path))}?{path.stat().st_mtime_ns}"
 
 
 def show_page(page: Path, title: str) -> str:
-    """Return a frame with a page of `report`, as high as the page."""
+    """Return the HTML of a frame that shows a page of `report`, as tall as the page."""
     address = escape(address_of(page))
     return f'<iframe class="page" title="{escape(title)}" src="{address}" onload="{escape(FIT_FRAME)}"></iframe>'
 
@@ -208,53 +204,53 @@ def offer_file(path: Path) -> gr.DownloadButton:
 
 
 def add_slider(least: float, most: float, value: float, **options: Any) -> gr.Slider:
-    """Add a slider; while a number is typed it may be None or out of range, of which Gradio would make an error."""
+    """Add a slider that accepts None and values out of range while a number is typed; Gradio would report an error."""
     slider = gr.Slider(least, most, value, **options)
-    slider.preprocess = _float_of
+    slider.preprocess = _parse_number
     return slider
 
 
-def _float_of(payload: Any) -> float | None:
+def _parse_number(payload: Any) -> float | None:
     return None if payload is None else float(payload)
 
 
 def add_webcam(label: str) -> gr.Video:
-    """Add a webcam without sound, whose recording stays as it is: Gradio would need FFmpeg to leave out the sound."""
+    """Add a webcam without sound that keeps recordings unchanged; Gradio would need FFmpeg to remove the sound."""
     options = gr.WebcamOptions(mirror=False, constraints={"video": {"width": 640, "height": 480}})
     webcam = gr.Video(label=label, sources=["webcam"], include_audio=False, webcam_options=options, height=280)
-    webcam.preprocess = _path_of  # a subclass would make Gradio write a file beside this module
+    webcam.preprocess = _parse_path  # a subclass would make Gradio write a file beside this module
     return webcam
 
 
-def _path_of(payload: Any) -> str | None:
+def _parse_path(payload: Any) -> str | None:
     return None if payload is None else str(payload.path)
 
 
 @dataclass(frozen=True)
 class ChosenFile:
-    """What is chosen in the page: a file on this machine.
+    """File chosen in the app.
 
     Args:
-        path: The file.
-        name: Its name for people.
+        path: File on this machine.
+        name: Display name.
     """
 
     path: Path
     name: str
 
     def to_html(self) -> str:
-        """Return a line of the page that names it."""
+        """Return the HTML of a line with the name of the file."""
         return f'<div class="chosen">Chosen: <b>{escape(self.name)}</b></div>'
 
 
 @dataclass(frozen=True)
 class Picker:
-    """Ways to choose a file in a tab.
+    """File picker of a tab.
 
     Args:
-        source: Has the `ChosenFile`, or None.
-        line: Names it.
-        status: Where errors go.
+        source: Component that holds the `ChosenFile`, or None.
+        line: Component that shows its name.
+        status: Component that shows errors.
     """
 
     source: gr.State
@@ -263,7 +259,7 @@ class Picker:
 
     @property
     def outputs(self) -> tuple[Any, ...]:
-        """What changes if a file is chosen."""
+        """Components that change when a file is chosen."""
         return self.source, self.line, self.status
 
     def choose(self, source: ChosenFile) -> Iterator[Updates]:
@@ -278,7 +274,7 @@ class Picker:
         return self.choose(ChosenFile(copy, SAMPLE.name))
 
     def follow(self, other: Picker) -> None:
-        """Choose what is chosen in another tab, so that a webcam has to record once only."""
+        """Choose the file that is chosen in another tab, so a webcam video is recorded only once."""
 
         def choose(source: ChosenFile | None) -> tuple[ChosenFile | None, str]:
             return source, source.to_html() if source else ""
@@ -289,15 +285,15 @@ class Picker:
 def add_picker(
     space: Workspace, status: gr.HTML, *, names: Callable[[], list[str]], webcam: bool, sample: bool, kind: str
 ) -> Picker:
-    """Add ways to choose a file, and return them.
+    """Add a file picker to a tab.
 
     Args:
-        space: The folders of the page.
-        status: Where errors go.
-        names: Lists what may be chosen below the folder.
-        webcam: Whether a webcam can record it.
-        sample: Whether the sample clip can be chosen.
-        kind: What it is, such as `Video`.
+        space: Folders of the app.
+        status: Component that shows errors.
+        names: Lists the files below the folder to choose from.
+        webcam: Allow recording with a webcam.
+        sample: Offer the sample clip.
+        kind: Kind of the file, such as `Video`.
     """
     with gr.Tabs():
         if sample:
@@ -308,14 +304,14 @@ def add_picker(
             upload = gr.File(label=kind, type="filepath", height=140)
         if webcam:
             with gr.Tab("Webcam"):
-                camera = add_webcam("Webcam: record some seconds; nothing leaves this machine")
+                camera = add_webcam("Webcam: record a few seconds; nothing leaves this machine")
         with gr.Tab("Folder"):
             below = gr.Dropdown(
                 names(),
                 value=None,
                 label=f"{kind} in {space.folder.name}/",
                 allow_custom_value=True,
-                info=f"Choose one, or type its path; at most {MAX_NAMES} are listed.",
+                info=f"Choose a file or type its path; at most {MAX_NAMES} files are listed.",
             )
             again = gr.Button("Refresh the list", size="sm")
     picker = Picker(gr.State(None), gr.HTML(""), status)
@@ -342,6 +338,6 @@ def add_picker(
 def listen(
     event: Any, work: Callable[..., object], inputs: Iterable[Any], outputs: Iterable[Any], **options: Any
 ) -> Any:
-    """Call work at an event; it is no part of a public API, and the page shows progress itself."""
+    """Connect a handler to an event; it is not part of a public API, and the app shows progress itself."""
     defaults = {"api_visibility": "private", "show_progress": "hidden"}
     return event(work, list(inputs), list(outputs), **(defaults | options))

@@ -1,4 +1,4 @@
-"""The tab that turns a video into events: an excerpt at once, the complete video on demand, downloads."""
+"""Video tab: convert an excerpt immediately, the complete video on demand, and download the result."""
 
 from __future__ import annotations
 
@@ -47,25 +47,25 @@ from .work import Session, Workspace, safe_stem
 IDEAL = "ideal"
 UPSAMPLING = ("off", "auto", "2", "4", "8", "16")
 EXCERPT_S = 2.0
-EXCERPT_SIDE_PX = 256  # of the longer side; pictures of noise take VP8 most of the time of an excerpt
+EXCERPT_SIDE_PX = 256  # longer side; encoding pictures of noise as VP8 dominates the time of an excerpt
 EXCERPT_FPS = 15.0
-UNKNOWN_S = 60.0  # that an excerpt may start at in a video of unknown length, such as that of a webcam
+UNKNOWN_S = 60.0  # maximum start of an excerpt in videos of unknown length, such as webcam recordings
 EVENT_FORMATS = (".h5", ".csv", ".aedat4")
 PICTURE_FORMATS = (".webm", ".mp4", ".png")
 THREADS = 2
 
 
 class Knob(NamedTuple):
-    """A slider of a setting of the pixel model.
+    """Slider for a setting of the pixel model.
 
     Args:
-        name: The setting.
-        label: Its name for people, with its unit.
-        most: The largest value.
-        step: The distance of values.
-        info: A sentence of help.
-        least: The smallest value.
-        scale: Number by which a value is divided to get that of the setting.
+        name: Name of the setting.
+        label: Display name, with unit.
+        most: Maximum.
+        step: Step size.
+        info: Help text.
+        least: Minimum.
+        scale: Slider value / setting value.
     """
 
     name: str
@@ -79,28 +79,37 @@ class Knob(NamedTuple):
 
 KNOBS = (
     Knob(
-        "pos_thres", "ON threshold (log intensity)", 1, 0.001, "Rise of brightness per ON event; higher: fewer.", 0.05
+        "pos_thres", "ON threshold (log intensity)", 1, 0.001, "Brightness increase per ON event; higher: fewer.", 0.05
     ),
     Knob(
-        "neg_thres", "OFF threshold (log intensity)", 1, 0.001, "Fall of brightness per OFF event; higher: fewer.", 0.05
+        "neg_thres",
+        "OFF threshold (log intensity)",
+        1,
+        0.001,
+        "Brightness decrease per OFF event; higher: fewer.",
+        0.05,
     ),
+    Knob("sigma_thres", "Mismatch (log intensity)", 0.2, 0.001, "Standard deviation of thresholds between pixels."),
+    Knob("cutoff_hz", "Bandwidth (Hz)", 3000, 1, "Of a white pixel; lower values blur fast changes; 0: unlimited."),
+    Knob("leak_rate_hz", "Leak (events per pixel and s)", 5, 0.0001, "ON events without any change."),
     Knob(
-        "sigma_thres", "Mismatch (log intensity)", 0.2, 0.001, "Standard deviation of thresholds from pixel to pixel."
+        "shot_noise_rate_hz",
+        "Shot noise (events per pixel and s)",
+        20,
+        0.0001,
+        "In the dark; a quarter of it at white.",
     ),
-    Knob("cutoff_hz", "Bandwidth (Hz)", 3000, 1, "Of a pixel at white; lower: fast changes are blurred; 0: unlimited."),
-    Knob("leak_rate_hz", "Leak (events per pixel and s)", 5, 0.0001, "ON events that come without any change."),
-    Knob("shot_noise_rate_hz", "Shot noise (events per pixel and s)", 20, 0.0001, "In the dark; a quarter at white."),
-    Knob("refractory_period", "Refractory period (ms)", 20, 0.1, "Time after an event without another.", 0, 1000),
+    Knob("refractory_period", "Refractory period (ms)", 20, 0.1, "Minimum time between events of a pixel.", 0, 1000),
 )
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What is chosen for a conversion.
+    """Settings chosen for a conversion.
 
     Args:
-        preset: Name of a sensor, or `ideal`.
-        knobs: A value per slider, in its unit.
+        preset: Name of a sensor preset, or `ideal`.
+        knobs: Slider values, each in its unit.
         upsampling: `off`, `auto` or a number.
     """
 
@@ -114,7 +123,7 @@ class Choices:
 
     @property
     def changed(self) -> dict[str, float]:
-        """The settings that differ from the preset."""
+        """Settings that differ from the preset."""
         values = knobs_of(self.preset)
         pairs = zip(KNOBS, self.knobs, values, strict=True)
         return {
@@ -125,14 +134,14 @@ class Choices:
         """Return the settings of the conversion.
 
         Raises:
-            ConfigError: A value is out of range.
+            ConfigError: If a value is out of range.
         """
         model: SettingsTree = merge_settings(_preset(self.preset), dict(self.changed))
         upsample = int(self.upsampling) if self.upsampling.isdecimal() else self.upsampling
         return build(ConvertConfig, {"simulator": model, "video": video.model_dump(), "upsample": upsample}, "the page")
 
     def command(self, source: str, target: str) -> str:
-        """Return the command that does the same."""
+        """Return the equivalent command."""
         words = ["dvspipe", "convert", source, "-o", target]
         words += ["--preset", self.preset] if self.preset != IDEAL else []
         words += [word for name, value in self.changed.items() for word in ("--set", f"{name}={value:g}")]
@@ -141,7 +150,7 @@ class Choices:
 
 
 def sensors() -> list[str]:
-    """Return the names of sensors that can be chosen: the ideal one, and the shipped presets."""
+    """Return the names of the available sensors: the ideal sensor, and the included presets."""
     return [IDEAL, *list_presets()]
 
 
@@ -150,19 +159,19 @@ def _preset(name: str) -> dict[str, Any]:
 
 
 def knobs_of(preset: str) -> tuple[float, ...]:
-    """Return the value of each slider, in its unit, for a preset."""
+    """Return the slider values of a preset, each in its unit."""
     config = build(SimulatorConfig, _preset(preset), preset)
     return tuple(getattr(config, knob.name) * knob.scale for knob in KNOBS)
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Two seconds of a video, in memory, not larger than 256 pixels.
+    """Two seconds of a video in memory, with a longer side of at most 256 pixels.
 
     Args:
-        frames: Its frames, whose times start at 0.
-        size: Their size.
-        picture: The same as a small video in colours.
+        frames: Frames; times start at 0.
+        size: Size of the frames.
+        picture: The same excerpt as a small colour video.
     """
 
     frames: tuple[Frame, ...]
@@ -172,15 +181,15 @@ class Excerpt:
 
 @lru_cache(maxsize=8)
 def read_excerpt(path: Path, start_s: float, folder: Path) -> Excerpt:
-    """Return two seconds of a video.
+    """Read two seconds of a video.
 
     Args:
-        path: The video.
-        start_s: Where they start.
-        folder: Gets the small video.
+        path: Video.
+        start_s: Start time in seconds.
+        folder: Folder for the small video.
 
     Raises:
-        VideoError: The video cannot be read, or ends before the start.
+        VideoError: If the video cannot be read, or ends before the start.
     """
     settings = VideoSettings(start_s=start_s, stop_s=start_s + EXCERPT_S)
     size = _fit(open_video(path).size)
@@ -193,17 +202,17 @@ def read_excerpt(path: Path, start_s: float, folder: Path) -> Excerpt:
 
 
 def last_start_s(path: Path) -> float:
-    """Return when the last excerpt of a video starts, in seconds; a minute if the video does not say how long it is.
+    """Return the latest start of an excerpt, in seconds; 60 if the video has no known duration.
 
     Raises:
-        VideoError: The video cannot be read.
+        VideoError: If the video cannot be read.
     """
     duration_s = open_video(path).duration_s
     return max(0.1, round(duration_s - EXCERPT_S, 1)) if duration_s else UNKNOWN_S
 
 
 def _fit(size: SensorSize) -> SensorSize:
-    """Return a size of the same shape that is not larger than an excerpt, with even sides."""
+    """Scale a size to the maximum of an excerpt, keeping its shape, with even sides."""
     share = min(1.0, EXCERPT_SIDE_PX / max(size.width, size.height))
     width, height = (max(2, 2 * round(side * share / 2)) for side in (size.width, size.height))
     return SensorSize(width=width, height=height)
@@ -218,17 +227,17 @@ def _write_pictures(video: Video, frames: tuple[Frame, ...], path: Path) -> Path
 
 
 def show_excerpt(excerpt: Excerpt, choices: Choices, page: Path, colours: PreviewColours = "light") -> RateCurve:
-    """Write a page that plays an excerpt beside its events, and return their rate.
+    """Write a page that plays an excerpt beside its events, and return the event rate.
 
     Args:
-        excerpt: The excerpt.
-        choices: How it becomes events.
-        page: The page.
-        colours: Colours of ON and OFF.
+        excerpt: Excerpt to convert.
+        choices: Settings of the conversion.
+        page: HTML file to write.
+        colours: Colours of ON and OFF events.
 
     Raises:
-        ConfigError: A value is out of range.
-        VideoError: There are fewer than two frames.
+        ConfigError: If a value is out of range.
+        VideoError: If the excerpt has fewer than two frames.
     """
     config = choices.config()
     chunks = simulate(iter(excerpt.frames), config.simulator, upsample=config.upsample, threads=THREADS)
@@ -241,12 +250,12 @@ def show_excerpt(excerpt: Excerpt, choices: Choices, page: Path, colours: Previe
 
 @dataclass(frozen=True)
 class Converted:
-    """A complete video as events.
+    """Complete video, converted to events.
 
     Args:
-        events: The HDF5 file.
-        source: The video.
-        page: The page that plays both.
+        events: HDF5 file of the events.
+        source: Video.
+        page: Page that plays both.
     """
 
     events: Path
@@ -260,19 +269,19 @@ def convert_complete(
     """Convert a complete video, and write the page that plays it.
 
     Args:
-        source: The video.
-        choices: How it becomes events.
-        folder: Gets the event file and the page.
-        colours: Colours of ON and OFF.
-        progress: Called with how much is done; half of it is the conversion.
+        source: Video.
+        choices: Settings of the conversion.
+        folder: Folder for the event file and the page.
+        colours: Colours of ON and OFF events.
+        progress: Called with the amount done; the first half is the conversion.
 
     Raises:
-        ConfigError: A value is out of range.
-        VideoError: The video cannot be read.
+        ConfigError: If a value is out of range.
+        VideoError: If the video cannot be read.
     """
     path = folder / f"{safe_stem(source.name)}.h5"
 
-    counted = open_video(source.path).frame_count > 0  # a recorded webcam does not say how many frames it has
+    counted = open_video(source.path).frame_count > 0  # webcam recordings do not store the number of frames
 
     def converting(done: float, total: float) -> None:
         progress(done / 2, total if counted else 0)
@@ -287,25 +296,25 @@ def convert_complete(
 
 
 def open_events(path: Path) -> PlotSource:
-    """Return a complete event file to be played."""
+    """Open a complete event file for playing."""
     return PlotSource.of(select_part(open_recording(path)))
 
 
 def export_converted(
     converted: Converted, suffix: str, folder: Path, colours: PreviewColours, progress: Progress
 ) -> Path:
-    """Return the events of a conversion in another format, or as a preview.
+    """Export the events of a conversion in another format, or as a preview.
 
     Args:
-        converted: The conversion.
-        suffix: The format: .h5, .csv, .aedat4; or .webm, .mp4, .png for a preview.
-        folder: Gets the file.
+        converted: Conversion.
+        suffix: Format: .h5, .csv or .aedat4 for events; .webm, .mp4 or .png for a preview.
+        folder: Folder for the file.
         colours: Colours of a preview.
-        progress: Called with how much is done.
+        progress: Called with the amount done.
 
     Raises:
-        FileError: The file cannot be written.
-        VideoError: The format needs an encoder that is missing.
+        FileError: If the file cannot be written.
+        VideoError: If the format needs a missing encoder.
     """
     path = folder / converted.events.with_suffix(suffix).name
     if suffix == ".h5":
@@ -320,10 +329,10 @@ def export_converted(
 
 
 class VideoTab:
-    """The tab: its components, and what happens in them.
+    """Video tab: its components and their event handlers.
 
     Args:
-        space: The folders of the page.
+        space: Folders of the app.
     """
 
     def __init__(self, space: Workspace) -> None:
@@ -341,7 +350,7 @@ class VideoTab:
 
     def _add_knobs(self) -> None:
         self.preset = gr.Dropdown(
-            sensors(), value=IDEAL, label="Sensor", info="Sets the sliders below; ideal: no noise at all."
+            sensors(), value=IDEAL, label="Sensor", info="Sets the sliders below; ideal: no noise."
         )
         values = knobs_of(IDEAL)
         with gr.Accordion("Pixel model", open=True):
@@ -352,16 +361,16 @@ class VideoTab:
             self.upsampling = gr.Dropdown(
                 list(UPSAMPLING),
                 value="off",
-                label="Steps between two frames",
-                info="Estimates the motion between frames, so that event times are finer; takes longer.",
+                label="Steps between frames",
+                info="Estimates motion between frames for finer event times; takes longer.",
             )
         self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
 
     def _add_outputs(self) -> None:
         self.status.render()
-        self.page = gr.HTML(show_empty("Choose a video: two seconds of it are shown here as events at once."))
+        self.page = gr.HTML(show_empty("Choose a video to see two seconds of it as events here."))
         self.start = add_slider(
-            0, 60, 0, step=0.1, label="Start of the excerpt (s)", info="Which two seconds of the video are shown."
+            0, 60, 0, step=0.1, label="Start of the excerpt (s)", info="The excerpt lasts two seconds."
         )
         with gr.Row():
             self.convert = gr.Button("Convert the complete video", variant="primary")
@@ -375,7 +384,7 @@ class VideoTab:
                 info="Events: HDF5, CSV, AEDAT 4. Pictures: WebM, MP4, a PNG sheet.",
             )
             with gr.Column(min_width=160):
-                self.export = gr.Button("Make the file")
+                self.export = gr.Button("Export")
                 self.file = gr.DownloadButton("Download", interactive=False)
 
     def _connect(self) -> None:
@@ -384,7 +393,7 @@ class VideoTab:
         on_page = partial(handle, self.space, self.status)
         listen(self.preset.input, lambda name: list(knobs_of(name)), [self.preset], self.knobs)
         listen(self.picker.source.change, on_page(self.fit_start), [self.picker.source], [self.status, self.start])
-        changes = [each.change for each in (self.start, *choices)]  # by pointer, key, reset button and preset
+        changes = [each.change for each in (self.start, *choices)]  # changed by pointer, key, reset button or preset
         listen(
             partial(gr.on, changes),
             on_page(self.show_excerpt),
@@ -407,7 +416,7 @@ class VideoTab:
         )
 
     def fit_start(self, _: Session, source: ChosenFile | None) -> Iterator[Updates]:
-        """Let the excerpt start anywhere in the video."""
+        """Limit the start of the excerpt to the length of the video."""
         if source is not None:
             yield {self.start: gr.Slider(maximum=last_start_s(source.path), value=0.0)}
 
@@ -419,11 +428,11 @@ class VideoTab:
         source: ChosenFile | None,
         *values: Any,
     ) -> Iterator[Updates]:
-        """Show two seconds of the video as events, unless they are shown already or a value is being typed."""
+        """Show two seconds of the video as events, unless they are already shown or a value is being typed."""
         if source is None or start_s is None or not are_complete(values):
             return
         choices, colours = read_choices(values)
-        if shown is None or shown.source != source:  # its slider is being fitted
+        if shown is None or shown.source != source:  # the slider of the new video is being adjusted
             start_s = 0.0
         wanted = ExcerptState(source, start_s, choices, colours)
         if wanted == shown:
@@ -465,7 +474,7 @@ class VideoTab:
     def make_file(
         self, session: Session, converted: Converted | None, suffix: str, colours: PreviewColours
     ) -> Iterator[Updates]:
-        """Make a file to download."""
+        """Write a file for download."""
         if converted is None:
             raise ConfigError("nothing is converted yet; convert the complete video first")
         folder = session.new_folder("download")
@@ -479,7 +488,7 @@ class VideoTab:
 
 
 class ExcerptState(NamedTuple):
-    """Of what an excerpt is shown."""
+    """Source and settings of the excerpt shown."""
 
     source: ChosenFile
     start_s: float
@@ -488,12 +497,12 @@ class ExcerptState(NamedTuple):
 
 
 def are_complete(values: tuple[Any, ...]) -> bool:
-    """Whether every slider has a value of its range; a number that is being typed may have none."""
+    """Return whether every slider has a value in its range; a number being typed may have none."""
     _, *knobs, _, _ = values
     return all(value is not None and knob.least <= value <= knob.most for knob, value in zip(KNOBS, knobs, strict=True))
 
 
 def read_choices(values: tuple[Any, ...]) -> tuple[Choices, PreviewColours]:
-    """Return the choices and the colours in the values of the page: preset, sliders, upsampling, colours."""
+    """Parse the page's values into settings and colours: preset, sliders, upsampling, colours."""
     preset, *knobs, upsampling, colours = values
     return Choices(str(preset), tuple(float(knob) for knob in knobs), str(upsampling)), colours

@@ -1,4 +1,4 @@
-"""What the page works on and with: folders that it may read and write, and long work that can be stopped."""
+"""Folders that the app may read and write, and long work that can be stopped."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 PageWork = Callable[[Progress], Result]
-"""Long work; it calls its progress often, which may raise KeyboardInterrupt to stop it."""
+"""Long work. It calls its progress callback often; the callback may raise KeyboardInterrupt to stop it."""
 
-POLL_S = 0.25  # between two looks at the progress of work
-MAX_NAMES = 500  # of files below the folder that the page lists
-KEPT_S = 3600.0  # that temporary files are kept
-ROOT_PREFIX = "dvspipe-app-"  # of temporary folders
+POLL_S = 0.25  # interval between progress updates
+MAX_NAMES = 500  # files below the folder that the app lists
+KEPT_S = 3600.0  # lifetime of temporary files
+ROOT_PREFIX = "dvspipe-app-"  # prefix of temporary folders
 SESSIONS, UPLOADS = "sessions", "uploads"
 CHECKPOINT_SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
 class WorkStep(Generic[Result]):
-    """How far long work is.
+    """Progress of long work.
 
     Args:
-        text: What is done now, in words.
-        share: How much is done, 0 to 1; None if unknown.
-        left_s: Estimated time left in seconds; None if unknown.
-        results: The result, once the work is done.
+        text: Current activity, in words.
+        share: Share done, 0 to 1; None if unknown.
+        left_s: Estimated remaining time in seconds; None if unknown.
+        results: Result, once the work is done.
     """
 
     text: str
@@ -53,7 +53,7 @@ class WorkStep(Generic[Result]):
     results: tuple[Result, ...] = ()
 
     def to_html(self) -> str:
-        """Return a line with a bar, for the page."""
+        """Return the HTML of a status line with a progress bar."""
         value = "" if self.share is None else f' value="{self.share:.3f}"'
         left = "" if self.left_s is None else f", {timedelta(seconds=round(self.left_s))} left"
         bar = f'<progress max="1"{value} aria-label="progress"></progress>'
@@ -61,7 +61,7 @@ class WorkStep(Generic[Result]):
 
 
 class _Slot:
-    """The place of a session for long work: one piece at a time."""
+    """Work slot of a session: one task at a time."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -69,20 +69,20 @@ class _Slot:
 
 
 class _Task(Generic[Result]):
-    """Work in a thread of its own."""
+    """Work in its own thread."""
 
     def __init__(self, work: PageWork[Result], stopped: threading.Event) -> None:
         self._work, self._stopped = work, stopped
         self._done, self._total, self._begin_s = 0.0, 0.0, time.monotonic()
         self.results: list[Result] = []
         self.error: BaseException | None = None
-        self.thread = threading.Thread(target=self._run, daemon=False)  # Python waits for it before it ends
+        self.thread = threading.Thread(target=self._run, daemon=False)  # Python waits for the thread before it exits
         self.thread.start()
 
     def _run(self) -> None:
         try:
             self.results.append(self._work(self._report))
-        except BaseException as error:  # raised again in the thread that waits
+        except BaseException as error:  # raised again in the waiting thread
             self.error = error
 
     def _report(self, done: float, total: float) -> None:
@@ -99,34 +99,34 @@ class _Task(Generic[Result]):
 
 
 class Jobs:
-    """Long work of all sessions. A session does one piece at a time; what it starts in the meantime waits."""
+    """Long work of all sessions. A session runs one task at a time; further tasks wait."""
 
     def __init__(self) -> None:
         self._slots: dict[str, _Slot] = {}
 
     def run(self, session: str, text: str, work: PageWork[Result]) -> Iterator[WorkStep[Result]]:
-        """Do work in a thread, and yield how far it is, until the last step has the result.
+        """Run work in a thread; yield its progress, and the result in the last step.
 
         Args:
-            session: Whose work it is.
-            text: What it is, in words.
-            work: The work.
+            session: Name of the session.
+            text: Description of the work.
+            work: Work to run.
 
         Raises:
-            DvspipeError: The work failed, or was stopped.
+            DvspipeError: If the work failed or was stopped.
         """
         slot = self._slots.setdefault(session, _Slot())
         while not slot.lock.acquire(timeout=POLL_S):
-            yield WorkStep(f"{text}: waiting for other work of this page")
+            yield WorkStep(f"{text}: waiting for another task of this page")
         try:
             slot.stopped.clear()
             yield from _follow(_Task(work, slot.stopped), text)
         finally:
-            slot.stopped.set()  # also if nobody waits for the work any more
+            slot.stopped.set()  # even if nobody waits for the work any more
             slot.lock.release()
 
     def stop(self, session: str) -> None:
-        """Stop the work of a session at its next progress."""
+        """Stop the work of a session at its next progress call."""
         if session in self._slots:
             self._slots[session].stopped.set()
 
@@ -136,7 +136,7 @@ class Jobs:
             self.stop(session)
 
     def forget(self, session: str) -> None:
-        """Stop the work of a session that has ended."""
+        """Stop the work of a closed session."""
         self.stop(session)
         self._slots.pop(session, None)
 
@@ -154,11 +154,11 @@ def _follow(task: _Task[Result], text: str) -> Iterator[WorkStep[Result]]:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folders of the page.
+    """Folders of the app.
 
     Args:
-        folder: What may be read: recordings, videos, runs and checkpoints below it.
-        root: Temporary files, which are removed when the server ends.
+        folder: Readable folder: recordings, videos, runs and checkpoints below it.
+        root: Folder of temporary files; it is removed when the server ends.
         jobs: Long work.
     """
 
@@ -168,36 +168,36 @@ class Workspace:
 
     @property
     def sessions(self) -> Path:
-        """The folder of what is shown; the only files that the server hands out besides uploads."""
+        """Folder of results; apart from uploads, the only files that the server delivers."""
         return self.root / SESSIONS
 
     @property
     def uploads(self) -> Path:
-        """The folder of what is uploaded."""
+        """Folder of uploads."""
         return self.root / UPLOADS
 
     def open(self, name: str) -> Session:
-        """Return a session by its name, with a folder of its own."""
+        """Open a session by name, with its own folder."""
         session = Session(self, name)
         session.folder.mkdir(parents=True, exist_ok=True)
         return session
 
     def close(self, name: str) -> None:
-        """End a session: stop its work and remove its files."""
+        """Close a session: stop its work and remove its files."""
         self.jobs.forget(name)
         shutil.rmtree(self.sessions / name, ignore_errors=True)
 
     def resolve(self, name: str) -> Path:
-        """Return a file by its name below the folder, or its path below the temporary folder.
+        """Resolve the name of a file below the folder, or a path below the temporary folder.
 
         Raises:
-            FileError: It is somewhere else, or missing.
+            FileError: If the file is elsewhere or missing.
         """
         try:
             path = (self.folder / name).resolve()
             exists = path.exists()
-        except (OSError, ValueError) as error:  # too long, or with a NUL
-            raise FileError(f"{shorten(name)}: is no name of a file") from error
+        except (OSError, ValueError) as error:  # name too long, or with a NUL
+            raise FileError(f"{shorten(name)}: not a valid file name") from error
         if not any(path.is_relative_to(place.resolve()) for place in (self.folder, self.root)):
             raise FileError(f"{name}: is not below {self.folder}")
         if not exists:
@@ -205,41 +205,41 @@ class Workspace:
         return path
 
     def list_files(self, is_wanted: Callable[[Path], bool]) -> list[str]:
-        """Return the names of wanted files below the folder, sorted, at most 500."""
+        """List the wanted files below the folder, sorted, at most 500."""
         found = filter(is_wanted, self._walk())
         return sorted(str(path.relative_to(self.folder)) for path in islice(found, MAX_NAMES))
 
     def list_recordings(self) -> list[str]:
-        """Return the names of recordings below the folder."""
+        """List the recordings below the folder."""
         return self.list_files(lambda path: path.suffix.lower() in RECORDING_SUFFIXES)
 
     def list_videos(self) -> list[str]:
-        """Return the names of videos below the folder."""
+        """List the videos below the folder."""
         return self.list_files(lambda path: path.suffix.lower() in VIDEO_SUFFIXES)
 
     def list_checkpoints(self) -> list[str]:
-        """Return the names of checkpoints below the folder."""
+        """List the checkpoints below the folder."""
         return self.list_files(lambda path: path.suffix == CHECKPOINT_SUFFIX)
 
     def _walk(self) -> Iterator[Path]:
-        """Yield files, without hidden ones and without following links."""
+        """Yield files, skipping hidden files and links."""
         for parent, folders, names in os.walk(self.folder):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
 
     def describe(self, error: DvspipeError) -> str:
-        """Return the message of an error in one line, with its remedies, and without the folders."""
-        text = " ".join(error.describe(_as_field).split()).replace(f"{self.folder}/", "")
+        """Return an error message as one line with its remedies, without the folder paths."""
+        text = " ".join(error.describe(_format_remedy).split()).replace(f"{self.folder}/", "")
         return escape_controls(re.sub(re.escape(str(self.root.resolve())) + r"/(?:[^\s/:]+/)*", "", text))
 
 
 @dataclass(frozen=True)
 class Session:
-    """A page in a browser.
+    """Session: the app open in a browser tab.
 
     Args:
-        space: The folders of all sessions.
-        name: Its name.
+        space: Folders of all sessions.
+        name: Name of the session.
     """
 
     space: Workspace
@@ -247,18 +247,18 @@ class Session:
 
     @property
     def folder(self) -> Path:
-        """Its folder for what is shown."""
+        """Folder of the session's results."""
         return self.space.sessions / self.name
 
     def new_folder(self, name: str) -> Path:
-        """Return an empty folder, in place of what was shown there before."""
+        """Create an empty folder, replacing the previous one of this name."""
         path = self.folder / name
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
         return path
 
     def next_folder(self, name: str) -> Path:
-        """Return an empty folder beside the one before, which a browser may still load; older ones are removed."""
+        """Create an empty folder beside the previous one, because a browser may still load that; remove older ones."""
         place = self.folder / name
         place.mkdir(exist_ok=True)
         numbers = sorted(int(path.name) for path in place.iterdir())
@@ -269,12 +269,12 @@ class Session:
         return path
 
     def run(self, text: str, work: PageWork[Result]) -> Iterator[WorkStep[Result]]:
-        """Do long work; see `Jobs.run`."""
+        """Run long work; see `Jobs.run`."""
         return self.space.jobs.run(self.name, text, work)
 
 
 def remove_old(root: Path, kept_s: float = KEPT_S) -> None:
-    """Remove files below a folder that were last changed some time ago, and empty folders."""
+    """Remove files not changed for `kept_s` seconds, and empty folders."""
     oldest_s = time.time() - kept_s
     for parent, folders, names in os.walk(root, topdown=False):
         for name in names:
@@ -288,7 +288,7 @@ def remove_old(root: Path, kept_s: float = KEPT_S) -> None:
 
 
 def remove_abandoned(place: Path, kept_s: float = KEPT_S) -> None:
-    """Remove temporary folders of servers that were killed: those whose server has not said for long that it runs."""
+    """Remove temporary folders of killed servers, recognised by an outdated sign of life."""
     oldest_s = time.time() - kept_s
     for root in place.glob(f"{ROOT_PREFIX}*"):
         if _changed_s(root) < oldest_s:
@@ -296,7 +296,7 @@ def remove_abandoned(place: Path, kept_s: float = KEPT_S) -> None:
 
 
 def say_running(root: Path) -> None:
-    """Note in the temporary folder of a server that it runs."""
+    """Record in the temporary folder of a server that it is running."""
     os.utime(root)
 
 
@@ -307,14 +307,14 @@ def _changed_s(path: Path) -> float:
         return time.time()
 
 
-def _as_field(remedy: Remedy) -> str:
-    """Return a remedy as a field of the page."""
+def _format_remedy(remedy: Remedy) -> str:
+    """Return a remedy as a field of the app."""
     name = " ".join(remedy.words)
     return remedy.explain(f"{name} = {remedy.value}" if remedy.value is not True else name)
 
 
 def safe_stem(name: Any) -> str:
-    """Return a name for outputs, made of the letters and digits in that of a file.
+    """Derive a file stem for outputs from a file name, keeping letters and digits.
 
     Example:
         >>> safe_stem("../my film!.mp4"), safe_stem("...")

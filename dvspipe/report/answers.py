@@ -1,4 +1,4 @@
-"""The pictures and the page of classified recordings."""
+"""Charts, overlays and HTML page of classified recordings."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from .pages import Media, Table, percent, write_page
 from .style import ACCENT, QUIET, SMALL, grid_axes, new_figure, readable, save_figure
 from .timelines import draw_timeline, write_overlay
 
-MAX_OPEN = 3  # recordings whose pictures are shown at first
-MAX_MEDIA_BYTES = 24 << 20  # of all pictures and videos of recordings that the page holds; it links to the others
+MAX_OPEN = 3  # recordings initially expanded on the page
+MAX_MEDIA_BYTES = 24 << 20  # media embedded in the page; the rest is linked
 CAPTIONS = (
     "Probability of each class, the segments, and the event rate.",
-    "ON red, OFF blue; in the rectangle, what the network looked at; below, the predicted class and its probability.",
+    "ON red, OFF blue; rectangle: region the network classified; below: the predicted class and its probability.",
 )
-MAX_SEGMENTS = 200  # in the table of a recording
+MAX_SEGMENTS = 200  # rows in the segment table of a recording
 
 
 def draw_recording(
@@ -45,18 +45,18 @@ def draw_recording(
     sensor: SensorSize,
     classes: Sequence[str],
 ) -> None:
-    """Write the timeline and the overlay of a recording, and where they show which time.
+    """Write the timeline and the overlay video of a recording, and the mapping between their times.
 
     Args:
-        folder: Where to write them.
-        prediction: The prediction for the recording.
-        windows: Its windows.
-        parts: Consecutive parts of the recording, of its complete picture.
-        sensor: Their sensor.
-        classes: K names.
+        folder: Output folder of the recording.
+        prediction: Prediction for the recording, with its segments.
+        windows: Predictions of its windows.
+        parts: Consecutive parts of the recording, at its full sensor size.
+        sensor: Sensor size of `parts`.
+        classes: Class names [K].
 
     Raises:
-        FileError: A picture cannot be written.
+        FileError: If a file cannot be written.
     """
     axis_from, axis_to = draw_timeline(prediction, windows, classes, folder.timeline)
     clock_s = write_overlay(parts, sensor, prediction, windows, folder.overlay)
@@ -65,7 +65,7 @@ def draw_recording(
 
 @dataclass(frozen=True)
 class _RecordingSection:
-    """What the section of a recording shows."""
+    """Content of the page section of one recording."""
 
     prediction: Prediction
     media: list[Media]
@@ -79,16 +79,16 @@ class _RecordingSection:
 def write_answers_page(
     folder: OutputFolder, run: InferenceRun, predictions: Sequence[Prediction], scores: TimeScores | None
 ) -> Path:
-    """Write the page of a classification, with the timelines and overlays that its folder has, and return its path.
+    """Write the page of a classification, with the existing timelines and overlays, and return its path.
 
     Args:
-        folder: The output folder.
-        run: The network and the settings.
-        predictions: The prediction for each recording, with its segments.
-        scores: The scores of all recordings together; None without labels.
+        folder: Output folder with the timelines and overlays.
+        run: Network and settings.
+        predictions: Predictions for the recordings, with their segments.
+        scores: Scores over all recordings; None without labels.
 
     Raises:
-        FileError: The page cannot be written, or a picture cannot be read.
+        FileError: If the page cannot be written, or a picture cannot be read.
     """
     title = f"Classification of {predictions[0].folder if len(predictions) == 1 else f'{len(predictions)} recordings'}"
     with TemporaryDirectory() as charts:
@@ -114,9 +114,9 @@ def _recording_sections(folder: OutputFolder, predictions: Sequence[Prediction])
     for number, prediction in enumerate(predictions):
         files, stored = folder.of(prediction.folder), prediction.depends_on
         media = _media(files, prediction) if stored is None or stored.pictures else []
-        size = sum(one.path.stat().st_size for one in media)
+        size = sum(each.path.stat().st_size for each in media)
         if size > free:
-            media = [replace(one, link=f"{quote(prediction.folder)}/{one.path.name}") for one in media]
+            media = [replace(each, link=f"{quote(prediction.folder)}/{each.path.name}") for each in media]
         else:
             free -= size
         section = _RecordingSection(
@@ -133,13 +133,13 @@ def _recording_sections(folder: OutputFolder, predictions: Sequence[Prediction])
 
 
 def _media(files: RecordingFolder, prediction: Prediction) -> list[Media]:
-    """Return the timeline and the overlay of a recording if it has them."""
+    """Return the timeline and the overlay of a recording, if they exist."""
     mark = "Synthetic recording. " if prediction.synthetic else ""
     media = [
         Media(path, mark + caption, is_chart=path == files.timeline)
         for path, caption in zip((files.timeline, files.overlay), CAPTIONS, strict=True)
     ]
-    return [one for one in media if one.path.is_file()]
+    return [each for each in media if each.path.is_file()]
 
 
 def _segment_table(prediction: Prediction) -> Table:
@@ -157,7 +157,7 @@ def _segment_table(prediction: Prediction) -> Table:
 
 
 def score_line(scores: TimeScores) -> str:
-    """Return the scores of a recording, or of several together, in one line."""
+    """Format the scores of one or several recordings as one line of text."""
     texts = []
     if scores.accuracy is not None:
         texts.append(f"{scores.accuracy:.1%} of {count_noun(scores.answers, 'prediction')} correct")
@@ -184,7 +184,7 @@ def _score_charts(scores: TimeScores, classes: Sequence[str], folder: Path) -> l
 
 
 def _draw_accuracy(scores: TimeScores, path: Path) -> None:
-    """Draw the accuracy over the time since the start of a label, and over the probability."""
+    """Plot accuracy over the time since the start of a label, and over the predicted probability."""
     figure = new_figure(width=9, height=2.9)
     by_time, by_probability = figure.subplots(1, 2)
     grid_axes(by_time, "Accuracy in %, by time")

@@ -1,4 +1,4 @@
-"""Charts as PNG files: curves of a training, a confusion matrix."""
+"""Charts as PNG files: training curves and confusion matrices."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LAYER_COLOURS = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#8fbc1c")  # viridis, from first layer to last
-MAX_COUNTED_CLASSES = 30  # of a confusion matrix with counts in its cells
-MAX_NAMED_CLASSES = 100  # of a confusion matrix with names; of more they cannot be read
-MAX_MARKED_EPOCHS = 20  # of curves with a dot at each epoch
+LAYER_COLOURS = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#8fbc1c")  # viridis, first to last layer
+MAX_COUNTED_CLASSES = 30  # larger confusion matrices show no counts in their cells
+MAX_NAMED_CLASSES = 100  # larger confusion matrices show no class names: they would be unreadable
+MAX_MARKED_EPOCHS = 20  # longer curves have no dot per epoch
 
 
 class _Line(NamedTuple):
@@ -42,12 +42,12 @@ class _Line(NamedTuple):
     values: list[float]
 
     def last(self) -> float | None:
-        """Return the last value that is finite."""
+        """Return the last finite value, or None."""
         return next((value for value in reversed(self.values) if math.isfinite(value)), None)
 
 
 class _Panel(NamedTuple):
-    """Curves in the same axes."""
+    """Curves that share axes."""
 
     title: str
     lines: list[_Line]
@@ -55,27 +55,30 @@ class _Panel(NamedTuple):
 
 
 def draw_curves(rows: Sequence[EpochRow], path: Path, *, title: str = "", chosen_epoch: int | None = None) -> None:
-    """Draw the figure that `plot_curves` returns.
+    """Draw the figure of `plot_curves` as a PNG file.
 
     Args:
-        rows: One per epoch.
-        path: The PNG to write.
-        title: A text above all.
-        chosen_epoch: The epoch to mark by a line.
+        rows: Metrics, one row per epoch.
+        path: PNG file to write.
+        title: Title above all panels.
+        chosen_epoch: Epoch to mark with a dashed line.
 
     Raises:
-        FileError: The file cannot be written.
+        FileError: If the file cannot be written.
     """
     save_figure(plot_curves(rows, title=title, chosen_epoch=chosen_epoch), path)
 
 
 def plot_curves(rows: Sequence[EpochRow], *, title: str = "", chosen_epoch: int | None = None) -> Figure:
-    """Return a figure of loss, accuracy, and the spike rate and convergence of each layer over epochs.
+    """Plot loss, accuracy, and the spike rate and convergence of each layer over epochs.
 
     Args:
-        rows: One per epoch; values that are not finite are left out.
-        title: A text above all.
-        chosen_epoch: The epoch to mark by a line.
+        rows: Metrics, one row per epoch; values that are not finite are omitted.
+        title: Title above all panels.
+        chosen_epoch: Epoch to mark with a dashed line.
+
+    Returns:
+        A matplotlib figure.
     """
     panels = [
         _Panel(
@@ -109,7 +112,7 @@ def plot_curves(rows: Sequence[EpochRow], *, title: str = "", chosen_epoch: int 
 
 
 def _layer_lines(values: Sequence[Mapping[str, float]]) -> list[_Line]:
-    """Return a curve for each layer, given the value of each layer for each epoch."""
+    """Return one curve per layer from the values per epoch and layer."""
     layers = list(values[0]) if values else []
     places = np.linspace(0, len(LAYER_COLOURS) - 1, len(layers)).round().astype(int)
     return [
@@ -132,7 +135,7 @@ def _draw_panel(axes: Axes, panel: _Panel, epochs: list[int]) -> None:
 
 
 def _label_ends(axes: Axes, lines: Sequence[_Line]) -> None:
-    """Write the names of lines at their right ends, far enough from each other to be read."""
+    """Label lines at their right ends, spaced to stay readable."""
     low, high = axes.get_ylim()
     gap = 0.08 * (high - low)
     ends = sorted((end, line.label, line.colour) for line in lines if (end := line.last()) is not None)
@@ -147,16 +150,16 @@ def _label_ends(axes: Axes, lines: Sequence[_Line]) -> None:
 
 
 def draw_confusion(matrix: ArrayLike, classes: Sequence[str], path: Path, title: str = "") -> None:
-    """Draw a confusion matrix: counts, shaded by their share of their row.
+    """Draw a confusion matrix: counts, shaded by their share of the row.
 
     Args:
-        matrix: [K, K] counts; row = true class, column = predicted class.
-        classes: K names.
-        path: The PNG to write.
-        title: A text above.
+        matrix: Counts [K, K]; row = true class, column = predicted class.
+        classes: Class names [K].
+        path: PNG file to write.
+        title: Title above the matrix.
 
     Raises:
-        FileError: The file cannot be written.
+        FileError: If the file cannot be written.
     """
     counts: NDArray[np.int64] = np.asarray(matrix, np.int64)
     K = len(classes)
@@ -179,7 +182,7 @@ def draw_confusion(matrix: ArrayLike, classes: Sequence[str], path: Path, title:
 
 
 def _name_cells(axes: Axes, names: Sequence[str]) -> None:
-    """Write the names of rows and columns, and separate their cells."""
+    """Label rows and columns with class names, and draw lines between cells."""
     K = len(names)
     axes.set_xticks(range(K), names, parse_math=False)
     if max(map(len, names)) > 3:

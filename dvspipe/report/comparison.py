@@ -1,4 +1,4 @@
-"""Two recordings side by side: metrics as texts, and a page with pictures."""
+"""Comparison of two recordings: metrics as text, and a page with charts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .pages import UNDEFINED, Media, Table, check_page_name, percent, write_page
 from .style import INK, OFF, ON, QUIET, SMALL, frame_axes, grid_axes, new_figure, save_figure
 
-if TYPE_CHECKING:  # numba, which comparing needs, is not imported by other reports
+if TYPE_CHECKING:  # comparing needs numba; other reports must not import it
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
@@ -21,10 +21,10 @@ if TYPE_CHECKING:  # numba, which comparing needs, is not imported by other repo
     from ..recordings.comparison import Comparison, NearestDistance
 
 COLOUR_A, COLOUR_B = INK, "#d97706"
-MAX_STEPS = 1000  # of a rate curve; more cannot be distinguished in the chart
-INTERVAL_BINS_TOGETHER = 5  # bins of the comparison in one step of the chart: 20 per decade
-MAX_SHADE_PERCENTILE = 99.5  # of the signed counts of pixels with events, so that hot pixels do not pale the others
-MAP_WIDTH = 4.3  # inches, of one of two maps side by side
+MAX_STEPS = 1000  # steps of a rate curve; a chart cannot resolve more
+INTERVAL_BINS_PER_STEP = 5  # comparison bins per chart step: 20 steps per decade
+MAX_SHADE_PERCENTILE = 99.5  # percentile of |ON - OFF| at full colour; hot pixels would pale all others
+MAP_WIDTH = 4.3  # inches per map; two are side by side
 INTERVAL_TICKS = {
     1e0: "1 µs",
     1e1: "10 µs",
@@ -39,12 +39,12 @@ INTERVAL_TICKS = {
 
 
 class Metric(NamedTuple):
-    """A metric of a comparison.
+    """One metric of a comparison.
 
     Args:
-        name: Its name.
-        value: Its value with its unit; – if it is undefined.
-        meaning: What it means.
+        name: Name of the metric.
+        value: Value with its unit; "–" if undefined.
+        meaning: Definition of the metric.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Metric(NamedTuple):
 
 
 def describe_comparison(comparison: Comparison) -> list[Metric]:
-    """Return every metric of a comparison as texts."""
+    """Return all metrics of a comparison as text."""
     return [
         *_recording_metrics(comparison),
         *_map_metrics(comparison),
@@ -63,8 +63,8 @@ def describe_comparison(comparison: Comparison) -> list[Metric]:
         Metric(
             "inter-event-interval distance",
             _number(comparison.interval_distance, " decades"),
-            "Wasserstein-1 distance of log10 of the intervals between events of one pixel; 0 if they are equally "
-            "distributed, 0.3 for a factor of 2 on average",
+            "Wasserstein-1 distance between the distributions of log10(interval between events of one pixel); "
+            "0: identical; 0.3: a factor of 2 on average",
         ),
     ]
 
@@ -73,12 +73,12 @@ def write_comparison_page(comparison: Comparison, names: tuple[str, str], path: 
     """Write a page with all metrics, rate curves, count maps, intervals and polarities, and return its path.
 
     Args:
-        comparison: What to show.
-        names: What to call A and B, such as the names of their files.
-        path: The page to write.
+        comparison: Comparison to show.
+        names: Display names of A and B, such as their file names.
+        path: HTML file to write.
 
     Raises:
-        FileError: It is not a .html, or cannot be written.
+        FileError: If the suffix is not .html or .htm, or the file cannot be written.
     """
     path = Path(path)
     check_page_name(path)
@@ -93,19 +93,23 @@ def write_comparison_page(comparison: Comparison, names: tuple[str, str], path: 
             names=names,
             sensor=str(comparison.sensor),
             metrics=Table(("Metric", "Value", "Meaning"), describe_comparison(comparison)),
-            charts=_charts(comparison, Path(folder)),
+            charts=_draw_charts(comparison, Path(folder)),
         )
 
 
-def _charts(comparison: Comparison, folder: Path) -> list[tuple[str, Media]]:
-    """Return charts with their titles, drawn into a folder."""
+def _draw_charts(comparison: Comparison, folder: Path) -> list[tuple[str, Media]]:
+    """Draw the charts into `folder`; return them with their titles."""
     drawn: list[tuple[str, Callable[[Comparison], Figure], str]] = [
-        ("Event rates", _draw_rates, f"Events per second in bins of {_ms(comparison.settings.bin_us)} or a multiple."),
-        ("Events per pixel", _draw_maps, "Above: ON + OFF events, in logarithmic shades. Below: ON - OFF events."),
+        (
+            "Event rates",
+            _draw_rates,
+            f"Events per second in bins of {_ms(comparison.settings.bin_us)} or a multiple of it.",
+        ),
+        ("Events per pixel", _draw_maps, "Above: ON + OFF events, on a logarithmic scale. Below: ON - OFF events."),
         (
             "Intervals between the events of a pixel",
             _draw_intervals,
-            "Share of all intervals per twentieth of a decade; the first and the last step include what is beyond.",
+            "Share of all intervals per 1/20 decade; the first and last bins include shorter and longer intervals.",
         ),
         ("Polarity", _draw_polarities, "Share of ON and OFF events."),
     ]
@@ -133,36 +137,38 @@ def _measured_ms(time_us: float | None) -> str:
     return _number(None if time_us is None else time_us / 1000, " ms")
 
 
-def _both(a: str, b: str, ratio: float | None) -> str:
+def _format_pair(a: str, b: str, ratio: float | None) -> str:
     return f"A {a} · B {b} · B/A {_number(ratio)}"
 
 
 def _recording_metrics(comparison: Comparison) -> list[Metric]:
     a, b, ratios = comparison.a, comparison.b, comparison.ratios
     return [
-        Metric("events", _both(f"{a.events:,}", f"{b.events:,}", ratios.events), "number of events"),
+        Metric("events", _format_pair(f"{a.events:,}", f"{b.events:,}", ratios.events), "number of events"),
         Metric(
             "duration",
-            _both(_number(a.duration_us * 1e-6, " s"), _number(b.duration_us * 1e-6, " s"), ratios.duration),
+            _format_pair(_number(a.duration_us * 1e-6, " s"), _number(b.duration_us * 1e-6, " s"), ratios.duration),
             "from the first event to the last",
         ),
         Metric(
             "event rate",
-            _both(_number(a.rate_hz, " /s", 0), _number(b.rate_hz, " /s", 0), ratios.rate),
-            "events per second of that duration",
+            _format_pair(_number(a.rate_hz, " /s", 0), _number(b.rate_hz, " /s", 0), ratios.rate),
+            "events / duration",
         ),
         Metric(
-            "ON share", _both(_percent(a.on_share), _percent(b.on_share), ratios.on_share), "ON events / all events"
+            "ON share",
+            _format_pair(_percent(a.on_share), _percent(b.on_share), ratios.on_share),
+            "ON events / all events",
         ),
         Metric(
             "ON/OFF ratio",
-            _both(_number(a.on_off_ratio), _number(b.on_off_ratio), ratios.on_off_ratio),
+            _format_pair(_number(a.on_off_ratio), _number(b.on_off_ratio), ratios.on_off_ratio),
             "ON events / OFF events",
         ),
         Metric(
             "rate correlation",
             _number(comparison.rate_correlation),
-            f"Pearson's, of events per {_ms(comparison.settings.bin_us)}; 1 is best",
+            f"Pearson correlation of events per {_ms(comparison.settings.bin_us)}; 1 is best",
         ),
     ]
 
@@ -171,15 +177,23 @@ def _map_metrics(comparison: Comparison) -> list[Metric]:
     maps = comparison.maps
     window = _ms(comparison.settings.window_us)
     return [
-        Metric("count correlation", _number(maps.unsigned), "Pearson's over pixels, of ON + OFF events; 1 is best"),
-        Metric("count correlation, blurred", _number(maps.unsigned_blurred), "the same after a 5 x 5 box blur"),
-        Metric("signed correlation", _number(maps.signed), "Pearson's over pixels, of ON - OFF events; 1 is best"),
-        Metric("signed correlation, blurred", _number(maps.signed_blurred), "the same after a 5 x 5 box blur"),
+        Metric(
+            "count correlation", _number(maps.unsigned), "Pearson correlation over pixels of ON + OFF events; 1 is best"
+        ),
+        Metric(
+            "count correlation, blurred", _number(maps.unsigned_blurred), "count correlation after a 5 x 5 box blur"
+        ),
+        Metric(
+            "signed correlation", _number(maps.signed), "Pearson correlation over pixels of ON - OFF events; 1 is best"
+        ),
+        Metric(
+            "signed correlation, blurred", _number(maps.signed_blurred), "signed correlation after a 5 x 5 box blur"
+        ),
         Metric(
             f"signed correlation per {window}",
             _number(maps.signed_blurred_per_window),
-            f"the same in windows of {window}: the median of the {maps.windows} in which both have events, of the "
-            f"{maps.windows_with_events} in which at least one has",
+            f"blurred signed correlation in windows of {window}: median of the {maps.windows} windows where both have "
+            f"events, out of {maps.windows_with_events} where at least one has",
         ),
     ]
 
@@ -188,11 +202,11 @@ def _voxel_metrics(comparison: Comparison) -> list[Metric]:
     voxels = comparison.voxels
     size = f"{_ms(comparison.settings.voxel_us)}, one pixel, one polarity"
     return [
-        Metric("voxel F1", _number(voxels.f1), f"harmonic mean of the next two, 1 is best; a voxel is {size}"),
+        Metric("voxel F1", _number(voxels.f1), f"harmonic mean of precision and recall, 1 is best; a voxel is {size}"),
         Metric(
-            "voxel precision", _number(voxels.precision), f"share of B's {voxels.b:,} voxels in which A has events too"
+            "voxel precision", _number(voxels.precision), f"share of B's {voxels.b:,} voxels where A also has events"
         ),
-        Metric("voxel recall", _number(voxels.recall), f"share of A's {voxels.a:,} voxels in which B has events too"),
+        Metric("voxel recall", _number(voxels.recall), f"share of A's {voxels.a:,} voxels where B also has events"),
     ]
 
 
@@ -202,17 +216,19 @@ def _nearest_metrics(comparison: Comparison, own: str, other: str, nearest: Near
         Metric(
             f"time from {own} to {other}, median",
             _measured_ms(nearest.median_us),
-            f"from an event of {own} to the nearest of {other} with its pixel and polarity, within {reach}",
+            f"from an event of {own} to the nearest event of {other} at the same pixel and polarity, within {reach}",
         ),
-        Metric(f"time from {own} to {other}, 90 %", _measured_ms(nearest.p90_us), "the 90th percentile of the same"),
+        Metric(f"time from {own} to {other}, 90 %", _measured_ms(nearest.p90_us), "90th percentile of this time"),
         Metric(
-            f"only in {own}", _percent(nearest.without_share), f"events of {own} without one of {other} within {reach}"
+            f"only in {own}",
+            _percent(nearest.without_share),
+            f"events of {own} without an event of {other} within {reach}",
         ),
     ]
 
 
-def _sum_together(counts: NDArray[np.int64], number: int) -> NDArray[np.int64]:
-    """Return the sums of so many neighbours; the last may have fewer."""
+def _merge_bins(counts: NDArray[np.int64], number: int) -> NDArray[np.int64]:
+    """Sum groups of `number` consecutive counts; the last group may be smaller."""
     return np.add.reduceat(counts, np.arange(0, len(counts), number)) if len(counts) else counts
 
 
@@ -223,7 +239,7 @@ def _draw_rates(comparison: Comparison) -> Figure:
     figure = new_figure(width=9, height=2.9)
     axes = figure.subplots()
     grid_axes(axes, "Events per second")
-    rates_hz = [_sum_together(side.bin_counts, together) / step_s for side in (comparison.a, comparison.b)]
+    rates_hz = [_merge_bins(side.bin_counts, together) / step_s for side in (comparison.a, comparison.b)]
     _draw_steps(axes, np.arange(len(rates_hz[0]) + 1) * step_s, rates_hz)
     axes.yaxis.set_major_formatter("{x:,.10g}")
     axes.set_xlabel("seconds since the first event", **SMALL)
@@ -231,7 +247,7 @@ def _draw_rates(comparison: Comparison) -> Figure:
 
 
 def _draw_steps(axes: Axes, edges: ArrayLike, both: Sequence[ArrayLike]) -> None:
-    """Draw both recordings as step curves with a legend, unless there are no steps."""
+    """Draw both recordings as step curves with a legend; draw nothing if there are no steps."""
     edges = np.asarray(edges, np.float64)
     if len(edges) > 1:
         for values, name, colour in zip(both, "AB", (COLOUR_A, COLOUR_B), strict=True):
@@ -248,9 +264,9 @@ def _draw_maps(comparison: Comparison) -> Figure:
     height = float(np.clip(MAP_WIDTH * sensor.height / sensor.width, 1, 8))
     figure = new_figure(width=2 * MAP_WIDTH + 0.8, height=2 * height + 0.8)
     top, bottom = figure.subplots(2, 2, squeeze=False)
-    most = max(2, *(int(side.unsigned_map.max()) for side in sides))
+    highest = max(2, *(int(side.unsigned_map.max()) for side in sides))
     unsigned = [np.ma.masked_equal(side.unsigned_map, 0) for side in sides]
-    _draw_map_pair(figure, top, "ON + OFF", unsigned, LogNorm(1, most), "viridis_r")
+    _draw_map_pair(figure, top, "ON + OFF", unsigned, LogNorm(1, highest), "viridis_r")
     filled = np.abs(np.concatenate([side.signed_map[side.unsigned_map > 0] for side in sides]))
     largest = max(1.0, float(np.percentile(filled, MAX_SHADE_PERCENTILE)) if filled.size else 1.0)
     polarity = LinearSegmentedColormap.from_list("polarity", [OFF, (1, 1, 1), ON])
@@ -267,7 +283,7 @@ def _draw_map_pair(
     norm: Normalize,
     colours: str | Colormap,
 ) -> None:
-    """Draw a map per recording, with one colour bar."""
+    """Draw one map per recording, with a shared colour bar."""
     for axes, counts, name in zip(row, maps, "AB", strict=True):
         picture = axes.imshow(counts, norm=norm, cmap=colours)
         frame_axes(axes, f"{name}: {title}")
@@ -283,10 +299,10 @@ def _draw_intervals(comparison: Comparison) -> Figure:
     axes = figure.subplots()
     grid_axes(axes, "Share of intervals in %")
     axes.set_xscale("log")
-    edges_us = comparison.interval_edges_us[::INTERVAL_BINS_TOGETHER]
+    edges_us = comparison.interval_edges_us[::INTERVAL_BINS_PER_STEP]
     shares = []
     for side in (comparison.a, comparison.b):
-        counts = _sum_together(side.interval_counts, INTERVAL_BINS_TOGETHER)
+        counts = _merge_bins(side.interval_counts, INTERVAL_BINS_PER_STEP)
         shares.append(100 * counts / max(1, counts.sum()))
     _draw_steps(axes, edges_us, shares)
     axes.set_xticks(list(INTERVAL_TICKS), list(INTERVAL_TICKS.values()))

@@ -1,4 +1,4 @@
-"""Spikes, synaptic operations and energy of a network as tables, for all pages."""
+"""Spikes, synaptic operations and energy of a network as tables for HTML pages."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ HEADS = (
 
 @dataclass(frozen=True)
 class EnergySection:
-    """What the section about energy of a page shows; its template is energy.html.
+    """Content of the energy section of a page; the template is energy.html.
 
     Args:
-        scope: What the numbers are for, a sentence.
-        layers: A row per layer, and one for all of them.
-        estimates: The energy of the network in comparison.
-        multiplies: Whether inputs are numbers other than counts.
-        counts_membranes: Whether updates of membranes are among the estimates.
+        scope: What the numbers refer to, as a sentence.
+        layers: One row per layer, and a row with totals.
+        estimates: Energy of the network compared with alternatives.
+        multiplies: Whether some inputs are not counts, and need multiplications.
+        counts_membranes: Whether the estimates include membrane updates.
     """
 
     scope: str
@@ -45,7 +45,7 @@ class EnergySection:
 
 
 def energy_per_recording(activity: ActivityRecord) -> EnergySection:
-    """Return the mean over test recordings, compared with the same network with ReLU instead of spikes."""
+    """Return the mean per test recording, compared with the same network with ReLU instead of spikes."""
     frames_pj = activity.frame_energy_pj
     dense_operations, dense_pj = activity.frame_operations * activity.steps, frames_pj * activity.steps
     estimates = (
@@ -56,11 +56,11 @@ def energy_per_recording(activity: ActivityRecord) -> EnergySection:
             activity.spiking_energy_pj,
         ),
         (
-            "The same network with ReLU, on the sum of the steps",
+            "Same network with ReLU, on the sum of the steps",
             f"{activity.frame_operations:,} multiply-accumulates",
             frames_pj,
         ),
-        ("The same network with ReLU, on every step", f"{dense_operations:,} multiply-accumulates", dense_pj),
+        ("Same network with ReLU, on every step", f"{dense_operations:,} multiply-accumulates", dense_pj),
     )
     return EnergySection(
         f"Mean over the {activity.recordings} test recordings of {activity.steps} steps of "
@@ -73,11 +73,11 @@ def energy_per_recording(activity: ActivityRecord) -> EnergySection:
 
 
 def energy_per_second(layers: Sequence[LayerActivity], classified_us: int) -> EnergySection:
-    """Return the mean over classified time, compared with the same operations without skipping zeros.
+    """Return the mean per second of classified time, compared with the same operations without skipping zeros.
 
     Args:
-        layers: Activity of each layer over all recordings.
-        classified_us: Time that went through the network in microseconds, > 0.
+        layers: Activity per layer, summed over all recordings.
+        classified_us: Time processed by the network in microseconds, > 0.
     """
     seconds = classified_us / 1e6
     operations, dense = (sum(counts) / seconds for counts in zip(*map(_operations, layers), strict=True))
@@ -87,7 +87,7 @@ def energy_per_second(layers: Sequence[LayerActivity], classified_us: int) -> En
         ("This network, without skipping zeros", f"{dense:,.0f} multiply-accumulates", dense_pj),
     )
     return EnergySection(
-        f"Mean per second of the {seconds:,.1f} s that went through the network; overlapping windows count each.",
+        f"Mean per second of the {seconds:,.1f} s processed by the network; overlapping windows count separately.",
         _layer_table(layers, seconds),
         _estimate_table(estimates, dense_pj),
         layers[0].multiplies,
@@ -104,7 +104,7 @@ def _energies_pj(layer: LayerActivity) -> tuple[float, float]:
 
 
 def _layer_table(layers: Sequence[LayerActivity], amount: float) -> Table:
-    """Return a row per layer, of its sums divided by an amount, such as a number of recordings."""
+    """Return one row per layer: sums divided by `amount`, such as the number of recordings."""
     rows = [
         (
             layer.name,
@@ -138,7 +138,7 @@ def _estimate_table(estimates: Sequence[tuple[str, str, float]], reference_pj: f
 
 
 def joules(picojoules: float) -> str:
-    """Return an energy as a text with three significant digits.
+    """Format an energy with three significant digits.
 
     Example:
         >>> joules(4_470_000)

@@ -1,4 +1,4 @@
-"""What a network did with some test recordings, step by step, as a picture."""
+"""Charts of single test recordings: network activity step by step, and wrong predictions."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from .style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WRONG_COLUMNS = 5  # of a row of pictures
-WRONG_SIDE, WRONG_TEXTS = 2.2, 0.6  # width of a picture with its margins, and height of the texts around it, in inches
-MAX_POTENTIAL = 4.0  # of a membrane in thresholds; what is further from 0 is cut off
+WRONG_COLUMNS = 5  # pictures per row
+WRONG_SIDE, WRONG_TEXTS = 2.2, 0.6  # inches: width of a picture with its margins, height of the text around it
+MAX_POTENTIAL = 4.0  # membrane potentials in thresholds are clipped at this distance from 0
 TRACE_COLOURS = (ACCENT, ORANGE, GREEN)
 
 
 def draw_examples(record: ActivityRecord, classes: Sequence[str], path: Path, title: str = "") -> None:
-    """Draw a column per recording: its events per step, spikes and membranes of each layer, and the readout.
+    """Draw one column per recording: its events per step, spikes and membranes of each layer, and the readout.
 
     Args:
-        record: With at least one example.
-        classes: K names.
-        path: The PNG to write.
-        title: A text above.
+        record: Activity with at least one example.
+        classes: Class names [K].
+        path: PNG file to write.
+        title: Title above all columns.
 
     Raises:
-        FileError: The file cannot be written.
+        FileError: If the file cannot be written.
     """
     traces = record.examples[0].layers
     heights = [0.8, *[1.5, 0.9] * len(traces), 1.3]
@@ -73,16 +73,16 @@ def draw_examples(record: ActivityRecord, classes: Sequence[str], path: Path, ti
 
 
 def draw_wrong(wrong: Sequence[WrongPrediction], images: Sequence[EventImage], path: Path, title: str = "") -> None:
-    """Draw the events of wrong predictions, with the class, the prediction and its probability.
+    """Draw the events of wrong predictions, with the true class, the prediction and its probability.
 
     Args:
-        wrong: All wrong predictions, the first of which have an image.
-        images: At least one.
-        path: The PNG to write.
-        title: A text above.
+        wrong: All wrong predictions; the first ones have an image.
+        images: Images of the first wrong predictions, at least one.
+        path: PNG file to write.
+        title: Title above all images.
 
     Raises:
-        FileError: The file cannot be written.
+        FileError: If the file cannot be written.
     """
     columns = min(WRONG_COLUMNS, len(images))
     rows = -(-len(images) // columns)
@@ -105,7 +105,7 @@ def draw_wrong(wrong: Sequence[WrongPrediction], images: Sequence[EventImage], p
 
 
 def _shorten(name: str) -> str:
-    """Return the end of the name of a sample, its file without folders and at most 28 characters."""
+    """Shorten the name of a sample to its file name without folders, at most the last 28 characters."""
     last = name.rsplit("/", maxsplit=1)[-1]
     return last if len(last) <= 28 else f"…{last[-27:]}"
 
@@ -117,14 +117,14 @@ def _describe(example: ExampleRecord, classes: Sequence[str]) -> str:
     return f"{true}\npredicted: {readable(classes[example.predicted])}"
 
 
-def _middles_ms(steps: NDArray[np.int64], step_us: int) -> NDArray[np.float64]:
+def _step_centers_ms(steps: NDArray[np.int64], step_us: int) -> NDArray[np.float64]:
     return (steps + 0.5) * step_us / 1000
 
 
 def _draw_input(axes: Axes, example: ExampleRecord, step_us: int) -> None:
-    """Draw events per step: ON upwards and OFF downwards if there are two channels."""
+    """Draw events per step; with two channels, ON upwards and OFF downwards."""
     channels = np.array(example.arrived)
-    ms = _middles_ms(np.arange(channels.shape[1]), step_us)
+    ms = _step_centers_ms(np.arange(channels.shape[1]), step_us)
     width_ms = 0.9 * step_us / 1000
     if len(channels) == 2:
         axes.bar(ms, channels[1], width=width_ms, color=ON)
@@ -136,10 +136,10 @@ def _draw_input(axes: Axes, example: ExampleRecord, step_us: int) -> None:
 
 
 def _draw_spikes(axes: Axes, trace: TraceRecord, step_us: int) -> None:
-    """Draw a row per neuron, in the colour of its membrane if that is drawn below."""
+    """Draw one row per neuron, in the colour of its membrane if that is drawn below."""
     for row, steps in enumerate(trace.spikes):
         colour = TRACE_COLOURS[trace.traced.index(row)] if row in trace.traced else INK
-        ms = _middles_ms(np.array(steps, np.int64), step_us)
+        ms = _step_centers_ms(np.array(steps, np.int64), step_us)
         axes.vlines(ms, row - 0.42, row + 0.42, color=colour, linewidth=1.4)
     axes.set_ylim(len(trace.spikes) - 0.5, -0.5)
     axes.set_yticks([])
@@ -149,13 +149,13 @@ def _draw_spikes(axes: Axes, trace: TraceRecord, step_us: int) -> None:
 
 
 def _draw_membranes(axes: Axes, trace: TraceRecord, step_us: int) -> None:
-    """Draw potentials before resets, and spikes as marks above the threshold."""
+    """Draw potentials before reset, and mark spikes above the threshold."""
     low, high = (end(end(membrane) for membrane in trace.membranes) for end in (min, max))
     top = max(min(high, MAX_POTENTIAL), 1)
     axes.axhline(1, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
     lines = zip(trace.traced, trace.membranes, TRACE_COLOURS, strict=False)
     for number, (neuron, membrane, colour) in enumerate(lines):
-        ms = _middles_ms(np.arange(len(membrane)), step_us)
+        ms = _step_centers_ms(np.arange(len(membrane)), step_us)
         axes.plot(ms, membrane, color=colour, linewidth=1.3)
         fired_ms = ms[list(trace.spikes[neuron])]
         heights = np.full(len(fired_ms), top + 0.2 + 0.22 * number)
@@ -165,9 +165,9 @@ def _draw_membranes(axes: Axes, trace: TraceRecord, step_us: int) -> None:
 
 
 def _draw_readout(axes: Axes, example: ExampleRecord, classes: Sequence[str], step_us: int) -> None:
-    """Draw the output of each class: the true class in blue, a wrong prediction in red."""
+    """Draw the output of each class over time: true class in blue, wrong prediction in red."""
     readout = np.array(example.readout)
-    ms = _middles_ms(np.arange(len(readout)), step_us)
+    ms = _step_centers_ms(np.arange(len(readout)), step_us)
     strongest_last = np.argsort(-readout.mean(axis=0), kind="stable")[::-1]
     for k in strongest_last.tolist():
         colour = ACCENT if k == example.label else RED if k == example.predicted else PALE
@@ -180,7 +180,7 @@ def _draw_readout(axes: Axes, example: ExampleRecord, classes: Sequence[str], st
 
 
 def _write_above(axes: Axes, text: str, line: int, colour: str) -> None:
-    """Write a text above axes, so many lines above the lowest one."""
+    """Write text above axes, `line` lines above the lowest one."""
     axes.annotate(
         text,
         (0.01, 1.01),

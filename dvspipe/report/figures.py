@@ -1,4 +1,4 @@
-"""The figure that all charts are drawn in."""
+"""The matplotlib figure that all charts are drawn in."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .resolution import DPI, SHARPNESS
 
 
 class ShownSize(TypedDict):
-    """Size at which a notebook shows a picture, in pixels of a page."""
+    """Size of a picture in a notebook, in CSS pixels."""
 
     width: int
     height: int
 
 
 class Chart(Figure):
-    """A figure that notebooks show, also without pyplot, which would show figures of its own only."""
+    """Figure that notebooks display without pyplot; pyplot displays only the figures that it created."""
 
     def _repr_png_(self) -> tuple[bytes, ShownSize]:
         file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The kernels of layers that STDP trained, as a picture."""
+"""Chart of the kernels of layers trained by STDP."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 from ..results import KernelRecord
 from .style import OFF, ON, frame_axes, new_figure, save_figure
 
-GRID_COLUMNS = 16  # of a layer's kernels
-GAP_PX = 1  # between them, in pixels of the input
+GRID_COLUMNS = 16  # kernels per row
+GAP_PX = 1  # between kernels, in input pixels
 
 
 def draw_kernels(layers: Sequence[KernelRecord], path: Path) -> None:
-    """Draw the kernels of each layer: weights of ON red and of OFF blue, the largest of a kernel in full colour.
+    """Draw the kernels of each layer: ON weights red, OFF weights blue, scaled to the largest weight of each kernel.
 
     Args:
-        layers: At least one.
-        path: The PNG to write.
+        layers: Kernels per layer, at least one layer.
+        path: PNG file to write.
 
     Raises:
-        FileError: The file cannot be written.
+        FileError: If the file cannot be written.
     """
-    sheets = [_sheet(np.array(layer.kernels)) for layer in layers]
+    sheets = [_tile_kernels(np.array(layer.kernels)) for layer in layers]
     heights = [9 * sheet.shape[0] / sheet.shape[1] for sheet in sheets]
     figure = new_figure(width=9, height=sum(heights) + 0.5 * len(sheets))
     panels = figure.subplots(len(sheets), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -37,8 +37,8 @@ def draw_kernels(layers: Sequence[KernelRecord], path: Path) -> None:
     save_figure(figure, path)
 
 
-def _sheet(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return kernels [n, C, h, w] beside each other as an image [H, W, 3]."""
+def _tile_kernels(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Tile kernels [n, C, h, w] into an RGB image [H, W, 3]."""
     n, C, h, w = kernels.shape
     off, on = kernels[:, 0], kernels[:, 1] if C == 2 else np.zeros((n, h, w))
     total = on + off if C <= 2 else kernels.sum(axis=1)

@@ -1,4 +1,4 @@
-"""The response of LIF neurons to a spike train as a picture: membrane, threshold, spikes, closed form."""
+"""Chart of the response of LIF neurons to a spike train: membrane, threshold, spikes, closed form."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from ..networks import NeuronResponse
 
 CLOSED_FORM = "closed form v[n] = Σ w a (1 - a)^(n - n_k), a = dt/τ, until the first spike"
-SPIKE_HEIGHT = 0.35  # above the threshold, in thresholds
+SPIKE_HEIGHT = 0.35  # above the threshold, in units of the threshold
 
 
 def draw_neurons(responses: Sequence[NeuronResponse], path: Path) -> None:
-    """Draw a panel per neuron, a row per weight and a column per time constant, above the input spikes.
+    """Draw one panel per neuron (row: weight, column: time constant) above the input spikes.
 
     Args:
-        responses: To the same spikes; one for each pair of weight and time constant.
-        path: The PNG to write.
+        responses: Responses to the same spikes, one per pair of weight and time constant.
+        path: PNG file to write.
 
     Raises:
-        FileError: The file cannot be written.
+        FileError: If the file cannot be written.
     """
-    taus_s = list(dict.fromkeys(one.tau_s for one in responses))
-    weights = list(dict.fromkeys(one.weight for one in responses))
+    taus_s = list(dict.fromkeys(response.tau_s for response in responses))
+    weights = list(dict.fromkeys(response.weight for response in responses))
     rows, columns = len(weights) + 1, len(taus_s)
-    legend_columns = 4 if columns > 2 else columns  # its longest entry is nearly as wide as a panel
+    legend_columns = 4 if columns > 2 else columns  # the longest entry is nearly as wide as a panel
     figure = new_figure(width=0.8 + 3.6 * columns, height=1.2 + 1.8 * len(weights) + 0.8 / legend_columns)
     ratios = [*[1.0] * len(weights), 0.16]
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey="row", height_ratios=ratios)
-    low = min(0.0, *(float(one.membrane.min()) for one in responses))
-    for one in responses:
-        _draw_membrane(panels[weights.index(one.weight)][taus_s.index(one.tau_s)], one, low)
+    low = min(0.0, *(float(response.membrane.min()) for response in responses))
+    for response in responses:
+        _draw_membrane(panels[weights.index(response.weight)][taus_s.index(response.tau_s)], response, low)
     for axes, tau_s in zip(panels[0], taus_s, strict=True):
         axes.set_title(f"τ = {1000 * tau_s:g} ms", **TITLE)
     for axes, weight in zip(panels[:-1, 0], weights, strict=True):
@@ -53,22 +53,24 @@ def draw_neurons(responses: Sequence[NeuronResponse], path: Path) -> None:
     save_figure(figure, path)
 
 
-def _draw_membrane(axes: Axes, one: NeuronResponse, low: float) -> None:
-    """Draw the potential after each step; it is 0 at first."""
-    ms = 1000 * one.dt * np.arange(len(one.membrane) + 1)
+def _draw_membrane(axes: Axes, response: NeuronResponse, low: float) -> None:
+    """Draw the potential after each step, starting at 0."""
+    ms = 1000 * response.dt * np.arange(len(response.membrane) + 1)
     axes.axhline(1, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)), label="threshold")
-    axes.plot(ms, [0, *one.membrane], color=ACCENT, linewidth=2.2, alpha=0.55, label="membrane of dvspipe's LIF")
-    until_first_spike = np.minimum([0, *one.closed_form], 1 + SPIKE_HEIGHT)
+    axes.plot(
+        ms, [0, *response.membrane], color=ACCENT, linewidth=2.2, alpha=0.55, label="membrane of dvspipe's LIF neuron"
+    )
+    until_first_spike = np.minimum([0, *response.closed_form], 1 + SPIKE_HEIGHT)
     axes.plot(ms, until_first_spike, color=INK, linewidth=1, linestyle=(0, (4, 2)), label=CLOSED_FORM)
-    fired_ms = ms[1:][one.fired]
+    fired_ms = ms[1:][response.fired]
     axes.vlines(fired_ms, 1 + 0.3 * SPIKE_HEIGHT, 1 + 0.9 * SPIKE_HEIGHT, color=RED, linewidth=1.5, label="its spikes")
     axes.set_ylim(1.1 * low - 0.05, 1.02 + SPIKE_HEIGHT)
     axes.set_xlim(0, ms[-1])
     strip_axes(axes)
 
 
-def _draw_input(axes: Axes, one: NeuronResponse) -> None:
-    axes.vlines(1000 * one.dt * np.flatnonzero(one.arrived), 0, 1, color=QUIET, linewidth=1.3)
+def _draw_input(axes: Axes, response: NeuronResponse) -> None:
+    axes.vlines(1000 * response.dt * np.flatnonzero(response.arrived), 0, 1, color=QUIET, linewidth=1.3)
     axes.set_yticks([])
     axes.set_xlabel("ms", **SMALL)
     strip_axes(axes)

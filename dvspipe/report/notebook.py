@@ -1,4 +1,4 @@
-"""Values as figures, as videos, and as the HTML that notebooks show."""
+"""Notebook output: values as matplotlib figures, as videos, and as HTML summaries."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ if TYPE_CHECKING:
 
     from ..inference import Classifier
 
-PICTURE_EVENTS = 100_000  # at most, in the picture of a recording
-PICTURE_SHARE = 0.1  # of the pixels, which that many events fill
-PICTURE_MIN_PX, PICTURE_MAX_PX = 160, 360  # of its longer side
+PICTURE_EVENTS = 100_000  # maximum number of events in the picture of a recording
+PICTURE_SHARE = 0.1  # events in the picture, as a share of the number of pixels
+PICTURE_MIN_PX, PICTURE_MAX_PX = 160, 360  # range of its longer side
 SAMPLED_POLARITIES = 1 << 20
 CURVE_BINS, CURVE_WIDTH, CURVE_HEIGHT = 100, 400, 36
 MAX_BARS = 10
 MAX_SPANS = 200
-MAX_CLASS_NAMES = 12  # of classes in one line
-NAMED_SHARE = 0.12  # of a timeline that a part needs to hold its name
-MIN_PLAY_S, MAX_PLAY_S = 2.0, 20.0  # of an animation
+MAX_CLASS_NAMES = 12  # longer lists of classes are shortened
+NAMED_SHARE = 0.12  # narrower parts of a timeline show no name
+MIN_PLAY_S, MAX_PLAY_S = 2.0, 20.0  # range of an animation's length
 ANIMATION_FPS = 25.0
 ANIMATION_MIN_PX, ANIMATION_MAX_PX = 256, 640
-UNCERTAIN_COLOUR = "transparent"  # of a part in which no class is certain
+UNCERTAIN_COLOUR = "transparent"  # parts without a certain class are not coloured
 
 
 class Bar(NamedTuple):
-    """A bar with its name, its length as a share of the longest possible, and a text after it."""
+    """Bar with its name, its length as a share of the maximum, and the text after it."""
 
     name: str
     share: float
@@ -57,7 +57,7 @@ class Bar(NamedTuple):
 
 
 class TimelinePart(NamedTuple):
-    """A part of a timeline, with its share of it."""
+    """Part of a timeline; `share` is its width relative to the timeline."""
 
     name: str
     share: float
@@ -65,12 +65,12 @@ class TimelinePart(NamedTuple):
 
     @property
     def is_named(self) -> bool:
-        """Whether it is wide enough for its name."""
+        """Whether the part is wide enough to show its name."""
         return self.share >= NAMED_SHARE
 
 
 class Thumbnail(NamedTuple):
-    """A small PNG picture."""
+    """Small PNG picture."""
 
     png_base64: str
     width_px: int
@@ -78,7 +78,7 @@ class Thumbnail(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """A filled curve: points of a polygon in SVG."""
+    """Filled curve: points of an SVG polygon."""
 
     points: str
     caption: str
@@ -86,16 +86,16 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class Card:
-    """What a notebook shows of a value.
+    """Content of the HTML summary of a value.
 
     Args:
-        title: What it is.
-        facts: Names and values, one below the other.
-        bars: Values to compare.
-        picture: A small picture.
-        curve: How something changes.
-        spans: The parts of a timeline.
-        spans_caption: What they are.
+        title: Heading.
+        facts: Names and values, one pair per line.
+        bars: Bar chart, such as class probabilities.
+        picture: Small picture.
+        curve: Curve of a quantity over time or epochs.
+        spans: Parts of a timeline.
+        spans_caption: Caption of the timeline.
     """
 
     title: str
@@ -109,10 +109,10 @@ class Card:
 
 @dataclass(frozen=True)
 class Animation:
-    """A video of events that a notebook plays.
+    """Video of events that a notebook plays.
 
     Args:
-        data: The WebM file.
+        data: Content of the WebM file.
     """
 
     data: bytes
@@ -123,25 +123,25 @@ class Animation:
 
 
 def describe(value: object) -> str:
-    """Return the HTML that a notebook shows for a value, without scripts and links.
+    """Return the HTML summary of a value, without scripts and links.
 
-    Its cost does not grow with the length of a recording. `dvspipe/__init__.py` registers it with IPython.
+    The cost does not depend on the length of a recording. `dvspipe/__init__.py` registers this function with IPython.
     """
-    return environment().get_template("notebook.html").render(card=_card(value))
+    return environment().get_template("notebook.html").render(card=_summarize(value))
 
 
 @singledispatch
 def plot(value: Events | TrainingRun | Prediction, kind: PlotKind = "xyt") -> Figure:  # noqa: ARG001
-    """Return a chart of a value as a matplotlib figure, which a notebook shows.
+    """Plot a value as a matplotlib figure.
 
     Args:
-        value: Events; a prediction, of which it shows probabilities, segments and event rate over time; or a training
-            run, of which it shows loss, accuracy and spike rates over epochs.
-        kind: Of events only. `xyt`: each event in space and time. `raster`: each event at its time and the number of
-            its pixel. `rate`: events per second. If there are too many events to draw, every n-th is drawn.
+        value: Events; a prediction (probabilities, segments and event rate over time); or a training run (loss,
+            accuracy and spike rates over epochs).
+        kind: Chart type, for events only. `xyt`: each event in space and time. `raster`: each event by time and pixel
+            number. `rate`: events per second. If there are too many events to draw, every n-th is drawn.
 
     Raises:
-        ConfigError: The kind is unknown.
+        ConfigError: If the kind is unknown.
 
     Example:
         >>> import dvspipe
@@ -169,15 +169,15 @@ def _plot_prediction(prediction: Prediction) -> Figure:
 
 @singledispatch
 def animate(value: Events, settings: PreviewSettings | Mapping[str, object] | None = None) -> Animation:  # noqa: ARG001
-    """Return events as a video, which a notebook plays.
+    """Render events as a video that a notebook plays.
 
     Args:
-        value: The events.
-        settings: How to show them, as `dvspipe.report.PreviewSettings` or as plain keys and values. None: in real
-            time, or more slowly or quickly so that the video lasts between 2 and 20 s.
+        value: Events to show.
+        settings: Preview settings, as `dvspipe.report.PreviewSettings` or as plain keys and values. None: real time, or
+            slower or faster to make the video last between 2 and 20 s.
 
     Raises:
-        ConfigError: A setting is unknown or wrong.
+        ConfigError: If a setting is unknown or invalid.
 
     Example:
         >>> import dvspipe
@@ -210,16 +210,16 @@ def _animation_settings(events: Events) -> PreviewSettings:
 
 
 @singledispatch
-def _card(value: object) -> Card:
-    from ..inference import Classifier  # which needs torch, as such a value does
+def _summarize(value: object) -> Card:
+    from ..inference import Classifier  # needs torch, as does such a value
 
     if isinstance(value, Classifier):
-        return _card_of_classifier(value)
-    raise TypeError(f"a notebook shows no {type(value).__name__}")
+        return _summarize_classifier(value)
+    raise TypeError(f"there is no notebook summary of {type(value).__name__}")
 
 
-@_card.register(Events)
-def _card_of_events(events: Events) -> Card:
+@_summarize.register(Events)
+def _summarize_events(events: Events) -> Card:
     facts = [("events", f"{len(events):,}"), ("sensor", f"{events.sensor.width} x {events.sensor.height}")]
     if not len(events):
         return Card("Events", facts)
@@ -229,7 +229,7 @@ def _card_of_events(events: Events) -> Card:
         facts.append(("rate", f"{len(events) / events.duration_us * 1e6:,.0f} events/s"))
     on = float(events.p[:: -(-len(events) // SAMPLED_POLARITIES)].mean())
     facts.append(("polarity", f"{on:.0%} ON, {1 - on:.0%} OFF"))
-    # integers: searchsorted would convert all times to float
+    # searchsorted would convert all times to float if these were not integers
     edges_us = [min(first_us + (events.duration_us + 1) * k // CURVE_BINS, last_us) for k in range(CURVE_BINS)]
     places = np.append(np.searchsorted(events.t, np.array(edges_us, np.int64)), len(events))
     picture = _draw_busiest(events, places)
@@ -237,7 +237,7 @@ def _card_of_events(events: Events) -> Card:
 
 
 def _draw_busiest(events: Events, places: NDArray[np.int64]) -> Thumbnail:
-    """Return a picture of the events in the middle of the busiest part, given the ends of parts."""
+    """Draw the events in the middle of the busiest part; `places` are the boundaries of the parts."""
     wanted = round(PICTURE_SHARE * events.sensor.width * events.sensor.height)
     count = min(len(events), PICTURE_EVENTS, max(100, wanted))
     busiest = int(np.diff(places).argmax())
@@ -261,15 +261,15 @@ def _thumbnail(picture: NDArray[np.uint8], caption: str) -> Thumbnail:
 
 
 def _curve(values: NDArray[np.int64] | NDArray[np.float64], caption: str) -> Curve:
-    """Return a curve from 0 to the largest value."""
+    """Return a step curve, scaled from 0 to the largest value."""
     heights = CURVE_HEIGHT * (1 - values / max(1e-12, float(values.max(initial=0))))
     step = CURVE_WIDTH / max(1, len(values))
     steps = [f"{x * step:.1f},{y:.1f}" for k, y in enumerate(heights.tolist()) for x in (k, k + 1)]
     return Curve(" ".join([f"0,{CURVE_HEIGHT}", *steps, f"{CURVE_WIDTH},{CURVE_HEIGHT}"]), caption)
 
 
-@_card.register(Prediction)
-def _card_of_prediction(prediction: Prediction) -> Card:
+@_summarize.register(Prediction)
+def _summarize_prediction(prediction: Prediction) -> Card:
     certainty = "" if prediction.certain else ", uncertain"
     facts = [
         ("recording", prediction.file),
@@ -289,7 +289,7 @@ def _card_of_prediction(prediction: Prediction) -> Card:
 
 
 def _spans(segments: Sequence[SegmentRow], K: int) -> list[TimelinePart]:
-    """Return segments as parts of a timeline; none if there are too many to be seen."""
+    """Return segments as parts of a timeline, or nothing if there are too many to be visible."""
     if not segments or len(segments) > MAX_SPANS:
         return []
     total_us = max(1, segments[-1].t_end_us - segments[0].t_start_us)
@@ -305,8 +305,8 @@ def _colour(label: int | None, K: int) -> str:
     return "#{:02x}{:02x}{:02x}".format(*(round(255 * share) for share in class_colour(label, K)))
 
 
-@_card.register(TrainingRun)
-def _card_of_run(run: TrainingRun) -> Card:
+@_summarize.register(TrainingRun)
+def _summarize_run(run: TrainingRun) -> Card:
     test = run.test
     low, high = wilson_interval(test.correct, test.samples)
     facts = [
@@ -321,8 +321,8 @@ def _card_of_run(run: TrainingRun) -> Card:
     return Card("Training run", facts, curve=_curve(values, caption) if len(values) > 1 else None)
 
 
-@_card.register(DataSet)
-def _card_of_data(data: DataSet) -> Card:
+@_summarize.register(DataSet)
+def _summarize_data(data: DataSet) -> Card:
     facts = [
         ("recordings", ", ".join(f"{len(samples):,} {part}" for part, samples in data.parts.items())),
         ("sources", f"{len({sample.group for sample in data.samples}):,} people or files"),
@@ -339,7 +339,7 @@ def _card_of_data(data: DataSet) -> Card:
     return Card(f"Data set: {data.title}", facts, bars=bars)
 
 
-def _card_of_classifier(classifier: Classifier) -> Card:
+def _summarize_classifier(classifier: Classifier) -> Card:
     config = classifier.config
     names = [readable(name) for name in config.classes[:MAX_CLASS_NAMES]]
     more = len(config.classes) - len(names)

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages from templates: pictures and scripts inside, nothing from elsewhere, light and dark."""
+"""Self-contained HTML pages from templates: embedded pictures and scripts, light and dark colours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..files import write_beside
 from .resolution import CSS_DPI, DPI
 from .style import readable
 
-if TYPE_CHECKING:  # Jinja2 is imported when a page is written
+if TYPE_CHECKING:  # import Jinja2 only when a page is written
     from jinja2 import Environment
 
 MEDIA_TYPES = {
@@ -24,22 +24,22 @@ MEDIA_TYPES = {
     ".webm": "video/webm",
     ".webp": "image/webp",
 }
-PIECE_BYTES = 3 << 16  # a multiple of 3, so that the base64 texts of pieces can be joined
-UNDEFINED = "–"  # instead of a number that is not defined
+PIECE_BYTES = 3 << 16  # multiple of 3, so the base64 strings of pieces can be concatenated
+UNDEFINED = "–"  # shown for undefined numbers
 
 
 @dataclass(frozen=True)
 class Media:
-    """A picture or a video in a page.
+    """Picture or video in a page.
 
     Args:
-        path: A .gif, .jpg, .png or .webp picture, or a .webm video.
-        caption: The text below it.
-        is_chart: Whether it stays wide enough to be read on a phone, where it scrolls sideways.
-        link: The address to load it from; None to hold it in the page.
+        path: Picture (.gif, .jpg, .png, .webp) or video (.webm).
+        caption: Text below it.
+        is_chart: Keep it wide enough to be readable on a phone, where it scrolls sideways.
+        link: URL to load it from; None: embed it in the page.
 
     Raises:
-        FileError: The file has another suffix.
+        FileError: If the file has another suffix.
     """
 
     path: Path
@@ -53,15 +53,15 @@ class Media:
 
     @property
     def media_type(self) -> str:
-        """The MIME type."""
+        """MIME type."""
         return MEDIA_TYPES[self.path.suffix.lower()]
 
     @property
     def width_px(self) -> int:
-        """Width at which a chart is shown, in CSS pixels.
+        """Display width of a chart, in CSS pixels.
 
         Raises:
-            FileError: It is missing or not a picture.
+            FileError: If the file is missing or not a picture.
         """
         from PIL import Image
 
@@ -69,18 +69,18 @@ class Media:
             with Image.open(self.path) as picture:
                 return picture.width * CSS_DPI // DPI
         except OSError as error:
-            raise FileError(f"{self.path}: not a picture that can be shown") from error
+            raise FileError(f"{self.path}: not a readable picture") from error
 
     @property
     def is_video(self) -> bool:
-        """Whether it is a video."""
+        """Whether the file is a video."""
         return self.media_type.startswith("video")
 
     def address(self) -> Iterator[str]:
-        """Yield the address piece by piece: the link, or a data URI with the content of the file.
+        """Yield the address in pieces: the link, or a data URI with the content of the file.
 
         Raises:
-            FileError: The file is missing or cannot be read.
+            FileError: If the file is missing or cannot be read.
         """
         if self.link is not None:
             yield self.link
@@ -98,11 +98,11 @@ class Media:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts in a page.
+    """Table of text cells in a page.
 
     Args:
-        heads: A title per column.
-        rows: A text per column of each row.
+        heads: Column titles.
+        rows: Rows, each with one text per column.
     """
 
     heads: Sequence[str]
@@ -110,25 +110,27 @@ class Table:
 
 
 def check_page_name(path: Path) -> None:
-    """Check that a file can hold a page by its name.
+    """Check that a file name is suitable for an HTML page.
 
     Raises:
-        FileError: Its suffix is not .html or .htm.
+        FileError: If its suffix is not .html or .htm.
     """
     if path.suffix.lower() not in (".html", ".htm"):
-        raise FileError(f"{path}: cannot hold a page (found {path.suffix or 'no suffix'}, expected .html)")
+        raise FileError(f"{path}: not a name for an HTML page (found {path.suffix or 'no suffix'}, expected .html)")
 
 
 def write_page(path: Path, template: str, **values: object) -> Path:
-    """Write a page piece by piece, since its videos may be large, and return its path.
+    """Write a page and return its path.
+
+    The page is written in pieces, because its videos may be large.
 
     Args:
-        path: The page to write.
-        template: Name of a file in `templates`.
-        values: What the template shows; texts are escaped.
+        path: HTML file to write.
+        template: File name in `templates`.
+        values: Variables of the template; text is escaped.
 
     Raises:
-        FileError: The page cannot be written, or a picture cannot be read.
+        FileError: If the page cannot be written, or a picture cannot be read.
     """
     pieces = environment().get_template(template).generate(**values)
     with write_beside(path) as beside, beside.open("w", encoding="utf-8", errors="backslashreplace") as page:
@@ -138,7 +140,7 @@ def write_page(path: Path, template: str, **values: object) -> Path:
 
 @cache
 def environment() -> Environment:
-    """Return the templates: they escape all texts, and a value that is missing is an error."""
+    """Return the template environment: all text is escaped, and a missing variable is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     found = Environment(
@@ -153,7 +155,7 @@ def environment() -> Environment:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """Return a share as a text.
+    """Format a share as a percentage.
 
     Example:
         >>> percent(0.125)
@@ -163,7 +165,7 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def list_values(values: dict[str, str]) -> str:
-    """Return names with their values as a text.
+    """Format names with their values as a comma-separated list.
 
     Example:
         >>> list_values({"numpy": "2.4", "torch": "2.13"})

@@ -1,4 +1,4 @@
-"""A page that plays events, beside the video that they come from, with their rate over time, which seeks."""
+"""HTML page that plays events, optionally beside their source video, with a clickable curve of the event rate."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from .timelines import find_clock
 
 PLAYER_FPS = 25.0
 MIN_PLAY_S, MAX_PLAY_S = 2.0, 60.0
-MIN_PLAYER_PX, MAX_PLAYER_PX = 256, 480  # of the longer side of the sensor in the video
+MIN_PLAYER_PX, MAX_PLAYER_PX = 256, 480  # range of the sensor's longer side in the video
 RATE_BINS, RATE_WIDTH, RATE_HEIGHT = 200, 1000, 120
 VIDEO_NAME = "events.webm"
 
 
 @dataclass(frozen=True, eq=False)
 class RateCurve:
-    """Numbers of events over time.
+    """Event counts over time.
 
     Args:
-        counts: int64 [2, bins], events per polarity (0 OFF, 1 ON) and bin.
+        counts: Events per polarity (0 OFF, 1 ON) and bin, int64 [2, bins].
         bin_s: Length of a bin in seconds.
     """
 
@@ -51,12 +51,12 @@ class RateCurve:
 
     @property
     def largest_hz(self) -> float:
-        """Events per second in the bin that has most."""
+        """Highest event rate of a bin, in events per second."""
         return float(self.counts.sum(axis=0).max(initial=0)) / self.bin_s
 
 
 class _Layer(NamedTuple):
-    """A filled curve of one polarity: points of a polygon in SVG, and its colour."""
+    """Filled curve of one polarity: points of an SVG polygon, and its colour."""
 
     name: str
     points: str
@@ -74,23 +74,23 @@ def write_player_page(
     channel: str | None = None,
     progress: Progress = ignore_progress,
 ) -> RateCurve:
-    """Write a page that plays events, and the video that it shows beside it; return the rate that it draws.
+    """Write an HTML page that plays events and the video file that it shows; return the event rate that it draws.
 
-    It plays in real time, or more slowly or quickly so that it lasts between 2 and 60 s.
+    It plays in real time, or slower or faster to last between 2 and 60 s.
 
     Args:
-        source: What to play.
-        path: The page; its folder gets `events.webm`.
-        beside: A video of the same scene with the same clock, shown left of the events.
-        colours: Colours of ON and OFF.
-        title: What it shows.
-        fps: Pictures per second of playing.
-        channel: Pages with the same text, open in one browser, play, pause and seek together.
-        progress: Called with the number of pictures done and in all.
+        source: Recording to play.
+        path: HTML file to write; `events.webm` is written beside it.
+        beside: Video of the same scene with the same clock, shown left of the events.
+        colours: Colours of ON and OFF events.
+        title: Title of the page.
+        fps: Pictures per second of playback.
+        channel: Name that links pages: pages with the same name in one browser play, pause and seek together.
+        progress: Called with the number of pictures done and the total.
 
     Raises:
-        FileError: A file cannot be written.
-        VideoError: The video beside the events cannot be read.
+        FileError: If a file cannot be written.
+        VideoError: If the video beside the events cannot be read.
     """
     duration_s, ends_us = source.duration_s, list[int]()
     speed = max(0.001, min(1000.0, duration_s / min(MAX_PLAY_S, max(MIN_PLAY_S, duration_s))))
@@ -110,7 +110,7 @@ def write_player_page(
 
     counts = np.zeros((2, RATE_BINS), np.int64)
     video = write_preview(
-        _count(source, counts),
+        _count_events(source, counts),
         source.sensor,
         path.with_name(VIDEO_NAME),
         settings,
@@ -120,7 +120,7 @@ def write_player_page(
         progress=progress,
     )
     rate = RateCurve(counts, (source.span_us[1] + 1 - source.span_us[0]) / RATE_BINS / 1e6)
-    caption = "Events: " if beside is None else "The video, and beside it its events: "
+    caption = "Events: " if beside is None else "Video and its events: "
     write_page(
         path,
         "player.html",
@@ -137,8 +137,8 @@ def write_player_page(
     return rate
 
 
-def _count(source: PlotSource, counts: NDArray[np.int64]) -> Iterator[Events]:
-    """Yield the events of a recording, and count them in `counts`, those of `RateCurve`."""
+def _count_events(source: PlotSource, counts: NDArray[np.int64]) -> Iterator[Events]:
+    """Yield the events of a recording, and add them to `counts`, the array of a `RateCurve`."""
     first_us, last_us = source.span_us
     edges_us = np.linspace(first_us, last_us + 1, RATE_BINS + 1)
     for part in source.chunks:
@@ -148,7 +148,7 @@ def _count(source: PlotSource, counts: NDArray[np.int64]) -> Iterator[Events]:
 
 
 def describe_colours(colours: PreviewColours) -> str:
-    """Return what the colours of a preview mean, as a text.
+    """Describe the colours of a preview in words.
 
     Example:
         >>> describe_colours("light")
@@ -163,7 +163,7 @@ def _palette(colours: PreviewColours) -> EventPalette:
 
 
 def _draw_layers(rate: RateCurve, palette: EventPalette) -> list[_Layer]:
-    """Return OFF events from below, and ON events on them."""
+    """Return the curve of OFF events, and of ON events stacked on it."""
     off, both = rate.counts[0], rate.counts.sum(axis=0)
     scale = RATE_HEIGHT / max(1, int(both.max(initial=0)))
     return [

@@ -1,4 +1,4 @@
-"""The events of a recording as charts: in space and time, pixel by pixel over time, and how many there are."""
+"""Charts of the events of a recording: space and time, raster, and event rate."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ if TYPE_CHECKING:
 
     from ..formats.source import Extent
     from ..parallel import Progress
-    from ..recordings.editing import RecordingPart  # it needs numba
+    from ..recordings.editing import RecordingPart  # needs numba
 
 PlotKind = Literal["xyt", "raster", "rate"]
-"""Names of the charts."""
+"""Chart types."""
 RATE_BINS = 400
 MAX_XYT_POINTS, MAX_RASTER_POINTS = 30_000, 60_000
 
 
 @dataclass(frozen=True)
 class PlotSource:
-    """A recording to draw.
+    """Recording to draw.
 
     Args:
-        chunks: Its events in consecutive parts, read once.
-        sensor: Its sensor.
-        count: Number of its events.
-        span_us: Times of its first and last event in microseconds.
+        chunks: Events in consecutive parts, read once.
+        sensor: Sensor of the events.
+        count: Number of events.
+        span_us: Times of the first and last event in microseconds.
     """
 
     chunks: Iterable[Events]
@@ -59,24 +59,24 @@ class PlotSource:
 
     @classmethod
     def of(cls, part: RecordingPart, extent: Extent | None = None, progress: Progress | None = None) -> PlotSource:
-        """Return a recording or a part of one to draw.
+        """Create a source from a recording or a part of one.
 
         Args:
-            part: As `select_part` returns it.
-            extent: What `part.extent` returns; None: it is called here, which may read all events.
-            progress: Called with how much is read when it is drawn.
+            part: Part from `select_part`.
+            extent: Result of `part.extent`. None computes it, and may read all events.
+            progress: Called with the amount read while drawing.
         """
         count, first_us, last_us = part.extent() if extent is None else extent
         return cls(part.chunks(progress=progress), part.sensor, count, (first_us or 0, last_us or 0))
 
     @property
     def duration_s(self) -> float:
-        """Time from the first event to the last in seconds; never 0."""
+        """Time from the first to the last event in seconds, > 0."""
         return max(1e-6, (self.span_us[1] - self.span_us[0]) / 1e6)
 
 
 class _Inks(NamedTuple):
-    """Colours of both polarities, by the index of a polarity: 0 OFF, 1 ON."""
+    """Colours indexed by polarity: 0 OFF, 1 ON."""
 
     off: tuple[float, float, float]
     on: tuple[float, float, float]
@@ -85,18 +85,18 @@ class _Inks(NamedTuple):
 def draw_events(
     kind: PlotKind, source: PlotSource, path: Path, *, colours: PreviewColours = "light", title: str = ""
 ) -> Path:
-    """Draw the figure that `plot_source` returns, and return its path.
+    """Draw the figure of `plot_source` as a PNG file, and return its path.
 
     Args:
-        kind: What to draw.
-        source: The recording.
-        path: The PNG to write.
-        colours: Colours of ON and OFF: `colour-blind`, or those of `light` for every other name.
-        title: A text above.
+        kind: Chart type.
+        source: Recording to draw.
+        path: PNG file to write.
+        colours: Colours of ON and OFF: `colour-blind`; any other name means `light`.
+        title: Title above the chart.
 
     Raises:
-        ConfigError: The kind is unknown.
-        FileError: The file is not a .png, or cannot be written.
+        ConfigError: If the kind is unknown.
+        FileError: If the suffix is not .png, or the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
@@ -106,26 +106,26 @@ def draw_events(
 
 
 def plot_source(kind: PlotKind, source: PlotSource, *, colours: PreviewColours = "light", title: str = "") -> Figure:
-    """Return a chart of a recording's events.
+    """Plot the events of a recording.
 
     Args:
-        kind: `xyt`: each event in space and time. `raster`: each event at its time and the number of its pixel, row by
-            row. `rate`: events per second in 400 bins. If there are too many events to draw, every n-th is drawn.
-        source: The recording.
-        colours: Colours of ON and OFF: `colour-blind`, or those of `light` for every other name.
-        title: A text above.
+        kind: `xyt`: each event in space and time. `raster`: each event by time and pixel number, counted row by row.
+            `rate`: events per second in 400 bins. If there are too many events to draw, every n-th is drawn.
+        source: Recording to draw.
+        colours: Colours of ON and OFF: `colour-blind`; any other name means `light`.
+        title: Title above the chart.
 
     Raises:
-        ConfigError: The kind is unknown.
+        ConfigError: If the kind is unknown.
     """
     if kind not in PLOTS:
-        raise ConfigError(f"{kind}: unknown chart of events, expected {', '.join(PLOTS)}")
+        raise ConfigError(f"{kind}: unknown chart of events (expected {', '.join(PLOTS)})")
     palette = EVENT_PALETTES["colour-blind" if colours == "colour-blind" else "light"]
     return PLOTS[kind](source, _Inks(shares(palette.off), shares(palette.on)), title)
 
 
 def sample_events(source: PlotSource, limit: int) -> Events:
-    """Return every n-th event, at most `limit` of them."""
+    """Return every n-th event, at most `limit` events."""
     every = max(1, -(-source.count // limit))
     seen, kept = 0, []
     for part in source.chunks:
@@ -177,7 +177,7 @@ def _draw_xyt(source: PlotSource, inks: _Inks, title: str) -> Figure:
 
 
 def _crop(figure: Figure, axes: Axes3D, heading_in: float) -> None:
-    """Leave out the empty margins of axes in space, except for a heading, and include labels outside of the figure."""
+    """Crop the empty margins of 3D axes; keep a heading, and labels outside the axes."""
     from matplotlib.transforms import Bbox
     from mpl_toolkits.mplot3d.proj3d import proj_transform
 
@@ -228,7 +228,7 @@ def _draw_rate(source: PlotSource, inks: _Inks, title: str) -> Figure:
     curves = (("all", off_hz + on_hz, INK), ("ON", on_hz, inks.on), ("OFF", off_hz, inks.off))
     for name, rates_hz, ink in curves:
         axes.stairs(rates_hz, edges_s, color=ink, linewidth=1.2, label=name, baseline=None, zorder=3)
-    axes.set_ylim(0, 1.15 * max(1e-6, float((off_hz + on_hz).max())))  # below the legend
+    axes.set_ylim(0, 1.15 * max(1e-6, float((off_hz + on_hz).max())))  # leave room for the legend
     axes.legend(frameon=False, fontsize=8, labelcolor="linecolor", loc="upper right", ncols=3)
     axes.yaxis.set_major_formatter("{x:,.10g}")
     _time_axis(axes, source)
@@ -236,7 +236,7 @@ def _draw_rate(source: PlotSource, inks: _Inks, title: str) -> Figure:
 
 
 def _legend(axes: Axes, inks: _Inks) -> Legend:
-    """Name the colours of ON and OFF above the chart."""
+    """Draw a legend for ON and OFF above the chart."""
     legend = axes.legend(
         frameon=False,
         fontsize=8,
@@ -253,7 +253,7 @@ def _legend(axes: Axes, inks: _Inks) -> Legend:
 
 
 def _describe_sample(drawn: int, source: PlotSource) -> str:
-    """Return how many of the events are drawn if not all of them are."""
+    """Describe how many events are drawn, or return an empty text if all are."""
     return f" ({drawn:,} of {source.count:,})" if drawn < source.count else ""
 
 
@@ -267,4 +267,4 @@ PLOTS: dict[PlotKind, Callable[[PlotSource, _Inks, str], Figure]] = {
     "raster": _draw_raster,
     "rate": _draw_rate,
 }
-"""The function that draws each kind."""
+"""Drawing function of each chart type."""

@@ -1,4 +1,4 @@
-"""Events as moving pictures: VP8 or H.264 video, GIF, or one sheet of pictures."""
+"""Previews of events: VP8 or H.264 video, GIF, or a sheet of pictures."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from .painter import (
 )
 
 PREVIEW_SUFFIXES = (".webm", ".mp4", ".gif", ".png")
-H264_CRF = 18.0  # hardly differs from the pictures
+H264_CRF = 18.0  # nearly lossless
 SHEET_COLUMNS, SHEET_ROWS = 4, 3
-SHEET_SIDE_PX = 640  # longer side of the sensor in a picture of a sheet, unless a scale is given
+SHEET_SIDE_PX = 640  # longer side of the sensor in a picture of a sheet, without an explicit scale
 SHEET_GAP_PX = 8  # between the pictures of a sheet
-MAX_BLANK_PICTURES = 10_000  # in a gap of a recording
-PAUSE_SHOWN_S = 1.0  # playing time after which a pause is cut short
-LEGEND_PX = 28  # height of the line that explains the colours of a sheet
-GIF_MIN_CS = 2  # browsers show a shorter picture for 10 hundredths of a second
+MAX_BLANK_PICTURES = 10_000  # maximum in a gap of a recording
+PAUSE_SHOWN_S = 1.0  # playing time after this, a pause is shortened
+LEGEND_PX = 28  # height of a line in the colour legend of a sheet
+GIF_MIN_CS = 2  # browsers show shorter pictures for 10 hundredths of a second
 
 
 def write_preview(
@@ -57,34 +57,40 @@ def write_preview(
 ) -> Path:
     """Write a video (.webm, .mp4), a GIF (.gif) or a sheet of 12 pictures (.png) of events, and return its path.
 
-    A pixel with more ON than OFF events in a picture is ON, one with more OFF than ON is OFF, and the paler the fewer;
-    with as many of both it is background. Below is the time since the first event of the recording. No
-    events give a blank picture.
+    A pixel has the ON colour if it has more ON than OFF events in a picture, the OFF colour if it has more OFF events,
+    and the background colour otherwise; the smaller the difference, the paler. The time below is measured from the
+    first event of the recording. No events give a blank picture.
 
     Args:
-        chunks: Events in the order of time, read once; those of one picture are held in memory.
-        sensor: Their sensor.
-        path: The file to write; it is complete or absent.
-        settings: How to show them.
-        span_us: Times of the first and the last event, to place the pictures of a sheet and for the progress. Without
-            it, a sheet holds all events in memory.
+        chunks: Events in time order, read once; only the events of one picture are held in memory.
+        sensor: Sensor of the events.
+        path: File to write; it is complete or absent.
+        settings: Preview settings.
+        span_us: Times of the first and last event, to place the pictures of a sheet and to report progress. Without it,
+            a sheet holds all events in memory.
         zero_us: Time of the first event of the recording, if the events are a part of it.
-        beside: A video of the same scene with the same clock, shown left of the events.
-        captions: What to write below each picture.
-        progress: Called with the number of pictures done and in all, the latter 0 if unknown.
+        beside: Video of the same scene with the same clock, shown left of the events.
+        captions: Returns the caption of each picture.
+        progress: Called with the number of pictures done and the total (0 if unknown).
 
     Raises:
-        ConfigError: The pictures would be too large.
-        EventError: A chunk is from another sensor.
-        FileError: The suffix is another, or the file cannot be written.
-        VideoError: The video cannot be read.
+        ConfigError: If the pictures would be too large.
+        EventError: If a chunk is from another sensor.
+        FileError: If the suffix is not supported, or the file cannot be written.
+        VideoError: If the video cannot be read.
+
+    Example:
+        >>> from dvspipe.formats import open_recording
+        >>> recording = open_recording("recording.h5")  # doctest: +SKIP
+        >>> settings = PreviewSettings(speed=0.1)  # doctest: +SKIP
+        >>> write_preview(recording.chunks(), recording.sensor, Path("events.webm"), settings)  # doctest: +SKIP
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in PREVIEW_SUFFIXES:
         *others, last = PREVIEW_SUFFIXES
         expected = f"{', '.join(others)} or {last}"
-        raise FileError(f"{path}: cannot hold a preview (found {suffix or 'no suffix'}, expected {expected})")
+        raise FileError(f"{path}: not a preview format (found {suffix or 'no suffix'}, expected {expected})")
     checked = _check_sensor(chunks, sensor)
     if suffix == ".png" and settings.scale is None:
         settings = settings.model_copy(update={"max_side_px": min(SHEET_SIDE_PX, settings.max_side_px)})
@@ -100,10 +106,10 @@ def write_preview(
 
 
 def _check_sensor(chunks: Iterable[Events], sensor: SensorSize) -> Iterator[Events]:
-    """Yield the chunks that are not empty."""
+    """Check the sensor of the chunks; yield the chunks that are not empty."""
     for chunk in chunks:
         if chunk.sensor != sensor:
-            raise EventError(f"a chunk is from a sensor of {chunk.sensor}, expected {sensor}")
+            raise EventError(f"chunk from a different sensor (found {chunk.sensor}, expected {sensor})")
         if len(chunk):
             yield chunk
 
@@ -115,7 +121,7 @@ def _pictures(
     zero_us: int | None,
     progress: Progress,
 ) -> Iterator[PaletteImage]:
-    """Yield the pictures of `pictures_of`, or one without any events."""
+    """Yield the pictures of `pictures_of`, or one blank picture if there are no events."""
     shown = (picture for picture, _, _ in pictures_of(chunks, painter, span_us, zero_us, progress))
     first = next(shown, None)
     yield painter.draw(None, 0, 0) if first is None else first
@@ -129,9 +135,10 @@ def pictures_of(
     zero_us: int | None,
     progress: Progress,
 ) -> Iterator[tuple[PaletteImage, Events, int]]:
-    """Yield pictures, the events since the one before, and the time since the first event of the recording.
+    """Yield each picture, the events since the previous one, and the time since the first event of the recording.
 
-    The first ends a step after the first event. Arguments are those of `write_preview`; chunks are not empty.
+    The first picture ends one step after the first event. See `write_preview` for the arguments; chunks must not be
+    empty.
     """
     settings = painter.settings
     first = next(chunks, None)
@@ -142,7 +149,7 @@ def pictures_of(
     ends_us = (start_us + round((number + 1) * step_us) for number in itertools.count())
     count = 0 if span_us is None else int((span_us[1] - start_us) / step_us) + 1
     blank = 0
-    for number, (events, end_us, next_us) in enumerate(_moments(chain([first], chunks), ends_us)):
+    for number, (events, end_us, next_us) in enumerate(_split_by_time(chain([first], chunks), ends_us)):
         progress(number, count)
         blank = 0 if len(events) else blank + 1
         if settings.skip_pauses and blank * settings.picture_s > PAUSE_SHOWN_S:
@@ -164,23 +171,23 @@ def _check_gap(gap_us: int, step_us: float) -> None:
         )
 
 
-def _moments(chunks: Iterator[Events], ends_us: Iterable[int]) -> Iterator[tuple[Events, int, int]]:
-    """Yield for each time the events since the previous one, the time, and that of the next event after it.
+def _split_by_time(chunks: Iterator[Events], ends_us: Iterable[int]) -> Iterator[tuple[Events, int, int]]:
+    """Yield, for each end time: the events since the previous end, the end time, and the time of the next event.
 
-    Ends after the last event, or with the last time.
+    Stops after the last event or the last end time. After the last event, the third value is the end time.
     """
-    held = next(chunks, None)
-    for end_us in ends_us if held is not None else ():
+    pending = next(chunks, None)
+    for end_us in ends_us if pending is not None else ():
         parts = []
-        while held is not None and held.t[-1] < end_us:
-            parts.append(held)
-            held = next(chunks, None)
-        if held is not None:
-            place = int(np.searchsorted(held.t, end_us))
-            parts.append(held.slice_events(0, place))
-            held = held.slice_events(place, len(held))
-        yield concatenate(parts, parts[0].sensor), end_us, end_us if held is None else int(held.t[0])
-        if held is None:
+        while pending is not None and pending.t[-1] < end_us:
+            parts.append(pending)
+            pending = next(chunks, None)
+        if pending is not None:
+            place = int(np.searchsorted(pending.t, end_us))
+            parts.append(pending.slice_events(0, place))
+            pending = pending.slice_events(place, len(pending))
+        yield concatenate(parts, parts[0].sensor), end_us, end_us if pending is None else int(pending.t[0])
+        if pending is None:
             return
 
 
@@ -191,13 +198,14 @@ def _write_video(path: Path, suffix: str, pictures: Iterator[PaletteImage], sett
     size, fps = SensorSize(width=width, height=height), 1 / settings.picture_s
     with open_h264(path, size, fps, crf=H264_CRF) if suffix == ".mp4" else open_webm(path, size, fps) as add:
         for picture in chain([first], pictures):
-            add(np.ascontiguousarray(picture.to_rgb(palette)[..., ::-1]))  # OpenCV wants BGR
+            add(np.ascontiguousarray(picture.to_rgb(palette)[..., ::-1]))  # OpenCV expects BGR
 
 
 def _write_gif(path: Path, pictures: Iterator[PaletteImage], settings: PreviewSettings) -> None:
-    """Write picture by picture: Pillow's own `save` holds all of them until the end.
+    """Write picture by picture; Pillow's own `save` holds all of them until the end.
 
-    faery chooses new colours for each picture: 13 times the time (0.93 s of CPU for 25, this 0.07), 3 times the size.
+    faery chooses new colours for each picture: 13 times the time (0.93 s of CPU for 25 pictures, 0.07 s here), 3 times
+    the size.
     """
     from PIL import GifImagePlugin, Image
 
@@ -208,10 +216,10 @@ def _write_gif(path: Path, pictures: Iterator[PaletteImage], settings: PreviewSe
     with path.open("wb") as file:
         for number, picture in enumerate(pictures):
             if number == 0:
-                # Size, a palette of 256 colours for all pictures, and the extension that makes it loop.
+                # Size, a palette of 256 colours for all pictures, and the loop extension.
                 file.write(b"GIF89a" + struct.pack("<HHBBB", *picture.indices.shape[::-1], 0xF7, 0, 0))
                 file.write(palette + b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00")
-            # Durations are integer hundredths of a second: the remainder of one is added to the next.
+            # Durations are integer hundredths of a second; carry the remainder over to the next picture.
             shown_cs = round((number + 1) * picture_cs) - round(number * picture_cs)
             image = Image.fromarray(picture.indices).convert("P")
             image.putpalette(palette)
@@ -241,9 +249,9 @@ def _write_sheet(
     latest_us = max(first_us, last_us + 1 - settings.window_us)
     starts_us = np.linspace(first_us, latest_us, SHEET_COLUMNS * SHEET_ROWS).astype(np.int64).tolist()
     ends_us = [start_us + settings.window_us for start_us in starts_us]
-    # After the last event there are no moments: the remaining pictures have no new events.
+    # No moments follow the last event: the remaining pictures have no new events.
     moments: Iterator[Events | None]
-    moments = chain((events for events, _, _ in _moments(chunks, ends_us)), itertools.repeat(None))
+    moments = chain((events for events, _, _ in _split_by_time(chunks, ends_us)), itertools.repeat(None))
     cells: list[NDArray[np.uint8]] = []
     for start_us, end_us, shown in zip(starts_us, ends_us, moments, strict=False):
         progress(len(cells), len(starts_us))
@@ -255,7 +263,7 @@ def _write_sheet(
 
 
 def _tile(cells: list[NDArray[np.uint8]], gap_colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return pictures [H, W, 3] row by row, with gaps between and around them."""
+    """Arrange pictures [H, W, 3] in rows, with gaps between and around them."""
     height, width, _ = np.add(cells[0].shape, (SHEET_GAP_PX, SHEET_GAP_PX, 0))
     shape = SHEET_ROWS * height + SHEET_GAP_PX, SHEET_COLUMNS * width + SHEET_GAP_PX, 3
     sheet = np.broadcast_to(gap_colour, shape).copy()
@@ -267,21 +275,21 @@ def _tile(cells: list[NDArray[np.uint8]], gap_colour: NDArray[np.uint8]) -> NDAr
 
 
 LEGENDS: dict[PreviewMode, tuple[str, str, str]] = {
-    "counts": ("more ON events", "more OFF events", "paler: fewer; {} ms in each picture"),
-    "surface": ("last event ON", "last event OFF", "paler: longer ago, by exp(-age / {} ms)"),
-    "decay": ("sum of events ON", "sum of events OFF", "paler: smaller; an event fades by exp(-age / {} ms)"),
+    "counts": ("more ON events", "more OFF events", "paler: fewer events; {} ms per picture"),
+    "surface": ("last event ON", "last event OFF", "paler: older, fading by exp(-age / {} ms)"),
+    "decay": ("sum of events ON", "sum of events OFF", "paler: smaller sum; events fade by exp(-age / {} ms)"),
 }
-"""What the two colours of a mode mean, and their shades."""
+"""Meaning of a mode's two colours, and of their shades."""
 
 
 def _draw_legend(settings: PreviewSettings, palette: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    """Return lines that explain the colours, as wide as given, or as the longest of their parts."""
+    """Draw lines that explain the colours, as wide as `width` or as the widest entry."""
     from PIL import Image, ImageDraw, ImageFont
 
     on, off, shades = LEGENDS[settings.mode]
     on_colour, off_colour = palette[list(STRONGEST[settings.mode])]
     marks = [(on_colour, on), (off_colour, off), (palette[BACKGROUND], "no events")]
-    if (on_colour == off_colour).all():  # of a colour map
+    if (on_colour == off_colour).all():  # colour maps have one colour for both
         marks = [(on_colour, "many events, ON or OFF"), (palette[BACKGROUND], "no events")]
     notes = (shades.format(f"{settings.window_us / 1000:g}"), "below each picture: seconds since the first event")
     parts: list[tuple[NDArray[np.uint8] | None, str]] = [*marks, *((None, note) for note in notes)]

@@ -1,4 +1,4 @@
-"""A progress bar for notebooks and terminals, in Python; the command line has its own."""
+"""Progress bar for notebooks and terminals, for use from Python; the command line has its own."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from ..results import EpochRow
 from ..training.callback import TrainingCallback
 from .pages import environment, percent
 
-REDRAW_S = 0.2  # between two changes of what is shown
-BAR_LETTERS = 30  # on a terminal
+REDRAW_S = 0.2  # minimum time between updates of the display
+BAR_LETTERS = 30  # length of the bar on a terminal
 
 
 class _Handle(Protocol):
-    """What IPython returns for something displayed that will change."""
+    """Handle of a displayed object, from IPython."""
 
     def update(self, shown: object) -> None:
-        """Show something in its place."""
+        """Replace the displayed object."""
 
 
 class ProgressBar(TrainingCallback):
-    """Shows how much of something is done: in a notebook as a bar, on a terminal as a line, elsewhere not at all.
+    """Show progress: a bar in a notebook, a line on a terminal, otherwise nothing.
 
-    It can be given wherever there is a `progress`, and to a training as its `callback`; then it also shows the
-    validation accuracy and warnings.
+    Pass it as any `progress` argument. As the `callback` of a training, it also shows the validation accuracy and
+    warnings.
 
     Args:
-        stage: What is being done.
+        stage: Name of the task.
 
     Example:
         >>> import dvspipe
@@ -48,11 +48,11 @@ class ProgressBar(TrainingCallback):
         self._drawn_s = 0.0
 
     def __call__(self, done: int, total: int) -> None:
-        """Show that a part is done.
+        """Show progress.
 
         Args:
-            done: How much is done.
-            total: How much there is, in the same unit; 0 if unknown.
+            done: Amount done.
+            total: Total amount, in the same unit; 0 if unknown.
         """
         is_new = (done, total) != (self.done, self.total)
         self.done, self.total = done, total
@@ -62,23 +62,23 @@ class ProgressBar(TrainingCallback):
             self._draw()
 
     def on_progress(self, stage: str, done: int, total: int) -> None:
-        """Show that a part of a stage of a training is done."""
+        """Show the progress of a training stage."""
         if stage != self.stage:
             self.stage, self._drawn_s = stage, 0.0
         self(done, total)
 
     def on_data(self, *, synthetic: bool) -> None:
-        """Keep whether the validation recordings are synthetic."""
+        """Remember whether the validation recordings are synthetic, to label the accuracy."""
         self.kind = " (synthetic)" if synthetic else ""
 
     def on_epoch(self, row: EpochRow) -> None:
-        """Show the validation accuracy of an epoch in place of that before."""
+        """Show the validation accuracy of an epoch, replacing the previous one."""
         kept = [note for note in self.notes if not note.startswith("epoch ")]
         self.notes = [*kept, f"epoch {row.epoch}: validation accuracy{self.kind} {percent(row.val_accuracy)}"]
         self._draw()
 
     def on_warning(self, text: str) -> None:
-        """Show a warning below the bar until the end."""
+        """Show a warning below the bar."""
         self.notes.append(f"warning: {text}")
         self._draw()
 

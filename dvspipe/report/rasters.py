@@ -1,4 +1,4 @@
-"""Spike trains as pictures: a raster per code, side by side."""
+"""Raster charts of spike trains, one panel per code."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .style import GRID, INK, OFF, ON, SMALL, TITLE, frame_axes, new_figure, sav
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MAX_TRAINS = 4096  # about two per pixel row of the highest picture
-MAX_NAMED = 16  # pixels whose values are written beside their trains and into the image
-MAX_TICKS = 64  # trains whose spikes are drawn as lines; those of more are pixels of an image
+MAX_TRAINS = 4096  # about two per pixel row of the tallest picture
+MAX_NAMED = 16  # larger images have no values written in them and beside their trains
+MAX_TICKS = 64  # trains; spikes of more trains are drawn as pixels of an image, not as lines
 ROW_HEIGHT, MIN_HEIGHT, MAX_HEIGHT = 0.28, 2.2, 9.0  # inches
 PANEL_WIDTH = 4.2
 DARK_INK = tuple(int(INK[k : k + 2], 16) / 255 for k in (1, 3, 5))
@@ -26,20 +26,20 @@ DARK_INK = tuple(int(INK[k : k + 2], 16) / 255 for k in (1, 3, 5))
 def draw_rasters(
     rasters: Mapping[str, NDArray[np.uint8]], image: NDArray[np.float64], path: Path, *, step_us: int, title: str = ""
 ) -> None:
-    """Draw the spike trains of an image beside it, a panel per code; trains are in the order of pixels.
+    """Draw the spike trains of an image beside it, one panel per code, with trains in pixel order.
 
     Args:
-        rasters: uint8 [T, C, H, W] by name; if C = 2, OFF (0) is blue and ON (1) red.
-        image: [H, W], what they encode, 0 to 1.
-        path: The PNG to write.
+        rasters: Spike trains by code name, uint8 [T, C, H, W]; if C = 2, OFF (0) is blue and ON (1) red.
+        image: Encoded image [H, W], 0 to 1.
+        path: PNG file to write.
         step_us: Length of a step in microseconds.
-        title: A text above all.
+        title: Title above all panels.
 
     Raises:
-        ConfigError: There are more trains than a picture can show.
-        FileError: The file cannot be written.
+        ConfigError: If a picture cannot show so many trains.
+        FileError: If the file cannot be written.
     """
-    rows = {name: _rows(name, trains) for name, trains in rasters.items()}
+    rows = {name: _flatten_trains(name, trains) for name, trains in rasters.items()}
     height = float(np.clip(ROW_HEIGHT * max(map(len, rows.values())), MIN_HEIGHT, MAX_HEIGHT))
     figure = new_figure(width=2.2 + PANEL_WIDTH * len(rows), height=height + 0.7, title=title)
     first, *panels = figure.subplots(1, 1 + len(rows), width_ratios=[1.6, *[PANEL_WIDTH] * len(rows)])
@@ -51,12 +51,13 @@ def draw_rasters(
     save_figure(figure, path)
 
 
-def _rows(name: str, trains: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the trains [H * W * C, T]; those of a pixel are next to each other."""
+def _flatten_trains(name: str, trains: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Reshape the trains to [H * W * C, T]; trains of a pixel are adjacent."""
     T, C, H, W = trains.shape
     if C * H * W > MAX_TRAINS:
         raise ConfigError(
-            f"{name}: {C * H * W:,} spike trains of {W}x{H} pixels, expected at most {MAX_TRAINS:,} for a picture",
+            f"{name}: too many spike trains for a picture (found {C * H * W:,} of {W}x{H} pixels, expected at most "
+            f"{MAX_TRAINS:,})",
             Remedy("resize", "WIDTHxHEIGHT", "make the image smaller"),
             Remedy("out", "FILE.npz", "write all trains as arrays"),
         )

@@ -1,4 +1,4 @@
-"""A recording for the rerun viewer (rerun.io): events in space, pictures, rates and predictions on one timeline."""
+"""Log for the rerun viewer (rerun.io): events in space and time, pictures, rates and predictions on one timeline."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 RERUN_SUFFIX = ".rrd"
 TIMELINE = "time"
-MAX_POINTS = 1_000_000  # of the events in space and time; if there are more, every n-th
-TIME_LENGTH = 3.0  # of the axis of time, as a multiple of the sensor's longer side
-MAX_CLASSES = 12  # with a curve
-MAX_VIEWED_PX = 640  # of a picture
+MAX_POINTS = 1_000_000  # events shown in space and time; of more, every n-th is shown
+TIME_LENGTH = 3.0  # length of the time axis, relative to the sensor's longer side
+MAX_CLASSES = 12  # classes that get a probability curve
+MAX_VIEWED_PX = 640  # longer side of a picture
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What `dvspipe infer` stored for a recording.
+    """Stored predictions of `dvspipe infer` for a recording.
 
     Args:
-        prediction: The prediction, with its segments.
-        windows: Its windows.
+        prediction: Prediction for the recording, with its segments.
+        windows: Predictions of its windows.
     """
 
     prediction: Prediction
@@ -48,15 +48,15 @@ class Predictions:
 
     @classmethod
     def read(cls, folder: Path) -> Predictions:
-        """Return the predictions in the folder of a recording, below the output folder of `dvspipe infer`.
+        """Read the predictions from the folder of a recording, below the output folder of `dvspipe infer`.
 
         Raises:
-            FileError: The folder has none, or a file of it holds something else.
+            FileError: If the folder has no predictions, or a file in it is invalid.
         """
         files = RecordingFolder(Path(folder))
         if not files.answer.is_file():
             raise FileError(
-                f"{folder}: no predictions (expected {files.answer.name}, as in a folder of infer's output)"
+                f"{folder}: no predictions (expected {files.answer.name}, a file written by `dvspipe infer`)"
             )
         return cls(files.add_segments(Prediction.read(files.answer)), read_rows(files.windows, WindowRow))
 
@@ -70,24 +70,24 @@ def write_rerun(
     predictions: Predictions | None = None,
     progress: Progress = ignore_progress,
 ) -> None:
-    """Write a recording for the rerun viewer, or show it there.
+    """Write a recording for the rerun viewer, or show it in the viewer.
 
-    Its time is that since the first event of the recording. Of more than a million events, every n-th is shown in
-    space and time; pictures and rates have all.
+    Its timeline is the time since the first event of the recording. If there are more than a million events, every n-th
+    is shown in space and time; pictures and rates use all of them.
 
     Args:
-        source: The recording.
-        path: The .rrd to write; it is complete or absent. None: start the viewer and send it the recording.
-        settings: How pictures show the events; `speed` and `fps` are not used.
+        source: Recording to show.
+        path: .rrd file to write; it is complete or absent. None: start the viewer and send it the recording.
+        settings: Preview settings for the pictures; `speed` and `fps` are not used.
         zero_us: Time of the first event of the recording, if the events are a part of it.
-        predictions: What is shown beside them.
-        progress: Called with the number of pictures done and in all.
+        predictions: Predictions to show beside the events.
+        progress: Called with the number of pictures done and the total.
 
     Raises:
-        FileError: rerun is not installed, or the file has another suffix or cannot be written.
+        FileError: If rerun is not installed, the suffix is not .rrd, or the file cannot be written.
     """
     if path is not None and path.suffix.lower() != RERUN_SUFFIX:
-        raise FileError(f"{path}: cannot be read by the rerun viewer (expected {RERUN_SUFFIX})")
+        raise FileError(f"{path}: wrong suffix for the rerun viewer (expected {RERUN_SUFFIX})")
     with _open(path, predictions) as stream:
         _log_events(stream, source, settings, zero_us, progress)
         if predictions is not None:
@@ -100,10 +100,10 @@ def _open(path: Path | None, predictions: Predictions | None) -> Iterator[Record
         import rerun
     except ImportError as error:
         name = "the rerun viewer" if path is None else str(path)
-        message = f"{name}: needs rerun, which is not installed; pip install 'dvspipe[rerun]'"
+        message = f"{name}: rerun is not installed; pip install 'dvspipe[rerun]'"
         raise FileError(message) from error
     stream = rerun.RecordingStream("dvspipe")
-    layout = _lay_out(predictions)
+    layout = _build_layout(predictions)
     if path is None:
         stream.spawn(default_blueprint=layout)
         yield stream
@@ -116,19 +116,19 @@ def _open(path: Path | None, predictions: Predictions | None) -> Iterator[Record
         stream.disconnect()
 
 
-def _lay_out(predictions: Predictions | None) -> Blueprint:
-    """Return which views the viewer shows."""
+def _build_layout(predictions: Predictions | None) -> Blueprint:
+    """Return the layout of the viewer's panels."""
     from rerun import blueprint
 
     curves = [blueprint.TimeSeriesView(origin="rate", name="events per second")]
     if predictions is not None:
-        curves.append(blueprint.TimeSeriesView(origin="probability", name="probability of classes"))
+        curves.append(blueprint.TimeSeriesView(origin="probability", name="class probabilities"))
         curves.append(blueprint.TextLogView(origin="segments", name="segments"))
     until_now = blueprint.VisibleTimeRange(
         TIMELINE, start=blueprint.TimeRangeBoundary.infinite(), end=blueprint.TimeRangeBoundary.cursor_relative()
     )
     space = blueprint.Spatial3DView(origin="events", name="events in space and time", time_ranges=[until_now])
-    pictures = blueprint.Spatial2DView(origin="picture", name="events of a window")
+    pictures = blueprint.Spatial2DView(origin="picture", name="events per window")
     return blueprint.Blueprint(
         blueprint.Horizontal(blueprint.Vertical(pictures, space), blueprint.Vertical(*curves)),
         blueprint.TimePanel(timeline=TIMELINE),

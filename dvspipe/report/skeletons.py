@@ -1,4 +1,4 @@
-"""The joints of a track, drawn over the film that they come from."""
+"""Preview of a track: its joints drawn over the source video."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ..video.opening import open_video
 from ..video.writing import open_webm
 from .style import Colour
 
-MIN_TRACK_PX, MAX_TRACK_PX = 320, 960  # of the longer side of the film in the preview
+MIN_TRACK_PX, MAX_TRACK_PX = 320, 960  # range of the preview's longer side
 RIGHT_COLOUR, LEFT_COLOUR, BODY_COLOUR, TEXT_COLOUR = (255, 140, 0), (40, 160, 255), (240, 240, 240), (255, 60, 60)
-SURE = 0.5  # confidence from which a bone is drawn thick
+SURE = 0.5  # bones with at least this confidence are thick
 _SHIFT = 4  # fractional bits of drawn coordinates
 _SIDE_BONES = (
     ("shoulder", "elbow"),
@@ -49,25 +49,25 @@ def write_track_preview(
     video: VideoSettings | None = None,
     progress: Progress = ignore_progress,
 ) -> Path:
-    """Write a .webm video of the pictures of a track with its joints, and return its path.
+    """Write a .webm video of a track's frames with its joints, and return its path.
 
-    The right arm is orange, the left arm blue; bones with a joint that is hidden or outside the picture are thin.
+    The right arm is orange, the left arm blue; bones with a joint that is hidden or outside the frame are thin.
 
     Args:
-        track: The joints.
-        film: The film that they come from.
-        path: The file to write; it is complete or absent.
-        video: How the film is read, as for the track.
-        progress: Called with the number of pictures done and in all.
+        track: Joints over time.
+        film: Source video of the track.
+        path: File to write; it is complete or absent.
+        video: Settings for reading the video, the same as for the track.
+        progress: Called with the number of frames done and the total.
 
     Raises:
-        FileError: The suffix is another, or the file cannot be written.
-        VideoError: The film cannot be read, or is not that of the track.
+        FileError: If the suffix is not .webm, or the file cannot be written.
+        VideoError: If the video cannot be read, or does not match the track.
     """
     require_suffix(path, ".webm", "a preview of a track")
     opened = open_video(film, video)
     if opened.size != track.size:
-        raise VideoError(f"{film}: not the film of the track (found {opened.size}, expected {track.size})")
+        raise VideoError(f"{film}: does not match the track (found {opened.size}, expected {track.size})")
     longer = max(track.size.width, track.size.height)
     scale = min(max(longer, MIN_TRACK_PX), MAX_TRACK_PX) / longer
     even = [2 * max(8, round(scale * side / 2)) for side in (track.size.width, track.size.height)]
@@ -81,12 +81,12 @@ def write_track_preview(
                 write(draw_skeleton(picture, track, rows[t_us], size)[:, :, ::-1])
                 progress(drawn := drawn + 1, count)
     if drawn != count:
-        raise VideoError(f"{film}: not the film of the track (found {drawn} of its {count} times)")
+        raise VideoError(f"{film}: does not match the track (found {drawn} of its {count} frame times)")
     return path
 
 
 def draw_skeleton(picture: NDArray[np.uint8], track: Track, row: int, size: SensorSize) -> NDArray[np.uint8]:
-    """Return a picture of the film, uint8 [H, W, 3] (red, green, blue), scaled to a size, with the joints of a row."""
+    """Scale a frame (RGB uint8 [H, W, 3]) to `size` and draw the joints of a row of the track on it."""
     shrinks = size.width < picture.shape[1]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     shown = np.ascontiguousarray(cv2.resize(picture, (size.width, size.height), interpolation=interpolation))
@@ -96,7 +96,7 @@ def draw_skeleton(picture: NDArray[np.uint8], track: Track, row: int, size: Sens
         )
         return np.asarray(shown, np.uint8)
     scale = np.array([size.width / track.size.width, size.height / track.size.height])
-    # a joint far outside would overflow OpenCV's coordinates
+    # joints far outside would overflow OpenCV's coordinates
     points = np.clip(track.points_px[row] * scale, -4 * size.width, 4 * size.width)
     places = [(int(x), int(y)) for x, y in np.round(points * 2**_SHIFT)]
     for start, end, colour in BONES:

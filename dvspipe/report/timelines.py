@@ -1,4 +1,4 @@
-"""The classification of a recording over time: as a chart, and as captions of a video of its events."""
+"""Classification of a recording over time, as a chart and as captions of a video of its events."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-MAX_COLUMNS = 2000  # of a chart; more cannot be distinguished
-MAX_CLASSES = 40  # with a row in a chart
+MAX_COLUMNS = 2000  # columns of a chart; more cannot be distinguished
+MAX_CLASSES = 40  # rows of a chart
 MAX_NAMED = 8  # classes in a legend
-MAX_PLAY_S, MIN_PLAY_S = 60.0, 2.0  # of an overlay
+MAX_PLAY_S, MIN_PLAY_S = 60.0, 2.0  # range of an overlay's length
 OVERLAY_FPS = 15.0
 OVERLAY_WINDOW_US = 66_000
-OVERLAY_MIN_SIDE_PX, OVERLAY_MAX_SIDE_PX = 256, 640  # of the longer side; OpenCV's VP8 has no limit of its bit rate
-LABEL_PT, MAX_LINES = 7.0, 3  # of the name of a class in a bar
-LETTER_SHARE = 0.0068  # width of a letter of such a name, as a share of the chart's
-UNCERTAIN = GRID  # colour of a segment in which no class is certain
+OVERLAY_MIN_SIDE_PX, OVERLAY_MAX_SIDE_PX = 256, 640  # longer side; OpenCV does not limit the VP8 bit rate
+LABEL_PT, MAX_LINES = 7.0, 3  # size and number of lines of a class name in a bar
+LETTER_SHARE = 0.0068  # width of a letter of a class name, relative to the chart's width
+UNCERTAIN = GRID  # segments without a certain class
 
 
 class _Span(NamedTuple):
-    """A part of a recording with a class; without a label, no class is certain."""
+    """Part of a recording with a class; a label of None means that no class is certain."""
 
     start_us: int
     end_us: int
@@ -44,7 +44,7 @@ class _Span(NamedTuple):
 
 
 class _Lane(NamedTuple):
-    """A row of coloured bars."""
+    """Row of coloured bars."""
 
     name: str
     spans: list[_Span]
@@ -53,20 +53,20 @@ class _Lane(NamedTuple):
 def draw_timeline(
     prediction: Prediction, windows: Sequence[WindowRow], classes: Sequence[str], path: Path, title: str = ""
 ) -> tuple[float, float]:
-    """Draw the figure that `plot_timeline` returns.
+    """Draw the figure of `plot_timeline` as a PNG file.
 
     Args:
-        prediction: The prediction for the recording.
-        windows: Its windows.
-        classes: K names.
-        path: The PNG to write.
-        title: A text above.
+        prediction: Prediction for the recording, with its segments.
+        windows: Predictions of its windows.
+        classes: Class names [K].
+        path: PNG file to write.
+        title: Title above the chart.
 
     Returns:
-        The ends of the time axis, as shares of the width of the picture.
+        Left and right end of the time axis, relative to the width of the picture.
 
     Raises:
-        FileError: The file cannot be written.
+        FileError: If the file cannot be written.
     """
     figure = plot_timeline(prediction, windows, classes, title)
     save_figure(figure, path)
@@ -77,15 +77,15 @@ def draw_timeline(
 def plot_timeline(
     prediction: Prediction, windows: Sequence[WindowRow], classes: Sequence[str], title: str = ""
 ) -> Figure:
-    """Return a figure of the probability of each class over time, segments, any labels, and the event rate.
+    """Plot the probability of each class over time, segments, labels if present, and the event rate.
 
-    Of more than 40 classes, those are drawn whose probability is highest at any time.
+    Of more than 40 classes, the chart shows the 40 with the highest probability at any time.
 
     Args:
-        prediction: The prediction for the recording.
-        windows: Its windows.
-        classes: K names.
-        title: A text above.
+        prediction: Prediction for the recording, with its segments.
+        windows: Predictions of its windows.
+        classes: Class names [K].
+        title: Title above the chart.
     """
     start_us, end_us = prediction.t_first_us, prediction.t_last_us + 1
     lanes = _lanes(prediction, classes)
@@ -102,10 +102,12 @@ def plot_timeline(
 
 
 def _lanes(prediction: Prediction, classes: Sequence[str]) -> list[_Lane]:
-    predicted = [_Span(one.t_start_us, one.t_end_us, one.label, one.class_name) for one in prediction.segments]
+    predicted = [_Span(each.t_start_us, each.t_end_us, each.label, each.class_name) for each in prediction.segments]
     lanes = [_Lane("predicted", predicted)]
     if (labels := prediction.labels) is not None:
-        true = [_Span(one.t_start_us, one.t_end_us, classes.index(one.class_name), one.class_name) for one in labels]
+        true = [
+            _Span(each.t_start_us, each.t_end_us, classes.index(each.class_name), each.class_name) for each in labels
+        ]
         lanes.append(_Lane("labels", true))
     return lanes
 
@@ -113,7 +115,7 @@ def _lanes(prediction: Prediction, classes: Sequence[str]) -> list[_Lane]:
 def _draw_probabilities(
     axes: Axes, windows: Sequence[WindowRow], classes: Sequence[str], start_us: int, end_us: int
 ) -> None:
-    """Draw a row per class, the darker the more probable; time without a prediction stays grey."""
+    """Draw one row per class, darker for higher probability; time without a prediction stays grey."""
     from matplotlib.patches import Patch
 
     highest = np.max([window.probabilities for window in windows], axis=0, initial=0)
@@ -141,14 +143,14 @@ def _draw_probabilities(
     axes.grid(which="minor", axis="y", color="white", linewidth=1.2)
     axes.tick_params(which="both", length=0, labelsize=8, labelcolor=INK, labelbottom=False)
     axes.spines[:].set_visible(False)
-    which = "each class" if len(classes) == K else f"the {K} most probable of {len(classes):,} classes"
-    axes.set_title(f"Probability of {which}", **TITLE)
+    subset = "each class" if len(classes) == K else f"the {K} most probable of {len(classes):,} classes"
+    axes.set_title(f"Probability of {subset}", **TITLE)
     shades = [Patch(facecolor=picture.cmap(share), edgecolor=GRID, label=f"{share:.0%}") for share in (0.0, 0.5, 1.0)]
     _legend(axes, [*shades, Patch(facecolor=EMPTY, edgecolor=GRID, label="no prediction")])
 
 
 def _legend(axes: Axes, patches: Sequence[Patch]) -> None:
-    """Explain colours above the right end of axes."""
+    """Draw a legend above the right end of axes."""
     axes.legend(
         handles=patches,
         ncols=len(patches),
@@ -193,7 +195,7 @@ def _draw_lanes(axes: Axes, lanes: Sequence[_Lane], K: int, start_us: int, end_u
             else:
                 unnamed[span.class_name] = Patch(facecolor=face, label=readable(span.class_name))
     axes.set_title("Segments", **TITLE)
-    if unnamed:  # their bars are too narrow
+    if unnamed:  # the bars are too narrow for names
         _legend(axes, list(unnamed.values())[:MAX_NAMED])
     axes.set_yticks(range(len(lanes)), [lane.name for lane in lanes])
     axes.set_ylim(len(lanes) - 0.5, -0.5)
@@ -202,11 +204,11 @@ def _draw_lanes(axes: Axes, lanes: Sequence[_Lane], K: int, start_us: int, end_u
 
 
 def fit_in_bar(class_name: str, share: float) -> str | None:
-    """Return the name of a class in as many lines as its bar needs, or None if it does not fit.
+    """Break the name of a class into the lines that fit its bar; return None if it does not fit.
 
     Args:
-        class_name: The name.
-        share: Width of the bar as a share of the chart's, 0 to 1.
+        class_name: Name of the class.
+        share: Width of the bar relative to the chart, 0 to 1.
     """
     letters = int(share / LETTER_SHARE)
     lines = wrap(readable(class_name), letters, break_long_words=False) if letters else []
@@ -229,20 +231,20 @@ def _draw_rate(axes: Axes, rates: EventRates, start_us: int) -> None:
 
 
 def class_colour(label: int, K: int) -> tuple[float, float, float]:
-    """Return a colour for a class, dark enough for white letters and far from those of the next classes.
+    """Return a colour for a class, dark enough for white text and different from the colours of adjacent classes.
 
     Args:
-        label: The class, 0 to K - 1.
+        label: Class, 0 to K - 1.
         K: Number of classes.
     """
     from colorsys import hls_to_rgb
 
-    hue = (label * _stride(K) % K) / K
+    hue = (label * _hue_step(K) % K) / K
     return hls_to_rgb(hue, 0.42 if label % 2 else 0.36, 0.55)
 
 
-def _stride(K: int) -> int:
-    """Return a large step that visits all of K places, so that neighbours do not look alike."""
+def _hue_step(K: int) -> int:
+    """Return a large step coprime to K; it visits all K hues and gives neighbours different colours."""
     return next((step for step in range(round(0.382 * K), 0, -1) if np.gcd(step, K) == 1), 1)
 
 
@@ -251,23 +253,21 @@ def write_overlay(
 ) -> tuple[tuple[float, float], ...]:
     """Write a video of a recording's events with the predicted class and its probability below.
 
-    A rectangle shows the part that the network looked at, if it is less than the picture.
-
-    It plays in real time, or more slowly or quickly so that it lasts between 2 and 60 s. Pauses longer than a second
-    are shortened.
+    A rectangle shows the region that the network classified, unless it is the complete picture. The video plays in real
+    time, or slower or faster to last between 2 and 60 s. Pauses longer than a second are shortened.
 
     Args:
         parts: Consecutive parts of the recording.
-        sensor: Their sensor, which shows the recording's complete picture; a large one is made smaller.
-        prediction: The prediction for the recording.
-        windows: Its windows.
-        path: The .webm to write.
+        sensor: Sensor of the recording's complete picture; large pictures are reduced.
+        prediction: Prediction for the recording, with its segments.
+        windows: Predictions of its windows.
+        path: .webm file to write.
 
     Returns:
-        Its clock, as `Playback.clock_s`.
+        Clock of the video, as `Playback.clock_s`.
 
     Raises:
-        FileError: The file cannot be written.
+        FileError: If the file cannot be written.
     """
     settings = PreviewSettings(
         window_us=OVERLAY_WINDOW_US,
@@ -288,11 +288,11 @@ def write_overlay(
 
 
 def find_clock(ends_us: Sequence[int], settings: PreviewSettings, first_us: int) -> tuple[tuple[float, float], ...]:
-    """Return playing times of a preview and the times since `first_us` that are shown then, in seconds.
+    """Return playing times of a preview and the recording times shown then, since `first_us`, in seconds.
 
     Args:
-        ends_us: Times at which the pictures end.
-        settings: The settings of the preview.
+        ends_us: End times of the pictures.
+        settings: Preview settings.
         first_us: Time of the first event.
 
     Example:
@@ -321,17 +321,17 @@ def _play_speed(prediction: Prediction) -> float:
 
 
 class _Captions:
-    """The predicted class at a time, its probability, and where the network looked."""
+    """Captions over time: predicted class, its probability, and the region that the network classified."""
 
     def __init__(self, windows: Sequence[WindowRow], prediction: Prediction, sensor: SensorSize) -> None:
         segments = prediction.segments
         self._segments, self._segment_starts_us = segments, [segment.t_start_us for segment in segments]
         self._windows, self._window_starts_us = windows, [window.t_from_us for window in windows]
-        self._looks = boxes_of(prediction, sensor)
-        self._look_starts_us = [start_us for start_us, _ in self._looks]
+        self._regions = boxes_of(prediction, sensor)
+        self._region_starts_us = [start_us for start_us, _ in self._regions]
 
     def at(self, t_us: int) -> Caption:
-        box = self._looks[max(0, bisect_right(self._look_starts_us, t_us - 1) - 1)][1] if self._looks else None
+        box = self._regions[max(0, bisect_right(self._region_starts_us, t_us - 1) - 1)][1] if self._regions else None
         segment = self._segments[max(0, bisect_right(self._segment_starts_us, t_us - 1) - 1)]
         window = self._windows[max(0, bisect_right(self._window_starts_us, t_us - 1) - 1)]
         if segment.label is None:
@@ -341,7 +341,7 @@ class _Captions:
 
 
 def boxes_of(prediction: Prediction, sensor: SensorSize) -> list[tuple[int, Box]]:
-    """Return what the network looked at from which time on, in pixels of a sensor; nothing for the complete picture."""
+    """Return the classified regions with their start times, in sensor pixels; empty for the complete picture."""
     if prediction.is_complete:
         return []
     picture = SensorSize.parse(prediction.picture)

@@ -1,4 +1,4 @@
-"""The page of a training run."""
+"""HTML page of a training run."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from .style import readable
 
 EXAMPLES_CAPTION = (
     "The first test recording of some classes. From top to bottom: events per step, ON upwards and OFF downwards; "
-    "spikes of some of the neurons that spike; potentials before resets of the busiest, the median and the least busy "
-    "of them, with the threshold dotted; the readout of each class, whose mean over the steps is the prediction."
+    "spikes of a sample of active neurons; potentials before reset of the most, median and least active neuron, "
+    "with the threshold dotted; the readout of each class. The class with the highest mean readout is the prediction."
 )
 
 KERNELS_CAPTION = (
-    "What each channel of a layer responds to: weights of ON red and of OFF blue. Those of later layers are sums of "
-    "the kernels before, by their weights."
+    "Features of each channel of a layer: ON weights red, OFF weights blue. Kernels of later layers are weighted sums "
+    "of the kernels of the previous layer."
 )
 
 WRONG_CAPTION = "The most certain wrong predictions: events summed over the steps, ON red and OFF blue."
 
 
 def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] = ()) -> Path:
-    """Write the page of a run and the pictures that it shows into the run's folder, and return the page's path.
+    """Write the page of a run and its pictures into the run's folder, and return the path of the page.
 
     The pictures are curves.png, confusion_matrix.png, examples.png, wrong.png and kernels.png.
 
     Args:
-        run: The run.
-        previews: Captions and pictures (.gif, .jpg, .png, .webp) or videos (.webm) to show in the page.
+        run: Training run.
+        previews: Captions with pictures (.gif, .jpg, .png, .webp) or videos (.webm) to show in the page.
 
     Raises:
-        FileError: A file cannot be written, or a preview is missing or has another suffix.
+        FileError: If a file cannot be written, or a preview is missing or has another suffix.
     """
     folder, test = run.folder, run.test
     shown = [Media(Path(path), caption) for caption, path in previews]
@@ -78,25 +78,25 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
 
 
 def _wrong_table(test: TestResult) -> Table:
-    """Return every wrong test recording, the most certain prediction first."""
+    """Return all wrong test predictions, the most certain first."""
     rows = [
         (each.name, readable(each.label), readable(each.predicted), f"{100 * each.probability:.1f}")
         for each in test.wrong
     ]
-    return Table(("Recording", "Class", "Predicted", "Probability %"), rows)
+    return Table(("Recording", "Class", "Predicted", "Probability (%)"), rows)
 
 
 def _classifier_table(test: TestResult) -> Table:
-    """Return the test accuracy beside those of simpler classifiers, with their confidence intervals."""
+    """Return the test accuracy, compared with simpler classifiers, with confidence intervals."""
     K, N = len(test.classes), test.samples
     rows = [("This spiking network", test.accuracy, test.correct)]
     if (baseline := test.baseline) is not None:
-        rows.append(("A ReLU network of the same shape, on the sum of the steps", baseline.accuracy, baseline.correct))
+        rows.append(("ReLU network of the same shape, on the sum of the steps", baseline.accuracy, baseline.correct))
     by_count = test.event_count_accuracy
-    rows.append(("A linear classifier that sees only the number of events", by_count, round(by_count * N)))
+    rows.append(("Linear classifier on the number of events alone", by_count, round(by_count * N)))
     cells = [(name, f"{100 * accuracy:.2f}", _interval(correct, N)) for name, accuracy, correct in rows]
     return Table(
-        ("Classifier", "Test accuracy %", "95 % interval (Wilson)"), (*cells, ("Chance", f"{100 / K:.2f}", ""))
+        ("Classifier", "Test accuracy (%)", "95 % interval (Wilson)"), (*cells, ("Chance", f"{100 / K:.2f}", ""))
     )
 
 
@@ -116,7 +116,7 @@ def _class_table(test: TestResult) -> Table:
         (readable(name), *(UNDEFINED if math.isnan(score) else f"{100 * score:.1f}" for score in row), str(samples))
         for name, *row, samples in zip(test.classes, *scores, strict=True)
     ]
-    return Table(("Class", "Precision %", "Recall %", "F1 %", "Samples"), rows)
+    return Table(("Class", "Precision (%)", "Recall (%)", "F1 (%)", "Samples"), rows)
 
 
 def _describe_training(run: TrainingRun) -> str:

@@ -1,4 +1,4 @@
-"""A recording, or a part of one, as a video, a GIF, a sheet of pictures, a chart, or in the rerun viewer."""
+"""Write a recording, or a part of one, as a video, a GIF, a sheet of pictures, a chart, or a rerun log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .plots import PlotKind, PlotSource, draw_events
 from .previews import write_preview
 from .rerun_log import RERUN_SUFFIX, Predictions, write_rerun
 
-if TYPE_CHECKING:  # numba, which editing needs, is not imported by other reports
+if TYPE_CHECKING:  # editing needs numba; other reports must not import it
     from ..formats.source import Extent
     from ..recordings.editing import RecordingPart
 
@@ -29,23 +29,23 @@ def write_view(
     extent: Extent | None = None,
     progress: Progress = ignore_progress,
 ) -> None:
-    """Write the events of a recording in the form that the suffix of a file names.
+    """Write the events of a recording in the format given by the file suffix.
 
     Args:
-        part: A recording or a part of one, as `select_part` returns it.
-        path: .webm, .mp4 or .gif to play, .png with 12 pictures or a chart, or .rrd for the rerun viewer. None: show
-            the recording in the viewer.
-        settings: How to show the events. A chart uses their colours only.
-        chart: The chart to draw instead of pictures.
-        title: A text above a chart.
-        beside: A video of the same scene with the same clock, shown left of the pictures.
-        predictions: Predictions that the rerun viewer shows beside the events.
-        extent: What `part.extent` returns; None: it is called here, which may read all events.
-        progress: Called with the number of pictures done and in all, or with how much is read for a chart.
+        part: Recording or part of one, from `select_part`.
+        path: .webm, .mp4 or .gif: video; .png: 12 pictures or a chart; .rrd: log for the rerun viewer. None: show the
+            recording in the viewer.
+        settings: Preview settings. A chart uses only the colours.
+        chart: Chart to draw instead of pictures.
+        title: Title above a chart.
+        beside: Video of the same scene with the same clock, shown left of the pictures.
+        predictions: Predictions for the rerun viewer to show beside the events.
+        extent: Result of `part.extent`. None computes it, and may read all events.
+        progress: Called with the number of pictures done and the total, or, for a chart, with the amount read.
 
     Raises:
-        EventError: The part has no events. A complete recording without events gives a blank picture.
-        DvspipeError: As in `write_preview`, `draw_events` and `write_rerun`.
+        EventError: If a part has no events. A complete recording without events gives a blank picture.
+        DvspipeError: See `write_preview`, `draw_events` and `write_rerun`.
 
     Example:
         >>> from dvspipe.formats import open_recording
@@ -56,7 +56,7 @@ def write_view(
     path = None if path is None else Path(path)
     extent = part.extent() if extent is None else extent
     if not (part.is_complete or extent.events):
-        raise EventError(f"{part.recording.path}: this part has no events")
+        raise EventError(f"{part.recording.path}: no events in this part")
     if path is None or path.suffix.lower() == RERUN_SUFFIX:
         source = PlotSource.of(part, extent)
         write_rerun(source, path, settings, zero_us=part.first_us, predictions=predictions, progress=progress)

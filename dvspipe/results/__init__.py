@@ -1,7 +1,7 @@
-"""Records of what trainings and classifications leave: frozen models that read and write themselves.
+"""Records written by training and inference: frozen models that read and write their own files.
 
-`training` returns and stores the records of `training.py`, `inference` those of `inference.py`; reports and the command
-line take them. Every field, with its unit, is listed in docs/reference/results.md.
+`training` stores the records of `training.py`, `inference` the records of `inference.py`; reports and the command line
+read them. docs/reference/results.md lists every field with its unit.
 """
 
 from .activity import (

@@ -1,4 +1,4 @@
-"""Spikes, synaptic operations and an estimate of energy, per layer of a network."""
+"""Spikes, synaptic operations and estimated energy per layer of a network."""
 
 from __future__ import annotations
 
@@ -9,52 +9,56 @@ from pydantic import computed_field
 from .tables import Record
 
 ADD_PJ = 0.9
-"""Energy of adding 32-bit floats at 45 nm, in picojoules; `ENERGY_SOURCE`, figure 1.1.9."""
+"""Energy of a 32-bit floating-point addition at 45 nm, in picojoules; `ENERGY_SOURCE`, figure 1.1.9."""
 MULTIPLY_ADD_PJ = 4.6
-"""Energy of multiplying (3.7 pJ) and adding 32-bit floats; the same source."""
+"""Energy of a 32-bit floating-point multiplication (3.7 pJ) and addition, in picojoules; same source."""
 ENERGY_SOURCE = 'Horowitz, "Computing\'s energy problem (and what we can do about it)", ISSCC 2014'
 
 
 def operation_energy_pj(operations: float, *, multiplies: bool) -> float:
-    """Return the energy of arithmetic operations in picojoules, without that of memory.
+    """Return the energy of arithmetic operations in picojoules, excluding memory access.
 
     Args:
-        operations: Number of additions, or of multiplications with addition.
-        multiplies: Whether they are multiplications with addition.
+        operations: Number of additions, or of multiply-accumulates.
+        multiplies: Whether the operations are multiply-accumulates.
+
+    Example:
+        >>> operation_energy_pj(1000, multiplies=False)
+        900.0
     """
     return operations * (MULTIPLY_ADD_PJ if multiplies else ADD_PJ)
 
 
 class LayerActivity(Record):
-    """What a layer of synapses and the neurons after it did, summed over recordings and steps."""
+    """Activity of a layer of synapses and its neurons, summed over recordings and steps."""
 
     name: str
     """`lif1`, `lif2`, ... from the input to the output, or `readout`."""
     neurons: int
     """Number of neurons."""
     connections: int
-    """Multiply-accumulates of one dense pass: weights times the places where they are used."""
+    """Multiply-accumulates of one dense pass: weights times the positions where each is used."""
     fan_out: float
-    """Mean number of neurons that an input reaches, padding included."""
+    """Mean number of neurons that an input reaches, including padding."""
     steps: int
-    """Number of time steps, of all recordings together."""
+    """Number of time steps, summed over all recordings."""
     spikes_in: float
-    """Spikes that arrived; other nonzero values if the inputs are no counts."""
+    """Number of input spikes; if inputs are not counts, the number of nonzero values."""
     rate: float | None
     """Spikes per neuron and step; None if the neurons do not spike."""
     multiplies: bool
-    """Whether inputs are numbers other than counts, so that a synaptic operation is a multiplication."""
+    """Whether inputs are not counts, and need a multiplication per synaptic operation."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def operations(self) -> float:
-        """Synaptic operations: spikes that reach a neuron, `spikes_in * fan_out`."""
+        """Synaptic operations (spikes that reach a neuron): `spikes_in * fan_out`."""
         return self.spikes_in * self.fan_out
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def dense_operations(self) -> float:
-        """Multiply-accumulates without skipping zeros, `connections * steps`."""
+        """Multiply-accumulates without skipping zeros: `connections * steps`."""
         return float(self.connections * self.steps)
 
     @property
@@ -68,7 +72,7 @@ class LayerActivity(Record):
         return operation_energy_pj(self.dense_operations, multiplies=True)
 
     def __add__(self, other: LayerActivity) -> LayerActivity:
-        """Return the activity of the same layer over the recordings of both."""
+        """Return the activity of the same layer, summed over the recordings of both."""
         steps = self.steps + other.steps
         rate = None
         if self.rate is not None and other.rate is not None:
@@ -78,10 +82,10 @@ class LayerActivity(Record):
 
 
 def add_layers(networks: Iterable[Sequence[LayerActivity]]) -> tuple[LayerActivity, ...]:
-    """Return the activity of each layer over all recordings.
+    """Sum the activity of each layer over all recordings.
 
     Args:
-        networks: For each recording or group of them the layers of the same network.
+        networks: Layers of the same network, for each recording or group of recordings.
     """
     total: tuple[LayerActivity, ...] = ()
     for layers in networks:
@@ -90,75 +94,75 @@ def add_layers(networks: Iterable[Sequence[LayerActivity]]) -> tuple[LayerActivi
 
 
 class TraceRecord(Record):
-    """Spikes and membrane potentials of some neurons of a layer."""
+    """Spikes and membrane potentials of a sample of neurons of a layer."""
 
     name: str
-    """The layer."""
+    """Name of the layer."""
     neurons: int
-    """Number of neurons in it."""
+    """Number of neurons of the layer."""
     spikes: tuple[tuple[int, ...], ...]
-    """For each shown neuron the steps at which it spikes."""
+    """Spike times of each neuron in the sample, as step numbers."""
     traced: tuple[int, ...]
-    """Which of the shown neurons have a potential below."""
+    """Indices of the sampled neurons with a potential in `membranes`."""
     membranes: tuple[tuple[float, ...], ...]
-    """Potential of each traced neuron at each step before the reset, in thresholds."""
+    """Potential of each traced neuron per step before the reset, in thresholds."""
 
 
 class ExampleRecord(Record):
-    """What the network did with one test recording."""
+    """Activity of the network for one test recording."""
 
     name: str
-    """The recording."""
+    """Name of the recording."""
     label: int
-    """Its label."""
+    """True class."""
     predicted: int
-    """The predicted label."""
+    """Predicted class."""
     arrived: tuple[tuple[float, ...], ...]
-    """Events of each channel at each step."""
+    """Events per channel and step."""
     layers: tuple[TraceRecord, ...]
     """Traces of some layers."""
     readout: tuple[tuple[float, ...], ...]
-    """Output of each step for each class."""
+    """Output per step and class."""
 
 
 class EventImage(Record):
-    """The events of a recording as an image."""
+    """Events of a recording as an image."""
 
     off: tuple[tuple[float, ...], ...]
-    """[H, W], OFF events of each block of pixels, summed over the steps; of merged polarities, all events."""
+    """OFF events per block of pixels, summed over the steps, [H, W]; all events if polarities are merged."""
     on: tuple[tuple[float, ...], ...]
-    """[H, W], ON events."""
+    """ON events per block of pixels, [H, W]."""
 
 
 class KernelRecord(Record):
-    """The kernels of a layer that STDP trained."""
+    """Kernels of a layer trained by STDP."""
 
     name: str
-    """The layer."""
+    """Name of the layer."""
     channels: int
-    """Number of its channels, the first of which have a kernel below."""
+    """Number of channels of the layer; the first n have a kernel in `kernels`."""
     kernels: tuple[tuple[tuple[tuple[float, ...], ...], ...], ...]
-    """[n, C, h, w], the weight of each pixel of the network's input for n channels; those of later layers are sums of
-    the kernels of the layers before, by their weights."""
+    """Weights of n channels for each input pixel of the network, [n, C, h, w]. Kernels of later layers are weighted
+    sums of the kernels of the previous layer."""
 
 
 class ActivityRecord(Record):
-    """activity.json: what the network did with the test recordings."""
+    """activity.json: activity of the network on the test recordings."""
 
     step_us: int
     """Length of a time step in microseconds."""
     steps: int
-    """Time steps of a recording."""
+    """Time steps per recording."""
     recordings: int
     """Number of test recordings."""
     layers: tuple[LayerActivity, ...]
-    """Each layer, summed over all test recordings."""
+    """Layers, summed over all test recordings."""
     examples: tuple[ExampleRecord, ...]
-    """The first test recording of some classes."""
+    """First test recording of some classes."""
     wrong: tuple[EventImage, ...] = ()
-    """The first of the wrong predictions that test.json lists."""
+    """Events of the first wrong predictions in test.json."""
     kernels: tuple[KernelRecord, ...] = ()
-    """The layers that STDP trained; none in other networks."""
+    """Layers trained by STDP; empty for other networks."""
 
     @property
     def neurons(self) -> int:
@@ -177,12 +181,12 @@ class ActivityRecord(Record):
 
     @property
     def membrane_updates(self) -> int:
-        """Updates of a membrane potential per recording: neurons times steps."""
+        """Membrane updates per recording: neurons times steps."""
         return self.neurons * self.steps
 
     @property
     def spiking_energy_pj(self) -> float:
-        """Energy of synapses and membranes per recording, in picojoules."""
+        """Energy of synaptic operations and membrane updates per recording, in picojoules."""
         return self.synapse_energy_pj + operation_energy_pj(self.membrane_updates, multiplies=True)
 
     @property
@@ -192,5 +196,5 @@ class ActivityRecord(Record):
 
     @property
     def frame_energy_pj(self) -> float:
-        """Their energy in picojoules."""
+        """Energy of `frame_operations` in picojoules."""
         return operation_energy_pj(self.frame_operations, multiplies=True)

@@ -1,4 +1,4 @@
-"""The record of an adaptation: how far batch norms moved, and how predictions changed."""
+"""Record of an adaptation: shift of batch norms and change of predictions."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ from .tables import Record
 
 
 class NormShift(Record):
-    """How far an adaptation moved a batch norm, over its channels."""
+    """Shift of a batch norm by an adaptation, over its channels."""
 
     name: str
     """`norm1`, `norm2`, ... from the input to the output."""
     mean: float
-    """Root mean square of the changes of the means, in standard deviations of the checkpoint."""
+    """Root mean square change of the means, in standard deviations of the checkpoint."""
     deviation: float
-    """Root mean square of the changes of the standard deviations, likewise."""
+    """Root mean square change of the standard deviations, in the same unit."""
 
 
 class AdaptationRecord(Record):
-    """What a checkpoint was adapted to, and what changed."""
+    """Result of adapting a checkpoint to recordings."""
 
     checkpoint: str
-    """The checkpoint, as it was given."""
+    """Checkpoint, as given."""
     network: str
-    """SHA-256 of its configuration and weights."""
+    """SHA-256 of the checkpoint's configuration and weights."""
     strength: float
-    """The strength that was asked for, 0 to 1."""
+    """Requested strength, 0 to 1."""
     applied: float
-    """The strength that was applied: less, if few classes were predicted."""
+    """Applied strength; lower than requested if few classes were predicted."""
     recordings: int
-    """Number of recordings that windows were taken from."""
+    """Number of recordings that provided windows."""
     skipped: int
     """Number of recordings that could not be used."""
     windows: int
-    """Number of windows that were not quiet."""
+    """Number of windows with enough events."""
     used: int
-    """Number of windows that the statistics were estimated on, a random part of them."""
+    """Number of windows used to estimate the statistics, chosen at random."""
     classes: tuple[str, ...]
     """Names of the classes."""
     before: tuple[int, ...]
-    """Number of the windows used that were predicted as each class before the adaptation."""
+    """Predictions per class for the windows used, before the adaptation."""
     after: tuple[int, ...]
-    """The same after it."""
+    """Predictions per class for the windows used, after the adaptation."""
     norms: tuple[NormShift, ...]
-    """How far each batch norm moved."""
+    """Shift of each batch norm."""
     versions: dict[str, str]
-    """Versions of dvspipe and of the libraries that decide its results."""
+    """Versions of dvspipe and of the libraries that affect its results."""

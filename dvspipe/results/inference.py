@@ -1,4 +1,4 @@
-"""The prediction for a recording, its windows and segments, and the output folder of a classification."""
+"""Prediction for a recording, its windows and segments, and the output folder of a classification."""
 
 from __future__ import annotations
 
@@ -22,52 +22,52 @@ from .timeline import NO_TIMELINE, Timeline
 KEEP = Remedy("out", "OTHER_FOLDER", "keep it")
 
 Basis = Literal["events", "joints and events"]
-"""What an answer is made from."""
+"""Inputs of a prediction."""
 
 
 class InferenceRun(Record):
-    """run.json: the network and the settings by which recordings are classified."""
+    """run.json: network and settings of a classification."""
 
     checkpoint: str
-    """The checkpoint, as it was given."""
+    """Checkpoint, as given."""
     network: str
     """SHA-256 of the network's configuration and weights."""
     trained_on: str
-    """What the network was trained on."""
+    """Training data of the network."""
     classes: tuple[str, ...]
     """Names of the classes."""
     sensor: str
-    """The network's sensor, WIDTHxHEIGHT."""
+    """Sensor of the network, WIDTHxHEIGHT."""
     window_us: int
-    """Length of a window in microseconds; of a stateful run, the time constant of the mean of outputs."""
+    """Length of a window in microseconds; in stateful runs, time constant of the output average."""
     step_us: int
     """Length of a time step in microseconds."""
     hop_us: int | None
-    """Time from one window to the next in microseconds; None if windows follow one another."""
+    """Time from one window to the next in microseconds; None: windows are adjacent."""
     stateful: bool
-    """Whether the network's state is kept from the beginning to the end, without windows."""
+    """Whether the network keeps its state throughout a recording, without windows."""
     settings: dict[str, JsonValue]
-    """The complete resolved settings."""
+    """Complete settings."""
     sensor_given: str | None
-    """The sensor that was given for recordings that do not name it."""
+    """Sensor given for recordings that do not name their own."""
     hints: tuple[str, ...]
-    """What else was given for recordings that do not say it, KEY=VALUE."""
+    """Other hints for missing metadata of recordings, KEY=VALUE."""
     adapted_to: str | None = None
-    """SHA-256 of the names, sizes and times of the recordings that the network was adapted to; None if it was not."""
+    """SHA-256 of names, sizes and times of the recordings that the network was adapted to; None: not adapted."""
     versions: dict[str, str]
-    """Versions of dvspipe and of the libraries that decide its results."""
+    """Versions of dvspipe and of the libraries that affect its results."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what decides the answers."""
-        return hashlib.sha256(json.dumps(self._decisive(), sort_keys=True).encode()).hexdigest()
+        """SHA-256 of everything that determines the predictions."""
+        return hashlib.sha256(json.dumps(self._dump_decisive(), sort_keys=True).encode()).hexdigest()
 
     def difference(self, other: InferenceRun) -> str:
-        """Return what decides the answers and differs in another run, in a few words; empty if nothing does."""
-        differences = find_differences(self._decisive(), other._decisive())
+        """Describe the first difference from another run that affects the predictions; empty if there is none."""
+        differences = find_differences(self._dump_decisive(), other._dump_decisive())
         return "{}: {}, now {}".format(*differences[0]) if differences else ""
 
-    def _decisive(self) -> dict[str, JsonValue]:
+    def _dump_decisive(self) -> dict[str, JsonValue]:
         decisive: dict[str, JsonValue] = {
             "network": self.network,
             "settings": self.settings,
@@ -78,28 +78,28 @@ class InferenceRun(Record):
 
 
 class Dependencies(Record):
-    """What the answer for a recording depends on; if that has changed, the recording is classified again."""
+    """Dependencies of a stored prediction; the recording is classified again if they change."""
 
     source: FileText
     """Absolute path of the recording."""
     bytes: int
-    """Its size."""
+    """Size of the recording in bytes."""
     mtime_ns: int
-    """Time of its last change in nanoseconds."""
+    """Time of its last change, in nanoseconds."""
     run: str
     """Digest of the run."""
     labels: str | None
-    """SHA-256 of its label file; None without one."""
+    """SHA-256 of its label file; None: no label file."""
     pictures: bool
-    """Whether its timeline and overlay were made."""
+    """Whether its timeline and overlay exist."""
 
     def satisfies(self, needed: Dependencies) -> bool:
-        """Return whether an answer that depends on this can be used where one that depends on `needed` is asked for."""
+        """Return whether a prediction with these dependencies can be used where `needed` is required."""
         return self in (needed, needed.model_copy(update={"pictures": True}))
 
 
 class WindowRow(Row):
-    """A line of windows.jsonl and a row of windows.csv: one answer."""
+    """A line of windows.jsonl and a row of windows.csv: the prediction for one window."""
 
     columns: ClassVar[tuple[str, ...]] = (
         "t_start_us",
@@ -117,27 +117,27 @@ class WindowRow(Row):
     t_end_us: int
     """End of the window in microseconds, exclusive."""
     label: int
-    """The most probable class."""
+    """Most probable class."""
     class_name: str = Field(validation_alias="class", serialization_alias="class")
-    """Its name."""
+    """Name of this class."""
     probability: float
-    """Its probability, 0 to 1."""
+    """Probability of this class, 0 to 1."""
     entropy: float
     """Entropy of the probabilities in bits: 0 if one class is certain, log2 K if all are equal."""
     events: int
     """Number of events in the window."""
     familiar: bool = True
-    """Whether the window is like those of the training, as far as the checkpoint knows."""
+    """Whether the window resembles the training data; true if the checkpoint has no limit."""
     probabilities: tuple[float, ...]
     """Probability of each class."""
     t_from_us: int
-    """Start of the time that the answer stands for, in microseconds."""
+    """Start of the time that the prediction applies to, in microseconds."""
     t_to_us: int
-    """End of that time, exclusive."""
+    """End of this time, exclusive, in microseconds."""
 
 
 class SegmentRow(Row):
-    """A line of segments.jsonl and a row of segments.csv: a part of a recording that shows one class."""
+    """A line of segments.jsonl and a row of segments.csv: part of a recording with one class."""
 
     columns: ClassVar[tuple[str, ...]] = ("t_start_us", "t_end_us", "label", "class", "probability")
 
@@ -146,15 +146,15 @@ class SegmentRow(Row):
     t_end_us: int
     """End in microseconds, exclusive."""
     label: int | None
-    """The class; None if no class is certain."""
+    """Class; None if no class is certain."""
     class_name: str = Field(validation_alias="class", serialization_alias="class")
-    """Its name, or `uncertain`."""
+    """Name of the class, or `uncertain`."""
     probability: float
-    """Mean probability of the class over the answers in the segment; of the largest one if it is uncertain."""
+    """Mean probability of the class in the segment; of the most probable class if uncertain."""
 
 
 class LabelRow(Record):
-    """What a label file says of a part of a recording."""
+    """Label of a part of a recording, from a label file."""
 
     t_start_us: int
     """Start in microseconds, inclusive."""
@@ -165,42 +165,42 @@ class LabelRow(Record):
 
 
 class EventRates(Record):
-    """How many events a recording has over time."""
+    """Event counts of a recording over time."""
 
     start_us: int | None
-    """Start of the first bin in microseconds; None without events."""
+    """Start of the first bin in microseconds; None if there are no events."""
     bin_us: int
     """Length of a bin in microseconds."""
     counts: tuple[int, ...]
-    """Number of events in each bin."""
+    """Number of events per bin."""
 
 
 class LookRow(Record):
-    """The part of a recording's pictures that the network looks at, from a time on."""
+    """Region of a recording's frames that the network receives, from a given time on."""
 
     t_us: int | None
-    """Time from which on it does, in microseconds; None: from the beginning."""
+    """Start time in microseconds; None: start of the recording."""
     left: int
-    """First column; negative if the part reaches beyond the picture."""
+    """First column; negative if the region extends beyond the frame."""
     top: int
     """First row."""
     width: int
-    """Columns."""
+    """Number of columns."""
     height: int
-    """Rows."""
+    """Number of rows."""
 
     def __str__(self) -> str:
-        """The part as WIDTHxHEIGHT+LEFT+TOP."""
+        """Return the region as WIDTHxHEIGHT+LEFT+TOP."""
         return f"{self.width}x{self.height}{self.left:+d}{self.top:+d}"
 
 
 def describe_look(look: LookRow, picture: tuple[int, int], *, follows: bool) -> str:
-    """Return a part of a picture in words.
+    """Describe a region of a frame in words.
 
     Args:
-        look: The part.
-        picture: Columns and rows of the picture.
-        follows: Whether the part follows someone who moves.
+        look: Region.
+        picture: Columns and rows of the frame.
+        follows: Whether the region follows a moving person.
 
     Example:
         >>> picture = 160, 120
@@ -226,7 +226,7 @@ def describe_look(look: LookRow, picture: tuple[int, int], *, follows: bool) -> 
 class Prediction(Row):
     """answer.json, a line of predictions.jsonl and a row of predictions.csv: the prediction for a recording.
 
-    `segments`, `timeline` and `classes` are in memory only, and empty in one that was read from a file.
+    `segments`, `timeline` and `classes` exist only in memory; they are empty after reading from a file.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -243,19 +243,19 @@ class Prediction(Row):
     )
 
     file: FileText
-    """The recording."""
+    """Name of the recording."""
     folder: FileText = ""
-    """Its folder below the output folder."""
+    """Folder of the recording, below the output folder."""
     label: int
-    """The most probable class."""
+    """Most probable class."""
     class_name: str = Field(validation_alias="class", serialization_alias="class")
-    """Its name."""
+    """Name of this class."""
     probability: float
-    """Its probability, 0 to 1."""
+    """Probability of this class, 0 to 1."""
     certain: bool
-    """Whether that reaches the setting `segments.enter`, and at least half of the windows are like the training's."""
+    """Whether the probability reaches `segments.enter`, and at least half of the windows resemble the training data."""
     probabilities: tuple[float, ...]
-    """Probability of each class: the mean over the windows with enough events."""
+    """Probability of each class: mean over the windows with enough events."""
     events: int
     """Number of events on the network's sensor."""
     windows: int
@@ -263,42 +263,42 @@ class Prediction(Row):
     segment_count: int = Field(default=0, serialization_alias="segments")
     """Number of segments."""
     t_first_us: int
-    """Time of the first event in microseconds."""
+    """Time of the first event, in microseconds."""
     t_last_us: int
-    """Time of the last event in microseconds."""
+    """Time of the last event, in microseconds."""
     rates: EventRates
-    """Events over time, as recorded."""
+    """Event counts over time, as recorded."""
     picture: str = ""
-    """Size of the recording's pictures, WIDTHxHEIGHT."""
+    """Size of the recording's frames, WIDTHxHEIGHT."""
     looked_at: tuple[LookRow, ...] = ()
-    """The part of them that the network looked at, over time."""
+    """Regions of the frames that the network received, over time."""
     classified_us: int
-    """Time that went through the network in microseconds; overlapping windows count each."""
+    """Time processed by the network in microseconds; overlapping windows count separately."""
     layers: tuple[LayerActivity, ...]
-    """What each layer of the network did."""
+    """Activity of each layer of the network."""
     trained_on: str
-    """What the network was trained on."""
+    """Training data of the network."""
     basis: Basis = "events"
-    """What the answer is made from; `joints and events` used the pictures of the video too."""
+    """Inputs of the prediction; `joints and events` also used the frames of the video."""
     synthetic: bool = False
-    """Whether the file of the recording says that dvspipe rendered it."""
+    """Whether the recording's file says that dvspipe rendered it."""
     labels: tuple[LabelRow, ...] | None = None
-    """The recording's labels; None without a label file."""
+    """Labels of the recording; None: no label file."""
     scores: TimeScores | None = None
-    """How right the answers are; None without a label file."""
+    """Scores of the predictions; None: no label file."""
     depends_on: Dependencies | None = None
-    """What the answer depends on; None if it is not stored."""
+    """Dependencies of the prediction; None if it is not stored."""
     segments: tuple[SegmentRow, ...] = Field(default=(), exclude=True)
-    """Which class is shown when."""
+    """Segments: the class over time."""
     timeline: InstanceOf[Timeline] = Field(default=NO_TIMELINE, exclude=True)
-    """The predictions over time."""
+    """Predictions over time."""
     classes: tuple[str, ...] = Field(default=(), exclude=True)
     """Names of the classes."""
 
     @model_validator(mode="before")
     @classmethod
     def _count_segments(cls, values: object) -> object:
-        """Return values with the number of segments, which files have under the name of the segments."""
+        """Fill in the number of segments; files store it under the name `segments`."""
         if not isinstance(values, dict):
             return values
         found = values.get("segments", ())
@@ -308,29 +308,29 @@ class Prediction(Row):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def duration_s(self) -> float:
-        """Time from the first event to the last in seconds."""
+        """Time from the first to the last event, in seconds."""
         return (self.t_last_us - self.t_first_us) * 1e-6
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def region(self) -> str:
-        """The first part that the network looked at, WIDTHxHEIGHT+LEFT+TOP."""
+        """First region that the network received, WIDTHxHEIGHT+LEFT+TOP."""
         return str(self.looked_at[0]) if self.looked_at else ""
 
     @property
     def place(self) -> str:
-        """The first part that the network looked at, in words, for tables; empty if it is not known."""
+        """First region that the network received, in words; empty if unknown."""
         if not self.looked_at or not self.picture:
             return self.region
         columns, rows = map(int, self.picture.split("x"))
         return describe_look(self.looked_at[0], (columns, rows), follows=len(self.looked_at) > 1)
 
     def as_stored(self) -> Prediction:
-        """Return the prediction as its folder has it, without `timeline` and `classes`."""
+        """Return the prediction as stored in its folder, without `timeline` and `classes`."""
         return self.model_copy(update={"timeline": NO_TIMELINE, "classes": ()})
 
     def to_windows(self) -> tuple[WindowRow, ...]:
-        """Return a row for each of the predictions over time."""
+        """Return one row per prediction over time."""
         timeline, rows, entropies = (
             self.timeline,
             self.timeline.probabilities.tolist(),
@@ -356,44 +356,44 @@ class Prediction(Row):
 
     @property
     def is_complete(self) -> bool:
-        """Whether the network looked at complete pictures, as far as is known."""
+        """Whether the network received complete frames, as far as known."""
         return not self.looked_at or self.region == f"{self.picture}+0+0"
 
 
 class RecordingResult(Record):
-    """A line of `dvspipe infer --json`: the prediction for a recording and its segments."""
+    """A line of `dvspipe infer --json`: prediction and segments of a recording."""
 
     answer: Prediction
-    """The prediction."""
+    """Prediction for the recording."""
     segments: tuple[SegmentRow, ...]
-    """Which class is shown when."""
+    """Segments: the class over time."""
 
 
 class Playback(Record):
-    """playback.json: where timeline.png and overlay.webm show which time of a recording."""
+    """playback.json: mapping of timeline.png and overlay.webm to recording time."""
 
     axis_from: float
-    """Left end of the time axis, as a share of the width of the timeline."""
+    """Left end of the time axis, relative to the width of the timeline."""
     axis_to: float
-    """Its right end."""
+    """Right end of the time axis, relative to the width of the timeline."""
     clock_s: tuple[tuple[float, float], ...]
-    """Playing times of the overlay, each with the time since the first event that is shown then, in seconds; both
-    increase evenly from one to the next."""
+    """Playing times of the overlay, each with the recording time shown then, in seconds since the first event; linear
+    in between."""
 
 
 @dataclass(frozen=True)
 class RecordingFolder:
-    """The files of one recording, below the output folder.
+    """Files of one recording, below the output folder.
 
     Args:
-        path: The folder.
+        path: Folder of the recording.
     """
 
     path: Path
 
     @property
     def answer(self) -> Path:
-        """A `Prediction`; written last, so that a recording that has one is complete."""
+        """A `Prediction`; written last, so its presence marks a complete recording."""
         return self.path / "answer.json"
 
     @property
@@ -408,66 +408,66 @@ class RecordingFolder:
 
     @property
     def timeline(self) -> Path:
-        """Probabilities, segments and event rate over time, a picture."""
+        """Chart of probabilities, segments and event rate over time."""
         return self.path / "timeline.png"
 
     @property
     def overlay(self) -> Path:
-        """The moving events with the prediction below them, a video."""
+        """Video of the events, with the prediction below."""
         return self.path / "overlay.webm"
 
     @property
     def playback(self) -> Path:
-        """A `Playback`; in a folder with pictures."""
+        """A `Playback`; exists in folders with pictures."""
         return self.path / "playback.json"
 
     def write_rows(self, windows: tuple[WindowRow, ...], segments: tuple[SegmentRow, ...]) -> None:
-        """Write windows and segments, JSON Lines and CSV.
+        """Write windows and segments as JSON Lines and CSV.
 
         Raises:
-            FileError: The folder cannot be written to.
+            FileError: If the folder cannot be written to.
         """
         for path, rows, kind in ((self.windows, windows, WindowRow), (self.segments, segments, SegmentRow)):
             write_rows(rows, kind, jsonl=path, csv_path=path.with_suffix(".csv"))
 
     def find(self) -> Prediction | None:
-        """Return the prediction without its segments if the recording is complete, otherwise None."""
+        """Read the prediction without its segments; None if the recording is not complete."""
         found = Prediction.find(self.answer)
         complete = found is not None and found.depends_on and self.windows.is_file() and self.segments.is_file()
         return found if complete else None
 
     def find_current(self, needed: Dependencies) -> Prediction | None:
-        """Return the prediction if it is complete and depends on what is needed, otherwise None.
+        """Read the prediction with its segments; None if it is incomplete or its dependencies changed.
 
         Raises:
-            FileError: It is the prediction for another recording, or its segments are not as dvspipe writes them.
+            FileError: If it is the prediction for another recording, or its segments are invalid.
         """
         found = self.find()
         if found is None or found.depends_on is None:
             return None
         if found.depends_on.source != needed.source:
             raise FileError(
-                f"{self.path}: holds the answer for {found.depends_on.source}, expected that for {needed.source}",
+                f"{self.path}: for another recording (found {found.depends_on.source}, expected {needed.source})",
                 REPLACE,
                 KEEP,
             )
         return self.add_segments(found) if found.depends_on.satisfies(needed) else None
 
     def add_segments(self, found: Prediction) -> Prediction:
-        """Return a prediction that was read from the folder with its segments.
+        """Return a prediction read from this folder, with its segments.
 
         Raises:
-            FileError: They are missing, or not as dvspipe writes them.
+            FileError: If the segments are missing or invalid.
         """
         return found.model_copy(update={"segments": read_rows(self.segments, SegmentRow)})
 
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """The output folder of a classification: the run, a folder for each recording, and all of them together.
+    """Output folder of a classification: the run, one folder per recording, and combined files.
 
     Args:
-        path: The folder.
+        path: Output folder.
     """
 
     path: Path
@@ -484,61 +484,61 @@ class OutputFolder:
 
     @property
     def scores(self) -> Path:
-        """The `TimeScores` of all recordings together, if there are labels."""
+        """`TimeScores` over all recordings, if there are labels."""
         return self.path / "scores.json"
 
     @property
     def report(self) -> Path:
-        """The page that shows all recordings."""
+        """HTML page of all recordings."""
         return self.path / "report.html"
 
     def of(self, name: str | Path) -> RecordingFolder:
-        """Return the folder of a recording by its name below the output folder."""
+        """Return the folder of a recording, by its name below the output folder."""
         return RecordingFolder(self.path / name)
 
     def check(self, run: InferenceRun) -> None:
-        """Check that the folder can hold the answers of a run beside those that it has.
+        """Check that the folder can store predictions of a run, besides existing ones.
 
         Raises:
-            FileError: It holds answers of another network or with other settings.
+            FileError: If it stores predictions of another network or with other settings.
         """
         if not self.run.exists():
             return
         before = InferenceRun.find(self.run)
         if before is None:
-            raise FileError(f"{self.run}: not the record of a classification as dvspipe writes it", REPLACE)
+            raise FileError(f"{self.run}: not a valid record of a classification", REPLACE)
         if difference := before.difference(run):
-            raise FileError(f"{self.path}: holds answers with other settings ({difference})", REPLACE, KEEP)
+            raise FileError(f"{self.path}: stores predictions with other settings ({difference})", REPLACE, KEEP)
 
     def write_run(self, run: InferenceRun) -> None:
-        """Write the run unless the folder has the same.
+        """Write run.json, unless the folder already has the same one.
 
         Raises:
-            FileError: The folder cannot be written to.
+            FileError: If the folder cannot be written to.
         """
         if InferenceRun.find(self.run) != run:
             run.write(self.run)
 
     def write_predictions(self, predictions: list[Prediction]) -> None:
-        """Write predictions.jsonl and predictions.csv, a row per recording.
+        """Write predictions.jsonl and predictions.csv, one row per recording.
 
         Raises:
-            FileError: The folder cannot be written to.
+            FileError: If the folder cannot be written to.
         """
         write_rows(predictions, Prediction, jsonl=self.predictions, csv_path=self.predictions.with_suffix(".csv"))
 
     def find_predictions(
         self, run: InferenceRun, known: Iterable[Prediction] = (), *, with_segments: bool = True
     ) -> list[Prediction]:
-        """Return the predictions for all recordings below that a run like this one classified, by the names of folders.
+        """Read the predictions of this run for all recordings below the folder, sorted by folder name.
 
         Args:
-            run: The run.
-            known: Predictions that are in memory, which are not read again.
-            with_segments: Whether those that are read get their segments.
+            run: Run that the predictions belong to.
+            known: Predictions in memory; they are not read again.
+            with_segments: Read segments too.
 
         Raises:
-            FileError: Segments are missing, or not as dvspipe writes them.
+            FileError: If segments are missing or invalid.
         """
         in_memory = {self.of(each.folder).answer: each for each in known}
         predictions = []

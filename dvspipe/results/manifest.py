@@ -1,4 +1,4 @@
-"""The manifest of an output folder: what became of each input, whichever process on whichever machine worked on it."""
+"""Manifest of an output folder: the status of each input, across processes and machines."""
 
 from __future__ import annotations
 
@@ -20,70 +20,70 @@ from ..files import MANIFEST, read_bytes
 from .tables import FileText, Record
 
 CLOCK_STEP_S = 1e-6
-LAST_S = 253_402_300_800.0  # the year 10000, in seconds since 1970
+LAST_S = 253_402_300_800.0  # year 10000, in seconds since 1970
 
 log = logging.getLogger(__name__)
 
 
 class ManifestRow(Record):
-    """A line of .manifest/HOST-PID.jsonl: an input at one time."""
+    """A line of .manifest/HOST-PID.jsonl: status of an input at one time."""
 
     input: FileText
     """Absolute path of the video or recording."""
     bytes: int
-    """Its size; 0 if it cannot be read."""
+    """Size of the input in bytes; 0 if it cannot be read."""
     settings: str
-    """Digest of the settings of the work."""
+    """Digest of the settings."""
     output: FileText
-    """What is made of it, relative to the output folder."""
+    """Output, relative to the output folder."""
     status: Literal["started", "done", "failed"]
-    """`started` without a later row: it is being worked on, or the worker was killed."""
+    """`started` without a later row: work is in progress, or the worker was killed."""
     at: float = Field(ge=0, le=LAST_S)
-    """Time of the row, in seconds since 1970; not before the rows that its process found, whatever the clock says."""
+    """Time of the row, in seconds since 1970; never earlier than existing rows, even if the clock is wrong."""
     seconds: float = Field(default=0.0, ge=0, le=LAST_S)
-    """How long the work took."""
+    """Duration of the work, in seconds."""
     events: int | None = None
-    """Number of events; None if it is not known, as for an output whose worker was killed after it was complete."""
+    """Number of events; None if unknown, as when a worker was killed after completing the output."""
     error: FileText | None = None
-    """Why it failed."""
+    """Error message of a failure."""
 
 
 class ManifestSummary(Record):
-    """The output of `dvspipe manifest --json`: all inputs of an output folder."""
+    """Output of `dvspipe manifest --json`: summary of all inputs of an output folder."""
 
     inputs: int
     """Number of inputs."""
     done: int
-    """Number of inputs that are done."""
+    """Number of completed inputs."""
     unfinished: int
-    """Number of inputs that are being worked on, or whose worker was killed."""
+    """Number of inputs in progress, or with a killed worker."""
     retries: int
-    """How often work on an input was started again."""
+    """Number of times that work on an input was restarted."""
     workers: int
-    """Number of processes that worked."""
+    """Number of worker processes."""
     events: int
-    """Events of all inputs that are done."""
+    """Total events of the completed inputs."""
     bytes: int
-    """Size of these inputs."""
+    """Total size of the completed inputs, in bytes."""
     work_s: float
-    """Time of work, added up over all processes, in seconds."""
+    """Total working time of all processes, in seconds."""
     elapsed_s: float
-    """Time from the first row to the last in seconds, with the time between two runs."""
+    """Time from the first to the last row, including pauses between runs, in seconds."""
     failed: tuple[ManifestRow, ...]
-    """Inputs that failed, with their errors."""
+    """Failed inputs, with their errors."""
 
     @property
     def inputs_per_hour(self) -> float:
-        """Inputs that one process finishes in an hour."""
+        """Inputs completed per hour by one process."""
         return 3600 * self.done / self.work_s if self.work_s else 0.0
 
 
 @dataclass
 class Entry:
-    """An input while it is worked on.
+    """Input in progress.
 
     Args:
-        events: Number of its events, set by the work.
+        events: Number of its events; the work sets it.
     """
 
     events: int | None = None
@@ -91,10 +91,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The manifest of an output folder. Each process appends to a file of its own, so that none waits for another.
+    """Manifest of an output folder. Each process appends to its own file, so none waits for another.
 
     Args:
-        out: The output folder.
+        out: Output folder.
 
     Example:
         >>> with Manifest(tmp_path).record(Path("clip.mp4"), tmp_path / "clip.h5", "0f") as entry:
@@ -107,12 +107,12 @@ class Manifest:
 
     @contextmanager
     def record(self, source: Path, target: Path, settings: str) -> Iterator[Entry]:
-        """Append that an input is started, and what became of it when the block ends; nothing after an interrupt.
+        """Record that an input starts, and its outcome when the block ends; no outcome after an interrupt.
 
         Args:
-            source: The input.
-            target: What is made of it, in the output folder.
-            settings: Digest of the settings of the work.
+            source: Input.
+            target: Its output, in the output folder.
+            settings: Digest of the settings.
         """
         begin_s, entry = time.monotonic(), Entry()
         row = ManifestRow(
@@ -127,15 +127,15 @@ class Manifest:
         try:
             yield entry
         except DvspipeError as error:
-            self._append(self._ended(row, "failed", begin_s, error=escape_controls(error.message)))
+            self._append(self._make_end_row(row, "failed", begin_s, error=escape_controls(error.message)))
             raise
-        self._append(self._ended(row, "done", begin_s, events=entry.events))
+        self._append(self._make_end_row(row, "done", begin_s, events=entry.events))
 
     def finish(self, sources: Iterable[Path]) -> None:
-        """Append that inputs are done whose worker was killed after their output was complete.
+        """Record inputs as done if their worker was killed after completing the output.
 
         Args:
-            sources: Inputs whose output is complete.
+            sources: Inputs with complete output.
         """
         rows = self.read() if self.folder.is_dir() else {}
         for source in sources:
@@ -145,22 +145,22 @@ class Manifest:
 
     @property
     def folder(self) -> Path:
-        """The folder of its files."""
+        """Folder of the manifest files."""
         return self.out / MANIFEST
 
     def read(self) -> dict[str, ManifestRow]:
-        """Return the last row of each input.
+        """Read the last row of each input.
 
         Raises:
-            FileError: There is no manifest, or it cannot be read.
+            FileError: If the manifest is missing or cannot be read.
         """
         return _last_rows(self._rows())
 
     def summarize(self) -> ManifestSummary:
-        """Return what became of all inputs.
+        """Summarise the status of all inputs.
 
         Raises:
-            FileError: There is no manifest, or it cannot be read.
+            FileError: If the manifest is missing or cannot be read.
         """
         rows = self._rows()
         last = _last_rows(rows).values()
@@ -181,23 +181,23 @@ class Manifest:
 
     def _files(self) -> list[Path]:
         if not self.folder.is_dir():
-            raise FileError(f"{self.out}: no manifest (expected {MANIFEST}, which convert and infer write)")
+            raise FileError(f"{self.out}: no manifest (expected {MANIFEST}, written by convert and infer)")
         return sorted(self.folder.glob("*.jsonl"))
 
     def _rows(self) -> list[ManifestRow]:
         rows = []
         for where, row in self.read_lines():
-            if row is None:  # its process was killed while it wrote
-                log.warning("%s is not complete or not valid, skipped", where)
+            if row is None:  # the process was killed while writing it
+                log.warning("%s: incomplete or invalid, skipped", where)
             else:
                 rows.append(row)
         return rows
 
     def read_lines(self) -> Iterator[tuple[str, ManifestRow | None]]:
-        """Yield the place of each line, and its row; None if it is not complete or not valid.
+        """Yield the location of each line with its row; the row is None if it is incomplete or invalid.
 
         Raises:
-            FileError: There is no manifest, or it cannot be read.
+            FileError: If the manifest is missing or cannot be read.
         """
         for path in self._files():
             for number, line in enumerate(read_bytes(path).splitlines(), start=1):
@@ -208,7 +208,7 @@ class Manifest:
                 else:
                     yield f"{path}: line {number}", row
 
-    def _ended(
+    def _make_end_row(
         self,
         row: ManifestRow,
         status: Literal["done", "failed"],
@@ -228,7 +228,7 @@ class Manifest:
         )
 
     def _append(self, row: ManifestRow) -> None:
-        """Append a row to the file of this process; if that fails, the output is still good, so it is a warning."""
+        """Append a row to the file of this process; only warn if that fails, because the output is still good."""
         path = self.folder / f"{socket.gethostname()}-{os.getpid()}.jsonl"
         line = f"{row.model_dump_json()}\n".encode()
         try:
@@ -236,7 +236,9 @@ class Manifest:
             handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             try:
                 size = os.fstat(handle).st_size
-                if size and os.pread(handle, 1, size - 1) != b"\n":  # of a killed process with the same number
+                if (
+                    size and os.pread(handle, 1, size - 1) != b"\n"
+                ):  # partial line of a killed process with the same number
                     line = b"\n" + line
                 if os.write(handle, line) < len(line):
                     os.ftruncate(handle, size)
@@ -248,7 +250,7 @@ class Manifest:
 
 
 def name_input(source: Path) -> str:
-    """Return the name by which a manifest knows an input: its absolute path, as it can be written."""
+    """Return the key of an input in the manifest: its absolute path, with unwritable characters escaped."""
     return escape_controls(str(source.absolute()))
 
 
@@ -257,17 +259,17 @@ def _last_rows(rows: Iterable[ManifestRow]) -> dict[str, ManifestRow]:
 
 
 class _Clock:
-    """The time of rows, which never goes back in a process.
+    """Clock for the times of rows; it never goes back within a process.
 
     Args:
-        newest_s: The newest time that the process found in the manifest, in seconds since 1970.
+        newest_s: Newest time in the manifest at the start of the process, in seconds since 1970.
     """
 
     def __init__(self, newest_s: float) -> None:
         self._newest_s = newest_s
 
     def now_s(self) -> float:
-        """Return the time, later than all before it."""
+        """Return the time, later than all previous ones."""
         self._newest_s = max(time.time(), self._newest_s + CLOCK_STEP_S)
         return self._newest_s
 
@@ -276,13 +278,13 @@ class _Clock:
 def _clock(folder: Path) -> _Clock:
     """Return the clock of this process for a manifest."""
     newest_s = 0.0
-    with suppress(FileError):  # there is none yet; one that cannot be read is reported when it is written
+    with suppress(FileError):  # no manifest yet; an unreadable one is reported on writing
         newest_s = max((row.at for _, row in Manifest(folder.parent).read_lines() if row is not None), default=0.0)
     return _Clock(newest_s)
 
 
 def _size(source: Path) -> int:
-    """Return the size of a file, or of all files in a folder; 0 if it cannot be read."""
+    """Return the size of a file, or of all files in a folder; 0 if unreadable."""
     try:
         files = [path for path in source.iterdir() if path.is_file()] if source.is_dir() else [source]
         return sum(path.stat().st_size for path in files)

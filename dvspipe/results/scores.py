@@ -1,4 +1,4 @@
-"""How right predictions are: scores of samples, and of labels over time."""
+"""Scores of predictions: for samples, and over time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Counts = tuple[tuple[int, ...], ...]
 
 
 def wilson_interval(correct: int, samples: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval of a share, (0, 1) without samples.
+    """Return the 95 % confidence interval of a share; (0, 1) without samples.
 
     Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
 
@@ -34,15 +34,15 @@ def wilson_interval(correct: int, samples: int) -> tuple[float, float]:
 
 
 def calibration_error(count: ArrayLike, confidence: ArrayLike, correct: ArrayLike) -> float | None:
-    """Return the expected calibration error, None without predictions.
+    """Return the expected calibration error; None without predictions.
 
-    The mean over bins, weighted by their counts, of the distance between mean confidence and accuracy.
+    This is the distance between mean confidence and accuracy, averaged over bins and weighted by their counts.
     Source: Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015.
 
     Args:
-        count: [bins], number of predictions by their largest probability.
-        confidence: [bins], sum of these probabilities.
-        correct: [bins], number of right predictions.
+        count: Number of predictions per bin of the highest probability, [bins].
+        confidence: Sum of these probabilities, [bins].
+        correct: Number of correct predictions, [bins].
 
     Example:
         >>> calibration_error([10], [9.0], [8])
@@ -53,20 +53,20 @@ def calibration_error(count: ArrayLike, confidence: ArrayLike, correct: ArrayLik
 
 
 class WrongPrediction(Record):
-    """A recording whose predicted class is not its class."""
+    """Recording with a wrong prediction."""
 
     name: FileText
-    """The recording, or the part of it."""
+    """Name of the recording, or of a part of it."""
     label: str
-    """Its class."""
+    """True class."""
     predicted: str
-    """The predicted class."""
+    """Predicted class."""
     probability: float
     """Probability of the predicted class, 0 to 1."""
 
 
 class Scores(Record):
-    """How a classifier does on samples."""
+    """Scores of a classifier on samples."""
 
     classes: tuple[str, ...]
     """Names of the classes."""
@@ -75,9 +75,9 @@ class Scores(Record):
     calibration_error: float
     """Expected calibration error of the probabilities, 0 to 1."""
     temperature: float
-    """Number by which logits were divided before the softmax."""
+    """Temperature: logits were divided by it before the softmax."""
     wrong: tuple[WrongPrediction, ...] = ()
-    """Every sample whose predicted class is wrong, the most certain predictions first."""
+    """Wrong predictions, most certain first."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -88,53 +88,53 @@ class Scores(Record):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def correct(self) -> int:
-        """Number of samples whose predicted class is right."""
+        """Number of correct predictions."""
         return sum(row[k] for k, row in enumerate(self.confusion))
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def accuracy(self) -> float:
-        """Share of right predictions, 0 to 1."""
+        """Share of correct predictions, 0 to 1."""
         return self.correct / self.samples
 
     @model_validator(mode="after")
     def _is_square(self) -> Self:
         K = len(self.classes)
         if K == 0 or [len(row) for row in self.confusion] != [K] * K:
-            raise ValueError(f"confusion does not have a row and a column for each of the {K} classes")
+            raise ValueError(f"confusion: wrong shape (expected {K} x {K}, a row and a column per class)")
         return self
 
 
 class TimeScores(Record):
-    """How right answers over time are; counts, so that those of several recordings can be added."""
+    """Scores of predictions over time, as counts; scores of several recordings can be added."""
 
     confusion: Counts
-    """Number of answers by true class (row) and predicted class; an answer counts if its time is labelled."""
+    """Number of predictions by true class (row) and predicted class (column), at labelled times."""
     segments_found: int
-    """Segments that overlap a label of their class by at least 0.5 (intersection over union)."""
+    """Number of segments that overlap a label of their class by at least 0.5 (intersection over union)."""
     segments: int
-    """Segments of a class in all."""
+    """Number of predicted segments with a class."""
     labels: int
-    """Labels in all."""
+    """Number of labels."""
     delays_us: tuple[int | None, ...]
-    """For each label the time from its start to the end of the first certain and right answer within it."""
+    """Per label, the time from its start to the end of the first certain and correct prediction within it."""
     calibration: tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
-    """In 15 bins by probability: number of answers, sum of probabilities, number of right answers."""
+    """In 15 bins by probability: number of predictions, sum of probabilities, number of correct predictions."""
     seen_us: tuple[int, ...]
     """Times since the start of a label."""
     seen: tuple[tuple[int, ...], tuple[int, ...]]
-    """How many labels last at least that long, and how many of them have a right answer then."""
+    """Number of labels that last at least that long, and number of these with a correct prediction at that time."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def answers(self) -> int:
-        """Number of answers whose time is labelled."""
+        """Number of predictions at labelled times."""
         return sum(map(sum, self.confusion))
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def accuracy(self) -> float | None:
-        """Share of right answers among those."""
+        """Share of correct predictions at labelled times; None without any."""
         return sum(row[k] for k, row in enumerate(self.confusion)) / self.answers if self.answers else None
 
     @computed_field  # type: ignore[prop-decorator]
@@ -151,24 +151,24 @@ class TimeScores(Record):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def labels_answered(self) -> int:
-        """Number of labels with a certain and right answer."""
+        """Number of labels with a certain and correct prediction."""
         return sum(delay is not None for delay in self.delays_us)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def median_delay_us(self) -> float | None:
-        """Median delay over the labels that have a right answer, in microseconds."""
+        """Median delay over labels with a correct prediction, in microseconds."""
         answered = [delay for delay in self.delays_us if delay is not None]
         return float(np.median(answered)) if answered else None
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def calibration_error(self) -> float | None:
-        """Expected calibration error of the labelled answers, 0 to 1."""
+        """Expected calibration error at labelled times, 0 to 1."""
         return calibration_error(*self.calibration)
 
     def __add__(self, other: TimeScores) -> TimeScores:
-        """Return the scores of the recordings of both, classified by the same network with the same settings."""
+        """Return the scores of both sets of recordings, classified by the same network with the same settings."""
         return TimeScores(
             confusion=_add(self.confusion, other.confusion),
             segments_found=self.segments_found + other.segments_found,
@@ -182,7 +182,7 @@ class TimeScores(Record):
 
 
 def add_scores(scores: Iterable[TimeScores | None]) -> TimeScores | None:
-    """Return the scores of all recordings together, None without any; recordings whose scores are None are skipped."""
+    """Add the scores of all recordings, skipping None; None if there are none."""
     total: TimeScores | None = None
     for one in scores:
         if one is not None:

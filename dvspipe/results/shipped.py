@@ -1,4 +1,4 @@
-"""The record of a classifier that comes with dvspipe, from which its model card is made."""
+"""Record of an included classifier, the source of its model card."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from .tables import Record
 
 
 class ShippedScore(Record):
-    """How a shipped classifier did on recordings that it was not trained on."""
+    """Score of an included classifier on recordings outside its training data."""
 
     data: str
-    """The recordings, to be read after "tested on"."""
+    """The recordings, as a phrase that follows "tested on"."""
     correct: int
-    """Number of right predictions."""
+    """Number of correct predictions."""
     samples: int
     """Number of recordings."""
 
 
 class ShippedRecord(Record):
-    """What the weights of a shipped classifier do not say: its purpose, its data, its scores and its limits."""
+    """Purpose, data, scores and limits of an included classifier."""
 
     about: str
-    """What it classifies."""
+    """Purpose of the classifier."""
     data: str
-    """The recordings that it was trained on."""
+    """Training recordings."""
     commands: tuple[str, ...]
-    """The commands that made it."""
+    """Commands that trained it."""
     date: str
-    """When, as YEAR-MONTH-DAY."""
+    """Date as YEAR-MONTH-DAY."""
     scores: tuple[ShippedScore, ...]
-    """One for each kind of recordings."""
+    """Scores, one per kind of recordings."""
     limits: tuple[str, ...]
-    """What the scores do not show, a sentence or more each."""
+    """Limits of the scores, one or more sentences each."""

@@ -1,4 +1,4 @@
-"""The one way to write and read records: JSON for one, JSON Lines and CSV for rows."""
+"""Reading and writing of records: JSON for single records, JSON Lines and CSV for rows."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ..files import read_bytes, write_text
 Cell = str | int | float | bool | None
 
 FileText = Annotated[str, AfterValidator(escape_controls)]
-"""The name of a file, or a text that contains one; control characters and bytes outside UTF-8 are escaped."""
+"""File name, or text with one; control characters and bytes outside UTF-8 are escaped."""
 
 
 class Record(BaseModel):
-    """Base of every record: frozen, with a name in files for each field, and documented field by field."""
+    """Base class of records: frozen, with a documented name in files for each field."""
 
     model_config = ConfigDict(
         frozen=True,
-        extra="ignore",  # computed fields are written, and computed again when read
+        extra="ignore",  # computed fields are written, and recomputed after reading
         validate_by_name=True,
         validate_by_alias=True,
         serialize_by_alias=True,
@@ -36,23 +36,23 @@ class Record(BaseModel):
         """Write the record as JSON, complete or not at all.
 
         Raises:
-            FileError: The file cannot be written.
+            FileError: If the file cannot be written.
         """
         write_text(path, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Return the record that `write` wrote.
+        """Read a record written by `write`.
 
         Raises:
-            FileError: The file is missing or cannot be read.
-            FormatError: It holds something else.
+            FileError: If the file is missing or cannot be read.
+            FormatError: If the content is not such a record.
         """
-        return _validated(cls, read_bytes(path), str(path))
+        return _validate(cls, read_bytes(path), str(path))
 
     @classmethod
     def find(cls, path: Path) -> Self | None:
-        """Return the record in a file, or None if the file is missing or holds something else."""
+        """Read a record, or return None if the file is missing or invalid."""
         try:
             return cls.read(path)
         except FileError:
@@ -60,13 +60,13 @@ class Record(BaseModel):
 
 
 class Row(Record):
-    """A record of which there are many, written as JSON Lines with all fields and as CSV with its columns."""
+    """Record with many instances, written as JSON Lines (all fields) and CSV (selected columns)."""
 
     columns: ClassVar[tuple[str, ...]]
-    """Names of the fields that the CSV file has, in its order."""
+    """Names of the columns of the CSV file, in order."""
 
     def cells(self) -> dict[str, Cell]:
-        """Return the value of each column."""
+        """Return the value of each CSV column."""
         values: dict[str, Cell] = self.model_dump()
         return {name: values[name] for name in self.columns}
 
@@ -76,17 +76,17 @@ RowType = TypeVar("RowType", bound=Row)
 
 
 def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: Path, csv_path: Path) -> None:
-    """Write rows as JSON Lines and as CSV, each complete or not at all.
+    """Write rows as JSON Lines and CSV, each file complete or not at all.
 
     Args:
-        rows: What to write; without any, the CSV file has a header alone.
-        kind: Their model.
-        jsonl: The file for all fields, one object per line.
-        csv_path: The file for the columns; floating-point numbers have nine significant digits, and
+        rows: Rows to write; if empty, the CSV file has only a header.
+        kind: Model of the rows.
+        jsonl: File for all fields, one object per line.
+        csv_path: File for the columns; floating-point numbers have nine significant digits, and
             control characters are escaped.
 
     Raises:
-        FileError: A file cannot be written.
+        FileError: If a file cannot be written.
     """
     write_text(jsonl, "".join(f"{row.model_dump_json()}\n" for row in rows))
     cells = [row.cells() for row in rows]
@@ -98,22 +98,22 @@ def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: Path, csv
 
 
 def read_rows(path: Path, kind: type[RecordType]) -> tuple[RecordType, ...]:
-    """Return the records of a JSON Lines file.
+    """Read the records of a JSON Lines file.
 
     Raises:
-        FileError: The file is missing or cannot be read.
-        FormatError: A line holds something else.
+        FileError: If the file is missing or cannot be read.
+        FormatError: If a line is not such a record.
     """
     lines = read_bytes(path).splitlines()
-    return tuple(_validated(kind, line, f"{path}: line {number}") for number, line in enumerate(lines, start=1))
+    return tuple(_validate(kind, line, f"{path}: line {number}") for number, line in enumerate(lines, start=1))
 
 
-def _validated(kind: type[RecordType], content: bytes, where: str) -> RecordType:
+def _validate(kind: type[RecordType], content: bytes, where: str) -> RecordType:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
         found = "; ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip() for item in error.errors()[:3])
-        raise FormatError(f"{where}: not a {kind.__name__} as dvspipe writes it ({found})") from error
+        raise FormatError(f"{where}: not a valid {kind.__name__} ({found})") from error
 
 
 def _text(value: Cell) -> Cell:

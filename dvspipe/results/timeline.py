@@ -1,4 +1,4 @@
-"""The predictions of a network over time."""
+"""Predictions of a network over time."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """The predictions of a network over time.
+    """Predictions of a network over time.
 
     Args:
-        t_start_us: int64 [N], start of the events that each prediction is made from.
-        t_end_us: int64 [N], their end, exclusive; the prediction is known then.
-        events: int64 [N], number of events in that time.
-        nearby_events: int64 [N], number of events in the quarter of a window around `center_us`.
-        probabilities: float32 [N, K].
-        familiar: bool [N], whether what each prediction is made from is like the training (`ClassifierConfig`).
-        hop_us: Time from one prediction to the next; None if windows are made by number of events.
+        t_start_us: Start of the events of each prediction, int64 [N].
+        t_end_us: End of these events, exclusive, int64 [N]; the prediction is known at this time.
+        events: Number of events in this time, int64 [N].
+        nearby_events: Number of events in the quarter of a window around `center_us`, int64 [N].
+        probabilities: Class probabilities, float32 [N, K].
+        familiar: Whether the input of each prediction resembles the training data (`ClassifierConfig`), bool [N].
+        hop_us: Time between predictions; None if windows have a fixed number of events.
         lag_us: Time from `center_us` to `t_end_us`: half a window; with a running mean, ln 2 of its time constant.
-        stateful: Whether the network's state is kept from each prediction to the next, except over pauses.
+        stateful: Whether the network keeps its state between predictions, except over pauses.
     """
 
     t_start_us: NDArray[np.int64]
@@ -39,34 +39,34 @@ class Timeline:
 
     @property
     def window_us(self) -> int:
-        """Median length of the time that a prediction is made from."""
+        """Median duration of the input of a prediction."""
         return int(np.median(self.t_end_us - self.t_start_us)) if len(self) else 0
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """int64 [N], the most probable classes."""
+        """Most probable classes, int64 [N]."""
         return np.asarray(self.probabilities.argmax(axis=1))
 
     @property
     def entropies(self) -> NDArray[np.float64]:
-        """float64 [N], entropy in bits: 0 if one class is certain, log2 K if all classes are equally probable."""
+        """Entropies in bits, float64 [N]: 0 if one class is certain, log2 K if all are equally probable."""
         p = np.maximum(self.probabilities.astype(np.float64), 1e-300)
         return np.asarray(np.maximum(0.0, -(p * np.log2(p)).sum(axis=1)))
 
     @property
     def center_us(self) -> NDArray[np.int64]:
-        """int64 [N], the time that each prediction stands for: half of what it depends on was seen by then."""
+        """Time that each prediction applies to, int64 [N]: half of its input was seen by then."""
         return find_centers(self.t_start_us, self.t_end_us, hop_us=self.hop_us, lag_us=self.lag_us)
 
     def intervals_us(self, t_first_us: int, t_end_us: int) -> NDArray[np.int64]:
-        """Return the times that predictions stand for, start and end: half a hop on each side of `center_us`.
+        """Return start and end of the time that each prediction applies to: half a hop on each side of `center_us`.
 
-        The first interval starts with the recording and the last one ends with it. With `stateful`, the intervals next
-        to a pause reach its edges. A pause, in which there is no prediction, is a gap.
+        The first interval starts with the recording, and the last one ends with it. If `stateful`, the intervals next
+        to a pause extend to its edges. Pauses without predictions are gaps.
 
         Args:
             t_first_us: Start of the recording.
-            t_end_us: Its end.
+            t_end_us: End of the recording.
 
         Returns:
             int64 [N, 2].
@@ -90,7 +90,7 @@ class Timeline:
         """Return the moving mean of the probabilities, float64 [N, K].
 
         Args:
-            length_us: Predictions whose centers are at most half of this away are averaged.
+            length_us: Length of the average: predictions with centers within half of it are averaged.
         """
         at_us = self.center_us
         first = np.searchsorted(at_us, at_us - length_us / 2, "left")
@@ -102,10 +102,10 @@ class Timeline:
 def find_centers(
     start_us: NDArray[np.int64], end_us: NDArray[np.int64], *, hop_us: int | None, lag_us: int
 ) -> NDArray[np.int64]:
-    """Return the times that predictions stand for, int64 [N]; the arguments are those of `Timeline`."""
+    """Return `center_us` of predictions, int64 [N]; arguments as in `Timeline`."""
     return (start_us + end_us) // 2 if hop_us is None else np.maximum(end_us - lag_us, start_us)
 
 
 _NONE = np.zeros(0, np.int64)
 NO_TIMELINE = Timeline(_NONE, _NONE, _NONE, _NONE, np.zeros((0, 1), np.float32), np.zeros(0, np.bool_), None, 0)
-"""That of a prediction whose windows are not in memory."""
+"""Empty timeline of predictions without windows in memory."""

@@ -1,4 +1,4 @@
-"""The run folder of a training: its files, an epoch, and the result of the test."""
+"""Run folder of a training: its files, epochs, and the test result."""
 
 from __future__ import annotations
 
@@ -15,37 +15,41 @@ from .activity import ActivityRecord
 from .scores import Scores
 from .tables import Cell, Record, Row, read_rows
 
-MAX_SETTINGS = 3  # to try first
+MAX_SETTINGS = 3  # number of settings to try first
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of a training run, by their names; the one list of them.
+    """Files of a training run by name.
 
     Args:
-        path: The folder, such as runs/train/nmnist.
+        path: Run folder, such as runs/train/nmnist.
+
+    Example:
+        >>> RunFolder(Path("runs/train/nmnist")).best.as_posix()
+        'runs/train/nmnist/weights/best.safetensors'
     """
 
     path: Path
 
     @property
     def config(self) -> Path:
-        """The resolved configuration, YAML."""
+        """Complete configuration, YAML."""
         return self.path / "args.yaml"
 
     @property
     def split(self) -> Path:
-        """The names of the recordings in each part, JSON."""
+        """Names of the recordings in each part, JSON."""
         return self.path / "split.json"
 
     @property
     def epochs_csv(self) -> Path:
-        """A row per epoch; the columns of `EpochRow`."""
+        """One row per epoch, with the columns of `EpochRow`."""
         return self.path / "results.csv"
 
     @property
     def epochs(self) -> Path:
-        """An `EpochRow` per line; results.csv has its columns."""
+        """One `EpochRow` per line; results.csv has its columns."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -60,7 +64,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """Checkpoint of the epoch that was best on the validation part."""
+        """Checkpoint of the epoch chosen on the validation part."""
         return self.path / "weights" / "best.safetensors"
 
     @property
@@ -70,60 +74,60 @@ class RunFolder:
 
     @property
     def state(self) -> Path:
-        """State of the training after its last complete epoch, from which it resumes."""
+        """State of the training after the last complete epoch, for resuming."""
         return self.path / "weights" / "state.safetensors"
 
     @property
     def curves(self) -> Path:
-        """Loss, accuracy and spike rates over epochs, a picture."""
+        """Chart of loss, accuracy and spike rates over epochs."""
         return self.path / "curves.png"
 
     @property
     def confusion_matrix(self) -> Path:
-        """The confusion matrix of the test, a picture."""
+        """Chart of the confusion matrix of the test."""
         return self.path / "confusion_matrix.png"
 
     @property
     def examples(self) -> Path:
-        """Spikes and membranes for some test recordings, a picture."""
+        """Chart of spikes and membranes for some test recordings."""
         return self.path / "examples.png"
 
     @property
     def wrong(self) -> Path:
-        """The most certain wrong predictions of the test, a picture."""
+        """Pictures of the most certain wrong test predictions."""
         return self.path / "wrong.png"
 
     @property
     def kernels(self) -> Path:
-        """The kernels that STDP trained, a picture."""
+        """Pictures of the kernels trained by STDP."""
         return self.path / "kernels.png"
 
     @property
     def report(self) -> Path:
-        """The page that shows the run."""
+        """HTML page of the run."""
         return self.path / "report.html"
 
     @property
     def tensorboard(self) -> Path:
-        """The folder of TensorBoard's event files."""
+        """Folder of TensorBoard's event files."""
         return self.path / "tensorboard"
 
     @property
     def baseline(self) -> RunFolder:
-        """The epochs and weights of the baseline network."""
+        """Epochs and weights of the baseline network."""
         return RunFolder(self.path / "baseline")
 
     def result_files(self) -> tuple[Path, ...]:
-        """Return what a run leaves at its end, its report included."""
+        """Return the files written at the end of a run, including its report."""
         pictures = self.curves, self.confusion_matrix, self.examples, self.wrong, self.kernels
         return self.test, self.activity, *pictures, self.report
 
     def epoch_files(self) -> tuple[Path, ...]:
-        """Return what a run leaves after each epoch."""
+        """Return the files written after each epoch."""
         return self.epochs_csv, self.epochs, self.best, self.last, self.state
 
     def clear(self, *, keep_epochs: bool) -> None:
-        """Remove the results of an earlier run, and its epochs and weights unless they are kept."""
+        """Delete the results of an earlier run, and its epochs and weights unless `keep_epochs`."""
         removed = self.result_files()
         if not keep_epochs:
             removed += self.epoch_files() + self.baseline.epoch_files()
@@ -148,53 +152,53 @@ class EpochRow(Row):
     epoch: int
     """Number of the epoch, from 1."""
     train_loss: float
-    """Mean loss over the training part, while the weights change."""
+    """Mean loss on the training part, measured while the weights change."""
     train_accuracy: float
-    """Accuracy over the training part, while the weights change, 0 to 1."""
+    """Accuracy on the training part, measured while the weights change, 0 to 1."""
     val_loss: float
-    """Mean cross-entropy over the validation part after the epoch."""
+    """Mean cross-entropy on the validation part after the epoch."""
     val_accuracy: float
-    """Accuracy over the validation part after the epoch, 0 to 1; of a fitted readout, as in `TestResult`."""
+    """Accuracy on the validation part after the epoch, 0 to 1; for a fitted readout, see `TestResult`."""
     learning_rate: float
     """Learning rate of the last step."""
     seconds: float
-    """Duration of the epoch in seconds of wall-clock time."""
+    """Duration of the epoch, in seconds."""
     data_seconds: float
-    """How much of it was spent waiting for data."""
+    """Part of the duration spent waiting for data, in seconds."""
     rates: dict[str, float]
-    """Spikes per neuron and step of each layer, in the last batch; columns `rate_<layer>` of the CSV file."""
+    """Spikes per neuron and step of each layer in the last batch; columns `rate_<layer>` of the CSV file."""
     convergence: dict[str, float] = Field(default_factory=dict)
-    """Mean of w * (1 - w) over the weights of each layer that STDP trains; columns `convergence_<layer>`."""
+    """Mean of w * (1 - w) over the weights of each layer trained by STDP; columns `convergence_<layer>`."""
 
     def cells(self) -> dict[str, Cell]:
-        """Return the value of each column."""
+        """Return the value of each CSV column."""
         of_layers = {f"rate_{name}": rate for name, rate in self.rates.items()}
         of_layers |= {f"convergence_{name}": mean for name, mean in self.convergence.items()}
         return super().cells() | of_layers
 
     def is_better_than(self, other: EpochRow) -> bool:
-        """Return whether the validation result is better than that of another epoch: accuracy first, then loss."""
+        """Compare validation results: higher accuracy first, then lower loss."""
         return (self.val_accuracy, -self.val_loss) > (other.val_accuracy, -other.val_loss)
 
 
 def find_best(rows: Sequence[EpochRow]) -> EpochRow:
-    """Return the epoch with the best validation result, the first of equals."""
+    """Return the epoch with the best validation result; of equal ones, the first."""
     return reduce(lambda best, row: row if row.is_better_than(best) else best, rows)
 
 
 class BaselineResult(Record):
-    """How a ReLU network of the same shape on the sum of the steps does on the same test part."""
+    """Result of the baseline, a ReLU network of the same shape on the sum of the steps, on the same test part."""
 
     accuracy: float
     """Test accuracy, 0 to 1."""
     samples: int
     """Number of test recordings."""
     correct: int
-    """Number of right predictions."""
+    """Number of correct predictions."""
     chosen_epoch: int
-    """Epoch that was best on the validation part."""
+    """Epoch chosen on the validation part."""
     val_accuracy: float
-    """Its accuracy there."""
+    """Validation accuracy of this epoch."""
 
 
 FindingKind = Literal[
@@ -211,35 +215,35 @@ FindingKind = Literal[
     "overfitted",
     "validation",
 ]
-"""What is wrong with a run; see `training.diagnosis`."""
+"""Kinds of findings; see `training.diagnosis`."""
 
 
 class Finding(Record):
-    """Something that limits the result of a run, and the settings that change it."""
+    """Limit of a run's result, and the settings that change it."""
 
     kind: FindingKind
-    """What kind of problem it is."""
+    """Kind of the problem."""
     text: str
-    """What was found, in one sentence."""
+    """Description of the problem, in one sentence."""
     settings: tuple[str, ...]
-    """Settings to try, KEY=VALUE, or KEY alone if the value depends on what the recordings are."""
+    """Settings to try: KEY=VALUE, or KEY alone if the value depends on the recordings."""
 
 
 class EvaluationResult(Scores):
-    """What `dvspipe eval` reports of a checkpoint on a part of a data set."""
+    """Output of `dvspipe eval`: result of a checkpoint on a part of a data set."""
 
     data: str
-    """The recordings, in a few words."""
+    """Short description of the recordings."""
     synthetic: bool
-    """Whether they are synthetic."""
+    """Whether the recordings are synthetic."""
     trained_on: str
-    """What the classifier was trained on."""
+    """Training data of the classifier."""
 
 
 class TestResult(Scores):
-    """test.json: the test of the chosen epoch."""
+    """test.json: test result of the chosen epoch."""
 
-    __test__ = False  # not a class of tests
+    __test__ = False  # not a test class of pytest
 
     title: str
     """Name of the data set."""
@@ -248,35 +252,35 @@ class TestResult(Scores):
     synthetic_test: bool
     """Whether the test part is synthetic."""
     data: str
-    """The test recordings, in a few words."""
+    """Short description of the test recordings."""
     chosen_epoch: int
-    """Epoch that was best on the validation part."""
+    """Epoch chosen on the validation part."""
     val_accuracy: float
-    """Its accuracy there, 0 to 1; of a fitted readout, that on training recordings that the fit leaves out."""
+    """Validation accuracy of this epoch, 0 to 1; for a fitted readout, accuracy on recordings left out of the fit."""
     event_count_accuracy: float
-    """Test accuracy of a linear classifier that sees only the number of events, 0 to 1."""
+    """Test accuracy of a linear classifier on the number of events alone, 0 to 1."""
     train_accuracy: float | None = None
-    """Accuracy of the chosen epoch on the training part, in evaluation, 0 to 1; None in runs of version 0.1."""
+    """Accuracy of the chosen epoch on the training part, in evaluation mode, 0 to 1; None in runs of version 0.1."""
     readout_fitted: bool = False
-    """Whether only the readout of a checkpoint was fitted, in one step without epochs."""
+    """Whether only the readout of a checkpoint was fitted, without epochs."""
     correct_before: int | None = None
-    """Number of right predictions of the checkpoint whose readout was fitted; None with other rules or classes."""
+    """Number of correct predictions before the readout was fitted; None with other rules or classes."""
     baseline: BaselineResult | None
-    """The result of the baseline network; None if none was trained."""
+    """Result of the baseline network; None if none was trained."""
     findings: tuple[Finding, ...] = ()
-    """What limits the result, the most important first."""
+    """Limits of the result, most important first."""
     notes: tuple[str, ...]
-    """What a reader should know, a sentence each."""
+    """Notes on the result, one sentence or two each."""
     command: str
-    """The command that repeats the run."""
+    """Command that repeats the run."""
     versions: dict[str, str]
-    """Versions of dvspipe and of the libraries that decide its results."""
+    """Versions of dvspipe and of the libraries that affect its results."""
     machine: dict[str, str]
     """Python, system, processor, and GPU if one was used."""
 
     @property
     def settings_to_try(self) -> tuple[str, ...]:
-        """The first settings to try, KEY=VALUE; none while a class has too few recordings, which no setting helps."""
+        """First settings to try, KEY=VALUE; empty while a class has too few recordings: no setting helps then."""
         if any(finding.kind == "few" for finding in self.findings):
             return ()
         first: dict[str, str] = {}
@@ -288,7 +292,7 @@ class TestResult(Scores):
 
     @property
     def kind_of_data(self) -> str:
-        """Words that accompany every result with synthetic data; empty without."""
+        """Label for every result with synthetic data; empty without."""
         if self.synthetic and self.synthetic_test:
             return "synthetic data"
         if self.synthetic:
@@ -298,14 +302,19 @@ class TestResult(Scores):
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A complete training run, as a report shows it.
+    """Complete training run, for reports.
 
     Args:
-        folder: Its files.
-        settings: The resolved configuration, YAML.
-        epochs: A row per epoch.
-        test: The test of the chosen epoch.
-        activity: What the network did with the test recordings.
+        folder: Files of the run.
+        settings: Complete configuration, YAML.
+        epochs: Metrics, one row per epoch.
+        test: Test result of the chosen epoch.
+        activity: Activity of the network on the test recordings.
+
+    Example:
+        >>> run = TrainingRun.read(RunFolder(Path("runs/train/nmnist")))  # doctest: +SKIP
+        >>> run.test.accuracy, run.test.settings_to_try  # doctest: +SKIP
+        (0.93, ('optimiser.epochs=40',))
     """
 
     folder: RunFolder
@@ -316,26 +325,26 @@ class TrainingRun:
 
     @property
     def checkpoint(self) -> Path:
-        """The weights of the epoch that was chosen on the validation part."""
+        """Weights of the epoch chosen on the validation part."""
         return self.folder.best
 
     @property
     def choice(self) -> str:
-        """How the epoch was chosen, in words that follow its number."""
+        """Reason for the choice of the epoch, as a phrase that follows its number."""
         best = find_best(self.epochs)
         if best.epoch == self.test.chosen_epoch:
             return "chosen on the validation part"
         return (
-            f"the latest that the few validation recordings do not show to be worse than epoch {best.epoch} "
-            f"({self.test.val_accuracy:.1%} and {best.val_accuracy:.1%} of them right)"
+            f"the latest epoch not significantly worse than epoch {best.epoch} on the few validation recordings "
+            f"({self.test.val_accuracy:.1%} and {best.val_accuracy:.1%} correct)"
         )
 
     @classmethod
     def read(cls, folder: RunFolder) -> TrainingRun:
-        """Return the run in a folder.
+        """Read the run in a folder.
 
         Raises:
-            FileError: A file is missing, or holds something else.
+            FileError: If a file is missing or invalid.
         """
         return cls(
             folder,

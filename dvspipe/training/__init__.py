@@ -1,4 +1,4 @@
-"""Training and evaluation of a classifier: returns records and stores them in a run folder."""
+"""Train and evaluate a classifier; results are returned as records and stored in a run folder."""
 
 from .callback import TrainingCallback
 from .choice import Choice, choose_settings

@@ -1,4 +1,4 @@
-"""What a trained network does with the test recordings: spikes, operations, examples."""
+"""Activity of a trained network on the test recordings: spikes, operations, examples."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from ..results import (
 
 Item = TypeVar("Item")
 MAX_EXAMPLES = 3
-MAX_LAYERS = 4  # of an example, spread evenly from the first to the last
+MAX_LAYERS = 4  # layers per example, evenly spaced from the first to the last
 MAX_WRONG = 10
-MAX_SIDE = 64  # of the image of a wrong prediction, in pixels
-SHOWN_NEURONS = 48  # of a layer, in the raster of an example
-MAX_KERNELS = 64  # of a layer
+MAX_SIDE = 64  # maximum side of the image of a wrong prediction, in pixels
+SHOWN_NEURONS = 48  # neurons of a layer in the raster of an example
+MAX_KERNELS = 64  # kernels stored per layer
 
 
 def record_activity(
@@ -41,18 +41,18 @@ def record_activity(
     bins: BinConfig,
     wrong: Sequence[WrongPrediction],
 ) -> ActivityRecord:
-    """Return the activity of a network on the test recordings.
+    """Record the activity of a network on the test recordings.
 
     Args:
-        layers: What each layer did with all of them.
-        network: The network, in evaluation mode.
-        tensors: The test recordings.
-        data: Their data set.
+        layers: Activity of each layer over all test recordings.
+        network: Network in evaluation mode.
+        tensors: Spike tensors of the test recordings.
+        data: Data set of the test recordings.
         bins: Settings of the spike tensors.
-        wrong: The wrong predictions, the first of which become images.
+        wrong: Wrong predictions; the first ones are stored with an image.
     """
     places = {sample.name: number for number, sample in enumerate(data.test)}
-    labels = _spread(np.unique(tensors.labels).tolist(), MAX_EXAMPLES)
+    labels = _sample_evenly(np.unique(tensors.labels).tolist(), MAX_EXAMPLES)
     numbers = [int(np.flatnonzero(tensors.labels == label)[0]) for label in labels]
     return ActivityRecord(
         step_us=bins.step_us,
@@ -66,7 +66,7 @@ def record_activity(
 
 
 def _kernels(network: Network) -> Iterator[KernelRecord]:
-    """Yield the kernels of the layers that STDP trains, in the pixels of the network's input."""
+    """Yield the kernels of layers trained by STDP, in input pixels."""
     layers = [module for module in network.modules() if isinstance(module, IntegrateAndFire)]
     stride, shown = 1, torch.empty(0)
     for number, layer in enumerate(layers, start=1):
@@ -78,7 +78,7 @@ def _kernels(network: Network) -> Iterator[KernelRecord]:
 
 
 def _image(spikes: SpikeTensor) -> EventImage:
-    """Return the sum of a spike tensor [T, C, H, W] over its steps, in blocks of pixels if it is large."""
+    """Sum a spike tensor [T, C, H, W] over time, and over blocks of pixels if it is large."""
     summed = spikes.sum(axis=0, dtype=np.float64)
     block = -(-max(summed.shape[1:]) // MAX_SIDE)
     heights, widths = (np.arange(0, length, block) for length in summed.shape[1:])
@@ -96,7 +96,7 @@ def _example(network: Network, tensors: SpikeTensors, data: DataSet, number: int
         label=int(tensors.labels[number]),
         predicted=int(readout.mean(axis=0).argmax()),
         arrived=_rows(spikes.sum(axis=(2, 3), dtype=np.float64).T),
-        layers=tuple(_trace(trace) for trace in _spread(traces, MAX_LAYERS)),
+        layers=tuple(_trace(trace) for trace in _sample_evenly(traces, MAX_LAYERS)),
         readout=_rounded(readout),
     )
 
@@ -111,9 +111,9 @@ def _trace(trace: LayerTrace) -> TraceRecord:
     )
 
 
-def _spread(items: Sequence[Item], most: int) -> list[Item]:
-    """Return some of the items, evenly from the first to the last."""
-    return [items[place] for place in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)]
+def _sample_evenly(items: Sequence[Item], limit: int) -> list[Item]:
+    """Return at most `limit` items, evenly spaced from the first to the last."""
+    return [items[place] for place in np.linspace(0, len(items) - 1, min(limit, len(items))).round().astype(int)]
 
 
 def _rows(values: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:

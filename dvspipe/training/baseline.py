@@ -1,4 +1,4 @@
-"""The baseline: a ReLU network of the same shape that sees only the sum of all steps, so that it has no time."""
+"""Baseline without time: a ReLU network of the same shape that sees only the sum of all steps."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from ..networks.neurons import average_squares
 
 
 class FrameNetwork(nn.Module):
-    """A spiking network with ReLU in place of its neurons, on the sum of the steps.
+    """Spiking network with ReLU instead of its neurons, applied to the sum of the steps.
 
-    Convolutions, batch norms, pooling, residuals and linear layers are those of the network, weights included.
+    It takes the convolutions, batch norms, pooling, residuals and linear layers of the spiking network, including
+    weights.
 
     Args:
-        network: The spiking network; it is changed and must not be used afterwards.
+        network: Spiking network; it is changed and must not be used afterwards.
     """
 
     def __init__(self, network: SpikingNetwork) -> None:
@@ -43,7 +44,7 @@ class _Rectifier(nn.Module):
         self.pool = pool
 
     def forward(self, currents: Tensor, _state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return activities, pooled as `LIF` pools its spikes, and an empty state."""
+        """Return rectified activities, pooled as `LIF` pools its spikes, and an empty state."""
         return average_squares(currents.relu(), self.pool), currents.new_empty(0)
 
 
@@ -53,7 +54,7 @@ class _Votes(nn.Module):
         self.votes = votes
 
     def forward(self, currents: Tensor, _state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the mean of the votes for each class [T, B, K], and an empty state."""
+        """Return the mean of the votes per class [T, B, K], and an empty state."""
         return currents.unflatten(-1, (-1, self.votes)).mean(-1), currents.new_empty(0)
 
 
@@ -61,12 +62,12 @@ def save_baseline(path: Path, network: nn.Module) -> None:
     """Write the weights of a frame network, complete or not at all.
 
     Raises:
-        FileError: The file cannot be written.
+        FileError: If the file cannot be written.
     """
     with write_beside(path) as beside:
         beside.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}))
 
 
 def load_baseline(path: Path, network: nn.Module) -> None:
-    """Load the weights that `save_baseline` wrote into a network of the same shape."""
+    """Load weights written by `save_baseline` into a network of the same shape."""
     network.load_state_dict(load_file(path))

@@ -1,4 +1,4 @@
-"""What a caller can follow while a training runs."""
+"""Callbacks of a running training."""
 
 from __future__ import annotations
 
@@ -10,38 +10,44 @@ if TYPE_CHECKING:
 
 
 class TrainingCallback:
-    """Methods that training calls; these do nothing. Derive from it and override what you want to follow."""
+    """Base class of training callbacks; its methods do nothing. Override those you need.
+
+    Example:
+        >>> class PrintAccuracy(TrainingCallback):
+        ...     def on_epoch(self, row):
+        ...         print(f"epoch {row.epoch}: {row.val_accuracy:.1%}")
+    """
 
     def on_progress(self, stage: str, done: int, total: int) -> None:
-        """A part of a stage is done; may raise KeyboardInterrupt to stop the training."""
+        """Called when part of a stage is done. Raise KeyboardInterrupt to stop the training."""
 
     def on_data(self, *, synthetic: bool) -> None:
-        """The data set is open; its training and validation recordings are synthetic or not."""
+        """Called when the data set is open; `synthetic`: the training and validation recordings are synthetic."""
 
     def on_start(self, rates: Mapping[str, float]) -> None:
-        """The first batch went through the untrained network: spikes per neuron and step of each layer."""
+        """Called after the first batch of the untrained network; `rates`: spikes per neuron and step of each layer."""
 
     def on_epoch(self, row: EpochRow) -> None:
-        """An epoch is complete and stored."""
+        """Called when an epoch is complete and stored."""
 
     def on_note(self, text: str) -> None:
-        """Something was decided that the user may not expect; the text says what."""
+        """Called with a decision that the user may not expect."""
 
     def on_warning(self, text: str) -> None:
-        """Something looks wrong; the text names it and the setting to try."""
+        """Called with a warning; the text names the setting to try."""
 
 
 class StageCallback(TrainingCallback):
-    """Report the progress of a part of a training alone, with a prefix before its stages.
+    """Forward only the progress, with a prefix before the stages.
 
     Args:
-        callback: Where it is reported.
-        prefix: Such as `baseline, `.
+        callback: Callback to forward to.
+        prefix: Prefix, such as `baseline, `.
     """
 
     def __init__(self, callback: TrainingCallback, prefix: str) -> None:
         self.callback, self.prefix = callback, prefix
 
     def on_progress(self, stage: str, done: int, total: int) -> None:
-        """Report progress with the prefix."""
+        """Forward progress with the prefix."""
         self.callback.on_progress(self.prefix + stage, done, total)

@@ -1,4 +1,4 @@
-"""Settings for a folder of recordings, chosen from what is in it, with the reasons."""
+"""Choice of settings for a folder of recordings, with reasons."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ from .config import TrainConfig
 from .framing import adopt_framing, choose_framing
 from .rule_choice import CHANNELS, choose_for_rule, fit_to_data
 
-LONG_US = 3_000_000  # longer recordings are cut into windows
-WINDOW_US = 1_500_000  # of long recordings: a gesture of DVS128 Gesture repeats within it
-SHORT_US = 500_000  # a recording with fewer steps
-SIDE = 40  # largest side of the spike tensor in pixels
-MIN_EVENTS = 30  # per step
+LONG_US = 3_000_000  # longer recordings are split into windows
+WINDOW_US = 1_500_000  # for long recordings; a gesture of DVS128 Gesture repeats within it
+SHORT_US = 500_000  # shorter recordings get fewer steps
+SIDE = 40  # maximum side of the spike tensor in pixels
+MIN_EVENTS = 30  # minimum events per step
 FEWEST_STEPS = 5
-FEW = 200  # recordings, of which more are held out, and which are varied
+FEW = 200  # recordings; with fewer, more are held out, and augmented views are used
 GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+")
 MIN_GROUPS = 3
-LISTED = 3  # unusable recordings, or the smallest and the largest sensors
-SAME_SENSOR = 0.75  # a guess from events, where files do not name the sensor, is seldom smaller
+LISTED = 3  # unusable recordings, or smallest and largest sensors, listed in a message
+SAME_SENSOR = 0.75  # minimum size ratio of equal sensors; sizes guessed from events are seldom smaller
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class Choice:
     """Settings for a folder of recordings.
 
     Args:
-        settings: Those that were chosen or given; the others have their defaults.
-        reasons: Why, by group of settings; a line for each decision.
-        warnings: What the recordings may teach a network that is not meant, a line each.
-        decoded: The events of the recordings, so that `train` does not decode them again.
+        settings: Chosen and given settings; the others have their defaults.
+        reasons: Reasons by settings group, one line per decision.
+        warnings: Unintended cues in the recordings that a network could use, one line each.
+        decoded: Decoded events of the recordings; pass them to `train` to avoid decoding again.
     """
 
     settings: SettingsTree
@@ -67,7 +67,7 @@ class Choice:
 
     @property
     def config(self) -> TrainConfig:
-        """The experiment."""
+        """Configuration of the training."""
         return build(TrainConfig, self.settings, str(self.settings.get("name")))
 
     def to_yaml(self) -> str:
@@ -81,22 +81,21 @@ class Choice:
 
 
 def choose_settings(root: str | Path, given: SettingsTree | None = None, progress: Progress | None = None) -> Choice:
-    """Return the settings to train with on a folder of recordings, after reading all of them.
+    """Choose settings to train on a folder of recordings, after reading all of them.
 
     Steps follow from durations and event rates, downsampling from the sensor, batch and epochs from the number of
-    recordings. Videos are framed to the person who moves if one is found in most of them. With `init`, framing, bins
-    and network are taken from the checkpoint. If the names of files begin with a person or source, its recordings are
-    kept in one part.
+    recordings. Videos are framed to the moving person if most of them show one. With `init`, framing, bins and network
+    come from the checkpoint. If file names begin with a person or source, its recordings stay in one part.
 
     Args:
         root: ROOT/<class>/<recording or video>, ROOT/train/<class> and ROOT/test/<class>, or recordings with label
             files.
-        given: Settings that are used instead of chosen ones.
-        progress: Called with the number of recordings done and in all.
+        given: Settings to use instead of chosen ones.
+        progress: Called with the number of recordings done and the total.
 
     Raises:
-        DataError: The folder does not have the expected layout, or a recording cannot be read or is empty.
-        ConfigError: Given settings do not fit together, or do not fit the recordings.
+        DataError: If the folder does not have the expected layout, or a recording cannot be read or is empty.
+        ConfigError: If given settings contradict each other, or do not fit the recordings.
 
     Example:
         >>> from dvspipe import choose_settings, train
@@ -118,10 +117,10 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     unusable = [each.problems[0] for each in measured if not each.events]
     if unusable:
         listed = "; ".join(unusable[:LISTED]) + ("; ..." if len(unusable) > LISTED else "")
-        raise DataError(f"{root}: {len(unusable)} of {len(measured)} recordings cannot be used, remove them: {listed}")
+        raise DataError(f"{root}: {len(unusable)} of {len(measured)} recordings cannot be used; remove them: {listed}")
     if init is not None:
-        settings = merge_settings(_settings_of(init), settings)
-    chosen, reasons = _choose(opened, measured, config, settings)
+        settings = merge_settings(_dump_network(init), settings)
+    chosen, reasons = _choose_from_data(opened, measured, config, settings)
     if config.init is not None:
         reasons |= dict.fromkeys(("bins", "network"), f"as in {config.init}")
     if framing:
@@ -134,7 +133,7 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
         chosen = _drop_training(chosen)
         reasons |= {"data": reasons.get("data", "").partition("; few recordings")[0]}
         reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
-    merged = merge_settings({"name": name, **_keep_kinds(chosen, config)}, settings)
+    merged = merge_settings({"name": name, **_drop_other_kinds(chosen, config)}, settings)
     for group, values in given.items():
         if group in reasons and isinstance(values, dict):
             reasons[group] += f" (given: {', '.join(f'{group}.{key}' for key in values)})"
@@ -143,19 +142,19 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
 
 
 def describe_same_names(data: DataSet) -> str | None:
-    """Return how many test files have the name of training files with another number; None if none has."""
+    """Describe test files that differ from training files only in a number in the name; None if there are none."""
     same = find_same_names(data.train, data.test)
     if not same:
         return None
     (test, training), files = same[0], len({sample.file for sample in data.test})
     return (
-        f"{len(same)} of {files} test files have the name of training files with another number, such as {test} and "
-        f"{training.name}; if they are cut from the same film or show the same person, set data.group"
+        f"{len(same)} of {files} test files differ from training files only by a number in the name, e.g. {test} and "
+        f"{training.name}; if they are from the same video or show the same person, set data.group"
     )
 
 
 def _check_network(config: TrainConfig, opened: DataSet, measured: Sequence[Measurement]) -> None:
-    """Check that a network can be built with the settings; a module of the user is built by the training only."""
+    """Check that the settings build a valid network; custom modules are built only during training."""
     if config.network.kind == "module":
         return
     sensor = _largest_sensor(measured)
@@ -174,7 +173,7 @@ def _largest_sensor(measured: Sequence[Measurement]) -> SensorSize:
 
 
 def _compare_sensors(name: str, opened: DataSet, measured: Sequence[Measurement]) -> Iterator[str]:
-    """Yield a warning if classes come from sensors of different sizes, which then tell them apart."""
+    """Yield a warning if classes were recorded with different sensor sizes, a cue for the class."""
     largest: dict[str, SensorSize] = {}
     for each in measured:
         label = opened.classes[each.label]
@@ -184,8 +183,8 @@ def _compare_sensors(name: str, opened: DataSet, measured: Sequence[Measurement]
         listed = [f"{label} {size}" for label, size in sorted(largest.items(), key=lambda pair: _longer_side(pair[1]))]
         shown = ", ".join(listed if len(listed) <= 2 * LISTED else [*listed[:LISTED], "...", *listed[-LISTED:]])
         yield (
-            f"{name}: classes come from sensors of different sizes, so a network can learn the size instead of what "
-            f"moves ({shown}); record all classes with one sensor, or train them apart"
+            f"{name}: classes have different sensor sizes, so a network can learn the size instead of the motion "
+            f"({shown}); record all classes with one sensor, or train on them separately"
         )
 
 
@@ -196,7 +195,7 @@ def _longer_side(size: SensorSize) -> int:
 def _choose_framing(
     config: TrainConfig, init: ClassifierConfig | None, progress: Progress | None
 ) -> tuple[SettingsTree, str]:
-    """Return the framing of a folder, as in the network to fine-tune or as suits its videos, and why."""
+    """Return the framing of the network to fine-tune, or one that suits the videos, and the reason."""
     data = config.data
     if init is not None:
         adopted = adopt_framing(data, init).model_dump(mode="json", exclude_defaults=True)
@@ -210,7 +209,7 @@ def _choose_framing(
 
 
 def _drop_training(chosen: SettingsTree) -> SettingsTree:
-    """Return settings without those that fitting a readout does not use."""
+    """Remove settings that are not used when only the readout is fitted."""
     data = chosen.get("data")
     assert isinstance(data, dict)
     used = {key: value for key, value in data.items() if key not in ("validation", "views", "vary")}
@@ -218,15 +217,15 @@ def _drop_training(chosen: SettingsTree) -> SettingsTree:
 
 
 def _drop_unknown(chosen: SettingsTree, call: str) -> SettingsTree:
-    """Return settings without those that a network of the user does not read, or cannot follow."""
+    """Remove settings that a custom network does not read or cannot follow."""
     optimiser = chosen.get("optimiser")
     assert isinstance(optimiser, dict)
     kept = {key: value for key, value in optimiser.items() if not (key == "ema" and call == "step")}
     return {group: values for group, values in chosen.items() if group != "network"} | {"optimiser": kept}
 
 
-def _keep_kinds(chosen: SettingsTree, config: TrainConfig) -> SettingsTree:
-    """Return chosen settings without those of other kinds of data sets and networks."""
+def _drop_other_kinds(chosen: SettingsTree, config: TrainConfig) -> SettingsTree:
+    """Remove settings of other kinds of data sets and networks."""
     kept = dict(chosen)
     for group in ("data", "network"):
         settings, known = chosen.get(group), type(getattr(config, group)).model_fields
@@ -235,15 +234,15 @@ def _keep_kinds(chosen: SettingsTree, config: TrainConfig) -> SettingsTree:
     return kept
 
 
-def _settings_of(config: ClassifierConfig) -> SettingsTree:
-    """Return the bins and the network of a checkpoint to fine-tune."""
+def _dump_network(config: ClassifierConfig) -> SettingsTree:
+    """Return the bins and the network of the checkpoint to fine-tune."""
     return {group: getattr(config, group).model_dump(mode="json") for group in ("bins", "network")}
 
 
-def _choose(
+def _choose_from_data(
     opened: DataSet, measured: Sequence[Measurement], config: TrainConfig, given: SettingsTree
 ) -> tuple[SettingsTree, dict[str, str]]:
-    """Return settings and reasons."""
+    """Return chosen settings and reasons."""
     durations = np.array([each.duration_us or 0 for each in measured])
     sensor = _largest_sensor(measured)
     is_long = config.data.kind == "folder" and float(np.quantile(durations, 0.9)) > LONG_US
@@ -258,9 +257,9 @@ def _choose(
     data, why = _choose_data(opened, sensor, samples)
     if is_long:
         data |= {"window_us": window_us}
-        why += f"; recordings of up to {durations.max() / 1e6:.1f} s are cut into windows"
+        why += f"; recordings of up to {durations.max() / 1e6:.1f} s are split into windows"
     tested = config.data.test if isinstance(config.data, RecordingsConfig) and not opened.fixed_test else 0
-    held_out = 1 - (1 - tested) * (1 - _validation(samples))
+    held_out = 1 - (1 - tested) * (1 - _validation_share(samples))
     trained = math.ceil(samples * (1 - held_out))
     optimiser, updates = _choose_optimiser(trained)
     augment: SettingsTree = {"flip_polarity": True} if samples < FEW and bins.polarity != "merged" else {}
@@ -270,9 +269,9 @@ def _choose(
         "data": why,
         "bins": f"{bins.steps} steps of {bins.step_us / 1000:g} ms, each with about {rate_hz * step_s:,.0f} events; "
         f"{sensor} in blocks of {bins.downsample}",
-        "network": "membranes forget in about two steps, the readout in half of the tensor",
-        "augment": "few recordings: what is ON in some is OFF in others, as before a light or a dark background",
-        "optimiser": f"chosen for about {updates} updates of the weights",
+        "network": "time constants: membranes about two steps, readout half of the tensor",
+        "augment": "few recordings: polarity depends on whether the background is light or dark",
+        "optimiser": f"chosen for about {updates} weight updates",
     }
     network: SettingsTree = {
         "channels": list(CHANNELS),
@@ -289,7 +288,7 @@ def _choose(
 
 
 def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, given: JsonValue) -> BinConfig:
-    """Return the steps of a tensor that covers a time, those that are given included."""
+    """Choose steps that cover a duration, respecting given settings."""
     fixed = given if isinstance(given, dict) else {}
     steps = 10 if span_us < SHORT_US else 20
     while steps > FEWEST_STEPS and rate_hz * span_us * 1e-6 / steps < MIN_EVENTS:
@@ -307,17 +306,17 @@ def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, given: Json
 
 
 def _choose_data(opened: DataSet, sensor: SensorSize, samples: int) -> tuple[SettingsTree, str]:
-    data: SettingsTree = {"validation": _validation(samples)}
+    data: SettingsTree = {"validation": _validation_share(samples)}
     if sensor != opened.sensor:
         data |= {"sensor": str(sensor)}
     group = find_group_pattern(opened.samples)
     if group is None:
-        shown = "the names of the files show no person or source"
+        shown = "file names do not show a person or source"
         is_cut = len({sample.group for sample in opened.samples}) < len({sample.file for sample in opened.samples})
         why = (
-            f"the pieces of a film are one group; {shown}"
+            f"the pieces of a video are one group; {shown}"
             if is_cut
-            else f"each recording is a group of its own: {shown}"
+            else f"each recording is a separate group: {shown}"
         )
         why = "; ".join(filter(None, (why, describe_same_names(opened))))
     else:
@@ -327,12 +326,12 @@ def _choose_data(opened: DataSet, sensor: SensorSize, samples: int) -> tuple[Set
         why = f"recordings of a person or source stay in one part: {len(names)} of them, such as {names[0]}"
     if samples < FEW:
         data |= {"views": 8, "vary": {"rotate_deg": 15, "scale": 0.15, "time_scale": 0.1}}
-        why += "; few recordings, so that each is also used in varied forms"
+        why += "; few recordings: augmented views are added"
     return data, why
 
 
-def _validation(samples: int) -> float:
-    """Return the share of the training samples that is held out for validation."""
+def _validation_share(samples: int) -> float:
+    """Return the share of the training samples to hold out for validation."""
     return 0.2 if samples < FEW else 0.1
 
 
@@ -344,10 +343,10 @@ def _choose_optimiser(samples: int) -> tuple[SettingsTree, int]:
 
 
 def find_group_pattern(samples: Sequence[Sample]) -> str | None:
-    """Return a pattern for the person or source that the names of recordings begin with, or None.
+    """Find a pattern for the person or source that recording names begin with; None if there is none.
 
-    A prefix is one if every file has it, and every class has at least three of them, most of which are in other classes
-    too.
+    Every file must have such a prefix, and every class at least three prefixes; most of them must also occur in
+    other classes.
     """
     for pattern in GROUP_PATTERNS:
         labels: defaultdict[str, set[int]] = defaultdict(set)
@@ -366,7 +365,7 @@ def find_group_pattern(samples: Sequence[Sample]) -> str | None:
 
 
 def round_up(number: float) -> int:
-    """Return the next number with two digits and zeros.
+    """Round up to two significant digits.
 
     Example:
         >>> round_up(123_400.0)

@@ -1,4 +1,4 @@
-"""What limits the result of a run, in words, and the settings that change it."""
+"""Diagnosis of a run: what limits its result, and the settings to change."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from ..results import Finding, LayerActivity, wilson_interval
 from .choice import describe_same_names, round_up
 from .config import TrainConfig
 
-UNCONVERGED = 0.05  # mean of w (1 - w), which is 1 / 6 for weights drawn uniformly, and nears 0 with STDP
+UNCONVERGED = 0.05  # limit of mean w (1 - w): uniformly drawn weights have 1 / 6, converged STDP weights nearly 0
 SATURATED_RATE = 0.5  # spikes per neuron and step
 MAX_OUTSIDE = 0.2  # share of the events outside the steps
-FEW_UPDATES = 100  # of the weights
+FEW_UPDATES = 100  # weight updates
 ENOUGH_UPDATES = 400
 LEARNED = 0.9  # accuracy on the training part
-OVERFITTED = 0.15  # how much lower the accuracy of other recordings is
+OVERFITTED = 0.15  # accuracy drop from training to test recordings
 FEW_VALIDATED = 10
 LISTED = 3
-FEWEST_DRAWN = 2  # recordings of a class, which are all needed for training
+FEWEST_DRAWN = 2  # recordings per class; training needs all of them
 
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What is known of a run when its test is complete.
+    """Result of a run after its test.
 
     Args:
-        config: Its configuration.
-        data: Its data set, without copies.
-        counts: What the bins did with the events of each training recording.
-        updates: Number of updates of the weights up to the last epoch.
-        layers: The activity of the layers on the test part.
-        train_accuracy: Accuracy on the training part, in evaluation.
-        correct: Number of right test predictions.
-        count_accuracy: Test accuracy of a linear classifier that sees only the number of events.
-        convergence: Mean of w (1 - w) of the weights of each layer that STDP trained.
+        config: Configuration of the run.
+        data: Data set, without copies.
+        counts: Event counts of each training recording, inside and outside the bins.
+        updates: Number of weight updates until the last epoch.
+        layers: Activity of the layers on the test part.
+        train_accuracy: Accuracy on the training part, in evaluation mode.
+        correct: Number of correct test predictions.
+        count_accuracy: Test accuracy of a linear classifier on the number of events alone.
+        convergence: Mean of w (1 - w) of the weights of each layer trained by STDP.
     """
 
     config: TrainConfig
@@ -59,11 +59,11 @@ class RunOutcome:
 
 
 def diagnose(outcome: RunOutcome) -> tuple[Finding, ...]:
-    """Return what limits the result of a run, the most important first; nothing if nothing does."""
+    """Find what limits the result of a run, most important first; empty if nothing does."""
     found = (
         find_copies(outcome.data),
         _find_same_names(outcome),
-        _find_few(outcome.data),
+        _find_small_classes(outcome.data),
         _find_untested(outcome),
         find_outside(outcome.counts, outcome.config),
         _find_rates(outcome),
@@ -74,18 +74,18 @@ def diagnose(outcome: RunOutcome) -> tuple[Finding, ...]:
 
 
 def _find_in_training(outcome: RunOutcome) -> tuple[Iterator[Finding], ...]:
-    """Return what settings of a training of all weights would change."""
+    """Return the findings that apply only if all weights are trained."""
     return _find_updates(outcome), _find_counting(outcome), _find_overfitting(outcome), _find_few_validated(outcome)
 
 
 def find_copies(data: DataSet) -> Iterator[Finding]:
-    """Yield a finding if some recordings of a data set are copies of others, and therefore in no part."""
+    """Yield a finding if some recordings are copies of others, and therefore belong to no part."""
     if data.copies:
         name, other = next(iter(data.copies.items()))
         yield Finding(
             kind="copies",
-            text=f"{len(data.copies)} recordings have the same content as one of an earlier part, such as {name} and "
-            f"{other}; they are not used for validation or test",
+            text=f"{len(data.copies)} recordings have the same content as recordings of an earlier part, e.g. {name} "
+            f"and {other}; they are not used for validation or test",
             settings=("data.root",),
         )
 
@@ -94,8 +94,8 @@ def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[F
     """Yield a finding if many events are outside the steps of the spike tensors.
 
     Args:
-        counts: What the bins did with the events of each training recording.
-        config: The configuration.
+        counts: Event counts of each training recording, inside and outside the bins.
+        config: Configuration of the run.
     """
     events, bins = sum(count.events for count in counts), config.bins
     share = sum(count.before + count.beyond for count in counts) / max(1, events)
@@ -111,26 +111,26 @@ def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[F
         text=f"{share:.0%} of the events of the training recordings are outside the {bins.steps} steps"
         + (f" of {bins.step_us / 1000:g} ms" if bins.by == "time" else "")
         + " and are not used"
-        + ("; data.window_us cuts longer recordings into several samples" if has_windows else ""),
+        + ("; data.window_us splits longer recordings into several samples" if has_windows else ""),
         settings=settings,
     )
 
 
 def _find_same_names(outcome: RunOutcome) -> Iterator[Finding]:
-    """Yield a finding if files of the test may be of the films or people of training files, and no group says so."""
+    """Yield a finding if test files may show people or videos of the training, and no group keeps them apart."""
     data = outcome.config.data
     text = describe_same_names(outcome.data) if isinstance(data, RecordingsConfig) and data.group is None else None
     if text is not None:
         yield Finding(kind="names", text=text, settings=("data.group",))
 
 
-def _find_few(data: DataSet) -> Iterator[Finding]:
+def _find_small_classes(data: DataSet) -> Iterator[Finding]:
     counts = Counter(sample.label for sample in data.samples)
     few = [f"{data.classes[label]} ({count})" for label, count in sorted(counts.items()) if count <= FEWEST_DRAWN]
     if few:
         yield Finding(
             kind="few",
-            text=f"too few recordings of {_list(few)} to train and test with: record more before you change settings",
+            text=f"too few recordings of {_list(few)} for training and test: record more before changing settings",
             settings=("data.root",),
         )
 
@@ -144,8 +144,8 @@ def _find_untested(outcome: RunOutcome) -> Iterator[Finding]:
         drawn = all(sum(sample.label == label for sample in data.samples) > FEWEST_DRAWN for label in untested)
         yield Finding(
             kind="untested",
-            text=f"no test recordings of {_list([data.classes[label] for label in untested])}, so that it is unknown "
-            "how well these classes are recognised; add recordings of them",
+            text=f"no test recordings of {_list([data.classes[label] for label in untested])}; their accuracy is "
+            "unknown, add recordings of them",
             settings=("data.root",)
             if share is None
             else (f"data.test={share:g}",)
@@ -160,15 +160,15 @@ def _find_rates(outcome: RunOutcome) -> Iterator[Finding]:
     if silent:
         yield Finding(
             kind="silent",
-            text=f"{_list(silent)} did not spike for any test recording, so that the readout gets no input",
-            settings=_louder(outcome.config),
+            text=f"{_list(silent)} did not spike for any test recording; the readout gets no input",
+            settings=_raise_rates(outcome.config),
         )
     if saturated:
         yield Finding(
             kind="saturated",
-            text=f"{_list(saturated)} spiked in more than {SATURATED_RATE:.0%} of the steps of the test recordings, so "
-            "that their spikes carry little information",
-            settings=_quieter(outcome.config),
+            text=f"{_list(saturated)} spiked in more than {SATURATED_RATE:.0%} of the steps of the test recordings; "
+            "their spikes carry little information",
+            settings=_lower_rates(outcome.config),
         )
 
 
@@ -178,8 +178,8 @@ def _find_unconverged(outcome: RunOutcome) -> Iterator[Finding]:
         stdp, epochs = outcome.config.stdp, outcome.config.optimiser.epochs
         yield Finding(
             kind="unconverged",
-            text=f"the weights of {_list(names)} have not converged: STDP saw too few recordings, and they are nearly "
-            "random",
+            text=f"the weights of {_list(names)} have not converged: STDP saw too few recordings, and the weights "
+            "are nearly random",
             settings=(
                 f"stdp.passes={2 * stdp.passes}",
                 f"optimiser.epochs={2 * epochs}",
@@ -188,8 +188,8 @@ def _find_unconverged(outcome: RunOutcome) -> Iterator[Finding]:
         )
 
 
-def _louder(config: TrainConfig) -> tuple[str, ...]:
-    """Return settings with which more neurons spike."""
+def _raise_rates(config: TrainConfig) -> tuple[str, ...]:
+    """Return settings that make more neurons spike."""
     network = config.network
     if isinstance(network, ModuleConfig):
         return ()
@@ -201,8 +201,8 @@ def _louder(config: TrainConfig) -> tuple[str, ...]:
     return gain, f"network.tau_mem_s={max(network.tau_mem_s / 2, config.bins.step_us * 1e-6):g}"
 
 
-def _quieter(config: TrainConfig) -> tuple[str, ...]:
-    """Return settings with which fewer neurons spike."""
+def _lower_rates(config: TrainConfig) -> tuple[str, ...]:
+    """Return settings that make fewer neurons spike."""
     network = config.network
     if isinstance(network, ModuleConfig):
         return ()
@@ -221,8 +221,8 @@ def _find_updates(outcome: RunOutcome) -> Iterator[Finding]:
     smaller = (f"optimiser.batch={batch}",) if batch < optimiser.batch else ()
     yield Finding(
         kind="updates",
-        text=f"the weights were updated {outcome.updates} times, and only {outcome.train_accuracy:.0%} of the training "
-        "recordings themselves are recognised",
+        text=f"the weights were updated only {outcome.updates} times; the accuracy on the training recordings "
+        f"themselves is {outcome.train_accuracy:.0%}",
         settings=(f"optimiser.epochs={epochs}", *smaller),
     )
 
@@ -233,8 +233,8 @@ def _find_counting(outcome: RunOutcome) -> Iterator[Finding]:
         by_gradients = outcome.config.network.kind != "stdp"
         yield Finding(
             kind="counting",
-            text=f"a linear classifier that sees only the number of events is better: {outcome.count_accuracy:.1%} of "
-            f"the test recordings, the network {outcome.accuracy:.1%}",
+            text=f"a linear classifier on the number of events alone has a higher test accuracy: "
+            f"{outcome.count_accuracy:.1%}, the network {outcome.accuracy:.1%}",
             settings=(f"optimiser.learning_rate={rate:g}",)
             if by_gradients
             else ("network.thresholds", "stdp.readout_c"),
@@ -255,8 +255,8 @@ def _find_overfitting(outcome: RunOutcome) -> Iterator[Finding]:
         dropped = (f"network.dropout={min(0.5, network.dropout + 0.2):g}",)
     yield Finding(
         kind="overfitted",
-        text=f"{outcome.train_accuracy:.0%} of the training recordings are recognised, but {outcome.accuracy:.0%} of "
-        "the test recordings; more recordings, or more varied ones, help most",
+        text=f"overfitting: training accuracy {outcome.train_accuracy:.0%}, test accuracy {outcome.accuracy:.0%}; more "
+        "recordings, or more varied recordings, help most",
         settings=(
             *views,
             f"augment.shift_px={shift}",
@@ -274,7 +274,7 @@ def _find_few_validated(outcome: RunOutcome) -> Iterator[Finding]:
             settings = (f"data.validation={min(0.4, 2 * config.validation):g}",)
         yield Finding(
             kind="validation",
-            text=f"only {len(data.validation)} validation recordings chose the epoch and calibrated the probabilities",
+            text=f"only {len(data.validation)} validation recordings to choose the epoch and calibrate probabilities",
             settings=settings,
         )
 

@@ -1,4 +1,4 @@
-"""How well a network does on recordings: predictions, calibration, and the evaluation of a checkpoint."""
+"""Evaluation of networks and checkpoints: predictions, accuracy, calibration."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Evaluation:
 
     Args:
         loss: Mean cross-entropy.
-        labels: int64 [N], the true labels.
-        predicted: int64 [N], the predicted labels.
-        logits: float32 [N, K].
+        labels: True classes, int64 [N].
+        predicted: Predicted classes, int64 [N].
+        logits: Logits, float32 [N, K].
     """
 
     loss: float
@@ -56,25 +56,25 @@ class Evaluation:
 
     @property
     def correct(self) -> int:
-        """Number of samples whose predicted label is right."""
+        """Number of correctly predicted samples."""
         return int(np.sum(self.labels == self.predicted))
 
     @property
     def accuracy(self) -> float:
-        """Share of samples whose predicted label is right."""
+        """Share of correctly predicted samples."""
         return float(np.mean(self.labels == self.predicted))
 
 
 def evaluate(
     network: nn.Module, tensors: SpikeTensors, *, batch: int, progress: Progress = ignore_progress
 ) -> Evaluation:
-    """Return the predictions of a network, which is set to evaluation mode, for recordings."""
+    """Predict recordings with a network. Sets the network to evaluation mode."""
     network.eval()
     device = next(network.parameters()).device
     logits: list[Tensor] = []
     with torch.no_grad():
         for spikes in plain_batches(tensors, batch, progress=progress):
-            streams = isinstance(network, Network) and network.streams  # others see all steps at once
+            streams = isinstance(network, Network) and network.streams  # other networks see all steps at once
             steps = PIECE_STEPS if streams else spikes.shape[1]
             outputs = run_in_pieces(network, torch.from_numpy(spikes).transpose(0, 1).to(device), steps)
             logits.append(outputs.mean(0).float().cpu())
@@ -84,7 +84,7 @@ def evaluate(
 
 
 class ScoreFields(TypedDict):
-    """The fields of `results.Scores`."""
+    """Fields of `results.Scores`."""
 
     classes: tuple[str, ...]
     confusion: Counts
@@ -96,7 +96,7 @@ class ScoreFields(TypedDict):
 def score(
     evaluation: Evaluation, samples: Sequence[Sample], classes: Sequence[str], classifier: ClassifierConfig
 ) -> ScoreFields:
-    """Return the fields of `results.Scores`, probabilities being those of a classifier."""
+    """Return the fields of `results.Scores`, with the calibrated probabilities of a classifier."""
     from sklearn.metrics import confusion_matrix
 
     probabilities = classifier.probabilities(evaluation.logits)
@@ -124,8 +124,8 @@ def expected_calibration_error(probabilities: NDArray[np.float32 | np.float64], 
     """Return the expected calibration error of predictions; see `results.calibration_error`.
 
     Args:
-        probabilities: [N, K].
-        labels: int64 [N].
+        probabilities: Class probabilities [N, K].
+        labels: True classes, int64 [N].
     """
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     place = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
@@ -134,7 +134,7 @@ def expected_calibration_error(probabilities: NDArray[np.float32 | np.float64], 
 
 
 def event_count_accuracy(train: SpikeTensors, test: SpikeTensors) -> float:
-    """Return the test accuracy of a linear classifier that sees only the number of events of a recording."""
+    """Return the test accuracy of a linear classifier on the number of events of a recording alone."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -154,41 +154,50 @@ def evaluate_checkpoint(
     callback: TrainingCallback | None = None,
     modules: ModuleSource = NO_MODULES,
 ) -> EvaluationResult:
-    """Return how a trained classifier does on a data set.
+    """Evaluate a trained classifier on a data set.
 
     Args:
-        path: The checkpoint, the folder of its run, the name of a shipped one, or `hf://user/name`.
-        data: The data set, whose classes are those of the classifier. A folder is framed as in the training, except for
-            what is given.
-        part: `train`, `validation`, `test`, or `all`. The test part of recordings that are not of the run is all.
-        seed: Seed of the split, if the checkpoint is not in a run folder that has one.
-        batch: Number of recordings per batch.
-        callback: Called with progress, and warned if the part may hold recordings that the network was trained on.
-        modules: Where a network of `network.kind = module` comes from.
+        path: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`.
+        data: Data set with the classes of the classifier. A folder is framed as in training, unless its settings say
+            otherwise.
+        part: `train`, `validation`, `test`, or `all`. If the recordings are not from the run, the test part is all of
+            them.
+        seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
+        batch: Recordings per batch.
+        callback: Called with progress, and with a warning if the part may contain recordings of the training.
+        modules: Source of networks with `network.kind = module`.
 
     Raises:
-        CheckpointError: The file is not a checkpoint.
-        ConfigError: There is no such part, or the network is a module that is not trusted.
-        DataError: The data set is not usable, has other classes or another sensor, or is not split as in the run.
+        CheckpointError: If the file is not a checkpoint.
+        ConfigError: If the part does not exist, or the network is a module that is not trusted.
+        DataError: If the data set is not usable, has other classes or another sensor, or is not split as in the run.
+
+    Example:
+        >>> from dvspipe.datasets import FolderConfig
+        >>> data = FolderConfig(root="recordings")  # doctest: +SKIP
+        >>> evaluate_checkpoint("runs/train/mine", data, "test").accuracy  # doctest: +SKIP
+        0.91
     """
     callback = callback or TrainingCallback()
     path = pin_checkpoint(path)
     classifier, network = load_checkpoint(path, modules=modules)
     if part not in (*PARTS, "all"):
-        raise ConfigError(f"part {part}: expected one of {', '.join(PARTS)}, all")
+        raise ConfigError(f"part {part}: unknown part (expected {', '.join(PARTS)}, all)")
     data = adopt_framing(data, classifier)
     is_divided = isinstance(data, RecordingsConfig) and data.split is not None
-    shares = {} if is_divided else {"validation": 0.0, "test": 0.0}  # few recordings cannot be divided
+    shares = {} if is_divided else {"validation": 0.0, "test": 0.0}  # few recordings cannot be split
     found = open_dataset(data.with_shares(shares), seed, classifier.bins)
     for warning in found.warnings:
         callback.on_warning(warning)
     if found.classes != classifier.classes:
         raise DataError(
-            f"{found.title}: has the classes {', '.join(found.classes)}, expected those of {path}: "
-            f"{', '.join(classifier.classes)}"
+            f"{found.title}: classes differ from {path} (found {', '.join(found.classes)}, expected "
+            f"{', '.join(classifier.classes)})"
         )
     if found.sensor != classifier.sensor:
-        raise DataError(f"{found.title}: has a sensor of {found.sensor}, expected {classifier.sensor}, that of {path}")
+        raise DataError(
+            f"{found.title}: sensor differs from {path} (found {found.sensor}, expected {classifier.sensor})"
+        )
     if part != "all" and not is_divided:
         divide = partial(open_dataset, data, seed, classifier.bins)
         found, part = _split_as_trained(path, found, part, divide, callback)
@@ -208,28 +217,28 @@ def evaluate_checkpoint(
 def _split_as_trained(
     path: str, data: DataSet, part: str, divide: Callable[[], DataSet], callback: TrainingCallback
 ) -> tuple[DataSet, str]:
-    """Return the data set split as in the run of a checkpoint, and the part of it to evaluate.
+    """Split a data set as in the run of a checkpoint; return it and the part to evaluate.
 
-    The test part of other recordings than those of the run is all of them, unless the data set has its own. Warn of
-    that, and of a part that may hold recordings of the training.
+    If the recordings are not from the run, the test part is all of them, unless the data set has its own test part.
+    Warn in this case, and if the part may contain recordings of the training.
 
     Args:
-        path: The checkpoint.
-        data: The data set, undivided.
+        path: Checkpoint.
+        data: Data set before splitting.
         part: `train`, `validation` or `test`.
-        divide: Returns the data set divided by its seed.
+        divide: Splits the data set by its seed.
         callback: Called with warnings.
 
     Raises:
-        DataError: The run has some of the recordings only, or there are too few to divide them.
+        DataError: If only some of the recordings are from the run, or there are too few to split.
     """
-    split = RunFolder(find_checkpoint(path).resolve().parent.parent).split  # of RUN/weights/best.safetensors
+    split = RunFolder(find_checkpoint(path).resolve().parent.parent).split  # path: RUN/weights/best.safetensors
     trained = restore_split(split, data) if split.is_file() else None
     if trained is not None:
         return trained, part
     if part == "test" and split.is_file() and not data.test:
         callback.on_warning(
-            f"{data.title}: {split} names none of its recordings, so all {len(data.samples)} are tested"
+            f"{data.title}: none of its recordings are in {split}; the test part is all {len(data.samples)} of them"
         )
         return data, "all"
     try:
@@ -238,8 +247,8 @@ def _split_as_trained(
         raise error.with_remedies([*error.remedies, Remedy("part", "all", "evaluate all recordings")]) from error
     if not (part == "test" and divided.fixed_test):
         callback.on_warning(
-            f"{data.title}: split by the seed, since the split that {path} was trained with is unknown; part {part} "
-            "may hold recordings that the network was trained on"
+            f"{data.title}: the split of the training of {path} is unknown, so it is split by the seed; part {part} "
+            "may contain recordings of the training"
         )
     return divided, part
 
@@ -252,45 +261,45 @@ def test_notes(
     *,
     has_layers: bool,
 ) -> tuple[str, ...]:
-    """Return what a reader of a test result should know, a sentence each.
+    """Return notes that qualify a test result, one sentence or two each.
 
     Args:
-        data: The data set and its split.
-        by_count: Test accuracy of a classifier that sees the number of events alone.
-        counts: What the bins did with the events of each training recording.
-        baseline: The result of the baseline network.
+        data: Data set and its split.
+        by_count: Test accuracy of a classifier on the number of events alone.
+        counts: Event counts of each training recording, inside and outside the bins.
+        baseline: Result of the baseline network.
         has_layers: Whether the layers of the network are known.
     """
     events, saturated = sum(count.events for count in counts), sum(count.saturated for count in counts)
     outside = sum(count.before + count.beyond for count in counts)
     parts = data.parts.values()
     alone = all(len(part) == len({sample.group for sample in part}) for part in parts)
-    groups = "each recording on its own (data.group keeps a person's together)" if alone else "no group in two of them"
-    chosen = f"{len(data.validation)} for validation, which chose the epoch"
+    groups = "one group per recording (data.group keeps a person's together)" if alone else "no group in two parts"
+    chosen = f"{len(data.validation)} for validation (choice of the epoch)"
     if not data.validation:
-        chosen = "each of which was left out once to choose the penalty of the readout"
+        chosen = "each left out once to choose the penalty of the readout"
     notes = [
         f"{len(data.train)} training recordings, {chosen}, and {len(data.test)} for the test, {groups}. The test part "
-        "was used once, at the end; papers often give the epoch that is best on it.",
-        f"A linear classifier that sees only the number of events of a recording reaches {by_count:.1%} on the same "
-        f"test recordings; chance is {1 / len(data.classes):.1%}.",
+        "was used once, at the end; papers often report the epoch with the best test accuracy.",
+        f"A linear classifier on the number of events alone reaches {by_count:.1%} on the same test recordings; "
+        f"chance is {1 / len(data.classes):.1%}.",
         f"Of {events:,} events of the training recordings, {outside / max(1, events):.1%} are outside the steps of the "
         f"spike tensors, and {saturated / max(1, events):.1%} exceed the largest count.",
     ]
     if 0 < len(data.validation) < FEW_CALIBRATED:
         notes.append(
-            f"The probabilities are calibrated on only {len(data.validation)} validation recordings and are rough; "
-            "their mean there is not above the 95 % interval of the accuracy."
+            f"The probabilities are rough: they are calibrated on only {len(data.validation)} validation recordings. "
+            "Their mean there is not above the 95 % interval of the accuracy."
         )
     if not has_layers:
         notes.append(
-            "Spikes and operations per layer are not recorded, as network.kind = module does not say what its layers "
-            "are."
+            "Spikes and operations per layer are not recorded: the layers of networks with network.kind = module are "
+            "unknown."
         )
     if baseline is not None:
         notes.append(
-            "A ReLU network of the same shape, trained in the same way on the sum of the steps, so that it sees no "
-            f"order in time, reaches {baseline.accuracy:.1%} ({baseline.correct} of {baseline.samples}) on the same "
+            "A ReLU network of the same shape, trained in the same way on the sum of the steps (without their "
+            f"order), reaches {baseline.accuracy:.1%} ({baseline.correct} of {baseline.samples}) on the same "
             "test recordings."
         )
     if data.synthetic and data.synthetic_test:

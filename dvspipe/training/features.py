@@ -1,4 +1,4 @@
-"""The training of a network of the kind `stdp`: its layers one after the other without labels, then the readout."""
+"""Training of networks of kind `stdp`: one layer after the other without labels, then the readout."""
 
 from __future__ import annotations
 
@@ -21,31 +21,32 @@ from .evaluation import evaluate
 from .trainer import Trainer
 
 Singles = NDArray[np.float32]
-ITERATIONS = 100  # of the fit of the readout
-MIN_DEVIATION = 1e-6  # of a feature; those that are constant have the weight 0
-ROUGH = 5_000  # recordings that the readout is fitted to while a layer before the last learns
-UNSEEN = 30.0  # how far below all others the logit of a class without training recordings is
+ITERATIONS = 100  # maximum iterations of the readout fit
+MIN_DEVIATION = 1e-6  # smaller deviations of a feature count as constant, and get the weight 0
+ROUGH = 5_000  # recordings for the readout while a layer before the last is trained
+UNSEEN = 30.0  # distance of the logits of classes without training recordings below all others
 
 
 class FeatureTrainer(Trainer):
-    """Trains a network of the kind `stdp`; an epoch is a pass of one layer, and a new readout.
+    """Trainer for networks of kind `stdp`. An epoch trains one layer on the training part and fits a new readout.
 
-    Layers learn in their order, each except the last for `stdp.passes` epochs. The readout is a logistic regression on
-    the means of the features over the steps; as the readout of the network is linear, the means of its outputs are the
-    logits of the regression. While a layer before the last learns, it is fitted to ROUGH recordings at most.
+    Layers are trained in order, each except the last for `stdp.passes` epochs. The readout is a logistic regression on
+    the means of the features over the steps. The network's readout is linear, so the means of its outputs are the
+    logits of the regression. While a layer before the last is trained, the readout is fitted to at most ROUGH
+    recordings.
     """
 
     network: SpikingNetwork
 
     def run_epoch(self, epoch: int) -> EpochRow:
-        """Let a layer learn from each training recording once, fit the readout, and return the row of the epoch."""
+        """Train a layer on each training recording once, fit the readout, and return the row of the epoch."""
         if self.processes.count > 1:
-            raise ConfigError("network.kind = stdp: learns in one process; start it without torchrun")
+            raise ConfigError("network.kind = stdp: cannot train in several processes; start it without torchrun")
         started, experiment = time.monotonic(), self.experiment
         self.network.eval()
-        self._learn_features(epoch)
+        self._train_layer(epoch)
         with watch_rates(self.network) as rates:
-            features, labels = self._extract(epoch)
+            features, labels = self._extract_features(epoch)
         loss, accuracy = fit_logistic(self.network.linear, features, labels, c=experiment.config.stdp.readout_c)
         validated = evaluate(self.network, experiment.parts.validation, batch=self.settings.batch)
         return EpochRow(
@@ -64,7 +65,7 @@ class FeatureTrainer(Trainer):
         )
 
     def warn_of_rates(self, row: EpochRow) -> None:
-        """Warn of layers that are silent."""
+        """Warn of silent layers."""
         for name, rate in row.rates.items():
             if rate == 0:
                 self.callback.on_warning(f"epoch {row.epoch}: layer {name} is silent; lower network.thresholds")
@@ -72,16 +73,16 @@ class FeatureTrainer(Trainer):
     def _layers(self) -> list[IntegrateAndFire]:
         return [module for module in self.network.modules() if isinstance(module, IntegrateAndFire)]
 
-    def _find_learner(self, epoch: int) -> int:
-        """Return which layer learns in an epoch, from 0."""
+    def _trained_layer(self, epoch: int) -> int:
+        """Return the index of the layer that an epoch trains, from 0."""
         return min((epoch - 1) // self.experiment.config.stdp.passes, len(self._layers()) - 1)
 
-    def _learn_features(self, epoch: int) -> None:
-        """Let the layer of an epoch learn from each training recording once."""
+    def _train_layer(self, epoch: int) -> None:
+        """Train the layer of an epoch on each training recording once."""
         config, layers = self.experiment.config, self._layers()
-        rules, number = config.stdp, self._find_learner(epoch)
+        rules, number = config.stdp, self._trained_layer(epoch)
         layer, seen = layers[number], (epoch - 1 - number * rules.passes) * len(self.experiment.parts.train)
-        assert isinstance(config.network, StdpNetworkConfig)  # the kind that this trains
+        assert isinstance(config.network, StdpNetworkConfig)  # the kind that this class trains
         competition = Competition(
             config.network.thresholds[number], rules.winners[number], rules.radius[number], layer.geometry.padding
         )
@@ -97,16 +98,16 @@ class FeatureTrainer(Trainer):
             self.step, self.learning_rate = self.step + 1, float(rates[-1, 0])
             self.callback.on_progress(stage, done, self.batches)
 
-    def _extract(self, epoch: int) -> tuple[Singles, NDArray[np.int64]]:
-        """Return the features float32 [N, F] of all views of the training recordings, and their labels [N]."""
+    def _extract_features(self, epoch: int) -> tuple[Singles, NDArray[np.int64]]:
+        """Return the features of all views of the training recordings, float32 [N, F], and their labels [N]."""
         tensors, stage = self.experiment.parts.train, f"epoch {epoch}/{self.settings.epochs}, features"
         chosen = np.random.default_rng(0).permutation(len(tensors))
-        if self._find_learner(epoch) < len(self._layers()) - 1:
+        if self._trained_layer(epoch) < len(self._layers()) - 1:
             chosen = chosen[:ROUGH]
         size, views = self.settings.batch, len(tensors[0])
         features = np.empty((len(chosen) * views, self.network.linear.in_features), np.float32)
         starts = range(0, len(chosen), size)
-        batches = prefetch((_join(tensors, chosen[start : start + size]) for start in starts), 2)
+        batches = prefetch((_stack_views(tensors, chosen[start : start + size]) for start in starts), 2)
         for done, (start, spikes) in enumerate(zip(starts, batches, strict=True), start=1):
             with torch.no_grad():
                 means = self.network.run_layers(torch.from_numpy(spikes).transpose(0, 1)).mean(0).flatten(1)
@@ -115,20 +116,20 @@ class FeatureTrainer(Trainer):
         return features, tensors.labels[chosen].repeat(views)
 
 
-def _join(tensors: SpikeTensors, numbers: NDArray[np.int64]) -> SpikeTensor:
-    """Return all views of some recordings, [B, T, C, H, W]."""
+def _stack_views(tensors: SpikeTensors, numbers: NDArray[np.int64]) -> SpikeTensor:
+    """Stack all views of some recordings, [B, T, C, H, W]."""
     joined: SpikeTensor = np.concatenate([tensors[number] for number in numbers.tolist()])
     return joined
 
 
 def fit_logistic(linear: nn.Linear, features: Singles, labels: NDArray[np.int64], *, c: float) -> tuple[float, float]:
-    """Set a linear layer to a logistic regression on features, and return its mean cross-entropy and its accuracy.
+    """Fit a logistic regression and store it in a linear layer; return its mean cross-entropy and its accuracy.
 
     Args:
-        linear: From F features to K classes; changed.
-        features: float32 [N, F], overwritten.
-        labels: int64 [N].
-        c: C of scikit-learn, for features that are scaled to the deviation 1.
+        linear: Layer from F features to K classes; it is changed.
+        features: Features, float32 [N, F]; overwritten.
+        labels: True classes, int64 [N].
+        c: C of scikit-learn (inverse regularisation), for features scaled to a standard deviation of 1.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -141,7 +142,7 @@ def fit_logistic(linear: nn.Linear, features: Singles, labels: NDArray[np.int64]
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of the weights do not matter
         fitted = LogisticRegression(C=c, max_iter=ITERATIONS).fit(features, labels)
     weight, bias = fitted.coef_.astype(np.float64), fitted.intercept_.astype(np.float64)
-    if len(fitted.classes_) == 2:  # it has one logit, that of the second class
+    if len(fitted.classes_) == 2:  # for two classes, scikit-learn has one logit: the second class
         weight, bias = np.concatenate([-weight / 2, weight / 2]), np.concatenate([-bias / 2, bias / 2])
     scaled = torch.zeros(linear.weight.shape, dtype=torch.float64)
     shift = torch.full(linear.bias.shape, float(bias.min()) - UNSEEN, dtype=torch.float64)

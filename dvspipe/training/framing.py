@@ -1,4 +1,4 @@
-"""The framing of recordings to train with: that of a trained network, or one that suits a folder of videos."""
+"""Framing of recordings for training: as a trained network expects, or suited to a folder of videos."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ..parallel import Progress, ignore_progress
 from ..recordings.conversion import is_video
 from ..video.opening import open_video
 
-MAX_SEARCHED = 12  # videos in which a person is searched for
-MAX_VIDEO_SIDE_PX = 346  # larger videos are scaled down; a DAVIS346 has as many columns
+MAX_SEARCHED = 12  # videos searched for a person
+MAX_VIDEO_SIDE_PX = 346  # larger videos are scaled down; a DAVIS346 has 346 columns
 
 
 class FramingChoice(NamedTuple):
-    """The framing that suits a folder of videos.
+    """Framing for a folder of videos.
 
     Args:
-        size: Size of the picture that the network sees; None: that of the videos.
+        size: Input size of the network; None: size of the videos.
         roi: `auto` or `full`.
-        reason: Why.
+        reason: Reason for the choice.
     """
 
     size: SensorSize | None
@@ -35,11 +35,11 @@ class FramingChoice(NamedTuple):
 
 
 def adopt_framing(data: DataConfig, classifier: ClassifierConfig) -> DataConfig:
-    """Return the settings of a data set whose recordings are framed as a network expects them.
+    """Return data settings that frame recordings as a network expects.
 
     Args:
-        data: The settings; what was given in them is kept. Kinds that are no folders of recordings are not framed.
-        classifier: The network.
+        data: Data settings; explicit settings are kept. Kinds other than folders of recordings are not framed.
+        classifier: Configuration of the network.
     """
     if not isinstance(data, FilesConfig) or data.root is None:
         return data
@@ -51,14 +51,14 @@ def adopt_framing(data: DataConfig, classifier: ClassifierConfig) -> DataConfig:
 
 
 def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignore_progress) -> FramingChoice | None:
-    """Return the framing that suits the videos of a folder; None if there are none, or a part of them is given.
+    """Choose a framing for the videos of a folder; None if there are no videos, or the settings name a region.
 
-    It is the person (`roi = auto`) if one is found in most videos, and otherwise the complete picture.
+    The choice is the person (`roi = auto`) if one is found in most videos, otherwise the complete picture.
 
     Args:
-        data: The recordings and videos.
-        config: The settings of the folder.
-        progress: Called with the number of searched videos done and in all.
+        data: Recordings and videos.
+        config: Settings of the folder.
+        progress: Called with the number of searched videos done and the total.
     """
     if not isinstance(config, FilesConfig):
         return None
@@ -75,26 +75,26 @@ def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignor
     progress(len(searched), len(searched))
     share = f"found in {found} of {len(searched)} videos"
     if 2 * found > len(searched):
-        return FramingChoice(PERSON_SIZE, "auto", f"framed to the person who moves, {share}")
-    return FramingChoice(_common_size(videos, config), "full", f"the complete picture, as a moving person was {share}")
+        return FramingChoice(PERSON_SIZE, "auto", f"framed to the moving person ({share})")
+    return FramingChoice(_common_size(videos, config), "full", f"complete picture (moving person {share})")
 
 
 def _shows_person(video: Path, config: FilesConfig) -> bool:
     try:
         source = open_source(video, PERSON_SIZE, config.model_copy(update={"roi": "auto"}), sensor=None)
     except DvspipeError:
-        return False  # named when all recordings are read
+        return False  # reported when all recordings are read
     return source.track is not None
 
 
 def _common_size(videos: Sequence[Path], config: FilesConfig) -> SensorSize | None:
-    """Return the size that videos are scaled to; None if they have one size that is not too large."""
+    """Return the size to scale videos to; None if they already share a size that is not too large."""
     sizes = set[SensorSize]()
     for video in videos:
         try:
             sizes.add(open_video(video, config.video.video).size)
         except DvspipeError:
-            continue  # named when all recordings are read
+            continue  # reported when all recordings are read
     largest = max(sizes, key=lambda size: size.width * size.height, default=None)
     if largest is None or (len(sizes) == 1 and max(largest.width, largest.height) <= MAX_VIDEO_SIDE_PX):
         return None

@@ -1,4 +1,4 @@
-"""Losses of the outputs of all steps."""
+"""Loss functions of the outputs at all steps."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ from torch import Tensor, nn
 
 
 def mean_loss(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Return the cross-entropy of the mean over the steps.
+    """Return the cross-entropy of the mean output over the steps.
 
     Args:
-        outputs: [T, B, K].
-        targets: [B, K], the share of each class.
-        smoothing: Share of the targets that is spread over all classes, 0 to 1.
+        outputs: Logits per step [T, B, K].
+        targets: Target probabilities [B, K].
+        smoothing: Label smoothing, 0 to 1: share of the targets spread over all classes.
 
     Returns:
-        The loss of each recording, [B].
+        Loss of each recording [B].
+
+    Example:
+        >>> import torch
+        >>> mean_loss(torch.zeros(5, 1, 4), torch.eye(4)[:1], 0.0)  # log 4: all four classes are equally probable
+        tensor([1.3863])
     """
     return nn.functional.cross_entropy(outputs.mean(0), targets, label_smoothing=smoothing, reduction="none")
 
 
 def each_step_loss(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Return the mean cross-entropy over the steps (Deng et al. 2022, eq. 9); otherwise as `mean_loss`."""
+    """Return the mean over the steps of the cross-entropy (Deng et al. 2022, eq. 9); arguments as in `mean_loss`."""
     T, B, K = outputs.shape
     spread = targets.expand(T, B, K).reshape(T * B, K)
     losses = nn.functional.cross_entropy(outputs.reshape(T * B, K), spread, label_smoothing=smoothing, reduction="none")
@@ -30,7 +35,7 @@ def each_step_loss(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor
 
 
 def count_loss(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Return the mean squared distance of the mean over the steps from the targets; otherwise as `mean_loss`."""
+    """Return the mean squared error of the mean output over the steps; arguments as in `mean_loss`."""
     K = targets.shape[1]
     smoothed = targets * (1 - smoothing) + smoothing / K
     return (outputs.mean(0) - smoothed).square().mean(1)
@@ -41,4 +46,4 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     "each_step": each_step_loss,
     "count": count_loss,
 }
-"""The losses by their name in the setting `optimiser.loss`."""
+"""Loss functions by their name in `optimiser.loss`."""

@@ -1,4 +1,4 @@
-"""The machine that a result was computed on."""
+"""Description of the machine that computes a result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:
-    """Return Python, system, processor, threads, and the GPU if one is used."""
+    """Describe Python, the system, processor, threads, and the GPU if one is used."""
     gpu = {"GPU": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
     return {
         "Python": platform.python_version(),
@@ -20,9 +20,9 @@ def describe_machine(device: torch.device) -> dict[str, str]:
 
 
 def memory_bytes(device: torch.device) -> int | None:
-    """Return the memory of a device, or of the machine or what its container may use of it; None if not known.
+    """Return the memory of the device: GPU memory, main memory, or the limit of the container; None if unknown.
 
-    It does not depend on what else runs, so that what depends on it is the same when a run is repeated.
+    It does not depend on other programs, so repeated runs make the same decisions.
     """
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)

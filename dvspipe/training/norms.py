@@ -1,4 +1,4 @@
-"""The statistics of batch norms: estimated again for the present weights, and for each class; first gains without."""
+"""Batch norm statistics for the final weights and for each class, and initial gains of networks without batch norm."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from ..networks.models import StandardisedConvolution
 from ..networks.norms import PIECE_STEPS
 from ..parallel import Progress, ignore_progress
 
-MAX_RECORDINGS = 256  # that statistics are estimated on; each has a value per step and pixel
-MAX_OF_CLASS = 64  # recordings that the moments of a class are measured on
+MAX_RECORDINGS = 256  # recordings for the statistics; each has a value per step and pixel
+MAX_OF_CLASS = 64  # recordings per class for the moments
 
 
 def estimate_norms(network: nn.Module, tensors: SpikeTensors, *, batch: int, segment: int | None = None) -> None:
-    """Set the statistics of all batch norms to those of recordings, for the present weights, and no others.
+    """Estimate the statistics of all batch norms again, for the present weights only.
 
-    The running statistics of a training are those of earlier weights: after n updates with the momentum of 0.1, 0.9^n
-    of them is still the initial value. In evaluation, layers of a network with few updates would be silent.
+    Running statistics average over earlier weights: after n updates with momentum 0.1, a share of 0.9^n is still the
+    initial value. After few updates, layers would be silent in evaluation mode.
 
     Args:
-        network: The network, which is left in evaluation mode.
-        tensors: The training part; at most MAX_RECORDINGS of it are used, the same ones each time.
-        batch: Number of recordings per batch, as in training.
-        segment: Number of steps that are normalised together, as in training; None: all.
+        network: Network; it is left in evaluation mode.
+        tensors: Training part; at most MAX_RECORDINGS of it are used, the same ones each time.
+        batch: Recordings per batch, as in training.
+        segment: Steps that are normalised together, as in training; None: all.
     """
     momenta = [norm.momentum for norm in find_norms(network)]
     device = next(network.parameters()).device
@@ -36,7 +36,7 @@ def estimate_norms(network: nn.Module, tensors: SpikeTensors, *, batch: int, seg
         for norm in norms:
             norm.train()
             norm.reset_running_stats()
-            norm.momentum = None  # so that the statistics are the mean over all pieces
+            norm.momentum = None  # cumulative mean over all pieces
         for batch_spikes in plain_batches(tensors, batch, chosen if norms else []):
             state, spikes = None, torch.from_numpy(batch_spikes).transpose(0, 1).to(device)
             for piece in spikes.split(segment or len(spikes)):
@@ -46,13 +46,13 @@ def estimate_norms(network: nn.Module, tensors: SpikeTensors, *, batch: int, seg
 
 
 def fit_gains(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
-    """Set gain and offset of standardised convolutions so that the currents of each channel have mean 0 and variance 1.
+    """Set gain and offset of standardised convolutions so the currents of each channel have mean 0 and variance 1.
 
-    As with batch norm, no layer of a fresh network is then silent.
+    As with batch norm, no layer of an untrained network is silent then.
 
     Args:
-        network: The network, which is left in evaluation mode.
-        tensors: The training part, of which the first steps of one batch are used.
+        network: Network; it is left in evaluation mode.
+        tensors: Training part; the first steps of one batch are used.
         batch: Number of recordings.
     """
 
@@ -82,16 +82,16 @@ def fit_gains(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
 def measure_classes(
     network: nn.Module, tensors: SpikeTensors, classes: int, *, batch: int, progress: Progress = ignore_progress
 ) -> ClassMoments | None:
-    """Return the moments of the inputs of all batch norms for each class; None without batch norms, and for a module.
+    """Measure the moments of the inputs of all batch norms per class; None without batch norms, and for a module.
 
     Args:
-        network: The network, which is left in evaluation mode.
-        tensors: The training part; at most MAX_OF_CLASS recordings of each class are used.
-        classes: K.
-        batch: Number of recordings per batch.
+        network: Network; it is left in evaluation mode.
+        tensors: Training part; at most MAX_OF_CLASS recordings of each class are used.
+        classes: Number of classes K.
+        batch: Recordings per batch.
         progress: Called after each batch.
     """
-    if not find_norms(network) or isinstance(network, ModuleNetwork):  # whose order of dimensions is not known
+    if not find_norms(network) or isinstance(network, ModuleNetwork):  # modules have an unknown order of dimensions
         return None
     device = next(network.parameters()).device
     order = np.random.default_rng(0).permutation(len(tensors))

@@ -1,4 +1,4 @@
-"""Training in one process or in several that torchrun started."""
+"""Training in one process, or in several processes started by torchrun."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Shared = TypeVar("Shared")
 
 @dataclass(frozen=True)
 class TrainingProcesses:
-    """The processes that train together.
+    """Processes that train together.
 
     Args:
         rank: Number of this process, from 0.
@@ -34,11 +34,11 @@ class TrainingProcesses:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that writes files and calls callbacks."""
+        """Whether this process is the first; only the first writes files and calls callbacks."""
         return self.rank == 0
 
     def share(self, value: Shared) -> Shared:
-        """Return the first process's value, in all processes."""
+        """Broadcast the value of the first process to all processes."""
         if self.count == 1:
             return value
         box = [value]
@@ -52,11 +52,11 @@ class TrainingProcesses:
         return numbers
 
     def average_gradients(self, network: nn.Module) -> None:
-        """Replace the gradients of a network's weights by their means over all processes."""
+        """Average the gradients of a network's weights over all processes."""
         if self.count == 1:
             return
-        # DistributedDataParallel gives equal gradients in equal time (49 ms of CPU for a step, this 48), but sees only
-        # those of one backward pass through its module: not those of learning rules, segments and accumulated parts.
+        # DistributedDataParallel gives equal gradients in equal time (49 ms of CPU per step, 48 ms here), but only for
+        # one backward pass through its module: it misses gradients of learning rules, segments and accumulated parts.
         weights = list(network.parameters())
         gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in weights]
         means = self.sum(torch.cat([gradient.flatten() for gradient in gradients])) / self.count
@@ -64,7 +64,7 @@ class TrainingProcesses:
             weight.grad = mean.view_as(weight)
 
     def join_norms(self, network: nn.Module) -> nn.Module:
-        """Return the network with batch norms that see the batches of all processes."""
+        """Return the network with batch norms that use the batches of all processes."""
         if self.count == 1:
             return network
         if self.device.type == "cuda":
@@ -76,10 +76,10 @@ class TrainingProcesses:
 
 @contextmanager
 def join_processes(device: torch.device) -> Iterator[TrainingProcesses]:
-    """Yield this process among those that torchrun started, or alone if it did not start any.
+    """Yield this process among the processes of torchrun, or alone without torchrun.
 
     Raises:
-        ConfigError: There are more processes on this machine than GPUs.
+        ConfigError: If there are more processes on this machine than GPUs.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1 or not dist.is_available():
@@ -89,13 +89,15 @@ def join_processes(device: torch.device) -> Iterator[TrainingProcesses]:
     if device.type == "cuda":
         if local >= torch.cuda.device_count():
             found = torch.cuda.device_count()
-            raise ConfigError(f"torchrun started process {local + 1} on this machine, which has {found} GPUs")
+            raise ConfigError(
+                f"torchrun: process {local + 1} has no GPU (found {found} on this machine, expected one per process)"
+            )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield TrainingProcesses(dist.get_rank(), count, device)
-        dist.barrier()  # no process ends while another still needs it
+        dist.barrier()  # wait for processes that still need this one
     finally:
         dist.destroy_process_group()
 
@@ -109,14 +111,14 @@ def _replace_norms(network: nn.Module) -> None:
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
-    """Batch norm whose statistics are those of the batches of all processes, also on a CPU.
+    """Batch norm with statistics over the batches of all processes, on GPU and CPU.
 
-    torch's SyncBatchNorm refuses CPU tensors, and norms of each process's own batch would train other weights than one
-    process does; they take 54 ms of CPU for a step of a small network, these 84.
+    torch's SyncBatchNorm refuses CPU tensors. Separate batch norms per process would give other weights than training
+    in one process; they take 54 ms of CPU per step of a small network, these take 84 ms.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised input [N, C, H, W]."""
+        """Normalise the input [N, C, H, W]."""
         if not self.training:
             return super().forward(x)
         own = x.new_tensor([x.numel() // x.shape[1]])
@@ -140,9 +142,9 @@ class SharedBatchNorm(nn.BatchNorm2d):
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """A sum over all processes, whose gradient is the sum of theirs.
+    """Sum over all processes; its gradient is the sum of their gradients.
 
-    torch's own in `torch.distributed.nn` is deprecated, and what replaces it is private.
+    torch's own function in `torch.distributed.nn` is deprecated, and its replacement is private.
     """
 
     @staticmethod

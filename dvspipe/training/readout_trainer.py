@@ -1,4 +1,4 @@
-"""Personal adaptation in a run: the readout of a trained network is fitted, in one step, and all else stays."""
+"""Personal adaptation as a run: fit only the readout of a trained network, in one pass."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from .trainer import Experiment
 
 
 class ReadoutTrainer:
-    """What fits the readout of a trained network to the training part.
+    """Trainer that fits only the readout of a trained network.
 
     Args:
         experiment: Configuration and data; the validation part is not used.
-        network: The trained network, on the device of this process.
-        folder: Gets the weights and a row, as for a run of one epoch.
-        init: The trained network as it was, with the moments of its training.
+        network: Trained network, on the device of this process.
+        folder: Run folder; it receives the weights and one row, like a run of one epoch.
+        init: The trained network before the fit, with its training moments.
         save: Writes the network to a file.
     """
 
-    step = 1  # of the optimiser, as of `Trainer`
+    step = 1  # optimiser steps, as in `Trainer`
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class ReadoutTrainer:
         self.rows: list[EpochRow] = []
 
     def fit(self) -> EpochRow:
-        """Fit the readout, write the weights, and return the row; its validation is that of recordings left out."""
+        """Fit the readout, write the weights, and return the row; its validation uses the recordings left out."""
         started, experiment = time.monotonic(), self.experiment
         with watch_rates(self.network) as rates:
             features = read_training_features(experiment, self.network)
@@ -65,11 +65,11 @@ class ReadoutTrainer:
             labels,
             find_readout(self.network),
             recordings=number_recordings(experiment.data.train),
-            classes=self._find_features(labels),
+            classes=self._find_class_means(labels),
             temperature=experiment.classifier.temperature,
         )
         replace_readout(self.network, fit.readout)
-        row = _describe(fit, features, labels, rates, time.monotonic() - started)
+        row = _make_row(fit, features, labels, rates, time.monotonic() - started)
         self.rows = [row]
         if experiment.processes.is_first:
             self.save(self.folder.best, self.network)
@@ -78,8 +78,8 @@ class ReadoutTrainer:
         experiment.callback.on_epoch(row)
         return row
 
-    def _find_features(self, labels: torch.Tensor) -> torch.Tensor | None:
-        """Return the mean features of the classes in the training of `init`; None for other classes."""
+    def _find_class_means(self, labels: torch.Tensor) -> torch.Tensor | None:
+        """Return the mean features per class from the training of `init`; None if the classes differ."""
         classes = self.experiment.classifier.classes
         if classes != self.init.config.classes:
             return None
@@ -87,7 +87,7 @@ class ReadoutTrainer:
 
 
 def read_training_features(experiment: Experiment, network: SpikingNetwork) -> torch.Tensor:
-    """Return the features [N, F + 1] of the last layer for the training part, without varied forms."""
+    """Return the last layer's features of the training part, [N, F + 1], without augmented views."""
     tensors, device = experiment.parts.train, experiment.processes.device
     features = []
     for spikes in plain_batches(tensors, experiment.config.optimiser.batch):
@@ -97,9 +97,9 @@ def read_training_features(experiment: Experiment, network: SpikingNetwork) -> t
 
 
 def fit_new_readout(experiment: Experiment, network: SpikingNetwork) -> None:
-    """Fit a new last layer to the training part, before all layers are fine-tuned.
+    """Fit a new last layer to the training part before all layers are fine-tuned.
 
-    Random weights would first distort what the other layers have learned (Kumar et al., "Fine-tuning can distort
+    A random last layer would first distort the features of the other layers (Kumar et al., "Fine-tuning can distort
     pretrained features and underperform out-of-distribution", ICLR 2022).
     """
     fit = fit_readout(
@@ -111,7 +111,7 @@ def fit_new_readout(experiment: Experiment, network: SpikingNetwork) -> None:
     replace_readout(network, fit.readout)
 
 
-def _describe(
+def _make_row(
     fit: ReadoutFit, features: torch.Tensor, labels: torch.Tensor, rates: dict[str, float], seconds: float
 ) -> EpochRow:
     logits = features @ fit.readout.T
@@ -129,22 +129,22 @@ def _describe(
 
 
 def number_recordings(samples: Sequence[Sample]) -> torch.Tensor:
-    """Return which recording each sample is of, int64 [N]; the windows of a file are of one."""
+    """Return the recording number of each sample, int64 [N]; windows of a file share a number."""
     names = [str(sample.file or sample.name) for sample in samples]
     return torch.from_numpy(np.unique(names, return_inverse=True)[1].astype(np.int64))
 
 
 def open_recordings(config: TrainConfig, classes: tuple[str, ...], decoded: DecodedEvents | None = None) -> DataSet:
-    """Return the data set of a configuration without a validation part.
+    """Open the data set of a configuration without a validation part.
 
     Args:
-        config: The experiment.
-        classes: Those of the checkpoint. The data set has them too if they include its own, which few recordings often
-            show in part.
-        decoded: Events of recordings that are in memory.
+        config: Configuration of the run.
+        classes: Classes of the checkpoint. If they include all classes of the data set, the data set adopts them: few
+            recordings often show only some of the classes.
+        decoded: Already decoded events of recordings.
 
     Raises:
-        DataError: The data set is not usable.
+        DataError: If the data set is not usable.
     """
     data = open_dataset(config.data.with_shares({"validation": 0.0}), config.seed, config.bins, decoded=decoded)
     if not set(data.classes) <= set(classes):
@@ -158,14 +158,14 @@ def open_recordings(config: TrainConfig, classes: tuple[str, ...], decoded: Deco
 
 
 def start_readout(classifier: ClassifierConfig, before: ClassifierConfig, network: Network) -> ClassifierConfig:
-    """Return a classifier with the calibration of another, which few recordings cannot fit.
+    """Return a classifier with the calibration of another one, because few recordings cannot fit it.
 
-    For other classes, the last layer of the network is set to zero, and only the temperature is kept.
+    If the classes differ, set the last layer of the network to zero, and keep only the temperature.
 
     Args:
-        classifier: What is fitted.
-        before: The classifier whose layers it has.
-        network: Its network.
+        classifier: Classifier to fit.
+        before: Classifier that provides the layers.
+        network: Network of `classifier`.
     """
     if classifier.classes == before.classes:
         kept = {name: getattr(before, name) for name in ("temperature", "calibrated_on", "least_energy")}

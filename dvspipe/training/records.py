@@ -1,4 +1,4 @@
-"""The records of the training that a checkpoint comes from."""
+"""Records of the training of a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from ..config import read_stored
 from ..results import RunFolder, ShippedRecord, TestResult
 from .config import TrainConfig
 
-CARD_SETTINGS = {"seed", "bins", "network", "augment", "optimiser", "stdp"}  # without paths of the user's machine
+CARD_SETTINGS = {"seed", "bins", "network", "augment", "optimiser", "stdp"}  # exclude paths of the user's machine
 
 
 def find_records(checkpoint: str | None) -> RunRecords | ShippedRecord | None:
-    """Return the records of a shipped classifier, or of the run whose best checkpoint this is; None if it is neither.
+    """Find the records of a checkpoint: of a shipped classifier, or of its run if it is the best checkpoint; else None.
 
     Raises:
-        FileError: The records are not those of this version.
-        ConfigError: Neither is the configuration.
+        FileError: If the records are from an incompatible version.
+        ConfigError: If the configuration is from an incompatible version.
     """
     if checkpoint is None:
         return None
     path = find_checkpoint(checkpoint)
     if path.parent == SHIPPED:
         return ShippedRecord.read(path.with_suffix(".json"))
-    folder = RunFolder(path.resolve().parent.parent)  # of RUN/weights/best.safetensors
+    folder = RunFolder(path.resolve().parent.parent)  # path: RUN/weights/best.safetensors
     if path.resolve() != folder.best or not folder.test.is_file():
         return None
     config = read_stored(TrainConfig, folder.config)

@@ -1,4 +1,4 @@
-"""From where a training continues: its own state after a stop, or the weights of a checkpoint. All in safetensors."""
+"""Starting points of a training: its own state after a stop, or the weights of a checkpoint, both in safetensors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ CHANGEABLE = (
     "optimiser.precision",
 )
 """Settings, or groups of them, that may change when a run resumes; the others define its network, task and loss. The
-folder of the data may change: `datasets.check_split` checks that the recordings are the same."""
+data folder may change: `datasets.check_split` checks that the recordings are the same."""
 ROWS = TypeAdapter(Annotated[tuple[EpochRow, ...], Field(min_length=1)])
 FREE_TO_DIFFER: dict[str, bool | set[str]] = {
     "classes": True,
@@ -59,19 +59,19 @@ FREE_TO_DIFFER: dict[str, bool | set[str]] = {
     "calibrated_on": True,
     "least_energy": True,
     "network": {"dropout", "detach_reset"},
-}  # of classifiers that share weights
+}  # settings that may differ between classifiers with shared weights
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """The state of a training after an epoch.
+    """State of a training after an epoch.
 
     Args:
         rows: All complete epochs, at least one.
-        step: Steps of the optimiser so far.
+        step: Number of optimiser steps so far.
         network: Tensors of the network.
-        average: Tensors of the moving average of its weights; empty without one.
-        optimiser: Tensors of the optimiser, `<number of the parameter>.<name>`.
+        average: Tensors of the moving average of the weights; empty without one.
+        optimiser: Tensors of the optimiser, named `<parameter number>.<name>`.
     """
 
     rows: tuple[EpochRow, ...]
@@ -82,14 +82,14 @@ class TrainingState:
 
     @property
     def epoch(self) -> int:
-        """The last complete epoch."""
+        """Last complete epoch."""
         return self.rows[-1].epoch
 
     def save(self, path: Path) -> None:
         """Write the state, complete or not at all.
 
         Raises:
-            FileError: The file cannot be written.
+            FileError: If the file cannot be written.
         """
         tensors = {
             prefix + name: tensor
@@ -101,17 +101,17 @@ class TrainingState:
 
     @classmethod
     def load(cls, path: Path) -> TrainingState:
-        """Return the state that `save` wrote.
+        """Read a state written by `save`.
 
         Raises:
-            CheckpointError: The file is missing, or holds something else.
+            CheckpointError: If the file is missing, or is not a training state.
         """
         if not path.is_file():
-            raise CheckpointError(f"{path}: no such file, expected the state of the training; start a new run")
+            raise CheckpointError(f"{path}: no such file (expected the state of the training); start a new run")
         groups: dict[str, dict[str, Tensor]] = {NETWORK: {}, AVERAGE: {}, OPTIMISER: {}}
         texts, tensors = read_tensors(path, "the state of a training")
         if texts.get("format") != FORMAT:
-            raise CheckpointError(f"{path}: has the format {texts.get('format')!r}, expected {FORMAT!r}")
+            raise CheckpointError(f"{path}: wrong format (found {texts.get('format')!r}, expected {FORMAT!r})")
         try:
             for name, tensor in tensors.items():
                 prefix = name.partition(".")[0] + "."
@@ -123,14 +123,14 @@ class TrainingState:
 
 
 def find_state(folder: RunFolder) -> TrainingState | None:
-    """Return the state of the run in a folder, or None if its first epoch is not complete.
+    """Read the state of a run, or return None if its first epoch is not complete.
 
     Raises:
-        CheckpointError: Later epochs are complete, but the state is missing or holds something else.
+        CheckpointError: If later epochs are complete, but the state is missing or invalid.
     """
     rows = len(read_bytes(folder.epochs).splitlines()) if folder.epochs.is_file() else 0
     if rows <= 1 and not folder.state.is_file():
-        return None  # the row of an epoch is written before its state
+        return None  # an epoch's row is written before its state
     return TrainingState.load(folder.state)
 
 
@@ -145,7 +145,7 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Restore the tensors that `optimiser_tensors` returned."""
+    """Restore the tensors from `optimiser_tensors`."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         number, _, key = name.partition(".")
@@ -157,56 +157,56 @@ def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
     """Check that a run resumes with the configuration that it was started with.
 
     Args:
-        config: The configuration to resume with.
-        path: The run's args.yaml.
+        config: Configuration to resume with.
+        path: args.yaml of the run.
         changed: Whether the settings in CHANGEABLE may differ.
 
     Raises:
-        ConfigError: Other settings differ; names them.
+        ConfigError: If other settings differ; the message names them.
     """
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file, expected the configuration of the run to resume")
+        raise ConfigError(f"{path}: no such file (expected the configuration of the run to resume)")
     before = read_stored(TrainConfig, path)
     differing = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
     fixed = [found for found in differing if not f"{found[0]}.".startswith(tuple(f"{key}." for key in CHANGEABLE))]
     listed = _list_differences(fixed or differing, "before", "now")
     if fixed:
         raise ConfigError(
-            f"{path}: the run was started with settings that cannot change: {listed}; start a new run, which "
-            "init=CHECKPOINT fine-tunes if it has the same bins and network"
+            f"{path}: these settings cannot change when a run resumes: {listed}; start a new run, "
+            "or fine-tune with init=CHECKPOINT if bins and network are the same"
         )
     if differing and not changed:
-        remedy = Remedy("changed", True, "resume with the settings of now")
+        remedy = Remedy("changed", True, "resume with the new settings")
         raise ConfigError(f"{path}: the run was started with other settings: {listed}", remedy)
 
 
 def load_initial_weights(
     init: Checkpoint, classifier: ClassifierConfig, network: Network, *, name: str
 ) -> ClassifierConfig:
-    """Load the weights of a checkpoint into a network, those of the last linear layer only if the classes are the same.
+    """Load the weights of a checkpoint into a network; without the last linear layer if the classes differ.
 
     Args:
-        init: The checkpoint.
-        classifier: What the network is.
-        network: It gets the weights.
-        name: Of the checkpoint, for errors.
+        init: Checkpoint.
+        classifier: Configuration of the network.
+        network: Network to load the weights into.
+        name: Name of the checkpoint, for errors.
 
     Returns:
-        The classifier, with what the checkpoint was trained on.
+        `classifier`, with the training data of the checkpoint added to its own.
 
     Raises:
-        ConfigError: It has another sensor, other bins or another network; names every difference. Or the network is a
-            module, and the classes differ.
+        ConfigError: If the checkpoint has another sensor, other bins or another network; the message names every
+            difference. Also if the network is a module and the classes differ.
     """
     before, trained, _ = init
-    there, here = _comparable(before), _comparable(classifier)
+    there, here = _dump_shared(before), _dump_shared(classifier)
     if differences := find_differences(there, here):
         listed = _list_differences(differences, "there", "here")
         raise ConfigError(f"init = {name}: trained with another configuration: {listed}")
     if classifier.network.kind == "module" and before.classes != classifier.classes:
         raise ConfigError(
-            f"init = {name}: has other classes, and which weights of network.kind = module depend on them is not known "
-            f"(found {', '.join(before.classes)}, expected {', '.join(classifier.classes)})"
+            f"init = {name}: has other classes (found {', '.join(before.classes)}, expected "
+            f"{', '.join(classifier.classes)}); weights of network.kind = module cannot be adapted to them"
         )
     last = () if before.classes == classifier.classes else network.of_classes
     weights = {name: tensor for name, tensor in trained.state_dict().items() if name not in last}
@@ -214,11 +214,11 @@ def load_initial_weights(
     return classifier.model_copy(update={"trained_on": f"{before.trained_on}; then {classifier.trained_on}"})
 
 
-def _comparable(classifier: ClassifierConfig) -> dict[str, JsonValue]:
-    """Return the configuration without what may differ between classifiers that share weights."""
+def _dump_shared(classifier: ClassifierConfig) -> dict[str, JsonValue]:
+    """Return the configuration without settings that may differ between classifiers with shared weights."""
     return classifier.model_dump(mode="json", exclude=FREE_TO_DIFFER)
 
 
 def _list_differences(differences: Sequence[tuple[str, JsonValue, JsonValue]], old: str, new: str) -> str:
-    """Return settings that differ, with both values and a word after each of them."""
+    """List differing settings with both values, each followed by `old` or `new`."""
     return "; ".join(f"{key} = {show_value(was)} {old}, {show_value(now)} {new}" for key, was, now in differences)

@@ -1,6 +1,6 @@
-"""Settings that a learning rule or a kind of network needs for a folder of recordings.
+"""Settings that a learning rule or a kind of network requires for a folder of recordings.
 
-`optimiser.rule` names the rules that train any network, `network.kind` those that come with a network: `stdp` and
+`optimiser.rule` selects a rule that trains any network; `network.kind` selects a network with its own rule: `stdp` or
 `first_spike`.
 """
 
@@ -20,30 +20,30 @@ from ..networks import CsnnConfig, MlpConfig
 
 CHANNELS = (16, 32, 64)
 SEW_CHANNELS = (32, 32, 32)
-STDP_CHANNELS = (32, 150)  # as Kheradpisheh et al. 2018
+STDP_CHANNELS = (32, 150)  # Kheradpisheh et al. 2018
 STDP_THRESHOLD, STDP_RADIUS, STDP_WINNERS, STDP_POOL = 10, 2, 5, 4
-STDP_SEEN = 1350  # recordings that a layer sees until its weights have converged, as in configs/nmnist-stdp.yaml
-STDP_DOUBLINGS = 9  # of its rates in this time
-MAX_PASSES = 20  # each one also fits the readout, to all varied forms of the recordings
+STDP_SEEN = 1350  # recordings per layer until its weights converge, as in configs/nmnist-stdp.yaml
+STDP_DOUBLINGS = 9  # doublings of the STDP rates in this time
+MAX_PASSES = 20  # each pass also fits the readout, to all augmented views of the recordings
 FIRST_SPIKE_NEURONS = 100
-STEEP = 5  # how much shorter the time that changes a logit by 1 is than the synaptic time constant
+STEEP = 5  # synaptic time constant / time that changes a logit by 1
 WHY = {
-    "norm": "batch norm mixes steps, and {rule} learns at each of them",
-    "reset": "with it, one trace per input has all that {rule} needs of the past",
-    "detach_reset": "a reset without gradient leaves that trace exact",
+    "norm": "batch norm mixes steps, but {rule} learns at each step",
+    "reset": "then one trace per input contains all that {rule} needs of the past",
+    "detach_reset": "without a gradient of the reset, this trace is exact",
     "channels": "{rule} trains one spiking layer; ottt trains several",
 }
-"""Why a rule that learns forward in time needs a setting of the network."""
+"""Reasons why an online (forward-in-time) rule needs a network setting."""
 
 
 @dataclass(frozen=True)
 class RuleChoice:
-    """What a rule or a kind of network needs.
+    """Settings that a rule or a kind of network requires.
 
     Args:
-        settings: In place of those that are chosen without it.
-        reasons: A line for each decision, by group of settings.
-        unused: Chosen settings that it does not read, by group.
+        settings: Settings that override the general choice.
+        reasons: One line per decision, by settings group.
+        unused: Settings of the general choice that are not used, by settings group.
     """
 
     settings: SettingsTree = field(default_factory=dict)
@@ -51,7 +51,7 @@ class RuleChoice:
     unused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def apply(self, chosen: SettingsTree, reasons: Mapping[str, str]) -> tuple[SettingsTree, dict[str, str]]:
-        """Return chosen settings and reasons with those of the rule, and without what it does not use."""
+        """Merge the rule's settings and reasons into the chosen ones, and remove unused settings."""
         kept: SettingsTree = {}
         for group, values in chosen.items():
             unused = self.unused.get(group, ())
@@ -64,7 +64,7 @@ class RuleChoice:
 
 
 def choose_for_rule(given: SettingsTree) -> RuleChoice:
-    """Return what the rule or the kind of network in some settings needs, whatever the recordings are."""
+    """Return the settings that a rule or a kind of network requires, independent of the recordings."""
     optimiser, network = (_group(given, name) for name in ("optimiser", "network"))
     rule, kind = optimiser.get("rule"), network.get("kind", "csnn")
     if kind == "stdp":
@@ -72,7 +72,7 @@ def choose_for_rule(given: SettingsTree) -> RuleChoice:
     if kind == "first_spike":
         return _choose_first_spike()
     if kind == "sew":
-        why = "channels: equal in all blocks, as its residuals need"
+        why = "channels: equal in all blocks, as residual connections require"
         return RuleChoice({"network": {"channels": list(SEW_CHANNELS)}}, {"network": (why,)})
     known = next((each for each in ONLINE if each == rule), None)
     return RuleChoice() if known is None else _choose_online(known, kind)
@@ -81,13 +81,13 @@ def choose_for_rule(given: SettingsTree) -> RuleChoice:
 def fit_to_data(
     choice: RuleChoice, given: SettingsTree, *, samples: int, window_us: int, grid: SensorSize
 ) -> RuleChoice:
-    """Return a choice with what also depends on the recordings.
+    """Add the settings that also depend on the recordings.
 
     Args:
-        choice: Of `choose_for_rule` for the same settings.
-        given: The settings.
+        choice: Result of `choose_for_rule` for the same settings.
+        given: Explicit settings.
         samples: Number of training recordings.
-        window_us: Time that a spike tensor covers.
+        window_us: Duration of a spike tensor.
         grid: Width and height of a spike tensor.
     """
     kind, why = _group(given, "network").get("kind"), dict[str, tuple[str, ...]]()
@@ -99,7 +99,9 @@ def fit_to_data(
         if isinstance(epochs := _group(given, "optimiser").get("epochs"), int):
             passes = max(1, epochs // layers)
         side = min(grid.width, grid.height) >> (layers - 1)  # every layer before the last halves it
-        seen = f"passes: each layer sees {passes * samples:,} recordings; about {STDP_SEEN:,} let its weights converge"
+        seen = (
+            f"passes: each layer sees {passes * samples:,} recordings; its weights converge after about {STDP_SEEN:,}"
+        )
         why = {"stdp": (seen,)}
         fitted = {
             "network": {"last_pool": max(1, min(STDP_POOL, side))},
@@ -137,9 +139,9 @@ def _choose_stdp(network: SettingsTree) -> RuleChoice:
             "stdp": {"winners": [STDP_WINNERS] * layers, "radius": [STDP_RADIUS] * layers},
         },
         {
-            "bins": ("form: a pixel spikes at most once in a step, as thresholds count spikes",),
-            "network": ("readout: the last layer does not spike, and a linear layer is fitted to its potentials",),
-            "optimiser": ("epochs: stdp.passes for each layer",),
+            "bins": ("form: a pixel spikes at most once per step, because thresholds count spikes",),
+            "network": ("readout: the last layer does not spike; a linear layer is fitted to its potentials",),
+            "optimiser": ("epochs: stdp.passes per layer",),
         },
         {
             "network": ("tau_mem_s", "tau_readout_s", "dropout"),
@@ -156,17 +158,17 @@ def _choose_first_spike() -> RuleChoice:
         },
         {
             "network": (
-                "tau_syn_s: half of the tensor, so that the order of first events counts; later events do not",
-                "leak: without it, spike times have a closed form for every tau_syn_s",
+                "tau_syn_s: half of the tensor's duration; the order of first events matters, later events do not",
+                "leak: without leak, spike times have a closed form for every tau_syn_s",
             ),
-            "optimiser": ("weight_decay: would silence neurons, and a silent one has no gradient",),
+            "optimiser": ("weight_decay: weight decay would silence neurons, and silent neurons have no gradient",),
         },
         {"network": ("kernel", "tau_mem_s")},
     )
 
 
 def _choose_constants(given: SettingsTree, window_us: int) -> SettingsTree:
-    """Return the time constants of a first-spike network, with equal ones for membranes that leak."""
+    """Return the time constants of a first-spike network; membranes that leak get equal constants."""
     constants = (given.get("tau_syn_s"), given.get("tau_mem_s"))
     tau_s = next((float(each) for each in constants if isinstance(each, int | float)), round(window_us / 2 * 1e-6, 9))
     chosen: SettingsTree = {"tau_syn_s": tau_s, "tau_readout_s": round(tau_s / STEEP, 9)}

@@ -1,4 +1,4 @@
-"""A complete run: data, training, choice of the epoch, calibration, test, and the records of all of them."""
+"""Complete training run: data, training, choice of the epoch, calibration, test, and their records."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ from .readout_trainer import ReadoutTrainer, fit_new_readout, open_recordings, s
 from .resuming import TrainingState, check_config, find_state, load_initial_weights
 from .trainer import DataParts, Experiment, Trainer, is_over, require_tensorboard
 
-OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in what torch says of the memory of a CPU
+OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in torch's error messages about CPU memory
 
 
 def train(
@@ -80,32 +80,31 @@ def train(
 ) -> TrainingRun:
     """Train a classifier, choose the epoch on the validation part, and test it once on the test part.
 
-    Processes that torchrun starts train together, each on its part of every batch; the first one writes.
+    Processes started by torchrun train together, each on its part of every batch; only the first one writes files.
 
     Args:
-        config: The experiment.
-        folder: The run folder; made if it does not exist. What an earlier run left in it is removed.
-        command: What repeats the run, for the records.
-        callback: Called with what happens.
-        resume: Whether to continue after the last complete epoch of the run in the folder, or from its start if there
-            is none. On a CPU it ends with the same weights as a run that was never interrupted; a complete run is left
-            as it is.
-        changed: Whether it may resume with other settings than it was started with, those in `resuming.CHANGEABLE`.
-        network: Your own network, for `network.kind = module`. It is trained in place and has the weights of the kept
-            epoch at the end; a module with `network.target` instead is made by that.
-        trust: Packages whose code `network.target` may run.
-        decoded: Events that were decoded to choose the settings (`Choice.decoded`), which are released once all
-            recordings are encoded.
+        config: Configuration of the run.
+        folder: Run folder; created if missing. Results of an earlier run in it are removed.
+        command: Command that repeats the run, for the records.
+        callback: Training callback.
+        resume: Continue after the last complete epoch of the run in the folder, or from its start if there is none. On
+            a CPU, the weights at the end are the same as without the interruption. A complete run is not changed.
+        changed: Allow resuming with other values of the settings in `resuming.CHANGEABLE`.
+        network: Your own network, for `network.kind = module`. It is trained in place, and has the weights of the
+            chosen epoch at the end. Without it, `network.target` builds the module.
+        trust: Packages allowed to run code for `network.target`.
+        decoded: Events decoded while choosing the settings (`Choice.decoded`); released once all recordings are
+            encoded.
 
     Returns:
         The run: its folder, epochs, test result and activity.
 
     Raises:
-        DataError: The data set is not usable, or not the one that the run to resume was started with.
-        ConfigError: Settings contradict each other, the loss became NaN, memory ran out, the run to resume was
+        DataError: If the data set is not usable, or differs from the data set of the run to resume.
+        ConfigError: If settings contradict each other, the loss becomes NaN, memory runs out, the run to resume was
             started with other settings, or the package of `network.target` is not trusted.
-        CheckpointError: The state to resume from is missing.
-        FileError: The folder cannot be written to, or another process trains in it.
+        CheckpointError: If the state to resume from is missing.
+        FileError: If the folder cannot be written to, or another process trains in it.
 
     Example:
         >>> from dvspipe import TrainConfig, train
@@ -114,7 +113,7 @@ def train(
         0.95
     """
     place, modules = RunFolder(Path(folder)), ModuleSource.of(trust, network)
-    modules.check(config.network)  # before recordings are read
+    modules.check(config.network)  # fail before recordings are read
     init = None if config.init is None else read_checkpoint(config.init, modules=modules)
     if init is not None:
         config = config.model_copy(update={"data": adopt_framing(config.data, init.config)})
@@ -142,10 +141,10 @@ def choose_device(name: str) -> torch.device:
     """Return the torch device for `auto`, `cpu` or `cuda`.
 
     Raises:
-        ConfigError: A GPU was asked for and there is none.
+        ConfigError: If `cuda` is requested and there is no GPU.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device = cuda: torch finds no GPU; use cpu or auto")
+        raise ConfigError("device = cuda: no GPU found by torch; use cpu or auto")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
@@ -176,17 +175,17 @@ def _run(
     classifier, network = _build(config, data, init, modules)
     if init is not None and init.config.classes != data.classes:
         callback.on_note(
-            f"init = {config.init}: a new last layer for the {len(data.classes)} classes {', '.join(data.classes)}"
+            f"init = {config.init}: new last layer for {len(data.classes)} classes: {', '.join(data.classes)}"
         )
     with lock_folder(folder.path) if processes.is_first else nullcontext():
         state = find_state(folder) if resume else None
-        if state is not None and processes.is_first:  # they may be lost, or have an epoch that was not complete
+        if state is not None and processes.is_first:  # rows may be lost, or include an incomplete epoch
             write_rows(state.rows, EpochRow, jsonl=folder.epochs, csv_path=folder.epochs_csv)
         if state is not None and is_over(config.optimiser, state.rows):
             complete = TestResult.find(folder.test) is not None and folder.activity.is_file()
             if processes.share(complete):
                 if modules.network is not None:
-                    load_checkpoint(folder.best, modules=modules)  # into it
+                    load_checkpoint(folder.best, modules=modules)  # load into the user's network
                 return TrainingRun.read(folder)
         parts = _load(config, data, callback)
         if decoded is not None:
@@ -198,7 +197,7 @@ def _run(
         if processes.is_first:
             folder.clear(keep_epochs=state is not None)
             write_split(folder.split, data)
-            write_text(folder.config, settings)  # last: a run with it can be resumed
+            write_text(folder.config, settings)  # written last: its presence means that the run can be resumed
         trainer, best = _fit(experiment, network.to(processes.device), folder, state)
         baseline = _train_baseline(experiment, folder.baseline) if config.baseline else None
         run = None
@@ -213,7 +212,7 @@ def _run(
 def _fit(
     experiment: Experiment, network: Network, folder: RunFolder, state: TrainingState | None
 ) -> tuple[Trainer | ReadoutTrainer, EpochRow]:
-    """Train a network by its rule; return what did it, and the epoch that is kept."""
+    """Train a network by its rule; return the trainer and the row of the chosen epoch."""
     init = experiment.init
     if experiment.config.optimiser.rule != "readout":
         if state is None and init and init.config.classes != experiment.data.classes and is_linear(network):
@@ -247,10 +246,12 @@ def _open(config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents |
 def _build(
     config: TrainConfig, data: DataSet, init: Checkpoint | None, modules: ModuleSource
 ) -> tuple[ClassifierConfig, Network]:
-    """Return a classifier for a data set and its network, with the weights of a checkpoint if there is one."""
+    """Create the classifier configuration for a data set and its network, with the weights of a checkpoint if given."""
     if config.bins.downsample >= max(data.sensor.width, data.sensor.height) > 1:
-        raise ConfigError(f"bins.downsample = {config.bins.downsample}: leaves one pixel of a sensor of {data.sensor}")
-    for transform in config.augment.tonic:  # before recordings are read
+        raise ConfigError(
+            f"bins.downsample = {config.bins.downsample}: too large, leaves a single pixel (found sensor {data.sensor})"
+        )
+    for transform in config.augment.tonic:  # fail before recordings are read
         make_transform(transform, data.sensor)
     classifier = ClassifierConfig(
         classes=data.classes,
@@ -266,7 +267,7 @@ def _build(
     torch.manual_seed(config.seed)
     network = classifier.build_network(modules)
     if isinstance(network, ModuleNetwork):
-        network.try_out(classifier.task)  # before recordings are read
+        network.try_out(classifier.task)  # fail before recordings are read
     if init is not None:
         classifier = load_initial_weights(init, classifier, network, name=str(config.init))
         if config.optimiser.rule == "readout":
@@ -279,7 +280,7 @@ def _save(classifier: ClassifierConfig, path: Path, network: nn.Module, *, momen
 
 
 def _load(config: TrainConfig, data: DataSet, callback: TrainingCallback) -> DataParts:
-    """Return the spike tensors of the parts."""
+    """Encode the parts of the data set as spike tensors."""
     verb, cache = "reading" if config.data.root else "rendering", open_cache(config.data)
 
     def load(name: str, samples: Sequence[Sample], views: int) -> SpikeTensors:
@@ -296,12 +297,12 @@ def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierCo
     """Check that spike tensors have the shape that the network expects.
 
     Raises:
-        DataError: They have not, since recordings come from another sensor than `data.sensor` says.
+        DataError: If the shape differs because recordings come from another sensor than `data.sensor`.
     """
     found, expected = tensors[0].shape[-2:], classifier.task.shape[-2:]
     if found != expected:
         raise DataError(
-            f"{data.title}: recordings come from another sensor than {data.sensor} (found spike tensors of "
+            f"{data.title}: recordings are not from sensor {data.sensor} (found spike tensors of "
             f"{found[1]}x{found[0]}, expected {expected[1]}x{expected[0]})",
             Remedy("data.size", str(data.sensor), "fit recordings and videos to this size"),
         )
@@ -313,18 +314,18 @@ def _warn(callback: TrainingCallback, findings: Iterable[Finding]) -> None:
 
 
 def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
-    """Warn of classes that the data set defines and the training part lacks.
+    """Warn of classes of the data set without training recordings.
 
     Raises:
-        DataError: The test or validation part has a class that the training part lacks, or there is only one class.
+        DataError: If the test or validation part has such a class, or there is only one class.
     """
     trained = {sample.label for sample in data.train}
     lacking = sorted({sample.label for sample in (*data.validation, *data.test)} - trained)
     if lacking or len(trained) < 2:
         names = ", ".join(data.classes[label] for label in lacking) or "more than one class"
         raise DataError(
-            f"{data.title}: no training recordings of {names}; add recordings, or change seed, data.validation or "
-            "data.test, which change the split"
+            f"{data.title}: no training recordings of {names}; add recordings, or change the split with seed, "
+            "data.validation or data.test"
         )
     missing = [name for label, name in enumerate(data.classes) if label not in trained]
     if missing:
@@ -332,12 +333,12 @@ def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
 
 
 def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult | None:
-    """Train the baseline from the same first weights on the same batches, and test its best epoch once."""
+    """Train the baseline from the same initial weights on the same batches, and test its best epoch once."""
     config, processes = experiment.config, experiment.processes
     optimiser = config.optimiser.model_copy(update={"truncate": None, "segment": None, "rule": "bptt", "update": "end"})
     torch.manual_seed(config.seed)
     spiking = experiment.classifier.build_network()
-    assert isinstance(spiking, SpikingNetwork)  # TrainConfig refuses others
+    assert isinstance(spiking, SpikingNetwork)  # TrainConfig refuses other networks
     network = FrameNetwork(spiking).to(processes.device)
     callback = experiment.callback
     experiment = replace(
@@ -365,7 +366,7 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
 
 
 def _calibrate(experiment: Experiment, path: Path, classifier: ClassifierConfig, network: Network) -> ClassifierConfig:
-    """Return a classifier calibrated on the validation part, after writing it with the moments of its classes."""
+    """Calibrate a classifier on the validation part, measure the moments of its classes, and write the checkpoint."""
     parts, batch, report = experiment.parts, experiment.config.optimiser.batch, experiment.callback.on_progress
     validated = evaluate(network, parts.validation, batch=batch, progress=partial(report, "calibrating"))
     moments = measure_classes(
@@ -383,16 +384,16 @@ def _calibrate(experiment: Experiment, path: Path, classifier: ClassifierConfig,
 
 
 def _count_before(experiment: Experiment) -> int | None:
-    """Return the number of test recordings that the network was right about before its readout was fitted.
+    """Count correct test predictions of the network before its readout was fitted.
 
     Returns:
-        None if the readout was not fitted, or is a new one for other classes.
+        None if the readout was not fitted, or is new because the classes differ.
     """
     optimiser, init = experiment.config.optimiser, experiment.init
     if optimiser.rule != "readout" or init is None:
         return None
     if init.config.classes != experiment.data.classes:
-        return None  # it has no class of theirs
+        return None  # the network has none of these classes
     network = init.network.to(experiment.processes.device)
     return evaluate(network, experiment.parts.test, batch=optimiser.batch).correct
 
@@ -400,7 +401,7 @@ def _count_before(experiment: Experiment) -> int | None:
 def _test(
     trainer: Trainer | ReadoutTrainer, best: EpochRow, baseline: BaselineResult | None, command: str
 ) -> tuple[TestResult, ActivityRecord]:
-    """Calibrate the network of the best epoch on the validation part, test it once, and store both records."""
+    """Calibrate the network of the chosen epoch, test it once, and store the test and activity records."""
     experiment, folder = trainer.experiment, trainer.folder
     config, data, parts = experiment.config, experiment.data, experiment.parts
     batch, report = config.optimiser.batch, experiment.callback.on_progress
@@ -410,11 +411,11 @@ def _test(
     trained = evaluate(network, parts.train, batch=batch, progress=partial(report, "accuracy in training"))
     with count_activity(network) as counters:
         tested = evaluate(network, parts.test, batch=batch, progress=partial(report, "test"))
-    report("recording what the layers do", 0, 1)
+    report("recording layer activity", 0, 1)
     layers = summarize_layers(counters, counted=config.bins.dtype.kind == "u")
     scores = score(tested, data.test, data.classes, classifier)
     activity = record_activity(layers, network, parts.test, data, config.bins, scores["wrong"])
-    report("comparing with the number of events alone", 0, 1)
+    report("classifying by the number of events", 0, 1)
     outcome = RunOutcome(
         config=config,
         data=data,
@@ -426,7 +427,7 @@ def _test(
         count_accuracy=event_count_accuracy(parts.train, parts.test),
         convergence=best.convergence,
     )
-    origin = " (synthetic)" if data.synthetic_test else ", trained on synthetic ones" if data.synthetic else ""
+    origin = " (synthetic)" if data.synthetic_test else ", trained on synthetic data" if data.synthetic else ""
     result = TestResult(
         **scores,
         title=data.title,

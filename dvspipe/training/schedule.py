@@ -1,4 +1,4 @@
-"""The optimiser, the learning rate over the steps, and the moving average of the weights."""
+"""Optimiser, learning rate schedule, and moving average of the weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .config import OptimiserConfig
 
 
 def build_optimiser(settings: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser of a network's weights."""
+    """Create the optimiser of a network's weights."""
     weights, rate, decay = network.parameters(), settings.learning_rate, settings.weight_decay
     if settings.kind == "sgd":
         return torch.optim.SGD(weights, lr=rate, momentum=settings.momentum, weight_decay=decay)
@@ -25,13 +25,13 @@ def build_optimiser(settings: OptimiserConfig, network: nn.Module) -> torch.opti
 def build_schedule(
     settings: OptimiserConfig, optimiser: torch.optim.Optimizer, batches: int, *, step: int = 0
 ) -> LambdaLR:
-    """Return the schedule of the learning rate: a linear warm-up, then a cosine to 0 or a constant.
+    """Create the learning rate schedule: linear warm-up, then cosine decay to 0 or a constant.
 
     Args:
         settings: Peak learning rate, epochs and warm-up.
-        optimiser: Gets the learning rate of each step.
+        optimiser: Optimiser that receives the learning rate of each step.
         batches: Steps per epoch.
-        step: Number of steps that are already done.
+        step: Number of steps already done.
     """
     factor = partial(
         learning_rate_factor,
@@ -45,7 +45,7 @@ def build_schedule(
 
 
 def learning_rate_factor(schedule: str, step: int, *, warm_up: int, total: int) -> float:
-    """Return the learning rate of a step as a share of its peak.
+    """Return the learning rate of a step relative to its peak.
 
     Example:
         >>> [learning_rate_factor("cosine", step, warm_up=2, total=6) for step in (0, 1, 2, 4, 6)]
@@ -59,17 +59,17 @@ def learning_rate_factor(schedule: str, step: int, *, warm_up: int, total: int) 
 
 
 def build_average(network: nn.Module, decay: float) -> AveragedModel:
-    """Return an exponential moving average of a network's weights and buffers, which begins with the present ones.
+    """Create an exponential moving average of a network's weights and buffers, starting with the present values.
 
-    Step n moves it by 1 - d with d = min(decay, n / (n + 9)), so that the first weights are soon forgotten. Integers,
-    such as the number of batches of a batch norm, are copied.
+    Step n moves it by 1 - d with d = min(decay, n / (n + 9)), so the initial weights are soon forgotten. Integers, such
+    as the batch count of a batch norm, are copied.
     """
-    average = AveragedModel(network, avg_fn=_move(decay), use_buffers=True).eval()
-    average.n_averaged += 1  # at 0 the first step would replace the present weights
+    average = AveragedModel(network, avg_fn=_ema_update(decay), use_buffers=True).eval()
+    average.n_averaged += 1  # at 0, the first step would replace the present weights
     return average
 
 
-def _move(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+def _ema_update(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
     def move(average: Tensor, weights: Tensor, step: Tensor | int) -> Tensor:
         if not average.dtype.is_floating_point:
             return weights

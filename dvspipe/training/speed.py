@@ -1,4 +1,4 @@
-"""How long a training takes on this machine."""
+"""Measurement of the training time on this machine."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ..events import SensorSize
 from ..learning import backpropagate
 from .config import TrainConfig
 
-REPEATS = 3  # of which the first one also compiles
+REPEATS = 3  # the first repetition also compiles
 
 
 def measure_step(config: TrainConfig, sensor: SensorSize, classes: tuple[str, ...]) -> float:
-    """Return the seconds that this machine needs to train the network of an experiment on one recording once.
+    """Measure the training time per recording, in seconds.
 
     Args:
-        config: The experiment; its batch is what is measured, with random spikes.
-        sensor: The sensor of the recordings.
-        classes: Names of the classes.
+        config: Configuration; a batch of its size with random spikes is measured.
+        sensor: Sensor of the recordings.
+        classes: Class names.
     """
     classifier = ClassifierConfig(
         classes=classes, width=sensor.width, height=sensor.height, bins=config.bins, network=config.network

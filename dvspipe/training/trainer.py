@@ -1,4 +1,4 @@
-"""The loop over epochs and steps: gradients, the optimiser, validation, and what an epoch leaves on disk."""
+"""Training loop over epochs and steps: gradients, optimiser, validation, and the files of each epoch."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from .processes import TrainingProcesses
 from .resuming import TrainingState, load_optimiser, optimiser_tensors
 from .schedule import build_average, build_optimiser, build_schedule
 
-SEED_STRIDE = 1_000_003  # between the seeds of two runs: more than any run has epochs
-MEMORY_SHARE = 0.5  # of the memory of the device, which gradients may use
+SEED_STRIDE = 1_000_003  # distance between the seeds of two runs; larger than any number of epochs
+MEMORY_SHARE = 0.5  # share of the device memory for gradients
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -47,9 +47,9 @@ class DataParts:
     """Spike tensors of a data set.
 
     Args:
-        train: What the weights are trained on.
-        validation: What chooses the epoch.
-        test: What is measured once, at the end.
+        train: Training part.
+        validation: Validation part; it selects the epoch.
+        test: Test part; it is evaluated once, at the end.
     """
 
     train: SpikeTensors
@@ -59,17 +59,17 @@ class DataParts:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What the networks of a run have in common.
+    """Context shared by the networks of a run.
 
     Args:
-        config: The configuration.
-        data: The data set and its split.
-        classifier: What the network is, besides its weights.
-        parts: Spike tensors of its parts.
-        processes: The processes that train together.
-        callback: What follows the training; does nothing in other processes than the first.
-        init: The checkpoint that the network starts from; None: from random weights.
-        modules: Where a network of `network.kind = module` comes from.
+        config: Configuration of the run.
+        data: Data set and its split.
+        classifier: Configuration of the network.
+        parts: Spike tensors of the data set's parts.
+        processes: Processes that train together.
+        callback: Training callback; it does nothing in processes other than the first.
+        init: Checkpoint that the network starts from; None: random weights.
+        modules: Source of networks with `network.kind = module`.
     """
 
     config: TrainConfig
@@ -83,12 +83,12 @@ class Experiment:
 
 
 class Trainer:
-    """A network with its optimiser, schedule and average, during training.
+    """Network in training, with its optimiser, schedule and moving average.
 
     Args:
         experiment: Configuration, data and processes.
-        network: On the device of this process.
-        folder: Gets the epochs and the weights.
+        network: Network, on the device of this process.
+        folder: Run folder; it receives the epochs and the weights.
         save: Writes a network to a file.
     """
 
@@ -115,7 +115,7 @@ class Trainer:
         self.rows: list[EpochRow] = []
 
     def fit(self, state: TrainingState | None) -> EpochRow:
-        """Run all epochs, or those after the last complete one of an interrupted run; return the one that is kept."""
+        """Run all epochs, or the remaining epochs of an interrupted run; return the row of the chosen epoch."""
         if state is not None:
             self._restore(state)
         elif self.experiment.init is None:
@@ -126,20 +126,20 @@ class Trainer:
             self.rows.append(row)
             if self.processes.is_first:
                 if choose_epoch(self.rows, validated) is row:
-                    self.save(self.folder.best, self._evaluated())
+                    self.save(self.folder.best, self._evaluated_network())
                 self._store(row)
             self.callback.on_epoch(row)
             self.warn_of_rates(row)
         return choose_epoch(self.rows, validated)
 
-    def _evaluated(self) -> nn.Module:
-        """Return the network that is evaluated and kept."""
+    def _evaluated_network(self) -> nn.Module:
+        """Return the network to evaluate and store: the moving average if there is one."""
         return self.network if self.average is None else self.average.module
 
     def run_epoch(self, epoch: int) -> EpochRow:
-        """Pass over the training part once, validate, and return the row of the epoch."""
+        """Train on the training part once, validate, and return the row of the epoch."""
         started, settings, experiment = time.monotonic(), self.settings, self.experiment
-        # of dropout; does not depend on how many epochs ran before in this process
+        # seed dropout, independent of the number of earlier epochs in this process
         torch.manual_seed(experiment.config.seed * SEED_STRIDE + epoch)
         drawn = BatchSettings(
             size=settings.batch,
@@ -153,11 +153,11 @@ class Trainer:
         timed = _TimedIterator(batches)
         loss, accuracy, rates = self._train(epoch, timed)
         scores = (0.0, 0.0)
-        estimate_norms(self._evaluated(), experiment.parts.train, batch=settings.batch, segment=self.segment)
+        estimate_norms(self._evaluated_network(), experiment.parts.train, batch=settings.batch, segment=self.segment)
         if self.processes.is_first:
             progress = partial(self.callback.on_progress, f"epoch {epoch}/{settings.epochs}, validation")
             validated = evaluate(
-                self._evaluated(), experiment.parts.validation, batch=settings.batch, progress=progress
+                self._evaluated_network(), experiment.parts.validation, batch=settings.batch, progress=progress
             )
             scores = validated.loss, validated.accuracy
         val_loss, val_accuracy = self.processes.share(scores)
@@ -174,7 +174,7 @@ class Trainer:
         )
 
     def _train(self, epoch: int, batches: Iterator[Batch]) -> tuple[float, float, dict[str, float]]:
-        """Return mean loss, accuracy, and the last batch's spike rates of one pass over the training part."""
+        """Train on the training part once; return mean loss, accuracy, and the spike rates of the last batch."""
         self.network.train()
         totals = torch.zeros(3, dtype=torch.float64)
         with watch_rates(self.network) as rates:
@@ -189,15 +189,15 @@ class Trainer:
         return loss / count, right / count, rates
 
     def _train_on(self, batch: Batch, samples: int, number: int) -> Tensor:
-        """Make one step of the optimiser with this process's part of a batch.
+        """Make one optimiser step with this process's part of a batch.
 
         Args:
-            batch: The part of it that this process has.
+            batch: Part of the batch that belongs to this process.
             samples: Number of training recordings.
-            number: Of the batch, from 1.
+            number: Number of the batch, from 1.
 
         Returns:
-            float64 [3]: sum of losses, number of right predictions, number of recordings.
+            Sum of losses, number of correct predictions, number of recordings, float64 [3].
         """
         settings = self.settings
         batch_size = min(settings.batch, samples - (number - 1) * settings.batch)  # over all processes
@@ -217,7 +217,7 @@ class Trainer:
         return totals
 
     def _update_weights(self) -> None:
-        """Make a step of the optimiser with the gradients that were added."""
+        """Make an optimiser step with the accumulated gradients."""
         self.processes.average_gradients(self.network)
         self.scaler.unscale_(self.optimiser)
         self._add_penalty()
@@ -227,7 +227,7 @@ class Trainer:
         self.optimiser.zero_grad()
 
     def _add_gradients(self, batch: Batch, weight: float) -> Tensor:
-        """Add the weighted gradients of some recordings."""
+        """Accumulate the weighted gradients of some recordings."""
         settings, device = self.settings, self.processes.device
         spikes = torch.from_numpy(batch.spikes).transpose(0, 1).to(device)
         targets = torch.from_numpy(batch.targets).to(device)
@@ -235,12 +235,12 @@ class Trainer:
         def losses(outputs: Tensor) -> Tensor:
             return LOSSES[settings.loss](outputs.float(), targets, settings.label_smoothing)
 
-        outputs = self._learn(spikes, lambda outputs: self.scaler.scale(losses(outputs).sum() * weight))
+        outputs = self._apply_rule(spikes, lambda outputs: self.scaler.scale(losses(outputs).sum() * weight))
         right = int((outputs.mean(0).argmax(1).cpu().numpy() == batch.labels).sum())
         return torch.tensor([float(losses(outputs).sum()), right, len(batch.labels)], dtype=torch.float64)
 
-    def _learn(self, spikes: Tensor, loss: Loss) -> Tensor:
-        """Add the gradients of a loss by the rule of the configuration, and return the outputs."""
+    def _apply_rule(self, spikes: Tensor, loss: Loss) -> Tensor:
+        """Accumulate the gradients of a loss by the configured learning rule, and return the outputs."""
         settings, device = self.settings, self.processes.device
         if self.rule is not None:
             return self.rule.learn(spikes, loss, after_step=self._update_weights if settings.update == "step" else None)
@@ -258,7 +258,7 @@ class Trainer:
         return backpropagate(forward, spikes, loss, truncate=settings.truncate)
 
     def _choose_segment(self, spikes: Tensor) -> int | None:
-        """Return the length of segments that fits the memory, the same in all processes; None if all steps do."""
+        """Return the segment length that fits into memory, equal in all processes; None: all steps fit."""
         memory = memory_bytes(self.processes.device)
         if memory is None:
             return None
@@ -266,15 +266,15 @@ class Trainer:
         step_bytes, T = measure_graph(self.network, spikes), len(spikes)
         segment = self.processes.share(choose_segment(T, step_bytes, round(MEMORY_SHARE * memory) // sharing))
         if segment is not None:
-            norms = "; batch norm normalises each one by its own statistics" if find_norms(self.network) else ""
+            norms = "; batch norm normalises each segment by its own statistics" if find_norms(self.network) else ""
             self.callback.on_warning(
                 f"optimiser.segment = auto: the graph of {T} steps needs {T * step_bytes / 2**30:.1f} GiB of "
-                f"{memory / 2**30:.1f}, so that gradients are computed in segments of {segment} steps{norms}"
+                f"{memory / 2**30:.1f} GiB memory; gradients are computed in segments of {segment} steps{norms}"
             )
         return segment
 
     def _add_penalty(self) -> None:
-        """Add the gradient of the penalty that keeps the neurons of a first-spike network alive."""
+        """Add the gradient of the penalty that keeps neurons of a first-spike network active."""
         if isinstance(self.network, FirstSpikeNetwork) and self.network.keep_alive:
             for weight, gradient in self.network.penalty_gradients():
                 assert weight.grad is not None
@@ -288,11 +288,11 @@ class Trainer:
         )
 
     def _store(self, row: EpochRow) -> None:
-        """Write the rows of all epochs, the weights, and last the state from which the training can resume."""
+        """Write the rows of all epochs, the weights, and last the state for resuming."""
         write_rows(self.rows, EpochRow, jsonl=self.folder.epochs, csv_path=self.folder.epochs_csv)
         if self.experiment.config.tensorboard:
             _append_to_tensorboard(self.folder.tensorboard, row)
-        self.save(self.folder.last, self._evaluated())
+        self.save(self.folder.last, self._evaluated_network())
         average = {} if self.average is None else self.average.state_dict()
         state = TrainingState(
             tuple(self.rows), self.step, self.network.state_dict(), average, optimiser_tensors(self.optimiser)
@@ -313,7 +313,7 @@ class Trainer:
         self.rows = list(state.rows)
 
     def warn_of_rates(self, row: EpochRow) -> None:
-        """Warn of layers that are silent or saturated."""
+        """Warn of silent or saturated layers."""
         by_times = isinstance(self.network, FirstSpikeNetwork)
         louder = "raise network.keep_alive" if by_times else "lower network.tau_mem_s"
         for name, rate in row.rates.items():
@@ -323,13 +323,13 @@ class Trainer:
                 )
             elif rate > SATURATED_RATE:
                 self.callback.on_warning(
-                    f"epoch {row.epoch}: layer {name} spikes at {rate:.0%} of all steps; lower network.gain or raise "
+                    f"epoch {row.epoch}: layer {name} spikes in {rate:.0%} of all steps; lower network.gain or raise "
                     "network.tau_mem_s"
                 )
 
 
 class _TimedIterator:
-    """An iterator that adds up how long it was waited for, in seconds."""
+    """Iterator that measures the time spent waiting for items, in seconds."""
 
     def __init__(self, items: Iterator[Batch]) -> None:
         self.items, self.waited_s = items, 0.0
@@ -346,16 +346,17 @@ class _TimedIterator:
 
 
 def is_over(settings: OptimiserConfig, rows: Sequence[EpochRow]) -> bool:
-    """Return whether a training ends: all epochs are run, or `optimiser.patience` of them were no better."""
+    """Return whether the training ends: all epochs are done, or `optimiser.patience` epochs brought no improvement."""
     waited = len(rows) - find_best(rows).epoch if rows else 0
     return len(rows) >= settings.epochs or (settings.patience is not None and waited >= settings.patience)
 
 
 def choose_epoch(rows: Sequence[EpochRow], validated: int) -> EpochRow:
-    """Return the epoch whose weights are kept.
+    """Choose the epoch whose weights are kept.
 
-    It is the best on the validation part. With fewer than FEW_CALIBRATED recordings there, a difference of a few is
-    chance: it is the latest epoch whose accuracy is inside the 95 % interval (Wilson) of the best one's.
+    It is the epoch with the best validation result. With fewer than FEW_CALIBRATED validation recordings, differences
+    of a few recordings are chance; then it is the latest epoch with an accuracy inside the 95 % Wilson interval of the
+    best epoch's accuracy.
 
     Args:
         rows: All epochs, at least one.
@@ -372,12 +373,14 @@ def require_tensorboard() -> None:
     """Check that TensorBoard is installed.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: If TensorBoard is missing.
     """
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError as error:
-        raise ConfigError("tensorboard = true: TensorBoard is missing; pip install 'dvspipe[tensorboard]'") from error
+        raise ConfigError(
+            "tensorboard = true: TensorBoard is not installed; pip install 'dvspipe[tensorboard]'"
+        ) from error
 
 
 def _append_to_tensorboard(folder: Path, row: EpochRow) -> None:

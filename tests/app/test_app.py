@@ -1,4 +1,4 @@
-"""The web page without a browser: what its tabs do, what it may read, and what the server hands out."""
+"""App without a browser: its tabs, the files it may read, and the files that the server delivers."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ from dvspipe.cli.app import app
 
 IDEAL_CHOICES = Choices(IDEAL, knobs_of(IDEAL), "off")
 
-# Gradio leaves sockets of connections to be collected, at any moment after a server has ended.
+# Gradio leaves sockets to garbage collection, at any time after a server has ended.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 
@@ -74,7 +74,7 @@ def space(tmp_path: Path) -> Workspace:
 
 
 def write_bar(path: Path, frames: int) -> Path:
-    """A video of 400 x 100 pixels in which a bright bar moves."""
+    """Write a video of 400 x 100 pixels with a moving bright bar."""
     pictures = np.full((frames, 100, 400), 60, np.uint8)
     for number, picture in enumerate(pictures):
         picture[20:80, 6 * number : 6 * number + 40] = 200
@@ -94,7 +94,7 @@ def short_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bar(tmp_path_factory.mktemp("videos") / "my bar.webm", frames=4)
 
 
-# what the page may read and write
+# Files that the app reads and writes
 
 
 def test_only_files_below_the_folder_are_read(space: Workspace, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_hidden_files_and_folders_are_not_listed(space: Workspace) -> None:
     assert space.list_videos() == ["clip.mp4"]
 
 
-def test_old_files_are_removed_and_new_ones_are_kept(tmp_path: Path) -> None:
+def test_only_old_files_are_removed(tmp_path: Path) -> None:
     old, new = tmp_path / "sessions" / "a" / "old.h5", tmp_path / "sessions" / "b" / "new.h5"
     for path in (old, new):
         path.parent.mkdir(parents=True)
@@ -130,7 +130,7 @@ def test_old_files_are_removed_and_new_ones_are_kept(tmp_path: Path) -> None:
     assert not old.exists()
 
 
-def test_folders_of_killed_servers_are_removed_and_those_of_running_ones_kept(tmp_path: Path) -> None:
+def test_only_folders_of_killed_servers_are_removed(tmp_path: Path) -> None:
     killed, running, other = (tmp_path / name for name in ("dvspipe-app-a", "dvspipe-app-b", "something-else"))
     for root in (killed, running, other):
         (root / "sessions").mkdir(parents=True)
@@ -140,7 +140,7 @@ def test_folders_of_killed_servers_are_removed_and_those_of_running_ones_kept(tm
     assert sorted(path.name for path in tmp_path.iterdir()) == [running.name, other.name]
 
 
-def test_a_session_has_a_folder_of_its_own_whatever_the_browser_calls_it(space: Workspace) -> None:
+def test_session_folder_is_safe_for_any_session_name(space: Workspace) -> None:
     class Request:
         session_hash = "../../escape"
 
@@ -151,11 +151,11 @@ def test_a_session_has_a_folder_of_its_own_whatever_the_browser_calls_it(space: 
 
 
 @pytest.mark.parametrize(("name", "stem"), [("../a b!.mp4", "a-b"), ("...", "events"), ("<script>.mp4", "script")])
-def test_names_of_outputs_are_safe(name: str, stem: str) -> None:
+def test_output_names_are_safe(name: str, stem: str) -> None:
     assert safe_stem(name) == stem
 
 
-def test_what_a_browser_still_loads_is_kept(space: Workspace) -> None:
+def test_previous_folder_is_kept_for_the_browser(space: Workspace) -> None:
     session = space.open("mine")
     first, second = session.next_folder("shown"), session.next_folder("shown")
     assert first.is_dir()
@@ -165,25 +165,25 @@ def test_what_a_browser_still_loads_is_kept(space: Workspace) -> None:
     assert {second, third} == set((session.folder / "shown").iterdir())
 
 
-def test_an_error_names_the_file_and_not_its_folder(space: Workspace) -> None:
+def test_error_shows_the_file_without_its_folder(space: Workspace) -> None:
     error = FileError(f"{space.root}/uploads/12ab/clip.mp4: is corrupted", Remedy("config.fit", "scale", "scale it"))
     assert re.fullmatch("clip.mp4: is corrupted; .*fit = scale.* scale it", space.describe(error))
     assert space.describe(FileError(f"{space.folder}/deep/a.h5: is empty")) == "deep/a.h5: is empty"
 
 
-# long work
+# Long work
 
 
 def run(jobs: Jobs, work: object, session: str = "a") -> list[WorkStep[object]]:
     return list(jobs.run(session, "working", work))  # type: ignore[arg-type]
 
 
-def test_work_yields_its_result_at_the_end() -> None:
+def test_work_yields_its_result_in_the_last_step() -> None:
     steps = run(Jobs(), lambda _: 7)
     assert steps[-1].results == (7,)
 
 
-def test_an_error_of_work_is_raised() -> None:
+def test_error_of_work_is_raised() -> None:
     def fail(_: Progress) -> None:
         raise ConfigError("wrong")
 
@@ -191,7 +191,7 @@ def test_an_error_of_work_is_raised() -> None:
         run(Jobs(), fail)
 
 
-def test_stopped_work_ends_at_its_next_progress() -> None:
+def test_stopped_work_ends_at_the_next_progress_call() -> None:
     jobs, begun = Jobs(), threading.Event()
 
     def endless(progress: Progress) -> None:
@@ -206,10 +206,10 @@ def test_stopped_work_ends_at_its_next_progress() -> None:
     jobs.stop("a")
     with raises(DvspipeError, "stopped"):
         list(steps)
-    assert run(jobs, lambda _: 1)[-1].results == (1,)  # the place is free again
+    assert run(jobs, lambda _: 1)[-1].results == (1,)  # the slot is free again
 
 
-def test_the_second_work_of_a_session_waits_and_says_so() -> None:
+def test_second_task_of_a_session_waits_with_a_message() -> None:
     jobs, release = Jobs(), threading.Event()
     first = jobs.run("a", "first", lambda _: release.wait(10))
     next(first)
@@ -221,7 +221,7 @@ def test_the_second_work_of_a_session_waits_and_says_so() -> None:
     assert list(second)[-1].results == (2,)
 
 
-def test_progress_is_a_line_with_the_time_left() -> None:
+def test_progress_line_shows_the_remaining_time() -> None:
     shown = WorkStep("converting <b>: 50%", 0.5, 61.0).to_html()
     assert 'value="0.500"' in shown
     assert "0:01:01 left" in shown
@@ -232,7 +232,7 @@ class Request:
     session_hash = "x"
 
 
-def test_every_error_of_a_handler_is_a_line_of_the_page(space: Workspace, caplog: pytest.LogCaptureFixture) -> None:
+def test_handler_errors_are_shown_as_messages(space: Workspace, caplog: pytest.LogCaptureFixture) -> None:
     def broken(*_: object) -> Iterator[dict[str, str]]:
         raise ConfigError("a <b> setting is wrong")
         yield {}
@@ -255,13 +255,13 @@ def test_every_error_of_a_handler_is_a_line_of_the_page(space: Workspace, caplog
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_handler_without_news_leaves_the_page_as_it_is(space: Workspace) -> None:
-    """Gradio clears the outputs of a generator that yields nothing."""
+def test_handler_without_updates_leaves_the_page_unchanged(space: Workspace) -> None:
+    """Otherwise Gradio clears the outputs of a generator that yields nothing."""
     (updates,) = handle(space, "status", lambda *_: iter(()))(Request())
     assert updates == {"status": gr.skip()}
 
 
-# video to events
+# Video to events
 
 
 @pytest.mark.parametrize("preset", sensors())
@@ -271,7 +271,7 @@ def test_every_preset_fits_the_sliders(preset: str) -> None:
     assert not Choices(preset, knobs_of(preset), "off").changed
 
 
-def test_the_command_does_the_same_as_the_page(short_video: Path, tmp_path: Path) -> None:
+def test_shown_command_gives_the_same_events(short_video: Path, tmp_path: Path) -> None:
     values = dict(zip([knob.name for knob in KNOBS], knobs_of("v2e"), strict=True))
     values |= {"pos_thres": 0.35, "refractory_period": 2.0}
     choices = Choices("v2e", tuple(values.values()), "2")
@@ -285,7 +285,7 @@ def test_the_command_does_the_same_as_the_page(short_video: Path, tmp_path: Path
     assert stored["simulator"]["refractory_period"] == 0.002
 
 
-def test_an_excerpt_is_small_and_a_higher_threshold_gives_fewer_events(video: Path, tmp_path: Path) -> None:
+def test_excerpt_is_small_and_higher_thresholds_give_fewer_events(video: Path, tmp_path: Path) -> None:
     excerpt = read_excerpt(video, 0.5, tmp_path)
     assert (excerpt.size.width, excerpt.size.height) == (256, 64)
     assert excerpt.frames[0].t_us == 0
@@ -300,23 +300,23 @@ def test_an_excerpt_is_small_and_a_higher_threshold_gives_fewer_events(video: Pa
     assert (tmp_path / "events.webm").stat().st_size
 
 
-def test_an_excerpt_starts_anywhere_in_the_video(video: Path) -> None:
+def test_excerpt_can_start_anywhere_in_the_video(video: Path) -> None:
     assert last_start_s(video) == 1.0
     assert last_start_s(SAMPLE) == 5.0
 
 
 @pytest.mark.parametrize("typed", [None, 0.0, 20.0])
-def test_a_number_that_is_being_typed_shows_no_excerpt(typed: float | None) -> None:
+def test_incomplete_number_shows_no_excerpt(typed: float | None) -> None:
     assert are_complete((IDEAL, *knobs_of(IDEAL), "off", "light"))
     assert not are_complete((IDEAL, typed, *knobs_of(IDEAL)[1:], "off", "light"))
 
 
-def test_an_excerpt_after_the_end_is_one_clear_error(video: Path, tmp_path: Path) -> None:
+def test_excerpt_after_the_end_is_an_error(video: Path, tmp_path: Path) -> None:
     with raises(DvspipeError, "start"):
         read_excerpt(video, 50.0, tmp_path)
 
 
-def test_a_converted_video_is_written_in_every_format(short_video: Path, tmp_path: Path) -> None:
+def test_converted_video_is_exported_in_every_format(short_video: Path, tmp_path: Path) -> None:
     done: list[float] = []
     source = ChosenFile(short_video, short_video.name)
     converted = convert_complete(
@@ -333,7 +333,7 @@ def test_a_converted_video_is_written_in_every_format(short_video: Path, tmp_pat
     assert export_converted(converted, ".h5", tmp_path, "light", ignore_progress) == converted.events
 
 
-# the server
+# Server
 
 
 def test_other_machines_need_a_password(tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ def get(address: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
 
 @contextmanager
 def serve_quietly(settings: AppSettings) -> Iterator[Served]:
-    """Serve the page without the warnings of Gradio, which leaves sockets and an event loop unclosed."""
+    """Serve the app and ignore warnings about sockets and an event loop that Gradio leaves open."""
     with ExitStack() as stack:
         with ignore_unclosed():
             found = stack.enter_context(serve(settings))
@@ -371,7 +371,7 @@ def ignore_unclosed() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         yield
-        time.sleep(0.2)  # for the thread of the server to end
+        time.sleep(0.2)  # let the thread of the server end
         gc.collect()
 
 
@@ -383,7 +383,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield found
 
 
-def test_the_page_loads_nothing_from_other_hosts(served: Served) -> None:
+def test_page_loads_nothing_from_other_hosts(served: Served) -> None:
     status, page, headers = get(served.address)
     assert status == 200
     assert b"dvspipe" in page
@@ -394,7 +394,7 @@ def test_requests_for_another_host_are_refused(served: Served) -> None:
     assert get(served.address, Host="attacker.example")[0] == 400
 
 
-def test_only_what_is_shown_is_handed_out(served: Served) -> None:
+def test_server_delivers_only_results(served: Served) -> None:
     session = served.space.open("mine")
     (session.folder / "player.html").write_text("<p>hello</p>", encoding="utf-8")
     files = f"{served.address}gradio_api/file="
@@ -412,7 +412,7 @@ def test_only_what_is_shown_is_handed_out(served: Served) -> None:
     assert get(f"{files}https://example.org/")[0] == 403
 
 
-def test_a_page_in_a_frame_has_a_title_and_an_escaped_address(served: Served) -> None:
+def test_embedded_page_has_title_and_escaped_url(served: Served) -> None:
     page = served.space.open("mine").folder / 'a "b".html'
     page.write_text("", encoding="utf-8")
     shown = show_page(page, "Video & events")
@@ -420,7 +420,7 @@ def test_a_page_in_a_frame_has_a_title_and_an_escaped_address(served: Served) ->
     assert "%22b%22.html" in shown
 
 
-def test_a_large_upload_is_refused(served: Served) -> None:
+def test_large_upload_is_refused(served: Served) -> None:
     body = (
         b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.mp4"\r\n\r\n'
         + bytes(2 << 20)
@@ -435,7 +435,7 @@ def test_a_large_upload_is_refused(served: Served) -> None:
     assert refused.value.code == 413
 
 
-def test_a_password_protects_page_and_files_and_nothing_is_left(tmp_path: Path) -> None:
+def test_password_protects_page_and_files(tmp_path: Path) -> None:
     with serve_quietly(AppSettings(tmp_path, password="secret")) as found:
         root = found.space.root
         session = found.space.open("mine")
@@ -453,10 +453,10 @@ def interrupt() -> None:
 @pytest.mark.parametrize(
     ("stop", "code"), [(interrupt, "ended"), (lambda: signal.raise_signal(signal.SIGTERM), 143)], ids=["INT", "TERM"]
 )
-def test_a_stopped_server_removes_its_files_and_ends_at_once(
+def test_stopped_server_removes_its_files_and_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Callable[[], None], code: object
 ) -> None:
-    """Python, which stops threads while it ends, would make native code abort the process."""
+    """If Python stopped the thread at exit, native code would abort the process."""
     seen: list[object] = []
 
     @contextmanager
@@ -479,13 +479,13 @@ def test_a_stopped_server_removes_its_files_and_ends_at_once(
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a" * 10_000])
-def test_a_typed_name_that_no_file_can_have_is_one_line(space: Workspace, name: str) -> None:
+def test_invalid_file_name_is_an_error(space: Workspace, name: str) -> None:
     with raises(FileError) as caught:
         space.resolve(name)
     assert len(space.describe(caught.value)) < 300
 
 
-def test_a_port_in_use_is_one_clear_error(tmp_path: Path) -> None:
+def test_port_in_use_is_an_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, ignore_unclosed():
         settings = AppSettings(tmp_path, port=taken.getsockname()[1])
         with raises(ConfigError, "port", settings.port), serve(settings):
@@ -493,14 +493,14 @@ def test_a_port_in_use_is_one_clear_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_check_runs_the_sample_clip_through_the_page(tmp_path: Path) -> None:
+def test_check_runs_the_sample_clip(tmp_path: Path) -> None:
     with ignore_unclosed():
         found = check_app(AppSettings(tmp_path))
     assert found.class_name == "right_hand_wave"
     assert found.events > 10_000
 
 
-def test_the_sample_clip_is_small() -> None:
+def test_sample_clip_is_small() -> None:
     assert SAMPLE.stat().st_size < 300_000
 
 
@@ -519,7 +519,7 @@ print(*{name.split('.')[0] for name in sys.modules})
     assert not {"torch", "gradio", "plotly"} & set(done.stdout.splitlines()[-1].split())
 
 
-# recordings
+# Recordings
 
 
 @pytest.fixture(scope="module")
@@ -532,7 +532,7 @@ def explored(tmp_path_factory: pytest.TempPathFactory) -> Explored:
     return explore(ChosenFile(folder / "noise.h5", "noise.h5"), folder, "light", ignore_progress)
 
 
-def test_a_recording_is_described_and_its_hot_pixel_is_found(explored: Explored) -> None:
+def test_recording_is_summarised_with_its_hot_pixel(explored: Explored) -> None:
     assert "65,000 events" in explored.facts
     assert "34 x 26" in explored.facts
     assert "odd" in explored.facts
@@ -540,7 +540,7 @@ def test_a_recording_is_described_and_its_hot_pixel_is_found(explored: Explored)
     assert explored.rate.stat().st_size
 
 
-def test_the_view_shows_evenly_chosen_events_and_says_how_many(explored: Explored) -> None:
+def test_3d_view_shows_evenly_sampled_events_and_their_number(explored: Explored) -> None:
     figure = plot_space_time(explored, "light")
     drawn = sum(len(trace.x) for trace in figure.data)
     assert drawn == len(explored.sample) <= 50_000
@@ -549,7 +549,7 @@ def test_the_view_shows_evenly_chosen_events_and_says_how_many(explored: Explore
     assert (explored.sample.structured() == every_second).all()
 
 
-def test_the_view_and_pictures_are_described_in_words(explored: Explored) -> None:
+def test_3d_view_and_pictures_have_text_descriptions(explored: Explored) -> None:
     assert f"{len(explored.sample):,} of 65,000 events" in explored.summary
     assert "columns" in explored.summary
     assert mentions(PictureChoices(0.5, mode="surface").text, "30 ms", "50.0%", "surface")
@@ -557,7 +557,7 @@ def test_the_view_and_pictures_are_described_in_words(explored: Explored) -> Non
 
 
 @pytest.mark.parametrize("mode", ["counts", "surface", "decay"])
-def test_a_picture_shows_a_time_or_a_number_of_events(explored: Explored, mode: PreviewMode) -> None:
+def test_picture_shows_a_duration_or_a_number_of_events(explored: Explored, mode: PreviewMode) -> None:
     first, last = (draw_picture(explored, PictureChoices(place, mode=mode)) for place in (0.0, 1.0))
     assert first.shape == last.shape
     assert (first != last).any()
@@ -565,7 +565,7 @@ def test_a_picture_shows_a_time_or_a_number_of_events(explored: Explored, mode: 
     assert (few != many).any()
 
 
-def test_a_part_without_noise_is_that_of_the_commands(
+def test_cut_and_filter_equal_the_shown_commands(
     explored: Explored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut = Cut(start_s=0.5, stop_s=1.5, roi="20x16+2+3", hot_pixels=True, refractory_ms=1.0, activity_ms=20.0)
@@ -579,7 +579,7 @@ def test_a_part_without_noise_is_that_of_the_commands(
 
 
 @pytest.mark.parametrize("cut", [Cut(stop_s=0.05), Cut(roi="9x6+1+0", refractory_ms=20.0)])
-def test_a_part_keeps_labels_of_noise_and_settings(cut: Cut, tmp_path: Path) -> None:
+def test_cut_keeps_noise_labels_and_settings(cut: Cut, tmp_path: Path) -> None:
     events = random_events(3, 2000)
     labels = Events(events.t, events.x, events.y, np.random.default_rng(3).random(2000) < 0.3, events.sensor)
     write(tmp_path / "a.h5", events, noise=[labels], settings={"upsample": "off"})
@@ -594,12 +594,12 @@ def test_a_part_keeps_labels_of_noise_and_settings(cut: Cut, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("cut", [Cut(roi="99x99+0+0"), Cut(start_s=2, stop_s=1), Cut(start_s=50)])
-def test_a_part_that_is_none_is_an_error(explored: Explored, cut: Cut, tmp_path: Path) -> None:
+def test_invalid_part_is_an_error(explored: Explored, cut: Cut, tmp_path: Path) -> None:
     with pytest.raises(DvspipeError):
         write_cut(explored, cut, tmp_path / "a.h5", ignore_progress)
 
 
-# comparisons
+# Comparisons
 
 
 def test_two_settings_on_one_video_are_compared(short_video: Path, tmp_path: Path) -> None:
@@ -610,12 +610,12 @@ def test_two_settings_on_one_video_are_compared(short_video: Path, tmp_path: Pat
     assert len(read(tmp_path / "my-bar-A.h5")) > len(read(tmp_path / "my-bar-B.h5")) > 0
 
 
-# runs
+# Runs
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A folder with a run on moving bars, and one that is incomplete."""
+    """A folder with a run on moving bars, and an incomplete run."""
     from dvspipe.config import build
     from dvspipe.training import TrainConfig, train
 
@@ -633,7 +633,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return Workspace(folder, root)
 
 
-def test_complete_runs_are_listed_with_their_curves(runs: Workspace) -> None:
+def test_complete_runs_are_listed_with_curves(runs: Workspace) -> None:
     (found,) = find_runs(runs, ignore_progress)
     assert found.name == "first"
     assert found.row()[1] == round(100 * found.run.test.accuracy, 2)
@@ -647,7 +647,7 @@ def test_complete_runs_are_listed_with_their_curves(runs: Workspace) -> None:
     assert mentions(describe_curves([found], "val_loss"), "first", *numbers)
 
 
-def test_the_recordings_of_a_cell_are_found(runs: Workspace) -> None:
+def test_recordings_of_a_confusion_cell_are_listed(runs: Workspace) -> None:
     (found,) = find_runs(runs, ignore_progress)
     heads, rows = list_confusion(found.run)
     assert heads[1:] == [row[0] for row in rows]
@@ -658,13 +658,13 @@ def test_the_recordings_of_a_cell_are_found(runs: Workspace) -> None:
             assert all(find_recording(runs, found.name, each).path.is_file() for each in wrong)
 
 
-def test_a_wrong_recording_elsewhere_is_not_read(runs: Workspace) -> None:
+def test_recording_outside_the_folder_is_not_read(runs: Workspace) -> None:
     with raises(FileError, "passwd"):
         find_recording(runs, "first", WrongPrediction(name="/etc/passwd", label="a", predicted="b", probability=1.0))
 
 
 @pytest.mark.parametrize("place", ["", "deep", "deep/runs"])
-def test_a_wrong_recording_is_found_where_its_run_was_trained(space: Workspace, place: str) -> None:
+def test_recording_is_found_relative_to_its_run(space: Workspace, place: str) -> None:
     path = space.folder / place / "data" / "left" / "1.h5"
     path.parent.mkdir(parents=True)
     path.touch()
@@ -674,7 +674,7 @@ def test_a_wrong_recording_is_found_where_its_run_was_trained(space: Workspace, 
         find_recording(space, "other", WrongPrediction(name="2.h5", label="a", predicted="b", probability=1.0))
 
 
-def test_the_shipped_classifiers_are_offered() -> None:
+def test_included_classifiers_are_offered() -> None:
     from dvspipe.checkpoints.checkpoint import shipped_checkpoints
 
     assert list(SHIPPED_NAMES) == shipped_checkpoints()

@@ -1,4 +1,4 @@
-"""The web page in a real browser, Chromium driven by Playwright. No other host may be asked for anything."""
+"""App in a real browser: Chromium, driven by Playwright. Requests to other hosts are errors."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if CHROMIUM is None:
 
 pytestmark = pytest.mark.slow
 SAMPLE = Path(__file__).parents[2] / "dvspipe" / "app" / "sample.mp4"
-PATIENCE_MS = 120_000.0  # machines of tests are slow and busy
+PATIENCE_MS = 120_000.0  # test machines are slow and busy
 PHONE = {"width": 390, "height": 844}
 
 
 class Site:
-    """A running `dvspipe app`, and what pages did that they should not."""
+    """A running `dvspipe app`, and unwanted behaviour of its pages."""
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.faults: list[str] = []
 
     def watch(self, page: Any) -> Any:
-        """Open the page, and note requests to other hosts, errors in its console, and failed requests."""
+        """Open the page; record requests to other hosts, console errors and failed requests."""
         page.set_default_timeout(PATIENCE_MS)
         page.on("request", lambda request: self._check(request.url))
         page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
@@ -102,7 +102,7 @@ def page(browser: Any, site: Site) -> Iterator[Any]:
 
 
 def frame_of(page: Any) -> Any:
-    """The visible frame with a player or a report."""
+    """Return the visible frame with a player or a report."""
     return page.locator("iframe.page:visible").first.content_frame
 
 
@@ -116,7 +116,7 @@ def wait_for_work(page: Any) -> None:
     page.locator(".status:visible").first.wait_for(state="detached")
 
 
-def test_a_slider_changes_the_excerpt(page: Any) -> None:
+def test_slider_changes_the_excerpt(page: Any) -> None:
     choose_sample(page)
     facts = frame_of(page).locator(".facts")
     facts.wait_for()
@@ -133,7 +133,7 @@ def test_a_slider_changes_the_excerpt(page: Any) -> None:
     assert "pos_thres=0.6" in page.locator("[data-testid=textbox]:visible").last.input_value()
 
 
-def test_a_visitor_sees_events_at_once_and_the_arrow_keys_move_a_slider(page: Any) -> None:
+def test_excerpt_appears_at_once_and_arrow_keys_move_sliders(page: Any) -> None:
     facts = frame_of(page).locator(".facts")
     facts.wait_for()
     command = page.locator("[data-testid=textbox]:visible").last
@@ -145,7 +145,7 @@ def test_a_visitor_sees_events_at_once_and_the_arrow_keys_move_a_slider(page: An
     page.locator(".chosen:visible", has_text="sample.mp4").wait_for()
 
 
-def test_a_path_below_the_folder_can_be_typed_and_no_other(page: Any) -> None:
+def test_only_paths_below_the_folder_can_be_typed(page: Any) -> None:
     page.get_by_role("tab", name="Explore").click()
     page.locator("button[role=tab]:visible", has_text="Folder").click()
     path = page.get_by_label("Recording in").first
@@ -157,7 +157,7 @@ def test_a_path_below_the_folder_can_be_typed_and_no_other(page: Any) -> None:
     page.get_by_role("alert").filter(has_text="is not below").wait_for()
 
 
-def test_two_players_move_together(page: Any) -> None:
+def test_two_players_are_synchronised(page: Any) -> None:
     page.get_by_role("tab", name="Compare").click()
     page.get_by_role("tab", name="Two recordings").click()
     for side, name in enumerate("AB"):
@@ -176,7 +176,7 @@ def test_two_players_move_together(page: Any) -> None:
     frames[1].get_by_role("button", name="Play").wait_for()
 
 
-def test_the_player_scrubs_by_key_and_by_click(page: Any) -> None:
+def test_player_seeks_by_key_and_click(page: Any) -> None:
     choose_sample(page)
     frame = frame_of(page)
     track = frame.get_by_role("slider", name="Time in seconds")
@@ -189,13 +189,13 @@ def test_the_player_scrubs_by_key_and_by_click(page: Any) -> None:
     assert 0.5 < float(frame.locator("output").inner_text().split()[0]) < 2.0
 
 
-def test_an_uploaded_video_is_converted_and_downloaded(page: Any, tmp_path: Path) -> None:
+def test_uploaded_video_is_converted_and_downloaded(page: Any, tmp_path: Path) -> None:
     page.get_by_role("tab", name="Upload").first.click()
     page.locator("input[type=file]:not([disabled])").first.set_input_files(str(SAMPLE))
     page.locator(".chosen:visible", has_text="sample.mp4").first.wait_for()
     page.get_by_role("button", name="Convert the complete video").click()
     wait_for_work(page)
-    page.get_by_role("button", name="Make the file").click()
+    page.get_by_role("button", name="Export").click()
     download = page.locator("a:visible, button:visible", has_text="Download sample.h5").first
     download.wait_for()
     with page.expect_download() as found:
@@ -206,7 +206,7 @@ def test_an_uploaded_video_is_converted_and_downloaded(page: Any, tmp_path: Path
     assert describe(tmp_path / "sample.h5").events > 10_000
 
 
-def test_a_corrupt_file_is_one_clear_line(page: Any, folder: Path) -> None:
+def test_corrupted_file_gives_one_message(page: Any, folder: Path) -> None:
     page.get_by_role("tab", name="Upload").first.click()
     page.locator("input[type=file]:not([disabled])").first.set_input_files(str(folder / "broken.mp4"))
     line = page.get_by_role("alert").first
@@ -218,7 +218,7 @@ def test_a_corrupt_file_is_one_clear_line(page: Any, folder: Path) -> None:
     assert str(folder) not in text
 
 
-def test_the_sample_clip_is_classified_and_the_page_reloads(page: Any) -> None:
+def test_sample_clip_is_classified_and_the_page_reloads(page: Any) -> None:
     page.get_by_role("tab", name="What does it show?").click()
     choose_sample(page)
     page.get_by_role("button", name="What does it show?").click()
@@ -230,7 +230,7 @@ def test_the_sample_clip_is_classified_and_the_page_reloads(page: Any) -> None:
     page.get_by_role("tab", name="Video to events").wait_for()
 
 
-def test_two_pages_work_at_once(browser: Any, site: Site) -> None:
+def test_two_pages_work_concurrently(browser: Any, site: Site) -> None:
     pages = [site.watch(browser.new_context().new_page()) for _ in range(2)]
     for opened in pages:
         choose_sample(opened)
@@ -241,7 +241,7 @@ def test_two_pages_work_at_once(browser: Any, site: Site) -> None:
     assert not site.faults, site.faults
 
 
-def test_work_stops_and_says_so(page: Any) -> None:
+def test_stopped_work_shows_a_message(page: Any) -> None:
     choose_sample(page)
     page.get_by_role("button", name="Convert the complete video").click()
     page.locator(".status:visible").first.wait_for()
@@ -251,7 +251,7 @@ def test_work_stops_and_says_so(page: Any) -> None:
 
 
 @pytest.mark.parametrize("tab", ["Video to events", "What does it show?"])
-def test_it_fits_a_phone(browser: Any, site: Site, tab: str) -> None:
+def test_app_fits_a_phone(browser: Any, site: Site, tab: str) -> None:
     phone = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
     opened = site.watch(phone.new_page())
     if tab != "Video to events":
@@ -265,7 +265,7 @@ def test_it_fits_a_phone(browser: Any, site: Site, tab: str) -> None:
     assert not site.faults, site.faults
 
 
-def test_every_picture_and_control_has_a_name(page: Any) -> None:
+def test_every_picture_and_control_has_an_accessible_name(page: Any) -> None:
     choose_sample(page)
     frame_of(page).locator(".facts").wait_for()
     nameless = "e => !(e.getAttribute('alt') || e.getAttribute('aria-label') || e.getAttribute('title'))"
@@ -275,7 +275,7 @@ def test_every_picture_and_control_has_a_name(page: Any) -> None:
                 assert not each.evaluate(nameless), each.evaluate("e => e.outerHTML.slice(0, 200)")
 
 
-def test_a_webcam_shows_its_gesture(driver: Any, site: Site, tmp_path: Path) -> None:
+def test_webcam_gesture_is_classified(driver: Any, site: Site, tmp_path: Path) -> None:
     film = write_y4m(SAMPLE, tmp_path / "webcam.y4m", seconds=3.0)
     flags = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
     browser = driver.chromium.launch(
@@ -296,7 +296,7 @@ def test_a_webcam_shows_its_gesture(driver: Any, site: Site, tmp_path: Path) -> 
 
 
 def write_y4m(video: Path, path: Path, seconds: float) -> Path:
-    """The first seconds of a video as Chromium's fake camera plays it, again and again."""
+    """Write the first seconds of a video for the fake camera of Chromium; it repeats them."""
     import cv2
 
     from dvspipe.video.config import VideoSettings

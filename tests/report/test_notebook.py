@@ -1,4 +1,4 @@
-"""What values show in a notebook."""
+"""HTML summaries, charts, animations and progress bars in notebooks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNSAFE = re.compile(r"<script|<link|<style|https?:|@import|onload|<b>")
 
 
 class Tags(HTMLParser):
-    """Checks that elements are closed in their order, and collects them."""
+    """Parser that checks the nesting of elements and collects them."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Tags(HTMLParser):
 
 
 class Kernel:
-    """An IPython that runs, of which only the formatter of HTML is there."""
+    """Fake running IPython with only the HTML formatter."""
 
     def __init__(self) -> None:
         self.functions: dict[tuple[str, str], Callable[[object], str | None]] = {}
@@ -68,7 +68,7 @@ class Kernel:
 
 
 def html_of(value: object) -> str | None:
-    """What a notebook in which dvspipe was imported shows for a value as HTML."""
+    """Return the HTML that a notebook with dvspipe imported shows for a value."""
     kernel = Kernel()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "IPython", kernel)
@@ -77,7 +77,7 @@ def html_of(value: object) -> str | None:
 
 
 def shown(value: Any) -> str:
-    """The HTML of a value, which is well-formed, safe and small."""
+    """Return the HTML of a value after checking that it is well-formed, safe and small."""
     html = html_of(value)
     assert html is not None
     assert not UNSAFE.search(html)
@@ -145,7 +145,7 @@ def run(epochs: int = 3) -> TrainingRun:
     return TrainingRun(RunFolder(Path("runs/a<b>")), "", rows, test, ActivityRecord.model_construct())
 
 
-def test_events_show_their_number_sensor_and_a_picture() -> None:
+def test_events_summary_shows_count_sensor_and_picture() -> None:
     html = shown(random_events(0, 12_345, SensorSize(346, 260), 2_000_000))
     assert "12,345" in html
     assert "346 x 260" in html
@@ -156,12 +156,12 @@ def test_events_show_their_number_sensor_and_a_picture() -> None:
 
 @pytest.mark.parametrize("sensor", [SENSOR, SensorSize(1, 1), SensorSize(32767, 1), SensorSize(4000, 4000)])
 @pytest.mark.parametrize("times", [[], [7], [5, 5], [-(2**62), 0, 2**62], [0, 10**15]])
-def test_any_events_show_something(sensor: SensorSize, times: list[int]) -> None:
+def test_any_events_have_a_summary(sensor: SensorSize, times: list[int]) -> None:
     zeros = [0] * len(times)
     assert f"{len(times)}</div>" in shown(Events(times, zeros, zeros, zeros, sensor))
 
 
-def test_few_of_many_events_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_summary_of_many_events_reads_only_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
     draw = EventPainter.draw
     monkeypatch.setattr(EventPainter, "draw", lambda self, *given: drawn.append(given[0]) or draw(self, *given))
@@ -169,14 +169,14 @@ def test_few_of_many_events_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> No
     assert [len(events) for events in drawn] == [round(0.1 * 1280 * 720)]
 
 
-def test_a_prediction_shows_its_classes_and_segments() -> None:
+def test_prediction_summary_shows_classes_and_segments() -> None:
     html = shown(prediction())
     assert "&lt;b&gt;clap&lt;/b&gt;, 65.0 %, uncertain" in html
     assert html.index("65.0 %</div>") < html.index("20.0 %</div>") < html.index("15.0 %</div>")
     assert "width:75.000%" in html
 
 
-def test_a_run_shows_its_accuracy() -> None:
+def test_run_summary_shows_accuracy() -> None:
     html = shown(run())
     assert "80.0 % of 10" in html
     assert "90.0 % in epoch 1 of 3" in html
@@ -184,7 +184,7 @@ def test_a_run_shows_its_accuracy() -> None:
     assert "<svg" not in shown(run(epochs=1))
 
 
-def test_a_data_set_shows_its_classes() -> None:
+def test_dataset_summary_shows_classes() -> None:
     samples = tuple(Sample(f"s{k}", k % 2, f"p{k % 3}", lambda: None, lambda: "") for k in range(10))  # type: ignore[return-value]
     html = shown(DataSet("<b>Waves</b>", CLASSES, SENSOR, train=samples[:7], test=samples[7:]))
     assert "7 train, 0 validation, 3 test" in html
@@ -193,33 +193,33 @@ def test_a_data_set_shows_its_classes() -> None:
     assert "the first 12" in shown(DataSet("many", tuple(map(str, range(1000))), SENSOR))
 
 
-def test_a_classifier_shows_what_it_is() -> None:
+def test_classifier_summary_shows_network_and_classes() -> None:
     html = shown(Classifier.load("nmnist-synthetic"))
     assert "34 x 34" in html
     assert "nmnist-synthetic" in html
 
 
-def test_what_cannot_be_shown_is_left_to_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_summary_falls_back_to_repr(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dvspipe.report.notebook", None)  # as without OpenCV
     events = random_events(0, 10)
     assert html_of(events) is None
     assert repr(events).startswith("Events(10 events")
 
 
-def test_charts_are_figures_that_a_notebook_shows() -> None:
+def test_plot_returns_a_figure_that_notebooks_show() -> None:
     events = random_events(0, 100)
     assert all(isinstance(plot(events, kind), Figure) for kind in PLOTS)
     png, size = plot(events, "rate")._repr_png_()  # type: ignore[attr-defined]
     assert cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).shape[1] // 2 == size["width"]
 
 
-def test_predictions_and_runs_are_charts_too() -> None:
+def test_plot_accepts_predictions_and_runs() -> None:
     titles = [axes.get_title(loc="left") for axes in plot(prediction()).axes]
     assert titles == ["Probability of each class", "Segments", "Events per second"]
     assert [axes.get_title(loc="left") for axes in plot(run()).axes][:2] == ["Loss", "Accuracy in %"]
 
 
-def test_an_unknown_chart_or_setting_is_a_setting_error() -> None:
+def test_unknown_chart_or_setting_raises_config_error() -> None:
     events = random_events(0, 10)
     with raises(ConfigError, "spiral"):
         plot(events, "spiral")
@@ -228,13 +228,13 @@ def test_an_unknown_chart_or_setting_is_a_setting_error() -> None:
 
 
 @pytest.mark.parametrize(("span_us", "least_s", "most_s"), [(5000, 1.9, 2.2), (5_000_000, 4.9, 5.2), (10**9, 19, 21)])
-def test_an_animation_lasts_between_two_and_twenty_seconds(span_us: int, least_s: float, most_s: float) -> None:
+def test_animation_lasts_between_two_and_twenty_seconds(span_us: int, least_s: float, most_s: float) -> None:
     events = Events(np.linspace(0, span_us, 600).astype(int), [0] * 600, [0] * 600, [1] * 600, SENSOR)
     chosen = notebook._animation_settings(events)
     assert least_s <= (events.duration_us / chosen.step_us) * chosen.picture_s <= most_s
 
 
-def test_an_animation_is_a_video_in_the_page(tmp_path: Path) -> None:
+def test_animation_is_an_embedded_video(tmp_path: Path) -> None:
     html = animate(random_events(0, 500, SENSOR, 10_000), {"window_us": 1000, "speed": 0.01})._repr_html_()
     ((tag, attributes),) = Tags(html).found
     assert tag == "video"
@@ -242,7 +242,7 @@ def test_an_animation_is_a_video_in_the_page(tmp_path: Path) -> None:
     assert cv2.VideoCapture(str(tmp_path / "a.webm")).read()[0]
 
 
-def test_a_progress_bar_changes_one_output_of_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_bar_updates_one_notebook_output(monkeypatch: pytest.MonkeyPatch) -> None:
     outputs: list[list[str]] = []
 
     class Handle:
@@ -273,14 +273,14 @@ def test_a_progress_bar_changes_one_output_of_a_notebook(monkeypatch: pytest.Mon
     assert "50.0 %" not in last
 
 
-def test_a_progress_bar_says_that_the_validation_is_synthetic() -> None:
+def test_progress_bar_labels_synthetic_validation() -> None:
     bar = ProgressBar()
     bar.on_data(synthetic=True)
     bar.on_epoch(epoch(1, 0.5))
     assert "(synthetic) 50.0 %" in repr(bar)
 
 
-def test_a_progress_bar_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     bar = ProgressBar("reading")
     bar(1, 2)
     bar(2, 2)

@@ -1,4 +1,4 @@
-"""Previews, charts and pages, read back by libraries other than those that wrote them if there are any."""
+"""Previews, charts and pages, read back by independent libraries where possible."""
 
 import base64
 import json
@@ -88,14 +88,14 @@ NORMAL_975 = 1.959963984540054  # quantile of the normal distribution
 
 @pytest.fixture
 def events() -> Events:
-    """Three windows: four ON at (3, 1), four OFF at (5, 2), four of both at (8, 3); nothing; one ON at (0, 0)."""
+    """Three windows: four ON at (3, 1), four OFF at (5, 2) and four of both at (8, 3); no events; one ON at (0, 0)."""
     rows = [(t, x, y, p) for t in range(0, 4000, 1000) for x, y, p in ((3, 1, 1), (5, 2, 0), (8, 3, 1), (8, 3, 0))]
     t, x, y, p = np.array([*rows, (29_999, 0, 0, 1)]).T + np.array([[1_000_000], [0], [0], [0]])
     return Events(t, x, y, p, SENSOR)
 
 
 def pixel(image: Any, x: int, y: int) -> tuple[int, ...]:
-    """The colour in the middle of a sensor's pixel of an enlarged RGB picture."""
+    """Return the colour at the centre of a sensor pixel in an enlarged RGB picture."""
     return tuple(int(value) for value in np.asarray(image)[y * SCALE + SCALE // 2, x * SCALE + SCALE // 2])
 
 
@@ -124,7 +124,7 @@ def webm_pictures(path: Path) -> list[Any]:
     ("name", "read", "tolerance"),
     [("a.gif", gif_pictures, 0), ("a.webm", webm_pictures, 30), ("a.mp4", webm_pictures, 30)],
 )
-def test_a_moving_preview_has_a_picture_per_window_in_the_colours_of_polarity(
+def test_preview_shows_one_picture_per_window_in_polarity_colours(
     tmp_path: Path, events: Events, name: str, read: Any, tolerance: int
 ) -> None:
     pictures = read(write_preview([events], SENSOR, tmp_path / name, SETTINGS))
@@ -136,7 +136,7 @@ def test_a_moving_preview_has_a_picture_per_window_in_the_colours_of_polarity(
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_a_gif_loops_and_its_durations_do_not_drift(tmp_path: Path) -> None:
+def test_gif_loops_without_drift_of_durations(tmp_path: Path) -> None:
     t = np.arange(0, 1_000_000, 1000)
     events = Events(t, t % 12, t % 7, t % 2, SENSOR)
     path = write_preview([events], SENSOR, tmp_path / "a.gif")
@@ -152,7 +152,7 @@ def test_a_gif_loops_and_its_durations_do_not_drift(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 5])
 @pytest.mark.parametrize("suffix", [".gif", ".png"])
-def test_chunks_of_any_size_give_the_same_file(tmp_path: Path, events: Events, length: int, suffix: str) -> None:
+def test_preview_does_not_depend_on_chunk_size(tmp_path: Path, events: Events, length: int, suffix: str) -> None:
     parts = [events.slice_time(start, start + 1000 * length) for start in range(1_000_000, 1_030_000, 1000 * length)]
     assert sum(map(len, parts)) == len(events)
     span = (int(events.t[0]), int(events.t[-1]))
@@ -161,7 +161,7 @@ def test_chunks_of_any_size_give_the_same_file(tmp_path: Path, events: Events, l
     assert streamed.read_bytes() == complete.read_bytes()
 
 
-def test_a_sheet_shows_twelve_windows_from_the_first_to_the_last(tmp_path: Path, events: Events) -> None:
+def test_sheet_shows_twelve_windows_from_first_to_last(tmp_path: Path, events: Events) -> None:
     with Image.open(write_preview([events], SENSOR, tmp_path / "a.png", SETTINGS)) as image:
         sheet = np.asarray(image)
     assert sheet.shape == (3 * (SIZE[1] + 8) + 8 + LEGEND_PX, 4 * (SIZE[0] + 8) + 8, 3)
@@ -173,7 +173,7 @@ def test_a_sheet_shows_twelve_windows_from_the_first_to_the_last(tmp_path: Path,
 
 
 @pytest.mark.parametrize("colours", ["light", "dark", "colour-blind"])
-def test_on_off_and_background_differ_in_every_set_of_colours(tmp_path: Path, events: Events, colours: str) -> None:
+def test_on_off_and_background_differ_in_every_colour_scheme(tmp_path: Path, events: Events, colours: str) -> None:
     settings = PreviewSettings(window_us=10_000, colours=colours)  # type: ignore[arg-type]
     picture = gif_pictures(write_preview([events], SENSOR, tmp_path / "a.gif", settings))[0]
     on, off, nothing = pixel(picture, 3, 1), pixel(picture, 5, 2), pixel(picture, 0, 6)
@@ -184,25 +184,25 @@ def test_on_off_and_background_differ_in_every_set_of_colours(tmp_path: Path, ev
     ("name", "read"), [("a.gif", gif_pictures), ("a.webm", webm_pictures), ("a.png", gif_pictures)]
 )
 @pytest.mark.parametrize("chunks", [[], [Events.empty(SENSOR)]])
-def test_no_events_still_give_a_picture(tmp_path: Path, name: str, read: Any, chunks: list[Events]) -> None:
+def test_preview_without_events_is_a_blank_picture(tmp_path: Path, name: str, read: Any, chunks: list[Events]) -> None:
     assert len(read(write_preview(chunks, SENSOR, tmp_path / name))) == 1
 
 
-def test_an_odd_large_sensor_is_not_enlarged_and_gets_even_sides(tmp_path: Path) -> None:
+def test_large_odd_sensor_is_not_enlarged_and_gets_even_sides(tmp_path: Path) -> None:
     sensor = SensorSize(width=347, height=261)
     pictures = webm_pictures(write_preview([], sensor, tmp_path / "a.webm"))
     assert pictures[0].shape == (284, 348, 3)
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a"])
-def test_another_suffix_is_refused_with_the_possible_ones(tmp_path: Path, events: Events, name: str) -> None:
+def test_unknown_preview_suffix_lists_the_supported_ones(tmp_path: Path, events: Events, name: str) -> None:
     with raises(FileError, name, ".webm", ".mp4", ".gif", ".png"):
         write_preview([events], SENSOR, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webm", "a.png"])
-def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, events: Events, name: str) -> None:
+def test_failed_preview_leaves_the_folder_unchanged(tmp_path: Path, events: Events, name: str) -> None:
     (tmp_path / name).write_text("before")
 
     def broken() -> Iterator[Events]:
@@ -214,18 +214,18 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, events: Events, n
     assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
 
 
-def test_a_chunk_of_another_sensor_is_refused(tmp_path: Path) -> None:
+def test_chunk_of_another_sensor_is_an_error(tmp_path: Path) -> None:
     with raises(EventError, "13x7", "12x7"):
         write_preview([Events.empty(SensorSize(width=13, height=7))], SENSOR, tmp_path / "a.gif")
 
 
-def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+def test_file_in_place_of_the_output_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "nowhere").touch()
     with raises(FileError, "a.gif"):
         write_preview([], SENSOR, tmp_path / "nowhere" / "a.gif")
 
 
-def test_charts_take_one_epoch_missing_values_and_any_name(tmp_path: Path) -> None:
+def test_charts_accept_one_epoch_missing_values_and_any_name(tmp_path: Path) -> None:
     row = make_epoch(1, val_loss=math.nan, val_accuracy=math.nan, rates={"_$x": 0.1})
     draw_curves([row], tmp_path / "curves.png", chosen_epoch=1)
     draw_curves([], tmp_path / "none.png")
@@ -329,7 +329,7 @@ def make_run(folder: Path, activity: ActivityRecord = ACTIVITY, **changes: Any) 
 
 
 def write_run(run: TrainingRun) -> RunFolder:
-    """Write the records from which `TrainingRun.read` reads a run."""
+    """Write the records that `TrainingRun.read` needs."""
     run.folder.config.write_text(run.settings)
     write_rows(run.epochs, EpochRow, jsonl=run.folder.epochs, csv_path=run.folder.epochs_csv)
     run.test.write(run.folder.test)
@@ -341,7 +341,7 @@ def read_text(page: Path) -> str:
     return page.read_text(encoding="utf-8")
 
 
-def test_the_training_page_shows_the_results(tmp_path: Path) -> None:
+def test_training_page_shows_the_results(tmp_path: Path) -> None:
     text = read_text(write_training_page(make_run(tmp_path)))
     assert mentions(text, "85.00 %", "17 of 20", "63.96", "94.76", "epoch 2", "90.00 %")
     assert mentions(text, "20 clips of people", "seed=1", "dvspipe 0.1.0", "Python 3.12.1", "2 epochs", "19 s")
@@ -353,7 +353,7 @@ def test_the_training_page_shows_the_results(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == pictures | {"report.html"}
 
 
-def test_the_training_page_loads_nothing_and_escapes_everything(tmp_path: Path) -> None:
+def test_training_page_is_self_contained_and_escaped(tmp_path: Path) -> None:
     text = read_text(write_training_page(make_run(tmp_path)))
     assert "http://" not in text
     assert "https://" not in text
@@ -365,14 +365,14 @@ def test_the_training_page_loads_nothing_and_escapes_everything(tmp_path: Path) 
         assert name in text
 
 
-def test_a_run_that_was_read_gives_the_same_page(tmp_path: Path) -> None:
+def test_page_of_a_run_read_from_disk_is_the_same(tmp_path: Path) -> None:
     run = make_run(tmp_path, baseline=BASELINE)
     page = write_training_page(run).read_bytes()
     run.folder.report.unlink()
     assert write_training_page(TrainingRun.read(write_run(run))).read_bytes() == page
 
 
-def test_a_run_without_examples_has_a_page(tmp_path: Path) -> None:
+def test_run_without_examples_has_a_page(tmp_path: Path) -> None:
     run = make_run(tmp_path, ACTIVITY.model_copy(update={"examples": ()}), notes=[])
     text = read_text(write_training_page(run))
     assert "<h2>Examples" not in text
@@ -381,13 +381,13 @@ def test_a_run_without_examples_has_a_page(tmp_path: Path) -> None:
 
 
 def cells(text: str, first: str) -> list[str]:
-    """The other cells of the row of a table that begins with a text."""
+    """Return the remaining cells of the table row that begins with `first`."""
     (row,) = re.findall(rf"<tr><td[^>]*>{re.escape(first)}</td>(.*?)</tr>", text)
     return re.findall(r"<td[^>]*>(.*?)</td>", row)
 
 
-def test_energy_is_operations_times_their_cost(tmp_path: Path) -> None:
-    """20,150 additions of 0.9 pJ, 3 x 1004 membranes and 54,000 multiply-accumulates of 4.6 pJ."""
+def test_energy_is_operations_times_cost(tmp_path: Path) -> None:
+    """20,150 additions of 0.9 pJ, 3 x 1004 membrane updates and 54,000 multiply-accumulates of 4.6 pJ."""
     text = read_text(write_training_page(make_run(tmp_path)))
     assert cells(text, "lif1") == ["1,000", "0.0125", "80", "250", "150,000", "20,000", "13.3 %", "18 nJ"]
     assert cells(text, "readout") == ["4", "–", "38", "4", "12,000", "150", "1.2 %", "135 pJ"]
@@ -399,7 +399,7 @@ def test_energy_is_operations_times_their_cost(tmp_path: Path) -> None:
     assert "Horowitz" in text
 
 
-def test_inputs_that_are_no_counts_are_multiplied(tmp_path: Path) -> None:
+def test_inputs_other_than_counts_need_multiplications(tmp_path: Path) -> None:
     layers = (LAYERS[0].model_copy(update={"multiplies": True}), *LAYERS[1:])
     text = read_text(write_training_page(make_run(tmp_path, ACTIVITY.model_copy(update={"layers": layers}))))
     assert cells(text, "lif1")[-1] == "92 nJ"  # 20,000 of 4.6 pJ
@@ -409,24 +409,24 @@ def test_inputs_that_are_no_counts_are_multiplied(tmp_path: Path) -> None:
 BASELINE = BaselineResult(accuracy=0.75, samples=20, correct=15, chosen_epoch=1, val_accuracy=0.8)
 
 
-def test_the_name_of_a_file_that_is_not_utf8_is_a_title_with_escapes(tmp_path: Path) -> None:
+def test_file_name_outside_utf8_is_escaped_in_titles(tmp_path: Path) -> None:
     name = os.fsdecode(b"\xff.h5")
     draw_curves([], tmp_path / "curves.png", title=name)
     assert (tmp_path / "curves.png").stat().st_size
     assert new_figure(2, 1, name).get_suptitle() == r"\udcff.h5"
 
 
-def test_the_accuracy_is_compared_with_simpler_classifiers(tmp_path: Path) -> None:
+def test_accuracy_is_compared_with_simpler_classifiers(tmp_path: Path) -> None:
     text = read_text(write_training_page(make_run(tmp_path, baseline=BASELINE)))
     low, high = wilson_interval(15, 20)
     plain = re.sub("<td[^>]*>", "<td>", text)
-    for cell in ("85.00", f"75.00</td><td>{100 * low:.2f} to {100 * high:.2f}", "30.00", "25.00"):  # of chance
+    for cell in ("85.00", f"75.00</td><td>{100 * low:.2f} to {100 * high:.2f}", "30.00", "25.00"):  # 25.00: chance
         assert f"<td>{cell}</td>" in plain
     assert "75.00" not in read_text(write_training_page(make_run(tmp_path)))
 
 
-def test_an_example_shows_its_class_and_a_wrong_prediction_in_red(tmp_path: Path) -> None:
-    """The second of two columns is confused with another class; its readout is drawn in red."""
+def test_example_shows_wrong_prediction_in_red(tmp_path: Path) -> None:
+    """The second of two columns has a wrong prediction, drawn in red."""
     examples = tuple(one.model_copy(update={"arrived": ((1.0,) * 3,)}) for one in ACTIVITY.examples)
     run = make_run(tmp_path, ACTIVITY.model_copy(update={"examples": examples}))
     write_training_page(run)
@@ -444,13 +444,13 @@ def test_an_example_shows_its_class_and_a_wrong_prediction_in_red(tmp_path: Path
         ({"synthetic": False, "synthetic_test": True}, "synthetic test data"),
     ],
 )
-def test_a_page_names_synthetic_data_once(tmp_path: Path, made: dict[str, Any], kind: str) -> None:
+def test_page_labels_synthetic_data_once(tmp_path: Path, made: dict[str, Any], kind: str) -> None:
     text = read_text(write_training_page(make_run(tmp_path, **made)))
     assert f'<h1>Four gestures <span class="badge">{kind}</span></h1>' in text
-    assert text.count('<span class="badge">') == 1  # the pictures, which may be copied, have it in their titles
+    assert text.count('<span class="badge">') == 1  # pictures have it in their titles, because they may be copied
 
 
-def test_previews_are_inside_the_page(tmp_path: Path, events: Events) -> None:
+def test_previews_are_embedded_in_the_page(tmp_path: Path, events: Events) -> None:
     gif = write_preview([events], SENSOR, tmp_path / "a.gif", SETTINGS)
     webm = write_preview([events], SENSOR, tmp_path / "a.webm", SETTINGS)
     run = make_run(tmp_path / "run")
@@ -469,7 +469,7 @@ def test_previews_are_inside_the_page(tmp_path: Path, events: Events) -> None:
 
 
 @pytest.mark.parametrize("name", ["args.yaml", "metrics.jsonl", "test.json", "activity.json"])
-def test_a_missing_record_is_named(tmp_path: Path, name: str) -> None:
+def test_missing_record_is_named(tmp_path: Path, name: str) -> None:
     folder = write_run(make_run(tmp_path))
     (tmp_path / name).unlink()
     with raises(FileError, name):
@@ -485,20 +485,20 @@ def test_a_missing_record_is_named(tmp_path: Path, name: str) -> None:
         ("activity.json", "{}", "step_us"),
     ],
 )
-def test_a_wrong_record_is_named(tmp_path: Path, name: str, content: str, message: object) -> None:
+def test_invalid_record_is_named(tmp_path: Path, name: str, content: str, message: object) -> None:
     folder = write_run(make_run(tmp_path))
     (tmp_path / name).write_text(content)
     with raises(FormatError, name, message):
         TrainingRun.read(folder)
 
 
-def test_a_confusion_matrix_of_another_size_is_refused(tmp_path: Path) -> None:
+def test_confusion_matrix_of_wrong_size_is_an_error(tmp_path: Path) -> None:
     with raises(ValidationError, "4"):
         make_run(tmp_path, confusion=[[1]])
 
 
 @pytest.mark.parametrize(("correct", "samples"), [(0, 10), (10, 10), (17, 20), (231, 264)])
-def test_the_ends_of_a_wilson_interval_lie_two_sided_five_percent_off(correct: int, samples: int) -> None:
+def test_wilson_interval_bounds_solve_the_five_percent_test(correct: int, samples: int) -> None:
     share = correct / samples
     low, high = wilson_interval(correct, samples)
     assert 0 <= low <= share <= high <= 1
@@ -508,7 +508,7 @@ def test_the_ends_of_a_wilson_interval_lie_two_sided_five_percent_off(correct: i
 
 
 @pytest.mark.parametrize("speed", [0.25, 2.0])
-def test_speed_shortens_the_time_that_a_preview_plays(tmp_path: Path, events: Events, speed: float) -> None:
+def test_speed_shortens_the_preview(tmp_path: Path, events: Events, speed: float) -> None:
     settings = PreviewSettings(window_us=50_000, speed=speed)
     for name in ("a.gif", "a.webm"):
         write_preview([events], SENSOR, tmp_path / name, settings)
@@ -520,7 +520,7 @@ def test_speed_shortens_the_time_that_a_preview_plays(tmp_path: Path, events: Ev
 
 
 @pytest.mark.parametrize("size", [(1, 3), (9, 12)])  # as lines, as a picture
-def test_a_raster_shows_when_each_pixel_spikes(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_raster_shows_the_spikes_of_each_pixel(tmp_path: Path, size: tuple[int, int]) -> None:
     image = np.full(size, 0.9)
     early = np.zeros((40, 1, *size), np.uint8)
     early[:20] = 1
@@ -532,7 +532,7 @@ def test_a_raster_shows_when_each_pixel_spikes(tmp_path: Path, size: tuple[int, 
 
 
 @pytest.mark.parametrize(("polarity", "strong", "weak"), [(0, 0, 2), (1, 2, 0)])  # OFF blue, ON red; OpenCV reads BGR
-def test_a_raster_distinguishes_on_from_off(tmp_path: Path, polarity: int, strong: int, weak: int) -> None:
+def test_raster_distinguishes_on_from_off(tmp_path: Path, polarity: int, strong: int, weak: int) -> None:
     trains = np.zeros((40, 2, 1, 3), np.uint8)
     trains[:, polarity] = 1
     draw_rasters({"delta": trains}, np.ones((1, 3)), tmp_path / "a.png", step_us=1)
@@ -541,7 +541,7 @@ def test_a_raster_distinguishes_on_from_off(tmp_path: Path, polarity: int, stron
     assert not (picture[..., weak] - picture[..., strong] > 100).any()
 
 
-def test_more_trains_than_a_picture_shows_are_refused(tmp_path: Path) -> None:
+def test_too_many_spike_trains_for_a_picture_are_an_error(tmp_path: Path) -> None:
     with raises(ConfigError, "hsa", "4,225", "65x65", "4,096", "resize="):
         draw_rasters({"hsa": np.zeros((5, 1, 65, 65), np.uint8)}, np.ones((65, 65)), tmp_path / "a.png", step_us=1)
     assert not list(tmp_path.iterdir())
@@ -555,12 +555,12 @@ def one_event(t_us: int = 0, x: int = 3, y: int = 1, on: bool = True) -> Events:
 
 
 def share_of(shown: tuple[int, ...], ink: tuple[int, int, int]) -> float:
-    """How much of an ink a colour on white has."""
+    """Return the share of an ink in a colour on white."""
     return float(np.mean([(255 - a) / (255 - b) for a, b in zip(shown, ink, strict=True)]))
 
 
 @pytest.mark.parametrize(("mode", "strength"), [("surface", lambda w: w), ("decay", lambda w: 1 - np.exp(-w))])
-def test_an_event_fades_by_its_age(tmp_path: Path, mode: Any, strength: Any) -> None:
+def test_events_fade_with_age(tmp_path: Path, mode: Any, strength: Any) -> None:
     parts = [one_event(0), one_event(50_000, x=5, y=2, on=False)]
     settings = PreviewSettings(window_us=20_000, fps=100, mode=mode)  # a picture every 10 ms, the first at 10 ms
     pictures = gif_pictures(write_preview(parts, SENSOR, tmp_path / "a.gif", settings))
@@ -571,7 +571,7 @@ def test_an_event_fades_by_its_age(tmp_path: Path, mode: Any, strength: Any) -> 
     assert share_of(pixel(pictures[-1], 5, 2), BLUE) == pytest.approx(strength(np.exp(-0.5)), abs=0.04)
 
 
-def test_a_surface_shows_the_last_event_and_decay_the_sum(tmp_path: Path) -> None:
+def test_surface_shows_the_last_event_and_decay_the_sum(tmp_path: Path) -> None:
     events = Events([0, 1, 2], [3, 3, 3], [1, 1, 1], [1, 1, 0], SENSOR)
     for mode, ink, share in (("surface", BLUE, 1), ("decay", RED, 1 - np.exp(-1))):
         settings = PreviewSettings.model_validate({"window_us": 10**6, "fps": 100, "mode": mode})
@@ -580,7 +580,7 @@ def test_a_surface_shows_the_last_event_and_decay_the_sum(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("colours", ["viridis", "inferno", "grey"])
-def test_a_colour_map_shows_on_and_off_alike(tmp_path: Path, events: Events, colours: Any) -> None:
+def test_colour_maps_show_on_and_off_alike(tmp_path: Path, events: Events, colours: Any) -> None:
     settings = PreviewSettings(window_us=10_000, colours=colours)
     picture = gif_pictures(write_preview([events], SENSOR, tmp_path / "a.gif", settings))[0]
     on, off, nothing = pixel(picture, 3, 1), pixel(picture, 5, 2), pixel(picture, 0, 6)
@@ -588,8 +588,8 @@ def test_a_colour_map_shows_on_and_off_alike(tmp_path: Path, events: Events, col
     assert sum(on) > sum(nothing) + 200
 
 
-def test_pictures_follow_each_other_by_speed_and_rate(tmp_path: Path) -> None:
-    """A second at twice the speed and 20 pictures per second: ten pictures."""
+def test_number_of_pictures_follows_speed_and_fps(tmp_path: Path) -> None:
+    """One second at twice the speed and 20 pictures per second gives ten pictures."""
     events = Events([0, 999_999], [0, 1], [0, 0], [1, 1], SENSOR)
     path = write_preview([events], SENSOR, tmp_path / "a.gif", PreviewSettings(speed=2, fps=20))
     assert len(gif_pictures(path)) == 10
@@ -597,13 +597,13 @@ def test_pictures_follow_each_other_by_speed_and_rate(tmp_path: Path) -> None:
         assert image.info["duration"] == 50
 
 
-def test_a_long_pause_is_cut_short_on_request(tmp_path: Path) -> None:
+def test_long_pause_is_shortened_on_request(tmp_path: Path) -> None:
     events = Events([0, 3_600_000_000], [0, 1], [0, 0], [1, 1], SENSOR)
     settings = PreviewSettings(window_us=100_000, skip_pauses=True)
     assert len(gif_pictures(write_preview([events], SENSOR, tmp_path / "a.gif", settings))) == 12
 
 
-def test_a_large_sensor_is_made_smaller(tmp_path: Path) -> None:
+def test_large_sensor_is_reduced(tmp_path: Path) -> None:
     sensor = SensorSize(width=90, height=30)
     events = Events([0] * 4, [31] * 4, [17] * 4, [1] * 4, sensor)
     settings = PreviewSettings(max_side_px=30, min_side_px=1)
@@ -613,8 +613,8 @@ def test_a_large_sensor_is_made_smaller(tmp_path: Path) -> None:
     assert (row, column) == (17 // 3, 31 // 3)
 
 
-def test_the_video_is_beside_the_events(tmp_path: Path, events: Events) -> None:
-    """Dark for the first 15 ms of the recording, then bright."""
+def test_video_is_shown_beside_the_events(tmp_path: Path, events: Events) -> None:
+    """The video is dark for the first 15 ms of the recording, then bright."""
     greys = [20 if 5000 * k < 1_015_000 else 235 for k in range(206)]
     write_video(
         tmp_path / "v.webm", [Frame(5000 * k, np.full((14, 24), grey, np.uint8)) for k, grey in enumerate(greys)]
@@ -629,7 +629,7 @@ def test_the_video_is_beside_the_events(tmp_path: Path, events: Events) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webm", "a.png"])
-def test_the_video_beside_the_events_has_its_colours(name: str, tmp_path: Path, events: Events) -> None:
+def test_video_beside_the_events_keeps_its_colours(name: str, tmp_path: Path, events: Events) -> None:
     (tmp_path / "frames").mkdir()
     for number in range(3):
         Image.new("RGB", (24, 14), (200, 60, 20)).save(tmp_path / "frames" / f"{number}.png")
@@ -638,7 +638,7 @@ def test_the_video_beside_the_events_has_its_colours(name: str, tmp_path: Path, 
     assert picture[40:90, 40:90].mean(axis=(0, 1)) == pytest.approx((200, 60, 20), abs=15)
 
 
-def test_a_sheet_explains_its_colours(tmp_path: Path, events: Events) -> None:
+def test_sheet_has_a_colour_legend(tmp_path: Path, events: Events) -> None:
     for mode in ("counts", "surface", "decay"):
         settings = PreviewSettings(window_us=10_000, mode=mode)
         legend = np.asarray(Image.open(write_preview([events], SENSOR, tmp_path / "a.png", settings)))[-LEGEND_PX:]
@@ -646,7 +646,7 @@ def test_a_sheet_explains_its_colours(tmp_path: Path, events: Events) -> None:
             assert (legend == colour).all(axis=2).sum() > 100
 
 
-def test_a_chart_in_space_has_no_empty_margins(tmp_path: Path) -> None:
+def test_xyt_chart_has_no_empty_margins(tmp_path: Path) -> None:
     source = source_of([random_events(0, 300)])
     drawn = np.asarray(Image.open(draw_events("xyt", source, tmp_path / "a.png", title="a")).convert("L")) < 200
     for axis in (0, 1):
@@ -655,7 +655,7 @@ def test_a_chart_in_space_has_no_empty_margins(tmp_path: Path) -> None:
         assert 0 < drawn.shape[1 - axis] - inked[-1] < 80
 
 
-def test_a_caption_has_a_bar_as_long_as_its_share(tmp_path: Path, events: Events) -> None:
+def test_caption_bar_is_as_long_as_its_share(tmp_path: Path, events: Events) -> None:
     path = write_preview(
         [events], SENSOR, tmp_path / "a.gif", SETTINGS, captions=lambda t_us: Caption("x", (t_us - 1_000_000) / 40_000)
     )
@@ -671,14 +671,14 @@ def source_of(chunks: list[Events]) -> PlotSource:
 
 
 def inks(path: Path) -> tuple[Any, Any]:
-    """Masks of the red and of the blue pixels of a chart."""
+    """Return masks of the red and the blue pixels of a chart."""
     picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
     red, green, blue = np.moveaxis(picture, 2, 0)
     return (red - blue > 60) & (red - green > 60), (blue - red > 60) & (blue - green > 20)
 
 
 @pytest.mark.parametrize("kind", ["raster", "xyt"])
-def test_a_chart_of_events_distinguishes_on_from_off_and_early_from_late(tmp_path: Path, kind: PlotKind) -> None:
+def test_event_chart_distinguishes_polarity_and_time(tmp_path: Path, kind: PlotKind) -> None:
     t = np.arange(0, 1_000_000, 2000)
     x, y = t // 2000 % 12, t // 2000 % 7
     events = Events(t, x, y, t < 500_000, SENSOR)
@@ -688,7 +688,7 @@ def test_a_chart_of_events_distinguishes_on_from_off_and_early_from_late(tmp_pat
     assert np.argwhere(red)[:, 1].mean() < np.argwhere(blue)[:, 1].mean()
 
 
-def test_a_rate_chart_is_higher_when_there_are_more_events(tmp_path: Path) -> None:
+def test_rate_chart_is_higher_with_more_events(tmp_path: Path) -> None:
     t = np.sort(np.concatenate([np.arange(0, 500_000, 5000), np.arange(500_000, 1_000_000, 500)]))
     zeros = np.zeros(t.size, int)
     events = Events(t, zeros, zeros, np.ones(t.size, bool), SENSOR)
@@ -701,13 +701,13 @@ def test_a_rate_chart_is_higher_when_there_are_more_events(tmp_path: Path) -> No
     assert (zero - before.min()) / (zero - after.min()) == pytest.approx(400 / 2000, abs=0.02)
 
 
-def test_a_chart_of_events_is_a_png(tmp_path: Path) -> None:
+def test_event_chart_is_a_png(tmp_path: Path) -> None:
     with raises(FileError, "a.gif", ".gif", ".png"):
         draw_events("rate", source_of([]), tmp_path / "a.gif")
 
 
 @pytest.mark.parametrize("kind", ["xyt", "raster", "rate"])
-def test_no_events_still_give_a_chart(tmp_path: Path, kind: PlotKind) -> None:
+def test_chart_without_events_is_drawn(tmp_path: Path, kind: PlotKind) -> None:
     assert draw_events(kind, source_of([]), tmp_path / "a.png").stat().st_size > 1000
 
 
@@ -777,7 +777,7 @@ def make_prediction(name: str, **changes: Any) -> Prediction:
 
 
 def make_segments() -> tuple[SegmentRow, ...]:
-    """A second of `drums`, half a second without a certain class, and a second of the third class."""
+    """One second of `drums`, half a second without a certain class, and one second of the third class."""
     return tuple(
         SegmentRow(t_start_us=start_us, t_end_us=end_us, label=label, class_name=name, probability=0.8)
         for start_us, end_us, label, name in (
@@ -827,7 +827,7 @@ def make_answers(out: Path, names: list[str]) -> Path:
     return write_answers_page(folder, RUN, draw_all(folder, names), SCORES)
 
 
-def test_a_timeline_shows_segments_over_labels_in_their_colours(tmp_path: Path) -> None:
+def test_timeline_shows_segments_above_labels_in_class_colours(tmp_path: Path) -> None:
     make_answers(tmp_path, ["a.h5"])
     picture = np.asarray(Image.open(tmp_path / "a.h5" / "timeline.png").convert("RGB")).astype(int)
     ends = []
@@ -841,7 +841,7 @@ def test_a_timeline_shows_segments_over_labels_in_their_colours(tmp_path: Path) 
     assert (b - a) == pytest.approx(d - c, abs=4)
 
 
-def test_the_timeline_and_the_page_of_a_synthetic_recording_say_so(tmp_path: Path) -> None:
+def test_timeline_and_page_label_synthetic_recordings(tmp_path: Path) -> None:
     for synthetic in (True, False):
         result = make_prediction("a.h5", synthetic=synthetic)
         for title in ("", "by day"):
@@ -859,11 +859,11 @@ def test_the_timeline_and_the_page_of_a_synthetic_recording_say_so(tmp_path: Pat
     ("share", "text"),
     [(0.2, "right arm clockwise"), (0.07, "right arm\nclockwise"), (0.01, None), (0.0, None)],
 )
-def test_a_name_takes_as_many_lines_as_its_bar_is_narrow(share: float, text: str | None) -> None:
+def test_class_name_wraps_to_fit_its_bar(share: float, text: str | None) -> None:
     assert fit_in_bar("right_arm_clockwise", share) == text
 
 
-def test_an_overlay_shows_the_prediction_and_lasts_as_long(tmp_path: Path) -> None:
+def test_overlay_shows_the_prediction_in_real_time(tmp_path: Path) -> None:
     make_answers(tmp_path, ["a.h5"])
     pictures = webm_pictures(tmp_path / "a.h5" / "overlay.webm")
     assert len(pictures) == 38  # 2.5 s at 15 pictures per second
@@ -874,22 +874,22 @@ def test_an_overlay_shows_the_prediction_and_lasts_as_long(tmp_path: Path) -> No
     assert shares[30] == pytest.approx(0.6, abs=0.05)
 
 
-def test_the_page_of_answers_loads_nothing_and_escapes_everything(tmp_path: Path) -> None:
+def test_classification_page_is_self_contained_and_escaped(tmp_path: Path) -> None:
     text = read_text(make_answers(tmp_path, ["a <b>.h5", "deep/b.h5"]))
     assert "http://" not in text
     assert "https://" not in text
     sources = re.findall(r'src="([^"]*)"', text)
     assert [source.split(";")[0] for source in sources].count("data:video/webm") == 2
     assert all(source.startswith("data:") for source in sources)
-    assert text.count("<script") == 1  # of the page itself
+    assert text.count("<script") == 1  # the script of the page
     assert "<b>" not in text
     assert text.count('<span class="badge">synthetic training data</span>') == 1
     assert mentions(text, "2 recordings", "a &lt;b&gt;.h5", "90.0%", "1.000", "150 ms", "10.0%", "1,200,000")
     assert mentions(text, "200 ms", "100 ms", "20 ms")
 
 
-def test_names_with_markup_are_escaped_everywhere(tmp_path: Path) -> None:
-    evil = "<script>alert(1)<"  # without a slash, which file names cannot have
+def test_names_with_markup_are_escaped(tmp_path: Path) -> None:
+    evil = "<script>alert(1)<"  # no slash: file names cannot have one
     folder = OutputFolder(tmp_path)
     results = draw_all(folder, [f"{evil}.h5"], scores=SCORES, **{"class": CLASSES[2], "label": 2})
     run = RUN.model_copy(update={"checkpoint": evil, "trained_on": evil, "settings": {evil: evil}})
@@ -907,7 +907,7 @@ def test_names_with_markup_are_escaped_everywhere(tmp_path: Path) -> None:
     assert text.count(escape(evil)) >= 5
 
 
-def test_energy_of_answers_is_per_second_of_classified_time(tmp_path: Path) -> None:
+def test_classification_energy_is_per_second_of_classified_time(tmp_path: Path) -> None:
     """Two recordings of 2.5 s, each with 3 million additions of 0.9 pJ and 90,000 multiply-accumulates of 4.6 pJ."""
     text = read_text(make_answers(tmp_path, ["a.h5", "b.h5"]))
     assert cells(text, "lif1")[:-2] == ["100", "0.1000", "4,800", "250", "36,000", "1,200,000"]
@@ -916,7 +916,9 @@ def test_energy_of_answers_is_per_second_of_classified_time(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("changes", [{"labels": None}, {"layers": ()}, {"classified_us": 0}, {"certain": True}])
-def test_a_page_needs_no_labels_scores_pictures_or_layers(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_classification_page_works_without_labels_scores_pictures_or_layers(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
     run = RUN.model_copy(update={"stateful": True, "hop_us": None, "trained_on": "recordings"})
     result = make_prediction("a.h5", **changes)
     text = read_text(write_answers_page(OutputFolder(tmp_path), run, [result], None))
@@ -927,7 +929,7 @@ def test_a_page_needs_no_labels_scores_pictures_or_layers(tmp_path: Path, change
     assert ("segments.enter" in text) == (not result.certain)
 
 
-def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> None:
+def test_page_shows_the_classified_region_unless_complete(tmp_path: Path) -> None:
     look, picture = LookRow(t_us=None, left=53, top=4, width=82, height=82), (160, 120)
     words = [describe_look(look.model_copy(update={"left": left}), picture, follows=True) for left in (0, 110)]
     assert ["left" in text for text in words] == [True, False]
@@ -948,7 +950,7 @@ def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> No
     assert "82x82" not in read_text(write_answers_page(OutputFolder(tmp_path), RUN, results[2:], None))
 
 
-def test_a_long_table_of_segments_names_the_number_of_the_others(tmp_path: Path) -> None:
+def test_long_segment_table_shows_the_number_of_omitted_rows(tmp_path: Path) -> None:
     result = make_prediction("a.h5", segments=make_segments() * 100)
     text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result], None))
     assert "300 segments" in text
@@ -956,20 +958,20 @@ def test_a_long_table_of_segments_names_the_number_of_the_others(tmp_path: Path)
     assert mentions(text, 100, "segments.csv")
 
 
-def test_a_value_that_a_template_does_not_get_is_an_error() -> None:
+def test_missing_template_variable_is_an_error() -> None:
     template = environment().from_string("{{ missing }}{{ present.missing }}")
     with pytest.raises(UndefinedError, match="missing"):
         template.render(present=RUN)
 
 
-def test_every_template_is_shipped_and_loads() -> None:
+def test_all_templates_are_packaged_and_load() -> None:
     names = {path.name for path in (Path(pages.__file__).parent / "templates").iterdir()}
     assert names == set(environment().list_templates())
     for name in names:
         environment().get_template(name)
 
 
-def test_a_page_is_written_in_bounded_memory(tmp_path: Path) -> None:
+def test_page_is_written_in_bounded_memory(tmp_path: Path) -> None:
     folder, result = OutputFolder(tmp_path), make_prediction("a.h5")
     write_answers_page(folder, RUN, [result], None)  # compiles the templates
     overlay = folder.of("a.h5").overlay
@@ -983,9 +985,7 @@ def test_a_page_is_written_in_bounded_memory(tmp_path: Path) -> None:
     assert peak < 4 << 20
 
 
-def test_a_page_links_to_pictures_and_videos_that_it_has_no_room_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_page_links_media_beyond_its_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = OutputFolder(tmp_path)
     results = draw_all(folder, ["a.h5", "b #1.h5"])
     files = folder.of("a.h5")
@@ -1015,7 +1015,7 @@ addEventListener('load', async () => {
 
 
 def run_in_browser(page: Path, script: str) -> Any:
-    """What a script that is appended to the page leaves as JSON in `pre#probe`, without a network."""
+    """Run a script at the end of the page without a network; return the JSON that it leaves in `pre#probe`."""
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("chromium is not installed")
@@ -1043,7 +1043,7 @@ def run_in_browser(page: Path, script: str) -> Any:
     return json.loads(unescape(match[1]))
 
 
-def test_a_browser_without_network_shows_the_page_of_answers_and_plays_its_overlays(tmp_path: Path) -> None:
+def test_classification_page_plays_overlays_in_an_offline_browser(tmp_path: Path) -> None:
     found = run_in_browser(make_answers(tmp_path, ["a.h5", "deep/b.h5", "c.h5", "d.h5"]), PROBE)
     assert len(found["images"]) == 2 + 4
     assert min(found["images"]) > 300
@@ -1079,8 +1079,8 @@ addEventListener('load', async () => {
 </script></body>"""
 
 
-def test_the_timeline_of_a_page_and_its_video_are_one(tmp_path: Path) -> None:
-    """A recording of 2.5 s in real time, so that playing time is time since the first event."""
+def test_timeline_follows_the_video_and_seeks_it(tmp_path: Path) -> None:
+    """The recording of 2.5 s plays in real time, so playing time equals time since the first event."""
     page = make_answers(tmp_path, ["a.h5"])
     playback = Playback.read(OutputFolder(tmp_path).of("a.h5").playback)
     first, last = playback.axis_from, playback.axis_to
@@ -1093,13 +1093,13 @@ def test_the_timeline_of_a_page_and_its_video_are_one(tmp_path: Path) -> None:
     assert found["paused"]
 
 
-def test_a_clock_jumps_over_a_pause_that_a_video_leaves_out() -> None:
+def test_clock_skips_shortened_pauses() -> None:
     settings = PreviewSettings(fps=10, speed=2)  # pictures of 200 ms
     ends_us = [1_200_000, 1_400_000, 9_000_000, 9_200_000]
     assert find_clock(ends_us, settings, 1_000_000) == ((0, 0), (0.2, 0.4), (0.2, 7.8), (0.4, 8.2))
 
 
-def test_many_classes_give_a_timeline_of_bounded_size(tmp_path: Path) -> None:
+def test_timeline_of_many_classes_has_bounded_size(tmp_path: Path) -> None:
     classes = [f"class{k}" for k in range(1000)]
     rows = [row.model_copy(update={"probabilities": (0.0,) * 990 + (0.1,) * 10}) for row in make_windows()]
     result = make_prediction("a.h5", labels=None)
@@ -1109,7 +1109,7 @@ def test_many_classes_give_a_timeline_of_bounded_size(tmp_path: Path) -> None:
 
 
 def test_pages_do_not_scroll_sideways(tmp_path: Path) -> None:
-    """On a phone and on a desktop, also with a long name without a place to break."""
+    """On phone and desktop, even with a long name without break positions."""
     make_answers(tmp_path, ["a" * 60 + ".h5"])
     pages = OutputFolder(tmp_path).report, write_training_page(make_run(tmp_path / "run"))
     contents = [escape(page.read_text(encoding="utf-8")) for page in pages]
@@ -1138,7 +1138,7 @@ addEventListener('load', () => {
 </script></body>"""
 
 
-def test_a_small_confusion_matrix_is_shown_small_and_a_large_one_is_bounded(tmp_path: Path) -> None:
+def test_confusion_matrix_size_follows_classes_up_to_a_limit(tmp_path: Path) -> None:
     draw_confusion(np.eye(3), CLASSES[:3], tmp_path / "small.png")
     assert Media(tmp_path / "small.png", "", is_chart=True).width_px < 500
     draw_confusion(np.eye(1000), [f"class{k}" for k in range(1000)], tmp_path / "large.png")
@@ -1146,8 +1146,8 @@ def test_a_small_confusion_matrix_is_shown_small_and_a_large_one_is_bounded(tmp_
         assert max(picture.size) < 4000
 
 
-def test_names_of_a_wrong_example_are_below_each_other(tmp_path: Path) -> None:
-    """The true class in blue and the predicted one in red, however long they are."""
+def test_class_names_of_a_wrong_example_do_not_overlap(tmp_path: Path) -> None:
+    """True class in blue, predicted class in red, however long the names are."""
     names = ["a long name of a class " * 2, "another long name of a class " * 2, "c", "d"]
     wrong = ACTIVITY.model_copy(update={"examples": (make_example(0, 1, 1),)})
     draw_examples(wrong, names, tmp_path / "a.png")
@@ -1161,8 +1161,8 @@ def test_names_of_a_wrong_example_are_below_each_other(tmp_path: Path) -> None:
     assert not rows[0] & rows[1]
 
 
-def test_texts_of_wrong_predictions_are_apart(tmp_path: Path) -> None:
-    """Of two rows of pictures: two lines above each, the picture, and a line below it."""
+def test_texts_of_wrong_predictions_do_not_overlap(tmp_path: Path) -> None:
+    """Two rows of pictures, each with two lines above and one below."""
     images = 6 * (EventImage(on=((0.0,) * 8,) * 8, off=((1.0,) * 8,) * 8),)
     wrong = 6 * (WrongPrediction(name="a.h5", label="left", predicted="right", probability=0.9),)
     draw_wrong(wrong, images, tmp_path / "a.png")
@@ -1171,7 +1171,7 @@ def test_texts_of_wrong_predictions_are_apart(tmp_path: Path) -> None:
     assert np.sum(np.diff(has_ink.astype(int)) == 1) == 8
 
 
-def test_pictures_of_synthetic_recordings_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_of_synthetic_recordings_are_labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     titles = dict[str, str]()
     monkeypatch.setattr(examples, "save_figure", lambda figure, path: titles.update({path.name: figure.get_suptitle()}))
     monkeypatch.setattr("dvspipe.report.training_page.write_page", lambda *_, **__: None)
@@ -1184,7 +1184,7 @@ def test_pictures_of_synthetic_recordings_say_so(tmp_path: Path, monkeypatch: py
         assert titles == {"examples.png": title, "wrong.png": title}
 
 
-def test_times_of_a_part_are_those_of_the_recording(tmp_path: Path) -> None:
+def test_preview_of_a_part_shows_recording_times(tmp_path: Path) -> None:
     events = random_events(0, 3000, span_us=1_000_000)
     for name in ("a.gif", "a.png"):
         begin = write_preview([events], SENSOR, tmp_path / name, SETTINGS, span_us=(0, 1_000_000)).read_bytes()
@@ -1198,7 +1198,7 @@ def test_times_of_a_part_are_those_of_the_recording(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["counts", "surface", "decay"])
-def test_the_legend_of_a_narrow_sheet_is_complete(tmp_path: Path, mode: Any) -> None:
+def test_legend_of_a_narrow_sheet_is_complete(tmp_path: Path, mode: Any) -> None:
     wide, narrow = SensorSize(width=300, height=30), SensorSize(width=3, height=30)
     settings = PreviewSettings(mode=mode, scale=1)
     inked = []

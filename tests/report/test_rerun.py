@@ -1,4 +1,4 @@
-"""Recordings for the rerun viewer."""
+"""Logs for the rerun viewer."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def predictions() -> Predictions:
     return Predictions(found, windows)
 
 
-def test_what_infer_stored_is_read(tmp_path: Path) -> None:
+def test_stored_predictions_are_read(tmp_path: Path) -> None:
     given, folder = predictions(), RecordingFolder(tmp_path / "a.h5")
     folder.path.mkdir()
     folder.write_rows(given.windows, given.prediction.segments)
@@ -70,7 +70,7 @@ def test_what_infer_stored_is_read(tmp_path: Path) -> None:
     assert Predictions.read(folder.path) == given
 
 
-def test_another_suffix_and_a_missing_rerun_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_suffix_and_missing_rerun_give_one_line_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rerun", None)
     with raises(FileError, "a.mp4", ".rrd"):
         write_rerun(source(), tmp_path / "a.mp4")
@@ -89,7 +89,7 @@ def test_another_suffix_and_a_missing_rerun_are_one_line(tmp_path: Path, monkeyp
         (["-o", "x.rrd", "--predictions", "missing"], "missing: no predictions"),
     ],
 )
-def test_options_of_the_viewer_go_together(
+def test_viewer_options_require_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "rerun", None)
@@ -100,7 +100,7 @@ def test_options_of_the_viewer_go_together(
 
 
 def columns(path: Path) -> dict[str, Any]:
-    """The values that a file has for each entity, in the order of time."""
+    """Return the values that a file has for each entity, in time order."""
     reader = pytest.importorskip("rerun.chunk", reason="the extra rerun is not installed, or is older than 0.41")
     found: dict[str, Any] = {}
     for chunk in reader.RrdReader(path).stream().to_chunks():
@@ -131,7 +131,7 @@ def test_pictures_points_rates_and_predictions_are_on_one_timeline(tmp_path: Pat
     assert sum(name.startswith("/probability/") for name in found) == 1
 
 
-def test_no_events_are_a_file_too(tmp_path: Path) -> None:
+def test_recording_without_events_gives_a_file(tmp_path: Path) -> None:
     pytest.importorskip("rerun", reason="the extra rerun is not installed")
     write_rerun(source(Events.empty(SENSOR)), tmp_path / "a.rrd")
     assert (tmp_path / "a.rrd").stat().st_size > 100

@@ -1,4 +1,4 @@
-"""A recording or a part of one as pictures, a chart or a log of the rerun viewer."""
+"""Views of recordings and parts of them: pictures, charts, rerun logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of runs and answers: what they derive, and that files hold what was written."""
+"""Records of runs and predictions: derived values, and round trips through files."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def store(folder: RecordingFolder, stored: Prediction) -> None:
 # Files
 
 
-def test_an_answer_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_prediction_survives_a_round_trip(tmp_path: Path) -> None:
     folder = RecordingFolder(tmp_path / "a.h5")
     store(folder, answer())
     assert folder.find() == answer()
@@ -126,7 +126,7 @@ def test_an_answer_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert written["layers"][0]["operations"] == 200
 
 
-def test_csv_has_the_columns_in_order_and_nothing_for_none(tmp_path: Path) -> None:
+def test_csv_has_columns_in_order_and_empty_cells_for_none(tmp_path: Path) -> None:
     folder = RecordingFolder(tmp_path)
     folder.write_rows((WINDOW,), SEGMENTS)
     rows = list(csv.reader((tmp_path / "segments.csv").read_text().splitlines()))
@@ -137,7 +137,7 @@ def test_csv_has_the_columns_in_order_and_nothing_for_none(tmp_path: Path) -> No
     assert (tmp_path / "none.csv").read_text().splitlines() == [",".join(WindowRow.columns)]
 
 
-def test_a_file_that_holds_something_else_is_an_error_that_names_the_place(tmp_path: Path) -> None:
+def test_invalid_file_is_an_error_with_its_location(tmp_path: Path) -> None:
     (tmp_path / "segments.jsonl").write_text(f'{SEGMENTS[0].model_dump_json()}\n{{"t_start_us": "soon"}}\n')
     with raises(FormatError, "segments.jsonl", "line 2", "t_start_us"):
         read_rows(tmp_path / "segments.jsonl", SegmentRow)
@@ -150,7 +150,7 @@ def test_a_file_that_holds_something_else_is_an_error_that_names_the_place(tmp_p
     assert Prediction.find(tmp_path / "none.json") is None
 
 
-# Which answers are current
+# Current predictions
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_file_that_holds_something_else_is_an_error_that_names_the_place(tmp_p
         ({"labels": "1"}, False),
     ],
 )
-def test_an_answer_is_current_if_what_it_depends_on_is_the_same(
+def test_prediction_is_current_if_its_dependencies_are_unchanged(
     update: dict[str, Any], current: bool, tmp_path: Path
 ) -> None:
     folder = RecordingFolder(tmp_path)
@@ -172,14 +172,14 @@ def test_an_answer_is_current_if_what_it_depends_on_is_the_same(
     assert folder.find_current(NEEDED.model_copy(update=update)) == (answer(segments=SEGMENTS) if current else None)
 
 
-def test_an_answer_with_pictures_is_current_without(tmp_path: Path) -> None:
+def test_prediction_with_pictures_is_current_if_none_are_requested(tmp_path: Path) -> None:
     folder = RecordingFolder(tmp_path)
     drawn = answer(depends_on=NEEDED.model_copy(update={"pictures": True}))
     store(folder, drawn)
     assert folder.find_current(NEEDED) == folder.add_segments(drawn)
 
 
-def test_an_answer_without_its_parts_or_dependencies_is_not_complete(tmp_path: Path) -> None:
+def test_prediction_without_files_or_dependencies_is_incomplete(tmp_path: Path) -> None:
     folder = RecordingFolder(tmp_path)
     assert folder.find_current(NEEDED) is None
     store(folder, answer(depends_on=None))
@@ -189,7 +189,7 @@ def test_an_answer_without_its_parts_or_dependencies_is_not_complete(tmp_path: P
     assert folder.find() is None
 
 
-def test_the_answer_for_another_recording_is_an_error(tmp_path: Path) -> None:
+def test_prediction_for_another_recording_is_an_error(tmp_path: Path) -> None:
     folder = RecordingFolder(tmp_path)
     store(folder, answer())
     with raises(FileError, "/data/a.h5", "/data/b.h5", "overwrite=True", "out='OTHER_FOLDER'"):
@@ -199,7 +199,7 @@ def test_the_answer_for_another_recording_is_an_error(tmp_path: Path) -> None:
 # Output folders
 
 
-def test_a_folder_takes_answers_of_one_run(tmp_path: Path) -> None:
+def test_output_folder_accepts_predictions_of_one_run(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path)
     folder.check(RUN)
     folder.write_run(RUN)
@@ -213,7 +213,7 @@ def test_a_folder_takes_answers_of_one_run(tmp_path: Path) -> None:
         folder.check(RUN)
 
 
-def test_answers_of_other_runs_are_not_found(tmp_path: Path) -> None:
+def test_predictions_of_other_runs_are_not_found(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path)
     for name, run in (("b.h5", RUN.digest), ("deep/a.h5", RUN.digest), ("other.h5", "1")):
         store(folder.of(name), answer(name, depends_on=NEEDED.model_copy(update={"run": run})))
@@ -251,7 +251,7 @@ def test_scores_over_time_derive_from_counts() -> None:
     assert SCORES.calibration_error == pytest.approx(0.2 / 8)
 
 
-def test_scores_of_nothing_are_none() -> None:
+def test_scores_without_labels_are_none() -> None:
     nothing = SCORES.model_copy(
         update={
             "confusion": ((0, 0), (0, 0)),
@@ -267,7 +267,7 @@ def test_scores_of_nothing_are_none() -> None:
     assert add_scores([None]) is None
 
 
-def test_the_sum_of_scores_is_that_of_their_counts(tmp_path: Path) -> None:
+def test_sum_of_scores_adds_their_counts(tmp_path: Path) -> None:
     total = add_scores([SCORES, None, SCORES])
     assert total is not None
     assert (total.answers, total.labels, total.delays_us) == (16, 4, (200, None, 200, None))
@@ -279,7 +279,7 @@ def test_the_sum_of_scores_is_that_of_their_counts(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "scores.json").read_text())["median_delay_us"] == 200
 
 
-def test_scores_of_samples_need_a_square_confusion() -> None:
+def test_sample_scores_require_a_square_confusion_matrix() -> None:
     scores = Scores(classes=("a", "b"), confusion=((3, 1), (0, 4)), calibration_error=0.1, temperature=1.0)
     assert (scores.samples, scores.correct, scores.accuracy) == (8, 7, 7 / 8)
     with raises(ValueError, "2"):
@@ -287,7 +287,7 @@ def test_scores_of_samples_need_a_square_confusion() -> None:
 
 
 @given(samples=st.integers(1, 2000), data=st.data())
-def test_a_wilson_interval_has_the_bounds_of_its_closed_form(samples: int, data: st.DataObject) -> None:
+def test_wilson_interval_matches_its_closed_form(samples: int, data: st.DataObject) -> None:
     correct = data.draw(st.integers(0, samples))
     z, share = 1.959963984540054, correct / samples
     middle = (share + z**2 / (2 * samples)) / (1 + z**2 / samples)
@@ -297,7 +297,7 @@ def test_a_wilson_interval_has_the_bounds_of_its_closed_form(samples: int, data:
     assert high == pytest.approx(middle + half, abs=1e-9)
 
 
-def test_calibration_is_perfect_if_confidence_is_the_share_of_right_predictions() -> None:
+def test_calibration_error_is_zero_if_confidence_equals_accuracy() -> None:
     assert calibration_error([10, 30], [5.0, 27.0], [5, 27]) == 0
     assert calibration_error([10, 30], [6.0, 27.0], [5, 29]) == pytest.approx(3 / 40)
     assert calibration_error([0], [0.0], [0]) is None

@@ -1,4 +1,4 @@
-"""Records and rows on disk: what is written is read back, and what is something else is named."""
+"""Records and rows on disk: round trips, and errors for invalid content."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dvspipe.results import (
 )
 
 
-def test_control_characters_are_escaped_in_csv_files_alone(tmp_path: Path) -> None:
+def test_control_characters_are_escaped_only_in_csv_files(tmp_path: Path) -> None:
     named = SegmentRow(t_start_us=0, t_end_us=5, label=0, class_name="evil\x1b[2J", probability=0.5)
     write_rows([named], SegmentRow, jsonl=tmp_path / "a.jsonl", csv_path=tmp_path / "a.csv")
     assert "evil\\x1b[2J" in (tmp_path / "a.csv").read_text()
@@ -50,7 +50,7 @@ epochs = st.builds(
 
 
 @given(st.lists(epochs, min_size=1, max_size=4))
-def test_rows_are_read_as_they_were_written(tmp_path: Path, rows: list[EpochRow]) -> None:
+def test_rows_survive_a_round_trip(tmp_path: Path, rows: list[EpochRow]) -> None:
     jsonl, table = tmp_path / "a.jsonl", tmp_path / "a.csv"
     write_rows(rows, EpochRow, jsonl=jsonl, csv_path=table)
     assert read_rows(jsonl, EpochRow) == tuple(rows)
@@ -60,20 +60,20 @@ def test_rows_are_read_as_they_were_written(tmp_path: Path, rows: list[EpochRow]
     assert [float(row["train_loss"]) for row in cells] == pytest.approx([row.train_loss for row in rows], rel=1e-8)
 
 
-def test_a_table_without_rows_has_its_header(tmp_path: Path) -> None:
+def test_table_without_rows_has_a_header(tmp_path: Path) -> None:
     write_rows((), SegmentRow, jsonl=tmp_path / "a.jsonl", csv_path=tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text().strip() == "t_start_us,t_end_us,label,class,probability"
     assert read_rows(tmp_path / "a.jsonl", SegmentRow) == ()
 
 
-def test_a_field_with_a_reserved_name_has_it_in_files(tmp_path: Path) -> None:
+def test_field_alias_is_used_in_files(tmp_path: Path) -> None:
     row = SegmentRow(t_start_us=0, t_end_us=5, label=None, class_name="uncertain, or not", probability=0.5)
     write_rows([row], SegmentRow, jsonl=tmp_path / "a.jsonl", csv_path=tmp_path / "a.csv")
     assert json.loads((tmp_path / "a.jsonl").read_text())["class"] == "uncertain, or not"
     assert (tmp_path / "a.csv").read_text().splitlines()[1] == '0,5,,"uncertain, or not",0.5'
 
 
-def test_what_is_no_record_is_named_and_not_found(tmp_path: Path) -> None:
+def test_invalid_record_is_an_error_and_not_found(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
     with raises(FileError, "baseline.json"):
         BaselineResult.read(path)
@@ -90,7 +90,7 @@ def test_what_is_no_record_is_named_and_not_found(tmp_path: Path) -> None:
         read_rows(tmp_path / "rows.jsonl", SegmentRow)
 
 
-def test_an_interrupted_write_leaves_the_earlier_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_write_keeps_the_previous_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.json"
     record = BaselineResult(accuracy=0.5, samples=4, correct=2, chosen_epoch=1, val_accuracy=1)
     record.write(path)
@@ -106,7 +106,7 @@ def test_an_interrupted_write_leaves_the_earlier_record(tmp_path: Path, monkeypa
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_new_run_clears_what_an_earlier_one_left(tmp_path: Path) -> None:
+def test_new_run_removes_results_of_the_previous_one(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     for path in (*folder.result_files(), *folder.epoch_files(), *folder.baseline.epoch_files(), folder.config):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def test_a_new_run_clears_what_an_earlier_one_left(tmp_path: Path) -> None:
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == {folder.config}
 
 
-def test_layers_add_up_over_recordings() -> None:
+def test_layer_activity_adds_over_recordings() -> None:
     def layer(steps: int, spikes: float, rate: float | None) -> LayerActivity:
         return LayerActivity(
             name="lif1",
@@ -141,8 +141,8 @@ def test_layers_add_up_over_recordings() -> None:
 
 
 @pytest.mark.parametrize(("correct", "samples"), [(0, 5), (5, 5), (3, 7), (190, 220)])
-def test_the_wilson_interval_solves_its_equation(correct: int, samples: int) -> None:
-    """Its ends are the p with |correct / samples - p| = z sqrt(p (1 - p) / samples)."""
+def test_wilson_interval_solves_its_equation(correct: int, samples: int) -> None:
+    """Its bounds are the p with |correct / samples - p| = z sqrt(p (1 - p) / samples)."""
     for p in wilson_interval(correct, samples):
         assert abs(correct / samples - p) == pytest.approx(1.959964 * (p * (1 - p) / samples) ** 0.5, abs=1e-6)
     assert wilson_interval(0, 0) == (0.0, 1.0)

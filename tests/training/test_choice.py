@@ -1,4 +1,4 @@
-"""Settings that are chosen for a folder of recordings."""
+"""Settings chosen for a folder of recordings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dvspipe.training.choice import find_group_pattern
 
 
 def write_folder(root: Path, names: dict[str, list[str]], *, seconds: float = 0.1, side: int = 12) -> Path:
-    """Write random recordings, by class the names of the files without suffix."""
+    """Write random recordings; `names` maps each class to its file names without suffix."""
     sensor = SensorSize(width=side, height=7)
     for label, (name, files) in enumerate(names.items()):
         for number, file in enumerate(files):
@@ -38,7 +38,7 @@ def write_folder(root: Path, names: dict[str, list[str]], *, seconds: float = 0.
 NUMBERED: dict[str, Any] = {"a": ["1", "2", "3"], "b": ["4", "5", "6"]}
 
 
-def test_steps_cover_the_recordings_and_pixels_fit_the_network(tmp_path: Path) -> None:
+def test_chosen_steps_cover_recordings_and_pixels_fit_the_network(tmp_path: Path) -> None:
     short = choose_settings(write_folder(tmp_path / "short", NUMBERED, seconds=0.3)).config
     assert 0.29e6 < short.bins.window_us <= 0.36e6
     assert short.bins.downsample == 1
@@ -47,9 +47,7 @@ def test_steps_cover_the_recordings_and_pixels_fit_the_network(tmp_path: Path) -
     assert large.bins.grid(SensorSize(width=346, height=260)) == SensorSize(width=39, height=29)
 
 
-def test_a_training_does_not_decode_again_what_was_decoded_to_choose(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_reuses_events_decoded_for_the_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {
         "jobs": 1,
         "data": {"views": 1, "cache": "none"},
@@ -65,7 +63,7 @@ def test_a_training_does_not_decode_again_what_was_decoded_to_choose(
         train(choice.config, tmp_path / "again", decoded=choice.decoded)
 
 
-def test_longer_recordings_become_several_training_windows(tmp_path: Path) -> None:
+def test_long_recordings_are_split_into_windows(tmp_path: Path) -> None:
     choice = choose_settings(write_folder(tmp_path / "long", NUMBERED, seconds=9.0))
     config = choice.config
     assert config.data.window_us == config.bins.window_us == 1_500_000
@@ -76,10 +74,10 @@ def test_longer_recordings_become_several_training_windows(tmp_path: Path) -> No
     assert sum(map(len, by_recording)) == 6  # no recording is in two parts
 
 
-def test_a_choice_is_saved_with_its_reasons_and_changed_by_settings(tmp_path: Path) -> None:
+def test_choice_is_saved_with_reasons_and_overridden_by_settings(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "mine", NUMBERED)
     choice = choose_settings(root, {"bins": {"step_us": 50_000}, "optimiser": {"epochs": 3}})
-    assert choice.config.bins.steps == 2  # of 50 ms cover 0.1 s
+    assert choice.config.bins.steps == 2  # 2 x 50 ms cover 0.1 s
     assert choice.config.optimiser.epochs == 3
     assert choice.config.name == "mine"
     text = choice.to_yaml()
@@ -99,9 +97,7 @@ def test_a_choice_is_saved_with_its_reasons_and_changed_by_settings(tmp_path: Pa
         (["1", "2", "3"], None),
     ],
 )
-def test_files_whose_names_begin_with_a_person_stay_together(
-    files: list[str], pattern: str | None, tmp_path: Path
-) -> None:
+def test_files_of_one_person_stay_in_one_part(files: list[str], pattern: str | None, tmp_path: Path) -> None:
     root = write_folder(tmp_path / "mine", {"a": files, "b": files})
     config = choose_settings(root).config
     assert config.data.group == pattern
@@ -110,14 +106,14 @@ def test_files_whose_names_begin_with_a_person_stay_together(
         assert all(len(part) == 2 for part in parts)  # both classes of one person
 
 
-def test_a_prefix_that_names_the_class_is_no_person(tmp_path: Path) -> None:
+def test_class_prefix_is_not_a_person(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "mine", {name: [f"{name}{n}_x" for n in range(3)] for name in ("wave", "clap")})
     assert (
         find_group_pattern(open_dataset(build(TrainConfig, {"data": {"root": str(root)}}, "").data, 0).samples) is None
     )
 
 
-def test_recordings_of_an_unnamed_sensor_get_the_largest_that_was_guessed(tmp_path: Path) -> None:
+def test_unnamed_sensor_becomes_the_largest_guess(tmp_path: Path) -> None:
     for name in ("a", "b"):
         for number in range(3):
             far = 100 if number == 2 else 20
@@ -127,7 +123,7 @@ def test_recordings_of_an_unnamed_sensor_get_the_largest_that_was_guessed(tmp_pa
     assert config.data.sensor == "128x128"
 
 
-def test_what_is_no_folder_of_recordings_is_named(tmp_path: Path) -> None:
+def test_invalid_recordings_folder_is_named(tmp_path: Path) -> None:
     with raises(DataError, "nowhere"):
         choose_settings(tmp_path / "nowhere")
     (tmp_path / "one" / "a").mkdir(parents=True)
@@ -135,7 +131,7 @@ def test_what_is_no_folder_of_recordings_is_named(tmp_path: Path) -> None:
         choose_settings(tmp_path / "one")
 
 
-def test_all_unusable_recordings_are_named_at_once(tmp_path: Path) -> None:
+def test_all_unusable_recordings_are_listed_in_one_error(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "mine", NUMBERED)
     (root / "a" / "torn.bin").write_bytes(bytes(1001))
     (root / "b" / "empty.csv").write_text("t,x,y,p\n")
@@ -143,7 +139,7 @@ def test_all_unusable_recordings_are_named_at_once(tmp_path: Path) -> None:
         choose_settings(root)
 
 
-def test_train_a_folder_from_the_command_line(
+def test_folder_is_trained_from_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for label, name in enumerate(BAR_CLASSES):
@@ -159,7 +155,7 @@ def test_train_a_folder_from_the_command_line(
     first = RunFolder(Path("runs/train/bars"))
     commands.train("mine.yaml", out=Path("again"))
     assert TestResult.read(RunFolder(Path("again")).test).confusion == TestResult.read(first.test).confusion
-    commands.train("bars", resume=first.path)  # with the settings of the run, which is complete
+    commands.train("bars", resume=first.path)  # the run is complete, and keeps its settings
     commands.evaluate(first.best, "bars")  # type: ignore[arg-type]
     assert "accuracy" in capsys.readouterr().out
     with raises(ConfigError, "--save", "mine.yaml"):
@@ -167,14 +163,14 @@ def test_train_a_folder_from_the_command_line(
 
 
 @pytest.mark.parametrize("call", ["sequence", "step_state", "step"])
-def test_a_network_of_the_user_gets_no_settings_that_it_cannot_follow(tmp_path: Path, call: str) -> None:
+def test_custom_network_gets_only_settings_it_supports(tmp_path: Path, call: str) -> None:
     network: dict[str, JsonValue] = {"kind": "module", "target": "package.nets:make", "call": call}
     choice = choose_settings(write_folder(tmp_path / "mine", NUMBERED), {"network": network})
     assert choice.settings["network"] == network
     assert (choice.config.optimiser.ema == 0) == (call == "step")
 
 
-def test_the_reason_says_that_pieces_of_a_film_are_one_group(tmp_path: Path) -> None:
+def test_reason_names_pieces_of_a_video_as_one_group(tmp_path: Path) -> None:
     names = {"a": ["ant", "bee", "cat"], "b": ["dog", "elk", "fly"]}
     assert "one group" not in choose_settings(write_folder(tmp_path / "apart", names)).to_yaml()
     for label, animals in enumerate(names.values()):
@@ -186,8 +182,8 @@ def test_the_reason_says_that_pieces_of_a_film_are_one_group(tmp_path: Path) -> 
     assert "one group" in choose_settings(tmp_path / "cut").to_yaml()
 
 
-def test_classes_of_different_sensors_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Tables of events do not name their sensor, so that nothing refuses them."""
+def test_classes_with_different_sensor_sizes_give_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Event tables do not name their sensor, so nothing else refuses them."""
     assert not choose_settings(write_folder(tmp_path / "same", NUMBERED)).warnings
     root, rng = tmp_path / "mixed", np.random.default_rng(0)
     for name, side in (("digit", 34), ("gesture", 128)):

@@ -1,4 +1,4 @@
-"""What limits the result of a training is named, with the setting that changes it: a folder per planted problem."""
+"""Diagnosis names what limits the result of a training and the setting to change; one folder per planted problem."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def diagnosed(root: Path, **over: Any) -> tuple[dict[str, Finding], TrainingRun,
     return {finding.kind: finding for finding in run.test.findings}, run, warnings
 
 
-def test_copies_of_training_recordings_are_no_test_data(tmp_path: Path) -> None:
+def test_copies_of_training_recordings_are_excluded_from_the_test(tmp_path: Path) -> None:
     write_bars(tmp_path / "data" / "train")
     write_bars(tmp_path / "data" / "test", 2, windows=2)
     copy = tmp_path / "data" / "test" / "left" / "copy.h5"
@@ -70,8 +70,8 @@ def test_copies_of_training_recordings_are_no_test_data(tmp_path: Path) -> None:
     assert by_folder.confusion == evaluate_checkpoint(run.checkpoint, run_data(run), "validation").confusion
 
 
-def test_test_files_with_the_name_of_training_files_are_counted(tmp_path: Path) -> None:
-    """They may be cut from one film, with gaps; a given group says that they are not."""
+def test_test_files_named_like_training_files_are_counted(tmp_path: Path) -> None:
+    """They may be pieces of one video with gaps; an explicit group says that they are not."""
     for label, name in enumerate(BAR_CLASSES):
         for number in range(4):
             write(tmp_path / "data" / name / f"{name}_{number:02}.h5", moving_bar(label, number))
@@ -87,19 +87,19 @@ def test_test_files_with_the_name_of_training_files_are_counted(tmp_path: Path) 
     assert "names" not in grouped
 
 
-def test_a_test_part_of_copies_alone_is_an_error(tmp_path: Path) -> None:
+def test_test_part_with_only_copies_is_an_error(tmp_path: Path) -> None:
     write_bars(tmp_path / "data" / "train")
     shutil.copytree(tmp_path / "data" / "train" / "left", tmp_path / "data" / "test" / "left")
     with raises(DataError, "5"):
         diagnosed(tmp_path / "data")
 
 
-def test_a_class_of_one_recording_needs_more_of_them_before_other_settings(tmp_path: Path) -> None:
+def test_class_with_one_recording_is_reported_before_settings(tmp_path: Path) -> None:
     write_bars(tmp_path / "data")
     write(tmp_path / "data" / "rare" / "one.h5", moving_bar(0, 99))
     found, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1, "learning_rate": 1e-4})
     assert "rare" in found["untested"].text
-    assert found["untested"].settings == ("data.test_root",)  # of one recording, no share can be drawn
+    assert found["untested"].settings == ("data.test_root",)  # a single recording cannot be split
     assert sum(run.test.confusion[run.test.classes.index("rare")]) == 0
     first, *others = run.test.findings
     assert (first.kind, first.settings) == ("few", ("data.root",))
@@ -110,13 +110,15 @@ def test_a_class_of_one_recording_needs_more_of_them_before_other_settings(tmp_p
 
 @pytest.fixture(scope="module")
 def updated_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Finding], TrainingRun, list[str]]:
-    """A training of a single update."""
+    """Train with a single update."""
     root = tmp_path_factory.mktemp("once") / "data"
     write_bars(root)
     return diagnosed(root, optimiser={"epochs": 1, "batch": 32, "learning_rate": 1e-4})
 
 
-def test_the_rule_for_few_validation_recordings_is_said(updated_once: tuple[object, TrainingRun, object]) -> None:
+def test_choice_of_epoch_with_few_validation_recordings_is_explained(
+    updated_once: tuple[object, TrainingRun, object],
+) -> None:
     _, run, _ = updated_once
     best, last = (run.epochs[0].model_copy(update={"val_accuracy": share}) for share in (1.0, 2 / 3))
     test = run.test.model_copy(update={"chosen_epoch": 2, "val_accuracy": 2 / 3})
@@ -125,7 +127,7 @@ def test_the_rule_for_few_validation_recordings_is_said(updated_once: tuple[obje
     assert "%" not in replace(chosen, test=test.model_copy(update={"chosen_epoch": 1})).choice
 
 
-def test_events_outside_the_steps_are_named_while_reading(tmp_path: Path) -> None:
+def test_events_outside_the_steps_give_a_warning(tmp_path: Path) -> None:
     write_bars(tmp_path / "data", windows=4)
     found, _, warnings = diagnosed(tmp_path / "data")
     assert "75%" in found["outside"].text
@@ -137,16 +139,16 @@ def test_events_outside_the_steps_are_named_while_reading(tmp_path: Path) -> Non
     assert run.test.samples == 12  # windows of three recordings
 
 
-def test_layers_that_are_silent_in_evaluation_are_named(tmp_path: Path) -> None:
+def test_silent_layers_are_reported(tmp_path: Path) -> None:
     write_bars(tmp_path / "data")
     found, _, _ = diagnosed(tmp_path / "data", network={"gain": 0.01})
     assert found["silent"].text.startswith("lif1 ")
     assert found["silent"].settings[0] == "network.gain=0.03"
 
 
-def test_layers_that_are_saturated_in_evaluation_are_named(tmp_path: Path) -> None:
+def test_saturated_layers_are_reported(tmp_path: Path) -> None:
     write_bars(tmp_path / "data")
-    # one channel whose weights are mostly negative, so that its norm makes pixels without events positive
+    # one channel with mostly negative weights: batch norm makes pixels without events positive
     found, _, _ = diagnosed(
         tmp_path / "data", network={"channels": [1], "gain": 1e4}, optimiser={"learning_rate": 1e-6}
     )
@@ -154,14 +156,14 @@ def test_layers_that_are_saturated_in_evaluation_are_named(tmp_path: Path) -> No
     assert found["saturated"].settings[0] == "network.gain=3.33e+03"
 
 
-def test_too_few_updates_are_named(updated_once: tuple[dict[str, Finding], TrainingRun, object]) -> None:
+def test_too_few_updates_are_reported(updated_once: tuple[dict[str, Finding], TrainingRun, object]) -> None:
     found, run, _ = updated_once
     assert "1 times" in found["updates"].text
     assert found["updates"].settings == ("optimiser.epochs=134", "optimiser.batch=4")
     assert run.test.settings_to_try[0] == "optimiser.epochs=134"
 
 
-def test_a_network_that_is_worse_than_counting_events_is_named(tmp_path: Path) -> None:
+def test_network_worse_than_event_counting_is_reported(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for label, name in enumerate(BAR_CLASSES):
         for number in range(8):
@@ -176,10 +178,8 @@ def test_a_network_that_is_worse_than_counting_events_is_named(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("each", "channels", "batch"), [(6, [6], 32), (5, [8, 8], 32), (4, [6, 6, 6], 16)])
-def test_a_network_does_in_evaluation_what_it_did_in_training(
-    each: int, channels: list[int], batch: int, tmp_path: Path
-) -> None:
-    """One update in each epoch: running statistics would still be mostly their initial values."""
+def test_evaluation_mode_matches_training_mode(each: int, channels: list[int], batch: int, tmp_path: Path) -> None:
+    """With one update per epoch, running statistics would still be mostly their initial values."""
     write_bars(tmp_path / "data", each)
     _, run, _ = diagnosed(tmp_path / "data", network={"channels": channels}, optimiser={"epochs": 20, "batch": batch})
     printed = run.epochs[run.test.chosen_epoch - 1].train_accuracy
@@ -187,7 +187,7 @@ def test_a_network_does_in_evaluation_what_it_did_in_training(
     assert printed > 0.6
 
 
-def test_findings_are_on_the_screen_and_in_the_report(
+def test_findings_are_printed_and_in_the_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_bars(tmp_path / "data")

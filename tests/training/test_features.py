@@ -1,4 +1,4 @@
-"""The training of a network by STDP without labels, and of its readout."""
+"""Unsupervised STDP training of a network, and the fit of its readout."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
     return train(config_for(folder), tmp_path_factory.mktemp("run") / "a")
 
 
-def test_layers_learn_one_after_the_other(run: TrainingRun) -> None:
+def test_layers_are_trained_in_order(run: TrainingRun) -> None:
     first, second, third = (row.convergence for row in run.epochs)
     assert first["lif1"] < 0.15  # 0.16 before
     assert first["lif1"] == second["lif1"] == third["lif1"]
@@ -65,7 +65,7 @@ def test_layers_learn_one_after_the_other(run: TrainingRun) -> None:
     assert "convergence_lif2" in (run.folder.epochs_csv).read_text().splitlines()[0]
 
 
-def test_a_stopped_run_ends_with_the_same_weights(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+def test_resumed_run_ends_with_the_same_weights(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
     class Stop(TrainingCallback):
         def on_progress(self, stage: str, done: int, _total: int) -> None:
             if stage == "epoch 2/3, layer 2" and done == 2:
@@ -80,7 +80,7 @@ def test_a_stopped_run_ends_with_the_same_weights(run: TrainingRun, folder: Path
     assert resumed.test.confusion == run.test.confusion
 
 
-def test_the_report_shows_the_kernels(run: TrainingRun) -> None:
+def test_report_shows_the_kernels(run: TrainingRun) -> None:
     (first, second), page = run.activity.kernels, write_training_page(run)
     assert (first.name, first.channels, np.shape(first.kernels)) == ("lif1", 6, (6, 2, 3, 3))
     assert np.shape(second.kernels) == (8, 2, 2 * 2 + 3, 2 * 2 + 3)
@@ -90,7 +90,7 @@ def test_the_report_shows_the_kernels(run: TrainingRun) -> None:
     assert "Kernels" in page.read_text()
 
 
-def test_a_checkpoint_classifies_recordings(run: TrainingRun, folder: Path) -> None:
+def test_checkpoint_classifies_recordings(run: TrainingRun, folder: Path) -> None:
     classifier = Classifier.load(run.folder.path)
     found = classifier.predict(folder / "test" / "0_right" / "00.h5")
     assert found.class_name in classifier.config.classes
@@ -98,13 +98,13 @@ def test_a_checkpoint_classifies_recordings(run: TrainingRun, folder: Path) -> N
         classifier.predict(folder / "test" / "0_right" / "00.h5", {"stateful": True})
 
 
-def test_a_network_that_no_format_has_is_not_exported(run: TrainingRun, tmp_path: Path) -> None:
+def test_network_without_export_format_is_an_error(run: TrainingRun, tmp_path: Path) -> None:
     with raises(ConfigError, "kind = stdp"):
         export(run.folder.path, tmp_path / "a.onnx", to="onnx")
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-def test_the_readout_is_scikit_learns_regression(classes: int) -> None:
+def test_readout_matches_scikit_learn(classes: int) -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, classes, 200)
     features = (rng.normal(size=(200, 6)) * 3 + labels[:, None] * np.arange(6) + 5).astype(np.float32)
@@ -131,12 +131,12 @@ def test_the_readout_is_scikit_learns_regression(classes: int) -> None:
         ({"bins": {"polarity": "signed", "form": "voxel"}}, ("polarity = signed", "stdp")),
     ],
 )
-def test_what_cannot_train_is_refused(folder: Path, over: dict[str, Any], message: object) -> None:
+def test_untrainable_settings_are_refused(folder: Path, over: dict[str, Any], message: object) -> None:
     with raises(ConfigError, message):
         config_for(folder, **over)
 
 
-def test_layers_that_have_not_converged_are_named(run: TrainingRun) -> None:
+def test_unconverged_layers_are_reported(run: TrainingRun) -> None:
     (finding,) = (finding for finding in run.test.findings if finding.kind == "unconverged")
     unconverged = [name for name, mean in run.epochs[run.test.chosen_epoch - 1].convergence.items() if mean > 0.05]
     assert unconverged

@@ -1,4 +1,4 @@
-"""A folder of recordings and a rule: the network that is chosen can be trained by the rule."""
+"""The network chosen for a folder and a rule can be trained by the rule."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WAYS: dict[str, Any] = {
     **{rule: f"optimiser.rule={rule}" for rule in ("bptt", "ottt", "sltt", "stllr", "eprop", "decolle")},
     **{kind: f"network.kind={kind}" for kind in ("stdp", "first_spike")},
 }
-"""How each rule is asked for."""
+"""Settings that select each rule."""
 
 SENSOR = SensorSize(width=20, height=14)
 
@@ -43,7 +43,7 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("rule", WAYS)
-def test_a_folder_is_trained_by_every_rule(rule: str, bars: Path, tmp_path: Path) -> None:
+def test_every_rule_trains_a_folder(rule: str, bars: Path, tmp_path: Path) -> None:
     choice = choose_settings(bars, merge_settings(SHORT, parse_overrides([WAYS[rule]])))
     run = train(choice.config, tmp_path / "run")
     assert len(run.epochs) == 2
@@ -54,7 +54,7 @@ def test_a_folder_is_trained_by_every_rule(rule: str, bars: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("rule", ["ottt", "sltt", "stllr", "eprop", "decolle"])
-def test_what_a_rule_needs_has_a_line_of_reason_each(rule: str, bars: Path) -> None:
+def test_each_setting_required_by_a_rule_has_a_reason(rule: str, bars: Path) -> None:
     choice = choose_settings(bars, parse_overrides([WAYS[rule]]))
     lines = choice.to_yaml().splitlines()
     for setting in ("norm", "reset", "detach_reset", *(["channels"] if rule == "eprop" else []), "loss"):
@@ -62,7 +62,7 @@ def test_what_a_rule_needs_has_a_line_of_reason_each(rule: str, bars: Path) -> N
     assert len(choice.config.network.channels) == (1 if rule == "eprop" else 3)
 
 
-def test_a_setting_that_a_rule_cannot_use_is_answered_by_a_line_to_paste(bars: Path) -> None:
+def test_setting_unsupported_by_a_rule_suggests_overrides(bars: Path) -> None:
     given = ["optimiser.rule=eprop", "network.reset=zero", "network.channels=[8,8]", "network.padded=[true,false]"]
     given += ["optimiser.loss=mean"]
     with raises(ConfigError, "rule = eprop") as raised:
@@ -79,7 +79,7 @@ def test_a_setting_that_a_rule_cannot_use_is_answered_by_a_line_to_paste(bars: P
 
 
 @pytest.mark.parametrize("kind", ["stdp", "first_spike"])
-def test_a_kind_of_network_as_a_rule_names_the_kind(kind: str, bars: Path) -> None:
+def test_network_kind_given_as_a_rule_is_explained(kind: str, bars: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         choose_settings(bars, {"optimiser": {"rule": kind}})
     assert raised.value.remedies == (Remedy("network.kind", kind),)
@@ -100,13 +100,13 @@ def test_a_kind_of_network_as_a_rule_names_the_kind(kind: str, bars: Path) -> No
     ],
     ids=" ".join,
 )
-def test_other_settings_follow_those_that_are_given(settings: list[str], bars: Path, tmp_path: Path) -> None:
+def test_chosen_settings_follow_given_ones(settings: list[str], bars: Path, tmp_path: Path) -> None:
     short = {"jobs": 1, "data": {"views": 1}, "optimiser": {"epochs": 3}}
     config = choose_settings(bars, merge_settings(short, parse_overrides(settings))).config  # type: ignore[arg-type]
     assert len(train(config, tmp_path / "run").epochs) == config.optimiser.epochs
 
 
-def test_layers_of_stdp_share_the_epochs(bars: Path) -> None:
+def test_stdp_layers_share_the_epochs(bars: Path) -> None:
     config = choose_settings(bars, parse_overrides(["network.kind=stdp", "optimiser.epochs=7"])).config
     assert (config.stdp.passes, len(config.network.channels)) == (3, 2)
     chosen = choose_settings(bars, parse_overrides(["network.kind=stdp"])).config
@@ -115,7 +115,7 @@ def test_layers_of_stdp_share_the_epochs(bars: Path) -> None:
 
 @pytest.fixture(scope="module", params=[2e-6, 0.7, 8.0], ids="{:g}s".format)
 def lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of recordings of a duration, some with many events and some with few."""
+    """Write recordings of one duration, some with many events and some with few."""
     folder = tmp_path_factory.mktemp("lasting")
     for number in range(6):
         events = random_events(number, 40 if number % 3 else 3000, SENSOR, round(request.param * 1e6))
@@ -125,7 +125,7 @@ def lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.parametrize("kind", ["csnn", "sew", "plif", "mlp", "stdp", "first_spike"])
 @pytest.mark.parametrize("bins", [{}, {"steps": 1}, {"step_us": 90_000}], ids=str)
-def test_the_choice_fits_its_own_steps_for_any_duration(kind: str, bins: dict[str, JsonValue], lasting: Path) -> None:
+def test_choice_is_consistent_for_any_duration(kind: str, bins: dict[str, JsonValue], lasting: Path) -> None:
     config = choose_settings(lasting, {"network": {"kind": kind}, "bins": bins}).config
     chosen = ClassifierConfig(
         classes=("a", "b"), width=SENSOR.width, height=SENSOR.height, bins=config.bins, network=config.network
@@ -135,7 +135,7 @@ def test_the_choice_fits_its_own_steps_for_any_duration(kind: str, bins: dict[st
 
 
 @pytest.mark.parametrize("settings", [["network.tau_mem_s=1e-6"], ["network.kernel=4"], ["network.votes=2"]])
-def test_given_settings_that_do_not_fit_the_choice_are_refused_before_a_run(
+def test_settings_in_conflict_with_the_choice_are_refused_before_training(
     settings: list[str], bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -146,7 +146,7 @@ def test_given_settings_that_do_not_fit_the_choice_are_refused_before_a_run(
     assert "run:" not in done.output
 
 
-def test_stdp_trains_on_steps_that_are_longer_than_the_default_time_constant(tmp_path: Path) -> None:
+def test_stdp_trains_with_steps_longer_than_the_default_time_constant(tmp_path: Path) -> None:
     for label, name in enumerate(BAR_CLASSES[:2]):
         for number in range(5):
             bar = moving_bar(label, number)

@@ -1,4 +1,4 @@
-"""Training, checkpoint and inference on a task that a network can learn in seconds."""
+"""Training, checkpoints and inference on a task that a network can learn in seconds."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
     return train(config_for(folder), tmp_path_factory.mktemp("run") / "a", command="dvspipe train bars")
 
 
-def test_a_network_learns_what_only_time_tells(run: TrainingRun) -> None:
-    """Right and left differ in the order of events alone."""
+def test_network_learns_classes_that_differ_only_in_timing(run: TrainingRun) -> None:
+    """Right and left differ only in the order of events."""
     assert run.test.accuracy >= 0.9
     assert run.test.samples == 24
     assert run.test.correct == sum(run.test.confusion[k][k] for k in range(3))
@@ -76,7 +76,7 @@ def test_a_network_learns_what_only_time_tells(run: TrainingRun) -> None:
     assert not run.test.synthetic
 
 
-def test_a_run_leaves_its_records(run: TrainingRun, folder: Path) -> None:
+def test_run_writes_its_records(run: TrainingRun, folder: Path) -> None:
     rows = list(csv.DictReader((run.folder.path / "results.csv").read_text().splitlines()))
     lines = [json.loads(line) for line in (run.folder.path / "metrics.jsonl").read_text().splitlines()]
     assert [int(row["epoch"]) for row in rows] == [line["epoch"] for line in lines] == [1, 2, 3, 4]
@@ -87,7 +87,7 @@ def test_a_run_leaves_its_records(run: TrainingRun, folder: Path) -> None:
     assert build(TrainConfig, read_yaml(run.folder.path / "args.yaml"), "args.yaml") == config_for(folder)
 
 
-def test_a_run_records_what_its_network_did(run: TrainingRun) -> None:
+def test_run_records_network_activity(run: TrainingRun) -> None:
     activity = run.activity
     first, readout = activity.layers
     assert (activity.steps, activity.step_us, activity.recordings) == (5, 20_000, 24)
@@ -110,13 +110,13 @@ def test_a_run_records_what_its_network_did(run: TrainingRun) -> None:
     assert run.test.baseline is None
 
 
-def test_the_records_on_disk_are_those_that_training_returns(run: TrainingRun) -> None:
+def test_stored_records_equal_returned_ones(run: TrainingRun) -> None:
     assert TrainingRun.read(RunFolder(run.folder.path)) == run
 
 
 @pytest.mark.slow
-def test_a_baseline_shows_what_time_adds(folder: Path, tmp_path: Path, run: TrainingRun) -> None:
-    """It sees a bar that moves right or left as the same; nothing of the spiking network's run changes by it."""
+def test_baseline_cannot_use_timing(folder: Path, tmp_path: Path, run: TrainingRun) -> None:
+    """The baseline cannot distinguish right from left, and does not affect the run of the spiking network."""
     with_baseline = train(config_for(folder, baseline=True), tmp_path / "a")
     found = with_baseline.test.baseline
     assert found
@@ -134,9 +134,7 @@ def test_a_baseline_shows_what_time_adds(folder: Path, tmp_path: Path, run: Trai
     assert not [path for path in (tmp_path / "a" / "baseline").rglob("*") if path.is_file()]
 
 
-def test_a_baseline_that_cannot_learn_is_a_warning(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_baseline_gives_a_warning(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[str] = []
 
     def nowhere(_: FrameNetwork, spikes: torch.Tensor, _state: Any = None) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -150,8 +148,8 @@ def test_a_baseline_that_cannot_learn_is_a_warning(
 
 
 @pytest.mark.parametrize("over", [{}, {"readout": "count", "votes": 2}])
-def test_the_baseline_is_the_network_with_rectifiers(over: dict[str, Any]) -> None:
-    """Beside one that torch builds of its own layers, with the same weights."""
+def test_baseline_is_the_network_with_relu(over: dict[str, Any]) -> None:
+    """Compare with a network built from torch layers with the same weights."""
     settings = {"channels": (4, 6), "kernel": 3, "padded": (True, False)} | over
     torch.manual_seed(0)
     spiking = SpikingNetwork(parse_network(settings), grid=SensorSize(width=12, height=8), classes=3, dt=0.015)
@@ -187,7 +185,7 @@ def test_the_baseline_is_the_network_with_rectifiers(over: dict[str, Any]) -> No
     assert not [module for module in frames.modules() if isinstance(module, LIF)]
 
 
-def test_the_same_seed_gives_the_same_weights(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_weights(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
     again = train(config_for(folder), tmp_path / "b")
     for name in ("best", "last"):
         _, ours = load_checkpoint(run.folder.path / "weights" / f"{name}.safetensors")
@@ -196,7 +194,7 @@ def test_the_same_seed_gives_the_same_weights(run: TrainingRun, folder: Path, tm
             assert torch.equal(tensor, theirs.state_dict()[key]), key
 
 
-def test_a_checkpoint_answers_for_recordings(run: TrainingRun, folder: Path) -> None:
+def test_checkpoint_classifies_recordings(run: TrainingRun, folder: Path) -> None:
     classifier = Classifier.load(run.checkpoint)
     files = sorted((folder / "test").rglob("*.h5"))
     said = [classifier.predict(file) for file in files]
@@ -207,7 +205,7 @@ def test_a_checkpoint_answers_for_recordings(run: TrainingRun, folder: Path) -> 
         assert one.probability == max(one.probabilities) == one.probabilities[one.label]
 
 
-def test_a_class_without_recordings_is_named(folder: Path, tmp_path: Path) -> None:
+def test_class_without_recordings_is_named(folder: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
     shutil.copytree(folder, root)
     for file in (root / "train" / "1_left").iterdir():
@@ -223,7 +221,7 @@ def test_a_class_without_recordings_is_named(folder: Path, tmp_path: Path) -> No
     assert not (tmp_path / "run").exists()
 
 
-def test_classes_that_the_data_set_lacks_are_a_warning(tmp_path: Path) -> None:
+def test_classes_missing_from_the_dataset_give_a_warning(tmp_path: Path) -> None:
     """A partial copy of N-MNIST may lack digits."""
     for part, each in (("Train", 4), ("Test", 1)):
         for digit in (0, 1, 7):
@@ -238,7 +236,7 @@ def test_classes_that_the_data_set_lacks_are_a_warning(tmp_path: Path) -> None:
     assert mentions(texts[0], "N-MNIST", "2, 3, 4, 5, 6, 8, 9")
 
 
-def test_a_new_run_removes_what_an_earlier_one_left(folder: Path, tmp_path: Path) -> None:
+def test_new_run_removes_results_of_the_previous_one(folder: Path, tmp_path: Path) -> None:
     train(config_for(folder, optimiser={"epochs": 1}), tmp_path)
     over = {"learning_rate": 1000, "clip_norm": 1e38, "epochs": 3, "weight_decay": 1e30}
     with raises(ConfigError, "NaN", "epoch 1", "optimiser.learning_rate = 1000"):
@@ -247,7 +245,7 @@ def test_a_new_run_removes_what_an_earlier_one_left(folder: Path, tmp_path: Path
     assert list((tmp_path / "weights").iterdir()) == []
 
 
-def test_a_silent_layer_is_a_warning(folder: Path, tmp_path: Path) -> None:
+def test_silent_layer_gives_a_warning(folder: Path, tmp_path: Path) -> None:
     texts: list[str] = []
 
     over = {"network": {"tau_mem_s": 1000.0}, "optimiser": {"epochs": 1}}
@@ -256,7 +254,7 @@ def test_a_silent_layer_is_a_warning(folder: Path, tmp_path: Path) -> None:
     assert mentions(texts[0], "lif1")
 
 
-def test_a_checkpoint_holds_all_that_inference_needs(tmp_path: Path) -> None:
+def test_checkpoint_contains_all_inference_settings(tmp_path: Path) -> None:
     config = ClassifierConfig(
         classes=("a", "b"), width=16, height=12, bins=BinConfig(steps=4), network=CsnnConfig(channels=(3,))
     )
@@ -271,7 +269,7 @@ def test_a_checkpoint_holds_all_that_inference_needs(tmp_path: Path) -> None:
         torch.testing.assert_close(loaded(spikes)[0], network.eval()(spikes)[0])
 
 
-def test_what_is_no_checkpoint_is_refused(tmp_path: Path, run: TrainingRun) -> None:
+def test_invalid_checkpoint_is_an_error(tmp_path: Path, run: TrainingRun) -> None:
     from safetensors.torch import save_file
 
     path = tmp_path / "w.safetensors"
@@ -290,7 +288,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, run: TrainingRun) -> N
     with pytest.raises(CheckpointError, match="size mismatch"):
         load_checkpoint(path)
     changed = bytearray(run.checkpoint.read_bytes())
-    for place in (-1, changed.index(b"0_right")):  # of the weights, and of the configuration
+    for place in (-1, changed.index(b"0_right")):  # in the weights, and in the configuration
         changed[place] ^= 1
         path.write_bytes(changed)
         with raises(CheckpointError, "w.safetensors", "digest"):
@@ -305,8 +303,8 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, run: TrainingRun) -> N
 
 
 @pytest.mark.parametrize("name", shipped_configs())
-def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
-    """Shortened: little data, one epoch, or one for each layer; network and bins are the configuration's own."""
+def test_every_included_configuration_trains(name: str, tmp_path: Path) -> None:
+    """Shortened to little data and one epoch (or one per layer); network and bins are unchanged."""
     root = tmp_path / "data"
     root.mkdir()
     settings: Any = read_yaml(name)
@@ -343,8 +341,8 @@ def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_setting_of_learning_makes_a_difference(tmp_path: Path) -> None:
-    """A setting that nothing reads would leave the weights as they are after an epoch."""
+def test_every_optimiser_setting_affects_training(tmp_path: Path) -> None:
+    """An unused setting would leave the weights after an epoch unchanged."""
     for label, name in enumerate(("right", "left")):
         for number in range(12):
             write(tmp_path / "few" / name / f"{number}.h5", moving_bar(label, number))
@@ -352,9 +350,7 @@ def test_every_setting_of_learning_makes_a_difference(tmp_path: Path) -> None:
     def weights(name: str, **over: Any) -> torch.Tensor:
         one_epoch = merge_settings({"optimiser": {"epochs": 1, "clip_norm": 100}}, over)
         with pytest.raises(KeyboardInterrupt):
-            train(
-                config_for(tmp_path / "few", **one_epoch), tmp_path / name, callback=Killed(1, behind_the_record=True)
-            )
+            train(config_for(tmp_path / "few", **one_epoch), tmp_path / name, callback=Killed(1, after_row=True))
         _, network = load_checkpoint(tmp_path / name / "weights" / "last.safetensors")
         return torch.cat([parameter.flatten() for parameter in network.parameters()])
 
@@ -395,28 +391,30 @@ def weights_of(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
 
 
 class Killed(TrainingCallback):
-    """Ends the run in the middle of an epoch, or right behind the record of one."""
+    """Stop the run in the middle of an epoch, or right after an epoch's row is written."""
 
-    def __init__(self, epoch: int, *, behind_the_record: bool = False) -> None:
-        self.where, self.behind = epoch, behind_the_record
+    def __init__(self, epoch: int, *, after_row: bool = False) -> None:
+        self.where, self.after_row = epoch, after_row
 
     def on_progress(self, stage: str, done: int, _total: int) -> None:
-        if stage.startswith(f"epoch {self.where}/") and done == 2 and not self.behind:
+        if stage.startswith(f"epoch {self.where}/") and done == 2 and not self.after_row:
             raise KeyboardInterrupt
 
     def on_epoch(self, row: EpochRow) -> None:
-        if row.epoch == self.where and self.behind:
+        if row.epoch == self.where and self.after_row:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("behind", [False, True])
-def test_a_killed_run_goes_on_to_the_same_weights(run: TrainingRun, folder: Path, tmp_path: Path, behind: bool) -> None:
+@pytest.mark.parametrize("after_row", [False, True])
+def test_killed_run_resumes_to_the_same_weights(
+    run: TrainingRun, folder: Path, tmp_path: Path, after_row: bool
+) -> None:
     where = tmp_path / "a"
     config = config_for(folder)
     with pytest.raises(KeyboardInterrupt):
-        train(config, where, callback=Killed(2 + (not behind), behind_the_record=behind))
+        train(config, where, callback=Killed(2 + (not after_row), after_row=after_row))
     with (where / "results.csv").open("a") as file:
-        file.write("3,0.1,0.2\n")  # of an epoch that was being written
+        file.write("3,0.1,0.2\n")  # partial row of an interrupted epoch
     resumed = train(config, where, resume=True, command="dvspipe train bars")
     for name in ("best", "last"):
         ours, theirs = weights_of(where, name), weights_of(run.folder.path, name)
@@ -434,7 +432,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(run: TrainingRun, folder: Path
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
 
 
-def test_what_prevents_going_on_is_said(folder: Path, tmp_path: Path) -> None:
+def test_obstacles_to_resuming_are_explained(folder: Path, tmp_path: Path) -> None:
     config = config_for(folder, optimiser={"epochs": 1})
     with raises(ConfigError, "args.yaml"):
         train(config, tmp_path / "nowhere", resume=True)
@@ -457,8 +455,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_run_that_is_over_is_left_as_it_is(folder: Path, tmp_path: Path) -> None:
-    """Whether the last epoch or patience ended it; what it lacks of its test is made again."""
+def test_complete_run_is_unchanged_by_resuming(folder: Path, tmp_path: Path) -> None:
+    """Whether it ended by epochs or patience; missing test files are written again."""
     over: dict[str, Any] = {"optimiser": {"epochs": 50, "patience": 1, "learning_rate": 1e-9}}
     config = config_for(folder, **over)
     before = train(config, tmp_path / "a", command="dvspipe train bars")
@@ -471,7 +469,7 @@ def test_a_run_that_is_over_is_left_as_it_is(folder: Path, tmp_path: Path) -> No
         assert contents(tmp_path / "a") == there
     (tmp_path / "a" / "test.json").unlink()
     assert train(config, tmp_path / "a", resume=True, command="dvspipe train bars").test == before.test
-    ours = "weights/best.safetensors"  # written again, with its texts in any order
+    ours = "weights/best.safetensors"  # rewritten, with metadata in any order
     assert contents(tmp_path / "a") | {ours: b""} == there | {ours: b""}
 
 
@@ -485,7 +483,7 @@ def test_a_run_that_is_over_is_left_as_it_is(folder: Path, tmp_path: Path) -> No
         *({"optimiser": one} for one in ({"kind": "sgd"}, {"loss": "count"}, {"label_smoothing": 0.1}, {"ema": 0.9})),
     ],
 )
-def test_a_run_stays_what_it_is(run: TrainingRun, folder: Path, over: dict[str, Any]) -> None:
+def test_settings_that_define_a_run_cannot_change(run: TrainingRun, folder: Path, over: dict[str, Any]) -> None:
     there = contents(run.folder.path)
     key = ".".join((*over, *(next(iter(over.values())) if "seed" not in over else ())))
     with raises(ConfigError, "args.yaml", key):
@@ -493,13 +491,13 @@ def test_a_run_stays_what_it_is(run: TrainingRun, folder: Path, over: dict[str, 
     assert contents(run.folder.path) == there
 
 
-def test_a_run_goes_on_only_with_the_recordings_that_it_had(folder: Path, tmp_path: Path) -> None:
-    """Others would be divided otherwise, so that some of the test part would be learned from."""
+def test_run_resumes_only_with_the_same_recordings(folder: Path, tmp_path: Path) -> None:
+    """Other recordings would be split differently, and leak test recordings into the training part."""
     root = tmp_path / "data"
     shutil.copytree(folder / "train", root)
     config = config_for(root, optimiser={"epochs": 2})
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "a", callback=Killed(1, behind_the_record=True))
+        train(config, tmp_path / "a", callback=Killed(1, after_row=True))
     there = contents(tmp_path / "a")
     shutil.copy(root / "0_right" / "00.h5", root / "0_right" / "99.h5")
     for changed in (False, True):
@@ -511,7 +509,7 @@ def test_a_run_goes_on_only_with_the_recordings_that_it_had(folder: Path, tmp_pa
     assert (tmp_path / "a" / "split.json").read_bytes() == there["split.json"]
 
 
-def test_a_run_that_was_stopped_in_its_first_epoch_begins_again(
+def test_run_stopped_in_its_first_epoch_restarts(
     run: TrainingRun, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stopped(config: TrainConfig, where: Path, **_: Any) -> TrainingRun:
@@ -527,7 +525,7 @@ def test_a_run_that_was_stopped_in_its_first_epoch_begins_again(
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
-def test_one_run_at_a_time_writes_into_a_folder(folder: Path, tmp_path: Path) -> None:
+def test_only_one_run_writes_to_a_folder(folder: Path, tmp_path: Path) -> None:
     config = config_for(folder, optimiser={"epochs": 1})
 
     class Second(TrainingCallback):
@@ -543,13 +541,13 @@ def test_one_run_at_a_time_writes_into_a_folder(folder: Path, tmp_path: Path) ->
         train(config, tmp_path / "file" / "b")
 
 
-def test_a_batch_in_parts_has_the_same_gradients(folder: Path, tmp_path: Path) -> None:
-    """But for batch norm, which the linear network has not."""
+def test_accumulated_batch_has_the_same_gradients(folder: Path, tmp_path: Path) -> None:
+    """The linear network has no batch norm, the only layer that would differ."""
     plain = {"network": {"kind": "mlp", "channels": [12]}, "optimiser": {"epochs": 1}}
-    train(config_for(folder, **plain), tmp_path / "whole")
+    train(config_for(folder, **plain), tmp_path / "complete")
     train(config_for(folder, **merge_settings(plain, {"optimiser": {"accumulate": 3}})), tmp_path / "parts")
-    whole, parts = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
-    for key, tensor in whole.items():
+    complete, parts = weights_of(tmp_path / "complete"), weights_of(tmp_path / "parts")
+    for key, tensor in complete.items():
         torch.testing.assert_close(parts[key], tensor, rtol=1e-4, atol=1e-5)
 
 
@@ -560,22 +558,22 @@ ONLINE: dict[str, Any] = {
 }
 
 
-def test_training_in_segments_is_training_over_all_steps(folder: Path, tmp_path: Path) -> None:
-    """With dropout, an average of the weights and parts of batches; on resuming too."""
+def test_segmented_training_equals_training_over_all_steps(folder: Path, tmp_path: Path) -> None:
+    """With dropout, weight averaging and partial batches; also after resuming."""
     plain = merge_settings(MLP, {"optimiser": {"ema": 0.9, "accumulate": 2, "segment": None}})
     segments = config_for(folder, **merge_settings(plain, {"optimiser": {"segment": 2}}))
-    train(config_for(folder, **plain), tmp_path / "whole")
+    train(config_for(folder, **plain), tmp_path / "complete")
     train(segments, tmp_path / "segments")
     with pytest.raises(KeyboardInterrupt):
         train(segments, tmp_path / "resumed", callback=Killed(2))
     train(segments, tmp_path / "resumed", resume=True)
-    whole, ours, resumed = (weights_of(tmp_path / name) for name in ("whole", "segments", "resumed"))
-    for key, tensor in whole.items():
+    complete, ours, resumed = (weights_of(tmp_path / name) for name in ("complete", "segments", "resumed"))
+    for key, tensor in complete.items():
         torch.testing.assert_close(ours[key], tensor, rtol=1e-4, atol=1e-5)
         assert torch.equal(resumed[key], ours[key])
 
 
-def test_segments_are_chosen_if_all_steps_do_not_fit(
+def test_segments_are_chosen_if_all_steps_exceed_memory(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts: list[str] = []
@@ -587,15 +585,15 @@ def test_segments_are_chosen_if_all_steps_do_not_fit(
     assert mentions(text, "optimiser.segment = auto", "5 steps", "2 steps")
 
 
-def test_the_memory_of_the_machine_is_known_on_linux() -> None:
+def test_machine_memory_is_known_on_linux() -> None:
     found = memory_bytes(torch.device("cpu"))
     assert found is not None or sys.platform != "linux"
     assert found is None or 2**27 < found < 2**50
 
 
 @pytest.mark.parametrize("rule", ONLINE_RULES)
-def test_rules_that_learn_forward_in_time_train(folder: Path, tmp_path: Path, rule: str) -> None:
-    """A run that is interrupted ends with the same weights; the rates of its layers are recorded."""
+def test_online_rules_train(folder: Path, tmp_path: Path, rule: str) -> None:
+    """An interrupted run ends with the same weights; the rates of its layers are recorded."""
     config = config_for(folder, **merge_settings(ONLINE, {"optimiser": {"rule": rule}}))
     run = train(config, tmp_path / "a")
     assert run.epochs[-1].train_loss < run.epochs[0].train_loss
@@ -607,7 +605,7 @@ def test_rules_that_learn_forward_in_time_train(folder: Path, tmp_path: Path, ru
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
-def test_updates_at_every_step_train(folder: Path, tmp_path: Path) -> None:
+def test_updates_at_every_step_train_the_network(folder: Path, tmp_path: Path) -> None:
     over = {"optimiser": {"rule": "ottt", "update": "step", "learning_rate": 0.004, "epochs": 3}}
     run = train(config_for(folder, **merge_settings(ONLINE, over)), tmp_path / "a")
     assert run.epochs[-1].train_loss < run.epochs[0].train_loss
@@ -624,8 +622,8 @@ def test_updates_at_every_step_train(folder: Path, tmp_path: Path) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-def test_standardised_convolutions_start_as_batch_norm_does(folder: Path, tmp_path: Path) -> None:
-    """The currents of each channel have mean 0 and variance 1, so that no layer is silent."""
+def test_standardised_convolutions_start_like_batch_norm(folder: Path, tmp_path: Path) -> None:
+    """The currents of each channel have mean 0 and variance 1, so no layer is silent."""
     still = {"optimiser": {"learning_rate": 1e-12, "weight_decay": 0, "epochs": 1}}
     rates = [
         train(
@@ -666,19 +664,19 @@ def test_standardised_convolutions_start_as_batch_norm_does(folder: Path, tmp_pa
         ),
     ],
 )
-def test_a_rule_that_cannot_train_is_an_error(folder: Path, over: dict[str, Any], message: object) -> None:
+def test_rule_with_unsupported_settings_is_an_error(folder: Path, over: dict[str, Any], message: object) -> None:
     with raises(ConfigError, message):
         config_for(folder, **over)
 
 
-def test_a_rule_whose_numbers_overflow_stops_the_run(folder: Path, tmp_path: Path) -> None:
+def test_numeric_overflow_of_a_rule_stops_the_run(folder: Path, tmp_path: Path) -> None:
     over = {"optimiser": {"rule": "stllr", "learning_rate": 1000, "weight_decay": 1e30, "clip_norm": 1e38}}
     with raises(ConfigError, "NaN", "epoch 1"):
         train(config_for(folder, **merge_settings(ONLINE, over)), tmp_path / "run")
 
 
-def test_the_average_of_the_weights_is_what_is_kept(folder: Path, tmp_path: Path) -> None:
-    """After one step with all recordings, nine tenths of the way to the new weights; with a decay of 0.02, 98 %."""
+def test_averaged_weights_are_stored(folder: Path, tmp_path: Path) -> None:
+    """After one step on all recordings, the average is nine tenths of the new weights; with a decay of 0.02, 98 %."""
     one = {"optimiser": {"epochs": 1, "batch": 54, "schedule": "constant", "warm_up": 0}}
     train(config_for(folder, **one), tmp_path / "plain")
     for ema in (0.999, 0.02):
@@ -694,8 +692,8 @@ def test_the_average_of_the_weights_is_what_is_kept(folder: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_truncated_gradients_are_whole_ones_where_nothing_is_carried(folder: Path, tmp_path: Path) -> None:
-    """With as many steps as there are nothing is cut; with fewer the network learns all the same."""
+def test_truncation_after_all_steps_keeps_the_gradients(folder: Path, tmp_path: Path) -> None:
+    """Truncation after all steps changes nothing; truncation after fewer steps still trains the network."""
     one = {"optimiser": {"epochs": 1}}
     train(config_for(folder, **one), tmp_path / "plain")
     train(config_for(folder, **merge_settings(one, {"optimiser": {"truncate": 5}})), tmp_path / "all")
@@ -705,7 +703,7 @@ def test_truncated_gradients_are_whole_ones_where_nothing_is_carried(folder: Pat
     assert run.test.accuracy >= 0.6
 
 
-def test_losses_are_what_their_names_say() -> None:
+def test_losses_match_their_definitions() -> None:
     torch.manual_seed(0)
     outputs, labels = torch.randn(4, 3, 5, dtype=torch.float64), torch.tensor([1, 4, 0])
     targets = torch.nn.functional.one_hot(labels, 5).double()
@@ -721,7 +719,7 @@ def test_losses_are_what_their_names_say() -> None:
     torch.testing.assert_close(LOSSES["each_step"](equal, targets, 0.1), LOSSES["mean"](equal, targets, 0.1))
 
 
-def test_the_temperature_makes_probabilities_as_sure_as_they_are_right() -> None:
+def test_temperature_matches_confidence_to_accuracy() -> None:
     rng = np.random.default_rng(0)
     true = rng.normal(0, 1.5, (4000, 4)).astype(np.float32)
     probabilities = np.exp(true) / np.exp(true).sum(1, keepdims=True)
@@ -734,8 +732,8 @@ def test_the_temperature_makes_probabilities_as_sure_as_they_are_right() -> None
 
 
 @pytest.mark.parametrize("count", [1, 3, 7, 20, 49])
-def test_few_validation_recordings_do_not_make_a_network_certain(count: int) -> None:
-    """All are right, whatever the network says: one more might be wrong."""
+def test_few_validation_recordings_limit_confidence(count: int) -> None:
+    """All predictions are correct and certain, but one more recording might be wrong."""
     labels = np.arange(count) % 3
     logits = (20 * np.eye(3, dtype=np.float32))[labels]
     temperature = fit_temperature(logits, labels)
@@ -744,7 +742,7 @@ def test_few_validation_recordings_do_not_make_a_network_certain(count: int) -> 
     assert fit_temperature(np.zeros((0, 3), np.float32), np.zeros(0, np.int64)) == 1
 
 
-def test_one_recording_in_fifty_of_the_validation_is_unfamiliar_and_few_say_nothing() -> None:
+def test_energy_limit_is_two_percent_quantile_and_none_for_few_recordings() -> None:
     logits = np.random.default_rng(0).normal(0, 3, (500, 4)).astype(np.float32)
     least = find_least_energy(logits)
     assert least is not None
@@ -752,14 +750,14 @@ def test_one_recording_in_fifty_of_the_validation_is_unfamiliar_and_few_say_noth
     assert find_least_energy(logits[:49]) is None
 
 
-def test_a_temperature_that_does_not_hold_for_others_stays_at_one() -> None:
-    """One right and one wrong: the temperature of each makes the other worse."""
+def test_temperature_without_cross_validated_gain_stays_one() -> None:
+    """One correct and one wrong prediction: the temperature fitted to each makes the other worse."""
     logits = np.array([[0.2, 0, 0], [0.2, 0, 0]], np.float32)
     assert fit_temperature(logits, np.array([0, 1])) == 1
-    assert fit_temperature(logits[:1], np.array([0])) == 1  # nothing to fit for one that is left out
+    assert fit_temperature(logits[:1], np.array([0])) == 1  # nothing to fit to with one left out
 
 
-def test_a_missing_tensorboard_is_found_before_anything_is_read(
+def test_missing_tensorboard_is_reported_before_reading_data(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
@@ -768,7 +766,7 @@ def test_a_missing_tensorboard_is_found_before_anything_is_read(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_checkpoint_is_tested_on_a_data_set(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+def test_checkpoint_is_evaluated_on_a_dataset(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
     data = config_for(folder).data
     record = evaluate_checkpoint(run.checkpoint, data, "test")
     assert record.confusion == run.test.confusion
@@ -784,8 +782,8 @@ def test_a_checkpoint_is_tested_on_a_data_set(run: TrainingRun, folder: Path, tm
         evaluate_checkpoint(run.checkpoint, FolderConfig(root=tmp_path), "test")
 
 
-def test_a_checkpoint_is_tested_on_what_it_did_not_learn_from(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
-    """Whatever the seed; where the division is not known, somebody is told."""
+def test_evaluation_uses_the_split_of_the_training(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+    """For any seed; a warning is given if the split is unknown."""
     texts: list[str] = []
 
     def confusion(checkpoint: Path, part: str, seed: int, root: Path = folder) -> Any:
@@ -800,7 +798,7 @@ def test_a_checkpoint_is_tested_on_what_it_did_not_learn_from(run: TrainingRun, 
     assert confusion(run.checkpoint, "validation", 1) == confusion(run.checkpoint, "validation", 0)
     assert texts == []
     alone = shutil.copy(run.checkpoint, tmp_path / "w.safetensors")
-    for part in ("test", "all"):  # the test part is a folder of its own
+    for part in ("test", "all"):  # the test part is its own folder
         confusion(alone, part, 1)
     shutil.copytree(folder / "train", tmp_path / "other")
     confusion(run.checkpoint, "train", 1, tmp_path / "other")
@@ -816,8 +814,10 @@ def test_a_checkpoint_is_tested_on_what_it_did_not_learn_from(run: TrainingRun, 
 
 
 @pytest.mark.parametrize("part", ["test", "all"])
-def test_all_of_a_few_other_recordings_are_evaluated(run: TrainingRun, folder: Path, tmp_path: Path, part: str) -> None:
-    """One recording of each class cannot be divided into three parts, and none is of the run."""
+def test_few_recordings_outside_the_run_are_all_evaluated(
+    run: TrainingRun, folder: Path, tmp_path: Path, part: str
+) -> None:
+    """One recording per class cannot be split into three parts, and none belongs to the run."""
     for name in run.test.classes:
         (tmp_path / "other" / name).mkdir(parents=True)
         first = min((folder / "test" / name).iterdir())
@@ -834,9 +834,7 @@ def test_all_of_a_few_other_recordings_are_evaluated(run: TrainingRun, folder: P
         assert texts == []
 
 
-def test_the_error_of_too_few_recordings_to_divide_names_the_part_all(
-    run: TrainingRun, folder: Path, tmp_path: Path
-) -> None:
+def test_too_few_recordings_to_split_suggests_part_all(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
     alone = shutil.copy(run.checkpoint, tmp_path / "w.safetensors")
     for name in run.test.classes:
         (tmp_path / "other" / name).mkdir(parents=True)
@@ -856,8 +854,8 @@ def test_the_error_of_too_few_recordings_to_divide_names_the_part_all(
     ],
     ids=["bptt", "segments", "ottt"],
 )
-def test_two_processes_learn_what_one_does(folder: Path, tmp_path: Path, over: dict[str, Any]) -> None:
-    """By torchrun, as a user starts it: batch norm and gradients are those of the whole batch."""
+def test_two_processes_train_the_same_weights_as_one(folder: Path, tmp_path: Path, over: dict[str, Any]) -> None:
+    """Started with torchrun, as by a user: batch norm and gradients use the complete batch."""
     (tmp_path / "bars.yaml").write_text(yaml.safe_dump(config_for(folder, **over).model_dump(mode="json")))
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -877,8 +875,8 @@ def test_two_processes_learn_what_one_does(folder: Path, tmp_path: Path, over: d
     assert float(rows[0]["train_loss"]) == pytest.approx(float(wanted[0]["train_loss"]), rel=1e-3)
 
 
-def test_learning_goes_on_from_a_checkpoint(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
-    """With a rate of learning of nothing, the network answers as it did; for other classes it can learn anew."""
+def test_fine_tuning_starts_from_the_checkpoint(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+    """With almost no learning rate, predictions stay the same; for other classes the network can be trained again."""
     best = run.folder.path / "weights" / "best.safetensors"
     still = {"optimiser": {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0}, "init": str(best)}
     again = train(config_for(folder, **still), tmp_path / "a")
@@ -897,7 +895,7 @@ def test_learning_goes_on_from_a_checkpoint(run: TrainingRun, folder: Path, tmp_
     torch.testing.assert_close(network.layers[0].convolution.weight, before.layers[0].convolution.weight)
 
 
-def test_learning_goes_on_only_with_the_same_network(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+def test_fine_tuning_requires_the_same_network(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
     best = run.folder.path / "weights" / "best.safetensors"
     for over, message in (
         ({"network": {"tau_mem_s": 0.5}}, ("network.tau_mem_s", 0.04, 0.5)),
@@ -910,7 +908,7 @@ def test_learning_goes_on_only_with_the_same_network(run: TrainingRun, folder: P
     assert not (tmp_path / "a").exists()
 
 
-def test_records_of_epochs_that_were_lost_come_back_from_the_state(folder: Path, tmp_path: Path) -> None:
+def test_lost_epoch_rows_are_restored_from_the_state(folder: Path, tmp_path: Path) -> None:
     config, where = config_for(folder), tmp_path / "a"
     with pytest.raises(KeyboardInterrupt):
         train(config, where, callback=Killed(3))
@@ -919,10 +917,10 @@ def test_records_of_epochs_that_were_lost_come_back_from_the_state(folder: Path,
     train(config, where, resume=True)
     assert [json.loads(line)["epoch"] for line in (where / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
     (where / "metrics.jsonl").write_text("{")
-    assert len(train(config, where, resume=True).epochs) == 4  # of a complete run
+    assert len(train(config, where, resume=True).epochs) == 4  # the run is complete
 
 
-def test_the_command_of_a_run_that_resumed_with_other_settings_names_them(
+def test_command_of_a_resumed_run_names_changed_settings(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = []

@@ -1,4 +1,4 @@
-"""Recordings are framed in use as in the training of a network."""
+"""Inference frames recordings as in the training of the network."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SETTINGS: dict[str, Any] = {
 
 
 class Notes(TrainingCallback):
-    """Keeps the notes and warnings of a training."""
+    """Callback that stores notes and warnings."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -52,7 +52,7 @@ class Notes(TrainingCallback):
 
 
 def write_mover(path: Path, seed: int, *, across: bool, picture: SensorSize = PICTURE, moves: bool = True) -> None:
-    """Write a video of a bar that moves to and fro, across or up and down, in a part of the picture."""
+    """Write a video of a bar that moves to and fro, horizontally or vertically, in a part of the frame."""
     rng = np.random.default_rng(seed)
     left, top = int(rng.integers(4, picture.width - 40)), int(rng.integers(4, picture.height - 40))
     frames = []
@@ -67,7 +67,7 @@ def write_mover(path: Path, seed: int, *, across: bool, picture: SensorSize = PI
 
 
 def write_movers(root: Path, *, each: int = 4, classes: tuple[str, str] = ("across", "down")) -> Path:
-    """Write a folder of two classes of videos."""
+    """Write a folder of videos of two classes."""
     for label, name in enumerate(classes):
         for number in range(each):
             write_mover(root / name / f"{number}.webm", 10 * label + number, across=label == 0)
@@ -84,7 +84,7 @@ def config_for(root: Path, **data: Any) -> TrainConfig:
 
 
 @pytest.mark.parametrize("data", [{}, {"roi": "auto"}, {"roi": "60x50+20+4"}, {"size": "48x32", "roi": "full"}])
-def test_what_was_trained_on_is_classified_as_in_the_test(data: dict[str, Any], movers: Path, tmp_path: Path) -> None:
+def test_inference_frames_recordings_as_in_the_test(data: dict[str, Any], movers: Path, tmp_path: Path) -> None:
     run = train(config_for(movers, **data), tmp_path / "run")
     classifier = Classifier.load(run.folder.path)
     assert classifier.config.framing.roi == data.get("roi", "full")
@@ -96,7 +96,7 @@ def test_what_was_trained_on_is_classified_as_in_the_test(data: dict[str, Any], 
         assert prediction.windows == 1
 
 
-def test_a_framing_that_is_given_replaces_that_of_the_training() -> None:
+def test_given_framing_replaces_the_training_framing() -> None:
     trained = FramingConfig(fit="crop", video={"video": {"resize": "64x48"}, "simulator": {"pos_thres": 0.3}})
     assert InferConfig().with_defaults(trained) == InferConfig(**trained.model_dump())
     given = InferConfig(roi="auto", video={"upsample": 4}).with_defaults(trained)
@@ -104,20 +104,20 @@ def test_a_framing_that_is_given_replaces_that_of_the_training() -> None:
     assert (given.video.upsample, given.video.simulator.pos_thres) == (4, 0.3)
 
 
-def test_a_checkpoint_stores_no_times_of_the_videos_at_hand() -> None:
+def test_checkpoint_does_not_store_video_times() -> None:
     given = FramingConfig(video={"video": {"start_s": 1, "stop_s": 2, "fps": 30, "crop": "9x9+1+1"}, "upsample": 4})
     stored = given.for_checkpoint().video
     assert (stored.video.start_s, stored.video.stop_s, stored.video.fps) == (0, None, None)
     assert (stored.video.crop, stored.upsample) == ("9x9+1+1", 4)
 
 
-def test_checkpoints_of_earlier_versions_have_the_framing_that_infer_used_for_them() -> None:
+def test_old_checkpoints_get_the_default_framing() -> None:
     known = load_config("gesture-synthetic")
     earlier = known.model_dump(mode="json", exclude={"framing"})
     assert build(ClassifierConfig, earlier, "earlier").framing == FramingConfig()
 
 
-def test_the_person_is_framed_if_one_is_found_in_most_videos(movers: Path, tmp_path: Path) -> None:
+def test_moving_person_is_framed_if_found_in_most_videos(movers: Path, tmp_path: Path) -> None:
     choice = choose_settings(movers)
     assert (choice.config.data.size, choice.config.data.roi) == ("128x128", "auto")
     assert mentions(choice.reasons["data"], "8 of 8 videos")
@@ -125,24 +125,24 @@ def test_the_person_is_framed_if_one_is_found_in_most_videos(movers: Path, tmp_p
         moves, picture = number == 0, SensorSize(width=96 + 304 * (number % 2), height=64 + 136 * (number % 2))
         path = tmp_path / "still" / "ab"[number % 2] / f"{number}.webm"
         write_mover(path, number, across=False, picture=picture, moves=moves)
-    with raises(DataError, "still"):  # nothing moves, so that there are no events
+    with raises(DataError, "still"):  # nothing moves, so there are no events
         choose_settings(tmp_path / "still")
 
 
-def test_complete_pictures_of_different_sizes_get_one_size(tmp_path: Path) -> None:
+def test_complete_frames_of_different_sizes_get_one_size(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for number in range(6):
         scale = 4 + number % 2
         path = tmp_path / "ab"[number % 2] / f"{number}.webm"
         path.parent.mkdir(exist_ok=True)
-        noise = rng.integers(0, 255, (10, 24 * scale, 36 * scale), np.uint8)  # moves everywhere
+        noise = rng.integers(0, 255, (10, 24 * scale, 36 * scale), np.uint8)  # motion everywhere
         write_video(path, [Frame(33_333 * k, image) for k, image in enumerate(noise)])
     choice = choose_settings(tmp_path)
     assert (choice.config.data.size, choice.config.data.roi) == ("180x120", "full")
     assert open_dataset(choice.config.data, 0).sensor == SensorSize(width=180, height=120)
 
 
-def test_framing_is_refused_where_there_is_nothing_to_frame() -> None:
+def test_framing_without_videos_is_refused() -> None:
     for data, message in (
         ({"kind": "nmnist", "size": "34x34"}, ("size", "kind = nmnist")),
         ({"kind": "gestures", "roi": "auto"}, ("roi", "kind = gestures")),
@@ -151,13 +151,13 @@ def test_framing_is_refused_where_there_is_nothing_to_frame() -> None:
             build(TrainConfig, {"data": data}, "test")
 
 
-def test_a_fit_needs_a_size_when_the_data_set_is_opened(movers: Path) -> None:
+def test_fit_requires_a_size(movers: Path) -> None:
     with raises(ConfigError, "data.fit = scale"):
         open_dataset(config_for(movers, fit="scale").data, 0)
     assert open_dataset(config_for(movers, fit="scale", size="48x48").data, 0).sensor == SensorSize(width=48, height=48)
 
 
-def test_recordings_that_do_not_name_their_sensor_are_one_warning_whose_settings_work(
+def test_recordings_without_sensor_give_one_warning_with_valid_settings(
     base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rng = np.random.default_rng(0)
@@ -181,7 +181,7 @@ def test_recordings_that_do_not_name_their_sensor_are_one_warning_whose_settings
     assert load_config(tmp_path / "second").sensor == SensorSize(width=48, height=48)
 
 
-def test_a_region_that_is_mostly_outside_the_picture_is_a_warning(
+def test_region_mostly_outside_the_frame_gives_a_warning(
     base: Path, movers: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(tmp_path / "a.h5", random_events(0, 4000, SensorSize(width=60, height=50), 600_000))
@@ -199,7 +199,7 @@ def test_a_region_that_is_mostly_outside_the_picture_is_a_warning(
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network of other classes that sees 48x48 pixels around the person who moves."""
+    """Train a network for other classes with 48x48 pixels around the moving person."""
     folder = tmp_path_factory.mktemp("base")
     settings = SETTINGS | {
         "classes": ("right", "left", "down"),
@@ -215,7 +215,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("rule", ["bptt", "readout"])
-def test_any_videos_and_classes_can_be_fine_tuned_on(rule: str, base: Path, movers: Path, tmp_path: Path) -> None:
+def test_fine_tuning_accepts_other_videos_and_classes(rule: str, base: Path, movers: Path, tmp_path: Path) -> None:
     given = {"init": str(base), "device": "cpu", "jobs": 1, "optimiser": {"rule": rule, "epochs": 1}}
     choice = choose_settings(movers, given)
     assert mentions(choice.reasons["data"], base)
@@ -230,8 +230,8 @@ def test_any_videos_and_classes_can_be_fine_tuned_on(rule: str, base: Path, move
     assert prediction.class_name in tuned.classes
 
 
-def test_a_new_last_layer_starts_from_a_fit_to_the_recordings(base: Path, movers: Path, tmp_path: Path) -> None:
-    """From zero, the fit of two classes is antisymmetric, which random weights are not."""
+def test_new_last_layer_starts_from_a_fit(base: Path, movers: Path, tmp_path: Path) -> None:
+    """Starting from zero, the fit of two classes is antisymmetric, unlike random weights."""
     still = {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0, "warm_up": 0}
     choice = choose_settings(movers, {"init": str(base), "device": "cpu", "jobs": 1, "optimiser": still})
     run = train(choice.config, tmp_path / "run")
@@ -239,7 +239,7 @@ def test_a_new_last_layer_starts_from_a_fit_to_the_recordings(base: Path, movers
     torch.testing.assert_close(weight[0], -weight[1], atol=1e-6, rtol=1e-5)
 
 
-def test_recordings_of_another_sensor_are_fitted_to_the_network_to_fine_tune(base: Path, tmp_path: Path) -> None:
+def test_recordings_of_another_sensor_are_scaled_for_fine_tuning(base: Path, tmp_path: Path) -> None:
     for number in range(6):
         events = random_events(number, 4000, SensorSize(width=120, height=70), 600_000)
         write(tmp_path / "mine" / "ab"[number % 2] / f"{number}.h5", events)
@@ -248,14 +248,12 @@ def test_recordings_of_another_sensor_are_fitted_to_the_network_to_fine_tune(bas
     assert load_config(run.folder.path).sensor == SensorSize(width=48, height=48)
 
 
-def test_a_sensor_that_recordings_do_not_have_is_an_error(movers: Path, tmp_path: Path) -> None:
+def test_wrong_sensor_of_recordings_is_an_error(movers: Path, tmp_path: Path) -> None:
     with raises(DataError, "24x16", "12x12", "48x48"):
         train(config_for(movers, sensor="48x48"), tmp_path / "run")
 
 
-def test_infer_says_which_settings_of_the_framing_are_not_those_of_the_training(
-    base: Path, movers: Path, tmp_path: Path
-) -> None:
+def test_infer_names_framing_settings_that_differ_from_training(base: Path, movers: Path, tmp_path: Path) -> None:
     video = next(movers.rglob("*.webm"))
     options = ["--set", "roi=full", "--set", "video.simulator.pos_thres=0.3"]
     changed = CliRunner().invoke(app, ["infer", str(base), str(video), *options])
@@ -264,12 +262,12 @@ def test_infer_says_which_settings_of_the_framing_are_not_those_of_the_training(
     write(tmp_path / "a.h5", random_events(0, 4000, SensorSize(width=60, height=50), 600_000))
     events = CliRunner().invoke(app, ["infer", str(base), str(tmp_path / "a.h5"), *options])
     assert mentions(events.output, "roi = full", "auto")
-    assert "pos_thres" not in events.output  # it changes only what is simulated
+    assert "pos_thres" not in events.output  # affects only simulated events
     same = CliRunner().invoke(app, ["infer", str(base), str(video), "--set", "roi=auto"])
     assert "roi = " not in same.output
 
 
-def test_an_export_says_how_recordings_are_framed(base: Path, tmp_path: Path) -> None:
+def test_export_describes_the_framing(base: Path, tmp_path: Path) -> None:
     nir = pytest.importorskip("nir")
     export(base, tmp_path / "net.nir", to="nir")
     metadata = nir.read(str(tmp_path / "net.nir")).metadata

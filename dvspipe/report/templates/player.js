@@ -1,5 +1,5 @@
 "use strict";
-// Connects the timeline of a recording with its video: a line follows the video, a click seeks, and so do keys.
+// Link the timeline of a recording with its video: a line follows the video; clicks and keys seek.
 {
   const players = [...document.querySelectorAll(".player")].map(connect);
 
@@ -32,7 +32,7 @@
     controls.className = "controls";
     video.closest("figure").after(controls);
     video.controls = false;
-    if (document.querySelectorAll(".player").length <= 3) video.preload = "auto";  // so that the first picture is seen
+    if (document.querySelectorAll(".player").length <= 3) video.preload = "auto";  // show the first picture
     const channel = box.dataset.channel ? new BroadcastChannel(box.dataset.channel) : null;
     function sendState() {  // pages that play together
       channel?.postMessage({ time: now(), paused: video.paused });
@@ -42,7 +42,7 @@
       if (data.paused) video.pause(); else video.play();
     };
 
-    // Playing time (column 0 of the clock) to time of the recording (column 1), or back.
+    // Convert playing time (column 0 of the clock) to recording time (column 1), or back.
     function convert(value, column) {
       let k = 1;
       while (k < clock.length - 1 && clock[k][column] < value) k++;
@@ -106,8 +106,8 @@
     button("◀", "back", actions.ArrowLeft);
     button("▶", "forward", actions.ArrowRight);
     const time = make("output", "", controls);
-    const help = make("p", box !== document.querySelector(".player") ? "" : "Click the chart" + (rows.length ? " or a start time" : "") + " to show that moment. Keys: space plays and pauses, "
-      + "← and → move, comma and full stop step a picture" + (rows.length ? ", p and n go to the previous and next segment." : "."), null);
+    const help = make("p", box !== document.querySelector(".player") ? "" : "Click the chart" + (rows.length ? " or a start time" : "") + " to jump to that time. Keys: space: play or pause; "
+      + "← and →: seek; comma and period: step one picture" + (rows.length ? "; p and n: previous and next segment." : "."), null);
     help.className = "quiet";
     controls.after(help);
     rows.forEach((cell, k) => {
