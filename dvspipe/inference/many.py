@@ -1,4 +1,4 @@
-"""Many recordings, classified by an engine, and what is stored of them."""
+"""Classify many recordings with an engine, and store the predictions."""
 
 from __future__ import annotations
 
@@ -30,29 +30,31 @@ def classify_many(
     finished: Collection[Task] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Outcome[Task, Prediction]]:
-    """Classify recordings, store the predictions, and yield the outcome of each as it is done.
+    """Classify recordings, store the predictions, and yield the outcome of each recording as it finishes.
 
-    Recordings whose stored answer is current are skipped; `find_finished` returns these. When the iterator ends, also
-    by an error or Ctrl-C, `summarize_answers` is called.
+    Recordings with a current stored prediction (see `find_finished`) are skipped. `summarize_answers` is called when
+    the iterator ends, also after an error or Ctrl-C.
 
     Args:
-        tasks: As `plan_tasks` returns them.
-        classifier: The network; each worker loads it from its checkpoint once.
-        options: How to classify, and what to store.
-        engine: Where they are classified.
-        overwrite: Whether to classify all recordings, and to replace the answers of other runs.
-        finished: Recordings to skip, which `find_finished` returned; None: it is called.
-        progress: Called with the number of recordings done and in all; with one process, the number includes the share
-            of the current recording that is done.
+        tasks: Recordings, from `plan_tasks`.
+        classifier: Classifier; each worker loads it once from its checkpoint.
+        options: Settings of classification and storage.
+
+        engine: Where to run, such as `Processes(4)`; default: this process.
+        overwrite: Whether to classify all recordings again, and to replace predictions of other runs.
+        finished: Recordings to skip, from `find_finished`; None: call it.
+        progress: Callback with the finished and total number of recordings; with one process, the finished number
+            includes the fraction of the current recording.
 
     Yields:
-        Outcomes whose error names the file, for recordings that cannot be classified.
+        Outcomes in order of completion. A recording that cannot be classified has an error that names the file.
 
     Raises:
-        ConfigError: The configuration does not fit the network.
-        DataError: There is one label file for several recordings.
-        FileError: The output folder has answers of another run, or the label file does not exist.
-        WorkerError: A worker was killed; stored answers stay.
+        ConfigError: If the configuration does not fit the network, or the engine needs a checkpoint that `classifier`
+            does not have.
+        DataError: If a single label file is given for several recordings.
+        FileError: If the output folder contains predictions of another run, or the label file does not exist.
+        WorkerError: If a worker was killed; stored predictions remain.
 
     Example:
         >>> classifier = Classifier.load("gesture-synthetic")
@@ -69,8 +71,8 @@ def classify_many(
     leaves = engine.leaves(len(waiting))
     if leaves and (not classifier.checkpoint or classifier.modules.network is not None):
         raise ConfigError(
-            f"engine = {engine}: the classifier was not loaded from a checkpoint alone, which workers need "
-            "(expected engine = Processes(), which works in this process)"
+            f"engine = {engine}: workers load the network from a checkpoint (found a network in memory); use engine = "
+            "Processes() to classify in this process"
         )
     for out in {task.out for task in finished if task.out is not None}:
         Manifest(out).finish([task.source for task in finished if task.out == out])
@@ -84,10 +86,10 @@ def _check_labels(labels: Path | None, recordings: int) -> None:
     if labels is None:
         return
     if not labels.exists():
-        raise FileError(f"{labels}: no such label file or folder")
+        raise FileError(f"{labels}: label file or folder does not exist")
     if not labels.is_dir() and recordings > 1:
         raise DataError(
-            f"{labels}: is one label file, expected one for each of {recordings} recordings",
+            f"{labels}: one label file for several recordings (found 1, expected {recordings})",
             Remedy("labels", "FOLDER", "give a folder of label files"),
         )
 
@@ -95,7 +97,7 @@ def _check_labels(labels: Path | None, recordings: int) -> None:
 def _classify_all(
     work: _Classify, tasks: Sequence[Task], waiting: Sequence[Task], engine: Engine, progress: Progress | None
 ) -> Iterator[Outcome[Task, Prediction]]:
-    """Classify the waiting recordings, with a network that is adapted to all tasks if the options say so."""
+    """Classify the waiting recordings; with `options.adapt`, first adapt the network to all tasks."""
     done: list[Prediction] = []
     try:
         if work.options.adapt and waiting:
@@ -112,7 +114,7 @@ def _classify_all(
 
 
 def _adapt(work: _Classify, tasks: Sequence[Task], progress: Progress) -> Classifier:
-    """Return the network adapted to all tasks; those that cannot be read are reported when they are classified."""
+    """Adapt the network to all tasks; unreadable recordings are skipped here and reported when classified."""
     options, sources = work.options, [task.source for task in tasks]
     classifier = work.classifier or _load(work.run.checkpoint, work.trust)
     adaptation = adapt(
@@ -122,21 +124,27 @@ def _adapt(work: _Classify, tasks: Sequence[Task], progress: Progress) -> Classi
 
 
 def _share_progress(progress: Progress | None, start: float, count: int) -> Progress:
-    """Return a progress of one of two passes that reports half of a number of recordings, from a start on."""
+    """Map the progress of one of two passes to half of `count`, starting at `start`."""
     report = progress or ignore_progress
     return lambda done, total: report(start + count / 2 * (done / total if total else 0), count)
 
 
 def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOptions) -> dict[Task, Prediction]:
-    """Return the recordings whose stored answer is current, with their predictions.
+    """Find recordings with a current stored prediction.
+
+    A prediction is current if recording, label file, network and settings are unchanged since it was stored.
 
     Args:
-        tasks: As `plan_tasks` returns them.
-        run: What `ClassifyOptions.record_run` returns.
-        options: How to classify, and what to store.
+        tasks: Recordings, from `plan_tasks`.
+        run: Record of the run, from `ClassifyOptions.record_run`.
+        options: Settings of classification and storage.
+
+    Returns:
+        Predictions by task; empty without an output folder.
 
     Raises:
-        FileError: The output folder has answers of another run, or a folder holds the answer for another recording.
+        FileError: If the output folder contains predictions of another run, or a recording's folder contains the
+            prediction for another recording.
     """
     if options.out is None:
         return {}
@@ -149,22 +157,22 @@ def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOpt
         try:
             needed = options.record_dependencies(task, run)
         except DvspipeError:
-            continue  # raised again when it is classified
+            continue  # raised again during classification
         if (found := folder.find_current(needed)) is not None:
             finished[task] = found
     return finished
 
 
 def summarize_answers(folder: OutputFolder, run: InferenceRun, known: Sequence[Prediction] = ()) -> None:
-    """Write the predictions and scores of all recordings in an output folder that a run like this one classified.
+    """Write tables of predictions and scores for all recordings in an output folder.
 
     Args:
-        folder: The output folder.
-        run: The run.
-        known: Predictions that are in memory; the others are read.
+        folder: Output folder.
+        run: Record of the run; only predictions with the same network and settings are included.
+        known: Predictions already in memory; all others are read from the folder.
 
     Raises:
-        FileError: The folder cannot be written to.
+        FileError: If the folder is not writable.
     """
     predictions = folder.find_predictions(run, known, with_segments=False)
     if not predictions:
@@ -178,14 +186,14 @@ def summarize_answers(folder: OutputFolder, run: InferenceRun, known: Sequence[P
 
 @dataclass(frozen=True)
 class _Classify:
-    """Classifies a recording; is sent to worker processes.
+    """Picklable function that classifies and stores one recording, for worker processes.
 
     Args:
-        run: The record of the classification.
-        options: How to classify, and what to store.
-        classifier: The network; None loads it from its checkpoint, once per process.
-        trust: Packages whose code that may run.
-        overwrite: Whether a recording is classified again that has an answer.
+        run: Record of the run.
+        options: Settings of classification and storage.
+        classifier: Classifier; None: load it from its checkpoint, once per process.
+        trust: Packages allowed to run code while it is loaded.
+        overwrite: Whether to classify recordings again that have a stored prediction.
     """
 
     run: InferenceRun
@@ -200,7 +208,7 @@ class _Classify:
         folder = OutputFolder(task.out).of(task.name)
         if folder.answer.is_file() and not self.overwrite:
             found = folder.find_current(self.options.record_dependencies(task, self.run))
-            if found is not None:  # of a worker that was killed before it could say so
+            if found is not None:  # stored by a worker that was killed before it replied
                 Manifest(task.out).finish([task.source])
                 return found
         with Manifest(task.out).record(task.source, folder.path, self.run.digest) as entry:
@@ -210,11 +218,11 @@ class _Classify:
 
     def _classify(self, task: Task, progress: Progress) -> Prediction:
         classifier, options = self.classifier or _load(self.run.checkpoint, self.trust), self.options
-        passes = 1 if options.draw is None else 2  # the second one draws
+        passes = 1 if options.draw is None else 2  # the second pass draws pictures
         labels = options.find_label_file(task)
         spans = None if labels is None else read_spans(labels, self.run.classes)
         source = classifier.open(task.source, options.config, sensor=options.sensor, hints=options.hints)
-        # before the recording is read, so that a change in the meantime is noticed
+        # recorded before the recording is read, to notice changes in the meantime
         depends_on = None if options.out is None else options.record_dependencies(task, self.run)
         prediction = classifier.classify(source, options.config, partial(_report_pass, progress, 0, passes))
         prediction = prediction.model_copy(update={"folder": str(task.name), "depends_on": depends_on})
@@ -244,12 +252,12 @@ def _load(checkpoint: str, trust: tuple[str, ...]) -> Classifier:
 
 
 def _report_pass(progress: Progress, number: int, passes: int, done: float, total: float) -> None:
-    """Report how much is done in one of several passes over a recording."""
+    """Report progress within pass `number` of several passes through a recording."""
     progress(number + (min(1.0, max(0.0, done / total)) if total else 0), passes)
 
 
 def _follow(source: EventSource, progress: Progress) -> Iterator[Events]:
-    """Yield the parts of a recording, and report how much of its time is done before each, which may stop the work."""
+    """Yield the parts of a recording; report progress before each part (the callback may stop the work)."""
     first_us, last_us = source.span_us or (0, 0)
     for part in source.overview.parts():
         progress(int(part.t[0]) - first_us if len(part) else 0, last_us - first_us)

@@ -1,4 +1,4 @@
-"""Predictions over time compared with labels: how many are right, how early, and how well calibrated."""
+"""Compare predictions over time with labels: accuracy, delay and calibration."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .config import SegmentConfig
 from .labels import LabelledSpan
 from .segments import is_certain
 
-MIN_OVERLAP = 0.5  # intersection over union at which a segment finds a label
-SEEN_POINTS = 40
-SEEN_WINDOWS = 3  # length of the curve over the time seen, in windows
+MIN_OVERLAP = 0.5  # minimum intersection over union of a segment and the label that it matches
+SEEN_POINTS = 40  # points of the curve of accuracy against time seen
+SEEN_WINDOWS = 3  # length of this curve in windows
 
 
 def score(
@@ -25,14 +25,14 @@ def score(
     config: SegmentConfig,
     window_us: int,
 ) -> TimeScores:
-    """Return how right the predictions for a recording are.
+    """Score the predictions for a recording against its labels.
 
     Args:
-        timeline: The predictions.
-        segments: Their segments.
-        spans: The labels, by their times.
-        config: Thresholds that decide which predictions are certain.
-        window_us: Length of a window in microseconds.
+        timeline: Predictions over time.
+        segments: Segments of these predictions.
+        spans: Labels, sorted by time.
+        config: Thresholds of certain predictions.
+        window_us: Window length in microseconds.
     """
     truth = _find_truth(timeline.center_us, spans)
     labelled = truth >= 0
@@ -58,7 +58,7 @@ def score(
 
 
 def _find_truth(times_us: NDArray[np.int64], spans: Sequence[LabelledSpan]) -> NDArray[np.int64]:
-    """Return the label at each time, -1 without one."""
+    """Return the label at each time; -1 if unlabelled."""
     truth = np.full(len(times_us), -1, np.int64)
     for span in spans:
         truth[(times_us >= span.t_start_us) & (times_us < span.t_end_us)] = span.label
@@ -66,7 +66,7 @@ def _find_truth(times_us: NDArray[np.int64], spans: Sequence[LabelledSpan]) -> N
 
 
 def _calibration(probabilities: NDArray[np.float64], right: NDArray[np.bool_]) -> list[tuple[float, ...]]:
-    """Return number, sum of probabilities and number of right predictions, by probability."""
+    """Return number of predictions, sum of probabilities and number of correct predictions per probability bin."""
     bins = np.minimum((probabilities * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     sums = [np.bincount(bins, weights, CALIBRATION_BINS) for weights in (None, probabilities, right)]
     return [tuple(each.astype(np.float64).tolist()) for each in sums]
@@ -83,7 +83,7 @@ def _count_found(segments: Sequence[SegmentRow], spans: Sequence[LabelledSpan]) 
 
 
 def _overlap(segment: SegmentRow, span: LabelledSpan) -> float:
-    """Return the intersection over union of two times."""
+    """Return the intersection over union of two time spans."""
     both_us = min(segment.t_end_us, span.t_end_us) - max(segment.t_start_us, span.t_start_us)
     either_us = max(segment.t_end_us, span.t_end_us) - min(segment.t_start_us, span.t_start_us)
     return max(0, both_us) / either_us
@@ -101,7 +101,7 @@ def _measure_delays(
 
 
 def _count_seen(timeline: Timeline, spans: Sequence[LabelledSpan], seen_us: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return how many labels last as long as each time seen, and how many have a right prediction then, [2, P]."""
+    """For each time seen, count labels that last as long, and labels predicted correctly at that time, [2, P]."""
     counts = np.zeros((2, len(seen_us)), np.int64)
     labels = timeline.labels
     for span in spans:

@@ -1,4 +1,4 @@
-"""Segments: the parts of a recording that show one class, or none for certain."""
+"""Segments: time spans of a recording with one class, or without a certain class."""
 
 from __future__ import annotations
 
@@ -13,28 +13,31 @@ from ..results import SegmentRow, Timeline
 from .config import SegmentConfig
 
 UNCERTAIN = "uncertain"
-FLAT = -1  # a state besides classes: no class is probable, or the window is unlike training
-QUIET_STATE = -2  # another one: too few events
-BUSY_PERCENTILE, CALM_PERCENTILE = 90, 10  # of the numbers of nearby events
-CALM_SHARE = 0.25  # of the events of busy times; if calm times have fewer, they show only noise
+FLAT = -1  # state without a class: no class is probable, or the window differs from the training
+QUIET_STATE = -2  # state without a class: too few events
+BUSY_PERCENTILE, CALM_PERCENTILE = 90, 10  # percentiles of the numbers of nearby events
+CALM_SHARE = 0.25  # calm times with fewer events than this share of busy times show only noise
 
 
 def find_segments(
     timeline: Timeline, classes: Sequence[str], config: SegmentConfig, *, t_first_us: int, t_end_us: int
 ) -> tuple[SegmentRow, ...]:
-    """Return the segments of a recording, without gaps from its first event to its end.
+    """Convert predictions over time into segments.
 
-    Probabilities are smoothed over `smooth_us`. A segment of a class starts at a prediction of at least `enter`, and
-    ends at one below `leave`, at one that starts another class (hysteresis), at a window that is unlike those of the
-    training, and wherever it is quiet. A segment shorter than `least_us` joins its neighbours if both are of one class
-    and it is not quiet; otherwise it becomes uncertain.
+    Probabilities are smoothed over `smooth_us`, then hysteresis is applied. A segment of a class starts when its
+    probability reaches `enter`. It ends when its probability falls below `leave`, another class reaches `enter`, a
+    window differs from the training, or the recording is quiet. A segment shorter than `least_us` is merged with its
+    neighbours if both have the same class and the segment is not quiet; otherwise it becomes uncertain.
 
     Args:
-        timeline: The predictions.
-        classes: K names.
+        timeline: Predictions over time.
+        classes: Class names, K.
         config: Thresholds.
-        t_first_us: Time of the first event.
-        t_end_us: End of the recording, exclusive.
+        t_first_us: Time of the first event in microseconds.
+        t_end_us: End of the recording in microseconds, exclusive.
+
+    Returns:
+        Segments without gaps from `t_first_us` to `t_end_us`.
     """
     intervals_us = timeline.intervals_us(t_first_us, t_end_us)
     least_us = timeline.window_us // 2 if config.least_us is None else config.least_us
@@ -58,7 +61,7 @@ def find_segments(
 
 
 def _apply_hysteresis(timeline: Timeline, smooth_us: int, config: SegmentConfig) -> list[int]:
-    """Return the state at each prediction: a class, FLAT or QUIET."""
+    """Return the state of each prediction: a class, FLAT or QUIET_STATE."""
     probabilities = timeline.smooth(smooth_us)
     quiet, familiar = is_quiet(timeline, config).tolist(), timeline.familiar.tolist()
     states, state = [], FLAT
@@ -90,7 +93,7 @@ class _Run(NamedTuple):
 
 
 def _find_runs(states: list[int], intervals_us: NDArray[np.int64], t_first_us: int, t_end_us: int) -> list[_Run]:
-    """Return the runs of a recording; gaps between predictions are quiet."""
+    """Group predictions into runs of equal state; gaps between predictions are quiet."""
     runs: list[_Run] = []
     reached_us = t_first_us
     for state, (start_us, stop_us) in zip(states, intervals_us.tolist(), strict=True):
@@ -115,7 +118,7 @@ def _join_equal(runs: list[_Run]) -> list[_Run]:
 
 
 def _remove_short(runs: list[_Run], least_us: int) -> list[_Run]:
-    """Return runs of which those of a class last at least that long, unless there is only one; QUIET becomes FLAT."""
+    """Merge or relabel runs shorter than `least_us`, unless there is only one; QUIET_STATE becomes FLAT."""
     kept: list[_Run] = []
     for run in runs:
         kept.append(run)
@@ -131,10 +134,10 @@ def _can_be_bridged(run: _Run, least_us: int) -> bool:
 
 
 def is_quiet(timeline: Timeline, config: SegmentConfig) -> NDArray[np.bool_]:
-    """Return whether too few events are near `center_us` for a prediction to mean anything, bool [N].
+    """Return whether too few events are near `center_us` for a meaningful prediction, bool [N].
 
-    A sensor has noise even if nothing moves. If the calm times of a recording have far fewer events than its busy
-    times, then a time with hardly more events than the calm ones is quiet, unless it is shorter than half a window.
+    Sensors produce noise events even if nothing moves. If calm times of a recording have far fewer events than busy
+    times, times with hardly more events than calm times are quiet, unless they are shorter than half a window.
     """
     nearby = timeline.nearby_events
     calm, busy = np.percentile(nearby, [CALM_PERCENTILE, BUSY_PERCENTILE]) if len(timeline) else (0.0, 0.0)
@@ -147,7 +150,7 @@ def is_quiet(timeline: Timeline, config: SegmentConfig) -> NDArray[np.bool_]:
 
 
 def is_certain(timeline: Timeline, config: SegmentConfig) -> NDArray[np.bool_]:
-    """Return whether a familiar window with enough events has a class that reaches `config.enter`, bool [N]."""
+    """Return whether a window is familiar, has enough events and a class that reaches `config.enter`, bool [N]."""
     enough = ~_has_few(timeline, timeline.events, config)
     return np.asarray(timeline.familiar & enough & (timeline.probabilities.max(axis=1, initial=0) >= config.enter))
 
