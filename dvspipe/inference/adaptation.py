@@ -143,34 +143,34 @@ def adapt(
     """
     check_adaptable(classifier, strength)
     config = config.model_copy(update={"stateful": False, "hop_us": None if config.stateful else config.hop_us})
-    chosen = _Collector(classifier, config)
+    collector = _Collector(classifier, config)
     for number, recording in enumerate(recordings):
         opened = partial(classifier.open, recording, config, sensor=sensor, hints=hints)
-        chosen.read(opened, _show_part(progress, number, len(recordings)))
+        collector.read(opened, _offset_progress(progress, number, len(recordings)))
     poll = partial(progress, len(recordings), len(recordings)) if progress else None
-    fitted = _fit(classifier, chosen.spikes(), strength, poll)
-    config_after = classifier.config.model_copy(update={"trained_on": _describe(classifier, chosen)})
-    adapted = Classifier(config_after, fitted.network, moments=fitted.moments)
+    result = _adapt_norms(classifier, collector.spikes(), strength, poll)
+    config_after = classifier.config.model_copy(update={"trained_on": _describe_training(classifier, collector)})
+    adapted = Classifier(config_after, result.network, moments=result.moments)
     classes = classifier.config.classes
     record = AdaptationRecord(
         checkpoint=classifier.checkpoint or "",
         network=classifier.digest,
         strength=strength,
-        applied=fitted.strength,
-        recordings=chosen.recordings,
-        skipped=len(chosen.skipped),
-        windows=chosen.found,
-        used=len(chosen.sample),
+        applied=result.strength,
+        recordings=collector.recordings,
+        skipped=len(collector.skipped),
+        windows=collector.found,
+        used=len(collector.sample),
         classes=classes,
-        before=_count(fitted.before, len(classes)),
-        after=_count(fitted.after, len(classes)),
-        norms=tuple(_describe_shifts(classifier.network, fitted.network)),
+        before=_count_labels(result.before, len(classes)),
+        after=_count_labels(result.after, len(classes)),
+        norms=tuple(_describe_shifts(classifier.network, result.network)),
         versions=versions(),
     )
-    return Adaptation(adapted, record, tuple(chosen.skipped))
+    return Adaptation(adapted, record, tuple(collector.skipped))
 
 
-def _show_part(progress: Progress | None, number: int, count: int) -> Progress | None:
+def _offset_progress(progress: Progress | None, number: int, count: int) -> Progress | None:
     """Map the progress of recording `number` to the number of finished recordings, including fractions."""
     if progress is None:
         return None
@@ -189,24 +189,24 @@ class _Sample:
     """Random sample of windows, with predicted classes as balanced as the windows allow.
 
     Args:
-        most: Maximum number of windows; beyond it, random windows of the most frequent class are dropped.
+        max_windows: Maximum number of windows; beyond it, random windows of the most frequent class are dropped.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._kept: dict[int, list[_SampledWindow]] = {}  # heap per predicted class, keeping the largest keys
+    def __init__(self, max_windows: int) -> None:
+        self._max_windows = max_windows
+        self._heaps: dict[int, list[_SampledWindow]] = {}  # heap per predicted class, keeping the largest keys
 
     def __len__(self) -> int:
-        return sum(map(len, self._kept.values()))
+        return sum(map(len, self._heaps.values()))
 
     def __iter__(self) -> Iterator[tuple[int, _SampledWindow]]:
-        return ((label, kept) for label, heap in sorted(self._kept.items()) for kept in sorted(heap))
+        return ((label, window) for label, heap in sorted(self._heaps.items()) for window in sorted(heap))
 
-    def add(self, label: int, kept: _SampledWindow) -> None:
+    def add(self, label: int, window: _SampledWindow) -> None:
         """Add a window with its predicted class, and drop one if the sample is too large."""
-        heapq.heappush(self._kept.setdefault(label, []), kept)
-        if len(self) > self._most:
-            heapq.heappop(max(self._kept.values(), key=len))
+        heapq.heappush(self._heaps.setdefault(label, []), window)
+        if len(self) > self._max_windows:
+            heapq.heappop(max(self._heaps.values(), key=len))
 
 
 class _Collector:
@@ -224,31 +224,31 @@ class _Collector:
         self._config = config.model_copy(update={"pose": False})  # batch norms see events only
         bins, grid = classifier.window_bins(config), classifier.config.bins.grid(classifier.config.sensor)
         window_bytes = bins.steps * bins.channels * grid.width * grid.height * bins.dtype.itemsize
-        self._most = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_WINDOW_BYTES // (2 * window_bytes)))
+        self._max_windows = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_WINDOW_BYTES // (2 * window_bytes)))
         self._rng = np.random.default_rng(0)
-        self.sample = _Sample(self._most)
+        self.sample = _Sample(self._max_windows)
         self.found, self.recordings = 0, 0
         self.skipped: list[DvspipeError] = []
 
     def read(self, opened: Callable[[], EventSource], progress: Progress | None) -> None:
         """Sample windows of a recording that are not quiet; quiet windows are known only at its end."""
-        own, seen = _Sample(self._most), itertools.count()
+        sample, numbers = _Sample(self._max_windows), itertools.count()
 
-        def keep(windows: Sequence[Window], logits: NDArray[np.float32]) -> None:
+        def add_windows(windows: Sequence[Window], logits: NDArray[np.float32]) -> None:
             for window, label in zip(windows, logits.argmax(1).tolist(), strict=True):
-                own.add(label, _SampledWindow(self._rng.random(), next(seen), window.spikes))
+                sample.add(label, _SampledWindow(self._rng.random(), next(numbers), window.spikes))
 
         try:
-            prediction = self._classifier.classify(opened(), self._config, progress, keep)
+            prediction = self._classifier.classify(opened(), self._config, progress, add_windows)
         except DvspipeError as error:
             self.skipped.append(error)
             return
         quiet = is_quiet(prediction.timeline, self._config.segments)
         self.found += int(np.sum(~quiet))
         self.recordings += 1
-        for label, kept in own:
-            if not quiet[kept.number]:
-                self.sample.add(label, kept)
+        for label, sampled in sample:
+            if not quiet[sampled.number]:
+                self.sample.add(label, sampled)
 
     def spikes(self) -> Tensor:
         """Return the sampled windows as one tensor, [T, N, C, H, W].
@@ -264,11 +264,11 @@ class _Collector:
                 f"too few windows to adapt to (found {count_noun(self.found, 'window')} in "
                 f"{count_noun(self.recordings, 'recording')}, without quiet windows, expected at least {MIN_WINDOWS})"
             )
-        return torch.from_numpy(np.stack([kept.spikes for _, kept in self.sample], axis=1))
+        return torch.from_numpy(np.stack([window.spikes for _, window in self.sample], axis=1))
 
 
 @dataclass(frozen=True, eq=False)
-class _Fitted:
+class _AdaptedNetwork:
     """Adapted network, its moments, the applied strength, and predicted labels [N] before and after."""
 
     network: Network
@@ -278,7 +278,9 @@ class _Fitted:
     after: Tensor
 
 
-def _fit(classifier: Classifier, spikes: Tensor, strength: float, poll: Callable[[], object] | None) -> _Fitted:
+def _adapt_norms(
+    classifier: Classifier, spikes: Tensor, strength: float, poll: Callable[[], object] | None
+) -> _AdaptedNetwork:
     """Adapt the batch norms of a copy of the network to windows [T, N, C, H, W].
 
     Moving a norm changes the inputs of all later norms. Therefore the statistics are measured once per norm, and all
@@ -289,23 +291,23 @@ def _fit(classifier: Classifier, spikes: Tensor, strength: float, poll: Callable
     batches = spikes.split(max(1, classifier.max_images // len(spikes)), dim=1)
     outputs, measured = _measure(network, batches, poll)
     before = outputs.argmax(1)
-    strength *= _find_evenness(torch.bincount(before, minlength=outputs.shape[1]).double())
+    strength *= _balance_factor(torch.bincount(before, minlength=outputs.shape[1]).double())
     sources = find_norms(classifier.network)
-    moved: list[_AdaptedNorm] = []
+    shifted: list[_AdaptedNorm] = []
     for _ in sources:
         shares = (outputs / classifier.config.temperature).double().softmax(1)
-        moved = [
-            _move(source, moments, shares, values, strength)
+        shifted = [
+            _shift_norm(source, moments, shares, values, strength)
             for source, moments, values in zip(sources, classifier.moments.norms, measured, strict=True)
         ]
-        for norm, each in zip(find_norms(network), moved, strict=True):
+        for norm, each in zip(find_norms(network), shifted, strict=True):
             norm.running_mean, norm.running_var = each.mean, each.variance
         outputs, measured = _measure(network, batches, poll)
-    adapted = ClassMoments(tuple(each.moments for each in moved), classifier.moments.features)
-    return _Fitted(network, adapted, strength, before, outputs.argmax(1))
+    adapted = ClassMoments(tuple(each.moments for each in shifted), classifier.moments.features)
+    return _AdaptedNetwork(network, adapted, strength, before, outputs.argmax(1))
 
 
-def _find_evenness(counts: Tensor) -> float:
+def _balance_factor(counts: Tensor) -> float:
     """Return the factor of the strength, in [0, 1], for the number of predictions per class, [K].
 
     With few classes, properties shared by all windows, such as the person, cannot be distinguished from the sensor. The
@@ -344,7 +346,7 @@ class _AdaptedNorm(NamedTuple):
     moments: Tensor
 
 
-def _move(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, strength: float) -> _AdaptedNorm:
+def _shift_norm(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, strength: float) -> _AdaptedNorm:
     """Shift a norm by the difference between the measured moments and the moments expected for the predicted classes.
 
     Args:
@@ -358,8 +360,8 @@ def _move(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, 
     assert source.running_var is not None
     mean, variance = source.running_mean.double().cpu(), source.running_var.double().cpu()
     change, deviation = measured - mix_moments(shares, moments), (variance + source.eps).sqrt()
-    shift = strength * _estimate(change[:, 0] / deviation) * deviation
-    growth = strength * _estimate(change[:, 1]).clamp(-MAX_GROWTH, MAX_GROWTH)
+    shift = strength * _shrink_mean(change[:, 0] / deviation) * deviation
+    growth = strength * _shrink_mean(change[:, 1]).clamp(-MAX_GROWTH, MAX_GROWTH)
     return _AdaptedNorm(
         (mean + shift).to(source.running_mean),
         (variance * growth.exp()).to(source.running_var),
@@ -367,14 +369,14 @@ def _move(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, 
     )
 
 
-def _estimate(changes: Tensor) -> Tensor:
+def _shrink_mean(changes: Tensor) -> Tensor:
     """Return the mean of the changes [N, channels], shrunk towards 0 by the positive-part James-Stein estimator."""
     mean = changes.mean(0)
     chance = changes.var(0).sum() / len(changes)
     return mean * (1 - chance / mean.square().sum().clamp(min=1e-30)).clamp(min=0)
 
 
-def _count(labels: Tensor, classes: int) -> tuple[int, ...]:
+def _count_labels(labels: Tensor, classes: int) -> tuple[int, ...]:
     return tuple(torch.bincount(labels, minlength=classes).tolist())
 
 
@@ -394,8 +396,8 @@ def _describe_shifts(source: Network, adapted: Network) -> Iterator[NormShift]:
         )
 
 
-def _describe(classifier: Classifier, chosen: _Collector) -> str:
+def _describe_training(classifier: Classifier, collector: _Collector) -> str:
     """Describe the training data of the adapted classifier."""
-    windows, recordings = count_noun(len(chosen.sample), "window"), count_noun(chosen.recordings, "recording")
+    windows, recordings = count_noun(len(collector.sample), "window"), count_noun(collector.recordings, "recording")
     adapted = f"adapted to {windows} of {recordings}"
     return "; ".join(filter(None, [classifier.config.trained_on, adapted]))

@@ -198,8 +198,8 @@ class Classifier:
                 the network's time step.
             FileError: If the file is missing, corrupted or of an unknown format.
             VideoError: If the video cannot be decoded.
-            DataError: If the recording needs `config.fit` because its sensor differs from the network's, has no events,
-                or is shorter than half a window.
+            DataError: If the recording has no events, is shorter than half a window, or comes from another sensor than
+                the network's and needs `config.fit`.
 
         Example:
             >>> from dvspipe import Classifier
@@ -224,8 +224,8 @@ class Classifier:
             'full'
         """
         framed = as_settings(InferConfig, config).with_defaults(self.config.framing)
-        is_given = framed.hop_us is not None or framed.window_us is not None or framed.stateful
-        return framed if is_given else framed.model_copy(update={"hop_us": self.config.hop_us})
+        is_set = framed.hop_us is not None or framed.window_us is not None or framed.stateful
+        return framed if is_set else framed.model_copy(update={"hop_us": self.config.hop_us})
 
     def find_overrides(self, config: InferConfig | Mapping[str, object], *, videos: bool = True) -> tuple[str, ...]:
         """List the framing settings that differ from the training, as texts with both values.
@@ -265,15 +265,15 @@ class Classifier:
 
         Raises:
             FileError: If the file is missing or cannot be read.
-            DataError: If the recording needs `config.fit` because its sensor differs from the network's.
+            DataError: If the recording comes from another sensor than the network's and needs `config.fit`.
             EventError: If `recording` is neither a file nor events.
         """
         config = self.framed(config)
         if not isinstance(recording, str | Path | Events):
             raise EventError(f"recording: found {type(recording).__name__}, expected a file or Events")
-        given = recording if isinstance(recording, Events) else Path(recording)
+        file_or_events = recording if isinstance(recording, Events) else Path(recording)
         size = None if sensor is None else SensorSize.of(sensor)
-        source = open_source(given, self.config.sensor, config, sensor=size, hints=hints)
+        source = open_source(file_or_events, self.config.sensor, config, sensor=size, hints=hints)
         for warning in source.warnings:
             log.warning("%s", warning)
         return source
@@ -313,10 +313,10 @@ class Classifier:
         if not reader.events:
             raise DataError(f"{source.name}: {_explain_no_events(reader, config)}")
         if not outputs.spans:
-            raise _too_short(source.name, bins, reader)
+            raise _too_short_error(source.name, bins, reader)
         layers = summarize_layers(counters, counted=bins.dtype.kind == "u")
         timeline = self._to_timeline(outputs, bins.window_us, reader.steps)
-        return self._summarize(reader, _add_joints(timeline, source) if config.pose else timeline, config, layers)
+        return self._summarize(reader, _combine_joints(timeline, source) if config.pose else timeline, config, layers)
 
     def _check_pose(self, source: EventSource) -> None:
         """Check that joints can be combined with events.
@@ -356,18 +356,18 @@ class Classifier:
                 Remedy("config.stateful", False, "classify windows"),
             )
         if bins.by != "time":
-            given = [name for name in ("window_us", "hop_us", "stateful") if getattr(config, name)]
-            if given:
+            names = [name for name in ("window_us", "hop_us", "stateful") if getattr(config, name)]
+            if names:
                 unit = "number of events" if bins.by == "events" else "recording"
                 raise ConfigError(
-                    f"{given[0]}: cannot be set, because the network's windows are defined by {unit}, not by time"
+                    f"{names[0]}: cannot be set, because the network's windows are defined by {unit}, not by time"
                 )
             return bins
         if config.window_us is not None:
-            steps = _divide("window", config.window_us, step_us)
+            steps = _count_steps("window", config.window_us, step_us)
             bins = build(BinConfig, bins.model_dump() | {"steps": steps}, "window")
         if config.hop_us is not None and config.stateful:
-            _divide("hop", config.hop_us, step_us)
+            _count_steps("hop", config.hop_us, step_us)
         if config.hop_us is not None and config.hop_us < step_us:
             raise ConfigError(
                 f"hop of {config.hop_us / 1000:g} ms: shorter than the network's time step of {step_us / 1000:g} ms"
@@ -378,11 +378,11 @@ class Classifier:
         self, bins: BinConfig, config: InferConfig, reader: _Reader, on_windows: OnWindows | None
     ) -> _Outputs:
         """Classify sliding windows; the network state is reset for each window."""
-        together = max(1, min(MAX_WINDOWS, self.max_images // bins.steps))
+        batch_size = max(1, min(MAX_WINDOWS, self.max_images // bins.steps))
         hop_us = (config.hop_us or bins.window_us) if bins.by == "time" else None
         outputs = _Outputs([], [], hop_us, lag_us=bins.window_us // 2)
-        windows = (each for each in _windows(bins, config, reader) if _is_covered(each, bins, hop_us, reader))
-        while batch := list(itertools.islice(windows, together)):
+        windows = (each for each in _encode_windows(bins, config, reader) if _is_covered(each, bins, hop_us, reader))
+        while batch := list(itertools.islice(windows, batch_size)):
             outputs.spans.extend(_Span(window.start_us, window.end_us, window.events) for window in batch)
             logits, _ = self._forward(torch.from_numpy(np.stack([window.spikes for window in batch], axis=1)), None)
             outputs.logits.append(logits.mean(axis=0))
@@ -405,7 +405,7 @@ class Classifier:
         state: State | None = None
         mean = _RunningMean(bins, len(self.config.classes), start_us)
         steps = encode_steps(stream, bins, start_us=start_us, pause_steps=bins.steps)
-        for block in _group(steps, max(1, min(bins.steps, self.max_images))):
+        for block in _group_steps(steps, max(1, min(bins.steps, self.max_images))):
             if block[0].is_first:
                 state = None
                 mean = _RunningMean(bins, len(self.config.classes), start_us + block[0].number * step_us)
@@ -423,16 +423,18 @@ class Classifier:
         start_us, end_us, events = np.array(outputs.spans, np.int64).reshape(-1, 3).T
         logits = np.concatenate(outputs.logits)
         hop_us, lag_us = outputs.hop_us, outputs.lag_us
-        nearby = events
+        nearby_events = events
         if hop_us is not None:
             half_us = max(hop_us, window_us // 4) // 2
-            center_us = find_centers(start_us, end_us, hop_us=hop_us, lag_us=lag_us)
-            nearby = steps.between(np.maximum(center_us - half_us, start_us), np.minimum(center_us + half_us, end_us))
+            centers_us = find_centers(start_us, end_us, hop_us=hop_us, lag_us=lag_us)
+            nearby_events = steps.between(
+                np.maximum(centers_us - half_us, start_us), np.minimum(centers_us + half_us, end_us)
+            )
         return Timeline(
             t_start_us=start_us,
             t_end_us=end_us,
             events=events,
-            nearby_events=nearby,
+            nearby_events=nearby_events,
             probabilities=self.config.probabilities(logits),
             familiar=self.config.is_familiar(logits),
             hop_us=hop_us,
@@ -445,8 +447,8 @@ class Classifier:
     ) -> Prediction:
         """Combine the predictions over time into a prediction for the recording."""
         quiet = is_quiet(timeline, config.segments)
-        shown = quiet if quiet.all() else ~quiet
-        mean = timeline.probabilities[shown].mean(axis=0)
+        used = quiet if quiet.all() else ~quiet
+        mean = timeline.probabilities[used].mean(axis=0)
         label = int(mean.argmax())
         classes = self.config.classes
         t_first_us, t_end_us = reader.first_us, reader.last_us + 1
@@ -455,7 +457,7 @@ class Classifier:
             label=label,
             class_name=classes[label],
             probability=float(mean[label]),
-            certain=bool(mean[label] >= config.segments.enter and 2 * timeline.familiar[shown].sum() >= shown.sum()),
+            certain=bool(mean[label] >= config.segments.enter and 2 * timeline.familiar[used].sum() >= used.sum()),
             probabilities=tuple(float(p) for p in mean),
             events=reader.events,
             t_first_us=reader.first_us,
@@ -477,15 +479,15 @@ class Classifier:
     def _forward(self, spikes: torch.Tensor, state: State | None) -> tuple[NDArray[np.float32], State | None]:
         """Return outputs [T, B, K] and state for spikes [T, B, C, H, W], computed in chunks of `max_images`."""
         device = next(self.network.parameters()).device
-        together = max(1, self.max_images // spikes.shape[1]) if self.network.streams else len(spikes)
+        chunk_size = max(1, self.max_images // spikes.shape[1]) if self.network.streams else len(spikes)
         outputs = []
-        for first in range(0, len(spikes), together):
-            output, state = self.network(spikes[first : first + together].to(device), state)
+        for first in range(0, len(spikes), chunk_size):
+            output, state = self.network(spikes[first : first + chunk_size].to(device), state)
             outputs.append(output.float().cpu().numpy())
         return np.concatenate(outputs), state
 
 
-def _add_joints(timeline: Timeline, source: EventSource) -> Timeline:
+def _combine_joints(timeline: Timeline, source: EventSource) -> Timeline:
     """Combine the predictions with joints; predictions without a visible person do not change."""
     assert source.film is not None  # see _check_pose
     film = source.film()
@@ -594,7 +596,7 @@ class _RunningMean:
         return _Span(max(self._start_us, self.end_us - self._bins.window_us), self.end_us, sum(self._recent))
 
 
-def _group(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
+def _group_steps(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
     """Group consecutive steps, at most `size` per group; a step after a pause starts a new group."""
     group: list[Step] = []
     for step in steps:
@@ -606,7 +608,7 @@ def _group(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
         yield group
 
 
-def _windows(bins: BinConfig, config: InferConfig, reader: _Reader) -> Iterator[Window]:
+def _encode_windows(bins: BinConfig, config: InferConfig, reader: _Reader) -> Iterator[Window]:
     if bins.by == "recording":
         return encode_complete(reader.parts, bins)
     if bins.by == "events":
@@ -625,11 +627,11 @@ def _is_covered(window: Window, bins: BinConfig, hop_us: int | None, reader: _Re
 def _explain_no_events(reader: _Reader, config: InferConfig) -> str:
     if not reader.recorded:
         return "has no events"
-    where = "is in the region" if config.fit == "crop" or config.roi not in (None, "full") else "remains after scaling"
-    return f"none of its {count_noun(reader.recorded, 'event')} {where}"
+    reason = "is in the region" if config.fit == "crop" or config.roi not in (None, "full") else "remains after scaling"
+    return f"none of its {count_noun(reader.recorded, 'event')} {reason}"
 
 
-def _too_short(name: str, bins: BinConfig, reader: _Reader) -> DataError:
+def _too_short_error(name: str, bins: BinConfig, reader: _Reader) -> DataError:
     if bins.by == "events":
         found = f"has {count_noun(reader.events, 'event')}"
         return DataError(f"{name}: {found}, less than half the network's window of {bins.window_events:,}")
@@ -639,15 +641,15 @@ def _too_short(name: str, bins: BinConfig, reader: _Reader) -> DataError:
     return DataError(f"{name}: {found}", Remedy("config.window_us", shorter_us, "choose a shorter window"))
 
 
-def _divide(name: str, length_us: int, step_us: int) -> int:
+def _count_steps(name: str, length_us: int, step_us: int) -> int:
     """Return the number of steps in `length_us`.
 
     Raises:
         ConfigError: If `length_us` is not a multiple of the step.
     """
-    steps, rest = divmod(length_us, step_us)
-    if rest:
-        nearest = " and ".join(f"{step_us * number / 1000:.15g} ms" for number in (steps, steps + 1) if number)
+    steps, remainder = divmod(length_us, step_us)
+    if remainder:
+        nearest = " and ".join(f"{step_us * count / 1000:.15g} ms" for count in (steps, steps + 1) if count)
         raise ConfigError(
             f"{name} of {length_us / 1000:.15g} ms: not a multiple of the network's time step of {step_us / 1000:g} ms "
             f"(nearest: {nearest})"

@@ -41,13 +41,13 @@ class JointNetwork(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        before = CURVES + POSITIONS
+        inputs = CURVES + POSITIONS
         for channels, kernel, stride in ((40, 5, 1), (56, 5, 2), (56, 3, 2)):
-            convolution = nn.Conv1d(before, channels, kernel, stride=stride, padding=kernel // 2)
+            convolution = nn.Conv1d(inputs, channels, kernel, stride=stride, padding=kernel // 2)
             layers += [convolution, nn.BatchNorm1d(channels), nn.ReLU(), nn.Dropout(0.1)]
-            before = channels
+            inputs = channels
         self.convolutions = nn.Sequential(*layers)
-        self.linear = nn.Linear(2 * before, classes)
+        self.linear = nn.Linear(2 * inputs, classes)
 
     def forward(self, curves: torch.Tensor) -> torch.Tensor:
         """Return the logits [N, K]; velocities are computed from the positions."""
@@ -103,11 +103,11 @@ class JointClassifier:
         Returns:
             Combined probabilities, float32 [N, K]. Windows without a visible person keep the probabilities by events.
         """
-        curves, known = sample_curves(track, start_us, end_us)
+        curves, visible = sample_curves(track, start_us, end_us)
         with torch.no_grad():
             by_joints = self.network(torch.from_numpy(curves)).log_softmax(dim=1).numpy()
         combined = average_logs(probabilities, by_joints, self.weight)
-        return np.where(known[:, None], combined, probabilities)
+        return np.where(visible[:, None], combined, probabilities)
 
 
 @cache
@@ -149,8 +149,8 @@ def trace_arms(track: Track) -> NDArray[np.float64]:
     for side in OUTWARDS:
         wrist, index, pinky = from_shoulder(track, side, ("wrist", "index", "pinky"))
         hands.append(((index + pinky) / 2 - wrist) / arms.arm_m)
-    apart = (track.point("left_wrist") - track.point("right_wrist")) / arms.arm_m
-    positions = [arms.right.elbow, arms.right.wrist, arms.left.elbow, arms.left.wrist, apart, *hands]
+    between_wrists = (track.point("left_wrist") - track.point("right_wrist")) / arms.arm_m
+    positions = [arms.right.elbow, arms.right.wrist, arms.left.elbow, arms.left.wrist, between_wrists, *hands]
     joints = [JOINTS.index(f"{side}_{joint}") for side in OUTWARDS for joint in ("elbow", "wrist")]
     return np.concatenate([*positions, track.confidence[:, joints]], axis=1)[track.present]
 
@@ -168,13 +168,13 @@ def sample_curves(
     Returns:
         Curves, float32 [N, JOINT_STEPS, CURVES], and whether the person is visible in the window, bool [N].
     """
-    curves, seen_us = trace_arms(track), track.times_us[track.present]
-    at_us = (
+    curves, visible_us = trace_arms(track), track.times_us[track.present]
+    steps_us = (
         ((start_us + end_us) // 2)[:, None]
         + JOINT_STEP_US * np.arange(JOINT_STEPS)
         - JOINT_STEP_US * (JOINT_STEPS - 1) // 2
     )
-    first = np.searchsorted(seen_us, at_us - MAX_AWAY_US)
-    stop = np.searchsorted(seen_us, at_us + MAX_AWAY_US, side="right")
-    known = (stop > first).mean(axis=1) >= MIN_KNOWN  # share of steps with a nearby picture of the person
-    return np.stack([np.interp(at_us, seen_us, curve) for curve in curves.T], axis=-1).astype(np.float32), known
+    starts = np.searchsorted(visible_us, steps_us - MAX_AWAY_US)
+    stops = np.searchsorted(visible_us, steps_us + MAX_AWAY_US, side="right")
+    visible = (stops > starts).mean(axis=1) >= MIN_KNOWN  # share of steps with a nearby picture of the person
+    return np.stack([np.interp(steps_us, visible_us, curve) for curve in curves.T], axis=-1).astype(np.float32), visible

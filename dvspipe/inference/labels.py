@@ -47,7 +47,7 @@ def find_label_file(labels: Path, recording: Path, name: Path) -> Path:
     if not labels.is_dir():
         return labels
     file = f"{recording.name.removesuffix(''.join(recording.suffixes[-1:]))}{SUFFIX}"
-    found = next((place for place in (labels / name.with_name(file), labels / file) if place.is_file()), None)
+    found = next((path for path in (labels / name.with_name(file), labels / file) if path.is_file()), None)
     if found is None:
         raise DataError(f"{recording}: label file not found (expected {file} in {labels})")
     return found

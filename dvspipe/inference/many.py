@@ -68,8 +68,8 @@ def classify_many(
     if finished is None:
         finished = () if overwrite else find_finished(tasks, run, options)
     waiting = [task for task in tasks if task not in finished]
-    leaves = engine.leaves(len(waiting))
-    if leaves and (not classifier.checkpoint or classifier.modules.network is not None):
+    uses_workers = engine.leaves(len(waiting))
+    if uses_workers and (not classifier.checkpoint or classifier.modules.network is not None):
         raise ConfigError(
             f"engine = {engine}: workers load the network from a checkpoint (found a network in memory); use engine = "
             "Processes() to classify in this process"
@@ -78,8 +78,8 @@ def classify_many(
         Manifest(out).finish([task.source for task in finished if task.out == out])
     if options.adapt:
         check_adaptable(classifier)
-    work = _Classify(run, options, None if leaves else classifier, classifier.modules.trust, overwrite)
-    return _classify_all(work, tasks, waiting, engine, progress)
+    classify = _ClassifyTask(run, options, None if uses_workers else classifier, classifier.modules.trust, overwrite)
+    return _classify_all(classify, tasks, waiting, engine, progress)
 
 
 def _check_labels(labels: Path | None, recordings: int) -> None:
@@ -95,35 +95,35 @@ def _check_labels(labels: Path | None, recordings: int) -> None:
 
 
 def _classify_all(
-    work: _Classify, tasks: Sequence[Task], waiting: Sequence[Task], engine: Engine, progress: Progress | None
+    classify: _ClassifyTask, tasks: Sequence[Task], waiting: Sequence[Task], engine: Engine, progress: Progress | None
 ) -> Iterator[Outcome[Task, Prediction]]:
     """Classify the waiting recordings; with `options.adapt`, first adapt the network to all tasks."""
-    done: list[Prediction] = []
+    predictions: list[Prediction] = []
     try:
-        if work.options.adapt and waiting:
+        if classify.options.adapt and waiting:
             count = len(waiting)
-            reading, progress = _share_progress(progress, 0, count), _share_progress(progress, count / 2, count)
-            work = replace(work, classifier=_adapt(work, tasks, reading))
-        for outcome in map_items(work, waiting, engine=engine, progress=progress):
-            if outcome.value is not None and work.options.out is not None:
-                done.append(outcome.value.as_stored())
+            adapting, progress = _half_progress(progress, 0, count), _half_progress(progress, count / 2, count)
+            classify = replace(classify, classifier=_adapt(classify, tasks, adapting))
+        for outcome in map_items(classify, waiting, engine=engine, progress=progress):
+            if outcome.value is not None and classify.options.out is not None:
+                predictions.append(outcome.value.as_stored())
             yield outcome
     finally:
-        if work.options.out is not None:
-            summarize_answers(OutputFolder(work.options.out), work.run, done)
+        if classify.options.out is not None:
+            summarize_answers(OutputFolder(classify.options.out), classify.run, predictions)
 
 
-def _adapt(work: _Classify, tasks: Sequence[Task], progress: Progress) -> Classifier:
+def _adapt(classify: _ClassifyTask, tasks: Sequence[Task], progress: Progress) -> Classifier:
     """Adapt the network to all tasks; unreadable recordings are skipped here and reported when classified."""
-    options, sources = work.options, [task.source for task in tasks]
-    classifier = work.classifier or _load(work.run.checkpoint, work.trust)
+    options, sources = classify.options, [task.source for task in tasks]
+    classifier = classify.classifier or _load_classifier(classify.run.checkpoint, classify.trust)
     adaptation = adapt(
         classifier, sources, options.config, sensor=options.sensor, hints=options.hints, progress=progress
     )
     return adaptation.classifier
 
 
-def _share_progress(progress: Progress | None, start: float, count: int) -> Progress:
+def _half_progress(progress: Progress | None, start: float, count: int) -> Progress:
     """Map the progress of one of two passes to half of `count`, starting at `start`."""
     report = progress or ignore_progress
     return lambda done, total: report(start + count / 2 * (done / total if total else 0), count)
@@ -155,11 +155,11 @@ def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOpt
         if not folder.answer.is_file():
             continue
         try:
-            needed = options.record_dependencies(task, run)
+            dependencies = options.record_dependencies(task, run)
         except DvspipeError:
             continue  # raised again during classification
-        if (found := folder.find_current(needed)) is not None:
-            finished[task] = found
+        if (prediction := folder.find_current(dependencies)) is not None:
+            finished[task] = prediction
     return finished
 
 
@@ -185,7 +185,7 @@ def summarize_answers(folder: OutputFolder, run: InferenceRun, known: Sequence[P
 
 
 @dataclass(frozen=True)
-class _Classify:
+class _ClassifyTask:
     """Picklable function that classifies and stores one recording, for worker processes.
 
     Args:
@@ -207,17 +207,17 @@ class _Classify:
             return self._classify(task, progress)
         folder = OutputFolder(task.out).of(task.name)
         if folder.answer.is_file() and not self.overwrite:
-            found = folder.find_current(self.options.record_dependencies(task, self.run))
-            if found is not None:  # stored by a worker that was killed before it replied
+            stored = folder.find_current(self.options.record_dependencies(task, self.run))
+            if stored is not None:  # stored by a worker that was killed before it replied
                 Manifest(task.out).finish([task.source])
-                return found
+                return stored
         with Manifest(task.out).record(task.source, folder.path, self.run.digest) as entry:
             prediction = self._classify(task, progress)
             entry.events = prediction.events
             return prediction
 
     def _classify(self, task: Task, progress: Progress) -> Prediction:
-        classifier, options = self.classifier or _load(self.run.checkpoint, self.trust), self.options
+        classifier, options = self.classifier or _load_classifier(self.run.checkpoint, self.trust), self.options
         passes = 1 if options.draw is None else 2  # the second pass draws pictures
         labels = options.find_label_file(task)
         spans = None if labels is None else read_spans(labels, self.run.classes)
@@ -241,13 +241,13 @@ class _Classify:
         out.write_run(self.run)
         folder.write_rows(windows, prediction.segments)
         if self.options.draw is not None:
-            parts, sensor = _follow(source, progress), source.overview.sensor
+            parts, sensor = _report_parts(source, progress), source.overview.sensor
             self.options.draw(folder, prediction, windows, parts, sensor, self.run.classes)
         prediction.write(folder.answer)
 
 
 @lru_cache(maxsize=1)
-def _load(checkpoint: str, trust: tuple[str, ...]) -> Classifier:
+def _load_classifier(checkpoint: str, trust: tuple[str, ...]) -> Classifier:
     return Classifier.load(checkpoint, trust=trust)
 
 
@@ -256,7 +256,7 @@ def _report_pass(progress: Progress, number: int, passes: int, done: float, tota
     progress(number + (min(1.0, max(0.0, done / total)) if total else 0), passes)
 
 
-def _follow(source: EventSource, progress: Progress) -> Iterator[Events]:
+def _report_parts(source: EventSource, progress: Progress) -> Iterator[Events]:
     """Yield the parts of a recording; report progress before each part (the callback may stop the work)."""
     first_us, last_us = source.span_us or (0, 0)
     for part in source.overview.parts():

@@ -9,7 +9,7 @@ from ..events import Events
 from ..results import EventRates
 
 MAX_RATE_BINS = 2048
-SHORTEST_RATE_BIN_US = 1000
+MIN_RATE_BIN_US = 1000
 
 
 class RateHistogram:
@@ -23,7 +23,7 @@ class RateHistogram:
 
     def __init__(self) -> None:
         self.start_us: int | None = None
-        self.bin_us = SHORTEST_RATE_BIN_US
+        self.bin_us = MIN_RATE_BIN_US
         self.counts = np.zeros(MAX_RATE_BINS, np.int64)
 
     def add(self, events: Events) -> None:

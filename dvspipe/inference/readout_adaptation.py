@@ -96,15 +96,15 @@ def adapt_readout(
         >>> adaptation.save(Path("mine.safetensors"))  # doctest: +SKIP
     """
     network = copy.deepcopy(require_linear(classifier.network))
-    numbers = _find_labels(classifier, recordings, labels)
-    given = as_settings(InferConfig, config)
-    chosen = given.model_copy(update={"stateful": False, "hop_us": None if given.stateful else given.hop_us})
+    numbers = _parse_labels(classifier, recordings, labels)
+    settings = as_settings(InferConfig, config)
+    windowed = settings.model_copy(update={"stateful": False, "hop_us": None if settings.stateful else settings.hop_us})
     features: list[Tensor] = []
     for number, recording in enumerate(recordings):
         if progress:
             progress(number, len(recordings))
-        source = classifier.open(recording, chosen, sensor=sensor, hints=hints)
-        features.append(_read_windows(classifier, source, chosen))
+        source = classifier.open(recording, windowed, sensor=sensor, hints=hints)
+        features.append(_extract_features(classifier, source, windowed))
     counts = torch.tensor([len(each) for each in features])
     joined, truth = torch.cat(features), torch.tensor(numbers).repeat_interleave(counts)
     before, name = find_readout(network), classifier.checkpoint or "the network"
@@ -131,11 +131,11 @@ def adapt_readout(
     )
 
 
-def _find_labels(classifier: Classifier, recordings: Sequence[object], labels: Sequence[str | int]) -> list[int]:
+def _parse_labels(classifier: Classifier, recordings: Sequence[object], labels: Sequence[str | int]) -> list[int]:
     """Return the class number of each recording."""
-    for name, given in (("recordings", recordings), ("labels", labels)):
-        if isinstance(given, str | Path | Events):
-            raise DataError(f"{name}: not a list (found {given!r}, expected a list, also for one recording)")
+    for name, values in (("recordings", recordings), ("labels", labels)):
+        if isinstance(values, str | Path | Events):
+            raise DataError(f"{name}: not a list (found {values!r}, expected a list, also for one recording)")
     if not recordings:
         raise DataError("recordings: empty list (found 0, expected at least 1)")
     if len(labels) != len(recordings):
@@ -152,18 +152,18 @@ def _find_labels(classifier: Classifier, recordings: Sequence[object], labels: S
     return numbers
 
 
-def _read_windows(classifier: Classifier, source: EventSource, config: InferConfig) -> Tensor:
+def _extract_features(classifier: Classifier, source: EventSource, config: InferConfig) -> Tensor:
     """Return the features [N, F + 1] of windows that are not quiet, or of all windows if all are quiet."""
     found: list[Tensor] = []
     device = next(classifier.network.parameters()).device
 
-    def keep(windows: Sequence[Window], _logits: NDArray[np.float32]) -> None:
+    def collect(windows: Sequence[Window], _logits: NDArray[np.float32]) -> None:
         spikes = torch.from_numpy(np.stack([window.spikes for window in windows], axis=1))
         parts = spikes.split(max(1, classifier.max_images // len(spikes)), dim=1)
         found.extend(read_features(classifier.network, part.to(device)) for part in parts)
 
     config = config.model_copy(update={"pose": False})  # features depend on events only
-    prediction = classifier.classify(source, config, on_windows=keep)
+    prediction = classifier.classify(source, config, on_windows=collect)
     features = torch.cat(found)
-    shown = torch.from_numpy(~is_quiet(prediction.timeline, config.segments))
-    return features[shown] if bool(shown.any()) else features
+    active = torch.from_numpy(~is_quiet(prediction.timeline, config.segments))
+    return features[active] if bool(active.any()) else features

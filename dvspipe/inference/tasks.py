@@ -53,20 +53,20 @@ def plan_tasks(
     sources, out = as_paths(sources), None if out is None else Path(out)
     if out is not None and out.is_file():
         raise FileError(f"{out}: not a folder for the predictions (found a file)", OTHER_FOLDER)
-    own = None if out is None else out.resolve()
+    out_path = None if out is None else out.resolve()
     for source in sources:
-        if source.is_dir() and own in (source.resolve(), *source.resolve().parents):
+        if source.is_dir() and out_path in (source.resolve(), *source.resolve().parents):
             raise FileError(f"{out}: output folder contains the recordings of {source}", OTHER_FOLDER)
 
-    def is_left_out(path: Path) -> bool:
+    def is_excluded(path: Path) -> bool:
         place = Path(os.path.realpath(path))  # Path.resolve fails for a link to itself
-        return path.name.endswith(SUFFIX) or place == own or own in place.parents or _is_output(path)
+        return path.name.endswith(SUFFIX) or place == out_path or out_path in place.parents or _is_output(path)
 
-    is_one = len(sources) == 1 and not sources[0].is_dir()
-    noted = None if is_one else out
+    is_single = len(sources) == 1 and not sources[0].is_dir()
+    manifest = None if is_single else out
     tasks: dict[Path, Task] = {}
-    for source, found in find_sources(sources, is_left_out):
-        name = Path(escape_controls(str(found)))  # libraries that write pictures need UTF-8 names
+    for source, relative in find_sources(sources, is_excluded):
+        name = Path(escape_controls(str(relative)))  # libraries that write pictures need UTF-8 names
         if out is None:
             tasks[source] = Task(source, name)
             continue
@@ -77,8 +77,8 @@ def plan_tasks(
             )
         if (out / name).is_file():
             raise FileError(f"{out / name}: not a folder for the prediction of {source} (found a file)", OTHER_FOLDER)
-        tasks[name] = Task(source, name, noted)
-    return [task for task in tasks.values() if is_one or task.name in shard]
+        tasks[name] = Task(source, name, manifest)
+    return [task for task in tasks.values() if is_single or task.name in shard]
 
 
 def _is_output(path: Path) -> bool:

@@ -97,8 +97,8 @@ class _StepEncoder:
         """Add the next part of the recording, and yield the steps that it completes."""
         step_us, together = self._bins.step_us, min(MAX_STEPS, self._pause_steps)
         while len(part):
-            first = self._step_of(int(part.t[0]))
-            head, part = _split(part, self._start_us + (first + together) * step_us)
+            first = self._step_at(int(part.t[0]))
+            head, part = _split_at(part, self._start_us + (first + together) * step_us)
             if first - self._last - 1 > self._pause_steps:
                 yield from self.finish()
             if self._state is None:
@@ -113,7 +113,7 @@ class _StepEncoder:
             yield from self._number_steps(finish_encoding(self._state))
             self._state = None
 
-    def _step_of(self, t_us: int) -> int:
+    def _step_at(self, t_us: int) -> int:
         return (t_us - self._start_us) // self._bins.step_us
 
     def _start(self, sensor: SensorSize, first: int) -> EncoderState:
@@ -122,24 +122,24 @@ class _StepEncoder:
         return start_encoding(sensor, self._bins, start_us=self._start_us + first * self._bins.step_us)
 
     def _count(self, events: Events) -> None:
-        self._last = self._step_of(int(events.t[-1]))
-        following = np.arange(self._number + len(self._counts), self._last + 1)
-        places = np.searchsorted(events.t, self._start_us + following * self._bins.step_us)
-        own = np.diff(places, prepend=0, append=len(events)).tolist()
+        self._last = self._step_at(int(events.t[-1]))
+        steps = np.arange(self._number + len(self._counts), self._last + 1)
+        starts = np.searchsorted(events.t, self._start_us + steps * self._bins.step_us)
+        counts = np.diff(starts, prepend=0, append=len(events)).tolist()
         if self._counts:
-            self._counts[-1] += own[0]
-        self._counts.extend(own[1:])
+            self._counts[-1] += counts[0]
+        self._counts.extend(counts[1:])
 
-    def _number_steps(self, complete: Iterable[WindowSpikes]) -> Iterator[Step]:
-        for spikes in complete:
+    def _number_steps(self, encoded: Iterable[WindowSpikes]) -> Iterator[Step]:
+        for spikes in encoded:
             yield Step(self._number, spikes, self._counts.popleft() if self._counts else 0, self._is_first)
             self._number, self._is_first = self._number + 1, False
 
 
-def _split(part: Events, at_us: int) -> tuple[Events, Events]:
+def _split_at(part: Events, at_us: int) -> tuple[Events, Events]:
     """Split events into events before `at_us` and the remaining events."""
-    place = int(np.searchsorted(part.t, at_us))
-    return part.slice_events(0, place), part.slice_events(place, len(part))
+    index = int(np.searchsorted(part.t, at_us))
+    return part.slice_events(0, index), part.slice_events(index, len(part))
 
 
 def slide(parts: Iterable[Events], bins: BinConfig, hop_us: int) -> Iterator[Window]:
@@ -156,7 +156,7 @@ def slide(parts: Iterable[Events], bins: BinConfig, hop_us: int) -> Iterator[Win
     """
     start_us, stream = find_start(parts)
     if bins.form in ("count", "binary", "clipped") and hop_us % bins.step_us == 0:
-        return _share_steps(stream, bins, start_us, hop_us)
+        return _assemble_windows(stream, bins, start_us, hop_us)
     return _encode_windows(stream, bins, start_us, hop_us)
 
 
@@ -167,7 +167,7 @@ def find_start(parts: Iterable[Events]) -> tuple[int, Iterator[Events]]:
     return (0, stream) if first is None else (int(first.t[0]), itertools.chain([first], stream))
 
 
-def _share_steps(parts: Iterator[Events], bins: BinConfig, start_us: int, hop_us: int) -> Iterator[Window]:
+def _assemble_windows(parts: Iterator[Events], bins: BinConfig, start_us: int, hop_us: int) -> Iterator[Window]:
     windows = _StepWindows(bins, start_us, hop_us)
     for step in encode_steps(parts, bins, start_us=start_us, pause_steps=bins.steps):
         yield from windows.add(step)
@@ -192,15 +192,15 @@ class _StepWindows:
         if step.number >= self._number * hop:
             self._steps.append(step)
         while step.number >= self._number * hop + T - 1:
-            yield from self._take_next()
+            yield from self._pop_window()
 
     def finish(self) -> Iterator[Window]:
         """Yield the remaining, incomplete windows."""
         while self._steps and self._number * self._hop <= self._steps[-1].number:
-            yield from self._take_next()
+            yield from self._pop_window()
         self._steps.clear()
 
-    def _take_next(self) -> Iterator[Window]:
+    def _pop_window(self) -> Iterator[Window]:
         """Yield the next window if it has events."""
         first, T = self._number * self._hop, self._bins.steps
         while self._steps and self._steps[0].number < first:
@@ -217,32 +217,32 @@ class _StepWindows:
 
 
 def _encode_windows(parts: Iterator[Events], bins: BinConfig, start_us: int, hop_us: int) -> Iterator[Window]:
-    number, kept = 0, Events.empty(SensorSize(width=1, height=1))
+    number, pending = 0, Events.empty(SensorSize(width=1, height=1))
     for part in parts:
-        kept = concatenate([kept, part], part.sensor) if len(kept) else part
-        while len(kept):
-            number, kept = _skip_to_events(kept, bins, start_us, hop_us, number)
+        pending = concatenate([pending, part], part.sensor) if len(pending) else part
+        while len(pending):
+            number, pending = _skip_to_events(pending, bins, start_us, hop_us, number)
             begin_us = start_us + number * hop_us
-            if not len(kept) or kept.t[-1] < begin_us + bins.window_us:
+            if not len(pending) or pending.t[-1] < begin_us + bins.window_us:
                 break
-            yield from _encode_window(kept, bins, begin_us)
+            yield from _encode_window(pending, bins, begin_us)
             number += 1
-    while len(kept):
-        number, kept = _skip_to_events(kept, bins, start_us, hop_us, number)
-        yield from _encode_window(kept, bins, start_us + number * hop_us)
+    while len(pending):
+        number, pending = _skip_to_events(pending, bins, start_us, hop_us, number)
+        yield from _encode_window(pending, bins, start_us + number * hop_us)
         number += 1
 
 
-def _skip_to_events(kept: Events, bins: BinConfig, start_us: int, hop_us: int, number: int) -> tuple[int, Events]:
+def _skip_to_events(pending: Events, bins: BinConfig, start_us: int, hop_us: int, number: int) -> tuple[int, Events]:
     """Return the first window >= `number` that ends after the first event, and the events since its start."""
-    number = max(number, (int(kept.t[0]) - start_us - bins.window_us) // hop_us + 1)
-    _, kept = _split(kept, start_us + number * hop_us)
-    return number, kept
+    number = max(number, (int(pending.t[0]) - start_us - bins.window_us) // hop_us + 1)
+    _, pending = _split_at(pending, start_us + number * hop_us)
+    return number, pending
 
 
-def _encode_window(kept: Events, bins: BinConfig, begin_us: int) -> Iterator[Window]:
+def _encode_window(events: Events, bins: BinConfig, begin_us: int) -> Iterator[Window]:
     """Yield the window that starts at `begin_us`, if it has events."""
-    inside = kept.slice_time(begin_us, begin_us + bins.window_us)
+    inside = events.slice_time(begin_us, begin_us + bins.window_us)
     if len(inside):
         spikes = encode_events(inside, bins, start_us=begin_us)
         yield Window(begin_us, begin_us + bins.window_us, len(inside), spikes)

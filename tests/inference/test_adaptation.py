@@ -185,7 +185,7 @@ def test_recordings_of_one_class_change_little_and_nothing_if_they_are_all_predi
     [((9, 0, 0), 0.0), ((5, 5, 0), 0.5), ((4, 4, 4), 1.0), ((7, 7, 0, 0, 0, 0), 1 / 3), ((1,) * 6, 1.0), ((3, 3), 1.0)],
 )
 def test_the_strength_falls_with_the_evenness_of_the_predicted_classes(counts: tuple[int, ...], share: float) -> None:
-    assert module._find_evenness(torch.tensor(counts).double()) == pytest.approx(share)
+    assert module._balance_factor(torch.tensor(counts).double()) == pytest.approx(share)
 
 
 def test_another_sensor_is_recognised_again(classifier: Classifier) -> None:
