@@ -20,7 +20,7 @@ class SegmentConfig(Settings):
     least_us: int | None = Field(default=None, ge=0, le=10**12)
     """Minimum length of a segment of a class in microseconds; None: half a window."""
     quiet: float = Field(default=0.05, ge=0, le=1)
-    """Threshold of quiet times, which are uncertain: share of the recording's busy event rate (90th percentile)."""
+    """Threshold of quiet, hence uncertain, times: share of the recording's busy event rate (90th percentile)."""
     noise: float = Field(default=1.6, ge=0)
     """Second threshold of quiet times: multiple of the recording's calm event rate (10th percentile). It applies only
     if the calm rate is less than a quarter of the busy rate; calm times then show only sensor noise. 0: off."""
