@@ -136,7 +136,7 @@ def infer(
     if predictions:
         note_overrides(classifier, options.config, [task.source for task in tasks if task in results])
     if not as_json:
-        print_predictions(predictions)
+        print_predictions(predictions, finds_person=run.finds_person)
         if predictions:
             _note_calibration(classifier.config.calibrated_on)
     if out is not None and predictions:
@@ -198,8 +198,13 @@ def _write_page(folder: OutputFolder, run: InferenceRun, done: Sequence[Predicti
         notes.print(f"report: {show_name(report)}")
 
 
-def print_predictions(predictions: Sequence[Prediction]) -> None:
-    """Print a row per recording, the training data of the network, and scores."""
+def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool = False) -> None:
+    """Print a row per recording, the training data of the network, and scores.
+
+    Args:
+        predictions: Predictions to print.
+        finds_person: See `InferenceRun.finds_person`.
+    """
     from ..results import add_scores
 
     if not predictions:
@@ -209,7 +214,8 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
     for each in predictions:
         name = each.class_name if each.certain else f"{each.class_name}, uncertain"
         numbers = f"{each.probability:.1%}", str(each.segment_count), f"{each.events:,}"
-        rows.append((show_name(each.file), str(each.label), name, *numbers, *([each.place] if region_heading else [])))
+        region = [each.describe_region(finds_person=finds_person)] if region_heading else []
+        rows.append((show_name(each.file), str(each.label), name, *numbers, *region))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if screen.is_terminal and sum(widths) + 2 * len(widths) > screen.width:
         table = make_table(*rows[0], right=("probability", "segments", "events"))

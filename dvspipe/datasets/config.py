@@ -1,4 +1,4 @@
-"""The settings of a data set."""
+"""Settings of data sets."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from ..framing import FramingConfig
 from .augmentation import VaryConfig
 
 DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist", "tonic", "shards"]
-"""Every kind of data set; see `DataConfig`."""
+"""Kinds of data sets; see `DataConfig`."""
 
 ImageCode = Literal["constant", "contrast", CodeName]
-"""How an image becomes spikes: by one of the spike codes, its local contrast, or its values at every step."""
+"""Encoding of an image: a spike code, the rank of its local contrast, or its constant values at every step."""
 
-PERSON_SIZE = SensorSize(width=128, height=128)  # of DVS128, for whose pictures the person finder is trained
+PERSON_SIZE = SensorSize(width=128, height=128)  # DVS128: the person finder is trained for its pictures
 
 
 class SourceConfig(Settings):
-    """Base of the settings of each kind of data set."""
+    """Base class of the settings of all kinds of data sets."""
 
     kind: DataKind
-    """The kind; see `DataConfig`."""
+    """Kind of the data set; see `DataConfig`."""
     root: Path | None = None
     """Folder of the data set."""
     cache: Path | Literal["none"] | None = None
-    """Folder in which spike tensors and the events of videos are cached; default: the user's cache folder."""
+    """Cache folder for spike tensors and the events of videos; `none`: no cache; default: the user's cache folder."""
 
     @property
     def target(self) -> SensorSize | None:
-        """Size of the picture that the network sees; None: that of the recordings."""
+        """Input size of the network; None: size of the recordings."""
         return None
 
     @property
     def framing(self) -> FramingConfig:
-        """How the recordings are framed; recordings that are not fitted to a size are seen as complete pictures."""
+        """Framing of the recordings; recordings that are not fitted to a size are used as complete pictures."""
         return FramingConfig(roi="full")
 
     def with_shares(self, shares: Mapping[str, float]) -> Self:
-        """Return these settings with other shares of the parts, `validation` and `test`, as far as the kind has them.
+        """Return a copy with other shares of the parts `validation` and `test`; shares that the kind lacks are ignored.
 
         Example:
             >>> MnistConfig().with_shares({"validation": 0.0, "test": 0.0}).validation
@@ -63,28 +63,27 @@ class SourceConfig(Settings):
 
 
 class EventsConfig(SourceConfig):
-    """Events, of which a training recording may have several variants."""
+    """Settings of event data with augmentation."""
 
     views: int = Field(default=1, ge=1, le=1000)
-    """Variants of each training recording: the recording itself, and others changed as set in `vary`."""
+    """Number of variants of each training recording: the recording itself, and copies augmented by `vary`."""
     vary: VaryConfig = VaryConfig()
 
 
 class RecordingsConfig(EventsConfig):
-    """Recordings that are divided into training, validation and test parts."""
+    """Settings of recordings that are split into training, validation and test parts."""
 
     test_root: Path | None = None
-    """Another folder of the same kind, all of whose recordings are the test part."""
+    """Another folder of the same kind; all its recordings form the test part."""
     split: Path | None = None
-    """The split.json of an earlier run, whose division into parts is used instead of a new random one."""
+    """File split.json of an earlier run, to reuse its split; None: split at random."""
     group: str | None = None
-    """Regular expression on file names (`tonic`: on the path below the root). Recordings with the same match (such as a
-    person) are kept in the same part. Without it, every recording is its own group, and the parts are drawn class by
-    class."""
+    """Regular expression for file names (`tonic`: for paths relative to the root). Recordings with the same match, such
+    as a person, are in the same part. None: every recording is its own group, and the split is stratified by class."""
     validation: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the training groups that is held out to choose the best epoch."""
+    """Share of the training groups that is held out to select the best epoch."""
     test: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the groups that becomes the test part of a data set that has none."""
+    """Share of the groups that is held out for testing, if the data set has no test part."""
 
     @field_validator("group")
     @classmethod
@@ -97,31 +96,30 @@ class RecordingsConfig(EventsConfig):
 
 
 class PublicConfig(RecordingsConfig):
-    """A public data set."""
+    """Settings of a public data set."""
 
     download: bool = False
-    """Whether Tonic downloads N-MNIST, DVS Gesture or its other data sets into the root if they are missing."""
+    """Whether Tonic downloads missing data sets, such as N-MNIST and DVS Gesture, into the root."""
 
 
 class WindowsConfig(RecordingsConfig):
-    """Recordings in class folders."""
+    """Settings of recordings in class folders."""
 
     window_us: int | None = Field(default=None, ge=1)
-    """Length in microseconds of the consecutive windows into which longer recordings in class folders are cut; each
-    window is a sample, and those of a recording are in the same part. None: a recording is one sample."""
+    """Length in microseconds of consecutive windows that longer recordings in class folders are cut into. Each window
+    is a sample, and all windows of a recording are in the same part. None: one sample per recording."""
 
 
 class FramedConfig(FramingConfig, SourceConfig):
-    """Recordings and videos that are framed."""
+    """Settings of recordings and videos with framing."""
 
     size: str | None = Field(default=None, pattern=SIZE_PATTERN)
-    """Size of the picture that the network sees, WIDTHxHEIGHT, to which all recordings and videos of a folder are
-    fitted by `roi` and `fit`. None: the size of `roi` if it is a region, 128x128 if it is `auto`, and otherwise the
-    recordings' own size."""
+    """Input size of the network, WIDTHxHEIGHT. All recordings and videos of a folder are fitted to it by `roi` and
+    `fit`. None: the size of `roi` if it is a region, 128x128 if it is `auto`, otherwise the size of the recordings."""
 
     @property
     def target(self) -> SensorSize | None:
-        """Size of the picture that the network sees; None: that of the recordings."""
+        """Input size of the network; None: size of the recordings."""
         if self.size is not None:
             return SensorSize.parse(self.size)
         if self.roi in (None, "full"):
@@ -130,28 +128,28 @@ class FramedConfig(FramingConfig, SourceConfig):
 
     @property
     def framing(self) -> FramingConfig:
-        """How the recordings are framed; recordings that are not fitted to a size are seen as complete pictures."""
+        """Framing of the recordings; recordings that are not fitted to a size are used as complete pictures."""
         whole = self.target is None and self.roi is None
         return FramingConfig(fit=self.fit, roi="full" if whole else self.roi, video=self.video)
 
 
 class FilesConfig(FramedConfig, RecordingsConfig):
-    """Folders of your own recordings and videos."""
+    """Settings of folders with your own recordings and videos."""
 
     sensor: str | None = Field(default=None, pattern=SIZE_PATTERN)
-    """Sensor of the recordings, WIDTHxHEIGHT, for files that do not store it."""
+    """Sensor size of the recordings, WIDTHxHEIGHT, for files that do not store it."""
     hints: Hints = Hints()
-    """What else the recordings of a folder do not say: `time_unit`, `columns`, `chip` or `topic`; see `Hints`."""
+    """Other metadata that the files do not store: `time_unit`, `columns`, `chip` or `topic`; see `Hints`."""
 
 
 class FolderConfig(FilesConfig, WindowsConfig):
-    """ROOT/<class>/<recording or video>, or ROOT/train/<class> and ROOT/test/<class>."""
+    """Class folders: ROOT/<class>/<recording or video>, or ROOT/train/<class> and ROOT/test/<class>."""
 
     kind: Literal["folder"] = "folder"
 
 
 class LabelledConfig(FilesConfig):
-    """Recordings below ROOT, each with a NAME_labels.csv beside it that lists the start, end and class of gestures."""
+    """Recordings below ROOT; NAME_labels.csv next to each recording lists start, end and class of gestures."""
 
     kind: Literal["labelled"] = "labelled"
 
@@ -169,12 +167,12 @@ class DvsGestureConfig(PublicConfig):
 
     @property
     def framing(self) -> FramingConfig:
-        """How the recordings are framed: they show one person, as `roi = auto` does."""
+        """Framing of the recordings: they show one person already, like the result of `roi = auto`."""
         return FramingConfig()
 
 
 class GesturesConfig(FilesConfig, WindowsConfig):
-    """A folder with the classes of DVS128 Gesture or, without a root, rendered gestures."""
+    """Folder with the classes of DVS128 Gesture; without `root`, rendered gestures."""
 
     kind: Literal["gestures"] = "gestures"
     train_people: int = Field(default=32, ge=2)
@@ -182,53 +180,53 @@ class GesturesConfig(FilesConfig, WindowsConfig):
     test_people: int = Field(default=10, ge=1)
     """Rendered gestures: number of other people in the test part."""
     clips: int = Field(default=2, ge=1)
-    """Rendered gestures: clips per person and class."""
+    """Rendered gestures: number of clips per person and class."""
 
     @property
     def framing(self) -> FramingConfig:
-        """How the recordings are framed: they show one person, as `roi = auto` does."""
+        """Framing of the recordings: they show one person already, like the result of `roi = auto`."""
         return FramingConfig(fit=self.fit, roi=self.roi, video=self.video)
 
     @model_validator(mode="after")
     def _framing_applies(self) -> GesturesConfig:
         given = [name for name in ("size", "roi", "fit") if getattr(self, name) is not None]
         if given and self.root is None:
-            raise ValueError(f"{given[0]}: frames recordings in a folder, and kind = gestures without root has none")
+            raise ValueError(f"{given[0]}: needs recordings in a folder (found kind = gestures without root)")
         return self
 
 
 class MnistConfig(SourceConfig):
-    """The four files of MNIST, whose images become spikes by `code`."""
+    """The four files of MNIST; images are encoded as spikes by `code`."""
 
     kind: Literal["mnist"] = "mnist"
     code: ImageCode = "poisson"
-    """The spike code, as in `dvspipe encode`, or `constant`: the values of the image at every step, or `contrast`: the
-    rank of its local contrast (`Contrast`)."""
+    """Spike code, as in `dvspipe encode`; or `constant`: values of the image at every step; or `contrast`: rank of its
+    local contrast (`Contrast`)."""
     code_settings: dict[str, float] = Field(default_factory=dict)
-    """Settings of the code; its steps are those of `bins`."""
+    """Settings of the code, except its steps: `bins` sets the steps."""
     validation: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the training groups that is held out to choose the best epoch."""
+    """Share of the training images that is held out to select the best epoch."""
 
-    views: ClassVar[int] = 1  # an image is encoded again in every epoch
+    views: ClassVar[int] = 1  # images are encoded again in every epoch
     vary: ClassVar[VaryConfig] = VaryConfig()
 
 
 class TonicConfig(PublicConfig):
-    """The class `name` of `tonic.datasets`, with the `options`."""
+    """Any data set class of `tonic.datasets`."""
 
     kind: Literal["tonic"] = "tonic"
     name: str | None = None
-    """The class of `tonic.datasets`, such as NCALTECH101; its files are in, or downloaded to, ROOT/<name>."""
+    """Class in `tonic.datasets`, such as NCALTECH101; its files are in ROOT/<name> or downloaded there."""
     options: dict[str, JsonValue] = Field(default_factory=dict)
-    """Arguments of that class by their names, such as `stabilize` of NMNIST."""
+    """Keyword arguments of the class, such as `stabilize` of NMNIST."""
     sensor: str | None = Field(default=None, pattern=SIZE_PATTERN)
-    """Sensor of the recordings, WIDTHxHEIGHT, if the class of Tonic does not say it."""
+    """Sensor size of the recordings, WIDTHxHEIGHT, if the Tonic class does not define it."""
 
 
 class ShardsConfig(FramedConfig, EventsConfig):
-    """Spike tensors that were written as tar archives into ROOT, and their index.json.
+    """Spike tensors in tar archives in ROOT, with their index.json.
 
-    The framing is that of the recordings that they were written from, and is stored in the checkpoint.
+    `roi`, `fit` and `video` describe the recordings that the archives were written from; the checkpoint stores them.
     """
 
     kind: Literal["shards"] = "shards"
@@ -247,24 +245,24 @@ _AnyConfig: TypeAlias = (
 DataConfig: TypeAlias = Annotated[
     _AnyConfig, Field(discriminator="kind"), BeforeValidator(partial(complete_kind, _AnyConfig))
 ]
-"""The kind of a data set, and its settings; without a kind, those of `folder`."""
+"""Settings of a data set of any kind; default kind: `folder`."""
 
 
 class _Group(Settings):
-    """A group of settings with a data set, as an experiment is."""
+    """Wrapper with the settings of a data set, as in an experiment."""
 
     data: DataConfig = FolderConfig()
 
 
 def parse_data(settings: Mapping[str, object], where: str = "DataConfig") -> DataConfig:
-    """Return the kind of a data set and its settings from plain keys and values.
+    """Parse the settings of a data set.
 
     Args:
-        settings: Keys and values.
-        where: The place of a mistake, for messages: a file, or what was typed.
+        settings: Keys and values, including `kind`; default kind: `folder`.
+        where: Source of the settings for error messages, such as a file name.
 
     Raises:
-        ConfigError: A key is unknown or belongs to another kind, or a value is wrong.
+        ConfigError: If a key is unknown or belongs to another kind, or a value is invalid.
 
     Example:
         >>> parse_data({"kind": "mnist", "code": "latency"}).code

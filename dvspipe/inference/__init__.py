@@ -1,4 +1,4 @@
-"""Recordings to labels over time: sliding windows, segments, scores, and the records that are stored of them."""
+"""Recordings to labels over time: classification in sliding windows, segments, scores and adaptation."""
 
 from ..results import Prediction, Timeline
 from .adaptation import Adaptation, adapt, check_adaptable, refuse_module

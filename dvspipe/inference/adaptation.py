@@ -1,9 +1,9 @@
-"""A classifier adapted to unlabelled recordings: its batch norms move by what is different about their sensor.
+"""Adapt a classifier to unlabelled recordings of another sensor by shifting its batch norm statistics.
 
-The inputs of a batch norm have other means and variances on another sensor, but also with another mixture of classes.
-The checkpoint holds their moments for each class. So the predictions say what this mixture of classes would give on the
-sensor of the training, and only the rest of the difference is a shift of the sensor, which the statistics of the norm
-follow. Recordings of a single class can therefore be used as well.
+The inputs of a batch norm change in mean and variance with the sensor, but also with the mixture of classes. The
+checkpoint contains their moments per class. From these and the predicted classes, the moments that the same mixture
+would have on the training sensor are computed. Only the remaining difference is attributed to the sensor and added to
+the statistics. Recordings of a few classes can therefore be used as well.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from .config import InferConfig
 from .segments import is_quiet
 from .windows import Window, WindowSpikes
 
-MAX_WINDOWS = 128  # that statistics are estimated on, at most as many of each predicted class
-MAX_WINDOW_BYTES = 256 << 20  # of these windows
-MIN_WINDOWS = 4  # that are not quiet
-STRENGTH = 0.5  # 1 follows a distant sensor too far
-EVEN_CLASSES = 4  # effective number of predicted classes from which on the strength is not reduced
-MAX_GROWTH = 1.4  # of the logarithm of a variance
+MAX_WINDOWS = 128  # windows to estimate statistics from, with predicted classes as balanced as possible
+MAX_WINDOW_BYTES = 256 << 20  # memory of these windows
+MIN_WINDOWS = 4  # windows that are not quiet
+STRENGTH = 0.5  # 1 overshoots on very different sensors
+EVEN_CLASSES = 4  # the strength is reduced if the effective number of predicted classes is smaller
+MAX_GROWTH = 1.4  # limit of the change of a log variance
 
 
 @dataclass(frozen=True, eq=False)
 class Adaptation:
-    """A classifier adapted to recordings.
+    """Result of `adapt`.
 
     Args:
-        classifier: The adapted classifier.
-        record: How far its batch norms moved, and how predictions changed.
-        skipped: Why recordings could not be used.
+        classifier: Adapted classifier.
+        record: Shifts of the batch norms, and predicted classes before and after.
+        skipped: Errors of recordings that could not be used.
     """
 
     classifier: Classifier
@@ -58,34 +58,36 @@ class Adaptation:
     skipped: tuple[DvspipeError, ...]
 
     def save(self, path: str | Path) -> None:
-        """Write the adapted classifier as a checkpoint, complete or not at all.
+        """Write the adapted classifier to a checkpoint, atomically.
 
         Raises:
-            FileError: The file cannot be written.
+            FileError: If the file cannot be written.
         """
         save_checkpoint(Path(path), self.classifier.config, self.classifier.network, self.classifier.moments)
 
 
 def refuse_module(checkpoint: str | Path) -> None:
-    """Check that the network of a checkpoint is not a module of a user, which is not made for that.
+    """Check that the network of a checkpoint is not a custom module; custom modules cannot be adapted.
 
     Raises:
-        CheckpointError: It is, or the file is not a checkpoint.
+        CheckpointError: If the network is a custom module, or the file is not a checkpoint.
     """
     _refuse_module(str(checkpoint), load_config(checkpoint))
 
 
 def _refuse_module(name: str, config: ClassifierConfig) -> None:
     if config.network.kind == "module":
-        raise CheckpointError(f"{name}: cannot be adapted (found network.kind = module, whose layers are not known)")
+        raise CheckpointError(
+            f"{name}: cannot be adapted (found network.kind = module, expected a network of dvspipe with batch norm)"
+        )
 
 
 def check_adaptable(classifier: Classifier, strength: float = STRENGTH) -> None:
     """Check that a classifier can be adapted.
 
     Raises:
-        ConfigError: The strength is not from 0 to 1.
-        CheckpointError: The network has no batch norm, or the checkpoint does not have the moments.
+        ConfigError: If `strength` is not in [0, 1].
+        CheckpointError: If the network has no batch norm, or the checkpoint does not contain moments per class.
     """
     name = classifier.checkpoint or "the classifier"
     if not 0 <= strength <= 1:
@@ -93,10 +95,10 @@ def check_adaptable(classifier: Classifier, strength: float = STRENGTH) -> None:
     _refuse_module(name, classifier.config)
     if not find_norms(classifier.network):
         kind = classifier.config.network.kind
-        raise CheckpointError(f"{name}: cannot be adapted (found a network of kind {kind}, which has no batch norm)")
+        raise CheckpointError(f"{name}: cannot be adapted (found network.kind = {kind} without batch norm)")
     if classifier.moments is None:
         raise CheckpointError(
-            f"{name}: cannot be adapted (found no moments of its classes, which earlier versions did not write); "
+            f"{name}: cannot be adapted (found a checkpoint of an earlier version, without moments of its classes); "
             "train it again"
         )
 
@@ -111,23 +113,26 @@ def adapt(
     hints: Hints = NO_HINTS,
     progress: Progress | None = None,
 ) -> Adaptation:
-    """Return a classifier adapted to unlabelled recordings of another sensor, in bounded memory.
+    """Adapt a classifier to unlabelled recordings of another sensor, in bounded memory.
+
+    The batch norm statistics shift; weights do not change.
 
     Args:
-        classifier: The classifier; it is not changed.
-        recordings: Files, or events in memory; each is read once, one that cannot be used is skipped.
-        config: The windows, as they will be classified; `stateful` changes nothing here.
-        strength: How far the statistics move: 0 not at all, 1 by all of the difference that is not due to chance, which
-            can be too much on a sensor very unlike that of the training. Where few classes are predicted it is reduced,
-            to nothing for one class.
-        sensor: The sensor of recordings that do not name it.
-        hints: What else they do not say.
-        progress: Called with the number of recordings done and in all.
+        classifier: Classifier; it is not changed.
+        recordings: Files, or events in memory. Each is read once; recordings that cannot be used are skipped.
+        config: Windows and framing, as in the later classification; `stateful` has no effect.
+        strength: Share of the shift that is applied, 0 to 1. At 1, the statistics move by the complete difference that
+            is not due to chance; this can be too much for a sensor very different from the training sensor. The
+            strength is reduced if few classes are predicted, to 0 for a single class.
+        sensor: Sensor size, for files that do not store it.
+        hints: Other metadata that the files do not store.
+        progress: Callback with the finished and total number of recordings.
 
     Raises:
-        ConfigError: The strength is not from 0 to 1, or the configuration does not fit the network.
-        CheckpointError: The network has no batch norm, or its checkpoint has no moments of its classes.
-        DataError: There are too few windows that are not quiet.
+        ConfigError: If `strength` is not in [0, 1], or the configuration does not fit the network.
+        CheckpointError: If the network has no batch norm, or its checkpoint does not contain moments per class.
+        DataError: If fewer than 4 windows are not quiet.
+        DvspipeError: If no recording can be used; the error of the first recording.
 
     Example:
         >>> from dvspipe.synthesis import GestureClip, record_gesture
@@ -138,42 +143,42 @@ def adapt(
     """
     check_adaptable(classifier, strength)
     config = config.model_copy(update={"stateful": False, "hop_us": None if config.stateful else config.hop_us})
-    chosen = _Collector(classifier, config)
+    collector = _Collector(classifier, config)
     for number, recording in enumerate(recordings):
         opened = partial(classifier.open, recording, config, sensor=sensor, hints=hints)
-        chosen.read(opened, _show_part(progress, number, len(recordings)))
+        collector.read(opened, _offset_progress(progress, number, len(recordings)))
     poll = partial(progress, len(recordings), len(recordings)) if progress else None
-    fitted = _fit(classifier, chosen.spikes(), strength, poll)
-    config_after = classifier.config.model_copy(update={"trained_on": _describe(classifier, chosen)})
-    adapted = Classifier(config_after, fitted.network, moments=fitted.moments)
+    result = _adapt_norms(classifier, collector.spikes(), strength, poll)
+    config_after = classifier.config.model_copy(update={"trained_on": _describe_training(classifier, collector)})
+    adapted = Classifier(config_after, result.network, moments=result.moments)
     classes = classifier.config.classes
     record = AdaptationRecord(
         checkpoint=classifier.checkpoint or "",
         network=classifier.digest,
         strength=strength,
-        applied=fitted.strength,
-        recordings=chosen.recordings,
-        skipped=len(chosen.skipped),
-        windows=chosen.found,
-        used=len(chosen.sample),
+        applied=result.strength,
+        recordings=collector.recordings,
+        skipped=len(collector.skipped),
+        windows=collector.found,
+        used=len(collector.sample),
         classes=classes,
-        before=_count(fitted.before, len(classes)),
-        after=_count(fitted.after, len(classes)),
-        norms=tuple(_describe_shifts(classifier.network, fitted.network)),
+        before=_count_labels(result.before, len(classes)),
+        after=_count_labels(result.after, len(classes)),
+        norms=tuple(_describe_shifts(classifier.network, result.network)),
         versions=versions(),
     )
-    return Adaptation(adapted, record, tuple(chosen.skipped))
+    return Adaptation(adapted, record, tuple(collector.skipped))
 
 
-def _show_part(progress: Progress | None, number: int, count: int) -> Progress | None:
-    """Return a progress of one recording that reports how many are done."""
+def _offset_progress(progress: Progress | None, number: int, count: int) -> Progress | None:
+    """Map the progress of recording `number` to the number of finished recordings, including fractions."""
     if progress is None:
         return None
     return lambda done, total: progress(number + (min(1.0, max(0.0, done / total)) if total else 0), count)
 
 
 class _SampledWindow(NamedTuple):
-    """A window in a sample; they are ordered by a random key, which no two have in common."""
+    """Window of a random sample, ordered by a random key; keys are unique."""
 
     key: float
     number: int
@@ -181,90 +186,90 @@ class _SampledWindow(NamedTuple):
 
 
 class _Sample:
-    """A random sample of windows, in which the predicted classes are as even as the windows allow.
+    """Random sample of windows, with predicted classes as balanced as the windows allow.
 
     Args:
-        most: Number of windows; if there are more, some of the most frequent class are dropped.
+        max_windows: Maximum number of windows; beyond it, random windows of the most frequent class are dropped.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._kept: dict[int, list[_SampledWindow]] = {}  # by predicted class, heaps of those with the largest keys
+    def __init__(self, max_windows: int) -> None:
+        self._max_windows = max_windows
+        self._heaps: dict[int, list[_SampledWindow]] = {}  # heap per predicted class, keeping the largest keys
 
     def __len__(self) -> int:
-        return sum(map(len, self._kept.values()))
+        return sum(map(len, self._heaps.values()))
 
     def __iter__(self) -> Iterator[tuple[int, _SampledWindow]]:
-        return ((label, kept) for label, heap in sorted(self._kept.items()) for kept in sorted(heap))
+        return ((label, window) for label, heap in sorted(self._heaps.items()) for window in sorted(heap))
 
-    def add(self, label: int, kept: _SampledWindow) -> None:
-        """Add a window of a predicted class, and drop one if there are too many."""
-        heapq.heappush(self._kept.setdefault(label, []), kept)
-        if len(self) > self._most:
-            heapq.heappop(max(self._kept.values(), key=len))
+    def add(self, label: int, window: _SampledWindow) -> None:
+        """Add a window with its predicted class, and drop one if the sample is too large."""
+        heapq.heappush(self._heaps.setdefault(label, []), window)
+        if len(self) > self._max_windows:
+            heapq.heappop(max(self._heaps.values(), key=len))
 
 
 class _Collector:
-    """Collects windows of recordings.
+    """Samples windows from recordings.
 
     Attributes:
-        sample: The windows that are kept.
-        found: Number of windows that were not quiet.
-        recordings: Number of recordings that they come from.
-        skipped: Why others could not be used.
+        sample: Sampled windows.
+        found: Number of windows that are not quiet, in all recordings.
+        recordings: Number of recordings read.
+        skipped: Errors of recordings that could not be used.
     """
 
     def __init__(self, classifier: Classifier, config: InferConfig) -> None:
         self._classifier = classifier
-        self._config = config.model_copy(update={"pose": False})  # only windows of events are collected
+        self._config = config.model_copy(update={"pose": False})  # batch norms see events only
         bins, grid = classifier.window_bins(config), classifier.config.bins.grid(classifier.config.sensor)
         window_bytes = bins.steps * bins.channels * grid.width * grid.height * bins.dtype.itemsize
-        self._most = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_WINDOW_BYTES // (2 * window_bytes)))
+        self._max_windows = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_WINDOW_BYTES // (2 * window_bytes)))
         self._rng = np.random.default_rng(0)
-        self.sample = _Sample(self._most)
+        self.sample = _Sample(self._max_windows)
         self.found, self.recordings = 0, 0
         self.skipped: list[DvspipeError] = []
 
     def read(self, opened: Callable[[], EventSource], progress: Progress | None) -> None:
-        """Add windows of a recording that are not quiet; which ones are is known at its end."""
-        own, seen = _Sample(self._most), itertools.count()
+        """Sample windows of a recording that are not quiet; quiet windows are known only at its end."""
+        sample, numbers = _Sample(self._max_windows), itertools.count()
 
-        def keep(windows: Sequence[Window], logits: NDArray[np.float32]) -> None:
+        def add_windows(windows: Sequence[Window], logits: NDArray[np.float32]) -> None:
             for window, label in zip(windows, logits.argmax(1).tolist(), strict=True):
-                own.add(label, _SampledWindow(self._rng.random(), next(seen), window.spikes))
+                sample.add(label, _SampledWindow(self._rng.random(), next(numbers), window.spikes))
 
         try:
-            prediction = self._classifier.classify(opened(), self._config, progress, keep)
+            prediction = self._classifier.classify(opened(), self._config, progress, add_windows)
         except DvspipeError as error:
             self.skipped.append(error)
             return
         quiet = is_quiet(prediction.timeline, self._config.segments)
         self.found += int(np.sum(~quiet))
         self.recordings += 1
-        for label, kept in own:
-            if not quiet[kept.number]:
-                self.sample.add(label, kept)
+        for label, sampled in sample:
+            if not quiet[sampled.number]:
+                self.sample.add(label, sampled)
 
     def spikes(self) -> Tensor:
-        """Return the windows, [T, N, C, H, W].
+        """Return the sampled windows as one tensor, [T, N, C, H, W].
 
         Raises:
-            DvspipeError: No recording could be used.
-            DataError: The windows are too few.
+            DvspipeError: If no recording could be used; the error of the first recording.
+            DataError: If there are fewer than MIN_WINDOWS windows.
         """
         if self.skipped and not self.recordings:
             raise self.skipped[0]
         if len(self.sample) < MIN_WINDOWS:
             raise DataError(
-                f"too little to adapt to (found {count_noun(self.found, 'window')} in "
-                f"{count_noun(self.recordings, 'recording')}, without quiet ones, expected {MIN_WINDOWS} or more)"
+                f"too few windows to adapt to (found {count_noun(self.found, 'window')} in "
+                f"{count_noun(self.recordings, 'recording')}, without quiet windows, expected at least {MIN_WINDOWS})"
             )
-        return torch.from_numpy(np.stack([kept.spikes for _, kept in self.sample], axis=1))
+        return torch.from_numpy(np.stack([window.spikes for _, window in self.sample], axis=1))
 
 
 @dataclass(frozen=True, eq=False)
-class _Fitted:
-    """An adapted network, its moments, the strength, and the labels [N] of the windows before and after."""
+class _AdaptedNetwork:
+    """Adapted network, its moments, the applied strength, and predicted labels [N] before and after."""
 
     network: Network
     moments: ClassMoments
@@ -273,37 +278,41 @@ class _Fitted:
     after: Tensor
 
 
-def _fit(classifier: Classifier, spikes: Tensor, strength: float, poll: Callable[[], object] | None) -> _Fitted:
-    """Return a network whose norms follow windows [T, N, C, H, W].
+def _adapt_norms(
+    classifier: Classifier, spikes: Tensor, strength: float, poll: Callable[[], object] | None
+) -> _AdaptedNetwork:
+    """Adapt the batch norms of a copy of the network to windows [T, N, C, H, W].
 
-    A norm sees other inputs once those before it have moved, so that all are measured as often as there are norms.
+    Moving a norm changes the inputs of all later norms. Therefore the statistics are measured once per norm, and all
+    norms are updated each time.
     """
     assert classifier.moments is not None
     network = copy.deepcopy(classifier.network)
     batches = spikes.split(max(1, classifier.max_images // len(spikes)), dim=1)
     outputs, measured = _measure(network, batches, poll)
     before = outputs.argmax(1)
-    strength *= _find_evenness(torch.bincount(before, minlength=outputs.shape[1]).double())
+    strength *= _balance_factor(torch.bincount(before, minlength=outputs.shape[1]).double())
     sources = find_norms(classifier.network)
-    moved: list[_AdaptedNorm] = []
+    shifted: list[_AdaptedNorm] = []
     for _ in sources:
         shares = (outputs / classifier.config.temperature).double().softmax(1)
-        moved = [
-            _move(source, moments, shares, values, strength)
+        shifted = [
+            _shift_norm(source, moments, shares, values, strength)
             for source, moments, values in zip(sources, classifier.moments.norms, measured, strict=True)
         ]
-        for norm, each in zip(find_norms(network), moved, strict=True):
+        for norm, each in zip(find_norms(network), shifted, strict=True):
             norm.running_mean, norm.running_var = each.mean, each.variance
         outputs, measured = _measure(network, batches, poll)
-    adapted = ClassMoments(tuple(each.moments for each in moved), classifier.moments.features)
-    return _Fitted(network, adapted, strength, before, outputs.argmax(1))
+    adapted = ClassMoments(tuple(each.moments for each in shifted), classifier.moments.features)
+    return _AdaptedNetwork(network, adapted, strength, before, outputs.argmax(1))
 
 
-def _find_evenness(counts: Tensor) -> float:
-    """Return the share of the strength, 0 to 1, for windows in which classes [K] are predicted so often.
+def _balance_factor(counts: Tensor) -> float:
+    """Return the factor of the strength, in [0, 1], for the number of predictions per class, [K].
 
-    What windows of one class have in common, such as a person, cannot be told from the sensor. So the share is 0 for
-    one class, and 1 from an effective number (exp of the entropy) of EVEN_CLASSES on, or of all if there are fewer.
+    With few classes, properties shared by all windows, such as the person, cannot be distinguished from the sensor. The
+    factor grows linearly with the effective number of classes (exp of the entropy): 0 for one class, 1 for
+    min(EVEN_CLASSES, K) classes or more.
     """
     effective = float(torch.special.entr(counts / counts.sum()).sum().exp())
     return min(1.0, max(0.0, (effective - 1) / (min(EVEN_CLASSES, len(counts)) - 1)))
@@ -312,12 +321,12 @@ def _find_evenness(counts: Tensor) -> float:
 def _measure(
     network: Network, batches: Sequence[Tensor], poll: Callable[[], object] | None
 ) -> tuple[Tensor, list[Tensor]]:
-    """Return the logits [N, K] for windows, and the moments [N, 2, channels] of the inputs of each norm.
+    """Return the logits [N, K] of windows, and the moments [N, 2, channels] of the inputs of each norm.
 
     Args:
-        network: The network.
-        batches: The windows, [T, B, C, H, W] each.
-        poll: Called before each batch.
+        network: Network in evaluation mode.
+        batches: Batches of windows, [T, B, C, H, W] each.
+        poll: Callback before each batch.
     """
     device = next(network.parameters()).device
     parts = []
@@ -330,29 +339,29 @@ def _measure(
 
 
 class _AdaptedNorm(NamedTuple):
-    """New statistics of a norm, and the moments of the classes on the new sensor."""
+    """New statistics of a norm, and the moments of each class on the new sensor."""
 
     mean: Tensor
     variance: Tensor
     moments: Tensor
 
 
-def _move(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, strength: float) -> _AdaptedNorm:
-    """Move a norm by the difference between windows and what their classes give on the sensor of the training.
+def _shift_norm(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, strength: float) -> _AdaptedNorm:
+    """Shift a norm by the difference between the measured moments and the moments expected for the predicted classes.
 
     Args:
-        source: The norm of the checkpoint.
-        moments: Of the classes, [K, 2, channels].
-        shares: Probabilities of the classes of each window, [N, K].
-        measured: Moments of each window, [N, 2, channels].
-        strength: Share of the difference.
+        source: Norm of the checkpoint.
+        moments: Mean and log variance per class on the training sensor, [K, 2, channels].
+        shares: Class probabilities of each window, [N, K].
+        measured: Mean and log variance of each window, [N, 2, channels].
+        strength: Share of the difference that is applied, 0 to 1.
     """
     assert source.running_mean is not None
     assert source.running_var is not None
     mean, variance = source.running_mean.double().cpu(), source.running_var.double().cpu()
     change, deviation = measured - mix_moments(shares, moments), (variance + source.eps).sqrt()
-    shift = strength * _estimate(change[:, 0] / deviation) * deviation
-    growth = strength * _estimate(change[:, 1]).clamp(-MAX_GROWTH, MAX_GROWTH)
+    shift = strength * _shrink_mean(change[:, 0] / deviation) * deviation
+    growth = strength * _shrink_mean(change[:, 1]).clamp(-MAX_GROWTH, MAX_GROWTH)
     return _AdaptedNorm(
         (mean + shift).to(source.running_mean),
         (variance * growth.exp()).to(source.running_var),
@@ -360,18 +369,14 @@ def _move(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, 
     )
 
 
-def _estimate(changes: Tensor) -> Tensor:
-    """Return the mean change [channels] less what is due to chance, by the positive-part James-Stein estimator.
-
-    Args:
-        changes: Of each window, [N, channels].
-    """
+def _shrink_mean(changes: Tensor) -> Tensor:
+    """Return the mean of the changes [N, channels], shrunk towards 0 by the positive-part James-Stein estimator."""
     mean = changes.mean(0)
     chance = changes.var(0).sum() / len(changes)
     return mean * (1 - chance / mean.square().sum().clamp(min=1e-30)).clamp(min=0)
 
 
-def _count(labels: Tensor, classes: int) -> tuple[int, ...]:
+def _count_labels(labels: Tensor, classes: int) -> tuple[int, ...]:
     return tuple(torch.bincount(labels, minlength=classes).tolist())
 
 
@@ -391,8 +396,8 @@ def _describe_shifts(source: Network, adapted: Network) -> Iterator[NormShift]:
         )
 
 
-def _describe(classifier: Classifier, chosen: _Collector) -> str:
-    """Return what an adapted classifier was trained on."""
-    windows, recordings = count_noun(len(chosen.sample), "window"), count_noun(chosen.recordings, "recording")
+def _describe_training(classifier: Classifier, collector: _Collector) -> str:
+    """Describe the training data of the adapted classifier."""
+    windows, recordings = count_noun(len(collector.sample), "window"), count_noun(collector.recordings, "recording")
     adapted = f"adapted to {windows} of {recordings}"
     return "; ".join(filter(None, [classifier.config.trained_on, adapted]))

@@ -1,4 +1,4 @@
-"""A trained classifier for recordings of any length, in bounded memory."""
+"""Classify recordings of any length with a trained network, in bounded memory."""
 
 from __future__ import annotations
 
@@ -56,24 +56,26 @@ from .windows import Step, Window, encode_complete, encode_steps, find_start, sl
 
 log = logging.getLogger(__name__)
 
-MIN_PART = 0.5  # of what a window adds that a recording must have for the window to count
-MAX_WINDOWS = 16  # that are classified together
-MAX_OUTPUT_BYTES = 12 << 20  # of the outputs of the first layer at a time
-MODULE_CHANNELS = 12  # assumed of the first layer of a module, which is not known
+MIN_PART = 0.5  # a window counts if the recording covers this share of the time or events that it adds
+MAX_WINDOWS = 16  # windows per forward pass
+MAX_OUTPUT_BYTES = 12 << 20  # output of the first layer per forward pass
+MODULE_CHANNELS = 12  # assumption for the unknown first layer of a custom module
 
 OnWindows = Callable[[Sequence[Window], NDArray[np.float32]], object]
-"""Called with windows that were classified together, and their logits [N, K]."""
+"""Callback with a batch of N windows and their logits, float32 [N, K]."""
 
 
 class Classifier:
-    """A trained network that classifies recordings.
+    """A trained network that classifies recordings and videos.
+
+    Most users call `Classifier.load` and `predict`.
 
     Args:
-        config: What the network is.
-        network: The network.
-        checkpoint: The checkpoint that it was loaded from; None if there is none.
-        moments: Those of its training recordings, which `adapt` needs; None if they are not known.
-        modules: Where the network comes from if it is a module of yours, so that processes can load it too.
+        config: Classes, sensor, encoding, architecture and framing of the network.
+        network: Network with its weights; set to evaluation mode.
+        checkpoint: Checkpoint that the network was loaded from; None if it was built in memory.
+        moments: Statistics of the training recordings per class, required by `adapt`; None if unknown.
+        modules: Source of a custom network (`network.kind = module`); worker processes load the network from it.
 
     Example:
         >>> import numpy as np
@@ -100,11 +102,11 @@ class Classifier:
         grid = config.bins.grid(config.sensor)
         channels = MODULE_CHANNELS if isinstance(config.network, ModuleConfig) else config.network.channels[0]
         image_bytes = 4 * grid.width * grid.height * max(config.bins.channels, channels)
-        self.max_images = max(1, MAX_OUTPUT_BYTES // image_bytes)  # that go through the network together
+        self.max_images = max(1, MAX_OUTPUT_BYTES // image_bytes)  # time steps of all windows per forward pass
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the configuration and the weights."""
+        """SHA-256 of configuration and weights."""
         return digest_of({"config": self.config.model_dump_json()}, self.network.state_dict())
 
     @classmethod
@@ -116,18 +118,22 @@ class Classifier:
         trust: str | Sequence[str] = (),
         network: nn.Module | None = None,
     ) -> Classifier:
-        """Return the classifier in a checkpoint.
+        """Load a classifier from a checkpoint.
 
         Args:
-            path: A file, the folder of a training run, the name of a checkpoint that comes with dvspipe, or one on the
-                Hugging Face hub, `hf://user/name` or `hf://user/name@revision` (the extra `hub`).
-            device: Where the network runs.
-            trust: Packages whose code may run, for a checkpoint of `network.kind = module`.
-            network: Your own network for such a checkpoint, whose weights are loaded into it.
+            path: Checkpoint file, folder of a training run, name of an included checkpoint, or model on the Hugging
+                Face hub: `hf://user/name` or `hf://user/name@revision` (needs the extra `hub`).
+            device: PyTorch device that the network runs on, such as `cuda:0`.
+            trust: Packages allowed to run code, for checkpoints with `network.kind = module`.
+            network: Your own network for such a checkpoint; the weights are loaded into it.
 
         Raises:
-            CheckpointError: The file is missing or not a checkpoint, or the hub cannot be reached.
-            ConfigError: The network is a module whose package is not trusted, or that cannot be made.
+            CheckpointError: If the file is missing or not a checkpoint, or the hub cannot be reached.
+            ConfigError: If the network is a module that cannot be built, or its package is not trusted.
+
+        Example:
+            >>> Classifier.load("gesture-synthetic").config.classes[:2]
+            ('hand_clapping', 'right_hand_wave')
         """
         modules = ModuleSource.of(trust, network)
         name = pin_checkpoint(path)
@@ -135,26 +141,29 @@ class Classifier:
         return cls(loaded.config, loaded.network, name, loaded.moments, modules)
 
     def push_to_hub(self, name: str, *, license: str = "unknown", private: bool = False) -> str:  # noqa: A002
-        """Write the classifier to the Hugging Face hub (the extra `hub`), and return its name there with the commit.
+        """Upload the classifier to the Hugging Face hub (needs the extra `hub`).
 
-        The repository gets the weights, the configuration, and a model card made from the records of the training run
-        that the classifier was loaded from. You have to be logged in (`hf auth login`).
+        The repository contains the weights, the configuration and a model card. The card is generated from the records
+        of the training run that the classifier was loaded from. Log in first with `hf auth login`.
 
         Args:
-            name: `user/name`; a new repository is made if there is none.
-            license: Licence of the weights as the hub names it, such as `mit` or `cc-by-4.0`.
+            name: Repository, `user/name`; created if it does not exist.
+            license: Licence of the weights in the hub's notation, such as `mit` or `cc-by-4.0`.
             private: Whether a new repository is private.
 
+        Returns:
+            Name of the model with its commit, for `Classifier.load`.
+
         Raises:
-            CheckpointError: The hub cannot be reached, or refuses.
-            FileError: The records of the run are corrupted.
-            ConfigError: Its configuration is.
+            CheckpointError: If the hub cannot be reached or rejects the upload.
+            FileError: If the records of the training run are corrupted.
+            ConfigError: If the configuration of the training run is corrupted.
 
         Example:
             >>> Classifier.load("runs/train/mine").push_to_hub("user/mine", license="mit")  # doctest: +SKIP
             'hf://user/mine@3f8c1b0'
         """
-        from ..training.records import find_records  # training takes time to import, and only this needs it
+        from ..training.records import find_records  # slow import, needed only here
 
         model = HubModel.parse(name if name.startswith(SCHEME) else SCHEME + name)
         card = write_card(model.name, self.config, find_records(self.checkpoint), license)
@@ -170,25 +179,27 @@ class Classifier:
         hints: Hints = NO_HINTS,
         progress: Progress | None = None,
     ) -> Prediction:
-        """Return the prediction for a recording or video: one of the classes that the network was trained on.
+        """Classify a recording or video.
 
         Args:
-            recording: A file of any readable format, a video, which is simulated first, or events in memory.
-            config: Windows, segments, and how the recording fits the network's sensor; also as plain keys and values.
-            sensor: Its sensor, for a file that does not name it.
-            hints: What else the file does not say.
-            progress: Called with the time done and in all, as in `classify`.
+            recording: File of any readable format, video (converted to events first), or events in memory.
+            config: Settings of windows, segments and framing, or a mapping of their keys and values.
+            sensor: Sensor size, for a file that does not store it.
+            hints: Other metadata that the file does not store.
+            progress: Callback with the finished and total time; see `classify`.
 
         Returns:
-            The class of the complete recording, `class_name`, one of `self.config.classes`, and what is shown when. The
-            network has no class for "none of them": look at `certain` and at the segments that are `uncertain`.
+            `class_name` is the class of the complete recording, one of `self.config.classes`; `segments` are the
+            classes over time. Networks have no class "none of these": check `certain`, and segments of the class
+            `uncertain`.
 
         Raises:
-            ConfigError: The configuration does not fit the network, such as a window that is no multiple of its step.
-            FileError: The file is missing, corrupted, or of an unknown format.
-            VideoError: The video cannot be decoded.
-            DataError: It comes from another sensor than the network's and `config.fit` is None, or it has no events, or
-                less than half of a window.
+            ConfigError: If the configuration does not fit the network, for example if the window is not a multiple of
+                the network's time step.
+            FileError: If the file is missing, corrupted or of an unknown format.
+            VideoError: If the video cannot be decoded.
+            DataError: If the recording has no events, is shorter than half a window, or comes from another sensor than
+                the network's and needs `config.fit`.
 
         Example:
             >>> from dvspipe import Classifier
@@ -203,25 +214,29 @@ class Classifier:
         return self.classify(self.open(recording, config, sensor=sensor, hints=hints), config, progress)
 
     def framed(self, config: InferConfig | Mapping[str, object] = InferConfig()) -> InferConfig:
-        """Return a configuration with the framing and hop of the training for each setting that is not given.
+        """Complete a configuration with the framing and hop that the network was trained with.
 
         Args:
-            config: Settings, also as plain keys and values.
+            config: Settings, or a mapping of their keys and values; settings given here are kept.
 
         Example:
             >>> Classifier.load("gesture-synthetic").framed({"roi": "full"}).roi
             'full'
         """
         framed = as_settings(InferConfig, config).with_defaults(self.config.framing)
-        is_given = framed.hop_us is not None or framed.window_us is not None or framed.stateful
-        return framed if is_given else framed.model_copy(update={"hop_us": self.config.hop_us})
+        is_set = framed.hop_us is not None or framed.window_us is not None or framed.stateful
+        return framed if is_set else framed.model_copy(update={"hop_us": self.config.hop_us})
 
     def find_overrides(self, config: InferConfig | Mapping[str, object], *, videos: bool = True) -> tuple[str, ...]:
-        """Return each setting of the framing that differs from the training, as text with both values.
+        """List the framing settings that differ from the training, as texts with both values.
 
         Args:
-            config: Settings, also as plain keys and values.
-            videos: Whether videos are classified; otherwise settings of videos change nothing and are left out.
+            config: Settings, or a mapping of their keys and values.
+            videos: Whether videos are classified; if not, video settings have no effect and are omitted.
+
+        Example:
+            >>> Classifier.load("gesture-synthetic").find_overrides({"fit": "crop"})
+            ('fit = crop (trained with null)',)
         """
         trained = self.config.framing.model_dump(mode="json")
         used = self.framed(config).model_dump(mode="json", include=set(trained))
@@ -242,23 +257,23 @@ class Classifier:
         """Open a recording or video to classify it.
 
         Args:
-            recording: A file, or events in memory.
-            config: Which part of it to use, how to fit it to the network's sensor, and how a video becomes events, for
-                what differs from the training; also as plain keys and values.
-            sensor: Its sensor, for a file that does not name it.
-            hints: What else the file does not say.
+            recording: File, or events in memory.
+            config: Settings, or a mapping of their keys and values. Used here: region of interest, fit to the network's
+                sensor, and conversion of videos; default: as in the training.
+            sensor: Sensor size, for a file that does not store it.
+            hints: Other metadata that the file does not store.
 
         Raises:
-            FileError: It is missing or cannot be read.
-            DataError: It comes from another sensor than the network's, and `config.fit` does not say what to do.
-            EventError: It is neither a file nor events.
+            FileError: If the file is missing or cannot be read.
+            DataError: If the recording comes from another sensor than the network's and needs `config.fit`.
+            EventError: If `recording` is neither a file nor events.
         """
         config = self.framed(config)
         if not isinstance(recording, str | Path | Events):
             raise EventError(f"recording: found {type(recording).__name__}, expected a file or Events")
-        given = recording if isinstance(recording, Events) else Path(recording)
+        file_or_events = recording if isinstance(recording, Events) else Path(recording)
         size = None if sensor is None else SensorSize.of(sensor)
-        source = open_source(given, self.config.sensor, config, sensor=size, hints=hints)
+        source = open_source(file_or_events, self.config.sensor, config, sensor=size, hints=hints)
         for warning in source.warnings:
             log.warning("%s", warning)
         return source
@@ -270,19 +285,19 @@ class Classifier:
         progress: Progress | None = None,
         on_windows: OnWindows | None = None,
     ) -> Prediction:
-        """Return the prediction for a recording, by sliding windows or with the network's state kept.
+        """Classify a recording in sliding windows, or with one continuous network state (`config.stateful`).
 
         Args:
-            recording: What `open` returns, or takes.
-            config: Windows and segments, also as plain keys and values.
-            progress: Called with the time done and in all, in microseconds; the latter is 0 if unknown, and an estimate
-                for a video.
-            on_windows: Called with the windows and their logits, in order; not with `config.stateful`.
+            recording: Result of `open`, or anything that `open` accepts.
+            config: Settings of windows and segments, or a mapping of their keys and values.
+            progress: Callback with the finished and total time in microseconds. The total is an estimate for videos,
+                and 0 if unknown.
+            on_windows: Callback with windows and their logits, in order; not called with `config.stateful`.
 
         Raises:
-            ConfigError: The configuration does not fit the network.
-            FileError: The recording is corrupted.
-            DataError: It has no events, or less than half of a window.
+            ConfigError: If the configuration does not fit the network.
+            FileError: If the recording is corrupted.
+            DataError: If the recording has no events or is shorter than half a window.
         """
         config = self.framed(config)
         source = recording if isinstance(recording, EventSource) else self.open(recording, config)
@@ -298,32 +313,33 @@ class Classifier:
         if not reader.events:
             raise DataError(f"{source.name}: {_explain_no_events(reader, config)}")
         if not outputs.spans:
-            raise _too_short(source.name, bins, reader)
+            raise _too_short_error(source.name, bins, reader)
         layers = summarize_layers(counters, counted=bins.dtype.kind == "u")
         timeline = self._to_timeline(outputs, bins.window_us, reader.steps)
-        return self._summarize(reader, _add_joints(timeline, source) if config.pose else timeline, config, layers)
+        return self._summarize(reader, _combine_joints(timeline, source) if config.pose else timeline, config, layers)
 
     def _check_pose(self, source: EventSource) -> None:
-        """Check that joints can be combined with the events.
+        """Check that joints can be combined with events.
 
         Raises:
-            ConfigError: The classes are not those of the network for joints, or the source has no pictures.
+            ConfigError: If the classes differ from the joint network's, or the source has no pictures.
         """
         remedy = Remedy("config.pose", False, "classify events alone")
         if self.config.classes != GESTURES:
             raise ConfigError(
-                f"pose: needs a classifier of the {len(GESTURES)} classes of DVS128 Gesture (found "
-                f"{len(self.config.classes)} classes, the first is {self.config.classes[0]})",
+                f"pose: needs a classifier for the {len(GESTURES)} classes of DVS128 Gesture (found "
+                f"{len(self.config.classes)} classes, starting with {self.config.classes[0]})",
                 remedy,
             )
         if source.film is None:
-            raise ConfigError(f"{source.name}: pose needs the pictures of a video (found events)", remedy)
+            raise ConfigError(f"{source.name}: pose needs a video (found events)", remedy)
 
     def window_bins(self, config: InferConfig) -> BinConfig:
-        """Return how a window becomes a spike tensor: as in training, but perhaps of another length.
+        """Return the encoding of a window: as in training, with `config.window_us` if given.
 
         Raises:
-            ConfigError: The network's windows are not made by time, or the length is not a multiple of its time step.
+            ConfigError: If a length is not a multiple of the network's time step, is given although the network's
+                windows are not defined by time, or the network cannot be stateful.
         """
         bins, step_us = self.config.bins, self.config.bins.step_us
         network = self.config.network
@@ -335,21 +351,23 @@ class Classifier:
             )
         if config.stateful and self.config.network.spikes_once:
             raise ConfigError(
-                f"stateful: network.kind = {self.config.network.kind} needs complete windows, as its neurons spike at "
-                "most once",
+                f"stateful: network.kind = {self.config.network.kind} needs complete windows, as its neurons spike "
+                "at most once",
                 Remedy("config.stateful", False, "classify windows"),
             )
         if bins.by != "time":
-            given = [name for name in ("window_us", "hop_us", "stateful") if getattr(config, name)]
-            if given:
+            names = [name for name in ("window_us", "hop_us", "stateful") if getattr(config, name)]
+            if names:
                 unit = "number of events" if bins.by == "events" else "recording"
-                raise ConfigError(f"{given[0]}: the network's windows are made by {unit}, not by time")
+                raise ConfigError(
+                    f"{names[0]}: cannot be set, because the network's windows are defined by {unit}, not by time"
+                )
             return bins
         if config.window_us is not None:
-            steps = _divide("window", config.window_us, step_us)
+            steps = _count_steps("window", config.window_us, step_us)
             bins = build(BinConfig, bins.model_dump() | {"steps": steps}, "window")
         if config.hop_us is not None and config.stateful:
-            _divide("hop", config.hop_us, step_us)
+            _count_steps("hop", config.hop_us, step_us)
         if config.hop_us is not None and config.hop_us < step_us:
             raise ConfigError(
                 f"hop of {config.hop_us / 1000:g} ms: shorter than the network's time step of {step_us / 1000:g} ms"
@@ -359,12 +377,12 @@ class Classifier:
     def _classify_windows(
         self, bins: BinConfig, config: InferConfig, reader: _Reader, on_windows: OnWindows | None
     ) -> _Outputs:
-        """Return the outputs for windows; the state of each starts at rest."""
-        together = max(1, min(MAX_WINDOWS, self.max_images // bins.steps))
+        """Classify sliding windows; the network state is reset for each window."""
+        batch_size = max(1, min(MAX_WINDOWS, self.max_images // bins.steps))
         hop_us = (config.hop_us or bins.window_us) if bins.by == "time" else None
         outputs = _Outputs([], [], hop_us, lag_us=bins.window_us // 2)
-        windows = (each for each in _windows(bins, config, reader) if _is_covered(each, bins, hop_us, reader))
-        while batch := list(itertools.islice(windows, together)):
+        windows = (each for each in _encode_windows(bins, config, reader) if _is_covered(each, bins, hop_us, reader))
+        while batch := list(itertools.islice(windows, batch_size)):
             outputs.spans.extend(_Span(window.start_us, window.end_us, window.events) for window in batch)
             logits, _ = self._forward(torch.from_numpy(np.stack([window.spikes for window in batch], axis=1)), None)
             outputs.logits.append(logits.mean(axis=0))
@@ -374,10 +392,11 @@ class Classifier:
         return outputs
 
     def _classify_stateful(self, bins: BinConfig, config: InferConfig, reader: _Reader) -> _Outputs:
-        """Return the outputs of a network whose state is kept, except over pauses of more than a window.
+        """Classify with one continuous network state, reset only after pauses longer than a window.
 
-        A prediction is a running mean of outputs (see `_RunningMean`). The last prediction of the first window is thus
-        that of the window, and if the window is as long as the recording, the last one is that of the recording.
+        A prediction is a running mean of outputs (see `_RunningMean`). So the last prediction within the first window
+        equals the prediction for that window, and with a window as long as the recording, the last prediction equals
+        the prediction for the recording.
         """
         step_us = bins.step_us
         hop = (config.hop_us or step_us) // step_us
@@ -386,7 +405,7 @@ class Classifier:
         state: State | None = None
         mean = _RunningMean(bins, len(self.config.classes), start_us)
         steps = encode_steps(stream, bins, start_us=start_us, pause_steps=bins.steps)
-        for block in _group(steps, max(1, min(bins.steps, self.max_images))):
+        for block in _group_steps(steps, max(1, min(bins.steps, self.max_images))):
             if block[0].is_first:
                 state = None
                 mean = _RunningMean(bins, len(self.config.classes), start_us + block[0].number * step_us)
@@ -396,7 +415,7 @@ class Classifier:
                 mean.add(output, step.events)
                 if (step.number + 1) % hop == 0:
                     outputs.add(mean)
-        if mean.steps and (not outputs.spans or outputs.spans[-1].end_us < mean.end_us):  # the end of the recording
+        if mean.steps and (not outputs.spans or outputs.spans[-1].end_us < mean.end_us):  # last steps of the recording
             outputs.add(mean)
         return outputs
 
@@ -404,16 +423,18 @@ class Classifier:
         start_us, end_us, events = np.array(outputs.spans, np.int64).reshape(-1, 3).T
         logits = np.concatenate(outputs.logits)
         hop_us, lag_us = outputs.hop_us, outputs.lag_us
-        nearby = events
+        nearby_events = events
         if hop_us is not None:
             half_us = max(hop_us, window_us // 4) // 2
-            center_us = find_centers(start_us, end_us, hop_us=hop_us, lag_us=lag_us)
-            nearby = steps.between(np.maximum(center_us - half_us, start_us), np.minimum(center_us + half_us, end_us))
+            centers_us = find_centers(start_us, end_us, hop_us=hop_us, lag_us=lag_us)
+            nearby_events = steps.between(
+                np.maximum(centers_us - half_us, start_us), np.minimum(centers_us + half_us, end_us)
+            )
         return Timeline(
             t_start_us=start_us,
             t_end_us=end_us,
             events=events,
-            nearby_events=nearby,
+            nearby_events=nearby_events,
             probabilities=self.config.probabilities(logits),
             familiar=self.config.is_familiar(logits),
             hop_us=hop_us,
@@ -424,10 +445,10 @@ class Classifier:
     def _summarize(
         self, reader: _Reader, timeline: Timeline, config: InferConfig, layers: tuple[LayerActivity, ...]
     ) -> Prediction:
-        """Return the prediction for a recording by its predictions over time."""
+        """Combine the predictions over time into a prediction for the recording."""
         quiet = is_quiet(timeline, config.segments)
-        shown = quiet if quiet.all() else ~quiet
-        mean = timeline.probabilities[shown].mean(axis=0)
+        used = quiet if quiet.all() else ~quiet
+        mean = timeline.probabilities[used].mean(axis=0)
         label = int(mean.argmax())
         classes = self.config.classes
         t_first_us, t_end_us = reader.first_us, reader.last_us + 1
@@ -436,7 +457,7 @@ class Classifier:
             label=label,
             class_name=classes[label],
             probability=float(mean[label]),
-            certain=bool(mean[label] >= config.segments.enter and 2 * timeline.familiar[shown].sum() >= shown.sum()),
+            certain=bool(mean[label] >= config.segments.enter and 2 * timeline.familiar[used].sum() >= used.sum()),
             probabilities=tuple(float(p) for p in mean),
             events=reader.events,
             t_first_us=reader.first_us,
@@ -456,24 +477,24 @@ class Classifier:
         )
 
     def _forward(self, spikes: torch.Tensor, state: State | None) -> tuple[NDArray[np.float32], State | None]:
-        """Return the network's outputs [T, B, K] for spikes [T, B, C, H, W], and its state; in pieces that fit."""
+        """Return outputs [T, B, K] and state for spikes [T, B, C, H, W], computed in chunks of `max_images`."""
         device = next(self.network.parameters()).device
-        together = max(1, self.max_images // spikes.shape[1]) if self.network.streams else len(spikes)
+        chunk_size = max(1, self.max_images // spikes.shape[1]) if self.network.streams else len(spikes)
         outputs = []
-        for first in range(0, len(spikes), together):
-            output, state = self.network(spikes[first : first + together].to(device), state)
+        for first in range(0, len(spikes), chunk_size):
+            output, state = self.network(spikes[first : first + chunk_size].to(device), state)
             outputs.append(output.float().cpu().numpy())
         return np.concatenate(outputs), state
 
 
-def _add_joints(timeline: Timeline, source: EventSource) -> Timeline:
-    """Return predictions by joints and events; those of times without a person stay as they are."""
-    assert source.film is not None  # checked before
+def _combine_joints(timeline: Timeline, source: EventSource) -> Timeline:
+    """Combine the predictions with joints; predictions without a visible person do not change."""
+    assert source.film is not None  # see _check_pose
     film = source.film()
     try:
         track = track_pictures(film.pictures(), film.size, {"max_fps": JOINT_LOOKS_HZ}, name=source.name)
     except VideoError as error:
-        log.warning("%s; classified by events alone", error)
+        log.warning("%s; classified from events alone", error)
         return timeline
     combined = included_classifier().combine(timeline.probabilities, track, timeline.t_start_us, timeline.t_end_us)
     return replace(timeline, probabilities=combined)
@@ -483,13 +504,13 @@ class _Reader:
     """Reads a recording and counts its events.
 
     Attributes:
-        recorded: Number of events so far.
-        rates: Their number over time.
+        recorded: Number of events read so far, before fitting.
+        rates: Rate of these events over time.
         events: Number of events on the network's sensor so far.
-        first_us: Time of the first of them.
-        last_us: Time of the last.
-        steps: Their number in each step.
-        classified_us: Time that went through the network.
+        first_us: Time of the first event on the network's sensor.
+        last_us: Time of the last event on the network's sensor.
+        steps: Number of events on the network's sensor per time step.
+        classified_us: Time processed by the network; overlapping windows count individually.
     """
 
     def __init__(self, source: EventSource, step_us: int, progress: Progress | None) -> None:
@@ -503,7 +524,7 @@ class _Reader:
         self.steps = StepCounts(self._step_us)
 
     def parts(self) -> Iterator[Events]:
-        """Yield the events on the network's sensor; each call reads the recording from its start."""
+        """Read the recording from its start, and yield its events on the network's sensor."""
         self._start()
         for part in self.source.read_fitted(self._count_recorded):
             self.steps.add(part)
@@ -522,7 +543,7 @@ class _Reader:
 
 
 class _Span(NamedTuple):
-    """Time that a prediction is made from, and number of events in it."""
+    """Time span of the input of a prediction, and its number of events."""
 
     start_us: int
     end_us: int
@@ -531,10 +552,10 @@ class _Span(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Outputs:
-    """What the network puts out over time; `hop_us`, `lag_us` and `stateful` are those of `Timeline`."""
+    """Network outputs over time; see `Timeline` for `hop_us`, `lag_us` and `stateful`."""
 
     spans: list[_Span]
-    logits: list[NDArray[np.float32]]  # [n, K] each, N in all
+    logits: list[NDArray[np.float32]]  # arrays [n, K], N rows in total
     hop_us: int | None
     lag_us: int
     stateful: bool = False
@@ -545,20 +566,19 @@ class _Outputs:
 
 
 class _RunningMean:
-    """Mean of outputs, and the window that it stands for.
+    """Running mean of outputs over the last window.
 
-    The mean of all outputs so far, and once there are T of them, an exponential moving mean: output n changes it by
-    1 / n of the difference, but at least by 1 / T.
+    Mean of the first T outputs, then an exponential moving average. Output n has the weight max(1 / n, 1 / T).
 
     Args:
-        bins: Length of the window, T steps.
-        classes: K.
+        bins: Encoding with the window length T.
+        classes: Number of classes K.
         start_us: Start of the first step.
     """
 
     def __init__(self, bins: BinConfig, classes: int, start_us: int) -> None:
         self._bins, self._start_us = bins, start_us
-        self._recent: deque[int] = deque(maxlen=bins.steps)  # events in the last T steps
+        self._recent: deque[int] = deque(maxlen=bins.steps)  # number of events in each of the last T steps
         self.value = np.zeros(classes, np.float32)
         self.steps = 0
 
@@ -576,8 +596,8 @@ class _RunningMean:
         return _Span(max(self._start_us, self.end_us - self._bins.window_us), self.end_us, sum(self._recent))
 
 
-def _group(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
-    """Yield groups of consecutive steps, at most `size`; a step after a pause starts a group."""
+def _group_steps(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
+    """Group consecutive steps, at most `size` per group; a step after a pause starts a new group."""
     group: list[Step] = []
     for step in steps:
         if group and (step.is_first or len(group) == size):
@@ -588,7 +608,7 @@ def _group(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
         yield group
 
 
-def _windows(bins: BinConfig, config: InferConfig, reader: _Reader) -> Iterator[Window]:
+def _encode_windows(bins: BinConfig, config: InferConfig, reader: _Reader) -> Iterator[Window]:
     if bins.by == "recording":
         return encode_complete(reader.parts, bins)
     if bins.by == "events":
@@ -597,7 +617,7 @@ def _windows(bins: BinConfig, config: InferConfig, reader: _Reader) -> Iterator[
 
 
 def _is_covered(window: Window, bins: BinConfig, hop_us: int | None, reader: _Reader) -> bool:
-    """Return whether a recording, read as far as a window needs, covers half of what it adds to those before."""
+    """Return whether the recording covers at least MIN_PART of the time or events that the window adds."""
     if hop_us is not None:
         added_us = bins.window_us if window.start_us <= reader.first_us else min(hop_us, bins.window_us)
         return reader.last_us - window.start_us >= bins.window_us - MIN_PART * added_us
@@ -607,29 +627,29 @@ def _is_covered(window: Window, bins: BinConfig, hop_us: int | None, reader: _Re
 def _explain_no_events(reader: _Reader, config: InferConfig) -> str:
     if not reader.recorded:
         return "has no events"
-    where = "is in the region" if config.fit == "crop" or config.roi not in (None, "full") else "remains after scaling"
-    return f"none of its {count_noun(reader.recorded, 'event')} {where}"
+    reason = "is in the region" if config.fit == "crop" or config.roi not in (None, "full") else "remains after scaling"
+    return f"none of its {count_noun(reader.recorded, 'event')} {reason}"
 
 
-def _too_short(name: str, bins: BinConfig, reader: _Reader) -> DataError:
+def _too_short_error(name: str, bins: BinConfig, reader: _Reader) -> DataError:
     if bins.by == "events":
         found = f"has {count_noun(reader.events, 'event')}"
-        return DataError(f"{name}: {found}, less than half of the network's window of {bins.window_events:,}")
+        return DataError(f"{name}: {found}, less than half the network's window of {bins.window_events:,}")
     lasts_us = reader.last_us - reader.first_us
-    found = f"lasts {lasts_us * 1e-6:.3g} s, less than half of the window of {bins.window_us * 1e-6:.3g} s"
+    found = f"lasts {lasts_us * 1e-6:.3g} s, less than half the window of {bins.window_us * 1e-6:.3g} s"
     shorter_us = max(1, lasts_us // bins.step_us) * bins.step_us
     return DataError(f"{name}: {found}", Remedy("config.window_us", shorter_us, "choose a shorter window"))
 
 
-def _divide(name: str, length_us: int, step_us: int) -> int:
-    """Return the number of steps in a length of time.
+def _count_steps(name: str, length_us: int, step_us: int) -> int:
+    """Return the number of steps in `length_us`.
 
     Raises:
-        ConfigError: It is not a whole number.
+        ConfigError: If `length_us` is not a multiple of the step.
     """
-    steps, rest = divmod(length_us, step_us)
-    if rest:
-        nearest = " and ".join(f"{step_us * number / 1000:.15g} ms" for number in (steps, steps + 1) if number)
+    steps, remainder = divmod(length_us, step_us)
+    if remainder:
+        nearest = " and ".join(f"{step_us * count / 1000:.15g} ms" for count in (steps, steps + 1) if count)
         raise ConfigError(
             f"{name} of {length_us / 1000:.15g} ms: not a multiple of the network's time step of {step_us / 1000:g} ms "
             f"(nearest: {nearest})"

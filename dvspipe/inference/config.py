@@ -1,4 +1,4 @@
-"""The settings of inference."""
+"""Settings of inference."""
 
 from __future__ import annotations
 
@@ -9,45 +9,43 @@ from ..framing import FramingConfig
 
 
 class SegmentConfig(Settings):
-    """How predictions over time become segments; see `find_segments`."""
+    """Conversion of predictions over time into segments; see `find_segments`."""
 
     enter: float = Field(default=0.5, ge=0, le=1)
-    """Probability at which a segment of a class starts; while no class reaches it, the segment is uncertain."""
+    """Probability that starts a segment of a class; until a class reaches it, the time is uncertain."""
     leave: float = Field(default=0.35, ge=0, le=1)
-    """Probability below which the segment ends; at most `enter`."""
+    """A segment ends if the probability of its class falls below this value; at most `enter`."""
     smooth_us: int | None = Field(default=None, ge=0, le=10**12)
-    """Length of the moving mean of the probabilities in microseconds; None: three quarters of a window."""
+    """Length of the moving average of the probabilities in microseconds; None: three quarters of a window."""
     least_us: int | None = Field(default=None, ge=0, le=10**12)
-    """Shortest segment of a class in microseconds; None: half a window."""
+    """Minimum length of a segment of a class in microseconds; None: half a window."""
     quiet: float = Field(default=0.05, ge=0, le=1)
-    """Share of the event rate of the busy times of a recording (90th percentile) below which a time is quiet, and so
-    uncertain."""
+    """Threshold of quiet, hence uncertain, times: share of the recording's busy event rate (90th percentile)."""
     noise: float = Field(default=1.6, ge=0)
-    """Multiple of the event rate of the calm times of a recording (10th percentile) below which a time is quiet too,
-    provided that this rate is less than a quarter of that of the busy times: calm times then show only the noise of the
-    sensor. 0 switches this off."""
+    """Second threshold of quiet times: multiple of the recording's calm event rate (10th percentile). It applies only
+    if the calm rate is less than a quarter of the busy rate; calm times then show only sensor noise. 0: off."""
     least_events: int = Field(default=0, ge=0)
-    """Fewest events of a window that is not quiet."""
+    """Minimum number of events in a window that is not quiet."""
 
     @model_validator(mode="after")
     def _check_order(self) -> SegmentConfig:
         if self.leave > self.enter:
-            raise ValueError(f"leave = {self.leave:g} is above enter = {self.enter:g}; expected at most that")
+            raise ValueError(f"leave = {self.leave:g}: larger than enter = {self.enter:g} (expected at most enter)")
         return self
 
 
 class InferConfig(FramingConfig):
-    """How recordings are classified; those settings of the framing that are not given are as in the training."""
+    """Settings of classification; framing settings that are not given are as in the training."""
 
     window_us: int | None = Field(default=None, ge=1, le=10**12)
-    """Length of a window in microseconds, a multiple of the network's time step; None: the length it was trained on."""
+    """Window length in microseconds, a multiple of the network's time step; None: as in the training."""
     hop_us: int | None = Field(default=None, ge=1, le=10**12)
-    """Time from one window to the next in microseconds; None: the length of a window. With `stateful`, the time from
-    one prediction to the next, a multiple of the time step; None: a time step."""
+    """Interval between the starts of windows in microseconds; None: as in the training, or one window if `window_us` is
+    given. With `stateful`, the interval between predictions, a multiple of the time step; None: one time step."""
     stateful: bool = False
-    """Whether the state of the network is kept from the start of a recording to its end, without windows. The length of
-    a window is then the time constant of the mean of outputs."""
+    """Whether to keep the network state throughout a recording instead of classifying windows. The window length is
+    then the time constant of the running mean of outputs."""
     pose: bool = False
-    """Whether videos are classified by joints and events: by the joints of the person in the pictures too."""
+    """Whether to classify videos of people by their joints and events, instead of events alone."""
     segments: SegmentConfig = SegmentConfig()
-    """How predictions over time become segments."""
+    """Conversion of predictions over time into segments."""

@@ -1,8 +1,9 @@
-"""A second opinion on videos: a small network classifies the arms of the person, from joints over time.
+"""Classify gestures in videos by the joints of the person's arms, and combine the result with events.
 
-The pose network (`dvspipe.pose`) looks at the pictures of a video. Elbows, wrists and hands during a window of the
-classifier are resampled to JOINT_STEPS steps, and a 1-D convolution classifies them. Its log probabilities and those of
-the events are averaged with a weight that is stored with the network. `scripts/studies/joints.py` trains it.
+The pose network (`dvspipe.pose`) finds the joints in the pictures of the video. The trajectories of elbows, wrists and
+hands during a window are resampled to JOINT_STEPS steps and classified by a 1-D convolutional network. Its log
+probabilities and the log probabilities by events are averaged with a weight that is stored with the network.
+`scripts/studies/joints.py` trains the network.
 """
 
 from __future__ import annotations
@@ -24,32 +25,32 @@ from ..pose import JOINTS, OUTWARDS, Track, from_shoulder, measure_arms
 Float32s = NDArray[np.float32]
 
 JOINT_STEPS, JOINT_STEP_US = 24, 60_000
-MAX_AWAY_US = 350_000  # between a step and the nearest picture with a person
-MIN_KNOWN = 0.7  # share of the steps of a window with such a picture
-JOINT_LOOKS_HZ = 20.0  # pictures per second that the pose network looks at, at most
-POSITIONS = 21  # elbow, wrist, hand of both arms, and from the right wrist to the left one; 3 coordinates each
-CURVES = POSITIONS + 4  # and the confidence of elbows and wrists
-TYPICAL_STEP = 0.25  # of a position between two steps, in arm lengths
+MAX_AWAY_US = 350_000  # maximum distance between a step and the nearest picture with a person
+MIN_KNOWN = 0.7  # minimum share of steps with such a picture in a window
+JOINT_LOOKS_HZ = 20.0  # maximum rate of pictures for the pose network
+POSITIONS = 21  # 3 coordinates each: elbow, wrist and hand of both arms, and left wrist relative to right wrist
+CURVES = POSITIONS + 4  # positions, and the confidence of elbows and wrists
+TYPICAL_STEP = 0.25  # typical movement per step in arm lengths, to scale velocities
 WEIGHTS = Path(__file__).with_name("joints.safetensors")
 FORMAT = "dvspipe joints 1"
 
 
 class JointNetwork(nn.Module):
-    """A 1-D convolution over curves [N, JOINT_STEPS, CURVES] to logits [N, K]."""
+    """1-D convolutional network from curves [N, JOINT_STEPS, CURVES] to logits [N, K]."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        before = CURVES + POSITIONS
+        inputs = CURVES + POSITIONS
         for channels, kernel, stride in ((40, 5, 1), (56, 5, 2), (56, 3, 2)):
-            convolution = nn.Conv1d(before, channels, kernel, stride=stride, padding=kernel // 2)
+            convolution = nn.Conv1d(inputs, channels, kernel, stride=stride, padding=kernel // 2)
             layers += [convolution, nn.BatchNorm1d(channels), nn.ReLU(), nn.Dropout(0.1)]
-            before = channels
+            inputs = channels
         self.convolutions = nn.Sequential(*layers)
-        self.linear = nn.Linear(2 * before, classes)
+        self.linear = nn.Linear(2 * inputs, classes)
 
     def forward(self, curves: torch.Tensor) -> torch.Tensor:
-        """Return the logits; velocities are the differences of positions."""
+        """Return the logits [N, K]; velocities are computed from the positions."""
         positions = curves[..., :POSITIONS]
         velocities = torch.diff(positions, dim=1, prepend=positions[:, :1]) / TYPICAL_STEP
         features = self.convolutions(torch.cat([curves, velocities], dim=-1).transpose(1, 2))
@@ -58,11 +59,11 @@ class JointNetwork(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class JointClassifier:
-    """The network for joints, and how much it counts.
+    """Joint network and its weight relative to the event classifier.
 
     Args:
-        network: The network, in evaluation mode, for the classes in `GESTURES`.
-        weight: Weight of its log probabilities; that of the events is the rest to 1.
+        network: Joint network for the classes in `GESTURES`, in evaluation mode.
+        weight: Weight of the log probabilities by joints, 0 to 1; events have the weight 1 - `weight`.
     """
 
     network: JointNetwork
@@ -70,58 +71,58 @@ class JointClassifier:
 
     @classmethod
     def load(cls, path: Path = WEIGHTS) -> Self:
-        """Read the network, by default the included one.
+        """Load a joint network; default: the included network.
 
         Raises:
-            CheckpointError: The file is something else, or is corrupted.
+            CheckpointError: If the file is not a joint network or is corrupted.
         """
-        metadata, tensors = read_tensors(path, "a network for joints")
+        metadata, tensors = read_tensors(path, "a joint network")
         network = JointNetwork(len(GESTURES))
         network.load_state_dict(tensors)
         return cls(network.eval(), float(metadata.get("weight", "nan")))
 
     def save(self, path: Path) -> None:
-        """Write the network.
+        """Write network and weight to a file.
 
         Raises:
-            FileError: The file cannot be written.
+            FileError: If the file cannot be written.
         """
         write_tensors(path, {"format": FORMAT, "weight": str(self.weight)}, self.network.state_dict())
 
     def combine(
         self, probabilities: Float32s, track: Track, start_us: NDArray[np.int64], end_us: NDArray[np.int64]
     ) -> Float32s:
-        """Return the probabilities of windows by joints and events.
+        """Combine the probabilities of windows by events with the probabilities by joints.
 
         Args:
-            probabilities: float32 [N, K], by events.
-            track: The person in the video.
-            start_us: [N] start of each window.
-            end_us: [N] its end.
+            probabilities: Probabilities by events, float32 [N, K].
+            track: Track of the person in the video.
+            start_us: Start time of each window, int64 [N].
+            end_us: End time of each window, int64 [N].
 
         Returns:
-            float32 [N, K]; a window without a person keeps its probabilities.
+            Combined probabilities, float32 [N, K]. Windows without a visible person keep the probabilities by events.
         """
-        curves, known = sample_curves(track, start_us, end_us)
+        curves, visible = sample_curves(track, start_us, end_us)
         with torch.no_grad():
             by_joints = self.network(torch.from_numpy(curves)).log_softmax(dim=1).numpy()
         combined = average_logs(probabilities, by_joints, self.weight)
-        return np.where(known[:, None], combined, probabilities)
+        return np.where(visible[:, None], combined, probabilities)
 
 
 @cache
 def included_classifier() -> JointClassifier:
-    """Return the included network, which is read once."""
+    """Return the included joint classifier; it is loaded once per process."""
     return JointClassifier.load()
 
 
 def average_logs(probabilities: Float32s, others: Float32s, weight: float) -> Float32s:
-    """Return the normalised weighted geometric mean of probabilities [N, K].
+    """Return the normalised weighted geometric mean of two sets of probabilities, float32 [N, K].
 
     Args:
-        probabilities: Probabilities with the weight 1 - `weight`.
-        others: Logarithms of the others.
-        weight: Weight of the others, 0 to 1.
+        probabilities: First probabilities, [N, K]; weight 1 - `weight`.
+        others: Natural logarithms of the second probabilities, [N, K].
+        weight: Weight of the second probabilities, 0 to 1.
 
     Example:
         >>> one = np.array([[0.8, 0.2]], np.float32)
@@ -133,21 +134,23 @@ def average_logs(probabilities: Float32s, others: Float32s, weight: float) -> Fl
 
 
 def trace_arms(track: Track) -> NDArray[np.float64]:
-    """Return the curves of the arms in the pictures with a person, [N, CURVES].
+    """Return positions and confidences of the arms in each picture with a person, [N, CURVES].
 
-    Positions are in the body's frame in units of the arm's length: elbow and wrist from the shoulder (outwards, up,
-    forwards), right then left; from the right wrist to the left one; the hand from the wrist, right then left.
+    Positions are in the body frame in units of the arm length. Columns, three coordinates each:
+    elbow and wrist relative to the shoulder (outwards, up, forwards), right arm then left arm;
+    left wrist relative to the right wrist; hand relative to the wrist, right then left.
+    The last four columns are the confidences of elbow and wrist, right then left.
 
     Raises:
-        DataError: The track has no person at any time.
+        DataError: If the track never shows a person.
     """
     arms = measure_arms(track)
     hands = []
     for side in OUTWARDS:
         wrist, index, pinky = from_shoulder(track, side, ("wrist", "index", "pinky"))
         hands.append(((index + pinky) / 2 - wrist) / arms.arm_m)
-    apart = (track.point("left_wrist") - track.point("right_wrist")) / arms.arm_m
-    positions = [arms.right.elbow, arms.right.wrist, arms.left.elbow, arms.left.wrist, apart, *hands]
+    between_wrists = (track.point("left_wrist") - track.point("right_wrist")) / arms.arm_m
+    positions = [arms.right.elbow, arms.right.wrist, arms.left.elbow, arms.left.wrist, between_wrists, *hands]
     joints = [JOINTS.index(f"{side}_{joint}") for side in OUTWARDS for joint in ("elbow", "wrist")]
     return np.concatenate([*positions, track.confidence[:, joints]], axis=1)[track.present]
 
@@ -155,23 +158,23 @@ def trace_arms(track: Track) -> NDArray[np.float64]:
 def sample_curves(
     track: Track, start_us: NDArray[np.int64], end_us: NDArray[np.int64]
 ) -> tuple[Float32s, NDArray[np.bool_]]:
-    """Return the curves of the arms around the middle of each window, and in which windows the person is seen.
+    """Resample the curves of the arms around the centre of each window.
 
     Args:
-        track: The person.
-        start_us: [N] start of each window.
-        end_us: [N] its end.
+        track: Track of the person.
+        start_us: Start time of each window, int64 [N].
+        end_us: End time of each window, int64 [N].
 
     Returns:
-        float32 [N, JOINT_STEPS, CURVES] and bool [N].
+        Curves, float32 [N, JOINT_STEPS, CURVES], and whether the person is visible in the window, bool [N].
     """
-    curves, seen_us = trace_arms(track), track.times_us[track.present]
-    at_us = (
+    curves, visible_us = trace_arms(track), track.times_us[track.present]
+    steps_us = (
         ((start_us + end_us) // 2)[:, None]
         + JOINT_STEP_US * np.arange(JOINT_STEPS)
         - JOINT_STEP_US * (JOINT_STEPS - 1) // 2
     )
-    first = np.searchsorted(seen_us, at_us - MAX_AWAY_US)
-    stop = np.searchsorted(seen_us, at_us + MAX_AWAY_US, side="right")
-    known = (stop > first).mean(axis=1) >= MIN_KNOWN  # a picture with a person is near
-    return np.stack([np.interp(at_us, seen_us, curve) for curve in curves.T], axis=-1).astype(np.float32), known
+    starts = np.searchsorted(visible_us, steps_us - MAX_AWAY_US)
+    stops = np.searchsorted(visible_us, steps_us + MAX_AWAY_US, side="right")
+    visible = (stops > starts).mean(axis=1) >= MIN_KNOWN  # share of steps with a nearby picture of the person
+    return np.stack([np.interp(steps_us, visible_us, curve) for curve in curves.T], axis=-1).astype(np.float32), visible

@@ -1,4 +1,4 @@
-"""Many recordings, classified by an engine, and what is stored of them."""
+"""Classify many recordings with an engine, and store the predictions."""
 
 from __future__ import annotations
 
@@ -30,29 +30,31 @@ def classify_many(
     finished: Collection[Task] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Outcome[Task, Prediction]]:
-    """Classify recordings, store the predictions, and yield the outcome of each as it is done.
+    """Classify recordings, store the predictions, and yield the outcome of each recording as it finishes.
 
-    Recordings whose stored answer is current are skipped; `find_finished` returns these. When the iterator ends, also
-    by an error or Ctrl-C, `summarize_answers` is called.
+    Recordings with a current stored prediction (see `find_finished`) are skipped. `summarize_answers` is called when
+    the iterator ends, also after an error or Ctrl-C.
 
     Args:
-        tasks: As `plan_tasks` returns them.
-        classifier: The network; each worker loads it from its checkpoint once.
-        options: How to classify, and what to store.
-        engine: Where they are classified.
-        overwrite: Whether to classify all recordings, and to replace the answers of other runs.
-        finished: Recordings to skip, which `find_finished` returned; None: it is called.
-        progress: Called with the number of recordings done and in all; with one process, the number includes the share
-            of the current recording that is done.
+        tasks: Recordings, from `plan_tasks`.
+        classifier: Classifier; each worker loads it once from its checkpoint.
+        options: Settings of classification and storage.
+
+        engine: Where to run, such as `Processes(4)`; default: this process.
+        overwrite: Whether to classify all recordings again, and to replace predictions of other runs.
+        finished: Recordings to skip, from `find_finished`; None: call it.
+        progress: Callback with the finished and total number of recordings; with one process, the finished number
+            includes the fraction of the current recording.
 
     Yields:
-        Outcomes whose error names the file, for recordings that cannot be classified.
+        Outcomes in order of completion. A recording that cannot be classified has an error that names the file.
 
     Raises:
-        ConfigError: The configuration does not fit the network.
-        DataError: There is one label file for several recordings.
-        FileError: The output folder has answers of another run, or the label file does not exist.
-        WorkerError: A worker was killed; stored answers stay.
+        ConfigError: If the configuration does not fit the network, or the engine needs a checkpoint that `classifier`
+            does not have.
+        DataError: If a single label file is given for several recordings.
+        FileError: If the output folder contains predictions of another run, or the label file does not exist.
+        WorkerError: If a worker was killed; stored predictions remain.
 
     Example:
         >>> classifier = Classifier.load("gesture-synthetic")
@@ -66,77 +68,83 @@ def classify_many(
     if finished is None:
         finished = () if overwrite else find_finished(tasks, run, options)
     waiting = [task for task in tasks if task not in finished]
-    leaves = engine.leaves(len(waiting))
-    if leaves and (not classifier.checkpoint or classifier.modules.network is not None):
+    uses_workers = engine.leaves(len(waiting))
+    if uses_workers and (not classifier.checkpoint or classifier.modules.network is not None):
         raise ConfigError(
-            f"engine = {engine}: the classifier was not loaded from a checkpoint alone, which workers need "
-            "(expected engine = Processes(), which works in this process)"
+            f"engine = {engine}: workers load the network from a checkpoint (found a network in memory); use engine = "
+            "Processes() to classify in this process"
         )
     for out in {task.out for task in finished if task.out is not None}:
         Manifest(out).finish([task.source for task in finished if task.out == out])
     if options.adapt:
         check_adaptable(classifier)
-    work = _Classify(run, options, None if leaves else classifier, classifier.modules.trust, overwrite)
-    return _classify_all(work, tasks, waiting, engine, progress)
+    classify = _ClassifyTask(run, options, None if uses_workers else classifier, classifier.modules.trust, overwrite)
+    return _classify_all(classify, tasks, waiting, engine, progress)
 
 
 def _check_labels(labels: Path | None, recordings: int) -> None:
     if labels is None:
         return
     if not labels.exists():
-        raise FileError(f"{labels}: no such label file or folder")
+        raise FileError(f"{labels}: label file or folder does not exist")
     if not labels.is_dir() and recordings > 1:
         raise DataError(
-            f"{labels}: is one label file, expected one for each of {recordings} recordings",
+            f"{labels}: one label file for several recordings (found 1, expected {recordings})",
             Remedy("labels", "FOLDER", "give a folder of label files"),
         )
 
 
 def _classify_all(
-    work: _Classify, tasks: Sequence[Task], waiting: Sequence[Task], engine: Engine, progress: Progress | None
+    classify: _ClassifyTask, tasks: Sequence[Task], waiting: Sequence[Task], engine: Engine, progress: Progress | None
 ) -> Iterator[Outcome[Task, Prediction]]:
-    """Classify the waiting recordings, with a network that is adapted to all tasks if the options say so."""
-    done: list[Prediction] = []
+    """Classify the waiting recordings; with `options.adapt`, first adapt the network to all tasks."""
+    predictions: list[Prediction] = []
     try:
-        if work.options.adapt and waiting:
+        if classify.options.adapt and waiting:
             count = len(waiting)
-            reading, progress = _share_progress(progress, 0, count), _share_progress(progress, count / 2, count)
-            work = replace(work, classifier=_adapt(work, tasks, reading))
-        for outcome in map_items(work, waiting, engine=engine, progress=progress):
-            if outcome.value is not None and work.options.out is not None:
-                done.append(outcome.value.as_stored())
+            adapting, progress = _half_progress(progress, 0, count), _half_progress(progress, count / 2, count)
+            classify = replace(classify, classifier=_adapt(classify, tasks, adapting))
+        for outcome in map_items(classify, waiting, engine=engine, progress=progress):
+            if outcome.value is not None and classify.options.out is not None:
+                predictions.append(outcome.value.as_stored())
             yield outcome
     finally:
-        if work.options.out is not None:
-            summarize_answers(OutputFolder(work.options.out), work.run, done)
+        if classify.options.out is not None:
+            summarize_answers(OutputFolder(classify.options.out), classify.run, predictions)
 
 
-def _adapt(work: _Classify, tasks: Sequence[Task], progress: Progress) -> Classifier:
-    """Return the network adapted to all tasks; those that cannot be read are reported when they are classified."""
-    options, sources = work.options, [task.source for task in tasks]
-    classifier = work.classifier or _load(work.run.checkpoint, work.trust)
+def _adapt(classify: _ClassifyTask, tasks: Sequence[Task], progress: Progress) -> Classifier:
+    """Adapt the network to all tasks; unreadable recordings are skipped here and reported when classified."""
+    options, sources = classify.options, [task.source for task in tasks]
+    classifier = classify.classifier or _load_classifier(classify.run.checkpoint, classify.trust)
     adaptation = adapt(
         classifier, sources, options.config, sensor=options.sensor, hints=options.hints, progress=progress
     )
     return adaptation.classifier
 
 
-def _share_progress(progress: Progress | None, start: float, count: int) -> Progress:
-    """Return a progress of one of two passes that reports half of a number of recordings, from a start on."""
+def _half_progress(progress: Progress | None, start: float, count: int) -> Progress:
+    """Map the progress of one of two passes to half of `count`, starting at `start`."""
     report = progress or ignore_progress
     return lambda done, total: report(start + count / 2 * (done / total if total else 0), count)
 
 
 def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOptions) -> dict[Task, Prediction]:
-    """Return the recordings whose stored answer is current, with their predictions.
+    """Find recordings with a current stored prediction.
+
+    A prediction is current if recording, label file, network and settings are unchanged since it was stored.
 
     Args:
-        tasks: As `plan_tasks` returns them.
-        run: What `ClassifyOptions.record_run` returns.
-        options: How to classify, and what to store.
+        tasks: Recordings, from `plan_tasks`.
+        run: Record of the run, from `ClassifyOptions.record_run`.
+        options: Settings of classification and storage.
+
+    Returns:
+        Predictions by task; empty without an output folder.
 
     Raises:
-        FileError: The output folder has answers of another run, or a folder holds the answer for another recording.
+        FileError: If the output folder contains predictions of another run, or a recording's folder contains the
+            prediction for another recording.
     """
     if options.out is None:
         return {}
@@ -147,24 +155,24 @@ def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOpt
         if not folder.answer.is_file():
             continue
         try:
-            needed = options.record_dependencies(task, run)
+            dependencies = options.record_dependencies(task, run)
         except DvspipeError:
-            continue  # raised again when it is classified
-        if (found := folder.find_current(needed)) is not None:
-            finished[task] = found
+            continue  # raised again during classification
+        if (prediction := folder.find_current(dependencies)) is not None:
+            finished[task] = prediction
     return finished
 
 
 def summarize_answers(folder: OutputFolder, run: InferenceRun, known: Sequence[Prediction] = ()) -> None:
-    """Write the predictions and scores of all recordings in an output folder that a run like this one classified.
+    """Write tables of predictions and scores for all recordings in an output folder.
 
     Args:
-        folder: The output folder.
-        run: The run.
-        known: Predictions that are in memory; the others are read.
+        folder: Output folder.
+        run: Record of the run; only predictions with the same network and settings are included.
+        known: Predictions already in memory; all others are read from the folder.
 
     Raises:
-        FileError: The folder cannot be written to.
+        FileError: If the folder is not writable.
     """
     predictions = folder.find_predictions(run, known, with_segments=False)
     if not predictions:
@@ -177,15 +185,15 @@ def summarize_answers(folder: OutputFolder, run: InferenceRun, known: Sequence[P
 
 
 @dataclass(frozen=True)
-class _Classify:
-    """Classifies a recording; is sent to worker processes.
+class _ClassifyTask:
+    """Picklable function that classifies and stores one recording, for worker processes.
 
     Args:
-        run: The record of the classification.
-        options: How to classify, and what to store.
-        classifier: The network; None loads it from its checkpoint, once per process.
-        trust: Packages whose code that may run.
-        overwrite: Whether a recording is classified again that has an answer.
+        run: Record of the run.
+        options: Settings of classification and storage.
+        classifier: Classifier; None: load it from its checkpoint, once per process.
+        trust: Packages allowed to run code while it is loaded.
+        overwrite: Whether to classify recordings again that have a stored prediction.
     """
 
     run: InferenceRun
@@ -199,22 +207,22 @@ class _Classify:
             return self._classify(task, progress)
         folder = OutputFolder(task.out).of(task.name)
         if folder.answer.is_file() and not self.overwrite:
-            found = folder.find_current(self.options.record_dependencies(task, self.run))
-            if found is not None:  # of a worker that was killed before it could say so
+            stored = folder.find_current(self.options.record_dependencies(task, self.run))
+            if stored is not None:  # stored by a worker that was killed before it replied
                 Manifest(task.out).finish([task.source])
-                return found
+                return stored
         with Manifest(task.out).record(task.source, folder.path, self.run.digest) as entry:
             prediction = self._classify(task, progress)
             entry.events = prediction.events
             return prediction
 
     def _classify(self, task: Task, progress: Progress) -> Prediction:
-        classifier, options = self.classifier or _load(self.run.checkpoint, self.trust), self.options
-        passes = 1 if options.draw is None else 2  # the second one draws
+        classifier, options = self.classifier or _load_classifier(self.run.checkpoint, self.trust), self.options
+        passes = 1 if options.draw is None else 2  # the second pass draws pictures
         labels = options.find_label_file(task)
         spans = None if labels is None else read_spans(labels, self.run.classes)
         source = classifier.open(task.source, options.config, sensor=options.sensor, hints=options.hints)
-        # before the recording is read, so that a change in the meantime is noticed
+        # recorded before the recording is read, to notice changes in the meantime
         depends_on = None if options.out is None else options.record_dependencies(task, self.run)
         prediction = classifier.classify(source, options.config, partial(_report_pass, progress, 0, passes))
         prediction = prediction.model_copy(update={"folder": str(task.name), "depends_on": depends_on})
@@ -233,23 +241,23 @@ class _Classify:
         out.write_run(self.run)
         folder.write_rows(windows, prediction.segments)
         if self.options.draw is not None:
-            parts, sensor = _follow(source, progress), source.overview.sensor
+            parts, sensor = _report_parts(source, progress), source.overview.sensor
             self.options.draw(folder, prediction, windows, parts, sensor, self.run.classes)
         prediction.write(folder.answer)
 
 
 @lru_cache(maxsize=1)
-def _load(checkpoint: str, trust: tuple[str, ...]) -> Classifier:
+def _load_classifier(checkpoint: str, trust: tuple[str, ...]) -> Classifier:
     return Classifier.load(checkpoint, trust=trust)
 
 
 def _report_pass(progress: Progress, number: int, passes: int, done: float, total: float) -> None:
-    """Report how much is done in one of several passes over a recording."""
+    """Report progress within pass `number` of several passes through a recording."""
     progress(number + (min(1.0, max(0.0, done / total)) if total else 0), passes)
 
 
-def _follow(source: EventSource, progress: Progress) -> Iterator[Events]:
-    """Yield the parts of a recording, and report how much of its time is done before each, which may stop the work."""
+def _report_parts(source: EventSource, progress: Progress) -> Iterator[Events]:
+    """Yield the parts of a recording; report progress before each part (the callback may stop the work)."""
     first_us, last_us = source.span_us or (0, 0)
     for part in source.overview.parts():
         progress(int(part.t[0]) - first_us if len(part) else 0, last_us - first_us)

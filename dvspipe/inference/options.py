@@ -1,4 +1,4 @@
-"""How recordings are classified, and the records of what their predictions depend on."""
+"""Options of classification, and records of what predictions depend on."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from .tasks import Task
 Draw = Callable[
     [RecordingFolder, Prediction, tuple[WindowRow, ...], Iterable[Events], SensorSize, Sequence[str]], object
 ]
-"""Makes pictures of a recording, given its folder, prediction, windows, events of the complete pictures, their sensor
-and the names of all classes."""
+"""Callback that draws pictures of a recording. Arguments: its folder, prediction and windows, the events of the
+complete pictures, their sensor size, and all class names."""
 
 
 @dataclass(frozen=True)
 class ClassifyOptions:
-    """How recordings are classified, and what is stored of them.
+    """Options of classification and storage.
 
     Args:
-        config: Windows, segments, and how recordings fit the network.
-        sensor: The sensor of recordings that do not name it.
-        hints: What else their files do not say.
-        adapt: Whether the network is adapted to all recordings before it classifies them (see `adapt`).
-        labels: A label file, or a folder of them (see `find_label_file`), to compute scores; None without labels.
-        out: The output folder (see `OutputFolder`); None stores nothing.
-        draw: Makes pictures of each recording in its folder; None makes none. Must be picklable if it leaves this
-            process.
+        config: Settings of windows, segments and framing.
+        sensor: Sensor size, for files that do not store it.
+        hints: Other metadata that the files do not store.
+        adapt: Whether to adapt the network to all recordings first (see `adapt`).
+        labels: Label file or folder of label files (see `find_label_file`) to compute scores; None: no scores.
+        out: Output folder (see `OutputFolder`); None: store nothing.
+        draw: Callback that draws pictures of each recording in its folder; None: no pictures. It must be picklable if
+            worker processes are used.
     """
 
     config: InferConfig = field(default_factory=InferConfig)
@@ -51,14 +51,14 @@ class ClassifyOptions:
     draw: Draw | None = None
 
     def record_run(self, classifier: Classifier, tasks: Sequence[Task] = ()) -> InferenceRun:
-        """Return the record of a classification by a network with these options.
+        """Create the record of a classification run with these options.
 
         Args:
-            classifier: The network, before it is adapted.
-            tasks: All recordings, which the predictions depend on if the network is adapted to them.
+            classifier: Classifier before adaptation.
+            tasks: All recordings; with `adapt`, every prediction depends on all of them.
 
         Raises:
-            ConfigError: The configuration does not fit the network.
+            ConfigError: If the configuration does not fit the network.
         """
         framed = classifier.framed(self.config)
         return InferenceRun(
@@ -71,7 +71,7 @@ class ClassifyOptions:
             step_us=classifier.config.bins.step_us,
             hop_us=framed.hop_us,
             stateful=framed.stateful,
-            # without `pose` if it is off: the digest of runs of earlier versions
+            # `pose` is omitted if off, to keep the digests of earlier versions
             settings=framed.model_dump(mode="json", exclude=None if framed.pose else {"pose"}),
             sensor_given=None if self.sensor is None else str(self.sensor),
             hints=tuple(f"{name}={value}" for name, value in asdict(self.hints).items() if value is not None),
@@ -80,19 +80,19 @@ class ClassifyOptions:
         )
 
     def find_label_file(self, task: Task) -> Path | None:
-        """Return the label file of a recording, None without labels.
+        """Find the label file of a recording; None if the options have no labels.
 
         Raises:
-            DataError: There is no label file for it.
+            DataError: If the recording has no label file.
         """
         return None if self.labels is None else find_label_file(self.labels, task.source, task.name)
 
     def record_dependencies(self, task: Task, run: InferenceRun) -> Dependencies:
-        """Return what the prediction for a recording depends on.
+        """Record what the prediction for a recording depends on: the recording, its label file and the run.
 
         Raises:
-            DataError: There is no label file for it.
-            FileError: The recording or its label file is missing or cannot be read.
+            DataError: If the recording has no label file.
+            FileError: If the recording or its label file is missing or cannot be read.
         """
         labels = self.find_label_file(task)
         try:
@@ -111,7 +111,7 @@ class ClassifyOptions:
 
 
 def _digest_files(paths: Sequence[Path]) -> str:
-    """Return the SHA-256 of the absolute paths of files, and of the sizes and times of those that can be read."""
+    """Return the SHA-256 of absolute paths, and of sizes and modification times of readable files."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(str(path.resolve()).encode(errors="surrogateescape"))

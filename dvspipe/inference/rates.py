@@ -1,4 +1,4 @@
-"""Counters of events over time."""
+"""Event counts over time."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from ..events import Events
 from ..results import EventRates
 
 MAX_RATE_BINS = 2048
-SHORTEST_RATE_BIN_US = 1000
+MIN_RATE_BIN_US = 1000
 
 
 class RateHistogram:
-    """Number of events over time, in at most 2048 bins, whose length doubles as the recording gets longer.
+    """Histogram of events over time in at most 2048 bins; the bin length doubles as the recording grows.
 
     Attributes:
-        start_us: Start of the first bin; None before the first event.
-        bin_us: Length of a bin.
-        counts: int64 [bins], number of events in each bin.
+        start_us: Start of the first bin in microseconds; None before the first event.
+        bin_us: Bin length in microseconds, 1000 * 2^n.
+        counts: Number of events in each bin, int64 [2048].
     """
 
     def __init__(self) -> None:
         self.start_us: int | None = None
-        self.bin_us = SHORTEST_RATE_BIN_US
+        self.bin_us = MIN_RATE_BIN_US
         self.counts = np.zeros(MAX_RATE_BINS, np.int64)
 
     def add(self, events: Events) -> None:
@@ -38,22 +38,22 @@ class RateHistogram:
         self.counts += np.diff(np.searchsorted(events.t, edges_us))
 
     def summarize(self) -> EventRates:
-        """Return the counts as a record, without the bins after the last event."""
+        """Convert to a record, without the bins after the last event."""
         used = int(np.flatnonzero(self.counts)[-1]) + 1 if self.counts.any() else 0
         return EventRates(start_us=self.start_us, bin_us=self.bin_us, counts=tuple(self.counts[:used].tolist()))
 
 
 class StepCounts:
-    """Number of events in each time step of a recording; the first step starts at the first event.
+    """Number of events in each time step of a recording; step 0 starts at the first event.
 
     Args:
-        step_us: Length of a step in microseconds.
+        step_us: Step length in microseconds.
     """
 
     def __init__(self, step_us: int) -> None:
         self.step_us = step_us
         self.start_us: int | None = None
-        self._steps: list[NDArray[np.int64]] = []  # numbers of the steps that have events
+        self._steps: list[NDArray[np.int64]] = []  # numbers of the nonempty steps, per part
         self._counts: list[NDArray[np.int64]] = []
 
     def add(self, events: Events) -> None:
@@ -67,14 +67,14 @@ class StepCounts:
         self._counts.append(np.diff(first, append=len(steps)))
 
     def between(self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the number of events between two times.
+        """Return the number of events in each of N time intervals.
 
         Args:
-            start_us: int64 [N], rounded to the start of a step.
-            end_us: int64 [N], likewise, and at least one step later.
+            start_us: Start times, int64 [N]; rounded to the nearest step boundary.
+            end_us: End times, int64 [N]; rounded likewise, to at least one step after the start.
 
         Returns:
-            int64 [N].
+            Number of events, int64 [N].
         """
         steps = np.concatenate([np.zeros(0, np.int64), *self._steps])
         total = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *self._counts]))])

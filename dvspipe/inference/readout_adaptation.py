@@ -1,4 +1,4 @@
-"""A classifier adapted to one user, by a few labelled recordings: only its readout changes."""
+"""Adapt a classifier to one user by fitting its readout to a few labelled recordings."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ from .windows import Window
 
 @dataclass(frozen=True)
 class ReadoutAdaptation:
-    """A classifier whose readout was fitted to recordings.
+    """Result of `adapt_readout`.
 
     Args:
-        classifier: The adapted classifier.
-        penalty: The penalty that was chosen, see `learning.fit_readout`; infinite if the readout is as before.
-        windows: Number of windows that it was fitted to.
-        correct_before: Number of them whose prediction was right before.
-        correct_left_out: The same by a readout that is fitted without the recording of the window.
+        classifier: Adapted classifier.
+        penalty: Selected ridge penalty (see `learning.fit_readout`); infinite if the readout did not change.
+        windows: Number of windows in the fit.
+        correct_before: Number of these windows that the original classifier predicts correctly.
+        correct_left_out: Number of these windows that are predicted correctly in leave-one-recording-out
+            cross-validation of the fit.
     """
 
     classifier: Classifier
@@ -45,10 +46,10 @@ class ReadoutAdaptation:
     correct_left_out: int
 
     def save(self, path: str | Path) -> None:
-        """Write the adapted classifier as a checkpoint, complete or not at all.
+        """Write the adapted classifier to a checkpoint, atomically.
 
         Raises:
-            FileError: The file cannot be written.
+            FileError: If the file cannot be written.
         """
         save_checkpoint(Path(path), self.classifier.config, self.classifier.network, self.classifier.moments)
 
@@ -63,25 +64,25 @@ def adapt_readout(
     hints: Hints = NO_HINTS,
     progress: Progress | None = None,
 ) -> ReadoutAdaptation:
-    """Return a classifier adapted to one user, by a few labelled recordings of any length.
+    """Adapt a classifier to one user with a few labelled recordings of any length.
 
-    Only the last linear layer changes, by ridge regression towards its present weights (see
-    `learning.fit_readout`), which takes seconds. Windows are those of a prediction, without quiet ones.
+    Only the last linear layer changes, by ridge regression towards its current weights (see `learning.fit_readout`).
+    This takes seconds. The samples are the windows of a prediction without quiet windows.
 
     Args:
-        classifier: The classifier, which stays as it is.
+        classifier: Classifier; it is not changed.
         recordings: Files, videos, or events in memory.
-        labels: The class that each of them shows, by its name or number. Classes may be missing.
-        config: Windows, and how recordings fit the network's sensor, as they will be classified; `stateful` changes
-            nothing here.
-        sensor: The sensor of recordings that do not name it.
-        hints: What else they do not say.
-        progress: Called with the number of recordings done and in all.
+        labels: Class of each recording, by name or number; not every class is needed.
+        config: Windows and framing, as in the later classification; `stateful` has no effect. Also a mapping of keys
+            and values.
+        sensor: Sensor size, for files that do not store it.
+        hints: Other metadata that the files do not store.
+        progress: Callback with the finished and total number of recordings.
 
     Raises:
-        ConfigError: The readout of the network spikes, or the configuration does not fit the network.
-        DataError: There are no recordings, a label is unknown, or a recording has no window.
-        FileError: A recording is missing or corrupted.
+        ConfigError: If the readout of the network spikes, or the configuration does not fit the network.
+        DataError: If there are no recordings, a label is unknown, or a recording is too short for a window.
+        FileError: If a recording is missing or corrupted.
 
     Example:
         >>> from pathlib import Path
@@ -95,15 +96,15 @@ def adapt_readout(
         >>> adaptation.save(Path("mine.safetensors"))  # doctest: +SKIP
     """
     network = copy.deepcopy(require_linear(classifier.network))
-    numbers = _find_labels(classifier, recordings, labels)
-    given = as_settings(InferConfig, config)
-    chosen = given.model_copy(update={"stateful": False, "hop_us": None if given.stateful else given.hop_us})
+    numbers = _parse_labels(classifier, recordings, labels)
+    settings = as_settings(InferConfig, config)
+    windowed = settings.model_copy(update={"stateful": False, "hop_us": None if settings.stateful else settings.hop_us})
     features: list[Tensor] = []
     for number, recording in enumerate(recordings):
         if progress:
             progress(number, len(recordings))
-        source = classifier.open(recording, chosen, sensor=sensor, hints=hints)
-        features.append(_read_windows(classifier, source, chosen))
+        source = classifier.open(recording, windowed, sensor=sensor, hints=hints)
+        features.append(_extract_features(classifier, source, windowed))
     counts = torch.tensor([len(each) for each in features])
     joined, truth = torch.cat(features), torch.tensor(numbers).repeat_interleave(counts)
     before, name = find_readout(network), classifier.checkpoint or "the network"
@@ -130,37 +131,39 @@ def adapt_readout(
     )
 
 
-def _find_labels(classifier: Classifier, recordings: Sequence[object], labels: Sequence[str | int]) -> list[int]:
-    """Return the number of the class of each recording."""
-    for name, given in (("recordings", recordings), ("labels", labels)):
-        if isinstance(given, str | Path | Events):
-            raise DataError(f"{name}: one alone (found {given!r}, expected a list)")
+def _parse_labels(classifier: Classifier, recordings: Sequence[object], labels: Sequence[str | int]) -> list[int]:
+    """Return the class number of each recording."""
+    for name, values in (("recordings", recordings), ("labels", labels)):
+        if isinstance(values, str | Path | Events):
+            raise DataError(f"{name}: not a list (found {values!r}, expected a list, also for one recording)")
     if not recordings:
-        raise DataError("no recordings to fit the readout to")
+        raise DataError("recordings: empty list (found 0, expected at least 1)")
     if len(labels) != len(recordings):
-        raise DataError(f"{len(labels)} labels for {len(recordings)} recordings (expected one for each)")
+        raise DataError(f"labels: one per recording is needed (found {len(labels)}, expected {len(recordings)})")
     classes = classifier.config.classes
     numbers = []
     for label in labels:
         number = classes.index(label) if isinstance(label, str) and label in classes else label
         if not isinstance(number, int | np.integer) or not 0 <= number < len(classes):
-            raise DataError(f"label {label!r}: unknown (expected {', '.join(classes)}, or 0 to {len(classes) - 1})")
+            raise DataError(
+                f"labels: unknown class (found {label!r}, expected {', '.join(classes)}, or 0 to {len(classes) - 1})"
+            )
         numbers.append(int(number))
     return numbers
 
 
-def _read_windows(classifier: Classifier, source: EventSource, config: InferConfig) -> Tensor:
-    """Return the features [N, F + 1] of the windows of a recording, without quiet ones unless all are."""
+def _extract_features(classifier: Classifier, source: EventSource, config: InferConfig) -> Tensor:
+    """Return the features [N, F + 1] of windows that are not quiet, or of all windows if all are quiet."""
     found: list[Tensor] = []
     device = next(classifier.network.parameters()).device
 
-    def keep(windows: Sequence[Window], _logits: NDArray[np.float32]) -> None:
+    def collect(windows: Sequence[Window], _logits: NDArray[np.float32]) -> None:
         spikes = torch.from_numpy(np.stack([window.spikes for window in windows], axis=1))
         parts = spikes.split(max(1, classifier.max_images // len(spikes)), dim=1)
         found.extend(read_features(classifier.network, part.to(device)) for part in parts)
 
-    config = config.model_copy(update={"pose": False})  # features are those of events
-    prediction = classifier.classify(source, config, on_windows=keep)
+    config = config.model_copy(update={"pose": False})  # features depend on events only
+    prediction = classifier.classify(source, config, on_windows=collect)
     features = torch.cat(found)
-    shown = torch.from_numpy(~is_quiet(prediction.timeline, config.segments))
-    return features[shown] if bool(shown.any()) else features
+    active = torch.from_numpy(~is_quiet(prediction.timeline, config.segments))
+    return features[active] if bool(active.any()) else features

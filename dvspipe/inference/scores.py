@@ -1,4 +1,4 @@
-"""Predictions over time compared with labels: how many are right, how early, and how well calibrated."""
+"""Compare predictions over time with labels: accuracy, delay and calibration."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .config import SegmentConfig
 from .labels import LabelledSpan
 from .segments import is_certain
 
-MIN_OVERLAP = 0.5  # intersection over union at which a segment finds a label
-SEEN_POINTS = 40
-SEEN_WINDOWS = 3  # length of the curve over the time seen, in windows
+MIN_OVERLAP = 0.5  # minimum intersection over union of a segment and the label that it matches
+SEEN_POINTS = 40  # points of the curve of accuracy against time seen
+SEEN_WINDOWS = 3  # length of this curve in windows
 
 
 def score(
@@ -25,68 +25,68 @@ def score(
     config: SegmentConfig,
     window_us: int,
 ) -> TimeScores:
-    """Return how right the predictions for a recording are.
+    """Score the predictions for a recording against its labels.
 
     Args:
-        timeline: The predictions.
-        segments: Their segments.
-        spans: The labels, by their times.
-        config: Thresholds that decide which predictions are certain.
-        window_us: Length of a window in microseconds.
+        timeline: Predictions over time.
+        segments: Segments of these predictions.
+        spans: Labels, sorted by time.
+        config: Thresholds of certain predictions.
+        window_us: Window length in microseconds.
     """
-    truth = _find_truth(timeline.center_us, spans)
+    truth = _label_times(timeline.center_us, spans)
     labelled = truth >= 0
     labels = timeline.labels
     K = timeline.probabilities.shape[1]
     confusion = np.zeros((K, K), np.int64)
     np.add.at(confusion, (truth[labelled], labels[labelled]), 1)
     probabilities = timeline.probabilities.max(axis=1, initial=0).astype(np.float64)[labelled]
-    first, second, third = _calibration(probabilities, (truth == labels)[labelled])
+    first, second, third = _count_calibration(probabilities, (truth == labels)[labelled])
     seen_us = np.arange(1, SEEN_POINTS + 1) * (SEEN_WINDOWS * window_us) // SEEN_POINTS
-    lasting, right = _count_seen(timeline, spans, seen_us)
-    shown = [segment for segment in segments if segment.label is not None]
+    lasting, correct = _count_seen(timeline, spans, seen_us)
+    labelled_segments = [segment for segment in segments if segment.label is not None]
     return TimeScores(
         confusion=tuple(map(tuple, confusion.tolist())),
-        segments_found=_count_found(shown, spans),
-        segments=len(shown),
+        segments_found=_count_matched(labelled_segments, spans),
+        segments=len(labelled_segments),
         labels=len(spans),
         delays_us=_measure_delays(timeline, spans, is_certain(timeline, config)),
         calibration=(first, second, third),
         seen_us=tuple(seen_us.tolist()),
-        seen=(tuple(lasting.tolist()), tuple(right.tolist())),
+        seen=(tuple(lasting.tolist()), tuple(correct.tolist())),
     )
 
 
-def _find_truth(times_us: NDArray[np.int64], spans: Sequence[LabelledSpan]) -> NDArray[np.int64]:
-    """Return the label at each time, -1 without one."""
+def _label_times(times_us: NDArray[np.int64], spans: Sequence[LabelledSpan]) -> NDArray[np.int64]:
+    """Return the label at each time; -1 if unlabelled."""
     truth = np.full(len(times_us), -1, np.int64)
     for span in spans:
         truth[(times_us >= span.t_start_us) & (times_us < span.t_end_us)] = span.label
     return truth
 
 
-def _calibration(probabilities: NDArray[np.float64], right: NDArray[np.bool_]) -> list[tuple[float, ...]]:
-    """Return number, sum of probabilities and number of right predictions, by probability."""
+def _count_calibration(probabilities: NDArray[np.float64], correct: NDArray[np.bool_]) -> list[tuple[float, ...]]:
+    """Return number of predictions, sum of probabilities and number of correct predictions per probability bin."""
     bins = np.minimum((probabilities * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    sums = [np.bincount(bins, weights, CALIBRATION_BINS) for weights in (None, probabilities, right)]
+    sums = [np.bincount(bins, weights, CALIBRATION_BINS) for weights in (None, probabilities, correct)]
     return [tuple(each.astype(np.float64).tolist()) for each in sums]
 
 
-def _count_found(segments: Sequence[SegmentRow], spans: Sequence[LabelledSpan]) -> int:
-    found: set[int] = set()
+def _count_matched(segments: Sequence[SegmentRow], spans: Sequence[LabelledSpan]) -> int:
+    matched: set[int] = set()
     for segment in segments:
         overlaps = [_overlap(segment, span) if span.label == segment.label else 0.0 for span in spans]
         best = int(np.argmax(overlaps)) if overlaps else -1
         if best >= 0 and overlaps[best] >= MIN_OVERLAP:
-            found.add(best)
-    return len(found)
+            matched.add(best)
+    return len(matched)
 
 
 def _overlap(segment: SegmentRow, span: LabelledSpan) -> float:
-    """Return the intersection over union of two times."""
-    both_us = min(segment.t_end_us, span.t_end_us) - max(segment.t_start_us, span.t_start_us)
-    either_us = max(segment.t_end_us, span.t_end_us) - min(segment.t_start_us, span.t_start_us)
-    return max(0, both_us) / either_us
+    """Return the intersection over union of two time spans."""
+    intersection_us = min(segment.t_end_us, span.t_end_us) - max(segment.t_start_us, span.t_start_us)
+    union_us = max(segment.t_end_us, span.t_end_us) - min(segment.t_start_us, span.t_start_us)
+    return max(0, intersection_us) / union_us
 
 
 def _measure_delays(
@@ -95,18 +95,18 @@ def _measure_delays(
     delays = []
     for span in spans:
         inside = certain & (timeline.t_end_us > span.t_start_us) & (timeline.t_end_us <= span.t_end_us)
-        right = np.flatnonzero(inside & (timeline.labels == span.label))
-        delays.append(int(timeline.t_end_us[right[0]]) - span.t_start_us if len(right) else None)
+        correct = np.flatnonzero(inside & (timeline.labels == span.label))
+        delays.append(int(timeline.t_end_us[correct[0]]) - span.t_start_us if len(correct) else None)
     return tuple(delays)
 
 
 def _count_seen(timeline: Timeline, spans: Sequence[LabelledSpan], seen_us: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return how many labels last as long as each time seen, and how many have a right prediction then, [2, P]."""
+    """For each time seen, count labels that last as long, and labels predicted correctly at that time, [2, P]."""
     counts = np.zeros((2, len(seen_us)), np.int64)
     labels = timeline.labels
     for span in spans:
         lasting = seen_us <= span.t_end_us - span.t_start_us
         latest = np.searchsorted(timeline.t_end_us, span.t_start_us + seen_us, side="right") - 1
-        right = (latest >= 0) & (labels[latest] == span.label) if len(labels) else np.zeros(len(seen_us), bool)
-        counts += np.stack([lasting, lasting & right])
+        correct = (latest >= 0) & (labels[latest] == span.label) if len(labels) else np.zeros(len(seen_us), bool)
+        counts += np.stack([lasting, lasting & correct])
     return counts

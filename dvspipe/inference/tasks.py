@@ -1,4 +1,4 @@
-"""Which recordings are classified, and where their answers go."""
+"""Plan a classification: recordings and the folders of their predictions."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Task:
     """A recording to classify.
 
     Args:
-        source: The recording or video.
-        name: Its folder below the output folder.
-        out: The output folder, whose manifest says what became of the recording; None: there is none.
+        source: Path of the recording or video.
+        name: Path of its folder, relative to the output folder.
+        out: Output folder with the manifest that records the outcome; None: no manifest.
     """
 
     source: Path
@@ -37,51 +37,51 @@ class Task:
 def plan_tasks(
     sources: str | Path | Sequence[str | Path], out: str | Path | None = None, *, shard: Shard = ALL
 ) -> list[Task]:
-    """Return the recordings to classify, with the layout below each source folder.
+    """Plan the classification of recordings; folders of predictions mirror the source folders.
 
-    The manifest says what became of them, except of a recording that is the only source.
+    The manifest of the output folder records the outcome of each recording, except for a single source file.
 
     Args:
-        sources: Recordings, videos, or folders that have such somewhere below them.
-        out: The output folder. Recordings are searched neither in it nor in other output folders.
-        shard: Which of several recordings to classify, by their paths in the source folders.
+        sources: Recordings, videos, or folders that contain them, searched recursively.
+        out: Output folder. Output folders are not searched for recordings.
+        shard: Subset of the recordings to classify, selected by their paths in the source folders.
 
     Raises:
-        FileError: The output folder is a file, a folder has no recordings, or the answers for two recordings would go
-            to one folder, or among recordings.
+        FileError: If the output folder is a file or contains a source folder, a source folder has no recordings, or two
+            recordings would have the same folder of predictions.
     """
     sources, out = as_paths(sources), None if out is None else Path(out)
     if out is not None and out.is_file():
-        raise FileError(f"{out}: is a file, expected a folder for the answers", OTHER_FOLDER)
-    own = None if out is None else out.resolve()
+        raise FileError(f"{out}: not a folder for the predictions (found a file)", OTHER_FOLDER)
+    out_path = None if out is None else out.resolve()
     for source in sources:
-        if source.is_dir() and own in (source.resolve(), *source.resolve().parents):
-            raise FileError(f"{out}: has the recordings of {source}", OTHER_FOLDER)
+        if source.is_dir() and out_path in (source.resolve(), *source.resolve().parents):
+            raise FileError(f"{out}: output folder contains the recordings of {source}", OTHER_FOLDER)
 
-    def is_left_out(path: Path) -> bool:
-        place = Path(os.path.realpath(path))  # pathlib raises an error for a link to itself
-        return path.name.endswith(SUFFIX) or place == own or own in place.parents or _is_output(path)
+    def is_excluded(path: Path) -> bool:
+        place = Path(os.path.realpath(path))  # Path.resolve fails for a link to itself
+        return path.name.endswith(SUFFIX) or place == out_path or out_path in place.parents or _is_output(path)
 
-    is_one = len(sources) == 1 and not sources[0].is_dir()
-    noted = None if is_one else out
+    is_single = len(sources) == 1 and not sources[0].is_dir()
+    manifest = None if is_single else out
     tasks: dict[Path, Task] = {}
-    for source, found in find_sources(sources, is_left_out):
-        name = Path(escape_controls(str(found)))  # it names pictures, which libraries write that take UTF-8 alone
+    for source, relative in find_sources(sources, is_excluded):
+        name = Path(escape_controls(str(relative)))  # libraries that write pictures need UTF-8 names
         if out is None:
             tasks[source] = Task(source, name)
             continue
         if name in tasks:
             raise FileError(
-                f"{out / name}: the answers for both {tasks[name].source} and {source} would go there; give the folder "
-                "that has both"
+                f"{out / name}: folder of the predictions for both {tasks[name].source} and {source}; give the folder "
+                "that contains both recordings"
             )
         if (out / name).is_file():
-            raise FileError(f"{out / name}: is a file, expected a folder for the answer for {source}", OTHER_FOLDER)
-        tasks[name] = Task(source, name, noted)
-    return [task for task in tasks.values() if is_one or task.name in shard]
+            raise FileError(f"{out / name}: not a folder for the prediction of {source} (found a file)", OTHER_FOLDER)
+        tasks[name] = Task(source, name, manifest)
+    return [task for task in tasks.values() if is_single or task.name in shard]
 
 
 def _is_output(path: Path) -> bool:
-    """Return whether a file or folder is part of the output of a classification."""
+    """Return whether a file or folder was written by a classification."""
     folders = RecordingFolder(path), RecordingFolder(path.parent)
     return any(folder.find() for folder in folders) or InferenceRun.find(OutputFolder(path.parent).run) is not None

@@ -1,10 +1,10 @@
-"""A recording of any length as spike tensors: one step after another, and sliding windows.
+"""Encode recordings of any length as spike tensors: time steps and sliding windows.
 
-Time is counted from the first event, at `start_us`: step k starts at `start_us + k * step_us`, and window k starts k
-hops after the first event. Windows without events are skipped, so that pauses cost nothing, however long they are.
+Time starts at the first event, `start_us`: step k starts at `start_us + k * step_us`, window k at
+`start_us + k * hop_us`. Windows without events are skipped, therefore long pauses cost nothing.
 
-If a step depends on nothing but its own events, and a hop is a multiple of a step, each step is encoded once and shared
-by windows; otherwise each window is encoded separately. The tensors are the same.
+If a step depends only on its own events, and a hop is a multiple of a step, each step is encoded once and shared by
+windows. Otherwise each window is encoded separately. The tensors are equal in both cases.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from ..encoding import (
 )
 from ..events import Events, SensorSize, concatenate
 
-MAX_STEPS = 64  # that are encoded together
+MAX_STEPS = 64  # steps encoded together
 
 WindowSpikes = NDArray[np.uint8] | NDArray[np.float32]
-"""Of the dtype of `BinConfig.dtype`."""
+"""Spike tensor; `BinConfig.dtype` is the dtype."""
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A time step of a recording.
+    """Time step of a recording.
 
     Args:
-        number: Its number, counted from the first event.
-        spikes: [C, H, W].
-        events: Number of events in it.
-        is_first: Whether it is the first step of the recording or the first after a pause.
+        number: Number of the step; step 0 starts at the first event.
+        spikes: Spike tensor [C, H, W].
+        events: Number of events in the step.
+        is_first: Whether the step is the first of the recording, or the first after a pause.
     """
 
     number: int
@@ -54,13 +54,13 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """A part of a recording as a spike tensor.
+    """Window of a recording as a spike tensor.
 
     Args:
-        start_us: Start in microseconds, inclusive.
-        end_us: End, exclusive.
-        events: Number of events in it, > 0.
-        spikes: [T, C, H, W].
+        start_us: Start time in microseconds, inclusive.
+        end_us: End time in microseconds, exclusive.
+        events: Number of events in the window, > 0.
+        spikes: Spike tensor [T, C, H, W].
     """
 
     start_us: int
@@ -70,13 +70,13 @@ class Window:
 
 
 def encode_steps(parts: Iterable[Events], bins: BinConfig, *, start_us: int, pause_steps: int) -> Iterator[Step]:
-    """Yield the steps of a recording, without those of pauses.
+    """Yield the time steps of a recording, without pauses.
 
     Args:
         parts: Consecutive parts of a recording.
-        bins: How events are encoded; `by` must be `time`.
-        start_us: Start of step 0, not after the first event.
-        pause_steps: More empty steps than this are a pause, after which the encoder starts again.
+        bins: Encoding with `by = time`.
+        start_us: Start of step 0 in microseconds, at most the time of the first event.
+        pause_steps: A pause is a sequence of more empty steps than this. The encoder is reset after a pause.
     """
     encoder = _StepEncoder(bins, start_us, pause_steps)
     for part in parts:
@@ -88,17 +88,17 @@ class _StepEncoder:
     def __init__(self, bins: BinConfig, start_us: int, pause_steps: int) -> None:
         self._bins, self._start_us, self._pause_steps = bins, start_us, pause_steps
         self._state: EncoderState | None = None
-        self._number = 0  # of the next step
-        self._counts: deque[int] = deque()  # events of the steps from the next one on
-        self._last = -1  # step of the latest event
+        self._number = 0  # number of the next step
+        self._counts: deque[int] = deque()  # number of events per step, starting at the next step
+        self._last = -1  # step of the last event
         self._is_first = True
 
     def add(self, part: Events) -> Iterator[Step]:
-        """Yield the steps that are complete with the next part of the recording."""
+        """Add the next part of the recording, and yield the steps that it completes."""
         step_us, together = self._bins.step_us, min(MAX_STEPS, self._pause_steps)
         while len(part):
-            first = self._step_of(int(part.t[0]))
-            head, part = _split(part, self._start_us + (first + together) * step_us)
+            first = self._step_at(int(part.t[0]))
+            head, part = _split_at(part, self._start_us + (first + together) * step_us)
             if first - self._last - 1 > self._pause_steps:
                 yield from self.finish()
             if self._state is None:
@@ -108,12 +108,12 @@ class _StepEncoder:
             yield from self._number_steps(complete)
 
     def finish(self) -> Iterator[Step]:
-        """Yield the steps that have started."""
+        """Yield the remaining, incomplete steps."""
         if self._state is not None:
             yield from self._number_steps(finish_encoding(self._state))
             self._state = None
 
-    def _step_of(self, t_us: int) -> int:
+    def _step_at(self, t_us: int) -> int:
         return (t_us - self._start_us) // self._bins.step_us
 
     def _start(self, sensor: SensorSize, first: int) -> EncoderState:
@@ -122,52 +122,52 @@ class _StepEncoder:
         return start_encoding(sensor, self._bins, start_us=self._start_us + first * self._bins.step_us)
 
     def _count(self, events: Events) -> None:
-        self._last = self._step_of(int(events.t[-1]))
-        following = np.arange(self._number + len(self._counts), self._last + 1)
-        places = np.searchsorted(events.t, self._start_us + following * self._bins.step_us)
-        own = np.diff(places, prepend=0, append=len(events)).tolist()
+        self._last = self._step_at(int(events.t[-1]))
+        steps = np.arange(self._number + len(self._counts), self._last + 1)
+        starts = np.searchsorted(events.t, self._start_us + steps * self._bins.step_us)
+        counts = np.diff(starts, prepend=0, append=len(events)).tolist()
         if self._counts:
-            self._counts[-1] += own[0]
-        self._counts.extend(own[1:])
+            self._counts[-1] += counts[0]
+        self._counts.extend(counts[1:])
 
-    def _number_steps(self, complete: Iterable[WindowSpikes]) -> Iterator[Step]:
-        for spikes in complete:
+    def _number_steps(self, encoded: Iterable[WindowSpikes]) -> Iterator[Step]:
+        for spikes in encoded:
             yield Step(self._number, spikes, self._counts.popleft() if self._counts else 0, self._is_first)
             self._number, self._is_first = self._number + 1, False
 
 
-def _split(part: Events, at_us: int) -> tuple[Events, Events]:
-    """Return the events before a time, and the others."""
-    place = int(np.searchsorted(part.t, at_us))
-    return part.slice_events(0, place), part.slice_events(place, len(part))
+def _split_at(part: Events, at_us: int) -> tuple[Events, Events]:
+    """Split events into events before `at_us` and the remaining events."""
+    index = int(np.searchsorted(part.t, at_us))
+    return part.slice_events(0, index), part.slice_events(index, len(part))
 
 
 def slide(parts: Iterable[Events], bins: BinConfig, hop_us: int) -> Iterator[Window]:
-    """Yield the windows of a recording that have events, each `bins.window_us` long.
+    """Yield the sliding windows of a recording, each `bins.window_us` long; windows without events are skipped.
 
     Args:
         parts: Consecutive parts of a recording.
-        bins: How events are encoded; `by` must be `time`.
-        hop_us: Time from the start of a window to the start of the next.
+        bins: Encoding with `by = time`.
+        hop_us: Interval between the starts of consecutive windows in microseconds.
 
     Yields:
-        In order the windows k >= 0 that start at `start_us + k * hop_us`, up to that of the last event; their tensors
-        are those of `encode_events`.
+        Windows k = 0, 1, ... that start at `start_us + k * hop_us`, until the last event. Each tensor equals the result
+        of `encode_events` for the window.
     """
     start_us, stream = find_start(parts)
     if bins.form in ("count", "binary", "clipped") and hop_us % bins.step_us == 0:
-        return _share_steps(stream, bins, start_us, hop_us)
+        return _assemble_windows(stream, bins, start_us, hop_us)
     return _encode_windows(stream, bins, start_us, hop_us)
 
 
 def find_start(parts: Iterable[Events]) -> tuple[int, Iterator[Events]]:
-    """Return the time of the first event, 0 without events, and the parts that have events."""
+    """Return the time of the first event (0 without events), and the nonempty parts."""
     stream = (part for part in parts if len(part))
     first = next(stream, None)
     return (0, stream) if first is None else (int(first.t[0]), itertools.chain([first], stream))
 
 
-def _share_steps(parts: Iterator[Events], bins: BinConfig, start_us: int, hop_us: int) -> Iterator[Window]:
+def _assemble_windows(parts: Iterator[Events], bins: BinConfig, start_us: int, hop_us: int) -> Iterator[Window]:
     windows = _StepWindows(bins, start_us, hop_us)
     for step in encode_steps(parts, bins, start_us=start_us, pause_steps=bins.steps):
         yield from windows.add(step)
@@ -175,32 +175,32 @@ def _share_steps(parts: Iterator[Events], bins: BinConfig, start_us: int, hop_us
 
 
 class _StepWindows:
-    """Windows that are made of steps."""
+    """Assembles windows from encoded steps."""
 
     def __init__(self, bins: BinConfig, start_us: int, hop_us: int) -> None:
         self._bins, self._start_us, self._hop_us = bins, start_us, hop_us
         self._hop = hop_us // bins.step_us
-        self._number = 0  # of the next window
-        self._steps: deque[Step] = deque()  # from the first step of the next window on
+        self._number = 0  # number of the next window
+        self._steps: deque[Step] = deque()  # steps since the start of the next window
 
     def add(self, step: Step) -> Iterator[Window]:
-        """Yield the windows that are complete with the next step."""
+        """Add the next step, and yield the windows that it completes."""
         T, hop = self._bins.steps, self._hop
         if step.is_first:
             yield from self.finish()
-            self._number = max(self._number, -((T - 1 - step.number) // hop))  # the first that has this step
+            self._number = max(self._number, -((T - 1 - step.number) // hop))  # first window that contains the step
         if step.number >= self._number * hop:
             self._steps.append(step)
         while step.number >= self._number * hop + T - 1:
-            yield from self._take_next()
+            yield from self._pop_window()
 
     def finish(self) -> Iterator[Window]:
-        """Yield the windows that have started."""
+        """Yield the remaining, incomplete windows."""
         while self._steps and self._number * self._hop <= self._steps[-1].number:
-            yield from self._take_next()
+            yield from self._pop_window()
         self._steps.clear()
 
-    def _take_next(self) -> Iterator[Window]:
+    def _pop_window(self) -> Iterator[Window]:
         """Yield the next window if it has events."""
         first, T = self._number * self._hop, self._bins.steps
         while self._steps and self._steps[0].number < first:
@@ -217,50 +217,51 @@ class _StepWindows:
 
 
 def _encode_windows(parts: Iterator[Events], bins: BinConfig, start_us: int, hop_us: int) -> Iterator[Window]:
-    number, kept = 0, Events.empty(SensorSize(width=1, height=1))
+    number, pending = 0, Events.empty(SensorSize(width=1, height=1))
     for part in parts:
-        kept = concatenate([kept, part], part.sensor) if len(kept) else part
-        while len(kept):
-            number, kept = _skip_to_events(kept, bins, start_us, hop_us, number)
+        pending = concatenate([pending, part], part.sensor) if len(pending) else part
+        while len(pending):
+            number, pending = _skip_to_events(pending, bins, start_us, hop_us, number)
             begin_us = start_us + number * hop_us
-            if not len(kept) or kept.t[-1] < begin_us + bins.window_us:
+            if not len(pending) or pending.t[-1] < begin_us + bins.window_us:
                 break
-            yield from _encode_window(kept, bins, begin_us)
+            yield from _encode_window(pending, bins, begin_us)
             number += 1
-    while len(kept):
-        number, kept = _skip_to_events(kept, bins, start_us, hop_us, number)
-        yield from _encode_window(kept, bins, start_us + number * hop_us)
+    while len(pending):
+        number, pending = _skip_to_events(pending, bins, start_us, hop_us, number)
+        yield from _encode_window(pending, bins, start_us + number * hop_us)
         number += 1
 
 
-def _skip_to_events(kept: Events, bins: BinConfig, start_us: int, hop_us: int, number: int) -> tuple[int, Events]:
-    """Return the first window from `number` on that reaches an event, and the events from its start on."""
-    number = max(number, (int(kept.t[0]) - start_us - bins.window_us) // hop_us + 1)
-    _, kept = _split(kept, start_us + number * hop_us)
-    return number, kept
+def _skip_to_events(pending: Events, bins: BinConfig, start_us: int, hop_us: int, number: int) -> tuple[int, Events]:
+    """Return the first window >= `number` that ends after the first event, and the events since its start."""
+    number = max(number, (int(pending.t[0]) - start_us - bins.window_us) // hop_us + 1)
+    _, pending = _split_at(pending, start_us + number * hop_us)
+    return number, pending
 
 
-def _encode_window(kept: Events, bins: BinConfig, begin_us: int) -> Iterator[Window]:
-    """Yield the window that starts at a time if it has events."""
-    inside = kept.slice_time(begin_us, begin_us + bins.window_us)
+def _encode_window(events: Events, bins: BinConfig, begin_us: int) -> Iterator[Window]:
+    """Yield the window that starts at `begin_us`, if it has events."""
+    inside = events.slice_time(begin_us, begin_us + bins.window_us)
     if len(inside):
         spikes = encode_events(inside, bins, start_us=begin_us)
         yield Window(begin_us, begin_us + bins.window_us, len(inside), spikes)
 
 
 def split_by_events(parts: Iterable[Events], bins: BinConfig) -> Iterator[Window]:
-    """Yield consecutive windows of `bins.window_events` events; the last one may have fewer."""
+    """Yield consecutive windows of `bins.window_events` events; the last window may have fewer."""
     for start_us, events in cut_windows(parts, bins):
         spikes = encode_events(events, bins, start_us=start_us)
         yield Window(start_us, int(events.t[-1]) + 1, len(events), spikes)
 
 
 def encode_complete(parts: Callable[[], Iterable[Events]], bins: BinConfig) -> Iterator[Window]:
-    """Yield a recording as a single window.
+    """Yield a complete recording as a single window.
 
     Args:
-        parts: Starts to read the recording; called twice, since steps need the times of the first and last event.
-        bins: How events are encoded; `by` must be `recording`.
+        parts: Function that reads the recording from its start. It is called twice, because the steps depend on the
+            times of the first and last event.
+        bins: Encoding with `by = recording`.
     """
     count, first_us, last_us = 0, 0, 0
     for part in parts():

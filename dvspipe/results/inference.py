@@ -62,6 +62,14 @@ class InferenceRun(Record):
         """SHA-256 of everything that determines the predictions."""
         return hashlib.sha256(json.dumps(self._dump_decisive(), sort_keys=True).encode()).hexdigest()
 
+    @property
+    def finds_person(self) -> bool:
+        """Whether the region of interest is found, by `roi = auto` or by default, if it is less than the picture.
+
+        Not with `fit = crop`: then the region can also be the middle of the picture.
+        """
+        return self.settings.get("roi") in (None, "auto") and self.settings.get("fit") != "crop"
+
     def difference(self, other: InferenceRun) -> str:
         """Describe the first difference from another run that affects the predictions; empty if there is none."""
         differences = find_differences(self._dump_decisive(), other._dump_decisive())
@@ -194,21 +202,23 @@ class LookRow(Record):
         return f"{self.width}x{self.height}{self.left:+d}{self.top:+d}"
 
 
-def describe_look(look: LookRow, picture: tuple[int, int], *, follows: bool) -> str:
+def describe_look(look: LookRow, picture: tuple[int, int], *, found: bool) -> str:
     """Describe a region of a frame in words.
 
     Args:
         look: Region.
         picture: Columns and rows of the frame.
-        follows: Whether the region follows a moving person.
+        found: Whether `roi = auto` found a person; otherwise the user gave the region, or it is the middle.
 
     Example:
         >>> picture = 160, 120
-        >>> describe_look(LookRow(t_us=None, left=53, top=4, width=82, height=82), picture, follows=True)
+        >>> describe_look(LookRow(t_us=None, left=53, top=4, width=82, height=82), picture, found=True)
         'the person in the middle, 82 px high (82x82+53+4)'
-        >>> describe_look(LookRow(t_us=None, left=0, top=0, width=160, height=120), picture, follows=False)
+        >>> describe_look(LookRow(t_us=None, left=0, top=4, width=40, height=82), picture, found=False)
+        'the region at the left, 82 px high (40x82+0+4)'
+        >>> describe_look(LookRow(t_us=None, left=0, top=0, width=160, height=120), picture, found=False)
         'the complete picture (160x120+0+0)'
-        >>> describe_look(LookRow(t_us=None, left=-20, top=-10, width=200, height=200), picture, follows=False)
+        >>> describe_look(LookRow(t_us=None, left=-20, top=-10, width=200, height=200), picture, found=False)
         'the complete picture and beyond it (200x200-20-10)'
     """
     columns, rows = picture
@@ -220,7 +230,7 @@ def describe_look(look: LookRow, picture: tuple[int, int], *, follows: bool) -> 
     beyond = ", partly outside the picture" if is_beyond else ""
     middle = (look.left + look.width / 2) / columns
     side = "at the left" if middle < 1 / 3 else "at the right" if middle > 2 / 3 else "in the middle"
-    return f"the {'person' if follows else 'part'} {side}, {look.height} px high{beyond} ({look})"
+    return f"the {'person' if found else 'region'} {side}, {look.height} px high{beyond} ({look})"
 
 
 class Prediction(Row):
@@ -317,13 +327,17 @@ class Prediction(Row):
         """First region that the network received, WIDTHxHEIGHT+LEFT+TOP."""
         return str(self.looked_at[0]) if self.looked_at else ""
 
-    @property
-    def place(self) -> str:
-        """First region that the network received, in words; empty if unknown."""
+    def describe_region(self, *, finds_person: bool) -> str:
+        """Describe the first region in words, for tables; empty if unknown.
+
+        Args:
+            finds_person: The run's `finds_person`; a region that moves was found in any case.
+        """
         if not self.looked_at or not self.picture:
             return self.region
         columns, rows = map(int, self.picture.split("x"))
-        return describe_look(self.looked_at[0], (columns, rows), follows=len(self.looked_at) > 1)
+        found = finds_person or len(self.looked_at) > 1
+        return describe_look(self.looked_at[0], (columns, rows), found=found)
 
     def as_stored(self) -> Prediction:
         """Return the prediction as stored in its folder, without `timeline` and `classes`."""

@@ -1,16 +1,16 @@
-"""Train and measure the network for joints, the second opinion of `infer --set pose=true`.
+"""Train and evaluate the joint network of `infer --set pose=true`.
 
     python scripts/studies/joints.py events RECORDINGS CHECKPOINT_1 CHECKPOINT_2 --out events.npz
     python scripts/studies/joints.py folds SKELETONS FILMS events.npz
     python scripts/studies/joints.py train SKELETONS FILMS --out joints.safetensors --weight 0.2 --other -0.5
 
-SKELETONS contains tracks, <class>/<name>.csv. FILMS contains tracks of films of people, <fold>__<class>__<film>.csv;
-the fold is 1 or 2, the same for all films of one owner. RECORDINGS contains the framed events of the same films,
-<same name>.h5. CHECKPOINT_1 was trained without fold 2, CHECKPOINT_2 without fold 1. Folders that are not a class of
-DVS128 Gesture are `other_gestures`.
+SKELETONS contains tracks <class>/<name>.csv. FILMS contains tracks of films of people, <fold>__<class>__<film>.csv;
+all films of an owner are in the same fold, 1 or 2. RECORDINGS contains the framed events of the same films,
+<same name>.h5. CHECKPOINT_1 was trained without fold 2, CHECKPOINT_2 without fold 1. A folder whose name is not a class
+of DVS128 Gesture is `other_gestures`.
 
 `folds` trains on drawn movements, skeletons and the films of one fold, and tests on the films of the other fold. Weight
-and bias are chosen on the films of the training fold, from the predictions of the other fold's network.
+and bias are selected on the films of the training fold, classified by the network that was not trained on them.
 """
 
 from __future__ import annotations
@@ -53,20 +53,20 @@ PEOPLE, DRAWN_US, DRAWN_HZ = 130, 1_800_000, 30
 DRAWN_WINDOWS, SKELETON_WINDOWS, FILM_WINDOWS = 2, 4, 50
 BATCH, FILM_SHARE, GESTURE_SHARE = 96, 0.4, 0.6
 LEARNING_RATE, TRAINING_STEPS = 3e-3, 700
-GESTURE_FILMS = {0: 0.42, 1: 0.30, 2: 0.18, 8: 0.05, 9: 0.05}  # share of each class in the windows from gesture films
+GESTURE_FILMS = {0: 0.42, 1: 0.30, 2: 0.18, 8: 0.05, 9: 0.05}  # class: share of the windows from gesture films
 PACE, FPS = 0.25, (10, 30)
 ARM_JOINTS = ("shoulder", "elbow", "wrist", "index", "pinky")
-POSE_JOINTS = (0, 1, 2, 3, 3)  # indices into `Pose.arms`; both fingers use the knuckles
+POSE_JOINTS = (0, 1, 2, 3, 3)  # indices in `Pose.arms`; index and little finger both use the knuckles
 WEIGHTS, OTHER_BIASES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6), (-1.0, -0.5, 0.0, 0.5)
-GAP_US = 40_000  # pause before a short film is repeated
-MIN_US, REPEATED_US = 1_450_000, 1_500_000  # films shorter than MIN_US are repeated to last REPEATED_US
+GAP_US = 40_000  # gap between repetitions of a short film
+MIN_US, REPEATED_US = 1_450_000, 1_500_000  # films shorter than MIN_US are repeated for at least REPEATED_US
 OTHER_LABEL = GESTURES.index(OTHER)
 MIRRORED = np.array([GESTURES.index(mirror_class(name)) for name in GESTURES])
 
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Windows of joints: curves float32 [N, JOINT_STEPS, C] and labels [N]."""
+    """Windows of joint curves, float32 [N, JOINT_STEPS, C], and labels [N]."""
 
     curves: NDArray[np.float32]
     labels: NDArray[np.int64]
@@ -74,7 +74,7 @@ class Windows:
 
 @dataclass(frozen=True, eq=False)
 class Film:
-    """Film of a person: label and track."""
+    """A film: name, label and track."""
 
     name: str
     label: int
@@ -85,12 +85,12 @@ class Film:
         return self.name[0]
 
 
-def label_of(name: str) -> int:
+def find_label(name: str) -> int:
     return GESTURES.index(name) if name in GESTURES else OTHER_LABEL
 
 
 def make_track(times_us: NDArray[np.int64], points: Floats, confidence: Floats | None = None) -> Track:
-    """Return joints [N, J, 3] as a track."""
+    """Convert joints [N, J, 3] to a track."""
     body, yaw = to_body_frame(points)
     N, J = points.shape[:2]
     seen = np.ones((N, J)) if confidence is None else confidence
@@ -100,7 +100,7 @@ def make_track(times_us: NDArray[np.int64], points: Floats, confidence: Floats |
 
 
 def draw_movements(rng: np.random.Generator) -> Iterator[tuple[Track, int]]:
-    """Yield tracks of drawn movements: per person, one of each gesture and two other movements."""
+    """Yield tracks of drawn movements: per person, each gesture once and a second sample of the other gestures."""
     times_us = np.arange(0, DRAWN_US + 100_000, 1_000_000 // DRAWN_HZ)
     for _, label in itertools.product(range(PEOPLE), (*range(len(GESTURES)), OTHER_LABEL)):
         pose = pose_person(plan_clip(label, rng, DRAWN_US), draw_person(rng), rng, times_us / 1e6)
@@ -112,13 +112,13 @@ def draw_movements(rng: np.random.Generator) -> Iterator[tuple[Track, int]]:
         yield make_track(times_us, points), label
 
 
-def degrade(track: Track, rng: np.random.Generator) -> Track:
-    """Return a part of a track with the errors of a pose network: fewer pictures, rotation, noise, lost joints."""
+def simulate_pose(track: Track, rng: np.random.Generator) -> Track:
+    """Simulate the output of a pose network for part of a track: lower frame rate, rotation, noise and lost joints."""
     pace, fps = float(np.exp(rng.uniform(-PACE, PACE))), rng.uniform(*FPS)
     count = max(4, int(WINDOW_US * 1e-6 * fps) + 2)
     own_us, length_us = track.times_us - track.times_us[0], int(np.ptp(track.times_us))
     at_us = rng.uniform(0, max(0.0, length_us - pace * WINDOW_US)) + pace * np.arange(count) * 1e6 / fps
-    at_us = length_us - np.abs(length_us - at_us % (2 * length_us))  # forwards, then backwards
+    at_us = length_us - np.abs(length_us - at_us % (2 * length_us))  # play back and forth
     flat = track.points_m.reshape(len(own_us), -1)
     points = np.stack([np.interp(at_us, own_us, column) for column in flat.T], axis=-1).reshape(count, -1, 3)
     points = rotate(points, float(np.clip(rng.normal(0, 0.5), -1.3, 1.3)))
@@ -135,14 +135,14 @@ def degrade(track: Track, rng: np.random.Generator) -> Track:
 
 
 def rotate(points: Floats, angle: float) -> Floats:
-    """Return points [N, J, 3] rotated about the vertical axis by `angle` radians."""
+    """Rotate points [N, J, 3] about the vertical axis."""
     x, y, z = np.moveaxis(points, -1, 0)
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack([x * cos + z * sin, y, z * cos - x * sin], axis=-1)
 
 
 def freeze_joints(points: Floats, confidence: Floats, rng: np.random.Generator) -> None:
-    """Freeze elbows or wrists (with hands) for some time in place, with a low confidence."""
+    """Freeze one or two elbows or wrists (with their hands) for some time, with low confidence; in place."""
     for number in rng.choice(4, rng.integers(1, 3), replace=False):
         side, joint = ("right", "left")[number // 2], ("elbow", "wrist")[number % 2]
         start = rng.integers(len(points))
@@ -156,40 +156,40 @@ def freeze_joints(points: Floats, confidence: Floats, rng: np.random.Generator) 
         confidence[part, wrist] = rng.uniform(0, 0.5)
 
 
-def sample_window(track: Track, start_us: int) -> NDArray[np.float32]:
-    """Return the curves of one window, float32 [JOINT_STEPS, C]."""
+def cut_curves(track: Track, start_us: int) -> NDArray[np.float32]:
+    """Return the curves of the window that starts at `start_us`."""
     return sample_curves(track, np.array([start_us]), np.array([start_us + WINDOW_US]))[0][0]
 
 
-def draw_windows(tracks: Sequence[tuple[Track, int]], count: int, rng: np.random.Generator) -> Windows:
-    """Return windows of tracks with the errors of a pose network."""
-    found = [(sample_window(degrade(track, rng), 0), label) for track, label in tracks for _ in range(count)]
-    curves, labels = zip(*found, strict=True)
+def sample_windows(tracks: Sequence[tuple[Track, int]], count: int, rng: np.random.Generator) -> Windows:
+    """Sample `count` windows per track with a simulated pose network (see `simulate_pose`)."""
+    windows = [(cut_curves(simulate_pose(track, rng), 0), label) for track, label in tracks for _ in range(count)]
+    curves, labels = zip(*windows, strict=True)
     return Windows(np.stack(curves), np.array(labels))
 
 
-def draw_film(film: Film, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return windows of a film at random paces, with little noise; short films are repeated."""
+def sample_film(film: Film, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Sample windows of a film at random paces with slight noise; a short film is repeated."""
     seen = film.track.present
     own_us, points = film.track.times_us[seen] - film.track.times_us[seen][0], film.track.points_m[seen]
     length_us = int(own_us[-1]) + GAP_US
     windows = []
     for _ in range(FILM_WINDOWS):
         pace = float(np.exp(rng.uniform(-PACE, PACE)))
-        moved = points + rng.normal(size=points.shape) * rng.uniform(0, 0.01)
-        moved = moved + rng.normal(size=(1, *points.shape[1:])) * rng.uniform(0, 0.03)
-        moved = rotate(moved, rng.normal(0, 0.2)) if rng.random() < 0.5 else moved
-        track = make_track(np.round(own_us / pace).astype(np.int64), moved, film.track.confidence[seen])
+        noisy = points + rng.normal(size=points.shape) * rng.uniform(0, 0.01)
+        noisy = noisy + rng.normal(size=(1, *points.shape[1:])) * rng.uniform(0, 0.03)
+        noisy = rotate(noisy, rng.normal(0, 0.2)) if rng.random() < 0.5 else noisy
+        track = make_track(np.round(own_us / pace).astype(np.int64), noisy, film.track.confidence[seen])
         period_us = round(length_us / pace)
         needed_us = WINDOW_US if period_us > WINDOW_US else WINDOW_US + period_us
         start_us = round(rng.uniform(0, max(0, max(period_us, needed_us) - WINDOW_US)))
-        windows.append(sample_window(repeat(track, period_us, needed_us), start_us))
+        windows.append(cut_curves(repeat_track(track, period_us, needed_us), start_us))
     return np.stack(windows)
 
 
-def repeat(track: Track, period_us: int, min_us: int) -> Track:
-    """Repeat a track every `period_us` until it lasts at least `min_us`."""
-    times = max(1, -(-min_us // period_us))
+def repeat_track(track: Track, period_us: int, least_us: int) -> Track:
+    """Repeat a track with period `period_us` until it lasts at least `least_us`."""
+    times = max(1, -(-least_us // period_us))
     kept = track.times_us < track.times_us[0] + period_us
 
     def tile(values: Floats) -> Floats:
@@ -207,94 +207,97 @@ def repeat(track: Track, period_us: int, min_us: int) -> Track:
     )
 
 
-def mirror(curves: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return curves with left and right arm swapped."""
+def mirror_curves(curves: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mirror the curves: swap the left and right arm."""
     order = np.r_[6:12, 0:6, 12:15, 18:21, 15:18, 23:25, 21:23]
     swapped = curves[..., order]
-    swapped[..., 13:15] *= -1  # vector from right to left wrist: up, forwards
+    swapped[..., 13:15] *= -1  # left wrist relative to right wrist: up, forwards
     return swapped
 
 
-def draw_batch(
+def sample_batch(
     drawn: Windows, skeletons: Windows, films: Sequence[tuple[NDArray[np.float32], int]], rng: np.random.Generator
 ) -> Windows:
-    """Return a batch of drawn movements, class-balanced skeletons, and films; half of each is mirrored."""
-    of_films = int(BATCH * FILM_SHARE)
-    of_drawn = int((BATCH - of_films) * 0.55)
-    places = rng.integers(len(drawn.labels), size=of_drawn)
+    """Sample a batch of drawn movements, skeletons and films; half of the samples are mirrored.
+
+    Classes of skeletons are equally frequent, except that other gestures are 2.5 times as frequent.
+    """
+    film_count = int(BATCH * FILM_SHARE)
+    drawn_count = int((BATCH - film_count) * 0.55)
+    places = rng.integers(len(drawn.labels), size=drawn_count)
     curves, labels = [drawn.curves[places]], [drawn.labels[places]]
-    known = np.unique(skeletons.labels)
-    shares = np.where(known == OTHER_LABEL, 2.5, 1.0)
-    wanted = rng.choice(known, BATCH - of_films - of_drawn, p=shares / shares.sum())
+    classes = np.unique(skeletons.labels)
+    shares = np.where(classes == OTHER_LABEL, 2.5, 1.0)
+    wanted = rng.choice(classes, BATCH - film_count - drawn_count, p=shares / shares.sum())
     places = np.array([rng.choice(np.flatnonzero(skeletons.labels == label)) for label in wanted])
     curves.append(skeletons.curves[places])
     labels.append(skeletons.labels[places])
-    for _ in range(of_films):
+    for _ in range(film_count):
         is_gesture = rng.random() < GESTURE_SHARE
         label = int(rng.choice(list(GESTURE_FILMS), p=list(GESTURE_FILMS.values()))) if is_gesture else OTHER_LABEL
         pool = [film for film in films if film[1] == label] or [film for film in films if film[1] == OTHER_LABEL]
         windows, label = pool[rng.integers(len(pool))]
         curves.append(windows[rng.integers(len(windows))][None])
         labels.append(np.array([label]))
-    together, true = np.concatenate(curves), np.concatenate(labels)
-    swapped = rng.random(len(true)) < 0.5
-    together[swapped], true[swapped] = mirror(together[swapped]), MIRRORED[true[swapped]]
+    together, truth = np.concatenate(curves), np.concatenate(labels)
+    swapped = rng.random(len(truth)) < 0.5
+    together[swapped], truth[swapped] = mirror_curves(together[swapped]), MIRRORED[truth[swapped]]
     together[..., :POSITIONS] += rng.normal(0, 0.015, together[..., :POSITIONS].shape)
-    return Windows(together, true)
+    return Windows(together, truth)
 
 
 def train(drawn: Windows, skeletons: Windows, films: Sequence[Film], seed: int) -> JointNetwork:
-    """Train a network; return the moving average of its weights."""
+    """Train a network, and return the moving average of its weights."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    pools = [(draw_film(film, rng), film.label) for film in films]
+    pools = [(sample_film(film, rng), film.label) for film in films]
     network = JointNetwork(len(GESTURES))
     mean = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=TRAINING_STEPS, pct_start=0.15)
     for step in range(1, TRAINING_STEPS + 1):
-        batch = draw_batch(drawn, skeletons, pools, rng)
+        batch = sample_batch(drawn, skeletons, pools, rng)
         logits = network(torch.from_numpy(batch.curves))
         loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(batch.labels), label_smoothing=0.1)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-        keep = min(0.99, step / (step + 9))
+        decay = min(0.99, step / (step + 9))
         with torch.no_grad():
             for old, new in zip(mean.state_dict().values(), network.state_dict().values(), strict=True):
-                old.copy_(keep * old + (1 - keep) * new if new.is_floating_point() else new)
+                old.copy_(decay * old + (1 - decay) * new if new.is_floating_point() else new)
         if step % 100 == 0:
             right = (logits.argmax(dim=1).numpy() == batch.labels).mean()
-            print(f"step {step}: loss {loss.item():.3f}, {right:.0%} of the batch correct", flush=True)
+            print(f"step {step}: loss {loss.item():.3f}, batch accuracy {right:.0%}", flush=True)
     return mean.eval()
 
 
 def read_films(folder: Path) -> list[Film]:
-    """Return the films that show a person for at least 0.4 s."""
+    """Read the films that show a person for at least 0.4 s and in at least 5 pictures."""
     films = []
     for path in sorted(folder.glob("?__*__*.csv")):
         track = Track.read(path)
         seen_us = track.times_us[track.present]
         if len(seen_us) >= 5 and np.ptp(seen_us) >= 400_000:
-            films.append(Film(path.stem, label_of(path.stem.split("__")[1]), track))
+            films.append(Film(path.stem, find_label(path.stem.split("__")[1]), track))
     return films
 
 
 def read_windows(folder: Path) -> tuple[Windows, Windows]:
-    """Return windows of drawn movements and of skeletons."""
+    """Sample windows of drawn movements, and of skeleton tracks in `folder`."""
     rng = np.random.default_rng(1)
-    drawn = draw_windows([*draw_movements(rng)], DRAWN_WINDOWS, rng)
+    drawn = sample_windows([*draw_movements(rng)], DRAWN_WINDOWS, rng)
     tracks = []
     for path in sorted(folder.glob("*/*.csv")):
         track = Track.read(path)
         if len(track.times_us) >= 8 and track.present.all():
-            tracks.append((track, label_of(path.parent.name)))
-    return drawn, draw_windows(tracks, SKELETON_WINDOWS, rng)
+            tracks.append((track, find_label(path.parent.name)))
+    return drawn, sample_windows(tracks, SKELETON_WINDOWS, rng)
 
 
 def classify_events(arguments: argparse.Namespace) -> None:
-    """Store the probabilities of each recording, by the classifier trained on the other fold."""
+    """Classify the events of each recording with the checkpoint trained on the other fold, and store the results."""
     stored: dict[str, Any] = {}
     for fold, checkpoint in (("2", arguments.checkpoints[0]), ("1", arguments.checkpoints[1])):
         classifier = Classifier.load(checkpoint)
@@ -310,7 +313,7 @@ def classify_events(arguments: argparse.Namespace) -> None:
 
 
 def read_repeated(path: Path) -> tuple[Events, int]:
-    """Return the events of a film, repeated if shorter than a window, and the period in us (0: not repeated)."""
+    """Read the events of a film, repeated if shorter than a window, and return them with the period (0: once)."""
     events = read(path)
     length_us = int(events.t[-1] - events.t[0])
     if length_us >= MIN_US:
@@ -323,15 +326,15 @@ def read_repeated(path: Path) -> tuple[Events, int]:
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
-    """Predictions for a film by both networks, trained on the films of the other fold.
+class FilmOutputs:
+    """Outputs of both networks for the windows of a film; the networks were trained on the other fold.
 
     Args:
         name: Name of the film.
-        events: Probabilities per window by the event network, float32 [N, K].
-        shown: Windows that are not quiet, bool [N].
-        joints: Logits per window by the joint network, float32 [N, K]; None without a track.
-        known: Windows with a person, bool [N].
+        events: Probabilities by events, float32 [N, K].
+        shown: Whether the window is not quiet, bool [N].
+        joints: Logits by joints, float32 [N, K]; None without a track.
+        known: Whether the person is visible in the window, bool [N].
     """
 
     name: str
@@ -342,10 +345,10 @@ class Predictions:
 
     @property
     def label(self) -> int:
-        return label_of(self.name.split("__")[1])
+        return find_label(self.name.split("__")[1])
 
     def mean(self, weight: float, bias: float) -> NDArray[np.float32] | None:
-        """Return the probabilities of the film, [K]; None for `weight` 1 if no window shows a person."""
+        """Return the mean probabilities of the film, [K]; None for joints alone (weight 1) without a visible person."""
         if self.joints is None or not (self.known & self.shown).any():
             return None if weight == 1 else self.events[self.shown].mean(axis=0)
         logits = self.joints + bias * (np.arange(len(GESTURES)) == OTHER_LABEL)
@@ -356,30 +359,33 @@ class Predictions:
         return np.where(self.known[:, None], combined, self.events)[self.shown].mean(axis=0)
 
 
-def predict_films(
+def classify_films(
     network: JointNetwork, fold: str, films: Sequence[Film], stored: Mapping[str, Any]
-) -> list[Predictions]:
-    """Return the predictions for all films of a fold."""
+) -> list[FilmOutputs]:
+    """Classify all films of a fold by joints, and add the stored results by events."""
     tracks = {film.name: film.track for film in films}
-    found = []
+    outputs = []
     for name in sorted({key.split("/")[0] for key in stored if key.startswith(f"{fold}__")}):
         events, start_us, shown, period_us = (
-            stored[f"{name}/{what}"] for what in ("probabilities", "start_us", "shown", "period_us")
+            stored[f"{name}/{key}"] for key in ("probabilities", "start_us", "shown", "period_us")
         )
         joints, known = None, np.zeros(len(events), np.bool_)
         if name in tracks:
             track = tracks[name]
             if period_us:
-                track = repeat(track, int(period_us), int(start_us[-1]) + WINDOW_US)
+                track = repeat_track(track, int(period_us), int(start_us[-1]) + WINDOW_US)
             curves, known = sample_curves(track, start_us, start_us + WINDOW_US)
             with torch.no_grad():
                 joints = network(torch.from_numpy(curves)).numpy()
-        found.append(Predictions(name, events, shown, joints, known))
-    return found
+        outputs.append(FilmOutputs(name, events, shown, joints, known))
+    return outputs
 
 
-def count(films: Sequence[Predictions], weight: float, bias: float) -> dict[str, list[int]]:
-    """Return counts per class: films, correct, certain and correct, certain and wrong."""
+def count(films: Sequence[FilmOutputs], weight: float, bias: float) -> dict[str, list[int]]:
+    """Count films per class: all, correct, certain and correct, certain and wrong.
+
+    A wrong prediction of other gestures is not counted as certain and wrong.
+    """
     certain = InferConfig().segments.enter
     counts = {name: [0, 0, 0, 0] for name in (*GESTURES[:3], "air", OTHER)}
     for film in films:
@@ -394,18 +400,18 @@ def count(films: Sequence[Predictions], weight: float, bias: float) -> dict[str,
 
 
 def score(counts: dict[str, list[int]]) -> float:
-    """Return the score that selects weight and bias.
+    """Return the objective for weight and bias.
 
-    Score = accuracy on claps and waves + accuracy on other movements - 2 * share of other movements that are certain
-    and wrong.
+    Share of correct claps and waves, plus share of correct other gestures, minus twice the share of other gestures that
+    are certain and wrong.
     """
     films, right = (sum(counts[name][place] for name in GESTURES[:3]) for place in (0, 1))
     others, right_others, _, wrong = counts[OTHER]
     return right / films + (right_others - 2 * wrong) / others
 
 
-def choose_weight(films: Sequence[Predictions]) -> tuple[float, float]:
-    """Return the weight and bias with the best score; ties prefer the smaller weight."""
+def select(films: Sequence[FilmOutputs]) -> tuple[float, float]:
+    """Select the best weight and bias; ties go to the smallest weight, then to the smallest absolute bias."""
     return max(
         itertools.product(WEIGHTS, OTHER_BIASES), key=lambda one: (score(count(films, *one)), -one[0], -abs(one[1]))
     )
@@ -417,19 +423,19 @@ def print_counts(title: str, counts: dict[str, list[int]]) -> None:
 
 
 def measure_folds(arguments: argparse.Namespace) -> None:
-    """Print the results of events, joints and both on the films of the other fold."""
+    """Print the results by events, by joints and by both in two-fold cross-validation over the films."""
     films = read_films(arguments.films)
     drawn, skeletons = read_windows(arguments.skeletons)
     with np.load(arguments.events) as file:
         stored = dict(file)
-    seen: dict[str, list[Predictions]] = {}
+    seen: dict[str, list[FilmOutputs]] = {}
     for tested, trained in (("2", "1"), ("1", "2")):
         network = train(drawn, skeletons, [film for film in films if film.fold == trained], arguments.seed)
-        seen[tested] = predict_films(network, tested, films, stored)
-    together = [*seen["1"], *seen["2"]]
-    tracked = [film for film in together if film.known.any()]
+        seen[tested] = classify_films(network, tested, films, stored)
+    all_films = [*seen["1"], *seen["2"]]
+    tracked = [film for film in all_films if film.known.any()]
     print("class correct/films (certain and correct; certain and wrong)")
-    for title, some in (("all films", together), ("films with a track", tracked)):
+    for title, some in (("all films", all_films), ("films with a track", tracked)):
         print(f"{title}: {len(some)}")
         print_counts("  events", count(some, 0, 0))
         print_counts("  joints", count(some, 1, 0))
@@ -437,18 +443,18 @@ def measure_folds(arguments: argparse.Namespace) -> None:
             print_counts(f"  both, weight {weight}, bias {bias}", count(some, weight, bias))
     total: dict[str, list[int]] = {}
     for tested, trained in (("1", "2"), ("2", "1")):
-        weight, bias = choose_weight(seen[trained])
+        weight, bias = select(seen[trained])
         counts = count(seen[tested], weight, bias)
-        print_counts(f"both, fold {tested}, weight {weight} and bias {bias} of fold {trained}", counts)
+        print_counts(f"both, fold {tested}, weight {weight} and bias {bias} selected on fold {trained}", counts)
         total = {
             name: [a + b for a, b in zip(total.get(name, [0] * 4), row, strict=True)] for name, row in counts.items()
         }
-    print_counts("both, chosen on the other fold", total)
-    print(f"of all films: weight {choose_weight(together)[0]}, bias {choose_weight(together)[1]}")
+    print_counts("both, selected on the other fold", total)
+    print(f"selected on all films: weight {select(all_films)[0]}, bias {select(all_films)[1]}")
 
 
 def train_all(arguments: argparse.Namespace) -> None:
-    """Train on all films and write the network."""
+    """Train a network on all films, and write it."""
     drawn, skeletons = read_windows(arguments.skeletons)
     network = train(drawn, skeletons, read_films(arguments.films), arguments.seed)
     with torch.no_grad():
@@ -475,7 +481,9 @@ def main() -> None:
         else:
             command.add_argument("--out", type=Path, required=True)
             command.add_argument("--weight", type=float, required=True)
-            command.add_argument("--other", type=float, default=0.0, help="added to the logit of other gestures")
+            command.add_argument(
+                "--other", type=float, default=0.0, help="Bias added to the logit of other gestures; default: 0."
+            )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.run(arguments)

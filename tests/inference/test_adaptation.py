@@ -1,4 +1,4 @@
-"""A classifier adapted to unlabelled recordings."""
+"""Adaptation of batch norms to unlabelled recordings."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ from dvspipe.parallel import Processes
 from dvspipe.results import AdaptationRecord, InferenceRun, OutputFolder, RecordingResult
 from dvspipe.training import TrainConfig, train
 
-EACH = 8  # recordings of each class
+EACH = 8  # recordings per class
 
 
 def repeat(events: Events, times: int = 3) -> Events:
-    """The same recording from a sensor that reads each event several times."""
+    """Simulate a sensor that reads out each event several times."""
     pixel = np.repeat(np.arange(len(events)), times)
     return Events(events.t[pixel], events.x[pixel], events.y[pixel], events.p[pixel], events.sensor)
 
@@ -58,7 +58,7 @@ def bars(
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network that recognises bars by their movement."""
+    """Network trained to classify the direction of moving bars."""
     root = tmp_path_factory.mktemp("bars")
     config = {
         "bins": {"steps": 5, "step_us": 20_000},
@@ -88,7 +88,7 @@ def accuracy(classifier: Classifier, recordings: list[Events], labels: list[int]
 
 
 @pytest.mark.parametrize("kind", ["csnn", "sew", "plif"])
-def test_moments_are_those_of_the_inputs_of_norms_in_the_order_in_which_they_run(kind: str) -> None:
+def test_moments_describe_norm_inputs_in_execution_order(kind: str) -> None:
     hidden = {"hidden": 8} if kind == "plif" else {}
     config = parse_network({"kind": kind, "channels": [4, 4], **hidden})
     network = SpikingNetwork(config, grid=SensorSize(width=12, height=8), classes=3, dt=0.01).eval()
@@ -108,26 +108,26 @@ def test_moments_are_those_of_the_inputs_of_norms_in_the_order_in_which_they_run
     assert not any(module.training for module in network.modules())
 
 
-def test_training_writes_moments_whose_mixture_is_near_the_running_statistics(checkpoint: Path) -> None:
+def test_mean_of_class_moments_is_close_to_running_statistics(checkpoint: Path) -> None:
     _, network, moments = read_checkpoint(checkpoint)
     assert moments is not None
     for norm, (mean, log_variance) in zip(find_norms(network), (norm.mean(0) for norm in moments.norms), strict=True):
         assert norm.running_var is not None
         spread = norm.running_var.sqrt()
-        assert float(((mean - norm.running_mean) / spread).abs().max()) < 0.1  # the classes are about equally frequent
-        growth = log_variance - norm.running_var.log()  # that of single recordings is less than that of all
+        assert float(((mean - norm.running_mean) / spread).abs().max()) < 0.1  # classes are about equally frequent
+        growth = log_variance - norm.running_var.log()  # single recordings vary less than all recordings together
         assert float(growth.min()) > -1
         assert float(growth.max()) < 0.1
 
 
-def test_a_checkpoint_without_moments_is_read_as_before(checkpoint: Path, tmp_path: Path) -> None:
+def test_checkpoint_without_moments_loads(checkpoint: Path, tmp_path: Path) -> None:
     config, network, _ = read_checkpoint(checkpoint)
     save_checkpoint(tmp_path / "old.safetensors", config, network)
     assert read_checkpoint(tmp_path / "old.safetensors").moments is None
     assert load_checkpoint(tmp_path / "old.safetensors")[0] == config
 
 
-def test_moments_that_do_not_fit_the_network_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+def test_moments_of_wrong_shape_are_an_error(checkpoint: Path, tmp_path: Path) -> None:
     texts, tensors = read_tensors(checkpoint, "a checkpoint")
     write_tensors(tmp_path / "a.safetensors", texts, tensors | {"class_moments.0": torch.zeros(3, 2, 5)})
     with raises(CheckpointError, "a.safetensors", "moments"):
@@ -137,8 +137,8 @@ def test_moments_that_do_not_fit_the_network_are_refused(checkpoint: Path, tmp_p
 # Adaptation
 
 
-def test_norms_move_by_what_the_classes_do_not_explain(classifier: Classifier) -> None:
-    """The first norm, computed again from the definition."""
+def test_norms_shift_by_the_residual_of_the_class_mixture(classifier: Classifier) -> None:
+    """Compare the first norm with a computation from the definition."""
     recordings = [repeat(each) for each in bars()]
     adaptation = adapt(classifier, recordings, strength=1.0)
     adapted = adaptation.classifier
@@ -160,18 +160,16 @@ def _last_outputs(classifier: Classifier, spikes: torch.Tensor) -> torch.Tensor:
         return classifier.network(spikes)[0].mean(0)
 
 
-def test_recordings_of_the_training_s_sensor_change_little(classifier: Classifier) -> None:
+def test_training_sensor_causes_small_shifts(classifier: Classifier) -> None:
     recordings = bars()
     adaptation = adapt(classifier, recordings)
     assert all(norm.mean < 0.1 and norm.deviation < 0.1 for norm in adaptation.record.norms)
     changed = np.subtract(adaptation.record.after, adaptation.record.before)
-    assert np.abs(changed).sum() <= 2  # a window of 24
+    assert np.abs(changed).sum() <= 2  # one of 24 windows changes its class
 
 
 @pytest.mark.parametrize("label", range(3))
-def test_recordings_of_one_class_change_little_and_nothing_if_they_are_all_predicted_alike(
-    classifier: Classifier, label: int
-) -> None:
+def test_single_class_causes_small_shift_and_single_prediction_none(classifier: Classifier, label: int) -> None:
     adaptation = adapt(classifier, bars((label,)), strength=1.0)
     assert max(adaptation.record.before) >= EACH - 1
     assert adaptation.record.applied < 0.25
@@ -184,18 +182,18 @@ def test_recordings_of_one_class_change_little_and_nothing_if_they_are_all_predi
     ("counts", "share"),
     [((9, 0, 0), 0.0), ((5, 5, 0), 0.5), ((4, 4, 4), 1.0), ((7, 7, 0, 0, 0, 0), 1 / 3), ((1,) * 6, 1.0), ((3, 3), 1.0)],
 )
-def test_the_strength_falls_with_the_evenness_of_the_predicted_classes(counts: tuple[int, ...], share: float) -> None:
-    assert module._find_evenness(torch.tensor(counts).double()) == pytest.approx(share)
+def test_balance_factor_depends_on_effective_number_of_classes(counts: tuple[int, ...], share: float) -> None:
+    assert module._balance_factor(torch.tensor(counts).double()) == pytest.approx(share)
 
 
-def test_another_sensor_is_recognised_again(classifier: Classifier) -> None:
+def test_adaptation_to_another_sensor_keeps_accuracy(classifier: Classifier) -> None:
     adaptation = adapt(classifier, [repeat(each) for each in bars()], strength=1.0)
     test, labels = [repeat(each) for each in bars(first=200)], [0, 1, 2] * EACH
     assert accuracy(adaptation.classifier, test, labels) >= accuracy(classifier, test, labels)
     assert adaptation.record.norms[0].mean > 0.1
 
 
-def test_strength_scales_the_shift_and_0_changes_nothing(classifier: Classifier) -> None:
+def test_strength_scales_shift_and_zero_changes_nothing(classifier: Classifier) -> None:
     recordings = [repeat(each) for each in bars()]
     none, half, full = (adapt(classifier, recordings, strength=strength) for strength in (0.0, 0.5, 1.0))
     for before, after in zip(statistics(classifier.network), statistics(none.classifier.network), strict=True):
@@ -204,13 +202,13 @@ def test_strength_scales_the_shift_and_0_changes_nothing(classifier: Classifier)
     assert half.record.norms[0].mean == pytest.approx(full.record.norms[0].mean / 2, rel=0.2)
 
 
-def test_the_classifier_stays_as_it_is_and_the_same_recordings_give_the_same(classifier: Classifier) -> None:
+def test_adaptation_is_deterministic_and_does_not_change_its_input(classifier: Classifier) -> None:
     digest, recordings = classifier.digest, [repeat(each) for each in bars()]
     first, second = (adapt(classifier, recordings).classifier for _ in range(2))
     assert classifier.digest == digest != first.digest == second.digest
 
 
-def test_an_adapted_checkpoint_says_so_and_can_be_adapted_again(classifier: Classifier, tmp_path: Path) -> None:
+def test_adapted_checkpoint_records_adaptation_and_can_be_adapted_again(classifier: Classifier, tmp_path: Path) -> None:
     recordings = [repeat(each) for each in bars()]
     once = adapt(classifier, recordings, strength=1.0)
     once.save(tmp_path / "new.safetensors")
@@ -221,7 +219,7 @@ def test_an_adapted_checkpoint_says_so_and_can_be_adapted_again(classifier: Clas
     assert twice.classifier.config.trained_on.count("24 windows") == 2
 
 
-def test_memory_is_bounded_and_classes_are_even(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sample_is_bounded_and_balanced(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_WINDOWS", 12)
     recordings = [moving_bar(0, 300, 40), *(moving_bar(label, 300, 5) for label in (1, 2))]
     record = adapt(classifier, recordings).record
@@ -229,14 +227,14 @@ def test_memory_is_bounded_and_classes_are_even(classifier: Classifier, monkeypa
     assert record.before == (4, 4, 4)
 
 
-def test_quiet_windows_are_left_out(classifier: Classifier) -> None:
+def test_quiet_windows_are_excluded(classifier: Classifier) -> None:
     busy = moving_bar(0, 400, 6)
     still = Events([busy.t[-1] + 250_000, busy.t[-1] + 650_000], [1, 2], [1, 2], [1, 1], busy.sensor)
     record = adapt(classifier, [busy, concatenate([busy, still], busy.sensor)]).record
     assert record.windows == 12
 
 
-def test_a_recording_that_cannot_be_used_is_skipped(classifier: Classifier, tmp_path: Path) -> None:
+def test_unusable_recording_is_skipped(classifier: Classifier, tmp_path: Path) -> None:
     adaptation = adapt(classifier, [*bars(), tmp_path / "none.h5"])
     assert adaptation.record.skipped == 1
     assert "none.h5" in str(adaptation.skipped[0])
@@ -244,7 +242,7 @@ def test_a_recording_that_cannot_be_used_is_skipped(classifier: Classifier, tmp_
         adapt(classifier, [str(tmp_path / "none.h5")])
 
 
-def test_what_cannot_be_adapted_is_refused(classifier: Classifier) -> None:
+def test_invalid_input_of_adapt_is_an_error(classifier: Classifier) -> None:
     with raises(DataError, "3", "4"):
         adapt(classifier, bars()[:3])
     for strength in (-0.1, 1.1, float("nan")):
@@ -257,7 +255,7 @@ def test_what_cannot_be_adapted_is_refused(classifier: Classifier) -> None:
         adapt(Classifier(plain, plain.build_network(), "m.safetensors"), bars())
 
 
-# Many recordings, and the command line
+# Many recordings and the command line
 
 
 @pytest.fixture
@@ -269,7 +267,7 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_recordings_are_classified_by_a_network_adapted_to_them(jobs: int, data: Path, checkpoint: Path) -> None:
+def test_classify_many_adapts_to_its_recordings(jobs: int, data: Path, checkpoint: Path) -> None:
     classifier, options = Classifier.load(checkpoint), ClassifyOptions(out=data.parent / "out", adapt=True)
     tasks, calls = plan_tasks([data], options.out), []
     outcomes = list(
@@ -284,7 +282,7 @@ def test_recordings_are_classified_by_a_network_adapted_to_them(jobs: int, data:
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 
 
-def test_finished_answers_depend_on_what_the_network_was_adapted_to(data: Path, checkpoint: Path) -> None:
+def test_stored_predictions_depend_on_adapted_recordings(data: Path, checkpoint: Path) -> None:
     classifier, options = Classifier.load(checkpoint), ClassifyOptions(out=data.parent / "out", adapt=True)
     tasks = plan_tasks([data], options.out)
     outcomes = list(classify_many(tasks, classifier, options))
@@ -296,25 +294,25 @@ def test_finished_answers_depend_on_what_the_network_was_adapted_to(data: Path, 
             list(classify_many(those, classifier, other))
 
 
-def test_adapt_writes_a_checkpoint_and_says_what_changed(data: Path, checkpoint: Path) -> None:
-    said = dvspipe("adapt", checkpoint, data, "-o", "new.safetensors", cwd=data.parent).stdout
-    assert mentions(said, "6 of 6 windows", "6 recordings")
-    assert "norm2" in said
+def test_adapt_command_writes_checkpoint_and_reports_changes(data: Path, checkpoint: Path) -> None:
+    output = dvspipe("adapt", checkpoint, data, "-o", "new.safetensors", cwd=data.parent).stdout
+    assert mentions(output, "6 of 6 windows", "6 recordings")
+    assert "norm2" in output
     record = json.loads(dvspipe("adapt", checkpoint, data, "-o", "b.safetensors", "--json", cwd=data.parent).stdout)
     read = AdaptationRecord.model_validate(record)
     assert (read.used, sum(read.after), read.network) == (6, 6, Classifier.load(checkpoint).digest)
     assert (
         Classifier.load(data.parent / "new.safetensors").digest == Classifier.load(data.parent / "b.safetensors").digest
     )
-    said = dvspipe("infer", "new.safetensors", data, cwd=data.parent).stdout
-    assert mentions(said, "6 windows")
+    output = dvspipe("infer", "new.safetensors", data, cwd=data.parent).stdout
+    assert mentions(output, "6 windows")
 
 
-def test_infer_adapts_to_the_given_recordings_and_looks_up_finished_answers_once(
+def test_infer_adapts_and_looks_up_stored_predictions_once(
     data: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = dvspipe("infer", checkpoint, data, "--adapt", "-o", "out", "--no-pictures", cwd=data.parent).stdout
-    assert mentions(said, "6 windows", "6 recordings")
+    output = dvspipe("infer", checkpoint, data, "--adapt", "-o", "out", "--no-pictures", cwd=data.parent).stdout
+    assert mentions(output, "6 windows", "6 recordings")
     with monkeypatch.context() as patched:
         patched.setattr(many, "find_finished", lambda *_: pytest.fail("finished answers are looked up again"))
         again = dvspipe("infer", checkpoint, data, "--adapt", "-o", "out", "--no-pictures", "--json", cwd=data.parent)
@@ -323,20 +321,22 @@ def test_infer_adapts_to_the_given_recordings_and_looks_up_finished_answers_once
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["data/left0.h5"], "1 window"),
         (["data", "--strength", "1.5"], "strength = 1.5"),
         (["none"], "none"),
     ],
 )
-def test_adapt_refuses_in_one_line(arguments: list[str], said: object, data: Path, checkpoint: Path) -> None:
+def test_adapt_command_reports_errors_in_one_line(
+    arguments: list[str], message: object, data: Path, checkpoint: Path
+) -> None:
     done = dvspipe("adapt", checkpoint, *arguments, "-o", "new.safetensors", cwd=data.parent, code=2)
-    assert mentions(done.stderr, said)
+    assert mentions(done.stderr, message)
     assert not (data.parent / "new.safetensors").exists()
 
 
-def test_adapt_replaces_nothing_without_overwrite(data: Path, checkpoint: Path) -> None:
+def test_adapt_command_replaces_files_only_with_overwrite(data: Path, checkpoint: Path) -> None:
     (data.parent / "new.safetensors").write_text("mine")
     dvspipe("adapt", checkpoint, data, "-o", "new.safetensors", cwd=data.parent, code=2)
     assert (data.parent / "new.safetensors").read_text() == "mine"
@@ -344,13 +344,13 @@ def test_adapt_replaces_nothing_without_overwrite(data: Path, checkpoint: Path) 
     assert Classifier.load(data.parent / "new.safetensors").moments is not None
 
 
-def test_adapt_writes_no_checkpoint_under_another_suffix(data: Path, checkpoint: Path) -> None:
-    said = dvspipe("adapt", checkpoint, data, "-o", "new.txt", cwd=data.parent, code=2).stderr
-    assert mentions(said, "new.txt", ".txt", ".safetensors")
+def test_adapt_command_requires_checkpoint_suffix(data: Path, checkpoint: Path) -> None:
+    output = dvspipe("adapt", checkpoint, data, "-o", "new.txt", cwd=data.parent, code=2).stderr
+    assert mentions(output, "new.txt", ".txt", ".safetensors")
     assert not (data.parent / "new.txt").exists()
 
 
-def test_the_strength_of_the_command_is_that_of_the_function() -> None:
+def test_command_and_function_have_the_same_default_strength() -> None:
     from dvspipe.cli.adapt import adapt as command
 
     assert inspect.signature(command).parameters["strength"].default == module.STRENGTH

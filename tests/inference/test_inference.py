@@ -1,4 +1,4 @@
-"""Recordings to labels over time."""
+"""Classification of recordings over time."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ BINS: dict[str, Any] = {"steps": 5, "step_us": 20_000}
 
 
 def untrained(sensor: SensorSize = BAR_SENSOR, classes: tuple[str, ...] = BAR_CLASSES, **bins: Any) -> Classifier:
-    """A network with random weights whose spikes are neither none nor all."""
+    """Network with random weights and spike rates strictly between 0 and 1."""
     config = ClassifierConfig(
         classes=classes,
         width=sensor.width,
@@ -94,7 +94,7 @@ def untrained(sensor: SensorSize = BAR_SENSOR, classes: tuple[str, ...] = BAR_CL
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network that recognises bars by their movement."""
+    """Network trained to classify the direction of moving bars."""
     root = tmp_path_factory.mktemp("bars")
     config = {
         "bins": BINS,
@@ -126,10 +126,10 @@ def cut(events: Events, places: list[int]) -> Iterator[Events]:
     hop_us=st.sampled_from([1000, 1500, 2000, 3000, 7000, 20_000]),
     gap_us=st.integers(0, 60_000),
 )
-def test_windows_hold_what_encoding_each_by_itself_gives(
+def test_sliding_windows_equal_separately_encoded_windows(
     seed: int, places: list[int], form: str, hop_us: int, gap_us: int
 ) -> None:
-    """Those without events are left out."""
+    """Windows without events are skipped."""
     bins = build(BinConfig, {"steps": 4, "step_us": 1000, "form": form}, "bins")
     rng = np.random.default_rng(seed)
     early, late = (random_events(seed + n, int(rng.integers(1, 40)), span_us=8000) for n in (0, 1))
@@ -147,7 +147,7 @@ def test_windows_hold_what_encoding_each_by_itself_gives(
 
 
 @given(seed=st.integers(0, 10**6), places=st.lists(st.integers(0, 10**6), max_size=4))
-def test_steps_are_counted_however_a_recording_is_cut(seed: int, places: list[int]) -> None:
+def test_step_counts_do_not_depend_on_chunks(seed: int, places: list[int]) -> None:
     events = random_events(seed, 200, span_us=50_000)
     counts = StepCounts(1000)
     for part in cut(events, places):
@@ -162,7 +162,7 @@ def test_steps_are_counted_however_a_recording_is_cut(seed: int, places: list[in
 
 
 def logits_of(classifier: Classifier, events: Events, bins: BinConfig) -> NDArray[np.float32]:
-    """The network on a recording as one tensor."""
+    """Run the network on a recording as one tensor."""
     spikes = encode_events(events, bins, start_us=int(events.t[0]))
     with torch.no_grad():
         return np.asarray(classifier.network(torch.from_numpy(spikes)[:, None])[0].mean(dim=0)[0])
@@ -173,7 +173,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(powers / powers.sum())
 
 
-def test_whole_windowed_and_stateful_agree_on_a_recording_of_one_window() -> None:
+def test_windowed_and_stateful_agree_for_one_window() -> None:
     classifier = untrained()
     events = moving_bar(0, 3, windows=4)
     steps = int(events.duration_us // 20_000) + 1
@@ -187,23 +187,23 @@ def test_whole_windowed_and_stateful_agree_on_a_recording_of_one_window() -> Non
 
 
 @pytest.mark.parametrize("hop_us", [20_000, 60_000, 100_000, 35_000])
-def test_a_window_is_classified_as_the_same_time_alone(hop_us: int) -> None:
+def test_window_prediction_equals_separate_prediction(hop_us: int) -> None:
     classifier = untrained()
     events = moving_bar(1, 3, windows=5)
-    said = classifier.predict(events, InferConfig(hop_us=hop_us)).timeline
+    timeline = classifier.predict(events, InferConfig(hop_us=hop_us)).timeline
     bins = classifier.config.bins
     first_us, last_us = int(events.t[0]), int(events.t[-1])
     starts = range(first_us, last_us, hop_us)
     added_us = {start_us: 100_000 if start_us == first_us else hop_us for start_us in starts}
-    assert said.t_start_us.tolist() == [each for each in starts if last_us - each >= 100_000 - added_us[each] / 2]
-    for start_us, row in zip(said.t_start_us.tolist(), said.probabilities, strict=True):
+    assert timeline.t_start_us.tolist() == [each for each in starts if last_us - each >= 100_000 - added_us[each] / 2]
+    for start_us, row in zip(timeline.t_start_us.tolist(), timeline.probabilities, strict=True):
         spikes = encode_events(events.slice_time(start_us, start_us + 100_000), bins, start_us=start_us)
         with torch.no_grad():
             logits = classifier.network(torch.from_numpy(spikes)[:, None])[0].mean(dim=0)[0]
         np.testing.assert_allclose(row, softmax(logits.numpy()), atol=1e-5)
 
 
-def test_a_checkpoint_names_the_hop_unless_windows_are_chosen() -> None:
+def test_hop_of_checkpoint_is_default_unless_window_is_given() -> None:
     plain = untrained()
     classifier = Classifier(plain.config.model_copy(update={"hop_us": 20_000}), plain.network)
     assert classifier.framed().hop_us == 20_000
@@ -215,7 +215,7 @@ def test_a_checkpoint_names_the_hop_unless_windows_are_chosen() -> None:
     assert classifier.predict(events).probabilities == plain.predict(events, {"hop_us": 20_000}).probabilities
 
 
-def test_the_last_stateful_prediction_of_the_first_window_is_that_of_the_window() -> None:
+def test_stateful_prediction_after_one_window_equals_window_prediction() -> None:
     classifier = untrained()
     events = moving_bar(2, 3, windows=5)
     stateful = classifier.predict(events, InferConfig(stateful=True)).timeline
@@ -225,27 +225,29 @@ def test_the_last_stateful_prediction_of_the_first_window_is_that_of_the_window(
 
 
 @pytest.mark.parametrize("stateful", [False, True])
-def test_a_prediction_after_a_pause_of_an_hour_is_that_of_the_later_part_alone(stateful: bool) -> None:
+def test_state_is_reset_after_a_pause_of_one_hour(stateful: bool) -> None:
     classifier = untrained()
     early = moving_bar(0, 1, windows=3)
     late = moving_bar(1, 2, windows=3)
     late = late.shift_time(-int(late.t[0]))
     both = concatenate([early.shift_time(-int(early.t[0])), late.shift_time(3_600_000_000)], BAR_SENSOR)
     config = InferConfig(stateful=stateful)
-    said, alone = classifier.predict(both, config), classifier.predict(late, config)
-    assert said.windows < 100
-    np.testing.assert_allclose(said.timeline.probabilities[-alone.windows :], alone.timeline.probabilities, atol=1e-6)
-    (pause,) = [s for s in said.segments if s.t_end_us - s.t_start_us > 3_500_000_000]
+    prediction, alone = classifier.predict(both, config), classifier.predict(late, config)
+    assert prediction.windows < 100
+    np.testing.assert_allclose(
+        prediction.timeline.probabilities[-alone.windows :], alone.timeline.probabilities, atol=1e-6
+    )
+    (pause,) = [s for s in prediction.segments if s.t_end_us - s.t_start_us > 3_500_000_000]
     assert pause.label is None
-    if stateful:  # predictions stand for the time up to the pause, and from its end
-        cells_us = said.timeline.intervals_us(said.t_first_us, said.t_last_us + 1)
-        last = int(np.argmax(np.diff(said.timeline.t_end_us)))
-        assert cells_us[last, 1] == said.timeline.t_end_us[last]
-        assert cells_us[last + 1, 0] == said.timeline.t_start_us[last + 1]
+    if stateful:  # predictions cover the time until the pause, and the time after it
+        cells_us = prediction.timeline.intervals_us(prediction.t_first_us, prediction.t_last_us + 1)
+        last = int(np.argmax(np.diff(prediction.timeline.t_end_us)))
+        assert cells_us[last, 1] == prediction.timeline.t_end_us[last]
+        assert cells_us[last + 1, 0] == prediction.timeline.t_start_us[last + 1]
 
 
 @pytest.mark.parametrize("stateful", [False, True])
-def test_a_file_is_classified_as_the_same_events_in_memory(tmp_path: Path, stateful: bool) -> None:
+def test_file_and_events_in_memory_have_equal_predictions(tmp_path: Path, stateful: bool) -> None:
     classifier, events = untrained(), moving_bar(1, 7, windows=9)
     write(tmp_path / "a.h5", events)
     config = InferConfig(stateful=stateful, hop_us=40_000)
@@ -258,16 +260,16 @@ def test_a_file_is_classified_as_the_same_events_in_memory(tmp_path: Path, state
     assert calls == sorted(calls)
 
 
-def test_a_long_recording_is_classified_in_windows(classifier: Classifier) -> None:
-    said = classifier.predict(moving_bar(1, 7, windows=40))
-    assert (said.windows, said.events, said.class_name) == (40, 16_000, "left")
-    assert sum(said.probabilities) == pytest.approx(1, abs=1e-5)
-    assert said.probability == max(said.probabilities)
-    assert said.certain
+def test_long_recording_is_classified_in_windows(classifier: Classifier) -> None:
+    prediction = classifier.predict(moving_bar(1, 7, windows=40))
+    assert (prediction.windows, prediction.events, prediction.class_name) == (40, 16_000, "left")
+    assert sum(prediction.probabilities) == pytest.approx(1, abs=1e-5)
+    assert prediction.probability == max(prediction.probabilities)
+    assert prediction.certain
 
 
-def test_every_busy_window_counts_and_a_short_last_one_does_not() -> None:
-    """Ten windows that are busy only in their first 40 %, a gap of an hour, and 30 ms at the end."""
+def test_busy_windows_count_and_short_last_window_does_not() -> None:
+    """11 windows with events in their first 40 % only, the last after one hour, then 30 ms."""
     t = np.concatenate([100_000 * k + np.arange(0, 40_000, 400) for k in [*range(10), 36_000]])
     t = np.append(t, 3_600_100_000 + np.arange(0, 30_000, 300))
     zeros = np.zeros(t.size, int)
@@ -280,12 +282,15 @@ def test_every_busy_window_counts_and_a_short_last_one_does_not() -> None:
         ({}, 3),
         ({"polarity": "merged"}, 3),
         ({"by": "recording", "form": "voxel", "polarity": "signed"}, 1),
-        ({"by": "events", "step_events": 100, "form": "surface"}, 2),  # the last 200 do not fill half a window
+        (
+            {"by": "events", "step_events": 100, "form": "surface"},
+            2,
+        ),  # the last 200 events fill less than half a window
     ],
 )
-def test_windows_and_channels_are_those_of_the_bins(over: dict[str, Any], windows: int) -> None:
-    said = untrained(**over).predict(moving_bar(0, 0, windows=3))
-    assert (said.windows, said.events, sum(said.rates.counts)) == (windows, 1200, 1200)
+def test_bins_determine_windows_and_channels(over: dict[str, Any], windows: int) -> None:
+    prediction = untrained(**over).predict(moving_bar(0, 0, windows=3))
+    assert (prediction.windows, prediction.events, sum(prediction.rates.counts)) == (windows, 1200, 1200)
 
 
 @pytest.mark.parametrize(
@@ -305,19 +310,19 @@ def test_windows_that_do_not_fit_the_network_are_errors(
         untrained(**bins).predict(moving_bar(0, 0), InferConfig(**over))
 
 
-def test_a_headerless_recording_takes_the_networks_sensor_if_that_has_all_events(
+def test_headerless_recording_gets_network_sensor_if_all_events_fit(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"".join(bytes([3, 4, 0, 8 * k, 0]) for k in range(10)))
     assert untrained().predict(path, InferConfig(window_us=20_000)).events == 10
     path.write_bytes(b"".join(bytes([30, 4, 0, 8 * k, 0]) for k in range(31)))
-    said = untrained().predict(path, InferConfig(window_us=20_000))
-    assert said.picture == "34x34"  # the smallest that is known and has all
+    prediction = untrained().predict(path, InferConfig(window_us=20_000))
+    assert prediction.picture == "34x34"  # smallest known sensor with all events
     assert mentions(caplog.text, "a.bin", "34x34")
 
 
-def test_a_video_is_simulated_on_the_way(tmp_path: Path) -> None:
+def test_video_is_converted_and_classified(tmp_path: Path) -> None:
 
     grey = np.full((24, 32), 40, np.uint8)
     frames = []
@@ -326,16 +331,16 @@ def test_a_video_is_simulated_on_the_way(tmp_path: Path) -> None:
         image[:, 2 * k : 2 * k + 6] = 200
         frames.append(Frame(33_333 * k, image))
     write_video(tmp_path / "bar.webm", frames)
-    said = untrained().predict(tmp_path / "bar.webm")
-    assert said.events > 50
-    assert said.windows >= 3
+    prediction = untrained().predict(tmp_path / "bar.webm")
+    assert prediction.events > 50
+    assert prediction.windows >= 3
 
 
 # Segments
 
 
 def timeline_of(rows: list[list[float]], events: list[int] | None = None, hop_us: int = 100) -> Timeline:
-    """Predictions of windows of 200 us."""
+    """Timeline of predictions for windows of 200 us."""
     start_us = np.arange(len(rows)) * hop_us
     counts = np.array(events or [100] * len(rows))
     return Timeline(
@@ -352,7 +357,7 @@ def segments_of(timeline: Timeline, **settings: Any) -> list[tuple[int, int, str
     return [(each.t_start_us, each.t_end_us, each.class_name) for each in found]
 
 
-def test_windows_unlike_those_of_the_training_are_uncertain() -> None:
+def test_unfamiliar_windows_are_uncertain() -> None:
     timeline = timeline_of([A] * 9)
     strange = replace(timeline, familiar=np.arange(9) < 4)
     assert segments_of(timeline) == [(0, 1000, "right")]
@@ -360,20 +365,20 @@ def test_windows_unlike_those_of_the_training_are_uncertain() -> None:
     assert is_certain(strange, SegmentConfig()).tolist() == [True] * 4 + [False] * 5
 
 
-def test_a_recording_of_unfamiliar_windows_is_not_certain() -> None:
+def test_recording_of_unfamiliar_windows_is_not_certain() -> None:
     classifier = untrained()
     events = random_events(0, 4000, classifier.config.sensor, span_us=400_000)
     config = InferConfig(segments=SegmentConfig(enter=0.0, leave=0.0))
     assert classifier.predict(events, config).certain
     strict = Classifier(classifier.config.model_copy(update={"least_energy": 1e6}), classifier.network)
-    said = strict.predict(events, config)
-    assert not said.certain
-    assert not said.timeline.familiar.any()
-    assert {segment.class_name for segment in said.segments} == {"uncertain"}
+    prediction = strict.predict(events, config)
+    assert not prediction.certain
+    assert not prediction.timeline.familiar.any()
+    assert {segment.class_name for segment in prediction.segments} == {"uncertain"}
 
 
-def test_equal_predictions_make_a_segment_and_flat_ones_are_uncertain() -> None:
-    # prediction k stands for the time (k + 1) * 100, half a hop to either side
+def test_equal_predictions_form_a_segment_and_flat_predictions_are_uncertain() -> None:
+    # prediction k covers (k + 1) * 100 us, plus and minus half a hop
     assert segments_of(timeline_of([A, A, FLAT, B, B])) == [
         (0, 250, "right"),
         (250, 350, "uncertain"),
@@ -381,7 +386,7 @@ def test_equal_predictions_make_a_segment_and_flat_ones_are_uncertain() -> None:
     ]
 
 
-def test_a_time_with_few_events_is_uncertain_however_probable() -> None:
+def test_times_with_few_events_are_uncertain() -> None:
     assert segments_of(timeline_of([A] * 5, [100, 100, 3, 100, 100])) == [
         (0, 250, "right"),
         (250, 350, "uncertain"),
@@ -391,23 +396,23 @@ def test_a_time_with_few_events_is_uncertain_however_probable() -> None:
     assert segments_of(timeline_of([A] * 3, [9, 9, 9]), least_events=10) == [(0, 400, "uncertain")]
 
 
-def test_hardly_more_events_than_noise_are_uncertain_unless_for_a_short_time() -> None:
+def test_noise_is_uncertain_unless_shorter_than_half_a_window() -> None:
     events = [10, 12, 10, *[100] * 6, 14, 100, 14, 14, 14, *[100] * 5]
-    timeline = timeline_of([A] * len(events), events, hop_us=40)  # of windows of 200 us
+    timeline = timeline_of([A] * len(events), events, hop_us=40)  # windows of 200 us
     found = segments_of(timeline)
     assert [name for _, _, name in found] == ["uncertain", "right", "uncertain", "right"]
     assert found[2][1] - found[2][0] == 3 * 40
     assert len(segments_of(timeline, noise=0)) == 1
 
 
-def test_a_segment_continues_at_a_probability_that_does_not_start_one() -> None:
+def test_hysteresis_continues_a_segment_below_enter() -> None:
     weak = [0.45, 0.3, 0.25]
     assert segments_of(timeline_of([A, weak, weak, A])) == [(0, 500, "right")]
     assert segments_of(timeline_of([weak, A])) == [(0, 150, "uncertain"), (150, 300, "right")]
     assert segments_of(timeline_of([A, weak, A]), leave=0.5)[1] == (150, 250, "uncertain")
 
 
-def test_a_short_segment_joins_its_neighbours_or_is_uncertain() -> None:
+def test_short_segment_is_merged_or_uncertain() -> None:
     assert segments_of(timeline_of([A, A, B, A, A]), least_us=150) == [(0, 600, "right")]
     assert segments_of(timeline_of([A, A, FLAT, B, FLAT, FLAT]), least_us=150) == [
         (0, 250, "right"),
@@ -416,7 +421,7 @@ def test_a_short_segment_joins_its_neighbours_or_is_uncertain() -> None:
 
 
 @given(seed=st.integers(0, 10**6), length_us=st.integers(0, 1000))
-def test_smoothed_probabilities_are_means_over_near_predictions(seed: int, length_us: int) -> None:
+def test_smoothed_probabilities_are_means_of_nearby_predictions(seed: int, length_us: int) -> None:
     rng = np.random.default_rng(seed)
     timeline = timeline_of(rng.dirichlet([1, 1, 1], 12).tolist())
     for at_us, row in zip(timeline.center_us, timeline.smooth(length_us), strict=True):
@@ -424,11 +429,11 @@ def test_smoothed_probabilities_are_means_over_near_predictions(seed: int, lengt
         np.testing.assert_allclose(row, timeline.probabilities[near].mean(axis=0), atol=1e-6)
 
 
-def test_one_wrong_prediction_does_not_end_a_smoothed_segment() -> None:
+def test_smoothing_bridges_one_wrong_prediction() -> None:
     assert segments_of(timeline_of([A, A, B, A, A]), smooth_us=200) == [(0, 600, "right")]
 
 
-def test_the_probability_of_a_segment_is_the_mean_of_its_predictions() -> None:
+def test_segment_probability_is_the_mean_of_its_predictions() -> None:
     timeline = timeline_of([[0.9, 0.1, 0], [0.7, 0.1, 0.2], FLAT])
     first, second = find_segments(timeline, BAR_CLASSES, SegmentConfig(least_us=0), t_first_us=0, t_end_us=400)
     assert (first.probability, second.probability) == (pytest.approx(0.8), pytest.approx(0.34))
@@ -439,7 +444,7 @@ def test_the_probability_of_a_segment_is_the_mean_of_its_predictions() -> None:
     counts=st.lists(st.integers(1, 100), min_size=30, max_size=30),
     least_us=st.integers(0, 500),
 )
-def test_segments_tile_a_recording_and_neighbours_differ(
+def test_segments_tile_the_recording_and_neighbours_differ(
     rows: list[list[float]], counts: list[int], least_us: int
 ) -> None:
     shares = [(np.array(row) / sum(row)).tolist() for row in rows]
@@ -453,13 +458,13 @@ def test_segments_tile_a_recording_and_neighbours_differ(
         assert name == "uncertain" or end_us - start_us >= least_us or len(found) == 1
 
 
-def test_entropy_is_0_where_certain_and_log2_k_where_flat() -> None:
+def test_entropy_is_zero_if_certain_and_log2_k_if_uniform() -> None:
     timeline = timeline_of([[1, 0, 0], [1 / 3] * 3, [0.5, 0.5, 0]])
     np.testing.assert_allclose(timeline.entropies, [0, np.log2(3), 1], atol=1e-6)
 
 
 @given(seed=st.integers(0, 10**6), span_us=st.sampled_from([10, 10**5, 10**7, 10**10]))
-def test_a_rate_histogram_counts_every_event_in_few_bins(seed: int, span_us: int) -> None:
+def test_rate_histogram_counts_every_event(seed: int, span_us: int) -> None:
     events = random_events(seed, 100, span_us=span_us)
     rates = RateHistogram()
     for part in cut(events, [seed, seed // 7]):
@@ -469,11 +474,11 @@ def test_a_rate_histogram_counts_every_event_in_few_bins(seed: int, span_us: int
     assert rates.counts.sum() == 100
 
 
-# Another sensor than the network's
+# Sensors that differ from the network's
 
 
 def fit_slowly(events: Events, target: SensorSize, factor: int) -> list[tuple[int, int, int, bool]]:
-    """Blocks of factor x factor pixels whose mean moves by 1 / factor^2 thresholds with each event."""
+    """Reference: blocks of factor x factor pixels; each event moves the block mean by 1 / factor^2 thresholds."""
     moved: dict[tuple[int, int], int] = {}
     out = []
     for t, x, y, p in zip(events.t.tolist(), events.x.tolist(), events.y.tolist(), events.p.tolist(), strict=True):
@@ -490,9 +495,7 @@ def rows_of(events: Events) -> list[tuple[int, int, int, bool]]:
 
 
 @given(seed=st.integers(0, 10**6), factor=st.integers(1, 3), places=st.lists(st.integers(0, 10**6), max_size=4))
-def test_scaled_down_a_pixel_fires_when_its_blocks_mean_has_moved_by_a_threshold(
-    seed: int, factor: int, places: list[int]
-) -> None:
+def test_downscaled_pixel_fires_when_block_mean_crosses_threshold(seed: int, factor: int, places: list[int]) -> None:
     sensor = SensorSize(width=4 * factor, height=3 * factor)
     target = SensorSize(width=4, height=3)
     events = random_events(seed, 600, sensor)
@@ -501,10 +504,10 @@ def test_scaled_down_a_pixel_fires_when_its_blocks_mean_has_moved_by_a_threshold
     assert rows_of(fitted) == fit_slowly(events, target, factor)
 
 
-def test_scaled_up_every_pixel_that_an_event_covers_has_it() -> None:
+def test_upscaled_event_covers_all_its_pixels() -> None:
     sensor, target = SensorSize(width=4, height=3), SensorSize(width=12, height=7)
     events = random_events(0, 50, sensor)
-    fit = plan_fit(sensor, target, "scale")  # by 7 / 3: 9 x 7 pixels, in the middle
+    fit = plan_fit(sensor, target, "scale")  # scaled by 7 / 3 to 9 x 7 pixels, centred
     fitted, _ = fit_events(events, fit, start_fit(fit))
     covered = np.zeros((7, 12), int)
     for x in range(4):
@@ -518,7 +521,7 @@ def test_scaled_up_every_pixel_that_an_event_covers_has_it() -> None:
 
 
 @given(seed=st.integers(0, 10**6), width=st.integers(1, 20), height=st.integers(1, 20))
-def test_cropped_the_center_is_on_the_center(seed: int, width: int, height: int) -> None:
+def test_crop_keeps_the_center(seed: int, width: int, height: int) -> None:
     target = SensorSize(width=width, height=height)
     events = random_events(seed, 100)
     fit = plan_fit(SENSOR, target, "crop")
@@ -530,7 +533,7 @@ def test_cropped_the_center_is_on_the_center(seed: int, width: int, height: int)
     assert rows_of(fitted) == expected
 
 
-def test_a_region_is_a_crop() -> None:
+def test_region_equals_crop() -> None:
     region = Region.parse("4x3+5+2")
     assert str(region) == "4x3+5+2"
     events, target = random_events(0, 200), SensorSize(width=4, height=3)
@@ -538,20 +541,20 @@ def test_a_region_is_a_crop() -> None:
     assert rows_of(fit_events(events, fit, start_fit(fit))[0]) == rows_of(events.crop(5, 2, target))
 
 
-def test_a_region_may_reach_beyond_the_sensor() -> None:
+def test_region_may_reach_beyond_the_sensor() -> None:
     events, target = random_events(0, 400), SensorSize(width=8, height=6)
     larger = SensorSize(width=SENSOR.width + 4, height=SENSOR.height + 4)
     moved = Events(events.t, events.x + 2, events.y + 2, events.p, larger)
-    for how in ("crop", "scale"):
+    for mode in ("crop", "scale"):
         for region in (Region.parse("8x6-2-1"), Region.parse("4x3+10+5")):
             inside = Region(region.left + 2, region.top + 2, region.size)
-            fit, same = plan_fit(SENSOR, target, how, region), plan_fit(larger, target, how, inside)
+            fit, same = plan_fit(SENSOR, target, mode, region), plan_fit(larger, target, mode, inside)
             fitted, _ = fit_events(events, fit, start_fit(fit))
             assert len(fitted) > 0
             assert rows_of(fitted) == rows_of(fit_events(moved, same, start_fit(same))[0])
 
 
-def test_a_region_of_a_larger_sensor_is_classified_as_the_same_events_of_the_networks(classifier: Classifier) -> None:
+def test_region_of_larger_sensor_gives_the_prediction_of_its_events(classifier: Classifier) -> None:
     large = SensorSize(width=64, height=48)
     bar = moving_bar(1, 5, windows=3)
     inside = Events(bar.t, bar.x + 20, bar.y + 9, bar.p, large)
@@ -567,7 +570,7 @@ def test_a_region_of_a_larger_sensor_is_classified_as_the_same_events_of_the_net
         classifier.predict(inside, InferConfig(roi="16x12+64+9"))
 
 
-def test_a_larger_sensor_is_searched_by_default_and_a_smaller_one_is_an_error() -> None:
+def test_larger_sensor_is_searched_by_default_and_smaller_sensor_is_an_error() -> None:
     classifier, bar = untrained(), moving_bar(1, 5, windows=3)
     inside = Events(bar.t, bar.x + 40, bar.y + 30, bar.p, SensorSize(width=100, height=80))
     found = classifier.predict(inside)
@@ -588,22 +591,22 @@ def test_a_larger_sensor_is_searched_by_default_and_a_smaller_one_is_an_error() 
     assert large.predict(bar, InferConfig(fit="scale")).events > len(bar)
 
 
-def test_a_recording_at_twice_the_size_is_classified_as_at_the_size_of_the_network(classifier: Classifier) -> None:
-    """Each pixel's events at all four of its block."""
+def test_recording_at_twice_the_size_has_the_same_prediction(classifier: Classifier) -> None:
+    """Each event is repeated at the 2 x 2 pixels of its block."""
     bar = moving_bar(0, 9, windows=4)
     t = np.repeat(bar.t, 4)
     x, y = np.repeat(2 * bar.x, 4) + np.tile([0, 1, 0, 1], len(bar)), np.repeat(2 * bar.y, 4)
     y = y + np.tile([0, 0, 1, 1], len(bar))
     large = Events(t, x, y, np.repeat(bar.p, 4), SensorSize(width=32, height=24))
-    said = classifier.predict(large, InferConfig(fit="scale"))
-    assert said.events == len(bar)
-    np.testing.assert_array_equal(said.timeline.probabilities, classifier.predict(bar).timeline.probabilities)
+    prediction = classifier.predict(large, InferConfig(fit="scale"))
+    assert prediction.events == len(bar)
+    np.testing.assert_array_equal(prediction.timeline.probabilities, classifier.predict(bar).timeline.probabilities)
 
 
 # Scores
 
 
-def test_right_predictions_score_1_and_come_after_a_window() -> None:
+def test_correct_predictions_score_1_with_a_delay_of_one_window() -> None:
     timeline = timeline_of([A] * 5 + [B] * 5)
     spans = [LabelledSpan(0, 550, 0, "right"), LabelledSpan(550, 1100, 1, "left")]
     config = SegmentConfig(least_us=0)
@@ -612,7 +615,7 @@ def test_right_predictions_score_1_and_come_after_a_window() -> None:
     )
     assert (found.accuracy, found.segment_f1, found.segments_found) == (1, 1, 2)
     assert found.confusion == ((5, 0, 0), (0, 5, 0), (0, 0, 0))
-    assert found.delays_us == (200, 150)  # a window; and 700, the first end of a right prediction after 550
+    assert found.delays_us == (200, 150)  # one window; then 700 - 550, the first end of a correct prediction
     assert found.calibration_error == pytest.approx(0.1)
     assert TimeScores.model_validate_json(found.model_dump_json()) == found
     twice = add_scores([found, None, found])
@@ -633,20 +636,20 @@ def segment_of(start_us: int, end_us: int, label: int | None) -> SegmentRow:
         ([(0, 51, 0)], 1),
         ([(0, 49, 0)], 0),
         ([(0, 100, 1)], 0),
-        ([(0, 60, 0), (60, 100, 0)], 2 / 3),  # in two pieces
-        ([(0, 100, 0), (200, 300, 0)], 2 / 3),  # one where there is nothing
+        ([(0, 60, 0), (60, 100, 0)], 2 / 3),  # split in two
+        ([(0, 100, 0), (200, 300, 0)], 2 / 3),  # an extra segment
         ([(0, 201, 0)], 0),
         ([], 0),
     ],
 )
-def test_a_segment_finds_a_label_that_it_overlaps_by_half(segments: list[tuple[int, int, int]], f1: float) -> None:
+def test_segment_matches_label_with_overlap_of_half(segments: list[tuple[int, int, int]], f1: float) -> None:
     shown = [segment_of(start, end, label) for start, end, label in [*segments, (300, 400, None)]]
     found = score(timeline_of([A]), shown, [LabelledSpan(0, 100, 0, "right")], SegmentConfig(), 200)
     assert found.segment_f1 == pytest.approx(f1)
 
 
-def test_the_anytime_curve_counts_labels_that_last_as_long() -> None:
-    timeline = timeline_of([B, A, A, A, A, A, A])  # known at 200, 300, ...
+def test_anytime_curve_counts_labels_that_last_as_long() -> None:
+    timeline = timeline_of([B, A, A, A, A, A, A])  # available at 200, 300, ...
     found = score(timeline, [], [LabelledSpan(0, 400, 0, "right")], SegmentConfig(), 200)
     (lasting, right), seen_us = found.seen, np.array(found.seen_us)
     np.testing.assert_array_equal(lasting, seen_us <= 400)
@@ -656,12 +659,12 @@ def test_the_anytime_curve_counts_labels_that_last_as_long() -> None:
 # Operations
 
 
-def test_an_event_counts_once_for_every_window_and_neuron_that_it_reaches() -> None:
-    said = untrained().predict(moving_bar(0, 1, windows=4), InferConfig(hop_us=50_000))
-    first, readout = said.layers
-    reached = 4 * 3 * 3  # channels and kernel
-    assert first.operations == said.timeline.events.sum() * reached
-    assert first.dense_operations == 35 * 2 * 16 * 12 * reached  # steps, polarities and pixels
+def test_operations_count_events_per_window_and_neuron() -> None:
+    prediction = untrained().predict(moving_bar(0, 1, windows=4), InferConfig(hop_us=50_000))
+    first, readout = prediction.layers
+    reached = 4 * 3 * 3  # channels * kernel size
+    assert first.operations == prediction.timeline.events.sum() * reached
+    assert first.dense_operations == 35 * 2 * 16 * 12 * reached  # steps * polarities * pixels
     assert first.rate is not None
     assert 0 < first.rate < 1
     assert readout.rate is None
@@ -672,23 +675,23 @@ def test_an_event_counts_once_for_every_window_and_neuron_that_it_reaches() -> N
     ("config", "classified_us"),
     [(InferConfig(), 400_000), (InferConfig(hop_us=50_000), 700_000), (InferConfig(stateful=True), 400_000)],
 )
-def test_operations_are_of_the_time_that_went_through_the_network(config: InferConfig, classified_us: int) -> None:
-    """Windows that overlap count each; the last one starts if half of it is left."""
-    said = untrained().predict(moving_bar(0, 1, windows=4), config)
-    assert said.classified_us == classified_us
-    assert said.layers[0].steps == classified_us // 20_000
+def test_operations_count_processed_time(config: InferConfig, classified_us: int) -> None:
+    """Overlapping windows count individually; the last window needs half its length."""
+    prediction = untrained().predict(moving_bar(0, 1, windows=4), config)
+    assert prediction.classified_us == classified_us
+    assert prediction.layers[0].steps == classified_us // 20_000
 
 
 # Files and folders
 
 
-def test_answers_mirror_the_folder_and_recordings_are_not_searched_in_output_folders(tmp_path: Path) -> None:
+def test_predictions_mirror_folders_and_output_folders_are_not_searched(tmp_path: Path) -> None:
     data, out = tmp_path / "data", tmp_path / "data" / "out"
     for name in ("a.h5", "deep/b.h5", "deep/er/b.h5"):
         write(data / name, random_events(0, 5))
     write(out / "c.h5", random_events(0, 5))
     (data / "a_labels.csv").write_text("class,start_us,end_us\n")
-    for name in ("run.json", "answer.json"):  # of another program
+    for name in ("run.json", "answer.json"):  # files of another program
         (data / "deep" / name).write_text("{}")
     tasks = plan_tasks([data], out)
     assert [str(task.name) for task in tasks] == ["a.h5", "deep/b.h5", "deep/er/b.h5"]
@@ -696,7 +699,7 @@ def test_answers_mirror_the_folder_and_recordings_are_not_searched_in_output_fol
         plan_tasks([data / "deep" / "b.h5", data / "deep" / "er" / "b.h5"], out)
 
 
-def test_a_shipped_checkpoint_is_found_by_its_name(
+def test_included_checkpoint_is_found_by_name(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dvspipe.checkpoints.checkpoint, "SHIPPED", tmp_path)
@@ -711,7 +714,7 @@ Typed = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def infer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Typed]:
-    """`dvspipe infer` in this process: exit code, stdout and stderr."""
+    """Run `dvspipe infer` in this process; return exit code, stdout and stderr."""
     from dvspipe.cli.app import main
 
     before = signal.getsignal(signal.SIGINT)
@@ -730,7 +733,7 @@ def infer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 
 def write_stream(path: Path, labels: tuple[int, ...]) -> None:
-    """Half a second of each, with pauses, and what is shown when."""
+    """Write a recording with 0.5 s of each label, separated by pauses, and its label file."""
     begins_us = [700_000 * number for number in range(len(labels))]
     parts = [
         moving_bar(label, label + 50, windows=5).shift_time(begin_us)
@@ -741,25 +744,21 @@ def write_stream(path: Path, labels: tuple[int, ...]) -> None:
     path.with_name(f"{path.stem}_labels.csv").write_text("\n".join(["class,start_us,end_us", *rows]))
 
 
-def test_a_second_command_says_how_many_recordings_the_tables_have_from_before(
-    tmp_path: Path, checkpoint: Path, infer: Typed
-) -> None:
+def test_second_command_reports_earlier_recordings_in_tables(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
     for name in ("a", "b", "c"):
         write_stream(tmp_path / f"{name}.h5", (0, 1))
     command = ["--out", tmp_path / "out", "--no-pictures"]
-    _, said, _ = infer(checkpoint, tmp_path / "a.h5", tmp_path / "b.h5", *command)
-    assert "2 recordings from" not in said
-    _, said, errors = infer(checkpoint, tmp_path / "c.h5", *command)
-    assert mentions(said, "2 recordings")
+    _, output, _ = infer(checkpoint, tmp_path / "a.h5", tmp_path / "b.h5", *command)
+    assert "2 recordings from" not in output
+    _, output, errors = infer(checkpoint, tmp_path / "c.h5", *command)
+    assert mentions(output, "2 recordings")
     assert errors == ""
-    _, said, errors = infer(checkpoint, tmp_path / "c.h5", *command, "--json")
-    assert json.loads(said)
+    _, output, errors = infer(checkpoint, tmp_path / "c.h5", *command, "--json")
+    assert json.loads(output)
     assert mentions(errors, "2 recordings")
 
 
-def test_a_recording_whose_file_says_that_it_was_rendered_is_marked(
-    tmp_path: Path, checkpoint: Path, infer: Typed
-) -> None:
+def test_rendered_recording_is_marked_synthetic(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
     for name, source in (("real", "synthetic.mp4"), ("rendered", SYNTHETIC_GESTURES)):
         write(tmp_path / f"{name}.h5", moving_bar(0, 50, windows=5), source=source)
         assert infer(checkpoint, tmp_path / f"{name}.h5", "--out", tmp_path / "out", "--no-pictures")[0] == 0
@@ -770,14 +769,14 @@ def test_a_recording_whose_file_says_that_it_was_rendered_is_marked(
     assert "real.h5</a> (synthetic)" not in page
 
 
-def test_a_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+def test_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
     data, out = tmp_path / "data", tmp_path / "out"
     for name, labels in (("a", (0, 1, 2)), ("deep/b", (2, 0, 1))):
         write_stream(data / f"{name}.h5", labels)
     command = [checkpoint, data, "--out", out, "--labels", data]
-    code, said, errors = infer(*command)
+    code, output, errors = infer(*command)
     assert (code, errors) == (0, "")
-    assert mentions(said, "F1", 0.5)
+    assert mentions(output, "F1", 0.5)
     written = [path for path in out.rglob("*") if path.is_file() and ".manifest" not in path.parts]
     assert sorted(str(path.relative_to(out)) for path in written) == sorted(
         ["predictions.csv", "predictions.jsonl", "report.html", "run.json", "scores.json"]
@@ -800,7 +799,7 @@ def test_a_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpo
     assert scores["labels"] == 6
     assert scores["segment_f1"] >= 0.9
     assert scores["accuracy"] >= 0.85
-    assert scores["median_delay_us"] <= 101_000  # a window, which begins with the first event
+    assert scores["median_delay_us"] <= 101_000  # one window since the first event
     rows = list(csv.DictReader((out / "a.h5" / "windows.csv").read_text().splitlines()))
     assert list(rows[0]) == ["t_start_us", "t_end_us", "label", "class", "probability", "entropy", "events", "familiar"]
     lines = [json.loads(line) for line in (out / "a.h5" / "windows.jsonl").read_text().splitlines()]
@@ -813,9 +812,9 @@ def test_a_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpo
     (data / "empty.bin").touch()
     for name in ("bad [red]", "empty"):
         (data / f"{name}_labels.csv").write_text("class,start_us,end_us\n")
-    code, said, errors = infer(*command)
+    code, output, errors = infer(*command)
     assert code == 1
-    assert mentions(said, "2 of 4 recordings")
+    assert mentions(output, "2 of 4 recordings")
     assert len(errors.strip().splitlines()) == 3
     assert "bad [red].h5: " in errors
     assert "empty.bin: " in errors
@@ -829,7 +828,7 @@ def test_a_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpo
     assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written_ns
 
 
-def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_changed(
+def test_recording_is_classified_again_if_a_dependency_changed(
     tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -849,8 +848,8 @@ def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_chang
     assert "0.0% of 1 " in infer(*first, "--labels", "a")[1]
     assert (tmp_path / "out" / "scores.json").is_file()
     assert "already" not in infer(*first)[1]
-    assert not (tmp_path / "out" / "scores.json").exists()  # it was classified without labels
-    assert "already" not in infer(checkpoint, "a/1.h5", "--out", "out")[1]  # now with pictures
+    assert not (tmp_path / "out" / "scores.json").exists()  # classified without labels
+    assert "already" not in infer(checkpoint, "a/1.h5", "--out", "out")[1]  # pictures are missing
     assert (tmp_path / "out" / "1.h5" / "overlay.webm").is_file()
     assert "already" in infer(*first)[1]
 
@@ -867,7 +866,7 @@ def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_chang
     code, _, errors = infer(checkpoint, "a", "--out", "out", "--no-pictures", "--set", "window_us=60000", "--overwrite")
     assert (code, errors) == (0, "")
     assert infer(checkpoint, "a/1.h5", "--out", "out", "--no-pictures", "--overwrite")[0] == 0
-    assert classes() == {"a/1.h5": BAR_CLASSES[2]}  # the other was classified with another window
+    assert classes() == {"a/1.h5": BAR_CLASSES[2]}  # the other prediction is for another window
     (tmp_path / "out" / "run.json").write_text("[]")
     assert "out/run.json: not " in infer(*first)[2]
 
@@ -905,7 +904,7 @@ def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_chang
         (["there.h5", "--set", "segments.enter=0.1"], ("leave = 0.35", "enter = 0.1")),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_nothing(
+def test_bad_input_is_reported_in_one_line_and_writes_nothing(
     arguments: list[str],
     message: object,
     tmp_path: Path,
@@ -928,41 +927,41 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     (tmp_path / "endless.csv").write_text("class,start_us,end_us\nleft,0,1e999\n")
     (tmp_path / "boats.csv").write_text("class,start_us,end_us\nboat,0,100\n")
     before = sorted(tmp_path.rglob("*"))
-    code, said, errors = infer(checkpoint, *arguments)
-    assert code == 2, said
+    code, output, errors = infer(checkpoint, *arguments)
+    assert code == 2, output
     assert len(errors.strip().splitlines()) == 1
     assert mentions(errors, message)
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_json_is_an_object_per_recording_and_nothing_else(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+def test_json_output_is_one_object_per_recording(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
     for number in range(2):
         write(tmp_path / "data" / f"{number}.h5", moving_bar(number, number, windows=2))
     (tmp_path / "data" / "bad.h5").write_text("nonsense")
     command = [checkpoint, tmp_path / "data", "--json", "--out", tmp_path / "out", "--no-pictures"]
     command += ["--set", "segments.enter=0.4"]
-    for _ in range(2):  # the second time, both are already classified
-        code, said, errors = infer(*command)
-        results = [RecordingResult.model_validate_json(line) for line in said.splitlines()]
+    for _ in range(2):  # in the second run, both predictions exist
+        code, output, errors = infer(*command)
+        results = [RecordingResult.model_validate_json(line) for line in output.splitlines()]
         assert [result.answer.folder for result in results] == ["0.h5", "1.h5"]
         assert [result.segments[0].class_name for result in results] == [BAR_CLASSES[0], BAR_CLASSES[1]]
         assert code == 1
         assert "bad.h5" in errors
     folder = OutputFolder(tmp_path / "out")
     found = folder.find_predictions(InferenceRun.read(folder.run))
-    assert said.splitlines() == [
+    assert output.splitlines() == [
         RecordingResult(answer=each, segments=each.segments).model_dump_json() for each in found
     ]
 
 
-def test_the_folder_of_a_run_is_its_checkpoint(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+def test_run_folder_is_accepted_as_checkpoint(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
     write(tmp_path / "a.h5", moving_bar(2, 1))
     assert infer(checkpoint.parents[1], tmp_path / "a.h5")[1] == infer(checkpoint, tmp_path / "a.h5")[1]
     with raises(CheckpointError, tmp_path.name):
         load_checkpoint(tmp_path)
 
 
-def test_finished_answers_are_read_once_and_the_network_is_digested_once(
+def test_stored_predictions_and_network_are_read_once(
     tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "data" / "a.h5", moving_bar(0, 0))
@@ -980,7 +979,7 @@ def test_finished_answers_are_read_once_and_the_network_is_digested_once(
     assert calls == ["digest_of", "find_current"]
 
 
-def test_answers_on_a_narrow_terminal_are_not_broken_inside_words(
+def test_table_on_narrow_terminal_does_not_break_words(
     tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / ("long-" * 12 + "name.h5")
@@ -988,7 +987,7 @@ def test_answers_on_a_narrow_terminal_are_not_broken_inside_words(
     shown = io.StringIO()
     terminal = Console(file=shown, force_terminal=True, width=60, highlight=False, markup=False, color_system=None)
     piped = infer(checkpoint, path)[1]
-    assert str(path) in piped  # nothing is shortened in a pipe
+    assert str(path) in piped  # pipes get complete names
     monkeypatch.setattr(dvspipe.cli.infer, "screen", terminal)
     infer(checkpoint, path)
     lines = shown.getvalue().splitlines()
@@ -1001,7 +1000,7 @@ def test_answers_on_a_narrow_terminal_are_not_broken_inside_words(
 # Many recordings in Python
 
 
-def test_progress_moves_within_a_recording_and_a_video(tmp_path: Path, checkpoint: Path) -> None:
+def test_progress_advances_within_recordings_and_videos(tmp_path: Path, checkpoint: Path) -> None:
     write(tmp_path / "data" / "a.h5", moving_bar(0, 0, windows=20))
     bars = [np.roll(np.tile(np.uint8([255, 0, 0, 0]), (12, 4)), shift, axis=1) for shift in range(30)]
     write_video(tmp_path / "data" / "b.webm", [Frame(20_000 * k, bar) for k, bar in enumerate(bars)])
@@ -1010,13 +1009,11 @@ def test_progress_moves_within_a_recording_and_a_video(tmp_path: Path, checkpoin
     done = classify_many(tasks, Classifier.load(checkpoint), progress=lambda now, _: calls.append(now))
     assert [outcome.error for outcome in done] == [None, None]
     assert calls == sorted(calls)
-    assert len({now for now in calls if 1 < now < 2}) > 5  # of the video
+    assert len({now for now in calls if 1 < now < 2}) > 5  # progress within the video
     assert calls[-1] == 2
 
 
-def test_a_recording_that_does_not_name_its_sensor_is_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_unknown_sensor_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.txt").write_text("".join(f"{t} {t % 12} 2 1\n" for t in range(0, 100_000, 500)))
     classifier = untrained(SensorSize(width=128, height=128))
     classifier.predict(tmp_path / "a.txt")
@@ -1027,7 +1024,7 @@ def test_a_recording_that_does_not_name_its_sensor_is_a_warning(
 
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_many_recordings_are_classified_stored_and_found_again(jobs: int, tmp_path: Path, checkpoint: Path) -> None:
+def test_many_recordings_are_classified_stored_and_resumed(jobs: int, tmp_path: Path, checkpoint: Path) -> None:
     classifier = Classifier.load(checkpoint)
     for number in range(3):
         write_stream(tmp_path / "data" / f"{number}.h5", (number, 0))
@@ -1050,26 +1047,26 @@ def test_many_recordings_are_classified_stored_and_found_again(jobs: int, tmp_pa
     assert folder.predictions.read_text() == "".join(f"{each.model_dump_json()}\n" for each in stored)
     scores = TimeScores.read(folder.scores)
     assert scores == add_scores(each.scores for each in stored)
-    said = classifier.predict(tasks[0].source, options.config)
+    prediction = classifier.predict(tasks[0].source, options.config)
     rows = read_rows(folder.of("0.h5").windows, WindowRow)
-    np.testing.assert_array_equal([row.probabilities for row in rows], said.timeline.probabilities)
-    assert stored[0].segments == said.segments
+    np.testing.assert_array_equal([row.probabilities for row in rows], prediction.timeline.probabilities)
+    assert stored[0].segments == prediction.segments
     assert [outcome.item for outcome in classify_many(tasks, classifier, options)] == tasks[3:]
-    # as Ray repeats a task whose worker was killed after its last row, but before its reply arrived
+    # Ray repeats a task if its worker was killed after storing the prediction, but before replying
     (again,) = classify_many(tasks[:1], classifier, options, finished=())
     assert again.result() == next(outcome.result().as_stored() for outcome in outcomes if outcome.item == tasks[0])
-    assert Manifest(tmp_path / "out").summarize().retries == 1  # of none.h5, which fails twice
+    assert Manifest(tmp_path / "out").summarize().retries == 1  # none.h5 fails twice
 
     with raises(FileError, "hop_us", 40000, None, "overwrite=True"):
         classify_many(tasks, classifier, ClassifyOptions(out=tmp_path / "out"))
 
 
-def test_a_callback_stops_and_what_is_done_is_summarized(tmp_path: Path, checkpoint: Path) -> None:
+def test_interrupted_classification_is_summarized(tmp_path: Path, checkpoint: Path) -> None:
     for number in range(3):
         write(tmp_path / "data" / f"{number}.h5", moving_bar(number, number))
 
     def stop(done: float, _total: float) -> None:
-        if done > 2:  # in the third
+        if done > 2:  # during the third recording
             raise KeyboardInterrupt
 
     options = ClassifyOptions(out=tmp_path / "out")
@@ -1080,7 +1077,7 @@ def test_a_callback_stops_and_what_is_done_is_summarized(tmp_path: Path, checkpo
     assert [answer.folder for answer in answers] == ["0.h5", "1.h5"]
 
 
-def test_pictures_are_drawn_before_the_answer_is_stored(tmp_path: Path, checkpoint: Path) -> None:
+def test_pictures_are_drawn_before_the_prediction_is_stored(tmp_path: Path, checkpoint: Path) -> None:
     events = moving_bar(0, 0, windows=3)
     write(tmp_path / "a.h5", events)
     drawn: list[tuple[Any, ...]] = []
@@ -1098,7 +1095,7 @@ def test_pictures_are_drawn_before_the_answer_is_stored(tmp_path: Path, checkpoi
     assert depends_on.pictures
 
 
-def test_processes_need_a_checkpoint(tmp_path: Path) -> None:
+def test_worker_processes_need_a_checkpoint(tmp_path: Path) -> None:
     tasks = [Task(tmp_path / name, Path(name)) for name in ("a.h5", "b.h5")]
     with raises(ConfigError, "engine = Processes(jobs=2)", "Processes()"):
         classify_many(tasks, untrained(), engine=Processes(2))
@@ -1106,7 +1103,7 @@ def test_processes_need_a_checkpoint(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_ctrl_c_leaves_what_is_done(jobs: int, tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+def test_ctrl_c_keeps_finished_predictions(jobs: int, tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
     count = 4
     for number in range(count):
         write(tmp_path / "data" / f"{number:02}.h5", moving_bar(number % 3, number, windows=200))
@@ -1120,12 +1117,14 @@ def test_ctrl_c_leaves_what_is_done(jobs: int, tmp_path: Path, checkpoint: Path,
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=60)
     assert running.returncode == 130, errors
-    said = [line for line in errors.strip().splitlines() if not line.startswith("recordings: ")]  # on a slow machine
-    assert said == ["dvspipe: interrupted"]
+    output = [
+        line for line in errors.strip().splitlines() if not line.startswith("recordings: ")
+    ]  # only on slow machines
+    assert output == ["dvspipe: interrupted"]
     done = {path.parent.name for path in tmp_path.glob("out/*/answer.json")}
     assert 1 <= len(done) < count
     temporary = [path for path in tmp_path.rglob(".*") if path.is_file()]
-    assert not temporary or jobs == 2  # a worker that does not stop in time, on a slow machine, is killed
+    assert not temporary or jobs == 2  # on slow machines, a worker may be killed
     code, printed, errors = infer(*typed)
     assert (code, errors) == (0, "")
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
@@ -1133,19 +1132,19 @@ def test_ctrl_c_leaves_what_is_done(jobs: int, tmp_path: Path, checkpoint: Path,
     assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == count + 1
 
 
-def test_a_checkpoint_for_another_sensor_keeps_its_own(tmp_path: Path) -> None:
+def test_checkpoint_for_another_sensor_keeps_its_sensor(tmp_path: Path) -> None:
     one = untrained(SensorSize(width=20, height=16))
     save_checkpoint(tmp_path / "w.safetensors", one.config, one.network)
     with raises(DataError, "16x12", "20x16"):
         Classifier.load(tmp_path / "w.safetensors").predict(moving_bar(0, 0))
 
 
-def test_an_empty_folder_does_not_stop_the_others(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+def test_empty_folder_does_not_stop_other_recordings(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
     write(tmp_path / "a.h5", moving_bar(0, 0))
     (tmp_path / "empty").mkdir()
-    code, said, errors = infer(checkpoint, tmp_path / "a.h5", tmp_path / "empty", "-o", tmp_path / "out")
+    code, output, errors = infer(checkpoint, tmp_path / "a.h5", tmp_path / "empty", "-o", tmp_path / "out")
     assert code == 1
-    assert "right" in said
+    assert "right" in output
     assert "empty: " in errors
     assert mentions(errors, "1 of 2 recordings")
     assert [
@@ -1154,9 +1153,9 @@ def test_an_empty_folder_does_not_stop_the_others(tmp_path: Path, checkpoint: Pa
     ] == ["a.h5"]
 
 
-def test_the_remedy_of_another_sensor_can_be_typed_in_python() -> None:
+def test_remedy_for_another_sensor_is_valid_python() -> None:
     classifier = untrained()
-    events = random_events(0, 2000)  # of a smaller sensor
+    events = random_events(0, 2000)  # from a smaller sensor
     with pytest.raises(DataError) as error:
         classifier.predict(events)
     assert mentions(str(error.value), "config={'fit': 'scale'}")
@@ -1167,6 +1166,6 @@ def test_the_remedy_of_another_sensor_can_be_typed_in_python() -> None:
 
 
 @pytest.mark.parametrize("recording", [None, np.zeros(3)])
-def test_what_is_neither_a_file_nor_events_is_named(recording: object) -> None:
+def test_invalid_recording_type_is_named(recording: object) -> None:
     with raises(EventError, type(recording).__name__, "Events"):
         Classifier.load("nmnist-synthetic").predict(recording)

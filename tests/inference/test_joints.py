@@ -1,4 +1,4 @@
-"""The second opinion by joints: curves of the arms, the network, and how it is combined with events."""
+"""Classification by joints: arm curves, the network, and the combination with events."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TRACK_PICTURES = "dvspipe.inference.classifier.track_pictures"
 
 
 def track_of(gesture: str, person: int, seconds: float = 1.6) -> Track:
-    """Joints of a drawn person who performs a gesture all the time, 25 times per second."""
+    """Track of a drawn person who performs a gesture continuously, sampled at 25 Hz."""
     rng, t = np.random.default_rng(person), np.arange(0, seconds, 0.04)
     plan = [Performance(GESTURES.index(gesture), -1_000_000, 9_000_000)]
     arms = pose_person(plan, draw_person(rng), rng, t).arms
@@ -49,7 +49,7 @@ def track_of(gesture: str, person: int, seconds: float = 1.6) -> Track:
 
 
 def without_person(track: Track, from_us: int) -> Track:
-    """The track of a person who leaves."""
+    """Remove the person from the track, starting at `from_us`."""
     gone = track.times_us >= from_us
 
     def hide(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -66,7 +66,7 @@ def without_person(track: Track, from_us: int) -> Track:
 
 
 def untrained() -> Classifier:
-    """A network of the gestures for 32 x 24 pixels with random weights."""
+    """Gesture classifier with random weights for 32 x 24 pixels."""
     bins = BinConfig(steps=5, step_us=20_000)
     config = ClassifierConfig(
         classes=GESTURES,
@@ -82,7 +82,7 @@ def untrained() -> Classifier:
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    """A video of 32 x 24 pixels in which a bar moves."""
+    """Video of moving bars, 32 x 24 pixels."""
     bar = np.tile(np.array([255, 255, 0, 0, 0, 0, 0, 0], np.uint8), (24, 4))
     write_video(tmp_path / "bar.webm", [Frame(33_333 * k, np.roll(bar, k, axis=1)) for k in range(30)])
     return tmp_path / "bar.webm"
@@ -98,12 +98,12 @@ def test_drawn_claps_and_waves_are_recognised_by_joints_alone() -> None:
         assert (labels == GESTURES.index(gesture)).sum() >= 6
 
 
-def test_the_network_is_below_200_kb_and_has_a_weight_between_0_and_1() -> None:
+def test_included_network_is_below_200_kb_with_weight_between_0_and_1() -> None:
     assert WEIGHTS.stat().st_size < 200_000
     assert 0 < JointClassifier.load().weight < 1
 
 
-def test_a_network_that_was_written_is_read_equal(tmp_path: Path) -> None:
+def test_saved_network_loads_equal(tmp_path: Path) -> None:
     included = JointClassifier.load()
     included.save(tmp_path / "joints.safetensors")
     again = JointClassifier.load(tmp_path / "joints.safetensors")
@@ -112,7 +112,7 @@ def test_a_network_that_was_written_is_read_equal(tmp_path: Path) -> None:
     assert torch.equal(again.network(curves), included.network(curves))
 
 
-def test_a_corrupted_network_is_an_error(tmp_path: Path) -> None:
+def test_corrupted_network_is_an_error(tmp_path: Path) -> None:
     content = bytearray(WEIGHTS.read_bytes())
     content[-5] ^= 1
     (tmp_path / "joints.safetensors").write_bytes(content)
@@ -120,7 +120,7 @@ def test_a_corrupted_network_is_an_error(tmp_path: Path) -> None:
         JointClassifier.load(tmp_path / "joints.safetensors")
 
 
-def test_curves_do_not_depend_on_size_place_and_turn_of_the_person() -> None:
+def test_curves_do_not_depend_on_size_position_and_orientation() -> None:
     track = track_of("arm_roll", 1)
     larger = replace(track, points_m=2 * track.points_m + (0.3, -0.2, 0.1), yaw=track.yaw + 0.5)
     starts = np.array([0, 100_000])
@@ -130,7 +130,7 @@ def test_curves_do_not_depend_on_size_place_and_turn_of_the_person() -> None:
     np.testing.assert_allclose(sample_curves(larger, starts, starts + WINDOW_US)[0], curves, atol=1e-5)
 
 
-def test_a_window_without_a_person_keeps_the_probabilities_of_the_events() -> None:
+def test_window_without_person_keeps_event_probabilities() -> None:
     track = without_person(track_of("hand_clapping", 2, seconds=6.0), 2_000_000)
     starts = np.array([200_000, 3_500_000])
     by_events = np.random.default_rng(0).dirichlet(np.ones(len(GESTURES)), 2).astype(np.float32)
@@ -141,12 +141,12 @@ def test_a_window_without_a_person_keeps_the_probabilities_of_the_events() -> No
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0])
-def test_a_weight_of_0_or_1_gives_one_of_both(weight: float) -> None:
+def test_weight_0_or_1_selects_one_input(weight: float) -> None:
     one, other = np.random.default_rng(1).dirichlet(np.ones(5), (2, 4)).astype(np.float32)
     np.testing.assert_allclose(average_logs(one, np.log(other), weight), other if weight else one, atol=1e-6)
 
 
-def test_a_video_is_classified_by_joints_and_events(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_video_is_classified_by_joints_and_events(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier, track = untrained(), track_of("hand_clapping", 2)
     monkeypatch.setattr(TRACK_PICTURES, lambda *_, **__: track)
     by_events = classifier.predict(film)
@@ -159,7 +159,7 @@ def test_a_video_is_classified_by_joints_and_events(film: Path, monkeypatch: pyt
     np.testing.assert_array_equal(both.timeline.probabilities, expected)
 
 
-def test_a_video_without_a_person_is_classified_by_events_with_a_warning(
+def test_video_without_person_is_classified_by_events_with_warning(
     film: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def find_nobody(*_: object, name: str, **__: object) -> Track:
@@ -171,7 +171,7 @@ def test_a_video_without_a_person_is_classified_by_events_with_a_warning(
     assert f"{film}: shows no person" in caplog.text
 
 
-def test_joints_are_found_in_the_complete_pictures(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pose_network_gets_complete_pictures(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[SensorSize] = []
 
     def keep_size(_: object, size: SensorSize, *__: object, **___: object) -> Track:
@@ -183,7 +183,7 @@ def test_joints_are_found_in_the_complete_pictures(film: Path, monkeypatch: pyte
     assert sizes == [SensorSize(width=32, height=24)]
 
 
-def test_screen_page_and_records_name_joints(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_screen_page_and_records_mention_joints(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, classifier = film.parent, untrained()
     save_checkpoint(folder / "net.safetensors", classifier.config, classifier.network)
     monkeypatch.setattr(TRACK_PICTURES, lambda *_, **__: track_of("hand_clapping", 2))
@@ -199,7 +199,7 @@ def test_screen_page_and_records_name_joints(film: Path, monkeypatch: pytest.Mon
         assert [("joints and events" in text) for text in texts] == [expected] * 3
 
 
-def test_pose_is_refused_for_events_and_for_other_classes(tmp_path: Path) -> None:
+def test_pose_needs_a_video_and_gesture_classes(tmp_path: Path) -> None:
     write(tmp_path / "bar.h5", moving_bar(0, 0, windows=20))
     done = dvspipe(
         "infer", "gesture-synthetic", "bar.h5", "--set", "fit=scale", "--set", "pose=true", cwd=tmp_path, code=2
@@ -211,7 +211,7 @@ def test_pose_is_refused_for_events_and_for_other_classes(tmp_path: Path) -> Non
         Classifier.load("nmnist-synthetic").predict(tmp_path / "bar.h5", {"pose": True, "fit": "scale"})
 
 
-def test_answers_without_pose_stay_current() -> None:
+def test_run_settings_contain_pose_only_if_set() -> None:
     classifier = untrained()
     assert "pose" not in ClassifyOptions().record_run(classifier).settings
     assert ClassifyOptions(config=InferConfig(pose=True)).record_run(classifier).settings["pose"] is True

@@ -231,7 +231,7 @@ def test_mismatched_recordings_and_labels_are_rejected(classifier: Classifier) -
     bar = moving_bar(0, 0)
     for recordings, labels, message in (
         ([], [], ()),
-        ([bar], ["right", "left"], ("2 labels", "1 recordings")),
+        ([bar], ["right", "left"], ("labels", 2, 1)),
         ([bar], ["up"], ("'up'", "down, left, right", "0 to 2")),
         ([bar], [3], 3),
         ([bar], [None], None),

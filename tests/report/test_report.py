@@ -931,7 +931,7 @@ def test_classification_page_works_without_labels_scores_pictures_or_layers(
 
 def test_page_shows_the_classified_region_unless_complete(tmp_path: Path) -> None:
     look, picture = LookRow(t_us=None, left=53, top=4, width=82, height=82), (160, 120)
-    words = [describe_look(look.model_copy(update={"left": left}), picture, follows=True) for left in (0, 110)]
+    words = [describe_look(look.model_copy(update={"left": left}), picture, found=True) for left in (0, 110)]
     assert ["left" in text for text in words] == [True, False]
     assert ["right" in text for text in words] == [False, True]
     for change, said in (
@@ -939,7 +939,7 @@ def test_page_shows_the_classified_region_unless_complete(tmp_path: Path) -> Non
         ({"left": 0, "top": 0, "width": 160, "height": 120}, "160x120+0+0"),
         ({"left": -9, "top": -9, "width": 200, "height": 200}, "200x200-9-9"),
     ):
-        assert said in describe_look(look.model_copy(update=change), picture, follows=False)
+        assert said in describe_look(look.model_copy(update=change), picture, found=False)
     moved = look.model_copy(update={"t_us": 1000, "left": 60})
     results = [
         make_prediction(name, picture="160x120", looked_at=rows)
@@ -948,6 +948,29 @@ def test_page_shows_the_classified_region_unless_complete(tmp_path: Path) -> Non
     text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results, None))
     assert len(re.findall(r">[^<]*middle, 82 px[^<]*82x82\+53\+4", text)) == 2
     assert "82x82" not in read_text(write_answers_page(OutputFolder(tmp_path), RUN, results[2:], None))
+
+
+@pytest.mark.parametrize(
+    ("settings", "moves", "word"),
+    [
+        ({}, False, "person"),
+        ({"roi": "auto"}, False, "person"),
+        ({"roi": "auto", "fit": "scale"}, True, "person"),
+        ({"roi": "auto", "fit": "crop"}, False, "region"),  # the middle of the picture if nothing moves
+        ({"roi": "auto", "fit": "crop"}, True, "person"),
+        ({"fit": "crop"}, False, "region"),
+        ({"roi": "82x82+53+4"}, False, "region"),
+    ],
+)
+def test_page_calls_only_a_found_region_a_person(
+    tmp_path: Path, settings: dict[str, Any], moves: bool, word: str
+) -> None:
+    look = LookRow(t_us=None, left=53, top=4, width=82, height=82)
+    rows = [look, look.model_copy(update={"t_us": 1000, "left": 60})] if moves else [look]
+    run = RUN.model_copy(update={"settings": settings})
+    result = make_prediction("a.h5", picture="160x120", looked_at=rows)
+    text = read_text(write_answers_page(OutputFolder(tmp_path), run, [result], None))
+    assert f"the {word} in the middle" in text
 
 
 def test_long_segment_table_shows_the_number_of_omitted_rows(tmp_path: Path) -> None:
