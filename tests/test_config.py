@@ -83,7 +83,7 @@ def test_settings_are_merged_per_group() -> None:
         ({"inner": {"size": 346}}, ("inner.size = 346", "WIDTHxHEIGHT", "346x260")),
         ({"inner": {"steps": 1}}, ("inner.steps = 1", "off", "auto")),
         ({"inner": {"shares": {"a": "x"}}}, "inner.shares.a = 'x'"),
-        ({"inner": 5}, ("inner = 5", "inner.NAME=VALUE")),
+        ({"inner": 5}, ("inner = 5", "dictionary")),
         ({"seed": "x"}, "seed = 'x'"),
         ({"seed": True}, "seed = 'true'"),
     ],

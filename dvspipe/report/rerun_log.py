@@ -55,9 +55,7 @@ class Predictions:
         """
         files = RecordingFolder(Path(folder))
         if not files.answer.is_file():
-            raise FileError(
-                f"{folder}: no predictions (expected {files.answer.name}, a file written by `dvspipe infer`)"
-            )
+            raise FileError(f"{folder}: not a folder of predictions (expected {files.answer.name})")
         return cls(files.add_segments(Prediction.read(files.answer)), read_rows(files.windows, WindowRow))
 
 

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 from learning_peers import keep_blocks
 
 from dvspipe.config import build, merge_settings, parse_overrides, read_yaml
+from dvspipe.datasets import DataConfig
 from dvspipe.results import EpochRow, RunFolder, TestResult, TrainingRun
 from dvspipe.training import TrainConfig, train
 from dvspipe.training.resuming import check_config
@@ -106,7 +107,8 @@ def list_rules(task: Task) -> dict[str, tuple[str, ...]]:
 def configure(rule: Sequence[str], settings: Sequence[str]) -> TrainConfig:
     """Return the configuration of a rule with further overrides."""
     name, *changes = rule
-    return build(TrainConfig, merge_settings(read_yaml(name), parse_overrides([*changes, *settings])), name)
+    over = parse_overrides([*changes, *settings])
+    return build(TrainConfig, merge_settings(read_yaml(name), over, {"data": DataConfig}), name)
 
 
 def train_once(config: TrainConfig, folder: Path) -> TrainingRun:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvspipe.datasets import DataConfig, DataSet, DecodedEvents, decoded, open_dataset
+from dvspipe.datasets import DataConfig, DataSet, DecodedEvents, decoded, open_dataset, parse_data
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 
@@ -40,7 +40,8 @@ def write_folder(root: Path, labels: bool = False) -> DataConfig:
             path.with_name(f"{path.stem}_labels.csv").write_text(
                 "class,startTime_usec,endTime_usec\nleft,0,200000\nright,200000,400000\n"
             )
-    return DataConfig(kind="labelled" if labels else "folder", root=root, cache="none", validation=0.3, test=0.3)
+    kind = "labelled" if labels else "folder"
+    return parse_data({"kind": kind, "root": root, "cache": "none", "validation": 0.3, "test": 0.3})
 
 
 def load(data: DataSet) -> dict[str, list[Any]]:

@@ -297,11 +297,11 @@ def _other_shape(folder: Path, path: Path) -> None:
         (lambda folder, _: (folder / "index.json").write_text("{}"), "index.json"),
     ],
 )
-def test_what_is_wrong_with_shards_is_one_line(
-    folder: Path, tmp_path: Path, damage: Callable[[Path, Path], object], said: object
+def test_invalid_shards_are_reported_in_one_line(
+    folder: Path, tmp_path: Path, corrupt: Callable[[Path, Path], object], said: object
 ) -> None:
     place = Path(shutil.copytree(folder, tmp_path / "shards"))
-    damage(place, place / "test-00000.tar")
+    corrupt(place, place / "test-00000.tar")
     with raises(DataError, said) as caught:
         SpikeTensors(opened(place).test, TensorSettings(BINS))[0]
     assert "\n" not in str(caught.value)
@@ -324,13 +324,17 @@ def test_sample_claiming_more_than_its_bytes_is_not_allocated(folder: Path, tmp_
     [
         ({"views": 3, "vary": {"drop": 0.5}}, ("2", "data.views = 3")),
         ({"views": 2}, ("vary.drop = 0.5", "0.2")),
-        ({"test_root": "."}, "data.test_root"),
-        ({"split": "split.json"}, "data.split"),
     ],
 )
 def test_settings_that_do_not_fit_the_shards_are_errors(folder: Path, over: dict[str, Any], said: object) -> None:
     with raises(DataError, said):
         opened(folder, **over)
+
+
+@pytest.mark.parametrize("name", ["test_root", "split"])
+def test_shards_have_no_settings_that_split_recordings(folder: Path, name: str) -> None:
+    with raises(ConfigError, f"data.{name}", "found shards"):
+        opened(folder, **{name: "split.json"})
 
 
 def test_other_steps_than_the_experiment_are_an_error_that_names_them(folder: Path) -> None:

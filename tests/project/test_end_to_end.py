@@ -95,7 +95,7 @@ def test_demo_writes_its_files_and_marks_them_synthetic(tmp_path: Path) -> None:
     assert "data:video/webm" in first.page.read_text()
     assert "gesture.h5 (synthetic)" in first.page.read_text()
     over: SettingsTree = {"data": {"train_people": 2, "test_people": 1}, "optimiser": {"epochs": 1}, "jobs": 1}
-    chosen = choose_training(Speed(1, 1), 20).model_dump(mode="json", exclude_defaults=True)
+    chosen = choose_training(Speed(1, 1), 20).model_dump(mode="json")
     config = build(TrainConfig, merge_settings(chosen, over), "demo")
     kinds: list[bool] = []
 

@@ -316,7 +316,8 @@ def test_killed_run_leaves_complete_files_and_resumes(complete: Path, tmp_path: 
     os.killpg(running.pid, kill)
     said = running.communicate(timeout=60)[1]
     assert running.returncode == (130 if kill == signal.SIGINT else -signal.SIGKILL)
-    assert said == ("dvspipe: interrupted\n" if kill == signal.SIGINT else "")
+    lines = [line for line in said.splitlines() if not line.startswith("synthetic files: ")]  # progress of a slow run
+    assert lines == (["dvspipe: interrupted"] if kill == signal.SIGINT else [])
     expected, done = recordings(complete / "out"), recordings(tmp_path)
     assert 2 <= len(done) < MANY
     assert done.items() <= expected.items()
