@@ -177,7 +177,7 @@ def test_recordings_are_converted_cut_merged_filtered_and_checked(tmp_path: Path
     dvspipe("merge", "a.h5", "a.h5", "-o", "long.h5", "--one-after-another", "--gap", 5, cwd=tmp_path)
     assert read(tmp_path / "long.h5").duration_us == 2 * events.duration_us + 5000
     wrong = dvspipe("merge", "a.h5", "cut.npz", "-o", "both2.h5", cwd=tmp_path, code=2).stderr
-    assert "cut.npz: has a sensor of 100x90, expected 240x180 as a.h5" in wrong
+    assert "cut.npz: " in wrong and "100x90, expected 240x180" in wrong and "a.h5" in wrong
     said = dvspipe("filter", "both.h5", "-o", "once.h5", "--refractory", 0.001, cwd=tmp_path).stdout
     assert "2,000 within the refractory period" in said
     assert len(read(tmp_path / "once.h5")) == 2000
