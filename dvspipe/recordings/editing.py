@@ -120,7 +120,7 @@ def cut_recording(
     """Write a part of a recording with its noise labels and settings; return the number of events.
 
     Args:
-        part: Part to write; event times do not transform.
+        part: Part to write; event times do not change.
         out: Output file; `-`: standard output, as CSV.
         overwrite: Whether to replace an existing file.
         progress: Called with the amount done and the total.

@@ -534,7 +534,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "text.mp4", "-o", "out.h5"], "text.mp4: not a video that OpenCV can read"),
         (["convert", "one", "-o", "out.h5"], "one: too few frames (found 1, expected at least 2)"),
         (["convert", "CLIP", "-o", "there.h5"], "there.h5: already exists; use --overwrite to replace it"),
-        (["convert", "CLIP", "-o", "out.avi"], "out.avi: dvspipe writes events as .h5, "),
+        (["convert", "CLIP", "-o", "out.avi"], "out.avi: wrong suffix for events (found '.avi', expected .h5, "),
         (
             ["convert", "CLIP", "-o", "out.csv", "--set", "label_noise=true"],
             "out.csv: cannot hold which events are noise",

@@ -106,7 +106,7 @@ def test_few_chunks_wait_to_be_written(tmp_path: Path, monkeypatch: pytest.Monke
         with file.complete():
             pass
     assert len(waiting) == 1000
-    assert max(waiting) <= chunked_file.MAX_WAITING_CHUNKS + 1
+    assert max(waiting) <= chunked_file.MAX_PENDING_CHUNKS + 1
 
 
 def test_what_could_not_be_stored_is_said_as_long_as_one_goes_on(

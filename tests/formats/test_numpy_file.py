@@ -20,7 +20,7 @@ from dvspipe.errors import CorruptionError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import numpy_file
 from dvspipe.formats.hints import NO_HINTS, Hints
-from dvspipe.formats.npz_writer import FEWEST_THREADED_EVENTS, NPZ_ENCODER
+from dvspipe.formats.npz_writer import MIN_THREADED_EVENTS, NPZ_ENCODER
 from dvspipe.formats.numpy_file import NUMPY
 
 EVENTS = random_events(5, 300)
@@ -321,9 +321,9 @@ def test_an_archive_gives_back_what_was_written(
 
 def test_an_archive_compressed_in_threads_has_right_checksums(tmp_path: Path) -> None:
     sensor = SensorSize(2048, 1080)
-    events = random_events(0, 3 * FEWEST_THREADED_EVENTS, sensor)
+    events = random_events(0, 3 * MIN_THREADED_EVENTS, sensor)
     path = tmp_path / "clip.npz"
-    write(path, events, NPZ_ENCODER, [FEWEST_THREADED_EVENTS - 1, 2 * FEWEST_THREADED_EVENTS])
+    write(path, events, NPZ_ENCODER, [MIN_THREADED_EVENTS - 1, 2 * MIN_THREADED_EVENTS])
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         sizes = {member.filename: (member.file_size, member.compress_size) for member in archive.infolist()}
