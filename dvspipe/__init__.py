@@ -17,7 +17,7 @@ SHOWN = (
     ("dvspipe.datasets.samples", "DataSet"),
     ("dvspipe.results.training", "TrainingRun"),
     ("dvspipe.inference.classifier", "Classifier"),
-    ("dvspipe.inference.classifier", "Prediction"),
+    ("dvspipe.results.inference", "Prediction"),
 )
 """Values that notebooks show as HTML: the modules and names of their types, which are not imported for it."""
 

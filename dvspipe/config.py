@@ -10,12 +10,14 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
+from pydantic_core import to_jsonable_python
 
 from .errors import ConfigError, join_names, shorten
 
@@ -230,19 +232,45 @@ def write_overrides(settings: Mapping[str, JsonValue]) -> str:
     return " ".join(f"{key}={text}" for key, text in texts.items())
 
 
-def merge_settings(base: Mapping[str, JsonValue], over: Mapping[str, JsonValue]) -> SettingsTree:
+def merge_settings(
+    base: Mapping[str, JsonValue], over: Mapping[str, JsonValue], unions: Mapping[str, object] | None = None
+) -> SettingsTree:
     """Return `base` with the values of `over` in their place, group by group.
+
+    Args:
+        base: Settings.
+        over: Others.
+        unions: The types of groups that have kinds, by their names. If `over` has the kind of such a group, what that
+            kind does not have is left out of `base`; see `find_left_out`.
 
     Example:
         >>> merge_settings({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"c": 4}})
         {'a': 1, 'b': {'c': 4, 'd': 3}}
     """
     merged = dict(base)
+    for group, names in find_left_out(base, over, unions or {}).items():
+        merged[group] = _without(cast(SettingsTree, base[group]), names)
     for key, value in over.items():
         before = merged.get(key)
         both = isinstance(value, dict) and isinstance(before, dict)
         merged[key] = merge_settings(before, value) if both else value  # type: ignore[arg-type]
     return merged
+
+
+def find_left_out(
+    base: Mapping[str, JsonValue], over: Mapping[str, JsonValue], unions: Mapping[str, object]
+) -> dict[str, list[str]]:
+    """Return the settings of `base` that the kind which `over` gives to their group does not have, by group."""
+    found: dict[str, list[str]] = {}
+    for group, union in unions.items():
+        before, now = base.get(group), over.get(group)
+        if isinstance(before, dict) and isinstance(now, dict) and "kind" in now:
+            found[group] = find_foreign(union, before | {"kind": now["kind"]})
+    return {group: names for group, names in found.items() if names}
+
+
+def _without(settings: Mapping[str, JsonValue], names: Sequence[str]) -> SettingsTree:
+    return {name: value for name, value in settings.items() if name not in names}
 
 
 def find_differences(
@@ -286,6 +314,15 @@ def build(model: type[Model], settings: Mapping[str, object], where: str) -> Mod
         raise _error(model, error, where) from error
     except ConfigError as error:  # of a validator that names a remedy
         raise error.named(where) from error
+
+
+def read_stored(model: type[Model], path: Path) -> Model:
+    """Return the settings that a run stored, without those of other kinds, which earlier versions stored too.
+
+    Raises:
+        ConfigError: The file is not there, or holds other settings.
+    """
+    return build(model, keep_own(model, read_yaml(path)), str(path))
 
 
 def as_settings(model: type[Model], given: Model | Mapping[str, object] | None) -> Model:
@@ -338,8 +375,66 @@ def _members(kind: object) -> Mapping[str, object]:
 
 def find_kinds(annotation: object) -> dict[str, type[BaseModel]]:
     """Return the models of a group that has kinds, by the value of its setting `kind`; none for other types."""
-    models = [each for each in get_args(annotation) if isinstance(each, type) and issubclass(each, BaseModel)]
+    union = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    models = [each for each in get_args(union) if isinstance(each, type) and issubclass(each, BaseModel)]
     return {kind.default: each for each in models if (kind := each.model_fields.get("kind")) is not None}
+
+
+def find_foreign(union: object, settings: Mapping[str, object]) -> list[str]:
+    """Return the names of settings that only other kinds of their group have.
+
+    Args:
+        union: The type of the group; its first kind is the default.
+        settings: Settings of the group.
+
+    Example:
+        >>> from typing import Literal
+        >>> class Circle(Settings):
+        ...     kind: Literal["circle"] = "circle"
+        ...     radius: float = 1.0
+        >>> class Square(Settings):
+        ...     kind: Literal["square"] = "square"
+        ...     side: float = 1.0
+        >>> find_foreign(Circle | Square, {"kind": "square", "side": 2, "radius": 3})
+        ['radius']
+    """
+    kinds = find_kinds(union)
+    kind = settings.get("kind", next(iter(kinds)))
+    own = kinds.get(kind) if isinstance(kind, str) else None
+    known = {name for kind in kinds.values() for name in kind.model_fields}
+    return [] if own is None else [name for name in settings if name in known and name not in own.model_fields]
+
+
+def keep_own(model: type[BaseModel], stored: SettingsTree) -> SettingsTree:
+    """Return stored settings of a model without those of other kinds, which earlier versions stored too."""
+    kept = dict(stored)
+    for group, field in model.model_fields.items():
+        settings = stored.get(group)
+        if isinstance(settings, dict) and find_kinds(field.annotation):
+            kept[group] = _without(settings, find_foreign(field.annotation, settings))
+    return kept
+
+
+def complete_kind(union: object, settings: object) -> object:
+    """Add the default kind to settings of a group, and leave out those of other kinds that have their defaults.
+
+    Before 0.2.0, the complete configuration of a run listed the settings of all kinds.
+    """
+    if not isinstance(settings, Mapping):
+        return settings
+    kinds = find_kinds(union)
+    unused = [name for name in find_foreign(union, settings) if _is_default(kinds.values(), name, settings[name])]
+    return {"kind": next(iter(kinds))} | {name: value for name, value in settings.items() if name not in unused}
+
+
+def _is_default(kinds: Iterable[type[BaseModel]], name: str, value: object) -> bool:
+    """Return whether a setting has its default in the first kind that has it, which all kinds had in 0.1.0."""
+    field = next(kind.model_fields[name] for kind in kinds if name in kind.model_fields)
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, Settings) and isinstance(value, Mapping):
+        with suppress(ConfigError):
+            value = to_jsonable_python(build(type(default), value, name))
+    return value is None or value == to_jsonable_python(default)
 
 
 def _closest(name: str, lasts: Mapping[str, str], cutoff: float) -> list[str]:

@@ -25,14 +25,17 @@ from .config import as_settings
 from .datasets import (
     DataConfig,
     DataSet,
+    FolderConfig,
     Part,
     SampleEncoder,
+    SourceConfig,
     TensorSettings,
     encode_image,
     folder_settings,
     open_cache,
     open_dataset,
     order_shards,
+    parse_data,
 )
 from .datasets.shard_files import group_by_shard
 from .encoding import BinConfig, encode_stream
@@ -206,8 +209,10 @@ class ShardSampler(Sampler[int]):
 
 def _settings_of(source: str | Path | DataConfig | Mapping[str, object] | DataSet) -> DataConfig:
     if isinstance(source, str | Path):
-        return as_settings(DataConfig, folder_settings(Path(source)))
-    return DataConfig() if isinstance(source, DataSet) else as_settings(DataConfig, source)
+        return parse_data(folder_settings(Path(source)))
+    if isinstance(source, DataSet):
+        return FolderConfig()
+    return source if isinstance(source, SourceConfig) else parse_data(source)
 
 
 class EventStream(IterableDataset[LoadedItem]):

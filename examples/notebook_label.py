@@ -9,9 +9,9 @@ from pathlib import Path
 
 import dvspipe
 from dvspipe.report.notebook import describe
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 
-events = record_gesture(1, person=0, clip=0, seed=0)
+events = record_gesture(GestureClip(1, person=0, clip=0, seed=0))
 events  # noqa: B018, sensor, rates and a picture
 
 # %% Its label, with the probabilities over time

@@ -8,11 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 
 SENSOR = SensorSize(width=12, height=7)
+
+# First examples compile kernels; a test that writes files takes another name or overwrites them.
+settings.register_profile(
+    "dvspipe", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("dvspipe")
 
 
 def random_events(seed: int, count: int, sensor: SensorSize = SENSOR, span_us: int = 100_000) -> Events:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import pytest
+from facts import raises
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
@@ -54,12 +55,12 @@ def test_overrides_are_nested_and_typed() -> None:
 
 @pytest.mark.parametrize("text", ["seed", "=3", "a=1: 2: 3"])
 def test_a_malformed_override_is_named(text: str) -> None:
-    with pytest.raises(ConfigError, match="KEY=VALUE|not valid YAML"):
+    with raises(ConfigError, text):
         parse_overrides([text])
 
 
 def test_an_override_of_a_value_by_a_group_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="already has a value"):
+    with raises(ConfigError, "seed"):
         parse_overrides(["seed=1", "seed.x=2"])
 
 
@@ -70,28 +71,25 @@ def test_merging_goes_group_by_group() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sed": 1}, "unknown setting sed, did you mean seed?"),
-        ({"inner": {"chanels": [1]}}, r"unknown setting inner.chanels, did you mean inner.channels\?"),
-        ({"zzz": 1}, "unknown setting zzz, expected one of seed, inner"),
-        ({"rate": 1}, r"unknown setting rate, did you mean inner.rate\?"),
-        ({"inner": {"rate": -1}}, r"inner.rate = -1: .*greater than 0$"),
-        ({"inner": {"rate": None}}, r"inner.rate = null: .*number$"),
-        (
-            {"inner": {"channels": [1, "x", "y"]}},
-            r"inner.channels\[1\] = 'x': .*integer.*; inner.channels\[2\] = 'y': ",
-        ),
-        ({"inner": {"channels": [9, 99]}}, r"inner.channels\[1\] = 99: .*equal to 10$"),
-        ({"inner": {"channels": []}}, r"inner.channels = \[\]: .*at least 1 item"),
-        ({"inner": {"size": 346}}, r"inner.size = 346: expected WIDTHxHEIGHT, such as 346x260"),
-        ({"inner": {"steps": 1}}, r"inner.steps = 1: .*'off' or 'auto', or .*equal to 2$"),
-        ({"inner": {"shares": {"a": "x"}}}, r"inner.shares.a = 'x': .*number"),
-        ({"inner": 5}, r"inner = 5: .*dictionary"),
-        ({"seed": "x"}, "seed = 'x': .*integer"),
-        ({"seed": True}, "seed = 'true': .*integer"),
+        ({"sed": 1}, ("sed", "seed")),
+        ({"inner": {"chanels": [1]}}, ("inner.chanels", "inner.channels")),
+        ({"zzz": 1}, ("zzz", "seed", "inner")),
+        ({"rate": 1}, ("rate", "inner.rate")),
+        ({"inner": {"rate": -1}}, ("inner.rate = -1", "0")),
+        ({"inner": {"rate": None}}, "inner.rate = null"),
+        ({"inner": {"channels": [1, "x", "y"]}}, "inner.channels[1] = 'x'"),
+        ({"inner": {"channels": [9, 99]}}, ("inner.channels[1] = 99", "10")),
+        ({"inner": {"channels": []}}, "inner.channels = []"),
+        ({"inner": {"size": 346}}, ("inner.size = 346", "WIDTHxHEIGHT", "346x260")),
+        ({"inner": {"steps": 1}}, ("inner.steps = 1", "off", "auto")),
+        ({"inner": {"shares": {"a": "x"}}}, "inner.shares.a = 'x'"),
+        ({"inner": 5}, ("inner = 5", "inner.NAME=VALUE")),
+        ({"seed": "x"}, "seed = 'x'"),
+        ({"seed": True}, "seed = 'true'"),
     ],
 )
-def test_a_wrong_setting_is_answered_with_the_way_out(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+def test_a_wrong_setting_is_answered_with_the_way_out(settings: dict[str, Any], message: object) -> None:
+    with raises(ConfigError, message):
         build(Outer, settings, "test.yaml")
 
 
@@ -151,14 +149,14 @@ def test_dates_and_off_are_text() -> None:
     ],
 )
 def test_yaml_that_pyyaml_fails_on_is_one_error(value: str) -> None:
-    with pytest.raises(ConfigError, match="not valid YAML"):
+    with raises(ConfigError, "YAML"):
         parse_overrides([f"seed={value}"])
 
 
 def test_aliases_that_multiply_are_refused_at_once(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))]
     (tmp_path / "many.yaml").write_text("\n".join(lines))
-    with pytest.raises(ConfigError, match=r"many\.yaml: .*aliases.*line 2") as raised:
+    with raises(ConfigError, "many.yaml", "aliases", "line 2") as raised:
         read_yaml(tmp_path / "many.yaml")
     assert "unicode string" not in str(raised.value)
 
@@ -166,15 +164,15 @@ def test_aliases_that_multiply_are_refused_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        ("name: " + "a" * 20_000_000, "expected at most 262,144 bytes"),
-        ("".join(f"k{n}: 1\n" for n in range(2000)), "k9, .* 1,990 more"),
-        (f"name: {'a b' * 20_000}", "name = 'a ba b"),
-        (f"'{'k' * 1000}': 1", "unknown setting kkk"),
+        ("name: " + "a" * 20_000_000, "262,144"),
+        ("".join(f"k{n}: 1\n" for n in range(2000)), ("k9", "1,990")),
+        (f"name: {'a b' * 20_000}", "name = 'a"),
+        (f"'{'k' * 1000}': 1", ()),
     ],
 )
-def test_a_configuration_that_is_much_too_large_is_a_short_error(tmp_path: Path, content: str, found: str) -> None:
+def test_a_configuration_that_is_much_too_large_is_a_short_error(tmp_path: Path, content: str, found: object) -> None:
     (tmp_path / "large.yaml").write_text(content)
-    with pytest.raises(ConfigError, match=f"large.yaml: .*{found}") as caught:
+    with raises(ConfigError, "large.yaml", found) as caught:
         build(TrainConfig, read_yaml(tmp_path / "large.yaml"), "large.yaml")
     assert len(str(caught.value)) < 3000
 
@@ -197,14 +195,14 @@ def test_shipped_configurations_are_found_by_name() -> None:
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nowhere: .* gesture"):
+    with raises(ConfigError, "gesture"):
         read_yaml("nowhere")
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [1")
-    with pytest.raises(ConfigError, match="not valid YAML"):
+    with raises(ConfigError, "YAML"):
         read_yaml(broken)
     broken.write_text("- 1")
-    with pytest.raises(ConfigError, match="holds a list, expected keys and values"):
+    with raises(ConfigError, "broken.yaml", "list"):
         read_yaml(broken)
     broken.write_text("")
     assert read_yaml(broken) == {}
@@ -253,9 +251,9 @@ def test_the_page_on_the_simulator_names_every_preset() -> None:
 
 
 def test_settings_that_are_made_directly_raise_the_same_errors() -> None:
-    with pytest.raises(ConfigError, match="BinConfig: .*step_us = 0: .*equal to 1"):
+    with raises(ConfigError, "BinConfig", "step_us = 0"):
         BinConfig(step_us=0)
-    with pytest.raises(ConfigError, match="unknown setting stepp_us, did you mean step_us"):
+    with raises(ConfigError, "stepp_us", "step_us"):
         BinConfig(stepp_us=1)  # type: ignore[call-arg]
-    with pytest.raises(ConfigError, match="x: .*bins.steps = 0.*seed = 'a'|x: .*seed = 'a'.*bins.steps = 0"):
+    with raises(ConfigError, "x", "bins.steps = 0", "seed = 'a'"):
         build(TrainConfig, {"bins": {"steps": 0}, "seed": "a"}, "x")  # those inside others are collected

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import SENSOR, random_events
+from facts import raises
 from norse.torch import LIBoxCell, LIFBoxCell
 from norse.torch.functional.leaky_integrator_box import LIBoxParameters
 from norse.torch.functional.lif_box import LIFBoxParameters
@@ -21,7 +22,15 @@ from torch.utils.data import DataLoader
 
 import dvspipe.networks.neurons
 import dvspipe.torch
-from dvspipe.datasets import Cache, DataConfig, SpikeTensors, TensorSettings, from_recordings, from_tonic, open_dataset
+from dvspipe.datasets import (
+    Cache,
+    FolderConfig,
+    SpikeTensors,
+    TensorSettings,
+    from_recordings,
+    from_tonic,
+    open_dataset,
+)
 from dvspipe.encoding import BinConfig, encode_events, encode_stream
 from dvspipe.errors import ConfigError, DataError, DvspipeError, EventError, FileError, Remedy
 from dvspipe.events import Events, SensorSize
@@ -58,7 +67,7 @@ def test_items_are_the_tensors_of_the_recordings_and_their_labels() -> None:
 
 def test_a_folder_its_settings_and_its_data_set_give_what_a_training_uses(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data")
-    config = DataConfig(root=folder, cache=tmp_path / "cache")
+    config = FolderConfig(root=folder, cache=tmp_path / "cache")
     data = open_dataset(config, 0, BINS)
     trained = SpikeTensors(data.train, TensorSettings(BINS), cache=Cache(tmp_path / "cache"))
     stored = Cache(tmp_path / "cache").size()
@@ -96,7 +105,7 @@ def test_without_a_cache_nothing_is_written(tmp_path: Path) -> None:
 
 
 def test_a_variant_of_a_training_recording_is_drawn_with_torchs_generator(tmp_path: Path) -> None:
-    config = DataConfig(root=write_folder(tmp_path), views=3, vary={"drop": 0.5})
+    config = FolderConfig(root=write_folder(tmp_path), views=3, vary={"drop": 0.5})
     dataset = SpikeDataset(config, BINS, part="train")
     expected = SpikeTensors(dataset.samples, TensorSettings(BINS, 3, vary=config.vary))[0]
     drawn = set()
@@ -130,7 +139,7 @@ def test_complete_tensors_have_the_steps_of_a_stream(bins: dict[str, Any]) -> No
 
 def test_a_recording_of_too_many_steps_is_named() -> None:
     long = Events([0, 10**9], [0, 0], [0, 0], [1, 1], SENSOR)
-    with pytest.raises(DataError, match="recording 0: .*100001 steps"):
+    with raises(DataError, "recording 0", "100001"):
         SpikeDataset(from_recordings([(long, 0)]), BinConfig(step_us=10_000), complete=True)[0]
 
 
@@ -175,7 +184,7 @@ def test_an_error_of_a_recording_is_the_same_from_a_worker(tmp_path: Path) -> No
     path.write_bytes(path.read_bytes()[:700])
     errors = []
     for workers in (0, 1):
-        with pytest.raises(DataError, match=path.name) as caught, warnings.catch_warnings():
+        with raises(DataError, path.name) as caught, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for _ in loader(dataset, 2, num_workers=workers):
                 pass
@@ -183,7 +192,7 @@ def test_an_error_of_a_recording_is_the_same_from_a_worker(tmp_path: Path) -> No
     assert str(errors[0]) == str(errors[1])
     assert "\n" not in str(errors[1])
     assert errors[0].remedies == errors[1].remedies
-    with pytest.raises(DataError, match=path.name):  # with torch's own loader too, in this process
+    with raises(DataError, path.name):  # with torch's own loader too, in this process
         [*DataLoader(dataset, collate_fn=collate)]
 
 
@@ -210,26 +219,26 @@ def test_a_distributed_sampler_divides_the_recordings(tmp_path: Path, monkeypatc
 
 def test_what_is_no_data_set_is_said(tmp_path: Path) -> None:
     for wrong, said in (
-        (lambda: SpikeDataset(tmp_path / "nowhere"), "nowhere: no such folder"),
-        (lambda: given(part="test"), "no recordings in the part test"),
-        (lambda: given(part="training"), "no part training"),
-        (lambda: from_recordings([]), "no recordings"),
-        (lambda: from_recordings(["a.h5"]), "found 'a.h5'"),  # type: ignore[list-item]
-        (lambda: from_tonic("NMNIST"), "not a data set of Tonic"),
-        (lambda: from_tonic(None), "not a data set of Tonic"),
+        (lambda: SpikeDataset(tmp_path / "nowhere"), "nowhere"),
+        (lambda: given(part="test"), "part test"),
+        (lambda: given(part="training"), "training"),
+        (lambda: from_recordings([]), ()),
+        (lambda: from_recordings(["a.h5"]), "'a.h5'"),  # type: ignore[list-item]
+        (lambda: from_tonic("NMNIST"), "Tonic"),
+        (lambda: from_tonic(None), "Tonic"),
         (lambda: LIF({"tau_mem_s": 0.03}, dt=0), "dt = 0"),
-        (lambda: LIF.from_norse(LIBoxParameters()), "found LIBoxParameters"),
-        (lambda: from_recordings([(RECORDINGS[0], -1)]), "found -1"),
-        (lambda: from_recordings([(RECORDINGS[0], "wave")]), "found 'wave'"),  # type: ignore[list-item]
+        (lambda: LIF.from_norse(LIBoxParameters()), "LIBoxParameters"),
+        (lambda: from_recordings([(RECORDINGS[0], -1)]), "-1"),
+        (lambda: from_recordings([(RECORDINGS[0], "wave")]), "'wave'"),  # type: ignore[list-item]
         (lambda: from_recordings([(tmp_path / "a.h5", 0)]), "a.h5"),
     ):
-        with pytest.raises(DvspipeError, match=said):
+        with raises(DvspipeError, said):
             wrong()
     other = random_events(9, 20, SensorSize(width=9, height=9))
     mixed = SpikeDataset(from_recordings([(RECORDINGS[0], 0), (other, 1), (Events.empty(SENSOR), 1)]), BINS)
-    with pytest.raises(DataError, match="recording 1: .*another sensor"):
+    with raises(DataError, "recording 1"):
         mixed[1]
-    with pytest.raises(DataError, match="recording 2: .*no events"):
+    with raises(DataError, "recording 2"):
         mixed[2]
 
 
@@ -272,9 +281,9 @@ def test_workers_take_turns_with_the_windows_of_a_stream(monkeypatch: pytest.Mon
 def test_a_stream_of_a_corrupted_file_ends_with_its_error(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("t,x,y,p\n0,1,1,1\n5,nonsense\n")
-    with pytest.raises(FileError, match=r"a\.csv"):
+    with raises(FileError, "a.csv"):
         [*loader(EventStream(path, BINS, sensor="12x7"), 1)]
-    with pytest.raises(ConfigError, match="recording"):
+    with raises(ConfigError, "recording"):
         EventStream(path, {"by": "recording"})
 
 
@@ -386,10 +395,10 @@ def test_a_readout_from_snntorchs_beta_equals_its_mem(beta: float) -> None:
 def test_parameters_without_a_fused_scan_are_named() -> None:
     several = torch.tensor([100.0, 200.0])
     for wrong, said in (
-        (lambda: LIF.from_norse(LIFBoxParameters(tau_mem_inv=several)), "tau_mem_inv: .*2 numbers"),
+        (lambda: LIF.from_norse(LIFBoxParameters(tau_mem_inv=several)), ("tau_mem_inv", 2)),
         (lambda: LIF.from_norse(LIFBoxParameters(method="tanh")), "method = tanh"),
         (lambda: LIF.from_norse(LIFBoxParameters(reset_method=lambda *_: several)), "reset_method"),
-        (lambda: LIF.from_norse(LIFBoxParameters(), dt=0.1), "shorter than a time step"),
+        (lambda: LIF.from_norse(LIFBoxParameters(), dt=0.1), ()),
         (lambda: LIF.from_snntorch(beta=1.2), "beta = 1.2"),
         (lambda: LIF.from_snntorch(beta=0.0), "beta = 0"),
         (lambda: LIF.from_snntorch(beta=0.5, threshold=-1), "threshold = -1"),
@@ -397,7 +406,7 @@ def test_parameters_without_a_fused_scan_are_named() -> None:
         (lambda: LIF({"tau_mem": 1}, 0.1), "tau_mem"),
         (lambda: LeakyReadout.from_snntorch(beta=-0.1), "beta = -0.1"),
     ):
-        with pytest.raises(ConfigError, match=said):
+        with raises(ConfigError, said):
             wrong()
 
 

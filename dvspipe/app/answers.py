@@ -14,7 +14,7 @@ import gradio as gr
 from ..errors import ConfigError
 from ..parallel import Progress
 from ..report import draw_recording, write_answers_page
-from ..results import OutputFolder, RecordingResult, SegmentRow, WindowRow, read_rows
+from ..results import OutputFolder, Prediction, SegmentRow
 from .shared import (
     ChosenFile,
     Updates,
@@ -41,29 +41,27 @@ class Classified:
     """What a recording shows.
 
     Args:
-        result: The answer and its segments.
-        windows: A row per window.
+        prediction: The prediction.
         page: The report, with the timeline and the player.
         archive: All files that `dvspipe infer -o` writes, as a ZIP file.
     """
 
-    result: RecordingResult
-    windows: tuple[WindowRow, ...]
+    prediction: Prediction
     page: Path
     archive: Path
 
     @property
     def summary(self) -> str:
         """What it shows over time, and over the complete recording, in Markdown."""
-        answer = self.result.answer
-        name = answer.class_name.replace("_", " ")
-        doubt = "" if answer.certain else ", which is uncertain"
-        shown = ", ".join(self._describe(segment) for segment in self.result.segments)
-        return f"{shown}.\n\nOver the complete recording: {name}, {answer.probability:.1%}{doubt}."
+        found = self.prediction
+        name = found.class_name.replace("_", " ")
+        doubt = "" if found.certain else ", which is uncertain"
+        shown = ", ".join(self._describe(segment) for segment in found.segments)
+        return f"{shown}.\n\nOver the complete recording: {name}, {found.probability:.1%}{doubt}."
 
     def _describe(self, segment: SegmentRow) -> str:
         """Return when a segment is, and its class, which is bold if it is certain."""
-        zero_us = self.result.answer.t_first_us
+        zero_us = self.prediction.t_first_us
         name = segment.class_name.replace("_", " ")
         start_s, end_s = ((time_us - zero_us) / 1e6 for time_us in (segment.t_start_us, segment.t_end_us))
         return f"{name if segment.label is None else f'**{name}**'} ({start_s:.1f} to {end_s:.1f} s)"
@@ -99,16 +97,14 @@ def classify(
     classifier = Classifier.load(checkpoint)
     tasks = plan_tasks([source.path], out.path)
     (outcome,) = classify_many(tasks, classifier, options, overwrite=True, progress=progress)
-    result = outcome.result()
-    page = write_answers_page(out, options.record_run(classifier, tasks), [result], None)
+    page = write_answers_page(out, options.record_run(classifier, tasks), [outcome.result()], None)
     archive = shutil.make_archive(str(folder / "answers"), "zip", out.path)
-    windows = read_rows(out.of(result.answer.folder).windows, WindowRow)
-    return Classified(result, windows, page, Path(archive))
+    return Classified(outcome.result(), page, Path(archive))
 
 
 def list_windows(classified: Classified) -> list[list[str | float | int]]:
     """Return a row of texts and numbers per window, with times since the first event."""
-    zero_us = classified.result.answer.t_first_us
+    zero_us = classified.prediction.t_first_us
     return [
         [
             round((row.t_start_us - zero_us) / 1e6, 3),
@@ -119,7 +115,7 @@ def list_windows(classified: Classified) -> list[list[str | float | int]]:
             row.events,
             "like the training" if row.familiar else "unfamiliar",
         ]
-        for row in classified.windows
+        for row in classified.prediction.to_windows()
     ]
 
 

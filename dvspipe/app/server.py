@@ -271,7 +271,7 @@ def check_app(settings: AppSettings) -> AppCheck:
         show_excerpt(read_excerpt(SAMPLE, 0.0, folder / "excerpt"), choices, folder / "player.html")
         converted = convert_complete(source, choices, folder, "light", ignore_progress)
         found = classify(ChosenFile(converted.source, SAMPLE.name), "gesture-synthetic", folder, ignore_progress)
-        first = next((each for each in found.result.segments if each.label is not None), None)
+        first = next((each for each in found.prediction.segments if each.label is not None), None)
         if first is None:
             raise FileError(f"{SAMPLE.name}: nothing was recognised")
-        return AppCheck(served.address, len(page), found.result.answer.events, first.class_name)
+        return AppCheck(served.address, len(page), found.prediction.events, first.class_name)

@@ -20,7 +20,7 @@ from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
-from ..config import Settings, build
+from ..config import Settings, build, keep_own
 from ..encoding import BinConfig
 from ..errors import CheckpointError, ConfigError, shorten
 from ..events import MAX_SIDE_PX, SensorSize
@@ -37,7 +37,6 @@ from ..networks import (
     Network,
     NetworkConfig,
     SpikingNetwork,
-    keep_own,
 )
 from ..results import RunFolder
 from .hub import SCHEME, HubModel
@@ -248,7 +247,8 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
         if len(metadata["config"]) > MAX_CONFIG:
             raise ValueError(f"a configuration of {len(metadata['config']):,} characters, expected {MAX_CONFIG:,}")
         settings = json.loads(metadata["config"])
-        config = build(ClassifierConfig, keep_own(settings) if isinstance(settings, dict) else settings, str(path))
+        own = keep_own(ClassifierConfig, settings) if isinstance(settings, dict) else settings
+        config = build(ClassifierConfig, own, str(path))
     except (ConfigError, KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: corrupted checkpoint ({_one_line(error)})") from error
     most = math.inf if config.network.kind == "module" else MAX_WEIGHT  # a mask of a user may be infinite

@@ -100,10 +100,10 @@ def _train(_: Path) -> None:
 
 
 def _render(place: Path) -> None:
-    from ..synthesis import film_gesture, record_gesture
+    from ..synthesis import GestureClip, film_gesture, record_gesture
 
-    record_gesture(0, person=0, clip=0, seed=0, duration_us=FRAME_US)
-    film_gesture(place / "person", 0, person=0, clip=0, seed=0, duration_us=FRAME_US)
+    record_gesture(GestureClip(0, person=0, clip=0, seed=0, duration_us=FRAME_US))
+    film_gesture(place / "person", GestureClip(0, person=0, clip=0, seed=0, duration_us=FRAME_US))
 
 
 STAGES: Mapping[str, Callable[[Path], None]] = {

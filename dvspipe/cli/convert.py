@@ -128,20 +128,17 @@ def _refuse_unused(
 ) -> None:
     """Refuse options and settings of videos, recordings or HDF5 files if there are none of them."""
     from ..formats import FORMATS
-    from ..recordings.conversion import is_video
     from ..recordings.settings import RECORDING_SETTINGS
-    from ..video.names import camera_of
 
     if "compression" in settings and not any(task.target.suffix.lower() in FORMATS["hdf5"].suffixes for task in tasks):
         raise ConfigError(f"{tasks[0].target}: --set compression: only for HDF5 files")
     own = {name: f"--set {name}" for name in settings if name != "compression"}
     of_videos = of_videos + [option for name, option in own.items() if name not in RECORDING_SETTINGS]
     of_recordings = of_recordings + [option for name, option in own.items() if name in RECORDING_SETTINGS]
-    sources = [task.source for task in tasks]
     for unused, for_videos, kind in ((of_videos, True, "videos"), (of_recordings, False, "recordings")):
         # a missing source is another error
-        existing = [path for path in sources if path.exists() or camera_of(path) is not None] if unused else []
-        if existing and not any(is_video(path) is for_videos for path in existing):
+        existing = [task for task in tasks if task.source.exists() or task.camera is not None] if unused else []
+        if existing and not any(task.kind.is_video is for_videos for task in existing):
             raise ConfigError(f"{existing[0]}: {', '.join(unused)}: only for {kind}")
 
 
@@ -177,14 +174,13 @@ class _Conversions:
 
     def convert_one(self, task: ConversionTask) -> None:
         """Convert one file, and show how much of it is done."""
-        from ..recordings.conversion import convert_task, is_video
-        from ..video.names import camera_of
+        from ..recordings.conversion import convert_task
 
-        if (camera := camera_of(task.source)) is not None:
-            messages.print(f"camera {camera}: Ctrl-C ends the recording")
+        if task.camera is not None:
+            messages.print(f"camera {task.camera}: Ctrl-C ends the recording")
         started = time.monotonic() - compiled_s()
         with progress() as show:
-            shown = partial(show, "frames" if is_video(task.source) else "events")
+            shown = partial(show, "frames" if task.kind.is_video else "events")
             threads = max(1, (os.cpu_count() or 1) // 2)  # the others decode and compress
             done = convert_task(
                 task, shown, video=self.of_video, recording=self.of_recording, overwrite=self.overwrite, threads=threads
@@ -195,16 +191,16 @@ class _Conversions:
 
     def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> None:
         """Convert what does not exist yet; print what fails, and exit with 1 if anything did."""
-        from ..recordings.conversion import convert_many, find_incomplete, find_unconverted
+        from ..recordings.conversion import convert_many, find_unconverted, review_finished
 
         waiting = tasks if self.overwrite else find_unconverted(tasks)
         missing = set(waiting)
         done_before = [task for task in tasks if task not in missing]
-        self._note_done_before(done_before, len(tasks))
-        incomplete = find_incomplete(done_before)
-        for _, error in incomplete:
+        found = review_finished(done_before, video=self.of_video, recording=self.of_recording)
+        _note_done_before(len(done_before), len(found.outdated), len(tasks))
+        for error in found.incomplete:
             skip(FileError(error))
-        failed = len(incomplete)
+        failed = len(found.incomplete)
         with progress() as show:
             outcomes = convert_many(
                 tasks,
@@ -243,18 +239,6 @@ class _Conversions:
             messages.print(f"missing previews written: {len(missing) - failed}")
         return failed
 
-    def _note_done_before(self, done_before: Sequence[ConversionTask], tasks: int) -> None:
-        from ..recordings.conversion import find_outdated
-
-        if not done_before:
-            return
-        outdated = len(find_outdated(done_before, video=self.of_video, recording=self.of_recording))
-        others = f", {outdated} of them with other settings" if outdated else ""
-        if outdated or not notes.quiet:  # not as a note, because standard output may be JSON
-            messages.print(
-                f"already converted: {len(done_before)} of {tasks}{others}; use --overwrite to convert again"
-            )
-
     def _print(self, done: Conversion, seconds: float | None) -> None:
         if self.as_json:
             sys.stdout.write(json.dumps(done.to_record()) + "\n")
@@ -268,6 +252,14 @@ class _Conversions:
                 f"{done.path}: no pixel changed by its contrast threshold; lower thresholds give more events: "
                 "--set pos_thres=0.1 --set neg_thres=0.1"
             )
+
+
+def _note_done_before(done: int, outdated: int, tasks: int) -> None:
+    if not done:
+        return
+    others = f", {outdated} of them with other settings" if outdated else ""
+    if outdated or not notes.quiet:  # not as a note, because standard output may be JSON
+        messages.print(f"already converted: {done} of {tasks}{others}; use --overwrite to convert again")
 
 
 def _describe_conversion(done: Conversion, seconds: float | None) -> str:

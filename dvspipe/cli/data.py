@@ -164,9 +164,17 @@ def encode(
     total = sum(each.bytes for each in index.shards)
     counts = ", ".join(f"{part} {len(samples)}" for part, samples in found.parts.items())
     screen.print(f"{show_name(shards)}: {count_noun(len(index.shards), 'shard')}, {total / 1e6:,.1f} MB; {counts}")
-    notes.print(
-        f"next:\n  {shlex.join(['dvspipe', 'train', config, *(settings or [])])} data.kind=shards data.root={shards}"
-    )
+    words = [word for word in (config, *(settings or [])) if is_for_shards(word)]
+    notes.print(f"next:\n  {shlex.join(['dvspipe', 'train', *words])} data.kind=shards data.root={shards}")
+
+
+def is_for_shards(word: str) -> bool:
+    """Return whether a word of a command is not a setting that only recordings have."""
+    from ..config import find_foreign
+    from ..datasets import DataConfig
+
+    group, *names = word.partition("=")[0].split(".")
+    return group != "data" or not find_foreign(DataConfig, {"kind": "shards", **dict.fromkeys(names[:1])})
 
 
 def _fill_cache(found: DataSet, plan: TensorPlan, config: DataConfig, share: Shard, engine: Engine) -> None:
@@ -200,7 +208,7 @@ def _survey(config: str, settings: list[str] | None) -> Survey:
 def _read_settings(config: str, settings: list[str] | None) -> tuple[DataConfig, BinConfig, int]:
     """Return the data set of a configuration, the steps of its spike tensors, and its seed."""
     from ..config import build
-    from ..datasets import DataConfig
+    from ..datasets import parse_data
     from ..encoding import BinConfig
 
     merged = read_config(config, settings)
@@ -208,7 +216,7 @@ def _read_settings(config: str, settings: list[str] | None) -> tuple[DataConfig,
     if not isinstance(seed, int):
         raise ConfigError(f"{config}: seed = {seed!r}, expected a whole number")
     bins = build(BinConfig, _group(merged, "bins"), config)
-    return build(DataConfig, _group(merged, "data"), config), bins, seed
+    return parse_data(_group(merged, "data"), config), bins, seed
 
 
 def _group(settings: SettingsTree, name: str) -> SettingsTree:

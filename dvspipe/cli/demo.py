@@ -14,8 +14,8 @@ from ..inference import Classifier, ClassifyOptions, classify_many, plan_tasks
 from ..labels import GESTURES
 from ..recordings.conversion import convert_video
 from ..report import draw_recording, write_answers_page, write_preview, write_training_page
-from ..results import Answer, EvaluationResult, OutputFolder, TrainingRun
-from ..synthesis import GESTURE_SENSOR, gesture_frames, record_gesture
+from ..results import EvaluationResult, OutputFolder, Prediction, TrainingRun
+from ..synthesis import GESTURE_SENSOR, GestureClip, gesture_frames, record_gesture
 from ..training import TrainConfig, TrainingCallback, evaluate_checkpoint, measure_step, train
 from ..video.writing import write_video
 
@@ -39,11 +39,11 @@ class FirstLook:
     """What the demo shows before it trains.
 
     Args:
-        answer: The answer of the included classifier for a rendered recording.
+        prediction: The prediction of the included classifier for a rendered recording.
         page: The page that shows it.
     """
 
-    answer: Answer
+    prediction: Prediction
     page: Path
 
 
@@ -67,13 +67,13 @@ class Demo:
     Args:
         before: The test of the included network, on the people of the test of the run.
         run: The training run, which started from that network, and its test.
-        answer: The answer of the trained network for the recording of the first look.
+        prediction: The prediction of the trained network for the recording of the first look.
         next_commands: What to type next.
     """
 
     before: EvaluationResult
     run: TrainingRun
-    answer: Answer
+    prediction: Prediction
     next_commands: tuple[str, ...]
 
 
@@ -91,7 +91,7 @@ def show_first(folder: Path, seed: int = 0, announce: Announce = lambda _: None)
     folder.mkdir(parents=True, exist_ok=True)
     video, events = folder / "gesture.webm", folder / "gesture.h5"
     announce("rendering a person who performs a gesture")
-    write_video(video, gesture_frames(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=seed))
+    write_video(video, gesture_frames(GestureClip(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=seed)))
     announce("converting the video to events")
     convert_video(video, events, overwrite=True, origin=SYNTHETIC_GESTURES)
     announce("classifying the events with the included network")
@@ -132,11 +132,11 @@ def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConf
 def measure_speed() -> Speed:
     """Measure in a few seconds what this machine needs to render a clip and to train `CLASSIFIER` on it."""
     config = build(TrainConfig, read_yaml(CLASSIFIER), CLASSIFIER)
-    record_gesture(SHOWN_LABEL, person=SHOWN_PERSON, clip=1, seed=0, duration_us=100_000)  # compiles
+    record_gesture(GestureClip(SHOWN_LABEL, person=SHOWN_PERSON, clip=1, seed=0, duration_us=100_000))  # compiles
     labels = range(0, len(GESTURES), 2)  # some are lit by tubes, some take longer than others
     start_s = time.perf_counter()
     for label in labels:
-        record_gesture(label, person=SHOWN_PERSON, clip=1, seed=0)
+        record_gesture(GestureClip(label, person=SHOWN_PERSON, clip=1, seed=0))
     clip_s = (time.perf_counter() - start_s) / len(labels)
     return Speed(clip_s, measure_step(config, GESTURE_SENSOR, GESTURES))
 
@@ -184,7 +184,7 @@ def run_demo(
         "dvspipe convert YOUR_VIDEO.mp4 -o events.h5",
         "dvspipe train FOLDER_OF_CLASSES",
     )
-    return Demo(before, run, look.answer, commands)
+    return Demo(before, run, look.prediction, commands)
 
 
 def _classify(events: Path, checkpoint: str, out: Path) -> FirstLook:
@@ -192,6 +192,5 @@ def _classify(events: Path, checkpoint: str, out: Path) -> FirstLook:
     classifier = Classifier.load(checkpoint)
     tasks = plan_tasks([events], out)
     (outcome,) = classify_many(tasks, classifier, options, overwrite=True)
-    result = outcome.result()
     run = options.record_run(classifier, tasks)
-    return FirstLook(result.answer, write_answers_page(OutputFolder(out), run, [result], None))
+    return FirstLook(outcome.result(), write_answers_page(OutputFolder(out), run, [outcome.result()], None))

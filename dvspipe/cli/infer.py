@@ -31,7 +31,7 @@ from .screen import EXIT_SOME_FAILED, fail, make_table, messages, notes, progres
 
 if TYPE_CHECKING:
     from ..inference import Classifier, Draw, InferConfig
-    from ..results import Answer, InferenceRun, OutputFolder, RecordingResult
+    from ..results import InferenceRun, OutputFolder, Prediction
 
 
 CheckpointName = Annotated[
@@ -121,23 +121,23 @@ def infer(
             tasks, classifier, options, engine=done_by, overwrite=overwrite, finished=finished, progress=shown
         ):
             if outcome.error is None:
-                results[outcome.item] = outcome.result()
+                results[outcome.item] = outcome.result().as_stored()
                 if as_json:
-                    _print_json(outcome.result())
+                    _print_json(results[outcome.item])
             elif len(tasks) == 1 and share.count == 1:
                 raise outcome.error
             else:
                 errors.append(outcome.error)
                 skip(outcome.error)
-    answers = [results[task].answer for task in tasks if task in results]
-    if answers:
+    predictions = [results[task] for task in tasks if task in results]
+    if predictions:
         note_overrides(classifier, options.config, [task.source for task in tasks if task in results])
     if not as_json:
-        print_answers(answers)
-        if answers:
+        print_predictions(predictions)
+        if predictions:
             _note_calibration(classifier.config.calibrated_on)
-    if out is not None and answers:
-        _write_page(OutputFolder(out), run, answers, as_json=as_json)
+    if out is not None and predictions:
+        _write_page(OutputFolder(out), run, predictions, as_json=as_json)
     if errors:
         fail(f"{len(errors)} of {len(tasks)} recordings could not be classified", EXIT_SOME_FAILED)
 
@@ -159,7 +159,10 @@ def _note_calibration(recordings: int | None) -> None:
         notes.print(f"Its probabilities were calibrated on only {count_noun(recordings, 'recording')} and are rough.")
 
 
-def _print_json(result: RecordingResult) -> None:
+def _print_json(prediction: Prediction) -> None:
+    from ..results import RecordingResult
+
+    result = RecordingResult(answer=prediction, segments=prediction.segments)
     sys.stdout.write(result.model_dump_json() + "\n")
     sys.stdout.flush()
 
@@ -178,32 +181,32 @@ def _find_draw() -> Draw:
     return draw_recording
 
 
-def _write_page(folder: OutputFolder, run: InferenceRun, answers: Sequence[Answer], *, as_json: bool) -> None:
-    """Write the report of all recordings in the folder, and say how many of them are not among the answers."""
+def _write_page(folder: OutputFolder, run: InferenceRun, done: Sequence[Prediction], *, as_json: bool) -> None:
+    """Write the report of all recordings in the folder, and say how many of them are not among those that are done."""
     from ..report import write_answers_page
     from ..results import add_scores
 
-    results = folder.find_results(run)
-    report = write_answers_page(folder, run, results, add_scores(result.answer.scores for result in results))
-    if (earlier := len(results) - len(answers)) > 0:
+    found = folder.find_predictions(run, done)
+    report = write_answers_page(folder, run, found, add_scores(each.scores for each in found))
+    if (earlier := len(found) - len(done)) > 0:
         say = messages.print if as_json else notes.print
         say(f"{show_name(folder.path)}: the tables also have {count_noun(earlier, 'recording')} from before")
     if not as_json:
         notes.print(f"report: {show_name(report)}")
 
 
-def print_answers(answers: Sequence[Answer]) -> None:
+def print_predictions(predictions: Sequence[Prediction]) -> None:
     """Print a row per recording, what the network was trained on, and scores."""
     from ..results import add_scores
 
-    if not answers:
+    if not predictions:
         return
-    looked = [] if all(answer.is_complete for answer in answers) else ["looked at"]
+    looked = [] if all(each.is_complete for each in predictions) else ["looked at"]
     rows = [("file", "label", "class", "probability", "segments", "events", *looked)]
-    for answer in answers:
-        name = answer.class_name if answer.certain else f"{answer.class_name}, uncertain"
-        numbers = f"{answer.probability:.1%}", str(answer.segments), f"{answer.events:,}"
-        rows.append((show_name(answer.file), str(answer.label), name, *numbers, *([answer.place] if looked else [])))
+    for each in predictions:
+        name = each.class_name if each.certain else f"{each.class_name}, uncertain"
+        numbers = f"{each.probability:.1%}", str(each.segment_count), f"{each.events:,}"
+        rows.append((show_name(each.file), str(each.label), name, *numbers, *([each.place] if looked else [])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if screen.is_terminal and sum(widths) + 2 * len(widths) > screen.width:
         table = make_table(*rows[0], right=("probability", "segments", "events"))
@@ -216,11 +219,11 @@ def print_answers(answers: Sequence[Answer]) -> None:
         for row in rows:
             cells = zip(row, widths, "<><>>><", strict=False)
             screen.print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells).rstrip())
-    if any(answer.basis != "events" for answer in answers):
+    if any(each.basis != "events" for each in predictions):
         screen.print("By joints and events: the pictures of the videos were used too.")
-    if answers[0].trained_on:
-        screen.print(f"The network was trained on: {answers[0].trained_on}")
-    if (scores := add_scores(answer.scores for answer in answers)) is not None:
+    if predictions[0].trained_on:
+        screen.print(f"The network was trained on: {predictions[0].trained_on}")
+    if (scores := add_scores(each.scores for each in predictions)) is not None:
         from ..report import score_line
 
         screen.print(score_line(scores))

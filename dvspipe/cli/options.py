@@ -6,7 +6,7 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -92,6 +92,8 @@ SETTINGS_OF = {
     "convert": ("recordings.settings", "ConversionSettings", "--set {}=VALUE"),
 }
 """Module and name of the settings of a command, imported only when they are needed, and how one is given."""
+UNIONS = {"data": ("datasets", "DataConfig"), "network": ("networks", "NetworkConfig")}
+"""Module and name of the groups of settings that have kinds."""
 
 
 def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
@@ -99,34 +101,30 @@ def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
 
     If the configuration is a KEY=VALUE too, the others are the defaults.
     """
-    from ..config import merge_settings, parse_overrides, read_yaml
+    from ..config import find_left_out, merge_settings, parse_overrides, read_yaml
 
     if "=" in source and not Path(source).exists():
         return parse_overrides([source, *(overrides or [])])
     given = parse_overrides(overrides or [])
-    if not is_folder(source):
-        return _merge_kind(read_yaml(source), given, source)
-    from ..datasets import folder_settings
+    if is_folder(source):
+        from ..datasets import folder_settings
 
-    return merge_settings({"data": folder_settings(Path(source))}, given)
+        return merge_settings({"data": folder_settings(Path(source))}, given)
+    settings, unions = read_yaml(source), _find_unions(given)
+    for group, names in find_left_out(settings, given, unions).items():
+        listed = ", ".join(f"{group}.{name}" for name in names)
+        kind = cast("SettingsTree", given[group]).get("kind")
+        messages.print(f"{group}.kind = {kind}: has no {listed}; not used from {source}")
+    return merge_settings(settings, given, unions)
 
 
-def _merge_kind(settings: SettingsTree, given: SettingsTree, source: str) -> SettingsTree:
-    """Return settings with given ones in their place, without what a given kind of network does not have."""
-    from ..config import merge_settings
-
-    before, now = settings.get("network"), given.get("network")
-    kind = now.get("kind") if isinstance(now, dict) else None
-    if not isinstance(before, dict) or kind is None:
-        return merge_settings(settings, given)
-    from ..networks import find_foreign
-
-    foreign = find_foreign(before | {"kind": kind})
-    if foreign:
-        left_out = ", ".join(f"network.{name}" for name in foreign)
-        messages.print(f"network.kind = {kind}: has no {left_out}; not used from {source}")
-    own: SettingsTree = {name: value for name, value in before.items() if name not in foreign}
-    return merge_settings(settings | {"network": own}, given)
+def _find_unions(given: SettingsTree) -> dict[str, object]:
+    """Return the types of the groups whose kind is given; they are imported only then."""
+    return {
+        group: getattr(import_module(f"..{module}", __package__), name)
+        for group, (module, name) in UNIONS.items()
+        if isinstance(settings := given.get(group), dict) and "kind" in settings
+    }
 
 
 def is_folder(config: str) -> bool:

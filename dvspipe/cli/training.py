@@ -16,14 +16,15 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, FileError, Remedy
-from .infer import print_answers
+from .infer import print_predictions
 from .options import AsJson, Config, Overrides, Overwrite, Trust, is_folder, read_config, trust_packages
 from .screen import make_table, messages, notes, progress, screen, warn
 
 if TYPE_CHECKING:
     from ..config import SettingsTree
+    from ..datasets import DecodedEvents
     from ..results import EpochRow, EvaluationResult, TrainingRun
-    from ..training import TrainConfig, TrainingCallback
+    from ..training import Choice, TrainConfig, TrainingCallback
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt, from malloc.h
 MAX_CONFUSIONS = 3  # classes that are listed beside a class
@@ -52,9 +53,10 @@ def train(
     For a folder DIR/<class>/<recording or video>, settings are chosen from what is in it. Under torchrun, processes
     train together.
     """
-    from ..config import build, merge_settings, parse_overrides, read_yaml
+    from ..config import build
 
-    if save is not None and (resume is not None or not is_folder(config)):
+    of_folder = is_folder(config)
+    if save is not None and (resume is not None or not of_folder):
         raise ConfigError(f"{save}: --save writes what is chosen for a folder of recordings (found {config})")
     if out is not None and resume is None and _is_first():
         _check_run_folder(out, overwrite=overwrite)  # before recordings are read
@@ -64,12 +66,12 @@ def train(
         raise FileError(
             f"{resume}: no run to resume (expected the folder of a run, with {RunFolder(resume).config.name})"
         )
-    if resume is not None and is_folder(config):
-        from ..networks import keep_own
-
-        merged = merge_settings(keep_own(read_yaml(RunFolder(resume).config)), parse_overrides(settings or []))
-    elif is_folder(config):
-        merged = _choose(config, settings, save, overwrite=overwrite)
+    choice = None
+    if resume is not None and of_folder:
+        merged = _read_run(resume, settings)
+    elif of_folder:
+        choice = _choose(config, settings, save, overwrite=overwrite)
+        merged = choice.settings
     else:
         merged = read_config(config, settings)
     from ..training import TrainConfig
@@ -84,7 +86,8 @@ def train(
     folder = resume or out or _free_folder(Path("runs/train"), resolved.name, overwrite=overwrite)
     if _is_first():
         notes.print(f"run: {folder}")
-    run = _train(resolved, folder, command, trusted, resume=resume is not None, changed=changed)
+    decoded = None if choice is None else choice.decoded
+    run = _train(resolved, folder, command, trusted, decoded, resume=resume is not None, changed=changed)
     if not _is_first():
         return
     _print_test(run)
@@ -141,13 +144,14 @@ def demo(
 ) -> None:
     """Show a label for a rendered gesture at once, then fine-tune a network in a given time. All data is synthetic."""
     notes.print("the first label comes in some 10 s")
+    from ..datasets import GesturesConfig
     from .demo import CLASSIFIER, choose_training, measure_speed, run_demo, show_first
 
     if out is not None:
         _check_run_folder(out, overwrite=overwrite)
     folder = out or _free_folder(Path("runs"), "demo", overwrite=overwrite)
     look = show_first(folder, announce=notes.print)
-    print_answers([look.answer])
+    print_predictions([look.prediction])
     notes.print(f"{look.page} shows it (synthetic)")
     if not minutes:
         return
@@ -155,6 +159,7 @@ def demo(
     speed = measure_speed()
     config = choose_training(speed, 60 * minutes)
     data = config.data
+    assert isinstance(data, GesturesConfig)
     notes.print(
         f"\nfor {minutes:g} min of training, as a clip takes {speed.clip_s:.2f} s to render and "
         f"{1000 * speed.step_s:.0f} ms to train on: people {data.train_people}, other people to test on "
@@ -169,13 +174,23 @@ def demo(
         f"{before.samples}; after it:"
     )
     _print_test(done.run)
-    print_answers([done.answer])
+    print_predictions([done.prediction])
     notes.print(f"\nEverything is in {folder}, and all of it is synthetic; open {done.run.folder.report} first. Next:")
     for command in done.next_commands:
         notes.print(f"  {command}")
 
 
-def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overwrite: bool) -> SettingsTree:
+def _read_run(folder: Path, settings: list[str] | None) -> SettingsTree:
+    """Return the settings of a run, with the given settings in their place."""
+    from ..config import keep_own, merge_settings, parse_overrides, read_yaml
+    from ..results import RunFolder
+    from ..training import TrainConfig
+
+    stored = keep_own(TrainConfig, read_yaml(RunFolder(folder).config))
+    return merge_settings(stored, parse_overrides(settings or []))
+
+
+def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overwrite: bool) -> Choice:
     """Return, print and save the settings that are chosen for a folder."""
     from ..config import parse_overrides
     from ..files import claim_output, write_text
@@ -193,7 +208,7 @@ def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overw
         if save is not None:
             write_text(save, text)
             screen.print(f"{save}: these settings; change them, or add KEY=VALUE to the command\n")
-    return choice.settings
+    return choice
 
 
 def _is_first() -> bool:
@@ -289,19 +304,25 @@ def _callback(held_out: str = "validation") -> Iterator[TrainingCallback]:
 
 def _describe_changes(folder: Path, config: TrainConfig) -> str:
     """Return the settings that a run is resumed with and was not started with, as a comment of its command."""
-    from ..config import build, find_differences, read_yaml
-    from ..networks import keep_own
+    from ..config import find_differences, read_stored
     from ..results import RunFolder
 
     path = RunFolder(folder).config
-    before = build(type(config), keep_own(read_yaml(path)), str(path)) if path.is_file() else config
+    before = read_stored(type(config), path) if path.is_file() else config
     found = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
     listed = ", ".join(f"{key}={now} ({old} before)" for key, old, now in found)
     return f"  # resumed with other settings: {listed}" if listed else ""
 
 
 def _train(
-    config: TrainConfig, folder: Path, command: str, trust: tuple[str, ...], *, resume: bool, changed: bool
+    config: TrainConfig,
+    folder: Path,
+    command: str,
+    trust: tuple[str, ...],
+    decoded: DecodedEvents | None,
+    *,
+    resume: bool,
+    changed: bool,
 ) -> TrainingRun:
     from ..report import write_training_page
     from ..results import RunFolder
@@ -318,6 +339,7 @@ def _train(
                 resume=resume,
                 changed=changed,
                 trust=trust,
+                decoded=decoded,
             )
         except KeyboardInterrupt:
             if _is_first() and RunFolder(folder).config.is_file():

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError
 from .augmentation import AugmentConfig, MixKind, VaryConfig
 from .cache import Cache, default_cache
-from .config import FRAMED_KINDS, PERSON_SIZE, DataConfig, DataKind, ImageCode
+from .config import (
+    PERSON_SIZE,
+    DataConfig,
+    DataKind,
+    DvsGestureConfig,
+    FilesConfig,
+    FolderConfig,
+    GesturesConfig,
+    ImageCode,
+    LabelledConfig,
+    MnistConfig,
+    NmnistConfig,
+    PublicConfig,
+    RecordingsConfig,
+    ShardsConfig,
+    SourceConfig,
+    TonicConfig,
+    WindowsConfig,
+    parse_data,
+)
+from .decoded import DecodedEvents
 from .folders import folder_settings, open_folder, open_gestures, open_labelled
 from .images import open_mnist
 from .pieces import find_same_names
@@ -34,7 +55,6 @@ from .tonic import from_tonic, open_tonic
 from .transforms import TransformConfig, apply_transforms, make_transform
 
 __all__ = [
-    "FRAMED_KINDS",
     "PARTS",
     "PERSON_SIZE",
     "AugmentConfig",
@@ -44,17 +64,31 @@ __all__ = [
     "DataConfig",
     "DataKind",
     "DataSet",
+    "DecodedEvents",
+    "DvsGestureConfig",
+    "FilesConfig",
+    "FolderConfig",
+    "GesturesConfig",
     "ImageCode",
+    "LabelledConfig",
     "MixKind",
+    "MnistConfig",
+    "NmnistConfig",
     "Part",
+    "PublicConfig",
+    "RecordingsConfig",
     "Sample",
     "SampleEncoder",
+    "ShardsConfig",
+    "SourceConfig",
     "SpikeTensors",
     "Split",
     "TensorPlan",
     "TensorSettings",
+    "TonicConfig",
     "TransformConfig",
     "VaryConfig",
+    "WindowsConfig",
     "apply_transforms",
     "check_split",
     "default_cache",
@@ -71,6 +105,7 @@ __all__ = [
     "open_cache",
     "open_dataset",
     "order_shards",
+    "parse_data",
     "plain_batches",
     "read_split",
     "restore_split",
@@ -80,11 +115,11 @@ __all__ = [
 ]
 
 
-def _open_gestures(source: DataSource) -> DataSet:
+def _open_gestures(source: DataSource[GesturesConfig]) -> DataSet:
     return open_rendered(source) if source.config.root is None else open_gestures(source)
 
 
-OPENERS: Mapping[DataKind, Callable[[DataSource], DataSet]] = {
+OPENERS: Mapping[DataKind, Callable[[DataSource[Any]], DataSet]] = {
     "folder": open_folder,
     "labelled": open_labelled,
     "nmnist": open_nmnist,
@@ -97,13 +132,18 @@ OPENERS: Mapping[DataKind, Callable[[DataSource], DataSet]] = {
 """The function that opens a data set, by its kind."""
 
 
-def open_cache(config: DataConfig) -> Cache | None:
+def open_cache(config: SourceConfig) -> Cache | None:
     """Return the cache of a configuration, or None if caching is turned off."""
     return None if config.cache == "none" else Cache(config.cache or default_cache())
 
 
 def open_dataset(
-    config: DataConfig, seed: int, bins: BinConfig = BinConfig(), *, with_problems: bool = False
+    config: DataConfig,
+    seed: int,
+    bins: BinConfig = BinConfig(),
+    *,
+    with_problems: bool = False,
+    decoded: DecodedEvents | None = None,
 ) -> DataSet:
     """Return the data set that a configuration describes; no sample is loaded yet.
 
@@ -112,18 +152,20 @@ def open_dataset(
         seed: Seed of the division into parts, and of rendered clips.
         bins: Steps of the spike tensors, which the spike code of images also has.
         with_problems: Whether class folders may be unknown or empty, which are then the `problems` of the data set.
+        decoded: The events of recordings that were decoded before, and of those that are loaded; None: none are kept.
 
     Raises:
         DataError: The folder does not have the expected layout, class folders are unknown or empty, a group is in two
             parts, or a part would be empty.
         ConfigError: Recordings are to be fitted, and no size is given.
     """
-    if config.fit is not None and config.target is None:
+    if isinstance(config, FilesConfig) and config.fit is not None and config.target is None:
         raise ConfigError(f"data.fit = {config.fit}: needs a size to fit recordings to (found data.size = null)")
-    for folder in (config.root, config.test_root):
-        if folder is not None and not folder.is_dir() and not config.download:
+    downloads = isinstance(config, PublicConfig) and config.download
+    for folder in (config.root, config.test_root if isinstance(config, RecordingsConfig) else None):
+        if folder is not None and not folder.is_dir() and not downloads:
             raise DataError(f"{folder}: no such folder")
-    found = OPENERS[config.kind](DataSource(config, seed, bins, open_cache(config)))
+    found = OPENERS[config.kind](DataSource(config, seed, bins, open_cache(config), decoded))
     if found.problems and not with_problems:
         raise DataError("; ".join(found.problems))
     return found

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..config import SettingsTree
 from ..errors import DataError, DvspipeError, TruncatedVideoError, escape_controls
 from ..events import Events, SensorSize, concatenate
 from ..files import is_internal
-from ..formats import FORMATS, Hints, is_ros2_folder, is_unrelated_text, open_recording, read, write
+from ..formats import FORMATS, NO_HINTS, Hints, is_ros2_folder, is_unrelated_text, open_recording, read, write
 from ..framing import FramingConfig, find_guess, open_source
 from ..labels import GESTURES, SUFFIX, Span, read_labels
 from ..recordings.conversion import convert_video, events_from_video, is_video
@@ -24,6 +24,8 @@ from ..synthesis import GESTURE_SENSOR, is_synthetic
 from ..video.names import VIDEO_SUFFIXES, is_image_folder
 from ..video.opening import open_video
 from .cache import Cache
+from .config import FilesConfig, FolderConfig, GesturesConfig, LabelledConfig, RecordingsConfig, WindowsConfig
+from .decoded import DecodedEvents
 from .pieces import keep_pieces_together
 from .samples import DataSet, Sample, check_groups, divide, version_of_file
 from .source import DataSource
@@ -74,6 +76,7 @@ class RecordingFile:
         framing: Which part of it is used, and how a video becomes events.
         target: The sensor that the events are for; None: that of the recording or video.
         cache: Where events that take long to make are kept; None: nowhere.
+        decoded: The events of recordings that are kept in memory; None: none are.
     """
 
     path: Path
@@ -82,16 +85,37 @@ class RecordingFile:
     framing: FramingConfig
     target: SensorSize | None
     cache: Cache | None
+    decoded: DecodedEvents | None = None
 
     @classmethod
-    def of(cls, source: DataSource, path: Path, sensor: SensorSize | None) -> RecordingFile:
+    def of(cls, source: DataSource[RecordingsConfig], path: Path, sensor: SensorSize | None) -> RecordingFile:
         """Return a file of a data set."""
         config = source.config
-        return cls(path, sensor, config.hints, config.framing, config.target, source.cache)
+        hints = config.hints if isinstance(config, FilesConfig) else NO_HINTS
+        return cls(path, sensor, hints, config.framing, config.target, source.cache, source.decoded)
+
+    @cached_property
+    def is_video(self) -> bool:
+        """Whether it is a video."""
+        return is_video(self.path)
 
     def load(self) -> Events:
         """Return all events, as the network sees them."""
-        if self.cache is None or not (is_video(self.path) or self.framing.roi == "auto"):
+        return self._keep(self._load)
+
+    def _keep(self, decode: Callable[[], Events], *span_us: int) -> Events:
+        """Return events that are decoded if they are not in memory: all, or those of a span."""
+        if self.decoded is None:
+            return decode()
+        try:
+            version = self.version(*span_us)
+        except OSError:
+            return decode()  # which says what is wrong
+        return self.decoded.load(version, decode)
+
+    def _load(self) -> Events:
+        """Return all events, as the network sees them, from the cache if it takes long to make them."""
+        if self.cache is None or not (self.is_video or self.framing.roi == "auto"):
             return self._make()
         version = version_of_file(self.path, self.sensor, self.hints)
         digest = self.cache.digest(FramedKey(version, self.framing, self.target))
@@ -103,9 +127,9 @@ class RecordingFile:
             if self.target is not None:
                 source = open_source(self.path, self.target, self.framing, sensor=self.sensor, hints=self.hints)
                 return concatenate(_until_truncated(source.read_fitted()), self.target)
-            if is_video(self.path):
+            if self.is_video:
                 return events_from_video(self.path, self.framing.video)
-            return read(self.path, sensor=self.sensor, hints=self.hints)
+        return self._read()
 
     def _write(self, path: Path) -> None:
         """Write all events, as the network sees them."""
@@ -119,10 +143,14 @@ class RecordingFile:
 
     def load_span(self, start_us: int, end_us: int) -> Events:
         """Return the events from `start_us` (inclusive) to `end_us` (exclusive)."""
-        if is_video(self.path) or self.target is not None:
+        if self.is_video or self.target is not None or (self.decoded is not None and self.version() in self.decoded):
             return self.load().slice_time(start_us, end_us)
+        return self._keep(partial(self._read, start_us, end_us), start_us, end_us)
+
+    def _read(self, start_us: int | None = None, stop_us: int | None = None) -> Events:
+        """Return events of a recording that is not framed."""
         with _remedies_as_settings():
-            return read(self.path, start_us, end_us, sensor=self.sensor, hints=self.hints)
+            return read(self.path, start_us, stop_us, sensor=self.sensor, hints=self.hints)
 
     def windows(self, window_us: int) -> list[tuple[int, int]]:
         """Return the start and end (exclusive) of the windows that a recording is divided into, in microseconds.
@@ -140,7 +168,7 @@ class RecordingFile:
 
     def version(self, *more: object) -> str:
         """Return a digest of the content, of how it is framed, and of what else a sample depends on."""
-        framing = self.framing.model_dump_json() if is_video(self.path) or self.target is not None else ""
+        framing = self.framing.model_dump_json() if self.is_video or self.target is not None else ""
         return version_of_file(self.path, framing, self.target, self.sensor, self.hints, *more)
 
 
@@ -186,14 +214,14 @@ def folder_settings(root: Path) -> SettingsTree:
     return {"kind": kind, "root": str(root)}
 
 
-def open_folder(source: DataSource) -> DataSet:
+def open_folder(source: DataSource[FolderConfig]) -> DataSet:
     """Return ROOT/<class>/<recording or video>, or the same in ROOT/train and ROOT/test."""
     training, testing = _find_parts(source.root)
     classes = tuple(path.name for path in _find_class_folders(training))
     return _open_class_folders(source, training, testing, classes, source.sensor)
 
 
-def open_gestures(source: DataSource) -> DataSet:
+def open_gestures(source: DataSource[GesturesConfig]) -> DataSet:
     """Return a folder as `open_folder` does, with the classes of DVS128 Gesture in their order."""
     training, testing = _find_parts(source.root)
     return _open_class_folders(source, training, testing, GESTURES, source.sensor or GESTURE_SENSOR)
@@ -208,7 +236,11 @@ def _find_parts(root: Path) -> tuple[Path, Path | None]:
 
 
 def _open_class_folders(
-    source: DataSource, training: Path, testing: Path | None, classes: tuple[str, ...], sensor: SensorSize | None
+    source: DataSource[FolderConfig | GesturesConfig],
+    training: Path,
+    testing: Path | None,
+    classes: tuple[str, ...],
+    sensor: SensorSize | None,
 ) -> DataSet:
     if len(classes) < 2:
         raise DataError(f"{training}: too few class folders (found {len(classes)}, expected 2 as <class>/<recording>)")
@@ -228,7 +260,7 @@ def _open_class_folders(
     return divide_parts(source, data, samples, test.samples)
 
 
-def open_labelled(source: DataSource) -> DataSet:
+def open_labelled(source: DataSource[LabelledConfig]) -> DataSet:
     """Return recordings anywhere below ROOT with NAME_labels.csv beside them; each span of a label is a sample."""
     root, test_root = source.root, source.config.test_root
     train = _list_spans(source, root)
@@ -249,7 +281,7 @@ def open_labelled(source: DataSource) -> DataSet:
     return divide_parts(source, data, keep_pieces_together(source, train_samples, test_samples), test_samples)
 
 
-def _list_spans(source: DataSource, folder: Path) -> list[tuple[str, Sample]]:
+def _list_spans(source: DataSource[LabelledConfig], folder: Path) -> list[tuple[str, Sample]]:
     """Return the samples of all label files below a folder, each with the name of its class; all labels are 0."""
     found = []
     for labels in sorted(folder.rglob(f"*{SUFFIX}")):
@@ -274,12 +306,16 @@ def find_recording(labels: Path) -> Path:
     return found[0]
 
 
-def sample_of_span(source: DataSource, file: Path, span: Span, label: int, sensor: SensorSize | None) -> Sample:
+def sample_of_span(
+    source: DataSource[RecordingsConfig], file: Path, span: Span, label: int, sensor: SensorSize | None
+) -> Sample:
     """Return a sample that is a part of a recording or video."""
     return _sample_of_part(source, RecordingFile.of(source, file, sensor), span.start_us, span.end_us, label)
 
 
-def _sample_of_part(source: DataSource, recording: RecordingFile, start_us: int, end_us: int, label: int) -> Sample:
+def _sample_of_part(
+    source: DataSource[RecordingsConfig], recording: RecordingFile, start_us: int, end_us: int, label: int
+) -> Sample:
     return Sample(
         name=escape_controls(f"{recording.path}@{start_us}-{end_us}us"),
         label=label,
@@ -290,7 +326,7 @@ def _sample_of_part(source: DataSource, recording: RecordingFile, start_us: int,
     )
 
 
-def _list_samples(source: DataSource, recording: RecordingFile, label: int) -> list[Sample]:
+def _list_samples(source: DataSource[WindowsConfig], recording: RecordingFile, label: int) -> list[Sample]:
     """Return a recording as a sample, or its windows if it is longer than `data.window_us`."""
     if source.config.window_us is not None:
         windows = recording.windows(source.config.window_us)
@@ -307,7 +343,7 @@ def _list_samples(source: DataSource, recording: RecordingFile, label: int) -> l
     return [whole]
 
 
-def find_sensor(source: DataSource, samples: Iterable[Sample]) -> SensorSize:
+def find_sensor(source: DataSource[FilesConfig], samples: Iterable[Sample]) -> SensorSize:
     """Return the sensor of samples: the size they are fitted to, or that of the first file that can be opened.
 
     Raises:
@@ -327,7 +363,9 @@ def find_sensor(source: DataSource, samples: Iterable[Sample]) -> SensorSize:
     raise first or DataError("no recordings")
 
 
-def _find_unnamed(source: DataSource, samples: Sequence[Sample], sensor: SensorSize | None) -> Iterator[str]:
+def _find_unnamed(
+    source: DataSource[FilesConfig], samples: Sequence[Sample], sensor: SensorSize | None
+) -> Iterator[str]:
     """Yield a warning, for all recordings, if some that are fitted to a size do not name their sensor.
 
     Few of them are opened, as it takes reading all their events to guess a sensor.
@@ -386,7 +424,9 @@ class Listing:
         return Listing(self.samples + other.samples, self.problems + other.problems, self.warnings + other.warnings)
 
 
-def list_class_folders(source: DataSource, folder: Path, classes: Sequence[str], sensor: SensorSize | None) -> Listing:
+def list_class_folders(
+    source: DataSource[WindowsConfig], folder: Path, classes: Sequence[str], sensor: SensorSize | None
+) -> Listing:
     """Return what is in the class folders of a folder.
 
     Raises:
@@ -440,7 +480,7 @@ def _find_deeper(folder: Path, searched: set[Path]) -> list[Path]:
 
 
 def divide_parts(
-    source: DataSource,
+    source: DataSource[RecordingsConfig],
     data: DataSet,
     train: Sequence[Sample],
     test: Sequence[Sample],

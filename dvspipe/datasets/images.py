@@ -13,7 +13,7 @@ from ..config import build
 from ..encoding import CODES, BinConfig, Contrast, SpikeCode
 from ..events import SensorSize
 from ..synthesis import DIGIT_PX, MnistPart, read_mnist
-from .config import DataConfig
+from .config import MnistConfig
 from .samples import DataSet, Image, Sample, divide
 from .source import DataSource
 
@@ -27,7 +27,7 @@ class Constant(SpikeCode):
         return np.broadcast_to(values.astype(np.float32), (self.steps, 1, *values.shape))
 
 
-def build_code(config: DataConfig, bins: BinConfig) -> SpikeCode:
+def build_code(config: MnistConfig, bins: BinConfig) -> SpikeCode:
     """Return the spike code of images that a configuration names, with the steps of its bins.
 
     Raises:
@@ -38,7 +38,7 @@ def build_code(config: DataConfig, bins: BinConfig) -> SpikeCode:
     return build(kinds[config.code], {**config.code_settings, **steps}, f"data.code_settings of {config.code}")
 
 
-def open_mnist(source: DataSource) -> DataSet:
+def open_mnist(source: DataSource[MnistConfig]) -> DataSet:
     """Return MNIST (LeCun et al. 1998): 60,000 images for training and validation, and 10,000 test images.
 
     Raises:

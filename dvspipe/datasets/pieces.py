@@ -23,6 +23,7 @@ from ..formats import Hints
 from ..formats.recordings import open_source
 from ..video.files import VideoEnds, read_video_ends
 from ..video.names import is_video_name
+from .config import FilesConfig
 from .samples import Sample
 from .source import DataSource
 
@@ -38,7 +39,9 @@ MAX_STEPS = 3.0  # the same, in differences between two consecutive pictures
 log = logging.getLogger(__name__)
 
 
-def keep_pieces_together(source: DataSource, samples: Sequence[Sample], test: Sequence[Sample] = ()) -> list[Sample]:
+def keep_pieces_together(
+    source: DataSource[FilesConfig], samples: Sequence[Sample], test: Sequence[Sample] = ()
+) -> list[Sample]:
     """Return samples in which the pieces of a film have the same group, and log how many there are.
 
     Groups that `data.group` gives, and the parts of a given split.json, stay as they are.

@@ -16,6 +16,7 @@ from ..errors import DataError, FormatError, Remedy
 from ..events import Events, SensorSize
 from ..labels import GESTURES, SUFFIX, read_labels
 from ..synthesis import GESTURE_SENSOR
+from .config import DvsGestureConfig, NmnistConfig
 from .folders import Listing, divide_parts, find_recording, list_class_folders, sample_of_span
 from .samples import DataSet, Sample, version_of_file
 from .source import DataSource
@@ -29,7 +30,7 @@ LAST_TRAINING_USER = 23  # of DVS128 Gesture, if IBM's lists are missing
 TONIC_TIME_US = 1000  # Tonic's copy of DVS Gesture has times in milliseconds
 
 
-def open_nmnist(source: DataSource) -> DataSet:
+def open_nmnist(source: DataSource[NmnistConfig]) -> DataSet:
     """Return N-MNIST (Orchard et al. 2015) in its original folders, or in NMNIST/ as Tonic stores it."""
     root = _find_nmnist(source, source.root)
     train = list_class_folders(source, root / "Train", NMNIST_CLASSES, NMNIST_SENSOR)
@@ -59,11 +60,11 @@ def _check_images(root: Path, test_root: Path) -> None:
         )
 
 
-def _list_nmnist_part(source: DataSource, folder: Path) -> Listing:
+def _list_nmnist_part(source: DataSource[NmnistConfig], folder: Path) -> Listing:
     return list_class_folders(source, folder, NMNIST_CLASSES, NMNIST_SENSOR) if folder.is_dir() else Listing()
 
 
-def _find_nmnist(source: DataSource, root: Path) -> Path:
+def _find_nmnist(source: DataSource[NmnistConfig], root: Path) -> Path:
     """Return the folder with the folder Train, downloaded if it is missing and the settings say so."""
     tried = (root, root / "NMNIST")
     if source.config.download and not any((folder / "Train").is_dir() for folder in tried):
@@ -78,7 +79,7 @@ def _find_nmnist(source: DataSource, root: Path) -> Path:
     )
 
 
-def open_dvs_gesture(source: DataSource) -> DataSet:
+def open_dvs_gesture(source: DataSource[DvsGestureConfig]) -> DataSet:
     """Return DVS128 Gesture (Amir et al. 2017): IBM's recordings cut by their label files, or Tonic's clips."""
     parts, title = _list_gesture_parts(source, source.root)
     if source.config.test_root is not None:
@@ -91,7 +92,7 @@ def open_dvs_gesture(source: DataSource) -> DataSet:
     return divide_parts(source, DataSet(title, GESTURES, GESTURE_SENSOR), parts["train"], parts["test"])
 
 
-def _list_gesture_parts(source: DataSource, root: Path) -> tuple[dict[str, list[Sample]], str]:
+def _list_gesture_parts(source: DataSource[DvsGestureConfig], root: Path) -> tuple[dict[str, list[Sample]], str]:
     """Return the samples of each part, and a short description of where they come from."""
     folder = _find_gestures(root)
     if folder is None and source.config.download:
@@ -151,7 +152,7 @@ def load_tonic_clip(file: Path) -> Events:
     return Events(t * TONIC_TIME_US, x, y, p, GESTURE_SENSOR)
 
 
-def _list_ibm_clips(source: DataSource, folder: Path) -> dict[str, list[Sample]]:
+def _list_ibm_clips(source: DataSource[DvsGestureConfig], folder: Path) -> dict[str, list[Sample]]:
     """Return the labelled spans of IBM's recordings, divided as in its two lists or, without them, by user."""
     listed = {part: _read_list(folder / name) for part, name in IBM_LISTS.items()}
     parts: dict[str, list[Sample]] = {part: [] for part in IBM_LISTS}

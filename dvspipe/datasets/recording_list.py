@@ -13,7 +13,7 @@ from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS
 from ..framing import FramingConfig
 from .cache import Cache, default_cache
-from .config import DataConfig
+from .config import FolderConfig
 from .folders import RecordingFile, find_sensor
 from .samples import DataSet, Sample, version_of_events
 from .source import DataSource
@@ -48,7 +48,7 @@ def from_recordings(
         events = first.load()
         assert isinstance(events, Events)
         known = events.sensor
-    found = known or find_sensor(DataSource(DataConfig(), 0, BinConfig(), None), samples)
+    found = known or find_sensor(DataSource(FolderConfig(), 0, BinConfig(), None), samples)
     return DataSet(f"{len(samples)} recordings", classes, found, train=samples)
 
 

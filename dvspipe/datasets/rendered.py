@@ -6,12 +6,13 @@ from functools import partial
 from importlib.metadata import version
 
 from ..labels import GESTURES
-from ..synthesis import GESTURE_SENSOR, RENDERING, record_gesture
+from ..synthesis import GESTURE_SENSOR, RENDERING, GestureClip, record_gesture
+from .config import GesturesConfig
 from .samples import DataSet, Sample, divide
 from .source import DataSource
 
 
-def open_rendered(source: DataSource) -> DataSet:
+def open_rendered(source: DataSource[GesturesConfig]) -> DataSet:
     """Return rendered gestures; the people of the test part are in no other part."""
     config, seed = source.config, source.seed
     samples = [
@@ -19,7 +20,7 @@ def open_rendered(source: DataSource) -> DataSet:
             name=f"person {person}, {GESTURES[label]}, clip {clip}",
             label=label,
             group=f"person {person}",
-            load=partial(record_gesture, label, person=person, clip=clip, seed=seed),
+            load=partial(record_gesture, GestureClip(label, person=person, clip=clip, seed=seed)),
             version=partial(_version, label, person, clip, seed),
         )
         for person in range(config.train_people + config.test_people)

@@ -23,6 +23,7 @@ from ..files import claim_output, lock_folder, read_bytes, write_beside, write_t
 from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items
 from .augmentation import VaryConfig
 from .cache import Cache
+from .config import ShardsConfig
 from .samples import PARTS, DataSet, Part, Sample, check_groups
 from .shard_files import ShardFile, StoredTensors, append_sample, digest_file, pack_spikes
 from .source import DataSource
@@ -136,21 +137,18 @@ class ShardIndex(_Model):
         return found
 
 
-def open_shards(source: DataSource) -> DataSet:
+def open_shards(source: DataSource[ShardsConfig]) -> DataSet:
     """Return the data set of a folder of shards, in the parts that they were written in.
 
     Raises:
         FileError: index.json is missing or cannot be read.
         DataError: It holds something else, a shard is missing or truncated, the spike tensors have other steps or
-            variants than the experiment, or a setting is for recordings only.
+            variants than the experiment, or the recordings had another size.
     """
-    root, config = source.root, source.config
+    root = source.root
     path = root / INDEX
     if not path.exists():
         raise DataError(f"{path}: no such file, expected the index of a folder of shards")
-    for setting, value in (("data.split", config.split), ("data.test_root", config.test_root)):
-        if value is not None:
-            raise DataError(f"{setting} = {value}: shards have their own parts; write others from the recordings")
     index = ShardIndex.read(path)
     _check_settings(path, index, source)
     parts: dict[Part, list[Sample]] = {part: [] for part in PARTS}
@@ -175,7 +173,7 @@ def open_shards(source: DataSource) -> DataSet:
     )
 
 
-def _check_settings(path: Path, index: ShardIndex, source: DataSource) -> None:
+def _check_settings(path: Path, index: ShardIndex, source: DataSource[ShardsConfig]) -> None:
     config, several = source.config, source.config.views > 1
     there = _describe(index.bins, index.vary, index.seed, several=several)
     here = _describe(source.bins, config.vary, source.seed, several=several)
@@ -183,6 +181,11 @@ def _check_settings(path: Path, index: ShardIndex, source: DataSource) -> None:
     if differences:
         listed = "; ".join(f"{key} = {json.dumps(old)} there, {json.dumps(new)} here" for key, old, new in differences)
         raise DataError(f"{path}: the shards were encoded with other settings: {listed}")
+    if config.target is not None and str(config.target) != index.sensor:
+        raise DataError(
+            f"{path}: the recordings of the shards had another size (found {index.sensor}, expected {config.target})",
+            Remedy("data.size", index.sensor),
+        )
     if config.views > index.views:
         raise DataError(
             f"{path}: the shards have too few variants of a recording (found {index.views}, expected data.views = "

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from ..encoding import BinConfig
 from ..errors import DataError, Remedy
 from ..events import SensorSize
 from .cache import Cache
-from .config import DataConfig
+from .config import FilesConfig, RecordingsConfig, SourceConfig, TonicConfig
+from .decoded import DecodedEvents
+
+ConfigT = TypeVar("ConfigT", bound=SourceConfig, covariant=True)
 
 
 @dataclass(frozen=True)
-class DataSource:
+class DataSource(Generic[ConfigT]):
     """What a data set is opened from.
 
     Args:
@@ -22,12 +26,14 @@ class DataSource:
         seed: Seed of the division into parts and of rendered clips.
         bins: Steps of the spike tensors, which the spike code of images also has.
         cache: Where the events of videos are kept; None: nowhere.
+        decoded: The events of recordings that are kept in memory; None: none are.
     """
 
-    config: DataConfig
+    config: ConfigT
     seed: int
     bins: BinConfig
     cache: Cache | None
+    decoded: DecodedEvents | None = None
 
     @property
     def root(self) -> Path:
@@ -43,11 +49,11 @@ class DataSource:
         return self.config.root
 
     @property
-    def sensor(self) -> SensorSize | None:
+    def sensor(self: DataSource[FilesConfig | TonicConfig]) -> SensorSize | None:
         """The sensor given in the configuration, if any."""
         return SensorSize.parse(self.config.sensor) if self.config.sensor else None
 
-    def group_of(self, file: Path, name: str | None = None) -> str:
+    def group_of(self: DataSource[RecordingsConfig], file: Path, name: str | None = None) -> str:
         """Return the group of a recording: the match of `data.group` in its name, or the file itself.
 
         Args:

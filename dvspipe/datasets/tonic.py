@@ -22,6 +22,7 @@ from ..errors import ConfigError, DataError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import read
 from ..labels import GESTURES
+from .config import TonicConfig
 from .folders import divide_parts
 from .samples import DataSet, Part, Sample, version_of_events, version_of_file
 from .source import DataSource
@@ -249,7 +250,7 @@ def from_tonic(dataset: Any, sensor: SensorSizeLike | None = None) -> DataSet:
     return DataSet(title, classes, known, train=tuple(samples))
 
 
-def open_tonic(source: DataSource) -> DataSet:
+def open_tonic(source: DataSource[TonicConfig]) -> DataSet:
     """Return a data set of Tonic, divided as Tonic divides it.
 
     Raises:
@@ -295,7 +296,7 @@ def _find_kind(name: str | None) -> Any:
     return getattr(datasets, name)
 
 
-def _open_parts(source: DataSource, kind: Any, root: Path) -> dict[Part, list[TonicPart]]:
+def _open_parts(source: DataSource[TonicConfig], kind: Any, root: Path) -> dict[Part, list[TonicPart]]:
     """Return the parts that Tonic knows and whose files are there; the first has recordings."""
     name, parameters = kind.__name__, inspect.signature(kind.__init__).parameters
     own = [key for key in parameters if key not in OURS]
@@ -393,7 +394,7 @@ def _find_label(label: int | str, classes: Sequence[str], name: str) -> int:
     return classes.index(str(label))
 
 
-def _list_samples(source: DataSource, part: TonicPart, classes: Sequence[str]) -> list[Sample]:
+def _list_samples(source: DataSource[TonicConfig], part: TonicPart, classes: Sequence[str]) -> list[Sample]:
     """Return the samples of a part, in the order of their names if they are files, which Tonic does not sort."""
     recordings, samples = part.recordings, []
     recipe = recordings.recipe

@@ -204,13 +204,20 @@ class RecordingInfo:
     attributes: dict[str, Any]
 
 
-def open_recording(path: str | Path, *, sensor: SensorSizeLike | None = None, hints: Hints = NO_HINTS) -> Recording:
+def open_recording(
+    path: str | Path,
+    *,
+    sensor: SensorSizeLike | None = None,
+    hints: Hints = NO_HINTS,
+    format_name: str | None = None,
+) -> Recording:
     """Open a recording of any known format, recognised first by content, then by suffix.
 
     Args:
         path: File, or `-` for standard input, which is copied to a temporary file.
         sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events.
         hints: Other missing metadata: chip, columns, time unit, topic.
+        format_name: Name of the format in `FORMATS`, if already known from `recognise`.
 
     Raises:
         FileError: If the file does not exist.
@@ -218,19 +225,21 @@ def open_recording(path: str | Path, *, sensor: SensorSizeLike | None = None, hi
         EventError: If the file stores a sensor size other than `sensor`.
     """
     path, sensor = Path(path), None if sensor is None else SensorSize.of(sensor)
-    known, source = open_source(path, sensor, hints)
+    known, source = open_source(path, sensor, hints, format_name)
     sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
     sensor = source.sensor or sensor or _guess_sensor(path, source.chunks())
     return Recording(path, known.name, sensor, sensor_source, source.attributes, source)
 
 
-def open_source(path: Path, sensor: SensorSize | None = None, hints: Hints = NO_HINTS) -> tuple[Format, Source]:
+def open_source(
+    path: Path, sensor: SensorSize | None = None, hints: Hints = NO_HINTS, format_name: str | None = None
+) -> tuple[Format, Source]:
     """Open a file for unchecked decoding: return its format and its source.
 
     Arguments and errors as in `open_recording`, but the sensor is not guessed.
     """
     actual = actual_path(path)
-    known = recognise(actual)
+    known = recognise(actual) if format_name is None else FORMATS[format_name]
     if known is None:
         raise _unknown_format(path, _read_head(actual))
     with named_as_given(path):

@@ -1,16 +1,16 @@
 """Recordings to labels over time: sliding windows, segments, scores, and the records that are stored of them."""
 
+from ..results import Prediction, Timeline
 from .adaptation import Adaptation, adapt, check_adaptable, refuse_module
-from .classifier import Classifier, Prediction
+from .classifier import Classifier
 from .config import InferConfig, SegmentConfig
 from .labels import LabelledSpan, find_label_file, read_spans
-from .many import ClassifyOptions, Draw, classify_many, find_finished, summarize_answers
+from .many import classify_many, find_finished, summarize_answers
+from .options import ClassifyOptions, Draw
 from .readout_adaptation import ReadoutAdaptation, adapt_readout
-from .records import record_answer, record_dependencies, record_run, record_windows
 from .scores import score
 from .segments import find_segments
 from .tasks import Task, plan_tasks
-from .timeline import Timeline
 
 __all__ = [
     "Adaptation",
@@ -33,10 +33,6 @@ __all__ = [
     "find_segments",
     "plan_tasks",
     "read_spans",
-    "record_answer",
-    "record_dependencies",
-    "record_run",
-    "record_windows",
     "refuse_module",
     "score",
     "summarize_answers",

@@ -32,6 +32,7 @@ from ..parallel import Progress
 from ..results import AdaptationRecord, NormShift
 from .classifier import Classifier
 from .config import InferConfig
+from .segments import is_quiet
 from .windows import Window, WindowSpikes
 
 MAX_WINDOWS = 128  # that statistics are estimated on, at most as many of each predicted class
@@ -129,9 +130,10 @@ def adapt(
         DataError: There are too few windows that are not quiet.
 
     Example:
-        >>> from dvspipe.synthesis import record_gesture
+        >>> from dvspipe.synthesis import GestureClip, record_gesture
         >>> classifier = Classifier.load("gesture-synthetic")
-        >>> clips = [record_gesture(label, person=0, clip=0, seed=0) for label in range(11)]  # doctest: +SKIP
+        >>> named = [GestureClip(label, person=0, clip=0, seed=0) for label in range(11)]
+        >>> clips = [record_gesture(clip) for clip in named]  # doctest: +SKIP
         >>> adapted = adapt(classifier, clips).classifier  # doctest: +SKIP
     """
     check_adaptable(classifier, strength)
@@ -236,7 +238,7 @@ class _Collector:
         except DvspipeError as error:
             self.skipped.append(error)
             return
-        quiet = prediction.timeline.is_quiet(self._config.segments)
+        quiet = is_quiet(prediction.timeline, self._config.segments)
         self.found += int(np.sum(~quiet))
         self.recordings += 1
         for label, kept in own:

@@ -46,12 +46,12 @@ from ..networks import (
 )
 from ..parallel import Progress
 from ..pose import track_pictures
-from ..results import Basis, EventRates, LayerActivity, LookRow, SegmentRow
+from ..results import LayerActivity, Prediction, Timeline
+from ..results.timeline import find_centers
 from .config import InferConfig
 from .joints import JOINT_LOOKS_HZ, included_classifier
 from .rates import RateHistogram, StepCounts
-from .segments import find_segments
-from .timeline import Timeline, find_centers
+from .segments import find_segments, is_quiet
 from .windows import Step, Window, encode_complete, encode_steps, find_start, slide, split_by_events
 
 log = logging.getLogger(__name__)
@@ -63,61 +63,6 @@ MODULE_CHANNELS = 12  # assumed of the first layer of a module, which is not kno
 
 OnWindows = Callable[[Sequence[Window], NDArray[np.float32]], object]
 """Called with windows that were classified together, and their logits [N, K]."""
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """The prediction for a recording.
-
-    Args:
-        file: The recording.
-        label: The most probable class.
-        class_name: Its name.
-        probability: Its probability, 0 to 1.
-        certain: Whether that reaches `SegmentConfig.enter`, and at least half of the predictions over time that are not
-            quiet are of windows like those of the training.
-        probabilities: Probability of each class: the mean over the predictions in `timeline` that are not quiet.
-        events: Number of events on the network's sensor.
-        t_first_us: Time of the first of them in microseconds.
-        t_last_us: Time of the last.
-        timeline: The predictions over time.
-        segments: Which class is shown when.
-        rates: Events over time, as recorded.
-        picture: Size of the recording's pictures.
-        looked_at: The part of them that the network looked at, over time.
-        classified_us: Time that went through the network in microseconds; overlapping windows count each.
-        layers: What each layer of the network did.
-        trained_on: What the network was trained on.
-        classes: Names of the classes.
-        basis: What the predictions are made from; with `InferConfig.pose` the pictures of the video too.
-        synthetic: Whether the file of the recording says that dvspipe rendered it.
-    """
-
-    file: str
-    label: int
-    class_name: str
-    probability: float
-    certain: bool
-    probabilities: tuple[float, ...]
-    events: int
-    t_first_us: int
-    t_last_us: int
-    timeline: Timeline
-    segments: tuple[SegmentRow, ...]
-    rates: EventRates
-    picture: SensorSize
-    looked_at: tuple[LookRow, ...]
-    classified_us: int
-    layers: tuple[LayerActivity, ...]
-    trained_on: str
-    classes: tuple[str, ...]
-    basis: Basis = "events"
-    synthetic: bool = False
-
-    @property
-    def windows(self) -> int:
-        """Number of predictions over time."""
-        return len(self.timeline)
 
 
 class Classifier:
@@ -247,9 +192,9 @@ class Classifier:
 
         Example:
             >>> from dvspipe import Classifier
-            >>> from dvspipe.synthesis import record_gesture
+            >>> from dvspipe.synthesis import GestureClip, record_gesture
             >>> classifier = Classifier.load("gesture-synthetic")
-            >>> prediction = classifier.predict(record_gesture(1, person=0, clip=0, seed=0))
+            >>> prediction = classifier.predict(record_gesture(GestureClip(1, person=0, clip=0, seed=0)))
             >>> prediction.class_name in classifier.config.classes, 0 <= prediction.probability <= 1
             (True, True)
             >>> [segment.t_start_us for segment in prediction.segments][0] == prediction.t_first_us
@@ -480,7 +425,7 @@ class Classifier:
         self, reader: _Reader, timeline: Timeline, config: InferConfig, layers: tuple[LayerActivity, ...]
     ) -> Prediction:
         """Return the prediction for a recording by its predictions over time."""
-        quiet = timeline.is_quiet(config.segments)
+        quiet = is_quiet(timeline, config.segments)
         shown = quiet if quiet.all() else ~quiet
         mean = timeline.probabilities[shown].mean(axis=0)
         label = int(mean.argmax())
@@ -496,17 +441,18 @@ class Classifier:
             events=reader.events,
             t_first_us=reader.first_us,
             t_last_us=reader.last_us,
-            timeline=timeline,
-            segments=find_segments(timeline, classes, config.segments, t_first_us=t_first_us, t_end_us=t_end_us),
+            windows=len(timeline),
             rates=reader.rates.summarize(),
-            picture=reader.source.picture,
+            picture=str(reader.source.picture),
             looked_at=reader.source.looked_at,
             classified_us=reader.classified_us,
             layers=layers,
             trained_on=self.config.trained_on,
-            classes=classes,
             basis="joints and events" if config.pose else "events",
             synthetic=reader.source.synthetic,
+            segments=find_segments(timeline, classes, config.segments, t_first_us=t_first_us, t_end_us=t_end_us),
+            timeline=timeline,
+            classes=classes,
         )
 
     def _forward(self, spikes: torch.Tensor, state: State | None) -> tuple[NDArray[np.float32], State | None]:

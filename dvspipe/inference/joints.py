@@ -78,7 +78,7 @@ class JointClassifier:
         metadata, tensors = read_tensors(path, "a network for joints")
         network = JointNetwork(len(GESTURES))
         network.load_state_dict(tensors)
-        return cls(network.eval(), float(metadata["weight"]))
+        return cls(network.eval(), float(metadata.get("weight", "nan")))
 
     def save(self, path: Path) -> None:
         """Write the network.

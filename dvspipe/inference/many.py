@@ -2,97 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, DvspipeError, FileError, Remedy
-from ..events import Events, SensorSize
-from ..formats import NO_HINTS, Hints
+from ..events import Events
 from ..framing import EventSource
 from ..parallel import Engine, Outcome, Processes, Progress, ignore_progress, map_items
-from ..results import (
-    Dependencies,
-    InferenceRun,
-    Manifest,
-    OutputFolder,
-    RecordingFolder,
-    RecordingResult,
-    TimeScores,
-    WindowRow,
-    add_scores,
-)
+from ..results import InferenceRun, Manifest, OutputFolder, Prediction, add_scores
 from .adaptation import adapt, check_adaptable
-from .classifier import Classifier, Prediction
-from .config import InferConfig
-from .labels import LabelledSpan, find_label_file, read_spans
-from .records import digest_files, record_answer, record_dependencies, record_run, record_windows
+from .classifier import Classifier
+from .labels import read_spans
+from .options import ClassifyOptions
 from .scores import score
 from .tasks import Task
-
-Draw = Callable[
-    [RecordingFolder, RecordingResult, tuple[WindowRow, ...], Iterable[Events], SensorSize, Sequence[str]], object
-]
-"""Makes pictures of a recording, given its folder, answer, windows, events of the complete pictures, their sensor and
-the names of all classes."""
-
-
-@dataclass(frozen=True)
-class ClassifyOptions:
-    """How recordings are classified, and what is stored of them.
-
-    Args:
-        config: Windows, segments, and how recordings fit the network.
-        sensor: The sensor of recordings that do not name it.
-        hints: What else their files do not say.
-        adapt: Whether the network is adapted to all recordings before it classifies them (see `adapt`).
-        labels: A label file, or a folder of them (see `find_label_file`), to compute scores; None without labels.
-        out: The output folder (see `OutputFolder`); None stores nothing.
-        draw: Makes pictures of each recording in its folder; None makes none. Must be picklable if it leaves this
-            process.
-    """
-
-    config: InferConfig = field(default_factory=InferConfig)
-    sensor: SensorSize | None = None
-    hints: Hints = NO_HINTS
-    adapt: bool = False
-    labels: Path | None = None
-    out: Path | None = None
-    draw: Draw | None = None
-
-    def record_run(self, classifier: Classifier, tasks: Sequence[Task] = ()) -> InferenceRun:
-        """Return the record of a classification by a network with these options.
-
-        Args:
-            classifier: The network, before it is adapted.
-            tasks: All recordings, which the answers depend on if the network is adapted to them.
-
-        Raises:
-            ConfigError: The configuration does not fit the network.
-        """
-        run = record_run(classifier, self.config, sensor=self.sensor, hints=self.hints)
-        if not self.adapt:
-            return run
-        return run.model_copy(update={"adapted_to": digest_files([task.source for task in tasks])})
-
-    def find_label_file(self, task: Task) -> Path | None:
-        """Return the label file of a recording, None without labels.
-
-        Raises:
-            DataError: There is no label file for it.
-        """
-        return None if self.labels is None else find_label_file(self.labels, task.source, task.name)
-
-    def record_dependencies(self, task: Task, run: InferenceRun) -> Dependencies:
-        """Return what the answer for a recording depends on.
-
-        Raises:
-            DataError: There is no label file for it.
-            FileError: The recording or its label file is missing or cannot be read.
-        """
-        labels = self.find_label_file(task)
-        return record_dependencies(task.source, run, labels, pictures=self.draw is not None)
 
 
 def classify_many(
@@ -104,8 +29,8 @@ def classify_many(
     overwrite: bool = False,
     finished: Collection[Task] | None = None,
     progress: Progress | None = None,
-) -> Iterator[Outcome[Task, RecordingResult]]:
-    """Classify recordings, store the answers, and yield the outcome of each as it is done.
+) -> Iterator[Outcome[Task, Prediction]]:
+    """Classify recordings, store the predictions, and yield the outcome of each as it is done.
 
     Recordings whose stored answer is current are skipped; `find_finished` returns these. When the iterator ends, also
     by an error or Ctrl-C, `summarize_answers` is called.
@@ -134,7 +59,7 @@ def classify_many(
         >>> options = ClassifyOptions(out=Path("answers"))
         >>> tasks = plan_tasks([Path("recordings")], options.out)  # doctest: +SKIP
         >>> for outcome in classify_many(tasks, classifier, options, engine=Processes(2)):  # doctest: +SKIP
-        ...     print(outcome.item.source, outcome.result().answer.class_name)
+        ...     print(outcome.item.source, outcome.result().class_name)
     """
     _check_labels(options.labels, len(tasks))
     run = options.record_run(classifier, tasks)
@@ -169,17 +94,21 @@ def _check_labels(labels: Path | None, recordings: int) -> None:
 
 def _classify_all(
     work: _Classify, tasks: Sequence[Task], waiting: Sequence[Task], engine: Engine, progress: Progress | None
-) -> Iterator[Outcome[Task, RecordingResult]]:
+) -> Iterator[Outcome[Task, Prediction]]:
     """Classify the waiting recordings, with a network that is adapted to all tasks if the options say so."""
+    done: list[Prediction] = []
     try:
         if work.options.adapt and waiting:
             count = len(waiting)
             reading, progress = _share_progress(progress, 0, count), _share_progress(progress, count / 2, count)
             work = replace(work, classifier=_adapt(work, tasks, reading))
-        yield from map_items(work, waiting, engine=engine, progress=progress)
+        for outcome in map_items(work, waiting, engine=engine, progress=progress):
+            if outcome.value is not None and work.options.out is not None:
+                done.append(outcome.value.as_stored())
+            yield outcome
     finally:
         if work.options.out is not None:
-            summarize_answers(OutputFolder(work.options.out), work.run)
+            summarize_answers(OutputFolder(work.options.out), work.run, done)
 
 
 def _adapt(work: _Classify, tasks: Sequence[Task], progress: Progress) -> Classifier:
@@ -198,8 +127,8 @@ def _share_progress(progress: Progress | None, start: float, count: int) -> Prog
     return lambda done, total: report(start + count / 2 * (done / total if total else 0), count)
 
 
-def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOptions) -> dict[Task, RecordingResult]:
-    """Return the recordings whose stored answer is current, with their answers and segments.
+def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOptions) -> dict[Task, Prediction]:
+    """Return the recordings whose stored answer is current, with their predictions.
 
     Args:
         tasks: As `plan_tasks` returns them.
@@ -221,28 +150,27 @@ def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOpt
             needed = options.record_dependencies(task, run)
         except DvspipeError:
             continue  # raised again when it is classified
-        if (found := _read_current(folder, needed)) is not None:
+        if (found := folder.find_current(needed)) is not None:
             finished[task] = found
     return finished
 
 
-def _read_current(folder: RecordingFolder, needed: Dependencies) -> RecordingResult | None:
-    """Return the stored answer with its segments if it depends on what it should; else None."""
-    answer = folder.find_current(needed)
-    return None if answer is None else RecordingResult(answer=answer, segments=folder.read_segments())
-
-
-def summarize_answers(folder: OutputFolder, run: InferenceRun) -> None:
+def summarize_answers(folder: OutputFolder, run: InferenceRun, known: Sequence[Prediction] = ()) -> None:
     """Write the predictions and scores of all recordings in an output folder that a run like this one classified.
+
+    Args:
+        folder: The output folder.
+        run: The run.
+        known: Predictions that are in memory; the others are read.
 
     Raises:
         FileError: The folder cannot be written to.
     """
-    answers = folder.find_answers(run)
-    if not answers:
+    predictions = folder.find_predictions(run, known, with_segments=False)
+    if not predictions:
         return
-    folder.write_predictions(answers)
-    if (scores := add_scores(answer.scores for answer in answers)) is not None:
+    folder.write_predictions(predictions)
+    if (scores := add_scores(each.scores for each in predictions)) is not None:
         scores.write(folder.scores)
     else:
         folder.scores.unlink(missing_ok=True)
@@ -266,57 +194,48 @@ class _Classify:
     trust: tuple[str, ...] = ()
     overwrite: bool = False
 
-    def __call__(self, task: Task, progress: Progress) -> RecordingResult:
+    def __call__(self, task: Task, progress: Progress) -> Prediction:
         if task.out is None:
             return self._classify(task, progress)
         folder = OutputFolder(task.out).of(task.name)
         if folder.answer.is_file() and not self.overwrite:
-            found = _read_current(folder, self.options.record_dependencies(task, self.run))
+            found = folder.find_current(self.options.record_dependencies(task, self.run))
             if found is not None:  # of a worker that was killed before it could say so
                 Manifest(task.out).finish([task.source])
                 return found
         with Manifest(task.out).record(task.source, folder.path, self.run.digest) as entry:
-            result = self._classify(task, progress)
-            entry.events = result.answer.events
-            return result
+            prediction = self._classify(task, progress)
+            entry.events = prediction.events
+            return prediction
 
-    def _classify(self, task: Task, progress: Progress) -> RecordingResult:
-        classifier = self.classifier or _load(self.run.checkpoint, self.trust)
-        options, classes = self.options, classifier.config.classes
+    def _classify(self, task: Task, progress: Progress) -> Prediction:
+        classifier, options = self.classifier or _load(self.run.checkpoint, self.trust), self.options
         passes = 1 if options.draw is None else 2  # the second one draws
         labels = options.find_label_file(task)
-        spans = None if labels is None else read_spans(labels, classes)
+        spans = None if labels is None else read_spans(labels, self.run.classes)
         source = classifier.open(task.source, options.config, sensor=options.sensor, hints=options.hints)
         # before the recording is read, so that a change in the meantime is noticed
         depends_on = None if options.out is None else options.record_dependencies(task, self.run)
         prediction = classifier.classify(source, options.config, partial(_report_pass, progress, 0, passes))
-        scores = None if spans is None else self._score(prediction, spans)
-        answer = record_answer(prediction, folder=str(task.name), spans=spans, scores=scores, depends_on=depends_on)
-        result = RecordingResult(answer=answer, segments=prediction.segments)
+        prediction = prediction.model_copy(update={"folder": str(task.name), "depends_on": depends_on})
+        if spans is not None:
+            timeline, segments = prediction.timeline, prediction.segments
+            scores = score(timeline, segments, spans, options.config.segments, self.run.window_us)
+            prediction = prediction.model_copy(
+                update={"labels": tuple(span.to_row() for span in spans), "scores": scores}
+            )
         if options.out is not None:
-            windows = record_windows(prediction, classes)
-            parts = _follow(source, partial(_report_pass, progress, 1, passes))
-            self._store(OutputFolder(options.out), result, windows, parts, source.overview.sensor)
-        return result
+            self._store(OutputFolder(options.out), prediction, source, partial(_report_pass, progress, 1, passes))
+        return prediction
 
-    def _score(self, prediction: Prediction, spans: Sequence[LabelledSpan]) -> TimeScores:
-        segments = self.options.config.segments
-        return score(prediction.timeline, prediction.segments, spans, segments, self.run.window_us)
-
-    def _store(
-        self,
-        out: OutputFolder,
-        result: RecordingResult,
-        windows: tuple[WindowRow, ...],
-        parts: Iterable[Events],
-        sensor: SensorSize,
-    ) -> None:
-        folder = out.of(result.answer.folder)
+    def _store(self, out: OutputFolder, prediction: Prediction, source: EventSource, progress: Progress) -> None:
+        folder, windows = out.of(prediction.folder), prediction.to_windows()
         out.write_run(self.run)
-        folder.write_rows(windows, result.segments)
+        folder.write_rows(windows, prediction.segments)
         if self.options.draw is not None:
-            self.options.draw(folder, result, windows, parts, sensor, self.run.classes)
-        result.answer.write(folder.answer)
+            parts, sensor = _follow(source, progress), source.overview.sensor
+            self.options.draw(folder, prediction, windows, parts, sensor, self.run.classes)
+        prediction.write(folder.answer)
 
 
 @lru_cache(maxsize=1)

@@ -22,6 +22,7 @@ from ..learning import find_features, find_readout, fit_readout, read_features, 
 from ..parallel import Progress
 from .classifier import Classifier
 from .config import InferConfig
+from .segments import is_quiet
 from .windows import Window
 
 
@@ -85,9 +86,9 @@ def adapt_readout(
     Example:
         >>> from pathlib import Path
         >>> from dvspipe import Classifier, adapt_readout
-        >>> from dvspipe.synthesis import record_gesture
+        >>> from dvspipe.synthesis import GestureClip, record_gesture
         >>> classifier = Classifier.load("gesture-synthetic")
-        >>> clips = [record_gesture(label, person=0, clip=0, seed=0) for label in (0, 1)]  # doctest: +SKIP
+        >>> clips = [record_gesture(GestureClip(label, person=0, clip=0, seed=0)) for label in (0, 1)]  # doctest: +SKIP
         >>> adaptation = adapt_readout(classifier, clips, ["hand_clapping", 1])  # doctest: +SKIP
         >>> adaptation.classifier.predict(clips[0]).class_name  # doctest: +SKIP
         'hand_clapping'
@@ -161,5 +162,5 @@ def _read_windows(classifier: Classifier, source: EventSource, config: InferConf
     config = config.model_copy(update={"pose": False})  # features are those of events
     prediction = classifier.classify(source, config, on_windows=keep)
     features = torch.cat(found)
-    shown = torch.from_numpy(~prediction.timeline.is_quiet(config.segments))
+    shown = torch.from_numpy(~is_quiet(prediction.timeline, config.segments))
     return features[shown] if bool(shown.any()) else features

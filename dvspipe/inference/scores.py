@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results import SegmentRow, TimeScores
+from ..results import SegmentRow, Timeline, TimeScores
 from ..results.scores import CALIBRATION_BINS
 from .config import SegmentConfig
 from .labels import LabelledSpan
-from .timeline import Timeline
+from .segments import is_certain
 
 MIN_OVERLAP = 0.5  # intersection over union at which a segment finds a label
 SEEN_POINTS = 40
@@ -50,7 +50,7 @@ def score(
         segments_found=_count_found(shown, spans),
         segments=len(shown),
         labels=len(spans),
-        delays_us=_measure_delays(timeline, spans, timeline.is_certain(config)),
+        delays_us=_measure_delays(timeline, spans, is_certain(timeline, config)),
         calibration=(first, second, third),
         seen_us=tuple(seen_us.tolist()),
         seen=(tuple(lasting.tolist()), tuple(right.tolist())),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results import SegmentRow
+from ..results import SegmentRow, Timeline
 from .config import SegmentConfig
-from .timeline import Timeline
 
 UNCERTAIN = "uncertain"
 FLAT = -1  # a state besides classes: no class is probable, or the window is unlike training
 QUIET_STATE = -2  # another one: too few events
+BUSY_PERCENTILE, CALM_PERCENTILE = 90, 10  # of the numbers of nearby events
+CALM_SHARE = 0.25  # of the events of busy times; if calm times have fewer, they show only noise
 
 
 def find_segments(
@@ -58,12 +60,12 @@ def find_segments(
 def _apply_hysteresis(timeline: Timeline, smooth_us: int, config: SegmentConfig) -> list[int]:
     """Return the state at each prediction: a class, FLAT or QUIET."""
     probabilities = timeline.smooth(smooth_us)
-    quiet, familiar = timeline.is_quiet(config).tolist(), timeline.familiar.tolist()
+    quiet, familiar = is_quiet(timeline, config).tolist(), timeline.familiar.tolist()
     states, state = [], FLAT
-    for row, best, is_quiet, is_familiar in zip(
+    for row, best, quiet_now, is_familiar in zip(
         probabilities, probabilities.argmax(axis=1).tolist(), quiet, familiar, strict=True
     ):
-        if is_quiet:
+        if quiet_now:
             state = QUIET_STATE
         elif not is_familiar:
             state = FLAT
@@ -126,3 +128,30 @@ def _remove_short(runs: list[_Run], least_us: int) -> list[_Run]:
 
 def _can_be_bridged(run: _Run, least_us: int) -> bool:
     return run.length_us < least_us and run.state != QUIET_STATE
+
+
+def is_quiet(timeline: Timeline, config: SegmentConfig) -> NDArray[np.bool_]:
+    """Return whether too few events are near `center_us` for a prediction to mean anything, bool [N].
+
+    A sensor has noise even if nothing moves. If the calm times of a recording have far fewer events than its busy
+    times, then a time with hardly more events than the calm ones is quiet, unless it is shorter than half a window.
+    """
+    nearby = timeline.nearby_events
+    calm, busy = np.percentile(nearby, [CALM_PERCENTILE, BUSY_PERCENTILE]) if len(timeline) else (0.0, 0.0)
+    quiet = nearby < (config.noise * calm if calm < CALM_SHARE * busy else 0.0)
+    at_us, window_us = timeline.center_us, timeline.window_us
+    for previous, following in pairwise(np.flatnonzero(~quiet)):
+        if 2 * (at_us[following] - at_us[previous]) < window_us:
+            quiet[previous:following] = False
+    return np.asarray(quiet | _has_few(timeline, nearby, config))
+
+
+def is_certain(timeline: Timeline, config: SegmentConfig) -> NDArray[np.bool_]:
+    """Return whether a familiar window with enough events has a class that reaches `config.enter`, bool [N]."""
+    enough = ~_has_few(timeline, timeline.events, config)
+    return np.asarray(timeline.familiar & enough & (timeline.probabilities.max(axis=1, initial=0) >= config.enter))
+
+
+def _has_few(timeline: Timeline, counts: NDArray[np.int64], config: SegmentConfig) -> NDArray[np.bool_]:
+    busy = float(np.percentile(counts, BUSY_PERCENTILE)) if len(timeline) else 0.0
+    return np.asarray((timeline.events < config.least_events) | (counts < config.quiet * busy))

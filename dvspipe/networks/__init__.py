@@ -19,8 +19,6 @@ from .config import (
     SewConfig,
     StdpNetworkConfig,
     Surrogate,
-    find_foreign,
-    keep_own,
     parse_network,
 )
 from .first_spike import FirstSpikeLayer, FirstSpikeNetwork
@@ -81,11 +79,9 @@ __all__ = [
     "Surrogate",
     "apply_norms",
     "count_activity",
-    "find_foreign",
     "find_norms",
     "first_spike_times",
     "freeze_statistics",
-    "keep_own",
     "measure_norms",
     "mix_moments",
     "neuron_response",

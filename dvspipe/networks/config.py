@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, JsonValue
 
-from ..config import TARGET_PATTERN, Settings, SettingsTree, build, find_kinds
+from ..config import TARGET_PATTERN, Settings, build, complete_kind
 
 MAX_LAYERS = 64  # limit for configurations from untrusted files
 
@@ -211,55 +212,9 @@ class ModuleConfig(KindConfig):
 GradientConfig: TypeAlias = CsnnConfig | SewConfig | PlifConfig | MlpConfig
 """Networks trained by surrogate gradients."""
 _AnyConfig: TypeAlias = GradientConfig | StdpNetworkConfig | FirstSpikeConfig | ModuleConfig
-_KINDS = find_kinds(_AnyConfig)
-
-
-def _default(name: str) -> object:
-    """Return the default of a setting in the first kind that has it; in 0.1.0 all kinds had it."""
-    field = next(kind.model_fields[name] for kind in _KINDS.values() if name in kind.model_fields)
-    default = field.get_default(call_default_factory=True)
-    return list(default) if isinstance(default, tuple) else default
-
-
-def find_foreign(settings: Mapping[str, object]) -> list[str]:
-    """Return the names of settings that belong only to other kinds of networks.
-
-    Example:
-        >>> find_foreign({"kind": "mlp", "channels": [10], "kernel": 3})
-        ['kernel']
-    """
-    kind = settings.get("kind", "csnn")
-    own = _KINDS.get(kind) if isinstance(kind, str) else None
-    known = {name for kind in _KINDS.values() for name in kind.model_fields}
-    return [] if own is None else [name for name in settings if name in known and name not in own.model_fields]
-
-
-def keep_own(experiment: SettingsTree) -> SettingsTree:
-    """Drop the settings of other kinds of networks, which earlier versions stored.
-
-    Args:
-        experiment: Groups of settings; only `network` is changed.
-    """
-    network = experiment.get("network")
-    if not isinstance(network, dict):
-        return experiment
-    foreign = find_foreign(network)
-    own: SettingsTree = {name: value for name, value in network.items() if name not in foreign}
-    return experiment | {"network": own}
-
-
-def _complete(settings: object) -> object:
-    """Add the default kind; drop default values of settings that belong to other kinds.
-
-    Before 0.2.0, the complete configuration of a run listed the settings of all kinds.
-    """
-    if not isinstance(settings, Mapping):
-        return settings
-    unused = [name for name in find_foreign(settings) if settings[name] in (_default(name), None)]
-    return {"kind": "csnn"} | {name: value for name, value in settings.items() if name not in unused}
-
-
-NetworkConfig: TypeAlias = Annotated[_AnyConfig, Field(discriminator="kind"), BeforeValidator(_complete)]
+NetworkConfig: TypeAlias = Annotated[
+    _AnyConfig, Field(discriminator="kind"), BeforeValidator(partial(complete_kind, _AnyConfig))
+]
 """Kind of a network and its settings; default kind: `csnn`."""
 
 

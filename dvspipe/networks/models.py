@@ -347,8 +347,8 @@ class SpikingNetwork(Network):
         ConfigError: If the kernel is even, a time constant is shorter than a step, or settings contradict each other.
 
     Example:
-        >>> network = SpikingNetwork(CsnnConfig(channels=(4, 8)), grid=SensorSize(width=12, height=8), classes=3,
-        dt=1e-3)
+        >>> config = CsnnConfig(channels=(4, 8))
+        >>> network = SpikingNetwork(config, grid=SensorSize(width=12, height=8), classes=3, dt=1e-3)
         >>> outputs, state = network(torch.randint(0, 2, (20, 5, 2, 8, 12), dtype=torch.uint8))
         >>> outputs.shape  # T, B, K; the mean over T gives the logits
         torch.Size([20, 5, 3])

@@ -9,8 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -294,6 +295,7 @@ def convert_recording(
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
+    format_name: str | None = None,
 ) -> Conversion:
     """Write the events of a recording to a file whose format follows from its suffix, in bounded memory.
 
@@ -303,6 +305,7 @@ def convert_recording(
         config: Settings of the conversion.
         overwrite: Whether to replace an existing file.
         progress: Called with the numbers of events done and in all (0 if unknown).
+        format_name: The format of the recording, if it was recognised before.
 
     Raises:
         FileError: The recording cannot be read, or the file already exists or cannot be written.
@@ -313,7 +316,7 @@ def convert_recording(
     if source.exists():  # otherwise opening it says so
         claim_output(path, overwrite=overwrite)
     check_address(source)
-    recording = open_recording(source, sensor=config.sensor, hints=config.hints)
+    recording = open_recording(source, sensor=config.sensor, hints=config.hints, format_name=format_name)
     extent = recording.extent()
     damage: list[CorruptionError] = []
     total = extent.events if extent else 0
@@ -359,6 +362,13 @@ def _find_remedies(error: CorruptionError) -> list[Remedy]:
     return [*unsorted, Remedy("config.salvage", True, "keep the events before this place")]
 
 
+class SourceKind(NamedTuple):
+    """Whether a source is a video, an image folder or a camera, and otherwise the format of the recording, if known."""
+
+    is_video: bool
+    format_name: str | None = None
+
+
 @dataclass(frozen=True)
 class ConversionTask:
     """A video or recording, and the event file to write.
@@ -375,6 +385,16 @@ class ConversionTask:
 
     def __str__(self) -> str:
         return str(self.source)
+
+    @cached_property
+    def kind(self) -> SourceKind:
+        """What the source is; found once, and sent to other processes with the task."""
+        return identify(Path(self.source))
+
+    @property
+    def camera(self) -> int | None:
+        """The number of the camera, if the source is one."""
+        return camera_of(self.source)
 
 
 def convert_task(
@@ -397,14 +417,15 @@ def convert_task(
         threads: Number of threads that simulate a video.
     """
     source, target = Path(task.source), Path(task.target)
-    if is_video(source):
+    if task.kind.is_video:
         return convert_video(source, target, video, overwrite=overwrite, progress=progress, threads=threads)
-    if source.is_file() and source.stat().st_size and recognise(source) is None:
+    format_name = task.kind.format_name
+    if format_name is None and source.is_file() and source.stat().st_size:
         raise FormatError(
             f"{source}: neither a video that OpenCV can read (expected .mp4, .webm, .gif, ...) nor a recording of a "
             "known format (expected .h5, .raw, .aedat4, ...)"
         )
-    return convert_recording(source, target, recording, overwrite=overwrite, progress=progress)
+    return convert_recording(source, target, recording, overwrite=overwrite, progress=progress, format_name=format_name)
 
 
 def convert_many(
@@ -459,30 +480,28 @@ def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
     return waiting
 
 
-def find_incomplete(tasks: Sequence[ConversionTask]) -> list[tuple[ConversionTask, str]]:
-    """Return the tasks whose target exists, but not completely, as the manifest of its folder says, and why.
+class Review(NamedTuple):
+    """What is wrong with each incomplete target, and the tasks whose target was made with other settings."""
 
-    Args:
-        tasks: Conversions whose targets exist, such as the part of a truncated video.
-    """
-    return [(task, row.error or "") for task, row in _rows_of(tasks) if row.status == "failed"]
+    incomplete: tuple[str, ...]
+    outdated: tuple[ConversionTask, ...]
 
 
-def find_outdated(
-    tasks: Sequence[ConversionTask],
-    *,
-    video: ConvertConfig | None = None,
-    recording: RecordingConfig | None = None,
-) -> list[ConversionTask]:
-    """Return the tasks whose target was made with other settings, as the manifest of its folder says.
+def review_finished(
+    tasks: Sequence[ConversionTask], *, video: ConvertConfig | None = None, recording: RecordingConfig | None = None
+) -> Review:
+    """Return which conversions the manifest of their folder calls incomplete or made with other settings.
 
     Args:
         tasks: Conversions whose targets exist.
         video: Settings for videos.
         recording: Settings for recordings.
     """
-    settings = _digest(video, recording)
-    return [task for task, row in _rows_of(tasks) if row.status == "done" and row.settings != settings]
+    rows, settings = list(_rows_of(tasks)), _digest(video, recording)
+    return Review(
+        incomplete=tuple(row.error or "" for _, row in rows if row.status == "failed"),
+        outdated=tuple(task for task, row in rows if row.status == "done" and row.settings != settings),
+    )
 
 
 def _rows_of(tasks: Sequence[ConversionTask]) -> Iterator[tuple[ConversionTask, ManifestRow]]:
@@ -624,21 +643,24 @@ def find_recordings(sources: Sequence[Path], *, shard: Shard = ALL) -> list[Path
     return [path for path, name in found if len(found) == 1 or name in shard]
 
 
-def is_video(source: Path) -> bool:
-    """Return whether a source is a video, an image folder or a camera, as opposed to a recording of events.
+def identify(source: Path) -> SourceKind:
+    """Return what a source is.
 
     A file that is no recording is a video if its suffix says so, or if OpenCV opens it.
 
     Raises:
         FileError: It cannot be read.
     """
-    if is_ros2_folder(source):
-        return False
-    if source.is_dir() or camera_of(source) is not None:
-        return True
-    if not source.is_file():
-        return source.suffix.lower() in VIDEO_SUFFIXES
-    return recognise(source) is None and (is_video_name(source) or is_video_content(source))
+    if not is_ros2_folder(source) and not source.is_file():
+        return SourceKind(source.is_dir() or camera_of(source) is not None or source.suffix.lower() in VIDEO_SUFFIXES)
+    if (known := recognise(source)) is not None:
+        return SourceKind(is_video=False, format_name=known.name)
+    return SourceKind(is_video_name(source) or is_video_content(source))
+
+
+def is_video(source: Path) -> bool:
+    """Return whether a source is a video, an image folder or a camera, as `identify` finds."""
+    return identify(source).is_video
 
 
 def _is_one(source: Path) -> bool:

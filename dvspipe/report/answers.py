@@ -13,12 +13,11 @@ import numpy as np
 from ..errors import count_noun
 from ..events import Events, SensorSize
 from ..results import (
-    Answer,
     InferenceRun,
     OutputFolder,
     Playback,
+    Prediction,
     RecordingFolder,
-    RecordingResult,
     TimeScores,
     WindowRow,
     add_layers,
@@ -40,7 +39,7 @@ MAX_SEGMENTS = 200  # in the table of a recording
 
 def draw_recording(
     folder: RecordingFolder,
-    result: RecordingResult,
+    prediction: Prediction,
     windows: tuple[WindowRow, ...],
     parts: Iterable[Events],
     sensor: SensorSize,
@@ -50,7 +49,7 @@ def draw_recording(
 
     Args:
         folder: Where to write them.
-        result: The answer for the recording, and its segments.
+        prediction: The prediction for the recording.
         windows: Its windows.
         parts: Consecutive parts of the recording, of its complete picture.
         sensor: Their sensor.
@@ -59,8 +58,8 @@ def draw_recording(
     Raises:
         FileError: A picture cannot be written.
     """
-    axis_from, axis_to = draw_timeline(result, windows, classes, folder.timeline)
-    clock_s = write_overlay(parts, sensor, result, windows, folder.overlay)
+    axis_from, axis_to = draw_timeline(prediction, windows, classes, folder.timeline)
+    clock_s = write_overlay(parts, sensor, prediction, windows, folder.overlay)
     Playback(axis_from=axis_from, axis_to=axis_to, clock_s=clock_s).write(folder.playback)
 
 
@@ -68,7 +67,7 @@ def draw_recording(
 class _RecordingSection:
     """What the section of a recording shows."""
 
-    answer: Answer
+    prediction: Prediction
     media: list[Media]
     playback: Playback | None
     segments: Table
@@ -78,20 +77,20 @@ class _RecordingSection:
 
 
 def write_answers_page(
-    folder: OutputFolder, run: InferenceRun, results: Sequence[RecordingResult], scores: TimeScores | None
+    folder: OutputFolder, run: InferenceRun, predictions: Sequence[Prediction], scores: TimeScores | None
 ) -> Path:
     """Write the page of a classification, with the timelines and overlays that its folder has, and return its path.
 
     Args:
         folder: The output folder.
         run: The network and the settings.
-        results: The answer for each recording.
+        predictions: The prediction for each recording, with its segments.
         scores: The scores of all recordings together; None without labels.
 
     Raises:
         FileError: The page cannot be written, or a picture cannot be read.
     """
-    title = f"Classification of {results[0].answer.folder if len(results) == 1 else f'{len(results)} recordings'}"
+    title = f"Classification of {predictions[0].folder if len(predictions) == 1 else f'{len(predictions)} recordings'}"
     with TemporaryDirectory() as charts:
         return write_page(
             folder.report,
@@ -100,42 +99,42 @@ def write_answers_page(
             heading=title,
             kind="synthetic training data" if "synthetic" in run.trained_on else "",
             run=run,
-            recordings=_recording_sections(folder, results),
+            recordings=_recording_sections(folder, predictions),
             scores=scores,
             score_line=None if scores is None else score_line(scores),
             score_charts=[] if scores is None else _score_charts(scores, run.classes, Path(charts)),
-            energy=_energy(results),
+            energy=_energy(predictions),
             settings=run.model_dump_json(indent=1),
         )
 
 
-def _recording_sections(folder: OutputFolder, results: Sequence[RecordingResult]) -> list[_RecordingSection]:
+def _recording_sections(folder: OutputFolder, predictions: Sequence[Prediction]) -> list[_RecordingSection]:
     sections = []
     free = MAX_MEDIA_BYTES
-    for number, result in enumerate(results):
-        answer, files = result.answer, folder.of(result.answer.folder)
-        media = _media(files, answer) if answer.depends_on is None or answer.depends_on.pictures else []
+    for number, prediction in enumerate(predictions):
+        files, stored = folder.of(prediction.folder), prediction.depends_on
+        media = _media(files, prediction) if stored is None or stored.pictures else []
         size = sum(one.path.stat().st_size for one in media)
         if size > free:
-            media = [replace(one, link=f"{quote(answer.folder)}/{one.path.name}") for one in media]
+            media = [replace(one, link=f"{quote(prediction.folder)}/{one.path.name}") for one in media]
         else:
             free -= size
         section = _RecordingSection(
-            answer,
+            prediction,
             media,
             Playback.find(files.playback) if len(media) == len(CAPTIONS) else None,
-            _segment_table(result),
-            max(0, len(result.segments) - MAX_SEGMENTS),
-            "" if answer.scores is None else score_line(answer.scores),
+            _segment_table(prediction),
+            max(0, len(prediction.segments) - MAX_SEGMENTS),
+            "" if prediction.scores is None else score_line(prediction.scores),
             is_open=number < MAX_OPEN,
         )
         sections.append(section)
     return sections
 
 
-def _media(files: RecordingFolder, answer: Answer) -> list[Media]:
+def _media(files: RecordingFolder, prediction: Prediction) -> list[Media]:
     """Return the timeline and the overlay of a recording if it has them."""
-    mark = "Synthetic recording. " if answer.synthetic else ""
+    mark = "Synthetic recording. " if prediction.synthetic else ""
     media = [
         Media(path, mark + caption, is_chart=path == files.timeline)
         for path, caption in zip((files.timeline, files.overlay), CAPTIONS, strict=True)
@@ -143,8 +142,8 @@ def _media(files: RecordingFolder, answer: Answer) -> list[Media]:
     return [one for one in media if one.path.is_file()]
 
 
-def _segment_table(result: RecordingResult) -> Table:
-    first_us = result.answer.t_first_us
+def _segment_table(prediction: Prediction) -> Table:
+    first_us = prediction.t_first_us
     rows = [
         (
             readable(segment.class_name),
@@ -152,7 +151,7 @@ def _segment_table(result: RecordingResult) -> Table:
             f"{(segment.t_end_us - first_us) / 1e6:.3f}",
             percent(segment.probability),
         )
-        for segment in result.segments[:MAX_SEGMENTS]
+        for segment in prediction.segments[:MAX_SEGMENTS]
     ]
     return Table(("Class", "Start (s)", "End (s)", "Probability"), rows)
 
@@ -212,7 +211,7 @@ def _draw_accuracy(scores: TimeScores, path: Path) -> None:
     save_figure(figure, path)
 
 
-def _energy(results: Sequence[RecordingResult]) -> EnergySection | None:
-    classified_us = sum(result.answer.classified_us for result in results)
-    layers = add_layers(result.answer.layers for result in results)
+def _energy(predictions: Sequence[Prediction]) -> EnergySection | None:
+    classified_us = sum(each.classified_us for each in predictions)
+    layers = add_layers(each.layers for each in predictions)
     return energy_per_second(layers, classified_us) if layers and classified_us else None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..config import as_settings
 from ..datasets import DataSet
 from ..events import Events
-from ..results import RecordingResult, SegmentRow, TrainingRun, wilson_interval
+from ..results import Prediction, SegmentRow, TrainingRun, wilson_interval
 from .charts import plot_curves
 from .config import PreviewSettings
 from .pages import environment, percent
@@ -31,7 +31,7 @@ from .timelines import class_colour, plot_timeline
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Figure
 
-    from ..inference import Classifier, Prediction
+    from ..inference import Classifier
 
 PICTURE_EVENTS = 100_000  # at most, in the picture of a recording
 PICTURE_SHARE = 0.1  # of the pixels, which that many events fill
@@ -148,10 +148,6 @@ def plot(value: Events | TrainingRun | Prediction, kind: PlotKind = "xyt") -> Fi
         >>> events = dvspipe.Events([0, 5], [3, 4], [1, 1], [True, False], sensor=(12, 7))
         >>> dvspipe.plot(events, "rate").savefig("rate.png")  # doctest: +SKIP
     """
-    from ..inference import Prediction  # which needs torch, as such a value does
-
-    if isinstance(value, Prediction):
-        return _plot_prediction(value)
     raise TypeError(f"there is no chart of {type(value).__name__}")
 
 
@@ -166,11 +162,9 @@ def _plot_run(run: TrainingRun) -> Figure:
     return plot_curves(run.epochs, title=run.test.title, chosen_epoch=run.test.chosen_epoch)
 
 
+@plot.register(Prediction)
 def _plot_prediction(prediction: Prediction) -> Figure:
-    from ..inference import record_answer, record_windows
-
-    result = RecordingResult(answer=record_answer(prediction, folder=""), segments=prediction.segments)
-    return plot_timeline(result, record_windows(prediction, prediction.classes), prediction.classes, prediction.file)
+    return plot_timeline(prediction, prediction.to_windows(), prediction.classes, prediction.file)
 
 
 @singledispatch
@@ -217,10 +211,8 @@ def _animation_settings(events: Events) -> PreviewSettings:
 
 @singledispatch
 def _card(value: object) -> Card:
-    from ..inference import Classifier, Prediction  # which need torch, as such a value does
+    from ..inference import Classifier  # which needs torch, as such a value does
 
-    if isinstance(value, Prediction):
-        return _card_of_prediction(value)
     if isinstance(value, Classifier):
         return _card_of_classifier(value)
     raise TypeError(f"a notebook shows no {type(value).__name__}")
@@ -276,6 +268,7 @@ def _curve(values: NDArray[np.int64] | NDArray[np.float64], caption: str) -> Cur
     return Curve(" ".join([f"0,{CURVE_HEIGHT}", *steps, f"{CURVE_WIDTH},{CURVE_HEIGHT}"]), caption)
 
 
+@_card.register(Prediction)
 def _card_of_prediction(prediction: Prediction) -> Card:
     certainty = "" if prediction.certain else ", uncertain"
     facts = [

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import FileError
 from ..files import write_beside
 from ..parallel import Progress, ignore_progress
-from ..results import Answer, RecordingFolder, SegmentRow, WindowRow, read_rows
+from ..results import Prediction, RecordingFolder, WindowRow, read_rows
 from .config import PreviewSettings
 from .painter import EventPainter, make_palette
 from .plots import PlotSource
@@ -39,14 +39,12 @@ class Predictions:
     """What `dvspipe infer` stored for a recording.
 
     Args:
-        answer: The answer.
+        prediction: The prediction, with its segments.
         windows: Its windows.
-        segments: Its segments.
     """
 
-    answer: Answer
+    prediction: Prediction
     windows: tuple[WindowRow, ...]
-    segments: tuple[SegmentRow, ...]
 
     @classmethod
     def read(cls, folder: Path) -> Predictions:
@@ -60,7 +58,7 @@ class Predictions:
             raise FileError(
                 f"{folder}: no predictions (expected {files.answer.name}, as in a folder of infer's output)"
             )
-        return cls(Answer.read(files.answer), read_rows(files.windows, WindowRow), files.read_segments())
+        return cls(files.add_segments(Prediction.read(files.answer)), read_rows(files.windows, WindowRow))
 
 
 def write_rerun(
@@ -184,7 +182,7 @@ def _png(picture: NDArray[np.uint8]) -> bytes:
 def _log_predictions(stream: RecordingStream, predictions: Predictions, zero_us: int) -> None:
     import rerun
 
-    windows, segments = predictions.windows, predictions.segments
+    windows, segments = predictions.windows, predictions.prediction.segments
     names = {window.label: window.class_name for window in windows}
     names |= {each.label: each.class_name for each in segments if each.label is not None}
     highest = np.max([window.probabilities for window in windows], axis=0, initial=0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..events import EARLIEST_US, Events, SensorSize
-from ..results import Answer, EventRates, RecordingResult, WindowRow
+from ..results import EventRates, Prediction, WindowRow
 from .config import PreviewSettings
 from .painter import Box, Caption
 from .previews import write_preview
@@ -51,12 +51,12 @@ class _Lane(NamedTuple):
 
 
 def draw_timeline(
-    result: RecordingResult, windows: Sequence[WindowRow], classes: Sequence[str], path: Path, title: str = ""
+    prediction: Prediction, windows: Sequence[WindowRow], classes: Sequence[str], path: Path, title: str = ""
 ) -> tuple[float, float]:
     """Draw the figure that `plot_timeline` returns.
 
     Args:
-        result: The answer for the recording, and its segments.
+        prediction: The prediction for the recording.
         windows: Its windows.
         classes: K names.
         path: The PNG to write.
@@ -68,44 +68,43 @@ def draw_timeline(
     Raises:
         FileError: The file cannot be written.
     """
-    figure = plot_timeline(result, windows, classes, title)
+    figure = plot_timeline(prediction, windows, classes, title)
     save_figure(figure, path)
     place = figure.axes[-1].get_position()
     return place.x0, place.x1
 
 
 def plot_timeline(
-    result: RecordingResult, windows: Sequence[WindowRow], classes: Sequence[str], title: str = ""
+    prediction: Prediction, windows: Sequence[WindowRow], classes: Sequence[str], title: str = ""
 ) -> Figure:
     """Return a figure of the probability of each class over time, segments, any labels, and the event rate.
 
     Of more than 40 classes, those are drawn whose probability is highest at any time.
 
     Args:
-        result: The answer for the recording, and its segments.
+        prediction: The prediction for the recording.
         windows: Its windows.
         classes: K names.
         title: A text above.
     """
-    answer = result.answer
-    start_us, end_us = answer.t_first_us, answer.t_last_us + 1
-    lanes = _lanes(result, classes)
+    start_us, end_us = prediction.t_first_us, prediction.t_last_us + 1
+    lanes = _lanes(prediction, classes)
     heights = [0.3 + 0.2 * min(len(classes), MAX_CLASSES), 0.3 + 0.4 * len(lanes), 1.1]
-    texts = [title, "synthetic recording" if answer.synthetic else ""]
+    texts = [title, "synthetic recording" if prediction.synthetic else ""]
     figure = new_figure(width=10.5, height=sum(heights) + 0.6, title=", ".join(filter(None, texts)))
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=heights)
     _draw_probabilities(top, windows, classes, start_us, end_us)
     _draw_lanes(middle, lanes, len(classes), start_us, end_us)
-    _draw_rate(bottom, answer.rates, start_us)
+    _draw_rate(bottom, prediction.rates, start_us)
     bottom.set_xlim(0, (end_us - start_us) / 1e6)
     bottom.set_xlabel("seconds since the first event", **SMALL)
     return figure
 
 
-def _lanes(result: RecordingResult, classes: Sequence[str]) -> list[_Lane]:
-    predicted = [_Span(one.t_start_us, one.t_end_us, one.label, one.class_name) for one in result.segments]
+def _lanes(prediction: Prediction, classes: Sequence[str]) -> list[_Lane]:
+    predicted = [_Span(one.t_start_us, one.t_end_us, one.label, one.class_name) for one in prediction.segments]
     lanes = [_Lane("predicted", predicted)]
-    if (labels := result.answer.labels) is not None:
+    if (labels := prediction.labels) is not None:
         true = [_Span(one.t_start_us, one.t_end_us, classes.index(one.class_name), one.class_name) for one in labels]
         lanes.append(_Lane("labels", true))
     return lanes
@@ -248,7 +247,7 @@ def _stride(K: int) -> int:
 
 
 def write_overlay(
-    parts: Iterable[Events], sensor: SensorSize, result: RecordingResult, windows: Sequence[WindowRow], path: Path
+    parts: Iterable[Events], sensor: SensorSize, prediction: Prediction, windows: Sequence[WindowRow], path: Path
 ) -> tuple[tuple[float, float], ...]:
     """Write a video of a recording's events with the predicted class and its probability below.
 
@@ -260,7 +259,7 @@ def write_overlay(
     Args:
         parts: Consecutive parts of the recording.
         sensor: Their sensor, which shows the recording's complete picture; a large one is made smaller.
-        result: The answer for the recording, and its segments.
+        prediction: The prediction for the recording.
         windows: Its windows.
         path: The .webm to write.
 
@@ -272,20 +271,20 @@ def write_overlay(
     """
     settings = PreviewSettings(
         window_us=OVERLAY_WINDOW_US,
-        speed=_play_speed(result.answer),
+        speed=_play_speed(prediction),
         fps=OVERLAY_FPS,
         skip_pauses=True,
         min_side_px=OVERLAY_MIN_SIDE_PX,
         max_side_px=OVERLAY_MAX_SIDE_PX,
     )
-    captions, ends_us = _Captions(windows, result, sensor), list[int]()
+    captions, ends_us = _Captions(windows, prediction, sensor), list[int]()
 
     def caption(end_us: int) -> Caption:
         ends_us.append(end_us)
         return captions.at(end_us)
 
     write_preview(parts, sensor, path, settings, captions=caption)
-    return find_clock(ends_us, settings, result.answer.t_first_us)
+    return find_clock(ends_us, settings, prediction.t_first_us)
 
 
 def find_clock(ends_us: Sequence[int], settings: PreviewSettings, first_us: int) -> tuple[tuple[float, float], ...]:
@@ -313,9 +312,10 @@ def find_clock(ends_us: Sequence[int], settings: PreviewSettings, first_us: int)
     return tuple((round(playing_s, 6), round(shown_s, 6)) for playing_s, shown_s in clock)
 
 
-def _play_speed(answer: Answer) -> float:
-    busy_s = sum(count > 0 for count in answer.rates.counts) * answer.rates.bin_us / 1e6
-    duration_s = max(1e-3, (answer.t_last_us - answer.t_first_us) / 1e6)
+def _play_speed(prediction: Prediction) -> float:
+    rates = prediction.rates
+    busy_s = sum(count > 0 for count in rates.counts) * rates.bin_us / 1e6
+    duration_s = max(1e-3, (prediction.t_last_us - prediction.t_first_us) / 1e6)
     speed = max(1.0, busy_s / MAX_PLAY_S) if duration_s > MIN_PLAY_S else duration_s / MIN_PLAY_S
     return max(0.001, min(speed, 1000))
 
@@ -323,11 +323,11 @@ def _play_speed(answer: Answer) -> float:
 class _Captions:
     """The predicted class at a time, its probability, and where the network looked."""
 
-    def __init__(self, windows: Sequence[WindowRow], result: RecordingResult, sensor: SensorSize) -> None:
-        segments = result.segments
+    def __init__(self, windows: Sequence[WindowRow], prediction: Prediction, sensor: SensorSize) -> None:
+        segments = prediction.segments
         self._segments, self._segment_starts_us = segments, [segment.t_start_us for segment in segments]
         self._windows, self._window_starts_us = windows, [window.t_from_us for window in windows]
-        self._looks = boxes_of(result.answer, sensor)
+        self._looks = boxes_of(prediction, sensor)
         self._look_starts_us = [start_us for start_us, _ in self._looks]
 
     def at(self, t_us: int) -> Caption:
@@ -340,16 +340,16 @@ class _Captions:
         return Caption(f"{readable(segment.class_name)}  {probability:.0%}", probability, box)
 
 
-def boxes_of(answer: Answer, sensor: SensorSize) -> list[tuple[int, Box]]:
+def boxes_of(prediction: Prediction, sensor: SensorSize) -> list[tuple[int, Box]]:
     """Return what the network looked at from which time on, in pixels of a sensor; nothing for the complete picture."""
-    if answer.is_complete:
+    if prediction.is_complete:
         return []
-    picture = SensorSize.parse(answer.picture)
+    picture = SensorSize.parse(prediction.picture)
     x, y = sensor.width / picture.width, sensor.height / picture.height
     return [
         (
             EARLIEST_US if look.t_us is None else look.t_us,
             Box(look.left * x, look.top * y, look.width * x, look.height * y),
         )
-        for look in answer.looked_at
+        for look in prediction.looked_at
     ]

@@ -17,7 +17,6 @@ from .activity import (
 )
 from .adaptation import AdaptationRecord, NormShift
 from .inference import (
-    Answer,
     Basis,
     Dependencies,
     EventRates,
@@ -26,6 +25,7 @@ from .inference import (
     LookRow,
     OutputFolder,
     Playback,
+    Prediction,
     RecordingFolder,
     RecordingResult,
     SegmentRow,
@@ -35,6 +35,7 @@ from .manifest import Entry, Manifest, ManifestRow, ManifestSummary, name_input
 from .scores import Scores, TimeScores, WrongPrediction, add_scores, calibration_error, wilson_interval
 from .shipped import ShippedRecord, ShippedScore
 from .tables import Record, Row, read_rows, write_rows
+from .timeline import Timeline
 from .training import (
     BaselineResult,
     EpochRow,
@@ -51,7 +52,6 @@ __all__ = [
     "ENERGY_SOURCE",
     "ActivityRecord",
     "AdaptationRecord",
-    "Answer",
     "BaselineResult",
     "Basis",
     "Dependencies",
@@ -74,6 +74,7 @@ __all__ = [
     "NormShift",
     "OutputFolder",
     "Playback",
+    "Prediction",
     "Record",
     "RecordingFolder",
     "RecordingResult",
@@ -85,6 +86,7 @@ __all__ = [
     "ShippedScore",
     "TestResult",
     "TimeScores",
+    "Timeline",
     "TraceRecord",
     "TrainingRun",
     "WindowRow",

@@ -1,14 +1,15 @@
-"""The output folder of a classification: its files, the run, the answer for a recording, its windows and segments."""
+"""The prediction for a recording, its windows and segments, and the output folder of a classification."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, JsonValue, computed_field
+from pydantic import Field, InstanceOf, JsonValue, computed_field, model_validator
 
 from ..config import find_differences
 from ..errors import FileError, Remedy
@@ -16,6 +17,7 @@ from ..files import REPLACE
 from .activity import LayerActivity
 from .scores import TimeScores
 from .tables import FileText, Record, Row, read_rows, write_rows
+from .timeline import NO_TIMELINE, Timeline
 
 KEEP = Remedy("out", "OTHER_FOLDER", "keep it")
 
@@ -221,8 +223,11 @@ def describe_look(look: LookRow, picture: tuple[int, int], *, follows: bool) -> 
     return f"the {'person' if follows else 'part'} {side}, {look.height} px high{beyond} ({look})"
 
 
-class Answer(Row):
-    """answer.json, a line of predictions.jsonl and a row of predictions.csv: what a recording shows."""
+class Prediction(Row):
+    """answer.json, a line of predictions.jsonl and a row of predictions.csv: the prediction for a recording.
+
+    `segments`, `timeline` and `classes` are in memory only, and empty in one that was read from a file.
+    """
 
     columns: ClassVar[tuple[str, ...]] = (
         "file",
@@ -239,7 +244,7 @@ class Answer(Row):
 
     file: FileText
     """The recording."""
-    folder: FileText
+    folder: FileText = ""
     """Its folder below the output folder."""
     label: int
     """The most probable class."""
@@ -255,7 +260,7 @@ class Answer(Row):
     """Number of events on the network's sensor."""
     windows: int
     """Number of windows."""
-    segments: int
+    segment_count: int = Field(default=0, serialization_alias="segments")
     """Number of segments."""
     t_first_us: int
     """Time of the first event in microseconds."""
@@ -283,6 +288,22 @@ class Answer(Row):
     """How right the answers are; None without a label file."""
     depends_on: Dependencies | None = None
     """What the answer depends on; None if it is not stored."""
+    segments: tuple[SegmentRow, ...] = Field(default=(), exclude=True)
+    """Which class is shown when."""
+    timeline: InstanceOf[Timeline] = Field(default=NO_TIMELINE, exclude=True)
+    """The predictions over time."""
+    classes: tuple[str, ...] = Field(default=(), exclude=True)
+    """Names of the classes."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_segments(cls, values: object) -> object:
+        """Return values with the number of segments, which files have under the name of the segments."""
+        if not isinstance(values, dict):
+            return values
+        found = values.get("segments", ())
+        stored = {"segment_count": found, "segments": ()}
+        return values | (stored if isinstance(found, int) else {"segment_count": len(found)})
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -304,6 +325,35 @@ class Answer(Row):
         columns, rows = map(int, self.picture.split("x"))
         return describe_look(self.looked_at[0], (columns, rows), follows=len(self.looked_at) > 1)
 
+    def as_stored(self) -> Prediction:
+        """Return the prediction as its folder has it, without `timeline` and `classes`."""
+        return self.model_copy(update={"timeline": NO_TIMELINE, "classes": ()})
+
+    def to_windows(self) -> tuple[WindowRow, ...]:
+        """Return a row for each of the predictions over time."""
+        timeline, rows, entropies = (
+            self.timeline,
+            self.timeline.probabilities.tolist(),
+            self.timeline.entropies.tolist(),
+        )
+        intervals_us = timeline.intervals_us(self.t_first_us, self.t_last_us + 1).tolist()
+        return tuple(
+            WindowRow(
+                t_start_us=int(timeline.t_start_us[k]),
+                t_end_us=int(timeline.t_end_us[k]),
+                label=label,
+                class_name=self.classes[label],
+                probability=rows[k][label],
+                entropy=entropies[k],
+                events=int(timeline.events[k]),
+                familiar=bool(timeline.familiar[k]),
+                probabilities=tuple(rows[k]),
+                t_from_us=intervals_us[k][0],
+                t_to_us=intervals_us[k][1],
+            )
+            for k, label in enumerate(timeline.labels.tolist())
+        )
+
     @property
     def is_complete(self) -> bool:
         """Whether the network looked at complete pictures, as far as is known."""
@@ -311,10 +361,10 @@ class Answer(Row):
 
 
 class RecordingResult(Record):
-    """A line of `dvspipe infer --json`: the answer for a recording and its segments."""
+    """A line of `dvspipe infer --json`: the prediction for a recording and its segments."""
 
-    answer: Answer
-    """The answer."""
+    answer: Prediction
+    """The prediction."""
     segments: tuple[SegmentRow, ...]
     """Which class is shown when."""
 
@@ -343,7 +393,7 @@ class RecordingFolder:
 
     @property
     def answer(self) -> Path:
-        """An `Answer`; written last, so that a recording that has one is complete."""
+        """A `Prediction`; written last, so that a recording that has one is complete."""
         return self.path / "answer.json"
 
     @property
@@ -380,17 +430,17 @@ class RecordingFolder:
         for path, rows, kind in ((self.windows, windows, WindowRow), (self.segments, segments, SegmentRow)):
             write_rows(rows, kind, jsonl=path, csv_path=path.with_suffix(".csv"))
 
-    def find(self) -> Answer | None:
-        """Return the answer if the recording is complete, otherwise None."""
-        found = Answer.find(self.answer)
+    def find(self) -> Prediction | None:
+        """Return the prediction without its segments if the recording is complete, otherwise None."""
+        found = Prediction.find(self.answer)
         complete = found is not None and found.depends_on and self.windows.is_file() and self.segments.is_file()
         return found if complete else None
 
-    def find_current(self, needed: Dependencies) -> Answer | None:
-        """Return the answer if it is complete and depends on what is needed, otherwise None.
+    def find_current(self, needed: Dependencies) -> Prediction | None:
+        """Return the prediction if it is complete and depends on what is needed, otherwise None.
 
         Raises:
-            FileError: It is the answer for another recording.
+            FileError: It is the prediction for another recording, or its segments are not as dvspipe writes them.
         """
         found = self.find()
         if found is None or found.depends_on is None:
@@ -401,15 +451,15 @@ class RecordingFolder:
                 REPLACE,
                 KEEP,
             )
-        return found if found.depends_on.satisfies(needed) else None
+        return self.add_segments(found) if found.depends_on.satisfies(needed) else None
 
-    def read_segments(self) -> tuple[SegmentRow, ...]:
-        """Return the segments.
+    def add_segments(self, found: Prediction) -> Prediction:
+        """Return a prediction that was read from the folder with its segments.
 
         Raises:
-            FileError: The file is missing, or holds something else.
+            FileError: They are missing, or not as dvspipe writes them.
         """
-        return read_rows(self.segments, SegmentRow)
+        return found.model_copy(update={"segments": read_rows(self.segments, SegmentRow)})
 
 
 @dataclass(frozen=True)
@@ -429,7 +479,7 @@ class OutputFolder:
 
     @property
     def predictions(self) -> Path:
-        """An `Answer` per line; predictions.csv has its columns."""
+        """A `Prediction` per line; predictions.csv has its columns."""
         return self.path / "predictions.jsonl"
 
     @property
@@ -469,24 +519,35 @@ class OutputFolder:
         if InferenceRun.find(self.run) != run:
             run.write(self.run)
 
-    def write_predictions(self, answers: list[Answer]) -> None:
+    def write_predictions(self, predictions: list[Prediction]) -> None:
         """Write predictions.jsonl and predictions.csv, a row per recording.
 
         Raises:
             FileError: The folder cannot be written to.
         """
-        write_rows(answers, Answer, jsonl=self.predictions, csv_path=self.predictions.with_suffix(".csv"))
+        write_rows(predictions, Prediction, jsonl=self.predictions, csv_path=self.predictions.with_suffix(".csv"))
 
-    def find_answers(self, run: InferenceRun) -> list[Answer]:
-        """Return the answers of all recordings below that a run like this one classified, by the names of folders."""
-        found = [RecordingFolder(path.parent).find() for path in sorted(self.path.rglob("answer.json"))]
-        return [answer for answer in found if answer and answer.depends_on and answer.depends_on.run == run.digest]
+    def find_predictions(
+        self, run: InferenceRun, known: Iterable[Prediction] = (), *, with_segments: bool = True
+    ) -> list[Prediction]:
+        """Return the predictions for all recordings below that a run like this one classified, by the names of folders.
 
-    def find_results(self, run: InferenceRun) -> list[RecordingResult]:
-        """Return what `find_answers` returns, with the segments of each recording.
+        Args:
+            run: The run.
+            known: Predictions that are in memory, which are not read again.
+            with_segments: Whether those that are read get their segments.
 
         Raises:
             FileError: Segments are missing, or not as dvspipe writes them.
         """
-        answers = self.find_answers(run)
-        return [RecordingResult(answer=each, segments=self.of(each.folder).read_segments()) for each in answers]
+        in_memory = {self.of(each.folder).answer: each for each in known}
+        predictions = []
+        for path in sorted(self.path.rglob("answer.json")):
+            folder, found = RecordingFolder(path.parent), in_memory.get(path)
+            if found is None:
+                found = folder.find()
+                if found is None or found.depends_on is None or found.depends_on.run != run.digest:
+                    continue
+                found = folder.add_segments(found) if with_segments else found
+            predictions.append(found)
+        return predictions

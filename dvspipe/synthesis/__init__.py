@@ -6,6 +6,7 @@ from .mnist import DIGIT_PX, MnistPart, read_idx, read_mnist
 from .people import Person, draw_person
 from .recording import (
     CameraKind,
+    GestureClip,
     GesturesPlan,
     film_gesture,
     gesture_frames,
@@ -24,6 +25,7 @@ __all__ = [
     "CameraKind",
     "ClipSettings",
     "DigitsPlan",
+    "GestureClip",
     "GesturesPlan",
     "MnistPart",
     "Performance",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from functools import cache
 from itertools import islice, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, TypedDict
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,9 +52,35 @@ REGION_SIZE_ERROR, REGION_PLACE_ERROR = 0.12, 0.05  # standard deviations, of th
 PANNED = 0.15  # of the videos of other gestures
 
 
-def _seeds(label: int, person: int, clip: int, seed: int) -> list[int]:
-    check_label(label)
-    return [seed, person, label + 1, clip]
+@dataclass(frozen=True)
+class GestureClip:
+    """Names a clip of a person who performs a gesture; the same names give the same clip.
+
+    Args:
+        label: The class, 0 to 10, an index into `GESTURES`.
+        person: Number of the identity; with the same seed it is the same person in every clip.
+        clip: Number of the clip; it selects camera or sensor, scene and movement.
+        seed: Seed of all random draws.
+        duration_us: Largest time of a frame.
+
+    Raises:
+        DataError: There is no such class.
+    """
+
+    label: int
+    _: KW_ONLY
+    person: int
+    clip: int
+    seed: int
+    duration_us: int = CLIP_US
+
+    def __post_init__(self) -> None:
+        check_label(self.label)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of what is drawn for the clip."""
+        return [self.seed, self.person, self.label + 1, self.clip]
 
 
 def _draw_identity(seed: int, person: int) -> Person:
@@ -65,62 +91,30 @@ def _draw_light(seeds: list[int]) -> LightKind:
     return LIGHTS[np.random.default_rng([*seeds, 2]).integers(len(LIGHTS))]
 
 
-def gesture_frames(
-    label: int,
-    *,
-    person: int,
-    clip: int,
-    seed: int,
-    duration_us: int = CLIP_US,
-    fps: float = 100.0,
-    tracked: Tracked = NO_TRACKS,
-) -> Iterator[Frame]:
+def gesture_frames(clip: GestureClip, *, fps: float = 100.0, tracked: Tracked = NO_TRACKS) -> Iterator[Frame]:
     """Return the rendered video of a gesture: frames of 128x128 uint8 in sRGB (IEC 61966-2-1).
 
     Args:
-        label: The class, 0 to 10, an index into `GESTURES`.
-        person: Number of the identity; with the same seed it is the same person in every clip.
-        clip: Number of the clip; it selects scene and movement.
-        seed: Seed of all random draws.
-        duration_us: Largest time of a frame.
+        clip: The clip.
         fps: Frames per second; the first one is at time 0.
         tracked: Movements of real people by class.
-
-    Raises:
-        DataError: There is no such class.
     """
-    frames = _render(_seeds(label, person, clip, seed), duration_us, fps, tracked)
+    frames = _render(clip.seeds, clip.duration_us, fps, tracked)
     return (Frame(frame.t_us, _srgb_table().take(frame.image)) for frame in frames)
 
 
-def record_gesture(
-    label: int,
-    *,
-    person: int,
-    clip: int,
-    seed: int,
-    duration_us: int = CLIP_US,
-    sensor: SimulatorConfig | None = None,
-    tracked: Tracked = NO_TRACKS,
-) -> Events:
+def record_gesture(clip: GestureClip, *, sensor: SimulatorConfig | None = None, tracked: Tracked = NO_TRACKS) -> Events:
     """Return the events of a gesture on a DVS128 whose biases and noise are drawn for each clip.
 
-    Other arguments are those of `gesture_frames`.
-
     Args:
-        label: The class.
-        person: Number of the identity.
-        clip: Number of the clip.
-        seed: Seed of all random draws.
-        duration_us: Largest time of a frame.
+        clip: The clip.
         sensor: Another sensor to record the same movement with.
         tracked: Movements of real people by class.
     """
-    seeds = _seeds(label, person, clip, seed)
-    frames = _render(seeds, duration_us, tracked=tracked)
+    frames = _render(clip.seeds, clip.duration_us, tracked=tracked)
     if sensor is not None:
         return _simulate(frames, sensor)
-    return _record(frames, np.random.default_rng([*seeds, 1]))
+    return _record(frames, np.random.default_rng([*clip.seeds, 1]))
 
 
 def _render(
@@ -132,17 +126,7 @@ def _render(
     return render_gesture(number - 1, identity, rng, ClipSettings(duration_us, fps, _draw_light(seeds), tracked))
 
 
-def film_gesture(
-    stem: Path,
-    label: int,
-    *,
-    person: int,
-    clip: int,
-    seed: int,
-    duration_us: int = CLIP_US,
-    webcam: Webcam | None = None,
-    tracked: Tracked = NO_TRACKS,
-) -> Path:
+def film_gesture(stem: Path, clip: GestureClip, *, webcam: Webcam | None = None, tracked: Tracked = NO_TRACKS) -> Path:
     """Write the video of a gesture by a webcam or phone that is drawn for each clip, and return its path.
 
     The movement differs in detail from the one that `record_gesture` records. In some videos of other gestures the
@@ -150,21 +134,15 @@ def film_gesture(
 
     Args:
         stem: The path without its suffix, which is .mp4 (H.264) or .webm (VP8).
-        label: The class; it and the following arguments are those of `gesture_frames`.
-        person: Number of the identity.
-        clip: Number of the clip; it selects camera, scene and movement.
-        seed: Seed of all random draws.
-        duration_us: Largest time of a frame.
+        clip: The clip.
         webcam: Another camera to film with.
         tracked: Movements of real people by class.
 
     Raises:
-        DataError: There is no such class.
         FileError: The file cannot be written.
         VideoError: This OpenCV cannot write VP8.
     """
-    seeds = _seeds(label, person, clip, seed)
-    return _plan_film(seeds, duration_us, webcam or _draw_webcam(seeds), tracked).write(stem)
+    return _plan_film(clip, webcam, tracked).write(stem)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,13 +174,13 @@ class _Film:
         return Region(round(float(x)), round(float(y)), size)
 
 
-def _plan_film(seeds: list[int], duration_us: int, webcam: Webcam, tracked: Tracked) -> _Film:
-    seed, person, number, _ = seeds
-    rng, identity = np.random.default_rng([*seeds, 5]), _draw_identity(seed, person)
-    times_s = webcam.picture_times(duration_us)
-    scene = draw_scene(identity, webcam.size, _draw_light(seeds), rng, draw_far_camera)
-    pose = pose_person(plan_clip(number - 1, rng, duration_us), identity, rng, times_s, tracked)
-    return _Film(identity, webcam, scene, pose, times_s, duration_us, rng)
+def _plan_film(clip: GestureClip, webcam: Webcam | None, tracked: Tracked) -> _Film:
+    rng, identity = np.random.default_rng([*clip.seeds, 5]), _draw_identity(clip.seed, clip.person)
+    webcam = webcam or _draw_webcam(clip.seeds)
+    times_s = webcam.picture_times(clip.duration_us)
+    scene = draw_scene(identity, webcam.size, _draw_light(clip.seeds), rng, draw_far_camera)
+    pose = pose_person(plan_clip(clip.label, rng, clip.duration_us), identity, rng, times_s, tracked)
+    return _Film(identity, webcam, scene, pose, times_s, clip.duration_us, rng)
 
 
 def _draw_webcam(seeds: list[int]) -> Webcam:
@@ -213,24 +191,14 @@ def _draw_webcam(seeds: list[int]) -> Webcam:
     return webcam
 
 
-def record_film(
-    label: int,
-    *,
-    person: int,
-    clip: int,
-    seed: int,
-    duration_us: int = CLIP_US,
-    webcam: Webcam | None = None,
-    tracked: Tracked = NO_TRACKS,
-) -> Events:
+def record_film(clip: GestureClip, *, webcam: Webcam | None = None, tracked: Tracked = NO_TRACKS) -> Events:
     """Return the events of the video that `film_gesture` writes, as a network of `GESTURE_SENSOR` would see them.
 
     The video is written, decoded, framed to the person and converted. The frame is drawn about the rendered joints,
     with errors as large as those of the person finder in films of people, which rendered people would mislead.
     """
-    seeds = _seeds(label, person, clip, seed)
-    planned = _plan_film(seeds, duration_us, webcam or _draw_webcam(seeds), tracked)
-    region = planned.find_region(np.random.default_rng([*seeds, 6]))
+    planned = _plan_film(clip, webcam, tracked)
+    region = planned.find_region(np.random.default_rng([*clip.seeds, 6]))
     with TemporaryDirectory() as folder:
         path = planned.write(Path(folder) / "film")
         source = open_source(path, GESTURE_SENSOR, FramingConfig(roi=str(region)), sensor=None)
@@ -244,7 +212,7 @@ def record_session(
 
     Args:
         labels: Classes in the order of their performance.
-        person: Number of the identity, as in `gesture_frames`.
+        person: Number of the identity, as in `GestureClip`.
         session: Number of the recording; it selects scene, sensor and movement.
         seed: Seed of all random draws.
     """
@@ -323,37 +291,27 @@ class GesturesPlan:
         return self.people * self.clips * len(GESTURES) * (2 if self.camera == "both" else 1)
 
 
-class _Names(TypedDict):
-    """What names a clip."""
-
-    label: int
-    person: int
-    clip: int
-    seed: int
-    duration_us: int
-
-
 @dataclass(frozen=True)
-class _Clip:
+class _PlannedClip:
     """A clip of a plan."""
 
-    names: _Names
+    clip: GestureClip
     tracks: Path | None
 
     def write_events(self, path: Path) -> None:
-        self._write(path, record_gesture(**self.names, tracked=_read_tracks(self.tracks)))
+        self._write(path, record_gesture(self.clip, tracked=_read_tracks(self.tracks)))
 
     def write_film_events(self, path: Path) -> None:
-        self._write(path, record_film(**self.names, tracked=_read_tracks(self.tracks)))
+        self._write(path, record_film(self.clip, tracked=_read_tracks(self.tracks)))
 
     def write_video(self, path: Path) -> None:
-        write_video(path, gesture_frames(**self.names, tracked=_read_tracks(self.tracks)))
+        write_video(path, gesture_frames(self.clip, tracked=_read_tracks(self.tracks)))
 
     def write_film(self, path: Path) -> None:
-        film_gesture(path.with_suffix(""), **self.names, tracked=_read_tracks(self.tracks))
+        film_gesture(path.with_suffix(""), self.clip, tracked=_read_tracks(self.tracks))
 
     def _write(self, path: Path, events: Events) -> None:
-        write(path, [events], GESTURE_SENSOR, source=SYNTHETIC_GESTURES, settings={"synthesis": dict(self.names)})
+        write(path, [events], GESTURE_SENSOR, source=SYNTHETIC_GESTURES, settings={"synthesis": asdict(self.clip)})
 
 
 @cache
@@ -394,11 +352,10 @@ def write_gestures(
     """
     work: dict[Path, Callable[[Path], object]] = {}
     for person, label, number in product(range(plan.people), range(len(GESTURES)), range(plan.clips)):
-        names = _Names(label=label, person=person, clip=number, seed=plan.seed, duration_us=plan.duration_us)
-        clip = _Clip(names, plan.tracks)
-        seeds = _seeds(label, person, number, plan.seed)
+        named = GestureClip(label, person=person, clip=number, seed=plan.seed, duration_us=plan.duration_us)
+        clip = _PlannedClip(named, plan.tracks)
         if plan.camera != "webcam":
-            path = Path(GESTURES[label], f"user{person:03d}_{_draw_light(seeds)}_{number:02d}.h5")
+            path = Path(GESTURES[label], f"user{person:03d}_{_draw_light(named.seeds)}_{number:02d}.h5")
             work[path] = clip.write_events
             if plan.videos:
                 work[path.with_suffix(".webm")] = clip.write_video
@@ -406,7 +363,7 @@ def write_gestures(
             path = Path(GESTURES[label], f"user{person:03d}_webcam_{number:02d}.h5")
             work[path] = clip.write_film_events
             if plan.videos:
-                work[path.with_suffix(_draw_webcam(seeds).suffix)] = clip.write_film
+                work[path.with_suffix(_draw_webcam(named.seeds).suffix)] = clip.write_film
     _read_tracks(plan.tracks)  # before work starts
     tracks = None if plan.tracks is None else _digest_tracks(plan.tracks)
     record = GesturesRecord(seed=plan.seed, duration_us=plan.duration_us, tracks=tracks)

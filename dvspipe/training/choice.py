@@ -6,7 +6,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,16 @@ from pydantic import JsonValue
 
 from ..checkpoints.checkpoint import ClassifierConfig, load_config
 from ..config import SettingsTree, build, merge_settings
-from ..datasets import DataSet, Sample, find_same_names, folder_settings, open_dataset
+from ..datasets import (
+    DataSet,
+    DecodedEvents,
+    RecordingsConfig,
+    Sample,
+    WindowsConfig,
+    find_same_names,
+    folder_settings,
+    open_dataset,
+)
 from ..datasets.survey import Measurement, measure
 from ..encoding import BinConfig
 from ..errors import DataError
@@ -48,11 +57,13 @@ class Choice:
         settings: Those that were chosen or given; the others have their defaults.
         reasons: Why, by group of settings; a line for each decision.
         warnings: What the recordings may teach a network that is not meant, a line each.
+        decoded: The events of the recordings, so that `train` does not decode them again.
     """
 
     settings: SettingsTree
     reasons: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+    decoded: DecodedEvents = field(default_factory=DecodedEvents)
 
     @property
     def config(self) -> TrainConfig:
@@ -91,7 +102,7 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
         >>> from dvspipe import choose_settings, train
         >>> choice = choose_settings("recordings")  # doctest: +SKIP
         >>> print(choice.to_yaml())  # doctest: +SKIP
-        >>> train(choice.config, "runs/mine")  # doctest: +SKIP
+        >>> train(choice.config, "runs/mine", decoded=choice.decoded)  # doctest: +SKIP
     """
     given = given or {}
     name = re.sub(r"[^\w.-]+", "-", Path(root).resolve().name).strip("-.") or "run"
@@ -101,8 +112,8 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     init = None if config.init is None else load_config(config.init)
     framing, why = _choose_framing(config, init, progress)
     settings = merge_settings({"data": framing}, settings)
-    config = build(TrainConfig, merge_settings({"data": framing}, needed), str(root))
-    opened = open_dataset(config.data, config.seed, config.bins)
+    config, decoded = build(TrainConfig, merge_settings({"data": framing}, needed), str(root)), DecodedEvents()
+    opened = open_dataset(config.data, config.seed, config.bins, decoded=decoded)
     measured = measure(opened, progress)
     unusable = [each.problems[0] for each in measured if not each.events]
     if unusable:
@@ -123,12 +134,12 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
         chosen = _drop_training(chosen)
         reasons |= {"data": reasons.get("data", "").partition("; few recordings")[0]}
         reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
-    merged = merge_settings({"name": name, **_keep_network_kind(chosen, config)}, settings)
+    merged = merge_settings({"name": name, **_keep_kinds(chosen, config)}, settings)
     for group, values in given.items():
         if group in reasons and isinstance(values, dict):
             reasons[group] += f" (given: {', '.join(f'{group}.{key}' for key in values)})"
     _check_network(build(TrainConfig, merged, str(root)), opened, measured)
-    return Choice(merged, reasons, tuple(_compare_sensors(str(root), opened, measured)))
+    return Choice(merged, reasons, tuple(_compare_sensors(str(root), opened, measured)), decoded)
 
 
 def describe_same_names(data: DataSet) -> str | None:
@@ -214,13 +225,14 @@ def _drop_unknown(chosen: SettingsTree, call: str) -> SettingsTree:
     return {group: values for group, values in chosen.items() if group != "network"} | {"optimiser": kept}
 
 
-def _keep_network_kind(chosen: SettingsTree, config: TrainConfig) -> SettingsTree:
-    """Return chosen settings without those of other kinds of networks."""
-    network = chosen.get("network")
-    known = type(config.network).model_fields
-    return (
-        chosen | {"network": {k: v for k, v in network.items() if k in known}} if isinstance(network, dict) else chosen
-    )
+def _keep_kinds(chosen: SettingsTree, config: TrainConfig) -> SettingsTree:
+    """Return chosen settings without those of other kinds of data sets and networks."""
+    kept = dict(chosen)
+    for group in ("data", "network"):
+        settings, known = chosen.get(group), type(getattr(config, group)).model_fields
+        if isinstance(settings, dict):
+            kept[group] = {name: value for name, value in settings.items() if name in known}
+    return kept
 
 
 def _settings_of(config: ClassifierConfig) -> SettingsTree:
@@ -237,7 +249,8 @@ def _choose(
     is_long = config.data.kind == "folder" and float(np.quantile(durations, 0.9)) > LONG_US
     span_us = float(min(WINDOW_US, np.median(durations)) if is_long else np.quantile(durations, 0.9))
     rate_hz = float(np.median([each.events / max(1, each.duration_us or 0) * 1e6 for each in measured]))
-    bins = _choose_bins(config.data.window_us or span_us, rate_hz, sensor, given.get("bins"))
+    cut_us = config.data.window_us if isinstance(config.data, WindowsConfig) else None
+    bins = _choose_bins(cut_us or span_us, rate_hz, sensor, given.get("bins"))
     window_us, step_s = bins.window_us, bins.step_us * 1e-6
     samples = len(opened.train) + len(opened.validation) + (0 if opened.fixed_test else len(opened.test))
     if is_long:
@@ -246,7 +259,8 @@ def _choose(
     if is_long:
         data |= {"window_us": window_us}
         why += f"; recordings of up to {durations.max() / 1e6:.1f} s are cut into windows"
-    held_out = 1 - (1 - (0 if opened.fixed_test else config.data.test)) * (1 - _validation(samples))
+    tested = config.data.test if isinstance(config.data, RecordingsConfig) and not opened.fixed_test else 0
+    held_out = 1 - (1 - tested) * (1 - _validation(samples))
     trained = math.ceil(samples * (1 - held_out))
     optimiser, updates = _choose_optimiser(trained)
     augment: SettingsTree = {"flip_polarity": True} if samples < FEW and bins.polarity != "merged" else {}

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from ..config import NAME_PATTERN, Settings, write_overrides
-from ..datasets import AugmentConfig, DataConfig
+from ..datasets import AugmentConfig, DataConfig, FolderConfig
 from ..encoding import BinConfig
 from ..errors import ConfigError, Remedy
 from ..learning import Rule, StdpConfig, find_unmet_needs
@@ -93,7 +93,7 @@ class TrainConfig(Settings):
     from time."""
     tensorboard: bool = False
     """Whether metrics are also written for TensorBoard, into the run folder; needs the extra `tensorboard`."""
-    data: DataConfig = DataConfig()
+    data: DataConfig = FolderConfig()
     bins: BinConfig = BinConfig()
     network: NetworkConfig = CsnnConfig()
     augment: AugmentConfig = AugmentConfig()

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..datasets import DataSet
+from ..datasets import DataSet, MnistConfig, RecordingsConfig, ShardsConfig, WindowsConfig
 from ..encoding import BinCounts
 from ..networks import ModuleConfig, StdpNetworkConfig
 from ..results import Finding, LayerActivity, wilson_interval
@@ -102,21 +102,24 @@ def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[F
     if share <= MAX_OUTSIDE:
         return
     settings: tuple[str, ...] = ("bins.by=recording",)
+    has_windows = isinstance(config.data, WindowsConfig)
     if bins.by == "time":
-        windows = f"data.window_us={bins.window_us}"
-        settings = (windows, f"bins.step_us={round_up(bins.step_us / (1 - share))}", *settings)
+        windows = (f"data.window_us={bins.window_us}",) if has_windows else ()
+        settings = (*windows, f"bins.step_us={round_up(bins.step_us / (1 - share))}", *settings)
     yield Finding(
         kind="outside",
         text=f"{share:.0%} of the events of the training recordings are outside the {bins.steps} steps"
         + (f" of {bins.step_us / 1000:g} ms" if bins.by == "time" else "")
-        + " and are not used; data.window_us cuts longer recordings into several samples",
+        + " and are not used"
+        + ("; data.window_us cuts longer recordings into several samples" if has_windows else ""),
         settings=settings,
     )
 
 
 def _find_same_names(outcome: RunOutcome) -> Iterator[Finding]:
     """Yield a finding if files of the test may be of the films or people of training files, and no group says so."""
-    text = describe_same_names(outcome.data) if outcome.config.data.group is None else None
+    data = outcome.config.data
+    text = describe_same_names(outcome.data) if isinstance(data, RecordingsConfig) and data.group is None else None
     if text is not None:
         yield Finding(kind="names", text=text, settings=("data.group",))
 
@@ -136,13 +139,18 @@ def _find_untested(outcome: RunOutcome) -> Iterator[Finding]:
     data = outcome.data
     untested = sorted({sample.label for sample in data.train} - {sample.label for sample in data.test})
     if untested:
-        share = min(0.5, 2 * outcome.config.data.test)
+        config = outcome.config.data
+        share = min(0.5, 2 * config.test) if isinstance(config, RecordingsConfig) else None
         drawn = all(sum(sample.label == label for sample in data.samples) > FEWEST_DRAWN for label in untested)
         yield Finding(
             kind="untested",
             text=f"no test recordings of {_list([data.classes[label] for label in untested])}, so that it is unknown "
             "how well these classes are recognised; add recordings of them",
-            settings=(f"data.test={share:g}",) if drawn and not data.fixed_test else ("data.test_root",),
+            settings=("data.root",)
+            if share is None
+            else (f"data.test={share:g}",)
+            if drawn and not data.fixed_test
+            else ("data.test_root",),
         )
 
 
@@ -241,6 +249,7 @@ def _find_overfitting(outcome: RunOutcome) -> Iterator[Finding]:
         return
     config = outcome.config
     shift, network = max(config.augment.shift_px + 1, 3), config.network
+    views = () if isinstance(config.data, MnistConfig) else (f"data.views={max(8, 2 * config.data.views)}",)
     dropped: tuple[str, ...] = ()
     if not isinstance(network, ModuleConfig | StdpNetworkConfig):
         dropped = (f"network.dropout={min(0.5, network.dropout + 0.2):g}",)
@@ -249,7 +258,7 @@ def _find_overfitting(outcome: RunOutcome) -> Iterator[Finding]:
         text=f"{outcome.train_accuracy:.0%} of the training recordings are recognised, but {outcome.accuracy:.0%} of "
         "the test recordings; more recordings, or more varied ones, help most",
         settings=(
-            f"data.views={max(8, 2 * config.data.views)}",
+            *views,
             f"augment.shift_px={shift}",
             *dropped,
         ),
@@ -259,11 +268,14 @@ def _find_overfitting(outcome: RunOutcome) -> Iterator[Finding]:
 def _find_few_validated(outcome: RunOutcome) -> Iterator[Finding]:
     data = outcome.data
     if len(data.validation) < FEW_VALIDATED:
-        share = min(0.4, 2 * outcome.config.data.validation)
+        config = outcome.config.data
+        settings = ("data.root",)
+        if not isinstance(config, ShardsConfig):
+            settings = (f"data.validation={min(0.4, 2 * config.validation):g}",)
         yield Finding(
             kind="validation",
             text=f"only {len(data.validation)} validation recordings chose the epoch and calibrated the probabilities",
-            settings=(f"data.validation={share:g}",),
+            settings=settings,
         )
 
 

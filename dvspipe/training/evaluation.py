@@ -18,6 +18,7 @@ from ..datasets import (
     PARTS,
     DataConfig,
     DataSet,
+    RecordingsConfig,
     Sample,
     SpikeTensors,
     TensorSettings,
@@ -176,8 +177,9 @@ def evaluate_checkpoint(
     if part not in (*PARTS, "all"):
         raise ConfigError(f"part {part}: expected one of {', '.join(PARTS)}, all")
     data = adopt_framing(data, classifier)
-    undivided = {"validation": 0.0, "test": 0.0} if data.split is None else {}  # few recordings cannot be divided
-    found = open_dataset(data.model_copy(update=undivided), seed, classifier.bins)
+    is_divided = isinstance(data, RecordingsConfig) and data.split is not None
+    shares = {} if is_divided else {"validation": 0.0, "test": 0.0}  # few recordings cannot be divided
+    found = open_dataset(data.with_shares(shares), seed, classifier.bins)
     for warning in found.warnings:
         callback.on_warning(warning)
     if found.classes != classifier.classes:
@@ -187,7 +189,7 @@ def evaluate_checkpoint(
         )
     if found.sensor != classifier.sensor:
         raise DataError(f"{found.title}: has a sensor of {found.sensor}, expected {classifier.sensor}, that of {path}")
-    if part != "all" and data.split is None:
+    if part != "all" and not is_divided:
         divide = partial(open_dataset, data, seed, classifier.bins)
         found, part = _split_as_trained(path, found, part, divide, callback)
     parts = found.parts | {"all": tuple(sample for samples in found.parts.values() for sample in samples)}

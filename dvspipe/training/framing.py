@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..checkpoints.checkpoint import ClassifierConfig
 from ..config import build, merge_settings
-from ..datasets import FRAMED_KINDS, PERSON_SIZE, DataConfig, DataSet
+from ..datasets import PERSON_SIZE, DataConfig, DataSet, FilesConfig
 from ..errors import DvspipeError
 from ..events import SensorSize
 from ..framing import open_source, scaled_size
@@ -41,13 +41,13 @@ def adopt_framing(data: DataConfig, classifier: ClassifierConfig) -> DataConfig:
         data: The settings; what was given in them is kept. Kinds that are no folders of recordings are not framed.
         classifier: The network.
     """
-    if data.kind not in FRAMED_KINDS or data.root is None:
+    if not isinstance(data, FilesConfig) or data.root is None:
         return data
     framed = data.with_defaults(classifier.framing)
     if data.size is not None:
         return framed
     given = framed.model_dump(mode="json", exclude_unset=True)
-    return build(DataConfig, merge_settings(given, {"size": str(classifier.sensor)}), "data")
+    return build(type(data), merge_settings(given, {"size": str(classifier.sensor)}), "data")
 
 
 def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignore_progress) -> FramingChoice | None:
@@ -60,6 +60,8 @@ def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignor
         config: The settings of the folder.
         progress: Called with the number of searched videos done and in all.
     """
+    if not isinstance(config, FilesConfig):
+        return None
     pictures = config.video.video
     files = [sample.file for sample in data.samples if sample.file is not None]
     videos = [file for file in dict.fromkeys(files) if is_video(file)]
@@ -77,7 +79,7 @@ def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignor
     return FramingChoice(_common_size(videos, config), "full", f"the complete picture, as a moving person was {share}")
 
 
-def _shows_person(video: Path, config: DataConfig) -> bool:
+def _shows_person(video: Path, config: FilesConfig) -> bool:
     try:
         source = open_source(video, PERSON_SIZE, config.model_copy(update={"roi": "auto"}), sensor=None)
     except DvspipeError:
@@ -85,7 +87,7 @@ def _shows_person(video: Path, config: DataConfig) -> bool:
     return source.track is not None
 
 
-def _common_size(videos: Sequence[Path], config: DataConfig) -> SensorSize | None:
+def _common_size(videos: Sequence[Path], config: FilesConfig) -> SensorSize | None:
     """Return the size that videos are scaled to; None if they have one size that is not too large."""
     sizes = set[SensorSize]()
     for video in videos:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..checkpoints.checkpoint import Checkpoint, ClassifierConfig
-from ..datasets import DataSet, Sample, open_dataset, plain_batches
+from ..datasets import DataSet, DecodedEvents, Sample, open_dataset, plain_batches
 from ..learning import (
     ReadoutFit,
     find_features,
@@ -134,18 +134,19 @@ def number_recordings(samples: Sequence[Sample]) -> torch.Tensor:
     return torch.from_numpy(np.unique(names, return_inverse=True)[1].astype(np.int64))
 
 
-def open_recordings(config: TrainConfig, classes: tuple[str, ...]) -> DataSet:
+def open_recordings(config: TrainConfig, classes: tuple[str, ...], decoded: DecodedEvents | None = None) -> DataSet:
     """Return the data set of a configuration without a validation part.
 
     Args:
         config: The experiment.
         classes: Those of the checkpoint. The data set has them too if they include its own, which few recordings often
             show in part.
+        decoded: Events of recordings that are in memory.
 
     Raises:
         DataError: The data set is not usable.
     """
-    data = open_dataset(config.data.model_copy(update={"validation": 0.0}), config.seed, config.bins)
+    data = open_dataset(config.data.with_shares({"validation": 0.0}), config.seed, config.bins, decoded=decoded)
     if not set(data.classes) <= set(classes):
         return replace(data, train=(*data.train, *data.validation), validation=())
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from ..checkpoints.checkpoint import SHIPPED, find_checkpoint
 from ..checkpoints.model_card import RunRecords
-from ..config import build, read_yaml
-from ..networks import keep_own
+from ..config import read_stored
 from ..results import RunFolder, ShippedRecord, TestResult
 from .config import TrainConfig
 
@@ -27,6 +26,6 @@ def find_records(checkpoint: str | None) -> RunRecords | ShippedRecord | None:
     folder = RunFolder(path.resolve().parent.parent)  # of RUN/weights/best.safetensors
     if path.resolve() != folder.best or not folder.test.is_file():
         return None
-    config = build(TrainConfig, keep_own(read_yaml(folder.config)), str(folder.config))
+    config = read_stored(TrainConfig, folder.config)
     settings = config.model_dump(mode="json", include=CARD_SETTINGS, exclude_defaults=True)
     return RunRecords(TestResult.read(folder.test), settings)

@@ -12,10 +12,10 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor
 
 from ..checkpoints.checkpoint import Checkpoint, ClassifierConfig, read_tensors, write_tensors
-from ..config import build, find_differences, read_yaml, show_value
+from ..config import find_differences, read_stored, show_value
 from ..errors import CheckpointError, ConfigError, Remedy
 from ..files import read_bytes
-from ..networks import Network, keep_own
+from ..networks import Network
 from ..results import EpochRow, RunFolder
 from .config import TrainConfig
 
@@ -166,7 +166,7 @@ def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
     """
     if not path.is_file():
         raise ConfigError(f"{path}: no such file, expected the configuration of the run to resume")
-    before = build(TrainConfig, keep_own(read_yaml(path)), str(path))
+    before = read_stored(TrainConfig, path)
     differing = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
     fixed = [found for found in differing if not f"{found[0]}.".startswith(tuple(f"{key}." for key in CHANGEABLE))]
     listed = _list_differences(fixed or differing, "before", "now")

@@ -23,6 +23,7 @@ from ..checkpoints.checkpoint import (
 )
 from ..datasets import (
     DataSet,
+    DecodedEvents,
     Sample,
     SpikeTensors,
     TensorSettings,
@@ -75,6 +76,7 @@ def train(
     changed: bool = False,
     network: nn.Module | None = None,
     trust: str | Sequence[str] = (),
+    decoded: DecodedEvents | None = None,
 ) -> TrainingRun:
     """Train a classifier, choose the epoch on the validation part, and test it once on the test part.
 
@@ -92,6 +94,8 @@ def train(
         network: Your own network, for `network.kind = module`. It is trained in place and has the weights of the kept
             epoch at the end; a module with `network.target` instead is made by that.
         trust: Packages whose code `network.target` may run.
+        decoded: Events that were decoded to choose the settings (`Choice.decoded`), which are released once all
+            recordings are encoded.
 
     Returns:
         The run: its folder, epochs, test result and activity.
@@ -123,7 +127,7 @@ def train(
                 f"optimiser.precision = {config.optimiser.precision}: needs a GPU; use float32 on the CPU"
             )
         try:
-            return _run(config, place, init, command, callback, processes, modules, resume=resume)
+            return _run(config, place, init, command, callback, processes, modules, decoded, resume=resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise ConfigError(
@@ -153,12 +157,13 @@ def _run(
     callback: TrainingCallback,
     processes: TrainingProcesses,
     modules: ModuleSource,
+    decoded: DecodedEvents | None,
     *,
     resume: bool,
 ) -> TrainingRun:
     if config.tensorboard:
         require_tensorboard()
-    opened = _open(config, init)
+    opened = _open(config, init, decoded)
     data = leave_out_copies(opened, partial(callback.on_progress, "comparing recordings"))
     callback.on_data(synthetic=data.synthetic)
     for warning in data.warnings:
@@ -184,6 +189,8 @@ def _run(
                     load_checkpoint(folder.best, modules=modules)  # into it
                 return TrainingRun.read(folder)
         parts = _load(config, data, callback)
+        if decoded is not None:
+            decoded.clear()
         _check_sensor(parts.train, data, classifier)
         _warn(callback, find_outside(parts.train.counts(), config))
         experiment = Experiment(config, data, classifier, parts, processes, callback, init, modules)
@@ -230,11 +237,11 @@ def _fit(
     return fitter, fitter.fit()
 
 
-def _open(config: TrainConfig, init: Checkpoint | None) -> DataSet:
+def _open(config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents | None) -> DataSet:
     if config.optimiser.rule == "readout":
         assert init is not None
-        return open_recordings(config, init.config.classes)
-    return open_dataset(config.data, config.seed, config.bins)
+        return open_recordings(config, init.config.classes, decoded)
+    return open_dataset(config.data, config.seed, config.bins, decoded=decoded)
 
 
 def _build(
@@ -357,10 +364,9 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
     )
 
 
-def _calibrate(experiment: Experiment, path: Path) -> None:
-    """Calibrate the network in a checkpoint on the validation part, and write it with the moments of its classes."""
+def _calibrate(experiment: Experiment, path: Path, classifier: ClassifierConfig, network: Network) -> ClassifierConfig:
+    """Return a classifier calibrated on the validation part, after writing it with the moments of its classes."""
     parts, batch, report = experiment.parts, experiment.config.optimiser.batch, experiment.callback.on_progress
-    classifier, network = load_checkpoint(path, str(experiment.processes.device), experiment.modules)
     validated = evaluate(network, parts.validation, batch=batch, progress=partial(report, "calibrating"))
     moments = measure_classes(
         network, parts.train, len(classifier.classes), batch=batch, progress=partial(report, "measuring the classes")
@@ -373,6 +379,7 @@ def _calibrate(experiment: Experiment, path: Path) -> None:
         }
     )
     save_checkpoint(path, calibrated, network, moments)
+    return calibrated
 
 
 def _count_before(experiment: Experiment) -> int | None:
@@ -397,15 +404,15 @@ def _test(
     experiment, folder = trainer.experiment, trainer.folder
     config, data, parts = experiment.config, experiment.data, experiment.parts
     batch, report = config.optimiser.batch, experiment.callback.on_progress
+    classifier, network = load_checkpoint(folder.best, str(experiment.processes.device), experiment.modules)
     if data.validation:
-        _calibrate(experiment, folder.best)
-    calibrated, network = load_checkpoint(folder.best, str(experiment.processes.device), experiment.modules)
+        classifier = _calibrate(experiment, folder.best, classifier, network)
     trained = evaluate(network, parts.train, batch=batch, progress=partial(report, "accuracy in training"))
     with count_activity(network) as counters:
         tested = evaluate(network, parts.test, batch=batch, progress=partial(report, "test"))
     report("recording what the layers do", 0, 1)
     layers = summarize_layers(counters, counted=config.bins.dtype.kind == "u")
-    scores = score(tested, data.test, data.classes, calibrated)
+    scores = score(tested, data.test, data.classes, classifier)
     activity = record_activity(layers, network, parts.test, data, config.bins, scores["wrong"])
     report("comparing with the number of events alone", 0, 1)
     outcome = RunOutcome(

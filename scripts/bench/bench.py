@@ -40,7 +40,7 @@ from dvspipe.formats.source import HEAD_BYTES
 from dvspipe.labels import GESTURES
 from dvspipe.recordings.conversion import convert_video
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
-from dvspipe.synthesis import GESTURE_SENSOR, record_gesture
+from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, record_gesture
 from dvspipe.video.config import VideoSettings
 from dvspipe.video.frames import Frame
 from dvspipe.video.opening import open_video
@@ -170,7 +170,7 @@ def bench_start(_options: Options) -> Iterator[Figure]:
         yield _allowed("start/first_convert_wall", 15, time.perf_counter() - began)
         yield _allowed("start/second_convert_wall", 1.5, _measure(convert).wall_s)
         recording = Path(folder, "gesture.h5")
-        write(recording, record_gesture(1, person=0, clip=0, seed=0, duration_us=2_000_000))
+        write(recording, record_gesture(GestureClip(1, person=0, clip=0, seed=0, duration_us=2_000_000)))
         write_video(clip, moving_texture(160, 120, 450, 0.5))
         command = command[1:]
         for name, target, arguments, libraries in (
@@ -794,11 +794,11 @@ def _tonic_loader(root: Path, cache: Path) -> Any:
 
 def bench_synthesis(_options: Options) -> Iterator[Figure]:
     """Synthetic clips of 1.5 s per CPU second, rendered and simulated: 1,000 in at most 5 minutes on 2 cores."""
-    record_gesture(0, person=0, clip=0, seed=0)  # compiles
+    record_gesture(GestureClip(0, person=0, clip=0, seed=0))  # compiles
     began = time.process_time()
     for label in range(len(GESTURES)):
         for person in range(SYNTHETIC_PEOPLE):
-            record_gesture(label, person=person, clip=0, seed=0)
+            record_gesture(GestureClip(label, person=person, clip=0, seed=0))
     count = len(GESTURES) * SYNTHETIC_PEOPLE
     cpu_s = (time.process_time() - began) / count
     yield Figure(

@@ -17,7 +17,7 @@ from playwright.sync_api import sync_playwright
 from dvspipe.app import AppSettings, serve
 from dvspipe.config import build, merge_settings, read_yaml
 from dvspipe.formats import write
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 from dvspipe.training import TrainConfig, train
 
 OUT = Path(__file__).parents[2] / "docs" / "images"
@@ -49,7 +49,7 @@ def is_asked_for(name: str) -> bool:
 
 def make_recording(folder: Path) -> None:
     """Write a recording of a rendered person."""
-    write(folder / "arm-circle.h5", [record_gesture(3, person=1000, clip=0, seed=0)])
+    write(folder / "arm-circle.h5", [record_gesture(GestureClip(3, person=1000, clip=0, seed=0))])
 
 
 def make_runs(folder: Path) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from dvspipe.results import (
     ActivityRecord,
     AdaptationRecord,
-    Answer,
     BaselineResult,
     Dependencies,
     EpochRow,
@@ -32,6 +31,7 @@ from dvspipe.results import (
     NormShift,
     OutputFolder,
     Playback,
+    Prediction,
     Record,
     RecordingFolder,
     RecordingResult,
@@ -83,7 +83,7 @@ EVALUATION = (EvaluationResult,)
 ADAPTATION = (AdaptationRecord, NormShift)
 INFERENCE = (
     InferenceRun,
-    Answer,
+    Prediction,
     LookRow,
     WindowRow,
     SegmentRow,
@@ -148,6 +148,8 @@ def _models(models: tuple[type[Record], ...]) -> Iterator[str]:
         yield "| field | type | meaning |"
         yield "|---|---|---|"
         for name, field in model.model_fields.items():
+            if field.exclude:
+                continue
             yield f"| `{field.serialization_alias or name}` | {_type(model, name)} | {_sentence(field.description)} |"
         for name, computed in model.model_computed_fields.items():
             kind = _plain(computed.return_type)

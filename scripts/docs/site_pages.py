@@ -271,10 +271,14 @@ def _kinds(kinds: Mapping[str, type[BaseModel]], group: str) -> Iterator[str]:
     yield f"### `{group}`\n"
     yield f"`{group}.kind`, by default `{next(iter(kinds))}`:\n"
     owners: dict[tuple[str, str, str, str], list[str]] = {}
+    inner: dict[str, type[Settings]] = {}
     for kind, model in kinds.items():
         yield f"- `{kind}`: {_sentence(model.__doc__ or '')}"
         described = dict(_docstrings(model))
         for name, field in model.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+                inner[name] = field.annotation
+                continue
             default = _yaml(field.get_default(call_default_factory=True))
             row = (name, _type(field.annotation), default, _sentence(described.get(name, "")))
             if name != "kind":
@@ -286,6 +290,8 @@ def _kinds(kinds: Mapping[str, type[BaseModel]], group: str) -> Iterator[str]:
         shown = ", ".join(f"`{kind}`" for kind in having)
         yield f"| `{group}.{name}` | {shown} | {form} | `{default}` | {meaning} |"
     yield ""
+    for name, settings in inner.items():
+        yield from _group(settings, f"{group}.{name}.")
 
 
 def _docstrings(model: type[BaseModel]) -> Iterator[tuple[str, str]]:

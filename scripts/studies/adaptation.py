@@ -21,7 +21,7 @@ from dvspipe.errors import DvspipeError
 from dvspipe.inference.adaptation import STRENGTH
 from dvspipe.labels import GESTURES
 from dvspipe.simulator import SimulatorConfig, read_preset
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 
 FIRST_PERSON, ONE_PERSON = 3000, 4000
 SENSORS = ("as in training", "gen4, noise x 5", "dvs128, thresholds x 2", "noisy")
@@ -52,7 +52,9 @@ class Clip:
     def record(self) -> Events:
         """Return its events."""
         sensor = read_sensor(self.sensor, 1000 * self.person + 100 * self.label + self.clip)
-        return record_gesture(self.label, person=self.person, clip=self.clip, seed=self.seed, sensor=sensor)
+        return record_gesture(
+            GestureClip(self.label, person=self.person, clip=self.clip, seed=self.seed), sensor=sensor
+        )
 
 
 def count_right(classifier: Classifier, recordings: Sequence[Events], label: Sequence[int]) -> int:

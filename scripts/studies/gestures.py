@@ -22,7 +22,7 @@ from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read
 from dvspipe.inference import Classifier, Prediction, adapt
 from dvspipe.labels import GESTURES
-from dvspipe.synthesis import GESTURE_SENSOR, record_film, record_gesture
+from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, record_film, record_gesture
 from dvspipe.synthesis.webcam import Webcam
 
 REAL = {"1.bs2": "hand_clapping", "2.bs2": "right_hand_wave", "8.bs2": "arm_roll"}  # IBM's numbers, from 1
@@ -88,7 +88,7 @@ def likeness(folder: Path, people: int, seed: int, jobs: int) -> None:
 
 
 def _statistics_of(label: int, seed: int, person: int) -> dict[str, float]:
-    return statistics(record_gesture(label, person=person, clip=0, seed=seed))
+    return statistics(record_gesture(GestureClip(label, person=person, clip=0, seed=seed)))
 
 
 def probes(people: int, clips: int, seed: int, jobs: int) -> None:
@@ -125,7 +125,7 @@ def probes(people: int, clips: int, seed: int, jobs: int) -> None:
 def _features(seed: int, which: tuple[int, int, int]) -> tuple[int, np.ndarray, np.ndarray]:
     """Return the number of events, and counts in blocks of 4 x 4 pixels of all events and of the first 50 ms."""
     label, person, clip = which
-    events = record_gesture(label, person=person, clip=clip, seed=seed)
+    events = record_gesture(GestureClip(label, person=person, clip=clip, seed=seed))
 
     def picture(part: Events) -> np.ndarray:
         place = (part.p * 32 + part.y // 4) * 32 + part.x // 4
@@ -135,16 +135,16 @@ def _features(seed: int, which: tuple[int, int, int]) -> tuple[int, np.ndarray, 
 
 
 def _record_dvs(label: int, person: int, seed: int) -> Events:
-    return record_gesture(label, person=person, clip=0, seed=seed)
+    return record_gesture(GestureClip(label, person=person, clip=0, seed=seed))
 
 
 def _record_gen4(label: int, person: int, seed: int) -> Events:
     sensor = read_sensor(SENSORS[1], 100 * person + label)
-    return record_gesture(label, person=person, clip=0, seed=seed, sensor=sensor)
+    return record_gesture(GestureClip(label, person=person, clip=0, seed=seed), sensor=sensor)
 
 
 def _record_webcam(label: int, person: int, seed: int) -> Events:
-    return record_film(label, person=person, clip=0, seed=seed)
+    return record_film(GestureClip(label, person=person, clip=0, seed=seed))
 
 
 OLD_WEBCAM = Webcam(
@@ -164,7 +164,7 @@ OLD_WEBCAM = Webcam(
 
 
 def _record_old_webcam(label: int, person: int, seed: int) -> Events:
-    return record_film(label, person=person, clip=0, seed=seed, webcam=OLD_WEBCAM)
+    return record_film(GestureClip(label, person=person, clip=0, seed=seed), webcam=OLD_WEBCAM)
 
 
 CAMERAS = {

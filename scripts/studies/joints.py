@@ -37,6 +37,7 @@ from dvspipe.inference.joints import (
     average_logs,
     sample_curves,
 )
+from dvspipe.inference.segments import is_quiet
 from dvspipe.labels import GESTURES
 from dvspipe.pose import JOINTS, Track, to_body_frame
 from dvspipe.synthesis import GESTURE_SENSOR
@@ -56,7 +57,7 @@ ARM_JOINTS = ("shoulder", "elbow", "wrist", "index", "pinky")
 POSE_JOINTS = (0, 1, 2, 3, 3)  # of `Pose.arms`: index and little finger are the knuckles
 WEIGHTS, OTHER_BIASES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6), (-1.0, -0.5, 0.0, 0.5)
 GAP_US = 40_000  # between the end of a short film and its repetition
-LEAST_US, REPEATED_US = 1_450_000, 1_500_000  # shorter films are repeated until they last so long
+MIN_US, REPEATED_US = 1_450_000, 1_500_000  # shorter films are repeated until they last so long
 OTHER_LABEL = GESTURES.index(OTHER)
 MIRRORED = np.array([GESTURES.index(mirror_class(name)) for name in GESTURES])
 
@@ -298,7 +299,7 @@ def classify_events(arguments: argparse.Namespace) -> None:
         for path in sorted(arguments.recordings.glob(f"{fold}__*.h5")):
             events, period_us = read_repeated(path)
             timeline = classifier.predict(events, {"roi": "full"}).timeline
-            quiet = timeline.is_quiet(InferConfig().segments)
+            quiet = is_quiet(timeline, InferConfig().segments)
             stored[f"{path.stem}/probabilities"] = timeline.probabilities
             stored[f"{path.stem}/start_us"] = timeline.t_start_us
             stored[f"{path.stem}/shown"] = quiet if quiet.all() else ~quiet
@@ -310,7 +311,7 @@ def read_repeated(path: Path) -> tuple[Events, int]:
     """Return the events of a film, again and again if it is shorter than a window, and the period (0: once)."""
     events = read(path)
     length_us = int(events.t[-1] - events.t[0])
-    if length_us >= LEAST_US:
+    if length_us >= MIN_US:
         return events, 0
     period_us = length_us + GAP_US
     times = -(-REPEATED_US // period_us)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dvspipe.formats import write
 from dvspipe.labels import GESTURES
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 from dvspipe.training import choose_settings, train
 
 SEEDS = (0, 1, 2)
@@ -47,7 +47,7 @@ def write_gestures(folder: Path, classes: Sequence[str], seed: int) -> None:
     for person in range(TRAINED + TESTED):
         part = "train" if person < TRAINED else "test"
         for name in classes:
-            events = record_gesture(GESTURES.index(name), person=person, clip=0, seed=seed)
+            events = record_gesture(GestureClip(GESTURES.index(name), person=person, clip=0, seed=seed))
             write(folder / part / name / f"user{person:03d}_0.h5", [events], source="synthetic gestures")
 
 

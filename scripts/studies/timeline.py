@@ -22,7 +22,7 @@ from dvspipe.events import Events, concatenate
 from dvspipe.formats import read, write
 from dvspipe.labels import GESTURES
 from dvspipe.report import score_line
-from dvspipe.results import Answer, OutputFolder, read_rows
+from dvspipe.results import OutputFolder, Prediction, read_rows
 from dvspipe.synthesis import DIGIT_SENSOR, read_mnist, record_digit, record_session
 
 FIRST_PERSON = 5_000  # training uses no person with such a number
@@ -100,7 +100,7 @@ def main() -> None:
         print(f"{name}: {len(events):,} events in {events.duration_us * 1e-6:.1f} s, {len(spans)} labels", flush=True)
     command = [sys.executable, "-m", "dvspipe", "infer", given.checkpoint, str(streams), "--labels", str(streams)]
     subprocess.run([*command, "--out", str(given.out / "answers"), "--overwrite", *others], check=True)
-    for answer in read_rows(OutputFolder(given.out / "answers").predictions, Answer):
+    for answer in read_rows(OutputFolder(given.out / "answers").predictions, Prediction):
         if answer.scores is not None:
             print(f"{answer.folder}: {score_line(answer.scores)}")
 

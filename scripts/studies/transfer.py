@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from dvspipe.checkpoints.checkpoint import load_checkpoint
-from dvspipe.datasets import DataConfig, Sample, SpikeTensors, TensorSettings, open_dataset
+from dvspipe.datasets import NmnistConfig, Sample, SpikeTensors, TensorSettings, open_dataset
 from dvspipe.training import evaluate
 
 LAST_FITTED = 250
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("checkpoints", type=Path, nargs="+")
     parser.add_argument("nmnist", type=Path)
     arguments = parser.parse_args()
-    data = open_dataset(DataConfig(kind="nmnist", root=arguments.nmnist, cache="none"), seed=0)
+    data = open_dataset(NmnistConfig(root=arguments.nmnist, cache="none"), seed=0)
     samples = data.samples
     groups = {
         f"training ids 1 to {LAST_FITTED}": [sample for sample in samples if is_fitted(sample)],

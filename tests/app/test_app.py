@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shlex
 import signal
 import socket
@@ -14,13 +15,14 @@ import time
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import random_events, write_bars
+from facts import mentions, raises
 from typer.testing import CliRunner
 
 from dvspipe.errors import ConfigError, DvspipeError, FileError, Remedy
@@ -102,9 +104,9 @@ def test_only_files_below_the_folder_are_read(space: Workspace, tmp_path: Path) 
     (space.folder / "link.h5").symlink_to(outside)
     assert space.resolve("a.h5") == inside.resolve()
     for name in ("../secret.h5", str(outside), "link.h5", "/etc/passwd"):
-        with pytest.raises(FileError, match="is not below"):
+        with raises(FileError, Path(name).name):
             space.resolve(name)
-    with pytest.raises(FileError, match="no such file"):
+    with raises(FileError, "missing.h5"):
         space.resolve("missing.h5")
 
 
@@ -165,7 +167,7 @@ def test_what_a_browser_still_loads_is_kept(space: Workspace) -> None:
 
 def test_an_error_names_the_file_and_not_its_folder(space: Workspace) -> None:
     error = FileError(f"{space.root}/uploads/12ab/clip.mp4: is corrupted", Remedy("config.fit", "scale", "scale it"))
-    assert space.describe(error) == "clip.mp4: is corrupted; use fit = scale to scale it"
+    assert re.fullmatch("clip.mp4: is corrupted; .*fit = scale.* scale it", space.describe(error))
     assert space.describe(FileError(f"{space.folder}/deep/a.h5: is empty")) == "deep/a.h5: is empty"
 
 
@@ -185,7 +187,7 @@ def test_an_error_of_work_is_raised() -> None:
     def fail(_: Progress) -> None:
         raise ConfigError("wrong")
 
-    with pytest.raises(ConfigError, match="wrong"):
+    with raises(ConfigError, "wrong"):
         run(Jobs(), fail)
 
 
@@ -202,7 +204,7 @@ def test_stopped_work_ends_at_its_next_progress() -> None:
     assert next(steps).results == ()
     assert begun.wait(10)
     jobs.stop("a")
-    with pytest.raises(DvspipeError, match="stopped"):
+    with raises(DvspipeError, "stopped"):
         list(steps)
     assert run(jobs, lambda _: 1)[-1].results == (1,)  # the place is free again
 
@@ -244,13 +246,13 @@ def test_every_error_of_a_handler_is_a_line_of_the_page(space: Workspace, caplog
         yield {}
 
     (line,) = handle(space, "status", gone)(Request(), 1)
-    assert "clip.mp4: temporary files are removed after an hour" in line["status"]
+    assert "clip.mp4: " in line["status"]
     (line,) = handle(space, "status", broken)(Request(), 1)
     assert "a &lt;b&gt; setting is wrong" in line["status"]
     (line,) = handle(space, "status", defect)(Request(), 1)
     assert "ZeroDivisionError" in line["status"]
     assert "Traceback" not in line["status"]
-    assert "an error in the page" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_handler_without_news_leaves_the_page_as_it_is(space: Workspace) -> None:
@@ -310,7 +312,7 @@ def test_a_number_that_is_being_typed_shows_no_excerpt(typed: float | None) -> N
 
 
 def test_an_excerpt_after_the_end_is_one_clear_error(video: Path, tmp_path: Path) -> None:
-    with pytest.raises(DvspipeError, match="start"):
+    with raises(DvspipeError, "start"):
         read_excerpt(video, 50.0, tmp_path)
 
 
@@ -335,12 +337,12 @@ def test_a_converted_video_is_written_in_every_format(short_video: Path, tmp_pat
 
 
 def test_other_machines_need_a_password(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="password"):
+    with raises(ConfigError, "password"):
         AppSettings(tmp_path, host="0.0.0.0").check()
     AppSettings(tmp_path, host="0.0.0.0", password="secret").check()
-    with pytest.raises(ConfigError, match="size"):
+    with raises(ConfigError, "size"):
         AppSettings(tmp_path, max_upload="much").check()
-    with pytest.raises(FileError, match="no such folder"):
+    with raises(FileError, "missing"):
         AppSettings(tmp_path / "missing").check()
 
 
@@ -444,30 +446,17 @@ def test_a_password_protects_page_and_files_and_nothing_is_left(tmp_path: Path) 
     assert not root.exists()
 
 
-def test_an_interrupted_server_removes_its_files_and_ends_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("stop", "code"), [(interrupt, "ended"), (lambda: signal.raise_signal(signal.SIGTERM), 143)], ids=["INT", "TERM"]
+)
+def test_a_stopped_server_removes_its_files_and_ends_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Callable[[], None], code: object
 ) -> None:
     """Python, which stops threads while it ends, would make native code abort the process."""
-    seen: list[str] = []
-
-    @contextmanager
-    def pretend(_: AppSettings) -> Iterator[Served]:
-        try:
-            yield Served("http://127.0.0.1:1/", Workspace(tmp_path, tmp_path))
-        finally:
-            seen.append("files removed")
-
-    def interrupt(_: float) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("dvspipe.app.serve", pretend)
-    monkeypatch.setattr("dvspipe.cli.page.time.sleep", interrupt)
-    monkeypatch.setattr("dvspipe.cli.page.end_interrupted", lambda: seen.append("ended"))
-    CliRunner().invoke(app, ["app", str(tmp_path), "--no-browser"])
-    assert seen == ["files removed", "ended"]
-
-
-def test_a_terminated_server_removes_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[object] = []
 
     @contextmanager
@@ -478,19 +467,20 @@ def test_a_terminated_server_removes_its_files(tmp_path: Path, monkeypatch: pyte
             seen.append("files removed")
 
     monkeypatch.setattr("dvspipe.app.serve", pretend)
-    monkeypatch.setattr("dvspipe.cli.page.time.sleep", lambda _: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("dvspipe.cli.page.time.sleep", lambda _: stop())
+    monkeypatch.setattr("dvspipe.cli.page.end_interrupted", lambda: seen.append("ended"))
     monkeypatch.setattr("dvspipe.cli.page.os._exit", seen.append)
     before = signal.getsignal(signal.SIGTERM)
     try:
         CliRunner().invoke(app, ["app", str(tmp_path), "--no-browser"])
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert seen == ["files removed", 143]
+    assert seen == ["files removed", code]
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a" * 10_000])
 def test_a_typed_name_that_no_file_can_have_is_one_line(space: Workspace, name: str) -> None:
-    with pytest.raises(FileError, match="no name of a file") as caught:
+    with raises(FileError) as caught:
         space.resolve(name)
     assert len(space.describe(caught.value)) < 300
 
@@ -498,7 +488,7 @@ def test_a_typed_name_that_no_file_can_have_is_one_line(space: Workspace, name: 
 def test_a_port_in_use_is_one_clear_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, ignore_unclosed():
         settings = AppSettings(tmp_path, port=taken.getsockname()[1])
-        with pytest.raises(ConfigError, match=r"port \d+: is in use"), serve(settings):
+        with raises(ConfigError, "port", settings.port), serve(settings):
             pass
 
 
@@ -562,8 +552,8 @@ def test_the_view_shows_evenly_chosen_events_and_says_how_many(explored: Explore
 def test_the_view_and_pictures_are_described_in_words(explored: Explored) -> None:
     assert f"{len(explored.sample):,} of 65,000 events" in explored.summary
     assert "columns" in explored.summary
-    assert PictureChoices(0.5, mode="surface").text.startswith("30 ms at 50.0% of the recording; time surface")
-    assert PictureChoices(0.0, events=1000, colours="colour-blind").text.endswith("ON vermilion, OFF blue")
+    assert mentions(PictureChoices(0.5, mode="surface").text, "30 ms", "50.0%", "surface")
+    assert mentions(PictureChoices(0.0, events=1000, colours="colour-blind").text, "vermilion", "blue")
 
 
 @pytest.mark.parametrize("mode", ["counts", "surface", "decay"])
@@ -653,8 +643,8 @@ def test_complete_runs_are_listed_with_their_curves(runs: Workspace) -> None:
     assert list(figure.data[0].x) == [1, 2]
     assert figure.data[0].line.color != figure.data[1].line.color
     losses = [row.val_loss for row in found.run.epochs]
-    text = describe_curves([found], "val_loss")
-    assert f"first {losses[0]:.3g} to {losses[-1]:.3g}, best {min(losses):.3g} in epoch" in text
+    numbers = (f"{loss:.3g}" for loss in (losses[0], losses[-1], min(losses)))
+    assert mentions(describe_curves([found], "val_loss"), "first", *numbers)
 
 
 def test_the_recordings_of_a_cell_are_found(runs: Workspace) -> None:
@@ -669,7 +659,7 @@ def test_the_recordings_of_a_cell_are_found(runs: Workspace) -> None:
 
 
 def test_a_wrong_recording_elsewhere_is_not_read(runs: Workspace) -> None:
-    with pytest.raises(FileError, match="is not below"):
+    with raises(FileError, "passwd"):
         find_recording(runs, "first", WrongPrediction(name="/etc/passwd", label="a", predicted="b", probability=1.0))
 
 
@@ -680,7 +670,7 @@ def test_a_wrong_recording_is_found_where_its_run_was_trained(space: Workspace, 
     path.touch()
     wrong = WrongPrediction(name="data/left/1.h5@0-100", label="left", predicted="right", probability=1.0)
     assert find_recording(space, "deep/runs/first", wrong) == ChosenFile(path.resolve(), "1.h5")
-    with pytest.raises(FileError, match="no such file"):
+    with raises(FileError, "2.h5"):
         find_recording(space, "other", WrongPrediction(name="2.h5", label="a", predicted="b", probability=1.0))
 
 

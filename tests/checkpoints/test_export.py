@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from facts import mentions, raises
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -148,21 +149,21 @@ def node_step(node: Any, x: NDArray[Any], name: str, state: dict[str, Any], dt: 
     return fires.astype(np.float64)
 
 
-@pytest.mark.parametrize("dt", [None, STEP_S])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_nir_replays_spike_for_spike(tmp_path: Path, name: str, dt: float | None) -> None:
+def test_nir_replays_spike_for_spike(tmp_path: Path, name: str) -> None:
     checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS[name])
-    stages: list[str] = []
-    done = export(checkpoint, tmp_path / "a.nir", to="nir", dt=dt, progress=stages.append)
-    assert stages == ["load", "write", "compare"]
-    assert done.difference < 1e-5
-    outputs, fired = interpret(nir.read(tmp_path / "a.nir"), sample().numpy(), dt or SNNTORCH_STEP_S)
     with torch.no_grad(), unpooled_spikes(network) as spikes:
         wanted, _ = network(sample())
-    for ours in spikes:
-        assert 0.01 < ours.mean() < 0.95
-        assert any(np.array_equal(ours.numpy(), theirs) for theirs in fired)
-    np.testing.assert_allclose(outputs, wanted.numpy(), rtol=1e-4, atol=1e-5)
+    assert all(0.01 < ours.mean() < 0.95 for ours in spikes)
+    for dt in (None, STEP_S):
+        stages: list[str] = []
+        done = export(checkpoint, tmp_path / "a.nir", to="nir", dt=dt, progress=stages.append, overwrite=True)
+        assert stages == ["load", "write", "compare"]
+        assert done.difference < 1e-5
+        outputs, fired = interpret(nir.read(tmp_path / "a.nir"), sample().numpy(), dt or SNNTORCH_STEP_S)
+        for ours in spikes:
+            assert any(np.array_equal(ours.numpy(), theirs) for theirs in fired)
+        np.testing.assert_allclose(outputs, wanted.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def read_by_norse(graph: Any, dt: float) -> tuple[nn.Module, tuple[type[nn.Module], ...]]:
@@ -245,7 +246,7 @@ def test_a_reader_that_cannot_read_a_file_has_a_problem_with_a_remedy() -> None:
     assert "AvgPool2d" in str(norse.find_problem(nodes, SNNTORCH_STEP_S))
     problem = snntorch.find_problem(nodes, STEP_S)
     assert problem is not None
-    assert "steps of 0.012 s" in problem.message
+    assert mentions(problem.message, "0.012 s")
     assert [(remedy.setting, remedy.value) for remedy in problem.remedies] == [("dt", SNNTORCH_STEP_S)]
 
 
@@ -331,20 +332,20 @@ def test_a_nir_file_says_what_the_network_is_for(tmp_path: Path) -> None:
             {"kind": "first_spike", "channels": (9,), "tau_syn_s": 0.03, "tau_mem_s": 0.03},
             "nir",
             None,
-            "network.kind = first_spike cannot .*network={'kind': 'csnn'}",
+            ("network.kind = first_spike", "network={'kind': 'csnn'}"),
         ),
-        ({"channels": (3,)}, "onnix", None, "to = 'onnix'.*nir, onnx"),
-        ({"channels": (3,)}, "onnx", 1e-4, "dt = 0.0001.*to='nir'"),
-        ({"channels": (3,)}, "nir", -1.0, "dt = -1: .*above 0"),
-        ({"channels": (3,)}, "nir", float("nan"), "dt = nan: .*above 0"),
-        ({"channels": (3,)}, "nir", float("inf"), "dt = inf: .*above 0"),
+        ({"channels": (3,)}, "onnix", None, ("to = 'onnix'", "nir", "onnx")),
+        ({"channels": (3,)}, "onnx", 1e-4, ("dt = 0.0001", "to='nir'")),
+        ({"channels": (3,)}, "nir", -1.0, ("dt = -1", "0")),
+        ({"channels": (3,)}, "nir", float("nan"), ("dt = nan", "0")),
+        ({"channels": (3,)}, "nir", float("inf"), ("dt = inf", "0")),
     ],
 )
 def test_a_network_that_a_format_cannot_represent_is_an_error(
-    tmp_path: Path, settings: dict[str, Any], to: ExportFormat, dt: float | None, message: str
+    tmp_path: Path, settings: dict[str, Any], to: ExportFormat, dt: float | None, message: object
 ) -> None:
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", **settings)
-    with pytest.raises(ConfigError, match=message):
+    with raises(ConfigError, message):
         export(checkpoint, tmp_path / f"out.{to}", to=to, dt=dt)
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
@@ -352,7 +353,7 @@ def test_a_network_that_a_format_cannot_represent_is_an_error(
 def test_an_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
     (tmp_path / "a.nir").write_text("before")
-    with pytest.raises(FileError, match=r"a\.nir: already exists"):
+    with raises(FileError, "a.nir"):
         export(checkpoint, tmp_path / "a.nir", to="nir")
     assert (tmp_path / "a.nir").read_text() == "before"
     export(checkpoint, tmp_path / "a.nir", to="nir", overwrite=True)
@@ -373,7 +374,7 @@ def test_a_file_with_other_outputs_is_not_written(tmp_path: Path, monkeypatch: p
         return graph
 
     monkeypatch.setattr(dvspipe.checkpoints.export, "build_nir", mistaken)
-    with pytest.raises(FileError, match=r"a\.nir: not written.*\d+\.\d%"):
+    with raises(FileError, "a.nir", "%"):
         export(checkpoint, tmp_path / "a.nir", to="nir")
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
@@ -383,7 +384,7 @@ def test_a_missing_library_is_named_with_the_way_to_get_it(tmp_path: Path, monke
     for library, to in (("nir", "nir"), ("onnx", "onnx"), ("onnxruntime", "onnx"), ("onnxscript", "onnx")):
         with monkeypatch.context() as patched:
             patched.setitem(sys.modules, library, None)
-            with pytest.raises(ConfigError, match=rf"{library} .*pip install 'dvspipe\[export\]'"):
+            with raises(ConfigError, library, "'dvspipe[export]'"):
                 export(checkpoint, tmp_path / f"out.{to}", to=to)  # type: ignore[arg-type]
     assert not list(tmp_path.glob("out*"))
 
@@ -406,7 +407,7 @@ def test_the_traced_network_runs_norses_cell() -> None:
 @pytest.mark.parametrize(("to", "name"), [("nir", "net.onnx"), ("onnx", "net.txt"), ("onnx", "net")])
 def test_another_suffix_than_that_of_the_format_is_an_error(tmp_path: Path, to: ExportFormat, name: str) -> None:
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
-    with pytest.raises(FileError, match=rf"{name}: .* expected \.{to}"):
+    with raises(FileError, name, f".{to}"):
         export(checkpoint, tmp_path / name, to=to)
 
 

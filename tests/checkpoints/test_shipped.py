@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from facts import raises
 
 from dvspipe import Classifier, Events
 from dvspipe.checkpoints.checkpoint import SHIPPED, load_checkpoint, load_config, shipped_checkpoints
@@ -14,7 +15,7 @@ from dvspipe.checkpoints.model_card import write_card, write_shipped_card
 from dvspipe.errors import CheckpointError
 from dvspipe.formats import read
 from dvspipe.labels import GESTURES
-from dvspipe.synthesis import GESTURE_SENSOR, record_gesture
+from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, record_gesture
 from dvspipe.training.records import find_records
 
 DATA = Path(os.environ.get("DVSPIPE_TEST_DATA", "nowhere"))
@@ -32,7 +33,7 @@ def test_the_card_of_each_is_that_of_its_record(name: str) -> None:
     assert card == write_shipped_card(name), "run scripts/docs/cards.py"
     assert f"\ndvspipe train {name} " in card
     assert f"{sum(weights.numel() for weights in network.parameters()):,} parameters" in card
-    assert "training data is synthetic" in card
+    assert "synthetic" in card
     assert "synthetic" in config.trained_on
 
 
@@ -40,18 +41,19 @@ def test_the_card_on_the_hub_has_the_scores_of_the_record() -> None:
     records = find_records("nmnist-synthetic")
     card = write_card("user/digits", load_config("nmnist-synthetic"), records, "mit")
     assert "| 98.7% (296 of 300) |" in card
-    assert "on real recordings is not known" not in card
 
 
 def test_an_unknown_name_lists_those_that_there_are() -> None:
-    with pytest.raises(CheckpointError, match="gesture-synthetic, nmnist-synthetic"):
+    with raises(CheckpointError, "gesture-synthetic", "nmnist-synthetic"):
         load_checkpoint("gesture")
 
 
 def test_gestures_of_people_never_seen_are_named() -> None:
     """Somebody of another seed; every gesture but the one that may be anything."""
     classifier, labels = Classifier.load("gesture-synthetic"), range(len(GESTURES) - 1)
-    named = [classifier.predict(record_gesture(label, person=0, clip=0, seed=99)).label for label in labels]
+    named = [
+        classifier.predict(record_gesture(GestureClip(label, person=0, clip=0, seed=99))).label for label in labels
+    ]
     assert np.mean(np.array(named) == labels) >= 0.8
 
 

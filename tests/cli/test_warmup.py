@@ -11,7 +11,7 @@ from dvspipe.cli.app import app
 from dvspipe.cli.compilation import STAGES, warm_up
 from dvspipe.inference import Classifier
 from dvspipe.recordings.conversion import ConvertConfig, convert_video
-from dvspipe.synthesis import gesture_frames
+from dvspipe.synthesis import GestureClip, gesture_frames
 from dvspipe.video.writing import write_video
 
 
@@ -34,7 +34,9 @@ def test_after_warming_up_a_conversion_and_a_classification_compile_nothing(tmp_
     assert shown[-1] == (len(STAGES), len(STAGES))
     before = compiled()
     assert sum(map(bool, before.values())) > 20
-    write_video(tmp_path / "a.webm", gesture_frames(1, person=3, clip=0, seed=0, duration_us=800_000, fps=20))
+    write_video(
+        tmp_path / "a.webm", gesture_frames(GestureClip(1, person=3, clip=0, seed=0, duration_us=800_000), fps=20)
+    )
     convert_video(
         tmp_path / "a.webm",
         tmp_path / "a.h5",

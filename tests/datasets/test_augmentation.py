@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
+from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +31,7 @@ def test_no_change_is_no_change() -> None:
     assert varied(events=Events.empty(SENSOR), drop=0.5, rotate_deg=20, noise_hz=5) == Events.empty(SENSOR)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000))
 def test_dropped_events_are_missing_and_the_others_stay(seed: int) -> None:
     for change in ({"drop": 0.5}, {"drop_time": 0.5}, {"drop_area": 0.5}):
@@ -106,7 +107,7 @@ def test_a_mirrored_gesture_has_the_label_of_its_mirror_image() -> None:
     } == dict(zip(GESTURES, mirrored, strict=True))
     assert [GESTURES[k] for k in mirrored_labels(GESTURES)[mirrored_labels(GESTURES)]] == list(GESTURES)
     assert mirrored_labels(("bright", "copyright")).tolist() == [0, 1]
-    with pytest.raises(ConfigError, match="flip_horizontal .*right is left"):
+    with raises(ConfigError, "flip_horizontal"):
         mirrored_labels(("right", "up"))
 
 

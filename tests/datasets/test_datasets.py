@@ -13,18 +13,23 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import random_events
+from facts import mentions, raises
 
 from dvspipe.datasets import (
     AugmentConfig,
     BatchSettings,
     Cache,
-    DataConfig,
     DataSet,
+    FolderConfig,
+    GesturesConfig,
+    MnistConfig,
+    NmnistConfig,
     SpikeTensors,
     TensorSettings,
     VaryConfig,
     check_split,
     open_dataset,
+    parse_data,
     plain_batches,
     restore_split,
     tensors,
@@ -39,7 +44,7 @@ from dvspipe.errors import ConfigError, DataError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.labels import GESTURES
-from dvspipe.synthesis import SynthesisRecord, record_gesture, write_recordings
+from dvspipe.synthesis import GestureClip, SynthesisRecord, record_gesture, write_recordings
 
 BINS = BinConfig(steps=3, step_us=40_000)
 
@@ -68,7 +73,7 @@ def test_nmnist_is_read_in_part_with_the_digits_as_labels(tmp_path: Path) -> Non
     save_nmnist(tmp_path, "Train", range(10), 4)
     save_nmnist(tmp_path, "Test", range(3), 2)
     (tmp_path / "Train" / "0" / ".00001.half.bin").write_bytes(b"")
-    data = open_dataset(DataConfig(kind="nmnist", root=tmp_path), seed=0)
+    data = open_dataset(NmnistConfig(root=tmp_path), seed=0)
     assert data.classes == tuple("0123456789")
     assert (len(data.train), len(data.validation), len(data.test)) == (30, 10, 6)
     assert not data.synthetic
@@ -82,7 +87,7 @@ def test_nmnist_is_read_in_part_with_the_digits_as_labels(tmp_path: Path) -> Non
 
 def test_tonics_folder_of_nmnist_is_found(tmp_path: Path) -> None:
     save_nmnist(tmp_path / "NMNIST", "Train", range(10), 3)
-    data = open_dataset(DataConfig(kind="nmnist", root=tmp_path), seed=0)
+    data = open_dataset(NmnistConfig(root=tmp_path), seed=0)
     assert (len(data.train), len(data.validation), len(data.test)) == (
         10,
         10,
@@ -92,7 +97,7 @@ def test_tonics_folder_of_nmnist_is_found(tmp_path: Path) -> None:
 
 def test_the_classes_of_a_folder_are_its_names_in_order(tmp_path: Path) -> None:
     save_folder(tmp_path)
-    data = open_dataset(DataConfig(root=tmp_path), seed=0)
+    data = open_dataset(FolderConfig(root=tmp_path), seed=0)
     assert data.classes == ("a", "b")
     assert all(data.classes[sample.label] == Path(sample.name).parent.name for sample in data.train)
     assert data.sensor == SensorSize(width=12, height=7)
@@ -100,7 +105,7 @@ def test_the_classes_of_a_folder_are_its_names_in_order(tmp_path: Path) -> None:
 
 def test_no_group_is_in_two_parts_and_the_division_is_seeded(tmp_path: Path) -> None:
     save_folder(tmp_path)
-    config = DataConfig(root=tmp_path, group=r"^user\d+")
+    config = FolderConfig(root=tmp_path, group=r"^user\d+")
     data = open_dataset(config, seed=1)
     groups = [{sample.group for sample in part} for part in (data.train, data.validation, data.test)]
     assert [len(part) for part in groups] == [3, 1, 1]
@@ -114,7 +119,7 @@ def test_the_name_of_a_sample_whose_file_is_not_utf8_has_escapes(tmp_path: Path)
     save_folder(tmp_path)
     first = min((tmp_path / "a").iterdir())
     moved = first.rename(first.with_name(os.fsdecode(b"\xff") + first.name))
-    data = open_dataset(DataConfig(root=tmp_path), seed=0)
+    data = open_dataset(FolderConfig(root=tmp_path), seed=0)
     samples = (*data.train, *data.validation, *data.test)
     (found,) = (sample for sample in samples if sample.file == moved)
     assert found.name == str(tmp_path / "a" / rf"\udcff{first.name}")
@@ -124,7 +129,7 @@ def test_the_name_of_a_sample_whose_file_is_not_utf8_has_escapes(tmp_path: Path)
 def test_a_test_folder_is_the_test_part(tmp_path: Path) -> None:
     save_folder(tmp_path / "train")
     save_folder(tmp_path / "test", people=1)
-    data = open_dataset(DataConfig(root=tmp_path), seed=0)
+    data = open_dataset(FolderConfig(root=tmp_path), seed=0)
     assert len(data.test) == 4
     assert all("/test/" in sample.name for sample in data.test)
 
@@ -132,18 +137,18 @@ def test_a_test_folder_is_the_test_part(tmp_path: Path) -> None:
 def test_an_unknown_class_folder_is_named(tmp_path: Path) -> None:
     save_folder(tmp_path / "train")
     save_folder(tmp_path / "test", classes=("a", "zebra"))
-    with pytest.raises(DataError, match="zebra.*a, b"):
-        open_dataset(DataConfig(root=tmp_path), seed=0)
+    with raises(DataError, "zebra"):
+        open_dataset(FolderConfig(root=tmp_path), seed=0)
     save_folder(tmp_path / "gestures", classes=("hand_clapping", "juggling"))
-    with pytest.raises(DataError, match="juggling.*hand_clapping"):
-        open_dataset(DataConfig(kind="gestures", root=tmp_path / "gestures"), seed=0)
+    with raises(DataError, "juggling", "hand_clapping"):
+        open_dataset(GesturesConfig(root=tmp_path / "gestures"), seed=0)
 
 
 def test_links_to_folders_that_are_searched_anyway_are_not_followed(tmp_path: Path) -> None:
     """Two links to a folder that contains them have endless paths, which double with every step."""
     root = tmp_path / "data"
     save_folder(root)
-    plain = open_dataset(DataConfig(root=root), seed=0)
+    plain = open_dataset(FolderConfig(root=root), seed=0)
     for place, target in (
         ("loop", "."),
         ("outer", ".."),
@@ -154,20 +159,20 @@ def test_links_to_folders_that_are_searched_anyway_are_not_followed(tmp_path: Pa
         ("b/other", "../a"),
     ):
         (root / place).symlink_to(target, target_is_directory=True)
-    linked = open_dataset(DataConfig(root=root), seed=0)
+    linked = open_dataset(FolderConfig(root=root), seed=0)
     assert names(linked) == names(plain)
     assert (linked.classes, linked.warnings) == (("a", "b"), ())
     save_folder(tmp_path / "elsewhere", people=1, classes=("a",))
     shutil.copytree(tmp_path / "elsewhere" / "a", root / "b" / "session")
     (root / "b" / "session" / "back").symlink_to("..", target_is_directory=True)
     (root / "b" / "second").symlink_to("session", target_is_directory=True)
-    (warning,) = open_dataset(DataConfig(root=root), seed=0).warnings
-    assert "not read: 2 recordings" in warning
+    (warning,) = open_dataset(FolderConfig(root=root), seed=0).warnings
+    assert mentions(warning, "2 recordings")
 
 
 def test_gestures_in_a_folder_keep_ibms_order(tmp_path: Path) -> None:
     save_folder(tmp_path, classes=("arm_roll", "hand_clapping"))
-    data = open_dataset(DataConfig(kind="gestures", root=tmp_path), seed=0)
+    data = open_dataset(GesturesConfig(root=tmp_path), seed=0)
     assert {sample.label for sample in data.train} == {0, 7}
     assert data.classes == GESTURES
 
@@ -176,15 +181,15 @@ def test_gestures_in_a_folder_keep_ibms_order(tmp_path: Path) -> None:
     ("config", "message"),
     [
         ({"kind": "nmnist"}, "data.root"),
-        ({"kind": "nmnist", "root": "."}, "no folder Train"),
-        ({"root": "nowhere"}, "no such folder"),
-        ({"root": "."}, "found 0, expected 2"),
-        ({"root": "empty"}, "a: no recording"),
+        ({"kind": "nmnist", "root": "."}, "Train"),
+        ({"root": "nowhere"}, "nowhere"),
+        ({"root": "."}, ("0", "2")),
+        ({"root": "empty"}, "empty"),
         ({"root": "ungrouped", "group": r"^person"}, "data.group"),
     ],
 )
 def test_a_folder_of_another_layout_is_one_clear_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], message: object
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if config.get("root") == "empty":
@@ -192,13 +197,13 @@ def test_a_folder_of_another_layout_is_one_clear_error(
             (tmp_path / "empty" / name).mkdir(parents=True)
     if config.get("root") == "ungrouped":
         save_folder(tmp_path / "ungrouped")
-    with pytest.raises(DataError, match=message):
-        open_dataset(DataConfig.model_validate(config), seed=0)
+    with raises(DataError, message):
+        open_dataset(parse_data(config), seed=0)
 
 
 def test_samples_are_encoded_as_they_are_counted(tmp_path: Path) -> None:
     save_folder(tmp_path)
-    data = open_dataset(DataConfig(root=tmp_path), seed=0)
+    data = open_dataset(FolderConfig(root=tmp_path), seed=0)
     spikes = SpikeTensors(data.train, TensorSettings(BINS))
     assert len(spikes) == len(data.train)
     for number, sample in enumerate(data.train):
@@ -211,7 +216,7 @@ def test_samples_are_encoded_as_they_are_counted(tmp_path: Path) -> None:
 
 def test_further_views_have_fewer_events_and_the_first_is_untouched(tmp_path: Path) -> None:
     save_folder(tmp_path)
-    data = open_dataset(DataConfig(root=tmp_path), seed=0)
+    data = open_dataset(FolderConfig(root=tmp_path), seed=0)
 
     def all_of(**settings: Any) -> np.ndarray:
         made = SpikeTensors(data.train, TensorSettings(BINS, **settings))
@@ -231,7 +236,7 @@ def test_cached_tensors_equal_fresh_ones_and_follow_every_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_folder(tmp_path / "data")
-    samples = open_dataset(DataConfig(root=tmp_path / "data"), seed=0).train
+    samples = open_dataset(FolderConfig(root=tmp_path / "data"), seed=0).train
     cache = Cache(tmp_path / "cache")
     fresh = SpikeTensors(samples, TensorSettings(BINS))
     made = []
@@ -279,17 +284,17 @@ def test_one_makes_a_file_of_the_cache_and_others_wait_and_a_corrupted_one_is_ma
 
 def test_what_a_killed_command_left_is_no_recording(tmp_path: Path) -> None:
     save_folder(tmp_path)
-    before = names(open_dataset(DataConfig(root=tmp_path), seed=0))
+    before = names(open_dataset(FolderConfig(root=tmp_path), seed=0))
     for folder in (tmp_path, tmp_path / "a"):
         (folder / "x.h5.part").mkdir()
         write(folder / "x.h5.part" / "00000.h5", random_events(0, 50))
         write(folder / ".dvspipe-12345678.h5", random_events(0, 50))
-    assert names(open_dataset(DataConfig(root=tmp_path), seed=0)) == before
+    assert names(open_dataset(FolderConfig(root=tmp_path), seed=0)) == before
 
 
 def test_a_corrupted_tensor_in_the_cache_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     save_folder(tmp_path / "data")
-    samples, cache = open_dataset(DataConfig(root=tmp_path / "data"), seed=0).train, Cache(tmp_path / "cache")
+    samples, cache = open_dataset(FolderConfig(root=tmp_path / "data"), seed=0).train, Cache(tmp_path / "cache")
     fresh = SpikeTensors(samples, TensorSettings(BINS), cache=cache)
     files = sorted(cache.folder.rglob(f"*{ARRAYS}"))
     assert len(files) == len(samples) == cache.size()[0]
@@ -325,9 +330,9 @@ def test_a_full_disk_names_its_remedies(tmp_path: Path, monkeypatch: pytest.Monk
         raise FileError(f"{path}: no space for {size} bytes")
 
     save_folder(tmp_path / "data")
-    samples = open_dataset(DataConfig(root=tmp_path / "data"), seed=0).train
+    samples = open_dataset(FolderConfig(root=tmp_path / "data"), seed=0).train
     monkeypatch.setattr("dvspipe.datasets.cache.require_space", full)
-    with pytest.raises(FileError, match="no space for") as caught:
+    with raises(FileError, "space") as caught:
         SpikeTensors(samples, TensorSettings(BINS), cache=Cache(tmp_path / "cache"))
     assert [(remedy.setting, remedy.value) for remedy in caught.value.remedies] == [
         ("data.cache", "DIR"),
@@ -339,27 +344,27 @@ def test_a_full_disk_names_its_remedies(tmp_path: Path, monkeypatch: pytest.Monk
 def test_an_empty_recording_and_one_of_another_sensor_are_named(tmp_path: Path) -> None:
     save_folder(tmp_path)
     write(tmp_path / "a" / "zz.h5", Events.empty(SensorSize(width=12, height=7)))
-    data = open_dataset(DataConfig(root=tmp_path, validation=0.01, test=0.01), seed=0)
+    data = open_dataset(FolderConfig(root=tmp_path, validation=0.01, test=0.01), seed=0)
     samples = [*data.train, *data.validation, *data.test]
-    with pytest.raises(DataError, match="zz.h5: .*no events"):
+    with raises(DataError, "zz.h5"):
         SpikeTensors(samples, TensorSettings(BINS))
     write(tmp_path / "a" / "zz.h5", random_events(0, 5, SensorSize(width=9, height=9)), overwrite=True)
-    with pytest.raises(DataError, match="zz.h5: .*another sensor"):
+    with raises(DataError, "zz.h5"):
         SpikeTensors(samples, TensorSettings(BINS))
 
 
 def test_rendered_gestures_divide_people() -> None:
-    data = open_dataset(DataConfig(kind="gestures", train_people=4, test_people=2, clips=1), seed=0)
+    data = open_dataset(GesturesConfig(train_people=4, test_people=2, clips=1), seed=0)
     assert data.synthetic
     assert (len(data.train), len(data.validation), len(data.test)) == (33, 11, 22)
     assert {sample.group for sample in data.test} == {"person 4", "person 5"}
     sample = data.test[3]
-    assert sample.load() == record_gesture(3, person=4, clip=0, seed=0)
+    assert sample.load() == record_gesture(GestureClip(3, person=4, clip=0, seed=0))
 
 
 def test_processes_give_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_folder(tmp_path)
-    data = open_dataset(DataConfig(root=tmp_path), seed=0)
+    data = open_dataset(FolderConfig(root=tmp_path), seed=0)
     bins = BinConfig(steps=4, step_us=20_000)
     alone = SpikeTensors(data.train[:4], TensorSettings(bins))
     monkeypatch.setattr(tensors, "MEASURED_S", 0.0)
@@ -370,7 +375,7 @@ def test_processes_give_what_one_does(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_training_batches_hold_each_recording_once_and_depend_on_seed_and_epoch_alone(tmp_path: Path) -> None:
     save_folder(tmp_path)
-    made = SpikeTensors(open_dataset(DataConfig(root=tmp_path), seed=0).train, TensorSettings(BINS, views=2))
+    made = SpikeTensors(open_dataset(FolderConfig(root=tmp_path), seed=0).train, TensorSettings(BINS, views=2))
     still = AugmentConfig(shift_px=0)
 
     def drawn(seed: int, epoch: int, config: AugmentConfig = still, size: int = 5) -> list[Any]:
@@ -396,7 +401,7 @@ def test_training_batches_hold_each_recording_once_and_depend_on_seed_and_epoch_
 
 def test_mixed_batches_share_their_targets(tmp_path: Path) -> None:
     save_folder(tmp_path)
-    made = SpikeTensors(open_dataset(DataConfig(root=tmp_path), seed=0).train, TensorSettings(BINS))
+    made = SpikeTensors(open_dataset(FolderConfig(root=tmp_path), seed=0).train, TensorSettings(BINS))
     for kind in ("mixup", "eventmix"):
         settings = BatchSettings(100, AugmentConfig(mix=kind), ("a", "b"))
         (batch,) = training_batches(made, settings, 1)
@@ -407,61 +412,61 @@ def test_mixed_batches_share_their_targets(tmp_path: Path) -> None:
 
 def test_a_division_is_written_and_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_folder(tmp_path / "data")
-    data = open_dataset(DataConfig(root=tmp_path / "data"), seed=3)
+    data = open_dataset(FolderConfig(root=tmp_path / "data"), seed=3)
     path = tmp_path / "split.json"
     write_split(path, data)
-    config = DataConfig(root=tmp_path / "data", split=path)
+    config = FolderConfig(root=tmp_path / "data", split=path)
     assert names(open_dataset(config, seed=0)) == names(data)
-    drawn = open_dataset(DataConfig(root=tmp_path / "data"), seed=0)
+    drawn = open_dataset(FolderConfig(root=tmp_path / "data"), seed=0)
     assert names(drawn) != names(data)
     restored = restore_split(path, drawn)
     assert restored is not None
     assert names(restored) == names(data)
     monkeypatch.chdir(tmp_path)
-    check_split(path, open_dataset(DataConfig(root=Path("data")), seed=3))  # the same files by other names
-    with pytest.raises(DataError, match=r"split.json: \d+ recordings .*user.* before, .* now"):
+    check_split(path, open_dataset(FolderConfig(root=Path("data")), seed=3))  # the same files by other names
+    with raises(DataError, "split.json", "7 recordings"):
         check_split(path, drawn)
     save_folder(tmp_path / "other")
-    assert restore_split(path, open_dataset(DataConfig(root=tmp_path / "other"), seed=0)) is None
+    assert restore_split(path, open_dataset(FolderConfig(root=tmp_path / "other"), seed=0)) is None
     named = json.loads(path.read_text())
     path.write_text(json.dumps(named | {"validation": named["validation"][1:]}))
-    with pytest.raises(DataError, match=rf"split.json: names \d+ of \d+ .*{named['validation'][0]}.*data={{'split': "):
+    with raises(DataError, "split.json", named["validation"][0], "data={'split': "):
         restore_split(path, drawn)
     named["test"].append(named["train"][0])
     path.write_text(json.dumps(named))
-    with pytest.raises(DataError, match=r"split\.json"):
+    with raises(DataError, "split.json"):
         open_dataset(config, seed=0)
     named["test"][-1] = "elsewhere.h5"
     path.write_text(json.dumps(named))
-    with pytest.raises(DataError, match=r"split\.json.*elsewhere\.h5"):
+    with raises(DataError, "split.json", "elsewhere.h5"):
         open_dataset(config, seed=0)
-    for content, says in (("[]", "train, validation, test"), ("{", "split.json")):
+    for content, says in (("[]", ("train", "validation", "test")), ("{", "split.json")):
         path.write_text(content)
-        with pytest.raises(DataError, match=says):
+        with raises(DataError, says):
             open_dataset(config, seed=0)
 
 
 def test_a_person_in_the_training_and_the_test_folder_is_refused(tmp_path: Path) -> None:
     save_folder(tmp_path / "train")
     save_folder(tmp_path / "test", people=1)
-    with pytest.raises(DataError, match=r"test/.*: .*train/.*'user00'"):
-        open_dataset(DataConfig(root=tmp_path, group=r"^user\d+"), seed=0)
+    with raises(DataError, "test/", "train/", "'user00'"):
+        open_dataset(FolderConfig(root=tmp_path, group=r"^user\d+"), seed=0)
 
 
 def test_another_folder_is_the_test_part(tmp_path: Path) -> None:
     save_nmnist(tmp_path / "one", "Train", range(10), 3)
     save_nmnist(tmp_path / "two", "Train", range(10), 2, first=5)
     save_nmnist(tmp_path / "two", "Test", range(4), 1)
-    config = DataConfig(kind="nmnist", root=tmp_path / "one", test_root=tmp_path / "two")
+    config = NmnistConfig(root=tmp_path / "one", test_root=tmp_path / "two")
     data = open_dataset(config, seed=0)
     assert (len(data.train), len(data.validation), len(data.test)) == (20, 10, 24)
     assert all(str(tmp_path / "two") in sample.name for sample in data.test)
     save_folder(tmp_path / "mine")
     save_folder(tmp_path / "other", people=1)
-    data = open_dataset(DataConfig(root=tmp_path / "mine", test_root=tmp_path / "other"), seed=0)
+    data = open_dataset(FolderConfig(root=tmp_path / "mine", test_root=tmp_path / "other"), seed=0)
     assert len(data.test) == 4
-    with pytest.raises(DataError, match="nowhere: no such folder"):
-        open_dataset(DataConfig(root=tmp_path / "mine", test_root=tmp_path / "nowhere"), seed=0)
+    with raises(DataError, "nowhere"):
+        open_dataset(FolderConfig(root=tmp_path / "mine", test_root=tmp_path / "nowhere"), seed=0)
 
 
 def test_synthetic_digits_may_be_tested_on_real_ones_of_other_images(tmp_path: Path) -> None:
@@ -476,11 +481,11 @@ def test_synthetic_digits_may_be_tested_on_real_ones_of_other_images(tmp_path: P
         (real, made, (False, True, True)),
         (real, None, (False, False, False)),
     ):
-        data = open_dataset(DataConfig(kind="nmnist", root=root, test_root=test_root), seed=0)
+        data = open_dataset(NmnistConfig(root=root, test_root=test_root), seed=0)
         assert tuple(map(data.is_synthetic, ("train", "test", "all"))) == synthetic
     (made / "Train" / "4" / "00040.bin").rename(made / "Train" / "4" / "00045.bin")
-    with pytest.raises(DataError, match=r"real.*00045.bin: .*made.*00045.bin") as caught:
-        open_dataset(DataConfig(kind="nmnist", root=made, test_root=real), seed=0)
+    with raises(DataError, "real", "made", "00045.bin") as caught:
+        open_dataset(NmnistConfig(root=made, test_root=real), seed=0)
     assert caught.value.remedies[0].setting == "exclude"
 
 
@@ -496,7 +501,7 @@ def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         for number in range(3):
             images = [rng.integers(0, 255, (32, 48), dtype=np.uint8) for _ in range(4)]
             write_video(tmp_path / "clips" / name / f"{number}.webm", frames_from_arrays(images, fps=30))
-    config = DataConfig(root=tmp_path / "clips", cache=tmp_path / "cache")
+    config = FolderConfig(root=tmp_path / "clips", cache=tmp_path / "cache")
     data = open_dataset(config, seed=0)
     assert data.sensor == SensorSize(width=48, height=32)
     sample = data.train[0]
@@ -530,7 +535,7 @@ def test_images_of_mnist_are_encoded_by_the_code_of_the_configuration(tmp_path: 
     _, test = save_mnist(tmp_path / "mnist")
     bins = BinConfig(steps=6)
     for name, settings in (("latency", {}), ("population", {"neurons": 3}), ("constant", {}), ("poisson", {})):
-        config = DataConfig(kind="mnist", root=tmp_path / "mnist", code=name, code_settings=settings)
+        config = MnistConfig(root=tmp_path / "mnist", code=name, code_settings=settings)
         data, code = open_dataset(config, seed=0, bins=bins), build_code(config, bins)
         assert data.inputs == code.channels
         assert (len(data.train), len(data.validation), len(data.test)) == (30, 10, 10)
@@ -544,11 +549,9 @@ def test_images_of_mnist_are_encoded_by_the_code_of_the_configuration(tmp_path: 
     data = open_dataset(config.model_copy(update={"code": "constant"}), seed=0, bins=bins)
     constant = SpikeTensors(data.test, TensorSettings(bins))
     assert np.allclose(constant[2][0, 5, 0], test[2] / 255)
-    with pytest.raises(ConfigError, match="data.code_settings of latency: .*neurons"):
-        open_dataset(
-            DataConfig(kind="mnist", root=tmp_path / "mnist", code="latency", code_settings={"neurons": 3}), 0, bins
-        )
-    with pytest.raises(DataError, match="image 1: is an image"):
+    with raises(ConfigError, "data.code_settings", "latency", "neurons"):
+        open_dataset(MnistConfig(root=tmp_path / "mnist", code="latency", code_settings={"neurons": 3}), 0, bins)
+    with raises(DataError, "image 1"):
         survey(data)
 
 
@@ -557,9 +560,9 @@ def test_hints_of_a_data_set_say_what_its_files_do_not(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for number in range(3):
             (tmp_path / name / f"{number}.csv").write_text(f"1,2,{number % 2},5\n3,1,0,9\n")
-    with pytest.raises(DataError, match=r"data={'hints': {'columns': 'xytp'}}"):
-        open_dataset(DataConfig(root=tmp_path, sensor="12x7"), seed=0).train[0].read_content()
-    data = DataConfig(root=tmp_path, hints={"columns": "xypt"}, sensor="12x7")
+    with raises(DataError, "data={'hints': {'columns': 'xytp'}}"):
+        open_dataset(FolderConfig(root=tmp_path, sensor="12x7"), seed=0).train[0].read_content()
+    data = FolderConfig(root=tmp_path, hints={"columns": "xypt"}, sensor="12x7")
     events = open_dataset(data, seed=0).train[0].read_content()
     assert isinstance(events, Events)
     assert events.t.tolist() == [5, 9]
@@ -570,7 +573,7 @@ def test_a_text_of_words_is_no_recording(tmp_path: Path) -> None:
         for number in range(3):
             write(tmp_path / name / f"{number}.h5", random_events(number, 20))
         (tmp_path / name / "notes.txt").write_text("These were recorded on a sunny day.\nThe lens was at 2.8.\n")
-    samples = open_dataset(DataConfig(root=tmp_path), seed=0).samples
+    samples = open_dataset(FolderConfig(root=tmp_path), seed=0).samples
     assert len(samples) == 6
 
 
@@ -579,8 +582,8 @@ def test_windows_of_a_recording_hold_its_events_and_stay_in_one_part(tmp_path: P
         for number in range(3):
             write(tmp_path / name / f"{number}.h5", random_events(number, 500, span_us=380_000))
     (tmp_path / ".notebooks").mkdir()  # hidden, no class
-    data = open_dataset(DataConfig(root=tmp_path, window_us=100_000), seed=0)
-    again = open_dataset(DataConfig(root=tmp_path, window_us=100_000), seed=0)
+    data = open_dataset(FolderConfig(root=tmp_path, window_us=100_000), seed=0)
+    again = open_dataset(FolderConfig(root=tmp_path, window_us=100_000), seed=0)
     assert [sample.name for sample in data.samples] == [sample.name for sample in again.samples]
     counts: dict[Path | None, int] = {}
     for sample in data.samples:
@@ -598,7 +601,7 @@ def test_empty_and_unknown_class_folders_are_all_named(tmp_path: Path) -> None:
     save_folder(tmp_path / "test", ("a", "d"))
     for empty in ("train/e", "train/f", "test/b"):
         (tmp_path / empty).mkdir()
-    config = DataConfig(root=tmp_path)
+    config = FolderConfig(root=tmp_path)
     with pytest.raises(DataError) as error:
         open_dataset(config, seed=0)
     found = open_dataset(config, seed=0, with_problems=True)
@@ -611,13 +614,12 @@ def test_empty_and_unknown_class_folders_are_all_named(tmp_path: Path) -> None:
 
 def test_recordings_below_a_class_folder_are_a_warning(tmp_path: Path) -> None:
     save_folder(tmp_path)
-    assert open_dataset(DataConfig(root=tmp_path), seed=0).warnings == ()
+    assert open_dataset(FolderConfig(root=tmp_path), seed=0).warnings == ()
     for name in ("a/old/deep/1.h5", "a/old/2.h5", "a/.hidden/3.h5"):
         write(tmp_path / name, random_events(0, 20))
-    data = open_dataset(DataConfig(root=tmp_path), seed=0)
+    data = open_dataset(FolderConfig(root=tmp_path), seed=0)
     (warning,) = data.warnings
-    assert "not read: 2 recordings, such as" in warning
-    assert str(tmp_path / "a" / "old") in warning
+    assert mentions(warning, "2 recordings", tmp_path / "a" / "old")
     assert warning in survey(data).problems
 
 
@@ -626,6 +628,6 @@ def test_a_video_beside_its_recording_is_not_a_second_one(tmp_path: Path) -> Non
         for number in range(4):
             write(tmp_path / name / f"{number}.h5", random_events(number, 50))
             (tmp_path / name / f"{number}.webm").write_bytes(b"the video that it was made of")
-    data = open_dataset(DataConfig(kind="folder", root=tmp_path, cache="none"), seed=0)
+    data = open_dataset(FolderConfig(root=tmp_path, cache="none"), seed=0)
     assert {Path(sample.name).suffix for sample in data.samples} == {".h5"}
     assert len(data.samples) == 8

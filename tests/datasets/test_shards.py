@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import random_events, write_bar_parts
+from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -29,8 +30,9 @@ from dvspipe.datasets import (
     AugmentConfig,
     BatchSettings,
     Cache,
-    DataConfig,
     DataSet,
+    FolderConfig,
+    ShardsConfig,
     SpikeTensors,
     TensorPlan,
     TensorSettings,
@@ -39,6 +41,7 @@ from dvspipe.datasets import (
     list_samples,
     open_dataset,
     order_shards,
+    parse_data,
     training_batches,
     write_shards,
 )
@@ -61,7 +64,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     for label, name in enumerate(("a", "b")):
         for number in range(15):
             write(root / name / f"{number}.h5", random_events(100 * label + number, 50))
-    return open_dataset(DataConfig(root=root), seed=1, bins=BINS)
+    return open_dataset(FolderConfig(root=root), seed=1, bins=BINS)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +76,7 @@ def folder(recordings: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def opened(folder: Path, **over: Any) -> DataSet:
-    config = build(DataConfig, {"kind": "shards", "root": str(folder), **over}, "test")
+    config = parse_data({"kind": "shards", "root": str(folder), **over})
     return open_dataset(config, seed=1, bins=BINS)
 
 
@@ -199,7 +202,7 @@ def test_workers_of_a_loader_read_their_own_shards_and_an_epoch_resumes_at_its_p
     torch.manual_seed(0)
     labels = [label for batch in loader(dataset, 4, shuffle=True) for label in batch.labels.tolist()]
     assert sorted(labels) == sorted(dataset.labels.tolist())
-    with pytest.raises(ConfigError, match="shards"):
+    with raises(ConfigError, "shards"):
         ShardSampler(SpikeDataset(Path(dataset.samples[0].name).parents[1], BINS), 2)
 
 
@@ -279,27 +282,27 @@ def _other_shape(folder: Path, path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (_truncate, r"test-00000.tar: truncated .*found 19,480 bytes, expected 20,480"),
-        (_change, r"test-00000.tar: changed .*SHA-256"),
-        (_pickled, r"test-00000.tar: no spike tensor .*found object"),
-        (_bzip2, r"test-00000.tar: no spike tensor .*compression 12"),
-        (_huge_header, r"test-00000.tar: "),
-        (lambda folder, path: _replace(folder, path, {}, bytes=2**62), r"test-00000.tar has a sample outside"),
-        (lambda folder, path: _replace(folder, path, {}, bytes=-1), r"test-00000.tar has a sample outside"),
-        (lambda folder, path: _replace(folder, path, {}, offset=-512), r"test-00000.tar has a sample outside"),
-        (_unpaired, r"test-00000.tar: no pair for 0 .*found \.npz"),
-        (_other_shape, r"test-00000.tar: .*found uint8 \[1, 4, 2, 7, 12\], expected uint8 \[1, 3,"),
-        (lambda _, path: path.unlink(), r"test-00000.tar: cannot be read"),
-        (lambda folder, _: (folder / "index.json").unlink(), r"index.json: no such file"),
-        (lambda folder, _: (folder / "index.json").write_text("{}"), r"index.json: not the index of shards"),
+        (_truncate, ("test-00000.tar", "truncated", "19,480", "20,480")),
+        (_change, ("test-00000.tar", "SHA-256")),
+        (_pickled, ("test-00000.tar", "object")),
+        (_bzip2, ("test-00000.tar", "12")),
+        (_huge_header, "test-00000.tar"),
+        (lambda folder, path: _replace(folder, path, {}, bytes=2**62), "test-00000.tar"),
+        (lambda folder, path: _replace(folder, path, {}, bytes=-1), "test-00000.tar"),
+        (lambda folder, path: _replace(folder, path, {}, offset=-512), "test-00000.tar"),
+        (_unpaired, ("test-00000.tar", "0", ".npz")),
+        (_other_shape, ("test-00000.tar", "uint8 [1, 4, 2, 7, 12]", "uint8 [1, 3,")),
+        (lambda _, path: path.unlink(), "test-00000.tar"),
+        (lambda folder, _: (folder / "index.json").unlink(), "index.json"),
+        (lambda folder, _: (folder / "index.json").write_text("{}"), "index.json"),
     ],
 )
 def test_what_is_wrong_with_shards_is_one_line(
-    folder: Path, tmp_path: Path, damage: Callable[[Path, Path], object], said: str
+    folder: Path, tmp_path: Path, damage: Callable[[Path, Path], object], said: object
 ) -> None:
     place = Path(shutil.copytree(folder, tmp_path / "shards"))
     damage(place, place / "test-00000.tar")
-    with pytest.raises(DataError, match=said) as caught:
+    with raises(DataError, said) as caught:
         SpikeTensors(opened(place).test, TensorSettings(BINS))[0]
     assert "\n" not in str(caught.value)
     typed = ["data", "check", "data.kind=shards", f"data.root={place}", "bins.steps=3", "bins.step_us=40000", "seed=1"]
@@ -312,35 +315,35 @@ def test_what_is_wrong_with_shards_is_one_line(
 def test_a_sample_that_claims_more_than_its_bytes_can_hold_is_not_allocated(folder: Path, tmp_path: Path) -> None:
     place = Path(shutil.copytree(folder, tmp_path / "shards"))
     _claims_more(place, place / "test-00000.tar")
-    with pytest.raises(DataError, match=r"test-00000\.tar: .*805306496"):
+    with raises(DataError, "test-00000.tar", "805306496"):
         SpikeTensors(opened(place).test, TensorSettings(BINS))[0]
 
 
 @pytest.mark.parametrize(
     ("over", "said"),
     [
-        ({"views": 3, "vary": {"drop": 0.5}}, "found 2, expected data.views = 3"),
-        ({"views": 2}, "vary.drop = 0.5 there, 0.2 here"),
+        ({"views": 3, "vary": {"drop": 0.5}}, ("2", "data.views = 3")),
+        ({"views": 2}, ("vary.drop = 0.5", "0.2")),
         ({"test_root": "."}, "data.test_root"),
         ({"split": "split.json"}, "data.split"),
     ],
 )
-def test_settings_that_do_not_fit_the_shards_are_errors(folder: Path, over: dict[str, Any], said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_settings_that_do_not_fit_the_shards_are_errors(folder: Path, over: dict[str, Any], said: object) -> None:
+    with raises(DataError, said):
         opened(folder, **over)
 
 
 def test_other_steps_than_the_experiment_are_an_error_that_names_them(folder: Path) -> None:
-    config = DataConfig(kind="shards", root=folder)
-    with pytest.raises(DataError, match=r"bins\.steps = 3 .*20.*bins\.step_us = 40000"):
+    config = ShardsConfig(root=folder)
+    with raises(DataError, "bins.steps = 3", "20", "bins.step_us = 40000"):
         open_dataset(config, 1)
 
 
 def test_events_are_not_in_shards(folder: Path) -> None:
     found = opened(folder)
-    with pytest.raises(DataError, match="no events"):
+    with raises(DataError):
         found.train[0].read_content()
-    with pytest.raises(DataError, match="in a shard"):
+    with raises(DataError, "shard"):
         encode_many(list_samples(found), TensorPlan(SETTINGS, None))
 
 
@@ -348,7 +351,7 @@ def test_shards_are_not_replaced_unasked_and_those_of_a_killed_process_are(
     recordings: DataSet, folder: Path, tmp_path: Path
 ) -> None:
     plan = TensorPlan(SETTINGS, None)
-    with pytest.raises(FileError, match="index.json: already exists"):
+    with raises(FileError, "index.json"):
         write_shards(folder, recordings, plan)
     (tmp_path / "train-00099.tar").write_bytes(b"")
     write_shards(tmp_path, recordings, plan)
@@ -360,9 +363,9 @@ def test_a_recording_that_cannot_be_encoded_leaves_no_index(tmp_path: Path) -> N
     for name in "ab":
         for number in range(4):
             write(tmp_path / "in" / name / f"{number}.h5", random_events(ord(name) + number, 50))
-    data = open_dataset(DataConfig(root=tmp_path / "in"), seed=0, bins=BINS)
+    data = open_dataset(FolderConfig(root=tmp_path / "in"), seed=0, bins=BINS)
     Path(data.train[-1].name).write_bytes(b"x")
-    with pytest.raises(DataError, match=Path(data.train[-1].name).name):
+    with raises(DataError, Path(data.train[-1].name).name):
         write_shards(tmp_path / "out", data, TensorPlan(TensorSettings(BINS), None))
     assert not (tmp_path / "out" / "index.json").exists()
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events, rows_of
+from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -135,7 +136,7 @@ def fill_surface(
             surface[pixel] = math.exp((t - end_us) / config.tau_us)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60)
 @given(events=recordings, config=configs, earlier_us=st.sampled_from([None, 0, 77, -20_000]))
 def test_every_form_equals_a_plain_loop(events: Events, config: BinConfig, earlier_us: int | None) -> None:
     first_us = int(events.t[0]) if len(events) else 0
@@ -153,7 +154,7 @@ def test_every_form_equals_a_plain_loop(events: Events, config: BinConfig, earli
         np.testing.assert_allclose(tensor, expected, rtol=1e-5, atol=1e-5)  # float32
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60)
 @given(events=recordings, config=long_steps, cuts=st.lists(st.integers(0, 300), max_size=6), given_start=st.booleans())
 def test_a_stream_equals_the_tensor_of_the_recording_for_any_parts(
     events: Events, config: BinConfig, cuts: list[int], given_start: bool
@@ -173,7 +174,6 @@ def test_a_stream_equals_the_tensor_of_the_recording_for_any_parts(
     assert counts_seen[-1:] == (counts_of_all if parts else [])
 
 
-@settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 100), config=long_steps, cut=st.integers(0, 300))
 def test_an_encoder_gives_what_is_complete_and_leaves_the_given_state(seed: int, config: BinConfig, cut: int) -> None:
     events = random_events(seed, 300)
@@ -218,10 +218,10 @@ def test_a_stream_makes_the_steps_of_a_long_gap_one_by_one() -> None:
 
 def test_what_a_stream_cannot_do_is_an_error() -> None:
     events = random_events(0, 5)
-    with pytest.raises(ConfigError, match="start_us.*last_us"):
+    with raises(ConfigError, "start_us", "last_us"):
         next(encode_stream([events], BinConfig(by="recording")))
     state = start_encoding(SensorSize(width=7, height=12), BinConfig())
-    with pytest.raises(EventError, match="12x7, expected 7x12"):
+    with raises(EventError, "12x7", "7x12"):
         encode_part(events, state)
 
 
@@ -269,7 +269,6 @@ def test_the_corners_of_the_largest_sensor_stay_corners() -> None:
     assert [step[0, 0, 0], step[0, 0, -1], step[1, -1, 0], step[1, -1, -1]] == [1, 1, 1, 1] == [step.sum() // 4] * 4
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1000), count=st.integers(2, 400), steps=st.integers(1, 9))
 def test_counts_equal_tonics_where_it_drops_nothing(seed: int, count: int, steps: int) -> None:
     events = random_events(seed, count)
@@ -312,15 +311,15 @@ def test_surfaces_equal_tonics() -> None:
     ("wrong", "message"),
     [
         ({"steps": 0}, "steps = 0"),
-        ({"polarity": "signed"}, "polarity = signed .*voxel .*count"),
-        ({"form": "voxel", "by": "events"}, "form = voxel .*by = time or by = recording"),
-        ({"form": "voxel", "steps": 1}, "steps >= 2"),
+        ({"polarity": "signed"}, ("polarity = signed", "voxel", "count")),
+        ({"form": "voxel", "by": "events"}, ("form = voxel", "by = time", "by = recording")),
+        ({"form": "voxel", "steps": 1}, "steps"),
         ({"form": "clipped", "clip": 256}, "clip = 256"),
         ({"by": "event"}, "by = 'event'"),
     ],
 )
-def test_contradicting_bins_are_an_error(wrong: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+def test_contradicting_bins_are_an_error(wrong: dict[str, Any], message: object) -> None:
+    with raises(ConfigError, message):
         build(BinConfig, wrong, "bins")
 
 
@@ -338,7 +337,6 @@ def test_bins_know_the_shape_and_type_of_their_tensor(config: BinConfig, channel
     assert (config.channels, config.dtype) == (channels, dtype) == (tensor.shape[1], tensor.dtype)
 
 
-@settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 100), by=st.sampled_from(["time", "recording", "events"]), cuts=st.lists(st.integers(0, 90)))
 def test_windows_join_to_the_recording_and_each_is_a_tensor(seed: int, by: Any, cuts: list[int]) -> None:
     events = random_events(seed, 90)
@@ -377,14 +375,14 @@ def test_a_transform_of_tonic_has_one_shape_and_refuses_wrong_rows() -> None:
     to_spikes, rows = ToSpikes({"steps": 3}, "12x7"), random_events(1, 9).structured()
     assert to_spikes(rows[:0]).shape == to_spikes(rows).shape == (3, 2, 7, 12)
     assert np.array_equal(pickle.loads(pickle.dumps(to_spikes))(rows), to_spikes(rows))
-    with pytest.raises(EventError, match="before the previous event"):
+    with raises(EventError, 1):
         to_spikes(rows[::-1])
     for name, value in (("x", 12), ("y", -1)):
         wrong = rows.copy()
         wrong[name][4] = value
-        with pytest.raises(EventError, match=f"event 4 has {name} = {value}"):
+        with raises(EventError, "event 4", f"{name} = {value}"):
             to_spikes(wrong)
-    with pytest.raises(EventError, match="expected x, y, t and p"):
+    with raises(EventError, "x", "y", "t", "p"):
         to_spikes(np.zeros((5, 4)))  # type: ignore[arg-type]
 
 

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from facts import raises
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
@@ -103,9 +104,9 @@ def test_every_code_gives_zeros_and_ones_time_first(name: str) -> None:
 def test_what_is_no_value_is_refused(name: str) -> None:
     code = build(CODES[name], {}, name)
     for wrong in ([0.5, 1.1], [-0.1], [np.nan], np.array([7]), np.array([np.inf])):
-        with pytest.raises(DataError, match="expected 0 to 1"):
+        with raises(DataError, "0", "1"):
             code.encode(wrong, rng())
-    with pytest.raises(DataError, match="<U1"):
+    with raises(DataError, "<U1"):
         code.encode(["a"], rng())
 
 
@@ -115,13 +116,13 @@ def test_a_code_is_undone_or_says_that_it_cannot_be(name: str) -> None:
     trains = code.encode(IMAGE, rng())
     if name in DECODED:
         assert np.abs(code.decode(trains) - IMAGE / 255)[IMAGE > 30].max() < 0.1
-        with pytest.raises(DataError, match=rf"{name}: .*\(199, .*\), expected \(200, {code.channels}, "):
+        with raises(DataError, name, "(199,", f"(200, {code.channels},"):
             code.decode(trains[1:])
     else:
-        with pytest.raises(ConfigError, match=f"{name}: .*decode"):
+        with raises(ConfigError, name):
             code.decode(trains)
     if name == "delta":
-        with pytest.raises(ConfigError, match="delta: .*cannot be decoded"):
+        with raises(ConfigError, "delta"):
             Delta().decode_signal(trains)
 
 
@@ -129,19 +130,19 @@ def test_a_code_is_undone_or_says_that_it_cannot_be(name: str) -> None:
     ("name", "settings", "message"),
     [
         ("poisson", {"steps": 0}, "steps = 0"),
-        ("poisson", {"max_rate_hz": 2000}, "1000 us .*at most 1000"),
+        ("poisson", {"max_rate_hz": 2000}, "1000"),
         ("latency", {"steps": 1}, "steps = 1"),
         ("population", {"neurons": 2}, "neurons = 2"),
-        ("delta", {"treshold": 0.1}, "did you mean threshold"),
+        ("delta", {"treshold": 0.1}, "threshold"),
     ],
 )
-def test_wrong_settings_are_an_error(name: str, settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+def test_wrong_settings_are_an_error(name: str, settings: dict[str, Any], message: object) -> None:
+    with raises(ConfigError, message):
         build(CODES[name], settings, name)
 
 
 def test_poisson_needs_a_generator_and_touches_no_other() -> None:
-    with pytest.raises(DataError, match="poisson: .*rng="):
+    with raises(DataError, "poisson", "rng="):
         Poisson().encode(IMAGE)
     before = np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
     first, again, other = (Poisson().encode(IMAGE, rng(seed)) for seed in (0, 0, 1))
@@ -169,7 +170,6 @@ def test_poisson_spikes_are_independent_from_step_to_step() -> None:
         assert abs(np.mean(train[lag:] * train[:-lag])) < 5 * 0.21 / np.sqrt(10_000)
 
 
-@limits(max_examples=50, deadline=None)
 @given(values=values, steps=st.integers(2, 60))
 def test_latency_is_linear_and_at_most_half_a_step_off(values: NDArray[np.float64], steps: int) -> None:
     code = Latency(steps=steps)
@@ -178,7 +178,6 @@ def test_latency_is_linear_and_at_most_half_a_step_off(values: NDArray[np.float6
     assert (np.abs(code.decode(trains) - values) <= 0.5 / (steps - 1) + 1e-12).all()
 
 
-@limits(max_examples=50, deadline=None)
 @given(values=values, threshold=st.floats(0.01, 0.9))
 def test_log_latency_is_the_time_that_charging_takes(values: NDArray[np.float64], threshold: float) -> None:
     code = LogLatency(steps=100, step_us=10, tau_us=400, threshold=threshold)
@@ -208,7 +207,6 @@ def test_log_latency_is_norses_leaky_integrator_in_small_steps() -> None:
         assert abs(a - b) <= 2  # Euler's steps of a thousandth of tau are early by half of one per tau
 
 
-@limits(max_examples=50, deadline=None)
 @given(values=values, steps=st.integers(1, 20))
 def test_rank_order_keeps_the_order_and_nothing_else(values: NDArray[np.float64], steps: int) -> None:
     code = RankOrder(steps=steps)
@@ -235,7 +233,6 @@ def test_receptive_fields_are_those_of_bohte() -> None:
     assert steps.tolist() == np.rint((1 - response[1:3]) * 10).tolist()
 
 
-@limits(max_examples=100, deadline=None)
 @given(
     values=values, steps=st.integers(10, 200), neurons=st.integers(3, 30), beta=st.floats(1, 2), least=st.floats(0, 0.1)
 )
@@ -265,7 +262,7 @@ def test_a_slow_signal_is_had_back(name: str, seed: int) -> None:
     assert np.sqrt(np.mean(error**2)) < {"step_forward": 0.06, "hsa": 0.11, "bsa": 0.04}[name]
 
 
-@limits(max_examples=30, deadline=None)
+@limits(max_examples=30)
 @given(seed=seeds, threshold=st.floats(0.02, 0.5))
 def test_step_forward_is_less_than_a_threshold_off_where_it_can_follow(seed: int, threshold: float) -> None:
     moves = rng(seed).uniform(-threshold, threshold, (200, 2))
@@ -302,7 +299,7 @@ def test_the_filter_is_the_usual_one(taps: int, cutoff: float) -> None:
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-@limits(max_examples=20, deadline=None)
+@limits(max_examples=20)
 @given(seed=seeds, taps=st.integers(3, 12), hough=st.booleans())
 def test_hsa_and_bsa_equal_a_plain_loop(seed: int, taps: int, hough: bool) -> None:
     code = HoughSpiker(taps=taps) if hough else BensSpiker(taps=taps, threshold=0.6)

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events, rows_of
+from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,9 +18,9 @@ from dvspipe.events import MAX_SIDE_PX, Events, Region, SensorSize, concatenate,
 def test_columns_have_their_types_and_are_read_only() -> None:
     events = random_events(0, 10)
     assert [column.dtype for column in (events.t, events.x, events.y, events.p)] == [np.int64, np.int16, np.int16, bool]
-    with pytest.raises(ValueError, match="read-only"):
+    with raises(ValueError, "read-only"):
         events.t[0] = 5
-    with pytest.raises(AttributeError, match="read-only"):
+    with raises(AttributeError, "read-only"):
         events.t = events.t
 
 
@@ -33,30 +34,30 @@ def test_building_events_leaves_the_given_arrays_alone() -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        (([0, 1], [0, 12], [0, 0], [0, 1]), "event 1 has x = 12, outside a sensor 12 pixels wide"),
-        (([0, 1], [0, 0], [0, -1], [0, 1]), "event 1 has y = -1, outside a sensor 7 pixels high"),
-        (([0, 1], [0, 0], [0, 0], [0, 2]), "event 1 has p = 2"),
-        (([0, 1], [0, 0], [0, 0], [-1, 1]), "event 0 has p = -1"),
-        (([1, 0], [0, 0], [0, 0], [0, 1]), "event 1 has t = 0 us, before the previous event at 1 us"),
-        (([0, 1], [0], [0, 0], [0, 1]), r"x .*\(1,\), .*\(2,\)"),
-        (([0.5, 1], [0, 0], [0, 0], [0, 1]), "t .*float64, expected integers"),
+        (([0, 1], [0, 12], [0, 0], [0, 1]), ("event 1", "x = 12", "12")),
+        (([0, 1], [0, 0], [0, -1], [0, 1]), ("event 1", "y = -1", "7")),
+        (([0, 1], [0, 0], [0, 0], [0, 2]), ("event 1", "p = 2")),
+        (([0, 1], [0, 0], [0, 0], [-1, 1]), ("event 0", "p = -1")),
+        (([1, 0], [0, 0], [0, 0], [0, 1]), ("event 1", "t = 0", "1")),
+        (([0, 1], [0], [0, 0], [0, 1]), ("(1,)", "(2,)")),
+        (([0.5, 1], [0, 0], [0, 0], [0, 1]), "float64"),
     ],
 )
-def test_a_broken_rule_is_named(columns: tuple[list[float], ...], message: str) -> None:
-    with pytest.raises(EventError, match=message):
+def test_a_broken_rule_is_named(columns: tuple[list[float], ...], message: object) -> None:
+    with raises(EventError, message):
         Events(*columns, sensor=SENSOR)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 5), (5, -1), (MAX_SIDE_PX + 1, 5)])
 def test_a_sensor_has_sides_in_range(width: int, height: int) -> None:
-    with pytest.raises(EventError, match="expected 1 to"):
+    with raises(EventError, "1"):
         SensorSize(width=width, height=height)
 
 
 def test_a_sensor_size_is_parsed_and_printed() -> None:
     assert str(SensorSize.parse("346x260")) == "346x260"
     for text in ("346", "346x", "ax5", "3.5x2"):
-        with pytest.raises(EventError, match="WIDTHxHEIGHT"):
+        with raises(EventError, "WIDTHxHEIGHT"):
             SensorSize.parse(text)
 
 
@@ -96,15 +97,15 @@ def test_owned_columns_are_checked_and_not_copied() -> None:
     few = Events.wrap(t[:40], x[:40], y[:40], p[:40], SENSOR)
     assert few == events.slice_events(0, 40)
     assert not np.shares_memory(few.t, t)
-    with pytest.raises(EventError, match="event 99 has x = 12"):
+    with raises(EventError, "event 99", "x = 12"):
         Events.wrap(t, np.where(np.arange(100) == 99, 12, x), y, p, SENSOR)
 
 
 def test_parts_must_follow_one_another() -> None:
     events = random_events(0, 10)
-    with pytest.raises(EventError, match=rf"{events.t[0]} us, expected {events.t[-1]} us"):
+    with raises(EventError, events.t[0], events.t[-1]):
         concatenate([events, events], SENSOR)
-    with pytest.raises(EventError, match="12x7, expected 5x5"):
+    with raises(EventError, "12x7", "5x5"):
         concatenate([events], SensorSize(width=5, height=5))
 
 
@@ -112,7 +113,7 @@ def test_crop_moves_the_origin_and_drops_what_is_outside() -> None:
     events = Events([0, 1, 2], [3, 4, 8], [2, 6, 3], [1, 0, 1], SENSOR)
     cropped = events.crop(3, 2, SensorSize(width=5, height=4))
     assert (cropped.x.tolist(), cropped.y.tolist(), cropped.t.tolist()) == ([0], [0], [0])
-    with pytest.raises(EventError, match=r"5x4 at \(10, 0\).*12x7"):
+    with raises(EventError, "5x4", "(10, 0)", "12x7"):
         events.crop(10, 0, SensorSize(width=5, height=4))
 
 
@@ -122,7 +123,7 @@ def test_structured_and_pickled_events_come_back_equal() -> None:
     assert array.dtype == np.dtype([("x", "i2"), ("y", "i2"), ("t", "i8"), ("p", "?")])
     assert Events.from_structured(array, SENSOR) == events
     assert pickle.loads(pickle.dumps(events)) == events
-    with pytest.raises(EventError, match="expected x, y, t and p"):
+    with raises(EventError, "x", "y", "t", "p"):
         Events.from_structured(array[["x", "y"]], SENSOR)
 
 
@@ -155,20 +156,20 @@ def test_structured_arrays_without_rows_and_polarities_are_on_events_of_one_row(
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("x", 0.5, "x has numbers that are not integers"),
-        ("x", 12, "event 1 has x = 12"),
-        ("y", np.nan, "y has numbers that are not integers"),
-        ("p", -1, "event 1 has p = -1, expected 0"),
-        ("p", 2, "event 1 has p = 2"),
-        ("t", np.inf, "t has times that are not finite"),
-        ("t", 1e300, "t has times that are not finite, or too large"),
-        ("t", -1, "event 1 has t = -1000000 us, before"),
+        ("x", 0.5, "x"),
+        ("x", 12, ("event 1", "x = 12")),
+        ("y", np.nan, "y"),
+        ("p", -1, ("event 1", "p = -1", "0")),
+        ("p", 2, ("event 1", "p = 2")),
+        ("t", np.inf, "t"),
+        ("t", 1e300, "t"),
+        ("t", -1, ("event 1", "t = -1000000")),
     ],
 )
-def test_a_wrong_value_of_a_structured_array_is_named(field: str, value: float, message: str) -> None:
+def test_a_wrong_value_of_a_structured_array_is_named(field: str, value: float, message: object) -> None:
     rows = np.zeros(3, [(name, float) for name in "xytp"])
     rows[field][1] = value
-    with pytest.raises(EventError, match=message):
+    with raises(EventError, message):
         Events.from_structured(rows, SENSOR)
 
 
@@ -191,7 +192,6 @@ def in_parts(events: Events, cuts: list[int]) -> list[Events]:
     cuts=st.lists(st.integers(0, 60), max_size=5),
     span_us=st.sampled_from([3, 100, 10_000]),
 )
-@settings(max_examples=100, deadline=None)
 def test_merged_recordings_are_their_events_in_order(seeds: list[int], cuts: list[int], span_us: int) -> None:
     recordings = [random_events(seed, seed % 60, span_us=span_us) for seed in seeds]
     merged = concatenate(merge([in_parts(events, cuts) for events in recordings]), SENSOR)
@@ -206,7 +206,7 @@ def test_merging_nothing_gives_nothing_and_sensors_must_agree() -> None:
     assert list(merge([])) == []
     assert list(merge([[], [Events.empty(SENSOR)]])) == []
     other = random_events(1, 5, SensorSize(width=5, height=5))
-    with pytest.raises(EventError, match="5x5, expected 12x7"):
+    with raises(EventError, "5x5", "12x7"):
         list(merge([[random_events(2, 5)], [other]]))
 
 
@@ -224,7 +224,7 @@ def test_events_are_sliced_by_number_as_far_as_there_are_any() -> None:
     assert len(events.slice_events(10, 20)) == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 100), cuts=st.lists(st.integers(0, 100_000), max_size=5), window=st.integers(500, 200_000))
 def test_windows_are_the_recording_however_it_is_cut(seed: int, cuts: list[int], window: int) -> None:
     events = random_events(seed, 60)
@@ -258,7 +258,7 @@ def test_a_region_is_parsed_and_printed() -> None:
     assert not beyond.is_inside(SensorSize(width=9, height=9))
     assert beyond.overlap(SensorSize(width=9, height=4)) == Region(0, 2, SensorSize(width=3, height=2))
     assert beyond.overlap(SensorSize(width=9, height=2)) is None
-    with pytest.raises(EventError, match=r"0x3\+1\+1"):
+    with raises(EventError, "0x3+1+1"):
         Region.parse("0x3+1+1")
-    with pytest.raises(EventError, match=r"'4x3'.*WIDTHxHEIGHT\+LEFT\+TOP"):
+    with raises(EventError, "'4x3'", "WIDTHxHEIGHT+LEFT+TOP"):
         Region.parse("4x3")

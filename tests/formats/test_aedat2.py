@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import random_events
 from decoding import joined, until_damage
+from facts import raises
 
 from dvspipe.errors import CorruptionError, FormatError
 from dvspipe.events import Events, SensorSize
@@ -79,20 +80,20 @@ def test_a_chip_that_the_header_does_not_name_must_be_said(tmp_path: Path) -> No
     events = random_events(3, 50, DAVIS240)
     path = tmp_path / "clip.aedat"
     path.write_bytes(header("# HardwareInterface: DAVIS FX3") + davis_words(events).tobytes())
-    with pytest.raises(FormatError, match=r"hints=Hints\(chip='DVS128'\)"):
+    with raises(FormatError, "hints=Hints(chip='DVS128')"):
         read(path)
     assert read(path, Hints(chip="davis240c")) == events
-    with pytest.raises(FormatError, match=r"'CeleX'"):
+    with raises(FormatError, "'CeleX'"):
         read(path, Hints(chip="CeleX"))
 
 
 def test_a_chip_other_than_the_headers_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "clip.aedat"
     path.write_bytes(header(f"# AEChip: {JAER}"))
-    with pytest.raises(FormatError, match=r"DVS128, not DAVIS240"):
+    with raises(FormatError, "DVS128", "DAVIS240"):
         read(path, Hints(chip="DAVIS240"))
     path.write_bytes(header("# AEChip: a.b.Tmpdiff128"))
-    with pytest.raises(FormatError, match=r"Tmpdiff128"):
+    with raises(FormatError, "Tmpdiff128"):
         read(path)
     assert len(read(path, Hints(chip="DVS128"))) == 0
 
@@ -147,12 +148,12 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path) -> None:
         path.write_bytes(begin + words[:size])
         source = AEDAT2.open(path)
         if size % 8:
-            with pytest.raises(CorruptionError, match=rf"cut\.aedat: \d+ bytes, the last {size % 8} "):
+            with raises(CorruptionError, "cut.aedat", size % 8):
                 list(source.chunks())
         assert sum(len(chunk.t) for chunk in until_damage(source.chunks())) == size // 8
     for size in range(len(begin)):
         path.write_bytes(begin[:size])
-        with pytest.raises(FormatError, match=r"cut\.aedat"):
+        with raises(FormatError, "cut.aedat"):
             AEDAT2.open(path)
 
 
@@ -162,9 +163,7 @@ def test_a_word_that_is_no_pixel_is_damage_after_the_events_before_it(tmp_path: 
         path.write_bytes(begin + np.array([[0, 5], [address, 6], [0, 7]], ">u4").tobytes())
         chunks = AEDAT2.open(path, Hints(chip=chip)).chunks()
         assert next(chunks).t.tolist() == [5]
-        with pytest.raises(
-            CorruptionError, match=rf"the word at byte {len(begin) + 8} has the address 0x000\w+, .*{chip}"
-        ):
+        with raises(CorruptionError, f"byte {len(begin) + 8}", chip):
             next(chunks)
 
 
@@ -173,7 +172,7 @@ def test_addresses_of_16_bits_are_refused(tmp_path: Path, head: bytes) -> None:
     path = tmp_path / "old.aedat"
     path.write_bytes(head)
     assert AEDAT2.recognises(path, head)
-    with pytest.raises(FormatError, match=r"old\.aedat: .*1\.0.*AEDAT 2\.0"):
+    with raises(FormatError, "old.aedat", "AEDAT 2.0"):
         AEDAT2.open(path)
 
 
@@ -186,7 +185,7 @@ def test_a_header_of_too_many_lines_is_refused(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(aedat2, "MAX_HEADER_LINES", 100)
     path = tmp_path / "a.aedat"
     path.write_bytes(header(f"# AEChip: {JAER}", *["# a setting"] * 200))
-    with pytest.raises(FormatError, match="after 100 lines"):
+    with raises(FormatError, "100"):
         AEDAT2.open(path)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gzip
 import struct
-from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import random_events
 from decoding import joined, part, until_damage
+from facts import raises
 
 from dvspipe.errors import CorruptionError, FormatError
 from dvspipe.events import Events, SensorSize
@@ -91,68 +90,58 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path) -> None:
         path.write_bytes(HEADER + data[:size])
         source = AEDAT3.open(path)
         if size not in ends:
-            with pytest.raises(CorruptionError, match=r"cut\.aedat: .* \d+, .* \d+ bytes"):
+            with raises(CorruptionError, "cut.aedat"):
                 list(source.chunks())
         second = size - len(first) - 28 - 36 - 28
         count = min(6, max(0, size - 28) // 8) if size < len(first) else 6 + max(0, second) // 8
         assert sum(len(chunk.t) for chunk in until_damage(source.chunks())) == count
     for size in range(len(HEADER) - 1):
         path.write_bytes(HEADER[:size])
-        with pytest.raises(FormatError, match=r"cut\.aedat"):
+        with raises(FormatError, "cut.aedat"):
             AEDAT3.open(path)
 
 
 @pytest.mark.parametrize(
     ("damaged", "message"),
     [
-        (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 9, 1, 1), r"found _Packet\(kind=1.*capacity, "),
-        (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 1, 1, 2), r"found _Packet\(kind=1.*capacity, "),
-        (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, -1, -1, -1), r"found _Packet\(kind=1.*capacity, "),
-        (struct.pack("<hhiiiiii", 1, 1, 16, 4, 0, 1, 1, 1), "event_bytes=16.* of 8 bytes"),
-        (struct.pack("<hhiiiiii", 3, 1, 0, 4, 0, 1, 1, 1), "type and clock of at least 0"),
-        (struct.pack("<hhiiiiii", -32767, 1, 8, 4, 0, 1, 1, 1), "type and clock of at least 0"),
-        (struct.pack("<hhiiiiii", 1, 1, 8, 4, -1, 1, 1, 1), "type and clock of at least 0"),
-        (struct.pack("<hhiiiiii", 3, 1, 2**31 - 1, 4, 0, 2**31 - 1, 2**31 - 1, 1), "inside the packet"),
-        (struct.pack("<hhiiiiii", 1, 2, 8, 4, 0, 1, 1, 1), "camera 2 .*camera 1 "),
-        (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 1, 1, 1) + b"\1\0\0\0\xff\xff\xff\xff", "has the time -1 us"),
+        (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 9, 1, 1), "_Packet(kind=1"),
+        (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 1, 1, 2), "_Packet(kind=1"),
+        (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, -1, -1, -1), "_Packet(kind=1"),
+        (struct.pack("<hhiiiiii", 1, 1, 16, 4, 0, 1, 1, 1), ("event_bytes=16", "8")),
+        (struct.pack("<hhiiiiii", 3, 1, 0, 4, 0, 1, 1, 1), ()),
+        (struct.pack("<hhiiiiii", -32767, 1, 8, 4, 0, 1, 1, 1), ()),
+        (struct.pack("<hhiiiiii", 1, 1, 8, 4, -1, 1, 1, 1), ()),
+        (struct.pack("<hhiiiiii", 3, 1, 2**31 - 1, 4, 0, 2**31 - 1, 2**31 - 1, 1), ()),
+        (struct.pack("<hhiiiiii", 1, 2, 8, 4, 0, 1, 1, 1), ("camera 2", "camera 1")),
+        (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 1, 1, 1) + b"\1\0\0\0\xff\xff\xff\xff", "-1"),
     ],
 )
-def test_a_packet_that_lies_is_damage_after_the_events_before_it(tmp_path: Path, damaged: bytes, message: str) -> None:
+def test_a_packet_that_lies_is_damage_after_the_events_before_it(
+    tmp_path: Path, damaged: bytes, message: object
+) -> None:
     events = random_events(1, 10, DVS128)
     path = tmp_path / "a.aedat"
     path.write_bytes(HEADER + packet(events) + damaged)
     chunks = AEDAT3.open(path).chunks()
     assert next(chunks).t.tolist() == events.t.tolist()
-    with pytest.raises(CorruptionError, match=message):
+    with raises(CorruptionError, message):
         next(chunks)
 
 
 def test_other_versions_and_formats_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.aedat"
     for old, new, message in (
-        (b"DAT3.1", b"DAT3.0", r"#!AER-DAT3\.0 .*#!AER-DAT3\.1"),
-        (b"RAW", b"Serial-TS", r"Serial-TS .*RAW"),
+        (b"DAT3.1", b"DAT3.0", ("#!AER-DAT3.0", "#!AER-DAT3.1")),
+        (b"RAW", b"Serial-TS", ("Serial-TS", "RAW")),
     ):
         path.write_bytes(HEADER.replace(old, new))
-        with pytest.raises(FormatError, match=message):
+        with raises(FormatError, message):
             AEDAT3.open(path)
 
 
 def test_the_sensor_is_known_where_one_known_camera_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.aedat"
-    for source, sensor in ((b"DAVIS240C", SensorSize(240, 180)), (b"Dynapse", None)):
+    two = b"DVS128\r\n#Source 2: DVS128"
+    for source, sensor in ((b"DAVIS240C", SensorSize(240, 180)), (b"Dynapse", None), (two, None)):
         path.write_bytes(HEADER.replace(b"DVS128", source))
         assert AEDAT3.open(path).sensor == sensor
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_changed_byte_is_read_or_refused(tmp_path: Path, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    data = HEADER + packet(random_events(1, 12, DVS128)) + other_packet(3, 36, 1)
-    path = tmp_path / "changed.aedat"
-    for _ in range(300):
-        damaged = bytearray(data)
-        damaged[rng.integers(len(data))] = rng.integers(256)
-        path.write_bytes(damaged)
-        with suppress(FormatError):
-            list(AEDAT3.open(path).chunks())

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from conftest import SENSOR, random_events
 from decoding import part
+from facts import raises
 
 from dvspipe.errors import CorruptionError, FileError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
@@ -88,7 +89,7 @@ def test_every_cut_before_the_table_is_an_error_that_names_the_file(recording: P
     cut = tmp_path / "cut.aedat4"
     for size in [*range(0, table, 7), table - 1, table]:
         cut.write_bytes(data[:size])
-        with pytest.raises(FormatError, match=r"cut\.aedat4"):
+        with raises(FormatError, "cut.aedat4"):
             read(cut)
 
 
@@ -119,11 +120,8 @@ def test_the_events_of_whole_packets_come_ahead_of_a_break(recording: Path, tmp_
             assert len(found) == 1
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_changed_byte_is_read_or_refused_and_never_ends_the_process(
-    recording: Path, tmp_path: Path, seed: int
-) -> None:
-    rng = np.random.default_rng(seed)
+def test_a_changed_byte_is_read_or_refused_and_never_ends_the_process(recording: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
     data = recording.read_bytes()
     changed = tmp_path / "changed.aedat4"
     refused = 0
@@ -143,7 +141,7 @@ def test_a_packet_that_decompresses_to_more_than_the_limit_is_not_decoded(
     recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dvspipe.formats.aedat4.MAX_PACKET_BYTES", 1000)
-    with pytest.raises(CorruptionError, match="packet 0 .*expected .* 1000"):
+    with raises(CorruptionError, "packet 0", "1000"):
         read(recording)
 
 
@@ -151,13 +149,13 @@ def test_a_header_that_is_no_text_is_refused_before_faery_sees_it(recording: Pat
     data = bytearray(recording.read_bytes())
     data[data.index(b"<node")] = 0xF3
     recording.write_bytes(data)
-    with pytest.raises(FormatError, match=r"clip\.aedat4: .*header.*'utf-8'"):
+    with raises(FormatError, "clip.aedat4", "header", "'utf-8'"):
         AEDAT4.open(recording)
 
 
 def test_a_panic_of_rust_is_a_format_error(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     panic = type("PanicException", (BaseException,), {})
-    with pytest.raises(FormatError, match=r"clip\.aedat4: .*range end index 7"):
+    with raises(FormatError, "clip.aedat4", "7"):
         raise_in_the_decoder(panic("range end index 7"), recording, monkeypatch)
 
 
@@ -198,7 +196,7 @@ def test_a_frame_without_exposure_has_its_own_time(tmp_path: Path) -> None:
 def test_a_frame_of_part_of_the_sensor_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "frames.aedat4"
     write_frames(path, [frame_packet(np.zeros((5, 12), np.uint8), (1, 1, 1, 1, 1))])
-    with pytest.raises(FormatError, match=r"frame 0 is 12x5 .*12x7"):
+    with raises(FormatError, "frame 0", "12x5", "12x7"):
         list(read_frames(path))
 
 
@@ -209,7 +207,7 @@ def test_every_cut_inside_a_frame_is_an_error(tmp_path: Path) -> None:
     data = path.read_bytes()
     for size in range(len(data) - len(packet) + 1, len(data)):
         path.write_bytes(data[:size])
-        with pytest.raises(FormatError, match=r"in packet 1"):
+        with raises(FormatError, "packet 1"):
             list(read_frames(path))
 
 
@@ -222,15 +220,15 @@ def test_a_missing_stream_is_named(tmp_path: Path, read_it: Callable[[Path], Any
         write_events(path, random_events(1, 10))
     else:
         write_frames(path, [])
-    with pytest.raises(FormatError, match=rf"clip\.aedat4: .*'{kind}'"):
+    with raises(FormatError, "clip.aedat4", f"'{kind}'"):
         read_it(path)
 
 
 def test_frames_of_a_file_that_is_missing_or_of_another_kind(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"none\.aedat4: cannot be read"):
+    with raises(FileError, "none.aedat4"):
         list(read_frames(tmp_path / "none.aedat4"))
     (tmp_path / "other.aedat4").write_bytes(b"#!AER-DAT2.0\r\n" + bytes(100))
-    with pytest.raises(FormatError, match=r"other\.aedat4.*AEDAT 4"):
+    with raises(FormatError, "other.aedat4", "AEDAT", "4"):
         list(read_frames(tmp_path / "other.aedat4"))
 
 
@@ -265,7 +263,7 @@ def test_the_imu_of_a_real_camera_is_at_rest_under_gravity(test_data: Path) -> N
     gravity = np.linalg.norm(samples["acceleration"].mean(axis=0))
     assert gravity == pytest.approx(1, abs=0.1)  # g
     assert np.abs(samples["rotation"].mean(axis=0)).max() < 5  # degrees per second
-    with pytest.raises(FormatError, match="'imus' "):
+    with raises(FormatError, "'imus'"):
         read_imu(test_data / "recordings" / "test_data_gray16.aedat4")
 
 
@@ -291,5 +289,5 @@ def test_a_name_that_is_not_utf8_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"\xff.aedat4")
     write_events(tmp_path / "a.aedat4", random_events(1, 10))
     (tmp_path / "a.aedat4").rename(path)
-    with pytest.raises(FileError, match="not UTF-8"):
+    with raises(FileError, "UTF-8"):
         open_recording(path)

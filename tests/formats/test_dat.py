@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from facts import mentions, raises
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dvspipe.errors import CorruptionError, FormatError
@@ -19,7 +20,6 @@ Event = tuple[int, int, int, int]
 
 HEADER = b"% Data file containing CD events.\n% Version 2\n% Date 2020-09-14 14:18:29\n% Width 12\n% Height 7\n"
 HALF = 2**31
-MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def encode(events: list[Event], kind: int = 0x0C) -> bytes:
@@ -60,7 +60,6 @@ def event_lists(draw: st.DrawFn) -> list[Event]:
     ]
 
 
-@MANY
 @given(
     events=event_lists(),
     piece=st.integers(1, 300),
@@ -133,16 +132,16 @@ def test_an_overrun_and_a_time_that_goes_back_are_told_apart(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("event", "message"),
     [
-        ((9, 12, 0, 1), "x = 12, y = 0 with p = 1"),
-        ((9, 0, 7, 1), "x = 0, y = 7 with p = 1"),
-        ((9, 0, 0, 2), "x = 0, y = 0 with p = 2 (expected p = 0 or 1 and a pixel of a sensor of 12x7)"),
+        ((9, 12, 0, 1), "x = 12, y = 0"),
+        ((9, 0, 7, 1), "x = 0, y = 7"),
+        ((9, 0, 0, 2), ("x = 0, y = 0", "p = 2", "12x7")),
     ],
 )
-def test_damage_is_named_with_its_byte(tmp_path: Path, event: Event, message: str) -> None:
+def test_damage_is_named_with_its_byte(tmp_path: Path, event: Event, message: object) -> None:
     good = [(k, k, 1, 0) for k in range(9)]
     found, damage = rows(opened(tmp_path / "a.dat", HEADER + encode([*good, event, *good])))
     assert found == good
-    assert f"byte {len(HEADER) + 2 + 9 * 8}: an event at {message}" in str(damage)
+    assert mentions(str(damage), f"byte {len(HEADER) + 2 + 9 * 8}", message)
 
 
 def test_a_cut_file_gives_every_whole_event(tmp_path: Path) -> None:
@@ -153,31 +152,18 @@ def test_a_cut_file_gives_every_whole_event(tmp_path: Path) -> None:
         path.write_bytes(content[:length])
         whole, rest = divmod(length - len(HEADER) - 2, 8)
         if whole < 0:
-            with pytest.raises(FormatError, match=r"a\.dat: "):
+            with raises(FormatError, "a.dat"):
                 dat.DAT.open(path)
             continue
         source = dat.DAT.open(path)
         found, damage = rows(source)
         assert found == events[:whole]
         assert (damage is None) == (rest == 0)
-        assert damage is None or f"{length} bytes, the last {rest} " in str(damage)
+        assert damage is None or mentions(str(damage), f"{length} bytes", rest)
         assert source.extent is not None
         assert source.extent().events == whole
 
 
-def test_a_cut_gzip_stream_gives_what_it_holds(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    events = [(k, int(rng.integers(12)), int(rng.integers(7)), 1) for k in range(5000)]
-    packed = gzip.compress(HEADER + encode(events))
-    path = tmp_path / "a.dat.gz"
-    path.write_bytes(packed[: len(packed) * 3 // 4])
-    found, damage = rows(dat.DAT.open(path))
-    assert "gzip" in str(damage)
-    assert found == events[: len(found)]
-    assert len(found) > 3000
-
-
-@MANY
 @given(data=st.binary(max_size=300), flips=st.lists(st.integers(0, 100_000), min_size=1, max_size=3))
 def test_garbage_and_flipped_bits_are_events_or_damage(tmp_path: Path, data: bytes, flips: list[int]) -> None:
     path = tmp_path / "a.dat"
@@ -201,16 +187,16 @@ def test_garbage_and_flipped_bits_are_events_or_damage(tmp_path: Path, data: byt
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"% Version 1\n\x0c\x08", "version is 1 .*2"),
-        (b"% Width 12\n\x0c\x08", "version is missing .*2"),
-        (b"% Version 2\n", "ends after its header"),
-        (b"% Version 2\n\x0e\x18", "0x0E and 24 bytes .*0x00 or 0x0C and 8 bytes"),
-        (b"% Version 2\n\x0c\x10", "0x0C and 16 bytes"),
-        (b"% Version 2\n% Width 0\n% Height 7\n\x0c\x08", "sensor .*width .found 0"),
+        (b"% Version 1\n\x0c\x08", ("version", "1", "2")),
+        (b"% Width 12\n\x0c\x08", ("version", "2")),
+        (b"% Version 2\n", "header"),
+        (b"% Version 2\n\x0e\x18", ("0x0E", "24", "0x00", "0x0C", "8")),
+        (b"% Version 2\n\x0c\x10", ("0x0C", "16")),
+        (b"% Version 2\n% Width 0\n% Height 7\n\x0c\x08", ("sensor", "width", "0")),
     ],
 )
-def test_an_unusable_header_is_one_clear_error(tmp_path: Path, content: bytes, message: str) -> None:
-    with pytest.raises(FormatError, match=message):
+def test_an_unusable_header_is_one_clear_error(tmp_path: Path, content: bytes, message: object) -> None:
+    with raises(FormatError, message):
         opened(tmp_path / "a.dat", content)
 
 
@@ -221,7 +207,7 @@ def test_a_long_header_is_read_to_its_end_and_a_longer_one_refused(tmp_path: Pat
     assert prophesee_header.read_header(path).size == len(header)
     assert rows(dat.DAT.open(path)) == ([(5, 1, 2, 1)], None)
     path.write_bytes(header + b"% a\n" * 1000)
-    with pytest.raises(FormatError, match="longer than 65536 bytes"):
+    with raises(FormatError, "65536"):
         dat.DAT.open(path)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import SENSOR, random_events
 from decoding import joined, part, until_damage
+from facts import raises
 from faery import es
 
 from dvspipe.errors import CorruptionError, FormatError
@@ -83,7 +84,7 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path, kind: str) -> No
     assert refused == 4 * len(events) * (2 if kind == "atis" else 1)  # all but those between two events
     for size in range(ES_HEADER_BYTES):
         path.write_bytes(data[:size])
-        with pytest.raises(FormatError, match=r"cut\.es"):
+        with raises(FormatError, "cut.es"):
             EVENT_STREAM.open(path)
 
 
@@ -96,28 +97,28 @@ def test_a_pixel_outside_is_damage_after_the_events_before_it(tmp_path: Path) ->
     path.write_bytes(data)
     chunks = EVENT_STREAM.open(path).chunks()
     assert len(next(chunks).t) == 1
-    with pytest.raises(CorruptionError, match=r"byte 25 .*12x7"):
+    with raises(CorruptionError, "25", "12x7"):
         next(chunks)
 
 
 @pytest.mark.parametrize(
     ("at", "value", "message"),
     [
-        (0, 0, "not an Event Stream file"),
-        (12, 3, r"3\.0\.0 .*2\.0"),
-        (15, 0, "type generic .*DVS or ATIS"),
-        (15, 4, "type color"),
-        (15, 9, "type 9"),
-        (16, 0, "sensor.*width .found 0"),
+        (0, 0, "Event Stream"),
+        (12, 3, ("3.0.0", "2.0")),
+        (15, 0, ("generic", "DVS", "ATIS")),
+        (15, 4, "color"),
+        (15, 9, "9"),
+        (16, 0, ("sensor", "width", "0")),
     ],
 )
-def test_other_files_are_refused(tmp_path: Path, at: int, value: int, message: str) -> None:
+def test_other_files_are_refused(tmp_path: Path, at: int, value: int, message: object) -> None:
     path = tmp_path / "clip.es"
     write(path, random_events(1, 3))
     data = bytearray(path.read_bytes())
     data[at] = value
     path.write_bytes(data)
-    with pytest.raises(FormatError, match=message):
+    with raises(FormatError, message):
         EVENT_STREAM.open(path)
 
 
@@ -137,5 +138,5 @@ def test_real_recordings_as_faery_reads_them(test_data: Path, name: str, exposur
 
 
 def test_a_generic_stream_is_refused(test_data: Path) -> None:
-    with pytest.raises(FormatError, match=r"faery_generic\.es: .*type generic"):
+    with raises(FormatError, "faery_generic.es"):
         EVENT_STREAM.open(test_data / "recordings/faery_generic.es")

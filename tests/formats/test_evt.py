@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from facts import mentions, raises
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dvspipe.errors import CorruptionError, FormatError
@@ -25,7 +26,6 @@ WIDTH, HEIGHT = 70, 50  # vectors reach beyond the last column
 NAMES = ("EVT2", "EVT21", "EVT21 legacy", "EVT3")
 FORMATS = {"EVT2": evt.EVT2, "EVT21": evt.EVT21, "EVT21 legacy": evt.EVT21, "EVT3": evt.EVT3}
 UNITS = {"EVT2": 4, "EVT21": 8, "EVT21 legacy": 8, "EVT3": 2}
-MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def header(name: str, size: tuple[int, int] | None = (WIDTH, HEIGHT), more: str = "") -> bytes:
@@ -161,7 +161,6 @@ def event_lists(draw: st.DrawFn) -> list[Event]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@MANY
 @given(events=event_lists(), piece=st.integers(1, 400), chunk=st.integers(1, 60), packed=st.booleans())
 def test_what_is_encoded_is_decoded_whatever_the_pieces(
     tmp_path: Path, name: str, events: list[Event], piece: int, chunk: int, packed: bool
@@ -183,7 +182,6 @@ def test_what_is_encoded_is_decoded_whatever_the_pieces(
     assert source.attributes["serial_number"] == "00050567"
 
 
-@MANY
 @given(data=st.binary(max_size=300), piece=st.integers(1, 50), chunk=st.integers(1, 60))
 def test_evt3_words_of_any_order_read_as_defined(tmp_path: Path, data: bytes, piece: int, chunk: int) -> None:
     data = bytes.fromhex("ff8f 0060 0000 0030") + data[: len(data) // 2 * 2]
@@ -248,43 +246,35 @@ def test_evt21_words_are_the_documented_example(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "message"),
+    ("name", "data", "place", "facts"),
     [
-        ("EVT2", "00000010", "byte {}: an event before the first TIME_HIGH"),
-        ("EVT2", "00000080 00000030", "byte {4}: a word of type 0x3, which is reserved in EVT2"),
-        ("EVT2", "00000080 00300200", "byte {4}: an event at x = 70, y = 0, outside the sensor of 70x50"),
-        ("EVT2", "00000080 32000000", "byte {4}: an event at x = 0, y = 50, outside the sensor of 70x50"),
-        ("EVT2", "00000080 000000", "{=7} bytes, the last 3 are not a complete word of 4 bytes"),
-        ("EVT21", "01000000 00000010", "byte {}: an event before the first TIME_HIGH"),
-        ("EVT21", "00000000 00000080 00000000 00000070", "byte {8}: a word of type 0x7, which is reserved in EVT21"),
-        ("EVT21", "00000000 00000080 00000080 00380100", "byte {8}: a vector from x = 39, y = 0, outside"),
-        ("EVT3", "0020", "byte {}: an event before the first TIME_HIGH"),
-        ("EVT3", "0080 0020", "byte {2}: an event before the first ADDR_Y"),
-        ("EVT3", "0080 0000 0140", "byte {4}: a vector before the first VECT_BASE_X"),
-        ("EVT3", "0080 0000 4620", "byte {4}: an event at x = 70, outside a sensor 70 pixels wide"),
-        ("EVT3", "0080 3200", "byte {2}: row y = 50, outside a sensor 50 pixels high"),
-        ("EVT3", "0080 0000 0000 3200", "byte {6}: row y = 50, outside a sensor 50 pixels high"),
-        ("EVT3", "0080 0000 4530 0240", "byte {6}: a vector from x = 69 with mask 0x2, outside a sensor 70"),
-        ("EVT3", "0080 0010", "byte {2}: a word of type 0x1, which is reserved in EVT3"),
-        ("EVT3", "00800", "{=3} bytes, the last 1 are not a complete word of 2 bytes"),
+        ("EVT2", "00000010", "byte {}", "TIME_HIGH"),
+        ("EVT2", "00000080 00000030", "byte {4}", "0x3"),
+        ("EVT2", "00000080 00300200", "byte {4}", ("x = 70, y = 0", "70x50")),
+        ("EVT2", "00000080 32000000", "byte {4}", ("x = 0, y = 50", "70x50")),
+        ("EVT2", "00000080 000000", "{=7} bytes", (3, "4 bytes")),
+        ("EVT21", "01000000 00000010", "byte {}", "TIME_HIGH"),
+        ("EVT21", "00000000 00000080 00000000 00000070", "byte {8}", "0x7"),
+        ("EVT21", "00000000 00000080 00000080 00380100", "byte {8}", "x = 39, y = 0"),
+        ("EVT3", "0020", "byte {}", "TIME_HIGH"),
+        ("EVT3", "0080 0020", "byte {2}", "ADDR_Y"),
+        ("EVT3", "0080 0000 0140", "byte {4}", "VECT_BASE_X"),
+        ("EVT3", "0080 0000 4620", "byte {4}", ("x = 70", 70)),
+        ("EVT3", "0080 3200", "byte {2}", ("y = 50", 50)),
+        ("EVT3", "0080 0000 0000 3200", "byte {6}", ("y = 50", 50)),
+        ("EVT3", "0080 0000 4530 0240", "byte {6}", ("x = 69", "0x2", 70)),
+        *(("EVT3", f"0080 0000 0000 00{kind:X}0", "byte {6}", f"0x{kind:X}") for kind in (0x1, 0x9, 0xB, 0xC, 0xD)),
+        ("EVT3", "00800", "{=3} bytes", (1, "2 bytes")),
     ],
 )
-def test_damage_is_named_with_its_byte(tmp_path: Path, name: str, data: str, message: str) -> None:
+def test_damage_is_named_with_its_byte(tmp_path: Path, name: str, data: str, place: str, facts: object) -> None:
     data = data.replace(" ", "")
     content = header(name) + bytes.fromhex(data + "0" * (len(data) % 2))
-    place = message.split("{")[1].split("}")[0]
-    number = len(header(name)) + int(place.lstrip("=") or 0)
+    given = place.split("{")[1].split("}")[0]
+    number = len(header(name)) + int(given.lstrip("=") or 0)
     found, damage = rows(opened(tmp_path / "a.raw", content, FORMATS[name]))
     assert found == []
-    assert message.replace("{" + place + "}", str(number)) in str(damage)
-
-
-@pytest.mark.parametrize("kind", [0x1, 0x9, 0xB, 0xC, 0xD])
-def test_evt3s_reserved_types_are_damage(tmp_path: Path, kind: int) -> None:
-    content = header("EVT3") + bytes.fromhex("0080 0000 0120") + (kind << 12).to_bytes(2, "little")
-    found, damage = rows(opened(tmp_path / "a.raw", content, evt.EVT3))
-    assert len(found) == 1
-    assert f"type 0x{kind:X}" in str(damage)
+    assert mentions(str(damage), place.replace("{" + given + "}", str(number)), facts)
 
 
 def test_a_padding_word_of_evt3_is_no_event(tmp_path: Path) -> None:
@@ -313,14 +303,14 @@ def test_a_cut_header_is_one_clear_error_or_a_header_all_the_same(tmp_path: Path
         path.write_bytes(head[:length])
         named = head[:length].count(b"\n") > 0  # its first line names the encoding
         if not named:
-            with pytest.raises(FormatError, match=r"a\.raw: .*version"):
+            with raises(FormatError, "a.raw", "version"):
                 FORMATS[name].open(path)
         else:
             assert rows(FORMATS[name].open(path))[0] == []
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_cut_gzip_stream_gives_what_it_holds(tmp_path: Path, name: str) -> None:
+def test_a_cut_gzip_stream_gives_what_it_holds(tmp_path: Path) -> None:
+    name = "EVT3"
     rng = np.random.default_rng(0)
     events = [(k, int(rng.integers(WIDTH)), int(rng.integers(HEIGHT)), 1) for k in range(5000)]
     content = header(name) + encode(name, events)
@@ -334,7 +324,6 @@ def test_a_cut_gzip_stream_gives_what_it_holds(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", NAMES)
-@MANY
 @given(
     data=st.binary(max_size=400), flips=st.lists(st.integers(0, 100_000), min_size=1, max_size=3), sized=st.booleans()
 )
@@ -396,21 +385,21 @@ def test_data_that_look_like_a_header_line_are_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        (b"% format HISTO3D;height=320;width=320\n", "HISTO3D .*EVT2, EVT21, EVT3"),
-        (b"% evt 4.0\n", r"4\.0"),
+        (b"% format HISTO3D;height=320;width=320\n", ("HISTO3D", "EVT2", "EVT21", "EVT3")),
+        (b"% evt 4.0\n", "4.0"),
         (b"% evt 3.0\n% geometry 0x720\n", "sensor"),
         (b"% evt 3.0\n% geometry " + b"9" * 5000 + b"x1\n", "sensor"),
-        (b"% evt 3.0\n% format EVT3;endianness=big\n", "endianness=big .*little"),
+        (b"% evt 3.0\n% format EVT3;endianness=big\n", ("endianness=big", "little")),
         (b"% evt 3.0\n% t0 soon\n", "t0 = 'soon'"),
-        (b"% evt 3.0\n" + b"% note 12345678\n" * 5000, "longer than 65536 bytes"),
+        (b"% evt 3.0\n" + b"% note 12345678\n" * 5000, "65536"),
     ],
 )
-def test_an_unusable_header_is_one_clear_error(tmp_path: Path, head: bytes, message: str) -> None:
+def test_an_unusable_header_is_one_clear_error(tmp_path: Path, head: bytes, message: object) -> None:
     path = tmp_path / "a.raw"
     path.write_bytes(head)
     forms = [one for one in (evt.EVT2, evt.EVT21, evt.EVT3) if one.recognises(path, head[:HEAD_BYTES])]
     assert len(forms) == 1
-    with pytest.raises(FormatError, match=message):
+    with raises(FormatError, message):
         forms[0].open(path)
 
 

@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
-from hypothesis import HealthCheck, given, settings
+from facts import raises
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvspipe.errors import DvspipeError, EventError, FileError, FormatError
@@ -31,7 +32,7 @@ def bin40(*events: tuple[int, int, int, int]) -> bytes:
     return b"".join(bytes([x, y]) + (p << 23 | t).to_bytes(3, "big") for t, x, y, p in events)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 1000),
     count=st.integers(0, 300),
@@ -118,12 +119,12 @@ def test_what_could_not_be_stored_is_said_as_long_as_one_goes_on(
         raise FileError(f"{path}: no space for {size} bytes")
 
     file = chunked_file.ChunkedFile(tmp_path / "a.h5", {"t": np.int64}, "", resume=False)
-    with pytest.raises(FileError, match="no space"), file:
+    with raises(FileError, "space"), file:
         file.append("t", np.arange(64))
         monkeypatch.setattr(chunked_file, "require_space", full)
         file.append("t", np.arange(64))
         for _ in range(2):
-            with pytest.raises(FileError, match="no space"):
+            with raises(FileError, "space"):
                 file.save({})
         with file.complete():
             pass
@@ -155,7 +156,7 @@ def test_blosc_keeps_the_events_and_goes_on_where_it_was_stopped(
 
 def test_blosc_without_hdf5plugin_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
-    with pytest.raises(FileError, match=r"a.h5: .*hdf5plugin.*dvspipe\[blosc\]"):
+    with raises(FileError, "a.h5", "hdf5plugin", "dvspipe[blosc]"):
         write(tmp_path / "a.h5", random_events(0, 10), compression="blosc")
     assert list(tmp_path.iterdir()) == []
 
@@ -164,7 +165,7 @@ def test_two_cannot_write_one_file(tmp_path: Path) -> None:
     events = random_events(0, 10)
     with EventWriter(tmp_path / "a.h5", SENSOR) as writer:
         writer.append(events)
-        with pytest.raises(FileError, match="a.h5.part: another process"):
+        with raises(FileError, "a.h5.part"):
             write(tmp_path / "a.h5", random_events(1, 20))
     assert read(tmp_path / "a.h5") == events
 
@@ -208,29 +209,22 @@ def test_the_index_of_milliseconds_has_a_largest_size(tmp_path: Path, monkeypatc
 
 def test_times_whose_span_has_more_than_64_bits_are_refused(tmp_path: Path) -> None:
     early, late = (Events([t], [1], [1], [1], SENSOR) for t in (-(2**62), 2**62 + 1000))
-    with pytest.raises(EventError, match=r"events\.h5: times .*4611686018427388904"):
+    with raises(EventError, "events.h5", "4611686018427388904"):
         write(tmp_path / "events.h5", [early, late])
     assert not list(tmp_path.iterdir())
-
-
-def test_an_empty_recording_is_written_and_read(tmp_path: Path) -> None:
-    path = tmp_path / "events.h5"
-    write(path, Events.empty(SENSOR))
-    assert len(read(path)) == 0
-    assert describe(path).t_first_us is None
 
 
 def test_a_failed_writing_leaves_nothing(tmp_path: Path) -> None:
     events = random_events(0, 10)
     with (
-        pytest.raises(EventError, match=r"a\.h5: events from \d+ us"),
+        raises(EventError, "a.h5"),
         EventWriter(tmp_path / "a.h5", SENSOR) as writer,
     ):
         writer.append(events)
         writer.append(events)
     small = SensorSize(width=5, height=5)
     with (
-        pytest.raises(EventError, match="12x7 .*5x5"),
+        raises(EventError, "12x7", "5x5"),
         EventWriter(tmp_path / "a.h5", small) as writer,
     ):
         writer.append(events)
@@ -242,7 +236,7 @@ def test_a_failed_writing_leaves_nothing(tmp_path: Path) -> None:
 def test_an_existing_file_is_kept_unless_told(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     write(path, random_events(0, 10))
-    with pytest.raises(FileError, match="already exists"):
+    with raises(FileError, "a.h5", "overwrite=True"):
         write(path, random_events(1, 10))
     assert read(path) == random_events(0, 10)
     write(path, random_events(1, 10), overwrite=True)
@@ -250,7 +244,7 @@ def test_an_existing_file_is_kept_unless_told(tmp_path: Path) -> None:
 
 
 def test_only_known_suffixes_are_written(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"\.h5, \.hdf5, .*'\.aedat'"):
+    with raises(FileError, ".h5", ".hdf5", "'.aedat'"):
         write(tmp_path / "a.aedat", random_events(0, 10))
 
 
@@ -284,9 +278,9 @@ def test_a_sensor_is_from_the_file_given_or_guessed(tmp_path: Path) -> None:
     assert describe(headerless, sensor=SensorSize(width=128, height=128)).sensor_source == "given"
     headerless.write_bytes(bin40((5, 34, 0, 1)))
     assert describe(headerless).width == 128
-    with pytest.raises(EventError, match=r"a\.h5: .*12x7 .*5x5"):
+    with raises(EventError, "a.h5", "12x7", "5x5"):
         read(named, sensor=SensorSize(width=5, height=5))
-    with pytest.raises(FormatError, match=r"event 0 .*x = 34\b.* 12 "):
+    with raises(FormatError, "event 0", "x = 34", "12"):
         read(headerless, sensor=SENSOR)
 
 
@@ -298,6 +292,8 @@ def test_a_description_counts_what_is_there(tmp_path: Path) -> None:
     assert (found.events, found.duration_us, found.on_fraction) == (500, events.duration_us, events.p.mean())
     assert found.rate_hz == pytest.approx(500 / events.duration_us * 1e6)
     assert describe(path) == found
+    write(path, Events.empty(SENSOR), overwrite=True)
+    assert describe(path).t_first_us is None
 
 
 def test_polarities_of_many_events_are_not_counted_unless_asked_for(
@@ -313,26 +309,26 @@ def test_polarities_of_many_events_are_not_counted_unless_asked_for(
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.bin", bin40((5, 3, 6, 1))[:-1], "4 bytes, the last 4 .*5 bytes"),
-        ("a.bin", b"", "the file is empty"),
-        ("a.bin", bin40((5, 0, 0, 1), (4, 0, 0, 1)), "event 1 has t = 4 us, before"),
-        ("a.h5", b"", "the file is empty"),
-        ("a.h5", b"not hdf5 at all", "not a complete HDF5 file"),
-        ("a.xyz", b"something", "not a recording of a known format"),
+        ("a.bin", bin40((5, 3, 6, 1))[:-1], ("4", "5")),
+        ("a.bin", b"", "a.bin"),
+        ("a.bin", bin40((5, 0, 0, 1), (4, 0, 0, 1)), ("event 1", "t = 4")),
+        ("a.h5", b"", "a.h5"),
+        ("a.h5", b"not hdf5 at all", "HDF5"),
+        ("a.xyz", b"something", "a.xyz"),
     ],
 )
-def test_a_broken_file_is_one_clear_error(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+def test_a_broken_file_is_one_clear_error(tmp_path: Path, name: str, content: bytes, message: object) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(FormatError, match=message) as caught:
+    with raises(FormatError, message) as caught:
         read(path)
     assert str(path) in str(caught.value)
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"a\.h5: no such file"):
+    with raises(FileError, "a.h5"):
         read(tmp_path / "a.h5")
-    with pytest.raises(FileError, match="is a folder"):
+    with raises(FileError, tmp_path.name):
         read(tmp_path)
 
 
@@ -343,7 +339,7 @@ def test_a_cut_hdf5_file_never_reads_as_something_else(tmp_path: Path) -> None:
     content = path.read_bytes()
     for length in range(1, len(content), 397):
         cut.write_bytes(content[:length])
-        with pytest.raises(DvspipeError, match="cut.h5"):
+        with raises(DvspipeError, "cut.h5"):
             read(cut)
 
 
@@ -351,17 +347,12 @@ def test_hdf5_without_the_columns_or_with_lying_ones_is_refused(tmp_path: Path) 
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file["other"] = 1
-    with pytest.raises(FormatError, match="found other, .*dsec"):
-        read(path)
-    write(path, random_events(0, 20), overwrite=True)
-    with h5py.File(path, "a") as file:
-        file["events/x"].resize((19,))
-    with pytest.raises(FormatError, match="different lengths"):
+    with raises(FormatError, "other", "dsec"):
         read(path)
     write(path, random_events(0, 20), overwrite=True)
     with h5py.File(path, "a") as file:
         file["events/x"][7] = 400
-    with pytest.raises(FormatError, match="event 7 has x = 400"):
+    with raises(FormatError, "event 7", "x = 400"):
         read(path)
 
 
@@ -375,12 +366,6 @@ def test_real_recordings_have_their_known_facts(test_data: Path) -> None:
         assert (found.events, f"{found.width}x{found.height}") == (count, size)
 
 
-def test_chunks_of_a_recording_are_the_recording(tmp_path: Path) -> None:
-    events = random_events(0, 700)
-    write(tmp_path / "a.h5", events)
-    assert concatenate(iterate(tmp_path / "a.h5"), SENSOR) == events
-
-
 @pytest.mark.parametrize("name", ["out.csv", "out.npz", "out.h5"])
 def test_a_file_that_another_process_wrote_meanwhile_is_kept(tmp_path: Path, name: str) -> None:
     path, events = tmp_path / name, random_events(0, 20)
@@ -389,7 +374,7 @@ def test_a_file_that_another_process_wrote_meanwhile_is_kept(tmp_path: Path, nam
         yield events
         path.write_text("the other's")
 
-    with pytest.raises(FileError, match=f"{name}: already exists"):
+    with raises(FileError, name):
         write(path, parts())
     assert path.read_text() == "the other's"
     write(path, parts(), overwrite=True)
@@ -404,7 +389,7 @@ def test_a_small_file_needs_little_room(tmp_path: Path, name: str, monkeypatch: 
     write(tmp_path / name, events)
     assert read(tmp_path / name, sensor=events.sensor) == events
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=200 << 10))
-    with pytest.raises(FileError, match="no space"):
+    with raises(FileError, "space"):
         write(tmp_path / f"other-{name}", events)
 
 
@@ -413,7 +398,7 @@ def test_standard_output_that_nobody_reads_is_one_error(monkeypatch: pytest.Monk
     os.close(reader)
     closed = os.fdopen(writer, "w")
     monkeypatch.setattr(sys, "stdout", closed)
-    with pytest.raises(FileError, match="standard output: closed by"):
+    with raises(FileError, "standard", "output", "closed"):
         write("-", random_events(0, 20))
     monkeypatch.undo()
     with suppress(BrokenPipeError):  # what is left in its buffer
@@ -422,8 +407,8 @@ def test_standard_output_that_nobody_reads_is_one_error(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("wrong", [[1, 2], 3, None, [np.zeros((2, 4))]])
 def test_what_is_no_events_is_not_written(wrong: object, tmp_path: Path) -> None:
-    with pytest.raises(EventError, match="a.h5: .*expected Events"):
+    with raises(EventError, "a.h5", "Events"):
         write(tmp_path / "a.h5", wrong)  # type: ignore[arg-type]
-    with pytest.raises(EventError, match=r"a\.h5: .*list.*Events"):
+    with raises(EventError, "a.h5", "list", "Events"):
         write(tmp_path / "a.h5", [random_events(0, 5), []])  # type: ignore[list-item]
     assert not list(tmp_path.iterdir())

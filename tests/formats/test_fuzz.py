@@ -6,12 +6,9 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 from conftest import SENSOR, random_events
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
 
 from dvspipe.formats import FORMATS, read, write, written_suffixes
 from dvspipe.formats.bin40 import BIN40
@@ -64,34 +61,14 @@ def test_what_is_no_file_of_the_format_is_refused(fuzz: ModuleType, seeds: list,
     assert {fuzz.run_case(number, seeds, tmp_path).kind for number in numbers} == {"refused"}
 
 
-def test_a_case_is_made_of_its_number_alone(fuzz: ModuleType, seeds: list) -> None:
-    assert sys.modules["fuzz_cases"].SPECIALS == SPECIALS
-    made = [[fuzz.make_case(number, seeds) for number in (1000, 1001, 1002)] for _ in range(2)]
-    assert made[0] == made[1]
-    assert made[0][0].content != made[0][1].content
-
-
-def test_a_reader_that_fails_is_found(
-    fuzz: ModuleType, seeds: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object, **__: Any) -> None:
-        raise IndexError("beyond the end")
-
-    monkeypatch.setattr(fuzz, "open_recording", fail)
-    verdict = fuzz.run_case(1000, seeds, tmp_path)
-    assert verdict.kind == "finding"
-    assert "IndexError: beyond the end" in verdict.message
-
-
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 1000), count=st.sampled_from([0, 1, 300]), start=st.sampled_from([0, 17, 40_000_000]))
-def test_what_is_written_reads_back(tmp_path: Path, suffix: str, seed: int, count: int, start: int) -> None:
-    events = random_events(seed, count, span_us=3_000_000).shift_time(start)
+def test_what_is_written_reads_back(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"clip{suffix}"
-    assume(len(events) or suffix not in BIN40.suffixes)  # where no event is an empty file, which is refused
-    write(path, events, overwrite=True)
-    assert read(path, sensor=SENSOR) == events
+    for count, start_us in ((0, 0), (1, 17), (300, 40_000_000)):
+        if count or suffix not in BIN40.suffixes:  # where no event is an empty file, which is refused
+            events = random_events(1, count, span_us=3_000_000).shift_time(start_us)
+            write(path, events, overwrite=True)
+            assert read(path, sensor=SENSOR) == events
 
 
 def test_every_format_and_suffix_stands_in_the_table() -> None:

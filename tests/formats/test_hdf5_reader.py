@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
+from facts import raises
 
 from dvspipe.errors import CorruptionError, DvspipeError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
@@ -127,7 +128,7 @@ def test_t_offset_is_added_whatever_the_type(made: Callable[..., Path], offset: 
 def test_times_beyond_64_bits_are_damage_where_they_stand(made: Callable[..., Path]) -> None:
     t = EVENTS.t.astype(np.uint64)
     t[1500:] += np.uint64(2**63)
-    with pytest.raises(CorruptionError, match=r"event 1500 has t = 9\d+ "):
+    with raises(CorruptionError, 1500):
         read(made(lambda file: columns(file, "events", t=t)))
 
 
@@ -137,7 +138,7 @@ def test_float_times_that_are_none_are_damage_where_they_stand(made: Callable[..
     t[700:] = wrong
     path = made(lambda file: columns(file, "events", "xs ys ts ps", t=t))
     good: list[Events] = []
-    with pytest.raises(CorruptionError, match="event 700 has t = "):
+    with raises(CorruptionError, 700, "t"):
         good.extend(iterate(path, sensor=SENSOR))
     assert concatenate(good, SENSOR).t.tolist() == EVENTS.t[:700].tolist()
 
@@ -164,7 +165,7 @@ def test_off_is_0_or_minus_1_throughout(made: Callable[..., Path], p: list[int],
         assert read(path, sensor=SENSOR).p.tolist() == [value == 1 for value in p]
         return
     found: list[Events] = []
-    with pytest.raises(CorruptionError, match=f"event {good} has p = "):
+    with raises(CorruptionError, good, "p"):
         found.extend(iterate(path, sensor=SENSOR))
     assert sum(map(len, found)) == good
 
@@ -172,23 +173,23 @@ def test_off_is_0_or_minus_1_throughout(made: Callable[..., Path], p: list[int],
 def test_pixels_that_are_no_whole_numbers_are_damage(made: Callable[..., Path]) -> None:
     x = EVENTS.x.astype(np.float64)
     x[33] = 1.5
-    with pytest.raises(CorruptionError, match=r"event 33 has x = 1\.5 "):
+    with raises(CorruptionError, "event 33", "x = 1.5"):
         read(made(lambda file: columns(file, "events", x=x)), sensor=SENSOR)
 
 
 def test_an_unsettled_unit_or_order_is_asked_for(made: Callable[..., Path]) -> None:
     path = made(lambda file: columns(file, "events", t=EVENTS.t / 1e3))
-    with pytest.raises(FormatError, match="float64.*dsec.*time_unit"):
+    with raises(FormatError, "float64", "dsec", "time_unit"):
         read(path, sensor=SENSOR)
     assert read(path, sensor=SENSOR, hints=Hints(time_unit="ms")) == EVENTS
     path = made(lambda file: columns(file, "events", "xs ys ts ps", t=EVENTS.t * 1000 + 499))
-    with pytest.raises(FormatError, match="int64.*event_utils.*time_unit"):
+    with raises(FormatError, "int64", "event_utils", "time_unit"):
         read(path, sensor=SENSOR)
     assert read(path, sensor=SENSOR, hints=Hints(time_unit="ns")) == EVENTS
     path = made(lambda file: file.create_dataset("events", data=np.stack([EVENTS.x, EVENTS.y, EVENTS.p, EVENTS.t], 1)))
-    with pytest.raises(FormatError, match="four int64.*v2e.*columns"):
+    with raises(FormatError, "int64", "v2e", "columns"):
         read(path, sensor=SENSOR)
-    with pytest.raises(FormatError, match="time_unit"):
+    with raises(FormatError, "time_unit"):
         read(path, sensor=SENSOR, hints=Hints(columns="xypt"))
     assert read(path, sensor=SENSOR, hints=Hints(columns="xypt", time_unit="us")) == EVENTS
 
@@ -196,7 +197,7 @@ def test_an_unsettled_unit_or_order_is_asked_for(made: Callable[..., Path]) -> N
 def test_two_layouts_in_one_file_are_refused_unless_they_are_the_same(
     made: Callable[..., Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(FormatError, match="dsec and m3ed"):
+    with raises(FormatError, "dsec", "m3ed"):
         read(made(dsec, m3ed))
     write(tmp_path / "b.h5", EVENTS)
     assert read(tmp_path / "b.h5") == EVENTS
@@ -207,7 +208,7 @@ def test_sensors_that_contradict_are_refused(made: Callable[..., Path]) -> None:
         dsec(file)
         file.attrs["width"], file.attrs["height"] = 12, 8
 
-    with pytest.raises(FormatError, match="12x8.*12x7"):
+    with raises(FormatError, "12x8", "12x7"):
         read(made(fill))
 
 
@@ -219,24 +220,26 @@ def put(file: h5py.File, name: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f: f["events/x"].resize((19,)), "columns of different lengths"),
-        (lambda f: put(f, "events/x", h5py.ExternalLink("b.h5", "/events/x")), r"x \(a link, not followed\)"),
-        (lambda f: put(f, "events/x", h5py.SoftLink("/events/y")), r"x \(a link, not followed\)"),
-        (lambda f: put(f, "events", h5py.ExternalLink("b.h5", "/events")), r"events \(a link, not followed\)"),
-        (lambda f: put(f, "events/x", [b"a"] * len(EVENTS)), "events/x is object"),
-        (lambda f: put(f, "events/x", np.array(["a"] * len(EVENTS), object)), "events/x is object"),
-        (lambda f: put(f, "events/x", np.zeros((len(EVENTS), 2), int)), r"\(2000, 2\)"),
+        (lambda f: f["events/x"].resize((19,)), "columns"),
+        (lambda f: put(f, "events/x", h5py.ExternalLink("b.h5", "/events/x")), ("x", "link")),
+        (lambda f: put(f, "events/x", h5py.SoftLink("/events/y")), ("x", "link")),
+        (lambda f: put(f, "events", h5py.ExternalLink("b.h5", "/events")), ("events", "link")),
+        (lambda f: put(f, "events/x", [b"a"] * len(EVENTS)), ("events/x", "object")),
+        (lambda f: put(f, "events/x", np.array(["a"] * len(EVENTS), object)), ("events/x", "object")),
+        (lambda f: put(f, "events/x", np.zeros((len(EVENTS), 2), int)), "(2000, 2)"),
         (lambda f: put(f, "events/x", 1j * EVENTS.x), "complex128"),
-        (lambda f: put(f, "t_offset", 2.5), r"t_offset is 2\.5"),
-        (lambda f: put(f, "events/width", 0), "sensor.*width .found 0"),
+        (lambda f: put(f, "t_offset", 2.5), ("t_offset", "2.5")),
+        (lambda f: put(f, "events/width", 0), ("sensor", "width", "0")),
     ],
 )
-def test_what_is_no_recording_is_refused(made: Callable[..., Path], change: Callable[..., None], message: str) -> None:
+def test_what_is_no_recording_is_refused(
+    made: Callable[..., Path], change: Callable[..., None], message: object
+) -> None:
     path = made(dsec)
     write(path.with_name("b.h5"), EVENTS)
     with h5py.File(path, "a") as file:
         change(file)
-    with pytest.raises(FormatError, match=message) as caught:
+    with raises(FormatError, message) as caught:
         read(path)
     assert str(path) in str(caught.value)
 
@@ -258,7 +261,7 @@ def test_other_files_are_not_opened(made: Callable[..., Path], tmp_path: Path) -
         file.create_virtual_dataset("events/t", layout)
 
     for fill in (external, virtual):
-        with pytest.raises(FormatError, match="events/t"):
+        with raises(FormatError, "events/t"):
             read(made(fill))
 
 
@@ -267,7 +270,7 @@ def test_sizes_that_would_fill_the_memory_are_refused_or_read_in_pieces(made: Ca
         for name in "xytp":
             file.create_dataset(f"events/{name}", (10,), np.int64, maxshape=(None,), chunks=(1 << 30,))
 
-    with pytest.raises(FormatError, match=f"chunks of {1 << 33} bytes"):
+    with raises(FormatError, 1 << 33):
         read(made(huge_chunks))
 
     def endless(file: h5py.File) -> None:
@@ -278,7 +281,7 @@ def test_sizes_that_would_fill_the_memory_are_refused_or_read_in_pieces(made: Ca
 
     path = made(endless)
     good: list[Events] = []
-    with pytest.raises(CorruptionError, match="number 1792 .*never stored") as caught:
+    with raises(CorruptionError, "1792") as caught:
         good.extend(iterate(path, sensor=SENSOR))
     assert caught.value.lost == f"{10**12 - 1792} events"
     assert concatenate(good, SENSOR).t.tolist() == EVENTS.t[:1792].tolist()
@@ -293,10 +296,10 @@ def test_a_chunk_that_was_never_stored_is_damage_and_not_zeros(tmp_path: Path, c
             column[: 300 if name == "y" else 1000] = 1
             column[400:] = 1
     good: list[Events] = []
-    with pytest.raises(CorruptionError, match="number 300 .*never stored"):
+    with raises(CorruptionError, "300"):
         good.extend(iterate(path, sensor=SENSOR))
     assert sum(map(len, good)) == 300
-    with pytest.raises(CorruptionError, match="never stored"):
+    with raises(CorruptionError, "300"):
         describe(path, sensor=SENSOR)
 
 
@@ -310,7 +313,7 @@ def test_a_chunk_that_unpacks_to_more_than_it_should_is_damage(tmp_path: Path) -
     with h5py.File(path, "a") as file:
         file["events/t"].id.write_direct_chunk((0,), bomb)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(CorruptionError, match="at event 0: .*524288 bytes"):
+    with raises(CorruptionError, "event 0", "524288"):
         read(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
 
@@ -328,7 +331,7 @@ def test_the_good_events_ahead_of_a_damaged_chunk_are_given(tmp_path: Path, stor
     content[middle] = bytes(255 - byte for byte in content[middle])
     path.write_bytes(content)
     good: list[Events] = []
-    with pytest.raises(CorruptionError, match="at event 700: "):
+    with raises(CorruptionError, "event 700"):
         good.extend(iterate(path, sensor=SENSOR))
     assert concatenate(good, SENSOR).t.tolist() == EVENTS.t[:700].tolist()
 
@@ -396,7 +399,7 @@ def test_a_damaged_time_in_the_way_of_a_part_is_told(made: Callable[..., Path]) 
         file["prophesee/left/t"].id.write_direct_chunk((1024,), b"damaged")
         del file["prophesee/left/ms_map_idx"]
     assert len(read(path, 0, 5000)) == len(EVENTS.slice_time(0, 5000))
-    with pytest.raises(CorruptionError, match="at event 1024"):
+    with raises(CorruptionError, "event 1024"):
         read(path, 60_000, 90_000)
 
 
@@ -410,10 +413,10 @@ def test_a_missing_filter_is_named_with_the_way_out(made: Callable[..., Path], m
     path = made(fill)
     assert read(path, sensor=SENSOR) == EVENTS
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
-    with pytest.raises(FormatError, match="events/t .*blosc.*pip install hdf5plugin"):
+    with raises(FormatError, "events/t", "blosc", "hdf5plugin"):
         read(path)
     monkeypatch.setattr(storage, "filters_of", lambda _: (storage.ECF,))
-    with pytest.raises(FormatError, match="Prophesee's ECF.*https"):
+    with raises(FormatError, "Prophesee", "ECF", "https"):
         read(path)
 
 
@@ -435,7 +438,7 @@ def test_a_filter_of_the_users_is_decoded_in_a_child_process(made: Callable[...,
     with h5py.File(path, "a") as file:
         file["CD/events"].id.write_direct_chunk((512,), b"damaged")
     good: list[Events] = []
-    with pytest.raises(CorruptionError, match="at event 512"):
+    with raises(CorruptionError, "event 512"):
         good.extend(recording.chunks())
     assert sum(map(len, good)) == 512
 
@@ -452,7 +455,7 @@ def test_a_child_process_that_dies_is_damage(made: Callable[..., Path], monkeypa
     )
     monkeypatch.setattr(child, "CODE", dying)
     good: list[Events] = []
-    with pytest.raises(CorruptionError, match=r"after event 256: .*SIGABRT"):
+    with raises(CorruptionError, "event 256", "SIGABRT"):
         good.extend(iterate(made(prophesee_gzip)))
     assert sum(map(len, good)) == 256
 
@@ -487,7 +490,7 @@ def test_an_hdf5_file_inside_gzip_is_refused(tmp_path: Path) -> None:
 
     write(tmp_path / "a.h5", EVENTS)
     (tmp_path / "a.h5.gz").write_bytes(gzip.compress((tmp_path / "a.h5").read_bytes()))
-    with pytest.raises(FormatError, match=r"a\.h5\.gz: .*inside gzip"):
+    with raises(FormatError, "a.h5.gz", "gzip"):
         read(tmp_path / "a.h5.gz")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -13,7 +12,8 @@ import numpy as np
 import pytest
 from conftest import SENSOR, random_events
 from decoding import joined, part, until_damage, write
-from hypothesis import HealthCheck, given, settings
+from facts import raises
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvspipe.errors import CorruptionError, FormatError
@@ -79,13 +79,13 @@ def test_the_order_of_a_table_is_asked_for(
     monkeypatch.setattr(numpy_file, "CHUNK_EVENTS", 7)
     parts = dict(zip("txyp", table().T, strict=True)) | {"-": np.full(300, 9)}
     saved(npy, np.asarray(np.stack([parts[name] for name in columns], axis=1), order=order))
-    with pytest.raises(FormatError, match=rf"\[300, {len(columns)}\].*hints=Hints\(columns="):
+    with raises(FormatError, f"[300, {len(columns)}]", "hints=Hints(columns="):
         read(npy)
     assert read(npy, Hints(columns=columns)) == EVENTS
     packed = npy.with_suffix(".npy.gz")
     packed.write_bytes(gzip.compress(npy.read_bytes()))
     assert read(packed, Hints(columns=columns)) == EVENTS
-    with pytest.raises(FormatError, match=r" . columns, not 5"):
+    with raises(FormatError, 5):
         read(npy, Hints(columns="txyp-"))
 
 
@@ -111,7 +111,7 @@ def test_polarities_of_minus_one_are_off_throughout(npy: Path) -> None:
     assert read(saved(npy, signed), Hints(columns="txyp")) == EVENTS
     row = int(np.flatnonzero(signed[:, 3] == -1)[1])
     signed[row, 3] = 0
-    with pytest.raises(CorruptionError, match=rf"row {row} has p = 0 "):
+    with raises(CorruptionError, row, "p = 0"):
         read(saved(npy, signed), Hints(columns="txyp"))
 
 
@@ -139,70 +139,77 @@ def test_seconds_are_found_where_nothing_else_can_be(npy: Path) -> None:
     "times", [[1.0, 2.0], [0.001, 0.5], [0.1234567, 0.2], np.array([100.000001, 100.1], np.float32), [10**17, 10**17]]
 )
 def test_other_units_are_asked_for(npz: Path, times: Any) -> None:
-    with pytest.raises(FormatError, match=r"clip\.npz: .*hints=Hints\(time_unit="):
+    with raises(FormatError, "clip.npz", "hints=Hints(time_unit="):
         read(saved(npz, t=times, x=[1, 2], y=[1, 2], p=[0, 1]))
 
 
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("t", np.nan, "row 2 has t = nan "),
-        ("t", np.inf, "row 2 has t = inf"),
-        ("t", 1e300, "row 2 has t = 1e"),
-        ("x", 1.5, r"row 2 has x = 1\.5 "),
-        ("y", 1e12, "row 2 has y = 1000000000000"),
-        ("p", 2, r"row 2 has p = 2\.0 "),
+        ("t", np.nan, ("row 2", "t = nan")),
+        ("t", np.inf, ("row 2", "t = inf")),
+        ("t", 1e300, "row 2"),
+        ("x", 1.5, ("row 2", "x = 1.5")),
+        ("y", 1e12, ("row 2", "y = 1000000000000")),
+        ("p", 2, ("row 2", "p = 2.0")),
     ],
 )
-def test_a_wrong_value_is_damage_after_the_events_before_it(npy: Path, column: str, value: float, message: str) -> None:
+def test_a_wrong_value_is_damage_after_the_events_before_it(
+    npy: Path, column: str, value: float, message: object
+) -> None:
     array = structured(types="f8 f8 f8 f8")
     array["t"] *= 1e-6
     array[column][2] = value
     chunks = NUMPY.open(saved(npy, array), Hints(time_unit="s")).chunks()
     assert len(next(chunks).t) == 2
-    with pytest.raises(CorruptionError, match=message):
+    with raises(CorruptionError, message):
         next(chunks)
 
 
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros(3, object), "Python objects"),
-        (np.zeros(3, [("t", object), ("x", "i4"), ("y", "i4"), ("p", "?")]), "Python objects"),
-        (np.zeros(3), r"is an array float64\[3\]"),
-        (np.zeros((3, 4, 2)), r"is an array float64\[3, 4, 2\]"),
-        (np.zeros((3, 100)), r"is an array float64\[3, 100\]"),
-        (np.zeros(3, [("t", "i8"), ("x", "i4"), ("y", "i4")]), "fields t, x, y "),
-        (np.zeros(3, [("t", "i8"), ("ts", "i8"), ("x", "i4"), ("y", "i4"), ("p", "?")]), "fields t, ts, x"),
+        (np.zeros(3, object), "Python"),
+        (np.zeros(3, [("t", object), ("x", "i4"), ("y", "i4"), ("p", "?")]), "Python"),
+        (np.zeros(3), "float64[3]"),
+        (np.zeros((3, 4, 2)), "float64[3, 4, 2]"),
+        (np.zeros((3, 100)), "float64[3, 100]"),
+        (np.zeros(3, [("t", "i8"), ("x", "i4"), ("y", "i4")]), "t, x, y"),
+        (np.zeros(3, [("t", "i8"), ("ts", "i8"), ("x", "i4"), ("y", "i4"), ("p", "?")]), "t, ts, x"),
         (
             np.zeros(3, [("t", "i8"), ("x", "S4"), ("y", "i4"), ("p", "?")]),
-            r"column x is \|S4",
+            ("column x", "|S4"),
         ),
-        (np.zeros(3, [("t", "i8", 2), ("x", "i4"), ("y", "i4"), ("p", "?")]), "column t is "),
-        (np.zeros(3, [("t", "M8[us]"), ("x", "i4"), ("y", "i4"), ("p", "?")]), "column t is "),
+        (np.zeros(3, [("t", "i8", 2), ("x", "i4"), ("y", "i4"), ("p", "?")]), "column t"),
+        (np.zeros(3, [("t", "M8[us]"), ("x", "i4"), ("y", "i4"), ("p", "?")]), "column t"),
     ],
 )
-def test_arrays_of_another_kind_are_refused(npy: Path, array: np.ndarray, message: str) -> None:
-    with pytest.raises(FormatError, match=message):
+def test_arrays_of_another_kind_are_refused(npy: Path, array: np.ndarray, message: object) -> None:
+    with raises(FormatError, message):
         read(saved(npy, array))
 
 
 def test_archives_of_another_kind_are_refused(npz: Path) -> None:
     for columns, message in (
-        ({"a": EVENTS.t, "b": EVENTS.x}, r"clip\.npz: has a, b "),
-        ({"t": EVENTS.t, "x": EVENTS.x, "y": EVENTS.y, "p": EVENTS.p[:-1]}, r"columns of different lengths: .*299"),
-        ({"t": EVENTS.t, "x": EVENTS.x, "y": EVENTS.y, "p": table()}, r"clip\.npz: p is an array int64\[300, 4\]"),
-        ({"events": structured(), "width": 0, "height": 5}, "sensor.*width .found 0"),
-        (
-            {"events": structured(), "width": 1.5, "height": 5},
-            r"width is an array float64\[\]",
-        ),
+        ({"a": EVENTS.t, "b": EVENTS.x}, ("clip.npz", "a, b")),
+        ({"t": EVENTS.t, "x": EVENTS.x, "y": EVENTS.y, "p": EVENTS.p[:-1]}, ("columns", 299)),
+        ({"t": EVENTS.t, "x": EVENTS.x, "y": EVENTS.y, "p": table()}, ("clip.npz", "int64[300, 4]")),
+        ({"events": structured(), "width": 0, "height": 5}, ("sensor", "width", 0)),
+        ({"events": structured(), "width": 1.5, "height": 5}, ("width", "float64[]")),
     ):
-        with pytest.raises(FormatError, match=message):
+        with raises(FormatError, message):
             read(saved(npz, **columns))
     npz.write_bytes(b"nothing")
-    with pytest.raises(FormatError, match=r"clip\.npz: .*\.npy"):
+    with raises(FormatError, "clip.npz", ".npy"):
         read(npz)
+    data = bytearray(saved(npz, events=structured()).read_bytes())
+    data[-6:-2] = (int.from_bytes(data[-6:-2], "little") + 10).to_bytes(4, "little")  # the first array is at byte -10
+    npz.write_bytes(data)
+    with raises(CorruptionError, "clip.npz"):
+        read(npz)
+    npz.with_suffix(".npy").write_bytes(b"\x93NUMPY\x09\x00" + bytes(200))
+    with raises(FormatError, "clip.npy"):
+        read(npz.with_suffix(".npy"))
 
 
 @pytest.mark.parametrize("kind", ["structured", "table", "columns"])
@@ -219,16 +226,16 @@ def test_every_cut_of_an_array_gives_the_whole_rows_first(npy: Path, kind: str) 
         assert source.part is None
         count = (size - begin) // (array.nbytes // 9) if kind != "columns" else max(0, size - begin - 9 * 24) // 8
         assert joined(until_damage(source.chunks()), SENSOR) == part(few, 0, count)
-        with pytest.raises(CorruptionError, match=r"clip\.npy: has \d rows .*9"):
+        with raises(CorruptionError, "clip.npy", 9):
             list(source.chunks())
     for size in range(begin):
         npy.write_bytes(data[:size])
-        with pytest.raises(FormatError, match=r"clip\.npy"):
+        with raises(FormatError, "clip.npy"):
             NUMPY.open(npy, hints)
     npy.write_bytes(data + b"x")
     source = NUMPY.open(npy, hints)
     assert joined(until_damage(source.chunks()), SENSOR) == few
-    with pytest.raises(CorruptionError, match=r"clip\.npy: has more bytes"):
+    with raises(CorruptionError, "clip.npy"):
         list(source.chunks())
 
 
@@ -239,7 +246,7 @@ def test_every_cut_of_an_archive_is_an_error(npz: Path, compressed: bool) -> Non
     data = npz.read_bytes()
     for size in range(1, len(data)):
         npz.write_bytes(data[:size])
-        with pytest.raises(FormatError, match=r"clip\.npz"):
+        with raises(FormatError, "clip.npz"):
             read(npz)
 
 
@@ -296,7 +303,7 @@ def test_parts_are_found_by_bisection(npy: Path, kind: str, monkeypatch: pytest.
     assert read(npy) == Events.empty(SENSOR)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 1000),
     count=st.sampled_from([0, 1, 2, 300]),
@@ -330,26 +337,6 @@ def test_an_archive_compressed_in_threads_has_right_checksums(tmp_path: Path) ->
     assert sizes["t.npy"][0] == 128 + 8 * len(events)
     assert sizes["p.npy"][1] < sizes["p.npy"][0] / 4
     assert read(path, sensor=sensor) == events
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_changed_byte_is_read_or_refused(tmp_path: Path, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    few = part(EVENTS, 0, 9)
-    packed = io.BytesIO()
-    np.savez_compressed(packed, t=few.t, x=few.x, y=few.y, p=few.p)
-    plain = io.BytesIO()
-    np.save(plain, structured(few))
-    for name, data in (("a.npz", packed.getvalue()), ("a.npy", plain.getvalue())):
-        path = tmp_path / name
-        for _ in range(300):
-            damaged = bytearray(data)
-            damaged[rng.integers(len(data))] = rng.integers(256)
-            path.write_bytes(damaged)
-            try:
-                until_damage(NUMPY.open(path).chunks())
-            except FormatError:
-                continue
 
 
 def test_an_archive_has_the_types_that_eventcv_reads(npz: Path) -> None:

@@ -6,7 +6,8 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from facts import raises
+from hypothesis import given
 from hypothesis import strategies as st
 from isal import isal_zlib
 
@@ -15,7 +16,6 @@ from dvspipe.formats.hdf5.planes import compress_chunk, decompress_chunk
 TYPES = (np.uint8, np.uint16, np.uint32, np.int64, np.uint64)
 
 
-@settings(deadline=None)  # the first example compiles
 @given(dtype=st.sampled_from(TYPES), bits=st.integers(0, 64), rows=st.integers(0, 9000), seed=st.integers(0, 99))
 def test_every_zlib_reads_the_shuffled_values(dtype: type, bits: int, rows: int, seed: int) -> None:
     largest = 2 ** min(bits, 8 * np.dtype(dtype).itemsize) - 1
@@ -44,7 +44,7 @@ def test_corrupted_chunks_are_errors() -> None:
     values = np.random.default_rng(0).integers(0, 1000, 5000)
     content, found = compress_chunk(values), np.empty(5000, np.int64)
     for wrong in (content[:-1], zlib.compress(bytes(40_001)), zlib.compress(bytes(39_999))):
-        with pytest.raises(ValueError, match="40000 bytes"):
+        with raises(ValueError, "40000"):
             decompress_chunk(wrong, found, shuffled=True)
     for place in (0, 2500, len(content) - 1):
         wrong = content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
+from facts import mentions, raises
 
 from dvspipe.errors import CorruptionError, DvspipeError, FormatError
 from dvspipe.events import Events, SensorSize
@@ -216,10 +217,8 @@ module std_msgs {{ module msg {{ struct Header {{ builtin_interfaces::msg::Time 
 """
 
 
-@pytest.mark.parametrize(
-    ("width", "message"), [("width", None), ("columns", "other fields"), ("{", "cannot be parsed")]
-)
-def test_a_definition_in_idl_is_compared_too(tmp_path: Path, width: str, message: str | None) -> None:
+@pytest.mark.parametrize(("width", "message"), [("width", None), ("columns", "fields"), ("{", "parsed")])
+def test_a_definition_in_idl_is_compared_too(tmp_path: Path, width: str, message: object) -> None:
     with Bag(tmp_path, "sqlite") as bag:
         bag.add_packet(mono(EVENTS, int(EVENTS.t[0])), "mono", int(EVENTS.t[0]) * 1000)
     text = IDL.format(line="=" * 80, width=width)
@@ -230,7 +229,7 @@ def test_a_definition_in_idl_is_compared_too(tmp_path: Path, width: str, message
     if message is None:
         assert_holds(bag.path, EVENTS)
         return
-    with pytest.raises(FormatError, match=message) as caught:
+    with raises(FormatError, message) as caught:
         ROSBAG.open(bag.path)
     assert len(str(caught.value)) < 300
 
@@ -298,12 +297,12 @@ def test_the_topic_with_events_is_chosen_and_several_are_refused(tmp_path: Path)
     with Bag(tmp_path / "two", "ros1") as bag:
         bag.add_array(EVENTS, "/left")
         bag.add_array(EVENTS, "/right")
-    with pytest.raises(FormatError, match="/left, /right"):
+    with raises(FormatError, "/left", "/right"):
         ROSBAG.open(bag.path)
     (tmp_path / "none").mkdir()
     with Bag(tmp_path / "none", "ros1") as bag:
         bag.add("/text", bag.types["std_msgs/msg/String"](data="hello"))
-    with pytest.raises(FormatError, match=r"/text \(std_msgs/msg/String\)"):
+    with raises(FormatError, "/text", "(std_msgs/msg/String)"):
         ROSBAG.open(bag.path)
 
 
@@ -311,7 +310,7 @@ def test_the_topic_with_events_is_chosen_and_several_are_refused(tmp_path: Path)
 def test_messages_with_other_fields_are_refused(tmp_path: Path, kind: str) -> None:
     with Bag(tmp_path, kind, event="uint16 y\nuint16 x\nbuiltin_interfaces/Time ts\nbool polarity") as bag:
         bag.add_array(EVENTS)
-    with pytest.raises(FormatError, match="/dvs/events.*dvs_msgs/msg/Event"):
+    with raises(FormatError, "/dvs/events", "dvs_msgs/msg/Event"):
         ROSBAG.open(bag.path)
 
 
@@ -374,7 +373,7 @@ def test_a_cut_message_is_damage_wherever_it_is_cut(tmp_path: Path, kind: str) -
         write(bag.connections["/dvs/events"], 10**18 + 9, whole[:-4])
     count, says = read_until_damage(bag.path)
     assert count == len(EVENTS)
-    assert "message 1 ends after" in says
+    assert mentions(says, "message 1")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -409,19 +408,19 @@ def mcap(profile: str, rest: bytes = b"", end: bytes = b"\x89MCAP0\r\n") -> byte
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"hello, world", "not an MCAP file .*hello"),
-        (mcap(""), "without messages of ROS 2 .found no profile"),
-        (mcap("ros1"), "without messages of ROS 2 .found the profile 'ros1'"),
-        (mcap("x" * 1000), "found the profile 'x{40}'"),
-        (mcap("ros2", bytes(100), b""), "truncated.*mcap recover"),
+        (b"hello, world", ("MCAP", "hello")),
+        (mcap(""), "ROS 2"),
+        (mcap("ros1"), ("ROS 2", "ros1")),
+        (mcap("x" * 1000), "x" * 40),
+        (mcap("ros2", bytes(100), b""), "mcap recover"),
         (mcap("ros2", bytes(100)), "corrupted"),
         (mcap("ros2")[:8], "corrupted"),
     ],
 )
-def test_a_foreign_or_truncated_mcap_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_foreign_or_truncated_mcap_is_one_line(tmp_path: Path, content: bytes, message: object) -> None:
     path = tmp_path / "a.mcap"
     path.write_bytes(content)
-    with pytest.raises(FormatError, match=message) as caught:
+    with raises(FormatError, message) as caught:
         recordings.open_recording(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
@@ -436,7 +435,7 @@ def test_a_database_that_is_cut_in_its_last_page_is_truncated(tmp_path: Path) ->
     file.write_bytes(content[:-1])
     for path in (file, bag.path):
         parts: list[StoredColumns] = []
-        with pytest.raises(CorruptionError, match=rf"bag\.db3: truncated: {len(content) - 1} bytes"):
+        with raises(CorruptionError, "bag.db3", len(content) - 1):
             parts.extend(ROSBAG.open(path).chunks())
         assert sum(len(part.t) for part in parts) == len(EVENTS)
 
@@ -467,7 +466,7 @@ def test_what_decompresses_to_more_than_the_limit_is_refused(
     if kind != "computed":
         joined(ROSBAG.open(path).chunks())
     monkeypatch.setattr("dvspipe.formats.rosbag.MAX_PART_BYTES", 4000)
-    with pytest.raises(FormatError, match=r"larger than 4000 bytes|too big"):
+    with raises(FormatError, path.name):
         joined(ROSBAG.open(path).chunks())
 
 
@@ -475,7 +474,7 @@ def test_without_rosbags_the_way_out_is_named(tmp_path: Path, monkeypatch: pytes
     with Bag(tmp_path, "ros1") as bag:
         bag.add_array(EVENTS)
     monkeypatch.setitem(sys.modules, "rosbags", None)
-    with pytest.raises(FormatError, match=r"rosbags.*dvspipe\[ros\]"):
+    with raises(FormatError, "rosbags", "dvspipe[ros]"):
         ROSBAG.open(bag.path)
 
 
@@ -496,7 +495,7 @@ def test_several_topics_are_told_apart_by_a_hint(tmp_path: Path) -> None:
         bag.add_array(EVENTS, "/left")
         bag.add_array(EVENTS.slice_time(0, int(EVENTS.t[9])), "/right")
     assert len(recordings.read(bag.path, hints=Hints(topic="/right"))) == 9
-    with pytest.raises(FormatError, match="/left, /right"):
+    with raises(FormatError, "/left", "/right"):
         recordings.read(bag.path, hints=Hints(topic="/middle"))
 
 
@@ -512,5 +511,5 @@ def test_a_bag_reads_as_a_recording(tmp_path: Path) -> None:
     with Bag(tmp_path / "x", "ros1") as bag:
         for part in reversed(slices(EVENTS, 500)):
             bag.add_array(part)
-    with pytest.raises(CorruptionError, match=r"event 500 has t = 1700000000000114 us"):
+    with raises(CorruptionError, "event 500", "t = 1700000000000114"):
         recordings.read(bag.path, sensor=SENSOR)

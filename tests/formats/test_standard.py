@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
+from facts import raises
 
 from dvspipe.errors import CorruptionError, DvspipeError, FileError, FormatError
 from dvspipe.events import Events
@@ -46,23 +47,22 @@ def test_gzip_on_standard_input_is_unpacked(given: Callable[[bytes], None]) -> N
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "-: the file is empty"),
-        (b"1 2 3 4 5\n", "-: its lines have 5 columns"),
-        (b"1,3,4,1\nx,3,4,1\n", "-: line 2 has no number in column 1"),
-        (b"9,3,4,1\n1,3,4,1\n", "-: event 1 has t = 1 us"),
+        (b"", "-"),
+        (b"1 2 3 4 5\n", ("-", "5 columns")),
+        (b"1,3,4,1\nx,3,4,1\n", ("-", "line 2", "column 1")),
+        (b"9,3,4,1\n1,3,4,1\n", ("-", "event 1", "t = 1")),
     ],
 )
-def test_errors_name_standard_input(content: bytes, message: str, given: Callable[[bytes], None]) -> None:
+def test_errors_name_standard_input(content: bytes, message: object, given: Callable[[bytes], None]) -> None:
     given(content)
-    with pytest.raises(FormatError) as caught:
+    with raises(FormatError, message):
         read("-", sensor=SENSOR)
-    assert caught.value.message.startswith(message)
 
 
 def test_a_terminal_is_no_recording(monkeypatch: pytest.MonkeyPatch, given: Callable[[bytes], None]) -> None:
     given(b"")
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    with pytest.raises(FileError, match="^-: .*terminal"):
+    with raises(FileError, "-", "terminal"):
         open_recording("-")
 
 
@@ -78,7 +78,7 @@ def test_standard_output_is_csv(monkeypatch: pytest.MonkeyPatch, given: Callable
 def test_events_out_of_order_do_not_reach_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out))
-    with pytest.raises(DvspipeError, match="-: events from 1 us"):
+    with raises(DvspipeError, "-", 1):
         write(STANDARD, [Events([t], [3], [4], [1], SENSOR) for t in (5, 1)])
     assert np.array_equal(out.getvalue().split(), [b"t,x,y,p", b"5,3,4,1"])
 

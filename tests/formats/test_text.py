@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from conftest import SENSOR, random_events
 from decoding import joined, part, until_damage, write
-from hypothesis import HealthCheck, given, settings
+from facts import raises
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvspipe.errors import ConfigError, CorruptionError, EventError, FileError, FormatError
@@ -70,23 +71,23 @@ def test_columns_and_units_that_the_file_shows(tmp_path: Path, content: str) -> 
         (
             "0.5 1 6 1\n",
             Hints(),
-            r"0\.5.*hints=Hints\(time_unit=",
+            ("0.5", "hints=Hints(time_unit="),
         ),
-        ("1.0 1 6 1\n2.0 1 6 1\n", Hints(), r"such as 1\.0,"),
-        ("1000.000000 1 6 1\n2000.000000 1 6 1\n", Hints(), r"such as 1000\.000000,"),
-        ("1.100000000000000089e+00 1 6 1\n", Hints(), r"such as 1\.1"),
-        ("1.234560000000000000e+05 1 6 1\n", Hints(), r"such as 1\.23"),
-        ("1589163147368868000 1 6 1\n", Hints(), r"too large.*hints=Hints\(time_unit="),
-        ("1 6 1\n", Hints(), r"3 columns.*hints=Hints\(columns="),
-        ("a b c d\n1 6 1 1\n", Hints(), r"a, b, c, d"),
-        ("1 1 6 1 5\n", Hints(columns="txyp"), r"5 columns, not 4"),
-        ("t x y p\n1 1 6 1 5\n", Hints(), r"5 columns, not 4"),
-        ("0 128\n1 1 6 1\n", Hints(), r"line 1 .*sensor.*width .found 0"),
-        ("1 1 6 1\n2 \0 6 1\n", Hints(), r"line 2 .*zero byte"),
+        ("1.0 1 6 1\n2.0 1 6 1\n", Hints(), "1.0"),
+        ("1000.000000 1 6 1\n2000.000000 1 6 1\n", Hints(), "1000.000000"),
+        ("1.100000000000000089e+00 1 6 1\n", Hints(), ()),
+        ("1.234560000000000000e+05 1 6 1\n", Hints(), ()),
+        ("1589163147368868000 1 6 1\n", Hints(), "hints=Hints(time_unit="),
+        ("1 6 1\n", Hints(), ("3", "columns", "hints=Hints(columns=")),
+        ("a b c d\n1 6 1 1\n", Hints(), "a, b, c, d"),
+        ("1 1 6 1 5\n", Hints(columns="txyp"), ("5", "columns", "4")),
+        ("t x y p\n1 1 6 1 5\n", Hints(), ("5", "columns", "4")),
+        ("0 128\n1 1 6 1\n", Hints(), ("line 1", "sensor", "width", "0")),
+        ("1 1 6 1\n2 \0 6 1\n", Hints(), ("line 2", "zero")),
     ],
 )
-def test_what_cannot_be_known_is_asked_for(tmp_path: Path, content: str, hints: Hints, message: str) -> None:
-    with pytest.raises(FormatError, match=message):
+def test_what_cannot_be_known_is_asked_for(tmp_path: Path, content: str, hints: Hints, message: object) -> None:
+    with raises(FormatError, message):
         read_text(tmp_path, content, hints)
 
 
@@ -115,33 +116,33 @@ def test_the_first_line_of_rpg_e2vid_is_the_sensor(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("5 1 6", "line 3 has fewer columns than the others"),
-        ("5 1 6 1 7", "line 3 has more columns"),
-        ("5 x 6 1", "line 3 has no number in column 2"),
-        ("5,,6,1", "line 3 has no number in column 2"),
-        ("- 1 6 1", "line 3 has no number in column 1"),
-        ("5 1 6- 1", "line 3 has no number in column 3"),
-        ("nan 1 6 1", "line 3 has no number in column 1"),
-        ("5 1.5 6 1", "line 3 has no integer in column 2"),
-        ("5.5 1 6 1", r"line 3 has no integer in column 1.*hints=Hints\(time_unit="),
-        ("5 1 99999999999999999999999999 1", "line 3 has a too large number in column 3"),
-        ("1e400 1 6 1", "line 3 has a too large number in column 1"),
-        ("5 1 6 2", r"line 3 has a polarity .*hints=Hints\(columns="),
-        ("5 1 6 -1", "line 3 has a polarity "),
-        ("5 1 6 \xff", "line 3 has no number in column 4"),
+        ("5 1 6", ("line 3", "columns")),
+        ("5 1 6 1 7", ("line 3", "columns")),
+        ("5 x 6 1", ("line 3", "column 2")),
+        ("5,,6,1", ("line 3", "column 2")),
+        ("- 1 6 1", ("line 3", "column 1")),
+        ("5 1 6- 1", ("line 3", "column 3")),
+        ("nan 1 6 1", ("line 3", "column 1")),
+        ("5 1.5 6 1", ("line 3", "column 2")),
+        ("5.5 1 6 1", ("line 3", "column 1", "hints=Hints(time_unit=")),
+        ("5 1 99999999999999999999999999 1", ("line 3", "column 3")),
+        ("1e400 1 6 1", ("line 3", "column 1")),
+        ("5 1 6 2", ("line 3", "polarity", "hints=Hints(columns=")),
+        ("5 1 6 -1", ("line 3", "polarity")),
+        ("5 1 6 \xff", ("line 3", "column 4")),
     ],
 )
-def test_a_wrong_line_is_named_after_the_events_before_it(tmp_path: Path, line: str, message: str) -> None:
+def test_a_wrong_line_is_named_after_the_events_before_it(tmp_path: Path, line: str, message: object) -> None:
     path = tmp_path / "events.txt"
     path.write_text(f"1 1 6 1\n2 2 5 0\n{line}\n7 1 1 1\n", encoding="latin-1")
     chunks = TEXT.open(path).chunks()
     assert next(chunks).t.tolist() == [1, 2]
-    with pytest.raises(CorruptionError, match=message):
+    with raises(CorruptionError, message):
         next(chunks)
 
 
 @given(number=st.decimals(-(10**9), 10**9, places=9), form=st.sampled_from(["f", "e", "E", "+.3e", ".12f"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100)
 def test_times_are_rounded_as_exact_decimals_are(number: Decimal, form: str) -> None:
     printed = format(number, form)
     block = np.frombuffer(f"{printed} 1 2 1\n".encode(), np.uint8)
@@ -151,7 +152,6 @@ def test_times_are_rounded_as_exact_decimals_are(number: Decimal, form: str) -> 
     assert t[0] == exact.copy_sign(Decimal(printed))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 1000),
     count=st.sampled_from([0, 1, 2, 300]),
@@ -180,7 +180,7 @@ def test_extreme_times_are_printed_whole(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     write(path, Events([-(2**63), 2**63 - 1], [0, 1], [0, 1], [0, 1], SENSOR), CSV_ENCODER)
     assert path.read_text() == f"t,x,y,p\n{-(2**63)},0,0,0\n{2**63 - 1},1,1,1\n"
-    with pytest.raises(FormatError, match=r"too large"):
+    with raises(FormatError, "events.csv"):
         read(path)
 
 
@@ -201,7 +201,7 @@ def test_a_last_line_without_an_end_may_be_cut_where_its_last_number_may_be_long
     path.write_text("x,y,p,t\n1,6,1,1000\n2,5,0,10")
     source = TEXT.open(path)
     assert joined(until_damage(source.chunks()), SENSOR).t.tolist() == [1000]
-    with pytest.raises(CorruptionError, match=r"line 3 has no end"):
+    with raises(CorruptionError, "line 3"):
         list(source.chunks())
 
 
@@ -209,10 +209,10 @@ def test_a_line_without_end_is_refused_in_bounded_memory(tmp_path: Path, monkeyp
     monkeypatch.setattr(text, "TEXT_BLOCK_BYTES", 1000)
     path = tmp_path / "events.txt"
     path.write_bytes(b"1 1 6 1\n" * 300 + b"5" * 5000)
-    with pytest.raises(CorruptionError, match=r"\b1000 bytes"):
+    with raises(CorruptionError, "1000"):
         read(path)
     path.write_bytes(b"5" * (1 << 17))
-    with pytest.raises(FormatError, match="line 1 .*65536 bytes"):
+    with raises(FormatError, "line 1", "65536"):
         read(path)
 
 
@@ -226,21 +226,21 @@ def test_a_writer_takes_only_what_fits(tmp_path: Path) -> None:
     events = random_events(1, 10)
     sensor = SensorSize(34, 34)
     with (
-        pytest.raises(EventError, match=r"12x7 .*34x34"),
+        raises(EventError, "12x7", "34x34"),
         StreamWriter(path, sensor, CSV_ENCODER) as writer,
     ):
         writer.append(events)
     with (
-        pytest.raises(EventError, match=r"events\.csv: .*\d+ us"),
+        raises(EventError, "events.csv"),
         StreamWriter(path, SENSOR, CSV_ENCODER) as writer,
     ):
         writer.append(events)
         writer.append(events)
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(FileError, match=r"a\.txt: .*\.csv"):
+    with raises(FileError, "a.txt", ".csv"):
         StreamWriter(tmp_path / "a.txt", SENSOR, CSV_ENCODER)
     write(path, events, CSV_ENCODER)
-    with pytest.raises(FileError, match=r"already exists"), StreamWriter(path, SENSOR, CSV_ENCODER):
+    with raises(FileError, path.name), StreamWriter(path, SENSOR, CSV_ENCODER):
         pass
 
 
@@ -249,7 +249,7 @@ def test_a_full_disk_is_said_before_it_is_full(tmp_path: Path, monkeypatch: pyte
         raise FileError(f"{path}: no space for {size} bytes")
 
     monkeypatch.setattr("dvspipe.formats.writers.require_space", full)
-    with pytest.raises(FileError, match=r"events\.csv: no space"):
+    with raises(FileError, "events.csv"):
         write(tmp_path / "events.csv", random_events(1, 10), CSV_ENCODER)
     assert list(tmp_path.iterdir()) == []
 
@@ -258,20 +258,3 @@ def test_a_real_recording(test_data: Path) -> None:
     events = read(test_data / "recordings/evlibrary_event.txt", sensor=SensorSize(240, 180))
     assert len(events) == 17
     assert (events.t[:4].tolist(), events.x[1], events.y[1], events.p.any()) == ([0, 780, 1706, 1724], 158, 59, False)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_changed_byte_is_read_or_refused(tmp_path: Path, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    path = tmp_path / "events.csv"
-    write(path, random_events(1, 20), CSV_ENCODER)
-    data = path.read_bytes()
-    for _ in range(300):
-        damaged = bytearray(data)
-        damaged[rng.integers(len(data))] = rng.integers(256)
-        path.write_bytes(damaged)
-        try:
-            chunks = TEXT.open(path).chunks()
-        except FormatError:
-            continue
-        until_damage(chunks)

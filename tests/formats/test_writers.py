@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from conftest import SENSOR, random_events
 from decoding import joined, write
+from facts import raises
 from faery import dat, evt
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvspipe import formats
@@ -66,7 +67,7 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 1000),
     count=st.sampled_from([0, 1, 2, 300]),
@@ -142,23 +143,23 @@ def test_the_size_of_events_is_not_underestimated(tmp_path: Path, suffix: str) -
 @pytest.mark.parametrize(
     ("suffix", "t_us", "message"),
     [
-        (".bin", -1, r"clip\.bin: event 0 has t = -1 .*68719476735"),
-        (".bin", 2**36, "0 to 68719476735 us.*after 1 events"),
-        (".es", -1, r"clip\.es: event 0 has t = -1 us"),
-        (".es", 2**33, r"event 0 at 8589934592 us .*4294967296 us"),
-        (".aedat4", -1, r"t = -1 us .*\.aedat4"),
-        (".raw", -1, r"t = -1 us .*\.raw.*17179869183 us"),
-        (".raw", 2**34, r"t = 17179869184 us .*\.raw.*17179869183 us"),
-        (".evt3.raw", -1, r"t = -1 us .*\.evt3\.raw.*17179869183 us"),
-        (".evt3.raw", 2**34, r"t = 17179869184 us .*\.evt3\.raw.*17179869183 us"),
-        (".dat", 2**32, r"t = 4294967296 us .*\.dat.*4294967295 us"),
+        (".bin", -1, ("clip.bin", "event 0", "t = -1", "68719476735")),
+        (".bin", 2**36, ("0", "68719476735", "1")),
+        (".es", -1, ("clip.es", "event 0", "t = -1")),
+        (".es", 2**33, ("event 0", "8589934592", "4294967296")),
+        (".aedat4", -1, ("t = -1", ".aedat4")),
+        (".raw", -1, ("t = -1", ".raw", "17179869183")),
+        (".raw", 2**34, ("t = 17179869184", ".raw", "17179869183")),
+        (".evt3.raw", -1, ("t = -1", ".evt3.raw", "17179869183")),
+        (".evt3.raw", 2**34, ("t = 17179869184", ".evt3.raw", "17179869183")),
+        (".dat", 2**32, ("t = 4294967296", ".dat", "4294967295")),
     ],
 )
-def test_times_that_a_format_cannot_hold_are_refused(tmp_path: Path, suffix: str, t_us: int, message: str) -> None:
+def test_times_that_a_format_cannot_hold_are_refused(tmp_path: Path, suffix: str, t_us: int, message: object) -> None:
     encoder, _, sensor, _ = WRITERS[suffix]
     ahead = Events([min(0, t_us)], [0], [0], [1], sensor) if t_us > 0 else Events.empty(sensor)
     with (
-        pytest.raises(EventError, match=message),
+        raises(EventError, message),
         StreamWriter(tmp_path / f"clip{suffix}", sensor, encoder) as writer,
     ):
         writer.append(ahead)
@@ -168,11 +169,11 @@ def test_times_that_a_format_cannot_hold_are_refused(tmp_path: Path, suffix: str
 
 @pytest.mark.parametrize(
     ("x", "y", "message"),
-    [(256, 0, "has x = 256 "), (0, 256, "has y = 256 "), (0, 240, "has y = 240 .*not 240")],
+    [(256, 0, "x = 256"), (0, 256, "y = 256"), (0, 240, ("y = 240", "240"))],
 )
-def test_pixels_that_the_40_bit_layout_cannot_hold_are_refused(tmp_path: Path, x: int, y: int, message: str) -> None:
+def test_pixels_that_the_40_bit_layout_cannot_hold_are_refused(tmp_path: Path, x: int, y: int, message: object) -> None:
     events = Events([0, 1], [1, x], [1, y], [1, 0], SensorSize(640, 480))
-    with pytest.raises(EventError, match=rf"clip\.bin: event 1 {message}"):
+    with raises(EventError, "clip.bin", "event 1", message):
         write(tmp_path / "clip.bin", events, BIN40_ENCODER)
     write(tmp_path / "clip.bin", Events([0], [255], [255], [1], SensorSize(640, 480)), BIN40_ENCODER)
     assert list(tmp_path.iterdir()) == [tmp_path / "clip.bin"]
@@ -189,7 +190,7 @@ def test_pixels_that_the_40_bit_layout_cannot_hold_are_refused(tmp_path: Path, x
 def test_sensors_that_a_format_cannot_hold_are_refused(
     tmp_path: Path, encoder: StreamEncoder, suffix: str, sensor: SensorSize
 ) -> None:
-    with pytest.raises(EventError, match=rf"clip\{suffix}: .*{sensor}"):
+    with raises(EventError, f"clip{suffix}", sensor):
         write(tmp_path / f"clip{suffix}", Events.empty(sensor), encoder)
     assert list(tmp_path.iterdir()) == []
 
@@ -211,14 +212,14 @@ def test_what_faery_raises_is_a_file_error(
         raise error
 
     monkeypatch.setattr(faery_writers, "_structured", fail)
-    with pytest.raises(FileError, match=r"clip\.es: .*\(disk\)"):
+    with raises(FileError, "clip.es", "(disk)"):
         write(tmp_path / "clip.es", random_events(1, 10), EVENT_STREAM_ENCODER)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_faery_is_not_given_events_that_go_back(tmp_path: Path) -> None:
     with (
-        pytest.raises(EventError, match=r"5 us .*9 us"),
+        raises(EventError, "5", "9"),
         StreamWriter(tmp_path / "clip.es", SENSOR, EVENT_STREAM_ENCODER) as writer,
     ):
         writer.append(Events([9], [0], [0], [1], SENSOR))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import random_events
+from facts import mentions, raises
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
@@ -24,7 +24,7 @@ from dvspipe.framing.opening import open_source
 from dvspipe.inference import InferConfig
 from dvspipe.report.config import PreviewSettings
 from dvspipe.report.painter import BAR, Box, Caption, EventPainter
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
@@ -81,7 +81,7 @@ def test_what_is_twice_as_large_is_looked_at_in_a_part_twice_as_large() -> None:
 @pytest.mark.parametrize(("label", "left", "top"), [(1, 150, 60), (9, 20, 100)])
 def test_a_person_of_a_training_clip_is_shown_as_in_the_clip(label: int, left: int, top: int) -> None:
     """Except for the margin by which camera and place vary from clip to clip."""
-    clip = record_gesture(label, person=3, clip=0, seed=0)
+    clip = record_gesture(GestureClip(label, person=3, clip=0, seed=0))
     sensor = SensorSize(width=320, height=240)
     found = find_framing([Events(clip.t, clip.x + left, clip.y + top, clip.p, sensor)], sensor, clip.sensor)
     assert found is not None
@@ -118,7 +118,7 @@ def test_one_who_walks_is_followed_and_one_who_stays_is_not() -> None:
     assert np.ptp(columns) < 0.3 * TARGET.width
 
 
-@limits(deadline=None, max_examples=20)
+@limits(max_examples=20)
 @given(places=st.lists(st.integers(0, 10**6), max_size=5))
 def test_what_is_looked_at_does_not_depend_on_the_parts_of_a_recording(places: list[int]) -> None:
     events = with_noise(concatenate([mover(40, 30), mover(90, 60).shift_time(2_000_000)], LARGE), 0.1)
@@ -225,8 +225,8 @@ def test_what_was_looked_at_can_be_given_as_a_region(tmp_path: Path) -> None:
 
 def test_a_region_outside_the_pictures_of_a_video_is_an_error(tmp_path: Path) -> None:
     write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
-    for roi, found in (("0x0+1+1", "'0x0+1+1': wrong size (found 0x0"), ("9x9+160+1", "the picture of 160x120")):
-        with pytest.raises(EventError, match=rf"bar.webm: .*{re.escape(found)}") as caught:
+    for roi, found in (("0x0+1+1", "'0x0+1+1'"), ("9x9+160+1", ("9x9+160+1", "160x120"))):
+        with raises(EventError, "bar.webm", found) as caught:
             open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=roi), sensor=None)
         assert "sensor" not in str(caught.value)
 
@@ -237,7 +237,7 @@ def test_a_region_of_few_pixels_is_mentioned_once(tmp_path: Path, caplog: pytest
         open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=roi), sensor=None)
     factor = min(TARGET.width / 6, TARGET.height / 4)
     (warning,) = caplog.messages
-    assert f"6x4+10+10 has few pixels, and is enlarged {factor:.3g} times" in warning
+    assert mentions(warning, "6x4+10+10", f"{factor:.3g}")
 
 
 def test_a_picture_has_a_rectangle_around_what_is_looked_at() -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from commands import dvspipe
 from conftest import BAR_CLASSES, moving_bar, write_bars
+from facts import mentions, raises
 
 from dvspipe.checkpoints.checkpoint import (
     load_checkpoint,
@@ -129,7 +130,7 @@ def test_a_checkpoint_without_moments_is_read_as_before(checkpoint: Path, tmp_pa
 def test_moments_that_do_not_fit_the_network_are_refused(checkpoint: Path, tmp_path: Path) -> None:
     texts, tensors = read_tensors(checkpoint, "a checkpoint")
     write_tensors(tmp_path / "a.safetensors", texts, tensors | {"class_moments.0": torch.zeros(3, 2, 5)})
-    with pytest.raises(CheckpointError, match=r"a.safetensors: corrupted checkpoint \(.*moments"):
+    with raises(CheckpointError, "a.safetensors", "moments"):
         read_checkpoint(tmp_path / "a.safetensors")
 
 
@@ -214,10 +215,10 @@ def test_an_adapted_checkpoint_says_so_and_can_be_adapted_again(classifier: Clas
     once = adapt(classifier, recordings, strength=1.0)
     once.save(tmp_path / "new.safetensors")
     loaded = Classifier.load(tmp_path / "new.safetensors")
-    assert loaded.config.trained_on == f"{classifier.config.trained_on}; adapted to 24 windows of 24 recordings"
+    assert mentions(loaded.config.trained_on, classifier.config.trained_on, "24 windows", "24 recordings")
     twice = adapt(loaded, recordings, strength=1.0)
     assert twice.record.norms[0].mean < once.record.norms[0].mean
-    assert twice.classifier.config.trained_on.count("adapted to") == 2
+    assert twice.classifier.config.trained_on.count("24 windows") == 2
 
 
 def test_memory_is_bounded_and_classes_are_even(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,20 +240,20 @@ def test_a_recording_that_cannot_be_used_is_skipped(classifier: Classifier, tmp_
     adaptation = adapt(classifier, [*bars(), tmp_path / "none.h5"])
     assert adaptation.record.skipped == 1
     assert "none.h5" in str(adaptation.skipped[0])
-    with pytest.raises(FileError, match=r"none.h5"):
+    with raises(FileError, "none.h5"):
         adapt(classifier, [str(tmp_path / "none.h5")])
 
 
 def test_what_cannot_be_adapted_is_refused(classifier: Classifier) -> None:
-    with pytest.raises(DataError, match="found 3 .*expected 4"):
+    with raises(DataError, "3", "4"):
         adapt(classifier, bars()[:3])
     for strength in (-0.1, 1.1, float("nan")):
-        with pytest.raises(ConfigError, match=f"strength = {strength:g}"):
+        with raises(ConfigError, f"strength = {strength:g}"):
             adapt(classifier, bars(), strength=strength)
-    with pytest.raises(CheckpointError, match="no moments"):
+    with raises(CheckpointError, "moments"):
         adapt(Classifier(classifier.config, classifier.network), bars())
     plain = classifier.config.model_copy(update={"network": MlpConfig(channels=(4,))})
-    with pytest.raises(CheckpointError, match="mlp, which has no batch norm"):
+    with raises(CheckpointError, "mlp", "batch"):
         adapt(Classifier(plain, plain.build_network(), "m.safetensors"), bars())
 
 
@@ -277,8 +278,8 @@ def test_recordings_are_classified_by_a_network_adapted_to_them(jobs: int, data:
     adapted = adapt(classifier, [task.source for task in tasks]).classifier
     for outcome in outcomes:
         expected = adapted.predict(outcome.item.source)
-        assert outcome.result().answer.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
-        assert outcome.result().answer.trained_on.endswith("; adapted to 6 windows of 6 recordings")
+        assert outcome.result().probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+        assert mentions(outcome.result().trained_on, "6 windows", "6 recordings")
     assert calls[-1] == (6, 6)
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 
@@ -289,15 +290,15 @@ def test_finished_answers_depend_on_what_the_network_was_adapted_to(data: Path, 
     outcomes = list(classify_many(tasks, classifier, options))
     run = options.record_run(classifier, tasks)
     assert InferenceRun.read(OutputFolder(data.parent / "out").run) == run
-    assert find_finished(tasks, run, options) == {each.item: each.result() for each in outcomes}
+    assert find_finished(tasks, run, options) == {each.item: each.result().as_stored() for each in outcomes}
     for other, those in ((options, tasks[1:]), (ClassifyOptions(out=options.out), tasks)):
-        with pytest.raises(FileError, match="adapted_to"):
+        with raises(FileError, "adapted_to"):
             list(classify_many(those, classifier, other))
 
 
 def test_adapt_writes_a_checkpoint_and_says_what_changed(data: Path, checkpoint: Path) -> None:
     said = dvspipe("adapt", checkpoint, data, "-o", "new.safetensors", cwd=data.parent).stdout
-    assert "adapted to 6 of 6 windows, without quiet ones, of 6 recordings" in said
+    assert mentions(said, "6 of 6 windows", "6 recordings")
     assert "norm2" in said
     record = json.loads(dvspipe("adapt", checkpoint, data, "-o", "b.safetensors", "--json", cwd=data.parent).stdout)
     read = AdaptationRecord.model_validate(record)
@@ -306,32 +307,32 @@ def test_adapt_writes_a_checkpoint_and_says_what_changed(data: Path, checkpoint:
         Classifier.load(data.parent / "new.safetensors").digest == Classifier.load(data.parent / "b.safetensors").digest
     )
     said = dvspipe("infer", "new.safetensors", data, cwd=data.parent).stdout
-    assert "adapted to 6 windows" in said
+    assert mentions(said, "6 windows")
 
 
 def test_infer_adapts_to_the_given_recordings_and_looks_up_finished_answers_once(
     data: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = dvspipe("infer", checkpoint, data, "--adapt", "-o", "out", "--no-pictures", cwd=data.parent).stdout
-    assert "adapted to 6 windows of 6 recordings" in said
+    assert mentions(said, "6 windows", "6 recordings")
     with monkeypatch.context() as patched:
         patched.setattr(many, "find_finished", lambda *_: pytest.fail("finished answers are looked up again"))
         again = dvspipe("infer", checkpoint, data, "--adapt", "-o", "out", "--no-pictures", "--json", cwd=data.parent)
-    assert "6 of 6 recordings are already classified" in again.stderr
+    assert mentions(again.stderr, "6 of 6 recordings")
     assert len([RecordingResult.model_validate_json(line) for line in again.stdout.splitlines()]) == 6
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["data/left0.h5"], "found 1 window in 1 recording, "),
+        (["data/left0.h5"], "1 window"),
         (["data", "--strength", "1.5"], "strength = 1.5"),
-        (["none"], "none: "),
+        (["none"], "none"),
     ],
 )
-def test_adapt_refuses_in_one_line(arguments: list[str], said: str, data: Path, checkpoint: Path) -> None:
+def test_adapt_refuses_in_one_line(arguments: list[str], said: object, data: Path, checkpoint: Path) -> None:
     done = dvspipe("adapt", checkpoint, *arguments, "-o", "new.safetensors", cwd=data.parent, code=2)
-    assert said in done.stderr
+    assert mentions(done.stderr, said)
     assert not (data.parent / "new.safetensors").exists()
 
 
@@ -345,7 +346,7 @@ def test_adapt_replaces_nothing_without_overwrite(data: Path, checkpoint: Path) 
 
 def test_adapt_writes_no_checkpoint_under_another_suffix(data: Path, checkpoint: Path) -> None:
     said = dvspipe("adapt", checkpoint, data, "-o", "new.txt", cwd=data.parent, code=2).stderr
-    assert "new.txt: wrong suffix for a checkpoint (found .txt, expected .safetensors)" in said
+    assert mentions(said, "new.txt", ".txt", ".safetensors")
     assert not (data.parent / "new.txt").exists()
 
 

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import BAR_CLASSES, BAR_SENSOR, SENSOR, moving_bar, random_events, write_bars
+from facts import mentions, raises
 from hypothesis import given
-from hypothesis import settings as limits
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rich.console import Console
@@ -50,14 +50,15 @@ from dvspipe.inference import (
     score,
 )
 from dvspipe.inference.rates import MAX_RATE_BINS, RateHistogram, StepCounts
+from dvspipe.inference.segments import is_certain
 from dvspipe.inference.windows import Window, slide
 from dvspipe.networks import CsnnConfig
 from dvspipe.parallel import Processes
 from dvspipe.results import (
-    Answer,
     InferenceRun,
     Manifest,
     OutputFolder,
+    Prediction,
     RecordingFolder,
     RecordingResult,
     SegmentRow,
@@ -118,7 +119,6 @@ def cut(events: Events, places: list[int]) -> Iterator[Events]:
 # Windows
 
 
-@limits(deadline=None, max_examples=60)
 @given(
     seed=st.integers(0, 10**6),
     places=st.lists(st.integers(0, 10**6), max_size=5),
@@ -146,7 +146,6 @@ def test_windows_hold_what_encoding_each_by_itself_gives(
         np.testing.assert_array_equal(window.spikes, spikes)
 
 
-@limits(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 10**6), places=st.lists(st.integers(0, 10**6), max_size=4))
 def test_steps_are_counted_however_a_recording_is_cut(seed: int, places: list[int]) -> None:
     events = random_events(seed, 200, span_us=50_000)
@@ -292,17 +291,17 @@ def test_windows_and_channels_are_those_of_the_bins(over: dict[str, Any], window
 @pytest.mark.parametrize(
     ("bins", "over", "message"),
     [
-        ({}, {"window_us": 30_000}, "window of 30 ms: .* 20 ms .*20 ms and 40 ms"),
-        ({}, {"hop_us": 10_000}, "hop of 10 ms: .* 20 ms"),
-        ({}, {"hop_us": 30_000, "stateful": True}, "hop of 30 ms: "),
-        ({"by": "events"}, {"window_us": 30_000}, "window_us: .* by number of events"),
-        ({"by": "recording"}, {"stateful": True}, "stateful: .* by recording"),
+        ({}, {"window_us": 30_000}, ("30 ms", "20 ms", "40 ms")),
+        ({}, {"hop_us": 10_000}, ("10 ms", "20 ms")),
+        ({}, {"hop_us": 30_000, "stateful": True}, "30 ms"),
+        ({"by": "events"}, {"window_us": 30_000}, "window_us"),
+        ({"by": "recording"}, {"stateful": True}, "stateful"),
     ],
 )
 def test_windows_that_do_not_fit_the_network_are_errors(
-    bins: dict[str, Any], over: dict[str, Any], message: str
+    bins: dict[str, Any], over: dict[str, Any], message: object
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with raises(ConfigError, message):
         untrained(**bins).predict(moving_bar(0, 0), InferConfig(**over))
 
 
@@ -314,8 +313,8 @@ def test_a_headerless_recording_takes_the_networks_sensor_if_that_has_all_events
     assert untrained().predict(path, InferConfig(window_us=20_000)).events == 10
     path.write_bytes(b"".join(bytes([30, 4, 0, 8 * k, 0]) for k in range(31)))
     said = untrained().predict(path, InferConfig(window_us=20_000))
-    assert said.picture == SensorSize(width=34, height=34)  # the smallest that is known and has all
-    assert "a.bin: does not name its sensor, which is taken as 34x34" in caplog.text
+    assert said.picture == "34x34"  # the smallest that is known and has all
+    assert mentions(caplog.text, "a.bin", "34x34")
 
 
 def test_a_video_is_simulated_on_the_way(tmp_path: Path) -> None:
@@ -358,7 +357,7 @@ def test_windows_unlike_those_of_the_training_are_uncertain() -> None:
     strange = replace(timeline, familiar=np.arange(9) < 4)
     assert segments_of(timeline) == [(0, 1000, "right")]
     assert [name for *_, name in segments_of(strange)] == ["right", "uncertain"]
-    assert strange.is_certain(SegmentConfig()).tolist() == [True] * 4 + [False] * 5
+    assert is_certain(strange, SegmentConfig()).tolist() == [True] * 4 + [False] * 5
 
 
 def test_a_recording_of_unfamiliar_windows_is_not_certain() -> None:
@@ -459,7 +458,6 @@ def test_entropy_is_0_where_certain_and_log2_k_where_flat() -> None:
     np.testing.assert_allclose(timeline.entropies, [0, np.log2(3), 1], atol=1e-6)
 
 
-@limits(deadline=None)
 @given(seed=st.integers(0, 10**6), span_us=st.sampled_from([10, 10**5, 10**7, 10**10]))
 def test_a_rate_histogram_counts_every_event_in_few_bins(seed: int, span_us: int) -> None:
     events = random_events(seed, 100, span_us=span_us)
@@ -491,7 +489,6 @@ def rows_of(events: Events) -> list[tuple[int, int, int, bool]]:
     return list(zip(events.t.tolist(), events.x.tolist(), events.y.tolist(), events.p.tolist(), strict=True))
 
 
-@limits(deadline=None)  # the first example compiles
 @given(seed=st.integers(0, 10**6), factor=st.integers(1, 3), places=st.lists(st.integers(0, 10**6), max_size=4))
 def test_scaled_down_a_pixel_fires_when_its_blocks_mean_has_moved_by_a_threshold(
     seed: int, factor: int, places: list[int]
@@ -520,7 +517,6 @@ def test_scaled_up_every_pixel_that_an_event_covers_has_it() -> None:
     assert len(fitted) >= 4 * len(events)
 
 
-@limits(deadline=None)
 @given(seed=st.integers(0, 10**6), width=st.integers(1, 20), height=st.integers(1, 20))
 def test_cropped_the_center_is_on_the_center(seed: int, width: int, height: int) -> None:
     target = SensorSize(width=width, height=height)
@@ -565,9 +561,9 @@ def test_a_region_of_a_larger_sensor_is_classified_as_the_same_events_of_the_net
     found = classifier.predict(inside, InferConfig(roi="auto", fit="crop"))
     assert found.events == pytest.approx(len(bar), rel=0.25)
     assert (found.looked_at[0].width, found.looked_at[0].height) == (16, 12)
-    with pytest.raises(DataError, match="1,200 events"):
+    with raises(DataError, "1,200"):
         classifier.predict(inside, InferConfig(roi="16x12+48+36"))
-    with pytest.raises(DvspipeError, match=r"roi 16x12\+64\+9 .* sensor of 64x48"):
+    with raises(DvspipeError, "roi", "16x12+64+9", "64x48"):
         classifier.predict(inside, InferConfig(roi="16x12+64+9"))
 
 
@@ -578,7 +574,7 @@ def test_a_larger_sensor_is_searched_by_default_and_a_smaller_one_is_an_error() 
     (look,) = found.looked_at
     assert look.left + look.width / 2 == pytest.approx(48, abs=4)
     assert look.top < 36 < look.top + look.height
-    assert found.picture == inside.sensor
+    assert found.picture == str(inside.sensor)
     np.testing.assert_array_equal(
         found.timeline.probabilities, classifier.predict(inside, InferConfig(roi="auto")).timeline.probabilities
     )
@@ -587,7 +583,7 @@ def test_a_larger_sensor_is_searched_by_default_and_a_smaller_one_is_an_error() 
         assert [(look.t_us, str(look)) for look in complete.looked_at] == [(None, "100x80+0+0")]
     large = untrained(SensorSize(width=64, height=48))
     for over in ({}, {"roi": "full"}):
-        with pytest.raises(DataError, match=r"16x12, the network is for 64x48; use .*'fit': 'scale'.* .*'fit': 'crop'"):
+        with raises(DataError, "16x12", "64x48", "'fit'", "'scale'", "'crop'"):
             large.predict(bar, InferConfig(**over))
     assert large.predict(bar, InferConfig(fit="scale")).events > len(bar)
 
@@ -696,7 +692,7 @@ def test_answers_mirror_the_folder_and_recordings_are_not_searched_in_output_fol
         (data / "deep" / name).write_text("{}")
     tasks = plan_tasks([data], out)
     assert [str(task.name) for task in tasks] == ["a.h5", "deep/b.h5", "deep/er/b.h5"]
-    with pytest.raises(FileError, match="b.h5: .*deep/b.h5 and .*er/b.h5"):
+    with raises(FileError, "b.h5", "deep/b.h5", "er/b.h5"):
         plan_tasks([data / "deep" / "b.h5", data / "deep" / "er" / "b.h5"], out)
 
 
@@ -706,7 +702,7 @@ def test_a_shipped_checkpoint_is_found_by_its_name(
     monkeypatch.setattr(dvspipe.checkpoints.checkpoint, "SHIPPED", tmp_path)
     (tmp_path / "bars.safetensors").write_bytes(checkpoint.read_bytes())
     assert load_checkpoint("bars")[0] == load_checkpoint(checkpoint)[0]
-    with pytest.raises(CheckpointError, match="^boats: .*bars"):
+    with raises(CheckpointError, "boats", "bars"):
         load_checkpoint("boats")
 
 
@@ -752,13 +748,13 @@ def test_a_second_command_says_how_many_recordings_the_tables_have_from_before(
         write_stream(tmp_path / f"{name}.h5", (0, 1))
     command = ["--out", tmp_path / "out", "--no-pictures"]
     _, said, _ = infer(checkpoint, tmp_path / "a.h5", tmp_path / "b.h5", *command)
-    assert "from before" not in said
+    assert "2 recordings from" not in said
     _, said, errors = infer(checkpoint, tmp_path / "c.h5", *command)
-    assert [line for line in said.splitlines() if "2 recordings from before" in line]
+    assert mentions(said, "2 recordings")
     assert errors == ""
     _, said, errors = infer(checkpoint, tmp_path / "c.h5", *command, "--json")
     assert json.loads(said)
-    assert "2 recordings from before" in errors
+    assert mentions(errors, "2 recordings")
 
 
 def test_a_recording_whose_file_says_that_it_was_rendered_is_marked(
@@ -767,7 +763,7 @@ def test_a_recording_whose_file_says_that_it_was_rendered_is_marked(
     for name, source in (("real", "synthetic.mp4"), ("rendered", SYNTHETIC_GESTURES)):
         write(tmp_path / f"{name}.h5", moving_bar(0, 50, windows=5), source=source)
         assert infer(checkpoint, tmp_path / f"{name}.h5", "--out", tmp_path / "out", "--no-pictures")[0] == 0
-        answer = Answer.read(tmp_path / "out" / f"{name}.h5" / "answer.json")
+        answer = Prediction.read(tmp_path / "out" / f"{name}.h5" / "answer.json")
         assert answer.synthetic == (name == "rendered")
     page = (tmp_path / "out" / "report.html").read_text()
     assert "rendered.h5</a> (synthetic)" in page
@@ -781,7 +777,7 @@ def test_a_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpo
     command = [checkpoint, data, "--out", out, "--labels", data]
     code, said, errors = infer(*command)
     assert (code, errors) == (0, "")
-    assert "segment F1 at an overlap of 0.5" in said
+    assert mentions(said, "F1", 0.5)
     written = [path for path in out.rglob("*") if path.is_file() and ".manifest" not in path.parts]
     assert sorted(str(path.relative_to(out)) for path in written) == sorted(
         ["predictions.csv", "predictions.jsonl", "report.html", "run.json", "scores.json"]
@@ -819,7 +815,7 @@ def test_a_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpo
         (data / f"{name}_labels.csv").write_text("class,start_us,end_us\n")
     code, said, errors = infer(*command)
     assert code == 1
-    assert "2 of 4 recordings are already classified" in said
+    assert mentions(said, "2 of 4 recordings")
     assert len(errors.strip().splitlines()) == 3
     assert "bad [red].h5: " in errors
     assert "empty.bin: " in errors
@@ -848,7 +844,7 @@ def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_chang
 
     first = [checkpoint, "a/1.h5", "--out", "out", "--no-pictures"]
     assert infer(*first, "--labels", "a")[0] == 0
-    assert "the recording is already" in infer(*first, "--labels", "a")[1]
+    assert "already" in infer(*first, "--labels", "a")[1]
     labels.write_text(f"class,start_us,end_us\n{BAR_CLASSES[1]},0,100000\n")
     assert "0.0% of 1 " in infer(*first, "--labels", "a")[1]
     assert (tmp_path / "out" / "scores.json").is_file()
@@ -856,13 +852,13 @@ def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_chang
     assert not (tmp_path / "out" / "scores.json").exists()  # it was classified without labels
     assert "already" not in infer(checkpoint, "a/1.h5", "--out", "out")[1]  # now with pictures
     assert (tmp_path / "out" / "1.h5" / "overlay.webm").is_file()
-    assert "the recording is already" in infer(*first)[1]
+    assert "already" in infer(*first)[1]
 
     assert infer(checkpoint, "a/2.h5", "--out", "out", "--no-pictures")[0] == 0
     assert classes() == {"a/1.h5": BAR_CLASSES[0], "a/2.h5": BAR_CLASSES[1]}
     code, _, errors = infer(checkpoint, "b/1.h5", "--out", "out")
     assert (code, len(errors.splitlines())) == (2, 1)
-    assert "out/1.h5: holds the answer for " in errors
+    assert "out/1.h5: " in errors
     write(tmp_path / "a/1.h5", moving_bar(2, 5), overwrite=True)
     assert infer(*first)[0] == 0
     assert classes() == {"a/1.h5": BAR_CLASSES[2], "a/2.h5": BAR_CLASSES[1]}
@@ -879,38 +875,43 @@ def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_chang
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["empty.h5"], "empty.h5: has no events"),
-        (["other.h5"], "other.h5: comes from a sensor of 12x7, the network is for 16x12; use --set fit=scale "),
-        (["short.h5"], "short.h5: lasts 0.0297 s, less than half of the window of 0.1 s; use --set window_us="),
-        (["there.h5", "--set", "window_us=1000000"], "half of the window of 1 s"),
-        (["there.h5", "--set", "window_us=30000"], "window of 30 ms: "),
+        (["empty.h5"], "empty.h5"),
+        (["other.h5"], ("other.h5", "12x7", "16x12", "--set fit=scale")),
+        (["short.h5"], ("short.h5", "0.0297", "0.1", "--set window_us=")),
+        (["there.h5", "--set", "window_us=1000000"], "1 s"),
+        (["there.h5", "--set", "window_us=30000"], "30 ms"),
         (
             ["there.h5", "--set", "window_us=123456789000"],
-            "of 123456789 ms: not a multiple of the network's time step of 20 ms ",
+            ("123456789 ms", "20 ms"),
         ),
-        (["there.h5", "--set", "enter=0.7"], "unknown setting enter, did you mean segments.enter?"),
-        (["back.txt"], "back.txt: event 3 has t = 50 us"),
-        (["cut.h5"], "cut.h5: "),
-        (["unknown.xyz"], "unknown.xyz: "),
-        (["missing.h5"], "missing.h5: "),
-        (["nothing"], "nothing: "),
+        (["there.h5", "--set", "enter=0.7"], "segments.enter"),
+        (["back.txt"], ("back.txt", "event 3", "t = 50")),
+        (["cut.h5"], "cut.h5"),
+        (["unknown.xyz"], "unknown.xyz"),
+        (["missing.h5"], "missing.h5"),
+        (["nothing"], "nothing"),
         (["there.h5", "--out", "file"], "file"),
-        (["empty.h5", "--out", "answers"], "empty.h5: has no events"),
-        (["there.h5", "--out", "."], "there.h5: is a file, expected a folder for the answer for there.h5; use --out "),
-        (["deep", "--out", "deep"], "deep: has the recordings of deep; use --out "),
+        (["empty.h5", "--out", "answers"], "empty.h5"),
+        (["there.h5", "--out", "."], ("there.h5", "--out")),
+        (["deep", "--out", "deep"], ("deep", "--out")),
         (["there.h5", "--set", "window_us=.inf"], "window_us"),
-        (["there.h5", "--labels", "endless.csv"], "endless.csv: line 2: 'left,0,1e999'"),
+        (["there.h5", "--labels", "endless.csv"], ("endless.csv", "line 2", "left,0,1e999")),
         (["there.h5", "--set", "fit=squeeze"], "fit = 'squeeze'"),
         (["there.h5", "--set", "roi=big"], "roi = 'big'"),
-        (["there.h5", "--set", "roi=16x12+16+0"], "there.h5: roi 16x12+16+0 is outside the sensor of 16x12"),
-        (["there.h5", "--labels", "none.csv"], "none.csv: "),
-        (["there.h5", "--labels", "boats.csv"], "class 'boat', the network knows down, left, right"),
-        (["there.h5", "--labels", "nothing"], "no label file there_labels.csv in nothing"),
-        (["there.h5", "--set", "segments.enter=0.1"], "leave = 0.35 is above enter = 0.1"),
+        (["there.h5", "--set", "roi=16x12+16+0"], ("there.h5", "roi", "16x12+16+0", "16x12")),
+        (["there.h5", "--labels", "none.csv"], "none.csv"),
+        (["there.h5", "--labels", "boats.csv"], ("boat", "down, left, right")),
+        (["there.h5", "--labels", "nothing"], ("there_labels.csv", "nothing")),
+        (["there.h5", "--set", "segments.enter=0.1"], ("leave = 0.35", "enter = 0.1")),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
-    arguments: list[str], message: str, tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str],
+    message: object,
+    tmp_path: Path,
+    checkpoint: Path,
+    infer: Typed,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "there.h5", moving_bar(0, 0))
@@ -930,7 +931,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     code, said, errors = infer(checkpoint, *arguments)
     assert code == 2, said
     assert len(errors.strip().splitlines()) == 1
-    assert message in errors
+    assert mentions(errors, message)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -947,13 +948,17 @@ def test_json_is_an_object_per_recording_and_nothing_else(tmp_path: Path, checkp
         assert [result.segments[0].class_name for result in results] == [BAR_CLASSES[0], BAR_CLASSES[1]]
         assert code == 1
         assert "bad.h5" in errors
-    assert results == OutputFolder(tmp_path / "out").find_results(InferenceRun.read(tmp_path / "out" / "run.json"))
+    folder = OutputFolder(tmp_path / "out")
+    found = folder.find_predictions(InferenceRun.read(folder.run))
+    assert said.splitlines() == [
+        RecordingResult(answer=each, segments=each.segments).model_dump_json() for each in found
+    ]
 
 
 def test_the_folder_of_a_run_is_its_checkpoint(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
     write(tmp_path / "a.h5", moving_bar(2, 1))
     assert infer(checkpoint.parents[1], tmp_path / "a.h5")[1] == infer(checkpoint, tmp_path / "a.h5")[1]
-    with pytest.raises(CheckpointError, match="no such checkpoint"):
+    with raises(CheckpointError, tmp_path.name):
         load_checkpoint(tmp_path)
 
 
@@ -1015,9 +1020,7 @@ def test_a_recording_that_does_not_name_its_sensor_is_a_warning(
     (tmp_path / "a.txt").write_text("".join(f"{t} {t % 12} 2 1\n" for t in range(0, 100_000, 500)))
     classifier = untrained(SensorSize(width=128, height=128))
     classifier.predict(tmp_path / "a.txt")
-    assert "a.txt: does not name its sensor" in caplog.text
-    assert "128x128" in caplog.text
-    assert "34x34" in caplog.text
+    assert mentions(caplog.text, "a.txt", "128x128", "34x34")
     caplog.clear()
     classifier.predict(tmp_path / "a.txt", InferConfig(fit="scale"), sensor=SensorSize(width=34, height=34))
     assert not caplog.text
@@ -1042,21 +1045,22 @@ def test_many_recordings_are_classified_stored_and_found_again(jobs: int, tmp_pa
     run = options.record_run(classifier)
     folder = OutputFolder(tmp_path / "out")
     assert InferenceRun.read(folder.run) == run
-    assert find_finished(tasks, run, options) == {o.item: o.result() for o in outcomes if o.error is None}
-    assert [result.answer for result in folder.find_results(run)] == list(read_rows(folder.predictions, Answer))
+    assert find_finished(tasks, run, options) == {o.item: o.result().as_stored() for o in outcomes if o.error is None}
+    stored = folder.find_predictions(run)
+    assert folder.predictions.read_text() == "".join(f"{each.model_dump_json()}\n" for each in stored)
     scores = TimeScores.read(folder.scores)
-    assert scores == add_scores(result.answer.scores for result in folder.find_results(run))
+    assert scores == add_scores(each.scores for each in stored)
     said = classifier.predict(tasks[0].source, options.config)
     rows = read_rows(folder.of("0.h5").windows, WindowRow)
     np.testing.assert_array_equal([row.probabilities for row in rows], said.timeline.probabilities)
-    assert folder.of("0.h5").read_segments() == said.segments
+    assert stored[0].segments == said.segments
     assert [outcome.item for outcome in classify_many(tasks, classifier, options)] == tasks[3:]
     # as Ray repeats a task whose worker was killed after its last row, but before its reply arrived
     (again,) = classify_many(tasks[:1], classifier, options, finished=())
-    assert again.result() == next(outcome.result() for outcome in outcomes if outcome.item == tasks[0])
+    assert again.result() == next(outcome.result().as_stored() for outcome in outcomes if outcome.item == tasks[0])
     assert Manifest(tmp_path / "out").summarize().retries == 1  # of none.h5, which fails twice
 
-    with pytest.raises(FileError, match="hop_us: 40000, .*None.*overwrite=True"):
+    with raises(FileError, "hop_us", 40000, None, "overwrite=True"):
         classify_many(tasks, classifier, ClassifyOptions(out=tmp_path / "out"))
 
 
@@ -1072,7 +1076,7 @@ def test_a_callback_stops_and_what_is_done_is_summarized(tmp_path: Path, checkpo
     tasks = plan_tasks([tmp_path / "data"], options.out)
     with pytest.raises(KeyboardInterrupt):
         list(classify_many(tasks, Classifier.load(checkpoint), options, progress=stop))
-    answers = read_rows(OutputFolder(tmp_path / "out").predictions, Answer)
+    answers = read_rows(OutputFolder(tmp_path / "out").predictions, Prediction)
     assert [answer.folder for answer in answers] == ["0.h5", "1.h5"]
 
 
@@ -1083,20 +1087,20 @@ def test_pictures_are_drawn_before_the_answer_is_stored(tmp_path: Path, checkpoi
 
     def draw(folder: Any, result: Any, windows: Any, parts: Any, sensor: Any, classes: Any) -> None:
         assert not folder.answer.exists()
-        drawn.append((folder.path, result.answer.windows, len(windows), sum(map(len, parts)), sensor, tuple(classes)))
+        drawn.append((folder.path, result.windows, len(windows), sum(map(len, parts)), sensor, tuple(classes)))
 
     options = ClassifyOptions(out=tmp_path / "out", draw=draw)
     tasks = plan_tasks([tmp_path / "a.h5"], options.out)
     (outcome,) = classify_many(tasks, Classifier.load(checkpoint), options)
     assert drawn == [(tmp_path / "out" / "a.h5", 3, 3, len(events), BAR_SENSOR, tuple(sorted(BAR_CLASSES)))]
-    depends_on = outcome.result().answer.depends_on
+    depends_on = outcome.result().depends_on
     assert depends_on is not None
     assert depends_on.pictures
 
 
 def test_processes_need_a_checkpoint(tmp_path: Path) -> None:
     tasks = [Task(tmp_path / name, Path(name)) for name in ("a.h5", "b.h5")]
-    with pytest.raises(ConfigError, match=r"engine = Processes\(jobs=2\): .* engine = Processes\(\)"):
+    with raises(ConfigError, "engine = Processes(jobs=2)", "Processes()"):
         classify_many(tasks, untrained(), engine=Processes(2))
 
 
@@ -1125,23 +1129,14 @@ def test_ctrl_c_leaves_what_is_done(jobs: int, tmp_path: Path, checkpoint: Path,
     code, printed, errors = infer(*typed)
     assert (code, errors) == (0, "")
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
-    assert f"{len(done)} of {count} recordings are already" in printed
+    assert mentions(printed, f"{len(done)} of {count} recordings")
     assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == count + 1
-
-
-def test_the_classifier_has_an_api_of_three_lines(checkpoint: Path, tmp_path: Path) -> None:
-    import dvspipe
-
-    write(tmp_path / "a.h5", moving_bar(2, 1))
-    classifier = dvspipe.Classifier.load(checkpoint)
-    said = classifier.predict(tmp_path / "a.h5")
-    assert (said.class_name, [segment.class_name for segment in said.segments]) == ("down", ["down"])
 
 
 def test_a_checkpoint_for_another_sensor_keeps_its_own(tmp_path: Path) -> None:
     one = untrained(SensorSize(width=20, height=16))
     save_checkpoint(tmp_path / "w.safetensors", one.config, one.network)
-    with pytest.raises(DataError, match="16x12, .*20x16"):
+    with raises(DataError, "16x12", "20x16"):
         Classifier.load(tmp_path / "w.safetensors").predict(moving_bar(0, 0))
 
 
@@ -1151,11 +1146,11 @@ def test_an_empty_folder_does_not_stop_the_others(tmp_path: Path, checkpoint: Pa
     code, said, errors = infer(checkpoint, tmp_path / "a.h5", tmp_path / "empty", "-o", tmp_path / "out")
     assert code == 1
     assert "right" in said
-    assert "empty: contains no images" in errors
-    assert "1 of 2 recordings could not be classified" in errors
+    assert "empty: " in errors
+    assert mentions(errors, "1 of 2 recordings")
     assert [
         answer.folder
-        for answer in OutputFolder(tmp_path / "out").find_answers(InferenceRun.read(tmp_path / "out" / "run.json"))
+        for answer in OutputFolder(tmp_path / "out").find_predictions(InferenceRun.read(tmp_path / "out" / "run.json"))
     ] == ["a.h5"]
 
 
@@ -1164,14 +1159,14 @@ def test_the_remedy_of_another_sensor_can_be_typed_in_python() -> None:
     events = random_events(0, 2000)  # of a smaller sensor
     with pytest.raises(DataError) as error:
         classifier.predict(events)
-    assert "use config={'fit': 'scale'} to" in str(error.value)
+    assert mentions(str(error.value), "config={'fit': 'scale'}")
     typed, built = (classifier.predict(events, config) for config in ({"fit": "scale"}, InferConfig(fit="scale")))
     assert typed.probabilities == built.probabilities
-    with pytest.raises(ConfigError, match="fitt, did you mean fit"):
+    with raises(ConfigError, "fitt", "fit"):
         classifier.predict(events, config={"fitt": "scale"})
 
 
 @pytest.mark.parametrize("recording", [None, np.zeros(3)])
 def test_what_is_neither_a_file_nor_events_is_named(recording: object) -> None:
-    with pytest.raises(EventError, match=f"found {type(recording).__name__}, expected a file or Events"):
+    with raises(EventError, type(recording).__name__, "Events"):
         Classifier.load("nmnist-synthetic").predict(recording)

@@ -9,6 +9,7 @@ from typing import Any, cast, get_args
 
 import pytest
 import torch
+from facts import raises
 from torch import Tensor, nn
 
 from dvspipe import learning
@@ -381,12 +382,12 @@ def test_a_network_without_what_a_rule_needs_is_named() -> None:
     [
         (OTTT, {"norm": "batch"}, "network.norm=weight"),
         (OTTT, {"norm": "weight", "detach_reset": False}, "network.detach_reset=true"),
-        (EProp, {"norm": "weight", "channels": (3, 4)}, r"network\.channels=\[3\]"),
+        (EProp, {"norm": "weight", "channels": (3, 4)}, "network.channels=[3]"),
     ],
 )
-def test_a_rule_names_what_a_network_lacks(rule: type[OnlineRule], settings: dict[str, Any], needed: str) -> None:
+def test_a_rule_names_what_a_network_lacks(rule: type[OnlineRule], settings: dict[str, Any], needed: object) -> None:
     of_rules: dict[str, Any] = {"channels": (3,), "kernel": 3, "reset": "subtract", "detach_reset": True}
     config = parse_network(of_rules | settings)
     network = SpikingNetwork(config, grid=SensorSize(width=12, height=7), classes=3, dt=0.01)
-    with pytest.raises(ConfigError, match=needed):
+    with raises(ConfigError, needed):
         rule(network)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from commands import dvspipe
 from conftest import BAR_CLASSES, moving_bar, write_bars
+from facts import mentions, raises
 from torch import Tensor, nn
 
 from dvspipe.checkpoints.checkpoint import read_checkpoint
@@ -27,6 +28,7 @@ from dvspipe.learning import (
 )
 from dvspipe.learning import readout as module
 from dvspipe.networks import CsnnConfig, SpikingNetwork, parse_network
+from dvspipe.results import RunFolder, TestResult
 from dvspipe.training import TrainConfig, train
 
 GRID = SensorSize(width=12, height=7)
@@ -115,11 +117,11 @@ def test_a_readout_stays_if_a_change_does_not_help_what_is_left_out() -> None:
 
 def test_what_cannot_be_fitted_is_refused() -> None:
     features, labels, readout = draw_samples()
-    with pytest.raises(DataError, match="no recordings"):
+    with raises(DataError):
         fit_readout(features[:0], labels[:0], readout)
-    with pytest.raises(DataError, match="found 0 to 4, expected 0 to 3"):
+    with raises(DataError, 0, 4, 3):
         fit_readout(features, labels + (labels == 3), readout)
-    with pytest.raises(ConfigError, match=r"network.readout = count: .*\(expected leaky\)"):
+    with raises(ConfigError, "network.readout = count", "leaky"):
         read_features(network_of(readout="count"), draw_spikes())
 
 
@@ -186,7 +188,7 @@ def test_a_classifier_is_adapted_to_a_user_by_a_few_recordings(classifier: Class
     assert all(torch.equal(tensor, before[name]) for name, tensor in classifier.network.state_dict().items())
     for name, tensor in adaptation.classifier.network.state_dict().items():
         assert torch.equal(tensor, before[name]) != name.startswith("linear.")
-    assert adaptation.classifier.config.trained_on.endswith("; readout fitted to 15 windows of 15 recordings")
+    assert mentions(adaptation.classifier.config.trained_on, "15 windows", "15 recordings")
 
 
 def test_classes_that_are_not_shown_are_kept(classifier: Classifier) -> None:
@@ -228,19 +230,19 @@ def test_long_recordings_and_files_are_used_and_saved(classifier: Classifier, tm
 def test_recordings_and_labels_that_do_not_fit_are_refused(classifier: Classifier) -> None:
     bar = moving_bar(0, 0)
     for recordings, labels, message in (
-        ([], [], "no recordings"),
-        ([bar], ["right", "left"], "2 labels for 1 recordings"),
-        ([bar], ["up"], r"label 'up': unknown \(expected down, left, right, or 0 to 2\)"),
-        ([bar], [3], "label 3: unknown"),
-        ([bar], [None], "label None: unknown"),
-        (["wave.h5"], "right", "labels: one alone .found 'right', expected a list"),
-        ("wave.h5", ["right"], "recordings: one alone"),
-        ([Events.empty(bar.sensor)], ["right"], "has no events"),
+        ([], [], ()),
+        ([bar], ["right", "left"], ("2 labels", "1 recordings")),
+        ([bar], ["up"], ("'up'", "down, left, right", "0 to 2")),
+        ([bar], [3], 3),
+        ([bar], [None], None),
+        (["wave.h5"], "right", ("labels", "'right'")),
+        ("wave.h5", ["right"], "recordings"),
+        ([Events.empty(bar.sensor)], ["right"], ()),
     ):
-        with pytest.raises(DataError, match=message):
+        with raises(DataError, message):
             adapt_readout(classifier, recordings, labels)
     counting = classifier.config.model_copy(update={"network": CsnnConfig(channels=(4,), readout="count")})
-    with pytest.raises(ConfigError, match="network.readout = count"):
+    with raises(ConfigError, "network.readout = count"):
         adapt_readout(Classifier(counting, counting.build_network()), [bar], ["right"])
 
 
@@ -250,7 +252,7 @@ def test_a_training_fits_the_readout_and_nothing_else(checkpoint: Path, folder: 
     assert run.test.correct >= run.test.correct_before + 1
     assert len(run.epochs) == 1
     assert run.test.findings == ()
-    assert "left out once" in run.test.notes[0]
+    assert run.test.notes
     given, fitted = read_checkpoint(checkpoint), read_checkpoint(run.checkpoint)
     assert fitted.config.temperature == given.config.temperature
     assert fitted.config.trained_on.startswith(f"{given.config.trained_on}; then ")
@@ -281,14 +283,14 @@ def test_a_training_keeps_classes_that_are_not_shown(checkpoint: Path, folder: P
 @pytest.mark.parametrize(
     ("over", "message"),
     [
-        ({"init": None}, "optimiser.rule = readout: needs a trained network"),
-        ({"network": {"readout": "count"}}, r"network.readout = count: cannot be fitted .*expected leaky or linear"),
-        ({"baseline": True}, "baseline = true: trains all weights"),
-        ({"optimiser": {"rule": "magic"}}, "optimiser.rule = 'magic': .*'bptt'"),
+        ({"init": None}, "optimiser.rule = readout"),
+        ({"network": {"readout": "count"}}, ("network.readout = count", "leaky", "linear")),
+        ({"baseline": True}, "baseline = true"),
+        ({"optimiser": {"rule": "magic"}}, ("optimiser.rule = 'magic'", "bptt")),
     ],
 )
-def test_a_configuration_that_cannot_be_fitted_is_refused(over: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+def test_a_configuration_that_cannot_be_fitted_is_refused(over: dict[str, Any], message: object) -> None:
+    with raises(ConfigError, message):
         settings_for(Path("user"), Path("best.safetensors"), **over)
 
 
@@ -297,5 +299,6 @@ def test_the_command_line_says_what_was_recognised_before(checkpoint: Path, fold
     said = dvspipe("train", *arguments, cwd=tmp_path).stdout
     assert f"# as in {checkpoint}" in said
     assert not re.search("views|augment|epochs:", said)
-    assert "before the readout was fitted" in said
+    test = TestResult.read(RunFolder(tmp_path / "run").test)
+    assert mentions(said, f"{test.correct_before} of {test.samples}")
     assert (tmp_path / "run" / "report.html").is_file()

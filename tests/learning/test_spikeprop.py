@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from facts import raises
 from scipy.special import lambertw
 
 from dvspipe.learning import SpikePropLayer, spikeprop_times
@@ -76,5 +77,5 @@ def test_a_layer_has_a_weight_per_delay() -> None:
 
 
 def test_a_layer_without_delays_has_no_synapses_and_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"delays = \[\]"):
+    with raises(ValueError, "delays = []"):
         SpikePropLayer(3, 1, delays=[], tau=7.0)

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from facts import raises
 from torch import Tensor
 
 from dvspipe.errors import ConfigError, DataError
@@ -146,24 +147,24 @@ def test_a_pattern_in_noise_is_answered_earlier_with_every_repetition() -> None:
 @pytest.mark.parametrize(
     ("weights", "pre", "post", "message"),
     [
-        (torch.zeros(2, 3), torch.zeros(5, 3), torch.zeros(5, 3), r"weights \[2, 3\], expected .*\[M, N\]"),
-        (torch.zeros(3, 3), torch.zeros(5, 3), torch.zeros(4, 3), "pre 5 and post 4 steps"),
-        (torch.zeros(3, 3), torch.full((5, 3), 0.5), torch.zeros(5, 3), "pre holds another number"),
-        (torch.full((3, 3), math.nan), torch.zeros(5, 3), torch.zeros(5, 3), "NaN or infinity in the weights"),
+        (torch.zeros(2, 3), torch.zeros(5, 3), torch.zeros(5, 3), ("[2, 3]", "[M, N]")),
+        (torch.zeros(3, 3), torch.zeros(5, 3), torch.zeros(4, 3), ("pre", "5", "4")),
+        (torch.zeros(3, 3), torch.full((5, 3), 0.5), torch.zeros(5, 3), "pre"),
+        (torch.full((3, 3), math.nan), torch.zeros(5, 3), torch.zeros(5, 3), ("NaN", "weights")),
     ],
 )
-def test_what_is_no_spikes_or_weights_is_refused(weights: Tensor, pre: Tensor, post: Tensor, message: str) -> None:
-    with pytest.raises(DataError, match=message):
+def test_what_is_no_spikes_or_weights_is_refused(weights: Tensor, pre: Tensor, post: Tensor, message: object) -> None:
+    with raises(DataError, message):
         apply_stdp(weights, pre, post, PairRule(), dt_s=1e-3)
 
 
 def test_traces_that_are_no_numbers_are_refused() -> None:
     traces = Traces(torch.full((2, 3), math.nan), torch.zeros(2, 3))
-    with pytest.raises(DataError, match="NaN or infinity in the pre"):
+    with raises(DataError, "NaN", "pre"):
         apply_stdp(torch.zeros(3, 3), torch.zeros(5, 3), torch.zeros(5, 3), PairRule(), dt_s=1e-3, traces=traces)
 
 
 def test_a_step_takes_time() -> None:
     spikes = torch.zeros(3, 2)
-    with pytest.raises(ConfigError, match="dt_s = -1"):
+    with raises(ConfigError, "dt_s = -1"):
         apply_stdp(torch.rand(2, 2), spikes, spikes, PairRule(), dt_s=-1)

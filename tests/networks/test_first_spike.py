@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from facts import raises
 from recorder import Recorder
 from torch import Tensor
 
@@ -158,7 +159,7 @@ def test_lambert_w_inverts_its_definition() -> None:
 
 
 def test_an_unknown_leak_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"leak = 0\.3"):
+    with raises(ValueError, "leak = 0.3"):
         first_spike_times(*drawn(), leak=0.3)
 
 
@@ -190,7 +191,7 @@ def test_the_network_reads_first_spikes_only() -> None:
     spiked = recordings.bool().any(0)
     assert torch.equal(times.isfinite(), spiked)
     torch.testing.assert_close(times[spiked], recordings.argmax(0)[spiked] / 8)  # tau_syn is 8 steps
-    with pytest.raises(ConfigError, match="first_spike"):
+    with raises(ConfigError, "first_spike"):
         net(recordings, state)
 
 
@@ -224,17 +225,17 @@ def test_the_penalty_is_for_neurons_with_small_sums() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tau_syn_s": None}, r"network.tau_syn_s = null: .*expected network.tau_mem_s = 0.03 or half"),
-        ({"leak": True, "tau_mem_s": 0.1}, r"network.tau_mem_s = 0.1: .*network.tau_syn_s = 0.008 or twice"),
-        ({"learn_tau": True}, "network.learn_tau = true: needs network.kind = .*found first_spike"),
+        ({"tau_syn_s": None}, ("network.tau_syn_s = null", "network.tau_mem_s = 0.03")),
+        ({"leak": True, "tau_mem_s": 0.1}, ("network.tau_mem_s = 0.1", "network.tau_syn_s = 0.008")),
+        ({"learn_tau": True}, ("network.learn_tau = true", "network.kind", "first_spike")),
         (
             {"norm": "weight", "thresholds": (5.0,)},
-            "network.norm = .*network.thresholds = .*: needs network.kind = stdp",
+            ("network.norm", "network.thresholds", "network.kind = stdp"),
         ),
     ],
 )
-def test_settings_without_a_closed_form_are_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+def test_settings_without_a_closed_form_are_refused(settings: dict[str, Any], message: object) -> None:
+    with raises(ConfigError, message):
         network(**settings)
 
 
@@ -248,15 +249,15 @@ def test_membranes_leak_by_default(tau_mem_s: float) -> None:
 @pytest.mark.parametrize(
     ("over", "message"),
     [
-        ({"optimiser": {"truncate": 5}}, "optimiser.truncate = 5: network.kind = first_spike needs null"),
-        ({"optimiser": {"segment": 5}}, "optimiser.segment = 5: network.kind = first_spike needs null"),
-        ({"optimiser": {"rule": "ottt"}}, "optimiser.rule = ottt: network.kind = first_spike needs bptt"),
-        ({"optimiser": {"loss": "count"}}, "optimiser.loss = count: network.kind = first_spike needs mean"),
-        ({"baseline": True}, "baseline = true: network.kind = first_spike needs false"),
+        ({"optimiser": {"truncate": 5}}, ("optimiser.truncate = 5", "network.kind = first_spike", "null")),
+        ({"optimiser": {"segment": 5}}, ("optimiser.segment = 5", "network.kind = first_spike", "null")),
+        ({"optimiser": {"rule": "ottt"}}, ("optimiser.rule = ottt", "network.kind = first_spike", "bptt")),
+        ({"optimiser": {"loss": "count"}}, ("optimiser.loss = count", "network.kind = first_spike", "mean")),
+        ({"baseline": True}, ("baseline = true", "network.kind = first_spike", "false")),
     ],
 )
-def test_a_training_that_cannot_work_is_refused(over: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+def test_a_training_that_cannot_work_is_refused(over: dict[str, Any], message: object) -> None:
+    with raises(ConfigError, message):
         TrainConfig(network=NETWORK, **over)
 
 
@@ -284,7 +285,7 @@ def test_recordings_are_learned_and_classified(tmp_path: Path) -> None:
     classifier = Classifier.load(run.checkpoint)
     last = tmp_path / "data" / "left" / "1.h5"
     assert classifier.predict(last).class_name == "left"
-    with pytest.raises(ConfigError, match=r"stateful: .*network\.kind = first_spike"):
+    with raises(ConfigError, "stateful", "network.kind = first_spike"):
         classifier.predict(last, {"stateful": True})
     assert isinstance(load_checkpoint(run.checkpoint)[1], FirstSpikeNetwork)
 
@@ -309,5 +310,5 @@ def test_a_silent_layer_is_named_with_settings_that_have_a_closed_form(tmp_path:
 def test_what_is_no_number_gives_nan() -> None:
     times, weights = torch.tensor([[0.1, 0.2], [0.1, math.nan]]), torch.tensor([[2.0, 3.0], [math.nan, 3.0]])
     assert first_spike_times(times, weights).isnan().tolist() == [[False, True], [True, True]]
-    with pytest.raises(ValueError, match=r"\[2, 2\].*\[2, 3\]"):
+    with raises(ValueError, "[2, 2]", "[2, 3]"):
         first_spike_times(times, torch.ones(2, 3))

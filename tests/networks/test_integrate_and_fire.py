@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from facts import raises
 from test_networks import check_pieces
 from torch import Tensor
 from torch.nn import functional
@@ -179,7 +180,7 @@ def test_rates_double_until_the_largest() -> None:
 
 
 def test_spikes_of_other_channels_are_refused() -> None:
-    with pytest.raises(DataError, match=r"spikes \[1, 5, 3, 7, 12\] and weights \[4, 2, 3, 3\]"):
+    with raises(DataError, "[1, 5, 3, 7, 12]", "[4, 2, 3, 3]"):
         learn_convolution(
             torch.ones(4, 2, 3, 3), torch.ones(1, 5, 3, 7, 12), StdpConfig().rates(0, 1), Competition(5.0, 1, 0, 0)
         )
@@ -188,11 +189,11 @@ def test_spikes_of_other_channels_are_refused() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"thresholds": (5,)}, "thresholds: .*found 1, expected 2"),
-        ({"readout": "leaky"}, "readout = 'leaky': .*'linear'"),
-        ({"padded": (True,)}, "padded: .*found 1, expected 2"),
+        ({"thresholds": (5,)}, ("thresholds", "1", "2")),
+        ({"readout": "leaky"}, ("readout = 'leaky'", "linear")),
+        ({"padded": (True,)}, ("padded", "1", "2")),
     ],
 )
-def test_contradicting_settings_are_an_error(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+def test_contradicting_settings_are_an_error(settings: dict[str, Any], message: object) -> None:
+    with raises(ConfigError, message):
         SpikingNetwork(parse_network(CONFIG.model_dump() | settings), grid=GRID, classes=3, dt=0.01)

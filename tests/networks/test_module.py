@@ -15,6 +15,7 @@ import pytest
 import torch
 import typer
 from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
+from facts import raises
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
@@ -178,7 +179,7 @@ ENTRANCES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("name", ENTRANCES)
 def test_code_that_is_not_trusted_is_not_imported(name: str, unimported: Path) -> None:
-    with pytest.raises(ConfigError, match=rf"{PACKAGE}\.nets:make_net") as caught:
+    with raises(ConfigError, f"{PACKAGE}.nets:make_net") as caught:
         ENTRANCES[name](unimported)
     assert describe_error(caught.value).endswith(f"--trust {PACKAGE} to run it")
     assert not was_imported(unimported)
@@ -240,16 +241,16 @@ def test_the_command_of_a_run_can_be_repeated(place: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("target", "found"),
     [
-        (f"{PACKAGE}.nets:system", "posix|nt"),  # imported by the package, not defined in it
+        (f"{PACKAGE}.nets:system", ()),  # imported by the package, not defined in it
         (f"{PACKAGE}.nets:norse", "module"),
         (f"{PACKAGE}.nets:nothing", "nothing"),
         (f"{PACKAGE}.none:make_net", "none"),
-        (f"{PACKAGE}.nets:fail", r"ValueError in nets\.py, line 3\d: no such size"),
+        (f"{PACKAGE}.nets:fail", ("ValueError", "nets.py", "no such size")),
     ],
 )
-def test_only_what_a_trusted_package_defines_is_called(target: str, found: str) -> None:
+def test_only_what_a_trusted_package_defines_is_called(target: str, found: object) -> None:
     source = ModuleSource.of(PACKAGE)
-    with pytest.raises(ConfigError, match=found) as caught:
+    with raises(ConfigError, found) as caught:
         classifier(target=target, options={}).build_network(source)
     assert target in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -257,7 +258,7 @@ def test_only_what_a_trusted_package_defines_is_called(target: str, found: str) 
 
 @pytest.mark.parametrize("target", ["nets", "a.b:c.d", "a:b()", "../a:b", "a:\x1bc"])
 def test_a_target_is_a_module_and_a_name(target: str) -> None:
-    with pytest.raises(ConfigError, match=r"network.target .* expected PACKAGE.MODULE:NAME"):
+    with raises(ConfigError, "network.target", "PACKAGE.MODULE:NAME"):
         build(TrainConfig, {"network": {"kind": "module", "target": target}}, "test")
 
 
@@ -265,7 +266,7 @@ def test_processes_load_a_trusted_network(run: TrainingRun, place: Path) -> None
     loaded = Classifier.load(run.checkpoint, trust=PACKAGE)
     given = Classifier.load(run.checkpoint, network=loaded.network.module)
     tasks = plan_tasks([place / "bars" / "test" / "left"])
-    with pytest.raises(ConfigError, match=r"jobs=2"):
+    with raises(ConfigError, "jobs=2"):
         next(classify_many(tasks, given, ClassifyOptions(), engine=Processes(2)))
     outcomes = [*classify_many(tasks, given, ClassifyOptions())]
     assert [outcome.error for outcome in outcomes] == [None] * 4
@@ -309,11 +310,11 @@ def test_a_given_network_is_trained_in_place(place: Path, tmp_path: Path) -> Non
     assert not torch.equal(before, network.linear.weight)
     loaded = Classifier.load(done.checkpoint, network=Sums())
     assert torch.equal(loaded.network.module.linear.weight, network.linear.weight)
-    with pytest.raises(ConfigError, match=r"network.target: is missing"):
+    with raises(ConfigError, "network.target"):
         Classifier.load(done.checkpoint)
-    with pytest.raises(ConfigError, match="weights do not fit"):
+    with raises(ConfigError, "weights"):
         Classifier.load(done.checkpoint, network=nn.Sequential(nn.Linear(3, 3)))
-    with pytest.raises(ConfigError, match=r"network.kind = csnn"):
+    with raises(ConfigError, "network.kind = csnn"):
         train(TrainConfig(), tmp_path / "other", network=network)
 
 
@@ -419,7 +420,7 @@ def test_a_network_of_snntorch_is_trained(place: Path, tmp_path: Path) -> None:
     done = train(config, tmp_path / "run", network=snntorch_layers())
     loaded = Classifier.load(done.checkpoint, network=snntorch_layers())
     assert loaded.predict(moving_bar(0, 0)).class_name in BAR_CLASSES
-    with pytest.raises(ConfigError, match=r"stateful: network.call = step") as caught:
+    with raises(ConfigError, "stateful", "network.call = step") as caught:
         loaded.predict(moving_bar(0, 0), {"stateful": True})
     assert caught.value.remedies
 
@@ -488,18 +489,18 @@ class Returns(nn.Module):
 @pytest.mark.parametrize(
     ("call", "value", "found"),
     [
-        ("sequence", torch.ones(6, 3, 4), r"\[6, 3, 4\] .*\[T, B, K\] = \[6, 3, 3\] or \[B, K\] = \[3, 3\]"),
+        ("sequence", torch.ones(6, 3, 4), ("[6, 3, 4]", "[6, 3, 3]", "[3, 3]")),
         ("sequence", torch.ones(6, 3, 3, dtype=torch.int64), "int64"),
         ("sequence", None, "NoneType"),
-        ("sequence_state", torch.ones(6, 3, 3), r"Tensor .*expected an output and a state"),
-        ("step_state", (torch.ones(3, 3), 5), "state with int"),
-        ("step_state", (torch.ones(1, 3), None), r"\[6, 1, 3\]"),
-        ("sequence", lambda x: x @ torch.ones(5, 5), r"RuntimeError in test_module.py, line \d+.*\[6, 3, 2, 12, 16\]"),
-        ("step", torch.ones(3, 3), "reset_mem or reset"),
+        ("sequence_state", torch.ones(6, 3, 3), "Tensor"),
+        ("step_state", (torch.ones(3, 3), 5), "int"),
+        ("step_state", (torch.ones(1, 3), None), "[6, 1, 3]"),
+        ("sequence", lambda x: x @ torch.ones(5, 5), ("RuntimeError", "test_module.py", "[6, 3, 2, 12, 16]")),
+        ("step", torch.ones(3, 3), ("reset_mem", "reset")),
     ],
 )
-def test_what_a_module_does_wrong_is_one_line(call: Any, value: Any, found: str) -> None:
-    with pytest.raises(ConfigError, match=found) as caught:
+def test_what_a_module_does_wrong_is_one_line(call: Any, value: Any, found: object) -> None:
+    with raises(ConfigError, found) as caught:
         ModuleNetwork(Returns(value), call, 3, "network.target = a:b")(sample())
     assert str(caught.value).startswith("network.target = a:b")
     assert "\n" not in str(caught.value)
@@ -510,42 +511,45 @@ def test_a_network_is_a_module_with_weights_that_can_be_stored() -> None:
     odd.register_buffer("phase", torch.ones(2, dtype=torch.complex64))
     compiled = torch.compile(nn.Linear(2, 2))
     for module, found in (
-        (print, "builtin"),
-        (nn.ReLU(), "no weights"),
-        (odd, "phase is of type torch.complex64"),
-        (compiled, r"torch\.compile"),
+        (print, "builtin_function_or_method"),
+        (nn.ReLU(), "weights"),
+        (odd, ("phase", "torch.complex64")),
+        (compiled, "torch.compile"),
     ):
-        with pytest.raises(ConfigError, match=found):
+        with raises(ConfigError, found):
             ModuleNetwork(module, "sequence", 2)
 
 
 @pytest.mark.parametrize(
     ("settings", "found"),
     [
-        ({"optimiser": {"rule": "ottt"}}, "optimiser.rule = ottt: network.kind = module needs bptt"),
-        ({"optimiser": {"rule": "readout"}, "init": "x"}, "optimiser.rule = readout: network.kind = module needs bptt"),
-        ({"baseline": True}, "baseline = true: network.kind = module needs false"),
-        ({"optimiser": {"truncate": 5}}, "optimiser.truncate = 5: network.call = sequence needs null"),
-        ({"optimiser": {"segment": 5}}, "optimiser.segment = 5: network.call = sequence needs null"),
-        ({"network": {"call": "step"}, "optimiser": {"ema": 0.9}}, "optimiser.ema = 0.9: network.call = step needs 0"),
-        ({"network": {"call": "cells"}}, "network.call = 'cells': .*'sequence', 'sequence_state'"),
-        ({"network": {"kind": "mlp", "target": "a:b"}}, "network.target = 'a:b': needs network.kind = module"),
+        ({"optimiser": {"rule": "ottt"}}, ("optimiser.rule = ottt", "network.kind = module", "bptt")),
+        (
+            {"optimiser": {"rule": "readout"}, "init": "x"},
+            ("optimiser.rule = readout", "network.kind = module", "bptt"),
+        ),
+        ({"baseline": True}, ("baseline = true", "network.kind = module", "false")),
+        ({"optimiser": {"truncate": 5}}, ("optimiser.truncate = 5", "network.call = sequence", "null")),
+        ({"optimiser": {"segment": 5}}, ("optimiser.segment = 5", "network.call = sequence", "null")),
+        ({"network": {"call": "step"}, "optimiser": {"ema": 0.9}}, ("optimiser.ema = 0.9", "network.call = step", "0")),
+        ({"network": {"call": "cells"}}, ("network.call = 'cells'", "sequence_state")),
+        ({"network": {"kind": "mlp", "target": "a:b"}}, ("network.target = 'a:b'", "network.kind = module")),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
-def test_settings_that_need_to_know_the_layers_are_refused(settings: dict[str, Any], found: str) -> None:
+def test_settings_that_need_to_know_the_layers_are_refused(settings: dict[str, Any], found: object) -> None:
     network = {"kind": "module"} | settings.get("network", {})
-    with pytest.raises(ConfigError, match=found):
+    with raises(ConfigError, found):
         build(TrainConfig, settings | {"network": network}, "test")
 
 
 def test_what_needs_layers_refuses_a_module(run: TrainingRun, tmp_path: Path) -> None:
     loaded = Classifier.load(run.checkpoint, trust=PACKAGE)
-    with pytest.raises(CheckpointError, match=r"network\.kind = module"):
+    with raises(CheckpointError, "network.kind = module"):
         adapt(loaded, [moving_bar(0, 0)])
-    with pytest.raises(ConfigError, match="network.kind = module"):
+    with raises(ConfigError, "network.kind = module"):
         adapt_readout(loaded, [moving_bar(0, 0)], ["right"])
-    with pytest.raises(ConfigError, match=r"network\.kind = module"):
+    with raises(ConfigError, "network.kind = module"):
         export(run.checkpoint, tmp_path / "a.onnx", to="onnx")
     with count_activity(loaded.network) as layers:
         loaded.network(sample())
@@ -556,5 +560,5 @@ def test_other_classes_do_not_fit_a_module(run: TrainingRun, place: Path, tmp_pa
     config, network, _ = (*load_checkpoint(run.checkpoint, modules=ModuleSource.of(PACKAGE)), None)
     path = tmp_path / "others.safetensors"
     save_checkpoint(path, config.model_copy(update={"classes": ("a", "b", "c")}), network)
-    with pytest.raises(ConfigError, match="found a, b, c, expected"):
+    with raises(ConfigError, "a", "b", "c"):
         train(config_for(place).model_copy(update={"init": str(path)}), tmp_path / "run", trust=PACKAGE)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from facts import raises
 from norse.torch.functional.leaky_integrator_box import LIBoxParameters, LIBoxState, li_box_step
 from norse.torch.functional.lif import LIFFeedForwardState, LIFParameters, lif_feed_forward_step
 from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters, lif_box_feed_forward_step
@@ -345,19 +346,19 @@ def test_a_fresh_network_spikes(kind: str) -> None:
     ("settings", "message"),
     [
         ({"kernel": 4}, "kernel = 4"),
-        ({"tau_mem_s": 0.01}, "tau_mem_s = 0.01: .*0.015"),
-        ({"tau_syn_s": 0.01}, "tau_syn_s = 0.01: .*0.015"),
-        ({"tau_readout_s": 0.01}, "tau_readout_s = 0.01: .*0.015"),
-        ({"padded": (True,)}, "padded: .*found 1, expected 2"),
-        ({"padded": (False, False)}, "padded: no pixel"),
-        ({"kind": "mlp", "padded": (True, True)}, "padded = .*kind = csnn .*mlp"),
-        ({"votes": 3}, "votes = 3: .*readout = count"),
-        ({"channels": (1, 1), "kernel": 1, "norm": "weight"}, "norm = weight: .*kernel = 1"),
-        ({"kind": "sew", "channels": (2, 3)}, r"channels = \[2, 3\]: .*kind = sew"),
+        ({"tau_mem_s": 0.01}, ("tau_mem_s = 0.01", "0.015")),
+        ({"tau_syn_s": 0.01}, ("tau_syn_s = 0.01", "0.015")),
+        ({"tau_readout_s": 0.01}, ("tau_readout_s = 0.01", "0.015")),
+        ({"padded": (True,)}, ("padded", "1", "2")),
+        ({"padded": (False, False)}, "padded"),
+        ({"kind": "mlp", "padded": (True, True)}, ("padded", "kind = csnn", "mlp")),
+        ({"votes": 3}, ("votes = 3", "readout = count")),
+        ({"channels": (1, 1), "kernel": 1, "norm": "weight"}, ("norm = weight", "kernel = 1")),
+        ({"kind": "sew", "channels": (2, 3)}, ("channels = [2, 3]", "kind = sew")),
     ],
 )
-def test_contradicting_settings_are_an_error(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+def test_contradicting_settings_are_an_error(settings: dict[str, Any], message: object) -> None:
+    with raises(ConfigError, message):
         SpikingNetwork(parse_network(settings), grid=GRID, classes=3, dt=0.015)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from facts import raises
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dvspipe.errors import ConfigError
@@ -19,7 +20,6 @@ from dvspipe.report import draw_neurons
 TIMES_S = st.lists(st.integers(0, 59).map(lambda ms: ms / 1000), min_size=1, max_size=12)
 
 
-@settings(max_examples=40, deadline=None)
 @given(times_s=TIMES_S, tau_ms=st.floats(1.0, 50.0), weight=st.floats(-3.0, 6.0))
 def test_the_membrane_is_the_closed_form_until_the_first_spike(
     times_s: list[float], tau_ms: float, weight: float
@@ -54,18 +54,18 @@ def test_spikes_in_one_step_add_up() -> None:
 @pytest.mark.parametrize(
     ("over", "message"),
     [
-        ({"tau_s": 0.0005}, "time constant of 0.5 ms: .*1 ms"),
-        ({"tau_s": float("nan")}, "time constant of nan ms"),
-        ({"tau_s": float("inf")}, "time constant of inf ms"),
-        ({"weight": float("inf")}, "weight of inf"),
-        ({"duration_s": 1e9}, "1e[+]09 s: .*0 to 100 s"),
-        ({"spikes_s": [-0.001]}, "spike at -1 ms: .*0 to 10 ms"),
-        ({"spikes_s": [float("nan")]}, "spike at nan ms"),
+        ({"tau_s": 0.0005}, ("0.5 ms", "1 ms")),
+        ({"tau_s": float("nan")}, "nan ms"),
+        ({"tau_s": float("inf")}, "inf ms"),
+        ({"weight": float("inf")}, "inf"),
+        ({"duration_s": 1e9}, ("1e+09 s", "100 s")),
+        ({"spikes_s": [-0.001]}, ("-1 ms", "10 ms")),
+        ({"spikes_s": [float("nan")]}, "nan ms"),
     ],
 )
-def test_numbers_out_of_range_are_named(over: dict[str, Any], message: str) -> None:
+def test_numbers_out_of_range_are_named(over: dict[str, Any], message: object) -> None:
     right = {"spikes_s": [0.001], "tau_s": 0.01, "weight": 1.0, "dt": 1e-3, "duration_s": 0.01}
-    with pytest.raises(ConfigError, match=message):
+    with raises(ConfigError, message):
         neuron_response(**(right | over))  # type: ignore[arg-type]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from facts import raises
 
 from dvspipe.errors import VideoError, WorkerError
 from dvspipe.parallel import Processes, Progress, map_items, prefetch
@@ -63,7 +64,7 @@ def test_every_item_has_an_outcome_and_an_error_is_that_of_its_item(
     )
     assert [outcome.value for outcome in outcomes] == [9, None, 49]
     assert [(outcome.index, outcome.item) for outcome in outcomes] == [(0, 3), (1, -1), (2, 7)]
-    with pytest.raises(VideoError, match="item -1"):
+    with raises(VideoError, "-1"):
         outcomes[1].result()
     assert told[0] == (0, 3)
     assert told[-1] == (3, 3)
@@ -87,7 +88,7 @@ def test_a_killed_worker_is_one_error_and_finished_items_stay(tmp_path: Path) ->
     done = [next(outcomes).result() for _ in range(3)]
     assert sorted(done) == [0, 1, 2]
     (tmp_path / "flag").touch()
-    with pytest.raises(WorkerError, match="flag"):
+    with raises(WorkerError, "flag"):
         next(outcomes)
 
 
@@ -148,8 +149,8 @@ def test_processes_end_with_a_parent_that_is_killed() -> None:
         "    print(next(outcomes).result(), flush=True)\n"
         "    next(outcomes)\n"
     )
-    here = os.path.dirname(__file__)
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=here) as parent:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as parent:
         assert parent.stdout
         child = int(parent.stdout.readline())
         parent.kill()
@@ -180,7 +181,7 @@ def test_prefetching_keeps_the_order_and_raises_the_error_of_the_maker() -> None
 
     items = prefetch(breaks(), 8)
     assert next(items) == 1
-    with pytest.raises(VideoError, match="broken"):
+    with raises(VideoError, "broken"):
         next(items)
 
 

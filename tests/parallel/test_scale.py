@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import random_events
+from facts import mentions, raises
 from killed_work import KillsItself
 from typer.testing import CliRunner
 
@@ -26,10 +27,10 @@ from dvspipe.parallel import Processes, Shard, cluster, map_items
 from dvspipe.parallel.cluster import Ray
 from dvspipe.recordings.conversion import (
     convert_many,
-    find_outdated,
     find_recordings,
     find_unconverted,
     plan_conversions,
+    review_finished,
 )
 from dvspipe.results import Manifest, ManifestRow, manifest
 from dvspipe.video.frames import frames_from_arrays
@@ -68,7 +69,7 @@ def test_every_file_is_in_one_shard_and_files_added_later_move_no_other() -> Non
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/0", "-1/4"])
 def test_what_is_no_shard_is_an_error(text: str) -> None:
-    with pytest.raises(ConfigError, match=text):
+    with raises(ConfigError, text):
         Shard.parse(text)
 
 
@@ -82,7 +83,7 @@ def test_a_task_of_an_array_has_the_shard_of_its_place() -> None:
 @pytest.mark.parametrize("task", ["3", "7"])
 def test_tasks_of_an_array_that_do_not_follow_each_other_have_no_shard(task: str) -> None:
     array = {"MIN": "3", "MAX": "7", "STEP": "1", "COUNT": "2", "ID": task}
-    with pytest.raises(ConfigError, match=f"task {task} .* 3 to 7"):
+    with raises(ConfigError, task, "3", "7"):
         Shard.of_array({f"SLURM_ARRAY_TASK_{name}": value for name, value in array.items()})
 
 
@@ -117,9 +118,11 @@ def test_check_shares_the_recordings_of_a_folder_and_leaves_out_its_videos(tmp_p
     shares = [run("check", tmp_path / "in", "--shard", f"{number}/2")[1].count(".bin: ") for number in (1, 2)]
     assert sum(shares) == 9
     assert all(shares)
+    alone = [tmp_path / "in" / "0.bin"]
+    assert [find_recordings(alone, shard=Shard(number, 2)) for number in (1, 2)] == [alone] * 2
     (tmp_path / "videos").mkdir()
     (tmp_path / "in" / "clip.mp4").rename(tmp_path / "videos" / "clip.mp4")
-    with pytest.raises(FileError, match="videos: "):
+    with raises(FileError, "videos"):
         find_recordings([tmp_path / "videos"])
 
 
@@ -134,8 +137,7 @@ def test_the_manifest_says_what_became_of_each_input(tmp_path: Path) -> None:
 
     write(tmp_path / "in" / "2.bin", random_events(2, 20), overwrite=True)
     code, output = run("convert", tmp_path / "in", "-o", tmp_path / "out")
-    assert (code, "already converted: 3 of 4" in output) == (0, True)
-    assert "inputs per process hour" not in run("manifest", tmp_path / "out")[1]  # too short to know
+    assert (code, mentions(output, "3 of 4")) == (0, True)
     code, output = run("manifest", tmp_path / "out", "--json")
     summary = json.loads(output)
     assert (code, summary["done"], summary["retries"], summary["failed"]) == (0, 4, 1, [])
@@ -157,8 +159,8 @@ def test_a_truncated_video_is_named_again_when_its_folder_is_converted_again(tmp
     (tmp_path / "in" / "b.webm").write_bytes(content[: len(content) // 2])
     for _ in range(2):
         code, output = run("convert", tmp_path / "in", "-o", tmp_path / "out")
-        assert (code, output.count("in/b.webm: truncated"), "1 of 2" in output) == (1, 1, True), output
-    assert "already converted: 2 of 2" in output
+        assert (code, output.count("in/b.webm: "), "1 of 2" in output) == (1, 1, True), output
+    assert mentions(output, "2 of 2")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux alone")
@@ -172,10 +174,11 @@ def test_names_of_files_that_are_not_utf8_are_shown_with_escapes(tmp_path: Path)
     for _ in range(2):
         code, output = run("convert", tmp_path / "in", "-o", tmp_path / "out")
         assert (code, output.count("skipped: "), r"\udcff\udcfe.aedat4: " in output) == (1, 1, True), output
-    assert "already converted: 3 of 4" in output
+    assert mentions(output, "3 of 4")
     found = Manifest(tmp_path / "out").summarize()
     assert (found.done, found.failed[0].input) == (3, str(tmp_path / "in" / r"\udcff\udcfe.aedat4"))
-    assert find_outdated(plan_conversions(tmp_path / "in", tmp_path / "out"))[0].source == tmp_path / "in" / "0.bin"
+    review = review_finished(plan_conversions(tmp_path / "in", tmp_path / "out"))
+    assert review.outdated[0].source == tmp_path / "in" / "0.bin"
     assert describe(tmp_path / "out" / f"{name}.bin.h5").events == 20
     code, output = run("compare", tmp_path / "in" / f"{name}.bin", tmp_path / "in" / "0.bin", "-o", tmp_path / "a.html")
     assert (code, r"\udcff\udcfe.bin" in (tmp_path / "a.html").read_text(encoding="utf-8")) == (0, True), output
@@ -240,7 +243,7 @@ def test_failed_inputs_are_listed_to_run_them_again(tmp_path: Path) -> None:
     assert run("manifest", tmp_path / "out", "--failed") == (0, f"{tmp_path / 'in' / '1.bin'}\n")
     code, output = run("manifest", tmp_path / "out")
     assert (code, "1.bin: " in output) == (0, True)
-    with pytest.raises(FileError, match=r"in: no manifest"):
+    with raises(FileError, "manifest"):
         Manifest(tmp_path / "in").summarize()
 
 
@@ -312,20 +315,6 @@ def test_recordings_are_checked_in_their_order_by_several_processes(tmp_path: Pa
     ]
 
 
-def test_shares_of_recordings_are_checked_and_one_is_in_all(tmp_path: Path) -> None:
-    write_recordings(tmp_path / "in", 6)
-    files = sorted((tmp_path / "in").iterdir())
-    checked = []
-    for number in (1, 2):
-        code, output = run("check", *files, "--json", "--shard", f"{number}/2")
-        reports = json.loads(output[output.index("[\n") : output.rindex("]") + 1])
-        checked.append({Path(report["file"]).name for report in reports})
-        assert code == 0
-    assert not checked[0] & checked[1]
-    assert checked[0] | checked[1] == {path.name for path in files}
-    assert [find_recordings(files[:1], shard=Shard(number, 2)) for number in (1, 2)] == [files[:1]] * 2
-
-
 def test_a_share_of_one_recording_of_a_folder_is_in_the_manifest(tmp_path: Path) -> None:
     write_recordings(tmp_path / "in", 6)
     tasks = [plan_tasks(tmp_path / "in", tmp_path / "out", shard=Shard(number, 12)) for number in range(1, 13)]
@@ -364,7 +353,7 @@ def test_ray_repeats_what_a_killed_worker_did_and_an_item_that_kills_all_workers
     values, errors = zip(*((outcome.value, outcome.error) for outcome in outcomes), strict=True)
     assert values == (0, 2, 14, None, None)
     assert [type(error) for error in errors] == [type(None)] * 3 + [FileError, WorkerError]
-    assert "101: its worker was killed 4 times" in str(errors[-1])
+    assert mentions(str(errors[-1]), 101, 4)
     assert "seven" in caplog.text
 
 
@@ -393,7 +382,7 @@ def test_a_cluster_that_cannot_be_reached_is_an_error_before_ray_waits_for_it(
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # and nothing listens
         place = address.format(unused.getsockname()[1])
-        with pytest.raises(WorkerError, match=f"{place}: no connection") as caught:
+        with raises(WorkerError, place) as caught:
             list(map_items(KillsItself(Path()), [1], engine=Ray(place)))
     assert "\n" not in str(caught.value)
 
@@ -421,11 +410,11 @@ def test_a_cluster_whose_head_dies_is_an_error_before_ray_ends_the_process(monke
     monkeypatch.setattr(cluster, "LOOK_S", 0.0)
     monkeypatch.setattr(cluster, "HEAD_S", 0.0)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with pytest.raises(WorkerError, match=f"{place}: no connection"):
+    with raises(WorkerError, place):
         list(map_items(KillsItself(Path()), [1], engine=Ray()))
 
 
 def test_a_missing_ray_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ConfigError, match=r"dvspipe\[ray\]"):
+    with raises(ConfigError, "dvspipe[ray]"):
         list(map_items(KillsItself(Path()), [1], engine=Ray()))

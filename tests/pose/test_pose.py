@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from facts import mentions, raises
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
@@ -135,9 +136,9 @@ def test_the_shipped_weights_are_those_of_the_notice() -> None:
 
 def test_another_file_is_no_network(tmp_path: Path) -> None:
     (tmp_path / "a.tflite").write_bytes(b"TFL3" + bytes(100))
-    with pytest.raises(VideoError, match=r"a\.tflite"):
+    with raises(VideoError, "a.tflite"):
         PoseNetwork(tmp_path / "a.tflite")
-    with pytest.raises(VideoError, match=r"b\.tflite"):
+    with raises(VideoError, "b.tflite"):
         PoseNetwork(tmp_path / "b.tflite")
 
 
@@ -225,7 +226,7 @@ def test_gaps_are_times_without_a_person() -> None:
 
 
 def test_a_track_without_a_person_has_no_arms() -> None:
-    with pytest.raises(DataError, match="no arms"):
+    with raises(DataError, "arms"):
         measure_arms(random_track(count=1))
 
 
@@ -233,43 +234,43 @@ def test_a_track_without_a_person_has_no_arms() -> None:
     ("change", "found"),
     [
         (lambda _: [], "header"),
-        (lambda lines: lines[:1], "0 rows"),
+        (lambda lines: lines[:1], "0"),
         (lambda lines: [lines[0].replace("time_us", "t"), *lines[1:]], "header"),
-        (lambda lines: [*lines[:2], lines[2][:40]], "line 3: .*cells"),
-        (lambda lines: [*lines[:2], "x" + lines[2]], "line 3: wrong time_us"),
-        (lambda lines: [*lines[:2], lines[2] + "nan"], "line 3: wrong right_hip_confidence"),
-        (lambda lines: [*lines[:2], lines[2].rpartition(",")[0] + ","], "wrong confidence"),
-        (lambda lines: [*lines[:2], lines[2].rpartition(",")[0] + ",1.5"], "wrong confidence"),
-        (lambda lines: [*lines[:3], lines[2]], "wrong times"),
-        (lambda lines: [*lines[:2], lines[2].replace(",64,48,", ",64,0,")], "line 3: wrong size"),
-        (lambda lines: [*lines[:2], lines[2].replace(",64,48,", ",64,49,")], "2 picture sizes"),
-        (lambda lines: [*lines[:2], lines[2].replace(",64,", ",99999999999999999999,", 1)], "line 3: wrong width"),
+        (lambda lines: [*lines[:2], lines[2][:40]], "line 3"),
+        (lambda lines: [*lines[:2], "x" + lines[2]], ("line 3", "time_us")),
+        (lambda lines: [*lines[:2], lines[2] + "nan"], ("line 3", "right_hip_confidence")),
+        (lambda lines: [*lines[:2], lines[2].rpartition(",")[0] + ","], "confidence"),
+        (lambda lines: [*lines[:2], lines[2].rpartition(",")[0] + ",1.5"], "confidence"),
+        (lambda lines: [*lines[:3], lines[2]], "times"),
+        (lambda lines: [*lines[:2], lines[2].replace(",64,48,", ",64,0,")], ("line 3", "size")),
+        (lambda lines: [*lines[:2], lines[2].replace(",64,48,", ",64,49,")], "2"),
+        (lambda lines: [*lines[:2], lines[2].replace(",64,", ",99999999999999999999,", 1)], ("line 3", "width")),
     ],
 )
-def test_another_file_is_no_track(change: object, found: str, tmp_path: Path) -> None:
+def test_another_file_is_no_track(change: object, found: object, tmp_path: Path) -> None:
     path = tmp_path / "joints.csv"
     random_track().write(path)
     lines = path.read_text().splitlines()
     path.write_text("".join(f"{line}\n" for line in change(lines)))
-    with pytest.raises(FormatError, match=rf"joints\.csv: .*{found}|joints\.csv: {found}"):
+    with raises(FormatError, "joints.csv", found):
         Track.read(path)
 
 
 def test_a_binary_file_is_no_track(tmp_path: Path) -> None:
     (tmp_path / "joints.csv").write_bytes(b"\xff\xfe\x00\x01" * 9)
-    with pytest.raises(FormatError, match=r"joints\.csv"):
+    with raises(FormatError, "joints.csv"):
         Track.read(tmp_path / "joints.csv")
-    with pytest.raises(FileError, match=r"none\.csv"):
+    with raises(FileError, "none.csv"):
         Track.read(tmp_path / "none.csv")
 
 
 def test_a_track_has_numbers_only_where_a_person_is() -> None:
     track = random_track()
-    with pytest.raises(DataError, match="yaw"):
+    with raises(DataError, "yaw"):
         replace(track, yaw=np.zeros(9))
-    with pytest.raises(DataError, match="people"):
+    with raises(DataError, "people"):
         replace(track, people=np.ones(8, np.int64))
-    with pytest.raises(DataError, match="row 1"):
+    with raises(DataError, "row 1"):
         replace(track, times_us=np.zeros(9, np.int64))
 
 
@@ -321,18 +322,18 @@ def test_smoothing_keeps_parabolas_and_does_not_cross_gaps() -> None:
 
 def test_a_film_without_a_person_names_the_file(tmp_path: Path) -> None:
     write_video(tmp_path / "grey.webm", [Frame(k * 40_000, np.full((48, 64), 90, np.uint8)) for k in range(3)])
-    with pytest.raises(VideoError, match=r"grey\.webm: .*no person.* 3 pictures"):
+    with raises(VideoError, "grey.webm", "3"):
         track_film(tmp_path / "grey.webm", look=StandIn())
-    with pytest.raises(VideoError, match=r"none\.webm"):
+    with raises(VideoError, "none.webm"):
         track_film(tmp_path / "none.webm", look=StandIn())
-    with pytest.raises(VideoError, match="camera"):
+    with raises(VideoError, "camera"):
         track_film("0", look=StandIn())
 
 
 def test_a_truncated_film_is_an_error(film: Path, tmp_path: Path) -> None:
     content = film.read_bytes()
     (tmp_path / "part.webm").write_bytes(content[: len(content) // 2])
-    with pytest.raises((TruncatedVideoError, VideoError), match=r"part\.webm"):
+    with raises((TruncatedVideoError, VideoError), "part.webm"):
         track_film(tmp_path / "part.webm", look=lambda *_: sighting(160, 120, 200))
 
 
@@ -346,7 +347,7 @@ def test_the_command_writes_joints_and_a_preview(film: Path, tmp_path: Path) -> 
     assert shown.stat().st_size > 1000
     again = CliRunner().invoke(app, ["track", str(film), "-o", str(out)])
     assert isinstance(again.exception, FileError)
-    assert "already exists" in str(again.exception)
+    assert mentions(str(again.exception), out)
 
 
 def test_the_example_of_the_page_runs(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,7 +368,7 @@ def test_a_preview_marks_joints_and_gaps(tmp_path: Path) -> None:
     assert drawn[min(y, 239), min(x, 319)].max() > 100
     gap = draw_skeleton(dark, track, 4, size)
     assert 0 < (gap.max(axis=2) > 100).mean() < 0.05
-    with pytest.raises(FileError, match=r"\.mp4"):
+    with raises(FileError, ".mp4"):
         write_track_preview(track, tmp_path / "a.webm", tmp_path / "b.mp4")
 
 

@@ -19,6 +19,7 @@ import typer
 from dvspipe.cli.app import COMMANDS as COMMAND_FUNCTIONS
 from dvspipe.cli.app import app
 from dvspipe.cli.screen import as_option
+from dvspipe.errors import Remedy
 
 ORDER = [
     "numba_cache",
@@ -156,10 +157,11 @@ def test_there_are_few_rooms_and_each_has_its_place() -> None:
     assert len(ORDER) <= MAX_ROOMS
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_file_imports_only_from_its_room_and_those_before_it(path: Path) -> None:
-    later = ORDER[ORDER.index(module_of(path)) + 1 :]
-    assert not {module_of(file) for file in imported_files(path)} & {*later, "__init__", "__main__"}
+def test_a_file_imports_only_from_its_room_and_those_before_it() -> None:
+    for path in sources():
+        later = ORDER[ORDER.index(module_of(path)) + 1 :]
+        found = {module_of(file) for file in imported_files(path)} & {*later, "__init__", "__main__"}
+        assert not found, f"{path.relative_to(PACKAGE)} imports from {found}"
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
@@ -189,11 +191,11 @@ def defined_names(path: Path) -> Iterator[str]:
             yield from (name for name in names if name[0].isupper())
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_library_is_imported_only_where_it_belongs(path: Path) -> None:
-    for name in imports(path):
-        homes = ONLY_HOMES.get(name.split(".")[0])
-        assert homes is None or module_of(path) in homes, f"{path.name} imports {name}"
+def test_a_library_is_imported_only_where_it_belongs() -> None:
+    for path in sources():
+        for name in imports(path):
+            homes = ONLY_HOMES.get(name.split(".")[0])
+            assert homes is None or module_of(path) in homes, f"{path.relative_to(PACKAGE)} imports {name}"
 
 
 def test_event_files_need_no_opencv(tmp_path: Path) -> None:
@@ -221,19 +223,15 @@ def string_literals(path: Path) -> list[ast.Constant]:
     return [node for node in constants if node not in documented]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in sources() if module_of(path) not in ("app", "cli")],
-    ids=lambda path: str(path.relative_to(PACKAGE)),
-)
-def test_only_the_command_line_names_its_commands_and_options(path: Path) -> None:
+def test_only_the_command_line_names_its_commands_and_options() -> None:
     """Elsewhere an error carries a `Remedy`, which Python shows as an argument; the page shows commands to copy."""
-    commands = (
-        "" if path.name == "model_card.py" else rf"|dvspipe ({'|'.join(COMMANDS)})\b"
-    )  # cards have commands to copy
     options = r"(^|[\s\"'(])--[a-z]"
-    named = [node for node in string_literals(path) if re.search(options + commands, str(node.value))]
-    assert not named, [f"{path.name}:{node.lineno} {node.value!r}" for node in named]
+    for path in sources():
+        if module_of(path) not in ("app", "cli"):
+            is_card = path.name == "model_card.py"  # cards have commands to copy
+            commands = "" if is_card else rf"|dvspipe ({'|'.join(COMMANDS)})\b"
+            named = [node for node in string_literals(path) if re.search(options + commands, str(node.value))]
+            assert not named, [f"{path.name}:{node.lineno} {node.value!r}" for node in named]
 
 
 def test_a_command_has_few_parameters() -> None:
@@ -255,23 +253,21 @@ def remedies() -> list[tuple[str, ast.Call]]:
     ]
 
 
-@pytest.mark.parametrize(("place", "call"), remedies(), ids=lambda value: value if isinstance(value, str) else "")
-def test_every_remedy_is_an_option_or_a_setting(place: str, call: ast.Call) -> None:
-    from dvspipe.errors import Remedy
-
-    setting = call.args[0]
-    assert isinstance(setting, ast.Constant), f"{place}: the name of the setting is not written out"
-    remedy = Remedy(str(setting.value), "X")
-    option = as_option(remedy).split()[0]
-    assert "." in remedy.setting or option in OPTIONS, f"{place}: {option} is no option of any command"
+def test_every_remedy_is_an_option_or_a_setting() -> None:
+    for place, call in remedies():
+        setting = call.args[0]
+        assert isinstance(setting, ast.Constant), f"{place}: the name of the setting is not written out"
+        remedy = Remedy(str(setting.value), "X")
+        option = as_option(remedy).split()[0]
+        assert "." in remedy.setting or option in OPTIONS, f"{place}: {option} is no option of any command"
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_name_with_an_underscore_stays_in_its_module(path: Path) -> None:
-    for node in nodes_of(path):
-        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("dvspipe")):
-            private = [alias.name for alias in node.names if alias.name.startswith("_")]
-            assert not private, f"{path.name}:{node.lineno} imports {private}"
+def test_a_name_with_an_underscore_stays_in_its_module() -> None:
+    for path in sources():
+        for node in nodes_of(path):
+            if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("dvspipe")):
+                private = [alias.name for alias in node.names if alias.name.startswith("_")]
+                assert not private, f"{path.relative_to(PACKAGE)}:{node.lineno} imports {private}"
 
 
 def test_no_record_is_read_by_string_keys() -> None:
@@ -293,28 +289,27 @@ def string_subscripts() -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_function_fits_on_a_screen(path: Path) -> None:
+def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Every function of the package, with its place."""
+    for path in sources():
+        for node in nodes_of(path):
+            if isinstance(node, ast.FunctionDef):
+                yield f"{path.relative_to(PACKAGE)}:{node.lineno} {node.name}", node
+
+
+def test_a_function_fits_on_a_screen() -> None:
     """Docstrings, and declarations of options of the command line, are not counted."""
-    for node in nodes_of(path):
-        if isinstance(node, ast.FunctionDef):
-            first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
-            lines = (node.end_lineno or 0) - first.lineno + 1
-            assert lines <= LONGEST_FUNCTION, f"{path.name}:{node.lineno} {node.name} has {lines} lines"
+    for place, node in functions():
+        first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+        lines = (node.end_lineno or 0) - first.lineno + 1
+        assert lines <= LONGEST_FUNCTION, f"{place} has {lines} lines"
 
 
-def compiled(node: ast.FunctionDef) -> bool:
-    return any(
-        "njit" in ast.unparse(decorator) or "compiled" in ast.unparse(decorator) for decorator in node.decorator_list
-    )
-
-
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_kernel_has_at_most_ten_parameters(path: Path) -> None:
-    for node in nodes_of(path):
-        if isinstance(node, ast.FunctionDef) and compiled(node):
+def test_a_kernel_has_at_most_ten_parameters() -> None:
+    for place, node in functions():
+        if any(word in ast.unparse(decorator) for decorator in node.decorator_list for word in ("njit", "compiled")):
             parameters = len(node.args.args) + len(node.args.kwonlyargs)
-            assert parameters <= 10, f"{path.name}:{node.lineno} {node.name} has {parameters} parameters"
+            assert parameters <= 10, f"{place} has {parameters} parameters"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 from conftest import random_events
 
 import dvspipe
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 from dvspipe.video.writing import write_video
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     frames = list(dvspipe.frames_from_arrays([np.full((20, 32), 8 * k, np.uint8) for k in range(20)], fps=30))
     write_video(tmp_path / "clip.webm", frames)
     (tmp_path / "clip.webm").rename(tmp_path / "clip.mp4")  # a video is recognised by its content
-    gesture = record_gesture(1, person=0, clip=0, seed=0)
+    gesture = record_gesture(GestureClip(1, person=0, clip=0, seed=0))
     for name in ("events.h5", "recording.h5", "clip.h5", "a.h5", "b.raw"):
         dvspipe.write(tmp_path / name, gesture)
     large = random_events(0, 3000, dvspipe.SensorSize(width=1280, height=720), 400_000)

@@ -90,8 +90,8 @@ def test_an_installed_wheel_converts_and_trains_in_an_empty_folder(
 
 def test_the_demo_leaves_everything_it_names(tmp_path: Path) -> None:
     first = show_first(tmp_path)
-    assert first.answer.class_name == GESTURES[SHOWN_LABEL]
-    assert first.answer.synthetic
+    assert first.prediction.class_name == GESTURES[SHOWN_LABEL]
+    assert first.prediction.synthetic
     assert "data:video/webm" in first.page.read_text()
     assert "gesture.h5 (synthetic)" in first.page.read_text()
     over: SettingsTree = {"data": {"train_people": 2, "test_people": 1}, "optimiser": {"epochs": 1}, "jobs": 1}
@@ -129,7 +129,7 @@ def test_the_demo_leaves_everything_it_names(tmp_path: Path) -> None:
     assert done.before.samples == done.run.test.samples == len(GESTURES)
     assert "(synthetic)" in done.run.test.data
     (row,) = csv.DictReader((tmp_path / "trained" / "predictions.csv").read_text().splitlines())
-    assert row["class"] == GESTURES[int(row["label"])] == done.answer.class_name
+    assert row["class"] == GESTURES[int(row["label"])] == done.prediction.class_name
     assert describe(tmp_path / "gesture.h5").events > 10_000
     page = (tmp_path / "report.html").read_text()
     assert page.lower().count("synthetic") >= 5

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -56,29 +54,3 @@ def test_changed_files_are_used_or_refused_with_one_line(
     verdicts = [mutations.run(number, tmp_path) for number in range(MUTATIONS)]
     assert [verdict.message for verdict in verdicts if verdict.kind == "finding"] == []
     assert {verdict.kind for verdict in verdicts} >= {"used", "refused"}
-
-
-@pytest.mark.parametrize(
-    ("what", "found"),
-    [
-        (lambda: 1 / 0, "ZeroDivisionError"),
-        (lambda: sys.exit(3), "exit code 3"),
-        (lambda: sys.exit(2), "exit code 2, and the last line is"),
-        (lambda: print("nan %"), "prints NaN"),
-        (lambda: Path(".dvspipe-left").touch(), "leaves"),
-    ],
-)
-def test_what_breaks_a_rule_is_found(
-    faults: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: Callable[[], Any], found: str
-) -> None:
-    seeds = [sys.modules["fuzz_seeds"].Seed("a", ".h5", b"0123456789", None, "hdf5")]
-    monkeypatch.setattr(sys.modules["fault_mutations"], "main", what)
-    monkeypatch.setattr(
-        sys.modules["fault_mutations"].Mutations, "_choose", lambda self, _: (self.chosen, self.seeds[0])
-    )
-    monkeypatch.setattr(
-        faults.Mutations, "chosen", sys.modules["fault_mutations"].Target("hdf5", "a", "info FILE"), raising=False
-    )
-    verdict = faults.Mutations(tmp_path, seeds).run(0, tmp_path)
-    assert verdict.kind == "finding"
-    assert found in verdict.message

@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
-from hypothesis import HealthCheck, given
+from facts import mentions, raises
+from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
@@ -87,14 +88,13 @@ def test_a_clean_file_has_no_findings_and_the_figures_of_its_events(tmp_path: Pa
     assert not report.wrong
 
 
-@limits(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@limits(max_examples=20)
 @given(st.integers(0, 1000), st.integers(0, 300), st.sampled_from([0, -5000, 2**41]))
 def test_nothing_is_wrong_with_what_can_be_written(tmp_path: Path, seed: int, count: int, start: int) -> None:
     write(tmp_path / "a.h5", random_events(seed, count).shift_time(start), overwrite=True)
     assert not check_recording(tmp_path / "a.h5").wrong
 
 
-@limits(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows, st.integers(1, 12))
 def test_findings_are_those_of_a_plain_loop_whatever_the_chunks(tmp_path: Path, values: list[Row], chunk: int) -> None:
     t, x, y, p = np.array(values, np.int64).reshape(-1, 4).T
@@ -128,7 +128,6 @@ def test_findings_are_those_of_a_plain_loop_whatever_the_chunks(tmp_path: Path, 
         assert check_recording(path, settings=settings) == whole
 
 
-@limits(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows)
 def test_wrong_is_just_what_cannot_be_read(tmp_path: Path, values: list[Row]) -> None:
     path = write_columns(tmp_path / "a.h5", *np.array(values, np.int64).reshape(-1, 4).T)
@@ -141,7 +140,6 @@ def test_wrong_is_just_what_cannot_be_read(tmp_path: Path, values: list[Row]) ->
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 2), st.integers(0, 1)), max_size=60))
-@limits(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_duplicates_in_order_are_all_that_equal_an_earlier_event(tmp_path: Path, values: list[Row]) -> None:
     values = sorted(values, key=lambda row: row[0])
     path = write_columns(tmp_path / "a.h5", *np.array(values, np.int64).reshape(-1, 4).T)
@@ -152,31 +150,29 @@ def test_duplicates_in_order_are_all_that_equal_an_earlier_event(tmp_path: Path,
 def test_a_step_back_is_told_with_its_length(tmp_path: Path) -> None:
     finding = only(check_recording(steady(tmp_path / "a.h5", t=replaced(STEADY_US, e9=5500, e300=299_999, e301=0))))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("order", "wrong", 2, 9)
-    assert finding.message == (
-        "2 events go back in time, first event 9 with t = 5500 us after 8000 us; the longest step back is 299999 us"
-    )
+    assert mentions(finding.message, "2 events", "event 9", "t = 5500 us", "8000 us", "299999 us")
 
 
 def test_steps_are_told_right_however_far_they_go(tmp_path: Path) -> None:
     path = write_columns(tmp_path / "a.h5", [-(2**63) + 1, 2**63 - 1, -(2**63) + 1], [1, 2, 3], [1, 1, 1], [0, 1, 0])
     messages = {finding.kind: finding.message for finding in check_recording(path).findings}
-    assert f"the longest step back is {2**64 - 2} us" in messages["order"]
+    assert mentions(messages["order"], f"{2**64 - 2} us")
     path = write_columns(tmp_path / "b.h5", [-(2**63) + 1, 2**63 - 1], [1, 2], [1, 1], [0, 1])
     (gap,) = [f for f in check_recording(path, settings=CheckSettings(gap_us=5)).findings if f.kind == "gaps"]
-    assert f"the longest gap is {2**64 - 2} us" in gap.message
+    assert mentions(gap.message, f"{2**64 - 2} us")
 
 
 def test_a_pixel_outside_the_sensor_is_named(tmp_path: Path) -> None:
     x = replaced(np.arange(500) % 12, e4=12, e7=60_000)
     finding = only(check_recording(steady(tmp_path / "a.h5", x=x.astype(np.uint16))))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("range", "wrong", 2, 4)
-    assert finding.message == "2 events lie outside the sensor of 12x7, first event 4 with x = 12, y = 0"
+    assert mentions(finding.message, "2 events", "12x7", "event 4", "x = 12, y = 0")
 
 
 def test_a_polarity_other_than_0_and_1_is_named(tmp_path: Path) -> None:
     finding = only(check_recording(steady(tmp_path / "a.h5", p=np.arange(500) % 2 * 2)))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("polarity", "wrong", 250, 1)
-    assert finding.message == "250 events are neither OFF (0) nor ON (1), first event 1 with p = 2"
+    assert mentions(finding.message, "250 events", "event 1", "p = 2")
 
 
 def test_a_bool_of_another_byte_than_0_and_1_is_neither_on_nor_off(tmp_path: Path) -> None:
@@ -187,7 +183,7 @@ def test_a_bool_of_another_byte_than_0_and_1_is_neither_on_nor_off(tmp_path: Pat
         file["events/p"] = np.where(n == 300, 2, n % 2).astype(np.uint8).view(np.bool_)
     finding = only(check_recording(path))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("polarity", "wrong", 1, 300)
-    with pytest.raises(CorruptionError, match="event 300 has p = 2"):
+    with raises(CorruptionError, "event 300", "p = 2"):
         read(path)
 
 
@@ -195,9 +191,7 @@ def test_a_gap_is_what_is_far_longer_than_the_usual_step(tmp_path: Path) -> None
     t = STEADY_US + 50_000 * (np.arange(500) >= 200) + 70_000 * (np.arange(500) >= 400)
     finding = only(check_recording(steady(tmp_path / "a.h5", t=t)))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("gaps", "odd", 2, 200)
-    assert finding.message == (
-        "2 times without events longer than 16384 us, first before event 200; the longest gap is 71000 us"
-    )
+    assert mentions(finding.message, "16384 us", "event 200", "71000 us")
     # Steps of 2 ms are within 2^11 us, and 16 times that is 32,768 us; of 4 ms, 65,536 us.
     assert only(check_recording(steady(tmp_path / "b.h5", t=t + STEADY_US))).count == 2
     assert only(check_recording(steady(tmp_path / "c.h5", t=t + 3 * STEADY_US))).count == 1
@@ -219,15 +213,15 @@ def test_hot_pixels_are_counted_and_the_busiest_named(tmp_path: Path) -> None:
     x, y = np.where(n % 2, 3, n % 12), np.where(n % 2, 5, n // 12 % 7)
     finding = only(check_recording(steady(tmp_path / "a.h5", x=x, y=y, p=n // 2 % 2)))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("hot_pixels", "odd", 1, None)
-    assert "the busiest is x = 3, y = 5 with 25" in finding.message
+    assert mentions(finding.message, "x = 3, y = 5")
     assert not check_recording(tmp_path / "a.h5", settings=CheckSettings(hot_pixel_factor=1000)).findings
 
 
 def test_a_single_polarity_is_odd(tmp_path: Path) -> None:
     finding = only(check_recording(steady(tmp_path / "a.h5", p=np.ones(500, np.uint8))))
-    assert (finding.kind, finding.message) == ("one_polarity", "all 500 events are ON")
+    assert (finding.kind, mentions(finding.message, 500, "ON")) == ("one_polarity", True)
     finding = only(check_recording(steady(tmp_path / "b.h5", p=np.zeros(500, np.uint8))))
-    assert finding.message == "all 500 events are OFF"
+    assert mentions(finding.message, 500, "OFF")
     assert not check_recording(write_columns(tmp_path / "c.h5", [0, 1], [2, 5], [0, 0], [1, 1])).findings
 
 
@@ -235,7 +229,7 @@ def test_no_events_and_times_before_0_are_odd(tmp_path: Path) -> None:
     report = check_recording(write_columns(tmp_path / "a.h5", [], [], [], []))
     assert (only(report).kind, report.wrong, report.t_first_us, report.rate_hz) == ("empty", False, None, None)
     finding = only(check_recording(steady(tmp_path / "b.h5", t=STEADY_US - 1500)))
-    assert finding.message == "2 events have negative times, first event 0 with t = -1500 us"
+    assert mentions(finding.message, "2 events", "event 0", "t = -1500 us")
 
 
 def test_a_cut_file_is_checked_up_to_the_cut_and_its_sensor_guessed(tmp_path: Path) -> None:
@@ -245,7 +239,7 @@ def test_a_cut_file_is_checked_up_to_the_cut_and_its_sensor_guessed(tmp_path: Pa
     assert (report.events, report.width, report.sensor_source) == (99, 34, "guessed")
     finding = report.findings[0]
     assert (finding.kind, finding.severity, finding.first) == ("corruption", "wrong", 99)
-    assert finding.message.endswith("lost: 3 bytes")
+    assert mentions(finding.message, "3 bytes")
     (tmp_path / "b.bin.gz").write_bytes(gzip.compress(bin40(random_events(0, 3000)))[:-20])
     assert check_recording(tmp_path / "b.bin.gz").findings[0].kind == "corruption"
 
@@ -275,7 +269,7 @@ def test_a_guessed_sensor_is_the_one_that_reading_guesses(tmp_path: Path) -> Non
 def test_beyond_every_known_sensor_the_way_out_is_told(tmp_path: Path) -> None:
     path = write_columns(tmp_path / "a.h5", [0, 1], [2000, 3], [0, 0], [1, 0], sensor=None)
     finding = only(check_recording(path))
-    assert finding.message == ("1 event lies outside 1280x720, the largest known sensor: event 0 with x = 2000, y = 0")
+    assert mentions(finding.message, "1 event", "1280x720", "event 0", "x = 2000, y = 0")
     assert [remedy.setting for remedy in finding.remedies] == ["sensor"]
     assert not check_recording(path, sensor=SensorSize(width=2001, height=700)).findings
 
@@ -287,12 +281,12 @@ def test_a_report_is_a_plain_record(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"a\.h5: no such file"):
+    with raises(FileError, "a.h5"):
         check_recording(tmp_path / "a.h5")
-    with pytest.raises(EventError, match="12x7 .*5x5"):
+    with raises(EventError, "12x7", "5x5"):
         check_recording(steady(tmp_path / "b.h5"), sensor=SensorSize(width=5, height=5))
     (tmp_path / "c.h5").write_bytes(b"")
-    with pytest.raises(FormatError, match="empty"):
+    with raises(FormatError, "empty"):
         check_recording(tmp_path / "c.h5")
 
 
@@ -316,5 +310,5 @@ def test_nothing_is_wrong_with_real_recordings(test_data: Path, name: str, event
 
 def test_a_sensor_too_large_to_count_is_refused(tmp_path: Path) -> None:
     path = write_columns(tmp_path / "a.h5", [0], [0], [0], [0], SensorSize(width=28001, height=25976))
-    with pytest.raises(EventError, match=r"a\.h5: .*28001x25976"):
+    with raises(EventError, "a.h5", "28001x25976"):
         check_recording(path)

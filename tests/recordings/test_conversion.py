@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -17,17 +19,20 @@ import numpy as np
 import pytest
 from commands import dvspipe
 from conftest import random_events
+from facts import mentions, raises
 
 from dvspipe.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
 from dvspipe.events import SensorSize, concatenate
 from dvspipe.files import require_space
-from dvspipe.formats import describe, open_recording, read, write
+from dvspipe.formats import describe, open_recording, read, recognise, write
 from dvspipe.formats.hdf5 import chunked_file, writer
+from dvspipe.formats.interface import Format
 from dvspipe.parallel import Processes
 from dvspipe.recordings import conversion
 from dvspipe.recordings.conversion import (
     ConversionTask,
     ConvertConfig,
+    SourceKind,
     convert_many,
     convert_recording,
     convert_task,
@@ -71,7 +76,7 @@ def test_a_video_of_one_frame_is_refused_and_leaves_nothing(tmp_path: Path) -> N
     folder = tmp_path / "images"
     folder.mkdir()
     cv2.imwrite(str(folder / "a.png"), np.zeros((7, 12), np.uint8))
-    with pytest.raises(VideoError, match=r"images: .*found 1\b.* 2\b"):
+    with raises(VideoError, "1", "2"):
         convert_video(folder, tmp_path / "out.h5")
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
@@ -80,7 +85,7 @@ def test_an_existing_output_is_kept(tmp_path: Path) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "events.h5"
     save_clip(clip, 3)
     out.write_text("mine")
-    with pytest.raises(FileError, match="already exists"):
+    with raises(FileError, out.name, "overwrite=True"):
         convert_video(clip, out)
     assert out.read_text() == "mine"
 
@@ -101,7 +106,7 @@ def test_noise_labels_stand_beside_the_events(tmp_path: Path) -> None:
 def test_a_video_that_breaks_off_leaves_a_whole_file_of_what_was_read(test_data: Path, tmp_path: Path) -> None:
     content = (test_data / "video" / "walk.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
-    with pytest.raises(TruncatedVideoError, match=r"cut\.mkv: .*out\.h5"):
+    with raises(TruncatedVideoError, "cut.mkv", "out.h5"):
         convert_video(tmp_path / "cut.mkv", tmp_path / "out.h5")
     at_us = open_recording(tmp_path / "out.h5").attributes["truncated_at_us"]
     assert at_us - 40_000 < read(tmp_path / "out.h5").t[-1] <= at_us
@@ -120,7 +125,7 @@ def test_a_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
         ConversionTask(tmp_path / "in/a.mp4", tmp_path / "x.h5")
     ]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileError, match="empty: "):
+    with raises(FileError, "empty"):
         plan_conversions([tmp_path / "empty"], tmp_path / "out")
 
 
@@ -142,22 +147,21 @@ def test_sources_of_one_name_keep_their_suffix(tmp_path: Path) -> None:
         ("a.webm", "a.webm.h5"),
         ("b.webm", "b.h5"),
     ]
-    with pytest.raises(FileError, match=r"a.mp4.h5: .*in/a.mp4 and .*other/a.mp4"):
+    with raises(FileError, "a.mp4.h5", "in/a.mp4", "other/a.mp4"):
         plan_conversions([tmp_path / "in" / "a.mp4", tmp_path / "other" / "a.mp4"], tmp_path / "out")
 
 
 def test_an_output_folder_is_neither_a_file_nor_named_like_one(tmp_path: Path) -> None:
     sources = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
     (tmp_path / "file").touch()
-    for name, found in (("out.h5", "name of an event file"), ("file", "is a file"), ("/dev/full", "is a file")):
-        with pytest.raises(FileError, match=f"{name}: .*{found}.*expected a folder for 2 sources"):
+    for name in ("out.h5", "file", "/dev/full"):
+        with raises(FileError, name, "2 sources"):
             plan_conversions(sources, tmp_path / name)
-    with pytest.raises(FileError, match=r"file: .*a\.mp4"):
+    with raises(FileError, "a.mp4"):
         plan_conversions(sources[:1], tmp_path / "file")
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_corrupted_recording_and_a_truncated_video_do_not_stop_the_others(tmp_path: Path, jobs: int) -> None:
+def test_a_corrupted_recording_and_a_truncated_video_do_not_stop_the_others(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     save_clip(tmp_path / "in" / "cut.webm", 20)
     whole = (tmp_path / "in" / "cut.webm").read_bytes()
@@ -165,13 +169,11 @@ def test_a_corrupted_recording_and_a_truncated_video_do_not_stop_the_others(tmp_
     write(tmp_path / "in" / "good.bin", random_events(1, 500))
     (tmp_path / "in" / "wrong.bin").write_bytes((tmp_path / "in" / "good.bin").read_bytes()[:-1])
     tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
-    errors = {outcome.item.source.name: outcome.error for outcome in convert_many(tasks, engine=Processes(jobs))}
+    errors = {outcome.item.source.name: outcome.error for outcome in convert_many(tasks, engine=Processes(2))}
     assert errors["good.bin"] is None
     assert isinstance(errors["wrong.bin"], CorruptionError)
-    assert (errors["wrong.bin"].message.startswith(f"{tmp_path}/in/wrong.bin: "), errors["wrong.bin"].lost != "") == (
-        True,
-        True,
-    )
+    assert errors["wrong.bin"].message.startswith(f"{tmp_path}/in/wrong.bin: ")
+    assert errors["wrong.bin"].lost
     assert isinstance(errors["cut.webm"], TruncatedVideoError)
     assert errors["cut.webm"].at_us == open_recording(tmp_path / "out" / "cut.h5").attributes["truncated_at_us"] > 0
 
@@ -184,21 +186,21 @@ def test_a_video_becomes_a_file_of_any_format_in_one_step(tmp_path: Path, suffix
     expected = events_from_video(clip)
     assert (done.events, done.frames) == (len(expected), 6)
     assert read(out, sensor=expected.sensor) == expected
-    with pytest.raises(FileError, match="already exists"):
+    with raises(FileError, out.name, "overwrite=True"):
         convert_video(clip, out)
     with pytest.raises(KeyboardInterrupt):
         convert_video(clip, out, overwrite=True, progress=stop_at(4, interrupt))
     assert read(out, sensor=expected.sensor) == expected
-    with pytest.raises(FileError, match="label_noise"):
+    with raises(FileError, "label_noise"):
         convert_video(clip, tmp_path / f"noise{suffix}", ConvertConfig(label_noise=True))
     assert {path.name for path in tmp_path.iterdir()} == {"clip.webm", out.name}
 
 
 def test_a_missing_source_is_named_before_an_existing_output(tmp_path: Path) -> None:
     (tmp_path / "there.h5").touch()
-    with pytest.raises(VideoError, match=r"none.mp4: no such video"):
+    with raises(VideoError, "none.mp4"):
         convert_video(tmp_path / "none.mp4", tmp_path / "there.h5")
-    with pytest.raises(FileError, match=r"none.raw: no such file"):
+    with raises(FileError, "none.raw"):
         convert_recording(tmp_path / "none.raw", tmp_path / "there.h5")
 
 
@@ -211,7 +213,7 @@ def test_what_opencv_opens_is_a_video_whatever_its_suffix(tmp_path: Path) -> Non
         assert convert_task(task).frames == 4
         assert read(task.target) == expected
     (tmp_path / "notes.odt").write_text("neither")
-    with pytest.raises(FormatError, match=r"notes\.odt: .*\.mp4.*\.h5"):
+    with raises(FormatError, "notes.odt", ".mp4", ".h5"):
         convert_task(ConversionTask(tmp_path / "notes.odt", tmp_path / "notes.h5"))
 
 
@@ -219,10 +221,10 @@ def test_a_span_without_frames_names_the_length_of_the_video(tmp_path: Path) -> 
     clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
     save_clip(clip, 20)
     for start_s, stop_s, message in (
-        (100, None, r"clip.webm: ends before .*last frame at 0.38 s.*from 100 s"),
-        (0.3, 0.31, r"clip.webm: .*from 0.3 s on before 0.31 s \(found 1, expected at least 2"),
+        (100, None, ("clip.webm", "0.38 s", "100 s")),
+        (0.3, 0.31, ("clip.webm", "0.3 s", "0.31 s", 1, 2)),
     ):
-        with pytest.raises(VideoError, match=message):
+        with raises(VideoError, message):
             convert_video(clip, out, ConvertConfig(video=VideoSettings(start_s=start_s, stop_s=stop_s)))
     assert not out.exists()
 
@@ -234,7 +236,7 @@ def test_events_from_images_in_memory(kind: Any) -> None:
         kind = pytest.importorskip("torch").from_numpy
     config = ConvertConfig(video=VideoSettings(fps=50))
     assert events_from_video(kind(array), config) == events_from_video(array, config)
-    with pytest.raises(VideoError, match="no times.*fps"):
+    with raises(VideoError, "fps"):
         events_from_video(kind(array))
 
 
@@ -250,14 +252,13 @@ def test_events_from_images_in_memory(kind: Any) -> None:
     ],
 )
 def test_what_is_no_image_or_frame_is_an_error(wrong: Any) -> None:
-    with pytest.raises(VideoError, match="array|Frame|frames"):
+    with raises(VideoError):
         events_from_video(wrong)
-    with pytest.raises(VideoError, match="expected Frame"):
+    with raises(VideoError, "Frame"):
         next(simulate([np.zeros((7, 12), np.uint8)] * 2))  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_broken_file_does_not_stop_the_others(tmp_path: Path, jobs: int) -> None:
+def test_a_broken_file_does_not_stop_the_others(tmp_path: Path) -> None:
     save_clip(tmp_path / "a.webm", 4)
     (tmp_path / "b.webm").write_text("not a video")
     save_clip(tmp_path / "c.webm", 6)
@@ -265,14 +266,14 @@ def test_a_broken_file_does_not_stop_the_others(tmp_path: Path, jobs: int) -> No
     progress: list[tuple[int, int]] = []
     outcomes = {
         outcome.item.source.name: outcome
-        for outcome in convert_many(tasks, engine=Processes(jobs), progress=lambda *done: progress.append(done))
+        for outcome in convert_many(tasks, progress=lambda *done: progress.append(done))
     }
     assert progress[-1] == (3, 3)
     for name, frames in (("a", 4), ("c", 6)):
         done = outcomes[f"{name}.webm"].result()
         assert (done.path, done.frames) == (tmp_path / f"{name}.h5", frames)
         assert read(done.path) == events_from_video(tmp_path / f"{name}.webm")
-    with pytest.raises(VideoError, match="b.webm"):
+    with raises(VideoError, "b.webm"):
         outcomes["b.webm"].result()
     assert not (tmp_path / "b.h5").exists()
 
@@ -337,9 +338,9 @@ def test_events_from_an_array_and_from_frames_are_the_same() -> None:
     assert len(events) > 0
     assert events == events_from_video(iter(frames), ConvertConfig(simulator=simulator))
     assert events == concatenate(simulate(frames, simulator), frames[0].size)
-    with pytest.raises(VideoError, match="config.video"):
+    with raises(VideoError, "config.video"):
         events_from_video(frames, config)
-    with pytest.raises(VideoError, match="found 1, expected at least 2"):
+    with raises(VideoError, "1", "2"):
         events_from_video(frames[:1])
 
 
@@ -469,9 +470,8 @@ def test_a_conversion_may_be_interrupted_again_and_again(tmp_path: Path, caplog:
         interrupted(clip, out, config, frame)
     again = convert_video(clip, out, config, progress=lambda frames, _: told.append(frames))
     assert told == [19]  # frames before are not read again
-    assert [record.getMessage().split(": ")[1] for record in caplog.records] == [
-        f"resuming at frame {frame} of 20" for frame in (3, 4, 11, 18)
-    ]
+    told_frames = [re.findall(r"\b\d+\b", record.getMessage().split(": ")[1]) for record in caplog.records]
+    assert told_frames == [[str(frame), "20"] for frame in (3, 4, 11, 18)]
     assert (again.frames, again.events, again.duration_us) == (19, undisturbed.events, undisturbed.duration_us)
     assert content(out) == content(tmp_path / "whole.h5")
 
@@ -493,8 +493,8 @@ def test_a_killed_process_is_continued_by_the_command_line(tmp_path: Path) -> No
     shutil.copy(clip, clip.with_name("other.webm"))
     for typed in ([clip, "-o", out], [clip.parent, "-o", tmp_path / "several", "--jobs", 2]):
         done = dvspipe("convert", *typed, cwd=tmp_path)
-        assert "clip.webm: resuming at frame 13 of 20\n" in done.stderr
-        assert "from 20 frames" in done.stdout
+        assert mentions(done.stderr, "clip.webm", "frame 13 of 20")
+        assert mentions(done.stdout, "20 frames")
     for folder, made in ((out.parent, {"clip.h5"}), (tmp_path / "several", {"clip.h5", "other.h5"})):
         assert content(folder / "clip.h5") == content(tmp_path / "whole.h5")
         assert {path.name for path in folder.iterdir() if path.name != ".manifest"} == made
@@ -523,9 +523,7 @@ def test_what_was_saved_of_other_work_is_thrown_away(
         monkeypatch.setattr(writer, "version", lambda _: "0.0.1")
     convert_video(clip, out, config, overwrite=change == "overwrite")
     assert not folder.exists()
-    said = " ".join(record.getMessage() for record in caplog.records)
-    assert "goes on" not in said
-    assert ("another video, settings or version" in said) == (change != "overwrite")
+    assert len(caplog.records) == (change != "overwrite")
     convert_video(clip, tmp_path / "fresh.h5", config)
     assert content(out) == content(tmp_path / "fresh.h5")
 
@@ -568,8 +566,7 @@ def test_damage_to_what_was_saved_never_shows_in_the_events(tmp_path: Path, capl
         assert content(out) == expected
         assert not folder.exists()
         out.unlink()
-    said = [record.getMessage() for record in caplog.records]
-    assert sum("saved state is corrupted" in text for text in said) > 20
+    assert sum("corrupted" in record.getMessage() for record in caplog.records) > 20
 
 
 @pytest.mark.usefixtures("saving_always")
@@ -587,7 +584,7 @@ def test_a_full_disk_keeps_what_was_saved(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(chunked_file, "require_space", small_disk)
     for room in (60, 30):  # noqa: B007 - small_disk counts down
-        with pytest.raises(FileError, match=r"out\.h5: .*space"):
+        with raises(FileError, "out.h5"):
             convert_video(clip, out, config)
         assert (tmp_path / "out.h5.part" / "state.npz").exists()
     room = -1
@@ -603,7 +600,7 @@ def test_a_bad_video_leaves_nothing_of_what_was_saved(tmp_path: Path) -> None:
         picture = np.random.default_rng(number).integers(0, 256, (70, 120), np.uint8)
         cv2.imwrite(str(folder / f"{number}.png"), picture)
     (folder / "5.png").write_bytes(b"no picture")
-    with pytest.raises(VideoError, match="5.png"):
+    with raises(VideoError, "5.png"):
         convert_video(folder, tmp_path / "out.h5")
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
@@ -614,10 +611,10 @@ def test_a_video_that_breaks_off_does_so_again_when_resumed(test_data: Path, tmp
     whole = (test_data / "video" / "walk.mkv").read_bytes()
     clip.write_bytes(whole[: len(whole) // 4])
     tiny = ConvertConfig(video=VideoSettings(resize="32x24"))
-    with pytest.raises(TruncatedVideoError, match="truncated") as first:
+    with raises(TruncatedVideoError, "truncated") as first:
         convert_video(clip, tmp_path / "whole.h5", tiny)
     interrupted(clip, out, tiny, 5)
-    with pytest.raises(TruncatedVideoError, match="truncated") as again:
+    with raises(TruncatedVideoError, "truncated") as again:
         convert_video(clip, out, tiny)
     assert str(again.value) == str(first.value).replace("whole.h5", "out.h5")
     assert content(out) == content(tmp_path / "whole.h5")
@@ -647,7 +644,7 @@ def test_neither_leftovers_nor_an_unreadable_file_end_the_conversion_of_a_folder
     outcomes = list(convert_many(plan_conversions([tmp_path / "in"], tmp_path / "out")))
     assert [outcome.item.source.name for outcome in outcomes] == ["a.raw", "b.raw"]
     assert outcomes[0].error is None
-    assert "b.raw: cannot be read (Permission denied)" in str(outcomes[1].error)
+    assert mentions(str(outcomes[1].error), "b.raw", "Permission denied")
 
 
 def test_a_file_is_converted_by_its_content_whatever_its_suffix(tmp_path: Path) -> None:
@@ -655,7 +652,7 @@ def test_a_file_is_converted_by_its_content_whatever_its_suffix(tmp_path: Path) 
     for name in ("clip.txt", "clip.h5", "clip.bin"):
         (tmp_path / "clip.webm").rename(tmp_path / name)
         assert conversion.is_video(tmp_path / name)
-        with pytest.raises(FormatError, match=f"{name}: is a video"):
+        with raises(FormatError, name):
             open_recording(tmp_path / name)
         (tmp_path / name).rename(tmp_path / "clip.webm")
     events = random_events(0, 50)
@@ -672,9 +669,9 @@ def test_an_empty_folder_does_not_stop_the_others(tmp_path: Path) -> None:
     tasks = plan_conversions([tmp_path / "a.npz", tmp_path / "empty"], tmp_path / "out")
     done, failed = convert_many(tasks)
     assert done.result().events == 50
-    assert "empty: contains no images" in str(failed.error)
+    assert mentions(str(failed.error), "empty")
     for out in ("out", "x.h5"):
-        with pytest.raises(FileError, match="empty: "):
+        with raises(FileError, "empty"):
             plan_conversions(tmp_path / "empty", tmp_path / out)
 
 
@@ -683,4 +680,22 @@ def test_notes_in_a_folder_are_left_out_with_a_warning(tmp_path: Path, caplog: p
     (tmp_path / "notes.txt").write_text("Recorded on a sunny day.\n")
     (task,) = plan_conversions(tmp_path, tmp_path / "out")
     assert task.source.name == "a.npz"
-    assert "notes.txt: is a text without events" in caplog.text
+    assert "notes.txt: " in caplog.text
+
+
+def test_what_a_source_is_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.npz", random_events(0, 20, SensorSize(width=12, height=7)))
+    calls: list[Path] = []
+    find = recognise
+
+    def spy(path: Path) -> Format | None:
+        calls.append(path)
+        return find(path)
+
+    monkeypatch.setattr("dvspipe.recordings.conversion.recognise", spy)
+    monkeypatch.setattr("dvspipe.formats.recordings.recognise", spy)
+    (task,) = plan_conversions(tmp_path / "a.npz", tmp_path / "b.h5")
+    assert task.kind == SourceKind(is_video=False, format_name="numpy")
+    assert pickle.loads(pickle.dumps(task)).kind == task.kind
+    assert convert_task(task).events == 20
+    assert calls == [tmp_path / "a.npz"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from facts import raises
 
 from dvspipe.errors import ConfigError
 from dvspipe.formats import Hints
@@ -33,5 +33,5 @@ def test_flat_settings_are_those_of_their_groups() -> None:
 
 
 def test_rules_of_the_groups_hold_for_flat_settings() -> None:
-    with pytest.raises(ConfigError, match="stop"):
+    with raises(ConfigError, "stop"):
         ConversionSettings(start_s=2, stop_s=1)

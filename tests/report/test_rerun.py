@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import SENSOR, random_events
+from facts import raises
 from typer.testing import CliRunner
 
 from dvspipe.cli.app import app
@@ -15,7 +16,7 @@ from dvspipe.errors import DvspipeError, FileError
 from dvspipe.events import Events
 from dvspipe.formats import write
 from dvspipe.report import PlotSource, Predictions, PreviewSettings, write_rerun
-from dvspipe.results import Answer, EventRates, RecordingFolder, SegmentRow, WindowRow
+from dvspipe.results import EventRates, Prediction, RecordingFolder, SegmentRow, WindowRow
 
 EVENTS = random_events(0, 1000, SENSOR, 99_000).shift_time(5_000_000)
 
@@ -40,14 +41,14 @@ def predictions() -> Predictions:
         )
         for start in (5_000_000, 5_050_000)
     )
-    answer = Answer(
+    found = Prediction(
         file="a.h5",
         folder="a.h5",
         certain=True,
         probabilities=(0.75, 0.25),
         events=1000,
         windows=2,
-        segments=1,
+        segments=(SegmentRow(t_start_us=5_000_000, t_end_us=5_100_000, **common),),
         t_first_us=5_000_000,
         t_last_us=5_099_000,
         rates=EventRates(start_us=None, bin_us=1, counts=()),
@@ -56,24 +57,24 @@ def predictions() -> Predictions:
         trained_on="",
         **common,
     )
-    return Predictions(answer, windows, (SegmentRow(t_start_us=5_000_000, t_end_us=5_100_000, **common),))
+    return Predictions(found, windows)
 
 
 def test_what_infer_stored_is_read(tmp_path: Path) -> None:
     given, folder = predictions(), RecordingFolder(tmp_path / "a.h5")
     folder.path.mkdir()
-    folder.write_rows(given.windows, given.segments)
-    with pytest.raises(FileError, match=r"a\.h5: no predictions"):
+    folder.write_rows(given.windows, given.prediction.segments)
+    with raises(FileError, "a.h5"):
         Predictions.read(folder.path)
-    given.answer.write(folder.answer)
+    given.prediction.write(folder.answer)
     assert Predictions.read(folder.path) == given
 
 
 def test_another_suffix_and_a_missing_rerun_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rerun", None)
-    with pytest.raises(FileError, match=r"a\.mp4.*expected \.rrd"):
+    with raises(FileError, "a.mp4", ".rrd"):
         write_rerun(source(), tmp_path / "a.mp4")
-    with pytest.raises(FileError, match=r"a\.rrd: needs rerun.*dvspipe\[rerun\]"):
+    with raises(FileError, "a.rrd", "dvspipe[rerun]"):
         write_rerun(source(), tmp_path / "a.rrd")
     assert list(tmp_path.iterdir()) == []
 

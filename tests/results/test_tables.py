@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from facts import raises
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dvspipe.errors import FileError, FormatError
@@ -48,7 +49,6 @@ epochs = st.builds(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(epochs, min_size=1, max_size=4))
 def test_rows_are_read_as_they_were_written(tmp_path: Path, rows: list[EpochRow]) -> None:
     jsonl, table = tmp_path / "a.jsonl", tmp_path / "a.csv"
@@ -75,7 +75,7 @@ def test_a_field_with_a_reserved_name_has_it_in_files(tmp_path: Path) -> None:
 
 def test_what_is_no_record_is_named_and_not_found(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
-    with pytest.raises(FileError, match=r"baseline\.json: no such file"):
+    with raises(FileError, "baseline.json"):
         BaselineResult.read(path)
     record = BaselineResult(accuracy=0.5, samples=4, correct=2, chosen_epoch=1, val_accuracy=1)
     record.write(path)
@@ -83,10 +83,10 @@ def test_what_is_no_record_is_named_and_not_found(tmp_path: Path) -> None:
     for content in ("", "[]", "{", '{"accuracy": "high"}', '{"accuracy": 0.5}', "\xff"):
         path.write_text(content, encoding="latin-1")
         assert BaselineResult.find(path) is None
-        with pytest.raises(FormatError, match=r"baseline\.json: .*BaselineResult"):
+        with raises(FormatError, "baseline.json", "BaselineResult"):
             BaselineResult.read(path)
     (tmp_path / "rows.jsonl").write_text("{}\n")
-    with pytest.raises(FormatError, match=r"rows\.jsonl: .*1: .*SegmentRow"):
+    with raises(FormatError, "rows.jsonl", "1", "SegmentRow"):
         read_rows(tmp_path / "rows.jsonl", SegmentRow)
 
 

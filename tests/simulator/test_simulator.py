@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import SENSOR
+from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -96,7 +97,7 @@ def run(frames: list[Frame], config: SimulatorConfig) -> Events:
     return concatenate(simulate(frames, config), frames[0].size)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10_000),
     dtype=st.sampled_from([np.uint8, np.uint16, np.float32]),
@@ -139,7 +140,7 @@ def test_a_level_exactly_on_the_threshold_fires_once() -> None:
 
 
 @given(threshold=st.floats(0.01, 0.5), low=st.integers(0, 255), high=st.integers(0, 255))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100)
 def test_a_grey_value_that_returns_takes_back_all_its_events(threshold: float, low: int, high: int) -> None:
     images = [np.full((1, 1), value, np.uint8) for value in (low, high, low, high, low)]
     config = SimulatorConfig(pos_thres=threshold, neg_thres=threshold)
@@ -150,7 +151,7 @@ def test_a_grey_value_that_returns_takes_back_all_its_events(threshold: float, l
 
 
 @given(seed=st.integers(0, 1000), threshold=st.floats(0.05, 0.5))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_after_every_frame_the_level_is_within_the_threshold(seed: int, threshold: float) -> None:
     config = SimulatorConfig(pos_thres=threshold, neg_thres=threshold)
     simulator, state = EventSimulator(config), None
@@ -224,16 +225,16 @@ def test_a_frame_buffer_may_be_used_again() -> None:
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        (Frame(10, np.zeros((5, 5), np.uint8)), "10 us.*5x5, expected 12x7"),
-        (Frame(10, np.zeros((7, 12), np.uint16)), "10 us.*uint16, expected uint8"),
-        (Frame(10, np.zeros((7, 12), np.uint8), "linear"), "10 us.*linear, expected srgb"),
-        (Frame(0, np.zeros((7, 12), np.uint8)), " at 0 us .*expected 1 to 2147483647 us"),
-        (Frame(-5, np.zeros((7, 12), np.uint8)), " at 0 us .*expected 1 to 2147483647 us"),
-        (Frame(2**33, np.zeros((7, 12), np.uint8)), " at 0 us .*expected 1 to 2147483647 us"),
+        (Frame(10, np.zeros((5, 5), np.uint8)), ("10", "5x5", "12x7")),
+        (Frame(10, np.zeros((7, 12), np.uint16)), ("10", "uint16", "uint8")),
+        (Frame(10, np.zeros((7, 12), np.uint8), "linear"), ("10", "linear", "srgb")),
+        (Frame(0, np.zeros((7, 12), np.uint8)), ("0 us", "2147483647 us")),
+        (Frame(-5, np.zeros((7, 12), np.uint8)), ("0 us", "2147483647 us")),
+        (Frame(2**33, np.zeros((7, 12), np.uint8)), ("0 us", "2147483647 us")),
     ],
 )
-def test_a_frame_that_does_not_fit_is_named(second: Frame, message: str) -> None:
-    with pytest.raises(VideoError, match=message):
+def test_a_frame_that_does_not_fit_is_named(second: Frame, message: object) -> None:
+    with raises(VideoError, message):
         list(simulate([Frame(0, np.zeros((7, 12), np.uint8)), second]))
 
 
@@ -241,13 +242,13 @@ def test_a_frame_that_does_not_fit_is_named(second: Frame, message: str) -> None
 def test_a_float_frame_must_be_finite_and_not_negative(value: float) -> None:
     image = np.ones((7, 12), np.float32)
     image[3, 5] = value
-    with pytest.raises(VideoError, match=r"7 us.*\(5, 3\)"):
+    with raises(VideoError, "7", "(5, 3)"):
         list(simulate([Frame(7, image), Frame(8, image)]))
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_video_needs_two_frames(count: int) -> None:
-    with pytest.raises(VideoError, match=f"found {count}, expected at least 2"):
+    with raises(VideoError, count, "2"):
         list(simulate([Frame(0, np.zeros((7, 12), np.uint8))] * count))
 
 
@@ -428,7 +429,7 @@ def test_any_number_of_threads_gives_the_same_events(config: SimulatorConfig, dt
 
 @pytest.mark.parametrize("threads", [0, -1])
 def test_a_wrong_number_of_threads_is_refused(threads: int) -> None:
-    with pytest.raises(ConfigError, match=f"threads: .*found {threads}"):
+    with raises(ConfigError, "threads", threads):
         EventSimulator(threads=threads)
 
 
@@ -450,7 +451,6 @@ def test_threads_hold_the_images_of_a_buffer_that_is_used_again(
 
 
 @given(times=st.lists(st.integers(0, 70_000), max_size=300), longest=st.sampled_from([1, 200, 70_000, 2**31 - 1]))
-@settings(max_examples=50, deadline=None)
 def test_words_are_sorted_as_numbers(times: list[int], longest: int) -> None:
     rng = np.random.default_rng(len(times))
     low = rng.integers(0, 2**32, len(times))
@@ -494,7 +494,7 @@ def test_levels_rise_with_light_and_can_be_turned_back(intensity_map: str) -> No
 def test_log_frames_hold_the_level_itself() -> None:
     frames = [Frame(0, np.full((1, 1), -3.0), "log"), Frame(1000, np.full((1, 1), -2.5), "log")]
     assert run(frames, SimulatorConfig(pos_thres=0.25)).t.tolist() == [500, 1000]
-    with pytest.raises(VideoError, match="log.*uint8, expected float"):
+    with raises(VideoError, "log", "uint8", "float"):
         run([Frame(t, np.zeros((1, 1), np.uint8), "log") for t in (0, 1)], SimulatorConfig())
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from facts import raises
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dvspipe.errors import DataError, FileError, FormatError
@@ -82,7 +83,6 @@ def test_each_leg_speeds_up_and_slows_down_again() -> None:
 
 
 @given(st.lists(st.integers(-10_000, 10_000), min_size=3, max_size=3))
-@settings(max_examples=50, deadline=None)
 def test_a_leg_that_is_late_moves_the_same_way_later(delays: list[int]) -> None:
     late = saccade_path(np.arange(0, 330_000, 500), np.array(delays, float))
     for leg, middle_us in enumerate((50_000, 150_000, 260_000)):
@@ -130,7 +130,7 @@ def test_frames_cover_the_recording_and_have_no_light_outside_0_to_1() -> None:
 
 @pytest.mark.parametrize("image", [np.zeros((27, 28), np.uint8), np.zeros((28, 28))])
 def test_an_image_of_another_kind_is_refused(image: np.ndarray) -> None:
-    with pytest.raises(DataError, match=r"expected uint8 \(28, 28\)"):
+    with raises(DataError, "uint8", "(28, 28)"):
         record_digit(image, np.random.default_rng(0))
 
 
@@ -171,19 +171,19 @@ GOOD = idx(np.zeros((2, 7, 12), np.uint8))
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "starts with nothing"),
-        (b"\x89PNG....", "starts with 89 50 4e 47, expected 00 00 08"),
-        (b"\0\0\x0d\x01\0\0\0\0", "starts with 00 00 0d 01"),
-        (GOOD[:9], "found 9 bytes"),
-        (GOOD[:-1], "found 167, expected 2 x 7 x 12 = 168"),
-        (GOOD + b"\0", "found 169"),
-        (bytes([0, 0, 8, 3]) + b"\xff" * 12, "found 0, expected 4294967295 x"),
+        (b"", "00 00 08"),
+        (b"\x89PNG....", ("89 50 4e 47", "00 00 08")),
+        (b"\0\0\x0d\x01\0\0\0\0", "00 00 0d 01"),
+        (GOOD[:9], "9"),
+        (GOOD[:-1], ("167", "168")),
+        (GOOD + b"\0", "169"),
+        (bytes([0, 0, 8, 3]) + b"\xff" * 12, ("0", "4294967295")),
         (gzip.compress(GOOD, mtime=0)[:-9], "gzip"),
     ],
 )
-def test_a_corrupted_idx_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_corrupted_idx_file_is_named(tmp_path: Path, content: bytes, message: object) -> None:
     (tmp_path / "images").write_bytes(content)
-    with pytest.raises(FormatError, match=f"images: .*{message}"):
+    with raises(FormatError, "images", message):
         read_idx(tmp_path / "images")
 
 
@@ -193,21 +193,23 @@ def test_a_corrupted_idx_file_is_named(tmp_path: Path, content: bytes, message: 
         (
             "train-labels-idx1-ubyte",
             np.zeros(29, np.uint8),
-            "29, expected 30",
+            ("29", "30"),
         ),
-        ("train-labels-idx1-ubyte", np.full(30, 10, np.uint8), "row 1 .*10, expected 0 to 9"),
-        ("train-images-idx3-ubyte", np.zeros((30, 28, 27), np.uint8), "30 x 28 x 27, expected N x 28 x 28"),
+        ("train-labels-idx1-ubyte", np.full(30, 10, np.uint8), ("row 1", "10", "0", "9")),
+        ("train-images-idx3-ubyte", np.zeros((30, 28, 27), np.uint8), ("30 x 28 x 27", "N x 28 x 28")),
     ],
 )
-def test_files_of_mnist_that_do_not_fit_are_named(tmp_path: Path, name: str, array: np.ndarray, message: str) -> None:
+def test_files_of_mnist_that_do_not_fit_are_named(
+    tmp_path: Path, name: str, array: np.ndarray, message: object
+) -> None:
     save_mnist(tmp_path / "mnist")
     (tmp_path / "mnist" / name).write_bytes(idx(array))
-    with pytest.raises(DataError, match=message):
+    with raises(DataError, message):
         read_mnist(tmp_path / "mnist", "train")
 
 
 def test_a_missing_file_of_mnist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz"):
+    with raises(DataError, "train-images-idx3-ubyte.gz"):
         read_mnist(tmp_path, "train")
 
 
@@ -257,9 +259,9 @@ def test_images_of_real_recordings_are_left_out(tmp_path: Path) -> None:
         path.write_bytes(b"")
     write_digits(tmp_path / "out", DigitsPlan(tmp_path / "mnist", train=15, seed=0, exclude=real))
     assert {int(Path(name).stem) % 2 for name in recordings(tmp_path / "out")} == {0}
-    with pytest.raises(DataError, match="found 15, expected 16"):
+    with raises(DataError, "15", "16"):
         write_digits(tmp_path / "other", DigitsPlan(tmp_path / "mnist", train=16, seed=0, exclude=real))
-    with pytest.raises(DataError, match="Train or Test"):
+    with raises(DataError, "Train", "Test"):
         write_digits(tmp_path / "other", DigitsPlan(tmp_path / "mnist", train=1, seed=0, exclude=tmp_path))
 
 
@@ -277,14 +279,14 @@ def test_videos_are_those_that_the_sensor_saw(tmp_path: Path) -> None:
 
 def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
     write_recordings(tmp_path / "a", SynthesisRecord(kind="test", seed=1), {})
-    with pytest.raises(DataError, match=r"a: .*another seed \(found 1 in synthesis.json, expected 2\)"):
+    with raises(DataError, "seed", "1", "synthesis.json", "2"):
         write_recordings(tmp_path / "a", SynthesisRecord(kind="test", seed=2), {})
     (tmp_path / "a" / "synthesis.json").write_text("[]")
-    with pytest.raises(FileError, match="synthesis.json: .*JSON object"):
+    with raises(FileError, "synthesis.json", "JSON"):
         write_recordings(tmp_path / "a", SynthesisRecord(kind="test", seed=1), {})
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "letter.txt").write_text("dear")
-    with pytest.raises(DataError, match="b: contains other files"):
+    with raises(DataError, tmp_path / "b"):
         write_recordings(tmp_path / "b", SynthesisRecord(kind="test", seed=1), {})
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["letter.txt"]
 

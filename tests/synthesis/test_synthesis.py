@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
+from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from dvspipe.parallel import Processes, Progress, Shard
 from dvspipe.synthesis import (
     GESTURE_SENSOR,
     ClipSettings,
+    GestureClip,
     GesturesPlan,
     Performance,
     SynthesisRecord,
@@ -162,7 +164,6 @@ def test_times_are_rounded_to_microseconds():
 
 
 @given(seed=st.integers(0, 10**6), label=st.integers(0, 10))
-@settings(max_examples=60, deadline=None)
 def test_bones_keep_their_lengths_and_joints_their_limits(seed, label):
     person, joints = pose(GESTURES[label], seed, np.arange(0, 1.5, 0.03))
     bones = np.diff(joints.arms, axis=2)
@@ -343,14 +344,14 @@ def test_a_recorded_session_has_events_where_something_is_performed():
 
 @pytest.mark.parametrize("label", [-1, 11])
 def test_a_wrong_label_is_refused_at_once(label):
-    with pytest.raises(DataError, match=f"label {label} .*0 to 10"):
+    with raises(DataError, "label", label, "0", "10"):
         render_gesture(label, draw_person(np.random.default_rng(0)), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("plan", [[(0, 10), (5, 15)], [(10, 0)]])
 def test_performances_that_overlap_or_end_before_they_start_are_refused(plan):
     performances = [Performance(0, *span) for span in plan]
-    with pytest.raises(DataError, match="overlaps"):
+    with raises(DataError, "overlaps"):
         render_session(performances, draw_person(np.random.default_rng(0)), np.random.default_rng(0), ClipSettings(20))
 
 
@@ -358,7 +359,9 @@ def test_performances_that_overlap_or_end_before_they_start_are_refused(plan):
 
 
 def test_recordings_are_like_those_of_dvs128_gesture():
-    recordings = [record_gesture(label, person=label, clip=0, seed=11, duration_us=300_000) for label in range(10)]
+    recordings = [
+        record_gesture(GestureClip(label, person=label, clip=0, seed=11, duration_us=300_000)) for label in range(10)
+    ]
     assert 40_000 < 5 * np.median([len(events) for events in recordings]) < 180_000  # 60,000 to 180,000 in 1.45 s
     assert 0.45 < np.median([events.p.mean() for events in recordings]) < 0.56  # 0.49 to 0.55
     for events in recordings:
@@ -367,8 +370,8 @@ def test_recordings_are_like_those_of_dvs128_gesture():
 
 
 def test_a_recording_is_the_same_every_time():
-    first, again = (record_gesture(4, person=1, clip=2, seed=3, duration_us=100_000) for _ in range(2))
-    other = record_gesture(4, person=1, clip=3, seed=3, duration_us=100_000)
+    first, again = (record_gesture(GestureClip(4, person=1, clip=2, seed=3, duration_us=100_000)) for _ in range(2))
+    other = record_gesture(GestureClip(4, person=1, clip=3, seed=3, duration_us=100_000))
     np.testing.assert_array_equal(first.structured(), again.structured())
     assert len(first) != len(other)
 
@@ -382,7 +385,7 @@ def test_sensors_differ_from_clip_to_clip():
 
 
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_silent_readout_changes_nothing(seed):
     events = random_events(seed, 200)
     read = read_out(events, SILENT, np.random.default_rng(seed))
@@ -426,7 +429,7 @@ def test_a_folder_of_gestures_is_labelled_and_says_how_it_was_made(tmp_path: Pat
     assert {file.parent.name for file in files} == set(GESTURES)
     assert all(file.name.startswith("user000_") and file.suffix == ".h5" for file in files)
     wave = next((tmp_path / "left_hand_wave").iterdir())
-    written, made = read(wave), record_gesture(2, person=0, clip=0, seed=3, duration_us=20_000)
+    written, made = read(wave), record_gesture(GestureClip(2, person=0, clip=0, seed=3, duration_us=20_000))
     np.testing.assert_array_equal(written.structured(), made.structured())
     assert json.loads((tmp_path / "synthesis.json").read_text())["seed"] == 3
     assert describe(wave).attributes["settings"]["synthesis"] == {
@@ -466,13 +469,13 @@ def test_videos_come_beside_the_recordings(tmp_path: Path) -> None:
 def test_a_folder_made_in_another_way_is_left_alone(tmp_path: Path, other: dict[str, Any]) -> None:
     work = {Path("a"): Path.touch}
     write_recordings(tmp_path, GesturesRecord(seed=3, duration_us=20_000), work)
-    with pytest.raises(DataError, match=f"another {next(iter(other))} .*synthesis.json"):
+    with raises(DataError, next(iter(other)), "synthesis.json"):
         write_few(tmp_path, **other)
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(DataError, match=f"{tmp_path}: contains other files"):
+    with raises(DataError, tmp_path):
         write_few(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -482,14 +485,14 @@ def test_work_is_shared_by_processes_and_fails_with_its_own_error(tmp_path: Path
     assert write_recordings(tmp_path / "all", SynthesisRecord(kind="texts", seed=0), work, engine=Processes(2)) == 4
     assert (tmp_path / "all" / "3.txt").read_text() == "3"
     (tmp_path / "file").touch()
-    with pytest.raises(FileError, match="below: cannot be written"):
+    with raises(FileError, "below"):
         write_few(tmp_path / "file" / "below")
 
 
 def test_frames_of_a_video_are_eight_bit_srgb():
     linear = next(iter(render_gesture(0, draw_person(np.random.default_rng(0)), np.random.default_rng(0))))
     assert linear.image.dtype == np.uint16
-    frame = next(iter(gesture_frames(0, person=0, clip=0, seed=0)))
+    frame = next(iter(gesture_frames(GestureClip(0, person=0, clip=0, seed=0))))
     assert (frame.image.dtype, frame.transfer) == (np.dtype(np.uint8), "srgb")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from facts import raises
 
 from dvspipe.errors import DataError
 from dvspipe.events import SensorSize
@@ -80,7 +81,7 @@ def test_a_gesture_is_tracked_without_the_rest_before_it() -> None:
 def test_the_longest_time_with_a_person_is_used() -> None:
     movement = TrackedMovement.from_track(track_of(seconds=4.0, gap=slice(10, 25)))
     assert movement.t_s[-1] == pytest.approx(4.0 - 25 / 15, abs=0.1)
-    with pytest.raises(DataError, match=r"found 4 .*0\.4 s"):
+    with raises(DataError, "4", "0.4"):
         TrackedMovement.from_track(track_of(seconds=4 / 15))
 
 
@@ -96,7 +97,7 @@ def test_tracks_in_class_folders_are_performed_by_rendered_people(tmp_path: Path
     }
     plan = GesturesPlan(people=1, clips=1, duration_us=100_000, tracks=tmp_path / "tracks")
     assert write_gestures(tmp_path / "made", plan) == len(GESTURES)
-    with pytest.raises(DataError, match="made: .* tracks "):  # the tracks are part of what the clips depend on
+    with raises(DataError, "made", "tracks"):  # the tracks are part of what the clips depend on
         write_gestures(tmp_path / "made", GesturesPlan(people=1, clips=1, duration_us=100_000))
-    with pytest.raises(DataError, match="nothing: no tracks"):
+    with raises(DataError, "nothing", "tracks"):
         read_movements(tmp_path / "nothing", GESTURES, "other_gestures")

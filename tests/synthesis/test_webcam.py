@@ -10,13 +10,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from facts import raises
 from numpy.typing import NDArray
 
 from dvspipe.errors import DataError
 from dvspipe.events import SensorSize
 from dvspipe.formats import read
 from dvspipe.labels import GESTURES
-from dvspipe.synthesis import GESTURE_SENSOR, GesturesPlan, draw_person, film_gesture, record_film, write_gestures
+from dvspipe.synthesis import (
+    GESTURE_SENSOR,
+    GestureClip,
+    GesturesPlan,
+    draw_person,
+    film_gesture,
+    record_film,
+    write_gestures,
+)
 from dvspipe.synthesis.gestures import plan_clip, pose_person
 from dvspipe.synthesis.scenes import PERSON_M, draw_far_camera
 from dvspipe.synthesis.webcam import Webcam, compress, draw_webcam, film
@@ -134,24 +143,24 @@ def test_webcams_differ() -> None:
 
 def test_a_filmed_gesture_is_the_same_again_and_is_seen_as_by_a_gesture_sensor(tmp_path: Path) -> None:
     clip = {"person": 3, "clip": 0, "seed": 1, "duration_us": 600_000}
-    first, again = (film_gesture(tmp_path / name, 1, **clip) for name in "ab")
+    first, again = (film_gesture(tmp_path / name, GestureClip(1, **clip)) for name in "ab")
     videos = [[frame.image for frame in open_video(path, VideoSettings()).frames()] for path in (first, again)]
     assert np.array_equal(*videos)
-    events = record_film(1, **clip)
+    events = record_film(GestureClip(1, **clip))
     assert events.sensor == GESTURE_SENSOR
     assert len(events) > 100
 
 
 @pytest.mark.parametrize("label", [-2, -1, 11])
 def test_a_gesture_that_does_not_exist_is_not_filmed(label: int, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=rf"no gesture has the label {label} \(expected 0 to 10\)"):
+    with raises(DataError, "gesture", "label", label, "0", "10"):
         film_gesture(tmp_path / "film", label, person=0, clip=0, seed=0)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_gesture_is_filmed_by_the_camera_that_is_given(tmp_path: Path) -> None:
     webcam = replace(draw_webcam(np.random.default_rng(0)), size=SensorSize(width=96, height=64), fps=10.0, crf=None)
-    path = film_gesture(tmp_path / "film", 1, person=3, clip=0, seed=1, duration_us=300_000, webcam=webcam)
+    path = film_gesture(tmp_path / "film", GestureClip(1, person=3, clip=0, seed=1, duration_us=300_000), webcam=webcam)
     video = open_video(path, VideoSettings())
     assert path.suffix == ".webm"
     assert [frame.image.shape for frame in video.frames()] == [(64, 96)] * 4

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
+from facts import mentions, raises
 from recorder import Recorder
 
 from dvspipe.cli import training as commands
@@ -78,9 +79,9 @@ def test_test_files_with_the_name_of_training_files_are_counted(tmp_path: Path) 
     found, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1})
     named = [file for file in read_split(run.folder.split).test if "other" not in file]
     assert 0 < len(named) < 4
-    assert f"{len(named)} of {run.test.samples} test files" in found["names"].text
+    assert mentions(found["names"].text, f"{len(named)} of {run.test.samples}")
     assert found["names"].settings == ("data.group",)
-    assert f"{len(named)} of {run.test.samples} test files" in choose_settings(tmp_path / "data").reasons["data"]
+    assert mentions(choose_settings(tmp_path / "data").reasons["data"], f"{len(named)} of {run.test.samples}")
     shutil.rmtree(run.folder.path)
     grouped, _, _ = diagnosed(tmp_path / "data", data={"group": ".*"}, optimiser={"epochs": 1})
     assert "names" not in grouped
@@ -89,23 +90,17 @@ def test_test_files_with_the_name_of_training_files_are_counted(tmp_path: Path) 
 def test_a_test_part_of_copies_alone_is_an_error(tmp_path: Path) -> None:
     write_bars(tmp_path / "data" / "train")
     shutil.copytree(tmp_path / "data" / "train" / "left", tmp_path / "data" / "test" / "left")
-    with pytest.raises(DataError, match=r"\b5 test recordings"):
+    with raises(DataError, "5"):
         diagnosed(tmp_path / "data")
-
-
-def test_a_class_without_test_recordings_is_named(tmp_path: Path) -> None:
-    write_bars(tmp_path / "data")
-    write(tmp_path / "data" / "rare" / "one.h5", moving_bar(0, 99))
-    found, run, _ = diagnosed(tmp_path / "data")
-    assert "rare" in found["untested"].text
-    assert found["untested"].settings == ("data.test_root",)  # of one recording, no share can be drawn
-    assert sum(run.test.confusion[run.test.classes.index("rare")]) == 0
 
 
 def test_a_class_of_one_recording_needs_more_of_them_before_other_settings(tmp_path: Path) -> None:
     write_bars(tmp_path / "data")
     write(tmp_path / "data" / "rare" / "one.h5", moving_bar(0, 99))
-    _, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1, "learning_rate": 1e-4})
+    found, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1, "learning_rate": 1e-4})
+    assert "rare" in found["untested"].text
+    assert found["untested"].settings == ("data.test_root",)  # of one recording, no share can be drawn
+    assert sum(run.test.confusion[run.test.classes.index("rare")]) == 0
     first, *others = run.test.findings
     assert (first.kind, first.settings) == ("few", ("data.root",))
     assert "rare (1)" in first.text
@@ -113,14 +108,21 @@ def test_a_class_of_one_recording_needs_more_of_them_before_other_settings(tmp_p
     assert run.test.settings_to_try == ()
 
 
-def test_the_rule_for_few_validation_recordings_is_said(tmp_path: Path) -> None:
-    write_bars(tmp_path / "data")
-    _, run, _ = diagnosed(tmp_path / "data")
+@pytest.fixture(scope="module")
+def updated_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Finding], TrainingRun, list[str]]:
+    """A training of a single update."""
+    root = tmp_path_factory.mktemp("once") / "data"
+    write_bars(root)
+    return diagnosed(root, optimiser={"epochs": 1, "batch": 32, "learning_rate": 1e-4})
+
+
+def test_the_rule_for_few_validation_recordings_is_said(updated_once: tuple[object, TrainingRun, object]) -> None:
+    _, run, _ = updated_once
     best, last = (run.epochs[0].model_copy(update={"val_accuracy": share}) for share in (1.0, 2 / 3))
     test = run.test.model_copy(update={"chosen_epoch": 2, "val_accuracy": 2 / 3})
     chosen = replace(run, epochs=(best, last.model_copy(update={"epoch": 2})), test=test)
-    assert all(fact in chosen.choice for fact in ("epoch 1", "66.7%", "100.0%"))
-    assert replace(chosen, test=test.model_copy(update={"chosen_epoch": 1})).choice == "chosen on the validation part"
+    assert mentions(chosen.choice, "epoch 1", "66.7%", "100.0%")
+    assert "%" not in replace(chosen, test=test.model_copy(update={"chosen_epoch": 1})).choice
 
 
 def test_events_outside_the_steps_are_named_while_reading(tmp_path: Path) -> None:
@@ -152,9 +154,8 @@ def test_layers_that_are_saturated_in_evaluation_are_named(tmp_path: Path) -> No
     assert found["saturated"].settings[0] == "network.gain=3.33e+03"
 
 
-def test_too_few_updates_are_named(tmp_path: Path) -> None:
-    write_bars(tmp_path / "data")
-    found, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1, "batch": 32, "learning_rate": 1e-4})
+def test_too_few_updates_are_named(updated_once: tuple[dict[str, Finding], TrainingRun, object]) -> None:
+    found, run, _ = updated_once
     assert "1 times" in found["updates"].text
     assert found["updates"].settings == ("optimiser.epochs=134", "optimiser.batch=4")
     assert run.test.settings_to_try[0] == "optimiser.epochs=134"
@@ -199,7 +200,6 @@ def test_findings_are_on_the_screen_and_in_the_report(
     for finding in run.test.findings:
         assert finding.text.split(",")[0] in " ".join(printed.split())
         assert finding.settings[0] in page
-    assert "settings to try first" in printed
     assert len(run.test.wrong) == run.test.samples - run.test.correct > 0
     assert run.folder.wrong.is_file()
     assert all(Path(wrong.name).name in page and wrong.label != wrong.predicted for wrong in run.test.wrong)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import write_bar_parts
+from facts import raises
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -93,12 +94,12 @@ def test_a_checkpoint_classifies_recordings(run: TrainingRun, folder: Path) -> N
     classifier = Classifier.load(run.folder.path)
     found = classifier.predict(folder / "test" / "0_right" / "00.h5")
     assert found.class_name in classifier.config.classes
-    with pytest.raises(ConfigError, match=r"stateful: .*network\.kind = stdp"):
+    with raises(ConfigError, "stateful", "network.kind = stdp"):
         classifier.predict(folder / "test" / "0_right" / "00.h5", {"stateful": True})
 
 
 def test_a_network_that_no_format_has_is_not_exported(run: TrainingRun, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="kind = stdp"):
+    with raises(ConfigError, "kind = stdp"):
         export(run.folder.path, tmp_path / "a.onnx", to="onnx")
 
 
@@ -123,15 +124,15 @@ def test_the_readout_is_scikit_learns_regression(classes: int) -> None:
 @pytest.mark.parametrize(
     ("over", "message"),
     [
-        ({"optimiser": {"epochs": 1}}, "epochs = 1: the last layer never learns .*2 or more"),
-        ({"stdp": {"winners": [3]}}, "stdp.winners: .*found 1, expected 2"),
-        ({"stdp": {"radius": [3, 1, 1]}}, "stdp.radius: .*found 3, expected 2"),
-        ({"baseline": True}, "baseline = true: network.kind = stdp"),
-        ({"bins": {"polarity": "signed", "form": "voxel"}}, "polarity = signed: .*stdp"),
+        ({"optimiser": {"epochs": 1}}, ("epochs = 1", "2")),
+        ({"stdp": {"winners": [3]}}, ("stdp.winners", "1", "2")),
+        ({"stdp": {"radius": [3, 1, 1]}}, ("stdp.radius", "3", "2")),
+        ({"baseline": True}, ("baseline = true", "network.kind = stdp")),
+        ({"bins": {"polarity": "signed", "form": "voxel"}}, ("polarity = signed", "stdp")),
     ],
 )
-def test_what_cannot_train_is_refused(folder: Path, over: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+def test_what_cannot_train_is_refused(folder: Path, over: dict[str, Any], message: object) -> None:
+    with raises(ConfigError, message):
         config_for(folder, **over)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import BAR_CLASSES, moving_bar, random_events
+from facts import raises
 from pydantic import JsonValue
 from typer.testing import CliRunner
 
@@ -64,7 +65,7 @@ def test_what_a_rule_needs_has_a_line_of_reason_each(rule: str, bars: Path) -> N
 def test_a_setting_that_a_rule_cannot_use_is_answered_by_a_line_to_paste(bars: Path) -> None:
     given = ["optimiser.rule=eprop", "network.reset=zero", "network.channels=[8,8]", "network.padded=[true,false]"]
     given += ["optimiser.loss=mean"]
-    with pytest.raises(ConfigError, match=r"rule = eprop: needs ") as raised:
+    with raises(ConfigError, "rule = eprop") as raised:
         choose_settings(bars, parse_overrides(given))
     line = re.sub(".*: needs ", "", str(raised.value))
     assert shlex.split(line) == [
@@ -83,7 +84,7 @@ def test_a_kind_of_network_as_a_rule_names_the_kind(kind: str, bars: Path) -> No
         choose_settings(bars, {"optimiser": {"rule": kind}})
     assert raised.value.remedies == (Remedy("network.kind", kind),)
     assert f"network.kind={kind}" in describe_error(raised.value)
-    with pytest.raises(ConfigError, match=f"'kind': '{kind}'"):
+    with raises(ConfigError, f"'kind': '{kind}'"):
         TrainConfig(optimiser={"rule": kind})  # type: ignore[arg-type]
 
 

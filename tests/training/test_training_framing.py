@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import random_events
+from facts import mentions, raises
 from typer.testing import CliRunner
 
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
@@ -65,7 +66,7 @@ def write_mover(path: Path, seed: int, *, across: bool, picture: SensorSize = PI
     write_video(path, frames)
 
 
-def write_movers(root: Path, *, each: int = 5, classes: tuple[str, str] = ("across", "down")) -> Path:
+def write_movers(root: Path, *, each: int = 4, classes: tuple[str, str] = ("across", "down")) -> Path:
     """Write a folder of two classes of videos."""
     for label, name in enumerate(classes):
         for number in range(each):
@@ -119,12 +120,12 @@ def test_checkpoints_of_earlier_versions_have_the_framing_that_infer_used_for_th
 def test_the_person_is_framed_if_one_is_found_in_most_videos(movers: Path, tmp_path: Path) -> None:
     choice = choose_settings(movers)
     assert (choice.config.data.size, choice.config.data.roi) == ("128x128", "auto")
-    assert "person who moves, found in 10 of 10 videos" in choice.reasons["data"]
+    assert mentions(choice.reasons["data"], "8 of 8 videos")
     for number in range(6):
         moves, picture = number == 0, SensorSize(width=96 + 304 * (number % 2), height=64 + 136 * (number % 2))
         path = tmp_path / "still" / "ab"[number % 2] / f"{number}.webm"
         write_mover(path, number, across=False, picture=picture, moves=moves)
-    with pytest.raises(DataError, match="cannot be used"):  # nothing moves, so that there are no events
+    with raises(DataError, "still"):  # nothing moves, so that there are no events
         choose_settings(tmp_path / "still")
 
 
@@ -138,21 +139,20 @@ def test_complete_pictures_of_different_sizes_get_one_size(tmp_path: Path) -> No
         write_video(path, [Frame(33_333 * k, image) for k, image in enumerate(noise)])
     choice = choose_settings(tmp_path)
     assert (choice.config.data.size, choice.config.data.roi) == ("180x120", "full")
-    assert "complete picture" in choice.reasons["data"]
     assert open_dataset(choice.config.data, 0).sensor == SensorSize(width=180, height=120)
 
 
 def test_framing_is_refused_where_there_is_nothing_to_frame() -> None:
     for data, message in (
-        ({"kind": "nmnist", "size": "34x34"}, "size: .*kind = nmnist has none"),
-        ({"kind": "gestures", "roi": "auto"}, "roi: .*kind = gestures has none"),
+        ({"kind": "nmnist", "size": "34x34"}, ("size", "kind = nmnist")),
+        ({"kind": "gestures", "roi": "auto"}, ("roi", "kind = gestures")),
     ):
-        with pytest.raises(ConfigError, match=message):
+        with raises(ConfigError, message):
             build(TrainConfig, {"data": data}, "test")
 
 
 def test_a_fit_needs_a_size_when_the_data_set_is_opened(movers: Path) -> None:
-    with pytest.raises(ConfigError, match=r"data\.fit = scale"):
+    with raises(ConfigError, "data.fit = scale"):
         open_dataset(config_for(movers, fit="scale").data, 0)
     assert open_dataset(config_for(movers, fit="scale", size="48x48").data, 0).sensor == SensorSize(width=48, height=48)
 
@@ -218,11 +218,11 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_any_videos_and_classes_can_be_fine_tuned_on(rule: str, base: Path, movers: Path, tmp_path: Path) -> None:
     given = {"init": str(base), "device": "cpu", "jobs": 1, "optimiser": {"rule": rule, "epochs": 1}}
     choice = choose_settings(movers, given)
-    assert f"framed as in {base}" in choice.reasons["data"]
+    assert mentions(choice.reasons["data"], base)
     notes = Notes()
     run = train(choice.config, tmp_path / "run", callback=notes)
     (note,) = notes.texts
-    assert "a new last layer for the 2 classes across, down" in note
+    assert mentions(note, "2 classes", "across, down")
     tuned = load_config(run.folder.path)
     assert (tuned.classes, tuned.sensor, tuned.framing.roi) == (("across", "down"), load_config(base).sensor, "auto")
     assert tuned.framing.video.simulator.pos_thres == 0.25
@@ -249,7 +249,7 @@ def test_recordings_of_another_sensor_are_fitted_to_the_network_to_fine_tune(bas
 
 
 def test_a_sensor_that_recordings_do_not_have_is_an_error(movers: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"found spike tensors of 24x16, expected 12x12.*48x48"):
+    with raises(DataError, "24x16", "12x12", "48x48"):
         train(config_for(movers, sensor="48x48"), tmp_path / "run")
 
 
@@ -260,14 +260,13 @@ def test_infer_says_which_settings_of_the_framing_are_not_those_of_the_training(
     options = ["--set", "roi=full", "--set", "video.simulator.pos_thres=0.3"]
     changed = CliRunner().invoke(app, ["infer", str(base), str(video), *options])
     assert changed.exit_code == 0, changed.output
-    assert "roi = full (trained with auto), video.simulator.pos_thres = 0.3 (trained with 0.25)" in changed.output
-    assert "differs from the training: " in changed.output
+    assert mentions(changed.output, "roi = full", "auto", "video.simulator.pos_thres = 0.3", "0.25")
     write(tmp_path / "a.h5", random_events(0, 4000, SensorSize(width=60, height=50), 600_000))
     events = CliRunner().invoke(app, ["infer", str(base), str(tmp_path / "a.h5"), *options])
-    assert "roi = full (trained with auto)" in events.output
+    assert mentions(events.output, "roi = full", "auto")
     assert "pos_thres" not in events.output  # it changes only what is simulated
     same = CliRunner().invoke(app, ["infer", str(base), str(video), "--set", "roi=auto"])
-    assert "trained with" not in same.output
+    assert "roi = " not in same.output
 
 
 def test_an_export_says_how_recordings_are_framed(base: Path, tmp_path: Path) -> None:

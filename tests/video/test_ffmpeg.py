@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from facts import raises
 
 from dvspipe.errors import TruncatedVideoError, VideoError
 from dvspipe.recordings.conversion import convert_video
@@ -65,7 +66,7 @@ def test_what_ffmpeg_does_not_decode_is_a_truncated_video(video: Path) -> None:
     install(
         video.parent / "bin", "ffmpeg", FFMPEG.replace("picture * 3 + picture[:LAST]", "picture * 2 + picture[:50]")
     )
-    with pytest.raises(TruncatedVideoError, match="found 2 of 4 frames"):
+    with raises(TruncatedVideoError, "2", "4"):
         list(open_video(video).frames())
 
 
@@ -73,10 +74,10 @@ def test_without_ffmpeg_the_error_names_it_or_says_that_there_is_only_sound(
     video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(VideoError, match="no frame could be decoded"):
+    with raises(VideoError, video.name):
         open_video(video)
     video.write_bytes(b"\0\0\0\x18ftypisom mdia hdlr soun")
-    with pytest.raises(VideoError, match="has sound only"):
+    with raises(VideoError, "sound"):
         open_video(video)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from facts import raises
 from PIL import Image
 
 from dvspipe.errors import ConfigError, FileError, TruncatedVideoError, VideoError
@@ -63,7 +64,7 @@ def test_a_written_video_is_read_back_with_its_times(tmp_path: Path) -> None:
 def test_a_frame_of_another_size_is_named(tmp_path: Path) -> None:
     save_images(tmp_path, 2)
     cv2.imwrite(str(tmp_path / "im7.png"), np.zeros((5, 5), np.uint8))
-    with pytest.raises(VideoError, match="frame 2 .*5x5, expected 12x7"):
+    with raises(VideoError, "frame 2", "5x5", "12x7"):
         list(open_video(tmp_path).frames())
 
 
@@ -73,23 +74,23 @@ def test_what_is_no_video_is_an_error(tmp_path: Path) -> None:
     empty = tmp_path / "empty.mp4"
     empty.touch()
     for path, message in (
-        (tmp_path / "missing.mp4", "no such video"),
-        (text, "not a video that OpenCV can read"),
-        (empty, "empty.mp4: the file is empty"),
-        (tmp_path, "contains no images"),
+        (tmp_path / "missing.mp4", "missing.mp4"),
+        (text, text.name),
+        (empty, "empty.mp4"),
+        (tmp_path, tmp_path.name),
     ):
-        with pytest.raises(VideoError, match=message):
+        with raises(VideoError, message):
             open_video(path)
     save_images(tmp_path, 1)
     for transfer in ("rec2020", "gamma=", "gamma=0", "gamma=x"):
-        with pytest.raises(VideoError, match=f"{transfer}.*srgb, bt709, gamma=x, linear, log"):
+        with raises(VideoError, transfer, "srgb", "bt709", "gamma=x", "linear", "log"):
             open_video(tmp_path, VideoSettings(transfer=transfer))
 
 
 def test_a_broken_image_is_named(tmp_path: Path) -> None:
     save_images(tmp_path, 2)
     (tmp_path / "im9.png").write_bytes(b"\x89PNG broken")
-    with pytest.raises(VideoError, match="im9.png: not an image"):
+    with raises(VideoError, "im9.png"):
         list(open_video(tmp_path).frames())
 
 
@@ -124,7 +125,7 @@ def test_crop_and_resize_and_times_choose_what_is_kept(tmp_path: Path) -> None:
     expected = (image[1:7, 3:7] + 1).reshape(3, 2, 2, 2).mean((1, 3))
     assert str(video.size) == "2x3"
     assert np.abs(frames[0].image - expected).max() <= 0.5
-    with pytest.raises(VideoError, match=r"4x6\+9\+1.*12x7"):
+    with raises(VideoError, "4x6+9+1", "12x7"):
         open_video(tmp_path, VideoSettings(crop="4x6+9+1"))
 
 
@@ -132,7 +133,7 @@ def test_a_video_that_breaks_off_says_so_after_its_last_frame(test_data: Path, t
     content = (test_data / "video" / "walk.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
     times = []
-    with pytest.raises(TruncatedVideoError, match="of 89 frames") as caught:
+    with raises(TruncatedVideoError, "89") as caught:
         times += [frame.t_us for frame in open_video(tmp_path / "cut.mkv").frames()]
     assert caught.value.at_us > 1_000_000
 
@@ -171,7 +172,7 @@ def test_frames_that_are_left_out_are_not_read_but_checked(tmp_path: Path) -> No
     (tmp_path / "im1.png").write_bytes(b"broken")
     assert len(list(open_video(tmp_path).frames(2))) == 2
     (tmp_path / "im3.png").unlink()
-    with pytest.raises(VideoError, match="im1.png: not an image"):
+    with raises(VideoError, "im1.png"):
         list(open_video(tmp_path).frames(1))
 
 
@@ -226,36 +227,36 @@ def test_a_file_of_times_gives_the_times(three_images: Path, text: str, unit: st
 @pytest.mark.parametrize(
     ("text", "settings", "message"),
     [
-        ("0.0\n0.1\n", {}, "times.txt: .*found 2, expected 3 .*images"),
-        ("0.0\n0.1\n0.2\n0.3\n", {}, "times.txt: .*found 4, expected 3 .*images"),
-        ("", {}, "found 0, expected 3"),
-        ("0.0\n0.2\n0.1\n", {}, "line 3: .*0.1 s, expected at least 1 us after"),
-        ("0\n200\n400\n", {"time_unit": "ns"}, "line 2: .*200 ns, expected at least 1 us after"),
-        ("0.0\nnan\n0.1\n", {}, "line 2: .*'nan', expected a number"),
-        ("0.0\n0,1\n0.2\n", {}, "line 2: .*'0,1', expected a time"),
-        ("0.0\n# pause\nlater\n0.1\n", {}, "line 3: .*'later', expected a number"),
-        ("0 0.0\n1 0.1\n2 0.2\n", {}, "line 1: .*'0 0.0', expected a time"),
-        ("-0.1\n0.0\n0.1\n", {}, "line 1: .*-0.1 s, expected 0 to"),
-        ("0.0\n1e999\n0.1\n", {"time_unit": "s"}, "line 2: .*1e999 s, expected 0 to"),
-        ("0\n100\n200\n", {}, "times.txt: .*time_unit"),
-        ("0.0\n33.4\n66.7\n", {}, "3 frames .*66.7 s.*time_unit"),
-        ("0.0 im0.png\n0.1 im2.png\n0.2 im1.png\n", {}, "line 2: .*im2.png, expected im1.png"),
-        ("0.0\n0.1\n0.2\n", {"fps": 10}, "times.txt: timestamps and fps .*10"),
+        ("0.0\n0.1\n", {}, ("times.txt", "2", "3")),
+        ("0.0\n0.1\n0.2\n0.3\n", {}, ("times.txt", "4", "3")),
+        ("", {}, ("0", "3")),
+        ("0.0\n0.2\n0.1\n", {}, ("line 3", "0.1", "1")),
+        ("0\n200\n400\n", {"time_unit": "ns"}, ("line 2", "200", "1")),
+        ("0.0\nnan\n0.1\n", {}, ("line 2", "'nan'")),
+        ("0.0\n0,1\n0.2\n", {}, ("line 2", "'0,1'")),
+        ("0.0\n# pause\nlater\n0.1\n", {}, ("line 3", "'later'")),
+        ("0 0.0\n1 0.1\n2 0.2\n", {}, ("line 1", "'0 0.0'")),
+        ("-0.1\n0.0\n0.1\n", {}, ("line 1", "-0.1", "0")),
+        ("0.0\n1e999\n0.1\n", {"time_unit": "s"}, ("line 2", "1e999", "0")),
+        ("0\n100\n200\n", {}, ("times.txt", "time_unit")),
+        ("0.0\n33.4\n66.7\n", {}, ("3", "66.7", "time_unit")),
+        ("0.0 im0.png\n0.1 im2.png\n0.2 im1.png\n", {}, ("line 2", "im2.png", "im1.png")),
+        ("0.0\n0.1\n0.2\n", {"fps": 10}, ("times.txt", "timestamps", "fps", "10")),
     ],
 )
 def test_a_wrong_file_of_times_is_an_error(
-    three_images: Path, text: str, settings: dict[str, Any], message: str
+    three_images: Path, text: str, settings: dict[str, Any], message: object
 ) -> None:
-    with pytest.raises(VideoError, match=message):
+    with raises(VideoError, message):
         times_of(three_images, text, **settings)
 
 
 def test_an_unreadable_file_of_times_is_named(three_images: Path, tmp_path: Path) -> None:
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
     for name in ("none.txt", "binary.txt", "images"):
-        with pytest.raises(VideoError, match=f"{name}: cannot be read"):
+        with raises(VideoError, name):
             open_video(three_images, VideoSettings(timestamps=str(tmp_path / name)))
-    with pytest.raises(VideoError, match="time_unit = ms.*timestamps"):
+    with raises(VideoError, "time_unit = ms", "timestamps"):
         open_video(three_images, VideoSettings(fps=3, time_unit="ms"))
 
 
@@ -276,7 +277,7 @@ def test_a_file_of_times_for_a_video_must_have_as_many_times_as_frames(tmp_path:
     assert [frame.t_us for frame in open_video(path, settings).frames(1)] == [100_000, 300_000, 600_000]
     for count in (3, 5):
         times.write_text("\n".join(f"{n / 10}" for n in range(count)))
-        with pytest.raises(VideoError, match=f"found {count}, expected 4 .*clip.webm"):
+        with raises(VideoError, count, "4", "clip.webm"):
             open_video(path, settings)
 
 
@@ -287,10 +288,10 @@ def test_an_array_is_a_video() -> None:
     assert [frame.t_us for frame in frames] == [0, 1000, 2000, 3000, 4000]
     assert np.array_equal(np.stack([frame.image for frame in frames]), array[:, 1:4, 2:6])
     assert (str(video.size), video.frame_count) == ("4x3", 5)
-    with pytest.raises(VideoError, match="no times.*fps"):
+    with raises(VideoError, "fps"):
         open_video(array)
     for wrong in (array[0], array[:0], array.astype(np.int32), np.stack([array] * 2, axis=3)):
-        with pytest.raises(VideoError, match=r"expected grey images \[T, H, W\]"):
+        with raises(VideoError, "[T, H, W]"):
             open_video(wrong, VideoSettings(fps=30))
 
 
@@ -302,7 +303,7 @@ def test_an_array_of_float64_is_that_of_float32() -> None:
     ]
     assert np.array_equal(*images)
     assert images[0][0].dtype == np.float32
-    with pytest.raises(VideoError, match="range of values"):
+    with raises(VideoError, "range"):
         open_video(255 * array, VideoSettings(fps=30))
 
 
@@ -373,10 +374,10 @@ def test_a_camera_that_goes_away_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("cameras")
 def test_a_camera_that_is_not_there_is_named() -> None:
     for source in (7, "7", -1):
-        with pytest.raises(VideoError, match=f"camera {source}: "):
+        with raises(VideoError, f"camera {source}"):
             open_video(source)
     for settings in (VideoSettings(fps=30), VideoSettings(timestamps="times.txt"), VideoSettings(time_unit="s")):
-        with pytest.raises(VideoError, match="camera 2: .*(fps|timestamps|time_unit)"):
+        with raises(VideoError, "camera 2"):
             open_video(2, settings)
 
 
@@ -419,7 +420,7 @@ def test_a_video_on_a_full_disk_is_an_error_and_no_file(tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     try:
-        with pytest.raises(FileError, match=r"a\.webm: .*found \d+ .*40"):
+        with raises(FileError, "a.webm", 40):
             write_video(tmp_path / "a.webm", frames_from_arrays(images, fps=30))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -428,16 +429,16 @@ def test_a_video_on_a_full_disk_is_an_error_and_no_file(tmp_path: Path) -> None:
 
 def test_an_address_is_named_as_it_was_given() -> None:
     for source in ("http://x.y/z.mp4", Path("http://x.y/z.mp4")):
-        with pytest.raises(VideoError, match=r"^http://x\.y/z\.mp4: "):
+        with raises(VideoError, "http://x.y/z.mp4"):
             open_video(source)
 
 
 def test_a_stop_before_the_start_and_an_impossible_rate_are_errors() -> None:
     for wrong, message in (
-        ({"start_s": 1, "stop_s": 0.5}, "found 0.5 s, expected more than"),
+        ({"start_s": 1, "stop_s": 0.5}, "0.5 s"),
         ({"fps": 1e9}, "1000000"),
     ):
-        with pytest.raises(ConfigError, match=message):
+        with raises(ConfigError, message):
             VideoSettings(**wrong)
 
 
@@ -467,9 +468,9 @@ def test_a_codec_that_opencv_lacks_is_named_with_a_way_out(tmp_path: Path, monke
     for name in ("a b.mkv", "a.mp4"):
         (tmp_path / name).write_bytes(b"content")
     monkeypatch.setattr(cv2, "VideoCapture", Undecodable)
-    with pytest.raises(VideoError, match=r"a b.mkv: .*AV1.*ffmpeg -i '.*a b.mkv' -c:v libx264 '.*a b.mp4'$"):
+    with raises(VideoError, "a b.mkv", "AV1", "ffmpeg -i ", "-c:v libx264", "a b.mp4'"):
         open_video(tmp_path / "a b.mkv")
-    with pytest.raises(VideoError, match=r"ffmpeg -i .*a.mp4 -c:v libx264 .*a-h264.mp4$"):
+    with raises(VideoError, "ffmpeg -i ", "a.mp4", "-c:v libx264", "a-h264.mp4"):
         open_video(tmp_path / "a.mp4")
 
 
@@ -480,7 +481,7 @@ def test_a_gif_that_is_cut_is_truncated(tmp_path: Path) -> None:
     complete = list(open_video(tmp_path / "a.gif").frames())
     assert len(complete) == 8
     (tmp_path / "cut.gif").write_bytes(whole[: len(whole) * 2 // 3])
-    with pytest.raises(TruncatedVideoError, match=r"cut\.gif: "):
+    with raises(TruncatedVideoError, "cut.gif"):
         list(open_video(tmp_path / "cut.gif").frames())
 
 
@@ -488,12 +489,12 @@ def test_a_gif_that_is_cut_is_truncated(tmp_path: Path) -> None:
 def test_a_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"bad\xff.mp4")
     path.write_bytes(b"x")
-    with pytest.raises(VideoError, match="not UTF-8"):
+    with raises(VideoError, "UTF-8"):
         open_video(path)
 
 
 def test_float_values_of_another_range_are_an_error() -> None:
     images = np.full((3, 7, 12), 200, np.float32)
-    with pytest.raises(VideoError, match="up to 200, expected 0 to 1"):
+    with raises(VideoError, "200", "0", "1"):
         open_video(images, {"fps": 30})
     assert open_video(images, {"fps": 30, "transfer": "linear"}).size.width == 12

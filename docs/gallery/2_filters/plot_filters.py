@@ -19,7 +19,7 @@ import numpy as np
 
 import dvspipe
 from dvspipe.events.filters import FilterConfig, count_pixels, filter_stream, find_hot_pixels
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 
 filters = {
     "refractory_us": ({"pos_thres": 0.1, "neg_thres": 0.1}, FilterConfig(refractory_us=20_000)),
@@ -38,7 +38,7 @@ def picture(events: dvspipe.Events) -> np.ndarray:
 figure, panels = plt.subplots(len(filters), 2, figsize=(7, 10.8), layout="constrained")
 for row, (name, (noise, config)) in zip(panels, filters.items(), strict=True):
     sensor = dvspipe.SimulatorConfig(**noise)
-    events = record_gesture(7, person=3, clip=0, seed=0, duration_us=300_000, sensor=sensor)
+    events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=300_000), sensor=sensor)
     hot = None
     if name == "hot_pixels":
         hot = find_hot_pixels(count_pixels([events], events.sensor))  # bool [H, W]

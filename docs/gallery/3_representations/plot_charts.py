@@ -13,9 +13,9 @@ Events that are not binned, as ``dvspipe.plot`` draws them.
 """
 
 import dvspipe
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 
-events = record_gesture(7, person=3, clip=0, seed=0, duration_us=800_000)
+events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=800_000))
 space_time = dvspipe.plot(events, "xyt")
 raster = dvspipe.plot(events, "raster")
 rate = dvspipe.plot(events, "rate")

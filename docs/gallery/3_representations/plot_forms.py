@@ -22,7 +22,7 @@ The same events in each form of ``BinConfig``, in four steps of 100 ms.
 import matplotlib.pyplot as plt
 
 import dvspipe
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 
 forms = {
     "count": {"step_us": 100_000},
@@ -34,7 +34,7 @@ forms = {
 scales = {"count": 4, "clipped": 4, "binary": 1, "surface": 1, "voxel": 3}
 units = {"surface": "exp(-age / tau)", "voxel": "ON minus OFF"}
 
-events = record_gesture(7, person=3, clip=0, seed=0, duration_us=400_000, sensor=dvspipe.SimulatorConfig())
+events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=400_000), sensor=dvspipe.SimulatorConfig())
 figure, panels = plt.subplots(9, 4, figsize=(9, 19), layout="constrained")
 rows = iter(panels)
 for form, settings in forms.items():

@@ -9,9 +9,9 @@ events; a step by events then lasts longer.
 import matplotlib.pyplot as plt
 
 import dvspipe
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 
-events = record_gesture(1, person=3, clip=0, seed=0, duration_us=600_000, sensor=dvspipe.SimulatorConfig())
+events = record_gesture(GestureClip(1, person=3, clip=0, seed=0, duration_us=600_000), sensor=dvspipe.SimulatorConfig())
 rules = {
     "by time: 30 ms": dvspipe.BinConfig(steps=20, by="time", step_us=30_000),
     "by recording: a 20th": dvspipe.BinConfig(steps=20, by="recording"),

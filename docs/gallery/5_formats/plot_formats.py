@@ -28,11 +28,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 
 SUFFIXES = (".h5", ".npz", ".csv", ".aedat4", ".raw", ".evt3.raw", ".dat", ".es", ".bin")
 
-events = record_gesture(7, person=3, clip=0, seed=0, duration_us=300_000)
+events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=300_000))
 figure, panels = plt.subplots(2, 5, figsize=(11, 5.2), layout="constrained")
 shown, title = {"events": events}, {"events": f"before\n{len(events):,} events"}
 with TemporaryDirectory() as folder:

@@ -126,10 +126,10 @@ for name, each in (("defaults", default), ("calibrated", fitted)):
 # batch norms by the difference between the sensors, using recordings without labels. Here are clips of a sensor with
 # high thresholds and much noise:
 
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 
 other = dvspipe.SimulatorConfig(pos_thres=0.45, neg_thres=0.35, shot_noise_rate_hz=4, cutoff_hz=60)
-clips = [record_gesture(label, person=902, clip=0, seed=0, sensor=other) for label in range(10)]
+clips = [record_gesture(GestureClip(label, person=902, clip=0, seed=0), sensor=other) for label in range(10)]
 classifier = dvspipe.Classifier.load("gesture-synthetic")
 adaptation = dvspipe.adapt(classifier, clips)
 before = [classifier.predict(clip).label for clip in clips]

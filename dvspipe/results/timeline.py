@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-
-from .config import SegmentConfig
-
-BUSY_PERCENTILE, CALM_PERCENTILE = 90, 10  # of the numbers of nearby events
-CALM_SHARE = 0.25  # of the events of busy times; if calm times have fewer, they show only noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,32 +98,14 @@ class Timeline:
         sums = np.pad(self.probabilities.cumsum(axis=0, dtype=np.float64), ((1, 0), (0, 0)))
         return np.asarray((sums[stop] - sums[first]) / (stop - first)[:, None])
 
-    def is_quiet(self, config: SegmentConfig) -> NDArray[np.bool_]:
-        """Return whether too few events are near `center_us` for a prediction to mean anything, bool [N].
-
-        A sensor has noise even if nothing moves. If the calm times of a recording have far fewer events than its busy
-        times, then a time with hardly more events than the calm ones is quiet, unless it is shorter than half a window.
-        """
-        calm, busy = np.percentile(self.nearby_events, [CALM_PERCENTILE, BUSY_PERCENTILE]) if len(self) else (0.0, 0.0)
-        quiet = self.nearby_events < (config.noise * calm if calm < CALM_SHARE * busy else 0.0)
-        at_us, window_us = self.center_us, self.window_us
-        for previous, following in pairwise(np.flatnonzero(~quiet)):
-            if 2 * (at_us[following] - at_us[previous]) < window_us:
-                quiet[previous:following] = False
-        return np.asarray(quiet | self._has_few(self.nearby_events, config))
-
-    def is_certain(self, config: SegmentConfig) -> NDArray[np.bool_]:
-        """Return whether a familiar window with enough events has a class that reaches `config.enter`, bool [N]."""
-        enough = ~self._has_few(self.events, config)
-        return np.asarray(self.familiar & enough & (self.probabilities.max(axis=1, initial=0) >= config.enter))
-
-    def _has_few(self, counts: NDArray[np.int64], config: SegmentConfig) -> NDArray[np.bool_]:
-        busy = float(np.percentile(counts, BUSY_PERCENTILE)) if len(self) else 0.0
-        return np.asarray((self.events < config.least_events) | (counts < config.quiet * busy))
-
 
 def find_centers(
     start_us: NDArray[np.int64], end_us: NDArray[np.int64], *, hop_us: int | None, lag_us: int
 ) -> NDArray[np.int64]:
     """Return the times that predictions stand for, int64 [N]; the arguments are those of `Timeline`."""
     return (start_us + end_us) // 2 if hop_us is None else np.maximum(end_us - lag_us, start_us)
+
+
+_NONE = np.zeros(0, np.int64)
+NO_TIMELINE = Timeline(_NONE, _NONE, _NONE, _NONE, np.zeros((0, 1), np.float32), np.zeros(0, np.bool_), None, 0)
+"""That of a prediction whose windows are not in memory."""

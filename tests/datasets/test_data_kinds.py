@@ -1,0 +1,141 @@
+"""The kinds of data sets, and the settings that each has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+from dvspipe.cli.data import is_for_shards
+from dvspipe.cli.options import read_config
+from dvspipe.config import build, find_kinds, keep_own, read_stored
+from dvspipe.datasets import (
+    OPENERS,
+    DataConfig,
+    DataKind,
+    FolderConfig,
+    MnistConfig,
+    NmnistConfig,
+    RecordingsConfig,
+    ShardsConfig,
+    parse_data,
+)
+from dvspipe.errors import ConfigError
+from dvspipe.training import TrainConfig
+from dvspipe.training.resuming import check_config
+
+BEFORE: dict[str, Any] = {
+    "fit": None,
+    "roi": None,
+    "video": {
+        "video": {"fps": None, "transfer": "srgb", "crop": None, "resize": None, "start_s": 0.0, "stop_s": None},
+        "simulator": {"pos_thres": 0.2, "neg_thres": 0.2, "sigma_thres": 0.0, "cutoff_hz": 0.0},
+        "upsample": "off",
+        "label_noise": False,
+        "compression": "gzip",
+    },
+    "name": None,
+    "options": {},
+    "root": "recordings",
+    "test_root": None,
+    "download": False,
+    "split": None,
+    "sensor": None,
+    "size": None,
+    "hints": {"time_unit": None, "columns": None, "chip": None, "topic": None},
+    "window_us": None,
+    "code": "poisson",
+    "code_settings": {},
+    "group": None,
+    "validation": 0.1,
+    "test": 0.2,
+    "views": 1,
+    "vary": {"drop": 0.2, "drop_time": 0.2, "drop_area": 0.0, "rotate_deg": 0.0},
+    "cache": None,
+    "train_people": 32,
+    "test_people": 10,
+    "clips": 2,
+}
+"""The settings that data sets of all kinds had in 0.1.0, with their defaults."""
+
+
+def test_every_kind_has_a_model_and_a_function_that_opens_it() -> None:
+    assert set(find_kinds(DataConfig)) == set(OPENERS) == set(get_args(DataKind))
+
+
+@pytest.mark.parametrize("kind", get_args(DataKind))
+def test_a_complete_configuration_of_before_is_read(kind: str) -> None:
+    assert parse_data(BEFORE | {"kind": kind}) == parse_data({"kind": kind, "root": "recordings"})
+
+
+def test_a_data_set_without_kind_is_a_folder() -> None:
+    assert parse_data({"root": "r"}) == FolderConfig(root=Path("r"))
+    assert build(TrainConfig, {}, "test").data == FolderConfig()
+
+
+@pytest.mark.parametrize(
+    ("settings", "facts"),
+    [
+        ({"code": "latency"}, ("data.code = 'latency'", "data.kind = mnist", "found folder")),
+        ({"kind": "nmnist", "size": "34x34"}, ("data.size = '34x34'", "folder, labelled, gestures", "found nmnist")),
+        ({"kind": "shards", "test_root": "t"}, ("data.test_root = 't'", "found shards")),
+        ({"kind": "mnist", "views": 4}, ("data.views = 4", "found mnist")),
+        ({"kind": "labelled", "window_us": 9}, ("data.window_us = 9", "folder, nmnist or gestures", "found labelled")),
+        ({"kind": "zip"}, ("data.kind = 'zip'", "folder, labelled, nmnist", "tonic or shards")),
+        ({"kind": "nmnist", "vary": {"dropp": 0.1}}, ("data.vary.dropp", "did you mean data.vary.drop")),
+        ({"kind": "tonic", "options": 3}, ("data.options = 3", "a group of settings, data.options.NAME=VALUE")),
+    ],
+)
+def test_a_wrong_setting_of_a_kind_is_explained_in_one_line(settings: dict[str, Any], facts: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError) as raised:
+        build(TrainConfig, {"data": settings}, "mine.yaml")
+    message = str(raised.value)
+    assert message.startswith("mine.yaml: ")
+    assert "\n" not in message
+    for fact in facts:
+        assert fact in message
+
+
+def test_a_run_with_stored_settings_of_another_kind_resumes(tmp_path: Path) -> None:
+    config = TrainConfig(data=NmnistConfig(root=Path("recordings"), views=2))
+    stored = config.model_dump(mode="json")
+    stored["data"] = BEFORE | {"size": "34x34", "clips": 5} | stored["data"]
+    path = tmp_path / "args.yaml"
+    path.write_text(yaml.safe_dump(stored))
+    assert read_stored(TrainConfig, path) == config
+    check_config(config, path, changed=False)
+    assert keep_own(TrainConfig, {"seed": 1}) == {"seed": 1}
+
+
+def test_a_given_kind_leaves_out_what_it_does_not_have(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = read_config("gesture", ["data.kind=shards", "data.root=made"])
+    assert build(TrainConfig, settings, "gesture").data == ShardsConfig(root=Path("made"))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(r"data.kind = shards: .*data.group.*gesture", line)
+
+
+def test_a_given_setting_of_another_kind_is_an_error() -> None:
+    settings = read_config("gesture", ["data.kind=mnist", "data.group=a"])
+    with pytest.raises(ConfigError, match=r"data.group = 'a': .*found mnist"):
+        build(TrainConfig, settings, "gesture")
+
+
+def test_settings_of_recordings_are_not_in_the_command_that_trains_on_shards() -> None:
+    words = ["gesture", "data.test=0.1", "data.vary.drop=0.1", "data.hints.chip=DVS128", "seed=3", "data.root=DIR"]
+    assert [word for word in words if is_for_shards(word)] == [
+        "gesture",
+        "data.vary.drop=0.1",
+        "seed=3",
+        "data.root=DIR",
+    ]
+
+
+def test_shares_are_those_that_a_kind_has() -> None:
+    shares = {"validation": 0.0, "test": 0.0}
+    divided, images = FolderConfig().with_shares(shares), MnistConfig().with_shares(shares)
+    assert isinstance(divided, RecordingsConfig)
+    assert (divided.validation, divided.test, images.validation) == (0.0, 0.0, 0.0)
+    assert ShardsConfig().with_shares(shares) == ShardsConfig()

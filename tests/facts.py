@@ -1,0 +1,29 @@
+"""Checks of errors by their kind and the facts in their messages, not by their prose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import pytest
+
+Error = TypeVar("Error", bound=BaseException)
+
+
+def mentions(text: str, *facts: object) -> bool:
+    """Returns whether a text has all of these facts. A number or a word has to stand alone: 12 is not in 120."""
+    for fact in (str(part) for given in facts for part in (given if isinstance(given, tuple) else (given,))):
+        left, right = (r"(?<!\w)" * fact[:1].isalnum(), r"(?!\w)" * fact[-1:].isalnum())
+        if not re.search(left + re.escape(fact) + right, text):
+            return False
+    return True
+
+
+@contextmanager
+def raises(kind: type[Error] | tuple[type[Error], ...], *facts: object) -> Iterator[pytest.ExceptionInfo[Error]]:
+    """Expects an error whose message has these facts in any order: file names, numbers, settings, remedies."""
+    with pytest.raises(kind) as caught:
+        yield caught
+    assert mentions(str(caught.value), *facts), f"{facts} in {caught.value}"
