@@ -157,7 +157,7 @@ def _chunks(
             read += len(block)
             if left_over:
                 raise CorruptionError(
-                    f"{path}: truncated at byte {read} (found {left_over} bytes of an event, expected {AEDAT2_BYTES})",
+                    f"{path}: truncated after {read} bytes (found {left_over} of {AEDAT2_BYTES} bytes of an event)",
                     lost=f"{left_over} bytes",
                 )
 

@@ -59,7 +59,7 @@ def _chunks(path: Path, progress: Progress | None = None) -> Iterator[StoredColu
             read += len(block)
             if left_over:
                 raise CorruptionError(
-                    f"{path}: truncated at byte {read} (found {left_over} bytes of an event, expected {BIN40_BYTES})",
+                    f"{path}: truncated after {read} bytes (found {left_over} of {BIN40_BYTES} bytes of an event)",
                     lost=f"{left_over} bytes",
                 )
 
@@ -110,7 +110,7 @@ def _check(events: Events, _last_us: int | None) -> None:
             event = int(np.argmax(wrong))
             value = getattr(events, name)[event]
             raise EventError(
-                f"event {event}: {name} out of range (found {value}, expected {expected} in the 40-bit format)"
+                f"event {event}: out of range (found {name} = {value}, expected {expected} in the 40-bit format)"
             )
 
 

@@ -184,7 +184,7 @@ def _chunks(
     # after the `with` block: its end reports a corrupted gzip stream first
     if left_over := (byte - begin.byte) % RECORD_BYTES:
         raise CorruptionError(
-            f"{path}: truncated at byte {byte} (found {left_over} bytes of an event, expected {RECORD_BYTES})",
+            f"{path}: truncated after {byte} bytes (found {left_over} of {RECORD_BYTES} bytes of an event)",
             lost=f"{left_over} bytes",
         )
 

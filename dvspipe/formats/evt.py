@@ -160,7 +160,7 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     order = options.get("endianness", "little" if version is not EVT21_VERSION else "")
     if order not in ("", "little", "legacy") or (order == "legacy" and version is not EVT21_VERSION):
         raise FormatError(
-            f"{path}: wrong endianness in the header (found {order}, expected little, or legacy for EVT21)"
+            f"{path}: wrong order in the header (found endianness={order}, expected little, or legacy for EVT21)"
         )
     swapped = order == "legacy" if order else None
     stream = _Stream(version, header.size, sensor, swapped, parse_start(path, header))
@@ -212,7 +212,7 @@ def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> It
                 raise CorruptionError(f"{path}: byte {position + done * unit}: {why}", lost="everything after it")
             position += len(block)
     if left_over := (position - begin) % unit:  # the end of `with` reports gzip corruption first
-        message = f"{path}: truncated at byte {position} (found {left_over} bytes of a word, expected {unit})"
+        message = f"{path}: truncated after {position} bytes (found {left_over} of {unit} bytes of a word)"
         raise CorruptionError(message, lost=f"{left_over} bytes")
 
 

@@ -64,7 +64,7 @@ def _check(events: Events, _last_us: int | None) -> None:
     for event in (0, len(events) - 1):  # events are sorted
         if not 0 <= events.t[event] < EVT3_END_US:
             raise EventError(
-                f"event {event}: t out of range (found {events.t[event]} us, "
+                f"event {event}: out of range (found t = {events.t[event]} us, "
                 f"{EVT3_SUFFIX} stores 0 to {EVT3_END_US - 1} us); shift the times to begin near 0"
             )
 

@@ -60,7 +60,7 @@ def _check(suffix: str, end_us: int, events: Events, _last_us: int | None) -> No
     for event in (0, len(events) - 1):  # events are sorted
         if not 0 <= events.t[event] < end_us:
             raise EventError(
-                f"event {event}: t out of range (found {events.t[event]} us, {suffix} stores 0 to {end_us - 1} us)"
+                f"event {event}: out of range (found t = {events.t[event]} us, {suffix} stores 0 to {end_us - 1} us)"
             )
 
 

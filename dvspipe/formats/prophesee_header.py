@@ -86,5 +86,5 @@ def parse_start(path: Path, header: Header) -> int:
     """
     start_us = header.fields.get("t0", "0")
     if not (start_us.isascii() and start_us.isdecimal()) or len(start_us) > 18:
-        raise FormatError(f"{path}: wrong t0 in the header (found {start_us!r}, expected microseconds)")
+        raise FormatError(f"{path}: wrong time in the header (found t0 = {start_us!r}, expected microseconds)")
     return int(start_us)

@@ -192,7 +192,7 @@ def _find_columns(path: Path, names: list[str] | None, rows: list[list[str]], hi
     elif count == len(DEFAULT_COLUMNS):
         columns = DEFAULT_COLUMNS
     else:
-        raise unknown_columns(path, f"unknown columns (found {count} without names, expected t, x, y and p)")
+        raise unknown_columns(path, f"unknown columns (found {count} columns without names, expected t, x, y and p)")
     if (rows or names) and len(columns) != count:
         raise unknown_columns(path, f"wrong number of columns (found {count}, expected {len(columns)})")
     return columns

@@ -67,7 +67,7 @@ def event_lists(draw: st.DrawFn) -> list[Event]:
     packed=st.booleans(),
     edges=st.tuples(st.integers(0, 80), st.integers(0, 80), st.integers(-1, 1)),
 )
-def test_what_is_encoded_is_decoded_whatever_the_pieces(
+def test_decoding_inverts_encoding_for_any_block_size(
     tmp_path: Path, events: list[Event], piece: int, kind: int, packed: bool, edges: tuple[int, int, int]
 ) -> None:
     path = tmp_path / "a.dat"
@@ -97,7 +97,7 @@ def test_what_is_encoded_is_decoded_whatever_the_pieces(
             assert (source.extent, source.part) == (None, None)
 
 
-def test_a_part_is_all_there_is_in_it_and_little_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_part_contains_its_events_and_few_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dat, "MARK_RECORDS", 16)
     monkeypatch.setattr(source_module, "BLOCK_BYTES", 200)
     rng = np.random.default_rng(0)
@@ -115,14 +115,14 @@ def test_a_part_is_all_there_is_in_it_and_little_else(tmp_path: Path, monkeypatc
     assert rows(source, (5, 5))[1] is None
 
 
-def test_a_part_of_a_file_out_of_order_is_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_part_of_an_unsorted_file_is_the_complete_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dat, "MARK_RECORDS", 2)
     events = [(t, 1, 1, 1) for t in (5, 9, 7, 3, 8, 12)]
     source = opened(tmp_path / "a.dat", HEADER + encode(events))
     assert rows(source, (5, 9)) == (events, None)
 
 
-def test_an_overrun_and_a_time_that_goes_back_are_told_apart(tmp_path: Path) -> None:
+def test_overflow_is_distinguished_from_decreasing_time(tmp_path: Path) -> None:
     times = [2**32 - 5, 3, 1, HALF + 1, 0]
     found, damage = rows(opened(tmp_path / "a.dat", HEADER + encode([(t, 0, 0, 1) for t in times])))
     assert damage is None
@@ -137,14 +137,14 @@ def test_an_overrun_and_a_time_that_goes_back_are_told_apart(tmp_path: Path) -> 
         ((9, 0, 0, 2), ("x = 0, y = 0", "p = 2", "12x7")),
     ],
 )
-def test_damage_is_named_with_its_byte(tmp_path: Path, event: Event, message: object) -> None:
+def test_corruption_is_reported_with_its_byte(tmp_path: Path, event: Event, message: object) -> None:
     good = [(k, k, 1, 0) for k in range(9)]
     found, damage = rows(opened(tmp_path / "a.dat", HEADER + encode([*good, event, *good])))
     assert found == good
     assert mentions(str(damage), f"byte {len(HEADER) + 2 + 9 * 8}", message)
 
 
-def test_a_cut_file_gives_every_whole_event(tmp_path: Path) -> None:
+def test_truncated_file_yields_all_complete_events(tmp_path: Path) -> None:
     events = [(k, k, 1, 0) for k in range(9)]
     content = HEADER + encode(events)
     path = tmp_path / "a.dat"
@@ -165,7 +165,7 @@ def test_a_cut_file_gives_every_whole_event(tmp_path: Path) -> None:
 
 
 @given(data=st.binary(max_size=300), flips=st.lists(st.integers(0, 100_000), min_size=1, max_size=3))
-def test_garbage_and_flipped_bits_are_events_or_damage(tmp_path: Path, data: bytes, flips: list[int]) -> None:
+def test_garbage_and_flipped_bits_are_events_or_corruption(tmp_path: Path, data: bytes, flips: list[int]) -> None:
     path = tmp_path / "a.dat"
     events, _ = rows(opened(path, b"% Version 2\n" + bytes([0, 8]) + data))
     assert all(x < 2**14 and y < 2**14 for _, x, y, _ in events)
@@ -195,12 +195,12 @@ def test_garbage_and_flipped_bits_are_events_or_damage(tmp_path: Path, data: byt
         (b"% Version 2\n% Width 0\n% Height 7\n\x0c\x08", ("sensor", "width", "0")),
     ],
 )
-def test_an_unusable_header_is_one_clear_error(tmp_path: Path, content: bytes, message: object) -> None:
+def test_unusable_header_raises(tmp_path: Path, content: bytes, message: object) -> None:
     with raises(FormatError, message):
         opened(tmp_path / "a.dat", content)
 
 
-def test_a_long_header_is_read_to_its_end_and_a_longer_one_refused(tmp_path: Path) -> None:
+def test_header_length_is_limited(tmp_path: Path) -> None:
     header = HEADER + b"% a\n" * 16_000
     path = tmp_path / "a.dat"
     path.write_bytes(header + encode([(5, 1, 2, 1)]))
@@ -211,7 +211,7 @@ def test_a_long_header_is_read_to_its_end_and_a_longer_one_refused(tmp_path: Pat
         dat.DAT.open(path)
 
 
-def test_a_file_is_known_by_its_header(tmp_path: Path) -> None:
+def test_file_is_recognised_by_header(tmp_path: Path) -> None:
     assert dat.DAT.recognises(tmp_path / "a.bin", HEADER + b"\x0c\x08")
     assert dat.DAT.recognises(tmp_path / "a.dat", HEADER)
     assert not dat.DAT.recognises(tmp_path / "a.txt", b"% Version 2\n1 2 3 4\n")
@@ -220,7 +220,7 @@ def test_a_file_is_known_by_its_header(tmp_path: Path) -> None:
     assert not any(form.recognises(tmp_path / "a.raw", HEADER) for form in (evt.EVT2, evt.EVT21, evt.EVT3))
 
 
-def test_what_faery_writes_is_read_at_its_times(tmp_path: Path) -> None:
+def test_file_written_by_faery_is_read_with_its_times(tmp_path: Path) -> None:
     import faery
 
     events = np.zeros(300, faery.EVENTS_DTYPE)
@@ -238,7 +238,7 @@ def test_what_faery_writes_is_read_at_its_times(tmp_path: Path) -> None:
     assert source.extent() == (300, events["t"][0], events["t"][-1])
 
 
-def test_the_real_gen4_file_is_what_faery_reads(test_data: Path) -> None:
+def test_real_gen4_file_equals_faery(test_data: Path) -> None:
     import faery
 
     path = test_data / "recordings" / "faery_gen4.dat"
@@ -259,7 +259,7 @@ def test_the_real_gen4_file_is_what_faery_reads(test_data: Path) -> None:
     assert len(part) <= inside.sum() + 2 * dat.MARK_RECORDS
 
 
-def test_the_real_ncars_file_is_what_expelliarmus_reads(test_data: Path) -> None:
+def test_real_ncars_file_equals_expelliarmus(test_data: Path) -> None:
     expelliarmus = pytest.importorskip("expelliarmus")
     path = test_data / "recordings" / "tonic_sample_ncars.dat"
     source = dat.DAT.open(path)

@@ -42,7 +42,7 @@ def read(path: Path) -> Events:
 @pytest.mark.parametrize("kind", ["dvs", "atis"])
 @pytest.mark.parametrize("chunk", [3, 1 << 20])
 @pytest.mark.parametrize("span_us", [1, 1000, 10_000_000])
-def test_what_faery_writes_comes_back(
+def test_file_written_by_faery_is_read_back(
     tmp_path: Path, kind: str, chunk: int, span_us: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "CHUNK_EVENTS", chunk)
@@ -57,7 +57,7 @@ def test_what_faery_writes_comes_back(
 
 
 @pytest.mark.parametrize(("kind", "reset"), [("dvs", b"\xfe"), ("atis", b"\xfc")])
-def test_resets_do_nothing(tmp_path: Path, kind: str, reset: bytes) -> None:
+def test_resets_are_ignored(tmp_path: Path, kind: str, reset: bytes) -> None:
     events = random_events(1, 1)
     path = tmp_path / "clip.es"
     write(path, events, kind)
@@ -67,7 +67,7 @@ def test_resets_do_nothing(tmp_path: Path, kind: str, reset: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", ["dvs", "atis"])
-def test_every_cut_gives_the_whole_events_first(tmp_path: Path, kind: str) -> None:
+def test_truncation_anywhere_yields_all_complete_events(tmp_path: Path, kind: str) -> None:
     events = random_events(1, 12, span_us=1000)
     path = tmp_path / "cut.es"
     write(path, events, kind)
@@ -88,7 +88,7 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path, kind: str) -> No
             EVENT_STREAM.open(path)
 
 
-def test_a_pixel_outside_is_damage_after_the_events_before_it(tmp_path: Path) -> None:
+def test_pixel_outside_sensor_is_corruption_after_previous_events(tmp_path: Path) -> None:
     events = random_events(1, 3, span_us=1)
     path = tmp_path / "clip.es"
     write(path, events)
@@ -112,7 +112,7 @@ def test_a_pixel_outside_is_damage_after_the_events_before_it(tmp_path: Path) ->
         (16, 0, ("sensor", "width", "0")),
     ],
 )
-def test_other_files_are_refused(tmp_path: Path, at: int, value: int, message: object) -> None:
+def test_other_files_are_rejected(tmp_path: Path, at: int, value: int, message: object) -> None:
     path = tmp_path / "clip.es"
     write(path, random_events(1, 3))
     data = bytearray(path.read_bytes())
@@ -123,7 +123,7 @@ def test_other_files_are_refused(tmp_path: Path, at: int, value: int, message: o
 
 
 @pytest.mark.parametrize(("name", "exposures"), [("faery_dvs", 0), ("faery_atis", 852_792)])
-def test_real_recordings_as_faery_reads_them(test_data: Path, name: str, exposures: int) -> None:
+def test_real_recordings_equal_faery(test_data: Path, name: str, exposures: int) -> None:
     path = test_data / f"recordings/{name}.es"
     events = read(path)
     expected = np.concatenate(list(es.Decoder(path, 0)))
@@ -137,6 +137,6 @@ def test_real_recordings_as_faery_reads_them(test_data: Path, name: str, exposur
     assert np.array_equal(events.p, expected["p"])
 
 
-def test_a_generic_stream_is_refused(test_data: Path) -> None:
+def test_generic_stream_is_rejected(test_data: Path) -> None:
     with raises(FormatError, "faery_generic.es"):
         EVENT_STREAM.open(test_data / "recordings/faery_generic.es")

@@ -39,7 +39,7 @@ def bin40(*events: tuple[int, int, int, int]) -> bytes:
     start=st.sampled_from([0, 17, 999_999, 1_000_000, 3_000_000_000, 2**41, -5_000]),
     cuts=st.lists(st.integers(0, 100_000), max_size=4),
 )
-def test_hdf5_gives_back_what_was_written(tmp_path: Path, seed: int, count: int, start: int, cuts: list[int]) -> None:
+def test_hdf5_is_unchanged_by_writing_and_reading(tmp_path: Path, seed: int, count: int, start: int, cuts: list[int]) -> None:
     events = random_events(seed, count).shift_time(start)
     edges = [start, *sorted(start + cut for cut in cuts), start + 100_001]
     path = tmp_path / "events.h5"
@@ -48,7 +48,7 @@ def test_hdf5_gives_back_what_was_written(tmp_path: Path, seed: int, count: int,
     assert read(path, sensor=SENSOR) == events
 
 
-def test_hdf5_is_written_in_whole_chunks_whatever_the_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hdf5_is_written_in_complete_chunks_for_any_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
     monkeypatch.setattr(hdf5_reader, "CHUNK_EVENTS", 100)
     events = random_events(2, 1000)
@@ -64,7 +64,7 @@ def test_hdf5_is_written_in_whole_chunks_whatever_the_pieces(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("low", [0, -(2**63), -1, 2**32 - 500, 2**62])
-def test_chunks_are_what_hdf5s_own_filters_would_make(
+def test_chunks_are_readable_by_hdf5_filters(
     tmp_path: Path, low: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
@@ -93,7 +93,7 @@ def test_chunks_are_what_hdf5s_own_filters_would_make(
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
 
-def test_few_chunks_wait_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_pending_chunks_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
     encoded, waiting = compress_chunk, []
 
@@ -110,7 +110,7 @@ def test_few_chunks_wait_to_be_written(tmp_path: Path, monkeypatch: pytest.Monke
     assert max(waiting) <= chunked_file.MAX_PENDING_CHUNKS + 1
 
 
-def test_what_could_not_be_stored_is_said_as_long_as_one_goes_on(
+def test_error_of_storing_is_raised_by_every_later_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
@@ -131,7 +131,7 @@ def test_what_could_not_be_stored_is_said_as_long_as_one_goes_on(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_blosc_keeps_the_events_and_goes_on_where_it_was_stopped(
+def test_blosc_keeps_events_and_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("hdf5plugin", reason="the extra blosc is not installed")
@@ -154,14 +154,14 @@ def test_blosc_keeps_the_events_and_goes_on_where_it_was_stopped(
         assert file["events/x"].id.get_create_plist().get_filter(0)[0] == 32001  # Blosc's number at the HDF Group
 
 
-def test_blosc_without_hdf5plugin_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blosc_without_hdf5plugin_suggests_installing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
     with raises(FileError, "a.h5", "hdf5plugin", "dvspipe[blosc]"):
         write(tmp_path / "a.h5", random_events(0, 10), compression="blosc")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_cannot_write_one_file(tmp_path: Path) -> None:
+def test_file_cannot_be_written_by_two_writers(tmp_path: Path) -> None:
     events = random_events(0, 10)
     with EventWriter(tmp_path / "a.h5", SENSOR) as writer:
         writer.append(events)
@@ -170,7 +170,7 @@ def test_two_cannot_write_one_file(tmp_path: Path) -> None:
     assert read(tmp_path / "a.h5") == events
 
 
-def test_the_hdf5_layout_is_dsecs(tmp_path: Path) -> None:
+def test_hdf5_layout_is_dsec(tmp_path: Path) -> None:
     events = random_events(0, 500).shift_time(5_000_123)
     path = tmp_path / "events.h5"
     write(path, events, source="clip.mp4", settings={"pos_thres": 0.2})
@@ -193,7 +193,7 @@ def test_the_hdf5_layout_is_dsecs(tmp_path: Path) -> None:
     assert open_recording(path).attributes["source"] == "clip.mp4"
 
 
-def test_the_index_of_milliseconds_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_millisecond_index_has_a_maximum_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdf5_writer, "MAX_INDEX_ROWS", 50)
     first = random_events(0, 500)
     wild = Events([99_999_999_999_999_999], [1], [1], [1], SENSOR)
@@ -207,14 +207,14 @@ def test_the_index_of_milliseconds_has_a_largest_size(tmp_path: Path, monkeypatc
     assert read(path, 10**16) == wild
 
 
-def test_times_whose_span_has_more_than_64_bits_are_refused(tmp_path: Path) -> None:
+def test_time_span_above_64_bits_is_rejected(tmp_path: Path) -> None:
     early, late = (Events([t], [1], [1], [1], SENSOR) for t in (-(2**62), 2**62 + 1000))
     with raises(EventError, "events.h5", "4611686018427388904"):
         write(tmp_path / "events.h5", [early, late])
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_writing_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_write_leaves_no_files(tmp_path: Path) -> None:
     events = random_events(0, 10)
     with (
         raises(EventError, "a.h5"),
@@ -233,7 +233,7 @@ def test_a_failed_writing_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_file_is_kept_unless_told(tmp_path: Path) -> None:
+def test_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     write(path, random_events(0, 10))
     with raises(FileError, "a.h5", "overwrite=True"):
@@ -248,7 +248,7 @@ def test_only_known_suffixes_are_written(tmp_path: Path) -> None:
         write(tmp_path / "a.aedat", random_events(0, 10))
 
 
-def test_bin40_follows_the_authors_definition(tmp_path: Path) -> None:
+def test_bin40_follows_the_published_definition(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(bin40((5, 3, 6, 1), (8_388_607, 11, 0, 0)))
     assert read(path, sensor=SENSOR) == Events([5, 8_388_607], [3, 11], [6, 0], [True, False], SENSOR)
@@ -261,7 +261,7 @@ def test_bin40_overflow_marks_add_8192_us(tmp_path: Path) -> None:
     assert events.t.tolist() == [5, 8192 + 7, 2 * 8192 + 9]
 
 
-def test_bin40_agrees_with_tonics_reader(test_data: Path) -> None:
+def test_bin40_equals_tonic(test_data: Path) -> None:
     from tonic.io import read_mnist_file
 
     path = sorted((test_data / "nmnist" / "Test" / "3").iterdir())[0]
@@ -269,7 +269,7 @@ def test_bin40_agrees_with_tonics_reader(test_data: Path) -> None:
     assert read(path) == Events.from_structured(theirs, SensorSize(width=34, height=34))
 
 
-def test_a_sensor_is_from_the_file_given_or_guessed(tmp_path: Path) -> None:
+def test_sensor_comes_from_file_argument_or_guess(tmp_path: Path) -> None:
     named, headerless = tmp_path / "a.h5", tmp_path / "a.bin"
     write(named, random_events(0, 50))
     headerless.write_bytes(bin40((5, 33, 33, 1)))
@@ -284,7 +284,7 @@ def test_a_sensor_is_from_the_file_given_or_guessed(tmp_path: Path) -> None:
         read(headerless, sensor=SENSOR)
 
 
-def test_a_description_counts_what_is_there(tmp_path: Path) -> None:
+def test_describe_counts_events(tmp_path: Path) -> None:
     events = random_events(0, 500)
     path = tmp_path / "a.h5"
     write(path, events)
@@ -296,7 +296,7 @@ def test_a_description_counts_what_is_there(tmp_path: Path) -> None:
     assert describe(path).t_first_us is None
 
 
-def test_polarities_of_many_events_are_not_counted_unless_asked_for(
+def test_polarities_of_large_files_are_counted_only_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dvspipe.formats.recordings.MAX_COUNTED_EVENTS", 499)
@@ -317,7 +317,7 @@ def test_polarities_of_many_events_are_not_counted_unless_asked_for(
         ("a.xyz", b"something", "a.xyz"),
     ],
 )
-def test_a_broken_file_is_one_clear_error(tmp_path: Path, name: str, content: bytes, message: object) -> None:
+def test_corrupted_file_raises_with_file_name(tmp_path: Path, name: str, content: bytes, message: object) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with raises(FormatError, message) as caught:
@@ -325,14 +325,14 @@ def test_a_broken_file_is_one_clear_error(tmp_path: Path, name: str, content: by
     assert str(path) in str(caught.value)
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+def test_missing_files_and_folders_raise(tmp_path: Path) -> None:
     with raises(FileError, "a.h5"):
         read(tmp_path / "a.h5")
     with raises(FileError, tmp_path.name):
         read(tmp_path)
 
 
-def test_a_cut_hdf5_file_never_reads_as_something_else(tmp_path: Path) -> None:
+def test_truncated_hdf5_file_raises(tmp_path: Path) -> None:
     path, cut = tmp_path / "a.h5", tmp_path / "cut.h5"
     events = random_events(0, 3000)
     write(path, events)
@@ -343,7 +343,7 @@ def test_a_cut_hdf5_file_never_reads_as_something_else(tmp_path: Path) -> None:
             read(cut)
 
 
-def test_hdf5_without_the_columns_or_with_lying_ones_is_refused(tmp_path: Path) -> None:
+def test_hdf5_with_missing_or_invalid_columns_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file["other"] = 1
@@ -356,7 +356,7 @@ def test_hdf5_without_the_columns_or_with_lying_ones_is_refused(tmp_path: Path) 
         read(path)
 
 
-def test_real_recordings_have_their_known_facts(test_data: Path) -> None:
+def test_real_recordings_have_known_statistics(test_data: Path) -> None:
     for name, count, size in (
         ("recordings/tonic_sample_nmnist.bin", 4325, "34x34"),
         ("recordings/evlibrary_faces_easy_0001.bin", 67_445, "240x180"),
@@ -367,7 +367,7 @@ def test_real_recordings_have_their_known_facts(test_data: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.npz", "out.h5"])
-def test_a_file_that_another_process_wrote_meanwhile_is_kept(tmp_path: Path, name: str) -> None:
+def test_file_written_by_another_process_meanwhile_is_kept(tmp_path: Path, name: str) -> None:
     path, events = tmp_path / name, random_events(0, 20)
 
     def parts() -> Iterator[Events]:
@@ -383,7 +383,7 @@ def test_a_file_that_another_process_wrote_meanwhile_is_kept(tmp_path: Path, nam
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.h5", "out.bin"])
-def test_a_small_file_needs_little_room(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_file_needs_little_disk_space(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2 << 20))
     events = random_events(0, 1000)
     write(tmp_path / name, events)
@@ -393,7 +393,7 @@ def test_a_small_file_needs_little_room(tmp_path: Path, name: str, monkeypatch: 
         write(tmp_path / f"other-{name}", events)
 
 
-def test_standard_output_that_nobody_reads_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_standard_output_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     closed = os.fdopen(writer, "w")
@@ -406,7 +406,7 @@ def test_standard_output_that_nobody_reads_is_one_error(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("wrong", [[1, 2], 3, None, [np.zeros((2, 4))]])
-def test_what_is_no_events_is_not_written(wrong: object, tmp_path: Path) -> None:
+def test_writing_other_types_raises(wrong: object, tmp_path: Path) -> None:
     with raises(EventError, "a.h5", "Events"):
         write(tmp_path / "a.h5", wrong)  # type: ignore[arg-type]
     with raises(EventError, "a.h5", "list", "Events"):

@@ -53,7 +53,7 @@ def save_clip(path: Path, frames: int = 20) -> None:
     write_video(path, frames_from_arrays([texture[:64, k : k + 96].copy() for k in range(frames)], fps=50))
 
 
-def test_a_converted_video_is_its_simulation(tmp_path: Path) -> None:
+def test_converted_video_equals_its_simulation(tmp_path: Path) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "out" / "events.h5"
     save_clip(clip)
     config = SimulatorConfig(pos_thres=0.3)
@@ -72,7 +72,7 @@ def test_a_converted_video_is_its_simulation(tmp_path: Path) -> None:
     assert open_recording(out).attributes["source"] == "clip.webm"
 
 
-def test_a_video_of_one_frame_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+def test_video_of_one_frame_is_rejected_and_leaves_no_files(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     cv2.imwrite(str(folder / "a.png"), np.zeros((7, 12), np.uint8))
@@ -81,7 +81,7 @@ def test_a_video_of_one_frame_is_refused_and_leaves_nothing(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
-def test_an_existing_output_is_kept(tmp_path: Path) -> None:
+def test_existing_output_is_kept(tmp_path: Path) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "events.h5"
     save_clip(clip, 3)
     out.write_text("mine")
@@ -90,7 +90,7 @@ def test_an_existing_output_is_kept(tmp_path: Path) -> None:
     assert out.read_text() == "mine"
 
 
-def test_noise_labels_stand_beside_the_events(tmp_path: Path) -> None:
+def test_noise_labels_are_written_with_the_events(tmp_path: Path) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "events.h5"
     save_clip(clip)
     noisy = SimulatorConfig(shot_noise_rate_hz=50)
@@ -103,7 +103,7 @@ def test_noise_labels_stand_beside_the_events(tmp_path: Path) -> None:
     assert np.array_equal(read(out).t[~noise], signal.t)
 
 
-def test_a_video_that_breaks_off_leaves_a_whole_file_of_what_was_read(test_data: Path, tmp_path: Path) -> None:
+def test_truncated_video_leaves_complete_file_of_readable_frames(test_data: Path, tmp_path: Path) -> None:
     content = (test_data / "video" / "walk.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
     with raises(TruncatedVideoError, "cut.mkv", "out.h5"):
@@ -112,7 +112,7 @@ def test_a_video_that_breaks_off_leaves_a_whole_file_of_what_was_read(test_data:
     assert at_us - 40_000 < read(tmp_path / "out.h5").t[-1] <= at_us
 
 
-def test_a_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
+def test_folder_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
     for name in ("a.mp4", "sub/b.GIF", "sub/notes.txt", "sub/images/0.png", "sub/images/1.png"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).touch()
@@ -129,7 +129,7 @@ def test_a_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
         plan_conversions([tmp_path / "empty"], tmp_path / "out")
 
 
-def test_a_picture_beside_videos_and_recordings_does_not_make_them_one_video(tmp_path: Path) -> None:
+def test_single_image_among_videos_does_not_make_an_image_folder(tmp_path: Path) -> None:
     for name in ("a.mp4", "a.png", "b.h5", "frames/0.png", "frames/1.png", "frames/preview.gif"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -137,7 +137,7 @@ def test_a_picture_beside_videos_and_recordings_does_not_make_them_one_video(tmp
     assert {task.source.name for task in tasks} == {"a.mp4", "b.h5", "frames"} | {"preview.gif"}
 
 
-def test_sources_of_one_name_keep_their_suffix(tmp_path: Path) -> None:
+def test_sources_with_equal_names_keep_their_suffix(tmp_path: Path) -> None:
     for name in ("in/a.mp4", "in/a.webm", "in/b.webm", "other/a.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -151,7 +151,7 @@ def test_sources_of_one_name_keep_their_suffix(tmp_path: Path) -> None:
         plan_conversions([tmp_path / "in" / "a.mp4", tmp_path / "other" / "a.mp4"], tmp_path / "out")
 
 
-def test_an_output_folder_is_neither_a_file_nor_named_like_one(tmp_path: Path) -> None:
+def test_output_folder_must_not_be_a_file_or_have_an_event_suffix(tmp_path: Path) -> None:
     sources = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
     (tmp_path / "file").touch()
     for name in ("out.h5", "file", "/dev/full"):
@@ -161,7 +161,7 @@ def test_an_output_folder_is_neither_a_file_nor_named_like_one(tmp_path: Path) -
         plan_conversions(sources[:1], tmp_path / "file")
 
 
-def test_a_corrupted_recording_and_a_truncated_video_do_not_stop_the_others(tmp_path: Path) -> None:
+def test_corrupted_recording_and_truncated_video_do_not_stop_other_conversions(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     save_clip(tmp_path / "in" / "cut.webm", 20)
     whole = (tmp_path / "in" / "cut.webm").read_bytes()
@@ -179,7 +179,7 @@ def test_a_corrupted_recording_and_a_truncated_video_do_not_stop_the_others(tmp_
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz", ".aedat4", ".raw", ".dat", ".es", ".bin"])
-def test_a_video_becomes_a_file_of_any_format_in_one_step(tmp_path: Path, suffix: str) -> None:
+def test_video_converts_to_any_format(tmp_path: Path, suffix: str) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / f"events{suffix}"
     save_clip(clip, 6)
     done = convert_video(clip, out, threads=2)
@@ -196,7 +196,7 @@ def test_a_video_becomes_a_file_of_any_format_in_one_step(tmp_path: Path, suffix
     assert {path.name for path in tmp_path.iterdir()} == {"clip.webm", out.name}
 
 
-def test_a_missing_source_is_named_before_an_existing_output(tmp_path: Path) -> None:
+def test_missing_source_is_reported_before_existing_output(tmp_path: Path) -> None:
     (tmp_path / "there.h5").touch()
     with raises(VideoError, "none.mp4"):
         convert_video(tmp_path / "none.mp4", tmp_path / "there.h5")
@@ -204,7 +204,7 @@ def test_a_missing_source_is_named_before_an_existing_output(tmp_path: Path) -> 
         convert_recording(tmp_path / "none.raw", tmp_path / "there.h5")
 
 
-def test_what_opencv_opens_is_a_video_whatever_its_suffix(tmp_path: Path) -> None:
+def test_file_that_opencv_opens_is_a_video_for_any_suffix(tmp_path: Path) -> None:
     save_clip(tmp_path / "clip.webm", 4)
     expected = events_from_video(tmp_path / "clip.webm")
     for name in ("clip", "clip.webm.bak"):
@@ -217,7 +217,7 @@ def test_what_opencv_opens_is_a_video_whatever_its_suffix(tmp_path: Path) -> Non
         convert_task(ConversionTask(tmp_path / "notes.odt", tmp_path / "notes.h5"))
 
 
-def test_a_span_without_frames_names_the_length_of_the_video(tmp_path: Path) -> None:
+def test_span_without_frames_reports_video_length(tmp_path: Path) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
     save_clip(clip, 20)
     for start_s, stop_s, message in (
@@ -251,14 +251,14 @@ def test_events_from_images_in_memory(kind: Any) -> None:
         [[1, 2], [3, 4]],
     ],
 )
-def test_what_is_no_image_or_frame_is_an_error(wrong: Any) -> None:
+def test_invalid_images_and_frames_raise(wrong: Any) -> None:
     with raises(VideoError):
         events_from_video(wrong)
     with raises(VideoError, "Frame"):
         next(simulate([np.zeros((7, 12), np.uint8)] * 2))  # type: ignore[list-item]
 
 
-def test_a_broken_file_does_not_stop_the_others(tmp_path: Path) -> None:
+def test_corrupted_file_does_not_stop_other_conversions(tmp_path: Path) -> None:
     save_clip(tmp_path / "a.webm", 4)
     (tmp_path / "b.webm").write_text("not a video")
     save_clip(tmp_path / "c.webm", 6)
@@ -278,7 +278,7 @@ def test_a_broken_file_does_not_stop_the_others(tmp_path: Path) -> None:
     assert not (tmp_path / "b.h5").exists()
 
 
-def test_paths_may_be_texts(tmp_path: Path) -> None:
+def test_paths_may_be_strings(tmp_path: Path) -> None:
     save_clip(tmp_path / "clip.webm", 3)
     done = convert_video(str(tmp_path / "clip.webm"), str(tmp_path / "events.h5"))
     assert done.path == tmp_path / "events.h5"
@@ -293,7 +293,7 @@ def test_paths_may_be_texts(tmp_path: Path) -> None:
     ],
     ids=["unsorted", "corrupted"],
 )
-def test_the_error_of_a_wrong_recording_names_the_settings_that_convert_it(
+def test_error_of_wrong_recording_suggests_settings_that_convert_it(
     text: str, expected: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
@@ -318,7 +318,7 @@ def test_upsampling_adds_steps_and_keeps_the_count_of_frames(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("upsampling", ["off", 3])
-def test_events_from_a_video_are_those_of_its_file(tmp_path: Path, upsampling: int | str) -> None:
+def test_events_from_video_equal_converted_file(tmp_path: Path, upsampling: int | str) -> None:
     clip = tmp_path / "clip.webm"
     save_clip(clip)
     video = VideoSettings(start_s=0.05, resize="24x16")
@@ -344,7 +344,7 @@ def test_events_from_an_array_and_from_frames_are_the_same() -> None:
         events_from_video(frames[:1])
 
 
-def test_a_camera_that_ctrl_c_ends_leaves_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_on_a_camera_leaves_a_complete_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Camera:
         def __init__(self, index: int) -> None:
             assert index == 0
@@ -423,7 +423,7 @@ def interrupted(clip: Path, out: Path, config: ConvertConfig, frame: int = 12) -
 
 @pytest.mark.usefixtures("saving_always")
 @pytest.mark.parametrize("name", RESUMED)
-def test_a_conversion_killed_anywhere_ends_with_the_same_file(
+def test_killed_conversion_resumes_to_the_same_file(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip, out, folder = tmp_path / "clip.webm", tmp_path / "out.h5", tmp_path / "out.h5.part"
@@ -460,7 +460,7 @@ def test_a_conversion_killed_anywhere_ends_with_the_same_file(
 
 
 @pytest.mark.usefixtures("saving_always")
-def test_a_conversion_may_be_interrupted_again_and_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_conversion_resumes_after_repeated_interrupts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
     save_clip(clip)
     config = small("noisy")
@@ -476,7 +476,7 @@ def test_a_conversion_may_be_interrupted_again_and_again(tmp_path: Path, caplog:
     assert content(out) == content(tmp_path / "whole.h5")
 
 
-def test_a_killed_process_is_continued_by_the_command_line(tmp_path: Path) -> None:
+def test_command_line_resumes_after_a_killed_process(tmp_path: Path) -> None:
     """As one video, and as one of several in processes."""
     (tmp_path / "in").mkdir()
     clip, out = tmp_path / "in" / "clip.webm", tmp_path / "out" / "clip.h5"
@@ -502,7 +502,7 @@ def test_a_killed_process_is_continued_by_the_command_line(tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("saving_always")
 @pytest.mark.parametrize("change", ["settings", "date", "length", "version", "overwrite", "labels"])
-def test_what_was_saved_of_other_work_is_thrown_away(
+def test_saved_state_of_other_inputs_is_discarded(
     tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
@@ -549,7 +549,7 @@ def damages(folder: Path) -> Iterator[tuple[Path, bytes | None]]:
 
 
 @pytest.mark.usefixtures("saving_always")
-def test_damage_to_what_was_saved_never_shows_in_the_events(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_corrupted_saved_state_never_changes_events(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clip, out, kept = tmp_path / "clip.webm", tmp_path / "out.h5", tmp_path / "kept"
     save_clip(clip, 8)
     config = small("noisy")
@@ -570,7 +570,7 @@ def test_damage_to_what_was_saved_never_shows_in_the_events(tmp_path: Path, capl
 
 
 @pytest.mark.usefixtures("saving_always")
-def test_a_full_disk_keeps_what_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_keeps_the_saved_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
     save_clip(clip, 9)
     config = small("plain")
@@ -593,7 +593,7 @@ def test_a_full_disk_keeps_what_was_saved(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("saving_always")
-def test_a_bad_video_leaves_nothing_of_what_was_saved(tmp_path: Path) -> None:
+def test_invalid_video_removes_the_saved_state(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     for number in range(6):
@@ -606,7 +606,7 @@ def test_a_bad_video_leaves_nothing_of_what_was_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("saving_always")
-def test_a_video_that_breaks_off_does_so_again_when_resumed(test_data: Path, tmp_path: Path) -> None:
+def test_truncated_video_is_truncated_again_when_resumed(test_data: Path, tmp_path: Path) -> None:
     clip, out = tmp_path / "cut.mkv", tmp_path / "out.h5"
     whole = (test_data / "video" / "walk.mkv").read_bytes()
     clip.write_bytes(whole[: len(whole) // 4])
@@ -620,7 +620,7 @@ def test_a_video_that_breaks_off_does_so_again_when_resumed(test_data: Path, tmp
     assert content(out) == content(tmp_path / "whole.h5")
 
 
-def test_an_interrupt_before_anything_was_saved_leaves_nothing(tmp_path: Path) -> None:
+def test_interrupt_before_first_save_leaves_no_files(tmp_path: Path) -> None:
     clip = tmp_path / "clip.webm"
     save_clip(clip, 5)
     with pytest.raises(KeyboardInterrupt):
@@ -628,7 +628,7 @@ def test_an_interrupt_before_anything_was_saved_leaves_nothing(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["clip.webm"]
 
 
-def test_neither_leftovers_nor_an_unreadable_file_end_the_conversion_of_a_folder(
+def test_leftovers_and_unreadable_files_do_not_stop_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.raw", "b.raw", ".dvspipe-12345678.raw", "c.h5.part/00000.raw"):
@@ -647,7 +647,7 @@ def test_neither_leftovers_nor_an_unreadable_file_end_the_conversion_of_a_folder
     assert mentions(str(outcomes[1].error), "b.raw", "Permission denied")
 
 
-def test_a_file_is_converted_by_its_content_whatever_its_suffix(tmp_path: Path) -> None:
+def test_file_is_converted_by_content_not_suffix(tmp_path: Path) -> None:
     save_clip(tmp_path / "clip.webm")
     for name in ("clip.txt", "clip.h5", "clip.bin"):
         (tmp_path / "clip.webm").rename(tmp_path / name)
@@ -663,7 +663,7 @@ def test_a_file_is_converted_by_its_content_whatever_its_suffix(tmp_path: Path) 
     assert (done.frames, done.events) == (0, 50)
 
 
-def test_an_empty_folder_does_not_stop_the_others(tmp_path: Path) -> None:
+def test_empty_folder_does_not_stop_other_conversions(tmp_path: Path) -> None:
     write(tmp_path / "a.npz", random_events(0, 50))
     (tmp_path / "empty").mkdir()
     tasks = plan_conversions([tmp_path / "a.npz", tmp_path / "empty"], tmp_path / "out")
@@ -675,7 +675,7 @@ def test_an_empty_folder_does_not_stop_the_others(tmp_path: Path) -> None:
             plan_conversions(tmp_path / "empty", tmp_path / out)
 
 
-def test_notes_in_a_folder_are_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_text_notes_in_a_folder_are_skipped_with_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path / "a.npz", random_events(0, 50))
     (tmp_path / "notes.txt").write_text("Recorded on a sunny day.\n")
     (task,) = plan_conversions(tmp_path, tmp_path / "out")
@@ -683,7 +683,7 @@ def test_notes_in_a_folder_are_left_out_with_a_warning(tmp_path: Path, caplog: p
     assert "notes.txt: " in caplog.text
 
 
-def test_what_a_source_is_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kind_of_source_is_detected_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "a.npz", random_events(0, 20, SensorSize(width=12, height=7)))
     calls: list[Path] = []
     find = recognise
