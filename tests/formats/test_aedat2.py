@@ -1,4 +1,4 @@
-"""AEDAT 2.0: bits of each chip as jAER reads them, the clock that runs over, and no damage that passes in silence."""
+"""AEDAT 2.0: address bits of each chip as in jAER, clock overflow, and no silent corruption."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import random_events
-from decoding import joined, until_damage
+from decoding import joined, until_corruption
 from facts import raises
 
 from dvspipe.errors import CorruptionError, FormatError
@@ -27,7 +27,7 @@ def header(*lines: str) -> bytes:
 
 
 def dvs128_words(events: Events) -> np.ndarray:
-    """As the camera sends them: columns from the right, rows from below, 0 for ON."""
+    """Encode events like the camera: columns from the right, rows from the bottom, 0 for ON."""
     return np.array(
         [[(127 - y) << 8 | (127 - x) << 1 | (not p), t % 2**32] for t, x, y, p in zip(*columns(events), strict=True)],
         ">u4",
@@ -131,7 +131,7 @@ def test_decreasing_time_is_kept(tmp_path: Path) -> None:
 
 
 def test_data_that_looks_like_a_header_line_is_data(tmp_path: Path) -> None:
-    events = Events([7, 8], [3, 239], [39, 0], [1, 0], DAVIS240)  # row 140 from below: 0x23 is #
+    events = Events([7, 8], [3, 239], [39, 0], [1, 0], DAVIS240)  # row 140 from the bottom: 0x23 is #
     words = davis_words(events).tobytes()
     assert words.startswith(b"#")
     path = tmp_path / "clip.aedat"
@@ -150,7 +150,7 @@ def test_truncation_anywhere_yields_all_complete_events(tmp_path: Path) -> None:
         if size % 8:
             with raises(CorruptionError, "cut.aedat", size % 8):
                 list(source.chunks())
-        assert sum(len(chunk.t) for chunk in until_damage(source.chunks())) == size // 8
+        assert sum(len(chunk.t) for chunk in until_corruption(source.chunks())) == size // 8
     for size in range(len(begin)):
         path.write_bytes(begin[:size])
         with raises(FormatError, "cut.aedat"):

@@ -1,4 +1,4 @@
-"""AEDAT 3.1: what an encoder written from the public definition makes is read back, and damage is named."""
+"""AEDAT 3.1: files of an encoder written from the public definition are read back; corruption is reported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import random_events
-from decoding import joined, part, until_damage
+from decoding import joined, part, until_corruption
 from facts import raises
 
 from dvspipe.errors import CorruptionError, FormatError
@@ -94,7 +94,7 @@ def test_truncation_anywhere_yields_all_complete_events(tmp_path: Path) -> None:
                 list(source.chunks())
         second = size - len(first) - 28 - 36 - 28
         count = min(6, max(0, size - 28) // 8) if size < len(first) else 6 + max(0, second) // 8
-        assert sum(len(chunk.t) for chunk in until_damage(source.chunks())) == count
+        assert sum(len(chunk.t) for chunk in until_corruption(source.chunks())) == count
     for size in range(len(HEADER) - 1):
         path.write_bytes(HEADER[:size])
         with raises(FormatError, "cut.aedat"):
@@ -102,7 +102,7 @@ def test_truncation_anywhere_yields_all_complete_events(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damaged", "message"),
+    ("corrupted", "message"),
     [
         (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 9, 1, 1), "_Packet(kind=1"),
         (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 1, 1, 2), "_Packet(kind=1"),
@@ -117,11 +117,11 @@ def test_truncation_anywhere_yields_all_complete_events(tmp_path: Path) -> None:
     ],
 )
 def test_corrupted_packet_is_corruption_after_previous_events(
-    tmp_path: Path, damaged: bytes, message: object
+    tmp_path: Path, corrupted: bytes, message: object
 ) -> None:
     events = random_events(1, 10, DVS128)
     path = tmp_path / "a.aedat"
-    path.write_bytes(HEADER + packet(events) + damaged)
+    path.write_bytes(HEADER + packet(events) + corrupted)
     chunks = AEDAT3.open(path).chunks()
     assert next(chunks).t.tolist() == events.t.tolist()
     with raises(CorruptionError, message):

@@ -1,4 +1,4 @@
-"""AEDAT 4: what faery writes comes back, frames have the middle of their exposure, and no damage passes in silence."""
+"""AEDAT 4: files written by faery are read back, frame times, and no silent corruption."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import open_recording
 from dvspipe.formats.aedat4 import AEDAT4, HEADER_START, PACKET_HEAD_BYTES, read_frames, read_imu
 
-T0_US = 1_600_000_000_000_000  # cameras stamp with the time of the day
-TABLE_FIELD_AT = 54  # of the header that faery writes: the position of the table
+T0_US = 1_600_000_000_000_000  # cameras use wall-clock times
+TABLE_FIELD_AT = 54  # position of the table in the header written by faery
 
 
 def write_events(path: Path, events: Events, packet_events: int = 100) -> None:
@@ -35,7 +35,7 @@ def write_events(path: Path, events: Events, packet_events: int = 100) -> None:
 
 
 def frame_packet(image: np.ndarray, times_us: tuple[int, int, int, int, int]) -> bytes:
-    """A packet of stream 0: time, its range, exposure range, and pixels as a FlatBuffer of iniVation's schema."""
+    """Encode a packet of stream 0 in iniVation's FlatBuffer schema: time, time range, exposure range, pixels."""
     height, width = image.shape
     kind = 2 if image.dtype == np.uint16 else 0  # OPENCV_16U_C1, OPENCV_8U_C1
     fields = struct.pack("<13H", 26, 56, 4, 12, 20, 28, 36, 47, 48, 50, 0, 0, 52)
@@ -45,7 +45,7 @@ def frame_packet(image: np.ndarray, times_us: tuple[int, int, int, int, int]) ->
 
 
 def write_frames(path: Path, packets: list[bytes], sensor: SensorSize = SENSOR) -> None:
-    """An uncompressed file without a table, as an interrupted recording has none."""
+    """Write an uncompressed file without a table of packets, like an interrupted recording."""
     text = (
         '<dv version="2.0"><node name="outInfo"><node name="0"><attr key="typeIdentifier" type="string">FRME</attr>'
         f'<node name="info"><attr key="sizeX" type="int">{sensor.width}</attr>'
@@ -111,7 +111,7 @@ def test_complete_packets_are_read_before_truncation(recording: Path, tmp_path: 
         starts.append(starts[-1] + PACKET_HEAD_BYTES + struct.unpack_from("<i", data, starts[-1] + 4)[0])
     assert len(starts) == 11
     for number, start in enumerate(starts[:-1]):
-        lying = data[: start + 4] + struct.pack("<i", 2**31 - 1) + data[start + 8 :]  # of which faery would take all
+        lying = data[: start + 4] + struct.pack("<i", 2**31 - 1) + data[start + 8 :]  # faery would allocate all of them
         for content in (data[:start], data[: start + 20], lying):
             broken.write_bytes(content)
             found: list[CorruptionError] = []
@@ -126,20 +126,18 @@ def test_modified_byte_never_crashes_the_process(recording: Path, tmp_path: Path
     changed = tmp_path / "changed.aedat4"
     refused = 0
     for _ in range(200):
-        damaged = bytearray(data)
-        damaged[rng.integers(len(data))] = rng.integers(256)
-        changed.write_bytes(damaged)
+        corrupted = bytearray(data)
+        corrupted[rng.integers(len(data))] = rng.integers(256)
+        changed.write_bytes(corrupted)
         try:
             source = AEDAT4.open(changed)
             list(source.chunks())
         except FormatError:
             refused += 1
-    assert refused > 20  # the header alone is more than a tenth of the file
+    assert refused > 20  # the header is more than a tenth of the file
 
 
-def test_packet_above_the_decompression_limit_is_not_decoded(
-    recording: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_packet_above_the_decompression_limit_is_not_decoded(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvspipe.formats.aedat4.MAX_PACKET_BYTES", 1000)
     with raises(CorruptionError, "packet 0", "1000"):
         read(recording)
@@ -281,7 +279,7 @@ def test_brightening_pixels_have_on_events(test_data: Path) -> None:
     np.add.at(net, (events.y, events.x), np.where(events.p, 1, -1))
     change = np.log(after.image + 5.0) - np.log(before.image + 5.0)
     busy = net != 0
-    assert np.corrcoef(net[busy], change[busy])[0, 1] > 0.4  # rows upside down or polarities swapped: near 0 or below
+    assert np.corrcoef(net[busy], change[busy])[0, 1] > 0.4  # with flipped rows or swapped polarities, near 0 or below
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux alone")

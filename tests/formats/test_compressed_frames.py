@@ -14,7 +14,7 @@ zstd = pytest.importorskip("backports.zstd", reason="the extra ros is not instal
 
 
 def stream(content: bytes) -> bytes:
-    """A Zstandard frame that does not name its size."""
+    """Compress to a Zstandard frame without a content size."""
     compressor = zstd.ZstdCompressor()
     return bytes(compressor.compress(content) + compressor.flush())
 

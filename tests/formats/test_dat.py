@@ -36,7 +36,7 @@ def opened(path: Path, content: bytes) -> Source:
 
 
 def rows(source: Source, part: tuple[int, int] | None = None) -> tuple[list[Event], CorruptionError | None]:
-    """All events or those of a part, and the damage that ends them."""
+    """Return all events or the events of a part, and the corruption after them."""
     events: list[Event] = []
     assert part is None or source.part is not None
     try:
@@ -44,8 +44,8 @@ def rows(source: Source, part: tuple[int, int] | None = None) -> tuple[list[Even
             dtypes = columns.t.dtype, columns.x.dtype, columns.y.dtype, columns.p.dtype
             assert dtypes == (np.int64, np.int16, np.int16, np.bool_)
             events += zip(*(column.tolist() for column in columns), strict=True)
-    except CorruptionError as damage:
-        return events, damage
+    except CorruptionError as corruption:
+        return events, corruption
     return events, None
 
 
@@ -74,9 +74,9 @@ def test_decoding_inverts_encoding_for_any_block_size(
     content = HEADER + encode(events, kind)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(source_module, "BLOCK_BYTES", piece)
-        patch.setattr(dat, "MARK_RECORDS", 1)  # steps of half an overrun need every time
+        patch.setattr(dat, "MARK_RECORDS", 1)  # steps of half an overflow require reading every time
         source = opened(path, content)
-        first = events[0][0] // 2**32 * 2**32 if events else 0  # a file cannot say how often its clock ran over before
+        first = events[0][0] // 2**32 * 2**32 if events else 0  # a file does not store overflows before its first event
         expected = [(t - first, x, y, p) for t, x, y, p in events]
         assert source.sensor == SensorSize(width=12, height=7)
         assert rows(source) == (expected, None)
@@ -85,8 +85,8 @@ def test_decoding_inverts_encoding_for_any_block_size(
         times = [t for t, *_ in expected]
         assert source.extent() == (len(events), times[0] if times else None, times[-1] if times else None)
         ends = sorted((*times, 0)[min(edge, len(times))] + edges[2] for edge in edges[:2])
-        found, damage = rows(source, (ends[0], ends[1]))
-        assert damage is None
+        found, corruption = rows(source, (ends[0], ends[1]))
+        assert corruption is None
         inside = [event for event in expected if ends[0] <= event[0] < ends[1]]
         assert [event for event in found if ends[0] <= event[0] < ends[1]] == inside
         assert len(found) <= len(inside) + sum(t in (ends[0], ends[1]) for t in times) + 2
@@ -101,14 +101,14 @@ def test_part_contains_its_events_and_few_others(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(dat, "MARK_RECORDS", 16)
     monkeypatch.setattr(source_module, "BLOCK_BYTES", 200)
     rng = np.random.default_rng(0)
-    times = np.cumsum(rng.integers(0, 2**25, 1000))  # four overruns
+    times = np.cumsum(rng.integers(0, 2**25, 1000))  # four overflows
     events = [(int(t), int(t) % 12, int(t) % 7, 1) for t in times]
     source = opened(tmp_path / "a.dat", HEADER + encode(events))
     for _ in range(200):
         start, stop = sorted(rng.integers(0, times[-1] + 1000, 2).tolist())
-        found, damage = rows(source, (start, stop))
+        found, corruption = rows(source, (start, stop))
         inside = [event for event in events if start <= event[0] < stop]
-        assert damage is None
+        assert corruption is None
         assert [event for event in found if start <= event[0] < stop] == inside
         assert len(found) <= len(inside) + 32
     assert rows(source, (-5, 2**60)) == (events, None)
@@ -124,8 +124,8 @@ def test_part_of_an_unsorted_file_is_the_complete_file(tmp_path: Path, monkeypat
 
 def test_overflow_is_distinguished_from_decreasing_time(tmp_path: Path) -> None:
     times = [2**32 - 5, 3, 1, HALF + 1, 0]
-    found, damage = rows(opened(tmp_path / "a.dat", HEADER + encode([(t, 0, 0, 1) for t in times])))
-    assert damage is None
+    found, corruption = rows(opened(tmp_path / "a.dat", HEADER + encode([(t, 0, 0, 1) for t in times])))
+    assert corruption is None
     assert [t for t, *_ in found] == [2**32 - 5, 2**32 + 3, 2**32 + 1, 2**32 + HALF + 1, 2**33]
 
 
@@ -139,9 +139,9 @@ def test_overflow_is_distinguished_from_decreasing_time(tmp_path: Path) -> None:
 )
 def test_corruption_is_reported_with_its_byte(tmp_path: Path, event: Event, message: object) -> None:
     good = [(k, k, 1, 0) for k in range(9)]
-    found, damage = rows(opened(tmp_path / "a.dat", HEADER + encode([*good, event, *good])))
+    found, corruption = rows(opened(tmp_path / "a.dat", HEADER + encode([*good, event, *good])))
     assert found == good
-    assert mentions(str(damage), f"byte {len(HEADER) + 2 + 9 * 8}", message)
+    assert mentions(str(corruption), f"byte {len(HEADER) + 2 + 9 * 8}", message)
 
 
 def test_truncated_file_yields_all_complete_events(tmp_path: Path) -> None:
@@ -150,18 +150,18 @@ def test_truncated_file_yields_all_complete_events(tmp_path: Path) -> None:
     path = tmp_path / "a.dat"
     for length in range(len(content)):
         path.write_bytes(content[:length])
-        whole, rest = divmod(length - len(HEADER) - 2, 8)
-        if whole < 0:
+        complete, rest = divmod(length - len(HEADER) - 2, 8)
+        if complete < 0:
             with raises(FormatError, "a.dat"):
                 dat.DAT.open(path)
             continue
         source = dat.DAT.open(path)
-        found, damage = rows(source)
-        assert found == events[:whole]
-        assert (damage is None) == (rest == 0)
-        assert damage is None or mentions(str(damage), f"{length} bytes", rest)
+        found, corruption = rows(source)
+        assert found == events[:complete]
+        assert (corruption is None) == (rest == 0)
+        assert corruption is None or mentions(str(corruption), f"{length} bytes", rest)
         assert source.extent is not None
-        assert source.extent().events == whole
+        assert source.extent().events == complete
 
 
 @given(data=st.binary(max_size=300), flips=st.lists(st.integers(0, 100_000), min_size=1, max_size=3))
@@ -225,7 +225,7 @@ def test_file_written_by_faery_is_read_with_its_times(tmp_path: Path) -> None:
 
     events = np.zeros(300, faery.EVENTS_DTYPE)
     rng = np.random.default_rng(0)
-    events["t"] = 1_000 + np.cumsum(rng.integers(0, 400_000, 300))  # a T0 in the header
+    events["t"] = 1_000 + np.cumsum(rng.integers(0, 400_000, 300))  # t0 in the header
     events["x"], events["y"], events["p"] = rng.integers(0, 12, 300), rng.integers(0, 7, 300), rng.integers(0, 2, 300)
     path = tmp_path / "a.dat"
     faery.events_stream_from_array(events, dimensions=(12, 7)).to_file(path)

@@ -1,4 +1,4 @@
-"""Event Stream: faery, an independent decoder and encoder, agrees; cuts and pixels outside are named."""
+"""Event Stream: results equal faery, an independent decoder and encoder; truncation and wrong pixels are reported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
-from decoding import joined, part, until_damage
+from decoding import joined, part, until_corruption
 from facts import raises
 from faery import es
 
@@ -22,7 +22,7 @@ DVS_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
 
 
 def write(path: Path, events: Events, kind: str = "dvs") -> None:
-    """By faery; for an ATIS with an exposure event before each of the events."""
+    """Write a file with faery; for the ATIS, with an exposure event before each event."""
     array = np.zeros(len(events), DVS_DTYPE if kind == "dvs" else ATIS_DTYPE)
     array["t"], array["x"], array["y"] = events.t, events.x, events.sensor.height - 1 - events.y
     array["on" if kind == "dvs" else "polarity"] = events.p
@@ -75,13 +75,13 @@ def test_truncation_anywhere_yields_all_complete_events(tmp_path: Path, kind: st
     refused = 0
     for size in range(ES_HEADER_BYTES, len(data)):
         path.write_bytes(data[:size])
-        found = joined(until_damage(EVENT_STREAM.open(path).chunks()), SENSOR)
+        found = joined(until_corruption(EVENT_STREAM.open(path).chunks()), SENSOR)
         assert found == part(events, 0, len(found))
         try:
             list(EVENT_STREAM.open(path).chunks())
         except CorruptionError:
             refused += 1
-    assert refused == 4 * len(events) * (2 if kind == "atis" else 1)  # all but those between two events
+    assert refused == 4 * len(events) * (2 if kind == "atis" else 1)  # all truncations except between two events
     for size in range(ES_HEADER_BYTES):
         path.write_bytes(data[:size])
         with raises(FormatError, "cut.es"):

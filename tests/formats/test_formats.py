@@ -28,7 +28,7 @@ from dvspipe.formats.hdf5.planes import compress_chunk
 
 
 def bin40(*events: tuple[int, int, int, int]) -> bytes:
-    """Bytes of events (t, x, y, p) in the 40-bit layout."""
+    """Encode events (t, x, y, p) in the 40-bit format."""
     return b"".join(bytes([x, y]) + (p << 23 | t).to_bytes(3, "big") for t, x, y, p in events)
 
 
@@ -39,7 +39,9 @@ def bin40(*events: tuple[int, int, int, int]) -> bytes:
     start=st.sampled_from([0, 17, 999_999, 1_000_000, 3_000_000_000, 2**41, -5_000]),
     cuts=st.lists(st.integers(0, 100_000), max_size=4),
 )
-def test_hdf5_is_unchanged_by_writing_and_reading(tmp_path: Path, seed: int, count: int, start: int, cuts: list[int]) -> None:
+def test_hdf5_is_unchanged_by_writing_and_reading(
+    tmp_path: Path, seed: int, count: int, start: int, cuts: list[int]
+) -> None:
     events = random_events(seed, count).shift_time(start)
     edges = [start, *sorted(start + cut for cut in cuts), start + 100_001]
     path = tmp_path / "events.h5"
@@ -64,9 +66,7 @@ def test_hdf5_is_written_in_complete_chunks_for_any_parts(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("low", [0, -(2**63), -1, 2**32 - 500, 2**62])
-def test_chunks_are_readable_by_hdf5_filters(
-    tmp_path: Path, low: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chunks_are_readable_by_hdf5_filters(tmp_path: Path, low: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
     rows: dict[str, np.ndarray] = {
         "a/t": low + np.arange(1001),
@@ -95,10 +95,10 @@ def test_chunks_are_readable_by_hdf5_filters(
 
 def test_number_of_pending_chunks_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
-    encoded, waiting = compress_chunk, []
+    encoded, pending = compress_chunk, []
 
     def watched(rows: np.ndarray) -> bytes:
-        waiting.append(len(file._waiting))
+        pending.append(len(file._pending))
         return encoded(rows)
 
     monkeypatch.setattr(chunked_file, "compress_chunk", watched)
@@ -106,13 +106,11 @@ def test_number_of_pending_chunks_is_limited(tmp_path: Path, monkeypatch: pytest
         file.append("t", np.arange(64 * 1000))
         with file.complete():
             pass
-    assert len(waiting) == 1000
-    assert max(waiting) <= chunked_file.MAX_PENDING_CHUNKS + 1
+    assert len(pending) == 1000
+    assert max(pending) <= chunked_file.MAX_PENDING_CHUNKS + 1
 
 
-def test_error_of_storing_is_raised_by_every_later_call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_error_of_storing_is_raised_by_every_later_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
 
     def full(path: Path, size: int) -> None:
@@ -131,9 +129,7 @@ def test_error_of_storing_is_raised_by_every_later_call(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_blosc_keeps_events_and_resumes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_blosc_keeps_events_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("hdf5plugin", reason="the extra blosc is not installed")
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
     events, path = random_events(2, 1000), tmp_path / "a.h5"
@@ -151,7 +147,7 @@ def test_blosc_keeps_events_and_resumes(
         second.append(halves[1])
     assert read(path) == events
     with h5py.File(path) as file:
-        assert file["events/x"].id.get_create_plist().get_filter(0)[0] == 32001  # Blosc's number at the HDF Group
+        assert file["events/x"].id.get_create_plist().get_filter(0)[0] == 32001  # registered filter number of Blosc
 
 
 def test_blosc_without_hdf5plugin_suggests_installing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,9 +292,7 @@ def test_describe_counts_events(tmp_path: Path) -> None:
     assert describe(path).t_first_us is None
 
 
-def test_polarities_of_large_files_are_counted_only_on_request(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_polarities_of_large_files_are_counted_only_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvspipe.formats.recordings.MAX_COUNTED_EVENTS", 499)
     path = tmp_path / "a.h5"
     write(path, random_events(0, 500))

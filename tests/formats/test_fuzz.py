@@ -1,4 +1,4 @@
-"""All formats alike: mutated files are read or refused; what is written reads back; the table in docs is whole."""
+"""All formats: mutated files are read or rejected; written files are read back; the table in docs is complete."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def test_random_bytes_are_rejected_by_every_format(fuzz: ModuleType, seeds: list
 def test_written_files_are_read_back(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"clip{suffix}"
     for count, start_us in ((0, 0), (1, 17), (300, 40_000_000)):
-        if count or suffix not in BIN40.suffixes:  # where no event is an empty file, which is refused
+        if (
+            count or suffix not in BIN40.suffixes
+        ):  # formats without a header: no events give an empty file, and empty files are rejected
             events = random_events(1, count, span_us=3_000_000).shift_time(start_us)
             write(path, events, overwrite=True)
             assert read(path, sensor=SENSOR) == events
@@ -74,7 +76,7 @@ def test_written_files_are_read_back(tmp_path: Path, suffix: str) -> None:
 def test_documentation_table_lists_every_format_and_suffix() -> None:
     page = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
     rows = [line for line in page.splitlines() if line[:1] == "|"]
-    cells = {row.split("|")[1].strip().strip("`"): row.split("|")[2:] for row in reversed(rows)}  # the first of a name
+    cells = {row.split("|")[1].strip().strip("`"): row.split("|")[2:] for row in reversed(rows)}  # first name
     for name, known in FORMATS.items():
         assert {word.strip().strip("`") for word in cells[name][0].split(",")} == set(known.suffixes), name
     written = {  # those that are named, or all of the format

@@ -24,7 +24,7 @@ EVENTS = random_events(5, 2000)
 
 
 def columns(file: h5py.File, group: str, names: str = "x y t p", **changed: Any) -> None:
-    """Writes the four columns of EVENTS; `changed` are others in place of those of that letter."""
+    """Write the four columns of EVENTS; `changed` replaces columns by letter."""
     for letter, name in zip("xytp", names.split(), strict=True):
         column = changed.get(letter, getattr(EVENTS, letter))
         file.create_dataset(f"{group}/{name}", data=column, maxshape=(None,), chunks=(256,), compression="gzip")
@@ -194,9 +194,7 @@ def test_unknown_unit_or_order_needs_a_hint(made: Callable[..., Path]) -> None:
     assert read(path, sensor=SENSOR, hints=Hints(columns="xypt", time_unit="us")) == EVENTS
 
 
-def test_two_layouts_in_one_file_are_rejected_unless_equal(
-    made: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_two_layouts_in_one_file_are_rejected_unless_equal(made: Callable[..., Path], tmp_path: Path) -> None:
     with raises(FormatError, "dsec", "m3ed"):
         read(made(dsec, m3ed))
     write(tmp_path / "b.h5", EVENTS)
@@ -276,7 +274,7 @@ def test_huge_sizes_are_rejected_or_read_in_blocks(made: Callable[..., Path]) ->
     def endless(file: h5py.File) -> None:
         columns(file, "events")
         for name in "xytp":
-            file[f"events/{name}"].resize((1792,))  # whole chunks
+            file[f"events/{name}"].resize((1792,))  # complete chunks
             file[f"events/{name}"].resize((10**12,))
 
     path = made(endless)
@@ -337,7 +335,7 @@ def test_events_before_a_corrupted_chunk_are_read(tmp_path: Path, stored: dict[s
 
 
 def global_heaps(content: bytes) -> list[range]:
-    """Where HDF5 keeps text of any length; HDF5 2.0 itself never returns from some damages there."""
+    """Return positions of the global heaps (strings of variable length); HDF5 2.0 may hang on corruption there."""
     places = [match.start() for match in re.finditer(b"GCOL", content)]
     return [range(place, place + int.from_bytes(content[place + 8 : place + 16], "little")) for place in places]
 
@@ -387,8 +385,8 @@ def test_wrong_index_does_not_change_events(made: Callable[..., Path], index: np
 
 def test_part_is_found_without_reading_the_rest(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     path, chunks = made(dsec), []
-    content = storage.StoredRows._content
-    monkeypatch.setattr(storage.StoredRows, "_content", lambda stored, k: chunks.append(k) or content(stored, k))
+    content = storage.StoredRows._read_content
+    monkeypatch.setattr(storage.StoredRows, "_read_content", lambda stored, k: chunks.append(k) or content(stored, k))
     assert read(path, 90_000, 90_500) == EVENTS.slice_time(90_000, 90_500)
     assert set(chunks) <= {6, 7}
 
@@ -422,7 +420,7 @@ def test_missing_filter_suggests_installing_it(made: Callable[..., Path], monkey
 
 @pytest.fixture
 def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has gzip decoded in a child process, as ECF would be."""
+    """Decode gzip in a child process, as for ECF."""
     monkeypatch.setattr(metadata, "uses_user_plugin", lambda dataset: dataset.compression == "gzip")
 
 
@@ -434,7 +432,7 @@ def test_user_plugin_filter_is_decoded_in_a_child_process(made: Callable[..., Pa
     parts = list(recording.chunks())
     assert concatenate(parts, SENSOR) == EVENTS
     assert len(parts) == 8
-    assert next(recording.chunks()).t[0] == EVENTS.t[0]  # given up after one chunk
+    assert next(recording.chunks()).t[0] == EVENTS.t[0]  # abandoned after one chunk
     with h5py.File(path, "a") as file:
         file["CD/events"].id.write_direct_chunk((512,), b"damaged")
     good: list[Events] = []
@@ -509,7 +507,7 @@ def test_written_file_is_readable_by_tonic(tmp_path: Path) -> None:
     folder = tmp_path / "DSEC" / "thun_00_a" / "events_left"
     folder.mkdir(parents=True)
     write(folder / "events.h5", events)
-    dataset = DSEC.__new__(DSEC)  # its constructor wants to download
+    dataset = DSEC.__new__(DSEC)  # its constructor starts a download
     dataset.location_on_system, dataset.recording_selection = str(tmp_path / "DSEC"), ["thun_00_a"]
     dataset.data_selection, dataset.target_selection = ["events_left"], []
     dataset.transform = dataset.target_transform = dataset.transforms = None
@@ -532,7 +530,7 @@ def test_files_are_exchanged_with_eventcv(tmp_path: Path) -> None:
 
 def test_files_are_exchanged_with_evutils(tmp_path: Path) -> None:
     evutils_io = pytest.importorskip("evutils.io", reason="evutils is not installed")
-    pytest.importorskip("hdf5plugin", reason="the extra hdf5plugin, which evutils needs for HDF5, is not installed")
+    pytest.importorskip("hdf5plugin", reason="evutils needs the extra hdf5plugin for HDF5; not installed")
     types = pytest.importorskip("evutils.types")
     events = EVENTS.shift_time(3_000_000)
     array = types.EventArray(

@@ -1,4 +1,4 @@
-"""NumPy's files: columns and units that are found or asked for, headers that lie, and nothing unpickled."""
+"""NumPy files: detection of columns and units, wrong headers, and no unpickling."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
-from decoding import joined, part, until_damage, write
+from decoding import joined, part, until_corruption, write
 from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -225,7 +225,7 @@ def test_truncated_array_yields_all_complete_rows(npy: Path, kind: str) -> None:
         assert source.extent is None
         assert source.part is None
         count = (size - begin) // (array.nbytes // 9) if kind != "columns" else max(0, size - begin - 9 * 24) // 8
-        assert joined(until_damage(source.chunks()), SENSOR) == part(few, 0, count)
+        assert joined(until_corruption(source.chunks()), SENSOR) == part(few, 0, count)
         with raises(CorruptionError, "clip.npy", 9):
             list(source.chunks())
     for size in range(begin):
@@ -234,7 +234,7 @@ def test_truncated_array_yields_all_complete_rows(npy: Path, kind: str) -> None:
             NUMPY.open(npy, hints)
     npy.write_bytes(data + b"x")
     source = NUMPY.open(npy, hints)
-    assert joined(until_damage(source.chunks()), SENSOR) == few
+    assert joined(until_corruption(source.chunks()), SENSOR) == few
     with raises(CorruptionError, "clip.npy"):
         list(source.chunks())
 
@@ -340,7 +340,7 @@ def test_archive_compressed_in_threads_has_valid_checksums(tmp_path: Path) -> No
 
 
 def test_archive_has_types_readable_by_eventcv(npz: Path) -> None:
-    """It reads no other ones: `cannot read type u64 with type-string '<i8'`."""
+    """eventcv reads no other types: `cannot read type u64 with type-string '<i8'`."""
     write(npz, EVENTS, NPZ_ENCODER)
     with np.load(npz) as archive:
         types = {name: archive[name].dtype.str for name in archive}

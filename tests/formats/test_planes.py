@@ -1,4 +1,4 @@
-"""Chunks of HDF5, compressed plane by plane."""
+"""HDF5 chunks compressed plane by plane."""
 
 from __future__ import annotations
 

@@ -23,14 +23,12 @@ EVENTS = random_events(0, 500)
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
-    """Puts bytes on standard input."""
+    """Return a function that puts bytes on standard input."""
     return lambda content: monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
 
 
 @pytest.mark.parametrize("name", ["a.h5", "a.csv", "a.aedat4", "a.raw", "a.dat", "a.es"])
-def test_standard_input_can_be_read_several_times(
-    name: str, tmp_path: Path, given: Callable[[bytes], None]
-) -> None:
+def test_standard_input_can_be_read_several_times(name: str, tmp_path: Path, given: Callable[[bytes], None]) -> None:
     write(tmp_path / name, EVENTS)
     given((tmp_path / name).read_bytes())
     assert read("-", sensor=SENSOR) == EVENTS
@@ -59,7 +57,9 @@ def test_errors_name_standard_input(content: bytes, message: object, given: Call
         read("-", sensor=SENSOR)
 
 
-def test_terminal_on_standard_input_is_rejected(monkeypatch: pytest.MonkeyPatch, given: Callable[[bytes], None]) -> None:
+def test_terminal_on_standard_input_is_rejected(
+    monkeypatch: pytest.MonkeyPatch, given: Callable[[bytes], None]
+) -> None:
     given(b"")
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     with raises(FileError, "-", "terminal"):

@@ -1,4 +1,4 @@
-"""Text: columns, separators and units are found or asked for; numbers are exact; wrong lines are named."""
+"""Text: columns, separators and units are detected or need hints; exact numbers; invalid lines are reported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
-from decoding import joined, part, until_damage, write
+from decoding import joined, part, until_corruption, write
 from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -189,18 +189,18 @@ def test_truncation_anywhere_yields_all_complete_events(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     write(path, events, CSV_ENCODER)
     data = path.read_bytes()
-    for size in range(len(b"t,x,y,p\n0,0,0,0\n") + 5, len(data)):  # the first event's line is whole
+    for size in range(len(b"t,x,y,p\n0,0,0,0\n") + 5, len(data)):  # the first line is complete
         path.write_bytes(data[:size])
-        whole = data[:size].count(b"\n") - 1 + (data[size : size + 1] == b"\n" and data[size - 1 : size] != b"\n")
+        complete = data[:size].count(b"\n") - 1 + (data[size : size + 1] == b"\n" and data[size - 1 : size] != b"\n")
         source = TEXT.open(path)
-        assert joined(until_damage(source.chunks()), SENSOR) == part(events, 0, whole)
+        assert joined(until_corruption(source.chunks()), SENSOR) == part(events, 0, complete)
 
 
 def test_last_line_without_end_is_truncated_if_its_number_may_continue(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     path.write_text("x,y,p,t\n1,6,1,1000\n2,5,0,10")
     source = TEXT.open(path)
-    assert joined(until_damage(source.chunks()), SENSOR).t.tolist() == [1000]
+    assert joined(until_corruption(source.chunks()), SENSOR).t.tolist() == [1000]
     with raises(CorruptionError, "line 3"):
         list(source.chunks())
 

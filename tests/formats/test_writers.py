@@ -1,4 +1,4 @@
-"""Writers of other formats: independent decoders read back what is written; what a format cannot hold is refused."""
+"""Writers of other formats: independent decoders read the files; events out of range are rejected."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_written_events_are_read_back(
 
 
 def neighbours(seed: int, count: int = 300) -> Events:
-    """Runs of neighbours in a row at one time, some pixels twice, over several overflows of the time."""
+    """Return runs of neighbouring pixels at equal times, with some duplicates, over several clock overflows."""
     rng = np.random.default_rng(seed)
     t = np.cumsum(rng.choice([0, 0, 0, 1, 5000, 2**23], count)).repeat(9)
     first, step = rng.integers(0, 70 - 40, count).repeat(9), rng.integers(0, 5, (count, 9)).cumsum(axis=1).ravel()
@@ -205,9 +205,7 @@ def test_error_inside_the_block_leaves_no_files(tmp_path: Path, suffix: str) -> 
 
 
 @pytest.mark.parametrize("error", [RuntimeError("disk"), type("PanicException", (BaseException,), {})("disk")])
-def test_faery_errors_become_file_errors(
-    tmp_path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_faery_errors_become_file_errors(tmp_path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise error
 

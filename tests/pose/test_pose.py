@@ -1,4 +1,4 @@
-"""Films to joints: the network, the search, the track and its file, the body's frame."""
+"""Pose tracking: network, search, track and its file, body coordinates."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Picture = NDArray[np.uint8]
 
 
 def filmed(seconds: float = 0.3, fps: float = 15.0) -> tuple[list[Frame], Pose, Scene]:
-    """A rendered person who waves with the right hand."""
+    """Render a person who waves with the right hand."""
     rng, t = np.random.default_rng(3), np.arange(round(seconds * fps)) / fps
     person = draw_person(rng)
     plan = [Performance(GESTURES.index("right_hand_wave"), -1_000_000, 9_000_000)]
@@ -74,15 +74,15 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sighting(x: float, y: float, side: float, presence: float = 0.99) -> Sighting:
-    """A person whose square has this place, with joints about its centre."""
+    """Return a sighting with this square, and joints around its centre."""
     points_m = np.random.default_rng(1).normal(0, 0.3, (len(JOINTS), 3))
     points_m[JOINTS.index("left_shoulder")], points_m[JOINTS.index("right_shoulder")] = (0.2, 0.5, 0), (-0.2, 0.5, 0)
     points_px = np.array([x, y]) + side * points_m[:, :2]
     return Sighting(presence, points_px, points_m, np.full(len(JOINTS), 0.9), InputSquare(x, y, side))
 
 
-class StandIn:
-    """Sees a person where the red value of a picture's first pixels says: x, y and side per person."""
+class FakeNetwork:
+    """Fake pose network: the red values of the first pixels encode x, y and side of each person."""
 
     def __call__(self, picture: Picture, square: InputSquare) -> Sighting:
         people = [tuple(map(float, row)) for row in picture[0, :9, 0].reshape(3, 3) if row[2]]
@@ -94,7 +94,7 @@ class StandIn:
 
 
 def pictures(*people: list[tuple[int, int, int]], fps: float = 10.0) -> Iterator[tuple[int, Picture]]:
-    """Pictures of 64x48 for `StandIn`."""
+    """Return pictures of 64x48 for `FakeNetwork`."""
     for number, each in enumerate(people):
         picture = np.zeros((SMALL.height, SMALL.width, 3), np.uint8)
         picture[0, : 3 * len(each), 0] = np.array(each, np.uint8).ravel()
@@ -105,7 +105,7 @@ ONE, OTHER = (20, 24, 30), (48, 24, 20)
 
 
 def random_track(seed: int = 0, count: int = 9) -> Track:
-    """A track with two gaps."""
+    """Return a track with two gaps."""
     rng, J = np.random.default_rng(seed), len(JOINTS)
     presence = np.array([0.2, 0.9, 0.99, 0.99, 0.3, 0.49999999, 0.9, 0.5, 1.0])[:count]
     away = presence < 0.5
@@ -275,16 +275,16 @@ def test_track_values_are_finite_exactly_if_a_person_is_present() -> None:
 
 
 def test_largest_person_is_tracked_and_people_are_counted() -> None:
-    track = track_pictures(pictures([OTHER, ONE], [OTHER, ONE], [ONE]), SMALL, look=StandIn())
+    track = track_pictures(pictures([OTHER, ONE], [OTHER, ONE], [ONE]), SMALL, look=FakeNetwork())
     assert track.people.tolist() == [2, 2, 2]
     np.testing.assert_allclose(track.points_px.mean(axis=(0, 1)), ONE[:2], atol=5)
-    first = find_people(next(pictures([OTHER, ONE]))[1], StandIn())
+    first = find_people(next(pictures([OTHER, ONE]))[1], FakeNetwork())
     assert [person.square.side_px for person in first] == [30, 20]
 
 
 def test_vanishing_body_is_not_a_person() -> None:
     def look(_: Picture, square: InputSquare) -> Sighting:
-        """A person at the left who fills the picture, in whose face is a smaller body, and at the right what fades."""
+        """Simulate a large person at the left with a small body in the face, and a vanishing body at the right."""
         if square.x_px < 40:
             return sighting(30, 24, min(60, 1.3 * square.side_px))
         return sighting(square.x_px, square.y_px, 0.7 * square.side_px, min(1.0, square.side_px / 30))
@@ -295,15 +295,15 @@ def test_vanishing_body_is_not_a_person() -> None:
 
 def test_lost_person_leaves_a_gap_and_is_found_again() -> None:
     film = [[ONE]] * 3 + [[]] * 4 + [[ONE]] * 8
-    track = track_pictures(pictures(*film), SMALL, look=StandIn())
-    assert track.gaps == (Gap(300_000, 800_000),)  # at 0.3 s it is searched for, and 0.5 s later again
+    track = track_pictures(pictures(*film), SMALL, look=FakeNetwork())
+    assert track.gaps == (Gap(300_000, 800_000),)  # searched for at 0.3 s, and again 0.5 s later
     assert track.people[3:8].tolist() == [0] * 5
 
 
 def test_max_fps_limits_processed_pictures() -> None:
     film = [[ONE]] * 60
-    assert len(track_pictures(pictures(*film, fps=60), SMALL, look=StandIn()).times_us) == 30
-    track = track_pictures(pictures(*film, fps=25), SMALL, {"max_fps": 15}, look=StandIn())
+    assert len(track_pictures(pictures(*film, fps=60), SMALL, look=FakeNetwork()).times_us) == 30
+    track = track_pictures(pictures(*film, fps=25), SMALL, {"max_fps": 15}, look=FakeNetwork())
     assert track.rate_hz == pytest.approx(12.5)
 
 
@@ -323,11 +323,11 @@ def test_smoothing_preserves_parabolas_and_does_not_cross_gaps() -> None:
 def test_video_without_a_person_reports_the_file(tmp_path: Path) -> None:
     write_video(tmp_path / "grey.webm", [Frame(k * 40_000, np.full((48, 64), 90, np.uint8)) for k in range(3)])
     with raises(VideoError, "grey.webm", "3"):
-        track_film(tmp_path / "grey.webm", look=StandIn())
+        track_film(tmp_path / "grey.webm", look=FakeNetwork())
     with raises(VideoError, "none.webm"):
-        track_film(tmp_path / "none.webm", look=StandIn())
+        track_film(tmp_path / "none.webm", look=FakeNetwork())
     with raises(VideoError, "camera"):
-        track_film("0", look=StandIn())
+        track_film("0", look=FakeNetwork())
 
 
 def test_truncated_video_raises(film: Path, tmp_path: Path) -> None:

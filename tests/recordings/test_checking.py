@@ -1,4 +1,4 @@
-"""Checking: files with one defect each, plain loops over generated columns, real recordings."""
+"""Checks: files with one defect each, plain loops over generated columns, real recordings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STEADY_US = 1000 * np.arange(500)
 def write_columns(
     path: Path, t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sensor: SensorSize | None = SENSOR
 ) -> Path:
-    """A file of unchecked columns."""
+    """Write a file of unchecked columns."""
     with h5py.File(path, "w") as file:
         for name, column in zip("txyp", (t, x, y, p), strict=True):
             column = np.asarray(column)
@@ -42,14 +42,14 @@ def write_columns(
 
 
 def steady(path: Path, **columns: ArrayLike) -> Path:
-    """A clean file of 500 events, a millisecond apart, some of whose columns are replaced."""
+    """Write a valid file of 500 events, 1 ms apart, with some columns replaced."""
     n = np.arange(len(STEADY_US))
     good: dict[str, ArrayLike] = {"t": STEADY_US, "x": n % 12, "y": n // 12 % 7, "p": n % 2}
     return write_columns(path, **(good | columns))  # type: ignore[arg-type]
 
 
 def replaced(column: np.ndarray, **values: int) -> np.ndarray:
-    """The column with other values at the places e0, e1, ..."""
+    """Return the column with other values at the indices e0, e1, ..."""
     column = column.copy()
     for place, value in values.items():
         column[int(place[1:])] = value

@@ -1,4 +1,4 @@
-"""Comparing two recordings: laws, plain loops and scipy's distances, on a sensor that is not square."""
+"""Comparison of recordings: laws, plain loops and distances of scipy, on a sensor that is not square."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_time_shift_of_sparse_events_equals_median_distance() -> None:
 
 def test_swapped_polarity_negates_signed_maps_and_shares_no_voxels() -> None:
     events = random_events(1, 500)
-    of_pixel = (events.x + events.y) % 2 == 0  # a pixel has one polarity only, so that no voxel is in both by chance
+    of_pixel = (events.x + events.y) % 2 == 0  # one polarity per pixel: no voxel coincides by chance
     a = Events(events.t, events.x, events.y, of_pixel, SENSOR)
     found = compare(a, swapped(a))
     maps = found.maps
@@ -109,7 +109,7 @@ def test_swapped_polarity_negates_signed_maps_and_shares_no_voxels() -> None:
 def test_nearest_distances_equal_plain_loop(
     rows_a: list[tuple[int, int, int, bool]], rows_b: list[tuple[int, int, int, bool]], reach_us: int
 ) -> None:
-    # A quarter of the sensor, so that pixels have several events.
+    # a quarter of the sensor: several events per pixel
     a, b = (from_rows([(t, x % 3, y % 2, p) for t, x, y, p in values]) for values in (rows_a, rows_b))
     found = compare(a, b, CompareSettings(reach_us=reach_us))
     for own, other, nearest in ((a, b, found.nearest_to_a), (b, a, found.nearest_to_b)):
@@ -191,7 +191,7 @@ def test_interval_distance_equals_scipy_within_one_bin(scale: float) -> None:
 def test_tenfold_intervals_have_distance_of_one_decade() -> None:
     events = random_events(7, 2000)
     longer = Events(events.t * 10, events.x, events.y, events.p, SENSOR)
-    # Intervals of 0 us count as 1 us in both: there are few.
+    # the few intervals of 0 us count as 1 us in both
     assert compare(events, longer).interval_distance == pytest.approx(1, abs=2 / INTERVAL_BINS_PER_DECADE)
 
 

@@ -164,8 +164,8 @@ def test_output_folder_must_not_be_a_file_or_have_an_event_suffix(tmp_path: Path
 def test_corrupted_recording_and_truncated_video_do_not_stop_other_conversions(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     save_clip(tmp_path / "in" / "cut.webm", 20)
-    whole = (tmp_path / "in" / "cut.webm").read_bytes()
-    (tmp_path / "in" / "cut.webm").write_bytes(whole[: len(whole) * 2 // 3])
+    complete = (tmp_path / "in" / "cut.webm").read_bytes()
+    (tmp_path / "in" / "cut.webm").write_bytes(complete[: len(complete) * 2 // 3])
     write(tmp_path / "in" / "good.bin", random_events(1, 500))
     (tmp_path / "in" / "wrong.bin").write_bytes((tmp_path / "in" / "good.bin").read_bytes()[:-1])
     tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
@@ -381,19 +381,19 @@ RESUMED: dict[str, Any] = {
 
 
 def small(name: str) -> ConvertConfig:
-    """One of these configurations, for a part of the picture and of the time."""
+    """Return one of these configurations, limited to a region and a time span."""
     return ConvertConfig(video=VideoSettings(crop="36x24+10+5", start_s=0.01), **RESUMED[name])
 
 
 @pytest.fixture
 def saving_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saves after every frame, in chunks so small that each frame fills some."""
+    """Save after every frame, with chunks so small that each frame completes some."""
     monkeypatch.setattr(conversion, "SAVE_EVERY_S", 0.0)
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 256)
 
 
 def content(path: Path) -> dict[str, Any]:
-    """All that an event file holds."""
+    """Return the complete content of an event file."""
     found: dict[str, Any] = {}
     with h5py.File(path) as file:
         found |= {f"@{name}": value for name, value in file.attrs.items()}
@@ -403,7 +403,7 @@ def content(path: Path) -> dict[str, Any]:
 
 
 def stop_at(frame: int, stop: Callable[[], None]) -> Callable[[int, int], None]:
-    """A progress that stops the conversion at a frame."""
+    """Return a progress callback that stops the conversion at a frame."""
     return lambda done, _: stop() if done == frame else None
 
 
@@ -412,7 +412,7 @@ def interrupt() -> None:
 
 
 def interrupted(clip: Path, out: Path, config: ConvertConfig, frame: int = 12) -> Path:
-    """The folder that a conversion leaves which is interrupted at a frame."""
+    """Return the folder left by a conversion interrupted at a frame."""
     with pytest.raises(KeyboardInterrupt):
         convert_video(clip, out, config, progress=stop_at(frame, interrupt))
     folder = out.with_name(out.name + ".part")
@@ -423,9 +423,7 @@ def interrupted(clip: Path, out: Path, config: ConvertConfig, frame: int = 12) -
 
 @pytest.mark.usefixtures("saving_always")
 @pytest.mark.parametrize("name", RESUMED)
-def test_killed_conversion_resumes_to_the_same_file(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_conversion_resumes_to_the_same_file(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clip, out, folder = tmp_path / "clip.webm", tmp_path / "out.h5", tmp_path / "out.h5.part"
     save_clip(clip, 9)
     config = small(name)
@@ -433,7 +431,7 @@ def test_killed_conversion_resumes_to_the_same_file(
     replace = Path.replace
 
     def keep(*_: object) -> None:
-        """A copy of what a kill at this moment would leave."""
+        """Copy the files that a kill at this moment would leave."""
         if folder.exists() and not out.exists():
             moments.append(shutil.copytree(folder, tmp_path / "moments" / str(len(moments))))
 
@@ -464,24 +462,24 @@ def test_conversion_resumes_after_repeated_interrupts(tmp_path: Path, caplog: py
     clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
     save_clip(clip)
     config = small("noisy")
-    undisturbed = convert_video(clip, tmp_path / "whole.h5", config)
+    undisturbed = convert_video(clip, tmp_path / "complete.h5", config)
     told: list[int] = []
     for frame in (3, 4, 11, 18):
         interrupted(clip, out, config, frame)
     again = convert_video(clip, out, config, progress=lambda frames, _: told.append(frames))
-    assert told == [19]  # frames before are not read again
+    assert told == [19]  # earlier frames are not read again
     told_frames = [re.findall(r"\b\d+\b", record.getMessage().split(": ")[1]) for record in caplog.records]
     assert told_frames == [[str(frame), "20"] for frame in (3, 4, 11, 18)]
     assert (again.frames, again.events, again.duration_us) == (19, undisturbed.events, undisturbed.duration_us)
-    assert content(out) == content(tmp_path / "whole.h5")
+    assert content(out) == content(tmp_path / "complete.h5")
 
 
 def test_command_line_resumes_after_a_killed_process(tmp_path: Path) -> None:
-    """As one video, and as one of several in processes."""
+    """Both for a single video, and for several in processes."""
     (tmp_path / "in").mkdir()
     clip, out = tmp_path / "in" / "clip.webm", tmp_path / "out" / "clip.h5"
     save_clip(clip)
-    convert_video(clip, tmp_path / "whole.h5")
+    convert_video(clip, tmp_path / "complete.h5")
     script = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom dvspipe.recordings import conversion\n"
         "conversion.SAVE_EVERY_S = 0\n"
@@ -496,7 +494,7 @@ def test_command_line_resumes_after_a_killed_process(tmp_path: Path) -> None:
         assert mentions(done.stderr, "clip.webm", "frame 13 of 20")
         assert mentions(done.stdout, "20 frames")
     for folder, made in ((out.parent, {"clip.h5"}), (tmp_path / "several", {"clip.h5", "other.h5"})):
-        assert content(folder / "clip.h5") == content(tmp_path / "whole.h5")
+        assert content(folder / "clip.h5") == content(tmp_path / "complete.h5")
         assert {path.name for path in folder.iterdir() if path.name != ".manifest"} == made
 
 
@@ -528,24 +526,24 @@ def test_saved_state_of_other_inputs_is_discarded(
     assert content(out) == content(tmp_path / "fresh.h5")
 
 
-def damages(folder: Path) -> Iterator[tuple[Path, bytes | None]]:
-    """Files of a folder with the bytes to put there instead, or None to remove it."""
+def corrupted_variants(folder: Path) -> Iterator[tuple[Path, bytes | None]]:
+    """Yield files of a folder with corrupted content, or None to remove the file."""
     rng = np.random.default_rng(0)
     for file in [folder / "00000.h5", folder / "00004.h5", folder / "state.npz"]:
-        whole, other = file.read_bytes(), (folder / "00001.h5").read_bytes()
-        half = len(whole) // 2
+        complete, other = file.read_bytes(), (folder / "00001.h5").read_bytes()
+        half = len(complete) // 2
         for instead in (
             None,
             b"",
-            whole[:100],
-            whole[:half],
-            whole[:-1],
-            whole[:half] + bytes(len(whole) - half),
+            complete[:100],
+            complete[:half],
+            complete[:-1],
+            complete[:half] + bytes(len(complete) - half),
             other,
         ):
             yield file, instead
-        for position in rng.integers(0, len(whole), 3).tolist():
-            yield file, whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :]
+        for position in rng.integers(0, len(complete), 3).tolist():
+            yield file, complete[:position] + bytes([complete[position] ^ 0x10]) + complete[position + 1 :]
 
 
 @pytest.mark.usefixtures("saving_always")
@@ -553,15 +551,15 @@ def test_corrupted_saved_state_never_changes_events(tmp_path: Path, caplog: pyte
     clip, out, kept = tmp_path / "clip.webm", tmp_path / "out.h5", tmp_path / "kept"
     save_clip(clip, 8)
     config = small("noisy")
-    undisturbed = convert_video(clip, tmp_path / "whole.h5", config)
-    expected = content(tmp_path / "whole.h5")
+    undisturbed = convert_video(clip, tmp_path / "complete.h5", config)
+    expected = content(tmp_path / "complete.h5")
     folder = interrupted(clip, out, config, 7)
     shutil.copytree(folder, kept)
-    for file, damage in damages(kept):
+    for file, corruption in corrupted_variants(kept):
         shutil.copytree(kept, folder, dirs_exist_ok=True)
         (folder / file.name).unlink()
-        if damage is not None:
-            (folder / file.name).write_bytes(damage)
+        if corruption is not None:
+            (folder / file.name).write_bytes(corruption)
         assert convert_video(clip, out, config).events == undisturbed.events
         assert content(out) == expected
         assert not folder.exists()
@@ -574,7 +572,7 @@ def test_full_disk_keeps_the_saved_state(tmp_path: Path, monkeypatch: pytest.Mon
     clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
     save_clip(clip, 9)
     config = small("plain")
-    convert_video(clip, tmp_path / "whole.h5", config)
+    convert_video(clip, tmp_path / "complete.h5", config)
     room = 0
 
     def small_disk(path: Path, size: int) -> None:
@@ -589,7 +587,7 @@ def test_full_disk_keeps_the_saved_state(tmp_path: Path, monkeypatch: pytest.Mon
         assert (tmp_path / "out.h5.part" / "state.npz").exists()
     room = -1
     convert_video(clip, out, config)
-    assert content(out) == content(tmp_path / "whole.h5")
+    assert content(out) == content(tmp_path / "complete.h5")
 
 
 @pytest.mark.usefixtures("saving_always")
@@ -608,16 +606,16 @@ def test_invalid_video_removes_the_saved_state(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("saving_always")
 def test_truncated_video_is_truncated_again_when_resumed(test_data: Path, tmp_path: Path) -> None:
     clip, out = tmp_path / "cut.mkv", tmp_path / "out.h5"
-    whole = (test_data / "video" / "walk.mkv").read_bytes()
-    clip.write_bytes(whole[: len(whole) // 4])
+    complete = (test_data / "video" / "walk.mkv").read_bytes()
+    clip.write_bytes(complete[: len(complete) // 4])
     tiny = ConvertConfig(video=VideoSettings(resize="32x24"))
     with raises(TruncatedVideoError, "truncated") as first:
-        convert_video(clip, tmp_path / "whole.h5", tiny)
+        convert_video(clip, tmp_path / "complete.h5", tiny)
     interrupted(clip, out, tiny, 5)
     with raises(TruncatedVideoError, "truncated") as again:
         convert_video(clip, out, tiny)
-    assert str(again.value) == str(first.value).replace("whole.h5", "out.h5")
-    assert content(out) == content(tmp_path / "whole.h5")
+    assert str(again.value) == str(first.value).replace("complete.h5", "out.h5")
+    assert content(out) == content(tmp_path / "complete.h5")
 
 
 def test_interrupt_before_first_save_leaves_no_files(tmp_path: Path) -> None:
@@ -628,9 +626,7 @@ def test_interrupt_before_first_save_leaves_no_files(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["clip.webm"]
 
 
-def test_leftovers_and_unreadable_files_do_not_stop_a_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_leftovers_and_unreadable_files_do_not_stop_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.raw", "b.raw", ".dvspipe-12345678.raw", "c.h5.part/00000.raw"):
         write(tmp_path / "in" / name, random_events(0, 50))
     opened = Path.open

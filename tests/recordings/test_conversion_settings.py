@@ -1,4 +1,4 @@
-"""The flat settings of a conversion."""
+"""Flat settings of a conversion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts of recordings, recordings without noise, and several recordings as one."""
+"""Edit recordings: parts, noise filters, merging."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETTINGS = {"simulator": {"pos_thres": 0.2}}
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> Recording:
-    """A recording of EVENTS with labels of noise and settings."""
+    """Return a recording of EVENTS with noise labels and settings."""
     labels = Events(EVENTS.t, EVENTS.x, EVENTS.y, NOISE, SENSOR)
     write(tmp_path / "a.h5", EVENTS, noise=[labels], settings=SETTINGS)
     return open_recording(tmp_path / "a.h5")
