@@ -59,14 +59,14 @@ class _Chip:
     never: int
 
 
-def _davis(width: int, height: int) -> _Chip:
+def _davis_chip(width: int, height: int) -> _Chip:
     return _Chip(SensorSize(width, height), 12, 22, 10, 9, 11, on=1, other=1 << 31 | 1 << 10, never=0)
 
 
 CHIPS = {
     "DVS128": _Chip(SensorSize(128, 128), 1, 8, 7, 7, 0, on=0, other=1 << 31 | 1 << 15, never=0x7FFF0000),
-    "DAVIS240": _davis(240, 180),
-    "DAVIS346": _davis(346, 260),
+    "DAVIS240": _davis_chip(240, 180),
+    "DAVIS346": _davis_chip(346, 260),
 }
 JAER_CLASSES = {
     "DVS128": "DVS128",

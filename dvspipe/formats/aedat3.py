@@ -67,10 +67,10 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     if values.get("Format") != "RAW":
         raise FormatError(f"{path}: wrong format (found {values.get('Format')}, expected RAW, uncompressed)")
     sources = [value for key, value in values.items() if key.startswith("Source")]
-    return Source(_sensor(sources), partial(_chunks, path, start), {"sources": sources})
+    return Source(_find_sensor(sources), partial(_chunks, path, start), {"sources": sources})
 
 
-def _sensor(sources: list[str]) -> SensorSize | None:
+def _find_sensor(sources: list[str]) -> SensorSize | None:
     """Return the sensor if the file has exactly one camera, of a known type; otherwise None."""
     if len(sources) != 1:
         return None
@@ -100,26 +100,26 @@ def _chunks(path: Path, start: int, progress: Progress | None = None) -> Iterato
     with open_binary(path, progress) as file:
         file.read(start)  # not seek: the file may be gzip
         try:
-            for packet in _polarity_packets(path, file, start):
+            for packet in _read_polarity_packets(path, file, start):
                 pending.append(packet)
                 events += len(packet[1]) // POLARITY_BYTES
                 if events >= CHUNK_EVENTS:
-                    yield _columns(pending)
+                    yield _join_packets(pending)
                     pending, events = [], 0
         except CorruptionError:
             if pending:
-                yield _columns(pending)
+                yield _join_packets(pending)
             raise
     if pending:
-        yield _columns(pending)
+        yield _join_packets(pending)
 
 
-def _polarity_packets(path: Path, file: BinaryIO, position: int) -> Iterator[tuple[int, bytes]]:
+def _read_polarity_packets(path: Path, file: BinaryIO, position: int) -> Iterator[tuple[int, bytes]]:
     """Yield clock overflows and events of each polarity packet; large packets are yielded in blocks."""
     source = None
     while head := file.read(PACKET_HEADER.size):
         if len(head) < PACKET_HEADER.size:
-            raise _truncated(path, position, len(head))
+            raise _truncation_error(path, position, len(head))
         packet = _Packet(*PACKET_HEADER.unpack(head))
         _check_packet(path, packet, position)
         if packet.kind == POLARITY and source not in (None, packet.source):
@@ -137,11 +137,11 @@ def _polarity_packets(path: Path, file: BinaryIO, position: int) -> Iterator[tup
             if packet.kind == POLARITY and complete:
                 yield packet.overflow, _check_times(path, block[:complete], position)
             if not block:
-                raise _truncated(path, position, PACKET_HEADER.size + packet.events * packet.event_bytes - left)
+                raise _truncation_error(path, position, PACKET_HEADER.size + packet.events * packet.event_bytes - left)
         position += PACKET_HEADER.size + packet.events * packet.event_bytes
 
 
-def _truncated(path: Path, position: int, present: int) -> CorruptionError:
+def _truncation_error(path: Path, position: int, present: int) -> CorruptionError:
     return CorruptionError(
         f"{path}: truncated in the packet at byte {position}, after {present} bytes", lost="the rest of the packet"
     )
@@ -171,7 +171,7 @@ def _check_packet(path: Path, packet: _Packet, position: int) -> None:
         raise CorruptionError(message, lost="everything after it")
 
 
-def _columns(packets: list[tuple[int, bytes]]) -> StoredColumns:
+def _join_packets(packets: list[tuple[int, bytes]]) -> StoredColumns:
     words: NDArray[np.uint32] = np.frombuffer(b"".join(events for _, events in packets), "<u4").reshape(-1, 2)
     overflow = np.repeat(
         np.array([overflow for overflow, _ in packets], np.int64),

@@ -71,12 +71,12 @@ def read_frames(path: str | Path) -> Iterator[Frame]:
     container = _scan(path)
     if container.error:
         raise FormatError(container.error)
-    track = _find_track(path, _tracks(path), "frame")
+    track = _find_track(path, _read_tracks(path), "frame")
     number = 0
-    with _as_format_errors(path), _decoder(path) as decoder:
+    with _as_format_errors(path), _open_decoder(path) as decoder:
         for own, packet in decoder:
             if own.id == track.id:
-                yield _frame(path, number, packet, track.dimensions)
+                yield _to_frame(path, number, packet, track.dimensions)
                 number += 1
 
 
@@ -99,8 +99,8 @@ def read_imu(path: str | Path) -> NDArray[np.void]:
     container = _scan(path)
     if container.error:
         raise FormatError(container.error)
-    track = _find_track(path, _tracks(path), "imus")
-    packets = [np.zeros(0, IMU_DTYPE), *map(_imu_samples, _packets(path, track.id, container.packets))]
+    track = _find_track(path, _read_tracks(path), "imus")
+    packets = [np.zeros(0, IMU_DTYPE), *map(_imu_samples, _read_packets(path, track.id, container.packets))]
     return np.concatenate(packets)
 
 
@@ -113,7 +113,7 @@ def _imu_samples(packet: NDArray[np.void]) -> NDArray[np.void]:
     return samples
 
 
-def _frame(path: Path, number: int, packet: Any, dimensions: tuple[int, int] | None) -> Frame:
+def _to_frame(path: Path, number: int, packet: Any, dimensions: tuple[int, int] | None) -> Frame:
     if packet.format not in GREY_FORMATS:
         raise FormatError(f"{path}: wrong format of frame {number} (found {packet.format}, expected greyscale)")
     begin_us, end_us = packet.exposure_start_t, packet.exposure_end_t
@@ -132,7 +132,7 @@ def _recognises(_path: Path, head: bytes) -> bool:
 
 def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     container = _scan(path)
-    tracks = _tracks(path)
+    tracks = _read_tracks(path)
     track = _find_track(path, tracks, "events")
     try:
         sensor = SensorSize(*track.dimensions) if track.dimensions else None
@@ -149,23 +149,25 @@ def _chunks(
     pending: list[NDArray[np.void]] = []
     count, message = 0, container.error
     try:
-        for packet in _packets(path, track_id, container.packets, progress):
+        for packet in _read_packets(path, track_id, container.packets, progress):
             pending.append(packet)
             count += len(packet)
             if count >= CHUNK_EVENTS:
-                yield _columns(pending)
+                yield _join_packets(pending)
                 pending, count = [], 0
     except FormatError as error:
         message = error.message
     if pending:
-        yield _columns(pending)
+        yield _join_packets(pending)
     if message:
         raise CorruptionError(message, lost="everything after it")
 
 
-def _packets(path: Path, track_id: int, count: int, progress: Progress | None = None) -> Iterator[NDArray[np.void]]:
+def _read_packets(
+    path: Path, track_id: int, count: int, progress: Progress | None = None
+) -> Iterator[NDArray[np.void]]:
     """Yield the packets of a stream among the first `count`, all complete: faery would allocate an incomplete one."""
-    with _as_format_errors(path), _decoder(path) as decoder:
+    with _as_format_errors(path), _open_decoder(path) as decoder:
         for number, (track, packet) in enumerate(itertools.islice(decoder, count)):
             if progress:
                 progress(number + 1, count)
@@ -173,7 +175,7 @@ def _packets(path: Path, track_id: int, count: int, progress: Progress | None = 
                 yield packet
 
 
-def _columns(packets: list[NDArray[np.void]]) -> StoredColumns:
+def _join_packets(packets: list[NDArray[np.void]]) -> StoredColumns:
     """Join the events of packets. Copies column by column: concatenating structured arrays is as slow as decoding."""
     count, start = sum(map(len, packets)), 0
     t, x, y = np.empty(count, np.int64), np.empty(count, np.uint16), np.empty(count, np.uint16)
@@ -185,7 +187,7 @@ def _columns(packets: list[NDArray[np.void]]) -> StoredColumns:
     return StoredColumns(t, x, y, on)
 
 
-def _decoder(path: Path) -> Any:
+def _open_decoder(path: Path) -> Any:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
@@ -195,8 +197,8 @@ def _decoder(path: Path) -> Any:
     return aedat.Decoder(path)
 
 
-def _tracks(path: Path) -> list[Any]:
-    with _as_format_errors(path), _decoder(path) as decoder:
+def _read_tracks(path: Path) -> list[Any]:
+    with _as_format_errors(path), _open_decoder(path) as decoder:
         return list(decoder.tracks())
 
 

@@ -189,7 +189,7 @@ def _chunks(
         )
 
 
-def _stored_times(path: Path, byte: int, records: NDArray[np.int64]) -> NDArray[np.int64]:
+def _read_stored_times(path: Path, byte: int, records: NDArray[np.int64]) -> NDArray[np.int64]:
     """Read the stored times of the records with the given indices."""
     times = np.empty(len(records), np.int64)
     with open_binary(path) as file:
@@ -213,7 +213,7 @@ def _extent(path: Path, begin: Position) -> Extent:
     count = _count_records(path, begin)
     if not count:
         return Extent(0, None, None)
-    stored_us = _stored_times(path, begin.byte, np.append(np.arange(0, count, MARK_RECORDS), count - 1))
+    stored_us = _read_stored_times(path, begin.byte, np.append(np.arange(0, count, MARK_RECORDS), count - 1))
     times_us = stored_us + _find_overflows(stored_us, begin)
     return Extent(count, int(times_us[0]), int(times_us[-1]))
 
@@ -222,7 +222,7 @@ def _part(
     path: Path, begin: Position, sensor: SensorSize | None, start_us: int, stop_us: int
 ) -> Iterator[StoredColumns]:
     records = np.arange(0, _count_records(path, begin), MARK_RECORDS)
-    stored_us = _stored_times(path, begin.byte, records)
+    stored_us = _read_stored_times(path, begin.byte, records)
     overflow_us = _find_overflows(stored_us, begin)
     times_us = stored_us + overflow_us
     if not len(records) or (np.diff(times_us) < 0).any():

@@ -35,10 +35,10 @@ _Add = Callable[[Any, NDArray[np.void], SensorSize], None]
 @contextmanager
 def _begin(opener: _Opener, add: _Add, path: Path, sensor: SensorSize) -> Iterator[Any]:
     with _as_os_errors(), opener(path, sensor) as opened:
-        yield lambda events: add(opened, _structured(events), sensor)
+        yield lambda events: add(opened, _to_structured(events), sensor)
 
 
-def _encoder(
+def _create_encoder(
     suffix: str,
     opener: _Opener,
     add: _Add,
@@ -82,7 +82,7 @@ def _size_with_gaps(events: Events, last_us: int | None) -> int:
     return ES_EVENT_BYTES * len(events) + int(events.t[-1] - (last_us or 0)) // ES_MAX_STEP_US
 
 
-def _structured(events: Events) -> NDArray[np.void]:
+def _to_structured(events: Events) -> NDArray[np.void]:
     array = np.empty(len(events), FAERY_DTYPE)
     array["t"], array["x"], array["y"], array["on"] = events.t, events.x, events.y, events.p
     return array
@@ -99,7 +99,7 @@ def _as_os_errors() -> Iterator[None]:
         raise
 
 
-def _es(path: Path, sensor: SensorSize) -> Any:
+def _open_es(path: Path, sensor: SensorSize) -> Any:
     from faery import es  # imported late: takes 0.2 s, and has no py.typed
 
     return es.Encoder(path, event_type="dvs", zero_t0=False, dimensions=(sensor.width, sensor.height))
@@ -110,21 +110,21 @@ def _add_es(encoder: Any, events: NDArray[np.void], sensor: SensorSize) -> None:
     encoder.write(events)
 
 
-def _evt2(path: Path, sensor: SensorSize) -> Any:
+def _open_evt2(path: Path, sensor: SensorSize) -> Any:
     from faery import evt
 
     dimensions = (sensor.width, sensor.height)
     return evt.Encoder(path, version="evt2", zero_t0=False, dimensions=dimensions, enforce_monotonic=True)
 
 
-def _dat(path: Path, sensor: SensorSize) -> Any:
+def _open_dat(path: Path, sensor: SensorSize) -> Any:
     from faery import dat
 
     dimensions = (sensor.width, sensor.height)
     return dat.Encoder(path, version="dat2", event_type="cd", zero_t0=False, dimensions=dimensions)
 
 
-def _aedat4(path: Path, sensor: SensorSize) -> Any:
+def _open_aedat4(path: Path, sensor: SensorSize) -> Any:
     """Open an encoder with one stream of events, described like the files of DV."""
     from faery import aedat
 
@@ -146,11 +146,21 @@ def _add_aedat4(encoder: Any, events: NDArray[np.void], _sensor: SensorSize) -> 
         encoder.write(0, events[start : start + PACKET_EVENTS])
 
 
-EVENT_STREAM_ENCODER = StreamEncoder((".es",), partial(_begin, _es, _add_es), _size_with_gaps, _check_gaps)
-AEDAT4_ENCODER = _encoder(".aedat4", _aedat4, _add_aedat4, 18)
-EVT2_ENCODER = _encoder(
-    ".raw", _evt2, lambda encoder, events, _: encoder.write({"events": events}), 8, end_us=EVT2_END_US, side=EVT2_SIDE
+EVENT_STREAM_ENCODER = StreamEncoder((".es",), partial(_begin, _open_es, _add_es), _size_with_gaps, _check_gaps)
+AEDAT4_ENCODER = _create_encoder(".aedat4", _open_aedat4, _add_aedat4, 18)
+EVT2_ENCODER = _create_encoder(
+    ".raw",
+    _open_evt2,
+    lambda encoder, events, _: encoder.write({"events": events}),
+    8,
+    end_us=EVT2_END_US,
+    side=EVT2_SIDE,
 )
-DAT_ENCODER = _encoder(
-    ".dat", _dat, lambda encoder, events, _: encoder.write(events.view(DAT_DTYPE)), 8, end_us=DAT_END_US, side=DAT_SIDE
+DAT_ENCODER = _create_encoder(
+    ".dat",
+    _open_dat,
+    lambda encoder, events, _: encoder.write(events.view(DAT_DTYPE)),
+    8,
+    end_us=DAT_END_US,
+    side=DAT_SIDE,
 )

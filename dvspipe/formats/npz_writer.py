@@ -53,7 +53,7 @@ class _Column:
         the header fields with compression method, size and checksum.
         """
         rows = self._size // self._dtype.itemsize
-        header = _header(self._dtype, (rows,))
+        header = _npy_header(self._dtype, (rows,))
         storing = zlib.compressobj(0, zlib.DEFLATED, -zlib.MAX_WBITS)
         member = zipfile.ZipInfo(f"{name}.npy")
         with archive.open(member, "w", force_zip64=True) as file:
@@ -68,7 +68,7 @@ class _Column:
         output.write(member.FileHeader(zip64=True))
 
 
-def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+def _npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     """Return the header of an `.npy` file."""
     header = io.BytesIO()
     described = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}

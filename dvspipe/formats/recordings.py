@@ -92,7 +92,7 @@ class Recording:
         Args:
             start_us: Start time (inclusive) in microseconds on the clock of the file; None: start of the recording.
             stop_us: Stop time (exclusive); None: end of the recording.
-            on_corruption: Called with the first corruption, which then ends the recording; None: raise it. In both
+            on_corruption: Called with the first corruption, and the recording ends there; None: raise it. In both
                 cases, all valid events before it are yielded first.
             progress: Called with the amount read and the total, in events, bytes or other units.
 
@@ -214,7 +214,7 @@ def open_recording(
     """Open a recording of any known format, recognised first by content, then by suffix.
 
     Args:
-        path: File, or `-` for standard input, which is copied to a temporary file.
+        path: File, or `-` for standard input (copied to a temporary file).
         sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events.
         hints: Other missing metadata: chip, columns, time unit, topic.
         format_name: Name of the format in `FORMATS`, if already known from `recognise`.
@@ -314,7 +314,7 @@ def read(
         stop_us: Stop time (exclusive); None: end of the recording.
         sensor: Sensor size, for files that do not store it; see `open_recording`.
         hints: Other missing metadata; see `open_recording`.
-        sort: Whether to sort events by time, which holds all events in memory; otherwise unsorted events are an error.
+        sort: Whether to sort events by time, with all events in memory; otherwise unsorted events are an error.
 
     Raises:
         DvspipeError: As in `open_recording` and `Recording.chunks`.

@@ -1,6 +1,6 @@
 """Interface of decoders: a `Source` yields unchecked columns in chunks, and holds the metadata of the file.
 
-Decoders read blocks from `open_binary`, which decompresses gzip; memory is bounded whatever sizes a file claims. An
+Decoders read blocks from `open_binary` (it decompresses gzip); memory is bounded whatever sizes a file claims. An
 unusable header raises `FormatError` when the file is opened. Later corruption raises `CorruptionError` from the chunks,
 after all valid events before it.
 """

@@ -27,7 +27,7 @@ def actual_path(path: Path) -> Path:
         return path
     if sys.stdin.isatty():
         raise FileError("-: standard input is a terminal (expected events from a file or another program)")
-    return Path(_copy_of(sys.stdin.buffer).name) / COPY_NAME
+    return Path(_copy_stream(sys.stdin.buffer).name) / COPY_NAME
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def named_as_given(path: Path) -> Iterator[None]:
 
 
 @cache
-def _copy_of(stream: BinaryIO) -> TemporaryDirectory[str]:
+def _copy_stream(stream: BinaryIO) -> TemporaryDirectory[str]:
     """Copy a stream to a temporary folder. Cached, because a stream can be read only once."""
     folder = TemporaryDirectory(prefix="dvspipe-")
     try:

@@ -200,7 +200,7 @@ def accept_all(_events: Events, _last_us: int | None) -> None:
 
 
 def has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
-    """Return whether a path ends in one of the suffixes, which may be double, such as `.evt3.raw`.
+    """Return whether a path ends in one of the suffixes; suffixes may be double, such as `.evt3.raw`.
 
     Example:
         >>> has_suffix(Path("clip.EVT3.raw"), (".evt3.raw",))

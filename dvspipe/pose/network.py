@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 WEIGHTS = Path(__file__).with_name("pose_landmark_full.tflite")
 INPUT_PX = 256
-_POINTS_SIZE, _METRES_SIZE, _PRESENCE_SIZE = 195, 117, 1  # output sizes, which identify the outputs
+_POINTS_SIZE, _METRES_SIZE, _PRESENCE_SIZE = 195, 117, 1  # output sizes, to identify the outputs
 _CENTRE, _TOP = 33, 34  # auxiliary points that define the square in the next picture
 _SQUARE_SCALE = 2.5  # side of this square, relative to the distance between the two points
 

@@ -346,12 +346,12 @@ class _Statistics:
         return [
             *self._duplicates.finding("duplicates", "odd", "duplicates an earlier event", "duplicate earlier events"),
             *self._negative.finding("negative_times", "odd", "has a negative time", "have negative times"),
-            *self._gaps(),
-            *self._hot_pixels(),
-            *self._one_polarity(),
+            *self._check_gaps(),
+            *self._check_hot_pixels(),
+            *self._check_polarities(),
         ]
 
-    def _gaps(self) -> list[CheckFinding]:
+    def _check_gaps(self) -> list[CheckFinding]:
         gap = 1
         if self._settings.gap_us is None:
             usual = int(np.searchsorted(self._steps.cumsum(), USUAL_STEPS * self._steps.sum()))
@@ -373,7 +373,7 @@ class _Statistics:
             )
         ]
 
-    def _hot_pixels(self) -> list[CheckFinding]:
+    def _check_hot_pixels(self) -> list[CheckFinding]:
         factor, sensor = self._settings.hot_pixel_factor, self.sensor
         counts = self._counts[: sensor.height, : sensor.width]
         hot = find_hot_pixels(counts, factor)
@@ -393,7 +393,7 @@ class _Statistics:
             )
         ]
 
-    def _one_polarity(self) -> list[CheckFinding]:
+    def _check_polarities(self) -> list[CheckFinding]:
         if self.events < MIN_FOR_ONE_POLARITY or 0 < self.on < self.events:
             return []
         name = "ON" if self.on else "OFF"

@@ -427,7 +427,7 @@ def _count_voxels(
 ) -> tuple[int, int, int]:
     """Count the voxels occupied in A, in B and in both, window by window.
 
-    A stamp is the last window in which an address had an event; this avoids clearing an array for each window.
+    A stamp is the last window with an event at an address; this avoids clearing an array for each window.
     """
     count_a = count_b = both = next_a = next_b = 0
     while next_a < len(windows_a) or next_b < len(windows_b):

@@ -279,7 +279,7 @@ class RecordingConfig:
     Args:
         sensor: Sensor size, for files that do not store it.
         hints: Other missing metadata: chip, columns, time unit, topic.
-        sort: Whether to sort events by time, which holds all events in memory.
+        sort: Whether to sort events by time; holds all events in memory.
         salvage: Whether to write the events before a corruption; otherwise corruption is an error.
         compression: HDF5 compression, as in `ConvertConfig`.
     """
@@ -559,7 +559,7 @@ def plan_conversions(
     Args:
         sources: Videos, image folders, recordings, or folders that contain them, searched recursively. Files found in
             folders are skipped if they already have `suffix`.
-        out: Event file, or `-`, for a single source; otherwise a folder, which mirrors the layout of source folders.
+        out: Event file, or `-`, for a single source; otherwise a folder that mirrors the layout of source folders.
             Sources in one folder that differ only in their suffix keep it: `a.mp4.h5`.
         suffix: Suffix of event files in the output folder.
         shard: Selection of the sources to convert, by their paths in the source folders.

@@ -34,7 +34,7 @@ class Layout:
         float_unit: Unit of floating-point times; None if undefined.
         offset: Dataset with the offset to add to every time.
         index: Dataset with the index of the first event at or after each millisecond.
-        index_start: Dataset with the millisecond at which the index begins; None: 0.
+        index_start: Dataset with the first millisecond of the index; None: 0.
         sensor: Datasets of width and height, or one dataset with both.
     """
 

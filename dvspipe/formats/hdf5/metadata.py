@@ -34,7 +34,7 @@ class Metadata:
         exponent: Time in microseconds = stored time * 10^exponent + offset_us.
         offset_us: Offset to add to every time in microseconds.
         index: Dataset with the index of the first event at or after each millisecond; None if there is none.
-        index_start_ms: Millisecond at which the index begins.
+        index_start_ms: First millisecond of the index.
         uses_user_plugin: Whether a column needs an HDF5 plugin installed by the user.
     """
 

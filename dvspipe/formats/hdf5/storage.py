@@ -209,7 +209,7 @@ class StoredRows:
         self._shuffled = h5py.h5z.FILTER_SHUFFLE in filters_of(dataset)
         self.available = min(self.available, self._count_stored_rows())
         if not self._inflated:
-            self._cache_a_chunk()
+            self._enlarge_cache()
 
     def _count_stored_rows(self) -> int:
         """Return the number of rows before the first chunk that is missing or larger than the file."""
@@ -234,7 +234,7 @@ class StoredRows:
             -(-side // chunk) for side, chunk in zip(self._row_shape, self.dataset.chunks[1:], strict=True)
         )
 
-    def _cache_a_chunk(self) -> None:
+    def _enlarge_cache(self) -> None:
         """Reopen the dataset with a cache for one row of chunks, so HDF5 decodes each chunk only once."""
         dataset = self.dataset
         size = math.prod(dataset.chunks) * dataset.dtype.itemsize * self._chunks_across
