@@ -209,7 +209,7 @@ def test_faery_errors_become_file_errors(tmp_path: Path, error: BaseException, m
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(faery_writers, "_structured", fail)
+    monkeypatch.setattr(faery_writers, "_to_structured", fail)
     with raises(FileError, "clip.es", "(disk)"):
         write(tmp_path / "clip.es", random_events(1, 10), EVENT_STREAM_ENCODER)
     assert list(tmp_path.iterdir()) == []
