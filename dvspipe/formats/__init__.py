@@ -1,4 +1,4 @@
-"""Read and write recordings of events."""
+"""Read and write event recordings of all formats."""
 
 from .aedat4 import read_frames, read_imu
 from .hdf5 import EventWriter, discard_saved

@@ -1,8 +1,8 @@
-"""AEDAT 3.1, the files of cAER (`.aedat`), such as the originals of IBM's DVS Gesture (Amir et al. 2017).
+"""AEDAT 3.1 of cAER (`.aedat`), the original format of IBM's DVS Gesture (Amir et al. 2017), for example.
 
-Lines of text up to `#!END-HEADER`, then packets, little endian: a header of 28 bytes and events of equal size. An event
-of a polarity packet has valid, polarity (1 = ON), y (15 bits) and x (15 bits) in one word, from the lowest bit up, and
-its time in another; y counts downwards (docs.inivation.com, "AEDAT 3.1"; libcaer, events/polarity.h).
+The file has lines of text up to `#!END-HEADER`, then little-endian packets: a header of 28 bytes and events of equal
+size. A polarity event has two words: valid, polarity (1 = ON), y (15 bits) and x (15 bits), from the lowest bit up;
+then the time. y counts downwards (docs.inivation.com, "AEDAT 3.1"; libcaer, events/polarity.h).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ AEDAT3_SENSORS = {
 
 
 class _Packet(NamedTuple):
-    """The header of a packet."""
+    """Packet header."""
 
     kind: int
     source: int
@@ -61,17 +61,17 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     with open_binary(path) as file:
         lines, start = _read_header(path, file)
     if lines[0] != AEDAT3_VERSION:
-        raise FormatError(f"{path}: its version is {lines[0]} (expected {AEDAT3_VERSION})")
+        raise FormatError(f"{path}: wrong version (found {lines[0]}, expected {AEDAT3_VERSION})")
     values = dict(line.lstrip("#").partition(":")[::2] for line in lines[1:])
     values = {key.strip(): value.strip() for key, value in values.items()}
     if values.get("Format") != "RAW":
-        raise FormatError(f"{path}: its format is {values.get('Format')} (expected RAW, uncompressed)")
+        raise FormatError(f"{path}: wrong format (found {values.get('Format')}, expected RAW, uncompressed)")
     sources = [value for key, value in values.items() if key.startswith("Source")]
-    return Source(_sensor(sources), partial(_chunks, path, start), {"sources": sources})
+    return Source(_find_sensor(sources), partial(_chunks, path, start), {"sources": sources})
 
 
-def _sensor(sources: list[str]) -> SensorSize | None:
-    """Return the sensor if there is one camera and it is a known one."""
+def _find_sensor(sources: list[str]) -> SensorSize | None:
+    """Return the sensor if the file has exactly one camera, of a known type; otherwise None."""
     if len(sources) != 1:
         return None
     for name, (width, height) in AEDAT3_SENSORS.items():
@@ -91,40 +91,40 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
         lines.append(line.decode("utf-8", "replace").strip())
         if lines[-1] == AEDAT3_HEADER_END:
             return lines, start
-    raise FormatError(f"{path}: its header ends at byte {start} without the line {AEDAT3_HEADER_END}")
+    raise FormatError(f"{path}: header without end (found byte {start}, expected the line {AEDAT3_HEADER_END})")
 
 
 def _chunks(path: Path, start: int, progress: Progress | None = None) -> Iterator[StoredColumns]:
     pending: list[tuple[int, bytes]] = []
     events = 0
     with open_binary(path, progress) as file:
-        file.read(start)  # not seek: it may be packed
+        file.read(start)  # not seek: the file may be gzip
         try:
-            for packet in _polarity_packets(path, file, start):
+            for packet in _read_polarity_packets(path, file, start):
                 pending.append(packet)
                 events += len(packet[1]) // POLARITY_BYTES
                 if events >= CHUNK_EVENTS:
-                    yield _columns(pending)
+                    yield _join_packets(pending)
                     pending, events = [], 0
         except CorruptionError:
             if pending:
-                yield _columns(pending)
+                yield _join_packets(pending)
             raise
     if pending:
-        yield _columns(pending)
+        yield _join_packets(pending)
 
 
-def _polarity_packets(path: Path, file: BinaryIO, position: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the number of overflows of the clock and the events of each polarity packet, or of blocks of one."""
+def _read_polarity_packets(path: Path, file: BinaryIO, position: int) -> Iterator[tuple[int, bytes]]:
+    """Yield clock overflows and events of each polarity packet; large packets are yielded in blocks."""
     source = None
     while head := file.read(PACKET_HEADER.size):
         if len(head) < PACKET_HEADER.size:
-            raise _truncated(path, position, len(head))
+            raise _truncation_error(path, position, len(head))
         packet = _Packet(*PACKET_HEADER.unpack(head))
         _check_packet(path, packet, position)
         if packet.kind == POLARITY and source not in (None, packet.source):
             raise CorruptionError(
-                f"{path}: the packet at byte {position} has events of camera {packet.source} after those of camera "
+                f"{path}: the packet at byte {position} has events of camera {packet.source} after events of camera "
                 f"{source} (expected one camera)",
                 lost="everything after it",
             )
@@ -137,13 +137,13 @@ def _polarity_packets(path: Path, file: BinaryIO, position: int) -> Iterator[tup
             if packet.kind == POLARITY and complete:
                 yield packet.overflow, _check_times(path, block[:complete], position)
             if not block:
-                raise _truncated(path, position, PACKET_HEADER.size + packet.events * packet.event_bytes - left)
+                raise _truncation_error(path, position, PACKET_HEADER.size + packet.events * packet.event_bytes - left)
         position += PACKET_HEADER.size + packet.events * packet.event_bytes
 
 
-def _truncated(path: Path, position: int, present: int) -> CorruptionError:
+def _truncation_error(path: Path, position: int, present: int) -> CorruptionError:
     return CorruptionError(
-        f"{path}: ends inside the packet at byte {position}, after {present} bytes of it", lost="the rest of it"
+        f"{path}: truncated in the packet at byte {position}, after {present} bytes", lost="the rest of the packet"
     )
 
 
@@ -152,7 +152,7 @@ def _check_times(path: Path, block: bytes, position: int) -> bytes:
     if (stamps < 0).any():
         stamp = int(stamps[np.argmax(stamps < 0)])
         raise CorruptionError(
-            f"{path}: the packet at byte {position} has the time {stamp} us (expected 0 or more)",
+            f"{path}: wrong time in the packet at byte {position} (found {stamp} us, expected 0 or more)",
             lost="everything after it",
         )
     return block
@@ -161,17 +161,17 @@ def _check_times(path: Path, block: bytes, position: int) -> bytes:
 def _check_packet(path: Path, packet: _Packet, position: int) -> None:
     expected = None
     if packet.kind < 0 or packet.event_bytes <= 0 or packet.overflow < 0:
-        expected = "type and clock of at least 0, and events of at least 1 byte"
+        expected = "type and overflows >= 0, and events of 1 byte or more"
     elif not packet.capacity == packet.events >= packet.valid >= 0:
-        expected = "as many events as its capacity, and no more valid ones"
+        expected = "capacity = events >= valid >= 0"
     elif packet.kind == POLARITY and (packet.event_bytes, packet.time_at) != (POLARITY_BYTES, POLARITY_TIME_AT):
         expected = f"polarity events of {POLARITY_BYTES} bytes with the time at byte {POLARITY_TIME_AT}"
     if expected:
-        message = f"{path}: the packet at byte {position} is corrupted (found {packet}, expected {expected})"
+        message = f"{path}: corrupted packet at byte {position} (found {packet}, expected {expected})"
         raise CorruptionError(message, lost="everything after it")
 
 
-def _columns(packets: list[tuple[int, bytes]]) -> StoredColumns:
+def _join_packets(packets: list[tuple[int, bytes]]) -> StoredColumns:
     words: NDArray[np.uint32] = np.frombuffer(b"".join(events for _, events in packets), "<u4").reshape(-1, 2)
     overflow = np.repeat(
         np.array([overflow for overflow, _ in packets], np.int64),

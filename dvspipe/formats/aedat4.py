@@ -1,10 +1,10 @@
-"""AEDAT 4, the container of iniVation's cameras (`.aedat4`), decoded by faery: events, a DAVIS's frames, and the IMU.
+"""AEDAT 4 of iniVation's cameras (`.aedat4`), decoded with faery: events, DAVIS frames and IMU samples.
 
-The file is a line, a FlatBuffer `IOHeader` after its 32-bit length, packets (stream, length, compressed FlatBuffer),
-and a table of the packets at the position in the header, which is -1 if the recording was interrupted and there is no
-table (docs.inivation.com, "AEDAT 4.0"). What faery does not check is checked here first: a header that is not UTF-8
-makes it abort the process, and a file that ends after a packet reads as complete. Events before the truncation or a
-corrupted packet are read; nothing is read if the table of packets is corrupted, because faery reads it first.
+The file has a line of text, a FlatBuffer `IOHeader` after its 32-bit length, packets (stream, length, compressed
+FlatBuffer), and a table of packets. The header stores the position of the table, -1 if the recording was interrupted
+(docs.inivation.com, "AEDAT 4.0"). This module first checks what faery does not: faery aborts the process if the header
+is not UTF-8, and reads a file truncated after a packet as complete. Events before a truncation or a corrupted packet
+are read. If the table of packets is corrupted, nothing is read, because faery reads it first.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from .panics import is_faery_error
 from .source import CHUNK_EVENTS, Source, StoredColumns
 
 AEDAT4_MAGIC = b"#!AER-DAT4.0"
-HEADER_START = len(AEDAT4_MAGIC) + 2  # after the end of the line
-FIELD_TABLE, FIELD_STREAMS = 1, 2  # of IOHeader: int64 dataTablePosition, string infoNode
+HEADER_START = len(AEDAT4_MAGIC) + 2  # after the line end
+FIELD_TABLE, FIELD_STREAMS = 1, 2  # fields in IOHeader: int64 dataTablePosition, string infoNode
 NO_TABLE = -1
-PACKET_HEAD_BYTES = 8  # int32 stream, int32 length of the rest of the packet
+PACKET_HEAD_BYTES = 8  # int32 stream, int32 length of the content
 MAX_PACKET_BYTES = 1 << 27  # decompressed: 8 million events
 GREY_FORMATS = ("L", "I;16")
 IMU_FIELDS = {"acceleration": "accelerometer", "rotation": "gyroscope", "magnetic_field": "magnetometer"}
@@ -46,65 +46,65 @@ IMU_DTYPE = np.dtype(
 
 
 class _Container(NamedTuple):
-    """The number of complete packets, and the message on what is wrong after them (None: nothing)."""
+    """Number of complete packets, and a message on the corruption after them (None: no corruption)."""
 
     packets: int
     error: str | None
 
 
 def read_frames(path: str | Path) -> Iterator[Frame]:
-    """Yield the grey frames that a DAVIS camera recorded with its events, from the first stream of frames.
+    """Read the greyscale frames of a DAVIS camera, from the first stream of frames.
 
     Args:
-        path: The AEDAT 4 file.
+        path: AEDAT 4 file.
 
     Yields:
-        Frames of the size of the sensor in the order of the file, uint8 or uint16 as stored, proportional to the light
-        (`linear`), each at the middle of its exposure, or at its own time if the file has no exposure.
+        Frames in file order, in the size of the sensor, uint8 or uint16 as stored. Values are proportional to the light
+        (`linear`). Times are the middle of the exposure, or the frame time if the file has no exposure.
 
     Raises:
-        FileError: The file is missing or cannot be read.
-        FormatError: It is corrupted or truncated, has no stream of frames, or has frames that are not grey or not of
-            the size of the sensor.
+        FileError: If the file is missing or cannot be read.
+        FormatError: If the file is corrupted or truncated, has no stream of frames, or a frame is not greyscale or not
+            in the size of the sensor.
     """
     path = Path(path)
     container = _scan(path)
     if container.error:
         raise FormatError(container.error)
-    track = _first(path, _tracks(path), "frame")
+    track = _find_track(path, _read_tracks(path), "frame")
     number = 0
-    with _as_format_errors(path), _decoder(path) as decoder:
+    with _as_format_errors(path), _open_decoder(path) as decoder:
         for own, packet in decoder:
             if own.id == track.id:
-                yield _frame(path, number, packet, track.dimensions)
+                yield _to_frame(path, number, packet, track.dimensions)
                 number += 1
 
 
 def read_imu(path: str | Path) -> NDArray[np.void]:
-    """Return the measurements of the camera's inertial sensor, from the first stream of that kind.
+    """Read the samples of the camera's inertial measurement unit, from the first IMU stream.
 
     Args:
-        path: The AEDAT 4 file.
+        path: AEDAT 4 file.
 
     Returns:
-        [N] of IMU_DTYPE in the order of the file: t in microseconds, temperature in degrees Celsius, and along x, y
-        and z the acceleration in g, the rate of turn in degrees per second and the magnetic field in microtesla
+        Samples in file order, [N] of IMU_DTYPE: t in microseconds, temperature in degrees Celsius, and along x, y, z
+        acceleration in g, angular velocity in degrees per second and magnetic field in microtesla
         (docs.inivation.com, "AEDAT 4.0", IMU).
 
     Raises:
-        FileError: The file is missing or cannot be read.
-        FormatError: It is corrupted or truncated, or has no such stream.
+        FileError: If the file is missing or cannot be read.
+        FormatError: If the file is corrupted or truncated, or has no IMU stream.
     """
     path = Path(path)
     container = _scan(path)
     if container.error:
         raise FormatError(container.error)
-    track = _first(path, _tracks(path), "imus")
-    packets = [np.zeros(0, IMU_DTYPE), *map(_imu, _packets(path, track.id, container.packets))]
+    track = _find_track(path, _read_tracks(path), "imus")
+    packets = [np.zeros(0, IMU_DTYPE), *map(_imu_samples, _read_packets(path, track.id, container.packets))]
     return np.concatenate(packets)
 
 
-def _imu(packet: NDArray[np.void]) -> NDArray[np.void]:
+def _imu_samples(packet: NDArray[np.void]) -> NDArray[np.void]:
     samples = np.empty(len(packet), IMU_DTYPE)
     samples["t"], samples["temperature"] = packet["t"], packet["temperature"]
     for field, theirs in IMU_FIELDS.items():
@@ -113,14 +113,16 @@ def _imu(packet: NDArray[np.void]) -> NDArray[np.void]:
     return samples
 
 
-def _frame(path: Path, number: int, packet: Any, dimensions: tuple[int, int] | None) -> Frame:
+def _to_frame(path: Path, number: int, packet: Any, dimensions: tuple[int, int] | None) -> Frame:
     if packet.format not in GREY_FORMATS:
-        raise FormatError(f"{path}: frame {number} is {packet.format} (expected a grey one)")
+        raise FormatError(f"{path}: wrong format of frame {number} (found {packet.format}, expected greyscale)")
     begin_us, end_us = packet.exposure_start_t, packet.exposure_end_t
     frame = Frame((begin_us + end_us) // 2 if 0 < begin_us <= end_us else packet.t, packet.pixels, "linear")
     width, height = dimensions or (frame.size.width, frame.size.height)
     if frame.size != SensorSize(width=width, height=height):
-        raise FormatError(f"{path}: frame {number} is {frame.size} (expected the size of the sensor, {width}x{height})")
+        raise FormatError(
+            f"{path}: wrong size of frame {number} (found {frame.size}, expected the sensor size {width}x{height})"
+        )
     return frame
 
 
@@ -130,8 +132,8 @@ def _recognises(_path: Path, head: bytes) -> bool:
 
 def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     container = _scan(path)
-    tracks = _tracks(path)
-    track = _first(path, tracks, "events")
+    tracks = _read_tracks(path)
+    track = _find_track(path, tracks, "events")
     try:
         sensor = SensorSize(*track.dimensions) if track.dimensions else None
     except EventError as error:
@@ -147,23 +149,25 @@ def _chunks(
     pending: list[NDArray[np.void]] = []
     count, message = 0, container.error
     try:
-        for packet in _packets(path, track_id, container.packets, progress):
+        for packet in _read_packets(path, track_id, container.packets, progress):
             pending.append(packet)
             count += len(packet)
             if count >= CHUNK_EVENTS:
-                yield _columns(pending)
+                yield _join_packets(pending)
                 pending, count = [], 0
     except FormatError as error:
         message = error.message
     if pending:
-        yield _columns(pending)
+        yield _join_packets(pending)
     if message:
         raise CorruptionError(message, lost="everything after it")
 
 
-def _packets(path: Path, track_id: int, count: int, progress: Progress | None = None) -> Iterator[NDArray[np.void]]:
-    """Yield the packets of a stream among the first `count`; faery would allocate the length of an incomplete one."""
-    with _as_format_errors(path), _decoder(path) as decoder:
+def _read_packets(
+    path: Path, track_id: int, count: int, progress: Progress | None = None
+) -> Iterator[NDArray[np.void]]:
+    """Yield the packets of a stream among the first `count`, all complete: faery would allocate an incomplete one."""
+    with _as_format_errors(path), _open_decoder(path) as decoder:
         for number, (track, packet) in enumerate(itertools.islice(decoder, count)):
             if progress:
                 progress(number + 1, count)
@@ -171,8 +175,8 @@ def _packets(path: Path, track_id: int, count: int, progress: Progress | None = 
                 yield packet
 
 
-def _columns(packets: list[NDArray[np.void]]) -> StoredColumns:
-    """Return the events of packets; each is copied, because concatenating structured arrays is as slow as decoding."""
+def _join_packets(packets: list[NDArray[np.void]]) -> StoredColumns:
+    """Join the events of packets. Copies column by column: concatenating structured arrays is as slow as decoding."""
     count, start = sum(map(len, packets)), 0
     t, x, y = np.empty(count, np.int64), np.empty(count, np.uint16), np.empty(count, np.uint16)
     on = np.empty(count, np.bool_)
@@ -183,22 +187,22 @@ def _columns(packets: list[NDArray[np.void]]) -> StoredColumns:
     return StoredColumns(t, x, y, on)
 
 
-def _decoder(path: Path) -> Any:
+def _open_decoder(path: Path) -> Any:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise FileError(f"{path}: cannot be opened by faery, since its name is not UTF-8; rename it") from error
-    from faery import aedat  # takes 0.2 s, and has no py.typed
+        raise FileError(f"{path}: the file name is not UTF-8, so faery cannot open it; rename the file") from error
+    from faery import aedat  # imported late: takes 0.2 s, and has no py.typed
 
     return aedat.Decoder(path)
 
 
-def _tracks(path: Path) -> list[Any]:
-    with _as_format_errors(path), _decoder(path) as decoder:
+def _read_tracks(path: Path) -> list[Any]:
+    with _as_format_errors(path), _open_decoder(path) as decoder:
         return list(decoder.tracks())
 
 
-def _first(path: Path, tracks: list[Any], kind: str) -> Any:
+def _find_track(path: Path, tracks: list[Any], kind: str) -> Any:
     for track in tracks:
         if track.data_type == kind:
             return track
@@ -208,7 +212,7 @@ def _first(path: Path, tracks: list[Any], kind: str) -> Any:
 
 @contextmanager
 def _as_format_errors(path: Path) -> Iterator[None]:
-    """Raise the errors of faery as FormatError."""
+    """Convert errors of faery to FormatError."""
     try:
         yield
     except BaseException as error:
@@ -221,8 +225,8 @@ def _scan(path: Path) -> _Container:
     """Read the header and the lengths of all packets.
 
     Raises:
-        FileError: The file is missing or cannot be read.
-        FormatError: The header is corrupted, or the file ends in it.
+        FileError: If the file is missing or cannot be read.
+        FormatError: If the header is corrupted or truncated.
     """
     try:
         with path.open("rb") as file:
@@ -233,8 +237,8 @@ def _scan(path: Path) -> _Container:
             header_size = int.from_bytes(start[HEADER_START:], "little")
             header = file.read(min(header_size, size))
             if len(start) < HEADER_START + 4 or len(header) < header_size:
-                raise FormatError(f"{path}: truncated in its header, at byte {size}")
-            return _scan_packets(path, file, size, _table_position(path, header))
+                raise FormatError(f"{path}: truncated in the header, at byte {size}")
+            return _scan_packets(path, file, size, _find_table(path, header))
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from error
 
@@ -258,8 +262,8 @@ def _scan_packets(path: Path, file: BinaryIO, size: int, table: int) -> _Contain
     return _Container(number, None)
 
 
-def _table_position(path: Path, header: bytes) -> int:
-    """Return where the table of packets begins, after checking what faery reads of the header."""
+def _find_table(path: Path, header: bytes) -> int:
+    """Return the position of the table of packets, after checking all header fields that faery reads."""
     try:
         (table,) = struct.unpack_from("<I", header)
         (back,) = struct.unpack_from("<i", header, table)
@@ -275,7 +279,7 @@ def _table_position(path: Path, header: bytes) -> int:
         (length,) = struct.unpack_from("<I", header, text)
         header[text + 4 : text + 4 + length].decode("utf-8")
     except (struct.error, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: its header is corrupted ({error})") from error
+        raise FormatError(f"{path}: corrupted header ({error})") from error
     return int(position)
 
 

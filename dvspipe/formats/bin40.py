@@ -1,8 +1,8 @@
-"""The 40-bit format without a header of N-MNIST and N-Caltech101 (`.bin`), also that of SLAYER's `.bs2`.
+"""Headerless 40-bit format of N-MNIST and N-Caltech101 (`.bin`), and of SLAYER (`.bs2`).
 
-Five bytes per event: x, y, then polarity (1 = ON) in the top bit of a 24-bit big-endian word whose other 23 bits are
-the time in microseconds (Orchard et al. 2015). A record with y = 240 is not an event: it marks an overflow of the
-13-bit counter of the camera's clock, and adds 2^13 us to all times after it.
+An event has five bytes: x, y, and a big-endian 24-bit word with polarity (1 = ON) in the top bit and time in
+microseconds in the other 23 bits (Orchard et al. 2015). A record with y = 240 is not an event: it marks an overflow of
+the camera's 13-bit clock, and adds 2^13 us to all later times.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .source import CHUNK_EVENTS, Source, StoredColumns, open_binary
 from .writers import StreamEncoder
 
 BIN40_SUFFIXES = (".bin", ".bs2")
-BIN40_BYTES = 5  # of an event
+BIN40_BYTES = 5  # bytes per event
 OVERFLOW_ROW = 240
 OVERFLOW_US = 1 << 13
 MAX_COORDINATE = 255
 COUNTER_US = 1 << 23
-END_US = 1 << 36  # 19 hours, which take 42 MB of overflow marks
+END_US = 1 << 36  # 19 hours; their overflow marks take 42 MB
 
 
 def _recognises(path: Path, _head: bytes) -> bool:
@@ -59,13 +59,13 @@ def _chunks(path: Path, progress: Progress | None = None) -> Iterator[StoredColu
             read += len(block)
             if left_over:
                 raise CorruptionError(
-                    f"{path}: {read} bytes, the last {left_over} are not a complete event of {BIN40_BYTES} bytes",
+                    f"{path}: truncated after {read} bytes (found {left_over} of {BIN40_BYTES} bytes of an event)",
                     lost=f"{left_over} bytes",
                 )
 
 
-def _marks(t: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return how many overflow marks come before events at some times."""
+def _count_marks(t: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the number of overflow marks before events at times `t`."""
     return np.maximum(0, -((COUNTER_US - 1 - t) // OVERFLOW_US))
 
 
@@ -76,7 +76,7 @@ def _begin(path: Path, _sensor: SensorSize) -> Iterator[Callable[[Events], None]
 
         def add(events: Events) -> None:
             nonlocal marked
-            marks = _marks(events.t)
+            marks = _count_marks(events.t)
             new_marks = np.diff(marks, prepend=marked)
             rows = np.zeros((len(events) + int(new_marks.sum()), BIN40_BYTES), np.uint8)
             place = np.arange(len(events)) + np.cumsum(new_marks)
@@ -92,7 +92,7 @@ def _begin(path: Path, _sensor: SensorSize) -> Iterator[Callable[[Events], None]
 
 
 def _size(events: Events, last_us: int | None) -> int:
-    first, last = _marks(np.array([last_us or 0, events.t[-1]]))
+    first, last = _count_marks(np.array([last_us or 0, events.t[-1]]))
     return BIN40_BYTES * (len(events) + int(last - first))
 
 
@@ -109,7 +109,9 @@ def _check(events: Events, _last_us: int | None) -> None:
         if wrong.any():
             event = int(np.argmax(wrong))
             value = getattr(events, name)[event]
-            raise EventError(f"event {event} has {name} = {value} (the 40-bit format holds {expected})")
+            raise EventError(
+                f"event {event}: out of range (found {name} = {value}, expected {expected} in the 40-bit format)"
+            )
 
 
 BIN40_ENCODER = StreamEncoder(BIN40_SUFFIXES, _begin, _size, _check)

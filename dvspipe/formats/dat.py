@@ -1,11 +1,12 @@
-"""Prophesee's decoded events (`.dat`, version 2): the format of N-CARS, Gen1 and 1 Mpx, among others.
+"""DAT version 2, Prophesee's decoded events (`.dat`): the format of N-CARS, Gen1 and 1 Mpx, among others.
 
-A header of lines `% key value`, a byte for the type of event, a byte for its size, then records of 8 little-endian
-bytes: 32 bits of microseconds; from the top bit down 4 bits polarity (1 = ON), 14 bits y, 14 bits x. Types are 0x0C
-(contrast detection) and 0x00 (the same under its older name, `2d`). Definition: docs.prophesee.ai, DAT File Format.
+The file has header lines `% key value`, a byte with the event type, a byte with the event size, then little-endian
+records of 8 bytes: 32 bits time in microseconds; from the top bit down 4 bits polarity (1 = ON), 14 bits y, 14 bits x.
+Event types are 0x0C (contrast detection) and 0x00 (its older name, `2d`). Definition: docs.prophesee.ai, DAT File
+Format.
 
-The time overflows after 71.6 min: a decrease by more than half of that is an overflow, a smaller one a time that goes
-back.
+The time overflows after 71.6 min. A decrease by more than half of this is an overflow; a smaller decrease is an
+unsorted event.
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ DAT_VERSION = "2"
 DAT_SIDE_PX = 1 << 14
 DAT_OVERFLOW_US = 1 << 32
 
-# Number of records from one time that is read without decoding to the next. If a file has no events for a complete
-# overflow within so many events (fewer than 15 a second), their times would be wrong; decoding reads every time.
+# Distance between records whose times are read without decoding. Their times are wrong if the clock runs a complete
+# overflow period within this number of records (below 15 events/s). Decoding reads every time.
 MARK_RECORDS = 1 << 16
 
 
 class Position(NamedTuple):
-    """Where decoding begins.
+    """Start position of decoding.
 
     Args:
         byte: First byte of a record.
-        stored_us: Stored time of the record before it.
-        overflow_us: What the overflows before it add to stored times.
+        stored_us: Stored time of the previous record.
+        overflow_us: Time to add to stored times because of earlier overflows.
     """
 
     byte: int
@@ -65,13 +66,13 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     header = read_header(path)
     if header.fields.get("version") != DAT_VERSION:
         found = header.fields.get("version", "missing")
-        raise FormatError(f"{path}: its DAT version is {found} (expected {DAT_VERSION})")
+        raise FormatError(f"{path}: wrong DAT version (found {found}, expected {DAT_VERSION})")
     begin = Position(header.size + 2, 0, parse_start(path, header))
     _check_types(path, header)
     sides = header.fields.get("width"), header.fields.get("height")
     sensor = parse_sensor(path, None if None in sides else f"{sides[0]}x{sides[1]}")
     with open_binary(path) as file:
-        seekable = file.seekable()  # not inside gzip
+        seekable = file.seekable()  # false for gzip
     return Source(
         sensor=sensor,
         chunks=partial(_chunks, path, begin, None, sensor),
@@ -85,11 +86,11 @@ def _check_types(path: Path, header: Header) -> None:
     with open_binary(path) as file:
         found = file.read(header.size + 2)[header.size :]
     if len(found) < 2:
-        raise FormatError(f"{path}: ends after its header (expected type and size of events)")
+        raise FormatError(f"{path}: truncated after the header (expected type and size of events)")
     if found[0] not in EVENT_TYPES or found[1] != RECORD_BYTES:
         raise FormatError(
-            f"{path}: has events of type 0x{found[0]:02X} and {found[1]} bytes "
-            f"(expected type 0x00 or 0x0C and {RECORD_BYTES} bytes)"
+            f"{path}: wrong events (found type 0x{found[0]:02X} and {found[1]} bytes, "
+            f"expected type 0x00 or 0x0C and {RECORD_BYTES} bytes)"
         )
 
 
@@ -103,19 +104,19 @@ def _decode(
     y: NDArray[np.int16],
     p: NDArray[np.uint8],
 ) -> tuple[int, int, int, int, int]:
-    """Decode records of two words each, at least one; a loop for each column, which the compiler vectorises.
+    """Decode one or more records of two words. Each column has its own loop, so the compiler vectorises it.
 
     Args:
-        words: [2 * N].
-        stored_us: Stored time of the record before them.
-        overflow_us: What the overflows before them add to stored times.
-        t: [N] times to write.
-        x: [N] columns to write.
-        y: [N] rows to write.
-        p: [N] polarities to write.
+        words: Records, [2 * N].
+        stored_us: Stored time of the previous record.
+        overflow_us: Time to add to stored times because of earlier overflows.
+        t: Output times, [N].
+        x: Output columns, [N].
+        y: Output rows, [N].
+        p: Output polarities, [N].
 
     Returns:
-        The last stored time, what the overflows add to it, and the largest x, y and p.
+        Last stored time, time to add to it because of overflows, and the maximum x, y and p.
     """
     for event in range(t.size):
         t[event] = words[2 * event]
@@ -148,7 +149,7 @@ def _decode(
 def _chunks(
     path: Path, begin: Position, records: int | None, sensor: SensorSize | None, progress: Progress | None = None
 ) -> Iterator[StoredColumns]:
-    """Yield the events from a position on: those of so many records, or (None) all."""
+    """Yield the events of `records` records from a position; None: all records."""
     width, height = (sensor.width, sensor.height) if sensor else (DAT_SIDE_PX, DAT_SIDE_PX)
     byte, stored_us, overflow_us = begin
     with open_binary(path, progress) as file:
@@ -171,8 +172,8 @@ def _chunks(
                     yield StoredColumns(t[:good], x[:good], y[:good], p[:good].view(np.bool_))
                 if good < count:
                     raise CorruptionError(
-                        f"{path}: byte {byte + good * RECORD_BYTES}: an event at x = {x[good]}, y = {y[good]} "
-                        f"with p = {p[good]} (expected p = 0 or 1 and a pixel of a sensor of {width}x{height})",
+                        f"{path}: byte {byte + good * RECORD_BYTES}: wrong event (found x = {x[good]}, y = {y[good]}, "
+                        f"p = {p[good]}, expected p = 0 or 1 and a pixel of a {width}x{height} sensor)",
                         lost="everything after it",
                     )
             if records is not None:
@@ -180,17 +181,16 @@ def _chunks(
                 if records == 0:
                     return
             byte += len(block)
-    if (
-        left_over := (byte - begin.byte) % RECORD_BYTES
-    ):  # after the block, in which a corrupted gzip stream is found first
+    # after the `with` block: its end reports a corrupted gzip stream first
+    if left_over := (byte - begin.byte) % RECORD_BYTES:
         raise CorruptionError(
-            f"{path}: {byte} bytes, the last {left_over} are not a complete event of {RECORD_BYTES} bytes",
+            f"{path}: truncated after {byte} bytes (found {left_over} of {RECORD_BYTES} bytes of an event)",
             lost=f"{left_over} bytes",
         )
 
 
-def _stored_times(path: Path, byte: int, records: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the stored times of records."""
+def _read_stored_times(path: Path, byte: int, records: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Read the stored times of the records with the given indices."""
     times = np.empty(len(records), np.int64)
     with open_binary(path) as file:
         for index, record in enumerate(records.tolist()):
@@ -200,7 +200,7 @@ def _stored_times(path: Path, byte: int, records: NDArray[np.int64]) -> NDArray[
 
 
 def _find_overflows(stored_us: NDArray[np.int64], begin: Position) -> NDArray[np.int64]:
-    """Return what to add to stored times, each less than half an overflow after the previous one."""
+    """Return the time to add to each stored time; successive times are less than half an overflow apart."""
     falls = np.diff(stored_us, prepend=begin.stored_us) < -(DAT_OVERFLOW_US // 2)
     return begin.overflow_us + DAT_OVERFLOW_US * np.cumsum(falls)
 
@@ -213,7 +213,7 @@ def _extent(path: Path, begin: Position) -> Extent:
     count = _count_records(path, begin)
     if not count:
         return Extent(0, None, None)
-    stored_us = _stored_times(path, begin.byte, np.append(np.arange(0, count, MARK_RECORDS), count - 1))
+    stored_us = _read_stored_times(path, begin.byte, np.append(np.arange(0, count, MARK_RECORDS), count - 1))
     times_us = stored_us + _find_overflows(stored_us, begin)
     return Extent(count, int(times_us[0]), int(times_us[-1]))
 
@@ -222,7 +222,7 @@ def _part(
     path: Path, begin: Position, sensor: SensorSize | None, start_us: int, stop_us: int
 ) -> Iterator[StoredColumns]:
     records = np.arange(0, _count_records(path, begin), MARK_RECORDS)
-    stored_us = _stored_times(path, begin.byte, records)
+    stored_us = _read_stored_times(path, begin.byte, records)
     overflow_us = _find_overflows(stored_us, begin)
     times_us = stored_us + overflow_us
     if not len(records) or (np.diff(times_us) < 0).any():

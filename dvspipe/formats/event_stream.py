@@ -1,9 +1,10 @@
-"""Event Stream 2.0 (`.es`), of the DVS and ATIS cameras in Paris and Sydney (neuromorphic-paris/event_stream).
+"""Event Stream 2.0 (`.es`) of the DVS and ATIS cameras in Paris and Sydney (neuromorphic-paris/event_stream).
 
-A header of 20 bytes, then five bytes per event: the time since the previous event and the polarity (for the ATIS, also
-whether it begins or ends an exposure) in the first, then x and y, 16 bits little endian, y upwards. A first byte with
-the longest time is alone: it adds that time as often as its flags say, and 0 times is a reset. Decoded here because
-faery reads a truncated file as complete, does not read gzip, and accepts pixels outside the sensor.
+The file has a header of 20 bytes, then five bytes per event. The first byte has the time since the previous event, the
+polarity, and for the ATIS whether the event begins or ends an exposure. Then come x and y, 16 bits little-endian; y
+counts upwards. A first byte with the maximum time stands alone: it adds this time as often as its flags say; 0 times is
+a reset. dvspipe has its own decoder because faery reads truncated files as complete, does not read gzip, and accepts
+pixels outside the sensor.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ ES_VERSION = (2, 0)
 STREAM_TYPES = ("generic", "DVS", "ATIS", "asynchronous display", "color")
 DVS, ATIS = 1, 2
 ES_HEADER_BYTES = len(ES_MAGIC) + 3 + 1 + 4
-FLAG_BITS = {DVS: 1, ATIS: 2}  # of the first byte of an event: polarity, and for the ATIS exposure below it
-VALID, OUTSIDE, TOO_LATE = range(3)  # what is wrong with an event
+FLAG_BITS = {DVS: 1, ATIS: 2}  # flags in the first byte: polarity; for the ATIS, exposure in the bit below
+VALID, OUTSIDE, TOO_LATE = range(3)  # result of decoding an event
 MAX_TIME_US = 1 << 62
 
 
@@ -45,12 +46,12 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     if not head.startswith(ES_MAGIC):
         raise FormatError(f"{path}: not an Event Stream file")
     if len(head) > len(ES_MAGIC) + 2 and tuple(head[12:14]) != ES_VERSION:
-        raise FormatError(f"{path}: has version {'.'.join(map(str, head[12:15]))} of Event Stream (expected 2.0)")
+        raise FormatError(f"{path}: wrong Event Stream version (found {'.'.join(map(str, head[12:15]))}, expected 2.0)")
     if len(head) > 15 and head[15] not in FLAG_BITS:
         name = STREAM_TYPES[head[15]] if head[15] < len(STREAM_TYPES) else str(head[15])
-        raise FormatError(f"{path}: has a stream of type {name} (expected DVS or ATIS)")
+        raise FormatError(f"{path}: wrong stream type (found {name}, expected DVS or ATIS)")
     if len(head) < ES_HEADER_BYTES:
-        raise FormatError(f"{path}: truncated in its header, at byte {len(head)}")
+        raise FormatError(f"{path}: truncated in the header, at byte {len(head)}")
     try:
         sensor = SensorSize(*np.frombuffer(head, "<u2", 2, 16).tolist())
     except EventError as error:
@@ -65,7 +66,7 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
 
 
 def _count_exposures(path: Path, sensor: SensorSize) -> int:
-    """Return the number of exposure events of the ATIS, up to any corruption."""
+    """Count the ATIS exposure events before any corruption."""
     count = 0
     with suppress(CorruptionError):  # raised again when the events are read
         for _, exposures in _chunks(path, ATIS, sensor):
@@ -76,7 +77,7 @@ def _count_exposures(path: Path, sensor: SensorSize) -> int:
 def _chunks(
     path: Path, kind: int, sensor: SensorSize, progress: Progress | None = None
 ) -> Iterator[tuple[StoredColumns, int]]:
-    """Yield events in chunks, each with the number of exposure events among them."""
+    """Yield events in chunks, with the number of skipped exposure events."""
     time_us, rest, position = 0, b"", ES_HEADER_BYTES
     with open_binary(path, progress) as file:
         file.read(ES_HEADER_BYTES)
@@ -90,13 +91,13 @@ def _chunks(
             )
             yield StoredColumns(t[:events], x[:events], y[:events], p[:events]), exposures
             if problem != VALID:
-                found = f"a pixel outside {sensor}" if problem == OUTSIDE else "a time that is too large"
-                message = f"{path}: the event at byte {position + stop} has {found}"
+                found = f"pixel outside {sensor}" if problem == OUTSIDE else "time too large"
+                message = f"{path}: byte {position + stop}: {found}"
                 raise CorruptionError(message, lost="everything after it")
             rest = block[stop:].tobytes()
             position += stop
     if rest:
-        raise CorruptionError(f"{path}: ends inside the event at byte {position}", lost=f"{len(rest)} bytes")
+        raise CorruptionError(f"{path}: truncated in the event at byte {position}", lost=f"{len(rest)} bytes")
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -111,21 +112,22 @@ def _decode(
     y: NDArray[np.int32],
     p: NDArray[np.bool_],
 ) -> tuple[int, int, int, int, int]:  # pragma: no cover
-    """Decode the complete events of a block, up to the first that is invalid.
+    """Decode the complete events of a block, up to the first invalid event.
 
     Args:
-        block: The bytes.
-        flag_bits: Number of flags in the first byte of an event.
-        width: Columns of the sensor.
-        height: Rows of the sensor.
+        block: Bytes to decode.
+        flag_bits: Number of flag bits in the first byte of an event.
+        width: Sensor columns.
+        height: Sensor rows.
         time_us: Time of the previous event.
-        t: Times to write, with room for all events.
-        x: Columns to write.
-        y: Rows to write.
-        p: Polarities to write.
+        t: Output times, with room for all events.
+        x: Output columns.
+        y: Output rows.
+        p: Output polarities.
 
     Returns:
-        Number of events, bytes decoded, time of the last event, number of exposure events, what is wrong with the next.
+        Number of events, decoded bytes, time of the last event, number of exposure events, and VALID or the problem of
+        the next event.
     """
     longest = (1 << (8 - flag_bits)) - 1
     events = i = exposures = 0

@@ -1,26 +1,27 @@
 """Prophesee's raw camera streams (`.raw`): EVT 2.0, EVT 2.1 in both word orders, EVT 3.0.
 
-A header of lines `% key value`, then little-endian words whose top four bits are their type; from the top bit down:
+The file has header lines `% key value`, then little-endian words with their type in the top four bits; from the top
+bit down:
 
     EVT 2.0, 32 bits   type 4, time 6, x 11, y 11
     EVT 2.1, 64 bits   type 4, time 6, x 11, y 11, mask 32: an event at x + i for each bit i
     EVT 3.0, 16 bits   type 4, payload 12; time, row and base column keep their values until another word sets them
 
-Definition: docs.prophesee.ai, Data Encoding Formats. What it leaves open is decided by the maker's own decoder (OpenEB,
+Definition: docs.prophesee.ai, Data Encoding Formats. Points left open there follow the manufacturer's decoder (OpenEB,
 hal/decoders):
 
-- A time is the bits of TIME_HIGH above the six of the word (EVT 2) or above the last TIME_LOW (EVT 3). A TIME_HIGH that
-  differs from the last sets the low bits to zero; one that repeats it, as cameras do every 16 us, changes nothing. The
-  time of an EVT 3.0 vector is that of any event there. An EVT3 file and the DAT that OpenEB made of it agree in all of
-  1,218,618 events (its times count from the TIME_HIGH before the first, as only OpenEB's do), and so does faery 0.7.1.
-- TIME_LOW may go back by a few us if a stream has several sources; faery repeats the latest time instead.
-- TIME_HIGH has overflowed (after 16.8 s, or 4 h 46 min) if it decreases by half of its range or more. A smaller
-  decrease is a time that goes back, and is decoded as it is.
-- The IMX636 swaps the two halves of EVT 2.1 words; its header has `endianness=legacy`. Older headers have no such
-  field: then the order is the one in which the first words are valid, or else the defined one.
-- Triggers, OTHERS, and CONTINUED have no event, and neither has the word 0x9999, with which cameras of Lucid pad EVT
-  3.0. Reserved types are an error, and so are events before the words that
-  they need (time, row, base column), which OpenEB drops, and events outside the sensor.
+- A time consists of TIME_HIGH, above the six low bits in the word (EVT 2) or above the last TIME_LOW (EVT 3). A new
+  value of TIME_HIGH sets the low bits to zero; a repeated value changes nothing (cameras repeat it every 16 us). All
+  events of an EVT 3.0 vector have the current time. On an EVT3 file and the DAT converted from it by OpenEB, all
+  1,218,618 events agree (OpenEB alone counts times from the TIME_HIGH before the first event); faery 0.7.1 agrees too.
+- TIME_LOW may decrease by a few us if a stream has several sources; faery repeats the latest time instead.
+- TIME_HIGH has overflowed (after 16.8 s, or 4 h 46 min) if it decreases by half of its range or more. Smaller
+  decreases are decoded as they are, and give unsorted events.
+- The IMX636 swaps the two halves of EVT 2.1 words; its header has `endianness=legacy`. Older headers lack this field:
+  the order is then the one with valid first words, by default the defined order.
+- Triggers, OTHERS and CONTINUED contain no events, nor does the word 0x9999, the padding of Lucid cameras in EVT 3.0.
+- Errors are reserved types, events outside the sensor, and events before the words that they need (time, row, base
+  column). OpenEB drops such events.
 """
 
 from __future__ import annotations
@@ -61,50 +62,50 @@ from .interface import Format
 from .prophesee_header import Header, parse_header, parse_sensor, parse_start, read_header
 from .source import CHUNK_EVENTS, Source, StoredColumns, open_binary, read_blocks
 
-ORDER_PROBE_WORDS = 512  # to find the order of EVT 2.1
+ORDER_PROBE_WORDS = 512  # words decoded to detect the order of EVT 2.1
 
 
 def _explain_evt2(word: int, state: Evt2State, width: int, height: int, *, name: str) -> str:
-    """Return why an EVT 2 word, or the upper half of an EVT 2.1 one, is invalid."""
+    """Describe why an EVT 2.0 word, or the upper half of an EVT 2.1 word, is invalid."""
     kind, x, y = word >> 28, word >> 11 & 0x7FF, word & 0x7FF
     if kind > CD_ON:
-        return f"a word of type 0x{kind:X}, which is reserved in {name}"
+        return f"a word of type 0x{kind:X}, reserved in {name}"
     if state.high < 0:
-        return "an event before the first TIME_HIGH, so that its time is unknown"
+        return "an event before the first TIME_HIGH: unknown time"
     what = "an event at" if name == "EVT2" else "a vector from"
-    return f"{what} x = {x}, y = {y}, outside the sensor of {width}x{height} pixels"
+    return f"{what} x = {x}, y = {y}, outside the sensor ({width}x{height} pixels)"
 
 
 def _explain_evt3(word: int, state: Evt3State, width: int, height: int, *, name: str) -> str:
-    """Return why an EVT 3.0 word is invalid."""
+    """Describe why an EVT 3.0 word is invalid."""
     kind, payload = word >> 12, word & 0x7FF
     if kind == ADDR_Y:
-        return f"row y = {payload}, outside a sensor {height} pixels high"
+        return f"row y = {payload}, outside the sensor (height {height})"
     if kind not in (ADDR_X, VECT_12, VECT_8):
-        return f"a word of type 0x{kind:X}, which is reserved in {name}"
+        return f"a word of type 0x{kind:X}, reserved in {name}"
     if state.high < 0:
-        return "an event before the first TIME_HIGH, so that its time is unknown"
+        return "an event before the first TIME_HIGH: unknown time"
     if state.row < 0:
-        return "an event before the first ADDR_Y, so that its row is unknown"
+        return "an event before the first ADDR_Y: unknown row"
     if kind == ADDR_X:
-        return f"an event at x = {payload}, outside a sensor {width} pixels wide"
+        return f"an event at x = {payload}, outside the sensor (width {width})"
     if state.base < 0:
-        return "a vector before the first VECT_BASE_X, so that its columns are unknown"
-    return f"a vector from x = {state.base} with mask 0x{word & 0xFFF:X}, outside a sensor {width} pixels wide"
+        return "a vector before the first VECT_BASE_X: unknown columns"
+    return f"a vector from x = {state.base} with mask 0x{word & 0xFFF:X}, outside the sensor (width {width})"
 
 
 @dataclass(frozen=True)
 class EvtVersion:
-    """How a version of EVT is decoded.
+    """Decoder of one EVT version.
 
     Args:
-        name: Its name in the field `format` of a header.
-        number: Its number in the field `evt` of a header.
-        word: Type of a word.
-        events_per_word: Largest number of events of a word.
-        decode: Decodes words, see `evt_kernels`.
-        start: The state before the first word.
-        explain: Returns why a word (of EVT 2.1: its upper half) is invalid.
+        name: Name in the header field `format`.
+        number: Number in the header field `evt`.
+        word: NumPy type of a word.
+        events_per_word: Maximum number of events per word.
+        decode: Decodes words; see `evt_kernels`.
+        start: State before the first word.
+        explain: Describes why a word (EVT 2.1: its upper half) is invalid.
     """
 
     name: str
@@ -123,7 +124,7 @@ VERSIONS = (EVT2_VERSION, EVT21_VERSION, EVT3_VERSION)
 
 
 class _Stream(NamedTuple):
-    """What a header says of the words after it; `swapped` is None if the words have to tell."""
+    """Layout of the words after a header; `swapped` is None if it must be detected from the words."""
 
     version: EvtVersion
     begin: int
@@ -133,13 +134,13 @@ class _Stream(NamedTuple):
 
 
 def _format_field(header: Header) -> tuple[str, dict[str, str]]:
-    """Return name and options of the field `format`, such as EVT3;height=720;width=1280."""
+    """Return name and options of the header field `format`, such as EVT3;height=720;width=1280."""
     name, *options = header.fields.get("format", "").split(";")
     return name.strip(), {key.strip(): value.strip() for key, _, value in (option.partition("=") for option in options)}
 
 
 def find_version(header: Header) -> EvtVersion | None:
-    """Return the version that a header names, first by `format`, then by `evt`; None if it names none of VERSIONS."""
+    """Return the EVT version of a header, by the field `format`, or else `evt`; None if it is not in VERSIONS."""
     name, number = _format_field(header)[0], header.fields.get("evt", "")
     return next((known for known in VERSIONS if (known.name == name if name else known.number == number)), None)
 
@@ -148,9 +149,9 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     header = read_header(path)
     version = find_version(header)
     if version is None:
-        found = _format_field(header)[0] or header.fields.get("evt") or "no version of EVT"
+        found = _format_field(header)[0] or header.fields.get("evt") or "no EVT version"
         expected = ", ".join(known.name for known in VERSIONS)
-        raise FormatError(f"{path}: its header names {found} (expected {expected})")
+        raise FormatError(f"{path}: wrong version in the header (found {found}, expected {expected})")
     options = _format_field(header)[1]
     size = header.fields.get("geometry")
     if {"width", "height"} <= options.keys():
@@ -158,14 +159,16 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     sensor = parse_sensor(path, size)
     order = options.get("endianness", "little" if version is not EVT21_VERSION else "")
     if order not in ("", "little", "legacy") or (order == "legacy" and version is not EVT21_VERSION):
-        raise FormatError(f"{path}: its header has endianness={order} (expected little, or legacy for EVT21)")
+        raise FormatError(
+            f"{path}: wrong order in the header (found endianness={order}, expected little, or legacy for EVT21)"
+        )
     swapped = order == "legacy" if order else None
     stream = _Stream(version, header.size, sensor, swapped, parse_start(path, header))
     return Source(sensor=sensor, chunks=partial(_chunks, path, stream), attributes=dict(header.fields))
 
 
 def _is_swapped(words: NDArray[np.uint64]) -> bool:
-    """Return whether EVT 2.1 words are valid only with their halves swapped."""
+    """Return whether EVT 2.1 words are valid only with swapped halves."""
     out = allocate_events(words.size * MAX_EVT21_EVENTS)
     is_valid = [
         not decode_evt21(order, Evt2State(), MAX_EVT_SIDE_PX, MAX_EVT_SIDE_PX, out).is_invalid
@@ -179,7 +182,7 @@ def _swap_halves(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def allocate_events(capacity: int) -> EventArrays:
-    """Return arrays with room for so many events, and for those of one word more."""
+    """Allocate arrays with room for `capacity` events plus the events of one more word."""
     return EventArrays.allocate(capacity + MAX_EVT21_EVENTS)
 
 
@@ -208,8 +211,8 @@ def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> It
                 why = version.explain(word, state, width, height, name=version.name)
                 raise CorruptionError(f"{path}: byte {position + done * unit}: {why}", lost="everything after it")
             position += len(block)
-    if left_over := (position - begin) % unit:  # after the block, in which a corrupted gzip stream is found first
-        message = f"{path}: {position} bytes, the last {left_over} are not a complete word of {unit} bytes"
+    if left_over := (position - begin) % unit:  # the end of `with` reports gzip corruption first
+        message = f"{path}: truncated after {position} bytes (found {left_over} of {unit} bytes of a word)"
         raise CorruptionError(message, lost=f"{left_over} bytes")
 
 
@@ -217,7 +220,7 @@ def _recognises(version: EvtVersion, path: Path, head: bytes) -> bool:
     header = parse_header(head)
     if (found := find_version(header)) is not None:
         return found is version
-    # EVT2 takes other raw files, to report what their header names.
+    # EVT2 also accepts other raw files, to report the version in their header
     return (
         version is EVT2_VERSION
         and path.suffix.lower() == ".raw"

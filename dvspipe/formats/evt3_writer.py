@@ -1,4 +1,4 @@
-"""Writes EVT 3.0 (`.evt3.raw`); `evt` describes the format."""
+"""Writer of EVT 3.0 (`.evt3.raw`); `evt` describes the format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .evt_kernels import (
 from .writers import StreamEncoder
 
 EVT3_SUFFIX = ".evt3.raw"
-EVT3_END_US = 1 << 34  # 4 h 46 min, in which TIME_HIGH takes 8 MB; also the limit of EVT 2.0
+EVT3_END_US = 1 << 34  # 4 h 46 min, with 8 MB of TIME_HIGH words; also the limit of EVT 2.0
 HEADER = """\
 % evt 3.0
 % format EVT3;height={height};width={width}
@@ -31,13 +31,15 @@ HEADER = """\
 % system_ID 49
 % end
 """
-"""The last three say with what Metavision and OpenEB open the file; 49 is the EVK4."""
+"""Metavision and OpenEB select their reader by integrator_name, plugin_name and system_ID; 49 is the EVK4."""
 
 
 @contextmanager
 def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]:
     if max(sensor.width, sensor.height) > MAX_EVT_SIDE_PX:
-        raise EventError(f"a sensor of {sensor} ({EVT3_SUFFIX} holds at most {MAX_EVT_SIDE_PX}x{MAX_EVT_SIDE_PX})")
+        raise EventError(
+            f"sensor too large (found {sensor}, {EVT3_SUFFIX} stores at most {MAX_EVT_SIDE_PX}x{MAX_EVT_SIDE_PX})"
+        )
     state = Evt3State()
     with path.open("wb") as file:
         file.write(HEADER.format(width=sensor.width, height=sensor.height).encode())
@@ -59,11 +61,11 @@ def _size(events: Events, last_us: int | None) -> int:
 
 
 def _check(events: Events, _last_us: int | None) -> None:
-    for event in (0, len(events) - 1):  # they are in order
+    for event in (0, len(events) - 1):  # events are sorted
         if not 0 <= events.t[event] < EVT3_END_US:
             raise EventError(
-                f"event {event} has t = {events.t[event]} us ({EVT3_SUFFIX} holds 0 to {EVT3_END_US - 1} us); shift "
-                "the times to begin near 0"
+                f"event {event}: out of range (found t = {events.t[event]} us, "
+                f"{EVT3_SUFFIX} stores 0 to {EVT3_END_US - 1} us); shift the times to begin near 0"
             )
 
 

@@ -1,7 +1,7 @@
-"""The compiled decoders of EVT 2.0, EVT 2.1 and EVT 3.0 words, and the encoder of EVT 3.0; `evt` describes the formats.
+"""Compiled decoders of EVT 2.0, EVT 2.1 and EVT 3.0, and the encoder of EVT 3.0; `evt` describes the formats.
 
-A decoder takes words, the state that earlier words have set, the size of the sensor, and arrays for the events. It
-decodes until the words end, the arrays are full, or a word is invalid, and returns how far it came.
+A decoder takes words, the state set by earlier words, the sensor size, and arrays for the events. It decodes until the
+words end, the arrays are full, or a word is invalid, and returns its progress and the new state.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from numpy.typing import NDArray
 
 MAX_EVT_SIDE_PX = 1 << 11  # x and y have 11 bits
 
-# Types of EVT 2.0 and 2.1 words, which are also the polarity of events
-CD_OFF = 0x0  # an event or a vector of events that turned darker
-CD_ON = 0x1  # ... brighter
+# Types of EVT 2.0 and 2.1 words; CD_OFF and CD_ON equal the polarity
+CD_OFF = 0x0  # OFF event or vector of OFF events
+CD_ON = 0x1  # ON event or vector of ON events
 # Types of EVT 3.0 words
 ADDR_Y = 0x0  # sets the row
-ADDR_X = 0x2  # an event: column and polarity
+ADDR_X = 0x2  # event: column and polarity
 VECT_BASE_X = 0x3  # sets the first column and the polarity of vectors
-VECT_12 = 0x4  # a vector: a bit for each of 12 columns; the next vector begins after them
-VECT_8 = 0x5  # a vector of 8 columns
+VECT_12 = 0x4  # vector: one bit for each of 12 columns; the next vector begins after them
+VECT_8 = 0x5  # vector of 8 columns
 TIME_LOW = 0x6  # sets the lower 12 bits of the time
 CONTINUED_4 = 0x7  # not an event
 # Types of both
-TIME_HIGH = 0x8  # sets the upper bits of the time, and the lower ones to 0
+TIME_HIGH = 0x8  # sets the upper bits of the time, and clears the lower bits
 EXT_TRIGGER = 0xA  # not an event
 OTHERS = 0xE  # not an event
 CONTINUED = 0xF  # not an event
-PADDING = 0x9999  # a word that cameras of Lucid add: https://github.com/ros-event-camera/event_camera_renderer/issues/8
-WITHOUT_LIMIT = (TIME_LOW, TIME_HIGH, CONTINUED_4, EXT_TRIGGER, OTHERS, CONTINUED)  # all payloads of EVT 3.0 are valid
+PADDING = 0x9999  # added by Lucid cameras: https://github.com/ros-event-camera/event_camera_renderer/issues/8
+WITHOUT_LIMIT = (TIME_LOW, TIME_HIGH, CONTINUED_4, EXT_TRIGGER, OTHERS, CONTINUED)  # EVT 3.0 types with any payload
 
 EVT2_LOW_BITS, EVT2_HIGH_BITS = 6, 28
 EVT3_LOW_BITS, EVT3_HIGH_BITS = 12, 12
-MAX_EVT21_EVENTS, MAX_EVT3_EVENTS = 32, 12  # of a word
-MAX_EVT3_WORDS = 3  # of an event, besides TIME_HIGH
-MIN_VECTOR_EVENTS = 3  # which take as many words without a vector as with one and its VECT_BASE_X, or more
+MAX_EVT21_EVENTS, MAX_EVT3_EVENTS = 32, 12  # events per word
+MAX_EVT3_WORDS = 3  # words per event, besides TIME_HIGH
+MIN_VECTOR_EVENTS = 3  # fewer events take no more words than a vector with its VECT_BASE_X
 
-# Position of the only bit of a 32-bit number: its product with this de Bruijn sequence has 32 different top five bits
+# Position of a single bit in a 32-bit number: the top five bits of its product with this de Bruijn sequence are unique
 DE_BRUIJN = 0x077CB531
 BIT_PLACES = np.array(
     [
@@ -81,19 +81,19 @@ BIT_PLACES = np.array(
 
 
 class Evt2State(NamedTuple):
-    """What EVT 2.0 and 2.1 words have set: TIME_HIGH with its overflows, -1 before the first."""
+    """State of EVT 2.0 and 2.1 decoding: TIME_HIGH including overflows; -1 before the first."""
 
     high: int = -1
 
 
 class Evt3State(NamedTuple):
-    """What EVT 3.0 words have set; -1 if no word has set it yet.
+    """State of EVT 3.0 decoding; -1 if not set yet.
 
     Args:
-        high: TIME_HIGH with its overflows.
-        low: TIME_LOW, or 0 after a new TIME_HIGH.
-        row: ADDR_Y.
-        base: First column of the next vector, from VECT_BASE_X and the vectors after it.
+        high: TIME_HIGH including overflows.
+        low: TIME_LOW; 0 after a new TIME_HIGH.
+        row: Row from ADDR_Y.
+        base: First column of the next vector, from VECT_BASE_X and later vectors.
         base_on: Polarity of vectors, 0 or 1.
     """
 
@@ -105,7 +105,7 @@ class Evt3State(NamedTuple):
 
 
 class EventArrays(NamedTuple):
-    """Arrays of one length for decoded events; `on` is 0 or 1."""
+    """Arrays of equal length for decoded events; `on` is 0 or 1."""
 
     t: NDArray[np.int64]
     x: NDArray[np.int16]
@@ -114,17 +114,17 @@ class EventArrays(NamedTuple):
 
     @classmethod
     def allocate(cls, size: int) -> EventArrays:
-        """Return arrays of uninitialised memory."""
+        """Allocate uninitialised arrays."""
         return cls(
             np.empty(size, np.int64), np.empty(size, np.int16), np.empty(size, np.int16), np.empty(size, np.uint8)
         )
 
 
 class Decoded(NamedTuple):
-    """How far a decoder came.
+    """Result of a decoder.
 
     Args:
-        state: The state after the decoded words.
+        state: State after the decoded words.
         words: Number of decoded words.
         events: Number of events written.
         is_invalid: Whether the next word is invalid.
@@ -138,7 +138,7 @@ class Decoded(NamedTuple):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _next_high(high: int, bits: int, value: int) -> int:
-    """Return TIME_HIGH with its overflows after a word with `value`, given the previous one (-1: there is none)."""
+    """Return TIME_HIGH including overflows for a new `value` of `bits` bits, given the previous one (-1: none)."""
     if high < 0:
         return value
     span = 1 << bits
@@ -149,14 +149,14 @@ def _next_high(high: int, bits: int, value: int) -> int:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _lowest_bit(mask: np.uint32) -> tuple[np.uint32, int]:
-    """Return the lowest bit that is set in a mask, and its position."""
+    """Return the lowest set bit of a mask, and its position."""
     bit = mask & (~mask + np.uint32(1))
     return bit, int(BIT_PLACES[np.uintp(np.uint32(bit * np.uint32(DE_BRUIJN)) >> np.uint32(27))])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def decode_evt2(words: NDArray[np.uint32], state: Evt2State, width: int, height: int, out: EventArrays) -> Decoded:
-    """Decode EVT 2.0 words; each has one event at most."""
+    """Decode EVT 2.0 words, with at most one event each."""
     t, x, y, on = out
     high = state.high
     base_us = high << EVT2_LOW_BITS
@@ -189,9 +189,9 @@ def decode_evt2(words: NDArray[np.uint32], state: Evt2State, width: int, height:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def decode_evt21(words: NDArray[np.uint64], state: Evt2State, width: int, height: int, out: EventArrays) -> Decoded:
-    """Decode EVT 2.1 words in the defined order of their halves.
+    """Decode EVT 2.1 words with their halves in the defined order.
 
-    A word is decoded only if the arrays have room for MAX_EVT21_EVENTS more.
+    A word is decoded only while the arrays have room for MAX_EVT21_EVENTS more events.
     """
     t, x, y, on = out
     high = state.high
@@ -223,15 +223,15 @@ def decode_evt21(words: NDArray[np.uint64], state: Evt2State, width: int, height
 def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height: int, out: EventArrays) -> Decoded:
     """Decode EVT 3.0 words.
 
-    The types of words follow one another almost at random, so that branches would be predicted wrongly: the inner loop
-    writes each word as an event, and the next word overwrites it unless it was one. Only a payload at or above the
-    limit of its type leaves the loop: words that are rare, that come first, or that are invalid. The arrays have room
-    for MAX_EVT3_EVENTS of each word of a block, and for one event more.
+    Word types follow one another almost at random, so branches would be mispredicted. The inner loop therefore writes
+    every word as an event; the next word overwrites it unless it was one. The loop ends only at payloads at or above
+    the limit of their type: rare, initial or invalid words. The arrays must have room for MAX_EVT3_EVENTS events per
+    word of a block, plus one.
     """
     t, x, y, on = out
     high, low, row, base, base_on = state.high, state.low, np.int16(state.row), state.base, np.uint8(state.base_on)
     base_us, high_word = high << EVT3_LOW_BITS, np.uint16(TIME_HIGH << 12 | high & 0xFFF if high >= 0 else 0)
-    limits = np.zeros(16, np.uint16)  # made here: from a function, it could overlap the arrays, which costs 4 %
+    limits = np.zeros(16, np.uint16)  # allocated here: an argument could alias the other arrays, and costs 4 %
     for kind_without_limit in WITHOUT_LIMIT:
         limits[kind_without_limit] = MAX_EVT_SIDE_PX
     limits[ADDR_Y] = height if row >= 0 else 0
@@ -239,7 +239,7 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
     count, index, one, is_invalid = np.uintp(0), np.uintp(0), np.uintp(1), False
     size, room, stop = np.uintp(words.size), np.uintp(t.size - 1), np.uintp(0)
     while not is_invalid:
-        if index == stop:  # the end of a block
+        if index == stop:  # end of a block
             stop = min(size, index + (room - count) // np.uintp(MAX_EVT3_EVENTS))
             if index == stop:
                 break
@@ -291,16 +291,16 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]) -> tuple[Evt3State, int]:
-    """Encode events as EVT 3.0 words, and return the state after them and the number of words.
+    """Encode events as EVT 3.0 words; return the new state and the number of words.
 
-    Every value of TIME_HIGH between two events is a word, from 0 on, so that all decoders see each of its overflows.
-    Events of one time, row and polarity with increasing columns become vectors, of 12, 12 and 8 columns as cameras send
-    them: evutils 0.3 reads others wrongly.
+    Every value of TIME_HIGH, starting at 0, is written, so decoders see each overflow. Events of equal time, row and
+    polarity with increasing columns become vectors of 12, 12 and 8 columns, as sent by cameras; evutils 0.3 misreads
+    other sequences.
 
     Args:
-        events: The events, in the order of time, not before those that the state stands for.
-        state: What earlier words have set; `base` and `base_on` are not used.
-        words: Where to write, with room for MAX_EVT3_WORDS of each event and all values of TIME_HIGH.
+        events: Sorted events, not before events encoded earlier.
+        state: State set by earlier words; `base` and `base_on` are not used.
+        words: Output, with room for MAX_EVT3_WORDS per event plus all values of TIME_HIGH.
     """
     t, x, y, on = events
     high, low, row = state.high, state.low, state.row
@@ -324,7 +324,7 @@ def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]
             stop < t.size and t[stop] == t[event] and y[stop] == row and on[stop] == on[event] and x[stop] > x[stop - 1]
         ):
             stop += 1
-        base, place = 0, 0  # of the next vector, and its place after a VECT_BASE_X; 0 if there is none
+        base, place = 0, 0  # first column of the next vector, and its index after VECT_BASE_X; 0: no vector before
         while event < stop:
             kind, width = (VECT_12, 12) if place < 2 else (VECT_8, 8)
             continues = place > 0 and x[event] < base + width

@@ -1,7 +1,7 @@
-"""Writes Event Stream, AEDAT 4, EVT 2.0 and DAT with faery, after a check of what each format can hold.
+"""Writers of Event Stream, AEDAT 4, EVT 2.0 and DAT, using faery.
 
-faery does not check order and range: a time before the previous one makes it write until the disk is full. So all
-events are checked first, and times are written unchanged (`zero_t0=False`; faery's default shifts them to begin at 0).
+faery does not check order and range: a decreasing time makes it write until the disk is full. All events are therefore
+checked first. Times are written unchanged (`zero_t0=False`; faery's default shifts them to begin at 0).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .writers import StreamEncoder
 
 FAERY_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
 DAT_DTYPE = np.dtype([("t", "=u8"), ("x", "=u2"), ("y", "=u2"), ("payload", "u1")])
-PACKET_EVENTS = 1 << 13  # of AEDAT 4: readers unpack complete packets
-ES_EVENT_BYTES, ES_LONGEST_US = 5, 127
-ES_LONGEST_GAP_US = 1 << 32  # 71 minutes, which take 34 MB of bytes that only advance the time
+PACKET_EVENTS = 1 << 13  # events per AEDAT 4 packet; readers decompress complete packets
+ES_EVENT_BYTES, ES_MAX_STEP_US = 5, 127
+ES_MAX_GAP_US = 1 << 32  # 71 minutes, with 34 MB of bytes that only advance the time
 EVT2_END_US, EVT2_SIDE, DAT_END_US, DAT_SIDE = 1 << 34, (1 << 11) - 1, 1 << 32, (1 << 14) - 1
 NO_END_US = 1 << 62
 
@@ -35,10 +35,10 @@ _Add = Callable[[Any, NDArray[np.void], SensorSize], None]
 @contextmanager
 def _begin(opener: _Opener, add: _Add, path: Path, sensor: SensorSize) -> Iterator[Any]:
     with _as_os_errors(), opener(path, sensor) as opened:
-        yield lambda events: add(opened, _structured(events), sensor)
+        yield lambda events: add(opened, _to_structured(events), sensor)
 
 
-def _encoder(
+def _create_encoder(
     suffix: str,
     opener: _Opener,
     add: _Add,
@@ -49,7 +49,7 @@ def _encoder(
 ) -> StreamEncoder:
     def begin(path: Path, sensor: SensorSize) -> AbstractContextManager[Callable[[Events], None]]:
         if side is not None and max(sensor.width, sensor.height) > side:
-            raise EventError(f"a sensor of {sensor} ({suffix} holds at most {side}x{side})")
+            raise EventError(f"sensor too large (found {sensor}, {suffix} stores at most {side}x{side})")
         return _begin(opener, add, path, sensor)
 
     check = partial(_check, suffix, end_us)
@@ -57,29 +57,32 @@ def _encoder(
 
 
 def _check(suffix: str, end_us: int, events: Events, _last_us: int | None) -> None:
-    for event in (0, len(events) - 1):  # they are in order
+    for event in (0, len(events) - 1):  # events are sorted
         if not 0 <= events.t[event] < end_us:
-            raise EventError(f"event {event} has t = {events.t[event]} us ({suffix} holds 0 to {end_us - 1} us)")
+            raise EventError(
+                f"event {event}: out of range (found t = {events.t[event]} us, {suffix} stores 0 to {end_us - 1} us)"
+            )
 
 
 def _check_gaps(events: Events, last_us: int | None) -> None:
     _check(".es", NO_END_US, events, last_us)
-    if events.t[-1] - (last_us or 0) <= ES_LONGEST_GAP_US:
+    if events.t[-1] - (last_us or 0) <= ES_MAX_GAP_US:
         return
     gaps = np.diff(events.t, prepend=last_us or 0)
-    if gaps.max() > ES_LONGEST_GAP_US:
-        event = int(np.argmax(gaps > ES_LONGEST_GAP_US))
+    if gaps.max() > ES_MAX_GAP_US:
+        event = int(np.argmax(gaps > ES_MAX_GAP_US))
         raise EventError(
-            f"event {event} at {events.t[event]} us comes {gaps[event]} us after the previous one or after 0 (.es "
-            f"holds gaps up to {ES_LONGEST_GAP_US} us, in steps of {ES_LONGEST_US} us); shift the times to begin near 0"
+            f"event {event} at {events.t[event]} us: gap too long (found {gaps[event]} us after the previous event or "
+            f"after 0, .es stores up to {ES_MAX_GAP_US} us, in steps of {ES_MAX_STEP_US} us); shift the times to begin "
+            "near 0"
         )
 
 
 def _size_with_gaps(events: Events, last_us: int | None) -> int:
-    return ES_EVENT_BYTES * len(events) + int(events.t[-1] - (last_us or 0)) // ES_LONGEST_US
+    return ES_EVENT_BYTES * len(events) + int(events.t[-1] - (last_us or 0)) // ES_MAX_STEP_US
 
 
-def _structured(events: Events) -> NDArray[np.void]:
+def _to_structured(events: Events) -> NDArray[np.void]:
     array = np.empty(len(events), FAERY_DTYPE)
     array["t"], array["x"], array["y"], array["on"] = events.t, events.x, events.y, events.p
     return array
@@ -87,7 +90,7 @@ def _structured(events: Events) -> NDArray[np.void]:
 
 @contextmanager
 def _as_os_errors() -> Iterator[None]:
-    """Raise the errors of faery as OSError."""
+    """Convert errors of faery to OSError."""
     try:
         yield
     except BaseException as error:
@@ -96,8 +99,8 @@ def _as_os_errors() -> Iterator[None]:
         raise
 
 
-def _es(path: Path, sensor: SensorSize) -> Any:
-    from faery import es  # takes 0.2 s, and has no py.typed
+def _open_es(path: Path, sensor: SensorSize) -> Any:
+    from faery import es  # imported late: takes 0.2 s, and has no py.typed
 
     return es.Encoder(path, event_type="dvs", zero_t0=False, dimensions=(sensor.width, sensor.height))
 
@@ -107,22 +110,22 @@ def _add_es(encoder: Any, events: NDArray[np.void], sensor: SensorSize) -> None:
     encoder.write(events)
 
 
-def _evt2(path: Path, sensor: SensorSize) -> Any:
+def _open_evt2(path: Path, sensor: SensorSize) -> Any:
     from faery import evt
 
     dimensions = (sensor.width, sensor.height)
     return evt.Encoder(path, version="evt2", zero_t0=False, dimensions=dimensions, enforce_monotonic=True)
 
 
-def _dat(path: Path, sensor: SensorSize) -> Any:
+def _open_dat(path: Path, sensor: SensorSize) -> Any:
     from faery import dat
 
     dimensions = (sensor.width, sensor.height)
     return dat.Encoder(path, version="dat2", event_type="cd", zero_t0=False, dimensions=dimensions)
 
 
-def _aedat4(path: Path, sensor: SensorSize) -> Any:
-    """Return an encoder with one stream of events, described as DV does."""
+def _open_aedat4(path: Path, sensor: SensorSize) -> Any:
+    """Open an encoder with one stream of events, described like the files of DV."""
     from faery import aedat
 
     def node(name: str, path: str, nodes: list[Any], **attributes: str | int) -> Any:
@@ -143,11 +146,21 @@ def _add_aedat4(encoder: Any, events: NDArray[np.void], _sensor: SensorSize) -> 
         encoder.write(0, events[start : start + PACKET_EVENTS])
 
 
-EVENT_STREAM_ENCODER = StreamEncoder((".es",), partial(_begin, _es, _add_es), _size_with_gaps, _check_gaps)
-AEDAT4_ENCODER = _encoder(".aedat4", _aedat4, _add_aedat4, 18)
-EVT2_ENCODER = _encoder(
-    ".raw", _evt2, lambda encoder, events, _: encoder.write({"events": events}), 8, end_us=EVT2_END_US, side=EVT2_SIDE
+EVENT_STREAM_ENCODER = StreamEncoder((".es",), partial(_begin, _open_es, _add_es), _size_with_gaps, _check_gaps)
+AEDAT4_ENCODER = _create_encoder(".aedat4", _open_aedat4, _add_aedat4, 18)
+EVT2_ENCODER = _create_encoder(
+    ".raw",
+    _open_evt2,
+    lambda encoder, events, _: encoder.write({"events": events}),
+    8,
+    end_us=EVT2_END_US,
+    side=EVT2_SIDE,
 )
-DAT_ENCODER = _encoder(
-    ".dat", _dat, lambda encoder, events, _: encoder.write(events.view(DAT_DTYPE)), 8, end_us=DAT_END_US, side=DAT_SIDE
+DAT_ENCODER = _create_encoder(
+    ".dat",
+    _open_dat,
+    lambda encoder, events, _: encoder.write(events.view(DAT_DTYPE)),
+    8,
+    end_us=DAT_END_US,
+    side=DAT_SIDE,
 )

@@ -1,4 +1,4 @@
-"""What a caller knows of a file and the file does not say; what the names of columns mean."""
+"""Hints: metadata that a file lacks and the caller supplies. Also parses column names."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ..errors import ConfigError, FormatError, Remedy
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 UNIT_EXPONENTS: dict[TimeUnit, int] = {"s": 6, "ms": 3, "us": 0, "ns": -3}
-"""A time in the unit, times ten to this power, is in microseconds."""
-MAX_PLAUSIBLE_US = 10**17  # the year 5138; a larger integer is a time since 1970 in nanoseconds
+"""Exponent e per unit: time in microseconds = stored time * 10^e."""
+MAX_PLAUSIBLE_US = 10**17  # the year 5138; larger integers are nanoseconds since 1970
 UNUSED = "-"
 
 _SYNONYMS = {
@@ -26,17 +26,17 @@ _UNITS = {"s": "s", "sec": "s", "seconds": "s", "ms": "ms", "us": "us", "usec": 
 
 @dataclass(frozen=True)
 class Hints:
-    """What a caller knows of a file.
+    """Metadata that a file lacks.
 
     Args:
-        time_unit: Unit of the times: s, ms, us or ns. Takes precedence over what the file says.
-        columns: A letter for each column in order: t, x, y and p once each, - for a column that is not used. Takes
-            precedence over the names in the file.
-        chip: The sensor chip, such as DVS128; a file that names another is an error.
-        topic: The topic of a ROS bag.
+        time_unit: Time unit: s, ms, us or ns. Takes precedence over the unit in the file.
+        columns: One letter per column, in order: t, x, y and p once each, - for an unused column. Takes precedence over
+            the names in the file.
+        chip: Sensor chip, such as DVS128. A file that stores another chip is an error.
+        topic: Topic of a ROS bag.
 
     Raises:
-        ConfigError: A hint has another value.
+        ConfigError: If the time unit or the columns are invalid.
     """
 
     time_unit: TimeUnit | None = None
@@ -46,10 +46,10 @@ class Hints:
 
     def __post_init__(self) -> None:
         if self.time_unit is not None and self.time_unit not in get_args(TimeUnit):
-            raise ConfigError(f"time_unit is {self.time_unit!r} (expected s, ms, us or ns)")
+            raise ConfigError(f"wrong time_unit (found {self.time_unit!r}, expected s, ms, us or ns)")
         if self.columns is not None and sorted(self.columns.replace(UNUSED, "")) != sorted("txyp"):
             raise ConfigError(
-                f"columns is {self.columns!r} (expected t, x, y and p once each, such as txyp, and - for others)"
+                f"wrong columns (found {self.columns!r}, expected t, x, y, p once each, such as txyp, and - for others)"
             )
 
 
@@ -57,7 +57,12 @@ NO_HINTS = Hints()
 
 
 def parse_column_name(name: str) -> tuple[str | None, TimeUnit | None]:
-    """Return the column (t, x, y, p) that a name means and the unit in it, such as (t, us) for `time [us]`."""
+    """Parse a column name: return the column (t, x, y or p) and the time unit, each None if absent.
+
+    Example:
+        >>> parse_column_name("time [us]"), parse_column_name("pol"), parse_column_name("id")
+        (('t', 'us'), ('p', None), (None, None))
+    """
     word = name.strip().strip("\"'").lower()
     if word in _COLUMNS:
         return _COLUMNS[word], None
@@ -69,10 +74,12 @@ def parse_column_name(name: str) -> tuple[str | None, TimeUnit | None]:
 
 
 def unknown_unit(path: Path, found: str) -> FormatError:
-    """Return the error for times whose unit is not known."""
-    return FormatError(f"{path}: {found}", Remedy("hints.time_unit", "us", "name their unit (s, ms, us or ns)"))
+    """Return the error for times of unknown unit."""
+    return FormatError(f"{path}: {found}", Remedy("hints.time_unit", "us", "set the time unit (s, ms, us or ns)"))
 
 
 def unknown_columns(path: Path, found: str) -> FormatError:
-    """Return the error for columns whose order is not known."""
-    return FormatError(f"{path}: {found}", Remedy("hints.columns", "txyp", "name them in order (- for an unused one)"))
+    """Return the error for columns of unknown order."""
+    return FormatError(
+        f"{path}: {found}", Remedy("hints.columns", "txyp", "list the columns in order (- for an unused one)")
+    )

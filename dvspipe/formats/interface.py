@@ -1,4 +1,4 @@
-"""What dvspipe needs to know of a file format: one `Format`, for reading and writing."""
+"""Interface of file formats: a `Format` recognises, reads and writes files."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from .writers import Encoder
 
 
 class Opener(Protocol):
-    """Opens a file for decoding."""
+    """Function that opens a file for decoding."""
 
     def __call__(self, path: Path, hints: Hints = NO_HINTS, /) -> Source:
-        """Return the opened file; hints are what the file does not say."""
+        """Open a file; `hints` supply metadata that the file lacks."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """A file format.
+    """File format.
 
     Args:
-        name: Its name, as `describe` returns it.
-        suffixes: Suffixes of files that are read, lower case, with the dot.
-        recognises: Whether a file has this format, from its path (without `.gz`) and its first HEAD_BYTES, unpacked.
+        name: Name, as returned by `describe`.
+        suffixes: Suffixes of readable files, lower case, with the dot.
+        recognises: Decides from the path (without `.gz`) and the first HEAD_BYTES, decompressed, whether a file has
+            this format.
         open: Opens a file for decoding.
-        encoder: Writes files; None if the format is only read.
+        encoder: Writes files; None if the format is read-only.
     """
 
     name: str

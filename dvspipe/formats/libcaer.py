@@ -1,9 +1,9 @@
-"""The encoding `libcaer_cmp` of event packets in ROS bags, which libcaer_driver writes for DAVIS and DVXplorer cameras.
+"""Encoding `libcaer_cmp` of event packets in ROS bags, written by libcaer_driver for DAVIS and DVXplorer cameras.
 
-Little-endian words of 16 bits, whose top four are their type; each packet starts from the initial state. Its times are
-added to the time of the packet. Definition: ros-event-camera/event_camera_codecs, libcaer_cmp_types.h; its decoder
-ignores events outside the sensor and words of other types, which are corruption here. Its Python package
-event_camera_py comes with ROS only, not from PyPI.
+Packets consist of little-endian 16-bit words with their type in the top four bits. Decoding starts from the initial
+state in each packet; times are relative to the time of the packet. Definition: ros-event-camera/event_camera_codecs,
+libcaer_cmp_types.h. Its decoder ignores events outside the sensor and words of other types; here they are corruption.
+Its Python package event_camera_py is only part of ROS, and not on PyPI.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from .evt_kernels import Decoded, EventArrays
 CAER_TIME_HIGH = 0  # sets the upper 12 bits of the time
 CAER_TIME_LOW = 1  # sets the lower 12 bits
 CAER_ADDR_X = 2  # sets the column
-CAER_ADDR_Y = 3  # an event: row and polarity
+CAER_ADDR_Y = 3  # event: row and polarity
 VECT_BASE_Y = 4  # sets the first row and the polarity of vectors
-CAER_VECT_8 = 5  # a bit for each of 8 rows; the next vector begins after them
-MAX_EVENTS = 8  # of a word
+CAER_VECT_8 = 5  # vector: one bit for each of 8 rows; the next vector begins after them
+MAX_EVENTS = 8  # events per word
 
 
 class LibcaerState(NamedTuple):
-    """What words have set; a column or row of -1 is not set yet.
+    """State of decoding; a column or row of -1 is not set yet.
 
     Args:
         high: TIME_HIGH.
         low: TIME_LOW.
-        column: ADDR_X.
-        base: First row of the next vector, from VECT_BASE_Y and the vectors after it.
+        column: Column from ADDR_X.
+        base: First row of the next vector, from VECT_BASE_Y and later vectors.
         base_on: Polarity of vectors, 0 or 1.
     """
 
@@ -48,9 +48,9 @@ class LibcaerState(NamedTuple):
 def decode_libcaer(
     words: NDArray[np.uint16], state: LibcaerState, width: int, height: int, out: EventArrays
 ) -> Decoded:  # pragma: no cover
-    """Decode words, with times from the beginning of the packet.
+    """Decode words; times are relative to the packet.
 
-    A word is decoded only if the arrays have room for MAX_EVENTS more.
+    A word is decoded only while the arrays have room for MAX_EVENTS more events.
     """
     t, x, y, on = out
     high, low, column, base, base_on = state
@@ -83,19 +83,19 @@ def decode_libcaer(
 
 
 def _explain(word: int, state: LibcaerState, width: int, height: int, *, name: str) -> str:
-    """Return why a word is invalid."""
+    """Describe why a word is invalid."""
     kind, payload = word >> 12, word & 0x7FF
     if kind > CAER_VECT_8:
-        return f"a word of type 0x{kind:X}, which is reserved in {name}"
+        return f"a word of type 0x{kind:X}, reserved in {name}"
     if kind == CAER_ADDR_X:
-        return f"column x = {payload}, outside a sensor {width} pixels wide"
+        return f"column x = {payload}, outside the sensor (width {width})"
     if state.column < 0:
-        return "an event before the first ADDR_X, so that its column is unknown"
+        return "an event before the first ADDR_X: unknown column"
     if kind == CAER_ADDR_Y:
-        return f"an event at y = {payload}, outside a sensor {height} pixels high"
+        return f"an event at y = {payload}, outside the sensor (height {height})"
     if state.base < 0:
-        return "a vector before the first VECT_BASE_Y, so that its rows are unknown"
-    return f"a vector from y = {state.base} with mask 0x{word & 0xFF:X}, outside a sensor {height} pixels high"
+        return "a vector before the first VECT_BASE_Y: unknown rows"
+    return f"a vector from y = {state.base} with mask 0x{word & 0xFF:X}, outside the sensor (height {height})"
 
 
 LIBCAER = EvtVersion("libcaer_cmp", "", "<u2", MAX_EVENTS, decode_libcaer, LibcaerState(), _explain)

@@ -1,6 +1,6 @@
-"""Writes NumPy's archives (`.npz`) of the arrays t, x, y and p, compressed in threads as the events come.
+"""Writer of NumPy archives (`.npz`) with arrays t, x, y and p, compressed in threads part by part.
 
-`zipfile` at zlib's level 1 would take 4.9 times the CPU time, and `numpy.savez_compressed` 27 times with all events in
+`zipfile` at zlib level 1 takes 4.9 times the CPU time; `numpy.savez_compressed` takes 27 times, with all events in
 memory.
 """
 
@@ -24,16 +24,16 @@ from ..events import Events, SensorSize
 from .writers import StreamEncoder, accept_all
 
 NPZ_TYPES = {"t": np.int64, "x": np.uint16, "y": np.uint16, "p": np.uint8}
-SIDE_TYPE = np.uint64  # of width and height; eventcv 1.0 reads no other
-NPZ_EVENT_BYTES = 2 * 13  # once in temporary files, once in the archive; deflate makes nothing much longer
-NPZ_LEVEL = 1  # of ISA-L, whose output is as large as that of zlib's level 1, in a fifth of the time
-COMPRESSING_THREADS = 2  # t takes as long as x, y and p
-FEWEST_THREADED_EVENTS = 1 << 13  # fewer are compressed sooner than threads are told
+SIDE_TYPE = np.uint64  # type of width and height; eventcv 1.0 reads no other
+NPZ_EVENT_BYTES = 2 * 13  # temporary files plus archive; deflate never expands data much
+NPZ_LEVEL = 1  # ISA-L level: the output size of zlib level 1, in a fifth of the time
+COMPRESSING_THREADS = 2  # t takes as long as x, y and p together
+MIN_THREADED_EVENTS = 1 << 13  # below this size, threading costs more than it saves
 COPIED_BYTES = 1 << 20
 
 
 class _Column:
-    """A column that grows, compressed in a temporary file; its number of rows is in the header before it."""
+    """Column that grows, compressed in a temporary file. The header needs the number of rows, known only at the end."""
 
     def __init__(self, file: BinaryIO, dtype: type) -> None:
         self._file, self._dtype = file, np.dtype(dtype)
@@ -47,13 +47,13 @@ class _Column:
         self._file.write(self._deflater.compress(data))
 
     def pack(self, archive: zipfile.ZipFile, output: BinaryIO, name: str) -> None:
-        """Write the column to an archive, which writes to `output`.
+        """Copy the compressed column to an archive; `output` is the file of the archive.
 
-        `zipfile` compresses by zlib alone; so it stores what is compressed already, and the fields that say how are
-        written again.
+        `zipfile` compresses only with zlib. It therefore stores the already compressed bytes, and this method rewrites
+        the header fields with compression method, size and checksum.
         """
         rows = self._size // self._dtype.itemsize
-        header = _header(self._dtype, (rows,))
+        header = _npy_header(self._dtype, (rows,))
         storing = zlib.compressobj(0, zlib.DEFLATED, -zlib.MAX_WBITS)
         member = zipfile.ZipInfo(f"{name}.npy")
         with archive.open(member, "w", force_zip64=True) as file:
@@ -68,8 +68,8 @@ class _Column:
         output.write(member.FileHeader(zip64=True))
 
 
-def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    """Return what is before the values of an `.npy` file."""
+def _npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """Return the header of an `.npy` file."""
     header = io.BytesIO()
     described = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     npy.write_array_header_1_0(header, described)
@@ -87,9 +87,9 @@ def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]
         threads = stack.enter_context(ThreadPoolExecutor(COMPRESSING_THREADS))
 
         def add(events: Events) -> None:
-            mapped = threads.map if len(events) >= FEWEST_THREADED_EVENTS else map
+            mapped = threads.map if len(events) >= MIN_THREADED_EVENTS else map
             for _ in mapped(lambda name: columns[name].add(getattr(events, name)), NPZ_TYPES):
-                pass  # raises what writing raised
+                pass  # raises errors of the threads
 
         yield add
         output = stack.enter_context(path.open("w+b"))

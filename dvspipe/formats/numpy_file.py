@@ -1,9 +1,9 @@
-"""NumPy's files (`.npy`, `.npz`): a structured array of events, an array each for t, x, y and p, or a table [N, 4].
+"""NumPy files (`.npy`, `.npz`): a structured array of events, separate arrays t, x, y and p, or a table [N, 4].
 
-Integer times are microseconds. Float times are seconds if that makes them multiples of microseconds but not all of
-milliseconds; otherwise the unit must be given as a hint. So must the order of the columns of a table: nothing in it
-distinguishes x from y. Nothing is unpickled, and memory is bounded whatever sizes a header claims: `numpy.load` reads
-an archive in 0.9 times the time, but all of it at once, and nothing of a truncated file.
+Integer times are microseconds. Floating-point times are seconds if they are then multiples of a microsecond, but not
+all multiples of a millisecond; otherwise a hint must set the unit. A table also needs a hint for the order of its
+columns: nothing in it distinguishes x from y. Nothing is unpickled, and memory is bounded whatever sizes a header
+claims. `numpy.load` reads an archive in 0.9 times the time, but all at once, and nothing of a truncated file.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ NUMPY_SUFFIXES = (".npy", ".npz")
 HEAD_ROWS = 1 << 16
 MAX_ROW_BYTES = 1 << 12
 MAX_COLUMNS = 64
-LONGEST_NPY_HEADER = 10_000  # characters, which are NumPy's default limit
+MAX_NPY_HEADER = 10_000  # characters; NumPy's default limit
 MAX_BLOCK_BYTES = 32 << 20
 SKIP_BYTES = 1 << 20
-INTEGER_TOLERANCE = 0.01  # microseconds or milliseconds between a float and the integer that it represents
+INTEGER_TOLERANCE = 0.01  # maximum distance from an integer, in microseconds or milliseconds
 MAX_TIME = 2.0**62
-MAX_SMALL = 2.0**31  # of pixels and polarities
+MAX_SMALL = 2.0**31  # limit of pixels and polarities
 HEADER_ERRORS = (  # raised by NumPy for corrupted headers; tokenize raises SyntaxError or TokenError
     ValueError,
     TypeError,
@@ -85,16 +85,16 @@ _Opener = Callable[[], AbstractContextManager[BinaryIO]]
 
 @dataclass(frozen=True)
 class _Array:
-    """An array in a file, of one or two axes.
+    """Array in a file, with one or two axes.
 
     Args:
-        opener: Opens the bytes that it is read from, at their beginning.
-        where: Its name in a message.
-        dtype: Of its elements.
-        shape: Rows, and columns if it has a second axis.
-        start: Where its data begins in those bytes.
-        stop: Where the data of all its columns ends.
-        by_columns: Whether its columns are stored one after the other (Fortran order).
+        opener: Opens the file or archive member at its beginning.
+        where: Name in messages.
+        dtype: Type of the elements.
+        shape: Rows, and columns if there is a second axis.
+        start: Start position of the data.
+        stop: End position of the data of all columns.
+        by_columns: Whether columns are stored consecutively (Fortran order).
     """
 
     opener: _Opener
@@ -114,10 +114,10 @@ class _Array:
         return self.shape[0]
 
     def blocks(self, first: int = 0) -> Generator[NDArray[Any], None, None]:
-        """Yield the rows from `first` on in blocks.
+        """Yield the rows in blocks, starting at row `first`.
 
         Raises:
-            CorruptionError: There are fewer or more bytes than the header says; raised after all complete rows.
+            CorruptionError: If there are fewer or more bytes than the header claims. Raised after all complete rows.
         """
         most = max(1, min(CHUNK_EVENTS, MAX_BLOCK_BYTES // self.row_bytes))
         with self.opener() as file:
@@ -130,22 +130,22 @@ class _Array:
                     values = np.frombuffer(data, self.dtype, complete * self.row_bytes // self.dtype.itemsize)
                     yield values.reshape(complete, *self.shape[1:])
                 if complete < count:
-                    message = f"{self.where}: has {row + complete} rows (its header says {self.rows})"
+                    message = f"{self.where}: truncated (found {row + complete} rows, expected {self.rows})"
                     raise CorruptionError(message, lost="the rows after them")
             if self.start + self.rows * self.row_bytes == self.stop and file.read(1):
-                raise CorruptionError(f"{self.where}: has more bytes than its header says", lost="these bytes")
+                raise CorruptionError(f"{self.where}: more bytes than the header claims", lost="the additional bytes")
 
 
 @dataclass(frozen=True)
 class _Column:
-    """A column: an array of one axis, or a field or a column of an array."""
+    """Column: a one-dimensional array, or a field or column of an array."""
 
     array: _Array
     field: str | None = None
     number: int | None = None
 
     def values(self, block: NDArray[Any]) -> NDArray[Any]:
-        """Return the column in a block of the array."""
+        """Select the column from a block of the array."""
         if self.field is not None:
             return block[self.field]
         return block if self.number is None else block[:, self.number]
@@ -165,18 +165,18 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
     if head == NPY_MAGIC:
         opener = partial(open_binary, path)
         array = _read_array_header(opener, str(path))
-        columns, unit = _columns_of(path, array, hints)
+        columns, unit = _array_columns(path, array, hints)
         sensor = None
     elif head.startswith(ZIP_MAGIC):
-        columns, unit, sensor = _members(path, hints)
+        columns, unit, sensor = _archive_columns(path, hints)
     else:
-        raise FormatError(f"{path}: not an .npy or .npz file of NumPy")
+        raise FormatError(f"{path}: not a NumPy file (expected .npy or .npz)")
     rows = {name: column.array.rows for name, column in columns.items()}
     if len(set(rows.values())) > 1:
         raise FormatError(f"{path}: columns of different lengths: {rows}")
-    exponent = UNIT_EXPONENTS[hints.time_unit or unit or _unit(path, columns["t"])]
+    exponent = UNIT_EXPONENTS[hints.time_unit or unit or _detect_unit(path, columns["t"])]
     source = Source(
-        sensor, lambda progress=None: _read(path, columns, exponent, 0, progress), {"columns": _describe(columns)}
+        sensor, lambda progress=None: _read(path, columns, exponent, 0, progress), {"columns": _column_types(columns)}
     )
     if head == NPY_MAGIC and _unpacked_size(path) == columns["t"].array.stop:
         return replace(
@@ -187,7 +187,7 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
     return source
 
 
-def _describe(columns: dict[str, _Column]) -> dict[str, str]:
+def _column_types(columns: dict[str, _Column]) -> dict[str, str]:
     return {
         name: str(column.dtype) if column.field is None else f"{column.field} {column.dtype}"
         for name, column in columns.items()
@@ -195,67 +195,69 @@ def _describe(columns: dict[str, _Column]) -> dict[str, str]:
 
 
 def _unpacked_size(path: Path) -> int | None:
-    """Return the size of a file, None if it is inside gzip."""
+    """Return the size of a file; None if it is gzip."""
     with path.open("rb") as file:
         return None if file.read(2) == GZIP_MAGIC else path.stat().st_size
 
 
 def _read_array_header(opener: _Opener, where: str) -> _Array:
-    """Return the array whose header is at the beginning of some bytes.
+    """Read the header of an array.
 
     Raises:
-        FormatError: The header is corrupted or truncated, or the array is of another kind than those of events.
+        FormatError: If the header is corrupted or truncated, or the array cannot contain events.
     """
     with opener() as file:
         try:
             shape, by_columns, dtype, start = read_npy_header(file)
         except HEADER_ERRORS as error:
-            raise FormatError(f"{where}: its header is corrupted ({error})") from error
+            raise FormatError(f"{where}: corrupted header ({error})") from error
     if dtype.hasobject:
-        raise FormatError(f"{where}: has Python objects, which dvspipe does not unpickle")
+        raise FormatError(f"{where}: contains Python objects; dvspipe does not unpickle them")
     stop = start + math.prod(shape) * dtype.itemsize
     if not 1 <= dtype.itemsize <= MAX_ROW_BYTES or len(shape) > 2 or not 1 <= (*shape, 1, 1)[1] <= MAX_COLUMNS:
-        raise FormatError(f"{where}: is an array {dtype}{list(shape)} (expected events [N] or a table [N, 4])")
+        raise FormatError(f"{where}: wrong array (found {dtype}{list(shape)}, expected events [N] or a table [N, 4])")
     if stop >= MAX_TIME:
-        raise FormatError(f"{where}: its header is corrupted (shape {shape})")
+        raise FormatError(f"{where}: corrupted header (shape {shape})")
     return _Array(opener, where, dtype, shape, start, stop, by_columns and len(shape) == 2)
 
 
 def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Return shape, whether it is in Fortran order, dtype, and where the data begins, as NumPy's reader finds them."""
-    head = io.BytesIO(file.read(npy.MAGIC_LEN + 4 + LONGEST_NPY_HEADER))  # NumPy would read whatever size it finds
+    """Read an `.npy` header with NumPy: return shape, whether in Fortran order, dtype, and position of the data."""
+    head = io.BytesIO(file.read(npy.MAGIC_LEN + 4 + MAX_NPY_HEADER))  # NumPy itself would read any claimed size
     version = npy.read_magic(head)
     if version not in ((1, 0), (2, 0), (3, 0)):
         raise ValueError(f"version {version[0]}.{version[1]}")
-    # 3.0 is 2.0 with field names in UTF-8 instead of Latin-1; those of events are ASCII
+    # version 3.0 is 2.0 with field names in UTF-8 instead of Latin-1; field names of events are ASCII
     reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # on headers written by Python 2
-        shape, by_columns, dtype = reader(head, max_header_size=LONGEST_NPY_HEADER)
+        warnings.simplefilter("ignore", UserWarning)  # for headers written by Python 2
+        shape, by_columns, dtype = reader(head, max_header_size=MAX_NPY_HEADER)
     if min(shape, default=0) < 0:
         raise ValueError(f"shape {shape}")
     return shape, by_columns, dtype, head.tell()
 
 
-def _columns_of(path: Path, array: _Array, hints: Hints) -> tuple[dict[str, _Column], TimeUnit | None]:
-    """Return the columns of the only array of a file, and the unit of times if a name has it."""
+def _array_columns(path: Path, array: _Array, hints: Hints) -> tuple[dict[str, _Column], TimeUnit | None]:
+    """Return the columns of a single array, and the time unit if a field name contains it."""
     names = array.dtype.names
     if names is not None and len(array.shape) == 1:
         found = _match_names(names)
         if found is None:
             fields = ", ".join(names)[:200]
-            raise FormatError(f"{array.where}: has the fields {fields} (expected t, x, y and p once each)")
+            raise FormatError(f"{array.where}: wrong fields (found {fields}, expected t, x, y and p once each)")
         columns = {column: _Column(array, field=found[column]) for column in "txyp"}
         for name, column in columns.items():
             _check_kind(array.where, name, column)
         return columns, parse_column_name(found["t"])[1]
     if len(array.shape) < 2 or names is not None:
-        raise FormatError(f"{array.where}: is an array {array.dtype}{list(array.shape)} (expected events with fields)")
+        raise FormatError(
+            f"{array.where}: wrong array (found {array.dtype}{list(array.shape)}, expected events with fields)"
+        )
     count = array.shape[1]
     if hints.columns is None:
-        raise unknown_columns(path, f"is a table [{array.rows}, {count}] whose columns have no names")
+        raise unknown_columns(path, f"unknown order of columns (found a table [{array.rows}, {count}] without names)")
     if len(hints.columns) != count:
-        raise unknown_columns(path, f"is a table of {count} columns, not {len(hints.columns)}")
+        raise unknown_columns(path, f"wrong number of columns (found {count}, expected {len(hints.columns)})")
     columns = {name: _table_column(array, number) for number, name in enumerate(hints.columns) if name != UNUSED}
     for name, column in columns.items():
         _check_kind(array.where, name, column)
@@ -263,7 +265,7 @@ def _columns_of(path: Path, array: _Array, hints: Hints) -> tuple[dict[str, _Col
 
 
 def _match_names(names: Iterable[str]) -> dict[str, str] | None:
-    """Return column -> name if each of t, x, y and p has exactly one name, else None."""
+    """Map columns to names if each of t, x, y and p has exactly one name; otherwise return None."""
     found = [(column, name) for name in names if (column := parse_column_name(name)[0])]
     return dict(found) if sorted(column for column, _ in found) == sorted("txyp") else None
 
@@ -278,46 +280,50 @@ def _table_column(array: _Array, number: int) -> _Column:
 def _check_kind(where: str, name: str, column: _Column) -> None:
     kinds = "iufb" if name == "p" else "iuf"
     if column.dtype.kind not in kinds or column.dtype.itemsize > 8:
-        raise FormatError(f"{where}: its column {name} is {column.dtype} (expected numbers)")
+        raise FormatError(f"{where}: wrong type of column {name} (found {column.dtype}, expected numbers)")
 
 
-def _members(path: Path, hints: Hints) -> tuple[dict[str, _Column], TimeUnit | None, SensorSize | None]:
-    """Return the columns in an archive, the unit of times if a name has it, and the sensor."""
-    with _archive(path) as archive:
+def _archive_columns(path: Path, hints: Hints) -> tuple[dict[str, _Column], TimeUnit | None, SensorSize | None]:
+    """Return the columns of an archive, the time unit if a name contains it, and the sensor."""
+    with _open_archive(path) as archive:
         names = [name for name in archive.namelist() if name.endswith(".npy")]
-    arrays: dict[str, _Opener] = {name.removesuffix(".npy"): partial(_member, path, name) for name in names}
+    arrays: dict[str, _Opener] = {name.removesuffix(".npy"): partial(_open_member, path, name) for name in names}
     found = _match_names(arrays)
-    sensor = _sensor(path, arrays)
+    sensor = _read_sensor(path, arrays)
     if found is not None:
         columns = {}
         for column in "txyp":
             array = _read_array_header(arrays[found[column]], f"{path}: {found[column]}")
             if len(array.shape) != 1 or array.dtype.names is not None:
-                raise FormatError(f"{array.where} is an array {array.dtype}{list(array.shape)} (expected a column [N])")
+                raise FormatError(
+                    f"{array.where}: wrong array (found {array.dtype}{list(array.shape)}, expected a column [N])"
+                )
             columns[column] = _Column(array)
             _check_kind(str(path), column, columns[column])
         return columns, parse_column_name(found["t"])[1], sensor
     others = [name for name in arrays if name not in ("width", "height")]
     if len(others) != 1:
         content = ", ".join(arrays)[:200] or "nothing"
-        raise FormatError(f"{path}: has {content} (expected t, x, y and p once each, or one array)")
+        raise FormatError(f"{path}: wrong content (found {content}, expected t, x, y and p once each, or one array)")
     array = _read_array_header(arrays[others[0]], f"{path}: {others[0]}")
-    return *_columns_of(path, array, hints), sensor
+    return *_array_columns(path, array, hints), sensor
 
 
-def _sensor(path: Path, arrays: dict[str, _Opener]) -> SensorSize | None:
-    """Return the sensor if the integers `width` and `height` are in the archive."""
+def _read_sensor(path: Path, arrays: dict[str, _Opener]) -> SensorSize | None:
+    """Return the sensor size if the archive has the integers `width` and `height`; otherwise None."""
     sides = []
     for name in ("width", "height"):
         if name not in arrays:
             return None
         array = _read_array_header(arrays[name], f"{path}: {name}")
         if array.shape != () or array.dtype.kind not in "iu":
-            raise FormatError(f"{path}: {name} is an array {array.dtype}{list(array.shape)} (expected an integer)")
+            raise FormatError(
+                f"{path}: wrong type of {name} (found {array.dtype}{list(array.shape)}, expected an integer)"
+            )
         with array.opener() as file:
             data = file.read(array.start + array.dtype.itemsize)[array.start :]
         if len(data) < array.dtype.itemsize:
-            raise FormatError(f"{path}: {name} is truncated")
+            raise FormatError(f"{path}: truncated {name}")
         sides.append(int(np.frombuffer(data, array.dtype)[0]))
     try:
         return SensorSize(*sides)
@@ -326,30 +332,30 @@ def _sensor(path: Path, arrays: dict[str, _Opener]) -> SensorSize | None:
 
 
 @contextmanager
-def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     with open_binary(path) as file:
         if not file.seekable():
-            raise FormatError(f"{path}: an .npz file inside gzip cannot be read; unpack it first")
+            raise FormatError(f"{path}: cannot read an .npz file inside gzip; decompress it first")
         try:
             with zipfile.ZipFile(file) as archive:
                 yield archive
         except ZIP_ERRORS as error:
-            raise CorruptionError(f"{path}: its archive is corrupted ({error})", lost="everything after it") from error
+            raise CorruptionError(f"{path}: corrupted archive ({error})", lost="everything after it") from error
         except OSError as error:
-            if error.errno != errno.EINVAL:  # a position before the beginning of the file
+            if error.errno != errno.EINVAL:  # raised by seeking before the start of the file
                 raise
-            message = f"{path}: its archive is corrupted (it has a position outside the file)"
+            message = f"{path}: corrupted archive (position outside the file)"
             raise CorruptionError(message, lost="everything after it") from error
 
 
 @contextmanager
-def _member(path: Path, name: str) -> Iterator[BinaryIO]:
-    with _archive(path) as archive, archive.open(name) as file:
+def _open_member(path: Path, name: str) -> Iterator[BinaryIO]:
+    with _open_archive(path) as archive, archive.open(name) as file:
         yield file  # type: ignore[misc]
 
 
 def _skip(file: BinaryIO, count: int) -> None:
-    """Skip bytes: by seeking if that is cheap, else by reading."""
+    """Skip bytes: seek if that is cheap, otherwise read."""
     if isinstance(file, io.BufferedReader) and file.seekable():
         file.seek(count, io.SEEK_CUR)
         return
@@ -357,11 +363,11 @@ def _skip(file: BinaryIO, count: int) -> None:
         count -= len(data)
 
 
-def _unit(path: Path, column: _Column) -> TimeUnit:
-    """Return the unit of times if the first of them show it.
+def _detect_unit(path: Path, column: _Column) -> TimeUnit:
+    """Detect the time unit from the first times.
 
     Raises:
-        FormatError: They do not.
+        FormatError: If the times fit several units, or none.
     """
     array = column.array
     head = replace(array, shape=(min(array.rows, HEAD_ROWS), *array.shape[1:]))
@@ -371,7 +377,7 @@ def _unit(path: Path, column: _Column) -> TimeUnit:
             times = column.values(block)
     if column.dtype.kind in "iu":
         if len(times) and int(np.abs(times.astype(np.float64)).max()) >= MAX_PLAUSIBLE_US:
-            raise unknown_unit(path, f"its times, such as {times[-1]}, are too large for microseconds")
+            raise unknown_unit(path, f"unknown time unit (times such as {times[-1]} are too large for microseconds)")
         return "us"
     if not len(times):
         return "s"
@@ -381,19 +387,19 @@ def _unit(path: Path, column: _Column) -> TimeUnit:
     near = min(0.25, max(INTEGER_TOLERANCE, resolution_us))
     fine = np.abs(seconds * 1e6 - np.round(seconds * 1e6)).max(initial=0) < near
     if coarse or not fine:
-        raise unknown_unit(path, f"its times, such as {times[-1]}, may be of several units")
+        raise unknown_unit(path, f"ambiguous time unit (times such as {times[-1]} fit several units)")
     return "s"
 
 
 def _read(
     path: Path, columns: dict[str, _Column], exponent: int, row: int, progress: Progress | None = None
 ) -> Iterator[StoredColumns]:
-    """Yield the events from a row on."""
+    """Yield the events, starting at row `row`."""
     arrays = {id(column.array): column.array for column in columns.values()}
     signed: list[bool] = []
     with ExitStack() as stack:
         streams = [stack.enter_context(closing(array.blocks(row))) for array in arrays.values()]
-        for blocks in zip(*streams, strict=True):  # strict, so that each is read to its end and checked there
+        for blocks in zip(*streams, strict=True):  # strict: reads every array to its end, where it is checked
             block_of = dict(zip(arrays, blocks, strict=True))
             values = {name: column.values(block_of[id(column.array)]) for name, column in columns.items()}
             count = min(map(len, values.values()))
@@ -406,7 +412,7 @@ def _read(
 def _convert(
     path: Path, values: dict[str, NDArray[Any]], exponent: int, row: int, signed: list[bool]
 ) -> Iterator[StoredColumns]:
-    """Yield the values as integers up to the first that is invalid, and raise an error for that."""
+    """Convert values to integers, yield them up to the first invalid row, and raise an error for this row."""
     converted, stop, found = {}, len(values["t"]), ""
     for name, column in values.items():
         scale = exponent if name == "t" else 0
@@ -416,16 +422,18 @@ def _convert(
             good &= _valid_polarities(converted[name], signed)
         wrong = int(np.argmin(good)) if not good.all() else len(good)
         if wrong < stop:
-            stop, found = wrong, f"has {name} = {column[wrong]}"
+            stop, found = wrong, f"{name} = {column[wrong]}"
     t, x, y, p = (converted[name][:stop] for name in "txyp")
     yield StoredColumns(t, x, y, p > 0)
     if found:
         expected = "finite times, integer pixels, and polarities 0 and 1, or -1 and 1 throughout"
-        raise CorruptionError(f"{path}: row {row + stop} {found} (expected {expected})", lost="everything after it")
+        raise CorruptionError(
+            f"{path}: wrong row {row + stop} (found {found}, expected {expected})", lost="everything after it"
+        )
 
 
 def _valid_polarities(p: NDArray[Any], signed: list[bool]) -> NDArray[np.bool_]:
-    """Return which polarities are valid: 1, and 0 or -1, whichever comes first in the file."""
+    """Return a mask of valid polarities: 1, and either 0 or -1, whichever comes first in the file."""
     if p.dtype.kind == "u":
         return p <= 1
     off = np.flatnonzero((p == 0) | (p == -1))
@@ -438,8 +446,8 @@ def _valid_polarities(p: NDArray[Any], signed: list[bool]) -> NDArray[np.bool_]:
 def _to_integers(
     column: NDArray[Any], exponent: int, most: float, *, rounded: bool
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return values times ten to the power `exponent` as integers, and which of them are valid."""
-    column = column.view(np.uint8) if column.dtype.kind == "b" else column  # which may have another byte than 0 and 1
+    """Return column * 10^exponent as integers, and a mask of valid values (absolute value below `most`)."""
+    column = column.view(np.uint8) if column.dtype.kind == "b" else column  # a bool may have bytes other than 0 and 1
     if column.dtype.kind in "iu":
         low, high = (int(column.min()), int(column.max())) if len(column) else (0, 0)
         if not exponent and -most < low and high < most:
@@ -458,12 +466,12 @@ def _to_integers(
     return np.where(good, nearest, 0).astype(np.int64), good
 
 
-def _time_at(path: Path, file: BinaryIO, columns: dict[str, _Column], exponent: int, row: int) -> int:
+def _read_time(path: Path, file: BinaryIO, columns: dict[str, _Column], exponent: int, row: int) -> int:
     array = columns["t"].array
     file.seek(array.start + row * array.row_bytes)
     data = file.read(array.row_bytes)
     if len(data) < array.row_bytes:
-        raise CorruptionError(f"{path}: ends before row {row}", lost="the rows after it")
+        raise CorruptionError(f"{path}: truncated before row {row}", lost="the rows after it")
     block = np.frombuffer(data, array.dtype).reshape(1, *array.shape[1:])
     return int(_to_integers(columns["t"].values(block), exponent, MAX_TIME, rounded=True)[0][0])
 
@@ -473,7 +481,7 @@ def _extent(path: Path, columns: dict[str, _Column], exponent: int) -> Extent:
     if not rows:
         return Extent(0, None, None)
     with open_binary(path) as file:
-        first, last = (_time_at(path, file, columns, exponent, row) for row in (0, rows - 1))
+        first, last = (_read_time(path, file, columns, exponent, row) for row in (0, rows - 1))
     return Extent(rows, first, last)
 
 
@@ -482,7 +490,7 @@ def _part(
 ) -> Iterator[StoredColumns]:
     rows = range(columns["t"].array.rows)
     with open_binary(path) as file:
-        first = bisect_left(rows, start_us, key=lambda row: _time_at(path, file, columns, exponent, row))
+        first = bisect_left(rows, start_us, key=lambda row: _read_time(path, file, columns, exponent, row))
     for chunk in _read(path, columns, exponent, first):
         yield chunk
         if len(chunk.t) and chunk.t[-1] >= stop_us:

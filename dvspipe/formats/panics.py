@@ -1,4 +1,4 @@
-"""Errors of faery, whose Rust code also raises what is not an `Exception`."""
+"""Errors of faery; panics of its Rust code are not subclasses of `Exception`."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ FAERY_ERRORS = (RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
 
 
 def is_faery_error(error: BaseException) -> bool:
-    """Return whether faery raised an error because of its input; a panic of its Rust code is a BaseException."""
+    """Return whether an error is one that faery raises for bad input, including `PanicException`, a BaseException."""
     return isinstance(error, FAERY_ERRORS) or type(error).__name__ == "PanicException"

@@ -43,8 +43,8 @@ KNOWN_SENSORS = tuple(
 )
 
 SYNTHETIC_GESTURES = "synthetic gestures"
-"""Where the events of rendered people come from, as files say it."""
-MAX_COUNTED_EVENTS = 10_000_000  # whose polarities are read though the file says the rest, within a second
+"""Source attribute of files with events of rendered people."""
+MAX_COUNTED_EVENTS = 10_000_000  # up to here, `describe` counts polarities; this takes less than a second
 
 VIDEO_MARKS = (
     (4, b"ftyp"),  # MP4, MOV
@@ -52,19 +52,19 @@ VIDEO_MARKS = (
     (8, b"AVI "),
     (0, b"GIF8"),
 )
-"""Where a video has which bytes."""
+"""Signatures of videos: offset and bytes."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """An opened recording.
+    """Opened recording; see `open_recording`.
 
     Args:
-        path: The file.
-        format: Name of its format.
-        sensor: Its sensor.
-        sensor_source: `file` if the file names the sensor, `given` by the caller, or `guessed` from the events.
-        attributes: Settings and comments in the file.
+        path: File.
+        format: Name of the file format.
+        sensor: Sensor size.
+        sensor_source: Source of the sensor size: `file`, `given` by the caller, or `guessed` from the events.
+        attributes: Settings and comments stored in the file.
     """
 
     path: Path
@@ -76,7 +76,7 @@ class Recording:
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether the file says that dvspipe rendered what it shows."""
+        """Whether the file stores that its events show people rendered by dvspipe."""
         return SYNTHETIC_GESTURES in str(self.attributes.get("source", ""))
 
     def chunks(
@@ -87,45 +87,45 @@ class Recording:
         on_corruption: Callable[[CorruptionError], None] | None = None,
         progress: Progress | None = None,
     ) -> Iterator[Events]:
-        """Yield the events in consecutive chunks of about a million, checked.
+        """Yield checked events in consecutive chunks of about a million.
 
         Args:
-            start_us: Time of the first event, in the time of the file; None: from the beginning.
-            stop_us: Time before which the events end; None: to the end.
-            on_corruption: Called with corruption, which then ends the recording. None: it is raised. In both cases, all
-                good events before it come first.
-            progress: Called with how much is read and how much there is to read, in events, bytes or other units.
+            start_us: Start time (inclusive) in microseconds on the clock of the file; None: start of the recording.
+            stop_us: Stop time (exclusive); None: end of the recording.
+            on_corruption: Called with the first corruption, and the recording ends there; None: raise it. In both
+                cases, all valid events before it are yielded first.
+            progress: Called with the amount read and the total, in events, bytes or other units.
 
         Raises:
-            CorruptionError: The file is corrupted or truncated, or an event breaks a rule of `Events`.
+            CorruptionError: If the file is corrupted or truncated, or an event breaks a rule of `Events`.
         """
         first, last = start_us if start_us is not None else EARLIEST_US, stop_us if stop_us is not None else LATEST_US
-        for events in self._until_corruption((first, last), on_corruption, progress):
+        for events in self._read_until_corruption((first, last), on_corruption, progress):
             part = events.slice_time(first, last)
             if len(part) or not len(events):
                 yield part
             if len(events) and events.t[-1] >= last:
                 return
 
-    def _until_corruption(
+    def _read_until_corruption(
         self,
         span_us: tuple[int, int],
         on_corruption: Callable[[CorruptionError], None] | None,
         progress: Progress | None,
     ) -> Iterator[Events]:
         try:
-            yield from self._checked(span_us, progress)
+            yield from self._read_checked(span_us, progress)
         except CorruptionError as error:
             if on_corruption is None:
                 raise
             on_corruption(error)
 
-    def _checked(self, span_us: tuple[int, int], progress: Progress | None) -> Iterator[Events]:
+    def _read_checked(self, span_us: tuple[int, int], progress: Progress | None) -> Iterator[Events]:
         seen, before_us = 0, None
         part = self._source.part if span_us != (EARLIEST_US, LATEST_US) else None
         for columns in part(*span_us) if part else self._source.chunks(progress):
             try:
-                events = _events_after(columns, before_us, self.sensor)
+                events = _check_events(columns, before_us, self.sensor)
             except EventError as error:
                 if error.event:
                     t, x, y, p = (column[: error.event] for column in columns)
@@ -136,11 +136,11 @@ class Recording:
             seen += len(events)
             before_us = int(events.t[-1]) if len(events) else before_us
             if progress and part:
-                progress(*self._share(span_us, before_us))
+                progress(*self._span_progress(span_us, before_us))
             yield events
 
-    def _share(self, span_us: tuple[int, int], done_us: int | None) -> tuple[int, int]:
-        """Return how much of a span in time is done, and all of it, in microseconds."""
+    def _span_progress(self, span_us: tuple[int, int], done_us: int | None) -> tuple[int, int]:
+        """Return the completed part of a time span and its length, in microseconds."""
         _, first_us, last_us = self.extent() or Extent(0, None, None)
         if first_us is None or last_us is None or done_us is None:
             return 0, 0
@@ -148,10 +148,10 @@ class Recording:
         return max(0, min(done_us, last_us) - first_us), max(0, last_us - first_us)
 
     def sorted(self) -> Events:
-        """Return all events, sorted by time; events of the same time keep their order.
+        """Read all events, and sort them by time; events at the same time keep their order.
 
         Raises:
-            FormatError: An event breaks another rule of `Events`.
+            FormatError: If an event breaks another rule of `Events`.
         """
         parts = list(self._source.chunks())
         t, x, y, p = (np.concatenate([np.zeros(0, np.int64), *(part[i] for part in parts)]) for i in range(4))
@@ -163,31 +163,31 @@ class Recording:
 
     @property
     def noise(self) -> Recording | None:
-        """The same events, with whether each is labelled as noise in the place of its polarity; None without labels."""
+        """The same events with noise labels stored as polarities (True: noise); None if there are no labels."""
         return None if self._source.noise is None else replace(self, _source=self._source.noise)
 
     def extent(self) -> Extent | None:
-        """Return number of events, first and last time; None if they cannot be found without decoding the file."""
+        """Return the number of events, and first and last time; None if this requires decoding the file."""
         return self._source.extent() if self._source.extent else None
 
 
 @dataclass(frozen=True)
 class RecordingInfo:
-    """Facts about a recording.
+    """Summary of a recording.
 
     Args:
-        file: Its path.
-        format: Name of its format.
-        width: Columns of its sensor.
-        height: Rows of its sensor.
+        file: Path.
+        format: Name of the file format.
+        width: Sensor columns.
+        height: Sensor rows.
         sensor_source: `file`, `given` or `guessed`.
         events: Number of events.
-        t_first_us: Time of the first event, None if there are none.
-        t_last_us: Time of the last event, None if there are none.
-        duration_us: Time from the first event to the last.
-        on_fraction: Fraction of ON events, None if there are none or they were not read.
-        rate_hz: Events per second, None if the duration is 0.
-        attributes: Settings and comments in the file.
+        t_first_us: Time of the first event in microseconds; None if there are no events.
+        t_last_us: Time of the last event in microseconds; None if there are no events.
+        duration_us: Time from the first to the last event in microseconds.
+        on_fraction: Fraction of ON events; None if there are no events, or they were not read.
+        rate_hz: Events per second; None if the duration is 0.
+        attributes: Settings and comments stored in the file.
     """
 
     file: str
@@ -211,18 +211,18 @@ def open_recording(
     hints: Hints = NO_HINTS,
     format_name: str | None = None,
 ) -> Recording:
-    """Open a recording of any known format, recognised by content first and then by suffix.
+    """Open a recording of any known format, recognised first by content, then by suffix.
 
     Args:
-        path: The file, or `-` for standard input, which is copied to a temporary file.
-        sensor: The sensor, for files that do not name it. None: the smallest known sensor that contains all events.
-        hints: What else the file does not say.
-        format_name: Its format in `FORMATS`, if `recognise` found it before.
+        path: File, or `-` for standard input (copied to a temporary file).
+        sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events.
+        hints: Other missing metadata: chip, columns, time unit, topic.
+        format_name: Name of the format in `FORMATS`, if already known from `recognise`.
 
     Raises:
-        FileError: There is no such file.
-        FormatError: Its format is unknown, or its content is not what the format requires.
-        EventError: It names another sensor than the given one.
+        FileError: If the file does not exist.
+        FormatError: If the format is unknown, or the content does not match the format.
+        EventError: If the file stores a sensor size other than `sensor`.
     """
     path, sensor = Path(path), None if sensor is None else SensorSize.of(sensor)
     known, source = open_source(path, sensor, hints, format_name)
@@ -234,30 +234,30 @@ def open_recording(
 def open_source(
     path: Path, sensor: SensorSize | None = None, hints: Hints = NO_HINTS, format_name: str | None = None
 ) -> tuple[Format, Source]:
-    """Return the format of a file and its unchecked columns.
+    """Open a file for unchecked decoding: return its format and its source.
 
-    Arguments and errors are those of `open_recording`; the sensor is not guessed.
+    Arguments and errors as in `open_recording`, but the sensor is not guessed.
     """
     actual = actual_path(path)
     known = recognise(actual) if format_name is None else FORMATS[format_name]
     if known is None:
-        raise _unknown_format(path, _head(actual))
+        raise _unknown_format(path, _read_head(actual))
     with named_as_given(path):
         source = known.open(actual, hints)
     if source.sensor is not None and sensor is not None and source.sensor != sensor:
-        raise EventError(f"{path}: comes from a sensor of {source.sensor} (expected {sensor})")
+        raise EventError(f"{path}: wrong sensor size (found {source.sensor}, expected {sensor})")
     if path == STANDARD:
-        return known, replace(source, chunks=partial(_chunks_as_given, source, path))
+        return known, replace(source, chunks=partial(_read_standard_input, source, path))
     return known, source
 
 
-def _chunks_as_given(source: Source, path: Path, progress: Progress | None = None) -> Iterator[StoredColumns]:
+def _read_standard_input(source: Source, path: Path, progress: Progress | None = None) -> Iterator[StoredColumns]:
     with named_as_given(path):
         yield from source.chunks(progress)
 
 
 def _unknown_format(path: Path, head: bytes) -> FormatError:
-    """Return the error for a file that no format recognises, with its first bytes."""
+    """Return the error for a file that no format recognises, given its first bytes."""
     if not head:
         return FormatError(f"{path}: the file is empty")
     if is_video_name(path) or _is_video(head):
@@ -267,15 +267,15 @@ def _unknown_format(path: Path, head: bytes) -> FormatError:
 
 
 def recognise(path: Path) -> Format | None:
-    """Return the format of a file, by its content and then by its suffix; None if it is not known.
+    """Return the format of a file, recognised first by content, then by suffix; None if it is unknown.
 
     Raises:
-        FileError: There is no such file, or it cannot be read.
+        FileError: If the file does not exist or cannot be read.
     """
     path = actual_path(path)
     if is_ros2_folder(path):
         return ROSBAG
-    head = _head(path)
+    head = _read_head(path)
     if _is_video(head):
         return None
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
@@ -283,12 +283,17 @@ def recognise(path: Path) -> Format | None:
 
 
 def _is_video(head: bytes) -> bool:
-    """Return whether the first bytes of a file are those of a video, whatever its suffix."""
+    """Return whether the first bytes of a file are the signature of a video."""
     return any(head[place:].startswith(mark) for place, mark in VIDEO_MARKS)
 
 
 def smallest_sensor(width: int, height: int) -> SensorSize | None:
-    """Return the smallest known sensor with at least so many columns and rows; None if there is none."""
+    """Return the smallest known sensor with at least `width` columns and `height` rows; None if there is none.
+
+    Example:
+        >>> smallest_sensor(200, 100)
+        SensorSize(width=240, height=180)
+    """
     return next((known for known in KNOWN_SENSORS if width <= known.width and height <= known.height), None)
 
 
@@ -301,15 +306,15 @@ def read(
     hints: Hints = NO_HINTS,
     sort: bool = False,
 ) -> Events:
-    """Return all events of a recording, or those with start_us <= t < stop_us.
+    """Read a recording of any known format, or its events with start_us <= t < stop_us.
 
     Args:
-        path: The file.
-        start_us: Time of the first event, in the time of the file; None: from the beginning.
-        stop_us: Time before which the events end; None: to the end.
-        sensor: As in `open_recording`.
-        hints: As in `open_recording`.
-        sort: Whether events are sorted by time, which needs memory for all; if false, events out of order are an error.
+        path: File, or `-` for standard input.
+        start_us: Start time (inclusive) in microseconds on the clock of the file; None: start of the recording.
+        stop_us: Stop time (exclusive); None: end of the recording.
+        sensor: Sensor size, for files that do not store it; see `open_recording`.
+        hints: Other missing metadata; see `open_recording`.
+        sort: Whether to sort events by time, with all events in memory; otherwise unsorted events are an error.
 
     Raises:
         DvspipeError: As in `open_recording` and `Recording.chunks`.
@@ -329,7 +334,7 @@ def iterate(
     sensor: SensorSizeLike | None = None,
     hints: Hints = NO_HINTS,
 ) -> Iterator[Events]:
-    """Return the events that `read` returns in consecutive chunks, in bounded memory."""
+    """Read a recording in consecutive chunks, in bounded memory; arguments and errors as in `read`."""
     return open_recording(path, sensor=sensor, hints=hints).chunks(start_us, stop_us)
 
 
@@ -344,26 +349,34 @@ def write(
     overwrite: bool = False,
     noise: Iterable[Events] | None = None,
 ) -> int:
-    """Write a recording in the format of the suffix, and return the number of its events.
+    """Write a recording in the format of the suffix; return the number of events.
 
     Args:
-        path: The file to write; its suffix is one of `written_suffixes`. `-`: standard output, as CSV.
-        parts: The events, or consecutive parts of them.
-        sensor: Their sensor; required if there may be no part at all.
-        source: Where they come from; only HDF5 keeps it.
-        settings: The settings that made them; only HDF5 keeps them.
-        compression: Of HDF5: `gzip`, which every library reads, or `blosc`, which reads faster and needs hdf5plugin.
-        overwrite: Whether an existing file is replaced.
-        noise: The same events, with whether each is noise in the place of its polarity, as `Recording.noise` has them;
-            only HDF5 keeps it.
+        path: Output file, with one of the suffixes `written_suffixes`; `-`: standard output, as CSV.
+        parts: Events, or consecutive parts of a recording.
+        sensor: Sensor size; required only if `parts` may be empty.
+        source: Origin of the events, such as the name of a video; stored only in HDF5.
+        settings: Settings that generated the events; stored only in HDF5.
+        compression: HDF5 compression: `gzip` is readable by every library; `blosc` reads faster and needs hdf5plugin.
+        overwrite: Whether to replace an existing file.
+        noise: The same events with noise labels stored as polarities, as in `Recording.noise`; stored only in HDF5.
 
     Raises:
-        FileError: The file exists, cannot be written, or has a suffix that dvspipe does not write.
-        EventError: The format cannot hold the events, or what is given are no events.
+        FileError: If the file exists, cannot be written, or has a suffix that dvspipe does not write.
+        EventError: If the format cannot store the events, or `parts` are not `Events`.
+
+    Example:
+        >>> import tempfile
+        >>> events = Events([0, 5], [3, 4], [1, 1], [True, False], "12x7")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write(f"{folder}/two.csv", events)
+        ...     len(read(f"{folder}/two.csv", start_us=5, sensor="12x7"))
+        2
+        1
     """
     path = Path(path)
     if not isinstance(parts, Events | Iterable):
-        raise _wrong_part(path, parts)
+        raise _type_error(path, parts)
     iterator = _checked_parts(path, [parts] if isinstance(parts, Events) else parts)
     first = next(iterator, None)
     if first is not None:
@@ -377,7 +390,7 @@ def write(
     options = WriteOptions(source, settings or {}, compression, overwrite, labelled=noise is not None)
     all_parts = itertools.chain(() if first is None else (first,), iterator)
     with create_writer(path, size, options) as writer:
-        for part, is_noise in _labelled(all_parts, noise):
+        for part, is_noise in _pair_labels(all_parts, noise):
             writer.append(part, is_noise)
     return writer.count
 
@@ -385,19 +398,19 @@ def write(
 def _checked_parts(path: Path, parts: Iterable[Events]) -> Iterator[Events]:
     for part in parts:
         if not isinstance(part, Events):
-            raise _wrong_part(path, part)
+            raise _type_error(path, part)
         yield part
 
 
-def _wrong_part(path: Path, part: object) -> EventError:
-    return EventError(f"{path}: wrong type of what to write (found {type(part).__name__}, expected Events)")
+def _type_error(path: Path, part: object) -> EventError:
+    return EventError(f"{path}: cannot write this type (found {type(part).__name__}, expected Events)")
 
 
 def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writer:
-    """Return what writes a recording part by part, in the format of the suffix, or as CSV to standard output (`-`).
+    """Create a writer that writes a recording part by part, in the format of the suffix; `-`: CSV to standard output.
 
     Raises:
-        FileError: The file has a suffix that dvspipe does not write.
+        FileError: If dvspipe does not write files with this suffix.
     """
     if path == STANDARD:
         return StandardOutputWriter(sensor)
@@ -407,22 +420,24 @@ def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writ
     return encoder.create(path, sensor, options)
 
 
-def _labelled(
+def _pair_labels(
     parts: Iterable[Events], noise: Iterable[Events] | None
 ) -> Iterator[tuple[Events, NDArray[np.bool_] | None]]:
-    """Yield each part with the labels of its events, which may come in other parts."""
+    """Yield each part with the noise labels of its events; the parts of `noise` may have other lengths."""
     if noise is None:
         yield from ((part, None) for part in parts)
         return
-    more, waiting = iter(noise), np.zeros(0, np.bool_)
+    more, pending = iter(noise), np.zeros(0, np.bool_)
     for part in parts:
-        while len(waiting) < len(part):
+        while len(pending) < len(part):
             labels = next(more, None)
             if labels is None:
-                raise EventError(f"{len(part) - len(waiting)} events without a label of noise (expected one for each)")
-            waiting = np.concatenate([waiting, labels.p])
-        yield part, waiting[: len(part)]
-        waiting = waiting[len(part) :]
+                raise EventError(
+                    f"{len(part) - len(pending)} events without a noise label (expected one label per event)"
+                )
+            pending = np.concatenate([pending, labels.p])
+        yield part, pending[: len(part)]
+        pending = pending[len(part) :]
 
 
 def describe(
@@ -433,25 +448,25 @@ def describe(
     read_all: bool = False,
     progress: Progress | None = None,
 ) -> RecordingInfo:
-    """Return facts about a recording; arguments and errors are those of `open_recording`.
+    """Summarise a recording; errors as in `open_recording`.
 
     Args:
-        path: The file.
-        sensor: As in `open_recording`.
-        hints: As in `open_recording`.
-        read_all: Whether all events are read and checked even if the file has their number and times; only then the
-            fraction of ON events is known for such a file if it has more than 10 million events.
-        progress: Called as by `Recording.chunks` while events are read.
+        path: File, or `-` for standard input.
+        sensor: Sensor size, for files that do not store it; see `open_recording`.
+        hints: Other missing metadata; see `open_recording`.
+        read_all: Whether to read and check all events even if their number and times are known without decoding.
+            Otherwise, the fraction of ON events is None for such a file with more than 10 million events.
+        progress: Called with the amount read and the total while events are read.
     """
     recording = open_recording(path, sensor=sensor, hints=hints)
     extent = None if read_all else recording.extent()
-    if extent and (extent.last_us or 0) < (extent.first_us or 0):  # reading finds where time goes back
+    if extent and (extent.last_us or 0) < (extent.first_us or 0):  # unsorted; reading all events reports where
         extent = None
     on: int | None = None
     if extent:
         count, first_us, last_us = extent
         if count <= MAX_COUNTED_EVENTS:
-            with suppress(FileError):  # which reading the events reports
+            with suppress(FileError):  # raised again when the events are read
                 on = count_events(recording.chunks())[1]
     else:
         count, on, first_us, last_us = count_events(recording.chunks(progress=progress))
@@ -473,7 +488,7 @@ def describe(
 
 
 def count_events(chunks: Iterable[Events]) -> tuple[int, int, int | None, int | None]:
-    """Return the number of events and of ON events, the first and the last time."""
+    """Return the number of events, the number of ON events, the first and the last time."""
     count = on = 0
     first_us = last_us = None
     for events in chunks:
@@ -485,15 +500,15 @@ def count_events(chunks: Iterable[Events]) -> tuple[int, int, int | None, int | 
     return count, on, first_us, last_us
 
 
-def _events_after(columns: StoredColumns, before_us: int | None, sensor: SensorSize) -> Events:
-    """Return the events of a chunk, checked, also against the time of the event before it."""
+def _check_events(columns: StoredColumns, before_us: int | None, sensor: SensorSize) -> Events:
+    """Return the checked events of a chunk that follows an event at `before_us`."""
     if before_us is not None and len(columns.t) and columns.t[0] < before_us:
         message = f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us"
         raise EventError(message, event=0, is_unsorted=True)
     return Events.wrap(*columns, sensor=sensor)
 
 
-def _head(path: Path) -> bytes:
+def _read_head(path: Path) -> bytes:
     if path.is_dir():
         raise FileError(f"{path}: is a folder (expected a recording)")
     if not path.exists():
@@ -518,10 +533,12 @@ def _guess_sensor(path: Path, chunks: Iterable[StoredColumns]) -> SensorSize:
     except CorruptionError as error:  # raised again when the events are read
         corruption = error
     if not events:
-        message = f"{path}: has no events from which its sensor could be guessed"
+        message = f"{path}: unknown sensor size (found no events to guess it from)"
         raise corruption or FormatError(message, Remedy("sensor", "WxH", "name the sensor"))
     known = smallest_sensor(width, height)
     if known is None:
-        message = f"{path}: has events up to {width}x{height} pixels, which no known sensor contains"
+        message = (
+            f"{path}: unknown sensor size (found events up to {width}x{height} pixels, larger than all known sensors)"
+        )
         raise FormatError(message, Remedy("sensor", "WxH", "name the sensor"))
     return known

@@ -1,16 +1,16 @@
-"""ROS bags: ROS 1 (`.bag`), ROS 2 (`.db3`, `.mcap`, or the folder of a bag), read by rosbags (the extra `ros`).
+"""ROS bags: ROS 1 (`.bag`) and ROS 2 (`.db3`, `.mcap`, or the folder of a bag), read with rosbags (the extra `ros`).
 
-Event messages are decoded here, because rosbags creates a Python object for every event, which takes 134 times the CPU
-time and 7 times the memory; packets it reads as fast. They are of two kinds:
+Event messages are decoded here: rosbags creates a Python object per event of an array, with 134 times the CPU time and
+7 times the memory. It reads packets equally fast. There are two kinds of messages:
 
     arrays    dvs_msgs/EventArray, prophesee_event_msgs/EventArray: header, height, width, events (x, y, ts, polarity)
     packets   event_camera_msgs/EventPacket (formerly event_array_msgs/EventArray): header, height, width, seq,
               time_base, encoding, is_bigendian, events (bytes)
 
-Times are those of the camera: in an array and in a `mono`, `libcaer` or `libcaer_cmp` packet since the epoch that its
-driver uses, in an `evt3` packet since the camera was started, which time_base does not tell. A recording of `evt3` that
-begins in the middle of the stream has no times before the first TIME_LOW after a TIME_HIGH; earlier words are skipped,
-as by event_camera_codecs. Lost messages (gaps in seq) are not reported.
+Times are camera times. Arrays and packets with encoding `mono`, `libcaer` or `libcaer_cmp` use the epoch of the driver;
+`evt3` packets count from the start of the camera, and time_base does not store this start. An `evt3` recording that
+begins in mid-stream has no times before the first TIME_LOW after a TIME_HIGH; earlier words are skipped, as in
+event_camera_codecs. Lost messages (gaps in seq) are not reported.
 """
 
 from __future__ import annotations
@@ -54,19 +54,19 @@ PACKETS = ("event_camera_msgs/msg/EventPacket", "event_array_msgs/msg/EventArray
 BAG_SUFFIXES = (".bag", ".mcap", ".db3")
 BAG_MAGIC = b"#ROSBAG V"
 METADATA = "metadata.yaml"
-MAX_UNTIMED_BYTES = 1 << 24  # of evt3 before the first time
-MAX_PART_BYTES = 1 << 27  # of a message, or of a decompressed chunk of messages; 8 million events
+MAX_UNTIMED_BYTES = 1 << 24  # evt3 bytes before the first time
+MAX_PART_BYTES = 1 << 27  # message, or decompressed chunk of messages; 8 million events
 SQLITE_MAGIC = b"SQLite format 3\0"
-MCAP_MAGIC = b"\x89MCAP0\r\n"  # at the beginning and at the end: https://mcap.dev/spec
-MCAP_HEADER = struct.Struct("<BQI")  # of the record after it: kind, bytes, and those of the profile's name
+MCAP_MAGIC = b"\x89MCAP0\r\n"  # at start and end: https://mcap.dev/spec
+MCAP_HEADER = struct.Struct("<BQI")  # first record: kind, size, length of the profile name
 ROS2_PROFILE, MAX_PROFILE_BYTES = "ros2", 40
 LATEST_NS = 2**63 - 2**33
 IDL_HEADINGS = re.compile(r"^(=+$|IDL: |#).*$", re.MULTILINE)
-"""What separates the definitions of several types in IDL, and #include; rosbags parses neither."""
+"""Separators between type definitions in IDL, and #include; rosbags parses neither."""
 
 ROS1_EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("s", "<u4"), ("ns", "<u4"), ("p", "u1")])
-# In ROS 2, numbers are aligned to their size. So events are 16 bytes apart, each with its x in the last two bytes of
-# the previous one; only the first is preceded by its own x, which moves its y too.
+# ROS 2 aligns numbers to their size. Events are 16 bytes apart, and each x is in the last two bytes of the previous
+# event. Only the first event begins with its own x, and this also moves its y.
 ROS2_EVENT = np.dtype(
     {
         "names": ["y", "first_y", "s", "ns", "p", "next_x"],
@@ -81,17 +81,18 @@ LIBCAER_TIME_BITS = 31
 
 
 class _MessageError(Exception):
-    """A message is not what its type requires."""
+    """Error in the content of a message."""
 
 
 @dataclass
 class _Message:
-    """Reads a serialized message from the beginning to the end.
+    """Sequential reader of a serialised message.
 
     Args:
-        data: Its bytes.
-        ros2: Whether numbers are aligned to their size, counted from the fifth byte, and texts end in a zero.
-        position: The next byte.
+        data: Bytes of the message.
+        ros2: Whether the message is from ROS 2: numbers are aligned to their size, counted from the fifth byte, and
+            strings end in a zero byte.
+        position: Next byte to read.
     """
 
     data: bytes
@@ -102,33 +103,37 @@ class _Message:
         if self.ros2:
             self.position = 4
             if self.data[:2] != b"\x00\x01":
-                raise _MessageError(f"begins with the bytes {self.data[:4].hex()} (expected little-endian CDR, 0001)")
+                raise _MessageError(
+                    f"has wrong first bytes (found {self.data[:4].hex()}, expected little-endian CDR, 0001)"
+                )
 
     def number(self, code: str) -> int:
-        """Return the next number, of a type of `struct`."""
+        """Read the next number; `code` is a format character of `struct`."""
         size = struct.calcsize(code)
         if self.ros2:
             self.position += -(self.position - 4) % size
         if self.position + size > len(self.data):
-            raise _MessageError(f"ends after {len(self.data)} bytes")
+            raise _MessageError(f"is truncated at byte {len(self.data)}")
         (value,) = struct.unpack_from("<" + code, self.data, self.position)
         self.position += size
         return int(value)
 
     def text(self) -> str:
-        """Return the next text."""
+        """Read the next string."""
         return self.bytes_().rstrip(b"\0").decode("utf-8", "replace")
 
     def bytes_(self) -> bytes:
-        """Return the next sequence of bytes."""
+        """Read the next byte sequence."""
         size = self.number("I")
         if self.position + size > len(self.data):
-            raise _MessageError(f"ends after {len(self.data)} bytes (expected {size} from byte {self.position})")
+            raise _MessageError(
+                f"is truncated at byte {len(self.data)} (expected {size} bytes from byte {self.position})"
+            )
         self.position += size
         return self.data[self.position - size : self.position]
 
     def head(self) -> tuple[int, int]:
-        """Return width and height, which follow the header of all event messages."""
+        """Read the header and the sides of the sensor, common to all event messages; return width and height."""
         for code in "II" if self.ros2 else "III":
             self.number(code)
         self.text()
@@ -136,7 +141,7 @@ class _Message:
         return width, height
 
     def end(self) -> None:
-        """Check that the message ends here; ROS 2 fills it up to a multiple of four bytes."""
+        """Check that the message ends here; ROS 2 pads messages to a multiple of four bytes."""
         left_over = len(self.data) - self.position
         if left_over > (3 if self.ros2 else 0):
             raise _MessageError(f"has {left_over} bytes after its end")
@@ -144,7 +149,7 @@ class _Message:
 
 @dataclass(frozen=True)
 class _Topic:
-    """The events of a bag."""
+    """Topic with events: bag, name, message type and sensor size."""
 
     path: Path
     name: str
@@ -157,31 +162,31 @@ def _recognises(path: Path, head: bytes) -> bool:
 
 
 def is_ros2_folder(path: Path) -> bool:
-    """Return whether a path is the folder of a ROS 2 bag."""
+    """Return whether a path is the folder of a ROS 2 bag, with `metadata.yaml`."""
     return path.is_dir() and (path / METADATA).is_file()
 
 
 def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
-    with _reader(path) as reader, _raise_as(path, FormatError):
+    with _open_bag(path) as reader, _convert_errors(path, FormatError):
         topic = _choose_topic(path, reader, hints.topic)
         attributes = {"topic": topic.name, "message_type": topic.type}
     return Source(topic.sensor, partial(_chunks, topic), attributes)
 
 
 @contextmanager
-def _reader(path: Path) -> Iterator[Any]:
-    """Yield the opened bag.
+def _open_bag(path: Path) -> Iterator[Any]:
+    """Open a bag.
 
     Raises:
-        FormatError: It cannot be opened, or rosbags is not installed.
+        FormatError: If the bag cannot be opened, or rosbags is not installed.
     """
     try:
         from rosbags import rosbag1, rosbag2
     except ImportError as error:
-        message = f"{path}: reading ROS bags needs rosbags, which is not installed; pip install 'dvspipe[ros]'"
+        message = f"{path}: rosbags is not installed, but needed for ROS bags; pip install 'dvspipe[ros]'"
         raise FormatError(message) from error
     _limit_decompression()
-    with _raise_as(path, FormatError):
+    with _convert_errors(path, FormatError):
         for file in [path] if path.is_file() else sorted(path.glob("*.mcap")):
             _check_mcap(file)
         reader = rosbag1.Reader(path) if path.suffix.lower() == ".bag" else rosbag2.Reader(path)
@@ -194,10 +199,10 @@ def _reader(path: Path) -> Iterator[Any]:
 
 
 def _check_mcap(path: Path) -> None:
-    """Check the profile at the beginning of an MCAP file, and that it has its end.
+    """Check that an MCAP file has the ROS 2 profile and is complete.
 
     Raises:
-        FormatError: It holds messages of other systems than ROS 2, or is truncated.
+        FormatError: If the file has another profile, or is truncated.
     """
     if path.suffix.lower() != ".mcap":
         return
@@ -212,17 +217,13 @@ def _check_mcap(path: Path) -> None:
         profile = head[len(MCAP_MAGIC) + MCAP_HEADER.size :][:profile_bytes].decode("utf-8", "replace")
         if profile != ROS2_PROFILE:
             found = f"the profile {profile!r}" if profile else "no profile"
-            raise FormatError(
-                f"{path}: an MCAP file without messages of ROS 2 (found {found}, expected {ROS2_PROFILE})"
-            )
+            raise FormatError(f"{path}: an MCAP file without ROS 2 messages (found {found}, expected {ROS2_PROFILE})")
     if tail != MCAP_MAGIC:
-        raise FormatError(
-            f"{path}: truncated, so that its index is missing; `mcap recover` makes a complete file of it"
-        )
+        raise FormatError(f"{path}: truncated: the index at its end is missing; repair the file with `mcap recover`")
 
 
 def _limit_decompression() -> None:
-    """Replace the functions with which rosbags decompresses, because they have no limit."""
+    """Replace the decompression functions of rosbags by functions with a size limit."""
     from backports import zstd
     from lz4.frame import LZ4FrameDecompressor
     from rosbags.rosbag1 import reader as rosbag1
@@ -238,16 +239,16 @@ def _limit_decompression() -> None:
 
 
 def _decompress(decompressor: Any, packed: bytes) -> bytes:
-    """Return what a frame decompresses to."""
+    """Decompress a frame of at most MAX_PART_BYTES."""
     content: bytes = decompressor.decompress(packed, max_length=MAX_PART_BYTES)
     if not decompressor.eof:
-        why = "ends in it" if decompressor.needs_input else f"is larger than {MAX_PART_BYTES} bytes"
-        raise ValueError(f"compressed data that {why}")
+        why = "is truncated" if decompressor.needs_input else f"is larger than {MAX_PART_BYTES} bytes"
+        raise ValueError(f"compressed data {why}")
     return content
 
 
 def _limit_rows(reader: Any) -> None:
-    """Limit what SQLite returns: a column can be computed, and so be larger than the file."""
+    """Limit the size of values from SQLite: a computed column can be larger than the file."""
     import apsw
 
     storage = getattr(reader, "storage", None)
@@ -257,8 +258,8 @@ def _limit_rows(reader: Any) -> None:
 
 
 @contextmanager
-def _raise_as(path: Path, kind: type[FormatError]) -> Iterator[None]:
-    """Raise the errors of rosbags and its dependencies for corrupted bags as an error of dvspipe's."""
+def _convert_errors(path: Path, kind: type[FormatError]) -> Iterator[None]:
+    """Convert errors of rosbags and its dependencies to a `FormatError`."""
     import apsw
     from backports import zstd
     from rosbags import rosbag1, rosbag2
@@ -294,7 +295,9 @@ def _raise_as(path: Path, kind: type[FormatError]) -> Iterator[None]:
 def _choose_topic(path: Path, reader: Any, hinted: str | None) -> _Topic:
     count = sum(each.msgcount for each in reader.connections)
     if count != reader.message_count:
-        raise FormatError(f"{path}: corrupted: {count} messages on its topics (expected {reader.message_count})")
+        raise FormatError(
+            f"{path}: corrupted: wrong number of messages (found {count}, expected {reader.message_count})"
+        )
     found = {each.topic: each.msgtype for each in reader.connections if each.msgtype in ARRAY_TYPES + PACKETS}
     if not found:
         others = ", ".join(sorted({f"{each.topic} ({each.msgtype})" for each in reader.connections})[:20]) or "none"
@@ -319,7 +322,7 @@ def _connections(reader: Any, topic: str) -> list[Any]:
 
 
 def _check_definition(path: Path, connection: Any) -> None:
-    """Check that a message type has the fields that are decoded here; old ROS 2 bags have no definition."""
+    """Check that a message type has the expected fields; old ROS 2 bags have no definition."""
     from rosbags.interfaces import MessageDefinitionFormat
     from rosbags.typesys import TypesysError, get_types_from_idl, get_types_from_msg
 
@@ -340,14 +343,14 @@ def _check_definition(path: Path, connection: Any) -> None:
         else:
             given = get_types_from_idl(IDL_HEADINGS.sub("", text))
     except TypesysError as error:
-        raise FormatError(f"{path}: {connection.topic}: its definition of {name} cannot be parsed") from error
+        raise FormatError(f"{path}: {connection.topic}: cannot parse the definition of {name}") from error
     for known, (_, its_fields) in expected.items():
-        if known not in given or _names(given[known][1]) != _names(its_fields):
-            raise FormatError(f"{path}: {connection.topic}: its messages {known} have other fields than expected")
+        if known not in given or _field_types(given[known][1]) != _field_types(its_fields):
+            raise FormatError(f"{path}: {connection.topic}: wrong fields in messages {known}")
 
 
-def _names(fields: Any) -> list[tuple[str, str]]:
-    """Return names and types of fields, with the same types for ROS 1 and 2."""
+def _field_types(fields: Any) -> list[tuple[str, str]]:
+    """Return names and types of fields, with equal types for ROS 1 and ROS 2."""
     return [(name, str(node).replace("std_msgs/msg/Time", "builtin_interfaces/msg/Time")) for name, node in fields]
 
 
@@ -359,38 +362,38 @@ def _sensor(sides: tuple[int, int]) -> SensorSize | None:
 
 
 def _chunks(topic: _Topic, progress: Progress | None = None) -> Iterator[StoredColumns]:
-    """Yield the events of messages, combined to chunks."""
-    waiting: list[StoredColumns] = []
+    """Yield the events of messages, joined to chunks."""
+    pending: list[StoredColumns] = []
     count = 0
     try:
         for columns in _messages(topic, progress):
-            waiting.append(columns)
+            pending.append(columns)
             count += len(columns.t)
             if count >= CHUNK_EVENTS // 4:
-                yield _combine(waiting)
-                waiting, count = [], 0
+                yield _join(pending)
+                pending, count = [], 0
     except CorruptionError:
-        if waiting:
-            yield _combine(waiting)
+        if pending:
+            yield _join(pending)
         raise
-    if waiting:
-        yield _combine(waiting)
+    if pending:
+        yield _join(pending)
 
 
-def _combine(parts: list[StoredColumns]) -> StoredColumns:
+def _join(parts: list[StoredColumns]) -> StoredColumns:
     return StoredColumns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def _messages(topic: _Topic, progress: Progress | None = None) -> Iterator[StoredColumns]:
     ros2, number = topic.path.suffix.lower() != ".bag", 0
-    decode = _array if topic.type in ARRAY_TYPES else _Packets(topic.sensor)
-    with _reader(topic.path) as reader, _raise_as(topic.path, CorruptionError):
+    decode = _decode_array if topic.type in ARRAY_TYPES else _PacketDecoder(topic.sensor)
+    with _open_bag(topic.path) as reader, _convert_errors(topic.path, CorruptionError):
         for _, _, data in reader.messages(_connections(reader, topic.name)):
             try:
                 message = _Message(data, ros2)
                 sensor = _sensor(message.head())
                 if sensor != topic.sensor:
-                    raise _MessageError(f"names a sensor of {sensor} (expected {topic.sensor})")
+                    raise _MessageError(f"has the wrong sensor size (found {sensor}, expected {topic.sensor})")
                 yield from decode(message)
                 number += 1
                 if progress:
@@ -400,14 +403,14 @@ def _messages(topic: _Topic, progress: Progress | None = None) -> Iterator[Store
                 raise CorruptionError(f"{where} {error}", lost="its events and everything after it") from error
         expected = reader.topics[topic.name].msgcount
         if number != expected:
-            found = f"{topic.path}: {topic.name}: {number} messages (expected {expected})"
+            found = f"{topic.path}: {topic.name}: wrong number of messages (found {number}, expected {expected})"
             raise CorruptionError(found, lost=f"{abs(expected - number)} messages")
     for file in topic.path.glob("*.db3") if topic.path.is_dir() else [topic.path]:
         _check_size(file)
 
 
 def _check_size(path: Path) -> None:
-    """Check that a file of SQLite has all bytes of its pages: SQLite reads missing bytes of the last as zeros."""
+    """Check that an SQLite file is complete: SQLite reads missing bytes of the last page as zeros."""
     with path.open("rb") as file:
         header = file.read(100)
     if not header.startswith(SQLITE_MAGIC):
@@ -415,18 +418,20 @@ def _check_size(path: Path) -> None:
     page_bytes, pages = struct.unpack_from(">H", header, 16)[0], struct.unpack_from(">I", header, 28)[0]
     size, expected = path.stat().st_size, pages * (1 << 16 if page_bytes == 1 else page_bytes)
     if size < expected:
-        raise CorruptionError(f"{path}: truncated: {size} bytes (expected {expected})", lost="events of its last page")
+        raise CorruptionError(
+            f"{path}: truncated (found {size} bytes, expected {expected})", lost="events of the last page"
+        )
 
 
-def _array(message: _Message) -> Iterator[StoredColumns]:
-    """Yield the events of an array."""
+def _decode_array(message: _Message) -> Iterator[StoredColumns]:
+    """Yield the events of an array message."""
     count = message.number("I")
     size = count * ROS1_EVENT.itemsize
     if message.ros2:
         size = (count - 1) * ROS2_EVENT.itemsize + ROS2_LAST_EVENT_BYTES if count else 0
     content = message.data[message.position : message.position + size]
     if len(content) < size:
-        raise _MessageError(f"ends after {len(message.data)} bytes, too short for its {count} events")
+        raise _MessageError(f"is truncated at byte {len(message.data)} (expected {count} events)")
     message.position += size
     message.end()
     if not count:
@@ -440,22 +445,22 @@ def _array(message: _Message) -> Iterator[StoredColumns]:
         x, y = rows["x"], rows["y"]
     if (rows["ns"] >= 10**9).any():
         event = int((rows["ns"] >= 10**9).argmax())
-        raise _MessageError(f"has event {event} at {rows['ns'][event]} ns after a second (expected below 10^9)")
+        raise _MessageError(f"has a wrong time in event {event} (found {rows['ns'][event]} ns, expected below 10^9)")
     t = rows["s"].astype(np.int64) * 1_000_000 + (rows["ns"].astype(np.int64) + 500) // 1000
     yield StoredColumns(t, x, y, rows["p"])
 
 
-class _Packets:
-    """Decodes packets; those of `evt3` continue from one to the next."""
+class _PacketDecoder:
+    """Decoder of packets; the state of `evt3` continues from packet to packet."""
 
     def __init__(self, sensor: SensorSize | None) -> None:
         sides = (sensor.width, sensor.height) if sensor else (MAX_EVT_SIDE_PX, MAX_EVT_SIDE_PX)
         self._width, self._height = (min(side, MAX_EVT_SIDE_PX) for side in sides)
-        self._state: Evt3State | None = None  # None before the first time
+        self._state: Evt3State | None = None  # before the first time
         self._untimed = b""
 
     def __call__(self, message: _Message) -> Iterator[StoredColumns]:
-        """Yield the events of the next packet."""
+        """Decode the next packet."""
         message.number("Q")
         base_ns = message.number("Q")
         encoding, is_bigendian, content = message.text(), message.number("B"), message.bytes_()
@@ -463,21 +468,23 @@ class _Packets:
         if is_bigendian:
             raise _MessageError("is big-endian (expected little-endian)")
         if encoding == "evt3":
-            yield from self._evt3(content)
+            yield from self._decode_evt3(content)
         elif encoding not in ("mono", "libcaer", LIBCAER.name):
-            raise _MessageError(f"is of the encoding {encoding[:40]!r} (expected evt3, libcaer, libcaer_cmp or mono)")
+            raise _MessageError(
+                f"has the wrong encoding (found {encoding[:40]!r}, expected evt3, libcaer, libcaer_cmp or mono)"
+            )
         elif base_ns > LATEST_NS:
-            raise _MessageError(f"has time_base {base_ns} (expected at most {LATEST_NS})")
+            raise _MessageError(f"has the wrong time_base (found {base_ns}, expected at most {LATEST_NS})")
         elif encoding == "mono":
-            yield from _mono(content, base_ns)
+            yield from _decode_mono(content, base_ns)
         elif encoding == "libcaer":
-            yield from _libcaer(content, base_ns)
+            yield from _decode_libcaer(content, base_ns)
         else:
             base_us = (base_ns + 500) // 1000
             for columns in self._decode(LIBCAER, _words(content, encoding), LIBCAER.start):
                 yield columns._replace(t=columns.t + base_us)
 
-    def _evt3(self, content: bytes) -> Iterator[StoredColumns]:
+    def _decode_evt3(self, content: bytes) -> Iterator[StoredColumns]:
         words = _words(content, "evt3")
         if self._state is None:
             self._untimed += content
@@ -488,7 +495,7 @@ class _Packets:
     def _decode(
         self, version: EvtVersion, words: NDArray[np.uint16], state: Any
     ) -> Generator[StoredColumns, None, Any]:
-        """Yield the events of words, and return the state after them."""
+        """Decode words: yield their events, and return the new state."""
         while len(words):
             out = allocate_events(min(CHUNK_EVENTS, version.events_per_word * len(words)))
             state, used, count, is_invalid = version.decode(words, state, self._width, self._height, out)
@@ -501,7 +508,7 @@ class _Packets:
         return state
 
     def _find_first_time(self) -> NDArray[np.uint16]:
-        """Return the words from the first TIME_LOW after a TIME_HIGH on, and set the state from those before it."""
+        """Return the words starting at the first TIME_LOW after a TIME_HIGH; set the state from the words before."""
         words = np.frombuffer(self._untimed, "<u2")
         kinds = words[: MAX_UNTIMED_BYTES // 2] >> 12
         highs = np.flatnonzero(kinds == TIME_HIGH)
@@ -517,14 +524,14 @@ class _Packets:
 
 
 def _words(content: bytes, encoding: str) -> NDArray[np.uint16]:
-    """Return the words of a packet."""
+    """Return the 16-bit words of a packet."""
     if len(content) % 2:
-        raise _MessageError(f"has {len(content)} bytes of {encoding} (expected a multiple of 2)")
+        raise _MessageError(f"has the wrong size (found {len(content)} bytes of {encoding}, expected a multiple of 2)")
     return np.frombuffer(content, "<u2")
 
 
 def _state_after(words: NDArray[np.uint16]) -> Evt3State:
-    """Return what EVT 3.0 words have set, of which one is a TIME_HIGH and none an event that counts."""
+    """Return the state after EVT 3.0 words that include a TIME_HIGH; their events are ignored."""
     kinds = words >> 12
 
     def last(kind: int) -> int | None:
@@ -544,9 +551,9 @@ def _state_after(words: NDArray[np.uint16]) -> Evt3State:
     return state
 
 
-def _mono(content: bytes, base_ns: int) -> Iterator[StoredColumns]:
+def _decode_mono(content: bytes, base_ns: int) -> Iterator[StoredColumns]:
     if len(content) % 8:
-        raise _MessageError(f"has {len(content)} bytes of mono (expected a multiple of 8)")
+        raise _MessageError(f"has the wrong size (found {len(content)} bytes of mono, expected a multiple of 8)")
     for start in range(0, len(content), 8 * CHUNK_EVENTS):
         words = np.frombuffer(content[start : start + 8 * CHUNK_EVENTS], "<u8")
         t_ns = base_ns + (words & np.uint64(0xFFFFFFFF)).astype(np.int64)
@@ -555,14 +562,17 @@ def _mono(content: bytes, base_ns: int) -> Iterator[StoredColumns]:
         yield StoredColumns((t_ns + 500) // 1000, x, y & np.uint16(0x7FFF), on)
 
 
-def _libcaer(content: bytes, base_ns: int) -> Iterator[StoredColumns]:
-    """Yield the polarity events of libcaer: a word with valid, polarity, y and x, and one with 31 bits of the time."""
+def _decode_libcaer(content: bytes, base_ns: int) -> Iterator[StoredColumns]:
+    """Yield polarity events of libcaer: a word with valid, polarity, y and x, and a word with 31 bits of time."""
     if len(content) % LIBCAER_EVENT.itemsize:
-        raise _MessageError(f"has {len(content)} bytes of libcaer (expected a multiple of {LIBCAER_EVENT.itemsize})")
+        raise _MessageError(
+            f"has the wrong size (found {len(content)} bytes of libcaer, "
+            f"expected a multiple of {LIBCAER_EVENT.itemsize})"
+        )
     events = np.frombuffer(content, LIBCAER_EVENT)
     if len(events) and events["t"].min() < 0:
-        raise _MessageError(f"has an event at {events['t'].min()} us (expected 0 or later)")
-    overflows = np.cumsum(np.diff(events["t"], prepend=events["t"][:1]) < 0)  # inside this packet
+        raise _MessageError(f"has a wrong time (found {events['t'].min()} us, expected 0 or more)")
+    overflows = np.cumsum(np.diff(events["t"], prepend=events["t"][:1]) < 0)  # overflows within this packet
     t = (base_ns + 500) // 1000 + events["t"].astype(np.int64) + (overflows << LIBCAER_TIME_BITS)
     address = events["address"]
     yield StoredColumns(t, address >> 17, address >> 2 & 0x7FFF, (address >> 1 & 1).astype(np.bool_))

@@ -1,8 +1,8 @@
-"""What a decoder returns: unchecked columns in chunks, and what the file contains besides events.
+"""Interface of decoders: a `Source` yields unchecked columns in chunks, and holds the metadata of the file.
 
-A decoder reads with `open_binary`, which unpacks gzip, in blocks, so that memory is bounded whatever sizes the file
-claims. Opening a file with an unusable header raises `FormatError`; corruption after that is a `CorruptionError` from
-the chunks, raised after every good event before it.
+Decoders read blocks from `open_binary` (it decompresses gzip); memory is bounded whatever sizes a file claims. An
+unusable header raises `FormatError` when the file is opened. Later corruption raises `CorruptionError` from the chunks,
+after all valid events before it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ CHUNK_EVENTS = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 HEAD_BYTES = 4096
 UNPACKED_BYTES = 1 << 20
-BLOCK_BYTES = 1 << 20  # a quarter of a million EVT2 events, whose columns stay in the cache: 10 % faster than 4 MiB
+BLOCK_BYTES = 1 << 20  # 262,144 EVT2 events, small enough for the cache: 10 % faster than 4 MiB
 
 
 class StoredColumns(NamedTuple):
-    """Events as stored, not yet checked; integer arrays [N] of any width."""
+    """Unchecked events as stored: integer arrays [N] of any width."""
 
     t: NDArray[np.integer[Any]]
     x: NDArray[np.integer[Any]]
@@ -41,7 +41,7 @@ class StoredColumns(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """Number of events, and the times of the first and the last (None if there are none)."""
+    """Number of events, and first and last time in microseconds (None if there are no events)."""
 
     events: int
     first_us: int | None
@@ -49,24 +49,24 @@ class Extent(NamedTuple):
 
 
 class Decoder(Protocol):
-    """Decodes the events of a file from the beginning; may be called again."""
+    """Function that decodes all events of a file; each call starts from the beginning."""
 
     def __call__(self, progress: Progress | None = None) -> Iterator[StoredColumns]:
-        """Yield the events; `progress` is called with how much is decoded and how much there is, in any unit."""
+        """Yield the events; call `progress` with the decoded amount and the total, in any unit."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """An opened file.
+    """Opened file.
 
     Args:
-        sensor: The sensor that the file names, or None.
-        chunks: Decodes the events.
-        attributes: Settings and comments in the file.
-        extent: Returns it without decoding; None if the format does not allow that.
-        part: Decodes all events with start_us <= t < stop_us, and possibly some before and after, without decoding
-            everything before them; None if the format does not allow that.
-        noise: The same events, with whether each is labelled as noise in the place of its polarity; None: no labels.
+        sensor: Sensor size stored in the file; None if there is none.
+        chunks: Decodes all events.
+        attributes: Settings and comments stored in the file.
+        extent: Returns the extent without decoding; None if the format cannot.
+        part: Decodes the events with start_us <= t < stop_us, possibly with some events before and after, without
+            decoding everything before them; None if the format cannot.
+        noise: The same events with noise labels stored as polarities; None if there are no labels.
     """
 
     sensor: SensorSize | None
@@ -79,36 +79,38 @@ class Source:
 
 @contextmanager
 def open_binary(path: Path, progress: Progress | None = None) -> Iterator[BinaryIO]:
-    """Yield a file of bytes, unpacked if it is compressed by gzip.
+    """Open a binary file, and decompress it if it is gzip.
 
     Args:
-        path: The file.
-        progress: Called with the numbers of bytes read and in all.
+        path: File to read.
+        progress: Called with the number of bytes read and the file size.
 
     Raises:
-        FileError: It cannot be read.
-        CorruptionError: The gzip stream is corrupted or truncated. Raised when the block ends: until then, the file
-            reads as if it ended before the corruption.
+        FileError: If the file cannot be read.
+        CorruptionError: If the gzip stream is corrupted or truncated. Raised at the end of the `with` block; until
+            then, the file seems to end before the corruption.
     """
     try:
-        with path.open("rb") if progress is None else io.BufferedReader(_Watched(path, progress)) as raw:
+        with path.open("rb") if progress is None else io.BufferedReader(_ProgressFile(path, progress)) as raw:
             packed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
             raw.seek(0)
             if not packed:
                 yield raw
                 return
-            unpacked = _Unpacked(raw)
+            unpacked = _GzipReader(raw)
             yield cast(BinaryIO, io.BufferedReader(unpacked, UNPACKED_BYTES))
             if unpacked.error:
-                raise CorruptionError(f"{path}: its gzip stream is corrupted ({unpacked.error})", lost="what follows")
+                raise CorruptionError(
+                    f"{path}: its gzip stream is corrupted ({unpacked.error})", lost="everything after it"
+                )
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def read_blocks(file: BinaryIO, unit: int) -> Iterator[memoryview]:
-    """Yield the rest of a file in blocks of about BLOCK_BYTES, all but the last a multiple of `unit` bytes.
+    """Yield the rest of a file in blocks of about BLOCK_BYTES; all but the last are multiples of `unit` bytes.
 
-    A block is overwritten by the next one.
+    The blocks share one buffer: each block overwrites the previous one.
     """
     source = cast(io.BufferedIOBase, file)
     buffer = memoryview(bytearray(max(BLOCK_BYTES // unit, 1) * unit))
@@ -116,8 +118,8 @@ def read_blocks(file: BinaryIO, unit: int) -> Iterator[memoryview]:
         yield buffer[:filled]
 
 
-class _Watched(io.FileIO):
-    """A file that reports about every BLOCK_BYTES how much of it is read."""
+class _ProgressFile(io.FileIO):
+    """File that reports the amount read, about once per BLOCK_BYTES."""
 
     def __init__(self, path: Path, progress: Progress) -> None:
         super().__init__(path)
@@ -132,8 +134,8 @@ class _Watched(io.FileIO):
         return count
 
 
-class _Unpacked(io.RawIOBase):
-    """The unpacked bytes of a gzip stream, up to its end or the first error."""
+class _GzipReader(io.RawIOBase):
+    """Decompressed bytes of a gzip stream, up to its end or the first error."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self.error: Exception | None = None

@@ -1,4 +1,4 @@
-"""Standard input as a recording, `-`: it is copied to a temporary file, because most are read more than once."""
+"""Standard input as a recording (`-`): copied to a temporary file, because most recordings are read more than once."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from typing import BinaryIO
 from ..errors import DvspipeError, FileError
 from .text import STANDARD
 
-COPY_NAME = "standard-input.csv"  # what has no signature is read as CSV
+COPY_NAME = "standard-input.csv"  # input without a signature is read as CSV
 
 
 def actual_path(path: Path) -> Path:
-    """Return the file to read for a path: for `-`, a copy of standard input, which is deleted when the process ends.
+    """Return the file to read for a path. For `-`, this is a copy of standard input, deleted when the process ends.
 
     Raises:
-        FileError: Standard input is a terminal, or cannot be copied.
+        FileError: If standard input is a terminal, or cannot be copied.
     """
     if path != STANDARD:
         return path
     if sys.stdin.isatty():
         raise FileError("-: standard input is a terminal (expected events from a file or another program)")
-    return Path(_copy_of(sys.stdin.buffer).name) / COPY_NAME
+    return Path(_copy_stream(sys.stdin.buffer).name) / COPY_NAME
 
 
 @contextmanager
 def named_as_given(path: Path) -> Iterator[None]:
-    """Raise errors that name the copy of standard input as errors that name `-`."""
+    """Replace the name of the copy of standard input by `-` in errors."""
     try:
         yield
     except DvspipeError as error:
@@ -42,8 +42,8 @@ def named_as_given(path: Path) -> Iterator[None]:
 
 
 @cache
-def _copy_of(stream: BinaryIO) -> TemporaryDirectory[str]:
-    """Return a folder with a copy of a stream; its content can be read only once."""
+def _copy_stream(stream: BinaryIO) -> TemporaryDirectory[str]:
+    """Copy a stream to a temporary folder. Cached, because a stream can be read only once."""
     folder = TemporaryDirectory(prefix="dvspipe-")
     try:
         with (Path(folder.name) / COPY_NAME).open("wb") as file:

@@ -1,4 +1,4 @@
-"""The table of formats, for reading and writing."""
+"""Table of all file formats."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ FORMATS: dict[str, Format] = {
     known.name: known
     for known in (HDF5, EVT3, EVT2, EVT21, DAT, AEDAT4, AEDAT3, AEDAT2, EVENT_STREAM, ROSBAG, NUMPY, BIN40, TEXT)
 }
-"""By name. The first that recognises a file reads it, so formats without a signature come last, and
-`.evt3.raw` before `.raw`."""
+"""Formats by name. The first format that recognises a file reads it: formats without a signature come last, and
+`.evt3.raw` comes before `.raw`."""
 
 
 def find_encoder(path: Path) -> Encoder | None:
-    """Return what writes a file by its suffix, None if no format does."""
+    """Return the encoder for the suffix of a path; None if dvspipe does not write such files."""
     encoders = (known.encoder for known in FORMATS.values() if known.encoder)
     return next((encoder for encoder in encoders if has_suffix(path, encoder.suffixes)), None)
 
 
 def written_suffixes() -> tuple[str, ...]:
-    """Return the suffixes of all files that are written."""
+    """Return the suffixes of all files that dvspipe writes."""
     return tuple(suffix for known in FORMATS.values() if known.encoder for suffix in known.encoder.suffixes)

@@ -1,12 +1,12 @@
-"""Plain text (`.txt`, `.csv`): an event per line, with columns separated by space, tab, comma or semicolon.
+"""Plain text (`.txt`, `.csv`): one event per line, with columns separated by space, tab, comma or semicolon.
 
-The columns are t x y p, as in the Event Camera Dataset (Mueggler et al. 2017), or as the first line names them. A first
-line of two integers is the size of the sensor, as rpg_e2vid writes it; lines that begin with # or % are comments.
-Integer times are microseconds, and times with four decimals or more are seconds; for others, a hint must give the unit.
+The columns are t x y p, as in the Event Camera Dataset (Mueggler et al. 2017), or as named in the first line. A first
+line with two integers is the sensor size, as written by rpg_e2vid. Lines that begin with # or % are comments. Integer
+times are microseconds; times with four or more decimals are seconds; otherwise a hint must set the unit.
 
-No library reads the same: faery takes 1.1 times the CPU time for `t,x,y,p`, moves times that are out of order without
-an error, and refuses blanks, seconds, named columns and polarities of -1; `numpy.loadtxt` takes 2.1 times, and rounds
-seconds. Writing takes 2.3 times with faery, 19 times with `numpy.savetxt`.
+No library reads all of these files. faery takes 1.1 times the CPU time for `t,x,y,p`, moves unsorted times without an
+error, and rejects blanks, seconds, named columns and polarities of -1. `numpy.loadtxt` takes 2.1 times the CPU time,
+and rounds seconds. Writing takes 2.3 times the CPU time with faery, and 19 times with `numpy.savetxt`.
 """
 
 from __future__ import annotations
@@ -45,43 +45,43 @@ from .writers import PART_EVENTS, StreamEncoder, Writer, accept_all
 
 TEXT_SUFFIXES = (".txt", ".csv")
 TEXT_BLOCK_BYTES = 8 << 20
-HEAD_LINES, LONGEST_LINE_BYTES = 200, 1 << 16
-PROSE_BYTES = 1 << 16  # read of a text to see whether it is a recording
+HEAD_LINES, MAX_LINE_BYTES = 200, 1 << 16
+PROSE_BYTES = 1 << 16  # read to decide whether a text is a recording
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 COMMENT_BYTES = b"#%"
 NUMBER_BYTES = b"+-.eE0123456789"
-SECONDS_DECIMALS = 4  # milliseconds with so many would be finer than a microsecond
+SECONDS_DECIMALS = 4  # times in milliseconds would be finer than a microsecond
 DEFAULT_COLUMNS = "txyp"
 CSV_HEADER = b"t,x,y,p\n"
 STANDARD = Path("-")
 CSV_EVENT_BYTES = 40
 
-NO_PROBLEM, TOO_FEW, TOO_MANY, NO_NUMBER, NO_INTEGER, TOO_LARGE, NO_POLARITY = range(7)  # what is wrong with a line
+NO_PROBLEM, TOO_FEW, TOO_MANY, NO_NUMBER, NO_INTEGER, TOO_LARGE, NO_POLARITY = range(7)  # result of parsing a line
 PROBLEMS = {
-    TOO_FEW: "has fewer columns than the others",
-    TOO_MANY: "has more columns than the others",
-    NO_NUMBER: "has no number in column {column}",
-    NO_INTEGER: "has no integer in column {column}",
-    TOO_LARGE: "has a too large number in column {column}",
-    NO_POLARITY: "has a polarity other than 0 or 1, or -1 or 1 throughout, in column {column}",
+    TOO_FEW: "too few columns",
+    TOO_MANY: "too many columns",
+    NO_NUMBER: "no number in column {column}",
+    NO_INTEGER: "no integer in column {column}",
+    TOO_LARGE: "number too large in column {column}",
+    NO_POLARITY: "wrong polarity in column {column} (expected 0 and 1, or -1 and 1 throughout)",
 }
-LONGEST_SHORT = 17  # digits of a number that is parsed by the fast path
-MAX_MANTISSA = 9 * 10**17  # one more digit does not overflow
+FAST_DIGITS = 17  # maximum length of numbers parsed on the fast path
+MAX_MANTISSA = 9 * 10**17  # below this, another digit does not overflow
 IS_SEPARATOR = np.isin(np.arange(256), list(b" \t,;\r\n"))
 POWERS = 10 ** np.arange(19, dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """What a line contains.
+    """Layout of a text file.
 
     Args:
-        columns: A letter of txyp for each column, - for one that is not used.
-        exponent: Times, times ten to this power, are microseconds.
-        integer_times: Whether times are integers.
-        first_line: Number of the first line of events, from 1.
-        start: The byte at which that line begins.
-        sensor: The sensor, None if the file does not name it.
+        columns: One letter of txyp per column, - for an unused column.
+        exponent: Time in microseconds = stored time * 10^exponent.
+        integer_times: Whether times must be integers.
+        first_line: Number of the first line with an event, from 1.
+        start: Start of this line in bytes.
+        sensor: Sensor size; None if the file does not store it.
     """
 
     columns: str
@@ -97,7 +97,7 @@ def _recognises(path: Path, _head: bytes) -> bool:
 
 
 def is_unrelated_text(path: Path) -> bool:
-    """Return whether a file is a text, such as notes.txt, that begins with neither numbers nor names of columns."""
+    """Return whether a file is text without events, such as notes.txt: without lines of numbers and column names."""
     if path.suffix.lower() not in TEXT_SUFFIXES or not path.is_file():
         return False
     with open_binary(path) as file:
@@ -116,42 +116,42 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
 
 
 def _read_layout(path: Path, file: BinaryIO, hints: Hints) -> _Layout:
-    """Return the layout that the first lines show."""
+    """Detect the layout from the first lines."""
     names: list[str] | None = None
     sensor: SensorSize | None = None
     rows: list[list[str]] = []
     first_line = start = position = 0
     for number in range(1, HEAD_LINES + 1):
-        line = file.readline(LONGEST_LINE_BYTES)
+        line = file.readline(MAX_LINE_BYTES)
         if not line:
             break
-        if len(line) == LONGEST_LINE_BYTES:
-            raise FormatError(f"{path}: line {number} is longer than {LONGEST_LINE_BYTES} bytes, not a text of events")
+        if len(line) == MAX_LINE_BYTES:
+            raise FormatError(f"{path}: line {number}: longer than {MAX_LINE_BYTES} bytes; not a text file of events")
         if b"\0" in line:
-            raise FormatError(f"{path}: line {number} has a zero byte, not a text of events")
+            raise FormatError(f"{path}: line {number}: contains a zero byte; not a text file of events")
         if not position and line.startswith(BYTE_ORDER_MARK):
             line, position = line.removeprefix(BYTE_ORDER_MARK), len(BYTE_ORDER_MARK)
-        words = _words(line.lstrip(COMMENT_BYTES + b" \t"))
+        words = _split_words(line.lstrip(COMMENT_BYTES + b" \t"))
         is_comment = line.lstrip()[:1] in (b"#", b"%")
         if not rows and words and names is None and not _is_number(words[0]):
-            named = _names(words)
+            named = _match_names(words)
             if named or not is_comment:
                 names, is_comment = named or words, True
         elif not rows and not is_comment and len(words) == 2 and sensor is None and names is None:
-            sensor, is_comment = _sensor(path, number, words), True
+            sensor, is_comment = _parse_sensor(path, number, words), True
         if words and not is_comment:
             rows.append(words)
             first_line, start = (number, position) if len(rows) == 1 else (first_line, start)
         position += len(line)
-    columns = _columns(path, names, rows, hints)
-    unit = hints.time_unit or _named_unit(names)
+    columns = _find_columns(path, names, rows, hints)
+    unit = hints.time_unit or _find_unit(names)
     exponent, is_integer = (UNIT_EXPONENTS[unit], False) if unit else _find_exponent(path, columns, rows)
     if not rows:
         first_line, start = HEAD_LINES + 1, position
     return _Layout(columns, exponent, is_integer, first_line, start, sensor)
 
 
-def _words(line: bytes) -> list[str]:
+def _split_words(line: bytes) -> list[str]:
     text = line.decode("utf-8", "replace").strip()
     if "," in text or ";" in text:
         return [word.strip() for word in text.replace(";", ",").split(",")] if text else []
@@ -162,62 +162,62 @@ def _is_number(word: str) -> bool:
     return word != "" and all(byte in NUMBER_BYTES for byte in word.encode()) and word[0] not in "eE"
 
 
-def _names(words: list[str]) -> list[str] | None:
-    """Return the words if they name each of the four columns once, else None."""
+def _match_names(words: list[str]) -> list[str] | None:
+    """Return the words if they name each of the four columns once; otherwise None."""
     found = sorted(column for column, _ in map(parse_column_name, words) if column)
     return words if found == sorted("txyp") else None
 
 
-def _named_unit(names: list[str] | None) -> TimeUnit | None:
+def _find_unit(names: list[str] | None) -> TimeUnit | None:
     return next((unit for _, unit in map(parse_column_name, names or []) if unit), None)
 
 
-def _sensor(path: Path, number: int, words: list[str]) -> SensorSize:
+def _parse_sensor(path: Path, number: int, words: list[str]) -> SensorSize:
     try:
         return SensorSize(width=int(words[0]), height=int(words[1]))
     except (ValueError, EventError) as error:
-        raise FormatError(f"{path}: line {number} is neither an event nor a valid sensor size ({error})") from error
+        raise FormatError(f"{path}: line {number}: neither an event nor a valid sensor size ({error})") from error
 
 
-def _columns(path: Path, names: list[str] | None, rows: list[list[str]], hints: Hints) -> str:
+def _find_columns(path: Path, names: list[str] | None, rows: list[list[str]], hints: Hints) -> str:
     count = len(rows[0] if rows else names or DEFAULT_COLUMNS)
     if hints.columns is not None:
         columns = hints.columns
     elif names is not None:
-        if _names(names) is None:
+        if _match_names(names) is None:
             raise unknown_columns(
-                path, f"its columns are named {', '.join(names)[:200]} (expected t, x, y and p among them)"
+                path, f"wrong column names (found {', '.join(names)[:200]}, expected t, x, y and p among them)"
             )
         columns = "".join(parse_column_name(name)[0] or UNUSED for name in names)
     elif count == len(DEFAULT_COLUMNS):
         columns = DEFAULT_COLUMNS
     else:
-        raise unknown_columns(path, f"its lines have {count} columns without names (expected t, x, y and p)")
+        raise unknown_columns(path, f"unknown columns (found {count} columns without names, expected t, x, y and p)")
     if (rows or names) and len(columns) != count:
-        raise unknown_columns(path, f"its lines have {count} columns, not {len(columns)}")
+        raise unknown_columns(path, f"wrong number of columns (found {count}, expected {len(columns)})")
     return columns
 
 
 def _find_exponent(path: Path, columns: str, rows: list[list[str]]) -> tuple[int, bool]:
-    """Return the exponent of the unit of the times, and whether they are integers.
+    """Detect the exponent of the time unit, and whether times are integers.
 
     Raises:
-        FormatError: The first lines do not show the unit.
+        FormatError: If the first lines do not determine the unit.
     """
     times = [row[columns.index("t")].lower() for row in rows if len(row) == len(columns)]
     times = [time for time in times if _is_number(time)]
     first = next((time for time in times if time.partition("e")[0].strip("+-0.")), "0")
     if "." not in first and "e" not in first:
         if any(len(time.lstrip("+-0")) > len(str(MAX_PLAUSIBLE_US)) - 1 for time in times):
-            raise unknown_unit(path, f"its times, such as {first[:40]}, are too large for microseconds")
+            raise unknown_unit(path, f"unknown time unit (times such as {first[:40]} are too large for microseconds)")
         return UNIT_EXPONENTS["us"], True
     if max(map(_decimals, times)) >= SECONDS_DECIMALS:
         return UNIT_EXPONENTS["s"], False
-    raise unknown_unit(path, f"its times, such as {first[:40]}, may be seconds or milliseconds")
+    raise unknown_unit(path, f"ambiguous time unit (times such as {first[:40]} may be seconds or milliseconds)")
 
 
 def _decimals(time: str) -> int:
-    """Return the decimals of the shortest number that is the same float: one printed in full ends in noise."""
+    """Return the number of decimals of the shortest equal float; this ignores rounding noise at the end of a number."""
     try:
         exponent = Decimal(repr(float(time))).normalize().as_tuple().exponent
     except ValueError:
@@ -227,9 +227,9 @@ def _decimals(time: str) -> int:
 
 def _chunks(path: Path, layout: _Layout, progress: Progress | None = None) -> Iterator[StoredColumns]:
     slots = np.array([DEFAULT_COLUMNS.find(column) for column in layout.columns])
-    polarities = np.zeros(2, np.bool_)  # whether 0 and whether -1 was found
+    polarities = np.zeros(2, np.bool_)  # whether 0 and -1 occurred
     line = layout.first_line
-    for block, complete in _blocks(path, layout.start, progress):
+    for block, complete in _read_blocks(path, layout.start, progress):
         t, columns = np.empty(len(block) // 8 + 1, np.int64), np.empty((4, len(block) // 8 + 1), np.int32)
         events, lines, problem, column = _parse(
             block, slots, layout.exponent, layout.integer_times, polarities, t, columns
@@ -239,30 +239,30 @@ def _chunks(path: Path, layout: _Layout, progress: Progress | None = None) -> It
         yield StoredColumns(t[:events], columns[1, :events], columns[2, :events], columns[3, :events] > 0)
         line += lines
         if problem != NO_PROBLEM:
-            message = f"{path}: line {line} {PROBLEMS[problem].format(column=column + 1)}"
+            message = f"{path}: line {line}: {PROBLEMS[problem].format(column=column + 1)}"
             raise CorruptionError(message, *_remedies(problem), lost="everything after it")
         if ends_early:
-            raise CorruptionError(f"{path}: line {line - 1} has no end, so it may be truncated", lost="a line")
+            raise CorruptionError(f"{path}: line {line - 1}: no line end, possibly truncated", lost="a line")
 
 
 def _remedies(problem: int) -> tuple[Remedy, ...]:
     if problem == NO_POLARITY:
-        return (Remedy("hints.columns", "xytp", "read columns of another order"),)
-    return (Remedy("hints.time_unit", "ns", "read times of another unit"),) if problem == NO_INTEGER else ()
+        return (Remedy("hints.columns", "xytp", "set the order of the columns"),)
+    return (Remedy("hints.time_unit", "ns", "set the time unit"),) if problem == NO_INTEGER else ()
 
 
-def _blocks(path: Path, start: int, progress: Progress | None) -> Iterator[tuple[NDArray[np.uint8], bool]]:
-    """Yield complete lines in blocks, and whether the last of them has an end; one is added if it has not."""
+def _read_blocks(path: Path, start: int, progress: Progress | None) -> Iterator[tuple[NDArray[np.uint8], bool]]:
+    """Yield blocks of complete lines, and whether the last line has an end; a missing line end is added."""
     rest = b""
     with open_binary(path, progress) as file:
-        file.read(start)  # not seek: it may be inside gzip
+        file.read(start)  # not seek: the file may be gzip
         while data := file.read(TEXT_BLOCK_BYTES):
             stop = data.rfind(b"\n") + 1
             if not stop:
                 rest += data
                 if len(rest) > 2 * TEXT_BLOCK_BYTES:
                     raise CorruptionError(
-                        f"{path}: a line is longer than {TEXT_BLOCK_BYTES} bytes", lost="everything after it"
+                        f"{path}: line longer than {TEXT_BLOCK_BYTES} bytes", lost="everything after it"
                     )
                 continue
             yield np.frombuffer(rest + data[:stop], np.uint8), True
@@ -281,24 +281,24 @@ def _parse(
     t: NDArray[np.int64],
     columns: NDArray[np.int32],
 ) -> tuple[int, int, int, int]:  # pragma: no cover
-    """Parse the lines of a block, each with an end, up to the first that is invalid.
+    """Parse the complete lines of a block, up to the first invalid line.
 
     Args:
-        block: The bytes.
-        slots: For each column, 0 to 3 for t, x, y and p, -1 if it is not used.
-        exponent: Times, times ten to this power, are microseconds.
+        block: Bytes to parse, ending with a line end.
+        slots: Meaning of each column: 0 to 3 for t, x, y and p, -1 if unused.
+        exponent: Time in microseconds = stored time * 10^exponent.
         integer_times: Whether times must be integers.
-        polarities: [2] whether 0 and whether -1 was found; changed.
-        t: Array to write times to.
-        columns: [4, N] to write x, y and p to, at 1 to 3.
+        polarities: Whether 0 and -1 occurred, [2]; updated in place.
+        t: Output times, [N].
+        columns: Output x, y and p in rows 1 to 3, [4, N].
 
     Returns:
-        Number of events and lines parsed, what is wrong with the next line, and in which column.
+        Numbers of parsed events and lines, the problem of the next line, and its column.
     """
     events = lines = i = 0
     while i < len(block):
         i = _skip(block, i)
-        if block[i] == 10 or block[i] == 35 or block[i] == 37:  # empty, or # or %
+        if block[i] == 10 or block[i] == 35 or block[i] == 37:  # empty line, or comment with # or %
             while block[i] != 10:
                 i += 1
             i, lines = i + 1, lines + 1
@@ -312,7 +312,7 @@ def _parse(
                     i += 1
             else:
                 scale = exponent if slot == 0 else 0
-                value, i, problem = _number(block, i, scale, slot > 0 or integer_times)
+                value, i, problem = _parse_number(block, i, scale, slot > 0 or integer_times)
                 if problem == NO_PROBLEM and slot > 0 and not -(2**31) < value < 2**31:
                     problem = TOO_LARGE
                 if problem == NO_PROBLEM and slot == 3:
@@ -333,7 +333,7 @@ def _parse(
     return events, lines, NO_PROBLEM, 0
 
 
-# inlined by numba: calls that pass an array count references to it, which took half the time
+# inlined: calls with an array argument count references, and took half the time
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _skip(block: NDArray[np.uint8], i: int) -> int:  # pragma: no cover
     while block[i] == 32 or block[i] == 9 or block[i] == 13:
@@ -343,19 +343,21 @@ def _skip(block: NDArray[np.uint8], i: int) -> int:  # pragma: no cover
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _skip_separator(block: NDArray[np.uint8], i: int) -> int:  # pragma: no cover
-    """Return the position after blanks with at most one comma or semicolon among them."""
+    """Skip blanks that may include one comma or semicolon; return the next position."""
     i = _skip(block, i)
     return _skip(block, i + 1) if block[i] == 44 or block[i] == 59 else i
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _number(block: NDArray[np.uint8], i: int, scale: int, is_integer: bool) -> tuple[int, int, int]:  # pragma: no cover
-    """Return the number at i times ten to the power `scale`, rounded; the position after it; what is wrong with it."""
+def _parse_number(
+    block: NDArray[np.uint8], i: int, scale: int, is_integer: bool
+) -> tuple[int, int, int]:  # pragma: no cover
+    """Parse the number at i: return number * 10^scale, rounded; the next position; and the problem."""
     stop, short = i, 0
-    while stop < i + LONGEST_SHORT and 48 <= block[stop] <= 57:
+    while stop < i + FAST_DIGITS and 48 <= block[stop] <= 57:
         short = short * 10 + (int(block[stop]) - 48)
         stop += 1
-    if stop > i and IS_SEPARATOR[block[stop]] and scale == 0:  # most numbers: 3 times as fast as the code below
+    if stop > i and IS_SEPARATOR[block[stop]] and scale == 0:  # fast path for most numbers, 3 times as fast
         return short, stop, NO_PROBLEM
     negative = block[i] == 45
     if negative or block[i] == 43:
@@ -387,13 +389,13 @@ def _number(block: NDArray[np.uint8], i: int, scale: int, is_integer: bool) -> t
         scale += -power if down else power
     if not digits or not IS_SEPARATOR[block[i]]:
         return 0, i, NO_NUMBER
-    value, problem = _scaled(mantissa, scale, is_integer)
+    value, problem = _scale(mantissa, scale, is_integer)
     return (-value if negative else value), i, problem
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _scaled(mantissa: int, scale: int, is_integer: bool) -> tuple[int, int]:  # pragma: no cover
-    """Return the mantissa times ten to the power `scale`, halves rounded up, and what is wrong with it."""
+def _scale(mantissa: int, scale: int, is_integer: bool) -> tuple[int, int]:  # pragma: no cover
+    """Return mantissa * 10^scale, with halves rounded up, and the problem."""
     if mantissa == 0:
         return 0, NO_PROBLEM
     if scale >= 0:
@@ -411,14 +413,14 @@ def _scaled(mantissa: int, scale: int, is_integer: bool) -> tuple[int, int]:  # 
 
 
 @contextmanager
-def _begin(path: Path, _sensor: SensorSize) -> Iterator[Callable[[Events], object]]:
+def _begin(path: Path, _parse_sensor: SensorSize) -> Iterator[Callable[[Events], object]]:
     with path.open("wb") as file:
         file.write(CSV_HEADER)
-        yield lambda events: file.write(_lines(events))
+        yield lambda events: file.write(_format_lines(events))
 
 
-def _lines(events: Events) -> bytes:
-    """Return a line `t,x,y,p` for each event."""
+def _format_lines(events: Events) -> bytes:
+    """Format events as lines `t,x,y,p`."""
     rows = np.empty(CSV_EVENT_BYTES * len(events) + 1, np.uint8)
     size = _print(events.t, events.x, events.y, events.p, rows)
     return rows[:size].tobytes()
@@ -428,7 +430,7 @@ def _lines(events: Events) -> bytes:
 def _print(
     t: NDArray[np.int64], x: NDArray[np.int16], y: NDArray[np.int16], p: NDArray[np.bool_], rows: NDArray[np.uint8]
 ) -> int:  # pragma: no cover
-    """Print events to `rows`, and return the number of bytes."""
+    """Format events as text in `rows`; return the number of bytes."""
     digits = np.empty(20, np.uint8)
     place = 0
     for event in range(len(t)):
@@ -454,7 +456,7 @@ def _print(
 
 
 class StandardOutputWriter(Writer):
-    """Writes events as CSV to standard output, each part at once: what is written before an error stays."""
+    """Writer of CSV to standard output. Parts are written immediately; output before an error stays."""
 
     def __init__(self, sensor: SensorSize) -> None:
         super().__init__(STANDARD, sensor, ("",), overwrite=True)
@@ -464,7 +466,7 @@ class StandardOutputWriter(Writer):
 
     def _write(self, events: Events, _noise: NDArray[np.bool_] | None) -> None:
         for start in range(0, len(events), PART_EVENTS):
-            self._print(_lines(events.slice_events(start, start + PART_EVENTS)))
+            self._print(_format_lines(events.slice_events(start, start + PART_EVENTS)))
         self.count += len(events)
         self._last_us = int(events.t[-1])
 
@@ -473,7 +475,7 @@ class StandardOutputWriter(Writer):
             sys.stdout.write(lines.decode("ascii"))
             sys.stdout.flush()
         except BrokenPipeError as error:
-            raise FileError("standard output: closed by the program that reads it") from error
+            raise FileError("standard output: closed by the reading program") from error
 
 
 CSV_ENCODER = StreamEncoder((".csv",), _begin, lambda events, _: CSV_EVENT_BYTES * len(events), accept_all)

@@ -1,4 +1,4 @@
-"""Writing recordings part by part: what all writers check, and the writer of formats that are a stream of events."""
+"""Writers that write a recording part by part: the base class, and the writer of streaming formats."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from ..errors import EventError, FileError
 from ..events import Events, SensorSize
 from ..files import claim_output, require_space, write_beside
 
-PART_EVENTS = 1 << 20  # encoded at a time
-MIN_CLOSING_BYTES, CLOSING_BYTES = 256 << 10, 8 << 20  # as `closing_bytes` returns, for no event and for many
+PART_EVENTS = 1 << 20  # events encoded at a time
+MIN_CLOSING_BYTES, CLOSING_BYTES = 256 << 10, 8 << 20  # range of `closing_bytes`
 
 Compression = Literal["gzip", "blosc"]
 
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """How a file is written.
+    """Options of a writer.
 
     Args:
-        source: Where the events come from, such as the name of a video; only HDF5 keeps it.
-        settings: The settings that made the events; only HDF5 keeps them.
-        compression: Of HDF5: `gzip`, which every library reads, or `blosc`, which reads faster and needs hdf5plugin.
-        overwrite: Whether an existing file is replaced.
-        labelled: Whether each event has a label of noise; only HDF5 keeps it.
+        source: Origin of the events, such as the name of a video; stored only in HDF5.
+        settings: Settings that generated the events; stored only in HDF5.
+        compression: HDF5 compression: `gzip` is readable by every library; `blosc` reads faster and needs hdf5plugin.
+        overwrite: Whether to replace an existing file.
+        labelled: Whether each event has a noise label; stored only in HDF5.
     """
 
     source: str = ""
@@ -43,34 +43,34 @@ class WriteOptions:
 
 
 class Encoder(Protocol):
-    """How a format is written."""
+    """Factory of writers for one format."""
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """Suffixes of the files, lower case, with the dot."""
+        """File suffixes, lower case, with the dot."""
 
     def create(self, path: Path, sensor: SensorSize, options: WriteOptions) -> Writer:
-        """Return a writer for a file; raises as `Writer` does."""
+        """Create a writer for a file; errors as in `Writer`."""
 
 
 class Writer(ABC):
-    """Writes a recording part by part; the file appears under its name when the `with` block ends without an error.
+    """Context manager that writes a recording part by part. The file appears when the block ends without an error.
 
     Args:
-        path: The file to write.
-        sensor: The sensor of all events.
-        suffixes: Suffixes that the file may have.
-        overwrite: Whether an existing file is replaced.
+        path: Output file.
+        sensor: Sensor size of all events.
+        suffixes: Allowed suffixes.
+        overwrite: Whether to replace an existing file.
 
     Attributes:
-        count: Number of events so far.
-        saved: Inside the `with` block, the state given to the last `save` of an interrupted writer; None if the format
-            cannot resume.
+        count: Number of events written so far.
+        saved: Inside the `with` block, the state of the last `save` of an interrupted writer; None if there is none, or
+            the format cannot resume.
 
     Raises:
-        FileError: The file exists, cannot be written, or has another suffix, or the disk is full.
-        EventError: Appended events come from another sensor or begin before the end of the previous part, or the format
-            cannot hold them.
+        FileError: If the file exists, cannot be written, or has another suffix, or if the disk is full.
+        EventError: If appended events have another sensor size, begin before the end of the previous part, or cannot
+            be stored in the format.
     """
 
     def __init__(self, path: Path | str, sensor: SensorSize, suffixes: tuple[str, ...], *, overwrite: bool) -> None:
@@ -92,21 +92,21 @@ class Writer(ABC):
         return self
 
     def append(self, events: Events, noise: NDArray[np.bool_] | None = None) -> None:
-        """Write the next events, which are no earlier than those before them.
+        """Write the next events.
 
         Args:
-            events: N events.
-            noise: [N] whether each is noise; only HDF5 keeps it.
+            events: N events, not before the previous ones.
+            noise: Whether each event is noise, bool [N]; stored only in HDF5.
         """
         self._check(events)
         if len(events):
             self._write(events, noise)
 
     def note(self, name: str, value: int | str) -> None:  # noqa: B027  most formats have no attributes
-        """Add an attribute to the file, if its format has any; `save` does not keep it."""
+        """Add an attribute to the file, if the format has attributes. `save` does not keep it."""
 
     def save(self, state: Mapping[str, ArrayLike]) -> None:  # noqa: B027  most formats cannot resume
-        """Save the events so far and a state, from which another writer can resume, if the format allows that."""
+        """Save the events so far and a state; another writer can resume from them, if the format allows it."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -115,23 +115,25 @@ class Writer(ABC):
             self._stack.__exit__(kind, error, traceback)
             return
         with self._stack:
-            claim_output(self.path, overwrite=self._overwrite)  # another process may have written it since
+            claim_output(self.path, overwrite=self._overwrite)  # another process may have written the file meanwhile
             self._finish()
 
     def _check(self, events: Events) -> None:
-        """Check that events come from the sensor and do not begin before the end of the previous part."""
+        """Check the sensor size of events, and that they do not begin before the end of the previous part."""
         if events.sensor != self.sensor:
-            raise EventError(f"{self.path}: events of a sensor of {events.sensor} (expected {self.sensor})")
+            raise EventError(
+                f"{self.path}: wrong sensor size of events (found {events.sensor}, expected {self.sensor})"
+            )
         if len(events) and self._last_us is not None and events.t[0] < self._last_us:
-            raise EventError(f"{self.path}: events from {events.t[0]} us after events up to {self._last_us} us")
+            raise EventError(f"{self.path}: unsorted events (found {events.t[0]} us after {self._last_us} us)")
 
     @abstractmethod
     def _begin(self, stack: ExitStack) -> None:
-        """Open the file; the stack closes it."""
+        """Open the file, and register its closing with `stack`."""
 
     @abstractmethod
     def _write(self, events: Events, noise: NDArray[np.bool_] | None) -> None:
-        """Write checked events, at least one, and update `count` and `_last_us`."""
+        """Write one or more checked events, and update `count` and `_last_us`."""
 
     def _finish(self) -> None:  # noqa: B027  most formats need none
         """Write the end of the file."""
@@ -139,13 +141,13 @@ class Writer(ABC):
 
 @dataclass(frozen=True)
 class StreamEncoder:
-    """How a format that is a stream of events is written.
+    """Encoder of a streaming format.
 
     Args:
-        suffixes: Suffixes of the files, lower case, with the dot.
-        begin: Begins a file; what it yields writes events, and the end of the block completes the file.
-        size: Largest number of bytes that events need, given the time of the event before them (None: they are first).
-        check: Raises EventError if the format cannot hold events, given the same time.
+        suffixes: File suffixes, lower case, with the dot.
+        begin: Context manager that opens a file and yields a function to write events; leaving it completes the file.
+        size: Returns the maximum number of bytes of events, given the time of the previous event (None: no previous).
+        check: Raises EventError if the format cannot store events, given the same time.
     """
 
     suffixes: tuple[str, ...]
@@ -154,12 +156,12 @@ class StreamEncoder:
     check: Callable[[Events, int | None], None]
 
     def create(self, path: Path, sensor: SensorSize, options: WriteOptions) -> StreamWriter:
-        """Return a writer for a file; source, settings and compression are not used."""
+        """Create a writer for a file; source, settings and compression are not used."""
         return StreamWriter(path, sensor, self, overwrite=options.overwrite)
 
 
 class StreamWriter(Writer):
-    """Writes a recording in a format that is a stream of events; arguments and errors as `Writer`."""
+    """Writer of a streaming format; arguments and errors as in `Writer`."""
 
     def __init__(
         self, path: Path | str, sensor: SensorSize, encoder: StreamEncoder, *, overwrite: bool = False
@@ -189,21 +191,26 @@ class StreamWriter(Writer):
 
 
 def closing_bytes(events: int) -> int:
-    """Return the room to keep for what is written when a file of so many events is closed: metadata, an index."""
+    """Return the disk space to reserve for closing a file of `events` events: metadata, an index."""
     return min(CLOSING_BYTES, MIN_CLOSING_BYTES + events)
 
 
 def accept_all(_events: Events, _last_us: int | None) -> None:
-    """Check nothing: the format can hold all events."""
+    """Accept all events: the format can store any."""
 
 
 def has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
-    """Return whether a file has one of some suffixes, of which some consist of two: `.evt3.raw`."""
+    """Return whether a path ends in one of the suffixes; suffixes may be double, such as `.evt3.raw`.
+
+    Example:
+        >>> has_suffix(Path("clip.EVT3.raw"), (".evt3.raw",))
+        True
+    """
     return "".join(path.suffixes).lower().endswith(suffixes)
 
 
 def unwritable(path: Path, suffixes: tuple[str, ...]) -> FileError:
-    """Return the error for a file to write that has none of some suffixes."""
+    """Return the error for an output file without one of the suffixes."""
     *others, last = suffixes
     expected = f"{', '.join(others)} or {last}" if others else last
-    return FileError(f"{path}: dvspipe writes events as {expected}, not as {path.suffix!r}")
+    return FileError(f"{path}: wrong suffix for events (found {path.suffix!r}, expected {expected})")

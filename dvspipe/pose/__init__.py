@@ -1,4 +1,4 @@
-"""Films to joints over time: a pose network follows the largest person."""
+"""Human pose tracking: follow the joints of the largest person in a video."""
 
 from .body import OUTWARDS, ArmTrack, ArmTracks, from_shoulder, measure_arms, to_body_frame
 from .network import JOINTS, InputSquare, Look, PoseNetwork, Sighting

@@ -1,4 +1,4 @@
-"""The body's frame: joints of a person as if the person faced the camera, and the arms in it."""
+"""Body coordinates: rotate joints as if the person faced the camera, and extract the arms."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .track import Track
 
 Side = Literal["right", "left"]
 OUTWARDS: Mapping[Side, float] = {"right": -1.0, "left": 1.0}
-"""Sign of x that is outwards, by the person's own side."""
+"""Sign of the outward x direction, by the person's own side."""
 _LEFT_SHOULDER, _RIGHT_SHOULDER = JOINTS.index("left_shoulder"), JOINTS.index("right_shoulder")
 
 
 @dataclass(frozen=True, eq=False)
 class ArmTrack:
-    """Elbow and wrist of one arm over N moments, [N, 3], relative to its shoulder and in units of the arm's length.
+    """Elbow and wrist of one arm at N times, relative to the shoulder, in units of the arm's length.
 
-    The axes are outwards, up and forwards, as in `dvspipe.synthesis.motion.Arm`: the points multiplied by a person's
-    `reach_m` are the points of an `Arm`. A missing person is NaN.
+    The axes are outwards, up and forwards, as in `dvspipe.synthesis.motion.Arm`: multiplied by a person's `reach_m`,
+    these points are the points of an `Arm`. They are NaN while the person is missing.
 
     Args:
-        elbow: Position of the elbow.
-        wrist: Position of the wrist.
+        elbow: Elbow positions, [N, 3].
+        wrist: Wrist positions, [N, 3].
     """
 
     elbow: Floats
@@ -41,7 +41,7 @@ class ArmTracks:
     Args:
         right: The person's right arm.
         left: The person's left arm.
-        arm_m: Length of an arm from shoulder to wrist, in metres of the network: the median over time, of both arms.
+        arm_m: Arm length from shoulder to wrist in metres, as estimated by the network: median over time and both arms.
     """
 
     right: ArmTrack
@@ -50,15 +50,15 @@ class ArmTracks:
 
 
 def to_body_frame(points_m: Floats) -> tuple[Floats, Floats]:
-    """Return joints in the body's frame, and the angle by which the person is turned.
+    """Transform joints to body coordinates, and return the yaw of the person.
 
     Args:
-        points_m: [N, J, 3] joints in metres: to the right of the picture, up, towards the camera.
+        points_m: Joints in metres, [N, J, 3]; the axes point right in the picture, up, and towards the camera.
 
     Returns:
-        The joints [N, J, 3], with the origin midway between the shoulders, x from the right shoulder to the left one
-        (horizontally), y up and z forwards; and the yaw [N] in radians, as in `dvspipe.synthesis.scenes.Camera`: at 0
-        the person faces the camera, a positive yaw turns the left shoulder away from it.
+        Joints [N, J, 3], and yaw [N] in radians. The origin is midway between the shoulders; x points horizontally from
+        the right to the left shoulder, y up, z forwards. As in `dvspipe.synthesis.scenes.Camera`, the person faces the
+        camera at yaw 0, and a positive yaw turns the left shoulder away from the camera.
     """
     right, left = points_m[:, _RIGHT_SHOULDER], points_m[:, _LEFT_SHOULDER]
     across = left - right
@@ -69,13 +69,15 @@ def to_body_frame(points_m: Floats) -> tuple[Floats, Floats]:
 
 
 def measure_arms(track: Track) -> ArmTracks:
-    """Return both arms of a tracked person.
+    """Extract both arms of a tracked person.
 
     Raises:
-        DataError: The track has no person at any time.
+        DataError: If the person is missing at all times.
     """
     if not track.present.any():
-        raise DataError("a track without a person has no arms (found a presence below 0.5 at all times)")
+        raise DataError(
+            "track: shows no person, so it has no arms (found presence below 0.5 at all times, expected 0.5 or more)"
+        )
     bones = [from_shoulder(track, side, ("elbow", "wrist")) for side in OUTWARDS]
     lengths = [np.linalg.norm(elbow, axis=-1) + np.linalg.norm(wrist - elbow, axis=-1) for elbow, wrist in bones]
     arm_m = float(np.median(np.concatenate(lengths)[np.tile(track.present, 2)]))
@@ -84,12 +86,15 @@ def measure_arms(track: Track) -> ArmTracks:
 
 
 def from_shoulder(track: Track, side: Side, joints: Sequence[str]) -> Floats:
-    """Return joints of an arm relative to its shoulder, [joints, N, 3] in metres: outwards, up, forwards.
+    """Return joints of an arm relative to its shoulder.
 
     Args:
-        track: The person.
+        track: Tracked person.
         side: The person's own side.
         joints: Names in `JOINTS` without the side, such as `wrist`.
+
+    Returns:
+        Positions in metres, [len(joints), N, 3]; the axes are outwards, up, forwards.
     """
     shoulder = track.point(f"{side}_shoulder")
     points = np.stack([track.point(f"{side}_{joint}") for joint in joints])

@@ -1,7 +1,7 @@
-"""The pose network: one square of a picture to the joints of one person.
+"""Pose network: estimate the joints of one person in a square of a picture.
 
-BlazePose (Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", CVPR workshop 2020), the variant
-"full" of MediaPipe, run by OpenCV. The folder has its licence (Apache-2.0) and its source.
+The network is BlazePose (Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", CVPR workshop 2020) in
+MediaPipe's variant "full", run with OpenCV. Its licence (Apache-2.0) and source are in this folder.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Floats = NDArray[np.float64]
 
 WEIGHTS = Path(__file__).with_name("pose_landmark_full.tflite")
 INPUT_PX = 256
-_POINTS_SIZE, _METRES_SIZE, _PRESENCE_SIZE = 195, 117, 1  # sizes of the outputs, by which they are told apart
-_CENTRE, _TOP = 33, 34  # points of the network that give the square of the next picture
-_SQUARE = 2.5  # side of that square, relative to the distance of the two points
+_POINTS_SIZE, _METRES_SIZE, _PRESENCE_SIZE = 195, 117, 1  # output sizes, to identify the outputs
+_CENTRE, _TOP = 33, 34  # auxiliary points that define the square in the next picture
+_SQUARE_SCALE = 2.5  # side of this square, relative to the distance between the two points
 
 _NETWORK_POINTS = {
     "nose": 0,
@@ -43,17 +43,17 @@ _NETWORK_POINTS = {
     "right_hip": 24,
 }
 JOINTS: tuple[str, ...] = tuple(_NETWORK_POINTS)
-"""Joints of a track, in their order. Left and right are the person's own."""
+"""Names of the joints of a track, in order. Left and right are the person's own."""
 
 
 @dataclass(frozen=True)
 class InputSquare:
-    """A square of a picture, which may reach beyond its edges.
+    """Square in a picture; may extend beyond the edges.
 
     Args:
-        x_px: Column of its centre.
-        y_px: Row of its centre.
-        side_px: Length of a side.
+        x_px: Column of the centre in pixels.
+        y_px: Row of the centre in pixels.
+        side_px: Side length in pixels.
     """
 
     x_px: float
@@ -63,14 +63,15 @@ class InputSquare:
 
 @dataclass(frozen=True, eq=False)
 class Sighting:
-    """A person in one picture.
+    """Pose estimate in one picture.
 
     Args:
         presence: Probability that the square shows a person, 0 to 1.
-        points_px: [J, 2] column and row of each joint in the picture.
-        points_m: [J, 3] metres from the middle of the hips: to the right of the picture, up, towards the camera.
-        confidence: [J] probability that a joint is inside the square and not hidden.
-        square: Where to look for the same person in the next picture.
+        points_px: Column and row of each joint in the picture, [J, 2].
+        points_m: Joints relative to the midpoint of the hips in metres, [J, 3]; the axes point right in the picture,
+            up, and towards the camera.
+        confidence: Probability that a joint is inside the square and visible, 0 to 1, [J].
+        square: Square that should contain the same person in the next picture.
     """
 
     presence: float
@@ -81,22 +82,22 @@ class Sighting:
 
 
 Look = Callable[[NDArray[np.uint8], InputSquare], Sighting]
-"""What finds a person in a square of a picture, uint8 [H, W, 3] in the order red, green, blue."""
+"""Pose estimator: takes an RGB picture, uint8 [H, W, 3], and a square in it."""
 
 
 class PoseNetwork:
-    """The network, loaded once.
+    """MediaPipe pose network, run with OpenCV.
 
     Args:
-        weights: A pose network of MediaPipe as a TFLite file; default: the one that dvspipe includes.
+        weights: TFLite file of a MediaPipe pose network; default: the network included in dvspipe.
 
     Raises:
-        VideoError: OpenCV cannot load it.
+        VideoError: If OpenCV cannot load the file.
     """
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
         try:
-            # the new engine of OpenCV 5, which a buffer in place of the path always gets, drops outputs
+            # OpenCV 5's new engine drops outputs; loading from a buffer instead of a path would always select it
             engine = [cv2.dnn.ENGINE_CLASSIC] if hasattr(cv2.dnn, "ENGINE_CLASSIC") else []
             self._net: Any = cv2.dnn.readNetFromTFLite(str(weights), *engine)
             names = self._net.getUnconnectedOutLayersNames()
@@ -107,7 +108,7 @@ class PoseNetwork:
             raise VideoError(f"{weights}: not a pose network that OpenCV {cv2.__version__} can load") from error
 
     def __call__(self, picture: NDArray[np.uint8], square: InputSquare) -> Sighting:
-        """Return what a square of a picture, uint8 [H, W, 3] in the order red, green, blue, shows."""
+        """Estimate the pose in `square` of an RGB picture, uint8 [H, W, 3]."""
         patch, left, top, side = cut_square(picture, square)
         self._net.setInput((patch.astype(np.float32) / 255).transpose(2, 0, 1)[None])
         points, metres, presence = (output.astype(np.float64).ravel() for output in self._net.forward(self._names))
@@ -121,16 +122,19 @@ class PoseNetwork:
             points_px=places[chosen],
             points_m=metres[chosen] * (1.0, -1.0, -1.0),  # the network's axes are right, down, away
             confidence=certain[chosen].prod(axis=1),
-            square=InputSquare(float(centre[0]), float(centre[1]), _SQUARE * float(reach)),
+            square=InputSquare(float(centre[0]), float(centre[1]), _SQUARE_SCALE * float(reach)),
         )
 
 
 def cut_square(picture: NDArray[np.uint8], square: InputSquare) -> tuple[NDArray[np.uint8], int, int, int]:
-    """Return a square of a picture scaled to 256 x 256, black beyond the edges; its left, top and side in whole pixels.
+    """Crop a square from a picture, and resize it to 256 x 256.
 
     Args:
         picture: uint8 [H, W, 3].
-        square: The square; its side is at least one pixel.
+        square: Square to crop; its side is clipped to 1 pixel up to 4 times the longer side of the picture.
+
+    Returns:
+        Patch, uint8 [256, 256, 3], black beyond the edges of the picture; left, top and side of the crop in pixels.
     """
     height, width = picture.shape[:2]
     side = max(1, round(min(square.side_px, 4.0 * max(height, width))))

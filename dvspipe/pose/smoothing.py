@@ -1,4 +1,4 @@
-"""Smoothing of joints over time."""
+"""Smooth joints over time."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from numpy.typing import NDArray
 
 from .network import Floats
 
-REACH_US = 70_000  # before and after a picture: two pictures at 30 per second, so that claps of 5 Hz keep their size
+REACH_US = 70_000  # half width of the window: two pictures at 30 fps; preserves the amplitude of 5 Hz clapping
 
 
 def smooth_runs(times_us: NDArray[np.int64], points: Floats, present: NDArray[np.bool_]) -> Floats:
-    """Return points smoothed over time: a parabola is fitted to the 140 ms about each picture (least squares).
+    """Smooth points with a local quadratic fit (least squares) to the 140 ms around each picture.
 
-    With equal intervals this is the filter of Savitzky and Golay (Analytical Chemistry 36, 1964), of five values at 30
-    pictures per second. Where there are at most three pictures in 140 ms, nothing is smoothed. Gaps are not crossed.
+    At equal intervals, this is the filter of Savitzky and Golay (Analytical Chemistry 36, 1964) with five values at 30
+    fps. Points with at most three pictures in their window are returned unchanged. Windows do not cross gaps.
 
     Args:
-        times_us: [N] increasing times.
-        points: [N, ...] points.
-        present: [N] which of them are known.
+        times_us: Increasing times in microseconds, [N].
+        points: Points, [N, ...].
+        present: Whether each point is known, bool [N].
+
+    Returns:
+        Smoothed points, [N, ...]; unknown points are unchanged.
     """
     smoothed = points.copy()
     edges = np.flatnonzero(np.diff(np.concatenate([[False], present, [False]]).astype(int)))

@@ -1,4 +1,4 @@
-"""The joints of a person over time, as a value and as a CSV file."""
+"""Track of a person: joints over time, as a value and as a CSV file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..events import SensorSize
 from ..files import read_bytes, write_text
 from .network import JOINTS, Floats
 
-PRESENT = 0.5  # presence from which a picture shows a person
+PRESENT = 0.5  # minimum presence of a visible person
 COORDINATES = ("x_px", "y_px", "x_m", "y_m", "z_m", "confidence")
 COLUMNS = (
     "time_us",
@@ -27,17 +27,17 @@ COLUMNS = (
     "yaw_rad",
     *(f"{joint}_{name}" for joint in JOINTS for name in COORDINATES),
 )
-_INTEGERS = 4  # columns at the beginning
-_LATEST_US = 2**62
+_INTEGER_COLUMNS = 4  # the first columns
+_MAX_VALUE = 2**62
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Time without a person: from the first picture without one to the next with one, or to the last picture.
+    """Interval without a person.
 
     Args:
-        start_us: Time of the first picture without a person.
-        stop_us: Time of the next picture with a person, or of the last picture.
+        start_us: Time of the first picture without a person, in microseconds.
+        stop_us: Time of the next picture with a person, or of the last picture, in microseconds.
     """
 
     start_us: int
@@ -46,25 +46,25 @@ class Gap:
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """The joints of one person in N pictures of a film; J joints, named in `JOINTS`.
+    """Joints of one person in N pictures of a video; the J joints are named in `JOINTS`.
 
-    Without a person, `presence` is below 0.5, and points, yaw and confidence are NaN.
+    While the person is missing, `presence` is below 0.5, and points, yaw and confidence are NaN.
 
     Args:
-        times_us: int64 [N] increasing times in microseconds.
-        points_m: [N, J, 3] joints in metres in the body's frame: the origin is midway between the shoulders, x goes
-            from the right shoulder to the left one (horizontally), y up, z forwards. For the left arm x is outwards,
-            for the right arm -x is.
-        points_px: [N, J, 2] column and row of each joint in the picture.
-        confidence: [N, J] probability that the joint can be seen, 0 to 1.
-        presence: [N] probability that a person can be seen, 0 to 1.
-        yaw: [N] angle by which the person is turned, in radians: at 0 the person faces the camera, a positive yaw
-            turns the left shoulder away from it.
-        people: int64 [N] number of people when the person was last searched for, of whom the largest is tracked.
-        size: Size of the pictures.
+        times_us: Increasing times in microseconds, int64 [N].
+        points_m: Joints in metres in body coordinates, [N, J, 3]. The origin is midway between the shoulders; x points
+            horizontally from the right to the left shoulder, y up, z forwards. Outwards is +x for the left arm and
+            -x for the right arm.
+        points_px: Column and row of each joint in the picture, [N, J, 2].
+        confidence: Probability that the joint is visible, 0 to 1, [N, J].
+        presence: Probability that the person is visible, 0 to 1, [N].
+        yaw: Rotation of the person in radians, [N]. The person faces the camera at 0; a positive yaw turns the left
+            shoulder away from the camera.
+        people: Number of people found by the last search, int64 [N]; the largest is tracked.
+        size: Picture size.
 
     Raises:
-        DataError: Lengths or values do not fit together.
+        DataError: If shapes are inconsistent, times do not increase, or values are out of range.
     """
 
     times_us: NDArray[np.int64]
@@ -93,7 +93,7 @@ class Track:
             raise DataError("a track has no pictures (found 0, expected 1 or more)")
         if not (np.diff(self.times_us) > 0).all():
             raise DataError(
-                f"wrong times (found one at row {np.argmin(np.diff(self.times_us) > 0) + 1} that is not later)"
+                f"wrong times (row {np.argmin(np.diff(self.times_us) > 0) + 1}: not after the previous row)"
             )
         if not ((self.presence >= 0) & (self.presence <= 1)).all():
             raise DataError("wrong presence (expected 0 to 1)")
@@ -106,12 +106,12 @@ class Track:
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """[N] whether the picture shows a person."""
+        """Whether each picture shows the person, bool [N]."""
         return np.asarray(self.presence >= PRESENT)
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
-        """Times without a person."""
+        """Intervals without a person."""
         edges = np.flatnonzero(np.diff(np.concatenate([[True], self.present, [True]]).astype(int)))
         last = len(self.times_us) - 1
         return tuple(
@@ -121,26 +121,22 @@ class Track:
 
     @property
     def rate_hz(self) -> float:
-        """Median rate of the pictures; 0 for one picture."""
+        """Median picture rate in Hz; 0 for a single picture."""
         return float(1e6 / np.median(np.diff(self.times_us))) if len(self.times_us) > 1 else 0.0
 
     def pixel(self, joint: str) -> Floats:
-        """Return the column and row of a joint, [N, 2], by its name in `JOINTS`."""
+        """Return column and row of a joint in pixels, [N, 2]; `joint` is a name in `JOINTS`."""
         return self.points_px[:, JOINTS.index(joint)]
 
     def point(self, joint: str) -> Floats:
-        """Return the positions [N, 3] of a joint in metres, in the body's frame.
-
-        Args:
-            joint: A name in `JOINTS`.
-        """
+        """Return the positions of a joint in metres in body coordinates, [N, 3]; `joint` is a name in `JOINTS`."""
         return self.points_m[:, JOINTS.index(joint)]
 
     def write(self, path: Path) -> None:
-        """Write the track as CSV: a header, and a row per picture. What is not known is empty.
+        """Write the track as CSV: a header, and a row per picture. Unknown values are empty cells.
 
         Raises:
-            FileError: The file cannot be written, or has another suffix.
+            FileError: If the suffix is not `.csv`, or the file cannot be written.
         """
         if path.suffix.lower() != ".csv":
             raise FileError(f"{path}: wrong suffix for joints (found {path.suffix or 'none'}, expected .csv)")
@@ -151,26 +147,28 @@ class Track:
         for row in range(len(self.times_us)):
             integers = (self.times_us[row], self.size.width, self.size.height, self.people[row])
             numbers = ("" if np.isnan(number) else f"{number:.6g}" for number in (self.yaw[row], *joints[row].ravel()))
-            writer.writerow([*integers, float(self.presence[row]), *numbers])  # rounding would move it across 0.5
+            writer.writerow(
+                [*integers, float(self.presence[row]), *numbers]
+            )  # unrounded: rounding could move presence across 0.5
         write_text(path, table.getvalue())
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Return the track that `write` wrote, with numbers of six digits.
+        """Read a track written by `write`; numbers have six significant digits.
 
         Raises:
-            FileError: The file is missing or cannot be read.
-            FormatError: It holds something else.
+            FileError: If the file is missing or cannot be read.
+            FormatError: If the file is not a valid CSV file of a track.
         """
         try:
             rows = list(csv.reader(io.StringIO(read_bytes(path).decode(), newline="")))
         except (UnicodeDecodeError, csv.Error) as error:
             raise FormatError(f"{path}: not a CSV file of joints ({error})") from error
         if not rows or tuple(rows[0]) != COLUMNS:
-            raise FormatError(f"{path}: wrong header, expected the {len(COLUMNS)} columns of tracked joints")
+            raise FormatError(f"{path}: wrong header (expected the {len(COLUMNS)} columns of tracked joints)")
         cells = [_read_row(f"{path}: line {line}", row) for line, row in enumerate(rows[1:], start=2)]
-        integers = np.array([row[0] for row in cells], np.int64).reshape(-1, _INTEGERS)
-        numbers = np.array([row[1] for row in cells], np.float64).reshape(len(cells), len(COLUMNS) - _INTEGERS)
+        integers = np.array([row[0] for row in cells], np.int64).reshape(-1, _INTEGER_COLUMNS)
+        numbers = np.array([row[1] for row in cells], np.float64).reshape(len(cells), len(COLUMNS) - _INTEGER_COLUMNS)
         if len(cells) == 0 or len(np.unique(integers[:, 1:3], axis=0)) != 1:
             found = f"{len(np.unique(integers[:, 1:3], axis=0))} picture sizes in {len(cells)} rows"
             raise FormatError(f"{path}: wrong rows (found {found}, expected one size)")
@@ -191,19 +189,19 @@ class Track:
 
 
 def _read_row(where: str, row: list[str]) -> tuple[list[int], list[float]]:
-    """Return the integers and the other numbers of a row; an empty cell is NaN."""
+    """Return the integers and the floating-point numbers of a row; empty cells become NaN."""
     if len(row) != len(COLUMNS):
         raise FormatError(f"{where}: wrong number of cells (found {len(row)}, expected {len(COLUMNS)})")
     integers, numbers = list[int](), list[float]()
     for name, cell in zip(COLUMNS, row, strict=True):
         try:
-            if len(integers) < _INTEGERS:
+            if len(integers) < _INTEGER_COLUMNS:
                 integers.append(int(cell))
             else:
                 numbers.append(float(cell) if cell else np.nan)
         except ValueError as error:
             raise FormatError(f"{where}: wrong {name} (found {cell[:40]!r}, expected a number)") from error
-        if cell and not abs(integers[-1] if not numbers else numbers[-1]) < _LATEST_US:
+        if cell and not abs(integers[-1] if not numbers else numbers[-1]) < _MAX_VALUE:
             raise FormatError(f"{where}: wrong {name} (found {cell[:40]!r}, expected a finite number)")
     if min(integers[1:3]) < 1 or integers[3] < 0:
         raise FormatError(f"{where}: wrong size or number of people (found {','.join(row[1:4])})")

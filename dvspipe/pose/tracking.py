@@ -1,4 +1,4 @@
-"""Films to tracks: the largest person is found, and followed from picture to picture."""
+"""Track a person: find the largest person in a video, and follow that person from picture to picture."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from .network import JOINTS, Floats, InputSquare, Look, PoseNetwork, Sighting
 from .smoothing import smooth_runs
 from .track import PRESENT, Track
 
-SEARCH_EVERY_US = 500_000  # of a film without a person: a search costs as much as about 16 pictures
-SEARCH_SIDES = ((1.05, max), (1.0, min), (0.6, min))  # relative to the longer or the shorter side of the picture
-SEARCH_STEP = 0.5  # between the centres of squares, at most, relative to their side
-SETTLING_LOOKS = 6  # until the square fits a person who is larger than the picture; measured on close-ups
-ALMOST = 0.7  # of the largest presence: of people found so well, the largest one is followed
-SHOULDERS = 0.17  # width of a person's shoulders, relative to the side of the square about the person
-ON_TIME = 0.95  # of the interval of pictures, after which the next one is looked at: films round their times
+SEARCH_EVERY_US = 500_000  # while no person is found; a search costs as much as about 16 pictures
+SEARCH_SIDES = ((1.05, max), (1.0, min), (0.6, min))  # relative to the longer or shorter side of the picture
+SEARCH_STEP = 0.5  # maximum distance between the centres of squares, relative to their side
+SETTLING_LOOKS = 6  # looks until the square fits a person larger than the picture; measured on close-ups
+MIN_RELATIVE_PRESENCE = 0.7  # relative to the maximum; the largest person above this presence is followed
+SHOULDER_WIDTH = 0.17  # relative to the side of the square around the person
+ON_TIME = 0.95  # relative to the picture interval; less than 1, because videos round their times
 _NOSE = JOINTS.index("nose")
 
 
 class TrackSettings(Settings):
-    """Settings for tracking a person."""
+    """Settings of person tracking."""
 
     max_fps: float = Field(default=30.0, gt=0, le=1000)
-    """Pictures per second that are looked at, at most; others are skipped. Applause of 3 to 5 Hz needs 15 or more."""
+    """Maximum number of processed pictures per second; others are skipped. Clapping at 3 to 5 Hz needs 15 or more."""
     smooth: bool = True
-    """Whether the joints are smoothed over time."""
+    """Whether to smooth the joints over time."""
 
 
 @dataclass(frozen=True)
 class _Detection:
-    """What is known about one picture."""
+    """Tracking result of one picture."""
 
     sighting: Sighting | None
     presence: float
@@ -59,20 +59,20 @@ def track_film(
     look: Look | None = None,
     progress: Progress = ignore_progress,
 ) -> Track:
-    """Return the joints of the largest person in a film over time.
+    """Track the joints of the largest person in a video.
 
     Args:
-        path: A video file or a folder of images.
-        settings: How it is tracked, also as plain keys and values.
-        video: How it is read.
-        look: The pose network; default: the one that dvspipe includes.
-        progress: Called with the number of pictures read and in all, the latter 0 if unknown.
+        path: Video file or folder of images.
+        settings: Settings of tracking; also a mapping of keys and values.
+        video: Settings for reading the video; also a mapping.
+        look: Pose network; default: the network included in dvspipe.
+        progress: Called with the number of pictures read and the total, 0 if unknown.
 
     Raises:
-        VideoError: The film is missing, truncated or cannot be decoded, is a camera, or shows no person.
+        VideoError: If the video is missing, truncated, cannot be decoded or shows no person, or if `path` is a camera.
     """
     if camera_of(path) is not None:
-        raise VideoError(f"{path}: is a camera, expected a film")
+        raise VideoError(f"{path}: cannot track a camera (expected a video file or a folder of images)")
     film = open_video(path, video)
     return track_pictures(
         film.pictures(), film.size, settings, name=film.name, look=look, progress=progress, count=film.frame_count
@@ -89,27 +89,32 @@ def track_pictures(
     progress: Progress = ignore_progress,
     count: int = 0,
 ) -> Track:
-    """Return the joints of the largest person in pictures over time, as `track_film`.
+    """Track the joints of the largest person in a sequence of pictures; see `track_film`.
 
     Args:
-        pictures: Times in microseconds and pictures, uint8 [H, W, 3] in the order red, green, blue.
-        size: Their size.
-        settings: How they are tracked.
-        name: Their name in messages.
-        look: The pose network.
-        progress: Called with the number of pictures read and in all.
-        count: Number of pictures in all; 0: unknown.
+        pictures: Times in microseconds, and RGB pictures, uint8 [H, W, 3].
+        size: Picture size.
+        settings: Settings of tracking; also a mapping of keys and values.
+        name: Name of the sequence in messages.
+        look: Pose network; default: the network included in dvspipe.
+        progress: Called with the number of pictures read and the total.
+        count: Total number of pictures; 0: unknown.
+
+    Raises:
+        VideoError: If no picture shows a person.
     """
     settings = as_settings(TrackSettings, settings)
-    follow = _Follower(look or PoseNetwork())
+    tracker = _Tracker(look or PoseNetwork())
     times_us, found = list[int](), list[_Detection]()
     for number, (t_us, picture) in enumerate(pictures):
         progress(number, count)
         if not times_us or t_us - times_us[-1] >= ON_TIME * 1e6 / settings.max_fps:
             times_us.append(t_us)
-            found.append(follow(t_us, picture))
+            found.append(tracker(t_us, picture))
     if not any(each.sighting for each in found):
-        raise VideoError(f"{name}: shows no person that the pose network finds (looked at {len(found)} pictures)")
+        raise VideoError(
+            f"{name}: the pose network finds no person (found 0 in {len(found)} pictures, expected 1 or more)"
+        )
     return _assemble(np.array(times_us, np.int64), found, size, settings)
 
 
@@ -137,8 +142,8 @@ def _assemble(times_us: NDArray[np.int64], found: list[_Detection], size: Sensor
     )
 
 
-class _Follower:
-    """Follows a person from picture to picture, and searches for one if there is none."""
+class _Tracker:
+    """Follow a person from picture to picture; search for a person if there is none."""
 
     def __init__(self, look: Look) -> None:
         self._look = look
@@ -165,10 +170,14 @@ class _Follower:
 
 
 def find_people(picture: NDArray[np.uint8], look: Look) -> list[Sighting]:
-    """Return the people in a picture, uint8 [H, W, 3]: the one to follow first, the largest of those seen well.
+    """Find the people in an RGB picture, uint8 [H, W, 3].
 
-    The network also sees a small body in a face, or in a large person's chest. Looked at again and again, such a square
-    grows to the person, or ends without one.
+    The network also finds small bodies in a face or in the chest of a large person. Repeated looks grow such a square
+    to the complete person, or lose it.
+
+    Returns:
+        People sorted by size, largest first; people with a presence below 0.7 times the maximum come last. The first
+        one is the person to follow.
     """
     seen = [look(picture, square) for square in search_squares(picture.shape[1], picture.shape[0])]
     found: list[Sighting] = []
@@ -179,27 +188,27 @@ def find_people(picture: NDArray[np.uint8], look: Look) -> list[Sighting]:
             each = look(picture, each.square)
         if each.presence >= PRESENT and not any(_is_same(each, other) for other in found):
             found.append(each)
-    well = ALMOST * max((each.presence for each in found), default=0.0)
+    well = MIN_RELATIVE_PRESENCE * max((each.presence for each in found), default=0.0)
     return sorted(found, key=lambda each: (each.presence < well, -each.square.side_px))
 
 
 def _is_same(one: Sighting, other: Sighting) -> bool:
-    """Return whether two sightings are of one person: their noses are less than a shoulder's width apart."""
+    """Return whether two sightings show the same person: the noses are less than a shoulder width apart."""
     apart = math.dist(one.points_px[_NOSE], other.points_px[_NOSE])
-    return apart < SHOULDERS * max(one.square.side_px, other.square.side_px)
+    return apart < SHOULDER_WIDTH * max(one.square.side_px, other.square.side_px)
 
 
 def search_squares(width: int, height: int) -> Iterator[InputSquare]:
-    """Yield squares that together cover a picture, the largest first."""
+    """Yield overlapping squares that cover a picture, largest first."""
     for share, of in SEARCH_SIDES:
         side = share * of(width, height)
-        for y in _spread(height, side):
-            for x in _spread(width, side):
+        for y in _space_evenly(height, side):
+            for x in _space_evenly(width, side):
                 yield InputSquare(x, y, side)
 
 
-def _spread(length: int, side: float) -> Floats:
-    """Return the centres of squares along an axis of the picture."""
+def _space_evenly(length: int, side: float) -> Floats:
+    """Return the centres of evenly spaced squares along one axis of the picture."""
     if side >= length:
         return np.array([length / 2])
     steps = math.ceil((length - side) / (SEARCH_STEP * side))

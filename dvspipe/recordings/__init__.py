@@ -1,1 +1,1 @@
-"""Recordings and videos as files: converted, checked and compared."""
+"""Convert, check, edit and compare recordings and videos."""

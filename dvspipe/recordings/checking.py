@@ -1,7 +1,7 @@
-"""Check a recording: everything wrong or odd with it, found in one pass over its unchecked columns.
+"""Check a recording for errors and oddities, in one pass over its unchecked columns.
 
-A finding is `wrong` if it breaks a rule of `Events` or part of the recording is lost, so that reading stops there. It
-is `odd` if the recording can be read, but may not be what it seems to be.
+A finding is `wrong` if it breaks a rule of `Events` or if data is lost; reading stops there. It is `odd` if the
+recording is readable but unusual, for example if pixels are hot or events are duplicated.
 """
 
 from __future__ import annotations
@@ -39,34 +39,34 @@ Kind = Literal[
 ]
 Severity = Literal["wrong", "odd"]
 
-USUAL_STEPS = 0.99  # fraction of the steps from one time to the next later one; the others may be gaps
-GAP_OCTAVES = 4  # the longest of 10 million steps of Poisson events is 3.5 times as long as 99 % of them
+USUAL_STEPS = 0.99  # fraction of steps between successive distinct times; longer steps may be gaps
+GAP_OCTAVES = 4  # the longest of 10 million Poisson intervals is 3.5 times the 99th percentile
 MIN_GAP_OCTAVE = 14  # 16 ms
-MIN_FOR_ONE_POLARITY = 20  # events; if ON and OFF are equally likely, one in 500,000 such recordings has only one
+MIN_FOR_ONE_POLARITY = 20  # events; with equally likely polarities, 1 in 500,000 such recordings has only one
 
 
 class CheckSettings(Settings):
-    """What counts as odd."""
+    """Thresholds of odd findings."""
 
     gap_us: int | None = Field(default=None, ge=1)
-    """Longest time without events that is not a gap. None: 2^14 us, or 16 times the power of two that 99 % of the steps
-    from one time to the next later one do not exceed, whichever is longer."""
+    """Maximum time without events that is not a gap, in microseconds. None: 2^14 us, or 16 times the power of two that
+    bounds 99 % of the steps between successive distinct times, whichever is longer."""
     hot_pixel_factor: float = Field(default=HOT_PIXEL_FACTOR, gt=1)
-    """Events of a hot pixel as a multiple of its neighbours' and of the median pixel's; see `find_hot_pixels`."""
+    """Minimum events of a hot pixel, relative to its neighbours and to the median pixel; see `find_hot_pixels`."""
 
 
 @dataclass(frozen=True)
 class CheckFinding:
-    """Something wrong or odd.
+    """Problem of a recording.
 
     Attributes:
-        kind: What it is.
+        kind: Kind of problem.
         severity: `wrong` or `odd`.
-        count: Number of events; of gaps, pixels, or 1 for corruption.
-        first: Number of the first of these events, from 0, in the order of the file; for a gap, the event after it; for
-            corruption, the event that could not be read. None if it is no particular event.
-        message: A sentence with the details.
-        remedies: Arguments that would solve it.
+        count: Number of affected events; for gaps and hot pixels, their number; for corruption, 1.
+        first: Index of the first affected event, from 0, in file order; for a gap, the event after it; for corruption,
+            the first unreadable event. None if no event is affected.
+        message: Details, as a sentence.
+        remedies: Arguments that would fix the problem.
     """
 
     kind: Kind
@@ -79,21 +79,21 @@ class CheckFinding:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Facts about a recording and what is wrong with it; the numbers include all events up to corruption.
+    """Statistics and findings of a recording. The statistics include all events before any corruption.
 
     Attributes:
-        file: Its path.
-        format: Name of its format.
-        width: Columns of its sensor.
-        height: Rows of its sensor.
-        sensor_source: `file`, `given` or `guessed`: the smallest known sensor that contains all events.
+        file: Path.
+        format: Name of the file format.
+        width: Sensor columns.
+        height: Sensor rows.
+        sensor_source: `file`, `given` (by the caller) or `guessed` (smallest known sensor that contains all events).
         events: Number of events, including invalid ones.
-        t_first_us: Earliest time, None if there are no events.
-        t_last_us: Latest time, None if there are no events.
-        duration_us: Time from the earliest to the latest event.
-        rate_hz: Events per second, None if the duration is 0.
-        on_fraction: Fraction of events with p > 0, None if there are no events.
-        findings: What is wrong or odd; wrong findings first.
+        t_first_us: Earliest time in microseconds; None if there are no events.
+        t_last_us: Latest time in microseconds; None if there are no events.
+        duration_us: Time from the earliest to the latest event, in microseconds.
+        rate_hz: Events per second; None if the duration is 0.
+        on_fraction: Fraction of events with p > 0; None if there are no events.
+        findings: Problems, wrong ones first.
     """
 
     file: str
@@ -111,11 +111,11 @@ class CheckReport:
 
     @property
     def wrong(self) -> bool:
-        """Whether a finding is wrong, not only odd."""
+        """Whether any finding is wrong, not merely odd."""
         return any(finding.severity == "wrong" for finding in self.findings)
 
     def to_record(self) -> dict[str, Any]:
-        """Return the report and `wrong` as what JSON can represent."""
+        """Return the report and `wrong` as a dict for JSON, without the remedies."""
         findings = [asdict(finding) for finding in self.findings]
         for finding in findings:
             del finding["remedies"]
@@ -124,12 +124,12 @@ class CheckReport:
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """How recordings are checked.
+    """Options of `check_recording`, shared by several files.
 
     Args:
-        sensor: As in `check_recording`.
-        hints: As in `open_recording`.
-        settings: What counts as odd.
+        sensor: Sensor size of files that do not store it.
+        hints: Other missing metadata: chip, columns, time unit, topic.
+        settings: Thresholds of odd findings.
     """
 
     sensor: SensorSize | None = None
@@ -137,7 +137,7 @@ class CheckOptions:
     settings: CheckSettings = field(default_factory=CheckSettings)
 
     def check(self, path: Path, progress: Progress) -> CheckReport:
-        """Return everything wrong or odd with a recording; see `check_recording`."""
+        """Check a recording with these options; see `check_recording`."""
         return check_recording(path, sensor=self.sensor, hints=self.hints, settings=self.settings, progress=progress)
 
 
@@ -148,13 +148,13 @@ def check_many(
     engine: Engine = Processes(),
     progress: Progress | None = None,
 ) -> Iterator[Outcome[Path, CheckReport]]:
-    """Check recordings, and yield the outcome of each in their order; arguments as in `check_recording`.
+    """Check several recordings in parallel, and yield the outcomes in the order of `paths`.
 
     Args:
-        paths: The files.
-        options: How they are checked.
-        engine: Where they are checked.
-        progress: Called with the number of files done and in all.
+        paths: Recordings.
+        options: Options of `check_recording`.
+        engine: Engine that runs the checks; default: processes.
+        progress: Called with the number of checked files and the total.
     """
     return map_items(options.check, paths, engine=engine, ordered=True, progress=progress)
 
@@ -167,19 +167,20 @@ def check_recording(
     settings: CheckSettings = CheckSettings(),
     progress: Progress | None = None,
 ) -> CheckReport:
-    """Return everything wrong or odd with a recording, found in one pass and in bounded memory.
+    """Find errors and oddities of a recording, in one pass and in bounded memory.
 
     Args:
-        path: The file.
-        sensor: As in `open_recording`; None: only events outside the largest known sensor are out of range.
-        hints: As in `open_recording`.
-        settings: What counts as odd.
-        progress: Called with how much is read and how much there is to read, in events, bytes or other units.
+        path: Recording of any format.
+        sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events;
+            then only events outside the largest known sensor are out of range.
+        hints: Other missing metadata: chip, columns, time unit, topic.
+        settings: Thresholds of odd findings.
+        progress: Called with the amount read and the total, in events, bytes or other units.
 
     Raises:
-        FileError: There is no such file, or it cannot be read.
-        FormatError: Its format is unknown, or it cannot be opened.
-        EventError: It names another sensor than the given one, or one of more than MAX_PIXELS pixels.
+        FileError: If the file does not exist or cannot be read.
+        FormatError: If the format is unknown, or the file cannot be opened.
+        EventError: If `sensor` differs from the sensor in the file, or the sensor has more than MAX_PIXELS pixels.
     """
     path = Path(path)
     known, source = open_source(path, sensor, hints)
@@ -190,7 +191,7 @@ def check_recording(
         except EventError as error:
             raise error.named(str(path)) from error
     sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
-    tally = _Tally(size, settings)
+    tally = _Statistics(size, settings)
     corruption = []
     try:
         for columns in source.chunks(progress):
@@ -218,15 +219,15 @@ def check_recording(
 
 
 @dataclass
-class _Occurrences:
-    """Events with something wrong or odd: how many, the number of the first, and a description of the first."""
+class _EventTally:
+    """Events with one problem: their number, and index and description of the first."""
 
     count: int = 0
     first: int | None = None
     description: str = ""
 
     def add(self, found: NDArray[np.bool_], before: int, describe: Callable[[int], str]) -> None:
-        """Add the events of a chunk for which a mask is true; `before` is the number of events before the chunk."""
+        """Add the events of a chunk that the mask `found` selects, after `before` events of earlier chunks."""
         count = int(np.count_nonzero(found))
         if count and self.first is None:
             event = int(found.argmax())
@@ -236,7 +237,7 @@ class _Occurrences:
     def finding(
         self, kind: Kind, severity: Severity, one: str, many: str, *, more: str = "", remedies: tuple[Remedy, ...] = ()
     ) -> list[CheckFinding]:
-        """Return the finding, if any; `one` and `many` say what is wrong with one event and with several."""
+        """Return the finding, if any; `one` and `many` are the predicates for one event and for several."""
         if self.first is None:
             return []
         what = f"1 event {one}: event" if self.count == 1 else f"{self.count} events {many}, first event"
@@ -244,12 +245,12 @@ class _Occurrences:
         return [CheckFinding(kind, severity, self.count, self.first, message, remedies)]
 
 
-class _Tally:
-    """What is counted over the chunks of a recording.
+class _Statistics:
+    """Statistics accumulated over the chunks of a recording.
 
     Args:
-        sensor: Events outside it are out of range and not counted per pixel. None: the largest known sensor.
-        settings: What counts as odd.
+        sensor: Sensor size; events outside are out of range, and not counted per pixel. None: the largest known sensor.
+        settings: Thresholds of odd findings.
     """
 
     def __init__(self, sensor: SensorSize | None, settings: CheckSettings) -> None:
@@ -258,21 +259,21 @@ class _Tally:
         self._named, self._settings = sensor, settings
         self._limits = sensor or max(KNOWN_SENSORS, key=lambda known: known.width * known.height)
         self._previous_us = NEVER_US
-        self._back, self._outside, self._polarity, self._twice, self._negative = (_Occurrences() for _ in range(5))
-        self._longest_back_us = self._longest_gap_us = 0
+        self._unsorted, self._outside, self._polarity, self._duplicates, self._negative = (
+            _EventTally() for _ in range(5)
+        )
+        self._longest_decrease_us = self._longest_gap_us = 0
         longer_than_us = [1 << octave for octave in range(63)] if settings.gap_us is None else [settings.gap_us]
         self._edges_us = np.array([0, *longer_than_us], np.uint64)
-        self._steps = np.zeros(
-            self._edges_us.size, np.int64
-        )  # per edge, those longer than it, but not longer than the next
-        self._first_steps = np.full(self._edges_us.size, -1)  # the event that ends the first of them
+        self._steps = np.zeros(self._edges_us.size, np.int64)  # steps in (edges_us[i], edges_us[i + 1]]
+        self._first_steps = np.full(self._edges_us.size, -1)  # event that ends the first step of each bin
         shape = (self._limits.height, self._limits.width)
         self._counts = np.zeros(shape, np.int64)
         self._last_us = np.full((2, *shape), NEVER_US)
 
     @property
     def sensor(self) -> SensorSize:
-        """The given one, or the smallest known one that contains all events."""
+        """Given sensor, or the smallest known sensor that contains all events."""
         if self._named is not None:
             return self._named
         if self._outside.count:
@@ -281,7 +282,7 @@ class _Tally:
         return smallest_sensor(width, height) or self._limits
 
     def add(self, columns: StoredColumns) -> None:
-        """Count the next chunk."""
+        """Add the next chunk."""
         if len(columns.t):
             t = columns.t.astype(np.int64)
             self._add_times(t)
@@ -292,9 +293,9 @@ class _Tally:
         before = np.concatenate(([self._previous_us], t[:-1]))
         back = t < before
         if back.any():
-            self._back.add(back, self.events, lambda event: f"t = {t[event]} us after {before[event]} us")
-            # as unsigned numbers, which can represent the difference of any two int64
-            self._longest_back_us = max(self._longest_back_us, int((before - t)[back].view(np.uint64).max()))
+            self._unsorted.add(back, self.events, lambda event: f"t = {t[event]} us after {before[event]} us")
+            # unsigned: the difference of two int64 needs 64 bits
+            self._longest_decrease_us = max(self._longest_decrease_us, int((before - t)[back].view(np.uint64).max()))
         self._negative.add(t < 0, self.events, lambda event: f"t = {t[event]} us")
         latest_us, longest_us = _count_steps(
             t,
@@ -317,19 +318,19 @@ class _Tally:
         outside = (x < 0) | (x >= self._limits.width) | (y < 0) | (y >= self._limits.height)
         self._outside.add(outside, self.events, lambda event: f"x = {x[event]}, y = {y[event]}")
         twice = np.zeros(len(t), np.bool_)
-        # x and y outside the sensor may overflow int16, but are not used
+        # coordinates outside the sensor may overflow int16; they are not used
         _count_pixels(t, x.astype(np.int16), y.astype(np.int16), on, outside, self._counts, self._last_us, twice)
-        self._twice.add(
+        self._duplicates.add(
             twice, self.events, lambda event: f"t = {t[event]} us, x = {x[event]}, y = {y[event]}, p = {int(p[event])}"
         )
 
     def wrong(self) -> list[CheckFinding]:
-        """Return what breaks a rule of `Events`."""
-        back = f"; the longest step back is {self._longest_back_us} us"
+        """Return the findings that break a rule of `Events`."""
+        back = f"; the longest step back is {self._longest_decrease_us} us"
         sensor = f"the sensor of {self._limits}" if self._named else f"{self._limits}, the largest known sensor"
         remedies = () if self._named else (Remedy("sensor", "WxH", "name the sensor"),)
         return [
-            *self._back.finding("order", "wrong", "goes back in time", "go back in time", more=back),
+            *self._unsorted.finding("order", "wrong", "goes back in time", "go back in time", more=back),
             *self._outside.finding(
                 "range", "wrong", f"lies outside {sensor}", f"lie outside {sensor}", remedies=remedies
             ),
@@ -339,18 +340,18 @@ class _Tally:
         ]
 
     def odd(self) -> list[CheckFinding]:
-        """Return what is valid, but unusual."""
+        """Return the findings that are valid but unusual."""
         if not self.events:
             return [CheckFinding("empty", "odd", 0, None, "there are no events")]
         return [
-            *self._twice.finding("duplicates", "odd", "repeats one before it", "repeat one before them"),
+            *self._duplicates.finding("duplicates", "odd", "duplicates an earlier event", "duplicate earlier events"),
             *self._negative.finding("negative_times", "odd", "has a negative time", "have negative times"),
-            *self._gaps(),
-            *self._hot_pixels(),
-            *self._one_polarity(),
+            *self._check_gaps(),
+            *self._check_hot_pixels(),
+            *self._check_polarities(),
         ]
 
-    def _gaps(self) -> list[CheckFinding]:
+    def _check_gaps(self) -> list[CheckFinding]:
         gap = 1
         if self._settings.gap_us is None:
             usual = int(np.searchsorted(self._steps.cumsum(), USUAL_STEPS * self._steps.sum()))
@@ -372,7 +373,7 @@ class _Tally:
             )
         ]
 
-    def _hot_pixels(self) -> list[CheckFinding]:
+    def _check_hot_pixels(self) -> list[CheckFinding]:
         factor, sensor = self._settings.hot_pixel_factor, self.sensor
         counts = self._counts[: sensor.height, : sensor.width]
         hot = find_hot_pixels(counts, factor)
@@ -387,12 +388,12 @@ class _Tally:
                 "odd",
                 count,
                 None,
-                f"{what} more than {factor:g} times as often as pixels around, {counts[hot].sum() / self.events:.2%} "
+                f"{what} more than {factor:g} times as often as neighbours, {counts[hot].sum() / self.events:.2%} "
                 f"of the events; the busiest is x = {x}, y = {y} with {counts[y, x]}",
             )
         ]
 
-    def _one_polarity(self) -> list[CheckFinding]:
+    def _check_polarities(self) -> list[CheckFinding]:
         if self.events < MIN_FOR_ONE_POLARITY or 0 < self.on < self.events:
             return []
         name = "ON" if self.on else "OFF"
@@ -408,7 +409,7 @@ def _count_steps(
     steps: NDArray[np.int64],
     first_steps: NDArray[np.int64],
 ) -> tuple[int, int]:
-    """Count the steps from each latest time to the next later one, and return the latest time and the longest step."""
+    """Count steps between successive maxima of time; return the latest time and the longest step."""
     longest_us = np.uint64(0)
     for event in range(t.size):
         if t[event] > latest_us:
@@ -435,9 +436,9 @@ def _count_pixels(
     last_us: NDArray[np.int64],
     twice: NDArray[np.bool_],
 ) -> None:
-    """Count events per pixel, and mark those with the time of the previous one of the same pixel and polarity.
+    """Count events per pixel; mark an event if it has the time of the previous event of its pixel and polarity.
 
-    If times do not go back, these are all events that equal an earlier one.
+    If times never decrease, these are exactly the duplicates.
     """
     for event in range(t.size):
         if not outside[event]:

@@ -1,7 +1,7 @@
-"""Figures that compare two recordings of a scene, such as a simulated and a real one, or those of two simulators.
+"""Compare two recordings of a scene, for example simulated and real events, or the events of two simulators.
 
-A is the reference, B is compared with it. Both have the same clock: nothing is shifted or scaled to fit. A figure that
-is not defined, such as a ratio to 0 events, is None.
+A is the reference; B is compared with it. Both must share a clock: nothing is shifted or scaled to fit. Undefined
+figures, such as a ratio to 0 events, are None.
 """
 
 from __future__ import annotations
@@ -21,42 +21,43 @@ from ..events import Events, SensorSize
 from ..events.correlation import correlate
 from ..parallel import Progress, ignore_progress
 
-BLUR_PX = 5  # side of the box, as in the figures for real DAVIS recordings
-INTERVAL_DECADES = 8  # from 1 us to 100 s
+BLUR_PX = 5  # side of the box filter, as for the published figures of real DAVIS recordings
+INTERVAL_DECADES = 8  # 1 us to 100 s
 INTERVAL_BINS_PER_DECADE = 100
 INTERVAL_BINS = INTERVAL_DECADES * INTERVAL_BINS_PER_DECADE
-MAX_COMPARED_PIXELS = 1 << 23  # 3840x2160 and a few more; the maps and sums take about 160 bytes per pixel
-MAX_BINS = 10_000_000  # 80 MB of counts; with more, the two recordings do not share a clock
+MAX_COMPARED_PIXELS = 1 << 23  # slightly more than 3840x2160; maps and sums take about 160 bytes per pixel
+MAX_BINS = 10_000_000  # 80 MB of counts; a longer span means that the recordings do not share a clock
 
 
 class CompareSettings(Settings):
-    """Time settings of a comparison; all windows are counted from the earliest event of the two recordings."""
+    """Time scales of a comparison. All bins, windows and voxels start at the earliest event of the two recordings."""
 
     bin_us: int = Field(default=10_000, ge=1)
-    """Length of a bin of the rate curves in microseconds."""
+    """Bin length of the rate curves in microseconds."""
     window_us: int = Field(default=40_000, ge=1)
-    """Length of the windows whose signed count maps are correlated; a frame interval of 25 fps by default."""
+    """Window length for correlating signed count maps, in microseconds; default: a frame interval at 25 fps."""
     voxel_us: int = Field(default=10_000, ge=1)
-    """Length of a voxel in microseconds; its other sides are one pixel and one polarity."""
+    """Voxel length in microseconds; a voxel spans one pixel and one polarity."""
     reach_us: int = Field(default=50_000, ge=0)
-    """Maximum distance in microseconds at which an event counts as the nearest of another."""
+    """Maximum distance to a nearest event in microseconds; more distant events are ignored."""
 
 
 @dataclass(frozen=True, eq=False)
 class RecordingFigures:
-    """Figures of one of the two recordings.
+    """Figures of one recording.
 
     Attributes:
         events: Number of events.
-        duration_us: Time from its first event to its last, microseconds.
-        rate_hz: Events per second of that duration; None if it is 0.
-        on_share: ON events / all events, 0 to 1; None without events.
-        on_off_ratio: ON events / OFF events; None without OFF events.
-        bin_counts: int64 [bins], events per bin_us on the shared time axis. The last bin may end after the last event.
-        interval_counts: int64 [INTERVAL_BINS], intervals between successive events of the same pixel, of either
-            polarity, in bins evenly spaced in log10; shorter ones than 1 us are counted in the first bin, longer ones
-            than 100 s in the last.
-        pixel_counts: int64 [2, H, W], events per polarity (0 OFF, 1 ON) and pixel.
+        duration_us: Time from the first to the last event in microseconds.
+        rate_hz: Events per second over this duration; None if it is 0.
+        on_share: ON events / all events, 0 to 1; None if there are no events.
+        on_off_ratio: ON events / OFF events; None if there are no OFF events.
+        bin_counts: Events per bin of bin_us on the shared time axis, int64 [bins]. The last bin may end after the last
+            event.
+        interval_counts: Histogram of intervals between successive events of a pixel, of either polarity, int64
+            [INTERVAL_BINS]. Bins are evenly spaced in log10; intervals below 1 us count in the first bin, above 100 s
+            in the last.
+        pixel_counts: Events per polarity (0 OFF, 1 ON) and pixel, int64 [2, H, W].
     """
 
     events: int
@@ -70,18 +71,18 @@ class RecordingFigures:
 
     @property
     def unsigned_map(self) -> NDArray[np.int64]:
-        """ON + OFF events per pixel: [H, W]."""
+        """ON + OFF events per pixel, int64 [H, W]."""
         return np.asarray(self.pixel_counts[1] + self.pixel_counts[0])
 
     @property
     def signed_map(self) -> NDArray[np.int64]:
-        """ON - OFF events per pixel: [H, W]."""
+        """ON - OFF events per pixel, int64 [H, W]."""
         return np.asarray(self.pixel_counts[1] - self.pixel_counts[0])
 
 
 @dataclass(frozen=True)
 class Ratios:
-    """Figures of B divided by those of A, as `RecordingFigures` defines them; None if A's is 0 or one is None."""
+    """Ratios B / A of the figures in `RecordingFigures`; None if A's figure is 0 or either is None."""
 
     events: float | None
     duration: float | None
@@ -92,20 +93,20 @@ class Ratios:
 
 @dataclass(frozen=True)
 class MapCorrelations:
-    """Pearson's correlation over pixels of count maps of A and B, -1 to 1; None if a map is constant.
+    """Pearson correlation of the count maps of A and B over pixels, -1 to 1; None if a map is constant.
 
-    Unsigned maps hold ON + OFF events per pixel, signed ones ON - OFF. Blurred maps hold the mean over the 5 x 5
-    pixels around each pixel that are inside the sensor.
+    Unsigned maps count ON + OFF events per pixel, signed maps ON - OFF. Blurred maps are averaged over a box of
+    5 x 5 pixels, without the pixels outside the sensor.
 
     Attributes:
-        unsigned: Of all events.
-        signed: Of all events.
-        unsigned_blurred: Of all events, blurred.
-        signed_blurred: Of all events, blurred.
-        signed_blurred_per_window: Median over windows of window_us, in each of which the signed maps are blurred and
-            correlated.
-        windows: Number of windows in that median: those in which it is defined, so that both recordings have events.
-        windows_with_events: Number of windows in which either has events. If much larger, the median says little.
+        unsigned: Correlation of unsigned maps of all events.
+        signed: Correlation of signed maps of all events.
+        unsigned_blurred: Correlation of blurred unsigned maps of all events.
+        signed_blurred: Correlation of blurred signed maps of all events.
+        signed_blurred_per_window: Median correlation of blurred signed maps over windows of window_us.
+        windows: Number of windows in this median: windows with events in both recordings and a defined correlation.
+        windows_with_events: Number of windows with events in either recording. If it is much larger than `windows`, the
+            median has little meaning.
 
     Source: Pearson, "Note on regression and inheritance in the case of two parents", Proc. R. Soc. London 58 (1895).
     """
@@ -121,7 +122,7 @@ class MapCorrelations:
 
 @dataclass(frozen=True)
 class VoxelOverlap:
-    """Numbers of voxels (window of voxel_us, polarity, pixel) with an event in A, in B and in both.
+    """Overlap of occupied voxels (window of voxel_us, polarity, pixel).
 
     Attributes:
         a: Voxels with an event in A.
@@ -129,7 +130,7 @@ class VoxelOverlap:
         both: Voxels with an event in both.
         precision: both / b, 0 to 1; None if b is 0.
         recall: both / a, 0 to 1; None if a is 0.
-        f1: 2 both / (a + b), the harmonic mean of the two, 0 to 1; None if a and b are 0.
+        f1: 2 both / (a + b), the harmonic mean of precision and recall, 0 to 1; None if a and b are 0.
 
     Source: van Rijsbergen, "Information Retrieval" (1979), chapter 7.
     """
@@ -144,12 +145,13 @@ class VoxelOverlap:
 
 @dataclass(frozen=True)
 class NearestDistance:
-    """Distance in time from each event of one recording to the nearest one of the other at the same pixel and polarity.
+    """Time from each event of one recording to the nearest event of the other, at the same pixel and polarity.
 
     Attributes:
-        median_us: Median of |t - t'| over the events that have one within reach_us, microseconds; None if none has.
-        p90_us: 90th percentile of the same, linearly interpolated.
-        without_share: Events that have none within reach_us / all events, 0 to 1; None without events.
+        median_us: Median of |t - t'| in microseconds over events with a neighbour within reach_us; None if there are
+            none.
+        p90_us: 90th percentile of |t - t'| over the same events, linearly interpolated.
+        without_share: Fraction of events without a neighbour within reach_us, 0 to 1; None if there are no events.
     """
 
     median_us: float | None
@@ -159,24 +161,24 @@ class NearestDistance:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Figures that compare a recording B with a reference A.
+    """Comparison of a recording B with a reference A.
 
     Attributes:
-        sensor: The sensor of both.
-        settings: Settings of the figures.
-        start_us: Start of the time axis of bins, windows and voxels, the earliest event of the two; None without
-            events.
+        sensor: Sensor size of both.
+        settings: Time scales.
+        start_us: Start of all bins, windows and voxels: the earliest event of the two, in microseconds; None if there
+            are no events.
         a: Figures of A.
         b: Figures of B.
         ratios: Figures of B / figures of A.
-        rate_correlation: Pearson's correlation of the two rate curves (bin_counts), -1 to 1; None if one is constant.
+        rate_correlation: Pearson correlation of the rate curves (bin_counts), -1 to 1; None if one is constant.
         maps: Correlations of count maps.
         voxels: Overlap in space and time.
-        nearest_to_a: From each event of A to the nearest of B: shows events that B lacks.
-        nearest_to_b: From each event of B to the nearest of A: shows surplus events of B.
-        interval_distance: Wasserstein-1 distance between the distributions of log10(interval) that interval_counts
-            hold, in decades: 0.3 means that intervals differ by a factor of 2 on average. Accurate to 0.01,
-            the width of a bin; None if a recording has no interval.
+        nearest_to_a: Distances from events of A to the nearest event of B; reveals events missing in B.
+        nearest_to_b: Distances from events of B to the nearest event of A; reveals surplus events in B.
+        interval_distance: Wasserstein-1 distance between the distributions of log10(interval) in interval_counts, in
+            decades; 0.3 means that intervals differ by a factor of 2 on average. Accurate to 0.01, the width of a bin;
+            None if a recording has no interval.
             Source: W1 is the area between the distribution functions; Vallender, "Calculation of the Wasserstein
             distance between probability distributions on the line", Theory Probab. Appl. 18 (1974).
     """
@@ -196,12 +198,12 @@ class Comparison:
 
     @property
     def interval_edges_us(self) -> NDArray[np.float64]:
-        """Edges of the bins of interval_counts, [INTERVAL_BINS + 1], 1 us to 100 s."""
+        """Bin edges of interval_counts in microseconds, 1 us to 100 s, float64 [INTERVAL_BINS + 1]."""
         return np.asarray(10 ** (np.arange(INTERVAL_BINS + 1) / INTERVAL_BINS_PER_DECADE))
 
     def to_record(self) -> dict[str, Any]:
-        """Return everything except the maps (pixel_counts) as dicts, lists, numbers and None."""
-        record: dict[str, Any] = _record(self)
+        """Return a dict of lists, numbers and None for JSON, without the maps (pixel_counts)."""
+        record: dict[str, Any] = _to_plain(self)
         for side in ("a", "b"):
             del record[side]["pixel_counts"]
         return record | {"interval_edges_us": self.interval_edges_us.tolist()}
@@ -213,14 +215,21 @@ def compare(
     """Compare two recordings.
 
     Args:
-        a: The reference; any number of events, including none.
-        b: The recording to compare with it, of a sensor of the same size and with the same clock.
+        a: Reference; may be empty.
+        b: Recording to compare, with the same sensor size and the same clock; may be empty.
         settings: Lengths of bins, windows and voxels, and the maximum distance of a nearest event.
-        progress: Called with the number of windows done and in all.
+        progress: Called with the number of windows done and the total.
 
     Raises:
-        EventError: The sensors differ in size or have more than 2^23 pixels, or the recordings are so far apart in time
-            that they do not share a clock.
+        EventError: If the sensors differ in size or have more than 2^23 pixels, or the recordings are so far apart in
+            time that they cannot share a clock.
+
+    Example:
+        >>> a = Events([0, 1000], [3, 3], [1, 1], [True, False], "12x7")
+        >>> b = Events([20, 1020], [3, 3], [1, 1], [True, False], "12x7")
+        >>> comparison = compare(a, b)
+        >>> comparison.ratios.events, comparison.voxels.f1, comparison.nearest_to_a.median_us
+        (1.0, 1.0, 20.0)
     """
     if a.sensor != b.sensor:
         raise EventError(f"wrong sensor of recording B (found {b.sensor}, expected {a.sensor} as recording A)")
@@ -229,40 +238,40 @@ def compare(
     start_us = min((int(events.t[0]) for events in (a, b) if len(events)), default=None)
     origin_us = start_us or 0
     bins = _count_bins(a, b, origin_us, settings.bin_us)
-    figures_a, figures_b = (_describe(events, origin_us, bins, settings.bin_us) for events in (a, b))
-    grouped_a, grouped_b = _group(a), _group(b)
+    figures_a, figures_b = (_compute_figures(events, origin_us, bins, settings.bin_us) for events in (a, b))
+    grouped_a, grouped_b = _group_by_address(a), _group_by_address(b)
     return Comparison(
         sensor=a.sensor,
         settings=settings,
         start_us=start_us,
         a=figures_a,
         b=figures_b,
-        ratios=_ratios(figures_a, figures_b),
+        ratios=_compute_ratios(figures_a, figures_b),
         rate_correlation=correlate(figures_a.bin_counts, figures_b.bin_counts),
         maps=_correlate_maps((a, b), (figures_a, figures_b), origin_us, settings.window_us, progress),
-        voxels=_overlap(a, b, origin_us, settings.voxel_us),
+        voxels=_measure_overlap(a, b, origin_us, settings.voxel_us),
         nearest_to_a=_measure_nearest(grouped_a, grouped_b, settings.reach_us),
         nearest_to_b=_measure_nearest(grouped_b, grouped_a, settings.reach_us),
         interval_distance=_measure_distance(figures_a.interval_counts, figures_b.interval_counts),
     )
 
 
-def _record(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if is_dataclass(value):
-        return {field.name: _record(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: _to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, np.ndarray):
         return value.tolist()
     return value.model_dump() if isinstance(value, Settings) else value
 
 
 def _count_bins(a: Events, b: Events, origin_us: int, bin_us: int) -> int:
-    """Return the number of bins from the earliest event of the two, at origin_us, to the latest."""
+    """Return the number of bins from origin_us, the earliest event of the two, to the latest event."""
     filled = [(name, events) for name, events in (("A", a), ("B", b)) if len(events)]
     bins = max(((int(events.t[-1]) - origin_us) // bin_us + 1 for _, events in filled), default=0)
     if bins > MAX_BINS:
         spans = " and ".join(f"{name} from {events.t[0]} to {events.t[-1]} us" for name, events in filled)
         raise EventError(
-            f"too long a time for bins of {bin_us} us ({spans}; found {bins} bins, expected at most {MAX_BINS}); "
+            f"time span too long for bins of {bin_us} us ({spans}; found {bins} bins, expected at most {MAX_BINS}); "
             "shift one recording in time if their clocks differ"
         )
     return bins
@@ -272,7 +281,7 @@ def _ratio(above: float | None, below: float | None) -> float | None:
     return above / below if above is not None and below else None
 
 
-def _ratios(a: RecordingFigures, b: RecordingFigures) -> Ratios:
+def _compute_ratios(a: RecordingFigures, b: RecordingFigures) -> Ratios:
     return Ratios(
         events=_ratio(b.events, a.events),
         duration=_ratio(b.duration_us, a.duration_us),
@@ -283,7 +292,7 @@ def _ratios(a: RecordingFigures, b: RecordingFigures) -> Ratios:
 
 
 def _addresses(events: Events) -> NDArray[np.int32]:
-    """Return the index of each event in a flat [2, H, W], which fits into int32 even for the largest sensor."""
+    """Return the flat index of each event in [2, H, W]; int32 is sufficient for the largest sensor."""
     rows = events.p.astype(np.int32) * events.sensor.height + events.y
     return rows * np.int32(events.sensor.width) + events.x
 
@@ -293,11 +302,11 @@ def _count_pixels(events: Events) -> NDArray[np.int64]:
     return np.bincount(_addresses(events), minlength=2 * height * width).reshape(2, height, width)
 
 
-def _describe(events: Events, origin_us: int, bins: int, bin_us: int) -> RecordingFigures:
+def _compute_figures(events: Events, origin_us: int, bins: int, bin_us: int) -> RecordingFigures:
     pixel_counts = _count_pixels(events)
     off, on = (int(count) for count in pixel_counts.sum(axis=(1, 2)))
     interval_counts = np.zeros(INTERVAL_BINS, np.int64)
-    last = np.full(pixel_counts[0].size, -1, np.int64)  # index of each pixel's last event in the recording
+    last = np.full(pixel_counts[0].size, -1, np.int64)  # index of the last event of each pixel
     _count_intervals(events.t, _addresses(events), last, interval_counts)
     return RecordingFigures(
         events=len(events),
@@ -354,9 +363,9 @@ def _correlate_maps(
 
 
 def _blur(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the mean over the BLUR_PX x BLUR_PX pixels around each pixel that are inside the sensor, float64 [H, W].
+    """Apply a box filter of BLUR_PX x BLUR_PX pixels without the pixels outside the sensor; float64 [H, W].
 
-    Integers are summed, so that a constant map stays exactly constant.
+    The sums are integers: a constant map stays exactly constant.
     """
     height, width = counts.shape
     blurred = np.empty(counts.shape)
@@ -365,7 +374,7 @@ def _blur(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _box_lengths(side: int) -> NDArray[np.int64]:
-    """Return how many of the BLUR_PX positions around each position are inside."""
+    """Return the number of positions of the box around each position that are inside the sensor."""
     place = np.arange(side)
     return np.minimum(place + BLUR_PX // 2 + 1, side) - np.maximum(place - BLUR_PX // 2, 0)
 
@@ -374,10 +383,10 @@ def _box_lengths(side: int) -> NDArray[np.int64]:
 def _box_mean(
     counts: NDArray[np.int64], rows: NDArray[np.int64], columns: NDArray[np.int64], means: NDArray[np.float64]
 ) -> None:
-    """Write box means, from running sums down the columns and along the rows: the cost does not depend on the box."""
+    """Write box means, using running sums along columns and rows; the cost does not depend on the box size."""
     height, width = counts.shape
     reach = BLUR_PX // 2
-    sums = np.zeros(width, np.int64)  # of the rows in reach, per column
+    sums = np.zeros(width, np.int64)  # per column, sum of the rows within reach
     for row in range(-reach, height):
         if row + reach < height:
             sums += counts[row + reach]
@@ -394,17 +403,17 @@ def _box_mean(
             means[row, column] = total / (rows[row] * columns[column])
 
 
-def _overlap(a: Events, b: Events, origin_us: int, voxel_us: int) -> VoxelOverlap:
+def _measure_overlap(a: Events, b: Events, origin_us: int, voxel_us: int) -> VoxelOverlap:
     windows_a, windows_b = ((events.t - origin_us) // voxel_us for events in (a, b))
     stamps = np.full((2, 2 * a.sensor.height * a.sensor.width), -1, np.int64)
-    of_a, of_b, both = _count_voxels(windows_a, _addresses(a), windows_b, _addresses(b), stamps)
+    count_a, count_b, both = _count_voxels(windows_a, _addresses(a), windows_b, _addresses(b), stamps)
     return VoxelOverlap(
-        a=of_a,
-        b=of_b,
+        a=count_a,
+        b=count_b,
         both=both,
-        precision=_ratio(both, of_b),
-        recall=_ratio(both, of_a),
-        f1=_ratio(2 * both, of_a + of_b),
+        precision=_ratio(both, count_b),
+        recall=_ratio(both, count_a),
+        f1=_ratio(2 * both, count_a + count_b),
     )
 
 
@@ -416,11 +425,11 @@ def _count_voxels(
     addresses_b: NDArray[np.int32],
     stamps: NDArray[np.int64],
 ) -> tuple[int, int, int]:
-    """Return the numbers of occupied voxels of A, of B and of both, counted window by window.
+    """Count the voxels occupied in A, in B and in both, window by window.
 
-    A stamp is the last window in which an address had an event, so that nothing is cleared between windows.
+    A stamp is the last window with an event at an address; this avoids clearing an array for each window.
     """
-    of_a = of_b = both = next_a = next_b = 0
+    count_a = count_b = both = next_a = next_b = 0
     while next_a < len(windows_a) or next_b < len(windows_b):
         if next_b == len(windows_b) or (next_a < len(windows_a) and windows_a[next_a] < windows_b[next_b]):
             window = windows_a[next_a]
@@ -428,24 +437,24 @@ def _count_voxels(
             window = windows_b[next_b]
         while next_a < len(windows_a) and windows_a[next_a] == window:
             address = addresses_a[next_a]
-            of_a += stamps[0, address] != window
+            count_a += stamps[0, address] != window
             stamps[0, address] = window
             next_a += 1
         while next_b < len(windows_b) and windows_b[next_b] == window:
             address = addresses_b[next_b]
             if stamps[1, address] != window:
-                of_b += 1
+                count_b += 1
                 both += stamps[0, address] == window
             stamps[1, address] = window
             next_b += 1
-    return of_a, of_b, both
+    return count_a, count_b, both
 
 
-def _group(events: Events) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _group_by_address(events: Events) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Group times by address, with a stable counting sort.
 
     Returns:
-        The start of each address, int64 [2 * H * W + 1], and the times, int64 [N].
+        Index of the first time of each address, int64 [2 * H * W + 1], and the times, int64 [N].
     """
     begins = np.concatenate(([0], _count_pixels(events).ravel().cumsum()))
     times = np.empty(len(events), np.int64)
@@ -484,9 +493,9 @@ def _find_nearest(
     other_times: NDArray[np.int64],
     distances: NDArray[np.int64],
 ) -> None:
-    """Write the distances to the nearest other time of the same address, if it has one.
+    """Write the distance of each time to the nearest other time at the same address, if there is one.
 
-    The nearest one of a later time is never earlier, so both indices only increase.
+    Within an address, the nearest neighbour never moves back in time, so both indices only increase.
     """
     for address in range(len(own_begins) - 1):
         nearest, end = other_begins[address], other_begins[address + 1]
@@ -501,7 +510,7 @@ def _find_nearest(
 
 
 def _measure_distance(counts_a: NDArray[np.int64], counts_b: NDArray[np.int64]) -> float | None:
-    """Return the Wasserstein-1 distance of two histograms of log10(interval); None if one is empty."""
+    """Return the Wasserstein-1 distance between two histograms of log10(interval), in decades; None if one is empty."""
     from scipy.stats import wasserstein_distance
 
     if not counts_a.any() or not counts_b.any():

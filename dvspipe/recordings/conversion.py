@@ -1,4 +1,4 @@
-"""Conversion of videos and recordings to event files."""
+"""Convert videos and recordings to event files."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ SAVE_EVERY_S = 10.0
 SIMULATOR_PREFIX = "simulator."
 RECORDING_SUFFIXES = frozenset(
     suffix for known in FORMATS.values() if known.name != "text" for suffix in known.suffixes
-)  # without text, which is often something else
+)  # except text: most text files are not recordings
 
 log = logging.getLogger(__name__)
 
@@ -81,20 +81,20 @@ class ConvertConfig(Settings):
     label_noise: bool = False
     """Whether to write a column /events/noise that is 1 for noise events and 0 for signal events."""
     compression: Compression = "gzip"
-    """Compression of the HDF5 file: gzip, which all programs read, or blosc, which is faster and needs hdf5plugin."""
+    """HDF5 compression: `gzip` is readable by every program; `blosc` is faster and needs hdf5plugin."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """The result of a conversion.
+    """Result of a conversion.
 
     Args:
-        path: The event file.
-        sensor: Its sensor.
+        path: Event file.
+        sensor: Sensor size.
         frames: Number of frames read; 0 for a recording.
         events: Number of events written.
-        duration_us: Time from the first frame or event to the last in microseconds.
-        lost: Description of what is missing from a corrupted recording; None if complete.
+        duration_us: Time from the first to the last frame or event in microseconds.
+        lost: Description of the data lost from a corrupted recording; None if complete.
     """
 
     path: Path
@@ -105,7 +105,7 @@ class Conversion:
     lost: str | None = None
 
     def to_record(self) -> dict[str, Any]:
-        """Return the result for JSON, with the names that `describe` has."""
+        """Return the result as a dict for JSON, with the same names as `RecordingInfo`."""
         return {
             "file": str(self.path),
             "width": self.sensor.width,
@@ -127,29 +127,30 @@ def convert_video(
     threads: int = 1,
     origin: str = "",
 ) -> Conversion:
-    """Write the events of a video to a file whose format follows from its suffix; decode and compress in threads.
+    """Convert a video to an event file in the format of its suffix.
 
-    Memory does not grow with the length of the video. If the process is interrupted or killed, or the disk is full, the
-    next call for the same HDF5 file resumes from the last saved state, in the folder `path`.part, and writes the same
-    events as without the interruption. Other formats start from the beginning.
+    Memory does not grow with the length of the video; threads decode frames and compress events. If the process is
+    interrupted or killed, or the disk is full, the next call for the same HDF5 file resumes from the last saved state
+    in the folder `path`.part, and writes the same events as without the interruption. Other formats start from the
+    beginning.
 
     Args:
-        source: A video file or image folder, or the number of a camera, which Ctrl-C ends.
-        path: The file to write; `-`: standard output, as CSV. Only HDF5 keeps the settings and which events are noise.
-        config: Settings of the conversion, also as plain keys and values.
-        overwrite: Whether to replace an existing file; a saved state is then not used.
-        progress: Called after each frame with the numbers of frames done and in all, and once before the first frame
+        source: Video file, image folder, or the number of a camera; Ctrl-C stops the camera.
+        path: Output file; `-`: standard output, as CSV. Only HDF5 stores settings and noise labels.
+        config: Settings of the conversion; also a mapping of keys and values.
+        overwrite: Whether to replace an existing file; a saved state is then ignored.
+        progress: Called with the number of frames done and the total after each frame, and once before the first frame
             when resuming.
-        threads: Number of threads that simulate, in addition to those that decode and compress. The events do not
+        threads: Number of simulator threads, in addition to threads for decoding and compression. The events do not
             depend on it.
-        origin: What the video is, which an HDF5 file says after the name of the video.
+        origin: Additional description of the source, stored in HDF5 after the name of the video.
 
     Raises:
-        VideoError: The video cannot be read, has fewer than two frames, or they do not fit together.
-        TruncatedVideoError: The video ends early. The events of its readable frames are in the file, which is complete;
+        VideoError: If the video cannot be read, has fewer than two frames, or its frames are inconsistent.
+        TruncatedVideoError: If the video ends early. The file is complete, with the events of all readable frames;
             HDF5 has the attribute `truncated_at_us`.
-        FileError: The file already exists or cannot be written, or its format cannot hold which events are noise.
-        EventError: The format cannot hold the events.
+        FileError: If the file already exists or cannot be written, or its format cannot store noise labels.
+        EventError: If the format cannot store the events.
     """
     config = as_settings(ConvertConfig, config)
     video, path = open_video(source, config.video), Path(path)
@@ -158,7 +159,9 @@ def convert_video(
     log.info("%s: %s, %d frames", video.name, video.size, video.frame_count)
     truncated: TruncatedVideoError | None = None
     with (
-        _open_writer(path, video, config, _version(Path(str(source)), video), origin, overwrite=overwrite) as writer,
+        _open_writer(
+            path, video, config, _fingerprint(Path(str(source)), video), origin, overwrite=overwrite
+        ) as writer,
         video.ended_by_interrupt(),
     ):
         count, state = _restore(video, writer.saved)
@@ -173,7 +176,7 @@ def convert_video(
             span = _describe_span(config.video)
             raise VideoError(f"{video.name}: too few frames{span} (found {count.frames}, expected at least 2)")
     if truncated:
-        message = f"{truncated.message}; {path} has the events up to there"
+        message = f"{truncated.message}; {path} contains the events before this time"
         raise TruncatedVideoError(message, at_us=truncated.at_us) from truncated
     return Conversion(path, video.size, count.frames, writer.count, count.last_us - count.first_us)
 
@@ -181,7 +184,7 @@ def convert_video(
 def _open_writer(
     path: Path, video: Video, config: ConvertConfig, version_of_source: str | None, origin: str, *, overwrite: bool
 ) -> Writer:
-    """Return the writer for the events of a video; that of HDF5 keeps how they were made, and can resume."""
+    """Create the writer for the events of a video; the HDF5 writer stores the settings and can resume."""
     name, settings = Path(video.name).name + (f" ({origin})" if origin else ""), config.model_dump()
     if path.suffix.lower() in FORMATS["hdf5"].suffixes:
         return EventWriter(
@@ -195,26 +198,26 @@ def _open_writer(
             compression=config.compression,
         )
     if config.label_noise:
-        raise FileError(f"{path}: cannot hold which events are noise (found label_noise = True, expected a file .h5)")
+        raise FileError(f"{path}: the format cannot store noise labels (found label_noise = True, expected a file .h5)")
     return create_writer(path, video.size, WriteOptions(name, settings, config.compression, overwrite))
 
 
 def _describe_span(settings: VideoSettings) -> str:
-    """Return the part of a video that is read, in words; empty if it is everything."""
+    """Describe the selected time span of a video; empty if it is the complete video."""
     stop = "" if settings.stop_s is None else f" before {settings.stop_s:g} s"
-    return f"{f' from {settings.start_s:g} s on' if settings.start_s else ''}{stop}"
+    return f"{f' after {settings.start_s:g} s' if settings.start_s else ''}{stop}"
 
 
 @dataclass
-class _Count:
-    """Number of source frames so far, and the times of the first and the last."""
+class _FrameCounter:
+    """Number of source frames so far, and the times of the first and last frame."""
 
     frames: int = 0
     first_us: int = 0
     last_us: int = 0
 
     def count(self, frames: Iterable[Frame], total: int, progress: Progress | None) -> Iterator[Frame]:
-        """Yield the frames and count them."""
+        """Yield and count the frames."""
         for frame in frames:
             self.first_us = self.first_us if self.frames else frame.t_us
             self.frames, self.last_us = self.frames + 1, frame.t_us
@@ -223,16 +226,16 @@ class _Count:
                 progress(self.frames, max(self.frames, total))
 
 
-def _restore(video: Video, saved: dict[str, NDArray[Any]] | None) -> tuple[_Count, SimulatorState | None]:
-    """Return the count and state with which a conversion begins: those that `_save` saved, if there are any."""
+def _restore(video: Video, saved: dict[str, NDArray[Any]] | None) -> tuple[_FrameCounter, SimulatorState | None]:
+    """Return the initial count and simulator state, from the arrays saved by `_save` if there are any."""
     if saved is None:
-        return _Count(), None
-    count = _Count(*saved.pop("count").tolist())
+        return _FrameCounter(), None
+    count = _FrameCounter(*saved.pop("count").tolist())
     log.warning("%s: resuming at frame %d of %d", video.name, count.frames, max(count.frames, video.frame_count))
     return count, SimulatorState.from_arrays({name.removeprefix(SIMULATOR_PREFIX): a for name, a in saved.items()})
 
 
-def _save(writer: Writer, count: _Count, state: SimulatorState) -> None:
+def _save(writer: Writer, count: _FrameCounter, state: SimulatorState) -> None:
     simulator = {SIMULATOR_PREFIX + name: array for name, array in state.arrays().items()}
     writer.save({"count": np.array([count.frames, count.first_us, count.last_us]), **simulator})
 
@@ -241,12 +244,12 @@ def _convert(
     video: Video,
     config: ConvertConfig,
     writer: Writer,
-    count: _Count,
+    count: _FrameCounter,
     state: SimulatorState | None,
     progress: Progress | None,
     threads: int,
 ) -> None:
-    """Write the events of the frames that are not counted yet, and count them."""
+    """Simulate and write the remaining frames of a video, and count them."""
     simulator = EventSimulator(config.simulator, upsample=config.upsample, threads=threads)
     frames = count.count(prefetch(video.frames(count.frames), FRAMES_AHEAD), video.frame_count, progress)
     save_s = time.monotonic() + SAVE_EVERY_S
@@ -254,14 +257,14 @@ def _convert(
         stepped, state = simulator.steps(batch, state)
         for events, noise in stepped:
             writer.append(events, noise if config.label_noise else None)
-        del stepped, events, noise  # frees up to 100 MB for a frame of 720p before the next step
+        del stepped, events, noise  # free up to 100 MB per 720p frame before the next step
         if time.monotonic() >= save_s and batch[-1].t_us == count.last_us and video.ended is None:
             _save(writer, count, state)
             save_s = time.monotonic() + SAVE_EVERY_S
 
 
-def _version(source: Path, video: Video) -> str | None:
-    """Return a text that changes with the content of a video; None for a camera, which cannot be read twice."""
+def _fingerprint(source: Path, video: Video) -> str | None:
+    """Return a digest of names, sizes, dates and frame times of a video; None for a camera."""
     if video.ended is not None:
         return None
     files = sorted(source.iterdir()) if source.is_dir() else [source]
@@ -274,11 +277,11 @@ class RecordingConfig:
     """Settings of a conversion from one recording format to another.
 
     Args:
-        sensor: The sensor, if the file does not contain it.
-        hints: Other facts that the file does not contain.
-        sort: Whether to sort events by time, which holds all of them in memory.
-        salvage: Whether to write the events before a corruption; otherwise it is an error.
-        compression: Compression of an HDF5 file, as in `ConvertConfig`.
+        sensor: Sensor size, for files that do not store it.
+        hints: Other missing metadata: chip, columns, time unit, topic.
+        sort: Whether to sort events by time; holds all events in memory.
+        salvage: Whether to write the events before a corruption; otherwise corruption is an error.
+        compression: HDF5 compression, as in `ConvertConfig`.
     """
 
     sensor: SensorSize | None = None
@@ -297,28 +300,29 @@ def convert_recording(
     progress: Progress | None = None,
     format_name: str | None = None,
 ) -> Conversion:
-    """Write the events of a recording to a file whose format follows from its suffix, in bounded memory.
+    """Convert a recording to an event file in the format of its suffix, in bounded memory.
 
     Args:
-        source: A recording in any known format.
-        path: The file to write.
+        source: Recording in any known format.
+        path: Output file; `-`: standard output, as CSV.
         config: Settings of the conversion.
         overwrite: Whether to replace an existing file.
-        progress: Called with the numbers of events done and in all (0 if unknown).
-        format_name: The format of the recording, if it was recognised before.
+        progress: Called with the number of events done and the total (0 if unknown).
+        format_name: Name of the format of the recording, if already known from `recognise`.
 
     Raises:
-        FileError: The recording cannot be read, or the file already exists or cannot be written.
-        EventError: The target format cannot store the events.
+        FileError: If the recording cannot be read, or the output file already exists or cannot be written.
+        FormatError: If the recording has an unknown format, or is corrupted.
+        EventError: If the output format cannot store the events.
     """
     source, path = Path(source), Path(path)
     config = config or RecordingConfig()
-    if source.exists():  # otherwise opening it says so
+    if source.exists():  # otherwise opening raises the error
         claim_output(path, overwrite=overwrite)
     check_address(source)
     recording = open_recording(source, sensor=config.sensor, hints=config.hints, format_name=format_name)
     extent = recording.extent()
-    damage: list[CorruptionError] = []
+    corruptions: list[CorruptionError] = []
     total = extent.events if extent else 0
     events = first_us = last_us = 0
 
@@ -332,7 +336,7 @@ def convert_recording(
             if progress:
                 progress(events, max(events, total))
 
-    on_damage = damage.append if config.salvage else None
+    on_damage = corruptions.append if config.salvage else None
     parts = [recording.sorted()] if config.sort else recording.chunks(on_corruption=on_damage)
     labels, kept = recording.noise, recording.attributes.get("settings")
     noise = None if labels is None else [labels.sorted()] if config.sort else labels.chunks()
@@ -350,20 +354,20 @@ def convert_recording(
         )
     except CorruptionError as error:
         raise error.with_remedies([*error.remedies, *_find_remedies(error)]) from error.__cause__
-    lost = f"{damage[0]}; lost: {damage[0].lost}" if damage else None
+    lost = f"{corruptions[0]}; lost: {corruptions[0].lost}" if corruptions else None
     return Conversion(path, recording.sensor, 0, events, last_us - first_us, lost)
 
 
 def _find_remedies(error: CorruptionError) -> list[Remedy]:
-    """Return the settings of a conversion with which a corrupted or unsorted recording can be converted."""
+    """Return the settings that allow converting a corrupted or unsorted recording."""
     cause = error.__cause__
-    sort = [Remedy("config.sort", True, "sort its events by time")]
+    sort = [Remedy("config.sort", True, "sort the events by time")]
     unsorted = sort if isinstance(cause, EventError) and cause.is_unsorted else []
-    return [*unsorted, Remedy("config.salvage", True, "keep the events before this place")]
+    return [*unsorted, Remedy("config.salvage", True, "keep the events before this position")]
 
 
 class SourceKind(NamedTuple):
-    """Whether a source is a video, an image folder or a camera, and otherwise the format of the recording, if known."""
+    """Kind of source: a video (also image folder or camera), or a recording and the name of its format, if known."""
 
     is_video: bool
     format_name: str | None = None
@@ -371,12 +375,12 @@ class SourceKind(NamedTuple):
 
 @dataclass(frozen=True)
 class ConversionTask:
-    """A video or recording, and the event file to write.
+    """Video or recording, and the event file to write.
 
     Args:
-        source: The video or recording.
-        target: The event file.
-        out: The output folder, whose manifest says what became of the source; None: there is none.
+        source: Video or recording.
+        target: Event file.
+        out: Output folder with the manifest that lists the result; None: no manifest.
     """
 
     source: Path
@@ -388,12 +392,12 @@ class ConversionTask:
 
     @cached_property
     def kind(self) -> SourceKind:
-        """What the source is; found once, and sent to other processes with the task."""
+        """Kind of the source; detected once, and sent to other processes with the task."""
         return identify(Path(self.source))
 
     @property
     def camera(self) -> int | None:
-        """The number of the camera, if the source is one."""
+        """Camera number; None if the source is not a camera."""
         return camera_of(self.source)
 
 
@@ -406,15 +410,15 @@ def convert_task(
     overwrite: bool = False,
     threads: int = 1,
 ) -> Conversion:
-    """Convert a video or a recording; arguments and errors are those of `convert_video` and `convert_recording`.
+    """Convert a video or a recording; errors as in `convert_video` and `convert_recording`.
 
     Args:
-        task: The source and its target.
-        progress: Called with the numbers of frames, or of events, done and in all.
+        task: Source and target.
+        progress: Called with the number of frames or events done and the total.
         video: Settings for a video.
         recording: Settings for a recording.
         overwrite: Whether to replace an existing target.
-        threads: Number of threads that simulate a video.
+        threads: Number of simulator threads for a video.
     """
     source, target = Path(task.source), Path(task.target)
     if task.kind.is_video:
@@ -438,23 +442,25 @@ def convert_many(
     waiting: Sequence[ConversionTask] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Outcome[ConversionTask, Conversion]]:
-    """Convert the videos and recordings whose target does not exist, and yield the outcome of each as it is done.
+    """Convert videos and recordings in parallel, and yield the outcomes in order of completion.
+
+    Existing targets are skipped, unless `overwrite` is set.
 
     Args:
-        tasks: Conversions, as `plan_conversions` returns them.
+        tasks: Conversions, as returned by `plan_conversions`.
         video: Settings for videos.
         recording: Settings for recordings.
-        engine: Where they are converted.
+        engine: Engine that runs the conversions; default: processes.
         overwrite: Whether to convert all, and replace existing targets.
-        waiting: The tasks without targets, which `find_unconverted` returned; None: it is called.
-        progress: Called with the numbers of files done and in all.
+        waiting: Tasks without targets, as returned by `find_unconverted`; None: find them.
+        progress: Called with the number of files done and the total.
 
     Yields:
-        The outcome of each task. A file that cannot be converted completely has an error that names it, and does not
-        stop the others.
+        Outcome of each task. Files that cannot be converted completely have an error that names the file; the other
+        conversions continue.
 
     Raises:
-        WorkerError: A worker was killed; finished files stay.
+        WorkerError: If a worker was killed; finished files stay.
 
     Example:
         >>> tasks = plan_conversions([Path("videos")], Path("events"))  # doctest: +SKIP
@@ -462,12 +468,12 @@ def convert_many(
     """
     if waiting is None and not overwrite:
         waiting = find_unconverted(tasks)
-    work = _Convert(video, recording, overwrite)
+    work = _ConversionWorker(video, recording, overwrite)
     return map_items(work, tasks if waiting is None else waiting, engine=engine, progress=progress)
 
 
 def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
-    """Return the tasks whose target does not exist; of the others, remove the saved state and complete the manifest."""
+    """Return the tasks without an existing target. For the others, remove saved states and complete the manifest."""
     waiting = [task for task in tasks if not Path(task.target).exists()]
     finished: dict[Path, list[Path]] = {}
     for task in tasks if len(waiting) < len(tasks) else ():
@@ -481,7 +487,7 @@ def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
 
 
 class Review(NamedTuple):
-    """What is wrong with each incomplete target, and the tasks whose target was made with other settings."""
+    """Review of existing targets: errors of incomplete targets, and tasks converted with other settings."""
 
     incomplete: tuple[str, ...]
     outdated: tuple[ConversionTask, ...]
@@ -490,22 +496,22 @@ class Review(NamedTuple):
 def review_finished(
     tasks: Sequence[ConversionTask], *, video: ConvertConfig | None = None, recording: RecordingConfig | None = None
 ) -> Review:
-    """Return which conversions the manifest of their folder calls incomplete or made with other settings.
+    """Find incomplete conversions and conversions with other settings, listed in the manifest of their folder.
 
     Args:
         tasks: Conversions whose targets exist.
         video: Settings for videos.
         recording: Settings for recordings.
     """
-    rows, settings = list(_rows_of(tasks)), _digest(video, recording)
+    rows, settings = list(_read_rows(tasks)), _digest(video, recording)
     return Review(
         incomplete=tuple(row.error or "" for _, row in rows if row.status == "failed"),
         outdated=tuple(task for task, row in rows if row.status == "done" and row.settings != settings),
     )
 
 
-def _rows_of(tasks: Sequence[ConversionTask]) -> Iterator[tuple[ConversionTask, ManifestRow]]:
-    """Yield the tasks that a manifest knows, with their last rows."""
+def _read_rows(tasks: Sequence[ConversionTask]) -> Iterator[tuple[ConversionTask, ManifestRow]]:
+    """Yield the tasks listed in a manifest, with their last rows."""
     manifests = {task.out: Manifest(task.out) for task in tasks if task.out is not None}
     rows = {out: manifest.read() for out, manifest in manifests.items() if manifest.folder.is_dir()}
     for task in tasks:
@@ -514,15 +520,17 @@ def _rows_of(tasks: Sequence[ConversionTask]) -> Iterator[tuple[ConversionTask, 
 
 
 @dataclass(frozen=True)
-class _Convert:
-    """Convert a task and note it in the manifest; picklable."""
+class _ConversionWorker:
+    """Convert a task and record it in the manifest; picklable."""
 
     video: ConvertConfig | None
     recording: RecordingConfig | None
     overwrite: bool
 
     def __call__(self, task: ConversionTask, progress: Progress) -> Conversion:
-        if Path(task.target).exists() and not self.overwrite:  # by a worker that was killed before it could say so
+        if (
+            Path(task.target).exists() and not self.overwrite
+        ):  # written by a worker that was killed before updating the manifest
             if task.out is not None:
                 Manifest(task.out).finish([task.source])
             found = describe(task.target)
@@ -539,7 +547,7 @@ class _Convert:
 
 
 def _digest(video: ConvertConfig | None, recording: RecordingConfig | None) -> str:
-    """Return a digest of settings, by which the manifest knows with which an output was made."""
+    """Return a digest of the settings, stored in the manifest to detect changes."""
     return hashlib.blake2b(repr((video, recording)).encode(), digest_size=8).hexdigest()
 
 
@@ -549,28 +557,33 @@ def plan_conversions(
     """Plan the conversion of videos and recordings to event files.
 
     Args:
-        sources: Videos, image folders, recordings, or folders that contain some at any depth; files in such folders
-            that already have the suffix are skipped.
-        out: An event file, or `-`, for a single source, otherwise a folder, which mirrors the layout of source folders.
-            Sources of one folder that differ only in their suffix keep it: `a.mp4.h5`.
-        suffix: Suffix of the files in that folder.
-        shard: Which of several sources to convert, by their paths in the source folders.
+        sources: Videos, image folders, recordings, or folders that contain them, searched recursively. Files found in
+            folders are skipped if they already have `suffix`.
+        out: Event file, or `-`, for a single source; otherwise a folder that mirrors the layout of source folders.
+            Sources in one folder that differ only in their suffix keep it: `a.mp4.h5`.
+        suffix: Suffix of event files in the output folder.
+        shard: Selection of the sources to convert, by their paths in the source folders.
 
     Raises:
-        FileError: A folder contains no videos or recordings, the output is no folder, or two sources have the same
-            target.
+        FileError: If a folder contains no videos or recordings, the output is not a folder, or two sources have the
+            same target.
+
+    Example:
+        >>> [task] = plan_conversions("clip.mp4", "events.h5")
+        >>> task.source.name, task.target.name
+        ('clip.mp4', 'events.h5')
     """
     sources, out, suffix = as_paths(sources), Path(out), f".{suffix.lower().removeprefix('.')}"
     if suffix not in written_suffixes():
-        raise FileError(f"cannot write events as {suffix!r} (expected {', '.join(written_suffixes())})")
-    if len(sources) == 1 and _is_one(sources[0]) and (out.suffix or out == STANDARD):
+        raise FileError(f"wrong suffix for events (found {suffix!r}, expected {', '.join(written_suffixes())})")
+    if len(sources) == 1 and _is_single(sources[0]) and (out.suffix or out == STANDARD):
         return [ConversionTask(sources[0], out)]
     found = list(find_sources(sources, lambda path: path.is_file() and path.name.lower().endswith(suffix)))
     is_file_name = out == STANDARD or out.suffix.lower() in written_suffixes()
     if not out.is_dir() and (out.exists() or is_file_name):
         raise FileError(
-            f"{out}: is {'the name of an event file' if is_file_name else 'a file'}, expected a folder for "
-            f"{sources[0] if len(sources) == 1 else f'{len(sources)} sources'}"
+            f"{out}: wrong output (found {'an event file name' if is_file_name else 'a file'}, expected a folder for "
+            f"{sources[0] if len(sources) == 1 else f'{len(sources)} sources'})"
         )
     names = Counter(name.with_suffix(suffix) for _, name in found)
     plan: dict[Path, Path] = {}
@@ -585,28 +598,28 @@ def plan_conversions(
 
 
 def as_paths(sources: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Return sources as paths; a single one may be given without a list."""
+    """Convert one source or several sources to a list of paths."""
     return [Path(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
 
 
 def find_sources(
     sources: Sequence[Path], is_skipped: Callable[[Path], bool] = lambda _: False
 ) -> Iterator[tuple[Path, Path]]:
-    """Yield videos and recordings, each with its name, or its path relative to the folder that was searched.
+    """Yield videos and recordings: their path, and their name or their path relative to the searched folder.
+
+    Text files without events, such as notes.txt, are skipped with a warning. A folder without videos or recordings is
+    yielded itself if it is one of several sources: opening it then raises an error for this source only.
 
     Args:
-        sources: Videos, image folders, recordings, or folders that contain some at any depth, where
-            videos are found by their suffix.
-        is_skipped: Whether to skip something that was found in a folder.
-
-    A text without events, such as notes.txt, is left out with a warning. A folder without any, which is one of several
-    sources, is yielded itself: opening it is an error of its own.
+        sources: Videos, image folders, recordings, or folders that contain them, searched recursively. Videos in
+            folders are recognised by their suffix.
+        is_skipped: Whether to skip a path found in a folder.
 
     Raises:
-        FileError: The only source is a folder that contains no videos or recordings.
+        FileError: If the only source is a folder without videos and recordings.
     """
     for source in sources:
-        if _is_one(source):
+        if _is_single(source):
             yield source, Path(source.name)
             continue
         found = [
@@ -623,14 +636,14 @@ def find_sources(
 
 
 def find_recordings(sources: Sequence[Path], *, shard: Shard = ALL) -> list[Path]:
-    """Return recordings, and those of folders at any depth, without the videos there.
+    """Find recordings; videos in folders are ignored.
 
     Args:
-        sources: Recordings, or folders that contain some.
-        shard: Which of several to return, by their paths in the folders.
+        sources: Recordings, or folders that contain them, searched recursively.
+        shard: Selection of the recordings to return, by their paths in the folders.
 
     Raises:
-        FileError: The only source is a folder that contains no recordings.
+        FileError: If no recordings are found.
     """
     given = set(sources)
     found = [
@@ -644,12 +657,12 @@ def find_recordings(sources: Sequence[Path], *, shard: Shard = ALL) -> list[Path
 
 
 def identify(source: Path) -> SourceKind:
-    """Return what a source is.
+    """Detect the kind of a source.
 
-    A file that is no recording is a video if its suffix says so, or if OpenCV opens it.
+    A file of unknown format is a video if it has the suffix of a video, or if OpenCV can open it.
 
     Raises:
-        FileError: It cannot be read.
+        FileError: If the source cannot be read.
     """
     if not is_ros2_folder(source) and not source.is_file():
         return SourceKind(source.is_dir() or camera_of(source) is not None or source.suffix.lower() in VIDEO_SUFFIXES)
@@ -659,17 +672,17 @@ def identify(source: Path) -> SourceKind:
 
 
 def is_video(source: Path) -> bool:
-    """Return whether a source is a video, an image folder or a camera, as `identify` finds."""
+    """Return whether a source is a video, an image folder or a camera; see `identify`."""
     return identify(source).is_video
 
 
-def _is_one(source: Path) -> bool:
-    """Return whether a source is one video or recording, as opposed to a folder that may contain some."""
+def _is_single(source: Path) -> bool:
+    """Return whether a source is a single video or recording, not a folder to search."""
     return not source.is_dir() or _is_frames(source) or is_ros2_folder(source)
 
 
 def _is_frames(folder: Path) -> bool:
-    """Return whether a folder is one video: it has images, and more of them than videos and recordings."""
+    """Return whether a folder is one video: it contains more images than videos and recordings."""
     if not is_image_folder(folder):
         return False
     suffixes = [path.suffix.lower() for path in folder.iterdir()]
@@ -681,20 +694,20 @@ def _is_convertible(path: Path) -> bool:
     if is_video_name(path):
         return True
     if path.is_dir():
-        return _is_one(path)
+        return _is_single(path)
     if not path.is_file() or is_ros2_folder(path.parent):
         return False
     try:
         if is_unrelated_text(path):
-            log.warning("%s: is a text without events, left out", path)
+            log.warning("%s: skipped, a text file without events", path)
             return False
         return recognise(path) is not None or _is_empty_recording(path)
-    except FileError:  # raised again by opening it, as the error of this file alone
+    except FileError:  # opening raises it again, as an error of this file only
         return True
 
 
 def _is_empty_recording(path: Path) -> bool:
-    """Return whether a file is empty and has the suffix of a recording; opening it raises an error that says so."""
+    """Return whether a file is empty and has the suffix of a recording; it is kept so opening reports the error."""
     return path.suffix.lower() in RECORDING_SUFFIXES and not path.stat().st_size
 
 
@@ -702,19 +715,21 @@ def events_from_video(
     source: str | Path | int | ArrayLike | Iterable[Frame],
     config: ConvertConfig | Mapping[str, object] | None = None,
 ) -> Events:
-    """Return the events of a video, all in memory: those that `convert_video` writes with the same settings.
+    """Convert a video to events in memory, with the same result as `convert_video`.
 
     Args:
-        source: A source of `open_video`: a video file, an image folder, an array [T, H, W] or list of grey images, or
-            of colours [T, H, W, 3] in the order red, green, blue (which needs `config.video.fps`), or the number of a
-            camera, which ends with Ctrl-C or at `config.video.stop_s`. Or frames, which have their own times and
-            transfer curve.
-        config: Settings of the conversion, also as plain keys and values.
+        source: Any of
+
+            - a video file or an image folder;
+            - an array or list of images, greyscale [T, H, W] or RGB [T, H, W, 3]; needs `config.video.fps`;
+            - the number of a camera; Ctrl-C or `config.video.stop_s` stops it;
+            - an iterable of `Frame`, with their own times and transfer curve.
+        config: Settings of the conversion; also a mapping of keys and values.
 
     Raises:
-        VideoError: The video cannot be read, has fewer than two frames, or they do not fit together; or frames were
-            given together with settings for reading a video.
-        TruncatedVideoError: The video ends early; `simulate` returns the events before that.
+        VideoError: If the video cannot be read, has fewer than two frames, or its frames are inconsistent; or if
+            `source` are frames and `config.video` is set.
+        TruncatedVideoError: If the video ends early; `simulate` yields the events before this time.
 
     Example:
         >>> array = np.random.default_rng(0).integers(0, 256, (5, 7, 12), np.uint8)
@@ -728,7 +743,7 @@ def events_from_video(
         with video.ended_by_interrupt():
             return _all_events(prefetch(video.frames(), FRAMES_AHEAD), config)
     if config.video != VideoSettings():
-        raise VideoError("config.video applies to videos only (found frames, which have their own times and size)")
+        raise VideoError("config.video applies only to videos (found frames, with their own times and size)")
     return _all_events(cast(Iterable[Frame], source), config)
 
 

@@ -1,4 +1,4 @@
-"""Parts of recordings, recordings without noise, and several recordings as one."""
+"""Edit recordings: cut in time and space, filter noise, merge several into one."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from ..formats.recordings import count_events
 from ..formats.source import Extent
 from ..parallel import Progress
 
-SHARE = 1000  # progress per recording
+SHARE = 1000  # progress units per recording
 
-_Change = Callable[[Sequence[Recording], Sequence[Progress | None]], Iterator[Events]]
+_Transform = Callable[[Sequence[Recording], Sequence[Progress | None]], Iterator[Events]]
 
 
 @dataclass(frozen=True)
 class RecordingPart:
-    """A part of a recording in time and space.
+    """Part of a recording in time and space; see `select_part`.
 
     Args:
-        recording: The recording.
-        start_s: Start time in seconds from the first event.
-        first_us: Time of the first event of the recording; None if the part is complete.
-        start_us: Start time in the time of the file; None: from the beginning.
-        stop_us: Stop time; None: to the end.
-        region: Region of the sensor.
+        recording: Source recording.
+        start_s: Start time in seconds after the first event.
+        first_us: Time of the first event of the recording in microseconds; None if the part is the complete recording.
+        start_us: Start time in microseconds on the clock of the file; None: start of the recording.
+        stop_us: Stop time (exclusive) on the same clock; None: end of the recording.
+        region: Region of the sensor; its upper left corner becomes the origin.
     """
 
     recording: Recording
@@ -45,19 +45,19 @@ class RecordingPart:
 
     @property
     def sensor(self) -> SensorSize:
-        """Size of the region."""
+        """Sensor size of the part: the size of the region."""
         return self.region.size
 
     @property
     def is_complete(self) -> bool:
-        """Whether it has all events of the recording."""
+        """Whether the part is the complete recording."""
         return self.first_us is None
 
     def extent(self, progress: Progress | None = None) -> Extent:
-        """Return number of events, first and last time.
+        """Return the number of events, and the first and last time.
 
         Args:
-            progress: Called with how much is read, unless the file of a complete recording has these numbers.
+            progress: Called with the amount read and the total, if events must be read to count them.
         """
         stored = self.recording.extent() if self.is_complete else None
         if stored is not None:
@@ -66,14 +66,14 @@ class RecordingPart:
         return Extent(count, first_us, last_us)
 
     def chunks(self, recording: Recording | None = None, progress: Progress | None = None) -> Iterator[Events]:
-        """Yield the events of this part.
+        """Yield the events of the part.
 
         Args:
-            recording: What to read instead, with the same times, such as the labels of noise.
-            progress: Called with how much of the recording is read.
+            recording: Recording to read instead, with the same times, such as `Recording.noise`.
+            progress: Called with the amount read and the total.
 
         Raises:
-            EventError: The recording ends before the part begins.
+            EventError: If the recording ends before the part begins.
         """
         region, found = self.region, not self.start_s
         for part in (recording or self.recording).chunks(self.start_us, self.stop_us, progress=progress):
@@ -87,21 +87,21 @@ class RecordingPart:
 def select_part(
     recording: Recording, start_s: float = 0.0, stop_s: float | None = None, region: Region | None = None
 ) -> RecordingPart:
-    """Return a part of a recording.
+    """Select a part of a recording in time and space.
 
     Args:
-        recording: The recording.
-        start_s: Start time in seconds from the first event.
-        stop_s: Stop time (exclusive); None: to the end.
-        region: Region of the sensor; None: all of it.
+        recording: Source recording.
+        start_s: Start time in seconds after the first event.
+        stop_s: Stop time (exclusive) in seconds after the first event; None: end of the recording.
+        region: Region of the sensor; None: complete sensor.
 
     Raises:
-        ConfigError: The stop time is not after the start time.
-        EventError: The region is outside the sensor.
+        ConfigError: If the stop time is not after the start time.
+        EventError: If the region is not inside the sensor.
     """
     kept = region or Region.full(recording.sensor)
     if not kept.is_inside(recording.sensor):
-        raise EventError(f"{recording.path}: region {kept} is outside the sensor (found {recording.sensor})")
+        raise EventError(f"{recording.path}: region {kept} is not inside the sensor (found {recording.sensor})")
     if stop_s is not None and stop_s <= start_s:
         times = f"stop time {stop_s:g} s is not after start time {start_s:g} s"
         raise ConfigError(f"{recording.path}: {times}; {_describe_length(recording)}")
@@ -117,13 +117,13 @@ def select_part(
 def cut_recording(
     part: RecordingPart, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None
 ) -> int:
-    """Write a part of a recording, with its labels of noise and its settings, and return the number of its events.
+    """Write a part of a recording with its noise labels and settings; return the number of events.
 
     Args:
-        part: The part; the times of its events do not change.
-        out: The file to write; `-`: standard output, as CSV.
-        overwrite: Whether an existing file is replaced.
-        progress: Called with how much is done and how much there is.
+        part: Part to write; event times do not change.
+        out: Output file; `-`: standard output, as CSV.
+        overwrite: Whether to replace an existing file.
+        progress: Called with the amount done and the total.
 
     Raises:
         DvspipeError: As in `RecordingPart.chunks` and `write`.
@@ -132,14 +132,14 @@ def cut_recording(
     def keep(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
         return part.chunks(recordings[0], shown[0])
 
-    return _write(out, [part.recording], keep, size=part.sensor, overwrite=overwrite, progress=progress)
+    return _write_transformed(out, [part.recording], keep, size=part.sensor, overwrite=overwrite, progress=progress)
 
 
 def locate_hot_pixels(part: RecordingPart, *, progress: Progress | None = None) -> NDArray[np.bool_]:
-    """Return which pixels of a part of a recording are hot, bool [H, W], by reading all its events.
+    """Read all events of a part, and return a mask of its hot pixels, bool [H, W].
 
     Raises:
-        EventError: It has too many pixels.
+        EventError: If the part has too many pixels to count them separately.
     """
     _check_pixels(part)
     return find_hot_pixels(count_pixels(part.chunks(progress=progress), part.sensor))
@@ -154,28 +154,32 @@ def filter_recording(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> FilterCounts:
-    """Write a recording, or a part of one, without noise, and return how many events were dropped, and why.
+    """Filter noise from a part of a recording, write the rest, and return the numbers of dropped events by reason.
 
     Args:
-        part: What is filtered; the file keeps its labels of noise and its settings.
-        out: The file to write; `-`: standard output, as CSV.
-        config: Settings of the filters.
-        hot: bool [H, W], pixels of the part whose events are dropped, as `locate_hot_pixels` returns them.
-        overwrite: Whether an existing file is replaced.
-        progress: Called with how much is done and how much there is.
+        part: Part to filter; the output keeps its noise labels and settings.
+        out: Output file; `-`: standard output, as CSV.
+        config: Filter settings.
+        hot: Mask of hot pixels to drop, bool [H, W], as returned by `locate_hot_pixels`.
+        overwrite: Whether to replace an existing file.
+        progress: Called with the amount done and the total.
 
     Raises:
-        DvspipeError: As in `RecordingPart.chunks` and `write`, or there are too many pixels.
+        DvspipeError: As in `RecordingPart.chunks` and `write`, or if the part has too many pixels.
     """
     _check_pixels(part)
     counts = [FilterCounts()]
 
     def keep(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
-        callback = counts.append if recordings[0] is part.recording else None  # not of the labels
+        callback = (
+            counts.append if recordings[0] is part.recording else None
+        )  # count events once, not again for the labels
         return filter_stream(part.chunks(recordings[0], shown[0]), config, hot=hot, callback=callback)
 
     settings = config.model_dump() | {"hot_pixels": hot is not None}
-    _write(out, [part.recording], keep, size=part.sensor, overwrite=overwrite, progress=progress, filter=settings)
+    _write_transformed(
+        out, [part.recording], keep, size=part.sensor, overwrite=overwrite, progress=progress, filter=settings
+    )
     return counts[-1]
 
 
@@ -187,53 +191,56 @@ def merge_recordings(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> int:
-    """Write several recordings of one sensor as one, and return the number of its events.
+    """Merge several recordings of one sensor into one file; return the number of events.
 
     Args:
-        recordings: At least one. Labels of noise are kept if all have them, settings if all have the same.
-        out: The file to write; `-`: standard output, as CSV.
-        gap_us: Time in microseconds from the last event of one to the first of the next, to which each is shifted;
-            None: all keep their times.
-        overwrite: Whether an existing file is replaced.
-        progress: Called with how much is done and how much there is.
+        recordings: One or more recordings. Noise labels are kept if all recordings have them, settings if they are
+            equal in all.
+        out: Output file; `-`: standard output, as CSV.
+        gap_us: Concatenate in sequence: shift each recording to begin this many microseconds after the end of the
+            previous one. None: keep all times, and merge by time.
+        overwrite: Whether to replace an existing file.
+        progress: Called with the amount done and the total.
 
     Raises:
-        EventError: Their sensors differ.
+        EventError: If the sensors differ.
         DvspipeError: As in `Recording.chunks` and `write`.
     """
     first = recordings[0]
     for one in recordings:
         if one.sensor != first.sensor:
-            raise EventError(f"{one.path}: has a sensor of {one.sensor}, expected {first.sensor} as {first.path}")
+            raise EventError(
+                f"{one.path}: wrong sensor size (found {one.sensor}, expected {first.sensor} as in {first.path})"
+            )
 
     def unite(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
         streams = [one.chunks(progress=show) for one, show in zip(recordings, shown, strict=True)]
         return merge(streams) if gap_us is None else join(streams, gap_us)
 
-    return _write(out, recordings, unite, size=first.sensor, overwrite=overwrite, progress=progress)
+    return _write_transformed(out, recordings, unite, size=first.sensor, overwrite=overwrite, progress=progress)
 
 
-def _write(
+def _write_transformed(
     out: str | Path,
     recordings: Sequence[Recording],
-    change: _Change,
+    transform: _Transform,
     *,
     size: SensorSize,
     overwrite: bool,
     progress: Progress | None,
     **settings: object,
 ) -> int:
-    """Write what a function makes of recordings, with their labels of noise and their settings.
+    """Transform recordings, and write the result with their noise labels and settings.
 
     Args:
-        out: The file to write.
-        recordings: Its sources; labels are kept if all have them, settings if all have the same.
-        change: Returns the events to write, given recordings and their progress. It does not depend on polarities,
-            because it is also called with the labels in their place.
-        size: The sensor of these events.
-        overwrite: Whether an existing file is replaced.
-        progress: Called with how much is done.
-        settings: What to add to the settings.
+        out: Output file.
+        recordings: Sources. Labels are kept if all have them, settings if they are equal in all.
+        transform: Maps recordings and their progress callbacks to the events to write. It must not depend on
+            polarities: it is also called with recordings that store noise labels as polarities.
+        size: Sensor size of the result.
+        overwrite: Whether to replace an existing file.
+        progress: Called with the amount done and the total.
+        settings: Additional settings to store.
     """
     labels = [recording.noise for recording in recordings]
     labelled = [noise for noise in labels if noise is not None]
@@ -241,17 +248,17 @@ def _write(
     kept = first if isinstance(first, dict) and all(other == first for other in others) else {}
     return write(
         out,
-        change(recordings, _shares(progress, len(recordings))),
+        transform(recordings, _split_progress(progress, len(recordings))),
         size,
         source=", ".join(recording.path.name for recording in recordings),
         settings=kept | settings,
         overwrite=overwrite,
-        noise=change(labelled, [None] * len(labels)) if len(labelled) == len(labels) else None,
+        noise=transform(labelled, [None] * len(labels)) if len(labelled) == len(labels) else None,
     )
 
 
-def _shares(progress: Progress | None, count: int) -> Sequence[Progress | None]:
-    """Return a progress for each of several recordings, which have equal shares of one."""
+def _split_progress(progress: Progress | None, count: int) -> Sequence[Progress | None]:
+    """Split a progress callback into one per recording, with equal shares."""
     if progress is None:
         return [None] * count
     shares = [0.0] * count
@@ -271,14 +278,14 @@ def _check_pixels(part: RecordingPart) -> None:
 
 
 def _first_us(recording: Recording) -> int:
-    """Return the time of the first event, 0 without events."""
+    """Return the time of the first event; 0 if there are no events."""
     extent = recording.extent()
     first_us = extent.first_us if extent else next((int(part.t[0]) for part in recording.chunks() if len(part)), None)
     return first_us or 0
 
 
 def _last_us(recording: Recording) -> int:
-    """Return the time of the last event, 0 without events; all are read if the file does not say it."""
+    """Return the time of the last event; 0 if there are no events. Read all events if the file does not store it."""
     extent = recording.extent()
     if extent:
         return extent.last_us or 0

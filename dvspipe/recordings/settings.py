@@ -1,4 +1,4 @@
-"""All settings of a conversion in one flat group, whatever is converted."""
+"""Flat group of all conversion settings, for videos and recordings."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ..video.config import VideoSettings
 from .conversion import ConvertConfig, RecordingConfig, Upsampling
 
 RECORDING_SETTINGS = frozenset({"sort", "salvage"})
-"""Settings of recordings only; the others are of videos, except `compression`."""
+"""Settings that apply to recordings only. All others except `compression` apply to videos only."""
 
 
 class ConversionSettings(VideoSettings, SimulatorConfig):
-    """Settings of a video, of the pixel model, of a recording and of the event file."""
+    """Settings for reading a video, the pixel model, repairing a recording and writing the event file."""
 
     upsample: Upsampling = "off"
     """As in `ConvertConfig`."""
@@ -27,7 +27,7 @@ class ConversionSettings(VideoSettings, SimulatorConfig):
     """As in `RecordingConfig`."""
 
     def of_video(self) -> ConvertConfig:
-        """Return the settings for videos."""
+        """Return the settings for converting videos."""
         values = self.model_dump()
         return ConvertConfig(
             video=VideoSettings(**{name: values[name] for name in VideoSettings.model_fields}),
@@ -38,5 +38,5 @@ class ConversionSettings(VideoSettings, SimulatorConfig):
         )
 
     def of_recording(self, sensor: SensorSize | None = None, hints: Hints = NO_HINTS) -> RecordingConfig:
-        """Return the settings for recordings, with what a file does not say."""
+        """Return the settings for converting recordings; `sensor` and `hints` supply metadata that a file lacks."""
         return RecordingConfig(sensor, hints, self.sort, self.salvage, self.compression)

@@ -1,4 +1,4 @@
-"""What the tests of decoders and writers share."""
+"""Helpers for tests of decoders and writers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def joined(chunks: Iterable[StoredColumns], sensor: SensorSize) -> Events:
     return Events(t, x, y, p, sensor)
 
 
-def until_damage(chunks: Iterable[StoredColumns]) -> list[StoredColumns]:
-    """The chunks ahead of any damage."""
+def until_corruption(chunks: Iterable[StoredColumns]) -> list[StoredColumns]:
+    """Return the chunks before any corruption."""
     found = []
     try:
         for chunk in chunks:
@@ -35,7 +35,7 @@ def part(events: Events, start: int, stop: int) -> Events:
 
 
 def write(path: Path, events: Events, encoder: StreamEncoder, cuts: Iterable[int] = ()) -> None:
-    """Writes events in parts that end at the cuts."""
+    """Write events in parts that end at `cuts`."""
     edges = [0, *sorted(min(cut, len(events)) for cut in cuts), len(events)]
     with StreamWriter(path, events.sensor, encoder, overwrite=True) as writer:
         for k in range(len(edges) - 1):

@@ -1,4 +1,4 @@
-"""AEDAT 2.0: bits of each chip as jAER reads them, the clock that runs over, and no damage that passes in silence."""
+"""AEDAT 2.0: address bits of each chip as in jAER, clock overflow, and no silent corruption."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import random_events
-from decoding import joined, until_damage
+from decoding import joined, until_corruption
 from facts import raises
 
 from dvspipe.errors import CorruptionError, FormatError
@@ -27,7 +27,7 @@ def header(*lines: str) -> bytes:
 
 
 def dvs128_words(events: Events) -> np.ndarray:
-    """As the camera sends them: columns from the right, rows from below, 0 for ON."""
+    """Encode events like the camera: columns from the right, rows from the bottom, 0 for ON."""
     return np.array(
         [[(127 - y) << 8 | (127 - x) << 1 | (not p), t % 2**32] for t, x, y, p in zip(*columns(events), strict=True)],
         ">u4",
@@ -64,7 +64,7 @@ def read(path: Path, hints: Hints | None = None) -> Events:
         (f"# AEChip: {SEEBETTER}Davis346blue", DAVIS346, davis_words),
     ],
 )
-def test_events_come_back_from_the_chip_that_the_header_names(
+def test_chip_in_the_header_selects_the_address_layout(
     tmp_path: Path, line: str, sensor: SensorSize, words: object
 ) -> None:
     events = random_events(3, 2000, sensor)
@@ -76,7 +76,7 @@ def test_events_come_back_from_the_chip_that_the_header_names(
     assert read(packed) == events
 
 
-def test_a_chip_that_the_header_does_not_name_must_be_said(tmp_path: Path) -> None:
+def test_missing_chip_in_the_header_needs_a_hint(tmp_path: Path) -> None:
     events = random_events(3, 50, DAVIS240)
     path = tmp_path / "clip.aedat"
     path.write_bytes(header("# HardwareInterface: DAVIS FX3") + davis_words(events).tobytes())
@@ -87,7 +87,7 @@ def test_a_chip_that_the_header_does_not_name_must_be_said(tmp_path: Path) -> No
         read(path, Hints(chip="CeleX"))
 
 
-def test_a_chip_other_than_the_headers_is_refused(tmp_path: Path) -> None:
+def test_chip_hint_that_contradicts_the_header_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "clip.aedat"
     path.write_bytes(header(f"# AEChip: {JAER}"))
     with raises(FormatError, "DVS128", "DAVIS240"):
@@ -98,7 +98,7 @@ def test_a_chip_other_than_the_headers_is_refused(tmp_path: Path) -> None:
     assert len(read(path, Hints(chip="DVS128"))) == 0
 
 
-def test_words_of_other_kinds_are_skipped(tmp_path: Path) -> None:
+def test_non_event_words_are_skipped(tmp_path: Path) -> None:
     events = random_events(3, 60, DAVIS240)
     words = davis_words(events)
     others = np.array([[1 << 31, 0], [1 << 31 | 3 << 10 | 5, 0], [1 << 10, 0]], ">u4")  # frame, IMU, external input
@@ -113,7 +113,7 @@ def test_words_of_other_kinds_are_skipped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("start", [0, 2**31 - 50_000, 2**32 - 50_000])
 @pytest.mark.parametrize("chunk", [7, 1 << 20])
-def test_times_go_on_where_the_clock_runs_over(
+def test_clock_overflow_continues_times(
     tmp_path: Path, start: int, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aedat2, "CHUNK_EVENTS", chunk)
@@ -123,15 +123,15 @@ def test_times_go_on_where_the_clock_runs_over(
     assert read(path) == events
 
 
-def test_a_time_that_goes_back_stays_so(tmp_path: Path) -> None:
+def test_decreasing_time_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "clip.aedat"
     path.write_bytes(header(f"# AEChip: {JAER}") + np.array([[0, 50], [0, 40], [0, 60]], ">u4").tobytes())
     (chunk,) = AEDAT2.open(path).chunks()
     assert chunk.t.tolist() == [50, 40, 60]
 
 
-def test_data_that_begins_as_a_header_line_does_is_data(tmp_path: Path) -> None:
-    events = Events([7, 8], [3, 239], [39, 0], [1, 0], DAVIS240)  # row 140 from below: 0x23 is #
+def test_data_that_looks_like_a_header_line_is_data(tmp_path: Path) -> None:
+    events = Events([7, 8], [3, 239], [39, 0], [1, 0], DAVIS240)  # row 140 from the bottom: 0x23 is #
     words = davis_words(events).tobytes()
     assert words.startswith(b"#")
     path = tmp_path / "clip.aedat"
@@ -140,7 +140,7 @@ def test_data_that_begins_as_a_header_line_does_is_data(tmp_path: Path) -> None:
         assert read(path, Hints(chip="DAVIS240")) == events
 
 
-def test_every_cut_gives_the_whole_events_first(tmp_path: Path) -> None:
+def test_truncation_anywhere_yields_all_complete_events(tmp_path: Path) -> None:
     events = random_events(3, 20, DVS128)
     begin, words = header(f"# AEChip: {JAER}"), dvs128_words(events).tobytes()
     path = tmp_path / "cut.aedat"
@@ -150,14 +150,14 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path) -> None:
         if size % 8:
             with raises(CorruptionError, "cut.aedat", size % 8):
                 list(source.chunks())
-        assert sum(len(chunk.t) for chunk in until_damage(source.chunks())) == size // 8
+        assert sum(len(chunk.t) for chunk in until_corruption(source.chunks())) == size // 8
     for size in range(len(begin)):
         path.write_bytes(begin[:size])
         with raises(FormatError, "cut.aedat"):
             AEDAT2.open(path)
 
 
-def test_a_word_that_is_no_pixel_is_damage_after_the_events_before_it(tmp_path: Path) -> None:
+def test_invalid_address_is_corruption_after_previous_events(tmp_path: Path) -> None:
     path = tmp_path / "clip.aedat"
     for begin, address, chip in ((header(), 1 << 16, "DVS128"), (header(), 240 << 12, "DAVIS240")):
         path.write_bytes(begin + np.array([[0, 5], [address, 6], [0, 7]], ">u4").tobytes())
@@ -168,7 +168,7 @@ def test_a_word_that_is_no_pixel_is_damage_after_the_events_before_it(tmp_path: 
 
 
 @pytest.mark.parametrize("head", [b"\x00\x01\x02\x03", b"#!AER-DAT1.0\r\n", b"# a comment\r\n\0\0"])
-def test_addresses_of_16_bits_are_refused(tmp_path: Path, head: bytes) -> None:
+def test_16_bit_addresses_are_rejected(tmp_path: Path, head: bytes) -> None:
     path = tmp_path / "old.aedat"
     path.write_bytes(head)
     assert AEDAT2.recognises(path, head)
@@ -176,12 +176,12 @@ def test_addresses_of_16_bits_are_refused(tmp_path: Path, head: bytes) -> None:
         AEDAT2.open(path)
 
 
-def test_newer_versions_are_left_to_others() -> None:
+def test_newer_versions_are_not_recognised() -> None:
     assert not AEDAT2.recognises(Path("a.aedat"), b"#!AER-DAT3.1\r\n")
     assert not AEDAT2.recognises(Path("a.aedat"), b"#!AER-DAT4.0\r\n")
 
 
-def test_a_header_of_too_many_lines_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_header_with_too_many_lines_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aedat2, "MAX_HEADER_LINES", 100)
     path = tmp_path / "a.aedat"
     path.write_bytes(header(f"# AEChip: {JAER}", *["# a setting"] * 200))

@@ -1,4 +1,4 @@
-"""AEDAT 3.1: what an encoder written from the public definition makes is read back, and damage is named."""
+"""AEDAT 3.1: files of an encoder written from the public definition are read back; corruption is reported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import random_events
-from decoding import joined, part, until_damage
+from decoding import joined, part, until_corruption
 from facts import raises
 
 from dvspipe.errors import CorruptionError, FormatError
@@ -45,7 +45,7 @@ def read(path: Path) -> Events:
 
 
 @pytest.mark.parametrize("chunk", [10, 1 << 20])
-def test_packets_come_back_as_one_stream(tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packets_are_joined_to_one_stream(tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aedat3, "CHUNK_EVENTS", chunk)
     events = random_events(1, 500, DVS128)
     path = tmp_path / "user01.aedat"
@@ -57,14 +57,14 @@ def test_packets_come_back_as_one_stream(tmp_path: Path, chunk: int, monkeypatch
     assert read(packed) == events
 
 
-def test_events_that_are_not_valid_are_left_out(tmp_path: Path) -> None:
+def test_invalid_events_are_skipped(tmp_path: Path) -> None:
     events = random_events(1, 10, DVS128)
     path = tmp_path / "a.aedat"
     path.write_bytes(HEADER + packet(events, invalid=(0, 3, 4, 5, 6, 7, 8, 9)))
     assert read(path) == part(events, 1, 3)
 
 
-def test_the_clock_runs_over(tmp_path: Path) -> None:
+def test_clock_overflow_is_added_to_times(tmp_path: Path) -> None:
     events = random_events(1, 10, DVS128)
     late = events.shift_time(3 << 31)
     path = tmp_path / "a.aedat"
@@ -72,7 +72,7 @@ def test_the_clock_runs_over(tmp_path: Path) -> None:
     assert read(path).t.tolist() == [*events.t, *late.t]
 
 
-def test_large_packets_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_packets_are_read_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aedat3, "PACKET_BLOCK_BYTES", 64)
     events = random_events(1, 100, DVS128)
     path = tmp_path / "a.aedat"
@@ -80,7 +80,7 @@ def test_large_packets_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.Mo
     assert read(path).t.tolist() == [*events.t, *(events.t + 10**6)]
 
 
-def test_every_cut_gives_the_whole_events_first(tmp_path: Path) -> None:
+def test_truncation_anywhere_yields_all_complete_events(tmp_path: Path) -> None:
     events = random_events(1, 12, DVS128)
     first = packet(part(events, 0, 6))
     data = first + other_packet(3, 36, 1) + packet(part(events, 6, 12))
@@ -94,7 +94,7 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path) -> None:
                 list(source.chunks())
         second = size - len(first) - 28 - 36 - 28
         count = min(6, max(0, size - 28) // 8) if size < len(first) else 6 + max(0, second) // 8
-        assert sum(len(chunk.t) for chunk in until_damage(source.chunks())) == count
+        assert sum(len(chunk.t) for chunk in until_corruption(source.chunks())) == count
     for size in range(len(HEADER) - 1):
         path.write_bytes(HEADER[:size])
         with raises(FormatError, "cut.aedat"):
@@ -102,7 +102,7 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damaged", "message"),
+    ("corrupted", "message"),
     [
         (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 9, 1, 1), "_Packet(kind=1"),
         (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 1, 1, 2), "_Packet(kind=1"),
@@ -116,19 +116,19 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path) -> None:
         (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 1, 1, 1) + b"\1\0\0\0\xff\xff\xff\xff", "-1"),
     ],
 )
-def test_a_packet_that_lies_is_damage_after_the_events_before_it(
-    tmp_path: Path, damaged: bytes, message: object
+def test_corrupted_packet_is_corruption_after_previous_events(
+    tmp_path: Path, corrupted: bytes, message: object
 ) -> None:
     events = random_events(1, 10, DVS128)
     path = tmp_path / "a.aedat"
-    path.write_bytes(HEADER + packet(events) + damaged)
+    path.write_bytes(HEADER + packet(events) + corrupted)
     chunks = AEDAT3.open(path).chunks()
     assert next(chunks).t.tolist() == events.t.tolist()
     with raises(CorruptionError, message):
         next(chunks)
 
 
-def test_other_versions_and_formats_are_refused(tmp_path: Path) -> None:
+def test_other_versions_and_formats_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "a.aedat"
     for old, new, message in (
         (b"DAT3.1", b"DAT3.0", ("#!AER-DAT3.0", "#!AER-DAT3.1")),
@@ -139,7 +139,7 @@ def test_other_versions_and_formats_are_refused(tmp_path: Path) -> None:
             AEDAT3.open(path)
 
 
-def test_the_sensor_is_known_where_one_known_camera_is_named(tmp_path: Path) -> None:
+def test_sensor_is_known_for_a_single_known_camera(tmp_path: Path) -> None:
     path = tmp_path / "a.aedat"
     two = b"DVS128\r\n#Source 2: DVS128"
     for source, sensor in ((b"DAVIS240C", SensorSize(240, 180)), (b"Dynapse", None), (two, None)):

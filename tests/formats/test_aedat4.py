@@ -1,4 +1,4 @@
-"""AEDAT 4: what faery writes comes back, frames have the middle of their exposure, and no damage passes in silence."""
+"""AEDAT 4: files written by faery are read back, frame times, and no silent corruption."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import open_recording
 from dvspipe.formats.aedat4 import AEDAT4, HEADER_START, PACKET_HEAD_BYTES, read_frames, read_imu
 
-T0_US = 1_600_000_000_000_000  # cameras stamp with the time of the day
-TABLE_FIELD_AT = 54  # of the header that faery writes: the position of the table
+T0_US = 1_600_000_000_000_000  # cameras use wall-clock times
+TABLE_FIELD_AT = 54  # position of the table in the header written by faery
 
 
 def write_events(path: Path, events: Events, packet_events: int = 100) -> None:
@@ -35,7 +35,7 @@ def write_events(path: Path, events: Events, packet_events: int = 100) -> None:
 
 
 def frame_packet(image: np.ndarray, times_us: tuple[int, int, int, int, int]) -> bytes:
-    """A packet of stream 0: time, its range, exposure range, and pixels as a FlatBuffer of iniVation's schema."""
+    """Encode a packet of stream 0 in iniVation's FlatBuffer schema: time, time range, exposure range, pixels."""
     height, width = image.shape
     kind = 2 if image.dtype == np.uint16 else 0  # OPENCV_16U_C1, OPENCV_8U_C1
     fields = struct.pack("<13H", 26, 56, 4, 12, 20, 28, 36, 47, 48, 50, 0, 0, 52)
@@ -45,7 +45,7 @@ def frame_packet(image: np.ndarray, times_us: tuple[int, int, int, int, int]) ->
 
 
 def write_frames(path: Path, packets: list[bytes], sensor: SensorSize = SENSOR) -> None:
-    """An uncompressed file without a table, as an interrupted recording has none."""
+    """Write an uncompressed file without a table of packets, like an interrupted recording."""
     text = (
         '<dv version="2.0"><node name="outInfo"><node name="0"><attr key="typeIdentifier" type="string">FRME</attr>'
         f'<node name="info"><attr key="sizeX" type="int">{sensor.width}</attr>'
@@ -69,7 +69,7 @@ def recording(tmp_path: Path) -> Path:
     return path
 
 
-def test_events_come_back_with_the_times_of_the_camera(recording: Path) -> None:
+def test_events_keep_camera_times(recording: Path) -> None:
     assert read(recording) == random_events(1, 1000).shift_time(T0_US)
 
 
@@ -77,12 +77,12 @@ def test_small_packets_are_joined_to_large_chunks(recording: Path) -> None:
     assert [len(chunk.t) for chunk in AEDAT4.open(recording).chunks()] == [1000]
 
 
-def test_the_file_is_recognised_by_its_content() -> None:
+def test_file_is_recognised_by_content() -> None:
     assert AEDAT4.recognises(Path("clip.bin"), b"#!AER-DAT4.0\r\n")
     assert not AEDAT4.recognises(Path("clip.aedat4"), b"#!AER-DAT2.0\r\n")
 
 
-def test_every_cut_before_the_table_is_an_error_that_names_the_file(recording: Path, tmp_path: Path) -> None:
+def test_truncation_before_the_table_raises_with_file_name(recording: Path, tmp_path: Path) -> None:
     data = recording.read_bytes()
     (table,) = struct.unpack_from("<q", data, TABLE_FIELD_AT)
     assert 0 < table < len(data)
@@ -93,7 +93,7 @@ def test_every_cut_before_the_table_is_an_error_that_names_the_file(recording: P
             read(cut)
 
 
-def test_a_cut_inside_the_table_loses_no_event(recording: Path, tmp_path: Path) -> None:
+def test_truncation_inside_the_table_loses_no_events(recording: Path, tmp_path: Path) -> None:
     data = recording.read_bytes()
     (table,) = struct.unpack_from("<q", data, TABLE_FIELD_AT)
     cut = tmp_path / "cut.aedat4"
@@ -103,7 +103,7 @@ def test_a_cut_inside_the_table_loses_no_event(recording: Path, tmp_path: Path) 
             assert read(cut) == read(recording)
 
 
-def test_the_events_of_whole_packets_come_ahead_of_a_break(recording: Path, tmp_path: Path) -> None:
+def test_complete_packets_are_read_before_truncation(recording: Path, tmp_path: Path) -> None:
     data, events = recording.read_bytes(), random_events(1, 1000).shift_time(T0_US)
     (table,) = struct.unpack_from("<q", data, TABLE_FIELD_AT)
     starts, broken = [HEADER_START + 4 + struct.unpack_from("<I", data, HEADER_START)[0]], tmp_path / "broken.aedat4"
@@ -111,7 +111,7 @@ def test_the_events_of_whole_packets_come_ahead_of_a_break(recording: Path, tmp_
         starts.append(starts[-1] + PACKET_HEAD_BYTES + struct.unpack_from("<i", data, starts[-1] + 4)[0])
     assert len(starts) == 11
     for number, start in enumerate(starts[:-1]):
-        lying = data[: start + 4] + struct.pack("<i", 2**31 - 1) + data[start + 8 :]  # of which faery would take all
+        lying = data[: start + 4] + struct.pack("<i", 2**31 - 1) + data[start + 8 :]  # faery would allocate all of them
         for content in (data[:start], data[: start + 20], lying):
             broken.write_bytes(content)
             found: list[CorruptionError] = []
@@ -120,32 +120,30 @@ def test_the_events_of_whole_packets_come_ahead_of_a_break(recording: Path, tmp_
             assert len(found) == 1
 
 
-def test_a_changed_byte_is_read_or_refused_and_never_ends_the_process(recording: Path, tmp_path: Path) -> None:
+def test_modified_byte_never_crashes_the_process(recording: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     data = recording.read_bytes()
     changed = tmp_path / "changed.aedat4"
     refused = 0
     for _ in range(200):
-        damaged = bytearray(data)
-        damaged[rng.integers(len(data))] = rng.integers(256)
-        changed.write_bytes(damaged)
+        corrupted = bytearray(data)
+        corrupted[rng.integers(len(data))] = rng.integers(256)
+        changed.write_bytes(corrupted)
         try:
             source = AEDAT4.open(changed)
             list(source.chunks())
         except FormatError:
             refused += 1
-    assert refused > 20  # the header alone is more than a tenth of the file
+    assert refused > 20  # the header is more than a tenth of the file
 
 
-def test_a_packet_that_decompresses_to_more_than_the_limit_is_not_decoded(
-    recording: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_packet_above_the_decompression_limit_is_not_decoded(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvspipe.formats.aedat4.MAX_PACKET_BYTES", 1000)
     with raises(CorruptionError, "packet 0", "1000"):
         read(recording)
 
 
-def test_a_header_that_is_no_text_is_refused_before_faery_sees_it(recording: Path) -> None:
+def test_header_that_is_not_utf8_is_rejected_before_faery_reads_it(recording: Path) -> None:
     data = bytearray(recording.read_bytes())
     data[data.index(b"<node")] = 0xF3
     recording.write_bytes(data)
@@ -153,13 +151,13 @@ def test_a_header_that_is_no_text_is_refused_before_faery_sees_it(recording: Pat
         AEDAT4.open(recording)
 
 
-def test_a_panic_of_rust_is_a_format_error(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rust_panic_becomes_format_error(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     panic = type("PanicException", (BaseException,), {})
     with raises(FormatError, "clip.aedat4", "7"):
         raise_in_the_decoder(panic("range end index 7"), recording, monkeypatch)
 
 
-def test_ctrl_c_stays_ctrl_c(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keyboard_interrupt_is_not_converted(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         raise_in_the_decoder(KeyboardInterrupt(), recording, monkeypatch)
 
@@ -173,7 +171,7 @@ def raise_in_the_decoder(error: BaseException, path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_frames_come_at_the_middle_of_their_exposure(tmp_path: Path, dtype: type) -> None:
+def test_frame_times_are_the_middle_of_the_exposure(tmp_path: Path, dtype: type) -> None:
     path = tmp_path / "frames.aedat4"
     images = np.random.default_rng(2).integers(0, np.iinfo(dtype).max, (3, 7, 12)).astype(dtype)
     times_us = [T0_US + 40_000 * number for number in range(3)]
@@ -187,20 +185,20 @@ def test_frames_come_at_the_middle_of_their_exposure(tmp_path: Path, dtype: type
     np.testing.assert_array_equal(np.stack([frame.image for frame in frames]), images)
 
 
-def test_a_frame_without_exposure_has_its_own_time(tmp_path: Path) -> None:
+def test_frame_without_exposure_keeps_its_time(tmp_path: Path) -> None:
     path = tmp_path / "frames.aedat4"
     write_frames(path, [frame_packet(np.zeros((7, 12), np.uint8), (T0_US, T0_US - 5, T0_US + 5, 0, 0))])
     assert [frame.t_us for frame in read_frames(path)] == [T0_US]
 
 
-def test_a_frame_of_part_of_the_sensor_is_refused(tmp_path: Path) -> None:
+def test_frame_smaller_than_the_sensor_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "frames.aedat4"
     write_frames(path, [frame_packet(np.zeros((5, 12), np.uint8), (1, 1, 1, 1, 1))])
     with raises(FormatError, "frame 0", "12x5", "12x7"):
         list(read_frames(path))
 
 
-def test_every_cut_inside_a_frame_is_an_error(tmp_path: Path) -> None:
+def test_truncation_inside_a_frame_raises(tmp_path: Path) -> None:
     path = tmp_path / "frames.aedat4"
     packet = frame_packet(np.zeros((7, 12), np.uint8), (1, 1, 1, 1, 1))
     write_frames(path, [packet, packet])
@@ -214,7 +212,7 @@ def test_every_cut_inside_a_frame_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("read_it", "kind"), [(lambda path: AEDAT4.open(path), "events"), (lambda path: list(read_frames(path)), "frame")]
 )
-def test_a_missing_stream_is_named(tmp_path: Path, read_it: Callable[[Path], Any], kind: str) -> None:
+def test_missing_stream_is_reported(tmp_path: Path, read_it: Callable[[Path], Any], kind: str) -> None:
     path = tmp_path / "clip.aedat4"
     if kind == "frame":
         write_events(path, random_events(1, 10))
@@ -224,7 +222,7 @@ def test_a_missing_stream_is_named(tmp_path: Path, read_it: Callable[[Path], Any
         read_it(path)
 
 
-def test_frames_of_a_file_that_is_missing_or_of_another_kind(tmp_path: Path) -> None:
+def test_reading_frames_of_missing_or_other_files_raises(tmp_path: Path) -> None:
     with raises(FileError, "none.aedat4"):
         list(read_frames(tmp_path / "none.aedat4"))
     (tmp_path / "other.aedat4").write_bytes(b"#!AER-DAT2.0\r\n" + bytes(100))
@@ -247,7 +245,7 @@ def test_real_recordings(
     assert (events.t[0], events.t[-1]) == (first_us, last_us)
 
 
-def test_frames_of_a_real_davis(test_data: Path) -> None:
+def test_frames_of_a_real_davis_camera(test_data: Path) -> None:
     frames = list(read_frames(test_data / "davis/faery_davis346.aedat4"))
     assert len(frames) == 59
     assert frames[0].image.shape == (260, 346)
@@ -255,7 +253,7 @@ def test_frames_of_a_real_davis(test_data: Path) -> None:
     assert {after.t_us - before.t_us for before, after in pairwise(frames)} == {40_000, 40_001}
 
 
-def test_the_imu_of_a_real_camera_is_at_rest_under_gravity(test_data: Path) -> None:
+def test_imu_of_a_resting_camera_measures_gravity(test_data: Path) -> None:
     samples = read_imu(test_data / "recordings" / "tonic_sample.aedat4")
     assert len(samples) == 475
     assert (np.diff(samples["t"]) > 0).all()
@@ -267,13 +265,13 @@ def test_the_imu_of_a_real_camera_is_at_rest_under_gravity(test_data: Path) -> N
         read_imu(test_data / "recordings" / "test_data_gray16.aedat4")
 
 
-def test_a_frame_of_16_bits(test_data: Path) -> None:
+def test_16_bit_frame(test_data: Path) -> None:
     (frame,) = read_frames(test_data / "recordings/test_data_gray16.aedat4")
     assert frame.t_us == 1000
     np.testing.assert_array_equal(frame.image, np.array([[1, 2], [3, 1023]], np.uint16))
 
 
-def test_brightening_pixels_fire_on_events(test_data: Path) -> None:
+def test_brightening_pixels_have_on_events(test_data: Path) -> None:
     path = test_data / "davis/faery_davis346.aedat4"
     before, *_, after = list(read_frames(path))[:6]
     events = read(path).slice_time(before.t_us, after.t_us)
@@ -281,11 +279,11 @@ def test_brightening_pixels_fire_on_events(test_data: Path) -> None:
     np.add.at(net, (events.y, events.x), np.where(events.p, 1, -1))
     change = np.log(after.image + 5.0) - np.log(before.image + 5.0)
     busy = net != 0
-    assert np.corrcoef(net[busy], change[busy])[0, 1] > 0.4  # rows upside down or polarities swapped: near 0 or below
+    assert np.corrcoef(net[busy], change[busy])[0, 1] > 0.4  # with flipped rows or swapped polarities, near 0 or below
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux alone")
-def test_a_name_that_is_not_utf8_is_one_line(tmp_path: Path) -> None:
+def test_file_name_that_is_not_utf8_raises(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"\xff.aedat4")
     write_events(tmp_path / "a.aedat4", random_events(1, 10))
     (tmp_path / "a.aedat4").rename(path)

@@ -14,7 +14,7 @@ zstd = pytest.importorskip("backports.zstd", reason="the extra ros is not instal
 
 
 def stream(content: bytes) -> bytes:
-    """A Zstandard frame that does not name its size."""
+    """Compress to a Zstandard frame without a content size."""
     compressor = zstd.ZstdCompressor()
     return bytes(compressor.compress(content) + compressor.flush())
 
@@ -34,7 +34,7 @@ CODERS: dict[str, Callable[[bytes], Any]] = {
 
 @pytest.mark.parametrize("coder", CODERS)
 @pytest.mark.parametrize("size", [0, 1, 1000, 300_000, 5_000_000])
-def test_the_bound_of_two_frames_is_at_least_their_size_and_at_most_a_block_more(coder: str, size: int) -> None:
+def test_bound_exceeds_decompressed_size_by_at_most_one_block_per_frame(coder: str, size: int) -> None:
     noise = np.random.default_rng(0).bytes(size)
     for content in (bytes(size), noise, b"abcd" * (size // 4)):
         packed = CODERS[coder](content) * 2
@@ -43,13 +43,13 @@ def test_the_bound_of_two_frames_is_at_least_their_size_and_at_most_a_block_more
         assert 2 * len(content) <= most <= 2 * (len(content) + block)
 
 
-def test_a_bomb_of_repeated_bytes_is_bounded_by_its_blocks() -> None:
+def test_decompression_bomb_is_bounded_by_its_blocks() -> None:
     block = (ord("a") << 24 | 131072 << 3 | 1 << 1).to_bytes(4, "little")
     frame = ZSTD_MAGIC + b"\x00\x38" + block * 1000 + (1).to_bytes(3, "little")
     assert bound_size(io.BytesIO(frame), 0, len(frame)) == 1001 << 17
     assert len(zstd.decompress(frame)) == 1000 << 17
 
 
-def test_bytes_that_are_no_frame_count_as_they_are() -> None:
+def test_bytes_outside_frames_count_as_stored() -> None:
     assert bound_size(io.BytesIO(bytes(100)), 10, 90) == 80
     assert bound_size(io.BytesIO(ZSTD_MAGIC), 0, 4) <= 1 << 17

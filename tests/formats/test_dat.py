@@ -36,7 +36,7 @@ def opened(path: Path, content: bytes) -> Source:
 
 
 def rows(source: Source, part: tuple[int, int] | None = None) -> tuple[list[Event], CorruptionError | None]:
-    """All events or those of a part, and the damage that ends them."""
+    """Return all events or the events of a part, and the corruption after them."""
     events: list[Event] = []
     assert part is None or source.part is not None
     try:
@@ -44,8 +44,8 @@ def rows(source: Source, part: tuple[int, int] | None = None) -> tuple[list[Even
             dtypes = columns.t.dtype, columns.x.dtype, columns.y.dtype, columns.p.dtype
             assert dtypes == (np.int64, np.int16, np.int16, np.bool_)
             events += zip(*(column.tolist() for column in columns), strict=True)
-    except CorruptionError as damage:
-        return events, damage
+    except CorruptionError as corruption:
+        return events, corruption
     return events, None
 
 
@@ -67,16 +67,16 @@ def event_lists(draw: st.DrawFn) -> list[Event]:
     packed=st.booleans(),
     edges=st.tuples(st.integers(0, 80), st.integers(0, 80), st.integers(-1, 1)),
 )
-def test_what_is_encoded_is_decoded_whatever_the_pieces(
+def test_decoding_inverts_encoding_for_any_block_size(
     tmp_path: Path, events: list[Event], piece: int, kind: int, packed: bool, edges: tuple[int, int, int]
 ) -> None:
     path = tmp_path / "a.dat"
     content = HEADER + encode(events, kind)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(source_module, "BLOCK_BYTES", piece)
-        patch.setattr(dat, "MARK_RECORDS", 1)  # steps of half an overrun need every time
+        patch.setattr(dat, "MARK_RECORDS", 1)  # steps of half an overflow require reading every time
         source = opened(path, content)
-        first = events[0][0] // 2**32 * 2**32 if events else 0  # a file cannot say how often its clock ran over before
+        first = events[0][0] // 2**32 * 2**32 if events else 0  # a file does not store overflows before its first event
         expected = [(t - first, x, y, p) for t, x, y, p in events]
         assert source.sensor == SensorSize(width=12, height=7)
         assert rows(source) == (expected, None)
@@ -85,8 +85,8 @@ def test_what_is_encoded_is_decoded_whatever_the_pieces(
         times = [t for t, *_ in expected]
         assert source.extent() == (len(events), times[0] if times else None, times[-1] if times else None)
         ends = sorted((*times, 0)[min(edge, len(times))] + edges[2] for edge in edges[:2])
-        found, damage = rows(source, (ends[0], ends[1]))
-        assert damage is None
+        found, corruption = rows(source, (ends[0], ends[1]))
+        assert corruption is None
         inside = [event for event in expected if ends[0] <= event[0] < ends[1]]
         assert [event for event in found if ends[0] <= event[0] < ends[1]] == inside
         assert len(found) <= len(inside) + sum(t in (ends[0], ends[1]) for t in times) + 2
@@ -97,35 +97,35 @@ def test_what_is_encoded_is_decoded_whatever_the_pieces(
             assert (source.extent, source.part) == (None, None)
 
 
-def test_a_part_is_all_there_is_in_it_and_little_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_part_contains_its_events_and_few_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dat, "MARK_RECORDS", 16)
     monkeypatch.setattr(source_module, "BLOCK_BYTES", 200)
     rng = np.random.default_rng(0)
-    times = np.cumsum(rng.integers(0, 2**25, 1000))  # four overruns
+    times = np.cumsum(rng.integers(0, 2**25, 1000))  # four overflows
     events = [(int(t), int(t) % 12, int(t) % 7, 1) for t in times]
     source = opened(tmp_path / "a.dat", HEADER + encode(events))
     for _ in range(200):
         start, stop = sorted(rng.integers(0, times[-1] + 1000, 2).tolist())
-        found, damage = rows(source, (start, stop))
+        found, corruption = rows(source, (start, stop))
         inside = [event for event in events if start <= event[0] < stop]
-        assert damage is None
+        assert corruption is None
         assert [event for event in found if start <= event[0] < stop] == inside
         assert len(found) <= len(inside) + 32
     assert rows(source, (-5, 2**60)) == (events, None)
     assert rows(source, (5, 5))[1] is None
 
 
-def test_a_part_of_a_file_out_of_order_is_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_part_of_an_unsorted_file_is_the_complete_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dat, "MARK_RECORDS", 2)
     events = [(t, 1, 1, 1) for t in (5, 9, 7, 3, 8, 12)]
     source = opened(tmp_path / "a.dat", HEADER + encode(events))
     assert rows(source, (5, 9)) == (events, None)
 
 
-def test_an_overrun_and_a_time_that_goes_back_are_told_apart(tmp_path: Path) -> None:
+def test_overflow_is_distinguished_from_decreasing_time(tmp_path: Path) -> None:
     times = [2**32 - 5, 3, 1, HALF + 1, 0]
-    found, damage = rows(opened(tmp_path / "a.dat", HEADER + encode([(t, 0, 0, 1) for t in times])))
-    assert damage is None
+    found, corruption = rows(opened(tmp_path / "a.dat", HEADER + encode([(t, 0, 0, 1) for t in times])))
+    assert corruption is None
     assert [t for t, *_ in found] == [2**32 - 5, 2**32 + 3, 2**32 + 1, 2**32 + HALF + 1, 2**33]
 
 
@@ -137,35 +137,35 @@ def test_an_overrun_and_a_time_that_goes_back_are_told_apart(tmp_path: Path) -> 
         ((9, 0, 0, 2), ("x = 0, y = 0", "p = 2", "12x7")),
     ],
 )
-def test_damage_is_named_with_its_byte(tmp_path: Path, event: Event, message: object) -> None:
+def test_corruption_is_reported_with_its_byte(tmp_path: Path, event: Event, message: object) -> None:
     good = [(k, k, 1, 0) for k in range(9)]
-    found, damage = rows(opened(tmp_path / "a.dat", HEADER + encode([*good, event, *good])))
+    found, corruption = rows(opened(tmp_path / "a.dat", HEADER + encode([*good, event, *good])))
     assert found == good
-    assert mentions(str(damage), f"byte {len(HEADER) + 2 + 9 * 8}", message)
+    assert mentions(str(corruption), f"byte {len(HEADER) + 2 + 9 * 8}", message)
 
 
-def test_a_cut_file_gives_every_whole_event(tmp_path: Path) -> None:
+def test_truncated_file_yields_all_complete_events(tmp_path: Path) -> None:
     events = [(k, k, 1, 0) for k in range(9)]
     content = HEADER + encode(events)
     path = tmp_path / "a.dat"
     for length in range(len(content)):
         path.write_bytes(content[:length])
-        whole, rest = divmod(length - len(HEADER) - 2, 8)
-        if whole < 0:
+        complete, rest = divmod(length - len(HEADER) - 2, 8)
+        if complete < 0:
             with raises(FormatError, "a.dat"):
                 dat.DAT.open(path)
             continue
         source = dat.DAT.open(path)
-        found, damage = rows(source)
-        assert found == events[:whole]
-        assert (damage is None) == (rest == 0)
-        assert damage is None or mentions(str(damage), f"{length} bytes", rest)
+        found, corruption = rows(source)
+        assert found == events[:complete]
+        assert (corruption is None) == (rest == 0)
+        assert corruption is None or mentions(str(corruption), f"{length} bytes", rest)
         assert source.extent is not None
-        assert source.extent().events == whole
+        assert source.extent().events == complete
 
 
 @given(data=st.binary(max_size=300), flips=st.lists(st.integers(0, 100_000), min_size=1, max_size=3))
-def test_garbage_and_flipped_bits_are_events_or_damage(tmp_path: Path, data: bytes, flips: list[int]) -> None:
+def test_garbage_and_flipped_bits_are_events_or_corruption(tmp_path: Path, data: bytes, flips: list[int]) -> None:
     path = tmp_path / "a.dat"
     events, _ = rows(opened(path, b"% Version 2\n" + bytes([0, 8]) + data))
     assert all(x < 2**14 and y < 2**14 for _, x, y, _ in events)
@@ -195,12 +195,12 @@ def test_garbage_and_flipped_bits_are_events_or_damage(tmp_path: Path, data: byt
         (b"% Version 2\n% Width 0\n% Height 7\n\x0c\x08", ("sensor", "width", "0")),
     ],
 )
-def test_an_unusable_header_is_one_clear_error(tmp_path: Path, content: bytes, message: object) -> None:
+def test_unusable_header_raises(tmp_path: Path, content: bytes, message: object) -> None:
     with raises(FormatError, message):
         opened(tmp_path / "a.dat", content)
 
 
-def test_a_long_header_is_read_to_its_end_and_a_longer_one_refused(tmp_path: Path) -> None:
+def test_header_length_is_limited(tmp_path: Path) -> None:
     header = HEADER + b"% a\n" * 16_000
     path = tmp_path / "a.dat"
     path.write_bytes(header + encode([(5, 1, 2, 1)]))
@@ -211,7 +211,7 @@ def test_a_long_header_is_read_to_its_end_and_a_longer_one_refused(tmp_path: Pat
         dat.DAT.open(path)
 
 
-def test_a_file_is_known_by_its_header(tmp_path: Path) -> None:
+def test_file_is_recognised_by_header(tmp_path: Path) -> None:
     assert dat.DAT.recognises(tmp_path / "a.bin", HEADER + b"\x0c\x08")
     assert dat.DAT.recognises(tmp_path / "a.dat", HEADER)
     assert not dat.DAT.recognises(tmp_path / "a.txt", b"% Version 2\n1 2 3 4\n")
@@ -220,12 +220,12 @@ def test_a_file_is_known_by_its_header(tmp_path: Path) -> None:
     assert not any(form.recognises(tmp_path / "a.raw", HEADER) for form in (evt.EVT2, evt.EVT21, evt.EVT3))
 
 
-def test_what_faery_writes_is_read_at_its_times(tmp_path: Path) -> None:
+def test_file_written_by_faery_is_read_with_its_times(tmp_path: Path) -> None:
     import faery
 
     events = np.zeros(300, faery.EVENTS_DTYPE)
     rng = np.random.default_rng(0)
-    events["t"] = 1_000 + np.cumsum(rng.integers(0, 400_000, 300))  # a T0 in the header
+    events["t"] = 1_000 + np.cumsum(rng.integers(0, 400_000, 300))  # t0 in the header
     events["x"], events["y"], events["p"] = rng.integers(0, 12, 300), rng.integers(0, 7, 300), rng.integers(0, 2, 300)
     path = tmp_path / "a.dat"
     faery.events_stream_from_array(events, dimensions=(12, 7)).to_file(path)
@@ -238,7 +238,7 @@ def test_what_faery_writes_is_read_at_its_times(tmp_path: Path) -> None:
     assert source.extent() == (300, events["t"][0], events["t"][-1])
 
 
-def test_the_real_gen4_file_is_what_faery_reads(test_data: Path) -> None:
+def test_real_gen4_file_equals_faery(test_data: Path) -> None:
     import faery
 
     path = test_data / "recordings" / "faery_gen4.dat"
@@ -259,7 +259,7 @@ def test_the_real_gen4_file_is_what_faery_reads(test_data: Path) -> None:
     assert len(part) <= inside.sum() + 2 * dat.MARK_RECORDS
 
 
-def test_the_real_ncars_file_is_what_expelliarmus_reads(test_data: Path) -> None:
+def test_real_ncars_file_equals_expelliarmus(test_data: Path) -> None:
     expelliarmus = pytest.importorskip("expelliarmus")
     path = test_data / "recordings" / "tonic_sample_ncars.dat"
     source = dat.DAT.open(path)

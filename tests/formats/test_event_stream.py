@@ -1,4 +1,4 @@
-"""Event Stream: faery, an independent decoder and encoder, agrees; cuts and pixels outside are named."""
+"""Event Stream: results equal faery, an independent decoder and encoder; truncation and wrong pixels are reported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
-from decoding import joined, part, until_damage
+from decoding import joined, part, until_corruption
 from facts import raises
 from faery import es
 
@@ -22,7 +22,7 @@ DVS_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
 
 
 def write(path: Path, events: Events, kind: str = "dvs") -> None:
-    """By faery; for an ATIS with an exposure event before each of the events."""
+    """Write a file with faery; for the ATIS, with an exposure event before each event."""
     array = np.zeros(len(events), DVS_DTYPE if kind == "dvs" else ATIS_DTYPE)
     array["t"], array["x"], array["y"] = events.t, events.x, events.sensor.height - 1 - events.y
     array["on" if kind == "dvs" else "polarity"] = events.p
@@ -42,7 +42,7 @@ def read(path: Path) -> Events:
 @pytest.mark.parametrize("kind", ["dvs", "atis"])
 @pytest.mark.parametrize("chunk", [3, 1 << 20])
 @pytest.mark.parametrize("span_us", [1, 1000, 10_000_000])
-def test_what_faery_writes_comes_back(
+def test_file_written_by_faery_is_read_back(
     tmp_path: Path, kind: str, chunk: int, span_us: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "CHUNK_EVENTS", chunk)
@@ -57,7 +57,7 @@ def test_what_faery_writes_comes_back(
 
 
 @pytest.mark.parametrize(("kind", "reset"), [("dvs", b"\xfe"), ("atis", b"\xfc")])
-def test_resets_do_nothing(tmp_path: Path, kind: str, reset: bytes) -> None:
+def test_resets_are_ignored(tmp_path: Path, kind: str, reset: bytes) -> None:
     events = random_events(1, 1)
     path = tmp_path / "clip.es"
     write(path, events, kind)
@@ -67,7 +67,7 @@ def test_resets_do_nothing(tmp_path: Path, kind: str, reset: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", ["dvs", "atis"])
-def test_every_cut_gives_the_whole_events_first(tmp_path: Path, kind: str) -> None:
+def test_truncation_anywhere_yields_all_complete_events(tmp_path: Path, kind: str) -> None:
     events = random_events(1, 12, span_us=1000)
     path = tmp_path / "cut.es"
     write(path, events, kind)
@@ -75,20 +75,20 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path, kind: str) -> No
     refused = 0
     for size in range(ES_HEADER_BYTES, len(data)):
         path.write_bytes(data[:size])
-        found = joined(until_damage(EVENT_STREAM.open(path).chunks()), SENSOR)
+        found = joined(until_corruption(EVENT_STREAM.open(path).chunks()), SENSOR)
         assert found == part(events, 0, len(found))
         try:
             list(EVENT_STREAM.open(path).chunks())
         except CorruptionError:
             refused += 1
-    assert refused == 4 * len(events) * (2 if kind == "atis" else 1)  # all but those between two events
+    assert refused == 4 * len(events) * (2 if kind == "atis" else 1)  # all truncations except between two events
     for size in range(ES_HEADER_BYTES):
         path.write_bytes(data[:size])
         with raises(FormatError, "cut.es"):
             EVENT_STREAM.open(path)
 
 
-def test_a_pixel_outside_is_damage_after_the_events_before_it(tmp_path: Path) -> None:
+def test_pixel_outside_sensor_is_corruption_after_previous_events(tmp_path: Path) -> None:
     events = random_events(1, 3, span_us=1)
     path = tmp_path / "clip.es"
     write(path, events)
@@ -112,7 +112,7 @@ def test_a_pixel_outside_is_damage_after_the_events_before_it(tmp_path: Path) ->
         (16, 0, ("sensor", "width", "0")),
     ],
 )
-def test_other_files_are_refused(tmp_path: Path, at: int, value: int, message: object) -> None:
+def test_other_files_are_rejected(tmp_path: Path, at: int, value: int, message: object) -> None:
     path = tmp_path / "clip.es"
     write(path, random_events(1, 3))
     data = bytearray(path.read_bytes())
@@ -123,7 +123,7 @@ def test_other_files_are_refused(tmp_path: Path, at: int, value: int, message: o
 
 
 @pytest.mark.parametrize(("name", "exposures"), [("faery_dvs", 0), ("faery_atis", 852_792)])
-def test_real_recordings_as_faery_reads_them(test_data: Path, name: str, exposures: int) -> None:
+def test_real_recordings_equal_faery(test_data: Path, name: str, exposures: int) -> None:
     path = test_data / f"recordings/{name}.es"
     events = read(path)
     expected = np.concatenate(list(es.Decoder(path, 0)))
@@ -137,6 +137,6 @@ def test_real_recordings_as_faery_reads_them(test_data: Path, name: str, exposur
     assert np.array_equal(events.p, expected["p"])
 
 
-def test_a_generic_stream_is_refused(test_data: Path) -> None:
+def test_generic_stream_is_rejected(test_data: Path) -> None:
     with raises(FormatError, "faery_generic.es"):
         EVENT_STREAM.open(test_data / "recordings/faery_generic.es")

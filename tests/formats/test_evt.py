@@ -22,7 +22,7 @@ from dvspipe.formats.source import HEAD_BYTES, Source
 Event = tuple[int, int, int, int]
 """t, x, y, p."""
 
-WIDTH, HEIGHT = 70, 50  # vectors reach beyond the last column
+WIDTH, HEIGHT = 70, 50  # vectors extend beyond the last column
 NAMES = ("EVT2", "EVT21", "EVT21 legacy", "EVT3")
 FORMATS = {"EVT2": evt.EVT2, "EVT21": evt.EVT21, "EVT21 legacy": evt.EVT21, "EVT3": evt.EVT3}
 UNITS = {"EVT2": 4, "EVT21": 8, "EVT21 legacy": 8, "EVT3": 2}
@@ -37,7 +37,7 @@ def header(name: str, size: tuple[int, int] | None = (WIDTH, HEIGHT), more: str 
 
 
 def groups(events: Iterable[Event], span: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """Runs of events that one vector of `span` columns holds, as t, y, p, first column, mask."""
+    """Group events that fit into one vector of `span` columns; yield t, y, p, first column, mask."""
     t = y = p = base = mask = -1
     for event in events:
         place = event[1] - base
@@ -85,7 +85,7 @@ def encode_evt3(events: list[Event]) -> bytes:
         if y != row:
             row = y
             words.append(0x0000 | row)
-        words.append(0x8000 | high & 0xFFF)  # said again, as cameras do
+        words.append(0x8000 | high & 0xFFF)  # repeated, as by cameras
         if mask == 1:
             words.append(0x2000 | p << 11 | base)
         else:
@@ -102,7 +102,7 @@ def encode(name: str, events: list[Event]) -> bytes:
 
 
 def decode_evt3(data: bytes) -> list[Event]:
-    """The public definition, word by word, with no check."""
+    """Reference decoder: the public definition, word by word, without checks."""
     events: list[Event] = []
     high = low = row = base = on = loops = 0
     for at in range(0, len(data) - 1, 2):
@@ -134,15 +134,15 @@ def opened(path: Path, content: bytes, form: Format) -> Source:
 
 
 def rows(source: Source) -> tuple[list[Event], CorruptionError | None]:
-    """All events, and the damage that ends them."""
+    """Return all events, and the corruption after them."""
     events: list[Event] = []
     try:
         for columns in source.chunks():
             dtypes = columns.t.dtype, columns.x.dtype, columns.y.dtype, columns.p.dtype
             assert dtypes == (np.int64, np.int16, np.int16, np.bool_)
             events += zip(*(column.tolist() for column in columns), strict=True)
-    except CorruptionError as damage:
-        return events, damage
+    except CorruptionError as corruption:
+        return events, corruption
     return events, None
 
 
@@ -162,7 +162,7 @@ def event_lists(draw: st.DrawFn) -> list[Event]:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(events=event_lists(), piece=st.integers(1, 400), chunk=st.integers(1, 60), packed=st.booleans())
-def test_what_is_encoded_is_decoded_whatever_the_pieces(
+def test_decoding_inverts_encoding_for_any_block_size(
     tmp_path: Path, name: str, events: list[Event], piece: int, chunk: int, packed: bool
 ) -> None:
     path = tmp_path / "a.raw"
@@ -174,7 +174,7 @@ def test_what_is_encoded_is_decoded_whatever_the_pieces(
         if packed:
             path.write_bytes(gzip.compress(content))
         first = events[0][0] if events else 0
-        span = 2**24 if name == "EVT3" else 2**34  # a file cannot say how often its clock ran over before
+        span = 2**24 if name == "EVT3" else 2**34  # a file does not store overflows before its first event
         expected = [(t - first // span * span, x, y, p) for t, x, y, p in events]
         assert rows(source) == (expected, None)
         assert rows(source) == (expected, None)
@@ -183,37 +183,37 @@ def test_what_is_encoded_is_decoded_whatever_the_pieces(
 
 
 @given(data=st.binary(max_size=300), piece=st.integers(1, 50), chunk=st.integers(1, 60))
-def test_evt3_words_of_any_order_read_as_defined(tmp_path: Path, data: bytes, piece: int, chunk: int) -> None:
+def test_evt3_words_in_any_order_equal_reference_decoder(tmp_path: Path, data: bytes, piece: int, chunk: int) -> None:
     data = bytes.fromhex("ff8f 0060 0000 0030") + data[: len(data) // 2 * 2]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(source_module, "BLOCK_BYTES", piece)
         patch.setattr(evt, "CHUNK_EVENTS", chunk)
         head = header("EVT3", None)
-        found, damage = rows(opened(tmp_path / "a.raw", head + data, evt.EVT3))
-    if damage is None:
+        found, corruption = rows(opened(tmp_path / "a.raw", head + data, evt.EVT3))
+    if corruption is None:
         assert found == decode_evt3(data)
     else:
-        byte = int(str(damage).split("byte ")[1].split(":")[0])
+        byte = int(str(corruption).split("byte ")[1].split(":")[0])
         assert found[: len(decode_evt3(data[: byte - len(head)]))] == decode_evt3(data[: byte - len(head)])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_overrun_and_a_time_that_goes_back_are_told_apart(tmp_path: Path, name: str) -> None:
+def test_overflow_is_distinguished_from_decreasing_time(tmp_path: Path, name: str) -> None:
     bits, low = (24, 12) if name == "EVT3" else (34, 6)
     span, step = 1 << bits, 1 << low
     times = [span - step, 5, step, 2 * step, step, span // 2 + 2 * step, step]
     events = [(t, 3, 4, 1) for t in times]
-    found, damage = rows(opened(tmp_path / "a.raw", header(name) + encode(name, events), FORMATS[name]))
-    assert damage is None
+    found, corruption = rows(opened(tmp_path / "a.raw", header(name) + encode(name, events), FORMATS[name]))
+    assert corruption is None
     expected = [span - step, span + 5, span + step, span + 2 * step, span + step, span + span // 2 + 2 * step]
     assert [t for t, *_ in found] == [*expected, 2 * span + step]
 
 
-def test_evt3_times_hold_until_said_anew(tmp_path: Path) -> None:
+def test_evt3_time_holds_until_the_next_time_word(tmp_path: Path) -> None:
     # TIME_HIGH 1, TIME_LOW 7, row, event; TIME_HIGH 1 again, event; TIME_HIGH 2, event; TIME_LOW 6, vector, TIME_LOW 5
     words = bytes.fromhex("0180 0760 0400 0320 0180 0420 0280 0520 0660 0038 0140 0160 0150 0560 0150")
-    found, damage = rows(opened(tmp_path / "a.raw", header("EVT3") + words, evt.EVT3))
-    assert damage is None
+    found, corruption = rows(opened(tmp_path / "a.raw", header("EVT3") + words, evt.EVT3))
+    assert corruption is None
     assert found == [
         (4096 + 7, 3, 4, 0),
         (4096 + 7, 4, 4, 0),
@@ -225,7 +225,7 @@ def test_evt3_times_hold_until_said_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_evt21s_word_order_is_found_where_the_header_is_silent(tmp_path: Path, legacy: bool) -> None:
+def test_evt21_word_order_is_detected_without_header_field(tmp_path: Path, legacy: bool) -> None:
     events = [(70 * k, k % 30, k % 7, k % 2) for k in range(200)]
     head = b"% evt 2.1\n% format EVT21;height=50;width=70\n"
     content = head + encode_evt21(events, legacy=legacy)
@@ -233,7 +233,7 @@ def test_evt21s_word_order_is_found_where_the_header_is_silent(tmp_path: Path, l
     assert rows(opened(tmp_path / "a.raw", head, evt.EVT21)) == ([], None)
 
 
-def test_evt21_words_are_the_documented_example(tmp_path: Path) -> None:
+def test_evt21_word_orders_match_documented_example(tmp_path: Path) -> None:
     """0x0102030405060708 is stored as 0x0403020108070605 by the IMX636 and as 0x0807060504030201 by the GenX320."""
     word, high = 0x1002180B_80000001, 0x80000001_00000000
     for order, bytes_of in (
@@ -267,41 +267,41 @@ def test_evt21_words_are_the_documented_example(tmp_path: Path) -> None:
         ("EVT3", "00800", "{=3} bytes", (1, "2 bytes")),
     ],
 )
-def test_damage_is_named_with_its_byte(tmp_path: Path, name: str, data: str, place: str, facts: object) -> None:
+def test_corruption_is_reported_with_its_byte(tmp_path: Path, name: str, data: str, place: str, facts: object) -> None:
     data = data.replace(" ", "")
     content = header(name) + bytes.fromhex(data + "0" * (len(data) % 2))
     given = place.split("{")[1].split("}")[0]
     number = len(header(name)) + int(given.lstrip("=") or 0)
-    found, damage = rows(opened(tmp_path / "a.raw", content, FORMATS[name]))
+    found, corruption = rows(opened(tmp_path / "a.raw", content, FORMATS[name]))
     assert found == []
-    assert mentions(str(damage), place.replace("{" + given + "}", str(number)), facts)
+    assert mentions(str(corruption), place.replace("{" + given + "}", str(number)), facts)
 
 
-def test_a_padding_word_of_evt3_is_no_event(tmp_path: Path) -> None:
+def test_evt3_padding_words_are_ignored(tmp_path: Path) -> None:
     content = header("EVT3") + bytes.fromhex("9999 0080 9999 0000 0120 9999 0220")
-    found, damage = rows(opened(tmp_path / "a.raw", content, evt.EVT3))
-    assert ([event[1] for event in found], damage) == ([1, 2], None)
+    found, corruption = rows(opened(tmp_path / "a.raw", content, evt.EVT3))
+    assert ([event[1] for event in found], corruption) == ([1, 2], None)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_cut_file_gives_every_whole_word(tmp_path: Path, name: str) -> None:
+def test_truncated_file_yields_all_complete_words(tmp_path: Path, name: str) -> None:
     events = [(50 * k, (7 * k) % 30 + place, k % 7, k % 2) for k in range(8) for place in range(3)]
     head, data, unit = header(name), encode(name, events), UNITS[name]
     for length in range(len(data)):
         path = tmp_path / "a.raw"
-        found, damage = rows(opened(path, head + data[:length], FORMATS[name]))
-        whole = rows(opened(path, head + data[: length // unit * unit], FORMATS[name]))
-        assert whole == (found, None)
+        found, corruption = rows(opened(path, head + data[:length], FORMATS[name]))
+        complete = rows(opened(path, head + data[: length // unit * unit], FORMATS[name]))
+        assert complete == (found, None)
         assert found == events[: len(found)]
-        assert (damage is None) == (length % unit == 0)
+        assert (corruption is None) == (length % unit == 0)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_cut_header_is_one_clear_error_or_a_header_all_the_same(tmp_path: Path, name: str) -> None:
+def test_truncated_header_raises_or_is_a_valid_header(tmp_path: Path, name: str) -> None:
     head, path = header(name), tmp_path / "a.raw"
     for length in range(len(head)):
         path.write_bytes(head[:length])
-        named = head[:length].count(b"\n") > 0  # its first line names the encoding
+        named = head[:length].count(b"\n") > 0  # the first line sets the encoding
         if not named:
             with raises(FormatError, "a.raw", "version"):
                 FORMATS[name].open(path)
@@ -309,7 +309,7 @@ def test_a_cut_header_is_one_clear_error_or_a_header_all_the_same(tmp_path: Path
             assert rows(FORMATS[name].open(path))[0] == []
 
 
-def test_a_cut_gzip_stream_gives_what_it_holds(tmp_path: Path) -> None:
+def test_truncated_gzip_stream_yields_its_events(tmp_path: Path) -> None:
     name = "EVT3"
     rng = np.random.default_rng(0)
     events = [(k, int(rng.integers(WIDTH)), int(rng.integers(HEIGHT)), 1) for k in range(5000)]
@@ -317,8 +317,8 @@ def test_a_cut_gzip_stream_gives_what_it_holds(tmp_path: Path) -> None:
     packed = gzip.compress(content)
     path = tmp_path / "a.raw.gz"
     path.write_bytes(packed[: len(packed) * 3 // 4])
-    found, damage = rows(FORMATS[name].open(path))
-    assert "gzip" in str(damage)
+    found, corruption = rows(FORMATS[name].open(path))
+    assert "gzip" in str(corruption)
     assert found == events[: len(found)]
     assert len(found) > 3000
 
@@ -327,7 +327,7 @@ def test_a_cut_gzip_stream_gives_what_it_holds(tmp_path: Path) -> None:
 @given(
     data=st.binary(max_size=400), flips=st.lists(st.integers(0, 100_000), min_size=1, max_size=3), sized=st.booleans()
 )
-def test_garbage_and_flipped_bits_are_events_or_damage(
+def test_garbage_and_flipped_bits_are_events_or_corruption(
     tmp_path: Path, name: str, data: bytes, flips: list[int], sized: bool
 ) -> None:
     size = (WIDTH, HEIGHT) if sized else None
@@ -358,7 +358,7 @@ def test_garbage_and_flipped_bits_are_events_or_damage(
         (b"% Date 2020-09-25\n% evt 3.0\n% geometry 320x320\n% end\n", evt.EVT3, (320, 320)),
     ],
 )
-def test_a_header_names_encoding_and_sensor(
+def test_header_sets_encoding_and_sensor(
     tmp_path: Path, head: bytes, form: Format, sensor: tuple[int, int] | None
 ) -> None:
     path = tmp_path / "a.bin"
@@ -370,16 +370,16 @@ def test_a_header_names_encoding_and_sensor(
 
 
 @pytest.mark.parametrize("more", [b"", b"% end\n"])
-def test_data_that_begin_like_a_line_without_an_end_are_data(tmp_path: Path, more: bytes) -> None:
+def test_data_like_an_unfinished_header_line_is_data(tmp_path: Path, more: bytes) -> None:
     words = bytes.fromhex("2520") + bytes.fromhex("0080") * 50_000
-    _, damage = rows(opened(tmp_path / "a.raw", b"% evt 3.0\n" + more + words, evt.EVT3))
-    assert f"byte {10 + len(more)}: " in str(damage)
+    _, corruption = rows(opened(tmp_path / "a.raw", b"% evt 3.0\n" + more + words, evt.EVT3))
+    assert f"byte {10 + len(more)}: " in str(corruption)
 
 
-def test_data_that_look_like_a_header_line_are_data(tmp_path: Path) -> None:
+def test_data_like_a_header_line_is_data(tmp_path: Path) -> None:
     words = bytes.fromhex("2520 0080 0a00")  # "% " and a newline
-    _, damage = rows(opened(tmp_path / "a.raw", b"% evt 3.0\n" + words, evt.EVT3))
-    assert "byte 10: " in str(damage)
+    _, corruption = rows(opened(tmp_path / "a.raw", b"% evt 3.0\n" + words, evt.EVT3))
+    assert "byte 10: " in str(corruption)
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ def test_data_that_look_like_a_header_line_are_data(tmp_path: Path) -> None:
         (b"% evt 3.0\n" + b"% note 12345678\n" * 5000, "65536"),
     ],
 )
-def test_an_unusable_header_is_one_clear_error(tmp_path: Path, head: bytes, message: object) -> None:
+def test_unusable_header_raises(tmp_path: Path, head: bytes, message: object) -> None:
     path = tmp_path / "a.raw"
     path.write_bytes(head)
     forms = [one for one in (evt.EVT2, evt.EVT21, evt.EVT3) if one.recognises(path, head[:HEAD_BYTES])]
@@ -420,12 +420,12 @@ def columns_of(form: Format, path: Path) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("version", ["evt2", "evt3"])
-def test_what_faery_writes_is_read_at_its_times(tmp_path: Path, version: str) -> None:
+def test_file_written_by_faery_is_read_with_its_times(tmp_path: Path, version: str) -> None:
     import faery
 
     events = np.zeros(300, faery.EVENTS_DTYPE)
     rng = np.random.default_rng(0)
-    events["t"] = 1_000 + np.cumsum(rng.integers(0, 400_000, 300))  # an overrun of EVT3, and a t0 in the header
+    events["t"] = 1_000 + np.cumsum(rng.integers(0, 400_000, 300))  # an overflow of EVT3, and t0 in the header
     events["x"], events["y"], events["p"] = rng.integers(0, 12, 300), rng.integers(0, 7, 300), rng.integers(0, 2, 300)
     path = tmp_path / "a.raw"
     faery.events_stream_from_array(events, dimensions=(12, 7)).to_file(path, version=version)
@@ -435,7 +435,7 @@ def test_what_faery_writes_is_read_at_its_times(tmp_path: Path, version: str) ->
         assert np.array_equal(ours, events[name])
 
 
-def test_the_real_evt2_file_is_what_faery_reads(test_data: Path) -> None:
+def test_real_evt2_file_equals_faery(test_data: Path) -> None:
     path = test_data / "recordings" / "faery_evt2.raw"
     source = evt.EVT2.open(path)
     assert (source.sensor, source.attributes["plugin_name"]) == (None, "hal_plugin_gen3_fx3")
@@ -445,8 +445,8 @@ def test_the_real_evt2_file_is_what_faery_reads(test_data: Path) -> None:
         assert np.array_equal(mine, theirs)
 
 
-def test_the_real_evt3_file_is_the_real_dat_file_event_for_event(test_data: Path) -> None:
-    """OpenEB made the DAT: its times count from one TIME_HIGH ahead of the first, as only OpenEB's do."""
+def test_real_evt3_file_equals_real_dat_file(test_data: Path) -> None:
+    """The DAT was converted by OpenEB: its times count from the TIME_HIGH before the first, unlike other decoders."""
     path = test_data / "recordings" / "faery_evt3.raw"
     assert evt.EVT3.open(path).sensor == SensorSize(width=1280, height=720)
     ours = columns_of(evt.EVT3, path)

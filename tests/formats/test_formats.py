@@ -28,7 +28,7 @@ from dvspipe.formats.hdf5.planes import compress_chunk
 
 
 def bin40(*events: tuple[int, int, int, int]) -> bytes:
-    """Bytes of events (t, x, y, p) in the 40-bit layout."""
+    """Encode events (t, x, y, p) in the 40-bit format."""
     return b"".join(bytes([x, y]) + (p << 23 | t).to_bytes(3, "big") for t, x, y, p in events)
 
 
@@ -39,7 +39,9 @@ def bin40(*events: tuple[int, int, int, int]) -> bytes:
     start=st.sampled_from([0, 17, 999_999, 1_000_000, 3_000_000_000, 2**41, -5_000]),
     cuts=st.lists(st.integers(0, 100_000), max_size=4),
 )
-def test_hdf5_gives_back_what_was_written(tmp_path: Path, seed: int, count: int, start: int, cuts: list[int]) -> None:
+def test_hdf5_is_unchanged_by_writing_and_reading(
+    tmp_path: Path, seed: int, count: int, start: int, cuts: list[int]
+) -> None:
     events = random_events(seed, count).shift_time(start)
     edges = [start, *sorted(start + cut for cut in cuts), start + 100_001]
     path = tmp_path / "events.h5"
@@ -48,7 +50,7 @@ def test_hdf5_gives_back_what_was_written(tmp_path: Path, seed: int, count: int,
     assert read(path, sensor=SENSOR) == events
 
 
-def test_hdf5_is_written_in_whole_chunks_whatever_the_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hdf5_is_written_in_complete_chunks_for_any_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
     monkeypatch.setattr(hdf5_reader, "CHUNK_EVENTS", 100)
     events = random_events(2, 1000)
@@ -64,9 +66,7 @@ def test_hdf5_is_written_in_whole_chunks_whatever_the_pieces(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("low", [0, -(2**63), -1, 2**32 - 500, 2**62])
-def test_chunks_are_what_hdf5s_own_filters_would_make(
-    tmp_path: Path, low: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chunks_are_readable_by_hdf5_filters(tmp_path: Path, low: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
     rows: dict[str, np.ndarray] = {
         "a/t": low + np.arange(1001),
@@ -93,12 +93,12 @@ def test_chunks_are_what_hdf5s_own_filters_would_make(
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
 
-def test_few_chunks_wait_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_pending_chunks_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
-    encoded, waiting = compress_chunk, []
+    encoded, pending = compress_chunk, []
 
     def watched(rows: np.ndarray) -> bytes:
-        waiting.append(len(file._waiting))
+        pending.append(len(file._pending))
         return encoded(rows)
 
     monkeypatch.setattr(chunked_file, "compress_chunk", watched)
@@ -106,13 +106,11 @@ def test_few_chunks_wait_to_be_written(tmp_path: Path, monkeypatch: pytest.Monke
         file.append("t", np.arange(64 * 1000))
         with file.complete():
             pass
-    assert len(waiting) == 1000
-    assert max(waiting) <= chunked_file.MAX_WAITING_CHUNKS + 1
+    assert len(pending) == 1000
+    assert max(pending) <= chunked_file.MAX_PENDING_CHUNKS + 1
 
 
-def test_what_could_not_be_stored_is_said_as_long_as_one_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_error_of_storing_is_raised_by_every_later_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
 
     def full(path: Path, size: int) -> None:
@@ -131,9 +129,7 @@ def test_what_could_not_be_stored_is_said_as_long_as_one_goes_on(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_blosc_keeps_the_events_and_goes_on_where_it_was_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_blosc_keeps_events_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("hdf5plugin", reason="the extra blosc is not installed")
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
     events, path = random_events(2, 1000), tmp_path / "a.h5"
@@ -151,17 +147,17 @@ def test_blosc_keeps_the_events_and_goes_on_where_it_was_stopped(
         second.append(halves[1])
     assert read(path) == events
     with h5py.File(path) as file:
-        assert file["events/x"].id.get_create_plist().get_filter(0)[0] == 32001  # Blosc's number at the HDF Group
+        assert file["events/x"].id.get_create_plist().get_filter(0)[0] == 32001  # registered filter number of Blosc
 
 
-def test_blosc_without_hdf5plugin_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blosc_without_hdf5plugin_suggests_installing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
     with raises(FileError, "a.h5", "hdf5plugin", "dvspipe[blosc]"):
         write(tmp_path / "a.h5", random_events(0, 10), compression="blosc")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_cannot_write_one_file(tmp_path: Path) -> None:
+def test_file_cannot_be_written_by_two_writers(tmp_path: Path) -> None:
     events = random_events(0, 10)
     with EventWriter(tmp_path / "a.h5", SENSOR) as writer:
         writer.append(events)
@@ -170,7 +166,7 @@ def test_two_cannot_write_one_file(tmp_path: Path) -> None:
     assert read(tmp_path / "a.h5") == events
 
 
-def test_the_hdf5_layout_is_dsecs(tmp_path: Path) -> None:
+def test_hdf5_layout_is_dsec(tmp_path: Path) -> None:
     events = random_events(0, 500).shift_time(5_000_123)
     path = tmp_path / "events.h5"
     write(path, events, source="clip.mp4", settings={"pos_thres": 0.2})
@@ -193,7 +189,7 @@ def test_the_hdf5_layout_is_dsecs(tmp_path: Path) -> None:
     assert open_recording(path).attributes["source"] == "clip.mp4"
 
 
-def test_the_index_of_milliseconds_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_millisecond_index_has_a_maximum_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdf5_writer, "MAX_INDEX_ROWS", 50)
     first = random_events(0, 500)
     wild = Events([99_999_999_999_999_999], [1], [1], [1], SENSOR)
@@ -207,14 +203,14 @@ def test_the_index_of_milliseconds_has_a_largest_size(tmp_path: Path, monkeypatc
     assert read(path, 10**16) == wild
 
 
-def test_times_whose_span_has_more_than_64_bits_are_refused(tmp_path: Path) -> None:
+def test_time_span_above_64_bits_is_rejected(tmp_path: Path) -> None:
     early, late = (Events([t], [1], [1], [1], SENSOR) for t in (-(2**62), 2**62 + 1000))
     with raises(EventError, "events.h5", "4611686018427388904"):
         write(tmp_path / "events.h5", [early, late])
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_writing_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_write_leaves_no_files(tmp_path: Path) -> None:
     events = random_events(0, 10)
     with (
         raises(EventError, "a.h5"),
@@ -233,7 +229,7 @@ def test_a_failed_writing_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_file_is_kept_unless_told(tmp_path: Path) -> None:
+def test_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     write(path, random_events(0, 10))
     with raises(FileError, "a.h5", "overwrite=True"):
@@ -248,7 +244,7 @@ def test_only_known_suffixes_are_written(tmp_path: Path) -> None:
         write(tmp_path / "a.aedat", random_events(0, 10))
 
 
-def test_bin40_follows_the_authors_definition(tmp_path: Path) -> None:
+def test_bin40_follows_the_published_definition(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(bin40((5, 3, 6, 1), (8_388_607, 11, 0, 0)))
     assert read(path, sensor=SENSOR) == Events([5, 8_388_607], [3, 11], [6, 0], [True, False], SENSOR)
@@ -261,7 +257,7 @@ def test_bin40_overflow_marks_add_8192_us(tmp_path: Path) -> None:
     assert events.t.tolist() == [5, 8192 + 7, 2 * 8192 + 9]
 
 
-def test_bin40_agrees_with_tonics_reader(test_data: Path) -> None:
+def test_bin40_equals_tonic(test_data: Path) -> None:
     from tonic.io import read_mnist_file
 
     path = sorted((test_data / "nmnist" / "Test" / "3").iterdir())[0]
@@ -269,7 +265,7 @@ def test_bin40_agrees_with_tonics_reader(test_data: Path) -> None:
     assert read(path) == Events.from_structured(theirs, SensorSize(width=34, height=34))
 
 
-def test_a_sensor_is_from_the_file_given_or_guessed(tmp_path: Path) -> None:
+def test_sensor_comes_from_file_argument_or_guess(tmp_path: Path) -> None:
     named, headerless = tmp_path / "a.h5", tmp_path / "a.bin"
     write(named, random_events(0, 50))
     headerless.write_bytes(bin40((5, 33, 33, 1)))
@@ -284,7 +280,7 @@ def test_a_sensor_is_from_the_file_given_or_guessed(tmp_path: Path) -> None:
         read(headerless, sensor=SENSOR)
 
 
-def test_a_description_counts_what_is_there(tmp_path: Path) -> None:
+def test_describe_counts_events(tmp_path: Path) -> None:
     events = random_events(0, 500)
     path = tmp_path / "a.h5"
     write(path, events)
@@ -296,9 +292,7 @@ def test_a_description_counts_what_is_there(tmp_path: Path) -> None:
     assert describe(path).t_first_us is None
 
 
-def test_polarities_of_many_events_are_not_counted_unless_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_polarities_of_large_files_are_counted_only_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvspipe.formats.recordings.MAX_COUNTED_EVENTS", 499)
     path = tmp_path / "a.h5"
     write(path, random_events(0, 500))
@@ -317,7 +311,7 @@ def test_polarities_of_many_events_are_not_counted_unless_asked_for(
         ("a.xyz", b"something", "a.xyz"),
     ],
 )
-def test_a_broken_file_is_one_clear_error(tmp_path: Path, name: str, content: bytes, message: object) -> None:
+def test_corrupted_file_raises_with_file_name(tmp_path: Path, name: str, content: bytes, message: object) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with raises(FormatError, message) as caught:
@@ -325,14 +319,14 @@ def test_a_broken_file_is_one_clear_error(tmp_path: Path, name: str, content: by
     assert str(path) in str(caught.value)
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+def test_missing_files_and_folders_raise(tmp_path: Path) -> None:
     with raises(FileError, "a.h5"):
         read(tmp_path / "a.h5")
     with raises(FileError, tmp_path.name):
         read(tmp_path)
 
 
-def test_a_cut_hdf5_file_never_reads_as_something_else(tmp_path: Path) -> None:
+def test_truncated_hdf5_file_raises(tmp_path: Path) -> None:
     path, cut = tmp_path / "a.h5", tmp_path / "cut.h5"
     events = random_events(0, 3000)
     write(path, events)
@@ -343,7 +337,7 @@ def test_a_cut_hdf5_file_never_reads_as_something_else(tmp_path: Path) -> None:
             read(cut)
 
 
-def test_hdf5_without_the_columns_or_with_lying_ones_is_refused(tmp_path: Path) -> None:
+def test_hdf5_with_missing_or_invalid_columns_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file["other"] = 1
@@ -356,7 +350,7 @@ def test_hdf5_without_the_columns_or_with_lying_ones_is_refused(tmp_path: Path) 
         read(path)
 
 
-def test_real_recordings_have_their_known_facts(test_data: Path) -> None:
+def test_real_recordings_have_known_statistics(test_data: Path) -> None:
     for name, count, size in (
         ("recordings/tonic_sample_nmnist.bin", 4325, "34x34"),
         ("recordings/evlibrary_faces_easy_0001.bin", 67_445, "240x180"),
@@ -367,7 +361,7 @@ def test_real_recordings_have_their_known_facts(test_data: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.npz", "out.h5"])
-def test_a_file_that_another_process_wrote_meanwhile_is_kept(tmp_path: Path, name: str) -> None:
+def test_file_written_by_another_process_meanwhile_is_kept(tmp_path: Path, name: str) -> None:
     path, events = tmp_path / name, random_events(0, 20)
 
     def parts() -> Iterator[Events]:
@@ -383,7 +377,7 @@ def test_a_file_that_another_process_wrote_meanwhile_is_kept(tmp_path: Path, nam
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.h5", "out.bin"])
-def test_a_small_file_needs_little_room(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_file_needs_little_disk_space(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2 << 20))
     events = random_events(0, 1000)
     write(tmp_path / name, events)
@@ -393,7 +387,7 @@ def test_a_small_file_needs_little_room(tmp_path: Path, name: str, monkeypatch: 
         write(tmp_path / f"other-{name}", events)
 
 
-def test_standard_output_that_nobody_reads_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_standard_output_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     closed = os.fdopen(writer, "w")
@@ -406,7 +400,7 @@ def test_standard_output_that_nobody_reads_is_one_error(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("wrong", [[1, 2], 3, None, [np.zeros((2, 4))]])
-def test_what_is_no_events_is_not_written(wrong: object, tmp_path: Path) -> None:
+def test_writing_other_types_raises(wrong: object, tmp_path: Path) -> None:
     with raises(EventError, "a.h5", "Events"):
         write(tmp_path / "a.h5", wrong)  # type: ignore[arg-type]
     with raises(EventError, "a.h5", "list", "Events"):

@@ -1,4 +1,4 @@
-"""All formats alike: mutated files are read or refused; what is written reads back; the table in docs is whole."""
+"""All formats: mutated files are read or rejected; written files are read back; the table in docs is complete."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def seeds(fuzz: ModuleType) -> list:
     return fuzz.make_seeds(None)
 
 
-def test_there_is_a_seed_of_every_format_and_it_is_read(fuzz: ModuleType, seeds: list, tmp_path: Path) -> None:
+def test_every_format_has_a_readable_seed_file(fuzz: ModuleType, seeds: list, tmp_path: Path) -> None:
     assert {seed.format for seed in seeds} == set(FORMATS)
     for seed in seeds:
         path = tmp_path / f"seed{seed.suffix}"
@@ -47,7 +47,7 @@ def test_there_is_a_seed_of_every_format_and_it_is_read(fuzz: ModuleType, seeds:
         assert len(seed.events) > 0
 
 
-def test_mutated_files_are_read_or_refused_in_good_order(fuzz: ModuleType, seeds: list, tmp_path: Path) -> None:
+def test_mutated_files_are_read_or_rejected(fuzz: ModuleType, seeds: list, tmp_path: Path) -> None:
     first = len(seeds) * len(SPECIALS)
     verdicts = [(number, fuzz.run_case(number, seeds, tmp_path)) for number in range(first, first + CASES)]
     assert [(number, verdict.message) for number, verdict in verdicts if verdict.kind == "finding"] == []
@@ -55,26 +55,28 @@ def test_mutated_files_are_read_or_refused_in_good_order(fuzz: ModuleType, seeds
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_no_file_of_the_format_is_refused(fuzz: ModuleType, seeds: list, tmp_path: Path) -> None:
+def test_random_bytes_are_rejected_by_every_format(fuzz: ModuleType, seeds: list, tmp_path: Path) -> None:
     bomb = SPECIALS.index("bomb")
     numbers = [number for number in range(len(seeds) * len(SPECIALS)) if number % len(SPECIALS) != bomb]
     assert {fuzz.run_case(number, seeds, tmp_path).kind for number in numbers} == {"refused"}
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_what_is_written_reads_back(tmp_path: Path, suffix: str) -> None:
+def test_written_files_are_read_back(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"clip{suffix}"
     for count, start_us in ((0, 0), (1, 17), (300, 40_000_000)):
-        if count or suffix not in BIN40.suffixes:  # where no event is an empty file, which is refused
+        if (
+            count or suffix not in BIN40.suffixes
+        ):  # formats without a header: no events give an empty file, and empty files are rejected
             events = random_events(1, count, span_us=3_000_000).shift_time(start_us)
             write(path, events, overwrite=True)
             assert read(path, sensor=SENSOR) == events
 
 
-def test_every_format_and_suffix_stands_in_the_table() -> None:
+def test_documentation_table_lists_every_format_and_suffix() -> None:
     page = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
     rows = [line for line in page.splitlines() if line[:1] == "|"]
-    cells = {row.split("|")[1].strip().strip("`"): row.split("|")[2:] for row in reversed(rows)}  # the first of a name
+    cells = {row.split("|")[1].strip().strip("`"): row.split("|")[2:] for row in reversed(rows)}  # first name
     for name, known in FORMATS.items():
         assert {word.strip().strip("`") for word in cells[name][0].split(",")} == set(known.suffixes), name
     written = {  # those that are named, or all of the format

@@ -24,7 +24,7 @@ EVENTS = random_events(5, 2000)
 
 
 def columns(file: h5py.File, group: str, names: str = "x y t p", **changed: Any) -> None:
-    """Writes the four columns of EVENTS; `changed` are others in place of those of that letter."""
+    """Write the four columns of EVENTS; `changed` replaces columns by letter."""
     for letter, name in zip("xytp", names.split(), strict=True):
         column = changed.get(letter, getattr(EVENTS, letter))
         file.create_dataset(f"{group}/{name}", data=column, maxshape=(None,), chunks=(256,), compression="gzip")
@@ -98,7 +98,7 @@ def made(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.mark.parametrize("fill", [dsec, m3ed, prophesee, prophesee_gzip, event_utils, raw_events, v2e, mvsec])
-def test_every_layout_reads_back_as_it_was_written(made: Callable[..., Path], fill: Callable[..., None]) -> None:
+def test_every_layout_is_read_back(made: Callable[..., Path], fill: Callable[..., None]) -> None:
     path = made(fill)
     assert read(path, sensor=SENSOR) == EVENTS
     recording = open_recording(path, sensor=SENSOR)
@@ -112,7 +112,7 @@ def test_every_layout_reads_back_as_it_was_written(made: Callable[..., Path], fi
 
 @pytest.mark.parametrize("offset", [0, 51_648_500_652, -(2**40), 2**62])
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.uint32, np.int32, ">i8"])
-def test_t_offset_is_added_whatever_the_type(made: Callable[..., Path], offset: int, dtype: type) -> None:
+def test_t_offset_is_added_for_every_type(made: Callable[..., Path], offset: int, dtype: type) -> None:
     def fill(file: h5py.File) -> None:
         columns(file, "events", t=EVENTS.t.astype(dtype))
         file["t_offset"] = np.array([offset])
@@ -125,7 +125,7 @@ def test_t_offset_is_added_whatever_the_type(made: Callable[..., Path], offset: 
     assert read(path, start, stop, sensor=SENSOR) == expected.slice_time(start, stop)
 
 
-def test_times_beyond_64_bits_are_damage_where_they_stand(made: Callable[..., Path]) -> None:
+def test_times_beyond_64_bits_are_corruption_at_their_event(made: Callable[..., Path]) -> None:
     t = EVENTS.t.astype(np.uint64)
     t[1500:] += np.uint64(2**63)
     with raises(CorruptionError, 1500):
@@ -133,7 +133,7 @@ def test_times_beyond_64_bits_are_damage_where_they_stand(made: Callable[..., Pa
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e300])
-def test_float_times_that_are_none_are_damage_where_they_stand(made: Callable[..., Path], wrong: float) -> None:
+def test_invalid_float_times_are_corruption_at_their_event(made: Callable[..., Path], wrong: float) -> None:
     t = EVENTS.t / 1e6
     t[700:] = wrong
     path = made(lambda file: columns(file, "events", "xs ys ts ps", t=t))
@@ -170,14 +170,14 @@ def test_off_is_0_or_minus_1_throughout(made: Callable[..., Path], p: list[int],
     assert sum(map(len, found)) == good
 
 
-def test_pixels_that_are_no_whole_numbers_are_damage(made: Callable[..., Path]) -> None:
+def test_fractional_pixels_are_corruption(made: Callable[..., Path]) -> None:
     x = EVENTS.x.astype(np.float64)
     x[33] = 1.5
     with raises(CorruptionError, "event 33", "x = 1.5"):
         read(made(lambda file: columns(file, "events", x=x)), sensor=SENSOR)
 
 
-def test_an_unsettled_unit_or_order_is_asked_for(made: Callable[..., Path]) -> None:
+def test_unknown_unit_or_order_needs_a_hint(made: Callable[..., Path]) -> None:
     path = made(lambda file: columns(file, "events", t=EVENTS.t / 1e3))
     with raises(FormatError, "float64", "dsec", "time_unit"):
         read(path, sensor=SENSOR)
@@ -194,16 +194,14 @@ def test_an_unsettled_unit_or_order_is_asked_for(made: Callable[..., Path]) -> N
     assert read(path, sensor=SENSOR, hints=Hints(columns="xypt", time_unit="us")) == EVENTS
 
 
-def test_two_layouts_in_one_file_are_refused_unless_they_are_the_same(
-    made: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_two_layouts_in_one_file_are_rejected_unless_equal(made: Callable[..., Path], tmp_path: Path) -> None:
     with raises(FormatError, "dsec", "m3ed"):
         read(made(dsec, m3ed))
     write(tmp_path / "b.h5", EVENTS)
     assert read(tmp_path / "b.h5") == EVENTS
 
 
-def test_sensors_that_contradict_are_refused(made: Callable[..., Path]) -> None:
+def test_contradictory_sensor_sizes_are_rejected(made: Callable[..., Path]) -> None:
     def fill(file: h5py.File) -> None:
         dsec(file)
         file.attrs["width"], file.attrs["height"] = 12, 8
@@ -232,7 +230,7 @@ def put(file: h5py.File, name: str, value: object) -> None:
         (lambda f: put(f, "events/width", 0), ("sensor", "width", "0")),
     ],
 )
-def test_what_is_no_recording_is_refused(
+def test_files_without_recording_are_rejected(
     made: Callable[..., Path], change: Callable[..., None], message: object
 ) -> None:
     path = made(dsec)
@@ -244,7 +242,7 @@ def test_what_is_no_recording_is_refused(
     assert str(path) in str(caught.value)
 
 
-def test_other_files_are_not_opened(made: Callable[..., Path], tmp_path: Path) -> None:
+def test_links_to_other_files_are_not_followed(made: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(bytes(8 * len(EVENTS)))
     write(tmp_path / "b.h5", EVENTS)
 
@@ -265,7 +263,7 @@ def test_other_files_are_not_opened(made: Callable[..., Path], tmp_path: Path) -
             read(made(fill))
 
 
-def test_sizes_that_would_fill_the_memory_are_refused_or_read_in_pieces(made: Callable[..., Path]) -> None:
+def test_huge_sizes_are_rejected_or_read_in_blocks(made: Callable[..., Path]) -> None:
     def huge_chunks(file: h5py.File) -> None:
         for name in "xytp":
             file.create_dataset(f"events/{name}", (10,), np.int64, maxshape=(None,), chunks=(1 << 30,))
@@ -276,7 +274,7 @@ def test_sizes_that_would_fill_the_memory_are_refused_or_read_in_pieces(made: Ca
     def endless(file: h5py.File) -> None:
         columns(file, "events")
         for name in "xytp":
-            file[f"events/{name}"].resize((1792,))  # whole chunks
+            file[f"events/{name}"].resize((1792,))  # complete chunks
             file[f"events/{name}"].resize((10**12,))
 
     path = made(endless)
@@ -288,7 +286,7 @@ def test_sizes_that_would_fill_the_memory_are_refused_or_read_in_pieces(made: Ca
 
 
 @pytest.mark.parametrize("compression", ["gzip", "lzf", None])
-def test_a_chunk_that_was_never_stored_is_damage_and_not_zeros(tmp_path: Path, compression: str | None) -> None:
+def test_missing_chunk_is_corruption_not_zeros(tmp_path: Path, compression: str | None) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         for name in "xytp":
@@ -303,7 +301,7 @@ def test_a_chunk_that_was_never_stored_is_damage_and_not_zeros(tmp_path: Path, c
         describe(path, sensor=SENSOR)
 
 
-def test_a_chunk_that_unpacks_to_more_than_it_should_is_damage(tmp_path: Path) -> None:
+def test_oversized_chunk_is_corruption(tmp_path: Path) -> None:
     import zlib
 
     path = tmp_path / "a.h5"
@@ -319,7 +317,7 @@ def test_a_chunk_that_unpacks_to_more_than_it_should_is_damage(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("stored", [{"compression": "gzip"}, {"fletcher32": True}, {"compression": "lzf"}])
-def test_the_good_events_ahead_of_a_damaged_chunk_are_given(tmp_path: Path, stored: dict[str, Any]) -> None:
+def test_events_before_a_corrupted_chunk_are_read(tmp_path: Path, stored: dict[str, Any]) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         for name in "xytp":
@@ -337,12 +335,12 @@ def test_the_good_events_ahead_of_a_damaged_chunk_are_given(tmp_path: Path, stor
 
 
 def global_heaps(content: bytes) -> list[range]:
-    """Where HDF5 keeps text of any length; HDF5 2.0 itself never returns from some damages there."""
+    """Return positions of the global heaps (strings of variable length); HDF5 2.0 may hang on corruption there."""
     places = [match.start() for match in re.finditer(b"GCOL", content)]
     return [range(place, place + int.from_bytes(content[place + 8 : place + 16], "little")) for place in places]
 
 
-def test_flipped_bits_give_events_or_one_clear_error(tmp_path: Path) -> None:
+def test_flipped_bits_give_events_or_one_error(tmp_path: Path) -> None:
     path, flipped = tmp_path / "a.h5", tmp_path / "b.h5"
     write(path, EVENTS)
     content = path.read_bytes()
@@ -375,7 +373,7 @@ def test_flipped_bits_give_events_or_one_clear_error(tmp_path: Path) -> None:
         np.linspace(0, 1, 200),
     ],
 )
-def test_a_wrong_index_gives_the_right_events(made: Callable[..., Path], index: np.ndarray) -> None:
+def test_wrong_index_does_not_change_events(made: Callable[..., Path], index: np.ndarray) -> None:
     def fill(file: h5py.File) -> None:
         dsec(file)
         put(file, "ms_to_idx", index)
@@ -385,15 +383,15 @@ def test_a_wrong_index_gives_the_right_events(made: Callable[..., Path], index: 
         assert read(path, start, stop) == EVENTS.slice_time(start, stop)
 
 
-def test_a_part_is_found_without_reading_the_rest(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_part_is_found_without_reading_the_rest(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     path, chunks = made(dsec), []
-    content = storage.StoredRows._content
-    monkeypatch.setattr(storage.StoredRows, "_content", lambda stored, k: chunks.append(k) or content(stored, k))
+    content = storage.StoredRows._read_content
+    monkeypatch.setattr(storage.StoredRows, "_read_content", lambda stored, k: chunks.append(k) or content(stored, k))
     assert read(path, 90_000, 90_500) == EVENTS.slice_time(90_000, 90_500)
     assert set(chunks) <= {6, 7}
 
 
-def test_a_damaged_time_in_the_way_of_a_part_is_told(made: Callable[..., Path]) -> None:
+def test_corrupted_time_during_search_of_a_part_raises(made: Callable[..., Path]) -> None:
     path = made(m3ed)
     with h5py.File(path, "a") as file:
         file["prophesee/left/t"].id.write_direct_chunk((1024,), b"damaged")
@@ -403,7 +401,7 @@ def test_a_damaged_time_in_the_way_of_a_part_is_told(made: Callable[..., Path]) 
         read(path, 60_000, 90_000)
 
 
-def test_a_missing_filter_is_named_with_the_way_out(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_filter_suggests_installing_it(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     hdf5plugin = pytest.importorskip("hdf5plugin", reason="the extra hdf5plugin is not installed")
 
     def fill(file: h5py.File) -> None:
@@ -422,19 +420,19 @@ def test_a_missing_filter_is_named_with_the_way_out(made: Callable[..., Path], m
 
 @pytest.fixture
 def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has gzip decoded in a child process, as ECF would be."""
+    """Decode gzip in a child process, as for ECF."""
     monkeypatch.setattr(metadata, "uses_user_plugin", lambda dataset: dataset.compression == "gzip")
 
 
 @pytest.mark.usefixtures("guarded")
-def test_a_filter_of_the_users_is_decoded_in_a_child_process(made: Callable[..., Path]) -> None:
+def test_user_plugin_filter_is_decoded_in_a_child_process(made: Callable[..., Path]) -> None:
     path = made(prophesee_gzip)
     recording = open_recording(path)
     assert recording.extent() is None
     parts = list(recording.chunks())
     assert concatenate(parts, SENSOR) == EVENTS
     assert len(parts) == 8
-    assert next(recording.chunks()).t[0] == EVENTS.t[0]  # given up after one chunk
+    assert next(recording.chunks()).t[0] == EVENTS.t[0]  # abandoned after one chunk
     with h5py.File(path, "a") as file:
         file["CD/events"].id.write_direct_chunk((512,), b"damaged")
     good: list[Events] = []
@@ -444,7 +442,7 @@ def test_a_filter_of_the_users_is_decoded_in_a_child_process(made: Callable[...,
 
 
 @pytest.mark.usefixtures("guarded")
-def test_a_child_process_that_dies_is_damage(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crashed_child_process_is_corruption(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     dying = (
         "import sys; from dvspipe.formats.hdf5 import reader as r, child as c; from pathlib import Path\n"
         "import os; from dvspipe.formats.hints import NO_HINTS\n"
@@ -460,7 +458,7 @@ def test_a_child_process_that_dies_is_damage(made: Callable[..., Path], monkeypa
     assert sum(map(len, good)) == 256
 
 
-def test_inflating_equals_hdf5s_own(tmp_path: Path) -> None:
+def test_decompression_equals_hdf5(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     rng = np.random.default_rng(0)
     types = [np.bool_, np.int8, "<u2", ">u2", ">i4", "<f4", ">f8", np.int64, np.dtype([("x", "<u2"), ("t", "<i8")])]
@@ -485,7 +483,7 @@ def test_inflating_equals_hdf5s_own(tmp_path: Path) -> None:
                 assert ours.astype(theirs.dtype).tobytes() == theirs.tobytes()
 
 
-def test_an_hdf5_file_inside_gzip_is_refused(tmp_path: Path) -> None:
+def test_hdf5_inside_gzip_is_rejected(tmp_path: Path) -> None:
     import gzip
 
     write(tmp_path / "a.h5", EVENTS)
@@ -494,7 +492,7 @@ def test_an_hdf5_file_inside_gzip_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "a.h5.gz")
 
 
-def test_the_real_file_equals_its_text(test_data: Path) -> None:
+def test_real_file_equals_its_text_export(test_data: Path) -> None:
     folder = test_data / "recordings"
     rows = np.loadtxt(folder / "evlibrary_event.txt")
     events = read(folder / "evlibrary_event.hdf5", sensor=SensorSize(width=346, height=260))
@@ -502,14 +500,14 @@ def test_the_real_file_equals_its_text(test_data: Path) -> None:
     assert np.array_equal(np.stack([events.y, events.x, events.p], 1), rows[:, 1:])
 
 
-def test_tonics_dsec_reader_reads_what_is_written(tmp_path: Path) -> None:
+def test_written_file_is_readable_by_tonic(tmp_path: Path) -> None:
     from tonic.datasets import DSEC
 
     events = EVENTS.shift_time(51_648_500_652)
     folder = tmp_path / "DSEC" / "thun_00_a" / "events_left"
     folder.mkdir(parents=True)
     write(folder / "events.h5", events)
-    dataset = DSEC.__new__(DSEC)  # its constructor wants to download
+    dataset = DSEC.__new__(DSEC)  # its constructor starts a download
     dataset.location_on_system, dataset.recording_selection = str(tmp_path / "DSEC"), ["thun_00_a"]
     dataset.data_selection, dataset.target_selection = ["events_left"], []
     dataset.transform = dataset.target_transform = dataset.transforms = None
@@ -519,7 +517,7 @@ def test_tonics_dsec_reader_reads_what_is_written(tmp_path: Path) -> None:
         assert np.array_equal(theirs[name], getattr(events, name))
 
 
-def test_eventcvs_files_are_read_and_ours_by_it(tmp_path: Path) -> None:
+def test_files_are_exchanged_with_eventcv(tmp_path: Path) -> None:
     eventcv = pytest.importorskip("eventcv", reason="eventcv is not installed")
     table = np.stack([EVENTS.x, EVENTS.y, EVENTS.t, EVENTS.p], 1).astype(np.int64)
     eventcv.save(eventcv.from_numpy(table, time_unit="us", sensor_size=(12, 7)), str(tmp_path / "theirs.h5"))
@@ -530,9 +528,9 @@ def test_eventcvs_files_are_read_and_ours_by_it(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(theirs)[:, 3] > 0, EVENTS.p)
 
 
-def test_evutils_files_are_read_and_ours_by_it(tmp_path: Path) -> None:
+def test_files_are_exchanged_with_evutils(tmp_path: Path) -> None:
     evutils_io = pytest.importorskip("evutils.io", reason="evutils is not installed")
-    pytest.importorskip("hdf5plugin", reason="the extra hdf5plugin, which evutils needs for HDF5, is not installed")
+    pytest.importorskip("hdf5plugin", reason="evutils needs the extra hdf5plugin for HDF5; not installed")
     types = pytest.importorskip("evutils.types")
     events = EVENTS.shift_time(3_000_000)
     array = types.EventArray(

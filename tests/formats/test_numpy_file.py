@@ -1,4 +1,4 @@
-"""NumPy's files: columns and units that are found or asked for, headers that lie, and nothing unpickled."""
+"""NumPy files: detection of columns and units, wrong headers, and no unpickling."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
-from decoding import joined, part, until_damage, write
+from decoding import joined, part, until_corruption, write
 from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +20,7 @@ from dvspipe.errors import CorruptionError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import numpy_file
 from dvspipe.formats.hints import NO_HINTS, Hints
-from dvspipe.formats.npz_writer import FEWEST_THREADED_EVENTS, NPZ_ENCODER
+from dvspipe.formats.npz_writer import MIN_THREADED_EVENTS, NPZ_ENCODER
 from dvspipe.formats.numpy_file import NUMPY
 
 EVENTS = random_events(5, 300)
@@ -73,7 +73,7 @@ def test_structured_arrays(npy: Path, names: str, types: str, chunk: int, monkey
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("columns", ["txyp", "pyxt", "x-typ-"])
-def test_the_order_of_a_table_is_asked_for(
+def test_table_needs_a_hint_for_the_order_of_columns(
     npy: Path, order: str, columns: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(numpy_file, "CHUNK_EVENTS", 7)
@@ -105,7 +105,7 @@ def test_one_array_in_an_archive(npz: Path) -> None:
     assert read(saved(npz, arr_0=table()), Hints(columns="txyp")) == EVENTS
 
 
-def test_polarities_of_minus_one_are_off_throughout(npy: Path) -> None:
+def test_polarity_minus_one_is_off_throughout(npy: Path) -> None:
     signed = table()
     signed[:, 3] = 2 * signed[:, 3] - 1
     assert read(saved(npy, signed), Hints(columns="txyp")) == EVENTS
@@ -118,7 +118,7 @@ def test_polarities_of_minus_one_are_off_throughout(npy: Path) -> None:
 @pytest.mark.parametrize(
     ("unit", "scale", "name"), [("s", 1e-6, "time_s"), ("ms", 1e-3, "t_ms"), ("us", 1.0, "t_us"), ("ns", 1e3, "ts_ns")]
 )
-def test_units_that_are_said_or_named(npy: Path, npz: Path, unit: Any, scale: float, name: str) -> None:
+def test_units_come_from_hints_or_names(npy: Path, npz: Path, unit: Any, scale: float, name: str) -> None:
     array = table(dtype=float)
     array[:, 0] *= scale
     assert read(saved(npy, array), Hints(columns="txyp", time_unit=unit)) == EVENTS
@@ -127,7 +127,7 @@ def test_units_that_are_said_or_named(npy: Path, npz: Path, unit: Any, scale: fl
         assert read(saved(npy, array.astype(np.int64)), Hints(columns="txyp", time_unit=unit)) == EVENTS
 
 
-def test_seconds_are_found_where_nothing_else_can_be(npy: Path) -> None:
+def test_seconds_are_detected_if_unambiguous(npy: Path) -> None:
     array = structured(types="f8 u2 u2 ?")
     array["t"] *= 1e-6
     assert read(saved(npy, array)) == EVENTS
@@ -138,7 +138,7 @@ def test_seconds_are_found_where_nothing_else_can_be(npy: Path) -> None:
 @pytest.mark.parametrize(
     "times", [[1.0, 2.0], [0.001, 0.5], [0.1234567, 0.2], np.array([100.000001, 100.1], np.float32), [10**17, 10**17]]
 )
-def test_other_units_are_asked_for(npz: Path, times: Any) -> None:
+def test_ambiguous_units_need_a_hint(npz: Path, times: Any) -> None:
     with raises(FormatError, "clip.npz", "hints=Hints(time_unit="):
         read(saved(npz, t=times, x=[1, 2], y=[1, 2], p=[0, 1]))
 
@@ -154,7 +154,7 @@ def test_other_units_are_asked_for(npz: Path, times: Any) -> None:
         ("p", 2, ("row 2", "p = 2.0")),
     ],
 )
-def test_a_wrong_value_is_damage_after_the_events_before_it(
+def test_invalid_value_is_corruption_after_previous_events(
     npy: Path, column: str, value: float, message: object
 ) -> None:
     array = structured(types="f8 f8 f8 f8")
@@ -184,12 +184,12 @@ def test_a_wrong_value_is_damage_after_the_events_before_it(
         (np.zeros(3, [("t", "M8[us]"), ("x", "i4"), ("y", "i4"), ("p", "?")]), "column t"),
     ],
 )
-def test_arrays_of_another_kind_are_refused(npy: Path, array: np.ndarray, message: object) -> None:
+def test_other_arrays_are_rejected(npy: Path, array: np.ndarray, message: object) -> None:
     with raises(FormatError, message):
         read(saved(npy, array))
 
 
-def test_archives_of_another_kind_are_refused(npz: Path) -> None:
+def test_other_archives_are_rejected(npz: Path) -> None:
     for columns, message in (
         ({"a": EVENTS.t, "b": EVENTS.x}, ("clip.npz", "a, b")),
         ({"t": EVENTS.t, "x": EVENTS.x, "y": EVENTS.y, "p": EVENTS.p[:-1]}, ("columns", 299)),
@@ -213,7 +213,7 @@ def test_archives_of_another_kind_are_refused(npz: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["structured", "table", "columns"])
-def test_every_cut_of_an_array_gives_the_whole_rows_first(npy: Path, kind: str) -> None:
+def test_truncated_array_yields_all_complete_rows(npy: Path, kind: str) -> None:
     few = part(EVENTS, 0, 9)
     array = {"structured": structured(few), "table": table(few), "columns": np.asfortranarray(table(few))}[kind]
     data = saved(npy, array).read_bytes()
@@ -225,7 +225,7 @@ def test_every_cut_of_an_array_gives_the_whole_rows_first(npy: Path, kind: str) 
         assert source.extent is None
         assert source.part is None
         count = (size - begin) // (array.nbytes // 9) if kind != "columns" else max(0, size - begin - 9 * 24) // 8
-        assert joined(until_damage(source.chunks()), SENSOR) == part(few, 0, count)
+        assert joined(until_corruption(source.chunks()), SENSOR) == part(few, 0, count)
         with raises(CorruptionError, "clip.npy", 9):
             list(source.chunks())
     for size in range(begin):
@@ -234,13 +234,13 @@ def test_every_cut_of_an_array_gives_the_whole_rows_first(npy: Path, kind: str) 
             NUMPY.open(npy, hints)
     npy.write_bytes(data + b"x")
     source = NUMPY.open(npy, hints)
-    assert joined(until_damage(source.chunks()), SENSOR) == few
+    assert joined(until_corruption(source.chunks()), SENSOR) == few
     with raises(CorruptionError, "clip.npy"):
         list(source.chunks())
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_every_cut_of_an_archive_is_an_error(npz: Path, compressed: bool) -> None:
+def test_truncated_archive_raises(npz: Path, compressed: bool) -> None:
     columns = {"t": EVENTS.t[:9], "x": EVENTS.x[:9], "y": EVENTS.y[:9], "p": EVENTS.p[:9]}
     (np.savez_compressed if compressed else np.savez)(npz, **columns)
     data = npz.read_bytes()
@@ -250,7 +250,7 @@ def test_every_cut_of_an_archive_is_an_error(npz: Path, compressed: bool) -> Non
             read(npz)
 
 
-def test_a_header_that_lies_costs_no_memory(npy: Path, npz: Path) -> None:
+def test_wrong_header_does_not_allocate_memory(npy: Path, npz: Path) -> None:
     short = saved(npy, structured()).read_bytes().replace(b"(300,), ", b"(3000000000000,), ")
     lying = [
         short[:8] + (len(short) - 300 * 13 - 10).to_bytes(2, "little") + short[10:],
@@ -269,7 +269,7 @@ def test_a_header_that_lies_costs_no_memory(npy: Path, npz: Path) -> None:
     tracemalloc.stop()
 
 
-def test_an_archive_that_unpacks_to_much_is_read_in_pieces(npz: Path) -> None:
+def test_large_archive_is_read_in_blocks(npz: Path) -> None:
     count = 10_000_000
     with zipfile.ZipFile(npz, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, dtype in (("t", np.int64), ("x", np.int64), ("y", np.int64), ("p", np.int64)):
@@ -311,7 +311,7 @@ def test_parts_are_found_by_bisection(npy: Path, kind: str, monkeypatch: pytest.
     span_us=st.sampled_from([1, 100_000, 2**42]),
     cuts=st.lists(st.integers(0, 300), max_size=3),
 )
-def test_an_archive_gives_back_what_was_written(
+def test_archive_is_unchanged_by_writing_and_reading(
     tmp_path: Path, seed: int, count: int, start: int, span_us: int, cuts: list[int]
 ) -> None:
     sensor = SensorSize(2048, 1080)
@@ -326,11 +326,11 @@ def test_an_archive_gives_back_what_was_written(
     assert [file.name for file in tmp_path.iterdir()] == ["clip.npz"]
 
 
-def test_an_archive_compressed_in_threads_has_right_checksums(tmp_path: Path) -> None:
+def test_archive_compressed_in_threads_has_valid_checksums(tmp_path: Path) -> None:
     sensor = SensorSize(2048, 1080)
-    events = random_events(0, 3 * FEWEST_THREADED_EVENTS, sensor)
+    events = random_events(0, 3 * MIN_THREADED_EVENTS, sensor)
     path = tmp_path / "clip.npz"
-    write(path, events, NPZ_ENCODER, [FEWEST_THREADED_EVENTS - 1, 2 * FEWEST_THREADED_EVENTS])
+    write(path, events, NPZ_ENCODER, [MIN_THREADED_EVENTS - 1, 2 * MIN_THREADED_EVENTS])
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         sizes = {member.filename: (member.file_size, member.compress_size) for member in archive.infolist()}
@@ -339,8 +339,8 @@ def test_an_archive_compressed_in_threads_has_right_checksums(tmp_path: Path) ->
     assert read(path, sensor=sensor) == events
 
 
-def test_an_archive_has_the_types_that_eventcv_reads(npz: Path) -> None:
-    """It reads no other ones: `cannot read type u64 with type-string '<i8'`."""
+def test_archive_has_types_readable_by_eventcv(npz: Path) -> None:
+    """eventcv reads no other types: `cannot read type u64 with type-string '<i8'`."""
     write(npz, EVENTS, NPZ_ENCODER)
     with np.load(npz) as archive:
         types = {name: archive[name].dtype.str for name in archive}

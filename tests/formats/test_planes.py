@@ -1,4 +1,4 @@
-"""Chunks of HDF5, compressed plane by plane."""
+"""HDF5 chunks compressed plane by plane."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TYPES = (np.uint8, np.uint16, np.uint32, np.int64, np.uint64)
 
 
 @given(dtype=st.sampled_from(TYPES), bits=st.integers(0, 64), rows=st.integers(0, 9000), seed=st.integers(0, 99))
-def test_every_zlib_reads_the_shuffled_values(dtype: type, bits: int, rows: int, seed: int) -> None:
+def test_compressed_chunk_is_readable_by_zlib(dtype: type, bits: int, rows: int, seed: int) -> None:
     largest = 2 ** min(bits, 8 * np.dtype(dtype).itemsize) - 1
     values = np.random.default_rng(seed).integers(0, largest, rows, np.uint64, endpoint=True).astype(dtype)
     content = compress_chunk(values)
@@ -27,20 +27,20 @@ def test_every_zlib_reads_the_shuffled_values(dtype: type, bits: int, rows: int,
     assert np.array_equal(found, values)
 
 
-def test_negative_values_and_columns_with_steps_are_kept() -> None:
+def test_negative_values_and_strided_columns_are_kept() -> None:
     values = np.arange(-70_000, 70_000)[::2]
     found = np.empty(len(values), np.int64)
     decompress_chunk(compress_chunk(values), found, shuffled=True)
     assert np.array_equal(found, values)
 
 
-def test_what_does_not_shrink_is_stored_and_the_rest_shrinks() -> None:
+def test_incompressible_planes_are_stored() -> None:
     noise = np.random.default_rng(0).integers(0, 256, 65536, np.uint16)
     assert 65536 < len(compress_chunk(noise)) < 65536 + 2000
     assert len(compress_chunk(np.zeros(65536, np.int64))) < 3000
 
 
-def test_corrupted_chunks_are_errors() -> None:
+def test_corrupted_chunks_raise() -> None:
     values = np.random.default_rng(0).integers(0, 1000, 5000)
     content, found = compress_chunk(values), np.empty(5000, np.int64)
     for wrong in (content[:-1], zlib.compress(bytes(40_001)), zlib.compress(bytes(39_999))):

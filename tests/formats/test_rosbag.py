@@ -32,7 +32,7 @@ KINDS = ("ros1", "sqlite", "mcap")
 
 
 class Bag:
-    """Writes a small bag."""
+    """Writer of a small bag."""
 
     def __init__(self, folder: Path, kind: str, *, event: str = EVENT) -> None:
         self.ros1 = kind == "ros1"
@@ -103,7 +103,7 @@ def slices(events: Events, *edges: int) -> list[Events]:
 
 
 def joined(chunks: Any) -> list[np.ndarray]:
-    """The four columns of all chunks, and after them the damage that ended them, if any."""
+    """Return the four columns of all chunks, and the corruption after them, if any."""
     parts: list[StoredColumns] = list(chunks)
     return [np.concatenate([part[k] for part in parts]) for k in range(4)] if parts else [np.zeros(0)] * 4
 
@@ -129,7 +129,7 @@ def test_arrays_are_read_from_every_kind_of_bag(tmp_path: Path, kind: str, packa
 
 
 @pytest.mark.parametrize("compression", ["BZ2", "LZ4"])
-def test_a_compressed_ros1_bag_is_read(tmp_path: Path, compression: str) -> None:
+def test_compressed_ros1_bag_is_read(tmp_path: Path, compression: str) -> None:
     bag = Bag(tmp_path, "ros1")
     bag.writer.set_compression(bag.writer.CompressionFormat[compression])
     with bag:
@@ -160,8 +160,8 @@ def evt3(events: Events) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_evt3_goes_on_from_packet_to_packet(tmp_path: Path, kind: str) -> None:
-    events = random_events(3, 1000, span_us=40_000_000)  # the time runs over twice
+def test_evt3_state_continues_across_packets(tmp_path: Path, kind: str) -> None:
+    events = random_events(3, 1000, span_us=40_000_000)  # two overflows
     content = evt3(events)
     with Bag(tmp_path, kind) as bag:
         for first in range(0, len(content), 1002):
@@ -169,7 +169,7 @@ def test_evt3_goes_on_from_packet_to_packet(tmp_path: Path, kind: str) -> None:
     assert_holds(bag.path, events)
 
 
-def test_evt3_that_begins_in_the_middle_is_read_from_its_first_time_on(tmp_path: Path) -> None:
+def test_evt3_that_begins_in_mid_stream_is_read_from_its_first_time(tmp_path: Path) -> None:
     events = random_events(3, 10)
     lead = struct.pack("<7H", 0x6123, 0x2001, 0x2002, 3, 0x3004, 0x8000, 0xE000)
     after = struct.pack("<3H", 0x6005, 0x4003, 0x2801) + evt3(events)
@@ -217,8 +217,8 @@ module std_msgs {{ module msg {{ struct Header {{ builtin_interfaces::msg::Time 
 """
 
 
-@pytest.mark.parametrize(("width", "message"), [("width", None), ("columns", "fields"), ("{", "parsed")])
-def test_a_definition_in_idl_is_compared_too(tmp_path: Path, width: str, message: object) -> None:
+@pytest.mark.parametrize(("width", "message"), [("width", None), ("columns", "fields"), ("{", "definition")])
+def test_idl_definition_is_checked(tmp_path: Path, width: str, message: object) -> None:
     with Bag(tmp_path, "sqlite") as bag:
         bag.add_packet(mono(EVENTS, int(EVENTS.t[0])), "mono", int(EVENTS.t[0]) * 1000)
     text = IDL.format(line="=" * 80, width=width)
@@ -250,7 +250,7 @@ def test_libcaer_packets_are_read(tmp_path: Path, kind: str) -> None:
     assert_holds(bag.path, EVENTS)
 
 
-def test_uncompressed_libcaer_packets_are_read_also_over_an_overflow(tmp_path: Path) -> None:
+def test_uncompressed_libcaer_packets_are_read_across_overflow(tmp_path: Path) -> None:
     base_us, first_us = int(EVENTS.t[0]), 2**31 - 500
     since = EVENTS.t - base_us + first_us
     words = np.zeros(len(EVENTS), [("address", "<u4"), ("t", "<i4")])
@@ -263,7 +263,7 @@ def test_uncompressed_libcaer_packets_are_read_also_over_an_overflow(tmp_path: P
     assert_holds(bag.path, EVENTS)
 
 
-def test_a_vector_of_libcaer_is_an_event_per_bit_and_the_next_follows_it(tmp_path: Path) -> None:
+def test_libcaer_vector_has_one_event_per_bit_and_advances_base(tmp_path: Path) -> None:
     content = struct.pack("<6H", 0x2004, 0x4800, 0x5041, 0x2003, 0x4001, 0x5022)
     with Bag(tmp_path, "ros1") as bag:
         bag.add_packet(content + struct.pack("<3H", 0x0001, 0x1002, 0x3806), "libcaer_cmp", 7_000_499)
@@ -272,7 +272,7 @@ def test_a_vector_of_libcaer_is_an_event_per_bit_and_the_next_follows_it(tmp_pat
     assert p == [True, True, False, False, True]
 
 
-def test_a_real_libcaer_bag_has_the_events_that_its_words_count(test_data: Path) -> None:
+def test_real_libcaer_bag_has_as_many_events_as_its_words(test_data: Path) -> None:
     path = test_data / "recordings" / "event_camera_test_events_2.mcap"
     events = recordings.read(path)
     found = 0
@@ -288,7 +288,7 @@ def test_a_real_libcaer_bag_has_the_events_that_its_words_count(test_data: Path)
     assert (int(events.t[0]), events.duration_us) == (1_744_227_144_732_712, 999_996)
 
 
-def test_the_topic_with_events_is_chosen_and_several_are_refused(tmp_path: Path) -> None:
+def test_single_event_topic_is_chosen_and_several_are_rejected(tmp_path: Path) -> None:
     with Bag(tmp_path, "ros1") as bag:
         bag.add("/text", bag.types["std_msgs/msg/String"](data="hello"))
         bag.add_array(EVENTS, "/left")
@@ -307,14 +307,14 @@ def test_the_topic_with_events_is_chosen_and_several_are_refused(tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_messages_with_other_fields_are_refused(tmp_path: Path, kind: str) -> None:
+def test_messages_with_other_fields_are_rejected(tmp_path: Path, kind: str) -> None:
     with Bag(tmp_path, kind, event="uint16 y\nuint16 x\nbuiltin_interfaces/Time ts\nbool polarity") as bag:
         bag.add_array(EVENTS)
     with raises(FormatError, "/dvs/events", "dvs_msgs/msg/Event"):
         ROSBAG.open(bag.path)
 
 
-def test_an_old_ros2_bag_without_definitions_is_read(tmp_path: Path) -> None:
+def test_old_ros2_bag_without_definitions_is_read(tmp_path: Path) -> None:
     with Bag(tmp_path, "sqlite") as bag:
         bag.add_array(EVENTS)
     with sqlite3.connect(bag.path / "bag.db3") as database:
@@ -323,8 +323,8 @@ def test_an_old_ros2_bag_without_definitions_is_read(tmp_path: Path) -> None:
     assert_holds(bag.path, EVENTS)
 
 
-def read_until_damage(path: Path) -> tuple[int, str]:
-    """Number of events ahead of the damage, and what it says."""
+def read_until_corruption(path: Path) -> tuple[int, str]:
+    """Return the number of events before the corruption, and its message."""
     parts: list[StoredColumns] = []
     with pytest.raises(CorruptionError) as caught:
         parts.extend(ROSBAG.open(path).chunks())
@@ -334,72 +334,72 @@ def read_until_damage(path: Path) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("content", "encoding", "changed", "message"),
     [
-        (b"abc", "evt3", {}, "message 1 has 3 bytes of evt3"),
-        (bytes(12), "mono", {}, "message 1 has 12 bytes of mono"),
-        (bytes(8), "mono", {"time_base": 2**63}, "message 1 has time_base"),
-        (bytes(8), "mono", {"is_bigendian": True}, "message 1 is big-endian"),
-        (bytes(8), "trigger", {}, "message 1 is of the encoding 'trigger'"),
-        (bytes(12), "libcaer", {}, "message 1 has 12 bytes of libcaer"),
-        (struct.pack("<Ii", 1, -5), "libcaer", {}, "message 1 has an event at -5 us"),
-        (struct.pack("<2H", 0x200C, 0x3001), "libcaer_cmp", {}, "message 1 has column x = 12, outside a sensor 12"),
-        (struct.pack("<2H", 0x2003, 0x3007), "libcaer_cmp", {}, "message 1 has an event at y = 7, outside a sensor 7"),
-        (struct.pack("<3H", 0x2003, 0x4006, 0x5002), "libcaer_cmp", {}, "from y = 6 with mask 0x2, outside a sensor 7"),
-        (struct.pack("<1H", 0x3001), "libcaer_cmp", {}, "message 1 has an event before the first ADDR_X"),
-        (struct.pack("<2H", 0x2003, 0x5001), "libcaer_cmp", {}, "message 1 has a vector before the first VECT_BASE_Y"),
-        (struct.pack("<1H", 0x6000), "libcaer_cmp", {}, "message 1 has a word of type 0x6"),
-        (bytes(8), "mono", {"width": 13}, "message 1 names a sensor of 13x7 (expected 12x7)"),
-        (struct.pack("<4H", 0x8000, 0x6000, 9, 0), "evt3", {}, "message 1 has row y = 9, outside a sensor 7 pixels"),
+        (b"abc", "evt3", {}, ("3 bytes", "evt3")),
+        (bytes(12), "mono", {}, ("12 bytes", "mono")),
+        (bytes(8), "mono", {"time_base": 2**63}, ("time_base", 2**63)),
+        (bytes(8), "mono", {"is_bigendian": True}, "big-endian"),
+        (bytes(8), "trigger", {}, "'trigger'"),
+        (bytes(12), "libcaer", {}, ("12 bytes", "libcaer")),
+        (struct.pack("<Ii", 1, -5), "libcaer", {}, "-5 us"),
+        (struct.pack("<2H", 0x200C, 0x3001), "libcaer_cmp", {}, ("x = 12", "width 12")),
+        (struct.pack("<2H", 0x2003, 0x3007), "libcaer_cmp", {}, ("y = 7", "height 7")),
+        (struct.pack("<3H", 0x2003, 0x4006, 0x5002), "libcaer_cmp", {}, ("y = 6", "0x2", "height 7")),
+        (struct.pack("<1H", 0x3001), "libcaer_cmp", {}, "ADDR_X"),
+        (struct.pack("<2H", 0x2003, 0x5001), "libcaer_cmp", {}, "VECT_BASE_Y"),
+        (struct.pack("<1H", 0x6000), "libcaer_cmp", {}, "0x6"),
+        (bytes(8), "mono", {"width": 13}, ("13x7", "12x7")),
+        (struct.pack("<4H", 0x8000, 0x6000, 9, 0), "evt3", {}, ("y = 9", "height 7")),
     ],
 )
-def test_a_wrong_packet_is_damage_after_the_good_ones(
-    tmp_path: Path, content: bytes, encoding: str, changed: dict[str, Any], message: str
+def test_invalid_packet_is_corruption_after_previous_packets(
+    tmp_path: Path, content: bytes, encoding: str, changed: dict[str, Any], message: object
 ) -> None:
     with Bag(tmp_path, "ros1") as bag:
         bag.add_packet(mono(EVENTS, int(EVENTS.t[0])), "mono", int(EVENTS.t[0]) * 1000)
         bag.add_packet(content, encoding, **changed)
-    count, says = read_until_damage(bag.path)
+    count, says = read_until_corruption(bag.path)
     assert count == len(EVENTS)
-    assert message in says
+    assert mentions(says, "message 1", message), says
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_cut_message_is_damage_wherever_it_is_cut(tmp_path: Path, kind: str) -> None:
+def test_message_truncated_anywhere_is_corruption(tmp_path: Path, kind: str) -> None:
     with Bag(tmp_path, kind) as bag:
         bag.add_array(EVENTS)
         write, kept = bag.writer.write, []
         bag.writer.write = lambda *written: kept.append(bytes(written[2]))
         bag.add_array(slices(EVENTS, 3)[0])
-        (whole,) = kept
-        write(bag.connections["/dvs/events"], 10**18 + 9, whole[:-4])
-    count, says = read_until_damage(bag.path)
+        (complete,) = kept
+        write(bag.connections["/dvs/events"], 10**18 + 9, complete[:-4])
+    count, says = read_until_corruption(bag.path)
     assert count == len(EVENTS)
     assert mentions(says, "message 1")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_flipped_bits_and_cuts_give_events_or_one_clear_error(tmp_path: Path, kind: str) -> None:
+def test_flipped_bits_and_truncation_give_events_or_one_error(tmp_path: Path, kind: str) -> None:
     with Bag(tmp_path, kind) as bag:
         for part in slices(EVENTS, 500):
             bag.add_array(part)
     file = bag.path if kind == "ros1" else next(iter(bag.path.glob("bag*")))
     content = file.read_bytes()
     rng = np.random.default_rng(2)
-    damaged = tmp_path / f"b{file.suffix}"
+    corrupted = tmp_path / f"b{file.suffix}"
     unnamed: list[str] = []
     for place in rng.integers(0, len(content), 150).tolist():
         changed = bytearray(content)
         changed[place] ^= 1 << int(rng.integers(8))
         for content_now in (bytes(changed), content[:place]):
-            damaged.write_bytes(content_now)
+            corrupted.write_bytes(content_now)
             try:
-                joined(ROSBAG.open(damaged).chunks())
+                joined(ROSBAG.open(corrupted).chunks())
             except DvspipeError as error:
-                unnamed += [str(error)] if str(damaged) not in str(error) else []
+                unnamed += [str(error)] if str(corrupted) not in str(error) else []
     assert not unnamed
 
 
 def mcap(profile: str, rest: bytes = b"", end: bytes = b"\x89MCAP0\r\n") -> bytes:
-    """The beginning of an MCAP file, and its end."""
+    """Return the first bytes of an MCAP file, and its end."""
     name = profile.encode()
     content = struct.pack("<I", len(name)) + name + struct.pack("<I", 0)
     return b"\x89MCAP0\r\n" + struct.pack("<BQ", 1, len(content)) + content + rest + end
@@ -417,7 +417,7 @@ def mcap(profile: str, rest: bytes = b"", end: bytes = b"\x89MCAP0\r\n") -> byte
         (mcap("ros2")[:8], "corrupted"),
     ],
 )
-def test_a_foreign_or_truncated_mcap_is_one_line(tmp_path: Path, content: bytes, message: object) -> None:
+def test_other_or_truncated_mcap_raises_one_line(tmp_path: Path, content: bytes, message: object) -> None:
     path = tmp_path / "a.mcap"
     path.write_bytes(content)
     with raises(FormatError, message) as caught:
@@ -426,7 +426,7 @@ def test_a_foreign_or_truncated_mcap_is_one_line(tmp_path: Path, content: bytes,
     assert "\n" not in str(caught.value)
 
 
-def test_a_database_that_is_cut_in_its_last_page_is_truncated(tmp_path: Path) -> None:
+def test_database_truncated_in_its_last_page_raises(tmp_path: Path) -> None:
     with Bag(tmp_path, "sqlite") as bag:
         for part in slices(EVENTS, 100, 500):
             bag.add_array(part)
@@ -441,7 +441,7 @@ def test_a_database_that_is_cut_in_its_last_page_is_truncated(tmp_path: Path) ->
 
 
 def compressed_bag(folder: Path, kind: str) -> Path:
-    """A bag whose message of 5000 bytes is compressed, or computed by the database."""
+    """Write a bag with a message of 5000 bytes that is compressed, or computed by the database."""
     bag = Bag(folder, {"messages": "sqlite", "computed": "sqlite"}.get(kind, kind))
     if kind == "ros1":
         bag.writer.set_compression(bag.writer.CompressionFormat["BZ2"])
@@ -459,7 +459,7 @@ def compressed_bag(folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["ros1", "mcap", "messages", "computed"])
-def test_what_decompresses_to_more_than_the_limit_is_refused(
+def test_content_above_the_decompression_limit_is_rejected(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = compressed_bag(tmp_path, kind)
@@ -470,7 +470,7 @@ def test_what_decompresses_to_more_than_the_limit_is_refused(
         joined(ROSBAG.open(path).chunks())
 
 
-def test_without_rosbags_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_rosbags_suggests_installing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Bag(tmp_path, "ros1") as bag:
         bag.add_array(EVENTS)
     monkeypatch.setitem(sys.modules, "rosbags", None)
@@ -479,7 +479,7 @@ def test_without_rosbags_the_way_out_is_named(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_bag_is_converted_alone_and_in_a_folder(tmp_path: Path, kind: str) -> None:
+def test_bag_is_converted_alone_and_in_a_folder(tmp_path: Path, kind: str) -> None:
     with Bag(tmp_path, kind) as bag:
         bag.add_array(EVENTS)
     assert not is_video(bag.path)
@@ -490,7 +490,7 @@ def test_a_bag_is_converted_alone_and_in_a_folder(tmp_path: Path, kind: str) -> 
         assert recordings.read(task.target) == EVENTS
 
 
-def test_several_topics_are_told_apart_by_a_hint(tmp_path: Path) -> None:
+def test_topic_hint_selects_a_topic(tmp_path: Path) -> None:
     with Bag(tmp_path, "ros1") as bag:
         bag.add_array(EVENTS, "/left")
         bag.add_array(EVENTS.slice_time(0, int(EVENTS.t[9])), "/right")
@@ -499,7 +499,7 @@ def test_several_topics_are_told_apart_by_a_hint(tmp_path: Path) -> None:
         recordings.read(bag.path, hints=Hints(topic="/middle"))
 
 
-def test_a_bag_reads_as_a_recording(tmp_path: Path) -> None:
+def test_bag_is_read_as_recording(tmp_path: Path) -> None:
     with Bag(tmp_path, "ros1") as bag:
         for part in slices(EVENTS, 500):
             bag.add_array(part)

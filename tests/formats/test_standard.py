@@ -23,14 +23,12 @@ EVENTS = random_events(0, 500)
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
-    """Puts bytes on standard input."""
+    """Return a function that puts bytes on standard input."""
     return lambda content: monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
 
 
 @pytest.mark.parametrize("name", ["a.h5", "a.csv", "a.aedat4", "a.raw", "a.dat", "a.es"])
-def test_a_recording_on_standard_input_is_read_as_often_as_needed(
-    name: str, tmp_path: Path, given: Callable[[bytes], None]
-) -> None:
+def test_standard_input_can_be_read_several_times(name: str, tmp_path: Path, given: Callable[[bytes], None]) -> None:
     write(tmp_path / name, EVENTS)
     given((tmp_path / name).read_bytes())
     assert read("-", sensor=SENSOR) == EVENTS
@@ -39,7 +37,7 @@ def test_a_recording_on_standard_input_is_read_as_often_as_needed(
     assert not check_recording("-", sensor=SENSOR).wrong
 
 
-def test_gzip_on_standard_input_is_unpacked(given: Callable[[bytes], None]) -> None:
+def test_gzip_on_standard_input_is_decompressed(given: Callable[[bytes], None]) -> None:
     given(gzip.compress(b"1,3,4,1\n2,3,4,0\n"))
     assert read("-", sensor=SENSOR) == Events([1, 2], [3, 3], [4, 4], [1, 0], SENSOR)
 
@@ -59,7 +57,9 @@ def test_errors_name_standard_input(content: bytes, message: object, given: Call
         read("-", sensor=SENSOR)
 
 
-def test_a_terminal_is_no_recording(monkeypatch: pytest.MonkeyPatch, given: Callable[[bytes], None]) -> None:
+def test_terminal_on_standard_input_is_rejected(
+    monkeypatch: pytest.MonkeyPatch, given: Callable[[bytes], None]
+) -> None:
     given(b"")
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     with raises(FileError, "-", "terminal"):
@@ -75,7 +75,7 @@ def test_standard_output_is_csv(monkeypatch: pytest.MonkeyPatch, given: Callable
     assert read("-", sensor=SENSOR) == EVENTS
 
 
-def test_events_out_of_order_do_not_reach_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsorted_events_do_not_reach_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out))
     with raises(DvspipeError, "-", 1):
@@ -83,7 +83,7 @@ def test_events_out_of_order_do_not_reach_standard_output(monkeypatch: pytest.Mo
     assert np.array_equal(out.getvalue().split(), [b"t,x,y,p", b"5,3,4,1"])
 
 
-def test_a_corrupted_file_on_standard_input_gives_the_events_before(given: Callable[[bytes], None]) -> None:
+def test_corrupted_standard_input_yields_previous_events(given: Callable[[bytes], None]) -> None:
     given(b"1,3,4,1\n2,3,4,1\nx\n")
     found: list[CorruptionError] = []
     parts = list(open_recording("-", sensor=SENSOR).chunks(on_corruption=found.append))

@@ -1,4 +1,4 @@
-"""Text: columns, separators and units are found or asked for; numbers are exact; wrong lines are named."""
+"""Text: columns, separators and units are detected or need hints; exact numbers; invalid lines are reported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
-from decoding import joined, part, until_damage, write
+from decoding import joined, part, until_corruption, write
 from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,7 +61,7 @@ def test_separators_and_line_ends(tmp_path: Path, separator: str, end: str) -> N
         "timestamp_ms x y p\n0.001 1 6 1\n0.02 2 5 0\n300 11 0 1\n",
     ],
 )
-def test_columns_and_units_that_the_file_shows(tmp_path: Path, content: str) -> None:
+def test_columns_and_units_are_detected(tmp_path: Path, content: str) -> None:
     assert read_text(tmp_path, content) == EXPECTED
 
 
@@ -86,12 +86,12 @@ def test_columns_and_units_that_the_file_shows(tmp_path: Path, content: str) -> 
         ("1 1 6 1\n2 \0 6 1\n", Hints(), ("line 2", "zero")),
     ],
 )
-def test_what_cannot_be_known_is_asked_for(tmp_path: Path, content: str, hints: Hints, message: object) -> None:
+def test_unknown_columns_and_units_need_hints(tmp_path: Path, content: str, hints: Hints, message: object) -> None:
     with raises(FormatError, message):
         read_text(tmp_path, content, hints)
 
 
-def test_hints_say_what_the_file_does_not(tmp_path: Path) -> None:
+def test_hints_supply_columns_and_units(tmp_path: Path) -> None:
     assert read_text(tmp_path, "0.001 1 6 1\n.02 2 5 0\n300 11 0 1\n", Hints(time_unit="ms")) == EXPECTED
     assert read_text(tmp_path, "1 6 1 1\n2 5 0 20\n11 0 1 300000\n", Hints(columns="xypt")) == EXPECTED
     content = "a 1 6 b 1 1\nc 2 5 d 0 20\ne 11 0 f 1 300000\n"
@@ -100,12 +100,12 @@ def test_hints_say_what_the_file_does_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("hints", [{"time_unit": "h"}, {"columns": "txy"}, {"columns": "txypp"}, {"columns": "txyq"}])
-def test_wrong_hints_are_refused(hints: dict[str, Any]) -> None:
+def test_invalid_hints_are_rejected(hints: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Hints(**hints)
 
 
-def test_the_first_line_of_rpg_e2vid_is_the_sensor(tmp_path: Path) -> None:
+def test_first_line_of_rpg_e2vid_is_the_sensor(tmp_path: Path) -> None:
     path = tmp_path / "events.txt"
     path.write_text("240 180\n1.3e-05 182 40 1\n")
     source = TEXT.open(path)
@@ -132,7 +132,7 @@ def test_the_first_line_of_rpg_e2vid_is_the_sensor(tmp_path: Path) -> None:
         ("5 1 6 \xff", ("line 3", "column 4")),
     ],
 )
-def test_a_wrong_line_is_named_after_the_events_before_it(tmp_path: Path, line: str, message: object) -> None:
+def test_invalid_line_is_reported_after_previous_events(tmp_path: Path, line: str, message: object) -> None:
     path = tmp_path / "events.txt"
     path.write_text(f"1 1 6 1\n2 2 5 0\n{line}\n7 1 1 1\n", encoding="latin-1")
     chunks = TEXT.open(path).chunks()
@@ -143,7 +143,7 @@ def test_a_wrong_line_is_named_after_the_events_before_it(tmp_path: Path, line: 
 
 @given(number=st.decimals(-(10**9), 10**9, places=9), form=st.sampled_from(["f", "e", "E", "+.3e", ".12f"]))
 @settings(max_examples=100)
-def test_times_are_rounded_as_exact_decimals_are(number: Decimal, form: str) -> None:
+def test_times_are_rounded_like_exact_decimals(number: Decimal, form: str) -> None:
     printed = format(number, form)
     block = np.frombuffer(f"{printed} 1 2 1\n".encode(), np.uint8)
     t, columns = np.zeros(9, np.int64), np.zeros((4, 9), np.int32)
@@ -160,7 +160,7 @@ def test_times_are_rounded_as_exact_decimals_are(number: Decimal, form: str) -> 
     cuts=st.lists(st.integers(0, 300), max_size=3),
     block=st.sampled_from([40, 100, 1 << 20]),
 )
-def test_csv_gives_back_what_was_written(
+def test_csv_is_unchanged_by_writing_and_reading(
     tmp_path: Path, seed: int, count: int, start: int, span_us: int, cuts: list[int], block: int
 ) -> None:
     sensor = SensorSize(2048, 1080)
@@ -176,7 +176,7 @@ def test_csv_gives_back_what_was_written(
     assert read(packed, sensor=sensor) == events
 
 
-def test_extreme_times_are_printed_whole(tmp_path: Path) -> None:
+def test_extreme_times_are_printed_in_full(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     write(path, Events([-(2**63), 2**63 - 1], [0, 1], [0, 1], [0, 1], SENSOR), CSV_ENCODER)
     assert path.read_text() == f"t,x,y,p\n{-(2**63)},0,0,0\n{2**63 - 1},1,1,1\n"
@@ -184,28 +184,28 @@ def test_extreme_times_are_printed_whole(tmp_path: Path) -> None:
         read(path)
 
 
-def test_every_cut_gives_the_whole_events_first(tmp_path: Path) -> None:
+def test_truncation_anywhere_yields_all_complete_events(tmp_path: Path) -> None:
     events = random_events(1, 12)
     path = tmp_path / "events.csv"
     write(path, events, CSV_ENCODER)
     data = path.read_bytes()
-    for size in range(len(b"t,x,y,p\n0,0,0,0\n") + 5, len(data)):  # the first event's line is whole
+    for size in range(len(b"t,x,y,p\n0,0,0,0\n") + 5, len(data)):  # the first line is complete
         path.write_bytes(data[:size])
-        whole = data[:size].count(b"\n") - 1 + (data[size : size + 1] == b"\n" and data[size - 1 : size] != b"\n")
+        complete = data[:size].count(b"\n") - 1 + (data[size : size + 1] == b"\n" and data[size - 1 : size] != b"\n")
         source = TEXT.open(path)
-        assert joined(until_damage(source.chunks()), SENSOR) == part(events, 0, whole)
+        assert joined(until_corruption(source.chunks()), SENSOR) == part(events, 0, complete)
 
 
-def test_a_last_line_without_an_end_may_be_cut_where_its_last_number_may_be_longer(tmp_path: Path) -> None:
+def test_last_line_without_end_is_truncated_if_its_number_may_continue(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     path.write_text("x,y,p,t\n1,6,1,1000\n2,5,0,10")
     source = TEXT.open(path)
-    assert joined(until_damage(source.chunks()), SENSOR).t.tolist() == [1000]
+    assert joined(until_corruption(source.chunks()), SENSOR).t.tolist() == [1000]
     with raises(CorruptionError, "line 3"):
         list(source.chunks())
 
 
-def test_a_line_without_end_is_refused_in_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_line_is_rejected_in_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "TEXT_BLOCK_BYTES", 1000)
     path = tmp_path / "events.txt"
     path.write_bytes(b"1 1 6 1\n" * 300 + b"5" * 5000)
@@ -216,12 +216,12 @@ def test_a_line_without_end_is_refused_in_bounded_memory(tmp_path: Path, monkeyp
         read(path)
 
 
-def test_a_file_without_events_is_read_as_none(tmp_path: Path) -> None:
+def test_file_without_events_is_empty(tmp_path: Path) -> None:
     for content in ("t,x,y,p\n", "# nothing\n", "\n"):
         assert len(read_text(tmp_path, content)) == 0
 
 
-def test_a_writer_takes_only_what_fits(tmp_path: Path) -> None:
+def test_writer_rejects_invalid_events(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     events = random_events(1, 10)
     sensor = SensorSize(34, 34)
@@ -244,7 +244,7 @@ def test_a_writer_takes_only_what_fits(tmp_path: Path) -> None:
         pass
 
 
-def test_a_full_disk_is_said_before_it_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_detected_before_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, size: int) -> None:
         raise FileError(f"{path}: no space for {size} bytes")
 
@@ -254,7 +254,7 @@ def test_a_full_disk_is_said_before_it_is_full(tmp_path: Path, monkeypatch: pyte
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_real_recording(test_data: Path) -> None:
+def test_real_recording(test_data: Path) -> None:
     events = read(test_data / "recordings/evlibrary_event.txt", sensor=SensorSize(240, 180))
     assert len(events) == 17
     assert (events.t[:4].tolist(), events.x[1], events.y[1], events.p.any()) == ([0, 780, 1706, 1724], 158, 59, False)

@@ -1,4 +1,4 @@
-"""Writers of other formats: independent decoders read back what is written; what a format cannot hold is refused."""
+"""Writers of other formats: independent decoders read the files; events out of range are rejected."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ WRITERS = {
     cuts=st.lists(st.integers(0, 300), max_size=3),
     chunk=st.sampled_from([7, 1 << 20]),
 )
-def test_what_is_written_comes_back(
+def test_written_events_are_read_back(
     tmp_path: Path, suffix: str, seed: int, count: int, start: float, span_us: int, cuts: list[int], chunk: int
 ) -> None:
     encoder, read, sensor, latest_us = WRITERS[suffix]
@@ -90,7 +90,7 @@ def test_what_is_written_comes_back(
 
 
 def neighbours(seed: int, count: int = 300) -> Events:
-    """Runs of neighbours in a row at one time, some pixels twice, over several overflows of the time."""
+    """Return runs of neighbouring pixels at equal times, with some duplicates, over several clock overflows."""
     rng = np.random.default_rng(seed)
     t = np.cumsum(rng.choice([0, 0, 0, 1, 5000, 2**23], count)).repeat(9)
     first, step = rng.integers(0, 70 - 40, count).repeat(9), rng.integers(0, 5, (count, 9)).cumsum(axis=1).ravel()
@@ -99,7 +99,7 @@ def neighbours(seed: int, count: int = 300) -> Events:
 
 
 @pytest.mark.parametrize("read", [read_evt, decoder_of(EVT3)])
-def test_rows_of_neighbours_become_vectors_of_evt3(tmp_path: Path, read: Callable[..., Events]) -> None:
+def test_neighbouring_pixels_become_evt3_vectors(tmp_path: Path, read: Callable[..., Events]) -> None:
     events, path = neighbours(1), tmp_path / "clip.evt3.raw"
     write(path, events, EVT3_ENCODER, [100, 1000])
     assert read(path, events.sensor) == events
@@ -107,7 +107,7 @@ def test_rows_of_neighbours_become_vectors_of_evt3(tmp_path: Path, read: Callabl
     assert set(words >> 12) == {0x0, 0x2, 0x3, 0x4, 0x5, 0x6, 0x8}
 
 
-def test_evt3_is_read_by_evutils(tmp_path: Path) -> None:
+def test_evt3_is_readable_by_evutils(tmp_path: Path) -> None:
     io = pytest.importorskip("evutils.io", reason="evutils is not installed")
     events, path = neighbours(2), tmp_path / "clip.evt3.raw"
     write(path, events, EVT3_ENCODER)
@@ -116,14 +116,14 @@ def test_evt3_is_read_by_evutils(tmp_path: Path) -> None:
     assert Events(*(found[name] for name in "txyp"), sensor=events.sensor) == events
 
 
-def test_the_longer_of_two_suffixes_chooses_the_format(tmp_path: Path) -> None:
+def test_longer_suffix_selects_the_format(tmp_path: Path) -> None:
     for name, version in (("a.raw", "evt2"), ("a.evt3.raw", "evt3"), ("a.b.EVT3.raw", "evt3")):
         formats.write(tmp_path / name, Events([1], [2], [3], [True], SENSOR))
         assert formats.describe(tmp_path / name).format == version
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
-def test_a_gap_comes_back(tmp_path: Path, suffix: str) -> None:
+def test_long_gap_is_read_back(tmp_path: Path, suffix: str) -> None:
     encoder, read, sensor, latest_us = WRITERS[suffix]
     events = Events([0, 0, latest_us // 2, latest_us - 1], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 0, 1], sensor)
     write(tmp_path / f"clip{suffix}", events, encoder, [1, 2])
@@ -131,7 +131,7 @@ def test_a_gap_comes_back(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
-def test_the_size_of_events_is_not_underestimated(tmp_path: Path, suffix: str) -> None:
+def test_size_estimate_is_an_upper_bound(tmp_path: Path, suffix: str) -> None:
     encoder, _, sensor, latest_us = WRITERS[suffix]
     path = tmp_path / f"clip{suffix}"
     for span_us in (1, 10**6, latest_us):
@@ -155,7 +155,7 @@ def test_the_size_of_events_is_not_underestimated(tmp_path: Path, suffix: str) -
         (".dat", 2**32, ("t = 4294967296", ".dat", "4294967295")),
     ],
 )
-def test_times_that_a_format_cannot_hold_are_refused(tmp_path: Path, suffix: str, t_us: int, message: object) -> None:
+def test_times_out_of_range_are_rejected(tmp_path: Path, suffix: str, t_us: int, message: object) -> None:
     encoder, _, sensor, _ = WRITERS[suffix]
     ahead = Events([min(0, t_us)], [0], [0], [1], sensor) if t_us > 0 else Events.empty(sensor)
     with (
@@ -171,7 +171,7 @@ def test_times_that_a_format_cannot_hold_are_refused(tmp_path: Path, suffix: str
     ("x", "y", "message"),
     [(256, 0, "x = 256"), (0, 256, "y = 256"), (0, 240, ("y = 240", "240"))],
 )
-def test_pixels_that_the_40_bit_layout_cannot_hold_are_refused(tmp_path: Path, x: int, y: int, message: object) -> None:
+def test_pixels_out_of_range_of_bin40_are_rejected(tmp_path: Path, x: int, y: int, message: object) -> None:
     events = Events([0, 1], [1, x], [1, y], [1, 0], SensorSize(640, 480))
     with raises(EventError, "clip.bin", "event 1", message):
         write(tmp_path / "clip.bin", events, BIN40_ENCODER)
@@ -187,7 +187,7 @@ def test_pixels_that_the_40_bit_layout_cannot_hold_are_refused(tmp_path: Path, x
         (DAT_ENCODER, ".dat", SensorSize(10, 16384)),
     ],
 )
-def test_sensors_that_a_format_cannot_hold_are_refused(
+def test_sensors_too_large_for_a_format_are_rejected(
     tmp_path: Path, encoder: StreamEncoder, suffix: str, sensor: SensorSize
 ) -> None:
     with raises(EventError, f"clip{suffix}", sensor):
@@ -196,7 +196,7 @@ def test_sensors_that_a_format_cannot_hold_are_refused(
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
-def test_an_error_inside_the_block_leaves_nothing(tmp_path: Path, suffix: str) -> None:
+def test_error_inside_the_block_leaves_no_files(tmp_path: Path, suffix: str) -> None:
     encoder, _, sensor, _ = WRITERS[suffix]
     with pytest.raises(KeyboardInterrupt), StreamWriter(tmp_path / f"clip{suffix}", sensor, encoder) as writer:
         writer.append(random_events(1, 100, sensor))
@@ -205,19 +205,17 @@ def test_an_error_inside_the_block_leaves_nothing(tmp_path: Path, suffix: str) -
 
 
 @pytest.mark.parametrize("error", [RuntimeError("disk"), type("PanicException", (BaseException,), {})("disk")])
-def test_what_faery_raises_is_a_file_error(
-    tmp_path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_faery_errors_become_file_errors(tmp_path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(faery_writers, "_structured", fail)
+    monkeypatch.setattr(faery_writers, "_to_structured", fail)
     with raises(FileError, "clip.es", "(disk)"):
         write(tmp_path / "clip.es", random_events(1, 10), EVENT_STREAM_ENCODER)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_faery_is_not_given_events_that_go_back(tmp_path: Path) -> None:
+def test_unsorted_events_do_not_reach_faery(tmp_path: Path) -> None:
     with (
         raises(EventError, "5", "9"),
         StreamWriter(tmp_path / "clip.es", SENSOR, EVENT_STREAM_ENCODER) as writer,
@@ -226,7 +224,7 @@ def test_faery_is_not_given_events_that_go_back(tmp_path: Path) -> None:
         writer.append(Events([5], [0], [0], [1], SENSOR))
 
 
-def test_aedat4_comes_in_small_packets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aedat4_is_written_in_small_packets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from faery import aedat
 
     monkeypatch.setattr(faery_writers, "PACKET_EVENTS", 64)

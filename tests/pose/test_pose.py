@@ -1,4 +1,4 @@
-"""Films to joints: the network, the search, the track and its file, the body's frame."""
+"""Pose tracking: network, search, track and its file, body coordinates."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Picture = NDArray[np.uint8]
 
 
 def filmed(seconds: float = 0.3, fps: float = 15.0) -> tuple[list[Frame], Pose, Scene]:
-    """A rendered person who waves with the right hand."""
+    """Render a person who waves with the right hand."""
     rng, t = np.random.default_rng(3), np.arange(round(seconds * fps)) / fps
     person = draw_person(rng)
     plan = [Performance(GESTURES.index("right_hand_wave"), -1_000_000, 9_000_000)]
@@ -74,15 +74,15 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sighting(x: float, y: float, side: float, presence: float = 0.99) -> Sighting:
-    """A person whose square has this place, with joints about its centre."""
+    """Return a sighting with this square, and joints around its centre."""
     points_m = np.random.default_rng(1).normal(0, 0.3, (len(JOINTS), 3))
     points_m[JOINTS.index("left_shoulder")], points_m[JOINTS.index("right_shoulder")] = (0.2, 0.5, 0), (-0.2, 0.5, 0)
     points_px = np.array([x, y]) + side * points_m[:, :2]
     return Sighting(presence, points_px, points_m, np.full(len(JOINTS), 0.9), InputSquare(x, y, side))
 
 
-class StandIn:
-    """Sees a person where the red value of a picture's first pixels says: x, y and side per person."""
+class FakeNetwork:
+    """Fake pose network: the red values of the first pixels encode x, y and side of each person."""
 
     def __call__(self, picture: Picture, square: InputSquare) -> Sighting:
         people = [tuple(map(float, row)) for row in picture[0, :9, 0].reshape(3, 3) if row[2]]
@@ -94,7 +94,7 @@ class StandIn:
 
 
 def pictures(*people: list[tuple[int, int, int]], fps: float = 10.0) -> Iterator[tuple[int, Picture]]:
-    """Pictures of 64x48 for `StandIn`."""
+    """Return pictures of 64x48 for `FakeNetwork`."""
     for number, each in enumerate(people):
         picture = np.zeros((SMALL.height, SMALL.width, 3), np.uint8)
         picture[0, : 3 * len(each), 0] = np.array(each, np.uint8).ravel()
@@ -105,7 +105,7 @@ ONE, OTHER = (20, 24, 30), (48, 24, 20)
 
 
 def random_track(seed: int = 0, count: int = 9) -> Track:
-    """A track with two gaps."""
+    """Return a track with two gaps."""
     rng, J = np.random.default_rng(seed), len(JOINTS)
     presence = np.array([0.2, 0.9, 0.99, 0.99, 0.3, 0.49999999, 0.9, 0.5, 1.0])[:count]
     away = presence < 0.5
@@ -117,7 +117,7 @@ def random_track(seed: int = 0, count: int = 9) -> Track:
     return Track(times_us, points_m, points_px, confidence, presence, yaw, np.ones(count, np.int64), SMALL)
 
 
-def test_the_network_finds_the_joints_of_a_rendered_person() -> None:
+def test_network_finds_joints_of_a_rendered_person() -> None:
     frames, moved, scene = filmed()
     track = track_pictures(((f.t_us, np.repeat(f.image[..., None], 3, axis=2)) for f in frames), SIZE)
     assert track.present.all()
@@ -128,13 +128,13 @@ def test_the_network_finds_the_joints_of_a_rendered_person() -> None:
         assert off_px.mean() < 0.25 * 0.5 * CAMERA.scale_px  # a quarter of an arm; wrong sides would be a metre off
 
 
-def test_the_shipped_weights_are_those_of_the_notice() -> None:
+def test_included_weights_match_the_notice() -> None:
     notice = WEIGHTS.with_name("NOTICE").read_text(encoding="utf-8")
     assert hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() in notice
     assert "Apache License" in WEIGHTS.with_name("LICENSE").read_text(encoding="utf-8")
 
 
-def test_another_file_is_no_network(tmp_path: Path) -> None:
+def test_invalid_weights_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "a.tflite").write_bytes(b"TFL3" + bytes(100))
     with raises(VideoError, "a.tflite"):
         PoseNetwork(tmp_path / "a.tflite")
@@ -142,7 +142,7 @@ def test_another_file_is_no_network(tmp_path: Path) -> None:
         PoseNetwork(tmp_path / "b.tflite")
 
 
-def test_a_square_beyond_the_edges_is_black_there() -> None:
+def test_square_beyond_the_edges_is_padded_with_black() -> None:
     picture = np.full((48, 64, 3), 200, np.uint8)
     patch, left, top, side = cut_square(picture, InputSquare(0.0, 24.0, 64.0))
     assert (left, top, side) == (-32, -8, 64)
@@ -150,7 +150,7 @@ def test_a_square_beyond_the_edges_is_black_there() -> None:
     assert (patch[64:192, 136:] == 200).all()
 
 
-def test_squares_of_the_search_cover_the_picture() -> None:
+def test_search_squares_cover_the_picture() -> None:
     for width, height in ((64, 48), (48, 64), (500, 100)):
         seen = np.zeros((height, width), int)
         for square in search_squares(width, height):
@@ -161,7 +161,7 @@ def test_squares_of_the_search_cover_the_picture() -> None:
 
 
 @pytest.mark.parametrize("degrees", [-170, -45, 0, 45, 90])
-def test_a_turned_person_has_the_same_arms(degrees: float) -> None:
+def test_arms_are_independent_of_yaw(degrees: float) -> None:
     rng, t = np.random.default_rng(2), np.linspace(0, 1, 8)
     person = draw_person(rng)
     arms = [
@@ -189,7 +189,7 @@ def test_a_turned_person_has_the_same_arms(degrees: float) -> None:
     np.testing.assert_allclose(np.exp(1j * angle), np.exp(1j * (own + yaw)), atol=1e-9)
 
 
-def test_arms_are_outwards_up_and_forwards() -> None:
+def test_arm_axes_are_outwards_up_forwards() -> None:
     points = np.zeros((1, len(JOINTS), 3))
     for name, x in (("right", -0.2), ("left", 0.2)):
         points[:, JOINTS.index(f"{name}_shoulder")] = x, 0.0, 0.0
@@ -206,7 +206,7 @@ def test_arms_are_outwards_up_and_forwards() -> None:
     np.testing.assert_allclose([arms.right.wrist[0], arms.left.wrist[0]], [[0.6, 0.4, 0], [0.6, 0, 0.4]], atol=1e-9)
 
 
-def test_a_track_survives_its_file(tmp_path: Path) -> None:
+def test_track_is_unchanged_by_writing_and_reading(tmp_path: Path) -> None:
     track = random_track()
     track.write(tmp_path / "joints.csv")
     read = Track.read(tmp_path / "joints.csv")
@@ -218,14 +218,14 @@ def test_a_track_survives_its_file(tmp_path: Path) -> None:
     assert read.gaps == track.gaps
 
 
-def test_gaps_are_times_without_a_person() -> None:
+def test_gaps_are_intervals_without_a_person() -> None:
     step = 66_667
     assert random_track().gaps == (Gap(0, step), Gap(4 * step, 6 * step))
     assert random_track(count=6).gaps == (Gap(0, step), Gap(4 * step, 5 * step))
     assert np.isnan(measure_arms(random_track()).right.wrist[[0, 4, 5]]).all()
 
 
-def test_a_track_without_a_person_has_no_arms() -> None:
+def test_measuring_arms_without_a_person_raises() -> None:
     with raises(DataError, "arms"):
         measure_arms(random_track(count=1))
 
@@ -247,7 +247,7 @@ def test_a_track_without_a_person_has_no_arms() -> None:
         (lambda lines: [*lines[:2], lines[2].replace(",64,", ",99999999999999999999,", 1)], ("line 3", "width")),
     ],
 )
-def test_another_file_is_no_track(change: object, found: object, tmp_path: Path) -> None:
+def test_invalid_track_file_is_rejected(change: object, found: object, tmp_path: Path) -> None:
     path = tmp_path / "joints.csv"
     random_track().write(path)
     lines = path.read_text().splitlines()
@@ -256,7 +256,7 @@ def test_another_file_is_no_track(change: object, found: object, tmp_path: Path)
         Track.read(path)
 
 
-def test_a_binary_file_is_no_track(tmp_path: Path) -> None:
+def test_binary_file_is_rejected_as_track(tmp_path: Path) -> None:
     (tmp_path / "joints.csv").write_bytes(b"\xff\xfe\x00\x01" * 9)
     with raises(FormatError, "joints.csv"):
         Track.read(tmp_path / "joints.csv")
@@ -264,7 +264,7 @@ def test_a_binary_file_is_no_track(tmp_path: Path) -> None:
         Track.read(tmp_path / "none.csv")
 
 
-def test_a_track_has_numbers_only_where_a_person_is() -> None:
+def test_track_values_are_finite_exactly_if_a_person_is_present() -> None:
     track = random_track()
     with raises(DataError, "yaw"):
         replace(track, yaw=np.zeros(9))
@@ -274,17 +274,17 @@ def test_a_track_has_numbers_only_where_a_person_is() -> None:
         replace(track, times_us=np.zeros(9, np.int64))
 
 
-def test_the_largest_person_is_followed_and_people_are_counted() -> None:
-    track = track_pictures(pictures([OTHER, ONE], [OTHER, ONE], [ONE]), SMALL, look=StandIn())
+def test_largest_person_is_tracked_and_people_are_counted() -> None:
+    track = track_pictures(pictures([OTHER, ONE], [OTHER, ONE], [ONE]), SMALL, look=FakeNetwork())
     assert track.people.tolist() == [2, 2, 2]
     np.testing.assert_allclose(track.points_px.mean(axis=(0, 1)), ONE[:2], atol=5)
-    first = find_people(next(pictures([OTHER, ONE]))[1], StandIn())
+    first = find_people(next(pictures([OTHER, ONE]))[1], FakeNetwork())
     assert [person.square.side_px for person in first] == [30, 20]
 
 
-def test_a_body_that_shrinks_to_nothing_is_no_person() -> None:
+def test_vanishing_body_is_not_a_person() -> None:
     def look(_: Picture, square: InputSquare) -> Sighting:
-        """A person at the left who fills the picture, in whose face is a smaller body, and at the right what fades."""
+        """Simulate a large person at the left with a small body in the face, and a vanishing body at the right."""
         if square.x_px < 40:
             return sighting(30, 24, min(60, 1.3 * square.side_px))
         return sighting(square.x_px, square.y_px, 0.7 * square.side_px, min(1.0, square.side_px / 30))
@@ -293,21 +293,21 @@ def test_a_body_that_shrinks_to_nothing_is_no_person() -> None:
     assert [person.square for person in people] == [InputSquare(30, 24, 60)]
 
 
-def test_a_lost_person_is_a_gap_and_found_again() -> None:
+def test_lost_person_leaves_a_gap_and_is_found_again() -> None:
     film = [[ONE]] * 3 + [[]] * 4 + [[ONE]] * 8
-    track = track_pictures(pictures(*film), SMALL, look=StandIn())
-    assert track.gaps == (Gap(300_000, 800_000),)  # at 0.3 s it is searched for, and 0.5 s later again
+    track = track_pictures(pictures(*film), SMALL, look=FakeNetwork())
+    assert track.gaps == (Gap(300_000, 800_000),)  # searched for at 0.3 s, and again 0.5 s later
     assert track.people[3:8].tolist() == [0] * 5
 
 
-def test_no_more_pictures_are_looked_at_than_asked_for() -> None:
+def test_max_fps_limits_processed_pictures() -> None:
     film = [[ONE]] * 60
-    assert len(track_pictures(pictures(*film, fps=60), SMALL, look=StandIn()).times_us) == 30
-    track = track_pictures(pictures(*film, fps=25), SMALL, {"max_fps": 15}, look=StandIn())
+    assert len(track_pictures(pictures(*film, fps=60), SMALL, look=FakeNetwork()).times_us) == 30
+    track = track_pictures(pictures(*film, fps=25), SMALL, {"max_fps": 15}, look=FakeNetwork())
     assert track.rate_hz == pytest.approx(12.5)
 
 
-def test_smoothing_keeps_parabolas_and_does_not_cross_gaps() -> None:
+def test_smoothing_preserves_parabolas_and_does_not_cross_gaps() -> None:
     times_us = np.cumsum([0, 33_000, 33_000, 34_000, 33_000, 40_000, 33_000, 33_000, 33_000, 33_000, 30_000])
     t = times_us[:, None, None] / 1e6
     present = np.arange(11) != 5
@@ -320,24 +320,24 @@ def test_smoothing_keeps_parabolas_and_does_not_cross_gaps() -> None:
     np.testing.assert_array_equal(smooth_runs(2 * every, noisy, np.ones(300, bool)), noisy)
 
 
-def test_a_film_without_a_person_names_the_file(tmp_path: Path) -> None:
+def test_video_without_a_person_reports_the_file(tmp_path: Path) -> None:
     write_video(tmp_path / "grey.webm", [Frame(k * 40_000, np.full((48, 64), 90, np.uint8)) for k in range(3)])
     with raises(VideoError, "grey.webm", "3"):
-        track_film(tmp_path / "grey.webm", look=StandIn())
+        track_film(tmp_path / "grey.webm", look=FakeNetwork())
     with raises(VideoError, "none.webm"):
-        track_film(tmp_path / "none.webm", look=StandIn())
+        track_film(tmp_path / "none.webm", look=FakeNetwork())
     with raises(VideoError, "camera"):
-        track_film("0", look=StandIn())
+        track_film("0", look=FakeNetwork())
 
 
-def test_a_truncated_film_is_an_error(film: Path, tmp_path: Path) -> None:
+def test_truncated_video_raises(film: Path, tmp_path: Path) -> None:
     content = film.read_bytes()
     (tmp_path / "part.webm").write_bytes(content[: len(content) // 2])
     with raises((TruncatedVideoError, VideoError), "part.webm"):
         track_film(tmp_path / "part.webm", look=lambda *_: sighting(160, 120, 200))
 
 
-def test_the_command_writes_joints_and_a_preview(film: Path, tmp_path: Path) -> None:
+def test_command_writes_joints_and_preview(film: Path, tmp_path: Path) -> None:
     out, shown = tmp_path / "joints.csv", tmp_path / "shown.webm"
     run = CliRunner().invoke(app, ["track", str(film), "-o", str(out), "--preview", str(shown)])
     assert run.exit_code == 0, run.output
@@ -350,7 +350,7 @@ def test_the_command_writes_joints_and_a_preview(film: Path, tmp_path: Path) -> 
     assert mentions(str(again.exception), out)
 
 
-def test_the_example_of_the_page_runs(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_documentation_example_runs(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = Path(__file__).parents[2] / "docs" / "guides" / "joints.md"
     (block,) = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     shutil.copy(film, tmp_path / "clip.webm")
@@ -360,7 +360,7 @@ def test_the_example_of_the_page_runs(film: Path, tmp_path: Path, monkeypatch: p
     assert np.isfinite(names["arms"].right.wrist).all()
 
 
-def test_a_preview_marks_joints_and_gaps(tmp_path: Path) -> None:
+def test_preview_marks_joints_and_gaps(tmp_path: Path) -> None:
     track, size = random_track(), SensorSize(width=320, height=240)
     dark = np.zeros((48, 64, 3), np.uint8)
     drawn = draw_skeleton(dark, track, 2, size)
@@ -372,5 +372,5 @@ def test_a_preview_marks_joints_and_gaps(tmp_path: Path) -> None:
         write_track_preview(track, tmp_path / "a.webm", tmp_path / "b.mp4")
 
 
-def test_the_columns_of_a_track_are_named_by_its_joints() -> None:
+def test_track_columns_are_named_after_joints() -> None:
     assert len(COLUMNS) == len(set(COLUMNS)) == 6 + 6 * len(JOINTS)

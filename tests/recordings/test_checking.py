@@ -1,4 +1,4 @@
-"""Checking: files with one defect each, plain loops over generated columns, real recordings."""
+"""Checks: files with one defect each, plain loops over generated columns, real recordings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STEADY_US = 1000 * np.arange(500)
 def write_columns(
     path: Path, t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sensor: SensorSize | None = SENSOR
 ) -> Path:
-    """A file of unchecked columns."""
+    """Write a file of unchecked columns."""
     with h5py.File(path, "w") as file:
         for name, column in zip("txyp", (t, x, y, p), strict=True):
             column = np.asarray(column)
@@ -42,14 +42,14 @@ def write_columns(
 
 
 def steady(path: Path, **columns: ArrayLike) -> Path:
-    """A clean file of 500 events, a millisecond apart, some of whose columns are replaced."""
+    """Write a valid file of 500 events, 1 ms apart, with some columns replaced."""
     n = np.arange(len(STEADY_US))
     good: dict[str, ArrayLike] = {"t": STEADY_US, "x": n % 12, "y": n // 12 % 7, "p": n % 2}
     return write_columns(path, **(good | columns))  # type: ignore[arg-type]
 
 
 def replaced(column: np.ndarray, **values: int) -> np.ndarray:
-    """The column with other values at the places e0, e1, ..."""
+    """Return the column with other values at the indices e0, e1, ..."""
     column = column.copy()
     for place, value in values.items():
         column[int(place[1:])] = value
@@ -69,7 +69,7 @@ def bin40(events: Events) -> bytes:
     )
 
 
-def test_a_clean_file_has_no_findings_and_the_figures_of_its_events(tmp_path: Path) -> None:
+def test_valid_file_has_no_findings_and_correct_statistics(tmp_path: Path) -> None:
     report = check_recording(steady(tmp_path / "a.h5"))
     assert report == CheckReport(
         file=str(tmp_path / "a.h5"),
@@ -90,13 +90,13 @@ def test_a_clean_file_has_no_findings_and_the_figures_of_its_events(tmp_path: Pa
 
 @limits(max_examples=20)
 @given(st.integers(0, 1000), st.integers(0, 300), st.sampled_from([0, -5000, 2**41]))
-def test_nothing_is_wrong_with_what_can_be_written(tmp_path: Path, seed: int, count: int, start: int) -> None:
+def test_written_files_have_no_wrong_findings(tmp_path: Path, seed: int, count: int, start: int) -> None:
     write(tmp_path / "a.h5", random_events(seed, count).shift_time(start), overwrite=True)
     assert not check_recording(tmp_path / "a.h5").wrong
 
 
 @given(rows, st.integers(1, 12))
-def test_findings_are_those_of_a_plain_loop_whatever_the_chunks(tmp_path: Path, values: list[Row], chunk: int) -> None:
+def test_findings_equal_plain_loop_for_any_chunk_size(tmp_path: Path, values: list[Row], chunk: int) -> None:
     t, x, y, p = np.array(values, np.int64).reshape(-1, 4).T
     path = write_columns(tmp_path / "a.h5", t, x, y, p)
     expected: dict[str, list[int]] = {}
@@ -129,7 +129,7 @@ def test_findings_are_those_of_a_plain_loop_whatever_the_chunks(tmp_path: Path, 
 
 
 @given(rows)
-def test_wrong_is_just_what_cannot_be_read(tmp_path: Path, values: list[Row]) -> None:
+def test_findings_are_wrong_exactly_if_reading_fails(tmp_path: Path, values: list[Row]) -> None:
     path = write_columns(tmp_path / "a.h5", *np.array(values, np.int64).reshape(-1, 4).T)
     try:
         read(path)
@@ -140,20 +140,20 @@ def test_wrong_is_just_what_cannot_be_read(tmp_path: Path, values: list[Row]) ->
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 2), st.integers(0, 1)), max_size=60))
-def test_duplicates_in_order_are_all_that_equal_an_earlier_event(tmp_path: Path, values: list[Row]) -> None:
+def test_duplicates_are_all_events_equal_to_an_earlier_event(tmp_path: Path, values: list[Row]) -> None:
     values = sorted(values, key=lambda row: row[0])
     path = write_columns(tmp_path / "a.h5", *np.array(values, np.int64).reshape(-1, 4).T)
     counts = {finding.kind: finding.count for finding in check_recording(path).findings}
     assert counts.get("duplicates", 0) == len(values) - len(set(values))
 
 
-def test_a_step_back_is_told_with_its_length(tmp_path: Path) -> None:
+def test_decrease_in_time_is_reported_with_its_length(tmp_path: Path) -> None:
     finding = only(check_recording(steady(tmp_path / "a.h5", t=replaced(STEADY_US, e9=5500, e300=299_999, e301=0))))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("order", "wrong", 2, 9)
     assert mentions(finding.message, "2 events", "event 9", "t = 5500 us", "8000 us", "299999 us")
 
 
-def test_steps_are_told_right_however_far_they_go(tmp_path: Path) -> None:
+def test_time_steps_do_not_overflow_int64(tmp_path: Path) -> None:
     path = write_columns(tmp_path / "a.h5", [-(2**63) + 1, 2**63 - 1, -(2**63) + 1], [1, 2, 3], [1, 1, 1], [0, 1, 0])
     messages = {finding.kind: finding.message for finding in check_recording(path).findings}
     assert mentions(messages["order"], f"{2**64 - 2} us")
@@ -162,20 +162,20 @@ def test_steps_are_told_right_however_far_they_go(tmp_path: Path) -> None:
     assert mentions(gap.message, f"{2**64 - 2} us")
 
 
-def test_a_pixel_outside_the_sensor_is_named(tmp_path: Path) -> None:
+def test_pixel_outside_sensor_is_reported(tmp_path: Path) -> None:
     x = replaced(np.arange(500) % 12, e4=12, e7=60_000)
     finding = only(check_recording(steady(tmp_path / "a.h5", x=x.astype(np.uint16))))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("range", "wrong", 2, 4)
     assert mentions(finding.message, "2 events", "12x7", "event 4", "x = 12, y = 0")
 
 
-def test_a_polarity_other_than_0_and_1_is_named(tmp_path: Path) -> None:
+def test_invalid_polarity_is_reported(tmp_path: Path) -> None:
     finding = only(check_recording(steady(tmp_path / "a.h5", p=np.arange(500) % 2 * 2)))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("polarity", "wrong", 250, 1)
     assert mentions(finding.message, "250 events", "event 1", "p = 2")
 
 
-def test_a_bool_of_another_byte_than_0_and_1_is_neither_on_nor_off(tmp_path: Path) -> None:
+def test_bool_with_byte_other_than_0_or_1_is_invalid_polarity(tmp_path: Path) -> None:
     path = steady(tmp_path / "a.h5")
     n = np.arange(500)
     with h5py.File(path, "a") as file:
@@ -187,7 +187,7 @@ def test_a_bool_of_another_byte_than_0_and_1_is_neither_on_nor_off(tmp_path: Pat
         read(path)
 
 
-def test_a_gap_is_what_is_far_longer_than_the_usual_step(tmp_path: Path) -> None:
+def test_default_gap_is_relative_to_usual_steps(tmp_path: Path) -> None:
     t = STEADY_US + 50_000 * (np.arange(500) >= 200) + 70_000 * (np.arange(500) >= 400)
     finding = only(check_recording(steady(tmp_path / "a.h5", t=t)))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("gaps", "odd", 2, 200)
@@ -197,18 +197,18 @@ def test_a_gap_is_what_is_far_longer_than_the_usual_step(tmp_path: Path) -> None
     assert only(check_recording(steady(tmp_path / "c.h5", t=t + 3 * STEADY_US))).count == 1
 
 
-def test_a_slow_beat_is_no_gap(tmp_path: Path) -> None:
+def test_slow_periodic_events_have_no_gap(tmp_path: Path) -> None:
     path = steady(tmp_path / "a.h5", t=STEADY_US // 10_000 * 330_000)  # 10 events every 0.33 s
     assert not check_recording(path).findings
 
 
 @pytest.mark.parametrize(("gap_us", "count"), [(999, 499), (1000, 1), (50_999, 1), (51_000, 0)])
-def test_the_length_of_a_gap_can_be_set(tmp_path: Path, gap_us: int, count: int) -> None:
+def test_gap_us_sets_the_gap_threshold(tmp_path: Path, gap_us: int, count: int) -> None:
     path = steady(tmp_path / "a.h5", t=STEADY_US + 50_000 * (np.arange(500) >= 200))
     assert sum(f.count for f in check_recording(path, settings=CheckSettings(gap_us=gap_us)).findings) == count
 
 
-def test_hot_pixels_are_counted_and_the_busiest_named(tmp_path: Path) -> None:
+def test_hot_pixels_are_counted_and_busiest_is_reported(tmp_path: Path) -> None:
     n = np.arange(500)
     x, y = np.where(n % 2, 3, n % 12), np.where(n % 2, 5, n // 12 % 7)
     finding = only(check_recording(steady(tmp_path / "a.h5", x=x, y=y, p=n // 2 % 2)))
@@ -217,7 +217,7 @@ def test_hot_pixels_are_counted_and_the_busiest_named(tmp_path: Path) -> None:
     assert not check_recording(tmp_path / "a.h5", settings=CheckSettings(hot_pixel_factor=1000)).findings
 
 
-def test_a_single_polarity_is_odd(tmp_path: Path) -> None:
+def test_single_polarity_is_odd(tmp_path: Path) -> None:
     finding = only(check_recording(steady(tmp_path / "a.h5", p=np.ones(500, np.uint8))))
     assert (finding.kind, mentions(finding.message, 500, "ON")) == ("one_polarity", True)
     finding = only(check_recording(steady(tmp_path / "b.h5", p=np.zeros(500, np.uint8))))
@@ -225,14 +225,14 @@ def test_a_single_polarity_is_odd(tmp_path: Path) -> None:
     assert not check_recording(write_columns(tmp_path / "c.h5", [0, 1], [2, 5], [0, 0], [1, 1])).findings
 
 
-def test_no_events_and_times_before_0_are_odd(tmp_path: Path) -> None:
+def test_empty_files_and_negative_times_are_odd(tmp_path: Path) -> None:
     report = check_recording(write_columns(tmp_path / "a.h5", [], [], [], []))
     assert (only(report).kind, report.wrong, report.t_first_us, report.rate_hz) == ("empty", False, None, None)
     finding = only(check_recording(steady(tmp_path / "b.h5", t=STEADY_US - 1500)))
     assert mentions(finding.message, "2 events", "event 0", "t = -1500 us")
 
 
-def test_a_cut_file_is_checked_up_to_the_cut_and_its_sensor_guessed(tmp_path: Path) -> None:
+def test_truncated_file_is_checked_up_to_truncation_with_guessed_sensor(tmp_path: Path) -> None:
     events = random_events(0, 100)
     (tmp_path / "a.bin").write_bytes(bin40(events)[:-2])
     report = check_recording(tmp_path / "a.bin")
@@ -244,7 +244,7 @@ def test_a_cut_file_is_checked_up_to_the_cut_and_its_sensor_guessed(tmp_path: Pa
     assert check_recording(tmp_path / "b.bin.gz").findings[0].kind == "corruption"
 
 
-def test_a_chunk_that_cannot_be_unpacked_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undecodable_chunk_is_corruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdf5_reader, "CHUNK_EVENTS", 65536)
     path = tmp_path / "a.h5"
     write(path, random_events(0, 200_000, span_us=100_000_000))
@@ -257,7 +257,7 @@ def test_a_chunk_that_cannot_be_unpacked_is_damage(tmp_path: Path, monkeypatch: 
     assert (report.findings[0].kind, report.findings[0].first, report.events) == ("corruption", 65536, 65536)
 
 
-def test_a_guessed_sensor_is_the_one_that_reading_guesses(tmp_path: Path) -> None:
+def test_check_and_read_guess_the_same_sensor(tmp_path: Path) -> None:
     for number, (width, height) in enumerate([(12, 7), (128, 128), (129, 12), (640, 480), (12, 500)]):
         events = random_events(0, 3000, SensorSize(width=width, height=height))
         path = write_columns(tmp_path / f"{number}.h5", events.t, events.x, events.y, events.p, sensor=None)
@@ -266,7 +266,7 @@ def test_a_guessed_sensor_is_the_one_that_reading_guesses(tmp_path: Path) -> Non
         assert (report.width, report.height, report.sensor_source) == (guessed.width, guessed.height, "guessed")
 
 
-def test_beyond_every_known_sensor_the_way_out_is_told(tmp_path: Path) -> None:
+def test_events_beyond_all_known_sensors_suggest_the_sensor_option(tmp_path: Path) -> None:
     path = write_columns(tmp_path / "a.h5", [0, 1], [2000, 3], [0, 0], [1, 0], sensor=None)
     finding = only(check_recording(path))
     assert mentions(finding.message, "1 event", "1280x720", "event 0", "x = 2000, y = 0")
@@ -274,13 +274,13 @@ def test_beyond_every_known_sensor_the_way_out_is_told(tmp_path: Path) -> None:
     assert not check_recording(path, sensor=SensorSize(width=2001, height=700)).findings
 
 
-def test_a_report_is_a_plain_record(tmp_path: Path) -> None:
+def test_report_converts_to_json(tmp_path: Path) -> None:
     report = check_recording(steady(tmp_path / "a.h5", t=replaced(STEADY_US, e9=5500)))
     record = json.loads(json.dumps(report.to_record()))
     assert (record["wrong"], record["events"], record["findings"][0]["kind"]) == (True, 500, "order")
 
 
-def test_what_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+def test_files_that_cannot_be_opened_raise(tmp_path: Path) -> None:
     with raises(FileError, "a.h5"):
         check_recording(tmp_path / "a.h5")
     with raises(EventError, "12x7", "5x5"):
@@ -301,14 +301,14 @@ def test_what_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
         ("gesture/8.bs2", 101_288, {"duplicates": 3_548}),
     ],
 )
-def test_nothing_is_wrong_with_real_recordings(test_data: Path, name: str, events: int, odd: dict[str, Any]) -> None:
+def test_real_recordings_have_no_wrong_findings(test_data: Path, name: str, events: int, odd: dict[str, Any]) -> None:
     report = check_recording(test_data / name)
     assert not report.wrong
     assert report.events == events
     assert {finding.kind: finding.count for finding in report.findings} == odd
 
 
-def test_a_sensor_too_large_to_count_is_refused(tmp_path: Path) -> None:
+def test_sensor_with_too_many_pixels_is_rejected(tmp_path: Path) -> None:
     path = write_columns(tmp_path / "a.h5", [0], [0], [0], [0], SensorSize(width=28001, height=25976))
     with raises(EventError, "a.h5", "28001x25976"):
         check_recording(path)

@@ -1,4 +1,4 @@
-"""Comparing two recordings: laws, plain loops and scipy's distances, on a sensor that is not square."""
+"""Comparison of recordings: laws, plain loops and distances of scipy, on a sensor that is not square."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def log_intervals(events: Events) -> np.ndarray:
     )
 
 
-def test_a_recording_compared_with_itself_is_perfect() -> None:
+def test_recording_equals_itself_in_all_figures() -> None:
     events = random_events(0, 3000)
     found = compare(events, events)
     assert asdict(found.ratios) == dict.fromkeys(("events", "duration", "rate", "on_share", "on_off_ratio"), 1)
@@ -69,7 +69,7 @@ def test_a_recording_compared_with_itself_is_perfect() -> None:
     assert found.interval_distance == 0
 
 
-def test_figures_of_each_are_those_of_their_definition() -> None:
+def test_figures_follow_their_definitions() -> None:
     a = Events([100, 200, 20_100, 30_100], [0, 0, 0, 1], [0, 0, 0, 0], [1, 1, 0, 1], SENSOR)
     b = Events([10_100, 20_100], [0, 0], [0, 0], [1, 0], SENSOR)
     found = compare(a, b)
@@ -83,7 +83,7 @@ def test_figures_of_each_are_those_of_their_definition() -> None:
     assert np.flatnonzero(found.a.interval_counts).tolist() == [200, 429]  # 100 us, and 19.9 ms = 10^4.2989 us
 
 
-def test_a_shift_in_time_is_the_median_distance_where_events_are_sparse() -> None:
+def test_time_shift_of_sparse_events_equals_median_distance() -> None:
     t = np.arange(84) * 3000
     a = Events(t, np.arange(84) % 12, np.arange(84) // 12, np.arange(84) % 2, SENSOR)  # one event per pixel
     found = compare(a, a.shift_time(1234))
@@ -93,9 +93,9 @@ def test_a_shift_in_time_is_the_median_distance_where_events_are_sparse() -> Non
     assert (out_of_reach.median_us, out_of_reach.p90_us, out_of_reach.without_share) == (None, None, 1)
 
 
-def test_swapped_polarity_turns_the_sign_and_leaves_no_common_voxel() -> None:
+def test_swapped_polarity_negates_signed_maps_and_shares_no_voxels() -> None:
     events = random_events(1, 500)
-    of_pixel = (events.x + events.y) % 2 == 0  # a pixel has one polarity only, so that no voxel is in both by chance
+    of_pixel = (events.x + events.y) % 2 == 0  # one polarity per pixel: no voxel coincides by chance
     a = Events(events.t, events.x, events.y, of_pixel, SENSOR)
     found = compare(a, swapped(a))
     maps = found.maps
@@ -106,10 +106,10 @@ def test_swapped_polarity_turns_the_sign_and_leaves_no_common_voxel() -> None:
 
 
 @given(rows, rows, st.integers(0, 400))
-def test_nearest_distances_are_those_of_a_plain_loop(
+def test_nearest_distances_equal_plain_loop(
     rows_a: list[tuple[int, int, int, bool]], rows_b: list[tuple[int, int, int, bool]], reach_us: int
 ) -> None:
-    # A quarter of the sensor, so that pixels have several events.
+    # a quarter of the sensor: several events per pixel
     a, b = (from_rows([(t, x % 3, y % 2, p) for t, x, y, p in values]) for values in (rows_a, rows_b))
     found = compare(a, b, CompareSettings(reach_us=reach_us))
     for own, other, nearest in ((a, b, found.nearest_to_a), (b, a, found.nearest_to_b)):
@@ -127,7 +127,7 @@ def test_nearest_distances_are_those_of_a_plain_loop(
 
 
 @given(rows, rows, st.integers(1, 300))
-def test_voxel_overlap_is_that_of_sets(
+def test_voxel_overlap_equals_set_intersection(
     rows_a: list[tuple[int, int, int, bool]], rows_b: list[tuple[int, int, int, bool]], voxel_us: int
 ) -> None:
     a, b = ([(t, x % 3, y % 2, p) for t, x, y, p in values] for values in (rows_a, rows_b))
@@ -144,7 +144,7 @@ def test_voxel_overlap_is_that_of_sets(
 
 
 @pytest.mark.parametrize("sensor", [SENSOR, SensorSize(width=3, height=1), SensorSize(width=2, height=9)])
-def test_map_correlations_are_those_of_plain_loops_and_scipy(sensor: SensorSize) -> None:
+def test_map_correlations_equal_plain_loops_and_scipy(sensor: SensorSize) -> None:
     a, b = random_events(2, 400, sensor), random_events(3, 600, sensor)
 
     def blur(counts: np.ndarray) -> np.ndarray:
@@ -172,7 +172,7 @@ def test_map_correlations_are_those_of_plain_loops_and_scipy(sensor: SensorSize)
     assert maps.signed_blurred_per_window == (pytest.approx(np.median(defined)) if defined else None)
 
 
-def test_windows_where_one_is_silent_are_left_out_and_counted() -> None:
+def test_windows_with_events_in_one_recording_are_skipped_and_counted() -> None:
     a = random_events(4, 300, span_us=80_000)
     b = a.slice_time(0, int(a.t[0]) + 40_000)
     maps = compare(a, b).maps
@@ -181,27 +181,27 @@ def test_windows_where_one_is_silent_are_left_out_and_counted() -> None:
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0, 300.0])
-def test_interval_distance_is_scipys_within_a_bin(scale: float) -> None:
+def test_interval_distance_equals_scipy_within_one_bin(scale: float) -> None:
     a, b = random_events(5, 4000), random_events(6, 1500)
     b = Events((b.t * scale).astype(np.int64), b.x, b.y, b.p, SENSOR)
     expected = wasserstein_distance(log_intervals(a), log_intervals(b))
     assert compare(a, b).interval_distance == pytest.approx(expected, abs=1 / INTERVAL_BINS_PER_DECADE)
 
 
-def test_intervals_ten_times_as_long_are_a_decade_away() -> None:
+def test_tenfold_intervals_have_distance_of_one_decade() -> None:
     events = random_events(7, 2000)
     longer = Events(events.t * 10, events.x, events.y, events.p, SENSOR)
-    # Intervals of 0 us count as 1 us in both: there are few.
+    # the few intervals of 0 us count as 1 us in both
     assert compare(events, longer).interval_distance == pytest.approx(1, abs=2 / INTERVAL_BINS_PER_DECADE)
 
 
-def test_intervals_beyond_the_histogram_are_counted_at_its_ends() -> None:
+def test_intervals_beyond_the_histogram_are_counted_in_outer_bins() -> None:
     events = Events([0, 0, 1_000_000_000], [1, 1, 1], [1, 1, 1], [0, 1, 1], SENSOR)
     assert np.flatnonzero(compare(events, events).a.interval_counts).tolist() == [0, INTERVAL_BINS - 1]
 
 
 @pytest.mark.parametrize(("a", "b"), [(EMPTY, EMPTY), (EMPTY, ONE), (ONE, EMPTY), (ONE, ONE), (ONE, swapped(ONE))])
-def test_few_events_leave_figures_undefined_and_the_record_valid(a: Events, b: Events) -> None:
+def test_undefined_figures_are_none_in_a_valid_record(a: Events, b: Events) -> None:
     found = compare(a, b)
     record = json.loads(json.dumps(found.to_record(), allow_nan=False))
     assert record["a"]["events"] == len(a)
@@ -212,14 +212,14 @@ def test_few_events_leave_figures_undefined_and_the_record_valid(a: Events, b: E
     assert record["nearest_to_a"]["without_share"] == (1 - same if len(a) else None)
 
 
-def test_few_events_give_a_page_with_dashes(tmp_path: Path) -> None:
+def test_undefined_figures_are_dashes_on_the_page(tmp_path: Path) -> None:
     text = write_comparison_page(compare(EMPTY, ONE), ("a", "b"), tmp_path / "a.html").read_text(encoding="utf-8")
     assert "<td>A 0 · B 1 · B/A –</td>" in text
     assert ">rate correlation</td><td>–</td>" in text
     write_comparison_page(compare(EMPTY, EMPTY), ("a", "b"), tmp_path / "a.html")
 
 
-def test_the_record_holds_everything_but_the_maps() -> None:
+def test_record_contains_everything_except_maps() -> None:
     found = compare(random_events(8, 300), random_events(9, 200))
     record = json.loads(json.dumps(found.to_record(), allow_nan=False))
     assert set(record) == {*Comparison.__dataclass_fields__, "interval_edges_us"}
@@ -232,12 +232,12 @@ def test_the_record_holds_everything_but_the_maps() -> None:
     assert record["interval_edges_us"][-1] == pytest.approx(100e6)
 
 
-def test_other_sensors_are_refused_with_both_sizes() -> None:
+def test_different_sensors_are_rejected_with_both_sizes() -> None:
     with raises(EventError, "13x7", "12x7"):
         compare(EMPTY, Events.empty(SensorSize(width=13, height=7)))
 
 
-def test_clocks_with_nothing_in_common_are_refused_with_a_way_out() -> None:
+def test_recordings_without_shared_clock_are_rejected_with_remedy() -> None:
     with raises(EventError, "A", "B", 5):
         compare(ONE, ONE.shift_time(1_700_000_000_000_000))
 
@@ -252,7 +252,7 @@ def test_swapping_the_recordings_swaps_the_figures() -> None:
     assert there.ratios.rate == pytest.approx(1 / (back.ratios.rate or 0))
 
 
-def test_the_page_shows_every_figure_and_loads_nothing(tmp_path: Path) -> None:
+def test_page_shows_all_figures_and_loads_nothing(tmp_path: Path) -> None:
     found = compare(random_events(12, 2000), random_events(13, 1000))
     page = write_comparison_page(found, ("real <b>.h5", "$v2e$.h5"), tmp_path / "compare.html")
     text = page.read_text(encoding="utf-8")
@@ -273,7 +273,7 @@ def test_names_of_figures_are_unique() -> None:
     assert len(names) == len(set(names)) == 21
 
 
-def test_a_page_below_a_file_is_refused(tmp_path: Path) -> None:
+def test_page_path_below_a_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "nowhere").touch()
     with raises(FileError, "a.html"):
         write_comparison_page(compare(ONE, ONE), ("a", "b"), tmp_path / "nowhere" / "a.html")

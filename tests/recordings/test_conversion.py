@@ -53,7 +53,7 @@ def save_clip(path: Path, frames: int = 20) -> None:
     write_video(path, frames_from_arrays([texture[:64, k : k + 96].copy() for k in range(frames)], fps=50))
 
 
-def test_a_converted_video_is_its_simulation(tmp_path: Path) -> None:
+def test_converted_video_equals_its_simulation(tmp_path: Path) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "out" / "events.h5"
     save_clip(clip)
     config = SimulatorConfig(pos_thres=0.3)
@@ -72,7 +72,7 @@ def test_a_converted_video_is_its_simulation(tmp_path: Path) -> None:
     assert open_recording(out).attributes["source"] == "clip.webm"
 
 
-def test_a_video_of_one_frame_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+def test_video_of_one_frame_is_rejected_and_leaves_no_files(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     cv2.imwrite(str(folder / "a.png"), np.zeros((7, 12), np.uint8))
@@ -81,7 +81,7 @@ def test_a_video_of_one_frame_is_refused_and_leaves_nothing(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
-def test_an_existing_output_is_kept(tmp_path: Path) -> None:
+def test_existing_output_is_kept(tmp_path: Path) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "events.h5"
     save_clip(clip, 3)
     out.write_text("mine")
@@ -90,7 +90,7 @@ def test_an_existing_output_is_kept(tmp_path: Path) -> None:
     assert out.read_text() == "mine"
 
 
-def test_noise_labels_stand_beside_the_events(tmp_path: Path) -> None:
+def test_noise_labels_are_written_with_the_events(tmp_path: Path) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "events.h5"
     save_clip(clip)
     noisy = SimulatorConfig(shot_noise_rate_hz=50)
@@ -103,7 +103,7 @@ def test_noise_labels_stand_beside_the_events(tmp_path: Path) -> None:
     assert np.array_equal(read(out).t[~noise], signal.t)
 
 
-def test_a_video_that_breaks_off_leaves_a_whole_file_of_what_was_read(test_data: Path, tmp_path: Path) -> None:
+def test_truncated_video_leaves_complete_file_of_readable_frames(test_data: Path, tmp_path: Path) -> None:
     content = (test_data / "video" / "walk.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
     with raises(TruncatedVideoError, "cut.mkv", "out.h5"):
@@ -112,7 +112,7 @@ def test_a_video_that_breaks_off_leaves_a_whole_file_of_what_was_read(test_data:
     assert at_us - 40_000 < read(tmp_path / "out.h5").t[-1] <= at_us
 
 
-def test_a_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
+def test_folder_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
     for name in ("a.mp4", "sub/b.GIF", "sub/notes.txt", "sub/images/0.png", "sub/images/1.png"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).touch()
@@ -129,7 +129,7 @@ def test_a_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
         plan_conversions([tmp_path / "empty"], tmp_path / "out")
 
 
-def test_a_picture_beside_videos_and_recordings_does_not_make_them_one_video(tmp_path: Path) -> None:
+def test_single_image_among_videos_does_not_make_an_image_folder(tmp_path: Path) -> None:
     for name in ("a.mp4", "a.png", "b.h5", "frames/0.png", "frames/1.png", "frames/preview.gif"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -137,7 +137,7 @@ def test_a_picture_beside_videos_and_recordings_does_not_make_them_one_video(tmp
     assert {task.source.name for task in tasks} == {"a.mp4", "b.h5", "frames"} | {"preview.gif"}
 
 
-def test_sources_of_one_name_keep_their_suffix(tmp_path: Path) -> None:
+def test_sources_with_equal_names_keep_their_suffix(tmp_path: Path) -> None:
     for name in ("in/a.mp4", "in/a.webm", "in/b.webm", "other/a.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -151,7 +151,7 @@ def test_sources_of_one_name_keep_their_suffix(tmp_path: Path) -> None:
         plan_conversions([tmp_path / "in" / "a.mp4", tmp_path / "other" / "a.mp4"], tmp_path / "out")
 
 
-def test_an_output_folder_is_neither_a_file_nor_named_like_one(tmp_path: Path) -> None:
+def test_output_folder_must_not_be_a_file_or_have_an_event_suffix(tmp_path: Path) -> None:
     sources = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
     (tmp_path / "file").touch()
     for name in ("out.h5", "file", "/dev/full"):
@@ -161,11 +161,11 @@ def test_an_output_folder_is_neither_a_file_nor_named_like_one(tmp_path: Path) -
         plan_conversions(sources[:1], tmp_path / "file")
 
 
-def test_a_corrupted_recording_and_a_truncated_video_do_not_stop_the_others(tmp_path: Path) -> None:
+def test_corrupted_recording_and_truncated_video_do_not_stop_other_conversions(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     save_clip(tmp_path / "in" / "cut.webm", 20)
-    whole = (tmp_path / "in" / "cut.webm").read_bytes()
-    (tmp_path / "in" / "cut.webm").write_bytes(whole[: len(whole) * 2 // 3])
+    complete = (tmp_path / "in" / "cut.webm").read_bytes()
+    (tmp_path / "in" / "cut.webm").write_bytes(complete[: len(complete) * 2 // 3])
     write(tmp_path / "in" / "good.bin", random_events(1, 500))
     (tmp_path / "in" / "wrong.bin").write_bytes((tmp_path / "in" / "good.bin").read_bytes()[:-1])
     tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
@@ -179,7 +179,7 @@ def test_a_corrupted_recording_and_a_truncated_video_do_not_stop_the_others(tmp_
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz", ".aedat4", ".raw", ".dat", ".es", ".bin"])
-def test_a_video_becomes_a_file_of_any_format_in_one_step(tmp_path: Path, suffix: str) -> None:
+def test_video_converts_to_any_format(tmp_path: Path, suffix: str) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / f"events{suffix}"
     save_clip(clip, 6)
     done = convert_video(clip, out, threads=2)
@@ -196,7 +196,7 @@ def test_a_video_becomes_a_file_of_any_format_in_one_step(tmp_path: Path, suffix
     assert {path.name for path in tmp_path.iterdir()} == {"clip.webm", out.name}
 
 
-def test_a_missing_source_is_named_before_an_existing_output(tmp_path: Path) -> None:
+def test_missing_source_is_reported_before_existing_output(tmp_path: Path) -> None:
     (tmp_path / "there.h5").touch()
     with raises(VideoError, "none.mp4"):
         convert_video(tmp_path / "none.mp4", tmp_path / "there.h5")
@@ -204,7 +204,7 @@ def test_a_missing_source_is_named_before_an_existing_output(tmp_path: Path) -> 
         convert_recording(tmp_path / "none.raw", tmp_path / "there.h5")
 
 
-def test_what_opencv_opens_is_a_video_whatever_its_suffix(tmp_path: Path) -> None:
+def test_file_that_opencv_opens_is_a_video_for_any_suffix(tmp_path: Path) -> None:
     save_clip(tmp_path / "clip.webm", 4)
     expected = events_from_video(tmp_path / "clip.webm")
     for name in ("clip", "clip.webm.bak"):
@@ -217,7 +217,7 @@ def test_what_opencv_opens_is_a_video_whatever_its_suffix(tmp_path: Path) -> Non
         convert_task(ConversionTask(tmp_path / "notes.odt", tmp_path / "notes.h5"))
 
 
-def test_a_span_without_frames_names_the_length_of_the_video(tmp_path: Path) -> None:
+def test_span_without_frames_reports_video_length(tmp_path: Path) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
     save_clip(clip, 20)
     for start_s, stop_s, message in (
@@ -251,14 +251,14 @@ def test_events_from_images_in_memory(kind: Any) -> None:
         [[1, 2], [3, 4]],
     ],
 )
-def test_what_is_no_image_or_frame_is_an_error(wrong: Any) -> None:
+def test_invalid_images_and_frames_raise(wrong: Any) -> None:
     with raises(VideoError):
         events_from_video(wrong)
     with raises(VideoError, "Frame"):
         next(simulate([np.zeros((7, 12), np.uint8)] * 2))  # type: ignore[list-item]
 
 
-def test_a_broken_file_does_not_stop_the_others(tmp_path: Path) -> None:
+def test_corrupted_file_does_not_stop_other_conversions(tmp_path: Path) -> None:
     save_clip(tmp_path / "a.webm", 4)
     (tmp_path / "b.webm").write_text("not a video")
     save_clip(tmp_path / "c.webm", 6)
@@ -278,7 +278,7 @@ def test_a_broken_file_does_not_stop_the_others(tmp_path: Path) -> None:
     assert not (tmp_path / "b.h5").exists()
 
 
-def test_paths_may_be_texts(tmp_path: Path) -> None:
+def test_paths_may_be_strings(tmp_path: Path) -> None:
     save_clip(tmp_path / "clip.webm", 3)
     done = convert_video(str(tmp_path / "clip.webm"), str(tmp_path / "events.h5"))
     assert done.path == tmp_path / "events.h5"
@@ -293,7 +293,7 @@ def test_paths_may_be_texts(tmp_path: Path) -> None:
     ],
     ids=["unsorted", "corrupted"],
 )
-def test_the_error_of_a_wrong_recording_names_the_settings_that_convert_it(
+def test_error_of_wrong_recording_suggests_settings_that_convert_it(
     text: str, expected: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
@@ -318,7 +318,7 @@ def test_upsampling_adds_steps_and_keeps_the_count_of_frames(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("upsampling", ["off", 3])
-def test_events_from_a_video_are_those_of_its_file(tmp_path: Path, upsampling: int | str) -> None:
+def test_events_from_video_equal_converted_file(tmp_path: Path, upsampling: int | str) -> None:
     clip = tmp_path / "clip.webm"
     save_clip(clip)
     video = VideoSettings(start_s=0.05, resize="24x16")
@@ -344,7 +344,7 @@ def test_events_from_an_array_and_from_frames_are_the_same() -> None:
         events_from_video(frames[:1])
 
 
-def test_a_camera_that_ctrl_c_ends_leaves_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_on_a_camera_leaves_a_complete_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Camera:
         def __init__(self, index: int) -> None:
             assert index == 0
@@ -381,19 +381,19 @@ RESUMED: dict[str, Any] = {
 
 
 def small(name: str) -> ConvertConfig:
-    """One of these configurations, for a part of the picture and of the time."""
+    """Return one of these configurations, limited to a region and a time span."""
     return ConvertConfig(video=VideoSettings(crop="36x24+10+5", start_s=0.01), **RESUMED[name])
 
 
 @pytest.fixture
 def saving_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saves after every frame, in chunks so small that each frame fills some."""
+    """Save after every frame, with chunks so small that each frame completes some."""
     monkeypatch.setattr(conversion, "SAVE_EVERY_S", 0.0)
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 256)
 
 
 def content(path: Path) -> dict[str, Any]:
-    """All that an event file holds."""
+    """Return the complete content of an event file."""
     found: dict[str, Any] = {}
     with h5py.File(path) as file:
         found |= {f"@{name}": value for name, value in file.attrs.items()}
@@ -403,7 +403,7 @@ def content(path: Path) -> dict[str, Any]:
 
 
 def stop_at(frame: int, stop: Callable[[], None]) -> Callable[[int, int], None]:
-    """A progress that stops the conversion at a frame."""
+    """Return a progress callback that stops the conversion at a frame."""
     return lambda done, _: stop() if done == frame else None
 
 
@@ -412,7 +412,7 @@ def interrupt() -> None:
 
 
 def interrupted(clip: Path, out: Path, config: ConvertConfig, frame: int = 12) -> Path:
-    """The folder that a conversion leaves which is interrupted at a frame."""
+    """Return the folder left by a conversion interrupted at a frame."""
     with pytest.raises(KeyboardInterrupt):
         convert_video(clip, out, config, progress=stop_at(frame, interrupt))
     folder = out.with_name(out.name + ".part")
@@ -423,9 +423,7 @@ def interrupted(clip: Path, out: Path, config: ConvertConfig, frame: int = 12) -
 
 @pytest.mark.usefixtures("saving_always")
 @pytest.mark.parametrize("name", RESUMED)
-def test_a_conversion_killed_anywhere_ends_with_the_same_file(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_conversion_resumes_to_the_same_file(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clip, out, folder = tmp_path / "clip.webm", tmp_path / "out.h5", tmp_path / "out.h5.part"
     save_clip(clip, 9)
     config = small(name)
@@ -433,7 +431,7 @@ def test_a_conversion_killed_anywhere_ends_with_the_same_file(
     replace = Path.replace
 
     def keep(*_: object) -> None:
-        """A copy of what a kill at this moment would leave."""
+        """Copy the files that a kill at this moment would leave."""
         if folder.exists() and not out.exists():
             moments.append(shutil.copytree(folder, tmp_path / "moments" / str(len(moments))))
 
@@ -460,28 +458,28 @@ def test_a_conversion_killed_anywhere_ends_with_the_same_file(
 
 
 @pytest.mark.usefixtures("saving_always")
-def test_a_conversion_may_be_interrupted_again_and_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_conversion_resumes_after_repeated_interrupts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
     save_clip(clip)
     config = small("noisy")
-    undisturbed = convert_video(clip, tmp_path / "whole.h5", config)
+    undisturbed = convert_video(clip, tmp_path / "complete.h5", config)
     told: list[int] = []
     for frame in (3, 4, 11, 18):
         interrupted(clip, out, config, frame)
     again = convert_video(clip, out, config, progress=lambda frames, _: told.append(frames))
-    assert told == [19]  # frames before are not read again
+    assert told == [19]  # earlier frames are not read again
     told_frames = [re.findall(r"\b\d+\b", record.getMessage().split(": ")[1]) for record in caplog.records]
     assert told_frames == [[str(frame), "20"] for frame in (3, 4, 11, 18)]
     assert (again.frames, again.events, again.duration_us) == (19, undisturbed.events, undisturbed.duration_us)
-    assert content(out) == content(tmp_path / "whole.h5")
+    assert content(out) == content(tmp_path / "complete.h5")
 
 
-def test_a_killed_process_is_continued_by_the_command_line(tmp_path: Path) -> None:
-    """As one video, and as one of several in processes."""
+def test_command_line_resumes_after_a_killed_process(tmp_path: Path) -> None:
+    """Both for a single video, and for several in processes."""
     (tmp_path / "in").mkdir()
     clip, out = tmp_path / "in" / "clip.webm", tmp_path / "out" / "clip.h5"
     save_clip(clip)
-    convert_video(clip, tmp_path / "whole.h5")
+    convert_video(clip, tmp_path / "complete.h5")
     script = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom dvspipe.recordings import conversion\n"
         "conversion.SAVE_EVERY_S = 0\n"
@@ -496,13 +494,13 @@ def test_a_killed_process_is_continued_by_the_command_line(tmp_path: Path) -> No
         assert mentions(done.stderr, "clip.webm", "frame 13 of 20")
         assert mentions(done.stdout, "20 frames")
     for folder, made in ((out.parent, {"clip.h5"}), (tmp_path / "several", {"clip.h5", "other.h5"})):
-        assert content(folder / "clip.h5") == content(tmp_path / "whole.h5")
+        assert content(folder / "clip.h5") == content(tmp_path / "complete.h5")
         assert {path.name for path in folder.iterdir() if path.name != ".manifest"} == made
 
 
 @pytest.mark.usefixtures("saving_always")
 @pytest.mark.parametrize("change", ["settings", "date", "length", "version", "overwrite", "labels"])
-def test_what_was_saved_of_other_work_is_thrown_away(
+def test_saved_state_of_other_inputs_is_discarded(
     tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
@@ -528,40 +526,40 @@ def test_what_was_saved_of_other_work_is_thrown_away(
     assert content(out) == content(tmp_path / "fresh.h5")
 
 
-def damages(folder: Path) -> Iterator[tuple[Path, bytes | None]]:
-    """Files of a folder with the bytes to put there instead, or None to remove it."""
+def corrupted_variants(folder: Path) -> Iterator[tuple[Path, bytes | None]]:
+    """Yield files of a folder with corrupted content, or None to remove the file."""
     rng = np.random.default_rng(0)
     for file in [folder / "00000.h5", folder / "00004.h5", folder / "state.npz"]:
-        whole, other = file.read_bytes(), (folder / "00001.h5").read_bytes()
-        half = len(whole) // 2
+        complete, other = file.read_bytes(), (folder / "00001.h5").read_bytes()
+        half = len(complete) // 2
         for instead in (
             None,
             b"",
-            whole[:100],
-            whole[:half],
-            whole[:-1],
-            whole[:half] + bytes(len(whole) - half),
+            complete[:100],
+            complete[:half],
+            complete[:-1],
+            complete[:half] + bytes(len(complete) - half),
             other,
         ):
             yield file, instead
-        for position in rng.integers(0, len(whole), 3).tolist():
-            yield file, whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :]
+        for position in rng.integers(0, len(complete), 3).tolist():
+            yield file, complete[:position] + bytes([complete[position] ^ 0x10]) + complete[position + 1 :]
 
 
 @pytest.mark.usefixtures("saving_always")
-def test_damage_to_what_was_saved_never_shows_in_the_events(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_corrupted_saved_state_never_changes_events(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clip, out, kept = tmp_path / "clip.webm", tmp_path / "out.h5", tmp_path / "kept"
     save_clip(clip, 8)
     config = small("noisy")
-    undisturbed = convert_video(clip, tmp_path / "whole.h5", config)
-    expected = content(tmp_path / "whole.h5")
+    undisturbed = convert_video(clip, tmp_path / "complete.h5", config)
+    expected = content(tmp_path / "complete.h5")
     folder = interrupted(clip, out, config, 7)
     shutil.copytree(folder, kept)
-    for file, damage in damages(kept):
+    for file, corruption in corrupted_variants(kept):
         shutil.copytree(kept, folder, dirs_exist_ok=True)
         (folder / file.name).unlink()
-        if damage is not None:
-            (folder / file.name).write_bytes(damage)
+        if corruption is not None:
+            (folder / file.name).write_bytes(corruption)
         assert convert_video(clip, out, config).events == undisturbed.events
         assert content(out) == expected
         assert not folder.exists()
@@ -570,11 +568,11 @@ def test_damage_to_what_was_saved_never_shows_in_the_events(tmp_path: Path, capl
 
 
 @pytest.mark.usefixtures("saving_always")
-def test_a_full_disk_keeps_what_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_keeps_the_saved_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
     save_clip(clip, 9)
     config = small("plain")
-    convert_video(clip, tmp_path / "whole.h5", config)
+    convert_video(clip, tmp_path / "complete.h5", config)
     room = 0
 
     def small_disk(path: Path, size: int) -> None:
@@ -589,11 +587,11 @@ def test_a_full_disk_keeps_what_was_saved(tmp_path: Path, monkeypatch: pytest.Mo
         assert (tmp_path / "out.h5.part" / "state.npz").exists()
     room = -1
     convert_video(clip, out, config)
-    assert content(out) == content(tmp_path / "whole.h5")
+    assert content(out) == content(tmp_path / "complete.h5")
 
 
 @pytest.mark.usefixtures("saving_always")
-def test_a_bad_video_leaves_nothing_of_what_was_saved(tmp_path: Path) -> None:
+def test_invalid_video_removes_the_saved_state(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     for number in range(6):
@@ -606,21 +604,21 @@ def test_a_bad_video_leaves_nothing_of_what_was_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("saving_always")
-def test_a_video_that_breaks_off_does_so_again_when_resumed(test_data: Path, tmp_path: Path) -> None:
+def test_truncated_video_is_truncated_again_when_resumed(test_data: Path, tmp_path: Path) -> None:
     clip, out = tmp_path / "cut.mkv", tmp_path / "out.h5"
-    whole = (test_data / "video" / "walk.mkv").read_bytes()
-    clip.write_bytes(whole[: len(whole) // 4])
+    complete = (test_data / "video" / "walk.mkv").read_bytes()
+    clip.write_bytes(complete[: len(complete) // 4])
     tiny = ConvertConfig(video=VideoSettings(resize="32x24"))
     with raises(TruncatedVideoError, "truncated") as first:
-        convert_video(clip, tmp_path / "whole.h5", tiny)
+        convert_video(clip, tmp_path / "complete.h5", tiny)
     interrupted(clip, out, tiny, 5)
     with raises(TruncatedVideoError, "truncated") as again:
         convert_video(clip, out, tiny)
-    assert str(again.value) == str(first.value).replace("whole.h5", "out.h5")
-    assert content(out) == content(tmp_path / "whole.h5")
+    assert str(again.value) == str(first.value).replace("complete.h5", "out.h5")
+    assert content(out) == content(tmp_path / "complete.h5")
 
 
-def test_an_interrupt_before_anything_was_saved_leaves_nothing(tmp_path: Path) -> None:
+def test_interrupt_before_first_save_leaves_no_files(tmp_path: Path) -> None:
     clip = tmp_path / "clip.webm"
     save_clip(clip, 5)
     with pytest.raises(KeyboardInterrupt):
@@ -628,9 +626,7 @@ def test_an_interrupt_before_anything_was_saved_leaves_nothing(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["clip.webm"]
 
 
-def test_neither_leftovers_nor_an_unreadable_file_end_the_conversion_of_a_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_leftovers_and_unreadable_files_do_not_stop_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.raw", "b.raw", ".dvspipe-12345678.raw", "c.h5.part/00000.raw"):
         write(tmp_path / "in" / name, random_events(0, 50))
     opened = Path.open
@@ -647,7 +643,7 @@ def test_neither_leftovers_nor_an_unreadable_file_end_the_conversion_of_a_folder
     assert mentions(str(outcomes[1].error), "b.raw", "Permission denied")
 
 
-def test_a_file_is_converted_by_its_content_whatever_its_suffix(tmp_path: Path) -> None:
+def test_file_is_converted_by_content_not_suffix(tmp_path: Path) -> None:
     save_clip(tmp_path / "clip.webm")
     for name in ("clip.txt", "clip.h5", "clip.bin"):
         (tmp_path / "clip.webm").rename(tmp_path / name)
@@ -663,7 +659,7 @@ def test_a_file_is_converted_by_its_content_whatever_its_suffix(tmp_path: Path) 
     assert (done.frames, done.events) == (0, 50)
 
 
-def test_an_empty_folder_does_not_stop_the_others(tmp_path: Path) -> None:
+def test_empty_folder_does_not_stop_other_conversions(tmp_path: Path) -> None:
     write(tmp_path / "a.npz", random_events(0, 50))
     (tmp_path / "empty").mkdir()
     tasks = plan_conversions([tmp_path / "a.npz", tmp_path / "empty"], tmp_path / "out")
@@ -675,7 +671,7 @@ def test_an_empty_folder_does_not_stop_the_others(tmp_path: Path) -> None:
             plan_conversions(tmp_path / "empty", tmp_path / out)
 
 
-def test_notes_in_a_folder_are_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_text_notes_in_a_folder_are_skipped_with_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path / "a.npz", random_events(0, 50))
     (tmp_path / "notes.txt").write_text("Recorded on a sunny day.\n")
     (task,) = plan_conversions(tmp_path, tmp_path / "out")
@@ -683,7 +679,7 @@ def test_notes_in_a_folder_are_left_out_with_a_warning(tmp_path: Path, caplog: p
     assert "notes.txt: " in caplog.text
 
 
-def test_what_a_source_is_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kind_of_source_is_detected_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "a.npz", random_events(0, 20, SensorSize(width=12, height=7)))
     calls: list[Path] = []
     find = recognise

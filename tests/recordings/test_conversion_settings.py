@@ -1,4 +1,4 @@
-"""The flat settings of a conversion."""
+"""Flat settings of a conversion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dvspipe.simulator import SimulatorConfig
 from dvspipe.video.config import VideoSettings
 
 
-def test_every_setting_of_a_video_and_of_the_pixel_model_has_its_own_name() -> None:
+def test_names_of_video_and_simulator_settings_are_unique() -> None:
     own = {"upsample", "label_noise", "compression", "sort", "salvage"}
     groups = [own, set(VideoSettings.model_fields), set(SimulatorConfig.model_fields)]
     assert set().union(*groups) == set(ConversionSettings.model_fields)
@@ -20,7 +20,7 @@ def test_every_setting_of_a_video_and_of_the_pixel_model_has_its_own_name() -> N
     assert set(ConvertConfig.model_fields) - {"video", "simulator"} <= own
 
 
-def test_flat_settings_are_those_of_their_groups() -> None:
+def test_flat_settings_map_to_their_groups() -> None:
     flat = ConversionSettings(fps=25, resize="16x12", pos_thres=0.3, seed=4, upsample=3, label_noise=True, sort=True)
     assert flat.of_video() == ConvertConfig(
         video=VideoSettings(fps=25, resize="16x12"),
@@ -32,6 +32,6 @@ def test_flat_settings_are_those_of_their_groups() -> None:
     assert ConversionSettings().of_video() == ConvertConfig()
 
 
-def test_rules_of_the_groups_hold_for_flat_settings() -> None:
+def test_flat_settings_are_validated_like_their_groups() -> None:
     with raises(ConfigError, "stop"):
         ConversionSettings(start_s=2, stop_s=1)

@@ -1,4 +1,4 @@
-"""Parts of recordings, recordings without noise, and several recordings as one."""
+"""Edit recordings: parts, noise filters, merging."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETTINGS = {"simulator": {"pos_thres": 0.2}}
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> Recording:
-    """A recording of EVENTS with labels of noise and settings."""
+    """Return a recording of EVENTS with noise labels and settings."""
     labels = Events(EVENTS.t, EVENTS.x, EVENTS.y, NOISE, SENSOR)
     write(tmp_path / "a.h5", EVENTS, noise=[labels], settings=SETTINGS)
     return open_recording(tmp_path / "a.h5")
@@ -40,7 +40,7 @@ def labels_of(path: Path) -> Events:
     return next(noise.chunks())
 
 
-def test_a_part_keeps_times_labels_of_noise_and_settings(labelled: Recording, tmp_path: Path) -> None:
+def test_part_keeps_times_noise_labels_and_settings(labelled: Recording, tmp_path: Path) -> None:
     part = select_part(labelled, 1.0, 2.0, Region.parse("5x4+3+2"))
     count = cut_recording(part, tmp_path / "b.h5")
     start_us = EVENTS.t[0] + 1_000_000
@@ -52,7 +52,7 @@ def test_a_part_keeps_times_labels_of_noise_and_settings(labelled: Recording, tm
     assert open_recording(tmp_path / "b.h5").attributes["settings"] == SETTINGS
 
 
-def test_a_part_is_filtered_as_the_file_of_that_part(labelled: Recording, tmp_path: Path) -> None:
+def test_filtering_a_part_equals_filtering_its_file(labelled: Recording, tmp_path: Path) -> None:
     part, config = select_part(labelled, 0.5, region=Region.parse("9x6+1+0")), FilterConfig(refractory_us=20_000)
     counts = filter_recording(part, tmp_path / "b.h5", config, hot=locate_hot_pixels(part))
     cut_recording(part, tmp_path / "c.h5")
@@ -65,7 +65,7 @@ def test_a_part_is_filtered_as_the_file_of_that_part(labelled: Recording, tmp_pa
     assert written == {"refractory_us": 20_000, "activity_us": None, "hot_pixels": True}
 
 
-def test_recordings_are_merged_by_time_or_one_after_another(labelled: Recording, tmp_path: Path) -> None:
+def test_recordings_are_merged_by_time_or_in_sequence(labelled: Recording, tmp_path: Path) -> None:
     done: list[tuple[float, float]] = []
     merge_recordings([labelled, labelled], tmp_path / "b.h5", progress=lambda *numbers: done.append(numbers))
     assert np.array_equal(read(tmp_path / "b.h5").t, np.repeat(EVENTS.t, 2))
@@ -76,7 +76,7 @@ def test_recordings_are_merged_by_time_or_one_after_another(labelled: Recording,
     assert np.array_equal(labels_of(tmp_path / "c.h5").p, np.tile(NOISE, 2))
 
 
-def test_a_part_outside_the_recording_is_an_error(labelled: Recording, tmp_path: Path) -> None:
+def test_part_outside_the_recording_raises(labelled: Recording, tmp_path: Path) -> None:
     with raises(ConfigError, "a.h5", "1", "2"):
         select_part(labelled, 2.0, 1.0)
     with raises(EventError, "a.h5", "99x99+0+0", "12x7"):
@@ -85,7 +85,7 @@ def test_a_part_outside_the_recording_is_an_error(labelled: Recording, tmp_path:
         cut_recording(select_part(labelled, 100.0), tmp_path / "b.h5")
 
 
-def test_recordings_of_several_sensors_are_not_merged(labelled: Recording, tmp_path: Path) -> None:
+def test_merging_different_sensors_raises(labelled: Recording, tmp_path: Path) -> None:
     write(tmp_path / "b.h5", Events.empty((34, 34)))
     with raises(EventError, "b.h5", "34x34", "12x7"):
         merge_recordings([labelled, open_recording(tmp_path / "b.h5")], tmp_path / "c.h5")

@@ -1,4 +1,4 @@
-"""HDF5 recordings: the format, its layouts, its reader and its writer."""
+"""HDF5 recordings: format, layouts, reader and writer."""
 
 from pathlib import Path
 

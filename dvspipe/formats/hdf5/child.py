@@ -1,9 +1,10 @@
-"""HDF5 recordings decoded in a child process, for plugin filters that end the process if the data is corrupted.
+"""Decode HDF5 recordings in a child process: plugin filters may crash the process on corrupted data.
 
-Only filters that neither h5py nor hdf5plugin has are decoded so; in this process, a crash would have no message.
+The child process decodes only filters that neither h5py nor hdf5plugin provides. A crash of this process would leave no
+message.
 
-The child writes to its output, for each chunk, CHUNK, a line of JSON with the number of events and the types of the
-four columns, and the columns; then END, or CORRUPTION and a line of JSON.
+For each chunk, the child writes CHUNK, a line of JSON with the number of events and the types of the four columns, and
+the columns. At the end it writes END, or CORRUPTION and a line of JSON.
 """
 
 from __future__ import annotations
@@ -32,19 +33,25 @@ STOP_S = 5.0
 
 
 def decode_in_child(path: Path, hints: Hints, events: int, progress: Progress | None = None) -> Iterator[StoredColumns]:
-    """Yield the chunks of a recording of so many events, decoded in a child process.
+    """Decode a recording in a child process.
+
+    Args:
+        path: HDF5 file.
+        hints: Metadata that the file lacks.
+        events: Number of events, for `progress`.
+        progress: Called with the number of decoded events and the total.
 
     Raises:
-        CorruptionError: As when decoding here, or the child process died.
+        CorruptionError: If the data is corrupted, or the child process died.
     """
     package = str(Path(__file__).resolve().parents[3])
     paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-    # -P: nothing is imported from the current folder
+    # -P: import nothing from the current folder
     command = [sys.executable, "-P", "-c", CODE, os.fspath(path), json.dumps(asdict(hints))]
     seen = 0
     with ExitStack() as stack:
         environment = os.environ | {"PYTHONPATH": paths}
-        child = subprocess.Popen(  # in a session of its own, so that Ctrl-C does not reach it
+        child = subprocess.Popen(  # new session: Ctrl-C must not reach it
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment, start_new_session=True
         )
         stack.callback(_stop, child)
@@ -52,7 +59,7 @@ def decode_in_child(path: Path, hints: Hints, events: int, progress: Progress | 
         while (kind := child.stdout.read(1)) == CHUNK:
             try:
                 columns = _receive(child.stdout)
-            except ValueError:  # it died while it wrote
+            except ValueError:  # the child died while writing
                 break
             seen += len(columns.t)
             if progress:
@@ -63,12 +70,12 @@ def decode_in_child(path: Path, hints: Hints, events: int, progress: Progress | 
         if kind == CORRUPTION:
             found = json.loads(child.stdout.readline())
             raise CorruptionError(found["message"], lost=found["lost"])
-        message = f"{path}: corrupted after event {seen}: its HDF5 filter ended the decoder ({_end_of(child)})"
+        message = f"{path}: corrupted after event {seen}: the HDF5 filter crashed the decoder ({_describe_exit(child)})"
         raise CorruptionError(message, lost="everything after it")
 
 
 def send_chunks(chunks: Callable[[], Iterator[StoredColumns]], output: BinaryIO) -> None:
-    """Write chunks as `decode_in_child` reads them; each is flushed before the next is decoded."""
+    """Write chunks for `decode_in_child`; flush each chunk before decoding the next."""
     try:
         for columns in chunks():
             types = [column.dtype.str for column in columns]
@@ -90,13 +97,13 @@ def _receive(stream: IO[bytes]) -> StoredColumns:
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    """End a child; it is still running if not all chunks were read."""
+    """Stop the child process; it is still running if not all chunks were read."""
     child.kill()
     if child.stdout is not None:
         child.stdout.close()
     child.wait()
 
 
-def _end_of(child: subprocess.Popen[bytes]) -> str:
+def _describe_exit(child: subprocess.Popen[bytes]) -> str:
     code = child.wait(STOP_S)
     return signal.Signals(-code).name if code < 0 else f"exit status {code}"

@@ -1,11 +1,16 @@
-"""HDF5 files of growing columns: chunks are compressed in threads, and writing can resume after the process has died.
+"""HDF5 files of growing columns. Chunks are compressed in threads, and writing can resume after a crash.
 
-An unfinished file is kept in a folder beside it, `OUT.h5.part`: `growing.h5`; for each `save` with new complete chunks,
-one file with these, `00000.h5`, ...; and `state.npz` of the last `save`: the rows after the last complete chunk, the
-checksums of all those files, and the state of the caller. Each file is renamed into place, and counts once a state
-names it, so the process may be killed at any moment. At the end the compressed chunks are copied into one file, which
-needs as much disk space again as they do. h5py's own filters take 3.3 times the CPU time; and of 16 files whose
-process was killed while it appended and flushed (`libver="latest"`, half of them with SWMR), h5py opened none.
+An unfinished file is kept in the folder `OUT.h5.part` beside it:
+
+- `growing.h5`, with the chunks since the last `save`;
+- `00000.h5`, ...: for each `save`, one file with its new complete chunks;
+- `state.npz` of the last `save`: the rows after the last complete chunk, the checksums of all these files, and the
+  state of the caller.
+
+Each file is renamed into place, and is valid once a state lists it; the process may be killed at any moment. At the
+end, the compressed chunks are copied into one file; this needs the same disk space again. h5py's own filters take 3.3
+times the CPU time. Of 16 files whose process was killed while appending and flushing (`libver="latest"`, half of them
+with SWMR), h5py opened none.
 """
 
 from __future__ import annotations
@@ -35,8 +40,8 @@ from ..writers import Compression, closing_bytes
 from .planes import DEFLATE_LEVEL, compress_chunk
 
 CHUNK_ROWS = 65536
-MAX_ENCODERS = 4  # threads; one takes 60 M events/s
-MAX_WAITING_CHUNKS = 64  # to be compressed and stored: a million events, about those of one frame of 720p
+MAX_ENCODERS = 4  # threads; one encodes 60 M events/s
+MAX_PENDING_CHUNKS = 64  # chunks to be compressed and stored: a million events, about one 720p frame
 STATE, GROWING = "state.npz", "growing.h5"
 STATE_ERRORS = (  # raised when a saved state is corrupted
     FormatError,
@@ -57,13 +62,13 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Column:
-    """A column that grows.
+    """Column that grows.
 
     Args:
-        buffer: The rows after the last complete chunk, at its beginning; as long as a chunk.
+        buffer: Buffer of one chunk; begins with the rows after the last complete chunk.
         rows: Number of rows so far.
         stored: Number of chunks in files.
-        checksum: Of those chunks that are in the growing file.
+        checksum: CRC-32 of the chunks in the growing file.
     """
 
     buffer: NDArray[Any]
@@ -76,7 +81,7 @@ class _Column:
         return self.buffer[: self.rows % len(self.buffer)]
 
     def add(self, rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
-        """Add rows, and yield the chunks that they complete."""
+        """Add rows, and yield the completed chunks."""
         while len(rows):
             begin = len(self.rest)
             room = len(self.buffer) - begin
@@ -92,20 +97,20 @@ class _Column:
 
 
 class ChunkedFile:
-    """An HDF5 file of columns, filled from one thread; it appears under its name only after `complete`.
+    """HDF5 file of columns, filled from one thread. It appears under its name only after `complete`.
 
     Args:
-        path: The file to write.
-        types: Its columns: name inside the file -> dtype. They are stored in chunks of CHUNK_ROWS.
-        key: What the rows depend on; a state saved with another key is discarded.
-        resume: Whether a saved state is used.
-        compression: `gzip`, after the filter shuffle and in several threads; or `blosc`, by HDF5 through hdf5plugin.
+        path: Output file.
+        types: Columns: dataset name -> dtype. They are stored in chunks of CHUNK_ROWS.
+        key: Identifies the inputs of the rows; a state saved with another key is discarded.
+        resume: Whether to resume from a saved state.
+        compression: `gzip` with the shuffle filter, in several threads; or `blosc`, by HDF5 with hdf5plugin.
 
     Attributes:
-        saved: Inside the `with` block, the state that was last saved by an interrupted process, or None.
+        saved: Inside the `with` block, the last state saved by an interrupted process, or None.
 
     Raises:
-        FileError: The folder `OUT.h5.part` cannot be made, or another process uses it.
+        FileError: If the folder `OUT.h5.part` cannot be created, or another process uses it.
     """
 
     def __init__(
@@ -118,8 +123,8 @@ class ChunkedFile:
         self._filters = _filters(path, compression)
         self._is_encoded = compression == "gzip"
         self._columns = {name: _Column(np.zeros(CHUNK_ROWS, dtype)) for name, dtype in types.items()}
-        self._parts: list[dict[str, list[int]]] = []  # column -> number of chunks up to the end of the part, checksum
-        self._waiting: deque[Future[None]] = deque()
+        self._parts: list[dict[str, list[int]]] = []  # per part: column -> cumulative number of chunks, checksum
+        self._pending: deque[Future[None]] = deque()
         self._growing: h5py.File | None = None
         self._datasets: dict[str, h5py.Dataset] = {}
         self._stack = ExitStack()
@@ -144,10 +149,10 @@ class ChunkedFile:
                 threads.shutdown(cancel_futures=True)
             try:
                 self._close()
-            except FileError:  # a file on a full disk cannot be closed either; it is removed
+            except FileError:  # closing also fails on a full disk; the file is removed
                 if error is None:
                     raise
-            # another try may succeed after a full disk, Ctrl-C or a bug, but not with the same invalid input
+            # resuming can succeed after a full disk, Ctrl-C or a bug, but not with the same invalid input
             can_resume = isinstance(error, FileError) or not isinstance(error, DvspipeError | None)
             if can_resume and (self.folder / STATE).exists():
                 (self.folder / GROWING).unlink(missing_ok=True)
@@ -155,13 +160,13 @@ class ChunkedFile:
                 _clear(self.folder)
 
     def append(self, name: str, rows: NDArray[Any]) -> None:
-        """Add rows to a column, of its dtype; they must not be changed afterwards."""
+        """Add rows to a column, in its dtype; the array must not be modified afterwards."""
         for chunk in self._columns[name].add(rows):
             self._encode(name, chunk)
 
     def save(self, state: Mapping[str, ArrayLike]) -> None:
-        """Save the rows so far and a state, from which another process can resume."""
-        self._wait(0)
+        """Save the rows so far and a state; another process can resume from them."""
+        self._wait_pending(0)
         if self._growing is not None:
             self._close()
             with self._writing():
@@ -178,16 +183,16 @@ class ChunkedFile:
 
     @contextmanager
     def complete(self) -> Iterator[h5py.File]:
-        """Yield the file with all its rows, to add to; it gets its name when the block ends without an error."""
+        """Yield the file with all rows, to add metadata; rename it into place if the block ends without an error."""
         for name, column in self._columns.items():
             if len(column.rest):
                 self._encode(name, column.buffer)
-        self._wait(0)
+        self._wait_pending(0)
         with self._writing():
             file = self._open_growing()
             for name, column in self._columns.items():
                 self._datasets[name].resize((column.rows,))
-            for name, number, mask, chunk in _chunks_of(self._parts, self._part):
+            for name, number, mask, chunk in _read_chunks(self._parts, self._part):
                 require_space(self.path, len(chunk) + self._closing_bytes)
                 self._datasets[name].id.write_direct_chunk((number * CHUNK_ROWS,), chunk, mask)
             yield file
@@ -195,19 +200,19 @@ class ChunkedFile:
             move_into_place(self.folder / GROWING, self.path)
 
     def _encode(self, name: str, chunk: NDArray[Any]) -> None:
-        """Compress and store the last chunk of a column in threads, after those before it."""
+        """Compress and store the last chunk of a column in threads, after earlier chunks."""
         encoded = self._encoders.submit(compress_chunk, chunk) if self._is_encoded else chunk
-        self._waiting.append(self._storer.submit(self._store, name, encoded, self._columns[name].rows))
-        self._wait(MAX_WAITING_CHUNKS)
+        self._pending.append(self._storer.submit(self._store, name, encoded, self._columns[name].rows))
+        self._wait_pending(MAX_PENDING_CHUNKS)
 
-    def _wait(self, most: int) -> None:
-        """Return when at most so many chunks wait to be stored; raise the first error of storing them."""
-        while self._waiting and (len(self._waiting) > most or self._waiting[0].done()):
-            self._waiting[0].result()  # before it is removed, so that an error is raised again by the next call
-            self._waiting.popleft()
+    def _wait_pending(self, most: int) -> None:
+        """Wait until at most `most` chunks are pending; raise the first error of storing."""
+        while self._pending and (len(self._pending) > most or self._pending[0].done()):
+            self._pending[0].result()  # removed afterwards: the next call raises the error again
+            self._pending.popleft()
 
     def _store(self, name: str, encoded: Future[bytes] | NDArray[Any], stop: int) -> None:
-        """Store the chunk of a column that ends before the row `stop`: its compressed bytes, or its rows."""
+        """Store the chunk of a column that ends before row `stop`, as compressed bytes or as rows."""
         column, rows = self._columns[name], encoded if isinstance(encoded, np.ndarray) else None
         begin, chunk = column.stored * CHUNK_ROWS, b"" if isinstance(encoded, np.ndarray) else encoded.result()
         require_space(self.path, (len(chunk) if rows is None else rows.nbytes) + self._closing_bytes)
@@ -246,29 +251,30 @@ class ChunkedFile:
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, RuntimeError) as error:  # the latter by closing a file on a full disk
+        except (OSError, RuntimeError) as error:  # RuntimeError: closing a file on a full disk
             number = error.errno if isinstance(error, OSError) else None
-            reason = os.strerror(number) if number else error  # without the details of HDF5
+            reason = os.strerror(number) if number else error  # omits the details of HDF5
             raise FileError(f"{self.path}: cannot be written ({reason})") from error
 
     def _part(self, number: int) -> Path:
         return self.folder / f"{number:05}.h5"
 
     def _load(self) -> None:
-        """Load what an interrupted process saved, if it is complete and has this key."""
+        """Load the state of an interrupted process, if it is complete and has the same key."""
         if not (self.folder / STATE).exists():
             return
         try:
             about, rests, state = _read_state(self.folder / STATE)
             if about["key"] != self._key:
                 log.warning(
-                    "%s: starts from the beginning: the saved state is of another video, settings or version", self.path
+                    "%s: restarting from the beginning: the saved state belongs to another video, settings or version",
+                    self.path,
                 )
                 return
-            for _ in _chunks_of(about["parts"], self._part):
-                pass  # compares the checksums
+            for _ in _read_chunks(about["parts"], self._part):
+                pass  # verifies the checksums
         except STATE_ERRORS as error:
-            log.warning("%s: starts from the beginning: the saved state is corrupted (%s)", self.path, error)
+            log.warning("%s: restarting from the beginning: the saved state is corrupted (%s)", self.path, error)
             return
         self.saved, self._parts = state, about["parts"]
         for name, column in self._columns.items():
@@ -278,10 +284,10 @@ class ChunkedFile:
 
 
 def discard_saved(path: Path) -> None:
-    """Remove what is left beside a complete file by a process that was killed after it had completed the file."""
+    """Remove the leftovers of a process that was killed after completing the file."""
     folder = path.with_name(path.name + UNFINISHED)
     if folder.is_dir():
-        with suppress(FileError), lock_folder(folder):  # an error: another process writes the file again
+        with suppress(FileError), lock_folder(folder):  # FileError: another process is writing the file again
             _clear(folder)
 
 
@@ -292,26 +298,26 @@ def _clear(folder: Path) -> None:
 
 
 def _filters(path: Path, compression: Compression) -> Mapping[str, Any]:
-    """Return the arguments of h5py for a compression."""
+    """Return the h5py arguments of a compression."""
     if compression == "gzip":
         return {"compression": "gzip", "compression_opts": DEFLATE_LEVEL, "shuffle": True}
     try:
         import hdf5plugin
     except ImportError as error:
         raise FileError(
-            f"{path}: blosc needs hdf5plugin, which is not installed; pip install 'dvspipe[blosc]'"
+            f"{path}: hdf5plugin is not installed, but needed for blosc; pip install 'dvspipe[blosc]'"
         ) from error
     filters: Mapping[str, Any] = hdf5plugin.Blosc(cname="zstd", clevel=1, shuffle=hdf5plugin.Blosc.SHUFFLE)
     return filters
 
 
-def _chunks_of(
+def _read_chunks(
     parts: list[dict[str, list[int]]], path_of: Callable[[int], Path]
 ) -> Iterator[tuple[str, int, int, bytes]]:
-    """Yield the compressed chunks in saved files: column, number in it, mask of skipped filters, content.
+    """Yield the compressed chunks of saved files: column, chunk number, mask of skipped filters, content.
 
     Raises:
-        FormatError: The content is not what was saved.
+        FormatError: If a checksum does not match.
     """
     first: dict[str, int] = {}
     for number, part in enumerate(parts):
@@ -325,16 +331,16 @@ def _chunks_of(
                     yield name, chunk, mask, content
                 if found != checksum:
                     raise FormatError(
-                        f"{path}: corrupted: {name} has the checksum {found:08x} (expected {checksum:08x})"
+                        f"{path}: corrupted: wrong checksum of {name} (found {found:08x}, expected {checksum:08x})"
                     )
                 first[name] = stop
 
 
 def _read_state(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    """Return what `save` wrote: facts about the files, the rows after the last complete chunk, the caller's state."""
+    """Read a saved state: description of the files, rows after the last complete chunk, state of the caller."""
     with zipfile.ZipFile(path) as archive:
         if (member := archive.testzip()) is not None:
-            raise FormatError(f"{path}: corrupted: {member} has the wrong checksum")
+            raise FormatError(f"{path}: corrupted: wrong checksum of {member}")
     with np.load(path, allow_pickle=False) as file:
         arrays = dict(file)
     rests, state = (

@@ -1,4 +1,4 @@
-"""The layouts of HDF5 recordings, and which of them a file has."""
+"""Layouts of HDF5 recordings, and their detection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SUFFIXES = (".h5", ".hdf5")
 
 
 class Location(NamedTuple):
-    """Where a column is: a dataset, and the field or the column number in it if it has several."""
+    """Location of a column: dataset, and field or column number if the dataset has several."""
 
     dataset: str
     part: str | int | None = None
@@ -25,17 +25,17 @@ class Location(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a kind of file has its events.
+    """Layout: locations of events and metadata in a file.
 
     Args:
-        name: Its name, as `dvspipe info` shows it.
+        name: Name, as shown by `dvspipe info`.
         columns: Locations of t, x, y and p.
-        integer_unit: Unit of integer times; None if it is not defined.
-        float_unit: Unit of floating-point times; None if it is not defined.
-        offset: Dataset of what is added to every time.
-        index: Dataset of the first event at or after each millisecond.
-        index_start: Dataset of the millisecond at which the index begins, if that is not 0.
-        sensor: Datasets of width and height, or one of both.
+        integer_unit: Unit of integer times; None if undefined.
+        float_unit: Unit of floating-point times; None if undefined.
+        offset: Dataset with the offset to add to every time.
+        index: Dataset with the index of the first event at or after each millisecond.
+        index_start: Dataset with the first millisecond of the index; None: 0.
+        sensor: Datasets of width and height, or one dataset with both.
     """
 
     name: str
@@ -49,23 +49,23 @@ class Layout:
 
     @property
     def is_table(self) -> bool:
-        """Whether it is a table of numbers; only their type tells the order of its columns."""
+        """Whether events are a table of numbers; only the number type identifies the order of its columns."""
         return isinstance(self.columns["t"].part, int)
 
 
-def _group(name: str, t: str = "t", x: str = "x", y: str = "y", p: str = "p") -> dict[str, Location]:
+def _group_columns(name: str, t: str = "t", x: str = "x", y: str = "y", p: str = "p") -> dict[str, Location]:
     return {column: Location(f"{name}/{dataset}") for column, dataset in (("t", t), ("x", x), ("y", y), ("p", p))}
 
 
 def table_columns(name: str, order: str) -> dict[str, Location]:
-    """Return the locations of the columns of a table, given their letters in order."""
+    """Return the locations of the columns of a table; `order` has one letter per column."""
     return {column: Location(name, number) for number, column in enumerate(order)}
 
 
 LAYOUTS = (
     Layout(  # dvspipe, DSEC, RVT, TUM-VIE, EventCV, evutils
         "dsec",
-        _group("events"),
+        _group_columns("events"),
         integer_unit="us",
         offset="t_offset",
         index="ms_to_idx",
@@ -74,40 +74,40 @@ LAYOUTS = (
     ),
     Layout(
         "m3ed",
-        _group("prophesee/left"),
+        _group_columns("prophesee/left"),
         integer_unit="us",
         index="prophesee/left/ms_map_idx",
         sensor="prophesee/left/calib/resolution",
     ),
     Layout("prophesee", {column: Location("CD/events", column) for column in "txyp"}, integer_unit="us"),
-    Layout("event_utils", _group("events", "ts", "xs", "ys", "ps"), float_unit="s"),
-    Layout("raw_events", _group("raw_events"), float_unit="s"),
+    Layout("event_utils", _group_columns("events", "ts", "xs", "ys", "ps"), float_unit="s"),
+    Layout("raw_events", _group_columns("raw_events"), float_unit="s"),
     Layout("v2e", table_columns("events", "txyp")),
     Layout("mvsec", table_columns("davis/left/events", "xytp"), float_unit="s"),
 )
 TABLE_TYPES = {"v2e": np.dtype(np.uint32), "mvsec": np.dtype(np.float64)}
-"""The types that identify tables written by these programs; other tables there may have other columns."""
+"""Number types of the tables written by these programs. Tables of other types may have other columns."""
 
 
 def find_layout(path: Path, file: h5py.File) -> Layout:
-    """Return the layout of a file.
+    """Detect the layout of a file.
 
     Raises:
-        FormatError: It has none of them, or different events in two of them.
+        FormatError: If the file has no known layout, or different events in two layouts.
     """
-    found = [(layout, columns) for layout in LAYOUTS if (columns := _columns_of(file, layout))]
+    found = [(layout, columns) for layout in LAYOUTS if (columns := _find_columns(file, layout))]
     if not found:
         known = ", ".join(f"{layout.name} ({layout.columns['t'].dataset})" for layout in LAYOUTS)
         raise FormatError(f"{path}: no events (found {list_datasets(file)}, expected one of the layouts {known})")
     (first, columns), *others = found
     for other, other_columns in others:
-        if columns != other_columns:  # hard links to the same datasets are one recording
-            raise FormatError(f"{path}: has events in the layouts {first.name} and {other.name} (expected one)")
+        if columns != other_columns:  # hard links to the same datasets are the same recording
+            raise FormatError(f"{path}: events in several layouts (found {first.name} and {other.name}, expected one)")
     return first
 
 
-def _columns_of(file: h5py.File, layout: Layout) -> dict[str, h5py.Dataset] | None:
-    """Return the datasets of the columns; None if one is missing or has another shape."""
+def _find_columns(file: h5py.File, layout: Layout) -> dict[str, h5py.Dataset] | None:
+    """Return the datasets of the columns; None if one is missing or has the wrong shape."""
     columns = {}
     for name, location in layout.columns.items():
         dataset = find_dataset(file, location.dataset)

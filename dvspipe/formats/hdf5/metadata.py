@@ -1,4 +1,4 @@
-"""What an HDF5 recording says of its events: where they are, their unit and offset, the sensor, attributes."""
+"""Metadata of HDF5 recordings: locations, time unit and offset of events; sensor size; attributes."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ UNITS_BY_MS: dict[float, TimeUnit] = {1e3: "s", 1.0: "ms", 1e-3: "us", 1e-6: "ns
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is needed to read the events of a file.
+    """Metadata for reading the events of a file.
 
     Args:
-        path: The file.
-        layout: Name of its layout.
+        path: HDF5 file.
+        layout: Name of the layout.
         locations: Locations of t, x, y and p.
         events: Number of events.
-        exponent: Stored times, times ten to this power, are microseconds.
-        offset_us: What is added to every time.
-        index: Dataset of the first event at or after each millisecond; None if there is none.
-        index_start_ms: The millisecond at which the index begins.
-        uses_user_plugin: Whether a column needs an HDF5 plugin that the user installed.
+        exponent: Time in microseconds = stored time * 10^exponent + offset_us.
+        offset_us: Offset to add to every time in microseconds.
+        index: Dataset with the index of the first event at or after each millisecond; None if there is none.
+        index_start_ms: First millisecond of the index.
+        uses_user_plugin: Whether a column needs an HDF5 plugin installed by the user.
     """
 
     path: Path
@@ -50,12 +50,12 @@ class Metadata:
 
 
 def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> Metadata:
-    """Return what is needed to read the events of a file.
+    """Read the metadata for reading the events of a file.
 
     Raises:
-        FormatError: The columns are not what the layout requires, or their order or unit is not known.
+        FormatError: If the columns do not match the layout, or their order or time unit is unknown.
     """
-    locations = _locations(path, file, layout, hints)
+    locations = _find_locations(path, file, layout, hints)
     sizes, user_plugin = {}, False
     for name, location in locations.items():
         dataset = get_dataset(file, location.dataset)
@@ -63,7 +63,9 @@ def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> 
         check_storage(where, dataset)
         dtype = dataset.dtype[location.part] if isinstance(location.part, str) else dataset.dtype
         if dataset.ndim != (2 if isinstance(location.part, int) else 1) or dtype.kind not in "iubf":
-            raise FormatError(f"{where} is {dtype} of shape {dataset.shape} (expected one number per event for {name})")
+            raise FormatError(
+                f"{where}: wrong type (found {dtype} of shape {dataset.shape}, expected a number per event for {name})"
+            )
         sizes[name] = int(dataset.shape[0])
         user_plugin |= uses_user_plugin(dataset)
     if len(set(sizes.values())) > 1:
@@ -74,74 +76,82 @@ def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> 
         layout=layout.name,
         locations=locations,
         events=sizes["t"],
-        exponent=UNIT_EXPONENTS[_unit(path, file, layout, locations["t"], hints)],
-        offset_us=_number(path, file, layout.offset),
+        exponent=UNIT_EXPONENTS[_find_unit(path, file, layout, locations["t"], hints)],
+        offset_us=_read_number(path, file, layout.offset),
         index=index,
-        index_start_ms=_number(path, file, layout.index_start),
+        index_start_ms=_read_number(path, file, layout.index_start),
         uses_user_plugin=user_plugin,
     )
 
 
-def _locations(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> dict[str, Location]:
-    """Return the locations of the columns; hints give those of a table of another program."""
+def _find_locations(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> dict[str, Location]:
+    """Return the locations of the columns; a table of an unknown program needs hints."""
     name = layout.columns["t"].dataset
     dtype = get_dataset(file, name).dtype
     if not layout.is_table or (hints.columns is None and dtype == TABLE_TYPES[layout.name]):
         return layout.columns
     if hints.columns is None:
-        raise unknown_columns(path, f"{name} has rows of four {dtype}, which {layout.name} never writes")
+        raise unknown_columns(
+            path, f"unknown order of columns (found {name} with four {dtype} per row, never written by {layout.name})"
+        )
     if len(hints.columns) != len("txyp"):
-        raise unknown_columns(path, f"{name} has rows of four {dtype}, not of {len(hints.columns)}")
+        raise unknown_columns(
+            path, f"wrong number of columns in {name} (found four {dtype} per row, expected {len(hints.columns)})"
+        )
     return table_columns(name, hints.columns)
 
 
-def _unit(path: Path, file: h5py.File, layout: Layout, location: Location, hints: Hints) -> TimeUnit:
+def _find_unit(path: Path, file: h5py.File, layout: Layout, location: Location, hints: Hints) -> TimeUnit:
     dataset = get_dataset(file, location.dataset)
     dtype = dataset.dtype[location.part] if isinstance(location.part, str) else dataset.dtype
     unit = layout.float_unit if dtype.kind == "f" else layout.integer_unit
     if layout.is_table and dtype == TABLE_TYPES[layout.name]:
         unit = layout.float_unit or "us"
-    if layout.name == "dsec" and "timestamp_scale_ms" in file.attrs:  # EventCV's
+    if layout.name == "dsec" and "timestamp_scale_ms" in file.attrs:  # written by EventCV
         scale = file.attrs["timestamp_scale_ms"]
         unit = next((known for ms, known in UNITS_BY_MS.items() if np.isclose(scale, ms, atol=0)), None)
     unit = hints.time_unit or unit
     if unit is None:
-        raise unknown_unit(path, f"{location.dataset} is {dtype}, for which the layout {layout.name} defines no unit")
+        raise unknown_unit(
+            path, f"unknown time unit ({location.dataset} is {dtype}, without a unit in the layout {layout.name})"
+        )
     return unit
 
 
-def _number(path: Path, file: h5py.File, name: str | None) -> int:
-    """Return the number in a dataset of one value, 0 if there is no such dataset."""
+def _read_number(path: Path, file: h5py.File, name: str | None) -> int:
+    """Return the number in a dataset of one value; 0 if there is no such dataset."""
     number = find_number(path, file, name) if name else 0
     if number is not None and abs(number) > MAX_INT64:
-        raise FormatError(f"{path}: {name} is {number} (expected a 64-bit number)")
+        raise FormatError(f"{path}: wrong {name} (found {number}, expected a 64-bit number)")
     return number or 0
 
 
 def read_sensor(path: Path, file: h5py.File, layout: Layout) -> SensorSize | None:
-    """Return the sensor that a file names, None if it names none.
+    """Read the sensor size; None if the file does not store it.
 
     Raises:
-        FormatError: It names two, or an invalid one.
+        FormatError: If the size is invalid, or the file stores different sizes.
     """
     named: dict[SensorSize, str] = {}
     try:
-        for where, sides in _named_sides(path, file, layout):
+        for where, sides in _read_sizes(path, file, layout):
             named[SensorSize(width=int(sides[0]), height=int(sides[1]))] = where
     except (EventError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"{path}: invalid sensor size ({error})") from error
     if len(named) > 1:
-        raise FormatError(f"{path}: names several sensors ({', '.join(f'{w}: {s}' for s, w in named.items())})")
+        raise FormatError(
+            f"{path}: several sensor sizes (found {', '.join(f'{w}: {s}' for s, w in named.items())}, expected one)"
+        )
     return next(iter(named), None)
 
 
-def _named_sides(path: Path, file: h5py.File, layout: Layout) -> Iterator[tuple[str, Any]]:
-    """Yield width and height from all places that have them, with the name of the place."""
+def _read_sizes(path: Path, file: h5py.File, layout: Layout) -> Iterator[tuple[str, Any]]:
+    """Yield all stored sizes: name of their location, and width and height."""
     attributes = file.attrs
     if "width" in attributes and "height" in attributes:
         yield "attributes width and height", (attributes["width"], attributes["height"])
     if layout.name == "prophesee" and "geometry" in attributes:
-        yield "attribute geometry", _text(attributes["geometry"]).lower().split("x")[:2]
+        yield "attribute geometry", _to_text(attributes["geometry"]).lower().split("x")[:2]
     if isinstance(layout.sensor, tuple):
         sides = [find_number(path, file, name) for name in layout.sensor]
         if None not in sides:
@@ -153,36 +163,36 @@ def _named_sides(path: Path, file: h5py.File, layout: Layout) -> Iterator[tuple[
 
 
 def read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
-    """Return the attributes of a file as what JSON can represent, without very large ones.
+    """Read the attributes of a file as JSON values, except attributes larger than MAX_ATTRIBUTE_BYTES.
 
     Raises:
-        FormatError: The settings of a file of dvspipe's are not JSON.
+        FormatError: If the settings in a file written by dvspipe are not JSON.
     """
     attributes = {}
     for name in file.attrs:
         if file.attrs.get_id(name).get_storage_size() > MAX_ATTRIBUTE_BYTES:
             continue
-        attributes[name] = _plain(file.attrs[name])
+        attributes[name] = _to_json(file.attrs[name])
     settings = attributes.get("settings")
-    if isinstance(settings, str) and attributes.get("format") == "dsec":  # dvspipe's own
+    if isinstance(settings, str) and attributes.get("format") == "dsec":  # written by dvspipe
         try:
             attributes["settings"] = json.loads(settings)
         except json.JSONDecodeError as error:
-            raise FormatError(f"{path}: the attribute settings is not JSON ({error})") from error
+            raise FormatError(f"{path}: attribute settings is not JSON ({error})") from error
     return attributes
 
 
-def _text(value: Any) -> str:
+def _to_text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _plain(value: Any) -> Any:
-    """Return an attribute as what JSON can represent."""
+def _to_json(value: Any) -> Any:
+    """Convert an attribute to a JSON value."""
     if isinstance(value, bytes):
-        return _text(value)
+        return _to_text(value)
     value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
-        return _text(value)
+        return _to_text(value)
     return value

@@ -1,8 +1,8 @@
-"""Reads HDF5 recordings of the layouts in use, recognised by what the file contains: LAYOUTS.
+"""Reader of HDF5 recordings in all LAYOUTS, recognised by the content of the file.
 
 A file with different events in two layouts is an error. Times are absolute: t_offset is added if the layout has it, and
-nothing is shifted. Integers are microseconds and floats are seconds if the layout defines it; otherwise the unit must
-be given as a hint, and a hint takes precedence over the layout. OFF is 0 or -1, whichever comes first.
+nothing else is shifted. Integers are microseconds and floats are seconds if the layout defines this; otherwise a hint
+must set the unit. A hint takes precedence over the layout. OFF is 0 or -1, whichever comes first.
 """
 
 from __future__ import annotations
@@ -33,20 +33,21 @@ from .metadata import Metadata, read_attributes, read_metadata, read_sensor
 from .storage import H5PY_ERRORS, StoredRows, check_storage, find_dataset, get_dataset, uses_user_plugin
 from .values import Valid, to_microseconds, to_pixels, to_polarities
 
-MAX_DECODERS = 4  # threads; one takes 130 M events/s
-LABELS = "events/noise"  # beside the columns of the layout dsec: uint8, 1 for noise
+MAX_DECODERS = 4  # threads; one decodes 130 M events/s
+LABELS = "events/noise"  # additional column of the layout dsec: uint8, 1: noise
 
 
 def open_hdf5(path: Path, hints: Hints = NO_HINTS) -> Source:
     """Open an HDF5 recording.
 
     Args:
-        path: The file.
-        hints: The unit of times and the columns of a table; they take precedence over the layout.
+        path: HDF5 file.
+        hints: Time unit, and columns of a table; they take precedence over the layout.
 
     Raises:
-        FileError: The file cannot be read.
-        FormatError: Its header is corrupted, it has no known layout or two, or its storage is not supported.
+        FileError: If the file cannot be read.
+        FormatError: If the header is corrupted, the file has no known layout or several, or its storage is not
+            supported.
     """
     _refuse_gzip(path)
     with _open_file(path) as file:
@@ -72,7 +73,7 @@ def _source(metadata: Metadata, sensor: SensorSize | None, attributes: dict[str,
 
 
 def _find_labels(file: h5py.File, metadata: Metadata) -> Metadata | None:
-    """Return metadata with the labels of noise in the place of polarities; None if there are none for each event."""
+    """Return metadata for reading noise labels as polarities; None if there is not one label per event."""
     dataset = find_dataset(file, LABELS) if metadata.layout == "dsec" else None
     if dataset is None or dataset.shape != (metadata.events,) or dataset.dtype.kind not in "bu":
         return None
@@ -83,7 +84,7 @@ def _find_labels(file: h5py.File, metadata: Metadata) -> Metadata | None:
 
 
 def decode_here(path: Path, hints: Hints) -> Iterator[StoredColumns]:
-    """Yield the chunks of a recording, decoded in this process whatever its filters; as small as HDF5's own chunks."""
+    """Decode a recording in this process, whatever its filters, in pieces of the size of its HDF5 chunks."""
     with _open_file(path) as file:
         metadata = read_metadata(path, file, find_layout(path, file), hints)
         datasets = [get_dataset(file, location.dataset) for location in metadata.locations.values()]
@@ -104,16 +105,16 @@ def _refuse_gzip(path: Path) -> None:
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
     if packed:
-        raise FormatError(f"{path}: an HDF5 file inside gzip cannot be read in blocks; unpack it first")
+        raise FormatError(f"{path}: cannot read an HDF5 file inside gzip; decompress it first")
 
 
 @contextmanager
 def _open_file(path: Path) -> Iterator[h5py.File]:
-    """Yield the opened file; an error of h5py's because of the content is a FormatError."""
+    """Open a file, and convert h5py's errors about its content to FormatError."""
     try:
         file = h5py.File(path, "r")
     except H5PY_ERRORS as error:
-        message = f"{path}: not a complete HDF5 file ({error}); nothing of a truncated HDF5 file can be read"
+        message = f"{path}: not a complete HDF5 file ({error}); truncated HDF5 files cannot be read"
         raise FormatError(message) from error
     try:
         with file:
@@ -123,11 +124,11 @@ def _open_file(path: Path) -> Iterator[h5py.File]:
 
 
 class _Reader:
-    """The opened columns of a recording.
+    """Open columns of a recording.
 
     Attributes:
-        available: Number of events before the first that was never stored.
-        off: The value of OFF; None if it is not known yet.
+        available: Number of events before the first event that was never stored.
+        off: Stored value of OFF; None while unknown.
     """
 
     def __init__(self, metadata: Metadata, file: h5py.File, threads: Executor) -> None:
@@ -142,12 +143,12 @@ class _Reader:
         self.off: int | None = None
 
     def columns(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
-        """Return the stored values of events."""
+        """Read the stored values of the events `start` to `stop` - 1."""
         rows = {name: stored.read(start, stop, self._threads) for name, stored in self._stored.items()}
-        return {name: _part_of(rows[where.dataset], where.part) for name, where in self._metadata.locations.items()}
+        return {name: _select_part(rows[where.dataset], where.part) for name, where in self._metadata.locations.items()}
 
     def indexed_event(self, ms: int) -> int | None:
-        """Return the event that the index has for a millisecond; None if it has no possible one."""
+        """Return the event stored in the index for a millisecond; None if it is missing or out of range."""
         if self._index is None or not 0 <= ms < self._index.available:
             return None
         with suppress(*H5PY_ERRORS):
@@ -156,26 +157,26 @@ class _Reader:
         return None
 
     def time_us(self, event: int) -> int:
-        """Return the time of an event.
+        """Return the time of an event in microseconds.
 
         Raises:
-            CorruptionError: It was never stored, or is not a valid time.
+            CorruptionError: If the event was never stored, or its time is invalid.
         """
         metadata, location = self._metadata, self._metadata.locations["t"]
         if event >= self.available:
-            raise _missing(metadata, self.available)
+            raise _missing_error(metadata, self.available)
         try:
-            value = _part_of(self._stored[location.dataset].read(event, event + 1), location.part)
+            value = _select_part(self._stored[location.dataset].read(event, event + 1), location.part)
         except H5PY_ERRORS as error:
-            raise _unreadable(metadata, event, error) from error
+            raise _unreadable_error(metadata, event, error) from error
         t, valid = to_microseconds(value, metadata.exponent, metadata.offset_us)
         if not valid.all():
-            raise _invalid(metadata, event, "t", value[0])
+            raise _invalid_error(metadata, event, "t", value[0])
         return int(t[0])
 
 
 def _open_index(metadata: Metadata, file: h5py.File, file_bytes: int) -> StoredRows | None:
-    """Return the index from milliseconds to events, None if there is none that can be read."""
+    """Open the index from milliseconds to events; return None if it is missing or unreadable."""
     with suppress(FormatError, *H5PY_ERRORS):
         dataset = find_dataset(file, metadata.index) if metadata.index else None
         if dataset is not None and dataset.ndim == 1 and dataset.dtype.kind in "iu" and not uses_user_plugin(dataset):
@@ -184,7 +185,7 @@ def _open_index(metadata: Metadata, file: h5py.File, file_bytes: int) -> StoredR
     return None
 
 
-def _part_of(rows: NDArray[Any], part: str | int | None) -> NDArray[Any]:
+def _select_part(rows: NDArray[Any], part: str | int | None) -> NDArray[Any]:
     if part is None:
         return rows
     return rows[part] if isinstance(part, str) else rows[:, part]
@@ -207,7 +208,7 @@ def _chunks(
                 progress(min(first + rows, until) - start, stop - start)
             yield from _read(metadata, reader, first, min(first + rows, until))
         if until < stop:
-            raise _missing(metadata, until)
+            raise _missing_error(metadata, until)
 
 
 @contextmanager
@@ -223,12 +224,12 @@ def _open_reader(metadata: Metadata) -> Iterator[_Reader]:
 
 
 def _read(metadata: Metadata, reader: _Reader, start: int, stop: int) -> Iterator[StoredColumns]:
-    """Yield events; if some cannot be read, those before the first such event, found by bisection."""
+    """Yield events; find the first unreadable event by bisection."""
     try:
         values = reader.columns(start, stop)
     except H5PY_ERRORS as error:
         if stop - start == 1:
-            raise _unreadable(metadata, start, error) from error
+            raise _unreadable_error(metadata, start, error) from error
         middle = (start + stop) // 2
         yield from _read(metadata, reader, start, middle)
         yield from _read(metadata, reader, middle, stop)
@@ -239,7 +240,7 @@ def _read(metadata: Metadata, reader: _Reader, start: int, stop: int) -> Iterato
 def _convert(
     metadata: Metadata, reader: _Reader, start: int, values: dict[str, NDArray[Any]]
 ) -> Iterator[StoredColumns]:
-    """Yield the values as integers, up to the first that is invalid."""
+    """Convert values to integers, and yield them up to the first invalid event."""
     valid: Valid
     invalid: list[tuple[int, str]] = []
     converted: dict[str, NDArray[Any]] = {}
@@ -257,22 +258,22 @@ def _convert(
     if stop:
         yield columns
     if invalid:
-        raise _invalid(metadata, start + stop, name, values[name][stop])
+        raise _invalid_error(metadata, start + stop, name, values[name][stop])
 
 
-def _missing(metadata: Metadata, event: int) -> CorruptionError:
-    message = f"{metadata.path}: events from number {event} on were never stored"
+def _missing_error(metadata: Metadata, event: int) -> CorruptionError:
+    message = f"{metadata.path}: events were never stored, starting at event {event}"
     return CorruptionError(message, lost=f"{metadata.events - event} events")
 
 
-def _unreadable(metadata: Metadata, event: int, error: BaseException) -> CorruptionError:
+def _unreadable_error(metadata: Metadata, event: int, error: BaseException) -> CorruptionError:
     message = f"{metadata.path}: corrupted at event {event}: {error}"
     return CorruptionError(message, lost=f"{metadata.events - event} events")
 
 
-def _invalid(metadata: Metadata, event: int, name: str, value: object) -> CorruptionError:
+def _invalid_error(metadata: Metadata, event: int, name: str, value: object) -> CorruptionError:
     expected = {"t": "a finite time", "p": "0 and 1, or -1 and 1 throughout"}.get(name, "an integer")
-    message = f"{metadata.path}: event {event} has {name} = {value} (expected {expected})"
+    message = f"{metadata.path}: wrong event {event} (found {name} = {value}, expected {expected})"
     return CorruptionError(message, lost=f"{metadata.events - event} events")
 
 
@@ -284,17 +285,17 @@ def _extent(metadata: Metadata) -> Extent:
 
 
 def _part(metadata: Metadata, start_us: int, stop_us: int) -> Iterator[StoredColumns]:
-    """Yield the events with start_us <= t < stop_us; all events if corruption keeps them from being found."""
+    """Yield the events with start_us <= t < stop_us; yield all events if corruption prevents the search."""
     start, stop = 0, metadata.events
     with suppress(CorruptionError), _open_reader(metadata) as reader:
-        found = [_first_from(metadata, reader, t_us) for t_us in (start_us, stop_us)]
+        found = [_find_event(metadata, reader, t_us) for t_us in (start_us, stop_us)]
         if found[0] <= found[1]:
             start, stop = found
     yield from _chunks(metadata, start, stop)
 
 
-def _first_from(metadata: Metadata, reader: _Reader, t_us: int) -> int:
-    """Return the number of the first event at or after a time, by the index if that is right, and bisection."""
+def _find_event(metadata: Metadata, reader: _Reader, t_us: int) -> int:
+    """Find the first event at or after `t_us`, by bisection between the bounds of the index, if they are correct."""
     low, high = 0, metadata.events
     for event, is_start in _indexed_bounds(metadata, reader, t_us):
         if is_start:
@@ -305,7 +306,7 @@ def _first_from(metadata: Metadata, reader: _Reader, t_us: int) -> int:
 
 
 def _indexed_bounds(metadata: Metadata, reader: _Reader, t_us: int) -> Iterator[tuple[int, bool]]:
-    """Yield the events between which the index has a time, and whether each is the first; only those that are right."""
+    """Yield the verified bounds of a time in the index: event, and whether it is the lower bound."""
     if metadata.index is None:
         return
     since_us = t_us - metadata.offset_us - metadata.index_start_ms * 1000

@@ -1,8 +1,8 @@
-"""Datasets of HDF5 files from any source: found, checked, and read in bounded memory.
+"""Find, check and read datasets of untrusted HDF5 files, in bounded memory.
 
-Only what is stored in the file itself is read. Soft and external links, external storage and virtual datasets are not
-followed, because whoever made the file chooses what they point to; only hard links are. HDF5 reads rows that were never
-stored as zeros; here they are an error.
+Only data in the file itself is read. Hard links are followed; soft and external links, external storage and virtual
+datasets are not, because the author of the file controls their target. HDF5 reads rows that were never stored as zeros;
+here they are an error.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from ...errors import FormatError
 from .planes import decompress_chunk
 
-MAX_CHUNK_BYTES = 1 << 27  # of one column; HDF5 holds complete chunks in memory
+MAX_CHUNK_BYTES = 1 << 27  # chunk of one column; HDF5 keeps complete chunks in memory
 MAX_ROW_BYTES = 256
-JOB_ROWS = 1 << 16  # to decompress at a time in a thread
+JOB_ROWS = 1 << 16  # rows per decompression job of a thread
 MAX_ROWS = 1 << 48
 
 H5PY_ERRORS: tuple[type[BaseException], ...] = (  # raised by h5py for corrupted files
@@ -54,7 +54,7 @@ OWN_FILTERS = frozenset(
     )
 )
 PLUGIN_FILTERS = MappingProxyType(
-    {  # of hdf5plugin, by the numbers registered by the HDF Group
+    {  # filters of hdf5plugin, by registered number (HDF Group)
         307: "bzip2",
         32001: "blosc",
         32004: "lz4",
@@ -72,12 +72,12 @@ INFLATED = (
     (h5py.h5z.FILTER_DEFLATE,),
     (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE),
 )
-"""Filters that are undone here: HDF5 lets a chunk grow to a thousand times its size. It takes 1.4 times the CPU time
-for files of dvspipe and 1.9 times for others, and 1.9 and 3.5 times the wall-clock time, since it has one thread."""
+"""Filter sequences decoded by dvspipe itself, because HDF5 lets a chunk grow a thousandfold. HDF5 takes 1.4 times the
+CPU time for files written by dvspipe and 1.9 times for others; in one thread, 1.9 and 3.5 times the wall-clock time."""
 
 
 def find_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
-    """Return the dataset with that path; None if there is none, or a link that is not followed points to it."""
+    """Return the dataset with the path `name`; None if it is missing or only reachable by a soft or external link."""
     found: Any = file
     for part in name.split("/"):
         links = found.id.links if isinstance(found, h5py.Group) else None
@@ -90,7 +90,7 @@ def find_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
 
 
 def get_dataset(file: h5py.File, name: str) -> h5py.Dataset:
-    """Return a dataset that `find_dataset` has found before."""
+    """Return a dataset that is known to exist."""
     dataset = find_dataset(file, name)
     if dataset is None:
         raise ValueError(f"{name} is missing")
@@ -101,7 +101,7 @@ def find_number(path: Path, file: h5py.File, name: str) -> int | None:
     """Return the integer in a dataset of one value; None if there is no such dataset.
 
     Raises:
-        FormatError: The value is not an integer.
+        FormatError: If the value is not an integer.
     """
     dataset = find_dataset(file, name)
     if dataset is None or dataset.size != 1 or dataset.dtype.kind not in "iuf":
@@ -109,12 +109,12 @@ def find_number(path: Path, file: h5py.File, name: str) -> int | None:
     check_storage(f"{path}: {name}", dataset)
     value = np.asarray(dataset[()]).item()
     if value != int(value):
-        raise FormatError(f"{path}: {name} is {value} (expected an integer)")
+        raise FormatError(f"{path}: wrong {name} (found {value}, expected an integer)")
     return int(value)
 
 
 def list_datasets(file: h5py.File, most: int = 12) -> str:
-    """Return the names of the first datasets and links, for a message."""
+    """Return the names of the first `most` datasets and links, for a message."""
     names: list[str] = []
 
     def visit(name: str, link: Any) -> bool | None:
@@ -128,13 +128,13 @@ def list_datasets(file: h5py.File, most: int = 12) -> str:
 
 
 def filters_of(dataset: h5py.Dataset) -> tuple[int, ...]:
-    """Return the numbers of the filters of a dataset, in the order in which they were applied."""
+    """Return the filter numbers of a dataset, in the order of application."""
     properties = dataset.id.get_create_plist()
     return tuple(properties.get_filter(k)[0] for k in range(properties.get_nfilters()))
 
 
 def uses_user_plugin(dataset: h5py.Dataset) -> bool:
-    """Return whether a dataset is decoded by a plugin of the user's, which may end the process if it is corrupted."""
+    """Return whether a dataset needs an HDF5 plugin installed by the user; corrupted data may crash such a plugin."""
     return not set(filters_of(dataset)) <= OWN_FILTERS | PLUGIN_FILTERS.keys()
 
 
@@ -142,19 +142,19 @@ def check_storage(where: str, dataset: h5py.Dataset) -> None:
     """Check that a dataset is stored in the file itself and can be read in bounded memory.
 
     Raises:
-        FormatError: It is not, or a filter is missing.
+        FormatError: If a check fails, or a filter is missing.
     """
     if dataset.is_virtual or dataset.external:
-        raise FormatError(f"{where} is stored in other files, which dvspipe does not open")
+        raise FormatError(f"{where}: stored in other files; dvspipe does not open them")
     dtype = dataset.dtype
     if dtype.hasobject or dtype.itemsize > MAX_ROW_BYTES:
-        raise FormatError(f"{where} is {dtype} (expected numbers)")
+        raise FormatError(f"{where}: wrong type (found {dtype}, expected numbers)")
     if dataset.shape is None or max((*dataset.shape, 0)) > MAX_ROWS:
-        raise FormatError(f"{where} has shape {dataset.shape} (expected at most {MAX_ROWS} rows)")
+        raise FormatError(f"{where}: wrong shape (found {dataset.shape}, expected at most {MAX_ROWS} rows)")
     if dataset.chunks is not None:
         size = math.prod(dataset.chunks) * dtype.itemsize
         if size > MAX_CHUNK_BYTES:
-            raise FormatError(f"{where} has chunks of {size} bytes (expected at most {MAX_CHUNK_BYTES})")
+            raise FormatError(f"{where}: chunks too large (found {size} bytes, expected at most {MAX_CHUNK_BYTES})")
     for number in filters_of(dataset):
         _check_filter(where, number)
 
@@ -165,26 +165,26 @@ def _check_filter(where: str, number: int) -> None:
     name = PLUGIN_FILTERS.get(number)
     if name is not None:
         try:
-            import hdf5plugin  # noqa: F401  it registers its filters
+            import hdf5plugin  # noqa: F401  registers its filters
         except ImportError as error:
-            message = f"{where} is compressed by {name}, which h5py does not include; pip install hdf5plugin"
+            message = f"{where}: compressed with {name}, not included in h5py; pip install hdf5plugin"
             raise FormatError(message) from error
     if not h5py.h5z.filter_avail(number):
         what = name or ("Prophesee's ECF" if number == ECF else f"the HDF5 filter {number}")
         advice = "install https://github.com/prophesee-ai/hdf5_ecf" if number == ECF else "install its HDF5 plugin"
-        raise FormatError(f"{where} is compressed by {what}, which is not installed; {advice} and set HDF5_PLUGIN_PATH")
+        raise FormatError(f"{where}: compressed with {what}, not installed; {advice} and set HDF5_PLUGIN_PATH")
 
 
 @dataclass
 class StoredRows:
-    """The rows of a dataset, opened for reading.
+    """Rows of a dataset, opened for reading.
 
     Args:
-        dataset: Checked by `check_storage`, of one or two dimensions.
-        file_bytes: Size of the file.
+        dataset: Dataset with one or two dimensions, checked by `check_storage`.
+        file_bytes: File size in bytes.
 
     Attributes:
-        available: Number of rows before the first that was never stored.
+        available: Number of rows before the first row that was never stored.
     """
 
     dataset: h5py.Dataset
@@ -207,12 +207,12 @@ class StoredRows:
         complete_rows = dataset.chunks[1:] == self._row_shape
         self._inflated = as_in_memory and complete_rows and filters_of(dataset) in INFLATED
         self._shuffled = h5py.h5z.FILTER_SHUFFLE in filters_of(dataset)
-        self.available = min(self.available, self._stored_rows())
+        self.available = min(self.available, self._count_stored_rows())
         if not self._inflated:
-            self._cache_a_chunk()
+            self._enlarge_cache()
 
-    def _stored_rows(self) -> int:
-        """Return the number of rows before the first chunk that is missing, or larger than the file."""
+    def _count_stored_rows(self) -> int:
+        """Return the number of rows before the first chunk that is missing or larger than the file."""
         chunks = self.dataset.chunks
         firsts: list[int] = []
         too_large: list[int] = []
@@ -234,8 +234,8 @@ class StoredRows:
             -(-side // chunk) for side, chunk in zip(self._row_shape, self.dataset.chunks[1:], strict=True)
         )
 
-    def _cache_a_chunk(self) -> None:
-        """Open the dataset again with a cache for one row of chunks, so that each chunk is decoded only once."""
+    def _enlarge_cache(self) -> None:
+        """Reopen the dataset with a cache for one row of chunks, so HDF5 decodes each chunk only once."""
         dataset = self.dataset
         size = math.prod(dataset.chunks) * dataset.dtype.itemsize * self._chunks_across
         access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
@@ -243,7 +243,7 @@ class StoredRows:
         self.dataset = h5py.Dataset(h5py.h5d.open(dataset.file.id, dataset.name.encode(), access))
 
     def read(self, start: int, stop: int, threads: Executor | None = None) -> NDArray[Any]:
-        """Return the rows number `start` to `stop` - 1; threads, if they are given, decompress complete chunks."""
+        """Read the rows `start` to `stop` - 1; `threads`, if given, decompress complete chunks in parallel."""
         if not self._inflated or stop <= start:
             return np.asarray(self.dataset[start:stop])
         rows = np.empty((stop - start, *self._row_shape), self.dataset.dtype)
@@ -254,9 +254,9 @@ class StoredRows:
             first, after = max(number * size, start), min((number + 1) * size, stop)
             part = rows[first - start : after - start]
             if threads is None or len(part) < size:
-                part[:] = self._chunk(number)[first - number * size : after - number * size]
+                part[:] = self._read_chunk(number)[first - number * size : after - number * size]
                 continue
-            complete.append((self._content(number), part))
+            complete.append((self._read_content(number), part))
             if len(complete) * size >= JOB_ROWS:
                 running.append(threads.submit(self._decompress, complete))
                 complete = []
@@ -265,16 +265,16 @@ class StoredRows:
             job.result()
         return rows
 
-    def _chunk(self, number: int) -> NDArray[Any]:
-        """Return a chunk, kept until another one is asked for."""
+    def _read_chunk(self, number: int) -> NDArray[Any]:
+        """Return a decompressed chunk; the last one is cached."""
         if number != self._last[0]:
             rows = np.empty((self._chunk_rows, *self._row_shape), self.dataset.dtype)
-            self._decompress([(self._content(number), rows)])
+            self._decompress([(self._read_content(number), rows)])
             self._last = (number, rows)
         return self._last[1]
 
-    def _content(self, number: int) -> bytes:
-        """Return a chunk as it is stored."""
+    def _read_content(self, number: int) -> bytes:
+        """Read the compressed bytes of a chunk."""
         first = (number * self._chunk_rows, *(0 for _ in self._row_shape))
         content: bytes = self.dataset.id.read_direct_chunk(first)[1]
         return content

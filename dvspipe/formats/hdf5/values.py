@@ -1,4 +1,4 @@
-"""Stored values as microseconds, pixels and polarities, and which of them are valid."""
+"""Convert stored values to microseconds, pixels and polarities, with masks of valid values."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_INT64 = 2**63 - 1
-MAX_FLOAT_TIME = 2.0**62  # in microseconds
+MAX_FLOAT_TIME = 2.0**62  # microseconds
 PIXEL_LIMIT = 2**31
 
 Valid = NDArray[np.bool_] | np.bool_
-"""Which values are valid; one for all if that is known of all."""
+"""Mask of valid values; a scalar if it is equal for all."""
 
 
 def to_microseconds(t: NDArray[Any], exponent: int, offset_us: int) -> tuple[NDArray[np.int64], Valid]:
-    """Return t * 10^exponent + offset_us, rounded, and which of the times are valid; invalid ones are 0 + offset_us."""
+    """Return t * 10^exponent + offset_us, rounded, and a mask of valid times; invalid times become 0 + offset_us."""
     if not len(t):
         return np.zeros(0, np.int64), np.True_
     if t.dtype.kind == "f":
@@ -47,7 +47,7 @@ def _float_times(t: NDArray[Any], exponent: int, offset_us: int) -> tuple[NDArra
 
 
 def to_pixels(column: NDArray[Any]) -> tuple[NDArray[Any], Valid]:
-    """Return columns or rows as integers, and which of the values are integers."""
+    """Return pixel coordinates as integers, and a mask of the values that are integers."""
     if column.dtype.kind in "iu":
         return column, np.True_
     if column.dtype.kind == "b":
@@ -58,14 +58,14 @@ def to_pixels(column: NDArray[Any]) -> tuple[NDArray[Any], Valid]:
 
 
 def to_polarities(p: NDArray[Any], off: int | None) -> tuple[NDArray[Any], Valid, int | None]:
-    """Return polarities, which of them are valid, and the value of OFF.
+    """Return polarities, a mask of valid values, and the stored value of OFF.
 
     Args:
-        p: [N] as stored; OFF is 0 or -1, whichever comes first in the file.
-        off: The value of OFF in what was read before; None if it is not known yet.
+        p: Stored polarities, [N]; OFF is 0 or -1, whichever comes first in the file.
+        off: Stored value of OFF in earlier rows; None while unknown.
     """
     if p.dtype.kind in "ub":
-        return p, np.True_, off  # `Events` checks that they are 0 or 1
+        return p, np.True_, off  # `Events` checks the range
     if off is None:
         found = p[(p == 0) | (p == -1)]
         off = int(found[0]) if len(found) else None

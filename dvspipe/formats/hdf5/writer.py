@@ -1,7 +1,7 @@
-"""Writes HDF5 recordings in the column layout of DSEC (Gehrig et al. 2021), which most event libraries read.
+"""Writer of HDF5 recordings in the column layout of DSEC (Gehrig et al. 2021), readable by most event libraries.
 
-/events/{x, y, t, p}, /events/{width, height}, /ms_to_idx, /t_offset, and the same columns under /prophesee/left. Times
-in the file are relative to /t_offset, times in memory are absolute.
+The datasets are /events/{x, y, t, p}, /events/{width, height}, /ms_to_idx, /t_offset, and the same columns under
+/prophesee/left. Times in the file are relative to /t_offset; times in memory are absolute.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from .chunked_file import ChunkedFile
 from .layouts import SUFFIXES
 
 INDEX_BLOCK = 1 << 20
-MAX_INDEX_ROWS = 1 << 26  # 18 hours; later events are found by bisection, so that one wrong time cannot fill the disk
-NEAR_ZERO_US = 1_000_000  # a first event in the first second keeps its time; a later one is stored relative to t_offset
+MAX_INDEX_ROWS = 1 << 26  # 18 hours; limited because one wrong time could fill the disk; bisection finds later events
+NEAR_ZERO_US = 1_000_000  # recordings that begin later are stored relative to t_offset
 COLUMN_TYPES = {"x": np.uint16, "y": np.uint16, "t": np.int64, "p": np.uint8}
 
 
 class EventWriter(Writer):
-    """Writes an HDF5 recording part by part; it appears under its name when the `with` block ends without an error.
+    """Context manager that writes an HDF5 recording part by part; the file appears if no error occurs.
 
     Args:
-        path: The HDF5 file to write.
-        sensor: The sensor of all events.
-        source: Where the events come from, such as the name of a video.
-        settings: The settings that made them; kept in the attribute `settings` as JSON.
-        overwrite: Whether an existing file is replaced; if true, writing does not resume.
-        labelled: Whether a column /events/noise, uint8 {0, 1}, is written too.
-        version_of_source: What else the events depend on, such as the date of the video. If it, the source, the
-            settings and the version of dvspipe are those of an interrupted writer, this one resumes from its last
-            `save`. None: it never resumes.
-        compression: `gzip`, which every library reads, or `blosc`, which reads faster and needs hdf5plugin.
+        path: HDF5 file to write.
+        sensor: Sensor size of all events.
+        source: Origin of the events, such as the name of a video.
+        settings: Settings that generated the events; stored as JSON in the attribute `settings`.
+        overwrite: Whether to replace an existing file; if true, writing does not resume.
+        labelled: Whether to write a column /events/noise, uint8 {0, 1}.
+        version_of_source: Other dependencies of the events, such as the date of the video. The writer resumes from the
+            last `save` of an interrupted writer if this value, source, settings and dvspipe version are equal. None:
+            never resume.
+        compression: `gzip` is readable by every library; `blosc` reads faster and needs hdf5plugin.
 
     Attributes:
-        count: Number of events so far.
-        saved: Inside the `with` block, the state given to the last `save` of an interrupted writer, or None.
+        count: Number of events written so far.
+        saved: Inside the `with` block, the state of the last `save` of an interrupted writer, or None.
 
     Raises:
-        FileError: The file exists, cannot be written, or has another suffix than .h5 or .hdf5; or another process is
+        FileError: If the file exists, cannot be written, or has a suffix other than .h5 or .hdf5, or another process is
             writing it.
-        EventError: Appended events come from another sensor or begin before the end of the previous part.
+        EventError: If appended events have another sensor size, or begin before the end of the previous part.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class EventWriter(Writer):
         self._attributes[name] = value
 
     def save(self, state: Mapping[str, ArrayLike]) -> None:
-        """Save the events so far and a state."""
+        """Save the events so far and a state; see `Writer.save`."""
         writer = np.array([self.count, self._last_us or 0, self._offset_us, self._next_ms], np.int64)
         self._file.save({"writer": writer, **state})
 
@@ -107,7 +107,9 @@ class EventWriter(Writer):
             self._offset_us = 0 if 0 <= first_us < NEAR_ZERO_US else first_us - first_us % 1000
         self._last_us = int(events.t[-1])
         if self._last_us - self._offset_us > LATEST_US:
-            raise EventError(f"{self.path}: times from {self._offset_us} to {self._last_us} us (expected 64-bit spans)")
+            raise EventError(
+                f"{self.path}: time span too long (found {self._offset_us} to {self._last_us} us, expected 64 bits)"
+            )
         t = events.t - self._offset_us if self._offset_us else events.t
         columns: dict[str, NDArray[Any]] = {"x": events.x, "y": events.y, "t": t, "p": events.p}
         for name, column in (columns if noise is None else columns | {"noise": noise}).items():
@@ -116,9 +118,9 @@ class EventWriter(Writer):
         self.count += len(events)
 
     def _index_milliseconds(self, t: NDArray[np.int64], stop_ms: int) -> None:
-        """Write the first event at or after each millisecond before `stop_ms`, given the times of the next events."""
+        """Index the first event at or after each millisecond before `stop_ms`; `t` are the times of the next events."""
         stop_ms = min(stop_ms, MAX_INDEX_ROWS)
-        while self._next_ms < stop_ms:  # in blocks: a gap of hours has millions of milliseconds
+        while self._next_ms < stop_ms:  # in blocks: gaps may have millions of milliseconds
             until_ms = min(stop_ms, self._next_ms + INDEX_BLOCK)
             first = np.searchsorted(t, np.arange(self._next_ms, until_ms) * 1000, side="left") + self.count
             self._file.append("ms_to_idx", first.astype(np.uint64))
@@ -136,12 +138,12 @@ class EventWriter(Writer):
 
 
 class HDF5Encoder:
-    """How HDF5 recordings are written."""
+    """Encoder of HDF5 recordings."""
 
     suffixes = SUFFIXES
 
     def create(self, path: Path, sensor: SensorSize, options: WriteOptions) -> EventWriter:
-        """Return a writer for a file."""
+        """Create a writer for a file."""
         return EventWriter(
             path,
             sensor,
