@@ -150,9 +150,9 @@ def open_dataset(
     Args:
         config: Kind, folders, and shares of the parts.
         seed: Seed of the division into parts, and of rendered clips.
-        bins: Steps of the spike tensors, which the spike code of images also has.
-        with_problems: Whether class folders may be unknown or empty, which are then the `problems` of the data set.
-        decoded: The events of recordings that were decoded before, and of those that are loaded; None: none are kept.
+        bins: Steps of the spike tensors, also used by the spike code of images.
+        with_problems: Allow unknown and empty class folders; they are then the `problems` of the data set.
+        decoded: Decoded events in memory, read and extended; None: keep none.
 
     Raises:
         DataError: If the folder does not have the expected layout, class folders are unknown or empty, a group is in
@@ -160,7 +160,7 @@ def open_dataset(
         ConfigError: If `config.fit` is set without a size.
 
     Example:
-        >>> data = open_dataset(DataConfig(kind="gestures", train_people=3, test_people=1, clips=1), seed=0)
+        >>> data = open_dataset(GesturesConfig(train_people=3, test_people=1, clips=1), seed=0)
         >>> len(data.classes), len(data.test), data.synthetic
         (11, 11, True)
     """

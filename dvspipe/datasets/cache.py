@@ -25,10 +25,10 @@ from ..errors import FileError, Remedy
 from ..files import LOCK_NAME, require_space, wait_for_lock, write_beside
 
 CORRUPTIONS = (OSError, ValueError, SafetensorError, cast(type[Exception], isal_zlib.error))
-LAYOUT = 3  # of the stored results; increment it to make all of them again
+LAYOUT = 3  # increment it when stored results change; all are then recomputed
 ARRAYS = ".arrays"  # suffix of files of named arrays
-# Spikes are mostly 0. Plain safetensors reads 5 to 7 times as fast, and is 11 to 21 times as large; `np.load` takes 2
-# to 3 times as long for a compressed .npz.
+# Spikes are mostly 0. Uncompressed safetensors reads 5 to 7 times as fast, but is 11 to 21 times as large; a compressed
+# .npz takes 2 to 3 times as long.
 ZLIB_LEVEL = 1
 HEADER_BYTES = 1 << 12  # room for the names and shapes of arrays
 

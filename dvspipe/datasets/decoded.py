@@ -1,4 +1,4 @@
-"""Events of recordings that were decoded, for data sets of the same recordings that are opened one after the other."""
+"""Decoded events in memory, shared by data sets of the same recordings."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from ..events import Events
 
-MAX_DECODED_BYTES = 1 << 30  # of events; other recordings are decoded again
+MAX_DECODED_BYTES = 1 << 30  # further recordings are decoded again
 
 
 class DecodedEvents:
-    """The events of recordings that were decoded so far, in memory.
+    """Decoded events of recordings, in memory.
 
-    To choose settings, all recordings of a folder are decoded; with these events, the training does not decode them
-    again. Worker processes start without any.
+    Choosing settings decodes all recordings of a folder; the training then reuses these events. Worker processes start
+    without any.
     """
 
     def __init__(self) -> None:
@@ -27,11 +27,11 @@ class DecodedEvents:
         return version in self._events
 
     def load(self, version: str, decode: Callable[[], Events]) -> Events:
-        """Return the events of a recording, which are decoded if they are not in memory.
+        """Return the events of a recording; decode them if they are not in memory.
 
         Args:
-            version: A text that changes with what the events depend on.
-            decode: Returns them.
+            version: Key that changes with everything the events depend on.
+            decode: Function that decodes the events.
         """
         if version in self._events:
             return self._events[version]

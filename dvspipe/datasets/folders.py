@@ -72,11 +72,11 @@ class RecordingFile:
     Args:
         path: File or folder.
         sensor: Sensor of a recording that does not store it.
-        hints: What else a recording does not say.
-        framing: Which part of it is used, and how a video becomes events.
-        target: The sensor that the events are for; None: that of the recording or video.
-        cache: Where events that take long to make are kept; None: nowhere.
-        decoded: The events of recordings that are kept in memory; None: none are.
+        hints: Other missing metadata of a recording.
+        framing: Region of interest and conversion of videos.
+        target: Sensor that the events are fitted to; None: the recording's own sensor.
+        cache: Cache for events that take long to compute; None: no cache.
+        decoded: Decoded events in memory; None: keep none.
     """
 
     path: Path
@@ -89,32 +89,32 @@ class RecordingFile:
 
     @classmethod
     def of(cls, source: DataSource[RecordingsConfig], path: Path, sensor: SensorSize | None) -> RecordingFile:
-        """Return a file of a data set."""
+        """Create a file of a data set."""
         config = source.config
         hints = config.hints if isinstance(config, FilesConfig) else NO_HINTS
         return cls(path, sensor, hints, config.framing, config.target, source.cache, source.decoded)
 
     @cached_property
     def is_video(self) -> bool:
-        """Whether it is a video."""
+        """Whether the file is a video."""
         return is_video(self.path)
 
     def load(self) -> Events:
-        """Return all events, as the network sees them."""
+        """Load all events, framed for the network."""
         return self._keep(self._load)
 
     def _keep(self, decode: Callable[[], Events], *span_us: int) -> Events:
-        """Return events that are decoded if they are not in memory: all, or those of a span."""
+        """Return all events, or the events of a span, from memory if possible."""
         if self.decoded is None:
             return decode()
         try:
             version = self.version(*span_us)
         except OSError:
-            return decode()  # which says what is wrong
+            return decode()  # raises a clear error
         return self.decoded.load(version, decode)
 
     def _load(self) -> Events:
-        """Return all events, as the network sees them, from the cache if it takes long to make them."""
+        """Return all events, framed for the network, from the cache if they take long to compute."""
         if self.cache is None or not (self.is_video or self.framing.roi == "auto"):
             return self._make()
         version = version_of_file(self.path, self.sensor, self.hints)
@@ -344,7 +344,7 @@ def _list_samples(source: DataSource[WindowsConfig], recording: RecordingFile, l
 
 
 def find_sensor(source: DataSource[FilesConfig], samples: Iterable[Sample]) -> SensorSize:
-    """Return the sensor of samples: the size they are fitted to, or that of the first file that can be opened.
+    """Find the sensor of samples: the size they are fitted to, or the sensor of the first readable file.
 
     Raises:
         DvspipeError: If no file can be opened; this is the error of the first file.
@@ -366,7 +366,7 @@ def find_sensor(source: DataSource[FilesConfig], samples: Iterable[Sample]) -> S
 def _warn_of_missing_sensor(
     source: DataSource[FilesConfig], samples: Sequence[Sample], sensor: SensorSize | None
 ) -> Iterator[str]:
-    """Yield a warning, for all recordings, if some that are fitted to a size do not name their sensor.
+    """Yield one warning if recordings that are fitted to a size do not store their sensor.
 
     At most MAX_GUESSED recordings are opened, because guessing a sensor reads all events.
     """

@@ -138,12 +138,12 @@ class ShardIndex(_Model):
 
 
 def open_shards(source: DataSource[ShardsConfig]) -> DataSet:
-    """Return the data set of a folder of shards, in the parts that they were written in.
+    """Open a folder of shards, with the parts in which it was written.
 
     Raises:
-        FileError: index.json is missing or cannot be read.
-        DataError: It holds something else, a shard is missing or truncated, the spike tensors have other steps or
-            variants than the experiment, or the recordings had another size.
+        FileError: If index.json is missing or cannot be read.
+        DataError: If the index is invalid, a shard is missing or truncated, steps or variants differ from the
+            experiment, or the recordings had another size.
     """
     root = source.root
     path = root / INDEX

@@ -19,14 +19,14 @@ ConfigT = TypeVar("ConfigT", bound=SourceConfig, covariant=True)
 
 @dataclass(frozen=True)
 class DataSource(Generic[ConfigT]):
-    """What a data set is opened from.
+    """Source of a data set.
 
     Args:
         config: Kind, folders, and fractions of the parts.
         seed: Seed of the division into parts and of rendered clips.
-        bins: Steps of the spike tensors, which the spike code of images also has.
-        cache: Where the events of videos are kept; None: nowhere.
-        decoded: The events of recordings that are kept in memory; None: none are.
+        bins: Steps of the spike tensors, also used by the spike code of images.
+        cache: Cache for the events of videos; None: no cache.
+        decoded: Decoded events in memory; None: keep none.
     """
 
     config: ConfigT

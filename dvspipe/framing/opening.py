@@ -62,14 +62,14 @@ class EventSource:
         events: Events to classify.
         overview: Events of the complete picture, for display; for a video, possibly at a smaller size.
         picture: Size of the recording's pictures.
-        fit: How the events become those of the network's sensor, or of the picture that `track` is in.
-        track: Where the part that is looked at is, if it is less than that picture.
-        looked_at: The part of the recording's pictures that is looked at, over time.
-        span_us: Times of the first and the last event, estimated for a video; None if unknown. For the progress.
-        film: Opens the complete pictures of a video; None if they are not simulated.
-        synthetic: Whether the file says that dvspipe rendered what they show.
-        warnings: What may not be as meant, a line each: the sensor was guessed, or the region is mostly outside the
-            picture.
+        fit: Maps events to the network's sensor, or to the picture that contains `track`.
+        track: Moving region of interest in that picture; None: the complete picture.
+        looked_at: Region of interest in the recording's pictures, over time.
+        span_us: Times of the first and the last event in microseconds (estimated for a video), for the progress; None:
+            unknown.
+        film: Function that opens the complete pictures of a video; None: not a video.
+        synthetic: Whether the file says that dvspipe rendered its content.
+        warnings: Possible mistakes, a line each: a guessed sensor, or a region mostly outside the picture.
     """
 
     name: str

@@ -19,7 +19,7 @@ def scan_lif_on_gpu(
 ) -> tuple[Tensor, Tensor]:
     """Return the spikes of LIF neurons over time, and the membrane potential after the last step.
 
-    Arguments and results are those of `scan_lif`, on a GPU and computed in float32, except that spikes are not pooled.
+    See `scan_lif` for arguments and results. It computes in float32 on a GPU, and does not pool spikes.
     """
     start = torch.zeros_like(currents[0]) if state is None else state
     spikes, last = _ScanLIF.apply(currents.float(), start.float(), factor, settings)  # type: ignore[no-untyped-call]
