@@ -272,7 +272,7 @@ def merge_settings(
 def find_left_out(
     base: Mapping[str, JsonValue], over: Mapping[str, JsonValue], unions: Mapping[str, object]
 ) -> dict[str, list[str]]:
-    """Return the settings of `base` unknown to the kind that `over` sets for their group, by group."""
+    """Return, by group, the settings of `base` that the kind set in `over` does not have."""
     found: dict[str, list[str]] = {}
     for group, union in unions.items():
         before, now = base.get(group), over.get(group)
@@ -425,7 +425,7 @@ def find_foreign(union: object, settings: Mapping[str, object]) -> list[str]:
 
 
 def keep_own(model: type[BaseModel], stored: SettingsTree) -> SettingsTree:
-    """Return stored settings without settings of other kinds, which earlier versions stored, too."""
+    """Drop settings of other kinds; earlier versions stored the settings of all kinds."""
     kept = dict(stored)
     for group, field in model.model_fields.items():
         settings = stored.get(group)

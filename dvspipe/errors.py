@@ -103,7 +103,7 @@ class Remedy:
 
     @property
     def words(self) -> list[str]:
-        """Words of the setting's name, without a parent argument and without its unit.
+        """Words of the setting's name: `config.window_us` gives `window`, without parent and unit.
 
         Example:
             >>> Remedy("config.window_us", 5000).words

@@ -263,7 +263,7 @@ class RunTab:
         return iter(()) if runs else self.list_runs(session, quantity)
 
     def list_runs(self, session: Session, quantity: Quantity) -> Iterator[Updates]:
-        """List the runs below the folder."""
+        """List the training runs below the session's folder, with one curve of `quantity` each."""
 
         def show(runs: list[FoundRun]) -> Updates:
             names = [each.name for each in runs]

@@ -320,7 +320,7 @@ class _NirBuilder:
         self.convolve(squares, stride=pool)
 
     def add_maximum(self, pool: int, levels: int) -> None:
-        """Add maximum pooling of whole numbers from 0 to `levels`."""
+        """Add a max-pooling layer for integer inputs from 0 to `levels`."""
         eye = np.eye(self.shape[0], dtype=np.float32)[..., None, None]
         if levels > 1:  # indicators: >= 1, >= 2, ...
             lower = np.arange(levels, dtype=np.float32).repeat(self.shape[0])

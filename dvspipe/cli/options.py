@@ -23,8 +23,8 @@ Config = Annotated[
     str,
     typer.Argument(
         metavar="CONFIG",
-        help="Folder of recordings, YAML file, or name of a shipped configuration (listed by dvspipe configs), or a "
-        "first KEY=VALUE such as data.kind=nmnist, to change the defaults.",
+        help="Folder of recordings, YAML file, or name of a shipped configuration (see dvspipe configs). Without "
+        "CONFIG, KEY=VALUE settings such as data.kind=nmnist change the defaults.",
     ),
 ]
 Overrides = Annotated[

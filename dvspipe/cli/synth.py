@@ -39,7 +39,8 @@ def nmnist(
     ] = 0,
     seed: Seed = 0,
     exclude: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="N-MNIST folder; its images are not recorded; default: none.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="N-MNIST folder: skip the MNIST images recorded there; default: none."),
     ] = None,
     videos: Videos = False,
     jobs: SynthJobs = None,

@@ -224,9 +224,9 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
     """Decode EVT 3.0 words.
 
     Word types follow one another almost at random, so branches would be mispredicted. The inner loop therefore writes
-    every word as an event; the next word overwrites it unless it was one. The loop ends only at payloads at or above
-    the limit of their type: rare, initial or invalid words. The arrays must have room for MAX_EVT3_EVENTS events per
-    word of a block, plus one.
+    every word as an event. If the word was not an event, the next word overwrites it. The loop stops only at payloads
+    at or above a limit per word type: rare words, words before the first address, and invalid words. The arrays must
+    have room for MAX_EVT3_EVENTS events per word of a block, plus one.
     """
     t, x, y, on = out
     high, low, row, base, base_on = state.high, state.low, np.int16(state.row), state.base, np.uint8(state.base_on)

@@ -48,7 +48,7 @@ class LibcaerState(NamedTuple):
 def decode_libcaer(
     words: NDArray[np.uint16], state: LibcaerState, width: int, height: int, out: EventArrays
 ) -> Decoded:  # pragma: no cover
-    """Decode words; times are relative to the packet.
+    """Decode libcaer words; times count from the start of the packet.
 
     A word is decoded only while the arrays have room for MAX_EVENTS more events.
     """

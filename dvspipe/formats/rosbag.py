@@ -516,7 +516,9 @@ class _PacketDecoder:
         lows = lows[lows > highs[0]] if len(highs) else lows[:0]
         if not len(lows):
             if len(self._untimed) > MAX_UNTIMED_BYTES:
-                raise _MessageError(f"has no time in the first {len(self._untimed)} bytes of evt3")
+                raise _MessageError(
+                    f"no time word in the first {len(self._untimed)} bytes of evt3 data (expected one near the start)"
+                )
             return words[:0]
         first, self._untimed = int(lows[0]), b""
         self._state = _state_after(words[:first])

@@ -135,7 +135,7 @@ class FitState:
 
 
 def start_fit(fit: Fit) -> FitState:
-    """Return the initial state."""
+    """Return the state before the first part of a recording; see `fit_stream`."""
     return FitState(np.zeros(fit.pixels.areas.shape, np.int32))
 
 

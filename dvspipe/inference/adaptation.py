@@ -98,8 +98,8 @@ def check_adaptable(classifier: Classifier, strength: float = STRENGTH) -> None:
         raise CheckpointError(f"{name}: cannot be adapted (found network.kind = {kind} without batch norm)")
     if classifier.moments is None:
         raise CheckpointError(
-            f"{name}: cannot be adapted (found a checkpoint of an earlier version, without moments of its classes); "
-            "train it again"
+            f"{name}: cannot be adapted (found a checkpoint of an earlier version, without the class statistics "
+            "that adaptation needs); train it again"
         )
 
 

@@ -192,9 +192,11 @@ class LIF(nn.Module):
         if not isinstance(p, LIFBoxParameters):
             raise ConfigError(f"parameters: found {type(p).__name__}, expected LIFBoxParameters of Norse")
         if p.method != "super":
-            raise ConfigError(f"method = {p.method}: has no fused scan (expected super)")
+            raise ConfigError(f"method = {p.method}: not supported (expected super)")
         if p.reset_method not in (reset_value, reset_subtract):
-            raise ConfigError(f"reset_method = {p.reset_method}: has no fused scan (expected one of Norse's)")
+            raise ConfigError(
+                f"reset_method = {p.reset_method}: not supported (expected reset_value or reset_subtract of Norse)"
+            )
         config = NeuronConfig(
             tau_mem_s=1 / _number("tau_mem_inv", p.tau_mem_inv),
             reset="subtract" if p.reset_method is reset_subtract else "zero",

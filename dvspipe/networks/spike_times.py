@@ -76,7 +76,7 @@ def first_spike_times(
 
 
 def check_shapes(times: Tensor, weights: Tensor, dimensions: str) -> None:
-    """Check that weights [M, N] match the N inputs of `times`, with dimensions such as "B N".
+    """Check that weights [M, N] have as many inputs N as `times`; `dimensions` names its axes, as in "B N".
 
     Raises:
         ValueError: If the shapes do not match.

@@ -228,7 +228,7 @@ class _Worker:
             self.send(items[self.index])
 
     def receive(self, items: Sequence[object]) -> tuple[Any, DvspipeError | None] | None:
-        """Receive a message: return the result or error of the item, or handle a log record and return None.
+        """Receive a message of the worker: return the result or error of its item, or log a record and return None.
 
         Raises:
             WorkerError: If the worker was killed or could not start.

@@ -18,7 +18,7 @@ from numba.extending import intrinsic, models, overload, register_model
 
 
 class VectorType(types.Type):  # type: ignore[misc]
-    """Type of a vector.
+    """Numba type of a SIMD vector of numbers.
 
     Args:
         length: Number of elements.

@@ -115,7 +115,7 @@ class Trainer:
         self.rows: list[EpochRow] = []
 
     def fit(self, state: TrainingState | None) -> EpochRow:
-        """Run all epochs, or the remaining epochs of an interrupted run; return the row of the chosen epoch."""
+        """Run all epochs, or the remaining epochs of an interrupted run; return the metrics of the selected epoch."""
         if state is not None:
             self._restore(state)
         elif self.experiment.init is None:

@@ -38,9 +38,9 @@ class EventWriter(Writer):
         settings: Settings that generated the events; stored as JSON in the attribute `settings`.
         overwrite: Whether to replace an existing file; if true, writing does not resume.
         labelled: Whether to write a column /events/noise, uint8 {0, 1}.
-        version_of_source: Other dependencies of the events, such as the date of the video. The writer resumes from the
-            last `save` of an interrupted writer if this value, source, settings and dvspipe version are equal. None:
-            never resume.
+        version_of_source: Version of the source, such as the modification time of the video. The writer resumes from
+            the last `save` of an interrupted writer if this value, source, settings and dvspipe version are equal.
+            None: never resume.
         compression: `gzip` is readable by every library; `blosc` reads faster and needs hdf5plugin.
 
     Attributes:
