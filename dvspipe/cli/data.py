@@ -128,7 +128,8 @@ def encode(
         ),
     ] = None,
     shard_size: Annotated[
-        str | None, typer.Option("--shard-size", metavar="SIZE", help="Maximum size of a shard; default: 256MB.")
+        str | None,
+        typer.Option("--shard-size", metavar="SIZE", help="Size after which a new shard starts; default: 256MB."),
     ] = None,
     jobs: JobsOption = None,
     engine: EngineOption = "local",

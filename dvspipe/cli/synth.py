@@ -88,7 +88,7 @@ def gestures(
     engine: EngineOption = "local",
     shard: ShardOption = None,
 ) -> None:
-    """Render people who perform the gestures of DVS128 Gesture, as recorded by cameras; existing files are kept."""
+    """Make recordings of rendered people who perform the gestures of DVS128 Gesture; existing files are kept."""
     from ..labels import GESTURES
     from ..synthesis import GesturesPlan, write_gestures
 

@@ -350,7 +350,7 @@ def write_shards(
         folder: Output folder; created if it does not exist.
         data: Data set.
         plan: Steps, variants and cache.
-        size: Maximum size of a shard in bytes, unless a single sample is larger.
+        size: Size in bytes after which a new shard starts; a shard may be larger by up to one sample.
         engine: Engine that runs the encoding.
         overwrite: Whether to replace shards in the folder.
         progress: Called with the number of samples done and the total.

@@ -19,8 +19,9 @@ from .kernels import Columns, gather_columns
 class ToSpikes:
     """Transform for Tonic that returns spike tensors; replaces `ToFrame`.
 
-    No event is lost at step borders or at the end, counts saturate at 255, and all recordings have the same shape, also
-    empty ones; see `encode_events`.
+    No event between two steps is lost; events after the last step are left out, unless `by = recording`. Counts
+    saturate at 255 and never wrap. All recordings have the same shape, also empty ones. Values are uint8, or float32
+    for the forms `voxel` and `surface`; see `encode_events`.
 
     Args:
         config: Steps, downsampling, form and polarity; a model or a mapping.

@@ -575,7 +575,8 @@ def plan_conversions(
     """
     sources, out, suffix = as_paths(sources), Path(out), f".{suffix.lower().removeprefix('.')}"
     if suffix not in written_suffixes():
-        raise FileError(f"wrong suffix for events (found {suffix!r}, expected {', '.join(written_suffixes())})")
+        written = ", ".join(written_suffixes())
+        raise FileError(f"suffix = {suffix}: events cannot be written in this format (expected {written})")
     if len(sources) == 1 and _is_single(sources[0]) and (out.suffix or out == STANDARD):
         return [ConversionTask(sources[0], out)]
     found = list(find_sources(sources, lambda path: path.is_file() and path.name.lower().endswith(suffix)))

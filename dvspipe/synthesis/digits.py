@@ -229,7 +229,7 @@ def write_digits(
         rows = [row for row in order.tolist() if row + 1 not in left_out[part]]
         if len(rows) < count:
             raise DataError(
-                f"{plan.mnist}: too few images in the MNIST {part} set (found {len(rows)}, expected {count} or more)"
+                f"{plan.mnist}: too few MNIST {part} images are left (found {len(rows)}, expected {count} or more)"
             )
         for row in rows[:count]:
             path, seed = Path(part.capitalize(), str(labels[row]), f"{row + 1:05}.bin"), [plan.seed, stream, row]

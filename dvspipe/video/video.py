@@ -69,7 +69,7 @@ class Video:
         return self._read_frames(to_colours)
 
     def repeated(self, min_us: int) -> Video:
-        """Loop the video, like a GIF, to a duration of at least `min_us` microseconds.
+        """Loop the video, like a GIF, to a duration of at least `min_us` microseconds by the times in its file.
 
         Example:
             >>> from dvspipe.video.opening import open_video

@@ -305,7 +305,8 @@ def _filters(path: Path, compression: Compression) -> Mapping[str, Any]:
         import hdf5plugin
     except ImportError as error:
         raise FileError(
-            f"{path}: hdf5plugin is not installed, but needed for blosc; pip install 'dvspipe[blosc]'"
+            f"{path}: cannot be written with compression = blosc, because hdf5plugin is not installed; "
+            "pip install 'dvspipe[blosc]', or use compression = gzip"
         ) from error
     filters: Mapping[str, Any] = hdf5plugin.Blosc(cname="zstd", clevel=1, shuffle=hdf5plugin.Blosc.SHUFFLE)
     return filters
