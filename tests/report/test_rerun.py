@@ -86,7 +86,7 @@ def test_wrong_suffix_and_missing_rerun_give_one_line_errors(tmp_path: Path, mon
         (["-o", "x.rrd", "--set", "fps=20"], "--set fps"),
         (["-o", "x.rrd", "--mode", "xyt"], "--mode"),
         (["-o", "x.webm", "--predictions", "a"], "--predictions"),
-        (["-o", "x.rrd", "--predictions", "missing"], "missing: no predictions"),
+        (["-o", "x.rrd", "--predictions", "missing"], "missing: "),
     ],
 )
 def test_viewer_options_require_each_other(
