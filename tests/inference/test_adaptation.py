@@ -248,7 +248,7 @@ def test_invalid_input_of_adapt_is_an_error(classifier: Classifier) -> None:
     for strength in (-0.1, 1.1, float("nan")):
         with raises(ConfigError, f"strength = {strength:g}"):
             adapt(classifier, bars(), strength=strength)
-    with raises(CheckpointError, "moments"):
+    with raises(CheckpointError, "class statistics"):
         adapt(Classifier(classifier.config, classifier.network), bars())
     plain = classifier.config.model_copy(update={"network": MlpConfig(channels=(4,))})
     with raises(CheckpointError, "mlp", "batch"):
