@@ -475,6 +475,8 @@ def _build_error(model: type[BaseModel], error: ValidationError, where: str) -> 
         key, value = _locate(model, each["loc"]), each["input"]
         if each["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             found[_explain_unknown(model, key, each)] = []
+        elif each["type"] == "union_tag_invalid":
+            found[_explain_kind(key, each)] = []
         else:
             begin = key if isinstance(value, Mapping) else f"{key} = {_format_input(value)}"
             found.setdefault(begin, []).append(explain_value(each))
@@ -510,6 +512,14 @@ def _locate(model: type[BaseModel], location: Iterable[str | int]) -> str:
             names.append(shorten(part))
         kind = members.get(part)
     return ".".join(names)
+
+
+def _explain_kind(group: str, error: ErrorDetails) -> str:
+    """Explain an unknown kind of a group of settings."""
+    kind, kinds = error["ctx"]["tag"], re.findall(r"'(\w+)'", error["ctx"]["expected_tags"])
+    similar = difflib.get_close_matches(kind, kinds, 1)
+    hint = f"; did you mean {similar[0]}?" if similar else ""
+    return f"{group}.kind = {_format_input(kind)}: unknown kind (expected {', '.join(kinds)}){hint}"
 
 
 def _explain_unknown(model: type[BaseModel], key: str, error: ErrorDetails) -> str:

@@ -8,7 +8,7 @@ import sys
 import time
 
 VARIABLE = "NUMBA_CACHE_DIR"
-COMPILING = "compiling kernels for this machine, about 10 s (once)"
+COMPILING = "compiling kernels for this command, about 10 s (first use only)"
 
 
 class _Compilation:

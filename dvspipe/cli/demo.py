@@ -90,7 +90,7 @@ def show_first(folder: Path, seed: int = 0, announce: Announce = lambda _: None)
     """
     folder.mkdir(parents=True, exist_ok=True)
     video, events = folder / "gesture.webm", folder / "gesture.h5"
-    announce("rendering a person who performs a gesture")
+    announce(f"rendering a person who performs {GESTURES[SHOWN_LABEL]}")
     write_video(video, gesture_frames(GestureClip(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=seed)))
     announce("converting the video to events")
     convert_video(video, events, overwrite=True, origin=SYNTHETIC_GESTURES)

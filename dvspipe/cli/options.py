@@ -23,8 +23,8 @@ Config = Annotated[
     str,
     typer.Argument(
         metavar="CONFIG",
-        help="Folder of recordings, YAML file, or name of a shipped configuration (see dvspipe configs). Without "
-        "CONFIG, KEY=VALUE settings such as data.kind=nmnist change the defaults.",
+        help="Folder of recordings, YAML file, or name of a shipped configuration (see dvspipe configs); or a "
+        "KEY=VALUE setting such as data.kind=nmnist, to start from the defaults.",
     ),
 ]
 Overrides = Annotated[
