@@ -76,8 +76,8 @@ def test_network_without_kind_is_a_csnn() -> None:
     [
         ({"kind": "mlp", "kernel": 3}, ("network.kernel = 3", "network.kind = csnn, sew, plif or stdp", "found mlp")),
         ({"hidden": 300}, ("network.hidden = 300", "network.kind = plif", "found csnn")),
-        ({"kind": "snn"}, ("network: ", "'snn'", "'kind'", "'first_spike', 'module'")),
-        ({"kind": ["csnn"]}, ("network: ", "['csnn']", "'kind'", "'first_spike', 'module'")),
+        ({"kind": "snn"}, ("network.kind = 'snn'", "first_spike, module", "csnn?")),
+        ({"kind": ["csnn"]}, ("network.kind = ", "csnn", "first_spike, module")),
         ({"kind": "plif", "hiden": 3}, ("network.hiden", "did you mean network.hidden?")),
     ],
 )
