@@ -41,6 +41,7 @@ class Interrupt:
     requested = False
     shows_progress = False
     raised = False
+    stderr = 2  # replaced by a duplicate: OpenCV is silenced by redirecting 2
     _report = _thread.allocate_lock()
 
     @classmethod
@@ -62,6 +63,11 @@ class Interrupt:
 
 def catch_interrupts() -> None:
     """Install this handler of Ctrl-C; call it in the main thread."""
+    if Interrupt.stderr == 2:
+        try:
+            Interrupt.stderr = os.dup(2)
+        except OSError:  # standard error is closed
+            Interrupt.stderr = 2
     _signal.signal(_signal.SIGINT, _handle)
 
 
@@ -102,7 +108,7 @@ def end_interrupted() -> NoReturn:
     """
     if Interrupt.claim_report():
         start = SHOW_CURSOR if os.isatty(2) else ""
-        os.write(2, f"{start}dvspipe: {INTERRUPTED}\n".encode())
+        os.write(Interrupt.stderr, f"{start}dvspipe: {INTERRUPTED}\n".encode())
     else:
         time.sleep(REPORT_S)
     os._exit(EXIT_INTERRUPTED)
