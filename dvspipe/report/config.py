@@ -9,6 +9,8 @@ from pydantic import Field
 from ..config import Settings
 from .style import ColourMap, EventColours
 
+MIN_PLAY_S = 2.0  # shorter recordings are played slower
+
 PreviewMode = Literal["counts", "surface", "decay"]
 """What the brightness of a pixel shows."""
 PreviewColours = Literal[EventColours, ColourMap]
@@ -53,3 +55,31 @@ class PreviewSettings(Settings):
     def picture_s(self) -> float:
         """Display time of a picture, in seconds."""
         return self.step_us / self.speed * 1e-6
+
+
+def plan_playback(
+    duration_s: float, *, max_play_s: float, fps: float, sides_px: tuple[int, int], colours: PreviewColours = "light"
+) -> PreviewSettings:
+    """Return settings to play a recording in real time, or slower or faster to last `MIN_PLAY_S` to `max_play_s`.
+
+    Args:
+        duration_s: Duration of the recording in seconds.
+        max_play_s: Maximum playing time in seconds.
+        fps: Pictures per second of playback.
+        sides_px: Minimum and maximum of the longer side in pixels.
+        colours: Colours of ON and OFF events.
+
+    Example:
+        >>> plan_playback(120.0, max_play_s=60.0, fps=25.0, sides_px=(256, 480)).speed
+        2.0
+    """
+    speed = max(0.001, min(1000.0, duration_s / min(max_play_s, max(MIN_PLAY_S, duration_s))))
+    return PreviewSettings(
+        window_us=max(100, round(1e6 * speed / fps)),
+        speed=speed,
+        fps=fps,
+        skip_pauses=True,
+        colours=colours,
+        min_side_px=sides_px[0],
+        max_side_px=sides_px[1],
+    )

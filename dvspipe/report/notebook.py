@@ -20,7 +20,7 @@ from ..datasets import DataSet
 from ..events import Events
 from ..results import Prediction, SegmentRow, TrainingRun, wilson_interval
 from .charts import plot_curves
-from .config import PreviewSettings
+from .config import PreviewSettings, plan_playback
 from .pages import environment, percent
 from .painter import EventPainter, make_palette
 from .plots import PlotKind, PlotSource, plot_source
@@ -42,9 +42,9 @@ MAX_BARS = 10
 MAX_SPANS = 200
 MAX_CLASS_NAMES = 12  # longer lists of classes are shortened
 NAMED_SHARE = 0.12  # narrower parts of a timeline show no name
-MIN_PLAY_S, MAX_PLAY_S = 2.0, 20.0  # range of an animation's length
+MAX_PLAY_S = 20.0  # maximum length of an animation
 ANIMATION_FPS = 25.0
-ANIMATION_MIN_PX, ANIMATION_MAX_PX = 256, 640
+ANIMATION_PX = 256, 640  # range of the longer side
 UNCERTAIN_COLOUR = "transparent"  # parts without a certain class are not coloured
 
 
@@ -197,16 +197,7 @@ def _animate_events(events: Events, settings: PreviewSettings | Mapping[str, obj
 
 
 def _animation_settings(events: Events) -> PreviewSettings:
-    duration_s = max(1e-3, events.duration_us / 1e6)
-    speed = min(1000.0, max(0.001, duration_s / min(MAX_PLAY_S, max(MIN_PLAY_S, duration_s))))
-    return PreviewSettings(
-        window_us=max(100, round(1e6 * speed / ANIMATION_FPS)),
-        speed=speed,
-        fps=ANIMATION_FPS,
-        skip_pauses=True,
-        min_side_px=ANIMATION_MIN_PX,
-        max_side_px=ANIMATION_MAX_PX,
-    )
+    return plan_playback(events.duration_us / 1e6, max_play_s=MAX_PLAY_S, fps=ANIMATION_FPS, sides_px=ANIMATION_PX)
 
 
 @singledispatch

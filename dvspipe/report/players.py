@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..events import Events
 from ..parallel import Progress, ignore_progress
-from .config import PreviewColours, PreviewSettings
+from .config import PreviewColours, plan_playback
 from .pages import write_page
 from .painter import Caption
 from .plots import PlotSource
@@ -21,8 +21,8 @@ from .style import EVENT_PALETTES, Colour, EventPalette
 from .timelines import find_clock
 
 PLAYER_FPS = 25.0
-MIN_PLAY_S, MAX_PLAY_S = 2.0, 60.0
-MIN_PLAYER_PX, MAX_PLAYER_PX = 256, 480  # range of the sensor's longer side in the video
+MAX_PLAY_S = 60.0
+PLAYER_PX = 256, 480  # range of the sensor's longer side in the video
 RATE_BINS, RATE_WIDTH, RATE_HEIGHT = 200, 1000, 120
 VIDEO_NAME = "events.webm"
 
@@ -93,16 +93,7 @@ def write_player_page(
         VideoError: If the video beside the events cannot be read.
     """
     duration_s, ends_us = source.duration_s, list[int]()
-    speed = max(0.001, min(1000.0, duration_s / min(MAX_PLAY_S, max(MIN_PLAY_S, duration_s))))
-    settings = PreviewSettings(
-        window_us=max(100, round(1e6 * speed / fps)),
-        speed=speed,
-        fps=fps,
-        skip_pauses=True,
-        colours=colours,
-        min_side_px=MIN_PLAYER_PX,
-        max_side_px=MAX_PLAYER_PX,
-    )
+    settings = plan_playback(duration_s, max_play_s=MAX_PLAY_S, fps=fps, sides_px=PLAYER_PX, colours=colours)
 
     def note_end(end_us: int) -> Caption | None:
         ends_us.append(end_us)

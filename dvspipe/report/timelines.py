@@ -12,7 +12,7 @@ import numpy as np
 
 from ..events import EARLIEST_US, Events, SensorSize
 from ..results import EventRates, Prediction, WindowRow
-from .config import PreviewSettings
+from .config import MIN_PLAY_S, PreviewSettings
 from .painter import Box, Caption
 from .previews import write_preview
 from .style import ACCENT, EMPTY, GRID, INK, QUIET, SMALL, TITLE, grid_axes, new_figure, readable, save_figure
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MAX_COLUMNS = 2000  # columns of a chart; more cannot be distinguished
 MAX_CLASSES = 40  # rows of a chart
 MAX_NAMED = 8  # classes in a legend
-MAX_PLAY_S, MIN_PLAY_S = 60.0, 2.0  # range of an overlay's length
+MAX_PLAY_S = 60.0  # maximum length of an overlay
 OVERLAY_FPS = 15.0
 OVERLAY_WINDOW_US = 66_000
 OVERLAY_MIN_SIDE_PX, OVERLAY_MAX_SIDE_PX = 256, 640  # longer side; OpenCV does not limit the VP8 bit rate
