@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..checkpoints.checkpoint import read_tensors, write_tensors
+from ..errors import CheckpointError
 from ..labels import GESTURES
 from ..pose import JOINTS, OUTWARDS, Track, from_shoulder, measure_arms
 
@@ -78,8 +79,12 @@ class JointClassifier:
         """
         metadata, tensors = read_tensors(path, "a joint network")
         network = JointNetwork(len(GESTURES))
-        network.load_state_dict(tensors)
-        return cls(network.eval(), float(metadata.get("weight", "nan")))
+        try:
+            network.load_state_dict(tensors)
+            weight = float(metadata.get("weight", ""))
+        except (RuntimeError, ValueError) as error:
+            raise CheckpointError(f"{path}: not a joint network ({' '.join(str(error).split())})") from error
+        return cls(network.eval(), weight)
 
     def save(self, path: Path) -> None:
         """Write network and weight to a file.

@@ -12,7 +12,7 @@ from commands import dvspipe
 from conftest import moving_bar
 from numpy.typing import NDArray
 
-from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint, write_tensors
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import CheckpointError, ConfigError, VideoError
 from dvspipe.events import SensorSize
@@ -118,6 +118,14 @@ def test_corrupted_network_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "joints.safetensors").write_bytes(content)
     with pytest.raises(CheckpointError, match="joints.safetensors"):
         JointClassifier.load(tmp_path / "joints.safetensors")
+
+
+def test_file_with_other_tensors_or_without_weight_is_an_error(tmp_path: Path) -> None:
+    path, tensors = tmp_path / "joints.safetensors", JointClassifier.load().network.state_dict()
+    for metadata, stored in (({}, tensors), ({"weight": "0.3"}, {"other": torch.zeros(2)})):
+        write_tensors(path, metadata, stored)
+        with pytest.raises(CheckpointError, match="joints.safetensors"):
+            JointClassifier.load(path)
 
 
 def test_curves_do_not_depend_on_size_position_and_orientation() -> None:
