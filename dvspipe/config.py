@@ -476,7 +476,7 @@ def _build_error(model: type[BaseModel], error: ValidationError, where: str) -> 
         if each["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             found[_explain_unknown(model, key, each)] = []
         elif each["type"] == "union_tag_invalid":
-            found[_explain_kind(key, each)] = []
+            found[_explain_kind(model, key, each)] = []
         else:
             begin = key if isinstance(value, Mapping) else f"{key} = {_format_input(value)}"
             found.setdefault(begin, []).append(explain_value(each))
@@ -514,9 +514,9 @@ def _locate(model: type[BaseModel], location: Iterable[str | int]) -> str:
     return ".".join(names)
 
 
-def _explain_kind(group: str, error: ErrorDetails) -> str:
+def _explain_kind(model: type[BaseModel], group: str, error: ErrorDetails) -> str:
     """Explain an unknown kind of a group of settings."""
-    kind, kinds = error["ctx"]["tag"], re.findall(r"'(\w+)'", error["ctx"]["expected_tags"])
+    kind, kinds = error["ctx"]["tag"], list(find_kinds(_type_of(model, error["loc"])))
     similar = difflib.get_close_matches(kind, kinds, 1)
     hint = f"; did you mean {similar[0]}?" if similar else ""
     return f"{group}.kind = {_format_input(kind)}: unknown kind (expected {', '.join(kinds)}){hint}"
@@ -538,9 +538,14 @@ def _explain_unknown(model: type[BaseModel], key: str, error: ErrorDetails) -> s
 
 def _find_owners(model: object, groups: Iterable[str | int | None], name: str | int | None) -> list[str]:
     """Return the kinds of a group that have the setting `name`; empty if the group has no kinds."""
+    return [kind for kind, each in find_kinds(_type_of(model, groups)).items() if name in each.model_fields]
+
+
+def _type_of(model: object, groups: Iterable[str | int | None]) -> object:
+    """Return the type of a group of settings, given by the names on the way to it."""
     for group in groups:
         model = _members(model).get(str(group))
-    return [kind for kind, each in find_kinds(model).items() if name in each.model_fields]
+    return model
 
 
 def _format_input(value: object) -> str:

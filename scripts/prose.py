@@ -151,7 +151,7 @@ def find_broken(passages: Sequence[Passage], rules: Rules) -> Iterator[Finding]:
     for passage in passages:
         for pattern, better in rules.avoid.items():
             yield from match(pattern, passage, better)
-        if passage.kind == "comment":
+        if passage.kind in ("comment", "text"):  # a text keeps the comments of its code
             for pattern, better in rules.comments.items():
                 yield from match(pattern, passage, better)
         raises = passage.text.find("Raises:") if passage.kind == "docstring" else -1

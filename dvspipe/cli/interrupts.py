@@ -64,11 +64,15 @@ class Interrupt:
 def catch_interrupts() -> None:
     """Install this handler of Ctrl-C; call it in the main thread."""
     if Interrupt.stderr == 2:
-        try:
-            Interrupt.stderr = os.dup(2)
-        except OSError:  # standard error is closed
-            Interrupt.stderr = 2
+        Interrupt.stderr = _duplicate_stderr()
     _signal.signal(_signal.SIGINT, _handle)
+
+
+def _duplicate_stderr() -> int:
+    try:
+        return os.dup(2)
+    except OSError:  # standard error is closed
+        return 2
 
 
 def raise_interrupts() -> None:
@@ -107,7 +111,7 @@ def end_interrupted() -> NoReturn:
     During a regular exit, Python stops threads that return from native code, and C++ then aborts the process.
     """
     if Interrupt.claim_report():
-        start = SHOW_CURSOR if os.isatty(2) else ""
+        start = SHOW_CURSOR if os.isatty(Interrupt.stderr) else ""
         os.write(Interrupt.stderr, f"{start}dvspipe: {INTERRUPTED}\n".encode())
     else:
         time.sleep(REPORT_S)

@@ -756,7 +756,7 @@ def test_start_page_picture_matches_its_command(tmp_path: Path) -> None:
     pictures = (tmp_path / "made.png", root / "docs" / "images" / "raster.png")
     made, shown = (cv2.imread(str(path)).astype(int) for path in pictures)
     assert made.shape == shown.shape
-    assert np.abs(made - shown).mean() < 1  # of 255; letters differ between versions of matplotlib
+    assert np.abs(made - shown).mean() < 1  # on a scale of 255; letters differ between versions of matplotlib
 
 
 def test_encode_writes_the_spikes_of_several_codes(tmp_path: Path) -> None:

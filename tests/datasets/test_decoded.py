@@ -76,7 +76,7 @@ def test_windows_are_parts_of_decoded_recordings(tmp_path: Path, reads: list[Any
 
 def test_other_recordings_are_decoded_again(tmp_path: Path, reads: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     config = write_folder(tmp_path)
-    monkeypatch.setattr(decoded, "MAX_DECODED_BYTES", 2 * 300 * 13)  # of two recordings
+    monkeypatch.setattr(decoded, "MAX_DECODED_BYTES", 2 * 300 * 13)  # two recordings
     kept = DecodedEvents()
     first = load(open_dataset(config, 0, decoded=kept))
     assert load(open_dataset(config, 0, decoded=kept)) == first

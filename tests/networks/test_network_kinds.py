@@ -82,13 +82,11 @@ def test_network_without_kind_is_a_csnn() -> None:
     ],
 )
 def test_wrong_setting_of_a_kind_is_explained_in_one_line(settings: dict[str, Any], facts: tuple[str, ...]) -> None:
-    with pytest.raises(ConfigError) as raised:
+    with raises(ConfigError, *facts) as raised:
         build(TrainConfig, {"network": settings}, "mine.yaml")
     message = str(raised.value)
     assert message.startswith("mine.yaml: ")
     assert "\n" not in message
-    for fact in facts:
-        assert fact in message
 
 
 def test_stored_settings_of_other_kinds_are_dropped() -> None:
