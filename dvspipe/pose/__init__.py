@@ -1,6 +1,7 @@
 """Human pose tracking: follow the joints of the largest person in a video."""
 
 from .body import OUTWARDS, ArmTrack, ArmTracks, from_shoulder, measure_arms, to_body_frame
+from .movement import GesturePart, find_movement
 from .network import JOINTS, InputSquare, Look, PoseNetwork, Sighting
 from .track import Gap, Track
 from .tracking import TrackSettings, find_people, track_film, track_pictures
@@ -11,12 +12,14 @@ __all__ = [
     "ArmTrack",
     "ArmTracks",
     "Gap",
+    "GesturePart",
     "InputSquare",
     "Look",
     "PoseNetwork",
     "Sighting",
     "Track",
     "TrackSettings",
+    "find_movement",
     "find_people",
     "from_shoulder",
     "measure_arms",
