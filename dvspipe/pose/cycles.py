@@ -12,6 +12,8 @@ MIN_PERIOD_S, MAX_PERIOD_S = 0.2, 4.0
 MIN_SIMILARITY = 0.5  # 1: identical cycles; 0: noise
 PERIOD_DRIFT = 0.15  # relative change of the period within a stretch
 MIN_STRETCH = 2.25  # length of the stretch relative to the period; 2 cycles can be similar by chance
+MIN_COUNT = 2
+MAX_CHANGE = 3.0  # squared distance of samples one period apart, relative to the variance of a cycle; noise: 2
 SHORTER_SHARE = 0.8  # a shorter period is preferred at this share of the best score; multiples of a period also fit
 
 
@@ -65,8 +67,8 @@ def find_cycles(path: Floats, step_s: float, min_spread: float) -> Cycles | None
     _, first, last = stretches[chosen]
     near = _near(lags, lags[chosen])
     period = float(np.median(lags[near][np.argmax(similarity[near, first : last + 1], axis=0)]))
-    start, stop = max(0, round(first - period)), min(T - 1, round(last + period))
-    return _close_loop(path, start, stop, period)
+    start, stop = _trim(path, max(0, round(first - period)), min(T - 1, round(last + period)), round(period))
+    return None if stop - start < (MIN_COUNT - 0.15) * period else _close_loop(path, start, stop, period)
 
 
 def _compare_windows(path: Floats, lag: int, min_spread: float) -> Floats:
@@ -106,9 +108,18 @@ def _longest_stretch(similarity: Floats, lags: np.ndarray, lag: int) -> tuple[fl
     return found
 
 
+def _trim(path: Floats, start: int, stop: int, period: int) -> tuple[int, int]:
+    """Trim samples at both ends that differ from the sample one period later or earlier, as while a hand is raised."""
+    middle = path[start : stop + 1]
+    apart = ((middle[period:] - middle[:-period]) ** 2).sum(axis=1)
+    windows = np.lib.stride_tricks.sliding_window_view(middle, period, axis=0)
+    same = np.flatnonzero(apart <= MAX_CHANGE * np.median(windows.var(axis=-1).sum(axis=-1)))
+    return (start, start) if len(same) == 0 else (start + int(same[0]), start + period + int(same[-1]))
+
+
 def _close_loop(path: Floats, start: int, stop: int, period: float) -> Cycles:
     """Cut to complete cycles; the last sample is the one most similar to the first, in place and velocity."""
-    count = max(2, int((stop - start) / period + 0.15))
+    count = max(MIN_COUNT, int((stop - start) / period + 0.15))
     velocity = np.gradient(path, axis=0) * period / (2 * np.pi)
     end = start + count * period
     ends = np.arange(max(start + 1, round(end - 0.2 * period)), min(len(path) - 1, round(end + 0.2 * period)) + 1)

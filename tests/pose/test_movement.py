@@ -50,7 +50,7 @@ def test_wave_is_cut_to_its_periods() -> None:
     wrist = move(t_s, (1.0, REST), (1.5, RAISED), (4.5, RAISED), (5.0, REST))
     wrist[:, 0] += np.where((t_s >= 1.5) & (t_s <= 4.5), 0.1 * np.sin(2 * np.pi * 2 * (t_s - 1.5)), 0)
     part = find_movement(filmed(wrist), name="wave.mp4")
-    assert part.sides == "right"
+    assert part.sides == ("right",)
     assert abs(part.period_us - 500_000) < 20_000
     assert part.repetitions in (5, 6)
     assert 1_400_000 <= part.start_us < part.stop_us <= 4_600_000
