@@ -13,7 +13,7 @@ from .body import OUTWARDS, Side, from_shoulder, measure_arms
 from .network import JOINTS, Floats
 from .track import Track
 
-STEP_S = 1 / 30
+PATH_STEP_S = 1 / 30
 MAX_GAP_US = 500_000  # a longer time without a person separates paths
 DEPTH_WEIGHT = 0.5  # depth is noisier than the other directions
 HALF_WINDOW_S = 0.2  # short compared with a gesture, long compared with a picture
@@ -40,7 +40,7 @@ class HandPath:
 
     def time_us(self, sample: int) -> int:
         """Return the time of a sample in the film in microseconds."""
-        return round((self.start_s + sample * STEP_S) * 1e6)
+        return round((self.start_s + sample * PATH_STEP_S) * 1e6)
 
     @cached_property
     def seen(self) -> NDArray[np.bool_]:
@@ -66,7 +66,7 @@ class HandPath:
 
 def _average(values: Floats, half_s: float) -> Floats:
     """Average values over time, [T, ...], within a half width in seconds; windows are shorter at the ends."""
-    half, T = round(half_s / STEP_S), len(values)
+    half, T = round(half_s / PATH_STEP_S), len(values)
     sums = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
     firsts, stops = np.maximum(np.arange(T) - half, 0), np.minimum(np.arange(T) + half + 1, T)
     counts = (stops - firsts).reshape(-1, *[1] * (values.ndim - 1))
@@ -92,7 +92,7 @@ def trace_hands(track: Track, inside: NDArray[np.bool_]) -> list[HandPath]:
 
 
 def _resample(times_s: Floats, hands: Floats, visible: NDArray[np.bool_]) -> HandPath:
-    grid_s = times_s[0] + STEP_S * np.arange(int((times_s[-1] - times_s[0]) / STEP_S + 1e-6) + 1)
+    grid_s = times_s[0] + PATH_STEP_S * np.arange(int((times_s[-1] - times_s[0]) / PATH_STEP_S + 1e-6) + 1)
     columns = [np.interp(grid_s, times_s, column) for column in hands.reshape(len(hands), -1).T]
     after = np.minimum(np.searchsorted(times_s, grid_s), len(times_s) - 1)
     return HandPath(float(times_s[0]), np.stack(columns, axis=-1).reshape(-1, 2, 3), visible[after])

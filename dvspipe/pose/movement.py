@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, count_noun
 from .body import OUTWARDS, Side
 from .cycles import Cycles, find_cycles
-from .hands import MIN_EXTENT, MIN_SEEN, SEEN_WINDOW_S, STEP_S, HandPath, share_seen, trace_hands
+from .hands import MIN_EXTENT, MIN_SEEN, SEEN_WINDOW_S, PATH_STEP_S, HandPath, share_seen, trace_hands
 from .network import Floats
 from .track import Track
 
@@ -68,7 +68,7 @@ class _Run:
 
     @property
     def duration_s(self) -> float:
-        return (self.last - self.first) * STEP_S
+        return (self.last - self.first) * PATH_STEP_S
 
     @property
     def extent(self) -> float:
@@ -78,7 +78,7 @@ class _Run:
     @property
     def rank(self) -> tuple[bool, float]:
         """Repeated movements first, then by amount of movement; a movement cut by the ends of the film counts half."""
-        margin = EDGE_S / STEP_S
+        margin = EDGE_S / PATH_STEP_S
         complete = self.first > margin and self.last < len(self.path.hands) - 1 - margin
         amount = self.path.spread[self.first : self.last + 1].sum()
         return self.cycles is not None, float(amount * (1 if complete else 0.5))
@@ -159,7 +159,7 @@ def _find_runs(path: HandPath, paths: Sequence[HandPath]) -> list[_Run]:
             pause = slice(runs[-1].last + 1, first)
             height = np.where(path.seen[pause], path.hands[pause, :, 1] - lowest, 0).mean(axis=0)
             raised, length = height.max() >= RAISED, pause.stop - pause.start
-            if raised or length * STEP_S <= MAX_PAUSE_S:
+            if raised or length * PATH_STEP_S <= MAX_PAUSE_S:
                 before = runs.pop()
                 run = replace(run, first=before.first, hold=max(before.hold, length if raised else 0))
         runs.append(run)
@@ -180,7 +180,7 @@ def _tighten(run: _Run) -> _Run:
 
 def _find_repetitions(run: _Run) -> Cycles | None:
     hands = run.path.hands[run.first : run.last + 1, run.path.moving_sides(run.first, run.last)]
-    cycles = find_cycles(hands.reshape(len(hands), -1), STEP_S, MIN_SPREAD)
+    cycles = find_cycles(hands.reshape(len(hands), -1), PATH_STEP_S, MIN_SPREAD)
     if cycles is None:
         return None
     covered = (cycles.stop - cycles.start) / len(hands)
@@ -214,7 +214,7 @@ def _describe_part(run: _Run, start_us: int | None, stop_us: int | None) -> Gest
         period_us=period_us,
         repetitions=1 if period_us is None else max(1, round((part_us[1] - part_us[0]) / period_us)),
         sides=tuple(side for side, moved in zip(OUTWARDS, moves, strict=True) if moved),
-        hold_us=0 if cycles is not None or run.hold * STEP_S < MIN_HOLD_S else round(run.hold * STEP_S * 1e6),
+        hold_us=0 if cycles is not None or run.hold * PATH_STEP_S < MIN_HOLD_S else round(run.hold * PATH_STEP_S * 1e6),
         warnings=(),
     )
 
