@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, count_noun
 from .body import OUTWARDS, Side
 from .cycles import Cycles, find_cycles
-from .hands import MIN_EXTENT, MIN_SEEN, SEEN_WINDOW_S, PATH_STEP_S, HandPath, share_seen, trace_hands
+from .hands import MIN_EXTENT, MIN_SEEN, PATH_STEP_S, SEEN_WINDOW_S, HandPath, share_seen, trace_hands
 from .network import Floats
 from .track import Track
 
@@ -20,7 +20,8 @@ MIN_SPREAD = 0.015  # standard deviation of a moving hand in arm lengths
 SPREAD_SHARE, MAX_SPREAD = 0.2, 0.08  # threshold of movement: share of the 90 % quantile, at most 0.08 arm lengths
 MAX_PAUSE_S = 0.6  # a longer rest separates movements
 REST_RADIUS = 0.1  # a hand starts to move when it leaves its place by this share of its range
-MIN_HOLD_S, RAISED = 0.4, 0.3  # a held hand is this much above its lowest place in arm lengths
+MIN_HOLD_S = 0.4
+MAX_OPEN_HOLD_S = 2.0  # included of a hold at an end of the film; a longer one shows nothing more
 HELD_UP = -0.35  # height of a raised hand relative to the shoulder in arm lengths; lower in the lap or on a desk
 EDGE_S = 0.2  # a movement this close to a cut may continue outside the film
 MIN_COVERAGE, SURE_COUNT = 0.4, 3  # repetitions cover this share of the movement, or are this many
@@ -117,10 +118,12 @@ def find_movement(
             f"{name}: shows no hands (found a wrist inside the picture and not hidden in {100 * share:.0f} % of the "
             f"pictures, expected {100 * MIN_SEEN:.0f} % or more during {SEEN_WINDOW_S} s)"
         )
-    found = [run for path in paths for run in _find_runs(path, paths)]
-    moving = [_tighten(run) for run in found if run.extent >= MIN_EXTENT]
+    found = [_find_runs(path, paths) for path in paths]
+    moving = [
+        run for runs in found for run in _extend_ends([_tighten(run) for run in runs if run.extent >= MIN_EXTENT])
+    ]
     if not moving:
-        raise _explain_rest(paths, max((run.extent for run in found), default=0.0), name)
+        raise _explain_rest(paths, max((run.extent for runs in found for run in runs), default=0.0), name)
     runs = [replace(run, cycles=_find_repetitions(run)) for run in moving if run.duration_s >= MIN_MOVEMENT_S]
     if not runs:
         missing = 100 * (1 - track.present[inside].mean())
@@ -151,19 +154,32 @@ def _find_runs(path: HandPath, paths: Sequence[HandPath]) -> list[_Run]:
     highest = np.quantile(np.concatenate([each.spread.max(axis=1) for each in paths]), 0.9)
     moving = path.spread.max(axis=1) >= max(MIN_SPREAD, min(SPREAD_SHARE * highest, MAX_SPREAD))
     edges = np.flatnonzero(np.diff(np.concatenate([[0], moving, [0]])))
-    lowest = np.quantile(path.hands[..., 1], 0.02, axis=0)
     runs: list[_Run] = []
     for first, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         run = _Run(path, first, stop - 1)
         if runs:
-            pause = slice(runs[-1].last + 1, first)
-            height = np.where(path.seen[pause], path.hands[pause, :, 1] - lowest, 0).mean(axis=0)
-            raised, length = height.max() >= RAISED, pause.stop - pause.start
+            raised, length = path.is_raised(runs[-1].last + 1, first), first - runs[-1].last - 1
             if raised or length * PATH_STEP_S <= MAX_PAUSE_S:
                 before = runs.pop()
                 run = replace(run, first=before.first, hold=max(before.hold, length if raised else 0))
         runs.append(run)
     return runs
+
+
+def _extend_ends(runs: list[_Run]) -> list[_Run]:
+    """Extend the first and last movement in a path if a hand is raised before or after it, up to 2 s."""
+    if not runs:
+        return runs
+    longest, T = round(MAX_OPEN_HOLD_S / PATH_STEP_S), len(runs[0].path.hands)
+    extended, first = list(runs), runs[0]
+    if first.path.is_raised(0, first.first):
+        length = min(longest, first.first)
+        extended[0] = replace(first, first=first.first - length, hold=max(first.hold, length))
+    last = extended[-1]
+    if last.path.is_raised(last.last + 1, T):
+        length = min(longest, T - 1 - last.last)
+        extended[-1] = replace(last, last=last.last + length, hold=max(last.hold, length))
+    return extended
 
 
 def _tighten(run: _Run) -> _Run:

@@ -126,6 +126,16 @@ def test_held_pose_includes_raising_and_lowering() -> None:
     assert any("event camera" in warning for warning in part.warnings)
 
 
+def test_hold_until_the_end_of_the_film_is_included_for_two_seconds() -> None:
+    raised = visit(seconds(6), (1.0, REST), (1.3, RAISED))
+    part = find_movement(filmed(raised))
+    assert part.start_us == pytest.approx(1.0e6, abs=100_000)
+    assert part.stop_us == pytest.approx(3.3e6, abs=100_000)
+    assert part.hold_us == pytest.approx(2.0e6, abs=100_000)
+    lowered = find_movement(filmed(raised[::-1]))
+    assert lowered.duration_us == pytest.approx(part.duration_us, abs=70_000)
+
+
 def test_hand_held_up_in_the_complete_film_is_refused() -> None:
     with raises(DataError, "stop.mp4", "right", "up", 8):
         find_movement(filmed(np.tile(np.array(RAISED), (90, 1))), name="stop.mp4")
