@@ -26,6 +26,7 @@ HELD_UP = -0.35  # height of a raised hand relative to the shoulder in arm lengt
 EDGE_S = 0.2  # a movement this close to a cut may continue outside the film
 MIN_COVERAGE, SURE_COUNT = 0.4, 3  # repetitions cover this share of the movement, or are this many
 MAX_MISSING, WELL_SEEN, SMALL_EXTENT = 0.05, 0.8, 0.2  # limits of warnings
+MAX_LISTED = 5  # other movements in a warning
 MIN_CYCLE_PICTURES = 6  # fewer pictures per repetition do not show its shape
 
 
@@ -100,7 +101,7 @@ def find_movement(
         track: Tracked person.
         name: Name of the film in messages.
         start_us: Start of the part in microseconds; None: found in the film.
-        stop_us: End of the part in microseconds; None: found in the film.
+        stop_us: End of the part in microseconds; None: found in the film. A later time than the end means the end.
 
     Raises:
         DataError: If the film shows no person, no hands, no movement of the hands or less than 0.4 s of it, or if start
@@ -132,7 +133,7 @@ def find_movement(
             f"{missing:.0f} % of the pictures; expected {MIN_MOVEMENT_S} s or more)"
         )
     best = max(runs, key=lambda run: run.rank)
-    part = _describe_part(best, start_us, stop_us)
+    part = _describe_part(best, start_us, stop_us, int(track.times_us[-1]))
     others = [run for run in runs if run is not best]
     return replace(part, warnings=(*_warn_of_film(track, others), *_warn_of_part(track, part, best)))
 
@@ -217,12 +218,12 @@ def _explain_rest(paths: Sequence[HandPath], extent: float, name: str) -> DataEr
     )
 
 
-def _describe_part(run: _Run, start_us: int | None, stop_us: int | None) -> GesturePart:
+def _describe_part(run: _Run, start_us: int | None, stop_us: int | None, end_us: int) -> GesturePart:
     path, cycles, first, last = run.path, run.cycles, run.first, run.last
     if cycles is not None:
         first, last = run.first + cycles.start, run.first + cycles.stop
     found_us = (path.time_us(first), path.time_us(last))
-    part_us = (found_us[0] if start_us is None else start_us, found_us[1] if stop_us is None else stop_us)
+    part_us = (found_us[0] if start_us is None else start_us, found_us[1] if stop_us is None else min(stop_us, end_us))
     period_us = None if cycles is None else round((found_us[1] - found_us[0]) / cycles.count)
     moves = path.moving_sides(first, last)
     return GesturePart(
@@ -246,7 +247,8 @@ def _warn_of_film(track: Track, others: Sequence[_Run]) -> Iterator[str]:
         times = [
             f"{run.path.time_us(run.first) / 1e6:.1f} to {run.path.time_us(run.last) / 1e6:.1f} s" for run in others
         ]
-        yield f"{count_noun(len(others), 'other movement')} not used ({', '.join(times)})"
+        more = ", ..." if len(times) > MAX_LISTED else ""
+        yield f"{count_noun(len(others), 'other movement')} not used ({', '.join(times[:MAX_LISTED])}{more})"
 
 
 def _warn_of_part(track: Track, part: GesturePart, run: _Run) -> Iterator[str]:
@@ -267,6 +269,8 @@ def _warn_of_part(track: Track, part: GesturePart, run: _Run) -> Iterator[str]:
     if part.hold_us:
         held_s = f"{part.hold_us / 1e6:.1f} s"
         yield f"the raised hand hardly moves for {held_s}; an event camera sees only its raising and lowering"
+    if run.extent < SMALL_EXTENT:
+        yield f"the hands move only {100 * run.extent:.0f} % of the arm length, so an event camera sees few events"
     if part.hold_us or run.extent < SMALL_EXTENT or min(seen["index"], seen["pinky"], seen["thumb"]) < WELL_SEEN:
         yield (
             "fingers are not fully tracked: the pose network finds the tips of thumb, index and little finger, but not "

@@ -168,6 +168,7 @@ def test_given_start_and_stop_are_the_part() -> None:
     free = find_movement(track)
     assert find_movement(track, start_us=1_000_000).start_us == 1_000_000
     assert find_movement(track, stop_us=5_000_000).start_us == free.start_us
+    assert find_movement(track, start_us=1_000_000, stop_us=60_000_000).stop_us == track.times_us[-1]
 
 
 @pytest.mark.parametrize(("start_us", "stop_us"), [(3_000_000, 2_000_000), (9_000_000, None), (-1, None)])
@@ -228,6 +229,14 @@ def test_short_movement_is_refused() -> None:
     twitch = visit(seconds(3), (1.0, REST), (1.1, RAISED), (1.2, REST))
     with raises(DataError, "twitch.mp4", 0.4):
         find_movement(filmed(twitch), name="twitch.mp4")
+
+
+def test_small_movement_is_warned_of() -> None:
+    t_s = seconds(4)
+    path = np.array(RAISED) + 0.04 * np.sin(2 * np.pi * 1.5 * t_s)[:, None] * np.array([1.0, 0, 0])
+    part = find_movement(filmed(path))
+    assert part.repetitions >= 4
+    assert any("arm length" in warning for warning in part.warnings)
 
 
 def test_several_people_and_few_pictures_are_warned_of() -> None:
