@@ -179,11 +179,11 @@ def test_impossible_part_is_refused(start_us: int, stop_us: int | None) -> None:
 
 def without_person(track: Track, away: NDArray[np.bool_]) -> Track:
     """Return the track with a person who is missing in some pictures."""
-    changed = {}
-    for name in ("points_m", "points_px", "confidence", "yaw"):
-        changed[name] = np.array(getattr(track, name))
-        changed[name][away] = np.nan
-    return replace(track, presence=np.where(away, 0.1, 1.0), **changed)
+    points_m, points_px, confidence, yaw = map(np.array, (track.points_m, track.points_px, track.confidence, track.yaw))
+    for values in (points_m, points_px, confidence, yaw):
+        values[away] = np.nan
+    presence = np.where(away, 0.1, 1.0)
+    return replace(track, presence=presence, points_m=points_m, points_px=points_px, confidence=confidence, yaw=yaw)
 
 
 def test_gap_ends_a_part_with_a_warning() -> None:
