@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, count_noun
 from .body import OUTWARDS, Side
 from .cycles import Cycles, find_cycles
-from .hands import MIN_EXTENT, MIN_SEEN, SEEN_WINDOW_S, PATH_STEP_S, HandPath, share_seen, trace_hands
+from .hands import MIN_EXTENT, MIN_SEEN, PATH_STEP_S, SEEN_WINDOW_S, HandPath, share_seen, trace_hands
 from .network import Floats
 from .track import Track
 
