@@ -49,9 +49,9 @@ def find_cycles(path: Floats, step_s: float, min_spread: float) -> Cycles | None
         The cycles, or None if the path does not repeat.
 
     Example:
-        >>> t_s = np.arange(100) / 30
+        >>> t_s = np.arange(101) / 30
         >>> find_cycles(np.sin(2 * np.pi * 1.5 * t_s)[:, None], 1 / 30, 0.1)
-        Cycles(start=0, stop=80, count=4)
+        Cycles(start=0, stop=100, count=5)
     """
     T = len(path)
     lags = np.arange(max(2, round(MIN_PERIOD_S / step_s)), min(T // 2, round(MAX_PERIOD_S / step_s)) + 1)

@@ -119,4 +119,5 @@ def see_joint(track: Track, side: Side, joint: str) -> NDArray[np.bool_]:
 
 def share_seen(track: Track, rows: NDArray[np.bool_], sides: Sequence[Side], joint: str) -> float:
     """Return the share of pictures with the person that show a joint, 0 to 1: the minimum over the sides."""
-    return min(float(see_joint(track, side, joint)[rows & track.present].mean()) for side in sides)
+    here = rows & track.present
+    return min(float(see_joint(track, side, joint)[here].sum()) for side in sides) / max(1, int(here.sum()))

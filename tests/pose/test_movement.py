@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -244,6 +245,17 @@ def test_several_people_and_few_pictures_are_warned_of() -> None:
     part = find_movement(replace(track, people=np.full(len(track.times_us), 3)))
     assert any(mentions(warning, 3, "people") for warning in part.warnings)
     assert any(mentions(warning, 12, "repetition") for warning in part.warnings)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_track_gives_a_part_inside_the_film_or_an_error(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    track = filmed(np.cumsum(rng.normal(0, 0.05, (60, 3)), axis=0), fps=float(rng.choice([2, 12, 30])))
+    track = without_person(track, rng.uniform(size=60) < rng.choice([0, 0.1, 0.5]))
+    parts = list[GesturePart]()
+    with suppress(DataError):
+        parts.append(find_movement(track))
+    assert all(0 <= part.start_us < part.stop_us <= track.times_us[-1] and part.sides for part in parts)
 
 
 def test_duration_is_the_length_of_the_part() -> None:
