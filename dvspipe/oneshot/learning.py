@@ -22,13 +22,13 @@ from ..training import TrainConfig, TrainingCallback, train
 from .films import ExampleFilm
 from .study import Study, study_films
 
-CLASSIFIER = "gesture-synthetic"
+BASE = "gesture-synthetic"
 """Included network; fine-tuning starts from its weights."""
 TRACKS, CLIPS = "tracks", "clips"
 """Subfolders of a run: tracks of the films, and rendered clips."""
 PAGE = "movements.html"
 """Page in a run to check the movements that were found in the films."""
-SIMILAR_SHARE = 0.15  # clips of two gestures that are taken for the other one, at least
+SIMILAR_SHARE = 0.15  # clips of two gestures that are confused, at least
 
 
 class LearnConfig(Settings):
@@ -141,7 +141,7 @@ def make_config(clips: Path, config: LearnConfig) -> TrainConfig:
     """Return the training configuration for rendered clips."""
     chosen: SettingsTree = {
         "name": "learn",
-        "init": CLASSIFIER,
+        "init": BASE,
         "seed": config.seed,
         "data": {
             "kind": "folder",
@@ -154,7 +154,7 @@ def make_config(clips: Path, config: LearnConfig) -> TrainConfig:
         "optimiser": {"epochs": config.epochs, "learning_rate": 0.002, "ema": 0.99},
         "jobs": config.jobs,
     }
-    return build(TrainConfig, merge_settings(read_yaml(CLASSIFIER), chosen), CLASSIFIER)
+    return build(TrainConfig, merge_settings(read_yaml(BASE), chosen), BASE)
 
 
 def find_similar(test: TestResult) -> Iterator[str]:
@@ -165,5 +165,5 @@ def find_similar(test: TestResult) -> Iterator[str]:
         if wrong >= SIMILAR_SHARE * total:
             yield (
                 f"{test.classes[one]} and {test.classes[two]} are similar: {wrong} of {total} rendered clips of both "
-                "(synthetic) are taken for the other; film movements that differ more"
+                "(synthetic) are confused; film movements that differ more"
             )
