@@ -56,8 +56,8 @@ class FilmedGestures(Settings):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the gestures, in order, and the class of other gestures."""
-        return (*dict.fromkeys(each.name for each in self.gestures), OTHER)
+        """Names of the gestures and of the class of other gestures, sorted as `open_dataset` sorts class folders."""
+        return tuple(sorted({OTHER, *(each.name for each in self.gestures)}))
 
     def write(self, folder: Path) -> None:
         """Write gestures.json to the folder of the tracks.

@@ -49,13 +49,13 @@ def write_study(folder: Path, **settings: object) -> FilmedGestures:
 def test_repertoire_has_the_filmed_gestures_and_other_gestures(tmp_path: Path) -> None:
     write_study(tmp_path)
     repertoire = read_repertoire(tmp_path)
-    assert repertoire.classes == ("wave", "swipe", OTHER)
+    assert repertoire.classes == (OTHER, "swipe", "wave")
     assert [repertoire.is_once(label) for label in range(3)] == [False, True, False]
     rng = np.random.default_rng(0)
-    drawn = repertoire.draw(0, rng)
+    drawn = repertoire.draw(2, rng)
     assert isinstance(drawn, TrackedMovement)
     assert drawn.repeat == "cycle"
-    assert not isinstance(repertoire.draw(2, rng), TrackedMovement)
+    assert not isinstance(repertoire.draw(0, rng), TrackedMovement)
 
 
 def test_mirrored_movements_are_added_on_request(tmp_path: Path) -> None:
