@@ -24,6 +24,7 @@ from dvspipe.errors import Remedy
 ORDER = [
     "numba_cache",
     "errors",
+    "arguments",
     "config",
     "files",
     "labels",
