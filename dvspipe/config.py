@@ -344,15 +344,20 @@ def read_stored(model: type[Model], path: Path) -> Model:
     return build(model, keep_own(model, read_yaml(path)), str(path))
 
 
-def as_settings(model: type[Model], given: Model | Mapping[str, object] | None) -> Model:
-    """Convert a mapping to settings, and return settings unchanged; None gives the defaults.
+def as_settings(
+    model: type[Model],
+    given: Model | Mapping[str, object] | None = None,
+    named: Mapping[str, object] | None = None,
+) -> Model:
+    """Create settings from a model, a mapping or None, and from keyword arguments, which take precedence.
 
     Raises:
         ConfigError: If a key is unknown, or a value is wrong.
     """
-    if isinstance(given, model):
+    if isinstance(given, model) and not named:
         return given
-    return build(model, cast(Mapping[str, object], given or {}), model.__name__)
+    base = given.model_dump(exclude_unset=True) if isinstance(given, model) else given or {}
+    return build(model, {**cast(Mapping[str, object], base), **(named or {})}, model.__name__)
 
 
 def suggest_settings(model: type[BaseModel], name: str) -> list[str]:

@@ -28,14 +28,12 @@ from .datasets import (
     FolderConfig,
     Part,
     SampleEncoder,
-    SourceConfig,
     TensorSettings,
+    as_data,
     encode_image,
-    folder_settings,
     open_cache,
     open_dataset,
     order_shards,
-    parse_data,
 )
 from .datasets.shard_files import group_by_shard
 from .encoding import BinConfig, encode_stream
@@ -55,6 +53,7 @@ __all__ = [
     "SpikeDataset",
     "collate",
     "loader",
+    "to_tensor",
 ]
 
 DIGEST_BYTES = 20
@@ -107,7 +106,7 @@ class SpikeDataset(Dataset[LoadedItem]):
         transform: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         bins = as_settings(BinConfig, bins)
-        config = _data_config(source)
+        config = FolderConfig() if isinstance(source, DataSet) else as_data(source)
         data = source if isinstance(source, DataSet) else open_dataset(config, 0, bins)
         if part is not None and part not in data.parts:
             raise DataError(f"{data.title}: no part {part} (expected one of {', '.join(data.parts)})")
@@ -207,14 +206,6 @@ class ShardSampler(Sampler[int]):
         return iter(numbers)
 
 
-def _data_config(source: str | Path | DataConfig | Mapping[str, object] | DataSet) -> DataConfig:
-    if isinstance(source, str | Path):
-        return parse_data(folder_settings(Path(source)))
-    if isinstance(source, DataSet):
-        return FolderConfig()
-    return source if isinstance(source, SourceConfig) else parse_data(source)
-
-
 class EventStream(IterableDataset[LoadedItem]):
     """PyTorch iterable dataset of a recording of any length: consecutive windows of T steps, in bounded memory.
 
@@ -306,6 +297,22 @@ class SpikeBatch(NamedTuple):
     spikes: Tensor
     labels: Tensor
     lengths: Tensor
+
+
+def to_tensor(events: Events) -> Tensor:
+    """Return events as one tensor, for networks and libraries that take event lists.
+
+    Returns:
+        int64 [N, 4] with the columns t in microseconds, x, y and p (1 ON, 0 OFF).
+
+    Example:
+        >>> to_tensor(Events([0, 5], [3, 4], [1, 1], [True, False], "12x7"))
+        tensor([[0, 3, 1, 1],
+                [5, 4, 1, 0]])
+    """
+    return torch.from_numpy(
+        np.stack([column.astype(np.int64) for column in (events.t, events.x, events.y, events.p)], 1)
+    )
 
 
 def collate(items: Sequence[LoadedItem], *, time_first: bool = True) -> SpikeBatch:

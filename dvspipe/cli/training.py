@@ -131,13 +131,11 @@ def evaluate(
         claim_output(out, overwrite=overwrite)
     merged = read_config(config, settings)
     from ..networks import ModuleSource
-    from ..training import TrainConfig, evaluate_checkpoint
+    from ..training import TrainConfig, evaluate
 
     experiment, modules = build(TrainConfig, merged, config), ModuleSource.of(trust_packages(trust))
     with show_training() as callback:
-        result = evaluate_checkpoint(
-            checkpoint, experiment.data, part, seed=experiment.seed, callback=callback, modules=modules
-        )
+        result = evaluate(checkpoint, experiment.data, part, seed=experiment.seed, callback=callback, modules=modules)
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=1) + "\n")
     else:

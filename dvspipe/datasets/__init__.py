@@ -30,7 +30,7 @@ from .config import (
     parse_data,
 )
 from .decoded import DecodedEvents
-from .folders import folder_settings, open_folder, open_gestures, open_labelled
+from .folders import as_data, folder_settings, open_folder, open_gestures, open_labelled
 from .images import open_mnist
 from .pieces import find_same_names
 from .public import open_dvs_gesture, open_nmnist
@@ -90,6 +90,7 @@ __all__ = [
     "VaryConfig",
     "WindowsConfig",
     "apply_transforms",
+    "as_data",
     "check_split",
     "default_cache",
     "divide",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..config import as_settings
 from ..events import Events, SensorSize, SensorSizeLike
-from .bins import BinConfig, encode_events
+from .bins import BinConfig, encode
 from .kernels import Columns, gather_columns
 
 
@@ -21,7 +21,7 @@ class ToSpikes:
 
     No event between two steps is lost; events after the last step are left out, unless `by = recording`. Counts
     saturate at 255 and never wrap. All recordings have the same shape, also empty ones. Values are uint8, or float32
-    for the forms `voxel` and `surface`; see `encode_events`.
+    for the forms `voxel` and `surface`; see `encode`.
 
     Args:
         config: Steps, downsampling, form and polarity; a model or a mapping.
@@ -54,12 +54,12 @@ class ToSpikes:
             events: Structured array; see `Events.from_structured`.
 
         Returns:
-            Spike tensor [T, C, H, W]; see `encode_events`. Step 0 starts at the first event.
+            Spike tensor [T, C, H, W]; see `encode`. Step 0 starts at the first event.
 
         Raises:
             EventError: If the events break a rule of `Events`.
         """
-        return encode_events(_gather(events, self.sensor), self.config)
+        return encode(_gather(events, self.sensor), self.config)
 
 
 def _gather(rows: NDArray[np.void], sensor: SensorSize) -> Events:

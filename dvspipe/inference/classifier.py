@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import (
     Checkpoint,
     ClassifierConfig,
@@ -31,7 +32,7 @@ from ..config import as_settings, build, find_differences, show_value
 from ..encoding import BinConfig
 from ..errors import CheckpointError, ConfigError, DataError, EventError, Remedy, VideoError, count_noun
 from ..events import Events, SensorSize, SensorSizeLike
-from ..formats import NO_HINTS, Hints
+from ..formats import NO_HINTS, Hints, RecordingLike
 from ..framing import EventSource, open_source
 from ..labels import GESTURES
 from ..networks import (
@@ -95,13 +96,17 @@ class Classifier:
     def __init__(
         self,
         config: ClassifierConfig,
-        network: Network,
+        network: Network | None = None,
         checkpoint: str | None = None,
         moments: ClassMoments | None = None,
         modules: ModuleSource = NO_MODULES,
         *,
         joints: JointClassifier | None = None,
     ) -> None:
+        if network is None:
+            raise CheckpointError(
+                f"Classifier: found no network; use Classifier.load({str(config)!r}) for a checkpoint"
+            )
         if joints is not None and joints.classes != config.classes:
             raise CheckpointError(
                 f"{checkpoint}: its joint network has other classes (found {', '.join(joints.classes)}, expected "
@@ -121,6 +126,7 @@ class Classifier:
         return digest_of({"config": self.config.model_dump_json()}, self.network.state_dict())
 
     @classmethod
+    @checked
     def load(
         cls,
         path: str | Path,
@@ -181,9 +187,10 @@ class Classifier:
         checkpoint = Checkpoint(self.config, self.network, self.moments)
         return str(upload_checkpoint(model, checkpoint, card, private=private))
 
+    @checked
     def predict(
         self,
-        recording: str | Path | Events,
+        recording: RecordingLike,
         config: InferConfig | Mapping[str, object] = InferConfig(),
         *,
         sensor: SensorSizeLike | None = None,

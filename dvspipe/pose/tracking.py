@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ..arguments import checked
 from ..config import Settings, as_settings
 from ..errors import VideoError
 from ..events import SensorSize
@@ -51,7 +52,8 @@ class _Detection:
     people: int
 
 
-def track_film(
+@checked
+def track(
     path: str | Path,
     settings: TrackSettings | Mapping[str, object] | None = None,
     *,
@@ -89,7 +91,7 @@ def track_pictures(
     progress: Progress = ignore_progress,
     count: int = 0,
 ) -> Track:
-    """Track the joints of the largest person in a sequence of pictures; see `track_film`.
+    """Track the joints of the largest person in a sequence of pictures; see `track`.
 
     Args:
         pictures: Times in microseconds, and RGB pictures, uint8 [H, W, 3].

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import ConfigError, VideoError
 from ..events import Events, SensorSize
 from ..video.frames import Frame, checked_frames
@@ -243,6 +244,7 @@ class EventSimulator:
         ...     events, state = simulator.step(frame, state)
     """
 
+    @checked
     def __init__(self, config: SimulatorConfig | None = None, *, upsample: Factor = "off", threads: int = 1) -> None:
         if not (upsample in ("off", "auto") or (isinstance(upsample, int) and 1 <= upsample <= MAX_PATH_STEPS)):
             raise ConfigError(
@@ -478,6 +480,7 @@ def _find_events(pair: _FramePair, codes: _Codes | None, pixels: Pixels, interva
     return np.concatenate([*moving, rest]) if moving else rest
 
 
+@checked
 def simulate(
     frames: Iterable[Frame], config: SimulatorConfig | None = None, *, upsample: Factor = "off", threads: int = 1
 ) -> Iterator[Events]:

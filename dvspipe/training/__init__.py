@@ -3,7 +3,7 @@
 from .callback import TrainingCallback
 from .choice import Choice, choose_settings
 from .config import OptimiserConfig, TrainConfig
-from .evaluation import Evaluation, evaluate, evaluate_checkpoint
+from .evaluation import Evaluation, evaluate, evaluate_network
 from .run import choose_device, train
 from .speed import measure_step
 
@@ -16,7 +16,7 @@ __all__ = [
     "choose_device",
     "choose_settings",
     "evaluate",
-    "evaluate_checkpoint",
+    "evaluate_network",
     "measure_step",
     "train",
 ]

@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 from pydantic import JsonValue
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import ClassifierConfig, load_config
 from ..config import SettingsTree, build, merge_settings
 from ..datasets import (
@@ -80,6 +81,7 @@ class Choice:
         return "\n".join(lines) + "\n"
 
 
+@checked
 def choose_settings(root: str | Path, given: SettingsTree | None = None, progress: Progress | None = None) -> Choice:
     """Choose settings to train on a folder of recordings, after reading all of them.
 

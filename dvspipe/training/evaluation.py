@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint, load_checkpoint, pin_checkpoint
 from ..datasets import (
     PARTS,
@@ -22,6 +23,7 @@ from ..datasets import (
     Sample,
     SpikeTensors,
     TensorSettings,
+    as_data,
     open_cache,
     open_dataset,
     plain_batches,
@@ -65,7 +67,7 @@ class Evaluation:
         return float(np.mean(self.labels == self.predicted))
 
 
-def evaluate(
+def evaluate_network(
     network: nn.Module, tensors: SpikeTensors, *, batch: int, progress: Progress = ignore_progress
 ) -> Evaluation:
     """Predict recordings with a network. Sets the network to evaluation mode."""
@@ -144,10 +146,11 @@ def event_count_accuracy(train: SpikeTensors, test: SpikeTensors) -> float:
     return float(classifier.fit(kept[train], train.labels).score(kept[test], test.labels))
 
 
-def evaluate_checkpoint(
-    path: str | os.PathLike[str],
-    data: DataConfig,
-    part: str,
+@checked
+def evaluate(
+    checkpoint: str | Path,
+    data: DataConfig | Mapping[str, object] | str | Path,
+    part: str = "test",
     *,
     seed: int = 0,
     batch: int = 32,
@@ -157,9 +160,9 @@ def evaluate_checkpoint(
     """Evaluate a trained classifier on a data set.
 
     Args:
-        path: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`.
-        data: Data set with the classes of the classifier. A folder is framed as in training, unless its settings say
-            otherwise.
+        checkpoint: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`.
+        data: Folder of recordings, or the settings of a data set, also a mapping. Its classes are the classes of the
+            classifier. A folder is framed as in training, unless its settings say otherwise.
         part: `train`, `validation`, `test`, or `all`. If the recordings are not from the run, the test part is all of
             them.
         seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
@@ -173,13 +176,11 @@ def evaluate_checkpoint(
         DataError: If the data set is not usable, has other classes or another sensor, or is not split as in the run.
 
     Example:
-        >>> from dvspipe.datasets import FolderConfig
-        >>> data = FolderConfig(root="recordings")  # doctest: +SKIP
-        >>> evaluate_checkpoint("runs/train/mine", data, "test").accuracy  # doctest: +SKIP
+        >>> evaluate("runs/train/mine", "recordings").accuracy  # doctest: +SKIP
         0.91
     """
     callback = callback or TrainingCallback()
-    path = pin_checkpoint(path)
+    path, data = pin_checkpoint(checkpoint), as_data(data)
     classifier, network = load_checkpoint(path, modules=modules)
     if part not in (*PARTS, "all"):
         raise ConfigError(f"part {part}: unknown part (expected {', '.join(PARTS)}, all)")
@@ -205,7 +206,9 @@ def evaluate_checkpoint(
     progress = partial(callback.on_progress, f"reading {part}")
     synthetic = found.is_synthetic(part)
     tensors = SpikeTensors(parts[part], TensorSettings(classifier.bins), cache=open_cache(data), progress=progress)
-    evaluation = evaluate(network, tensors, batch=batch, progress=partial(callback.on_progress, f"evaluating {part}"))
+    evaluation = evaluate_network(
+        network, tensors, batch=batch, progress=partial(callback.on_progress, f"evaluating {part}")
+    )
     return EvaluationResult(
         **score(evaluation, parts[part], found.classes, classifier),
         data=f"{count_noun(len(tensors), 'recording')} ({part}) of {found.title}{' (synthetic)' if synthetic else ''}",

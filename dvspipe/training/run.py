@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -13,6 +13,7 @@ import torch
 import yaml
 from torch import nn
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import (
     Checkpoint,
     ClassifierConfig,
@@ -21,6 +22,7 @@ from ..checkpoints.checkpoint import (
     save_checkpoint,
     versions,
 )
+from ..config import as_settings, build, read_yaml
 from ..datasets import (
     DataSet,
     DecodedEvents,
@@ -51,9 +53,10 @@ from .activity_record import record_activity
 from .baseline import FrameNetwork, load_baseline, save_baseline
 from .calibration import find_least_energy, fit_temperature
 from .callback import StageCallback, TrainingCallback
+from .choice import choose_settings
 from .config import TrainConfig
 from .diagnosis import RunOutcome, diagnose, find_copies, find_outside
-from .evaluation import evaluate, event_count_accuracy, score, test_notes
+from .evaluation import evaluate_network, event_count_accuracy, score, test_notes
 from .features import FeatureTrainer
 from .framing import adopt_framing
 from .machine import describe_machine
@@ -66,8 +69,9 @@ from .trainer import DataParts, Experiment, Trainer, is_over, require_tensorboar
 OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in torch's error messages about CPU memory
 
 
+@checked
 def train(
-    config: TrainConfig,
+    config: TrainConfig | Mapping[str, object] | str | Path,
     folder: str | Path,
     *,
     command: str = "",
@@ -83,7 +87,8 @@ def train(
     Processes started by torchrun train together, each on its part of every batch; only the first one writes files.
 
     Args:
-        config: Configuration of the run.
+        config: Configuration of the run, also a mapping; a YAML file, or the name of an included configuration; or a
+            folder of recordings, for which `choose_settings` chooses the settings.
         folder: Run folder; created if missing. Results of an earlier run in it are removed.
         command: Command that repeats the run, for the records.
         callback: Training callback.
@@ -108,10 +113,13 @@ def train(
 
     Example:
         >>> from dvspipe import TrainConfig, train
+        >>> train("recordings", "runs/mine").test.accuracy  # doctest: +SKIP
+        0.95
         >>> config = TrainConfig(data={"kind": "folder", "root": "recordings"})  # doctest: +SKIP
         >>> train(config, "runs/mine").test.accuracy  # doctest: +SKIP
         0.95
     """
+    config, decoded = _as_config(config, decoded, callback or TrainingCallback())
     place, modules = RunFolder(Path(folder)), ModuleSource.of(trust, network)
     modules.check(config.network)  # fail before recordings are read
     init = None if config.init is None else read_checkpoint(config.init, modules=modules)
@@ -135,6 +143,20 @@ def train(
                     f"{config.optimiser.batch}, bins.steps = {config.bins.steps} or network.channels"
                 ) from error
             raise
+
+
+def _as_config(
+    config: TrainConfig | Mapping[str, object] | str | Path, decoded: DecodedEvents | None, callback: TrainingCallback
+) -> tuple[TrainConfig, DecodedEvents | None]:
+    """Return the configuration of a run, and the events decoded while choosing it."""
+    if not isinstance(config, str | Path):
+        return as_settings(TrainConfig, config), decoded
+    if not Path(config).expanduser().is_dir():
+        return build(TrainConfig, read_yaml(config), str(config)), decoded
+    choice = choose_settings(Path(config).expanduser())
+    for warning in choice.warnings:
+        callback.on_warning(warning)
+    return choice.config, choice.decoded
 
 
 def choose_device(name: str) -> torch.device:
@@ -355,7 +377,7 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
         return None
     load_baseline(folder.best, network)
     progress = partial(experiment.callback.on_progress, "test")
-    tested = evaluate(network, experiment.parts.test, batch=optimiser.batch, progress=progress)
+    tested = evaluate_network(network, experiment.parts.test, batch=optimiser.batch, progress=progress)
     return BaselineResult(
         accuracy=tested.accuracy,
         samples=len(tested.labels),
@@ -368,7 +390,7 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
 def _calibrate(experiment: Experiment, path: Path, classifier: ClassifierConfig, network: Network) -> ClassifierConfig:
     """Calibrate a classifier on the validation part, measure the moments of its classes, and write the checkpoint."""
     parts, batch, report = experiment.parts, experiment.config.optimiser.batch, experiment.callback.on_progress
-    validated = evaluate(network, parts.validation, batch=batch, progress=partial(report, "calibrating"))
+    validated = evaluate_network(network, parts.validation, batch=batch, progress=partial(report, "calibrating"))
     moments = measure_classes(
         network, parts.train, len(classifier.classes), batch=batch, progress=partial(report, "measuring the classes")
     )
@@ -395,7 +417,7 @@ def _count_before(experiment: Experiment) -> int | None:
     if init.config.classes != experiment.data.classes:
         return None  # the network has none of these classes
     network = init.network.to(experiment.processes.device)
-    return evaluate(network, experiment.parts.test, batch=optimiser.batch).correct
+    return evaluate_network(network, experiment.parts.test, batch=optimiser.batch).correct
 
 
 def _test(
@@ -408,9 +430,9 @@ def _test(
     classifier, network = load_checkpoint(folder.best, str(experiment.processes.device), experiment.modules)
     if data.validation:
         classifier = _calibrate(experiment, folder.best, classifier, network)
-    trained = evaluate(network, parts.train, batch=batch, progress=partial(report, "accuracy in training"))
+    trained = evaluate_network(network, parts.train, batch=batch, progress=partial(report, "accuracy in training"))
     with count_activity(network) as counters:
-        tested = evaluate(network, parts.test, batch=batch, progress=partial(report, "test"))
+        tested = evaluate_network(network, parts.test, batch=batch, progress=partial(report, "test"))
     report("recording layer activity", 0, 1)
     layers = summarize_layers(counters, counted=config.bins.dtype.kind == "u")
     scores = score(tested, data.test, data.classes, classifier)
