@@ -343,7 +343,7 @@ def test_every_optimiser_setting_affects_training(tmp_path: Path) -> None:
     """An unused setting would leave the weights after an epoch unchanged."""
     for label, name in enumerate(("right", "left")):
         for number in range(12):
-            write(tmp_path / "few" / name / f"{number}.h5", moving_bar(label, number))
+            write(tmp_path / "few" / name / f"{2 * number}.h5", moving_bar(label, number))
 
     def weights(name: str, **over: Any) -> torch.Tensor:
         one_epoch = merge_settings({"optimiser": {"epochs": 1, "clip_norm": 100}}, over)
