@@ -12,25 +12,26 @@ errors. What can it learn?
 #
 # Measured synapses grow if the input spikes a little before the neuron, and shrink if it spikes a little after (Bi and
 # Poo 1998). *Spike-timing-dependent plasticity* (STDP) describes the change by a pair of spikes with the lag
-# :math:`d = t_{post} - t_{pre}` as a window (Song, Miller and Abbott 2000):
+# :math:`d = t_{\mathrm{post}} - t_{\mathrm{pre}}` as a window (Song, Miller and Abbott 2000):
 #
 # .. math:: W(d) = A_+ e^{-d / \tau_+} \quad (d > 0), \qquad W(d) = - A_- e^{d / \tau_-} \quad (d < 0)
 #
-# All pairs of spikes count, :math:`\Delta w = \sum_{pre} \sum_{post} W(t_{post} - t_{pre})`. A synapse need not
-# remember all times: a *trace* x of the input jumps by 1 at each of its spikes and decays, so it holds that sum
+# All pairs of spikes count,
+# :math:`\Delta w = \sum_{\mathrm{pre}} \sum_{\mathrm{post}} W(t_{\mathrm{post}} - t_{\mathrm{pre}})`. A synapse need
+# not remember all times: a *trace* x of the input jumps by 1 at each of its spikes and decays, so it holds that sum
 # (Morrison, Diesmann and Gerstner 2008). y is the same for the spikes of the neuron:
 #
-# .. math:: x(t) = \sum_{t_{pre} < t} e^{-(t - t_{pre}) / \tau_+}
+# .. math:: x(t) = \sum_{t_{\mathrm{pre}} < t} e^{-(t - t_{\mathrm{pre}}) / \tau_+}
 #
 # .. math:: w \leftarrow w + A_+ \, x \;\; \textrm{at a spike of the neuron}, \qquad
 #    w \leftarrow w - A_- \, y \;\; \textrm{at a spike of the input}
 #
-# Inputs that spike independently of the neuron, at the rates :math:`r_{pre}` and :math:`r_{post}`, have all lags
-# equally often. Their mean change per second is the rates times the area of the window:
+# Inputs that spike independently of the neuron, at the rates :math:`r_{\mathrm{pre}}` and :math:`r_{\mathrm{post}}`,
+# have all lags equally often. Their mean change per second is the rates times the area of the window:
 #
-# .. math:: \frac{dw}{dt} = r_{pre} \, r_{post} \, (A_+ \tau_+ - A_- \tau_-)
+# .. math:: \frac{dw}{dt} = r_{\mathrm{pre}} \, r_{\mathrm{post}} \, (A_+ \tau_+ - A_- \tau_-)
 #
-# It is chosen a little below 0, so only inputs that help the neuron to spike can grow.
+# The area is chosen a little below 0, so only inputs that help the neuron to spike can grow.
 #
 # By hand
 # -------
@@ -123,7 +124,7 @@ plt.show()
 # Neurons that inhibit each other share the work. Four neurons see small pictures with a bar in one of four directions,
 # and noise. The first neuron to spike learns and stops the others (winner takes all; Kheradpisheh et al. 2018): the
 # weights of inputs before its spike grow, all others shrink. The *receptive fields*, the weights drawn as pictures,
-# become the four bars, and nobody ever named them.
+# become the four bars, without any labels.
 
 from dvspipe.learning import Competition, StdpConfig, learn_convolution
 

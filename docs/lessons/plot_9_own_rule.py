@@ -218,8 +218,7 @@ plt.show()
 #    :collapsible: closed
 #
 #    The signs of :math:`W_2` are ((1, 1), (1, -1)), so the errors of the spikes are (1/2 - 1/2, 1/2 + 1/2) = (0, 1),
-#    and :math:`e_1` = (0, 1/2). The rule is one line shorter than feedback alignment, as it needs no weights of its
-#    own:
+#    and :math:`e_1` = (0, 1/2). The rule has no weights of its own, so it is shorter than feedback alignment:
 #
 #    .. code-block:: pycon
 #
