@@ -32,7 +32,7 @@ many events does the pixel send, and when?
 # -------
 #
 # The light doubles in 100 ms, stays for 100 ms, and falls to a quarter in 100 ms. With :math:`\theta = 0.2`, the
-# doubling gives 3 events: 0.2, 0.4 and 0.6 are below 0.693. The first one is at 100 * 0.2 / 0.693 = 28.9 ms. The
+# doubling gives 3 events: 0.2, 0.4 and 0.6 are below 0.693. The first one is at 100 · 0.2 / 0.693 = 28.9 ms. The
 # reference is then 0.6 above the start, and the light ends 0.693 below it: :math:`(0.6 + 0.693) / 0.2 = 6.5`, so the
 # fall gives 6 OFF events.
 
