@@ -74,7 +74,7 @@ print(f"{len(events)} events, the same as by hand")
 # %%
 # The picture shows the levels of the frames (points), the reference as a staircase, and an event wherever the line
 # reaches the next level. From 100 to 200 ms nothing changes, and nothing is sent. The staircase is all that the camera
-# tells: from the events, the light is known within one threshold.
+# tells: apart from the start, the level is known within one threshold.
 
 import matplotlib.pyplot as plt
 

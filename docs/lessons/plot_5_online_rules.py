@@ -11,22 +11,22 @@ the memory of one step?
 # ----------
 #
 # Lesson 4 has the answer for one neuron: error times surrogate times trace, forward in time. *E-prop* (Bellec et al.
-# 2020) writes the gradient of every network in this form, a *learning signal* L of the neuron times an *eligibility
-# trace* e of the synapse:
+# 2020) writes the gradient of a weight in this form: the *learning signal* L of a neuron times the *eligibility trace*
+# e of a synapse:
 #
 # .. math:: \frac{dE}{dW_{ji}} = \sum_t L_j[t] \, e_{ji}[t]
 #
 # Let the spikes z of hidden neurons drive a leaky readout, :math:`y[t] = (1 - k) \, y[t-1] + k \, V z[t]`, with a
-# target
-# :math:`y^*` at each step. A spike acts on all later outputs. Instead of waiting for them, let the trace remember the
-# spike's sensitivity (:math:`\psi`, with the input trace :math:`\varepsilon` of lesson 4) with the leak of the readout:
+# target :math:`y^*` at each step. A spike acts on all later outputs. Instead of waiting for them, let the trace
+# remember the spike's sensitivity (:math:`\psi`, with the input trace :math:`\varepsilon` of lesson 4) with the leak of
+# the readout:
 #
 # .. math:: L_j[t] = k \sum_m V_{mj} (y_m[t] - y_m^*[t]), \qquad
 #           e_{ji}[t] = (1 - k) \, e_{ji}[t-1] + \psi_j[t] \, \varepsilon_i[t]
 #
-# For one hidden layer this equals BPTT. Other rules simplify. *OTTT* (Xiao et al. 2022) drops the memory of the
-# readout, and keeps one trace per input instead of one per synapse; *SLTT* (Meng et al. 2023) also drops the input
-# trace:
+# For one hidden layer this equals BPTT; in a recurrent network, e-prop ignores errors that pass through other neurons.
+# Other rules simplify more. *OTTT* (Xiao et al. 2022) drops the memory of the readout, and keeps one trace per input
+# instead of one per synapse; *SLTT* (Meng et al. 2023) also drops the input trace:
 #
 # .. math:: \mathrm{OTTT}: \; e_{ji}[t] = \psi_j[t] \, \varepsilon_i[t], \qquad
 #           \mathrm{SLTT}: \; e_{ji}[t] = \psi_j[t] \, a \, x_i[t]
