@@ -115,4 +115,4 @@ plt.show()
 #       >>> count(light / 100, 1e-9), count(light / 100, 0.002)
 #       (9, 5)
 #
-# Next: :doc:`plot_2_neurons`. All parameters of the sensor, with sources, are in :doc:`/concepts/simulator`.
+# Next: :doc:`plot_2_neuron`. All parameters of the sensor, with sources, are in :doc:`/concepts/simulator`.
