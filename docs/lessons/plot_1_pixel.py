@@ -32,7 +32,7 @@ many events does the pixel send, and when?
 # -------
 #
 # The light doubles in 100 ms, stays for 100 ms, and falls to a quarter in 100 ms. With :math:`\theta = 0.2`, the
-# doubling gives 3 events: 0.2, 0.4 and 0.6 are below 0.693. The first one is at 100 * 0.2 / 0.693 = 28.9 ms. The
+# doubling gives 3 events: 0.2, 0.4 and 0.6 are below 0.693. The first one is at 100 · 0.2 / 0.693 = 28.9 ms. The
 # reference is then 0.6 above the start, and the light ends 0.693 below it: :math:`(0.6 + 0.693) / 0.2 = 6.5`, so the
 # fall gives 6 OFF events.
 
@@ -74,7 +74,7 @@ print(f"{len(events)} events, the same as by hand")
 # %%
 # The picture shows the levels of the frames (points), the reference as a staircase, and an event wherever the line
 # reaches the next level. From 100 to 200 ms nothing changes, and nothing is sent. The staircase is all that the camera
-# tells: from the events, the light is known within one threshold.
+# tells: apart from the start, the level is known within one threshold.
 
 import matplotlib.pyplot as plt
 
@@ -115,4 +115,4 @@ plt.show()
 #       >>> count(light / 100, 1e-9), count(light / 100, 0.002)
 #       (9, 5)
 #
-# Next: :doc:`plot_2_neurons`. All parameters of the sensor, with sources, are in :doc:`/concepts/simulator`.
+# Next: :doc:`plot_2_neuron`. All parameters of the sensor, with sources, are in :doc:`/concepts/simulator`.
