@@ -213,4 +213,5 @@ plt.show()
 #       >>> equal_bptt(0.1, 0.25), equal_bptt(0.1, 1.0), equal_bptt(1.0, 1.0)
 #       (['e-prop'], ['e-prop', 'OTTT'], ['e-prop', 'OTTT', 'SLTT'])
 #
-# :doc:`/concepts/learning-rules` has the equations for several layers, what each rule needs, and the accuracy of each.
+# Next: :doc:`plot_6_spike_times`. :doc:`/concepts/learning-rules` has the equations for several layers, what each rule
+# needs, and the accuracy of each.

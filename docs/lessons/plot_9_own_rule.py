@@ -90,7 +90,7 @@ class FeedbackAlignment(OnlineRule):
 
 # %%
 # The toy as a network: with tau = dt, neurons have no memory, and a surrogate "triangle" of slope 1 is the s above.
-# OTTT is backpropagation within a step (Xiao et al. 2022).
+# Without memory, OTTT (:doc:`plot_5_online_rules`) equals backpropagation.
 
 from dvspipe import SensorSize
 from dvspipe.networks import MlpConfig, SpikingNetwork
