@@ -2,7 +2,7 @@ r"""
 8. From synthetic to real
 =========================
 
-**Question.** A classifier was trained on simulated recordings only, and is 90 % right on them. What differs in the
+**Question.** A classifier was trained on simulated recordings only, and is 90 % right on new ones. What differs in the
 recordings of a real sensor, how do you measure it, and what do you lose?
 """
 
