@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .network import Floats
 
@@ -48,16 +49,16 @@ def find_cycles(path: Floats, step_s: float, min_spread: float) -> Cycles | None
         The cycles, or None if the path does not repeat.
 
     Example:
-        >>> t_s = np.arange(100) / 30
+        >>> t_s = np.arange(101) / 30
         >>> find_cycles(np.sin(2 * np.pi * 1.5 * t_s)[:, None], 1 / 30, 0.1)
-        Cycles(start=0, stop=80, count=4)
+        Cycles(start=0, stop=100, count=5)
     """
     T = len(path)
     lags = np.arange(max(2, round(MIN_PERIOD_S / step_s)), min(T // 2, round(MAX_PERIOD_S / step_s)) + 1)
     if len(lags) == 0:
         return None
-    similarity = np.stack([_compare_windows(path, lag, min_spread) for lag in lags])
-    stretches = [_longest_stretch(similarity, lags, lag) for lag in lags]
+    similarity = np.stack([_compare_windows(path, lag, min_spread) for lag in lags.tolist()])
+    stretches = [_longest_stretch(similarity, lags, lag) for lag in lags.tolist()]
     scores = np.array([score for score, _, _ in stretches])
     if scores.max() <= 0:
         return None
@@ -65,7 +66,7 @@ def find_cycles(path: Floats, step_s: float, min_spread: float) -> Cycles | None
     while chosen + 1 < len(lags) and scores[chosen + 1] > scores[chosen]:
         chosen += 1  # the peak next to it
     _, first, last = stretches[chosen]
-    near = _near(lags, lags[chosen])
+    near = _near(lags, int(lags[chosen]))
     period = float(np.median(lags[near][np.argmax(similarity[near, first : last + 1], axis=0)]))
     start, stop = _trim(path, max(0, round(first - period)), min(T - 1, round(last + period)), round(period))
     return None if stop - start < (MIN_COUNT - 0.15) * period else _close_loop(path, start, stop, period)
@@ -90,11 +91,11 @@ def _cumulate(values: Floats) -> Floats:
     return np.concatenate([[0.0], np.cumsum(values)])
 
 
-def _near(lags: np.ndarray, lag: int) -> np.ndarray:
+def _near(lags: NDArray[np.int64], lag: int) -> NDArray[np.bool_]:
     return np.asarray(np.abs(lags - lag) <= PERIOD_DRIFT * lag)
 
 
-def _longest_stretch(similarity: Floats, lags: np.ndarray, lag: int) -> tuple[float, int, int]:
+def _longest_stretch(similarity: Floats, lags: NDArray[np.int64], lag: int) -> tuple[float, int, int]:
     """Return score, first and last sample of the best stretch at a lag; score 0: none."""
     best = similarity[_near(lags, lag)].max(axis=0)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], best >= MIN_SIMILARITY, [0]])))

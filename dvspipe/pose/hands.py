@@ -20,7 +20,8 @@ HALF_WINDOW_S = 0.2  # short compared with a gesture, long compared with a pictu
 SEEN_WINDOW_S, MIN_SEEN = 1.5, 0.4  # a hand that leaves the picture for less than a second still counts
 VISIBLE = 0.5  # minimum confidence of a visible joint
 MIN_EXTENT = 0.08  # range of a moving hand in arm lengths; hand waves in films have 0.1 or more
-SIDE_SHARE = 0.4  # a hand that moves less than this share of the other hand is at rest
+RAISED = 0.3  # a raised hand is this much above its lowest place, in arm lengths
+SIDE_SHARE = 0.5  # a hand that moves less than this share of the other hand is at rest
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +55,25 @@ class HandPath:
         return np.asarray(np.sqrt(np.maximum(square - mean**2, 0).sum(axis=-1)) * self.seen)
 
     def extents(self, first: int, last: int) -> Floats:
-        """Return the largest range of a coordinate of each hand between two samples, without outliers, [2]."""
+        """Return the largest range of a coordinate of each hand between two samples, without outliers, [2].
+
+        A hand that is visible in less than 40 % of the time has no extent, unless the other one is visible even less.
+        """
         low, high = np.quantile(self.hands[first : last + 1], [0.02, 0.98], axis=0)
-        return np.asarray((high - low).max(axis=1) * self.seen[first : last + 1].any(axis=0))
+        visible = self.visible[first : last + 1].mean(axis=0)
+        return np.asarray((high - low).max(axis=1) * (visible >= min(MIN_SEEN, visible.max())))
 
     def moving_sides(self, first: int, last: int) -> NDArray[np.bool_]:
         """Return whether each hand moves between two samples, bool [2]; the hand that moves more always does."""
         extents = self.extents(first, last)
         return np.asarray((extents >= max(SIDE_SHARE * extents.max(), MIN_EXTENT)) | (extents == extents.max()))
+
+    def is_raised(self, first: int, stop: int) -> bool:
+        """Return whether a seen hand is raised on average in samples `first` to `stop` (exclusive)."""
+        if first >= stop:
+            return False
+        heights = self.hands[first:stop, :, 1] - np.quantile(self.hands[..., 1], 0.02, axis=0)
+        return bool(np.where(self.seen[first:stop], heights, 0).mean(axis=0).max() >= RAISED)
 
 
 def _average(values: Floats, half_s: float) -> Floats:
@@ -107,4 +119,5 @@ def see_joint(track: Track, side: Side, joint: str) -> NDArray[np.bool_]:
 
 def share_seen(track: Track, rows: NDArray[np.bool_], sides: Sequence[Side], joint: str) -> float:
     """Return the share of pictures with the person that show a joint, 0 to 1: the minimum over the sides."""
-    return min(float(see_joint(track, side, joint)[rows & track.present].mean()) for side in sides)
+    here = rows & track.present
+    return min(float(see_joint(track, side, joint)[here].sum()) for side in sides) / max(1, int(here.sum()))

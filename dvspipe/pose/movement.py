@@ -20,11 +20,13 @@ MIN_SPREAD = 0.015  # standard deviation of a moving hand in arm lengths
 SPREAD_SHARE, MAX_SPREAD = 0.2, 0.08  # threshold of movement: share of the 90 % quantile, at most 0.08 arm lengths
 MAX_PAUSE_S = 0.6  # a longer rest separates movements
 REST_RADIUS = 0.1  # a hand starts to move when it leaves its place by this share of its range
-MIN_HOLD_S, RAISED = 0.4, 0.3  # a held hand is this much above its lowest place in arm lengths
+MIN_HOLD_S = 0.4
+MAX_OPEN_HOLD_S = 2.0  # included of a hold at an end of the film; a longer one shows nothing more
 HELD_UP = -0.35  # height of a raised hand relative to the shoulder in arm lengths; lower in the lap or on a desk
 EDGE_S = 0.2  # a movement this close to a cut may continue outside the film
 MIN_COVERAGE, SURE_COUNT = 0.4, 3  # repetitions cover this share of the movement, or are this many
 MAX_MISSING, WELL_SEEN, SMALL_EXTENT = 0.05, 0.8, 0.2  # limits of warnings
+MAX_LISTED = 5  # other movements in a warning
 MIN_CYCLE_PICTURES = 6  # fewer pictures per repetition do not show its shape
 
 
@@ -99,7 +101,7 @@ def find_movement(
         track: Tracked person.
         name: Name of the film in messages.
         start_us: Start of the part in microseconds; None: found in the film.
-        stop_us: End of the part in microseconds; None: found in the film.
+        stop_us: End of the part in microseconds; None: found in the film. A later time than the end means the end.
 
     Raises:
         DataError: If the film shows no person, no hands, no movement of the hands or less than 0.4 s of it, or if start
@@ -117,10 +119,12 @@ def find_movement(
             f"{name}: shows no hands (found a wrist inside the picture and not hidden in {100 * share:.0f} % of the "
             f"pictures, expected {100 * MIN_SEEN:.0f} % or more during {SEEN_WINDOW_S} s)"
         )
-    found = [run for path in paths for run in _find_runs(path, paths)]
-    moving = [_tighten(run) for run in found if run.extent >= MIN_EXTENT]
+    found = [_find_runs(path, paths) for path in paths]
+    moving = [
+        run for runs in found for run in _extend_ends([_tighten(run) for run in runs if run.extent >= MIN_EXTENT])
+    ]
     if not moving:
-        raise _explain_rest(paths, max((run.extent for run in found), default=0.0), name)
+        raise _explain_rest(paths, max((run.extent for runs in found for run in runs), default=0.0), name)
     runs = [replace(run, cycles=_find_repetitions(run)) for run in moving if run.duration_s >= MIN_MOVEMENT_S]
     if not runs:
         missing = 100 * (1 - track.present[inside].mean())
@@ -129,7 +133,7 @@ def find_movement(
             f"{missing:.0f} % of the pictures; expected {MIN_MOVEMENT_S} s or more)"
         )
     best = max(runs, key=lambda run: run.rank)
-    part = _describe_part(best, start_us, stop_us)
+    part = _describe_part(best, start_us, stop_us, int(track.times_us[-1]))
     others = [run for run in runs if run is not best]
     return replace(part, warnings=(*_warn_of_film(track, others), *_warn_of_part(track, part, best)))
 
@@ -151,19 +155,32 @@ def _find_runs(path: HandPath, paths: Sequence[HandPath]) -> list[_Run]:
     highest = np.quantile(np.concatenate([each.spread.max(axis=1) for each in paths]), 0.9)
     moving = path.spread.max(axis=1) >= max(MIN_SPREAD, min(SPREAD_SHARE * highest, MAX_SPREAD))
     edges = np.flatnonzero(np.diff(np.concatenate([[0], moving, [0]])))
-    lowest = np.quantile(path.hands[..., 1], 0.02, axis=0)
     runs: list[_Run] = []
     for first, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         run = _Run(path, first, stop - 1)
         if runs:
-            pause = slice(runs[-1].last + 1, first)
-            height = np.where(path.seen[pause], path.hands[pause, :, 1] - lowest, 0).mean(axis=0)
-            raised, length = height.max() >= RAISED, pause.stop - pause.start
+            raised, length = path.is_raised(runs[-1].last + 1, first), first - runs[-1].last - 1
             if raised or length * PATH_STEP_S <= MAX_PAUSE_S:
                 before = runs.pop()
                 run = replace(run, first=before.first, hold=max(before.hold, length if raised else 0))
         runs.append(run)
     return runs
+
+
+def _extend_ends(runs: list[_Run]) -> list[_Run]:
+    """Extend the first and last movement in a path if a hand is raised before or after it, up to 2 s."""
+    if not runs:
+        return runs
+    longest, T = round(MAX_OPEN_HOLD_S / PATH_STEP_S), len(runs[0].path.hands)
+    extended, first = list(runs), runs[0]
+    if first.path.is_raised(0, first.first):
+        length = min(longest, first.first)
+        extended[0] = replace(first, first=first.first - length, hold=max(first.hold, length))
+    last = extended[-1]
+    if last.path.is_raised(last.last + 1, T):
+        length = min(longest, T - 1 - last.last)
+        extended[-1] = replace(last, last=last.last + length, hold=max(last.hold, length))
+    return extended
 
 
 def _tighten(run: _Run) -> _Run:
@@ -201,12 +218,12 @@ def _explain_rest(paths: Sequence[HandPath], extent: float, name: str) -> DataEr
     )
 
 
-def _describe_part(run: _Run, start_us: int | None, stop_us: int | None) -> GesturePart:
+def _describe_part(run: _Run, start_us: int | None, stop_us: int | None, end_us: int) -> GesturePart:
     path, cycles, first, last = run.path, run.cycles, run.first, run.last
     if cycles is not None:
         first, last = run.first + cycles.start, run.first + cycles.stop
     found_us = (path.time_us(first), path.time_us(last))
-    part_us = (found_us[0] if start_us is None else start_us, found_us[1] if stop_us is None else stop_us)
+    part_us = (found_us[0] if start_us is None else start_us, found_us[1] if stop_us is None else min(stop_us, end_us))
     period_us = None if cycles is None else round((found_us[1] - found_us[0]) / cycles.count)
     moves = path.moving_sides(first, last)
     return GesturePart(
@@ -230,7 +247,8 @@ def _warn_of_film(track: Track, others: Sequence[_Run]) -> Iterator[str]:
         times = [
             f"{run.path.time_us(run.first) / 1e6:.1f} to {run.path.time_us(run.last) / 1e6:.1f} s" for run in others
         ]
-        yield f"{count_noun(len(others), 'other movement')} not used ({', '.join(times)})"
+        more = ", ..." if len(times) > MAX_LISTED else ""
+        yield f"{count_noun(len(others), 'other movement')} not used ({', '.join(times[:MAX_LISTED])}{more})"
 
 
 def _warn_of_part(track: Track, part: GesturePart, run: _Run) -> Iterator[str]:
@@ -251,6 +269,8 @@ def _warn_of_part(track: Track, part: GesturePart, run: _Run) -> Iterator[str]:
     if part.hold_us:
         held_s = f"{part.hold_us / 1e6:.1f} s"
         yield f"the raised hand hardly moves for {held_s}; an event camera sees only its raising and lowering"
+    if run.extent < SMALL_EXTENT:
+        yield f"the hands move only {100 * run.extent:.0f} % of the arm length, so an event camera sees few events"
     if part.hold_us or run.extent < SMALL_EXTENT or min(seen["index"], seen["pinky"], seen["thumb"]) < WELL_SEEN:
         yield (
             "fingers are not fully tracked: the pose network finds the tips of thumb, index and little finger, but not "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,6 +127,16 @@ def test_held_pose_includes_raising_and_lowering() -> None:
     assert any("event camera" in warning for warning in part.warnings)
 
 
+def test_hold_until_the_end_of_the_film_is_included_for_two_seconds() -> None:
+    raised = visit(seconds(6), (1.0, REST), (1.3, RAISED))
+    part = find_movement(filmed(raised))
+    assert part.start_us == pytest.approx(1.0e6, abs=100_000)
+    assert part.stop_us == pytest.approx(3.3e6, abs=100_000)
+    assert part.hold_us == pytest.approx(2.0e6, abs=100_000)
+    lowered = find_movement(filmed(raised[::-1]))
+    assert lowered.duration_us == pytest.approx(part.duration_us, abs=70_000)
+
+
 def test_hand_held_up_in_the_complete_film_is_refused() -> None:
     with raises(DataError, "stop.mp4", "right", "up", 8):
         find_movement(filmed(np.tile(np.array(RAISED), (90, 1))), name="stop.mp4")
@@ -158,6 +169,7 @@ def test_given_start_and_stop_are_the_part() -> None:
     free = find_movement(track)
     assert find_movement(track, start_us=1_000_000).start_us == 1_000_000
     assert find_movement(track, stop_us=5_000_000).start_us == free.start_us
+    assert find_movement(track, start_us=1_000_000, stop_us=60_000_000).stop_us == track.times_us[-1]
 
 
 @pytest.mark.parametrize(("start_us", "stop_us"), [(3_000_000, 2_000_000), (9_000_000, None), (-1, None)])
@@ -168,11 +180,11 @@ def test_impossible_part_is_refused(start_us: int, stop_us: int | None) -> None:
 
 def without_person(track: Track, away: NDArray[np.bool_]) -> Track:
     """Return the track with a person who is missing in some pictures."""
-    changed = {}
-    for name in ("points_m", "points_px", "confidence", "yaw"):
-        changed[name] = np.array(getattr(track, name))
-        changed[name][away] = np.nan
-    return replace(track, presence=np.where(away, 0.1, 1.0), **changed)
+    points_m, points_px, confidence, yaw = map(np.array, (track.points_m, track.points_px, track.confidence, track.yaw))
+    for values in (points_m, points_px, confidence, yaw):
+        values[away] = np.nan
+    presence = np.where(away, 0.1, 1.0)
+    return replace(track, presence=presence, points_m=points_m, points_px=points_px, confidence=confidence, yaw=yaw)
 
 
 def test_gap_ends_a_part_with_a_warning() -> None:
@@ -220,11 +232,30 @@ def test_short_movement_is_refused() -> None:
         find_movement(filmed(twitch), name="twitch.mp4")
 
 
+def test_small_movement_is_warned_of() -> None:
+    t_s = seconds(4)
+    path = np.array(RAISED) + 0.04 * np.sin(2 * np.pi * 1.5 * t_s)[:, None] * np.array([1.0, 0, 0])
+    part = find_movement(filmed(path))
+    assert part.repetitions >= 4
+    assert any("arm length" in warning for warning in part.warnings)
+
+
 def test_several_people_and_few_pictures_are_warned_of() -> None:
     track = filmed(wave(seconds(6, 12.0), 2.5), fps=12.0)
     part = find_movement(replace(track, people=np.full(len(track.times_us), 3)))
     assert any(mentions(warning, 3, "people") for warning in part.warnings)
     assert any(mentions(warning, 12, "repetition") for warning in part.warnings)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_track_gives_a_part_inside_the_film_or_an_error(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    track = filmed(np.cumsum(rng.normal(0, 0.05, (60, 3)), axis=0), fps=float(rng.choice([2, 12, 30])))
+    track = without_person(track, rng.uniform(size=60) < rng.choice([0, 0.1, 0.5]))
+    parts = list[GesturePart]()
+    with suppress(DataError):
+        parts.append(find_movement(track))
+    assert all(0 <= part.start_us < part.stop_us <= track.times_us[-1] and part.sides for part in parts)
 
 
 def test_duration_is_the_length_of_the_part() -> None:
