@@ -116,5 +116,3 @@ def _print_film(each: StudiedFilm) -> None:
     )
     for text in part.warnings:
         warn(f"{show_name(each.film.path)}: {text}")
-    if each.alike:
-        notes.print(f"  resembles {', '.join(each.alike)}, so other people do not perform this as another gesture")

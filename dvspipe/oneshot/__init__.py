@@ -2,7 +2,7 @@
 
 from .films import ExampleFilm, list_films, list_videos, set_parts
 from .learning import PAGE, THOROUGH, LearnConfig, Learned, find_similar, learn, make_config, prepare
-from .study import StudiedFilm, Study, find_alike, study_films
+from .study import StudiedFilm, Study, study_films
 
 __all__ = [
     "PAGE",
@@ -12,7 +12,6 @@ __all__ = [
     "Learned",
     "StudiedFilm",
     "Study",
-    "find_alike",
     "find_similar",
     "learn",
     "list_films",

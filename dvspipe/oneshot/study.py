@@ -1,4 +1,4 @@
-"""Study films of gestures: track the person, find the part that shows the gesture, and compare it with known ones."""
+"""Study films of gestures: track the person, and find the part that shows the gesture."""
 
 from __future__ import annotations
 
@@ -7,21 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from ..datasets import version_of_file
 from ..errors import DvspipeError
-from ..inference.joints import included_classifier, sample_curves
-from ..labels import GESTURES
 from ..pose import GesturePart, Track, TrackSettings, check_brightness, find_movement, track_film
 from ..report import write_refusal_picture
-from ..synthesis import OTHER, FilmedGesture, FilmedGestures, mirror_class
+from ..synthesis import OTHER, FilmedGesture, FilmedGestures
 from .films import ExampleFilm
-
-WINDOW_US, HOP_US = 1_440_000, 360_000  # windows of the joint network
-ALIKE_SHARE = 0.3  # minimum probability by joints of a gesture of DVS128 Gesture that is like a film
-
 
 StageProgress = Callable[[str, int, int], object]
 """Called with the stage, the amount done and the total."""
@@ -36,14 +27,12 @@ class StudiedFilm:
         track: Joints of the person over time.
         file: CSV file of the track, relative to the folder of tracks.
         part: Part that shows the gesture.
-        alike: Gestures of DVS128 Gesture that this part resembles.
     """
 
     film: ExampleFilm
     track: Track
     file: Path
     part: GesturePart
-    alike: tuple[str, ...]
 
     def describe(self) -> FilmedGesture:
         """Return the record of the film for `FilmedGestures`."""
@@ -73,13 +62,8 @@ class Study:
 
     def describe(self) -> FilmedGestures:
         """Return the record of the gestures, to render them."""
-        alike = dict.fromkeys(name for each in self.films for name in each.alike)
-        return FilmedGestures(
-            gestures=tuple(each.describe() for each in self.films),
-            other=self.other,
-            mirror=self.mirror,
-            alike=tuple(alike),
-        )
+        gestures = tuple(each.describe() for each in self.films)
+        return FilmedGestures(gestures=gestures, other=self.other, mirror=self.mirror)
 
 
 def study_films(
@@ -106,12 +90,12 @@ def study_films(
         VideoError: If a film cannot be read or shows no person.
         FileError: If the folder cannot be written.
     """
-    studied = tuple(_study(film, folder, mirror, progress) for film in films)
+    studied = tuple(_study(film, folder, progress) for film in films)
     tracks = tuple(_track(path, OTHER, folder, progress)[1] for path in other)
     return Study(studied, tracks, mirror)
 
 
-def _study(film: ExampleFilm, folder: Path, mirror: bool, progress: StageProgress) -> StudiedFilm:
+def _study(film: ExampleFilm, folder: Path, progress: StageProgress) -> StudiedFilm:
     start_us, stop_us = (None if time_s is None else round(time_s * 1e6) for time_s in (film.start_s, film.stop_s))
     track = None
     try:
@@ -119,7 +103,7 @@ def _study(film: ExampleFilm, folder: Path, mirror: bool, progress: StageProgres
         part = find_movement(track, name=str(film.path), start_us=start_us, stop_us=stop_us)
     except DvspipeError as error:
         raise _show_refusal(error, film, track, folder) from error
-    return StudiedFilm(film, track, file, part, find_alike(track, part, mirror=mirror))
+    return StudiedFilm(film, track, file, part)
 
 
 def _show_refusal(error: DvspipeError, film: ExampleFilm, track: Track | None, folder: Path) -> DvspipeError:
@@ -141,22 +125,3 @@ def _track(path: Path, name: str, folder: Path, progress: StageProgress) -> tupl
         (folder / name).mkdir(parents=True, exist_ok=True)
         track.write(folder / file)
     return Track.read(folder / file), file
-
-
-def find_alike(track: Track, part: GesturePart, *, mirror: bool) -> tuple[str, ...]:
-    """Return the gestures of DVS128 Gesture that a part of a track resembles, by the joints of the arms.
-
-    Rendered people must not perform them as other gestures.
-
-    Args:
-        track: Track of the person.
-        part: Part that shows the gesture.
-        mirror: Whether the mirrored movement is the same gesture.
-    """
-    starts_us = np.arange(part.start_us, max(part.start_us + 1, part.stop_us - WINDOW_US // 2), HOP_US)
-    curves, _ = sample_curves(track, starts_us, starts_us + WINDOW_US)
-    with torch.no_grad():
-        shares = included_classifier().network(torch.from_numpy(curves)).softmax(dim=1).mean(dim=0)
-    alike = [name for name, share in zip(GESTURES, shares.tolist(), strict=True) if share >= ALIKE_SHARE]
-    mirrored = [mirror_class(name) for name in alike] if mirror else []
-    return tuple(name for name in dict.fromkeys([*alike, *mirrored]) if name != OTHER)
