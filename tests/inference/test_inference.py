@@ -31,7 +31,7 @@ import dvspipe.inference.classifier
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
 from dvspipe.config import build
 from dvspipe.encoding import BinConfig, encode
-from dvspipe.errors import CheckpointError, ConfigError, DataError, DvspipeError, EventError, FileError
+from dvspipe.errors import ArgumentError, CheckpointError, ConfigError, DataError, DvspipeError, FileError
 from dvspipe.events import Events, Region, SensorSize, concatenate
 from dvspipe.formats import SYNTHETIC_GESTURES, write
 from dvspipe.framing.fitting import Fit, fit_events, fit_stream, plan_fit, start_fit
@@ -1167,5 +1167,5 @@ def test_remedy_for_another_sensor_is_valid_python() -> None:
 
 @pytest.mark.parametrize("recording", [None, np.zeros(3)])
 def test_invalid_recording_type_is_named(recording: object) -> None:
-    with raises(EventError, type(recording).__name__, "Events"):
+    with raises(ArgumentError, "recording", "Events"):
         Classifier.load("nmnist-synthetic").predict(recording)
