@@ -1,6 +1,6 @@
 """PyTorch datasets, data loaders and spiking neuron modules.
 
-    dataset = SpikeDataset("recordings", BinConfig(steps=20, step_us=15_000), part="train")
+    dataset = SpikeDataset("recordings", steps=20, step_us=15_000, part="train")
     for spikes, labels, lengths in loader(dataset, 32, shuffle=True, num_workers=2):
         ...  # uint8 counts [T, B, C, H, W], int64 [B], int64 [B]
 
@@ -41,7 +41,7 @@ from .datasets.shard_files import group_by_shard
 from .encoding import BinConfig, encode_stream
 from .errors import ConfigError, DataError, DvspipeError
 from .events import Events, SensorSizeLike
-from .formats import NO_HINTS, Hints, open_recording
+from .formats import NO_HINTS, HintsLike, open_recording
 from .networks import LIF, LeakyReadout, Levels, NeuronConfig
 
 __all__ = [
@@ -77,6 +77,7 @@ class SpikeDataset(Dataset[LoadedItem]):
             `views` > 1 in the settings, items of `train` are random variants, drawn with torch's generator.
         complete: Whether tensors cover complete recordings, instead of `bins.steps` steps.
         transform: Function applied to each tensor [T, C, H, W].
+        named: Settings of the binning by name, such as `steps=10`; they take precedence over `bins`.
 
     Attributes:
         classes: Class names; a label is an index into them.
@@ -91,7 +92,7 @@ class SpikeDataset(Dataset[LoadedItem]):
     Example:
         >>> from dvspipe.datasets import from_recordings
         >>> events = Events([0, 10, 30], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
-        >>> dataset = SpikeDataset(from_recordings([(events, 0), (events, 1)]), BinConfig(steps=5, step_us=10))
+        >>> dataset = SpikeDataset(from_recordings([(events, 0), (events, 1)]), steps=5, step_us=10)
         >>> spikes, label = dataset[1]
         >>> spikes.shape, spikes.dtype, label, len(dataset)
         (torch.Size([5, 2, 7, 12]), torch.uint8, 1, 2)
@@ -100,13 +101,14 @@ class SpikeDataset(Dataset[LoadedItem]):
     def __init__(
         self,
         source: str | Path | DataConfig | Mapping[str, object] | DataSet,
-        bins: BinConfig | Mapping[str, object] = BinConfig(),
+        bins: BinConfig | Mapping[str, object] | None = None,
         *,
         part: Part | None = None,
         complete: bool = False,
         transform: Callable[[Tensor], Tensor] | None = None,
+        **named: object,
     ) -> None:
-        bins = as_settings(BinConfig, bins)
+        bins = as_settings(BinConfig, bins, named, SpikeDataset)
         config = _data_config(source)
         data = source if isinstance(source, DataSet) else open_dataset(config, 0, bins)
         if part is not None and part not in data.parts:
@@ -227,6 +229,7 @@ class EventStream(IterableDataset[LoadedItem]):
         bins: Binning of the windows, also as a plain mapping; `by` must be `time` or `events`.
         sensor: Sensor of a file that does not store it.
         hints: Other metadata missing from the file.
+        named: Settings of the binning by name; they take precedence over `bins`.
 
     Yields:
         Spikes [T, C, H, W] of a window, and its start in microseconds: the start of its first step (`by = time`), or
@@ -238,7 +241,7 @@ class EventStream(IterableDataset[LoadedItem]):
 
     Example:
         >>> events = Events([100, 110, 175], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
-        >>> stream = EventStream(events, BinConfig(steps=3, step_us=10))
+        >>> stream = EventStream(events, steps=3, step_us=10)
         >>> [(start_us, int(spikes.sum())) for spikes, start_us in stream]
         [(100, 2), (130, 0), (160, 1)]
     """
@@ -246,12 +249,13 @@ class EventStream(IterableDataset[LoadedItem]):
     def __init__(
         self,
         recording: str | Path | Events,
-        bins: BinConfig | Mapping[str, object] = BinConfig(),
+        bins: BinConfig | Mapping[str, object] | None = None,
         *,
         sensor: SensorSizeLike | None = None,
-        hints: Hints = NO_HINTS,
+        hints: HintsLike = NO_HINTS,
+        **named: object,
     ) -> None:
-        self.bins = as_settings(BinConfig, bins)
+        self.bins = as_settings(BinConfig, bins, named, EventStream)
         if self.bins.by == "recording":
             raise ConfigError(
                 "by = recording: needs the end of the recording, unknown in a stream (expected by = time or events)"
@@ -352,7 +356,7 @@ def loader(
     Example:
         >>> from dvspipe.datasets import from_recordings
         >>> events = Events([0, 10, 30], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
-        >>> dataset = SpikeDataset(from_recordings([(events, 0), (events, 1)]), BinConfig(steps=5, step_us=10))
+        >>> dataset = SpikeDataset(from_recordings([(events, 0), (events, 1)]), steps=5, step_us=10)
         >>> for spikes, labels, lengths in loader(dataset, 2):
         ...     print(spikes.shape, labels, lengths)
         torch.Size([5, 2, 2, 7, 12]) tensor([0, 1]) tensor([5, 5])

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import complete_repr
 from ..encoding import SpikeCode
 from ..errors import DataError, DvspipeError
 from ..events import Events, SensorSize
@@ -227,7 +228,7 @@ def version_of_file(path: Path, *more: object) -> str:
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     states = ((file, file.stat()) for file in files)
     content = [(str(file.relative_to(path)), _digest(file, state.st_size, state.st_mtime_ns)) for file, state in states]
-    return hashlib.blake2b(repr((content, more)).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(complete_repr((content, more)).encode(), digest_size=16).hexdigest()
 
 
 def version_of_events(events: Events) -> str:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from ..errors import CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
 from ..events import Events, Region, SensorSize, concatenate
-from ..formats import NO_HINTS, Hints, Recording, open_recording
+from ..formats import NO_HINTS, HintsLike, Recording, open_recording
 from ..parallel import prefetch
 from ..recordings.conversion import FRAMES_AHEAD, ConvertConfig, is_video
 from ..results import LookRow
@@ -107,7 +107,7 @@ def open_source(
     config: FramingConfig,
     *,
     sensor: SensorSize | None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
 ) -> EventSource:
     """Open a recording, a video or events as the input of a network.
 
@@ -149,7 +149,7 @@ def open_source(
     return replace(source, warnings=(warning, *source.warnings))
 
 
-def find_guess(path: Path, target: SensorSize, *, hints: Hints = NO_HINTS) -> tuple[SensorSize, SensorSize] | None:
+def find_guess(path: Path, target: SensorSize, *, hints: HintsLike = NO_HINTS) -> tuple[SensorSize, SensorSize] | None:
     """Return the guessed sensor of a recording and the sensor to use; None if the recording stores its sensor."""
     recording, guess = _open_recording(path, target, FramingConfig(), sensor=None, hints=hints)
     return None if guess is None else (guess, recording.sensor)
@@ -174,7 +174,7 @@ def _iterate_once(events: Events) -> Iterator[Events]:
 
 
 def _open_recording(
-    path: Path, target: SensorSize, config: FramingConfig, *, sensor: SensorSize | None, hints: Hints
+    path: Path, target: SensorSize, config: FramingConfig, *, sensor: SensorSize | None, hints: HintsLike
 ) -> tuple[Recording, SensorSize | None]:
     """Open a recording; if its sensor is unknown, use the network's sensor, provided that all events are inside it.
 
