@@ -105,6 +105,9 @@ class Settings(BaseModel):
             if name == KIND or field.is_required() or value != field.get_default(call_default_factory=True):
                 yield name, value
 
+    def __str__(self) -> str:
+        return repr(self)
+
 
 def _to_plain(value: object, annotation: object) -> object:
     if isinstance(value, bool) and annotation is not bool:
@@ -431,6 +434,27 @@ def name_settings(model: type[Settings], values: Mapping[str, object]) -> dict[s
             nested = {part: nested}
         found = merge_settings(found, nested)  # type: ignore[arg-type, assignment]
     return found
+
+
+def plain_settings(
+    model: type[Settings],
+    given: Settings | Mapping[str, object] | None,
+    named: Mapping[str, object] | None = None,
+    function: Callable[..., object] | None = None,
+) -> SettingsTree:
+    """Return the given settings alone as plain values by group, to merge them with others; see `as_settings`.
+
+    Example:
+        >>> from dvspipe.training import TrainConfig
+        >>> plain_settings(TrainConfig, {"seed": 1}, {"epochs": 5, "channels": (8, 16)})
+        {'seed': 1, 'optimiser': {'epochs': 5}, 'network': {'channels': [8, 16]}}
+    """
+    base = name_settings(model, _given_values(given) if isinstance(given, Settings) else given or {})
+    over = name_settings(model, named or {})
+    _check_arguments(model, over, function)
+    merged = merge_settings(base, over, _find_unions(model))  # type: ignore[arg-type]
+    plain: SettingsTree = to_jsonable_python(merged, fallback=str)
+    return plain
 
 
 def _find_path(model: type[Settings], name: str) -> str:

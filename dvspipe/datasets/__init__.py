@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from ..config import as_settings
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError
 from .augmentation import AugmentConfig, MixKind, VaryConfig
@@ -90,6 +92,7 @@ __all__ = [
     "VaryConfig",
     "WindowsConfig",
     "apply_transforms",
+    "as_data",
     "check_split",
     "default_cache",
     "divide",
@@ -115,6 +118,18 @@ __all__ = [
 ]
 
 
+def as_data(source: str | Path | DataConfig | Mapping[str, object]) -> DataConfig:
+    """Return the settings of a data set, given as a folder of recordings, a model or a mapping.
+
+    Raises:
+        DataError: If the folder does not exist.
+        ConfigError: If a key is unknown or belongs to another kind, or a value is wrong.
+    """
+    if isinstance(source, str | Path):
+        return parse_data(folder_settings(Path(source).expanduser()))
+    return source if isinstance(source, SourceConfig) else parse_data(source)
+
+
 def _open_gestures(source: DataSource[GesturesConfig]) -> DataSet:
     return open_rendered(source) if source.config.root is None else open_gestures(source)
 
@@ -138,9 +153,9 @@ def open_cache(config: SourceConfig) -> Cache | None:
 
 
 def open_dataset(
-    config: DataConfig,
-    seed: int,
-    bins: BinConfig = BinConfig(),
+    config: str | Path | DataConfig | Mapping[str, object],
+    seed: int = 0,
+    bins: BinConfig | Mapping[str, object] | None = None,
     *,
     with_problems: bool = False,
     decoded: DecodedEvents | None = None,
@@ -148,9 +163,9 @@ def open_dataset(
     """Open the data set of a configuration, without loading samples.
 
     Args:
-        config: Kind, folders, and shares of the parts.
+        config: Folder of recordings; or kind, folders, and shares of the parts, as a model or a mapping.
         seed: Seed of the division into parts, and of rendered clips.
-        bins: Steps of the spike tensors, also used by the spike code of images.
+        bins: Steps of the spike tensors, also used by the spike code of images; a model or a mapping.
         with_problems: Allow unknown and empty class folders; they are then the `problems` of the data set.
         decoded: Decoded events in memory, read and extended; None: keep none.
 
@@ -164,6 +179,7 @@ def open_dataset(
         >>> len(data.classes), len(data.test), data.synthetic
         (11, 11, True)
     """
+    config, bins = as_data(config), as_settings(BinConfig, bins)
     if isinstance(config, FilesConfig) and config.fit is not None and config.target is None:
         raise ConfigError(f"data.fit = {config.fit}: needs a size to fit recordings to (found data.size = null)")
     downloads = isinstance(config, PublicConfig) and config.download

@@ -60,6 +60,9 @@ class Cache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def __repr__(self) -> str:
+        return f"Cache({str(self.folder)!r})"
+
     def digest(self, key: object) -> str:
         """Return the digest of a key and of the version of dvspipe.
 

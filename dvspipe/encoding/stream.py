@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import as_settings
-from ..errors import ConfigError, EventError
+from ..errors import Brief, ConfigError, EventError
 from ..events import LATEST_US, Events, SensorSize
 from .bins import BinConfig, BinCounts, Clock, add_events, add_voxels, note_last_times
 from .kernels import NO_EVENT_US, write_surface
 
 
-@dataclass(frozen=True, eq=False)
-class EncoderState:
+@dataclass(frozen=True, eq=False, repr=False)
+class EncoderState(Brief):
     """State of an encoder between two parts of a recording.
 
     Args:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import as_settings
-from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy
+from ..errors import Brief, CorruptionError, EventError, FileError, FormatError, Remedy
 from ..events import EARLIEST_US, LATEST_US, Events, SensorSize, SensorSizeLike, concatenate
 from ..parallel import Progress
 from ..video.names import is_video_name
@@ -56,8 +56,8 @@ VIDEO_MARKS = (
 """Signatures of videos: offset and bytes."""
 
 
-@dataclass(frozen=True)
-class Recording:
+@dataclass(frozen=True, repr=False)
+class Recording(Brief):
     """Opened recording; see `open_recording`.
 
     Args:
@@ -172,8 +172,8 @@ class Recording:
         return self._source.extent() if self._source.extent else None
 
 
-@dataclass(frozen=True)
-class RecordingInfo:
+@dataclass(frozen=True, repr=False)
+class RecordingInfo(Brief):
     """Summary of a recording.
 
     Args:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from ..errors import CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
+from ..errors import Brief, CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
 from ..events import Events, Region, SensorSize, concatenate
 from ..formats import NO_HINTS, HintsLike, Recording, open_recording
 from ..parallel import prefetch
@@ -40,8 +40,8 @@ Parts = Callable[[], Iterator[Events]]
 """Function that reads a recording from the start and yields consecutive parts; can be called repeatedly."""
 
 
-@dataclass(frozen=True)
-class EventParts:
+@dataclass(frozen=True, repr=False)
+class EventParts(Brief):
     """Events that can be read repeatedly.
 
     Args:
@@ -53,8 +53,8 @@ class EventParts:
     parts: Parts
 
 
-@dataclass(frozen=True)
-class EventSource:
+@dataclass(frozen=True, repr=False)
+class EventSource(Brief):
     """Events to classify.
 
     Args:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ..checkpoints.checkpoint import ClassifierConfig, load_config, save_checkpoint, versions
 from ..config import as_settings
-from ..errors import CheckpointError, ConfigError, DataError, DvspipeError, count_noun
+from ..errors import Brief, CheckpointError, ConfigError, DataError, DvspipeError, count_noun
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike
 from ..framing import EventSource
@@ -44,8 +44,8 @@ EVEN_CLASSES = 4  # the strength is reduced if the effective number of predicted
 MAX_GROWTH = 1.4  # limit of the change of a log variance
 
 
-@dataclass(frozen=True, eq=False)
-class Adaptation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Adaptation(Brief):
     """Result of `adapt`.
 
     Args:

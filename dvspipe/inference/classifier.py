@@ -108,6 +108,13 @@ class Classifier:
         image_bytes = 4 * grid.width * grid.height * max(config.bins.channels, channels)
         self.max_images = max(1, MAX_OUTPUT_BYTES // image_bytes)  # time steps of all windows per forward pass
 
+    def __repr__(self) -> str:
+        name, config = self.checkpoint or "in memory", self.config
+        classes = count_noun(len(config.classes), "class")
+        return (
+            f"Classifier({name!r}, {config.network.kind}, {classes}, sensor {config.sensor}, {config.bins.steps} steps)"
+        )
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of configuration and weights."""

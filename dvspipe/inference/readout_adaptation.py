@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..checkpoints.checkpoint import save_checkpoint
 from ..config import as_settings
-from ..errors import DataError, count_noun
+from ..errors import Brief, DataError, count_noun
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike
 from ..framing import EventSource
@@ -26,8 +26,8 @@ from .segments import is_quiet
 from .windows import Window
 
 
-@dataclass(frozen=True)
-class ReadoutAdaptation:
+@dataclass(frozen=True, repr=False)
+class ReadoutAdaptation(Brief):
     """Result of `adapt_readout`.
 
     Args:

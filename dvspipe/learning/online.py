@@ -245,6 +245,9 @@ class OnlineRule(ABC):
         self.readout = network.readout
         self.readout_keep = 1 - network.readout.factor if keep is None else keep
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(keep={self.keep}, steps={self.steps})"
+
     @classmethod
     def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:
         """Return the required values of all settings in which `network` differs, by setting name."""

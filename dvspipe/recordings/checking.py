@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..config import Settings
-from ..errors import CorruptionError, EventError, FormatError, Remedy
+from ..errors import Brief, CorruptionError, EventError, FormatError, Remedy
 from ..events import SensorSize
 from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
 from ..formats.hints import NO_HINTS, GivenSensor, Hints, HintsLike
@@ -77,8 +77,8 @@ class CheckFinding:
     remedies: tuple[Remedy, ...] = ()
 
 
-@dataclass(frozen=True)
-class CheckReport:
+@dataclass(frozen=True, repr=False)
+class CheckReport(Brief):
     """Statistics and findings of a recording. The statistics include all events before any corruption.
 
     Attributes:

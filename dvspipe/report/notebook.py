@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..config import as_settings
 from ..datasets import DataSet
+from ..errors import Brief
 from ..events import Events
 from ..results import Prediction, SegmentRow, TrainingRun, wilson_interval
 from .charts import plot_curves
@@ -84,8 +85,8 @@ class Curve(NamedTuple):
     caption: str
 
 
-@dataclass(frozen=True)
-class Card:
+@dataclass(frozen=True, repr=False)
+class Card(Brief):
     """Content of the HTML summary of a value.
 
     Args:
@@ -107,8 +108,8 @@ class Card:
     spans_caption: str = ""
 
 
-@dataclass(frozen=True)
-class Animation:
+@dataclass(frozen=True, repr=False)
+class Animation(Brief):
     """Video of events that a notebook plays.
 
     Args:

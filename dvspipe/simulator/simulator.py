@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import as_settings
-from ..errors import ConfigError, VideoError
+from ..errors import Brief, ConfigError, VideoError
 from ..events import Events, SensorSize
 from ..video.frames import Frame, checked_frames
 from .config import SimulatorConfig
@@ -54,8 +54,8 @@ Labelled = tuple[Events, NDArray[np.bool_]]
 Result = TypeVar("Result")
 
 
-@dataclass
-class SimulatorState:
+@dataclass(repr=False)
+class SimulatorState(Brief):
     """State of the pixels between two frames. Arrays are flat, one entry per pixel in row-major order.
 
     With a low-pass, `low`, `ref0`, `net` and `off` are empty.
@@ -264,6 +264,9 @@ class EventSimulator:
         self._factor: Factor = "off" if upsample == 1 else upsample
         self._upsampler: Upsampler | None = None
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def __repr__(self) -> str:
+        return f"EventSimulator({self.config!r}, upsample={self._factor!r}, threads={self.threads})"
 
     def step(self, frame: Frame, state: SimulatorState | None) -> tuple[Events, SimulatorState]:
         """Simulate the interval from the previous frame to `frame`; return its events and the new state.
