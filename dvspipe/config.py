@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
+from functools import reduce
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -20,7 +21,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
-from .errors import ConfigError, Remedy, join_names, shorten
+from .errors import ConfigError, join_names, shorten
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -102,7 +103,7 @@ class Settings(BaseModel):
     def __repr_args__(self) -> Iterator[tuple[str, object]]:
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if name == KIND or field.is_required() or value != field.get_default(call_default_factory=True):
+            if field.is_required() or value != field.get_default(call_default_factory=True):
                 yield name, value
 
     def __str__(self) -> str:
@@ -403,7 +404,7 @@ def as_settings(
             f"{model.__name__}: found {_format_input(given)}, expected settings by name, a mapping or {model.__name__}"
         )
     kind, base = (type(given), _given_values(given)) if isinstance(given, model) else (model, given or {})
-    settings = name_settings(kind, cast(Mapping[str, object], base))
+    settings: Mapping[str, object] = name_settings(kind, cast(Mapping[str, object], base))
     if named:
         over = name_settings(kind, named)
         _check_arguments(kind, over, function)
@@ -462,18 +463,20 @@ def _find_path(model: type[Settings], name: str) -> str:
     paths = list(dict.fromkeys(_setting_names(model)))
     matches = [path for path in paths if path == name] or [path for path in paths if path.endswith(f".{name}")]
     if len(matches) > 1:
-        group, _, last = matches[0].rpartition(".")
+        group, *others = matches[0].split(".")
+        nested = reduce(lambda value, key: f"{{{key!r}: {value}}}", reversed(others), "VALUE")
         raise ConfigError(
             f"{model.__name__}: {name} stands for several settings, {', '.join(matches)}; name the group, such as "
-            f"{Remedy(group, {last: 'VALUE'})}"
+            f"{group}={nested}"
         )
     return matches[0] if matches else name
 
 
 def _given_values(settings: Settings) -> dict[str, object]:
-    """Return the values that were given to a model, and to the models in it; always with their kind."""
-    names = [name for name in type(settings).model_fields if name in settings.model_fields_set or name == KIND]
-    values = {name: getattr(settings, name) for name in names}
+    """Return the values that were given to a model, and to the models in it; with the kind of a member of a union."""
+    fixed = {name for name, field in type(settings).model_fields.items() if len(get_args(field.annotation)) == 1}
+    given = settings.model_fields_set | (fixed & {KIND})
+    values = {name: getattr(settings, name) for name in type(settings).model_fields if name in given}
     return {name: _given_values(value) if isinstance(value, Settings) else value for name, value in values.items()}
 
 
@@ -514,7 +517,7 @@ def complete_repr(value: object) -> str:
         return f"{type(value).__name__}({', '.join(f'{name}={complete_repr(each)}' for name, each in value)})"
     if isinstance(value, tuple) and type(value) is tuple:
         return f"({', '.join(map(complete_repr, value))}{',' * (len(value) == 1)})"
-    if is_dataclass(value) and not isinstance(value, type) and value.__dataclass_params__.repr:
+    if is_dataclass(value) and not isinstance(value, type):
         shown = ((each.name, getattr(value, each.name)) for each in fields(value) if each.repr)
         return f"{type(value).__qualname__}({', '.join(f'{name}={complete_repr(each)}' for name, each in shown)})"
     return repr(value)

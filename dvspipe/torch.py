@@ -352,13 +352,13 @@ def collate_padded(items: Sequence[LoadedItem], *, time_first: bool = True) -> P
     return PaddedBatch(*collate(items, time_first=time_first), torch.tensor([len(each) for each, _ in items]))
 
 
-Batch = SpikeBatch | PaddedBatch
+LoadedBatch = SpikeBatch | PaddedBatch
 
 
 class Collate(Protocol):
-    """`collate`, `collate_padded`, or a function of yours like them."""
+    """`collate`, `collate_padded`, or your own function like them."""
 
-    def __call__(self, items: Sequence[LoadedItem], /, *, time_first: bool) -> Batch:
+    def __call__(self, items: Sequence[LoadedItem], /, *, time_first: bool) -> LoadedBatch:
         """Return the batch of some items."""
 
 
@@ -447,8 +447,8 @@ class _ErrorYieldingStream(IterableDataset[Any]):
 
 
 def _collate_or_return_error(
-    collate_items: Callable[[Sequence[LoadedItem]], Batch], items: Sequence[LoadedItem | DvspipeError]
-) -> Batch | DvspipeError:
+    collate_items: Callable[[Sequence[LoadedItem]], LoadedBatch], items: Sequence[LoadedItem | DvspipeError]
+) -> LoadedBatch | DvspipeError:
     good = []
     for item in items:
         if isinstance(item, DvspipeError):
@@ -460,7 +460,7 @@ def _collate_or_return_error(
 class _Loader(DataLoader[Any]):
     """Loader that raises the errors returned by its dataset."""
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[LoadedBatch]:  # type: ignore[override]
         for batch in super().__iter__():
             if isinstance(batch, DvspipeError):
                 raise batch

@@ -32,7 +32,7 @@ from .config import (
     parse_data,
 )
 from .decoded import DecodedEvents
-from .folders import folder_settings, open_folder, open_gestures, open_labelled
+from .folders import as_data, folder_settings, open_folder, open_gestures, open_labelled
 from .images import open_mnist
 from .pieces import find_same_names
 from .public import open_dvs_gesture, open_nmnist
@@ -116,18 +116,6 @@ __all__ = [
     "write_shards",
     "write_split",
 ]
-
-
-def as_data(source: str | Path | DataConfig | Mapping[str, object]) -> DataConfig:
-    """Return the settings of a data set, given as a folder of recordings, a model or a mapping.
-
-    Raises:
-        DataError: If the folder does not exist.
-        ConfigError: If a key is unknown or belongs to another kind, or a value is wrong.
-    """
-    if isinstance(source, str | Path):
-        return parse_data(folder_settings(Path(source).expanduser()))
-    return source if isinstance(source, SourceConfig) else parse_data(source)
 
 
 def _open_gestures(source: DataSource[GesturesConfig]) -> DataSet:

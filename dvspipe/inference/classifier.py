@@ -110,10 +110,8 @@ class Classifier:
 
     def __repr__(self) -> str:
         name, config = self.checkpoint or "in memory", self.config
-        classes = count_noun(len(config.classes), "class")
-        return (
-            f"Classifier({name!r}, {config.network.kind}, {classes}, sensor {config.sensor}, {config.bins.steps} steps)"
-        )
+        shape = f"{len(config.classes)} classes, sensor {config.sensor}, {config.bins.steps} steps"
+        return f"Classifier({name!r}, {config.network.kind}, {shape})"
 
     @cached_property
     def digest(self) -> str:

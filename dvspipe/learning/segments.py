@@ -148,7 +148,7 @@ class Bptt:
         """Accumulate the gradients of a loss in the `grad` of the weights; see `GradientRule`.
 
         Raises:
-            ConfigError: If `after_step` is given: there are no gradients before the last step.
+            ConfigError: If `after_step` is given; gradients exist only after the last step.
         """
         if after_step is not None:
             raise ConfigError("Bptt: has no gradients before the last step; use an online rule, such as OTTT")

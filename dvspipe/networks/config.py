@@ -241,7 +241,7 @@ def as_network(given: NetworkConfig | Mapping[str, object] | None, named: Mappin
 
     Example:
         >>> as_network({"kind": "mlp"}, {"channels": [10]})
-        MlpConfig(channels=(10,), kind='mlp')
+        MlpConfig(channels=(10,))
     """
     return as_settings(_Group, None if given is None else {"network": given}, {"network": named}).network
 

@@ -45,7 +45,7 @@ FEWEST_STEPS = 5
 FEW = 200  # recordings; with fewer, more are held out, and augmented views are used
 GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+")
 MIN_GROUPS = 3
-MAX_SHOWN_LETTERS = 100  # of a group of settings in a `repr`
+MAX_SHOWN_LETTERS = 100  # characters of a group of settings in a `repr`
 LISTED = 3  # unusable recordings, or smallest and largest sensors, listed in a message
 SAME_SENSOR = 0.75  # minimum size ratio of equal sensors; sizes guessed from events are seldom smaller
 

@@ -125,7 +125,7 @@ def train(
     callback = (callback or LogCallback()) if is_first else TrainingCallback()
     module = network if isinstance(network, nn.Module) else None
     if module is None and network is not None:
-        named["network"] = network
+        named |= {"network": network}
     place = None if folder is None else RunFolder(Path(folder))
     config, found = _find_config(config, named, callback, place if resume else None)
     place, decoded = place or _free_folder(config.name), decoded or found
