@@ -26,7 +26,7 @@ from dvspipe.torch import EventStream, SpikeDataset
 
 EVENTS = random_events(0, 400)
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 7, 12), np.uint8)
-BINS = {"steps": 3, "step_us": 20_000}
+BINS: dict[str, Any] = {"steps": 3, "step_us": 20_000}
 MOST_LETTERS = 400
 
 
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "recordings"
 
 
-WAYS: dict[str, tuple[Callable[..., Any], type[Settings], dict[str, object]]] = {
+WAYS: dict[str, tuple[Callable[..., Any], type[Settings], dict[str, Any]]] = {
     "encode_events": (lambda *a, **k: dvspipe.encode_events(EVENTS, *a, **k), dvspipe.BinConfig, BINS),
     "encode_stream": (lambda *a, **k: np.stack([*dvspipe.encode_stream([EVENTS], *a, **k)]), dvspipe.BinConfig, BINS),
     "ToSpikes": (lambda *a, **k: ToSpikes(*a, **k)(EVENTS), dvspipe.BinConfig, BINS),
@@ -103,11 +103,11 @@ def test_preset_is_a_base_of_settings() -> None:
 def test_transforms_compose_with_tonic() -> None:
     from tonic.transforms import Compose, RandomFlipLR
 
-    compose = Compose([RandomFlipLR((12, 7, 2), p=1), ToSpikes(sensor=(12, 7, 2), **BINS)])  # type: ignore[arg-type]
+    compose = Compose([RandomFlipLR((12, 7, 2), p=1), ToSpikes(sensor=(12, 7, 2), **BINS)])
     expected = dvspipe.encode_events(EVENTS, BINS)[..., ::-1]
     assert np.array_equal(compose(EVENTS.structured()), expected)
     assert np.array_equal(ToSpikes(**BINS)(EVENTS), expected[..., ::-1])
-    assert ToSpikes(**BINS) == ToSpikes(BINS) == ToSpikes(dvspipe.BinConfig(**BINS))  # type: ignore[arg-type]
+    assert ToSpikes(**BINS) == ToSpikes(BINS) == ToSpikes(dvspipe.BinConfig(**BINS))
     assert len({ToSpikes(**BINS), ToSpikes(BINS)}) == 1
     with raises(dvspipe.EventError, "sensor"):
         ToSpikes(**BINS)(EVENTS.structured())
@@ -130,7 +130,7 @@ def test_network_takes_names_a_mapping_or_a_model() -> None:
         ({"kind": "module"}, "module"),
     ):
         with raises(dvspipe.ConfigError, facts):
-            SpikingNetwork(**wrong, **shape)  # type: ignore[arg-type]
+            SpikingNetwork(**wrong, **shape)
 
 
 def test_classifier_is_loaded_not_constructed_from_a_name() -> None:
@@ -196,7 +196,7 @@ def test_repr_of_results_is_one_line(folder: Path) -> None:
     events = random_events(1, 3000, dvspipe.SensorSize(width=34, height=34), 300_000)
     prediction = classifier.predict(events, {"hop_us": 60_000})
     data = open_dataset(folder)
-    tensors = SpikeTensors(data.train, TensorSettings(dvspipe.BinConfig(**BINS)))  # type: ignore[arg-type]
+    tensors = SpikeTensors(data.train, TensorSettings(dvspipe.BinConfig(**BINS)))
     assert_brief(prediction, prediction.timeline, prediction.rates, prediction.segments[0], classifier, data, tensors)
     assert_brief(SpikeDataset(data, BINS), EventStream(EVENTS, BINS), data.train[0], dvspipe.open_video(IMAGES, fps=9))
     assert_brief(*frames()[:1], dvspipe.open_recording(next(folder.rglob("*.h5"))), dvspipe.EventSimulator(seed=3))
