@@ -19,6 +19,7 @@ from .encode import encode
 from .export import export
 from .infer import infer
 from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
+from .learn import learn
 from .manifest import manifest
 from .neuron import neuron
 from .options import explain_usage
@@ -44,6 +45,7 @@ COMMANDS = (
     encode,
     neuron,
     train,
+    learn,
     evaluate,
     infer,
     adapt,
