@@ -35,7 +35,7 @@ from dvspipe.encoding import BinConfig, encode_events, encode_stream
 from dvspipe.errors import ConfigError, DataError, DvspipeError, EventError, FileError, Remedy
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
-from dvspipe.networks import NeuronConfig
+from dvspipe.networks import NeuronConfig, SpikingNetwork
 from dvspipe.networks.scan import scan_membranes
 from dvspipe.torch import (
     LIF,
@@ -167,6 +167,14 @@ def test_batches_are_padded_and_include_lengths(time_first: bool) -> None:
         expected = 2 * np.stack([*encode_stream([RECORDINGS[number]], BINS)])
         assert np.array_equal(spikes[:length, number].numpy(), expected)
         assert not spikes[length:, number].any()
+
+
+@pytest.mark.parametrize("wrong", [5, None])
+def test_wrong_dataset_is_reported(wrong: Any) -> None:
+    with raises(DataError, type(wrong).__name__):
+        loader(wrong)
+    with raises(ConfigError, "data"):
+        SpikeDataset(wrong)
 
 
 def test_loader_yields_the_items_of_a_dataloader() -> None:
@@ -426,6 +434,10 @@ def test_parameters_without_a_fused_scan_are_rejected() -> None:
         (lambda: LIF.from_snntorch(beta=0.5, reset_mechanism="up"), "reset_mechanism = up"),
         (lambda: LIF({"tau_mem": 1}, 0.1), "tau_mem"),
         (lambda: LIF(tau_mem_s=0.1), "dt"),
+        (lambda: LIF(dt="1 ms"), "1 ms"),
+        (lambda: LIF(beta=[0.9]), "[0.9]"),
+        (lambda: SpikingNetwork(grid="12x7", classes="a", dt=1e-3), "'a'"),
+        (lambda: SpikingNetwork(grid="12x7", classes=2, dt=None), "dt = None"),
         (lambda: LIF(tau_mem_s=0.1, beta=0.9), "beta = 0.9"),
         (lambda: LIF(beta=1.1), "beta = 1.1"),
         (lambda: LIF(tau_mem_s=1e-4, dt=1e-3), "tau_mem_s = 0.0001"),

@@ -237,6 +237,8 @@ class OnlineRule(ABC):
     """
 
     def __init__(self, network: SpikingNetwork, *, keep: float | None = None, steps: int = STEPS) -> None:
+        if not isinstance(network, SpikingNetwork):
+            raise ConfigError(f"{type(self).__name__}: found {type(network).__name__}, expected a SpikingNetwork")
         needs = self.find_unmet_needs(network.config)
         if needs:
             raise ConfigError(f"{type(self).__name__}: needs {write_overrides(needs)}")

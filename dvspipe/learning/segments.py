@@ -136,6 +136,8 @@ class Bptt:
         truncate: int | None = None,
         forward: Forward | None = None,
     ) -> None:
+        if not isinstance(network, nn.Module):
+            raise ConfigError(f"Bptt: found {type(network).__name__}, expected a network, a torch.nn.Module")
         if steps is not None and truncate is not None:
             raise ConfigError(f"Bptt: steps = {steps} contradicts truncate = {truncate} (expected one of them)")
         self.network, self.steps, self.truncate = network, steps, truncate

@@ -27,7 +27,7 @@ from .config import (
     as_network,
 )
 from .integrate_and_fire import IntegrateAndFire
-from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout
+from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout, as_number
 
 State = Sequence[Tensor]
 """Neuron states after the last step: one tensor per spiking layer in order, then the readout state."""
@@ -376,6 +376,9 @@ class SpikingNetwork(Network):
             raise ConfigError(
                 f"network.kind = {config.kind}: has its own class (expected csnn, sew, plif, mlp or stdp)"
             )
+        if not isinstance(classes, int) or classes < 2:
+            raise ConfigError(f"classes = {classes!r}: expected a number of 2 or more")
+        dt = as_number("dt", dt)
         if isinstance(config, ConvolutionConfig | StdpNetworkConfig) and config.kernel % 2 == 0:
             raise ConfigError(f"network.kernel = {config.kernel}: is even (expected an odd number)")
         if isinstance(config, LayersConfig):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, SupportsFloat
 
 import torch
 from torch import Tensor, nn
@@ -207,11 +207,11 @@ class LIF(nn.Module):
                 f"reset_method = {p.reset_method}: not supported (expected reset_value or reset_subtract of Norse)"
             )
         config = NeuronConfig(
-            tau_mem_s=1 / _number("tau_mem_inv", p.tau_mem_inv),
+            tau_mem_s=1 / as_number("tau_mem_inv", p.tau_mem_inv),
             reset="subtract" if p.reset_method is reset_subtract else "zero",
-            slope=_number("alpha", p.alpha),
+            slope=as_number("alpha", p.alpha),
         )
-        levels = Levels(*(_number(name, getattr(p, name)) for name in ("v_th", "v_reset", "v_leak")))
+        levels = Levels(*(as_number(name, getattr(p, name)) for name in ("v_th", "v_reset", "v_leak")))
         return cls(config, dt, levels=levels)
 
     @classmethod
@@ -412,6 +412,7 @@ def _find_step(config: NeuronConfig | IntegratorConfig, dt: float | None, beta: 
         ConfigError: If neither `dt` nor `beta` is given, or both, or one of them is out of range.
     """
     if beta is not None:
+        beta = as_number("beta", beta)
         if dt is not None or "tau_mem_s" in config.model_fields_set:
             raise ConfigError(f"beta = {beta:g}: replaces tau_mem_s and dt (expected beta alone, or both others)")
         if not 0 <= beta <= 1:
@@ -419,6 +420,7 @@ def _find_step(config: NeuronConfig | IntegratorConfig, dt: float | None, beta: 
         return STEP_S, max(1 - beta, NO_LEAK)
     if dt is None:
         raise ConfigError("dt: missing (expected the length of a time step in seconds, such as dt=1e-3, or beta)")
+    dt = as_number("dt", dt)
     if not dt > 0:
         raise ConfigError(f"dt = {dt:g}: expected a time above 0")
     if dt > config.tau_mem_s:
@@ -479,7 +481,7 @@ class LeakyReadout(nn.Module):
         Raises:
             ConfigError: If a parameter has several numbers.
         """
-        return cls(tau_mem_s=1 / _number("tau_mem_inv", p.tau_mem_inv), dt=dt, v_leak=_number("v_leak", p.v_leak))
+        return cls(tau_mem_s=1 / as_number("tau_mem_inv", p.tau_mem_inv), dt=dt, v_leak=as_number("v_leak", p.v_leak))
 
     @classmethod
     def from_snntorch(cls, *, beta: float) -> Self:
@@ -508,14 +510,16 @@ class LeakyReadout(nn.Module):
         return potentials, potentials[-1:]
 
 
-def _number(name: str, value: Tensor | float) -> float:
+def as_number(name: str, value: Tensor | float) -> float:
     """Return a scalar parameter as a float.
 
     Raises:
-        ConfigError: If it has several numbers.
+        ConfigError: If it is not a number, or has several numbers.
     """
     if isinstance(value, Tensor) and value.numel() != 1:
         raise ConfigError(f"{name}: neurons of a layer have one (found {value.numel()} numbers, expected 1)")
+    if not isinstance(value, SupportsFloat):
+        raise ConfigError(f"{name} = {value!r}: expected a number")
     return float(value)
 
 

@@ -62,6 +62,12 @@ def test_gradient_rules_are_called_alike(name: str) -> None:
     assert "\n" not in repr(rule)
 
 
+@pytest.mark.parametrize("name", GRADIENT_RULES)
+def test_gradient_rule_of_something_else_is_reported(name: str) -> None:
+    with raises(ConfigError, "str"):
+        GRADIENT_RULES[name]("network")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("steps", [None, 3])
 def test_bptt_equals_backpropagate(steps: int | None) -> None:
     mine, theirs = small_network(), small_network()
