@@ -397,7 +397,7 @@ def loader(
         ...     print(spikes.shape, labels)
         torch.Size([5, 2, 2, 7, 12]) tensor([0, 1])
     """
-    if not isinstance(dataset, Dataset) and not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
+    if not hasattr(dataset, "__getitem__"):
         raise DataError(f"loader: found {type(dataset).__name__}, expected a SpikeDataset or another dataset")
     wrapped: Dataset[Any]
     if isinstance(dataset, IterableDataset):
