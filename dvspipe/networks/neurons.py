@@ -128,13 +128,7 @@ class LIF(nn.Module):
     Example:
         >>> lif = LIF(tau_mem_s=0.02, reset="subtract", dt=0.005)
         >>> lif, LIF(beta=0.9)
-        (LIF(
-          tau_mem_s=0.02, dt=0.005, subtract=True
-          (spikes): Identity()
-        ), LIF(
-          beta=0.9
-          (spikes): Identity()
-        ))
+        (LIF(tau_mem_s=0.02, dt=0.005, subtract=True), LIF(beta=0.9))
         >>> currents = torch.full((4, 1, 3), 3.0)  # [T, B, ...]
         >>> spikes, state = lif(currents)
         >>> spikes[:, 0, 0], state.shape
@@ -272,8 +266,11 @@ class LIF(nn.Module):
         lif.settings = lif.settings._replace(gain=1 / factor)  # without a leak, above the range of the setting
         return lif
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"  # without the identity for hooks
+
     def extra_repr(self) -> str:
-        """Return the constants of the neurons that differ from their defaults."""
+        """Return the time constants, and the other constants that differ from their defaults."""
         times = _describe_step(self.dt, float(self.leak(torch.float64).detach()))
         if self.keep_current is not None:
             times += f", tau_syn_s={self.dt / (1 - self.keep_current):.6g}"
