@@ -9,16 +9,20 @@ from functools import partial
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 from pydantic import Field
 
 from ..config import Settings, SettingsTree, build, merge_settings, read_yaml
 from ..errors import FileError
 from ..files import REPLACE
-from ..parallel import Processes
+from ..inference.joint_training import JointWindows, train_joints
+from ..inference.joints import POSITIONS, JointClassifier
+from ..parallel import Processes, Progress, ignore_progress
 from ..report import GestureFilm, write_movement_page, write_training_page
 from ..results import RunFolder, TestResult, TrainingRun
-from ..synthesis import GesturesPlan, is_synthetic, write_gestures
+from ..synthesis import OTHER, CameraKind, GesturesPlan, Repertoire, is_synthetic, write_gestures
 from ..training import TrainConfig, TrainingCallback, train
+from .arms import draw_tracks, sample_windows
 from .films import ExampleFilm
 from .study import Study, study_films
 
@@ -28,6 +32,11 @@ TRACKS, CLIPS = "tracks", "clips"
 """Subfolders of a run: tracks of the films, and rendered clips."""
 PAGE = "movements.html"
 """Page in a run to check the movements that were found in the films."""
+JOINT_PEOPLE, JOINT_WINDOWS = 100, 3  # people per class, and windows of each person, to train the joint network
+JOINT_OTHER = 3  # people with other gestures per person with a gesture
+JOINT_BATCH, JOINT_BATCHES = 96, 600
+JOINT_NOISE = 0.015  # added to positions, in arm lengths
+JOINT_WEIGHT = 0.7  # joints alone are right more often: 81 % of the gestures of other people, events 63 %
 SIMILAR_SHARE = 0.15  # clips of two gestures that are confused, at least
 
 
@@ -38,6 +47,8 @@ class LearnConfig(Settings):
     """Number of rendered people who perform each gesture; a third of them are only for validation and testing."""
     epochs: int = Field(default=8, ge=1, le=1000)
     """Number of passes through the rendered clips."""
+    camera: CameraKind = "both"
+    """Cameras that record the rendered people: `dvs`, `webcam`, or `both`."""
     mirror: bool = False
     """Whether the mirrored movement, with the other hand, is the same gesture."""
     seed: int = Field(default=0, ge=0, lt=2**31)
@@ -128,13 +139,39 @@ def learn(
     clips = folder / CLIPS
     if overwrite and is_synthetic(clips):
         shutil.rmtree(clips)
-    plan = GesturesPlan(config.people, 1, config.seed, camera="both", tracks=folder / TRACKS, other=2)
+    plan = GesturesPlan(config.people, 1, config.seed, camera=config.camera, tracks=folder / TRACKS, other=2)
+    repertoire = study.describe().to_repertoire(folder / TRACKS)
     engine, progress = Processes(config.jobs), partial(callback.on_progress, "rendering people")
     write_gestures(clips, plan, engine=engine, progress=progress)
     resume = run.config.is_file() and not overwrite
     trained = train(make_config(clips, config), folder, command=command, callback=callback, resume=resume)
+    if not run.joints.is_file() or overwrite:
+        learn_joints(repertoire, config, partial(callback.on_progress, "training on joints")).save(run.joints)
     write_training_page(trained)
     return Learned(study, trained)
+
+
+def learn_joints(repertoire: Repertoire, config: LearnConfig, progress: Progress = ignore_progress) -> JointClassifier:
+    """Train a joint network on the movements of a repertoire, performed by random people.
+
+    Args:
+        repertoire: Classes and their movements.
+        config: Settings; used here: the seed.
+        progress: Called with the number of batches done and the total.
+    """
+    rng = np.random.default_rng([config.seed, 1])
+    labels = [*range(len(repertoire.classes)), *[repertoire.classes.index(OTHER)] * (JOINT_OTHER - 1)] * JOINT_PEOPLE
+    windows = sample_windows(draw_tracks(repertoire, labels, rng), JOINT_WINDOWS, rng)
+
+    def draw(batches: np.random.Generator) -> JointWindows:
+        places = batches.integers(len(windows.labels), size=JOINT_BATCH)
+        curves = windows.curves[places]
+        curves[..., :POSITIONS] += batches.normal(0, JOINT_NOISE, curves[..., :POSITIONS].shape)
+        return JointWindows(curves, windows.labels[places])
+
+    return train_joints(
+        draw, repertoire.classes, steps=JOINT_BATCHES, weight=JOINT_WEIGHT, seed=config.seed, progress=progress
+    )
 
 
 def make_config(clips: Path, config: LearnConfig) -> TrainConfig:

@@ -3,13 +3,16 @@
 from .digits import DIGIT_SENSOR, DigitsPlan, digit_frames, record_digit, saccade_path, write_digits
 from .filmed import FilmedGesture, FilmedGestures
 from .gestures import (
+    DVS128_GESTURES,
     GESTURE_SENSOR,
     OTHER,
     RENDERING,
     ClipSettings,
     Performance,
     Repertoire,
+    plan_clip,
     plan_session,
+    pose_person,
     render_gesture,
     render_session,
 )
@@ -33,6 +36,7 @@ from .writing import SynthesisRecord, is_synthetic, write_recordings
 __all__ = [
     "DIGIT_PX",
     "DIGIT_SENSOR",
+    "DVS128_GESTURES",
     "GESTURE_SENSOR",
     "OTHER",
     "RENDERING",
@@ -56,7 +60,9 @@ __all__ = [
     "gesture_frames",
     "is_synthetic",
     "mirror_class",
+    "plan_clip",
     "plan_session",
+    "pose_person",
     "read_idx",
     "read_mnist",
     "read_repertoire",

@@ -49,13 +49,13 @@ def write_study(folder: Path, **settings: object) -> FilmedGestures:
 def test_repertoire_has_the_filmed_gestures_and_other_gestures(tmp_path: Path) -> None:
     write_study(tmp_path)
     repertoire = read_repertoire(tmp_path)
-    assert repertoire.classes == ("wave", "swipe", OTHER)
+    assert repertoire.classes == (OTHER, "swipe", "wave")
     assert [repertoire.is_once(label) for label in range(3)] == [False, True, False]
     rng = np.random.default_rng(0)
-    drawn = repertoire.draw(0, rng)
+    drawn = repertoire.draw(2, rng)
     assert isinstance(drawn, TrackedMovement)
     assert drawn.repeat == "cycle"
-    assert not isinstance(repertoire.draw(2, rng), TrackedMovement)
+    assert not isinstance(repertoire.draw(0, rng), TrackedMovement)
 
 
 def test_mirrored_movements_are_added_on_request(tmp_path: Path) -> None:
@@ -81,6 +81,14 @@ def test_other_gestures_do_not_look_like_a_filmed_one() -> None:
     clap = MOVEMENTS["hand_clapping"](t, person, np.random.default_rng(0))
     assert like_waves.learnt[0].includes(_describe(wave, person, t))
     assert not like_waves.learnt[0].includes(_describe(clap, person, t))
+
+
+def test_gestures_that_a_film_resembles_are_not_performed_as_other_gestures(tmp_path: Path) -> None:
+    write_study(tmp_path, alike=("hand_clapping",))
+    other = read_repertoire(tmp_path).made[OTHER]
+    assert isinstance(other, OtherThan)
+    assert "hand_clapping" not in other.ten
+    assert "arm_roll" in other.ten
 
 
 def test_cycle_continues_from_its_start_without_a_jump() -> None:
