@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from ..config import as_settings
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError
 from .augmentation import AugmentConfig, MixKind, VaryConfig
@@ -140,9 +142,9 @@ def open_cache(config: SourceConfig) -> Cache | None:
 
 
 def open_dataset(
-    config: DataConfig,
-    seed: int,
-    bins: BinConfig = BinConfig(),
+    config: str | Path | DataConfig | Mapping[str, object],
+    seed: int = 0,
+    bins: BinConfig | Mapping[str, object] | None = None,
     *,
     with_problems: bool = False,
     decoded: DecodedEvents | None = None,
@@ -150,9 +152,9 @@ def open_dataset(
     """Open the data set of a configuration, without loading samples.
 
     Args:
-        config: Kind, folders, and shares of the parts.
+        config: Folder of recordings; or kind, folders, and shares of the parts, as a model or a mapping.
         seed: Seed of the division into parts, and of rendered clips.
-        bins: Steps of the spike tensors, also used by the spike code of images.
+        bins: Steps of the spike tensors, also used by the spike code of images; a model or a mapping.
         with_problems: Allow unknown and empty class folders; they are then the `problems` of the data set.
         decoded: Decoded events in memory, read and extended; None: keep none.
 
@@ -166,6 +168,7 @@ def open_dataset(
         >>> len(data.classes), len(data.test), data.synthetic
         (11, 11, True)
     """
+    config, bins = as_data(config), as_settings(BinConfig, bins)
     if isinstance(config, FilesConfig) and config.fit is not None and config.target is None:
         raise ConfigError(f"data.fit = {config.fit}: needs a size to fit recordings to (found data.size = null)")
     downloads = isinstance(config, PublicConfig) and config.download

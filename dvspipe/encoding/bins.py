@@ -198,7 +198,7 @@ def encode(
         config: Steps, downsampling, form and polarity; a model or a mapping.
         start_us: Start of step 0 for `by = time` and `by = recording`; default: time of the first event.
         callback: Called with the numbers of events inside and outside the tensor.
-        named: Settings of `BinConfig` by name.
+        named: Settings by name, such as `steps=10`; they take precedence over `config`.
 
     Returns:
         Spike tensor [T, C, H, W] with C, H and W of `config.shape`; 0 without events.
@@ -222,7 +222,7 @@ def encode(
         >>> spikes.shape, spikes[0, 1, 0, 0], spikes[1, 0, 1, 2]
         ((2, 2, 2, 3), np.uint8(2), np.uint8(1))
     """
-    config, events = as_settings(BinConfig, config, named), as_events(events)
+    config, events = as_settings(BinConfig, config, named, encode), as_events(events)
     channels, height, width = config.shape(events.sensor)
     steps = np.zeros((config.steps, channels * height * width), config.dtype)
     counts = BinCounts(events=len(events))

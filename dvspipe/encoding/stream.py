@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from ..arguments import checked
 from ..config import as_settings
-from ..errors import ConfigError, EventError
+from ..errors import Brief, ConfigError, EventError
 from ..events import LATEST_US, Events, SensorSize, checked_parts
 from .bins import BinConfig, BinCounts, Clock, add_events, add_voxels, note_last_times
 from .kernels import NO_EVENT_US, write_surface
 
 
-@dataclass(frozen=True, eq=False)
-class EncoderState:
+@dataclass(frozen=True, eq=False, repr=False)
+class EncoderState(Brief):
     """State of an encoder between two parts of a recording.
 
     Args:
@@ -127,11 +127,12 @@ def finish_encoding(state: EncoderState) -> NDArray[Any]:
 @checked
 def encode_stream(
     parts: Iterable[Events],
-    config: BinConfig | Mapping[str, object],
+    config: BinConfig | Mapping[str, object] | None = None,
     *,
     start_us: int | None = None,
     last_us: int | None = None,
     callback: Callable[[BinCounts], object] | None = None,
+    **named: object,
 ) -> Iterator[NDArray[Any]]:
     """Yield the steps of a recording as soon as they are complete, for any division into parts.
 
@@ -141,6 +142,7 @@ def encode_stream(
         start_us: Start of step 0; default for `by = time`: time of the first event. Required for `by = recording`.
         last_us: Time of the last event of the recording. Required for `by = recording`.
         callback: Called after each part with the numbers of events inside and outside the steps so far.
+        named: Settings by name, such as `step_us=5000`; they take precedence over `config`.
 
     Yields:
         Each step [C, H, W], including empty steps; at the end the steps of `finish_encoding`.
@@ -149,7 +151,23 @@ def encode_stream(
         ConfigError: If `start_us` or `last_us` is missing for `by = recording`.
         EventError: If parts have different sensors.
     """
-    config = as_settings(BinConfig, config)
+    return _encode_parts(
+        parts,
+        as_settings(BinConfig, config, named, encode_stream),
+        start_us=start_us,
+        last_us=last_us,
+        callback=callback,
+    )
+
+
+def _encode_parts(
+    parts: Iterable[Events],
+    config: BinConfig,
+    *,
+    start_us: int | None,
+    last_us: int | None,
+    callback: Callable[[BinCounts], object] | None,
+) -> Iterator[NDArray[Any]]:
     state = None
     for part in checked_parts(parts):
         state = state or start_encoding(part.sensor, config, start_us=start_us, last_us=last_us)

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import checked
-from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy
+from ..config import as_settings
+from ..errors import Brief, CorruptionError, EventError, FileError, FormatError, Remedy
 from ..events import EARLIEST_US, IN_SECONDS, LATEST_US, Events, SensorSize, SensorSizeLike, TimeSpan, concatenate
 from ..parallel import Progress
 from ..video.names import is_video_name
-from .hints import NO_HINTS, Hints
+from .hints import NO_HINTS, Hints, HintsLike
 from .interface import Format
 from .rosbag import ROSBAG, is_ros2_folder
 from .source import HEAD_BYTES, Extent, Source, StoredColumns, open_binary
@@ -63,8 +64,8 @@ VIDEO_MARKS = (
 """Signatures of videos: offset and bytes."""
 
 
-@dataclass(frozen=True)
-class Recording:
+@dataclass(frozen=True, repr=False)
+class Recording(Brief):
     """Opened recording; see `open_recording`.
 
     Args:
@@ -216,8 +217,8 @@ class Recording:
                 log.warning("%s: %s; %s", self.path, outside, IN_SECONDS)
 
 
-@dataclass(frozen=True)
-class RecordingInfo:
+@dataclass(frozen=True, repr=False)
+class RecordingInfo(Brief):
     """Summary of a recording.
 
     Args:
@@ -254,7 +255,7 @@ def open_recording(
     path: RecordingLike,
     *,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
     format_name: str | None = None,
 ) -> Recording:
     """Open a recording of any known format, recognised first by content, then by suffix.
@@ -262,7 +263,7 @@ def open_recording(
     Args:
         path: File, or `-` for standard input (copied to a temporary file); also events in memory.
         sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events.
-        hints: Other missing metadata: chip, columns, time unit, topic.
+        hints: Other missing metadata: chip, columns, time unit, topic; also a mapping, such as `{"chip": "DVS128"}`.
         format_name: Name of the format in `FORMATS`, if already known from `recognise`.
 
     Raises:
@@ -283,7 +284,10 @@ def name_recording(recording: RecordingLike) -> Path:
 
 
 def open_source(
-    recording: RecordingLike, sensor: SensorSize | None = None, hints: Hints = NO_HINTS, format_name: str | None = None
+    recording: RecordingLike,
+    sensor: SensorSize | None = None,
+    hints: HintsLike = NO_HINTS,
+    format_name: str | None = None,
 ) -> tuple[str, Source]:
     """Open a recording for unchecked decoding: return the name of its format and its source.
 
@@ -298,7 +302,7 @@ def open_source(
         if known is None:
             raise _unknown_format(path, _read_head(actual))
         with named_as_given(path):
-            format_name, source = known.name, known.open(actual, hints)
+            format_name, source = known.name, known.open(actual, as_settings(Hints, hints))
     if source.sensor is not None and sensor is not None and source.sensor != sensor:
         raise EventError(f"{path}: wrong sensor size (found {source.sensor}, expected {sensor})")
     if path == STANDARD:
@@ -375,7 +379,7 @@ def read(
     start_s: float | None = None,
     stop_s: float | None = None,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
     sort: bool = False,
 ) -> Events:
     """Read a recording of any known format, or a part of it; warn if the part is outside the recording.
@@ -418,7 +422,7 @@ def iterate(
     start_s: float | None = None,
     stop_s: float | None = None,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
 ) -> Iterator[Events]:
     """Read a recording in consecutive chunks, in bounded memory; arguments and errors as in `read`."""
     recording = open_recording(path, sensor=sensor, hints=hints)
@@ -531,7 +535,7 @@ def info(
     path: RecordingLike,
     *,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
     read_all: bool = False,
     progress: Progress | None = None,
 ) -> RecordingInfo:

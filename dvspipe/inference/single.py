@@ -8,7 +8,7 @@ from pathlib import Path
 from ..arguments import checked
 from ..config import as_settings
 from ..events import SensorSizeLike
-from ..formats import NO_HINTS, Hints, RecordingLike
+from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..parallel import Progress
 from ..results import Prediction
 from .classifier import Classifier
@@ -27,7 +27,7 @@ def infer(
     config: InferConfig | Mapping[str, object] | None = None,
     *,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
     progress: Progress | None = None,
     **named: object,
 ) -> Prediction:
@@ -51,5 +51,5 @@ def infer(
         >>> infer("gesture-synthetic", "clap.h5", roi="auto").class_name  # doctest: +SKIP
         'hand_clapping'
     """
-    chosen = as_settings(InferConfig, config, named)
+    chosen = as_settings(InferConfig, config, named, infer)
     return as_classifier(checkpoint).predict(recording, chosen, sensor=sensor, hints=hints, progress=progress)

@@ -7,7 +7,7 @@ recording is readable but unusual, for example if pixels are hot or events are d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,10 +18,10 @@ from pydantic import Field
 
 from ..arguments import checked
 from ..config import Settings, as_settings
-from ..errors import CorruptionError, EventError, FormatError, Remedy
+from ..errors import Brief, CorruptionError, EventError, FormatError, Remedy
 from ..events import SensorSize, SensorSizeLike
 from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
-from ..formats.hints import NO_HINTS, Hints
+from ..formats.hints import NO_HINTS, GivenSensor, Hints, HintsLike
 from ..formats.recordings import (
     KNOWN_SENSORS,
     RecordingLike,
@@ -85,8 +85,8 @@ class CheckFinding:
     remedies: tuple[Remedy, ...] = ()
 
 
-@dataclass(frozen=True)
-class CheckReport:
+@dataclass(frozen=True, repr=False)
+class CheckReport(Brief):
     """Statistics and findings of a recording. The statistics include all events before any corruption.
 
     Attributes:
@@ -130,19 +130,15 @@ class CheckReport:
         return asdict(self) | {"findings": findings, "wrong": self.wrong}
 
 
-@dataclass(frozen=True)
-class CheckOptions:
-    """Options of `check`, shared by several files.
+class CheckOptions(Settings):
+    """Options of `check`, shared by several files."""
 
-    Args:
-        sensor: Sensor size of files that do not store it.
-        hints: Other missing metadata: chip, columns, time unit, topic.
-        settings: Thresholds of odd findings.
-    """
-
-    sensor: SensorSize | None = None
+    sensor: GivenSensor = None
+    """Sensor size of files that do not store it."""
     hints: Hints = NO_HINTS
-    settings: CheckSettings = field(default_factory=CheckSettings)
+    """Other missing metadata: chip, columns, time unit, topic."""
+    settings: CheckSettings = CheckSettings()
+    """Thresholds of odd findings."""
 
     def check(self, path: Path, progress: Progress) -> CheckReport:
         """Check a recording with these options; see `check`."""
@@ -172,7 +168,7 @@ def check(
     path: RecordingLike,
     *,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
     settings: CheckSettings | Mapping[str, object] | None = None,
     progress: Progress | None = None,
     **named: object,
@@ -199,7 +195,10 @@ def check(
         >>> [(finding.kind, finding.count) for finding in report.findings]
         [('gaps', 1)]
     """
-    settings, given = as_settings(CheckSettings, settings, named), None if sensor is None else SensorSize.of(sensor)
+    settings, given = (
+        as_settings(CheckSettings, settings, named, check),
+        None if sensor is None else SensorSize.of(sensor),
+    )
     file, (format_name, source) = name_recording(path), open_source(path, given, hints)
     size = source.sensor or given
     if size:

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from ..arguments import checked
 from ..config import Settings, as_settings
-from ..errors import EventError
+from ..errors import Brief, EventError
 from ..events import Events, SensorSize
 from ..events.correlation import correlate
 from ..formats import RecordingLike, as_events
@@ -45,8 +45,8 @@ class CompareSettings(Settings):
     """Maximum distance to a nearest event in microseconds; more distant events are ignored."""
 
 
-@dataclass(frozen=True, eq=False)
-class RecordingFigures:
+@dataclass(frozen=True, eq=False, repr=False)
+class RecordingFigures(Brief):
     """Figures of one recording.
 
     Attributes:
@@ -162,8 +162,8 @@ class NearestDistance:
     without_share: float | None
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Brief):
     """Comparison of a recording B with a reference A.
 
     Attributes:
@@ -240,7 +240,7 @@ def compare(
         >>> comparison.ratios.events, comparison.voxels.f1, comparison.nearest_to_a.median_us
         (1.0, 1.0, 20.0)
     """
-    a, b, settings = as_events(a), as_events(b), as_settings(CompareSettings, settings, named)
+    a, b, settings = as_events(a), as_events(b), as_settings(CompareSettings, settings, named, compare)
     if a.sensor != b.sensor:
         raise EventError(f"wrong sensor of recording B (found {b.sensor}, expected {a.sensor} as recording A)")
     if a.sensor.width * a.sensor.height > MAX_COMPARED_PIXELS:

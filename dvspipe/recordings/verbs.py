@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..arguments import checked, describe_value
-from ..config import as_settings, build, merge_settings
+from ..config import as_settings, build, merge_settings, plain_settings
 from ..errors import ArgumentError, ConfigError, Remedy
 from ..events import Events, Region, RegionLike, SensorSize, SensorSizeLike, concatenate
 from ..events.filters import FilterConfig, filter_stream
-from ..formats import NO_HINTS, Hints, RecordingLike, open_recording
+from ..formats import NO_HINTS, Hints, HintsLike, RecordingLike, open_recording
 from ..parallel import Progress
 from ..simulator import read_preset
 from .conversion import Conversion, ConversionTask, convert_task
@@ -30,7 +30,7 @@ def convert(
     *,
     preset: str | Path | None = None,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
     overwrite: bool = False,
     progress: Progress | None = None,
     **named: object,
@@ -58,12 +58,16 @@ def convert(
         182930
     """
     base = read_preset(str(preset)) if preset is not None else {}
-    given = as_settings(ConversionSettings, settings, named).model_dump(mode="json", exclude_unset=True)
+    given = plain_settings(ConversionSettings, settings, named, convert)
     found = build(ConversionSettings, merge_settings(base, given), "convert")
     size = None if sensor is None else SensorSize.of(sensor)
     task = ConversionTask(Path(str(source)), Path(out))
     return convert_task(
-        task, progress, video=found.of_video(), recording=found.of_recording(size, hints), overwrite=overwrite
+        task,
+        progress,
+        video=found.of_video(),
+        recording=found.of_recording(size, as_settings(Hints, hints)),
+        overwrite=overwrite,
     )
 
 
@@ -122,7 +126,7 @@ def filter(  # noqa: A001
         >>> filter(events, refractory_us=500).t.tolist()
         [0, 900]
     """
-    chosen = as_settings(FilterConfig, config, named)
+    chosen = as_settings(FilterConfig, config, named, filter)
     if not (hot_pixels or chosen.refractory_us or chosen.activity_us):
         ways = Remedy("refractory_us", 1000), Remedy("activity_us", 20_000), Remedy("hot_pixels", True)
         raise ConfigError("filter: no filter given", *ways)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..arguments import checked
 from ..config import as_settings
 from ..datasets import DataSet
+from ..errors import Brief
 from ..events import Events
 from ..formats import RecordingLike, as_events
 from ..results import Prediction, SegmentRow, TrainingRun, wilson_interval
@@ -86,8 +87,8 @@ class Curve(NamedTuple):
     caption: str
 
 
-@dataclass(frozen=True)
-class Card:
+@dataclass(frozen=True, repr=False)
+class Card(Brief):
     """Content of the HTML summary of a value.
 
     Args:
@@ -109,8 +110,8 @@ class Card:
     spans_caption: str = ""
 
 
-@dataclass(frozen=True)
-class Animation:
+@dataclass(frozen=True, repr=False)
+class Animation(Brief):
     """Video of events that a notebook plays.
 
     Args:
@@ -169,7 +170,7 @@ def animate(
         value: Events to show; also a file.
         settings: Preview settings, as `dvspipe.report.PreviewSettings` or as plain keys and values. None: real time, or
             slower or faster to make the video last between 2 and 20 s.
-        named: Settings by name.
+        named: Settings by name, such as `window_us=5000`; they take precedence over `settings`.
 
     Raises:
         ConfigError: If a setting is unknown or invalid.

@@ -61,7 +61,7 @@ def view(
     from ..recordings.editing import RecordingPart, select_part
 
     part = recording if isinstance(recording, RecordingPart) else select_part(open_recording(recording))
-    settings, path = as_settings(PreviewSettings, settings, named), None if path is None else Path(path)
+    settings, path = as_settings(PreviewSettings, settings, named, view), None if path is None else Path(path)
     extent = part.extent() if extent is None else extent
     if not (part.is_complete or extent.events):
         raise EventError(f"{part.recording.path}: no events in this part")

@@ -30,18 +30,18 @@ from ..datasets import (
     restore_split,
 )
 from ..encoding import BinCounts
-from ..errors import ConfigError, DataError, Remedy, count_noun
+from ..errors import Brief, ConfigError, DataError, Remedy, count_noun
 from ..networks import NO_MODULES, ModuleSource, Network, run_in_pieces
 from ..networks.norms import PIECE_STEPS
 from ..parallel import Progress, ignore_progress
 from ..results import BaselineResult, EvaluationResult, RunFolder, WrongPrediction, calibration_error
 from ..results.scores import CALIBRATION_BINS, Counts
-from .callback import TrainingCallback
+from .callback import LogCallback, TrainingCallback
 from .framing import adopt_framing
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Brief):
     """Predictions of a network for samples.
 
     Args:
@@ -179,8 +179,8 @@ def evaluate(
         >>> evaluate("runs/train/mine", "recordings").accuracy  # doctest: +SKIP
         0.91
     """
-    callback = callback or TrainingCallback()
-    path, data = pin_checkpoint(checkpoint), as_data(data)
+    callback, data = callback or LogCallback(), as_data(data)
+    path = pin_checkpoint(checkpoint)
     classifier, network = load_checkpoint(path, modules=modules)
     if part not in (*PARTS, "all"):
         raise ConfigError(f"part {part}: unknown part (expected {', '.join(PARTS)}, all)")
