@@ -17,13 +17,14 @@ from .convert import convert
 from .data import data
 from .encode import encode
 from .export import export
+from .filter import filter_
 from .infer import infer
 from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
 from .manifest import manifest
 from .neuron import neuron
 from .options import explain_usage
 from .page import app as app_page
-from .recordings import check, cut, filter_, info, merge
+from .recordings import check, cut, info, merge
 from .screen import EXIT_ERROR, accept_all_texts, close_output, describe_error, fail, notes, screen, show_log
 from .synth import synth
 from .track import track
