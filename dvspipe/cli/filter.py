@@ -17,7 +17,7 @@ from .screen import make_table, progress, screen, show_name, warn
 if TYPE_CHECKING:
     from ..recordings.editing import RecordingPart
     from ..recordings.scoring import FilterSetup, LabelledEvents
-    from ..results.filtering import FilterScore, FilterScores
+    from ..results import FilterScore, FilterScores
 
 
 def filter_(

@@ -20,7 +20,7 @@ from ..events.corruption import draw_noise
 from ..events.filters import HOT_PIXEL_FACTOR, FilterConfig, check_pixels, filter_events, find_hot_pixels, start_filter
 from ..formats.source import Extent
 from ..parallel import Progress
-from ..results.filtering import EventCounts, FilterName, FilterPoint, FilterScore, FilterScores
+from ..results import EventCounts, FilterName, FilterPoint, FilterScore, FilterScores
 from .editing import RecordingPart
 
 DECADE = (1, 1.5, 2, 3, 5, 7)

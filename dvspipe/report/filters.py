@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..results.filtering import FilterScore, FilterScores
+from ..results import FilterScore, FilterScores
 from .style import ACCENT, GREEN, INK, ORANGE, PALE, SMALL, grid_axes, new_figure, save_figure
 
 FILTER_COLOURS = {"hot_pixels": ORANGE, "refractory": GREEN, "activity": ACCENT, "all": INK}

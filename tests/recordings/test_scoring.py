@@ -18,7 +18,7 @@ from dvspipe.recordings import scoring
 from dvspipe.recordings.editing import RecordingPart, select_part
 from dvspipe.recordings.scoring import FilterSetup, LabelledEvents, label_events, score_filters, tune_filters
 from dvspipe.report.filters import draw_filter_curves
-from dvspipe.results.filtering import EventCounts, FilterName, FilterScore, FilterScores
+from dvspipe.results import EventCounts, FilterName, FilterScore, FilterScores
 
 SENSOR = SensorSize(width=30, height=20)
 SPAN_US, SIGNAL = 1_000_000, 1800
