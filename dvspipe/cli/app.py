@@ -18,6 +18,7 @@ from .data import data
 from .encode import encode
 from .export import export
 from .filter import filter_
+from .frames import frames
 from .infer import infer
 from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
 from .manifest import manifest
@@ -36,6 +37,7 @@ COMMANDS = (
     info,
     check,
     view,
+    frames,
     cut,
     merge,
     filter_,
