@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..errors import ConfigError, DvspipeError, count_noun
 from .options import Hint, JobsOption, Overwrite, Sensor, choose_engine, parse_hints, parse_sensor, to_us
 from .screen import EXIT_SOME_FAILED, fail, messages, notes, progress, screen, show_name, skip
+
+if TYPE_CHECKING:
+    from ..config import SettingsTree
+    from ..parallel import Engine
+    from ..report.frames import FramePlan
 
 
 def frames(
@@ -60,23 +65,34 @@ def frames(
     from ..config import build, parse_overrides
     from ..report.config import PreviewSettings
     from ..report.frame_layouts import plan_frames
-    from ..report.frame_sets import write_frames
-    from ..report.frames import FrameSettings
+    from ..report.frames import SETTINGS, FrameSettings
 
     if every is not None and events is not None:
         raise ConfigError(f"frames: --every {every:g} and --events {events}: expected one of them")
     every_us = to_us(every) if events is not None or every is not None else PreviewSettings().window_us
-    values = {"every_us": every_us, "every_events": events, "form": form, "format": format_, "layout": layout}
+    values: SettingsTree = {"every_us": every_us, "every_events": events}
+    values |= {"form": form, "format": format_, "layout": layout}
     chosen = build(FrameSettings, parse_overrides(settings or []) | values, "frames")
     engine = choose_engine(jobs, "local")
     plan = plan_frames(source, out, chosen, sensor=parse_sensor(sensor), hints=parse_hints(hint))
     done_before = 0 if overwrite else len(plan.tasks) - len(plan.unwritten())
     if done_before and not notes.quiet:
         messages.print(f"{done_before} of {count_noun(len(plan.tasks), 'recording')} already written")
+    try:
+        _write(plan, engine, overwrite=overwrite)
+    except KeyboardInterrupt:
+        if (out / SETTINGS).exists():
+            messages.print("run the same command again to resume")
+        raise
+
+
+def _write(plan: FramePlan, engine: Engine, *, overwrite: bool) -> None:
+    """Write the frames, and print a line per recording; exit with code 1 if some failed."""
+    from ..report.frame_sets import write_frames
+
     failed = 0
     with progress() as show:
-        outcomes = write_frames(plan, engine=engine, overwrite=overwrite, progress=partial(show, "recordings"))
-        for outcome in outcomes:
+        for outcome in write_frames(plan, engine=engine, overwrite=overwrite, progress=partial(show, "recordings")):
             try:
                 count = outcome.result()
             except DvspipeError as error:
@@ -86,6 +102,6 @@ def frames(
                 skip(error)
             else:
                 what = f"{count_noun(count.frames, 'frame')} of {count_noun(count.events, 'event')}, {count.sensor}"
-                screen.print(f"{show_name(out / outcome.item.times)}: {what}")
+                screen.print(f"{show_name(plan.out / outcome.item.times)}: {what}")
     if failed:
         fail(f"{failed} of {len(plan.tasks)} recordings could not be written", EXIT_SOME_FAILED)

@@ -168,11 +168,11 @@ def evaluate(
 
 def _parse_corruptions(text: str) -> list[Corruption]:
     """Parse an option --corrupt: a name or `all`, and optionally strengths."""
-    from ..events.corruption import CORRUPTIONS, find_corruption
+    from ..events.corruption import CORRUPTION_KINDS, find_corruption
 
     name, _, strengths = text.partition("=")
     if name == "all" and not strengths:
-        return [kind(strength) for kind in CORRUPTIONS.values() for strength in kind.levels]
+        return [kind(strength) for kind in CORRUPTION_KINDS.values() for strength in kind.levels]
     kind = find_corruption(name)
     if not strengths:
         return [kind(strength) for strength in kind.levels]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ class EventFrame(NamedTuple):
     start_us: int
     end_us: int
     events: int
-    values: NDArray[Any]
+    values: NDArray[np.uint8 | np.float32]
 
 
 def encode_frames(parts: Iterable[Events], config: FrameConfig | Mapping[str, object]) -> Iterator[EventFrame]:
@@ -85,15 +85,16 @@ def encode_frames(parts: Iterable[Events], config: FrameConfig | Mapping[str, ob
     config = as_settings(FrameConfig, config)
     surface = BinConfig(form="surface")
     last_us = np.zeros(0, np.int64)
+    values: NDArray[np.uint8 | np.float32]
     for start_us, events in cut_windows(parts, config.windows):
         end_us = min(start_us + config.every_us, LATEST_US) if config.every_us is not None else int(events.t[-1]) + 1
         if config.form == "surface":
             shape = surface.shape(events.sensor)
             last_us = last_us if last_us.size else np.full(int(np.prod(shape)), NO_EVENT_US)
             note_last_times(events, surface, last_us)
-            values = np.zeros(last_us.size, np.float32)
-            write_surface(last_us, end_us, config.tau_us, values)
-            values = values.reshape(shape)
+            ages = np.zeros(last_us.size, np.float32)
+            write_surface(last_us, end_us, config.tau_us, ages)
+            values = ages.reshape(shape)
         elif config.form == "voxels":
             voxels = BinConfig(steps=config.bins, by="recording", form="voxel", polarity="signed")
             values = encode_events(events, voxels)[:, 0]

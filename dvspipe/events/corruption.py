@@ -20,7 +20,7 @@ from .events import Events
 from .sensor import SensorSize
 
 CorruptionName = Literal["hot_pixels", "noise", "bursts", "drops", "jitter", "flips"]
-"""Names of the corruptions in `CORRUPTIONS`."""
+"""Names of the corruptions in `CORRUPTION_KINDS`."""
 
 HOT_RATE_HZ = 100.0
 BURST_US, BURST_SHARE = 2000, 0.5
@@ -34,7 +34,7 @@ class Corruption(ABC):
         strength: Strength, 0 (no corruption) to `limit`; each corruption defines its unit.
 
     Attributes:
-        name: Name in `CORRUPTIONS`.
+        name: Name in `CORRUPTION_KINDS`.
         limit: Maximum strength.
         levels: Strengths of a standard test, in increasing order.
 
@@ -183,7 +183,7 @@ class Flips(Corruption):
         return Events(events.t, events.x, events.y, events.p ^ flipped, events.sensor)
 
 
-CORRUPTIONS: Mapping[CorruptionName, type[Corruption]] = MappingProxyType(
+CORRUPTION_KINDS: Mapping[CorruptionName, type[Corruption]] = MappingProxyType(
     {kind.name: kind for kind in (HotPixels, Noise, Bursts, Drops, Jitter, Flips)}
 )
 """Corruptions by name."""
@@ -199,10 +199,10 @@ def find_corruption(name: str) -> type[Corruption]:
         >>> find_corruption("drops")(0.3)
         Drops(strength=0.3)
     """
-    for kind in CORRUPTIONS.values():
+    for kind in CORRUPTION_KINDS.values():
         if kind.name == name:
             return kind
-    raise ConfigError(f"corruption {name}: unknown (expected {', '.join(CORRUPTIONS)})")
+    raise ConfigError(f"corruption {name}: unknown (expected {', '.join(CORRUPTION_KINDS)})")
 
 
 def draw_noise(

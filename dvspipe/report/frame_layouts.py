@@ -12,18 +12,17 @@ from typing import TextIO
 
 import yaml
 
-from ..datasets.boxes import BOX_SUFFIX, find_boxes, read_boxes
-from ..datasets.samples import Sample, divide
 from ..errors import DataError, FileError, FormatError, Remedy, escape_controls
 from ..events import Events, SensorSize
 from ..files import read_bytes, write_beside, write_text
 from ..formats import NO_HINTS, Hints, open_recording
+from ..formats.boxes import BOX_SUFFIX, find_boxes, read_boxes
 from ..recordings.conversion import find_recordings
 from ..results.frames import CocoAnnotation, CocoCategory, CocoImage, FrameRow, read_frame_rows
 from .frames import TIMES, TIMES_FOLDER, FramePlan, FrameSettings, FrameTask
 
 PARTS_OF_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-CLASS_NAMES_FILE = "label_map_dictionary.json"  # of Prophesee's data sets: {"0": "pedestrian", ...}
+CLASS_NAMES_FILE = "label_map_dictionary.json"  # written by Prophesee: {"0": "pedestrian", ...}
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ def _plan_part(path: Path, source: Path, settings: FrameSettings) -> FrameTask:
             raise DataError(
                 f"{path}: has no class (expected a folder of recordings with a folder per class, CLASS/{path.name})"
             )
-        folder, *inside = map(escape_controls, inside)
+        folder, inside = escape_controls(inside[0]), tuple(map(escape_controls, inside[1:]))
     name = escape_controls("-".join([*inside[:-1], Path(inside[-1]).stem]))
     return _place(FrameTask(path, Path(), f"{name}_", part, Path(TIMES_FOLDER, part, folder, f"{name}.csv")), settings)
 
@@ -133,6 +132,8 @@ def _draw_val(tasks: Sequence[FrameTask], source: Path, settings: FrameSettings)
         raise DataError(
             f"{source}: val = {settings.val:g}: the folder has parts already (found {parts}, expected none)"
         )
+    from ..datasets.samples import Sample, divide  # needs safetensors, which converting does not
+
     classes = sorted({task.times.parent for task in tasks})
     samples = [
         Sample(str(task.source), classes.index(task.times.parent), str(task.source), Events.empty, str)

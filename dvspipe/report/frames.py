@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ..datasets.boxes import Boxes, read_boxes
 from ..encoding import EventFrame, FrameConfig, encode_frames
 from ..errors import DataError, FileError
 from ..events import SensorSize
 from ..files import UNFINISHED, write_beside
 from ..formats import NO_HINTS, Hints, open_recording
+from ..formats.boxes import Boxes, read_boxes
 from ..parallel import Progress, ignore_progress
 from ..results.frames import FrameRow, write_frame_rows
 from .config import PreviewColours

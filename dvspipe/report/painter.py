@@ -227,7 +227,7 @@ def shade_counts(net: NDArray[np.int64]) -> NDArray[np.uint8]:
     return np.asarray(np.select([net > 0, net < 0], [ON_SHADES + shade, OFF_SHADES + shade], BACKGROUND), np.uint8)
 
 
-def shade_fading(strength: NDArray[np.floating]) -> NDArray[np.uint8]:
+def shade_fading(strength: NDArray[np.float32 | np.float64]) -> NDArray[np.uint8]:
     """Return palette indices of strengths from -1 (OFF) to 1 (ON), [H, W]."""
     level = np.rint(np.abs(strength) * FADE_LEVELS).astype(np.int64).clip(0, FADE_LEVELS)
     first = np.where(strength > 0, ON_FADING, OFF_FADING)

@@ -13,8 +13,9 @@ from dvspipe.errors import ConfigError
 from dvspipe.events import Events, SensorSize
 from dvspipe.events.corruption import (
     BURST_US,
-    CORRUPTIONS,
+    CORRUPTION_KINDS,
     Bursts,
+    Corruption,
     Drops,
     Flips,
     HotPixels,
@@ -27,13 +28,13 @@ EVENTS = random_events(1, 2000, span_us=2_000_000)
 WIDE = SensorSize(width=120, height=70)
 
 
-def corrupted(corruption: object, events: Events = EVENTS, seed: int = 0) -> Events:
-    return corruption(events, np.random.default_rng(seed))  # type: ignore[operator]
+def corrupted(corruption: Corruption, events: Events = EVENTS, seed: int = 0) -> Events:
+    return corruption(events, np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize("name", CORRUPTION_KINDS)
 def test_corruption_depends_only_on_events_strength_and_seed(name: str) -> None:
-    kind = CORRUPTIONS[name]  # type: ignore[index]
+    kind = CORRUPTION_KINDS[name]  # type: ignore[index]
     for strength in kind.levels:
         corruption = find_corruption(name)(strength)
         assert pickle.loads(pickle.dumps(corruption)) == corruption
@@ -46,7 +47,7 @@ def test_corruption_depends_only_on_events_strength_and_seed(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize("name", CORRUPTION_KINDS)
 def test_strength_zero_changes_nothing(name: str) -> None:
     assert corrupted(find_corruption(name)(0)) == EVENTS
     assert corrupted(find_corruption(name)(1), Events.empty(SENSOR)) == Events.empty(SENSOR)
@@ -120,7 +121,7 @@ def test_bursts_are_short_and_of_one_polarity() -> None:
         ("flips", float("nan"), ("flips", "nan")),
         ("noise", 2000, ("noise", "2000", "1000")),
         ("jitter", float("inf"), ("jitter", "inf")),
-        ("blur", 1, ("blur", *CORRUPTIONS)),
+        ("blur", 1, ("blur", *CORRUPTION_KINDS)),
     ],
 )
 def test_wrong_strength_or_name_is_rejected(name: str, strength: float, facts: tuple[str, ...]) -> None:
