@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -50,9 +51,9 @@ def plan_frames(
         FileError: If no recordings are found.
         DataError: If recordings have no class folder or no boxes, or are too few for a part val.
     """
-    found = [path for path in find_recordings([source]) if not path.name.endswith(BOX_SUFFIX)]
+    found = [path for path in find_recordings([source]) if not _is_other(out, path)]
     if not found:
-        raise FileError(f"{source}: contains no recordings (found only boxes)")
+        raise FileError(f"{source}: contains no recordings (found only boxes or frames)")
     if settings.layout == "folders":
         tasks = [_plan_folder(path, source) for path in found]
     else:
@@ -64,6 +65,11 @@ def plan_frames(
         tasks = _draw_val(tasks, source, settings)
     names = _find_names(tasks, source, settings)
     return FramePlan(out, tuple(tasks), settings, names, sensor, hints)
+
+
+def _is_other(out: Path, path: Path) -> bool:
+    """Return whether a path is a file of boxes, or in the output folder: it may be inside the source."""
+    return path.name.endswith(BOX_SUFFIX) or path.resolve().is_relative_to(out.resolve())
 
 
 def _plan_folder(path: Path, source: Path) -> FrameTask:
@@ -135,10 +141,9 @@ def _draw_val(tasks: Sequence[FrameTask], source: Path, settings: FrameSettings)
     from ..datasets.samples import Sample, divide  # needs safetensors, which converting does not
 
     classes = sorted({task.times.parent for task in tasks})
-    samples = [
-        Sample(str(task.source), classes.index(task.times.parent), str(task.source), Events.empty, str)
-        for task in tasks
-    ]
+    labels = {str(task.source): classes.index(task.times.parent) for task in tasks}
+    load = partial(Events.empty, SensorSize(1, 1))  # never called
+    samples = [Sample(name, label, name, load, str) for name, label in labels.items()]
     _, val = divide(samples, settings.val, settings.seed)
     drawn = {sample.name for sample in val}
 

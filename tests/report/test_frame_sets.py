@@ -109,6 +109,13 @@ def test_folders_of_recordings_are_mirrored(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("layout", ["folders", "yolo"])
+def test_output_inside_the_source_is_no_source(detection: Path, layout: str) -> None:
+    found = written(detection, detection / "out", layout=layout, format="npy")
+    assert len(found) > 10
+    assert written(detection, detection / "out", layout=layout, format="npy") == found
+
+
 def test_class_folders_become_yolos_layout_for_classification(tmp_path: Path) -> None:
     write_bars(tmp_path / "data")
     found = written(tmp_path / "data", tmp_path / "out", layout="classes", every_us=50_000, val=0.25)
