@@ -21,6 +21,7 @@ from .filter import filter_
 from .frames import frames
 from .infer import infer
 from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
+from .learn import learn
 from .manifest import manifest
 from .neuron import neuron
 from .options import explain_usage
@@ -47,6 +48,7 @@ COMMANDS = (
     encode,
     neuron,
     train,
+    learn,
     evaluate,
     infer,
     adapt,

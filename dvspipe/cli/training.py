@@ -100,7 +100,7 @@ def train(
     run = _train(resolved, folder, command, trusted, decoded, resume=resume is not None, changed=changed)
     if not _is_first():
         return
-    _print_test(run)
+    print_test(run)
     notes.print(f"report: {run.folder.report}; next:")
     notes.print(f"  {shlex.join(['dvspipe', 'infer', str(run.folder.path), 'RECORDING', *options])}")
 
@@ -148,7 +148,7 @@ def evaluate(
     experiment, modules = build(TrainConfig, merged, config), ModuleSource.of(trust_packages(trust))
     data, seed = experiment.data, experiment.seed
     result: EvaluationResult | CorruptionResult
-    with _callback() as callback:
+    with show_training() as callback:
         if corruptions:
             result = evaluate_corrupted(
                 checkpoint, data, part, corruptions, seed=seed, callback=callback, modules=modules
@@ -226,14 +226,14 @@ def demo(
         f"testing, {config.optimiser.epochs} epochs; fine-tuning starts from the shipped network {CLASSIFIER}, "
         "trained on other people"
     )
-    with _callback() as callback:
+    with show_training() as callback:
         done = run_demo(folder, config, callback, notes.print)
     before = done.before
     screen.print(
         f"test accuracy (synthetic) of {CLASSIFIER} before fine-tuning: {before.accuracy:.1%}, {before.correct} of "
         f"{before.samples}; after fine-tuning:"
     )
-    _print_test(done.run)
+    print_test(done.run)
     print_predictions([done.prediction])
     notes.print(f"\nall outputs are in {folder} (synthetic); start with {done.run.folder.report}; next:")
     for command in done.next_commands:
@@ -326,7 +326,7 @@ def _keep_freed_memory() -> None:
 
 
 @contextmanager
-def _callback(held_out: str = "validation") -> Iterator[TrainingCallback]:
+def show_training(held_out: str = "validation") -> Iterator[TrainingCallback]:
     """Yield a callback that prints the progress of training; `held_out` names the held-out recordings."""
     from ..training import TrainingCallback
 
@@ -389,7 +389,7 @@ def _train(
     from ..training import train as train_classifier
 
     note = _describe_changes(folder, config) if resume and changed else ""
-    with _callback("left out" if config.optimiser.rule == "readout" else "validation") as callback:
+    with show_training("left out" if config.optimiser.rule == "readout" else "validation") as callback:
         try:
             run = train_classifier(
                 config,
@@ -411,7 +411,8 @@ def _train(
     return run
 
 
-def _print_test(run: TrainingRun) -> None:
+def print_test(run: TrainingRun) -> None:
+    """Print the test result of a run, and the settings to try."""
     test = run.test
     kind = " (synthetic)" if test.synthetic_test else ""
     chosen = "" if test.readout_fitted else f"; epoch {test.chosen_epoch}, {run.choice}"

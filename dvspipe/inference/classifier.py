@@ -29,7 +29,7 @@ from ..checkpoints.hub import SCHEME, HubModel
 from ..checkpoints.model_card import write_card
 from ..config import as_settings, build, find_differences, show_value
 from ..encoding import BinConfig
-from ..errors import ConfigError, DataError, EventError, Remedy, VideoError, count_noun
+from ..errors import CheckpointError, ConfigError, DataError, EventError, Remedy, VideoError, count_noun
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints
 from ..framing import EventSource, open_source
@@ -46,10 +46,10 @@ from ..networks import (
 )
 from ..parallel import Progress
 from ..pose import track_pictures
-from ..results import LayerActivity, Prediction, Timeline
+from ..results import Basis, LayerActivity, Prediction, Timeline
 from ..results.timeline import find_centers
 from .config import InferConfig
-from .joints import JOINT_LOOKS_HZ, included_classifier
+from .joints import JOINT_LOOKS_HZ, JointClassifier, find_joints, included_classifier
 from .rates import RateHistogram, StepCounts
 from .segments import find_segments, is_quiet
 from .windows import Step, Window, encode_complete, encode_steps, find_start, slide, split_by_events
@@ -76,6 +76,10 @@ class Classifier:
         checkpoint: Checkpoint that the network was loaded from; None if it was built in memory.
         moments: Statistics of the training recordings per class, required by `adapt`; None if unknown.
         modules: Source of a custom network (`network.kind = module`); worker processes load the network from it.
+        joints: Joint network for the same classes, to classify videos by joints and events; see `InferConfig.pose`.
+
+    Raises:
+        CheckpointError: If the joint network has other classes.
 
     Example:
         >>> import numpy as np
@@ -95,8 +99,15 @@ class Classifier:
         checkpoint: str | None = None,
         moments: ClassMoments | None = None,
         modules: ModuleSource = NO_MODULES,
+        *,
+        joints: JointClassifier | None = None,
     ) -> None:
-        self.config, self.modules = config, modules
+        if joints is not None and joints.classes != config.classes:
+            raise CheckpointError(
+                f"{checkpoint}: its joint network has other classes (found {', '.join(joints.classes)}, expected "
+                f"{', '.join(config.classes)})"
+            )
+        self.config, self.modules, self.joints = config, modules, joints
         self.network = network.eval()
         self.checkpoint, self.moments = checkpoint, moments
         grid = config.bins.grid(config.sensor)
@@ -138,7 +149,7 @@ class Classifier:
         modules = ModuleSource.of(trust, network)
         name = pin_checkpoint(path)
         loaded = read_checkpoint(name, device, modules)
-        return cls(loaded.config, loaded.network, name, loaded.moments, modules)
+        return cls(loaded.config, loaded.network, name, loaded.moments, modules, joints=find_joints(name))
 
     def push_to_hub(self, name: str, *, license: str = "unknown", private: bool = False) -> str:  # noqa: A002
         """Upload the classifier to the Hugging Face hub (needs the extra `hub`).
@@ -301,8 +312,7 @@ class Classifier:
         """
         config = self.framed(config)
         source = recording if isinstance(recording, EventSource) else self.open(recording, config)
-        if config.pose:
-            self._check_pose(source)
+        joints = self._find_joints(source, config)
         bins = self.window_bins(config)
         reader = _Reader(source, bins.step_us, progress)
         with count_activity(self.network) as counters, torch.no_grad():
@@ -316,16 +326,20 @@ class Classifier:
             raise _too_short_error(source.name, bins, reader)
         layers = summarize_layers(counters, counted=bins.dtype.kind == "u")
         timeline = self._to_timeline(outputs, bins.window_us, reader.steps)
-        return self._summarize(reader, _combine_joints(timeline, source) if config.pose else timeline, config, layers)
+        if joints is not None:
+            timeline = _combine_joints(timeline, source, joints)
+        return self._summarize(reader, timeline, config, layers, "events" if joints is None else "joints and events")
 
-    def _check_pose(self, source: EventSource) -> None:
-        """Check that joints can be combined with events.
+    def _find_joints(self, source: EventSource, config: InferConfig) -> JointClassifier | None:
+        """Return the joint network to combine with events; None: events alone.
 
         Raises:
-            ConfigError: If the classes differ from the joint network's, or the source has no pictures.
+            ConfigError: If `config.pose` is set, but there is no joint network for the classes, or no pictures.
         """
+        if config.pose is False or (config.pose is None and (self.joints is None or source.film is None)):
+            return None
         remedy = Remedy("config.pose", False, "classify events alone")
-        if self.config.classes != GESTURES:
+        if self.joints is None and self.config.classes != GESTURES:
             raise ConfigError(
                 f"pose: needs a classifier for the {len(GESTURES)} classes of DVS128 Gesture (found "
                 f"{len(self.config.classes)} classes, starting with {self.config.classes[0]})",
@@ -333,6 +347,7 @@ class Classifier:
             )
         if source.film is None:
             raise ConfigError(f"{source.name}: pose needs a video (found events)", remedy)
+        return self.joints or included_classifier()
 
     def window_bins(self, config: InferConfig) -> BinConfig:
         """Return the encoding of a window: as in training, with `config.window_us` if given.
@@ -443,7 +458,12 @@ class Classifier:
         )
 
     def _summarize(
-        self, reader: _Reader, timeline: Timeline, config: InferConfig, layers: tuple[LayerActivity, ...]
+        self,
+        reader: _Reader,
+        timeline: Timeline,
+        config: InferConfig,
+        layers: tuple[LayerActivity, ...],
+        basis: Basis,
     ) -> Prediction:
         """Combine the predictions over time into a prediction for the recording."""
         quiet = is_quiet(timeline, config.segments)
@@ -469,7 +489,7 @@ class Classifier:
             classified_us=reader.classified_us,
             layers=layers,
             trained_on=self.config.trained_on,
-            basis="joints and events" if config.pose else "events",
+            basis=basis,
             synthetic=reader.source.synthetic,
             segments=find_segments(timeline, classes, config.segments, t_first_us=t_first_us, t_end_us=t_end_us),
             timeline=timeline,
@@ -487,16 +507,16 @@ class Classifier:
         return np.concatenate(outputs), state
 
 
-def _combine_joints(timeline: Timeline, source: EventSource) -> Timeline:
+def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassifier) -> Timeline:
     """Combine the predictions with joints; predictions without a visible person do not change."""
-    assert source.film is not None  # see _check_pose
+    assert source.film is not None  # see _find_joints
     film = source.film()
     try:
         track = track_pictures(film.pictures(), film.size, {"max_fps": JOINT_LOOKS_HZ}, name=source.name)
     except VideoError as error:
         log.warning("%s; classified from events alone", error)
         return timeline
-    combined = included_classifier().combine(timeline.probabilities, track, timeline.t_start_us, timeline.t_end_us)
+    combined = joints.combine(timeline.probabilities, track, timeline.t_start_us, timeline.t_end_us)
     return replace(timeline, probabilities=combined)
 
 

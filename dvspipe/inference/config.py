@@ -45,7 +45,8 @@ class InferConfig(FramingConfig):
     stateful: bool = False
     """Whether to keep the network state throughout a recording instead of classifying windows. The window length is
     then the time constant of the running mean of outputs."""
-    pose: bool = False
-    """Whether to classify videos of people by their joints and events, instead of events alone."""
+    pose: bool | None = None
+    """Whether to classify videos of people by their joints and events, instead of events alone. None: if the classifier
+    was learnt from films (`dvspipe.oneshot`)."""
     segments: SegmentConfig = SegmentConfig()
     """Conversion of predictions over time into segments."""

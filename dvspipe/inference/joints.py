@@ -11,17 +11,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter
 from torch import nn
 
 from ..checkpoints.checkpoint import read_tensors, write_tensors
 from ..errors import CheckpointError
 from ..labels import GESTURES
 from ..pose import JOINTS, OUTWARDS, Track, from_shoulder, measure_arms
+from ..results import RunFolder
 
 Float32s = NDArray[np.float32]
 
@@ -34,6 +36,7 @@ CURVES = POSITIONS + 4  # positions, and the confidence of elbows and wrists
 TYPICAL_STEP = 0.25  # typical movement per step in arm lengths, to scale velocities
 WEIGHTS = Path(__file__).with_name("joints.safetensors")
 FORMAT = "dvspipe joints 1"
+CLASSES = TypeAdapter(Annotated[tuple[str, ...], Field(min_length=2, max_length=10_000)])
 
 
 class JointNetwork(nn.Module):
@@ -63,12 +66,14 @@ class JointClassifier:
     """Joint network and its weight relative to the event classifier.
 
     Args:
-        network: Joint network for the classes in `GESTURES`, in evaluation mode.
+        network: Joint network, in evaluation mode.
         weight: Weight of the log probabilities by joints, 0 to 1; events have the weight 1 - `weight`.
+        classes: Class names.
     """
 
     network: JointNetwork
     weight: float
+    classes: tuple[str, ...] = GESTURES
 
     @classmethod
     def load(cls, path: Path = WEIGHTS) -> Self:
@@ -78,13 +83,14 @@ class JointClassifier:
             CheckpointError: If the file is not a joint network or is corrupted.
         """
         metadata, tensors = read_tensors(path, "a joint network")
-        network = JointNetwork(len(GESTURES))
         try:
+            classes = CLASSES.validate_json(metadata["classes"]) if "classes" in metadata else GESTURES
+            network = JointNetwork(len(classes))
             network.load_state_dict(tensors)
             weight = float(metadata.get("weight", ""))
         except (RuntimeError, ValueError) as error:
             raise CheckpointError(f"{path}: not a joint network ({' '.join(str(error).split())})") from error
-        return cls(network.eval(), weight)
+        return cls(network.eval(), weight, classes)
 
     def save(self, path: Path) -> None:
         """Write network and weight to a file.
@@ -92,7 +98,10 @@ class JointClassifier:
         Raises:
             FileError: If the file cannot be written.
         """
-        write_tensors(path, {"format": FORMAT, "weight": str(self.weight)}, self.network.state_dict())
+        classes = CLASSES.dump_json(self.classes).decode()
+        write_tensors(
+            path, {"format": FORMAT, "weight": str(self.weight), "classes": classes}, self.network.state_dict()
+        )
 
     def combine(
         self, probabilities: Float32s, track: Track, start_us: NDArray[np.int64], end_us: NDArray[np.int64]
@@ -113,6 +122,17 @@ class JointClassifier:
             by_joints = self.network(torch.from_numpy(curves)).log_softmax(dim=1).numpy()
         combined = average_logs(probabilities, by_joints, self.weight)
         return np.where(visible[:, None], combined, probabilities)
+
+
+def find_joints(checkpoint: str) -> JointClassifier | None:
+    """Load the joint network of a run, or of the run of a checkpoint file; None if the run has none.
+
+    Raises:
+        CheckpointError: If the file is not a joint network or is corrupted.
+    """
+    path = Path(checkpoint)
+    found = RunFolder(path).joints if path.is_dir() else path.with_name(RunFolder(path).joints.name)
+    return JointClassifier.load(found) if found.is_file() else None
 
 
 @cache

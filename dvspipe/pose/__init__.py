@@ -1,6 +1,9 @@
 """Human pose tracking: follow the joints of the largest person in a video."""
 
 from .body import OUTWARDS, ArmTrack, ArmTracks, from_shoulder, measure_arms, to_body_frame
+from .brightness import check_brightness
+from .hands import HandPath, trace_hands
+from .movement import GesturePart, find_movement
 from .network import JOINTS, InputSquare, Look, PoseNetwork, Sighting
 from .track import Gap, Track
 from .tracking import TrackSettings, find_people, track_film, track_pictures
@@ -11,16 +14,21 @@ __all__ = [
     "ArmTrack",
     "ArmTracks",
     "Gap",
+    "GesturePart",
+    "HandPath",
     "InputSquare",
     "Look",
     "PoseNetwork",
     "Sighting",
     "Track",
     "TrackSettings",
+    "check_brightness",
+    "find_movement",
     "find_people",
     "from_shoulder",
     "measure_arms",
     "to_body_frame",
+    "trace_hands",
     "track_film",
     "track_pictures",
 ]

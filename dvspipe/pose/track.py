@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -123,6 +123,13 @@ class Track:
     def rate_hz(self) -> float:
         """Median picture rate in Hz; 0 for a single picture."""
         return float(1e6 / np.median(np.diff(self.times_us))) if len(self.times_us) > 1 else 0.0
+
+    def select(self, pictures: NDArray[np.bool_]) -> Self:
+        """Return the track in some of its pictures, bool [N], at least one."""
+        return replace(
+            self,
+            **{name: getattr(self, name)[pictures] for name in self.__dataclass_fields__ if name != "size"},
+        )
 
     def pixel(self, joint: str) -> Floats:
         """Return column and row of a joint in pixels, [N, 2]; `joint` is a name in `JOINTS`."""

@@ -5,12 +5,14 @@ from .charts import draw_confusion, draw_curves
 from .comparison import Metric, describe_comparison, write_comparison_page
 from .config import PreviewColours, PreviewMode, PreviewSettings
 from .examples import draw_examples
+from .movements import GestureFilm, write_movement_page
 from .neurons import draw_neurons
 from .pages import check_page_name
 from .players import RateCurve, describe_colours, write_player_page
 from .plots import PLOTS, PlotKind, PlotSource, draw_events, sample_events
 from .previews import write_preview
 from .rasters import draw_rasters
+from .refusals import write_refusal_picture
 from .rerun_log import Predictions, write_rerun
 from .skeletons import write_track_preview
 from .timelines import draw_timeline, write_overlay
@@ -19,6 +21,7 @@ from .views import write_view
 
 __all__ = [
     "PLOTS",
+    "GestureFilm",
     "Metric",
     "PlotKind",
     "PlotSource",
@@ -42,9 +45,11 @@ __all__ = [
     "score_line",
     "write_answers_page",
     "write_comparison_page",
+    "write_movement_page",
     "write_overlay",
     "write_player_page",
     "write_preview",
+    "write_refusal_picture",
     "write_rerun",
     "write_track_preview",
     "write_training_page",

@@ -37,6 +37,7 @@ class Media:
         caption: Text below it.
         is_chart: Keep it wide enough to be readable on a phone, where it scrolls sideways.
         link: URL to load it from; None: embed it in the page.
+        is_playing: Play a video in a loop as soon as it is visible.
 
     Raises:
         FileError: If the file has another suffix.
@@ -46,6 +47,7 @@ class Media:
     caption: str
     is_chart: bool = False
     link: str | None = None
+    is_playing: bool = False
 
     def __post_init__(self) -> None:
         if self.path.suffix.lower() not in MEDIA_TYPES:

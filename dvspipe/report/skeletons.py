@@ -64,25 +64,57 @@ def write_track_preview(
         FileError: If the suffix is not .webm, or the file cannot be written.
         VideoError: If the video cannot be read, or does not match the track.
     """
+    return write_track_part(track, film, path, video=video, progress=progress)
+
+
+def write_track_part(
+    track: Track,
+    film: Path,
+    path: Path,
+    *,
+    part_us: tuple[int, int] | None = None,
+    max_px: int = MAX_TRACK_PX,
+    video: VideoSettings | None = None,
+    progress: Progress = ignore_progress,
+) -> Path:
+    """Write a part of the preview of a track and return its path; see `write_track_preview`.
+
+    Args:
+        track: Joints over time.
+        film: Source video of the track.
+        path: File to write (.webm); it is complete or absent.
+        part_us: First and last time of the part in microseconds, at least one frame; None: the complete track.
+        max_px: Maximum length of the longer side in pixels, 320 or more.
+        video: Settings for reading the video, the same as for the track.
+        progress: Called with the number of frames done and the total.
+    """
     require_suffix(path, ".webm", "a preview of a track")
     opened = open_video(film, video)
     if opened.size != track.size:
         raise VideoError(f"{film}: does not match the track (found {opened.size}, expected {track.size})")
-    longer = max(track.size.width, track.size.height)
-    scale = min(max(longer, MIN_TRACK_PX), MAX_TRACK_PX) / longer
-    even = [2 * max(8, round(scale * side / 2)) for side in (track.size.width, track.size.height)]
-    size = SensorSize(width=even[0], height=even[1])
-    rows, count = {t_us: row for row, t_us in enumerate(track.times_us.tolist())}, len(track.times_us)
-    fps = min(120.0, max(1.0, (count - 1) * 1e6 / max(1, int(track.times_us[-1] - track.times_us[0]))))
-    drawn = 0
+    size = scale_frames(track.size, max_px)
+    first_us, last_us = part_us or (int(track.times_us[0]), int(track.times_us[-1]))
+    rows = {t_us: row for row, t_us in enumerate(track.times_us.tolist()) if first_us <= t_us <= last_us}
+    times_us, drawn = list(rows), 0
+    fps = min(120.0, max(1.0, (len(rows) - 1) * 1e6 / max(1, times_us[-1] - times_us[0])))
     with write_beside(path) as beside, open_webm(beside, size, fps) as write:
         for t_us, picture in opened.pictures():
             if t_us in rows:
                 write(draw_skeleton(picture, track, rows[t_us], size)[:, :, ::-1])
-                progress(drawn := drawn + 1, count)
-    if drawn != count:
-        raise VideoError(f"{film}: does not match the track (found {drawn} of its {count} frame times)")
+                progress(drawn := drawn + 1, len(rows))
+            if drawn == len(rows) and part_us is not None:
+                break
+    if drawn != len(rows):
+        raise VideoError(f"{film}: does not match the track (found {drawn} of its {len(rows)} frame times)")
     return path
+
+
+def scale_frames(size: SensorSize, max_px: int) -> SensorSize:
+    """Return a frame size with even sides, the longer one between 320 and `max_px` pixels."""
+    longer = max(size.width, size.height)
+    scale = min(max(longer, MIN_TRACK_PX), max_px) / longer
+    width, height = (2 * max(8, round(scale * side / 2)) for side in (size.width, size.height))
+    return SensorSize(width=width, height=height)
 
 
 def draw_skeleton(picture: NDArray[np.uint8], track: Track, row: int, size: SensorSize) -> NDArray[np.uint8]:

@@ -68,6 +68,11 @@ class RunFolder:
         return self.path / "weights" / "best.safetensors"
 
     @property
+    def joints(self) -> Path:
+        """Joint network of gestures from films; missing in other runs."""
+        return self.path / "weights" / "joints.safetensors"
+
+    @property
     def last(self) -> Path:
         """Checkpoint of the last epoch."""
         return self.path / "weights" / "last.safetensors"

@@ -1,7 +1,21 @@
 """Synthetic labelled videos and recordings: rendered people performing gestures, and digits under saccades."""
 
 from .digits import DIGIT_SENSOR, DigitsPlan, digit_frames, record_digit, saccade_path, write_digits
-from .gestures import GESTURE_SENSOR, RENDERING, ClipSettings, Performance, plan_session, render_gesture, render_session
+from .filmed import FilmedGesture, FilmedGestures
+from .gestures import (
+    DVS128_GESTURES,
+    GESTURE_SENSOR,
+    OTHER,
+    RENDERING,
+    ClipSettings,
+    Performance,
+    Repertoire,
+    plan_clip,
+    plan_session,
+    pose_person,
+    render_gesture,
+    render_session,
+)
 from .mnist import DIGIT_PX, MnistPart, read_idx, read_mnist
 from .people import Person, draw_person
 from .recording import (
@@ -10,35 +24,48 @@ from .recording import (
     GesturesPlan,
     film_gesture,
     gesture_frames,
+    read_repertoire,
     record_film,
     record_gesture,
     record_session,
     write_gestures,
 )
+from .tracked import Repeat, TrackedMovement, mirror_class
 from .writing import SynthesisRecord, is_synthetic, write_recordings
 
 __all__ = [
     "DIGIT_PX",
     "DIGIT_SENSOR",
+    "DVS128_GESTURES",
     "GESTURE_SENSOR",
+    "OTHER",
     "RENDERING",
     "CameraKind",
     "ClipSettings",
     "DigitsPlan",
+    "FilmedGesture",
+    "FilmedGestures",
     "GestureClip",
     "GesturesPlan",
     "MnistPart",
     "Performance",
     "Person",
+    "Repeat",
+    "Repertoire",
     "SynthesisRecord",
+    "TrackedMovement",
     "digit_frames",
     "draw_person",
     "film_gesture",
     "gesture_frames",
     "is_synthetic",
+    "mirror_class",
+    "plan_clip",
     "plan_session",
+    "pose_person",
     "read_idx",
     "read_mnist",
+    "read_repertoire",
     "record_digit",
     "record_film",
     "record_gesture",

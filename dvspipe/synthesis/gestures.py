@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import numpy as np
 
@@ -36,11 +35,49 @@ _TRANSITION_S = (0.25, 0.6)  # transition from rest to a gesture, or between ges
 OTHER = "other_gestures"
 MOVEMENTS: dict[str, Movement] = {**TEN_GESTURES, OTHER: other_movement}
 
-Tracked = Mapping[str, tuple[TrackedMovement, ...]]
-"""Movements of real people, per class."""
-NO_TRACKS: Tracked = MappingProxyType({})
-TRACKED_SHARE = 0.5  # share of tracked movements in classes that have any
+TRACKED_SHARE = 0.5  # share of tracked movements in classes that also have another movement
 BRIEF_SHARE = 0.15  # share of clips with a gesture of about 1 s between rests
+
+
+@dataclass(frozen=True, eq=False)
+class Repertoire:
+    """Movements that rendered people perform, by class.
+
+    Args:
+        classes: Class names; a label is an index.
+        made: Movement of a class with random parameters.
+        tracked: Movements of real people; they replace TRACKED_SHARE of the performances of a class in `made`.
+    """
+
+    classes: tuple[str, ...] = GESTURES
+    made: Mapping[str, Movement] = field(default_factory=lambda: MOVEMENTS)
+    tracked: Mapping[str, tuple[TrackedMovement, ...]] = field(default_factory=dict)
+
+    def draw(self, label: int, rng: np.random.Generator) -> Movement:
+        """Draw a movement of a class."""
+        name = self.classes[label]
+        made, tracked = self.made.get(name), self.tracked.get(name, ())
+        if made is not None and (not tracked or rng.random() >= TRACKED_SHARE):
+            return made
+        return tracked[rng.integers(len(tracked))]
+
+    def is_once(self, label: int) -> bool:
+        """Return whether the movement of a class is performed once, from rest to rest."""
+        tracked = self.tracked.get(self.classes[label], ())
+        return any(movement.repeat == "once" for movement in tracked)
+
+    def check(self, label: int) -> None:
+        """Check that a label is the index of a class.
+
+        Raises:
+            DataError: If the label is out of range.
+        """
+        if not 0 <= label < len(self.classes):
+            raise DataError(f"wrong gesture label (found {label}, expected 0 to {len(self.classes) - 1})")
+
+
+DVS128_GESTURES = Repertoire()
+"""The eleven gestures of DVS128 Gesture."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +85,7 @@ class Performance:
     """Gesture in a video.
 
     Args:
-        label: Index in `GESTURES`.
+        label: Class, an index in `Repertoire.classes`.
         start_us: Time at which the person starts to move from rest, in microseconds.
         end_us: Time at which the person is at rest again, in microseconds.
     """
@@ -67,30 +104,20 @@ class ClipSettings:
         fps: Frames per second; frame k is at round(k * 1e6 / fps) us. None: STEADY_FPS, or FLICKER_FPS if the light
             flickers.
         light: Kind of light; None: random.
-        tracked: Movements of real people, per class; they replace TRACKED_SHARE of the performances.
+        repertoire: Classes and their movements.
     """
 
     duration_us: int = CLIP_US
     fps: float | None = 100.0
     light: LightKind | None = None
-    tracked: Tracked = field(default_factory=dict)
-
-
-def check_label(label: int) -> None:
-    """Check that a label is an index in `GESTURES`.
-
-    Raises:
-        DataError: If the label is out of range.
-    """
-    if not 0 <= label < len(GESTURES):
-        raise DataError(f"wrong gesture label (found {label}, expected 0 to {len(GESTURES) - 1})")
+    repertoire: Repertoire = DVS128_GESTURES
 
 
 def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Performance, ...]:
     """Plan consecutive gestures of 3 to 6 s, each after 0.8 to 2.5 s of rest.
 
     Args:
-        labels: Indices in `GESTURES`, in order of performance.
+        labels: Classes in order of performance.
         rng: Random generator for the durations.
     """
     plan: list[Performance] = []
@@ -109,20 +136,25 @@ def render_gesture(
     of about 1 s between rests, and 10 % start with another gesture.
 
     Args:
-        label: Index in `GESTURES`.
+        label: Class, an index in the classes of the repertoire.
         person: Performer.
         rng: Random generator for the differences between clips: movement, camera, light and background.
-        settings: Duration, frame rate, light and tracked movements.
+        settings: Duration, frame rate, light and repertoire.
 
     Raises:
         DataError: If the label is out of range, the duration is negative, or the frame rate is not positive.
     """
-    return render_session(plan_clip(label, rng, settings.duration_us), person, rng, settings)
+    return render_session(plan_clip(label, rng, settings.duration_us, settings.repertoire), person, rng, settings)
 
 
-def plan_clip(label: int, rng: np.random.Generator, duration_us: int) -> tuple[Performance, ...]:
+def plan_clip(
+    label: int, rng: np.random.Generator, duration_us: int, repertoire: Repertoire = DVS128_GESTURES
+) -> tuple[Performance, ...]:
     """Plan the performances in a clip of a gesture; see `render_gesture`."""
+    repertoire.check(label)
     start, end = -1_000_000, duration_us + 1_000_000
+    if repertoire.is_once(label):
+        return (Performance(label, start, end),)  # the movement itself starts and ends at rest
     place = rng.random()
     if place < 0.1:
         start = int(rng.uniform(-0.15, 0.35) * duration_us)
@@ -133,7 +165,7 @@ def plan_clip(label: int, rng: np.random.Generator, duration_us: int) -> tuple[P
         end = start + int(rng.uniform(0.8e6, 1.4e6))
     elif place < 0.3 + BRIEF_SHARE:
         change = int(rng.uniform(-0.2, 0.25) * duration_us)
-        return Performance(int(rng.integers(len(GESTURES))), start, change), Performance(label, change, end)
+        return Performance(int(rng.integers(len(repertoire.classes))), start, change), Performance(label, change, end)
     return (Performance(label, start, end),)
 
 
@@ -146,14 +178,14 @@ def render_session(
         plan: Gestures in time order, without overlap; see `plan_session`.
         person: Performer.
         rng: Random generator for the differences between videos.
-        settings: Duration, frame rate, light and tracked movements.
+        settings: Duration, frame rate, light and repertoire.
 
     Raises:
         DataError: If a label is out of range, the duration is negative, the frame rate is not positive, or performances
             overlap.
     """
     for performance, before in zip(plan, [None, *plan], strict=False):
-        check_label(performance.label)
+        settings.repertoire.check(performance.label)
         if performance.end_us <= performance.start_us or (before and performance.start_us < before.end_us):
             raise DataError(f"{performance} overlaps {before}, or ends before it starts")
     if settings.duration_us < 0 or (settings.fps is not None and settings.fps <= 0):
@@ -164,14 +196,6 @@ def render_session(
     return _render_frames(plan, person, rng, settings)
 
 
-def _draw_movement(name: str, rng: np.random.Generator, tracked: Tracked) -> Movement:
-    """Choose a movement of a class: a tracked one with probability TRACKED_SHARE if the class has any."""
-    known = tracked.get(name)
-    if not known or rng.random() >= TRACKED_SHARE:
-        return MOVEMENTS[name]
-    return known[rng.integers(len(known))]
-
-
 def _render_frames(
     plan: Sequence[Performance], person: Person, rng: np.random.Generator, settings: ClipSettings
 ) -> Iterator[Frame]:
@@ -179,13 +203,17 @@ def _render_frames(
     fps = settings.fps or (FLICKER_FPS if scene.light.flicker else STEADY_FPS)
     frames = int(settings.duration_us * fps / 1e6) + 1
     times = np.round(np.arange(frames) * 1e6 / fps).astype(np.int64)
-    pose = pose_person(plan, person, rng, times / 1e6, settings.tracked)
+    pose = pose_person(plan, person, rng, times / 1e6, settings.repertoire)
     for t_us, image in zip(times, render(person, scene, pose, times / 1e6), strict=True):
         yield Frame(int(t_us), image, "linear")
 
 
 def pose_person(
-    plan: Sequence[Performance], person: Person, rng: np.random.Generator, t: Floats, tracked: Tracked = NO_TRACKS
+    plan: Sequence[Performance],
+    person: Person,
+    rng: np.random.Generator,
+    t: Floats,
+    repertoire: Repertoire = DVS128_GESTURES,
 ) -> Pose:
     """Return the joints of a person who performs a plan.
 
@@ -196,7 +224,7 @@ def pose_person(
         person: Performer.
         rng: Random generator for the movements.
         t: Increasing times in seconds, [T].
-        tracked: Movements of real people, per class; they replace TRACKED_SHARE of the performances.
+        repertoire: Classes and their movements.
     """
     motion = Motion(draw_rest(t, person, rng), draw_rest(t, person, rng))
     for performance, following in zip(plan, [*plan[1:], None], strict=True):
@@ -210,7 +238,6 @@ def pose_person(
         now = np.flatnonzero((t >= start_s) & (t <= end_s))
         if len(now) < 2:
             continue
-        movement = _draw_movement(GESTURES[performance.label], rng, tracked)
-        performed = movement(t[now], person, rng)
+        performed = repertoire.draw(performance.label, rng)(t[now], person, rng)
         motion = blend(motion, performed, now, weight[now])
     return pose(motion, person, rng, t)

@@ -23,16 +23,16 @@ from ..parallel import ALL, Engine, Processes, Progress, Shard
 from ..simulator import EventSimulator, SimulatorConfig, SimulatorState
 from ..video.frames import Frame
 from ..video.writing import write_video
+from .filmed import SETTINGS_NAME, FilmedGestures
 from .gestures import (
     CLIP_US,
+    DVS128_GESTURES,
     GESTURE_SENSOR,
-    NO_TRACKS,
     OTHER,
     RENDERING,
     ClipSettings,
     Performance,
-    Tracked,
-    check_label,
+    Repertoire,
     plan_clip,
     plan_session,
     pose_person,
@@ -57,14 +57,11 @@ class GestureClip:
     """Identifier of a clip of a gesture. Equal identifiers give equal clips.
 
     Args:
-        label: Class, 0 to 10: an index into `GESTURES`.
+        label: Class, an index in the classes of the repertoire; by default 0 to 10, an index in `GESTURES`.
         person: Number of the identity; with the same seed, the same person in every clip.
         clip: Number of the clip; selects camera or sensor, scene and movement.
         seed: Random seed.
         duration_us: Maximum frame time in microseconds.
-
-    Raises:
-        DataError: If the label is out of range.
 
     Example:
         >>> GestureClip(label=1, person=0, clip=0, seed=3).duration_us
@@ -77,9 +74,6 @@ class GestureClip:
     clip: int
     seed: int
     duration_us: int = CLIP_US
-
-    def __post_init__(self) -> None:
-        check_label(self.label)
 
     @property
     def seeds(self) -> list[int]:
@@ -95,42 +89,46 @@ def _draw_light(seeds: list[int]) -> LightKind:
     return LIGHTS[np.random.default_rng([*seeds, 2]).integers(len(LIGHTS))]
 
 
-def gesture_frames(clip: GestureClip, *, fps: float = 100.0, tracked: Tracked = NO_TRACKS) -> Iterator[Frame]:
+def gesture_frames(
+    clip: GestureClip, *, fps: float = 100.0, repertoire: Repertoire = DVS128_GESTURES
+) -> Iterator[Frame]:
     """Render the video of a gesture: frames 128x128, uint8 in sRGB (IEC 61966-2-1).
 
     Args:
         clip: Clip to render.
         fps: Frames per second; the first frame is at time 0.
-        tracked: Movements of real people, per class.
+        repertoire: Classes and their movements.
     """
-    frames = _render(clip.seeds, clip.duration_us, fps, tracked)
+    frames = _render(clip, fps, repertoire)
     return (Frame(frame.t_us, _srgb_table().take(frame.image)) for frame in frames)
 
 
-def record_gesture(clip: GestureClip, *, sensor: SimulatorConfig | None = None, tracked: Tracked = NO_TRACKS) -> Events:
+def record_gesture(
+    clip: GestureClip, *, sensor: SimulatorConfig | None = None, repertoire: Repertoire = DVS128_GESTURES
+) -> Events:
     """Record a rendered gesture with a simulated DVS128; return its events.
 
     Args:
         clip: Clip to record.
         sensor: Sensor model; default: a DVS128 with biases and noise drawn for each clip.
-        tracked: Movements of real people, per class.
+        repertoire: Classes and their movements.
     """
-    frames = _render(clip.seeds, clip.duration_us, tracked=tracked)
+    frames = _render(clip, None, repertoire)
     if sensor is not None:
         return _simulate(frames, sensor)
     return _record(frames, np.random.default_rng([*clip.seeds, 1]))
 
 
-def _render(
-    seeds: list[int], duration_us: int, fps: float | None = None, tracked: Tracked = NO_TRACKS
-) -> Iterator[Frame]:
-    seed, person, number, _ = seeds
-    identity = _draw_identity(seed, person)
-    rng = np.random.default_rng(seeds)
-    return render_gesture(number - 1, identity, rng, ClipSettings(duration_us, fps, _draw_light(seeds), tracked))
+def _render(clip: GestureClip, fps: float | None, repertoire: Repertoire) -> Iterator[Frame]:
+    repertoire.check(clip.label)
+    identity, light = _draw_identity(clip.seed, clip.person), _draw_light(clip.seeds)
+    settings = ClipSettings(clip.duration_us, fps, light, repertoire)
+    return render_gesture(clip.label, identity, np.random.default_rng(clip.seeds), settings)
 
 
-def film_gesture(stem: Path, clip: GestureClip, *, webcam: Webcam | None = None, tracked: Tracked = NO_TRACKS) -> Path:
+def film_gesture(
+    stem: Path, clip: GestureClip, *, webcam: Webcam | None = None, repertoire: Repertoire = DVS128_GESTURES
+) -> Path:
     """Film a rendered gesture with a simulated webcam or phone; write the video and return its path.
 
     The movement differs in detail from `record_gesture` with the same clip. In some videos of other gestures, the
@@ -140,13 +138,13 @@ def film_gesture(stem: Path, clip: GestureClip, *, webcam: Webcam | None = None,
         stem: Path without suffix; the suffix is .mp4 (H.264) or .webm (VP8).
         clip: Clip to film.
         webcam: Camera model; default: drawn for each clip.
-        tracked: Movements of real people, per class.
+        repertoire: Classes and their movements.
 
     Raises:
         FileError: If the file cannot be written.
         VideoError: If the installed OpenCV cannot write VP8, or the installed faery cannot write H.264.
     """
-    return _plan_film(clip, webcam, tracked).write(stem)
+    return _plan_film(clip, webcam, repertoire).write(stem)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,31 +176,32 @@ class _Film:
         return Region(round(float(x)), round(float(y)), size)
 
 
-def _plan_film(clip: GestureClip, webcam: Webcam | None, tracked: Tracked) -> _Film:
+def _plan_film(clip: GestureClip, webcam: Webcam | None, repertoire: Repertoire) -> _Film:
+    repertoire.check(clip.label)
     rng, identity = np.random.default_rng([*clip.seeds, 5]), _draw_identity(clip.seed, clip.person)
-    webcam = webcam or _draw_webcam(clip.seeds)
+    webcam = webcam or _draw_webcam(clip.seeds, repertoire)
     times_s = webcam.picture_times(clip.duration_us)
     scene = draw_scene(identity, webcam.size, _draw_light(clip.seeds), rng, draw_far_camera)
-    pose = pose_person(plan_clip(clip.label, rng, clip.duration_us), identity, rng, times_s, tracked)
+    pose = pose_person(plan_clip(clip.label, rng, clip.duration_us, repertoire), identity, rng, times_s, repertoire)
     return _Film(identity, webcam, scene, pose, times_s, clip.duration_us, rng)
 
 
-def _draw_webcam(seeds: list[int]) -> Webcam:
+def _draw_webcam(seeds: list[int], repertoire: Repertoire) -> Webcam:
     rng = np.random.default_rng([*seeds, 4])
     webcam = draw_webcam(rng)
-    if seeds[2] - 1 == GESTURES.index(OTHER) and rng.random() < PANNED:
+    if repertoire.classes[seeds[2] - 1] == OTHER and rng.random() < PANNED:
         return replace(webcam, shake_px=rng.uniform(0.02, 0.15) * webcam.size.height)
     return webcam
 
 
-def record_film(clip: GestureClip, *, webcam: Webcam | None = None, tracked: Tracked = NO_TRACKS) -> Events:
+def record_film(clip: GestureClip, *, webcam: Webcam | None = None, repertoire: Repertoire = DVS128_GESTURES) -> Events:
     """Return the events of the video from `film_gesture`, fitted to `GESTURE_SENSOR` like the input of a network.
 
     The video is written, decoded, cropped to the person and converted. The crop is placed around the rendered joints,
     with random errors as large as the errors of the person detector in films of people: the detector itself does not
     work on rendered people. Arguments as in `film_gesture`.
     """
-    planned = _plan_film(clip, webcam, tracked)
+    planned = _plan_film(clip, webcam, repertoire)
     region = planned.find_region(np.random.default_rng([*clip.seeds, 6]))
     with TemporaryDirectory() as folder:
         path = planned.write(Path(folder) / "film")
@@ -279,7 +278,9 @@ class GesturesPlan:
         duration_us: Duration of a clip in microseconds.
         videos: Whether to write the rendered videos too.
         camera: `dvs`: DVS128; `webcam`: converted video of a webcam or phone; `both`: one clip of each.
-        tracks: Folder of tracks of real people, <class>/<joints>.csv, for a share of the movements; None: no tracks.
+        tracks: Folder of tracks of real people, <class>/<joints>.csv, for a share of the movements; or folder written
+            by `FilmedGestures.write`, with its own classes; None: no tracks.
+        other: Number of clips of other gestures per clip of another class.
     """
 
     people: int
@@ -289,45 +290,78 @@ class GesturesPlan:
     videos: bool = False
     camera: CameraKind = "dvs"
     tracks: Path | None = None
+    other: int = 1
 
     @property
     def count(self) -> int:
         """Number of recordings."""
-        return self.people * self.clips * len(GESTURES) * (2 if self.camera == "both" else 1)
+        return sum(1 for _ in self.list_clips()) * (2 if self.camera == "both" else 1)
+
+    def list_clips(self) -> Iterator[GestureClip]:
+        """Yield all clips; each is recorded by one camera, or by both."""
+        for person, (label, name) in product(range(self.people), enumerate(read_repertoire(self.tracks).classes)):
+            for number in range(self.clips * (self.other if name == OTHER else 1)):
+                yield GestureClip(label, person=person, clip=number, seed=self.seed, duration_us=self.duration_us)
 
 
 @dataclass(frozen=True)
 class _PlannedClip:
-    """Clip of a plan, with functions that write it."""
+    """Clip of a plan, with functions that write it.
+
+    Args:
+        clip: Clip.
+        tracks: Folder of tracks; None: no tracks.
+        digest: Digest of the folder; the same folder may change later.
+    """
 
     clip: GestureClip
     tracks: Path | None
+    digest: str | None
+
+    @property
+    def repertoire(self) -> Repertoire:
+        """Classes and their movements."""
+        return _read_once(self.tracks, self.digest)
 
     def write_events(self, path: Path) -> None:
-        self._write(path, record_gesture(self.clip, tracked=_read_tracks(self.tracks)))
+        self._write(path, record_gesture(self.clip, repertoire=self.repertoire))
 
     def write_film_events(self, path: Path) -> None:
-        self._write(path, record_film(self.clip, tracked=_read_tracks(self.tracks)))
+        self._write(path, record_film(self.clip, repertoire=self.repertoire))
 
     def write_video(self, path: Path) -> None:
-        write_video(path, gesture_frames(self.clip, tracked=_read_tracks(self.tracks)))
+        write_video(path, gesture_frames(self.clip, repertoire=self.repertoire))
 
     def write_film(self, path: Path) -> None:
-        film_gesture(path.with_suffix(""), self.clip, tracked=_read_tracks(self.tracks))
+        film_gesture(path.with_suffix(""), self.clip, repertoire=self.repertoire)
 
     def _write(self, path: Path, events: Events) -> None:
         write(path, [events], GESTURE_SENSOR, source=SYNTHETIC_GESTURES, settings={"synthesis": asdict(self.clip)})
 
 
+def read_repertoire(folder: Path | None) -> Repertoire:
+    """Read the classes and movements of a folder of tracks; see `GesturesPlan.tracks`.
+
+    Raises:
+        DataError: If the folder contains no tracks.
+        FileError: If a file is missing or corrupted.
+    """
+    if folder is None:
+        return DVS128_GESTURES
+    if (folder / SETTINGS_NAME).is_file():
+        return FilmedGestures.read(folder).to_repertoire(folder)
+    return Repertoire(tracked=read_movements(folder, GESTURES, OTHER))
+
+
 @cache
-def _read_tracks(folder: Path | None) -> Tracked:
-    return NO_TRACKS if folder is None else read_movements(folder, GESTURES, OTHER)
+def _read_once(folder: Path | None, _digest: str | None) -> Repertoire:
+    return read_repertoire(folder)
 
 
 def _digest_tracks(folder: Path) -> str:
-    """Return the SHA-256 digest of the names and contents of all tracks."""
+    """Return the SHA-256 digest of the names and contents of all tracks, and of their settings if there are any."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*/*.csv")):
+    for path in sorted([*folder.glob("*/*.csv"), *folder.glob(SETTINGS_NAME)]):
         digest.update(f"{path.parent.name}/{path.name} {hashlib.sha256(read_bytes(path)).hexdigest()}\n".encode())
     return digest.hexdigest()
 
@@ -356,20 +390,20 @@ def write_gestures(
         FileError: If the folder cannot be written, or another process is writing to it.
     """
     work: dict[Path, Callable[[Path], object]] = {}
-    for person, label, number in product(range(plan.people), range(len(GESTURES)), range(plan.clips)):
-        named = GestureClip(label, person=person, clip=number, seed=plan.seed, duration_us=plan.duration_us)
-        clip = _PlannedClip(named, plan.tracks)
+    repertoire = read_repertoire(plan.tracks)  # report errors before work starts
+    digest = None if plan.tracks is None else _digest_tracks(plan.tracks)
+    for named in plan.list_clips():
+        clip = _PlannedClip(named, plan.tracks, digest)
+        place = Path(repertoire.classes[named.label])
         if plan.camera != "webcam":
-            path = Path(GESTURES[label], f"user{person:03d}_{_draw_light(named.seeds)}_{number:02d}.h5")
+            path = place / f"user{named.person:03d}_{_draw_light(named.seeds)}_{named.clip:02d}.h5"
             work[path] = clip.write_events
             if plan.videos:
                 work[path.with_suffix(".webm")] = clip.write_video
         if plan.camera != "dvs":
-            path = Path(GESTURES[label], f"user{person:03d}_webcam_{number:02d}.h5")
+            path = place / f"user{named.person:03d}_webcam_{named.clip:02d}.h5"
             work[path] = clip.write_film_events
             if plan.videos:
-                work[path.with_suffix(_draw_webcam(named.seeds).suffix)] = clip.write_film
-    _read_tracks(plan.tracks)  # report errors before work starts
-    tracks = None if plan.tracks is None else _digest_tracks(plan.tracks)
-    record = GesturesRecord(seed=plan.seed, duration_us=plan.duration_us, tracks=tracks)
+                work[path.with_suffix(_draw_webcam(named.seeds, repertoire).suffix)] = clip.write_film
+    record = GesturesRecord(seed=plan.seed, duration_us=plan.duration_us, tracks=digest)
     return write_recordings(folder, record, work, engine=engine, shard=shard, progress=progress)

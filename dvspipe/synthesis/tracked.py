@@ -7,14 +7,15 @@ time, pace, size and small rotations vary at random from clip to clip; sides can
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from ..errors import DataError
 from ..pose import OUTWARDS, Track, from_shoulder, measure_arms
-from .motion import Arm, Motion, reach_for, wander
+from .motion import Arm, Motion, reach_for, smooth_step, wander
 from .people import Floats, Person, unit
 
 PACES = (0.7, 1.5)  # range of the pace relative to the film
@@ -24,6 +25,11 @@ MIN_GAP_US = 500_000  # a longer time without a person ends a run
 MIN_RUN_S = 0.4
 ACTIVE_S, ACTIVE_SHARE = 0.4, 0.3  # averaging time of the speed; threshold relative to its 90 % quantile
 ARM_JOINTS = ("elbow", "wrist", "index", "pinky")
+PAUSE_S = (0.3, 1.5)  # pause between two performances of a movement that is performed once, in seconds of the film
+MIN_SHOWN = 0.75  # minimum share of a movement performed once that is inside the clip, or of the clip inside it
+
+Repeat = Literal["back_and_forth", "cycle", "once"]
+"""How a movement continues at its end: backwards; from its start without a pause; or from its start after a pause."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +41,13 @@ class TrackedMovement:
         arms: Joints in units of the arm length, [N, 2, 4, 3]: side (right, left); elbow, wrist, index and little
             finger; outwards, up and forwards from the shoulder.
         swap_sides: Whether to swap the arms: a right hand wave becomes a left hand wave.
+        repeat: How the movement continues at its end.
     """
 
     t_s: Floats
     arms: Floats
     swap_sides: bool = False
+    repeat: Repeat = "back_and_forth"
 
     @classmethod
     def from_track(cls, track: Track) -> TrackedMovement:
@@ -70,24 +78,42 @@ class TrackedMovement:
         first, last = moving[0], moving[-1] + 1
         if self.t_s[last - 1] - self.t_s[first] < MIN_RUN_S:
             return self
-        return TrackedMovement(self.t_s[first:last] - self.t_s[first], self.arms[first:last], self.swap_sides)
+        return replace(self, t_s=self.t_s[first:last] - self.t_s[first], arms=self.arms[first:last])
+
+    def repeated(self, repeat: Repeat) -> TrackedMovement:
+        """Return the movement with another way to continue at its end."""
+        return replace(self, repeat=repeat)
 
     def mirrored(self) -> TrackedMovement:
         """Swap the arms."""
-        return TrackedMovement(self.t_s, self.arms, not self.swap_sides)
+        return replace(self, swap_sides=not self.swap_sides)
 
     def __call__(self, t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-        """Perform the movement at times t [T], back and forth if it is short, with random pace, size and rotations."""
+        """Perform the movement at times t [T], repeatedly if it is short, with random pace, size and rotations."""
         pace = float(np.exp(rng.uniform(*np.log(PACES))))
-        length_s = float(self.t_s[-1])
-        place_s = rng.uniform(0, 2 * length_s) + pace * (t - t[0]) + 0.05 * wander(t, rng)
-        place_s = length_s - np.abs(length_s - place_s % (2 * length_s))  # back and forth
-        arms = []
-        for side in (1, 0) if self.swap_sides else (0, 1):
-            flat = self.arms[:, side].reshape(len(self.t_s), -1)
-            points = np.stack([np.interp(place_s, self.t_s, column) for column in flat.T], axis=-1)
-            arms.append(self._perform(points.reshape(len(t), len(ARM_JOINTS), 3), person, rng))
+        path = self._repeat(pace * (t - t[0]), t, rng)
+        arms = [self._perform(path[:, side], person, rng) for side in ((1, 0) if self.swap_sides else (0, 1))]
         return Motion(arms[0], arms[1], follow=0.0, lean=rng.uniform(0, 0.04) * wander(t, rng))
+
+    def _repeat(self, since_s: Floats, t: Floats, rng: np.random.Generator) -> Floats:
+        """Return the joints [T, 2, 4, 3] at times of the film since the start of the clip, `since_s` [T]."""
+        length_s = float(self.t_s[-1])
+        if self.repeat == "once":
+            clip_s, pause_s = since_s[-1], rng.uniform(*PAUSE_S)
+            shown_s = MIN_SHOWN * min(length_s, clip_s)
+            place_s = (since_s - rng.uniform(shown_s - length_s, clip_s - shown_s)) % (length_s + pause_s)
+            back = smooth_step(place_s, length_s, length_s + pause_s)  # from the last position to the first
+        else:
+            place_s = rng.uniform(0, 2 * length_s) + since_s + 0.05 * wander(t, rng)
+            if self.repeat == "back_and_forth":
+                place_s, back = length_s - np.abs(length_s - place_s % (2 * length_s)), np.zeros_like(t)
+            else:
+                place_s = place_s % length_s
+                back = place_s / length_s  # a small drift closes the cycle
+        flat = self.arms.reshape(len(self.t_s), -1)
+        points = np.stack([np.interp(place_s, self.t_s, column) for column in flat.T], axis=-1)
+        points += back[:, None] * (flat[0] - flat[-1])
+        return points.reshape(len(t), *self.arms.shape[1:])
 
     def _perform(self, points: Floats, person: Person, rng: np.random.Generator) -> Arm:
         turn = _rotation(rng.normal(0, TURN, 3))

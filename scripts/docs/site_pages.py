@@ -102,7 +102,17 @@ AREAS: Mapping[str, Area] = {
     "pose": Area(
         "Joints of people in films",
         "Joints over time, in the picture and in the body's frame.",
-        ("pose.track_film", "pose.TrackSettings", "pose.Track", "pose.measure_arms", "pose.ArmTracks", "pose.ArmTrack"),
+        (
+            "pose.track_film",
+            "pose.TrackSettings",
+            "pose.Track",
+            "pose.measure_arms",
+            "pose.ArmTracks",
+            "pose.ArmTrack",
+            "pose.check_brightness",
+            "pose.find_movement",
+            "pose.GesturePart",
+        ),
     ),
     "encoding": Area(
         "Spike tensors and spike codes",

@@ -16,9 +16,8 @@ and bias are selected on the films of the training fold, classified by the netwo
 from __future__ import annotations
 
 import argparse
-import copy
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,49 +26,29 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dvspipe.events import Events, SensorSize
+from dvspipe.events import Events
 from dvspipe.formats import read
 from dvspipe.inference import Classifier, InferConfig
-from dvspipe.inference.joints import (
-    JOINT_STEP_US,
-    JOINT_STEPS,
-    POSITIONS,
-    JointClassifier,
-    JointNetwork,
-    average_logs,
-    sample_curves,
-)
+from dvspipe.inference.joint_training import JointWindows, train_joints
+from dvspipe.inference.joints import POSITIONS, JointClassifier, JointNetwork, average_logs, sample_curves
 from dvspipe.inference.segments import is_quiet
 from dvspipe.labels import GESTURES
-from dvspipe.pose import JOINTS, Track, to_body_frame
-from dvspipe.synthesis import GESTURE_SENSOR
-from dvspipe.synthesis.gestures import OTHER, plan_clip, pose_person
-from dvspipe.synthesis.people import draw_person
+from dvspipe.oneshot.arms import PACE, WINDOW_US, cut_curves, draw_tracks, make_track, rotate, sample_windows
+from dvspipe.pose import Track
+from dvspipe.synthesis import DVS128_GESTURES, GESTURE_SENSOR, OTHER
 from dvspipe.synthesis.tracked import mirror_class
 
 Floats = NDArray[np.float64]
-WINDOW_US = JOINT_STEPS * JOINT_STEP_US
-PEOPLE, DRAWN_US, DRAWN_HZ = 130, 1_800_000, 30
+PEOPLE = 130
 DRAWN_WINDOWS, SKELETON_WINDOWS, FILM_WINDOWS = 2, 4, 50
 BATCH, FILM_SHARE, GESTURE_SHARE = 96, 0.4, 0.6
-LEARNING_RATE, TRAINING_STEPS = 3e-3, 700
+TRAINING_STEPS = 700
 GESTURE_FILMS = {0: 0.42, 1: 0.30, 2: 0.18, 8: 0.05, 9: 0.05}  # class: share of the windows from gesture films
-PACE, FPS = 0.25, (10, 30)
-ARM_JOINTS = ("shoulder", "elbow", "wrist", "index", "pinky")
-POSE_JOINTS = (0, 1, 2, 3, 3)  # indices in `Pose.arms`; index and little finger both use the knuckles
 WEIGHTS, OTHER_BIASES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6), (-1.0, -0.5, 0.0, 0.5)
 GAP_US = 40_000  # gap between repetitions of a short film
 MIN_US, REPEATED_US = 1_450_000, 1_500_000  # films shorter than MIN_US are repeated for at least REPEATED_US
 OTHER_LABEL = GESTURES.index(OTHER)
 MIRRORED = np.array([GESTURES.index(mirror_class(name)) for name in GESTURES])
-
-
-@dataclass(frozen=True, eq=False)
-class Windows:
-    """Windows of joint curves, float32 [N, JOINT_STEPS, C], and labels [N]."""
-
-    curves: NDArray[np.float32]
-    labels: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,85 +66,6 @@ class Film:
 
 def find_label(name: str) -> int:
     return GESTURES.index(name) if name in GESTURES else OTHER_LABEL
-
-
-def make_track(times_us: NDArray[np.int64], points: Floats, confidence: Floats | None = None) -> Track:
-    """Convert joints [N, J, 3] to a track."""
-    body, yaw = to_body_frame(points)
-    N, J = points.shape[:2]
-    seen = np.ones((N, J)) if confidence is None else confidence
-    return Track(
-        times_us, body, body[..., :2], seen, np.ones(N), yaw, np.ones(N, np.int64), SensorSize(width=1, height=1)
-    )
-
-
-def draw_movements(rng: np.random.Generator) -> Iterator[tuple[Track, int]]:
-    """Yield tracks of drawn movements: per person, each gesture once and a second sample of the other gestures."""
-    times_us = np.arange(0, DRAWN_US + 100_000, 1_000_000 // DRAWN_HZ)
-    for _, label in itertools.product(range(PEOPLE), (*range(len(GESTURES)), OTHER_LABEL)):
-        pose = pose_person(plan_clip(label, rng, DRAWN_US), draw_person(rng), rng, times_us / 1e6)
-        points = np.zeros((len(times_us), len(JOINTS), 3))
-        for (side, name), (joint, place) in itertools.product(
-            enumerate(("right", "left")), zip(ARM_JOINTS, POSE_JOINTS, strict=True)
-        ):
-            points[:, JOINTS.index(f"{name}_{joint}")] = pose.arms[:, side, place]
-        yield make_track(times_us, points), label
-
-
-def simulate_pose(track: Track, rng: np.random.Generator) -> Track:
-    """Simulate the output of a pose network for part of a track: lower frame rate, rotation, noise and lost joints."""
-    pace, fps = float(np.exp(rng.uniform(-PACE, PACE))), rng.uniform(*FPS)
-    count = max(4, int(WINDOW_US * 1e-6 * fps) + 2)
-    own_us, length_us = track.times_us - track.times_us[0], int(np.ptp(track.times_us))
-    at_us = rng.uniform(0, max(0.0, length_us - pace * WINDOW_US)) + pace * np.arange(count) * 1e6 / fps
-    at_us = length_us - np.abs(length_us - at_us % (2 * length_us))  # play back and forth
-    flat = track.points_m.reshape(len(own_us), -1)
-    points = np.stack([np.interp(at_us, own_us, column) for column in flat.T], axis=-1).reshape(count, -1, 3)
-    points = rotate(points, float(np.clip(rng.normal(0, 0.5), -1.3, 1.3)))
-    points[..., 2] *= rng.uniform(0.4, 1.1)
-    if rng.random() < 0.8:
-        jitter = rng.normal(size=(count + 2, *points.shape[1:]))
-        jitter = (jitter[:-2] + jitter[1:-1] + jitter[2:]) / 1.7
-        points += jitter * rng.uniform(0.003, 0.02) * (1, 1, 2.5)
-        points += rng.normal(size=points.shape[1:]) * rng.uniform(0, 0.05) * (1, 1, 1.5)
-    confidence = np.clip(1 - np.abs(rng.normal(0, 0.12, points.shape[:2])), 0, 1)
-    if rng.random() < 0.35:
-        freeze_joints(points, confidence, rng)
-    return make_track((np.arange(count) * 1e6 / fps).astype(np.int64), points, confidence)
-
-
-def rotate(points: Floats, angle: float) -> Floats:
-    """Rotate points [N, J, 3] about the vertical axis."""
-    x, y, z = np.moveaxis(points, -1, 0)
-    cos, sin = np.cos(angle), np.sin(angle)
-    return np.stack([x * cos + z * sin, y, z * cos - x * sin], axis=-1)
-
-
-def freeze_joints(points: Floats, confidence: Floats, rng: np.random.Generator) -> None:
-    """Freeze one or two elbows or wrists (with their hands) for some time, with low confidence; in place."""
-    for number in rng.choice(4, rng.integers(1, 3), replace=False):
-        side, joint = ("right", "left")[number // 2], ("elbow", "wrist")[number % 2]
-        start = rng.integers(len(points))
-        part = slice(start, start + rng.integers(2, len(points)))
-        wrist = JOINTS.index(f"{side}_{joint}")
-        lost = points[start, wrist] + rng.normal(0, 0.05, points[part, wrist].shape)
-        moved = lost - points[part, wrist]
-        hand = [JOINTS.index(f"{side}_{name}") for name in ("index", "pinky")] if joint == "wrist" else []
-        for each in (wrist, *hand):
-            points[part, each] += moved
-        confidence[part, wrist] = rng.uniform(0, 0.5)
-
-
-def cut_curves(track: Track, start_us: int) -> NDArray[np.float32]:
-    """Return the curves of the window that starts at `start_us`."""
-    return sample_curves(track, np.array([start_us]), np.array([start_us + WINDOW_US]))[0][0]
-
-
-def sample_windows(tracks: Sequence[tuple[Track, int]], count: int, rng: np.random.Generator) -> Windows:
-    """Sample `count` windows per track with a simulated pose network (see `simulate_pose`)."""
-    windows = [(cut_curves(simulate_pose(track, rng), 0), label) for track, label in tracks for _ in range(count)]
-    curves, labels = zip(*windows, strict=True)
-    return Windows(np.stack(curves), np.array(labels))
 
 
 def sample_film(film: Film, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -216,8 +116,11 @@ def mirror_curves(curves: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def sample_batch(
-    drawn: Windows, skeletons: Windows, films: Sequence[tuple[NDArray[np.float32], int]], rng: np.random.Generator
-) -> Windows:
+    drawn: JointWindows,
+    skeletons: JointWindows,
+    films: Sequence[tuple[NDArray[np.float32], int]],
+    rng: np.random.Generator,
+) -> JointWindows:
     """Sample a batch of drawn movements, skeletons and films; half of the samples are mirrored.
 
     Classes of skeletons are equally frequent, except that other gestures are 2.5 times as frequent.
@@ -243,34 +146,22 @@ def sample_batch(
     swapped = rng.random(len(truth)) < 0.5
     together[swapped], truth[swapped] = mirror_curves(together[swapped]), MIRRORED[truth[swapped]]
     together[..., :POSITIONS] += rng.normal(0, 0.015, together[..., :POSITIONS].shape)
-    return Windows(together, truth)
+    return JointWindows(together, truth)
 
 
-def train(drawn: Windows, skeletons: Windows, films: Sequence[Film], seed: int) -> JointNetwork:
-    """Train a network, and return the moving average of its weights."""
+def train(
+    drawn: JointWindows, skeletons: JointWindows, films: Sequence[Film], seed: int, weight: float = 0.0
+) -> JointClassifier:
+    """Train on drawn movements, skeletons and films."""
     rng = np.random.default_rng(seed)
-    torch.manual_seed(seed)
     pools = [(sample_film(film, rng), film.label) for film in films]
-    network = JointNetwork(len(GESTURES))
-    mean = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=TRAINING_STEPS, pct_start=0.15)
-    for step in range(1, TRAINING_STEPS + 1):
-        batch = sample_batch(drawn, skeletons, pools, rng)
-        logits = network(torch.from_numpy(batch.curves))
-        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(batch.labels), label_smoothing=0.1)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        decay = min(0.99, step / (step + 9))
-        with torch.no_grad():
-            for old, new in zip(mean.state_dict().values(), network.state_dict().values(), strict=True):
-                old.copy_(decay * old + (1 - decay) * new if new.is_floating_point() else new)
-        if step % 100 == 0:
-            right = (logits.argmax(dim=1).numpy() == batch.labels).mean()
-            print(f"step {step}: loss {loss.item():.3f}, batch accuracy {right:.0%}", flush=True)
-    return mean.eval()
+    return train_joints(
+        lambda batches: sample_batch(drawn, skeletons, pools, batches),
+        GESTURES,
+        steps=TRAINING_STEPS,
+        weight=weight,
+        seed=seed,
+    )
 
 
 def read_films(folder: Path) -> list[Film]:
@@ -284,10 +175,11 @@ def read_films(folder: Path) -> list[Film]:
     return films
 
 
-def read_windows(folder: Path) -> tuple[Windows, Windows]:
+def read_windows(folder: Path) -> tuple[JointWindows, JointWindows]:
     """Sample windows of drawn movements, and of skeleton tracks in `folder`."""
     rng = np.random.default_rng(1)
-    drawn = sample_windows([*draw_movements(rng)], DRAWN_WINDOWS, rng)
+    labels = [*range(len(GESTURES)), OTHER_LABEL] * PEOPLE  # other gestures twice
+    drawn = sample_windows(draw_tracks(DVS128_GESTURES, labels, rng), DRAWN_WINDOWS, rng)
     tracks = []
     for path in sorted(folder.glob("*/*.csv")):
         track = Track.read(path)
@@ -430,7 +322,7 @@ def measure_folds(arguments: argparse.Namespace) -> None:
         stored = dict(file)
     seen: dict[str, list[FilmOutputs]] = {}
     for tested, trained in (("2", "1"), ("1", "2")):
-        network = train(drawn, skeletons, [film for film in films if film.fold == trained], arguments.seed)
+        network = train(drawn, skeletons, [film for film in films if film.fold == trained], arguments.seed).network
         seen[tested] = classify_films(network, tested, films, stored)
     all_films = [*seen["1"], *seen["2"]]
     tracked = [film for film in all_films if film.known.any()]
@@ -456,7 +348,8 @@ def measure_folds(arguments: argparse.Namespace) -> None:
 def train_all(arguments: argparse.Namespace) -> None:
     """Train a network on all films, and write it."""
     drawn, skeletons = read_windows(arguments.skeletons)
-    network = train(drawn, skeletons, read_films(arguments.films), arguments.seed)
+    trained = train(drawn, skeletons, read_films(arguments.films), arguments.seed, arguments.weight)
+    network = trained.network
     with torch.no_grad():
         network.linear.bias[OTHER_LABEL] += arguments.other
     JointClassifier(network, arguments.weight).save(arguments.out)

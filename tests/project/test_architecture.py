@@ -45,6 +45,7 @@ ORDER = [
     "training",
     "inference",
     "report",
+    "oneshot",
     "torch",
     "app",
     "cli",

@@ -1,0 +1,118 @@
+"""Command `learn`: learn gestures from one film each."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import ConfigError, count_noun
+from .options import Overwrite, Seed
+from .screen import messages, notes, screen, show_name, warn
+from .training import print_test, show_training
+
+if TYPE_CHECKING:
+    from ..oneshot import StudiedFilm
+
+
+def learn(
+    films: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILM...", help="Film of each gesture, named after it (wave.mp4); or DIR with DIR/<gesture>/<film>."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Run folder of the new classifier.")],
+    other: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILM|FOLDER", help="Films without any of the gestures. Repeatable."),
+    ] = None,
+    start: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SECONDS", help="Start of the gesture in the film of NAME; default: found. Repeatable."
+        ),
+    ] = None,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SECONDS", help="End of the gesture in the film of NAME; default: found. Repeatable."
+        ),
+    ] = None,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="The mirrored movement, with the other hand, is the same gesture.")
+    ] = False,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Render four times as many people and train twice as long (an hour).")
+    ] = False,
+    people: Annotated[
+        int | None, typer.Option(min=4, metavar="N", help="Number of rendered people; default: 24, or 96 if thorough.")
+    ] = None,
+    no_train: Annotated[
+        bool, typer.Option("--no-train", help="Only find the gestures in the films and write the page to check them.")
+    ] = False,
+    seed: Seed = 0,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Number of rendering processes.")] = 2,
+    overwrite: Overwrite = False,
+) -> None:
+    """Learn new gestures from one film each: render the movements on many people, and train a classifier on them.
+
+    An interrupted run continues when the command is repeated.
+    """
+    from ..oneshot import PAGE, THOROUGH, LearnConfig, list_films, list_videos, prepare, set_parts
+    from ..oneshot import learn as learn_films
+
+    found = set_parts(list_films(films), _parse_times(start, "--start"), _parse_times(stop, "--stop"))
+    base = THOROUGH if thorough else LearnConfig()
+    chosen = {"mirror": mirror, "seed": seed, "jobs": jobs, "people": people or base.people}
+    config = base.model_copy(update=chosen)
+    with show_training() as callback:
+        study = prepare(found, out, config, other=list_videos(other or []), callback=callback)
+        for each in study.films:
+            _print_film(each)
+        notes.print(f"check the movements: {out / PAGE}")
+        if no_train:
+            return
+        command = shlex.join(["dvspipe", "learn", *map(str, films), "-o", str(out)])
+        try:
+            learned = learn_films(study, out, config, command=command, callback=callback, overwrite=overwrite)
+        except KeyboardInterrupt:
+            messages.print(f"{command} continues with the missing clips and epochs")
+            raise
+    print_test(learned.run)
+    for line in learned.similar:
+        warn(line)
+    notes.print(f"report: {learned.run.folder.report}; next:")
+    notes.print(f"  {shlex.join(['dvspipe', 'infer', str(out), 'VIDEO', '-o', 'answers'])}")
+
+
+def _parse_times(texts: list[str] | None, option: str) -> dict[str, float]:
+    """Parse NAME=SECONDS."""
+    times: dict[str, float] = {}
+    for text in texts or []:
+        name, _, seconds = text.rpartition("=")
+        try:
+            times[name] = float(seconds)
+        except ValueError:
+            raise ConfigError(f"{option} {text}: not a time (expected NAME=SECONDS, such as wave=1.5)") from None
+        if not name or not times[name] >= 0:
+            raise ConfigError(f"{option} {text}: not a time (expected NAME=SECONDS, such as wave=1.5)")
+    return times
+
+
+def _print_film(each: StudiedFilm) -> None:
+    part = each.part
+    repeated = (
+        "once"
+        if part.period_us is None
+        else f"{count_noun(part.repetitions, 'time')}, every {part.period_us / 1e6:.2f} s"
+    )
+    hands = "both hands" if len(part.sides) == 2 else f"{part.sides[0]} hand"
+    screen.print(
+        f"{show_name(each.film.path)}: {each.film.name}, {part.start_us / 1e6:.2f} to {part.stop_us / 1e6:.2f} s, "
+        f"{hands}, {repeated}"
+    )
+    for text in part.warnings:
+        warn(f"{show_name(each.film.path)}: {text}")

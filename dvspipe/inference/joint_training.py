@@ -1,0 +1,77 @@
+"""Train a joint network on curves of joints."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..parallel import Progress, ignore_progress
+from .joints import Float32s, JointClassifier, JointNetwork
+
+LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 3e-3, 1e-2, 0.15
+LABEL_SMOOTHING = 0.1
+MAX_DECAY = 0.99  # of the moving average of the weights
+
+
+@dataclass(frozen=True, eq=False)
+class JointWindows:
+    """Windows of joint curves with labels.
+
+    Args:
+        curves: Curves, float32 [N, JOINT_STEPS, CURVES]; see `sample_curves`.
+        labels: Classes, int64 [N].
+    """
+
+    curves: Float32s
+    labels: NDArray[np.int64]
+
+
+DrawBatch = Callable[[np.random.Generator], JointWindows]
+"""Draws a batch of training windows."""
+
+
+def train_joints(
+    draw: DrawBatch,
+    classes: Sequence[str],
+    *,
+    steps: int,
+    weight: float,
+    seed: int = 0,
+    progress: Progress = ignore_progress,
+) -> JointClassifier:
+    """Train a joint network with AdamW and one learning-rate cycle; return the moving average of its weights.
+
+    Args:
+        draw: Draws a batch of training windows.
+        classes: Class names; labels are indices.
+        steps: Number of batches.
+        weight: Weight of the result relative to the event classifier, 0 to 1.
+        seed: Seed of weights and batches.
+        progress: Called with the number of batches done and the total.
+    """
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    network = JointNetwork(len(classes))
+    mean = copy.deepcopy(network)
+    optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, pct_start=WARM_UP)
+    for step in range(1, steps + 1):
+        batch = draw(rng)
+        logits = network(torch.from_numpy(batch.curves))
+        labels = torch.from_numpy(batch.labels)
+        loss = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        decay = min(MAX_DECAY, step / (step + 9))
+        with torch.no_grad():
+            for old, new in zip(mean.state_dict().values(), network.state_dict().values(), strict=True):
+                old.copy_(decay * old + (1 - decay) * new if new.is_floating_point() else new)
+        progress(step, steps)
+    return JointClassifier(mean.eval(), weight, tuple(classes))

@@ -1,0 +1,23 @@
+"""One-shot learning of gestures: from one film of each gesture to a classifier."""
+
+from .films import ExampleFilm, list_films, list_videos, set_parts
+from .learning import PAGE, THOROUGH, LearnConfig, Learned, find_similar, learn, make_config, prepare
+from .study import StudiedFilm, Study, study_films
+
+__all__ = [
+    "PAGE",
+    "THOROUGH",
+    "ExampleFilm",
+    "LearnConfig",
+    "Learned",
+    "StudiedFilm",
+    "Study",
+    "find_similar",
+    "learn",
+    "list_films",
+    "list_videos",
+    "make_config",
+    "prepare",
+    "set_parts",
+    "study_films",
+]

@@ -1,0 +1,124 @@
+"""Arms of rendered people as the pose network would track them in films."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..events import SensorSize
+from ..inference.joint_training import JointWindows
+from ..inference.joints import JOINT_STEP_US, JOINT_STEPS, sample_curves
+from ..pose import JOINTS, Track, to_body_frame
+from ..synthesis import Repertoire, draw_person, plan_clip, pose_person
+
+Floats = NDArray[np.float64]
+
+WINDOW_US = JOINT_STEPS * JOINT_STEP_US
+DRAWN_US, DRAWN_HZ = 1_800_000, 30
+PACE, FPS = 0.25, (10, 30)  # logarithm of the pace; pictures per second
+ARM_JOINTS = ("shoulder", "elbow", "wrist", "index", "pinky")
+POSE_JOINTS = (0, 1, 2, 3, 3)  # indices in `Pose.arms`; index and little finger both use the knuckles
+ELBOWS_AND_WRISTS = tuple(itertools.product(("right", "left"), ("elbow", "wrist")))
+
+
+def draw_tracks(repertoire: Repertoire, labels: Iterable[int], rng: np.random.Generator) -> Iterator[tuple[Track, int]]:
+    """Yield the exact track of a random person for each label, and the label.
+
+    Args:
+        repertoire: Classes and their movements.
+        labels: Classes to perform.
+        rng: Random generator.
+    """
+    times_us = np.arange(0, DRAWN_US + 100_000, 1_000_000 // DRAWN_HZ)
+    for label in labels:
+        plan = plan_clip(label, rng, DRAWN_US, repertoire)
+        pose = pose_person(plan, draw_person(rng), rng, times_us / 1e6, repertoire)
+        points = np.zeros((len(times_us), len(JOINTS), 3))
+        for side, name in enumerate(("right", "left")):
+            for joint, place in zip(ARM_JOINTS, POSE_JOINTS, strict=True):
+                points[:, JOINTS.index(f"{name}_{joint}")] = pose.arms[:, side, place]
+        yield make_track(times_us, points), label
+
+
+def sample_windows(tracks: Iterable[tuple[Track, int]], count: int, rng: np.random.Generator) -> JointWindows:
+    """Sample windows of tracks as the pose network would see them.
+
+    Args:
+        tracks: Tracks with their labels.
+        count: Number of windows per track.
+        rng: Random generator.
+    """
+    curves, labels = list[NDArray[np.float32]](), list[int]()
+    for track, label in tracks:
+        for _ in range(count):
+            curves.append(cut_curves(simulate_pose(track, rng), 0))
+            labels.append(label)
+    return JointWindows(np.stack(curves), np.array(labels))
+
+
+def cut_curves(track: Track, start_us: int) -> NDArray[np.float32]:
+    """Return the curves of the window that starts at `start_us`, [JOINT_STEPS, CURVES]."""
+    curves, _ = sample_curves(track, np.array([start_us]), np.array([start_us + WINDOW_US]))
+    return np.asarray(curves[0])
+
+
+def make_track(times_us: NDArray[np.int64], points: Floats, confidence: Floats | None = None) -> Track:
+    """Convert joints to a track.
+
+    Args:
+        times_us: Times in microseconds, [N].
+        points: Joints in metres, [N, J, 3].
+        confidence: Probability that a joint is visible, [N, J]; None: 1.
+    """
+    body, yaw = to_body_frame(points)
+    N, J = points.shape[:2]
+    seen = np.ones((N, J)) if confidence is None else confidence
+    size = SensorSize(width=1, height=1)
+    return Track(times_us, body, body[..., :2], seen, np.ones(N), yaw, np.ones(N, np.int64), size)
+
+
+def simulate_pose(track: Track, rng: np.random.Generator) -> Track:
+    """Simulate the output of a pose network for part of a track: lower frame rate, rotation, noise and lost joints."""
+    pace, fps = float(np.exp(rng.uniform(-PACE, PACE))), rng.uniform(*FPS)
+    count = max(4, int(WINDOW_US * 1e-6 * fps) + 2)
+    own_us, length_us = track.times_us - track.times_us[0], int(np.ptp(track.times_us))
+    at_us = rng.uniform(0, max(0.0, length_us - pace * WINDOW_US)) + pace * np.arange(count) * 1e6 / fps
+    at_us = length_us - np.abs(length_us - at_us % (2 * length_us))  # play back and forth
+    flat = track.points_m.reshape(len(own_us), -1)
+    points = np.stack([np.interp(at_us, own_us, column) for column in flat.T], axis=-1).reshape(count, -1, 3)
+    points = rotate(points, float(np.clip(rng.normal(0, 0.5), -1.3, 1.3)))
+    points[..., 2] *= rng.uniform(0.4, 1.1)
+    if rng.random() < 0.8:
+        jitter = rng.normal(size=(count + 2, *points.shape[1:]))
+        jitter = (jitter[:-2] + jitter[1:-1] + jitter[2:]) / 1.7
+        points += jitter * rng.uniform(0.003, 0.02) * (1, 1, 2.5)
+        points += rng.normal(size=points.shape[1:]) * rng.uniform(0, 0.05) * (1, 1, 1.5)
+    confidence = np.clip(1 - np.abs(rng.normal(0, 0.12, points.shape[:2])), 0, 1)
+    if rng.random() < 0.35:
+        _freeze_joints(points, confidence, rng)
+    return make_track((np.arange(count) * 1e6 / fps).astype(np.int64), points, confidence)
+
+
+def rotate(points: Floats, angle: float) -> Floats:
+    """Rotate points [N, J, 3] about the vertical axis by an angle in radians."""
+    x, y, z = np.moveaxis(points, -1, 0)
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.stack([x * cos + z * sin, y, z * cos - x * sin], axis=-1)
+
+
+def _freeze_joints(points: Floats, confidence: Floats, rng: np.random.Generator) -> None:
+    """Freeze one or two elbows or wrists (with their hands) for some time, with low confidence; in place."""
+    for number in rng.choice(len(ELBOWS_AND_WRISTS), rng.integers(1, 3), replace=False):
+        side, joint = ELBOWS_AND_WRISTS[number]
+        start = rng.integers(len(points))
+        part = slice(start, start + rng.integers(2, len(points)))
+        wrist = JOINTS.index(f"{side}_{joint}")
+        lost = points[start, wrist] + rng.normal(0, 0.05, points[part, wrist].shape)
+        moved = lost - points[part, wrist]
+        hand = [JOINTS.index(f"{side}_{name}") for name in ("index", "pinky")] if joint == "wrist" else []
+        for each in (wrist, *hand):
+            points[part, each] += moved
+        confidence[part, wrist] = rng.uniform(0, 0.5)

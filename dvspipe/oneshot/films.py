@@ -1,0 +1,115 @@
+"""Films of gestures: which film shows which gesture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import DataError, FileError
+from ..recordings.conversion import is_video
+from ..synthesis import OTHER
+
+
+@dataclass(frozen=True)
+class ExampleFilm:
+    """Film of one gesture.
+
+    Args:
+        path: Video, GIF or folder of images.
+        name: Name of the gesture, the class to learn.
+        start_s: Start of the part that shows the gesture, in seconds of the film; None: found automatically.
+        stop_s: End of this part (exclusive); None: found automatically.
+    """
+
+    path: Path
+    name: str
+    start_s: float | None = None
+    stop_s: float | None = None
+
+
+def list_films(paths: Sequence[str | Path]) -> tuple[ExampleFilm, ...]:
+    """Return the films of some paths, with the names of their gestures.
+
+    Args:
+        paths: Videos, named after the gesture that they show (wave.mp4), or folders DIR/<gesture>/<video>.
+
+    Raises:
+        DataError: If a folder contains no films, or a gesture has the name of the class of other gestures.
+        FileError: If a path is missing or is not a video.
+
+    Example:
+        >>> list_films([])
+        ()
+    """
+    films = tuple(film for path in paths for film in _list_path(Path(path)))
+    for film in films:
+        if film.name == OTHER:
+            raise DataError(f"{film.path}: a gesture cannot be called {OTHER}, the class of all other gestures")
+    return films
+
+
+def list_videos(paths: Sequence[str | Path]) -> tuple[Path, ...]:
+    """Return the videos of some paths: videos, and all videos below folders.
+
+    Raises:
+        DataError: If a folder contains no videos.
+        FileError: If a path is missing or is not a video.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        below = [each for each in sorted(path.rglob("*")) if is_video(each)] if path.is_dir() else []
+        if is_video(path):
+            found.append(path)
+        elif below:
+            found += below
+        else:
+            raise _not_films(path, "videos")
+    return tuple(found)
+
+
+def set_parts(
+    films: Sequence[ExampleFilm], starts: Mapping[str, float], stops: Mapping[str, float]
+) -> tuple[ExampleFilm, ...]:
+    """Set the parts of films that show the gesture.
+
+    Args:
+        films: Films.
+        starts: Start of the part in seconds, by the name of the gesture.
+        stops: End of the part in seconds, by the name of the gesture.
+
+    Raises:
+        DataError: If a name is unknown or the gesture has several films, or a part ends before it starts.
+    """
+    for name in (*starts, *stops):
+        count = sum(film.name == name for film in films)
+        if count != 1:
+            names = ", ".join(dict.fromkeys(film.name for film in films))
+            raise DataError(
+                f"{name}: no single film of this gesture (found {count}, expected one of {names} with one film)"
+            )
+    placed = tuple(replace(film, start_s=starts.get(film.name), stop_s=stops.get(film.name)) for film in films)
+    for film in placed:
+        if film.start_s is not None and film.stop_s is not None and film.stop_s <= film.start_s:
+            raise DataError(
+                f"{film.path}: the part ends before it starts (found {film.start_s:g} to {film.stop_s:g} s)"
+            )
+    return placed
+
+
+def _list_path(path: Path) -> Iterator[ExampleFilm]:
+    if is_video(path):
+        yield ExampleFilm(path, path.stem)
+        return
+    found = [each for each in sorted(path.glob("*/*")) if is_video(each)] if path.is_dir() else []
+    if not found:
+        raise _not_films(path, "<gesture>/<video>")
+    yield from (ExampleFilm(each, each.parent.name) for each in found)
+
+
+def _not_films(path: Path, expected: str) -> DataError | FileError:
+    if not path.exists():
+        return FileError(f"{path}: no such file or folder")
+    if path.is_dir():
+        return DataError(f"{path}: contains no films (expected {expected})")
+    return FileError(f"{path}: not a video (found suffix {path.suffix or 'none'}, expected .mp4, .webm, .gif, ...)")

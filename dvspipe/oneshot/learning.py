@@ -1,0 +1,204 @@
+"""Learn gestures from one film each: render the movements on many people, and fine-tune an included network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from ..config import Settings, SettingsTree, build, merge_settings, read_yaml
+from ..errors import FileError
+from ..files import REPLACE
+from ..inference.joint_training import JointWindows, train_joints
+from ..inference.joints import POSITIONS, JointClassifier
+from ..parallel import Processes, Progress, ignore_progress
+from ..report import GestureFilm, write_movement_page, write_training_page
+from ..results import RunFolder, TestResult, TrainingRun
+from ..synthesis import OTHER, GesturesPlan, Repertoire, is_synthetic, write_gestures
+from ..training import TrainConfig, TrainingCallback, train
+from .arms import draw_tracks, sample_windows
+from .films import ExampleFilm
+from .study import Study, study_films
+
+BASE = "gesture-synthetic"
+"""Included network; fine-tuning starts from its weights."""
+TRACKS, CLIPS = "tracks", "clips"
+"""Subfolders of a run: tracks of the films, and rendered clips."""
+PAGE = "movements.html"
+"""Page in a run to check the movements that were found in the films."""
+JOINT_PEOPLE, JOINT_WINDOWS = 100, 3  # people per class, and windows of each person, to train the joint network
+JOINT_OTHER = 3  # people with other gestures per person with a gesture
+JOINT_BATCH, JOINT_STEPS = 96, 600
+JOINT_NOISE = 0.015  # added to positions, in arm lengths
+JOINT_WEIGHT = 0.7  # joints alone are right more often: 81 % of the gestures of other people, events 63 %
+SIMILAR_SHARE = 0.15  # clips of two gestures that are confused, at least
+
+
+class LearnConfig(Settings):
+    """Settings of learning gestures from films."""
+
+    people: int = Field(default=24, ge=4, le=1000)
+    """Number of rendered people who perform each gesture; a third of them are only for validation and testing."""
+    epochs: int = Field(default=8, ge=1, le=1000)
+    """Number of passes through the rendered clips."""
+    mirror: bool = False
+    """Whether the mirrored movement, with the other hand, is the same gesture."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the rendered people and of training."""
+    jobs: int = Field(default=2, ge=1)
+    """Number of rendering processes."""
+
+
+THOROUGH = LearnConfig(people=96, epochs=16)
+"""Settings for the best result, in about an hour on two cores."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Classifier of gestures from films.
+
+    Args:
+        study: Studied films.
+        run: Training run on rendered people, with its test on other rendered people (synthetic).
+    """
+
+    study: Study
+    run: TrainingRun
+
+    @property
+    def similar(self) -> tuple[str, ...]:
+        """A line for each two gestures that the network confuses."""
+        return tuple(find_similar(self.run.test))
+
+
+def prepare(
+    films: Sequence[ExampleFilm],
+    folder: Path,
+    config: LearnConfig = LearnConfig(),
+    *,
+    other: Sequence[Path] = (),
+    callback: TrainingCallback = TrainingCallback(),
+) -> Study:
+    """Track the films, find the parts that show the gestures, and store both for `learn`.
+
+    Args:
+        films: Films of the gestures; see `list_films`.
+        folder: Run folder; created if missing. It gets the tracks, and movements.html to check the movements.
+        config: Settings.
+        other: Films without any of the gestures.
+        callback: Callback; gets the progress.
+
+    Raises:
+        DataError: If a film shows no arms, no movement or too short a movement.
+        VideoError: If a film cannot be read or shows no person.
+        FileError: If the folder cannot be written.
+    """
+    study = study_films(films, other, folder / TRACKS, mirror=config.mirror, progress=callback.on_progress)
+    study.describe().write(folder / TRACKS)
+    shown = [GestureFilm(each.film.name, each.film.path, each.track, each.part) for each in study.films]
+    write_movement_page(shown, folder / PAGE)
+    return study
+
+
+def learn(
+    study: Study,
+    folder: Path,
+    config: LearnConfig = LearnConfig(),
+    *,
+    command: str = "",
+    callback: TrainingCallback = TrainingCallback(),
+    overwrite: bool = False,
+) -> Learned:
+    """Render the gestures of a study on many people, and fine-tune the included gesture network on them.
+
+    After an interruption, the same call continues with the missing clips and epochs.
+
+    Args:
+        study: Studied films, from `prepare` with the same folder.
+        folder: Run folder.
+        config: Settings.
+        command: Command that repeats the run, for the records.
+        callback: Training callback.
+        overwrite: Replace an earlier run in the folder.
+
+    Raises:
+        FileError: If the folder contains a complete run, or cannot be written.
+        DataError: If the folder contains clips of other gestures.
+    """
+    run = RunFolder(folder)
+    if run.test.is_file() and not overwrite:
+        raise FileError(f"{folder}: contains a complete run", REPLACE)
+    clips = folder / CLIPS
+    if overwrite and is_synthetic(clips):
+        shutil.rmtree(clips)
+    plan = GesturesPlan(config.people, 1, config.seed, camera="both", tracks=folder / TRACKS, other=2)
+    repertoire = study.describe().to_repertoire(folder / TRACKS)
+    engine, progress = Processes(config.jobs), partial(callback.on_progress, "rendering people")
+    write_gestures(clips, plan, engine=engine, progress=progress)
+    resume = run.config.is_file() and not overwrite
+    trained = train(make_config(clips, config), folder, command=command, callback=callback, resume=resume)
+    if not run.joints.is_file() or overwrite:
+        learn_joints(repertoire, config, partial(callback.on_progress, "training on joints")).save(run.joints)
+    write_training_page(trained)
+    return Learned(study, trained)
+
+
+def learn_joints(repertoire: Repertoire, config: LearnConfig, progress: Progress = ignore_progress) -> JointClassifier:
+    """Train a joint network on the movements of a repertoire, performed by random people.
+
+    Args:
+        repertoire: Classes and their movements.
+        config: Settings; used here: the seed.
+        progress: Called with the number of batches done and the total.
+    """
+    rng = np.random.default_rng([config.seed, 1])
+    labels = [*range(len(repertoire.classes)), *[repertoire.classes.index(OTHER)] * (JOINT_OTHER - 1)] * JOINT_PEOPLE
+    windows = sample_windows(draw_tracks(repertoire, labels, rng), JOINT_WINDOWS, rng)
+
+    def draw(batches: np.random.Generator) -> JointWindows:
+        places = batches.integers(len(windows.labels), size=JOINT_BATCH)
+        curves = windows.curves[places]
+        curves[..., :POSITIONS] += batches.normal(0, JOINT_NOISE, curves[..., :POSITIONS].shape)
+        return JointWindows(curves, windows.labels[places])
+
+    return train_joints(
+        draw, repertoire.classes, steps=JOINT_STEPS, weight=JOINT_WEIGHT, seed=config.seed, progress=progress
+    )
+
+
+def make_config(clips: Path, config: LearnConfig) -> TrainConfig:
+    """Return the training configuration for rendered clips."""
+    chosen: SettingsTree = {
+        "name": "learn",
+        "init": BASE,
+        "seed": config.seed,
+        "data": {
+            "kind": "folder",
+            "root": str(clips),
+            "group": r"^user\d+",
+            "validation": 0.15,
+            "test": 0.2,
+        },
+        "augment": {"flip_horizontal": False},
+        "optimiser": {"epochs": config.epochs, "learning_rate": 0.002, "ema": 0.99},
+        "jobs": config.jobs,
+    }
+    return build(TrainConfig, merge_settings(read_yaml(BASE), chosen), BASE)
+
+
+def find_similar(test: TestResult) -> Iterator[str]:
+    """Yield a line for each two gestures that the network confuses on rendered people (synthetic)."""
+    for one, two in combinations(range(len(test.classes)), 2):
+        wrong = test.confusion[one][two] + test.confusion[two][one]
+        total = sum(test.confusion[one]) + sum(test.confusion[two])
+        if wrong >= SIMILAR_SHARE * total:
+            yield (
+                f"{test.classes[one]} and {test.classes[two]} are similar: {wrong} of {total} rendered clips of both "
+                "(synthetic) are confused; film movements that differ more"
+            )

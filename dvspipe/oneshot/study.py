@@ -1,0 +1,127 @@
+"""Study films of gestures: track the person, and find the part that shows the gesture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ..datasets import version_of_file
+from ..errors import DvspipeError
+from ..pose import GesturePart, Track, TrackSettings, check_brightness, find_movement, track_film
+from ..report import write_refusal_picture
+from ..synthesis import OTHER, FilmedGesture, FilmedGestures
+from .films import ExampleFilm
+
+StageProgress = Callable[[str, int, int], object]
+"""Called with the stage, the amount done and the total."""
+
+
+@dataclass(frozen=True, eq=False)
+class StudiedFilm:
+    """Film of a gesture with its track.
+
+    Args:
+        film: Film.
+        track: Joints of the person over time.
+        file: CSV file of the track, relative to the folder of tracks.
+        part: Part that shows the gesture.
+    """
+
+    film: ExampleFilm
+    track: Track
+    file: Path
+    part: GesturePart
+
+    def describe(self) -> FilmedGesture:
+        """Return the record of the film for `FilmedGestures`."""
+        return FilmedGesture(
+            name=self.film.name,
+            film=str(self.film.path),
+            track=self.file,
+            start_us=self.part.start_us,
+            stop_us=self.part.stop_us,
+            repeat="once" if self.part.period_us is None else "cycle",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Studied films of all gestures.
+
+    Args:
+        films: Films of the gestures.
+        other: Tracks of films without any of the gestures, relative to the folder of tracks.
+        mirror: Whether the mirrored movement is the same gesture.
+    """
+
+    films: tuple[StudiedFilm, ...]
+    other: tuple[Path, ...]
+    mirror: bool
+
+    def describe(self) -> FilmedGestures:
+        """Return the record of the gestures, to render them."""
+        gestures = tuple(each.describe() for each in self.films)
+        return FilmedGestures(gestures=gestures, other=self.other, mirror=self.mirror)
+
+
+def study_films(
+    films: Sequence[ExampleFilm],
+    other: Sequence[Path],
+    folder: Path,
+    *,
+    mirror: bool = False,
+    progress: StageProgress,
+) -> Study:
+    """Track the person in each film, and find the part that shows the gesture.
+
+    Tracks are stored in the folder, and reused if the film is unchanged.
+
+    Args:
+        films: Films of the gestures.
+        other: Films without any of the gestures.
+        folder: Folder of tracks.
+        mirror: Whether the mirrored movement, with the other hand, is the same gesture.
+        progress: Called with the stage, the number of finished pictures and the total.
+
+    Raises:
+        DataError: If a film shows no arms, no movement or too short a movement.
+        VideoError: If a film cannot be read or shows no person.
+        FileError: If the folder cannot be written.
+    """
+    studied = tuple(_study(film, folder, progress) for film in films)
+    tracks = tuple(_track(path, OTHER, folder, progress)[1] for path in other)
+    return Study(studied, tracks, mirror)
+
+
+def _study(film: ExampleFilm, folder: Path, progress: StageProgress) -> StudiedFilm:
+    start_us, stop_us = (None if time_s is None else round(time_s * 1e6) for time_s in (film.start_s, film.stop_s))
+    track = None
+    try:
+        track, file = _track(film.path, film.name, folder, progress)
+        part = find_movement(track, name=str(film.path), start_us=start_us, stop_us=stop_us)
+    except DvspipeError as error:
+        raise _show_refusal(error, film, track, folder) from error
+    return StudiedFilm(film, track, file, part)
+
+
+def _show_refusal(error: DvspipeError, film: ExampleFilm, track: Track | None, folder: Path) -> DvspipeError:
+    """Return the error with the name of a picture that shows its reason, if the film can be read at all."""
+    try:
+        picture = write_refusal_picture(film.path, track, error.message, folder / f"{film.name}-refused.png")
+    except DvspipeError:
+        return error
+    return type(error)(f"{error.message}; see {picture}", *error.remedies)
+
+
+def _track(path: Path, name: str, folder: Path, progress: StageProgress) -> tuple[Track, Path]:
+    """Return the track of a film and its file in the folder, from an earlier run if the film is unchanged."""
+    settings = TrackSettings()
+    file = Path(name, f"{path.stem}-{version_of_file(path, settings)[:12]}.csv")
+    if not (folder / file).is_file():
+        check_brightness(path)
+        track = track_film(path, settings, progress=partial(progress, f"tracking {path.name}"))
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        track.write(folder / file)
+    return Track.read(folder / file), file
