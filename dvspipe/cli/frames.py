@@ -49,7 +49,7 @@ def frames(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Frame setting: tau_us=50000 (surface), bins=5 (voxels), colours=dark, classes=[car,person] (names "
+            help="Frame setting: tau_us=50000 (surface), bins=5 (voxels), colours=dark, classes=LIST (names "
             "of boxes), val=0.2 (share of recordings for the part val), seed=1. Repeatable.",
         ),
     ] = None,
