@@ -128,7 +128,12 @@ def _distinguish(tasks: Sequence[FrameTask]) -> list[FrameTask]:
         name = task.prefix[:-1] + suffix
         return replace(task, prefix=f"{name}_", times=task.times.with_name(f"{name}.csv"))
 
-    return list(map(with_suffix, tasks))
+    found = list(map(with_suffix, tasks))
+    first = {task.times: task for task in reversed(found)}
+    for task in found:
+        if first[task.times] != task:
+            raise DataError(f"{task}: has the same name in the output as {first[task.times]} ({task.times.stem})")
+    return found
 
 
 def _draw_val(tasks: Sequence[FrameTask], source: Path, settings: FrameSettings) -> list[FrameTask]:

@@ -6,6 +6,7 @@ last. So a recording with a table is complete, and no other one has frames after
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -87,8 +88,8 @@ class FrameTask:
 
     @property
     def staging(self) -> str:
-        """Name of the folder of unfinished frames in the output folder."""
-        return "-".join(self.times.with_suffix(UNFINISHED).parts)
+        """Name of the folder of unfinished frames in the output folder, unique for each recording."""
+        return hashlib.blake2b(bytes(self.times), digest_size=8).hexdigest() + UNFINISHED
 
     def label_file(self, frame: Path) -> Path:
         """Return the label file of a frame in YOLO's layout."""

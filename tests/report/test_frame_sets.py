@@ -109,6 +109,14 @@ def test_folders_of_recordings_are_mirrored(tmp_path: Path) -> None:
     ]
 
 
+def test_recordings_with_the_same_name_in_the_output_are_an_error(tmp_path: Path) -> None:
+    for name in ("x/a-b.h5", "x/a/b.h5"):
+        write(tmp_path / "data" / name, EVENTS)
+    assert len(written(tmp_path / "data", tmp_path / "out", every_us=100_000)) == 5
+    with raises(DataError, "a-b.h5", "b.h5", "a-b"):
+        written(tmp_path / "data", tmp_path / "other", layout="classes")
+
+
 @pytest.mark.parametrize("layout", ["folders", "yolo"])
 def test_output_inside_the_source_is_no_source(detection: Path, layout: str) -> None:
     found = written(detection, detection / "out", layout=layout, format="npy")
