@@ -7,7 +7,10 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
 from sphinx_gallery.scrapers import figure_rst
 
 from dvspipe.report.figures import Chart
@@ -31,7 +34,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "guides/tutorials", "gallery", "generated/*/*.py", "**/GALLERY_HEADER.rst"]
+exclude_patterns = ["_build", "guides/tutorials", "lessons", "gallery", "generated/*/*.py", "**/GALLERY_HEADER.rst"]
 root_doc = "index"
 
 myst_enable_extensions = ["attrs_inline"]  # allows setting the width of a picture
@@ -61,8 +64,8 @@ def save_charts(_block: object, block_vars: dict[str, Any], gallery_conf: dict[s
 
 sphinx_gallery_conf = {
     "image_scrapers": ("matplotlib", save_charts),
-    "examples_dirs": ["guides/tutorials", "gallery"],
-    "gallery_dirs": ["generated/tutorials", "generated/gallery"],
+    "examples_dirs": ["guides/tutorials", "lessons", "gallery"],
+    "gallery_dirs": ["generated/tutorials", "generated/lessons", "generated/gallery"],
     "filename_pattern": r"\.py$",
     "download_all_examples": False,
     "show_memory": False,
@@ -78,6 +81,7 @@ sphinx_gallery_conf = {
 highlight_language = "bash"  # default for code blocks: commands
 
 html_theme = "furo"
+html_math_renderer = "mathml"
 pygments_dark_style = "a11y-dark"  # the default style underlines module names like links
 html_title = "dvspipe"
 html_static_path = ["_static"]
@@ -94,6 +98,14 @@ def change_links(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = site_pages.change_links(source[0], path.parent)
 
 
+def write_math(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
+    """Write an equation as MathML, which browsers show without a script."""
+    block = isinstance(node, nodes.math_block)
+    translator.body.append(tex2mathml(node.astext(), as_block=block))
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> None:
-    """Register `change_links`."""
+    """Register `change_links` and `write_math`."""
     app.connect("source-read", change_links)
+    app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))

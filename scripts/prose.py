@@ -29,6 +29,7 @@ CODE = (
     "examples/*.py",
     "docs/conf.py",
     "docs/guides/tutorials/*.py",
+    "docs/lessons/*.py",
     "docs/gallery/**/*.py",
 )
 EXCLUDED = ("scripts/prose.py", "CHANGELOG.md")  # the changelog quotes old names

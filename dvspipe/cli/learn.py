@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -41,6 +41,10 @@ def learn(
             metavar="NAME=SECONDS", help="End of the gesture in the film of NAME; default: found. Repeatable."
         ),
     ] = None,
+    camera: Annotated[
+        Literal["both", "dvs", "webcam"],
+        typer.Option(help="Cameras that record the rendered people: a DVS128, webcams and phones, or both."),
+    ] = "both",
     mirror: Annotated[
         bool, typer.Option("--mirror", help="The mirrored movement, with the other hand, is the same gesture.")
     ] = False,
@@ -66,7 +70,7 @@ def learn(
 
     found = set_parts(list_films(films), _parse_times(start, "--start"), _parse_times(stop, "--stop"))
     base = THOROUGH if thorough else LearnConfig()
-    chosen = {"mirror": mirror, "seed": seed, "jobs": jobs, "people": people or base.people}
+    chosen = {"camera": camera, "mirror": mirror, "seed": seed, "jobs": jobs, "people": people or base.people}
     config = base.model_copy(update=chosen)
     with show_training() as callback:
         study = prepare(found, out, config, other=list_videos(other or []), callback=callback)
@@ -116,3 +120,5 @@ def _print_film(each: StudiedFilm) -> None:
     )
     for text in part.warnings:
         warn(f"{show_name(each.film.path)}: {text}")
+    if each.alike:
+        notes.print(f"  like {', '.join(each.alike)}; rendered people do not perform this as another gesture")

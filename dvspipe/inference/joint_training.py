@@ -15,7 +15,7 @@ from .joints import Float32s, JointClassifier, JointNetwork
 
 LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 3e-3, 1e-2, 0.15
 LABEL_SMOOTHING = 0.1
-MAX_DECAY = 0.99  # of the moving average of the weights
+MAX_DECAY = 0.99  # moving average of the weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,7 @@ from ..results import RunFolder
 Float32s = NDArray[np.float32]
 
 JOINT_STEPS, JOINT_STEP_US = 24, 60_000
+WINDOW_US, HOP_US = JOINT_STEPS * JOINT_STEP_US, 360_000
 MAX_AWAY_US = 350_000  # maximum distance between a step and the nearest picture with a person
 MIN_KNOWN = 0.7  # minimum share of steps with such a picture in a window
 JOINT_LOOKS_HZ = 20.0  # maximum rate of pictures for the pose network
@@ -84,7 +85,8 @@ class JointClassifier:
         """
         metadata, tensors = read_tensors(path, "a joint network")
         try:
-            classes = CLASSES.validate_json(metadata["classes"]) if "classes" in metadata else GESTURES
+            stored = metadata.get("classes")
+            classes = GESTURES if stored is None else CLASSES.validate_json(stored)
             network = JointNetwork(len(classes))
             network.load_state_dict(tensors)
             weight = float(metadata.get("weight", ""))
@@ -102,6 +104,19 @@ class JointClassifier:
         write_tensors(
             path, {"format": FORMAT, "weight": str(self.weight), "classes": classes}, self.network.state_dict()
         )
+
+    def classify_part(self, track: Track, start_us: int, stop_us: int) -> Float32s:
+        """Return the mean probabilities by joints of a part of a film, float32 [K].
+
+        Args:
+            track: Track of the person.
+            start_us: Start of the part in microseconds.
+            stop_us: End of the part in microseconds.
+        """
+        starts_us = np.arange(start_us, max(start_us + 1, stop_us - WINDOW_US // 2), HOP_US)
+        curves, _ = sample_curves(track, starts_us, starts_us + WINDOW_US)
+        with torch.no_grad():
+            return np.asarray(self.network(torch.from_numpy(curves)).softmax(dim=1).mean(dim=0).numpy())
 
     def combine(
         self, probabilities: Float32s, track: Track, start_us: NDArray[np.int64], end_us: NDArray[np.int64]

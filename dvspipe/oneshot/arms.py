@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from ..events import SensorSize
 from ..inference.joint_training import JointWindows
-from ..inference.joints import JOINT_STEP_US, JOINT_STEPS, sample_curves
+from ..inference.joints import WINDOW_US, sample_curves
 from ..pose import JOINTS, Track, to_body_frame
 from ..synthesis import Repertoire, draw_person, plan_clip, pose_person
 
 Floats = NDArray[np.float64]
 
-WINDOW_US = JOINT_STEPS * JOINT_STEP_US
 DRAWN_US, DRAWN_HZ = 1_800_000, 30
 PACE, FPS = 0.25, (10, 30)  # logarithm of the pace; pictures per second
 ARM_JOINTS = ("shoulder", "elbow", "wrist", "index", "pinky")

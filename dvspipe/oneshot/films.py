@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import DataError, FileError
 from ..recordings.conversion import is_video
 from ..synthesis import OTHER
+from ..video.names import is_image_folder
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ def list_videos(paths: Sequence[str | Path]) -> tuple[Path, ...]:
     """
     found: list[Path] = []
     for path in map(Path, paths):
-        below = [each for each in sorted(path.rglob("*")) if is_video(each)] if path.is_dir() else []
-        if is_video(path):
+        below = [each for each in sorted(path.rglob("*")) if _is_film(each)] if path.is_dir() else []
+        if _is_film(path):
             found.append(path)
         elif below:
             found += below
@@ -98,13 +99,17 @@ def set_parts(
 
 
 def _list_path(path: Path) -> Iterator[ExampleFilm]:
-    if is_video(path):
+    if _is_film(path):
         yield ExampleFilm(path, path.stem)
         return
-    found = [each for each in sorted(path.glob("*/*")) if is_video(each)] if path.is_dir() else []
+    found = [each for each in sorted(path.glob("*/*")) if _is_film(each)] if path.is_dir() else []
     if not found:
         raise _not_films(path, "<gesture>/<video>")
     yield from (ExampleFilm(each, each.parent.name) for each in found)
+
+
+def _is_film(path: Path) -> bool:
+    return is_image_folder(path) if path.is_dir() else path.is_file() and is_video(path)
 
 
 def _not_films(path: Path, expected: str) -> DataError | FileError:

@@ -20,7 +20,7 @@ from ..inference.joints import POSITIONS, JointClassifier
 from ..parallel import Processes, Progress, ignore_progress
 from ..report import GestureFilm, write_movement_page, write_training_page
 from ..results import RunFolder, TestResult, TrainingRun
-from ..synthesis import OTHER, GesturesPlan, Repertoire, is_synthetic, write_gestures
+from ..synthesis import OTHER, CameraKind, GesturesPlan, Repertoire, is_synthetic, write_gestures
 from ..training import TrainConfig, TrainingCallback, train
 from .arms import draw_tracks, sample_windows
 from .films import ExampleFilm
@@ -34,7 +34,7 @@ PAGE = "movements.html"
 """Page in a run to check the movements that were found in the films."""
 JOINT_PEOPLE, JOINT_WINDOWS = 100, 3  # people per class, and windows of each person, to train the joint network
 JOINT_OTHER = 3  # people with other gestures per person with a gesture
-JOINT_BATCH, JOINT_STEPS = 96, 600
+JOINT_BATCH, JOINT_BATCHES = 96, 600
 JOINT_NOISE = 0.015  # added to positions, in arm lengths
 JOINT_WEIGHT = 0.7  # joints alone are right more often: 81 % of the gestures of other people, events 63 %
 SIMILAR_SHARE = 0.15  # clips of two gestures that are confused, at least
@@ -47,6 +47,8 @@ class LearnConfig(Settings):
     """Number of rendered people who perform each gesture; a third of them are only for validation and testing."""
     epochs: int = Field(default=8, ge=1, le=1000)
     """Number of passes through the rendered clips."""
+    camera: CameraKind = "both"
+    """Cameras that record the rendered people: `dvs`, `webcam`, or `both`."""
     mirror: bool = False
     """Whether the mirrored movement, with the other hand, is the same gesture."""
     seed: int = Field(default=0, ge=0, lt=2**31)
@@ -137,7 +139,7 @@ def learn(
     clips = folder / CLIPS
     if overwrite and is_synthetic(clips):
         shutil.rmtree(clips)
-    plan = GesturesPlan(config.people, 1, config.seed, camera="both", tracks=folder / TRACKS, other=2)
+    plan = GesturesPlan(config.people, 1, config.seed, camera=config.camera, tracks=folder / TRACKS, other=2)
     repertoire = study.describe().to_repertoire(folder / TRACKS)
     engine, progress = Processes(config.jobs), partial(callback.on_progress, "rendering people")
     write_gestures(clips, plan, engine=engine, progress=progress)
@@ -168,7 +170,7 @@ def learn_joints(repertoire: Repertoire, config: LearnConfig, progress: Progress
         return JointWindows(curves, windows.labels[places])
 
     return train_joints(
-        draw, repertoire.classes, steps=JOINT_STEPS, weight=JOINT_WEIGHT, seed=config.seed, progress=progress
+        draw, repertoire.classes, steps=JOINT_BATCHES, weight=JOINT_WEIGHT, seed=config.seed, progress=progress
     )
 
 

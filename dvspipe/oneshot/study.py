@@ -9,10 +9,14 @@ from pathlib import Path
 
 from ..datasets import version_of_file
 from ..errors import DvspipeError
+from ..inference.joints import included_classifier
+from ..labels import GESTURES
 from ..pose import GesturePart, Track, TrackSettings, check_brightness, find_movement, track_film
 from ..report import write_refusal_picture
-from ..synthesis import OTHER, FilmedGesture, FilmedGestures
+from ..synthesis import OTHER, FilmedGesture, FilmedGestures, mirror_class
 from .films import ExampleFilm
+
+ALIKE_SHARE = 0.3  # minimum probability by joints of a known gesture that a film resembles
 
 StageProgress = Callable[[str, int, int], object]
 """Called with the stage, the amount done and the total."""
@@ -27,12 +31,14 @@ class StudiedFilm:
         track: Joints of the person over time.
         file: CSV file of the track, relative to the folder of tracks.
         part: Part that shows the gesture.
+        alike: Gestures of DVS128 Gesture that the part resembles, by the joints of the arms.
     """
 
     film: ExampleFilm
     track: Track
     file: Path
     part: GesturePart
+    alike: tuple[str, ...]
 
     def describe(self) -> FilmedGesture:
         """Return the record of the film for `FilmedGestures`."""
@@ -62,8 +68,14 @@ class Study:
 
     def describe(self) -> FilmedGestures:
         """Return the record of the gestures, to render them."""
-        gestures = tuple(each.describe() for each in self.films)
-        return FilmedGestures(gestures=gestures, other=self.other, mirror=self.mirror)
+        alike = dict.fromkeys(name for each in self.films for name in each.alike)
+        mirrored = [mirror_class(name) for name in alike] if self.mirror else []
+        return FilmedGestures(
+            gestures=tuple(each.describe() for each in self.films),
+            other=self.other,
+            mirror=self.mirror,
+            alike=tuple(dict.fromkeys([*alike, *mirrored])),
+        )
 
 
 def study_films(
@@ -103,7 +115,9 @@ def _study(film: ExampleFilm, folder: Path, progress: StageProgress) -> StudiedF
         part = find_movement(track, name=str(film.path), start_us=start_us, stop_us=stop_us)
     except DvspipeError as error:
         raise _show_refusal(error, film, track, folder) from error
-    return StudiedFilm(film, track, file, part)
+    shares = included_classifier().classify_part(track, part.start_us, part.stop_us).tolist()
+    alike = [name for name, share in zip(GESTURES, shares, strict=True) if share >= ALIKE_SHARE and name != OTHER]
+    return StudiedFilm(film, track, file, part, tuple(alike))
 
 
 def _show_refusal(error: DvspipeError, film: ExampleFilm, track: Track | None, folder: Path) -> DvspipeError:

@@ -53,6 +53,8 @@ class FilmedGestures(Settings):
     """Tracks of films without any of the gestures, relative to the folder."""
     mirror: bool = False
     """Whether the mirrored movement, with the other hand, is the same gesture."""
+    alike: tuple[str, ...] = ()
+    """Gestures of DVS128 Gesture that one of these gestures resembles; they are not performed as other gestures."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -98,7 +100,8 @@ class FilmedGestures(Settings):
         learnt = [_Manner.of(movement) for movements in tracked.values() for movement in movements]
         other = [TrackedMovement.from_track(Track.read(folder / track)) for track in self.other]
         tracked[OTHER] = (*other, *(movement.mirrored() for movement in other))
-        return Repertoire(self.classes, {OTHER: OtherThan(tuple(learnt))}, tracked)
+        ten = tuple(name for name in TEN_GESTURES if name not in self.alike)
+        return Repertoire(self.classes, {OTHER: OtherThan(tuple(learnt), ten)}, tracked)
 
 
 def cut_movement(track: Track, gesture: FilmedGesture) -> TrackedMovement:
@@ -159,19 +162,18 @@ def _describe(motion: Motion, person: Person, t: Floats) -> Floats:
 class OtherThan:
     """Random movement that looks like none of some gestures; see `motion.Movement`.
 
-    It is one of the ten gestures of DVS128 Gesture, or another movement.
-
     Args:
         learnt: Gestures that the movement must not look like.
+        ten: Gestures of DVS128 Gesture that are performed too.
     """
 
     learnt: tuple[_Manner, ...]
+    ten: tuple[str, ...] = tuple(TEN_GESTURES)
 
     def __call__(self, t: Floats, person: Person, rng: np.random.Generator) -> Motion:
         """Perform a random movement at times t [T]."""
-        names = list(TEN_GESTURES)
         for _ in range(TRIES):
-            name = names[rng.integers(len(names))] if rng.random() < TEN_SHARE else OTHER
+            name = self.ten[rng.integers(len(self.ten))] if self.ten and rng.random() < TEN_SHARE else OTHER
             motion = MOVEMENTS[name](t, person, rng)
             description = _describe(motion, person, t)
             if not any(manner.includes(description) for manner in self.learnt):

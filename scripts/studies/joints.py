@@ -30,10 +30,10 @@ from dvspipe.events import Events
 from dvspipe.formats import read
 from dvspipe.inference import Classifier, InferConfig
 from dvspipe.inference.joint_training import JointWindows, train_joints
-from dvspipe.inference.joints import POSITIONS, JointClassifier, JointNetwork, average_logs, sample_curves
+from dvspipe.inference.joints import POSITIONS, WINDOW_US, JointClassifier, JointNetwork, average_logs, sample_curves
 from dvspipe.inference.segments import is_quiet
 from dvspipe.labels import GESTURES
-from dvspipe.oneshot.arms import PACE, WINDOW_US, cut_curves, draw_tracks, make_track, rotate, sample_windows
+from dvspipe.oneshot.arms import PACE, cut_curves, draw_tracks, make_track, rotate, sample_windows
 from dvspipe.pose import Track
 from dvspipe.synthesis import DVS128_GESTURES, GESTURE_SENSOR, OTHER
 from dvspipe.synthesis.tracked import mirror_class

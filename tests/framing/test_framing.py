@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from PIL import Image
 
 from dvspipe.errors import EventError
 from dvspipe.events import Events, Region, SensorSize, concatenate
-from dvspipe.framing import FramingConfig, frame_events
+from dvspipe.framing import FramingConfig, frame_events, opening
 from dvspipe.framing.fitting import fit_stream
 from dvspipe.framing.framing import Framing, RegionTrack, find_framing, follow_stream, plan_following
 from dvspipe.framing.opening import open_source
@@ -118,18 +119,24 @@ def test_walking_person_is_followed_and_person_in_place_is_not() -> None:
     assert np.ptp(columns) < 0.3 * TARGET.width
 
 
+@functools.cache
+def framed_walk() -> tuple[Events, Framing, Events]:
+    """Return events of a moving object in noise, their framing, and the framed events."""
+    events = with_noise(concatenate([moving_object(40, 30), moving_object(90, 60).shift_time(2_000_000)], LARGE), 0.1)
+    return events, framing_of(events), frame_events(events, TARGET)
+
+
 @limits(max_examples=20)
 @given(places=st.lists(st.integers(0, 10**6), max_size=5))
 def test_framing_is_independent_of_stream_division(places: list[int]) -> None:
-    events = with_noise(concatenate([moving_object(40, 30), moving_object(90, 60).shift_time(2_000_000)], LARGE), 0.1)
+    events, expected, complete = framed_walk()
     found = find_framing(split_at(events, places), LARGE, TARGET)
-    expected = framing_of(events)
     assert found is not None
     np.testing.assert_array_equal(found.center, expected.center)
     assert found.zoom == expected.zoom
     fit, track = plan_following(expected)
     framed = concatenate(follow_stream(fit_stream(split_at(events, places), fit), track), TARGET)
-    assert framed == frame_events(events, TARGET)
+    assert framed == complete
 
 
 def test_events_follow_the_track_at_its_times() -> None:
@@ -211,7 +218,8 @@ def test_video_with_crop_or_size_is_not_searched(over: dict[str, Any], tmp_path:
     assert [str(look) for look in source.looked_at] == ["100x80+0+0"]
 
 
-def test_found_region_can_be_passed_as_roi(tmp_path: Path) -> None:
+def test_found_region_can_be_passed_as_roi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "find_person", lambda *_: None)  # it takes 2 s; above, it finds nobody in a bar
     write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
     found = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi="auto"), sensor=None)
     (look,) = found.looked_at

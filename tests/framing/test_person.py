@@ -39,6 +39,10 @@ def track_of(
     return Track(250_000 * np.arange(N), points, px, confidence, presence, yaws, people, PICTURE)
 
 
+def show_nobody(*_: object, **__: Any) -> Track:
+    raise VideoError("film.mp4: shows no person")
+
+
 @pytest.mark.parametrize("yaw", [0.0, 0.8, -1.2])
 def test_position_and_scale_are_measured_from_shoulders_and_torso(yaw: float) -> None:
     center, scale = measure_person(track_of(np.full(5, 300.0), yaw=yaw))
@@ -69,12 +73,9 @@ def test_walking_person_is_followed_across_gaps(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_films_without_person_or_filled_by_one_are_not_framed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: Any) -> Track:
-        raise VideoError("film.mp4: shows no person")
-
     seldom = track_of(np.full(10, 300.0), present=np.arange(10) < 2)
     large = track_of(np.full(10, 300.0), scale=1000.0)
-    for found in (refuse, lambda *_, **__: seldom, lambda *_, **__: large):
+    for found in (show_nobody, lambda *_, **__: seldom, lambda *_, **__: large):
         monkeypatch.setattr(person, "track_film", found)
         assert find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET) is None
 
@@ -86,6 +87,7 @@ def test_person_takes_precedence_over_stronger_motion(tmp_path: Path, monkeypatc
         image[40:120, 500 + number % 10 * 6 : 520 + number % 10 * 6] = 200  # another moving object
         frames.append(Frame(33_333 * number, image))
     write_video(tmp_path / "film.webm", frames)
+    monkeypatch.setattr(person, "track_film", show_nobody)
     moving = open_source(tmp_path / "film.webm", TARGET, FramingConfig(roi="auto"), sensor=None).looked_at[0]
     assert moving.left + moving.width / 2 > 450
     monkeypatch.setattr(person, "track_film", lambda *_, **__: track_of(np.full(4, 150.0)))

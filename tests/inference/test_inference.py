@@ -1104,7 +1104,7 @@ def test_worker_processes_need_a_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_keeps_finished_predictions(jobs: int, tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
-    count = 10
+    count = 5 * jobs
     for number in range(count):
         write(tmp_path / "data" / f"{number:02}.h5", moving_bar(number % 3, number, windows=200))
     typed = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--no-pictures", "--set", "hop_us=20000"]

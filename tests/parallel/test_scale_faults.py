@@ -8,8 +8,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,14 +17,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-import yaml
-from conftest import random_events, write_bar_parts
+from conftest import random_events
 from facts import mentions
 from killed_work import KillsItself, WaitsOnANode
 from typer.testing import CliRunner
 
-from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.cli.app import app
 from dvspipe.errors import WorkerError
 from dvspipe.files import TEMPORARY, UNFINISHED, move_into_place
@@ -194,59 +189,3 @@ def test_node_with_other_version_or_folders_is_an_error(tmp_path: Path, monkeypa
         assert isinstance(reply.error, WorkerError)  # ends all work
         assert mentions(str(reply.error), said)
     assert cluster._run_remotely(here, work, 1) == (2, None, [])
-
-
-@PROC
-@pytest.mark.slow
-def test_distributed_training_on_shards_resumes_after_kill(tmp_path: Path) -> None:
-    experiment = {
-        "jobs": 1,
-        "data": {"root": str(write_bar_parts(tmp_path / "in"))},
-        "bins": {"steps": 5, "step_us": 20_000},
-        "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
-        "optimiser": {"epochs": 3, "batch": 9, "learning_rate": 0.02},
-    }
-    (tmp_path / "bars.yaml").write_text(yaml.safe_dump(experiment))
-    settings = ["bars.yaml", "data.kind=shards", "data.root=shards"]
-    made = CliRunner().invoke(
-        app,
-        ["data", "encode", str(tmp_path / "bars.yaml"), "--shards", str(tmp_path / "shards"), "--shard-size", "5KB"],
-    )
-    assert made.exit_code == 0, made.output
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*command, "-m", "dvspipe", "train", *settings, *arguments],
-            cwd=tmp_path,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            text=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-
-    def finish(*arguments: str) -> None:
-        with start(*arguments) as running:
-            _, said = running.communicate()
-        assert running.returncode == 0, said
-
-    finish("--out", "undisturbed")
-    with start("--out", "killed") as running:
-        state = tmp_path / "killed" / "weights" / "state.safetensors"
-        while not state.exists():
-            assert running.poll() is None, running.communicate()[1]
-            time.sleep(0.02)
-        os.kill(children_of(running.pid)[-1], signal.SIGKILL)
-        running.communicate()
-    assert running.returncode != 0
-    assert len((tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()) < 3
-    finish("--resume", "killed")
-    ours, theirs = (
-        load_checkpoint(tmp_path / name / "weights" / "last.safetensors")[1].state_dict()
-        for name in ("killed", "undisturbed")
-    )
-    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 import types
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,16 @@ class NotInstalled:
         if name in {names}:
             raise ModuleNotFoundError("No module named " + repr(name), name=name)
 sys.meta_path.insert(0, NotInstalled())
-from dvspipe.__main__ import main
-main()
+from dvspipe.cli.app import main
+for command in {commands}:
+    sys.argv = ["dvspipe", *command]
+    try:
+        main()
+    except SystemExit as stop:
+        if stop.code:
+            raise
+    finally:
+        print("ended", *command)
 """
 
 
@@ -39,11 +48,10 @@ def dependencies() -> list[str]:
     return list(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"])
 
 
-def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    code = WITHOUT.format(names=sorted(LEFT_OUT))
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
+def run(*commands: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run commands in one process, up to the first one that fails."""
+    code = WITHOUT.format(names=sorted(LEFT_OUT), commands=[*map(list, commands)])
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_convert_requirements_are_a_subset_of_the_dependencies() -> None:
@@ -54,7 +62,7 @@ def test_convert_requirements_are_a_subset_of_the_dependencies() -> None:
 
 
 def test_command_without_torch_fails_with_one_line(tmp_path: Path) -> None:
-    done = run("neuron", "-o", "neuron.png", folder=tmp_path)
+    done = run(["neuron", "-o", "neuron.png"], folder=tmp_path)
     assert done.returncode == 2
     assert "torch" in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -65,9 +73,12 @@ def test_conversion_commands_run_without_torch(tmp_path: Path, monkeypatch: pyte
     monkeypatch.syspath_prepend(ROOT / "scripts")
     smoke: types.ModuleType = importlib.import_module("smoke")
     assert {"convert", "view", "info", "check", "cut"} <= set(smoke.LIGHT)
-    for name, arguments in smoke.LIGHT.items():
-        done = run(*name.split(), *arguments, folder=tmp_path)
-        assert done.returncode == 0, f"{name}: {done.stderr}"
+    commands = [[*name.split(), *arguments] for name, arguments in smoke.LIGHT.items()]
+    done = run(*commands, folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("ended ")] == [
+        " ".join(["ended", *command]) for command in commands
+    ]
 
 
 def test_constraints_satisfy_the_project_dependencies() -> None:

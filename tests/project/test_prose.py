@@ -72,7 +72,3 @@ def test_an_exceeded_limit_fails(prose: types.ModuleType, tmp_path: Path) -> Non
     assert [*prose.find_exceeded(passages, prose.read_rules(), 2000)] == []
     (message,) = prose.find_exceeded(passages, prose.read_rules(), 1000)
     assert '"which": 5 times in 1000 lines' in message
-
-
-def test_the_project_keeps_the_rules(prose: types.ModuleType) -> None:
-    assert prose.check_project() == []

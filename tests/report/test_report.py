@@ -83,7 +83,6 @@ SIZE = (12 * SCALE, 7 * SCALE + 23)  # a strip of 22 pixels for the time, and on
 SETTINGS = PreviewSettings(window_us=10_000)
 RED, BLUE, WHITE = (214, 31, 38), (31, 95, 191), (255, 255, 255)
 CLASSES = ["hand wave", "drums", "<script>alert(1)</script>", "$x$ & _y"]
-NORMAL_975 = 1.959963984540054  # quantile of the normal distribution
 
 
 @pytest.fixture
@@ -495,16 +494,6 @@ def test_invalid_record_is_named(tmp_path: Path, name: str, content: str, messag
 def test_confusion_matrix_of_wrong_size_is_an_error(tmp_path: Path) -> None:
     with raises(ValidationError, "4"):
         make_run(tmp_path, confusion=[[1]])
-
-
-@pytest.mark.parametrize(("correct", "samples"), [(0, 10), (10, 10), (17, 20), (231, 264)])
-def test_wilson_interval_bounds_solve_the_five_percent_test(correct: int, samples: int) -> None:
-    share = correct / samples
-    low, high = wilson_interval(correct, samples)
-    assert 0 <= low <= share <= high <= 1
-    for end in {low, high} - {0.0, 1.0}:
-        assert abs(share - end) == pytest.approx(NORMAL_975 * (end * (1 - end) / samples) ** 0.5, rel=1e-9)
-    assert wilson_interval(0, 0) == (0, 1)
 
 
 @pytest.mark.parametrize("speed", [0.25, 2.0])

@@ -83,6 +83,14 @@ def test_other_gestures_do_not_look_like_a_filmed_one() -> None:
     assert not like_waves.learnt[0].includes(_describe(clap, person, t))
 
 
+def test_gestures_that_a_film_resembles_are_not_performed_as_other_gestures(tmp_path: Path) -> None:
+    write_study(tmp_path, alike=("hand_clapping",))
+    other = read_repertoire(tmp_path).made[OTHER]
+    assert isinstance(other, OtherThan)
+    assert "hand_clapping" not in other.ten
+    assert "arm_roll" in other.ten
+
+
 def test_cycle_continues_from_its_start_without_a_jump() -> None:
     movement = replace(TrackedMovement.from_track(track_of(seconds=2.0)), repeat="cycle")
     t, person = np.arange(0, 6, 0.01), draw_person(np.random.default_rng(0))

@@ -18,10 +18,10 @@ from dvspipe.checkpoints.export import export
 from dvspipe.cli.app import app
 from dvspipe.config import build, merge_settings, parse_overrides
 from dvspipe.datasets import open_dataset
-from dvspipe.errors import ConfigError, DataError
+from dvspipe.errors import ConfigError, DataError, VideoError
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
-from dvspipe.framing import FramingConfig
+from dvspipe.framing import FramingConfig, person
 from dvspipe.inference import Classifier, InferConfig
 from dvspipe.training import TrainConfig, TrainingCallback, choose_settings, evaluate_checkpoint, train
 from dvspipe.video.frames import Frame
@@ -35,6 +35,16 @@ SETTINGS: dict[str, Any] = {
     "network": {"channels": [4, 8], "tau_mem_s": 0.2, "tau_readout_s": 0.3},
     "optimiser": {"epochs": 2, "batch": 4},
 }
+
+
+@pytest.fixture(autouse=True)
+def _bars_show_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip the search for a person, 2.5 s per video; test_framing.py tests that it finds none in a bar."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise VideoError("shows no person")
+
+    monkeypatch.setattr(person, "track_film", refuse)
 
 
 class Notes(TrainingCallback):

@@ -1,0 +1,150 @@
+"""
+2. A neuron
+===========
+
+**Question.** How far does one input spike move a neuron, when is the effect largest, and when does the neuron itself
+spike?
+"""
+
+# %%
+# Derivation
+# ----------
+#
+# The membrane is a capacitor C with a resistor R in parallel (Lapicque 1907). The input current :math:`I` divides
+# between them, :math:`I = C \, du/dt + u / R`. With :math:`\tau = R C`, and currents in units of :math:`u / R`:
+#
+# .. math:: \tau \frac{du}{dt} = -u + i
+#
+# A constant current from rest has the solution on the left. At the threshold 1 the neuron spikes and u returns to 0:
+# the *leaky integrate-and-fire neuron* (LIF). Solve for u = 1 to find the time between two spikes, on the right:
+#
+# .. math:: u(t) = i \, (1 - e^{-t / \tau}), \qquad T = \tau \, \ln \frac{i}{i - 1}
+#
+# A spike arrives through a synapse, whose current decays: :math:`i(t) = w e^{-t / \tau_s}`. The solution is the
+# *postsynaptic potential* (PSP); where its derivative is 0, it is largest (Gerstner and Kistler 2002):
+#
+# .. math:: u(t) = w \frac{\tau_s}{\tau - \tau_s} (e^{-t / \tau} - e^{-t / \tau_s}), \qquad
+#           t_\mathrm{max} = \frac{\tau \tau_s}{\tau - \tau_s} \, \ln \frac{\tau}{\tau_s}
+#
+# A computer takes steps of dt: :math:`u \leftarrow u + \frac{dt}{\tau} (i - u)`.
+#
+# By hand
+# -------
+#
+# Take :math:`\tau` = 20 ms, steps of 5 ms, and a current of 2. Each step covers a quarter of the way to 2: u is 0.5,
+# then 0.875, then 1.15625, a spike. The exact time is T = 20 ln(2) = 13.9 ms; the loop finds the spike in the third
+# step, at 15 ms.
+#
+# For the PSP take :math:`\tau_s` = 10 ms. The largest value is also at 20 ln(2) = 13.9 ms, where the exponentials are
+# 1/2 and 1/4: a spike of weight w moves the neuron by w / 4.
+
+import numpy as np
+
+tau, tau_s = 20.0, 10.0  # ms
+
+
+def integrate(currents, dt):
+    """Return the potential in each step, before its reset."""
+    u, potentials = 0.0, []
+    for i in currents:
+        u += dt / tau * (i - u)
+        potentials.append(u)
+        u = 0.0 if u > 1 else u
+    return np.array(potentials)
+
+
+def psp(t, w):
+    """Return the postsynaptic potential at t ms after a spike of weight w; 0 before it."""
+    t = np.maximum(t, 0)
+    return w * tau_s / (tau - tau_s) * (np.exp(-t / tau) - np.exp(-t / tau_s))
+
+
+by_hand = integrate(np.full(9, 2.0), dt=5)
+peak_ms = tau * tau_s / (tau - tau_s) * np.log(tau / tau_s)
+print("potential in each step:", by_hand)
+print("spikes in steps", np.flatnonzero(by_hand > 1) + 1)
+print(f"a spike of weight 3 has its peak at {peak_ms:.2f} ms: {psp(peak_ms, 3):.3f}")
+
+# %%
+# With dvspipe
+# ------------
+#
+# ``dvspipe.torch.LIF`` is a layer of such neurons for PyTorch. ``tau_syn_s`` adds the current of the synapse, which
+# jumps at a spike and then loses dt / tau_s of itself per step. Steps of 0.1 ms come close to the exact PSP.
+
+import torch
+
+from dvspipe.torch import LIF
+
+
+def run(config, currents, dt):
+    """Return the potential after each step and the spikes of one dvspipe neuron; dt in ms."""
+    lif, state, potentials, spikes = LIF(config, dt=dt / 1000), None, [], []
+    for i in torch.tensor(currents, dtype=torch.float64):
+        spike, state = lif(i.reshape(1, 1), state)
+        potentials.append(state[0].item())
+        spikes.append(spike.item() > 0)
+    return np.array(potentials), np.array(spikes)
+
+
+potentials, spikes = run({"tau_mem_s": 0.020}, np.full(9, 2.0), dt=5)
+assert (spikes == (by_hand > 1)).all()
+assert np.abs(potentials - np.where(spikes, 0, by_hand)).max() < 1e-12
+
+synapse, ms = {"tau_mem_s": 0.020, "tau_syn_s": 0.010}, np.arange(0, 80, 0.1)
+one = np.zeros(len(ms))
+one[0] = 3
+response, _ = run(synapse, one, dt=0.1)
+assert abs(response.max() - psp(peak_ms, 3)) < 0.005
+assert abs(ms[response.argmax()] - peak_ms) < 0.3
+print(f"dvspipe: peak at {ms[response.argmax()]:.1f} ms: {response.max():.3f}")
+
+# %%
+# On the left, the neuron with a constant current: the exact curve, and the steps. On the right, two spikes of weight 3.
+# Below the threshold, the neuron is linear, so PSPs add up. Each alone is too small, but 10 ms apart they make the
+# neuron fire: it detects *coincidence*.
+
+import matplotlib.pyplot as plt
+
+two = one.copy()
+two[100] = 3
+response, spikes = run(synapse, two, dt=0.1)
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
+fine = np.linspace(0, 45, 500)
+left.plot(fine, 2 * (1 - np.exp(-fine / tau)), ":", color="grey", label="without threshold")
+left.plot(fine, 2 * (1 - np.exp(-(fine % (tau * np.log(2))) / tau)), color="black", label="exact")
+left.plot(5 * np.arange(1, 10), by_hand, "o", color="#e58a00", label="steps of 5 ms, before the reset")
+left.set(xlabel="ms", ylabel="u", title="constant current of 2", ylim=(-0.1, 1.9))
+left.legend(loc="upper left", fontsize=8)
+for gap, name in ((0, "PSP of each spike"), (10, None)):
+    right.plot(ms, psp(ms - gap, 3), ":", color="#2f6db5", label=name)
+right.plot(ms, response, color="black", label="neuron")
+right.vlines(ms[spikes], 1, 1.3, color="#c62f2d", linewidth=2, label="output spike")
+right.set(xlabel="ms", title="input spikes at 0 and 10 ms", ylim=(-0.1, 1.9))
+right.legend(loc="upper right", fontsize=8)
+for axes in (left, right):
+    axes.axhline(1, color="grey", linewidth=0.8)
+plt.show()
+
+# %%
+# Exercise
+# --------
+#
+# Which constant current makes this neuron spike every 20 ms? Which is the smallest current that makes it spike at all?
+#
+# .. admonition:: Answer
+#    :collapsible: closed
+#
+#    Solve 20 = 20 ln(i / (i - 1)): i / (i - 1) = e, so i = e / (e - 1) = 1.582. Without a threshold, u approaches i, so
+#    any current above 1 is enough; just above 1, the time between spikes is as long as you like.
+#
+#    .. code-block:: pycon
+#
+#       >>> current = np.e / (np.e - 1)
+#       >>> _, spikes = run({"tau_mem_s": 0.020}, np.full(1000, current), dt=0.1)
+#       >>> (np.flatnonzero(spikes) + 1) * 0.1  # ms
+#       array([ 20.,  40.,  60.,  80., 100.])
+#
+# Next: :doc:`plot_3_codes`. :doc:`/generated/tutorials/plot_2_neurons` shows the effect of tau on recordings, and
+# :doc:`/concepts/networks` describes all settings of the neurons.

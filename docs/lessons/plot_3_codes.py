@@ -1,0 +1,136 @@
+"""
+3. Codes
+========
+
+**Question.** How do you send a number from 0 to 1 with spikes, and how exactly can the receiver read it?
+"""
+
+# %%
+# Derivation
+# ----------
+#
+# *Rate* (Adrian 1926): a spike in each step with probability x, a Poisson process in steps. The receiver counts n
+# spikes in T steps and estimates x by n / T. The count is binomial, so its error falls with the square root of the
+# time:
+#
+# .. math:: \mathrm{sd}(n / T) = \sqrt{x (1 - x) / T}
+#
+# *Time to first spike* (Thorpe 1990): one spike, the larger the earlier. Rounding costs at most half a step:
+#
+# .. math:: t = \mathrm{round}((1 - x) (T - 1)), \qquad |\mathrm{error}| \leq \frac{1}{2 (T - 1)}
+#
+# *Rank order* (Thorpe and Gautrais 1998): only the order of N neurons counts. There are N! orders, so N spikes carry
+# :math:`\log_2 N!` bits.
+#
+# *Population* (Bohte, La Poutré and Kok 2002): M neurons with Gaussian receptive fields at the centres :math:`c_i`,
+# each with a response r, sent as the time to first spike. Two responses are enough: their ratio cancels the shape of
+# the Gaussian, and its logarithm is linear in x:
+#
+# .. math:: r_i = e^{-(x - c_i)^2 / 2 \sigma^2}, \qquad
+#           x = \frac{c_1 + c_2}{2} + \sigma^2 \frac{\ln(r_1 / r_2)}{c_1 - c_2}
+#
+# By hand
+# -------
+#
+# Three values, 0.2, 0.5 and 1, in T = 21 steps. The first spikes are in steps 0.8 · 20 = 16, 10 and 0. The ranks are 2,
+# 1 and 0; three neurons have 3! = 6 orders, 2.6 bits. A rate of 0.5 gives 10.5 spikes on average, and an error of
+# sqrt(0.25 / 21) = 0.11, while the error of the first spike is at most 0.025.
+#
+# For the population, take M = 4 neurons. Bohte's rule gives the centres -1/4, 1/4, 3/4 and 5/4, and the width 1/3. The
+# value 0.5 is in the middle of two centres, so both have the same response exp(-(0.25 · 3)^2 / 2) = 0.755, in step
+# round(0.245 · 20) = 5. The outer two have exp(-(0.75 · 3)^2 / 2) = 0.080, less than the minimum of 0.1: no spike.
+
+import numpy as np
+
+values, T = np.array([0.2, 0.5, 1.0]), 21
+first_step = np.rint((1 - values) * (T - 1)).astype(int)
+rank = np.argsort(np.argsort(-values))
+
+centres, width = np.array([-0.25, 0.25, 0.75, 1.25]), 1 / 3
+response = np.exp(-(((values[:, None] - centres) / width) ** 2) / 2)  # [values, neurons]
+response_step = np.where(response < 0.1, -1, np.rint((1 - response) * (T - 1))).astype(int)  # -1: no spike
+
+print("time to first spike:", first_step)
+print("rank order:         ", rank)
+print("population:         ", *response_step)
+
+# %%
+# With dvspipe
+# ------------
+#
+# A code in ``dvspipe.encoding`` turns values into a spike tensor [T, C, N], with C trains for each of N values. Codes
+# with a decoder have ``decode``.
+
+from dvspipe.encoding import Latency, Poisson, Population, RankOrder
+
+
+def steps_of(spikes):
+    """Return the step of the first spike of each train [C, N]; -1: no spike."""
+    return np.where(spikes.any(0), spikes.argmax(0), -1)
+
+
+latency, population = Latency(steps=T), Population(steps=T, neurons=4)
+assert (steps_of(latency.encode(values))[0] == first_step).all()
+assert (steps_of(RankOrder(steps=T).encode(values))[0] == rank).all()
+assert np.allclose(population.centres, centres)
+assert (response_step == steps_of(population.encode(values)).T).all()
+
+poisson, rng = Poisson(steps=T), np.random.default_rng(0)
+decoded = poisson.decode(poisson.encode(np.full(10_000, 0.5), rng))  # one value, sent 10,000 times
+assert abs(decoded.std() - np.sqrt(0.25 / T)) < 0.002
+print("decoded first spikes:", latency.decode(latency.encode(values)))
+print("decoded population:  ", population.decode(population.encode(values)).round(3))
+print(f"rate: error {decoded.std():.3f}, law {np.sqrt(0.25 / T):.3f}")
+
+# %%
+# On the left, one trial of the four codes. On the right, the error of the value 0.3 for longer and longer codes.
+# Counting needs 100 times the steps for a tenth of the error; the time of a spike needs 10 times the steps. In return,
+# a rate survives the loss of a spike.
+
+import matplotlib.pyplot as plt
+
+codes = {"rate": poisson, "first spike": latency, "rank order": RankOrder(steps=T), "population": population}
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), width_ratios=(3, 2), layout="constrained")
+for row, (code, colour) in enumerate(zip(codes.values(), ("black", "#c62f2d", "#2f6db5", "#1b9e77"), strict=True)):
+    step, channel, index = code.encode(values, np.random.default_rng(3)).nonzero()
+    left.scatter(step, 3.6 * row + index + channel / code.channels, marker="|", s=60, color=colour)
+left.set(
+    xlabel="step",
+    xticks=range(0, T, 5),
+    yticks=3.6 * np.arange(4) + 1,
+    yticklabels=codes,
+    title="0.2, 0.5 and 1, bottom to top",
+)
+
+lengths = np.array([5, 10, 20, 50, 100, 200, 500])
+sent = np.full(2000, 0.3)
+for make, name, colour in ((Poisson, "rate", "black"), (Latency, "first spike", "#c62f2d")):
+    codes_of_length = [make(steps=int(length)) for length in lengths]
+    errors = [np.sqrt(np.mean((code.decode(code.encode(sent, rng)) - sent) ** 2)) for code in codes_of_length]
+    right.loglog(lengths, errors, "o", color=colour, label=name)
+right.loglog(lengths, np.sqrt(0.3 * 0.7 / lengths), color="black", linewidth=0.8, label="its law")
+right.loglog(lengths, 0.5 / (lengths - 1), color="#c62f2d", linewidth=0.8, label="its bound")
+right.set(xlabel="steps", ylabel="error of 0.3")
+right.legend(fontsize=8)
+plt.show()
+
+# %%
+# Exercise
+# --------
+#
+# How many steps does a rate code need to be as exact as 21 steps of time to first spike, for the value 0.5?
+#
+# .. admonition:: Answer
+#    :collapsible: closed
+#
+#    The error of 21 steps is at most 1 / 40 = 0.025. Solve sqrt(0.25 / T) = 0.025: T = 400 steps, 19 times as many.
+#
+#    .. code-block:: pycon
+#
+#       >>> code = Poisson(steps=400)
+#       >>> decoded = code.decode(code.encode(np.full(10_000, 0.5), np.random.default_rng(0)))
+#       >>> print(decoded.std().round(3))
+#       0.025
+#
+# Next: :doc:`plot_4_first_network`. :doc:`/concepts/encoding` has all codes and their decoders, also codes of signals;
+# ``step_forward`` among them is the pixel of lesson 1.

@@ -1,0 +1,217 @@
+"""
+5. Rules that learn while time runs
+===================================
+
+**Question.** BPTT goes back through all steps, so it must store them. Can a network learn while a recording runs, with
+the memory of one step?
+"""
+
+# %%
+# Derivation
+# ----------
+#
+# Lesson 4 has the answer for one neuron: error times surrogate times trace, forward in time. *E-prop* (Bellec et al.
+# 2020) writes the gradient of a weight in this form: the *learning signal* L of a neuron times the *eligibility trace*
+# e of a synapse:
+#
+# .. math:: \frac{dE}{dW_{ji}} = \sum_t L_j[t] \, e_{ji}[t]
+#
+# Let the spikes z of hidden neurons drive a leaky readout, :math:`y[t] = (1 - k) \, y[t-1] + k \, V z[t]`, with a
+# target :math:`y^*` at each step. A spike acts on all later outputs. Instead of waiting for them, let the trace
+# remember the spike's sensitivity (:math:`\psi`, with the input trace :math:`\varepsilon` of lesson 4) with the leak of
+# the readout:
+#
+# .. math:: L_j[t] = k \sum_m V_{mj} (y_m[t] - y_m^*[t]), \qquad
+#           e_{ji}[t] = (1 - k) \, e_{ji}[t-1] + \psi_j[t] \, \varepsilon_i[t]
+#
+# For one hidden layer this equals BPTT; in a recurrent network, e-prop ignores errors that pass through other neurons.
+# Other rules simplify more. *OTTT* (Xiao et al. 2022) drops the memory of the readout, and keeps one trace per input
+# instead of one per synapse; *SLTT* (Meng et al. 2023) also drops the input trace:
+#
+# .. math:: \mathrm{OTTT}: \; e_{ji}[t] = \psi_j[t] \, \varepsilon_i[t], \qquad
+#           \mathrm{SLTT}: \; e_{ji}[t] = \psi_j[t] \, a \, x_i[t]
+#
+# *DECOLLE* (Kaiser, Mostafa and Neftci 2020) needs no error from other layers. Each layer has a *local loss*: a fixed
+# random matrix G reads the spikes of the layer itself. The trace is OTTT's:
+#
+# .. math:: E_l = \frac{1}{2} \sum_t |G z[t] - y^*[t]|^2, \qquad
+#           L_j[t] = \sum_m G_{mj} (G z[t] - y^*[t])_m
+#
+# By hand
+# -------
+#
+# One input, one neuron, one readout; a = k = 1/2, :math:`\beta` = 2, W = 5/2, V = 1, four steps, target 1, input spikes
+# in steps 1 and 3.
+#
+# - Step 1: the potential is 5/4, a spike. :math:`\psi` = 4/9 and the trace is 1/2, so e = 2/9 = 0.222. The readout is
+#   1/2, so L = 1/2 · (1/2 - 1) = -1/4. The product is -0.056.
+# - Step 2: the potential is 1/8, no spike. :math:`\psi` = 0.132 and the trace is 1/4, their product is 0.033. Half of
+#   the previous e remains: e = 0.111 + 0.033. L = 1/2 · (1/4 - 1) = -3/8. OTTT has only the 0.033, and SLTT nothing,
+#   because there is no input.
+# - DECOLLE with G = 1/2 has the learning signals 1/2 · (1/2 - 1) = -1/4 after a spike, and -1/2 otherwise.
+
+import numpy as np
+
+beta, W, V = 2.0, 2.5, 1.0
+
+
+def forward(x, a, k):
+    """Return spikes, surrogate, input trace and readout of each step."""
+    v = trace = y = 0.0
+    rows = []
+    for spike in x:
+        v = (1 - a) * v + a * W * spike
+        z = float(v > 1)
+        trace = (1 - a) * trace + a * spike
+        y = (1 - k) * y + k * V * z
+        rows.append((z, 1 / (1 + beta * abs(v - 1)) ** 2, trace, y))
+        v -= z
+    return np.array(rows).T
+
+
+def online(x, a, k, G=0.5):
+    """Return learning signals and eligibility traces of each rule."""
+    z, psi, trace, y = forward(x, a, k)
+    e, eligible = 0.0, []
+    for now in psi * trace:
+        e = (1 - k) * e + now
+        eligible.append(e)
+    signal = k * V * (y - 1)
+    return {
+        "e-prop": (signal, np.array(eligible)),
+        "OTTT": (signal, psi * trace),
+        "SLTT": (signal, psi * a * x),
+        "DECOLLE": (G * (G * z - 1), psi * trace),
+    }
+
+
+def bptt(x, a, k):
+    """Return dE/dW, last step first."""
+    _, psi, _, y = forward(x, a, k)
+    to_y = to_v = gradient = 0.0
+    for t in reversed(range(len(x))):
+        to_y = (y[t] - 1) + (1 - k) * to_y
+        to_v = k * V * to_y * psi[t] + (1 - a) * to_v
+        gradient += to_v * a * x[t]
+    return gradient
+
+
+x = np.array([1.0, 0.0, 1.0, 0.0])
+print("step       L       e   L * e     OTTT    SLTT")
+rules = online(x, 0.5, 0.5)
+for t in range(4):
+    (signal, e), (_, ottt), (_, sltt) = (rules[name] for name in ("e-prop", "OTTT", "SLTT"))
+    print(f"{t + 1:4}  {signal[t]:6.3f}  {e[t]:6.3f}  {signal[t] * e[t]:6.3f}   {ottt[t]:6.3f}  {sltt[t]:6.3f}")
+print(f"dE/dW   BPTT {bptt(x, 0.5, 0.5):.4f}", *(f"  {name} {signal @ e:.4f}" for name, (signal, e) in rules.items()))
+
+# %%
+# With dvspipe
+# ------------
+#
+# ``EProp``, ``OTTT``, ``SLTT`` and ``Decolle`` take a network and add to the gradients of its weights. The network has
+# a sensor of one pixel; events of the ON channel are the input. ``learn`` expects a mean over the steps, here four.
+
+import torch
+
+from dvspipe import SensorSize
+from dvspipe.learning import OTTT, SLTT, Decolle, EProp, backpropagate
+from dvspipe.networks import MlpConfig, SpikingNetwork
+
+config = MlpConfig(channels=(1,), tau_mem_s=0.002, tau_readout_s=0.002, slope=beta, reset="subtract", detach_reset=True)
+events = torch.zeros(4, 1, 2, 1, 1, dtype=torch.float64)  # [T, B, C, H, W]
+events[:, 0, 1, 0, 0] = torch.tensor(x)
+
+
+def make_network():
+    """Return the network of the toy: W for ON events, no bias."""
+    network = SpikingNetwork(config, grid=SensorSize(width=1, height=1), classes=1, dt=0.001).double()
+    for layer, weight in ((network.layers[0].linear, [[0.0, W]]), (network.linear, [[V]])):
+        layer.weight.data = torch.tensor(weight, dtype=torch.float64)
+        layer.bias.data.zero_()
+    return network
+
+
+def loss(y):
+    """Return the mean over the steps of half the squared error."""
+    return 0.5 * (y - 1).square().mean()
+
+
+network = make_network()
+backpropagate(network, events, loss)
+assert abs(4 * network.layers[0].linear.weight.grad[0, 1].item() - bptt(x, 0.5, 0.5)) < 1e-12
+for name, make in (("e-prop", EProp), ("OTTT", OTTT), ("SLTT", SLTT), ("DECOLLE", Decolle)):
+    network = make_network()
+    rule = make(network)
+    if name == "DECOLLE":
+        rule.readouts = [torch.tensor([[0.5]], dtype=torch.float64)]  # G; otherwise random
+    rule.learn(events, loss)
+    found = 4 * network.layers[0].linear.weight.grad[0, 1].item()
+    signal, e = rules[name]
+    assert abs(found - signal @ e) < 1e-12
+    print(f"{name:7} {found:.4f}")
+
+# %%
+# The picture has the same neuron for 120 steps, with slower leaks (a = 0.1, k = 0.25), larger weights and random input.
+# The surrogate is high when the potential is near the threshold. The eligibility trace remembers recent steps in which
+# the weight could have changed a spike. The learning signal is negative while the readout is below the target, and
+# positive after a spike. Their product, summed up while time runs, ends at the gradient of BPTT (dot). OTTT and SLTT
+# have the right sign here, and a smaller value. An optimiser such as Adam does not depend on the size of a gradient.
+
+import matplotlib.pyplot as plt
+
+W, V, a, k = 5.0, 5.0, 0.1, 0.25
+x = (np.random.default_rng(4).random(120) < 0.3).astype(float)
+z, psi, trace, y = forward(x, a, k)
+rules = online(x, a, k)
+signal, eligible = rules["e-prop"]
+
+figure, panels = plt.subplots(
+    6, 1, figsize=(9, 8.5), height_ratios=(0.5, 1, 1, 1, 1, 1.6), sharex=True, layout="constrained"
+)
+panels[0].eventplot(np.flatnonzero(x), colors="#2f6db5")
+panels[1].plot(trace, color="#2f6db5")
+panels[1].vlines(np.flatnonzero(z), 0.5, 0.6, color="black")
+panels[2].plot(psi, color="#e58a00")
+panels[3].plot(eligible, color="#1b9e77")
+panels[4].plot(signal, color="#c62f2d")
+panels[4].axhline(0, color="grey", linewidth=0.8)
+for (name, (signal_of, e)), colour in zip(rules.items(), ("black", "#7570b3", "#d95f02"), strict=False):
+    panels[5].plot(np.cumsum(signal_of * e), color=colour, label=name)
+panels[5].plot(119, bptt(x, a, k), "o", color="black", label="BPTT")
+panels[5].legend(fontsize=8, loc="lower left")
+panels[5].set(xlabel="step")
+titles = (
+    "input spikes x",
+    "trace of the input (line), output spikes (marks)",
+    "surrogate derivative psi",
+    "eligibility trace e",
+    "learning signal L",
+    "gradient until now: sum of L e",
+)
+for axes, title in zip(panels, titles, strict=True):
+    axes.set_title(title, loc="left", fontsize=9)
+panels[0].set_yticks([])
+plt.show()
+
+# %%
+# Exercise
+# --------
+#
+# Which of the rules equal BPTT if the readout has no memory (k = 1)? And if the neuron has none either (a = 1)?
+#
+# .. admonition:: Answer
+#    :collapsible: closed
+#
+#    With k = 1, the trace e keeps nothing of the previous step, so OTTT equals e-prop and BPTT; SLTT does not. With a =
+#    1 too, the input trace is the input, and all three are equal: without memory, there is no past to go back to.
+#
+#    .. code-block:: pycon
+#
+#       >>> def equal_bptt(a, k):
+#       ...     rules = online(x, a, k)
+#       ...     return [name for name, (signal, e) in rules.items() if np.isclose(signal @ e, bptt(x, a, k))]
+#       >>> equal_bptt(0.1, 0.25), equal_bptt(0.1, 1.0), equal_bptt(1.0, 1.0)
+#       (['e-prop'], ['e-prop', 'OTTT'], ['e-prop', 'OTTT', 'SLTT'])
+#
+# Next: :doc:`plot_6_spike_times`. :doc:`/concepts/learning-rules` has the equations for several layers, what each rule
+# needs, and the accuracy of each.

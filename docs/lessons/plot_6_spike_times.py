@@ -1,0 +1,210 @@
+r"""
+6. Spike times
+==============
+
+**Question.** A neuron answers with *when* it spikes. Its spike is 1 ms too late. How must its weights
+change?
+"""
+
+# %%
+# Derivation
+# ----------
+#
+# Input spikes at the times :math:`t_i` raise the potential by a response :math:`\varepsilon`, and the neuron spikes at
+# the time T, when the potential reaches the threshold :math:`\theta` (SpikeProp: Bohte, Kok and La Poutré 2002):
+#
+# .. math:: u(t) = \sum_i w_i \, \varepsilon(t - t_i), \qquad
+#    \varepsilon(s) = \frac{s}{\tau} e^{1 - s / \tau}, \qquad u(T) = \theta
+#
+# Change one weight by :math:`dw_i`. The spike moves by :math:`dT`. At the spike, the potential is at the threshold as
+# before, so both effects cancel:
+#
+# .. math:: \varepsilon(T - t_i) \, dw_i + u'(T) \, dT = 0 \quad \Rightarrow \quad
+#    \frac{dT}{dw_i} = - \frac{\varepsilon(T - t_i)}{u'(T)}
+#
+# The error of a spike that should be at :math:`T_d`, and its gradient, are
+#
+# .. math:: E = \tfrac{1}{2} (T - T_d)^2, \qquad \frac{dE}{dw_i} = - (T - T_d) \frac{\varepsilon(T - t_i)}{u'(T)}
+#
+# No surrogate is needed, because a time changes smoothly. EventProp (Wunderlich and Pehle 2021) finds the same
+# derivative for any number of spikes. Its neuron has a current, :math:`\tau_s \dot{I} = -I`, and a potential,
+# :math:`\tau_m \dot{V} = -V + I`. Two *adjoints* run backward in time, from spike to spike: y for the current and x for
+# the potential, with derivatives :math:`x'` and :math:`y'` backward in time. At an own spike, x jumps; at an input
+# spike, y gives the gradient:
+#
+# .. math:: \tau_m x' = -x, \qquad \tau_s y' = -y + x, \qquad
+#    x^- = x^+ + \frac{\theta x^+ + \partial E / \partial T}{I(T) - \theta}, \qquad \frac{dE}{dw_i} = - \tau_s \, y(t_i)
+#
+# By hand
+# -------
+#
+# **SpikeProp.** One input at 0, :math:`\tau` = 10 ms and :math:`\theta` = 1. With :math:`w = 2 / \sqrt{e}`, the neuron
+# spikes at half of :math:`\tau`, because :math:`\varepsilon(5) = \sqrt{e} / 2`. Its slope is
+# :math:`w \, \varepsilon'(5) = w \sqrt{e} / 20 = 0.1`, so :math:`dT/dw = - 5 \sqrt{e} = -8.24`. The spike should be at
+# 4 ms.
+
+import numpy as np
+
+tau = 10.0
+
+
+def response(s: float) -> float:
+    """Return the effect of a spike of weight 1 after s ms."""
+    return s / tau * np.exp(1 - s / tau)
+
+
+w, T, wanted = 2 / np.sqrt(np.e), 5.0, 4.0
+slope = w / tau * np.exp(1 - T / tau) * (1 - T / tau)
+by_weight = -response(T) / slope
+gradient = (T - wanted) * by_weight
+print(f"potential at 5 ms: {w * response(T):.3f}, slope: {slope:.3f}, dT/dw: {by_weight:.3f}, dE/dw: {gradient:.3f}")
+
+# %%
+# **EventProp.** One input at 0 with w = 16/3, :math:`\tau_m` = 2, :math:`\tau_s` = 1 and :math:`\theta` = 1. With
+# :math:`q = e^{-T/2}`, the potential is w q (1 - q). It is 1 for q = 3/4, and then the current is w q² = 3. We ask for
+# dT/dw, so the "error" is T itself, and its derivative is 1. Backward from the spike, x jumps from 0 to 1 / (3 - 1) =
+# 1/2; at the input, y = q (1 - q) = 3/16. So dT/dw = -3/16. SpikeProp's formula gives the same: the slope is (I - 1) /
+# 2 = 1, and a weight of 1 adds q (1 - q) = 3/16.
+
+q = 3 / 4
+current = 16 / 3 * q**2
+x_at_spike = 1 / (current - 1)
+y_at_input = 2 * x_at_spike * q * (1 - q)
+print(f"spike at {-2 * np.log(q):.4f}, jump of x: {x_at_spike}, dT/dw: {-y_at_input}")
+
+# %%
+# **First-spike code.** Two neurons without leak, :math:`\varepsilon(s) = 1 - e^{-s}`, have one input at 0 and the
+# weights 2 and 3/2. They spike at :math:`e^T = w / (w - 1)` (Mostafa 2017): 2 and 3. The first spike is the answer:
+# with the logits -T, the softmax is proportional to :math:`e^{-T}`, 1/2 to 1/3, so the probabilities are 3/5 and 2/5.
+# The right answer is the second neuron. The gradients of its cross-entropy against T are -3/5 and 3/5, and
+# :math:`dT/dw = 1 / w - 1 / (w - 1)`.
+
+weights = np.array([2, 3 / 2])
+times = np.log(weights / (weights - 1))
+probabilities = np.exp(-times) / np.exp(-times).sum()
+by_times = np.array([0, 1]) - probabilities
+by_weights = by_times * (1 / weights - 1 / (weights - 1))
+print(f"spikes at {times.round(3)}, probabilities {probabilities}, gradient of the weights {by_weights.round(3)}")
+
+# %%
+# A step against the gradient makes the first neuron weaker and later, the second one stronger and earlier.
+#
+# With dvspipe
+# ------------
+#
+# All three are functions that PyTorch can differentiate.
+
+import torch
+
+from dvspipe.learning import FirstSpikeLayer, eventprop, first_spike_times, spikeprop_times
+
+
+def tensor(values: object) -> torch.Tensor:
+    """Return a tensor of float64 that collects gradients."""
+    return torch.tensor(values, dtype=torch.float64, requires_grad=True)
+
+
+weight, zero = tensor([[[w]]]), torch.zeros(1, 1, dtype=torch.float64)
+spiked = spikeprop_times(zero, weight, delays=zero[0], tau=tau)
+(0.5 * (spiked - wanted) ** 2).sum().backward()
+assert np.isclose(spiked.item(), T)
+assert np.isclose(weight.grad.item(), gradient)
+
+weight = tensor([[16 / 3]])
+spikes = eventprop(zero[:, :, None], weight, tau_mem=2.0, tau_syn=1.0)  # all spikes of the neuron; here, only one
+spikes.sum().backward()
+assert np.isclose(spikes.item(), -2 * np.log(q))
+assert np.isclose(weight.grad.item(), -3 / 16)
+
+pair = tensor([[2.0], [1.5]])
+first = first_spike_times(zero, pair, leak=0.0)
+torch.nn.functional.cross_entropy(-first, torch.tensor([1])).backward()
+assert np.allclose(first.detach(), times)
+assert np.allclose(pair.grad.flatten(), by_weights)
+print("the same times and gradients as by hand")
+
+# %%
+# Left: a larger weight lifts the potential (red), and the spike moves by that height divided by the slope (blue): 1 ms
+# for 10 %. The orange curve is bent, so the real spike moves a little less. Right: EventProp. Forward (solid), the
+# current I falls and the potential V rises to the threshold, where it is reset. Backward (dashed, read from right to
+# left), x starts with a jump at the spike and feeds y. At the input, y is the gradient.
+
+import matplotlib.pyplot as plt
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+ms = np.linspace(0, 12, 200)
+left.plot(ms, w * response(ms), color="black", label="w = 1.213")
+left.plot(ms, 1.1 * w * response(ms), color="#e58a00", label="10 % larger")
+left.axhline(1, color="grey", linewidth=0.8, linestyle=":")
+left.plot([T, T], [1, 1.1], color="#c62f2d", label="ε dw")
+left.plot([T - 0.1 / slope, T], [1, 1.1 - 0.1], color="#2f6db5", linewidth=2.5, label="ε dw / u'")
+left.plot([T - 0.1 / slope, T], [1, 1.1], color="grey", linewidth=0.8)
+left.set(xlim=(2, 8), ylim=(0.6, 1.4), xlabel="ms", ylabel="potential u", title="SpikeProp: a weight moves the spike")
+left.legend(loc="lower right")
+moment = -2 * np.log(q)
+t = np.linspace(0, moment, 100)
+before = moment - t
+after = np.linspace(moment, 1.0, 50)
+right.plot(t, 16 / 3 * (np.exp(-t / 2) - np.exp(-t)), color="black", label="V")
+right.plot([moment, moment], [0, 1], color="black", linewidth=0.6)
+right.plot(after, 3 * (np.exp(-(after - moment) / 2) - np.exp(-(after - moment))), color="black")
+right.plot([*t, *after], 16 / 3 * np.exp(-np.array([*t, *after])) / 4, color="#4a9a62", label="I / 4")
+right.plot([1, moment, *t[::-1]], [0, 0, *0.5 * np.exp(-before[::-1] / 2)], "--", color="#c62f2d", label="x")
+right.plot(t, np.exp(-before / 2) - np.exp(-before), "--", color="#2f6db5", label="y")
+right.plot(0, y_at_input, "o", color="#2f6db5", label="3/16 = -dT/dw")
+right.set(xlabel="time", title="EventProp: forward, and back")
+right.legend(loc="upper right")
+plt.show()
+
+# %%
+# Layers of such neurons learn with any loss of spike times. Here, two outputs learn XOR: the first one has to spike
+# first if both inputs come together. The picture shows the answer for all input times; the corners were trained.
+
+torch.manual_seed(0)
+corners = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0]])  # two inputs and a bias
+labels = torch.tensor([0, 1, 1, 0])
+network = torch.nn.Sequential(FirstSpikeLayer(3, 20, leak=0.5), FirstSpikeLayer(20, 2, leak=0.5, horizon=4.0))
+optimiser = torch.optim.Adam(network.parameters(), lr=0.05)
+for _ in range(100):
+    optimiser.zero_grad()
+    torch.nn.functional.cross_entropy(-network(corners) / 0.2, labels).backward()
+    optimiser.step()
+print("first neuron to spike:", network(corners).argmin(1).tolist(), "wanted:", labels.tolist())
+
+grid = torch.linspace(0, 1, 41)
+inputs = torch.cartesian_prod(grid, grid, torch.zeros(1))
+times = network(inputs).detach().numpy()
+lead = (times[:, 1] - times[:, 0]).reshape(41, 41)
+figure, axes = plt.subplots(figsize=(4.6, 3.6), layout="constrained")
+picture = axes.imshow(lead.T, origin="lower", extent=(0, 1, 0, 1), cmap="RdBu", vmin=-1, vmax=1)
+axes.scatter(*corners.numpy()[:, :2].T, c="black", clip_on=False)
+axes.set(xlabel="time of input 1", ylabel="time of input 2", title="blue: neuron 0 spikes first; red: neuron 1")
+figure.colorbar(picture, label="lead of neuron 0")
+plt.show()
+
+# %%
+# Exercise
+# --------
+#
+# Take the first neuron again, with w = 1.213 and a spike at 5 ms. Now the spike should be *later*, at 7 ms, and the
+# step is 0.02 times the gradient. What happens? What is the smallest weight of a neuron that spikes, and what is dT/dw
+# there?
+#
+# .. admonition:: Answer
+#    :collapsible: closed
+#
+#    The gradient is (5 - 7) * (-8.24) = 16.5, so the weight becomes 1.213 - 0.330 = 0.883. The largest response is
+#    :math:`\varepsilon(\tau) = 1`, so below w = 1 the neuron never spikes: it has no time and no gradient, and cannot
+#    return. At w = 1 it spikes at the peak, where the slope is 0 and dT/dw infinite. Exact gradients do not see that a
+#    spike can vanish. So take small steps, and bound the slope from below, as ``least_slope`` does.
+#
+#    .. code-block:: pycon
+#
+#       >>> weight = tensor([[[w]]])
+#       >>> spiked = spikeprop_times(zero, weight, zero[0], tau=tau)
+#       >>> (0.5 * (spiked - 7) ** 2).sum().backward()
+#       >>> smaller = weight.detach() - 0.02 * weight.grad
+#       >>> round(smaller.item(), 3), spikeprop_times(zero, smaller, zero[0], tau=tau).item()
+#       (0.883, inf)
+#
+# Next: :doc:`plot_7_stdp`. All rules of spike times are in :doc:`/concepts/learning-rules`.

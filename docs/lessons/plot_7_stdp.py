@@ -1,0 +1,180 @@
+r"""
+7. Two spikes are enough: STDP
+==============================
+
+**Question.** A synapse knows two things: when its input spiked, and when its neuron spiked. There are no labels and no
+errors. What can it learn?
+"""
+
+# %%
+# Derivation
+# ----------
+#
+# Measured synapses grow if the input spikes a little before the neuron, and shrink if it spikes a little after (Bi and
+# Poo 1998). *Spike-timing-dependent plasticity* (STDP) describes the change by a pair of spikes with the lag
+# :math:`d = t_{\mathrm{post}} - t_{\mathrm{pre}}` as a window (Song, Miller and Abbott 2000):
+#
+# .. math:: W(d) = A_+ e^{-d / \tau_+} \quad (d > 0), \qquad W(d) = - A_- e^{d / \tau_-} \quad (d < 0)
+#
+# All pairs of spikes count,
+# :math:`\Delta w = \sum_{\mathrm{pre}} \sum_{\mathrm{post}} W(t_{\mathrm{post}} - t_{\mathrm{pre}})`. A synapse need
+# not remember all times: a *trace* x of the input jumps by 1 at each of its spikes and decays, so it holds that sum
+# (Morrison, Diesmann and Gerstner 2008). y is the same for the spikes of the neuron:
+#
+# .. math:: x(t) = \sum_{t_{\mathrm{pre}} < t} e^{-(t - t_{\mathrm{pre}}) / \tau_+}
+#
+# .. math:: w \leftarrow w + A_+ \, x \;\; \textrm{at a spike of the neuron}, \qquad
+#    w \leftarrow w - A_- \, y \;\; \textrm{at a spike of the input}
+#
+# Inputs that spike independently of the neuron, at the rates :math:`r_{\mathrm{pre}}` and :math:`r_{\mathrm{post}}`,
+# have all lags equally often. Their mean change per second is the rates times the area of the window:
+#
+# .. math:: \frac{dw}{dt} = r_{\mathrm{pre}} \, r_{\mathrm{post}} \, (A_+ \tau_+ - A_- \tau_-)
+#
+# The area is chosen a little below 0, so only inputs that help the neuron to spike can grow.
+#
+# By hand
+# -------
+#
+# Let a trace halve in each step. The input spikes in steps 0, 2 and 4, the neuron in step 3; :math:`A_+` = 0.16 and
+# :math:`A_-` = 0.08. At the spike of the neuron, x = 1/8 + 1/2 = 5/8, so w grows by 0.10. At the last spike of the
+# input, y = 1/2, so w shrinks by 0.04. From 0.5, the weight becomes 0.56.
+
+import numpy as np
+
+pre, post = [1, 0, 1, 0, 1], [0, 0, 0, 1, 0]
+w, x, y = 0.5, 0.0, 0.0
+for step in range(5):
+    x, y = x / 2, y / 2
+    w += 0.16 * x * post[step] - 0.08 * y * pre[step]
+    x, y = x + pre[step], y + post[step]  # a pair in the same step changes nothing
+    print(f"step {step}: x = {x:.4f}, y = {y:.4f}, w = {w:.2f}")
+
+# %%
+# With dvspipe
+# ------------
+#
+# ``apply_stdp`` applies a rule to spike trains. A trace halves in 1 ms if its time constant is 1 ms / ln 2.
+
+import torch
+
+from dvspipe.learning import PairRule, apply_stdp
+
+half_s = 1e-3 / np.log(2)
+rule = PairRule(increase=0.16, decrease=0.08, tau_plus_s=half_s, tau_minus_s=half_s)
+trains = torch.tensor([pre, post])[:, :, None]  # [T, 1] each
+changed, traces = apply_stdp(torch.tensor([[0.5]], dtype=torch.float64), *trains, rule, dt_s=1e-3)
+assert np.isclose(changed.item(), w)
+assert np.allclose([traces.pre[0].item(), traces.post[0].item()], [x, y])
+print(f"dvspipe: w = {changed.item():.2f}, the same as by hand")
+
+# %%
+# Now a neuron with 60 inputs. Every 50 ms, the first 20 inputs spike in sequence, one per millisecond. The other 40
+# spike at random. All weights are 0.5 at the start, and the neuron first spikes in the middle of the sequence.
+
+rng = np.random.default_rng(0)
+rule = PairRule()  # A+ = 0.01, A- = 0.0105, both time constants 20 ms
+weights, traces = torch.full((1, 60), 0.5, dtype=torch.float64), None
+latencies = []
+for _ in range(120):
+    spikes = torch.tensor(rng.random((50, 60)) < 0.005)
+    spikes[:, :20] = torch.eye(50, 20)
+    potential, fired_ms = 0.0, []
+    for ms, now in enumerate(spikes):
+        potential = 0.95 * potential + 0.2 * weights[0, now].sum().item()
+        fires = potential > 1
+        if fires:
+            potential = 0.0
+            fired_ms.append(ms)
+        weights, traces = apply_stdp(weights, now[None], torch.tensor([[fires]]), rule, dt_s=1e-3, traces=traces)
+    latencies.append(fired_ms[0])
+first, last = np.mean(latencies[:10]), np.mean(latencies[-10:])
+print(f"first spike of the neuron: at {first:.1f} ms in the first ten sequences, {last:.1f} ms in the last ten")
+
+# %%
+# Left: the window, measured with one pair of spikes for each lag. Middle: the weights before (line) and after (bars).
+# The inputs at the start of the sequence spike just before the neuron and grow to 1; the inputs after it fall to 0.
+# Right: so the neuron spikes earlier and earlier. It has learned to predict the sequence from its start (Song, Miller
+# and Abbott 2000).
+
+import matplotlib.pyplot as plt
+
+
+def change(lag_ms: int) -> float:
+    """Return the change of a weight by one pair of spikes."""
+    trains = torch.zeros(2, 121, 1)
+    trains[0, 60], trains[1, 60 + lag_ms] = 1, 1
+    start = torch.tensor([[0.5]], dtype=torch.float64)
+    return apply_stdp(start, *trains, PairRule(), dt_s=1e-3)[0].item() - 0.5
+
+
+figure, (window, bars, curve) = plt.subplots(1, 3, figsize=(9.5, 3), layout="constrained")
+lags = np.arange(-60, 61, 2)
+window.stem(lags, [change(lag) for lag in lags], basefmt=" ", markerfmt=".")
+window.axhline(0, color="grey", linewidth=0.8)
+window.set(xlabel="neuron after input, ms", title="change by a pair")
+bars.bar(range(60), weights[0].numpy(), color=["#c62f2d"] * 20 + ["#b0b7c3"] * 40)
+bars.axhline(0.5, color="black", linewidth=1)
+bars.set(xlabel="input (red: the sequence)", title="weights (line: before)", ylim=(0, 1.05))
+curve.plot(latencies, ".", color="#c62f2d")
+curve.set(xlabel="sequence", ylabel="ms", title="first spike of the neuron", ylim=(0, None))
+plt.show()
+
+# %%
+# Neurons that inhibit each other share the work. Four neurons see small pictures with a bar in one of four directions,
+# and noise. The first neuron to spike learns and stops the others (winner takes all; Kheradpisheh et al. 2018): the
+# weights of inputs before its spike grow, all others shrink. The *receptive fields*, the weights drawn as pictures,
+# become the four bars, without any labels.
+
+from dvspipe.learning import Competition, StdpConfig, learn_convolution
+
+generator = torch.Generator().manual_seed(0)
+rows, columns = torch.meshgrid(torch.arange(-3, 4), torch.arange(-3, 4), indexing="ij")
+directions = torch.stack([rows == 0, columns == 0, rows == columns, rows == -columns])
+shown = directions[torch.randint(4, (3000,), generator=generator)]
+noise = torch.rand(3000, 3, 7, 7, generator=generator) < 0.03  # spikes in each of three steps
+pictures = noise.float()[:, :, None]  # [B, T, C, H, W]
+pictures[:, 0, 0] = (shown | noise[:, 0]).float()  # the bar comes in the first step
+fields = 0.8 + 0.05 * torch.randn(4, 1, 7, 7, generator=generator)
+competition = Competition(threshold=5.0, winners=1, radius=0, padding=0)
+learned, won = learn_convolution(fields, pictures, StdpConfig().rates(0, 3000), competition)
+print("pictures won by each neuron:", won.tolist())
+
+figure, panels = plt.subplots(2, 5, figsize=(7.5, 3.1), layout="constrained")
+for row, (name, images) in zip(panels, {"before": fields, "after": learned}.items(), strict=True):
+    row[1].set_ylabel(name)
+    for axes, image in zip(row[1:], images, strict=True):
+        axes.imshow(image[0].numpy(), cmap="Greys", vmin=0, vmax=1)
+for axes, image in zip(panels[:, 0], pictures[:2].amax((1, 2)), strict=True):
+    axes.imshow(image.numpy(), cmap="Oranges", vmin=0, vmax=1)
+for axes in panels.flat:
+    axes.set(xticks=[], yticks=[])
+panels[0, 0].set_title("two pictures")
+for number in range(4):
+    panels[0, number + 1].set_title(f"neuron {number}")
+plt.show()
+
+# %%
+# Exercise
+# --------
+#
+# With the rule above, weights end at the bounds, 0 and 1. The *multiplicative* rule scales increases by 1 - w and
+# decreases by w. What weight does it give an input that spikes independently of the neuron, with the default constants?
+#
+# .. admonition:: Answer
+#    :collapsible: closed
+#
+#    The mean change is 0 where :math:`A_+ \tau_+ (1 - w) = A_- \tau_- w`, so
+#    :math:`w = A_+ \tau_+ / (A_+ \tau_+ + A_- \tau_-)` = 0.01 / 0.0205 = 0.488. The weights do not stick to the bounds,
+#    but compete less. A simulation of 200 inputs for 100 s agrees:
+#
+#    .. code-block:: pycon
+#
+#       >>> generator = torch.Generator().manual_seed(0)
+#       >>> trains = torch.rand(100_000, 201, generator=generator) < 0.05
+#       >>> start, rule = torch.zeros(1, 200, dtype=torch.float64), PairRule(bound="multiplicative")
+#       >>> end, _ = apply_stdp(start, trains[:, :200], trains[:, 200:], rule, dt_s=1e-3)
+#       >>> round(0.01 / 0.0205, 2), round(end.mean().item(), 2)
+#       (0.49, 0.49)
+#
+# Next: :doc:`plot_8_synthetic_and_real`. Other rules of plasticity are in :doc:`/concepts/learning-rules`.

@@ -1,0 +1,62 @@
+"""Films of gestures with stored tracks, so no test needs the pose network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dvspipe.datasets import version_of_file
+from dvspipe.events import SensorSize
+from dvspipe.pose import JOINTS, Track, TrackSettings
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
+
+FPS, SECONDS = 20, 4.0
+SIZE = SensorSize(width=160, height=120)
+
+
+def make_film(path: Path, brightness: int = 90) -> Path:
+    """Write a grey film of 4 s."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    times_us = np.round(np.arange(0, SECONDS, 1 / FPS) * 1e6).astype(int)
+    write_video(path, [Frame(int(t_us), np.full((120, 160), brightness, np.uint8)) for t_us in times_us])
+    return path
+
+
+def make_track(size: float, axis: int) -> Track:
+    """Return a track of 4 s: the right hand moves at 1 Hz along an axis, by `size` metres."""
+    t_s = np.arange(0, SECONDS, 1 / FPS)
+    N, J = len(t_s), len(JOINTS)
+    points = np.zeros((N, J, 3))
+    moves = np.zeros((N, 3))
+    moves[:, axis] = size * np.sin(2 * np.pi * t_s)
+    for side, x, high in (("left", 0.17, -0.5), ("right", -0.17, 0.15)):
+        points[:, JOINTS.index(f"{side}_shoulder")] = [x, 0, 0]
+        points[:, JOINTS.index(f"{side}_elbow")] = [1.3 * x, -0.25, 0.05]
+        for joint, further in (("wrist", 0.0), ("index", 0.08), ("pinky", 0.07), ("thumb", 0.05)):
+            place = np.array([1.4 * x, high + further, 0.2]) + (moves if side == "right" else 0)
+            points[:, JOINTS.index(f"{side}_{joint}")] = place
+        points[:, JOINTS.index(f"{side}_hip")] = [x / 2, -0.5, 0]
+    pixels = points[..., :2] * (60, -60) + (80, 60)
+    seen = np.ones((N, J))
+    times_us = np.round(t_s * 1e6).astype(np.int64)
+    return Track(times_us, points, pixels, seen, np.ones(N), np.zeros(N), np.ones(N, np.int64), SIZE)
+
+
+def store_track(film: Path, name: str, folder: Path, track: Track) -> Path:
+    """Store the track of a film where `prepare` looks for it."""
+    path = folder / "tracks" / name / f"{film.stem}-{version_of_file(film, TrackSettings())[:12]}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    track.write(path)
+    return path
+
+
+def make_gestures(films: Path, folder: Path) -> list[Path]:
+    """Write films of two gestures and their tracks."""
+    found = []
+    for name, axis in (("up", 1), ("aside", 0)):
+        film = make_film(films / f"{name}.webm")
+        store_track(film, name, folder, make_track(0.15, axis))
+        found.append(film)
+    return found

@@ -1,0 +1,193 @@
+"""Gestures are learnt from one film each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from facts import raises
+from filmed import make_film, make_gestures, make_track, store_track
+
+from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError, VideoError
+from dvspipe.inference import Classifier
+from dvspipe.inference.joints import JointClassifier, JointNetwork
+from dvspipe.oneshot import (
+    PAGE,
+    LearnConfig,
+    Learned,
+    Study,
+    find_similar,
+    learn,
+    learning,
+    list_films,
+    list_videos,
+    prepare,
+    set_parts,
+)
+from dvspipe.oneshot.arms import draw_tracks, sample_windows
+from dvspipe.results import RunFolder, TestResult
+from dvspipe.synthesis import DVS128_GESTURES, OTHER
+from dvspipe.training import TrainingCallback
+
+TINY = LearnConfig(people=4, epochs=1, camera="dvs", jobs=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Finished run."""
+
+    films: list[Path]
+    folder: Path
+    study: Study
+    learned: Learned
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Learn two gestures from few people."""
+    place = tmp_path_factory.mktemp("oneshot")
+    films = make_gestures(place / "films", place / "mine")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learning, "JOINT_PEOPLE", 20)
+        patch.setattr(learning, "JOINT_BATCHES", 60)
+        study = prepare(list_films(films), place / "mine", TINY)
+        return Run(films, place / "mine", study, learn(study, place / "mine", TINY))
+
+
+def test_films_are_named_after_their_gesture_or_their_folder(tmp_path: Path) -> None:
+    single = make_film(tmp_path / "stop.webm")
+    nested = make_film(tmp_path / "set" / "wave" / "anna.webm")
+    found = list_films([single, tmp_path / "set"])
+    assert [(film.path, film.name) for film in found] == [(single, "stop"), (nested, "wave")]
+    assert list_videos([tmp_path]) == (nested, single)
+
+
+def test_paths_without_films_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("wave")
+    for each in (list_films, list_videos):
+        with raises(FileError, "gone.mp4"):
+            each([tmp_path / "gone.mp4"])
+        with raises(DataError, "empty"):
+            each([tmp_path / "empty"])
+        with raises(FileError, "notes.txt", ".txt"):
+            each([tmp_path / "notes.txt"])
+    with raises(DataError, OTHER):
+        list_films([make_film(tmp_path / f"{OTHER}.webm")])
+
+
+def test_parts_are_set_by_the_name_of_the_gesture(tmp_path: Path) -> None:
+    films = list_films([make_film(tmp_path / "wave.webm"), make_film(tmp_path / "stop.webm")])
+    placed = set_parts(films, {"wave": 1.0}, {"wave": 2.5, "stop": 3.0})
+    assert [(film.start_s, film.stop_s) for film in placed] == [(1.0, 2.5), (None, 3.0)]
+    with raises(DataError, "wav", "wave", "stop"):
+        set_parts(films, {"wav": 1.0}, {})
+    with raises(DataError, "wave.webm", 2, 1):
+        set_parts(films, {"wave": 2.0}, {"wave": 1.0})
+
+
+def test_page_and_records_describe_the_parts(run: Run) -> None:
+    up = run.study.films[0]
+    assert up.part.period_us == pytest.approx(1e6, rel=0.1)
+    assert "up.webm" in (run.folder / PAGE).read_text(encoding="utf-8")
+    assert [each.repeat for each in run.study.describe().gestures] == ["cycle", "cycle"]
+
+
+def test_given_part_replaces_the_found_one(run: Run) -> None:
+    films = set_parts(list_films(run.films), {"up": 1.0}, {"up": 3.0})
+    part = prepare(films, run.folder, TINY).films[0].part
+    assert (part.start_us, part.stop_us) == (1_000_000, 3_000_000)
+
+
+def test_film_without_movement_is_refused_with_a_picture(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "still.webm")
+    store_track(film, "still", tmp_path / "mine", make_track(0.0, 0))
+    picture = tmp_path / "mine" / "tracks" / "still-refused.png"
+    with raises(DataError, "still.webm", str(picture)):
+        prepare(list_films([film]), tmp_path / "mine")
+    assert picture.is_file()
+
+
+def test_dark_film_is_refused(tmp_path: Path) -> None:
+    with raises(VideoError, "dark.webm", "brightness"):
+        prepare(list_films([make_film(tmp_path / "dark.webm", brightness=0)]), tmp_path / "mine")
+
+
+def test_run_is_a_classifier_of_the_gestures_and_other_gestures(run: Run) -> None:
+    test = run.learned.run.test
+    assert test.classes == ("aside", OTHER, "up")
+    assert test.synthetic_test
+    assert RunFolder(run.folder).report.is_file()
+    assert Classifier.load(run.folder).config.classes == test.classes
+
+
+def test_joint_network_of_a_run_knows_the_gestures_of_others(run: Run) -> None:
+    joints = Classifier.load(run.folder).joints
+    assert joints is not None
+    repertoire = run.study.describe().to_repertoire(run.folder / "tracks")
+    labels = [0, 1, 2] * 10
+    windows = sample_windows(draw_tracks(repertoire, labels, np.random.default_rng(5)), 1, np.random.default_rng(6))
+    torch = pytest.importorskip("torch")
+    with torch.no_grad():
+        right = joints.network(torch.from_numpy(windows.curves)).argmax(1).numpy() == windows.labels
+    assert right.mean() > 0.6
+
+
+def test_videos_are_classified_by_joints_unless_turned_off(run: Run) -> None:
+    classifier = Classifier.load(run.folder)
+    source = classifier.open(run.films[0], {"roi": "full"})
+    assert classifier._find_joints(source, classifier.framed()) is classifier.joints
+    assert classifier._find_joints(source, classifier.framed({"pose": False})) is None
+
+
+def test_complete_run_is_not_replaced(run: Run) -> None:
+    with raises(FileError, "mine"):
+        learn(run.study, run.folder, TINY)
+
+
+def test_interrupted_run_continues(tmp_path: Path) -> None:
+    class Stop(TrainingCallback):
+        def on_progress(self, stage: str, done: int, total: int) -> None:  # noqa: ARG002
+            if stage == "rendering people" and done:
+                raise KeyboardInterrupt
+
+    films = make_gestures(tmp_path / "films", tmp_path / "mine")
+    study = prepare(list_films(films), tmp_path / "mine", TINY)
+    with pytest.raises(KeyboardInterrupt):
+        learn(study, tmp_path / "mine", TINY, callback=Stop())
+    clips = list((tmp_path / "mine" / "clips").glob("*/*.h5"))
+    assert clips
+    first = {path: path.stat().st_mtime_ns for path in clips}
+    with pytest.raises(KeyboardInterrupt):
+        learn(study, tmp_path / "mine", TINY, callback=Stop())
+    assert all(path.stat().st_mtime_ns == changed_ns for path, changed_ns in first.items())
+
+
+def test_confused_gestures_are_named(run: Run) -> None:
+    test = run.learned.run.test
+    confused = test.model_copy(update={"confusion": ((6, 0, 4), (0, 10, 0), (4, 0, 6))})
+    assert isinstance(confused, TestResult)
+    (line,) = find_similar(confused)
+    assert all(fact in line for fact in ("aside", "up", "8 of 20", "synthetic"))
+
+
+def test_joint_network_of_other_classes_is_refused(run: Run, tmp_path: Path) -> None:
+    JointClassifier(JointNetwork(2), 0.5, ("a", "b")).save(tmp_path / "joints.safetensors")
+    (tmp_path / "best.safetensors").write_bytes(RunFolder(run.folder).best.read_bytes())
+    with raises(CheckpointError, "a, b", "aside"):
+        Classifier.load(tmp_path / "best.safetensors")
+
+
+def test_too_few_people_are_refused() -> None:
+    with raises(ConfigError, "people", 4):
+        from dvspipe.config import build
+
+        build(LearnConfig, {"people": 3}, "learn")
+
+
+def test_tracks_are_drawn_for_each_label() -> None:
+    tracks = [*draw_tracks(DVS128_GESTURES, [0, 3], np.random.default_rng(0))]
+    assert [label for _, label in tracks] == [0, 3]
+    assert all(track.present.all() for track, _ in tracks)

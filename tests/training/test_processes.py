@@ -1,0 +1,126 @@
+"""Training in two processes, started with torchrun as by a user."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from conftest import write_bar_parts
+from typer.testing import CliRunner
+
+from dvspipe.checkpoints.checkpoint import load_checkpoint
+from dvspipe.cli.app import app
+from dvspipe.config import build, merge_settings, read_yaml
+from dvspipe.results import RunFolder
+from dvspipe.training import TrainConfig, train
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="kills a process found in /proc"),
+]
+SHORT: dict[str, Any] = {
+    "jobs": 1,
+    "bins": {"steps": 5, "step_us": 20_000},
+    "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
+    "augment": {"shift_px": 1},
+    "optimiser": {"epochs": 2, "batch": 9, "learning_rate": 0.02},
+}
+RULES: dict[str, Any] = {
+    "bptt": {},
+    "segments": {"optimiser": {"segment": 2}},
+    "ottt": {
+        "network": {"norm": "weight", "reset": "subtract", "detach_reset": True, "gain": 3.0},
+        "optimiser": {"rule": "ottt", "loss": "each_step"},
+    },
+}
+SEVERAL = """
+import functools, os, shlex, sys
+import torch.distributed as dist
+from dvspipe.cli.app import app, main
+
+init = dist.init_process_group
+*others, last = map(shlex.split, sys.argv[1:])
+for number, command in enumerate(others):
+    app(command, standalone_mode=False)
+    meet = f"file://{os.getcwd()}/meet-{number}"  # processes can meet only once in the store of torchrun
+    dist.init_process_group = functools.partial(init, init_method=meet, rank=int(os.environ["RANK"]), world_size=2)
+sys.argv = ["dvspipe", *last]
+main()
+"""
+"""Run several commands in one process: starting torch takes longer than training these networks."""
+
+
+def start(*commands: str, cwd: Path) -> subprocess.Popen[str]:
+    """Start torchrun with two processes, each of which runs all commands."""
+    (cwd / "several.py").write_text(SEVERAL)
+    return subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "several.py", *commands],
+        cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(RunFolder(folder).last)[1].state_dict()
+
+
+def first_loss(folder: Path) -> float:
+    return float(next(csv.DictReader((folder / "results.csv").read_text().splitlines()))["train_loss"])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of trainings in two processes: of each rule, on shards, and on shards with a kill and `--resume`."""
+    here = tmp_path_factory.mktemp("trained")
+    bars = merge_settings(SHORT, {"data": {"root": str(write_bar_parts(here / "bars"))}})
+    for name, over in RULES.items():
+        (here / f"{name}.yaml").write_text(yaml.safe_dump(merge_settings(bars, over)))
+    shards = ["--shards", str(here / "shards"), "--shard-size", "5KB"]
+    made = CliRunner().invoke(app, ["data", "encode", str(here / "bptt.yaml"), *shards])
+    assert made.exit_code == 0, made.output
+    on_shards = "train bptt.yaml data.kind=shards data.root=shards optimiser.epochs=5"
+    with start(f"{on_shards} --out killed", cwd=here) as running:
+        while not RunFolder(here / "killed").state.exists():
+            assert running.poll() is None, running.communicate()[1]
+            time.sleep(0.02)
+        os.kill(children_of(running.pid)[-1], signal.SIGKILL)
+        running.communicate()
+    assert running.returncode != 0
+    assert len(RunFolder(here / "killed").epochs.read_text().splitlines()) < 5
+    commands = [f"train {name}.yaml --out {name}" for name in RULES]
+    with start(*commands, f"{on_shards} --out undisturbed", f"{on_shards} --resume killed", cwd=here) as running:
+        printed, errors = running.communicate()
+    assert running.returncode == 0, errors
+    assert printed.count("test accuracy") == len(RULES) + 2
+    return here
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_two_processes_train_the_same_weights_as_one(rule: str, trained: Path, tmp_path: Path) -> None:
+    """Batch norm and gradients use the complete batch."""
+    train(build(TrainConfig, read_yaml(trained / f"{rule}.yaml"), rule), tmp_path)
+    ours, theirs = weights_of(trained / rule), weights_of(tmp_path)
+    for key, tensor in theirs.items():
+        torch.testing.assert_close(ours[key], tensor, rtol=2e-2, atol=2e-3, msg=key)
+    assert first_loss(trained / rule) == pytest.approx(first_loss(tmp_path), rel=1e-3)
+
+
+def test_distributed_training_on_shards_resumes_after_kill(trained: Path) -> None:
+    ours, theirs = weights_of(trained / "killed"), weights_of(trained / "undisturbed")
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
