@@ -4,6 +4,7 @@ from .callback import LogCallback, TrainingCallback
 from .choice import Choice, choose_settings
 from .config import OptimiserConfig, TrainConfig
 from .evaluation import Evaluation, evaluate, evaluate_checkpoint
+from .robustness import evaluate_corrupted
 from .run import RUNS, choose_device, train
 from .speed import measure_step
 
@@ -19,6 +20,7 @@ __all__ = [
     "choose_settings",
     "evaluate",
     "evaluate_checkpoint",
+    "evaluate_corrupted",
     "measure_step",
     "train",
 ]
