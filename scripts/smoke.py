@@ -20,6 +20,7 @@ LIGHT: Mapping[str, Sequence[str]] = {
     "info": ("events.h5",),
     "check": ("events.h5",),
     "view": ("events.h5", "-o", "sheet.png"),
+    "frames": ("events.h5", "-o", "frames", "--every", "100"),
     "cut": ("events.h5", "-o", "part.h5", "--start", "0.1", "--stop", "0.6"),
     "merge": ("part.h5", "events.h5", "-o", "both.h5", "--one-after-another"),
     "filter": ("events.h5", "-o", "filtered.h5", "--refractory", "1", "--hot-pixels"),

@@ -17,6 +17,8 @@ from .convert import convert
 from .data import data
 from .encode import encode
 from .export import export
+from .filter import filter_
+from .frames import frames
 from .infer import infer
 from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
 from .learn import learn
@@ -24,7 +26,7 @@ from .manifest import manifest
 from .neuron import neuron
 from .options import explain_usage
 from .page import app as app_page
-from .recordings import check, cut, filter_, info, merge
+from .recordings import check, cut, info, merge
 from .screen import EXIT_ERROR, accept_all_texts, close_output, describe_error, fail, notes, screen, show_log
 from .synth import synth
 from .track import track
@@ -36,6 +38,7 @@ COMMANDS = (
     info,
     check,
     view,
+    frames,
     cut,
     merge,
     filter_,

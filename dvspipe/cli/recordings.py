@@ -1,4 +1,4 @@
-"""Commands `info`, `check`, `cut`, `merge` and `filter`: inspect and edit recordings."""
+"""Commands `info`, `check`, `cut` and `merge`: inspect and edit recordings."""
 
 from __future__ import annotations
 
@@ -204,12 +204,12 @@ def cut(
     part = select_part(recording, start, stop, parse_region(roi))
     with progress() as show:
         count = cut_recording(part, out, overwrite=overwrite, progress=partial(show, "events"))
-    _print_summary(out, f"{count_noun(count, 'event')} of {part.sensor}")
+    print_summary(out, f"{count_noun(count, 'event')} of {part.sensor}")
     if not count:
         warn(f"{show_name(out)}: has no events: this part of {file} is empty; show it with dvspipe view {file}")
 
 
-def _print_summary(out: Path, text: str) -> None:
+def print_summary(out: Path, text: str) -> None:
     """Print a summary of the output, on standard error if the events go to standard output."""
     from ..formats import STANDARD
 
@@ -244,58 +244,4 @@ def merge(
     gap_us = round((1.0 if gap is None else gap) * 1000) if one_after_another else None
     with progress() as show:
         count = merge_recordings(opened, out, gap_us=gap_us, overwrite=overwrite, progress=partial(show, "events"))
-    _print_summary(out, f"{count_noun(count, 'event')} of {count_noun(len(files), 'recording')}, {opened[0].sensor}")
-
-
-def filter_(
-    file: RecordingArgument,
-    out: Output,
-    refractory: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001,
-            metavar="MS",
-            help="Refractory period: drop events within this time after the previous event of the pixel; default: off.",
-        ),
-    ] = None,
-    activity: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001,
-            metavar="MS",
-            help="Background activity: drop events without a neighbouring event in this time before; default: off.",
-        ),
-    ] = None,
-    hot_pixels: Annotated[
-        bool,
-        typer.Option(
-            "--hot-pixels", help="Drop all events of hot pixels, which are far more active than their neighbours."
-        ),
-    ] = False,
-    sensor: Sensor = None,
-    hint: Hint = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Remove noise: hot pixels, events in the refractory period, and isolated background activity."""
-    from ..config import build
-    from ..events.filters import FilterConfig
-    from ..formats import open_recording
-    from ..recordings.editing import filter_recording, locate_hot_pixels, select_part
-
-    if not (refractory or activity or hot_pixels):
-        raise ConfigError("filter: no filter given; use --refractory, --activity or --hot-pixels")
-    periods_us = {"refractory_us": to_us(refractory), "activity_us": to_us(activity)}
-    config = build(FilterConfig, periods_us, "filter")
-    complete = select_part(open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint)))
-    hot = None
-    if hot_pixels:
-        with progress() as show:
-            hot = locate_hot_pixels(complete, progress=partial(show, "hot pixels"))
-    with progress() as show:
-        total = filter_recording(complete, out, config, hot=hot, overwrite=overwrite, progress=partial(show, "events"))
-    pixels = f" ({int(hot.sum())} pixels)" if hot is not None else ""
-    _print_summary(
-        out,
-        f"{total.kept:,} of {total.events:,} events; dropped {total.hot_pixels:,} of hot pixels{pixels}, "
-        f"{total.refractory:,} in the refractory period, {total.background:,} as background activity",
-    )
+    print_summary(out, f"{count_noun(count, 'event')} of {count_noun(len(files), 'recording')}, {opened[0].sensor}")

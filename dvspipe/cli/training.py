@@ -23,7 +23,8 @@ from .screen import make_table, messages, notes, progress, screen, warn
 if TYPE_CHECKING:
     from ..config import SettingsTree
     from ..datasets import DecodedEvents
-    from ..results import EpochRow, EvaluationResult, TrainingRun
+    from ..events.corruption import Corruption
+    from ..results import CorruptionResult, EpochRow, EvaluationResult, TrainingRun
     from ..training import Choice, TrainConfig, TrainingCallback
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of mallopt in malloc.h of glibc
@@ -119,29 +120,76 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="JSON file for all scores; default: print only.")
     ] = None,
+    corrupt: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=STRENGTH,...]",
+            help="Also evaluate on corrupted recordings: hot_pixels (share of pixels), noise (Hz per pixel), bursts "
+            "(flashes per s), drops (share of events), jitter (us), flips (share of events) or all; default strengths: "
+            "four of each. Repeatable.",
+        ),
+    ] = None,
     trust: Trust = None,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Evaluate a classifier on a data set: accuracy, calibration and confused classes."""
+    """Evaluate a classifier on a data set: accuracy, calibration and confused classes; also on corrupted recordings."""
     from ..config import build
     from ..files import claim_output
 
     if out:
         claim_output(out, overwrite=overwrite)
+    corruptions = [corruption for text in corrupt or [] for corruption in _parse_corruptions(text)]
     merged = read_config(config, settings)
     from ..networks import ModuleSource
-    from ..training import TrainConfig, evaluate
+    from ..results import CorruptionResult
+    from ..training import TrainConfig, evaluate, evaluate_corrupted
 
     experiment, modules = build(TrainConfig, merged, config), ModuleSource.of(trust_packages(trust))
+    data, seed = experiment.data, experiment.seed
+    result: EvaluationResult | CorruptionResult
     with show_training() as callback:
-        result = evaluate(checkpoint, experiment.data, part, seed=experiment.seed, callback=callback, modules=modules)
+        if corruptions:
+            result = evaluate_corrupted(
+                checkpoint, data, part, corruptions, seed=seed, callback=callback, modules=modules
+            )
+        else:
+            result = evaluate(checkpoint, data, part, seed=seed, callback=callback, modules=modules)
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=1) + "\n")
+    elif isinstance(result, CorruptionResult):
+        _print_evaluation(result.clean)
+        _print_corrupted(result)
     else:
         _print_evaluation(result)
     if out:
         result.write(out)
+
+
+def _parse_corruptions(text: str) -> list[Corruption]:
+    """Parse an option --corrupt: a name or `all`, and optionally strengths."""
+    from ..events.corruption import CORRUPTION_KINDS, find_corruption
+
+    name, _, strengths = text.partition("=")
+    if name == "all" and not strengths:
+        return [kind(strength) for kind in CORRUPTION_KINDS.values() for strength in kind.levels]
+    kind = find_corruption(name)
+    if not strengths:
+        return [kind(strength) for strength in kind.levels]
+    try:
+        values = [float(value) for value in strengths.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--corrupt {text}: wrong strengths (expected numbers, as in drops=0.1,0.5)") from error
+    return [kind(value) for value in values]
+
+
+def _print_corrupted(result: CorruptionResult) -> None:
+    clean = result.clean
+    table = make_table("corruption", "strength", "accuracy", "correct", right=("strength", "accuracy", "correct"))
+    table.add_row("none", "", f"{clean.accuracy:.1%}", str(clean.correct))
+    for row in result.corrupted:
+        table.add_row(row.corruption, f"{row.strength:g}", f"{row.accuracy:.1%}", str(row.correct))
+    screen.print(table)
 
 
 def demo(

@@ -17,6 +17,7 @@ from pydantic import Field
 from ..config import Settings
 from ..errors import ConfigError, Remedy
 from ..events import Events, SensorSize
+from ..events.corruption import draw_noise
 from .transforms import TransformConfig
 
 SpikeTensor = NDArray[np.uint8 | np.float32]
@@ -95,10 +96,7 @@ def vary(events: Events, config: VaryConfig, rng: np.random.Generator) -> Events
         moved = rows[0] + np.rint(rng.normal(0, config.jitter_us, rows.shape[1])).astype(np.int64)
         rows[0] = np.maximum(moved, first_us)
     if config.noise_hz:
-        expected = rng.uniform(0, config.noise_hz) * sensor.width * sensor.height * span_us * 1e-6
-        below = np.array([[span_us + 1], [sensor.width], [sensor.height], [2]])
-        noise = rng.integers(0, below, (4, int(rng.poisson(expected))))
-        noise[0] += first_us
+        noise = draw_noise(sensor, first_us, first_us + span_us, rng.uniform(0, config.noise_hz), rng)
         rows = np.concatenate([rows, noise], axis=1)
     t, x, y, p = rows[:, np.argsort(rows[0], kind="stable")]
     return Events(t, x, y, p, sensor)

@@ -2,6 +2,7 @@
 
 from .bins import BinConfig, BinCounts, BinForm, PolarityMode, StepRule, cut_windows, encode
 from .contrast import Contrast
+from .frames import EventFrame, FrameConfig, FrameForm, encode_frames
 from .spikes import (
     CODES,
     BensSpiker,
@@ -31,6 +32,9 @@ __all__ = [
     "Contrast",
     "Delta",
     "EncoderState",
+    "EventFrame",
+    "FrameConfig",
+    "FrameForm",
     "HoughSpiker",
     "Latency",
     "LogLatency",
@@ -45,6 +49,7 @@ __all__ = [
     "ToSpikes",
     "cut_windows",
     "encode",
+    "encode_frames",
     "encode_part",
     "encode_stream",
     "finish_encoding",

@@ -1,5 +1,7 @@
 """ROS bags: ROS 1 (`.bag`) and ROS 2 (`.db3`, `.mcap`, or the folder of a bag), read with rosbags (the extra `ros`).
 
+`rosbag_writer` writes `.mcap`.
+
 Event messages are decoded here: rosbags creates a Python object per event of an array, with 134 times the CPU time and
 7 times the memory. It reads packets equally fast. There are two kinds of messages:
 
@@ -47,10 +49,11 @@ from .evt_kernels import (
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .libcaer import LIBCAER
+from .rosbag_writer import NO_ROSBAGS, PACKET_TYPE, ROSBAG_ENCODER
 from .source import CHUNK_EVENTS, Source, StoredColumns
 
 ARRAY_TYPES = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
-PACKETS = ("event_camera_msgs/msg/EventPacket", "event_array_msgs/msg/EventArray")
+PACKETS = (PACKET_TYPE, "event_array_msgs/msg/EventArray")
 BAG_SUFFIXES = (".bag", ".mcap", ".db3")
 BAG_MAGIC = b"#ROSBAG V"
 METADATA = "metadata.yaml"
@@ -183,8 +186,7 @@ def _open_bag(path: Path) -> Iterator[Any]:
     try:
         from rosbags import rosbag1, rosbag2
     except ImportError as error:
-        message = f"{path}: rosbags is not installed, but needed for ROS bags; pip install 'dvspipe[ros]'"
-        raise FormatError(message) from error
+        raise FormatError(f"{path}: {NO_ROSBAGS}") from error
     _limit_decompression()
     with _convert_errors(path, FormatError):
         for file in [path] if path.is_file() else sorted(path.glob("*.mcap")):
@@ -580,4 +582,4 @@ def _decode_libcaer(content: bytes, base_ns: int) -> Iterator[StoredColumns]:
     yield StoredColumns(t, address >> 17, address >> 2 & 0x7FFF, (address >> 1 & 1).astype(np.bool_))
 
 
-ROSBAG = Format("rosbag", BAG_SUFFIXES, _recognises, _open)
+ROSBAG = Format("rosbag", BAG_SUFFIXES, _recognises, _open, ROSBAG_ENCODER)

@@ -173,7 +173,7 @@ class StreamWriter(Writer):
         beside = stack.enter_context(write_beside(self.path))
         try:
             self._encode = stack.enter_context(self._encoder.begin(beside, self.sensor))
-        except EventError as error:
+        except (EventError, FileError) as error:
             raise error.named(str(self.path)) from error
 
     def _write(self, events: Events, _noise: NDArray[np.bool_] | None) -> None:

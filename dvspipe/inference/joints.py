@@ -28,7 +28,7 @@ from ..results import RunFolder
 Float32s = NDArray[np.float32]
 
 JOINT_STEPS, JOINT_STEP_US = 24, 60_000
-WINDOW_US, HOP_US = JOINT_STEPS * JOINT_STEP_US, 360_000
+JOINT_WINDOW_US, JOINT_HOP_US = JOINT_STEPS * JOINT_STEP_US, 360_000
 MAX_AWAY_US = 350_000  # maximum distance between a step and the nearest picture with a person
 MIN_KNOWN = 0.7  # minimum share of steps with such a picture in a window
 JOINT_LOOKS_HZ = 20.0  # maximum rate of pictures for the pose network
@@ -113,8 +113,8 @@ class JointClassifier:
             start_us: Start of the part in microseconds.
             stop_us: End of the part in microseconds.
         """
-        starts_us = np.arange(start_us, max(start_us + 1, stop_us - WINDOW_US // 2), HOP_US)
-        curves, _ = sample_curves(track, starts_us, starts_us + WINDOW_US)
+        starts_us = np.arange(start_us, max(start_us + 1, stop_us - JOINT_WINDOW_US // 2), JOINT_HOP_US)
+        curves, _ = sample_curves(track, starts_us, starts_us + JOINT_WINDOW_US)
         with torch.no_grad():
             return np.asarray(self.network(torch.from_numpy(curves)).softmax(dim=1).mean(dim=0).numpy())
 

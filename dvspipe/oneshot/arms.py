@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..events import SensorSize
 from ..inference.joint_training import JointWindows
-from ..inference.joints import WINDOW_US, sample_curves
+from ..inference.joints import JOINT_WINDOW_US, sample_curves
 from ..pose import JOINTS, Track, to_body_frame
 from ..synthesis import Repertoire, draw_person, plan_clip, pose_person
 
@@ -60,7 +60,7 @@ def sample_windows(tracks: Iterable[tuple[Track, int]], count: int, rng: np.rand
 
 def cut_curves(track: Track, start_us: int) -> NDArray[np.float32]:
     """Return the curves of the window that starts at `start_us`, [JOINT_STEPS, CURVES]."""
-    curves, _ = sample_curves(track, np.array([start_us]), np.array([start_us + WINDOW_US]))
+    curves, _ = sample_curves(track, np.array([start_us]), np.array([start_us + JOINT_WINDOW_US]))
     return np.asarray(curves[0])
 
 
@@ -82,9 +82,9 @@ def make_track(times_us: NDArray[np.int64], points: Floats, confidence: Floats |
 def simulate_pose(track: Track, rng: np.random.Generator) -> Track:
     """Simulate the output of a pose network for part of a track: lower frame rate, rotation, noise and lost joints."""
     pace, fps = float(np.exp(rng.uniform(-PACE, PACE))), rng.uniform(*FPS)
-    count = max(4, int(WINDOW_US * 1e-6 * fps) + 2)
+    count = max(4, int(JOINT_WINDOW_US * 1e-6 * fps) + 2)
     own_us, length_us = track.times_us - track.times_us[0], int(np.ptp(track.times_us))
-    at_us = rng.uniform(0, max(0.0, length_us - pace * WINDOW_US)) + pace * np.arange(count) * 1e6 / fps
+    at_us = rng.uniform(0, max(0.0, length_us - pace * JOINT_WINDOW_US)) + pace * np.arange(count) * 1e6 / fps
     at_us = length_us - np.abs(length_us - at_us % (2 * length_us))  # play back and forth
     flat = track.points_m.reshape(len(own_us), -1)
     points = np.stack([np.interp(at_us, own_us, column) for column in flat.T], axis=-1).reshape(count, -1, 3)

@@ -177,8 +177,7 @@ class EventPainter:
         net = np.zeros(self._shape, np.int64)
         for part in self._recent:
             net += self._count(part.between(end_us - window_us, end_us))
-        shade = np.minimum(np.abs(net), len(OPACITY)) - 1
-        return np.asarray(np.select([net > 0, net < 0], [ON_SHADES + shade, OFF_SHADES + shade], BACKGROUND), np.uint8)
+        return shade_counts(net)
 
     def _count(self, events: Events) -> NDArray[np.int64]:
         """Count ON minus OFF events per pixel [H, W]."""
@@ -207,11 +206,9 @@ class EventPainter:
                 self._fading.reshape(-1)[self._pixel_indices(events)] = np.where(events.p, left, -left)
             else:
                 self._fading += self._sum_weights(events, left)
-        strength = np.abs(self._fading)
-        shown = strength if self.settings.mode == "surface" else -np.expm1(-strength)
-        level = np.rint(shown * FADE_LEVELS).astype(np.int64).clip(0, FADE_LEVELS)
-        first = np.where(self._fading > 0, ON_FADING, OFF_FADING)
-        return np.asarray(np.where(level, first + level - 1, BACKGROUND), np.uint8)
+        if self.settings.mode == "surface":
+            return shade_fading(self._fading)
+        return shade_fading(-np.sign(self._fading) * np.expm1(-np.abs(self._fading)))
 
     def _frame_at(self, end_us: int, height: int) -> NDArray[np.uint8] | None:
         """Return the latest video frame until `end_us`, scaled to the height of the events; None without a video."""
@@ -222,6 +219,19 @@ class EventPainter:
         colours = self._frame[1]
         width = max(1, round(height * colours.shape[1] / colours.shape[0]))
         return np.asarray(cv2.resize(colours, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def shade_counts(net: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return palette indices of ON minus OFF counts, [H, W]."""
+    shade = np.minimum(np.abs(net), len(OPACITY)) - 1
+    return np.asarray(np.select([net > 0, net < 0], [ON_SHADES + shade, OFF_SHADES + shade], BACKGROUND), np.uint8)
+
+
+def shade_fading(strength: NDArray[np.float32 | np.float64]) -> NDArray[np.uint8]:
+    """Return palette indices of strengths from -1 (OFF) to 1 (ON), [H, W]."""
+    level = np.rint(np.abs(strength) * FADE_LEVELS).astype(np.int64).clip(0, FADE_LEVELS)
+    first = np.where(strength > 0, ON_FADING, OFF_FADING)
+    return np.asarray(np.where(level, first + level - 1, BACKGROUND), np.uint8)
 
 
 def _draw_text(text: str, width: int, height: int) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from .activity import (
     operation_energy_pj,
 )
 from .adaptation import AdaptationRecord, NormShift
+from .filtering import EventCounts, FilterName, FilterPoint, FilterScore, FilterScores
 from .inference import (
     Basis,
     Dependencies,
@@ -38,6 +39,8 @@ from .tables import Record, Row, read_rows, write_rows
 from .timeline import Timeline
 from .training import (
     BaselineResult,
+    CorruptedAccuracy,
+    CorruptionResult,
     EpochRow,
     EvaluationResult,
     Finding,
@@ -54,13 +57,20 @@ __all__ = [
     "AdaptationRecord",
     "BaselineResult",
     "Basis",
+    "CorruptedAccuracy",
+    "CorruptionResult",
     "Dependencies",
     "Entry",
     "EpochRow",
     "EvaluationResult",
+    "EventCounts",
     "EventImage",
     "EventRates",
     "ExampleRecord",
+    "FilterName",
+    "FilterPoint",
+    "FilterScore",
+    "FilterScores",
     "Finding",
     "FindingKind",
     "InferenceRun",

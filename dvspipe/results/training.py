@@ -8,7 +8,7 @@ from functools import reduce
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, computed_field
 
 from ..errors import count_noun
 from ..files import read_bytes
@@ -257,6 +257,36 @@ class EvaluationResult(Scores):
     """Whether the recordings are synthetic."""
     trained_on: str
     """Training data of the classifier."""
+
+
+class CorruptedAccuracy(Record):
+    """Accuracy on corrupted recordings."""
+
+    corruption: str
+    """Name of the corruption."""
+    strength: float
+    """Strength in the unit of the corruption."""
+    correct: int
+    """Number of correct predictions."""
+    samples: int
+    """Number of samples."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def accuracy(self) -> float:
+        """Share of correct predictions, 0 to 1."""
+        return self.correct / self.samples
+
+
+class CorruptionResult(Record):
+    """Output of `dvspipe eval --corrupt`: accuracy without and with corruptions of the recordings."""
+
+    clean: EvaluationResult
+    """Result without corruption."""
+    corrupted: tuple[CorruptedAccuracy, ...]
+    """Accuracy of each corruption and strength."""
+    seed: int
+    """Seed of the corruptions."""
 
 
 class TestResult(Scores):

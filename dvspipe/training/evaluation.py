@@ -17,6 +17,7 @@ from ..arguments import checked
 from ..checkpoints.checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint, load_checkpoint, pin_checkpoint
 from ..datasets import (
     PARTS,
+    Cache,
     DataConfig,
     DataSet,
     RecordingsConfig,
@@ -146,6 +147,36 @@ def event_count_accuracy(train: SpikeTensors, test: SpikeTensors) -> float:
     return float(classifier.fit(kept[train], train.labels).score(kept[test], test.labels))
 
 
+@dataclass(frozen=True)
+class OpenedEvaluation:
+    """Classifier and the samples to evaluate it on; see `open_evaluation`.
+
+    Args:
+        classifier: Configuration of the classifier.
+        network: Its network.
+        data: Data set.
+        part: Part that is evaluated.
+        samples: Samples of the part.
+    """
+
+    classifier: ClassifierConfig
+    network: nn.Module
+    data: DataSet
+    part: str
+    samples: tuple[Sample, ...]
+
+    def result(self, evaluation: Evaluation) -> EvaluationResult:
+        """Return the record of the predictions for the samples."""
+        found, synthetic = self.data, self.data.is_synthetic(self.part)
+        count = count_noun(len(self.samples), "recording")
+        return EvaluationResult(
+            **score(evaluation, self.samples, found.classes, self.classifier),
+            data=f"{count} ({self.part}) of {found.title}{' (synthetic)' if synthetic else ''}",
+            synthetic=synthetic,
+            trained_on=self.classifier.trained_on,
+        )
+
+
 @checked
 def evaluate(
     checkpoint: str | Path,
@@ -180,7 +211,38 @@ def evaluate(
         0.91
     """
     callback, data = callback or LogCallback(), as_data(data)
-    path = pin_checkpoint(checkpoint)
+    opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=modules)
+    return evaluate_opened(opened, open_cache(data), batch=batch, callback=callback)
+
+
+def evaluate_opened(
+    opened: OpenedEvaluation, cache: Cache | None, *, batch: int, callback: TrainingCallback
+) -> EvaluationResult:
+    """Evaluate an opened classifier on its samples.
+
+    Args:
+        opened: Classifier and samples.
+        cache: Cache of the spike tensors; None: no cache.
+        batch: Recordings per batch.
+        callback: Called with progress.
+    """
+    settings, progress = TensorSettings(opened.classifier.bins), partial(callback.on_progress, f"reading {opened.part}")
+    tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=progress)
+    progress = partial(callback.on_progress, f"evaluating {opened.part}")
+    return opened.result(evaluate_network(opened.network, tensors, batch=batch, progress=progress))
+
+
+def open_evaluation(
+    path: str | Path,
+    data: DataConfig,
+    part: str,
+    *,
+    seed: int,
+    callback: TrainingCallback,
+    modules: ModuleSource,
+) -> OpenedEvaluation:
+    """Load a classifier, and open the part of a data set to evaluate; arguments as in `evaluate`."""
+    path = pin_checkpoint(path)
     classifier, network = load_checkpoint(path, modules=modules)
     if part not in (*PARTS, "all"):
         raise ConfigError(f"part {part}: unknown part (expected {', '.join(PARTS)}, all)")
@@ -203,18 +265,7 @@ def evaluate(
         divide = partial(open_dataset, data, seed, classifier.bins)
         found, part = _split_as_trained(path, found, part, divide, callback)
     parts = found.parts | {"all": tuple(sample for samples in found.parts.values() for sample in samples)}
-    progress = partial(callback.on_progress, f"reading {part}")
-    synthetic = found.is_synthetic(part)
-    tensors = SpikeTensors(parts[part], TensorSettings(classifier.bins), cache=open_cache(data), progress=progress)
-    evaluation = evaluate_network(
-        network, tensors, batch=batch, progress=partial(callback.on_progress, f"evaluating {part}")
-    )
-    return EvaluationResult(
-        **score(evaluation, parts[part], found.classes, classifier),
-        data=f"{count_noun(len(tensors), 'recording')} ({part}) of {found.title}{' (synthetic)' if synthetic else ''}",
-        synthetic=synthetic,
-        trained_on=classifier.trained_on,
-    )
+    return OpenedEvaluation(classifier, network, found, part, parts[part])
 
 
 def _split_as_trained(

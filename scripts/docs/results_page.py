@@ -14,12 +14,18 @@ from dvspipe.results import (
     ActivityRecord,
     AdaptationRecord,
     BaselineResult,
+    CorruptedAccuracy,
+    CorruptionResult,
     Dependencies,
     EpochRow,
     EvaluationResult,
+    EventCounts,
     EventImage,
     EventRates,
     ExampleRecord,
+    FilterPoint,
+    FilterScore,
+    FilterScores,
     Finding,
     InferenceRun,
     KernelRecord,
@@ -79,7 +85,7 @@ TRAINING = (
     KernelRecord,
     EventImage,
 )
-EVALUATION = (EvaluationResult,)
+EVALUATION = (EvaluationResult, CorruptionResult, CorruptedAccuracy)
 ADAPTATION = (AdaptationRecord, NormShift)
 INFERENCE = (
     InferenceRun,
@@ -95,6 +101,7 @@ INFERENCE = (
     RecordingResult,
 )
 
+FILTERING = (FilterScores, FilterScore, FilterPoint, EventCounts)
 MANIFEST = (ManifestRow, ManifestSummary)
 SHIPPED = (ShippedRecord, ShippedScore)
 
@@ -108,7 +115,7 @@ def render() -> str:
         *_files(RunFolder(root), root),
         *_models(TRAINING),
         "## Evaluation\n",
-        "`dvspipe eval --out FILE` writes this object.\n",
+        "`dvspipe eval --out FILE` writes the first object, and with `--corrupt` the second.\n",
         *_models(EVALUATION),
         "## Adaptation\n",
         "`dvspipe adapt --json` prints this object.\n",
@@ -121,6 +128,9 @@ def render() -> str:
         "## The manifest of an output folder\n",
         "Workers of `dvspipe convert` and `infer` write rows; `dvspipe manifest --json` prints the summary.\n",
         *_models(MANIFEST),
+        "## Scores of filters\n",
+        "`dvspipe filter --score --json` prints this object.\n",
+        *_models(FILTERING),
         "## The included classifiers\n",
         "`NAME.json` in `dvspipe/checkpoints`, beside the weights. `scripts/docs/cards.py` makes the model cards.\n",
         *_models(SHIPPED),

@@ -16,6 +16,7 @@ from encoders import encode_aedat2, encode_aedat3, encode_evt3, encode_evt21, en
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import FORMATS, NO_HINTS, Hints, open_recording, read, write, written_suffixes
 
+BAG_SUFFIX = ".mcap"
 SENSOR = SensorSize(width=120, height=90)
 COUNT, SPAN_US = 400, 50_000
 REAL_BYTES = 30_000
@@ -67,6 +68,8 @@ def make_seeds(data: Path | None) -> list[Seed]:
     found = []
     with tempfile.TemporaryDirectory(prefix="dvspipe-seeds-") as folder:
         for suffix in written_suffixes():
+            if suffix == BAG_SUFFIX and not find_spec("rosbags"):
+                continue
             path = Path(folder, f"written{suffix}")
             write(path, [events.slice_time(start, start + 5000) for start in range(0, SPAN_US, 5000)])
             found.append(_seed(f"written{suffix}", path, bomb=bombs.get(suffix)))

@@ -30,7 +30,14 @@ from dvspipe.events import Events
 from dvspipe.formats import read
 from dvspipe.inference import Classifier, InferConfig
 from dvspipe.inference.joint_training import JointWindows, train_joints
-from dvspipe.inference.joints import POSITIONS, WINDOW_US, JointClassifier, JointNetwork, average_logs, sample_curves
+from dvspipe.inference.joints import (
+    JOINT_WINDOW_US,
+    POSITIONS,
+    JointClassifier,
+    JointNetwork,
+    average_logs,
+    sample_curves,
+)
 from dvspipe.inference.segments import is_quiet
 from dvspipe.labels import GESTURES
 from dvspipe.oneshot.arms import PACE, cut_curves, draw_tracks, make_track, rotate, sample_windows
@@ -81,8 +88,8 @@ def sample_film(film: Film, rng: np.random.Generator) -> NDArray[np.float32]:
         noisy = rotate(noisy, rng.normal(0, 0.2)) if rng.random() < 0.5 else noisy
         track = make_track(np.round(own_us / pace).astype(np.int64), noisy, film.track.confidence[seen])
         period_us = round(length_us / pace)
-        needed_us = WINDOW_US if period_us > WINDOW_US else WINDOW_US + period_us
-        start_us = round(rng.uniform(0, max(0, max(period_us, needed_us) - WINDOW_US)))
+        needed_us = JOINT_WINDOW_US if period_us > JOINT_WINDOW_US else JOINT_WINDOW_US + period_us
+        start_us = round(rng.uniform(0, max(0, max(period_us, needed_us) - JOINT_WINDOW_US)))
         windows.append(cut_curves(repeat_track(track, period_us, needed_us), start_us))
     return np.stack(windows)
 
@@ -265,8 +272,8 @@ def classify_films(
         if name in tracks:
             track = tracks[name]
             if period_us:
-                track = repeat_track(track, int(period_us), int(start_us[-1]) + WINDOW_US)
-            curves, known = sample_curves(track, start_us, start_us + WINDOW_US)
+                track = repeat_track(track, int(period_us), int(start_us[-1]) + JOINT_WINDOW_US)
+            curves, known = sample_curves(track, start_us, start_us + JOINT_WINDOW_US)
             with torch.no_grad():
                 joints = network(torch.from_numpy(curves)).numpy()
         outputs.append(FilmOutputs(name, events, shown, joints, known))

@@ -16,6 +16,7 @@ from commands import dvspipe
 from conftest import SENSOR, random_events
 from facts import mentions
 
+from dvspipe.cli import filter as filter_module
 from dvspipe.cli import recordings
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import open_recording, read, write
@@ -99,6 +100,47 @@ def test_filter_keeps_noise_labels_and_adds_its_settings(labelled: Path) -> None
     assert settings == SETTINGS | {"filter": {"refractory_us": 20_000, "activity_us": None, "hot_pixels": True}}
 
 
+def test_filters_are_scored_on_a_recording_with_noise_labels(labelled: Path) -> None:
+    said = dvspipe("filter", "a.h5", "--score", "--activity", 5, "--curve", "c.png", cwd=labelled.parent).stdout
+    assert mentions(said, "a.h5", "3,000 events", f"{NOISE.sum():,}", "5 ms", "precision", "recall", "AUROC", "c.png")
+    assert sorted(path.name for path in labelled.parent.iterdir()) == ["a.h5", "c.png"]
+    said = dvspipe("filter", "a.h5", "--score", "--activity", 5, "--json", cwd=labelled.parent).stdout
+    scores = json.loads(said)
+    assert [score["setting"] for score in scores["filters"]] == [None, None, 5000]
+    assert scores["together"]["kept"] == scores["filters"][2]["kept"]
+
+
+def test_tuned_filters_are_applied(labelled: Path) -> None:
+    row = np.arange(300)
+    edge = Events(row * 1000, row // 7 % 12, row % 7, row % 2, SENSOR)
+    write(labelled.with_name("edge.h5"), edge)
+    said = dvspipe("filter", "edge.h5", "--tune", "--noise", 20, cwd=labelled.parent).stdout
+    assert mentions(said, "edge.h5", "chosen: --activity")
+    dvspipe("filter", "a.h5", "--tune", "-o", "b.h5", cwd=labelled.parent)
+    assert 0 < len(read(labelled.with_name("b.h5"))) <= len(EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("options", "facts"),
+    [
+        (["--score"], ["--tune"]),
+        (["--activity", 5], ["-o FILE", "--score"]),
+        (["--activity", 5, "--tune"], ["--tune"]),
+        (["--activity", 5, "-o", "b.h5", "--curve", "c.png"], ["--curve", "--score"]),
+        (["--activity", 5, "-o", "b.h5", "--json"], ["--json", "--score"]),
+        (["--activity", 5, "-o", "b.h5", "--score", "--json"], ["b.h5", "--json"]),
+        (["--tune", "-o", "b.h5", "--noise", 5], ["b.h5", "--noise"]),
+        (["--tune", "--noise", 5], ["a.h5", "5 Hz"]),
+        (["--tune", "--curve", "c.jpg"], ["c.jpg", ".png"]),
+        (["--tune", "--curve", "a.h5"], ["a.h5", ".png"]),
+    ],
+)
+def test_wrong_options_of_filter_are_errors(labelled: Path, options: list[object], facts: list[str]) -> None:
+    said = dvspipe("filter", "a.h5", *options, cwd=labelled.parent, code=2).stderr
+    assert mentions(said, *facts)
+    assert [path.name for path in labelled.parent.iterdir()] == ["a.h5"]
+
+
 def test_merge_keeps_noise_labels_if_all_recordings_have_them(labelled: Path) -> None:
     dvspipe("merge", "a.h5", "a.h5", "-o", "b.h5", cwd=labelled.parent)
     assert np.array_equal(
@@ -165,6 +207,7 @@ def test_commands_report_done_and_total(suffix: str, tmp_path: Path, monkeypatch
         yield lambda stage, done, total: shown.setdefault(stage, []).append((done, total))
 
     monkeypatch.setattr(recordings, "progress", progress)
+    monkeypatch.setattr(filter_module, "progress", progress)
     for command in (
         ["check"],
         ["info", "--whole"],

@@ -12,9 +12,9 @@ import pytest
 from conftest import SENSOR, random_events
 from facts import mentions, raises
 
-from dvspipe.errors import CorruptionError, DvspipeError, FormatError
+from dvspipe.errors import CorruptionError, DvspipeError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
-from dvspipe.formats import Hints, recordings
+from dvspipe.formats import Hints, read, recordings, rosbag_writer, write
 from dvspipe.formats.prophesee_header import read_header
 from dvspipe.formats.rosbag import ROSBAG, is_ros2_folder
 from dvspipe.formats.source import StoredColumns
@@ -152,6 +152,48 @@ def test_mono_packets_are_read(tmp_path: Path, kind: str) -> None:
     assert_holds(bag.path, EVENTS)
 
 
+def test_written_bag_has_packets_that_rosbags_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rosbag_writer, "PACKET_EVENTS", 70)
+    path = tmp_path / "clip.mcap"
+    write(path, EVENTS)
+    assert read(path) == EVENTS
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    store.register(get_types_from_msg(PACKET, "event_camera_msgs/msg/EventPacket"))
+    content = b""
+    with rosbag2.Reader(path) as reader:
+        (connection,) = reader.connections
+        for number, (_, time_ns, data) in enumerate(reader.messages()):
+            message = store.deserialize_cdr(data, connection.msgtype)
+            assert (message.seq, message.encoding, message.width, message.height) == (number, "mono", 12, 7)
+            assert time_ns == message.time_base == message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+            span_us = rosbag_writer.PACKET_US
+            own = slices(EVENTS, len(content) // 8, len(content) // 8 + len(message.events) // 8)[1]
+            assert 0 < len(own) <= 70
+            assert own.t[0] // span_us == own.t[-1] // span_us
+            assert message.events.tobytes() == mono(own, message.time_base // 1000)
+            content += message.events.tobytes()
+    assert len(content) == 8 * len(EVENTS)
+
+
+@pytest.mark.parametrize("name", ["faery_evt3.raw", "faery_dvs.es", "tonic_sample.aedat4"])
+def test_real_recording_is_written_as_a_bag_and_read_back(test_data: Path, tmp_path: Path, name: str) -> None:
+    source = test_data / "recordings" / name
+    convert_recording(source, tmp_path / "clip.mcap")
+    assert read(tmp_path / "clip.mcap") == read(source)
+
+
+def test_bag_without_events_keeps_its_sensor(tmp_path: Path) -> None:
+    write(tmp_path / "clip.mcap", Events.empty(SENSOR))
+    assert read(tmp_path / "clip.mcap") == Events.empty(SENSOR)
+
+
+def test_missing_rosbags_suggests_installing_it_before_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rosbags.rosbag2", None)
+    with raises(FileError, "clip.mcap", "dvspipe[ros]"):
+        write(tmp_path / "clip.mcap", EVENTS)
+    assert list(tmp_path.iterdir()) == []
+
+
 def evt3(events: Events) -> bytes:
     words = []
     for t, x, y, p in zip(*(getattr(events, name).tolist() for name in "txyp"), strict=True):
@@ -186,8 +228,6 @@ def test_evt3_that_begins_in_mid_stream_is_read_from_its_first_time(tmp_path: Pa
 
 
 def test_real_evt3_equals_the_raw_file(test_data: Path, tmp_path: Path) -> None:
-    from dvspipe.formats import read
-
     raw = test_data / "recordings" / "faery_evt3.raw"
     content = raw.read_bytes()[read_header(raw).size :][: 1 << 20]
     with Bag(tmp_path, "mcap") as bag:

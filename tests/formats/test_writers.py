@@ -26,6 +26,8 @@ from dvspipe.formats.evt import EVT3
 from dvspipe.formats.evt3_writer import EVT3_ENCODER
 from dvspipe.formats.faery_writers import AEDAT4_ENCODER, DAT_ENCODER, EVENT_STREAM_ENCODER, EVT2_ENCODER
 from dvspipe.formats.interface import Format
+from dvspipe.formats.rosbag import ROSBAG
+from dvspipe.formats.rosbag_writer import ROSBAG_ENCODER
 from dvspipe.formats.source import StoredColumns
 from dvspipe.formats.writers import StreamEncoder, StreamWriter
 
@@ -63,6 +65,7 @@ WRITERS = {
     ".raw": (EVT2_ENCODER, read_evt, SensorSize(2047, 1080), 2**33),
     ".evt3.raw": (EVT3_ENCODER, read_evt, WIDE, 2**28),
     ".dat": (DAT_ENCODER, read_dat, WIDE, 2**31),
+    ".mcap": (ROSBAG_ENCODER, decoder_of(ROSBAG), WIDE, 2**50),
 }
 
 
@@ -152,6 +155,8 @@ def test_size_estimate_is_an_upper_bound(tmp_path: Path, suffix: str) -> None:
         (".raw", 2**34, ("t = 17179869184", ".raw", "17179869183")),
         (".evt3.raw", -1, ("t = -1", ".evt3.raw", "17179869183")),
         (".evt3.raw", 2**34, ("t = 17179869184", ".evt3.raw", "17179869183")),
+        (".mcap", -1, ("t = -1", ".mcap", "2147483647999999")),
+        (".mcap", 2**31 * 10**6, ("t = 2147483648000000", ".mcap", "2147483647999999")),
         (".dat", 2**32, ("t = 4294967296", ".dat", "4294967295")),
     ],
 )

@@ -18,8 +18,10 @@ from dvspipe.video.writing import write_video
 ROOT = Path(__file__).parents[2]
 PAGES = (
     "start/five-minutes",
+    "guides/frames",
     "guides/hdf5",
     "guides/inference",
+    "guides/noise",
     "guides/prophesee",
     "guides/scale",
     "guides/talk",

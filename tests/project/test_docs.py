@@ -30,6 +30,7 @@ from dvspipe.formats import Hints
 from dvspipe.inference import InferConfig
 from dvspipe.recordings.settings import ConversionSettings
 from dvspipe.report import PreviewSettings
+from dvspipe.report.frames import FrameSettings
 from dvspipe.results import ShippedRecord
 from dvspipe.training import TrainConfig
 
@@ -47,6 +48,7 @@ SETTINGS_OF = {
     "view": (PreviewSettings,),
     "convert": (ConversionSettings,),
     "encode": tuple(CODES.values()),
+    "frames": (FrameSettings,),
     "infer": (InferConfig,),
 }
 """Settings that `--set` changes, per command."""

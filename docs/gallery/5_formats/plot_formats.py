@@ -18,6 +18,7 @@ suffix                format            description
 ``.es``               Event Stream      the format of the Sydney group, with time differences in few bytes
 ``.bin``              N-MNIST's 40 bit  five bytes per event, for sensors of up to 256 x 240 pixels; the sensor is not
                                         in the file
+``.mcap``             ROS 2 bag         event_camera_msgs/EventPacket, for ROS; needs ``pip install 'dvspipe[ros]'``
 ====================  ================  ================================================================================
 """
 
@@ -30,10 +31,10 @@ import numpy as np
 import dvspipe
 from dvspipe.synthesis import GestureClip, record_gesture
 
-SUFFIXES = (".h5", ".npz", ".csv", ".aedat4", ".raw", ".evt3.raw", ".dat", ".es", ".bin")
+SUFFIXES = (".h5", ".npz", ".csv", ".aedat4", ".raw", ".evt3.raw", ".dat", ".es", ".bin", ".mcap")
 
 events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=300_000))
-figure, panels = plt.subplots(2, 5, figsize=(11, 5.2), layout="constrained")
+figure, panels = plt.subplots(3, 4, figsize=(11, 8), layout="constrained")
 shown, title = {"events": events}, {"events": f"before\n{len(events):,} events"}
 with TemporaryDirectory() as folder:
     for suffix in SUFFIXES:
@@ -44,7 +45,9 @@ with TemporaryDirectory() as folder:
         size = path.stat().st_size / len(events)
         shown[suffix] = again
         title[suffix] = f"{suffix}: {size:.1f} bytes per event\n{'all events equal' if same else 'events differ'}"
-for axes, (name, one) in zip(panels.flat, shown.items(), strict=True):
+for axes in panels.flat[len(shown) :]:
+    axes.axis("off")
+for axes, (name, one) in zip(panels.flat, shown.items(), strict=False):
     axes.scatter(one.x, one.y, c=one.p, cmap="bwr", s=0.3)
     axes.set_title(title[name], fontsize=9)
     axes.set(xticks=[], yticks=[], xlim=(0, 127), ylim=(127, 0), aspect="equal")

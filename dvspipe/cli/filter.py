@@ -1,0 +1,209 @@
+"""Command `filter`: remove noise from a recording, and score filters on recordings with noise labels."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import ConfigError
+from .options import AsJson, Hint, Overwrite, Seed, Sensor, parse_hints, parse_sensor, to_us
+from .recordings import RecordingArgument, print_summary
+from .screen import make_table, progress, screen, show_name, warn
+
+if TYPE_CHECKING:
+    from ..recordings.editing import RecordingPart
+    from ..recordings.scoring import FilterSetup, LabelledEvents
+    from ..results import FilterScore, FilterScores
+
+
+def filter_(
+    file: RecordingArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Output file (its suffix selects the format), or - for CSV on stdout; optional with --score or "
+            "--tune.",
+        ),
+    ] = None,
+    refractory: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            metavar="MS",
+            help="Refractory period: drop events within this time after the previous event of the pixel; default: off.",
+        ),
+    ] = None,
+    activity: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            metavar="MS",
+            help="Background activity: drop events without a neighbouring event in this time before; default: off.",
+        ),
+    ] = None,
+    hot_pixels: Annotated[
+        bool,
+        typer.Option(
+            "--hot-pixels", help="Drop all events of hot pixels, which are far more active than their neighbours."
+        ),
+    ] = False,
+    score: Annotated[
+        bool,
+        typer.Option(
+            "--score", help="Score the filters on a recording with noise labels: precision, recall, AUROC, events kept."
+        ),
+    ] = False,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Choose the filters and their settings by the score, and print the scores.")
+    ] = False,
+    curve: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="PNG picture of the curves, with --score or --tune; default: none."),
+    ] = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            metavar="HZ",
+            help="With --score or --tune: count all events as signal, and mix in noise at this rate per pixel; "
+            "default: labels of the recording.",
+        ),
+    ] = None,
+    seed: Seed = 0,
+    sensor: Sensor = None,
+    hint: Hint = None,
+    as_json: AsJson = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Remove noise: hot pixels, events in the refractory period, and isolated background activity.
+
+    On a recording with noise labels (convert --set label_noise=true), score the filters or choose their settings.
+    """
+    from ..config import build
+    from ..events.filters import FilterConfig
+    from ..formats import open_recording
+    from ..recordings.editing import select_part
+    from ..recordings.scoring import FilterSetup
+
+    periods_us = {"refractory_us": to_us(refractory), "activity_us": to_us(activity)}
+    setup = FilterSetup(build(FilterConfig, periods_us, "filter"), hot_pixels)
+    scoring = {"--curve": curve, "--noise": noise, "--json": as_json or None}
+    _check_options(setup, out, [name for name, value in scoring.items() if value is not None], score=score, tune=tune)
+    complete = select_part(open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint)))
+    if score or tune:
+        setup = _score(complete, setup, curve, noise, seed, tune=tune, as_json=as_json, overwrite=overwrite)
+    if out is not None:
+        _write(complete, out, setup, overwrite=overwrite)
+
+
+def _check_options(setup: FilterSetup, out: Path | None, of_scores: list[str], *, score: bool, tune: bool) -> None:
+    """Check that the options say what to do."""
+    is_off = setup == type(setup)()
+    if tune and not is_off:
+        raise ConfigError("filter: --tune chooses the filters; it cannot be combined with a filter")
+    if is_off and not tune:
+        raise ConfigError("filter: no filter given; use --refractory, --activity, --hot-pixels or --tune")
+    if of_scores and not (score or tune):
+        raise ConfigError(f"filter: {', '.join(of_scores)}: only with --score or --tune")
+    if out is None and not (score or tune):
+        raise ConfigError("filter: no output; use -o FILE, --score or --tune")
+    if out is not None and "--noise" in of_scores:
+        raise ConfigError(f"{out}: --noise is only for scores; it cannot be combined with an output file")
+    if out is not None and "--json" in of_scores:
+        raise ConfigError(f"{out}: --json prints only scores; it cannot be combined with an output file")
+
+
+def _score(
+    part: RecordingPart,
+    setup: FilterSetup,
+    curve: Path | None,
+    noise_hz: float | None,
+    seed: int,
+    *,
+    tune: bool,
+    as_json: bool,
+    overwrite: bool,
+) -> FilterSetup:
+    """Score filters, print and draw the scores; return the filters that are on."""
+    from ..files import claim_output, require_suffix
+    from ..recordings.scoring import label_events, score_filters, tune_filters
+
+    if curve is not None:
+        require_suffix(curve, ".png", "a picture")
+        claim_output(curve, overwrite=overwrite)
+    with progress() as show:
+        labelled = label_events(part, noise_hz=noise_hz, seed=seed, progress=partial(show, "labels"))
+        if tune:
+            setup = tune_filters(labelled, progress=partial(show, "tuning"))
+        scores = score_filters(labelled, setup, progress=partial(show, "scoring"))
+    if curve is not None:
+        from ..report.filters import draw_filter_curves
+
+        draw_filter_curves(scores, curve)
+    if as_json:
+        sys.stdout.write(scores.model_dump_json(indent=1) + "\n")
+        return setup
+    _print_scores(labelled, scores)
+    if tune:
+        _print_choice(setup)
+    if curve is not None:
+        screen.print(f"{show_name(curve)}: curves of the filters")
+    return setup
+
+
+def _print_scores(labelled: LabelledEvents, scores: FilterScores) -> None:
+    from ..report.filters import FILTER_NAMES, describe_setting
+
+    total = labelled.total
+    events = total.signal + total.noise
+    screen.print(f"{show_name(labelled.name)}: {events:,} events, {total.noise:,} of them noise")
+    headings = ("precision", "recall", "noise kept", "events kept", "AUROC")
+    table = make_table("filter", "setting", *headings, right=headings)
+    for each in (*scores.filters, scores.together):
+        auroc = "" if each.auroc is None else f"{each.auroc:.3f}"
+        table.add_row(FILTER_NAMES[each.filter], describe_setting(each), *_describe_kept(each), auroc)
+    screen.print(table)
+
+
+def _describe_kept(score: FilterScore) -> tuple[str, str, str, str]:
+    if score.setting is None and score.filter != "all":
+        return "", "", "", ""
+    precision = "" if score.precision is None else f"{score.precision:.1%}"
+    kept = score.kept.signal + score.kept.noise
+    return precision, f"{score.recall:.1%}", f"{score.noise_kept:.1%}", f"{kept:,}"
+
+
+def _print_choice(setup: FilterSetup) -> None:
+    """Print the chosen filters as options."""
+    options = ["--hot-pixels"] if setup.hot_pixels else []
+    for name, period_us in (("refractory", setup.config.refractory_us), ("activity", setup.config.activity_us)):
+        options += [f"--{name} {period_us / 1000:g}"] if period_us is not None else []
+    if options:
+        screen.print(f"chosen: {' '.join(options)}")
+    else:
+        warn("no filter is better than chance")
+
+
+def _write(part: RecordingPart, out: Path, setup: FilterSetup, *, overwrite: bool) -> None:
+    from ..recordings.editing import filter_recording, locate_hot_pixels
+
+    hot = None
+    if setup.hot_pixels:
+        with progress() as show:
+            hot = locate_hot_pixels(part, progress=partial(show, "hot pixels"))
+    with progress() as show:
+        total = filter_recording(
+            part, out, setup.config, hot=hot, overwrite=overwrite, progress=partial(show, "events")
+        )
+    pixels = f" ({int(hot.sum())} pixels)" if hot is not None else ""
+    print_summary(
+        out,
+        f"{total.kept:,} of {total.events:,} events; dropped {total.hot_pixels:,} of hot pixels{pixels}, "
+        f"{total.refractory:,} in the refractory period, {total.background:,} as background activity",
+    )

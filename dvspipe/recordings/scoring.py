@@ -1,0 +1,261 @@
+"""Score noise filters on events with noise labels, and choose their settings by the score.
+
+The labels are stored in the recording (`convert_video` with `label_noise`), or the recording counts as signal and noise
+of a known rate is mixed into it. The score of a choice is recall minus the share of noise that is kept (Youden's J):
+1 is perfect, 0 is chance, and the shares of signal and noise in the recording do not matter. Source of the curves:
+Guo and Delbruck, "Low cost and latency event camera background activity denoising", IEEE TPAMI 45 (2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError, EventError, Remedy
+from ..events import Events, SensorSize, merge_streams
+from ..events.corruption import draw_noise
+from ..events.filters import HOT_PIXEL_FACTOR, FilterConfig, check_pixels, filter_events, find_hot_pixels, start_filter
+from ..formats.source import Extent
+from ..parallel import Progress
+from ..results import EventCounts, FilterName, FilterPoint, FilterScore, FilterScores
+from .editing import RecordingPart
+
+DECADE = (1, 1.5, 2, 3, 5, 7)
+SWEEP_US = tuple(round(value * 10**power) for power in range(2, 6) for value in DECADE)  # 0.1 ms to 0.7 s
+SWEEP_FACTORS = tuple(float(value * 10**power) for power in range(3) for value in DECADE)[1:]
+MIN_GAIN = 0.005  # a filter that adds less to the score is left off
+STATE_BYTES = 1 << 28  # memory of the filters that run in one pass
+BYTES_PER_PIXEL = 17
+NOISE_EVENTS = 1 << 20  # noise drawn at a time
+MAX_NOISE_HZ = 1000
+
+
+@dataclass(frozen=True)
+class FilterSetup:
+    """Filters that are on, and their settings.
+
+    Args:
+        config: Periods of the filters.
+        hot_pixels: Whether hot pixels are removed.
+    """
+
+    config: FilterConfig = field(default_factory=FilterConfig)
+    hot_pixels: bool = False
+
+    def setting(self, name: FilterName) -> float | None:
+        """Return the setting of a filter as in `FilterPoint`; None if it is off."""
+        if name == "hot_pixels":
+            return HOT_PIXEL_FACTOR if self.hot_pixels else None
+        return self.config.refractory_us if name == "refractory" else self.config.activity_us
+
+    def using(self, name: FilterName, setting: float) -> FilterSetup:
+        """Return a copy with another filter; the setting of `hot_pixels` is always its constant factor."""
+        if name == "hot_pixels":
+            return replace(self, hot_pixels=True)
+        return replace(self, config=self.config.model_copy(update={f"{name}_us": int(setting)}))
+
+
+SWEEPS: Mapping[FilterName, tuple[float, ...]] = {
+    "hot_pixels": SWEEP_FACTORS,
+    "refractory": SWEEP_US,
+    "activity": SWEEP_US,
+}
+"""Settings of each filter's curve."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledEvents:
+    """Events with noise labels; see `label_events`.
+
+    Args:
+        name: Name of the recording.
+        sensor: Sensor of the events.
+        read: Yields the events with noise labels as polarities (True: noise), in consecutive parts.
+        counts: Events of each pixel: signal and noise, int64 [2, H, W].
+        measured: Events that pass the setups measured so far; no setup is measured twice.
+    """
+
+    name: str
+    sensor: SensorSize
+    read: Callable[[Progress | None], Iterator[Events]]
+    counts: NDArray[np.int64]
+    measured: dict[FilterSetup, EventCounts] = field(default_factory=dict)
+
+    @property
+    def total(self) -> EventCounts:
+        """Numbers of all events."""
+        signal, noise = self.counts.sum(axis=(1, 2)).tolist()
+        return EventCounts(signal=signal, noise=noise)
+
+
+def label_events(
+    part: RecordingPart, *, noise_hz: float | None = None, seed: int = 0, progress: Progress | None = None
+) -> LabelledEvents:
+    """Return the events of a part with noise labels, counted in one pass.
+
+    Args:
+        part: Part of a recording.
+        noise_hz: Mean rate per pixel of noise to mix into a recording without labels, whose events then count as
+            signal; None: use the labels of the recording.
+        seed: Seed of the noise.
+        progress: Called with the amount read and the total.
+
+    Raises:
+        ConfigError: If the recording has no labels and no rate is given, or it has labels and a rate is given.
+        EventError: If the events are only signal or only noise, or the part has too many pixels.
+    """
+    path = part.recording.path
+    try:
+        check_pixels(part.sensor)
+    except EventError as error:
+        raise error.named(str(path)) from error
+    if noise_hz is None and part.recording.noise is None:
+        raise ConfigError(
+            f"{path}: has no noise labels (expected a file .h5 with labels, written with label_noise = true)",
+            Remedy("noise", "HZ", "mix noise of a known rate into it"),
+        )
+    if noise_hz is not None and part.recording.noise is not None:
+        raise ConfigError(f"{path}: has noise labels already (found noise = {noise_hz:g} Hz, expected none)")
+    if noise_hz is not None and not 0 < noise_hz <= MAX_NOISE_HZ:
+        raise ConfigError(f"noise = {noise_hz:g} Hz: out of range (expected more than 0, at most {MAX_NOISE_HZ})")
+    extent = None if noise_hz is None else part.extent()
+
+    def read(shown: Progress | None) -> Iterator[Events]:
+        if noise_hz is None or extent is None:
+            return part.chunks(part.recording.noise, shown)
+        return merge_streams(
+            [_as_signal(part.chunks(progress=shown)), _draw_noise(part.sensor, extent, noise_hz, seed)]
+        )
+
+    labelled = LabelledEvents(path.name, part.sensor, read, _count(read(progress), part.sensor))
+    if not (labelled.total.signal and labelled.total.noise):
+        found = f"{labelled.total.signal:,} signal and {labelled.total.noise:,} noise events"
+        raise EventError(f"{path}: filters cannot be scored (found {found}, expected both)")
+    return labelled
+
+
+def _as_signal(parts: Iterable[Events]) -> Iterator[Events]:
+    for part in parts:
+        yield Events.wrap_unchecked(
+            part.t.view(), part.x.view(), part.y.view(), np.zeros(len(part), np.bool_), part.sensor
+        )
+
+
+def _draw_noise(sensor: SensorSize, extent: Extent, noise_hz: float, seed: int) -> Iterator[Events]:
+    rng, last_us = np.random.default_rng(seed), extent.last_us or 0
+    window_us = max(1, int(1e6 * NOISE_EVENTS / (noise_hz * sensor.width * sensor.height)))
+    for start_us in range(extent.first_us or 0, last_us + 1, window_us):
+        t, x, y, _ = draw_noise(sensor, start_us, min(start_us + window_us - 1, last_us), noise_hz, rng)
+        order = np.argsort(t)
+        yield Events(t[order], x[order], y[order], np.ones(len(t), np.bool_), sensor)
+
+
+def _count(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int64]:
+    shape = (2, sensor.height, sensor.width)
+    counts = np.zeros(shape, np.int64)
+    for part in parts:
+        places = (part.p.astype(np.int64) * sensor.height + part.y) * sensor.width + part.x
+        counts += np.bincount(places, minlength=counts.size).reshape(shape)
+    return counts
+
+
+def score_filters(labelled: LabelledEvents, setup: FilterSetup, *, progress: Progress | None = None) -> FilterScores:
+    """Score each filter alone and the filters of a setup together.
+
+    Args:
+        labelled: Events with labels.
+        setup: Filters that are on. The others are scored only by their curves.
+        progress: Called with the amount read and the total of each pass.
+
+    Example:
+        >>> from dvspipe.formats import open_recording
+        >>> from dvspipe.recordings.editing import select_part
+        >>> labelled = label_events(select_part(open_recording("noisy.h5")))  # doctest: +SKIP
+        >>> scores = score_filters(labelled, FilterSetup(FilterConfig(activity_us=5000)))  # doctest: +SKIP
+        >>> scores.together.precision, scores.together.recall  # doctest: +SKIP
+        (0.97, 0.91)
+    """
+    empty, total = FilterSetup(), labelled.total
+    given: dict[FilterName, float | None] = {name: setup.setting(name) for name in SWEEPS}
+    settings = {
+        name: sorted({*SWEEPS[name], *([] if own is None else [own])})
+        for name, own in given.items()
+        if name != "hot_pixels"
+    }
+    tried = [(name, value) for name, values in settings.items() for value in values]
+    found = _measure(labelled, [*(empty.using(*each) for each in tried), setup], progress)
+    kept = dict(zip(tried, found, strict=False)) | _measure_hot_pixels(labelled)
+    scores = [
+        FilterScore(
+            filter=name,
+            setting=own,
+            total=total,
+            kept=total if own is None else kept[name, own],
+            curve=tuple(
+                FilterPoint(setting=value, kept=counts) for (each, value), counts in kept.items() if each == name
+            ),
+        )
+        for name, own in given.items()
+    ]
+    together = FilterScore(filter="all", setting=None, total=total, kept=found[-1])
+    return FilterScores(recording=labelled.name, filters=tuple(scores), together=together)
+
+
+def tune_filters(labelled: LabelledEvents, *, progress: Progress | None = None) -> FilterSetup:
+    """Choose filters and their settings by the score, recall minus the share of noise that is kept.
+
+    Filters are added in sequence: the filter and setting that increase the score most together with those before, while
+    it increases by at least 0.005.
+
+    Args:
+        labelled: Events with labels.
+        progress: Called with the amount read and the total of each pass.
+
+    Returns:
+        The filters to use; none if no filter is better than chance.
+    """
+    chosen, best, total = FilterSetup(), 0.0, labelled.total
+    while True:
+        setups = [
+            chosen.using(name, value)
+            for name, values in SWEEPS.items()
+            if chosen.setting(name) is None
+            for value in (values if name != "hot_pixels" else (HOT_PIXEL_FACTOR,))
+        ]
+        found = _measure(labelled, setups, progress)
+        scores = [kept.signal / total.signal - kept.noise / total.noise for kept in found]
+        if not scores or max(scores) < best + MIN_GAIN:
+            return chosen
+        chosen, best = setups[int(np.argmax(scores))], max(scores)
+
+
+def _measure(labelled: LabelledEvents, setups: Sequence[FilterSetup], progress: Progress | None) -> list[EventCounts]:
+    """Return the events that pass each setup; several setups run in one pass, as many as fit in memory."""
+    hot = find_hot_pixels(labelled.counts.sum(axis=0))
+    size = max(1, STATE_BYTES // (BYTES_PER_PIXEL * labelled.sensor.width * labelled.sensor.height))
+    missing = [setup for setup in setups if setup not in labelled.measured]
+    for first in range(0, len(missing), size):
+        several = missing[first : first + size]
+        states = [start_filter(labelled.sensor, each.config, hot=hot if each.hot_pixels else None) for each in several]
+        counts = np.zeros((len(states), 2), np.int64)
+        for part in labelled.read(progress):
+            for number, state in enumerate(states):
+                kept, states[number] = filter_events(part, state)
+                noise = int(np.count_nonzero(kept.p))
+                counts[number] += len(kept) - noise, noise
+        for setup, (signal, noise) in zip(several, counts.tolist(), strict=True):
+            labelled.measured[setup] = EventCounts(signal=signal, noise=noise)
+    return [labelled.measured[setup] for setup in setups]
+
+
+def _measure_hot_pixels(labelled: LabelledEvents) -> dict[tuple[FilterName, float], EventCounts]:
+    """Return the events that pass the hot-pixel filter alone, by its factor."""
+    total = labelled.counts.sum(axis=0)
+    found: dict[tuple[FilterName, float], EventCounts] = {}
+    for factor in SWEEP_FACTORS:
+        signal, noise = labelled.counts[:, ~find_hot_pixels(total, factor)].sum(axis=1).tolist()
+        found["hot_pixels", factor] = EventCounts(signal=signal, noise=noise)
+    return found

@@ -1,0 +1,91 @@
+"""Accuracy of checkpoints on corrupted recordings."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ..datasets import DataConfig, SpikeTensors, TensorSettings, open_cache
+from ..datasets.samples import Image
+from ..errors import DataError
+from ..events import Events
+from ..events.corruption import Corruption
+from ..networks import NO_MODULES, ModuleSource
+from ..results import CorruptedAccuracy, CorruptionResult
+from .callback import TrainingCallback
+from .evaluation import evaluate_network, evaluate_opened, open_evaluation
+
+
+def evaluate_corrupted(
+    path: str | Path,
+    data: DataConfig,
+    part: str,
+    corruptions: Sequence[Corruption],
+    *,
+    seed: int = 0,
+    batch: int = 32,
+    callback: TrainingCallback | None = None,
+    modules: ModuleSource = NO_MODULES,
+) -> CorruptionResult:
+    """Evaluate a trained classifier on a data set, without and with corruptions of its recordings.
+
+    Recordings are corrupted after framing, on the sensor of the network. Each is read once for all corruptions, and
+    the memory does not grow with their number. If a corruption removes all events, the first one is kept.
+
+    Args:
+        path: Checkpoint, as in `evaluate`.
+        data: Data set, as in `evaluate`; it contains recordings, not images or shards.
+        part: Part to evaluate, as in `evaluate`.
+        corruptions: Corruptions, each tested alone.
+        seed: Seed of the split, as in `evaluate`, and of the corruptions.
+        batch: Recordings per batch.
+        callback: Called with progress and warnings.
+        modules: Source of networks with `network.kind = module`.
+
+    Raises:
+        DvspipeError: As in `evaluate`.
+        DataError: If the data set has no events to corrupt.
+
+    Example:
+        >>> from dvspipe.datasets import FolderConfig
+        >>> from dvspipe.events.corruption import Drops
+        >>> data, corruptions = FolderConfig(root="recordings"), [Drops(0.3), Drops(0.8)]  # doctest: +SKIP
+        >>> result = evaluate_corrupted("runs/train/mine", data, "test", corruptions)  # doctest: +SKIP
+        >>> [row.accuracy for row in result.corrupted]  # doctest: +SKIP
+        [0.9, 0.71]
+    """
+    callback = callback or TrainingCallback()
+    opened = open_evaluation(path, data, part, seed=seed, callback=callback, modules=modules)
+    samples, settings = opened.samples, TensorSettings(opened.classifier.bins)
+    if samples and (samples[0].code is not None or samples[0].stored is not None):
+        kind = "an image" if samples[0].code is not None else "a spike tensor in a shard"
+        raise DataError(f"{samples[0].name}: has no events to corrupt (found {kind}, expected a recording)")
+    clean = evaluate_opened(opened, open_cache(data), batch=batch, callback=callback)
+    correct = [0] * len(corruptions)
+    for first in range(0, len(samples), batch):
+        callback.on_progress("corrupting", first, len(samples))
+        several = samples[first : first + batch]
+        contents = [sample.read_content() for sample in several]
+        for number, corruption in enumerate(corruptions):
+            corrupted = [
+                replace(sample, load=partial(_corrupt, content, corruption, [seed, first + index]))
+                for index, (sample, content) in enumerate(zip(several, contents, strict=True))
+            ]
+            correct[number] += evaluate_network(opened.network, SpikeTensors(corrupted, settings), batch=batch).correct
+    rows = [
+        CorruptedAccuracy(corruption=corruption.name, strength=corruption.strength, correct=count, samples=len(samples))
+        for corruption, count in zip(corruptions, correct, strict=True)
+    ]
+    return CorruptionResult(clean=clean, corrupted=tuple(rows), seed=seed)
+
+
+def _corrupt(events: Events | Image, corruption: Corruption, seed: Sequence[int]) -> Events:
+    """Corrupt a recording; the draws depend on the seed and the name of the corruption."""
+    assert isinstance(events, Events)
+    corrupted = corruption(events, np.random.default_rng([*seed, zlib.crc32(corruption.name.encode())]))
+    return corrupted if len(corrupted) else events.slice_events(0, 1)  # recordings without events are errors

@@ -1,0 +1,84 @@
+"""Frames of events: equal to spike tensors of their windows, for any division into parts."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+from facts import raises
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dvspipe.config import build
+from dvspipe.encoding import BinConfig, FrameConfig, encode, encode_frames
+from dvspipe.errors import ConfigError
+from dvspipe.events import Events
+
+EVENTS = random_events(1, 500, span_us=100_000)
+CONFIGS = [
+    {window: length, "form": form}
+    for window, length in (("every_us", 7000), ("every_events", 64))
+    for form in ("counts", "surface", "voxels")
+]
+
+
+def divided(events: Events, cuts: list[int]) -> list[Events]:
+    edges = [0, *sorted(cuts), len(events)]
+    return [events.slice_events(first, stop) for first, stop in pairwise(edges)]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+@given(cuts=st.lists(st.integers(0, 500), max_size=4))
+def test_frames_do_not_depend_on_the_division_into_parts(config: dict[str, object], cuts: list[int]) -> None:
+    expected, found = list(encode_frames([EVENTS], config)), list(encode_frames(divided(EVENTS, cuts), config))
+    assert [frame[:3] for frame in found] == [frame[:3] for frame in expected]
+    assert all(np.array_equal(one.values, other.values) for one, other in zip(found, expected, strict=True))
+
+
+def test_time_windows_begin_at_the_first_event_and_empty_ones_give_no_frame() -> None:
+    events = Events([105, 109, 131], [1, 1, 2], [0, 0, 3], [1, 0, 1], SENSOR)
+    frames = list(encode_frames([events], FrameConfig(every_us=10)))
+    assert [frame[:3] for frame in frames] == [(105, 115, 2), (125, 135, 1)]
+    assert [np.argwhere(frame.values).tolist() for frame in frames] == [[[0, 0, 1], [1, 0, 1]], [[1, 3, 2]]]
+
+
+def test_frames_of_a_number_of_events_have_all_events() -> None:
+    frames = list(encode_frames([EVENTS], FrameConfig(every_events=64)))
+    assert [frame.events for frame in frames] == [64] * 7 + [52]
+    assert [int(frame.values.sum()) for frame in frames] == [64] * 7 + [52]
+    assert frames[1].start_us == EVENTS.t[64]
+    assert frames[1].end_us == EVENTS.t[127] + 1
+
+
+def test_values_are_those_of_spike_tensors() -> None:
+    window = EVENTS.slice_time(int(EVENTS.t[0]) + 14_000, int(EVENTS.t[0]) + 21_000)
+    counts, surface, voxels = (
+        list(encode_frames([EVENTS], FrameConfig(every_us=7000, form=form, tau_us=9000.0, bins=4)))[2]
+        for form in ("counts", "surface", "voxels")
+    )
+    assert np.array_equal(counts.values, encode(window, {"steps": 1, "by": "recording"})[0])
+    surfaces = encode(EVENTS, BinConfig(steps=3, step_us=7000, form="surface", tau_us=9000.0))
+    assert np.array_equal(surface.values, surfaces[2])  # with the events of earlier windows
+    bins = {"steps": 4, "by": "recording", "form": "voxel", "polarity": "signed"}
+    assert np.array_equal(voxels.values, encode(window, bins)[:, 0])
+    assert voxels.values.sum() == pytest.approx(2 * int(window.p.sum()) - len(window), abs=1e-4)
+
+
+def test_recording_without_events_has_no_frames() -> None:
+    assert list(encode_frames([Events.empty(SENSOR)], FrameConfig(every_us=10, form="surface"))) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "facts"),
+    [
+        ({}, ("every_us", "every_events", "none")),
+        ({"every_us": 1, "every_events": 1}, ("both",)),
+        ({"every_us": 0}, ("every_us", "1")),
+        ({"every_us": 5, "bins": 1}, ("bins", "2")),
+    ],
+)
+def test_wrong_settings_are_rejected(settings: dict[str, int], facts: tuple[str, ...]) -> None:
+    with raises(ConfigError, *facts):
+        build(FrameConfig, settings, "frames")
