@@ -32,9 +32,9 @@ many events does the pixel send, and when?
 # -------
 #
 # The light doubles in 100 ms, stays for 100 ms, and falls to a quarter in 100 ms. With :math:`\theta = 0.2`, the
-# doubling gives 3 events: 0.2, 0.4 and 0.6 are below 0.693. The first one is at 100 · 0.2 / 0.693 = 28.9 ms. The
-# reference is then 0.6 above the start, and the light ends 0.693 below it: :math:`(0.6 + 0.693) / 0.2 = 6.5`, so the
-# fall gives 6 OFF events.
+# doubling gives 3 events: 0.2, 0.4 and 0.6 are below 0.693. The first one is at 100 · 0.2 / 0.693 = 28.9 ms. After
+# them, the reference is 0.6 above the first level. The fall ends at half of the first light, 0.693 below the first
+# level. From the reference, these are :math:`(0.6 + 0.693) / 0.2 = 6.5` thresholds, so the fall gives 6 OFF events.
 
 import numpy as np
 
@@ -111,7 +111,8 @@ plt.show()
 #
 #       >>> def count(light, log_offset):
 #       ...     frames = dvspipe.frames_from_arrays(light.reshape(-1, 1, 1), fps=10, transfer="linear")
-#       ...     return sum(map(len, dvspipe.simulate(frames, dvspipe.SimulatorConfig(log_offset=log_offset))))
+#       ...     sensor = dvspipe.SimulatorConfig(pos_thres=theta, neg_thres=theta, log_offset=log_offset)
+#       ...     return sum(map(len, dvspipe.simulate(frames, sensor)))
 #       >>> count(light / 100, 1e-9), count(light / 100, 0.002)
 #       (9, 5)
 #

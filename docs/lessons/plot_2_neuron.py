@@ -10,13 +10,16 @@ spike?
 # Derivation
 # ----------
 #
-# The membrane is a capacitor C with a resistor R in parallel (Lapicque 1907). The input current :math:`I` divides
-# between them, :math:`I = C \, du/dt + u / R`. With :math:`\tau = R C`, and currents in units of :math:`u / R`:
+# The membrane is a capacitor C with a resistor R in parallel (Lapicque 1907). The input current I (not the light of
+# lesson 1) divides between them: :math:`I = C \, dU/dt + U / R`, with the voltage U. Divide by the threshold voltage
+# :math:`U_\mathrm{th}` and multiply by R. With :math:`\tau = R C`, the potential :math:`u = U / U_\mathrm{th}` and the
+# current :math:`i = R I / U_\mathrm{th}`, both without a unit, this is
 #
 # .. math:: \tau \frac{du}{dt} = -u + i
 #
-# A constant current from rest has the solution on the left. At the threshold 1 the neuron spikes and u returns to 0:
-# the *leaky integrate-and-fire neuron* (LIF). Solve for u = 1 to find the time between two spikes, on the right:
+# At the threshold, u = 1, the neuron spikes and u returns to 0: the *leaky integrate-and-fire neuron* (LIF). For a
+# constant current from u = 0, the solution is on the left. Solve it for u = 1 to find the time T between two spikes, on
+# the right:
 #
 # .. math:: u(t) = i \, (1 - e^{-t / \tau}), \qquad T = \tau \, \ln \frac{i}{i - 1}
 #
@@ -26,14 +29,16 @@ spike?
 # .. math:: u(t) = w \frac{\tau_s}{\tau - \tau_s} (e^{-t / \tau} - e^{-t / \tau_s}), \qquad
 #           t_\mathrm{max} = \frac{\tau \tau_s}{\tau - \tau_s} \, \ln \frac{\tau}{\tau_s}
 #
-# A computer takes steps of dt: :math:`u \leftarrow u + \frac{dt}{\tau} (i - u)`.
+# A computer takes steps of dt: :math:`u \leftarrow u + \frac{dt}{\tau} (i - u)`. A step can end above the threshold.
+# The *reset to zero* of this lesson discards the excess. The *reset by subtraction* of lessons 4 and 5 lowers u by 1
+# and keeps it.
 #
 # By hand
 # -------
 #
 # Take :math:`\tau` = 20 ms, steps of 5 ms, and a current of 2. Each step covers a quarter of the way to 2: u is 0.5,
-# then 0.875, then 1.15625, a spike. The exact time is T = 20 ln(2) = 13.9 ms; the loop finds the spike in the third
-# step, at 15 ms.
+# then 0.875, then 1.15625, a spike. After it, u is 0; with a reset by subtraction, it would be 0.15625. The exact time
+# is T = 20 ln(2) = 13.9 ms; the loop finds the spike in the third step, at 15 ms.
 #
 # For the PSP take :math:`\tau_s` = 10 ms. The largest value is also at 20 ln(2) = 13.9 ms, where the exponentials are
 # 1/2 and 1/4: a spike of weight w moves the neuron by w / 4.

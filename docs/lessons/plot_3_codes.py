@@ -9,36 +9,46 @@
 # Derivation
 # ----------
 #
+# Let x be the number, and T the number of steps (in lesson 2, T was a time).
+#
 # *Rate* (Adrian 1926): a spike in each step with probability x, a Poisson process in steps. The receiver counts n
-# spikes in T steps and estimates x by n / T. The count is binomial, so its error falls with the square root of the
-# time:
+# spikes in T steps and estimates x by n / T. The count is binomial, so the standard deviation (sd) of the estimate
+# falls with the square root of the time:
 #
 # .. math:: \mathrm{sd}(n / T) = \sqrt{x (1 - x) / T}
 #
-# *Time to first spike* (Thorpe 1990): one spike, the larger the earlier. Rounding costs at most half a step:
+# *Time to first spike* (Thorpe 1990): one spike, earlier for a larger value. The value 0 sends no spike, and the
+# receiver reads silence as 0. Rounding costs at most half a step:
 #
 # .. math:: t = \mathrm{round}((1 - x) (T - 1)), \qquad |\mathrm{error}| \leq \frac{1}{2 (T - 1)}
 #
-# *Rank order* (Thorpe and Gautrais 1998): only the order of N neurons counts. There are N! orders, so N spikes carry
-# :math:`\log_2 N!` bits.
+# *Rank order* (Thorpe and Gautrais 1998): only the order of N neurons counts. N different values have N! orders, so N
+# spikes carry :math:`\log_2 N!` bits. The values are lost: 0.1 and 0.2 send the same spikes as 0.1 and 0.9. Equal
+# values share a rank, and 0 sends no spike.
 #
-# *Population* (Bohte, La Poutré and Kok 2002): M neurons with Gaussian receptive fields at the centres :math:`c_i`,
-# each with a response r, sent as the time to first spike. Two responses are enough: their ratio cancels the shape of
-# the Gaussian, and its logarithm is linear in x:
+# *Population* (Bohte, La Poutré and Kok 2002): M neurons with Gaussian receptive fields of width :math:`\sigma` at the
+# centres :math:`c_i`. Each sends its response r as the time to first spike; a response below 0.1 sends no spike:
 #
 # .. math:: r_i = e^{-(x - c_i)^2 / 2 \sigma^2}, \qquad
-#           x = \frac{c_1 + c_2}{2} + \sigma^2 \frac{\ln(r_1 / r_2)}{c_1 - c_2}
+#           c_i = \frac{2 i - 3}{2 (M - 2)}, \quad i = 1 \ldots M, \qquad \sigma = \frac{1}{1.5 \, (M - 2)}
+#
+# The receiver takes the two neurons that spike first, a and b. The logarithm of the ratio of their responses is linear
+# in x, so it can be solved for x:
+#
+# .. math:: x = \frac{c_a + c_b}{2} + \sigma^2 \frac{\ln(r_a / r_b)}{c_a - c_b}
 #
 # By hand
 # -------
 #
 # Three values, 0.2, 0.5 and 1, in T = 21 steps. The first spikes are in steps 0.8 · 20 = 16, 10 and 0. The ranks are 2,
 # 1 and 0; three neurons have 3! = 6 orders, 2.6 bits. A rate of 0.5 gives 10.5 spikes on average, and an error of
-# sqrt(0.25 / 21) = 0.11, while the error of the first spike is at most 0.025.
+# sqrt(0.25 / 21) = 0.11. The error of the first spike is at most 1 / 40 = 0.025; here it is 0, because 20 times each
+# value is a whole number.
 #
-# For the population, take M = 4 neurons. Bohte's rule gives the centres -1/4, 1/4, 3/4 and 5/4, and the width 1/3. The
-# value 0.5 is in the middle of two centres, so both have the same response exp(-(0.25 · 3)^2 / 2) = 0.755, in step
-# round(0.245 · 20) = 5. The outer two have exp(-(0.75 · 3)^2 / 2) = 0.080, less than the minimum of 0.1: no spike.
+# For the population, take M = 4 neurons. Their centres are -1/4, 1/4, 3/4 and 5/4, and the width is 1/3. The value 0.5
+# is in the middle of two centres, so both have the same response exp(-(0.25 · 3)^2 / 2) = 0.755, in step
+# round(0.245 · 20) = 5. The outer two have exp(-(0.75 · 3)^2 / 2) = 0.080, less than 0.1: no spike. The receiver takes
+# the two inner ones: ln(1) = 0, so x = (1/4 + 3/4) / 2 = 0.5.
 
 import numpy as np
 
@@ -58,8 +68,8 @@ print("population:         ", *response_step)
 # With dvspipe
 # ------------
 #
-# A code in ``dvspipe.encoding`` turns values into a spike tensor [T, C, N], with C trains for each of N values. Codes
-# with a decoder have ``decode``.
+# A code in ``dvspipe.encoding`` turns N values into a spike tensor [T, C, N], with C neurons for each value. A *train*
+# is all spikes of one neuron over the T steps. Codes with a decoder have ``decode``.
 
 from dvspipe.encoding import Latency, Poisson, Population, RankOrder
 
@@ -78,6 +88,8 @@ assert (response_step == steps_of(population.encode(values)).T).all()
 poisson, rng = Poisson(steps=T), np.random.default_rng(0)
 decoded = poisson.decode(poisson.encode(np.full(10_000, 0.5), rng))  # one value, sent 10,000 times
 assert abs(decoded.std() - np.sqrt(0.25 / T)) < 0.002
+assert np.allclose(latency.decode(latency.encode(values)), values)
+assert np.isclose(population.decode(population.encode(values))[1], 0.5)
 print("decoded first spikes:", latency.decode(latency.encode(values)))
 print("decoded population:  ", population.decode(population.encode(values)).round(3))
 print(f"rate: error {decoded.std():.3f}, law {np.sqrt(0.25 / T):.3f}")
@@ -118,12 +130,13 @@ plt.show()
 # Exercise
 # --------
 #
-# How many steps does a rate code need to be as exact as 21 steps of time to first spike, for the value 0.5?
+# How many steps does a rate code need for the value 0.5, if its error should be the bound of time to first spike with
+# 21 steps?
 #
 # .. admonition:: Answer
 #    :collapsible: closed
 #
-#    The error of 21 steps is at most 1 / 40 = 0.025. Solve sqrt(0.25 / T) = 0.025: T = 400 steps, 19 times as many.
+#    The bound of 21 steps is 1 / 40 = 0.025. Solve sqrt(0.25 / T) = 0.025: T = 400 steps, 19 times as many.
 #
 #    .. code-block:: pycon
 #

@@ -10,10 +10,13 @@ derivative of a spike is 0 or infinite?
 # Derivation
 # ----------
 #
-# Take a LIF neuron with the factor :math:`a = dt / \tau`, input spikes x and output spikes :math:`z[t] = \Theta(v[t] -
-# 1)`; its reset has no derivative. The target spikes are y, the loss is :math:`E = \frac{1}{2} \sum_t (z[t] - y[t])^2`.
+# Take a LIF neuron in steps of dt, with the factor :math:`a = dt / \tau` and a reset by subtraction (lesson 2). x[t] is
+# 1 if the input spikes in step t, otherwise 0. v is the potential before the reset, and z the output spikes:
 #
-# .. math:: v[t] = (1 - a) \, v[t-1] + a \, w \, x[t]
+# .. math:: v[t] = (1 - a) \, (v[t-1] - z[t-1]) + a \, w \, x[t], \qquad z[t] = \Theta(v[t] - 1)
+#
+# :math:`\Theta` is the step function: 1 above 0, otherwise 0. With the target spikes y, the loss is
+# :math:`E = \frac{1}{2} \sum_t (z[t] - y[t])^2`. In derivatives, the reset counts as a constant.
 #
 # *Surrogate gradient* (Zenke and Ganguli 2018; Neftci, Mostafa and Zenke 2019): use the step :math:`\Theta` forward,
 # and a smooth derivative backward. It is largest at the threshold:
@@ -26,16 +29,19 @@ derivative of a spike is 0 or infinite?
 # .. math:: \delta[t] = (z[t] - y[t]) \, \psi[t] + (1 - a) \, \delta[t+1], \qquad
 #           \frac{dE}{dw} = \sum_t \delta[t] \, a \, x[t]
 #
-# *Three factors*: the same sum in the other order, first step first. The derivative of v with respect to w is a trace
-# :math:`\varepsilon` of the input, and each step contributes error times surrogate times trace:
+# *Three factors*: the same sum in the other order, first step first. The derivative of v with respect to w is a
+# *trace* :math:`\varepsilon` of the input: it rises with each input spike and decays. Each step contributes error times
+# surrogate times trace:
 #
 # .. math:: \varepsilon[t] = (1 - a) \, \varepsilon[t-1] + a \, x[t], \qquad
 #           \frac{dE}{dw} = \sum_t (z[t] - y[t]) \; \psi[t] \; \varepsilon[t]
 #
-# This is the form of *SuperSpike* (Zenke and Ganguli 2018). Its error is blurred by a kernel :math:`\alpha`, and so is
-# the rest, to make a spike near its target better than none:
+# With this loss, a spike one step beside its target is as wrong as one far away. *SuperSpike* (Zenke and Ganguli 2018)
+# blurs the spikes z and y first, by a convolution (\*) with a short pulse :math:`\alpha`. The loss is then the squared
+# difference of the blurred trains (van Rossum 2001), and the derivative of z is blurred too. For neuron i and input j,
+# with the learning rate r:
 #
-# .. math:: \frac{dw_{ij}}{dt} = r \; [\alpha * (y_i - z_i)](t) \;\; [\alpha * (\psi_i \, (\varepsilon * x_j))](t)
+# .. math:: \frac{dw_{ij}}{dt} = r \; [\alpha * (y_i - z_i)](t) \;\; [\alpha * (\psi_i \, \varepsilon_j)](t)
 #
 # By hand
 # -------
@@ -43,7 +49,8 @@ derivative of a spike is 0 or infinite?
 # Three steps, a = 1/2, :math:`\beta` = 2, w = 1, input spikes in steps 1 and 2, target spike in step 2. The potential
 # is 1/2, 3/4, 3/8: no spike. The surrogates are 1/4, 4/9 and 0.198. Only step 2 has an error, -1. Back from there,
 # :math:`\delta` is -4/9 in step 2 and -2/9 in step 1, so dE/dw = (-4/9 - 2/9) / 2 = -1/3. Forward, the trace in step 2
-# is 3/4, so dE/dw = -1 · 4/9 · 3/4 = -1/3. A second input that spikes in step 3, too late, has the gradient 0.
+# is 3/4, so dE/dw = -1 · 4/9 · 3/4 = -1/3. A second input, with the weight 0, spikes in step 3: too late, so its
+# gradient is 0.
 
 import numpy as np
 
@@ -95,7 +102,7 @@ print("after a step of 1.5: weights", better, "spikes", forward(better)[1])
 # ------------
 #
 # ``dvspipe.torch.LIF`` has the surrogate in its backward pass, so ``backward()`` is BPTT. ``SuperSpikeLayer.learn``
-# computes the three factors while time runs forward, and gives the gradient of the blurred loss (van Rossum 2001).
+# computes the three factors while time runs forward, and gives the gradient of the blurred loss, ``VanRossum``.
 
 import torch
 
@@ -122,8 +129,13 @@ print(f"SuperSpike: three factors = gradient of the loss, largest {result.gradie
 
 # %%
 # A network is more of the same: the chain rule also runs through the layers. Here two inputs spike once each, and the
-# network tells which came first. No single step contains the answer, so the neurons must remember. The picture shows
-# the potential of the toy before and after its step, the spike with its surrogate, and the training of the network.
+# network tells which came first. No single step contains the answer, so the neurons must remember. ``LeakyReadout`` has
+# a neuron without spikes for each class. Its mean potential is the score of the class, the *logit*; the largest logit
+# wins. Of the settings, ``slope`` is :math:`\beta`, and ``gain`` multiplies the currents: without it, the small random
+# weights at the start would make hardly any neuron spike.
+#
+# The picture shows the potential of the toy before and after its step, a spike and its surrogate, and how the network
+# improves with training.
 
 import matplotlib.pyplot as plt
 

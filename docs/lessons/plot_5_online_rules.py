@@ -16,16 +16,18 @@ the memory of one step?
 #
 # .. math:: \frac{dE}{dW_{ji}} = \sum_t L_j[t] \, e_{ji}[t]
 #
-# Let the spikes z of hidden neurons drive a leaky readout, :math:`y[t] = (1 - k) \, y[t-1] + k \, V z[t]`, with a
-# target :math:`y^*` at each step. A spike acts on all later outputs. Instead of waiting for them, let the trace
-# remember the spike's sensitivity (:math:`\psi`, with the input trace :math:`\varepsilon` of lesson 4) with the leak of
-# the readout:
+# Let the spikes z of hidden neurons drive a leaky readout with the weights V, :math:`y[t] = (1 - k) \, y[t-1] + k \, V
+# z[t]`, and a target :math:`y^*` at each step (in lesson 4, y was the target). A spike changes all later outputs, each
+# time less by the factor 1 - k. The later errors are not known yet. So the trace remembers the past instead:
+# :math:`\psi \, \varepsilon`, how much the weight could change the spike of a step (lesson 4), decays by the same
+# factor and is still there when the later errors come:
 #
 # .. math:: L_j[t] = k \sum_m V_{mj} (y_m[t] - y_m^*[t]), \qquad
 #           e_{ji}[t] = (1 - k) \, e_{ji}[t-1] + \psi_j[t] \, \varepsilon_i[t]
 #
-# For one hidden layer this equals BPTT; in a recurrent network, e-prop ignores errors that pass through other neurons.
-# Other rules simplify more. *OTTT* (Xiao et al. 2022) drops the memory of the readout, and keeps one trace per input
+# For one hidden layer, this is the gradient of BPTT. If hidden neurons also drive each other (a recurrent network), a
+# weight changes the spikes of other neurons too; e-prop leaves this part of the gradient out. Other rules simplify
+# more. *OTTT* (Xiao et al. 2022) drops the memory of the readout, and keeps one trace per input
 # instead of one per synapse; *SLTT* (Meng et al. 2023) also drops the input trace:
 #
 # .. math:: \mathrm{OTTT}: \; e_{ji}[t] = \psi_j[t] \, \varepsilon_i[t], \qquad
@@ -41,13 +43,13 @@ the memory of one step?
 # -------
 #
 # One input, one neuron, one readout; a = k = 1/2, :math:`\beta` = 2, W = 5/2, V = 1, four steps, target 1, input spikes
-# in steps 1 and 3.
+# in steps 1 and 3. The reset subtracts the threshold 1, as in lesson 4.
 #
 # - Step 1: the potential is 5/4, a spike. :math:`\psi` = 4/9 and the trace is 1/2, so e = 2/9 = 0.222. The readout is
 #   1/2, so L = 1/2 · (1/2 - 1) = -1/4. The product is -0.056.
-# - Step 2: the potential is 1/8, no spike. :math:`\psi` = 0.132 and the trace is 1/4, their product is 0.033. Half of
-#   the previous e remains: e = 0.111 + 0.033. L = 1/2 · (1/4 - 1) = -3/8. OTTT has only the 0.033, and SLTT nothing,
-#   because there is no input.
+# - Step 2: the reset left 5/4 - 1 = 1/4, and half of it is 1/8, no spike. :math:`\psi` = 0.132 and the trace is 1/4,
+#   their product is 0.033. Half of the previous e remains: e = 0.111 + 0.033. L = 1/2 · (1/4 - 1) = -3/8. OTTT has only
+#   the 0.033, and SLTT nothing, because there is no input.
 # - DECOLLE with G = 1/2 has the learning signals 1/2 · (1/2 - 1) = -1/4 after a spike, and -1/2 otherwise.
 
 import numpy as np
@@ -109,7 +111,8 @@ print(f"dE/dW   BPTT {bptt(x, 0.5, 0.5):.4f}", *(f"  {name} {signal @ e:.4f}" fo
 # ------------
 #
 # ``EProp``, ``OTTT``, ``SLTT`` and ``Decolle`` take a network and add to the gradients of its weights. The network has
-# a sensor of one pixel; events of the ON channel are the input. ``learn`` expects a mean over the steps, here four.
+# a sensor of one pixel; events of the ON channel are the input. ``learn`` expects a loss that is a mean over the steps,
+# here four, so its gradients are a quarter of the sums above.
 
 import torch
 
@@ -155,7 +158,8 @@ for name, make in (("e-prop", EProp), ("OTTT", OTTT), ("SLTT", SLTT), ("DECOLLE"
 # The surrogate is high when the potential is near the threshold. The eligibility trace remembers recent steps in which
 # the weight could have changed a spike. The learning signal is negative while the readout is below the target, and
 # positive after a spike. Their product, summed up while time runs, ends at the gradient of BPTT (dot). OTTT and SLTT
-# have the right sign here, and a smaller value. An optimiser such as Adam does not depend on the size of a gradient.
+# have the right sign here, and a smaller value. That matters little for the optimiser Adam (Kingma and Ba 2015): it
+# divides each gradient by its recent size.
 
 import matplotlib.pyplot as plt
 

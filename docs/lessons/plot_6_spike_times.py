@@ -11,7 +11,8 @@ change?
 # ----------
 #
 # Input spikes at the times :math:`t_i` raise the potential by a response :math:`\varepsilon`, and the neuron spikes at
-# the time T, when the potential reaches the threshold :math:`\theta` (SpikeProp: Bohte, Kok and La Poutré 2002):
+# the time T, when the potential reaches the threshold :math:`\theta` (SpikeProp: Bohte, Kok and La Poutré 2002). Here T
+# is a time and :math:`\varepsilon` a function; in earlier lessons, they were a number of steps and a trace:
 #
 # .. math:: u(t) = \sum_i w_i \, \varepsilon(t - t_i), \qquad
 #    \varepsilon(s) = \frac{s}{\tau} e^{1 - s / \tau}, \qquad u(T) = \theta
@@ -26,14 +27,23 @@ change?
 #
 # .. math:: E = \tfrac{1}{2} (T - T_d)^2, \qquad \frac{dE}{dw_i} = - (T - T_d) \frac{\varepsilon(T - t_i)}{u'(T)}
 #
-# No surrogate is needed, because a time changes smoothly. EventProp (Wunderlich and Pehle 2021) finds the same
-# derivative for any number of spikes. Its neuron has a current, :math:`\tau_s \dot{I} = -I`, and a potential,
-# :math:`\tau_m \dot{V} = -V + I`. Two *adjoints* run backward in time, from spike to spike: y for the current and x for
-# the potential, with derivatives :math:`x'` and :math:`y'` backward in time. At an own spike, x jumps; at an input
-# spike, y gives the gradient:
+# No surrogate is needed, because a time changes smoothly. *EventProp* (Wunderlich and Pehle 2021) finds the same
+# derivative for any number of spikes. Its neuron has a current I, to which each spike of input i adds :math:`w_i`, and
+# a potential V. After a spike of the neuron, V is 0:
 #
-# .. math:: \tau_m x' = -x, \qquad \tau_s y' = -y + x, \qquad
-#    x^- = x^+ + \frac{\theta x^+ + \partial E / \partial T}{I(T) - \theta}, \qquad \frac{dE}{dw_i} = - \tau_s \, y(t_i)
+# .. math:: \tau_s \frac{dI}{dt} = -I, \qquad \tau_m \frac{dV}{dt} = -V + I
+#
+# The gradient is computed by a second pass, backward in time. It has two variables, the *adjoints* x of the potential
+# and y of the current (not the inputs and targets of lesson 4). Both are 0 at the end. With s, the time counted
+# backward, they follow
+#
+# .. math:: \tau_m \frac{dx}{ds} = -x, \qquad \tau_s \frac{dy}{ds} = -y + x
+#
+# At each spike of the neuron, x jumps from its value :math:`x^+` just after the spike to :math:`x^-` just before it.
+# The gradient of a weight is a sum over all spikes of its input, at the times :math:`t_i`:
+#
+# .. math:: x^- = x^+ + \frac{\theta x^+ + \partial E / \partial T}{I(T) - \theta}, \qquad
+#    \frac{dE}{dw_i} = - \tau_s \sum_{t_i} y(t_i)
 #
 # By hand
 # -------
@@ -60,11 +70,15 @@ gradient = (T - wanted) * by_weight
 print(f"potential at 5 ms: {w * response(T):.3f}, slope: {slope:.3f}, dT/dw: {by_weight:.3f}, dE/dw: {gradient:.3f}")
 
 # %%
-# **EventProp.** One input at 0 with w = 16/3, :math:`\tau_m` = 2, :math:`\tau_s` = 1 and :math:`\theta` = 1. With
-# :math:`q = e^{-T/2}`, the potential is w q (1 - q). It is 1 for q = 3/4, and then the current is w q² = 3. We ask for
-# dT/dw, so the "error" is T itself, and its derivative is 1. Backward from the spike, x jumps from 0 to 1 / (3 - 1) =
-# 1/2; at the input, y = q (1 - q) = 3/16. So dT/dw = -3/16. SpikeProp's formula gives the same: the slope is (I - 1) /
-# 2 = 1, and a weight of 1 adds q (1 - q) = 3/16.
+# **EventProp.** One input at 0 with w = 16/3, :math:`\tau_m` = 2, :math:`\tau_s` = 1 and :math:`\theta` = 1. The input
+# spike makes the current jump to I(0) = w. Then :math:`I = w e^{-t}` and :math:`V = w (e^{-t/2} - e^{-t})`. With
+# :math:`q = e^{-T/2}`, V at the time T is w q (1 - q). It is 1 for q = 3/4, and then the current is w q² = 3.
+#
+# We ask for dT/dw, so the "error" E is T itself, and its derivative is 1. Backward, the first event is the spike: x
+# jumps from 0 to (0 + 1) / (3 - 1) = 1/2. Before it, :math:`x = e^{-s/2} / 2` and :math:`y = e^{-s/2} - e^{-s}`. The
+# input is at s = T, where y = q (1 - q) = 3/16. So dT/dw = -3/16.
+#
+# SpikeProp's formula gives the same: the slope at T is (I - 1) / 2 = 1, and a weight of 1 adds q (1 - q) = 3/16.
 
 q = 3 / 4
 current = 16 / 3 * q**2
@@ -74,10 +88,13 @@ print(f"spike at {-2 * np.log(q):.4f}, jump of x: {x_at_spike}, dT/dw: {-y_at_in
 
 # %%
 # **First-spike code.** Two neurons without leak, :math:`\varepsilon(s) = 1 - e^{-s}`, have one input at 0 and the
-# weights 2 and 3/2. They spike at :math:`e^T = w / (w - 1)` (Mostafa 2017): 2 and 3. The first spike is the answer:
-# with the logits -T, the softmax is proportional to :math:`e^{-T}`, 1/2 to 1/3, so the probabilities are 3/5 and 2/5.
-# The right answer is the second neuron. The gradients of its cross-entropy against T are -3/5 and 3/5, and
-# :math:`dT/dw = 1 / w - 1 / (w - 1)`.
+# weights 2 and 3/2. They spike at :math:`e^T = w / (w - 1)` (Mostafa 2017): 2 and 3. The first spike is the answer.
+#
+# The logits (lesson 4) are -T: the earlier, the larger. The *softmax* makes probabilities of them, :math:`p_k =
+# e^{-T_k} / \sum_j e^{-T_j}`. Here, :math:`e^{-T}` is 1/2 and 1/3, so the probabilities are 3/5 and 2/5. The right
+# answer is the second neuron. The loss is the *cross-entropy*, -ln p of the right answer. Its derivative with respect
+# to :math:`T_k` is :math:`-p_k`, and :math:`1 - p_k` for the right answer: -3/5 and 3/5. Multiply by :math:`dT/dw = 1 /
+# w - 1 / (w - 1)` for the gradient of the weights.
 
 weights = np.array([2, 3 / 2])
 times = np.log(weights / (weights - 1))
@@ -121,13 +138,14 @@ first = first_spike_times(zero, pair, leak=0.0)
 torch.nn.functional.cross_entropy(-first, torch.tensor([1])).backward()
 assert np.allclose(first.detach(), times)
 assert np.allclose(pair.grad.flatten(), by_weights)
+assert abs(1.1 * w * response(T - 0.8) - 1) < 0.002  # with a weight 10 % larger, the spike is 0.8 ms earlier
 print("the same times and gradients as by hand")
 
 # %%
 # Left: a larger weight lifts the potential (red), and the spike moves by that height divided by the slope (blue): 1 ms
-# for 10 %. The orange curve is bent, so the real spike moves a little less. Right: EventProp. Forward (solid), the
-# current I falls and the potential V rises to the threshold, where it is reset. Backward (dashed, read from right to
-# left), x starts with a jump at the spike and feeds y. At the input, y is the gradient.
+# for 10 %. The orange curve is bent, so the real spike moves 0.8 ms. Right: EventProp. Forward (solid), the current I
+# falls and the potential V rises to the threshold, where it is reset. Backward (dashed, read from right to left), x
+# starts with a jump at the spike and feeds y. At the input, -y is the gradient.
 
 import matplotlib.pyplot as plt
 
@@ -158,7 +176,12 @@ plt.show()
 
 # %%
 # Layers of such neurons learn with any loss of spike times. Here, two outputs learn XOR: the first one has to spike
-# first if both inputs come together. The picture shows the answer for all input times; the corners were trained.
+# first if both inputs come together. ``leak`` is :math:`\tau_s / \tau_m`: 0 for the neurons without leak, and 0.5 as in
+# the EventProp example, with times in units of :math:`\tau_s`. A neuron that does not spike has no time;
+# ``horizon=4.0`` gives it a time after 4, the later the lower its largest potential. So it has a gradient and can
+# return. Times divided by 0.2 make the softmax sharper: a lead of 0.2 counts like a lead of 1 above.
+#
+# The picture shows the answer for all input times; the corners were trained.
 
 torch.manual_seed(0)
 corners = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0]])  # two inputs and a bias

@@ -16,10 +16,11 @@ errors. What can it learn?
 #
 # .. math:: W(d) = A_+ e^{-d / \tau_+} \quad (d > 0), \qquad W(d) = - A_- e^{d / \tau_-} \quad (d < 0)
 #
-# All pairs of spikes count,
+# W is a function here, and w the weight. All pairs of spikes count,
 # :math:`\Delta w = \sum_{\mathrm{pre}} \sum_{\mathrm{post}} W(t_{\mathrm{post}} - t_{\mathrm{pre}})`. A synapse need
 # not remember all times: a *trace* x of the input jumps by 1 at each of its spikes and decays, so it holds that sum
-# (Morrison, Diesmann and Gerstner 2008). y is the same for the spikes of the neuron:
+# (Morrison, Diesmann and Gerstner 2008). y is the trace of the spikes of the neuron (x and y are not the adjoints of
+# lesson 6):
 #
 # .. math:: x(t) = \sum_{t_{\mathrm{pre}} < t} e^{-(t - t_{\mathrm{pre}}) / \tau_+}
 #
@@ -54,23 +55,25 @@ for step in range(5):
 # With dvspipe
 # ------------
 #
-# ``apply_stdp`` applies a rule to spike trains. A trace halves in 1 ms if its time constant is 1 ms / ln 2.
+# ``PairRule`` is this rule; ``apply`` returns the changed weights and the traces. A trace halves in 1 ms if its time
+# constant is 1 ms / ln 2.
 
 import torch
 
-from dvspipe.learning import PairRule, apply_stdp
+from dvspipe.learning import PairRule
 
 half_s = 1e-3 / np.log(2)
 rule = PairRule(increase=0.16, decrease=0.08, tau_plus_s=half_s, tau_minus_s=half_s)
 trains = torch.tensor([pre, post])[:, :, None]  # [T, 1] each
-changed, traces = apply_stdp(torch.tensor([[0.5]], dtype=torch.float64), *trains, rule, dt_s=1e-3)
+changed, traces = rule.apply(torch.tensor([[0.5]], dtype=torch.float64), *trains, dt_s=1e-3)
 assert np.isclose(changed.item(), w)
 assert np.allclose([traces.pre[0].item(), traces.post[0].item()], [x, y])
 print(f"dvspipe: w = {changed.item():.2f}, the same as by hand")
 
 # %%
 # Now a neuron with 60 inputs. Every 50 ms, the first 20 inputs spike in sequence, one per millisecond. The other 40
-# spike at random. All weights are 0.5 at the start, and the neuron first spikes in the middle of the sequence.
+# spike at random. All weights are 0.5 at the start, and the neuron first spikes in the middle of the sequence. The rule
+# clips the weights to their bounds, 0 and 1.
 
 rng = np.random.default_rng(0)
 rule = PairRule()  # A+ = 0.01, A- = 0.0105, both time constants 20 ms
@@ -86,7 +89,7 @@ for _ in range(120):
         if fires:
             potential = 0.0
             fired_ms.append(ms)
-        weights, traces = apply_stdp(weights, now[None], torch.tensor([[fires]]), rule, dt_s=1e-3, traces=traces)
+        weights, traces = rule.apply(weights, now[None], torch.tensor([[fires]]), dt_s=1e-3, traces=traces)
     latencies.append(fired_ms[0])
 first, last = np.mean(latencies[:10]), np.mean(latencies[-10:])
 print(f"first spike of the neuron: at {first:.1f} ms in the first ten sequences, {last:.1f} ms in the last ten")
@@ -105,7 +108,7 @@ def change(lag_ms: int) -> float:
     trains = torch.zeros(2, 121, 1)
     trains[0, 60], trains[1, 60 + lag_ms] = 1, 1
     start = torch.tensor([[0.5]], dtype=torch.float64)
-    return apply_stdp(start, *trains, PairRule(), dt_s=1e-3)[0].item() - 0.5
+    return PairRule().apply(start, *trains, dt_s=1e-3)[0].item() - 0.5
 
 
 figure, (window, bars, curve) = plt.subplots(1, 3, figsize=(9.5, 3), layout="constrained")
@@ -122,9 +125,16 @@ plt.show()
 
 # %%
 # Neurons that inhibit each other share the work. Four neurons see small pictures with a bar in one of four directions,
-# and noise. The first neuron to spike learns and stops the others (winner takes all; Kheradpisheh et al. 2018): the
-# weights of inputs before its spike grow, all others shrink. The *receptive fields*, the weights drawn as pictures,
-# become the four bars, without any labels.
+# and noise. The first neuron to spike learns and stops the others (winner takes all; Kheradpisheh et al. 2018). Its
+# rule is simpler than the window above, and one picture is one change: weights of inputs that spike before the neuron,
+# or in the same step, grow. All others shrink, also of inputs that never spike. Both changes are in proportion to w (1
+# - w), so weights stay between 0 and 1. The *receptive fields*, the weights drawn as pictures, become the four bars,
+# without any labels.
+#
+# A picture is as large as a field, so each neuron has only one place to look from. Larger pictures have many:
+# ``padding`` would add zeros around the picture, and ``radius`` is the distance around a winner in which no other
+# neuron wins. ``rates(0, 3000)`` returns the learning rates of the first 3000 pictures: 0.004 at first, doubled every
+# 500 pictures, and 0.75 times as much for a decrease.
 
 from dvspipe.learning import Competition, StdpConfig, learn_convolution
 
@@ -158,8 +168,8 @@ plt.show()
 # Exercise
 # --------
 #
-# With the rule above, weights end at the bounds, 0 and 1. The *multiplicative* rule scales increases by 1 - w and
-# decreases by w. What weight does it give an input that spikes independently of the neuron, with the default constants?
+# With ``PairRule()``, most weights end at their bounds. The *multiplicative* rule scales increases by 1 - w and
+# decreases by w. What weight does it give an input that spikes independently of the neuron, with the same constants?
 #
 # .. admonition:: Answer
 #    :collapsible: closed
@@ -173,7 +183,7 @@ plt.show()
 #       >>> generator = torch.Generator().manual_seed(0)
 #       >>> trains = torch.rand(100_000, 201, generator=generator) < 0.05
 #       >>> start, rule = torch.zeros(1, 200, dtype=torch.float64), PairRule(bound="multiplicative")
-#       >>> end, _ = apply_stdp(start, trains[:, :200], trains[:, 200:], rule, dt_s=1e-3)
+#       >>> end, _ = rule.apply(start, trains[:, :200], trains[:, 200:], dt_s=1e-3)
 #       >>> round(0.01 / 0.0205, 2), round(end.mean().item(), 2)
 #       (0.49, 0.49)
 #

@@ -11,36 +11,46 @@ out.
 # Derivation
 # ----------
 #
-# Two layers have the currents :math:`h_1 = W_1 x` and :math:`h_2 = W_2 z_1`, the spikes :math:`z = [h > 1]`, and the
-# surrogate derivatives s. With the error of the layer above, :math:`e_2 = s_2 \, \partial L / \partial z_2`,
-# backpropagation is
+# Two layers have the currents :math:`h_1 = W_1 x` and :math:`h_2 = W_2 z_1`. A neuron spikes, z = 1, if its h is above
+# 1; otherwise z = 0. s is the surrogate derivative of the spike (:math:`\psi` in lesson 4), L the loss, and e the
+# derivative of L with respect to a current, its *error* (in lesson 5, L was the learning signal and e a trace). s and a
+# vector are multiplied element by element. With the error of the second layer,
+# :math:`e_2 = s_2 \, \partial L / \partial z_2`, backpropagation is
 #
 # .. math:: e_1 = s_1 \, W_2^T e_2, \qquad \frac{\partial L}{\partial W_1} = e_1 x^T
 #
-# *Feedback alignment* replaces the transposed weights by fixed random weights B (Lillicrap, Cownden, Tweed and Akerman
-# 2016):
+# *Feedback alignment* replaces the weights :math:`W_2` in the first equation by fixed random weights B (Lillicrap,
+# Cownden, Tweed and Akerman 2016). With the learning rate :math:`\eta`, it is
 #
 # .. math:: e_1' = s_1 \, B^T e_2, \qquad \Delta W_1 = - \eta \, e_1' x^T
 #
-# Such a step changes the loss by :math:`- \eta \, (e_1 \cdot e_1') \, |x|^2`, so the loss falls if the angle between
-# the errors is below 90 degrees. Why should it be? The step changes the spikes by
-# :math:`\Delta z_1 = - \eta \, s_1^2 B^T e_2 |x|^2`, and the next step of the layer above, :math:`- \eta \, e_2 z_1^T`,
-# then has the part
+# Such a step changes the loss by :math:`- \eta \, (e_1 \cdot e_1') \, |x|^2`. The loss falls if :math:`e_1 \cdot e_1'`
+# is positive: the angle between the two errors is below 90 degrees. With a random B, it need not be. But the angle
+# falls while both layers learn, in two steps:
 #
-# .. math:: \Delta W_2 = \eta^2 \, |x|^2 \, e_2 e_2^T B s_1^2
+# - The first layer learns, and its spikes change by :math:`\Delta z_1 = - \eta \, |x|^2 \, s_1^2 \, B^T e_2`.
+# - The weights of the second layer change by :math:`- \eta \, e_2 z_1^T`. The new spikes add a part to this change:
 #
-# Its product with B is a square, never negative. So the *forward* weights turn towards the feedback, and the angle
-# tends to fall below 90 degrees by itself.
+# .. math:: \Delta W_2 = - \eta \, e_2 \, \Delta z_1^T = \eta^2 \, |x|^2 \, e_2 \, (s_1^2 \, B^T e_2)^T
+#
+# Multiply this part by B, element by element, and sum: the result is :math:`\eta^2 |x|^2 |s_1 B^T e_2|^2`, a square
+# that is never negative. So the forward weights :math:`W_2` turn towards B, and :math:`e_1` towards :math:`e_1'`.
 #
 # By hand
 # -------
 #
-# One step with the input x = (1, 0), and s = max(0, 1 - abs(h - 1)). Only the first column of :math:`W_1` counts, 3/2
-# and 1/2, so the first neuron spikes, and both have s = 1/2. The second layer has the same currents. The loss is output
-# 0 minus output 1, so :math:`e_2` = (1/2, -1/2).
+# One step with the input x = (1, 0), the surrogate s = max(0, 1 - abs(h - 1)), and the weights
 #
-# Backpropagation sends (3/2 - 1/2, 2 + 1) / 2 = (1/2, 3/2) down, so :math:`e_1` = (1/4, 3/4). With B, it is (1, 1 + 1)
-# / 2 = (1/2, 1), so :math:`e_1'` = (1/4, 1/2). The angle is only 8 degrees, by luck.
+# .. math:: W_1 = \begin{pmatrix} 3/2 & 0 \\ 1/2 & 0 \end{pmatrix}, \qquad
+#    W_2 = \begin{pmatrix} 3/2 & 2 \\ 1/2 & -1 \end{pmatrix}, \qquad
+#    B = \begin{pmatrix} 1 & 1 \\ 0 & -1 \end{pmatrix}
+#
+# The currents :math:`h_1` are 3/2 and 1/2, so the first neuron spikes, :math:`z_1` = (1, 0), and both have s = 1/2. The
+# second layer has the same currents, 3/2 and 1/2. The loss is output 0 minus output 1, so :math:`e_2` = (1/2, -1/2).
+#
+# Backpropagation sends down :math:`W_2^T e_2` = (3/2 - 1/2, 2 + 1) / 2 = (1/2, 3/2), so :math:`e_1` = (1/4, 3/4).
+# Feedback alignment sends down :math:`B^T e_2` = (1 - 0, 1 + 1) / 2 = (1/2, 1), so :math:`e_1'` = (1/4, 1/2). The angle
+# is only 8 degrees, by luck.
 
 import numpy as np
 
@@ -61,14 +71,21 @@ print(f"angle: {np.degrees(np.arccos(cosine)):.0f} degrees")
 # With dvspipe
 # ------------
 #
-# A rule that learns forward in time is a subclass of ``OnlineRule`` with one method. dvspipe runs the network, the
-# traces and the readout. ``add_hidden`` gets the layers, their signals in some steps, and the errors of the last
-# layer's spikes, and adds the gradients of the layers' weights: the errors of the currents times the traces of the
-# inputs. This is the complete rule:
+# A rule that learns forward in time is a subclass of ``OnlineRule`` with one method, ``add_hidden``. dvspipe runs the
+# network and trains the readout, the layer of the outputs. For the other layers it calls ``add_hidden`` with
+#
+# - the layers, first to last,
+# - their activities: surrogate derivatives and traces of the inputs,
+# - the errors of the spikes of the last of these layers.
+#
+# The method goes through the layers, last to first. ``layer.to_currents`` multiplies the errors by s, and
+# ``layer.synapses.add`` multiplies the result by the traces and adds it to the gradient. This is the complete rule:
 
 import torch
 
 from dvspipe.learning import OTTT, OnlineRule
+
+torch.set_num_threads(1)  # the tensors are small: more threads would mostly wait for each other
 
 
 class FeedbackAlignment(OnlineRule):
@@ -187,8 +204,8 @@ for kind, runs in results.items():
 
 # %%
 # Left, a line per seed: feedback alignment learns XOR like OTTT. If only the readout learns, the network stays near
-# chance (with ten times the learning rate, it ends at 67 and 52 %). Right: at first, the gradient of feedback alignment
-# has nothing to do with the gradient of backpropagation. Then the weights align.
+# chance. Right: at first, the gradient of feedback alignment has nothing to do with the gradient of backpropagation.
+# Then the weights align.
 
 import matplotlib.pyplot as plt
 
@@ -206,7 +223,8 @@ plt.show()
 
 # %%
 # With this, a rule works in Python. :doc:`/concepts/architecture` says how to make it a rule that ``dvspipe train``
-# offers. Rules without gradients, as in :doc:`plot_7_stdp`, need no class: ``apply_stdp`` is a function of spikes.
+# offers: every ``OnlineRule`` is a ``GradientRule``, so it is called in the same way as backpropagation. Rules without
+# gradients, as in :doc:`plot_7_stdp`, need no network: they are functions of spikes.
 #
 # Exercise
 # --------
