@@ -112,7 +112,8 @@ print(f"dE/dW   BPTT {bptt(x, 0.5, 0.5):.4f}", *(f"  {name} {signal @ e:.4f}" fo
 #
 # ``EProp``, ``OTTT``, ``SLTT`` and ``Decolle`` take a network and add to the gradients of its weights. The network has
 # a sensor of one pixel; events of the ON channel are the input. ``learn`` expects a loss that is a mean over the steps,
-# here four, so its gradients are a quarter of the sums above.
+# here four, so its gradients are a quarter of the sums above. A network has at least two classes: the second output has
+# the weight 0, and the loss ignores it.
 
 import torch
 
@@ -127,16 +128,16 @@ events[:, 0, 1, 0, 0] = torch.tensor(x)
 
 def make_network():
     """Return the network of the toy: W for ON events, no bias."""
-    network = SpikingNetwork(config, grid=SensorSize(width=1, height=1), classes=1, dt=0.001).double()
-    for layer, weight in ((network.layers[0].linear, [[0.0, W]]), (network.linear, [[V]])):
+    network = SpikingNetwork(config, grid=SensorSize(width=1, height=1), classes=2, dt=0.001).double()
+    for layer, weight in ((network.layers[0].linear, [[0.0, W]]), (network.linear, [[V], [0.0]])):
         layer.weight.data = torch.tensor(weight, dtype=torch.float64)
         layer.bias.data.zero_()
     return network
 
 
 def loss(y):
-    """Return the mean over the steps of half the squared error."""
-    return 0.5 * (y - 1).square().mean()
+    """Return the mean over the steps of half the squared error of the first output."""
+    return 0.5 * (y[..., 0] - 1).square().mean()
 
 
 network = make_network()
@@ -146,7 +147,7 @@ for name, make in (("e-prop", EProp), ("OTTT", OTTT), ("SLTT", SLTT), ("DECOLLE"
     network = make_network()
     rule = make(network)
     if name == "DECOLLE":
-        rule.readouts = [torch.tensor([[0.5]], dtype=torch.float64)]  # G; otherwise random
+        rule.readouts = [torch.tensor([[0.5], [0.0]], dtype=torch.float64)]  # G; otherwise random
     rule.learn(events, loss)
     found = 4 * network.layers[0].linear.weight.grad[0, 1].item()
     signal, e = rules[name]

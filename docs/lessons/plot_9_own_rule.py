@@ -178,7 +178,7 @@ def learn(rule: OnlineRule, spikes: torch.Tensor, labels: torch.Tensor) -> torch
 
 
 def train(kind: type[OnlineRule], seed: int) -> tuple[list[float], list[float]]:
-    """Return the test accuracy, and the cosine with the gradient of OTTT, before each of 14 epochs."""
+    """Return the accuracy before each of 14 epochs; for feedback alignment, also the cosine with OTTT's gradient."""
     torch.manual_seed(seed)
     config = MlpConfig(channels=(30, 20), reset="subtract", detach_reset=True, slope=2, gain=6)
     network = SpikingNetwork(config, grid=SensorSize(width=8, height=4), classes=2, dt=0.005)
@@ -188,8 +188,9 @@ def train(kind: type[OnlineRule], seed: int) -> tuple[list[float], list[float]]:
     for _ in range(14):
         with torch.no_grad():
             accuracies.append((network(test[0])[0].mean(0).argmax(1) == test[1]).float().mean().item())
-        gradients = learn(OTTT(network), *parts[0]), learn(rule, *parts[0])
-        cosines.append(torch.cosine_similarity(*gradients, dim=0).item())
+        if kind is FeedbackAlignment:
+            gradients = learn(OTTT(network), *parts[0]), learn(rule, *parts[0])
+            cosines.append(torch.cosine_similarity(*gradients, dim=0).item())
         for part in parts:
             learn(rule, *part)
             optimiser.step()
