@@ -26,7 +26,7 @@ from dvspipe.oneshot import LearnConfig, StudiedFilm, Study, learn
 from dvspipe.oneshot.arms import draw_tracks, sample_windows
 from dvspipe.oneshot.films import ExampleFilm
 from dvspipe.pose import Track, find_movement
-from dvspipe.results import wilson_interval
+from dvspipe.results import RunFolder, wilson_interval
 from dvspipe.synthesis import OTHER, GesturesPlan, write_gestures
 
 TEST_PEOPLE, TEST_SEED = 15, 4000  # no rendered person is in both parts
@@ -100,7 +100,8 @@ def main() -> None:
     firsts = {file.parent.name: file for file in reversed(own)}
     learnt = study(firsts.values(), arguments.out / "tracks")
     others = study([file for file in files if file not in own], arguments.out / "others")
-    learn(learnt, arguments.out, LearnConfig(people=arguments.people, epochs=arguments.epochs))
+    if not RunFolder(arguments.out).test.is_file():
+        learn(learnt, arguments.out, LearnConfig(people=arguments.people, epochs=arguments.epochs))
     plan = GesturesPlan(TEST_PEOPLE, 1, TEST_SEED, camera="both", tracks=arguments.out / "others", other=2)
     write_gestures(arguments.out / "test", plan)
     classifier = Classifier.load(arguments.out)
