@@ -162,7 +162,7 @@ def check(
     from ..recordings.conversion import find_recordings
 
     settings = build(CheckSettings, {"gap_us": to_us(gap)}, "check")
-    options = CheckOptions(parse_sensor(sensor), parse_hints(hint), settings)
+    options = CheckOptions(sensor=parse_sensor(sensor), hints=parse_hints(hint), settings=settings)
     done_by, share = choose_engine(jobs, engine), parse_shard(shard)
     files = find_recordings(files, shard=share)
     note_shard(share, len(files))

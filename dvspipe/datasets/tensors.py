@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..encoding import BinConfig, BinCounts, encode_events
-from ..errors import ConfigError, DataError, EventError, Remedy
+from ..errors import ConfigError, DataError, EventError, Remedy, count_noun
 from ..events import Events
 from ..parallel import Processes, Progress, ignore_progress, map_items, prefetch
 from .augmentation import AugmentConfig, SpikeTensor, VaryConfig, augment, mirrored_labels, mix, vary
@@ -180,6 +180,10 @@ class SpikeTensors:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        views, bins = self._settings.views, self._settings.bins
+        return f"SpikeTensors({count_noun(len(self), 'sample')}, {count_noun(views, 'view')}, {bins!r})"
 
     def __getitem__(self, number: int) -> NDArray[Any]:
         if (place := self._samples[number].stored) is not None:

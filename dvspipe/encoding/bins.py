@@ -180,10 +180,11 @@ class Clock:
 
 def encode_events(
     events: Events,
-    config: BinConfig | Mapping[str, object],
+    config: BinConfig | Mapping[str, object] | None = None,
     *,
     start_us: int | None = None,
     callback: Callable[[BinCounts], object] | None = None,
+    **named: object,
 ) -> NDArray[Any]:
     """Encode a recording as a spike tensor.
 
@@ -192,6 +193,7 @@ def encode_events(
         config: Steps, downsampling, form and polarity; a model or a mapping.
         start_us: Start of step 0 for `by = time` and `by = recording`; default: time of the first event.
         callback: Called with the numbers of events inside and outside the tensor.
+        named: Settings by name, such as `steps=10`; they take precedence over `config`.
 
     Returns:
         Spike tensor [T, C, H, W] with C, H and W of `config.shape`; 0 without events.
@@ -211,11 +213,11 @@ def encode_events(
     Example:
         >>> from dvspipe.events import SensorSize
         >>> events = Events([0, 10, 30], [0, 0, 2], [0, 0, 1], [1, 1, 0], SensorSize(width=3, height=2))
-        >>> spikes = encode_events(events, BinConfig(steps=2, step_us=20))
+        >>> spikes = encode_events(events, steps=2, step_us=20)
         >>> spikes.shape, spikes[0, 1, 0, 0], spikes[1, 0, 1, 2]
         ((2, 2, 2, 3), np.uint8(2), np.uint8(1))
     """
-    config = as_settings(BinConfig, config)
+    config = as_settings(BinConfig, config, named, encode_events)
     if not isinstance(events, Events):
         raise EventError(f"wrong type of events (found {type(events).__name__}, expected Events)")
     channels, height, width = config.shape(events.sensor)

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import as_settings
-from ..errors import ConfigError, EventError
+from ..errors import Brief, ConfigError, EventError
 from ..events import LATEST_US, Events, SensorSize
 from .bins import BinConfig, BinCounts, Clock, add_events, add_voxels, note_last_times
 from .kernels import NO_EVENT_US, write_surface
 
 
-@dataclass(frozen=True, eq=False)
-class EncoderState:
+@dataclass(frozen=True, eq=False, repr=False)
+class EncoderState(Brief):
     """State of an encoder between two parts of a recording.
 
     Args:
@@ -125,11 +125,12 @@ def finish_encoding(state: EncoderState) -> NDArray[Any]:
 
 def encode_stream(
     parts: Iterable[Events],
-    config: BinConfig | Mapping[str, object],
+    config: BinConfig | Mapping[str, object] | None = None,
     *,
     start_us: int | None = None,
     last_us: int | None = None,
     callback: Callable[[BinCounts], object] | None = None,
+    **named: object,
 ) -> Iterator[NDArray[Any]]:
     """Yield the steps of a recording as soon as they are complete, for any division into parts.
 
@@ -139,6 +140,7 @@ def encode_stream(
         start_us: Start of step 0; default for `by = time`: time of the first event. Required for `by = recording`.
         last_us: Time of the last event of the recording. Required for `by = recording`.
         callback: Called after each part with the numbers of events inside and outside the steps so far.
+        named: Settings by name, such as `step_us=5000`; they take precedence over `config`.
 
     Yields:
         Each step [C, H, W], including empty steps; at the end the steps of `finish_encoding`.
@@ -147,7 +149,23 @@ def encode_stream(
         ConfigError: If `start_us` or `last_us` is missing for `by = recording`.
         EventError: If parts have different sensors.
     """
-    config = as_settings(BinConfig, config)
+    return _encode_parts(
+        parts,
+        as_settings(BinConfig, config, named, encode_stream),
+        start_us=start_us,
+        last_us=last_us,
+        callback=callback,
+    )
+
+
+def _encode_parts(
+    parts: Iterable[Events],
+    config: BinConfig,
+    *,
+    start_us: int | None,
+    last_us: int | None,
+    callback: Callable[[BinCounts], object] | None,
+) -> Iterator[NDArray[Any]]:
     state = None
     for part in parts:
         state = state or start_encoding(part.sensor, config, start_us=start_us, last_us=last_us)

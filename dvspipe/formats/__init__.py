@@ -2,7 +2,7 @@
 
 from .aedat4 import read_frames, read_imu
 from .hdf5 import EventWriter, discard_saved
-from .hints import NO_HINTS, Hints
+from .hints import NO_HINTS, GivenSensor, Hints, HintsLike
 from .recordings import (
     SYNTHETIC_GESTURES,
     Recording,
@@ -27,7 +27,9 @@ __all__ = [
     "SYNTHETIC_GESTURES",
     "Compression",
     "EventWriter",
+    "GivenSensor",
     "Hints",
+    "HintsLike",
     "Recording",
     "RecordingInfo",
     "WriteOptions",

@@ -13,11 +13,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy
+from ..config import as_settings
+from ..errors import Brief, CorruptionError, EventError, FileError, FormatError, Remedy
 from ..events import EARLIEST_US, LATEST_US, Events, SensorSize, SensorSizeLike, concatenate
 from ..parallel import Progress
 from ..video.names import is_video_name
-from .hints import NO_HINTS, Hints
+from .hints import NO_HINTS, Hints, HintsLike
 from .interface import Format
 from .rosbag import ROSBAG, is_ros2_folder
 from .source import HEAD_BYTES, Extent, Source, StoredColumns, open_binary
@@ -55,8 +56,8 @@ VIDEO_MARKS = (
 """Signatures of videos: offset and bytes."""
 
 
-@dataclass(frozen=True)
-class Recording:
+@dataclass(frozen=True, repr=False)
+class Recording(Brief):
     """Opened recording; see `open_recording`.
 
     Args:
@@ -171,8 +172,8 @@ class Recording:
         return self._source.extent() if self._source.extent else None
 
 
-@dataclass(frozen=True)
-class RecordingInfo:
+@dataclass(frozen=True, repr=False)
+class RecordingInfo(Brief):
     """Summary of a recording.
 
     Args:
@@ -208,7 +209,7 @@ def open_recording(
     path: str | Path,
     *,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
     format_name: str | None = None,
 ) -> Recording:
     """Open a recording of any known format, recognised first by content, then by suffix.
@@ -216,7 +217,7 @@ def open_recording(
     Args:
         path: File, or `-` for standard input (copied to a temporary file).
         sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events.
-        hints: Other missing metadata: chip, columns, time unit, topic.
+        hints: Other missing metadata: chip, columns, time unit, topic; also a mapping, such as `{"chip": "DVS128"}`.
         format_name: Name of the format in `FORMATS`, if already known from `recognise`.
 
     Raises:
@@ -232,7 +233,7 @@ def open_recording(
 
 
 def open_source(
-    path: Path, sensor: SensorSize | None = None, hints: Hints = NO_HINTS, format_name: str | None = None
+    path: Path, sensor: SensorSize | None = None, hints: HintsLike = NO_HINTS, format_name: str | None = None
 ) -> tuple[Format, Source]:
     """Open a file for unchecked decoding: return its format and its source.
 
@@ -243,7 +244,7 @@ def open_source(
     if known is None:
         raise _unknown_format(path, _read_head(actual))
     with named_as_given(path):
-        source = known.open(actual, hints)
+        source = known.open(actual, as_settings(Hints, hints))
     if source.sensor is not None and sensor is not None and source.sensor != sensor:
         raise EventError(f"{path}: wrong sensor size (found {source.sensor}, expected {sensor})")
     if path == STANDARD:
@@ -303,7 +304,7 @@ def read(
     stop_us: int | None = None,
     *,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
     sort: bool = False,
 ) -> Events:
     """Read a recording of any known format, or its events with start_us <= t < stop_us.
@@ -332,7 +333,7 @@ def iterate(
     stop_us: int | None = None,
     *,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
 ) -> Iterator[Events]:
     """Read a recording in consecutive chunks, in bounded memory; arguments and errors as in `read`."""
     return open_recording(path, sensor=sensor, hints=hints).chunks(start_us, stop_us)
@@ -444,7 +445,7 @@ def describe(
     path: str | Path,
     *,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
     read_all: bool = False,
     progress: Progress | None = None,
 ) -> RecordingInfo:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import heapq
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checkpoints.checkpoint import ClassifierConfig, load_config, save_checkpoint, versions
-from ..errors import CheckpointError, ConfigError, DataError, DvspipeError, count_noun
+from ..config import as_settings
+from ..errors import Brief, CheckpointError, ConfigError, DataError, DvspipeError, count_noun
 from ..events import Events, SensorSizeLike
-from ..formats import NO_HINTS, Hints
+from ..formats import NO_HINTS, HintsLike
 from ..framing import EventSource
 from ..networks import BatchNorm, ClassMoments, Network, find_norms, measure_norms, mix_moments
 from ..parallel import Progress
@@ -43,8 +44,8 @@ EVEN_CLASSES = 4  # the strength is reduced if the effective number of predicted
 MAX_GROWTH = 1.4  # limit of the change of a log variance
 
 
-@dataclass(frozen=True, eq=False)
-class Adaptation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Adaptation(Brief):
     """Result of `adapt`.
 
     Args:
@@ -106,12 +107,13 @@ def check_adaptable(classifier: Classifier, strength: float = STRENGTH) -> None:
 def adapt(
     classifier: Classifier,
     recordings: Sequence[str | Path | Events],
-    config: InferConfig = InferConfig(),
+    config: InferConfig | Mapping[str, object] | None = None,
     *,
     strength: float = STRENGTH,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
     progress: Progress | None = None,
+    **named: object,
 ) -> Adaptation:
     """Adapt a classifier to unlabelled recordings of another sensor, in bounded memory.
 
@@ -120,13 +122,15 @@ def adapt(
     Args:
         classifier: Classifier; it is not changed.
         recordings: Files, or events in memory. Each is read once; recordings that cannot be used are skipped.
-        config: Windows and framing, as in the later classification; `stateful` has no effect.
+        config: Windows and framing, as in the later classification; `stateful` has no effect. Also a mapping of keys
+            and values.
         strength: Share of the shift that is applied, 0 to 1. At 1, the statistics move by the complete difference that
             is not due to chance; this can be too much for a sensor very different from the training sensor. The
             strength is reduced if few classes are predicted, to 0 for a single class.
         sensor: Sensor size, for files that do not store it.
         hints: Other metadata that the files do not store.
         progress: Callback with the finished and total number of recordings.
+        named: Settings by name, such as `window_us=500_000`; they take precedence over `config`.
 
     Raises:
         ConfigError: If `strength` is not in [0, 1], or the configuration does not fit the network.
@@ -142,7 +146,8 @@ def adapt(
         >>> adapted = adapt(classifier, clips).classifier  # doctest: +SKIP
     """
     check_adaptable(classifier, strength)
-    config = config.model_copy(update={"stateful": False, "hop_us": None if config.stateful else config.hop_us})
+    settings = as_settings(InferConfig, config, named, adapt)
+    config = settings.model_copy(update={"stateful": False, "hop_us": None if settings.stateful else settings.hop_us})
     collector = _Collector(classifier, config)
     for number, recording in enumerate(recordings):
         opened = partial(classifier.open, recording, config, sensor=sensor, hints=hints)

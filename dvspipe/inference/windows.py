@@ -27,6 +27,7 @@ from ..encoding import (
     finish_encoding,
     start_encoding,
 )
+from ..errors import Brief
 from ..events import Events, SensorSize, concatenate
 
 MAX_STEPS = 64  # steps encoded together
@@ -35,8 +36,8 @@ WindowSpikes = NDArray[np.uint8] | NDArray[np.float32]
 """Spike tensor; `BinConfig.dtype` is the dtype."""
 
 
-@dataclass(frozen=True, eq=False)
-class Step:
+@dataclass(frozen=True, eq=False, repr=False)
+class Step(Brief):
     """Time step of a recording.
 
     Args:
@@ -52,8 +53,8 @@ class Step:
     is_first: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Window:
+@dataclass(frozen=True, eq=False, repr=False)
+class Window(Brief):
     """Window of a recording as a spike tensor.
 
     Args:

@@ -21,7 +21,7 @@ from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from ..errors import ConfigError, DvspipeError, Remedy, WorkerError
+from ..errors import Brief, ConfigError, DvspipeError, Remedy, WorkerError
 from ..numba_cache import watch_compilation
 
 Item = TypeVar("Item")
@@ -39,8 +39,8 @@ STOP_S = 1.0  # time for workers to stop at their next progress call
 LOG_NAME = "dvspipe"
 
 
-@dataclass(frozen=True)
-class Outcome(Generic[Item, Result]):
+@dataclass(frozen=True, repr=False)
+class Outcome(Brief, Generic[Item, Result]):
     """Result or error of an item.
 
     Args:

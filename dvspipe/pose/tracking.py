@@ -58,6 +58,7 @@ def track_film(
     video: VideoSettings | Mapping[str, object] | None = None,
     look: Look | None = None,
     progress: Progress = ignore_progress,
+    **named: object,
 ) -> Track:
     """Track the joints of the largest person in a video.
 
@@ -67,13 +68,14 @@ def track_film(
         video: Settings for reading the video; also a mapping.
         look: Pose network; default: the network included in dvspipe.
         progress: Called with the number of pictures read and the total, 0 if unknown.
+        named: Settings of tracking by name; they take precedence over `settings`.
 
     Raises:
         VideoError: If the video is missing, truncated, cannot be decoded or shows no person, or if `path` is a camera.
     """
     if camera_of(path) is not None:
         raise VideoError(f"{path}: cannot track a camera (expected a video file or a folder of images)")
-    film = open_video(path, video)
+    settings, film = as_settings(TrackSettings, settings, named, track_film), open_video(path, video)
     return track_pictures(
         film.pictures(), film.size, settings, name=film.name, look=look, progress=progress, count=film.frame_count
     )

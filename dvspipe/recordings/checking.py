@@ -7,7 +7,7 @@ recording is readable but unusual, for example if pixels are hot or events are d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..config import Settings
-from ..errors import CorruptionError, EventError, FormatError, Remedy
+from ..errors import Brief, CorruptionError, EventError, FormatError, Remedy
 from ..events import SensorSize
 from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
-from ..formats.hints import NO_HINTS, Hints
+from ..formats.hints import NO_HINTS, GivenSensor, Hints, HintsLike
 from ..formats.recordings import KNOWN_SENSORS, SensorSource, open_source, smallest_sensor
 from ..formats.source import StoredColumns
 from ..parallel import Engine, Outcome, Processes, Progress, map_items
@@ -77,8 +77,8 @@ class CheckFinding:
     remedies: tuple[Remedy, ...] = ()
 
 
-@dataclass(frozen=True)
-class CheckReport:
+@dataclass(frozen=True, repr=False)
+class CheckReport(Brief):
     """Statistics and findings of a recording. The statistics include all events before any corruption.
 
     Attributes:
@@ -122,19 +122,15 @@ class CheckReport:
         return asdict(self) | {"findings": findings, "wrong": self.wrong}
 
 
-@dataclass(frozen=True)
-class CheckOptions:
-    """Options of `check_recording`, shared by several files.
+class CheckOptions(Settings):
+    """Options of `check_recording`, shared by several files."""
 
-    Args:
-        sensor: Sensor size of files that do not store it.
-        hints: Other missing metadata: chip, columns, time unit, topic.
-        settings: Thresholds of odd findings.
-    """
-
-    sensor: SensorSize | None = None
+    sensor: GivenSensor = None
+    """Sensor size of files that do not store it."""
     hints: Hints = NO_HINTS
-    settings: CheckSettings = field(default_factory=CheckSettings)
+    """Other missing metadata: chip, columns, time unit, topic."""
+    settings: CheckSettings = CheckSettings()
+    """Thresholds of odd findings."""
 
     def check(self, path: Path, progress: Progress) -> CheckReport:
         """Check a recording with these options; see `check_recording`."""
@@ -163,7 +159,7 @@ def check_recording(
     path: str | Path,
     *,
     sensor: SensorSize | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
     settings: CheckSettings = CheckSettings(),
     progress: Progress | None = None,
 ) -> CheckReport:

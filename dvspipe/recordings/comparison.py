@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..config import Settings
-from ..errors import EventError
+from ..errors import Brief, EventError
 from ..events import Events, SensorSize
 from ..events.correlation import correlate
 from ..parallel import Progress, ignore_progress
@@ -42,8 +42,8 @@ class CompareSettings(Settings):
     """Maximum distance to a nearest event in microseconds; more distant events are ignored."""
 
 
-@dataclass(frozen=True, eq=False)
-class RecordingFigures:
+@dataclass(frozen=True, eq=False, repr=False)
+class RecordingFigures(Brief):
     """Figures of one recording.
 
     Attributes:
@@ -159,8 +159,8 @@ class NearestDistance:
     without_share: float | None
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Brief):
     """Comparison of a recording B with a reference A.
 
     Attributes:

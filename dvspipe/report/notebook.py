@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..config import as_settings
 from ..datasets import DataSet
+from ..errors import Brief
 from ..events import Events
 from ..results import Prediction, SegmentRow, TrainingRun, wilson_interval
 from .charts import plot_curves
@@ -84,8 +85,8 @@ class Curve(NamedTuple):
     caption: str
 
 
-@dataclass(frozen=True)
-class Card:
+@dataclass(frozen=True, repr=False)
+class Card(Brief):
     """Content of the HTML summary of a value.
 
     Args:
@@ -107,8 +108,8 @@ class Card:
     spans_caption: str = ""
 
 
-@dataclass(frozen=True)
-class Animation:
+@dataclass(frozen=True, repr=False)
+class Animation(Brief):
     """Video of events that a notebook plays.
 
     Args:
@@ -168,13 +169,18 @@ def _plot_prediction(prediction: Prediction) -> Figure:
 
 
 @singledispatch
-def animate(value: Events, settings: PreviewSettings | Mapping[str, object] | None = None) -> Animation:  # noqa: ARG001
+def animate(
+    value: Events,
+    settings: PreviewSettings | Mapping[str, object] | None = None,  # noqa: ARG001
+    **named: object,  # noqa: ARG001
+) -> Animation:
     """Render events as a video that a notebook plays.
 
     Args:
         value: Events to show.
         settings: Preview settings, as `dvspipe.report.PreviewSettings` or as plain keys and values. None: real time, or
             slower or faster to make the video last between 2 and 20 s.
+        named: Settings by name, such as `window_us=5000`; they take precedence over `settings`.
 
     Raises:
         ConfigError: If a setting is unknown or invalid.
@@ -182,7 +188,7 @@ def animate(value: Events, settings: PreviewSettings | Mapping[str, object] | No
     Example:
         >>> import dvspipe
         >>> events = dvspipe.Events([0, 900], [3, 4], [1, 1], [True, False], sensor=(12, 7))
-        >>> video = dvspipe.animate(events, {"window_us": 1000, "speed": 0.01})
+        >>> video = dvspipe.animate(events, window_us=1000, speed=0.01)
         >>> video._repr_html_()[:6], len(video.data) > 1000  # VP8 in WebM
         ('<video', True)
     """
@@ -190,8 +196,11 @@ def animate(value: Events, settings: PreviewSettings | Mapping[str, object] | No
 
 
 @animate.register(Events)
-def _animate_events(events: Events, settings: PreviewSettings | Mapping[str, object] | None = None) -> Animation:
-    chosen = _animation_settings(events) if settings is None else as_settings(PreviewSettings, settings)
+def _animate_events(
+    events: Events, settings: PreviewSettings | Mapping[str, object] | None = None, **named: object
+) -> Animation:
+    given = settings is not None or named
+    chosen = as_settings(PreviewSettings, settings, named) if given else _animation_settings(events)
     with TemporaryDirectory() as folder:
         return Animation(write_preview([events], events.sensor, Path(folder) / "events.webm", chosen).read_bytes())
 

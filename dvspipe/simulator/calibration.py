@@ -25,7 +25,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import Brief, DataError
 from ..events import Events, concatenate
 from ..events.correlation import correlate
 from ..files import write_text
@@ -54,8 +54,8 @@ COUNT_SLOPE = 1.5  # initial d ln(events) / d -ln(thresholds)
 BALANCE_SLOPE = 0.8  # initial d ln(ON / OFF) / d ln(neg / pos)
 
 
-@dataclass(frozen=True)
-class Calibration:
+@dataclass(frozen=True, repr=False)
+class Calibration(Brief):
     """Fitted sensor parameters and the quality of the fit.
 
     Args:

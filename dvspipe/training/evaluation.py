@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
@@ -23,24 +24,25 @@ from ..datasets import (
     Sample,
     SpikeTensors,
     TensorSettings,
+    as_data,
     open_cache,
     open_dataset,
     plain_batches,
     restore_split,
 )
 from ..encoding import BinCounts
-from ..errors import ConfigError, DataError, Remedy, count_noun
+from ..errors import Brief, ConfigError, DataError, Remedy, count_noun
 from ..networks import NO_MODULES, ModuleSource, Network, run_in_pieces
 from ..networks.norms import PIECE_STEPS
 from ..parallel import Progress, ignore_progress
 from ..results import BaselineResult, EvaluationResult, RunFolder, WrongPrediction, calibration_error
 from ..results.scores import CALIBRATION_BINS, Counts
-from .callback import TrainingCallback
+from .callback import LogCallback, TrainingCallback
 from .framing import adopt_framing
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Brief):
     """Predictions of a network for samples.
 
     Args:
@@ -177,8 +179,8 @@ class OpenedEvaluation:
 
 def evaluate_checkpoint(
     path: str | os.PathLike[str],
-    data: DataConfig,
-    part: str,
+    data: str | Path | DataConfig | Mapping[str, object],
+    part: str = "test",
     *,
     seed: int = 0,
     batch: int = 32,
@@ -189,8 +191,8 @@ def evaluate_checkpoint(
 
     Args:
         path: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`.
-        data: Data set with the classes of the classifier. A folder is framed as in training, unless its settings say
-            otherwise.
+        data: Data set with the classes of the classifier: folder of recordings, or settings as a model or a mapping. A
+            folder is framed as in training, unless its settings say otherwise.
         part: `train`, `validation`, `test`, or `all`. If the recordings are not from the run, the test part is all of
             them.
         seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
@@ -204,12 +206,10 @@ def evaluate_checkpoint(
         DataError: If the data set is not usable, has other classes or another sensor, or is not split as in the run.
 
     Example:
-        >>> from dvspipe.datasets import FolderConfig
-        >>> data = FolderConfig(root="recordings")  # doctest: +SKIP
-        >>> evaluate_checkpoint("runs/train/mine", data, "test").accuracy  # doctest: +SKIP
+        >>> evaluate_checkpoint("runs/train/mine", "recordings").accuracy  # doctest: +SKIP
         0.91
     """
-    callback = callback or TrainingCallback()
+    callback, data = callback or LogCallback(), as_data(data)
     opened = open_evaluation(path, data, part, seed=seed, callback=callback, modules=modules)
     return evaluate_opened(opened, open_cache(data), batch=batch, callback=callback)
 

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import VideoError
+from ..errors import Brief, VideoError
 from ..events import SensorSize
 
 TRANSFERS = ("srgb", "bt709", "gamma=x", "linear", "log")
 PIXEL_TYPES = (np.uint8, np.uint16, np.float32)
 
 
-@dataclass(frozen=True)
-class Frame:
+@dataclass(frozen=True, repr=False)
+class Frame(Brief):
     """Grey video frame with its time.
 
     Args:

@@ -1028,7 +1028,7 @@ def test_many_recordings_are_classified_stored_and_resumed(jobs: int, tmp_path: 
     classifier = Classifier.load(checkpoint)
     for number in range(3):
         write_stream(tmp_path / "data" / f"{number}.h5", (number, 0))
-    options = ClassifyOptions(InferConfig(hop_us=40_000), labels=tmp_path / "data", out=tmp_path / "out")
+    options = ClassifyOptions(config=InferConfig(hop_us=40_000), labels=tmp_path / "data", out=tmp_path / "out")
     tasks = [*plan_tasks([tmp_path / "data"], options.out), Task(tmp_path / "none.h5", Path("none.h5"), options.out)]
     calls: list[tuple[int, int]] = []
     outcomes = list(
