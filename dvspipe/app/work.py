@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 class StagedProgress(Protocol):
     """Progress callback of work in one or more stages; see `dvspipe.parallel.Progress`."""
 
-    def __call__(self, done: float, total: float, stage: str = "") -> object:
+    def __call__(self, done: float, total: float, stage: str = "", /) -> object:
         """Called with the amount done in a stage and its total; total is 0 if unknown."""
 
 

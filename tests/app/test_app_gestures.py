@@ -22,7 +22,6 @@ from dvspipe.errors import ConfigError, DvspipeError
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
-from dvspipe.parallel import ignore_progress
 from dvspipe.pose import Track
 from dvspipe.synthesis import FilmedGestures, GesturesPlan
 
@@ -111,7 +110,11 @@ def session_of_wave(tmp_path_factory: pytest.TempPathFactory) -> Session:
 @pytest.fixture(scope="module")
 def wave(session_of_wave: Session, film: ChosenFile) -> AddedGesture:
     folder = session_of_wave.kept_folder()
-    return study_gesture(copy_film(film, "wave", folder), film.name, folder, ignore_progress)
+    return study_gesture(copy_film(film, "wave", folder), film.name, folder, ignore_stages)
+
+
+def ignore_stages(*_: float | str) -> None:
+    """Do nothing."""
 
 
 def last(updates: Iterator[Updates]) -> Updates:
@@ -212,7 +215,7 @@ def test_stopped_tracking_adds_nothing(
 
     def endless(*_: object, progress: object) -> Track:
         while True:
-            progress(1, 10)  # type: ignore[operator]
+            progress(1, 10)
             begun.set()
 
     monkeypatch.setattr("dvspipe.oneshot.study.track_film", endless)
@@ -283,7 +286,7 @@ def test_interrupted_training_resumes_and_its_classifier_is_offered(
         train_gestures(attempt, folder / TRACKS, "dvspipe learn", stop_at_joints)
     assert any("epoch 1/1" in stage for stage in stages)
     assert start_attempt(plan, attempt, folder) == attempt
-    trained = train_gestures(attempt, folder / TRACKS, "dvspipe learn", ignore_progress)
+    trained = train_gestures(attempt, folder / TRACKS, "dvspipe learn", ignore_stages)
     assert mentions(trained.summary, "synthetic", "gestures-1")
     with zipfile.ZipFile(trained.archive) as archive:
         names = archive.namelist()
