@@ -2,6 +2,7 @@
 
     DvspipeError
     ├── ConfigError              a setting is unknown, wrong, or contradicts another
+    │   └── ArgumentError        an argument of a Python function is unknown, missing, or has a wrong type
     ├── EventError               events break the rules of an event stream
     ├── FileError                a file is missing, already exists, or cannot be read or written
     │   └── FormatError          the content of a file is not what its format requires
@@ -19,8 +20,9 @@ option.
 from __future__ import annotations
 
 import copy
+import difflib
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import PurePath
 from typing import Self
@@ -63,6 +65,28 @@ def join_names(names: Sequence[str]) -> str:
         'a, b or c'
     """
     return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def explain_name(owner: str, name: str, known: Iterable[str], written: Mapping[str, str]) -> str:
+    """Return the message for an unknown attribute, with what to write instead.
+
+    Args:
+        owner: Class or module without this attribute.
+        name: Unknown name.
+        known: Its attributes; the most similar ones are suggested.
+        written: What to write for names from other libraries, by name.
+
+    Example:
+        >>> explain_name("Events", "duration", (), {"duration": "events.duration_us"})
+        "Events has no attribute 'duration'; write events.duration_us"
+        >>> explain_name("dvspipe", "encdoe", ("encode", "read"), {})
+        "dvspipe has no attribute 'encdoe'; did you mean encode?"
+    """
+    message = f"{owner} has no attribute {name!r}"
+    if name in written:
+        return f"{message}; write {written[name]}"
+    similar = difflib.get_close_matches(name, [each for each in known if not each.startswith("_")], 3)
+    return f"{message}; did you mean {join_names(similar)}?" if similar else message
 
 
 def count_noun(count: int, noun: str) -> str:
@@ -208,6 +232,10 @@ class DvspipeError(Exception):
 
 class ConfigError(DvspipeError):
     """A setting is unknown, has a wrong value, or contradicts another."""
+
+
+class ArgumentError(ConfigError, TypeError):
+    """An argument of a Python function is unknown, missing, or has a wrong type."""
 
 
 class EventError(DvspipeError):

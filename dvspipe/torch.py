@@ -55,6 +55,7 @@ __all__ = [
     "collate",
     "collate_padded",
     "loader",
+    "to_tensor",
 ]
 
 DIGEST_BYTES = 20
@@ -323,6 +324,22 @@ class PaddedBatch(NamedTuple):
     spikes: Tensor
     labels: Tensor
     lengths: Tensor
+
+
+def to_tensor(events: Events) -> Tensor:
+    """Return events as one tensor, for networks and libraries that take event lists.
+
+    Returns:
+        int64 [N, 4] with the columns t in microseconds, x, y and p (1 ON, 0 OFF).
+
+    Example:
+        >>> to_tensor(Events([0, 5], [3, 4], [1, 1], [True, False], "12x7"))
+        tensor([[0, 3, 1, 1],
+                [5, 4, 1, 0]])
+    """
+    return torch.from_numpy(
+        np.stack([column.astype(np.int64) for column in (events.t, events.x, events.y, events.p)], 1)
+    )
 
 
 def collate(items: Sequence[LoadedItem], *, time_first: bool = True) -> SpikeBatch:

@@ -31,7 +31,7 @@ from dvspipe.datasets import (
     from_tonic,
     open_dataset,
 )
-from dvspipe.encoding import BinConfig, encode_events, encode_stream
+from dvspipe.encoding import BinConfig, encode, encode_stream
 from dvspipe.errors import ConfigError, DataError, DvspipeError, EventError, FileError, Remedy
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
@@ -69,7 +69,7 @@ def test_items_are_tensors_and_labels_of_the_recordings() -> None:
     for number, (events, label) in enumerate(zip(RECORDINGS, LABELS, strict=True)):
         for _ in range(2):  # the second pass reads the cache
             spikes, found = dataset[number]
-            assert np.array_equal(spikes.numpy(), encode_events(events, BINS))
+            assert np.array_equal(spikes.numpy(), encode(events, BINS))
             assert found == label
     assert (len(dataset), dataset.classes, dataset.labels.tolist()) == (5, ("0", "1", "2"), [*LABELS])
     with pytest.raises(IndexError):
@@ -285,9 +285,7 @@ def test_stream_windows_contain_its_steps_in_order(tmp_path: Path, bins: dict[st
     assert not together[len(steps) :].any()
     assert len(together) - len(steps) < 3
     for spikes, start_us in zip(windows, starts_us, strict=True):
-        assert np.array_equal(
-            spikes.numpy(), encode_events(events.slice_time(start_us, 2**40), config, start_us=start_us)
-        )
+        assert np.array_equal(spikes.numpy(), encode(events.slice_time(start_us, 2**40), config, start_us=start_us))
     batches = [*loader(stream, 1)]
     assert [int(batch.labels) for batch in batches] == [*starts_us]
     assert batches[0].spikes.shape == (3, 1, 2, 7, 12)

@@ -74,14 +74,14 @@ def info(
     as_json: AsJson = False,
 ) -> None:
     """Show the contents of recordings: format, sensor, events, duration, event rate, polarities and settings."""
-    from ..formats import describe
+    from ..formats import info
     from ..parallel import map_items
 
     size, hints = parse_sensor(sensor), parse_hints(hint)
     with progress() as show:
 
         def describe_one(file: Path, _: Progress) -> RecordingInfo:
-            return describe(file, sensor=size, hints=hints, read_all=whole, progress=partial(show, str(file)))
+            return info(file, sensor=size, hints=hints, read_all=whole, progress=partial(show, str(file)))
 
         found = _collect(map_items(describe_one, files), len(files))
     failed = len(files) - len(found)

@@ -143,7 +143,7 @@ def evaluate(
     merged = read_config(config, settings)
     from ..networks import ModuleSource
     from ..results import CorruptionResult
-    from ..training import TrainConfig, evaluate_checkpoint, evaluate_corrupted
+    from ..training import TrainConfig, evaluate, evaluate_corrupted
 
     experiment, modules = build(TrainConfig, merged, config), ModuleSource.of(trust_packages(trust))
     data, seed = experiment.data, experiment.seed
@@ -154,7 +154,7 @@ def evaluate(
                 checkpoint, data, part, corruptions, seed=seed, callback=callback, modules=modules
             )
         else:
-            result = evaluate_checkpoint(checkpoint, data, part, seed=seed, callback=callback, modules=modules)
+            result = evaluate(checkpoint, data, part, seed=seed, callback=callback, modules=modules)
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=1) + "\n")
     elif isinstance(result, CorruptionResult):

@@ -154,7 +154,7 @@ class RecordingFile:
     def load_span(self, start_us: int, end_us: int) -> Events:
         """Return the events from `start_us` (inclusive) to `end_us` (exclusive)."""
         if self.is_video or self.target is not None or (self.decoded is not None and self.version() in self.decoded):
-            return self.load().slice_time(start_us, end_us)
+            return self.load().between(start_us, end_us)
         return self._keep(partial(self._read, start_us, end_us), start_us, end_us)
 
     def _read(self, start_us: int | None = None, stop_us: int | None = None) -> Events:

@@ -1,6 +1,6 @@
 """Streaming encoder: yield the steps of a spike tensor from a recording in parts.
 
-For any division into parts, the first T steps equal the result of `encode_events` for the complete recording. A stream
+For any division into parts, the first T steps equal the result of `encode` for the complete recording. A stream
 has as many steps as the recording lasts; with `by = recording` it has T.
 """
 
@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..config import as_settings
 from ..errors import Brief, ConfigError, EventError
-from ..events import LATEST_US, Events, SensorSize
+from ..events import LATEST_US, Events, SensorSize, checked_parts
 from .bins import BinConfig, BinCounts, Clock, add_events, add_voxels, note_last_times
 from .kernels import NO_EVENT_US, write_surface
 
@@ -96,7 +97,7 @@ def encode_part(
             pass it to complete steps without events.
 
     Returns:
-        Completed steps [S, C, H, W] (S may be 0) as in `encode_events`, and the state.
+        Completed steps [S, C, H, W] (S may be 0) as in `encode`, and the state.
 
     Raises:
         EventError: If the sensor of the events differs from previous parts.
@@ -123,6 +124,7 @@ def finish_encoding(state: EncoderState) -> NDArray[Any]:
     return _stack(steps, state)
 
 
+@checked
 def encode_stream(
     parts: Iterable[Events],
     config: BinConfig | Mapping[str, object] | None = None,
@@ -167,7 +169,7 @@ def _encode_parts(
     callback: Callable[[BinCounts], object] | None,
 ) -> Iterator[NDArray[Any]]:
     state = None
-    for part in parts:
+    for part in checked_parts(parts):
         state = state or start_encoding(part.sensor, config, start_us=start_us, last_us=last_us)
         step, rest, state = _next_step(part, state, None)
         while step is not None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..config import as_settings
 from ..errors import EventError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
-from .bins import BinConfig, encode_events
+from .bins import BinConfig, encode
 from .kernels import Columns, gather_columns
 
 
@@ -22,7 +22,7 @@ class ToSpikes:
 
     No event between two steps is lost; events after the last step are left out, unless `by = recording`. Counts
     saturate at 255 and never wrap. All recordings have the same shape, also empty ones. Values are uint8, or float32
-    for the forms `voxel` and `surface`; see `encode_events`.
+    for the forms `voxel` and `surface`; see `encode`.
 
     Args:
         config: Steps, downsampling, form and polarity; a model or a mapping.
@@ -63,7 +63,7 @@ class ToSpikes:
             events: `Events`, or a structured array; see `Events.from_structured`.
 
         Returns:
-            Spike tensor [T, C, H, W]; see `encode_events`. Step 0 starts at the first event.
+            Spike tensor [T, C, H, W]; see `encode`. Step 0 starts at the first event.
 
         Raises:
             EventError: If the events break a rule of `Events`, come from another sensor, or are a structured array and
@@ -77,7 +77,7 @@ class ToSpikes:
             events = _gather(events, self.sensor)
         if self.sensor not in (None, events.sensor):
             raise EventError(f"wrong sensor of events (found {events.sensor}, expected {self.sensor})")
-        return encode_events(events, self.config)
+        return encode(events, self.config)
 
 
 def _gather(rows: NDArray[np.void], sensor: SensorSize) -> Events:

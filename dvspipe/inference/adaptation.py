@@ -22,11 +22,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import ClassifierConfig, load_config, save_checkpoint, versions
 from ..config import as_settings
 from ..errors import Brief, CheckpointError, ConfigError, DataError, DvspipeError, count_noun
 from ..events import Events, SensorSizeLike
-from ..formats import NO_HINTS, HintsLike
+from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..framing import EventSource
 from ..networks import BatchNorm, ClassMoments, Network, find_norms, measure_norms, mix_moments
 from ..parallel import Progress
@@ -34,6 +35,7 @@ from ..results import AdaptationRecord, NormShift
 from .classifier import Classifier
 from .config import InferConfig
 from .segments import is_quiet
+from .single import as_classifier
 from .windows import Window, WindowSpikes
 
 MAX_WINDOWS = 128  # windows to estimate statistics from, with predicted classes as balanced as possible
@@ -104,9 +106,10 @@ def check_adaptable(classifier: Classifier, strength: float = STRENGTH) -> None:
         )
 
 
+@checked
 def adapt(
-    classifier: Classifier,
-    recordings: Sequence[str | Path | Events],
+    classifier: Classifier | str | Path,
+    recordings: RecordingLike | Sequence[RecordingLike],
     config: InferConfig | Mapping[str, object] | None = None,
     *,
     strength: float = STRENGTH,
@@ -120,8 +123,9 @@ def adapt(
     The batch norm statistics shift; weights do not change.
 
     Args:
-        classifier: Classifier; it is not changed.
-        recordings: Files, or events in memory. Each is read once; recordings that cannot be used are skipped.
+        classifier: Classifier, or a checkpoint as in `Classifier.load`; it is not changed.
+        recordings: Files, or events in memory; one or several. Each is read once; recordings that cannot be used are
+            skipped.
         config: Windows and framing, as in the later classification; `stateful` has no effect. Also a mapping of keys
             and values.
         strength: Share of the shift that is applied, 0 to 1. At 1, the statistics move by the complete difference that
@@ -145,6 +149,8 @@ def adapt(
         >>> clips = [record_gesture(clip) for clip in named]  # doctest: +SKIP
         >>> adapted = adapt(classifier, clips).classifier  # doctest: +SKIP
     """
+    classifier = as_classifier(classifier)
+    recordings = [recordings] if isinstance(recordings, str | Path | Events) else recordings
     check_adaptable(classifier, strength)
     settings = as_settings(InferConfig, config, named, adapt)
     config = settings.model_copy(update={"stateful": False, "hop_us": None if settings.stateful else settings.hop_us})

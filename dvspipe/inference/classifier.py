@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import (
     Checkpoint,
     ClassifierConfig,
@@ -31,7 +32,7 @@ from ..config import as_settings, build, find_differences, show_value
 from ..encoding import BinConfig
 from ..errors import CheckpointError, ConfigError, DataError, EventError, Remedy, VideoError, count_noun
 from ..events import Events, SensorSize, SensorSizeLike
-from ..formats import NO_HINTS, HintsLike
+from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..framing import EventSource, open_source
 from ..labels import GESTURES
 from ..networks import (
@@ -130,6 +131,7 @@ class Classifier:
         return digest_of({"config": self.config.model_dump_json()}, self.network.state_dict())
 
     @classmethod
+    @checked
     def load(
         cls,
         path: str | Path,
@@ -190,9 +192,10 @@ class Classifier:
         checkpoint = Checkpoint(self.config, self.network, self.moments)
         return str(upload_checkpoint(model, checkpoint, card, private=private))
 
+    @checked
     def predict(
         self,
-        recording: str | Path | Events,
+        recording: RecordingLike,
         config: InferConfig | Mapping[str, object] | None = None,
         *,
         sensor: SensorSizeLike | None = None,

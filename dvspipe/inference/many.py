@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
+from ..arguments import checked
 from ..config import as_settings
 from ..errors import ConfigError, DataError, DvspipeError, FileError, Remedy
 from ..events import Events
@@ -21,6 +22,7 @@ from .scores import score
 from .tasks import Task
 
 
+@checked
 def classify_many(
     tasks: Sequence[Task],
     classifier: Classifier,

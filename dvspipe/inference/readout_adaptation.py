@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import save_checkpoint
 from ..config import as_settings
 from ..errors import Brief, DataError, count_noun
@@ -54,6 +55,7 @@ class ReadoutAdaptation(Brief):
         save_checkpoint(Path(path), self.classifier.config, self.classifier.network, self.classifier.moments)
 
 
+@checked
 def adapt_readout(
     classifier: Classifier,
     recordings: Sequence[str | Path | Events],

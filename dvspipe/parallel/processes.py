@@ -21,7 +21,8 @@ from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from ..errors import Brief, ConfigError, DvspipeError, Remedy, WorkerError
+from ..arguments import describe_value
+from ..errors import ArgumentError, Brief, ConfigError, DvspipeError, Remedy, WorkerError
 from ..numba_cache import watch_compilation
 
 Item = TypeVar("Item")
@@ -399,6 +400,9 @@ class Shard:
     count: int = 1
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, int):
+                raise ArgumentError(f"Shard: wrong type of {name} (found {describe_value(value)}, expected int)")
         if not 1 <= self.number <= self.count:
             raise ConfigError(f"{self}: no such shard (expected I/N with 1 <= I <= N)")
 

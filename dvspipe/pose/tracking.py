@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ..arguments import checked
 from ..config import Settings, as_settings
 from ..errors import VideoError
 from ..events import SensorSize
@@ -51,7 +52,8 @@ class _Detection:
     people: int
 
 
-def track_film(
+@checked
+def track(
     path: str | Path,
     settings: TrackSettings | Mapping[str, object] | None = None,
     *,
@@ -75,7 +77,7 @@ def track_film(
     """
     if camera_of(path) is not None:
         raise VideoError(f"{path}: cannot track a camera (expected a video file or a folder of images)")
-    settings, film = as_settings(TrackSettings, settings, named, track_film), open_video(path, video)
+    settings, film = as_settings(TrackSettings, settings, named, track), open_video(path, video)
     return track_pictures(
         film.pictures(), film.size, settings, name=film.name, look=look, progress=progress, count=film.frame_count
     )
@@ -91,7 +93,7 @@ def track_pictures(
     progress: Progress = ignore_progress,
     count: int = 0,
 ) -> Track:
-    """Track the joints of the largest person in a sequence of pictures; see `track_film`.
+    """Track the joints of the largest person in a sequence of pictures; see `track`.
 
     Args:
         pictures: Times in microseconds, and RGB pictures, uint8 [H, W, 3].

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
+from ..arguments import checked, describe_value
 from ..config import Model, Settings, as_settings, complete_repr
 from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy, TruncatedVideoError, VideoError
 from ..events import Events, SensorSize, concatenate
@@ -32,8 +33,8 @@ from ..formats import (
     WriteOptions,
     Writer,
     create_writer,
-    describe,
     discard_saved,
+    info,
     is_ros2_folder,
     is_unrelated_text,
     open_recording,
@@ -118,6 +119,7 @@ class Conversion:
         }
 
 
+@checked
 def convert_video(
     source: str | Path | int,
     path: str | Path,
@@ -290,6 +292,7 @@ class RecordingConfig(Settings):
     """HDF5 compression, as in `ConvertConfig`."""
 
 
+@checked
 def convert_recording(
     source: str | Path,
     path: str | Path,
@@ -433,6 +436,7 @@ def convert_task(
     return convert_recording(source, target, recording, overwrite=overwrite, progress=progress, format_name=format_name)
 
 
+@checked
 def convert_many(
     tasks: Sequence[ConversionTask],
     *,
@@ -539,7 +543,7 @@ class _ConversionWorker:
         ):  # written by a worker that was killed before updating the manifest
             if task.out is not None:
                 Manifest(task.out).finish([task.source])
-            found = describe(task.target)
+            found = info(task.target)
             return Conversion(task.target, SensorSize(found.width, found.height), 0, found.events, found.duration_us)
         if task.out is None:
             return self._convert(task, progress)
@@ -557,6 +561,7 @@ def _digest(video: ConvertConfig | None, recording: RecordingConfig | None) -> s
     return hashlib.blake2b(complete_repr((video, recording)).encode(), digest_size=8).hexdigest()
 
 
+@checked
 def plan_conversions(
     sources: str | Path | Sequence[str | Path], out: str | Path, suffix: str = ".h5", *, shard: Shard = ALL
 ) -> list[ConversionTask]:
@@ -718,6 +723,7 @@ def _is_empty_recording(path: Path) -> bool:
     return path.suffix.lower() in RECORDING_SUFFIXES and not path.stat().st_size
 
 
+@checked
 def events_from_video(
     source: str | Path | int | ArrayLike | Iterable[Frame],
     config: ConvertConfig | Mapping[str, object] | None = None,
@@ -751,6 +757,8 @@ def events_from_video(
         video = open_video(source, config.video)
         with video.ended_by_interrupt():
             return _all_events(prefetch(video.frames(), FRAMES_AHEAD), config)
+    if not isinstance(source, Iterable):
+        raise VideoError(f"wrong type of source (found {describe_value(source)}, expected a video, images or frames)")
     if config.video != VideoSettings():
         raise VideoError("config.video applies only to videos (found frames, with their own times and size)")
     return _all_events(cast(Iterable[Frame], source), config)

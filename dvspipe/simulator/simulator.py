@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..config import as_settings
 from ..errors import Brief, ConfigError, VideoError
 from ..events import Events, SensorSize
@@ -245,6 +246,7 @@ class EventSimulator:
         ...     events, state = simulator.step(frame, state)
     """
 
+    @checked
     def __init__(
         self,
         config: SimulatorConfig | Mapping[str, object] | None = None,
@@ -490,6 +492,7 @@ def _find_events(pair: _FramePair, codes: _Codes | None, pixels: Pixels, interva
     return np.concatenate([*moving, rest]) if moving else rest
 
 
+@checked
 def simulate(
     frames: Iterable[Frame],
     config: SimulatorConfig | Mapping[str, object] | None = None,

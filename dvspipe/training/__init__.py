@@ -3,7 +3,7 @@
 from .callback import LogCallback, TrainingCallback
 from .choice import Choice, choose_settings
 from .config import OptimiserConfig, TrainConfig
-from .evaluation import Evaluation, evaluate, evaluate_checkpoint
+from .evaluation import Evaluation, evaluate, evaluate_network
 from .robustness import evaluate_corrupted
 from .run import RUNS, choose_device, train
 from .speed import measure_step
@@ -19,8 +19,8 @@ __all__ = [
     "choose_device",
     "choose_settings",
     "evaluate",
-    "evaluate_checkpoint",
     "evaluate_corrupted",
+    "evaluate_network",
     "measure_step",
     "train",
 ]

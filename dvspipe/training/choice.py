@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 from pydantic import JsonValue
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import ClassifierConfig, load_config
 from ..config import SettingsTree, build, merge_settings, plain_settings
 from ..datasets import (
@@ -85,6 +86,7 @@ class Choice:
         return "\n".join(lines) + "\n"
 
 
+@checked
 def choose_settings(
     root: str | Path,
     given: TrainConfig | Mapping[str, object] | None = None,

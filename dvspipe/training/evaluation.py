@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint, load_checkpoint, pin_checkpoint
 from ..datasets import (
     PARTS,
@@ -68,7 +68,7 @@ class Evaluation(Brief):
         return float(np.mean(self.labels == self.predicted))
 
 
-def evaluate(
+def evaluate_network(
     network: nn.Module, tensors: SpikeTensors, *, batch: int, progress: Progress = ignore_progress
 ) -> Evaluation:
     """Predict recordings with a network. Sets the network to evaluation mode."""
@@ -177,9 +177,10 @@ class OpenedEvaluation:
         )
 
 
-def evaluate_checkpoint(
-    path: str | os.PathLike[str],
-    data: str | Path | DataConfig | Mapping[str, object],
+@checked
+def evaluate(
+    checkpoint: str | Path,
+    data: DataConfig | Mapping[str, object] | str | Path,
     part: str = "test",
     *,
     seed: int = 0,
@@ -190,9 +191,9 @@ def evaluate_checkpoint(
     """Evaluate a trained classifier on a data set.
 
     Args:
-        path: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`.
-        data: Data set with the classes of the classifier: folder of recordings, or settings as a model or a mapping. A
-            folder is framed as in training, unless its settings say otherwise.
+        checkpoint: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`.
+        data: Folder of recordings, or the settings of a data set, also a mapping. Its classes are the classes of the
+            classifier. A folder is framed as in training, unless its settings say otherwise.
         part: `train`, `validation`, `test`, or `all`. If the recordings are not from the run, the test part is all of
             them.
         seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
@@ -206,11 +207,11 @@ def evaluate_checkpoint(
         DataError: If the data set is not usable, has other classes or another sensor, or is not split as in the run.
 
     Example:
-        >>> evaluate_checkpoint("runs/train/mine", "recordings").accuracy  # doctest: +SKIP
+        >>> evaluate("runs/train/mine", "recordings").accuracy  # doctest: +SKIP
         0.91
     """
     callback, data = callback or LogCallback(), as_data(data)
-    opened = open_evaluation(path, data, part, seed=seed, callback=callback, modules=modules)
+    opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=modules)
     return evaluate_opened(opened, open_cache(data), batch=batch, callback=callback)
 
 
@@ -228,11 +229,11 @@ def evaluate_opened(
     settings, progress = TensorSettings(opened.classifier.bins), partial(callback.on_progress, f"reading {opened.part}")
     tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=progress)
     progress = partial(callback.on_progress, f"evaluating {opened.part}")
-    return opened.result(evaluate(opened.network, tensors, batch=batch, progress=progress))
+    return opened.result(evaluate_network(opened.network, tensors, batch=batch, progress=progress))
 
 
 def open_evaluation(
-    path: str | os.PathLike[str],
+    path: str | Path,
     data: DataConfig,
     part: str,
     *,
@@ -240,7 +241,7 @@ def open_evaluation(
     callback: TrainingCallback,
     modules: ModuleSource,
 ) -> OpenedEvaluation:
-    """Load a classifier, and open the part of a data set to evaluate; arguments as in `evaluate_checkpoint`."""
+    """Load a classifier, and open the part of a data set to evaluate; arguments as in `evaluate`."""
     path = pin_checkpoint(path)
     classifier, network = load_checkpoint(path, modules=modules)
     if part not in (*PARTS, "all"):

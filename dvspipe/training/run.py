@@ -14,6 +14,7 @@ import torch
 import yaml
 from torch import nn
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import (
     Checkpoint,
     ClassifierConfig,
@@ -57,7 +58,7 @@ from .callback import LogCallback, StageCallback, TrainingCallback
 from .choice import choose_settings
 from .config import TrainConfig
 from .diagnosis import RunOutcome, diagnose, find_copies, find_outside
-from .evaluation import evaluate, event_count_accuracy, score, test_notes
+from .evaluation import evaluate_network, event_count_accuracy, score, test_notes
 from .features import FeatureTrainer
 from .framing import adopt_framing
 from .machine import describe_machine
@@ -71,6 +72,7 @@ RUNS = Path("runs/train")  # folder of new runs
 OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in torch's error messages about CPU memory
 
 
+@checked
 def train(
     config: TrainConfig | Mapping[str, object] | str | Path | None = None,
     folder: str | Path | None = None,
@@ -406,7 +408,7 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
         return None
     load_baseline(folder.best, network)
     progress = partial(experiment.callback.on_progress, "test")
-    tested = evaluate(network, experiment.parts.test, batch=optimiser.batch, progress=progress)
+    tested = evaluate_network(network, experiment.parts.test, batch=optimiser.batch, progress=progress)
     return BaselineResult(
         accuracy=tested.accuracy,
         samples=len(tested.labels),
@@ -419,7 +421,7 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
 def _calibrate(experiment: Experiment, path: Path, classifier: ClassifierConfig, network: Network) -> ClassifierConfig:
     """Calibrate a classifier on the validation part, measure the moments of its classes, and write the checkpoint."""
     parts, batch, report = experiment.parts, experiment.config.optimiser.batch, experiment.callback.on_progress
-    validated = evaluate(network, parts.validation, batch=batch, progress=partial(report, "calibrating"))
+    validated = evaluate_network(network, parts.validation, batch=batch, progress=partial(report, "calibrating"))
     moments = measure_classes(
         network, parts.train, len(classifier.classes), batch=batch, progress=partial(report, "measuring the classes")
     )
@@ -446,7 +448,7 @@ def _count_before(experiment: Experiment) -> int | None:
     if init.config.classes != experiment.data.classes:
         return None  # the network has none of these classes
     network = init.network.to(experiment.processes.device)
-    return evaluate(network, experiment.parts.test, batch=optimiser.batch).correct
+    return evaluate_network(network, experiment.parts.test, batch=optimiser.batch).correct
 
 
 def _test(
@@ -459,9 +461,9 @@ def _test(
     classifier, network = load_checkpoint(folder.best, str(experiment.processes.device), experiment.modules)
     if data.validation:
         classifier = _calibrate(experiment, folder.best, classifier, network)
-    trained = evaluate(network, parts.train, batch=batch, progress=partial(report, "accuracy in training"))
+    trained = evaluate_network(network, parts.train, batch=batch, progress=partial(report, "accuracy in training"))
     with count_activity(network) as counters:
-        tested = evaluate(network, parts.test, batch=batch, progress=partial(report, "test"))
+        tested = evaluate_network(network, parts.test, batch=batch, progress=partial(report, "test"))
     report("recording layer activity", 0, 1)
     layers = summarize_layers(counters, counted=config.bins.dtype.kind == "u")
     scores = score(tested, data.test, data.classes, classifier)

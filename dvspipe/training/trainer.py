@@ -29,7 +29,7 @@ from ..results import EpochRow, RunFolder, find_best, wilson_interval, write_row
 from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
 from .diagnosis import SATURATED_RATE
-from .evaluation import evaluate
+from .evaluation import evaluate_network
 from .losses import LOSSES
 from .machine import memory_bytes
 from .norms import estimate_norms, fit_gains
@@ -156,7 +156,7 @@ class Trainer:
         estimate_norms(self._evaluated_network(), experiment.parts.train, batch=settings.batch, segment=self.segment)
         if self.processes.is_first:
             progress = partial(self.callback.on_progress, f"epoch {epoch}/{settings.epochs}, validation")
-            validated = evaluate(
+            validated = evaluate_network(
                 self._evaluated_network(), experiment.parts.validation, batch=settings.batch, progress=progress
             )
             scores = validated.loss, validated.accuracy

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import Brief, VideoError
 from ..events import SensorSize
 
@@ -39,6 +40,7 @@ class Frame(Brief):
         return SensorSize(width=width, height=height)
 
 
+@checked
 def frames_from_arrays(
     images: Iterable[NDArray[Any]], *, fps: float, start_us: int = 0, transfer: str = "srgb"
 ) -> Iterator[Frame]:

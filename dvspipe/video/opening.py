@@ -7,6 +7,7 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
+from ..arguments import checked
 from ..config import as_settings
 from ..errors import VideoError
 from .arrays import open_array, stack_images
@@ -19,6 +20,7 @@ from .names import camera_of, check_address
 from .video import Video
 
 
+@checked
 def open_video(
     source: str | Path | int | ArrayLike, settings: VideoSettings | Mapping[str, object] | None = None, **named: object
 ) -> Video:

@@ -64,18 +64,29 @@ AREAS: Mapping[str, Area] = {
         (
             "Events",
             "SensorSize",
+            "Region",
             "concatenate",
+            "windows",
             "read",
             "iterate",
             "write",
-            "describe",
+            "info",
+            "cut",
+            "filter",
+            "FilterConfig",
+            "merge",
+            "check",
+            "CheckSettings",
+            "compare",
+            "CompareSettings",
             "plot",
             "animate",
+            "view",
+            "PreviewSettings",
             "open_recording",
             "select_part",
             "cut_recording",
             "filter_recording",
-            "FilterConfig",
             "merge_recordings",
             "Hints",
             "Region",
@@ -90,12 +101,14 @@ AREAS: Mapping[str, Area] = {
         "Frames, the simulated sensor, and the conversion of many files.",
         (
             "events_from_video",
+            "convert",
             "convert_video",
             "ConvertConfig",
             "VideoSettings",
             "SimulatorConfig",
             "simulate",
             "EventSimulator",
+            "calibrate",
             "open_video",
             "Frame",
             "frames_from_arrays",
@@ -110,7 +123,7 @@ AREAS: Mapping[str, Area] = {
         "Joints of people in films",
         "Joints over time, in the picture and in the body's frame.",
         (
-            "pose.track_film",
+            "track",
             "pose.TrackSettings",
             "pose.Track",
             "pose.measure_arms",
@@ -126,7 +139,7 @@ AREAS: Mapping[str, Area] = {
         "Events to tensors, and values to spike trains.",
         (
             "BinConfig",
-            "encode_events",
+            "encode",
             "encode_stream",
             "encoding.encode_frames",
             "encoding.FrameConfig",
@@ -146,9 +159,10 @@ AREAS: Mapping[str, Area] = {
     ),
     "training": Area(
         "Training",
-        "Training, and the choice of settings for a folder.",
+        "Training, evaluation, and the choice of settings for a folder.",
         (
             "train",
+            "evaluate",
             "choose_settings",
             "Choice",
             "TrainConfig",
@@ -159,6 +173,7 @@ AREAS: Mapping[str, Area] = {
             "TestResult",
             "EvaluationResult",
             "DataSet",
+            "export",
         ),
     ),
     "learning": Area(
@@ -186,6 +201,7 @@ AREAS: Mapping[str, Area] = {
         "Inference",
         "Labels of recordings over time.",
         (
+            "infer",
             "Classifier",
             "InferConfig",
             "Prediction",
@@ -210,6 +226,7 @@ AREAS: Mapping[str, Area] = {
             "torch.ShardSampler",
             "torch.LIF",
             "torch.LeakyReadout",
+            "torch.to_tensor",
         ),
     ),
     "running": Area(
@@ -222,6 +239,7 @@ AREAS: Mapping[str, Area] = {
             "Outcome",
             "ProgressBar",
             "DvspipeError",
+            "ArgumentError",
             "Remedy",
             "ConfigError",
             "EventError",
@@ -245,13 +263,18 @@ def write_pages() -> None:
     pages |= {f"{name}.md": write_shipped_card(name) for name in CARDS.values()}
     pages |= {"cli.md": command_page(), "configuration.md": settings_page(), "presets.md": presets_page()}
     pages |= {f"api/{name}.rst": api_page(area) for name, area in AREAS.items()}
-    if missing := set(dvspipe.__all__) - {name for area in AREAS.values() for name in area.names}:  # type: ignore[attr-defined]
+    if missing := public_names() - {name for area in AREAS.values() for name in area.names}:
         raise SystemExit(f"{__file__}: AREAS lacks public names: {', '.join(sorted(missing))}")
     for name, text in pages.items():
         path = GENERATED / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
+
+
+def public_names() -> set[str]:
+    """Return the public names of `dvspipe` without its modules."""
+    return {name for name in dvspipe.__all__ if not inspect.ismodule(getattr(dvspipe, name))}  # type: ignore[attr-defined]
 
 
 def to_page(target: str, folder: Path) -> str:
@@ -445,6 +468,7 @@ def api_page(area: Area) -> str:
         kind = "autoclass" if inspect.isclass(found) else "autofunction"
         lines += [f".. {kind}:: {module}.{short}"]
         lines += ["   :members:", "   :exclude-members: model_config"] if kind == "autoclass" else []
+        lines += ["   :inherited-members:"] if found is dvspipe.Events else []  # methods of EventMethods
         lines.append("")
     return "\n".join(lines)
 

@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 WAYS: dict[str, tuple[Callable[..., Any], type[Settings], dict[str, Any]]] = {
-    "encode_events": (lambda *a, **k: dvspipe.encode_events(EVENTS, *a, **k), dvspipe.BinConfig, BINS),
+    "encode": (lambda *a, **k: dvspipe.encode(EVENTS, *a, **k), dvspipe.BinConfig, BINS),
     "encode_stream": (lambda *a, **k: np.stack([*dvspipe.encode_stream([EVENTS], *a, **k)]), dvspipe.BinConfig, BINS),
     "ToSpikes": (lambda *a, **k: ToSpikes(*a, **k)(EVENTS), dvspipe.BinConfig, BINS),
     "SpikeDataset": (
@@ -104,7 +104,7 @@ def test_transforms_compose_with_tonic() -> None:
     from tonic.transforms import Compose, RandomFlipLR
 
     compose = Compose([RandomFlipLR((12, 7, 2), p=1), ToSpikes(sensor=(12, 7, 2), **BINS)])
-    expected = dvspipe.encode_events(EVENTS, BINS)[..., ::-1]
+    expected = dvspipe.encode(EVENTS, BINS)[..., ::-1]
     assert np.array_equal(compose(EVENTS.structured()), expected)
     assert np.array_equal(ToSpikes(**BINS)(EVENTS), expected[..., ::-1])
     assert ToSpikes(**BINS) == ToSpikes(BINS) == ToSpikes(dvspipe.BinConfig(**BINS))

@@ -23,7 +23,7 @@ from facts import mentions, raises
 from dvspipe.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
 from dvspipe.events import SensorSize, concatenate
 from dvspipe.files import require_space
-from dvspipe.formats import describe, open_recording, read, recognise, write
+from dvspipe.formats import info, open_recording, read, recognise, write
 from dvspipe.formats.hdf5 import chunked_file, writer
 from dvspipe.formats.interface import Format
 from dvspipe.parallel import Processes
@@ -365,7 +365,7 @@ def test_ctrl_c_on_a_camera_leaves_a_complete_file(tmp_path: Path, monkeypatch: 
     done = convert_video(Path("0"), tmp_path / "events.h5")
     assert 30 <= done.frames <= 100
     assert len(read(tmp_path / "events.h5")) == done.events > 0
-    assert describe(tmp_path / "events.h5").attributes["source"] == "camera 0"
+    assert info(tmp_path / "events.h5").attributes["source"] == "camera 0"
     assert len(events_from_video(0)) > 0
 
 
