@@ -11,8 +11,8 @@ the memory of one step?
 # ----------
 #
 # Lesson 4 has the answer for one neuron: error times surrogate times trace, forward in time. *E-prop* (Bellec et al.
-# 2020) writes the gradient of a weight in this form: the *learning signal* L of a neuron times the *eligibility trace*
-# e of a synapse:
+# 2020) writes the gradient of a weight in this form: the *learning signal* L of a neuron (in lesson 1, L was a level)
+# times the *eligibility trace* e of a synapse:
 #
 # .. math:: \frac{dE}{dW_{ji}} = \sum_t L_j[t] \, e_{ji}[t]
 #

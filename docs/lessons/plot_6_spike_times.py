@@ -29,7 +29,7 @@ change?
 #
 # No surrogate is needed, because a time changes smoothly. *EventProp* (Wunderlich and Pehle 2021) finds the same
 # derivative for any number of spikes. Its neuron has a current I, to which each spike of input i adds :math:`w_i`, and
-# a potential V. After a spike of the neuron, V is 0:
+# a potential V (in lesson 5, V was a weight). After a spike of the neuron, V is 0:
 #
 # .. math:: \tau_s \frac{dI}{dt} = -I, \qquad \tau_m \frac{dV}{dt} = -V + I
 #
