@@ -167,7 +167,8 @@ def _build_network(config: IntegerConfig, arrays: dict[str, NDArray[np.generic]]
         take("readout.bias", np.int32, 1),  # type: ignore[arg-type]
         **config.readout.model_dump(),
     )
-    network = IntegerNetwork(config.classifier.task.shape, layers, readout)
+    channels, height, width = config.classifier.task.shape
+    network = IntegerNetwork((channels, height, width), layers, readout)
     if network.classes != len(config.classifier.classes):
         raise ValueError(f"found {network.classes} outputs, expected {len(config.classifier.classes)} classes")
     return network

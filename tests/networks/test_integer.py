@@ -28,7 +28,7 @@ from dvspipe.networks.integer import (
 from dvspipe.networks.integer_kernel import run_fast
 from dvspipe.networks.quantisation import measure_changes, quantise
 
-NETWORKS = {
+NETWORKS: dict[str, dict[str, Any]] = {
     "padded": {"channels": (4, 6), "kernel": 3, "gain": 3.0},
     "unpadded": {"channels": (4, 6), "kernel": 3, "padded": (True, False), "gain": 3.0, "reset": "subtract"},
     "standardised": {"channels": (4, 6), "kernel": 3, "gain": 6.0, "norm": "weight", "learn_tau": True},
