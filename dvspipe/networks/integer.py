@@ -226,7 +226,8 @@ def leak_of(values: NDArray[np.int32], leak: int) -> NDArray[np.int32]:
         [2, -2, 50]
     """
     size = (np.abs(values.astype(np.int64)) * leak + (1 << (LEAK_BITS - 1))) >> LEAK_BITS
-    return (np.sign(values) * size).astype(np.int32)
+    leaks: NDArray[np.int32] = (np.sign(values) * size).astype(np.int32)
+    return leaks
 
 
 def convolve(weight: NDArray[np.int8], x: NDArray[np.uint8], padding: int) -> NDArray[np.int32]:
