@@ -19,7 +19,7 @@ from ..networks.integer import IntegerNetwork, LayerStep, start_state, trace
 from ..networks.integer_kernel import run_fast
 from ..networks.quantisation import check_layers, measure_changes, quantise
 from .callback import TrainingCallback
-from .evaluation import evaluate, open_evaluation
+from .evaluation import evaluate_network, open_evaluation
 
 MAX_CALIBRATION = 64  # recordings; more do not change the scales noticeably
 DETAILED = 8  # recordings for the statistics of layers, which the slow reference computes
@@ -93,7 +93,7 @@ def quantise_checkpoint(
     Args:
         path: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`.
         data: Data set with the classes of the classifier.
-        part: Part to compare on; see `evaluate_checkpoint`.
+        part: Part to compare on; see `evaluate`.
         seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
         callback: Called with progress and warnings.
 
@@ -124,7 +124,7 @@ def quantise_checkpoint(
     progress = partial(callback.on_progress, f"reading {opened.part}")
     tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=progress)
     progress = partial(callback.on_progress, f"evaluating {opened.part}")
-    original = evaluate(network, tensors, batch=BATCH, progress=progress)
+    original = evaluate_network(network, tensors, batch=BATCH, progress=progress)
     progress = partial(callback.on_progress, f"evaluating {opened.part} in integers")
     predicted = np.array(
         [

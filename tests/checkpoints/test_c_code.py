@@ -16,7 +16,7 @@ from torch import nn
 from dvspipe.checkpoints.c_code import FILES, export_c
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
 from dvspipe.checkpoints.integer import IntegerClassifier
-from dvspipe.encoding import BinConfig, encode_events
+from dvspipe.encoding import BinConfig, encode
 from dvspipe.errors import CheckpointError, ConfigError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
@@ -129,7 +129,7 @@ def test_compiled_code_equals_the_reference(name: str, tmp_path: Path) -> None:
     for seed in range(4):
         events = draw_events(seed)
         write(tmp_path / "events.bin", events, overwrite=True)
-        scores = run(classifier.network, encode_events(events, classifier.bins))[-1]
+        scores = run(classifier.network, encode(events, classifier.bins))[-1]
         with (tmp_path / "events.bin").open("rb") as file:
             found = subprocess.run([tmp_path / "main"], stdin=file, capture_output=True, check=True)
         assert found.stdout.decode().strip() == classifier.config.classes[scores.argmax()]
