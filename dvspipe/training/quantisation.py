@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -78,7 +78,7 @@ class Quantisation:
 
 
 def quantise_checkpoint(
-    path: str | os.PathLike[str],
+    path: str | Path,
     data: DataConfig,
     part: str,
     *,
