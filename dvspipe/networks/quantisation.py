@@ -28,7 +28,7 @@ from .neurons import LIF, LeakyReadout, LinearReadout
 
 LEVELS = 127  # largest int8 weight; -128 is not used
 HEADROOM = 2.0  # largest membrane of the calibration, relative to the range of int16
-CLIPS = np.linspace(0.5, 1.0, 26)  # tried shares of the largest weight of a channel
+CLIP_SHARES = np.linspace(0.5, 1.0, 26)  # tried shares of the largest weight of a channel
 TRAINABLE = Remedy("network.kind", "csnn", "train a network that can be compiled")
 
 
@@ -205,7 +205,7 @@ def _find_scales(synapses: _Synapses) -> NDArray[np.float64]:
     """Return the scale of each channel that minimises the mean square error of its currents, float64 [M]."""
     weight, importance = synapses.weight, synapses.square + 1e-9  # inputs that never spike must not vanish
     largest = np.maximum(np.abs(weight).max((1, 2, 3)), 1e-12)
-    scales = CLIPS[:, None] * largest / LEVELS
+    scales = CLIP_SHARES[:, None] * largest / LEVELS
     errors = [
         (((weight - _round(weight, scale) * scale[:, None, None, None]) ** 2) * importance).sum((1, 2, 3))
         for scale in scales
