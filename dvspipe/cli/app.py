@@ -26,6 +26,7 @@ from .manifest import manifest
 from .neuron import neuron
 from .options import explain_usage
 from .page import app as app_page
+from .quantise import quantise
 from .recordings import check, cut, info, merge
 from .screen import EXIT_ERROR, accept_all_texts, close_output, describe_error, fail, notes, screen, show_log
 from .synth import synth
@@ -53,6 +54,7 @@ COMMANDS = (
     infer,
     adapt,
     manifest,
+    quantise,
     export,
     app_page,
     demo,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..errors import ConfigError, Remedy
 from .options import Overwrite
 from .screen import describe_error, messages, notes, progress, screen, warn
 
@@ -16,11 +17,13 @@ def export(
     checkpoint: Annotated[
         str,
         typer.Argument(
-            metavar="CHECKPOINT", help="Run folder, .safetensors file, name of a shipped checkpoint, or hf://USER/NAME."
+            metavar="CHECKPOINT",
+            help="Run folder, .safetensors file, name of a shipped checkpoint, or hf://USER/NAME. For c: a file of "
+            "dvspipe quantise.",
         ),
     ],
-    to: Annotated[Literal["nir", "onnx"], typer.Option("--to", help="File format.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Output file.")],
+    to: Annotated[Literal["nir", "onnx", "c"], typer.Option("--to", help="File format; c: C99 code.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="PATH", help="Output file; for c: output folder.")],
     dt: Annotated[
         float | None,
         typer.Option(
@@ -31,7 +34,13 @@ def export(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Export a trained network as NIR (for snnTorch and Norse) or ONNX, and compare the outputs of network and file."""
+    """Export a trained network as NIR (for snnTorch and Norse), ONNX or, in integers, C99 code for microcontrollers.
+
+    The outputs of NIR and ONNX files are compared with the network's; C code contains a golden recording to compare.
+    """
+    if to == "c":
+        _export_c(checkpoint, out, dt, overwrite=overwrite)
+        return
     from ..checkpoints.export import export as export_checkpoint
 
     with progress() as show:
@@ -48,6 +57,16 @@ def export(
     )
     if done.dt is not None:
         _print_readers(done.path, done.nodes, done.dt)
+
+
+def _export_c(checkpoint: str, out: Path, dt: float | None, *, overwrite: bool) -> None:
+    from ..checkpoints.c_code import export_c
+
+    if dt is not None:
+        raise ConfigError(f"dt = {dt:g}: not used by c", Remedy("to", "nir", "scale time constants"))
+    files = export_c(checkpoint, out, overwrite=overwrite)
+    screen.print(f"{out}: {', '.join(path.name for path in files)}")
+    screen.print(f"compare with the reference: cd {out}; cc -O2 check.c dvspipe_network.c -o check; ./check")
 
 
 def _print_readers(path: Path, nodes: Sequence[str], dt: float) -> None:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of mallopt in malloc.h of glibc
 MAX_CONFUSIONS = 3  # listed confused classes per class
+PartOption = Annotated[
+    Literal["test", "validation", "train", "all"], typer.Option("--part", help="Part of the data set to evaluate.")
+]
 
 
 def train(
@@ -114,9 +117,7 @@ def evaluate(
     ],
     config: Config,
     settings: Overrides = None,
-    part: Annotated[
-        Literal["test", "validation", "train", "all"], typer.Option("--part", help="Part of the data set to evaluate.")
-    ] = "test",
+    part: PartOption = "test",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="JSON file for all scores; default: print only.")
     ] = None,

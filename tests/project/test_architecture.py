@@ -78,7 +78,7 @@ ONLY_HOMES = {
     "hdf5plugin": {"formats"},
     "huggingface_hub": {"checkpoints"},
     "isal": {"datasets", "formats"},
-    "jinja2": {"report"},
+    "jinja2": {"checkpoints", "report"},
     "matplotlib": {"report"},
     "nir": {"checkpoints"},
     "norse": {"networks"},

@@ -1,0 +1,174 @@
+"""Classifiers compiled to integers, on disk: weights as safetensors, all settings as metadata."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..config import Settings
+from ..encoding import BinConfig
+from ..errors import CheckpointError, ConfigError, shorten
+from ..files import claim_output, require_suffix
+from ..networks.integer import IntegerLayer, IntegerNetwork, IntegerReadout
+from .checkpoint import MAX_CONFIG, ClassifierConfig, read_tensors, write_tensors
+
+INTEGER_FORMAT = "dvspipe-integer-1"
+INTEGER_SUFFIX = ".safetensors"
+
+
+class LayerConstants(Settings):
+    """Numbers of an integer layer besides its arrays; see `networks.integer.IntegerLayer`."""
+
+    leak: int
+    """Leak per step in units of 2^-15."""
+    shift: int
+    """Shift of the sums of weights."""
+    padding: int
+    """Zero pixels around the input."""
+    pool: int
+    """Side of the squares over which spikes are summed."""
+    subtract: bool
+    """Whether a spike subtracts the threshold."""
+
+
+class ReadoutConstants(Settings):
+    """Numbers of an integer readout besides its arrays; see `networks.integer.IntegerReadout`."""
+
+    leak: int
+    """Leak per step in units of 2^-15."""
+    shift: int
+    """Shift of the sums of weights."""
+    unit: float
+    """Logit of one unit of an integrator."""
+
+
+class IntegerConfig(Settings):
+    """Everything about a classifier of integers except its arrays."""
+
+    classifier: ClassifierConfig
+    """Configuration of the classifier that was compiled."""
+    layers: tuple[LayerConstants, ...]
+    """Spiking layers in order."""
+    readout: ReadoutConstants
+    """Readout."""
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerClassifier:
+    """Classifier compiled to integers.
+
+    Args:
+        config: Configuration of the classifier that was compiled.
+        network: Its network in integers.
+    """
+
+    config: ClassifierConfig
+    network: IntegerNetwork
+
+    @property
+    def bins(self) -> BinConfig:
+        """Binning of recordings to counts."""
+        return self.config.bins
+
+    def save(self, path: Path, *, overwrite: bool = False) -> None:
+        """Write the classifier as safetensors, complete or not at all.
+
+        Args:
+            path: Output file, `.safetensors`.
+            overwrite: Whether to replace an existing file.
+
+        Raises:
+            FileError: If the file has another suffix, already exists or cannot be written.
+        """
+        require_suffix(path, INTEGER_SUFFIX, "a classifier of integers")
+        claim_output(path, overwrite=overwrite)
+        layers, readout = self.network.layers, self.network.readout
+        arrays: dict[str, NDArray[np.int8] | NDArray[np.int32]] = {
+            "readout.weight": readout.weight,
+            "readout.bias": readout.bias,
+        }
+        for number, layer in enumerate(layers):
+            arrays |= {
+                f"layers.{number}.weight": layer.weight,
+                f"layers.{number}.bias": layer.bias,
+                f"layers.{number}.threshold": layer.threshold,
+            }
+        config = IntegerConfig(
+            classifier=self.config,
+            layers=tuple(
+                LayerConstants(
+                    leak=layer.leak,
+                    shift=layer.shift,
+                    padding=layer.padding,
+                    pool=layer.pool,
+                    subtract=layer.subtract,
+                )
+                for layer in layers
+            ),
+            readout=ReadoutConstants(leak=readout.leak, shift=readout.shift, unit=readout.unit),
+        )
+        metadata = {"format": INTEGER_FORMAT, "config": config.model_dump_json()}
+        write_tensors(
+            path, metadata, {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> IntegerClassifier:
+        """Read a classifier written by `save`.
+
+        Raises:
+            CheckpointError: If the file is missing, is not a classifier of integers, or is corrupted.
+        """
+        if not Path(path).is_file():
+            raise CheckpointError(
+                f"{path}: no such file (expected a classifier compiled to integers, {INTEGER_SUFFIX})"
+            )
+        metadata, tensors = read_tensors(Path(path), "a classifier of integers")
+        if metadata.get("format") != INTEGER_FORMAT:
+            found = shorten(repr(metadata.get("format")))
+            raise CheckpointError(
+                f"{path}: not a classifier of integers (found the format {found}, expected {INTEGER_FORMAT!r})"
+            )
+        try:
+            if len(metadata["config"]) > MAX_CONFIG:
+                raise ValueError(f"configuration of {len(metadata['config']):,} characters")
+            config = IntegerConfig.model_validate_json(metadata["config"])
+            arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+            return cls(config.classifier, _build_network(config, arrays))
+        except (ConfigError, KeyError, ValueError, IndexError) as error:
+            raise CheckpointError(f"{path}: corrupted ({shorten(' '.join(str(error).split()), 300)})") from error
+
+
+def _build_network(config: IntegerConfig, arrays: dict[str, NDArray[np.generic]]) -> IntegerNetwork:
+    """Return the network of a file; `IntegerNetwork` checks shapes and ranges."""
+
+    def take(name: str, dtype: type[np.int8] | type[np.int32], dimensions: int) -> NDArray[np.generic]:
+        array = arrays[name]
+        if array.dtype != dtype or array.ndim != dimensions:
+            raise ValueError(f"{name}: found {array.dtype} {array.shape}, expected {dtype.__name__}")
+        return array
+
+    layers = tuple(
+        IntegerLayer(
+            take(f"layers.{number}.weight", np.int8, 4),  # type: ignore[arg-type]
+            take(f"layers.{number}.bias", np.int32, 1),  # type: ignore[arg-type]
+            take(f"layers.{number}.threshold", np.int32, 1),  # type: ignore[arg-type]
+            **constants.model_dump(),
+        )
+        for number, constants in enumerate(config.layers)
+    )
+    readout = IntegerReadout(
+        take("readout.weight", np.int8, 2),  # type: ignore[arg-type]
+        take("readout.bias", np.int32, 1),  # type: ignore[arg-type]
+        **config.readout.model_dump(),
+    )
+    channels, height, width = config.classifier.task.shape
+    network = IntegerNetwork((channels, height, width), layers, readout)
+    if network.classes != len(config.classifier.classes):
+        raise ValueError(f"found {network.classes} outputs, expected {len(config.classifier.classes)} classes")
+    return network

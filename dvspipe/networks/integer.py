@@ -1,0 +1,336 @@
+"""Spiking networks in integers: the rule that the compiled kernel and the generated C code also compute, bit by bit.
+
+It is written for clarity, in plain numpy. `docs/concepts/integer.md` derives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError
+
+LEAK_BITS = 15  # a leak of 2^15 is 1
+MAX_SHIFT = 8  # fraction bits of currents
+MAX_INT16, MAX_INT32 = (1 << 15) - 1, (1 << 31) - 1
+MAX_COUNT_IN = 255  # counts are uint8
+MAX_POOL = 15  # the sum of a square of spikes fits in uint8
+
+Scores = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerLayer:
+    """Convolution of integers, leaky integrate-and-fire neurons, and sum pooling.
+
+    A linear layer is a convolution without padding whose kernel covers the input.
+
+    Args:
+        weight: Weights, int8 [M, C, h, w].
+        bias: Bias with the folded batch norm, in units of the membrane, int32 [M].
+        threshold: Threshold of each channel, int32 [M], from 1 to 32,766; a neuron spikes above it.
+        leak: Leak per step in units of 2^-15, from 1 to 2^15.
+        shift: Number of bits by which the sum of weights is shifted to the left, from 0 to 8.
+        padding: Zero pixels around the input.
+        pool: Side of the squares over which spikes are summed; 1: no pooling.
+        subtract: Whether a spike subtracts the threshold; otherwise it sets the membrane to 0.
+    """
+
+    weight: NDArray[np.int8]
+    bias: NDArray[np.int32]
+    threshold: NDArray[np.int32]
+    leak: int
+    shift: int
+    padding: int
+    pool: int
+    subtract: bool
+
+    def membrane_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Return the shape [M, H, W] of the neurons for the shape of the input."""
+        M, _, h, w = self.weight.shape
+        return M, shape[1] + 2 * self.padding - h + 1, shape[2] + 2 * self.padding - w + 1
+
+    def output_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Return the shape of the pooled spikes for the shape of the input."""
+        M, H, W = self.membrane_shape(shape)
+        return M, H // self.pool, W // self.pool
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerReadout:
+    """Linear layer and one leaky integrator per class.
+
+    Args:
+        weight: Weights, int8 [K, C * H * W].
+        bias: Bias in units of the integrator, int32 [K].
+        leak: Leak per step in units of 2^-15, from 1 to 2^15.
+        shift: Number of bits by which the sum of weights is shifted to the left, from 0 to 8.
+        unit: Logit of one unit of an integrator, > 0. The logits are unit * scores / steps.
+    """
+
+    weight: NDArray[np.int8]
+    bias: NDArray[np.int32]
+    leak: int
+    shift: int
+    unit: float
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerNetwork:
+    """Spiking network with 8-bit weights, 16-bit membranes and a 32-bit readout.
+
+    Args:
+        shape: Shape C, H, W of the counts.
+        layers: Spiking layers in order.
+        readout: Readout.
+
+    Raises:
+        ConfigError: If shapes do not fit, or a number is out of range, for example because a sum could overflow.
+    """
+
+    shape: tuple[int, int, int]
+    layers: tuple[IntegerLayer, ...]
+    readout: IntegerReadout
+
+    def __post_init__(self) -> None:
+        largest = MAX_COUNT_IN
+        for number, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=False), start=1):
+            _check_layer(f"lif{number}", layer, shape, largest)
+            largest = layer.pool**2
+        _check_readout(self.readout, self.shapes[-1], largest)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """Shapes C, H, W of the input of each layer, then of the readout."""
+        shapes = [self.shape]
+        for layer in self.layers:
+            shapes.append(layer.output_shape(shapes[-1]))
+        return tuple(shapes)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes K."""
+        return len(self.readout.weight)
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Bytes of all weights, biases and thresholds."""
+        arrays = [array for layer in self.layers for array in (layer.weight, layer.bias, layer.threshold)]
+        return sum(array.nbytes for array in (*arrays, self.readout.weight, self.readout.bias))
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of all membranes, integrators and scores."""
+        membranes = (layer.membrane_shape(shape) for layer, shape in zip(self.layers, self.shapes, strict=False))
+        return sum(2 * M * H * W for M, H, W in membranes) + (4 + 8) * self.classes
+
+
+def _check_layer(name: str, layer: IntegerLayer, shape: tuple[int, int, int], largest: int) -> None:
+    M, *side = layer.membrane_shape(shape)
+    fits = layer.weight.dtype == np.int8 and layer.weight.shape[1] == shape[0] and min(side) >= layer.pool
+    if not fits or layer.padding < 0 or layer.bias.shape != (M,) or layer.threshold.shape != (M,):
+        raise ConfigError(f"{name}: wrong shapes (found weights {layer.weight.shape}, expected an input of {shape})")
+    if not 1 <= layer.pool <= MAX_POOL:
+        raise ConfigError(f"{name}: pooling out of range (found {layer.pool}, expected 1 to {MAX_POOL})")
+    if not 1 <= layer.threshold.min() <= layer.threshold.max() < MAX_INT16:
+        raise ConfigError(f"{name}: thresholds out of range (expected 1 to {MAX_INT16 - 1})")
+    _check_sums(name, layer, largest)
+
+
+def _check_readout(readout: IntegerReadout, shape: tuple[int, int, int], largest: int) -> None:
+    if readout.weight.dtype != np.int8 or readout.weight.shape != (len(readout.bias), int(np.prod(shape))):
+        raise ConfigError(f"readout: wrong shapes (found weights {readout.weight.shape}, expected an input of {shape})")
+    if not readout.unit > 0:
+        raise ConfigError(f"readout: unit out of range (found {readout.unit:g}, expected more than 0)")
+    _check_sums("readout", readout, largest)
+
+
+def _check_sums(name: str, layer: IntegerLayer | IntegerReadout, largest: int) -> None:
+    """Check that no current overflows int32, and no integrator of the readout for any number of steps."""
+    if not (1 <= layer.leak <= 1 << LEAK_BITS and 0 <= layer.shift <= MAX_SHIFT):
+        raise ConfigError(
+            f"{name}: leak or shift out of range (found {layer.leak} and {layer.shift}, expected 1 to {1 << LEAK_BITS} "
+            f"and 0 to {MAX_SHIFT})"
+        )
+    current = bound_current(layer.weight, layer.bias, layer.shift, largest)
+    before = MAX_INT16 if isinstance(layer, IntegerLayer) else ((current + 1) << LEAK_BITS) // layer.leak + 1
+    if current + before > MAX_INT32:
+        raise ConfigError(f"{name}: sums may overflow (found up to {current + before}, expected up to {MAX_INT32})")
+
+
+def bound_current(weight: NDArray[np.int8], bias: NDArray[np.int32], shift: int, largest: int) -> int:
+    """Return the maximum absolute current for inputs from 0 to `largest`."""
+    sums = np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(1) * largest
+    return int(((sums << shift) + np.abs(bias.astype(np.int64))).max())
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerState:
+    """State of a network between steps.
+
+    Args:
+        membranes: Membranes of each spiking layer, int16 [M, H, W].
+        integrators: Integrators of the readout, int32 [K].
+        scores: Sum of the integrators over all steps, int64 [K].
+    """
+
+    membranes: tuple[NDArray[np.int16], ...]
+    integrators: NDArray[np.int32]
+    scores: Scores
+
+
+@dataclass(frozen=True, eq=False)
+class LayerStep:
+    """Input and output of a spiking layer in one step.
+
+    Args:
+        inputs: Input, uint8 [C, H, W].
+        spikes: Spikes before pooling, bool [M, H, W].
+        saturated: Number of membranes that were limited to the range of int16.
+    """
+
+    inputs: NDArray[np.uint8]
+    spikes: NDArray[np.bool_]
+    saturated: int
+
+
+class StepTrace(NamedTuple):
+    """Everything that happens in one step."""
+
+    layers: tuple[LayerStep, ...]
+    """Spiking layers in order."""
+    features: NDArray[np.uint8]
+    """Input of the readout, uint8 [C, H, W]."""
+    state: IntegerState
+    """State after the step."""
+
+
+def start_state(network: IntegerNetwork) -> IntegerState:
+    """Return the state before the first step: zeros."""
+    shapes = (layer.membrane_shape(shape) for layer, shape in zip(network.layers, network.shapes, strict=False))
+    K = network.classes
+    return IntegerState(
+        tuple(np.zeros(shape, np.int16) for shape in shapes), np.zeros(K, np.int32), np.zeros(K, np.int64)
+    )
+
+
+def leak_of(values: NDArray[np.int32], leak: int) -> NDArray[np.int32]:
+    """Return values * leak / 2^15, rounded to the nearest integer, halves away from zero.
+
+    Example:
+        >>> leak_of(np.array([3, -3, 100], np.int32), 1 << 14).tolist()  # a leak of 1/2
+        [2, -2, 50]
+    """
+    size = (np.abs(values.astype(np.int64)) * leak + (1 << (LEAK_BITS - 1))) >> LEAK_BITS
+    leaks: NDArray[np.int32] = (np.sign(values) * size).astype(np.int32)
+    return leaks
+
+
+def convolve(weight: NDArray[np.int8], x: NDArray[np.uint8], padding: int) -> NDArray[np.int32]:
+    """Return the sums of weights [M, C, h, w] times inputs [C, H, W], int32 [M, H', W'].
+
+    The product is in float64, because numpy multiplies matrices of integers 20 times slower. It is exact: all sums are
+    integers below 2^31.
+    """
+    padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))
+    squares = np.lib.stride_tricks.sliding_window_view(padded, weight.shape[2:], axis=(1, 2))  # [C, H', W', h, w]
+    sums = np.tensordot(weight.astype(np.float64), squares.astype(np.float64), axes=((1, 2, 3), (0, 3, 4)))
+    rounded: NDArray[np.int32] = sums.astype(np.int32)
+    return rounded
+
+
+def sum_squares(spikes: NDArray[np.bool_], pool: int) -> NDArray[np.uint8]:
+    """Return the number of spikes in each square of pool x pool pixels, uint8 [M, H // pool, W // pool]."""
+    M, H, W = spikes.shape[0], spikes.shape[1] // pool, spikes.shape[2] // pool
+    squares = spikes[:, : H * pool, : W * pool].reshape(M, H, pool, W, pool)
+    return np.asarray(squares.sum(axis=(2, 4)), np.uint8)
+
+
+def step_layer(
+    layer: IntegerLayer, x: NDArray[np.uint8], membrane: NDArray[np.int16]
+) -> tuple[LayerStep, NDArray[np.int16]]:
+    """Return spikes and membranes of a layer after a step.
+
+    Args:
+        layer: Spiking layer.
+        x: Input, uint8 [C, H, W].
+        membrane: Membranes before the step, int16 [M, H', W'].
+    """
+    current = (convolve(layer.weight, x, layer.padding) << layer.shift) + layer.bias[:, None, None]
+    v = membrane.astype(np.int32)
+    full = v - leak_of(v, layer.leak) + current
+    v = full.clip(-MAX_INT16, MAX_INT16)
+    threshold = layer.threshold[:, None, None]
+    spikes = v > threshold
+    after = np.where(spikes, v - threshold if layer.subtract else 0, v)
+    return LayerStep(x, spikes, int(np.count_nonzero(full != v))), after.astype(np.int16)
+
+
+def step(network: IntegerNetwork, counts: NDArray[np.uint8], state: IntegerState) -> tuple[Scores, IntegerState]:
+    """Return the scores and the state after a step.
+
+    Args:
+        network: Network of integers.
+        counts: Number of events per channel and pixel, uint8 [C, H, W].
+        state: State before the step.
+
+    Returns:
+        Scores, int64 [K]: sum of the integrators over all steps so far. The class with the highest score is the
+        prediction.
+    """
+    _, _, after = trace_step(network, counts, state)
+    return after.scores, after
+
+
+def trace_step(network: IntegerNetwork, counts: NDArray[np.uint8], state: IntegerState) -> StepTrace:
+    """Return the layers in a step, and the state after it; see `step`."""
+    x, traced, membranes = counts, list[LayerStep](), list[NDArray[np.int16]]()
+    for layer, before in zip(network.layers, state.membranes, strict=True):
+        done, after = step_layer(layer, x, before)
+        x = sum_squares(done.spikes, layer.pool)
+        traced.append(done)
+        membranes.append(after)
+    readout, v = network.readout, state.integrators
+    sums = readout.weight.astype(np.int32) @ x.reshape(-1).astype(np.int32)
+    v = v - leak_of(v, readout.leak) + (sums << readout.shift) + readout.bias
+    return StepTrace(tuple(traced), x, IntegerState(tuple(membranes), v, state.scores + v))
+
+
+def trace(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Iterator[StepTrace]:
+    """Yield each step of a recording, uint8 [T, C, H, W]; see `trace_step`."""
+    state = start_state(network)
+    for each in counts:
+        done = trace_step(network, each, state)
+        state = done.state
+        yield done
+
+
+def run(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
+    """Return the scores after each step of a recording.
+
+    Args:
+        network: Network of integers.
+        counts: Number of events per step, channel and pixel, uint8 [T, C, H, W].
+
+    Returns:
+        Scores, int64 [T, K]; see `step`. The logits of the recording are readout.unit * scores[-1] / T.
+
+    Example:
+        >>> layer = IntegerLayer(
+        ...     np.ones((1, 1, 1, 1), np.int8), np.zeros(1, np.int32), np.array([3]), 1 << 14, 0, 0, 1, False
+        ... )
+        >>> readout = IntegerReadout(np.eye(2, dtype=np.int8)[:, :1], np.zeros(2, np.int32), 1 << 15, 0, 1.0)
+        >>> run(IntegerNetwork((1, 1, 1), (layer,), readout), np.full((3, 1, 1, 1), 3, np.uint8))
+        array([[0, 0],
+               [1, 0],
+               [1, 0]])
+    """
+    state, scores = start_state(network), []
+    for each in counts:
+        after, state = step(network, each, state)
+        scores.append(after)
+    return np.stack(scores)

@@ -1,0 +1,193 @@
+"""Compile a trained classifier to integers, and measure what it loses on recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..checkpoints.integer import IntegerClassifier
+from ..datasets import DataConfig, Sample, SpikeTensors, TensorSettings, open_cache, plain_batches
+from ..errors import ConfigError, DataError, Remedy
+from ..networks import NO_MODULES, Network
+from ..networks.integer import IntegerNetwork, LayerStep, start_state, trace
+from ..networks.integer_kernel import run_fast
+from ..networks.quantisation import check_layers, measure_changes, quantise
+from .callback import TrainingCallback
+from .evaluation import evaluate_network, open_evaluation
+
+MAX_CALIBRATION = 64  # recordings; more do not change the scales noticeably
+DETAILED = 8  # recordings for the statistics of layers, which the slow reference computes
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class CompiledLayer:
+    """A layer in integers: its size, and its activity on recordings.
+
+    Args:
+        name: `lif1`, `lif2`, ... or `readout`.
+        weight_bytes: Bytes of weights, biases and thresholds.
+        state_bytes: Bytes of its state.
+        changed: Outputs that its integers change, relative to its spikes, if its inputs are exact; None for the
+            readout.
+        saturated: Number of membranes limited to the range of int16, over all steps.
+        operations: Additions of a weight per step, for the nonzero inputs.
+        dense: Additions of a weight per step if no input were zero.
+    """
+
+    name: str
+    weight_bytes: int
+    state_bytes: int
+    changed: float | None
+    saturated: int
+    operations: float
+    dense: int
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """A classifier in integers, and how it compares with the original.
+
+    Args:
+        classifier: The classifier.
+        calibrated_on: Number of recordings of the calibration.
+        data: Description of the recordings of the comparison.
+        recordings: Number of recordings of the comparison.
+        before: Correct predictions of the original classifier.
+        after: Correct predictions of the integers.
+        equal: Number of equal predictions.
+        detailed: Number of recordings of the statistics of layers.
+        layers: Layers in order; the readout is the last.
+    """
+
+    classifier: IntegerClassifier
+    calibrated_on: int
+    data: str
+    recordings: int
+    before: int
+    after: int
+    equal: int
+    detailed: int
+    layers: tuple[CompiledLayer, ...]
+
+
+def quantise_checkpoint(
+    path: str | Path,
+    data: DataConfig,
+    part: str,
+    *,
+    seed: int = 0,
+    callback: TrainingCallback | None = None,
+) -> Quantisation:
+    """Compile a classifier to integers, and compare it with the original.
+
+    The scales are calibrated on at most 64 recordings of the validation part, or of the compared part if the data set
+    has no validation part. The calibration does not use labels.
+
+    Args:
+        path: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`.
+        data: Data set with the classes of the classifier.
+        part: Part to compare on; see `evaluate`.
+        seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
+        callback: Called with progress and warnings.
+
+    Raises:
+        CheckpointError: If the file is not a checkpoint.
+        ConfigError: If a layer cannot be compiled, or the spike tensors are not counts.
+        DataError: If the data set is not usable.
+    """
+    callback = callback or TrainingCallback()
+    opened = open_evaluation(path, data, part, seed=seed, callback=callback, modules=NO_MODULES)
+    if not opened.samples:
+        raise DataError(f"{opened.data.title}: part {opened.part} has no recordings", Remedy("part", "all"))
+    config, network = opened.classifier, opened.network
+    assert isinstance(network, Network)
+    try:
+        check_layers(network)
+        if config.bins.dtype != np.uint8:
+            raise ConfigError(
+                f"bins.form = {config.bins.form}: cannot be compiled to integers (expected counts)",
+                Remedy("bins.form", "count", "train a network that can be compiled"),
+            )
+    except ConfigError as error:
+        raise error.named(str(path)) from error
+    cache, settings = open_cache(data), TensorSettings(config.bins)
+    chosen = _choose(opened.data.parts.get("validation") or opened.samples)
+    counts = np.concatenate([*plain_batches(SpikeTensors(chosen, settings, cache=cache), BATCH)])
+    compiled = quantise(network, torch.from_numpy(counts).transpose(0, 1))
+    progress = partial(callback.on_progress, f"reading {opened.part}")
+    tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=progress)
+    progress = partial(callback.on_progress, f"evaluating {opened.part}")
+    original = evaluate_network(network, tensors, batch=BATCH, progress=progress)
+    progress = partial(callback.on_progress, f"evaluating {opened.part} in integers")
+    predicted = np.array(
+        [
+            run_fast(compiled, recording)[-1].argmax()
+            for batch in plain_batches(tensors, BATCH, progress=progress)
+            for recording in batch
+        ]
+    )
+    detailed = counts[:DETAILED]
+    return Quantisation(
+        IntegerClassifier(config, compiled),
+        len(chosen),
+        opened.result(original).data,
+        len(opened.samples),
+        original.correct,
+        int(np.sum(predicted == original.labels)),
+        int(np.sum(predicted == original.predicted)),
+        len(detailed),
+        measure_layers(network, compiled, detailed),
+    )
+
+
+def _choose(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    """Choose evenly spaced samples for the calibration."""
+    return tuple(samples[n] for n in np.unique(np.linspace(0, len(samples) - 1, MAX_CALIBRATION).astype(int)))
+
+
+def measure_layers(network: Network, compiled: IntegerNetwork, counts: NDArray[np.uint8]) -> tuple[CompiledLayer, ...]:
+    """Measure the layers of a compiled network on recordings.
+
+    Args:
+        network: Original network.
+        compiled: The same network in integers.
+        counts: Spike tensors, uint8 [B, T, C, H, W].
+    """
+    changes = [measure_changes(network, compiled, recording) for recording in counts]
+    steps = [*_trace_all(compiled, counts)]
+    found = []
+    for number, (layer, v) in enumerate(zip(compiled.layers, start_state(compiled).membranes, strict=True)):
+        changed, spikes = (sum(each[number][place] for each in changes) for place in (0, 1))
+        done = [traced[number] for traced, _ in steps]
+        dense = v.size * layer.weight[0].size
+        found.append(
+            CompiledLayer(
+                f"lif{number + 1}",
+                layer.weight.nbytes + layer.bias.nbytes + layer.threshold.nbytes,
+                v.nbytes,
+                changed / max(spikes, 1),
+                sum(each.saturated for each in done),
+                dense * float(np.mean([np.mean(each.inputs > 0) for each in done])),
+                dense,
+            )
+        )
+    readout, share = compiled.readout, float(np.mean([np.mean(features > 0) for _, features in steps]))
+    size, state = readout.weight.nbytes + readout.bias.nbytes, 12 * compiled.classes
+    found.append(CompiledLayer("readout", size, state, None, 0, readout.weight.size * share, readout.weight.size))
+    return tuple(found)
+
+
+def _trace_all(
+    compiled: IntegerNetwork, counts: NDArray[np.uint8]
+) -> Iterator[tuple[tuple[LayerStep, ...], NDArray[np.uint8]]]:
+    """Yield the spiking layers of each step of all recordings, and the input of the readout."""
+    for recording in counts:
+        for traced, features, _ in trace(compiled, recording):
+            yield traced, features

@@ -1,0 +1,172 @@
+"""Networks in integers: the rule in closed form, its compiled kernel, and the quantisation of trained networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from facts import raises
+from numpy.typing import NDArray
+from torch import nn
+
+from dvspipe.checkpoints.checkpoint import load_checkpoint
+from dvspipe.errors import ConfigError
+from dvspipe.events import SensorSize
+from dvspipe.networks import SpikingNetwork, parse_network
+from dvspipe.networks.integer import (
+    IntegerLayer,
+    IntegerNetwork,
+    IntegerReadout,
+    convolve,
+    leak_of,
+    run,
+    sum_squares,
+    trace,
+)
+from dvspipe.networks.integer_kernel import run_fast
+from dvspipe.networks.quantisation import measure_changes, quantise
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "padded": {"channels": (4, 6), "kernel": 3, "gain": 3.0},
+    "unpadded": {"channels": (4, 6), "kernel": 3, "padded": (True, False), "gain": 3.0, "reset": "subtract"},
+    "standardised": {"channels": (4, 6), "kernel": 3, "gain": 6.0, "norm": "weight", "learn_tau": True},
+    "mlp": {"kind": "mlp", "channels": (30, 20), "gain": 4.0, "readout": "linear"},
+}
+
+
+def make_network(seed: int = 0, **settings: Any) -> SpikingNetwork:
+    """Network on 12 x 7 pixels with batch statistics that are not the default."""
+    torch.manual_seed(seed)
+    config = parse_network({"tau_mem_s": 0.03} | settings)
+    network = SpikingNetwork(config, grid=SensorSize(width=12, height=7), classes=3, dt=0.012)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.2, 0.6)
+            nn.init.normal_(module.bias, 0.2, 0.2)
+    return network.eval()
+
+
+def draw_counts(recordings: int, steps: int = 8, seed: int = 0) -> NDArray[np.uint8]:
+    """Draw counts [B, T, 2, 7, 12] from sparse to dense recordings."""
+    rng = np.random.default_rng(seed)
+    active = rng.random((recordings, steps, 2, 7, 12)) < np.linspace(0.05, 0.6, recordings)[:, None, None, None, None]
+    return (active * rng.integers(1, 5, active.shape)).astype(np.uint8)
+
+
+def make_integer(**settings: Any) -> tuple[SpikingNetwork, IntegerNetwork]:
+    network = make_network(**settings)
+    return network, quantise(network, torch.from_numpy(draw_counts(6)).transpose(0, 1))
+
+
+def one_neuron(**changes: Any) -> IntegerNetwork:
+    values = {"leak": 1 << 14, "shift": 1, "padding": 0, "pool": 1, "subtract": True} | changes
+    weight, threshold = values.pop("weight", [10]), values.pop("threshold", [15])
+    layer = IntegerLayer(
+        np.array(weight, np.int8).reshape(-1, 1, 1, 1), np.array([1], np.int32), np.array(threshold, np.int32), **values
+    )
+    readout = IntegerReadout(np.array([[1], [-1]], np.int8), np.zeros(2, np.int32), 1 << 15, 0, 1.0)
+    return IntegerNetwork((1, 1, 1), (layer,), readout)
+
+
+def test_leak_is_symmetric_and_rounds_to_nearest() -> None:
+    values = np.arange(-40_000, 40_000, 7, dtype=np.int32)
+    assert (leak_of(-values, 6554) == -leak_of(values, 6554)).all()
+    assert np.abs(leak_of(values, 6554) - values * 6554 / 2**15).max() <= 0.5
+
+
+def test_convolution_and_pooling_equal_torch() -> None:
+    rng = np.random.default_rng(0)
+    weight, x = rng.integers(-127, 128, (3, 2, 3, 5)).astype(np.int8), rng.integers(0, 256, (2, 7, 12)).astype(np.uint8)
+    expected = nn.functional.conv2d(torch.from_numpy(x)[None].double(), torch.from_numpy(weight).double(), padding=1)
+    assert (convolve(weight, x, 1) == expected[0].numpy()).all()
+    spikes = rng.random((3, 7, 12)) < 0.5
+    sums = 9 * nn.functional.avg_pool2d(torch.from_numpy(spikes)[None].double(), 3)
+    assert (sum_squares(spikes, 3) == sums[0].numpy().round()).all()
+
+
+@pytest.mark.parametrize(("subtract", "membranes"), [(True, [6, 9, 10]), (False, [0, 0, 0])])
+def test_neuron_follows_the_equation(subtract: bool, membranes: list[int]) -> None:
+    """The current is 10 << 1 plus the bias 1; a leak of 1/2 rounds halves away from zero."""
+    counts = np.ones((3, 1, 1, 1), np.uint8)
+    steps = [*trace(one_neuron(subtract=subtract), counts)]
+    assert [int(step.state.membranes[0].item()) for step in steps] == membranes
+    assert run(one_neuron(subtract=subtract), counts).tolist() == [[1, -1], [2, -2], [3, -3]]
+
+
+def test_membrane_saturates_and_is_counted() -> None:
+    counts = np.full((2, 1, 1, 1), 255, np.uint8)
+    steps = [*trace(one_neuron(weight=[-127], shift=2), counts)]
+    assert [step.layers[0].saturated for step in steps] == [1, 1]
+    assert steps[-1].state.membranes[0].item() == -32767
+
+
+@pytest.mark.parametrize(
+    ("changes", "facts"),
+    [
+        ({"pool": 16}, ("lif1",)),
+        ({"threshold": [0]}, ("lif1", 32766)),
+        ({"leak": 0}, ("lif1", 32768)),
+        ({"weight": [1, 2]}, ("lif1", "(2, 1, 1, 1)")),
+    ],
+)
+def test_wrong_numbers_are_refused(changes: dict[str, Any], facts: tuple[object, ...]) -> None:
+    with raises(ConfigError, *facts):
+        one_neuron(**changes)
+
+
+def test_sum_that_may_overflow_is_refused() -> None:
+    readout = IntegerReadout(np.full((2, 1), 127, np.int8), np.full(2, 2**30, np.int32), 100, 8, 1.0)
+    with raises(ConfigError, "readout", 2**31 - 1):
+        IntegerNetwork((1, 1, 1), (), readout)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_kernel_equals_the_reference(name: str) -> None:
+    _, compiled = make_integer(**NETWORKS[name])
+    for counts in draw_counts(5, seed=1):
+        assert (run_fast(compiled, counts) == run(compiled, counts)).all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_integers_follow_the_trained_network(name: str) -> None:
+    """Rounding changes few spikes, and the logits by less than a tenth of their range."""
+    network, compiled = make_integer(**NETWORKS[name])
+    counts = draw_counts(5, seed=1)
+    with torch.no_grad():
+        logits = network(torch.from_numpy(counts).transpose(0, 1))[0].mean(0).numpy()
+    found = compiled.readout.unit * np.stack([run_fast(compiled, each)[-1] for each in counts]) / counts.shape[1]
+    assert np.abs(found - logits).max() < 0.1 * np.ptp(logits)
+    changed, spikes = np.sum([measure_changes(network, compiled, each) for each in counts], axis=0).T
+    assert (spikes > 0).all()
+    assert (changed < 0.02 * spikes).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "facts"),
+    [
+        ({"kind": "sew", "channels": (4, 4), "kernel": 3}, ("layers.1", "Residual")),
+        ({"kind": "plif", "channels": (4, 6), "kernel": 3, "hidden": 5}, ("layers.1", "MaxPool")),
+        ({"kind": "mlp", "channels": (9,), "tau_syn_s": 0.02}, ("layers.0", "network.tau_syn_s")),
+        ({"kind": "mlp", "channels": (9,), "readout": "count"}, ("readout", "CountReadout")),
+    ],
+)
+def test_layer_that_cannot_be_compiled_is_named(settings: dict[str, Any], facts: tuple[object, ...]) -> None:
+    with raises(ConfigError, *facts):
+        make_integer(**settings)
+
+
+def test_values_that_are_not_counts_are_refused() -> None:
+    with raises(ConfigError, "float32", "uint8"):
+        quantise(make_network(**NETWORKS["padded"]), torch.zeros(4, 1, 2, 7, 12))
+
+
+def test_included_gesture_classifier_has_less_than_300_kb() -> None:
+    config, network = load_checkpoint("gesture-synthetic")
+    rng = np.random.default_rng(0)
+    counts = torch.from_numpy((rng.random((3, 1, *config.task.shape)) < 0.1).astype(np.uint8))
+    assert quantise(network, counts).parameter_bytes < 300_000
