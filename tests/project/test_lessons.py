@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pytest
+import torch
 
 LESSONS = sorted((Path(__file__).parents[2] / "docs" / "lessons").glob("plot_*.py"))
 PARTS = ("Derivation", "By hand", "With dvspipe", "Exercise")
@@ -30,8 +31,10 @@ def test_lesson_has_question_parts_and_folded_answer(lesson: Path) -> None:
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=by_name)
 def test_lesson_runs_with_pictures_and_its_answer_is_right(lesson: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    threads = torch.get_num_threads()
     with mpl.rc_context({"backend": "agg"}):
         names = runpy.run_path(str(lesson))
+    torch.set_num_threads(threads)
     pictures = len(plt.get_fignums())
     plt.close("all")
     assert pictures
