@@ -44,6 +44,7 @@ ORDER = [
     "checkpoints",
     "training",
     "inference",
+    "live",
     "report",
     "oneshot",
     "torch",
@@ -106,7 +107,7 @@ ONLY_HOMES = {
     "sklearn": {"report", "training"},
     "starlette": {"app"},
     "tonic": {"datasets"},
-    "torch": {"networks", "learning", "checkpoints", "training", "inference", "torch"},
+    "torch": {"networks", "learning", "checkpoints", "training", "inference", "live", "torch"},
     "triton": {"networks"},
     "typer": {"cli"},
 }

@@ -1,0 +1,15 @@
+"""Live streams to labels: sources, the queue of their chunks, and the session that classifies them."""
+
+from .chunks import Chunk, ChunkQueue, Clock, SystemClock
+from .session import LiveSession
+from .sources import LiveSource, open_live
+
+__all__ = [
+    "Chunk",
+    "ChunkQueue",
+    "Clock",
+    "LiveSession",
+    "LiveSource",
+    "SystemClock",
+    "open_live",
+]
