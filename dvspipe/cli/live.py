@@ -28,7 +28,12 @@ CLEAR_LINE = "\r\x1b[K"
 
 def live(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="Camera number: 0, 1, ...; or a video or recording to replay.")
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Camera number: 0, 1, ...; video or recording to replay; - for EVT 2.0 words on standard input; or "
+            "udp://HOST:PORT for packets of AEStream.",
+        ),
     ],
     checkpoint: Annotated[
         str,
@@ -61,7 +66,7 @@ def live(
     """Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."""
     from ..framing import live_settings
     from ..inference import Classifier
-    from ..live import LiveSession, open_live
+    from ..live import LiveSession, is_stream, open_live
 
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
     config = _with_hop(build_config(settings), classifier, every)
@@ -71,7 +76,7 @@ def live(
         live_settings(classifier.framed(config)),
         speed=speed,
         loops=loop,
-        sensor=parse_sensor(sensor),
+        sensor=parse_sensor(sensor) or (classifier.config.sensor if is_stream(source) else None),
         hints=parse_hints(hint),
     )
     session = LiveSession(opened, classifier, config, writer=writer)

@@ -3,6 +3,7 @@
 from .chunks import Chunk, ChunkQueue, Clock, SystemClock
 from .session import LiveSession
 from .sources import LiveSource, open_live
+from .streams import is_stream
 
 __all__ = [
     "Chunk",
@@ -11,5 +12,6 @@ __all__ = [
     "LiveSession",
     "LiveSource",
     "SystemClock",
+    "is_stream",
     "open_live",
 ]

@@ -1,4 +1,4 @@
-"""Sources of live streams: cameras, and videos and recordings replayed at their own pace."""
+"""Sources of live streams: cameras, streams of other programs, and videos and recordings replayed at their own pace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import ConfigError, FileError, VideoError
+from ..errors import ConfigError, FileError, Remedy, VideoError
 from ..events import Events, SensorSize
 from ..formats import NO_HINTS, Hints, Recording, open_recording
 from ..recordings.conversion import is_video
@@ -17,6 +17,7 @@ from ..video.names import camera_of, check_address
 from ..video.opening import open_video
 from ..video.video import Video
 from .chunks import Chunk, Clock
+from .streams import is_stream, open_stream
 
 CHUNK_US = 10_000  # length of the chunks of a replayed recording, as from a camera's driver
 DEFAULT_GAP_US = 33_333  # time between the last and first frame of a loop with one frame
@@ -204,20 +205,28 @@ def open_live(
     """Open the source of a live stream.
 
     Args:
-        source: Camera number; or video or recording, which is replayed.
+        source: Camera number; video or recording, which is replayed; `-` for EVT 2.0 words on standard input; or
+            `udp://HOST:PORT` for packets of AEStream.
         video: Settings for reading videos and cameras.
         speed: Speed of the replay, > 0; 1: as recorded.
         loops: Whether the replay starts again at the end.
-        sensor: Sensor of a recording that does not store it.
+        sensor: Sensor of a recording that does not store it, or of a stream.
         hints: Other metadata missing from a recording.
 
     Raises:
-        ConfigError: If the speed is not positive, or a camera has a speed or loop.
+        ConfigError: If the speed is not positive, a camera or stream has a speed or loop, or a stream no
+            sensor or a wrong address.
         FileError: If the file is missing or cannot be read.
         VideoError: If the camera or video cannot be opened.
     """
     if not 0 < speed < float("inf"):
         raise ConfigError(f"speed: wrong value (found {speed:g}, expected more than 0)")
+    if is_stream(source):
+        if sensor is None:
+            raise ConfigError(f"{source}: does not name its sensor", Remedy("sensor", "WxH", "set it"))
+        if speed != 1 or loops:
+            raise ConfigError(f"{source}: cannot be replayed (found speed = {speed:g}, loop = {loops})")
+        return open_stream(str(source), sensor)
     if camera_of(source) is not None:
         if speed != 1 or loops:
             raise ConfigError(f"camera {source}: cannot be replayed (found speed = {speed:g}, loop = {loops})")
