@@ -5,8 +5,10 @@ The public names are listed in `__init__.pyi`. Each is loaded at first use, to k
     >>> from dvspipe import events_from_video, read, write, Classifier
 """
 
+import functools
 import os
 import sys
+from collections.abc import Callable
 
 from .numba_cache import ensure_cache
 
@@ -48,23 +50,86 @@ def _register_html() -> None:
 _register_html()
 
 
-def _attach_names() -> dict[str, object]:
-    """Attach the public names to this module at first use; return its namespace.
+OTHER_NAMES = {
+    "Classify": "dvspipe.Classifier.load(checkpoint)",
+    "DataLoader": "dvspipe.torch.loader(dataset)",
+    "Dataset": "dvspipe.torch.SpikeDataset(folder)",
+    "EventStream": "dvspipe.torch.EventStream(recording)",
+    "LIF": "dvspipe.torch.LIF",
+    "Poisson": "dvspipe.encoding.Poisson",
+    "Sensor": "dvspipe.SensorSize(width, height)",
+    "Simulator": "dvspipe.EventSimulator()",
+    "SpikeDataset": "dvspipe.torch.SpikeDataset(folder)",
+    "check_recording": "dvspipe.check(recording)",
+    "classify": "dvspipe.infer(checkpoint, recording)",
+    "concat": "dvspipe.concatenate(parts), or dvspipe.merge(recordings)",
+    "crop": "events.crop(left, top, width, height), or dvspipe.cut(recording, region=...)",
+    "describe": "dvspipe.info(file)",
+    "detect": "dvspipe.infer(checkpoint, recording)",
+    "download": "dvspipe.datasets",
+    "encode_events": "dvspipe.encode(events)",
+    "eval": "dvspipe.evaluate(checkpoint, data)",
+    "filters": "dvspipe.events.filters, or dvspipe.filter(recording, activity_us=20_000)",
+    "fit": "dvspipe.train(folder, run_folder)",
+    "from_array": "dvspipe.events_from_video(images, fps), or dvspipe.Events(t, x, y, p, sensor)",
+    "from_video": "dvspipe.events_from_video(video)",
+    "join": "dvspipe.merge(recordings, gap_us=1000)",
+    "list_formats": "dvspipe.formats.FORMATS",
+    "load": "dvspipe.read(file)",
+    "load_events": "dvspipe.read(file)",
+    "loader": "dvspipe.torch.loader(dataset)",
+    "open": "dvspipe.read(file), or dvspipe.open_recording(file) for long files",
+    "pipeline": "dvspipe.infer(checkpoint, recording)",
+    "predict": "dvspipe.infer(checkpoint, recording)",
+    "preview": "dvspipe.view(recording, path)",
+    "save": "dvspipe.write(path, events), or events.save(path)",
+    "save_events": "dvspipe.write(path, events), or events.save(path)",
+    "sensors": "dvspipe.simulator.read_preset(name)",
+    "show": "dvspipe.plot(events), or dvspipe.animate(events)",
+    "slice": "events[first:stop], or events.slice_time(start_us, stop_us)",
+    "stack": "dvspipe.encode(events)",
+    "test": "dvspipe.evaluate(checkpoint, data)",
+    "to_frame": "dvspipe.encode(events, steps=10)",
+    "to_tensor": "events.to_torch(), or dvspipe.encode(events)",
+    "to_torch": "events.to_torch()",
+    "to_voxel": 'dvspipe.encode(events, form="voxel")',
+    "track_film": "dvspipe.track(video)",
+    "v2e": "dvspipe.events_from_video(video)",
+    "version": "dvspipe.__version__",
+    "video_to_events": "dvspipe.events_from_video(video)",
+    "visualize": "dvspipe.plot(events), or dvspipe.animate(events)",
+    "voxel_grid": 'dvspipe.encode(events, form="voxel")',
+}
+"""What to write instead of names of other libraries and earlier versions."""
+
+
+@functools.cache
+def _attach_names() -> tuple[Callable[[str], object], list[str]]:
+    """Attach the public names to this module; return the function that loads one, and their list.
 
     The command line uses no public name, so it handles Ctrl-C without first importing lazy_loader, the slowest part of
     its start until then.
     """
     import lazy_loader
 
-    namespace = globals()
-    namespace["__getattr__"], namespace["__dir__"], namespace["__all__"] = lazy_loader.attach_stub(__name__, __file__)
-    return namespace
+    load, _, names = lazy_loader.attach_stub(__name__, __file__)
+    return load, names
 
 
 def __getattr__(name: str) -> object:
-    namespace = _attach_names()
-    return namespace["__all__"] if name == "__all__" else namespace["__getattr__"](name)  # type: ignore[operator]
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("dvspipe")
+    load, names = _attach_names()
+    if name == "__all__":
+        return names
+    if name in names:
+        return load(name)
+    from .errors import explain_name
+
+    raise AttributeError(explain_name("dvspipe", name, names, OTHER_NAMES))
 
 
 def __dir__() -> list[str]:
-    return _attach_names()["__dir__"]()  # type: ignore[operator,no-any-return]
+    return [*_attach_names()[1], "__version__"]

@@ -9,9 +9,11 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
+from functools import reduce
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -47,22 +49,37 @@ YAML_BOOL, YAML_DATE, YAML_INT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool
 MAX_YAML_BYTES = 1 << 18  # configurations have a few kB; parsing 1 MB of YAML takes 10 s
 MAX_INT_BITS = 64
 MAX_EXPLAINED = 10  # mistakes listed in a message; each suggestion takes 1 ms
+KIND = "kind"  # name of the setting that selects a member of a union of groups
 CLOSE, CLOSE_ELSEWHERE = 0.6, 0.85
 """Minimum difflib similarity for suggesting a setting of the same group, and of another group."""
 
 
 class Settings(BaseModel):
-    """Base class of all groups of settings: frozen; unknown keys are errors."""
+    """Base class of all groups of settings: frozen; unknown keys are errors.
+
+    The `repr` lists the settings that differ from their defaults.
+
+    Example:
+        >>> class Example(Settings):
+        ...     rate_hz: float = 1.0
+        ...     steps: int = 10
+        >>> Example(), Example(steps=20)
+        (Example(), Example(steps=20))
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, *unnamed: object, **values: Any) -> None:
         """Check the values.
 
         Raises:
             ConfigError: If keys are unknown or values are wrong. The message names each of them, with the closest known
-                key or the expected value.
+                key or the expected value. Also if values have no names.
         """
+        if unnamed:
+            name, first = type(self).__name__, next(iter(type(self).model_fields))
+            listed = ", ".join(map(_format_input, unnamed))
+            raise ConfigError(f"{name}: settings need names (found {listed}, expected {name}({first}=...))")
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -82,6 +99,15 @@ class Settings(BaseModel):
             return values
         types = {name: field.annotation for name, field in cls.model_fields.items()}
         return {name: _to_plain(value, types.get(name, bool)) for name, value in values.items()}
+
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if field.is_required() or value != field.get_default(call_default_factory=True):
+                yield name, value
+
+    def __str__(self) -> str:
+        return repr(self)
 
 
 def _to_plain(value: object, annotation: object) -> object:
@@ -344,15 +370,157 @@ def read_stored(model: type[Model], path: Path) -> Model:
     return build(model, keep_own(model, read_yaml(path)), str(path))
 
 
-def as_settings(model: type[Model], given: Model | Mapping[str, object] | None) -> Model:
-    """Convert a mapping to settings, and return settings unchanged; None gives the defaults.
+def as_settings(
+    model: type[Model],
+    given: Model | Mapping[str, object] | None = None,
+    named: Mapping[str, object] | None = None,
+    function: Callable[..., object] | None = None,
+) -> Model:
+    """Create settings from a model, a mapping or None, and from keyword arguments, which take precedence.
+
+    Names are those of `name_settings`: of a setting of the model, or of the only such setting in its groups.
+
+    Args:
+        model: Subclass of `Settings`.
+        given: Settings, or keys and values; None: the defaults.
+        named: Keyword arguments of a function.
+        function: This function; its other arguments are suggested for unknown keywords.
 
     Raises:
-        ConfigError: If a key is unknown, or a value is wrong.
+        ConfigError: If a name is unknown or stands for several settings, a value is wrong, or `given` is neither a
+            model nor a mapping.
+
+    Example:
+        >>> from dvspipe.recordings.conversion import ConvertConfig
+        >>> as_settings(ConvertConfig, {"upsample": 4}, {"fps": 30, "pos_thres": 0.3})
+        ConvertConfig(video=VideoSettings(fps=30.0), simulator=SimulatorConfig(pos_thres=0.3), upsample=4)
+        >>> as_settings(ConvertConfig, ConvertConfig(upsample=4), {"fps": 30}).upsample
+        4
     """
-    if isinstance(given, model):
+    if isinstance(given, model) and not named:
         return given
-    return build(model, cast(Mapping[str, object], given or {}), model.__name__)
+    if given is not None and not isinstance(given, model | Mapping):
+        raise ConfigError(
+            f"{model.__name__}: found {_format_input(given)}, expected settings by name, a mapping or {model.__name__}"
+        )
+    kind, base = (type(given), _given_values(given)) if isinstance(given, model) else (model, given or {})
+    settings: Mapping[str, object] = name_settings(kind, cast(Mapping[str, object], base))
+    if named:
+        over = name_settings(kind, named)
+        _check_arguments(kind, over, function)
+        settings = merge_settings(settings, over, _find_unions(kind))  # type: ignore[arg-type]
+    return build(kind, settings, model.__name__)
+
+
+def name_settings(model: type[Settings], values: Mapping[str, object]) -> dict[str, object]:
+    """Sort values into the groups of a model: a name is a full name with dots, or its last part.
+
+    The last part alone stands for a setting of the model itself, or for the only setting with this name in its groups.
+    Unknown names are kept; `build` explains them.
+
+    Raises:
+        ConfigError: If a name stands for several settings.
+
+    Example:
+        >>> from dvspipe.training import TrainConfig
+        >>> name_settings(TrainConfig, {"epochs": 5, "seed": 1, "network.kind": "mlp"})
+        {'optimiser': {'epochs': 5}, 'seed': 1, 'network': {'kind': 'mlp'}}
+    """
+    own, found = _members(model), dict[str, object]()
+    for name, value in values.items():
+        path = name if name in own else _find_path(model, name)
+        *groups, last = path.split(".")
+        nested: object = _given_values(value) if isinstance(value, Settings) else value
+        for part in (last, *reversed(groups)):
+            nested = {part: nested}
+        found = merge_settings(found, nested)  # type: ignore[arg-type, assignment]
+    return found
+
+
+def plain_settings(
+    model: type[Settings],
+    given: Settings | Mapping[str, object] | None,
+    named: Mapping[str, object] | None = None,
+    function: Callable[..., object] | None = None,
+) -> SettingsTree:
+    """Return the given settings alone as plain values by group, to merge them with others; see `as_settings`.
+
+    Example:
+        >>> from dvspipe.training import TrainConfig
+        >>> plain_settings(TrainConfig, {"seed": 1}, {"epochs": 5, "channels": (8, 16)})
+        {'seed': 1, 'optimiser': {'epochs': 5}, 'network': {'channels': [8, 16]}}
+    """
+    base = name_settings(model, _given_values(given) if isinstance(given, Settings) else given or {})
+    over = name_settings(model, named or {})
+    _check_arguments(model, over, function)
+    merged = merge_settings(base, over, _find_unions(model))  # type: ignore[arg-type]
+    plain: SettingsTree = to_jsonable_python(merged, fallback=str)
+    return plain
+
+
+def _find_path(model: type[Settings], name: str) -> str:
+    """Return the full name of a setting; `name` itself if it is unknown."""
+    paths = list(dict.fromkeys(_setting_names(model)))
+    matches = [path for path in paths if path == name] or [path for path in paths if path.endswith(f".{name}")]
+    if len(matches) > 1:
+        group, *others = matches[0].split(".")
+        nested = reduce(lambda value, key: f"{{{key!r}: {value}}}", reversed(others), "VALUE")
+        raise ConfigError(
+            f"{model.__name__}: {name} stands for several settings, {', '.join(matches)}; name the group, such as "
+            f"{group}={nested}"
+        )
+    return matches[0] if matches else name
+
+
+def _given_values(settings: Settings) -> dict[str, object]:
+    """Return the values that were given to a model, and to the models in it; with the kind of a member of a union."""
+    fixed = {name for name, field in type(settings).model_fields.items() if len(get_args(field.annotation)) == 1}
+    given = settings.model_fields_set | (fixed & {KIND})
+    values = {name: getattr(settings, name) for name in type(settings).model_fields if name in given}
+    return {name: _given_values(value) if isinstance(value, Settings) else value for name, value in values.items()}
+
+
+def _find_unions(model: type[Settings]) -> dict[str, object]:
+    """Return the types of the groups with kinds, by name."""
+    return {name: field.annotation for name, field in model.model_fields.items() if find_kinds(field.annotation)}
+
+
+def _check_arguments(
+    model: type[Settings], named: Mapping[str, object], function: Callable[..., object] | None
+) -> None:
+    """Check for misspelled arguments of a function that also takes settings by name.
+
+    Raises:
+        ConfigError: If an unknown setting resembles an argument.
+    """
+    if function is None:
+        return
+    arguments = [name for name, each in signature(function).parameters.items() if each.kind is each.KEYWORD_ONLY]
+    for name in named:
+        if name in _members(model) or suggest_settings(model, name):
+            continue
+        similar = difflib.get_close_matches(name, arguments, 1, CLOSE)
+        if similar:
+            raise ConfigError(f"{function.__name__}: unknown argument {name}, did you mean {similar[0]}?")
+
+
+def complete_repr(value: object) -> str:
+    """Return the `repr` of a value with all settings, also the defaults; for digests.
+
+    Example:
+        >>> class Example(Settings):
+        ...     steps: int = 10
+        >>> complete_repr(("a", Example()))
+        "('a', Example(steps=10))"
+    """
+    if isinstance(value, Settings):
+        return f"{type(value).__name__}({', '.join(f'{name}={complete_repr(each)}' for name, each in value)})"
+    if isinstance(value, tuple) and type(value) is tuple:
+        return f"({', '.join(map(complete_repr, value))}{',' * (len(value) == 1)})"
+    if is_dataclass(value) and not isinstance(value, type):
+        shown = ((each.name, getattr(value, each.name)) for each in fields(value) if each.repr)
+        return f"{type(value).__qualname__}({', '.join(f'{name}={complete_repr(each)}' for name, each in shown)})"
+    return repr(value)
 
 
 def suggest_settings(model: type[BaseModel], name: str) -> list[str]:

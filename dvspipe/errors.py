@@ -2,6 +2,7 @@
 
     DvspipeError
     ├── ConfigError              a setting is unknown, wrong, or contradicts another
+    │   └── ArgumentError        an argument of a Python function is unknown, missing, or has a wrong type
     ├── EventError               events break the rules of an event stream
     ├── FileError                a file is missing, already exists, or cannot be read or written
     │   └── FormatError          the content of a file is not what its format requires
@@ -19,13 +20,18 @@ option.
 from __future__ import annotations
 
 import copy
+import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import PurePath
 from typing import Self
 
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters except tab and newline, and surrogates (file name bytes outside UTF-8)."""
+
+
+MAX_SHOWN = 8  # items of a collection in a `repr`
 
 
 def escape_controls(text: str) -> str:
@@ -61,6 +67,28 @@ def join_names(names: Sequence[str]) -> str:
     return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
+def explain_name(owner: str, name: str, known: Iterable[str], written: Mapping[str, str]) -> str:
+    """Return the message for an unknown attribute, with what to write instead.
+
+    Args:
+        owner: Class or module without this attribute.
+        name: Unknown name.
+        known: Its attributes; the most similar ones are suggested.
+        written: What to write for names from other libraries, by name.
+
+    Example:
+        >>> explain_name("Events", "duration", (), {"duration": "events.duration_us"})
+        "Events has no attribute 'duration'; write events.duration_us"
+        >>> explain_name("dvspipe", "encdoe", ("encode", "read"), {})
+        "dvspipe has no attribute 'encdoe'; did you mean encode?"
+    """
+    message = f"{owner} has no attribute {name!r}"
+    if name in written:
+        return f"{message}; write {written[name]}"
+    similar = difflib.get_close_matches(name, [each for each in known if not each.startswith("_")], 3)
+    return f"{message}; did you mean {join_names(similar)}?" if similar else message
+
+
 def count_noun(count: int, noun: str) -> str:
     """Format a count with a noun; the plural appends s.
 
@@ -69,6 +97,50 @@ def count_noun(count: int, noun: str) -> str:
         ('1 window', '2,000 events')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def brief(value: object, most: int = 60) -> str:
+    """Return a `repr` of at most about `most` characters in one line; it gives the size of long values.
+
+    Example:
+        >>> import numpy as np
+        >>> brief(np.zeros((5, 7), np.uint8)), brief(list(range(100))), brief(b"12")
+        ('uint8[5, 7]', '<100 items>', '<2 bytes>')
+    """
+    if isinstance(value, str):
+        return repr(shorten(value, most))
+    if isinstance(value, PurePath):
+        return repr(str(value))
+    if isinstance(value, bytes):
+        return f"<{len(value):,} bytes>"
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if shape is not None and dtype is not None:
+        return f"{str(dtype).removeprefix('torch.')}{[*shape]}"
+    if isinstance(value, Collection) and len(value) > MAX_SHOWN:
+        return f"<{count_noun(len(value), 'item')}>"
+    text = repr(value)
+    if len(text) <= most and "\n" not in text:
+        return text
+    return f"<{count_noun(len(value), 'item')}>" if isinstance(value, Collection) else f"{type(value).__name__}(...)"
+
+
+class Brief:
+    """Base of dataclasses with a `repr` of one line, made by `brief`. Use it with `@dataclass(repr=False)`.
+
+    Example:
+        >>> @dataclass(repr=False)
+        ... class Example(Brief):
+        ...     name: str
+        ...     rows: list[int]
+        >>> Example("a", [*range(100)])
+        Example(name='a', rows=<100 items>)
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        shown = (f"{each.name}={brief(getattr(self, each.name))}" for each in fields(self) if each.repr)  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 @dataclass(frozen=True)
@@ -160,6 +232,10 @@ class DvspipeError(Exception):
 
 class ConfigError(DvspipeError):
     """A setting is unknown, has a wrong value, or contradicts another."""
+
+
+class ArgumentError(ConfigError, TypeError):
+    """An argument of a Python function is unknown, missing, or has a wrong type."""
 
 
 class EventError(DvspipeError):

@@ -1,8 +1,8 @@
 """PyTorch datasets, data loaders and spiking neuron modules.
 
-    dataset = SpikeDataset("recordings", BinConfig(steps=20, step_us=15_000), part="train")
-    for spikes, labels, lengths in loader(dataset, 32, shuffle=True, num_workers=2):
-        ...  # uint8 counts [T, B, C, H, W], int64 [B], int64 [B]
+    dataset = SpikeDataset("recordings", steps=20, step_us=15_000, part="train")
+    for spikes, labels in loader(dataset, 32, shuffle=True, num_workers=2):
+        ...  # uint8 counts [T, B, C, H, W], int64 [B]
 
 `LIF` and `LeakyReadout` are modules for your own networks; they translate the parameters of Norse and snnTorch.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -28,20 +28,18 @@ from .datasets import (
     FolderConfig,
     Part,
     SampleEncoder,
-    SourceConfig,
     TensorSettings,
+    as_data,
     encode_image,
-    folder_settings,
     open_cache,
     open_dataset,
     order_shards,
-    parse_data,
 )
 from .datasets.shard_files import group_by_shard
 from .encoding import BinConfig, encode_stream
-from .errors import ConfigError, DataError, DvspipeError
+from .errors import ConfigError, DataError, DvspipeError, count_noun
 from .events import Events, SensorSizeLike
-from .formats import NO_HINTS, Hints, open_recording
+from .formats import NO_HINTS, HintsLike, open_recording
 from .networks import LIF, LeakyReadout, Levels, NeuronConfig
 
 __all__ = [
@@ -50,11 +48,14 @@ __all__ = [
     "LeakyReadout",
     "Levels",
     "NeuronConfig",
+    "PaddedBatch",
     "ShardSampler",
     "SpikeBatch",
     "SpikeDataset",
     "collate",
+    "collate_padded",
     "loader",
+    "to_tensor",
 ]
 
 DIGEST_BYTES = 20
@@ -77,6 +78,7 @@ class SpikeDataset(Dataset[LoadedItem]):
             `views` > 1 in the settings, items of `train` are random variants, drawn with torch's generator.
         complete: Whether tensors cover complete recordings, instead of `bins.steps` steps.
         transform: Function applied to each tensor [T, C, H, W].
+        named: Settings of the binning by name, such as `steps=10`; they take precedence over `bins`.
 
     Attributes:
         classes: Class names; a label is an index into them.
@@ -91,7 +93,7 @@ class SpikeDataset(Dataset[LoadedItem]):
     Example:
         >>> from dvspipe.datasets import from_recordings
         >>> events = Events([0, 10, 30], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
-        >>> dataset = SpikeDataset(from_recordings([(events, 0), (events, 1)]), BinConfig(steps=5, step_us=10))
+        >>> dataset = SpikeDataset(from_recordings([(events, 0), (events, 1)]), steps=5, step_us=10)
         >>> spikes, label = dataset[1]
         >>> spikes.shape, spikes.dtype, label, len(dataset)
         (torch.Size([5, 2, 7, 12]), torch.uint8, 1, 2)
@@ -100,14 +102,15 @@ class SpikeDataset(Dataset[LoadedItem]):
     def __init__(
         self,
         source: str | Path | DataConfig | Mapping[str, object] | DataSet,
-        bins: BinConfig | Mapping[str, object] = BinConfig(),
+        bins: BinConfig | Mapping[str, object] | None = None,
         *,
         part: Part | None = None,
         complete: bool = False,
         transform: Callable[[Tensor], Tensor] | None = None,
+        **named: object,
     ) -> None:
-        bins = as_settings(BinConfig, bins)
-        config = _data_config(source)
+        bins = as_settings(BinConfig, bins, named, SpikeDataset)
+        config = FolderConfig() if isinstance(source, DataSet) else as_data(source)
         data = source if isinstance(source, DataSet) else open_dataset(config, 0, bins)
         if part is not None and part not in data.parts:
             raise DataError(f"{data.title}: no part {part} (expected one of {', '.join(data.parts)})")
@@ -126,6 +129,11 @@ class SpikeDataset(Dataset[LoadedItem]):
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def __repr__(self) -> str:
+        bins = self._encoder.settings.bins
+        shape = [bins.steps, *self._shape]
+        return f"SpikeDataset({count_noun(len(self), 'recording')}, {len(self.classes)} classes, {bins.dtype}{shape})"
 
     def __getitem__(self, number: int) -> LoadedItem:
         """Return the spikes [T, C, H, W] of a recording, uint8 or float32 depending on `bins`, and its label."""
@@ -207,14 +215,6 @@ class ShardSampler(Sampler[int]):
         return iter(numbers)
 
 
-def _data_config(source: str | Path | DataConfig | Mapping[str, object] | DataSet) -> DataConfig:
-    if isinstance(source, str | Path):
-        return parse_data(folder_settings(Path(source)))
-    if isinstance(source, DataSet):
-        return FolderConfig()
-    return source if isinstance(source, SourceConfig) else parse_data(source)
-
-
 class EventStream(IterableDataset[LoadedItem]):
     """PyTorch iterable dataset of a recording of any length: consecutive windows of T steps, in bounded memory.
 
@@ -227,6 +227,7 @@ class EventStream(IterableDataset[LoadedItem]):
         bins: Binning of the windows, also as a plain mapping; `by` must be `time` or `events`.
         sensor: Sensor of a file that does not store it.
         hints: Other metadata missing from the file.
+        named: Settings of the binning by name; they take precedence over `bins`.
 
     Yields:
         Spikes [T, C, H, W] of a window, and its start in microseconds: the start of its first step (`by = time`), or
@@ -238,7 +239,7 @@ class EventStream(IterableDataset[LoadedItem]):
 
     Example:
         >>> events = Events([100, 110, 175], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
-        >>> stream = EventStream(events, BinConfig(steps=3, step_us=10))
+        >>> stream = EventStream(events, steps=3, step_us=10)
         >>> [(start_us, int(spikes.sum())) for spikes, start_us in stream]
         [(100, 2), (130, 0), (160, 1)]
     """
@@ -246,17 +247,22 @@ class EventStream(IterableDataset[LoadedItem]):
     def __init__(
         self,
         recording: str | Path | Events,
-        bins: BinConfig | Mapping[str, object] = BinConfig(),
+        bins: BinConfig | Mapping[str, object] | None = None,
         *,
         sensor: SensorSizeLike | None = None,
-        hints: Hints = NO_HINTS,
+        hints: HintsLike = NO_HINTS,
+        **named: object,
     ) -> None:
-        self.bins = as_settings(BinConfig, bins)
+        self.bins = as_settings(BinConfig, bins, named, EventStream)
         if self.bins.by == "recording":
             raise ConfigError(
                 "by = recording: needs the end of the recording, unknown in a stream (expected by = time or events)"
             )
         self.recording, self.sensor, self.hints = recording, sensor, hints
+
+    def __repr__(self) -> str:
+        recording = self.recording if isinstance(self.recording, Events) else str(self.recording)
+        return f"EventStream({recording!r}, {self.bins!r})"
 
     def __iter__(self) -> Iterator[LoadedItem]:
         worker = get_worker_info()
@@ -295,17 +301,45 @@ class EventStream(IterableDataset[LoadedItem]):
 
 
 class SpikeBatch(NamedTuple):
-    """Batch of a loader.
+    """Batch of a loader; a pair, as every loader of PyTorch yields.
 
     Args:
         spikes: Spikes [T, B, C, H, W], or [B, T, C, H, W] if batch first; shorter recordings are padded with 0.
         labels: Labels, int64 [B]; for an `EventStream`, the start of each window in microseconds.
+    """
+
+    spikes: Tensor
+    labels: Tensor
+
+
+class PaddedBatch(NamedTuple):
+    """Batch of recordings of different lengths, from `collate_padded`.
+
+    Args:
+        spikes: As in `SpikeBatch`.
+        labels: As in `SpikeBatch`.
         lengths: Number of steps of each recording without padding, int64 [B].
     """
 
     spikes: Tensor
     labels: Tensor
     lengths: Tensor
+
+
+def to_tensor(events: Events) -> Tensor:
+    """Return events as one tensor, for networks and libraries that take event lists.
+
+    Returns:
+        int64 [N, 4] with the columns t in microseconds, x, y and p (1 ON, 0 OFF).
+
+    Example:
+        >>> to_tensor(Events([0, 5], [3, 4], [1, 1], [True, False], "12x7"))
+        tensor([[0, 3, 1, 1],
+                [5, 4, 1, 0]])
+    """
+    return torch.from_numpy(
+        np.stack([column.astype(np.int64) for column in (events.t, events.x, events.y, events.p)], 1)
+    )
 
 
 def collate(items: Sequence[LoadedItem], *, time_first: bool = True) -> SpikeBatch:
@@ -316,14 +350,33 @@ def collate(items: Sequence[LoadedItem], *, time_first: bool = True) -> SpikeBat
         time_first: Whether time is the first axis, as in networks of dvspipe and Norse.
 
     Example:
-        >>> batch = collate([(torch.ones(2, 1, 3, 3), 0), (torch.ones(4, 1, 3, 3), 1)])
-        >>> batch.spikes.shape, batch.labels, batch.lengths
-        (torch.Size([4, 2, 1, 3, 3]), tensor([0, 1]), tensor([2, 4]))
+        >>> spikes, labels = collate([(torch.ones(2, 1, 3, 3), 0), (torch.ones(4, 1, 3, 3), 1)])
+        >>> spikes.shape, labels
+        (torch.Size([4, 2, 1, 3, 3]), tensor([0, 1]))
     """
-    spikes = [each for each, _ in items]
-    lengths = torch.tensor([len(each) for each in spikes])
-    labels = torch.tensor([label for _, label in items])
-    return SpikeBatch(pad_sequence(spikes, batch_first=not time_first), labels, lengths)
+    spikes = pad_sequence([each for each, _ in items], batch_first=not time_first)
+    return SpikeBatch(spikes, torch.tensor([label for _, label in items]))
+
+
+def collate_padded(items: Sequence[LoadedItem], *, time_first: bool = True) -> PaddedBatch:
+    """Collate like `collate`, and also return the number of steps of each recording without padding.
+
+    Example:
+        >>> batch = collate_padded([(torch.ones(2, 1, 3, 3), 0), (torch.ones(4, 1, 3, 3), 1)])
+        >>> batch.lengths
+        tensor([2, 4])
+    """
+    return PaddedBatch(*collate(items, time_first=time_first), torch.tensor([len(each) for each, _ in items]))
+
+
+LoadedBatch = SpikeBatch | PaddedBatch
+
+
+class Collate(Protocol):
+    """`collate`, `collate_padded`, or your own function like them."""
+
+    def __call__(self, items: Sequence[LoadedItem], /, *, time_first: bool) -> LoadedBatch:
+        """Return the batch of some items."""
 
 
 def loader(
@@ -332,9 +385,12 @@ def loader(
     *,
     shuffle: bool = False,
     time_first: bool = True,
+    collate_fn: Collate = collate,
     **options: Any,
 ) -> DataLoader[LoadedItem]:
-    """Create a `DataLoader` that yields `SpikeBatch` items.
+    """Create a `DataLoader` that yields pairs of spikes and labels with time first, the items of the dataset.
+
+    With `time_first=False` and recordings of equal length, the items equal the items of torch's `DataLoader(dataset)`.
 
     Errors of recordings keep their type, message and remedies, even from workers; torch's `DataLoader` would append the
     message to a traceback. With `torch.distributed`, a `DistributedSampler` divides the recordings among the processes;
@@ -345,6 +401,7 @@ def loader(
         batch_size: Batch size B; the last batch may be smaller.
         shuffle: Whether to shuffle the recordings in each epoch, with torch's generator.
         time_first: Whether batches are [T, B, C, H, W]; otherwise [B, T, C, H, W].
+        collate_fn: `collate`, or `collate_padded` to get the lengths of padded recordings, too.
         options: Other arguments of `torch.utils.data.DataLoader`, such as `num_workers`, `pin_memory`,
             `persistent_workers`, `drop_last`, `generator` and `multiprocessing_context`. Use `spawn` for data sets of
             videos, because OpenCV does not survive a fork.
@@ -352,11 +409,13 @@ def loader(
     Example:
         >>> from dvspipe.datasets import from_recordings
         >>> events = Events([0, 10, 30], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
-        >>> dataset = SpikeDataset(from_recordings([(events, 0), (events, 1)]), BinConfig(steps=5, step_us=10))
-        >>> for spikes, labels, lengths in loader(dataset, 2):
-        ...     print(spikes.shape, labels, lengths)
-        torch.Size([5, 2, 2, 7, 12]) tensor([0, 1]) tensor([5, 5])
+        >>> dataset = SpikeDataset(from_recordings([(events, 0), (events, 1)]), steps=5, step_us=10)
+        >>> for spikes, labels in loader(dataset, 2):
+        ...     print(spikes.shape, labels)
+        torch.Size([5, 2, 2, 7, 12]) tensor([0, 1])
     """
+    if not hasattr(dataset, "__getitem__"):
+        raise DataError(f"loader: found {type(dataset).__name__}, expected a SpikeDataset or another dataset")
     wrapped: Dataset[Any]
     if isinstance(dataset, IterableDataset):
         wrapped = _ErrorYieldingStream(dataset)
@@ -373,7 +432,7 @@ def loader(
             drop_last = bool(options.get("drop_last"))
             options["sampler"] = DistributedSampler(wrapped, shuffle=shuffle, drop_last=drop_last)
             shuffle = False
-    collated = partial(_collate_or_return_error, time_first=time_first)
+    collated = partial(_collate_or_return_error, partial(collate_fn, time_first=time_first))
     return _Loader(wrapped, batch_size, shuffle=shuffle or None, collate_fn=collated, **options)
 
 
@@ -407,20 +466,20 @@ class _ErrorYieldingStream(IterableDataset[Any]):
 
 
 def _collate_or_return_error(
-    items: Sequence[LoadedItem | DvspipeError], *, time_first: bool
-) -> SpikeBatch | DvspipeError:
+    collate_items: Callable[[Sequence[LoadedItem]], LoadedBatch], items: Sequence[LoadedItem | DvspipeError]
+) -> LoadedBatch | DvspipeError:
     good = []
     for item in items:
         if isinstance(item, DvspipeError):
             return item
         good.append(item)
-    return collate(good, time_first=time_first)
+    return collate_items(good)
 
 
 class _Loader(DataLoader[Any]):
     """Loader that raises the errors returned by its dataset."""
 
-    def __iter__(self) -> Iterator[SpikeBatch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[LoadedBatch]:  # type: ignore[override]
         for batch in super().__iter__():
             if isinstance(batch, DvspipeError):
                 raise batch

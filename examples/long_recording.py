@@ -29,7 +29,7 @@ def main() -> None:
         stream = EventStream(path, BinConfig(steps=50, step_us=10_000))  # windows of 0.5 s, bounded memory
         neurons, state = LIF({"tau_mem_s": 0.05, "gain": 1.5}, dt=0.01), None
         with torch.no_grad():
-            for counts, starts_us, _ in loader(stream, 1):
+            for counts, starts_us in loader(stream, 1):
                 spikes, state = neurons(counts.sum(2), state)  # [T, 1, H, W]: sum of ON and OFF
                 total = spikes.sum((0, 1))
                 row, column = divmod(int(total.argmax()), total.shape[1])

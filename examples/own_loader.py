@@ -54,11 +54,11 @@ def main() -> None:
         network = Network(len(train.classes))
         optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3)
         for _ in range(10):
-            for spikes, labels, _ in loader(train, 8, shuffle=True):
+            for spikes, labels in loader(train, 8, shuffle=True):
                 optimiser.zero_grad()
                 nn.functional.cross_entropy(network(spikes), labels).backward()
                 optimiser.step()
-        ((spikes, labels, _),) = loader(test, len(test), num_workers=1)
+        ((spikes, labels),) = loader(test, len(test), num_workers=1)
         right = int((network(spikes).argmax(1) == labels).sum())
         print(f"{right} of {len(test)} test recordings are correct")
 

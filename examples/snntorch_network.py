@@ -49,7 +49,7 @@ def main() -> None:
     optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3)
     for _ in range(8):
         right = 0
-        for spikes, labels, _ in loader(dataset, 8, shuffle=True):
+        for spikes, labels in loader(dataset, 8, shuffle=True):
             _, potentials = network(spikes)
             optimiser.zero_grad()
             nn.functional.cross_entropy(potentials, labels).backward()

@@ -15,9 +15,12 @@ from dvspipe.config import (
     PATTERNS,
     SIZE_PATTERN,
     Settings,
+    as_settings,
     build,
+    complete_repr,
     configs_folder,
     merge_settings,
+    name_settings,
     parse_overrides,
     read_yaml,
     shipped_configs,
@@ -257,3 +260,86 @@ def test_direct_construction_raises_the_same_errors() -> None:
         BinConfig(stepp_us=1)  # type: ignore[call-arg]
     with raises(ConfigError, "x", "bins.steps = 0", "seed = 'a'"):
         build(TrainConfig, {"bins": {"steps": 0}, "seed": "a"}, "x")  # errors of nested models are collected
+
+
+class Leaf(Settings):
+    kind: Literal["leaf"] = "leaf"
+    area: float = 1.0
+    seed: int = 0
+
+
+class Twig(Settings):
+    kind: Literal["twig"] = "twig"
+    length: float = 1.0
+
+
+class Tree(Settings):
+    seed: int = 0
+    inner: Inner = Inner()
+    part: Annotated[Leaf | Twig, Field(discriminator="kind")] = Leaf()
+
+
+def grow(tree: Tree | dict[str, object] | None = None, *, overwrite: bool = False, **named: object) -> Tree:
+    return as_settings(Tree, tree, named, grow) if not overwrite else Tree()
+
+
+def test_names_a_mapping_and_a_model_give_equal_settings() -> None:
+    expected = Tree(seed=3, inner=Inner(rate=0.25), part=Twig(length=2.0))
+    ways = (
+        grow(expected),
+        grow({"seed": 3, "inner": {"rate": 0.25}, "part": {"kind": "twig", "length": 2.0}}),
+        grow({"seed": 3, "rate": 0.25, "part.kind": "twig", "length": 2.0}),
+        grow(seed=3, rate=0.25, part=Twig(length=2.0)),
+        grow(seed=3, inner={"rate": 0.25}, part={"kind": "twig"}, length=2.0),
+    )
+    assert ways == (expected,) * 5
+
+
+def test_names_take_precedence_and_keep_other_given_settings() -> None:
+    given = Tree(seed=3, inner=Inner(channels=(4,), rate=0.25), part=Twig(length=2.0))
+    changed = grow(given, rate=0.75)
+    assert changed == Tree(seed=3, inner=Inner(channels=(4,), rate=0.75), part=Twig(length=2.0))
+    assert changed.model_fields_set == {"seed", "inner", "part"}
+    assert changed.inner.model_fields_set == {"channels", "rate"}
+    assert grow(given, length=3).part == Twig(length=3.0)
+    assert grow(given, part={"kind": "leaf"}).part == Leaf()
+
+
+def test_own_setting_has_precedence_over_one_of_a_group() -> None:
+    assert name_settings(Tree, {"seed": 1, "part.seed": 2}) == {"seed": 1, "part": {"seed": 2}}
+
+
+@pytest.mark.parametrize(
+    ("call", "facts"),
+    [
+        (lambda: grow(rat=0.5), ("rat", "inner.rate")),
+        (lambda: grow(overwrites=True), ("grow", "overwrites", "overwrite")),
+        (lambda: grow(area=1, part={"kind": "twig"}), ("part.area", "leaf", "twig")),
+        (lambda: grow(rate=-1), ("inner.rate = -1",)),
+        (lambda: grow(5), ("Tree", 5)),  # type: ignore[arg-type]
+        (lambda: grow([]), ("Tree", "[]")),  # type: ignore[arg-type]
+        (lambda: Tree(3, 4), ("Tree", 3, 4, "seed=")),  # type: ignore[arg-type]
+        (lambda: as_settings(TrainConfig, None, {"kind": "mlp"}), ("data.kind", "network.kind", "optimiser.kind")),
+        (lambda: as_settings(TrainConfig, {"epoch": 3}), ("epoch", "optimiser.epochs")),
+    ],
+)
+def test_wrong_name_or_type_is_one_line(call: Any, facts: tuple[object, ...]) -> None:
+    with raises(ConfigError, *facts) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_repr_lists_what_differs_from_the_defaults() -> None:
+    assert repr(BinConfig()) == str(BinConfig()) == "BinConfig()"
+    assert repr(TrainConfig(seed=1, optimiser={"epochs": 3})) == (  # type: ignore[arg-type]
+        "TrainConfig(seed=1, optimiser=OptimiserConfig(epochs=3))"
+    )
+    assert eval(repr(BinConfig(steps=5, form="binary"))) == BinConfig(steps=5, form="binary")
+
+
+def test_complete_repr_lists_all_settings() -> None:
+    """Caches and manifests store digests of it, so it must not change."""
+    assert complete_repr((BinConfig(steps=5),)) == (
+        "(BinConfig(steps=5, by='time', step_us=15000, step_events=1000, downsample=1, form='count', clip=4, "
+        "polarity='separate', tau_us=50000.0),)"
+    )

@@ -31,12 +31,23 @@ from dvspipe.datasets import (
     from_tonic,
     open_dataset,
 )
-from dvspipe.encoding import BinConfig, encode_events, encode_stream
+from dvspipe.encoding import BinConfig, encode, encode_stream
 from dvspipe.errors import ConfigError, DataError, DvspipeError, EventError, FileError, Remedy
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
+from dvspipe.networks import NeuronConfig, SpikingNetwork
 from dvspipe.networks.scan import scan_membranes
-from dvspipe.torch import LIF, EventStream, LeakyReadout, Levels, SpikeDataset, collate, loader
+from dvspipe.torch import (
+    LIF,
+    EventStream,
+    LeakyReadout,
+    Levels,
+    PaddedBatch,
+    SpikeDataset,
+    collate,
+    collate_padded,
+    loader,
+)
 
 BINS = BinConfig(steps=4, step_us=20_000)
 RECORDINGS = [random_events(seed, 200, span_us=40_000 * (1 + seed)) for seed in range(5)]
@@ -58,7 +69,7 @@ def test_items_are_tensors_and_labels_of_the_recordings() -> None:
     for number, (events, label) in enumerate(zip(RECORDINGS, LABELS, strict=True)):
         for _ in range(2):  # the second pass reads the cache
             spikes, found = dataset[number]
-            assert np.array_equal(spikes.numpy(), encode_events(events, BINS))
+            assert np.array_equal(spikes.numpy(), encode(events, BINS))
             assert found == label
     assert (len(dataset), dataset.classes, dataset.labels.tolist()) == (5, ("0", "1", "2"), [*LABELS])
     with pytest.raises(IndexError):
@@ -146,7 +157,8 @@ def test_recording_with_too_many_steps_is_reported() -> None:
 @pytest.mark.parametrize("time_first", [True, False])
 def test_batches_are_padded_and_include_lengths(time_first: bool) -> None:
     dataset = given(complete=True, transform=lambda spikes: 2 * spikes)
-    (batch,) = loader(dataset, 8, time_first=time_first)
+    (batch,) = loader(dataset, 8, time_first=time_first, collate_fn=collate_padded)
+    assert isinstance(batch, PaddedBatch)
     assert batch.lengths.tolist() == [len(dataset[number][0]) for number in range(5)] == [2, 4, 6, 8, 10]
     assert batch.labels.tolist() == [*LABELS]
     spikes = batch.spikes if time_first else batch.spikes.transpose(0, 1)
@@ -155,6 +167,23 @@ def test_batches_are_padded_and_include_lengths(time_first: bool) -> None:
         expected = 2 * np.stack([*encode_stream([RECORDINGS[number]], BINS)])
         assert np.array_equal(spikes[:length, number].numpy(), expected)
         assert not spikes[length:, number].any()
+
+
+@pytest.mark.parametrize("wrong", [5, None])
+def test_wrong_dataset_is_reported(wrong: Any) -> None:
+    with raises(DataError, type(wrong).__name__):
+        loader(wrong)
+    with raises(ConfigError, "data"):
+        SpikeDataset(wrong)
+
+
+def test_loader_yields_the_items_of_a_dataloader() -> None:
+    dataset = given()
+    for mine, theirs in zip(loader(dataset, 2, time_first=False), DataLoader(dataset, 2), strict=True):
+        assert len(mine) == len(theirs) == 2
+        assert all(torch.equal(*pair) for pair in zip(mine, theirs, strict=True))
+    for mine, theirs in zip(loader(dataset, 2), DataLoader(dataset, 2, collate_fn=collate), strict=True):
+        assert all(torch.equal(*pair) for pair in zip(mine, theirs, strict=True))
 
 
 def test_workers_give_equal_items_and_hash_each_recording_once() -> None:
@@ -256,9 +285,7 @@ def test_stream_windows_contain_its_steps_in_order(tmp_path: Path, bins: dict[st
     assert not together[len(steps) :].any()
     assert len(together) - len(steps) < 3
     for spikes, start_us in zip(windows, starts_us, strict=True):
-        assert np.array_equal(
-            spikes.numpy(), encode_events(events.slice_time(start_us, 2**40), config, start_us=start_us)
-        )
+        assert np.array_equal(spikes.numpy(), encode(events.slice_time(start_us, 2**40), config, start_us=start_us))
     batches = [*loader(stream, 1)]
     assert [int(batch.labels) for batch in batches] == [*starts_us]
     assert batches[0].spikes.shape == (3, 1, 2, 7, 12)
@@ -404,10 +431,43 @@ def test_parameters_without_a_fused_scan_are_rejected() -> None:
         (lambda: LIF.from_snntorch(beta=0.5, threshold=-1), "threshold = -1"),
         (lambda: LIF.from_snntorch(beta=0.5, reset_mechanism="up"), "reset_mechanism = up"),
         (lambda: LIF({"tau_mem": 1}, 0.1), "tau_mem"),
+        (lambda: LIF(tau_mem_s=0.1), "dt"),
+        (lambda: LIF(dt="1 ms"), "1 ms"),
+        (lambda: LIF(beta=[0.9]), "[0.9]"),
+        (lambda: SpikingNetwork(grid="12x7", classes="a", dt=1e-3), "'a'"),
+        (lambda: SpikingNetwork(grid="12x7", classes=2, dt=None), "dt = None"),
+        (lambda: LIF(tau_mem_s=0.1, beta=0.9), "beta = 0.9"),
+        (lambda: LIF(beta=1.1), "beta = 1.1"),
+        (lambda: LIF(tau_mem_s=1e-4, dt=1e-3), "tau_mem_s = 0.0001"),
+        (lambda: LeakyReadout(0.1, 1e-3), "0.1"),
+        (lambda: LeakyReadout(tau_mem_s=1e-4, dt=1e-3), "tau_mem_s = 0.0001"),
+        (lambda: LeakyReadout(tau_mem_s=0.1, dt=1e-3, gian=2), "gain"),
         (lambda: LeakyReadout.from_snntorch(beta=-0.1), "beta = -0.1"),
     ):
         with raises(ConfigError, said):
             wrong()
+
+
+def test_neurons_take_names_a_mapping_or_a_model() -> None:
+    currents = 3 * random_currents()
+    constants: dict[str, Any] = {"tau_mem_s": 2e-3, "reset": "subtract"}
+    (expected, _), *others = (
+        lif(currents)
+        for lif in (LIF(NeuronConfig(**constants), 1e-3), LIF(constants, dt=1e-3), LIF(**constants, dt=1e-3))
+    )
+    assert expected.any()
+    assert all(torch.equal(expected, spikes) for spikes, _ in others)
+    assert torch.equal(LIF(beta=0.5, reset="subtract")(currents)[0], expected)
+    potentials = LeakyReadout(tau_mem_s=2e-3, dt=1e-3)(currents)[0]
+    for readout in (LeakyReadout({"tau_mem_s": 2e-3}, dt=1e-3), LeakyReadout(beta=0.5)):
+        assert torch.equal(readout(currents)[0], potentials)
+
+
+def test_repr_of_neurons_lists_their_constants() -> None:
+    lif = LIF({"tau_mem_s": 0.02, "tau_syn_s": 0.01, "slope": 2.0}, dt=1e-3, pool=2)
+    assert lif.extra_repr() == "tau_mem_s=0.02, dt=0.001, tau_syn_s=0.01, slope=2.0, pool=2"
+    assert LIF(beta=0.9, learn_tau=True).extra_repr() == "beta=0.9, learn_tau=True"
+    assert LeakyReadout(tau_mem_s=0.1, gain=2, dt=1e-3).extra_repr() == "tau_mem_s=0.1, dt=0.001, gain=2"
 
 
 def test_counts_and_half_precision_are_computed_in_float32() -> None:

@@ -21,7 +21,7 @@ from ..events.filters import FilterConfig, FilterCounts, count_pixels, find_hot_
 from ..formats import Recording, open_recording
 from ..formats.source import Extent
 from ..parallel import Progress
-from ..recordings.checking import CheckReport, check_recording
+from ..recordings.checking import CheckReport, check
 from ..recordings.conversion import convert_recording
 from ..recordings.editing import cut_recording, filter_recording, locate_hot_pixels, select_part
 from ..report import (
@@ -30,8 +30,8 @@ from ..report import (
     PreviewMode,
     PreviewSettings,
     sample_events,
+    view,
     write_player_page,
-    write_view,
 )
 from ..report.painter import EventPainter, make_palette, write_picture
 from ..report.players import describe_colours
@@ -143,7 +143,7 @@ def explore(source: ChosenFile, folder: Path, colours: PreviewColours, progress:
     Raises:
         FileError: If the file cannot be read, or its format is unknown.
     """
-    report = check_recording(source.path, progress=lambda done, total: progress(done / 2, total))
+    report = check(source.path, progress=lambda done, total: progress(done / 2, total))
     if not report.events or report.t_first_us is None or report.t_last_us is None:
         raise EventError(f"{source.name}: no events")
     recording = open_recording(source.path)
@@ -158,7 +158,7 @@ def explore(source: ChosenFile, folder: Path, colours: PreviewColours, progress:
     sample = sample_events(PlotSource(counted(), recording.sensor, report.events, span_us), MAX_POINTS)
     rate = folder / "rate.png"
     extent = Extent(report.events, *span_us)
-    write_view(select_part(recording), rate, PreviewSettings(colours=colours), chart="rate", extent=extent)
+    view(select_part(recording), rate, PreviewSettings(colours=colours), chart="rate", extent=extent)
     return Explored(source, report, sample, _list_hot_pixels(counts), rate)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..arguments import checked
 from ..errors import ConfigError, FileError, Remedy
 from ..files import claim_output, require_suffix, write_beside
 from ..networks import LIF, LeakyReadout, LinearReadout, SpikingNetwork
@@ -106,9 +106,10 @@ class Export:
     difference: float
 
 
+@checked
 def export(
-    checkpoint: str | os.PathLike[str],
-    path: Path,
+    checkpoint: str | Path,
+    path: str | Path,
     *,
     to: ExportFormat,
     dt: float | None = None,
@@ -146,6 +147,7 @@ def export(
         raise ConfigError(f"dt = {dt:g}: out of range (expected a number of seconds above 0)")
     if dt is not None and to != "nir":
         raise ConfigError(f"dt = {dt:g}: not used by {to}", Remedy("to", "nir", "scale time constants"))
+    path = Path(path)
     require_suffix(path, f".{to}", to)
     claim_output(path, overwrite=overwrite)
     begin = progress or (lambda _: None)

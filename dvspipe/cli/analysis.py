@@ -199,7 +199,7 @@ def view(
     from ..files import claim_output
     from ..formats import open_recording
     from ..recordings.editing import select_part
-    from ..report import PLOTS, Predictions, PreviewSettings, write_view
+    from ..report import PLOTS, Predictions, PreviewSettings, view
 
     chosen = parse_overrides(settings or [])
     in_viewer = out is None or out.suffix.lower() == VIEWER_SUFFIX
@@ -221,7 +221,7 @@ def view(
     part = select_part(recording, start, stop, parse_region(roi))
     chart = mode if mode in PLOTS else None
     with progress() as show:
-        write_view(
+        view(
             part,
             out,
             preview,

@@ -13,7 +13,7 @@ from ..events.filters import FilterConfig, count_pixels, filter_events, find_hot
 from ..formats import read, write, written_suffixes
 from ..formats.rosbag_writer import BAG_SUFFIX
 from ..parallel import Progress, ignore_progress
-from ..recordings.checking import check_recording
+from ..recordings.checking import check
 from ..recordings.comparison import compare
 from ..recordings.conversion import ConvertConfig, convert_video
 from ..simulator.config import SimulatorConfig, list_presets, read_preset
@@ -75,7 +75,7 @@ def _use_files(place: Path) -> None:
 
 def _examine(place: Path) -> None:
     events = read(place / "events.h5")
-    check_recording(place / "events.h5")
+    check(place / "events.h5")
     config = FilterConfig(refractory_us=1000, activity_us=10_000)
     hot = find_hot_pixels(count_pixels([events], events.sensor))
     filtered, _ = filter_events(events, start_filter(events.sensor, config, hot=hot))

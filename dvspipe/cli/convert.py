@@ -297,6 +297,6 @@ def _write_preview(path: Path, sensor: SensorSize | None) -> None:
     """Write the preview of an event file next to it; `sensor` is for files without a sensor size."""
     from ..formats import open_recording
     from ..recordings.editing import select_part
-    from ..report import write_view
+    from ..report import view
 
-    write_view(select_part(open_recording(path, sensor=sensor)), path.with_suffix(PREVIEW_SUFFIX))
+    view(select_part(open_recording(path, sensor=sensor)), path.with_suffix(PREVIEW_SUFFIX))

@@ -16,7 +16,7 @@ from ..recordings.conversion import convert_video
 from ..report import draw_recording, write_answers_page, write_preview, write_training_page
 from ..results import EvaluationResult, OutputFolder, Prediction, TrainingRun
 from ..synthesis import GESTURE_SENSOR, GestureClip, gesture_frames, record_gesture
-from ..training import TrainConfig, TrainingCallback, evaluate_checkpoint, measure_step, train
+from ..training import TrainConfig, TrainingCallback, evaluate, measure_step, train
 from ..video.writing import write_video
 
 Announce = Callable[[str], object]
@@ -164,7 +164,7 @@ def run_demo(
     run = train(config, folder, command="dvspipe demo", callback=callback)
     announce(f"testing the shipped network {CLASSIFIER} on the same people")
     # no warning: none of these people is in the training data of CLASSIFIER
-    before = evaluate_checkpoint(CLASSIFIER, config.data, "test", seed=config.seed)
+    before = evaluate(CLASSIFIER, config.data, "test", seed=config.seed)
     announce("classifying the first recording with the fine-tuned network, and writing the report")
     look = _classify(events, str(run.checkpoint), folder / "trained")
     shown = GESTURES[SHOWN_LABEL].replace("_", " ")

@@ -252,15 +252,15 @@ def parse_sensor(text: str | None) -> SensorSize | None:
 
 def parse_hints(given: list[str] | None) -> Hints:
     """Parse the options --hint."""
-    from ..config import parse_overrides
+    from ..config import build, parse_overrides
     from ..formats import Hints
 
     hints = {key: str(value) for key, value in parse_overrides(given or []).items()}
-    known = Hints.__dataclass_fields__
+    known = Hints.model_fields
     unknown = [key for key in hints if key not in known]
     if unknown:
         raise ConfigError(f"--hint {unknown[0]}: unknown, expected {', '.join(known)}")
-    return Hints(**hints)  # type: ignore[arg-type]  # Hints checks its values
+    return build(Hints, hints, "--hint")
 
 
 def parse_region(text: str | None) -> Region | None:

@@ -74,14 +74,14 @@ def info(
     as_json: AsJson = False,
 ) -> None:
     """Show the contents of recordings: format, sensor, events, duration, event rate, polarities and settings."""
-    from ..formats import describe
+    from ..formats import info
     from ..parallel import map_items
 
     size, hints = parse_sensor(sensor), parse_hints(hint)
     with progress() as show:
 
         def describe_one(file: Path, _: Progress) -> RecordingInfo:
-            return describe(file, sensor=size, hints=hints, read_all=whole, progress=partial(show, str(file)))
+            return info(file, sensor=size, hints=hints, read_all=whole, progress=partial(show, str(file)))
 
         found = _collect(map_items(describe_one, files), len(files))
     failed = len(files) - len(found)
@@ -162,7 +162,7 @@ def check(
     from ..recordings.conversion import find_recordings
 
     settings = build(CheckSettings, {"gap_us": to_us(gap)}, "check")
-    options = CheckOptions(parse_sensor(sensor), parse_hints(hint), settings)
+    options = CheckOptions(sensor=parse_sensor(sensor), hints=parse_hints(hint), settings=settings)
     done_by, share = choose_engine(jobs, engine), parse_shard(shard)
     files = find_recordings(files, shard=share)
     note_shard(share, len(files))

@@ -34,7 +34,8 @@ def track(
     """Track the joints of the largest person in a video, and write them as CSV."""
     from ..config import build
     from ..files import claim_output, require_suffix
-    from ..pose import TrackSettings, track_film
+    from ..pose import TrackSettings
+    from ..pose import track as track_joints
     from ..report import write_track_preview
     from ..video.config import VideoSettings
 
@@ -46,7 +47,7 @@ def track(
     read = build(VideoSettings, {"start_s": start, "stop_s": stop}, "track")
     settings = build(TrackSettings, {} if max_fps is None else {"max_fps": max_fps}, "track")
     with progress() as show:
-        found = track_film(video, settings, video=read, progress=partial(show, "pictures"))
+        found = track_joints(video, settings, video=read, progress=partial(show, "pictures"))
         if preview:
             write_track_preview(found, video, preview, video=read, progress=partial(show, "preview"))
         found.write(out)

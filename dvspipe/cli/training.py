@@ -84,7 +84,7 @@ def train(
         merged = choice.settings
     else:
         merged = read_config(config, settings)
-    from ..training import TrainConfig
+    from ..training import RUNS, TrainConfig
 
     resolved = build(TrainConfig, merged, config)
     trusted = trust_packages(trust)
@@ -93,7 +93,7 @@ def train(
     several = os.environ.get("WORLD_SIZE", "1") != "1"
     if several and out is None and resume is None:
         raise ConfigError("--out: missing; several training processes need a common run folder")
-    folder = resume or out or _free_folder(Path("runs/train"), resolved.name, overwrite=overwrite)
+    folder = resume or out or RunFolder.find_free(RUNS, resolved.name, overwrite=overwrite).path
     if _is_first():
         notes.print(f"run: {folder}")
     decoded = None if choice is None else choice.decoded
@@ -143,7 +143,7 @@ def evaluate(
     merged = read_config(config, settings)
     from ..networks import ModuleSource
     from ..results import CorruptionResult
-    from ..training import TrainConfig, evaluate_checkpoint, evaluate_corrupted
+    from ..training import TrainConfig, evaluate, evaluate_corrupted
 
     experiment, modules = build(TrainConfig, merged, config), ModuleSource.of(trust_packages(trust))
     data, seed = experiment.data, experiment.seed
@@ -154,7 +154,7 @@ def evaluate(
                 checkpoint, data, part, corruptions, seed=seed, callback=callback, modules=modules
             )
         else:
-            result = evaluate_checkpoint(checkpoint, data, part, seed=seed, callback=callback, modules=modules)
+            result = evaluate(checkpoint, data, part, seed=seed, callback=callback, modules=modules)
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=1) + "\n")
     elif isinstance(result, CorruptionResult):
@@ -205,11 +205,12 @@ def demo(
     """Classify a rendered gesture, then fine-tune a network in a given time. All data is synthetic."""
     notes.print("the first prediction takes about 10 s")
     from ..datasets import GesturesConfig
+    from ..results import RunFolder
     from .demo import CLASSIFIER, choose_training, measure_speed, run_demo, show_first
 
     if out is not None:
         _check_run_folder(out, overwrite=overwrite)
-    folder = out or _free_folder(Path("runs"), "demo", overwrite=overwrite)
+    folder = out or RunFolder.find_free(Path("runs"), "demo", overwrite=overwrite).path
     look = show_first(folder, announce=notes.print)
     print_predictions([look.prediction])
     notes.print(f"report: {look.page} (synthetic)")
@@ -274,14 +275,6 @@ def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overw
 def _is_first() -> bool:
     """Return whether this process has rank 0, or was not started by torchrun."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def _free_folder(parent: Path, name: str, *, overwrite: bool) -> Path:
-    """Return the folder of a new run: `name`, or `name` with the first free number (from 2) unless overwritten."""
-    folder, number = parent / name, 2
-    while folder.exists() and not overwrite:
-        folder, number = parent / f"{name}-{number}", number + 1
-    return folder
 
 
 def _check_run_folder(folder: Path, *, overwrite: bool) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from ..config import as_settings
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError
 from .augmentation import AugmentConfig, MixKind, VaryConfig
@@ -30,7 +32,7 @@ from .config import (
     parse_data,
 )
 from .decoded import DecodedEvents
-from .folders import folder_settings, open_folder, open_gestures, open_labelled
+from .folders import as_data, folder_settings, open_folder, open_gestures, open_labelled
 from .images import open_mnist
 from .pieces import find_same_names
 from .public import open_dvs_gesture, open_nmnist
@@ -90,6 +92,7 @@ __all__ = [
     "VaryConfig",
     "WindowsConfig",
     "apply_transforms",
+    "as_data",
     "check_split",
     "default_cache",
     "divide",
@@ -139,9 +142,9 @@ def open_cache(config: SourceConfig) -> Cache | None:
 
 
 def open_dataset(
-    config: DataConfig,
-    seed: int,
-    bins: BinConfig = BinConfig(),
+    config: str | Path | DataConfig | Mapping[str, object],
+    seed: int = 0,
+    bins: BinConfig | Mapping[str, object] | None = None,
     *,
     with_problems: bool = False,
     decoded: DecodedEvents | None = None,
@@ -149,9 +152,9 @@ def open_dataset(
     """Open the data set of a configuration, without loading samples.
 
     Args:
-        config: Kind, folders, and shares of the parts.
+        config: Folder of recordings; or kind, folders, and shares of the parts, as a model or a mapping.
         seed: Seed of the division into parts, and of rendered clips.
-        bins: Steps of the spike tensors, also used by the spike code of images.
+        bins: Steps of the spike tensors, also used by the spike code of images; a model or a mapping.
         with_problems: Allow unknown and empty class folders; they are then the `problems` of the data set.
         decoded: Decoded events in memory, read and extended; None: keep none.
 
@@ -165,6 +168,7 @@ def open_dataset(
         >>> len(data.classes), len(data.test), data.synthetic
         (11, 11, True)
     """
+    config, bins = as_data(config), as_settings(BinConfig, bins)
     if isinstance(config, FilesConfig) and config.fit is not None and config.target is None:
         raise ConfigError(f"data.fit = {config.fit}: needs a size to fit recordings to (found data.size = null)")
     downloads = isinstance(config, PublicConfig) and config.download

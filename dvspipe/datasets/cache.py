@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
+from ..config import complete_repr
 from ..errors import FileError, Remedy
 from ..files import LOCK_NAME, require_space, wait_for_lock, write_beside
 
@@ -59,13 +60,16 @@ class Cache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def __repr__(self) -> str:
+        return f"Cache({str(self.folder)!r})"
+
     def digest(self, key: object) -> str:
         """Return the digest of a key and of the version of dvspipe.
 
         Args:
-            key: Frozen dataclass with everything that a result depends on; keys with the same `repr` are equal.
+            key: Frozen dataclass with everything that a result depends on. Keys with equal `complete_repr` are equal.
         """
-        return hashlib.blake2b(repr((LAYOUT, _own_version(), key)).encode(), digest_size=20).hexdigest()
+        return hashlib.blake2b(complete_repr((LAYOUT, _own_version(), key)).encode(), digest_size=20).hexdigest()
 
     def path(self, digest: str, suffix: str) -> Path:
         """Return the path of the result with a digest."""

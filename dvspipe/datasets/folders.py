@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -24,7 +24,17 @@ from ..synthesis import GESTURE_SENSOR, is_synthetic
 from ..video.names import VIDEO_SUFFIXES, is_image_folder
 from ..video.opening import open_video
 from .cache import Cache
-from .config import FilesConfig, FolderConfig, GesturesConfig, LabelledConfig, RecordingsConfig, WindowsConfig
+from .config import (
+    DataConfig,
+    FilesConfig,
+    FolderConfig,
+    GesturesConfig,
+    LabelledConfig,
+    RecordingsConfig,
+    SourceConfig,
+    WindowsConfig,
+    parse_data,
+)
 from .decoded import DecodedEvents
 from .pieces import keep_pieces_together
 from .samples import DataSet, Sample, check_groups, divide, version_of_file
@@ -144,7 +154,7 @@ class RecordingFile:
     def load_span(self, start_us: int, end_us: int) -> Events:
         """Return the events from `start_us` (inclusive) to `end_us` (exclusive)."""
         if self.is_video or self.target is not None or (self.decoded is not None and self.version() in self.decoded):
-            return self.load().slice_time(start_us, end_us)
+            return self.load().between(start_us, end_us)
         return self._keep(partial(self._read, start_us, end_us), start_us, end_us)
 
     def _read(self, start_us: int | None = None, stop_us: int | None = None) -> Events:
@@ -212,6 +222,18 @@ def folder_settings(root: Path) -> SettingsTree:
         raise DataError(f"{root}: no such folder")
     kind = "labelled" if next(root.rglob(f"*{SUFFIX}"), None) else "folder"
     return {"kind": kind, "root": str(root)}
+
+
+def as_data(source: str | Path | DataConfig | Mapping[str, object]) -> DataConfig:
+    """Convert a folder of recordings, or a mapping of keys and values, to the settings of a data set.
+
+    Raises:
+        DataError: If the folder does not exist.
+        ConfigError: If a key is unknown or belongs to another kind, or a value is invalid.
+    """
+    if isinstance(source, str | Path):
+        return parse_data(folder_settings(Path(source).expanduser()))
+    return source if isinstance(source, SourceConfig) else parse_data(source)
 
 
 def open_folder(source: DataSource[FolderConfig]) -> DataSet:

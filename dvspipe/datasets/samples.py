@@ -14,8 +14,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import complete_repr
 from ..encoding import SpikeCode
-from ..errors import DataError, DvspipeError
+from ..errors import Brief, DataError, DvspipeError, brief
 from ..events import Events, SensorSize
 from ..parallel import Progress
 from .shard_files import StoredTensors
@@ -28,8 +29,8 @@ PARTS: tuple[Part, ...] = get_args(Part)
 HASHED_BYTES = 1 << 20  # read size of hashing
 
 
-@dataclass(frozen=True)
-class Sample:
+@dataclass(frozen=True, repr=False)
+class Sample(Brief):
     """Labelled recording or image.
 
     Args:
@@ -84,7 +85,7 @@ class Sample:
             raise DataError(f"{self.name}: cannot be read ({error.strerror or error})") from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DataSet:
     """Labelled recordings in three parts that share no group.
 
@@ -115,6 +116,10 @@ class DataSet:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     copies: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(samples)} {part}" for part, samples in self.parts.items())
+        return f"DataSet({brief(self.title)}, {counts}, {len(self.classes)} classes, sensor {self.sensor})"
 
     @property
     def parts(self) -> dict[Part, tuple[Sample, ...]]:
@@ -227,7 +232,7 @@ def version_of_file(path: Path, *more: object) -> str:
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     states = ((file, file.stat()) for file in files)
     content = [(str(file.relative_to(path)), _digest(file, state.st_size, state.st_mtime_ns)) for file, state in states]
-    return hashlib.blake2b(repr((content, more)).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(complete_repr((content, more)).encode(), digest_size=16).hexdigest()
 
 
 def version_of_events(events: Events) -> str:

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..errors import DataError, Remedy
+from ..errors import Brief, DataError, Remedy
 from ..files import read_bytes, write_text
 from .samples import PARTS, DataSet, Part, Sample, check_groups
 
 
-@dataclass(frozen=True)
-class Split:
+@dataclass(frozen=True, repr=False)
+class Split(Brief):
     """Names of the samples of each part: the content of split.json.
 
     Args:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..encoding import BinConfig, BinCounts, encode_events
-from ..errors import ConfigError, DataError, EventError, Remedy
+from ..encoding import BinConfig, BinCounts, encode
+from ..errors import ConfigError, DataError, EventError, Remedy, count_noun
 from ..events import Events
 from ..parallel import Processes, Progress, ignore_progress, map_items, prefetch
 from .augmentation import AugmentConfig, SpikeTensor, VaryConfig, augment, mirrored_labels, mix, vary
@@ -181,6 +181,10 @@ class SpikeTensors:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        views, bins = self._settings.views, self._settings.bins
+        return f"SpikeTensors({count_noun(len(self), 'sample')}, {count_noun(views, 'view')}, {bins!r})"
+
     def __getitem__(self, number: int) -> NDArray[Any]:
         if (place := self._samples[number].stored) is not None:
             return place.read()[: self._settings.views]
@@ -212,7 +216,7 @@ class SpikeTensors:
             kind = "images" if self._is_images else "spike tensors of shards"
             raise ConfigError(f"augment.tonic: needs events, but the samples are {kind}")
         events = cast(Events, self._samples[number].read_content())
-        return encode_events(apply_transforms(events, transforms, rng), self._settings.bins)
+        return encode(apply_transforms(events, transforms, rng), self._settings.bins)
 
     def counts(self) -> list[BinCounts]:
         """Return the event counts of each original recording; for an image, `events` is the sum of its values."""
@@ -443,10 +447,10 @@ def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any
             bins = bins.for_complete(events)
         except EventError as error:
             raise DataError(f"{sample.name}: {error.message}") from error
-    variants = [encode_events(events, bins, start_us=start_us, callback=counts.append)]
+    variants = [encode(events, bins, start_us=start_us, callback=counts.append)]
     for view in range(1, settings.views):
         rng = np.random.default_rng([settings.seed, view, len(events), start_us & 0xFFFFFFFF])
-        variants.append(encode_events(vary(events, settings.vary, rng), bins, start_us=start_us))
+        variants.append(encode(vary(events, settings.vary, rng), bins, start_us=start_us))
     return np.stack(variants), np.array([getattr(counts[0], name) for name in COUNTED], np.int64)
 
 

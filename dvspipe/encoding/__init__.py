@@ -1,6 +1,6 @@
 """Encoding: events to spike tensors, static values and signals to spike trains."""
 
-from .bins import BinConfig, BinCounts, BinForm, PolarityMode, StepRule, cut_windows, encode_events
+from .bins import BinConfig, BinCounts, BinForm, PolarityMode, StepRule, cut_windows, encode
 from .contrast import Contrast
 from .frames import EventFrame, FrameConfig, FrameForm, encode_frames
 from .spikes import (
@@ -48,7 +48,7 @@ __all__ = [
     "StepRule",
     "ToSpikes",
     "cut_windows",
-    "encode_events",
+    "encode",
     "encode_frames",
     "encode_part",
     "encode_stream",

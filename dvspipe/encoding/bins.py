@@ -21,9 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
+from ..arguments import checked
 from ..config import Settings, as_settings
 from ..errors import EventError
 from ..events import LATEST_US, Events, SensorSize, concatenate, windows
+from ..formats import RecordingLike, as_events
 from .kernels import NO_EVENT_US, Places, StepTimes, add_counts, add_weights, note_times, write_surface
 
 MAX_COUNT = 255
@@ -178,20 +180,25 @@ class Clock:
         return cls(start_us, max(1, last_us + 1 - start_us), config.steps)
 
 
-def encode_events(
-    events: Events,
-    config: BinConfig | Mapping[str, object],
+@checked
+def encode(
+    events: RecordingLike,
+    config: BinConfig | Mapping[str, object] | None = None,
     *,
     start_us: int | None = None,
     callback: Callable[[BinCounts], object] | None = None,
+    **named: object,
 ) -> NDArray[Any]:
     """Encode a recording as a spike tensor.
 
+    Images and signals are encoded by the spike codes of `dvspipe.encoding`: `Poisson(steps=50).encode(values, rng)`.
+
     Args:
-        events: Events of a recording; may be empty.
+        events: Events of a recording, may be empty; also a file.
         config: Steps, downsampling, form and polarity; a model or a mapping.
         start_us: Start of step 0 for `by = time` and `by = recording`; default: time of the first event.
         callback: Called with the numbers of events inside and outside the tensor.
+        named: Settings by name, such as `steps=10`; they take precedence over `config`.
 
     Returns:
         Spike tensor [T, C, H, W] with C, H and W of `config.shape`; 0 without events.
@@ -211,13 +218,11 @@ def encode_events(
     Example:
         >>> from dvspipe.events import SensorSize
         >>> events = Events([0, 10, 30], [0, 0, 2], [0, 0, 1], [1, 1, 0], SensorSize(width=3, height=2))
-        >>> spikes = encode_events(events, BinConfig(steps=2, step_us=20))
+        >>> spikes = encode(events, steps=2, step_us=20)
         >>> spikes.shape, spikes[0, 1, 0, 0], spikes[1, 0, 1, 2]
         ((2, 2, 2, 3), np.uint8(2), np.uint8(1))
     """
-    config = as_settings(BinConfig, config)
-    if not isinstance(events, Events):
-        raise EventError(f"wrong type of events (found {type(events).__name__}, expected Events)")
+    config, events = as_settings(BinConfig, config, named, encode), as_events(events)
     channels, height, width = config.shape(events.sensor)
     steps = np.zeros((config.steps, channels * height * width), config.dtype)
     counts = BinCounts(events=len(events))
@@ -296,7 +301,7 @@ def cut_windows(parts: Iterable[Events], config: BinConfig) -> Iterator[tuple[in
             recording (`by = recording`).
 
     Yields:
-        Start time of a window (`start_us` of `encode_events`), and its events. For `by = time`, empty windows are
+        Start time of a window (`start_us` of `encode`), and its events. For `by = time`, empty windows are
         skipped.
     """
     if config.by == "time":

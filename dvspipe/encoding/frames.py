@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from ..config import Settings, as_settings
 from ..events import LATEST_US, Events
-from .bins import BinConfig, cut_windows, encode_events, note_last_times
+from .bins import BinConfig, cut_windows, encode, note_last_times
 from .kernels import NO_EVENT_US, write_surface
 
 FrameForm = Literal["counts", "surface", "voxels"]
@@ -70,7 +70,7 @@ class EventFrame(NamedTuple):
 def encode_frames(parts: Iterable[Events], config: FrameConfig | Mapping[str, object]) -> Iterator[EventFrame]:
     """Yield the frames of a recording; memory is bounded by the busiest window.
 
-    The values are those of `encode_events` for the events of the window: `form = count` with one step, `surface` with
+    The values are those of `encode` for the events of the window: `form = count` with one step, `surface` with
     the events before the window too, and `voxel` with signed polarity and steps from the first to the last event.
 
     Args:
@@ -97,7 +97,7 @@ def encode_frames(parts: Iterable[Events], config: FrameConfig | Mapping[str, ob
             values = ages.reshape(shape)
         elif config.form == "voxels":
             voxels = BinConfig(steps=config.bins, by="recording", form="voxel", polarity="signed")
-            values = encode_events(events, voxels)[:, 0]
+            values = encode(events, voxels)[:, 0]
         else:
-            values = encode_events(events, BinConfig(steps=1, by="recording"))[0]
+            values = encode(events, BinConfig(steps=1, by="recording"))[0]
         yield EventFrame(start_us, end_us, len(events), values)

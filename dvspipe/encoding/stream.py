@@ -1,6 +1,6 @@
 """Streaming encoder: yield the steps of a spike tensor from a recording in parts.
 
-For any division into parts, the first T steps equal the result of `encode_events` for the complete recording. A stream
+For any division into parts, the first T steps equal the result of `encode` for the complete recording. A stream
 has as many steps as the recording lasts; with `by = recording` it has T.
 """
 
@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..config import as_settings
-from ..errors import ConfigError, EventError
-from ..events import LATEST_US, Events, SensorSize
+from ..errors import Brief, ConfigError, EventError
+from ..events import LATEST_US, Events, SensorSize, checked_parts
 from .bins import BinConfig, BinCounts, Clock, add_events, add_voxels, note_last_times
 from .kernels import NO_EVENT_US, write_surface
 
 
-@dataclass(frozen=True, eq=False)
-class EncoderState:
+@dataclass(frozen=True, eq=False, repr=False)
+class EncoderState(Brief):
     """State of an encoder between two parts of a recording.
 
     Args:
@@ -96,7 +97,7 @@ def encode_part(
             pass it to complete steps without events.
 
     Returns:
-        Completed steps [S, C, H, W] (S may be 0) as in `encode_events`, and the state.
+        Completed steps [S, C, H, W] (S may be 0) as in `encode`, and the state.
 
     Raises:
         EventError: If the sensor of the events differs from previous parts.
@@ -123,13 +124,15 @@ def finish_encoding(state: EncoderState) -> NDArray[Any]:
     return _stack(steps, state)
 
 
+@checked
 def encode_stream(
     parts: Iterable[Events],
-    config: BinConfig | Mapping[str, object],
+    config: BinConfig | Mapping[str, object] | None = None,
     *,
     start_us: int | None = None,
     last_us: int | None = None,
     callback: Callable[[BinCounts], object] | None = None,
+    **named: object,
 ) -> Iterator[NDArray[Any]]:
     """Yield the steps of a recording as soon as they are complete, for any division into parts.
 
@@ -139,6 +142,7 @@ def encode_stream(
         start_us: Start of step 0; default for `by = time`: time of the first event. Required for `by = recording`.
         last_us: Time of the last event of the recording. Required for `by = recording`.
         callback: Called after each part with the numbers of events inside and outside the steps so far.
+        named: Settings by name, such as `step_us=5000`; they take precedence over `config`.
 
     Yields:
         Each step [C, H, W], including empty steps; at the end the steps of `finish_encoding`.
@@ -147,9 +151,25 @@ def encode_stream(
         ConfigError: If `start_us` or `last_us` is missing for `by = recording`.
         EventError: If parts have different sensors.
     """
-    config = as_settings(BinConfig, config)
+    return _encode_parts(
+        parts,
+        as_settings(BinConfig, config, named, encode_stream),
+        start_us=start_us,
+        last_us=last_us,
+        callback=callback,
+    )
+
+
+def _encode_parts(
+    parts: Iterable[Events],
+    config: BinConfig,
+    *,
+    start_us: int | None,
+    last_us: int | None,
+    callback: Callable[[BinCounts], object] | None,
+) -> Iterator[NDArray[Any]]:
     state = None
-    for part in parts:
+    for part in checked_parts(parts):
         state = state or start_encoding(part.sensor, config, start_us=start_us, last_us=last_us)
         step, rest, state = _next_step(part, state, None)
         while step is not None:

@@ -10,23 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import as_settings
+from ..errors import EventError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
-from .bins import BinConfig, encode_events
+from .bins import BinConfig, encode
 from .kernels import Columns, gather_columns
 
 
 @dataclass(frozen=True, init=False)
 class ToSpikes:
-    """Transform for Tonic that returns spike tensors; replaces `ToFrame`.
+    """Transform of events to a spike tensor, also in Tonic's `Compose`; replaces `ToFrame`.
 
     No event between two steps is lost; events after the last step are left out, unless `by = recording`. Counts
     saturate at 255 and never wrap. All recordings have the same shape, also empty ones. Values are uint8, or float32
-    for the forms `voxel` and `surface`; see `encode_events`.
+    for the forms `voxel` and `surface`; see `encode`.
 
     Args:
         config: Steps, downsampling, form and polarity; a model or a mapping.
-        sensor: Sensor size: a `SensorSize`, (width, height), a string, or the `sensor_size` of a Tonic data set (width,
-            height, polarities).
+        sensor: Sensor size of structured arrays: a `SensorSize`, (width, height), a string, or the `sensor_size` of a
+            Tonic data set (width, height, polarities). `Events` know their sensor.
+        named: Settings by name, such as `steps=10`; they take precedence over `config`.
 
     Raises:
         ConfigError: If a setting is invalid.
@@ -34,32 +36,48 @@ class ToSpikes:
 
     Example:
         >>> rows = np.array([(1, 2, 0, 1), (11, 6, 15_000, 0)], [("x", int), ("y", int), ("t", int), ("p", int)])
-        >>> spikes = ToSpikes(BinConfig(steps=2), (12, 7, 2))(rows)
+        >>> spikes = ToSpikes(sensor=(12, 7, 2), steps=2)(rows)
         >>> spikes.shape, spikes[0, 1, 2, 1], spikes[1, 0, 6, 11]
         ((2, 2, 7, 12), np.uint8(1), np.uint8(1))
+        >>> ToSpikes(steps=2)(Events([0, 15_000], [1, 11], [2, 6], [1, 0], "12x7")).shape
+        (2, 2, 7, 12)
     """
 
     config: BinConfig
-    sensor: SensorSize
+    sensor: SensorSize | None
 
-    def __init__(self, config: BinConfig | Mapping[str, object], sensor: SensorSizeLike | Sequence[int]) -> None:
+    def __init__(
+        self,
+        config: BinConfig | Mapping[str, object] | None = None,
+        sensor: SensorSizeLike | Sequence[int] | None = None,
+        **named: object,
+    ) -> None:
         size = sensor[:2] if isinstance(sensor, tuple | list) else sensor
-        object.__setattr__(self, "config", as_settings(BinConfig, config))
-        object.__setattr__(self, "sensor", SensorSize.of(size))  # type: ignore[arg-type]  # `of` checks it
+        object.__setattr__(self, "config", as_settings(BinConfig, config, named, ToSpikes))
+        object.__setattr__(self, "sensor", None if size is None else SensorSize.of(size))  # type: ignore[arg-type]
 
-    def __call__(self, events: NDArray[np.void]) -> NDArray[Any]:
+    def __call__(self, events: NDArray[np.void] | Events) -> NDArray[Any]:
         """Encode a recording as a spike tensor.
 
         Args:
-            events: Structured array; see `Events.from_structured`.
+            events: `Events`, or a structured array; see `Events.from_structured`.
 
         Returns:
-            Spike tensor [T, C, H, W]; see `encode_events`. Step 0 starts at the first event.
+            Spike tensor [T, C, H, W]; see `encode`. Step 0 starts at the first event.
 
         Raises:
-            EventError: If the events break a rule of `Events`.
+            EventError: If the events break a rule of `Events`, come from another sensor, or are a structured array and
+                the sensor is not given.
         """
-        return encode_events(_gather(events, self.sensor), self.config)
+        if not isinstance(events, Events):
+            if self.sensor is None:
+                raise EventError(
+                    "structured events: do not store their sensor", Remedy("sensor", (128, 128), "give its size")
+                )
+            events = _gather(events, self.sensor)
+        if self.sensor not in (None, events.sensor):
+            raise EventError(f"wrong sensor of events (found {events.sensor}, expected {self.sensor})")
+        return encode(events, self.config)
 
 
 def _gather(rows: NDArray[np.void], sensor: SensorSize) -> Events:

@@ -1,19 +1,25 @@
 """Events, sensors and regions; join, merge and window recordings. `events.filters` loads separately: it needs numba."""
 
-from .events import EARLIEST_US, LATEST_US, Events
-from .joining import concatenate, join, merge, windows
-from .sensor import MAX_SIDE_PX, Region, SensorSize, SensorSizeLike
+from .events import Event, Events
+from .joining import checked_parts, concatenate, join_streams, merge_streams, windows
+from .sensor import MAX_SIDE_PX, Region, RegionLike, SensorSize, SensorSizeLike
+from .span import EARLIEST_US, IN_SECONDS, LATEST_US, TimeSpan
 
 __all__ = [
     "EARLIEST_US",
+    "IN_SECONDS",
     "LATEST_US",
     "MAX_SIDE_PX",
+    "Event",
     "Events",
     "Region",
+    "RegionLike",
     "SensorSize",
     "SensorSizeLike",
+    "TimeSpan",
+    "checked_parts",
     "concatenate",
-    "join",
-    "merge",
+    "join_streams",
+    "merge_streams",
     "windows",
 ]

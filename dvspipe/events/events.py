@@ -6,21 +6,55 @@ brighter (p is True, ON) or darker (p is False, OFF) by its contrast threshold.
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, SupportsIndex, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ..errors import EventError
-from .sensor import SensorSize, SensorSizeLike
+from ..arguments import checked, describe_value
+from ..errors import ArgumentError, EventError, count_noun, explain_name
+from .methods import EventMethods
+from .sensor import Region, RegionLike, SensorSize, SensorSizeLike
+from .span import IN_SECONDS, LATEST_US, TimeSpan
 
-EARLIEST_US, LATEST_US = -(2**63), 2**63 - 1
 DTYPES: tuple[type, ...] = (np.int64, np.int16, np.int16, np.bool_)  # t, x, y, p
 STRUCTURED_DTYPE = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.bool_)])
 
+log = logging.getLogger(__name__)
 
-class Events:
+
+class Event(NamedTuple):
+    """One event: `events[i]`.
+
+    Attributes:
+        t: Time in microseconds.
+        x: Column.
+        y: Row, downwards.
+        p: Polarity, True = ON.
+    """
+
+    t: int
+    x: int
+    y: int
+    p: bool
+
+
+class _EventsType(type):
+    """Type of `Events`; explains unknown names such as `Events.from_numpy`."""
+
+    if not TYPE_CHECKING:  # type checkers find unknown names themselves
+
+        def __getattr__(cls, name: str) -> NoReturn:
+            raise AttributeError(explain_name(cls.__name__, name, dir(cls), OTHER_NAMES))
+
+
+class Events(EventMethods, metaclass=_EventsType):
     """Events of one sensor, sorted by time. Checked once at construction, then read-only.
+
+    Events behave like an array of events: `events[:1000]` and other slices, masks (`events[events.p]`) and index arrays
+    select events, `events[0]` is one `Event`, and `numpy.asarray(events)` is a structured array. Slices are views.
+    The commands of the command line that take one recording are methods: `events.filter(activity_us=20_000)`.
 
     Args:
         t: Times in microseconds, non-decreasing, [N].
@@ -43,6 +77,10 @@ class Events:
         >>> events = Events(t=[0, 5], x=[3, 4], y=[1, 1], p=[True, False], sensor=SensorSize(width=12, height=7))
         >>> len(events), events.duration_us
         (2, 5)
+        >>> events[events.p]
+        Events(1 events, sensor 12x7, t 0 to 0 us)
+        >>> events[0]
+        Event(t=0, x=3, y=1, p=True)
     """
 
     __slots__ = ("p", "sensor", "t", "x", "y")
@@ -53,6 +91,7 @@ class Events:
     p: NDArray[np.bool_]
     sensor: SensorSize
 
+    @checked
     def __init__(self, t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sensor: SensorSizeLike) -> None:
         sensor = SensorSize.of(sensor)
         t, x, y, p = _checked_columns(t, x, y, p, sensor)
@@ -103,11 +142,13 @@ class Events:
         return cls.wrap_unchecked(t, x, y, p, sensor)
 
     @classmethod
+    @checked
     def empty(cls, sensor: SensorSizeLike) -> Events:
         """Create a recording without events."""
         return cls([], [], [], [], sensor)
 
     @classmethod
+    @checked
     def from_structured(cls, array: NDArray[np.void], sensor: SensorSizeLike, *, sort: bool = False) -> Events:
         """Create events from a structured array, the format of Tonic's data sets and transforms.
 
@@ -140,8 +181,91 @@ class Events:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Events are read-only: {name} cannot be set")
 
+    if not TYPE_CHECKING:  # type checkers find unknown names themselves
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(explain_name("Events", name, dir(type(self)), OTHER_NAMES))
+
     def __len__(self) -> int:
         return len(self.t)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Event: ...
+
+    @overload
+    def __getitem__(self, index: slice | ArrayLike) -> Events: ...
+
+    def __getitem__(self, index: SupportsIndex | slice | ArrayLike) -> Event | Events:
+        """Return one event, or the events that a slice, a mask or an array of indices selects.
+
+        Slices without a step are views. Selected events must be in time order.
+
+        Raises:
+            EventError: If an index is out of range, a mask does not have one value per event, or selected events go
+                back in time.
+            ArgumentError: If `index` is none of these.
+        """
+        if isinstance(index, slice):
+            return self._slice(index)
+        places = _as_places(index)
+        if places.dtype == np.bool_ and len(places) != len(self):
+            raise EventError(f"events[mask]: wrong length of the mask (found {len(places)}, expected {len(self)})")
+        if places.dtype != np.bool_:
+            _check_range(places, len(self))
+        if not places.ndim:
+            columns = (column[places].item() for column in (self.t, self.x, self.y, self.p))
+            return Event(*columns)
+        t = self.t[places]
+        _check_order(t)
+        return Events.wrap_unchecked(t, self.x[places], self.y[places], self.p[places], self.sensor)
+
+    def _slice(self, part: slice) -> Events:
+        try:
+            t, x, y, p = self.t[part], self.x[part], self.y[part], self.p[part]
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(f"events[{part.start}:{part.stop}:{part.step}]: {error}") from error
+        if part.step is not None and part.step != 1:
+            _check_order(t)
+            t, x, y, p = map(np.ascontiguousarray, (t, x, y, p))  # kernels are compiled for contiguous columns
+        return Events.wrap_unchecked(t, x, y, p, self.sensor)
+
+    def __iter__(self) -> NoReturn:
+        """Refuse a slow loop over single events.
+
+        Raises:
+            ArgumentError: Always; it names the alternatives.
+        """
+        raise ArgumentError(
+            "Events: a loop over single events is slow; use events.windows(window_us) for parts, the arrays events.t, "
+            "x, y and p, or events.structured() for rows"
+        )
+
+    def __contains__(self, event: object) -> NoReturn:
+        self.__iter__()
+
+    def __add__(self, other: object) -> NoReturn:
+        """Refuse `+`: events of two recordings are merged by time, or joined.
+
+        Raises:
+            ArgumentError: Always; it names the functions.
+        """
+        raise ArgumentError(
+            "Events cannot be added; use dvspipe.merge([a, b]) for recordings, dvspipe.concatenate([a, b]) for "
+            "consecutive parts, or events.shift_time(offset_us) for times"
+        )
+
+    __radd__ = __add__
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return the structured array for `numpy.asarray` and `numpy.array`.
+
+        Raises:
+            ValueError: If `copy` is False: events are stored as four arrays.
+        """
+        if copy is False:
+            raise ValueError("Events are four arrays, so a structured array is a copy; expected copy=None or True")
+        rows = self.structured()
+        return rows if dtype is None else rows.astype(dtype)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Events):
@@ -150,7 +274,9 @@ class Events:
             np.array_equal(getattr(self, name), getattr(other, name)) for name in "txyp"
         )
 
-    __hash__ = None  # type: ignore[assignment]
+    def __hash__(self) -> int:
+        first, last = (int(self.t[0]), int(self.t[-1])) if len(self) else (0, 0)
+        return hash((self.sensor, len(self), first, last))
 
     def __repr__(self) -> str:
         span = f", t {self.t[0]} to {self.t[-1]} us" if len(self) else ""
@@ -167,6 +293,16 @@ class Events:
         """Time from the first to the last event in microseconds; 0 if there are no events."""
         return int(self.t[-1]) - int(self.t[0]) if len(self) else 0
 
+    @property
+    def width(self) -> int:
+        """Number of columns of the sensor."""
+        return self.sensor.width
+
+    @property
+    def height(self) -> int:
+        """Number of rows of the sensor."""
+        return self.sensor.height
+
     def structured(self) -> NDArray[np.void]:
         """Return the events as Tonic's structured array, with fields x int16, y int16, t int64, p bool."""
         array = np.empty(len(self), dtype=STRUCTURED_DTYPE)
@@ -174,36 +310,192 @@ class Events:
             array[name] = getattr(self, name)
         return array
 
-    def slice_time(self, start_us: int, stop_us: int) -> Events:
-        """Return the events with start_us <= t < stop_us, as a view."""
+    @checked
+    def slice_time(
+        self,
+        start_us: float | None = None,
+        stop_us: float | None = None,
+        *,
+        start_s: float | None = None,
+        stop_s: float | None = None,
+    ) -> Events:
+        """Return the events with start <= t < stop, as a view; warn if this part is outside the recording.
+
+        Args:
+            start_us: Start time in microseconds on the clock of the recording; None: start of the recording.
+            stop_us: Stop time (exclusive) on the same clock; None: end of the recording.
+            start_s: Start time in seconds after the first event, instead of `start_us`.
+            stop_s: Stop time (exclusive) in seconds after the first event, instead of `stop_us`.
+
+        Raises:
+            ConfigError: If a time is given in microseconds and in seconds.
+
+        Example:
+            >>> events = Events([1_000_000, 1_200_000, 1_600_000], [3, 4, 5], [1, 1, 6], [1, 0, 1], "12x7")
+            >>> events.slice_time(1_100_000, 1_300_000)
+            Events(1 events, sensor 12x7, t 1200000 to 1200000 us)
+            >>> events.slice_time(start_s=0.1, stop_s=0.3)
+            Events(1 events, sensor 12x7, t 1200000 to 1200000 us)
+        """
+        span = TimeSpan.of(start_us, stop_us, start_s, stop_s, lambda: int(self.t[0]) if len(self) else 0)
+        if len(self) and (outside := span.explain_outside(int(self.t[0]), int(self.t[-1]))):
+            log.warning("slice_time: %s; %s", outside, IN_SECONDS)
+        return self.between(*span)
+
+    def between(self, start_us: int, stop_us: int) -> Events:
+        """Return the events with start_us <= t < stop_us, as a view; for loops: `slice_time` without its checks."""
         first, last = np.searchsorted(self.t, (start_us, stop_us), side="left")
         return self.slice_events(int(first), max(int(first), int(last)))
 
     def slice_events(self, first: int, stop: int) -> Events:
         """Return the events `first` to `stop` - 1, as a view."""
-        part = slice(first, stop)
-        return Events.wrap_unchecked(self.t[part], self.x[part], self.y[part], self.p[part], self.sensor)
+        return self._slice(slice(first, stop))
 
+    @checked
     def shift_time(self, offset_us: int) -> Events:
         """Return the events with `offset_us` added to every time."""
         return Events.wrap_unchecked(self.t + offset_us, self.x.view(), self.y.view(), self.p.view(), self.sensor)
 
-    def crop(self, left: int, top: int, sensor: SensorSize) -> Events:
+    @overload
+    def crop(self, region: RegionLike, /) -> Events: ...
+
+    @overload
+    def crop(self, left: int, top: int, size: SensorSizeLike, /) -> Events: ...
+
+    @overload
+    def crop(self, left: int, top: int, width: int, height: int) -> Events: ...
+
+    @checked
+    def crop(self, left: Any, top: Any = None, width: Any = None, height: Any = None) -> Events:
         """Return the events in a rectangle; its upper left corner becomes the origin.
 
         Args:
-            left: First column of the rectangle.
+            left: First column of the rectangle; or the complete rectangle, as a `Region` or a text such as
+                "64x48+10+20".
             top: First row of the rectangle.
-            sensor: Size of the rectangle, which is the new sensor size.
+            width: Number of columns; or the size, as a `SensorSize`, (width, height) or a text such as "64x48".
+            height: Number of rows.
 
         Raises:
-            EventError: If the rectangle is not inside the sensor.
+            EventError: If the rectangle has another form, or is not inside the sensor.
+
+        Example:
+            >>> events = Events([0, 5], [3, 11], [1, 6], [1, 0], "12x7")
+            >>> events.crop(2, 1, 5, 4) == events.crop(2, 1, (5, 4)) == events.crop("5x4+2+1")
+            True
         """
-        if left < 0 or top < 0 or left + sensor.width > self.sensor.width or top + sensor.height > self.sensor.height:
+        given = [each for each in (left, top, width, height) if each is not None]
+        part = Region.of(given[0] if len(given) == 1 else given)
+        left, top, sensor = part.left, part.top, part.size
+        if not part.is_inside(self.sensor):
             raise EventError(f"crop {sensor} at ({left}, {top}): not inside the sensor (found {self.sensor})")
         x, y = self.x - np.int16(left), self.y - np.int16(top)
         keep = (x >= 0) & (x < sensor.width) & (y >= 0) & (y < sensor.height)
         return Events.wrap_unchecked(self.t[keep], x[keep], y[keep], self.p[keep], sensor)
+
+
+OTHER_NAMES = {
+    "array": "events.structured()",
+    "as_array": "events.structured()",
+    "compare": "dvspipe.compare(events, other)",
+    "concatenate": "dvspipe.concatenate([events, other])",
+    "copy": "events: they are read-only, so a copy is not needed",
+    "data": "events.structured()",
+    "df": "pandas.DataFrame(events.structured())",
+    "dtype": "events.structured().dtype",
+    "duration": "events.duration_us, or events.duration_us * 1e-6 for seconds",
+    "duration_s": "events.duration_us * 1e-6",
+    "events": "events: read returns the events themselves",
+    "from_array": "Events(t, x, y, p, sensor), or Events.from_structured(array, sensor)",
+    "from_file": "dvspipe.read(file)",
+    "from_numpy": "Events(t, x, y, p, sensor), or Events.from_structured(array, sensor)",
+    "from_torch": "Events(t, x, y, p, sensor)",
+    "head": "events[:10]",
+    "load": "dvspipe.read(file)",
+    "merge": "dvspipe.merge([events, other])",
+    "num_events": "len(events)",
+    "numpy": "events.structured(), or numpy.asarray(events)",
+    "pol": "events.p",
+    "polarities": "events.p",
+    "polarity": "events.p",
+    "read": "dvspipe.read(file)",
+    "resolution": "events.sensor",
+    "sensor_size": "events.sensor",
+    "shape": "len(events), or events.width and events.height",
+    "show": "events.plot(), or events.animate()",
+    "size": "len(events), or events.sensor",
+    "sort": "events: they are sorted by time",
+    "t_end": "events.t[-1]",
+    "t_start": "events.t[0]",
+    "tail": "events[-10:]",
+    "tensor": "events.to_torch()",
+    "time": "events.t",
+    "times": "events.t",
+    "timestamps": "events.t",
+    "to_csv": 'events.save("events.csv")',
+    "to_df": "pandas.DataFrame(events.structured())",
+    "to_hdf5": 'events.save("events.h5")',
+    "to_numpy": "events.structured(), or numpy.asarray(events)",
+    "to_pandas": "pandas.DataFrame(events.structured())",
+    "tolist": "events.structured().tolist()",
+    "torch": "events.to_torch()",
+    "train": "dvspipe.train(folder, run_folder)",
+    "ts": "events.t",
+    "write": "events.save(path)",
+    "xs": "events.x",
+    "ys": "events.y",
+}
+"""What to write instead of attributes of other libraries."""
+
+
+def _as_places(index: object) -> NDArray[Any]:
+    """Convert an index to an integer [], a mask [N] or indices [M].
+
+    Raises:
+        ArgumentError: If it has another form.
+    """
+    try:
+        places = np.asarray(index)
+    except (TypeError, ValueError, RuntimeError):
+        places = np.empty(0, object)
+    if isinstance(index, list) and not index:
+        places = np.empty(0, np.int64)
+    kinds = "iu" if not places.ndim else "biu"
+    if isinstance(index, tuple) or places.ndim > 1 or places.dtype.kind not in kinds:
+        found = f"{places.dtype} {places.shape}" if isinstance(index, np.ndarray) else describe_value(index)
+        raise ArgumentError(
+            f"events[...]: wrong index (found {found}, expected an integer, slice, mask or indices); the columns are "
+            "events.t, x, y and p"
+        )
+    return places
+
+
+def _check_range(places: NDArray[Any], count: int) -> None:
+    """Check that indices are in the range of `count` events.
+
+    Raises:
+        EventError: If one is outside.
+    """
+    outside = (places < -count) | (places >= count)
+    if outside.any():
+        raise EventError(f"events[{places[outside].flat[0]}]: out of range (found {count_noun(count, 'event')})")
+
+
+def _check_order(t: NDArray[np.int64]) -> None:
+    """Check that selected events are in time order.
+
+    Raises:
+        EventError: If they go back in time.
+    """
+    back = t[1:] < t[:-1]
+    if back.any():
+        event = int(back.argmax()) + 1
+        raise EventError(
+            f"events[...]: selected events go back in time (found t = {t[event]} us after {t[event - 1]} us); select "
+            "them in time order",
+            event=event,
+            is_unsorted=True,
+        )
 
 
 def _checked_columns(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sensor: SensorSize) -> list[NDArray[Any]]:
@@ -212,7 +504,7 @@ def _checked_columns(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sen
     Raises:
         EventError: If a rule is broken.
     """
-    columns = {name: np.asarray(column) for name, column in zip("txyp", (t, x, y, p), strict=True)}
+    columns = {name: _as_array(name, column) for name, column in zip("txyp", (t, x, y, p), strict=True)}
     for name, column in columns.items():
         if column.ndim != 1 or len(column) != len(columns["t"]):
             raise EventError(
@@ -222,6 +514,13 @@ def _checked_columns(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sen
             raise EventError(f"wrong type of {name} (found {column.dtype}, expected integers)")
     check_columns(**columns, sensor=sensor)
     return list(columns.values())
+
+
+def _as_array(name: str, column: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(column)
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, tensors on a GPU or with a gradient
+        raise EventError(f"wrong type of {name} (found {describe_value(column)}, expected integers)") from error
 
 
 def _as_type(column: NDArray[Any], dtype: type) -> NDArray[Any]:

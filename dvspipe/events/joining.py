@@ -3,33 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EventError
-from .events import DTYPES, EARLIEST_US, LATEST_US, Events
+from ..arguments import checked, describe_value
+from ..errors import ConfigError, EventError, Remedy
+from .events import DTYPES, Events
 from .sensor import SensorSize, SensorSizeLike
+from .span import EARLIEST_US, LATEST_US
 
 FEW_EVENTS = 1 << 22  # up to here, `concatenate` copies once at the end
 RESERVED_EVENTS = 1 << 24  # initial buffer above FEW_EVENTS; the system commits memory only when written
 
 
-def concatenate(parts: Iterable[Events], sensor: SensorSizeLike) -> Events:
+@checked
+def concatenate(parts: Events | Iterable[Events], sensor: SensorSizeLike | None = None) -> Events:
     """Join consecutive parts of a recording.
 
     Args:
         parts: Any number of parts in time order.
-        sensor: Sensor of all parts.
+        sensor: Sensor of all parts; None: sensor of the first part.
 
     Raises:
-        EventError: If the sensor of a part differs, or a part begins before the previous part ends.
+        EventError: If the sensor of a part differs, a part begins before the previous part ends, a part is not
+            `Events`, or there is neither a part nor a sensor.
+
+    Example:
+        >>> events = Events([0, 5, 9], [3, 4, 4], [1, 1, 6], [1, 0, 1], "12x7")
+        >>> concatenate([events[:1], events[1:]]) == events
+        True
     """
+    iterator = checked_parts(parts)
+    if sensor is None:
+        first = next(iterator, None)
+        if first is None:
+            raise EventError("concatenate: no parts and no sensor", Remedy("sensor", "WxH", "join no parts"))
+        sensor, iterator = first.sensor, chain([first], iterator)
     sensor, joined = SensorSize.of(sensor), _EventBuilder()
-    for part in _consecutive(parts, sensor):
+    for part in _consecutive(iterator, sensor):
         joined.add(part)
     return joined.events(sensor)
+
+
+def checked_parts(parts: Events | Iterable[Events]) -> Iterator[Events]:
+    """Yield the parts of a recording; `Events` are one part.
+
+    Raises:
+        EventError: If a part is not `Events`.
+    """
+    for part in [parts] if isinstance(parts, Events) else parts:
+        if not isinstance(part, Events):
+            raise EventError(f"wrong type of a part (found {describe_value(part)}, expected Events)")
+        yield part
 
 
 def _consecutive(parts: Iterable[Events], sensor: SensorSize) -> Iterator[Events]:
@@ -85,7 +113,7 @@ class _EventBuilder:
         return Events.wrap_unchecked(t, x, y, p, sensor)
 
 
-def merge(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
+def merge_streams(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
     """Merge simultaneous recordings of one sensor by time, in bounded memory.
 
     Args:
@@ -126,7 +154,7 @@ class _BufferedStream:
 
     def take(self, until_us: int) -> Events:
         """Remove and return the events before `until_us`."""
-        ready, self._held = (self._held.slice_time(*span) for span in ((EARLIEST_US, until_us), (until_us, LATEST_US)))
+        ready, self._held = (self._held.between(*span) for span in ((EARLIEST_US, until_us), (until_us, LATEST_US)))
         return ready
 
     def extend(self, sensor: SensorSize) -> None:
@@ -139,7 +167,7 @@ class _BufferedStream:
         self.horizon_us = int(part.t[-1]) if len(part) else self.horizon_us
 
 
-def join(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterator[Events]:
+def join_streams(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterator[Events]:
     """Yield recordings of one sensor in sequence, each shifted to begin `gap_us` after the end of the previous one.
 
     Args:
@@ -157,16 +185,31 @@ def join(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterator[Event
             yield moved
 
 
-def windows(parts: Iterable[Events], window_us: int) -> Iterator[tuple[int, Events]]:
-    """Yield consecutive windows of a recording, starting at its first event; memory is bounded by the busiest window.
+@checked
+def windows(parts: Events | Iterable[Events], window_us: int) -> Iterator[tuple[int, Events]]:
+    """Return consecutive windows of a recording, starting at its first event; memory is bounded by the busiest window.
 
     Args:
-        parts: Consecutive parts of one recording.
+        parts: Events, or consecutive parts of a recording.
         window_us: Length of a window in microseconds, > 0.
 
-    Yields:
-        Start time in microseconds and events of each window that has events.
+    Returns:
+        Iterator over the start time in microseconds and the events of each window that has events.
+
+    Raises:
+        ConfigError: If `window_us` is not positive.
+
+    Example:
+        >>> events = Events([0, 5, 25], [3, 4, 4], [1, 1, 6], [1, 0, 1], "12x7")
+        >>> [(start_us, len(window)) for start_us, window in windows(events, 10)]
+        [(0, 2), (20, 1)]
     """
+    if window_us < 1:
+        raise ConfigError(f"windows: window_us = {window_us}: out of range (expected 1 or more microseconds)")
+    return _windows(checked_parts(parts), window_us)
+
+
+def _windows(parts: Iterable[Events], window_us: int) -> Iterator[tuple[int, Events]]:
     start_us: int | None = None
     kept: list[Events] = []
     for part in parts:
@@ -174,11 +217,11 @@ def windows(parts: Iterable[Events], window_us: int) -> Iterator[tuple[int, Even
             continue
         start_us = int(part.t[0]) if start_us is None else start_us
         while part.t[-1] >= start_us + window_us:
-            kept.append(part.slice_time(start_us, start_us + window_us))
+            kept.append(part.between(start_us, start_us + window_us))
             window = concatenate(kept, part.sensor)
             if len(window):
                 yield start_us, window
-            part = part.slice_time(start_us + window_us, int(part.t[-1]) + 1)
+            part = part.between(start_us + window_us, int(part.t[-1]) + 1)
             kept = []
             start_us += (int(part.t[0]) - start_us) // window_us * window_us
         kept.append(part)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..errors import EventError
+from ..arguments import checked, describe_value
+from ..errors import ArgumentError, EventError
 
 MAX_SIDE_PX = 32767  # x and y are int16
 
@@ -21,15 +24,28 @@ class SensorSize:
 
     Raises:
         EventError: If a side is out of range.
+        ArgumentError: If a side is not an integer.
+
+    Example:
+        >>> width, height = SensorSize(width=346, height=260)
+        >>> width, height
+        (346, 260)
     """
 
     width: int
     height: int
 
     def __post_init__(self) -> None:
-        for name, side in (("width", self.width), ("height", self.height)):
-            if not 1 <= side <= MAX_SIDE_PX:
+        for name, side in vars(self).items():
+            if not isinstance(side, numbers.Integral):
+                raise ArgumentError(f"SensorSize: wrong type of {name} (found {describe_value(side)}, expected int)")
+            if not 1 <= int(side) <= MAX_SIDE_PX:
                 raise EventError(f"sensor {self}: wrong {name} (found {side}, expected 1 to {MAX_SIDE_PX} pixels)")
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield width and height: `width, height = sensor`."""
+        yield self.width
+        yield self.height
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
@@ -52,6 +68,7 @@ class SensorSize:
         return cls(width=width, height=height)
 
     @classmethod
+    @checked
     def parse(cls, text: str) -> SensorSize:
         """Parse WIDTHxHEIGHT, such as "346x260".
 
@@ -88,6 +105,31 @@ class Region:
         return cls(0, 0, sensor)
 
     @classmethod
+    def of(cls, region: RegionLike) -> Region:
+        """Convert a text, or (left, top, width, height) or (left, top, size), to a region.
+
+        Raises:
+            EventError: If `region` has another form, or a side is out of range.
+
+        Example:
+            >>> Region.of((10, 20, 64, 48)) == Region.of((10, 20, (64, 48))) == Region.of("64x48+10+20")
+            True
+        """
+        if isinstance(region, Region):
+            return region
+        if isinstance(region, str):
+            return cls.parse(region)
+        try:
+            left, top, *size = region
+            whole = operator.index(left), operator.index(top)  # type: ignore[arg-type]
+            return cls(*whole, SensorSize.of(size[0] if len(size) == 1 else size))  # type: ignore[arg-type]
+        except (TypeError, ValueError, EventError) as error:
+            raise EventError(
+                f"region {region!r}: wrong form (expected left, top, width and height, or WIDTHxHEIGHT+LEFT+TOP)"
+            ) from error
+
+    @classmethod
+    @checked
     def parse(cls, text: str) -> Region:
         """Parse WIDTHxHEIGHT+LEFT+TOP, such as "128x128+10-20" (here TOP = -20).
 
@@ -117,3 +159,7 @@ class Region:
 
     def __str__(self) -> str:
         return f"{self.size}{self.left:+d}{self.top:+d}"
+
+
+RegionLike = Region | Sequence[int | SensorSizeLike] | str
+"""A `Region`, (left, top, width, height), (left, top, size), or a string such as "128x128+10+20"."""

@@ -2,13 +2,15 @@
 
 from .aedat4 import read_frames, read_imu
 from .hdf5 import EventWriter, discard_saved
-from .hints import NO_HINTS, Hints
+from .hints import NO_HINTS, GivenSensor, Hints, HintsLike
 from .recordings import (
     SYNTHETIC_GESTURES,
     Recording,
     RecordingInfo,
+    RecordingLike,
+    as_events,
     create_writer,
-    describe,
+    info,
     iterate,
     open_recording,
     read,
@@ -27,14 +29,18 @@ __all__ = [
     "SYNTHETIC_GESTURES",
     "Compression",
     "EventWriter",
+    "GivenSensor",
     "Hints",
+    "HintsLike",
     "Recording",
     "RecordingInfo",
+    "RecordingLike",
     "WriteOptions",
     "Writer",
+    "as_events",
     "create_writer",
-    "describe",
     "discard_saved",
+    "info",
     "is_ros2_folder",
     "is_unrelated_text",
     "iterate",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
-from ..errors import ConfigError, FormatError, Remedy
+from pydantic import BeforeValidator, field_validator
+
+from ..config import Settings
+from ..errors import FormatError, Remedy
+from ..events import SensorSize
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 UNIT_EXPONENTS: dict[TimeUnit, int] = {"s": 6, "ms": 3, "us": 0, "ns": -3}
@@ -24,36 +28,34 @@ _COLUMNS = {synonym: column for column, synonyms in _SYNONYMS.items() for synony
 _UNITS = {"s": "s", "sec": "s", "seconds": "s", "ms": "ms", "us": "us", "usec": "us", "µs": "us", "ns": "ns"}
 
 
-@dataclass(frozen=True)
-class Hints:
-    """Metadata that a file lacks.
+GivenSensor = Annotated[SensorSize | None, BeforeValidator(lambda size: None if size is None else SensorSize.of(size))]
+"""Field for the sensor size of files that do not store it: any `SensorSizeLike`, or None."""
 
-    Args:
-        time_unit: Time unit: s, ms, us or ns. Takes precedence over the unit in the file.
-        columns: One letter per column, in order: t, x, y and p once each, - for an unused column. Takes precedence over
-            the names in the file.
-        chip: Sensor chip, such as DVS128. A file that stores another chip is an error.
-        topic: Topic of a ROS bag.
 
-    Raises:
-        ConfigError: If the time unit or the columns are invalid.
-    """
+class Hints(Settings):
+    """Metadata that a file lacks. A mapping such as `{"chip": "DVS128"}` is accepted wherever hints are."""
 
     time_unit: TimeUnit | None = None
+    """Time unit: s, ms, us or ns. Takes precedence over the unit in the file."""
     columns: str | None = None
+    """One letter per column, in order: t, x, y and p once each, - for an unused column. Takes precedence over the names
+    in the file."""
     chip: str | None = None
+    """Sensor chip, such as DVS128. A file that stores another chip is an error."""
     topic: str | None = None
+    """Topic of a ROS bag."""
 
-    def __post_init__(self) -> None:
-        if self.time_unit is not None and self.time_unit not in get_args(TimeUnit):
-            raise ConfigError(f"wrong time_unit (found {self.time_unit!r}, expected s, ms, us or ns)")
-        if self.columns is not None and sorted(self.columns.replace(UNUSED, "")) != sorted("txyp"):
-            raise ConfigError(
-                f"wrong columns (found {self.columns!r}, expected t, x, y, p once each, such as txyp, and - for others)"
-            )
+    @field_validator("columns")
+    @classmethod
+    def _check_columns(cls, columns: str | None) -> str | None:
+        if columns is not None and sorted(columns.replace(UNUSED, "")) != sorted("txyp"):
+            raise ValueError("expected t, x, y, p once each, such as txyp, and - for others")
+        return columns
 
 
 NO_HINTS = Hints()
+HintsLike = Hints | Mapping[str, object]
+"""`Hints`, or a mapping of their keys and values."""
 
 
 def parse_column_name(name: str) -> tuple[str | None, TimeUnit | None]:

@@ -24,7 +24,7 @@ class Format:
     """File format.
 
     Args:
-        name: Name, as returned by `describe`.
+        name: Name, as returned by `info`.
         suffixes: Suffixes of readable files, lower case, with the dot.
         recognises: Decides from the path (without `.gz`) and the first HEAD_BYTES, decompressed, whether a file has
             this format.

@@ -1,8 +1,9 @@
-"""Read, stream, describe and write recordings of any format."""
+"""Read, stream, summarise and write recordings of any format."""
 
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,11 +14,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy
-from ..events import EARLIEST_US, LATEST_US, Events, SensorSize, SensorSizeLike, concatenate
+from ..arguments import checked
+from ..config import as_settings
+from ..errors import Brief, CorruptionError, EventError, FileError, FormatError, Remedy
+from ..events import EARLIEST_US, IN_SECONDS, LATEST_US, Events, SensorSize, SensorSizeLike, TimeSpan, concatenate
 from ..parallel import Progress
 from ..video.names import is_video_name
-from .hints import NO_HINTS, Hints
+from .hints import NO_HINTS, Hints, HintsLike
 from .interface import Format
 from .rosbag import ROSBAG, is_ros2_folder
 from .source import HEAD_BYTES, Extent, Source, StoredColumns, open_binary
@@ -26,7 +29,13 @@ from .table import FORMATS, find_encoder, written_suffixes
 from .text import STANDARD, StandardOutputWriter
 from .writers import Compression, WriteOptions, Writer, unwritable
 
+log = logging.getLogger(__name__)
+
 SensorSource = Literal["file", "given", "guessed"]
+IN_MEMORY = "memory"
+"""Name of the format of events in memory."""
+RecordingLike = str | Path | Events
+"""Recording: a file of any known format, or events in memory."""
 
 KNOWN_SENSORS = tuple(
     SensorSize(width=width, height=height)
@@ -44,7 +53,7 @@ KNOWN_SENSORS = tuple(
 
 SYNTHETIC_GESTURES = "synthetic gestures"
 """Source attribute of files with events of rendered people."""
-MAX_COUNTED_EVENTS = 10_000_000  # up to here, `describe` counts polarities; this takes less than a second
+MAX_COUNTED_EVENTS = 10_000_000  # up to here, `info` counts polarities; this takes less than a second
 
 VIDEO_MARKS = (
     (4, b"ftyp"),  # MP4, MOV
@@ -55,8 +64,8 @@ VIDEO_MARKS = (
 """Signatures of videos: offset and bytes."""
 
 
-@dataclass(frozen=True)
-class Recording:
+@dataclass(frozen=True, repr=False)
+class Recording(Brief):
     """Opened recording; see `open_recording`.
 
     Args:
@@ -101,7 +110,7 @@ class Recording:
         """
         first, last = start_us if start_us is not None else EARLIEST_US, stop_us if stop_us is not None else LATEST_US
         for events in self._read_until_corruption((first, last), on_corruption, progress):
-            part = events.slice_time(first, last)
+            part = events.between(first, last)
             if len(part) or not len(events):
                 yield part
             if len(events) and events.t[-1] >= last:
@@ -170,9 +179,46 @@ class Recording:
         """Return the number of events, and first and last time; None if this requires decoding the file."""
         return self._source.extent() if self._source.extent else None
 
+    def find_first_us(self) -> int:
+        """Return the time of the first event; 0 if there are no events."""
+        extent = self.extent()
+        if extent:
+            return extent.first_us or 0
+        return next((int(part.t[0]) for part in self.chunks() if len(part)), 0)
 
-@dataclass(frozen=True)
-class RecordingInfo:
+    def find_last_us(self) -> int:
+        """Return the time of the last event; 0 if there are none. Reads all events if the file does not store it."""
+        extent = self.extent()
+        return (extent.last_us if extent else count_events(self.chunks())[-1]) or 0
+
+    def find_span(
+        self,
+        start_us: float | None = None,
+        stop_us: float | None = None,
+        *,
+        start_s: float | None = None,
+        stop_s: float | None = None,
+    ) -> TimeSpan:
+        """Return the span of a part, given in microseconds or in seconds after the first event; see `TimeSpan.of`."""
+        return TimeSpan.of(start_us, stop_us, start_s, stop_s, self.find_first_us)
+
+    def read(self, span: TimeSpan) -> Events:
+        """Read the events of a span into memory; warn if the span is outside the recording."""
+        events = concatenate(self.chunks(*span), self.sensor)
+        if not len(events):
+            self._warn_outside(span)
+        return events
+
+    def _warn_outside(self, span: TimeSpan) -> None:
+        """Warn if a span is outside the recording."""
+        with suppress(FileError):  # a corruption outside the span
+            first_us, last_us = self.find_first_us(), self.find_last_us()
+            if outside := span.explain_outside(first_us, last_us) if first_us or last_us else "":
+                log.warning("%s: %s; %s", self.path, outside, IN_SECONDS)
+
+
+@dataclass(frozen=True, repr=False)
+class RecordingInfo(Brief):
     """Summary of a recording.
 
     Args:
@@ -204,19 +250,20 @@ class RecordingInfo:
     attributes: dict[str, Any]
 
 
+@checked
 def open_recording(
-    path: str | Path,
+    path: RecordingLike,
     *,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
     format_name: str | None = None,
 ) -> Recording:
     """Open a recording of any known format, recognised first by content, then by suffix.
 
     Args:
-        path: File, or `-` for standard input (copied to a temporary file).
+        path: File, or `-` for standard input (copied to a temporary file); also events in memory.
         sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events.
-        hints: Other missing metadata: chip, columns, time unit, topic.
+        hints: Other missing metadata: chip, columns, time unit, topic; also a mapping, such as `{"chip": "DVS128"}`.
         format_name: Name of the format in `FORMATS`, if already known from `recognise`.
 
     Raises:
@@ -224,31 +271,57 @@ def open_recording(
         FormatError: If the format is unknown, or the content does not match the format.
         EventError: If the file stores a sensor size other than `sensor`.
     """
-    path, sensor = Path(path), None if sensor is None else SensorSize.of(sensor)
-    known, source = open_source(path, sensor, hints, format_name)
+    file, sensor = name_recording(path), None if sensor is None else SensorSize.of(sensor)
+    found, source = open_source(path, sensor, hints, format_name)
     sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
-    sensor = source.sensor or sensor or _guess_sensor(path, source.chunks())
-    return Recording(path, known.name, sensor, sensor_source, source.attributes, source)
+    sensor = source.sensor or sensor or _guess_sensor(file, source.chunks())
+    return Recording(file, found, sensor, sensor_source, source.attributes, source)
+
+
+def name_recording(recording: RecordingLike) -> Path:
+    """Return the path of a recording for messages; `events` for events in memory."""
+    return Path("events") if isinstance(recording, Events) else Path(recording)
 
 
 def open_source(
-    path: Path, sensor: SensorSize | None = None, hints: Hints = NO_HINTS, format_name: str | None = None
-) -> tuple[Format, Source]:
-    """Open a file for unchecked decoding: return its format and its source.
+    recording: RecordingLike,
+    sensor: SensorSize | None = None,
+    hints: HintsLike = NO_HINTS,
+    format_name: str | None = None,
+) -> tuple[str, Source]:
+    """Open a recording for unchecked decoding: return the name of its format and its source.
 
     Arguments and errors as in `open_recording`, but the sensor is not guessed.
     """
-    actual = actual_path(path)
-    known = recognise(actual) if format_name is None else FORMATS[format_name]
-    if known is None:
-        raise _unknown_format(path, _read_head(actual))
-    with named_as_given(path):
-        source = known.open(actual, hints)
+    path = name_recording(recording)
+    if isinstance(recording, Events):
+        format_name, source = IN_MEMORY, _hold(recording)
+    else:
+        actual = actual_path(path)
+        known = recognise(actual) if format_name is None else FORMATS[format_name]
+        if known is None:
+            raise _unknown_format(path, _read_head(actual))
+        with named_as_given(path):
+            format_name, source = known.name, known.open(actual, as_settings(Hints, hints))
     if source.sensor is not None and sensor is not None and source.sensor != sensor:
         raise EventError(f"{path}: wrong sensor size (found {source.sensor}, expected {sensor})")
     if path == STANDARD:
-        return known, replace(source, chunks=partial(_read_standard_input, source, path))
-    return known, source
+        return format_name, replace(source, chunks=partial(_read_standard_input, source, path))
+    return format_name, source
+
+
+def _hold(events: Events) -> Source:
+    """Return a source of events in memory."""
+
+    def part(start_us: int, stop_us: int) -> Iterator[StoredColumns]:
+        inside = events.between(start_us, stop_us)
+        yield StoredColumns(inside.t, inside.x, inside.y, inside.p)
+
+    def chunks(progress: Progress | None = None) -> Iterator[StoredColumns]:  # noqa: ARG001
+        yield StoredColumns(events.t, events.x, events.y, events.p)
+
+    limits_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (None, None)
+    return Source(events.sensor, chunks, extent=lambda: Extent(len(events), *limits_us), part=part)
 
 
 def _read_standard_input(source: Source, path: Path, progress: Progress | None = None) -> Iterator[StoredColumns]:
@@ -297,47 +370,66 @@ def smallest_sensor(width: int, height: int) -> SensorSize | None:
     return next((known for known in KNOWN_SENSORS if width <= known.width and height <= known.height), None)
 
 
+@checked
 def read(
-    path: str | Path,
-    start_us: int | None = None,
-    stop_us: int | None = None,
+    path: RecordingLike,
+    start_us: float | None = None,
+    stop_us: float | None = None,
     *,
+    start_s: float | None = None,
+    stop_s: float | None = None,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
     sort: bool = False,
 ) -> Events:
-    """Read a recording of any known format, or its events with start_us <= t < stop_us.
+    """Read a recording of any known format, or a part of it; warn if the part is outside the recording.
 
     Args:
-        path: File, or `-` for standard input.
+        path: File, or `-` for standard input; also events in memory.
         start_us: Start time (inclusive) in microseconds on the clock of the file; None: start of the recording.
-        stop_us: Stop time (exclusive); None: end of the recording.
+        stop_us: Stop time (exclusive) on the same clock; None: end of the recording.
+        start_s: Start time in seconds after the first event, instead of `start_us`.
+        stop_s: Stop time (exclusive) in seconds after the first event, instead of `stop_us`.
         sensor: Sensor size, for files that do not store it; see `open_recording`.
         hints: Other missing metadata; see `open_recording`.
-        sort: Whether to sort events by time, with all events in memory; otherwise unsorted events are an error.
+        sort: Whether to sort unsorted events by time, in memory; otherwise they are an error.
 
     Raises:
+        ConfigError: If a time is given in microseconds and in seconds.
         DvspipeError: As in `open_recording` and `Recording.chunks`.
+
+    Example:
+        >>> read("recording.aedat4", start_s=0.5, stop_s=1.5)  # doctest: +SKIP
+        Events(24127 events, sensor 128x128, t 1718925185090632 to 1718925186090617 us)
     """
     recording = open_recording(path, sensor=sensor, hints=hints)
-    if not sort:
-        return concatenate(recording.chunks(start_us, stop_us), recording.sensor)
-    first, last = start_us if start_us is not None else EARLIEST_US, stop_us if stop_us is not None else LATEST_US
-    return recording.sorted().slice_time(first, last)
+    if sort:
+        return recording.sorted().slice_time(start_us, stop_us, start_s=start_s, stop_s=stop_s)
+    return recording.read(recording.find_span(start_us, stop_us, start_s=start_s, stop_s=stop_s))
 
 
+def as_events(recording: RecordingLike) -> Events:
+    """Return events unchanged, and read a file."""
+    return recording if isinstance(recording, Events) else read(recording)
+
+
+@checked
 def iterate(
-    path: str | Path,
-    start_us: int | None = None,
-    stop_us: int | None = None,
+    path: RecordingLike,
+    start_us: float | None = None,
+    stop_us: float | None = None,
     *,
+    start_s: float | None = None,
+    stop_s: float | None = None,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
 ) -> Iterator[Events]:
     """Read a recording in consecutive chunks, in bounded memory; arguments and errors as in `read`."""
-    return open_recording(path, sensor=sensor, hints=hints).chunks(start_us, stop_us)
+    recording = open_recording(path, sensor=sensor, hints=hints)
+    return recording.chunks(*recording.find_span(start_us, stop_us, start_s=start_s, stop_s=stop_s))
 
 
+@checked
 def write(
     path: str | Path,
     parts: Events | Iterable[Events],
@@ -375,8 +467,6 @@ def write(
         1
     """
     path = Path(path)
-    if not isinstance(parts, Events | Iterable):
-        raise _type_error(path, parts)
     iterator = _checked_parts(path, [parts] if isinstance(parts, Events) else parts)
     first = next(iterator, None)
     if first is not None:
@@ -440,18 +530,19 @@ def _pair_labels(
         pending = pending[len(part) :]
 
 
-def describe(
-    path: str | Path,
+@checked
+def info(
+    path: RecordingLike,
     *,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
     read_all: bool = False,
     progress: Progress | None = None,
 ) -> RecordingInfo:
     """Summarise a recording; errors as in `open_recording`.
 
     Args:
-        path: File, or `-` for standard input.
+        path: File, or `-` for standard input; also events in memory.
         sensor: Sensor size, for files that do not store it; see `open_recording`.
         hints: Other missing metadata; see `open_recording`.
         read_all: Whether to read and check all events even if their number and times are known without decoding.
@@ -472,7 +563,7 @@ def describe(
         count, on, first_us, last_us = count_events(recording.chunks(progress=progress))
     duration_us = 0 if first_us is None or last_us is None else last_us - first_us
     return RecordingInfo(
-        file=str(path),
+        file=str(recording.path if isinstance(path, Events) else path),
         format=recording.format,
         width=recording.sensor.width,
         height=recording.sensor.height,

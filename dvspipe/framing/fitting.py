@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..errors import EventError
+from ..errors import Brief, EventError
 from ..events import Events, Region, SensorSize
 
 
@@ -38,8 +38,8 @@ class PixelMap(NamedTuple):
     areas: NDArray[np.int32]
 
 
-@dataclass(frozen=True, eq=False)
-class Fit:
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit(Brief):
     """Mapping of the pixels of one sensor to another.
 
     Args:
@@ -123,8 +123,8 @@ def _map_axis(
     return places.astype(np.int32), areas
 
 
-@dataclass(frozen=True, eq=False)
-class FitState:
+@dataclass(frozen=True, eq=False, repr=False)
+class FitState(Brief):
     """State of `fit_events` between two parts of a recording.
 
     Args:

@@ -27,6 +27,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..errors import Brief
 from ..events import Events, Region, SensorSize
 from ..events.filters import check_pixels
 from .fitting import Fit, plan_fit
@@ -72,8 +73,8 @@ class Square(NamedTuple):
         return Square(*(factor * each for each in self))
 
 
-@dataclass(frozen=True, eq=False)
-class RegionTrack:
+@dataclass(frozen=True, eq=False, repr=False)
+class RegionTrack(Brief):
     """Position over time of a region of constant size.
 
     Args:
@@ -89,8 +90,8 @@ class RegionTrack:
     top: NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
-class Framing:
+@dataclass(frozen=True, eq=False, repr=False)
+class Framing(Brief):
     """Region of interest over time, with its zoom.
 
     Args:

@@ -10,9 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from ..errors import CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
+from ..errors import Brief, CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
 from ..events import Events, Region, SensorSize, concatenate
-from ..formats import NO_HINTS, Hints, Recording, open_recording
+from ..formats import NO_HINTS, HintsLike, Recording, open_recording
 from ..parallel import prefetch
 from ..recordings.conversion import FRAMES_AHEAD, ConvertConfig, is_video
 from ..results import LookRow
@@ -40,8 +40,8 @@ Parts = Callable[[], Iterator[Events]]
 """Function that reads a recording from the start and yields consecutive parts; can be called repeatedly."""
 
 
-@dataclass(frozen=True)
-class EventParts:
+@dataclass(frozen=True, repr=False)
+class EventParts(Brief):
     """Events that can be read repeatedly.
 
     Args:
@@ -53,8 +53,8 @@ class EventParts:
     parts: Parts
 
 
-@dataclass(frozen=True)
-class EventSource:
+@dataclass(frozen=True, repr=False)
+class EventSource(Brief):
     """Events to classify.
 
     Args:
@@ -107,7 +107,7 @@ def open_source(
     config: FramingConfig,
     *,
     sensor: SensorSize | None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
 ) -> EventSource:
     """Open a recording, a video or events as the input of a network.
 
@@ -149,7 +149,7 @@ def open_source(
     return replace(source, warnings=(warning, *source.warnings))
 
 
-def find_guess(path: Path, target: SensorSize, *, hints: Hints = NO_HINTS) -> tuple[SensorSize, SensorSize] | None:
+def find_guess(path: Path, target: SensorSize, *, hints: HintsLike = NO_HINTS) -> tuple[SensorSize, SensorSize] | None:
     """Return the guessed sensor of a recording and the sensor to use; None if the recording stores its sensor."""
     recording, guess = _open_recording(path, target, FramingConfig(), sensor=None, hints=hints)
     return None if guess is None else (guess, recording.sensor)
@@ -174,7 +174,7 @@ def _iterate_once(events: Events) -> Iterator[Events]:
 
 
 def _open_recording(
-    path: Path, target: SensorSize, config: FramingConfig, *, sensor: SensorSize | None, hints: Hints
+    path: Path, target: SensorSize, config: FramingConfig, *, sensor: SensorSize | None, hints: HintsLike
 ) -> tuple[Recording, SensorSize | None]:
     """Open a recording; if its sensor is unknown, use the network's sensor, provided that all events are inside it.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import VideoError
 from ..events import SensorSize
-from ..pose import Track, track_film
+from ..pose import Track, track
 from ..video.config import VideoSettings
 from .framing import DEAD_BAND, MAX_ZOOM, Framing, follow_centers, smooth_centers
 
@@ -34,19 +34,19 @@ def find_person(path: Path, video: VideoSettings, original: SensorSize, target: 
     """
     complete = video.model_copy(update={"crop": None, "resize": None})
     try:
-        track = track_film(path, {"max_fps": POSE_HZ, "smooth": False}, video=complete)
+        found = track(path, {"max_fps": POSE_HZ, "smooth": False}, video=complete)
     except VideoError:
         return None  # the simulation reports problems of the film
-    seen = track.present
+    seen = found.present
     if seen.mean() < MIN_PRESENT:
         return None
-    center, scale = measure_person(track)
+    center, scale = measure_person(found)
     side = VIEW_M * float(np.median(scale[seen]))
     shorter = min(target.width, target.height)
     zoom = min(MAX_ZOOM, shorter / side)
     if zoom * original.width <= target.width and zoom * original.height <= target.height:
         return None
-    t_us = track.times_us[seen]
+    t_us = found.times_us[seen]
     smooth = smooth_centers(np.round(t_us * (SMOOTHING_HZ * 1e-6)).astype(np.int64), center[seen])
     return Framing(original, target, zoom, t_us, follow_centers(smooth, DEAD_BAND * shorter / zoom))
 

@@ -10,6 +10,7 @@ from .options import ClassifyOptions, Draw
 from .readout_adaptation import ReadoutAdaptation, adapt_readout
 from .scores import score
 from .segments import find_segments
+from .single import infer
 from .tasks import Task, plan_tasks
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "find_finished",
     "find_label_file",
     "find_segments",
+    "infer",
     "plan_tasks",
     "read_spans",
     "refuse_module",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import heapq
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import ClassifierConfig, load_config, save_checkpoint, versions
-from ..errors import CheckpointError, ConfigError, DataError, DvspipeError, count_noun
+from ..config import as_settings
+from ..errors import Brief, CheckpointError, ConfigError, DataError, DvspipeError, count_noun
 from ..events import Events, SensorSizeLike
-from ..formats import NO_HINTS, Hints
+from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..framing import EventSource
 from ..networks import BatchNorm, ClassMoments, Network, find_norms, measure_norms, mix_moments
 from ..parallel import Progress
@@ -33,6 +35,7 @@ from ..results import AdaptationRecord, NormShift
 from .classifier import Classifier
 from .config import InferConfig
 from .segments import is_quiet
+from .single import as_classifier
 from .windows import Window, WindowSpikes
 
 MAX_WINDOWS = 128  # windows to estimate statistics from, with predicted classes as balanced as possible
@@ -43,8 +46,8 @@ EVEN_CLASSES = 4  # the strength is reduced if the effective number of predicted
 MAX_GROWTH = 1.4  # limit of the change of a log variance
 
 
-@dataclass(frozen=True, eq=False)
-class Adaptation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Adaptation(Brief):
     """Result of `adapt`.
 
     Args:
@@ -103,30 +106,35 @@ def check_adaptable(classifier: Classifier, strength: float = STRENGTH) -> None:
         )
 
 
+@checked
 def adapt(
-    classifier: Classifier,
-    recordings: Sequence[str | Path | Events],
-    config: InferConfig = InferConfig(),
+    classifier: Classifier | str | Path,
+    recordings: RecordingLike | Sequence[RecordingLike],
+    config: InferConfig | Mapping[str, object] | None = None,
     *,
     strength: float = STRENGTH,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
     progress: Progress | None = None,
+    **named: object,
 ) -> Adaptation:
     """Adapt a classifier to unlabelled recordings of another sensor, in bounded memory.
 
     The batch norm statistics shift; weights do not change.
 
     Args:
-        classifier: Classifier; it is not changed.
-        recordings: Files, or events in memory. Each is read once; recordings that cannot be used are skipped.
-        config: Windows and framing, as in the later classification; `stateful` has no effect.
+        classifier: Classifier, or a checkpoint as in `Classifier.load`; it is not changed.
+        recordings: Files, or events in memory; one or several. Each is read once; recordings that cannot be used are
+            skipped.
+        config: Windows and framing, as in the later classification; `stateful` has no effect. Also a mapping of keys
+            and values.
         strength: Share of the shift that is applied, 0 to 1. At 1, the statistics move by the complete difference that
             is not due to chance; this can be too much for a sensor very different from the training sensor. The
             strength is reduced if few classes are predicted, to 0 for a single class.
         sensor: Sensor size, for files that do not store it.
         hints: Other metadata that the files do not store.
         progress: Callback with the finished and total number of recordings.
+        named: Settings by name, such as `window_us=500_000`; they take precedence over `config`.
 
     Raises:
         ConfigError: If `strength` is not in [0, 1], or the configuration does not fit the network.
@@ -141,8 +149,11 @@ def adapt(
         >>> clips = [record_gesture(clip) for clip in named]  # doctest: +SKIP
         >>> adapted = adapt(classifier, clips).classifier  # doctest: +SKIP
     """
+    classifier = as_classifier(classifier)
+    recordings = [recordings] if isinstance(recordings, str | Path | Events) else recordings
     check_adaptable(classifier, strength)
-    config = config.model_copy(update={"stateful": False, "hop_us": None if config.stateful else config.hop_us})
+    settings = as_settings(InferConfig, config, named, adapt)
+    config = settings.model_copy(update={"stateful": False, "hop_us": None if settings.stateful else settings.hop_us})
     collector = _Collector(classifier, config)
     for number, recording in enumerate(recordings):
         opened = partial(classifier.open, recording, config, sensor=sensor, hints=hints)

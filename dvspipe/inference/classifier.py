@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import (
     Checkpoint,
     ClassifierConfig,
@@ -29,7 +30,7 @@ from ..config import as_settings, build, find_differences, show_value
 from ..encoding import BinConfig
 from ..errors import CheckpointError, ConfigError, DataError, EventError, Remedy, VideoError, count_noun
 from ..events import Events, SensorSize, SensorSizeLike
-from ..formats import NO_HINTS, Hints
+from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..framing import EventSource, open_source
 from ..labels import GESTURES
 from ..networks import (
@@ -93,13 +94,17 @@ class Classifier:
     def __init__(
         self,
         config: ClassifierConfig,
-        network: Network,
+        network: Network | None = None,
         checkpoint: str | None = None,
         moments: ClassMoments | None = None,
         modules: ModuleSource = NO_MODULES,
         *,
         joints: JointClassifier | None = None,
     ) -> None:
+        if network is None:
+            raise CheckpointError(
+                f"Classifier: found no network; use Classifier.load({str(config)!r}) for a checkpoint"
+            )
         if joints is not None and joints.classes != config.classes:
             raise CheckpointError(
                 f"{checkpoint}: its joint network has other classes (found {', '.join(joints.classes)}, expected "
@@ -113,12 +118,18 @@ class Classifier:
         image_bytes = 4 * grid.width * grid.height * max(config.bins.channels, channels)
         self.max_images = max(1, MAX_OUTPUT_BYTES // image_bytes)  # time steps of all windows per forward pass
 
+    def __repr__(self) -> str:
+        name, config = self.checkpoint or "in memory", self.config
+        shape = f"{len(config.classes)} classes, sensor {config.sensor}, {config.bins.steps} steps"
+        return f"Classifier({name!r}, {config.network.kind}, {shape})"
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of configuration and weights."""
         return digest_of({"config": self.config.model_dump_json()}, self.network.state_dict())
 
     @classmethod
+    @checked
     def load(
         cls,
         path: str | Path,
@@ -179,14 +190,16 @@ class Classifier:
         checkpoint = Checkpoint(self.config, self.network, self.moments)
         return str(upload_checkpoint(model, checkpoint, card, private=private))
 
+    @checked
     def predict(
         self,
-        recording: str | Path | Events,
-        config: InferConfig | Mapping[str, object] = InferConfig(),
+        recording: RecordingLike,
+        config: InferConfig | Mapping[str, object] | None = None,
         *,
         sensor: SensorSizeLike | None = None,
-        hints: Hints = NO_HINTS,
+        hints: HintsLike = NO_HINTS,
         progress: Progress | None = None,
+        **named: object,
     ) -> Prediction:
         """Classify a recording or video.
 
@@ -196,6 +209,7 @@ class Classifier:
             sensor: Sensor size, for a file that does not store it.
             hints: Other metadata that the file does not store.
             progress: Callback with the finished and total time; see `classify`.
+            named: Settings by name, such as `window_us=500_000` or `stateful=True`; they take precedence over `config`.
 
         Returns:
             `class_name` is the class of the complete recording, one of `self.config.classes`; `segments` are the
@@ -220,19 +234,21 @@ class Classifier:
             >>> [segment.t_start_us for segment in prediction.segments][0] == prediction.t_first_us
             True
         """
-        return self.classify(self.open(recording, config, sensor=sensor, hints=hints), config, progress)
+        settings = as_settings(InferConfig, config, named, self.predict)
+        return self.classify(self.open(recording, settings, sensor=sensor, hints=hints), settings, progress)
 
-    def framed(self, config: InferConfig | Mapping[str, object] = InferConfig()) -> InferConfig:
+    def framed(self, config: InferConfig | Mapping[str, object] | None = None, **named: object) -> InferConfig:
         """Complete a configuration with the framing and hop that the network was trained with.
 
         Args:
             config: Settings, or a mapping of their keys and values; settings given here are kept.
+            named: Settings by name; they take precedence over `config`.
 
         Example:
-            >>> Classifier.load("gesture-synthetic").framed({"roi": "full"}).roi
+            >>> Classifier.load("gesture-synthetic").framed(roi="full").roi
             'full'
         """
-        framed = as_settings(InferConfig, config).with_defaults(self.config.framing)
+        framed = as_settings(InferConfig, config, named).with_defaults(self.config.framing)
         is_set = framed.hop_us is not None or framed.window_us is not None or framed.stateful
         return framed if is_set else framed.model_copy(update={"hop_us": self.config.hop_us})
 
@@ -258,10 +274,11 @@ class Classifier:
     def open(
         self,
         recording: str | Path | Events,
-        config: InferConfig | Mapping[str, object] = InferConfig(),
+        config: InferConfig | Mapping[str, object] | None = None,
         *,
         sensor: SensorSizeLike | None = None,
-        hints: Hints = NO_HINTS,
+        hints: HintsLike = NO_HINTS,
+        **named: object,
     ) -> EventSource:
         """Open a recording or video to classify it.
 
@@ -271,13 +288,14 @@ class Classifier:
                 sensor, and conversion of videos; default: as in the training.
             sensor: Sensor size, for a file that does not store it.
             hints: Other metadata that the file does not store.
+            named: Settings by name; they take precedence over `config`.
 
         Raises:
             FileError: If the file is missing or cannot be read.
             DataError: If the recording comes from another sensor than the network's and needs `config.fit`.
             EventError: If `recording` is neither a file nor events.
         """
-        config = self.framed(config)
+        config = self.framed(as_settings(InferConfig, config, named, self.open))
         if not isinstance(recording, str | Path | Events):
             raise EventError(f"recording: found {type(recording).__name__}, expected a file or Events")
         file_or_events = recording if isinstance(recording, Events) else Path(recording)
@@ -290,9 +308,10 @@ class Classifier:
     def classify(
         self,
         recording: EventSource | str | Path | Events,
-        config: InferConfig | Mapping[str, object] = InferConfig(),
+        config: InferConfig | Mapping[str, object] | None = None,
         progress: Progress | None = None,
         on_windows: OnWindows | None = None,
+        **named: object,
     ) -> Prediction:
         """Classify a recording in sliding windows, or with one continuous network state (`config.stateful`).
 
@@ -302,13 +321,14 @@ class Classifier:
             progress: Callback with the finished and total time in microseconds. The total is an estimate for videos,
                 and 0 if unknown.
             on_windows: Callback with windows and their logits, in order; not called with `config.stateful`.
+            named: Settings by name; they take precedence over `config`.
 
         Raises:
             ConfigError: If the configuration does not fit the network.
             FileError: If the recording is corrupted.
             DataError: If the recording has no events or is shorter than half a window.
         """
-        config = self.framed(config)
+        config = self.framed(config, **named)
         source = recording if isinstance(recording, EventSource) else self.open(recording, config)
         joints = self._find_joints(source, config)
         bins = self.window_bins(config)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
+from ..arguments import checked
+from ..config import as_settings
 from ..errors import ConfigError, DataError, DvspipeError, FileError, Remedy
 from ..events import Events
 from ..framing import EventSource
@@ -20,15 +22,17 @@ from .scores import score
 from .tasks import Task
 
 
+@checked
 def classify_many(
     tasks: Sequence[Task],
     classifier: Classifier,
-    options: ClassifyOptions = ClassifyOptions(),
+    options: ClassifyOptions | Mapping[str, object] | None = None,
     *,
     engine: Engine = Processes(),
     overwrite: bool = False,
     finished: Collection[Task] | None = None,
     progress: Progress | None = None,
+    **named: object,
 ) -> Iterator[Outcome[Task, Prediction]]:
     """Classify recordings, store the predictions, and yield the outcome of each recording as it finishes.
 
@@ -38,13 +42,13 @@ def classify_many(
     Args:
         tasks: Recordings, from `plan_tasks`.
         classifier: Classifier; each worker loads it once from its checkpoint.
-        options: Settings of classification and storage.
-
+        options: Settings of classification and storage; also a mapping of keys and values.
         engine: Where to run, such as `Processes(4)`; default: this process.
         overwrite: Whether to classify all recordings again, and to replace predictions of other runs.
         finished: Recordings to skip, from `find_finished`; None: call it.
         progress: Callback with the finished and total number of recordings; with one process, the finished number
             includes the fraction of the current recording.
+        named: Settings by name, such as `out="answers"` or `stateful=True`; they take precedence over `options`.
 
     Yields:
         Outcomes in order of completion. A recording that cannot be classified has an error that names the file.
@@ -58,11 +62,11 @@ def classify_many(
 
     Example:
         >>> classifier = Classifier.load("gesture-synthetic")
-        >>> options = ClassifyOptions(out=Path("answers"))
-        >>> tasks = plan_tasks([Path("recordings")], options.out)  # doctest: +SKIP
-        >>> for outcome in classify_many(tasks, classifier, options, engine=Processes(2)):  # doctest: +SKIP
+        >>> tasks = plan_tasks([Path("recordings")], Path("answers"))  # doctest: +SKIP
+        >>> for outcome in classify_many(tasks, classifier, out="answers", engine=Processes(2)):  # doctest: +SKIP
         ...     print(outcome.item.source, outcome.result().class_name)
     """
+    options = as_settings(ClassifyOptions, options, named, classify_many)
     _check_labels(options.labels, len(tasks))
     run = options.record_run(classifier, tasks)
     if finished is None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..checkpoints.checkpoint import versions
+from ..config import Settings
 from ..errors import FileError
 from ..events import Events, SensorSize
 from ..files import read_bytes
-from ..formats import NO_HINTS, Hints
+from ..formats import NO_HINTS, GivenSensor, Hints
 from ..labels import MAX_LABEL_BYTES
 from ..results import Dependencies, InferenceRun, Prediction, RecordingFolder, WindowRow
 from .classifier import Classifier
@@ -27,28 +27,24 @@ Draw = Callable[
 complete pictures, their sensor size, and all class names."""
 
 
-@dataclass(frozen=True)
-class ClassifyOptions:
-    """Options of classification and storage.
+class ClassifyOptions(Settings):
+    """Options of classification and storage."""
 
-    Args:
-        config: Settings of windows, segments and framing.
-        sensor: Sensor size, for files that do not store it.
-        hints: Other metadata that the files do not store.
-        adapt: Whether to adapt the network to all recordings first (see `adapt`).
-        labels: Label file or folder of label files (see `find_label_file`) to compute scores; None: no scores.
-        out: Output folder (see `OutputFolder`); None: store nothing.
-        draw: Callback that draws pictures of each recording in its folder; None: no pictures. It must be picklable if
-            worker processes are used.
-    """
-
-    config: InferConfig = field(default_factory=InferConfig)
-    sensor: SensorSize | None = None
+    config: InferConfig = InferConfig()
+    """Settings of windows, segments and framing."""
+    sensor: GivenSensor = None
+    """Sensor size, for files that do not store it."""
     hints: Hints = NO_HINTS
+    """Other metadata that the files do not store."""
     adapt: bool = False
+    """Whether to adapt the network to all recordings first (see `adapt`)."""
     labels: Path | None = None
+    """Label file or folder of label files (see `find_label_file`) to compute scores; None: no scores."""
     out: Path | None = None
+    """Output folder (see `OutputFolder`); None: store nothing."""
     draw: Draw | None = None
+    """Callback that draws pictures of each recording in its folder; None: no pictures. It must be picklable if worker
+    processes are used."""
 
     def record_run(self, classifier: Classifier, tasks: Sequence[Task] = ()) -> InferenceRun:
         """Create the record of a classification run with these options.
@@ -74,7 +70,7 @@ class ClassifyOptions:
             # `pose` is omitted if off, to keep the digests of earlier versions
             settings=framed.model_dump(mode="json", exclude=None if framed.pose else {"pose"}),
             sensor_given=None if self.sensor is None else str(self.sensor),
-            hints=tuple(f"{name}={value}" for name, value in asdict(self.hints).items() if value is not None),
+            hints=tuple(f"{name}={value}" for name, value in self.hints if value is not None),
             adapted_to=_digest_files([task.source for task in tasks]) if self.adapt else None,
             versions=versions(),
         )

@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import save_checkpoint
 from ..config import as_settings
-from ..errors import DataError, count_noun
+from ..errors import Brief, DataError, count_noun
 from ..events import Events, SensorSizeLike
-from ..formats import NO_HINTS, Hints
+from ..formats import NO_HINTS, HintsLike
 from ..framing import EventSource
 from ..learning import find_features, find_readout, fit_readout, read_features, replace_readout, require_linear
 from ..parallel import Progress
@@ -26,8 +27,8 @@ from .segments import is_quiet
 from .windows import Window
 
 
-@dataclass(frozen=True)
-class ReadoutAdaptation:
+@dataclass(frozen=True, repr=False)
+class ReadoutAdaptation(Brief):
     """Result of `adapt_readout`.
 
     Args:
@@ -54,15 +55,17 @@ class ReadoutAdaptation:
         save_checkpoint(Path(path), self.classifier.config, self.classifier.network, self.classifier.moments)
 
 
+@checked
 def adapt_readout(
     classifier: Classifier,
     recordings: Sequence[str | Path | Events],
     labels: Sequence[str | int],
-    config: InferConfig | Mapping[str, object] = InferConfig(),
+    config: InferConfig | Mapping[str, object] | None = None,
     *,
     sensor: SensorSizeLike | None = None,
-    hints: Hints = NO_HINTS,
+    hints: HintsLike = NO_HINTS,
     progress: Progress | None = None,
+    **named: object,
 ) -> ReadoutAdaptation:
     """Adapt a classifier to one user with a few labelled recordings of any length.
 
@@ -78,6 +81,7 @@ def adapt_readout(
         sensor: Sensor size, for files that do not store it.
         hints: Other metadata that the files do not store.
         progress: Callback with the finished and total number of recordings.
+        named: Settings by name, such as `window_us=500_000`; they take precedence over `config`.
 
     Raises:
         ConfigError: If the readout of the network spikes, or the configuration does not fit the network.
@@ -97,7 +101,7 @@ def adapt_readout(
     """
     network = copy.deepcopy(require_linear(classifier.network))
     numbers = _parse_labels(classifier, recordings, labels)
-    settings = as_settings(InferConfig, config)
+    settings = as_settings(InferConfig, config, named, adapt_readout)
     windowed = settings.model_copy(update={"stateful": False, "hop_us": None if settings.stateful else settings.hop_us})
     features: list[Tensor] = []
     for number, recording in enumerate(recordings):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..arguments import checked
 from ..errors import FileError, Remedy, escape_controls
 from ..labels import SUFFIX
 from ..parallel import ALL, Shard
@@ -34,6 +35,7 @@ class Task:
         return str(self.source)
 
 
+@checked
 def plan_tasks(
     sources: str | Path | Sequence[str | Path], out: str | Path | None = None, *, shard: Shard = ALL
 ) -> list[Task]:

@@ -21,12 +21,13 @@ from ..encoding import (
     BinConfig,
     EncoderState,
     cut_windows,
-    encode_events,
+    encode,
     encode_part,
     encode_stream,
     finish_encoding,
     start_encoding,
 )
+from ..errors import Brief
 from ..events import Events, SensorSize, concatenate
 
 MAX_STEPS = 64  # steps encoded together
@@ -35,8 +36,8 @@ WindowSpikes = NDArray[np.uint8] | NDArray[np.float32]
 """Spike tensor; `BinConfig.dtype` is the dtype."""
 
 
-@dataclass(frozen=True, eq=False)
-class Step:
+@dataclass(frozen=True, eq=False, repr=False)
+class Step(Brief):
     """Time step of a recording.
 
     Args:
@@ -52,8 +53,8 @@ class Step:
     is_first: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Window:
+@dataclass(frozen=True, eq=False, repr=False)
+class Window(Brief):
     """Window of a recording as a spike tensor.
 
     Args:
@@ -154,7 +155,7 @@ def slide(parts: Iterable[Events], bins: BinConfig, hop_us: int) -> Iterator[Win
 
     Yields:
         Windows k = 0, 1, ... that start at `start_us + k * hop_us`, until the last event. Each tensor equals the result
-        of `encode_events` for the window.
+        of `encode` for the window.
     """
     start_us, stream = find_start(parts)
     if bins.form in ("count", "binary", "clipped") and hop_us % bins.step_us == 0:
@@ -244,16 +245,16 @@ def _skip_to_events(pending: Events, bins: BinConfig, start_us: int, hop_us: int
 
 def _encode_window(events: Events, bins: BinConfig, begin_us: int) -> Iterator[Window]:
     """Yield the window that starts at `begin_us`, if it has events."""
-    inside = events.slice_time(begin_us, begin_us + bins.window_us)
+    inside = events.between(begin_us, begin_us + bins.window_us)
     if len(inside):
-        spikes = encode_events(inside, bins, start_us=begin_us)
+        spikes = encode(inside, bins, start_us=begin_us)
         yield Window(begin_us, begin_us + bins.window_us, len(inside), spikes)
 
 
 def split_by_events(parts: Iterable[Events], bins: BinConfig) -> Iterator[Window]:
     """Yield consecutive windows of `bins.window_events` events; the last window may have fewer."""
     for start_us, events in cut_windows(parts, bins):
-        spikes = encode_events(events, bins, start_us=start_us)
+        spikes = encode(events, bins, start_us=start_us)
         yield Window(start_us, int(events.t[-1]) + 1, len(events), spikes)
 
 

@@ -1,4 +1,4 @@
-"""Learning rules, one module each."""
+"""Learning rules, one module each; `protocols` says how the rules of each kind are called."""
 
 from .convolution import Competition, StdpConfig, convergence, learn_convolution
 from .decolle import Decolle
@@ -6,6 +6,7 @@ from .eprop import EProp
 from .eventprop import EventPropLayer, eventprop
 from .first_spike import FirstSpikeLayer, first_spike_times
 from .online import OnlineRule
+from .protocols import GradientRule, PlasticityRule, SpikeTimeLayer, Traces
 from .readout import (
     ReadoutFit,
     find_features,
@@ -17,9 +18,9 @@ from .readout import (
     require_linear,
 )
 from .rules import Rule, build_rule, find_unmet_needs
-from .segments import Forward, Loss, backpropagate, backpropagate_segments, choose_segment, measure_graph
+from .segments import Bptt, Forward, Loss, backpropagate, backpropagate_segments, choose_segment, measure_graph
 from .spikeprop import SpikePropLayer, spikeprop_times
-from .stdp import Bound, PairRule, Traces, TripletRule, apply_stdp
+from .stdp import Bound, PairRule, StdpRule, TripletRule, apply_stdp
 from .superspike import RMaxProp, SuperSpikeLayer, SuperSpikeResult, VanRossum
 from .traces import OTTT, SLTT, STLLR
 
@@ -28,20 +29,25 @@ __all__ = [
     "SLTT",
     "STLLR",
     "Bound",
+    "Bptt",
     "Competition",
     "Decolle",
     "EProp",
     "EventPropLayer",
     "FirstSpikeLayer",
     "Forward",
+    "GradientRule",
     "Loss",
     "OnlineRule",
     "PairRule",
+    "PlasticityRule",
     "RMaxProp",
     "ReadoutFit",
     "Rule",
     "SpikePropLayer",
+    "SpikeTimeLayer",
     "StdpConfig",
+    "StdpRule",
     "SuperSpikeLayer",
     "SuperSpikeResult",
     "Traces",

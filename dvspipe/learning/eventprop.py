@@ -47,7 +47,7 @@ def eventprop(times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float,
     """Return all spike times of neurons, differentiable with respect to input times and weights.
 
     Args:
-        times: Input spike times, [B, N, S]; infinite if missing.
+        times: Input spike times, [B, N, S], or [B, N] with one spike per input; infinite if missing.
         weights: Weights [M, N].
         tau_mem: Membrane time constant, in the unit of the times.
         tau_syn: Time constant of the synaptic current.
@@ -64,6 +64,7 @@ def eventprop(times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float,
         raise ValueError(
             f"tau_mem = {tau_mem:g}, tau_syn = {tau_syn:g}, threshold = {threshold:g}: expected numbers above 0"
         )
+    times = times[:, :, None] if times.ndim == 2 else times
     check_shapes(times, weights, "B N S")
     spiked: Tensor = _EventProp.apply(times, weights, (tau_mem, tau_syn, threshold))  # type: ignore[no-untyped-call]
     return spiked
@@ -98,8 +99,13 @@ class EventPropLayer(nn.Module):
         spread = DEVIATION / math.sqrt(inputs) * (drawn - drawn.mean(1, keepdim=True))
         self.weight = nn.Parameter(threshold / largest_response(tau_mem, tau_syn) * (MEAN / inputs + spread))
 
+    def extra_repr(self) -> str:
+        """Return the sizes and constants of the layer."""
+        M, N = self.weight.shape
+        return f"{N}, {M}, " + ", ".join(f"{name}={value:g}" for name, value in self.constants.items())
+
     def forward(self, times: Tensor) -> Tensor:
-        """Return the spike times [B, M, S'] for input spike times [B, N, S]."""
+        """Return the spike times [B, M, S'] for input spike times [B, N, S] or [B, N]."""
         return eventprop(times, self.weight, **self.constants)
 
 

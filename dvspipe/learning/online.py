@@ -237,6 +237,8 @@ class OnlineRule(ABC):
     """
 
     def __init__(self, network: SpikingNetwork, *, keep: float | None = None, steps: int = STEPS) -> None:
+        if not isinstance(network, SpikingNetwork):
+            raise ConfigError(f"{type(self).__name__}: found {type(network).__name__}, expected a SpikingNetwork")
         needs = self.find_unmet_needs(network.config)
         if needs:
             raise ConfigError(f"{type(self).__name__}: needs {write_overrides(needs)}")
@@ -244,6 +246,9 @@ class OnlineRule(ABC):
         self.network, self.steps, self.keep = network, steps, keep
         self.readout = network.readout
         self.readout_keep = 1 - network.readout.factor if keep is None else keep
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(keep={self.keep}, steps={self.steps})"
 
     @classmethod
     def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from ..networks import State, freeze_statistics
 
 Forward = Callable[[Tensor, State | None], tuple[Tensor, State]]
@@ -105,6 +106,57 @@ def backpropagate_segments(
             for number in reversed(range(first, first + len(before))):
                 to_state = _Graph(run, earlier[number], before.pop()).propagate(to_outputs[number], to_state)
     return leaf.detach()
+
+
+class Bptt:
+    """Backpropagation through time as a `GradientRule`, called like `OTTT` and the other online rules.
+
+    Args:
+        network: Network in training mode: (spikes, state) to (outputs, state).
+        steps: Number of steps with a stored graph, see `backpropagate_segments`; None: all.
+        truncate: Number of steps between truncations, see `backpropagate`; None: no truncation. Not with `steps`.
+        forward: Function that calls the network, for example with autocast; default: the network itself.
+
+    Raises:
+        ConfigError: If `steps` and `truncate` are given.
+
+    Example:
+        >>> from dvspipe.networks import SpikingNetwork
+        >>> network = SpikingNetwork(kind="mlp", channels=[8], grid=(4, 3), classes=2, dt=1e-3)
+        >>> spikes = torch.randint(0, 2, (20, 5, 2, 3, 4), dtype=torch.uint8)
+        >>> Bptt(network).learn(spikes, lambda outputs: outputs.mean(0)[:, 0].sum()).shape
+        torch.Size([20, 5, 2])
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        steps: int | None = None,
+        truncate: int | None = None,
+        forward: Forward | None = None,
+    ) -> None:
+        if not isinstance(network, nn.Module):
+            raise ConfigError(f"Bptt: found {type(network).__name__}, expected a network, a torch.nn.Module")
+        if steps is not None and truncate is not None:
+            raise ConfigError(f"Bptt: steps = {steps} contradicts truncate = {truncate} (expected one of them)")
+        self.network, self.steps, self.truncate = network, steps, truncate
+        self.forward: Forward = forward or network
+
+    def __repr__(self) -> str:
+        return f"Bptt(steps={self.steps}, truncate={self.truncate})"
+
+    def learn(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
+        """Accumulate the gradients of a loss in the `grad` of the weights; see `GradientRule`.
+
+        Raises:
+            ConfigError: If `after_step` is given; gradients exist only after the last step.
+        """
+        if after_step is not None:
+            raise ConfigError("Bptt: has no gradients before the last step; use an online rule, such as OTTT")
+        if self.steps is not None:
+            return backpropagate_segments(self.network, spikes, loss, steps=self.steps, forward=self.forward)
+        return backpropagate(self.forward, spikes, loss, truncate=self.truncate)
 
 
 class _Repeatable:

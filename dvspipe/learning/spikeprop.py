@@ -92,6 +92,11 @@ class SpikePropLayer(nn.Module):
         self.register_buffer("delays", torch.tensor([*delays], dtype=torch.get_default_dtype()))
         self.weight = nn.Parameter(torch.empty(neurons, inputs, len(self.delays)).uniform_(*weights))
 
+    def extra_repr(self) -> str:
+        """Return the sizes and constants of the layer."""
+        M, N, D = self.weight.shape
+        return f"{N}, {M}, delays=<{D}>, tau={self.tau:g}, threshold={self.threshold:g}"
+
     def forward(self, times: Tensor) -> Tensor:
         """Return the spike times [B, M] for input spike times [B, N]."""
         return spikeprop_times(

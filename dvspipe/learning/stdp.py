@@ -8,6 +8,7 @@ triplets) of spikes, and a pair within one step changes nothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -19,12 +20,55 @@ from torch import Tensor
 
 from ..config import Settings
 from ..errors import ConfigError, DataError
+from .protocols import PlasticityRule, Traces
+
+
+class StdpConstants(NamedTuple):
+    """Constants of a rule for the compiled kernel: decays per step, and the four changes."""
+
+    keep_pre: tuple[float, float]
+    keep_post: tuple[float, float]
+    increase: tuple[float, float]
+    decrease: tuple[float, float]
+    is_multiplicative: bool
+    lowest: float
+    highest: float
+
 
 Bound = Literal["none", "additive", "multiplicative"]
 """Weight bound; see `PairRule.bound`."""
+LIMITS: Mapping[Bound, tuple[float, float]] = {
+    "none": (-math.inf, math.inf),
+    "additive": (0.0, 1.0),
+    "multiplicative": (-math.inf, math.inf),
+}
+"""Lowest and highest weight, by bound."""
 
 
-class PairRule(Settings):
+class StdpRule(Settings):
+    """Base of the rules of spike-timing-dependent plasticity, a `PlasticityRule` each."""
+
+    def apply(
+        self, weights: Tensor, pre: Tensor, post: Tensor, *, dt_s: float, traces: Traces | None = None
+    ) -> tuple[Tensor, Traces]:
+        """Apply the rule to spike trains; see `apply_stdp`."""
+        if not dt_s > 0:
+            raise ConfigError(f"dt_s = {dt_s:g}: expected a time above 0")
+        _check(weights, pre, post, traces)
+        M, N = weights.shape
+        before = traces or Traces(torch.zeros(2, N, dtype=torch.float64), torch.zeros(2, M, dtype=torch.float64))
+        after = Traces(*(trace.to("cpu", torch.float64, copy=True) for trace in before))
+        changed = weights.detach().to("cpu", copy=True).contiguous()
+        spikes = (train.detach().cpu().numpy() != 0 for train in (pre, post))
+        _apply(changed.numpy(), *spikes, *(trace.numpy() for trace in after), self.constants(dt_s))
+        return changed.to(weights.device), after
+
+    def constants(self, dt_s: float) -> StdpConstants:
+        """Return the constants of the rule for steps of `dt_s` seconds."""
+        raise NotImplementedError
+
+
+class PairRule(StdpRule):
     """Pair rule (Song, Miller and Abbott, Nature Neuroscience 3 (2000); Morrison et al. 2008).
 
     A pre spike at time d before a post spike adds increase * exp(-d / tau_plus_s). A pre spike at time d after a post
@@ -56,8 +100,15 @@ class PairRule(Settings):
     """`additive`: changes are independent of the weight; weights are clipped to [0, 1]. `multiplicative`: increases
     scale with 1 - w and decreases with w; weights approach an equilibrium. `none`: no bound."""
 
+    def constants(self, dt_s: float) -> StdpConstants:
+        """Return the constants of the rule for steps of `dt_s` seconds; it has no slow traces."""
+        fast = (math.exp(-dt_s / tau_s) for tau_s in (self.tau_plus_s, self.tau_minus_s))
+        keep_pre, keep_post = ((keep, math.exp(-dt_s)) for keep in fast)
+        changes = (self.increase, 0.0), (self.decrease, 0.0)
+        return StdpConstants(keep_pre, keep_post, *changes, self.bound == "multiplicative", *LIMITS[self.bound])
 
-class TripletRule(Settings):
+
+class TripletRule(StdpRule):
     """Triplet rule (Pfister and Gerstner, Journal of Neuroscience 26 (2006)).
 
     A second, slower trace per neuron scales the changes: a post spike soon after another post spike increases the
@@ -95,36 +146,23 @@ class TripletRule(Settings):
     bound: Bound = "none"
     """See `PairRule.bound`."""
 
-
-class Traces(NamedTuple):
-    """Traces after a step.
-
-    Args:
-        pre: Fast and slow traces of the pre neurons, float64 [2, N].
-        post: Fast and slow traces of the post neurons, float64 [2, M].
-    """
-
-    pre: Tensor
-    post: Tensor
-
-
-class _Constants(NamedTuple):
-    """Constants of a rule for the compiled kernel: decays per step, and the four changes."""
-
-    keep_pre: tuple[float, float]
-    keep_post: tuple[float, float]
-    increase: tuple[float, float]
-    decrease: tuple[float, float]
-    is_multiplicative: bool
-    lowest: float
-    highest: float
+    def constants(self, dt_s: float) -> StdpConstants:
+        """Return the constants of the rule for steps of `dt_s` seconds."""
+        return StdpConstants(
+            (math.exp(-dt_s / self.tau_plus_s), math.exp(-dt_s / self.tau_x_s)),
+            (math.exp(-dt_s / self.tau_minus_s), math.exp(-dt_s / self.tau_y_s)),
+            (self.pair_increase, self.triplet_increase),
+            (self.pair_decrease, self.triplet_decrease),
+            self.bound == "multiplicative",
+            *LIMITS[self.bound],
+        )
 
 
 def apply_stdp(
     weights: Tensor,
     pre: Tensor,
     post: Tensor,
-    rule: PairRule | TripletRule,
+    rule: PlasticityRule,
     *,
     dt_s: float,
     traces: Traces | None = None,
@@ -135,7 +173,7 @@ def apply_stdp(
         weights: Weights from N pre to M post neurons, float32 or float64 [M, N].
         pre: Presynaptic spikes [T, N], 0 or 1.
         post: Postsynaptic spikes [T, M], 0 or 1.
-        rule: Pair or triplet rule.
+        rule: `PairRule`, `TripletRule` or your own `PlasticityRule`.
         dt_s: Length of a step in seconds, > 0.
         traces: Traces returned by the previous call, to continue; None to start.
 
@@ -146,16 +184,7 @@ def apply_stdp(
         DataError: If shapes do not fit together, spikes are not 0 or 1, or a weight or trace is NaN or infinite.
         ConfigError: If `dt_s` is not above 0.
     """
-    if not dt_s > 0:
-        raise ConfigError(f"dt_s = {dt_s:g}: expected a time above 0")
-    _check(weights, pre, post, traces)
-    M, N = weights.shape
-    before = traces or Traces(torch.zeros(2, N, dtype=torch.float64), torch.zeros(2, M, dtype=torch.float64))
-    after = Traces(*(trace.to("cpu", torch.float64, copy=True) for trace in before))
-    changed = weights.detach().to("cpu", copy=True).contiguous()
-    spikes = (train.detach().cpu().numpy() != 0 for train in (pre, post))
-    _apply(changed.numpy(), *spikes, *(trace.numpy() for trace in after), _constants(rule, dt_s))
-    return changed.to(weights.device), after
+    return rule.apply(weights, pre, post, dt_s=dt_s, traces=traces)
 
 
 def _check(weights: Tensor, pre: Tensor, post: Tensor, traces: Traces | None) -> None:
@@ -175,25 +204,6 @@ def _check(weights: Tensor, pre: Tensor, post: Tensor, traces: Traces | None) ->
             raise DataError(f"STDP: NaN or infinity in the {name} (expected finite numbers)")
 
 
-def _constants(rule: PairRule | TripletRule, dt_s: float) -> _Constants:
-    if isinstance(rule, PairRule):
-        slow, increase, decrease = (1.0, 1.0), (rule.increase, 0.0), (rule.decrease, 0.0)
-    else:
-        slow = (rule.tau_x_s, rule.tau_y_s)
-        increase = (rule.pair_increase, rule.triplet_increase)
-        decrease = (rule.pair_decrease, rule.triplet_decrease)
-    is_additive = rule.bound == "additive"
-    return _Constants(
-        keep_pre=(math.exp(-dt_s / rule.tau_plus_s), math.exp(-dt_s / slow[0])),
-        keep_post=(math.exp(-dt_s / rule.tau_minus_s), math.exp(-dt_s / slow[1])),
-        increase=increase,
-        decrease=decrease,
-        is_multiplicative=rule.bound == "multiplicative",
-        lowest=0.0 if is_additive else -math.inf,
-        highest=1.0 if is_additive else math.inf,
-    )
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def _apply(
     weights: NDArray[np.float64],
@@ -201,7 +211,7 @@ def _apply(
     post: NDArray[np.bool_],
     x: NDArray[np.float64],
     y: NDArray[np.float64],
-    rule: _Constants,
+    rule: StdpConstants,
 ) -> None:
     """Update weights [M, N] and the traces x [2, N] and y [2, M] in place, for spikes [T, N] and [T, M]."""
     for t in range(len(pre)):
@@ -229,7 +239,7 @@ def _change(
     is_post: bool,
     x: NDArray[np.float64],
     y: NDArray[np.float64],
-    rule: _Constants,
+    rule: StdpConstants,
 ) -> None:
     w, change = weights[m, n], 0.0
     if is_post:

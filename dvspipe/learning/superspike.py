@@ -29,6 +29,7 @@ Example:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -141,6 +142,12 @@ class SuperSpikeLayer(nn.Module):
         self.slope, self.error = slope, VanRossum(dt)
         drawn = torch.randn(neurons, inputs, generator=generator)
         self.weight = nn.Parameter(2 * drawn.abs() / inputs**0.5)
+
+    def extra_repr(self) -> str:
+        """Return the sizes and constants of the layer."""
+        M, N = self.weight.shape
+        tau_mem_s, tau_syn_s = (-self.error.dt / math.log(keep) for keep in (self.keep_mem, self.keep_syn))
+        return f"{N}, {M}, dt={self.error.dt:g}, tau_mem_s={tau_mem_s:.4g}, tau_syn_s={tau_syn_s:.4g}"
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the spikes [T, B, M] for input spikes [T, B, N], with surrogate gradients and a detached reset."""

@@ -5,6 +5,7 @@ from .config import (
     CsnnConfig,
     FirstSpikeConfig,
     GradientConfig,
+    IntegratorConfig,
     LayersConfig,
     MlpConfig,
     ModuleCall,
@@ -19,6 +20,7 @@ from .config import (
     SewConfig,
     StdpNetworkConfig,
     Surrogate,
+    as_network,
     parse_network,
 )
 from .first_spike import FirstSpikeLayer, FirstSpikeNetwork
@@ -51,6 +53,7 @@ __all__ = [
     "FirstSpikeNetwork",
     "GradientConfig",
     "IntegrateAndFire",
+    "IntegratorConfig",
     "LayerCounts",
     "LayerTrace",
     "LayersConfig",
@@ -78,6 +81,7 @@ __all__ = [
     "StdpNetworkConfig",
     "Surrogate",
     "apply_norms",
+    "as_network",
     "count_activity",
     "find_norms",
     "first_spike_times",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from ..errors import Brief
 from ..results import LayerActivity as LayerRecord
 from .first_spike import FirstSpikeLayer, FirstSpikeNetwork
 from .integrate_and_fire import FIRED, IntegrateAndFire
@@ -22,8 +23,8 @@ from .module import ModuleNetwork
 from .neurons import LIF, CountReadout
 
 
-@dataclass
-class LayerCounts:
+@dataclass(repr=False)
+class LayerCounts(Brief):
     """Activity of a layer (synapses and neurons), summed over forward passes.
 
     Args:
@@ -200,8 +201,8 @@ def _find_parts(module: nn.Module) -> tuple[nn.Module, Tensor, nn.Module] | None
     return (module, module.neurons.weight, module.neurons) if isinstance(module, IntegrateAndFireConvolution) else None
 
 
-@dataclass(frozen=True)
-class LayerTrace:
+@dataclass(frozen=True, repr=False)
+class LayerTrace(Brief):
     """Spikes and membranes of selected neurons of a layer, for one recording.
 
     Args:

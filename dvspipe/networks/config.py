@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, JsonValue
 
-from ..config import TARGET_PATTERN, Settings, build, complete_kind
+from ..config import TARGET_PATTERN, Settings, as_settings, build, complete_kind
 
 MAX_LAYERS = 64  # limit for configurations from untrusted files
 
@@ -45,6 +45,15 @@ class NeuronConfig(Settings):
     """Kind of surrogate gradient; see `Spike`."""
     slope: float = Field(default=5.0, gt=0)
     """Slope of the surrogate gradient."""
+
+
+class IntegratorConfig(Settings):
+    """Constants of leaky integrators, neurons that do not spike."""
+
+    tau_mem_s: float = Field(default=0.1, gt=0)
+    """Membrane time constant in seconds, at least one time step."""
+    gain: float = Field(default=1.0, gt=0, le=1e4)
+    """Factor on input currents."""
 
 
 Channels: TypeAlias = Annotated[
@@ -222,6 +231,19 @@ class _Group(Settings):
     """Group of settings with a network, like an experiment."""
 
     network: NetworkConfig = CsnnConfig()
+
+
+def as_network(given: NetworkConfig | Mapping[str, object] | None, named: Mapping[str, object]) -> NetworkConfig:
+    """Create the settings of a network like `as_settings`; default kind: `csnn`.
+
+    Raises:
+        ConfigError: If a name is unknown or belongs to another kind, or a value is wrong.
+
+    Example:
+        >>> as_network({"kind": "mlp"}, {"channels": [10]})
+        MlpConfig(channels=(10,))
+    """
+    return as_settings(_Group, None if given is None else {"network": given}, {"network": named}).network
 
 
 def parse_network(settings: Mapping[str, object]) -> NetworkConfig:

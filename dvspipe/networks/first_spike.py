@@ -60,6 +60,12 @@ class FirstSpikeLayer(nn.Module):
         drawn = reached * (MEAN / inputs + DEVIATION / math.sqrt(inputs) * torch.randn(neurons, inputs))
         self.weight = nn.Parameter(drawn)
 
+    def extra_repr(self) -> str:
+        """Return the sizes and constants of the layer."""
+        M, N = self.weight.shape
+        horizon = "" if self.horizon is None else f", horizon={self.horizon:g}"
+        return f"{N}, {M}, leak={self.leak:g}, gain={self.gain:g}, dropout={self.dropout:g}{horizon}"
+
     def least_sum(self) -> float:
         """Return the weight sum above which simultaneous spikes of all inputs make a neuron spike."""
         return 1 / MAX_RESPONSE[self.leak]

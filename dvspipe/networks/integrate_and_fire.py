@@ -66,6 +66,12 @@ class IntegrateAndFire(nn.Module):
         self.threshold = threshold
         self.geometry = Geometry(padding, pool)
 
+    def extra_repr(self) -> str:
+        """Return the sizes and constants of the layer."""
+        K, C, side, _ = self.weight.shape
+        padding, pool = self.geometry
+        return f"{C}, {K}, kernel={side}, threshold={self.threshold}, padding={padding}, pool={pool}"
+
     def forward(self, spikes: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the output over time, and the state after the last step.
 

@@ -6,27 +6,28 @@ over time.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..events import SensorSize
+from ..events import SensorSize, SensorSizeLike
 from .config import (
     ConvolutionConfig,
     CsnnConfig,
     GradientConfig,
     LayersConfig,
     MlpConfig,
+    NetworkConfig,
     PlifConfig,
     SewConfig,
     StdpNetworkConfig,
+    as_network,
 )
 from .integrate_and_fire import IntegrateAndFire
-from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout
+from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout, as_number
 
 State = Sequence[Tensor]
 """Neuron states after the last step: one tensor per spiking layer in order, then the readout state."""
@@ -41,14 +42,14 @@ class Memory:
     """
 
     def __init__(self, before: State | None, steps: int) -> None:
-        self._before: Iterator[Tensor | None] = itertools.repeat(None) if before is None else iter(before)
+        self._before = before
         self.after: list[Tensor] = []
         self.steps = steps
 
     def run(self, neurons: nn.Module, currents: Tensor) -> Tensor:
         """Return the output [T, ...] of the next neurons for currents [T, ...]."""
         output: Tensor
-        output, state = neurons(currents, next(self._before))
+        output, state = neurons(currents, None if self._before is None else self._before[len(self.after)])
         self.after.append(state)
         return output
 
@@ -171,6 +172,10 @@ class Linear(nn.Module):
         self.linear = nn.Linear(before, neurons)
         self.lif = LIF(config, dt, in_place=True)
         self.dropout = config.dropout
+
+    def extra_repr(self) -> str:
+        """Return the dropout probability, if it is not 0."""
+        return f"dropout={self.dropout:g}" if self.dropout else ""
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
         """Return the spikes [T*B, neurons, 1, 1] for an input [T*B, C, H, W]."""
@@ -337,32 +342,48 @@ class SpikingNetwork(Network):
     """Spiking network: spike tensors to one output per class and step.
 
     Args:
-        config: Kind, channels, kernels and time constants.
+        config: Kind, channels, kernels and time constants; a model or a mapping. Default: kind `csnn`.
         grid: Width and height of the spike tensors.
         classes: Number of classes K, >= 2.
         dt: Length of a time step in seconds.
         inputs: Channels C of the spike tensors.
+        named: Settings by name, such as `kind="mlp"`; they take precedence over `config`.
 
     Raises:
-        ConfigError: If the kernel is even, a time constant is shorter than a step, or settings contradict each other.
+        ConfigError: If a setting is wrong, the kind has its own class, the kernel is even, a time constant is shorter
+            than a step, or settings contradict each other.
 
     Example:
-        >>> config = CsnnConfig(channels=(4, 8))
-        >>> network = SpikingNetwork(config, grid=SensorSize(width=12, height=8), classes=3, dt=1e-3)
+        >>> network = SpikingNetwork(channels=(4, 8), grid=(12, 8), classes=3, dt=1e-3)
         >>> outputs, state = network(torch.randint(0, 2, (20, 5, 2, 8, 12), dtype=torch.uint8))
         >>> outputs.shape  # T, B, K; the mean over T gives the logits
         torch.Size([20, 5, 3])
     """
 
     def __init__(
-        self, config: GradientConfig | StdpNetworkConfig, *, grid: SensorSize, classes: int, dt: float, inputs: int = 2
+        self,
+        config: NetworkConfig | Mapping[str, object] | None = None,
+        *,
+        grid: SensorSizeLike,
+        classes: int,
+        dt: float,
+        inputs: int = 2,
+        **named: object,
     ) -> None:
         super().__init__()
+        config = as_network(config, named)
+        if not isinstance(config, GradientConfig | StdpNetworkConfig):
+            raise ConfigError(
+                f"network.kind = {config.kind}: has its own class (expected csnn, sew, plif, mlp or stdp)"
+            )
+        if not isinstance(classes, int) or classes < 2:
+            raise ConfigError(f"classes = {classes!r}: expected a number of 2 or more")
+        dt = as_number("dt", dt)
         if isinstance(config, ConvolutionConfig | StdpNetworkConfig) and config.kernel % 2 == 0:
             raise ConfigError(f"network.kernel = {config.kernel}: is even (expected an odd number)")
         if isinstance(config, LayersConfig):
             _check_constants(config, dt)
-        build = _Builder(grid, inputs, dt)
+        build = _Builder(SensorSize.of(grid), inputs, dt)
         _add_layers(build, config)
         self.config = config
         self.layers = nn.ModuleList(build.layers)
@@ -406,5 +427,5 @@ def _build_readout(
     if isinstance(config, StdpNetworkConfig):
         return LinearReadout()
     if config.readout == "leaky":
-        return LeakyReadout(config.tau_readout_s, dt, config.gain)
+        return LeakyReadout(tau_mem_s=config.tau_readout_s, gain=config.gain, dt=dt)
     return CountReadout(config, dt, config.votes) if config.readout == "count" else LinearReadout()

@@ -11,14 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, SupportsFloat
 
 import torch
 from torch import Tensor, nn
 
 from ..config import as_settings
 from ..errors import ConfigError
-from .config import NeuronConfig, Surrogate
+from .config import IntegratorConfig, NeuronConfig, Surrogate
 from .scan import ScanSettings, scan_lif, scan_membranes
 
 if TYPE_CHECKING:  # Norse imports matplotlib (1.4 s, 50 MB); fused scans do not need its cell
@@ -110,18 +110,25 @@ class LIF(nn.Module):
     and then v = v_reset if z else h or, with `reset = subtract`, v = h - z * v_th. All steps run in one compiled pass
     over memory, forward and backward: on the CPU, and with Triton on a GPU.
 
+    `torch.compile` includes these neurons in its graph.
+
     Args:
         config: Time constants and whether they are trained, surrogate, gain and reset; a model or a mapping.
         dt: Length of a time step in seconds.
+        beta: Decay of the membrane per step, 1 - dt / tau_mem_s, in [0, 1], instead of `dt` and `tau_mem_s`. See
+            `from_snntorch` for snnTorch's gain and reset.
         levels: Threshold, reset and leak potential.
         pool: Side of the squares over which spikes are average-pooled; 1: no pooling.
         in_place: Whether the scan may overwrite the memory of the currents; see `ScanSettings`.
+        named: Settings by name, such as `tau_mem_s=0.02`; they take precedence over `config`.
 
     Raises:
-        ConfigError: If a setting is wrong, or the time constant is shorter than a step.
+        ConfigError: If a setting is wrong, `dt` is missing, or the time constant is shorter than a step.
 
     Example:
-        >>> lif = LIF({"tau_mem_s": 0.02, "reset": "subtract"}, dt=0.005)
+        >>> lif = LIF(tau_mem_s=0.02, reset="subtract", dt=0.005)
+        >>> lif, LIF(beta=0.9)
+        (LIF(tau_mem_s=0.02, dt=0.005, subtract=True), LIF(beta=0.9))
         >>> currents = torch.full((4, 1, 3), 3.0)  # [T, B, ...]
         >>> spikes, state = lif(currents)
         >>> spikes[:, 0, 0], state.shape
@@ -131,22 +138,18 @@ class LIF(nn.Module):
 
     def __init__(
         self,
-        config: NeuronConfig | Mapping[str, object],
-        dt: float,
+        config: NeuronConfig | Mapping[str, object] | None = None,
+        dt: float | None = None,
         *,
+        beta: float | None = None,
         levels: Levels = Levels(),
         pool: int = 1,
         in_place: bool = False,
+        **named: object,
     ) -> None:
         super().__init__()
-        config = as_settings(NeuronConfig, config)
-        if not dt > 0:
-            raise ConfigError(f"dt = {dt:g}: expected a time above 0")
-        self.factor = dt / config.tau_mem_s
-        if not 0 < self.factor <= 1:
-            raise ConfigError(
-                f"tau_mem_s = {config.tau_mem_s:g}: is shorter than a time step (expected {dt:g} or more)"
-            )
+        config = as_settings(NeuronConfig, config, named, LIF)
+        dt, self.factor = _find_step(config, dt, beta)
         if config.learn_tau:  # a = sigmoid(w) as in Fang et al. 2021; w is infinite at a = 1
             self.weight = nn.Parameter(torch.logit(torch.tensor(min(self.factor, 0.99))))
         self.trains_tau = config.learn_tau
@@ -198,11 +201,11 @@ class LIF(nn.Module):
                 f"reset_method = {p.reset_method}: not supported (expected reset_value or reset_subtract of Norse)"
             )
         config = NeuronConfig(
-            tau_mem_s=1 / _number("tau_mem_inv", p.tau_mem_inv),
+            tau_mem_s=1 / as_number("tau_mem_inv", p.tau_mem_inv),
             reset="subtract" if p.reset_method is reset_subtract else "zero",
-            slope=_number("alpha", p.alpha),
+            slope=as_number("alpha", p.alpha),
         )
-        levels = Levels(*(_number(name, getattr(p, name)) for name in ("v_th", "v_reset", "v_leak")))
+        levels = Levels(*(as_number(name, getattr(p, name)) for name in ("v_th", "v_reset", "v_leak")))
         return cls(config, dt, levels=levels)
 
     @classmethod
@@ -263,6 +266,18 @@ class LIF(nn.Module):
         lif.settings = lif.settings._replace(gain=1 / factor)  # without a leak, above the range of the setting
         return lif
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"  # without the identity for hooks
+
+    def extra_repr(self) -> str:
+        """Return the time constants, and the other constants that differ from their defaults."""
+        times = _describe_step(self.dt, float(self.leak(torch.float64).detach()))
+        if self.keep_current is not None:
+            times += f", tau_syn_s={self.dt / (1 - self.keep_current):.6g}"
+        defaults = ScanSettings()._asdict() | {"in_place": self.settings.in_place}
+        changed = [f"{k}={v}" for k, v in self.settings._asdict().items() if v != defaults[k]]
+        return ", ".join([times, *(["learn_tau=True"] if self.trains_tau else []), *changed])
+
     def leak(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return dt / tau, the share of the membrane that leaks per step, as a scalar tensor."""
         return self.weight.sigmoid().to(dtype) if self.trains_tau else torch.tensor(self.factor, dtype=dtype)
@@ -278,7 +293,7 @@ class LIF(nn.Module):
 
         return LIFBoxParameters(
             tau_mem_inv=self.leak(dtype) / self.dt,
-            alpha=torch.tensor(settings.slope),
+            alpha=settings.slope,  # a number: torch.compile cannot read a tensor
             v_th=torch.tensor(settings.threshold, dtype=dtype),
             v_reset=torch.tensor(settings.reset, dtype=dtype),
             reset_method=reset,
@@ -335,8 +350,8 @@ class LIF(nn.Module):
         return derivatives, self.spikes(spikes), membrane[None]
 
     def _scan(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
-        if torch.compiler.is_compiling():  # also torch.export: trace the plain steps
-            return self.steps(currents, membrane)
+        if torch.compiler.is_compiling() and (_is_exporting() or currents.device.type != "cpu"):
+            return self.steps(currents, membrane)  # plain operations
         if currents.device.type == "cpu":
             if currents.dtype not in (torch.float32, torch.float64):
                 spikes, last = self._scan(currents.float(), membrane)
@@ -362,6 +377,11 @@ class LIF(nn.Module):
         return average_squares(stacked, self.settings.pool), v.v
 
 
+def _is_exporting() -> bool:
+    """Return whether torch exports a network; torch 2.6 does not distinguish it from compiling."""
+    return not hasattr(torch.compiler, "is_exporting") or torch.compiler.is_exporting()
+
+
 def average_squares(spikes: Tensor, pool: int) -> Tensor:
     """Average-pool [T, B, H, W, C] to [T, B, H // pool, W // pool, C]."""
     if pool == 1:
@@ -382,14 +402,45 @@ def leak(inputs: Tensor, state: Tensor | None, keep: float) -> tuple[Tensor, Ten
     return torch.stack(steps), y
 
 
+def _find_step(config: NeuronConfig | IntegratorConfig, dt: float | None, beta: float | None) -> tuple[float, float]:
+    """Return the length of a step in seconds, and dt / tau.
+
+    Raises:
+        ConfigError: If neither `dt` nor `beta` is given, or both, or one of them is out of range.
+    """
+    if beta is not None:
+        beta = as_number("beta", beta)
+        if dt is not None or "tau_mem_s" in config.model_fields_set:
+            raise ConfigError(f"beta = {beta:g}: replaces tau_mem_s and dt (expected beta alone, or both others)")
+        if not 0 <= beta <= 1:
+            raise ConfigError(f"beta = {beta:g}: out of range (expected 0 to 1)")
+        return STEP_S, max(1 - beta, NO_LEAK)
+    if dt is None:
+        raise ConfigError("dt: missing (expected the length of a time step in seconds, such as dt=1e-3, or beta)")
+    dt = as_number("dt", dt)
+    if not dt > 0:
+        raise ConfigError(f"dt = {dt:g}: expected a time above 0")
+    if dt > config.tau_mem_s:
+        raise ConfigError(f"tau_mem_s = {config.tau_mem_s:g}: is shorter than a time step (expected {dt:g} or more)")
+    return dt, dt / config.tau_mem_s
+
+
+def _describe_step(dt: float, factor: float) -> str:
+    return f"beta={1 - factor:.6g}" if dt == STEP_S else f"tau_mem_s={dt / factor:.6g}, dt={dt:g}"
+
+
 class LeakyReadout(nn.Module):
     """Leaky integrator per class, without spikes (Norse's `li_box_step`).
 
     Args:
-        tau_mem_s: Membrane time constant in seconds, >= dt.
+        config: Time constant and gain; a model or a mapping.
         dt: Length of a time step in seconds.
-        gain: Factor on input currents.
+        beta: Decay of the membrane per step, 1 - dt / tau_mem_s, in [0, 1], instead of `dt` and `tau_mem_s`.
         v_leak: Leak potential, also the initial potential.
+        named: Settings by name, such as `tau_mem_s=0.1`; they take precedence over `config`.
+
+    Raises:
+        ConfigError: If a setting is wrong, `dt` is missing, or the time constant is shorter than a step.
 
     Example:
         >>> potentials, state = LeakyReadout(tau_mem_s=0.1, dt=0.05)(torch.ones(3, 1, 2))
@@ -397,9 +448,24 @@ class LeakyReadout(nn.Module):
         tensor([0.5000, 0.7500, 0.8750])
     """
 
-    def __init__(self, tau_mem_s: float, dt: float, gain: float = 1.0, *, v_leak: float = 0.0) -> None:
+    def __init__(
+        self,
+        config: IntegratorConfig | Mapping[str, object] | None = None,
+        dt: float | None = None,
+        *,
+        beta: float | None = None,
+        v_leak: float = 0.0,
+        **named: object,
+    ) -> None:
         super().__init__()
-        self.factor, self.gain, self.v_leak = dt / tau_mem_s, gain, v_leak
+        config = as_settings(IntegratorConfig, config, named, LeakyReadout)
+        self.dt, self.factor = _find_step(config, dt, beta)
+        self.gain, self.v_leak = config.gain, v_leak
+
+    def extra_repr(self) -> str:
+        """Return the constants of the integrators."""
+        gain = "" if self.gain == 1 else f", gain={self.gain:g}"
+        return _describe_step(self.dt, self.factor) + gain + (f", v_leak={self.v_leak:g}" if self.v_leak else "")
 
     @classmethod
     def from_norse(cls, p: LIBoxParameters, dt: float = 0.001) -> Self:
@@ -412,7 +478,7 @@ class LeakyReadout(nn.Module):
         Raises:
             ConfigError: If a parameter has several numbers.
         """
-        return cls(1 / _number("tau_mem_inv", p.tau_mem_inv), dt, v_leak=_number("v_leak", p.v_leak))
+        return cls(tau_mem_s=1 / as_number("tau_mem_inv", p.tau_mem_inv), dt=dt, v_leak=as_number("v_leak", p.v_leak))
 
     @classmethod
     def from_snntorch(cls, *, beta: float) -> Self:
@@ -424,10 +490,9 @@ class LeakyReadout(nn.Module):
         Raises:
             ConfigError: If `beta` is out of range.
         """
-        if not 0 <= beta <= 1:
-            raise ConfigError(f"beta = {beta:g}: out of range (expected 0 to 1)")
-        factor = max(1 - beta, NO_LEAK)
-        return cls(STEP_S / factor, STEP_S, 1 / factor)
+        readout = cls(beta=beta)
+        readout.gain = 1 / readout.factor  # without a leak, above the range of the setting
+        return readout
 
     def forward(self, currents: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the membrane potentials [T, B, K] for currents [T, B, K], and the last potential [1, B, K]."""
@@ -442,14 +507,16 @@ class LeakyReadout(nn.Module):
         return potentials, potentials[-1:]
 
 
-def _number(name: str, value: Tensor | float) -> float:
+def as_number(name: str, value: Tensor | float) -> float:
     """Return a scalar parameter as a float.
 
     Raises:
-        ConfigError: If it has several numbers.
+        ConfigError: If it is not a number, or has several numbers.
     """
     if isinstance(value, Tensor) and value.numel() != 1:
         raise ConfigError(f"{name}: neurons of a layer have one (found {value.numel()} numbers, expected 1)")
+    if not isinstance(value, SupportsFloat):
+        raise ConfigError(f"{name} = {value!r}: expected a number")
     return float(value)
 
 
@@ -466,6 +533,10 @@ class CountReadout(nn.Module):
         super().__init__()
         self.votes = votes
         self.lif = LIF(config, dt)
+
+    def extra_repr(self) -> str:
+        """Return the number of neurons per class."""
+        return f"votes={self.votes}"
 
     def forward(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the mean spikes [T, B, K] of each class for currents [T, B, K * votes], and the state."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..errors import Brief
 from .models import Convolution
 
 FEATURES = "features"  # name of the stored tensor
@@ -95,8 +96,8 @@ def measure_norms(network: nn.Module, spikes: Tensor) -> tuple[Tensor, list[Tens
     return outputs.mean(0).float().cpu(), measured
 
 
-@dataclass(frozen=True, eq=False)
-class ClassMoments:
+@dataclass(frozen=True, eq=False, repr=False)
+class ClassMoments(Brief):
     """Per-class averages of batch-norm moments and of features.
 
     They predict the moments of any mixture of classes on the training sensor.

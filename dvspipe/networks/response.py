@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
+from ..errors import Brief, ConfigError
 from .config import NeuronConfig
 from .neurons import LIF
 
 MAX_STEPS = 100_000
 
 
-@dataclass(frozen=True)
-class NeuronResponse:
+@dataclass(frozen=True, repr=False)
+class NeuronResponse(Brief):
     """Response of a neuron in T steps.
 
     Args:

@@ -17,7 +17,7 @@ the cache, and never stored unpooled.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, get_args
 
@@ -61,6 +61,17 @@ class ScanSettings(NamedTuple):
     threshold: float = 1.0
     reset: float = 0.0
     drop: float = 1.0
+
+    def pack(self) -> list[float]:
+        """Return the settings as numbers, the form that an operator of torch takes; see `unpack`."""
+        return [float(each) for each in self._replace(surrogate=SURROGATES.index(self.surrogate))]  # type: ignore[arg-type]
+
+    @classmethod
+    def unpack(cls, numbers: Sequence[float]) -> ScanSettings:
+        """Return the settings that were packed."""
+        gain, surrogate, slope, subtract, detach, pool, in_place, *levels = numbers
+        flags = bool(subtract), bool(detach), int(pool), bool(in_place)
+        return cls(gain, SURROGATES[int(surrogate)], slope, *flags, *levels)
 
     def after(self, potentials: Tensor, spikes: Tensor) -> Tensor:
         """Return the potentials after the resets of `spikes`."""
@@ -123,6 +134,9 @@ def scan_lif(currents: Tensor, state: Tensor | None, factor: Tensor, settings: S
         [...].
     """
     start = torch.zeros_like(currents[0]) if state is None else state
+    if torch.compiler.is_compiling():
+        _, spikes, last = scan_lif_compiled(currents, start, factor, settings._replace(in_place=False).pack())
+        return spikes, last
     spikes, last = _ScanLIF.apply(currents, start, factor, settings)  # type: ignore[no-untyped-call]
     return spikes, last
 
@@ -165,17 +179,76 @@ class _ScanLIF(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
         membrane, start, factor = ctx.saved_tensors
         settings: ScanSettings = ctx.settings
-        to_spikes, to_last = (gradient.contiguous() for gradient in gradients)
-        to_currents, to_start = torch.empty_like(membrane), to_last.clone()
-        h, to_z, to_v = _rows(membrane, to_spikes, to_start, settings.pool)
-        to_i = _rows(to_currents, to_spikes, to_start, settings.pool)[0]
-        constants = _constants(membrane, factor, settings)
-        kernel = _backward if settings.pool == 1 else _backward_pooled
-        _run_in_threads(kernel, (h, to_z, to_i, to_v), constants)
+        to_currents, to_start = _scan_back(membrane, factor, gradients, settings)
         to_factor = None
         if ctx.needs_input_grad[2]:
             to_factor = _factor_gradient(membrane, start, to_currents, factor, settings).to(factor)
         return to_currents, to_start, to_factor, None
+
+
+def _scan_back(
+    membrane: Tensor, factor: Tensor, gradients: Sequence[Tensor], settings: ScanSettings
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of the currents and of the first state, given those of the spikes and of the last state."""
+    to_spikes, to_last = (gradient.contiguous() for gradient in gradients)
+    to_currents, to_start = torch.empty_like(membrane), to_last.clone()
+    h, to_z, to_v = _rows(membrane, to_spikes, to_start, settings.pool)
+    to_i = _rows(to_currents, to_spikes, to_start, settings.pool)[0]
+    constants = _constants(membrane, factor, settings)
+    kernel = _backward if settings.pool == 1 else _backward_pooled
+    _run_in_threads(kernel, (h, to_z, to_i, to_v), constants)
+    return to_currents, to_start
+
+
+@torch.library.custom_op("dvspipe::scan_lif", mutates_args=())
+def scan_lif_compiled(
+    currents: Tensor, start: Tensor, factor: Tensor, numbers: list[float]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Operator for `torch.compile`, which cannot trace compiled kernels: `scan_membranes`, and its gradient.
+
+    Args:
+        currents: As in `scan_lif`.
+        start: Membrane potential [...] before the first step.
+        factor: As in `scan_lif`.
+        numbers: `ScanSettings.pack`, not in place.
+    """
+    return scan_membranes(currents, start, factor, ScanSettings.unpack(numbers))
+
+
+@scan_lif_compiled.register_fake
+def _(currents: Tensor, start: Tensor, _factor: Tensor, numbers: list[float]) -> tuple[Tensor, Tensor, Tensor]:
+    shape, pool = list(currents.shape), ScanSettings.unpack(numbers).pool
+    if pool > 1:
+        shape[2:4] = shape[2] // pool, shape[3] // pool
+    return currents.new_empty(currents.shape), currents.new_empty(shape), start.new_empty(start.shape)
+
+
+@torch.library.custom_op("dvspipe::scan_lif_backward", mutates_args=())
+def _scan_back_compiled(
+    saved: list[Tensor], gradients: list[Tensor], numbers: list[float]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of the currents, the first state and the factor."""
+    (membrane, start, factor), settings = saved, ScanSettings.unpack(numbers)
+    to_currents, to_start = _scan_back(membrane, factor, gradients, settings)
+    return to_currents, to_start, _factor_gradient(membrane, start, to_currents, factor, settings).to(factor)
+
+
+@_scan_back_compiled.register_fake
+def _(saved: list[Tensor], _gradients: list[Tensor], _numbers: list[float]) -> tuple[Tensor, Tensor, Tensor]:
+    membrane, start, factor = saved
+    return tuple(each.new_empty(each.shape) for each in (membrane, start, factor))  # type: ignore[return-value]
+
+
+def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    _, start, factor, ctx.numbers = inputs
+    ctx.save_for_backward(output[0], start, factor)
+
+
+def _propagate(ctx: Any, _to_membrane: Tensor, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    return *_scan_back_compiled([*ctx.saved_tensors], [*gradients], ctx.numbers), None
+
+
+scan_lif_compiled.register_autograd(_propagate, setup_context=_save_for_backward)
 
 
 def _factor_gradient(

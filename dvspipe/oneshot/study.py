@@ -11,7 +11,7 @@ from ..datasets import version_of_file
 from ..errors import DvspipeError
 from ..inference.joints import included_classifier
 from ..labels import GESTURES
-from ..pose import GesturePart, Track, TrackSettings, check_brightness, find_movement, track_film
+from ..pose import GesturePart, Track, TrackSettings, check_brightness, find_movement, track
 from ..report import write_refusal_picture
 from ..synthesis import OTHER, FilmedGesture, FilmedGestures, mirror_class
 from .films import ExampleFilm
@@ -135,7 +135,7 @@ def _track(path: Path, name: str, folder: Path, progress: StageProgress) -> tupl
     file = Path(name, f"{path.stem}-{version_of_file(path, settings)[:12]}.csv")
     if not (folder / file).is_file():
         check_brightness(path)
-        track = track_film(path, settings, progress=partial(progress, f"tracking {path.name}"))
+        found = track(path, settings, progress=partial(progress, f"tracking {path.name}"))
         (folder / name).mkdir(parents=True, exist_ok=True)
-        track.write(folder / file)
+        found.write(folder / file)
     return Track.read(folder / file), file

@@ -21,7 +21,8 @@ from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from ..errors import ConfigError, DvspipeError, Remedy, WorkerError
+from ..arguments import describe_value
+from ..errors import ArgumentError, Brief, ConfigError, DvspipeError, Remedy, WorkerError
 from ..numba_cache import watch_compilation
 
 Item = TypeVar("Item")
@@ -39,8 +40,8 @@ STOP_S = 1.0  # time for workers to stop at their next progress call
 LOG_NAME = "dvspipe"
 
 
-@dataclass(frozen=True)
-class Outcome(Generic[Item, Result]):
+@dataclass(frozen=True, repr=False)
+class Outcome(Brief, Generic[Item, Result]):
     """Result or error of an item.
 
     Args:
@@ -399,6 +400,9 @@ class Shard:
     count: int = 1
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, int):
+                raise ArgumentError(f"Shard: wrong type of {name} (found {describe_value(value)}, expected int)")
         if not 1 <= self.number <= self.count:
             raise ConfigError(f"{self}: no such shard (expected I/N with 1 <= I <= N)")
 

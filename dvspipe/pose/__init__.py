@@ -6,7 +6,7 @@ from .hands import HandPath, trace_hands
 from .movement import GesturePart, find_movement
 from .network import JOINTS, InputSquare, Look, PoseNetwork, Sighting
 from .track import Gap, Track
-from .tracking import TrackSettings, find_people, track_film, track_pictures
+from .tracking import TrackSettings, find_people, track, track_pictures
 
 __all__ = [
     "JOINTS",
@@ -29,6 +29,6 @@ __all__ = [
     "measure_arms",
     "to_body_frame",
     "trace_hands",
-    "track_film",
+    "track",
     "track_pictures",
 ]

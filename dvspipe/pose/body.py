@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import Brief, DataError
 from .network import JOINTS, Floats
 from .track import Track
 
@@ -18,8 +18,8 @@ OUTWARDS: Mapping[Side, float] = {"right": -1.0, "left": 1.0}
 _LEFT_SHOULDER, _RIGHT_SHOULDER = JOINTS.index("left_shoulder"), JOINTS.index("right_shoulder")
 
 
-@dataclass(frozen=True, eq=False)
-class ArmTrack:
+@dataclass(frozen=True, eq=False, repr=False)
+class ArmTrack(Brief):
     """Elbow and wrist of one arm at N times, relative to the shoulder, in units of the arm's length.
 
     The axes are outwards, up and forwards, as in `dvspipe.synthesis.motion.Arm`: multiplied by a person's `reach_m`,
@@ -34,8 +34,8 @@ class ArmTrack:
     wrist: Floats
 
 
-@dataclass(frozen=True, eq=False)
-class ArmTracks:
+@dataclass(frozen=True, eq=False, repr=False)
+class ArmTracks(Brief):
     """Both arms of a person.
 
     Args:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import VideoError
+from ..errors import Brief, VideoError
 from ..video.opencv import cv2
 
 Floats = NDArray[np.float64]
@@ -61,8 +61,8 @@ class InputSquare:
     side_px: float
 
 
-@dataclass(frozen=True, eq=False)
-class Sighting:
+@dataclass(frozen=True, eq=False, repr=False)
+class Sighting(Brief):
     """Pose estimate in one picture.
 
     Args:

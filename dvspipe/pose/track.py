@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, FileError, FormatError
+from ..errors import Brief, DataError, FileError, FormatError
 from ..events import SensorSize
 from ..files import read_bytes, write_text
 from .network import JOINTS, Floats
@@ -44,8 +44,8 @@ class Gap:
     stop_us: int
 
 
-@dataclass(frozen=True, eq=False)
-class Track:
+@dataclass(frozen=True, eq=False, repr=False)
+class Track(Brief):
     """Joints of one person in N pictures of a video; the J joints are named in `JOINTS`.
 
     While the person is missing, `presence` is below 0.5, and points, yaw and confidence are NaN.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ..arguments import checked
 from ..config import Settings, as_settings
 from ..errors import VideoError
 from ..events import SensorSize
@@ -51,13 +52,15 @@ class _Detection:
     people: int
 
 
-def track_film(
+@checked
+def track(
     path: str | Path,
     settings: TrackSettings | Mapping[str, object] | None = None,
     *,
     video: VideoSettings | Mapping[str, object] | None = None,
     look: Look | None = None,
     progress: Progress = ignore_progress,
+    **named: object,
 ) -> Track:
     """Track the joints of the largest person in a video.
 
@@ -67,13 +70,14 @@ def track_film(
         video: Settings for reading the video; also a mapping.
         look: Pose network; default: the network included in dvspipe.
         progress: Called with the number of pictures read and the total, 0 if unknown.
+        named: Settings of tracking by name; they take precedence over `settings`.
 
     Raises:
         VideoError: If the video is missing, truncated, cannot be decoded or shows no person, or if `path` is a camera.
     """
     if camera_of(path) is not None:
         raise VideoError(f"{path}: cannot track a camera (expected a video file or a folder of images)")
-    film = open_video(path, video)
+    settings, film = as_settings(TrackSettings, settings, named, track), open_video(path, video)
     return track_pictures(
         film.pictures(), film.size, settings, name=film.name, look=look, progress=progress, count=film.frame_count
     )
@@ -89,7 +93,7 @@ def track_pictures(
     progress: Progress = ignore_progress,
     count: int = 0,
 ) -> Track:
-    """Track the joints of the largest person in a sequence of pictures; see `track_film`.
+    """Track the joints of the largest person in a sequence of pictures; see `track`.
 
     Args:
         pictures: Times in microseconds, and RGB pictures, uint8 [H, W, 3].

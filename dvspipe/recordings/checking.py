@@ -6,8 +6,8 @@ recording is readable but unusual, for example if pixels are hot or events are d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,12 +16,20 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..config import Settings
-from ..errors import CorruptionError, EventError, FormatError, Remedy
-from ..events import SensorSize
+from ..arguments import checked
+from ..config import Settings, as_settings
+from ..errors import Brief, CorruptionError, EventError, FormatError, Remedy
+from ..events import SensorSize, SensorSizeLike
 from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
-from ..formats.hints import NO_HINTS, Hints
-from ..formats.recordings import KNOWN_SENSORS, SensorSource, open_source, smallest_sensor
+from ..formats.hints import NO_HINTS, GivenSensor, Hints, HintsLike
+from ..formats.recordings import (
+    KNOWN_SENSORS,
+    RecordingLike,
+    SensorSource,
+    name_recording,
+    open_source,
+    smallest_sensor,
+)
 from ..formats.source import StoredColumns
 from ..parallel import Engine, Outcome, Processes, Progress, map_items
 
@@ -77,8 +85,8 @@ class CheckFinding:
     remedies: tuple[Remedy, ...] = ()
 
 
-@dataclass(frozen=True)
-class CheckReport:
+@dataclass(frozen=True, repr=False)
+class CheckReport(Brief):
     """Statistics and findings of a recording. The statistics include all events before any corruption.
 
     Attributes:
@@ -122,23 +130,19 @@ class CheckReport:
         return asdict(self) | {"findings": findings, "wrong": self.wrong}
 
 
-@dataclass(frozen=True)
-class CheckOptions:
-    """Options of `check_recording`, shared by several files.
+class CheckOptions(Settings):
+    """Options of `check`, shared by several files."""
 
-    Args:
-        sensor: Sensor size of files that do not store it.
-        hints: Other missing metadata: chip, columns, time unit, topic.
-        settings: Thresholds of odd findings.
-    """
-
-    sensor: SensorSize | None = None
+    sensor: GivenSensor = None
+    """Sensor size of files that do not store it."""
     hints: Hints = NO_HINTS
-    settings: CheckSettings = field(default_factory=CheckSettings)
+    """Other missing metadata: chip, columns, time unit, topic."""
+    settings: CheckSettings = CheckSettings()
+    """Thresholds of odd findings."""
 
     def check(self, path: Path, progress: Progress) -> CheckReport:
-        """Check a recording with these options; see `check_recording`."""
-        return check_recording(path, sensor=self.sensor, hints=self.hints, settings=self.settings, progress=progress)
+        """Check a recording with these options; see `check`."""
+        return check(path, sensor=self.sensor, hints=self.hints, settings=self.settings, progress=progress)
 
 
 def check_many(
@@ -152,45 +156,57 @@ def check_many(
 
     Args:
         paths: Recordings.
-        options: Options of `check_recording`.
+        options: Options of `check`.
         engine: Engine that runs the checks; default: processes.
         progress: Called with the number of checked files and the total.
     """
     return map_items(options.check, paths, engine=engine, ordered=True, progress=progress)
 
 
-def check_recording(
-    path: str | Path,
+@checked
+def check(
+    path: RecordingLike,
     *,
-    sensor: SensorSize | None = None,
-    hints: Hints = NO_HINTS,
-    settings: CheckSettings = CheckSettings(),
+    sensor: SensorSizeLike | None = None,
+    hints: HintsLike = NO_HINTS,
+    settings: CheckSettings | Mapping[str, object] | None = None,
     progress: Progress | None = None,
+    **named: object,
 ) -> CheckReport:
     """Find errors and oddities of a recording, in one pass and in bounded memory.
 
     Args:
-        path: Recording of any format.
+        path: Recording of any format; also events in memory.
         sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events;
             then only events outside the largest known sensor are out of range.
         hints: Other missing metadata: chip, columns, time unit, topic.
-        settings: Thresholds of odd findings.
+        settings: Thresholds of odd findings; also a mapping.
         progress: Called with the amount read and the total, in events, bytes or other units.
+        named: Settings of `CheckSettings` by name.
 
     Raises:
         FileError: If the file does not exist or cannot be read.
         FormatError: If the format is unknown, or the file cannot be opened.
         EventError: If `sensor` differs from the sensor in the file, or the sensor has more than MAX_PIXELS pixels.
+
+    Example:
+        >>> from dvspipe import Events
+        >>> report = check(Events([0, 10, 60_010], [3, 4, 4], [1, 1, 6], [1, 0, 1], "12x7"), gap_us=50_000)
+        >>> [(finding.kind, finding.count) for finding in report.findings]
+        [('gaps', 1)]
     """
-    path = Path(path)
-    known, source = open_source(path, sensor, hints)
-    size = source.sensor or sensor
+    settings, given = (
+        as_settings(CheckSettings, settings, named, check),
+        None if sensor is None else SensorSize.of(sensor),
+    )
+    file, (format_name, source) = name_recording(path), open_source(path, given, hints)
+    size = source.sensor or given
     if size:
         try:
             check_pixels(size)
         except EventError as error:
-            raise error.named(str(path)) from error
-    sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
+            raise error.named(str(file)) from error
+    sensor_source: SensorSource = "file" if source.sensor else "given" if given else "guessed"
     tally = _Statistics(size, settings)
     corruption = []
     try:
@@ -200,13 +216,13 @@ def check_recording(
         lost = error.lost if isinstance(error, CorruptionError) else "everything after it"
         message = f"{error.message}; lost: {lost}"
         corruption = [CheckFinding("corruption", "wrong", 1, tally.events, message, error.remedies)]
-    sensor = tally.sensor
+    found = tally.sensor
     duration_us = tally.latest_us - tally.earliest_us if tally.events else 0
     return CheckReport(
-        file=str(path),
-        format=known.name,
-        width=sensor.width,
-        height=sensor.height,
+        file=str(file),
+        format=format_name,
+        width=found.width,
+        height=found.height,
         sensor_source=sensor_source,
         events=tally.events,
         t_first_us=tally.earliest_us if tally.events else None,

@@ -7,6 +7,7 @@ figures, such as a ratio to 0 events, are None.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -15,10 +16,12 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..config import Settings
-from ..errors import EventError
+from ..arguments import checked
+from ..config import Settings, as_settings
+from ..errors import Brief, EventError
 from ..events import Events, SensorSize
 from ..events.correlation import correlate
+from ..formats import RecordingLike, as_events
 from ..parallel import Progress, ignore_progress
 
 BLUR_PX = 5  # side of the box filter, as for the published figures of real DAVIS recordings
@@ -42,8 +45,8 @@ class CompareSettings(Settings):
     """Maximum distance to a nearest event in microseconds; more distant events are ignored."""
 
 
-@dataclass(frozen=True, eq=False)
-class RecordingFigures:
+@dataclass(frozen=True, eq=False, repr=False)
+class RecordingFigures(Brief):
     """Figures of one recording.
 
     Attributes:
@@ -159,8 +162,8 @@ class NearestDistance:
     without_share: float | None
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Brief):
     """Comparison of a recording B with a reference A.
 
     Attributes:
@@ -209,16 +212,22 @@ class Comparison:
         return record | {"interval_edges_us": self.interval_edges_us.tolist()}
 
 
+@checked
 def compare(
-    a: Events, b: Events, settings: CompareSettings = CompareSettings(), progress: Progress = ignore_progress
+    a: RecordingLike,
+    b: RecordingLike,
+    settings: CompareSettings | Mapping[str, object] | None = None,
+    progress: Progress = ignore_progress,
+    **named: object,
 ) -> Comparison:
     """Compare two recordings.
 
     Args:
-        a: Reference; may be empty.
+        a: Reference, events or a file; may be empty.
         b: Recording to compare, with the same sensor size and the same clock; may be empty.
-        settings: Lengths of bins, windows and voxels, and the maximum distance of a nearest event.
+        settings: Lengths of bins, windows and voxels, and the maximum distance of a nearest event; also a mapping.
         progress: Called with the number of windows done and the total.
+        named: Settings of `CompareSettings` by name.
 
     Raises:
         EventError: If the sensors differ in size or have more than 2^23 pixels, or the recordings are so far apart in
@@ -231,6 +240,7 @@ def compare(
         >>> comparison.ratios.events, comparison.voxels.f1, comparison.nearest_to_a.median_us
         (1.0, 1.0, 20.0)
     """
+    a, b, settings = as_events(a), as_events(b), as_settings(CompareSettings, settings, named, compare)
     if a.sensor != b.sensor:
         raise EventError(f"wrong sensor of recording B (found {b.sensor}, expected {a.sensor} as recording A)")
     if a.sensor.width * a.sensor.height > MAX_COMPARED_PIXELS:
@@ -347,7 +357,7 @@ def _correlate_maps(
     for number, window in enumerate(windows):
         progress(number, len(windows))
         begin_us = origin_us + window * window_us
-        parts = (events.slice_time(begin_us, begin_us + window_us) for events in both)
+        parts = (events.between(begin_us, begin_us + window_us) for events in both)
         off_on = [_count_pixels(part) for part in parts]
         per_window.append(correlate(*(_blur(counts[1] - counts[0]) for counts in off_on)))
     defined = [value for value in per_window if value is not None]

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from ..config import Settings, as_settings
+from ..arguments import checked, describe_value
+from ..config import Model, Settings, as_settings, complete_repr
 from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy, TruncatedVideoError, VideoError
 from ..events import Events, SensorSize, concatenate
 from ..files import claim_output, is_internal
@@ -27,12 +28,13 @@ from ..formats import (
     STANDARD,
     Compression,
     EventWriter,
+    GivenSensor,
     Hints,
     WriteOptions,
     Writer,
     create_writer,
-    describe,
     discard_saved,
+    info,
     is_ros2_folder,
     is_unrelated_text,
     open_recording,
@@ -117,6 +119,7 @@ class Conversion:
         }
 
 
+@checked
 def convert_video(
     source: str | Path | int,
     path: str | Path,
@@ -126,6 +129,7 @@ def convert_video(
     progress: Progress | None = None,
     threads: int = 1,
     origin: str = "",
+    **named: object,
 ) -> Conversion:
     """Convert a video to an event file in the format of its suffix.
 
@@ -144,6 +148,7 @@ def convert_video(
         threads: Number of simulator threads, in addition to threads for decoding and compression. The events do not
             depend on it.
         origin: Additional description of the source, stored in HDF5 after the name of the video.
+        named: Settings by name, such as `fps=30`; they take precedence over `config`.
 
     Raises:
         VideoError: If the video cannot be read, has fewer than two frames, or its frames are inconsistent.
@@ -152,7 +157,7 @@ def convert_video(
         FileError: If the file already exists or cannot be written, or its format cannot store noise labels.
         EventError: If the format cannot store the events.
     """
-    config = as_settings(ConvertConfig, config)
+    config = as_settings(ConvertConfig, config, named, convert_video)
     video, path = open_video(source, config.video), Path(path)
     claim_output(path, overwrite=overwrite)
     config = config.model_copy(update={"video": video.settings})
@@ -272,43 +277,42 @@ def _fingerprint(source: Path, video: Video) -> str | None:
     return hashlib.sha256(repr((facts, video.times_us)).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class RecordingConfig:
-    """Settings of a conversion from one recording format to another.
+class RecordingConfig(Settings):
+    """Settings of a conversion from one recording format to another."""
 
-    Args:
-        sensor: Sensor size, for files that do not store it.
-        hints: Other missing metadata: chip, columns, time unit, topic.
-        sort: Whether to sort events by time; holds all events in memory.
-        salvage: Whether to write the events before a corruption; otherwise corruption is an error.
-        compression: HDF5 compression, as in `ConvertConfig`.
-    """
-
-    sensor: SensorSize | None = None
+    sensor: GivenSensor = None
+    """Sensor size, for files that do not store it."""
     hints: Hints = NO_HINTS
+    """Other missing metadata: chip, columns, time unit, topic."""
     sort: bool = False
+    """Whether to sort events by time; holds all events in memory."""
     salvage: bool = False
+    """Whether to write the events before a corruption; otherwise corruption is an error."""
     compression: Compression = "gzip"
+    """HDF5 compression, as in `ConvertConfig`."""
 
 
+@checked
 def convert_recording(
     source: str | Path,
     path: str | Path,
-    config: RecordingConfig | None = None,
+    config: RecordingConfig | Mapping[str, object] | None = None,
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
     format_name: str | None = None,
+    **named: object,
 ) -> Conversion:
     """Convert a recording to an event file in the format of its suffix, in bounded memory.
 
     Args:
         source: Recording in any known format.
         path: Output file; `-`: standard output, as CSV.
-        config: Settings of the conversion.
+        config: Settings of the conversion; also a mapping of keys and values.
         overwrite: Whether to replace an existing file.
         progress: Called with the number of events done and the total (0 if unknown).
         format_name: Name of the format of the recording, if already known from `recognise`.
+        named: Settings by name, such as `sort=True`; they take precedence over `config`.
 
     Raises:
         FileError: If the recording cannot be read, or the output file already exists or cannot be written.
@@ -316,7 +320,7 @@ def convert_recording(
         EventError: If the output format cannot store the events.
     """
     source, path = Path(source), Path(path)
-    config = config or RecordingConfig()
+    config = as_settings(RecordingConfig, config, named, convert_recording)
     if source.exists():  # otherwise opening raises the error
         claim_output(path, overwrite=overwrite)
     check_address(source)
@@ -405,8 +409,8 @@ def convert_task(
     task: ConversionTask,
     progress: Progress | None = None,
     *,
-    video: ConvertConfig | None = None,
-    recording: RecordingConfig | None = None,
+    video: ConvertConfig | Mapping[str, object] | None = None,
+    recording: RecordingConfig | Mapping[str, object] | None = None,
     overwrite: bool = False,
     threads: int = 1,
 ) -> Conversion:
@@ -432,11 +436,12 @@ def convert_task(
     return convert_recording(source, target, recording, overwrite=overwrite, progress=progress, format_name=format_name)
 
 
+@checked
 def convert_many(
     tasks: Sequence[ConversionTask],
     *,
-    video: ConvertConfig | None = None,
-    recording: RecordingConfig | None = None,
+    video: ConvertConfig | Mapping[str, object] | None = None,
+    recording: RecordingConfig | Mapping[str, object] | None = None,
     engine: Engine = Processes(),
     overwrite: bool = False,
     waiting: Sequence[ConversionTask] | None = None,
@@ -448,8 +453,8 @@ def convert_many(
 
     Args:
         tasks: Conversions, as returned by `plan_conversions`.
-        video: Settings for videos.
-        recording: Settings for recordings.
+        video: Settings for videos; also a mapping.
+        recording: Settings for recordings; also a mapping.
         engine: Engine that runs the conversions; default: processes.
         overwrite: Whether to convert all, and replace existing targets.
         waiting: Tasks without targets, as returned by `find_unconverted`; None: find them.
@@ -468,7 +473,7 @@ def convert_many(
     """
     if waiting is None and not overwrite:
         waiting = find_unconverted(tasks)
-    work = _ConversionWorker(video, recording, overwrite)
+    work = _ConversionWorker(_if_given(ConvertConfig, video), _if_given(RecordingConfig, recording), overwrite)
     return map_items(work, tasks if waiting is None else waiting, engine=engine, progress=progress)
 
 
@@ -519,6 +524,11 @@ def _read_rows(tasks: Sequence[ConversionTask]) -> Iterator[tuple[ConversionTask
             yield task, row
 
 
+def _if_given(model: type[Model], given: Model | Mapping[str, object] | None) -> Model | None:
+    """Return None for None: manifests tell settings that were not given from defaults."""
+    return None if given is None else as_settings(model, given)
+
+
 @dataclass(frozen=True)
 class _ConversionWorker:
     """Convert a task and record it in the manifest; picklable."""
@@ -533,7 +543,7 @@ class _ConversionWorker:
         ):  # written by a worker that was killed before updating the manifest
             if task.out is not None:
                 Manifest(task.out).finish([task.source])
-            found = describe(task.target)
+            found = info(task.target)
             return Conversion(task.target, SensorSize(found.width, found.height), 0, found.events, found.duration_us)
         if task.out is None:
             return self._convert(task, progress)
@@ -548,9 +558,10 @@ class _ConversionWorker:
 
 def _digest(video: ConvertConfig | None, recording: RecordingConfig | None) -> str:
     """Return a digest of the settings, stored in the manifest to detect changes."""
-    return hashlib.blake2b(repr((video, recording)).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(complete_repr((video, recording)).encode(), digest_size=8).hexdigest()
 
 
+@checked
 def plan_conversions(
     sources: str | Path | Sequence[str | Path], out: str | Path, suffix: str = ".h5", *, shard: Shard = ALL
 ) -> list[ConversionTask]:
@@ -712,9 +723,11 @@ def _is_empty_recording(path: Path) -> bool:
     return path.suffix.lower() in RECORDING_SUFFIXES and not path.stat().st_size
 
 
+@checked
 def events_from_video(
     source: str | Path | int | ArrayLike | Iterable[Frame],
     config: ConvertConfig | Mapping[str, object] | None = None,
+    **named: object,
 ) -> Events:
     """Convert a video to events in memory, with the same result as `convert_video`.
 
@@ -726,6 +739,7 @@ def events_from_video(
             - the number of a camera; Ctrl-C or `config.video.stop_s` stops it;
             - an iterable of `Frame`, with their own times and transfer curve.
         config: Settings of the conversion; also a mapping of keys and values.
+        named: Settings by name, such as `fps=30`; they take precedence over `config`.
 
     Raises:
         VideoError: If the video cannot be read, has fewer than two frames, or its frames are inconsistent; or if
@@ -734,15 +748,17 @@ def events_from_video(
 
     Example:
         >>> array = np.random.default_rng(0).integers(0, 256, (5, 7, 12), np.uint8)
-        >>> events = events_from_video(array, ConvertConfig(video=VideoSettings(fps=30)))
+        >>> events = events_from_video(array, fps=30, pos_thres=0.3)
         >>> events.sensor
         SensorSize(width=12, height=7)
     """
-    config = as_settings(ConvertConfig, config)
+    config = as_settings(ConvertConfig, config, named)
     if isinstance(source, str | Path | int) or is_images(source):
         video = open_video(source, config.video)
         with video.ended_by_interrupt():
             return _all_events(prefetch(video.frames(), FRAMES_AHEAD), config)
+    if not isinstance(source, Iterable):
+        raise VideoError(f"wrong type of source (found {describe_value(source)}, expected a video, images or frames)")
     if config.video != VideoSettings():
         raise VideoError("config.video applies only to videos (found frames, with their own times and size)")
     return _all_events(cast(Iterable[Frame], source), config)

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import ConfigError, EventError
-from ..events import Events, Region, SensorSize, join, merge
+from ..events import Events, Region, SensorSize, join_streams, merge_streams
 from ..events.filters import FilterConfig, FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
 from ..formats import Recording, write
 from ..formats.recordings import count_events
@@ -79,11 +80,12 @@ class RecordingPart:
         for part in (recording or self.recording).chunks(self.start_us, self.stop_us, progress=progress):
             found = found or len(part) > 0
             yield part if region.size == self.recording.sensor else part.crop(region.left, region.top, region.size)
-        if not found and (self.start_us or 0) > _last_us(self.recording):
+        if not found and (self.start_us or 0) > self.recording.find_last_us():
             length = _describe_length(self.recording)
             raise EventError(f"{self.recording.path}: no events after the start time {self.start_s:g} s; {length}")
 
 
+@checked
 def select_part(
     recording: Recording, start_s: float = 0.0, stop_s: float | None = None, region: Region | None = None
 ) -> RecordingPart:
@@ -107,13 +109,14 @@ def select_part(
         raise ConfigError(f"{recording.path}: {times}; {_describe_length(recording)}")
     if not start_s and stop_s is None and region is None:
         return RecordingPart(recording, start_s, None, None, None, kept)
-    first_us = _first_us(recording)
+    first_us = recording.find_first_us()
     if not start_s and stop_s is None:
         return RecordingPart(recording, start_s, first_us, None, None, kept)
     stop_us = None if stop_s is None else first_us + round(stop_s * 1e6)
     return RecordingPart(recording, start_s, first_us, first_us + round(start_s * 1e6), stop_us, kept)
 
 
+@checked
 def cut_recording(
     part: RecordingPart, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None
 ) -> int:
@@ -145,6 +148,7 @@ def locate_hot_pixels(part: RecordingPart, *, progress: Progress | None = None) 
     return find_hot_pixels(count_pixels(part.chunks(progress=progress), part.sensor))
 
 
+@checked
 def filter_recording(
     part: RecordingPart,
     out: str | Path,
@@ -183,6 +187,7 @@ def filter_recording(
     return counts[-1]
 
 
+@checked
 def merge_recordings(
     recordings: Sequence[Recording],
     out: str | Path,
@@ -206,18 +211,34 @@ def merge_recordings(
         EventError: If the sensors differ.
         DvspipeError: As in `Recording.chunks` and `write`.
     """
+    size = find_common_sensor(recordings)
+
+    def transform(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
+        return unite([one.chunks(progress=show) for one, show in zip(recordings, shown, strict=True)], gap_us)
+
+    return _write_transformed(out, recordings, transform, size=size, overwrite=overwrite, progress=progress)
+
+
+def find_common_sensor(recordings: Sequence[Recording]) -> SensorSize:
+    """Return the sensor of recordings.
+
+    Raises:
+        EventError: If the sensors differ, or there are no recordings.
+    """
+    if not recordings:
+        raise EventError("merge: no recordings (expected one or more)")
     first = recordings[0]
     for one in recordings:
         if one.sensor != first.sensor:
             raise EventError(
                 f"{one.path}: wrong sensor size (found {one.sensor}, expected {first.sensor} as in {first.path})"
             )
+    return first.sensor
 
-    def unite(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
-        streams = [one.chunks(progress=show) for one, show in zip(recordings, shown, strict=True)]
-        return merge(streams) if gap_us is None else join(streams, gap_us)
 
-    return _write_transformed(out, recordings, unite, size=first.sensor, overwrite=overwrite, progress=progress)
+def unite(streams: Sequence[Iterator[Events]], gap_us: int | None) -> Iterator[Events]:
+    """Merge streams by time (`gap_us` is None), or join them in sequence with this gap."""
+    return merge_streams(streams) if gap_us is None else join_streams(streams, gap_us)
 
 
 def _write_transformed(
@@ -277,20 +298,5 @@ def _check_pixels(part: RecordingPart) -> None:
         raise error.named(str(part.recording.path)) from error
 
 
-def _first_us(recording: Recording) -> int:
-    """Return the time of the first event; 0 if there are no events."""
-    extent = recording.extent()
-    first_us = extent.first_us if extent else next((int(part.t[0]) for part in recording.chunks() if len(part)), None)
-    return first_us or 0
-
-
-def _last_us(recording: Recording) -> int:
-    """Return the time of the last event; 0 if there are no events. Read all events if the file does not store it."""
-    extent = recording.extent()
-    if extent:
-        return extent.last_us or 0
-    return count_events(recording.chunks())[-1] or 0
-
-
 def _describe_length(recording: Recording) -> str:
-    return f"the recording lasts {(_last_us(recording) - _first_us(recording)) * 1e-6:.6g} s"
+    return f"the recording lasts {(recording.find_last_us() - recording.find_first_us()) * 1e-6:.6g} s"

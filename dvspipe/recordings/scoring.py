@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, EventError, Remedy
-from ..events import Events, SensorSize, merge
+from ..events import Events, SensorSize, merge_streams
 from ..events.corruption import draw_noise
 from ..events.filters import HOT_PIXEL_FACTOR, FilterConfig, check_pixels, filter_events, find_hot_pixels, start_filter
 from ..formats.source import Extent
@@ -126,7 +126,9 @@ def label_events(
     def read(shown: Progress | None) -> Iterator[Events]:
         if noise_hz is None or extent is None:
             return part.chunks(part.recording.noise, shown)
-        return merge([_as_signal(part.chunks(progress=shown)), _draw_noise(part.sensor, extent, noise_hz, seed)])
+        return merge_streams(
+            [_as_signal(part.chunks(progress=shown)), _draw_noise(part.sensor, extent, noise_hz, seed)]
+        )
 
     labelled = LabelledEvents(path.name, part.sensor, read, _count(read(progress), part.sensor))
     if not (labelled.total.signal and labelled.total.noise):

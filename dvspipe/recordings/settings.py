@@ -39,4 +39,6 @@ class ConversionSettings(VideoSettings, SimulatorConfig):
 
     def of_recording(self, sensor: SensorSize | None = None, hints: Hints = NO_HINTS) -> RecordingConfig:
         """Return the settings for converting recordings; `sensor` and `hints` supply metadata that a file lacks."""
-        return RecordingConfig(sensor, hints, self.sort, self.salvage, self.compression)
+        return RecordingConfig(
+            sensor=sensor, hints=hints, sort=self.sort, salvage=self.salvage, compression=self.compression
+        )

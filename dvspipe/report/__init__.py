@@ -17,7 +17,7 @@ from .rerun_log import Predictions, write_rerun
 from .skeletons import write_track_preview
 from .timelines import draw_timeline, write_overlay
 from .training_page import write_training_page
-from .views import write_view
+from .views import view
 
 __all__ = [
     "PLOTS",
@@ -43,6 +43,7 @@ __all__ = [
     "draw_timeline",
     "sample_events",
     "score_line",
+    "view",
     "write_answers_page",
     "write_comparison_page",
     "write_movement_page",
@@ -53,5 +54,4 @@ __all__ = [
     "write_rerun",
     "write_track_preview",
     "write_training_page",
-    "write_view",
 ]

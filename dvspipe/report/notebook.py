@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..config import as_settings
 from ..datasets import DataSet
+from ..errors import Brief
 from ..events import Events
+from ..formats import RecordingLike, as_events
 from ..results import Prediction, SegmentRow, TrainingRun, wilson_interval
 from .charts import plot_curves
 from .config import PreviewSettings, plan_playback
@@ -84,8 +87,8 @@ class Curve(NamedTuple):
     caption: str
 
 
-@dataclass(frozen=True)
-class Card:
+@dataclass(frozen=True, repr=False)
+class Card(Brief):
     """Content of the HTML summary of a value.
 
     Args:
@@ -107,8 +110,8 @@ class Card:
     spans_caption: str = ""
 
 
-@dataclass(frozen=True)
-class Animation:
+@dataclass(frozen=True, repr=False)
+class Animation(Brief):
     """Video of events that a notebook plays.
 
     Args:
@@ -130,13 +133,13 @@ def describe(value: object) -> str:
     return environment().get_template("notebook.html").render(card=_summarize(value))
 
 
-@singledispatch
-def plot(value: Events | TrainingRun | Prediction, kind: PlotKind = "xyt") -> Figure:  # noqa: ARG001
+@checked
+def plot(value: RecordingLike | TrainingRun | Prediction, kind: PlotKind = "xyt") -> Figure:
     """Plot a value as a matplotlib figure.
 
     Args:
-        value: Events; a prediction (probabilities, segments and event rate over time); or a training run (loss,
-            accuracy and spike rates over epochs).
+        value: Events or a file; a prediction (probabilities, segments and event rate over time); or a training run
+            (loss, accuracy and spike rates over epochs).
         kind: Chart type, for events only. `xyt`: each event in space and time. `raster`: each event by time and pixel
             number. `rate`: events per second. If there are too many events to draw, every n-th is drawn.
 
@@ -148,33 +151,26 @@ def plot(value: Events | TrainingRun | Prediction, kind: PlotKind = "xyt") -> Fi
         >>> events = dvspipe.Events([0, 5], [3, 4], [1, 1], [True, False], sensor=(12, 7))
         >>> dvspipe.plot(events, "rate").savefig("rate.png")  # doctest: +SKIP
     """
-    raise TypeError(f"there is no chart of {type(value).__name__}")
-
-
-@plot.register(Events)
-def _plot_events(events: Events, kind: PlotKind = "xyt") -> Figure:
+    if isinstance(value, TrainingRun):
+        return plot_curves(value.epochs, title=value.test.title, chosen_epoch=value.test.chosen_epoch)
+    if isinstance(value, Prediction):
+        return plot_timeline(value, value.to_windows(), value.classes, value.file)
+    events = as_events(value)
     span_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (0, 0)
     return plot_source(kind, PlotSource([events], events.sensor, len(events), span_us))
 
 
-@plot.register(TrainingRun)
-def _plot_run(run: TrainingRun) -> Figure:
-    return plot_curves(run.epochs, title=run.test.title, chosen_epoch=run.test.chosen_epoch)
-
-
-@plot.register(Prediction)
-def _plot_prediction(prediction: Prediction) -> Figure:
-    return plot_timeline(prediction, prediction.to_windows(), prediction.classes, prediction.file)
-
-
-@singledispatch
-def animate(value: Events, settings: PreviewSettings | Mapping[str, object] | None = None) -> Animation:  # noqa: ARG001
+@checked
+def animate(
+    value: RecordingLike, settings: PreviewSettings | Mapping[str, object] | None = None, **named: object
+) -> Animation:
     """Render events as a video that a notebook plays.
 
     Args:
-        value: Events to show.
+        value: Events to show; also a file.
         settings: Preview settings, as `dvspipe.report.PreviewSettings` or as plain keys and values. None: real time, or
             slower or faster to make the video last between 2 and 20 s.
+        named: Settings by name, such as `window_us=5000`; they take precedence over `settings`.
 
     Raises:
         ConfigError: If a setting is unknown or invalid.
@@ -182,16 +178,13 @@ def animate(value: Events, settings: PreviewSettings | Mapping[str, object] | No
     Example:
         >>> import dvspipe
         >>> events = dvspipe.Events([0, 900], [3, 4], [1, 1], [True, False], sensor=(12, 7))
-        >>> video = dvspipe.animate(events, {"window_us": 1000, "speed": 0.01})
+        >>> video = dvspipe.animate(events, window_us=1000, speed=0.01)
         >>> video._repr_html_()[:6], len(video.data) > 1000  # VP8 in WebM
         ('<video', True)
     """
-    raise TypeError(f"there is no video of {type(value).__name__}")
-
-
-@animate.register(Events)
-def _animate_events(events: Events, settings: PreviewSettings | Mapping[str, object] | None = None) -> Animation:
-    chosen = _animation_settings(events) if settings is None else as_settings(PreviewSettings, settings)
+    events = as_events(value)
+    is_given = settings is not None or named
+    chosen = as_settings(PreviewSettings, settings, named) if is_given else _animation_settings(events)
     with TemporaryDirectory() as folder:
         return Animation(write_preview([events], events.sensor, Path(folder) / "events.webm", chosen).read_bytes())
 

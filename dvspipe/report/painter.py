@@ -176,7 +176,7 @@ class EventPainter:
             self._recent.append(events)
         net = np.zeros(self._shape, np.int64)
         for part in self._recent:
-            net += self._count(part.slice_time(end_us - window_us, end_us))
+            net += self._count(part.between(end_us - window_us, end_us))
         return shade_counts(net)
 
     def _count(self, events: Events) -> NDArray[np.int64]:

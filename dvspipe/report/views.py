@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..arguments import checked
+from ..config import as_settings
 from ..errors import EventError
 from ..parallel import Progress, ignore_progress
 from .config import PreviewSettings
@@ -12,15 +15,17 @@ from .plots import PlotKind, PlotSource, draw_events
 from .previews import write_preview
 from .rerun_log import RERUN_SUFFIX, Predictions, write_rerun
 
-if TYPE_CHECKING:  # editing needs numba; other reports must not import it
+if TYPE_CHECKING:
+    from ..formats import RecordingLike
     from ..formats.source import Extent
     from ..recordings.editing import RecordingPart
 
 
-def write_view(
-    part: RecordingPart,
-    path: str | Path | None,
-    settings: PreviewSettings = PreviewSettings(),
+@checked
+def view(
+    recording: RecordingLike | RecordingPart,
+    path: str | Path | None = None,
+    settings: PreviewSettings | Mapping[str, object] | None = None,
     *,
     chart: PlotKind | None = None,
     title: str = "",
@@ -28,32 +33,35 @@ def write_view(
     predictions: Predictions | None = None,
     extent: Extent | None = None,
     progress: Progress = ignore_progress,
+    **named: object,
 ) -> None:
-    """Write the events of a recording in the format given by the file suffix.
+    """Show a recording: write a video, a GIF, a sheet of pictures or a chart, or open the rerun viewer.
 
     Args:
-        part: Recording or part of one, from `select_part`.
+        recording: File, events in memory, or a part of a recording from `select_part`.
         path: .webm, .mp4 or .gif: video; .png: 12 pictures or a chart; .rrd: log for the rerun viewer. None: show the
             recording in the viewer.
-        settings: Preview settings. A chart uses only the colours.
+        settings: Preview settings, also a mapping. A chart uses only the colours.
         chart: Chart to draw instead of pictures.
         title: Title above a chart.
         beside: Video of the same scene with the same clock, shown left of the pictures.
         predictions: Predictions for the rerun viewer to show beside the events.
         extent: Result of `part.extent`. None computes it, and may read all events.
         progress: Called with the number of pictures done and the total, or, for a chart, with the amount read.
+        named: Settings of `PreviewSettings` by name.
 
     Raises:
         EventError: If a part has no events. A complete recording without events gives a blank picture.
         DvspipeError: See `write_preview`, `draw_events` and `write_rerun`.
 
     Example:
-        >>> from dvspipe.formats import open_recording
-        >>> from dvspipe.recordings.editing import select_part
-        >>> part = select_part(open_recording("recording.h5"), 1.0, 2.0)  # doctest: +SKIP
-        >>> write_view(part, "events.webm", PreviewSettings(speed=0.5))  # doctest: +SKIP
+        >>> view("recording.h5", "events.webm", speed=0.5)  # doctest: +SKIP
     """
-    path = None if path is None else Path(path)
+    from ..formats import open_recording  # needs numba, like editing; other reports must not import it
+    from ..recordings.editing import RecordingPart, select_part
+
+    part = recording if isinstance(recording, RecordingPart) else select_part(open_recording(recording))
+    settings, path = as_settings(PreviewSettings, settings, named, view), None if path is None else Path(path)
     extent = part.extent() if extent is None else extent
     if not (part.is_complete or extent.events):
         raise EventError(f"{part.recording.path}: no events in this part")

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, InstanceOf, JsonValue, computed_field, model_validator
 
 from ..config import find_differences
-from ..errors import FileError, Remedy
+from ..errors import FileError, Remedy, brief, count_noun
 from ..files import REPLACE
 from .activity import LayerActivity
 from .scores import TimeScores
@@ -304,6 +304,13 @@ class Prediction(Row):
     """Predictions over time."""
     classes: tuple[str, ...] = Field(default=(), exclude=True)
     """Names of the classes."""
+
+    def __repr__(self) -> str:
+        certain = "certain" if self.certain else "uncertain"
+        return (
+            f"Prediction({brief(self.file)}, {self.class_name} {self.probability:.1%}, {certain}, "
+            f"{count_noun(self.segment_count, 'segment')}, {self.duration_s:.2f} s)"
+        )
 
     @model_validator(mode="before")
     @classmethod

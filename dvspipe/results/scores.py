@@ -82,6 +82,10 @@ class Scores(Record):
     wrong: tuple[WrongPrediction, ...] = ()
     """Wrong predictions, most certain first."""
 
+    def __repr__(self) -> str:
+        share = f"{self.accuracy:.1%}, {self.correct} of {self.samples}"
+        return f"{type(self).__name__}(accuracy {share}, {len(self.classes)} classes)"
+
     @computed_field  # type: ignore[prop-decorator]
     @property
     def samples(self) -> int:

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from ..errors import FileError, FormatError, escape_controls
+from ..errors import FileError, FormatError, brief, escape_controls
 from ..files import read_bytes, write_text
 
 Cell = str | int | float | bool | None
 
 FileText = Annotated[str, AfterValidator(escape_controls)]
 """File name, or text with one; control characters and bytes outside UTF-8 are escaped."""
+
+
+class _Shown:
+    """Value in the one-line `repr` of a record."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return brief(self.value)
 
 
 class Record(BaseModel):
@@ -31,6 +41,13 @@ class Record(BaseModel):
         ser_json_inf_nan="constants",
         use_attribute_docstrings=True,
     )
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        for name in type(self).model_fields:
+            yield name, _Shown(getattr(self, name))
+
+    def __str__(self) -> str:
+        return repr(self)
 
     def write(self, path: Path) -> None:
         """Write the record as JSON, complete or not at all.

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Brief
 
-@dataclass(frozen=True, eq=False)
-class Timeline:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Timeline(Brief):
     """Predictions of a network over time.
 
     Args:

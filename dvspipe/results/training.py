@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, computed_field
 
+from ..errors import count_noun
 from ..files import read_bytes
 from .activity import ActivityRecord
 from .scores import Scores
@@ -31,6 +32,19 @@ class RunFolder:
     """
 
     path: Path
+
+    @classmethod
+    def find_free(cls, parent: Path, name: str, *, overwrite: bool = False) -> RunFolder:
+        """Return the folder of a new run: `name`, or `name` with the first free number (from 2) unless overwritten.
+
+        Example:
+            >>> RunFolder.find_free(Path("runs/train"), "mine").path.as_posix()
+            'runs/train/mine'
+        """
+        folder, number = parent / name, 2
+        while folder.exists() and not overwrite:
+            folder, number = parent / f"{name}-{number}", number + 1
+        return cls(folder)
 
     @property
     def config(self) -> Path:
@@ -335,7 +349,7 @@ class TestResult(Scores):
         return "synthetic test data" if self.synthetic_test else ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingRun:
     """Complete training run, for reports.
 
@@ -357,6 +371,10 @@ class TrainingRun:
     epochs: tuple[EpochRow, ...]
     test: TestResult
     activity: ActivityRecord
+
+    def __repr__(self) -> str:
+        share = f"{self.test.accuracy:.1%}, {self.test.correct} of {self.test.samples}"
+        return f"TrainingRun({str(self.folder.path)!r}, {count_noun(len(self.epochs), 'epoch')}, test accuracy {share})"
 
     @property
     def checkpoint(self) -> Path:

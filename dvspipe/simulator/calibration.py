@@ -25,11 +25,12 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..arguments import checked
+from ..errors import Brief, DataError
 from ..events import Events, concatenate
 from ..events.correlation import correlate
 from ..files import write_text
-from ..video.frames import Frame
+from ..video.frames import Frame, checked_frames
 from ..video.opencv import cv2
 from .config import SimulatorConfig
 from .levels import code_levels, float_levels, intensity
@@ -54,8 +55,8 @@ COUNT_SLOPE = 1.5  # initial d ln(events) / d -ln(thresholds)
 BALANCE_SLOPE = 0.8  # initial d ln(ON / OFF) / d ln(neg / pos)
 
 
-@dataclass(frozen=True)
-class Calibration:
+@dataclass(frozen=True, repr=False)
+class Calibration(Brief):
     """Fitted sensor parameters and the quality of the fit.
 
     Args:
@@ -139,6 +140,7 @@ class _Simulation:
         return max(abs(self.count), abs(self.balance))
 
 
+@checked
 def calibrate(
     frames: Sequence[Frame], events: Events, *, log_offset: float | None = None, refine: bool = True
 ) -> Calibration:
@@ -189,7 +191,7 @@ def calibrate(
 
 def _select_overlap(frames: Sequence[Frame], events: Events) -> tuple[list[Frame], Events]:
     """Select the frames during the events, and the events during these frames."""
-    for frame in frames:
+    for frame in checked_frames(frames):
         if frame.size != events.sensor:
             raise DataError(f"frame at {frame.t_us} us: wrong size (found {frame.size}, expected {events.sensor})")
     kept = list(frames)
@@ -200,7 +202,7 @@ def _select_overlap(frames: Sequence[Frame], events: Events) -> tuple[list[Frame
         kept = kept[begin:end]
     if len(kept) < MIN_FRAMES:
         raise DataError(f"too few frames during the events (found {len(kept)}, expected {MIN_FRAMES} or more)")
-    inside = events.slice_time(kept[0].t_us + 1, kept[-1].t_us + 1)
+    inside = events.between(kept[0].t_us + 1, kept[-1].t_us + 1)
     if len(inside) < MIN_EVENTS:
         raise DataError(f"too few events during the frames (found {len(inside)}, expected {MIN_EVENTS} or more)")
     if inside.p.all() or not inside.p.any():
@@ -228,7 +230,7 @@ def _counts(frames: Sequence[Frame], events: Events) -> Iterator[tuple[NDArray[n
     """Count OFF and ON events per pixel, int64 [H, W] each, for each frame interval (t_k, t_k+1]."""
     shape = events.sensor.height, events.sensor.width
     for before, after in pairwise(frames):
-        part = events.slice_time(before.t_us + 1, after.t_us + 1)
+        part = events.between(before.t_us + 1, after.t_us + 1)
         place = part.y.astype(np.int64) * shape[1] + part.x
         off, on = (np.bincount(place[part.p == p], minlength=shape[0] * shape[1]).reshape(shape) for p in (False, True))
         yield off, on

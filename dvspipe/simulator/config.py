@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from ..config import Settings, read_yaml, shipped_configs
+from ..config import Settings, as_settings, read_yaml, shipped_configs
 
 
 class SimulatorConfig(Settings):
@@ -51,6 +51,23 @@ class SimulatorConfig(Settings):
     reference."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Random seed of mismatch and noise."""
+
+    @classmethod
+    def from_preset(cls, name: str, **named: object) -> Self:
+        """Create the settings of a shipped sensor preset (see `list_presets`), or of a YAML file.
+
+        Args:
+            name: Name of the preset, or path of the file.
+            named: Settings that take precedence.
+
+        Raises:
+            ConfigError: If the preset or file does not exist, or a setting is wrong.
+
+        Example:
+            >>> SimulatorConfig.from_preset("noisy", seed=3).seed
+            3
+        """
+        return as_settings(cls, read_preset(name), named)
 
     @property
     def noisy(self) -> bool:

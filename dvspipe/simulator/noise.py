@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..errors import Brief
 from ..events import SensorSize
 from .config import SimulatorConfig
 from .words import COLUMN_SHIFT, NOISE_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
@@ -31,8 +32,8 @@ SHOT, LEAK, HOT = 1, 2, 3  # separate random sequences
 LONGEST_US = 2**63 - 1
 
 
-@dataclass
-class NoiseState:
+@dataclass(repr=False)
+class NoiseState(Brief):
     """State of the noise sources between two frames.
 
     Args:

@@ -12,7 +12,9 @@ from typing import Any, Literal, NamedTuple, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, VideoError
+from ..arguments import checked
+from ..config import as_settings
+from ..errors import Brief, ConfigError, VideoError
 from ..events import Events, SensorSize
 from ..video.frames import Frame, checked_frames
 from .config import SimulatorConfig
@@ -53,8 +55,8 @@ Labelled = tuple[Events, NDArray[np.bool_]]
 Result = TypeVar("Result")
 
 
-@dataclass
-class SimulatorState:
+@dataclass(repr=False)
+class SimulatorState(Brief):
     """State of the pixels between two frames. Arrays are flat, one entry per pixel in row-major order.
 
     With a low-pass, `low`, `ref0`, `net` and `off` are empty.
@@ -227,13 +229,14 @@ class EventSimulator:
     sets the references and fires no events. Noise events do not change the references.
 
     Args:
-        config: Settings of the pixel model.
+        config: Settings of the pixel model; also a mapping of keys and values.
         upsample: Number of interpolation steps per pair of frames along the estimated motion, 1 to 256; `auto`: chosen
             from the motion; `off`: straight lines.
         threads: Number of threads, >= 1. Each simulates a band of rows; the events do not depend on it.
+        named: Settings by name, such as `pos_thres=0.3`; they take precedence over `config`.
 
     Raises:
-        ConfigError: If `upsample` or `threads` is out of range.
+        ConfigError: If a setting is wrong, or `upsample` or `threads` is out of range.
 
     Example:
         >>> from dvspipe import frames_from_arrays
@@ -243,18 +246,29 @@ class EventSimulator:
         ...     events, state = simulator.step(frame, state)
     """
 
-    def __init__(self, config: SimulatorConfig | None = None, *, upsample: Factor = "off", threads: int = 1) -> None:
+    @checked
+    def __init__(
+        self,
+        config: SimulatorConfig | Mapping[str, object] | None = None,
+        *,
+        upsample: Factor = "off",
+        threads: int = 1,
+        **named: object,
+    ) -> None:
         if not (upsample in ("off", "auto") or (isinstance(upsample, int) and 1 <= upsample <= MAX_PATH_STEPS)):
             raise ConfigError(
                 f"upsample: wrong number of steps (found {upsample}, expected off, auto or 1 to {MAX_PATH_STEPS})"
             )
         if threads < 1:
             raise ConfigError(f"threads: wrong number (found {threads}, expected 1 or more)")
-        self.config = config or SimulatorConfig()
+        self.config = as_settings(SimulatorConfig, config, named, EventSimulator)
         self.threads = threads
         self._factor: Factor = "off" if upsample == 1 else upsample
         self._upsampler: Upsampler | None = None
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def __repr__(self) -> str:
+        return f"EventSimulator({self.config!r}, upsample={self._factor!r}, threads={self.threads})"
 
     def step(self, frame: Frame, state: SimulatorState | None) -> tuple[Events, SimulatorState]:
         """Simulate the interval from the previous frame to `frame`; return its events and the new state.
@@ -478,19 +492,26 @@ def _find_events(pair: _FramePair, codes: _Codes | None, pixels: Pixels, interva
     return np.concatenate([*moving, rest]) if moving else rest
 
 
+@checked
 def simulate(
-    frames: Iterable[Frame], config: SimulatorConfig | None = None, *, upsample: Factor = "off", threads: int = 1
+    frames: Iterable[Frame],
+    config: SimulatorConfig | Mapping[str, object] | None = None,
+    *,
+    upsample: Factor = "off",
+    threads: int = 1,
+    **named: object,
 ) -> Iterator[Events]:
     """Convert video frames to events, one part per pair of frames; join the parts with `concatenate(parts, sensor)`.
 
     Args:
         frames: Two or more frames in time order.
-        config: Settings of the pixel model; default: an ideal sensor.
+        config: Settings of the pixel model; also a mapping of keys and values. Default: an ideal sensor.
         upsample: Interpolation steps per pair of frames; see `EventSimulator`.
         threads: Number of threads, >= 1.
+        named: Settings by name, such as `pos_thres=0.3`; they take precedence over `config`.
 
     Raises:
-        ConfigError: If `upsample` or `threads` is out of range.
+        ConfigError: If a setting is wrong, or `upsample` or `threads` is out of range.
         VideoError: If there are fewer than two frames, or consecutive frames do not fit.
 
     Example:
@@ -499,10 +520,13 @@ def simulate(
         >>> [len(events) for events in simulate(frames_from_arrays(images, fps=30))]
         [588]
     """
-    simulator = EventSimulator(config, upsample=upsample, threads=threads)
+    return _simulate(frames, EventSimulator(config, upsample=upsample, threads=threads, **named))
+
+
+def _simulate(frames: Iterable[Frame], simulator: EventSimulator) -> Iterator[Events]:
     state: SimulatorState | None = None
     count = 0
-    for batch in batches(checked_frames(frames), threads):
+    for batch in batches(checked_frames(frames), simulator.threads):
         stepped, state = simulator.steps(batch, state)
         yield from (events for events, _ in stepped[count == 0 :])
         count += len(batch)

@@ -137,7 +137,7 @@ def record_digit(image: NDArray[np.uint8], rng: np.random.Generator) -> Events:
         seed=int(rng.integers(2**63)),
     )
     seen = [settling, Frame(FRAME_US - LEAD_US, first, "linear"), *frames]
-    return concatenate(list(simulate(seen, config)), DIGIT_SENSOR).slice_time(0, frames[-1].t_us + 1)
+    return concatenate(list(simulate(seen, config)), DIGIT_SENSOR).between(0, frames[-1].t_us + 1)
 
 
 def _frames(image: NDArray[np.uint8], variation: _Variation) -> list[Frame]:

@@ -116,7 +116,7 @@ def cut_movement(track: Track, gesture: FilmedGesture) -> TrackedMovement:
             f"{gesture.film}: no person from {gesture.start_us / 1e6:g} to {gesture.stop_us / 1e6:g} s "
             f"(found {inside.sum()} pictures of a person, expected 3 or more)"
         )
-    return TrackedMovement.from_track(track.select(inside)).repeated(gesture.repeat)
+    return TrackedMovement.from_track(track.select(inside), min_s=0.0).repeated(gesture.repeat)
 
 
 @dataclass(frozen=True, eq=False)

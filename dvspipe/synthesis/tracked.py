@@ -50,19 +50,23 @@ class TrackedMovement:
     repeat: Repeat = "back_and_forth"
 
     @classmethod
-    def from_track(cls, track: Track) -> TrackedMovement:
+    def from_track(cls, track: Track, min_s: float = MIN_RUN_S) -> TrackedMovement:
         """Create a movement from the longest run of pictures that show the person.
 
+        Args:
+            track: Track of the person.
+            min_s: Minimum length of the run in seconds.
+
         Raises:
-            DataError: If this run is shorter than 0.4 s.
+            DataError: If this run is shorter, or has fewer than 3 pictures.
         """
         present = np.flatnonzero(track.present)
         runs = np.split(present, np.flatnonzero(np.diff(track.times_us[present]) > MIN_GAP_US) + 1)
         run = max(runs, key=lambda each: np.ptp(track.times_us[each]) if len(each) else 0)
         t_s = track.times_us[run] * 1e-6
-        if len(run) < 3 or t_s[-1] - t_s[0] < MIN_RUN_S:
+        if len(run) < 3 or t_s[-1] - t_s[0] < min_s:
             raise DataError(
-                f"too short a track (found {len(run)} pictures of a person, expected {MIN_RUN_S} s or more)"
+                f"too short a track (found {len(run)} pictures of a person, expected 3 or more, in {min_s:g} s or more)"
             )
         reach_m = measure_arms(track).arm_m
         arms = np.stack([from_shoulder(track, side, ARM_JOINTS) for side in OUTWARDS])[:, :, run] / reach_m

@@ -1,24 +1,26 @@
 """Train and evaluate a classifier; results are returned as records and stored in a run folder."""
 
-from .callback import TrainingCallback
+from .callback import LogCallback, TrainingCallback
 from .choice import Choice, choose_settings
 from .config import OptimiserConfig, TrainConfig
-from .evaluation import Evaluation, evaluate, evaluate_checkpoint
+from .evaluation import Evaluation, evaluate, evaluate_network
 from .robustness import evaluate_corrupted
-from .run import choose_device, train
+from .run import RUNS, choose_device, train
 from .speed import measure_step
 
 __all__ = [
+    "RUNS",
     "Choice",
     "Evaluation",
+    "LogCallback",
     "OptimiserConfig",
     "TrainConfig",
     "TrainingCallback",
     "choose_device",
     "choose_settings",
     "evaluate",
-    "evaluate_checkpoint",
     "evaluate_corrupted",
+    "evaluate_network",
     "measure_step",
     "train",
 ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..results import EpochRow
+
+log = logging.getLogger(__package__)
 
 
 class TrainingCallback:
@@ -35,6 +38,39 @@ class TrainingCallback:
 
     def on_warning(self, text: str) -> None:
         """Called with a warning; the text names the setting to try."""
+
+
+class LogCallback(TrainingCallback):
+    """Log each epoch and each decision at level INFO, and warnings at WARNING. Default callback of `train`.
+
+    Python shows warnings by default; call `logging.basicConfig(level=logging.INFO)` to see the epochs, too.
+    """
+
+    kind = ""
+
+    def on_data(self, *, synthetic: bool) -> None:
+        """Remember whether the validation recordings are synthetic, to label the accuracy."""
+        self.kind = " (synthetic)" if synthetic else ""
+
+    def on_epoch(self, row: EpochRow) -> None:
+        """Log loss, accuracy, and duration of an epoch."""
+        log.info(
+            "epoch %d: loss %.3f, accuracy %.1f %%, validation %.1f %%%s, %.1f s",
+            row.epoch,
+            row.train_loss,
+            100 * row.train_accuracy,
+            100 * row.val_accuracy,
+            self.kind,
+            row.seconds,
+        )
+
+    def on_note(self, text: str) -> None:
+        """Log a decision."""
+        log.info("%s", text)
+
+    def on_warning(self, text: str) -> None:
+        """Log a warning."""
+        log.warning("%s", text)
 
 
 class StageCallback(TrainingCallback):

@@ -13,8 +13,9 @@ import numpy as np
 import yaml
 from pydantic import JsonValue
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import ClassifierConfig, load_config
-from ..config import SettingsTree, build, merge_settings
+from ..config import SettingsTree, build, merge_settings, plain_settings
 from ..datasets import (
     DataSet,
     DecodedEvents,
@@ -27,7 +28,7 @@ from ..datasets import (
 )
 from ..datasets.survey import Measurement, measure
 from ..encoding import BinConfig
-from ..errors import DataError
+from ..errors import DataError, brief, count_noun
 from ..events import SensorSize
 from ..framing import FramingConfig
 from ..networks import ModuleConfig
@@ -45,11 +46,12 @@ FEWEST_STEPS = 5
 FEW = 200  # recordings; with fewer, more are held out, and augmented views are used
 GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+")
 MIN_GROUPS = 3
+MAX_SHOWN_LETTERS = 100  # characters of a group of settings in a `repr`
 LISTED = 3  # unusable recordings, or smallest and largest sensors, listed in a message
 SAME_SENSOR = 0.75  # minimum size ratio of equal sensors; sizes guessed from events are seldom smaller
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Choice:
     """Settings for a folder of recordings.
 
@@ -64,6 +66,10 @@ class Choice:
     reasons: Mapping[str, str]
     warnings: tuple[str, ...] = ()
     decoded: DecodedEvents = field(default_factory=DecodedEvents)
+
+    def __repr__(self) -> str:
+        listed = ", ".join(f"{name}={brief(value, MAX_SHOWN_LETTERS)}" for name, value in self.settings.items())
+        return f"Choice({listed}, {count_noun(len(self.warnings), 'warning')})"
 
     @property
     def config(self) -> TrainConfig:
@@ -80,7 +86,13 @@ class Choice:
         return "\n".join(lines) + "\n"
 
 
-def choose_settings(root: str | Path, given: SettingsTree | None = None, progress: Progress | None = None) -> Choice:
+@checked
+def choose_settings(
+    root: str | Path,
+    given: TrainConfig | Mapping[str, object] | None = None,
+    progress: Progress | None = None,
+    **named: object,
+) -> Choice:
     """Choose settings to train on a folder of recordings, after reading all of them.
 
     Steps follow from durations and event rates, downsampling from the sensor, batch and epochs from the number of
@@ -92,6 +104,7 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
             files.
         given: Settings to use instead of chosen ones.
         progress: Called with the number of recordings done and the total.
+        named: Settings by name, such as `epochs=5`; they take precedence over `given`.
 
     Raises:
         DataError: If the folder does not have the expected layout, or a recording cannot be read or is empty.
@@ -99,11 +112,11 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
 
     Example:
         >>> from dvspipe import choose_settings, train
-        >>> choice = choose_settings("recordings")  # doctest: +SKIP
+        >>> choice = choose_settings("recordings", rule="eprop")  # doctest: +SKIP
         >>> print(choice.to_yaml())  # doctest: +SKIP
         >>> train(choice.config, "runs/mine", decoded=choice.decoded)  # doctest: +SKIP
     """
-    given = given or {}
+    given = plain_settings(TrainConfig, given, named, choose_settings)
     name = re.sub(r"[^\w.-]+", "-", Path(root).resolve().name).strip("-.") or "run"
     settings = merge_settings({"name": name, "data": folder_settings(Path(root))}, given)
     needed = merge_settings(choose_for_rule(settings).settings, settings)

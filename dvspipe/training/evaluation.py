@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint, load_checkpoint, pin_checkpoint
 from ..datasets import (
     PARTS,
@@ -23,24 +24,25 @@ from ..datasets import (
     Sample,
     SpikeTensors,
     TensorSettings,
+    as_data,
     open_cache,
     open_dataset,
     plain_batches,
     restore_split,
 )
 from ..encoding import BinCounts
-from ..errors import ConfigError, DataError, Remedy, count_noun
+from ..errors import Brief, ConfigError, DataError, Remedy, count_noun
 from ..networks import NO_MODULES, ModuleSource, Network, run_in_pieces
 from ..networks.norms import PIECE_STEPS
 from ..parallel import Progress, ignore_progress
 from ..results import BaselineResult, EvaluationResult, RunFolder, WrongPrediction, calibration_error
 from ..results.scores import CALIBRATION_BINS, Counts
-from .callback import TrainingCallback
+from .callback import LogCallback, TrainingCallback
 from .framing import adopt_framing
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Brief):
     """Predictions of a network for samples.
 
     Args:
@@ -66,7 +68,7 @@ class Evaluation:
         return float(np.mean(self.labels == self.predicted))
 
 
-def evaluate(
+def evaluate_network(
     network: nn.Module, tensors: SpikeTensors, *, batch: int, progress: Progress = ignore_progress
 ) -> Evaluation:
     """Predict recordings with a network. Sets the network to evaluation mode."""
@@ -175,10 +177,11 @@ class OpenedEvaluation:
         )
 
 
-def evaluate_checkpoint(
-    path: str | os.PathLike[str],
-    data: DataConfig,
-    part: str,
+@checked
+def evaluate(
+    checkpoint: str | Path,
+    data: DataConfig | Mapping[str, object] | str | Path,
+    part: str = "test",
     *,
     seed: int = 0,
     batch: int = 32,
@@ -188,9 +191,9 @@ def evaluate_checkpoint(
     """Evaluate a trained classifier on a data set.
 
     Args:
-        path: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`.
-        data: Data set with the classes of the classifier. A folder is framed as in training, unless its settings say
-            otherwise.
+        checkpoint: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`.
+        data: Folder of recordings, or the settings of a data set, also a mapping. Its classes are the classes of the
+            classifier. A folder is framed as in training, unless its settings say otherwise.
         part: `train`, `validation`, `test`, or `all`. If the recordings are not from the run, the test part is all of
             them.
         seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
@@ -204,13 +207,11 @@ def evaluate_checkpoint(
         DataError: If the data set is not usable, has other classes or another sensor, or is not split as in the run.
 
     Example:
-        >>> from dvspipe.datasets import FolderConfig
-        >>> data = FolderConfig(root="recordings")  # doctest: +SKIP
-        >>> evaluate_checkpoint("runs/train/mine", data, "test").accuracy  # doctest: +SKIP
+        >>> evaluate("runs/train/mine", "recordings").accuracy  # doctest: +SKIP
         0.91
     """
-    callback = callback or TrainingCallback()
-    opened = open_evaluation(path, data, part, seed=seed, callback=callback, modules=modules)
+    callback, data = callback or LogCallback(), as_data(data)
+    opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=modules)
     return evaluate_opened(opened, open_cache(data), batch=batch, callback=callback)
 
 
@@ -228,11 +229,11 @@ def evaluate_opened(
     settings, progress = TensorSettings(opened.classifier.bins), partial(callback.on_progress, f"reading {opened.part}")
     tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=progress)
     progress = partial(callback.on_progress, f"evaluating {opened.part}")
-    return opened.result(evaluate(opened.network, tensors, batch=batch, progress=progress))
+    return opened.result(evaluate_network(opened.network, tensors, batch=batch, progress=progress))
 
 
 def open_evaluation(
-    path: str | os.PathLike[str],
+    path: str | Path,
     data: DataConfig,
     part: str,
     *,
@@ -240,7 +241,7 @@ def open_evaluation(
     callback: TrainingCallback,
     modules: ModuleSource,
 ) -> OpenedEvaluation:
-    """Load a classifier, and open the part of a data set to evaluate; arguments as in `evaluate_checkpoint`."""
+    """Load a classifier, and open the part of a data set to evaluate; arguments as in `evaluate`."""
     path = pin_checkpoint(path)
     classifier, network = load_checkpoint(path, modules=modules)
     if part not in (*PARTS, "all"):

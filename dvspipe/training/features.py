@@ -17,7 +17,7 @@ from ..learning import Competition, convergence, learn_convolution
 from ..networks import IntegrateAndFire, SpikingNetwork, StdpNetworkConfig, watch_rates
 from ..parallel import prefetch
 from ..results import EpochRow
-from .evaluation import evaluate
+from .evaluation import evaluate_network
 from .trainer import Trainer
 
 Singles = NDArray[np.float32]
@@ -48,7 +48,7 @@ class FeatureTrainer(Trainer):
         with watch_rates(self.network) as rates:
             features, labels = self._extract_features(epoch)
         loss, accuracy = fit_logistic(self.network.linear, features, labels, c=experiment.config.stdp.readout_c)
-        validated = evaluate(self.network, experiment.parts.validation, batch=self.settings.batch)
+        validated = evaluate_network(self.network, experiment.parts.validation, batch=self.settings.batch)
         return EpochRow(
             epoch=epoch,
             train_loss=loss,

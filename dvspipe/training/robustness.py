@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -18,11 +18,11 @@ from ..events.corruption import Corruption
 from ..networks import NO_MODULES, ModuleSource
 from ..results import CorruptedAccuracy, CorruptionResult
 from .callback import TrainingCallback
-from .evaluation import evaluate, evaluate_opened, open_evaluation
+from .evaluation import evaluate_network, evaluate_opened, open_evaluation
 
 
 def evaluate_corrupted(
-    path: str | os.PathLike[str],
+    path: str | Path,
     data: DataConfig,
     part: str,
     corruptions: Sequence[Corruption],
@@ -38,17 +38,17 @@ def evaluate_corrupted(
     the memory does not grow with their number. If a corruption removes all events, the first one is kept.
 
     Args:
-        path: Checkpoint, as in `evaluate_checkpoint`.
-        data: Data set, as in `evaluate_checkpoint`; it contains recordings, not images or shards.
-        part: Part to evaluate, as in `evaluate_checkpoint`.
+        path: Checkpoint, as in `evaluate`.
+        data: Data set, as in `evaluate`; it contains recordings, not images or shards.
+        part: Part to evaluate, as in `evaluate`.
         corruptions: Corruptions, each tested alone.
-        seed: Seed of the split, as in `evaluate_checkpoint`, and of the corruptions.
+        seed: Seed of the split, as in `evaluate`, and of the corruptions.
         batch: Recordings per batch.
         callback: Called with progress and warnings.
         modules: Source of networks with `network.kind = module`.
 
     Raises:
-        DvspipeError: As in `evaluate_checkpoint`.
+        DvspipeError: As in `evaluate`.
         DataError: If the data set has no events to corrupt.
 
     Example:
@@ -76,7 +76,7 @@ def evaluate_corrupted(
                 replace(sample, load=partial(_corrupt, content, corruption, [seed, first + index]))
                 for index, (sample, content) in enumerate(zip(several, contents, strict=True))
             ]
-            correct[number] += evaluate(opened.network, SpikeTensors(corrupted, settings), batch=batch).correct
+            correct[number] += evaluate_network(opened.network, SpikeTensors(corrupted, settings), batch=batch).correct
     rows = [
         CorruptedAccuracy(corruption=corruption.name, strength=corruption.strength, correct=count, samples=len(samples))
         for corruption, count in zip(corruptions, correct, strict=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -13,6 +14,7 @@ import torch
 import yaml
 from torch import nn
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import (
     Checkpoint,
     ClassifierConfig,
@@ -21,6 +23,7 @@ from ..checkpoints.checkpoint import (
     save_checkpoint,
     versions,
 )
+from ..config import as_settings, plain_settings, read_stored, read_yaml
 from ..datasets import (
     DataSet,
     DecodedEvents,
@@ -42,6 +45,7 @@ from ..networks import (
     ModuleNetwork,
     ModuleSource,
     Network,
+    NetworkConfig,
     SpikingNetwork,
     count_activity,
     summarize_layers,
@@ -50,10 +54,11 @@ from ..results import ActivityRecord, BaselineResult, EpochRow, Finding, RunFold
 from .activity_record import record_activity
 from .baseline import FrameNetwork, load_baseline, save_baseline
 from .calibration import find_least_energy, fit_temperature
-from .callback import StageCallback, TrainingCallback
+from .callback import LogCallback, StageCallback, TrainingCallback
+from .choice import choose_settings
 from .config import TrainConfig
 from .diagnosis import RunOutcome, diagnose, find_copies, find_outside
-from .evaluation import evaluate, event_count_accuracy, score, test_notes
+from .evaluation import evaluate_network, event_count_accuracy, score, test_notes
 from .features import FeatureTrainer
 from .framing import adopt_framing
 from .machine import describe_machine
@@ -63,38 +68,45 @@ from .readout_trainer import ReadoutTrainer, fit_new_readout, open_recordings, s
 from .resuming import TrainingState, check_config, find_state, load_initial_weights
 from .trainer import DataParts, Experiment, Trainer, is_over, require_tensorboard
 
+RUNS = Path("runs/train")  # folder of new runs
 OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in torch's error messages about CPU memory
 
 
+@checked
 def train(
-    config: TrainConfig,
-    folder: str | Path,
+    config: TrainConfig | Mapping[str, object] | str | Path | None = None,
+    folder: str | Path | None = None,
     *,
     command: str = "",
     callback: TrainingCallback | None = None,
     resume: bool = False,
     changed: bool = False,
-    network: nn.Module | None = None,
+    network: nn.Module | NetworkConfig | Mapping[str, object] | None = None,
     trust: str | Sequence[str] = (),
     decoded: DecodedEvents | None = None,
+    **named: object,
 ) -> TrainingRun:
     """Train a classifier, choose the epoch on the validation part, and test it once on the test part.
 
     Processes started by torchrun train together, each on its part of every batch; only the first one writes files.
 
     Args:
-        config: Configuration of the run.
-        folder: Run folder; created if missing. Results of an earlier run in it are removed.
+        config: Folder of recordings, whose settings are then chosen (see `choose_settings`); YAML file, or name of a
+            shipped one; or settings, as a model or a mapping.
+        folder: Run folder; created if missing. Results of an earlier run in it are removed. None: a new folder,
+            runs/train/<name>.
         command: Command that repeats the run, for the records.
-        callback: Training callback.
+        callback: Training callback; default: `LogCallback`.
         resume: Continue after the last complete epoch of the run in the folder, or from its start if there is none. On
             a CPU, the weights at the end are the same as without the interruption. A complete run is not changed.
         changed: Allow resuming with other values of the settings in `resuming.CHANGEABLE`.
-        network: Your own network, for `network.kind = module`. It is trained in place, and has the weights of the
-            chosen epoch at the end. Without it, `network.target` builds the module.
+        network: Settings of the network; or your own network, for `network.kind = module`. It is trained in place, and
+            has the weights of the chosen epoch at the end. Without it, `network.target` builds the module.
         trust: Packages allowed to run code for `network.target`.
         decoded: Events decoded while choosing the settings (`Choice.decoded`); released once all recordings are
             encoded.
+        named: Settings by name, such as `epochs=5` for `optimiser.epochs`; they take precedence over `config`. A group
+            has its own name: `bins={"steps": 10}`.
 
     Returns:
         The run: its folder, epochs, test result and activity.
@@ -107,18 +119,24 @@ def train(
         FileError: If the folder cannot be written to, or another process trains in it.
 
     Example:
-        >>> from dvspipe import TrainConfig, train
-        >>> config = TrainConfig(data={"kind": "folder", "root": "recordings"})  # doctest: +SKIP
-        >>> train(config, "runs/mine").test.accuracy  # doctest: +SKIP
+        >>> from dvspipe import train
+        >>> train("recordings", "runs/mine", rule="eprop", epochs=5).test.accuracy  # doctest: +SKIP
         0.95
     """
-    place, modules = RunFolder(Path(folder)), ModuleSource.of(trust, network)
+    is_first = os.environ.get("RANK", "0") == "0"  # set by torchrun
+    callback = (callback or LogCallback()) if is_first else TrainingCallback()
+    module = network if isinstance(network, nn.Module) else None
+    if module is None and network is not None:
+        named |= {"network": network}
+    place = None if folder is None else RunFolder(Path(folder))
+    config, found = _find_config(config, named, callback, place if resume else None)
+    place, decoded = place or _free_folder(config.name), decoded or found
+    modules = ModuleSource.of(trust, module)
     modules.check(config.network)  # fail before recordings are read
     init = None if config.init is None else read_checkpoint(config.init, modules=modules)
     if init is not None:
         config = config.model_copy(update={"data": adopt_framing(config.data, init.config)})
     with join_processes(choose_device(config.device)) as processes:
-        callback = callback if callback is not None and processes.is_first else TrainingCallback()
         if resume:
             check_config(config, place.config, changed=changed)
         if config.optimiser.precision != "float32" and processes.device.type != "cuda":
@@ -135,6 +153,41 @@ def train(
                     f"{config.optimiser.batch}, bins.steps = {config.bins.steps} or network.channels"
                 ) from error
             raise
+
+
+def _find_config(
+    given: TrainConfig | Mapping[str, object] | str | Path | None,
+    named: Mapping[str, object],
+    callback: TrainingCallback,
+    resumed: RunFolder | None,
+) -> tuple[TrainConfig, DecodedEvents | None]:
+    """Return the configuration, and the events decoded while choosing the settings for a folder of recordings."""
+    if not isinstance(given, str | Path):
+        return as_settings(TrainConfig, given, named, train), None
+    path = Path(given).expanduser()
+    if not path.is_dir():
+        return as_settings(TrainConfig, read_yaml(given), named, train), None
+    if resumed is not None and resumed.config.is_file():
+        return as_settings(TrainConfig, read_stored(TrainConfig, resumed.config), named, train), None
+    chosen = plain_settings(TrainConfig, None, named, train)
+    choice = choose_settings(path, chosen, partial(callback.on_progress, "recordings"))
+    for group, reason in choice.reasons.items():
+        for line in reason.splitlines():
+            callback.on_note(f"{group}: {line}")
+    for warning in choice.warnings:
+        callback.on_warning(warning)
+    return choice.config, choice.decoded
+
+
+def _free_folder(name: str) -> RunFolder:
+    """Return the run folder for a new run with a name.
+
+    Raises:
+        ConfigError: If several processes train together: each would find another one.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ConfigError("folder: missing; several training processes need a common run folder")
+    return RunFolder.find_free(RUNS, name)
 
 
 def choose_device(name: str) -> torch.device:
@@ -355,7 +408,7 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
         return None
     load_baseline(folder.best, network)
     progress = partial(experiment.callback.on_progress, "test")
-    tested = evaluate(network, experiment.parts.test, batch=optimiser.batch, progress=progress)
+    tested = evaluate_network(network, experiment.parts.test, batch=optimiser.batch, progress=progress)
     return BaselineResult(
         accuracy=tested.accuracy,
         samples=len(tested.labels),
@@ -368,7 +421,7 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
 def _calibrate(experiment: Experiment, path: Path, classifier: ClassifierConfig, network: Network) -> ClassifierConfig:
     """Calibrate a classifier on the validation part, measure the moments of its classes, and write the checkpoint."""
     parts, batch, report = experiment.parts, experiment.config.optimiser.batch, experiment.callback.on_progress
-    validated = evaluate(network, parts.validation, batch=batch, progress=partial(report, "calibrating"))
+    validated = evaluate_network(network, parts.validation, batch=batch, progress=partial(report, "calibrating"))
     moments = measure_classes(
         network, parts.train, len(classifier.classes), batch=batch, progress=partial(report, "measuring the classes")
     )
@@ -395,7 +448,7 @@ def _count_before(experiment: Experiment) -> int | None:
     if init.config.classes != experiment.data.classes:
         return None  # the network has none of these classes
     network = init.network.to(experiment.processes.device)
-    return evaluate(network, experiment.parts.test, batch=optimiser.batch).correct
+    return evaluate_network(network, experiment.parts.test, batch=optimiser.batch).correct
 
 
 def _test(
@@ -408,9 +461,9 @@ def _test(
     classifier, network = load_checkpoint(folder.best, str(experiment.processes.device), experiment.modules)
     if data.validation:
         classifier = _calibrate(experiment, folder.best, classifier, network)
-    trained = evaluate(network, parts.train, batch=batch, progress=partial(report, "accuracy in training"))
+    trained = evaluate_network(network, parts.train, batch=batch, progress=partial(report, "accuracy in training"))
     with count_activity(network) as counters:
-        tested = evaluate(network, parts.test, batch=batch, progress=partial(report, "test"))
+        tested = evaluate_network(network, parts.test, batch=batch, progress=partial(report, "test"))
     report("recording layer activity", 0, 1)
     layers = summarize_layers(counters, counted=config.bins.dtype.kind == "u")
     scores = score(tested, data.test, data.classes, classifier)

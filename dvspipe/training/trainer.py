@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..checkpoints.checkpoint import FEW_CALIBRATED, Checkpoint, ClassifierConfig
 from ..datasets import Batch, BatchSettings, DataSet, SpikeTensors, training_batches
 from ..errors import CheckpointError, ConfigError
-from ..learning import Loss, backpropagate, backpropagate_segments, build_rule, choose_segment, measure_graph
+from ..learning import Bptt, Loss, build_rule, choose_segment, measure_graph
 from ..networks import (
     FirstSpikeNetwork,
     ModuleSource,
@@ -29,7 +29,7 @@ from ..results import EpochRow, RunFolder, find_best, wilson_interval, write_row
 from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
 from .diagnosis import SATURATED_RATE
-from .evaluation import evaluate
+from .evaluation import evaluate_network
 from .losses import LOSSES
 from .machine import memory_bytes
 from .norms import estimate_norms, fit_gains
@@ -156,7 +156,7 @@ class Trainer:
         estimate_norms(self._evaluated_network(), experiment.parts.train, batch=settings.batch, segment=self.segment)
         if self.processes.is_first:
             progress = partial(self.callback.on_progress, f"epoch {epoch}/{settings.epochs}, validation")
-            validated = evaluate(
+            validated = evaluate_network(
                 self._evaluated_network(), experiment.parts.validation, batch=settings.batch, progress=progress
             )
             scores = validated.loss, validated.accuracy
@@ -253,9 +253,8 @@ class Trainer:
 
         if not self.segment_is_chosen:
             self.segment, self.segment_is_chosen = self._choose_segment(spikes), True
-        if self.segment is not None:
-            return backpropagate_segments(self.network, spikes, loss, steps=self.segment, forward=forward)
-        return backpropagate(forward, spikes, loss, truncate=settings.truncate)
+        rule = Bptt(self.network, steps=self.segment, truncate=settings.truncate, forward=forward)
+        return rule.learn(spikes, loss)
 
     def _choose_segment(self, spikes: Tensor) -> int | None:
         """Return the segment length that fits into memory, equal in all processes; None: all steps fit."""

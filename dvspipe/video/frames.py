@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import VideoError
+from ..arguments import checked
+from ..errors import Brief, VideoError
 from ..events import SensorSize
 
 TRANSFERS = ("srgb", "bt709", "gamma=x", "linear", "log")
 PIXEL_TYPES = (np.uint8, np.uint16, np.float32)
 
 
-@dataclass(frozen=True)
-class Frame:
+@dataclass(frozen=True, repr=False)
+class Frame(Brief):
     """Grey video frame with its time.
 
     Args:
@@ -39,6 +40,7 @@ class Frame:
         return SensorSize(width=width, height=height)
 
 
+@checked
 def frames_from_arrays(
     images: Iterable[NDArray[Any]], *, fps: float, start_us: int = 0, transfer: str = "srgb"
 ) -> Iterator[Frame]:

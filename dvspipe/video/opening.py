@@ -7,6 +7,7 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
+from ..arguments import checked
 from ..config import as_settings
 from ..errors import VideoError
 from .arrays import open_array, stack_images
@@ -19,8 +20,9 @@ from .names import camera_of, check_address
 from .video import Video
 
 
+@checked
 def open_video(
-    source: str | Path | int | ArrayLike, settings: VideoSettings | Mapping[str, object] | None = None
+    source: str | Path | int | ArrayLike, settings: VideoSettings | Mapping[str, object] | None = None, **named: object
 ) -> Video:
     """Open a video file, image folder, array or camera as a source of frames.
 
@@ -31,17 +33,18 @@ def open_video(
             float64 is read as float32. Camera times come from the monotonic clock, starting at 0; a camera ends at
             `settings.stop_s`.
         settings: Settings for reading, or a mapping such as `{"fps": 50}`.
+        named: Settings by name, such as `fps=50`; they take precedence over `settings`.
 
     Raises:
         VideoError: If the source does not exist, cannot be decoded or has no frames, or the settings do not fit it.
 
     Example:
         >>> import numpy as np
-        >>> video = open_video(np.zeros((5, 7, 12), np.uint8), VideoSettings(fps=50))
+        >>> video = open_video(np.zeros((5, 7, 12), np.uint8), fps=50)
         >>> [frame.t_us for frame in video.frames()]
         [0, 20000, 40000, 60000, 80000]
     """
-    settings = as_settings(VideoSettings, settings)
+    settings = as_settings(VideoSettings, settings, named)
     check_transfer(settings.transfer)
     if settings.fps is not None and settings.timestamps is not None:
         raise VideoError(f"{settings.timestamps}: timestamps and fps cannot be combined (found fps = {settings.fps:g})")

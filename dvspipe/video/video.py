@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Remedy, TruncatedVideoError, VideoError
+from ..errors import Brief, Remedy, TruncatedVideoError, VideoError
 from ..events import SensorSize
 from .config import VideoSettings
 from .frames import Frame
@@ -23,8 +23,8 @@ from .times import wrong_count
 NO_FRAME = "not a video that OpenCV can read (no frame could be decoded)"
 
 
-@dataclass(frozen=True)
-class Video:
+@dataclass(frozen=True, repr=False)
+class Video(Brief):
     """Source of frames: a video file, image folder, array or camera. Create it with `open_video`.
 
     Args:

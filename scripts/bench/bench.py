@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 from peer_environment import has_module, make_environment
 
 from dvspipe.config import build
-from dvspipe.encoding import BinConfig, ToSpikes, encode_events, encode_stream
-from dvspipe.events import Events, SensorSize, concatenate, join
+from dvspipe.encoding import BinConfig, ToSpikes, encode, encode_stream
+from dvspipe.events import Events, SensorSize, concatenate, join_streams
 from dvspipe.formats import EventWriter, open_recording, read, write
 from dvspipe.formats.prophesee_header import parse_header
 from dvspipe.formats.recordings import open_source
@@ -473,7 +473,7 @@ def ten_million(data: Path | None) -> Events:
     if data and (data / REAL_EVT3).exists():
         once = read(data / REAL_EVT3)
         again = -(-EVENTS // len(once))
-        return concatenate(join([[once]] * again, 1000), once.sensor)
+        return concatenate(join_streams([[once]] * again, 1000), once.sensor)
     rng, sensor = np.random.default_rng(0), SensorSize(width=1280, height=720)
     t = np.sort(rng.integers(0, 10_000, EVENTS)) + 100_000 * np.sort(rng.integers(0, 100, EVENTS))
     centre = np.stack([640 + 500 * np.sin(t / 1e6), 360 + 250 * np.cos(t / 1e6)])
@@ -495,7 +495,7 @@ def write_files(folder: Path, events: Events, data: Path | None) -> dict[str, Pa
     for suffix in (".h5", ".aedat4", ".raw", ".dat", ".es", ".csv", ".npz", ".bin"):
         path = folder / f"written{suffix}"
         write(path, small if suffix == ".bin" else events)
-        files[open_source(path)[0].name] = path
+        files[open_source(path)[0]] = path
     words = encode_evt3(events)
     if data and (data / REAL_EVT3).exists():  # keeps its vector words
         content = (data / REAL_EVT3).read_bytes()
@@ -509,7 +509,7 @@ def write_files(folder: Path, events: Events, data: Path | None) -> dict[str, Pa
     ):
         path = folder / name
         path.write_bytes(content)
-        files[open_source(path)[0].name] = path
+        files[open_source(path)[0]] = path
     return files
 
 
@@ -700,7 +700,7 @@ def _measure_encoding(name: str, events: Events, steps: int, target: float) -> I
     size = (events.sensor.width, events.sensor.height, 2)
     frames, to_spikes = ToFrame(sensor_size=size, n_time_bins=steps), ToSpikes(config, size)
     tonic_s = _measure(lambda: frames(rows)).cpu_s
-    ours_s = _measure(lambda: encode_events(events, config)).cpu_s
+    ours_s = _measure(lambda: encode(events, config)).cpu_s
     transform_s = _measure(lambda: to_spikes(rows)).cpu_s
     reading_s = _measure(lambda: add_up(events.t, events.x, events.y, events.p)).cpu_s
     speeds = {"M events/s": len(events) / ours_s / 1e6, "Tonic's M events/s": len(events) / tonic_s / 1e6}
@@ -716,10 +716,10 @@ def _measure_encoding(name: str, events: Events, steps: int, target: float) -> I
     yield Figure(f"{name}_bound", reading_s / ours_s, "x the speed of reading once", None, beside)
     parts = [events.slice_events(first, first + CHUNK_EVENTS) for first in range(0, len(events), CHUNK_EVENTS)]
     works: dict[str, Callable[[], object]] = {
-        form: lambda form=form: encode_events(events, config.model_copy(update={"form": form}))
+        form: lambda form=form: encode(events, config.model_copy(update={"form": form}))
         for form in ("binary", "voxel", "surface")
     }
-    works["downsampled"] = lambda: encode_events(events, config.model_copy(update={"downsample": 3}))
+    works["downsampled"] = lambda: encode(events, config.model_copy(update={"downsample": 3}))
     works["stream"] = lambda: _consume(encode_stream(parts, config))
     for label, work in works.items():
         yield Figure(f"{name}_{label}", len(events) / _measure(work).cpu_s / 1e6, "M events/s")

@@ -64,19 +64,36 @@ AREAS: Mapping[str, Area] = {
         (
             "Events",
             "SensorSize",
+            "Region",
             "concatenate",
+            "windows",
             "read",
             "iterate",
             "write",
-            "describe",
+            "info",
+            "cut",
+            "filter",
+            "FilterConfig",
+            "merge",
+            "check",
+            "CheckSettings",
+            "compare",
+            "CompareSettings",
             "plot",
             "animate",
+            "view",
+            "PreviewSettings",
             "open_recording",
             "select_part",
             "cut_recording",
             "filter_recording",
-            "FilterConfig",
             "merge_recordings",
+            "Hints",
+            "Region",
+            "Recording",
+            "RecordingInfo",
+            "CheckReport",
+            "Comparison",
         ),
     ),
     "conversion": Area(
@@ -84,18 +101,21 @@ AREAS: Mapping[str, Area] = {
         "Frames, the simulated sensor, and the conversion of many files.",
         (
             "events_from_video",
+            "convert",
             "convert_video",
             "ConvertConfig",
             "VideoSettings",
             "SimulatorConfig",
             "simulate",
             "EventSimulator",
+            "calibrate",
             "open_video",
             "Frame",
             "frames_from_arrays",
             "plan_conversions",
             "convert_many",
             "ConversionTask",
+            "Conversion",
             "RecordingConfig",
         ),
     ),
@@ -103,7 +123,7 @@ AREAS: Mapping[str, Area] = {
         "Joints of people in films",
         "Joints over time, in the picture and in the body's frame.",
         (
-            "pose.track_film",
+            "track",
             "pose.TrackSettings",
             "pose.Track",
             "pose.measure_arms",
@@ -119,7 +139,7 @@ AREAS: Mapping[str, Area] = {
         "Events to tensors, and values to spike trains.",
         (
             "BinConfig",
-            "encode_events",
+            "encode",
             "encode_stream",
             "encoding.encode_frames",
             "encoding.FrameConfig",
@@ -138,12 +158,61 @@ AREAS: Mapping[str, Area] = {
         ),
     ),
     "training": Area(
-        "Training", "Training, and the choice of settings for a folder.", ("train", "choose_settings", "TrainConfig")
+        "Training",
+        "Training, evaluation, and the choice of settings for a folder.",
+        (
+            "train",
+            "evaluate",
+            "choose_settings",
+            "Choice",
+            "TrainConfig",
+            "TrainingCallback",
+            "LogCallback",
+            "TrainingRun",
+            "RunFolder",
+            "TestResult",
+            "EvaluationResult",
+            "DataSet",
+            "export",
+        ),
+    ),
+    "learning": Area(
+        "Learning rules",
+        "How the rules of each kind are called, and the rules.",
+        (
+            "learning.GradientRule",
+            "learning.Bptt",
+            "learning.OTTT",
+            "learning.SLTT",
+            "learning.STLLR",
+            "learning.EProp",
+            "learning.Decolle",
+            "learning.PlasticityRule",
+            "learning.PairRule",
+            "learning.TripletRule",
+            "learning.SpikeTimeLayer",
+            "learning.FirstSpikeLayer",
+            "learning.SpikePropLayer",
+            "learning.EventPropLayer",
+            "learning.SuperSpikeLayer",
+        ),
     ),
     "inference": Area(
         "Inference",
         "Labels of recordings over time.",
-        ("Classifier", "InferConfig", "adapt", "adapt_readout", "plan_tasks", "classify_many", "ClassifyOptions"),
+        (
+            "infer",
+            "Classifier",
+            "InferConfig",
+            "Prediction",
+            "adapt",
+            "Adaptation",
+            "adapt_readout",
+            "ReadoutAdaptation",
+            "plan_tasks",
+            "classify_many",
+            "ClassifyOptions",
+        ),
     ),
     "torch": Area(
         "PyTorch",
@@ -153,15 +222,36 @@ AREAS: Mapping[str, Area] = {
             "torch.EventStream",
             "torch.loader",
             "torch.collate",
+            "torch.collate_padded",
             "torch.ShardSampler",
             "torch.LIF",
             "torch.LeakyReadout",
+            "torch.to_tensor",
         ),
     ),
     "running": Area(
         "Running and errors",
-        "Processes, clusters, progress, and the base class of all errors.",
-        ("Processes", "Ray", "Shard", "ProgressBar", "DvspipeError"),
+        "Processes, clusters, progress, and all errors.",
+        (
+            "Processes",
+            "Ray",
+            "Shard",
+            "Outcome",
+            "ProgressBar",
+            "DvspipeError",
+            "ArgumentError",
+            "Remedy",
+            "ConfigError",
+            "EventError",
+            "FileError",
+            "FormatError",
+            "CorruptionError",
+            "VideoError",
+            "TruncatedVideoError",
+            "DataError",
+            "CheckpointError",
+            "WorkerError",
+        ),
     ),
 }
 """Pages of the Python API. Together they document every public name."""
@@ -173,13 +263,18 @@ def write_pages() -> None:
     pages |= {f"{name}.md": write_shipped_card(name) for name in CARDS.values()}
     pages |= {"cli.md": command_page(), "configuration.md": settings_page(), "presets.md": presets_page()}
     pages |= {f"api/{name}.rst": api_page(area) for name, area in AREAS.items()}
-    if missing := set(dvspipe.__all__) - {name for area in AREAS.values() for name in area.names}:  # type: ignore[attr-defined]
+    if missing := public_names() - {name for area in AREAS.values() for name in area.names}:
         raise SystemExit(f"{__file__}: AREAS lacks public names: {', '.join(sorted(missing))}")
     for name, text in pages.items():
         path = GENERATED / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
+
+
+def public_names() -> set[str]:
+    """Return the public names of `dvspipe` without its modules."""
+    return {name for name in dvspipe.__all__ if not inspect.ismodule(getattr(dvspipe, name))}  # type: ignore[attr-defined]
 
 
 def to_page(target: str, folder: Path) -> str:
@@ -373,6 +468,7 @@ def api_page(area: Area) -> str:
         kind = "autoclass" if inspect.isclass(found) else "autofunction"
         lines += [f".. {kind}:: {module}.{short}"]
         lines += ["   :members:", "   :exclude-members: model_config"] if kind == "autoclass" else []
+        lines += ["   :inherited-members:"] if found is dvspipe.Events else []  # methods of EventMethods
         lines.append("")
     return "\n".join(lines)
 

@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +151,7 @@ class _RuleError(Exception):
 
 def _metadata_options(seed: Seed) -> list[str]:
     """Return the options for metadata that the recording lacks: sensor and hints."""
-    hints = [f"{name}={value}" for name, value in asdict(seed.hints).items() if value is not None]
+    hints = [f"{name}={value}" for name, value in seed.hints if value is not None]
     given = [word for hint in hints for word in ("--hint", hint)]
     return [*given, "--sensor", str(seed.sensor)] if seed.sensor else given
 

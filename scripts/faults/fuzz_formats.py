@@ -38,8 +38,8 @@ from fuzz_seeds import Seed, make_seeds
 from dvspipe.errors import CorruptionError, DvspipeError
 from dvspipe.events import Events, concatenate
 from dvspipe.events.filters import MAX_PIXELS
-from dvspipe.formats import describe, open_recording, read
-from dvspipe.recordings.checking import check_recording
+from dvspipe.formats import info, open_recording, read
+from dvspipe.recordings.checking import check
 
 LIMIT_S = 10
 MAX_MB = 300
@@ -99,7 +99,7 @@ def check_reading(path: Path, case: Case, *, limited: bool) -> str:
         _require(all_events == events, "read and chunks return different events")
     peak.check(2 * count)
     if recording.sensor.width * recording.sensor.height <= MAX_PIXELS:
-        report = check_recording(path, **metadata)  # type: ignore[arg-type]
+        report = check(path, **metadata)  # type: ignore[arg-type]
         _require(report.wrong == bool(errors), f"check finds {report.findings}, chunks {errors}")
     peak.check(2 * count)
     if not errors and not (recording.format == "dat" and np.diff(events.t).max(initial=0) > DAT_STEP_US):
@@ -110,7 +110,7 @@ def check_reading(path: Path, case: Case, *, limited: bool) -> str:
 def _check_shortcuts(path: Path, case: Case, events: Events) -> None:
     """Check that extents and parts read without complete decoding equal the result of complete decoding."""
     recording = open_recording(path, sensor=case.sensor, hints=case.seed.hints)
-    found = describe(path, sensor=case.sensor, hints=case.seed.hints)
+    found = info(path, sensor=case.sensor, hints=case.seed.hints)
     times = events.t.tolist() or [None]
     extent = (found.events, found.t_first_us, found.t_last_us)
     _require(extent == (len(events), times[0], times[-1]), f"describe returns {extent}")

@@ -29,7 +29,7 @@ from dvspipe.pose import (
     TrackSettings,
     measure_arms,
     to_body_frame,
-    track_film,
+    track,
     track_pictures,
 )
 from dvspipe.synthesis.gestures import plan_clip, pose_person
@@ -234,21 +234,21 @@ def show_films(arguments: argparse.Namespace) -> None:
         target = (arguments.out / name).with_suffix(".csv") if arguments.out else None
         try:
             if target and target.exists():
-                track = Track.read(target)
+                found = Track.read(target)
             else:
-                track = track_film(path, TrackSettings(max_fps=arguments.fps), look=network)
+                found = track(path, TrackSettings(max_fps=arguments.fps), look=network)
                 if target:
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    track.write(target)
+                    found.write(target)
         except DvspipeError as error:
             print(f"{name!s:66}  {' '.join(str(error).split())}", flush=True)
             continue
-        right, left, apart = measure_beat(track)
-        missing_s = sum(gap.stop_us - gap.start_us for gap in track.gaps) / 1e6
+        right, left, apart = measure_beat(found)
+        missing_s = sum(gap.stop_us - gap.start_us for gap in found.gaps) / 1e6
         print(
-            f"{name!s:66}{len(track.times_us):9}{track.rate_hz:5.0f}{track.presence.mean():9.2f}"
-            f"{len(track.gaps):2}{missing_s:5.1f}{track.people.max():7}"
-            f"{np.degrees(np.nanmedian(track.yaw)):5.0f}{right.rate_hz:9.2f},{right.arms:6.2f}"
+            f"{name!s:66}{len(found.times_us):9}{found.rate_hz:5.0f}{found.presence.mean():9.2f}"
+            f"{len(found.gaps):2}{missing_s:5.1f}{found.people.max():7}"
+            f"{np.degrees(np.nanmedian(found.yaw)):5.0f}{right.rate_hz:9.2f},{right.arms:6.2f}"
             f"{left.rate_hz:9.2f},{left.arms:6.2f}{apart.rate_hz:13.2f},{apart.arms:6.2f},{apart.shoulders:6.2f}",
             flush=True,
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.datasets import NmnistConfig, Sample, SpikeTensors, TensorSettings, open_dataset
-from dvspipe.training import evaluate
+from dvspipe.training import evaluate_network
 
 LAST_FITTED = 250
 
@@ -36,7 +36,7 @@ def main() -> None:
         classifier, network = load_checkpoint(path)
         print(f"{path}, trained on {classifier.trained_on}")
         for name, group in groups.items():
-            score = evaluate(network, SpikeTensors(group, TensorSettings(classifier.bins)), batch=32)
+            score = evaluate_network(network, SpikeTensors(group, TensorSettings(classifier.bins)), batch=32)
             right = int((score.predicted == score.labels).sum())
             print(f"  real recordings, {name:22} {score.accuracy:7.2%}  {right} of {len(group)}")
 

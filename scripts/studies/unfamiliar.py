@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from dvspipe.checkpoints.checkpoint import energies
-from dvspipe.encoding import encode_events
+from dvspipe.encoding import encode
 from dvspipe.formats import read
 from dvspipe.inference import Classifier
 from dvspipe.results import RunFolder
@@ -30,7 +30,7 @@ SEED = 0
 def read_windows(classifier: Classifier, files: Sequence[Path]) -> Tensor:
     """Return the first window of each recording, [T, N, C, H, W]."""
     bins = classifier.config.bins
-    return torch.from_numpy(np.stack([encode_events(read(file), bins) for file in files], axis=1))
+    return torch.from_numpy(np.stack([encode(read(file), bins) for file in files], axis=1))
 
 
 def move_blocks(spikes: Tensor, rng: np.random.Generator) -> Tensor:

@@ -26,8 +26,8 @@ from facts import mentions, raises
 from typer.testing import CliRunner
 
 from dvspipe.errors import ConfigError, DvspipeError, FileError, Remedy
-from dvspipe.events import Events, SensorSize, merge
-from dvspipe.formats import describe, open_recording, read, write
+from dvspipe.events import Events, SensorSize, merge_streams
+from dvspipe.formats import info, open_recording, read, write
 from dvspipe.parallel import Progress, ignore_progress
 from dvspipe.report import PreviewMode
 from dvspipe.results import WrongPrediction
@@ -278,7 +278,7 @@ def test_shown_command_gives_the_same_events(short_video: Path, tmp_path: Path) 
     out = tmp_path / "bar.h5"
     done = CliRunner().invoke(app, shlex.split(choices.command(str(short_video), str(out)))[1:])
     assert done.exit_code == 0, done.output
-    stored = describe(out).attributes["settings"]
+    stored = info(out).attributes["settings"]
     config = choices.config().model_dump()
     assert stored["simulator"] == config["simulator"]
     assert stored["upsample"] == config["upsample"]
@@ -528,7 +528,7 @@ def explored(tmp_path_factory: pytest.TempPathFactory) -> Explored:
     folder = tmp_path_factory.mktemp("explored")
     events = random_events(1, 60_000, SensorSize(width=34, height=26), 2_000_000)
     hot = Events(np.arange(0, 2_000_000, 400), np.full(5000, 3), np.full(5000, 5), np.ones(5000, int), events.sensor)
-    write(folder / "noise.h5", list(merge([[events], [hot]])))
+    write(folder / "noise.h5", list(merge_streams([[events], [hot]])))
     return explore(ChosenFile(folder / "noise.h5", "noise.h5"), folder, "light", ignore_progress)
 
 

@@ -201,9 +201,9 @@ def test_uploaded_video_is_converted_and_downloaded(page: Any, tmp_path: Path) -
     with page.expect_download() as found:
         download.click()
     found.value.save_as(tmp_path / "sample.h5")
-    from dvspipe.formats import describe
+    from dvspipe.formats import info
 
-    assert describe(tmp_path / "sample.h5").events > 10_000
+    assert info(tmp_path / "sample.h5").events > 10_000
 
 
 def test_corrupted_file_gives_one_message(page: Any, folder: Path) -> None:

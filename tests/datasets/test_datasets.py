@@ -39,7 +39,7 @@ from dvspipe.datasets import (
 from dvspipe.datasets.cache import ARRAYS
 from dvspipe.datasets.images import build_code
 from dvspipe.datasets.survey import survey
-from dvspipe.encoding import BinConfig, encode_events
+from dvspipe.encoding import BinConfig, encode
 from dvspipe.errors import ConfigError, DataError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
@@ -201,13 +201,13 @@ def test_a_folder_of_another_layout_is_one_clear_error(
         open_dataset(parse_data(config), seed=0)
 
 
-def test_encoded_samples_equal_encode_events_and_their_counts(tmp_path: Path) -> None:
+def test_encoded_samples_equal_encode_and_their_counts(tmp_path: Path) -> None:
     save_folder(tmp_path)
     data = open_dataset(FolderConfig(root=tmp_path), seed=0)
     spikes = SpikeTensors(data.train, TensorSettings(BINS))
     assert len(spikes) == len(data.train)
     for number, sample in enumerate(data.train):
-        assert np.array_equal(spikes[number], [encode_events(sample.load(), BINS)])
+        assert np.array_equal(spikes[number], [encode(sample.load(), BINS)])
         assert spikes.labels[number] == sample.label
     assert [count.kept for count in spikes.counts()] == [int(spikes[i].sum()) for i in range(len(spikes))]
     joined = np.concatenate([*plain_batches(spikes, 4)])
@@ -240,9 +240,9 @@ def test_cached_tensors_are_exact_and_invalidated_by_every_change(
     cache = Cache(tmp_path / "cache")
     fresh = SpikeTensors(samples, TensorSettings(BINS))
     made = []
-    encode = tensors.encode_sample
+    encode_sample = tensors.encode_sample
     monkeypatch.setattr(
-        tensors, "encode_sample", lambda sample, *rest: made.append(sample.name) or encode(sample, *rest)
+        tensors, "encode_sample", lambda sample, *rest: made.append(sample.name) or encode_sample(sample, *rest)
     )
     for limit_bytes in (tensors.IN_MEMORY_BYTES, 0):
         monkeypatch.setattr(tensors, "IN_MEMORY_BYTES", limit_bytes)
@@ -255,7 +255,7 @@ def test_cached_tensors_are_exact_and_invalidated_by_every_change(
     write(samples[0].name, random_events(77, 60), overwrite=True)
     changed = SpikeTensors(samples, TensorSettings(BINS), cache=cache)
     assert made[2 * len(samples) :] == [samples[0].name]
-    assert changed[0].sum() == encode_events(random_events(77, 60), BINS).sum()
+    assert changed[0].sum() == encode(random_events(77, 60), BINS).sum()
 
 
 def test_cache_file_is_written_once_and_recomputed_if_corrupted(

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvspipe.config import build
-from dvspipe.encoding import BinConfig, FrameConfig, encode_events, encode_frames
+from dvspipe.encoding import BinConfig, FrameConfig, encode, encode_frames
 from dvspipe.errors import ConfigError
 from dvspipe.events import Events
 
@@ -58,11 +58,11 @@ def test_values_are_those_of_spike_tensors() -> None:
         list(encode_frames([EVENTS], FrameConfig(every_us=7000, form=form, tau_us=9000.0, bins=4)))[2]
         for form in ("counts", "surface", "voxels")
     )
-    assert np.array_equal(counts.values, encode_events(window, {"steps": 1, "by": "recording"})[0])
-    surfaces = encode_events(EVENTS, BinConfig(steps=3, step_us=7000, form="surface", tau_us=9000.0))
+    assert np.array_equal(counts.values, encode(window, {"steps": 1, "by": "recording"})[0])
+    surfaces = encode(EVENTS, BinConfig(steps=3, step_us=7000, form="surface", tau_us=9000.0))
     assert np.array_equal(surface.values, surfaces[2])  # with the events of earlier windows
     bins = {"steps": 4, "by": "recording", "form": "voxel", "polarity": "signed"}
-    assert np.array_equal(voxels.values, encode_events(window, bins)[:, 0])
+    assert np.array_equal(voxels.values, encode(window, bins)[:, 0])
     assert voxels.values.sum() == pytest.approx(2 * int(window.p.sum()) - len(window), abs=1e-4)
 
 

@@ -23,7 +23,7 @@ from dvspipe.encoding import (
     BinCounts,
     ToSpikes,
     cut_windows,
-    encode_events,
+    encode,
     encode_part,
     encode_stream,
     finish_encoding,
@@ -142,7 +142,7 @@ def test_each_form_equals_a_plain_loop(events: Events, config: BinConfig, earlie
     first_us = int(events.t[0]) if len(events) else 0
     start_us = None if earlier_us is None else first_us - earlier_us
     counts_seen: list[BinCounts] = []
-    tensor = encode_events(events, config, start_us=start_us, callback=counts_seen.append)
+    tensor = encode(events, config, start_us=start_us, callback=counts_seen.append)
     expected, counts = encode_plainly(events, config, first_us if start_us is None else start_us)
     assert tensor.dtype == config.dtype
     assert tensor.shape == (config.steps, *config.shape(SENSOR))
@@ -167,7 +167,7 @@ def test_stream_in_any_parts_equals_the_tensor_of_the_recording(
     steps = np.array(list(stream), config.dtype).reshape(-1, *config.shape(SENSOR))
     longer = config if config.by == "recording" else config.model_copy(update={"steps": max(config.steps, len(steps))})
     counts_of_all: list[BinCounts] = []
-    complete = encode_events(events, longer, callback=counts_of_all.append)
+    complete = encode(events, longer, callback=counts_of_all.append)
     assert np.array_equal(steps, complete[: len(steps)])
     if config.form != "surface":  # surfaces continue to decay
         assert not complete[len(steps) :].any()
@@ -236,16 +236,16 @@ def test_events_after_the_given_end_are_counted_as_beyond() -> None:
 
 def test_intervals_are_half_open() -> None:
     events = Events([0, 9, 10, 19, 20], [0] * 5, [0] * 5, [1] * 5, SENSOR)
-    assert encode_events(events, BinConfig(steps=2, step_us=10))[:, 1, 0, 0].tolist() == [2, 2]
-    assert encode_events(events, BinConfig(steps=2, by="events", step_events=2))[:, 1, 0, 0].tolist() == [2, 2]
-    assert encode_events(events, BinConfig(steps=2, by="recording"))[:, 1, 0, 0].tolist() == [3, 2]  # 10.5 us each
+    assert encode(events, BinConfig(steps=2, step_us=10))[:, 1, 0, 0].tolist() == [2, 2]
+    assert encode(events, BinConfig(steps=2, by="events", step_events=2))[:, 1, 0, 0].tolist() == [2, 2]
+    assert encode(events, BinConfig(steps=2, by="recording"))[:, 1, 0, 0].tolist() == [3, 2]  # 10.5 us each
 
 
 @pytest.mark.parametrize(("form", "largest"), [("count", 255), ("binary", 1), ("clipped", 4)])
 def test_counts_saturate_and_never_wrap(form: str, largest: int) -> None:
     events = Events(np.zeros(100_000, int), np.ones(100_000, int), np.ones(100_000, int), np.ones(100_000, int), SENSOR)
     counts_seen: list[BinCounts] = []
-    tensor = encode_events(events, BinConfig(steps=1, form=form), callback=counts_seen.append)  # type: ignore[arg-type]
+    tensor = encode(events, BinConfig(steps=1, form=form), callback=counts_seen.append)  # type: ignore[arg-type]
     assert tensor[0, 1, 1, 1] == largest == tensor.sum()
     assert counts_seen == [BinCounts(events=100_000, saturated=100_000 - largest)]
 
@@ -265,7 +265,7 @@ def test_the_corners_of_the_largest_sensor_stay_corners() -> None:
     sensor = SensorSize(width=32767, height=32767)
     far = 32766
     events = Events([0] * 4, [0, far, 0, far], [0, 0, far, far], [0, 0, 1, 1], sensor)
-    (step,) = encode_events(events, BinConfig(steps=1, downsample=1000))
+    (step,) = encode(events, BinConfig(steps=1, downsample=1000))
     assert [step[0, 0, 0], step[0, 0, -1], step[1, -1, 0], step[1, -1, -1]] == [1, 1, 1, 1] == [step.sum() // 4] * 4
 
 
@@ -273,12 +273,12 @@ def test_the_corners_of_the_largest_sensor_stay_corners() -> None:
 def test_counts_equal_tonic_if_it_drops_no_events(seed: int, count: int, steps: int) -> None:
     events = random_events(seed, count)
     step_us = max(1, events.duration_us // steps)
-    ours = encode_events(events, BinConfig(steps=steps, step_us=step_us))
+    ours = encode(events, BinConfig(steps=steps, step_us=step_us))
     theirs = transforms.ToFrame(sensor_size=TONIC_SIZE, n_time_bins=steps)(events.structured())
     assert np.array_equal(ours, theirs)  # without events after the last step
     frames = transforms.ToFrame(sensor_size=TONIC_SIZE, event_count=7, include_incomplete=True)(events.structured())
-    assert np.array_equal(encode_events(events, BinConfig(steps=len(frames), by="events", step_events=7)), frames)
-    assert encode_events(events, BinConfig(steps=steps, by="recording")).sum() == count
+    assert np.array_equal(encode(events, BinConfig(steps=len(frames), by="events", step_events=7)), frames)
+    assert encode(events, BinConfig(steps=steps, by="recording")).sum() == count
 
 
 def test_voxels_equal_tonic_for_the_same_step_spacing() -> None:
@@ -287,15 +287,15 @@ def test_voxels_equal_tonic_for_the_same_step_spacing() -> None:
     theirs = transforms.ToVoxelGrid(sensor_size=TONIC_SIZE, n_time_bins=5)(
         events.structured().astype([("x", int), ("y", int), ("t", int), ("p", int)])  # Tonic writes -1 to p
     )
-    ours = encode_events(events, BinConfig(steps=5, step_us=20_000, form="voxel", polarity="signed"))
-    apart = encode_events(events, BinConfig(steps=5, step_us=20_000, form="voxel"))
+    ours = encode(events, BinConfig(steps=5, step_us=20_000, form="voxel", polarity="signed"))
+    apart = encode(events, BinConfig(steps=5, step_us=20_000, form="voxel"))
     np.testing.assert_allclose(ours, theirs, atol=1e-5)  # float32
     np.testing.assert_allclose(apart[:, 1:] - apart[:, :1], ours, atol=1e-5)
 
 
 def test_voxels_by_recording_conserve_the_number_of_events() -> None:
     events = random_events(0, 500)
-    voxels = encode_events(events, BinConfig(steps=5, by="recording", form="voxel"))
+    voxels = encode(events, BinConfig(steps=5, by="recording", form="voxel"))
     assert voxels.sum() == pytest.approx(500, rel=1e-5)
     assert voxels[-1].sum() >= 1  # the last event is at the start of the last step
 
@@ -303,7 +303,7 @@ def test_voxels_by_recording_conserve_the_number_of_events() -> None:
 def test_surfaces_equal_tonic() -> None:
     events = random_events(0, 300)
     theirs = transforms.ToTimesurface(sensor_size=TONIC_SIZE, dt=10_000, tau=20_000)(events.structured())
-    ours = encode_events(events, BinConfig(steps=len(theirs), step_us=10_000, form="surface", tau_us=20_000))
+    ours = encode(events, BinConfig(steps=len(theirs), step_us=10_000, form="surface", tau_us=20_000))
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
@@ -333,7 +333,7 @@ def test_contradicting_bins_are_rejected(wrong: dict[str, Any], message: object)
     ],
 )
 def test_bins_state_shape_and_dtype_of_their_tensor(config: BinConfig, channels: int, dtype: Any) -> None:
-    tensor = encode_events(random_events(0, 10), config)
+    tensor = encode(random_events(0, 10), config)
     assert (config.channels, config.dtype) == (channels, dtype) == (tensor.shape[1], tensor.dtype)
 
 
@@ -345,7 +345,7 @@ def test_windows_partition_the_recording_and_fit_one_tensor(seed: int, by: Any, 
     found = list(cut_windows(parts, config))
     assert concatenate([part for _, part in found], SENSOR) == events
     for start_us, part in found:
-        assert encode_events(part, config, start_us=start_us).sum() == len(part)
+        assert encode(part, config, start_us=start_us).sum() == len(part)
     assert by != "recording" or len(found) == 1
     assert by != "events" or [len(part) for _, part in found] == [28, 28, 28, 6]
     assert list(cut_windows([Events.empty(SENSOR)], config)) == []
@@ -368,7 +368,7 @@ def test_tonic_transform_encodes_structured_arrays_of_any_dtype(dtypes: dict[str
     for config in (BinConfig(steps=7, step_us=9_000), BinConfig(steps=4, by="recording", form="voxel")):
         spikes = transforms.Compose([transforms.TimeAlignment(), ToSpikes(config, TONIC_SIZE)])(rows)
         assert spikes.dtype == config.dtype
-        assert np.array_equal(spikes, encode_events(events, config))
+        assert np.array_equal(spikes, encode(events, config))
 
 
 def test_tonic_transform_has_a_fixed_shape_and_rejects_wrong_rows() -> None:

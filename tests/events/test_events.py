@@ -3,16 +3,18 @@ from __future__ import annotations
 import itertools
 import pickle
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events, rows_of
-from facts import raises
+from facts import mentions, raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvspipe.errors import EventError
-from dvspipe.events import MAX_SIDE_PX, Events, Region, SensorSize, concatenate, join, merge, windows
+from dvspipe.errors import ArgumentError, ConfigError, EventError
+from dvspipe.events import MAX_SIDE_PX, Events, Region, SensorSize, concatenate, join_streams, merge_streams, windows
+from dvspipe.events.events import OTHER_NAMES
 
 
 def test_columns_have_fixed_dtypes_and_are_read_only() -> None:
@@ -68,6 +70,160 @@ def test_slice_keeps_the_half_open_interval(count: int, start: int, stop: int) -
     assert np.array_equal(events.slice_time(start, stop).t, events.t[kept])
 
 
+def test_seconds_and_microseconds_select_the_same_events() -> None:
+    events = random_events(2, 200).shift_time(1_700_000_000_000_000)
+    first_us = int(events.t[0])
+    expected = events.slice_time(first_us + 20_000, first_us + 50_000)
+    assert events.slice_time(start_s=0.02, stop_s=0.05) == expected
+    assert events.slice_time(first_us + 20_000.0, stop_s=0.05) == expected
+    assert events.slice_time() == events
+    assert events.slice_time(stop_s=np.inf) == events
+
+
+def test_slice_outside_the_recording_warns(caplog: pytest.LogCaptureFixture) -> None:
+    events = random_events(2, 200).shift_time(1_700_000_000_000_000)
+    assert not len(events.slice_time(0.0, 1.0))
+    assert mentions(caplog.text, "0", "1", int(events.t[0]), int(events.t[-1]), "start_s")
+    caplog.clear()
+    assert not len(events.between(0, 1))
+    assert not len(Events.empty(SENSOR).slice_time(0, 1))
+    assert not caplog.records
+    with raises(ConfigError, "start_us", "start_s"):
+        events.slice_time(0, start_s=0)
+    with raises(ArgumentError, "start_us", "str"):
+        events.slice_time("a")  # type: ignore[arg-type]
+    with raises(ArgumentError, "start", "start_us or start_s"):
+        events.slice_time(start=3)  # type: ignore[call-arg]
+
+
+INDICES = st.one_of(
+    st.slices(50),
+    st.lists(st.booleans(), min_size=50, max_size=50).map(np.array),
+    st.lists(st.integers(-50, 49), max_size=10),
+    st.lists(st.integers(-50, 49), max_size=10).map(lambda index: np.array(index, np.int16)),
+)
+
+
+@given(INDICES)
+def test_indexing_equals_indexing_of_the_structured_array(index: slice | list[int] | np.ndarray) -> None:
+    events = random_events(5, 50, span_us=30)
+    rows = events.structured()[index]
+    if (rows["t"][1:] < rows["t"][:-1]).any():
+        with raises(EventError, "back in time"):
+            events[index]
+    else:
+        selected = events[index]
+        assert np.array_equal(selected.structured(), rows)
+        assert selected.sensor == SENSOR
+        assert all(column.flags.c_contiguous for column in (selected.t, selected.x, selected.y, selected.p))
+        assert not selected.t.flags.writeable
+
+
+def test_slices_are_views() -> None:
+    events = random_events(0, 100)
+    for part in (events[10:20], events[-10:], events[:]):
+        assert all(np.shares_memory(getattr(part, name), getattr(events, name)) for name in "txyp")
+
+
+def test_integer_index_returns_one_event() -> None:
+    events = Events([5, 9], [3, 4], [1, 2], [True, False], SENSOR)
+    assert events[0] == events[-2] == events[np.int64(0)] == events[np.array(0)] == (5, 3, 1, True)
+    assert (events[1].t, events[1].x, events[1].y, events[1].p) == (9, 4, 2, False)
+    assert [type(value) for value in events[1]] == [int, int, int, bool]
+
+
+@pytest.mark.parametrize(
+    ("index", "kind", "facts"),
+    [
+        (10, EventError, ("10", "10 events")),
+        (-11, EventError, "-11"),
+        ([0, 12], EventError, "12"),
+        (np.ones(9, bool), EventError, ("mask", 9, 10)),
+        (slice(None, None, -1), EventError, "back in time"),
+        ([3, 1], EventError, "back in time"),
+        (slice("a", None), ArgumentError, "a"),
+        (slice(None, None, 0), ArgumentError, "0"),
+        ("t", ArgumentError, ("'t'", "events.t")),
+        (1.5, ArgumentError, "1.5"),
+        (None, ArgumentError, "None"),
+        ((1, 2), ArgumentError, "tuple"),
+        ([[1, 2]], ArgumentError, "list"),
+        (np.zeros((2, 2), int), ArgumentError, "(2, 2)"),
+        ([[1, 2], [3]], ArgumentError, "list"),
+        (np.array([0.5]), ArgumentError, "float64"),
+    ],
+)
+def test_wrong_index_is_reported(index: object, kind: type[Exception], facts: object) -> None:
+    events = Events(np.arange(10), np.zeros(10, int), np.zeros(10, int), np.ones(10, int), SENSOR)
+    with raises(kind, facts):
+        events[index]  # type: ignore[call-overload]
+
+
+def test_numpy_reads_events_as_structured_array() -> None:
+    events = random_events(3, 30)
+    for array in (np.asarray(events), np.array(events), np.array(events, copy=True)):
+        assert np.array_equal(array, events.structured())
+    assert np.asarray(events, dtype=object)[0] == (events[0].x, events[0].y, events[0].t, events[0].p)
+    with raises(ValueError, "copy"):
+        np.array(events, copy=False)
+
+
+def test_loops_and_sums_name_the_alternatives() -> None:
+    events = random_events(3, 30)
+    for loop in (lambda: list(events), lambda: [t for t, *_ in events], lambda: 5 in events):
+        with raises(ArgumentError, "windows", "structured()"):
+            loop()
+    for total in (lambda: events + events, lambda: events + 5, lambda: 5 + events, lambda: sum([events, events])):
+        with raises(ArgumentError, "merge", "concatenate", "shift_time"):
+            total()
+
+
+def test_equal_events_have_equal_hashes() -> None:
+    events = random_events(3, 30)
+    assert hash(events) == hash(events[:]) == hash(pickle.loads(pickle.dumps(events)))
+    assert len({events, events[:], events[:-1], Events.empty(SENSOR), Events.empty("5x5")}) == 4
+    assert (bool(events), bool(events[:0])) == (True, False)
+
+
+def test_size_of_the_sensor_is_unpacked() -> None:
+    events = random_events(0, 3)
+    width, height = events.sensor
+    assert (width, height) == tuple(events.sensor) == (events.width, events.height) == (12, 7)
+    for wrong in ("12", 12.0, None):
+        with raises(ArgumentError, "width"):
+            SensorSize(wrong, 7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("duration", "events.duration_us"),
+        ("numpy", "events.structured()"),
+        ("write", "events.save(path)"),
+        ("merge", "dvspipe.merge"),
+        ("shape", "len(events)"),
+        ("duration_ms", "duration_us"),  # similar
+        ("slice_times", "slice_time"),
+    ],
+)
+def test_unknown_attribute_names_what_to_write(name: str, written: str) -> None:
+    for owner in (random_events(0, 3), Events):
+        with raises(AttributeError, "Events", name, written):
+            getattr(owner, name)
+        assert not hasattr(owner, name)
+
+
+def test_names_of_other_libraries_are_no_attributes() -> None:
+    assert [name for name in OTHER_NAMES if hasattr(Events, name)] == []
+
+
+def test_columns_that_are_no_arrays_are_reported() -> None:
+    with raises(EventError, "t", "list"):
+        Events([[1, 2], [3]], [0, 0], [0, 0], [0, 0], SENSOR)
+    with raises(ArgumentError, "Events", "sensor"):
+        Events([1], [0], [0], [0])  # type: ignore[call-arg]
+
+
 @given(st.lists(st.integers(0, 100_000), max_size=5))
 def test_concatenated_slices_equal_the_recording(cuts: list[int]) -> None:
     events = random_events(3, 40)
@@ -103,6 +259,11 @@ def test_owned_columns_are_checked_and_not_copied() -> None:
 
 def test_overlapping_parts_and_other_sensors_are_rejected() -> None:
     events = random_events(0, 10)
+    assert concatenate([events[:4], events[4:]]) == events
+    with raises(EventError, "sensor"):
+        concatenate([])
+    with raises(EventError, "ndarray", "Events"):
+        concatenate([events, events.t])  # type: ignore[list-item]
     with raises(EventError, events.t[0], events.t[-1]):
         concatenate([events, events], SENSOR)
     with raises(EventError, "12x7", "5x5"):
@@ -115,6 +276,33 @@ def test_crop_moves_the_origin_and_drops_outside_events() -> None:
     assert (cropped.x.tolist(), cropped.y.tolist(), cropped.t.tolist()) == ([0], [0], [0])
     with raises(EventError, "5x4", "(10, 0)", "12x7"):
         events.crop(10, 0, SensorSize(width=5, height=4))
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        (3, 2, (5, 4)),
+        (3, 2, "5x4"),
+        (3, 2, 5, 4),
+        ((3, 2, 5, 4),),
+        ([3, 2, (5, 4)],),
+        ("5x4+3+2",),
+        (Region.parse("5x4+3+2"),),
+    ],
+)
+def test_crop_accepts_sizes_regions_tuples_and_texts(region: tuple[Any, ...]) -> None:
+    events = random_events(0, 50)
+    assert events.crop(*region) == events.crop(left=3, top=2, width=5, height=4)
+
+
+@pytest.mark.parametrize(
+    "wrong", [(), (3,), (3, 2), (3, 2, 5), ("5x4",), (None,), ("a", 2, 5, 4), (3, 2, 0, 4), (3, 2, 5, 4, 1)]
+)
+def test_crop_to_something_else_is_an_error(wrong: tuple[Any, ...]) -> None:
+    with raises((ArgumentError, EventError)):
+        random_events(0, 50).crop(*wrong)
+    with raises(ArgumentError, "sensor", "left", "width"):
+        random_events(0, 50).crop(3, 2, sensor=SENSOR)  # type: ignore[call-overload]
 
 
 def test_structured_and_pickled_events_round_trip() -> None:
@@ -194,7 +382,7 @@ def in_parts(events: Events, cuts: list[int]) -> list[Events]:
 )
 def test_merged_recordings_are_sorted_by_time(seeds: list[int], cuts: list[int], span_us: int) -> None:
     recordings = [random_events(seed, seed % 60, span_us=span_us) for seed in seeds]
-    merged = concatenate(merge([in_parts(events, cuts) for events in recordings]), SENSOR)
+    merged = concatenate(merge_streams([in_parts(events, cuts) for events in recordings]), SENSOR)
     rows = [(t, k) for k, events in enumerate(recordings) for t in events.t.tolist()]
     assert merged.t.tolist() == [t for t, _ in sorted(rows)]
     order = np.argsort(np.concatenate([events.t for events in recordings]), kind="stable")
@@ -203,16 +391,16 @@ def test_merged_recordings_are_sorted_by_time(seeds: list[int], cuts: list[int],
 
 
 def test_merging_nothing_is_empty_and_sensors_must_agree() -> None:
-    assert list(merge([])) == []
-    assert list(merge([[], [Events.empty(SENSOR)]])) == []
+    assert list(merge_streams([])) == []
+    assert list(merge_streams([[], [Events.empty(SENSOR)]])) == []
     other = random_events(1, 5, SensorSize(width=5, height=5))
     with raises(EventError, "5x5", "12x7"):
-        list(merge([[random_events(2, 5)], [other]]))
+        list(merge_streams([[random_events(2, 5)], [other]]))
 
 
 def test_joined_recordings_are_consecutive() -> None:
     first, second = random_events(1, 20), random_events(2, 30)
-    joined = concatenate(join([in_parts(first, [7]), [], in_parts(second, [0, 9])], gap_us=500), SENSOR)
+    joined = concatenate(join_streams([in_parts(first, [7]), [], in_parts(second, [0, 9])], gap_us=500), SENSOR)
     assert np.array_equal(joined.t[:20], first.t)
     assert np.array_equal(joined.t[20:], second.t - second.t[0] + first.t[-1] + 500)
     assert np.array_equal(joined.x, np.concatenate([first.x, second.x]))
@@ -235,6 +423,19 @@ def test_windows_do_not_depend_on_the_parts(seed: int, cuts: list[int], window: 
     assert concatenate([part for _, part in found], SENSOR) == events
     for start, part in found:
         assert part == events.slice_time(start, start + window)
+
+
+def test_events_are_one_part() -> None:
+    events = random_events(5, 60)
+    assert list(windows(events, 10_000)) == list(windows([events], 10_000))
+    assert concatenate(events) == events
+    with raises(EventError, "int", "Events"):
+        list(windows([events, 3], 10_000))  # type: ignore[list-item]
+
+
+def test_windows_have_a_positive_length() -> None:
+    with raises(ConfigError, "window_us", "0"):
+        windows([random_events(0, 3)], 0)
 
 
 def test_recording_without_events_has_no_windows() -> None:

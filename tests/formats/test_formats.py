@@ -14,13 +14,13 @@ import h5py
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
-from facts import raises
+from facts import mentions, raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvspipe.errors import DvspipeError, EventError, FileError, FormatError
+from dvspipe.errors import ArgumentError, ConfigError, DvspipeError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.formats import EventWriter, describe, iterate, open_recording, read, write
+from dvspipe.formats import EventWriter, info, iterate, open_recording, read, write
 from dvspipe.formats.hdf5 import chunked_file
 from dvspipe.formats.hdf5 import reader as hdf5_reader
 from dvspipe.formats.hdf5 import writer as hdf5_writer
@@ -269,11 +269,11 @@ def test_sensor_comes_from_file_argument_or_guess(tmp_path: Path) -> None:
     named, headerless = tmp_path / "a.h5", tmp_path / "a.bin"
     write(named, random_events(0, 50))
     headerless.write_bytes(bin40((5, 33, 33, 1)))
-    assert describe(named).sensor_source == "file"
-    assert (describe(headerless).sensor_source, describe(headerless).width) == ("guessed", 34)
-    assert describe(headerless, sensor=SensorSize(width=128, height=128)).sensor_source == "given"
+    assert info(named).sensor_source == "file"
+    assert (info(headerless).sensor_source, info(headerless).width) == ("guessed", 34)
+    assert info(headerless, sensor=SensorSize(width=128, height=128)).sensor_source == "given"
     headerless.write_bytes(bin40((5, 34, 0, 1)))
-    assert describe(headerless).width == 128
+    assert info(headerless).width == 128
     with raises(EventError, "a.h5", "12x7", "5x5"):
         read(named, sensor=SensorSize(width=5, height=5))
     with raises(FormatError, "event 0", "x = 34", "12"):
@@ -284,20 +284,20 @@ def test_describe_counts_events(tmp_path: Path) -> None:
     events = random_events(0, 500)
     path = tmp_path / "a.h5"
     write(path, events)
-    found = describe(path, read_all=True)
+    found = info(path, read_all=True)
     assert (found.events, found.duration_us, found.on_fraction) == (500, events.duration_us, events.p.mean())
     assert found.rate_hz == pytest.approx(500 / events.duration_us * 1e6)
-    assert describe(path) == found
+    assert info(path) == found
     write(path, Events.empty(SENSOR), overwrite=True)
-    assert describe(path).t_first_us is None
+    assert info(path).t_first_us is None
 
 
 def test_polarities_of_large_files_are_counted_only_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvspipe.formats.recordings.MAX_COUNTED_EVENTS", 499)
     path = tmp_path / "a.h5"
     write(path, random_events(0, 500))
-    found = describe(path, read_all=True)
-    assert describe(path) == replace(found, on_fraction=None)
+    found = info(path, read_all=True)
+    assert info(path) == replace(found, on_fraction=None)
 
 
 @pytest.mark.parametrize(
@@ -356,7 +356,7 @@ def test_real_recordings_have_known_statistics(test_data: Path) -> None:
         ("recordings/evlibrary_faces_easy_0001.bin", 67_445, "240x180"),
         ("gesture/1.bs2", 63_471, "128x128"),
     ):
-        found = describe(test_data / name)
+        found = info(test_data / name)
         assert (found.events, f"{found.width}x{found.height}") == (count, size)
 
 
@@ -399,9 +399,42 @@ def test_closed_standard_output_raises(monkeypatch: pytest.MonkeyPatch) -> None:
         closed.close()
 
 
+def test_part_is_read_by_seconds_after_the_first_event(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    events = random_events(4, 300).shift_time(1_700_000_000_000_000)
+    write(tmp_path / "a.h5", events)
+    write(tmp_path / "a.csv", events)
+    for path in (tmp_path / "a.h5", tmp_path / "a.csv"):
+        expected = events.slice_time(start_s=0.02, stop_s=0.05)
+        assert read(path, start_s=0.02, stop_s=0.05, sensor=SENSOR) == expected
+        assert read(path, start_s=0.02, stop_s=0.05, sensor=SENSOR, sort=True) == expected
+        assert concatenate(iterate(path, start_s=0.02, stop_s=0.05, sensor=SENSOR), SENSOR) == expected
+        assert read(path, int(events.t[0]), stop_s=0.05, sensor=SENSOR) == events.slice_time(stop_s=0.05)
+        with raises(ConfigError, "start_us", "start_s"):
+            read(path, 0, start_s=0)
+        assert not caplog.records
+        assert not len(read(path, 0, 1000, sensor=SENSOR))
+        assert mentions(caplog.text, path.name, "0 to 1000", int(events.t[0]), int(events.t[-1]), "start_s")
+        caplog.clear()
+
+
+def test_events_in_memory_are_a_recording(caplog: pytest.LogCaptureFixture) -> None:
+    events = random_events(4, 300).shift_time(1_700_000_000_000_000)
+    recording = open_recording(events)
+    assert (recording.sensor, recording.format, str(recording.path)) == (SENSOR, "memory", "events")
+    assert recording.extent() == (300, events.t[0], events.t[-1])
+    assert concatenate(recording.chunks()) == read(events) == events
+    assert read(events, start_s=0.05) == events.slice_time(start_s=0.05)
+    assert np.shares_memory(next(recording.chunks()).t, events.t)
+    assert not len(open_recording(Events.empty(SENSOR)).find_span().explain_outside(0, 0))
+    assert (read(Events.empty(SENSOR), 0, 5), info(Events.empty(SENSOR)).events) == (Events.empty(SENSOR), 0)
+    assert not caplog.records
+    with raises(EventError, "events", "12x7", "5x5"):
+        open_recording(events, sensor="5x5")
+
+
 @pytest.mark.parametrize("wrong", [[1, 2], 3, None, [np.zeros((2, 4))]])
 def test_writing_other_types_raises(wrong: object, tmp_path: Path) -> None:
-    with raises(EventError, "a.h5", "Events"):
+    with raises((ArgumentError, EventError), "Events"):
         write(tmp_path / "a.h5", wrong)  # type: ignore[arg-type]
     with raises(EventError, "a.h5", "list", "Events"):
         write(tmp_path / "a.h5", [random_events(0, 5), []])  # type: ignore[list-item]

@@ -17,7 +17,7 @@ from facts import raises
 
 from dvspipe.errors import CorruptionError, DvspipeError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.formats import Hints, describe, iterate, open_recording, read, write
+from dvspipe.formats import Hints, info, iterate, open_recording, read, write
 from dvspipe.formats.hdf5 import child, metadata, storage
 
 EVENTS = random_events(5, 2000)
@@ -298,7 +298,7 @@ def test_missing_chunk_is_corruption_not_zeros(tmp_path: Path, compression: str 
         good.extend(iterate(path, sensor=SENSOR))
     assert sum(map(len, good)) == 300
     with raises(CorruptionError, "300"):
-        describe(path, sensor=SENSOR)
+        info(path, sensor=SENSOR)
 
 
 def test_oversized_chunk_is_corruption(tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def test_flipped_bits_give_events_or_one_error(tmp_path: Path) -> None:
         flipped.write_bytes(changed)
         try:
             concatenate(iterate(flipped, sensor=SENSOR), SENSOR)
-            describe(flipped, sensor=SENSOR)
+            info(flipped, sensor=SENSOR)
             read(flipped, 40_000, 50_000, sensor=SENSOR)
         except DvspipeError as error:
             unnamed += [str(error)] if str(flipped) not in str(error) else []

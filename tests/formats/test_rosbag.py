@@ -546,7 +546,7 @@ def test_bag_is_read_as_recording(tmp_path: Path) -> None:
     assert recordings.read(bag.path) == EVENTS
     start = int(EVENTS.t[300])
     assert recordings.read(bag.path, start, start + 100) == EVENTS.slice_time(start, start + 100)
-    assert recordings.describe(bag.path).sensor_source == "file"
+    assert recordings.info(bag.path).sensor_source == "file"
     (tmp_path / "x").mkdir()
     with Bag(tmp_path / "x", "ros1") as bag:
         for part in reversed(slices(EVENTS, 500)):

@@ -15,8 +15,8 @@ from facts import raises
 
 from dvspipe.errors import CorruptionError, DvspipeError, FileError, FormatError
 from dvspipe.events import Events
-from dvspipe.formats import STANDARD, describe, open_recording, read, write
-from dvspipe.recordings.checking import check_recording
+from dvspipe.formats import STANDARD, info, open_recording, read, write
+from dvspipe.recordings.checking import check
 
 EVENTS = random_events(0, 500)
 
@@ -33,8 +33,8 @@ def test_standard_input_can_be_read_several_times(name: str, tmp_path: Path, giv
     given((tmp_path / name).read_bytes())
     assert read("-", sensor=SENSOR) == EVENTS
     assert read("-", 20_000, 30_000, sensor=SENSOR) == EVENTS.slice_time(20_000, 30_000)
-    assert describe("-", sensor=SENSOR).file == "-"
-    assert not check_recording("-", sensor=SENSOR).wrong
+    assert info("-", sensor=SENSOR).file == "-"
+    assert not check("-", sensor=SENSOR).wrong
 
 
 def test_gzip_on_standard_input_is_decompressed(given: Callable[[bytes], None]) -> None:

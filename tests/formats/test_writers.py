@@ -122,7 +122,7 @@ def test_evt3_is_readable_by_evutils(tmp_path: Path) -> None:
 def test_longer_suffix_selects_the_format(tmp_path: Path) -> None:
     for name, version in (("a.raw", "evt2"), ("a.evt3.raw", "evt3"), ("a.b.EVT3.raw", "evt3")):
         formats.write(tmp_path / name, Events([1], [2], [3], [True], SENSOR))
-        assert formats.describe(tmp_path / name).format == version
+        assert formats.info(tmp_path / name).format == version
 
 
 @pytest.mark.parametrize("suffix", WRITERS)

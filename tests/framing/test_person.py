@@ -51,7 +51,7 @@ def test_position_and_scale_are_measured_from_shoulders_and_torso(yaw: float) ->
 
 
 def test_still_person_is_framed_as_in_training_clips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(person, "track_film", lambda *_, **__: track_of(np.full(12, 300.0)))
+    monkeypatch.setattr(person, "track", lambda *_, **__: track_of(np.full(12, 300.0)))
     framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
     assert framing is not None
     assert framing.zoom == pytest.approx(128 / (VIEW_M * SCALE))
@@ -64,7 +64,7 @@ def test_still_person_is_framed_as_in_training_clips(monkeypatch: pytest.MonkeyP
 def test_walking_person_is_followed_across_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
     x, present = np.linspace(100, 500, 41), np.ones(41, bool)
     present[15:22] = False
-    monkeypatch.setattr(person, "track_film", lambda *_, **__: track_of(x, present=present))
+    monkeypatch.setattr(person, "track", lambda *_, **__: track_of(x, present=present))
     framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
     assert framing is not None
     assert len(framing.t_us) == 34
@@ -76,7 +76,7 @@ def test_films_without_person_or_filled_by_one_are_not_framed(monkeypatch: pytes
     seldom = track_of(np.full(10, 300.0), present=np.arange(10) < 2)
     large = track_of(np.full(10, 300.0), scale=1000.0)
     for found in (show_nobody, lambda *_, **__: seldom, lambda *_, **__: large):
-        monkeypatch.setattr(person, "track_film", found)
+        monkeypatch.setattr(person, "track", found)
         assert find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET) is None
 
 
@@ -87,9 +87,9 @@ def test_person_takes_precedence_over_stronger_motion(tmp_path: Path, monkeypatc
         image[40:120, 500 + number % 10 * 6 : 520 + number % 10 * 6] = 200  # another moving object
         frames.append(Frame(33_333 * number, image))
     write_video(tmp_path / "film.webm", frames)
-    monkeypatch.setattr(person, "track_film", show_nobody)
+    monkeypatch.setattr(person, "track", show_nobody)
     moving = open_source(tmp_path / "film.webm", TARGET, FramingConfig(roi="auto"), sensor=None).looked_at[0]
     assert moving.left + moving.width / 2 > 450
-    monkeypatch.setattr(person, "track_film", lambda *_, **__: track_of(np.full(4, 150.0)))
+    monkeypatch.setattr(person, "track", lambda *_, **__: track_of(np.full(4, 150.0)))
     found = open_source(tmp_path / "film.webm", TARGET, FramingConfig(roi="auto"), sensor=None).looked_at[0]
     assert found.left + found.width / 2 == pytest.approx(150, abs=2)

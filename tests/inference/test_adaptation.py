@@ -22,7 +22,7 @@ from dvspipe.checkpoints.checkpoint import (
     write_tensors,
 )
 from dvspipe.config import build
-from dvspipe.encoding import encode_events
+from dvspipe.encoding import encode
 from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import write
@@ -147,7 +147,7 @@ def test_norms_shift_by_the_residual_of_the_class_mixture(classifier: Classifier
     before, after = find_norms(classifier.network)[0], find_norms(adapted.network)[0]
     assert before.running_mean is not None
     assert after.running_mean is not None
-    spikes = torch.from_numpy(np.stack([encode_events(each, classifier.config.bins) for each in recordings], axis=1))
+    spikes = torch.from_numpy(np.stack([encode(each, classifier.config.bins) for each in recordings], axis=1))
     _, (first, *_) = measure_norms(classifier.network, spikes)
     shares = (_last_outputs(adapted, spikes) / classifier.config.temperature).double().softmax(1)
     residuals = first[:, 0] - shares @ classifier.moments.norms[0][:, 0]

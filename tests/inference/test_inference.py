@@ -30,8 +30,8 @@ import dvspipe.cli.infer
 import dvspipe.inference.classifier
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
 from dvspipe.config import build
-from dvspipe.encoding import BinConfig, encode_events
-from dvspipe.errors import CheckpointError, ConfigError, DataError, DvspipeError, EventError, FileError
+from dvspipe.encoding import BinConfig, encode
+from dvspipe.errors import ArgumentError, CheckpointError, ConfigError, DataError, DvspipeError, FileError
 from dvspipe.events import Events, Region, SensorSize, concatenate
 from dvspipe.formats import SYNTHETIC_GESTURES, write
 from dvspipe.framing.fitting import Fit, fit_events, fit_stream, plan_fit, start_fit
@@ -139,7 +139,7 @@ def test_sliding_windows_equal_separately_encoded_windows(
     for start_us in range(begin_us, last_us + 1, hop_us):
         inside = events.slice_time(start_us, start_us + bins.window_us)
         if len(inside):
-            expected.append((start_us, len(inside), encode_events(inside, bins, start_us=start_us)))
+            expected.append((start_us, len(inside), encode(inside, bins, start_us=start_us)))
     found: list[Window] = list(slide(cut(events, places), bins, hop_us))
     assert [(window.start_us, window.events) for window in found] == [each[:2] for each in expected]
     for window, (_, _, spikes) in zip(found, expected, strict=True):
@@ -163,7 +163,7 @@ def test_step_counts_do_not_depend_on_chunks(seed: int, places: list[int]) -> No
 
 def logits_of(classifier: Classifier, events: Events, bins: BinConfig) -> NDArray[np.float32]:
     """Run the network on a recording as one tensor."""
-    spikes = encode_events(events, bins, start_us=int(events.t[0]))
+    spikes = encode(events, bins, start_us=int(events.t[0]))
     with torch.no_grad():
         return np.asarray(classifier.network(torch.from_numpy(spikes)[:, None])[0].mean(dim=0)[0])
 
@@ -197,7 +197,7 @@ def test_window_prediction_equals_separate_prediction(hop_us: int) -> None:
     added_us = {start_us: 100_000 if start_us == first_us else hop_us for start_us in starts}
     assert timeline.t_start_us.tolist() == [each for each in starts if last_us - each >= 100_000 - added_us[each] / 2]
     for start_us, row in zip(timeline.t_start_us.tolist(), timeline.probabilities, strict=True):
-        spikes = encode_events(events.slice_time(start_us, start_us + 100_000), bins, start_us=start_us)
+        spikes = encode(events.slice_time(start_us, start_us + 100_000), bins, start_us=start_us)
         with torch.no_grad():
             logits = classifier.network(torch.from_numpy(spikes)[:, None])[0].mean(dim=0)[0]
         np.testing.assert_allclose(row, softmax(logits.numpy()), atol=1e-5)
@@ -1028,7 +1028,7 @@ def test_many_recordings_are_classified_stored_and_resumed(jobs: int, tmp_path: 
     classifier = Classifier.load(checkpoint)
     for number in range(3):
         write_stream(tmp_path / "data" / f"{number}.h5", (number, 0))
-    options = ClassifyOptions(InferConfig(hop_us=40_000), labels=tmp_path / "data", out=tmp_path / "out")
+    options = ClassifyOptions(config=InferConfig(hop_us=40_000), labels=tmp_path / "data", out=tmp_path / "out")
     tasks = [*plan_tasks([tmp_path / "data"], options.out), Task(tmp_path / "none.h5", Path("none.h5"), options.out)]
     calls: list[tuple[int, int]] = []
     outcomes = list(
@@ -1167,5 +1167,5 @@ def test_remedy_for_another_sensor_is_valid_python() -> None:
 
 @pytest.mark.parametrize("recording", [None, np.zeros(3)])
 def test_invalid_recording_type_is_named(recording: object) -> None:
-    with raises(EventError, type(recording).__name__, "Events"):
+    with raises(ArgumentError, "recording", "Events"):
         Classifier.load("nmnist-synthetic").predict(recording)

@@ -33,7 +33,7 @@ from dvspipe.learning import backpropagate, backpropagate_segments
 from dvspipe.networks import ModuleNetwork, ModuleSource, count_activity, parse_network
 from dvspipe.parallel import Processes
 from dvspipe.results import RunFolder, TrainingRun
-from dvspipe.training import TrainConfig, evaluate_checkpoint, train
+from dvspipe.training import TrainConfig, evaluate, train
 
 PACKAGE = "nets_of_a_user"
 CODE = """
@@ -168,7 +168,7 @@ ENTRANCES: dict[str, Callable[[Path], object]] = {
     "load": lambda place: Classifier.load(place / "run"),
     "load another": lambda place: Classifier.load(place / "run", trust=["os", f"{PACKAGE}_too"]),
     "load_checkpoint": lambda place: load_checkpoint(place / "run"),
-    "evaluate": lambda place: evaluate_checkpoint(place / "run", config_for(place).data, "test"),
+    "evaluate": lambda place: evaluate(place / "run", config_for(place).data, "test"),
     "train": lambda place: train(config_for(place), place / "other"),
     "resume": lambda place: train(config_for(place), place / "run", resume=True),
     "init": lambda place: train(

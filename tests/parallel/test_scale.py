@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from dvspipe.cli.app import app
 from dvspipe.errors import ConfigError, FileError, WorkerError
-from dvspipe.formats import describe, read, write
+from dvspipe.formats import info, read, write
 from dvspipe.inference import plan_tasks
 from dvspipe.parallel import Processes, Shard, cluster, map_items
 from dvspipe.parallel.cluster import Ray
@@ -177,7 +177,7 @@ def test_non_utf8_file_names_are_escaped(tmp_path: Path) -> None:
     assert (found.done, found.failed[0].input) == (3, str(tmp_path / "in" / r"\udcff\udcfe.aedat4"))
     review = review_finished(plan_conversions(tmp_path / "in", tmp_path / "out"))
     assert review.outdated[0].source == tmp_path / "in" / "0.bin"
-    assert describe(tmp_path / "out" / f"{name}.bin.h5").events == 20
+    assert info(tmp_path / "out" / f"{name}.bin.h5").events == 20
     code, output = run("compare", tmp_path / "in" / f"{name}.bin", tmp_path / "in" / "0.bin", "-o", tmp_path / "a.html")
     assert (code, r"\udcff\udcfe.bin" in (tmp_path / "a.html").read_text(encoding="utf-8")) == (0, True), output
     assert [str(task.name) for task in plan_tasks(tmp_path / "in" / f"{name}.bin", tmp_path / "other")] == [

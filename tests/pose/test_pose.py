@@ -30,7 +30,7 @@ from dvspipe.pose import (
     find_people,
     measure_arms,
     to_body_frame,
-    track_film,
+    track,
     track_pictures,
 )
 from dvspipe.pose.network import WEIGHTS, cut_square
@@ -323,18 +323,18 @@ def test_smoothing_preserves_parabolas_and_does_not_cross_gaps() -> None:
 def test_video_without_a_person_reports_the_file(tmp_path: Path) -> None:
     write_video(tmp_path / "grey.webm", [Frame(k * 40_000, np.full((48, 64), 90, np.uint8)) for k in range(3)])
     with raises(VideoError, "grey.webm", "3"):
-        track_film(tmp_path / "grey.webm", look=FakeNetwork())
+        track(tmp_path / "grey.webm", look=FakeNetwork())
     with raises(VideoError, "none.webm"):
-        track_film(tmp_path / "none.webm", look=FakeNetwork())
+        track(tmp_path / "none.webm", look=FakeNetwork())
     with raises(VideoError, "camera"):
-        track_film("0", look=FakeNetwork())
+        track("0", look=FakeNetwork())
 
 
 def test_truncated_video_raises(film: Path, tmp_path: Path) -> None:
     content = film.read_bytes()
     (tmp_path / "part.webm").write_bytes(content[: len(content) // 2])
     with raises((TruncatedVideoError, VideoError), "part.webm"):
-        track_film(tmp_path / "part.webm", look=lambda *_: sighting(160, 120, 200))
+        track(tmp_path / "part.webm", look=lambda *_: sighting(160, 120, 200))
 
 
 def test_command_writes_joints_and_preview(film: Path, tmp_path: Path) -> None:

@@ -35,9 +35,9 @@ SKIPPED = {
     "reference/python": (
         "tonic.datasets",
         "runs/train/nmnist",
-        "train(config",
+        'train("recordings"',
         "RunFolder",
-        'plan_tasks([Path("recordings")]',
+        'plan_tasks("recordings"',
     ),
     "concepts/encoding": ("tonic.datasets",),  # downloads
     "guides/inference": ("runs/train/mine",),  # needs a run

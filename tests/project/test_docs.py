@@ -173,7 +173,7 @@ def check_value(command: Command, option: str, value: str) -> None:
     if option == "--set":
         assert any(setting_exists(model, key) for model in SETTINGS_OF[command.name]), f"{option} {value}"  # type: ignore[arg-type]
     elif option == "--hint":
-        assert key in Hints.__dataclass_fields__, f"{option} {value}"
+        assert key in Hints.model_fields, f"{option} {value}"
     else:
         callback = inspect.unwrap(command.command.callback)
         known = choices(typing.get_type_hints(callback)[options(command.command)[option].name])

@@ -20,7 +20,7 @@ from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.cli.demo import CLASSIFIER, EPOCHS, MAX_PEOPLE, SHOWN_LABEL, Speed, choose_training, run_demo, show_first
 from dvspipe.config import SettingsTree, build, merge_settings, read_yaml
 from dvspipe.datasets import open_dataset
-from dvspipe.formats import describe
+from dvspipe.formats import info
 from dvspipe.labels import GESTURES
 from dvspipe.training import TrainConfig, TrainingCallback
 from dvspipe.video.frames import frames_from_arrays
@@ -130,7 +130,7 @@ def test_demo_writes_its_files_and_marks_them_synthetic(tmp_path: Path) -> None:
     assert "(synthetic)" in done.run.test.data
     (row,) = csv.DictReader((tmp_path / "trained" / "predictions.csv").read_text().splitlines())
     assert row["class"] == GESTURES[int(row["label"])] == done.prediction.class_name
-    assert describe(tmp_path / "gesture.h5").events > 10_000
+    assert info(tmp_path / "gesture.h5").events > 10_000
     page = (tmp_path / "report.html").read_text()
     assert page.lower().count("synthetic") >= 5
     assert "data:video/webm" in page

@@ -44,7 +44,7 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
         "write": lambda: dvspipe.write(texts["a.h5"], events),
         "read": lambda: dvspipe.read(texts["a.h5"]),
         "iterate": lambda: list(dvspipe.iterate(texts["a.h5"])),
-        "describe": lambda: dvspipe.describe(texts["a.h5"]),
+        "info": lambda: dvspipe.info(texts["a.h5"]),
         "open_video": lambda: dvspipe.open_video(texts["a.webm"]),
         "events_from_video": lambda: dvspipe.events_from_video(texts["a.webm"]),
         "convert_video": lambda: dvspipe.convert_video(texts["a.webm"], texts["b.csv"]),
@@ -55,6 +55,10 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
         "cut_recording": lambda: dvspipe.cut_recording(part(), str(tmp_path / "part.h5")),
         "filter_recording": lambda: dvspipe.filter_recording(part(), f"{tmp_path}/few.h5", dvspipe.FilterConfig()),
         "merge_recordings": lambda: dvspipe.merge_recordings([part().recording], str(tmp_path / "all.h5")),
+        "convert": lambda: dvspipe.convert(texts["a.webm"], f"{tmp_path}/converted.csv"),
+        "view": lambda: dvspipe.view(texts["a.h5"], f"{tmp_path}/a.png"),
+        "export": lambda: dvspipe.export(checkpoint, f"{tmp_path}/a.nir", to="nir"),
+        "infer": lambda: dvspipe.infer(checkpoint, texts["a.h5"], sensor="34x34"),
         "Classifier": lambda: dvspipe.Classifier.load(checkpoint).predict(texts["a.h5"], sensor="34x34"),
     }
     takes_paths = {
@@ -62,13 +66,18 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
         for name in dvspipe.__all__  # type: ignore[attr-defined]
         if inspect.isfunction(found := getattr(dvspipe, name)) and "Path" in str(inspect.signature(found))
     }
-    assert takes_paths - set(calls) == {"adapt", "adapt_readout", "choose_settings", "train"}
+    assert takes_paths - set(calls) == {"adapt", "adapt_readout", "choose_settings", "evaluate", "track", "train"}
     for call in calls.values():
         call()
     with raises(dvspipe.DvspipeError, "nowhere"):
         dvspipe.train(dvspipe.TrainConfig(data={"root": "nowhere"}), texts["out"])  # type: ignore[arg-type]
-    with raises(dvspipe.DvspipeError, "nowhere"):
-        dvspipe.choose_settings("nowhere")
+    (tmp_path / "mine.yaml").write_text("data: {root: nowhere}\n", encoding="utf-8")
+    for config in (str(tmp_path / "mine.yaml"), {"data": {"root": "nowhere"}}, "nowhere"):
+        with raises(dvspipe.DvspipeError, "nowhere"):
+            dvspipe.train(config, texts["out"])
+    for function in (dvspipe.choose_settings, dvspipe.track, lambda path: dvspipe.evaluate(checkpoint, path)):
+        with raises(dvspipe.DvspipeError, "nowhere"):
+            function("nowhere")
 
 
 def test_sensor_size_may_be_a_tuple_or_a_string(tmp_path: Path) -> None:
@@ -89,13 +98,13 @@ def test_settings_may_be_dictionaries() -> None:
     events = Events([0, 10, 30], [0, 0, 2], [0, 0, 1], [1, 1, 0], (3, 2))
     plain = {"steps": 3, "step_us": 20}
     config = dvspipe.BinConfig(steps=3, step_us=20)
-    assert np.array_equal(dvspipe.encode_events(events, plain), dvspipe.encode_events(events, config))
+    assert np.array_equal(dvspipe.encode(events, plain), dvspipe.encode(events, config))
     assert np.array_equal(list(dvspipe.encode_stream([events], plain)), list(dvspipe.encode_stream([events], config)))
     images = np.random.default_rng(0).integers(0, 256, (5, 7, 12), np.uint8)
     assert len(dvspipe.events_from_video(images, {"video": {"fps": 30}}))
     for wrong in ({"step": 3}, {"steps": "many"}, [3], 3):
         with raises(dvspipe.DvspipeError, "BinConfig"):
-            dvspipe.encode_events(events, wrong)  # type: ignore[arg-type]
+            dvspipe.encode(events, wrong)  # type: ignore[arg-type]
 
 
 def test_unknown_name_is_an_attribute_error() -> None:
@@ -107,7 +116,7 @@ def test_unknown_name_is_an_attribute_error() -> None:
     ("code", "heavy"),
     [
         ("import dvspipe", {"torch", "tonic", "norse", "numba", "cv2", "h5py", "numpy", "matplotlib"}),
-        ("from dvspipe import read, simulate, convert_video, encode_events", {"torch", "tonic"}),
+        ("from dvspipe import read, simulate, convert_video, encode", {"torch", "tonic"}),
         ("import dvspipe.report", {"matplotlib", "sklearn", "scipy", "PIL", "jinja2", "torch", "numba"}),
     ],
 )

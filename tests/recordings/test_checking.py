@@ -21,7 +21,7 @@ from dvspipe.errors import CorruptionError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import open_recording, read, write
 from dvspipe.formats.hdf5 import reader as hdf5_reader
-from dvspipe.recordings.checking import CheckFinding, CheckReport, CheckSettings, check_recording
+from dvspipe.recordings.checking import CheckFinding, CheckReport, CheckSettings, check
 
 Row = tuple[int, int, int, int]
 rows = st.lists(st.tuples(st.integers(-5, 30), st.integers(-1, 12), st.integers(-1, 7), st.integers(0, 2)), max_size=40)
@@ -70,7 +70,7 @@ def bin40(events: Events) -> bytes:
 
 
 def test_valid_file_has_no_findings_and_correct_statistics(tmp_path: Path) -> None:
-    report = check_recording(steady(tmp_path / "a.h5"))
+    report = check(steady(tmp_path / "a.h5"))
     assert report == CheckReport(
         file=str(tmp_path / "a.h5"),
         format="hdf5",
@@ -92,7 +92,7 @@ def test_valid_file_has_no_findings_and_correct_statistics(tmp_path: Path) -> No
 @given(st.integers(0, 1000), st.integers(0, 300), st.sampled_from([0, -5000, 2**41]))
 def test_written_files_have_no_wrong_findings(tmp_path: Path, seed: int, count: int, start: int) -> None:
     write(tmp_path / "a.h5", random_events(seed, count).shift_time(start), overwrite=True)
-    assert not check_recording(tmp_path / "a.h5").wrong
+    assert not check(tmp_path / "a.h5").wrong
 
 
 @given(rows, st.integers(1, 12))
@@ -116,7 +116,7 @@ def test_findings_equal_plain_loop_for_any_chunk_size(tmp_path: Path, values: li
         for kind in (kind for kind, is_so in found.items() if is_so):
             expected.setdefault(kind, []).append(event)
     settings = CheckSettings(gap_us=3, hot_pixel_factor=1000)
-    whole = check_recording(path, settings=settings)
+    whole = check(path, settings=settings)
     found = {finding.kind: (finding.count, finding.first) for finding in whole.findings}
     others = {"one_polarity", "empty"}
     assert {kind: told for kind, told in found.items() if kind not in others} == {
@@ -125,7 +125,7 @@ def test_findings_equal_plain_loop_for_any_chunk_size(tmp_path: Path, values: li
     assert whole.wrong == bool({"order", "range", "polarity"} & set(expected))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hdf5_reader, "CHUNK_EVENTS", chunk)
-        assert check_recording(path, settings=settings) == whole
+        assert check(path, settings=settings) == whole
 
 
 @given(rows)
@@ -136,41 +136,41 @@ def test_findings_are_wrong_exactly_if_reading_fails(tmp_path: Path, values: lis
         readable = True
     except FormatError:
         readable = False
-    assert check_recording(path).wrong != readable
+    assert check(path).wrong != readable
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 2), st.integers(0, 1)), max_size=60))
 def test_duplicates_are_all_events_equal_to_an_earlier_event(tmp_path: Path, values: list[Row]) -> None:
     values = sorted(values, key=lambda row: row[0])
     path = write_columns(tmp_path / "a.h5", *np.array(values, np.int64).reshape(-1, 4).T)
-    counts = {finding.kind: finding.count for finding in check_recording(path).findings}
+    counts = {finding.kind: finding.count for finding in check(path).findings}
     assert counts.get("duplicates", 0) == len(values) - len(set(values))
 
 
 def test_decrease_in_time_is_reported_with_its_length(tmp_path: Path) -> None:
-    finding = only(check_recording(steady(tmp_path / "a.h5", t=replaced(STEADY_US, e9=5500, e300=299_999, e301=0))))
+    finding = only(check(steady(tmp_path / "a.h5", t=replaced(STEADY_US, e9=5500, e300=299_999, e301=0))))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("order", "wrong", 2, 9)
     assert mentions(finding.message, "2 events", "event 9", "t = 5500 us", "8000 us", "299999 us")
 
 
 def test_time_steps_do_not_overflow_int64(tmp_path: Path) -> None:
     path = write_columns(tmp_path / "a.h5", [-(2**63) + 1, 2**63 - 1, -(2**63) + 1], [1, 2, 3], [1, 1, 1], [0, 1, 0])
-    messages = {finding.kind: finding.message for finding in check_recording(path).findings}
+    messages = {finding.kind: finding.message for finding in check(path).findings}
     assert mentions(messages["order"], f"{2**64 - 2} us")
     path = write_columns(tmp_path / "b.h5", [-(2**63) + 1, 2**63 - 1], [1, 2], [1, 1], [0, 1])
-    (gap,) = [f for f in check_recording(path, settings=CheckSettings(gap_us=5)).findings if f.kind == "gaps"]
+    (gap,) = [f for f in check(path, settings=CheckSettings(gap_us=5)).findings if f.kind == "gaps"]
     assert mentions(gap.message, f"{2**64 - 2} us")
 
 
 def test_pixel_outside_sensor_is_reported(tmp_path: Path) -> None:
     x = replaced(np.arange(500) % 12, e4=12, e7=60_000)
-    finding = only(check_recording(steady(tmp_path / "a.h5", x=x.astype(np.uint16))))
+    finding = only(check(steady(tmp_path / "a.h5", x=x.astype(np.uint16))))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("range", "wrong", 2, 4)
     assert mentions(finding.message, "2 events", "12x7", "event 4", "x = 12, y = 0")
 
 
 def test_invalid_polarity_is_reported(tmp_path: Path) -> None:
-    finding = only(check_recording(steady(tmp_path / "a.h5", p=np.arange(500) % 2 * 2)))
+    finding = only(check(steady(tmp_path / "a.h5", p=np.arange(500) % 2 * 2)))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("polarity", "wrong", 250, 1)
     assert mentions(finding.message, "250 events", "event 1", "p = 2")
 
@@ -181,7 +181,7 @@ def test_bool_with_byte_other_than_0_or_1_is_invalid_polarity(tmp_path: Path) ->
     with h5py.File(path, "a") as file:
         del file["events/p"]
         file["events/p"] = np.where(n == 300, 2, n % 2).astype(np.uint8).view(np.bool_)
-    finding = only(check_recording(path))
+    finding = only(check(path))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("polarity", "wrong", 1, 300)
     with raises(CorruptionError, "event 300", "p = 2"):
         read(path)
@@ -189,59 +189,59 @@ def test_bool_with_byte_other_than_0_or_1_is_invalid_polarity(tmp_path: Path) ->
 
 def test_default_gap_is_relative_to_usual_steps(tmp_path: Path) -> None:
     t = STEADY_US + 50_000 * (np.arange(500) >= 200) + 70_000 * (np.arange(500) >= 400)
-    finding = only(check_recording(steady(tmp_path / "a.h5", t=t)))
+    finding = only(check(steady(tmp_path / "a.h5", t=t)))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("gaps", "odd", 2, 200)
     assert mentions(finding.message, "16384 us", "event 200", "71000 us")
     # Steps of 2 ms are within 2^11 us, and 16 times that is 32,768 us; of 4 ms, 65,536 us.
-    assert only(check_recording(steady(tmp_path / "b.h5", t=t + STEADY_US))).count == 2
-    assert only(check_recording(steady(tmp_path / "c.h5", t=t + 3 * STEADY_US))).count == 1
+    assert only(check(steady(tmp_path / "b.h5", t=t + STEADY_US))).count == 2
+    assert only(check(steady(tmp_path / "c.h5", t=t + 3 * STEADY_US))).count == 1
 
 
 def test_slow_periodic_events_have_no_gap(tmp_path: Path) -> None:
     path = steady(tmp_path / "a.h5", t=STEADY_US // 10_000 * 330_000)  # 10 events every 0.33 s
-    assert not check_recording(path).findings
+    assert not check(path).findings
 
 
 @pytest.mark.parametrize(("gap_us", "count"), [(999, 499), (1000, 1), (50_999, 1), (51_000, 0)])
 def test_gap_us_sets_the_gap_threshold(tmp_path: Path, gap_us: int, count: int) -> None:
     path = steady(tmp_path / "a.h5", t=STEADY_US + 50_000 * (np.arange(500) >= 200))
-    assert sum(f.count for f in check_recording(path, settings=CheckSettings(gap_us=gap_us)).findings) == count
+    assert sum(f.count for f in check(path, settings=CheckSettings(gap_us=gap_us)).findings) == count
 
 
 def test_hot_pixels_are_counted_and_busiest_is_reported(tmp_path: Path) -> None:
     n = np.arange(500)
     x, y = np.where(n % 2, 3, n % 12), np.where(n % 2, 5, n // 12 % 7)
-    finding = only(check_recording(steady(tmp_path / "a.h5", x=x, y=y, p=n // 2 % 2)))
+    finding = only(check(steady(tmp_path / "a.h5", x=x, y=y, p=n // 2 % 2)))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("hot_pixels", "odd", 1, None)
     assert mentions(finding.message, "x = 3, y = 5")
-    assert not check_recording(tmp_path / "a.h5", settings=CheckSettings(hot_pixel_factor=1000)).findings
+    assert not check(tmp_path / "a.h5", settings=CheckSettings(hot_pixel_factor=1000)).findings
 
 
 def test_single_polarity_is_odd(tmp_path: Path) -> None:
-    finding = only(check_recording(steady(tmp_path / "a.h5", p=np.ones(500, np.uint8))))
+    finding = only(check(steady(tmp_path / "a.h5", p=np.ones(500, np.uint8))))
     assert (finding.kind, mentions(finding.message, 500, "ON")) == ("one_polarity", True)
-    finding = only(check_recording(steady(tmp_path / "b.h5", p=np.zeros(500, np.uint8))))
+    finding = only(check(steady(tmp_path / "b.h5", p=np.zeros(500, np.uint8))))
     assert mentions(finding.message, 500, "OFF")
-    assert not check_recording(write_columns(tmp_path / "c.h5", [0, 1], [2, 5], [0, 0], [1, 1])).findings
+    assert not check(write_columns(tmp_path / "c.h5", [0, 1], [2, 5], [0, 0], [1, 1])).findings
 
 
 def test_empty_files_and_negative_times_are_odd(tmp_path: Path) -> None:
-    report = check_recording(write_columns(tmp_path / "a.h5", [], [], [], []))
+    report = check(write_columns(tmp_path / "a.h5", [], [], [], []))
     assert (only(report).kind, report.wrong, report.t_first_us, report.rate_hz) == ("empty", False, None, None)
-    finding = only(check_recording(steady(tmp_path / "b.h5", t=STEADY_US - 1500)))
+    finding = only(check(steady(tmp_path / "b.h5", t=STEADY_US - 1500)))
     assert mentions(finding.message, "2 events", "event 0", "t = -1500 us")
 
 
 def test_truncated_file_is_checked_up_to_truncation_with_guessed_sensor(tmp_path: Path) -> None:
     events = random_events(0, 100)
     (tmp_path / "a.bin").write_bytes(bin40(events)[:-2])
-    report = check_recording(tmp_path / "a.bin")
+    report = check(tmp_path / "a.bin")
     assert (report.events, report.width, report.sensor_source) == (99, 34, "guessed")
     finding = report.findings[0]
     assert (finding.kind, finding.severity, finding.first) == ("corruption", "wrong", 99)
     assert mentions(finding.message, "3 bytes")
     (tmp_path / "b.bin.gz").write_bytes(gzip.compress(bin40(random_events(0, 3000)))[:-20])
-    assert check_recording(tmp_path / "b.bin.gz").findings[0].kind == "corruption"
+    assert check(tmp_path / "b.bin.gz").findings[0].kind == "corruption"
 
 
 def test_undecodable_chunk_is_corruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +253,7 @@ def test_undecodable_chunk_is_corruption(tmp_path: Path, monkeypatch: pytest.Mon
     with path.open("r+b") as raw:
         raw.seek(chunk.byte_offset)
         raw.write(bytes(chunk.size))
-    report = check_recording(path)
+    report = check(path)
     assert (report.findings[0].kind, report.findings[0].first, report.events) == ("corruption", 65536, 65536)
 
 
@@ -261,33 +261,33 @@ def test_check_and_read_guess_the_same_sensor(tmp_path: Path) -> None:
     for number, (width, height) in enumerate([(12, 7), (128, 128), (129, 12), (640, 480), (12, 500)]):
         events = random_events(0, 3000, SensorSize(width=width, height=height))
         path = write_columns(tmp_path / f"{number}.h5", events.t, events.x, events.y, events.p, sensor=None)
-        report = check_recording(path)
+        report = check(path)
         guessed = open_recording(path).sensor
         assert (report.width, report.height, report.sensor_source) == (guessed.width, guessed.height, "guessed")
 
 
 def test_events_beyond_all_known_sensors_suggest_the_sensor_option(tmp_path: Path) -> None:
     path = write_columns(tmp_path / "a.h5", [0, 1], [2000, 3], [0, 0], [1, 0], sensor=None)
-    finding = only(check_recording(path))
+    finding = only(check(path))
     assert mentions(finding.message, "1 event", "1280x720", "event 0", "x = 2000, y = 0")
     assert [remedy.setting for remedy in finding.remedies] == ["sensor"]
-    assert not check_recording(path, sensor=SensorSize(width=2001, height=700)).findings
+    assert not check(path, sensor=SensorSize(width=2001, height=700)).findings
 
 
 def test_report_converts_to_json(tmp_path: Path) -> None:
-    report = check_recording(steady(tmp_path / "a.h5", t=replaced(STEADY_US, e9=5500)))
+    report = check(steady(tmp_path / "a.h5", t=replaced(STEADY_US, e9=5500)))
     record = json.loads(json.dumps(report.to_record()))
     assert (record["wrong"], record["events"], record["findings"][0]["kind"]) == (True, 500, "order")
 
 
 def test_files_that_cannot_be_opened_raise(tmp_path: Path) -> None:
     with raises(FileError, "a.h5"):
-        check_recording(tmp_path / "a.h5")
+        check(tmp_path / "a.h5")
     with raises(EventError, "12x7", "5x5"):
-        check_recording(steady(tmp_path / "b.h5"), sensor=SensorSize(width=5, height=5))
+        check(steady(tmp_path / "b.h5"), sensor=SensorSize(width=5, height=5))
     (tmp_path / "c.h5").write_bytes(b"")
     with raises(FormatError, "empty"):
-        check_recording(tmp_path / "c.h5")
+        check(tmp_path / "c.h5")
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_files_that_cannot_be_opened_raise(tmp_path: Path) -> None:
     ],
 )
 def test_real_recordings_have_no_wrong_findings(test_data: Path, name: str, events: int, odd: dict[str, Any]) -> None:
-    report = check_recording(test_data / name)
+    report = check(test_data / name)
     assert not report.wrong
     assert report.events == events
     assert {finding.kind: finding.count for finding in report.findings} == odd
@@ -311,4 +311,4 @@ def test_real_recordings_have_no_wrong_findings(test_data: Path, name: str, even
 def test_sensor_with_too_many_pixels_is_rejected(tmp_path: Path) -> None:
     path = write_columns(tmp_path / "a.h5", [0], [0], [0], [0], SensorSize(width=28001, height=25976))
     with raises(EventError, "a.h5", "28001x25976"):
-        check_recording(path)
+        check(path)

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from facts import mentions, raises
 from dvspipe.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
 from dvspipe.events import SensorSize, concatenate
 from dvspipe.files import require_space
-from dvspipe.formats import describe, open_recording, read, recognise, write
+from dvspipe.formats import info, open_recording, read, recognise, write
 from dvspipe.formats.hdf5 import chunked_file, writer
 from dvspipe.formats.interface import Format
 from dvspipe.parallel import Processes
@@ -297,12 +296,12 @@ def test_error_of_wrong_recording_suggests_settings_that_convert_it(
     text: str, expected: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
-    config = conversion.RecordingConfig(SensorSize(width=12, height=7))
+    config = conversion.RecordingConfig(sensor=SensorSize(width=12, height=7))
     with pytest.raises(CorruptionError) as caught:
         convert_recording(tmp_path / "a.csv", tmp_path / "a.h5", config)
     assert [remedy.setting for remedy in caught.value.remedies] == expected
     for name in ("sort", "salvage")[2 - len(expected) :]:
-        assert convert_recording(tmp_path / "a.csv", tmp_path / f"{name}.h5", replace(config, **{name: True})).events
+        assert convert_recording(tmp_path / "a.csv", tmp_path / f"{name}.h5", config, **{name: True}).events
 
 
 def test_upsampling_adds_steps_and_keeps_the_count_of_frames(tmp_path: Path) -> None:
@@ -366,7 +365,7 @@ def test_ctrl_c_on_a_camera_leaves_a_complete_file(tmp_path: Path, monkeypatch: 
     done = convert_video(Path("0"), tmp_path / "events.h5")
     assert 30 <= done.frames <= 100
     assert len(read(tmp_path / "events.h5")) == done.events > 0
-    assert describe(tmp_path / "events.h5").attributes["source"] == "camera 0"
+    assert info(tmp_path / "events.h5").attributes["source"] == "camera 0"
     assert len(events_from_video(0)) > 0
 
 

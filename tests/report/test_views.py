@@ -12,7 +12,7 @@ from dvspipe.events import Region
 from dvspipe.formats import open_recording, write
 from dvspipe.formats.source import Extent
 from dvspipe.recordings.editing import cut_recording, select_part
-from dvspipe.report import PreviewSettings, write_preview, write_view
+from dvspipe.report import PreviewSettings, view, write_preview
 
 EVENTS = random_events(1, 3000, span_us=3_000_000)
 SETTINGS = PreviewSettings(window_us=100_000)
@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("suffix", [".gif", ".png"])
 def test_view_of_a_complete_recording_is_its_preview(path: Path, tmp_path: Path, suffix: str) -> None:
-    write_view(select_part(open_recording(path)), tmp_path / f"view{suffix}", SETTINGS)
+    view(select_part(open_recording(path)), tmp_path / f"view{suffix}", SETTINGS)
     span_us = int(EVENTS.t[0]), int(EVENTS.t[-1])
     write_preview([EVENTS], SENSOR, tmp_path / f"preview{suffix}", SETTINGS, span_us=span_us)
     assert (tmp_path / f"view{suffix}").read_bytes() == (tmp_path / f"preview{suffix}").read_bytes()
@@ -35,8 +35,8 @@ def test_view_of_a_complete_recording_is_its_preview(path: Path, tmp_path: Path,
 def test_chart_of_a_part_is_the_chart_of_the_cut_file(path: Path, tmp_path: Path) -> None:
     part = select_part(open_recording(path), 1.0, 2.0, Region.parse("5x4+3+2"))
     cut_recording(part, tmp_path / "b.h5")
-    write_view(part, tmp_path / "part.png", chart="rate")
-    write_view(select_part(open_recording(tmp_path / "b.h5")), tmp_path / "file.png", chart="rate")
+    view(part, tmp_path / "part.png", chart="rate")
+    view(select_part(open_recording(tmp_path / "b.h5")), tmp_path / "file.png", chart="rate")
     assert (tmp_path / "part.png").read_bytes() == (tmp_path / "file.png").read_bytes()
 
 
@@ -51,5 +51,5 @@ def test_extent_of_a_part_counts_its_events(path: Path) -> None:
 def test_part_without_events_is_refused(path: Path, tmp_path: Path) -> None:
     empty = select_part(open_recording(path), 1.0, 1.000_000_1)
     with pytest.raises(EventError, match=r"a\.h5"):
-        write_view(empty, tmp_path / "a.gif")
+        view(empty, tmp_path / "a.gif")
     assert not (tmp_path / "a.gif").exists()

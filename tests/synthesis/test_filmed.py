@@ -128,6 +128,12 @@ def test_clips_of_other_parts_are_refused(tmp_path: Path) -> None:
         write_gestures(tmp_path / "clips", plan)
 
 
+def test_short_part_is_a_movement(tmp_path: Path) -> None:
+    FilmedGestures(gestures=(film(tmp_path, "flick", track_of(), stop_us=250_000),)).write(tmp_path)
+    (movement,) = read_repertoire(tmp_path).tracked["flick"]
+    assert len(movement.t_s) == 4
+
+
 def test_wrong_records_of_filmed_gestures_are_errors(tmp_path: Path) -> None:
     write_study(tmp_path)
     (tmp_path / "gestures.json").write_text("[1]")

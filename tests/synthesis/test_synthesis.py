@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dvspipe.errors import DataError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.files import lock_folder
-from dvspipe.formats import describe, read
+from dvspipe.formats import info, read
 from dvspipe.labels import GESTURES
 from dvspipe.parallel import Processes, Progress, Shard
 from dvspipe.synthesis import (
@@ -434,7 +434,7 @@ def test_gesture_folder_has_labels_and_a_record(tmp_path: Path) -> None:
     written, made = read(wave), record_gesture(GestureClip(2, person=0, clip=0, seed=3, duration_us=20_000))
     np.testing.assert_array_equal(written.structured(), made.structured())
     assert json.loads((tmp_path / "synthesis.json").read_text())["seed"] == 3
-    assert describe(wave).attributes["settings"]["synthesis"] == {
+    assert info(wave).attributes["settings"]["synthesis"] == {
         "label": 2,
         "person": 0,
         "clip": 0,

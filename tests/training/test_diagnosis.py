@@ -21,7 +21,7 @@ from dvspipe.errors import DataError
 from dvspipe.events import Events
 from dvspipe.formats import write
 from dvspipe.results import Finding, RunFolder, TrainingRun
-from dvspipe.training import TrainConfig, choose_settings, evaluate_checkpoint, train
+from dvspipe.training import TrainConfig, choose_settings, evaluate, train
 
 SETTINGS: dict[str, Any] = {
     "jobs": 1,
@@ -65,9 +65,9 @@ def test_copies_of_training_recordings_are_excluded_from_the_test(tmp_path: Path
     assert any(str(copy) in text for text in warnings)
     assert run.test.samples == 6
     assert read_split(run.folder.split).copies == (str(copy),)
-    assert evaluate_checkpoint(run.checkpoint, settings_for(tmp_path / "data").data, "test").samples == 6
-    by_folder = evaluate_checkpoint(run.folder.path, settings_for(tmp_path / "data").data, "validation", seed=5)
-    assert by_folder.confusion == evaluate_checkpoint(run.checkpoint, run_data(run), "validation").confusion
+    assert evaluate(run.checkpoint, settings_for(tmp_path / "data").data, "test").samples == 6
+    by_folder = evaluate(run.folder.path, settings_for(tmp_path / "data").data, "validation", seed=5)
+    assert by_folder.confusion == evaluate(run.checkpoint, run_data(run), "validation").confusion
 
 
 def test_test_files_named_like_training_files_are_counted(tmp_path: Path) -> None:

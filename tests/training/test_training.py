@@ -37,7 +37,7 @@ from dvspipe.learning.rules import ONLINE as ONLINE_RULES
 from dvspipe.networks import LIF, CsnnConfig, ModuleSource, SpikingNetwork, parse_network
 from dvspipe.results import CorruptionResult, EpochRow, RunFolder, TrainingRun, wilson_interval
 from dvspipe.synthesis import GESTURE_SENSOR
-from dvspipe.training import TrainConfig, TrainingCallback, evaluate_checkpoint, evaluate_corrupted, robustness, train
+from dvspipe.training import TrainConfig, TrainingCallback, evaluate, evaluate_corrupted, robustness, train
 from dvspipe.training.baseline import FrameNetwork
 from dvspipe.training.calibration import find_least_energy, fit_temperature
 from dvspipe.training.evaluation import expected_calibration_error, open_evaluation
@@ -769,25 +769,25 @@ def test_missing_tensorboard_is_reported_before_reading_data(
 
 def test_checkpoint_is_evaluated_on_a_dataset(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
     data = config_for(folder).data
-    record = evaluate_checkpoint(run.checkpoint, data, "test")
+    record = evaluate(run.checkpoint, data, "test")
     assert record.confusion == run.test.confusion
     assert record.calibration_error == pytest.approx(run.test.calibration_error, abs=1e-6)
     assert record.temperature != 1
-    assert evaluate_checkpoint(run.checkpoint, data, "all").samples == 84
+    assert evaluate(run.checkpoint, data, "all").samples == 84
     with raises(ConfigError, "tset", "train", "validation", "test", "all"):
-        evaluate_checkpoint(run.checkpoint, data, "tset")
+        evaluate(run.checkpoint, data, "tset")
     for name in ("x", "y"):
         for number in range(4):
             write(tmp_path / name / f"{number}.h5", moving_bar(0, number))
     with raises(DataError, "x", "y", "0_right", "1_left", "2_down"):
-        evaluate_checkpoint(run.checkpoint, FolderConfig(root=tmp_path), "test")
+        evaluate(run.checkpoint, FolderConfig(root=tmp_path), "test")
 
 
 def test_checkpoint_is_evaluated_on_corrupted_recordings(run: TrainingRun, folder: Path) -> None:
     """Strength 0 changes nothing, the division into batches does not matter, and without events accuracy drops."""
     data, levels = config_for(folder).data, [Drops(0), Drops(1), Flips(0.5), Jitter(20_000)]
     found = evaluate_corrupted(run.checkpoint, data, "test", levels, seed=3)
-    assert found.clean == evaluate_checkpoint(run.checkpoint, data, "test")
+    assert found.clean == evaluate(run.checkpoint, data, "test")
     assert [(row.corruption, row.strength) for row in found.corrupted] == [
         (each.name, each.strength) for each in levels
     ]
@@ -824,9 +824,7 @@ def test_evaluation_uses_the_split_of_the_training(run: TrainingRun, folder: Pat
     texts: list[str] = []
 
     def confusion(checkpoint: Path, part: str, seed: int, root: Path = folder) -> Any:
-        return evaluate_checkpoint(
-            checkpoint, FolderConfig(root=root), part, seed=seed, callback=Recorder(texts)
-        ).confusion
+        return evaluate(checkpoint, FolderConfig(root=root), part, seed=seed, callback=Recorder(texts)).confusion
 
     def parts(root: Path, seed: int) -> list[str]:
         return [sample.name for sample in open_dataset(FolderConfig(root=root), seed).validation]
@@ -861,7 +859,7 @@ def test_few_recordings_outside_the_run_are_all_evaluated(
         shutil.copy(first, tmp_path / "other" / name / f"new_{first.name}")
     texts: list[str] = []
     other = FolderConfig(root=tmp_path / "other")
-    record = evaluate_checkpoint(run.checkpoint, other, part, callback=Recorder(texts))
+    record = evaluate(run.checkpoint, other, part, callback=Recorder(texts))
     assert record.samples == len(run.test.classes)
     assert record.data.startswith(f"{record.samples} recordings (all)")
     if part == "test":
@@ -877,7 +875,7 @@ def test_too_few_recordings_to_split_suggests_part_all(run: TrainingRun, folder:
         (tmp_path / "other" / name).mkdir(parents=True)
         shutil.copy(min((folder / "test" / name).iterdir()), tmp_path / "other" / name)
     with raises(DataError) as caught:
-        evaluate_checkpoint(alone, FolderConfig(root=tmp_path / "other"), "test")
+        evaluate(alone, FolderConfig(root=tmp_path / "other"), "test")
     assert [(each.setting, each.value) for each in caught.value.remedies] == [("part", "all")]
 
 

@@ -23,7 +23,7 @@ from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.framing import FramingConfig, person
 from dvspipe.inference import Classifier, InferConfig
-from dvspipe.training import TrainConfig, TrainingCallback, choose_settings, evaluate_checkpoint, train
+from dvspipe.training import TrainConfig, TrainingCallback, choose_settings, evaluate, train
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
@@ -44,7 +44,7 @@ def _bars_show_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise VideoError("shows no person")
 
-    monkeypatch.setattr(person, "track_film", refuse)
+    monkeypatch.setattr(person, "track", refuse)
 
 
 class Notes(TrainingCallback):
@@ -98,7 +98,7 @@ def test_inference_frames_recordings_as_in_the_test(data: dict[str, Any], movers
     run = train(config_for(movers, **data), tmp_path / "run")
     classifier = Classifier.load(run.folder.path)
     assert classifier.config.framing.roi == data.get("roi", "full")
-    tested = evaluate_checkpoint(run.folder.path, config_for(movers).data, "all")
+    tested = evaluate(run.folder.path, config_for(movers).data, "all")
     wrong = {each.name: each.predicted for each in tested.wrong}
     for file in sorted(movers.rglob("*.webm")):
         prediction = classifier.predict(file)

@@ -39,7 +39,7 @@ figure, panels = plt.subplots(9, 4, figsize=(9, 19), layout="constrained")
 rows = iter(panels)
 for form, settings in forms.items():
     bins = dvspipe.BinConfig(steps=4, form=form, **settings)
-    tensor = dvspipe.encode_events(events, bins)  # uint8 or float32 [T, C, H, W]
+    tensor = dvspipe.encode(events, bins)  # uint8 or float32 [T, C, H, W]
     signed, most = form == "voxel", scales[form]
     for channel, polarity in enumerate(["signed"] if signed else ["OFF", "ON"]):
         row = next(rows)

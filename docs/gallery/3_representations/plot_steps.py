@@ -20,7 +20,7 @@ rules = {
 
 figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
 for name, bins in rules.items():
-    counts = dvspipe.encode_events(events, bins).sum((1, 2, 3))
+    counts = dvspipe.encode(events, bins).sum((1, 2, 3))
     axes.step(range(len(counts)), counts, where="mid", label=name)
 axes.set(xlabel="step", ylabel="events in the step", ylim=(0, None))
 axes.legend()

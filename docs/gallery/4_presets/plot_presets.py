@@ -28,7 +28,7 @@ figure, panels = plt.subplots(2, 3, figsize=(9, 6.4), layout="constrained")
 for axes, preset in zip(panels.flat, PRESETS, strict=True):
     sensor = dvspipe.SimulatorConfig(**read_preset(preset))
     events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=500_000), sensor=sensor)
-    off, on = dvspipe.encode_events(events, dvspipe.BinConfig(steps=12, step_us=40_000))[10].astype(int)
+    off, on = dvspipe.encode(events, dvspipe.BinConfig(steps=12, step_us=40_000))[10].astype(int)
     axes.imshow(on - off, cmap="RdBu_r", vmin=-3, vmax=3)
     axes.set(title=f"{preset}: {len(events):,} events in 0.5 s", xticks=[], yticks=[])
 plt.show()

@@ -143,7 +143,7 @@ import dvspipe
 from dvspipe.synthesis import GestureClip, record_gesture
 
 events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=1_000_000))
-counts = dvspipe.encode_events(events, dvspipe.BinConfig(steps=100, step_us=10_000, downsample=16))
+counts = dvspipe.encode(events, dvspipe.BinConfig(steps=100, step_us=10_000, downsample=16))
 pixels = torch.tensor(counts, dtype=torch.float32).flatten(1)  # [T, 2 * 8 * 8]
 weights = 0.25 * torch.randn(pixels.shape[1], 40, generator=torch.Generator().manual_seed(0))
 fired = LIF({"tau_mem_s": 0.03, "gain": 1.5}, dt=0.01)((pixels @ weights)[:, None])[0][:, 0]

@@ -16,7 +16,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -47,7 +46,7 @@ def decode_in_child(path: Path, hints: Hints, events: int, progress: Progress | 
     package = str(Path(__file__).resolve().parents[3])
     paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     # -P: import nothing from the current folder
-    command = [sys.executable, "-P", "-c", CODE, os.fspath(path), json.dumps(asdict(hints))]
+    command = [sys.executable, "-P", "-c", CODE, os.fspath(path), hints.model_dump_json()]
     seen = 0
     with ExitStack() as stack:
         environment = os.environ | {"PYTHONPATH": paths}

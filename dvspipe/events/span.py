@@ -1,0 +1,96 @@
+"""Time span of a part of a recording, given in microseconds or in seconds after the first event."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..arguments import describe_value
+from ..errors import ArgumentError, ConfigError
+
+EARLIEST_US, LATEST_US = -(2**63), 2**63 - 1
+US_PER_S = 1_000_000
+IN_SECONDS = "start_s and stop_s are seconds after the first event"
+"""Hint for times that were meant to be relative."""
+
+
+class TimeSpan(NamedTuple):
+    """Times start_us <= t < stop_us, on the clock of a recording."""
+
+    start_us: int
+    stop_us: int
+
+    @classmethod
+    def of(
+        cls,
+        start_us: float | None,
+        stop_us: float | None,
+        start_s: float | None,
+        stop_s: float | None,
+        find_first_us: Callable[[], int],
+    ) -> TimeSpan:
+        """Create a span from times in microseconds or in seconds after the first event; None: no limit.
+
+        Args:
+            start_us: Start time in microseconds on the clock of the recording; fractions are rounded up.
+            stop_us: Stop time (exclusive) on the same clock.
+            start_s: Start time in seconds after the first event.
+            stop_s: Stop time (exclusive) in seconds after the first event.
+            find_first_us: Returns the time of the first event; called only for times in seconds.
+
+        Raises:
+            ConfigError: If a time is given in microseconds and in seconds.
+            ArgumentError: If a time is not a number.
+
+        Example:
+            >>> TimeSpan.of(None, None, 0.5, None, lambda: 1000) == (501_000, LATEST_US)
+            True
+        """
+        for name, in_us, in_s in (("start", start_us, start_s), ("stop", stop_us, stop_s)):
+            if in_us is not None and in_s is not None:
+                raise ConfigError(f"{name}_us = {in_us} and {name}_s = {in_s}: only one of them can be given")
+        first_us = 0 if start_s is None and stop_s is None else find_first_us()
+        start = _to_us("start_us", start_us, EARLIEST_US) if start_s is None else _from_s("start_s", start_s, first_us)
+        stop = _to_us("stop_us", stop_us, LATEST_US) if stop_s is None else _from_s("stop_s", stop_s, first_us)
+        return cls(start, stop)
+
+    @property
+    def is_unlimited(self) -> bool:
+        """Whether the span contains all times."""
+        return self == (EARLIEST_US, LATEST_US)
+
+    def explain_outside(self, first_us: int, last_us: int) -> str:
+        """Describe a span that contains no time from `first_us` to `last_us`, the first and last event; else empty.
+
+        Example:
+            >>> TimeSpan(0, 1000).explain_outside(5_000_000, 6_000_000)
+            'no events from 0 to 1000 us (found events from 5000000 to 6000000 us)'
+        """
+        if self.start_us <= last_us and self.stop_us > max(first_us, self.start_us):
+            return ""
+        limits = [f"from {self.start_us}"] if self.start_us != EARLIEST_US else []
+        limits += [f"to {self.stop_us}"] if self.stop_us != LATEST_US else []
+        return f"no events {' '.join(limits)} us (found events from {first_us} to {last_us} us)"
+
+
+def _to_us(name: str, value: object, default: int) -> int:
+    if value is None:
+        return default
+    return _limit(int(value) if isinstance(value, numbers.Integral) else _real(name, value))
+
+
+def _from_s(name: str, value: float, first_us: int) -> int:
+    us = _real(name, value) * US_PER_S
+    return _limit(first_us + round(us) if math.isfinite(us) else us)
+
+
+def _real(name: str, value: object) -> float:
+    if not isinstance(value, numbers.Real) or math.isnan(value):
+        raise ArgumentError(f"wrong type of {name} (found {describe_value(value)}, expected a number)")
+    return float(value)
+
+
+def _limit(us: float) -> int:
+    return math.ceil(min(max(us, EARLIEST_US), LATEST_US))

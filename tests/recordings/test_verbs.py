@@ -1,0 +1,136 @@
+"""Convert, cut, filter and merge as functions of files and of events in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+from facts import raises
+
+from dvspipe.errors import ArgumentError, ConfigError, EventError, FileError, VideoError
+from dvspipe.events import Events, SensorSize
+from dvspipe.events.filters import FilterConfig, count_pixels, find_hot_pixels
+from dvspipe.formats import info, open_recording, read, write
+from dvspipe.recordings.checking import CheckSettings, check
+from dvspipe.recordings.comparison import CompareSettings, compare
+from dvspipe.recordings.editing import cut_recording, filter_recording, locate_hot_pixels, merge_recordings, select_part
+from dvspipe.recordings.settings import ConversionSettings
+from dvspipe.recordings.verbs import convert, cut, filter, merge  # noqa: A004
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.writing import write_video
+
+EVENTS = random_events(7, 600).shift_time(1_700_000_000_000_000)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    write(tmp_path / "a.h5", EVENTS)
+    return tmp_path / "a.h5"
+
+
+def test_file_and_events_in_memory_give_the_same_results(file: Path) -> None:
+    for function in (
+        lambda recording: cut(recording, 0.01, 0.06, "5x4+2+1"),
+        lambda recording: filter(recording, activity_us=300, hot_pixels=True),
+        lambda recording: merge([recording, recording]),
+        lambda recording: compare(recording, EVENTS[:300]).ratios,
+        lambda recording: check(recording).findings,
+    ):
+        assert function(file) == function(EVENTS)
+    found, stored = info(EVENTS), info(file)
+    assert (found.events, found.duration_us, found.on_fraction) == (
+        stored.events,
+        stored.duration_us,
+        stored.on_fraction,
+    )
+    assert (found.format, found.file, found.width) == ("memory", "events", 12)
+
+
+def test_cut_filter_and_merge_give_what_the_commands_write(file: Path, tmp_path: Path) -> None:
+    recording = open_recording(file)
+    cut_recording(select_part(recording, 0.01, 0.06), tmp_path / "cut.h5")
+    assert cut(EVENTS, 0.01, 0.06) == read(tmp_path / "cut.h5")
+    hot = locate_hot_pixels(select_part(recording))
+    filter_recording(select_part(recording), tmp_path / "few.h5", FilterConfig(refractory_us=500), hot=hot)
+    assert filter(EVENTS, refractory_us=500, hot_pixels=True) == read(tmp_path / "few.h5")
+    for gap_us in (None, 100):
+        merge_recordings([recording, recording], tmp_path / "both.h5", gap_us=gap_us, overwrite=True)
+        assert merge([EVENTS, EVENTS], gap_us=gap_us) == read(tmp_path / "both.h5")
+
+
+def test_cut_keeps_times_and_refuses_parts_outside() -> None:
+    assert cut(EVENTS) == EVENTS
+    assert cut(EVENTS, stop_s=0.05).t[0] == EVENTS.t[0]
+    with raises(EventError, "events", "5 s"):
+        cut(EVENTS, 5)
+    with raises(ConfigError, "0.5", "0.7"):
+        cut(EVENTS, 0.7, 0.5)
+    with raises(EventError, "12x7"):
+        cut(EVENTS, region=(0, 0, 13, 7))
+
+
+def test_hot_pixels_are_removed_in_memory() -> None:
+    busy = np.full(400, 3)
+    hot = Events(np.arange(400) * 200 + int(EVENTS.t[0]), busy, busy, np.ones(400, int), SENSOR)
+    both = merge([EVENTS, hot])
+    assert find_hot_pixels(count_pixels([both], SENSOR)).sum() == 1
+    assert len(filter(both, hot_pixels=True)) == np.count_nonzero((EVENTS.x != 3) | (EVENTS.y != 3))
+
+
+def test_filter_needs_a_filter() -> None:
+    with raises(ConfigError, "refractory_us", "activity_us", "hot_pixels=True"):
+        filter(EVENTS)
+    assert filter(EVENTS, {"refractory_us": 500}) == filter(EVENTS, FilterConfig(refractory_us=500))
+    assert filter(EVENTS, FilterConfig(refractory_us=500), activity_us=300) == filter(
+        EVENTS, refractory_us=500, activity_us=300
+    )
+    with raises(ConfigError, "refractory"):
+        filter(EVENTS, refractory=500)
+
+
+def test_merge_takes_recordings_of_one_sensor() -> None:
+    with raises(EventError, "no recordings"):
+        merge([])
+    with raises(EventError, "5x5", "12x7"):
+        merge([EVENTS, random_events(1, 5, SensorSize(width=5, height=5))])
+    for wrong in (EVENTS, "a.h5", 3):
+        with raises(ArgumentError, "merge", "recordings"):
+            merge(wrong)  # type: ignore[arg-type]
+
+
+def test_convert_takes_settings_by_name_and_a_preset(tmp_path: Path) -> None:
+    images = [np.full((32, 48), 60 * number, np.uint8) for number in range(3)]
+    write_video(tmp_path / "a.webm", frames_from_arrays(images, fps=30))
+    done = convert(tmp_path / "a.webm", tmp_path / "a.h5", pos_thres=0.4, neg_thres=0.4)
+    assert (done.frames, done.sensor) == (3, SensorSize(width=48, height=32))
+    given = ConversionSettings(pos_thres=0.4)
+    convert(tmp_path / "a.webm", tmp_path / "b.h5", given, neg_thres=0.4)
+    assert read(tmp_path / "a.h5") == read(tmp_path / "b.h5")
+    convert(tmp_path / "a.webm", tmp_path / "c.h5", preset="noisy", pos_thres=0.4)
+    stored = info(tmp_path / "c.h5").attributes["settings"]["simulator"]
+    assert (stored["pos_thres"], stored["shot_noise_rate_hz"] > 0) == (0.4, True)
+    convert(tmp_path / "a.h5", tmp_path / "a.csv")
+    assert read(tmp_path / "a.csv", sensor="48x32") == read(tmp_path / "a.h5")
+
+
+def test_convert_explains_wrong_settings_and_sources(tmp_path: Path) -> None:
+    with raises(ConfigError, "pos_thress", "pos_thres"):
+        convert(tmp_path / "a.webm", tmp_path / "a.h5", pos_thress=1)
+    with raises(ArgumentError, "convert", "source", "Events"):
+        convert(EVENTS, tmp_path / "a.h5")  # type: ignore[arg-type]
+    with raises((VideoError, FileError), "a.webm"):
+        convert(tmp_path / "a.webm", tmp_path / "a.h5")
+
+
+def test_settings_of_check_and_compare_have_names(file: Path) -> None:
+    assert check(file, gap_us=1000) == check(file, settings=CheckSettings(gap_us=1000))
+    assert check(file, settings={"gap_us": 1000}) == check(file, gap_us=1000)
+    part = EVENTS[::2]
+    assert (
+        compare(EVENTS, part, bin_us=1000).to_record()
+        == compare(EVENTS, part, CompareSettings(bin_us=1000)).to_record()
+    )
+    with raises(ConfigError, "bins_us", "bin_us"):
+        compare(EVENTS, part, bins_us=1000)
