@@ -66,7 +66,7 @@ def live(
     """Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."""
     from ..framing import live_settings
     from ..inference import Classifier
-    from ..live import LiveSession, is_stream, open_live
+    from ..inference.live import LiveSession, is_stream, open_live
 
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
     config = _with_hop(build_config(settings), classifier, every)

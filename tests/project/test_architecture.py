@@ -45,7 +45,6 @@ ORDER = [
     "checkpoints",
     "training",
     "inference",
-    "live",
     "report",
     "oneshot",
     "torch",
@@ -108,7 +107,7 @@ ONLY_HOMES = {
     "sklearn": {"report", "training"},
     "starlette": {"app"},
     "tonic": {"datasets"},
-    "torch": {"networks", "learning", "checkpoints", "training", "inference", "live", "torch"},
+    "torch": {"networks", "learning", "checkpoints", "training", "inference", "torch"},
     "triton": {"networks"},
     "typer": {"cli"},
 }

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import ConfigError, FileError, Remedy, VideoError
-from ..events import Events, SensorSize
-from ..formats import NO_HINTS, Hints, Recording, open_recording
-from ..recordings.conversion import is_video
-from ..video.config import VideoSettings
-from ..video.names import camera_of, check_address
-from ..video.opening import open_video
-from ..video.video import Video
-from .chunks import Chunk, Clock
+from ...errors import ConfigError, FileError, Remedy, VideoError
+from ...events import Events, SensorSize
+from ...formats import NO_HINTS, Hints, Recording, open_recording
+from ...recordings.conversion import is_video
+from ...video.config import VideoSettings
+from ...video.names import camera_of, check_address
+from ...video.opening import open_video
+from ...video.video import Video
+from .chunks import Chunk, LiveClock
 from .streams import is_stream, open_stream
 
 CHUNK_US = 10_000  # length of the chunks of a replayed recording, as from a camera's driver
@@ -44,7 +44,7 @@ class LiveSource(Protocol):
     def speed(self) -> float:
         """Microseconds of the stream per microsecond of the clock."""
 
-    def read(self, clock: Clock, stop: threading.Event) -> Iterator[Chunk]:
+    def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
         """Yield chunks when they are due, until the end or `stop` is set. Called in a thread of its own."""
 
 
@@ -64,7 +64,7 @@ class CameraSource:
         """Name in messages."""
         return self.content.name
 
-    def read(self, clock: Clock, stop: threading.Event) -> Iterator[Chunk]:
+    def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
         """Yield frames when the camera delivers them; see `LiveSource`."""
         for frame in self.content.frames():
             yield Chunk(frame, frame.t_us, clock.now_s())
@@ -93,7 +93,7 @@ class FilmSource:
         """Name in messages."""
         return self.content.name
 
-    def read(self, clock: Clock, stop: threading.Event) -> Iterator[Chunk]:
+    def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
         """Yield frames when they are due; see `LiveSource`."""
         pace, offset_us = _Pace(clock, self.speed), 0
         while not stop.is_set():
@@ -135,7 +135,7 @@ class RecordingSource:
         """Sensor of the events."""
         return self.recording.sensor
 
-    def read(self, clock: Clock, stop: threading.Event) -> Iterator[Chunk]:
+    def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
         """Yield events when they are due; see `LiveSource`."""
         pace, offset_us = _Pace(clock, self.speed), 0
         while not stop.is_set():
@@ -159,7 +159,7 @@ class RecordingSource:
 class _Pace:
     """Pace of a replay: the first time of the stream is now."""
 
-    def __init__(self, clock: Clock, speed: float) -> None:
+    def __init__(self, clock: LiveClock, speed: float) -> None:
         self._clock, self._speed = clock, speed
         self._begin: tuple[int, float] | None = None
 
@@ -214,7 +214,7 @@ def open_live(
         hints: Other metadata missing from a recording.
 
     Raises:
-        ConfigError: If the speed is not positive, a camera or stream has a speed or loop, or a stream no
+        ConfigError: If the speed is not positive, a camera or stream has a speed or loop, or a stream has no
             sensor or a wrong address.
         FileError: If the file is missing or cannot be read.
         VideoError: If the camera or video cannot be opened.

@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, DataError, FormatError
-from ..events import Events, SensorSize, concatenate
-from ..formats.evt import EVT2_VERSION, allocate_events
-from ..formats.evt_kernels import Evt2State, decode_evt2
-from ..formats.prophesee_header import MARK
-from .chunks import Chunk, Clock
+from ...errors import ConfigError, DataError, FormatError
+from ...events import Events, SensorSize, concatenate
+from ...formats.evt import EVT2_VERSION, allocate_events
+from ...formats.evt_kernels import Evt2State, decode_evt2
+from ...formats.prophesee_header import MARK
+from .chunks import Chunk, LiveClock
 
 STANDARD_INPUT = "-"
 ADDRESS = re.compile(r"udp://([^:/]*):([0-9]{1,5})")
@@ -83,7 +83,7 @@ class WordSource:
     descriptor: int
     speed: float = 1.0
 
-    def read(self, clock: Clock, stop: threading.Event) -> Iterator[Chunk]:
+    def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
         """Yield events when their words arrive; see `LiveSource`.
 
         Raises:
@@ -146,7 +146,7 @@ class PacketSource:
     receiver: socket.socket = field(repr=False)
     speed: float = 1.0
 
-    def read(self, clock: Clock, stop: threading.Event) -> Iterator[Chunk]:
+    def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
         """Yield the events of each `BATCH_S`; see `LiveSource`. Events without time have their time of arrival.
 
         Raises:

@@ -22,13 +22,13 @@ from dvspipe.config import build
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import ConfigError, DataError, FileError, VideoError
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.formats import WriteOptions, create_writer, read, write
+from dvspipe.formats import WriteOptions, Writer, create_writer, read, write
 from dvspipe.framing.live import LiveFinder, frame_live_events
 from dvspipe.inference import Classifier, InferConfig
+from dvspipe.inference.live import Chunk, ChunkQueue, LiveSession, LiveSource, open_live
+from dvspipe.inference.live.sources import FilmSource
 from dvspipe.inference.stateful import StatefulRun, group_steps
 from dvspipe.inference.windows import encode_steps
-from dvspipe.live import Chunk, ChunkQueue, LiveSession, LiveSource, open_live
-from dvspipe.live.sources import FilmSource
 from dvspipe.networks import CsnnConfig
 from dvspipe.results import LiveAnswer, Timeline
 from dvspipe.video.arrays import open_array
@@ -83,9 +83,16 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def answers_of(source: LiveSource, classifier: Classifier, **options: Any) -> list[LiveAnswer]:
+def answers_of(
+    source: LiveSource,
+    classifier: Classifier,
+    config: InferConfig = InferConfig(),
+    *,
+    writer: Writer | None = None,
+    capacity: int = 100_000,
+) -> list[LiveAnswer]:
     """Answers with a label, of a session on a fake clock that drops nothing unless told otherwise."""
-    session = LiveSession(source, classifier, **({"clock": FakeClock(), "capacity": 100_000} | options))
+    session = LiveSession(source, classifier, config, writer=writer, clock=FakeClock(), capacity=capacity)
     return [answer for answer in session.run() if answer.label is not None]
 
 
@@ -295,7 +302,7 @@ def test_failed_source_raises_its_error_after_a_complete_recording(classifier: C
 
     writer = create_writer(tmp_path / "seen.h5", BAR_SENSOR, WriteOptions())
     with raises(VideoError, "camera 7"):
-        answers_of(Source(), classifier, writer=writer)  # type: ignore[arg-type]
+        answers_of(Source(), classifier, writer=writer)
     assert len(read(tmp_path / "seen.h5")) == len(events)
 
 

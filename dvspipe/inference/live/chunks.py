@@ -8,8 +8,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..events import Events
-from ..video.frames import Frame
+from ...events import Events
+from ...video.frames import Frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +27,8 @@ class Chunk:
     due_s: float
 
 
-class Clock(Protocol):
-    """Clock of the machine."""
+class LiveClock(Protocol):
+    """LiveClock of the machine."""
 
     def now_s(self) -> float:
         """Return the time in seconds."""

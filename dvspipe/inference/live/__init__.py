@@ -1,6 +1,6 @@
 """Live streams to labels: sources, the queue of their chunks, and the session that classifies them."""
 
-from .chunks import Chunk, ChunkQueue, Clock, SystemClock
+from .chunks import Chunk, ChunkQueue, LiveClock, SystemClock
 from .session import LiveSession
 from .sources import LiveSource, open_live
 from .streams import is_stream
@@ -8,7 +8,7 @@ from .streams import is_stream
 __all__ = [
     "Chunk",
     "ChunkQueue",
-    "Clock",
+    "LiveClock",
     "LiveSession",
     "LiveSource",
     "SystemClock",

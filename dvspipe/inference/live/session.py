@@ -10,18 +10,19 @@ from contextlib import ExitStack
 import numpy as np
 import torch
 
-from ..errors import ConfigError, Remedy
-from ..events import Events
-from ..formats import Writer
-from ..framing import frame_live_events, frame_live_video
-from ..framing.framing import SLICE_US
-from ..inference import Classifier, InferConfig
-from ..inference.stateful import StatefulRun, StepOutput
-from ..inference.windows import StepEncoder
-from ..results import LiveAnswer
-from ..video.frames import Frame
-from ..video.video import Video
-from .chunks import Chunk, ChunkQueue, Clock, SystemClock
+from ...errors import ConfigError, Remedy
+from ...events import Events
+from ...formats import Writer
+from ...framing import frame_live_events, frame_live_video
+from ...framing.framing import SLICE_US
+from ...results import LiveAnswer
+from ...video.frames import Frame
+from ...video.video import Video
+from ..classifier import Classifier
+from ..config import InferConfig
+from ..stateful import StatefulRun, StepOutput
+from ..windows import StepEncoder
+from .chunks import Chunk, ChunkQueue, LiveClock, SystemClock
 from .sources import LiveSource
 
 CAPACITY = 32  # waiting chunks: 0.3 s of a recording
@@ -46,7 +47,7 @@ class LiveSession:
         classifier: Classifier.
         config: Settings as in `Classifier.classify`; `hop_us` is the time between predictions.
         writer: Writer of the events that the network sees; None: do not record them.
-        clock: Clock of the machine.
+        clock: LiveClock of the machine.
         capacity: Maximum number of waiting chunks; None: depends on the source.
 
     Raises:
@@ -61,7 +62,7 @@ class LiveSession:
         config: InferConfig = InferConfig(),
         *,
         writer: Writer | None = None,
-        clock: Clock | None = None,
+        clock: LiveClock | None = None,
         capacity: int | None = None,
     ) -> None:
         self._source, self._classifier, self._writer = source, classifier, writer

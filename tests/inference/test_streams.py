@@ -18,8 +18,8 @@ from dvspipe.errors import ConfigError, DataError, DvspipeError, FormatError
 from dvspipe.events import Events, concatenate
 from dvspipe.formats import write
 from dvspipe.formats.prophesee_header import parse_header
-from dvspipe.live import Chunk, LiveSource, open_live
-from dvspipe.live.streams import PacketSource, WordSource, decode_packet, open_stream
+from dvspipe.inference.live import Chunk, LiveSource, open_live
+from dvspipe.inference.live.streams import PacketSource, WordSource, decode_packet, open_stream
 
 OFF_BIT, ON_BIT, NO_TIME_BIT = 0, 1 << 15, 1 << 31
 
@@ -92,7 +92,7 @@ def test_words_give_the_events_of_the_file(evt2: tuple[Events, bytes, bytes], wi
 
 def test_words_may_arrive_in_any_pieces(evt2: tuple[Events, bytes, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     events, header, words = evt2
-    monkeypatch.setattr("dvspipe.live.streams.BLOCK_BYTES", 7)
+    monkeypatch.setattr("dvspipe.inference.live.streams.BLOCK_BYTES", 7)
     with piped(header + words) as reader:
         assert_same(read_events(WordSource("pipe", SENSOR, reader)), events)
 
