@@ -15,6 +15,7 @@ from ..errors import ConfigError
 from ..parallel import Progress
 from ..report import draw_recording, write_answers_page
 from ..results import OutputFolder, Prediction, SegmentRow
+from .gestures import Trained
 from .shared import (
     ChosenFile,
     Updates,
@@ -185,6 +186,11 @@ class AnswerTab:
         """List the classifiers: included ones, and checkpoints below the folder."""
         return [*SHIPPED_NAMES, *self.space.list_checkpoints()]
 
+    def offer(self, trained: tuple[Trained, ...]) -> gr.Dropdown:
+        """Offer the classifiers that were trained in this session, and choose the last one."""
+        choices = [each.to_choice() for each in trained]
+        return gr.Dropdown(choices=[*self.list_classifiers(), *choices], value=choices[-1][1])
+
     def show_answer(
         self, session: Session, source: ChosenFile | None, name: str, upload: str | None, adapt: Any
     ) -> Iterator[Updates]:
@@ -195,6 +201,7 @@ class AnswerTab:
         if not upload and name not in SHIPPED_NAMES:
             checkpoint = self.space.resolve(name)
         folder = session.new_folder("classified")
+        shown = Path(upload or name)
 
         def show(found: Classified) -> Updates:
             return {
@@ -202,7 +209,7 @@ class AnswerTab:
                 self.page: show_page(found.page, "Predictions over time"),
                 self.windows: list_windows(found),
                 self.archive: offer_file(found.archive),
-                self.command: command_of(source.name, Path(upload).name if upload else name, adapt=bool(adapt)),
+                self.command: command_of(source.name, shown.name if shown.is_absolute() else name, adapt=bool(adapt)),
             }
 
         yield from follow(

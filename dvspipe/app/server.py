@@ -24,6 +24,7 @@ from ..errors import ConfigError, FileError, Remedy
 from ..parallel import ignore_progress
 from .answers import AnswerTab, classify
 from .explorer import RecordingTab
+from .gestures import LearnTab
 from .pairs import PairTab
 from .runs import RunTab
 from .shared import CSS, SAMPLE, ChosenFile, handle, listen, make_theme, name_session
@@ -108,11 +109,13 @@ def build_page(space: Workspace) -> gr.Blocks:
     """Build the page with all tabs."""
     with gr.Blocks(title=PAGE_TITLE, analytics_enabled=False, fill_width=True) as page:
         gr.Markdown("# dvspipe\nConvert videos to events, classify and explore them. All data stay on this machine.")
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             with gr.Tab("Video to events"):
                 videos = VideoTab(space)
-            with gr.Tab("What does it show?"):
+            with gr.Tab("What does it show?", id="answers"):
                 answers = AnswerTab(space)
+            with gr.Tab("Learn"):
+                gestures = LearnTab(space)
             with gr.Tab("Explore"):
                 RecordingTab(space)
             with gr.Tab("Compare"):
@@ -122,6 +125,8 @@ def build_page(space: Workspace) -> gr.Blocks:
         first = videos.picker
         for picker in (answers.picker, pairs.video):
             picker.follow(first)
+        listen(gestures.trained.change, answers.offer, [gestures.trained], [answers.checkpoint])
+        listen(gestures.try_out.click, lambda: gr.Tabs(selected="answers"), [], [tabs])
         listen(page.load, handle(space, first.status, first.choose_sample), [], first.outputs)
 
         def end_session(request: gr.Request) -> None:

@@ -49,7 +49,7 @@ CSS = """
 .pixels .picture { image-rendering: pixelated; }
 .status { display: flex; gap: .75rem; align-items: center; padding: .5rem .75rem; font-variant-numeric: tabular-nums; }
 .status progress { width: 10rem; max-width: 40%; }
-.tabitem:not(:has(.status)) .stops-work { display: none; }
+.tabitem:not(:has(.status)) .stops-work, .parts:not(:has(.status)) .stops-work { display: none; }
 .error { padding: .5rem .75rem; border-left: 4px solid #b91c1c; overflow-wrap: anywhere; }
 .empty { padding: 2rem 1rem; text-align: center; color: var(--body-text-color-subdued); }
 .caption { padding: .25rem .5rem; color: var(--body-text-color-subdued); }

@@ -14,10 +14,9 @@ from datetime import timedelta
 from html import escape
 from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..errors import DvspipeError, FileError, Remedy, escape_controls, shorten
-from ..parallel import Progress
 from ..parallel.estimate import estimate_left_s
 from ..recordings.conversion import RECORDING_SUFFIXES
 from ..video.names import VIDEO_SUFFIXES
@@ -25,7 +24,16 @@ from ..video.names import VIDEO_SUFFIXES
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-PageWork = Callable[[Progress], Result]
+
+
+class StagedProgress(Protocol):
+    """Progress callback of work in one or more stages; see `dvspipe.parallel.Progress`."""
+
+    def __call__(self, done: float, total: float, stage: str = "", /) -> object:
+        """Called with the amount done in a stage and its total; total is 0 if unknown."""
+
+
+PageWork = Callable[[StagedProgress], Result]
 """Long work. It calls its progress callback often; the callback may raise KeyboardInterrupt to stop it."""
 
 POLL_S = 0.25  # interval between progress updates
@@ -33,6 +41,7 @@ MAX_NAMES = 500  # files below the folder that the app lists
 KEPT_S = 3600.0  # lifetime of temporary files
 ROOT_PREFIX = "dvspipe-app-"  # prefix of temporary folders
 SESSIONS, UPLOADS = "sessions", "uploads"
+KEPT = "kept"  # folder in a session
 CHECKPOINT_SUFFIX = ".safetensors"
 
 
@@ -73,7 +82,7 @@ class _Task(Generic[Result]):
 
     def __init__(self, work: PageWork[Result], stopped: threading.Event) -> None:
         self._work, self._stopped = work, stopped
-        self._done, self._total, self._begin_s = 0.0, 0.0, time.monotonic()
+        self._stage, self._done, self._total, self._begin_s = "", 0.0, 0.0, time.monotonic()
         self.results: list[Result] = []
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._run, daemon=False)  # Python waits for the thread before it exits
@@ -85,12 +94,15 @@ class _Task(Generic[Result]):
         except BaseException as error:  # raised again in the waiting thread
             self.error = error
 
-    def _report(self, done: float, total: float) -> None:
+    def _report(self, done: float, total: float, stage: str = "") -> None:
         if self._stopped.is_set():
             raise KeyboardInterrupt
+        if stage != self._stage:
+            self._stage, self._begin_s = stage, time.monotonic()
         self._done, self._total = done, total
 
     def step(self, text: str) -> WorkStep[Result]:
+        text = f"{text}, {self._stage}" if self._stage else text
         if not self._total:
             return WorkStep(text)
         share = min(1.0, self._done / self._total)
@@ -180,6 +192,7 @@ class Workspace:
         """Open a session by name, with its own folder."""
         session = Session(self, name)
         session.folder.mkdir(parents=True, exist_ok=True)
+        say_running(session.folder)
         return session
 
     def close(self, name: str) -> None:
@@ -250,6 +263,12 @@ class Session:
         """Folder of the session's results."""
         return self.space.sessions / self.name
 
+    def kept_folder(self) -> Path:
+        """Return the folder of files that are kept while the session is in use; created if missing."""
+        path = self.folder / KEPT
+        path.mkdir(exist_ok=True)
+        return path
+
     def new_folder(self, name: str) -> Path:
         """Create an empty folder, replacing the previous one of this name."""
         path = self.folder / name
@@ -270,13 +289,18 @@ class Session:
 
     def run(self, text: str, work: PageWork[Result]) -> Iterator[WorkStep[Result]]:
         """Run long work; see `Jobs.run`."""
-        return self.space.jobs.run(self.name, text, work)
+        for step in self.space.jobs.run(self.name, text, work):
+            say_running(self.folder)
+            yield step
 
 
 def remove_old(root: Path, kept_s: float = KEPT_S) -> None:
-    """Remove files not changed for `kept_s` seconds, and empty folders."""
+    """Remove files not changed for `kept_s` seconds, and empty folders; kept folders of sessions in use stay."""
     oldest_s = time.time() - kept_s
+    in_use = [path for path in root.glob(f"{SESSIONS}/*/{KEPT}") if _changed_s(path.parent) >= oldest_s]
     for parent, folders, names in os.walk(root, topdown=False):
+        if any(Path(parent).is_relative_to(path) for path in in_use):
+            continue
         for name in names:
             path = Path(parent, name)
             if _changed_s(path) < oldest_s:
@@ -295,9 +319,9 @@ def remove_abandoned(place: Path, kept_s: float = KEPT_S) -> None:
             shutil.rmtree(root, ignore_errors=True)
 
 
-def say_running(root: Path) -> None:
-    """Record in the temporary folder of a server that it is running."""
-    os.utime(root)
+def say_running(folder: Path) -> None:
+    """Record in the temporary folder of a server or a session that it is in use."""
+    os.utime(folder)
 
 
 def _changed_s(path: Path) -> float:

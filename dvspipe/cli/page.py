@@ -47,7 +47,7 @@ def app(
         bool, typer.Option("--check", help="Test the page: start it, load it, process the sample clip, and stop.")
     ] = False,
 ) -> None:
-    """Serve a local web page to convert videos, and to explore predictions, recordings, comparisons and runs."""
+    """Serve a local web page to convert videos, learn gestures, and explore predictions, recordings and runs."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(f"app: {' and '.join(missing)} not installed; pip install 'dvspipe[app]'")

@@ -376,8 +376,8 @@ class SpikingNetwork(Network):
             raise ConfigError(
                 f"network.kind = {config.kind}: has its own class (expected csnn, sew, plif, mlp or stdp)"
             )
-        if not isinstance(classes, int) or classes < 2:
-            raise ConfigError(f"classes = {classes!r}: expected a number of 2 or more")
+        if not isinstance(classes, int) or classes < 1:
+            raise ConfigError(f"classes = {classes!r}: expected a number of 1 or more")
         dt = as_number("dt", dt)
         if isinstance(config, ConvolutionConfig | StdpNetworkConfig) and config.kernel % 2 == 0:
             raise ConfigError(f"network.kernel = {config.kernel}: is even (expected an odd number)")

@@ -2,7 +2,7 @@
 
 from .films import ExampleFilm, list_films, list_videos, set_parts
 from .learning import PAGE, THOROUGH, LearnConfig, Learned, find_similar, learn, make_config, prepare
-from .study import StudiedFilm, Study, study_films
+from .study import StudiedFilm, Study, refusal_picture, study_films
 
 __all__ = [
     "PAGE",
@@ -18,6 +18,7 @@ __all__ = [
     "list_videos",
     "make_config",
     "prepare",
+    "refusal_picture",
     "set_parts",
     "study_films",
 ]

@@ -134,7 +134,7 @@ def learn(
         DataError: If the folder contains clips of other gestures.
     """
     run = RunFolder(folder)
-    if run.test.is_file() and not overwrite:
+    if run.test.is_file() and run.joints.is_file() and not overwrite:
         raise FileError(f"{folder}: contains a complete run", REPLACE)
     clips = folder / CLIPS
     if overwrite and is_synthetic(clips):

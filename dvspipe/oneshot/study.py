@@ -107,6 +107,11 @@ def study_films(
     return Study(studied, tracks, mirror)
 
 
+def refusal_picture(folder: Path, name: str) -> Path:
+    """Return the path of the picture that shows why `study_films` refused the film of a gesture."""
+    return folder / f"{name}-refused.png"
+
+
 def _study(film: ExampleFilm, folder: Path, progress: StageProgress) -> StudiedFilm:
     start_us, stop_us = (None if time_s is None else round(time_s * 1e6) for time_s in (film.start_s, film.stop_s))
     track = None
@@ -122,8 +127,9 @@ def _study(film: ExampleFilm, folder: Path, progress: StageProgress) -> StudiedF
 
 def _show_refusal(error: DvspipeError, film: ExampleFilm, track: Track | None, folder: Path) -> DvspipeError:
     """Return the error with the name of a picture that shows its reason, if the film can be read at all."""
+    reason = error.message.replace(str(film.path), film.path.name)
     try:
-        picture = write_refusal_picture(film.path, track, error.message, folder / f"{film.name}-refused.png")
+        picture = write_refusal_picture(film.path, track, reason, refusal_picture(folder, film.name))
     except DvspipeError:
         return error
     return type(error)(f"{error.message}; see {picture}", *error.remedies)

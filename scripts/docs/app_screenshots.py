@@ -36,7 +36,7 @@ def main() -> None:
             make_runs(folder)
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         with serve(AppSettings(folder)) as served:
-            for take in (take_videos, take_answers, take_explore, take_compare, take_runs, take_phone):
+            for take in (take_videos, take_answers, take_learn, take_explore, take_compare, take_runs, take_phone):
                 if is_selected(take.__name__.removeprefix("take_")):
                     take(browser, served.address)
         browser.close()
@@ -133,8 +133,21 @@ def take_answers(browser: Any, address: str) -> None:
         save(page, "answers")
 
 
+def take_learn(browser: Any, address: str) -> None:
+    """Third tab: the part of the sample clip that shows a gesture."""
+    with open_page(browser, address, LAPTOP | {"height": 1000}, "Learn") as page:
+        choose_sample(page)
+        page.get_by_label("Name of the gesture").fill("arm circle")
+        page.get_by_role("button", name="Add", exact=True).click()
+        frame = page.locator("iframe.page:visible").first
+        video = frame.content_frame.locator("video")
+        video.wait_for()
+        video.evaluate("v => { v.controls = false; v.pause(); v.currentTime = 0.4; }")
+        save(page, "learn")
+
+
 def take_explore(browser: Any, address: str) -> None:
-    """Third tab: a recording in space and time."""
+    """Fourth tab: a recording in space and time."""
     with open_page(browser, address, LAPTOP, "Explore") as page:
         choose_file(page, "arm-circle.h5")
         page.locator(".js-plotly-plot:visible canvas").first.wait_for()
@@ -142,7 +155,7 @@ def take_explore(browser: Any, address: str) -> None:
 
 
 def take_compare(browser: Any, address: str) -> None:
-    """Fourth tab: one video seen by two sensors."""
+    """Fifth tab: one video seen by two sensors."""
     with open_page(browser, address, LAPTOP | {"height": 1000}, "Compare") as page:
         choose_sample(page)
         page.get_by_role("button", name="Convert and compare").click()
@@ -156,7 +169,7 @@ def take_compare(browser: Any, address: str) -> None:
 
 
 def take_runs(browser: Any, address: str) -> None:
-    """Fifth tab: the table of runs and their curves."""
+    """Sixth tab: the table of runs and their curves."""
     with open_page(browser, address, LAPTOP, "Runs") as page:
         page.locator(".js-plotly-plot:visible").first.wait_for()
         save(page, "runs")

@@ -230,6 +230,22 @@ def test_sample_clip_is_classified_and_the_page_reloads(page: Any) -> None:
     page.get_by_role("tab", name="Video to events").wait_for()
 
 
+def test_gesture_of_the_sample_clip_is_added_and_removed(page: Any) -> None:
+    page.get_by_role("tab", name="Learn").click()
+    choose_sample(page)
+    add = page.get_by_role("button", name="Add", exact=True)
+    page.get_by_label("Name of the gesture").fill("../circle")
+    add.click()
+    page.get_by_role("alert").filter(has_text="../circle").wait_for()
+    page.get_by_label("Name of the gesture").fill("circle")
+    add.click()
+    page.get_by_role("radio", name="circle: sample.mp4").wait_for()
+    assert frame_of(page).locator("video").count() == 1
+    expect(page.get_by_label("Stop (s)")).to_have_value(re.compile(r"^6\.\d"))
+    page.get_by_role("button", name="Remove the chosen gesture").click()
+    expect(page.get_by_role("radio", name="circle: sample.mp4")).to_have_count(0)
+
+
 def test_two_pages_work_concurrently(browser: Any, site: Site) -> None:
     pages = [site.watch(browser.new_context().new_page()) for _ in range(2)]
     for opened in pages:
@@ -254,7 +270,7 @@ def test_stopped_work_shows_a_message(page: Any) -> None:
     assert message.count()
 
 
-@pytest.mark.parametrize("tab", ["Video to events", "What does it show?"])
+@pytest.mark.parametrize("tab", ["Video to events", "What does it show?", "Learn"])
 def test_app_fits_a_phone(browser: Any, site: Site, tab: str) -> None:
     phone = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
     opened = site.watch(phone.new_page())

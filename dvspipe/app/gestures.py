@@ -1,0 +1,526 @@
+"""Learning tab: film gestures, check the parts that show them, train a classifier on them, and try it."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from ..errors import ConfigError, DvspipeError
+from ..report import GestureFilm, write_movement_page
+from ..report.style import readable
+from ..results import RunFolder
+from ..synthesis import OTHER
+from .shared import (
+    ChosenFile,
+    Updates,
+    add_command,
+    add_parts,
+    add_picker,
+    add_stop,
+    follow,
+    handle,
+    listen,
+    offer_file,
+    show_empty,
+    show_page,
+    show_picture,
+)
+from .work import Session, StagedProgress, Workspace
+
+if TYPE_CHECKING:  # `oneshot` imports torch, and that takes seconds
+    from ..oneshot import ExampleFilm, LearnConfig, StudiedFilm
+
+EFFORTS = [("quick", False), ("thorough", True)]
+MAX_NAME = 40  # characters of a gesture's name, part of file names
+FILMS, PAGES, RUN_NAME = "films", "pages", "gestures"
+NO_FILM = "Choose a film, name its gesture, and add it. The tracked joints appear here."
+NO_RUN = "Add one or more gestures, then train."
+CAN_RESUME = "After **Stop**, **Train** resumes this training."
+
+
+@dataclass(frozen=True, eq=False)
+class AddedGesture:
+    """Gesture with its film, tracked.
+
+    Args:
+        source: Name of the film as chosen in the app.
+        studied: Film with its track, and the part that shows the gesture.
+        page: Page that shows this part.
+    """
+
+    source: str
+    studied: StudiedFilm
+    page: Path
+
+    @property
+    def film(self) -> ExampleFilm:
+        """Film in the folder of the session."""
+        return self.studied.film
+
+    @property
+    def name(self) -> str:
+        """Name of the gesture."""
+        return self.studied.film.name
+
+    @property
+    def part_s(self) -> tuple[float, float]:
+        """Start and end of the gesture in the film, in seconds."""
+        return self.studied.part.start_us / 1e6, self.studied.part.stop_us / 1e6
+
+    def to_choice(self) -> tuple[str, str]:
+        """Return the label of the gesture in a list, and its name."""
+        start_s, stop_s = self.part_s
+        return f"{readable(self.name)}: {self.source}, {start_s:.2f} to {stop_s:.2f} s", self.name
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Films and settings to train a classifier.
+
+    Args:
+        films: Films of the gestures.
+        other: Films without any of the gestures.
+        config: Settings.
+    """
+
+    films: tuple[ExampleFilm, ...]
+    other: tuple[ChosenFile, ...]
+    config: LearnConfig
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Training that was started, and may have been interrupted.
+
+    Args:
+        plan: Films and settings.
+        run: Run folder.
+    """
+
+    plan: TrainingPlan
+    run: Path
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the training has ended."""
+        run = RunFolder(self.run)
+        return run.test.is_file() and run.joints.is_file()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Classifier of gestures from films.
+
+    Args:
+        run: Run folder.
+        gestures: Names of the gestures.
+        summary: Markdown summary of its test.
+        archive: ZIP file of the run folder.
+    """
+
+    run: Path
+    gestures: tuple[str, ...]
+    summary: str
+    archive: Path
+
+    def to_choice(self) -> tuple[str, str]:
+        """Return the label of the classifier in a list, and its run folder."""
+        return f"{self.run.name} ({', '.join(map(readable, self.gestures))})", str(self.run)
+
+
+def name_gesture(text: str) -> str:
+    """Return the class name of a gesture from typed text.
+
+    Raises:
+        ConfigError: If the text has other characters than letters, digits, spaces and hyphens, is longer than 40
+            characters, or is the name of the class of other gestures.
+
+    Example:
+        >>> name_gesture(" my wave ")
+        'my_wave'
+    """
+    name = "_".join(str(text).split())
+    if not name:
+        raise ConfigError("the gesture has no name")
+    if not re.fullmatch(r"\w[\w-]*", name) or len(name) > MAX_NAME:
+        raise ConfigError(
+            f"{name[:MAX_NAME]}: not a name for a gesture (expected letters, digits, spaces and hyphens, at most "
+            f"{MAX_NAME} characters)"
+        )
+    if name == OTHER:
+        raise ConfigError(f"a gesture cannot be called {readable(OTHER)}, the class of all other gestures")
+    return name
+
+
+def copy_film(source: ChosenFile, name: str, folder: Path) -> ExampleFilm:
+    """Copy the film of a gesture to a new folder below `folder`, because uploads are removed after an hour."""
+    from ..oneshot import ExampleFilm
+
+    films = folder / FILMS
+    films.mkdir(exist_ok=True)
+    place = films / str(sum(1 for _ in films.iterdir()))
+    place.mkdir()
+    return ExampleFilm(Path(shutil.copyfile(source.path, place / f"{name}{source.path.suffix.lower()}")), name)
+
+
+def study_gesture(film: ExampleFilm, source: str, folder: Path, progress: StagedProgress) -> AddedGesture:
+    """Track a film, find the part that shows the gesture, and write the page that shows it.
+
+    Args:
+        film: Film of the gesture.
+        source: Name of the film as chosen in the app.
+        folder: Folder for tracks and pages.
+        progress: Called with the amount done in each stage.
+
+    Raises:
+        DataError: If the film shows no arms, no movement or too short a movement.
+        VideoError: If the film cannot be read or shows no person.
+    """
+    from ..oneshot import study_films
+    from ..oneshot.learning import TRACKS
+
+    study = study_films([film], [], folder / TRACKS, progress=lambda stage, done, total: progress(done, total, stage))
+    (studied,) = study.films
+    pages = folder / PAGES
+    pages.mkdir(exist_ok=True)
+    shown = GestureFilm(film.name, film.path, studied.track, studied.part)
+    return AddedGesture(source, studied, write_movement_page([shown], pages / f"{film.name}.html"))
+
+
+def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: StagedProgress) -> Trained:
+    """Train a classifier as `dvspipe learn` does; an interrupted training is resumed.
+
+    Args:
+        attempt: Films, settings and run folder.
+        tracks: Folder of tracks, from `study_gesture`.
+        command: Equivalent command, for the records.
+        progress: Called with the amount done in each stage.
+
+    Raises:
+        DvspipeError: If a film or a file cannot be used, or the training was stopped.
+    """
+    from ..oneshot import learn, prepare
+    from ..oneshot.learning import CLIPS, TRACKS
+    from ..training import TrainingCallback
+
+    class Callback(TrainingCallback):
+        def on_progress(self, stage: str, done: int, total: int) -> None:
+            progress(done, total, stage)
+
+    plan, run, callback = attempt.plan, attempt.run, Callback()
+    for film in plan.films:
+        shutil.copytree(tracks / film.name, run / TRACKS / film.name, dirs_exist_ok=True)
+    study = prepare(plan.films, run, plan.config, other=[each.path for each in plan.other], callback=callback)
+    learned = learn(study, run, plan.config, command=command, callback=callback)
+    shutil.rmtree(run / CLIPS)
+    archive = shutil.make_archive(str(run), "zip", run.parent, run.name)
+    test = learned.run.test
+    summary = "\n\n".join(
+        [
+            f"**Test accuracy {test.accuracy:.1%}** ({test.correct} of {test.samples} clips of rendered people, "
+            "synthetic).",
+            *(f"- {text}" for text in learned.similar),
+            f"*What does it show?* now offers it as {run.name}.",
+        ]
+    )
+    return Trained(run, tuple(film.name for film in plan.films), summary, Path(archive))
+
+
+def command_of(gestures: tuple[AddedGesture, ...], plan: TrainingPlan, run: str, *, thorough: bool) -> str:
+    """Return the equivalent command."""
+    words = ["dvspipe", "learn"]
+    for each in gestures:
+        is_named = Path(each.source).stem == each.name
+        words.append(each.source if is_named else each.film.path.name)
+    words += ["-o", run]
+    words += [word for each in plan.other for word in ("--other", each.name)]
+    for film in plan.films:
+        for option, time_s in (("--start", film.start_s), ("--stop", film.stop_s)):
+            words += [] if time_s is None else [option, f"{film.name}={time_s:g}"]
+    words += ["--mirror"] if plan.config.mirror else []
+    words += ["--thorough"] if thorough else []
+    return shlex.join(words)
+
+
+class LearnTab:
+    """Learning tab: its components and their event handlers.
+
+    Args:
+        space: Folders of the app.
+    """
+
+    def __init__(self, space: Workspace) -> None:
+        self.space = space
+        self.status, self.training = (gr.HTML("", render=False) for _ in range(2))
+        self.added, self.trained = gr.State(()), gr.State(())
+        self.attempt: gr.State = gr.State(None)
+        gr.Markdown(
+            "Film each gesture once. The movements are rendered on many people (synthetic), and a classifier is "
+            "trained on them."
+        )
+        add_parts(self._add_film, self._add_view, self._add_part)
+        add_parts(self._add_gestures, self._add_result, self._add_command)
+        self._connect()
+
+    def _add_film(self) -> None:
+        gr.Markdown("### 1. Film a gesture")
+        self.picker = add_picker(
+            self.space, self.status, names=self.space.list_videos, webcam=True, sample=True, kind="Video"
+        )
+        self.name = gr.Textbox(
+            "", label="Name of the gesture", max_length=MAX_NAME, info="A gesture of the same name is replaced."
+        )
+        with gr.Row():
+            self.add = gr.Button("Add", variant="primary")
+            add_stop(self.space, self.status)
+
+    def _add_view(self) -> None:
+        self.status.render()
+        self.view = gr.HTML(show_empty(NO_FILM))
+
+    def _add_part(self) -> None:
+        with gr.Column(visible=False) as self.part:
+            with gr.Row():
+                self.start = gr.Number(label="Start (s)", precision=2, step=0.1, min_width=100)
+                self.stop = gr.Number(label="Stop (s)", precision=2, step=0.1, min_width=100)
+            self.use_part = gr.Button("Use this part")
+
+    def _add_gestures(self) -> None:
+        gr.Markdown("### 2. Train")
+        self.chosen = gr.Radio([], label="Gestures", info="Choose one to see or change its part.")
+        self.remove = gr.Button("Remove the chosen gesture", size="sm")
+        with gr.Accordion("Other films", open=False):
+            gr.Markdown("Films without any of the gestures; their movements are trained as other gestures.")
+            self.other_files = gr.File(label="Videos", file_count="multiple", type="filepath", height=140)
+            self.other_names = gr.Dropdown(
+                self.space.list_videos(), value=[], multiselect=True, label=f"Videos in {self.space.folder.name}/"
+            )
+        self.mirror = gr.Checkbox(label="The mirrored movement, with the other hand, is the same gesture")
+        self.effort = gr.Radio(
+            EFFORTS,
+            value=False,
+            label="Training",
+            info="On two cores, thorough takes about an hour; it renders four times as many people.",
+        )
+        with gr.Row():
+            self.train = gr.Button("Train", variant="primary")
+            add_stop(self.space, self.training)
+
+    def _add_result(self) -> None:
+        self.training.render()
+        self.result = gr.Markdown(NO_RUN)
+        with gr.Row():
+            self.try_out = gr.Button("Try it", interactive=False)
+            self.archive = gr.DownloadButton("Download the classifier", interactive=False)
+        with gr.Accordion("Report of the training", open=False):
+            self.report = gr.HTML(show_empty(NO_RUN))
+
+    def _add_command(self) -> None:
+        self.command = add_command()
+
+    def _connect(self) -> None:
+        on_film, on_training = (partial(handle, self.space, status) for status in (self.status, self.training))
+        shown = [self.status, self.added, self.chosen, self.view, self.part, self.start, self.stop]
+        part = [self.chosen, self.start, self.stop, self.added]
+        once = {"concurrency_limit": 2}
+        listen(
+            self.add.click,
+            on_film(self.add_gesture),
+            [self.picker.source, self.name, self.added],
+            [*shown, self.name],
+            **once,
+        )
+        listen(self.use_part.click, on_film(self.change_part), part, shown, **once)
+        listen(self.chosen.input, on_film(self.show_gesture), [self.chosen, self.added], shown)
+        listen(self.remove.click, on_film(self.remove_gesture), [self.chosen, self.added], shown)
+        listen(
+            self.train.click,
+            on_training(self.train_classifier),
+            [self.added, self.other_files, self.other_names, self.mirror, self.effort, self.attempt, self.trained],
+            [
+                self.training,
+                self.result,
+                self.report,
+                self.try_out,
+                self.archive,
+                self.command,
+                self.attempt,
+                self.trained,
+            ],
+            **once,
+        )
+
+    def add_gesture(
+        self, session: Session, source: ChosenFile | None, text: str, added: tuple[AddedGesture, ...]
+    ) -> Iterator[Updates]:
+        """Track the chosen film, and add its gesture."""
+        if source is None:
+            raise ConfigError("no film is chosen")
+        film = copy_film(source, name_gesture(text), session.kept_folder())
+        for updates in self._study(session, film, source.name, added):
+            yield {**updates, self.name: ""} if self.added in updates else updates
+
+    def change_part(
+        self,
+        session: Session,
+        name: str | None,
+        start_s: float | None,
+        stop_s: float | None,
+        added: tuple[AddedGesture, ...],
+    ) -> Iterator[Updates]:
+        """Use another part of the film of the chosen gesture; an empty time is found in the film."""
+        gesture = find_gesture(added, name)
+        film = replace(gesture.film, start_s=read_time(start_s), stop_s=read_time(stop_s))
+        yield from self._study(session, film, gesture.source, added)
+
+    def _study(
+        self, session: Session, film: ExampleFilm, source: str, added: tuple[AddedGesture, ...]
+    ) -> Iterator[Updates]:
+        from ..oneshot import refusal_picture
+        from ..oneshot.learning import TRACKS
+
+        folder = session.kept_folder()
+        picture = refusal_picture(folder / TRACKS, film.name)
+        picture.unlink(missing_ok=True)
+
+        def show(new: AddedGesture) -> Updates:
+            return self._show(new, put_gesture(added, new))
+
+        try:
+            work = partial(study_gesture, film, source, folder)
+            yield from follow(session, self.status, f"adding {readable(film.name)}", work, show)
+        except DvspipeError as error:
+            if picture.is_file():
+                yield {self.view: show_picture(picture, session.space.describe(error))}
+            raise
+
+    def show_gesture(self, _: Session, name: str | None, added: tuple[AddedGesture, ...]) -> Iterator[Updates]:
+        """Show the part of the chosen gesture."""
+        yield {self.status: "", **self._show(find_gesture(added, name), added)}
+
+    def remove_gesture(self, _: Session, name: str | None, added: tuple[AddedGesture, ...]) -> Iterator[Updates]:
+        """Remove the chosen gesture."""
+        gesture = find_gesture(added, name)
+        kept = tuple(each for each in added if each is not gesture)
+        yield {self.status: "", **self._show(kept[-1] if kept else None, kept)}
+
+    def _show(self, gesture: AddedGesture | None, added: tuple[AddedGesture, ...]) -> Updates:
+        """Return the updates that show a gesture and the list of all gestures."""
+        choices = [each.to_choice() for each in added]
+        if gesture is None:
+            nothing = {self.view: show_empty(NO_FILM), self.part: gr.Column(visible=False)}
+            return {**nothing, self.added: added, self.chosen: gr.Radio(choices=[], value=None)}
+        start_s, stop_s = gesture.part_s
+        return {
+            self.added: added,
+            self.chosen: gr.Radio(choices=choices, value=gesture.name),
+            self.view: show_page(gesture.page, f"Movement of {readable(gesture.name)}"),
+            self.part: gr.Column(visible=True),
+            self.start: round(start_s, 2),
+            self.stop: round(stop_s, 2),
+        }
+
+    def train_classifier(
+        self,
+        session: Session,
+        added: tuple[AddedGesture, ...],
+        other_files: list[str] | None,
+        other_names: list[str] | None,
+        mirror: Any,
+        thorough: Any,
+        before: Attempt | None,
+        trained: tuple[Trained, ...],
+    ) -> Iterator[Updates]:
+        """Train a classifier of the added gestures; resume an interrupted training of the same gestures."""
+        if not added:
+            raise ConfigError("no gesture is added")
+        other = (
+            *(ChosenFile(Path(path), Path(path).name) for path in other_files or []),
+            *(ChosenFile(self.space.resolve(name), name) for name in other_names or []),
+        )
+        plan = TrainingPlan(
+            tuple(each.film for each in added), other, self.choose_config(thorough=bool(thorough), mirror=bool(mirror))
+        )
+        attempt = start_attempt(plan, before, session.kept_folder())
+        command = command_of(added, plan, attempt.run.name, thorough=bool(thorough))
+        yield {self.attempt: attempt, self.command: command, self.result: CAN_RESUME}
+
+        def show(new: Trained) -> Updates:
+            return {
+                self.result: new.summary,
+                self.report: show_page(RunFolder(new.run).report, "Report of the training"),
+                self.try_out: gr.Button(interactive=True),
+                self.archive: offer_file(new.archive),
+                self.trained: (*trained, new),
+            }
+
+        from ..oneshot.learning import TRACKS
+
+        work = partial(train_gestures, attempt, session.kept_folder() / TRACKS, command)
+        yield from follow(session, self.training, "training", work, show)
+
+    def choose_config(self, *, thorough: bool, mirror: bool) -> LearnConfig:
+        """Return the settings of a quick or thorough training."""
+        from .. import oneshot
+
+        config = oneshot.THOROUGH if thorough else oneshot.LearnConfig()
+        return config.model_copy(update={"mirror": mirror})
+
+
+def start_attempt(plan: TrainingPlan, before: Attempt | None, folder: Path) -> Attempt:
+    """Return the interrupted training of the same plan, or a new training in the next run folder.
+
+    Raises:
+        ConfigError: If the same films are trained already with these settings.
+    """
+    if before is not None and before.plan == plan:
+        if before.is_complete:
+            raise ConfigError(f"these gestures are trained already ({before.run.name}); add or change a gesture first")
+        return before
+    if before is not None and not before.is_complete:
+        shutil.rmtree(before.run, ignore_errors=True)
+    numbers = [int(path.name.rpartition("-")[2]) for path in folder.glob(f"{RUN_NAME}-*") if path.is_dir()]
+    run = folder / f"{RUN_NAME}-{max(numbers, default=0) + 1}"
+    run.mkdir()
+    return Attempt(plan, run)
+
+
+def find_gesture(added: tuple[AddedGesture, ...], name: str | None) -> AddedGesture:
+    """Return the gesture of a name.
+
+    Raises:
+        ConfigError: If no gesture has this name.
+    """
+    for each in added:
+        if each.name == name:
+            return each
+    raise ConfigError("no gesture is chosen; add one first")
+
+
+def put_gesture(added: tuple[AddedGesture, ...], new: AddedGesture) -> tuple[AddedGesture, ...]:
+    """Return the gestures with a new one; it replaces the gesture of the same name."""
+    if any(each.name == new.name for each in added):
+        return tuple(new if each.name == new.name else each for each in added)
+    return (*added, new)
+
+
+def read_time(value: float | None) -> float | None:
+    """Return a typed time in seconds, or None.
+
+    Raises:
+        ConfigError: If the time is not finite.
+    """
+    if value is None:
+        return None
+    if not math.isfinite(value):
+        raise ConfigError(f"{value}: not a time (expected seconds)")
+    return float(value)

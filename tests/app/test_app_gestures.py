@@ -1,0 +1,337 @@
+"""Learning tab without a browser: films of gestures, their parts, and the training of a classifier."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import random_events
+from facts import mentions, raises
+from filmed import make_film, make_track
+from typer.testing import CliRunner
+
+from dvspipe.cli.app import app
+from dvspipe.errors import ConfigError, DvspipeError
+from dvspipe.events import SensorSize
+from dvspipe.formats import write
+from dvspipe.inference import Classifier
+from dvspipe.pose import Track
+from dvspipe.synthesis import FilmedGestures, GesturesPlan
+
+pytest.importorskip("gradio", reason="the extra app is not installed")
+
+import gradio as gr
+
+from dvspipe.app.answers import AnswerTab
+from dvspipe.app.gestures import (
+    AddedGesture,
+    Attempt,
+    LearnTab,
+    Trained,
+    TrainingPlan,
+    command_of,
+    copy_film,
+    name_gesture,
+    put_gesture,
+    start_attempt,
+    study_gesture,
+    train_gestures,
+)
+from dvspipe.app.shared import ChosenFile, Updates
+from dvspipe.app.work import KEPT, Session, Workspace, remove_old
+from dvspipe.oneshot import ExampleFilm, LearnConfig
+from dvspipe.oneshot.learning import CLIPS, TRACKS
+
+TINY = LearnConfig(people=4, epochs=1, jobs=1)
+
+
+def waving(*_: object, **__: object) -> Track:
+    """Return a track of a moving hand, instead of tracking a film."""
+    return make_track(0.15, axis=0)
+
+
+def resting(*_: object, **__: object) -> Track:
+    """Return a track of a person who does not move."""
+    return make_track(0.0, axis=0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tracked() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dvspipe.oneshot.study.track", waving)
+        yield
+
+
+def open_session(path: Path) -> Session:
+    for name in ("folder", "root/sessions"):
+        (path / name).mkdir(parents=True)
+    return Workspace(path / "folder", path / "root").open("mine")
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    return open_session(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> ChosenFile:
+    return ChosenFile(make_film(tmp_path_factory.mktemp("films") / "film.webm"), "my film.webm")
+
+
+@pytest.fixture(scope="module")
+def tabs(tmp_path_factory: pytest.TempPathFactory) -> tuple[LearnTab, AnswerTab]:
+    space = Workspace(tmp_path_factory.mktemp("tabs"), tmp_path_factory.mktemp("tabs"))
+
+    async def build() -> tuple[LearnTab, AnswerTab]:
+        """Build the tabs in an event loop; otherwise Gradio opens more of them, and closes none."""
+        with gr.Blocks():
+            return LearnTab(space), AnswerTab(space)
+
+    return asyncio.run(build())
+
+
+@pytest.fixture(scope="module")
+def tab(tabs: tuple[LearnTab, AnswerTab]) -> LearnTab:
+    return tabs[0]
+
+
+@pytest.fixture(scope="module")
+def session_of_wave(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    return open_session(tmp_path_factory.mktemp("session"))
+
+
+@pytest.fixture(scope="module")
+def wave(session_of_wave: Session, film: ChosenFile) -> AddedGesture:
+    folder = session_of_wave.kept_folder()
+    return study_gesture(copy_film(film, "wave", folder), film.name, folder, ignore_stages)
+
+
+def ignore_stages(*_: float | str) -> None:
+    """Do nothing."""
+
+
+def last(updates: Iterator[Updates]) -> Updates:
+    """Run a handler, and return its last updates."""
+    return [*updates][-1]
+
+
+def as_film(gesture: AddedGesture, path: Path, name: str = "wave") -> AddedGesture:
+    """Return a gesture with another film and name."""
+    return replace(gesture, studied=replace(gesture.studied, film=ExampleFilm(path, name)))
+
+
+# Films
+
+
+def test_added_gesture_shows_its_part(tab: LearnTab, session: Session, film: ChosenFile) -> None:
+    shown = last(tab.add_gesture(session, film, "my wave", ()))
+    (gesture,) = shown[tab.added]
+    assert gesture.name == "my_wave"
+    assert (shown[tab.start], shown[tab.stop]) == pytest.approx(gesture.part_s, abs=0.005)
+    label, value = shown[tab.chosen].choices[0]
+    assert mentions(label, "my wave", "my film.webm", f"{shown[tab.start]:.2f}", f"{shown[tab.stop]:.2f}")
+    assert value == shown[tab.chosen].value == "my_wave"
+    assert str(gesture.page) in shown[tab.view]
+    assert "data:video/webm" in gesture.page.read_text(encoding="utf-8")
+    assert shown[tab.name] == shown[tab.status] == ""
+
+
+def test_chosen_part_is_used(tab: LearnTab, session_of_wave: Session, wave: AddedGesture) -> None:
+    session, added = session_of_wave, (wave,)
+    shown = last(tab.change_part(session, "wave", 1.0, 2.0, added))
+    assert (shown[tab.start], shown[tab.stop]) == (1.0, 2.0)
+    (changed,) = shown[tab.added]
+    shown = last(tab.change_part(session, "wave", None, None, shown[tab.added]))
+    assert shown[tab.added][0].part_s == added[0].part_s != changed.part_s
+
+
+def test_gesture_is_replaced_shown_and_removed(tab: LearnTab, session: Session, wave: AddedGesture) -> None:
+    swipe, other_wave = as_film(wave, Path("b.mp4"), "swipe"), as_film(wave, Path("c.mp4"))
+    added = put_gesture((wave, swipe), other_wave)
+    assert added == (other_wave, swipe)
+    assert last(tab.show_gesture(session, "swipe", added))[tab.chosen].value == "swipe"
+    shown = last(tab.remove_gesture(session, "swipe", added))
+    assert shown[tab.added] == (other_wave,)
+    assert last(tab.remove_gesture(session, "wave", shown[tab.added]))[tab.added] == ()
+
+
+def test_film_of_the_same_name_does_not_replace_the_file(session: Session, film: ChosenFile) -> None:
+    first, second = (copy_film(film, "wave", session.kept_folder()).path for _ in range(2))
+    assert first != second
+    assert first.name == second.name == "wave.webm"
+
+
+@pytest.mark.parametrize("name", ["", "  ", "../x", "a/b", ".hidden", "-o", "x" * 41, "a\0b", "other gestures"])
+def test_unsuitable_name_is_an_error(name: str) -> None:
+    with raises(ConfigError):
+        name_gesture(name)
+
+
+def test_missing_choices_are_errors(tab: LearnTab, session: Session, wave: AddedGesture) -> None:
+    added = (wave,)
+    with raises(ConfigError, "film"):
+        last(tab.add_gesture(session, None, "wave", ()))
+    with raises(ConfigError, "gesture"):
+        last(tab.remove_gesture(session, None, added))
+    with raises(ConfigError, "gesture"):
+        last(tab.train_classifier(session, (), None, None, False, False, None, ()))
+    for start_s in (float("inf"), float("nan")):
+        with raises(ConfigError, start_s):
+            last(tab.change_part(session, "wave", start_s, 2.0, added))
+    with raises(DvspipeError, "2 to 1 s"):
+        last(tab.change_part(session, "wave", 2.0, 1.0, added))
+
+
+def test_refused_film_shows_a_picture_with_the_reason(
+    tab: LearnTab, session: Session, film: ChosenFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dvspipe.oneshot.study.track", resting)
+    shown: list[Updates] = []
+    with raises(DvspipeError, "wave.webm"):
+        shown.extend(tab.add_gesture(session, film, "wave", ()))
+    assert "wave-refused.png" in shown[-1][tab.view]
+    assert (session.kept_folder() / TRACKS / "wave-refused.png").is_file()
+    assert not any(tab.added in each for each in shown)
+
+
+def test_file_that_is_no_video_is_an_error(tab: LearnTab, session: Session, tmp_path: Path) -> None:
+    path = tmp_path / "notes.mp4"
+    path.write_text("no video", encoding="utf-8")
+    with raises(DvspipeError, "wave.mp4"):
+        last(tab.add_gesture(session, ChosenFile(path, path.name), "wave", ()))
+
+
+def test_stopped_tracking_adds_nothing(
+    tab: LearnTab, session: Session, film: ChosenFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def endless(*_: object, progress: object) -> Track:
+        while True:
+            progress(1, 10)
+            begun.set()
+
+    monkeypatch.setattr("dvspipe.oneshot.study.track", endless)
+    updates = tab.add_gesture(session, film, "wave", ())
+    assert "wave" in next(updates)[tab.status]
+    assert begun.wait(60)
+    assert mentions(next(updates)[tab.status], "tracking", "10%")
+    session.space.jobs.stop(session.name)
+    with raises(DvspipeError, "stopped"):
+        last(updates)
+
+
+def test_files_of_a_session_in_use_are_kept(session: Session) -> None:
+    kept, result = session.kept_folder() / "film.webm", session.folder / "answers.zip"
+    for path in (kept, result):
+        path.touch()
+        os.utime(path, (0, 0))
+    remove_old(session.space.root)
+    assert kept.exists()
+    assert not result.exists()
+    os.utime(session.folder, (0, 0))
+    remove_old(session.space.root)
+    assert not kept.exists()
+    assert session.space.open("mine").kept_folder().name == KEPT
+
+
+# Training
+
+
+def plan_of(*added: AddedGesture) -> TrainingPlan:
+    return TrainingPlan(tuple(each.film for each in added), (), TINY)
+
+
+def write_noise(folder: Path, plan: GesturesPlan, **_: object) -> None:
+    """Write recordings of noise instead of rendered people."""
+    assert plan.tracks is not None
+    for label, name in enumerate(FilmedGestures.read(plan.tracks).classes):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for person in range(4):
+            events = random_events(4 * label + person, 2000, SensorSize(width=128, height=128), 1_500_000)
+            write(folder / name / f"user{person:03}.h5", events, overwrite=True)
+
+
+def write_nothing(*_: object) -> None:
+    """Write no page."""
+
+
+def test_interrupted_training_resumes_and_its_classifier_is_offered(
+    tabs: tuple[LearnTab, AnswerTab],
+    session_of_wave: Session,
+    wave: AddedGesture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quick = {"write_gestures": write_noise, "JOINT_PEOPLE": 2, "JOINT_BATCHES": 20}
+    pages = {"write_movement_page": write_nothing, "write_training_page": write_nothing}
+    for name, value in (quick | pages).items():
+        monkeypatch.setattr(f"dvspipe.oneshot.learning.{name}", value)
+    plan, folder = plan_of(wave), session_of_wave.kept_folder()
+    attempt = start_attempt(plan, None, folder)
+    stages: list[str] = []
+
+    def stop_at_joints(_: float, __: float, stage: str = "") -> None:
+        stages.append(stage)
+        if "joints" in stage:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_gestures(attempt, folder / TRACKS, "dvspipe learn", stop_at_joints)
+    assert any("epoch 1/1" in stage for stage in stages)
+    assert start_attempt(plan, attempt, folder) == attempt
+    trained = train_gestures(attempt, folder / TRACKS, "dvspipe learn", ignore_stages)
+    assert mentions(trained.summary, "synthetic", "gestures-1")
+    with zipfile.ZipFile(trained.archive) as archive:
+        names = archive.namelist()
+    assert {"gestures-1/weights/best.safetensors", "gestures-1/weights/joints.safetensors"} <= {*names}
+    assert not any(CLIPS in name for name in names)
+    with raises(ConfigError, "gestures-1"):
+        start_attempt(plan, attempt, folder)
+    offered = tabs[1].offer((trained,))
+    assert offered.value == str(trained.run)
+    assert (trained.to_choice()[0], offered.value) in offered.choices
+    assert "wave" in trained.to_choice()[0]
+    assert session_of_wave.space.resolve(offered.value) == trained.run.resolve()
+    assert "wave" in Classifier.load(trained.run).config.classes
+
+
+def test_other_films_start_a_new_run_and_remove_an_interrupted_one(session: Session, wave: AddedGesture) -> None:
+    folder = session.kept_folder()
+    interrupted = start_attempt(plan_of(wave), None, folder)
+    (interrupted.run / "args.yaml").touch()
+    new = start_attempt(plan_of(as_film(wave, Path("b.mp4"))), interrupted, folder)
+    assert new != interrupted
+    assert [*new.run.iterdir()] == []
+    changed = TrainingPlan(new.plan.films, (), TINY.model_copy(update={"mirror": True}))
+    assert start_attempt(changed, new, folder).plan == changed
+
+
+def test_shown_command_uses_the_same_parts(
+    tab: LearnTab,
+    session: Session,
+    wave: AddedGesture,
+    film: ChosenFile,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = replace(wave.film, start_s=1.0, stop_s=2.0)
+    added = (replace(wave, studied=replace(wave.studied, film=chosen)),)
+    monkeypatch.setattr("dvspipe.app.gestures.train_gestures", lambda *_: Trained(tmp_path, ("wave",), "", film.path))
+    begun = next(tab.train_classifier(session, added, None, None, True, False, None, ()))
+    assert isinstance(begun[tab.attempt], Attempt)
+    command = begun[tab.command]
+    assert command == command_of(added, begun[tab.attempt].plan, "gestures-1", thorough=False)
+    assert "--mirror" in command
+    monkeypatch.chdir(tmp_path)
+    Path("wave.webm").write_bytes(film.path.read_bytes())
+    done = CliRunner().invoke(app, [*shlex.split(command)[1:], "--no-train"])
+    assert done.exit_code == 0, done.output
+    (written,) = FilmedGestures.read(Path("gestures-1") / TRACKS).gestures
+    assert (written.name, written.start_us, written.stop_us) == ("wave", 1_000_000, 2_000_000)
