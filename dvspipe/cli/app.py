@@ -22,6 +22,7 @@ from .frames import frames
 from .infer import infer
 from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
 from .learn import learn
+from .live import live
 from .manifest import manifest
 from .neuron import neuron
 from .options import explain_usage
@@ -52,6 +53,7 @@ COMMANDS = (
     learn,
     evaluate,
     infer,
+    live,
     adapt,
     manifest,
     quantise,

@@ -16,6 +16,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
 EXIT_INTERRUPTED = 130
@@ -78,6 +79,34 @@ def _duplicate_stderr() -> int:
 def raise_interrupts() -> None:
     """Restore Python's own handler, which raises KeyboardInterrupt at Ctrl-C."""
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+
+
+class EndOnInterrupt:
+    """Context in which the first Ctrl-C ends a stream normally; a second one is handled as before the block.
+
+    It has no effect outside the main thread, because only the main thread receives signals.
+
+    Args:
+        end: Called at the first Ctrl-C, wherever the main thread is. It must not take locks.
+    """
+
+    def __init__(self, end: Callable[[], object]) -> None:
+        self._end = end
+        self._before: object = None
+
+    def __enter__(self) -> None:
+        try:
+            self._before = _signal.signal(_signal.SIGINT, self._handle)
+        except ValueError:  # not the main thread
+            self._before = None
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            _signal.signal(_signal.SIGINT, self._before)
+
+    def _handle(self, *_: object) -> None:
+        _signal.signal(_signal.SIGINT, self._before)
+        self._end()
 
 
 def ignore_interrupts() -> None:

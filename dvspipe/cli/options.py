@@ -96,6 +96,7 @@ SETTINGS_OF = {
     "view": ("report", "PreviewSettings", "--set {}=VALUE"),
     "eval": ("training", "TrainConfig", "{}=VALUE"),
     "infer": ("inference", "InferConfig", "--set {}=VALUE"),
+    "live": ("inference", "InferConfig", "--set {}=VALUE"),
     "adapt": ("inference", "InferConfig", "--set {}=VALUE"),
     "convert": ("recordings.settings", "ConversionSettings", "--set {}=VALUE"),
     "frames": ("report.frames", "FrameSettings", "--set {}=VALUE"),

@@ -2,16 +2,22 @@
 
 from .config import FramingConfig
 from .fitting import scaled_size
+from .live import EventFramer, FrameFramer, frame_live_events, frame_live_video, live_settings
 from .opening import EventParts, EventSource, find_guess, frame_events, open_source
 from .person import VIEW_M
 
 __all__ = [
     "VIEW_M",
+    "EventFramer",
     "EventParts",
     "EventSource",
+    "FrameFramer",
     "FramingConfig",
     "find_guess",
     "frame_events",
+    "frame_live_events",
+    "frame_live_video",
+    "live_settings",
     "open_source",
     "scaled_size",
 ]

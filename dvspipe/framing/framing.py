@@ -157,6 +157,8 @@ class ActivityMaps:
         self.start_us = 0  # start of the first slice
         self.cell_px = -(-max(sensor.width, sensor.height) // GRID_CELLS)
         self._shape = -(-sensor.height // self.cell_px), -(-sensor.width // self.cell_px)
+        self._number: int | None = None  # index of the current slice
+        self._counts = np.zeros(self._shape, np.float32)
         never = np.iinfo(np.int64).min // 2
         self._pixels = _PixelState(
             np.full((sensor.height + 2, sensor.width + 2), never), np.full((sensor.height, sensor.width), never)
@@ -168,22 +170,29 @@ class ActivityMaps:
         The activity, float32 [rows, columns] from 0 to 1, is the number of active pixels of a cell relative to the
         pixels that a crossing edge activates (one side of the cell); it saturates at 1.
         """
-        number, counts = None, np.zeros(self._shape, np.float32)
         for part in parts:
-            first = 0
-            while first < len(part):
-                self.start_us = int(part.t[first]) if number is None else self.start_us
-                now = (int(part.t[first]) - self.start_us) // SLICE_US
-                if number is not None and now != number:
-                    yield number, np.minimum(counts / self.cell_px, 1)
-                    counts = np.zeros(self._shape, np.float32)
-                number = now
-                stop = int(np.searchsorted(part.t, self.start_us + (now + 1) * SLICE_US))
-                one = part.slice_events(first, stop)
-                _count_active(one.t, one.x, one.y, number, self.cell_px, self._pixels, counts)
-                first = stop
-        if number is not None:
-            yield number, np.minimum(counts / self.cell_px, 1)
+            yield from self.add(part)
+        yield from self.finish()
+
+    def add(self, part: Events) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Count the next part, and yield the slices that it completes; see `count`."""
+        first = 0
+        while first < len(part):
+            self.start_us = int(part.t[first]) if self._number is None else self.start_us
+            number = (int(part.t[first]) - self.start_us) // SLICE_US
+            if number != self._number:
+                yield from self.finish()
+            self._number = number
+            stop = int(np.searchsorted(part.t, self.start_us + (number + 1) * SLICE_US))
+            one = part.slice_events(first, stop)
+            _count_active(one.t, one.x, one.y, number, self.cell_px, self._pixels, self._counts)
+            first = stop
+
+    def finish(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield the current slice, if it has events."""
+        if self._number is not None:
+            yield self._number, np.minimum(self._counts / self.cell_px, 1)
+        self._counts = np.zeros(self._shape, np.float32)
 
 
 def find_square(activity: NDArray[np.float32], cell_px: int) -> Square | None:

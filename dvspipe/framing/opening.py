@@ -217,20 +217,52 @@ def _plan_source(
     """Plan the fit and the region of interest of a recording."""
     own = stream.sensor
     framing = None
-    if config.roi == "auto" or (config.roi is None and config.fit is None and _is_larger(own, target)):
+    if config.roi == "auto" or (config.roi is None and config.fit is None and is_larger(own, target)):
         framing = find_framing(stream.parts(), own, target, zoom=1.0 if config.fit == "crop" else None)
     if framing is not None:
         fit, track = plan_following(framing)
         return EventSource(name, stream, stream, own, fit, track, _list_positions(framing), span_us)
+    fixed = plan_region(name, own, target, config)
+    looked_at = _fixed_position(fixed.seen)
+    return EventSource(name, stream, stream, own, fixed.fit, None, looked_at, span_us, warnings=fixed.warnings)
+
+
+@dataclass(frozen=True)
+class FixedRegion:
+    """Region of interest that does not move.
+
+    Args:
+        fit: Maps events to the network's sensor.
+        seen: Part of the pictures that the network sees.
+        warnings: Possible mistakes, a line each.
+    """
+
+    fit: Fit
+    seen: Region
+    warnings: tuple[str, ...]
+
+
+def plan_region(name: str, own: SensorSize, target: SensorSize, config: FramingConfig) -> FixedRegion:
+    """Plan the fit of the events of a sensor without following a person.
+
+    Args:
+        name: Name in messages.
+        own: Sensor of the events.
+        target: Sensor of the network.
+        config: Region of interest and fit.
+
+    Raises:
+        DataError: If the sensor differs from the network's and the configuration has no fit.
+        EventError: If the region is outside the sensor.
+    """
     region = _parse_region(name, config, own, "sensor")
     mode = config.fit or ("crop" if region.size == target else "scale")
-    if config.fit is None and config.roi != "auto" and region.size != target and not _is_larger(region.size, target):
+    if config.fit is None and config.roi != "auto" and region.size != target and not is_larger(region.size, target):
         found = f"its region is {region}" if region.size != own else f"comes from a sensor of {own}"
         raise DataError(f"{name}: {found} (expected the network's {target})", *FIT_REMEDIES)
     fit = plan_fit(own, target, mode, region)
     seen = region if mode == "scale" else _intersect_centered(region, target)
-    warnings = _find_outside(name, region, own, "sensor")
-    return EventSource(name, stream, stream, own, fit, None, _fixed_position(seen), span_us, warnings=warnings)
+    return FixedRegion(fit, seen, _find_outside(name, region, own, "sensor"))
 
 
 def _find_outside(name: str, region: Region, own: SensorSize, what: Literal["sensor", "picture"]) -> tuple[str, ...]:
@@ -243,7 +275,8 @@ def _find_outside(name: str, region: Region, own: SensorSize, what: Literal["sen
     return (f"{name}: only {share:.1%} of the region {region} is inside the {what} of {own}",)
 
 
-def _is_larger(size: SensorSize, target: SensorSize) -> bool:
+def is_larger(size: SensorSize, target: SensorSize) -> bool:
+    """Return whether a side of `size` is longer than the target's."""
     return size.width > target.width or size.height > target.height
 
 
@@ -296,7 +329,7 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
         )
     pictures = settings if roi in (None, "full") else _set_video(settings, resize=None)
     size = open_video(path, pictures.video).size
-    small = _set_video(settings, resize=str(_coarse_size(size))).model_copy(update={"upsample": "off"})
+    small = _set_video(settings, resize=str(coarse_size(size))).model_copy(update={"upsample": "off"})
     overview = _simulate_video(path, _open_repeated(path, small.video), small)
     framing = None
     if roi == "auto" or (roi is None and config.fit is None and not geometry):
@@ -311,18 +344,35 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
         warnings: tuple[str, ...] = ()
         looked_at = _list_positions(framing)
     else:
-        region = _parse_region(str(path), config, size, "picture")
-        if config.fit is None and roi is not None:
-            _warn_if_enlarged(path, region, target)
-        settings = _crop_to_region(settings, region, size, None if config.fit == "crop" else target)
+        region, settings = plan_picture(path, size, target, config)
         track = None
         warnings = _find_outside(str(path), region, size, "picture")
         looked_at = _fixed_position(region if config.fit != "crop" else _intersect_centered(region, target))
     video = _open_repeated(path, settings.video)
-    place = _map_region(region, size, video.size) if track is None else None
+    place = map_region(region, size, video.size) if track is None else None
     fit = plan_fit(video.size, target if track is None else video.size, "crop", place)
     stream, span_us = _simulate_video(path, video, settings), _estimate_span(video)
     return EventSource(str(path), stream, overview, size, fit, track, looked_at, span_us, film, warnings=warnings)
+
+
+def plan_picture(
+    path: Path, size: SensorSize, target: SensorSize, config: FramingConfig
+) -> tuple[Region, ConvertConfig]:
+    """Plan a region of a video that does not move; return it, and the conversion of its crop, scaled to the network.
+
+    Args:
+        path: Video, named in messages.
+        size: Size of the source frame.
+        target: Sensor of the network.
+        config: Region of interest, fit, and conversion of videos.
+
+    Raises:
+        EventError: If the region is outside the picture.
+    """
+    region = _parse_region(str(path), config, size, "picture")
+    if config.fit is None and config.roi is not None:
+        _warn_if_enlarged(path, region, target)
+    return region, _crop_to_region(config.video, region, size, None if config.fit == "crop" else target)
 
 
 def _open_repeated(path: Path, settings: VideoSettings) -> Video:
@@ -354,7 +404,7 @@ def _crop_to_region(
     return _set_video(settings, resize=str(SensorSize(width=width, height=height)))
 
 
-def _map_region(region: Region, size: SensorSize, scaled: SensorSize) -> Region:
+def map_region(region: Region, size: SensorSize, scaled: SensorSize) -> Region:
     """Map `region` from the source frame to the cropped and resized video."""
     shown = region.overlap(size)
     assert shown is not None
@@ -379,7 +429,7 @@ def _warn_if_enlarged(path: Path, region: Region, target: SensorSize) -> None:
         )
 
 
-def _coarse_size(size: SensorSize) -> SensorSize:
+def coarse_size(size: SensorSize) -> SensorSize:
     """Return the size of the overview, used for search and display."""
     return size if max(size.width, size.height) <= COARSE_SIDE_PX else scaled_size(size, COARSE)
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -41,7 +39,6 @@ from ..networks import (
     ModuleConfig,
     ModuleSource,
     Network,
-    State,
     count_activity,
     summarize_layers,
 )
@@ -53,7 +50,8 @@ from .config import InferConfig
 from .joints import JOINT_LOOKS_HZ, JointClassifier, find_joints, included_classifier
 from .rates import RateHistogram, StepCounts
 from .segments import find_segments, is_quiet
-from .windows import Step, Window, encode_complete, encode_steps, find_start, slide, split_by_events
+from .stateful import InputSpan, StatefulRun, StepOutput, group_steps
+from .windows import Window, encode_complete, encode_steps, find_start, slide, split_by_events
 
 log = logging.getLogger(__name__)
 
@@ -418,8 +416,8 @@ class Classifier:
         outputs = _Outputs([], [], hop_us, lag_us=bins.window_us // 2)
         windows = (each for each in _encode_windows(bins, config, reader) if _is_covered(each, bins, hop_us, reader))
         while batch := list(itertools.islice(windows, batch_size)):
-            outputs.spans.extend(_Span(window.start_us, window.end_us, window.events) for window in batch)
-            logits, _ = self._forward(torch.from_numpy(np.stack([window.spikes for window in batch], axis=1)), None)
+            outputs.spans.extend(InputSpan(window.start_us, window.end_us, window.events) for window in batch)
+            logits = self._forward(torch.from_numpy(np.stack([window.spikes for window in batch], axis=1)))
             outputs.logits.append(logits.mean(axis=0))
             if on_windows:
                 on_windows(batch, outputs.logits[-1])
@@ -427,31 +425,18 @@ class Classifier:
         return outputs
 
     def _classify_stateful(self, bins: BinConfig, config: InferConfig, reader: _Reader) -> _Outputs:
-        """Classify with one continuous network state, reset only after pauses longer than a window.
-
-        A prediction is a running mean of outputs (see `_RunningMean`). So the last prediction within the first window
-        equals the prediction for that window, and with a window as long as the recording, the last prediction equals
-        the prediction for the recording.
-        """
+        """Classify with one continuous network state; see `StatefulRun`."""
         step_us = bins.step_us
         hop = (config.hop_us or step_us) // step_us
-        outputs = _Outputs([], [], hop * step_us, lag_us=round(bins.window_us * math.log(2)), stateful=True)
+        lag_us = round(bins.window_us * math.log(2))
+        outputs = _Outputs([], [], hop * step_us, lag_us=lag_us, stateful=True)
         start_us, stream = find_start(reader.parts())
-        state: State | None = None
-        mean = _RunningMean(bins, len(self.config.classes), start_us)
+        run = StatefulRun(self.network, bins, len(self.config.classes), start_us=start_us, hop=hop)
         steps = encode_steps(stream, bins, start_us=start_us, pause_steps=bins.steps)
-        for block in _group_steps(steps, max(1, min(bins.steps, self.max_images))):
-            if block[0].is_first:
-                state = None
-                mean = _RunningMean(bins, len(self.config.classes), start_us + block[0].number * step_us)
-            logits, state = self._forward(torch.from_numpy(np.stack([step.spikes for step in block])[:, None]), state)
+        for block in group_steps(steps, max(2, min(bins.steps, self.max_images - 1))):
+            outputs.add(run.add(block))
             reader.classified_us += len(block) * step_us
-            for step, output in zip(block, logits[:, 0], strict=True):
-                mean.add(output, step.events)
-                if (step.number + 1) % hop == 0:
-                    outputs.add(mean)
-        if mean.steps and (not outputs.spans or outputs.spans[-1].end_us < mean.end_us):  # last steps of the recording
-            outputs.add(mean)
+        outputs.add(run.finish())
         return outputs
 
     def _to_timeline(self, outputs: _Outputs, window_us: int, steps: StepCounts) -> Timeline:
@@ -516,15 +501,15 @@ class Classifier:
             classes=classes,
         )
 
-    def _forward(self, spikes: torch.Tensor, state: State | None) -> tuple[NDArray[np.float32], State | None]:
-        """Return outputs [T, B, K] and state for spikes [T, B, C, H, W], computed in chunks of `max_images`."""
+    def _forward(self, spikes: torch.Tensor) -> NDArray[np.float32]:
+        """Return outputs [T, B, K] for spikes [T, B, C, H, W], computed in chunks of `max_images`."""
         device = next(self.network.parameters()).device
         chunk_size = max(1, self.max_images // spikes.shape[1]) if self.network.streams else len(spikes)
-        outputs = []
+        outputs, state = [], None
         for first in range(0, len(spikes), chunk_size):
             output, state = self.network(spikes[first : first + chunk_size].to(device), state)
             outputs.append(output.float().cpu().numpy())
-        return np.concatenate(outputs), state
+        return np.concatenate(outputs)
 
 
 def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassifier) -> Timeline:
@@ -582,70 +567,20 @@ class _Reader:
             self._progress(self._done_us, last_us - first_us)
 
 
-class _Span(NamedTuple):
-    """Time span of the input of a prediction, and its number of events."""
-
-    start_us: int
-    end_us: int
-    events: int
-
-
 @dataclass(frozen=True, eq=False)
 class _Outputs:
     """Network outputs over time; see `Timeline` for `hop_us`, `lag_us` and `stateful`."""
 
-    spans: list[_Span]
+    spans: list[InputSpan]
     logits: list[NDArray[np.float32]]  # arrays [n, K], N rows in total
     hop_us: int | None
     lag_us: int
     stateful: bool = False
 
-    def add(self, mean: _RunningMean) -> None:
-        self.spans.append(mean.span)
-        self.logits.append(mean.value[None])
-
-
-class _RunningMean:
-    """Running mean of outputs over the last window.
-
-    Mean of the first T outputs, then an exponential moving average. Output n has the weight max(1 / n, 1 / T).
-
-    Args:
-        bins: Encoding with the window length T.
-        classes: Number of classes K.
-        start_us: Start of the first step.
-    """
-
-    def __init__(self, bins: BinConfig, classes: int, start_us: int) -> None:
-        self._bins, self._start_us = bins, start_us
-        self._recent: deque[int] = deque(maxlen=bins.steps)  # number of events in each of the last T steps
-        self.value = np.zeros(classes, np.float32)
-        self.steps = 0
-
-    def add(self, output: NDArray[np.float32], events: int) -> None:
-        self.steps += 1
-        self.value = self.value + np.float32(max(1 / self.steps, 1 / self._bins.steps)) * (output - self.value)
-        self._recent.append(events)
-
-    @property
-    def end_us(self) -> int:
-        return self._start_us + self.steps * self._bins.step_us
-
-    @property
-    def span(self) -> _Span:
-        return _Span(max(self._start_us, self.end_us - self._bins.window_us), self.end_us, sum(self._recent))
-
-
-def _group_steps(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
-    """Group consecutive steps, at most `size` per group; a step after a pause starts a new group."""
-    group: list[Step] = []
-    for step in steps:
-        if group and (step.is_first or len(group) == size):
-            yield group
-            group = []
-        group.append(step)
-    if group:
-        yield group
+    def add(self, outputs: Iterable[StepOutput]) -> None:
+        for output in outputs:
+            self.spans.append(output.span)
+            self.logits.append(output.logits[None])
 
 
 def _encode_windows(bins: BinConfig, config: InferConfig, reader: _Reader) -> Iterator[Window]:

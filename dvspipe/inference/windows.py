@@ -79,13 +79,15 @@ def encode_steps(parts: Iterable[Events], bins: BinConfig, *, start_us: int, pau
         start_us: Start of step 0 in microseconds, at most the time of the first event.
         pause_steps: A pause is a sequence of more empty steps than this. The encoder is reset after a pause.
     """
-    encoder = _StepEncoder(bins, start_us, pause_steps)
+    encoder = StepEncoder(bins, start_us, pause_steps)
     for part in parts:
         yield from encoder.add(part)
     yield from encoder.finish()
 
 
-class _StepEncoder:
+class StepEncoder:
+    """Encoder of the time steps of a recording, part by part; arguments as in `encode_steps`."""
+
     def __init__(self, bins: BinConfig, start_us: int, pause_steps: int) -> None:
         self._bins, self._start_us, self._pause_steps = bins, start_us, pause_steps
         self._state: EncoderState | None = None

@@ -32,6 +32,7 @@ from .inference import (
     SegmentRow,
     WindowRow,
 )
+from .live import LiveAnswer
 from .manifest import Entry, Manifest, ManifestRow, ManifestSummary, name_input
 from .scores import Scores, TimeScores, WrongPrediction, add_scores, calibration_error, wilson_interval
 from .shipped import ShippedRecord, ShippedScore
@@ -77,6 +78,7 @@ __all__ = [
     "KernelRecord",
     "LabelRow",
     "LayerActivity",
+    "LiveAnswer",
     "LookRow",
     "Manifest",
     "ManifestRow",

@@ -1,0 +1,160 @@
+"""Command `live`: classify a camera, or a replayed file, while it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from ..errors import ConfigError, count_noun
+from .demo import CLASSIFIER
+from .infer import SettingOptions, build_config
+from .interrupts import EndOnInterrupt
+from .options import AsJson, Hint, Overwrite, Sensor, Trust, parse_hints, parse_sensor, trust_packages
+from .screen import messages, notes, screen, show_name, warn
+
+if TYPE_CHECKING:
+    from ..formats import Writer
+    from ..inference import Classifier, InferConfig
+    from ..results import LiveAnswer
+
+DEFAULT_EVERY_US = 100_000
+CLEAR_LINE = "\r\x1b[K"
+
+
+def live(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Camera number: 0, 1, ...; video or recording to replay; - for EVT 2.0 words on standard input; or "
+            "udp://HOST:PORT for packets of AEStream.",
+        ),
+    ],
+    checkpoint: Annotated[
+        str,
+        typer.Argument(
+            metavar="CLASSIFIER",
+            help="Run folder, .safetensors file, name of a shipped checkpoint, or hf://USER/NAME.",
+        ),
+    ] = CLASSIFIER,
+    every: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MS",
+            min=0,
+            help="Time between predictions in ms, a multiple of the network's time step; default: about 100.",
+        ),
+    ] = None,
+    speed: Annotated[float, typer.Option(metavar="FACTOR", help="Speed of a replay; 1: as recorded.")] = 1.0,
+    loop: Annotated[bool, typer.Option("--loop", help="Start a replay again at its end.")] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Event file (.h5, ...) of what the network sees; default: not recorded."),
+    ] = None,
+    settings: SettingOptions = None,
+    sensor: Sensor = None,
+    hint: Hint = None,
+    trust: Trust = None,
+    as_json: AsJson = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."""
+    from ..framing import live_settings
+    from ..inference import Classifier
+    from ..inference.live import LiveSession, is_stream, open_live
+
+    classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
+    config = _with_hop(build_config(settings), classifier, every)
+    writer = None if record is None else _create_writer(record, source, classifier, overwrite=overwrite)
+    opened = open_live(
+        source,
+        live_settings(classifier.framed(config)),
+        speed=speed,
+        loops=loop,
+        sensor=parse_sensor(sensor) or (classifier.config.sensor if is_stream(source) else None),
+        hints=parse_hints(hint),
+    )
+    session = LiveSession(opened, classifier, config, writer=writer)
+    if not notes.quiet:
+        messages.print(f"{show_name(opened.name)}: Ctrl-C ends it")
+    lines = _JsonLines() if as_json else _StatusLine() if screen.is_terminal else _Lines()
+    with EndOnInterrupt(session.stop):
+        for answer in session.run():
+            lines.show(answer)
+        lines.finish()
+    if session.dropped:
+        warn(f"the machine was too slow: {count_noun(session.dropped, 'chunk')} dropped")
+    if writer is not None and not as_json:
+        screen.print(f"{show_name(writer.path)}: {count_noun(writer.count, 'event')} of {writer.sensor}")
+    if session.is_reading:  # the thread waits for a camera: a regular exit would wait for it, or abort
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def _with_hop(config: InferConfig, classifier: Classifier, every_ms: float | None) -> InferConfig:
+    """Return the settings with the time between predictions."""
+    if every_ms is not None and config.hop_us is not None:
+        raise ConfigError("--every: cannot be combined with --set hop_us")
+    if config.hop_us is not None:
+        return config
+    step_us = classifier.config.bins.step_us
+    default_us = max(1, round(DEFAULT_EVERY_US / step_us)) * step_us
+    every_us = default_us if every_ms is None else max(1, round(every_ms * 1000))
+    return config.model_copy(update={"hop_us": every_us if classifier.config.bins.by == "time" else None})
+
+
+def _create_writer(path: Path, source: str, classifier: Classifier, *, overwrite: bool) -> Writer:
+    from ..files import claim_output
+    from ..formats import WriteOptions, create_writer
+
+    claim_output(path, overwrite=overwrite)
+    options = WriteOptions(source=Path(source).name, overwrite=overwrite)
+    return create_writer(path, classifier.config.sensor, options)
+
+
+class _Lines:
+    """Answers as plain lines."""
+
+    def show(self, answer: LiveAnswer) -> None:
+        screen.print(Text(_describe(answer)))
+        screen.file.flush()
+
+    def finish(self) -> None:
+        """End the output."""
+
+
+class _JsonLines(_Lines):
+    """Answers as JSON Lines."""
+
+    def show(self, answer: LiveAnswer) -> None:
+        sys.stdout.write(answer.model_dump_json() + "\n")
+        sys.stdout.flush()
+
+
+class _StatusLine(_Lines):
+    """Answers in one line of a terminal, overwritten by the next."""
+
+    def show(self, answer: LiveAnswer) -> None:
+        screen.file.write(CLEAR_LINE + _describe(answer)[: screen.width - 1])
+        screen.file.flush()
+
+    def finish(self) -> None:
+        screen.file.write("\n")
+        screen.file.flush()
+
+
+def _describe(answer: LiveAnswer) -> str:
+    """Describe an answer in one line."""
+    if answer.class_name is None:
+        name, probability = "no events", ""
+    else:
+        name = show_name(answer.class_name) + ("" if answer.certain else " (uncertain)")
+        probability = f"{answer.probability:.0%}"
+    dropped = f"  {answer.dropped:,} dropped" if answer.dropped else ""
+    return f"{answer.t_us * 1e-6:8.2f} s  {name:40}  {probability:>4}  {answer.events_per_s:9,.0f} events/s{dropped}"

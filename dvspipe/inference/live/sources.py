@@ -1,0 +1,240 @@
+"""Sources of live streams: cameras, streams of other programs, and videos and recordings replayed at their own pace."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from ...errors import ConfigError, FileError, Remedy, VideoError
+from ...events import Events, SensorSize
+from ...formats import NO_HINTS, Hints, Recording, open_recording
+from ...recordings.conversion import is_video
+from ...video.config import VideoSettings
+from ...video.names import camera_of, check_address
+from ...video.opening import open_video
+from ...video.video import Video
+from .chunks import Chunk, LiveClock
+from .streams import is_stream, open_stream
+
+CHUNK_US = 10_000  # length of the chunks of a replayed recording, as from a camera's driver
+DEFAULT_GAP_US = 33_333  # time between the last and first frame of a loop with one frame
+
+
+class LiveSource(Protocol):
+    """Source of a live stream.
+
+    Attributes:
+        name: Name in messages.
+        content: Sensor of the events, or the video that its frames come from.
+        speed: Microseconds of the stream per microsecond of the clock.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name in messages."""
+
+    @property
+    def content(self) -> SensorSize | Video:
+        """Sensor of the events, or the video that its frames come from."""
+
+    @property
+    def speed(self) -> float:
+        """Microseconds of the stream per microsecond of the clock."""
+
+    def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
+        """Yield chunks when they are due, until the end or `stop` is set. Called in a thread of its own."""
+
+
+@dataclass(frozen=True)
+class CameraSource:
+    """Frames of a webcam.
+
+    Args:
+        content: Video of the camera.
+    """
+
+    content: Video
+    speed: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """Name in messages."""
+        return self.content.name
+
+    def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
+        """Yield frames when the camera delivers them; see `LiveSource`."""
+        for frame in self.content.frames():
+            yield Chunk(frame, frame.t_us, clock.now_s())
+            if stop.is_set():
+                return
+        if not stop.is_set() and self.content.settings.stop_s is None:
+            raise VideoError(f"{self.name}: delivers no more frames; is it still connected?")
+
+
+@dataclass(frozen=True)
+class FilmSource:
+    """Frames of a video, replayed.
+
+    Args:
+        content: Video.
+        speed: Speed of the replay, > 0.
+        loops: Whether to start again at the end.
+    """
+
+    content: Video
+    speed: float = 1.0
+    loops: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name in messages."""
+        return self.content.name
+
+    def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
+        """Yield frames when they are due; see `LiveSource`."""
+        pace, offset_us = _Pace(clock, self.speed), 0
+        while not stop.is_set():
+            first_us, last_us, gap_us = None, 0, DEFAULT_GAP_US
+            for frame in self.content.frames():
+                if first_us is None:
+                    first_us = frame.t_us
+                else:
+                    gap_us = frame.t_us - last_us
+                last_us = frame.t_us
+                moved = replace(frame, t_us=frame.t_us + offset_us)
+                due_s = pace.wait(moved.t_us, stop)
+                if stop.is_set():
+                    return
+                yield Chunk(moved, moved.t_us, due_s)
+            if not self.loops or first_us is None:
+                return
+            offset_us += last_us - first_us + gap_us
+
+
+@dataclass(frozen=True)
+class RecordingSource:
+    """Events of a recording, replayed in chunks of `CHUNK_US`.
+
+    Args:
+        name: Name in messages.
+        recording: Recording.
+        speed: Speed of the replay, > 0.
+        loops: Whether to start again at the end.
+    """
+
+    name: str
+    recording: Recording
+    speed: float = 1.0
+    loops: bool = False
+
+    @property
+    def content(self) -> SensorSize:
+        """Sensor of the events."""
+        return self.recording.sensor
+
+    def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
+        """Yield events when they are due; see `LiveSource`."""
+        pace, offset_us = _Pace(clock, self.speed), 0
+        while not stop.is_set():
+            first_us, last_us = None, 0
+            for part in self.recording.chunks():
+                if len(part) and first_us is None:
+                    first_us = int(part.t[0])
+                    pace.begin(first_us + offset_us)
+                for events in _cut(part, first_us or 0):
+                    last_us = int(events.t[-1])
+                    moved = _shift(events, offset_us)
+                    due_s = pace.wait(last_us + offset_us, stop)
+                    if stop.is_set():
+                        return
+                    yield Chunk(moved, last_us + offset_us, due_s)
+            if not self.loops or first_us is None:
+                return
+            offset_us += last_us - first_us + CHUNK_US
+
+
+class _Pace:
+    """Pace of a replay: the first time of the stream is now."""
+
+    def __init__(self, clock: LiveClock, speed: float) -> None:
+        self._clock, self._speed = clock, speed
+        self._begin: tuple[int, float] | None = None
+
+    def begin(self, t_us: int) -> None:
+        if self._begin is None:
+            self._begin = t_us, self._clock.now_s()
+
+    def wait(self, t_us: int, stop: threading.Event) -> float:
+        """Wait until a time of the stream; return this time on the clock."""
+        self.begin(t_us)
+        assert self._begin is not None
+        first_us, begin_s = self._begin
+        due_s = begin_s + (t_us - first_us) * 1e-6 / self._speed
+        self._clock.wait_until(due_s, stop)
+        return due_s
+
+
+def _cut(part: Events, first_us: int) -> Iterator[Events]:
+    """Divide events at multiples of CHUNK_US after `first_us`."""
+    start = 0
+    while start < len(part):
+        end_us = first_us + ((int(part.t[start]) - first_us) // CHUNK_US + 1) * CHUNK_US
+        stop = int(part.t.searchsorted(end_us))
+        yield part.slice_events(start, stop)
+        start = stop
+
+
+def _shift(events: Events, offset_us: int) -> Events:
+    if not offset_us:
+        return events
+    return Events.wrap_unchecked(events.t + offset_us, events.x, events.y, events.p, events.sensor)
+
+
+def open_live(
+    source: str | Path,
+    video: VideoSettings = VideoSettings(),
+    *,
+    speed: float = 1.0,
+    loops: bool = False,
+    sensor: SensorSize | None = None,
+    hints: Hints = NO_HINTS,
+) -> LiveSource:
+    """Open the source of a live stream.
+
+    Args:
+        source: Camera number; video or recording, which is replayed; `-` for EVT 2.0 words on standard input; or
+            `udp://HOST:PORT` for packets of AEStream.
+        video: Settings for reading videos and cameras.
+        speed: Speed of the replay, > 0; 1: as recorded.
+        loops: Whether the replay starts again at the end.
+        sensor: Sensor of a recording that does not store it, or of a stream.
+        hints: Other metadata missing from a recording.
+
+    Raises:
+        ConfigError: If the speed is not positive, a camera or stream has a speed or loop, or a stream has no
+            sensor or a wrong address.
+        FileError: If the file is missing or cannot be read.
+        VideoError: If the camera or video cannot be opened.
+    """
+    if not 0 < speed < float("inf"):
+        raise ConfigError(f"speed: wrong value (found {speed:g}, expected more than 0)")
+    if is_stream(source):
+        if sensor is None:
+            raise ConfigError(f"{source}: does not name its sensor", Remedy("sensor", "WxH", "set it"))
+        if speed != 1 or loops:
+            raise ConfigError(f"{source}: cannot be replayed (found speed = {speed:g}, loop = {loops})")
+        return open_stream(str(source), sensor)
+    if camera_of(source) is not None:
+        if speed != 1 or loops:
+            raise ConfigError(f"camera {source}: cannot be replayed (found speed = {speed:g}, loop = {loops})")
+        return CameraSource(open_video(str(source), video))
+    path = Path(source)
+    if not path.exists():
+        check_address(source)
+        raise FileError(f"{path}: no such file, and not a camera number")
+    if is_video(path):
+        return FilmSource(open_video(path, video), speed, loops)
+    return RecordingSource(str(path), open_recording(path, sensor=sensor, hints=hints), speed, loops)

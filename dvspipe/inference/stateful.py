@@ -1,0 +1,150 @@
+"""Classification with one continuous network state, step by step: complete recordings and live streams."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..encoding import BinConfig
+from ..networks import Network, State
+from .windows import Step
+
+
+class InputSpan(NamedTuple):
+    """Time span of the input of a prediction, and its number of events."""
+
+    start_us: int
+    end_us: int
+    events: int
+
+
+class StepOutput(NamedTuple):
+    """Running mean of the network's outputs at one time.
+
+    Args:
+        span: Input of the mean; the prediction is known at its end.
+        logits: float32 [K].
+    """
+
+    span: InputSpan
+    logits: NDArray[np.float32]
+
+
+class _RunningMean:
+    """Running mean of outputs over the last window.
+
+    Mean of the first T outputs, then an exponential moving average. StepOutput n has the weight max(1 / n, 1 / T).
+
+    Args:
+        bins: Encoding with the window length T.
+        classes: Number of classes K.
+        start_us: Start of the first step.
+    """
+
+    def __init__(self, bins: BinConfig, classes: int, start_us: int) -> None:
+        self._bins, self._start_us = bins, start_us
+        self._recent: deque[int] = deque(maxlen=bins.steps)  # number of events in each of the last T steps
+        self.value = np.zeros(classes, np.float32)
+        self.steps = 0
+
+    def add(self, output: NDArray[np.float32], events: int) -> None:
+        self.steps += 1
+        self.value = self.value + np.float32(max(1 / self.steps, 1 / self._bins.steps)) * (output - self.value)
+        self._recent.append(events)
+
+    @property
+    def end_us(self) -> int:
+        return self._start_us + self.steps * self._bins.step_us
+
+    @property
+    def output(self) -> StepOutput:
+        span = InputSpan(max(self._start_us, self.end_us - self._bins.window_us), self.end_us, sum(self._recent))
+        return StepOutput(span, self.value)
+
+
+class StatefulRun:
+    """Run of a network over the steps of one recording or stream, with one continuous state.
+
+    The state is reset only after pauses longer than a window. A prediction is a running mean of outputs. So the last
+    prediction within the first window equals the prediction for that window, and with a window as long as the
+    recording, the last prediction equals the prediction for the recording.
+
+    The outputs do not depend on the division into blocks, to the last bit, provided that the network processes at
+    least two images at once: libraries compute one image by another routine that rounds differently. So a block has at
+    least two steps (`group_steps`), or there are two copies of the stream.
+
+    Args:
+        network: Network in evaluation mode.
+        bins: Encoding; `bins.window_us` is the time constant of the running mean.
+        classes: Number of classes K.
+        start_us: Start of step 0 in microseconds.
+        hop: Number of steps between outputs, > 0.
+        copies: Equal copies of the stream that the network processes; 2 if blocks may have a single step.
+    """
+
+    def __init__(
+        self, network: Network, bins: BinConfig, classes: int, *, start_us: int, hop: int, copies: int = 1
+    ) -> None:
+        self._network, self._bins, self._classes = network, bins, classes
+        self._start_us, self._hop, self._copies = start_us, hop, copies
+        self._state: State | None = None
+        self._mean = _RunningMean(bins, classes, start_us)
+        self._shown_us: int | None = None  # end of the last output
+
+    def add(self, block: Sequence[Step]) -> list[StepOutput]:
+        """Classify the next steps, and return the outputs that they complete.
+
+        Args:
+            block: One or more consecutive steps; only the first may follow a pause.
+        """
+        if block[0].is_first:
+            start_us = self._start_us + block[0].number * self._bins.step_us
+            self._state, self._mean = None, _RunningMean(self._bins, self._classes, start_us)
+        is_single = len(block) == 1 and self._copies == 1 and block[0].is_first
+        spikes = torch.from_numpy(np.stack([step.spikes for step in block])[:, None])
+        spikes = spikes.expand(-1, 2 if is_single else self._copies, -1, -1, -1)
+        device = next(self._network.parameters()).device
+        logits, state = self._network(spikes.to(device), self._state)
+        self._state = None if is_single else state
+        found = []
+        for step, output in zip(block, logits[:, 0].float().cpu().numpy(), strict=True):
+            self._mean.add(output, step.events)
+            if (step.number + 1) % self._hop == 0:
+                found.append(self._show())
+        return found
+
+    def finish(self) -> list[StepOutput]:
+        """Return the output of the last steps, if they are not the end of a hop."""
+        is_shown = self._shown_us is not None and self._shown_us >= self._mean.end_us
+        return [self._show()] if self._mean.steps and not is_shown else []
+
+    def _show(self) -> StepOutput:
+        self._shown_us = self._mean.end_us
+        return self._mean.output
+
+
+def group_steps(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
+    """Group consecutive steps, 2 to `size` + 1 per group; a step after a pause starts a new group.
+
+    Only a step between two pauses is a group of its own.
+
+    Args:
+        steps: Steps of a recording.
+        size: Length of a group, >= 2.
+    """
+    group: list[Step] = []
+    for step in steps:
+        if group and step.is_first:
+            yield group
+            group = []
+        group.append(step)
+        if len(group) == size + 2:
+            yield group[:size]
+            group = group[size:]
+    if group:
+        yield group
