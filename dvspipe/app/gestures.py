@@ -309,7 +309,7 @@ class LearnTab:
             EFFORTS,
             value=False,
             label="Training",
-            info="On two cores, thorough takes about an hour; it renders four times as many people.",
+            info="Thorough renders four times as many people and takes about five times as long.",
         )
         with gr.Row():
             self.train = gr.Button("Train", variant="primary")

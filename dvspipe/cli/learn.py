@@ -49,7 +49,11 @@ def learn(
         bool, typer.Option("--mirror", help="The mirrored movement, with the other hand, is the same gesture.")
     ] = False,
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Render four times as many people and train twice as long (an hour).")
+        bool,
+        typer.Option(
+            "--thorough",
+            help="Render four times as many people and train twice as many epochs; takes about five times as long.",
+        ),
     ] = False,
     people: Annotated[
         int | None, typer.Option(min=4, metavar="N", help="Number of rendered people; default: 24, or 96 if thorough.")
