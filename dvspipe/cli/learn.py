@@ -69,25 +69,26 @@ def learn(
 
     An interrupted run continues when the command is repeated.
     """
-    from ..oneshot import PAGE, THOROUGH, LearnConfig, list_films, list_videos, prepare, set_parts
+    from ..oneshot import PAGE, THOROUGH, LearnConfig, check_unfinished, list_films, list_videos, prepare, set_parts
     from ..oneshot import learn as learn_films
 
     found = set_parts(list_films(films), _parse_times(start, "--start"), _parse_times(stop, "--stop"))
     base = THOROUGH if thorough else LearnConfig()
     chosen = {"camera": camera, "mirror": mirror, "seed": seed, "jobs": jobs, "people": people or base.people}
     config = base.model_copy(update=chosen)
+    check_unfinished(out, overwrite=overwrite)  # before anything in the folder changes
+    command = shlex.join(["dvspipe", "learn", *map(str, films), "-o", str(out)])
     with show_training() as callback:
-        study = prepare(found, out, config, other=list_videos(other or []), callback=callback)
-        for each in study.films:
-            _print_film(each)
-        notes.print(f"check the movements: {out / PAGE}")
-        if no_train:
-            return
-        command = shlex.join(["dvspipe", "learn", *map(str, films), "-o", str(out)])
         try:
+            study = prepare(found, out, config, other=list_videos(other or []), callback=callback)
+            for each in study.films:
+                _print_film(each)
+            notes.print(f"check the movements: {out / PAGE}")
+            if no_train:
+                return
             learned = learn_films(study, out, config, command=command, callback=callback, overwrite=overwrite)
         except KeyboardInterrupt:
-            messages.print(f"{command} continues with the missing clips and epochs")
+            messages.print(f"{command} continues with the missing tracks, clips and epochs")
             raise
     print_test(learned.run)
     for line in learned.similar:
@@ -125,4 +126,4 @@ def _print_film(each: StudiedFilm) -> None:
     for text in part.warnings:
         warn(f"{show_name(each.film.path)}: {text}")
     if each.alike:
-        notes.print(f"  like {', '.join(each.alike)}; rendered people do not perform this as another gesture")
+        notes.print(f"{each.film.name} resembles {', '.join(each.alike)}, so these are not among the other gestures")

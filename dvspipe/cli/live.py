@@ -11,7 +11,6 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, count_noun
-from .demo import CLASSIFIER
 from .infer import SettingOptions, build_config
 from .interrupts import EndOnInterrupt
 from .options import AsJson, Hint, Overwrite, Sensor, Trust, parse_hints, parse_sensor, trust_packages
@@ -41,7 +40,7 @@ def live(
             metavar="CLASSIFIER",
             help="Run folder, .safetensors file, name of a shipped checkpoint, or hf://USER/NAME.",
         ),
-    ] = CLASSIFIER,
+    ] = "gesture-synthetic",
     every: Annotated[
         float | None,
         typer.Option(

@@ -84,11 +84,11 @@ def set_parts(
     """
     for name in (*starts, *stops):
         count = sum(film.name == name for film in films)
-        if count != 1:
+        if count == 0:
             names = ", ".join(dict.fromkeys(film.name for film in films))
-            raise DataError(
-                f"{name}: no single film of this gesture (found {count}, expected one of {names} with one film)"
-            )
+            raise DataError(f"{name}: no film of this gesture (expected one of {names})")
+        if count > 1:
+            raise DataError(f"{name}: several films of this gesture (found {count}, expected 1 to set its part)")
     placed = tuple(replace(film, start_s=starts.get(film.name), stop_s=stops.get(film.name)) for film in films)
     for film in placed:
         if film.start_s is not None and film.stop_s is not None and film.stop_s <= film.start_s:

@@ -108,6 +108,17 @@ def prepare(
     return study
 
 
+def check_unfinished(folder: Path, *, overwrite: bool) -> None:
+    """Check that a folder contains no complete run.
+
+    Raises:
+        FileError: If it contains one that is not to be replaced.
+    """
+    run = RunFolder(folder)
+    if run.test.is_file() and run.joints.is_file() and not overwrite:
+        raise FileError(f"{folder}: contains a complete run", REPLACE)
+
+
 def learn(
     study: Study,
     folder: Path,
@@ -133,9 +144,8 @@ def learn(
         FileError: If the folder contains a complete run, or cannot be written.
         DataError: If the folder contains clips of other gestures.
     """
+    check_unfinished(folder, overwrite=overwrite)
     run = RunFolder(folder)
-    if run.test.is_file() and run.joints.is_file() and not overwrite:
-        raise FileError(f"{folder}: contains a complete run", REPLACE)
     clips = folder / CLIPS
     if overwrite and is_synthetic(clips):
         shutil.rmtree(clips)

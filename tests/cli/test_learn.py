@@ -29,7 +29,9 @@ def test_trained_gestures_are_printed_and_classify_a_film(tmp_path: Path, monkey
     done = dvspipe(*command, cwd=tmp_path)
     assert "test accuracy (synthetic)" in done.stdout
     assert "dvspipe infer mine" in done.stdout
-    again = dvspipe(*command, cwd=tmp_path, code=2)
+    page = (tmp_path / "mine" / PAGE).read_bytes()
+    again = dvspipe(*command[:2], *command[3:], cwd=tmp_path, code=2)
+    assert (tmp_path / "mine" / PAGE).read_bytes() == page
     assert "mine" in again.stderr
     assert "--overwrite" in again.stderr
 

@@ -27,7 +27,7 @@ SENSOR = dvspipe.SensorSize(width=128, height=128)
 EVENTS = random_events(0, 2000, SENSOR, 800_000).shift_time(1_700_000_000_000_000)
 METHODS = [name for name, each in vars(EventMethods).items() if inspect.isfunction(each)]
 FUNCTIONS = {"eval": "evaluate"}  # `eval` is a function of Python
-ONLY_RELATED = {"configs", "frames", "learn"}  # commands whose functions have other names
+ONLY_RELATED = {"configs", "frames", "learn", "quantise"}  # commands whose functions have other names
 OTHER_METHODS = {"save": "write", "to_torch": "torch.to_tensor"}
 """Methods whose function has another name."""
 
