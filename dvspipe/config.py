@@ -378,7 +378,7 @@ def as_settings(
 ) -> Model:
     """Create settings from a model, a mapping or None, and from keyword arguments, which take precedence.
 
-    Names are those of `name_settings`: of a setting of the model, or of the only such setting in its groups.
+    Names as in `name_settings`: a setting of the model, or the only such setting in its groups.
 
     Args:
         model: Subclass of `Settings`.

@@ -112,8 +112,9 @@ class Attempt:
     @property
     def is_complete(self) -> bool:
         """Whether the training has ended."""
-        run = RunFolder(self.run)
-        return run.test.is_file() and run.joints.is_file()
+        from ..oneshot import is_complete  # torch takes seconds to import
+
+        return is_complete(self.run)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class EventFrame(NamedTuple):
 def encode_frames(parts: Iterable[Events], config: FrameConfig | Mapping[str, object]) -> Iterator[EventFrame]:
     """Yield the frames of a recording; memory is bounded by the busiest window.
 
-    The values are those of `encode` for the events of the window: `form = count` with one step, `surface` with
+    The values are as from `encode` for the events of the window: `form = count` with one step, `surface` with
     the events before the window too, and `voxel` with signed polarity and steps from the first to the last event.
 
     Args:

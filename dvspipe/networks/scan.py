@@ -189,7 +189,7 @@ class _ScanLIF(torch.autograd.Function):
 def _scan_back(
     membrane: Tensor, factor: Tensor, gradients: Sequence[Tensor], settings: ScanSettings
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients of the currents and of the first state, given those of the spikes and of the last state."""
+    """Return the gradients of currents and first state, from the gradients of spikes and last state."""
     to_spikes, to_last = (gradient.contiguous() for gradient in gradients)
     to_currents, to_start = torch.empty_like(membrane), to_last.clone()
     h, to_z, to_v = _rows(membrane, to_spikes, to_start, settings.pool)

@@ -1,7 +1,18 @@
 """One-shot learning of gestures: from one film of each gesture to a classifier."""
 
 from .films import ExampleFilm, list_films, list_videos, set_parts
-from .learning import PAGE, THOROUGH, LearnConfig, Learned, check_unfinished, find_similar, learn, make_config, prepare
+from .learning import (
+    PAGE,
+    THOROUGH,
+    LearnConfig,
+    Learned,
+    check_unfinished,
+    find_similar,
+    is_complete,
+    learn,
+    make_config,
+    prepare,
+)
 from .study import StudiedFilm, Study, refusal_picture, study_films
 
 __all__ = [
@@ -14,6 +25,7 @@ __all__ = [
     "Study",
     "check_unfinished",
     "find_similar",
+    "is_complete",
     "learn",
     "list_films",
     "list_videos",

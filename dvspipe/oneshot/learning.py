@@ -108,14 +108,19 @@ def prepare(
     return study
 
 
+def is_complete(folder: Path) -> bool:
+    """Return whether a folder contains a complete run, with both networks and their test."""
+    run = RunFolder(folder)
+    return run.test.is_file() and run.joints.is_file()
+
+
 def check_unfinished(folder: Path, *, overwrite: bool) -> None:
     """Check that a folder contains no complete run.
 
     Raises:
         FileError: If it contains one that is not to be replaced.
     """
-    run = RunFolder(folder)
-    if run.test.is_file() and run.joints.is_file() and not overwrite:
+    if is_complete(folder) and not overwrite:
         raise FileError(f"{folder}: contains a complete run", REPLACE)
 
 
@@ -150,12 +155,12 @@ def learn(
     if overwrite and is_synthetic(clips):
         shutil.rmtree(clips)
     plan = GesturesPlan(config.people, 1, config.seed, camera=config.camera, tracks=folder / TRACKS, other=2)
-    repertoire = study.describe().to_repertoire(folder / TRACKS)
     engine, progress = Processes(config.jobs), partial(callback.on_progress, "rendering people")
     write_gestures(clips, plan, engine=engine, progress=progress)
     resume = run.config.is_file() and not overwrite
     trained = train(make_config(clips, config), folder, command=command, callback=callback, resume=resume)
     if not run.joints.is_file() or overwrite:
+        repertoire = study.describe().to_repertoire(folder / TRACKS)
         learn_joints(repertoire, config, partial(callback.on_progress, "training on joints")).save(run.joints)
     write_training_page(trained)
     return Learned(study, trained)

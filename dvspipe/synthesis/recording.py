@@ -295,11 +295,12 @@ class GesturesPlan:
     @property
     def count(self) -> int:
         """Number of recordings."""
-        return sum(1 for _ in self.list_clips()) * (2 if self.camera == "both" else 1)
+        clips = self.list_clips(read_repertoire(self.tracks).classes)
+        return sum(1 for _ in clips) * (2 if self.camera == "both" else 1)
 
-    def list_clips(self) -> Iterator[GestureClip]:
-        """Yield all clips; each is recorded by one camera, or by both."""
-        for person, (label, name) in product(range(self.people), enumerate(read_repertoire(self.tracks).classes)):
+    def list_clips(self, classes: Sequence[str]) -> Iterator[GestureClip]:
+        """Yield all clips of these classes; each is recorded by one camera, or by both."""
+        for person, (label, name) in product(range(self.people), enumerate(classes)):
             for number in range(self.clips * (self.other if name == OTHER else 1)):
                 yield GestureClip(label, person=person, clip=number, seed=self.seed, duration_us=self.duration_us)
 
@@ -392,7 +393,7 @@ def write_gestures(
     work: dict[Path, Callable[[Path], object]] = {}
     repertoire = read_repertoire(plan.tracks)  # report errors before work starts
     digest = None if plan.tracks is None else _digest_tracks(plan.tracks)
-    for named in plan.list_clips():
+    for named in plan.list_clips(repertoire.classes):
         clip = _PlannedClip(named, plan.tracks, digest)
         place = Path(repertoire.classes[named.label])
         if plan.camera != "webcam":

@@ -27,7 +27,7 @@ from dvspipe.torch import EventStream, SpikeDataset
 EVENTS = random_events(0, 400)
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 7, 12), np.uint8)
 BINS: dict[str, Any] = {"steps": 3, "step_us": 20_000}
-MOST_LETTERS = 400
+MAX_LETTERS = 400
 
 
 def frames() -> list[dvspipe.Frame]:
@@ -187,7 +187,7 @@ def test_wrong_name_of_a_training_is_one_line(wrong: dict[str, Any], facts: Any,
 def assert_brief(*values: object) -> None:
     for value in values:
         assert "\n" not in repr(value)
-        assert len(repr(value)) <= MOST_LETTERS, (type(value), len(repr(value)))
+        assert len(repr(value)) <= MAX_LETTERS, (type(value), len(repr(value)))
         assert " at 0x" not in repr(value)
 
 

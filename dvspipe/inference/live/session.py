@@ -39,8 +39,8 @@ class LiveSession:
 
     A thread reads the source into a bounded queue; `run` takes the chunks, frames, records and classifies them. If the
     machine is too slow, complete chunks are dropped and counted. Simulated pixels, region of interest and network keep
-    their state throughout. The predictions equal those of `Classifier.classify` with `stateful` for the events that
-    the network saw, to the last bit.
+    their state throughout. The predictions are equal to the result of `Classifier.classify` with `stateful` for the
+    events that the network saw, to the last bit.
 
     Args:
         source: Source of the stream.

@@ -5,7 +5,7 @@ AEStream packets consist of 32-bit little-endian words; from the top bit down:
     1 without time, x 15, polarity 1 (ON), y 15
     0 with time,    x 15, polarity 1 (ON), y 15; the next word is the time in microseconds, modulo 2^32
 
-Source: `DVSToUDP` in AEStream (github.com/aestream/aestream, src/output/dvs_to_udp.cpp); the words are those of SPIF.
+Source: `DVSToUDP` in AEStream (github.com/aestream/aestream, src/output/dvs_to_udp.cpp); the words have SPIF's format.
 """
 
 from __future__ import annotations
