@@ -1,4 +1,4 @@
-"""Check the arguments of public functions: a wrong, missing or unknown argument is a one-line error."""
+"""Check the arguments of public functions and classes: a wrong, missing or unknown argument is a one-line error."""
 
 from __future__ import annotations
 
@@ -31,9 +31,13 @@ MAX_SHOWN = 60  # characters of a value in a message
 
 
 def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Decorate a public function: check the types of its arguments at each call, in a few microseconds.
+    """Decorate a public function or class: check the types of its arguments at each call, in about a microsecond.
 
-    A type that cannot be checked without reading the value, such as the items of a sequence, accepts any value.
+    A call with the same names, and with values of the same types, as an earlier call is not checked again. A type that
+    cannot be checked without reading the value, such as the items of a sequence, accepts any value.
+
+    Args:
+        function: Function; or a class with an `__init__`, such as a dataclass. Decorate a dataclass above `@dataclass`.
 
     Raises:
         ArgumentError: If an argument has a wrong type, is missing or unknown. The message names the function, the
@@ -49,13 +53,20 @@ def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Resu
         Traceback (most recent call last):
         dvspipe.errors.ArgumentError: play: unknown argument start, did you mean start_us?
     """
+    if isinstance(function, type):
+        function.__init__ = checked(function.__init__)  # type: ignore[misc]
+        return function
     forms: list[_Form] = []  # one, made at the first call: until then, later modules may be incomplete
+    accepted: set[tuple[object, ...]] = set()  # types by position, then names, then types by name
 
     @functools.wraps(function)
     def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        if not forms:
-            forms.append(_Form.of(function))
-        forms[0].check(args, kwargs)
+        found = (*map(type, args), *kwargs, *map(type, kwargs.values())) if kwargs else tuple(map(type, args))
+        if found not in accepted:
+            if not forms:
+                forms.append(_Form.of(function))
+            forms[0].check(args, kwargs)
+            accepted.add(found)
         return function(*args, **kwargs)
 
     return call
@@ -86,7 +97,6 @@ class _Form(NamedTuple):
         takes_more: Whether it takes any number of positional arguments.
         takes_settings: Whether it takes any named argument.
         annotations: Types by argument.
-        accepted: Types of values that were accepted before, by argument; values of other types are checked.
     """
 
     name: str
@@ -97,7 +107,6 @@ class _Form(NamedTuple):
     takes_more: bool
     takes_settings: bool
     annotations: Mapping[str, object]
-    accepted: Mapping[str, set[type]]
 
     @classmethod
     def of(cls, function: Callable[..., object]) -> _Form:
@@ -110,7 +119,7 @@ class _Form(NamedTuple):
         fixed = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)][is_method:]
         annotations = {each.name: hints.get(each.name, Any) for each in fixed}
         return cls(
-            name=function.__qualname__.removesuffix(".__init__"),
+            name=function.__qualname__,
             positional=tuple(each.name for each in fixed if each.kind is not each.KEYWORD_ONLY),
             named=tuple(each.name for each in fixed if each.kind is not each.POSITIONAL_ONLY),
             required=frozenset(each.name for each in fixed if each.default is each.empty),
@@ -118,7 +127,6 @@ class _Form(NamedTuple):
             takes_more=inspect.Parameter.VAR_POSITIONAL in kinds,
             takes_settings=inspect.Parameter.VAR_KEYWORD in kinds,
             annotations=annotations,
-            accepted={name: set() for name in annotations},
         )
 
     def check(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
@@ -145,7 +153,7 @@ class _Form(NamedTuple):
         if not (self.is_method and dot):
             return self.name
         owner = args[0] if isinstance(args[0], type) else type(args[0])
-        return f"{owner.__name__}.{method}"
+        return owner.__name__ if method == "__init__" else f"{owner.__name__}.{method}"
 
     def _find_wrong_name(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
         if len(args) > len(self.positional) and not self.takes_more:
@@ -159,14 +167,10 @@ class _Form(NamedTuple):
         return ""
 
     def _explain_type(self, name: str, value: object) -> str:
-        if type(value) in self.accepted.get(name, (type(value),)):
+        annotation = self.annotations.get(name, Any)
+        if _matches(value, annotation):
             return ""
-        annotation = self.annotations[name]
-        if not _matches(value, annotation):
-            expected = f"found {describe_value(value)}, expected {_describe(annotation)}"
-            return f"wrong type of {name} ({expected})"
-        self.accepted[name].add(type(value))
-        return ""
+        return f"wrong type of {name} (found {describe_value(value)}, expected {_describe(annotation)})"
 
     def _suggest(self, name: str) -> str:
         longer = [each for each in self.named if each.startswith(f"{name}_")]
