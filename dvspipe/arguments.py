@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import builtins
 import difflib
 import functools
 import inspect
 import numbers
 import os
 import types
-from collections import ChainMap, defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -110,14 +108,11 @@ class _Form(NamedTuple):
 
     @classmethod
     def of(cls, function: Callable[..., object]) -> _Form:
-        # names that a module imports only for type checkers accept any value
-        names = ChainMap(function.__globals__, vars(builtins), defaultdict(lambda: Any))
-        hints = get_type_hints(function, globalns={}, localns=names)
         parameters = list(inspect.signature(function).parameters.values())
         kinds = {each.kind for each in parameters}
         is_method = bool(parameters) and parameters[0].name in ("self", "cls")
         fixed = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)][is_method:]
-        annotations = {each.name: hints.get(each.name, Any) for each in fixed}
+        annotations = {each.name: _read_type(function, each.annotation) for each in fixed}
         return cls(
             name=function.__qualname__,
             positional=tuple(each.name for each in fixed if each.kind is not each.KEYWORD_ONLY),
@@ -176,6 +171,17 @@ class _Form(NamedTuple):
         longer = [each for each in self.named if each.startswith(f"{name}_")]
         similar = longer or difflib.get_close_matches(name, self.named, 1)
         return f"did you mean {join_names(similar)}?" if similar else f"expected one of {', '.join(self.named)}"
+
+
+def _read_type(function: Callable[..., object], annotation: object) -> object:
+    """Return the type of an annotation; `Any` if its module imports the name only for type checkers."""
+    if annotation is inspect.Parameter.empty:
+        return Any
+    holder = types.SimpleNamespace(__annotations__={"type": annotation})
+    try:
+        return get_type_hints(holder, function.__globals__)["type"]
+    except (NameError, TypeError):
+        return Any
 
 
 def _matches(value: object, annotation: object) -> bool:

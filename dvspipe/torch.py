@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, Sampler, get_worker_info
 
+from .arguments import checked
 from .config import as_settings
 from .datasets import (
     DataConfig,
@@ -99,6 +100,7 @@ class SpikeDataset(Dataset[LoadedItem]):
         (torch.Size([5, 2, 7, 12]), torch.uint8, 1, 2)
     """
 
+    @checked
     def __init__(
         self,
         source: str | Path | DataConfig | Mapping[str, object] | DataSet,
@@ -182,6 +184,7 @@ class ShardSampler(Sampler[int]):
         ConfigError: If the dataset is not in shards.
     """
 
+    @checked
     def __init__(
         self,
         dataset: SpikeDataset,
@@ -200,6 +203,7 @@ class ShardSampler(Sampler[int]):
         batch = place // processes // batch_size  # batch index within the process
         self._owners = place % processes * max(1, workers) + batch % max(1, workers)
 
+    @checked
     def set_epoch(self, epoch: int, position: int = 0) -> None:
         """Set the epoch of the next iteration, and the number of recordings of this process to skip."""
         self.epoch, self.position = epoch, position
@@ -244,6 +248,7 @@ class EventStream(IterableDataset[LoadedItem]):
         [(100, 2), (130, 0), (160, 1)]
     """
 
+    @checked
     def __init__(
         self,
         recording: str | Path | Events,
@@ -326,6 +331,7 @@ class PaddedBatch(NamedTuple):
     lengths: Tensor
 
 
+@checked
 def to_tensor(events: Events) -> Tensor:
     """Return events as one tensor, for networks and libraries that take event lists.
 
@@ -342,6 +348,7 @@ def to_tensor(events: Events) -> Tensor:
     )
 
 
+@checked
 def collate(items: Sequence[LoadedItem], *, time_first: bool = True) -> SpikeBatch:
     """Collate spike tensors into a batch, padding different numbers of steps: a `collate_fn` for any loader.
 
@@ -358,6 +365,7 @@ def collate(items: Sequence[LoadedItem], *, time_first: bool = True) -> SpikeBat
     return SpikeBatch(spikes, torch.tensor([label for _, label in items]))
 
 
+@checked
 def collate_padded(items: Sequence[LoadedItem], *, time_first: bool = True) -> PaddedBatch:
     """Collate like `collate`, and also return the number of steps of each recording without padding.
 
@@ -379,6 +387,7 @@ class Collate(Protocol):
         """Return the batch of some items."""
 
 
+@checked
 def loader(
     dataset: Dataset[LoadedItem],
     batch_size: int = 32,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..config import Settings
 from ..encoding import BinConfig
 from ..errors import CheckpointError, ConfigError, shorten
@@ -58,6 +59,7 @@ class IntegerConfig(Settings):
     """Readout."""
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class IntegerClassifier:
     """Classifier compiled to integers.
@@ -75,6 +77,7 @@ class IntegerClassifier:
         """Binning of recordings to counts."""
         return self.config.bins
 
+    @checked
     def save(self, path: Path, *, overwrite: bool = False) -> None:
         """Write the classifier as safetensors, complete or not at all.
 
@@ -118,6 +121,7 @@ class IntegerClassifier:
         )
 
     @classmethod
+    @checked
     def load(cls, path: str | os.PathLike[str]) -> IntegerClassifier:
         """Read a classifier written by `save`.
 

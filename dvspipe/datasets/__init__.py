@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..arguments import checked
 from ..config import as_settings
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError
@@ -136,11 +137,13 @@ OPENERS: Mapping[DataKind, Callable[[DataSource[Any]], DataSet]] = {
 """Functions that open a data set, by kind."""
 
 
+@checked
 def open_cache(config: SourceConfig) -> Cache | None:
     """Return the cache of a configuration, or None if caching is turned off."""
     return None if config.cache == "none" else Cache(config.cache or default_cache())
 
 
+@checked
 def open_dataset(
     config: str | Path | DataConfig | Mapping[str, object],
     seed: int = 0,

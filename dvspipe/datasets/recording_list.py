@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from ..arguments import checked
 from ..encoding import BinConfig
 from ..errors import DataError
 from ..events import Events, SensorSize, SensorSizeLike
@@ -19,6 +20,7 @@ from .samples import DataSet, Sample, version_of_events
 from .source import DataSource
 
 
+@checked
 def from_recordings(
     recordings: Iterable[tuple[Events | str | Path, int]], *, sensor: SensorSizeLike | None = None
 ) -> DataSet:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from ..arguments import checked
 from ..config import Settings, as_settings
 from ..events import LATEST_US, Events
 from .bins import BinConfig, cut_windows, encode, note_last_times
@@ -67,6 +68,7 @@ class EventFrame(NamedTuple):
     values: NDArray[np.uint8 | np.float32]
 
 
+@checked
 def encode_frames(parts: Iterable[Events], config: FrameConfig | Mapping[str, object]) -> Iterator[EventFrame]:
     """Yield the frames of a recording; memory is bounded by the busiest window.
 

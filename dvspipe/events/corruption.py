@@ -15,6 +15,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import ConfigError
 from .events import Events
 from .sensor import SensorSize
@@ -56,6 +57,7 @@ class Corruption(ABC):
         """Return the corrupted events."""
 
 
+@checked
 @dataclass(frozen=True)
 class HotPixels(Corruption):
     """Pixels that fire all the time: each adds events at random times, with a polarity of its own.
@@ -86,6 +88,7 @@ class HotPixels(Corruption):
         return _add(events, np.stack([t, hot[owner] % sensor.width, hot[owner] // sensor.width, polarities[owner]]))
 
 
+@checked
 @dataclass(frozen=True)
 class Noise(Corruption):
     """Background activity: events at random times, pixels and polarities.
@@ -104,6 +107,7 @@ class Noise(Corruption):
         return _add(events, draw_noise(events.sensor, first_us, first_us + events.duration_us, self.strength, rng))
 
 
+@checked
 @dataclass(frozen=True)
 class Bursts(Corruption):
     """Flashes of light: at random times, half of the pixels fire once within 2 ms, all with the same polarity.
@@ -126,6 +130,7 @@ class Bursts(Corruption):
         return _add(events, np.concatenate(added, axis=1))
 
 
+@checked
 @dataclass(frozen=True)
 class Drops(Corruption):
     """Lost events, each with the same probability.
@@ -144,6 +149,7 @@ class Drops(Corruption):
         return Events(events.t[kept], events.x[kept], events.y[kept], events.p[kept], events.sensor)
 
 
+@checked
 @dataclass(frozen=True)
 class Jitter(Corruption):
     """Inexact times: normal noise on the time of each event.
@@ -165,6 +171,7 @@ class Jitter(Corruption):
         return _add(Events.empty(events.sensor), rows)
 
 
+@checked
 @dataclass(frozen=True)
 class Flips(Corruption):
     """Wrong polarities, each with the same probability.
@@ -189,6 +196,7 @@ CORRUPTION_KINDS: Mapping[CorruptionName, type[Corruption]] = MappingProxyType(
 """Corruptions by name."""
 
 
+@checked
 def find_corruption(name: str) -> type[Corruption]:
     """Return the class of a corruption by its name.
 
@@ -205,6 +213,7 @@ def find_corruption(name: str) -> type[Corruption]:
     raise ConfigError(f"corruption {name}: unknown (expected {', '.join(CORRUPTION_KINDS)})")
 
 
+@checked
 def draw_noise(
     sensor: SensorSize, first_us: int, last_us: int, rate_hz: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:

@@ -23,6 +23,7 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ..arguments import checked
 from ..config import Settings
 from ..errors import EventError
 from .events import Events
@@ -46,6 +47,7 @@ class FilterConfig(Settings):
     50,000."""
 
 
+@checked
 @dataclass(frozen=True)
 class FilterCounts:
     """Event counts of the filters.
@@ -68,6 +70,7 @@ class FilterCounts:
         return self.events - self.hot_pixels - self.refractory - self.background
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class FilterState:
     """State of the filters between two parts of a recording.
@@ -110,6 +113,7 @@ class _Filters(NamedTuple):
     activity_us: int
 
 
+@checked
 def start_filter(sensor: SensorSize, config: FilterConfig, *, hot: NDArray[np.bool_] | None = None) -> FilterState:
     """Return the initial filter state.
 
@@ -135,6 +139,7 @@ def start_filter(sensor: SensorSize, config: FilterConfig, *, hot: NDArray[np.bo
     )
 
 
+@checked
 def filter_events(events: Events, state: FilterState) -> tuple[Events, FilterState]:
     """Filter one part of a recording; return the kept events and the new state. `state` is not changed.
 
@@ -144,6 +149,7 @@ def filter_events(events: Events, state: FilterState) -> tuple[Events, FilterSta
     return _filter_in_place(events, replace(state, ready_us=state.ready_us.copy(), last_us=state.last_us.copy()))
 
 
+@checked
 def filter_stream(
     parts: Iterable[Events],
     config: FilterConfig,
@@ -177,6 +183,7 @@ def filter_stream(
         yield kept
 
 
+@checked
 def check_pixels(sensor: SensorSize) -> None:
     """Check that a sensor is small enough for per-pixel state.
 
@@ -187,6 +194,7 @@ def check_pixels(sensor: SensorSize) -> None:
         raise EventError(f"a sensor of {sensor} (expected at most {MAX_PIXELS} pixels)")
 
 
+@checked
 def count_pixels(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int64]:
     """Count the events of each pixel, int64 [H, W].
 
@@ -201,6 +209,7 @@ def count_pixels(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int6
     return counts
 
 
+@checked
 def find_hot_pixels(counts: NDArray[np.int64], factor: float = HOT_PIXEL_FACTOR) -> NDArray[np.bool_]:
     """Find pixels that fire far more often than their surroundings.
 

@@ -14,6 +14,7 @@ from ..errors import ArgumentError, EventError
 MAX_SIDE_PX = 32767  # x and y are int16
 
 
+@checked
 @dataclass(frozen=True)
 class SensorSize:
     """Size of a sensor's pixel array.
@@ -85,6 +86,7 @@ SensorSizeLike = SensorSize | tuple[int, int] | str
 """A `SensorSize`, (width, height), or a string such as "346x260"."""
 
 
+@checked
 @dataclass(frozen=True)
 class Region:
     """Rectangle of pixels.
@@ -100,6 +102,7 @@ class Region:
     size: SensorSize
 
     @classmethod
+    @checked
     def full(cls, sensor: SensorSize) -> Region:
         """Return the region that covers a complete sensor."""
         return cls(0, 0, sensor)
@@ -146,10 +149,12 @@ class Region:
             )
         return cls(left, top, SensorSize(width=width, height=height))
 
+    @checked
     def is_inside(self, sensor: SensorSize) -> bool:
         """Return whether the region lies inside a sensor."""
         return self.overlap(sensor) == self
 
+    @checked
     def overlap(self, sensor: SensorSize) -> Region | None:
         """Return the intersection with a sensor; None if it is empty."""
         left, top = max(0, self.left), max(0, self.top)

@@ -91,6 +91,7 @@ class Classifier:
         True
     """
 
+    @checked
     def __init__(
         self,
         config: ClassifierConfig,
@@ -160,6 +161,7 @@ class Classifier:
         loaded = read_checkpoint(name, device, modules)
         return cls(loaded.config, loaded.network, name, loaded.moments, modules, joints=find_joints(name))
 
+    @checked
     def push_to_hub(self, name: str, *, license: str = "unknown", private: bool = False) -> str:  # noqa: A002
         """Upload the classifier to the Hugging Face hub (needs the extra `hub`).
 
@@ -237,6 +239,7 @@ class Classifier:
         settings = as_settings(InferConfig, config, named, self.predict)
         return self.classify(self.open(recording, settings, sensor=sensor, hints=hints), settings, progress)
 
+    @checked
     def framed(self, config: InferConfig | Mapping[str, object] | None = None, **named: object) -> InferConfig:
         """Complete a configuration with the framing and hop that the network was trained with.
 
@@ -252,6 +255,7 @@ class Classifier:
         is_set = framed.hop_us is not None or framed.window_us is not None or framed.stateful
         return framed if is_set else framed.model_copy(update={"hop_us": self.config.hop_us})
 
+    @checked
     def find_overrides(self, config: InferConfig | Mapping[str, object], *, videos: bool = True) -> tuple[str, ...]:
         """List the framing settings that differ from the training, as texts with both values.
 
@@ -271,6 +275,7 @@ class Classifier:
             if videos or not key.startswith("video.")
         )
 
+    @checked
     def open(
         self,
         recording: str | Path | Events,
@@ -305,6 +310,7 @@ class Classifier:
             log.warning("%s", warning)
         return source
 
+    @checked
     def classify(
         self,
         recording: EventSource | str | Path | Events,
@@ -367,6 +373,7 @@ class Classifier:
             raise ConfigError(f"{source.name}: pose needs a video (found events)", remedy)
         return self.joints or included_classifier()
 
+    @checked
     def window_bins(self, config: InferConfig) -> BinConfig:
         """Return the encoding of a window: as in training, with `config.window_us` if given.
 

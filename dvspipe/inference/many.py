@@ -133,6 +133,7 @@ def _half_progress(progress: Progress | None, start: float, count: int) -> Progr
     return lambda done, total: report(start + count / 2 * (done / total if total else 0), count)
 
 
+@checked
 def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOptions) -> dict[Task, Prediction]:
     """Find recordings with a current stored prediction.
 
@@ -167,6 +168,7 @@ def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOpt
     return finished
 
 
+@checked
 def summarize_answers(folder: OutputFolder, run: InferenceRun, known: Sequence[Prediction] = ()) -> None:
     """Write tables of predictions and scores for all recordings in an output folder.
 

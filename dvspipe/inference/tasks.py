@@ -17,6 +17,7 @@ from ..results import InferenceRun, OutputFolder, RecordingFolder
 OTHER_FOLDER = Remedy("out", "OTHER_FOLDER", "write to another folder")
 
 
+@checked
 @dataclass(frozen=True)
 class Task:
     """A recording to classify.

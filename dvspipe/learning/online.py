@@ -21,9 +21,11 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_input, conv2d_weight
 
+from ..arguments import checked
 from ..config import write_overrides
 from ..errors import ConfigError
 from ..networks import CsnnConfig, LeakyReadout, MlpConfig, NetworkConfig, SpikingNetwork
+from ..networks.inputs import check_tensor
 from ..networks.models import Convolution, Linear, StandardisedConvolution, draw_mask
 from .segments import Loss
 
@@ -251,6 +253,7 @@ class OnlineRule(ABC):
         return f"{type(self).__name__}(keep={self.keep}, steps={self.steps})"
 
     @classmethod
+    @checked
     def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:
         """Return the required values of all settings in which `network` differs, by setting name."""
         is_mlp, default = isinstance(network, MlpConfig), CsnnConfig()
@@ -279,6 +282,7 @@ class OnlineRule(ABC):
             loss: Loss of the outputs [n, B, K] of these steps.
         """
 
+    @checked
     def learn(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
         """Accumulate the gradients of a loss in the `grad` of the weights.
 
@@ -291,6 +295,7 @@ class OnlineRule(ABC):
         Returns:
             Outputs [T, B, K], without a graph.
         """
+        check_tensor(self, "spikes", spikes, "T B C H W", self.network.sizes)
         layers = [OnlineLayer(block, self.keep) for block in self.network.layers]  # type: ignore[arg-type]
         readout = _Readout(self.network, Trace(self.readout_keep), Trace(self.readout_keep))
         everything = [*(layer.synapses for layer in layers), readout.synapses]

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from ..arguments import checked
 from ..networks import NetworkConfig, SpikingNetwork
 from .decolle import Decolle
 from .eprop import EProp
@@ -27,6 +28,7 @@ ONLINE: Mapping[Rule, type[OnlineRule]] = {
 """Online (forward-in-time) rules."""
 
 
+@checked
 def build_rule(name: Rule, network: SpikingNetwork, *, steps: int | None = None, seed: int = 0) -> OnlineRule | None:
     """Build an online rule for a network; return None for `bptt` and `readout`.
 
@@ -42,6 +44,7 @@ def build_rule(name: Rule, network: SpikingNetwork, *, steps: int | None = None,
     return Decolle(network, seed=seed, steps=steps) if kind is Decolle else kind(network, steps=steps)
 
 
+@checked
 def find_unmet_needs(name: Rule, network: NetworkConfig) -> dict[str, JsonValue]:
     """Return the values that a rule requires of all settings in which `network` differs, by setting name.
 

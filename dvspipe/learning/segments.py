@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..arguments import checked
 from ..errors import ConfigError
 from ..networks import State, freeze_statistics
 
@@ -26,6 +27,7 @@ BACKWARD_MEMORY = 1.5
 """Peak memory of BPTT relative to the memory of its graph (measured: 1.5 for three blocks at 64 x 64)."""
 
 
+@checked
 def backpropagate(network: Forward, spikes: Tensor, loss: Loss, *, truncate: int | None = None) -> Tensor:
     """Accumulate the gradients of a loss in the `grad` of the weights, by backpropagation through time.
 
@@ -49,6 +51,7 @@ def backpropagate(network: Forward, spikes: Tensor, loss: Loss, *, truncate: int
     return torch.cat(outputs)
 
 
+@checked
 def backpropagate_segments(
     network: nn.Module, spikes: Tensor, loss: Loss, *, steps: int, forward: Forward | None = None
 ) -> Tensor:
@@ -128,6 +131,7 @@ class Bptt:
         torch.Size([20, 5, 2])
     """
 
+    @checked
     def __init__(
         self,
         network: nn.Module,
@@ -146,6 +150,7 @@ class Bptt:
     def __repr__(self) -> str:
         return f"Bptt(steps={self.steps}, truncate={self.truncate})"
 
+    @checked
     def learn(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
         """Accumulate the gradients of a loss in the `grad` of the weights; see `GradientRule`.
 
@@ -210,6 +215,7 @@ class _Graph:
         return [tensor.grad if tensor.grad is not None else torch.zeros_like(tensor) for tensor in self._before or ()]
 
 
+@checked
 def measure_graph(network: nn.Module, spikes: Tensor) -> int:
     """Measure the peak memory of backpropagation through time, in bytes per step.
 
@@ -239,6 +245,7 @@ def _kept_bytes(network: nn.Module, spikes: Tensor) -> int:
     return sum(kept.values())
 
 
+@checked
 def choose_segment(steps: int, step_bytes: int, memory: int) -> int | None:
     """Return the segment length that fits in memory; None if all T steps fit.
 

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..arguments import checked
 from ..errors import DataError, FileError
 from ..recordings.conversion import is_video
 from ..synthesis import OTHER
 from ..video.names import is_image_folder
 
 
+@checked
 @dataclass(frozen=True)
 class ExampleFilm:
     """Film of one gesture.
@@ -29,6 +31,7 @@ class ExampleFilm:
     stop_s: float | None = None
 
 
+@checked
 def list_films(paths: Sequence[str | Path]) -> tuple[ExampleFilm, ...]:
     """Return the films of some paths, with the names of their gestures.
 
@@ -50,6 +53,7 @@ def list_films(paths: Sequence[str | Path]) -> tuple[ExampleFilm, ...]:
     return films
 
 
+@checked
 def list_videos(paths: Sequence[str | Path]) -> tuple[Path, ...]:
     """Return the videos of some paths: videos, and all videos below folders.
 
@@ -69,6 +73,7 @@ def list_videos(paths: Sequence[str | Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
+@checked
 def set_parts(
     films: Sequence[ExampleFilm], starts: Mapping[str, float], stops: Mapping[str, float]
 ) -> tuple[ExampleFilm, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from ..arguments import checked
 from ..config import Settings, SettingsTree, build, merge_settings, read_yaml
 from ..errors import FileError
 from ..files import REPLACE
@@ -61,6 +62,7 @@ THOROUGH = LearnConfig(people=96, epochs=16)
 """Settings for more people and longer training; takes about five times as long."""
 
 
+@checked
 @dataclass(frozen=True)
 class Learned:
     """Classifier of gestures from films.
@@ -79,6 +81,7 @@ class Learned:
         return tuple(find_similar(self.run.test))
 
 
+@checked
 def prepare(
     films: Sequence[ExampleFilm],
     folder: Path,
@@ -108,12 +111,14 @@ def prepare(
     return study
 
 
+@checked
 def is_complete(folder: Path) -> bool:
     """Return whether a folder contains a complete run, with both networks and their test."""
     run = RunFolder(folder)
     return run.test.is_file() and run.joints.is_file()
 
 
+@checked
 def check_unfinished(folder: Path, *, overwrite: bool) -> None:
     """Check that a folder contains no complete run.
 
@@ -124,6 +129,7 @@ def check_unfinished(folder: Path, *, overwrite: bool) -> None:
         raise FileError(f"{folder}: contains a complete run", REPLACE)
 
 
+@checked
 def learn(
     study: Study,
     folder: Path,
@@ -189,6 +195,7 @@ def learn_joints(repertoire: Repertoire, config: LearnConfig, progress: Progress
     )
 
 
+@checked
 def make_config(clips: Path, config: LearnConfig) -> TrainConfig:
     """Return the training configuration for rendered clips."""
     chosen: SettingsTree = {
@@ -209,6 +216,7 @@ def make_config(clips: Path, config: LearnConfig) -> TrainConfig:
     return build(TrainConfig, merge_settings(read_yaml(BASE), chosen), BASE)
 
 
+@checked
 def find_similar(test: TestResult) -> Iterator[str]:
     """Yield a line for each two gestures that the network confuses on rendered people (synthetic)."""
     for one, two in combinations(range(len(test.classes)), 2):

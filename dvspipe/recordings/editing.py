@@ -219,6 +219,7 @@ def merge_recordings(
     return _write_transformed(out, recordings, transform, size=size, overwrite=overwrite, progress=progress)
 
 
+@checked
 def find_common_sensor(recordings: Sequence[Recording]) -> SensorSize:
     """Return the sensor of recordings.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import EventError, FileError, Remedy
 from ..events import Events, SensorSize, concatenate
 from ..files import write_beside
@@ -43,6 +44,7 @@ LEGEND_PX = 28  # height of a line in the colour legend of a sheet
 GIF_MIN_CS = 2  # browsers show shorter pictures for 10 hundredths of a second
 
 
+@checked
 def write_preview(
     chunks: Iterable[Events],
     sensor: SensorSize,

@@ -15,6 +15,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from ..arguments import checked
 from ..errors import DvspipeError, FileError, escape_controls
 from ..files import MANIFEST, read_bytes
 from .tables import FileText, Record
@@ -106,6 +107,7 @@ class Manifest:
     out: Path
 
     @contextmanager
+    @checked
     def record(self, source: Path, target: Path, settings: str) -> Iterator[Entry]:
         """Record that an input starts, and its outcome when the block ends; no outcome after an interrupt.
 
@@ -131,6 +133,7 @@ class Manifest:
             raise
         self._append(self._make_end_row(row, "done", begin_s, events=entry.events))
 
+    @checked
     def finish(self, sources: Iterable[Path]) -> None:
         """Record inputs as done if their worker was killed after completing the output.
 

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, computed_field
 
+from ..arguments import checked
 from ..errors import count_noun
 from ..files import read_bytes
 from .activity import ActivityRecord
@@ -195,6 +196,7 @@ class EpochRow(Row):
         of_layers |= {f"convergence_{name}": mean for name, mean in self.convergence.items()}
         return super().cells() | of_layers
 
+    @checked
     def is_better_than(self, other: EpochRow) -> bool:
         """Compare validation results: higher accuracy first, then lower loss."""
         return (self.val_accuracy, -self.val_loss) > (other.val_accuracy, -other.val_loss)
@@ -393,6 +395,7 @@ class TrainingRun:
         )
 
     @classmethod
+    @checked
     def read(cls, folder: RunFolder) -> TrainingRun:
         """Read the run in a folder.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arguments import checked
 from ..datasets import DataConfig, SpikeTensors, TensorSettings, open_cache
 from ..datasets.samples import Image
 from ..errors import DataError
@@ -21,6 +22,7 @@ from .callback import TrainingCallback
 from .evaluation import evaluate_network, evaluate_opened, open_evaluation
 
 
+@checked
 def evaluate_corrupted(
     path: str | Path,
     data: DataConfig,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from ...arguments import checked
 from ...errors import ConfigError, FileError, Remedy, VideoError
 from ...events import Events, SensorSize
 from ...formats import NO_HINTS, Hints, Recording, open_recording
@@ -193,6 +194,7 @@ def _shift(events: Events, offset_us: int) -> Events:
     return Events.wrap_unchecked(events.t + offset_us, events.x, events.y, events.p, events.sensor)
 
 
+@checked
 def open_live(
     source: str | Path,
     video: VideoSettings = VideoSettings(),
