@@ -8,13 +8,13 @@ import inspect
 import numbers
 import os
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from .errors import ArgumentError, join_names, shorten
+from .errors import PACKAGE_NAME, ArgumentError, join_names, shorten
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -68,6 +68,31 @@ def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Resu
         return function(*args, **kwargs)
 
     return call
+
+
+def check_items(function: Callable[..., object], name: str, values: Iterable[object], *kinds: type) -> None:
+    """Check the types of the items of an argument.
+
+    Raises:
+        ArgumentError: If one has another type.
+    """
+    for value in values:
+        if not isinstance(value, kinds):
+            expected = join_names([each.__name__ for each in kinds])
+            wrong = f"found {describe_value(value)}, expected {expected}"
+            raise ArgumentError(f"{function.__name__}: wrong type of an item of {name} ({wrong})")
+
+
+def check_names(function: Callable[..., object], given: Iterable[str], known: Iterable[str]) -> None:
+    """Check the names of arguments that a function passes on.
+
+    Raises:
+        ArgumentError: If one is not in `known`.
+    """
+    names = list(known)
+    for name in given:
+        if name not in names:
+            raise ArgumentError(f"{function.__name__}: unknown argument {name}, {_suggest(name, names)}")
 
 
 def describe_value(value: object) -> str:
@@ -158,7 +183,7 @@ class _Form(NamedTuple):
             if name in self.positional[: len(args)]:
                 return f"argument {name} is given twice"
             if not (self.takes_settings or name in self.named):
-                return f"unknown argument {name}, {self._suggest(name)}"
+                return f"unknown argument {name}, {_suggest(name, self.named)}"
         return ""
 
     def _explain_type(self, name: str, value: object) -> str:
@@ -167,10 +192,11 @@ class _Form(NamedTuple):
             return ""
         return f"wrong type of {name} (found {describe_value(value)}, expected {_describe(annotation)})"
 
-    def _suggest(self, name: str) -> str:
-        longer = [each for each in self.named if each.startswith(f"{name}_")]
-        similar = longer or difflib.get_close_matches(name, self.named, 1)
-        return f"did you mean {join_names(similar)}?" if similar else f"expected one of {', '.join(self.named)}"
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    similar = [each for each in names if each.startswith(f"{name}_")] or difflib.get_close_matches(name, names, 1)
+    return f"did you mean {join_names(similar)}?" if similar else f"expected one of {', '.join(names)}"
 
 
 def _read_type(function: Callable[..., object], annotation: object) -> object:
@@ -179,7 +205,8 @@ def _read_type(function: Callable[..., object], annotation: object) -> object:
         return Any
     holder = types.SimpleNamespace(__annotations__={"type": annotation})
     try:
-        return get_type_hints(holder, function.__globals__)["type"]
+        [found] = get_type_hints(holder, inspect.unwrap(function).__globals__).values()
+        return found
     except (NameError, TypeError):
         return Any
 
@@ -196,13 +223,21 @@ def _matches(value: object, annotation: object) -> bool:
         return value is None
     if origin is tuple:  # lists and arrays of numbers, too
         return isinstance(value, tuple | list | np.ndarray)
-    if getattr(origin or annotation, "_is_protocol", False):  # such as numpy's ArrayLike
-        return True
+    if getattr(origin or annotation, "_is_protocol", False):
+        return all(hasattr(value, name) for name in _list_members(origin or annotation))
+    if isinstance(value, str | bytes) and origin in (Iterable, Collection, Sequence):
+        return members[0] is str  # a text is a sequence of texts only
     kind = NUMBERS.get(annotation, os.PathLike if annotation is Path else origin or annotation)
     try:
         return isinstance(value, kind)  # type: ignore[arg-type]
     except TypeError:  # Any and type variables
         return True
+
+
+def _list_members(protocol: object) -> list[str]:
+    """Return the names of the methods of a protocol of this package; others, such as numpy's, accept any value."""
+    names = vars(protocol) if getattr(protocol, "__module__", "").startswith(PACKAGE_NAME) else {}
+    return [name for name, each in names.items() if name == "__call__" or (name[0] != "_" and callable(each))]
 
 
 def _describe(annotation: object) -> str:

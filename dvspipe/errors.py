@@ -33,7 +33,7 @@ CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u
 
 MAX_SHOWN = 8  # items of a collection in a `repr`
 MAX_LISTED = 20  # attributes in the message for an unknown one
-PACKAGE = __name__.partition(".")[0]
+PACKAGE_NAME = __name__.partition(".")[0]
 
 
 def escape_controls(text: str) -> str:
@@ -102,9 +102,9 @@ class Explained:
     Example:
         >>> class Example(Explained):
         ...     width = 12
-        >>> Example().widht
+        >>> Example().widthh
         Traceback (most recent call last):
-        AttributeError: Example has no attribute 'widht'; did you mean width?
+        AttributeError: Example has no attribute 'widthh'; did you mean width?
     """
 
     __slots__ = ()
@@ -116,9 +116,10 @@ class Explained:
             inherited = getattr(super(), "__getattr__", None)
             if name.startswith("_") and inherited is not None:
                 return inherited(name)
-            own = [kind for kind in type(self).__mro__ if kind.__module__.startswith(PACKAGE) and kind is not Explained]
-            names = (each for kind in own for each in (*vars(kind).get("__annotations__", ()), *vars(kind)))
-            raise AttributeError(explain_name(type(self).__name__, name, dict.fromkeys(names), self.other_names))
+            own = (vars(kind) for kind in type(self).__mro__ if kind.__module__.startswith(PACKAGE_NAME))
+            names = dict.fromkeys(each for names in own for each in (*names.get("__annotations__", ()), *names))
+            known = [each for each in names if each not in ("other_names", "model_config")]
+            raise AttributeError(explain_name(type(self).__name__, name, known, self.other_names))
 
 
 def count_noun(count: int, noun: str) -> str:

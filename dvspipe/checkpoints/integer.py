@@ -78,7 +78,7 @@ class IntegerClassifier:
         return self.config.bins
 
     @checked
-    def save(self, path: Path, *, overwrite: bool = False) -> None:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the classifier as safetensors, complete or not at all.
 
         Args:
@@ -88,6 +88,7 @@ class IntegerClassifier:
         Raises:
             FileError: If the file has another suffix, already exists or cannot be written.
         """
+        path = Path(path)
         require_suffix(path, INTEGER_SUFFIX, "a classifier of integers")
         claim_output(path, overwrite=overwrite)
         layers, readout = self.network.layers, self.network.readout

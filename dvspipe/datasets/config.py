@@ -157,7 +157,7 @@ class LabelledConfig(FilesConfig):
 
 
 class NmnistConfig(PublicConfig, WindowsConfig):
-    """N-MNIST: ROOT/Train/<digit>/*.bin and ROOT/Test."""
+    """N-MNIST: `ROOT/Train/<digit>/*.bin` and `ROOT/Test`."""
 
     kind: Literal["nmnist"] = "nmnist"
 

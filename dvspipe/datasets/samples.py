@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..arguments import checked
 from ..config import complete_repr
 from ..encoding import SpikeCode
-from ..errors import Brief, DataError, DvspipeError, brief
+from ..errors import Brief, DataError, DvspipeError, Explained, brief
 from ..events import Events, SensorSize
 from ..parallel import Progress
 from .shard_files import StoredTensors
@@ -89,7 +89,7 @@ class Sample(Brief):
 
 @checked
 @dataclass(frozen=True, repr=False)
-class DataSet:
+class DataSet(Explained):
     """Labelled recordings in three parts that share no group.
 
     Args:

@@ -318,7 +318,18 @@ def plain_batches(
         size: Batch size B; the last batch may be smaller.
         numbers: Indices of the recordings, in order; None: all recordings.
         progress: Called after each batch is used, with the number of recordings done and the total.
+
+    Raises:
+        ConfigError: If the batch size is not above 0.
     """
+    if size < 1:
+        raise ConfigError(f"batch size {size}: out of range (expected 1 or more)")
+    return _plain_batches(tensors, size, numbers, progress)
+
+
+def _plain_batches(
+    tensors: SpikeTensors, size: int, numbers: Sequence[int] | None, progress: Progress
+) -> Iterator[SpikeTensor]:
     chosen = range(len(tensors)) if numbers is None else numbers
     parts = (chosen[start : start + size] for start in range(0, len(chosen), size))
     used = 0

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
-from ..arguments import checked
+from ..arguments import checked, describe_value
 from ..config import Settings
 from ..errors import ConfigError, DataError
 
@@ -410,7 +410,10 @@ def unit_values(values: ArrayLike) -> Floats:
     Raises:
         DataError: If a value is not in [0, 1].
     """
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, tensors on a GPU or with a gradient
+        raise DataError(f"values: not an array of numbers (found {describe_value(values)}; {error})") from error
     if array.dtype in WHITE:
         return np.asarray(array / WHITE[array.dtype])
     if array.dtype.kind not in "biuf":

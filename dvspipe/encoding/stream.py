@@ -130,7 +130,7 @@ def finish_encoding(state: EncoderState) -> NDArray[Any]:
 
 @checked
 def encode_stream(
-    parts: Iterable[Events],
+    parts: Events | Iterable[Events],
     config: BinConfig | Mapping[str, object] | None = None,
     *,
     start_us: int | None = None,
@@ -141,7 +141,7 @@ def encode_stream(
     """Yield the steps of a recording as soon as they are complete, for any division into parts.
 
     Args:
-        parts: Consecutive parts of one recording.
+        parts: Events, or consecutive parts of one recording.
         config: Steps, form and polarity; a model or a mapping.
         start_us: Start of step 0; default for `by = time`: time of the first event. Required for `by = recording`.
         last_us: Time of the last event of the recording. Required for `by = recording`.
@@ -153,10 +153,10 @@ def encode_stream(
 
     Raises:
         ConfigError: If `start_us` or `last_us` is missing for `by = recording`.
-        EventError: If parts have different sensors.
+        EventError: If parts have different sensors, or one is not `Events`.
     """
     return _encode_parts(
-        parts,
+        checked_parts(parts),
         as_settings(BinConfig, config, named, encode_stream),
         start_us=start_us,
         last_us=last_us,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import checked
-from ..errors import ConfigError
+from ..errors import ConfigError, Explained
 from .events import Events
 from .sensor import SensorSize
 
@@ -28,7 +28,7 @@ BURST_US, BURST_SHARE = 2000, 0.5
 
 
 @dataclass(frozen=True)
-class Corruption(ABC):
+class Corruption(Explained, ABC):
     """Corruption of a recording; picklable.
 
     Args:
@@ -77,6 +77,7 @@ class HotPixels(Corruption):
     limit: ClassVar[float] = 1
     levels: ClassVar[tuple[float, ...]] = (0.001, 0.003, 0.01, 0.03)
 
+    @checked
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the events with the events of hot pixels."""
         sensor = events.sensor
@@ -101,6 +102,7 @@ class Noise(Corruption):
     limit: ClassVar[float] = 1000
     levels: ClassVar[tuple[float, ...]] = (0.3, 1, 3, 10)
 
+    @checked
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the events with noise events."""
         first_us = int(events.t[0]) if len(events) else 0
@@ -120,6 +122,7 @@ class Bursts(Corruption):
     limit: ClassVar[float] = 1000
     levels: ClassVar[tuple[float, ...]] = (1, 3, 10, 30)
 
+    @checked
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the events with the events of flashes."""
         width, height, added = events.sensor.width, events.sensor.height, [np.zeros((4, 0), np.int64)]
@@ -143,6 +146,7 @@ class Drops(Corruption):
     limit: ClassVar[float] = 1
     levels: ClassVar[tuple[float, ...]] = (0.1, 0.3, 0.5, 0.8)
 
+    @checked
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the remaining events, possibly none."""
         kept = rng.random(len(events)) >= self.strength
@@ -162,6 +166,7 @@ class Jitter(Corruption):
     limit: ClassVar[float] = 1_000_000
     levels: ClassVar[tuple[float, ...]] = (1000, 3000, 10_000, 30_000)
 
+    @checked
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the events with other times, inside the time span of the recording."""
         if not len(events):
@@ -184,6 +189,7 @@ class Flips(Corruption):
     limit: ClassVar[float] = 1
     levels: ClassVar[tuple[float, ...]] = (0.03, 0.1, 0.3, 0.5)
 
+    @checked
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the events with other polarities."""
         flipped = rng.random(len(events)) < self.strength

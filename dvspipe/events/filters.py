@@ -13,7 +13,7 @@ Filters depend only on earlier events, so any division of a recording into parts
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..arguments import checked
-from ..config import Settings
+from ..config import Settings, as_settings
 from ..errors import EventError
 from .events import Events
-from .sensor import SensorSize
+from .joining import checked_parts
+from .sensor import SensorSize, SensorSizeLike
 
 HOT_PIXEL_FACTOR = 10.0
 """Finds the visibly hot pixels in real recordings of a DVXplorer and of N-Caltech101, and none in the scenes of a
@@ -114,17 +115,25 @@ class _Filters(NamedTuple):
 
 
 @checked
-def start_filter(sensor: SensorSize, config: FilterConfig, *, hot: NDArray[np.bool_] | None = None) -> FilterState:
+def start_filter(
+    sensor: SensorSizeLike,
+    config: FilterConfig | Mapping[str, object] | None = None,
+    *,
+    hot: NDArray[np.bool_] | None = None,
+    **named: object,
+) -> FilterState:
     """Return the initial filter state.
 
     Args:
         sensor: Sensor of the events.
-        config: Filter settings.
+        config: Filter settings; also a mapping.
         hot: Hot pixels to remove, bool [H, W]; None: no hot-pixel filter.
+        named: Settings by name, such as `activity_us=20_000`.
 
     Raises:
         EventError: If `hot` has the wrong shape or type, or the sensor has more than MAX_PIXELS pixels.
     """
+    sensor, config = SensorSize.of(sensor), as_settings(FilterConfig, config, named, start_filter)
     check_pixels(sensor)
     shape = (sensor.height, sensor.width)
     if hot is not None and (hot.shape != shape or hot.dtype != np.bool_):
@@ -151,29 +160,40 @@ def filter_events(events: Events, state: FilterState) -> tuple[Events, FilterSta
 
 @checked
 def filter_stream(
-    parts: Iterable[Events],
-    config: FilterConfig,
+    parts: Events | Iterable[Events],
+    config: FilterConfig | Mapping[str, object] | None = None,
     *,
     hot: NDArray[np.bool_] | None = None,
     callback: Callable[[FilterCounts], None] | None = None,
+    **named: object,
 ) -> Iterator[Events]:
     """Filter a recording part by part; yield the kept events of each part (possibly none).
 
     Args:
-        parts: Consecutive parts of one recording.
-        config: Filter settings.
+        parts: Events, or consecutive parts of one recording.
+        config: Filter settings; also a mapping.
         hot: Hot pixels to remove, bool [H, W]; None: no hot-pixel filter.
         callback: Called after each part with the event counts so far.
+        named: Settings by name, such as `activity_us=20_000`.
 
     Raises:
-        EventError: If parts have different sensors, or `hot` does not fit the sensor.
+        EventError: If parts have different sensors, one is not `Events`, or `hot` does not fit the sensor.
 
     Example:
         >>> sensor = SensorSize(width=12, height=7)
         >>> part = Events(t=[0, 100, 900], x=[3, 3, 3], y=[1, 1, 1], p=[True, True, True], sensor=sensor)
-        >>> [kept.t.tolist() for kept in filter_stream([part], FilterConfig(refractory_us=500))]
+        >>> [kept.t.tolist() for kept in filter_stream([part], refractory_us=500)]
         [[0, 900]]
     """
+    return _filter_parts(checked_parts(parts), as_settings(FilterConfig, config, named, filter_stream), hot, callback)
+
+
+def _filter_parts(
+    parts: Iterable[Events],
+    config: FilterConfig,
+    hot: NDArray[np.bool_] | None,
+    callback: Callable[[FilterCounts], None] | None,
+) -> Iterator[Events]:
     state = None
     for events in parts:
         state = state or start_filter(events.sensor, config, hot=hot)
@@ -195,15 +215,16 @@ def check_pixels(sensor: SensorSize) -> None:
 
 
 @checked
-def count_pixels(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int64]:
+def count_pixels(parts: Events | Iterable[Events], sensor: SensorSizeLike) -> NDArray[np.int64]:
     """Count the events of each pixel, int64 [H, W].
 
     Raises:
-        EventError: If the sensor of a part differs, or has more than MAX_PIXELS pixels.
+        EventError: If the sensor of a part differs, or has more than MAX_PIXELS pixels, or a part is not `Events`.
     """
+    sensor = SensorSize.of(sensor)
     check_pixels(sensor)
     counts = np.zeros((sensor.height, sensor.width), np.int64)
-    for events in parts:
+    for events in checked_parts(parts):
         _check_sensor(events, sensor)
         _count(events.x, events.y, counts)
     return counts
@@ -225,7 +246,12 @@ def find_hot_pixels(counts: NDArray[np.int64], factor: float = HOT_PIXEL_FACTOR)
 
     Returns:
         bool [H, W].
+
+    Raises:
+        EventError: If `counts` has another shape.
     """
+    if counts.ndim != 2:
+        raise EventError(f"wrong shape of counts (found {counts.shape}, expected [H, W], as from count_pixels)")
     fired = counts[counts > 0]
     if not fired.size:
         return np.zeros(counts.shape, np.bool_)

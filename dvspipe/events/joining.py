@@ -209,7 +209,7 @@ def windows(parts: Events | Iterable[Events], window_us: int) -> Iterator[tuple[
     """
     if window_us < 1:
         raise ConfigError(f"windows: window_us = {window_us}: out of range (expected 1 or more microseconds)")
-    return _windows(checked_parts(parts), window_us)
+    return _windows(checked_parts(parts), int(window_us))
 
 
 def _windows(parts: Iterable[Events], window_us: int) -> Iterator[tuple[int, Events]]:

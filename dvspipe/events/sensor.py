@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..arguments import checked, describe_value
-from ..errors import ArgumentError, EventError
+from ..errors import ArgumentError, EventError, Explained
 
 MAX_SIDE_PX = 32767  # x and y are int16
 
 
 @checked
 @dataclass(frozen=True)
-class SensorSize:
+class SensorSize(Explained):
     """Size of a sensor's pixel array.
 
     Args:
@@ -88,7 +88,7 @@ SensorSizeLike = SensorSize | tuple[int, int] | str
 
 @checked
 @dataclass(frozen=True)
-class Region:
+class Region(Explained):
     """Rectangle of pixels.
 
     Args:

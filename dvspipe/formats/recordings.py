@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 from ..arguments import checked
 from ..config import as_settings
 from ..errors import Brief, CorruptionError, EventError, FileError, FormatError, Remedy
-from ..events import EARLIEST_US, IN_SECONDS, LATEST_US, Events, SensorSize, SensorSizeLike, TimeSpan, concatenate
+from ..events import (
+    EARLIEST_US,
+    IN_SECONDS,
+    LATEST_US,
+    Events,
+    SensorSize,
+    SensorSizeLike,
+    TimeSpan,
+    checked_parts,
+    concatenate,
+)
 from ..parallel import Progress
 from ..video.names import is_video_name
 from .hints import NO_HINTS, Hints, HintsLike
@@ -525,7 +535,7 @@ def _pair_labels(
     if noise is None:
         yield from ((part, None) for part in parts)
         return
-    more, pending = iter(noise), np.zeros(0, np.bool_)
+    more, pending = checked_parts(noise), np.zeros(0, np.bool_)
     for part in parts:
         while len(pending) < len(part):
             labels = next(more, None)

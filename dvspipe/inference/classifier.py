@@ -28,7 +28,7 @@ from ..checkpoints.hub import SCHEME, HubModel
 from ..checkpoints.model_card import write_card
 from ..config import as_settings, build, find_differences, show_value
 from ..encoding import BinConfig
-from ..errors import CheckpointError, ConfigError, DataError, EventError, Remedy, VideoError, count_noun
+from ..errors import CheckpointError, ConfigError, DataError, EventError, Explained, Remedy, VideoError, count_noun
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..framing import EventSource, open_source
@@ -64,7 +64,7 @@ OnWindows = Callable[[Sequence[Window], NDArray[np.float32]], object]
 """Callback with a batch of N windows and their logits, float32 [N, K]."""
 
 
-class Classifier:
+class Classifier(Explained):
     """A trained network that classifies recordings and videos.
 
     Most users call `Classifier.load` and `predict`.
@@ -94,7 +94,7 @@ class Classifier:
     @checked
     def __init__(
         self,
-        config: ClassifierConfig,
+        config: ClassifierConfig | str | Path | None = None,
         network: Network | None = None,
         checkpoint: str | None = None,
         moments: ClassMoments | None = None,
@@ -102,10 +102,9 @@ class Classifier:
         *,
         joints: JointClassifier | None = None,
     ) -> None:
-        if network is None:
-            raise CheckpointError(
-                f"Classifier: found no network; use Classifier.load({str(config)!r}) for a checkpoint"
-            )
+        if network is None or not isinstance(config, ClassifierConfig):
+            name = str(config) if isinstance(config, str | Path) else "gesture-synthetic"
+            raise CheckpointError(f"Classifier: found no network; use Classifier.load({name!r}) for a checkpoint")
         if joints is not None and joints.classes != config.classes:
             raise CheckpointError(
                 f"{checkpoint}: its joint network has other classes (found {', '.join(joints.classes)}, expected "

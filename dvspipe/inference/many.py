@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
-from ..arguments import checked
+from ..arguments import check_items, checked
 from ..config import as_settings
 from ..errors import ConfigError, DataError, DvspipeError, FileError, Remedy
 from ..events import Events
@@ -66,6 +66,7 @@ def classify_many(
         >>> for outcome in classify_many(tasks, classifier, out="answers", engine=Processes(2)):  # doctest: +SKIP
         ...     print(outcome.item.source, outcome.result().class_name)
     """
+    check_items(classify_many, "tasks", tasks, Task)
     options = as_settings(ClassifyOptions, options, named, classify_many)
     _check_labels(options.labels, len(tasks))
     run = options.record_run(classifier, tasks)

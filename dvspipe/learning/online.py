@@ -25,9 +25,9 @@ from ..arguments import checked
 from ..config import write_overrides
 from ..errors import ConfigError
 from ..networks import CsnnConfig, LeakyReadout, MlpConfig, NetworkConfig, SpikingNetwork
-from ..networks.inputs import check_tensor
+from ..networks.inputs import check_positive, check_tensor
 from ..networks.models import Convolution, Linear, StandardisedConvolution, draw_mask
-from .segments import Loss
+from .segments import Loss, evaluate_loss
 
 STEPS = 16  # steps per convolution batch; large enough to be fast
 
@@ -238,7 +238,9 @@ class OnlineRule(ABC):
         ConfigError: If the network has other settings.
     """
 
+    @checked
     def __init__(self, network: SpikingNetwork, *, keep: float | None = None, steps: int = STEPS) -> None:
+        check_positive(type(self).__name__, steps=steps)
         if not isinstance(network, SpikingNetwork):
             raise ConfigError(f"{type(self).__name__}: found {type(network).__name__}, expected a SpikingNetwork")
         needs = self.find_unmet_needs(network.config)
@@ -359,8 +361,8 @@ def gradient_of(loss: Loss, outputs: Tensor) -> Tensor:
     """Return the gradient of `loss` with respect to `outputs`."""
     with torch.enable_grad():
         leaf = outputs.detach().requires_grad_()
-        return torch.autograd.grad(loss(leaf), leaf)[0]
+        return torch.autograd.grad(evaluate_loss(loss, leaf), leaf)[0]
 
 
 def _scaled(loss: Loss, share: float) -> Loss:
-    return lambda outputs: loss(outputs) * share
+    return lambda outputs: evaluate_loss(loss, outputs) * share

@@ -34,7 +34,6 @@ FIT_STEPS, TOLERANCE = 100, 1e-3  # iterations at most; maximum change of a logi
 MAX_CURVATURE = 0.25  # maximum second derivative p (1 - p) of the cross-entropy by a logit
 
 
-@checked
 def is_linear(network: nn.Module) -> TypeGuard[SpikingNetwork]:
     """Return whether the logits of a network are linear in the weights of its last layer."""
     return isinstance(network, SpikingNetwork) and not isinstance(network.readout, CountReadout)
@@ -164,7 +163,8 @@ def fit_readout(
 
     The change D of the readout minimises the cross-entropy of the outputs z + D f, and penalises needless change:
 
-        4 T^2 sum_n w_n CE((z_n + D f_n) / T, y_n) + N / 2 sum_k |D c_k|^2 + penalty / 2 mean_n |f_n|^2 |D|^2
+        4 T^2 sum_n w_n CE((z_n + D f_n) / T, y_n) + N / 2 sum_k norm(D c_k)^2
+            + penalty / 2 mean_n norm(f_n)^2 norm(D)^2
 
     for features f, logits z of the given readout, labels y, and weights w that sum to 1 for each of N recordings. The
     second term keeps the logits of the mean features c of classes k without recordings, known from the training of the

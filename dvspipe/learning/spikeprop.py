@@ -32,6 +32,7 @@ from ..arguments import checked
 from ..errors import ConfigError, DataError
 from ..networks import first_spike_times
 from ..networks.inputs import check_positive, check_tensor
+from ..networks.neurons import as_number
 
 
 @checked
@@ -101,9 +102,11 @@ class SpikePropLayer(nn.Module):
         if not len(delays):
             raise ConfigError("delays = []: expected at least one delay")
         check_positive("SpikePropLayer", inputs=inputs, neurons=neurons, tau=tau, threshold=threshold)
+        if not weights[0] <= weights[1]:
+            raise ConfigError(f"weights = {weights}: expected a range, such as (1, 10)")
         self.tau, self.threshold, self.least_slope = tau, threshold, least_slope
         self.delays: Tensor
-        self.register_buffer("delays", torch.tensor([*delays], dtype=torch.get_default_dtype()))
+        self.register_buffer("delays", torch.tensor([as_number("delays", each) for each in delays]))
         self.weight = nn.Parameter(torch.empty(neurons, inputs, len(self.delays)).uniform_(*weights))
 
     def extra_repr(self) -> str:

@@ -38,7 +38,7 @@ import torch
 from torch import Tensor, nn
 
 from ..arguments import checked
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError
 from ..networks.inputs import check_positive, check_tensor
 from ..networks.neurons import Spike
 
@@ -99,7 +99,12 @@ class VanRossum:
 
     @checked
     def filter(self, signal: Tensor) -> Tensor:
-        """Convolve a signal [T, ...] with the kernel."""
+        """Convolve a signal [T, ...] with the kernel.
+
+        Raises:
+            DataError: If there is no step.
+        """
+        check_tensor(self, "signal", signal, "T ...")
         state, filtered = self.start(signal[0]), []
         for now in signal.unbind(0):
             value, state = self.step(now, state)
@@ -108,7 +113,13 @@ class VanRossum:
 
     @checked
     def loss(self, spikes: Tensor, targets: Tensor) -> Tensor:
-        """Return half the time integral of the squared difference of filtered spikes [T, ...], summed over neurons."""
+        """Return half the time integral of the squared difference of filtered spikes [T, ...], summed over neurons.
+
+        Raises:
+            DataError: If the shapes differ.
+        """
+        if spikes.shape != targets.shape:
+            raise DataError(f"VanRossum: shapes differ (found spikes {[*spikes.shape]}, targets {[*targets.shape]})")
         return 0.5 * self.dt * self.filter(targets - spikes).square().sum()
 
 
@@ -176,6 +187,7 @@ class SuperSpikeLayer(nn.Module):
             DataError: If the spikes have another shape.
         """
         check_tensor(self, "inputs", inputs, "T B N", {"N": self.weight.shape[1]})
+        inputs = inputs.to(self.weight.dtype)
         current = potential = inputs.new_zeros(inputs.shape[1], len(self.weight))
         steps = []
         for arrived in inputs.unbind(0):
@@ -190,6 +202,7 @@ class SuperSpikeLayer(nn.Module):
         current = self.keep_syn * current + arrived @ self.weight.t()
         return current, self.keep_mem * potential + (1 - self.keep_mem) * current
 
+    @checked
     @torch.no_grad()
     def learn(self, inputs: Tensor, targets: Tensor) -> SuperSpikeResult:
         """Return spikes, loss and weight gradient by the three-factor rule, computed forward in time.
@@ -204,6 +217,7 @@ class SuperSpikeLayer(nn.Module):
         check_tensor(self, "inputs", inputs, "T B N", {"N": self.weight.shape[1]})
         T, B, N = inputs.shape
         check_tensor(self, "targets", targets, "T B M", {"T": T, "B": B, "M": len(self.weight)})
+        inputs = inputs.to(self.weight.dtype)
         current = potential = inputs.new_zeros(B, len(self.weight))
         trace = effect = inputs.new_zeros(B, N)  # filtered input spikes; their effect k * S on the potential
         error_state, eligibility_state = (
@@ -244,7 +258,11 @@ class RMaxProp(torch.optim.Optimizer):
 
     @checked
     def __init__(self, params: Iterable[Tensor], lr: float = 1e-3, decay: float = 0.99) -> None:
-        super().__init__(params, {"lr": lr, "decay": decay})
+        check_positive("RMaxProp", lr=lr)
+        try:
+            super().__init__(params, {"lr": lr, "decay": decay})
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"RMaxProp: wrong params ({error})") from error
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

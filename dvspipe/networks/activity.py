@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..arguments import checked
-from ..errors import Brief
+from ..errors import Brief, ConfigError
 from ..results import LayerActivity as LayerRecord
 from .first_spike import FirstSpikeLayer, FirstSpikeNetwork
 from .integrate_and_fire import FIRED, IntegrateAndFire
@@ -175,7 +175,8 @@ def _count_first_spikes(network: FirstSpikeNetwork) -> tuple[list[LayerCounts], 
 
 
 def _count_spikes(network: Network) -> tuple[list[LayerCounts], list[RemovableHandle]]:
-    assert isinstance(network, SpikingNetwork)
+    if not isinstance(network, SpikingNetwork):
+        raise ConfigError(f"count_activity: found {type(network).__name__}, expected a network of dvspipe.networks")
     parts = [part for module in network.modules() if (part := _find_parts(module)) is not None]
     parts.append((network.linear, network.linear.weight, network.readout))
     layers, hooks, pool, of_potentials = list[LayerCounts](), list[RemovableHandle](), 1, False

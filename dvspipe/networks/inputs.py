@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -16,7 +16,7 @@ def check_tensor(
     """Check the type and shape of a tensor; the number of steps T is at least 1.
 
     Args:
-        owner: Layer or rule, named in the message.
+        owner: Layer, rule or function, named in the message.
         name: Name of the argument.
         value: Value to check.
         dimensions: Names of the axes, such as "T B C H W"; after "...", any others.
@@ -34,7 +34,7 @@ def check_tensor(
     """
     if not isinstance(value, Tensor):
         found = describe_value(value)
-        raise ArgumentError(f"{type(owner).__name__}: wrong type of {name} (found {found}, expected Tensor)")
+        raise ArgumentError(f"{_name(owner)}: wrong type of {name} (found {found}, expected Tensor)")
     axes, known = dimensions.removesuffix(" ...").split(), sizes or {}
     fits = value.ndim == len(axes) or (value.ndim > len(axes) and dimensions.endswith("..."))
     for axis, size in zip(axes, value.shape, strict=False):
@@ -42,7 +42,11 @@ def check_tensor(
     if not fits:
         listed = ", ".join(f"{axis} = {known[axis]}" if axis in known else axis for axis in dimensions.split())
         shape = f"found {[*value.shape]}, expected [{listed}]"
-        raise DataError(f"{type(owner).__name__}: wrong shape of {name} ({shape})")
+        raise DataError(f"{_name(owner)}: wrong shape of {name} ({shape})")
+
+
+def _name(owner: object) -> str:
+    return str(getattr(owner, "__name__", type(owner).__name__))
 
 
 def check_state(owner: object, state: object, currents: Tensor, count: int) -> None:
@@ -58,7 +62,17 @@ def check_state(owner: object, state: object, currents: Tensor, count: int) -> N
     assert isinstance(state, Tensor)
     expected = [count, *currents.shape[1:]]
     if [*state.shape] != expected:
-        raise DataError(f"{type(owner).__name__}: wrong shape of state (found {[*state.shape]}, expected {expected})")
+        raise DataError(f"{_name(owner)}: wrong shape of state (found {[*state.shape]}, expected {expected})")
+
+
+def check_sequence(name: str, value: object) -> None:
+    """Check that a value is None or a sequence of tensors, such as the state of a network.
+
+    Raises:
+        ArgumentError: If it is something else.
+    """
+    if value is not None and not isinstance(value, Sequence):
+        raise ArgumentError(f"wrong type of {name} (found {describe_value(value)}, expected a sequence of tensors)")
 
 
 def check_positive(owner: str, **numbers: float) -> None:

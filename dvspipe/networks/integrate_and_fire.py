@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..arguments import checked
+from ..errors import DataError
 from .inputs import check_positive, check_tensor
 
 FIRED = -1.0  # marks a neuron that has spiked; potentials are never negative
@@ -93,6 +94,11 @@ class IntegrateAndFire(nn.Module):
         K, _, side, _ = self.weight.shape
         padding, pool = self.geometry
         H, W = (length + 2 * padding - side + 1 for length in image)
+        if min(H, W) < pool:
+            found = f"found {image[1]}x{image[0]}, a kernel of {side} and a pool of {pool}"
+            raise DataError(f"IntegrateAndFire: images are too small ({found})")
+        if state is not None:
+            check_tensor(self, "state", state, "B H' W' K", {"B": B, "H'": H, "W'": W, "K": K})
         potentials = spikes.new_zeros((B, H, W, K), device="cpu") if state is None else state.cpu().clone()
         output = torch.zeros((T, B, H // pool, W // pool, K))
         arrays = tuple(

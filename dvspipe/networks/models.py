@@ -12,8 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..arguments import checked, describe_value
-from ..errors import ArgumentError, ConfigError, DataError, count_noun
+from ..arguments import checked
+from ..errors import ConfigError, DataError, count_noun
 from ..events import SensorSize, SensorSizeLike
 from .config import (
     ConvolutionConfig,
@@ -27,7 +27,7 @@ from .config import (
     StdpNetworkConfig,
     as_network,
 )
-from .inputs import check_positive, check_tensor
+from .inputs import check_positive, check_sequence, check_tensor
 from .integrate_and_fire import IntegrateAndFire
 from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout, as_number
 
@@ -44,9 +44,7 @@ class Memory:
     """
 
     def __init__(self, before: State | None, steps: int) -> None:
-        if before is not None and not isinstance(before, Sequence):
-            found = describe_value(before)
-            raise ArgumentError(f"wrong type of state (found {found}, expected the state of the previous call)")
+        check_sequence("state", before)
         self._before = before
         self.after: list[Tensor] = []
         self.steps = steps

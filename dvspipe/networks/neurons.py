@@ -142,9 +142,9 @@ class LIF(nn.Module):
     def __init__(
         self,
         config: NeuronConfig | Mapping[str, object] | None = None,
-        dt: float | None = None,
+        dt: Tensor | float | None = None,
         *,
-        beta: float | None = None,
+        beta: Tensor | float | None = None,
         levels: Levels = Levels(),
         pool: int = 1,
         in_place: bool = False,
@@ -217,8 +217,8 @@ class LIF(nn.Module):
     def from_snntorch(
         cls,
         *,
-        beta: float,
-        threshold: float = 1.0,
+        beta: Tensor | float,
+        threshold: Tensor | float = 1.0,
         reset_mechanism: SnnReset = "subtract",
         reset_delay: bool = True,
         surrogate: Surrogate = "arctan",
@@ -250,6 +250,7 @@ class LIF(nn.Module):
         """
         if reset_mechanism not in ("subtract", "zero", "none"):
             raise ConfigError(f"reset_mechanism = {reset_mechanism}: expected subtract, zero or none")
+        beta, threshold = as_number("beta", beta), as_number("threshold", threshold)
         subtracts = reset_mechanism == "subtract"
         if not 0 <= beta <= 1 or (beta == 0 and subtracts and reset_delay) or not threshold > 0:
             raise ConfigError(
@@ -412,7 +413,9 @@ def leak(inputs: Tensor, state: Tensor | None, keep: float) -> tuple[Tensor, Ten
     return torch.stack(steps), y
 
 
-def _find_step(config: NeuronConfig | IntegratorConfig, dt: float | None, beta: float | None) -> tuple[float, float]:
+def _find_step(
+    config: NeuronConfig | IntegratorConfig, dt: Tensor | float | None, beta: Tensor | float | None
+) -> tuple[float, float]:
     """Return the length of a step in seconds, and dt / tau.
 
     Raises:
@@ -462,9 +465,9 @@ class LeakyReadout(nn.Module):
     def __init__(
         self,
         config: IntegratorConfig | Mapping[str, object] | None = None,
-        dt: float | None = None,
+        dt: Tensor | float | None = None,
         *,
-        beta: float | None = None,
+        beta: Tensor | float | None = None,
         v_leak: float = 0.0,
         **named: object,
     ) -> None:
@@ -488,13 +491,17 @@ class LeakyReadout(nn.Module):
             dt: Length of a time step in seconds; default: Norse's.
 
         Raises:
-            ConfigError: If a parameter has several numbers.
+            ConfigError: If `p` is something else, or a parameter has several numbers.
         """
+        from norse.torch.functional.leaky_integrator_box import LIBoxParameters
+
+        if not isinstance(p, LIBoxParameters):
+            raise ConfigError(f"parameters: found {type(p).__name__}, expected LIBoxParameters of Norse")
         return cls(tau_mem_s=1 / as_number("tau_mem_inv", p.tau_mem_inv), dt=dt, v_leak=as_number("v_leak", p.v_leak))
 
     @classmethod
     @checked
-    def from_snntorch(cls, *, beta: float) -> Self:
+    def from_snntorch(cls, *, beta: Tensor | float) -> Self:
         """Create integrators equal to `mem` of snnTorch's `Leaky(beta, reset_mechanism="none")`.
 
         Args:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..arguments import checked
+from ..arguments import check_items, checked
 from ..errors import DataError, FileError
 from ..recordings.conversion import is_video
 from ..synthesis import OTHER
@@ -32,7 +32,7 @@ class ExampleFilm:
 
 
 @checked
-def list_films(paths: Sequence[str | Path]) -> tuple[ExampleFilm, ...]:
+def list_films(paths: str | Path | Sequence[str | Path]) -> tuple[ExampleFilm, ...]:
     """Return the films of some paths, with the names of their gestures.
 
     Args:
@@ -46,6 +46,8 @@ def list_films(paths: Sequence[str | Path]) -> tuple[ExampleFilm, ...]:
         >>> list_films([])
         ()
     """
+    paths = [paths] if isinstance(paths, str | Path) else paths
+    check_items(list_films, "paths", paths, str, Path)
     films = tuple(film for path in paths for film in _list_path(Path(path)))
     for film in films:
         if film.name == OTHER:
@@ -54,13 +56,15 @@ def list_films(paths: Sequence[str | Path]) -> tuple[ExampleFilm, ...]:
 
 
 @checked
-def list_videos(paths: Sequence[str | Path]) -> tuple[Path, ...]:
+def list_videos(paths: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
     """Return the videos of some paths: videos, and all videos below folders.
 
     Raises:
         DataError: If a folder contains no videos.
         FileError: If a path is missing or is not a video.
     """
+    paths = [paths] if isinstance(paths, str | Path) else paths
+    check_items(list_videos, "paths", paths, str, Path)
     found: list[Path] = []
     for path in map(Path, paths):
         below = [each for each in sorted(path.rglob("*")) if _is_film(each)] if path.is_dir() else []

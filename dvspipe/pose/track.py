@@ -146,12 +146,13 @@ class Track(Brief):
         return self.points_m[:, JOINTS.index(joint)]
 
     @checked
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Write the track as CSV: a header, and a row per picture. Unknown values are empty cells.
 
         Raises:
             FileError: If the suffix is not `.csv`, or the file cannot be written.
         """
+        path = Path(path)
         if path.suffix.lower() != ".csv":
             raise FileError(f"{path}: wrong suffix for joints (found {path.suffix or 'none'}, expected .csv)")
         table = io.StringIO()
@@ -168,7 +169,7 @@ class Track(Brief):
 
     @classmethod
     @checked
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: str | Path) -> Self:
         """Read a track written by `write`; numbers have six significant digits.
 
         Raises:
@@ -176,7 +177,7 @@ class Track(Brief):
             FormatError: If the file is not a valid CSV file of a track.
         """
         try:
-            rows = list(csv.reader(io.StringIO(read_bytes(path).decode(), newline="")))
+            rows = list(csv.reader(io.StringIO(read_bytes(Path(path)).decode(), newline="")))
         except (UnicodeDecodeError, csv.Error) as error:
             raise FormatError(f"{path}: not a CSV file of joints ({error})") from error
         if not rows or tuple(rows[0]) != COLUMNS:

@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from ..arguments import checked
-from ..errors import DvspipeError, FileError, escape_controls
+from ..errors import DvspipeError, Explained, FileError, escape_controls
 from ..files import MANIFEST, read_bytes
 from .tables import FileText, Record
 
@@ -79,6 +79,7 @@ class ManifestSummary(Record):
         return 3600 * self.done / self.work_s if self.work_s else 0.0
 
 
+@checked
 @dataclass
 class Entry:
     """Input in progress.
@@ -90,8 +91,9 @@ class Entry:
     events: int | None = None
 
 
+@checked
 @dataclass(frozen=True)
-class Manifest:
+class Manifest(Explained):
     """Manifest of an output folder. Each process appends to its own file, so none waits for another.
 
     Args:
@@ -252,6 +254,7 @@ class Manifest:
             log.warning("%s: cannot be written (%s)", path, error.strerror)
 
 
+@checked
 def name_input(source: Path) -> str:
     """Return the key of an input in the manifest: its absolute path, with unwritable characters escaped."""
     return escape_controls(str(source.absolute()))

@@ -117,7 +117,8 @@ RecordType = TypeVar("RecordType", bound=Record)
 RowType = TypeVar("RowType", bound=Row)
 
 
-def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: Path, csv_path: Path) -> None:
+@checked
+def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: str | Path, csv_path: str | Path) -> None:
     """Write rows as JSON Lines and CSV, each file complete or not at all.
 
     Args:
@@ -130,23 +131,24 @@ def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: Path, csv
     Raises:
         FileError: If a file cannot be written.
     """
-    write_text(jsonl, "".join(f"{row.model_dump_json()}\n" for row in rows))
+    write_text(Path(jsonl), "".join(f"{row.model_dump_json()}\n" for row in rows))
     cells = [row.cells() for row in rows]
     table = io.StringIO()
     writer = csv.DictWriter(table, cells[0] if cells else kind.columns, lineterminator="\r\n")
     writer.writeheader()
     writer.writerows({name: _text(value) for name, value in row.items()} for row in cells)
-    write_text(csv_path, table.getvalue())
+    write_text(Path(csv_path), table.getvalue())
 
 
-def read_rows(path: Path, kind: type[RecordType]) -> tuple[RecordType, ...]:
+@checked
+def read_rows(path: str | Path, kind: type[RecordType]) -> tuple[RecordType, ...]:
     """Read the records of a JSON Lines file.
 
     Raises:
         FileError: If the file is missing or cannot be read.
         FormatError: If a line is not such a record.
     """
-    lines = read_bytes(path).splitlines()
+    lines = read_bytes(Path(path)).splitlines()
     return tuple(_validate(kind, line, f"{path}: line {number}") for number, line in enumerate(lines, start=1))
 
 

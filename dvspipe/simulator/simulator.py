@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..arguments import checked
 from ..config import as_settings
-from ..errors import Brief, ConfigError, VideoError
+from ..errors import Brief, ConfigError, Explained, VideoError
 from ..events import Events, SensorSize
 from ..video.frames import Frame, checked_frames
 from .config import SimulatorConfig
@@ -221,7 +221,7 @@ class _FramePair(NamedTuple):
     still: NDArray[np.uint8]
 
 
-class EventSimulator:
+class EventSimulator(Explained):
     """DVS pixel array, driven frame by frame.
 
     Between two frames, the level L of a pixel follows a straight line; a low-pass (if enabled) filters it. When L

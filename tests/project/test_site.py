@@ -45,6 +45,14 @@ def test_gallery_shows_each_code_form_filter_preset_and_format() -> None:
 
 def test_every_public_name_is_on_a_page(pages: types.ModuleType) -> None:
     assert {name for area in pages.AREAS.values() for name in area.names} >= pages.public_names()
+    text = "\n".join(pages.api_pages().values())
+    assert {"inference.live.LiveSession", "learning.RMaxProp", "networks.LIF"} <= {
+        name for area in pages.AREAS.values() for room in area.rooms for name in pages.room_names(room)
+    }
+    for area in pages.AREAS.values():
+        for room in area.rooms:
+            for name in pages.room_names(room):
+                assert re.search(rf"auto\w+:: [\w.]+\.{name.rpartition('.')[2]}\n", text), name
 
 
 def test_every_command_is_on_the_command_page(pages: types.ModuleType) -> None:

@@ -25,13 +25,7 @@ DEFAULT_GAP_US = 33_333  # time between the last and first frame of a loop with 
 
 
 class LiveSource(Protocol):
-    """Source of a live stream.
-
-    Attributes:
-        name: Name in messages.
-        content: Sensor of the events, or the video that its frames come from.
-        speed: Microseconds of the stream per microsecond of the clock.
-    """
+    """Source of a live stream."""
 
     @property
     def name(self) -> str:
