@@ -35,12 +35,12 @@ class Record(Explained, BaseModel):
 
     model_config = ConfigDict(
         frozen=True,
+        defer_build=True,
         extra="ignore",  # computed fields are written, and recomputed after reading
         validate_by_name=True,
         validate_by_alias=True,
         serialize_by_alias=True,
         ser_json_inf_nan="constants",
-        use_attribute_docstrings=True,
     )
 
     if not TYPE_CHECKING:  # type checkers know the fields, and that the model is frozen
