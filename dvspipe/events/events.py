@@ -7,6 +7,7 @@ brighter (p is True, ON) or darker (p is False, OFF) by its contrast threshold.
 from __future__ import annotations
 
 import logging
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, SupportsIndex, overload
 
 import numpy as np
@@ -364,11 +365,11 @@ class Events(EventMethods, metaclass=_EventsType):
 
     def between(self, start_us: int, stop_us: int) -> Events:
         """Return the events with start_us <= t < stop_us, as a view; for loops: `slice_time` without its checks."""
-        try:
-            first, last = np.searchsorted(self.t, (start_us, stop_us), side="left")
-        except TypeError as error:
+        limits = np.asarray((start_us, stop_us))
+        if limits.dtype.kind not in "iuf" and not all(isinstance(each, Real) for each in (start_us, stop_us)):
             given = f"{describe_value(start_us)} and {describe_value(stop_us)}"
-            raise ArgumentError(f"Events.between: wrong type of times (found {given}, expected int)") from error
+            raise ArgumentError(f"Events.between: wrong type of times (found {given}, expected int)")
+        first, last = np.searchsorted(self.t, limits, side="left")
         return self.slice_events(int(first), max(int(first), int(last)))
 
     def slice_events(self, first: int, stop: int) -> Events:

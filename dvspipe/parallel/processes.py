@@ -91,9 +91,16 @@ class Processes:
 
     Args:
         jobs: Number of processes, > 0.
+
+    Raises:
+        ConfigError: If the number is not above 0.
     """
 
     jobs: int = 1
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise ConfigError(f"Processes: jobs = {self.jobs}: out of range (expected 1 or more)")
 
     @checked
     def map(

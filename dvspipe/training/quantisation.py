@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..arguments import checked
 from ..checkpoints.integer import IntegerClassifier
 from ..datasets import DataConfig, Sample, SpikeTensors, TensorSettings, as_data, open_cache, plain_batches
-from ..errors import ConfigError, DataError, Remedy
+from ..errors import Brief, ConfigError, DataError, Remedy
 from ..networks import NO_MODULES, Network
 from ..networks.integer import IntegerNetwork, LayerStep, start_state, trace
 from ..networks.integer_kernel import run_fast
@@ -52,8 +52,8 @@ class CompiledLayer:
     dense: int
 
 
-@dataclass(frozen=True)
-class Quantisation:
+@dataclass(frozen=True, repr=False)
+class Quantisation(Brief):
     """A classifier in integers, and how it compares with the original.
 
     Args:
