@@ -37,12 +37,16 @@ from dvspipe.video.writing import write_video
 pytest.importorskip("gradio", reason="the extra app is not installed")
 
 import gradio as gr
+from starlette.middleware import Middleware
+from starlette.testclient import TestClient
 
 from dvspipe.app import AppSettings, Served, check_app, serve
 from dvspipe.app.answers import SHIPPED_NAMES
 from dvspipe.app.explorer import Cut, Explored, PictureChoices, draw_picture, explore, plot_space_time, write_cut
+from dvspipe.app.guard import LOGIN, STARTUP, Access, Guard, UploadQuota
 from dvspipe.app.pairs import choices_of, compare_settings
 from dvspipe.app.runs import describe_curves, find_recording, find_runs, find_wrong, list_confusion, plot_curves
+from dvspipe.app.server import build_page
 from dvspipe.app.shared import SAMPLE, ChosenFile, handle, name_session, show_page
 from dvspipe.app.videos import (
     IDEAL,
@@ -346,6 +350,23 @@ def test_other_machines_need_a_password(tmp_path: Path) -> None:
         AppSettings(tmp_path / "missing").check()
 
 
+def test_every_route_of_the_page_needs_access(space: Workspace) -> None:
+    guard = Middleware(Guard, access=Access("secret"), quota=UploadQuota(space.root, 1))
+    with ignore_unclosed():
+        page = gr.routes.App.create_app(build_page(space), app_kwargs={"middleware": [guard]})
+        client = TestClient(page, "http://localhost")
+        paths = {"/openapi.json": ["get"], "/no-such-path": ["get", "post"], **page.openapi()["paths"]}
+        assert {"/config", "/gradio_api/cancel", "/gradio_api/reset", "/gradio_api/openapi.json"} <= paths.keys()
+        for path in paths.keys() - {STARTUP, LOGIN}:
+            for method in paths[path]:
+                assert client.request(method, re.sub("{[^}]*}", "x", path)).status_code == 401, (method, path)
+
+
+def at(served: Served, path: str) -> str:
+    """Return the address of a path of the app, with the token."""
+    return served.address.replace("?", f"{path}?")
+
+
 def get(address: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -397,8 +418,7 @@ def test_requests_for_another_host_are_refused(served: Served) -> None:
 def test_server_delivers_only_results(served: Served) -> None:
     session = served.space.open("mine")
     (session.folder / "player.html").write_text("<p>hello</p>", encoding="utf-8")
-    files = f"{served.address}gradio_api/file="
-    status, page, headers = get(f"{files}{session.folder}/player.html")
+    status, page, headers = get(at(served, f"gradio_api/file={session.folder}/player.html"))
     assert (status, page) == (200, b"<p>hello</p>")
     assert headers["content-type"].startswith("text/html")
     secrets = (
@@ -408,8 +428,8 @@ def test_server_delivers_only_results(served: Served) -> None:
         f"{session.folder}/../../../../etc/passwd",
     )
     for secret in secrets:
-        assert get(f"{files}{secret}")[0] == 403, secret
-    assert get(f"{files}https://example.org/")[0] == 403
+        assert get(at(served, f"gradio_api/file={secret}"))[0] == 403, secret
+    assert get(at(served, "gradio_api/file=https://example.org/"))[0] == 403
 
 
 def test_embedded_page_has_title_and_escaped_url(served: Served) -> None:
@@ -427,7 +447,7 @@ def test_large_upload_is_refused(served: Served) -> None:
         + b"\r\n--x--\r\n"
     )
     request = urllib.request.Request(
-        f"{served.address}gradio_api/upload", body, {"Content-Type": "multipart/form-data; boundary=x"}
+        at(served, "gradio_api/upload"), body, {"Content-Type": "multipart/form-data; boundary=x"}
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with pytest.raises(urllib.error.HTTPError) as refused:
@@ -440,8 +460,10 @@ def test_password_protects_page_and_files(tmp_path: Path) -> None:
         root = found.space.root
         session = found.space.open("mine")
         (session.folder / "a.html").touch()
-        assert get(f"{found.address}gradio_api/file={session.folder}/a.html")[0] == 401
-        assert get(f"{found.address}config")[0] == 401
+        page, _, _ = found.address.partition("?")
+        assert get(f"{page}gradio_api/file={session.folder}/a.html")[0] == 401
+        assert get(f"{page}config")[0] == 401
+        assert get(at(found, "config"))[0] == 200
         assert root.is_dir()
     assert not root.exists()
 

@@ -51,7 +51,7 @@ class Site:
         return page
 
     def _check(self, url: str) -> None:
-        if not url.startswith((self.address, "data:", "blob:", "about:")):
+        if not url.startswith((self.address.partition("?")[0], "data:", "blob:", "about:")):
             self.faults.append(f"request: {url}")
 
 
