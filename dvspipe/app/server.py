@@ -32,6 +32,7 @@ from .work import ROOT_PREFIX, Workspace, remove_abandoned, remove_old, say_runn
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 LOCAL = "127.0.0.1"
 PAGE_TITLE = "dvspipe"
+MAX_SESSIONS = 100  # sessions whose values Gradio keeps; the oldest go first
 SWEEP_S = 300.0  # interval between clean-ups of old files
 UNITS = "BKMGT"  # each unit of `max_upload` is 1024 times the previous one
 STORED_UPLOADS = 5  # maximum size of all stored uploads, in multiples of `max_upload`
@@ -86,7 +87,7 @@ class AppSettings:
     def max_upload_bytes(self) -> int:
         """Maximum size of an uploaded file in bytes."""
         number, unit = re.findall("[0-9]+|[A-Z]+", self.max_upload.upper())
-        return int(number) * 1024 ** UNITS.index(unit[0])
+        return int(number) << 10 * UNITS.index(unit[0])
 
 
 def build_page(space: Workspace) -> gr.Blocks:
@@ -115,6 +116,8 @@ def build_page(space: Workspace) -> gr.Blocks:
 
         def end_session(request: gr.Request) -> None:
             space.close(name_session(request))
+            for table in (page.state_holder.session_data, page.state_holder.time_last_used):
+                table.pop(str(request.session_hash), None)  # Gradio keeps 0.4 MB and all values for each session
 
         page.unload(end_session)
     return page
@@ -165,12 +168,19 @@ def serve(settings: AppSettings) -> Iterator[Served]:
 
 
 def _set_environment(space: Workspace) -> None:
-    """Set Gradio's environment variables: upload folder, no telemetry, and no proxy for its own requests."""
+    """Configure Gradio: upload folder, no telemetry, no proxy for its own requests, and no requests to others."""
     before = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     direct = ",".join(dict.fromkeys([*filter(None, before.split(",")), *LOCAL_HOSTS]))
     os.environ.update(
         GRADIO_TEMP_DIR=str(space.uploads), GRADIO_ANALYTICS_ENABLED="False", NO_PROXY=direct, no_proxy=direct
     )
+    gr.set_static_paths(space.sessions)  # otherwise Gradio copies each result to the folder of uploads
+    gr.processing_utils.async_ssrf_protected_download = _refuse_download
+
+
+async def _refuse_download(url: str, cache_dir: str) -> str:  # noqa: ARG001 (named by callers)
+    """Refuse what Gradio would download if a request named a URL instead of an upload, of any size."""
+    raise PermissionError(f"{url}: files of other hosts are not fetched")
 
 
 def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
@@ -191,6 +201,7 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
             show_error=False,
             footer_links=[],
             run_history=False,
+            state_session_capacity=MAX_SESSIONS,
             allowed_paths=[str(space.sessions)],
             max_file_size=settings.max_upload_bytes,
             enable_monitoring=False,
@@ -219,6 +230,7 @@ def _remove_old_files(space: Workspace, ended: threading.Event) -> None:
     """Remove old files at intervals, and record that the server is running."""
     while not ended.wait(SWEEP_S):
         say_running(space.root)
+        space.close_unused()
         remove_old(space.root)
 
 
