@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+TOKEN_BYTES = 16  # 22 characters; the printed address fits a terminal of 80 columns
 TOKEN = "token"  # name in the query of the printed address
 LOGIN = "/login"
 STARTUP = "/gradio_api/startup-events"  # requested by Gradio itself when it starts; it returns true or false
@@ -79,9 +80,10 @@ class LoginLimit:
 def _network_of(host: str) -> str:
     """Return an address; of IPv6 the /64 network, because one machine has all its addresses."""
     try:
-        return str(ipaddress.IPv6Network((host.partition("%")[0], 64), strict=False))
+        address = ipaddress.IPv6Address(host.partition("%")[0])
     except ValueError:
         return host
+    return str(address.ipv4_mapped or ipaddress.IPv6Network((address, 64), strict=False))
 
 
 class Access:
@@ -95,7 +97,7 @@ class Access:
     """
 
     def __init__(self, password: str | None = None) -> None:
-        self.token = secrets.token_urlsafe(32)
+        self.token = secrets.token_urlsafe(TOKEN_BYTES)
         self.limit = LoginLimit()
         self._password = password
         self._once: str | None = None
@@ -114,7 +116,7 @@ class Access:
 
         Other accounts of the machine can read the command that opens a browser.
         """
-        self._once = secrets.token_urlsafe(32)
+        self._once = secrets.token_urlsafe(TOKEN_BYTES)
         return f"{page}?{TOKEN}={self._once}"
 
     def is_password(self, text: str) -> bool:
@@ -144,9 +146,9 @@ def _are_equal(given: str, expected: str) -> bool:
 
 
 def _cookie_of(request: HTTPConnection) -> str:
-    """Return the name of the cookie; it has the port, because all ports of a host share their cookies."""
-    server = request.scope.get("server")
-    return f"dvspipe-{server[1]}" if server else "dvspipe"
+    """Return the name of the cookie; it has the port in the browser, because all ports of a host share cookies."""
+    port = request.headers.get("host", "").rpartition(":")[2]
+    return f"dvspipe-{port}" if port.isdecimal() else "dvspipe"
 
 
 class UploadQuota:
@@ -249,7 +251,7 @@ class Guard:
         path: str = request.scope["path"]
         host = request.headers.get("host", "")
         for origin in request.headers.getlist("origin"):
-            if urlsplit(origin).netloc != host:
+            if origin.partition(":")[2] != f"//{host}":
                 return PlainTextResponse(f"not allowed: request from another site ({origin!r})\n", 403)
         if not (has_access or path == STARTUP or self._is_login(request.scope)):
             return _show_login(request, "") if self._access.has_password else PlainTextResponse(NO_TOKEN, 401)

@@ -77,7 +77,7 @@ def _check(settings: AppSettings) -> None:
     from ..app import check_app
 
     found = check_app(settings)
-    screen.print(f"{found.address} served {found.page_bytes:,} bytes")
+    screen.print(f"{found.address} served {found.page_bytes:,} bytes", soft_wrap=True)
     screen.print(f"sample clip: {found.events:,} events, {found.class_name}")
 
 
@@ -86,7 +86,7 @@ def _serve(settings: AppSettings) -> None:
 
     signal.signal(signal.SIGTERM, _terminate)
     with serve(settings) as served:
-        screen.print(f"dvspipe app: {served.address}")
+        screen.print(f"dvspipe app: {served.address}", soft_wrap=True)
         notes.print("press Ctrl-C to stop")
         while True:
             time.sleep(3600)

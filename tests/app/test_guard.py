@@ -30,7 +30,7 @@ from dvspipe.app.guard import (
 )
 
 HOME, LIVE = "http://localhost", "ws://localhost/live"
-OTHER_SITES = ("http://localhost:9999", "https://attacker.example", "null")
+OTHER_SITES = ("http://localhost:9999", "https://attacker.example", "null", "http://[")
 
 
 async def echo(request: Request) -> Response:
@@ -129,6 +129,15 @@ def test_tokens_differ_between_servers() -> None:
     assert Access().token != Access().token
 
 
+def test_servers_at_two_ports_have_their_own_cookies(tmp_path: Path) -> None:
+    first, second = Site(tmp_path), Site(tmp_path)
+    browser = first.visitor()
+    other = TestClient(second.app, f"{HOME}:8000", cookies=browser.cookies)
+    assert other.get(second.access.address("/")).status_code == 200
+    browser.cookies.update(other.cookies)
+    assert browser.get("/").status_code == 200
+
+
 def test_address_for_the_browser_works_once(site: Site) -> None:
     address = site.access.address_once("/")
     assert site.access.token not in address
@@ -201,7 +210,8 @@ def test_login_limit_is_per_network_and_ends_after_a_minute() -> None:
         limit.count(f"2001:db8::{number}")
         now_s += 1
     assert limit.wait_s("2001:db8::99") == 60 - MAX_WRONG
-    assert limit.wait_s("192.168.0.7") == 0
+    limit.count("::ffff:192.168.0.6")
+    assert limit.wait_s("192.168.0.7") == limit.wait_s("::ffff:192.168.0.7") == 0
     now_s = 60.0
     assert limit.wait_s("2001:db8::1") == 0
 
