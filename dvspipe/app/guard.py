@@ -194,7 +194,7 @@ class UploadQuota:
         """Say that an upload does not fit."""
         return (
             f"uploads: no space left (at most {self._max / 2**20:,.0f} MB of uploads are stored); close pages that "
-            "you no longer use"
+            "you no longer use, or wait an hour"
         )
 
 
