@@ -126,7 +126,7 @@ def test_lesson_runs_with_pictures_and_numbers_and_answer_are_right(
     assert pictures
     assert capsys.readouterr().out
     for expression, value in BY_HAND[lesson.stem].items():
-        np.testing.assert_allclose(eval(expression, names), value, atol=1e-12, err_msg=expression)
+        np.testing.assert_allclose(eval(expression, names), np.asarray(value), atol=1e-12, err_msg=expression)
     exercise = lesson.read_text(encoding="utf-8").split("# Exercise\n")[1]
     answer = doctest.DocTestParser().get_doctest(
         "\n".join(LINES_OF_ANSWER.findall(exercise)), names, lesson.stem, str(lesson), 0
