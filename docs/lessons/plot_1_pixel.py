@@ -12,7 +12,7 @@ many events does the pixel send, and when?
 #
 # The pixel watches the logarithm of the light :math:`I`, its *level*, and remembers the level of its last event, the
 # reference :math:`R`. It sends an ON event when the level is a threshold :math:`\theta` above the reference, and an OFF
-# event when it is :math:`\theta` below (Lichtsteiner, Posch and Delbruck 2008):
+# event when it is :math:`\theta` below (Lichtsteiner, Posch and Delbruck 2008). ON or OFF is the *polarity*:
 #
 # .. math:: L = \ln(I), \qquad |L - R| \geq \theta, \qquad R \leftarrow R \pm \theta
 #

@@ -17,9 +17,9 @@ spike?
 #
 # .. math:: \tau \frac{du}{dt} = -u + i
 #
-# At the threshold, u = 1, the neuron spikes and u returns to 0: the *leaky integrate-and-fire neuron* (LIF). For a
-# constant current from u = 0, the solution is on the left. Solve it for u = 1 to find the time T between two spikes, on
-# the right:
+# When u rises above the threshold 1, the neuron spikes and u returns to 0: the *leaky integrate-and-fire neuron* (LIF).
+# It has no *refractory period*, a pause after a spike. For a constant current from u = 0, the solution is on the left.
+# Solve it for u = 1 to find the time T between two spikes, on the right:
 #
 # .. math:: u(t) = i \, (1 - e^{-t / \tau}), \qquad T = \tau \, \ln \frac{i}{i - 1}
 #
@@ -28,6 +28,9 @@ spike?
 #
 # .. math:: u(t) = w \frac{\tau_s}{\tau - \tau_s} (e^{-t / \tau} - e^{-t / \tau_s}), \qquad
 #           t_\mathrm{max} = \frac{\tau \tau_s}{\tau - \tau_s} \, \ln \frac{\tau}{\tau_s}
+#
+# For :math:`\tau_s \to \tau`, this becomes :math:`u(t) = w (t / \tau) e^{-t / \tau}`, largest at :math:`\tau`. The
+# reset sets only u to 0; the synaptic current remains.
 #
 # A computer takes steps of dt: :math:`u \leftarrow u + \frac{dt}{\tau} (i - u)`. A step can end above the threshold.
 # The *reset to zero* of this lesson discards the excess. The *reset by subtraction* of lessons 4 and 5 lowers u by 1
@@ -107,7 +110,8 @@ print(f"dvspipe: peak at {ms[response.argmax()]:.1f} ms: {response.max():.3f}")
 # %%
 # On the left, the neuron with a constant current: the exact curve, and the steps. On the right, two spikes of weight 3.
 # Below the threshold, the neuron is linear, so PSPs add up. Each alone is too small, but 10 ms apart they make the
-# neuron fire: it detects *coincidence*.
+# neuron fire: it detects *coincidence*. With this weight, less than
+# :math:`20 \ln(3 + 2 \sqrt{2})` = 35 ms apart is near enough.
 
 import matplotlib.pyplot as plt
 

@@ -11,9 +11,9 @@
 #
 # Let x be the number, and T the number of steps (in lesson 2, T was a time).
 #
-# *Rate* (Adrian 1926): a spike in each step with probability x, a Poisson process in steps. The receiver counts n
-# spikes in T steps and estimates x by n / T. The count is binomial, so the standard deviation (sd) of the estimate
-# falls with the square root of the time:
+# *Rate* (Adrian 1926): a spike in each step with probability x, independent of the other steps. This is a Bernoulli
+# process, for small x almost a Poisson process. The receiver counts n spikes in T steps and estimates x by n / T. The
+# count is binomial, so the standard deviation (sd) of the estimate falls with the square root of the time:
 #
 # .. math:: \mathrm{sd}(n / T) = \sqrt{x (1 - x) / T}
 #
@@ -27,8 +27,8 @@
 # spikes carry :math:`\log_2 N!` bits. The values are lost: 0.1 and 0.2 send the same spikes as 0.1 and 0.9. Equal
 # values share a rank, and 0 sends no spike either.
 #
-# *Population* (Bohte, La Poutré and Kok 2002): M neurons with Gaussian receptive fields of width :math:`\sigma` at the
-# centres :math:`c_i`. Each sends its response r as the time to first spike; a response below 0.1 sends no spike:
+# *Population* (Bohte, La Poutré and Kok 2002): M ≥ 3 neurons with Gaussian receptive fields of width :math:`\sigma` at
+# the centres :math:`c_i`. Each sends its response r as the time to first spike; a response below 0.1 sends no spike:
 #
 # .. math:: r_i = e^{-(x - c_i)^2 / 2 \sigma^2}, \qquad
 #           c_i = \frac{2 i - 3}{2 (M - 2)}, \quad i = 1 \ldots M, \qquad \sigma = \frac{1}{1.5 \, (M - 2)}
@@ -63,7 +63,7 @@ import numpy as np
 
 values, T = np.array([0, 0.2, 0.5, 1]), 21
 first_step = np.where(values > 0, np.rint((1 - values) * (T - 1)), -1).astype(int)  # -1: no spike
-rank = np.where(values > 0, np.argsort(np.argsort(-values)), -1)
+rank = np.where(values > 0, np.unique(-values, return_inverse=True)[1], -1)  # equal values share a rank
 
 centres, width = np.array([-0.25, 0.25, 0.75, 1.25]), 1 / 3
 response = np.exp(-(((values[:, None] - centres) / width) ** 2) / 2)  # [values, neurons]

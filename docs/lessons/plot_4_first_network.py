@@ -38,9 +38,14 @@ derivative of a spike is 0 or infinite?
 #           \frac{dE}{dw} = \sum_t (z[t] - y[t]) \; \psi[t] \; \varepsilon[t]
 #
 # With this loss, a spike one step beside its target is as wrong as one far away. *SuperSpike* (Zenke and Ganguli 2018)
-# blurs the spikes z and y first, by a convolution (\*) with a short pulse :math:`\alpha`. The loss is then the squared
-# difference of the blurred trains (van Rossum 2001), and the derivative of z is blurred too. For neuron i and input j,
-# with the learning rate r:
+# blurs the spikes z and y first, by a convolution (\*) with a short pulse :math:`\alpha`, a difference of two
+# exponentials. The loss is then the squared difference of the blurred trains (van Rossum 2001):
+#
+# .. math:: E = \frac{1}{2} \sum_i \int [\alpha * (y_i - z_i)]^2 \, dt, \qquad
+#           \alpha(t) \propto e^{-t / \tau_1} - e^{-t / \tau_2} \quad (t > 0)
+#
+# Here, :math:`\tau_1` = 10 ms, :math:`\tau_2` = 5 ms, and the integral of :math:`\alpha^2` is 1. The derivative of z is
+# blurred too. For neuron i and input j, with the learning rate r:
 #
 # .. math:: \frac{dw_{ij}}{dt} = r \; [\alpha * (y_i - z_i)](t) \;\; [\alpha * (\psi_i \, \varepsilon_j)](t)
 #
@@ -102,8 +107,9 @@ print("after a step of 1.5: weights", better, "spikes", forward(better)[1])
 # With dvspipe
 # ------------
 #
-# ``dvspipe.torch.LIF`` has the surrogate in its backward pass, so ``backward()`` is BPTT. ``SuperSpikeLayer.learn``
-# computes the three factors while time runs forward, and gives the gradient of the blurred loss, ``VanRossum``.
+# ``dvspipe.torch.LIF`` has the surrogate in its backward pass, so ``backward()`` is BPTT. With ``detach_reset``, the
+# reset counts as a constant in derivatives, as above. ``SuperSpikeLayer.learn`` computes the three factors while time
+# runs forward, and gives the gradient of the blurred loss, ``VanRossum``.
 
 import torch
 
@@ -132,8 +138,9 @@ print(f"SuperSpike: three factors = gradient of the loss, largest {result.gradie
 # A network is more of the same: the chain rule also runs through the layers. Here two inputs spike once each, and the
 # network tells which came first. No single step contains the answer, so the neurons must remember. ``LeakyReadout`` has
 # a neuron without spikes for each class. Its mean potential is the score of the class, the *logit*; the largest logit
-# wins. Of the settings, ``slope`` is :math:`\beta`, and ``gain`` multiplies the currents: without it, the small random
-# weights at the start would make hardly any neuron spike.
+# wins. The *softmax* makes probabilities of the logits :math:`o_k`, :math:`p_k = e^{o_k} / \sum_j e^{o_j}`, and the
+# loss is the *cross-entropy*, -ln p of the right class. Of the settings, ``slope`` is :math:`\beta`, and ``gain``
+# multiplies the currents: without it, the small random weights at the start would make hardly any neuron spike.
 #
 # The picture shows the potential of the toy before and after its step, a spike and its surrogate, and how the network
 # improves with training.

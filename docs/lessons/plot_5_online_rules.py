@@ -17,10 +17,12 @@ the memory of one step?
 # .. math:: \frac{dE}{dW_{ji}} = \sum_t L_j[t] \, e_{ji}[t]
 #
 # Let the spikes z of hidden neurons drive a leaky readout with the weights V, :math:`y[t] = (1 - k) \, y[t-1] + k \, V
-# z[t]`, and a target :math:`y^*` at each step (in lesson 4, y was the target). A spike changes all later outputs, each
-# time less by the factor 1 - k. The later errors are not known yet. So the trace remembers the past instead:
-# :math:`\psi \, \varepsilon`, how much the weight could change the spike of a step (lesson 4), decays by the same
-# factor and is still there when the later errors come:
+# z[t]`, and a target :math:`y^*` at each step (in lesson 4, y was the target). The loss is
+# :math:`E = \frac{1}{2} \sum_t |y[t] - y^*[t]|^2`. A spike changes all later outputs, each time less by the factor
+# 1 - k. The later errors are not known yet. So the trace remembers the past instead: :math:`\psi \, \varepsilon`, how
+# much the weight could change the spike of a step (lesson 4), decays by the same factor and is still there when the
+# later errors come (Bellec et al. call :math:`\psi \, \varepsilon` the eligibility trace, and the sum below
+# :math:`\bar{e}`):
 #
 # .. math:: L_j[t] = k \sum_m V_{mj} (y_m[t] - y_m^*[t]), \qquad
 #           e_{ji}[t] = (1 - k) \, e_{ji}[t-1] + \psi_j[t] \, \varepsilon_i[t]
@@ -34,7 +36,8 @@ the memory of one step?
 #           \mathrm{SLTT}: \; e_{ji}[t] = \psi_j[t] \, a \, x_i[t]
 #
 # *DECOLLE* (Kaiser, Mostafa and Neftci 2020) needs no error from other layers. Each layer has a *local loss*: a fixed
-# random matrix G reads the spikes of the layer itself. The trace is OTTT's:
+# random matrix G reads the spikes of the layer itself. It is used for learning only: predictions come from the readout
+# V, trained by its own loss. The trace is OTTT's:
 #
 # .. math:: E_l = \frac{1}{2} \sum_t |G z[t] - y^*[t]|^2, \qquad
 #           L_j[t] = \sum_m G_{mj} (G z[t] - y^*[t])_m
@@ -159,8 +162,8 @@ for name, make in (("e-prop", EProp), ("OTTT", OTTT), ("SLTT", SLTT), ("DECOLLE"
 # The surrogate is high when the potential is near the threshold. The eligibility trace remembers recent steps in which
 # the weight could have changed a spike. The learning signal is negative while the readout is below the target, and
 # positive after a spike. Their product, summed up while time runs, ends at the gradient of BPTT (dot). OTTT and SLTT
-# have the right sign here, and a smaller value. That matters little for the optimiser Adam (Kingma and Ba 2015): it
-# divides each gradient by its recent size.
+# have the right sign here, and a smaller value. The optimiser Adam (Kingma and Ba 2015) divides the gradient of each
+# weight by its recent size. So a factor per weight matters little, if it hardly changes from pass to pass.
 
 import matplotlib.pyplot as plt
 
@@ -266,8 +269,8 @@ assert cosines[1][0] > 0.9 > 0.7 > cosines[4][0]
 # Does it matter? A positive cosine still leads downhill, so on many tasks it costs little:
 # :doc:`/concepts/learning-rules` has accuracies on digits and gestures. Here it costs the result. No neuron remembers
 # the first half long enough alone, so the layers have to keep it together, and only BPTT has the errors that tell them
-# how. If the neurons remember twice as long (``tau_s`` of 0.01), OTTT and DECOLLE learn the task too, in 60 passes
-# instead of 20.
+# how. If the neurons remember twice as long (``tau_s`` of 0.01), OTTT and DECOLLE learn the task too, in 45 passes;
+# BPTT then needs 20.
 #
 # In the picture, the cosines are on the left, and on the right is a line for each rule and seed.
 

@@ -15,10 +15,11 @@ change?
 # is a time and :math:`\varepsilon` a function; in earlier lessons, they were a number of steps and a trace:
 #
 # .. math:: u(t) = \sum_i w_i \, \varepsilon(t - t_i), \qquad
-#    \varepsilon(s) = \frac{s}{\tau} e^{1 - s / \tau}, \qquad u(T) = \theta
+#    \varepsilon(s) = \frac{s}{\tau} e^{1 - s / \tau} \;\; (s > 0), \qquad u(T) = \theta
 #
-# Change one weight by :math:`dw_i`. The spike moves by :math:`dT`. At the spike, the potential is at the threshold as
-# before, so both effects cancel:
+# :math:`\varepsilon(s)` is 0 for s ≤ 0: an input has no effect before its spike, so only inputs before T count. Change
+# one weight by :math:`dw_i`. The spike moves by :math:`dT`. At the spike, the potential is at the threshold as before,
+# so both effects cancel:
 #
 # .. math:: \varepsilon(T - t_i) \, dw_i + u'(T) \, dT = 0 \quad \Rightarrow \quad
 #    \frac{dT}{dw_i} = - \frac{\varepsilon(T - t_i)}{u'(T)}
@@ -44,6 +45,10 @@ change?
 #
 # .. math:: x^- = x^+ + \frac{\theta x^+ + \partial E / \partial T}{I(T) - \theta}, \qquad
 #    \frac{dE}{dw_i} = - \tau_s \sum_{t_i} y(t_i)
+#
+# The denominator is the slope :math:`\tau_m \, dV/dt` just before the spike. For a neuron of an earlier layer,
+# :math:`\partial E / \partial T` is :math:`\sum_j w_j (x_j - y_j)` at the time T, a sum over the neurons j that its
+# spikes reach by the weights :math:`w_j`.
 #
 # By hand
 # -------
@@ -72,7 +77,8 @@ print(f"potential at 5 ms: {w * response(T):.3f}, slope: {slope:.3f}, dT/dw: {by
 # %%
 # **EventProp.** One input at 0 with w = 16/3, :math:`\tau_m` = 2, :math:`\tau_s` = 1 and :math:`\theta` = 1. The input
 # spike makes the current jump to I(0) = w. Then :math:`I = w e^{-t}` and :math:`V = w (e^{-t/2} - e^{-t})`. With
-# :math:`q = e^{-T/2}`, V at the time T is w q (1 - q). It is 1 for q = 3/4, and then the current is w q² = 3.
+# :math:`q = e^{-T/2}`, V at the time T is w q (1 - q). It is 1 for q = 3/4, and then the current is w q² = 3. The other
+# root, q = 1/4, is a later time; the first crossing counts.
 #
 # We ask for dT/dw, so the "error" E is T itself, and its derivative is 1. Backward, the first event is the spike: x
 # jumps from 0 to (0 + 1) / (3 - 1) = 1/2. Before it, :math:`x = e^{-s/2} / 2` and :math:`y = e^{-s/2} - e^{-s}`. The
@@ -89,12 +95,14 @@ print(f"spike at {-2 * np.log(q):.4f}, jump of x: {x_at_spike}, dT/dw: {-y_at_in
 # %%
 # **First-spike code.** Two neurons without leak, :math:`\varepsilon(s) = 1 - e^{-s}`, have one input at 0 and the
 # weights 2 and 3/2. They spike at :math:`e^T = w / (w - 1)` (Mostafa 2017): 2 and 3. The first spike is the answer.
+# With w ≤ 1, a neuron never spikes. With several inputs, :math:`e^T = \sum_i w_i e^{t_i} / (\sum_i w_i - 1)`, over the
+# inputs before T only.
 #
-# The logits (lesson 4) are -T: the earlier, the larger. The *softmax* makes probabilities of them, :math:`p_k =
-# e^{-T_k} / \sum_j e^{-T_j}`. Here, :math:`e^{-T}` is 1/2 and 1/3, so the probabilities are 3/5 and 2/5. The right
-# answer is the second neuron. The loss is the *cross-entropy*, -ln p of the right answer. Its derivative with respect
-# to :math:`T_k` is :math:`-p_k`, and :math:`1 - p_k` for the right answer: -3/5 and 3/5. Multiply by :math:`dT/dw = 1 /
-# w - 1 / (w - 1)` for the gradient of the weights.
+# The logits (lesson 4) are -T: the earlier, the larger. Their softmax is :math:`p_k = e^{-T_k} / \sum_j e^{-T_j}`.
+# Here, :math:`e^{-T}` is 1/2 and 1/3, so the probabilities are 3/5 and 2/5. The right answer is the second neuron. The
+# loss is the cross-entropy, -ln p of the right answer. Its derivative with respect to :math:`T_k` is :math:`-p_k`, and
+# :math:`1 - p_k` for the right answer: -3/5 and 3/5. For the gradient of the weights,
+# multiply by :math:`dT/dw = 1 / w - 1 / (w - 1)`.
 
 weights = np.array([2, 3 / 2])
 times = np.log(weights / (weights - 1))
@@ -109,7 +117,8 @@ print(f"spikes at {times.round(3)}, probabilities {probabilities}, gradient of t
 # With dvspipe
 # ------------
 #
-# All three are functions that PyTorch can differentiate.
+# All three are functions that PyTorch can differentiate. ``spikeprop_times`` has a synapse from an input for each of
+# ``delays``, and its spikes arrive later by that delay; here there is one, without delay.
 
 import torch
 

@@ -16,13 +16,14 @@ errors. What can it learn?
 #
 # .. math:: W(d) = A_+ e^{-d / \tau_+} \quad (d > 0), \qquad W(d) = - A_- e^{d / \tau_-} \quad (d < 0)
 #
-# W is a function here, and w the weight. All pairs of spikes count,
-# :math:`\Delta w = \sum_{\mathrm{pre}} \sum_{\mathrm{post}} W(t_{\mathrm{post}} - t_{\mathrm{pre}})`. A synapse need
-# not remember all times: a *trace* x of the input jumps by 1 at each of its spikes and decays, so it holds that sum
-# (Morrison, Diesmann and Gerstner 2008). y is the trace of the spikes of the neuron (x and y are not the adjoints of
-# lesson 6):
+# W is a function here, and w the weight. W(0) is 0 here: a pair at the same time changes nothing. All pairs of spikes
+# count, :math:`\Delta w = \sum_{\mathrm{pre}} \sum_{\mathrm{post}} W(t_{\mathrm{post}} - t_{\mathrm{pre}})`. A synapse
+# need not remember all times: a *trace* x of the input jumps by 1 at each of its spikes and decays, so it holds that
+# sum (Morrison, Diesmann and Gerstner 2008). y is the trace of the spikes of the neuron (in lesson 6, x and y were
+# adjoints):
 #
-# .. math:: x(t) = \sum_{t_{\mathrm{pre}} < t} e^{-(t - t_{\mathrm{pre}}) / \tau_+}
+# .. math:: x(t) = \sum_{t_{\mathrm{pre}} < t} e^{-(t - t_{\mathrm{pre}}) / \tau_+}, \qquad
+#    y(t) = \sum_{t_{\mathrm{post}} < t} e^{-(t - t_{\mathrm{post}}) / \tau_-}
 #
 # .. math:: w \leftarrow w + A_+ \, x \;\; \textrm{at a spike of the neuron}, \qquad
 #    w \leftarrow w - A_- \, y \;\; \textrm{at a spike of the input}
@@ -32,7 +33,8 @@ errors. What can it learn?
 #
 # .. math:: \frac{dw}{dt} = r_{\mathrm{pre}} \, r_{\mathrm{post}} \, (A_+ \tau_+ - A_- \tau_-)
 #
-# The area is chosen a little below 0, so only inputs that help the neuron to spike can grow.
+# The area is chosen a little below 0, so these inputs shrink on average, though chance can raise a weight for a time.
+# Inputs that help the neuron to spike come before it more often than by chance, and grow.
 #
 # By hand
 # -------
@@ -96,7 +98,8 @@ print(f"first spike of the neuron: at {first:.1f} ms in the first ten sequences,
 
 # %%
 # Left: the window, measured with one pair of spikes for each lag. Middle: the weights before (line) and after (bars).
-# The inputs at the start of the sequence spike just before the neuron and grow to 1; the inputs after it fall to 0.
+# The inputs at the start of the sequence spike just before the neuron and grow to 1; later inputs of the sequence spike
+# after the neuron and fall to 0. The random inputs have hardly moved: their weights are 0.42 to 0.59, 0.49 on average.
 # Right: so the neuron spikes earlier and earlier. It has learned to predict the sequence from its start (Song, Miller
 # and Abbott 2000).
 
@@ -125,7 +128,8 @@ plt.show()
 
 # %%
 # Neurons that inhibit each other share the work. Four neurons see small pictures with a bar in one of four directions,
-# and noise. The first neuron to spike learns and stops the others (winner takes all; Kheradpisheh et al. 2018). Its
+# and noise. The first neuron to spike learns and stops the others (winner takes all; Kheradpisheh et al. 2018). If
+# several reach the threshold in the same step, the largest potential wins, and of equal ones the lowest number. Its
 # rule is simpler than the window above, and one picture is one change: weights of inputs that spike before the neuron,
 # or in the same step, grow. All others shrink, also of inputs that never spike. Both changes are in proportion to w (1
 # - w), so weights stay between 0 and 1. The *receptive fields*, the weights drawn as pictures, become the four bars,

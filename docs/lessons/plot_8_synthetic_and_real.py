@@ -11,18 +11,19 @@ recordings of a real sensor, how do you measure it, and what do you lose?
 # ----------
 #
 # An ideal pixel sends an event for each threshold :math:`\theta` that its level L (the logarithm of the light) passes.
-# A change by :math:`\Delta L` gives :math:`N = \lfloor |\Delta L| / \theta \rfloor` events, as in :doc:`plot_1_pixel`.
-# A real pixel p differs in four ways (Lichtsteiner, Posch and Delbruck 2008; modelled in v2e: Hu, Liu and Delbruck
-# 2021):
+# A rise or fall to a distance :math:`\Delta L` from the reference gives :math:`N = \lfloor |\Delta L| / \theta \rfloor`
+# events (:doc:`plot_1_pixel`); the rest counts for the next change. Four of the ways in which a real pixel p differs
+# (Lichtsteiner, Posch and Delbruck 2008; modelled in v2e: Hu, Liu and Delbruck 2021):
 #
 # - Its threshold is its own: :math:`\theta_p = \theta + \sigma \xi_p`. :math:`\xi_p` is a random number for each pixel,
 #   normally distributed with mean 0 and standard deviation 1.
-# - Its circuit has a bandwidth f. It sees a smoothed level V (not a potential, as in lesson 6) that lags:
-#   :math:`dV/dt = (L - V) / \tau`, with :math:`\tau = 1 / (2 \pi f)`.
-# - It sends noise events at a rate :math:`\lambda`.
-# - After each event it is blind for a time :math:`t_r`.
+# - Its circuit is a *low-pass* of bandwidth f, lower in the dark. It sees a smoothed level V (not a potential, as in
+#   lesson 6) that lags: :math:`dV/dt = (L - V) / \tau`, with :math:`\tau = 1 / (2 \pi f)`.
+# - It sends noise events at a rate :math:`\lambda`, more in the dark (shot noise).
+# - After each event it is blind for a time :math:`t_r`, the *refractory period*. In dvspipe's simulator, a threshold
+#   that V passes in this time moves the reference as usual, but its event is lost.
 #
-# In a time t in which V changes by :math:`\Delta V`, the pixel therefore sends about
+# In a time t in which V rises or falls by :math:`\Delta V`, the pixel therefore sends about
 #
 # .. math:: N_p = \left\lfloor \frac{|\Delta V|}{\theta_p} \right\rfloor + \lambda t
 #
@@ -35,16 +36,16 @@ recordings of a real sensor, how do you measure it, and what do you lose?
 # - The *time from an event of A to the nearest of B* (same pixel, same sign). It is long if B lags: on a ramp, V
 #   follows L later by :math:`\tau`. The time is often shorter than the lag, because the nearest event can be another
 #   one.
-# - The *share of events of B that are alone*, without any neighbour in A. It is high for noise, and a lag beyond the
-#   reach of the search raises it too.
+# - The *share of events of B that are alone*, without any neighbour in A (the other direction: from B to A). It is high
+#   for noise, and a lag beyond the reach of the search raises it too.
 #
 # No figure is enough alone. Higher thresholds lower the ratio, but so does a low bandwidth: V does not reach the
 # extremes of a fast L. The long times tell them apart. The figures matter, because a simulation with a wrong threshold
 # trains worse networks for real cameras (Stoffregen et al. 2020).
 #
 # A classifier that is right in k of n recordings has a true accuracy p (no longer a pixel) with
-# :math:`|k / n - p| \leq z \sqrt{p (1 - p) / n}`, with z = 1.96 in 95 % of cases. Solved for p, these are the bounds of
-# Wilson (1927), with :math:`m = z^2`:
+# :math:`|k / n - p| \leq z \sqrt{p (1 - p) / n}`, with z = 1.96 in about 95 % of cases if n is large (the normal
+# approximation of the binomial count k). Solved for p, these are the bounds of Wilson (1927), with :math:`m = z^2`:
 #
 # .. math:: p = \frac{k + m / 2 \pm \sqrt{m \, k (n - k) / n + m^2 / 4}}{n + m}
 #
@@ -56,7 +57,9 @@ recordings of a real sensor, how do you measure it, and what do you lose?
 # ratio of 0.4, not 0.5. From the events of A to the nearest of B, it is 5, 10, 10, 5 and 0 ms; the median is 5. The
 # intervals differ by the factor 5/4. A decade is a factor of 10, so these are log10(5/4) = 0.097 decades.
 #
-# For 3 of 3 right recordings, the lower bound is n / (n + m) = 3 / (3 + 3.84) = 44 %.
+# For 3 of 3 right recordings, Wilson's lower bound is n / (n + m) = 3 / (3 + 3.84) = 44 %. But 3 are too few for the
+# approximation. The exact one-sided bound (Clopper and Pearson 1934) is the p for which :math:`p^3`, the probability of
+# 3 of 3, is 0.05: 37 %. Two-sided bounds have 0.025 on each side: 29 %.
 
 import numpy as np
 
@@ -69,7 +72,7 @@ print(
 
 
 def bounds(k: float, n: int) -> tuple[float, float]:
-    """Return Wilson's bounds of the accuracy, with 95 % confidence."""
+    """Return Wilson's bounds of the accuracy, with about 95 % confidence."""
     m = 1.96**2
     spread = np.sqrt(m * k * (n - k) / n + m**2 / 4)
     return (k + m / 2 - spread) / (n + m), (k + m / 2 + spread) / (n + m)
@@ -107,14 +110,17 @@ print("dvspipe has the same figures as by hand")
 # Now an experiment. dvspipe includes no recordings of a real sensor, so we move away from the sensor of the training in
 # steps that we know: everything here is **synthetic**. A rendered person, unknown to the included classifier, performs
 # its 11 gestures, and four sensors see the same 11 films: one like a DVS128, as in the training; one with twice the
-# thresholds; one with a slow circuit (10 Hz, so :math:`\tau` = 15.9 ms for white and more for dark pixels); and one
-# with much noise (8 events per pixel and second in the dark). The last row of the table is the noisy sensor after a
-# filter that removes events without a neighbour within 2 ms.
+# thresholds; one with a slow circuit (10 Hz, so :math:`\tau` = 15.9 ms for white, and up to 11 times as long for
+# black); and one with much noise (8 events per pixel and second in the dark, 2 for white). The last row of the table is
+# the noisy sensor after a filter that removes events without a neighbour within 2 ms. A *preset* is a file with the
+# settings of a sensor.
 #
-# *Events* is the ratio of the counts, *nearest* the median time to the nearest event, and *alone* the share of events
-# without one within 50 ms, all compared with the first sensor. *Certain and wrong* is the number of wrong answers that
-# the classifier marks as certain: with a probability of at least 0.5, and no sign that the input is unlike its
-# training.
+# The first sensor is A, the sensor of the row B. *Events* is the ratio of the counts, *nearest* the median time from an
+# event of A to the nearest of B, among events with one within 50 ms, and *alone* the share of events of B without an
+# event of A within 50 ms. *Certain and wrong* is the number of wrong answers that the classifier marks as certain: with
+# a probability of at least 0.5, and logits as in training. For that, the *energy* of the logits,
+# :math:`\ln \sum_k e^{o_k}`, must be at least as high as for 98 % of the recordings that validated the training, in at
+# least half of the recording (Liu et al. 2020).
 
 from dvspipe.events.filters import FilterConfig, filter_stream
 from dvspipe.simulator.config import read_preset
@@ -160,13 +166,15 @@ for name, recordings in seen.items():
 #
 # - Twice the thresholds: fewer events, at about the same times, hardly any alone. The ratio is 0.42, below the 0.5 of
 #   the law, because of rounding down: most edges change the level by a few thresholds only.
-# - Slow: about as few events, but they are 13.6 ms late. 15 % are alone: their lag is longer than 50 ms, or no event of
-#   A is left near them.
+# - Slow: about as few events, but the nearest are 13.6 ms away. The lag itself is not known; it can be longer. 15 % are
+#   alone: their lag is longer than 50 ms, or there is no event of A near them.
 # - Noise: more events, and 38 % are alone.
 #
 # Noise costs most, and a filter repairs it. But the bounds are wide. Only the bounds of the noisy sensor (10 to 57 %)
 # are below the bounds of the first one (62 to 98 %). Whether the thresholds or the slow circuit cost anything, 11 clips
-# cannot show. At least, no wrong answer was marked as certain.
+# cannot show. All sensors see the same clips, so a paired test (McNemar 1947) would be sharper than these bounds, which
+# treat the rows as independent. And one person is not a sample of people: the bounds do not cover other people. At
+# least, no wrong answer was marked as certain.
 
 assert abs(ratios["thresholds x 2"] - 0.42) < 0.01
 assert bounds(right["noise"], len(clips))[1] < bounds(right["DVS128"], len(clips))[0]
@@ -192,10 +200,12 @@ for (top, bottom), (name, recordings) in zip(panels.T, seen.items(), strict=True
 plt.show()
 
 # %%
-# What happens on real sensors? ``nmnist-synthetic``, trained on rendered digits only, classifies 296 of 300 real
-# recordings of N-MNIST correctly (:doc:`/generated/benchmarks` has the command). Its simulated sensor was fitted to 250
-# others, with the figures of ``compare``. For gestures, only three real recordings of a DVS128 were at hand, and all
-# three are classified correctly: with 95 % confidence, that shows an accuracy of 44 % or more.
+# What happens on real sensors? N-MNIST has recordings of the digits of MNIST on a screen, by a moving event camera
+# (Orchard et al. 2015). ``nmnist-synthetic``, trained on rendered digits only, classifies 296 of 300 of them correctly
+# (:doc:`/generated/benchmarks` has the command). Its simulation was fitted to 250 others: a random search chose the
+# constants of picture and sensor by the figures of ``compare`` between synthetic and real recordings. For gestures,
+# only three real recordings of a DVS128 were at hand, and all three are classified correctly: with 95 % confidence
+# (exact, one-sided), that shows an accuracy of 37 % or more.
 #
 # If you have a recording with frames and events of the same pixels, ``dvspipe calibrate`` finds the thresholds of your
 # sensor. ``dvspipe adapt`` changes the means and variances inside a network (its batch norms) to fit recordings of your
