@@ -3,7 +3,7 @@
 from .config import FramingConfig
 from .fitting import scaled_size
 from .live import EventFramer, FrameFramer, frame_live_events, frame_live_video, live_settings
-from .opening import EventParts, EventSource, find_guess, frame_events, open_source
+from .opening import EventParts, EventSource, RecordingView, find_guess, frame_events, open_source
 from .person import VIEW_M
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "EventSource",
     "FrameFramer",
     "FramingConfig",
+    "RecordingView",
     "find_guess",
     "frame_events",
     "frame_live_events",

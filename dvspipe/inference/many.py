@@ -11,7 +11,7 @@ from ..arguments import checked
 from ..config import as_settings
 from ..errors import ConfigError, DataError, DvspipeError, FileError, Remedy
 from ..events import Events
-from ..framing import EventSource
+from ..framing import EventSource, RecordingView
 from ..parallel import Engine, Outcome, Processes, Progress, ignore_progress, map_items
 from ..results import InferenceRun, Manifest, OutputFolder, Prediction, add_scores
 from .adaptation import adapt, check_adaptable
@@ -245,8 +245,9 @@ class _ClassifyTask:
         out.write_run(self.run)
         folder.write_rows(windows, prediction.segments)
         if self.options.draw is not None:
-            parts, sensor = _report_parts(source, progress), source.overview.sensor
-            self.options.draw(folder, prediction, windows, parts, sensor, self.run.classes)
+            frames = None if source.pictures is None else source.pictures().pictures()
+            shown = RecordingView(source.overview.sensor, _report_parts(source, progress), frames)
+            self.options.draw(folder, prediction, windows, shown, self.run.classes)
         prediction.write(folder.answer)
 
 
