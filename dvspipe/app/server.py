@@ -23,17 +23,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..errors import ConfigError, FileError, Remedy
 from ..parallel import ignore_progress
 from .answers import AnswerTab, classify
+from .examples import FILM, SAMPLE
 from .explorer import RecordingTab
 from .gestures import LearnTab
 from .pairs import PairTab
 from .runs import RunTab
-from .shared import CSS, SAMPLE, ChosenFile, handle, listen, make_theme, name_session
+from .shared import LOGO, ChosenFile, Updates, handle, listen, make_css, make_theme, name_session, show_brand
 from .videos import IDEAL, Choices, VideoTab, convert_complete, knobs_of, read_excerpt, show_excerpt
-from .work import ROOT_PREFIX, Workspace, remove_abandoned, remove_old, say_running
+from .work import ROOT_PREFIX, Session, Workspace, remove_abandoned, remove_old, say_running
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 LOCAL = "127.0.0.1"
 PAGE_TITLE = "dvspipe"
+IS_DARK = "() => document.body.classList.contains('dark')"  # JavaScript
 SWEEP_S = 300.0  # interval between clean-ups of old files
 USER_MESSAGE = "Enter any user name, and the password that the server was started with."
 CONTENT_POLICY = (
@@ -108,18 +110,19 @@ class _Guard:
 def build_page(space: Workspace) -> gr.Blocks:
     """Build the page with all tabs."""
     with gr.Blocks(title=PAGE_TITLE, analytics_enabled=False, fill_width=True) as page:
-        gr.Markdown("# dvspipe\nConvert videos to events, classify and explore them. All data stay on this machine.")
-        with gr.Tabs() as tabs:
+        gr.HTML(show_brand())
+        is_dark = gr.Checkbox(False, visible=False)
+        with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Video to events"):
                 videos = VideoTab(space)
             with gr.Tab("What does it show?", id="answers"):
                 answers = AnswerTab(space)
             with gr.Tab("Learn"):
                 gestures = LearnTab(space)
-            with gr.Tab("Explore"):
-                RecordingTab(space)
-            with gr.Tab("Compare"):
-                pairs = PairTab(space)
+            with gr.Tab("Explore") as tab:
+                recordings = RecordingTab(space, opened=tab.select)
+            with gr.Tab("Compare") as tab:
+                pairs = PairTab(space, opened=tab.select)
             with gr.Tab("Runs") as tab:
                 RunTab(space, opened=tab.select)
         first = videos.picker
@@ -127,7 +130,15 @@ def build_page(space: Workspace) -> gr.Blocks:
             picker.follow(first)
         listen(gestures.trained.change, answers.offer, [gestures.trained], [answers.checkpoint])
         listen(gestures.try_out.click, lambda: gr.Tabs(selected="answers"), [], [tabs])
-        listen(page.load, handle(space, first.status, first.choose_sample), [], first.outputs)
+        colours = [videos.colours, recordings.colours, pairs.colours]
+
+        def start(session: Session, dark: Any) -> Iterator[Updates]:
+            suited = dict.fromkeys(colours, "dark" if dark else "light")
+            for updates in first.choose_example(session, FILM):
+                yield {**suited, **updates}
+
+        started = handle(space, first.status, start)
+        listen(page.load, started, [is_dark], [*first.outputs, *colours], js=IS_DARK)
 
         def end_session(request: gr.Request) -> None:
             space.close(name_session(request))
@@ -217,7 +228,8 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
             app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None},
             auth_message=USER_MESSAGE,
             theme=make_theme(),
-            css=CSS,
+            css=make_css(),
+            favicon_path=LOGO,
             mcp_server=False,
             pwa=False,
             **options,

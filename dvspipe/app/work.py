@@ -102,6 +102,8 @@ class _Task(Generic[Result]):
         self._done, self._total = done, total
 
     def step(self, text: str) -> WorkStep[Result]:
+        if self._stopped.is_set():
+            return WorkStep(f"{text}: stopping")
         text = f"{text}, {self._stage}" if self._stage else text
         if not self._total:
             return WorkStep(text)

@@ -123,6 +123,7 @@ def write_player_page(
         rate=rate,
         channel=channel,
         layers=_draw_layers(rate, _palette(colours)),
+        background=_hex(_palette(colours).background),
         size=(RATE_WIDTH, RATE_HEIGHT),
     )
     return rate
@@ -150,7 +151,9 @@ def describe_colours(colours: PreviewColours) -> str:
 
 
 def _palette(colours: PreviewColours) -> EventPalette:
-    return EVENT_PALETTES["colour-blind" if colours == "colour-blind" else "light"]
+    if colours == "dark" or colours == "colour-blind":
+        return EVENT_PALETTES[colours]
+    return EVENT_PALETTES["light"]
 
 
 def _draw_layers(rate: RateCurve, palette: EventPalette) -> list[_Layer]:

@@ -40,10 +40,11 @@ import gradio as gr
 
 from dvspipe.app import AppSettings, Served, check_app, serve
 from dvspipe.app.answers import SHIPPED_NAMES
+from dvspipe.app.examples import SAMPLE
 from dvspipe.app.explorer import Cut, Explored, PictureChoices, draw_picture, explore, plot_space_time, write_cut
 from dvspipe.app.pairs import choices_of, compare_settings
 from dvspipe.app.runs import describe_curves, find_recording, find_runs, find_wrong, list_confusion, plot_curves
-from dvspipe.app.shared import SAMPLE, ChosenFile, handle, name_session, show_page
+from dvspipe.app.shared import ChosenFile, handle, name_session, show_page
 from dvspipe.app.videos import (
     IDEAL,
     KNOBS,
