@@ -89,7 +89,7 @@ def save(page: Any, name: str) -> None:
 
 def choose_sample(page: Any) -> None:
     """Select the sample clip."""
-    page.locator("button:visible", has_text="Use the sample clip").first.click()
+    page.locator("button.example:visible").first.click()
     page.locator(".chosen:visible", has_text="sample.mp4").first.wait_for()
 
 
@@ -127,9 +127,7 @@ def take_answers(browser: Any, address: str) -> None:
         page.get_by_role("button", name="What does it show?").click()
         page.locator("iframe.page:visible").first.content_frame.get_by_role("slider").first.wait_for()
         show_moment(page, 5.0)
-        page.locator("iframe.page:visible").first.evaluate(
-            "e => scrollTo(0, e.getBoundingClientRect().top + scrollY + 180)"
-        )
+        page.evaluate("scrollTo(0, 0)")
         save(page, "answers")
 
 

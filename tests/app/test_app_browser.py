@@ -33,7 +33,8 @@ PATIENCE_MS = 120_000.0  # test machines are slow and busy
 PHONE = {"width": 390, "height": 844}
 BEYOND = """(width) => [...document.querySelectorAll("button, p, video, iframe, .block")].filter(each => {
   const box = each.getBoundingClientRect();
-  return box.width > 1 && each.checkVisibility() && box.right > width + 1 && !each.closest(".table-wrap, .js-plotly-plot");
+  const scrolls = each.closest(".table-wrap, .js-plotly-plot");
+  return box.width > 1 && each.checkVisibility() && box.right > width + 1 && !scrolls;
 }).map(each => each.outerHTML.slice(0, 100))"""
 """JavaScript that lists the visible parts of a page beyond its right end; tables and charts scroll."""
 
