@@ -230,10 +230,10 @@ class PairTab:
         return {**empty, self.page: "", self.command: ""}
 
     def show_first(self, session: Session, compared: Any, source: ChosenFile | None, *values: Any) -> Iterator[Updates]:
-        """Compare both settings on the chosen video when the tab is opened first."""
-        if not compared and source is not None:
+        """Compare both settings on the chosen video, or the example, when the tab is opened first."""
+        if not compared:
             yield {self.compared: True}
-            yield from self.show_settings(session, source, *values)
+            yield from self.show_settings(session, source or ChosenFile(FILM.put(session), FILM.name), *values)
 
     def show_settings(
         self, session: Session, source: ChosenFile | None, colours: PreviewColours, *values: Any

@@ -86,7 +86,7 @@ def write_region(picture: NDArray[np.uint8], box: Box, path: Path) -> None:
     scale = REGION_SIDE_PX / max(width + left + right, height + top + bottom)
     shown = cv2.resize(picture, (max(1, round(width * scale)), max(1, round(height * scale))))
     edges = [round(each * scale) for each in (top, bottom, left, right)]
-    canvas = cv2.copyMakeBorder(shown, *edges, cv2.BORDER_CONSTANT, value=DARK.strip)
+    canvas = cv2.copyMakeBorder(shown, edges[0], edges[1], edges[2], edges[3], cv2.BORDER_CONSTANT, value=DARK.strip)
     (x0, x1), (y0, y1) = (
         [round((each + margin) * scale) for each in span]
         for span, margin in (((box.left, box.left + box.width), left), ((box.top, box.top + box.height), top))

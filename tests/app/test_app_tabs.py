@@ -111,11 +111,16 @@ def test_explore_opens_with_an_example_unless_a_recording_is_chosen(tabs: Tabs, 
     assert list(tab.open_first(session, chosen)) == []
 
 
-def test_compare_opens_with_both_settings_on_the_chosen_video_once(tabs: Tabs, session: Session) -> None:
-    assert list(tabs.pairs.show_first(session, False, None, "light")) == []
-    assert list(tabs.pairs.show_first(session, True, CHOSEN, "light")) == []
-    first = next(tabs.pairs.show_first(session, False, CHOSEN, "light"))
-    assert first == {tabs.pairs.compared: True}
+@pytest.mark.parametrize("source", [None, CHOSEN])
+def test_compare_opens_with_both_settings_once(tabs: Tabs, session: Session, source: ChosenFile | None) -> None:
+    settings = (("ideal", 0.2, 0.2), ("ideal", 0.5, 0.5))
+    steps = tabs.pairs.show_first(session, False, source, "light", *settings[0], *settings[1])
+    assert next(steps) == {tabs.pairs.compared: True}
+    assert "comparing" in next(steps)[tabs.pairs.on_video]
+    session.space.jobs.stop(session.name)
+    with raises(DvspipeError, "stopped"):
+        list(steps)
+    assert list(tabs.pairs.show_first(session, True, source, "light")) == []
 
 
 def test_region_to_cut_is_drawn(tabs: Tabs, session: Session, tmp_path: Path) -> None:
