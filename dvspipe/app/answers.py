@@ -28,6 +28,7 @@ from .shared import (
     handle,
     listen,
     offer_file,
+    offer_nothing,
     open_any,
     show_empty,
     show_page,
@@ -185,8 +186,8 @@ class AnswerTab:
 
     def clear(self) -> Updates:
         """Return the updates that remove the answer for the previous recording."""
-        nothing = gr.DownloadButton(ALL_RESULTS, interactive=False)
-        return {self.page: show_empty(NO_ANSWER), self.windows: [], self.archive: nothing, self.command: ""}
+        archive = offer_nothing(ALL_RESULTS)
+        return {self.page: show_empty(NO_ANSWER), self.windows: [], self.archive: archive, self.command: ""}
 
     def show_answer(
         self, session: Session, source: ChosenFile | None, name: str, upload: str | None, adapt: Any
@@ -197,7 +198,6 @@ class AnswerTab:
         checkpoint: str | Path = Path(upload) if upload else name
         if not upload and name not in SHIPPED_NAMES:
             checkpoint = self.space.resolve(name)
-        folder = session.new_folder("classified")
         shown = Path(upload or name)
 
         def show(found: Classified) -> Updates:
@@ -212,6 +212,8 @@ class AnswerTab:
             session,
             self.status,
             "classifying",
-            lambda progress: classify(source, checkpoint, folder, progress, adapt=bool(adapt)),
+            lambda progress: classify(
+                source, checkpoint, session.new_folder("classified"), progress, adapt=bool(adapt)
+            ),
             show,
         )

@@ -55,6 +55,7 @@ from .shared import (
     handle,
     listen,
     offer_file,
+    offer_nothing,
     show_caption,
     show_empty,
     show_page,
@@ -461,13 +462,13 @@ class RecordingTab:
             self.explored: None,
             self.view: None,
             self.hot: [],
-            self.file: gr.DownloadButton("Download", interactive=False),
+            self.file: offer_nothing(),
             **dict.fromkeys((self.facts, self.rate, self.picture, self.page, self.command, self.region), ""),
             self.caption: show_empty("Choose a recording.") if source is None else "",
         }
         if source is None:
             return
-        folder, choices = session.new_folder("explored"), read_place(place)
+        choices = read_place(place)
 
         def show(found: Explored) -> Updates:
             return {
@@ -480,7 +481,9 @@ class RecordingTab:
                 self.picture: self._draw(session, found, choices),
             }
 
-        work = partial(explore, source, folder, choices.colours)
+        def work(progress: Progress) -> Explored:
+            return explore(source, session.new_folder("explored"), choices.colours, progress)
+
         yield from follow(session, self.status, "reading the recording", work, show)
 
     def show_picture(self, session: Session, explored: Explored | None, *place: Any) -> Iterator[Updates]:

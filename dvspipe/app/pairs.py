@@ -242,7 +242,10 @@ class PairTab:
         if source is None:
             raise ConfigError("no video is chosen")
         first, second = (choices_of(*values[3 * k : 3 * k + 3]) for k in range(2))
-        work = partial(compare_settings, source, (first, second), session.new_folder("compared"), colours)
+
+        def work(progress: Progress) -> Compared:
+            return compare_settings(source, (first, second), session.next_folder("compared"), colours, progress)
+
         yield from follow(session, self.on_video, "comparing", work, self._show)
 
     def show_recordings(
@@ -251,7 +254,10 @@ class PairTab:
         """Show both recordings side by side."""
         if a is None or b is None:
             raise ConfigError("two recordings are needed; choose A and B")
-        work = partial(compare_recordings, (a, b), session.new_folder("compared"), colours)
+
+        def work(progress: Progress) -> Compared:
+            return compare_recordings((a, b), session.next_folder("compared"), colours, progress)
+
         yield from follow(session, self.on_recordings, "comparing", work, self._show)
 
     def _show(self, compared: Compared) -> Updates:

@@ -258,6 +258,11 @@ def offer_file(path: Path) -> gr.DownloadButton:
     return gr.DownloadButton(f"Download {path.name} ({megabytes:.1f} MB)", value=str(path), interactive=True)
 
 
+def offer_nothing(label: str = "Download") -> gr.DownloadButton:
+    """Return a disabled download button without a file."""
+    return gr.DownloadButton(label, value=None, interactive=False)
+
+
 def add_slider(least: float, most: float, value: float, **options: Any) -> gr.Slider:
     """Add a slider that accepts None and values out of range while a number is typed; Gradio would report an error."""
     slider = gr.Slider(least, most, value, **options)

@@ -40,6 +40,7 @@ from .shared import (
     handle,
     listen,
     offer_file,
+    offer_nothing,
     show_empty,
     show_page,
 )
@@ -465,7 +466,7 @@ class VideoTab:
             self.command: "",
             self.excerpt: None,
             self.converted: None,
-            self.file: gr.DownloadButton("Download", interactive=False),
+            self.file: offer_nothing(),
         }
 
     def convert_complete(self, session: Session, source: ChosenFile | None, *values: Any) -> Iterator[Updates]:
@@ -473,7 +474,6 @@ class VideoTab:
         choices, colours = read_choices(values)
         if source is None:
             raise ConfigError("no video is chosen")
-        folder = session.new_folder("converted")
 
         def show(converted: Converted) -> Updates:
             return {
@@ -486,7 +486,7 @@ class VideoTab:
             session,
             self.status,
             "converting the video",
-            lambda progress: convert_complete(source, choices, folder, colours, progress),
+            lambda progress: convert_complete(source, choices, session.new_folder("converted"), colours, progress),
             show,
         )
 

@@ -23,7 +23,7 @@ from dvspipe.training import TrainConfig, train
 OUT = Path(__file__).parents[2] / "docs" / "images"
 LAPTOP, PHONE = {"width": 1200, "height": 820}, {"width": 390, "height": 844}
 TIMEOUT_MS = 600_000.0
-COLOURS = 128  # keeps files small
+COLOURS = 200  # keeps files small
 
 
 def main() -> None:
@@ -155,8 +155,6 @@ def take_explore(browser: Any, address: str) -> None:
 def take_compare(browser: Any, address: str) -> None:
     """Fifth tab: one video seen by two sensors."""
     with open_page(browser, address, LAPTOP | {"height": 1000}, "Compare") as page:
-        choose_sample(page)
-        page.get_by_role("button", name="Convert and compare").click()
         page.locator("iframe.page:visible").nth(2).content_frame.locator("table").first.wait_for()
         page.locator("iframe.page:visible").first.evaluate("e => e.scrollIntoView()")
         player = page.locator("iframe.page:visible").first.content_frame
