@@ -17,7 +17,7 @@ from .pages import write_page
 from .painter import Caption
 from .plots import PlotSource
 from .previews import write_preview
-from .style import EVENT_PALETTES, Colour, EventPalette
+from .style import EVENT_PALETTES, LIGHT, Colour, EventPalette
 from .timelines import find_clock
 
 PLAYER_FPS = 25.0
@@ -153,7 +153,7 @@ def describe_colours(colours: PreviewColours) -> str:
 def _palette(colours: PreviewColours) -> EventPalette:
     if colours == "dark" or colours == "colour-blind":
         return EVENT_PALETTES[colours]
-    return EVENT_PALETTES["light"]
+    return LIGHT
 
 
 def _draw_layers(rate: RateCurve, palette: EventPalette) -> list[_Layer]:
