@@ -32,6 +32,7 @@ from .shared import (
     open_any,
     show_empty,
     show_page,
+    take_upload,
 )
 from .work import Session, Workspace
 
@@ -195,7 +196,7 @@ class AnswerTab:
         """Classify the chosen recording and show the result."""
         if source is None:
             raise ConfigError("no recording is chosen")
-        checkpoint: str | Path = Path(upload) if upload else name
+        checkpoint: str | Path = take_upload(session, upload, name).path if upload else name
         if not upload and name not in SHIPPED_NAMES:
             checkpoint = self.space.resolve(name)
         shown = Path(upload or name)

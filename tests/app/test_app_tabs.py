@@ -28,7 +28,7 @@ from dvspipe.app.explorer import RecordingTab, explore
 from dvspipe.app.pairs import PairTab
 from dvspipe.app.runs import RunTab
 from dvspipe.app.shared import ChosenFile, make_css, open_any, show_brand
-from dvspipe.app.videos import IDEAL, Choices, ExcerptState, VideoTab, knobs_of
+from dvspipe.app.videos import IDEAL, Choices, Excerpt, ExcerptSettings, ShownExcerpt, VideoTab, knobs_of
 from dvspipe.app.work import Jobs, Session, Workspace
 
 CHOSEN = ChosenFile(SAMPLE, SAMPLE.name)
@@ -84,7 +84,8 @@ def test_file_that_cannot_be_read_is_not_chosen_and_named(tabs: Tabs, session: S
 
 
 def test_without_a_file_previous_videos_and_answers_are_removed(tabs: Tabs, session: Session) -> None:
-    before = ExcerptState(CHOSEN, 0.0, Choices(IDEAL, knobs_of(IDEAL), "off"), "light")
+    settings = ExcerptSettings(CHOSEN, 0.0, Choices(IDEAL, knobs_of(IDEAL), "off"), "light")
+    before = ShownExcerpt(settings, Excerpt((), SensorSize(width=12, height=7), SAMPLE))
     values = (IDEAL, *knobs_of(IDEAL), "off", "light")
     shown = merge(tabs.videos.show_excerpt(session, before, 0.0, None, *values))
     assert "<iframe" not in shown[tabs.videos.page]
