@@ -56,6 +56,7 @@ CSS = """
 .status { display: flex; gap: .75rem; align-items: center; padding: .5rem .75rem; font-variant-numeric: tabular-nums; }
 .status progress { width: 10rem; max-width: 40%; }
 .work:not(:has(.status)) .stops-work { display: none; }
+.work .block:has(.prose:empty) { display: none; }
 .brand { display: flex; align-items: center; gap: .75rem; }
 .brand svg { width: 2.75rem; height: 2.75rem; flex: none; }
 .brand h1 { margin: 0; font-size: 1.6rem; line-height: 1.1; }

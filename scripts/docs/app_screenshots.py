@@ -175,7 +175,6 @@ def take_phone(browser: Any, address: str) -> None:
     """First tab on a phone, in dark mode."""
     options = {"is_mobile": True, "has_touch": True, "color_scheme": "dark", "device_scale_factor": 1.5}
     with open_page(browser, address, PHONE, "Video to events", **options) as page:
-        choose_sample(page)
         page.locator("iframe.page:visible").first.content_frame.locator(".facts").wait_for()
         show_moment(page, 1.0)
         page.evaluate("scrollTo(0, 0)")

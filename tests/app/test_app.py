@@ -493,6 +493,13 @@ def test_page_loads_nothing_from_other_hosts(served: Served) -> None:
     assert "default-src 'self'" in headers["content-security-policy"]
 
 
+def test_favicon_is_the_logo(served: Served) -> None:
+    status, icon, headers = get(at(served, "favicon.ico"))
+    assert status == 200
+    assert b"<svg" in icon
+    assert headers["content-type"].startswith("image/svg")
+
+
 def test_requests_for_another_host_are_refused(served: Served) -> None:
     assert get(served.address, Host="attacker.example")[0] == 400
 
