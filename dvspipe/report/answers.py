@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from ..arguments import checked
 from ..errors import count_noun
 from ..events import SensorSize
 from ..results import (
@@ -41,6 +42,7 @@ MAX_BARS = 5  # classes with a bar
 MAX_SEGMENTS = 200  # rows in the segment table of a recording
 
 
+@checked
 def draw_recording(
     folder: RecordingFolder,
     prediction: Prediction,
@@ -90,6 +92,7 @@ class _RecordingSection:
     is_open: bool
 
 
+@checked
 def write_answers_page(
     folder: OutputFolder, run: InferenceRun, predictions: Sequence[Prediction], scores: TimeScores | None
 ) -> Path:
@@ -188,6 +191,7 @@ def _segment_table(prediction: Prediction) -> Table:
     return Table(("Class", "Start (s)", "End (s)", "Probability"), rows)
 
 
+@checked
 def score_line(scores: TimeScores) -> str:
     """Format the scores of one or several recordings as one line of text."""
     texts = []
