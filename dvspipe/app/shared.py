@@ -147,9 +147,10 @@ def handle(space: Workspace, status: gr.HTML, work: Handler) -> Callable[..., It
     """
 
     def run(request: gr.Request, *values: object) -> Iterator[Updates]:
+        session = space.open(name_session(request))
         try:
             updates = None
-            for updates in work(space.open(name_session(request)), *values):
+            for updates in work(session, *values):
                 yield updates
             if updates is None:
                 yield {status: gr.skip()}  # otherwise Gradio clears all outputs
@@ -159,6 +160,8 @@ def handle(space: Workspace, status: gr.HTML, work: Handler) -> Callable[..., It
             gone = FileError(f"{error.filename}: removed (temporary files are kept for an hour); choose it again")
             yield {status: show_error(space.describe(gone))}
         except Exception as error:  # a defect must not stop the app
+            if not session.folder.exists():  # the page was closed during the work, and its files are removed
+                return
             log.exception("unexpected error in the app")
             yield {status: show_error(f"internal error ({type(error).__name__}: {error}); please report it")}
 

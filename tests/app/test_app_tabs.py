@@ -27,7 +27,7 @@ from dvspipe.app.examples import EXAMPLES, SAMPLE
 from dvspipe.app.explorer import RecordingTab, explore
 from dvspipe.app.pairs import PairTab
 from dvspipe.app.runs import RunTab
-from dvspipe.app.shared import ChosenFile, make_css, open_any, show_brand
+from dvspipe.app.shared import ChosenFile, handle, make_css, open_any, show_brand
 from dvspipe.app.videos import IDEAL, Choices, Excerpt, ExcerptSettings, ShownExcerpt, VideoTab, knobs_of
 from dvspipe.app.work import Jobs, Session, Workspace
 
@@ -173,3 +173,17 @@ def test_stopped_work_says_so_until_it_ends() -> None:
     release.set()
     with raises(DvspipeError, "stopped"):
         list(steps)
+
+
+def test_work_of_a_closed_page_ends_without_a_message(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Request:
+        session_hash = "closed"
+
+    def broken(session: Session) -> Iterator[dict[Any, Any]]:
+        session.space.close(session.name)
+        raise ValueError
+        yield {}
+
+    space = Workspace(tmp_path / "folder", tmp_path / "root")
+    assert list(handle(space, "status", broken)(Request())) == []  # type: ignore[arg-type]
+    assert not caplog.text
