@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.text import Text
@@ -30,8 +30,8 @@ def live(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Camera number: 0, 1, ...; video or recording to replay; - for EVT 2.0 words on standard input; or "
-            "udp://HOST:PORT for packets of AEStream.",
+            help="Camera number: 0, 1, ...; video or recording to replay; - for events on standard input; or "
+            "udp://HOST:PORT for events in packets.",
         ),
     ],
     checkpoint: Annotated[
@@ -57,6 +57,13 @@ def live(
     ] = None,
     settings: SettingOptions = None,
     sensor: Sensor = None,
+    stream_format: Annotated[
+        Literal["evt2", "aestream", "openmv"] | None,
+        typer.Option(
+            "--format",
+            help="Format of events on standard input or over UDP; default: evt2 on standard input, aestream over UDP.",
+        ),
+    ] = None,
     hint: Hint = None,
     trust: Trust = None,
     as_json: AsJson = False,
@@ -77,6 +84,7 @@ def live(
         loops=loop,
         sensor=parse_sensor(sensor) or (classifier.config.sensor if is_stream(source) else None),
         hints=parse_hints(hint),
+        stream_format=stream_format,
     )
     session = LiveSession(opened, classifier, config, writer=writer)
     if not notes.quiet:

@@ -18,6 +18,7 @@ from ...video.opening import open_video
 from ...video.video import Video
 from .chunks import Chunk, LiveClock
 from .streams import is_stream, open_stream
+from .words import StreamFormat
 
 CHUNK_US = 10_000  # length of the chunks of a replayed recording, as from a camera's driver
 DEFAULT_GAP_US = 33_333  # time between the last and first frame of a loop with one frame
@@ -201,21 +202,23 @@ def open_live(
     loops: bool = False,
     sensor: SensorSize | None = None,
     hints: Hints = NO_HINTS,
+    stream_format: StreamFormat | None = None,
 ) -> LiveSource:
     """Open the source of a live stream.
 
     Args:
-        source: Camera number; video or recording, which is replayed; `-` for EVT 2.0 words on standard input; or
-            `udp://HOST:PORT` for packets of AEStream.
+        source: Camera number; video or recording, which is replayed; `-` for events on standard input; or
+            `udp://HOST:PORT` for events in packets.
         video: Settings for reading videos and cameras.
         speed: Speed of the replay, > 0; 1: as recorded.
         loops: Whether the replay starts again at the end.
         sensor: Sensor of a recording that does not store it, or of a stream.
         hints: Other metadata missing from a recording.
+        stream_format: Format of a stream; None: EVT 2.0 on standard input, AEStream over UDP.
 
     Raises:
-        ConfigError: If the speed is not positive, a camera or stream has a speed or loop, or a stream has no
-            sensor or a wrong address.
+        ConfigError: If the speed is not positive, a camera or stream has a speed or loop, a stream has no sensor
+            or a wrong address, or another source has a stream format.
         FileError: If the file is missing or cannot be read.
         VideoError: If the camera or video cannot be opened.
     """
@@ -226,7 +229,9 @@ def open_live(
             raise ConfigError(f"{source}: does not name its sensor", Remedy("sensor", "WxH", "set it"))
         if speed != 1 or loops:
             raise ConfigError(f"{source}: cannot be replayed (found speed = {speed:g}, loop = {loops})")
-        return open_stream(str(source), sensor)
+        return open_stream(str(source), sensor, stream_format)
+    if stream_format is not None:
+        raise ConfigError(f"{source}: has no stream format (found {stream_format}, expected a source - or udp://)")
     if camera_of(source) is not None:
         if speed != 1 or loops:
             raise ConfigError(f"camera {source}: cannot be replayed (found speed = {speed:g}, loop = {loops})")
