@@ -30,8 +30,8 @@ def live(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Camera number: 0, 1, ...; video or recording to replay; - for events on standard input; or "
-            "udp://HOST:PORT for events in packets.",
+            help="Webcam: 0, 1, ...; event-camera or event-camera:SERIAL; video or recording to replay; - for events "
+            "on standard input; or udp://HOST:PORT for events in packets.",
         ),
     ],
     checkpoint: Annotated[

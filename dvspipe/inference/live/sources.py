@@ -17,6 +17,7 @@ from ...video.names import camera_of, check_address
 from ...video.opening import open_video
 from ...video.video import Video
 from .chunks import Chunk, LiveClock
+from .event_cameras import open_event_camera, serial_of
 from .streams import is_stream, open_stream
 from .words import StreamFormat
 
@@ -207,8 +208,8 @@ def open_live(
     """Open the source of a live stream.
 
     Args:
-        source: Camera number; video or recording, which is replayed; `-` for events on standard input; or
-            `udp://HOST:PORT` for events in packets.
+        source: Number of a webcam; `event-camera` or `event-camera:SERIAL`; video or recording, which is replayed;
+            `-` for events on standard input; or `udp://HOST:PORT` for events in packets.
         video: Settings for reading videos and cameras.
         speed: Speed of the replay, > 0; 1: as recorded.
         loops: Whether the replay starts again at the end.
@@ -218,10 +219,11 @@ def open_live(
 
     Raises:
         ConfigError: If the speed is not positive, a camera or stream has a speed or loop, a stream has no sensor
-            or a wrong address, or another source has a stream format.
+            or a wrong address, another source has a stream format, or the library of event cameras is missing.
         FileError: If the file is missing or cannot be read.
         VideoError: If the camera or video cannot be opened.
     """
+    serial = serial_of(source)
     if not 0 < speed < float("inf"):
         raise ConfigError(f"speed: wrong value (found {speed:g}, expected more than 0)")
     if is_stream(source):
@@ -232,14 +234,14 @@ def open_live(
         return open_stream(str(source), sensor, stream_format)
     if stream_format is not None:
         raise ConfigError(f"{source}: has no stream format (found {stream_format}, expected a source - or udp://)")
-    if camera_of(source) is not None:
+    if serial is not None or camera_of(source) is not None:
         if speed != 1 or loops:
             raise ConfigError(f"camera {source}: cannot be replayed (found speed = {speed:g}, loop = {loops})")
-        return CameraSource(open_video(str(source), video))
+        return CameraSource(open_video(str(source), video)) if serial is None else open_event_camera(serial)
     path = Path(source)
     if not path.exists():
         check_address(source)
-        raise FileError(f"{path}: no such file, and not a camera number")
+        raise FileError(f"{path}: no such file, and not a camera")
     if is_video(path):
         return FilmSource(open_video(path, video), speed, loops)
     return RecordingSource(str(path), open_recording(path, sensor=sensor, hints=hints), speed, loops)

@@ -53,7 +53,7 @@ def open_stream(
     """
     if source == STANDARD_INPUT:
         if sys.stdin is None or sys.stdin.isatty():
-            raise ConfigError("-: no program writes to standard input (expected CAMERA_PROGRAM | dvspipe live -)")
+            raise ConfigError("standard input: is a terminal or closed (expected the events of a camera program)")
         return WordSource("standard input", sensor, sys.stdin.fileno(), stream_format or "evt2")
     match = ADDRESS.fullmatch(source)
     if match is None or int(match[2]) >= 1 << 16:
