@@ -13,12 +13,14 @@ from rich.text import Text
 from ..errors import ConfigError, count_noun
 from .infer import SettingOptions, build_config
 from .interrupts import EndOnInterrupt
+from .live_window import LiveWindow, open_window
 from .options import AsJson, Hint, Overwrite, Sensor, Trust, parse_hints, parse_sensor, trust_packages
 from .screen import messages, notes, screen, show_name, warn
 
 if TYPE_CHECKING:
     from ..formats import Writer
     from ..inference import Classifier, InferConfig
+    from ..inference.live import LiveSession
     from ..results import LiveAnswer
 
 DEFAULT_EVERY_US = 100_000
@@ -55,6 +57,13 @@ def live(
         Path | None,
         typer.Option(metavar="FILE", help="Event file (.h5, ...) of what the network sees; default: not recorded."),
     ] = None,
+    window: Annotated[
+        bool | None,
+        typer.Option(
+            "--window/--no-window",
+            help="Show film, events and prediction in a window; default: if there is a display, except with --json.",
+        ),
+    ] = None,
     settings: SettingOptions = None,
     sensor: Sensor = None,
     stream_format: Annotated[
@@ -86,22 +95,38 @@ def live(
         hints=parse_hints(hint),
         stream_format=stream_format,
     )
-    session = LiveSession(opened, classifier, config, writer=writer)
+    shown = open_window(
+        opened.name, classifier.config.sensor, is_wanted=False if as_json and window is None else window
+    )
+    session = LiveSession(opened, classifier, config, writer=writer, viewer=shown)
     if not notes.quiet:
         messages.print(f"{show_name(opened.name)}: Ctrl-C ends it")
     lines = _JsonLines() if as_json else _StatusLine() if screen.is_terminal else _Lines()
-    with EndOnInterrupt(session.stop):
-        for answer in session.run():
-            lines.show(answer)
-        lines.finish()
+    is_interrupted = _run(session, lines, shown)
     if session.dropped:
         warn(f"the machine was too slow: {count_noun(session.dropped, 'chunk')} dropped")
     if writer is not None and not as_json:
         screen.print(f"{show_name(writer.path)}: {count_noun(writer.count, 'event')} of {writer.sensor}")
-    if session.is_reading:  # the thread waits for a camera: a regular exit would wait for it, or abort
+    if is_interrupted or session.is_reading:
+        # A regular exit takes another 0.8 s with torch, and waits for a thread that waits for a camera, or aborts.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+
+
+def _run(session: LiveSession, lines: _Lines, window: LiveWindow | None) -> bool:
+    """Show the predictions of a session until it ends; return whether Ctrl-C ended it."""
+    if window is not None:
+        window.on_close = session.stop
+    with EndOnInterrupt(session.stop) as interrupt:
+        for answer in session.run():
+            lines.show(answer)
+            if window is not None:
+                window.show(answer)
+        lines.finish()
+    if window is not None:
+        window.close()
+    return interrupt.is_requested
 
 
 def _with_hop(config: InferConfig, classifier: Classifier, every_ms: float | None) -> InferConfig:

@@ -1,7 +1,7 @@
 """Live streams to labels: sources, the queue of their chunks, and the session that classifies them."""
 
 from .chunks import Chunk, ChunkQueue, LiveClock, SystemClock
-from .session import LiveSession
+from .session import LiveSession, LiveViewer
 from .sources import LiveSource, open_live
 from .streams import is_stream
 
@@ -11,6 +11,7 @@ __all__ = [
     "LiveClock",
     "LiveSession",
     "LiveSource",
+    "LiveViewer",
     "SystemClock",
     "is_stream",
     "open_live",

@@ -21,6 +21,7 @@ from .chunks import Chunk, LiveClock
 
 EVENT_CAMERA = "event-camera"
 WAIT_S = 0.05  # maximum time until a stop is noticed
+FIELDS = "t", "x", "y", "on"  # columns of `polarity_events`
 BATCH_S = 0.01  # packets that arrive in this time are one chunk
 
 
@@ -120,5 +121,5 @@ class EventCameraSource:
         found, lost = packet.polarity_events, 0 if overflows is None else len(overflows)
         if found is None:
             return Events.empty(self.content), lost
-        t = np.maximum.accumulate(np.maximum(found["t"].astype(np.int64), last_us))
-        return Events(t, found["x"], found["y"], found["on"], self.content), lost
+        t, x, y, on = (found[name] for name in FIELDS)
+        return Events(np.maximum.accumulate(np.maximum(t.astype(np.int64), last_us)), x, y, on, self.content), lost
