@@ -47,7 +47,7 @@ def live(
         float | None,
         typer.Option(
             metavar="MS",
-            min=0,
+            min=0.001,
             help="Time between predictions in ms, a multiple of the network's time step; default: about 100.",
         ),
     ] = None,
@@ -137,7 +137,7 @@ def _with_hop(config: InferConfig, classifier: Classifier, every_ms: float | Non
         return config
     step_us = classifier.config.bins.step_us
     default_us = max(1, round(DEFAULT_EVERY_US / step_us)) * step_us
-    every_us = default_us if every_ms is None else max(1, round(every_ms * 1000))
+    every_us = default_us if every_ms is None else round(every_ms * 1000)
     return config.model_copy(update={"hop_us": every_us if classifier.config.bins.by == "time" else None})
 
 

@@ -236,6 +236,37 @@ def test_looped_film_continues_with_the_same_frame_interval() -> None:
     assert [chunk.t_us for chunk in chunks] == [20_000 * number for number in range(7)]
 
 
+def test_frames_of_a_webcam_are_classified_until_it_is_unplugged(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Camera:
+        """Replacement for cv2.VideoCapture: a brighter picture every 2 ms, 200 times."""
+
+        def __init__(self, index: int) -> None:
+            self.index, self.number = index, 0
+
+        def grab(self) -> bool:
+            threading.Event().wait(0.002)
+            self.number += 1
+            return self.index == 0 and self.number <= 200
+
+        def retrieve(self) -> tuple[bool, np.ndarray]:
+            return True, np.full((BAR_SENSOR.height, BAR_SENSOR.width, 3), self.number, np.uint8)
+
+        def release(self) -> None:
+            self.index = -1
+
+    monkeypatch.setattr("dvspipe.video.opencv.cv2.VideoCapture", Camera)
+    answers = list[LiveAnswer]()
+    with raises(VideoError, "camera 0"):
+        for answer in LiveSession(open_live("0"), classifier, InferConfig(roi="full"), capacity=1000).run():
+            answers.append(answer)
+    assert len(answers) > 1
+    assert {answer.dropped for answer in answers} == {0}
+    with raises(VideoError, "camera 1"):
+        open_live("1")
+
+
 @pytest.mark.parametrize(
     ("source", "options", "kind", "fact"),
     [

@@ -99,9 +99,11 @@ def test_words_may_arrive_in_any_pieces(evt2: tuple[Events, bytes, bytes], monke
         assert_same(read_events(WordSource("pipe", SENSOR, reader)), events)
 
 
-def test_invalid_and_truncated_words_are_reported(evt2: tuple[Events, bytes, bytes]) -> None:
+def test_invalid_truncated_and_missing_words_are_reported(evt2: tuple[Events, bytes, bytes]) -> None:
     _, header, words = evt2
     with piped(header + words[:8] + b"\xff\xff\xff\x3f") as reader, raises(FormatError, "pipe", len(header) + 8):
+        read_events(WordSource("pipe", SENSOR, reader))
+    with piped(b"") as reader, raises(FormatError, "pipe", "empty"):
         read_events(WordSource("pipe", SENSOR, reader))
     with piped(words[:-1]) as reader, raises(FormatError, "pipe", 3):
         read_events(WordSource("pipe", SENSOR, reader))

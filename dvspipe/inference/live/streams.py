@@ -88,7 +88,7 @@ class WordSource:
         """Yield events when their bytes arrive; see `LiveSource`.
 
         Raises:
-            FormatError: If a word is invalid, or the stream ends within an event.
+            FormatError: If the stream is empty, a word is invalid, or the stream ends within an event.
         """
         decoder, rest = StreamDecoder(self.name, self.stream_format, self.content), b""
         is_header, begin_s = self.stream_format == "evt2", clock.now_s()
@@ -104,6 +104,8 @@ class WordSource:
             rest = rest[used:]
             if len(events):
                 yield Chunk(events, int(events.t[-1]), now_s)
+        if not (rest or decoder.position or stop.is_set()):
+            raise FormatError(f"{self.name}: empty (found 0 bytes until its end)")
         if rest and not stop.is_set():
             where = f"byte {decoder.position}"
             raise FormatError(f"{self.name}: {where}: truncated (found {len(rest)} bytes of an event or header)")
