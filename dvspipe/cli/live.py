@@ -119,13 +119,15 @@ def _run(session: LiveSession, lines: _Lines, window: LiveWindow | None) -> bool
     if window is not None:
         window.on_close = session.stop
     with EndOnInterrupt(session.stop) as interrupt:
-        for answer in session.run():
-            lines.show(answer)
+        try:
+            for answer in session.run():
+                lines.show(answer)
+                if window is not None:
+                    window.show(answer)
+        finally:
+            lines.finish()
             if window is not None:
-                window.show(answer)
-        lines.finish()
-    if window is not None:
-        window.close()
+                window.close()
     return interrupt.is_requested
 
 

@@ -91,7 +91,7 @@ class Drivers:
 def connect(monkeypatch: pytest.MonkeyPatch, **packets: Sequence[SimpleNamespace | None]) -> dict[str, Device]:
     """Connect cameras; the keyword is the serial number."""
     devices = {serial: Device(each) for serial, each in packets.items()}
-    monkeypatch.setitem(sys.modules, "neuromorphic_drivers", Drivers(devices))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "neuromorphic_drivers", Drivers(devices))
     return devices
 
 

@@ -18,10 +18,10 @@ from dvspipe.errors import ConfigError, DvspipeError, FormatError
 from dvspipe.events import Events, concatenate
 from dvspipe.formats import write
 from dvspipe.formats.prophesee_header import parse_header
+from dvspipe.formats.stream_words import StreamDecoder, StreamFormat
 from dvspipe.inference.live import Chunk, ChunkQueue, LiveSource, SystemClock, open_live
 from dvspipe.inference.live.receiver import PacketReceiver
 from dvspipe.inference.live.streams import PacketSource, WordSource, open_stream
-from dvspipe.inference.live.words import StreamDecoder, StreamFormat
 
 NO_TIME_BIT = 1 << 31
 

@@ -53,7 +53,7 @@ class Screen:
 def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     screen = Screen()
     monkeypatch.setattr(window, "cv2", screen)
-    monkeypatch.setattr(window.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: SimpleNamespace(returncode=0))
     monkeypatch.setenv("DISPLAY", ":0")
     return screen
 
@@ -82,10 +82,10 @@ def test_machines_without_a_display_are_recognized(screen: Screen, monkeypatch: 
     with raises(VideoError, "opencv-python"):
         PictureWindow("camera 0")
     screen.framework = "QT"
-    monkeypatch.setattr(window.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=-6))
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: SimpleNamespace(returncode=-6))
     with raises(VideoError, "display"):
         PictureWindow("camera 0")
-    monkeypatch.setattr(window.sys, "platform", "linux")
+    monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("DISPLAY")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     assert not has_display()

@@ -10,10 +10,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import ModuleType
-from typing import Any
+from types import ModuleType, TracebackType
+from typing import Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import ConfigError, EventError, VideoError, join_names
 from ...events import Events, SensorSize, concatenate
@@ -23,6 +24,28 @@ EVENT_CAMERA = "event-camera"
 WAIT_S = 0.05  # maximum time until a stop is noticed
 FIELDS = "t", "x", "y", "on"  # columns of `polarity_events`
 BATCH_S = 0.01  # packets that arrive in this time are one chunk
+
+
+class Packet(Protocol):
+    """Packet of a camera."""
+
+    polarity_events: NDArray[np.void] | None
+    polarity_events_overflow_indices: NDArray[np.uintp] | None
+
+
+class Device(Protocol):
+    """Open camera."""
+
+    def __enter__(self) -> Self:
+        """Return the camera."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> object:
+        """Close the camera."""
+
+    def __next__(self) -> tuple[object, Packet | None]:
+        """Return a status and the next packet; None: no packet in time."""
 
 
 def serial_of(source: object) -> str | None:
@@ -85,7 +108,7 @@ class EventCameraSource:
 
     name: str
     content: SensorSize
-    device: Any = field(repr=False)
+    device: Device = field(repr=False)
     speed: float = 1.0
 
     def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
@@ -113,7 +136,7 @@ class EventCameraSource:
                         parts, lost = [], 0
                     due_s = now_s + BATCH_S
 
-    def _convert(self, packet: Any, last_us: int) -> tuple[Events, int]:
+    def _convert(self, packet: Packet | None, last_us: int) -> tuple[Events, int]:
         """Return the events of a packet, and the number of its overflows; None: no packet in time."""
         if packet is None:
             return Events.empty(self.content), 0

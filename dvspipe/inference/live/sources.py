@@ -11,6 +11,7 @@ from typing import Protocol
 from ...errors import ConfigError, FileError, Remedy, VideoError
 from ...events import Events, SensorSize
 from ...formats import NO_HINTS, Hints, Recording, open_recording
+from ...formats.stream_words import StreamFormat
 from ...recordings.conversion import is_video
 from ...video.config import VideoSettings
 from ...video.names import camera_of, check_address
@@ -19,7 +20,6 @@ from ...video.video import Video
 from .chunks import Chunk, LiveClock
 from .event_cameras import open_event_camera, serial_of
 from .streams import is_stream, open_stream
-from .words import StreamFormat
 
 CHUNK_US = 10_000  # length of the chunks of a replayed recording, as from a camera's driver
 DEFAULT_GAP_US = 33_333  # time between the last and first frame of a loop with one frame

@@ -16,9 +16,9 @@ import numpy as np
 from ...errors import ConfigError, FormatError
 from ...events import SensorSize
 from ...formats.prophesee_header import MARK
+from ...formats.stream_words import StreamDecoder, StreamFormat
 from .chunks import Chunk, LiveClock
 from .receiver import PacketReceiver
-from .words import StreamDecoder, StreamFormat
 
 STANDARD_INPUT = "-"
 ADDRESS = re.compile(r"udp://([^:/]*):([0-9]{1,5})")

@@ -1,6 +1,6 @@
 """Formats of live event streams: EVT 2.0 words, words of AEStream and rows of OpenMV. All are little-endian.
 
-EVT 2.0 is described in `dvspipe/formats/evt.py`; event cameras of OpenMV send it in their raw mode. AEStream's words
+EVT 2.0 is described in `evt`; event cameras of OpenMV send it in their raw mode. AEStream's words
 have 32 bits; from the top bit down:
 
     1 without time, x 15, polarity 1 (ON), y 15
@@ -21,10 +21,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...errors import FormatError
-from ...events import Events, SensorSize
-from ...formats.evt import EVT2_VERSION, allocate_events
-from ...formats.evt_kernels import CD_ON, Decoded, EventArrays, Evt2State, decode_evt2
+from ..errors import FormatError
+from ..events import Events, SensorSize
+from .evt import EVT2_VERSION, allocate_events
+from .evt_kernels import CD_ON, Decoded, EventArrays, Evt2State, decode_evt2
 
 StreamFormat = Literal["evt2", "aestream", "openmv"]
 """Format of an event stream."""
@@ -85,7 +85,7 @@ def decode_aestream(
         t[count], x[count], y[count], on[count] = t_us, column, row, (word >> 15) & 1
         count += 1
         index += 2 if is_timed else 1
-    return Decoded(AestreamState(arrived_us, last_us), index, count, is_invalid)
+    return Decoded(AestreamState(int(arrived_us), int(last_us)), index, count, is_invalid)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -106,7 +106,7 @@ def decode_openmv(rows: NDArray[np.uint16], state: OpenmvState, width: int, heig
             x[count], y[count], on[count] = column, row, kind
             count += 1
         index += COLUMNS
-    return Decoded(OpenmvState(seconds), index, count, is_invalid)
+    return Decoded(OpenmvState(int(seconds)), index, count, is_invalid)
 
 
 def _explain_evt2(words: NDArray[np.uint32], state: Evt2State, sensor: SensorSize) -> str:
