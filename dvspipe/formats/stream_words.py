@@ -152,6 +152,9 @@ _CODES: Mapping[StreamFormat, _Code] = {
 }
 
 
+STREAM_FORMATS: tuple[StreamFormat, ...] = tuple(_CODES)
+
+
 class StreamDecoder:
     """Decoder of the bytes of one stream.
 

@@ -169,6 +169,7 @@ class PacketSource:
             FormatError: If a packet is not in the format, or an event is outside the sensor.
         """
         decoder, lost = StreamDecoder(self.name, self.stream_format, self.content), 0
+        decoder.decode(np.zeros(0, np.uint8), arrived_us=0)  # compiled before packets arrive
         with PacketReceiver(self.receiver) as receiver:
             begin_s = clock.now_s()
             while not stop.wait(BATCH_S):
