@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +17,7 @@ from .opencv import cv2, silence_stderr
 
 ESCAPE = 27
 PROBE_S = 20.0
-# In a process of its own: without a reachable display, Qt aborts the process.
-PROBE = "import cv2; cv2.namedWindow('dvspipe', cv2.WINDOW_NORMAL)"
+PROBE = "import sys, cv2; cv2.namedWindow('dvspipe', cv2.WINDOW_NORMAL); print(1, flush=True); sys.stdin.read()"
 
 
 def has_display() -> bool:
@@ -40,11 +42,12 @@ class PictureWindow:
     def __init__(self, title: str) -> None:
         if not cv2.currentUIFramework():
             raise VideoError("window: this OpenCV has no windows (opencv-python-headless); install opencv-python")
-        if not has_display() or not _can_open():
-            raise VideoError("window: no display (found none that opens a window)")
         self._title, self._is_open = title, True
-        with silence_stderr():  # Qt warns about missing fonts
-            cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        with probe_display() as is_usable:
+            if not has_display() or not is_usable:
+                raise VideoError("window: no display (found none that opens a window)")
+            with silence_stderr():  # Qt warns about missing fonts
+                cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         self._size: tuple[int, ...] | None = None
 
     def show(self, picture: NDArray[np.uint8]) -> None:
@@ -72,10 +75,21 @@ class PictureWindow:
             cv2.destroyAllWindows()
 
 
-def _can_open() -> bool:
+@contextmanager
+def probe_display() -> Iterator[bool]:
+    """Open a window in another process until the block ends; yield whether that worked.
+
+    Without a usable display, Qt aborts the process. The other process stays, because Xvfb restarts, and refuses
+    connections meanwhile, when its only window is closed.
+    """
     command = [sys.executable, "-P", "-c", PROBE]
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_S, check=False)
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere) as child:
+        timer = threading.Timer(PROBE_S, child.kill)
+        timer.start()
+        try:
+            assert child.stdout is not None
+            yield bool(child.stdout.read(1))
+        finally:
+            timer.cancel()
+            child.kill()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from facts import raises
 
 from dvspipe.errors import VideoError
 from dvspipe.video import window
-from dvspipe.video.window import PictureWindow, has_display
+from dvspipe.video.window import PictureWindow, has_display, probe_display
 
 NO_KEY = -1
 
@@ -53,7 +53,7 @@ class Screen:
 def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     screen = Screen()
     monkeypatch.setattr(window, "cv2", screen)
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: SimpleNamespace(returncode=0))
+    monkeypatch.setattr(window, "probe_display", lambda: nullcontext(True))
     monkeypatch.setenv("DISPLAY", ":0")
     return screen
 
@@ -82,10 +82,19 @@ def test_machines_without_a_display_are_recognized(screen: Screen, monkeypatch: 
     with raises(VideoError, "opencv-python"):
         PictureWindow("camera 0")
     screen.framework = "QT"
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: SimpleNamespace(returncode=-6))
+    monkeypatch.setattr(window, "probe_display", lambda: nullcontext(False))
     with raises(VideoError, "display"):
         PictureWindow("camera 0")
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("DISPLAY")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     assert not has_display()
+
+
+@pytest.mark.parametrize(
+    ("code", "is_usable"), [("print(1, flush=True); input()", True), ("import os; os.abort()", False)]
+)
+def test_display_is_probed_in_another_process(monkeypatch: pytest.MonkeyPatch, code: str, is_usable: bool) -> None:
+    monkeypatch.setattr(window, "PROBE", code)
+    with probe_display() as found:
+        assert found == is_usable
