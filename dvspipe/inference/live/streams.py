@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...arguments import checked
 from ...errors import ConfigError, FormatError
 from ...events import SensorSize
 from ...formats.prophesee_header import MARK
@@ -28,6 +29,7 @@ BLOCK_BYTES = 1 << 16
 MAX_BATCH_BYTES = 1 << 22
 
 
+@checked
 def is_stream(source: object) -> bool:
     """Return whether a source is standard input or a UDP address.
 
