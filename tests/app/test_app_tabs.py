@@ -185,5 +185,5 @@ def test_work_of_a_closed_page_ends_without_a_message(tmp_path: Path, caplog: py
         yield {}
 
     space = Workspace(tmp_path / "folder", tmp_path / "root")
-    assert list(handle(space, "status", broken)(Request())) == []  # type: ignore[arg-type]
+    assert list(handle(space, "status", broken)(Request())) == []
     assert not caplog.text
