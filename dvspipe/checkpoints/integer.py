@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..config import Settings
@@ -15,7 +14,7 @@ from ..encoding import BinConfig
 from ..errors import CheckpointError, ConfigError, shorten
 from ..files import claim_output, require_suffix
 from ..networks.integer import IntegerLayer, IntegerNetwork, IntegerReadout
-from .checkpoint import MAX_CONFIG, ClassifierConfig, read_tensors, write_tensors
+from .checkpoint import MAX_CONFIG, ClassifierConfig, read_arrays, write_arrays
 
 INTEGER_FORMAT = "dvspipe-integer-1"
 INTEGER_SUFFIX = ".safetensors"
@@ -113,9 +112,7 @@ class IntegerClassifier:
             readout=ReadoutConstants(leak=readout.leak, shift=readout.shift, unit=readout.unit),
         )
         metadata = {"format": INTEGER_FORMAT, "config": config.model_dump_json()}
-        write_tensors(
-            path, metadata, {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
-        )
+        write_arrays(path, metadata, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> IntegerClassifier:
@@ -128,7 +125,7 @@ class IntegerClassifier:
             raise CheckpointError(
                 f"{path}: no such file (expected a classifier compiled to integers, {INTEGER_SUFFIX})"
             )
-        metadata, tensors = read_tensors(Path(path), "a classifier of integers")
+        metadata, arrays = read_arrays(Path(path), "a classifier of integers")
         if metadata.get("format") != INTEGER_FORMAT:
             found = shorten(repr(metadata.get("format")))
             raise CheckpointError(
@@ -138,7 +135,6 @@ class IntegerClassifier:
             if len(metadata["config"]) > MAX_CONFIG:
                 raise ValueError(f"configuration of {len(metadata['config']):,} characters")
             config = IntegerConfig.model_validate_json(metadata["config"])
-            arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
             return cls(config.classifier, _build_network(config, arrays))
         except (ConfigError, KeyError, ValueError, IndexError) as error:
             raise CheckpointError(f"{path}: corrupted ({shorten(' '.join(str(error).split()), 300)})") from error
