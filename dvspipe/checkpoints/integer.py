@@ -8,16 +8,27 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 
 from ..config import Settings
 from ..encoding import BinConfig
 from ..errors import CheckpointError, ConfigError, shorten
 from ..files import claim_output, require_suffix
 from ..networks.integer import IntegerLayer, IntegerNetwork, IntegerReadout
-from .checkpoint import MAX_CONFIG, ClassifierConfig, read_arrays, write_arrays
+from .checkpoint import (
+    MAX_CONFIG,
+    SHIPPED,
+    Arrays,
+    ClassifierConfig,
+    read_arrays,
+    shipped_checkpoints,
+    write_arrays,
+)
 
 INTEGER_FORMAT = "dvspipe-integer-1"
 INTEGER_SUFFIX = ".safetensors"
+INTEGER_ENDING = "-int8"  # of the name of an included classifier in integers
+INCLUDED = SHIPPED / "int8"
 
 
 class LayerConstants(Settings):
@@ -86,8 +97,13 @@ class IntegerClassifier:
         """
         require_suffix(path, INTEGER_SUFFIX, "a classifier of integers")
         claim_output(path, overwrite=overwrite)
+        config, arrays = self.describe()
+        write_arrays(path, {"format": INTEGER_FORMAT, "config": config.model_dump_json()}, arrays)
+
+    def describe(self) -> tuple[IntegerConfig, Arrays]:
+        """Return the content of the file: configuration and arrays."""
         layers, readout = self.network.layers, self.network.readout
-        arrays: dict[str, NDArray[np.int8] | NDArray[np.int32]] = {
+        arrays: dict[str, NDArray[np.generic]] = {
             "readout.weight": readout.weight,
             "readout.bias": readout.bias,
         }
@@ -111,21 +127,19 @@ class IntegerClassifier:
             ),
             readout=ReadoutConstants(leak=readout.leak, shift=readout.shift, unit=readout.unit),
         )
-        metadata = {"format": INTEGER_FORMAT, "config": config.model_dump_json()}
-        write_arrays(path, metadata, arrays)
+        return config, arrays
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> IntegerClassifier:
         """Read a classifier written by `save`.
 
+        Args:
+            path: File, or name of an included classifier with the ending `-int8`.
+
         Raises:
             CheckpointError: If the file is missing, is not a classifier of integers, or is corrupted.
         """
-        if not Path(path).is_file():
-            raise CheckpointError(
-                f"{path}: no such file (expected a classifier compiled to integers, {INTEGER_SUFFIX})"
-            )
-        metadata, arrays = read_arrays(Path(path), "a classifier of integers")
+        metadata, arrays = read_arrays(_find(path), "a classifier of integers", name=str(path))
         if metadata.get("format") != INTEGER_FORMAT:
             found = shorten(repr(metadata.get("format")))
             raise CheckpointError(
@@ -140,7 +154,31 @@ class IntegerClassifier:
             raise CheckpointError(f"{path}: corrupted ({shorten(' '.join(str(error).split()), 300)})") from error
 
 
-def _build_network(config: IntegerConfig, arrays: dict[str, NDArray[np.generic]]) -> IntegerNetwork:
+def stores_integers(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is a classifier of integers; other files are not an error.
+
+    Example:
+        >>> stores_integers("nmnist-synthetic-int8"), stores_integers("nmnist-synthetic")
+        (True, False)
+    """
+    try:
+        with safe_open(_find(path), framework="numpy") as file:
+            return bool((file.metadata() or {}).get("format") == INTEGER_FORMAT)
+    except (CheckpointError, SafetensorError, OSError):
+        return False
+
+
+def _find(path: str | os.PathLike[str]) -> Path:
+    if Path(path).is_file():
+        return Path(path)
+    included = str(path).removesuffix(INTEGER_ENDING)
+    if str(path).endswith(INTEGER_ENDING) and included in shipped_checkpoints():
+        return INCLUDED / f"{included}{INTEGER_SUFFIX}"
+    found = "found a folder" if Path(path).is_dir() else "no such file"
+    raise CheckpointError(f"{path}: {found} (expected a classifier compiled to integers, {INTEGER_SUFFIX})")
+
+
+def _build_network(config: IntegerConfig, arrays: Arrays) -> IntegerNetwork:
     """Return the network of a file; `IntegerNetwork` checks shapes and ranges."""
 
     def take(name: str, dtype: type[np.int8] | type[np.int32], dimensions: int) -> NDArray[np.generic]:

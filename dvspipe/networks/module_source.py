@@ -10,7 +10,7 @@ from ..errors import ConfigError, Remedy
 from .config import ModuleConfig, NetworkConfig
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch.nn import Module
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class ModuleSource:
     """
 
     trust: tuple[str, ...] = ()
-    network: nn.Module | None = None
+    network: Module | None = None
 
     @classmethod
-    def of(cls, trust: str | Iterable[str], network: nn.Module | None = None) -> Self:
+    def of(cls, trust: str | Iterable[str], network: Module | None = None) -> Self:
         """Create a source that trusts one package or several packages."""
         return cls((trust,) if isinstance(trust, str) else tuple(trust), network)
 
