@@ -64,7 +64,7 @@ COMMANDS = (
 )
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
 NOT_INSTALLED = "this command needs {}, but it is not installed; pip install dvspipe installs all dependencies"
-LEFT_OUT = frozenset({"norse", "safetensors", "sklearn", "tonic", "torch"})  # missing from requirements/convert.txt
+LEFT_OUT = frozenset({"norse", "sklearn", "tonic", "torch"})  # missing from requirements/convert.txt
 QUIET_HELP = "Print only results, warnings and errors."
 NAMES = {"filter_": "filter", "evaluate": "eval"}
 

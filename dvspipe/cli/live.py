@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.text import Text
@@ -38,7 +38,8 @@ def live(
         str,
         typer.Argument(
             metavar="CLASSIFIER",
-            help="Run folder, .safetensors file, name of a shipped checkpoint, or hf://USER/NAME.",
+            help="Run folder, .safetensors file (also of dvspipe quantise), name of a shipped checkpoint, or "
+            "hf://USER/NAME.",
         ),
     ] = "gesture-synthetic",
     every: Annotated[
@@ -55,6 +56,10 @@ def live(
         Path | None,
         typer.Option(metavar="FILE", help="Event file (.h5, ...) of what the network sees; default: not recorded."),
     ] = None,
+    engine: Annotated[
+        Literal["torch", "integer"],
+        typer.Option("--engine", help="integer: a network in integers, without torch, as for infer."),
+    ] = "torch",
     settings: SettingOptions = None,
     sensor: Sensor = None,
     hint: Hint = None,
@@ -67,7 +72,7 @@ def live(
     from ..inference import Classifier
     from ..inference.live import LiveSession, is_stream, open_live
 
-    classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
+    classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine=engine)
     config = _with_hop(build_config(settings), classifier, every)
     writer = None if record is None else _create_writer(record, source, classifier, overwrite=overwrite)
     opened = open_live(

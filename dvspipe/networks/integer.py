@@ -23,8 +23,9 @@ MAX_POOL = 15  # the sum of a square of spikes fits in uint8
 Scores = NDArray[np.int64]
 
 
-class IntegerLayer(NamedTuple):
-    """Convolution of integers, leaky integrate-and-fire neurons, and sum pooling; a tuple for the compiled kernel.
+@dataclass(frozen=True, eq=False)
+class IntegerLayer:
+    """Convolution of integers, leaky integrate-and-fire neurons, and sum pooling.
 
     A linear layer is a convolution without padding whose kernel covers the input.
 

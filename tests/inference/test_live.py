@@ -19,7 +19,7 @@ from facts import mentions, raises
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
 from dvspipe.cli.interrupts import EndOnInterrupt, raise_interrupts
 from dvspipe.config import build
-from dvspipe.encoding import BinConfig
+from dvspipe.encoding import BinConfig, encode
 from dvspipe.errors import ConfigError, DataError, FileError, VideoError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import WriteOptions, Writer, create_writer, read, write
@@ -30,6 +30,7 @@ from dvspipe.inference.live.sources import FilmSource
 from dvspipe.inference.stateful import StatefulRun, group_steps
 from dvspipe.inference.windows import encode_steps
 from dvspipe.networks import CsnnConfig
+from dvspipe.networks.quantisation import quantise
 from dvspipe.results import LiveAnswer, Timeline
 from dvspipe.video.arrays import open_array
 from dvspipe.video.config import VideoSettings
@@ -53,9 +54,9 @@ class FakeClock:
             self.time_s = max(self.time_s, time_s)
 
 
-@pytest.fixture(scope="module")
-def classifier() -> Classifier:
-    """Network with random weights."""
+@pytest.fixture(scope="module", params=["torch", "integer"])
+def classifier(request: pytest.FixtureRequest) -> Classifier:
+    """Network with random weights, in PyTorch or in integers."""
     config = ClassifierConfig(
         classes=BAR_CLASSES,
         width=BAR_SENSOR.width,
@@ -69,7 +70,10 @@ def classifier() -> Classifier:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(3.0)
-    return Classifier(config, network)
+    if request.param == "torch":
+        return Classifier(config, network)
+    counts = torch.from_numpy(encode(moving_bar(1, 3), config.bins))
+    return Classifier(config, quantise(network.eval(), counts[:, None]))
 
 
 @pytest.fixture(scope="module")
@@ -146,12 +150,10 @@ def test_outputs_do_not_depend_on_blocks(classifier: Classifier) -> None:
     steps = list(encode_steps([events], bins, start_us=int(events.t[0]), pause_steps=bins.steps))
     blocks = {1: [[step] for step in steps], 2: list(group_steps(steps, 2)), 4: list(group_steps(steps, 4))}
     outputs = []
-    with torch.no_grad():
-        for size, each in blocks.items():
-            run = StatefulRun(
-                classifier.network, bins, len(BAR_CLASSES), start_us=0, hop=1, copies=2 if size == 1 else 1
-            )
-            outputs.append(np.array([found.logits for block in each for found in run.add(block)]))
+    for size, each in blocks.items():
+        copies = 2 if size == 1 else 1
+        run = StatefulRun(classifier.runner, bins, len(BAR_CLASSES), start_us=0, hop=1, copies=copies)
+        outputs.append(np.array([found.logits for block in each for found in run.add(block)]))
     assert len(outputs[0]) == len(steps)
     np.testing.assert_array_equal(outputs[0], outputs[1])
     np.testing.assert_array_equal(outputs[0], outputs[2])
