@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .integer import LEAK_BITS, MAX_INT16, IntegerLayer, IntegerNetwork, Scores, leak_of, start_state
+from .integer import LEAK_BITS, MAX_INT16, IntegerLayer, IntegerNetwork, Scores, leak_of, pool_squares, start_state
 
 HALF = 1 << (LEAK_BITS - 1)
 
@@ -60,9 +61,14 @@ def run_fast(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
     Returns:
         Scores, int64 [T, K].
     """
-    x = np.ascontiguousarray(counts.transpose(0, 2, 3, 1))  # channels last
+    x = previous = np.ascontiguousarray(counts.transpose(0, 2, 3, 1))  # channels last
     for layer, membrane in zip(network.layers, start_state(network).membranes, strict=True):
-        x = _run_layer(_arrays(layer), x, np.zeros((*membrane.shape[1:], membrane.shape[0]), np.int32))
+        before, summed = x, layer.pooling == "sum" and not layer.residual
+        arrays = _arrays(layer if summed else replace(layer, pool=1))
+        x = _run_layer(arrays, x, np.zeros((*membrane.shape[1:], membrane.shape[0]), np.int32))
+        if not summed:
+            x = _pool(layer, x + previous if layer.residual else x)
+        previous = before
     readout, v, scores = network.readout, np.zeros(network.classes, np.int32), []
     features = x.transpose(0, 3, 1, 2).reshape(len(x), -1).astype(np.float64)  # exact: sums are below 2^31
     sums = (features @ readout.weight.T.astype(np.float64)).astype(np.int32)
@@ -70,6 +76,11 @@ def run_fast(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
         v = v - leak_of(v, readout.leak) + each
         scores.append(v)
     return np.cumsum(np.stack(scores), axis=0, dtype=np.int64)
+
+
+def _pool(layer: IntegerLayer, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pool x [T, H, W, M]."""
+    return np.ascontiguousarray(pool_squares(x.transpose(0, 3, 1, 2), layer.pool, layer.pooling).transpose(0, 2, 3, 1))
 
 
 @njit(cache=True, nogil=True)
