@@ -14,7 +14,7 @@ from ..config import Settings
 from ..encoding import BinConfig
 from ..errors import CheckpointError, ConfigError, shorten
 from ..files import claim_output, require_suffix
-from ..networks.integer import IntegerLayer, IntegerNetwork, IntegerReadout
+from ..networks.integer import IntegerLayer, IntegerNetwork, IntegerReadout, Pooling
 from .checkpoint import (
     MAX_CONFIG,
     SHIPPED,
@@ -41,9 +41,13 @@ class LayerConstants(Settings):
     padding: int
     """Zero pixels around the input."""
     pool: int
-    """Side of the squares over which spikes are summed."""
+    """Side of the squares that are pooled."""
     subtract: bool
     """Whether a spike subtracts the threshold."""
+    pooling: Pooling = "sum"
+    """Sum or maximum of a square."""
+    residual: bool = False
+    """Whether the input of the previous layer is added."""
 
 
 class ReadoutConstants(Settings):
@@ -122,6 +126,8 @@ class IntegerClassifier:
                     padding=layer.padding,
                     pool=layer.pool,
                     subtract=layer.subtract,
+                    pooling=layer.pooling,
+                    residual=layer.residual,
                 )
                 for layer in layers
             ),

@@ -61,6 +61,7 @@ class PackedLayer(NamedTuple):
         bias: Bias of each neuron of a row, int32 [W' * M].
         threshold: Threshold of each neuron of a row, int32 [W' * M].
         columns: Columns w of the weights.
+        largest: Whether squares are pooled to their maximum, not to their sum.
     """
 
     weight: NDArray[np.int8]
@@ -72,6 +73,8 @@ class PackedLayer(NamedTuple):
     padding: int
     pool: int
     subtract: bool
+    largest: bool
+    residual: bool
 
 
 def _pack(layer: IntegerLayer, width: int) -> PackedLayer:
@@ -86,6 +89,8 @@ def _pack(layer: IntegerLayer, width: int) -> PackedLayer:
         layer.padding,
         layer.pool,
         layer.subtract,
+        layer.pooling == "max",
+        layer.residual,
     )
 
 
@@ -134,10 +139,12 @@ class IntegerKernel:
             state: State before the first step; None: the start.
         """
         state = state or self.start()
-        x = np.ascontiguousarray(counts.transpose(0, 2, 3, 1))
+        x = previous = np.ascontiguousarray(counts.transpose(0, 2, 3, 1))
         membranes, spikes = [], []
         for layer, before, (C, H, W) in zip(self._layers, state.membranes, self.network.shapes, strict=False):
-            x, membrane, arrived, fired = _run_layer(layer, x.reshape(len(x), H, W, C), before)
+            inputs = x.reshape(len(x), H, W, C)
+            x, membrane, arrived, fired = _run_layer(layer, inputs, previous.reshape(*previous.shape[:2], -1), before)
+            previous = inputs
             membranes.append(membrane)
             spikes.append(LayerSpikes(arrived, fired))
         integrators, arrived = _run_readout(self._readout, x.reshape(len(x), -1), state.integrators)
@@ -160,17 +167,18 @@ def run_fast(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
 
 @njit(cache=True, nogil=True)
 def _run_layer(
-    layer: IntegerLayer, x: NDArray[np.uint8], before: NDArray[np.int32]
+    layer: PackedLayer, x: NDArray[np.uint8], previous: NDArray[np.uint8], before: NDArray[np.int32]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32], int, int]:
     """Run a layer, packed by `_pack`.
 
     Args:
         layer: Packed layer.
         x: Inputs, uint8 [T, H, W, C].
+        previous: Inputs of the previous layer, uint8 [T, H', W' * M], for `residual`.
         before: Membranes, int32 [H', W' * M].
 
     Returns:
-        Pooled spikes, uint8 [T, H' // pool, W' // pool * M]; membranes after the last step; sum of the inputs; and
+        Outputs, uint8 [T, H' // pool, W' // pool * M]; membranes after the last step; sum of the inputs; and
         number of spikes.
     """
     T, H, W, C = x.shape
@@ -188,7 +196,12 @@ def _run_layer(
                         arrived += value
                         _add_input(layer, channel, value, row + layer.padding, column + layer.padding, sums)
         fired += _step_neurons(layer, sums, membrane, spikes)
-        _pool(spikes, layer.pool, M, pooled[t])
+        if layer.residual:
+            for row in range(height):
+                source, target = previous[t, row], spikes[row]
+                for o in range(len(target)):
+                    target[o] += source[o]
+        _pool(layer, M, spikes, pooled[t])
     return pooled, membrane, arrived, fired
 
 
@@ -241,15 +254,19 @@ def _step_neurons(
 
 
 @njit(cache=True, nogil=True)
-def _pool(spikes: NDArray[np.uint8], pool: int, M: int, pooled: NDArray[np.uint8]) -> None:
-    """Add the spikes [H', W' * M] to their squares, [H' // pool, W' // pool * M]; incomplete squares are left out."""
+def _pool(layer: PackedLayer, M: int, spikes: NDArray[np.uint8], pooled: NDArray[np.uint8]) -> None:
+    """Pool the spikes [H', W' * M] of complete squares, [H' // pool, W' // pool * M]."""
+    pool = layer.pool
     for row in range(pooled.shape[0] * pool):
-        y = row // pool
         for column in range(pooled.shape[1] // M * pool):
             z, first = column // pool * M, column * M
-            source, target = spikes[row, first : first + M], pooled[y, z : z + M]
-            for o in range(M):
-                target[o] += source[o]
+            source, target = spikes[row, first : first + M], pooled[row // pool, z : z + M]
+            if layer.largest:
+                for o in range(M):
+                    target[o] = max(target[o], source[o])
+            else:
+                for o in range(M):
+                    target[o] += source[o]
 
 
 @njit(cache=True, nogil=True)

@@ -17,6 +17,7 @@ from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
 from facts import mentions, raises
 
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
+from dvspipe.checkpoints.integer import IntegerClassifier
 from dvspipe.cli.interrupts import EndOnInterrupt, raise_interrupts
 from dvspipe.config import build
 from dvspipe.encoding import BinConfig, encode
@@ -25,6 +26,7 @@ from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import WriteOptions, Writer, create_writer, read, write
 from dvspipe.framing.live import LiveFinder, frame_live_events
 from dvspipe.inference import Classifier, InferConfig
+from dvspipe.inference.integer_runner import IntegerRunner
 from dvspipe.inference.live import Chunk, ChunkQueue, LiveSession, LiveSource, open_live
 from dvspipe.inference.live.sources import FilmSource
 from dvspipe.inference.stateful import StatefulRun, group_steps
@@ -352,7 +354,10 @@ def test_followed_events_stay_on_the_network_sensor_and_in_order() -> None:
 @pytest.fixture(scope="module")
 def checkpoint(classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("live") / "bars.safetensors"
-    save_checkpoint(path, classifier.config, classifier.network)
+    if isinstance(classifier.runner, IntegerRunner):
+        IntegerClassifier(classifier.config, classifier.runner.network).save(path, overwrite=True)
+    else:
+        save_checkpoint(path, classifier.config, classifier.network)
     return path
 
 
