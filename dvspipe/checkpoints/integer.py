@@ -27,7 +27,7 @@ from .checkpoint import (
 
 INTEGER_FORMAT = "dvspipe-integer-1"
 INTEGER_SUFFIX = ".safetensors"
-INTEGER_ENDING = "-int8"  # of the name of an included classifier in integers
+INTEGER_ENDING = "-int8"  # ends the names of included classifiers in integers
 INCLUDED = SHIPPED / "int8"
 
 

@@ -115,8 +115,7 @@ def infer(
     note_shard(share, len(tasks))
     if not tasks:
         return
-    network = "integer" if in_integers else "torch"
-    classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine=network)
+    classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine="integer" if in_integers else "torch")
     run = options.record_run(classifier, tasks)
     results = {} if overwrite else find_finished(tasks, run, options)
     if results:

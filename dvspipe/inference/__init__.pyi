@@ -1,10 +1,10 @@
-from .classifier import Prediction as Prediction
-from .classifier import Timeline as Timeline
 from .adaptation import Adaptation as Adaptation
 from .adaptation import adapt as adapt
 from .adaptation import check_adaptable as check_adaptable
 from .adaptation import refuse_module as refuse_module
 from .classifier import Classifier as Classifier
+from .classifier import Prediction as Prediction
+from .classifier import Timeline as Timeline
 from .config import InferConfig as InferConfig
 from .config import SegmentConfig as SegmentConfig
 from .labels import LabelledSpan as LabelledSpan

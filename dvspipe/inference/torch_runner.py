@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from ..checkpoints.checkpoint import Arrays, ClassifierConfig, as_arrays
 from ..networks import Network, State, count_activity, summarize_layers
-from .runners import Activity
-from .windows import WindowSpikes
+from .runners import ActivitySummary
 
 
 class TorchRunner:
@@ -27,7 +26,7 @@ class TorchRunner:
     def __init__(self, network: Network, *, max_images: int, counted: bool) -> None:
         self.network, self._max_images, self._counted = network, max_images, counted
 
-    def classify(self, spikes: WindowSpikes) -> NDArray[np.float32]:
+    def classify(self, spikes: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return the logits [B, K] of windows [T, B, C, H, W], computed in chunks of `max_images`."""
         chunk = max(1, self._max_images // spikes.shape[1]) if self.network.streams else len(spikes)
         outputs, state = [], None
@@ -36,7 +35,7 @@ class TorchRunner:
             outputs.append(output)
         return np.asarray(np.concatenate(outputs).mean(axis=0))
 
-    def run(self, spikes: WindowSpikes, state: object, *, copies: int = 1) -> tuple[NDArray[np.float32], object]:
+    def run(self, spikes: NDArray[np.generic], state: object, *, copies: int = 1) -> tuple[NDArray[np.float32], object]:
         """Return the outputs [T, K] and the next state for steps [T, C, H, W]; see `NetworkRunner`."""
         copied = torch.from_numpy(spikes[:, None]).expand(-1, copies, -1, -1, -1)
         outputs, after = self._forward(copied, state)  # type: ignore[arg-type]
@@ -49,7 +48,7 @@ class TorchRunner:
         return outputs.float().cpu().numpy(), after
 
     @contextmanager
-    def count_activity(self) -> Iterator[Activity]:
+    def count_activity(self) -> Iterator[ActivitySummary]:
         """Count the activity of all forward passes inside the block."""
         with count_activity(self.network) as layers:
             yield lambda: summarize_layers(layers, counted=self._counted)

@@ -117,8 +117,8 @@ class IntegerKernel:
 
     def __init__(self, network: IntegerNetwork) -> None:
         self.network = network
-        self._shapes = [layer.membrane_shape(each) for layer, each in zip(network.layers, network.shapes)]
-        self._layers = [_pack(layer, W) for layer, (_, _, W) in zip(network.layers, self._shapes)]
+        self._shapes = [layer.membrane_shape(each) for layer, each in zip(network.layers, network.shapes, strict=False)]
+        self._layers = [_pack(layer, W) for layer, (_, _, W) in zip(network.layers, self._shapes, strict=True)]
         C, H, W = network.shapes[-1]
         readout = network.readout
         weight = readout.weight.reshape(-1, C, H, W).transpose(2, 3, 1, 0).reshape(C * H * W, -1)

@@ -45,7 +45,9 @@ def saved(compiled: IntegerClassifier, tmp_path: Path) -> Path:
 def test_logits_of_windows_are_scores_in_units_of_the_readout(compiled: IntegerClassifier, saved: Path) -> None:
     classifier, found = Classifier.load(saved), []
     classifier.classify(
-        moving_bar(2, 5, windows=3), hop_us=60_000, on_windows=lambda batch, logits: found.extend(zip(batch, logits))
+        moving_bar(2, 5, windows=3),
+        hop_us=60_000,
+        on_windows=lambda batch, logits: found.extend(zip(batch, logits, strict=True)),
     )
     assert len(found) > 2
     for window, logits in found:
