@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -150,11 +151,17 @@ def energies(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def versions() -> dict[str, str]:
     """Return the versions of dvspipe and of the installed libraries that affect its results."""
-    installed = {}
+    return dict(_find_versions())
+
+
+@cache
+def _find_versions() -> tuple[tuple[str, str], ...]:
+    """Return names and versions; reading them takes 10 ms."""
+    installed = []
     for name in VERSIONED_PACKAGES:
         with suppress(PackageNotFoundError):
-            installed[name] = version(name)
-    return installed
+            installed.append((name, version(name)))
+    return tuple(installed)
 
 
 class Checkpoint(NamedTuple):

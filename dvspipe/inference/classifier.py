@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from ..networks import ClassMoments, Network
     from .joints import JointClassifier
     from .torch_runner import TorchRunner
+    from .windows import WindowSpikes
 
 log = logging.getLogger(__name__)
 
@@ -459,7 +460,8 @@ class Classifier:
         windows = (each for each in _encode_windows(bins, config, reader) if _is_covered(each, bins, hop_us, reader))
         while batch := list(itertools.islice(windows, batch_size)):
             outputs.spans.extend(InputSpan(window.start_us, window.end_us, window.events) for window in batch)
-            outputs.logits.append(self.runner.classify(np.stack([window.spikes for window in batch], axis=1)))
+            spikes = cast("WindowSpikes", np.stack([window.spikes for window in batch], axis=1))
+            outputs.logits.append(self.runner.classify(spikes))
             if on_windows:
                 on_windows(batch, outputs.logits[-1])
         reader.classified_us = sum(span.end_us - span.start_us for span in outputs.spans)

@@ -15,6 +15,7 @@ from ..networks.integer import IntegerNetwork
 from ..networks.integer_kernel import IntegerKernel, KernelRun, KernelState
 from ..results import LayerActivity
 from .runners import ActivitySummary
+from .windows import WindowSpikes
 
 
 class IntegerRunner:
@@ -29,18 +30,18 @@ class IntegerRunner:
         self._steps = 0
         self._spikes = np.zeros((len(network.layers) + 1, 2), np.int64)  # arrived and fired, per layer
 
-    def classify(self, spikes: NDArray[np.generic]) -> NDArray[np.float32]:
+    def classify(self, spikes: WindowSpikes) -> NDArray[np.float32]:
         """Return the logits [B, K] of windows [T, B, C, H, W]: the scores in units of the readout, divided by T."""
         T, windows = len(spikes), spikes.swapaxes(0, 1)
         scores = [self._run(window, None).integrators.sum(axis=0, dtype=np.int64) for window in windows]
         return (self.network.readout.unit * np.stack(scores) / T).astype(np.float32)
 
-    def run(self, spikes: NDArray[np.generic], state: object, *, copies: int = 1) -> tuple[NDArray[np.float32], object]:  # noqa: ARG002
+    def run(self, spikes: WindowSpikes, state: object, *, copies: int = 1) -> tuple[NDArray[np.float32], object]:  # noqa: ARG002
         """Return the outputs [T, K] and the next state for steps [T, C, H, W]; see `NetworkRunner`."""
         done = self._run(spikes, cast("KernelState | None", state))
         return (self.network.readout.unit * done.integrators).astype(np.float32), done.state
 
-    def _run(self, spikes: NDArray[np.generic], state: KernelState | None) -> KernelRun:
+    def _run(self, spikes: WindowSpikes, state: KernelState | None) -> KernelRun:
         done = self._kernel.run(cast("NDArray[np.uint8]", spikes), state)
         self._steps += len(spikes)
         self._spikes += [*done.spikes, (done.features, 0)]

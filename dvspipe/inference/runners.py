@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..checkpoints.checkpoint import Arrays, ClassifierConfig
 from ..config import Settings
 from ..results import LayerActivity
+from .windows import WindowSpikes
 
 ActivitySummary = Callable[[], tuple[LayerActivity, ...]]
 """Function that returns the activity of the layers so far."""
@@ -20,10 +21,10 @@ ActivitySummary = Callable[[], tuple[LayerActivity, ...]]
 class NetworkRunner(Protocol):
     """A network that classifies windows, and recordings step by step."""
 
-    def classify(self, spikes: NDArray[np.generic]) -> NDArray[np.float32]:
+    def classify(self, spikes: WindowSpikes) -> NDArray[np.float32]:
         """Return the logits [B, K] of windows [T, B, C, H, W]."""
 
-    def run(self, spikes: NDArray[np.generic], state: object, *, copies: int = 1) -> tuple[NDArray[np.float32], object]:
+    def run(self, spikes: WindowSpikes, state: object, *, copies: int = 1) -> tuple[NDArray[np.float32], object]:
         """Run the next steps of one recording.
 
         Args:

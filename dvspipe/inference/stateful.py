@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from ..encoding import BinConfig
 from .runners import NetworkRunner
 from .windows import Step
+
+if TYPE_CHECKING:
+    from .windows import WindowSpikes
 
 
 class InputSpan(NamedTuple):
@@ -105,7 +108,7 @@ class StatefulRun:
             start_us = self._start_us + block[0].number * self._bins.step_us
             self._state, self._mean = None, _RunningMean(self._bins, self._classes, start_us)
         is_single = len(block) == 1 and self._copies == 1 and block[0].is_first
-        spikes = np.stack([step.spikes for step in block])
+        spikes = cast("WindowSpikes", np.stack([step.spikes for step in block]))
         outputs, state = self._runner.run(spikes, self._state, copies=2 if is_single else self._copies)
         self._state = None if is_single else state
         found = []

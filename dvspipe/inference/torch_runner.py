@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..checkpoints.checkpoint import Arrays, ClassifierConfig, as_arrays
 from ..networks import Network, State, count_activity, summarize_layers
 from .runners import ActivitySummary
+from .windows import WindowSpikes
 
 
 class TorchRunner:
@@ -26,7 +27,7 @@ class TorchRunner:
     def __init__(self, network: Network, *, max_images: int, counted: bool) -> None:
         self.network, self._max_images, self._counted = network, max_images, counted
 
-    def classify(self, spikes: NDArray[np.generic]) -> NDArray[np.float32]:
+    def classify(self, spikes: WindowSpikes) -> NDArray[np.float32]:
         """Return the logits [B, K] of windows [T, B, C, H, W], computed in chunks of `max_images`."""
         chunk = max(1, self._max_images // spikes.shape[1]) if self.network.streams else len(spikes)
         outputs, state = [], None
@@ -35,7 +36,7 @@ class TorchRunner:
             outputs.append(output)
         return np.asarray(np.concatenate(outputs).mean(axis=0))
 
-    def run(self, spikes: NDArray[np.generic], state: object, *, copies: int = 1) -> tuple[NDArray[np.float32], object]:
+    def run(self, spikes: WindowSpikes, state: object, *, copies: int = 1) -> tuple[NDArray[np.float32], object]:
         """Return the outputs [T, K] and the next state for steps [T, C, H, W]; see `NetworkRunner`."""
         copied = torch.from_numpy(spikes[:, None]).expand(-1, copies, -1, -1, -1)
         outputs, after = self._forward(copied, state)  # type: ignore[arg-type]
