@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, DvspipeError, count_noun
+from .imports import pause_collection
 from .options import (
     AsJson,
     Hint,
@@ -95,8 +96,9 @@ def infer(
     overwrite: Overwrite = False,
 ) -> None:
     """Classify recordings over time: labels, probabilities and segments."""
-    from ..inference import Classifier, ClassifyOptions, classify_many, find_finished, plan_tasks
-    from ..results import OutputFolder
+    with pause_collection():
+        from ..inference import Classifier, ClassifyOptions, classify_many, find_finished, plan_tasks
+        from ..results import OutputFolder
 
     options = ClassifyOptions(
         config=build_config(settings),

@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, count_noun
+from .imports import pause_collection
 from .infer import SettingOptions, build_config
 from .interrupts import EndOnInterrupt
 from .options import AsJson, Hint, Overwrite, Sensor, Trust, parse_hints, parse_sensor, trust_packages
@@ -68,9 +69,10 @@ def live(
     overwrite: Overwrite = False,
 ) -> None:
     """Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."""
-    from ..framing import live_settings
-    from ..inference import Classifier
-    from ..inference.live import LiveSession, is_stream, open_live
+    with pause_collection():
+        from ..framing import live_settings
+        from ..inference import Classifier
+        from ..inference.live import LiveSession, is_stream, open_live
 
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine=engine)
     config = _with_hop(build_config(settings), classifier, every)
