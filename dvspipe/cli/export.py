@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..config import build
 from ..errors import CheckpointError, ConfigError, Remedy
 from .options import Overwrite, read_config
 from .screen import describe_error, make_table, messages, notes, progress, screen, warn
@@ -107,6 +106,7 @@ def _find_classifier(source: str, settings: list[str] | None) -> ClassifierConfi
         else:
             return load_config(source)
     merged = read_config(source, settings)
+    from ..config import build
     from ..training import TrainConfig, plan_classifier
 
     return plan_classifier(build(TrainConfig, merged, source))
