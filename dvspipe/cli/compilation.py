@@ -90,6 +90,7 @@ def _classify(place: Path) -> None:
         classifier = Classifier.load(name)
         classifier.classify(place / "events.h5", {"fit": "scale"})
         classifier.classify(place / "video.webm")
+        Classifier.load(name, engine="integer").classify(place / "events.h5", {"fit": "scale"})
 
 
 def _train(_: Path) -> None:
