@@ -164,7 +164,8 @@ def serve(settings: AppSettings) -> Iterator[Served]:
             ended.set()
             space.jobs.stop_all()
             if page.is_running:
-                page.server.should_exit = True
+                page.server.force_exit = True  # does not wait for pages that are still open
+                page.server.close()
 
 
 def _set_environment(space: Workspace) -> None:

@@ -1,8 +1,78 @@
-"""Encoding: events to spike tensors, static values and signals to spike trains.
+"""Encoding: events to spike tensors, static values and signals to spike trains."""
 
-The names are listed in `__init__.pyi` and loaded at first use.
-"""
+from typing import TYPE_CHECKING, NoReturn
 
-import lazy_loader
+from ..errors import explain_name
+from .bins import BinConfig, BinCounts, BinForm, PolarityMode, StepRule, cut_windows, encode
+from .contrast import Contrast
+from .frames import EventFrame, FrameConfig, FrameForm, encode_frames
+from .spikes import (
+    CODES,
+    BensSpiker,
+    CodeName,
+    Delta,
+    HoughSpiker,
+    Latency,
+    LogLatency,
+    Poisson,
+    Population,
+    RankOrder,
+    SignalCode,
+    SpikeCode,
+    StepForward,
+    unit_values,
+)
+from .stream import EncoderState, encode_part, encode_stream, finish_encoding, start_encoding
+from .transform import ToSpikes
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ = [
+    "CODES",
+    "BensSpiker",
+    "BinConfig",
+    "BinCounts",
+    "BinForm",
+    "CodeName",
+    "Contrast",
+    "Delta",
+    "EncoderState",
+    "EventFrame",
+    "FrameConfig",
+    "FrameForm",
+    "HoughSpiker",
+    "Latency",
+    "LogLatency",
+    "Poisson",
+    "PolarityMode",
+    "Population",
+    "RankOrder",
+    "SignalCode",
+    "SpikeCode",
+    "StepForward",
+    "StepRule",
+    "ToSpikes",
+    "cut_windows",
+    "encode",
+    "encode_frames",
+    "encode_part",
+    "encode_stream",
+    "finish_encoding",
+    "start_encoding",
+    "unit_values",
+]
+
+OTHER_NAMES = {
+    "Rate": "dvspipe.encoding.Poisson",
+    "ToFrame": "dvspipe.encoding.ToSpikes",
+    "ToImage": "dvspipe.encoding.encode_frames(events, every_us=10_000)",
+    "ToVoxelGrid": 'dvspipe.encoding.ToSpikes(form="voxel")',
+    "delta": "dvspipe.encoding.Delta",
+    "latency": "dvspipe.encoding.Latency",
+    "rate": "dvspipe.encoding.Poisson",
+}
+"""What to write instead of names of other libraries."""
+
+
+if not TYPE_CHECKING:  # type checkers find unknown names themselves
+
+    def __getattr__(name: str) -> NoReturn:
+        raise AttributeError(explain_name(__name__, name, __all__, OTHER_NAMES))

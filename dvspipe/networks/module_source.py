@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from ..arguments import checked
 from ..errors import ConfigError, Remedy
 from .config import ModuleConfig, NetworkConfig
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 
+@checked
 @dataclass(frozen=True)
 class ModuleTask:
     """Values that a network is built for; a target receives the values that it has parameters for.
@@ -30,6 +32,7 @@ class ModuleTask:
     steps: int
 
 
+@checked
 @dataclass(frozen=True)
 class ModuleSource:
     """Source of networks with `network.kind = module`.
@@ -43,10 +46,12 @@ class ModuleSource:
     network: Module | None = None
 
     @classmethod
+    @checked
     def of(cls, trust: str | Iterable[str], network: Module | None = None) -> Self:
         """Create a source that trusts one package or several packages."""
         return cls((trust,) if isinstance(trust, str) else tuple(trust), network)
 
+    @checked
     def check(self, config: NetworkConfig) -> None:
         """Check that a network or a trusted target is available.
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from ...arguments import checked
 from ...errors import ConfigError, Remedy
 from ...events import Events
 from ...formats import Writer
@@ -54,6 +55,7 @@ class LiveSession:
         DataError: If the source has another sensor than the network and needs `config.fit`.
     """
 
+    @checked
     def __init__(
         self,
         source: LiveSource,
