@@ -2,7 +2,7 @@
 
 from .chunks import Chunk, ChunkQueue, LiveClock, SystemClock
 from .labels import live
-from .session import LiveSession
+from .session import LiveSession, LiveViewer
 from .sources import LiveSource, open_live
 from .streams import is_stream
 
@@ -12,6 +12,7 @@ __all__ = [
     "LiveClock",
     "LiveSession",
     "LiveSource",
+    "LiveViewer",
     "SystemClock",
     "is_stream",
     "live",
