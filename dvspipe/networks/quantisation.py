@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -91,7 +92,7 @@ class _Synapses:
     levels: int
 
 
-def check_layers(network: Network) -> SpikingNetwork:
+def check_layers(network: nn.Module) -> SpikingNetwork:
     """Return a network whose layers can all be compiled.
 
     Raises:
@@ -301,6 +302,55 @@ def _round_weights(synapses: _Synapses, scale: NDArray[np.float64]) -> tuple[NDA
     rounded = _round(synapses, scale)
     lost = ((synapses.weight - rounded * scale[:, None, None, None]) * synapses.mean).sum((1, 2, 3))
     return rounded.astype(np.int8), synapses.bias + lost
+
+
+@contextmanager
+def round_weights(network: nn.Module, bits: int | None) -> Iterator[None]:
+    """Round the weights of a network to the grid of integers inside the block, and restore them at its end.
+
+    Gradients that are computed inside the block belong to the restored weights (straight-through estimator; Jacob et
+    al. 2018, "Quantization and training of neural networks for efficient integer-arithmetic-only inference").
+
+    Args:
+        network: Network; see `check_layers`.
+        bits: Number of bits of a weight, from 2 to 8; None: no rounding.
+
+    Example:
+        >>> network = SpikingNetwork(kind="mlp", channels=(2,), grid=SensorSize(2, 1), classes=2, dt=1e-3, inputs=1)
+        >>> with round_weights(network, 2):  # -1, 0 or 1 times the scale of a row
+        ...     rounded = network.layers[0].linear.weight.detach().clone()
+        >>> [len(row.abs().unique()) <= 2 for row in rounded], torch.equal(rounded, network.layers[0].linear.weight)
+        ([True, True], False)
+    """
+    kept: list[tuple[nn.Parameter, Tensor]] = []
+    if bits is not None:
+        network = check_layers(network)
+        layers = [stage.layer for stage in _list_stages(network)]
+        modules = [each.convolution if isinstance(each, Convolution) else each.linear for each in layers]
+        kept = [(module.weight, module.weight.data) for module in modules]
+        for parameter, weight in kept:
+            parameter.data = _round_rows(weight.flatten(1), bits).view_as(weight)
+        if not isinstance(network.readout, CountReadout):  # all classes have one scale
+            last = network.linear.weight
+            kept.append((last, last.data))
+            last.data = _round_rows(last.data.view(1, -1), bits).view_as(last)
+    try:
+        yield
+    finally:
+        for parameter, weight in kept:
+            parameter.data = weight
+
+
+def _round_rows(rows: Tensor, bits: int) -> Tensor:
+    """Round each row [M, N] to integers times the scale that minimises its mean square error."""
+    levels = 2 ** (bits - 1) - 1
+    largest, best, least = rows.abs().amax(1, keepdim=True).clamp(min=1e-12), rows, torch.inf
+    for share in CLIP_SHARES.tolist():
+        scale = share * largest / levels
+        rounded = (rows / scale).round().clamp(-levels, levels) * scale
+        error = (rounded - rows).square().sum(1, keepdim=True)
+        best, least = torch.where(error < least, rounded, best), torch.minimum(error, torch.as_tensor(least))
+    return best
 
 
 @torch.no_grad()
