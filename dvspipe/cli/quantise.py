@@ -57,7 +57,7 @@ def quantise(
 
     require_suffix(out, ".safetensors", "a network in integers")
     claim_output(out, overwrite=overwrite)
-    source, merged = _find_data(checkpoint, config, settings)
+    source, merged = find_data(checkpoint, config, settings)
     from ..training import TrainConfig
     from ..training.quantisation import fine_tune, quantise_checkpoint
 
@@ -81,16 +81,18 @@ def quantise(
     _print_comparison(out, done)
 
 
-def _find_data(checkpoint: str, config: str | None, settings: list[str] | None) -> tuple[str, SettingsTree]:
+def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -> tuple[str, SettingsTree]:
     """Return the source of the data set and its settings: CONFIG, or the data set of the run or shipped classifier."""
     from ..checkpoints.checkpoint import shipped_checkpoints
 
-    run = RunFolder(Path(checkpoint)).config
-    if config is None and run.is_file():
-        config = str(run)
-    elif config is None and checkpoint in shipped_checkpoints():
-        config, settings = checkpoint, [f"seed={UNSEEN_SEED}", *(settings or [])]
-    elif config is None:
+    run, given = RunFolder(Path(checkpoint)).config, [config or "", *(settings or [])]
+    if config is not None and ("=" not in config or Path(config).exists()):
+        return config, read_config(config, settings)
+    if run.is_file():
+        return str(run), read_config(str(run), given[config is None :])
+    if checkpoint in shipped_checkpoints():
+        return checkpoint, read_config(checkpoint, [f"seed={UNSEEN_SEED}", *given[config is None :]])
+    if config is None:
         raise ConfigError(f"{checkpoint}: not a run folder, so it has no data set (expected CONFIG after it)")
     return config, read_config(config, settings)
 
@@ -118,8 +120,8 @@ def _print_comparison(out: Path, done: Quantisation) -> None:
     screen.print(f"most spikes change in {lossy.name}: {lossy.changed:.2%}")
     screen.print(
         f"accuracy {done.before / done.recordings:.2%} before ({done.before} of {done.recordings}), "
-        f"{done.after / done.recordings:.2%} in integers ({done.after}); {done.equal} predictions are equal: "
-        f"{done.data}"
+        f"{done.after / done.recordings:.2%} in integers ({done.after}): {done.data}; {done.equal} predictions are "
+        f"equal, {done.lost} become wrong, {done.gained} right"
     )
     screen.print(
         f"{out}: {network.parameter_bytes:,} bytes of weights, {network.state_bytes:,} bytes of state, "

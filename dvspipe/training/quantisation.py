@@ -67,6 +67,7 @@ class Quantisation:
         before: Correct predictions of the original classifier.
         after: Correct predictions of the integers.
         equal: Number of equal predictions.
+        lost: Number of correct predictions of the original that are wrong in integers.
         detailed: Number of recordings of the statistics of layers.
         layers: Layers in order; the readout is the last.
     """
@@ -78,8 +79,14 @@ class Quantisation:
     before: int
     after: int
     equal: int
+    lost: int
     detailed: int
     layers: tuple[CompiledLayer, ...]
+
+    @property
+    def gained(self) -> int:
+        """Number of wrong predictions of the original that are correct in integers."""
+        return self.after - self.before + self.lost
 
 
 def quantise_checkpoint(
@@ -143,7 +150,7 @@ def quantise_checkpoint(
             for recording in batch
         ]
     )
-    detailed = counts[:DETAILED]
+    detailed = counts[:: -(-len(counts) // DETAILED)]  # evenly spaced: recordings of a class are neighbours
     return Quantisation(
         IntegerClassifier(config, compiled),
         len(chosen),
@@ -152,6 +159,7 @@ def quantise_checkpoint(
         original.correct,
         int(np.sum(predicted == original.labels)),
         int(np.sum(predicted == original.predicted)),
+        int(np.sum((original.predicted == original.labels) & (predicted != original.labels))),
         len(detailed),
         measure_layers(network, compiled, detailed),
     )

@@ -12,10 +12,15 @@ from facts import mentions
 from dvspipe.checkpoints.c_code import FILES
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
 from dvspipe.checkpoints.integer import IntegerClassifier
+from dvspipe.cli.quantise import find_data
+from dvspipe.config import build, read_yaml
+from dvspipe.datasets import GesturesConfig
 from dvspipe.encoding import BinConfig
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.networks import NetworkConfig, parse_network
+from dvspipe.results import RunFolder
+from dvspipe.training import TrainConfig
 
 
 def make_checkpoint(path: Path, network: NetworkConfig) -> None:
@@ -83,3 +88,20 @@ def test_fine_tuned_weights_are_compiled_and_the_run_is_kept(tmp_path: Path) -> 
     dvspipe(*command, cwd=tmp_path)
     assert (IntegerClassifier.load(tmp_path / "net2.safetensors").network.layers[0].weight == weights).all()
     assert (tmp_path / "net2" / "metrics.jsonl").read_text() == row
+
+
+def test_data_set_of_an_included_classifier_is_rendered_people_that_it_was_not_trained_on() -> None:
+    for given, people in ((None, 10), ("data.test_people=3", 3)):
+        source, settings = find_data("gesture-synthetic", given, None)
+        experiment = build(TrainConfig, settings, source)
+        assert isinstance(experiment.data, GesturesConfig)
+        assert (experiment.data.root, experiment.data.test_people) == (None, people)
+        assert experiment.seed != build(TrainConfig, read_yaml("gesture-synthetic"), "gesture-synthetic").seed
+
+
+def test_settings_without_a_config_change_the_data_set_of_the_run(tmp_path: Path) -> None:
+    RunFolder(tmp_path).config.write_text("seed: 5\ndata: {kind: nmnist, root: A}\n")
+    source, settings = find_data(str(tmp_path), "data.root=B", ["data.validation=0.2"])
+    assert source == str(RunFolder(tmp_path).config)
+    assert settings == {"seed": 5, "data": {"kind": "nmnist", "root": "B", "validation": 0.2}}
+    assert find_data(str(tmp_path), "data.root=B", None)[1] != find_data(str(tmp_path), None, None)[1]
