@@ -243,6 +243,12 @@ class ChosenFile:
         return f'<div class="chosen">Chosen: <b>{escape(self.name)}</b></div>'
 
 
+def take_upload(session: Session, path: str, name: str) -> ChosenFile:
+    """Return an upload; it is removed when no session uses it any more."""
+    session.own(Path(path))
+    return ChosenFile(Path(path), name)
+
+
 @dataclass(frozen=True)
 class Picker:
     """File picker of a tab.
@@ -316,11 +322,11 @@ def add_picker(
             again = gr.Button("Refresh the list", size="sm")
     picker = Picker(gr.State(None), gr.HTML(""), status)
 
-    def choose_file(_: Session, path: str | None) -> Iterator[Updates]:
-        return picker.choose(ChosenFile(Path(path), Path(path).name)) if path else iter(())
+    def choose_file(session: Session, path: str | None) -> Iterator[Updates]:
+        return picker.choose(take_upload(session, path, Path(path).name)) if path else iter(())
 
-    def choose_recorded(_: Session, path: str | None) -> Iterator[Updates]:
-        return picker.choose(ChosenFile(Path(path), "webcam")) if path else iter(())
+    def choose_recorded(session: Session, path: str | None) -> Iterator[Updates]:
+        return picker.choose(take_upload(session, path, "webcam")) if path else iter(())
 
     def choose_below(_: Session, name: str | None) -> Iterator[Updates]:
         return picker.choose(ChosenFile(space.resolve(name), name)) if name else iter(())

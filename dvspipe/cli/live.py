@@ -17,11 +17,9 @@ from .options import AsJson, Hint, Overwrite, Sensor, Trust, parse_hints, parse_
 from .screen import messages, notes, screen, show_name, warn
 
 if TYPE_CHECKING:
-    from ..formats import Writer
     from ..inference import Classifier, InferConfig
     from ..results import LiveAnswer
 
-DEFAULT_EVERY_US = 100_000
 CLEAR_LINE = "\r\x1b[K"
 
 
@@ -66,10 +64,11 @@ def live(
     from ..framing import live_settings
     from ..inference import Classifier
     from ..inference.live import LiveSession, is_stream, open_live
+    from ..inference.live.labels import create_live_writer
 
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
     config = _with_hop(build_config(settings), classifier, every)
-    writer = None if record is None else _create_writer(record, source, classifier, overwrite=overwrite)
+    writer = None if record is None else create_live_writer(record, source, classifier, overwrite=overwrite)
     opened = open_live(
         source,
         live_settings(classifier.framed(config)),
@@ -98,23 +97,11 @@ def live(
 
 def _with_hop(config: InferConfig, classifier: Classifier, every_ms: float | None) -> InferConfig:
     """Return the settings with the time between predictions."""
+    from ..inference.live.labels import with_hop
+
     if every_ms is not None and config.hop_us is not None:
         raise ConfigError("--every: cannot be combined with --set hop_us")
-    if config.hop_us is not None:
-        return config
-    step_us = classifier.config.bins.step_us
-    default_us = max(1, round(DEFAULT_EVERY_US / step_us)) * step_us
-    every_us = default_us if every_ms is None else max(1, round(every_ms * 1000))
-    return config.model_copy(update={"hop_us": every_us if classifier.config.bins.by == "time" else None})
-
-
-def _create_writer(path: Path, source: str, classifier: Classifier, *, overwrite: bool) -> Writer:
-    from ..files import claim_output
-    from ..formats import WriteOptions, create_writer
-
-    claim_output(path, overwrite=overwrite)
-    options = WriteOptions(source=Path(source).name, overwrite=overwrite)
-    return create_writer(path, classifier.config.sensor, options)
+    return with_hop(config, classifier, None if every_ms is None else max(1, round(every_ms * 1000)))
 
 
 class _Lines:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigError
-from ..results import RunFolder
 from .infer import CheckpointName
 from .options import Overwrite, read_config
 from .screen import make_table, notes, screen
@@ -54,12 +53,14 @@ def quantise(
     """Compile a trained network to 8-bit integers, and compare it with the original on recordings."""
     from ..config import build
     from ..files import claim_output, require_suffix
+    from ..results import RunFolder
 
     require_suffix(out, ".safetensors", "a network in integers")
     claim_output(out, overwrite=overwrite)
     source, merged = find_data(checkpoint, config, settings)
     from ..training import TrainConfig
-    from ..training.quantisation import fine_tune, quantise_checkpoint
+    from ..training.quantisation import fine_tune
+    from ..training.quantisation import quantise as quantise_checkpoint
 
     experiment, tuned = build(TrainConfig, merged, source), None
     with show_training() as callback:
@@ -84,6 +85,7 @@ def quantise(
 def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -> tuple[str, SettingsTree]:
     """Return the source of the data set and its settings: CONFIG, or the data set of the run or shipped classifier."""
     from ..checkpoints.checkpoint import shipped_checkpoints
+    from ..results import RunFolder
 
     run, given = RunFolder(Path(checkpoint)).config, [config or "", *(settings or [])]
     if config is not None and ("=" not in config or Path(config).exists()):

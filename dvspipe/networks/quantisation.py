@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..arguments import checked
 from ..errors import ConfigError, Remedy
 from .integer import (
     LEAK_BITS,
@@ -144,6 +145,7 @@ def _as_stage(layer: Convolution | Linear, name: str) -> _Stage:
     return _Stage(name, layer, layer.lif, layer.forward, layer.lif.settings.pool)
 
 
+@checked
 @torch.no_grad()
 def quantise(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -> IntegerNetwork:
     """Compile a network to integers, with scales calibrated on recordings.

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 import numpy as np
 import torch
 
+from ...arguments import checked
 from ...errors import ConfigError, Remedy
 from ...events import Events
 from ...formats import Writer
@@ -55,6 +56,7 @@ class LiveSession:
         DataError: If the source has another sensor than the network and needs `config.fit`.
     """
 
+    @checked
     def __init__(
         self,
         source: LiveSource,
