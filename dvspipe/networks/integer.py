@@ -221,7 +221,7 @@ class LayerStep:
     Args:
         inputs: Input, uint8 [C, H, W].
         spikes: Spikes before pooling, bool [M, H, W].
-        saturated: Number of membranes that were limited to the range of int16.
+        saturated: Number of membranes that were limited to the range of int16 and not set to 0 by a spike.
     """
 
     inputs: NDArray[np.uint8]
@@ -315,7 +315,8 @@ def step_layer(
     threshold = layer.threshold[:, None, None]
     spikes = v > threshold
     after = np.where(spikes, v - threshold if layer.subtract else 0, v)
-    return LayerStep(x, spikes, int(np.count_nonzero(full != v))), after.astype(np.int16)
+    limited = (full != v) if layer.subtract else (full != v) & ~spikes
+    return LayerStep(x, spikes, int(np.count_nonzero(limited))), after.astype(np.int16)
 
 
 def step(network: IntegerNetwork, counts: NDArray[np.uint8], state: IntegerState) -> tuple[Scores, IntegerState]:

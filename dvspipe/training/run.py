@@ -421,7 +421,8 @@ def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
 def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult | None:
     """Train the baseline from the same initial weights on the same batches, and test its best epoch once."""
     config, processes = experiment.config, experiment.processes
-    optimiser = config.optimiser.model_copy(update={"truncate": None, "segment": None, "rule": "bptt", "update": "end"})
+    changed = {"truncate": None, "segment": None, "rule": "bptt", "update": "end", "weight_bits": None}
+    optimiser = config.optimiser.model_copy(update=changed)
     torch.manual_seed(config.seed)
     spiking = experiment.classifier.build_network()
     assert isinstance(spiking, SpikingNetwork)  # TrainConfig refuses other networks

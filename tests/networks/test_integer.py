@@ -26,7 +26,7 @@ from dvspipe.networks.integer import (
     trace,
 )
 from dvspipe.networks.integer_kernel import IntegerKernel, run_fast
-from dvspipe.networks.quantisation import measure_changes, quantise
+from dvspipe.networks.quantisation import measure_changes, quantise, round_weights
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "padded": {"channels": (4, 6), "kernel": 3, "gain": 3.0},
@@ -172,6 +172,33 @@ def test_integers_follow_the_trained_network(name: str) -> None:
 def test_layer_that_cannot_be_compiled_is_named(settings: dict[str, Any], facts: tuple[object, ...]) -> None:
     with raises(ConfigError, *facts):
         make_integer(**settings)
+
+
+@pytest.mark.parametrize("name", ["padded", "mlp", "sew", "votes"])
+def test_rounded_weights_are_compiled_without_error(name: str) -> None:
+    """In the block, the weights of the last layer are 4-bit integers times a scale, the integers of `quantise`."""
+    network, counts = make_network(**NETWORKS[name]), torch.from_numpy(draw_counts(3)).transpose(0, 1)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with round_weights(network, 4):
+        compiled = quantise(network, counts, bits=4)
+        rounded = network.linear.weight.detach().numpy()
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+    last = compiled.layers[-1].weight if name == "votes" else compiled.readout.weight
+    rows, integers = (
+        each.reshape(len(rounded) if name == "votes" else 1, -1) for each in (rounded, last.astype(float))
+    )
+    scale = np.abs(rows).max(1, keepdims=True) / np.abs(integers).max(1, keepdims=True)
+    assert np.abs(integers).max() == 7
+    assert np.allclose(integers * scale, rows, rtol=1e-5, atol=1e-7)
+
+
+def test_gradients_of_rounded_weights_belong_to_the_original() -> None:
+    network, counts = make_network(**NETWORKS["mlp"]), torch.from_numpy(draw_counts(3)).transpose(0, 1)
+    weights = [*network.parameters()]
+    with round_weights(network, 3):
+        network(counts)[0].square().sum().backward()
+        assert all(weight.grad is not None for weight in weights)
+    assert [*network.parameters()] == weights
 
 
 def test_values_that_are_not_counts_are_refused() -> None:
