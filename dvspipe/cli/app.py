@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -89,12 +89,8 @@ def start(
     show_log(logging.INFO if verbose and not quiet else logging.WARNING)
 
 
-def _name(command: Callable[..., None]) -> str:
-    """Return the name of a command on the command line."""
-    return NAMES.get(command.__name__, command.__name__)
-
-
-def _create(commands: Iterable[Callable[..., None]]) -> typer.Typer:
+def _create(only: str | None = None) -> typer.Typer:
+    """Create the app, with all commands or one."""
     created = typer.Typer(
         name="dvspipe",
         help="Event-camera perception from an ordinary video to a label.",
@@ -103,12 +99,14 @@ def _create(commands: Iterable[Callable[..., None]]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     created.callback(invoke_without_command=True)(start)
-    for command in commands:
-        created.command(_name(command))(command)
+    for command in COMMANDS:
+        name = NAMES.get(command.__name__, command.__name__)
+        if only in (None, name):
+            created.command(name)(command)
     return created
 
 
-app = _create(COMMANDS)
+app = _create()
 app.add_typer(data, name="data")
 app.add_typer(configs, name="configs")
 app.add_typer(synth, name="synth")
@@ -117,8 +115,7 @@ app.add_typer(synth, name="synth")
 def _choose_app(arguments: Sequence[str]) -> typer.Typer:
     """Return an app with only the command in the arguments: typer inspects all its commands, which takes 50 ms."""
     name = next((each for each in arguments if not each.startswith("-")), "")
-    chosen = [command for command in COMMANDS if _name(command) == name]
-    return _create(chosen) if chosen else app
+    return _create(name) if name in {each.name for each in app.registered_commands} else app
 
 
 def _end_among_processes() -> None:
