@@ -92,6 +92,7 @@ def _classify(place: Path) -> None:
         classifier = Classifier.load(name)
         classifier.classify(place / "events.h5", {"fit": "scale"})
         classifier.classify(place / "video.webm")
+        Classifier.load(name, engine="integer").classify(place / "events.h5", {"fit": "scale"})
 
 
 def _classify_live(place: Path) -> None:

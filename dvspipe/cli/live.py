@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, count_noun
+from .imports import pause_collection
 from .infer import SettingOptions, build_config
 from .interrupts import EndOnInterrupt
 from .live_window import LiveWindow, open_window
@@ -38,7 +39,8 @@ def live(
         str,
         typer.Argument(
             metavar="CLASSIFIER",
-            help="Run folder, .safetensors file, name of a shipped checkpoint, or hf://USER/NAME.",
+            help="Run folder, .safetensors file (also of dvspipe quantise), name of a shipped checkpoint, or "
+            "hf://USER/NAME.",
         ),
     ] = "gesture-synthetic",
     every: Annotated[
@@ -55,6 +57,10 @@ def live(
         Path | None,
         typer.Option(metavar="FILE", help="Event file (.h5, ...) of what the network sees; default: not recorded."),
     ] = None,
+    engine: Annotated[
+        Literal["torch", "integer"],
+        typer.Option("--engine", help="integer: a network in integers, without torch, as for infer."),
+    ] = "torch",
     window: Annotated[
         bool | None,
         typer.Option(
@@ -77,12 +83,13 @@ def live(
     overwrite: Overwrite = False,
 ) -> None:
     """Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."""
-    from ..framing import live_settings
-    from ..inference import Classifier
-    from ..inference.live import LiveSession, is_stream, open_live
-    from ..inference.live.labels import create_live_writer
+    with pause_collection():
+        from ..framing import live_settings
+        from ..inference import Classifier
+        from ..inference.live import LiveSession, is_stream, open_live
+        from ..inference.live.labels import create_live_writer
 
-    classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
+    classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine=engine)
     config = _with_hop(build_config(settings), classifier, every)
     writer = None if record is None else create_live_writer(record, source, classifier, overwrite=overwrite)
     opened = open_live(

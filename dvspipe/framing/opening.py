@@ -20,7 +20,6 @@ from ..formats import NO_HINTS, HintsLike, Recording, open_recording
 from ..parallel import prefetch
 from ..recordings.conversion import FRAMES_AHEAD, ConvertConfig, is_video
 from ..results import LookRow
-from ..simulator import simulate
 from ..video.config import VideoSettings
 from ..video.names import camera_of
 from ..video.opening import open_video
@@ -28,7 +27,6 @@ from ..video.video import Video
 from .config import FramingConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
 from .framing import MAX_ZOOM, Framing, RegionTrack, find_framing, follow_stream, plan_following
-from .person import find_person
 
 log = logging.getLogger(__name__)
 
@@ -362,6 +360,8 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
     framing = None
     if roi == "auto" or (roi is None and config.fit is None and not geometry):
         zoom = 1.0 if config.fit == "crop" else None
+        from .person import find_person
+
         framing = find_person(path, settings.video, size, target) if zoom is None else None
         if framing is None:
             framing = find_framing(overview.parts(), overview.sensor, target, zoom=zoom, original=size)
@@ -484,6 +484,8 @@ def _set_video(settings: ConvertConfig, **update: str | None) -> ConvertConfig:
 
 
 def _simulate(name: str, video: Video, settings: ConvertConfig) -> Iterator[Events]:
+    from ..simulator import simulate  # recordings do not need its kernels
+
     frames = prefetch(video.frames(), FRAMES_AHEAD)
     try:
         yield from simulate(frames, settings.simulator, upsample=settings.upsample)

@@ -17,19 +17,22 @@ from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
 from facts import mentions, raises
 
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
+from dvspipe.checkpoints.integer import IntegerClassifier
 from dvspipe.cli.interrupts import EndOnInterrupt, raise_interrupts
 from dvspipe.config import build
-from dvspipe.encoding import BinConfig
+from dvspipe.encoding import BinConfig, encode
 from dvspipe.errors import ConfigError, DataError, FileError, VideoError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import WriteOptions, Writer, create_writer, read, write
 from dvspipe.framing.live import LiveFinder, frame_live_events
 from dvspipe.inference import Classifier, InferConfig
+from dvspipe.inference.integer_runner import IntegerRunner
 from dvspipe.inference.live import Chunk, ChunkQueue, LiveSession, LiveSource, open_live
 from dvspipe.inference.live.sources import FilmSource
 from dvspipe.inference.stateful import StatefulRun, group_steps
 from dvspipe.inference.windows import encode_steps
 from dvspipe.networks import CsnnConfig
+from dvspipe.networks.quantisation import quantise
 from dvspipe.results import LiveAnswer, Timeline
 from dvspipe.video.arrays import open_array
 from dvspipe.video.config import VideoSettings
@@ -59,9 +62,9 @@ def _no_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvspipe.video.window.has_display", lambda: False)
 
 
-@pytest.fixture(scope="module")
-def classifier() -> Classifier:
-    """Network with random weights."""
+@pytest.fixture(scope="module", params=["torch", "integer"])
+def classifier(request: pytest.FixtureRequest) -> Classifier:
+    """Network with random weights, in PyTorch or in integers."""
     config = ClassifierConfig(
         classes=BAR_CLASSES,
         width=BAR_SENSOR.width,
@@ -75,7 +78,10 @@ def classifier() -> Classifier:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(3.0)
-    return Classifier(config, network)
+    if request.param == "torch":
+        return Classifier(config, network)
+    counts = torch.from_numpy(encode(moving_bar(1, 3), config.bins))
+    return Classifier(config, quantise(network.eval(), counts[:, None]))
 
 
 @pytest.fixture(scope="module")
@@ -152,12 +158,10 @@ def test_outputs_do_not_depend_on_blocks(classifier: Classifier) -> None:
     steps = list(encode_steps([events], bins, start_us=int(events.t[0]), pause_steps=bins.steps))
     blocks = {1: [[step] for step in steps], 2: list(group_steps(steps, 2)), 4: list(group_steps(steps, 4))}
     outputs = []
-    with torch.no_grad():
-        for size, each in blocks.items():
-            run = StatefulRun(
-                classifier.network, bins, len(BAR_CLASSES), start_us=0, hop=1, copies=2 if size == 1 else 1
-            )
-            outputs.append(np.array([found.logits for block in each for found in run.add(block)]))
+    for size, each in blocks.items():
+        copies = 2 if size == 1 else 1
+        run = StatefulRun(classifier.runner, bins, len(BAR_CLASSES), start_us=0, hop=1, copies=copies)
+        outputs.append(np.array([found.logits for block in each for found in run.add(block)]))
     assert len(outputs[0]) == len(steps)
     np.testing.assert_array_equal(outputs[0], outputs[1])
     np.testing.assert_array_equal(outputs[0], outputs[2])
@@ -406,7 +410,10 @@ def test_followed_events_stay_on_the_network_sensor_and_in_order() -> None:
 @pytest.fixture(scope="module")
 def checkpoint(classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("live") / "bars.safetensors"
-    save_checkpoint(path, classifier.config, classifier.network)
+    if isinstance(classifier.runner, IntegerRunner):
+        IntegerClassifier(classifier.config, classifier.runner.network).save(path, overwrite=True)
+    else:
+        save_checkpoint(path, classifier.config, classifier.network)
     return path
 
 

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from ...arguments import checked
 from ...errors import ConfigError, Remedy
@@ -120,13 +119,11 @@ class LiveSession:
             if self._writer is not None:
                 stack.enter_context(self._writer)
             self._framer.warm_up()
-            with torch.no_grad():
-                self._machine.warm_up()
+            self._machine.warm_up()
             self._thread = threading.Thread(target=self._read, name=f"read {self._source.name}", daemon=True)
             self._thread.start()
             stack.callback(self._end, self._thread)
-            with torch.no_grad():
-                yield from self._classify()
+            yield from self._classify()
         if (error := self._queue.error) is not None:
             raise error
 
@@ -272,8 +269,8 @@ class _Machine:
             yield from self._run.add([step])
 
     def _start_run(self, start_us: int) -> StatefulRun:
-        config, network = self._classifier.config, self._classifier.network
-        return StatefulRun(network, self._bins, len(config.classes), start_us=start_us, hop=self._hop, copies=2)
+        runner, classes = self._classifier.runner, len(self._classifier.config.classes)
+        return StatefulRun(runner, self._bins, classes, start_us=start_us, hop=self._hop, copies=2)
 
     def finish(self) -> Iterable[StepOutput]:
         """Yield the outputs of the last steps."""
