@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from ...errors import ConfigError, Remedy
 from ...events import Events
-from ...formats import Writer
 from ...framing import frame_live_events, frame_live_video
 from ...framing.framing import SLICE_US
 from ...results import LiveAnswer
@@ -34,6 +34,13 @@ WARM_UP_EVENTS = 100
 RATE_US = 1_000_000  # time over which event rates are averaged
 
 
+class EventSink(AbstractContextManager[object], Protocol):
+    """Receiver of the events that the network sees, such as the `Writer` of a file; open while the stream runs."""
+
+    def append(self, events: Events, /) -> None:
+        """Add the next events, on the network's sensor."""
+
+
 class LiveSession:
     """Classification of a live stream with one continuous network state.
 
@@ -46,7 +53,7 @@ class LiveSession:
         source: Source of the stream.
         classifier: Classifier.
         config: Settings as in `Classifier.classify`; `hop_us` is the time between predictions.
-        writer: Writer of the events that the network sees; None: do not record them.
+        writer: Receiver of the events that the network sees, such as the `Writer` of a file; None: nobody.
         clock: LiveClock of the machine.
         capacity: Maximum number of waiting chunks; None: depends on the source.
 
@@ -61,7 +68,7 @@ class LiveSession:
         classifier: Classifier,
         config: InferConfig = InferConfig(),
         *,
-        writer: Writer | None = None,
+        writer: EventSink | None = None,
         clock: LiveClock | None = None,
         capacity: int | None = None,
     ) -> None:
