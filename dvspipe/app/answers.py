@@ -140,7 +140,7 @@ class AnswerTab:
 
     def _add_choice(self) -> None:
         self.picker = add_picker(
-            self.space, self.status, names=self.list_sources, webcam=True, sample=True, kind="Recording or video"
+            self.space, self.status, names=self.list_sources, webcam=False, sample=True, kind="Recording or video"
         )
         self.checkpoint = gr.Dropdown(
             self.list_classifiers(),

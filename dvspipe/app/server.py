@@ -29,6 +29,7 @@ from .pairs import PairTab
 from .runs import RunTab
 from .shared import CSS, SAMPLE, ChosenFile, handle, listen, make_theme, name_session
 from .videos import IDEAL, Choices, VideoTab, convert_complete, knobs_of, read_excerpt, show_excerpt
+from .webcam import WebcamTab, camera_routes
 from .work import ROOT_PREFIX, Workspace, remove_abandoned, remove_old, say_running
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -114,6 +115,8 @@ def build_page(space: Workspace) -> gr.Blocks:
                 videos = VideoTab(space)
             with gr.Tab("What does it show?", id="answers"):
                 answers = AnswerTab(space)
+            with gr.Tab("Webcam"):
+                webcam = WebcamTab(space, answers.list_classifiers, videos.picker)
             with gr.Tab("Learn"):
                 gestures = LearnTab(space)
             with gr.Tab("Explore"):
@@ -125,7 +128,8 @@ def build_page(space: Workspace) -> gr.Blocks:
         first = videos.picker
         for picker in (answers.picker, pairs.video):
             picker.follow(first)
-        listen(gestures.trained.change, answers.offer, [gestures.trained], [answers.checkpoint])
+        for checkpoint in (answers.checkpoint, webcam.checkpoint):
+            listen(gestures.trained.change, answers.offer, [gestures.trained], [checkpoint])
         listen(gestures.try_out.click, lambda: gr.Tabs(selected="answers"), [], [tabs])
         listen(page.load, handle(space, first.status, first.choose_sample), [], first.outputs)
 
@@ -176,6 +180,7 @@ def serve(settings: AppSettings) -> Iterator[Served]:
         finally:
             ended.set()
             space.jobs.stop_all()
+            space.cameras.close_all()
             if page.is_running:
                 page.server.should_exit = True
 
@@ -214,7 +219,12 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
             allowed_paths=[str(space.sessions)],
             max_file_size=settings.max_upload.lower(),
             enable_monitoring=False,
-            app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None},
+            app_kwargs={
+                "middleware": middleware,
+                "routes": camera_routes(space),
+                "docs_url": None,
+                "redoc_url": None,
+            },
             auth_message=USER_MESSAGE,
             theme=make_theme(),
             css=CSS,

@@ -16,6 +16,7 @@ import gradio as gr
 
 from ..errors import DvspipeError, FileError
 from ..report import PreviewColours
+from ..video.webm import write_duration
 from .work import MAX_NAMES, PageWork, Result, Session, Workspace
 
 log = logging.getLogger(__name__)
@@ -320,7 +321,10 @@ def add_picker(
         return picker.choose(ChosenFile(Path(path), Path(path).name)) if path else iter(())
 
     def choose_recorded(_: Session, path: str | None) -> Iterator[Updates]:
-        return picker.choose(ChosenFile(Path(path), "webcam")) if path else iter(())
+        if path:
+            write_duration(Path(path))  # the player of the browser shows it
+            yield {camera: path}
+            yield from picker.choose(ChosenFile(Path(path), "webcam"))
 
     def choose_below(_: Session, name: str | None) -> Iterator[Updates]:
         return picker.choose(ChosenFile(space.resolve(name), name)) if name else iter(())
@@ -329,7 +333,7 @@ def add_picker(
     listen(below.input, handle(space, status, choose_below), [below], picker.outputs)
     listen(again.click, lambda: gr.Dropdown(choices=names()), [], [below])
     if webcam:
-        listen(camera.stop_recording, handle(space, status, choose_recorded), [camera], picker.outputs)
+        listen(camera.stop_recording, handle(space, status, choose_recorded), [camera], [camera, *picker.outputs])
     if sample:
         listen(take_sample.click, handle(space, status, picker.choose_sample), [], picker.outputs)
     return picker

@@ -345,7 +345,7 @@ class VideoTab:
 
     def _add_choice(self) -> None:
         self.picker = add_picker(
-            self.space, self.status, names=self.space.list_videos, webcam=True, sample=True, kind="Video"
+            self.space, self.status, names=self.space.list_videos, webcam=False, sample=True, kind="Video"
         )
 
     def _add_knobs(self) -> None:

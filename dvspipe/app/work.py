@@ -20,6 +20,7 @@ from ..errors import DvspipeError, FileError, Remedy, escape_controls, shorten
 from ..parallel.estimate import estimate_left_s
 from ..recordings.conversion import RECORDING_SUFFIXES
 from ..video.names import VIDEO_SUFFIXES
+from .cameras import Cameras
 
 log = logging.getLogger(__name__)
 
@@ -172,11 +173,13 @@ class Workspace:
         folder: Readable folder: recordings, videos, runs and checkpoints below it.
         root: Folder of temporary files; it is removed when the server ends.
         jobs: Long work.
+        cameras: Live webcams.
     """
 
     folder: Path
     root: Path
     jobs: Jobs = field(default_factory=Jobs)
+    cameras: Cameras = field(default_factory=Cameras)
 
     @property
     def sessions(self) -> Path:
@@ -196,8 +199,9 @@ class Workspace:
         return session
 
     def close(self, name: str) -> None:
-        """Close a session: stop its work and remove its files."""
+        """Close a session: stop its work and its webcam, and remove its files."""
         self.jobs.forget(name)
+        self.cameras.close_session(name)
         shutil.rmtree(self.sessions / name, ignore_errors=True)
 
     def resolve(self, name: str) -> Path:

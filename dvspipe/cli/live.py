@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..inference import Classifier, InferConfig
     from ..results import LiveAnswer
 
-DEFAULT_EVERY_US = 100_000
 CLEAR_LINE = "\r\x1b[K"
 
 
@@ -98,14 +97,16 @@ def live(
 
 def _with_hop(config: InferConfig, classifier: Classifier, every_ms: float | None) -> InferConfig:
     """Return the settings with the time between predictions."""
+    from ..inference.live import default_hop_us
+
     if every_ms is not None and config.hop_us is not None:
         raise ConfigError("--every: cannot be combined with --set hop_us")
     if config.hop_us is not None:
         return config
-    step_us = classifier.config.bins.step_us
-    default_us = max(1, round(DEFAULT_EVERY_US / step_us)) * step_us
-    every_us = default_us if every_ms is None else max(1, round(every_ms * 1000))
-    return config.model_copy(update={"hop_us": every_us if classifier.config.bins.by == "time" else None})
+    hop_us = default_hop_us(classifier.config.bins)
+    if hop_us is not None and every_ms is not None:
+        hop_us = max(1, round(every_ms * 1000))
+    return config.model_copy(update={"hop_us": hop_us})
 
 
 def _create_writer(path: Path, source: str, classifier: Classifier, *, overwrite: bool) -> Writer:

@@ -2,7 +2,7 @@
 
 from .chunks import Chunk, ChunkQueue, LiveClock, SystemClock
 from .scene import Doubt, SceneWatch
-from .session import EventSink, LiveSession
+from .session import EventSink, LiveSession, default_hop_us
 from .sources import LiveSource, PushedSource, open_live
 from .streams import is_stream
 
@@ -17,6 +17,7 @@ __all__ = [
     "PushedSource",
     "SceneWatch",
     "SystemClock",
+    "default_hop_us",
     "is_stream",
     "open_live",
 ]
