@@ -208,6 +208,11 @@ class LiveCamera:
         """Whether the camera is stopped, or no picture has arrived for a while."""
         return self._ended.is_set() or time.monotonic() - self.pushed_s > IDLE_S
 
+    @property
+    def is_running(self) -> bool:
+        """Whether pictures are classified."""
+        return any(thread.is_alive() for thread in self._threads)
+
     def push(self, t_us: int, data: bytes) -> LiveView:
         """Classify the next picture, and return what is known now.
 
