@@ -67,7 +67,9 @@ class Settings(BaseModel):
         (Example(), Example(steps=20))
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
+    model_config = ConfigDict(
+        frozen=True, defer_build=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True
+    )
 
     def __init__(self, *unnamed: object, **values: Any) -> None:
         """Check the values.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigError
-from ..results import RunFolder
 from .infer import CheckpointName
 from .options import Overwrite, read_config
 from .screen import make_table, screen
@@ -39,6 +38,7 @@ def quantise(
     """Compile a trained network to 8-bit integers, and compare it with the original on recordings."""
     from ..config import build
     from ..files import claim_output, require_suffix
+    from ..results import RunFolder
 
     require_suffix(out, ".safetensors", "a network in integers")
     claim_output(out, overwrite=overwrite)

@@ -34,12 +34,12 @@ class Record(BaseModel):
 
     model_config = ConfigDict(
         frozen=True,
+        defer_build=True,
         extra="ignore",  # computed fields are written, and recomputed after reading
         validate_by_name=True,
         validate_by_alias=True,
         serialize_by_alias=True,
         ser_json_inf_nan="constants",
-        use_attribute_docstrings=True,
     )
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:

@@ -21,6 +21,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .config import SimulatorConfig
+from .levels import LINLOG_KNEE
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
 FILTER_BLOCK_PX = 256
@@ -50,6 +52,33 @@ class Decay(NamedTuple):
 
     length: NDArray[np.float64]
     shares: NDArray[np.complex128]
+
+
+class Darkness(NamedTuple):
+    """Constants of the low-pass, which is slower in the dark: intensity of a level, and cutoff frequency.
+
+    Attributes:
+        knee: Level below which the intensity is proportional to the level.
+        slope: Intensity of a level below the knee, divided by the level and `scale`.
+        scale: Above the knee, the intensity is scale * exp(level) - offset.
+        offset: See `scale`.
+        per_us: Time constants of a white pixel per microsecond.
+    """
+
+    knee: float
+    slope: float
+    scale: float
+    offset: float
+    per_us: float
+
+    @classmethod
+    def of(cls, config: SimulatorConfig) -> Darkness:
+        """Return the constants of a sensor."""
+        per_us = 1e-6 * 2 * math.pi * config.cutoff_hz
+        if config.intensity_map == "log":
+            return cls(-math.inf, 0.0, 1.0, config.log_offset, per_us)
+        knee = math.log(LINLOG_KNEE)
+        return cls(knee, LINLOG_KNEE / knee, 1 / 255, 0.0, per_us)
 
 
 class Drive(NamedTuple):
@@ -163,12 +192,12 @@ def start_filtered(
 def decay_of_light(light: NDArray[np.float64], length_us: int, cutoff_hz: float) -> Decay:
     """Return the decay over an interval for each intensity in [0, 1]; the low-pass is slower in the dark."""
     decay = Decay(np.empty(light.size), np.empty(light.size, np.complex128))
-    _write_decay(light, length_us * 1e-6 * 2 * math.pi * cutoff_hz, decay.length, decay.shares.view(np.float64))
+    write_decay(light, length_us * 1e-6 * 2 * math.pi * cutoff_hz, decay.length, decay.shares.view(np.float64))
     return decay
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
-def _write_decay(
+def write_decay(
     light: NDArray[np.float64], at_white: float, length: NDArray[np.float64], shares: NDArray[np.float64]
 ) -> None:
     """Compute `Decay` from the interval length at white, in three loops that the compiler vectorizes.
@@ -197,6 +226,32 @@ def _write_decay(
             settled = (1 - power[k]) - power[k] * series
             shares[np.uintp(2 * (first + k))] = settled
             shares[np.uintp(2 * (first + k) + 1)] = 1 - settled / length[np.uintp(first + k)]
+
+
+@njit(error_model="numpy", fastmath=FASTMATH)
+def write_light(
+    levels: NDArray[np.float64],
+    darkness: Darkness,
+    light: NDArray[np.float64],
+    power: NDArray[np.float64],
+    rest: NDArray[np.float64],
+) -> None:
+    """Write the intensities of levels, in loops that the compiler vectorizes; `power` and `rest` are work space.
+
+    exp(level) = 2^-n exp(-rest) with |rest| <= ln(2) / 2, as in `write_decay`.
+    """
+    bits = power.view(np.int64)
+    for k in range(levels.size):
+        rounded = ROUNDING - levels[k] * LOG2_E
+        power[k] = rounded
+        n = rounded - ROUNDING
+        rest[k] = -levels[k] - n * LN2_HIGH - n * LN2_LOW
+    for k in range(levels.size):
+        bits[k] = (1023 << 52) - (bits[k] << 52)
+    for k in range(levels.size):
+        bright = darkness.scale * power[k] * _exponential(rest[k]) - darkness.offset
+        dark = darkness.scale * darkness.slope * levels[k]
+        light[k] = min(max(bright if levels[k] > darkness.knee else dark, 0.0), 1.0)
 
 
 @njit(inline="always")

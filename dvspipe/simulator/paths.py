@@ -81,6 +81,13 @@ class Paths(NamedTuple):
     before: Picture
     after: Picture
 
+    def moving(self, first_row: int, pixels: int) -> NDArray[np.bool_]:
+        """Return whether each pixel of a band is in a moving tile, [pixels]; the band begins at a row of tiles."""
+        width = self.before.fine.shape[3]
+        first, rows = first_row // TILE_PX, pixels // width
+        tiles = self.steps[first : first + -(-rows // TILE_PX)] > 1
+        return tiles.repeat(TILE_PX, axis=0)[:rows].repeat(TILE_PX, axis=1)[:, :width].ravel()
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def reach_of_tiles(
@@ -325,7 +332,7 @@ def _is_inside(x: Any, y: Any, shape: tuple[int, int], side: int) -> Any:
 
 
 @njit(error_model="numpy")
-def _compute_levels(
+def compute_levels(
     cell: _Cell,
     square: tuple[int, ...],
     earlier: NDArray[np.float32],
@@ -378,7 +385,7 @@ def _compute_levels(
 
 
 @njit(inline="always")
-def _cell_at(paths: Paths, x: int, y: int) -> _Cell:
+def cell_at(paths: Paths, x: int, y: int) -> _Cell:
     """Return the cell at the first pixel (x, y); partial cells at the edge move like the last complete cell."""
     i = np.uintp(min(y // len(paths.square), paths.forward.shape[0] - 1))
     j = np.uintp(min(x // len(paths.square), paths.forward.shape[1] - 1))
@@ -592,7 +599,7 @@ def events_of_paths(
             steps = int(paths.steps[y // TILE_PX, x // TILE_PX])
             if steps < 2:
                 continue
-            cell = _cell_at(paths, x, y)
+            cell = cell_at(paths, x, y)
             if cell.kind & UNEXPLAINED:
                 continue
             if not _read_cell(cell, square, before, after, table, pixels, extremes, band, work):
@@ -608,7 +615,7 @@ def events_of_paths(
                 spread[k], spread[area + k] = levels[k], levels[k]
             for step in range(1, steps):
                 places = (step - 1) * area, steps * area, step * area
-                _compute_levels(cell, square, earlier, later, shape, fractions[step], levels, places)
+                compute_levels(cell, square, earlier, later, shape, fractions[step], levels, places)
                 for row in range(0, area, side):
                     now = load(levels, np.uintp(step * area + row), square)
                     lowest, highest = np.uintp(row), np.uintp(area + row)
@@ -620,47 +627,3 @@ def events_of_paths(
                 if done < area:
                     words = grow(words)
     return words[:filled]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def levels_of_paths(
-    before: NDArray[np.float64],
-    after: NDArray[np.float64],
-    last: NDArray[np.float64],
-    paths: Paths,
-    first_row: int,
-    t: float,
-) -> NDArray[np.float64]:
-    """Return the levels of a band of rows at the fraction t of the interval, [N].
-
-    Args:
-        before: Levels in the earlier frame, [N].
-        after: Levels in the later frame, [N].
-        last: Levels at the previous step, [N].
-        paths: Motion in the complete picture.
-        first_row: First row of the band.
-        t: Fraction of the interval, greater than at the previous step.
-    """
-    now = before + t * (after - before)
-    square, shape = paths.square, paths.before.fine.shape[2:]
-    earlier, later = paths.before.fine.reshape(-1), paths.after.fine.reshape(-1)
-    side, width = len(square), shape[1]
-    area, last_row = side * side, first_row + before.size // width
-    levels, places = np.empty(3 * area, np.float32), (0, area, 2 * area)
-    for y in range(first_row, last_row, side):
-        for x in range(0, width, side):
-            if paths.steps[y // TILE_PX, x // TILE_PX] < 2:
-                continue
-            cell = _cell_at(paths, x, y)
-            if cell.kind & UNEXPLAINED:
-                continue
-            for k in range(area):
-                column, row = min(x + k % side, width - 1), min(y + k // side, last_row - 1)
-                pixel = (row - first_row) * width + column
-                levels[k], levels[area + k] = last[pixel], after[pixel]
-            _compute_levels(cell, square, earlier, later, shape, np.float32(t), levels, places)
-            for k in range(area):
-                column, row = x + k % side, y + k // side
-                if column < width and row < last_row:
-                    now[(row - first_row) * width + column] = levels[2 * area + k]
-    return now

@@ -25,9 +25,11 @@ from .crossings import (
     look_up,
     start_quiet,
 )
+from .filtered_paths import events_of_filtered_paths
 from .levels import code_levels, float_levels, intensity
 from .lowpass import (
     STILL_PX,
+    Darkness,
     Decay,
     Drive,
     FilteredPixels,
@@ -36,9 +38,9 @@ from .lowpass import (
     start_filtered,
 )
 from .noise import NoiseState, emit_noise, start_noise
-from .paths import MAX_PATH_STEPS, TILE_PX, Paths, events_of_paths, levels_of_paths
+from .paths import MAX_PATH_STEPS, TILE_PX, Paths, events_of_paths
 from .upsampling import Factor, LevelImage, Upsampler
-from .words import LONGEST_INTERVAL_US, TIME_SHIFT, Interval, Words, columns_of, drop_refractory, sort_words
+from .words import LONGEST_INTERVAL_US, Interval, Words, columns_of, drop_refractory, sort_words
 
 CODE_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 INDEX_CELLS_PER_CODE = 16
@@ -439,14 +441,12 @@ class EventSimulator:
         frame: int,
     ) -> Words:
         """Return the sorted signal and noise events between two frames, without events in refractory periods."""
-        config, (before, after, paths, still) = self.config, pair
+        config, (before, after, _, still) = self.config, pair
         indices, light = after, codes.light if codes else np.empty(0)
         if codes is None and (config.cutoff_hz or band.noise):
             indices, light = np.arange(after.size, dtype=np.int32), np.clip(intensity(after, config), 0, 1)
         if not isinstance(band.pixels, FilteredPixels):
             words: Words = _find_events(pair, codes, band.pixels, interval)
-        elif paths is not None:
-            words = self._filter_paths(band.pixels, interval, codes, pair, paths)
         else:
             start, end = (codes.levels, codes.levels) if codes else (before, after)
             decay = (
@@ -455,7 +455,7 @@ class EventSimulator:
                 else decay_of_light(light, interval.length_us, config.cutoff_hz)
             )
             drive = Drive(before if codes else indices, indices, start, end, *decay, still)
-            words = events_of_filtered(drive, band.pixels, interval)
+            words = _filter(drive, pair, codes, band.pixels, Darkness.of(config), interval)
         if band.noise:
             words = np.concatenate([words, *emit_noise(config, band.noise, frame, interval, indices, light)])
         words = sort_words(words, interval.length_us)
@@ -463,24 +463,24 @@ class EventSimulator:
             words = drop_refractory(words, interval, round(config.refractory_period * 1e6), band.last_us)
         return words
 
-    def _filter_paths(
-        self, pixels: FilteredPixels, interval: Interval, codes: _Codes | None, pair: _FramePair, paths: Paths
-    ) -> Words:
-        """Return the events of low-pass filtered paths; the input is piecewise linear between the steps."""
-        before, after = (look_up(codes.levels, values) if codes else values for values in (pair.before, pair.after))
-        indices, steps, found = np.arange(after.size, dtype=np.int32), int(paths.steps.max()), []
-        last, since_us = before, 0
-        for number in range(1, steps + 1):
-            until_us = (2 * number * interval.length_us + steps) // (2 * steps)
-            part = Interval(interval.start_us + since_us, until_us - since_us, interval.first_row, interval.width)
-            t = until_us / interval.length_us
-            now = levels_of_paths(before, after, last, paths, interval.first_row, t) if number < steps else after
-            light = np.clip(intensity(now, self.config), 0, 1)
-            decay = decay_of_light(light, part.length_us, self.config.cutoff_hz)
-            words = events_of_filtered(Drive(indices, indices, last, now, *decay, pair.still), pixels, part)
-            found.append(words + (np.int64(since_us) << TIME_SHIFT))
-            last, since_us = now, until_us
-        return np.concatenate(found)
+
+def _filter(
+    drive: Drive, pair: _FramePair, codes: _Codes | None, pixels: FilteredPixels, darkness: Darkness, interval: Interval
+) -> Words:
+    """Return the events with a low-pass: along the paths of moving tiles, and on the straight lines of other pixels."""
+    before, after, paths, _ = pair
+    if paths is None:
+        words: Words = events_of_filtered(drive, pixels, interval)
+        return words
+    table = codes.levels if codes else None
+    words = events_of_filtered_paths(before, after, table, pixels, paths, darkness, interval)
+    moving = paths.moving(interval.first_row, after.size)
+    high, neg = (np.where(moving, np.inf, each) for each in (pixels.high, pixels.neg))  # these pixels do not fire again
+    others = FilteredPixels(pixels.stages.copy(), high, pixels.pos, neg)
+    rest = events_of_filtered(drive, others, interval)
+    for old, new in zip(pixels[:2], others[:2], strict=True):
+        np.copyto(old, new, where=~moving)
+    return np.concatenate([words, rest])
 
 
 def _find_events(pair: _FramePair, codes: _Codes | None, pixels: Pixels, interval: Interval) -> Words:

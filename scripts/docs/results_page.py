@@ -5,8 +5,11 @@ The page is generated from the models in dvspipe/results and their docstrings; a
 
 from __future__ import annotations
 
+import ast
 import inspect
+import itertools
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,14 +164,32 @@ def _models(models: tuple[type[Record], ...]) -> Iterator[str]:
             yield f"Columns of the CSV file: {', '.join(f'`{name}`' for name in model.columns)}.\n"
         yield "| field | type | meaning |"
         yield "|---|---|---|"
+        model.model_rebuild()  # types of computed fields
+        meanings = _meanings(model)
         for name, field in model.model_fields.items():
             if field.exclude:
                 continue
-            yield f"| `{field.serialization_alias or name}` | {_type(model, name)} | {_sentence(field.description)} |"
+            yield f"| `{field.serialization_alias or name}` | {_type(model, name)} | {_sentence(meanings.get(name))} |"
         for name, computed in model.model_computed_fields.items():
             kind = _plain(computed.return_type)
             yield f"| `{name}` | {kind} | {_sentence(computed.wrapped_property.__doc__)} |"
         yield ""
+
+
+def _meanings(model: type[Record]) -> dict[str, str]:
+    """Return the docstring below each field of a model and its base classes."""
+    found: dict[str, str] = {}
+    for owner in (each for each in reversed(model.__mro__) if issubclass(each, Record)):
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+        assert isinstance(body, ast.ClassDef)
+        for member, text in itertools.pairwise(body.body):
+            if (
+                isinstance(member, ast.AnnAssign)
+                and isinstance(text, ast.Expr)
+                and isinstance(text.value, ast.Constant)
+            ):
+                found[ast.unparse(member.target)] = inspect.cleandoc(str(text.value.value))
+    return found
 
 
 def _type(model: type[Record], name: str) -> str:

@@ -61,6 +61,12 @@ def test_convert_requirements_are_a_subset_of_the_dependencies() -> None:
     assert {MODULES.get(name, name) for name in names} == LEFT_OUT
 
 
+def test_help_imports_no_library_of_arrays_or_models(tmp_path: Path) -> None:
+    code = "import sys, dvspipe.cli.app; print(*{'numba', 'numpy', 'pydantic', 'torch'}.intersection(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
 def test_command_without_torch_fails_with_one_line(tmp_path: Path) -> None:
     done = run(["neuron", "-o", "neuron.png"], folder=tmp_path)
     assert done.returncode == 2

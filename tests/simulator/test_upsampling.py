@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from dvspipe.errors import ConfigError, VideoError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.simulator import EventSimulator, Factor, SimulatorConfig, simulate
+from dvspipe.simulator.filtered_paths import Tile, levels_of_tile, make_workspace
 from dvspipe.simulator.levels import code_levels, float_levels
-from dvspipe.simulator.paths import TILE_PX, levels_of_paths
+from dvspipe.simulator.paths import TILE_PX, Paths
 from dvspipe.simulator.upsampling import MAX_STEPS, Upsampler
 from dvspipe.video.frames import Frame
 
@@ -199,6 +200,25 @@ def test_fast_low_pass_hardly_changes_upsampled_times() -> None:
     assert rates(filtered, plain)[0] < 30  # us; the delay in the dark is 17 us
 
 
+def test_low_pass_outside_moving_tiles_is_that_of_straight_lines() -> None:
+    """The right part brightens; then the left part moves while the right part settles."""
+    first, second = video(6, count=2)
+    frames = [
+        Frame(n * INTERVAL_US, image.copy(), "linear")
+        for n, image in enumerate([first.image, first.image, second.image])
+    ]
+    for n, frame in enumerate(frames):
+        frame.image[:, 48:] = 60 if n == 0 else 120
+    assert steps_of(frames[:2], 10).size == 0
+    still = steps_of(frames[1:], 10).repeat(TILE_PX, axis=0).repeat(TILE_PX, axis=1) < 2
+    config = SimulatorConfig(cutoff_hz=20)
+    paths, lines = (events_of(frames, upsample, config) for upsample in (10, "off"))
+    assert paths != lines
+    outside, expected = (each[still[each.y, each.x]] for each in (paths, lines))
+    assert np.count_nonzero(outside.t > INTERVAL_US) > 500
+    assert outside == expected
+
+
 def rates(events: Events, truth: Events) -> tuple[float, float, float, float]:
     """Return median and 90th percentile of the timing error in us, and the shares of missed and false events."""
     distance = nearest_us(truth, events)
@@ -374,13 +394,25 @@ def test_16_bit_and_float_frames_match_8_bit_frames(dtype: type) -> None:
     )  # last bits of levels may change a grey value of the flow
 
 
+def levels_at(t: float, before: NDArray[np.float32], after: NDArray[np.float32], paths: Paths) -> NDArray[np.float64]:
+    """Return the levels between two pictures, computed tile by tile."""
+    levels = (1 - t) * before.astype(np.float64) + t * after
+    for row, column in np.argwhere(paths.steps > 1) * TILE_PX:
+        part = np.s_[row : row + TILE_PX, column : column + TILE_PX]
+        height, width = levels[part].shape
+        work = make_workspace(height * width, 1)
+        work.before[:], work.after[:], work.last[:] = before[part].ravel(), after[part].ravel(), before[part].ravel()
+        levels_of_tile(Tile(column, row, width, height, 2), paths, 0, t, work)
+        levels[part] = work.now.reshape(height, width)
+    return levels
+
+
 def test_levels_at_half_time_match_the_moving_picture() -> None:
     frames = video(6, count=2)
     before, after = map(levels_of, frames)
     paths = Upsampler(10, before.shape).paths(before, after, INTERVAL_US, lambda work: (work(0), work(1)))
     assert paths is not None
-    start, end = before.ravel().astype(np.float64), after.ravel().astype(np.float64)
-    halfway = levels_of_paths(start, end, start, paths, 0, 0.5).reshape(before.shape)
+    halfway = levels_at(0.5, before, after, paths)
     truth = levels_of(Frame(0, np.asarray(seen(plane(), 3) / 255, np.float32), "linear"))
     linear = (before + after) / 2
     inner = slice(8, -8), slice(8, -8)

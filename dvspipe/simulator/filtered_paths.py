@@ -1,0 +1,213 @@
+"""Compiled loop: low-pass of the levels in moving tiles.
+
+Each tile advances on its own, with the number of steps that its motion needs; between the steps, the input of its
+pixels is a straight line. The state of a tile stays in the cache for all of its steps.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .lowpass import Darkness, Drive, FilteredPixels, events_of_filtered, write_decay, write_light
+from .paths import TILE_PX, UNEXPLAINED, Paths, cell_at, compute_levels
+from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
+
+TILE_AREA = TILE_PX * TILE_PX
+
+
+class Tile(NamedTuple):
+    """Tile of the band: its first column and row, its size, and its number of steps."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    steps: int
+
+
+class _Workspace(NamedTuple):
+    """Work space for the pixels of a tile.
+
+    Attributes:
+        numbers: Index of each pixel in the tile, int32: with it, the tables of `Drive` have an entry per pixel.
+        before: Level in the earlier frame.
+        after: Level in the later frame.
+        last: Level at the previous step.
+        now: Level at this step.
+        light: Intensity at this step.
+        length: See `Decay`.
+        shares: See `Decay`.
+        still: Empty; see `Drive`.
+        cell: Levels of a cell at the previous step, in the later frame, and at this step, float32.
+        stages: State of the pixels; see `FilteredPixels`.
+        levels: `high`, `pos` and `neg` of the same state, [3, N].
+    """
+
+    numbers: NDArray[np.int32]
+    before: NDArray[np.float64]
+    after: NDArray[np.float64]
+    last: NDArray[np.float64]
+    now: NDArray[np.float64]
+    light: NDArray[np.float64]
+    length: NDArray[np.float64]
+    shares: NDArray[np.complex128]
+    still: NDArray[np.uint8]
+    cell: NDArray[np.float32]
+    stages: NDArray[np.float64]
+    levels: NDArray[np.float64]
+
+
+@njit(error_model="numpy")
+def make_workspace(area: int, order: int) -> _Workspace:
+    """Return work space for tiles of `area` pixels and a low-pass with `order` stages."""
+    return _Workspace(
+        np.arange(area).astype(np.int32),
+        np.empty(area),
+        np.empty(area),
+        np.empty(area),
+        np.empty(area),
+        np.empty(area),
+        np.empty(area),
+        np.empty(area, np.complex128),
+        np.empty(0, np.uint8),
+        np.empty(3 * TILE_AREA, np.float32),
+        np.empty((order, area)),
+        np.empty((3, area)),
+    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def events_of_filtered_paths(
+    before: NDArray[Any],
+    after: NDArray[Any],
+    table: NDArray[np.float64] | None,
+    pixels: FilteredPixels,
+    paths: Paths,
+    darkness: Darkness,
+    interval: Interval,
+) -> Words:
+    """Return the events of moving tiles with a low-pass, unsorted; updates `pixels` in these tiles only.
+
+    Args:
+        before: Values of the band in the earlier frame: grey codes or levels.
+        after: Values of the band in the later frame.
+        table: Level of each grey code; None if the values are levels.
+        pixels: State of the pixels.
+        paths: Motion in the complete picture.
+        darkness: Constants of the low-pass.
+        interval: Time interval and band; the band begins at a row of tiles.
+    """
+    words, filled = np.empty(after.size // 8 + TILE_AREA, np.int64), 0
+    first_row, width, height = interval.first_row, interval.width, after.size // interval.width
+    order, area = pixels.stages.shape[0], 0
+    work = make_workspace(TILE_AREA, order)
+    for y in range(0, height, TILE_PX):
+        for x in range(0, width, TILE_PX):
+            steps = int(paths.steps[(first_row + y) // TILE_PX, x // TILE_PX])
+            if steps < 2:
+                continue
+            tile = Tile(x, y, min(TILE_PX, width - x), min(TILE_PX, height - y), steps)
+            if tile.width * tile.height != area:
+                area = tile.width * tile.height
+                work = make_workspace(area, order)
+            _copy_tile(tile, width, before, after, table, pixels, work)
+            words, filled = _advance_tile(tile, paths, darkness, interval, work, words, filled)
+            for row in range(tile.height):
+                pixel, at = (y + row) * width + x, row * tile.width
+                for column in range(tile.width):
+                    pixels.stages[:, pixel + column] = work.stages[:, at + column]
+                    pixels.high[pixel + column] = work.levels[0, at + column]
+    return words[:filled]
+
+
+@njit(error_model="numpy")
+def _copy_tile(
+    tile: Tile,
+    width: int,
+    before: NDArray[Any],
+    after: NDArray[Any],
+    table: NDArray[np.float64] | None,
+    pixels: FilteredPixels,
+    work: _Workspace,
+) -> None:
+    """Copy the levels and the state of a tile to the work space."""
+    for row in range(tile.height):
+        for column in range(tile.width):
+            pixel, at = (tile.y + row) * width + tile.x + column, row * tile.width + column
+            if table is None:
+                work.before[at], work.after[at] = before[pixel], after[pixel]
+            else:
+                work.before[at], work.after[at] = table[before[pixel]], table[after[pixel]]
+            for stage in range(pixels.stages.shape[0]):
+                work.stages[stage, at] = pixels.stages[stage, pixel]
+            work.levels[0, at], work.levels[1, at] = pixels.high[pixel], pixels.pos[pixel]
+            work.levels[2, at] = pixels.neg[pixel]
+
+
+@njit(error_model="numpy")
+def _advance_tile(
+    tile: Tile,
+    paths: Paths,
+    darkness: Darkness,
+    interval: Interval,
+    work: _Workspace,
+    words: Words,
+    filled: int,
+) -> tuple[Words, int]:
+    """Advance a tile through all steps of an interval, and append its events to `words`."""
+    numbers, _, after, last, now, light, length, shares, still, _, stages, levels = work
+    pixels = FilteredPixels(stages, levels[0], levels[1], levels[2])
+    last[:] = work.before
+    since_us = 0
+    for step in range(1, tile.steps + 1):
+        until_us = (2 * step * interval.length_us + tile.steps) // (2 * tile.steps)
+        if until_us == since_us:
+            continue
+        if step < tile.steps:
+            levels_of_tile(tile, paths, interval.first_row, until_us / interval.length_us, work)
+        else:
+            now[:] = after
+        write_light(now, darkness, light, length, shares.view(np.float64))
+        write_decay(light, (until_us - since_us) * darkness.per_us, length, shares.view(np.float64))
+        part = Interval(interval.start_us + since_us, until_us - since_us, 0, tile.width)
+        found = events_of_filtered(Drive(numbers, numbers, last, now, length, shares, still), pixels, part)
+        while words.size < filled + found.size:
+            words = grow(words)
+        place = (since_us << TIME_SHIFT) + ((interval.first_row + tile.y) << ROW_SHIFT) + (tile.x << COLUMN_SHIFT)
+        for k in range(found.size):
+            words[filled + k] = found[k] + place
+        filled += found.size
+        last[:] = now
+        since_us = until_us
+    return words, filled
+
+
+@njit(error_model="numpy")
+def levels_of_tile(tile: Tile, paths: Paths, first_row: int, t: float, work: _Workspace) -> None:
+    """Write the levels of a tile at the fraction t of the interval to `work.now`."""
+    before, after, last, now, levels = work.before, work.after, work.last, work.now, work.cell
+    for k in range(now.size):
+        now[k] = before[k] + t * (after[k] - before[k])
+    square, shape = paths.square, paths.before.fine.shape[2:]
+    earlier, later = paths.before.fine.reshape(-1), paths.after.fine.reshape(-1)
+    side = len(square)
+    area = side * side
+    parts = 0, area, 2 * area
+    for y in range(0, tile.height, side):
+        for x in range(0, tile.width, side):
+            cell = cell_at(paths, tile.x + x, first_row + tile.y + y)
+            if cell.kind & UNEXPLAINED:
+                continue
+            for k in range(area):
+                column, row = min(x + k % side, tile.width - 1), min(y + k // side, tile.height - 1)
+                pixel = row * tile.width + column
+                levels[k], levels[area + k] = last[pixel], after[pixel]
+            compute_levels(cell, square, earlier, later, shape, np.float32(t), levels, parts)
+            for k in range(area):
+                column, row = x + k % side, y + k // side
+                if column < tile.width and row < tile.height:
+                    now[row * tile.width + column] = levels[2 * area + k]
