@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # `inference` imports torch, and that takes seconds
 log = logging.getLogger(__name__)
 
 MAX_CAMERAS = 4  # live webcams of all pages
-MAX_SIDE_PX = 1280  # larger pictures are refused; the page sends at most 640
+MAX_WEBCAM_PX = 1280  # larger pictures are refused; the page sends at most 640
 IDLE_S = 20.0  # time without pictures after which a camera is freed; a page in the background sends none
 EVENT_FILE = "webcam.h5"
 WAITING = 2  # pictures that wait for the network; the oldest is dropped if there are more
@@ -164,9 +164,11 @@ def read_jpeg(data: bytes) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
-            if max(picture.size) > MAX_SIDE_PX:
+            if max(picture.size) > MAX_WEBCAM_PX:
                 width, height = picture.size
-                raise VideoError(f"webcam: picture too large (found {width}x{height}, expected at most {MAX_SIDE_PX})")
+                raise VideoError(
+                    f"webcam: picture too large (found {width}x{height}, expected at most {MAX_WEBCAM_PX})"
+                )
             return np.asarray(picture.convert("RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise VideoError("webcam: not a picture (expected JPEG)") from error
@@ -398,5 +400,7 @@ class Cameras:
         for key in [*self._entries]:
             self.close(key)
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """Number of live webcams."""
         return sum(not entry.camera.has_ended for entry in [*self._entries.values()])

@@ -320,11 +320,11 @@ def add_picker(
     def choose_file(_: Session, path: str | None) -> Iterator[Updates]:
         return picker.choose(ChosenFile(Path(path), Path(path).name)) if path else iter(())
 
-    def choose_recorded(_: Session, path: str | None) -> Iterator[Updates]:
+    def choose_recorded(session: Session, path: str | None) -> Iterator[Updates]:
         if path:
-            write_duration(Path(path))  # the player of the browser shows it
-            yield {camera: path}
-            yield from picker.choose(ChosenFile(Path(path), "webcam"))
+            recorded = copy_recorded(Path(path), session)
+            yield {camera: str(recorded.path)}  # the player then shows its length
+            yield from picker.choose(recorded)
 
     def choose_below(_: Session, name: str | None) -> Iterator[Updates]:
         return picker.choose(ChosenFile(space.resolve(name), name)) if name else iter(())
@@ -339,9 +339,19 @@ def add_picker(
     return picker
 
 
+def copy_recorded(path: Path, session: Session) -> ChosenFile:
+    """Copy a film that a browser recorded to the session, with its duration."""
+    film = Path(shutil.copyfile(path, session.next_folder("recorded") / f"webcam{path.suffix}"))
+    write_duration(film)
+    return ChosenFile(film, "webcam")
+
+
 def listen(
-    event: Any, work: Callable[..., object], inputs: Iterable[Any], outputs: Iterable[Any], **options: Any
+    event: Any, work: Callable[..., object] | None, inputs: Iterable[Any], outputs: Iterable[Any], **options: Any
 ) -> Any:
-    """Connect a handler to an event; it is not part of a public API, and the app shows progress itself."""
+    """Connect a handler, or only JavaScript, to an event.
+
+    It is not part of a public API, and the app shows progress itself.
+    """
     defaults = {"api_visibility": "private", "show_progress": "hidden"}
     return event(work, list(inputs), list(outputs), **(defaults | options))

@@ -121,7 +121,7 @@ async function finish(mine) {  // uploads the film of a recording
   else say((await response.json()).message);
 }
 
-async function stop(text = "") {
+async function stop(text = "Press Start.") {
   if (!live) return;
   const mine = live;
   if (mine.recorder) await finish(mine);
@@ -129,6 +129,7 @@ async function stop(text = "") {
   while (mine.waiting) await new Promise(done => setTimeout(done, 20));
   mine.stream.getTracks().forEach(track => track.stop());
   video.srcObject = null;
+  part("events").src = "data:,";
   fetch("webcam/" + mine.key, { method: "DELETE", keepalive: true });
   mark("off");
   for (const name of ["name", "share", "second", "slow", "facts"]) show(name, "");

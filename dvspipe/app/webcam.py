@@ -16,8 +16,8 @@ from starlette.routing import Route
 
 from ..errors import ConfigError, DvspipeError, FileError
 from ..video.webm import write_duration
-from .cameras import EVENT_FILE, LiveCamera
-from .shared import ChosenFile, Picker, Updates, handle, listen, offer_file
+from .cameras import EVENT_FILE, LiveCamera, LiveView
+from .shared import ChosenFile, Picker, Updates, handle, listen, offer_file, show_caption
 from .work import Session, Workspace
 
 PATH = "/webcam/{key}"
@@ -50,7 +50,7 @@ STYLE = """
 .webcam .doubt:not(:empty) { font-size: 1.125rem; }
 .webcam .slow:empty { display: none; }
 .webcam .slow { padding: .5rem .75rem; border-left: 4px solid #b45309; }
-.webcam .views { display: grid; grid-template-columns: 4fr 3fr; gap: .75rem; margin-top: .5rem; max-width: 120vh; }
+.webcam .views { display: grid; grid-template-columns: 4fr 3fr; gap: .75rem; margin-top: .5rem; max-width: 100vh; }
 .webcam figure { margin: 0; min-width: 0; }
 .webcam .film, .webcam .events { display: block; width: 100%; border-radius: 8px; transform: scaleX(-1); }
 .webcam .film { aspect-ratio: 4 / 3; object-fit: cover; background: #12171f; }
@@ -107,10 +107,11 @@ class WebcamTab:
         from ..inference import Classifier  # torch takes seconds to import
         from .answers import SHIPPED_NAMES
 
-        yield {self.status: "", self.key: ""}
+        yield {self.status: show_caption("Loading the classifier."), self.key: ""}
         checkpoint = name if name in SHIPPED_NAMES else self.space.resolve(name)
         classifier = Classifier.load(checkpoint)
-        yield {self.key: self.space.cameras.open(session.name, classifier, partial(session.next_folder, FOLDER))}
+        key = self.space.cameras.open(session.name, classifier, partial(session.next_folder, FOLDER))
+        yield {self.status: "", self.key: key}
 
     def show_recording(self, session: Session) -> Iterator[Updates]:
         """Offer the recorded film and events, and choose the film in the other tabs."""
@@ -145,7 +146,8 @@ def camera_routes(space: Workspace) -> list[Route]:
         time_us = request.query_params.get("t_us", "")
         if not time_us.isdecimal() or len(time_us) > 15:
             raise ConfigError(f"t_us = {time_us[:20]}: not a time in microseconds")
-        return (await run_in_threadpool(camera.push, int(time_us), body)).to_json()
+        view: LiveView = await run_in_threadpool(camera.push, int(time_us), body)
+        return view.to_json()
 
     async def stop(request: Request) -> Response:
         key = request.path_params["key"]

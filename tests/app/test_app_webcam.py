@@ -31,8 +31,8 @@ from dvspipe.networks import CsnnConfig
 pytest.importorskip("gradio", reason="the extra app is not installed")
 
 from dvspipe.app import cameras as cameras_module
-from dvspipe.app.cameras import DOUBTS, MAX_CAMERAS, MAX_SIDE_PX, Cameras, LiveCamera, LiveView, read_jpeg
-from dvspipe.app.webcam import EVENT_FILE, camera_routes
+from dvspipe.app.cameras import DOUBTS, EVENT_FILE, MAX_CAMERAS, MAX_WEBCAM_PX, Cameras, LiveCamera, LiveView, read_jpeg
+from dvspipe.app.webcam import camera_routes
 from dvspipe.app.work import Session, Workspace
 
 SIZE = SensorSize(width=64, height=48)
@@ -162,8 +162,8 @@ def test_other_data_is_refused(data: bytes) -> None:
 
 
 def test_large_pictures_are_refused() -> None:
-    with raises(VideoError, MAX_SIDE_PX):
-        read_jpeg(jpeg(0, SensorSize(width=MAX_SIDE_PX + 1, height=8)))
+    with raises(VideoError, MAX_WEBCAM_PX):
+        read_jpeg(jpeg(0, SensorSize(width=MAX_WEBCAM_PX + 1, height=8)))
 
 
 # Cameras of sessions
@@ -181,7 +181,7 @@ def test_number_of_cameras_is_limited_and_closed_ones_are_freed(classifier: Clas
     cameras.close_session("page 1")
     assert cameras.open("another page", classifier, lambda: tmp_path)
     cameras.close_all()
-    assert not len(cameras)
+    assert cameras.count == 0
 
 
 def test_camera_without_pictures_is_freed(
@@ -236,7 +236,7 @@ def test_only_open_cameras_take_pictures(client: TestClient, address: str, space
     assert found.json()["doubt"]
     assert client.delete(address).status_code == 200
     assert client.post(f"{address}?t_us=40000", content=jpeg(0)).status_code == 410
-    assert not len(space.cameras)
+    assert space.cameras.count == 0
 
 
 @pytest.mark.parametrize("query", ["", "?t_us=-1", "?t_us=1e3", "?t_us=" + 30 * "9"])
