@@ -11,6 +11,7 @@ from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
+from sphinx_gallery import notebook
 from sphinx_gallery.scrapers import figure_rst
 
 from dvspipe.report.figures import Chart
@@ -18,6 +19,7 @@ from dvspipe.report.figures import Chart
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "scripts" / "docs"))
 
+import site_notebooks
 import site_pages
 
 site_pages.write_pages()
@@ -91,6 +93,14 @@ html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}
 
 
+def to_markdown(text: str, *options: Any) -> str:
+    """Convert the text of an example to Markdown with folded answers: sphinx-gallery has no hook for notebooks."""
+    return rst2md(site_notebooks.prepare_text(text), *options)
+
+
+rst2md, notebook.rst2md = notebook.rst2md, to_markdown
+
+
 def change_links(app: Sphinx, docname: str, source: list[str]) -> None:
     """Replace links to files of the repository by links to pages of the site."""
     path = Path(app.env.doc2path(docname))
@@ -99,9 +109,15 @@ def change_links(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def write_math(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
-    """Write an equation as MathML, which browsers show without a script."""
-    block = isinstance(node, nodes.math_block)
-    translator.body.append(tex2mathml(node.astext(), as_block=block))
+    """Write an equation as MathML, which browsers show without a script.
+
+    The parts of a block between wide spaces are separate equations: narrow pages show them below each other.
+    """
+    if isinstance(node, nodes.math_block):
+        parts = (tex2mathml(part, as_block=True) for part in node.astext().split(r"\qquad"))
+        translator.body.append(f'<div class="equations">{"".join(parts)}</div>')
+    else:
+        translator.body.append(tex2mathml(node.astext()))
     raise nodes.SkipNode
 
 

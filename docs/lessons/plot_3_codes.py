@@ -17,14 +17,15 @@
 #
 # .. math:: \mathrm{sd}(n / T) = \sqrt{x (1 - x) / T}
 #
-# *Time to first spike* (Thorpe 1990): one spike, earlier for a larger value. The value 0 sends no spike, and the
-# receiver reads silence as 0. Rounding costs at most half a step:
+# *Time to first spike* (Thorpe 1990): one spike, earlier for a larger value. The value 0 is the exception: it sends no
+# spike, and the receiver reads silence as 0. So a dark pixel costs nothing, but a lost spike reads as 0 too. Rounding
+# costs at most half a step:
 #
 # .. math:: t = \mathrm{round}((1 - x) (T - 1)), \qquad |\mathrm{error}| \leq \frac{1}{2 (T - 1)}
 #
 # *Rank order* (Thorpe and Gautrais 1998): only the order of N neurons counts. N different values have N! orders, so N
 # spikes carry :math:`\log_2 N!` bits. The values are lost: 0.1 and 0.2 send the same spikes as 0.1 and 0.9. Equal
-# values share a rank, and 0 sends no spike.
+# values share a rank, and 0 sends no spike either.
 #
 # *Population* (Bohte, La Poutré and Kok 2002): M neurons with Gaussian receptive fields of width :math:`\sigma` at the
 # centres :math:`c_i`. Each sends its response r as the time to first spike; a response below 0.1 sends no spike:
@@ -32,37 +33,54 @@
 # .. math:: r_i = e^{-(x - c_i)^2 / 2 \sigma^2}, \qquad
 #           c_i = \frac{2 i - 3}{2 (M - 2)}, \quad i = 1 \ldots M, \qquad \sigma = \frac{1}{1.5 \, (M - 2)}
 #
-# The receiver takes the two neurons that spike first, a and b. The logarithm of the ratio of their responses is linear
-# in x, so it can be solved for x:
+# The two neurons that spike first, a and b, tell the value. Their centres are nearest to x, so their responses are the
+# largest, and the rounding error is the smallest in proportion. The receiver ignores all others. It reads a response
+# back from its step, :math:`r = 1 - t / (T - 1)`. The logarithm of the ratio of two responses is linear in x, so it can
+# be solved for x:
 #
 # .. math:: x = \frac{c_a + c_b}{2} + \sigma^2 \frac{\ln(r_a / r_b)}{c_a - c_b}
 #
 # By hand
 # -------
 #
-# Three values, 0.2, 0.5 and 1, in T = 21 steps. The first spikes are in steps 0.8 · 20 = 16, 10 and 0. The ranks are 2,
-# 1 and 0; three neurons have 3! = 6 orders, 2.6 bits. A rate of 0.5 gives 10.5 spikes on average, and an error of
-# sqrt(0.25 / 21) = 0.11. The error of the first spike is at most 1 / 40 = 0.025; here it is 0, because 20 times each
-# value is a whole number.
+# Four values, 0, 0.2, 0.5 and 1, in T = 21 steps. The value 0 sends no spike. The first spikes of the others are in
+# steps 0.8 · 20 = 16, 10 and 0. Their ranks are 2, 1 and 0; three neurons have 3! = 6 orders, 2.6 bits. A rate of 0.5
+# gives 10.5 spikes on average, and an error of sqrt(0.25 / 21) = 0.11. The error of the first spike is at most 1 / 40 =
+# 0.025; here it is 0, because 20 times each value is a whole number.
 #
-# For the population, take M = 4 neurons. Their centres are -1/4, 1/4, 3/4 and 5/4, and the width is 1/3. The value 0.5
-# is in the middle of two centres, so both have the same response exp(-(0.25 · 3)^2 / 2) = 0.755, in step
-# round(0.245 · 20) = 5. The outer two have exp(-(0.75 · 3)^2 / 2) = 0.080, less than 0.1: no spike. The receiver takes
-# the two inner ones: ln(1) = 0, so x = (1/4 + 3/4) / 2 = 0.5.
+# For the population, take M = 4 neurons. Their centres are -1/4, 1/4, 3/4 and 5/4, and the width is 1/3.
+#
+# - The value 0.5 is in the middle of two centres, so both have the same response exp(-(0.25 · 3)^2 / 2) = 0.755, in
+#   step round(0.245 · 20) = 5. The outer two have exp(-(0.75 · 3)^2 / 2) = 0.080, less than 0.1: no spike. The receiver
+#   takes the two inner ones: ln(1) = 0, so x = (1/4 + 3/4) / 2 = 0.5.
+# - The value 0.2 is 0.05 from the second centre, 0.45 from the first, and 0.55 from the third. The responses are 0.989,
+#   0.402 and 0.256, in steps 0, 12 and 15. The second and the first neuron spike first; the third is ignored. Read back
+#   from the steps, their responses are 1 and 1 - 12/20 = 0.4. So x = (1/4 - 1/4) / 2 + (1/9) ln(1 / 0.4) / (1/2) =
+#   0.204.
+# - The value 0 is in the middle of the first two centres: two spikes, as for 0.5. No value is silent.
 
 import numpy as np
 
-values, T = np.array([0.2, 0.5, 1.0]), 21
-first_step = np.rint((1 - values) * (T - 1)).astype(int)
-rank = np.argsort(np.argsort(-values))
+values, T = np.array([0, 0.2, 0.5, 1]), 21
+first_step = np.where(values > 0, np.rint((1 - values) * (T - 1)), -1).astype(int)  # -1: no spike
+rank = np.where(values > 0, np.argsort(np.argsort(-values)), -1)
 
 centres, width = np.array([-0.25, 0.25, 0.75, 1.25]), 1 / 3
 response = np.exp(-(((values[:, None] - centres) / width) ** 2) / 2)  # [values, neurons]
-response_step = np.where(response < 0.1, -1, np.rint((1 - response) * (T - 1))).astype(int)  # -1: no spike
+response_step = np.where(response < 0.1, -1, np.rint((1 - response) * (T - 1))).astype(int)
+
+
+def read_population(steps):
+    """Return the value of the two neurons that spike first."""
+    read = np.where(steps < 0, 0, 1 - steps / (T - 1))
+    a, b = np.argsort(-read, kind="stable")[:2]
+    return (centres[a] + centres[b]) / 2 + width**2 * np.log(read[a] / read[b]) / (centres[a] - centres[b])
+
 
 print("time to first spike:", first_step)
 print("rank order:         ", rank)
 print("population:         ", *response_step)
+print("population, read:   ", np.array([read_population(steps) for steps in response_step]).round(3))
 
 # %%
 # With dvspipe
@@ -89,15 +107,16 @@ poisson, rng = Poisson(steps=T), np.random.default_rng(0)
 decoded = poisson.decode(poisson.encode(np.full(10_000, 0.5), rng))  # one value, sent 10,000 times
 assert abs(decoded.std() - np.sqrt(0.25 / T)) < 0.002
 assert np.allclose(latency.decode(latency.encode(values)), values)
-assert np.isclose(population.decode(population.encode(values))[1], 0.5)
+assert latency.encode(values)[:, 0, 0].sum() == 0  # no spike for the value 0
+assert np.allclose(population.decode(population.encode(values)), [read_population(steps) for steps in response_step])
 print("decoded first spikes:", latency.decode(latency.encode(values)))
 print("decoded population:  ", population.decode(population.encode(values)).round(3))
 print(f"rate: error {decoded.std():.3f}, law {np.sqrt(0.25 / T):.3f}")
 
 # %%
-# On the left, one trial of the four codes. On the right, the error of the value 0.3 for longer and longer codes.
-# Counting needs 100 times the steps for a tenth of the error; the time of a spike needs 10 times the steps. In return,
-# a rate survives the loss of a spike.
+# On the left, one trial of the four codes: the lowest row of each is the value 0, and only the population code sends
+# it. On the right, the error of the value 0.3 for longer and longer codes. Counting needs 100 times the steps for a
+# tenth of the error; the time of a spike needs 10 times the steps. In return, a rate survives the loss of a spike.
 
 import matplotlib.pyplot as plt
 
@@ -105,13 +124,13 @@ codes = {"rate": poisson, "first spike": latency, "rank order": RankOrder(steps=
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), width_ratios=(3, 2), layout="constrained")
 for row, (code, colour) in enumerate(zip(codes.values(), ("black", "#c62f2d", "#2f6db5", "#1b9e77"), strict=True)):
     step, channel, index = code.encode(values, np.random.default_rng(3)).nonzero()
-    left.scatter(step, 3.6 * row + index + channel / code.channels, marker="|", s=60, color=colour)
+    left.scatter(step, 4.6 * row + index + channel / code.channels, marker="|", s=60, color=colour)
 left.set(
     xlabel="step",
     xticks=range(0, T, 5),
-    yticks=3.6 * np.arange(4) + 1,
+    yticks=4.6 * np.arange(4) + 1.5,
     yticklabels=codes,
-    title="0.2, 0.5 and 1, bottom to top",
+    title="0, 0.2, 0.5 and 1, bottom to top",
 )
 
 lengths = np.array([5, 10, 20, 50, 100, 200, 500])

@@ -11,7 +11,8 @@ derivative of a spike is 0 or infinite?
 # ----------
 #
 # Take a LIF neuron in steps of dt, with the factor :math:`a = dt / \tau` and a reset by subtraction (lesson 2). x[t] is
-# 1 if the input spikes in step t, otherwise 0. v is the potential before the reset, and z the output spikes:
+# 1 if the input spikes in step t, otherwise 0. v is the potential before the reset (h in :doc:`/concepts/networks`),
+# and z the output spikes:
 #
 # .. math:: v[t] = (1 - a) \, (v[t-1] - z[t-1]) + a \, w \, x[t], \qquad z[t] = \Theta(v[t] - 1)
 #

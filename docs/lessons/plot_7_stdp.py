@@ -168,8 +168,9 @@ plt.show()
 # Exercise
 # --------
 #
-# With ``PairRule()``, most weights end at their bounds. The *multiplicative* rule scales increases by 1 - w and
-# decreases by w. What weight does it give an input that spikes independently of the neuron, with the same constants?
+# With ``PairRule()``, the weights of the sequence ended at their bounds. The *multiplicative* rule scales increases by
+# 1 - w and decreases by w. What weight does it give an input that spikes independently of the neuron, with the same
+# constants?
 #
 # .. admonition:: Answer
 #    :collapsible: closed

@@ -29,11 +29,9 @@ recordings of a real sensor, how do you measure it, and what do you lose?
 # events, and fewer if they follow each other within :math:`t_r`. To compare a recording B with a recording A of
 # the same scene, you need three figures:
 #
-# - The *ratio of the counts*. If only the threshold differs, and the level changes by many thresholds,
-#
-#   .. math:: \frac{N_B}{N_A} \approx \frac{\theta_A}{\theta_B}
-#
-#   If it changes by few, rounding down takes more from the higher threshold.
+# - The *ratio of the counts*. If only the threshold differs, and the level changes by many thresholds, it is
+#   :math:`N_B / N_A \approx \theta_A / \theta_B`. If the level changes by few, rounding down takes more from the higher
+#   threshold.
 # - The *time from an event of A to the nearest of B* (same pixel, same sign). It is long if B lags: on a ramp, V
 #   follows L later by :math:`\tau`. The time is often shorter than the lag, because the nearest event can be another
 #   one.

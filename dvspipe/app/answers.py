@@ -29,6 +29,7 @@ from .shared import (
     offer_file,
     show_empty,
     show_page,
+    take_upload,
 )
 from .work import Session, Workspace
 
@@ -197,7 +198,7 @@ class AnswerTab:
         """Classify the chosen recording and show the result."""
         if source is None:
             raise ConfigError("no recording is chosen")
-        checkpoint: str | Path = Path(upload) if upload else name
+        checkpoint: str | Path = take_upload(session, upload, name).path if upload else name
         if not upload and name not in SHIPPED_NAMES:
             checkpoint = self.space.resolve(name)
         folder = session.new_folder("classified")

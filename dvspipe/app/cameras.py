@@ -401,6 +401,6 @@ class Cameras:
             self.close(key)
 
     @property
-    def count(self) -> int:
-        """Number of live webcams."""
-        return sum(not entry.camera.has_ended for entry in [*self._entries.values()])
+    def sessions(self) -> set[str]:
+        """Sessions with a live webcam."""
+        return {entry.session for entry in [*self._entries.values()] if not entry.camera.has_ended}

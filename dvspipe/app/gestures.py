@@ -33,6 +33,7 @@ from .shared import (
     show_empty,
     show_page,
     show_picture,
+    take_upload,
 )
 from .work import Session, StagedProgress, Workspace
 
@@ -445,7 +446,7 @@ class LearnTab:
         if not added:
             raise ConfigError("no gesture is added")
         other = (
-            *(ChosenFile(Path(path), Path(path).name) for path in other_files or []),
+            *(take_upload(session, path, Path(path).name) for path in other_files or []),
             *(ChosenFile(self.space.resolve(name), name) for name in other_names or []),
         )
         plan = TrainingPlan(

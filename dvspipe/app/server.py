@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 import re
 import threading
 import urllib.request
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
-from typing import Any
 
 import gradio as gr
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import ConfigError, FileError, Remedy
 from ..parallel import ignore_progress
 from .answers import AnswerTab, classify
 from .explorer import RecordingTab
 from .gestures import LearnTab
+from .guard import TOKEN, Access, Guard, UploadQuota
 from .pairs import PairTab
 from .runs import RunTab
 from .shared import CSS, SAMPLE, ChosenFile, handle, listen, make_theme, name_session
@@ -35,13 +33,14 @@ from .work import ROOT_PREFIX, Workspace, remove_abandoned, remove_old, say_runn
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 LOCAL = "127.0.0.1"
 PAGE_TITLE = "dvspipe"
+MAX_SESSIONS = 100  # sessions whose values Gradio keeps; the oldest go first
 SWEEP_S = 300.0  # interval between clean-ups of old files
-USER_MESSAGE = "Enter any user name, and the password that the server was started with."
-CONTENT_POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; base-uri 'self'; "
-    "form-action 'self'; object-src 'none'"
+UNITS = "BKMGT"  # each unit of `max_upload` is 1024 times the previous one
+STORED_UPLOADS = 5  # maximum size of all stored uploads, in multiples of `max_upload`
+HIDE_TOKEN = (
+    f"<script>{{const u=new URL(location);u.searchParams.delete('{TOKEN}');history.replaceState(null,'',u)}}</script>"
 )
-"""Content security policy: browsers load nothing from other hosts."""
+"""Removes the token from the address bar; by then, the browser has the cookie."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,10 @@ class AppSettings:
         folder: Folder that the app may read: recordings, videos, runs and checkpoints below it.
         host: Address to listen on.
         port: Port; None: first free port, starting at 7860.
-        password: Password of the app; required for hosts other than this machine.
-        max_upload: Maximum upload size, such as `2GB`.
+        password: Password of the app; required for hosts other than this machine. Without it, only the printed
+            address gives access.
+        max_upload: Maximum size of an uploaded file, such as `2GB`. All stored uploads have at most five times this
+            size.
         browser: Open the app in the browser.
     """
 
@@ -83,27 +84,11 @@ class AppSettings:
                 Remedy("password", "PASSWORD", "protect the app"),
             )
 
-
-class _Guard:
-    """Middleware: tells browsers to load nothing from other hosts, and refuses to fetch files from them."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = CONTENT_POLICY
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "no-referrer"
-            await send(message)
-
-        if scope["type"] == "http" and any(part in scope["path"] for part in ("file=http", "/proxy=")):
-            await send({"type": "http.response.start", "status": 403, "headers": []})
-            await send({"type": "http.response.body", "body": b"not allowed"})
-            return
-        await self._app(scope, receive, send_guarded)
+    @property
+    def max_upload_bytes(self) -> int:
+        """Maximum size of an uploaded file in bytes."""
+        number, unit = re.findall("[0-9]+|[A-Z]+", self.max_upload.upper())
+        return int(number) << 10 * UNITS.index(unit[0])
 
 
 def build_page(space: Workspace) -> gr.Blocks:
@@ -135,6 +120,8 @@ def build_page(space: Workspace) -> gr.Blocks:
 
         def end_session(request: gr.Request) -> None:
             space.close(name_session(request))
+            for table in (page.state_holder.session_data, page.state_holder.time_last_used):
+                table.pop(str(request.session_hash), None)  # Gradio keeps 0.4 MB and all values for each session
 
         page.unload(end_session)
     return page
@@ -145,7 +132,7 @@ class Served:
     """Running server.
 
     Args:
-        address: URL of the app.
+        address: URL of the app with its token.
         space: Folders of the app.
     """
 
@@ -186,29 +173,32 @@ def serve(settings: AppSettings) -> Iterator[Served]:
 
 
 def _set_environment(space: Workspace) -> None:
-    """Set Gradio's environment variables: upload folder, no telemetry, and no proxy for its own requests."""
+    """Configure Gradio: upload folder, no telemetry, no proxy for its own requests, and no requests to others."""
     before = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     direct = ",".join(dict.fromkeys([*filter(None, before.split(",")), *LOCAL_HOSTS]))
     os.environ.update(
         GRADIO_TEMP_DIR=str(space.uploads), GRADIO_ANALYTICS_ENABLED="False", NO_PROXY=direct, no_proxy=direct
     )
+    gr.set_static_paths(space.sessions)  # otherwise Gradio copies each result to the folder of uploads
+    gr.processing_utils.async_ssrf_protected_download = _refuse_download
+
+
+async def _refuse_download(url: str, cache_dir: str) -> str:  # noqa: ARG001 (named by callers)
+    """Refuse what Gradio would download if a request named a URL instead of an upload, of any size."""
+    raise PermissionError(f"{url}: files of other hosts are not fetched")
 
 
 def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
     """Start the server in a thread, and return its URL."""
     hosts = ["*"] if settings.host not in LOCAL_HOSTS else [*LOCAL_HOSTS, "[::1]"]
-    middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(_Guard)]
-    password = settings.password
-    options: dict[str, Any] = {}
-    if password:
-        options = {"auth": lambda _, given: hmac.compare_digest(given.encode(), password.encode())}
+    access = Access(settings.password or None)
+    quota = UploadQuota(space.uploads, STORED_UPLOADS * settings.max_upload_bytes)
+    guard = Middleware(Guard, access=access, quota=quota)
     page.queue(default_concurrency_limit=8)
-    options["_frontend"] = False  # skips a request to the page that must be answered within 3 s even under load
     try:
         _, address, _ = page.launch(
             server_name=settings.host,
             server_port=settings.port,
-            inbrowser=settings.browser,
             quiet=True,
             share=False,
             prevent_thread_lock=True,
@@ -216,33 +206,37 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
             show_error=False,
             footer_links=[],
             run_history=False,
+            state_session_capacity=MAX_SESSIONS,
             allowed_paths=[str(space.sessions)],
-            max_file_size=settings.max_upload.lower(),
+            max_file_size=settings.max_upload_bytes,
             enable_monitoring=False,
             app_kwargs={
-                "middleware": middleware,
+                "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), guard],
                 "routes": camera_routes(space),
                 "docs_url": None,
                 "redoc_url": None,
             },
-            auth_message=USER_MESSAGE,
             theme=make_theme(),
             css=CSS,
+            head=HIDE_TOKEN,
             mcp_server=False,
             pwa=False,
-            **options,
+            _frontend=False,  # skips a request to the page that must be answered within 3 s even under load
         )
     except OSError as error:
         raise ConfigError(
             f"port {settings.port}: in use or not allowed ({error})", Remedy("port", "N", "choose another port")
         ) from error
-    return str(address)
+    if settings.browser:
+        webbrowser.open(access.address_once(address))
+    return access.address(address)
 
 
 def _remove_old_files(space: Workspace, ended: threading.Event) -> None:
     """Remove old files at intervals, and record that the server is running."""
     while not ended.wait(SWEEP_S):
         say_running(space.root)
+        space.close_unused()
         remove_old(space.root)
 
 

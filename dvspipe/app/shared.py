@@ -244,6 +244,12 @@ class ChosenFile:
         return f'<div class="chosen">Chosen: <b>{escape(self.name)}</b></div>'
 
 
+def take_upload(session: Session, path: str, name: str) -> ChosenFile:
+    """Return an upload; it is removed when no session uses it any more."""
+    session.own(Path(path))
+    return ChosenFile(Path(path), name)
+
+
 @dataclass(frozen=True)
 class Picker:
     """File picker of a tab.
@@ -317,8 +323,8 @@ def add_picker(
             again = gr.Button("Refresh the list", size="sm")
     picker = Picker(gr.State(None), gr.HTML(""), status)
 
-    def choose_file(_: Session, path: str | None) -> Iterator[Updates]:
-        return picker.choose(ChosenFile(Path(path), Path(path).name)) if path else iter(())
+    def choose_file(session: Session, path: str | None) -> Iterator[Updates]:
+        return picker.choose(take_upload(session, path, Path(path).name)) if path else iter(())
 
     def choose_recorded(session: Session, path: str | None) -> Iterator[Updates]:
         if path:
@@ -341,6 +347,7 @@ def add_picker(
 
 def copy_recorded(path: Path, session: Session) -> ChosenFile:
     """Copy a film that a browser recorded to the session, with its duration."""
+    session.own(path)
     film = Path(shutil.copyfile(path, session.next_folder("recorded") / f"webcam{path.suffix}"))
     write_duration(film)
     return ChosenFile(film, "webcam")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -178,7 +178,6 @@ class Excerpt:
     picture: Path
 
 
-@lru_cache(maxsize=8)
 def read_excerpt(path: Path, start_s: float, folder: Path) -> Excerpt:
     """Read two seconds of a video.
 
@@ -423,7 +422,7 @@ class VideoTab:
     def show_excerpt(
         self,
         session: Session,
-        shown: ExcerptState | None,
+        shown: ShownExcerpt | None,
         start_s: float | None,
         source: ChosenFile | None,
         *values: Any,
@@ -432,13 +431,14 @@ class VideoTab:
         if source is None or start_s is None or not are_complete(values):
             return
         choices, colours = read_choices(values)
-        if shown is None or shown.source != source:  # the slider of the new video is being adjusted
+        if shown is None or shown.settings.source != source:  # the slider of the new video is being adjusted
             start_s = 0.0
-        wanted = ExcerptState(source, start_s, choices, colours)
-        if wanted == shown:
+        wanted = ExcerptSettings(source, start_s, choices, colours)
+        if shown is not None and shown.settings == wanted:
             return
         folder = session.folder / "excerpts" / f"{source.path.stat().st_ino}-{start_s:g}"
-        excerpt = read_excerpt(source.path, float(start_s), folder)
+        can_reuse = shown is not None and shown.excerpt.picture.parent == folder
+        excerpt = shown.excerpt if shown and can_reuse else read_excerpt(source.path, float(start_s), folder)
         page = session.next_folder("shown") / "player.html"
         show_excerpt(excerpt, choices, page, colours)
         command = choices.command(source.name, f"{safe_stem(source.name)}.h5")
@@ -446,7 +446,7 @@ class VideoTab:
             self.status: "",
             self.page: show_page(page, "Video and events"),
             self.command: command,
-            self.excerpt: wanted,
+            self.excerpt: ShownExcerpt(wanted, excerpt),
         }
 
     def convert_complete(self, session: Session, source: ChosenFile | None, *values: Any) -> Iterator[Updates]:
@@ -487,13 +487,20 @@ class VideoTab:
         )
 
 
-class ExcerptState(NamedTuple):
-    """Source and settings of the excerpt shown."""
+class ExcerptSettings(NamedTuple):
+    """Source and settings of an excerpt."""
 
     source: ChosenFile
     start_s: float
     choices: Choices
     colours: PreviewColours
+
+
+class ShownExcerpt(NamedTuple):
+    """The excerpt shown, with its frames; its session keeps it."""
+
+    settings: ExcerptSettings
+    excerpt: Excerpt
 
 
 def are_complete(values: tuple[Any, ...]) -> bool:

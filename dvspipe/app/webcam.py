@@ -110,7 +110,11 @@ class WebcamTab:
         yield {self.status: show_caption("Loading the classifier."), self.key: ""}
         checkpoint = name if name in SHIPPED_NAMES else self.space.resolve(name)
         classifier = Classifier.load(checkpoint)
-        key = self.space.cameras.open(session.name, classifier, partial(session.next_folder, FOLDER))
+
+        def new_folder() -> Path:
+            return self.space.open(session.name).next_folder(FOLDER)
+
+        key = self.space.cameras.open(session.name, classifier, new_folder)
         yield {self.status: "", self.key: key}
 
     def show_recording(self, session: Session) -> Iterator[Updates]:

@@ -76,6 +76,7 @@ class _Slot:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.stopped = threading.Event()
+        self.closed = False
 
 
 class _Task(Generic[Result]):
@@ -133,6 +134,8 @@ class Jobs:
             yield WorkStep(f"{text}: waiting for another task of this page")
         try:
             slot.stopped.clear()
+            if slot.closed:
+                raise FileError(f"{text}: stopped")
             yield from _follow(_Task(work, slot.stopped), text)
         finally:
             slot.stopped.set()  # even if nobody waits for the work any more
@@ -149,9 +152,15 @@ class Jobs:
             self.stop(session)
 
     def forget(self, session: str) -> None:
-        """Stop the work of a closed session."""
-        self.stop(session)
-        self._slots.pop(session, None)
+        """Stop the work of a closed session, also the work that waits."""
+        if slot := self._slots.pop(session, None):
+            slot.closed = True
+            slot.stopped.set()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the sessions that have run work since they were opened."""
+        return tuple(self._slots)
 
 
 def _follow(task: _Task[Result], text: str) -> Iterator[WorkStep[Result]]:
@@ -174,12 +183,14 @@ class Workspace:
         root: Folder of temporary files; it is removed when the server ends.
         jobs: Long work.
         cameras: Live webcams.
+        owners: Uploads that each session uses, by name of the session.
     """
 
     folder: Path
     root: Path
     jobs: Jobs = field(default_factory=Jobs)
     cameras: Cameras = field(default_factory=Cameras)
+    owners: dict[str, set[Path]] = field(default_factory=dict)
 
     @property
     def sessions(self) -> Path:
@@ -199,10 +210,21 @@ class Workspace:
         return session
 
     def close(self, name: str) -> None:
-        """Close a session: stop its work and its webcam, and remove its files."""
+        """Close a session: stop its work and webcam; remove its files, and the uploads that no other session uses."""
         self.jobs.forget(name)
         self.cameras.close_session(name)
         shutil.rmtree(self.sessions / name, ignore_errors=True)
+        own = self.owners.pop(name, set())
+        for path in own.difference(*self.owners.values()):
+            path.unlink(missing_ok=True)
+
+    def close_unused(self, kept_s: float = KEPT_S) -> None:
+        """Close sessions that were not used for `kept_s` seconds, because not every client says when it closes."""
+        oldest_s = time.time() - kept_s
+        for name in {*self.jobs.names, *self.owners} - self.cameras.sessions:
+            folder = self.sessions / name
+            if not folder.exists() or _changed_s(folder) < oldest_s:
+                self.close(name)
 
     def resolve(self, name: str) -> Path:
         """Resolve the name of a file below the folder, or a path below the temporary folder.
@@ -266,6 +288,10 @@ class Session:
     def folder(self) -> Path:
         """Folder of the session's results."""
         return self.space.sessions / self.name
+
+    def own(self, path: Path) -> None:
+        """Record that the session uses an upload; it is removed with the last session that uses it."""
+        self.space.owners.setdefault(self.name, set()).add(path)
 
     def kept_folder(self) -> Path:
         """Return the folder of files that are kept while the session is in use; created if missing."""

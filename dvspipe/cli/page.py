@@ -38,10 +38,12 @@ def app(
         typer.Option(
             metavar="TEXT",
             envvar="DVSPIPE_APP_PASSWORD",
-            help="Password of the page; there is no user name; default: none.",
+            help="Password of the page; default: none, only the printed address opens the page.",
         ),
     ] = None,
-    max_upload: Annotated[str, typer.Option(metavar="SIZE", help="Maximum size of uploads, such as 500MB.")] = "2GB",
+    max_upload: Annotated[
+        str, typer.Option(metavar="SIZE", help="Maximum size of an uploaded file, such as 500MB; all uploads: 5 times.")
+    ] = "2GB",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page in the browser.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Test the page: start it, load it, process the sample clip, and stop.")
@@ -75,7 +77,7 @@ def _check(settings: AppSettings) -> None:
     from ..app import check_app
 
     found = check_app(settings)
-    screen.print(f"{found.address} served {found.page_bytes:,} bytes")
+    screen.print(f"{found.address} served {found.page_bytes:,} bytes", soft_wrap=True)
     screen.print(f"sample clip: {found.events:,} events, {found.class_name}")
 
 
@@ -84,7 +86,7 @@ def _serve(settings: AppSettings) -> None:
 
     signal.signal(signal.SIGTERM, _terminate)
     with serve(settings) as served:
-        screen.print(f"dvspipe app: {served.address}")
+        screen.print(f"dvspipe app: {served.address}", soft_wrap=True)
         notes.print("press Ctrl-C to stop")
         while True:
             time.sleep(3600)

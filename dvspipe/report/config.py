@@ -33,7 +33,7 @@ class PreviewSettings(Settings):
     """Pictures per second of playback; None: one picture per window."""
     mode: PreviewMode = "counts"
     """`counts`: ON minus OFF events of the window. `surface`: last event of each pixel, fading by exp(-age / window).
-    `decay`: sum of events, each adding 1 (ON) or -1 (OFF) and fading in the same way, shown as 1 - exp(-|sum|)."""
+    `decay`: sum of events, each adding 1 (ON) or -1 (OFF) and fading in the same way, shown as 1 - exp(-abs(sum))."""
     colours: PreviewColours = "light"
     """`light` (ON red, OFF blue, on white), `dark` (ON white, OFF blue, on dark blue) or `colour-blind` (ON vermilion,
     OFF blue, on white); the colour maps `viridis`, `inferno` and `grey` show ON and OFF alike."""

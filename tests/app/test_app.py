@@ -17,7 +17,7 @@ import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +39,18 @@ from dvspipe.video.writing import write_video
 pytest.importorskip("gradio", reason="the extra app is not installed")
 
 import gradio as gr
+from gradio.processing_utils import move_files_to_cache
+from starlette.middleware import Middleware
+from starlette.testclient import TestClient
 
 from dvspipe.app import AppSettings, Served, check_app, serve
 from dvspipe.app.answers import SHIPPED_NAMES
 from dvspipe.app.explorer import Cut, Explored, PictureChoices, draw_picture, explore, plot_space_time, write_cut
+from dvspipe.app.guard import LOGIN, STARTUP, Access, Guard, UploadQuota
 from dvspipe.app.pairs import choices_of, compare_settings
 from dvspipe.app.runs import describe_curves, find_recording, find_runs, find_wrong, list_confusion, plot_curves
-from dvspipe.app.shared import SAMPLE, ChosenFile, copy_recorded, handle, name_session, show_page
+from dvspipe.app.server import build_page
+from dvspipe.app.shared import SAMPLE, ChosenFile, copy_recorded, handle, name_session, show_page, take_upload
 from dvspipe.app.videos import (
     IDEAL,
     KNOBS,
@@ -64,8 +69,11 @@ from dvspipe.cli.app import app
 
 IDEAL_CHOICES = Choices(IDEAL, knobs_of(IDEAL), "off")
 
-# Gradio leaves sockets to garbage collection, at any time after a server has ended.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+# Gradio leaves sockets and event loops to garbage collection, at any time after a server has ended.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
+]
 
 
 @pytest.fixture
@@ -143,10 +151,7 @@ def test_only_folders_of_killed_servers_are_removed(tmp_path: Path) -> None:
 
 
 def test_session_folder_is_safe_for_any_session_name(space: Workspace) -> None:
-    class Request:
-        session_hash = "../../escape"
-
-    folder = space.open(name_session(Request())).folder
+    folder = space.open(name_session(Request("../../escape"))).folder
     assert folder.parent == space.sessions
     space.close(folder.name)
     assert not folder.exists()
@@ -155,6 +160,28 @@ def test_session_folder_is_safe_for_any_session_name(space: Workspace) -> None:
 @pytest.mark.parametrize(("name", "stem"), [("../a b!.mp4", "a-b"), ("...", "events"), ("<script>.mp4", "script")])
 def test_output_names_are_safe(name: str, stem: str) -> None:
     assert safe_stem(name) == stem
+
+
+def test_upload_is_removed_with_its_last_session(space: Workspace) -> None:
+    upload = space.uploads / "12ab" / "film.mp4"
+    upload.parent.mkdir(parents=True)
+    upload.touch()
+    for name in "ab":
+        space.open(name).own(upload)
+    space.close("a")
+    assert upload.exists()
+    space.close("b")
+    assert not upload.exists()
+
+
+def test_only_unused_sessions_are_closed(space: Workspace) -> None:
+    for name in ("old", "new"):
+        session = space.open(name)
+        session.own(space.uploads / name)
+        assert run(space.jobs, lambda _: 1, session=name)
+    os.utime(space.open("old").folder, (0, 0))
+    space.close_unused()
+    assert space.jobs.names == tuple(space.owners) == ("new",)
 
 
 def test_previous_folder_is_kept_for_the_browser(space: Workspace) -> None:
@@ -223,6 +250,20 @@ def test_second_task_of_a_session_waits_with_a_message() -> None:
     assert list(second)[-1].results == (2,)
 
 
+def test_waiting_task_of_a_closed_session_does_not_run() -> None:
+    jobs, release = Jobs(), threading.Event()
+    first = jobs.run("a", "first", lambda _: release.wait(10))
+    next(first)
+    second = jobs.run("a", "second", lambda _: 2)
+    next(second)
+    jobs.forget("a")
+    release.set()
+    list(first)
+    with raises(DvspipeError, "stopped"):
+        list(second)
+    assert jobs.names == ()
+
+
 def test_progress_line_shows_the_remaining_time() -> None:
     shown = WorkStep("converting <b>: 50%", 0.5, 61.0).to_html()
     assert 'value="0.500"' in shown
@@ -230,8 +271,9 @@ def test_progress_line_shows_the_remaining_time() -> None:
     assert "<b>" not in shown
 
 
+@dataclass(frozen=True)
 class Request:
-    session_hash = "x"
+    session_hash: str = "x"
 
 
 def test_handler_errors_are_shown_as_messages(space: Workspace, caplog: pytest.LogCaptureFixture) -> None:
@@ -358,10 +400,69 @@ def test_other_machines_need_a_password(tmp_path: Path) -> None:
     with raises(ConfigError, "password"):
         AppSettings(tmp_path, host="0.0.0.0").check()
     AppSettings(tmp_path, host="0.0.0.0", password="secret").check()
+    assert AppSettings(tmp_path, max_upload="3 gb").max_upload_bytes == 3 << 30
+    assert AppSettings(tmp_path, max_upload="70B").max_upload_bytes == 70
     with raises(ConfigError, "size"):
         AppSettings(tmp_path, max_upload="much").check()
     with raises(FileError, "missing"):
         AppSettings(tmp_path / "missing").check()
+
+
+@dataclass
+class Built:
+    """The page without a server."""
+
+    space: Workspace
+    page: gr.Blocks
+    app: gr.routes.App
+
+    def close(self, request: object) -> None:
+        """Call what Gradio calls when a browser closes the page."""
+        (unload,) = (each for each in self.page.fns.values() if any(event == "unload" for _, event in each.targets))
+        assert unload.fn is not None
+        unload.fn(request)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    space = Workspace(tmp_path_factory.mktemp("folder"), tmp_path_factory.mktemp("root"))
+    space.uploads.mkdir()
+    guard = Middleware(Guard, access=Access("secret"), quota=UploadQuota(space.uploads, 1))
+    with ignore_unclosed():
+        page = build_page(space)
+        app = gr.routes.App.create_app(page, app_kwargs={"middleware": [guard]})
+    yield Built(space, page, app)
+    with ignore_unclosed():
+        del page, app
+
+
+def test_every_route_of_the_page_needs_access(built: Built) -> None:
+    client = TestClient(built.app, "http://localhost")
+    paths = {"/openapi.json": ["get"], "/no-such-path": ["get", "post"], **built.app.openapi()["paths"]}
+    assert {"/config", "/gradio_api/cancel", "/gradio_api/reset", "/gradio_api/openapi.json"} <= paths.keys()
+    for path in paths.keys() - {STARTUP, LOGIN}:
+        for method in paths[path]:
+            assert client.request(method, re.sub("{[^}]*}", "x", path)).status_code == 401, (method, path)
+
+
+def test_nothing_remains_of_closed_sessions(built: Built) -> None:
+    space, kept = built.space, built.app.state_holder
+    for number in range(20):
+        request, upload = Request(f"hash-{number}"), space.uploads / str(number)
+        upload.touch()
+        kept[request.session_hash][1]
+        session = space.open(name_session(request))
+        assert list(session.run("working", lambda _: 1))[-1].results == (1,)
+        take_upload(session, str(upload), "film.mp4")
+        assert space.jobs.names == tuple(space.owners) == (session.name,)
+        built.close(request)
+        assert not [*space.jobs.names, *space.owners, *kept.session_data, *kept.time_last_used]
+    assert not [*space.sessions.iterdir(), *space.uploads.iterdir()]
+
+
+def at(served: Served, path: str) -> str:
+    """Return the address of a path of the app, with the token."""
+    return served.address.replace("?", f"{path}?")
 
 
 def get(address: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
@@ -415,8 +516,7 @@ def test_requests_for_another_host_are_refused(served: Served) -> None:
 def test_server_delivers_only_results(served: Served) -> None:
     session = served.space.open("mine")
     (session.folder / "player.html").write_text("<p>hello</p>", encoding="utf-8")
-    files = f"{served.address}gradio_api/file="
-    status, page, headers = get(f"{files}{session.folder}/player.html")
+    status, page, headers = get(at(served, f"gradio_api/file={session.folder}/player.html"))
     assert (status, page) == (200, b"<p>hello</p>")
     assert headers["content-type"].startswith("text/html")
     secrets = (
@@ -426,8 +526,22 @@ def test_server_delivers_only_results(served: Served) -> None:
         f"{session.folder}/../../../../etc/passwd",
     )
     for secret in secrets:
-        assert get(f"{files}{secret}")[0] == 403, secret
-    assert get(f"{files}https://example.org/")[0] == 403
+        assert get(at(served, f"gradio_api/file={secret}"))[0] == 403, secret
+    assert get(at(served, "gradio_api/file=https://example.org/"))[0] == 403
+
+
+def test_url_instead_of_an_upload_is_not_fetched(served: Served) -> None:
+    with pytest.raises(PermissionError, match="not fetched"):
+        gr.File().move_resource_to_block_cache("http://example.org/a.mp4")
+    assert not [*served.space.uploads.rglob("*.mp4")]
+
+
+def test_results_are_not_copied_to_the_uploads(served: Served) -> None:
+    result = served.space.open("mine").folder / "a.h5"
+    result.touch()
+    button = gr.DownloadButton()
+    done = move_files_to_cache(button.postprocess(str(result)), button)
+    assert done["path"] == str(result)
 
 
 def test_embedded_page_has_title_and_escaped_url(served: Served) -> None:
@@ -445,7 +559,7 @@ def test_large_upload_is_refused(served: Served) -> None:
         + b"\r\n--x--\r\n"
     )
     request = urllib.request.Request(
-        f"{served.address}gradio_api/upload", body, {"Content-Type": "multipart/form-data; boundary=x"}
+        at(served, "gradio_api/upload"), body, {"Content-Type": "multipart/form-data; boundary=x"}
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with pytest.raises(urllib.error.HTTPError) as refused:
@@ -458,8 +572,10 @@ def test_password_protects_page_and_files(tmp_path: Path) -> None:
         root = found.space.root
         session = found.space.open("mine")
         (session.folder / "a.html").touch()
-        assert get(f"{found.address}gradio_api/file={session.folder}/a.html")[0] == 401
-        assert get(f"{found.address}config")[0] == 401
+        page, _, _ = found.address.partition("?")
+        assert get(f"{page}gradio_api/file={session.folder}/a.html")[0] == 401
+        assert get(f"{page}config")[0] == 401
+        assert get(at(found, "config"))[0] == 200
         assert root.is_dir()
     assert not root.exists()
 

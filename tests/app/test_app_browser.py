@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Site:
         return page
 
     def _check(self, url: str) -> None:
-        if not url.startswith((self.address, "data:", "blob:", "about:")):
+        if not url.startswith((self.address.partition("?")[0], "data:", "blob:", "about:")):
             self.faults.append(f"request: {url}")
 
 
@@ -63,10 +64,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def site(folder: Path) -> Iterator[Site]:
+@contextmanager
+def run_app(folder: Path, *options: str) -> Iterator[Site]:
+    """Run `dvspipe app`, and interrupt it at the end."""
     code = "from dvspipe.__main__ import main; main()"
-    words = [sys.executable, "-c", code, "app", str(folder), "--no-browser"]
+    words = [sys.executable, "-c", code, "app", str(folder), "--no-browser", *options]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         assert server.stderr is not None
@@ -78,6 +80,12 @@ def site(folder: Path) -> Iterator[Site]:
         assert server.returncode == 130, errors
         assert errors.splitlines()[-1:] == ["dvspipe: interrupted"]
         assert "Traceback" not in errors
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path) -> Iterator[Site]:
+    with run_app(folder) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +123,25 @@ def choose_sample(page: Any) -> None:
 def wait_for_work(page: Any) -> None:
     page.locator(".status:visible").first.wait_for()
     page.locator(".status:visible").first.wait_for(state="detached")
+
+
+def test_address_bar_does_not_show_the_token(page: Any) -> None:
+    assert "token" not in page.url
+    page.reload()
+    page.get_by_role("tab", name="Video to events").wait_for()
+
+
+def test_password_opens_the_page(browser: Any, folder: Path) -> None:
+    with run_app(folder, "--password", "secret") as locked:
+        opened = browser.new_context().new_page()
+        opened.goto(locked.address.partition("?")[0])
+        opened.get_by_label("Password").fill("wrong")
+        opened.get_by_role("button", name="Log in").click()
+        opened.get_by_role("alert").filter(has_text="Wrong password").wait_for()
+        opened.get_by_label("Password").fill("secret")
+        opened.get_by_role("button", name="Log in").click()
+        opened.get_by_role("tab", name="Video to events").wait_for(timeout=PATIENCE_MS)
+        opened.close()
 
 
 def test_slider_changes_the_excerpt(page: Any) -> None:

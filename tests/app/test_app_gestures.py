@@ -49,6 +49,11 @@ from dvspipe.app.work import KEPT, Session, Workspace, remove_old
 from dvspipe.oneshot import ExampleFilm, LearnConfig
 from dvspipe.oneshot.learning import CLIPS, TRACKS
 
+# The server of an earlier test module may end only now; Gradio leaves its event loop and sockets open.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
+]
 TINY = LearnConfig(people=4, epochs=1, jobs=1)
 
 

@@ -181,7 +181,7 @@ def test_number_of_cameras_is_limited_and_closed_ones_are_freed(classifier: Clas
     cameras.close_session("page 1")
     assert cameras.open("another page", classifier, lambda: tmp_path)
     cameras.close_all()
-    assert cameras.count == 0
+    assert not cameras.sessions
 
 
 def test_camera_without_pictures_is_freed(
@@ -236,7 +236,7 @@ def test_only_open_cameras_take_pictures(client: TestClient, address: str, space
     assert found.json()["doubt"]
     assert client.delete(address).status_code == 200
     assert client.post(f"{address}?t_us=40000", content=jpeg(0)).status_code == 410
-    assert space.cameras.count == 0
+    assert not space.cameras.sessions
 
 
 @pytest.mark.parametrize("query", ["", "?t_us=-1", "?t_us=1e3", "?t_us=" + 30 * "9"])
@@ -249,6 +249,15 @@ def test_wrong_times_are_explained(client: TestClient, address: str, query: str)
 def test_closed_page_frees_its_camera(client: TestClient, address: str, space: Workspace, session: Session) -> None:
     space.close(session.name)
     assert client.post(f"{address}?t_us=0", content=jpeg(0)).status_code == 410
+
+
+def test_session_with_a_live_webcam_is_in_use(client: TestClient, address: str, space: Workspace) -> None:
+    space.owners["page"] = set()
+    space.close_unused(kept_s=-1)
+    assert client.post(f"{address}?t_us=0", content=jpeg(0)).status_code == 200
+    client.delete(address)
+    space.close_unused(kept_s=-1)
+    assert not space.owners
 
 
 def test_uploaded_film_is_kept_beside_its_events(

@@ -43,8 +43,24 @@ def test_gallery_shows_each_code_form_filter_preset_and_format() -> None:
     assert shown("5_formats") == set(written_suffixes()) - {".hdf5", ".bs2"}  # other names of .h5 and .bin
 
 
-def test_every_public_name_is_on_a_page(pages: types.ModuleType) -> None:
-    assert {name for area in pages.AREAS.values() for name in area.names} >= pages.public_names()
+def test_every_public_name_is_on_one_page(pages: types.ModuleType) -> None:
+    names = [name for area in pages.AREAS.values() for name in area.names]
+    assert len(names) == len(set(names))
+    assert set(names) >= pages.public_names()
+
+
+def test_notebooks_fold_the_answers_of_all_lessons(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "scripts" / "docs")
+    notebooks = importlib.import_module("site_notebooks")
+    lessons = sorted((ROOT / "docs" / "lessons").glob("plot_*.py"))
+    assert lessons
+    for lesson in lessons:
+        exercise = lesson.read_text(encoding="utf-8").split("# Exercise\n")[1]
+        text = notebooks.prepare_text(re.sub(r"^# ?", "", exercise, flags=re.MULTILINE))
+        answer = text.partition("<summary>Answer</summary>\n\n")[2].partition("\n\n</details>\n\n")[0]
+        assert ".. code-block:: pycon\n\n   >>> " in answer, lesson.name
+        assert answer.endswith(exercise.rpartition("#       ")[2].partition("\n")[0]), lesson.name
+        assert ":doc:" not in text
 
 
 def test_every_command_is_on_the_command_page(pages: types.ModuleType) -> None:

@@ -1,0 +1,324 @@
+"""Access to the app: token or password, requests of its own page only, and limits of sizes and logins."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import math
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+TOKEN_BYTES = 16  # 22 characters; the printed address fits a terminal of 80 columns
+TOKEN = "token"  # name in the query of the printed address
+LOGIN = "/login"
+STARTUP = "/gradio_api/startup-events"  # requested by Gradio itself when it starts; it returns true or false
+UPLOAD = "/gradio_api/upload"
+MAX_BODY = 4 << 20  # bytes of a request that is not an upload
+MAX_FORM = 4 << 10  # bytes of the login form
+LOGIN_PERIOD_S = 60.0
+MAX_WRONG = 5  # wrong passwords from one address in a period
+MAX_WRONG_ALL = 100  # wrong passwords from all addresses in a period; addresses can be forged
+POLICY_VIOLATION = 1008  # close code of a websocket: https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+NO_TOKEN = "This page needs its token: open the address that dvspipe app printed.\n"
+CONTENT_POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; base-uri 'self'; "
+    "form-action 'self'; object-src 'none'"
+)
+"""Content security policy: browsers load nothing from other hosts."""
+LOGIN_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>dvspipe</title>
+<style>:root {{ color-scheme: light dark; font: 1rem system-ui, sans-serif; }}
+body {{ max-width: 20rem; margin: 20vh auto; padding: 0 1rem; }}
+input, button {{ font: inherit; padding: .5rem; margin-top: .5rem; width: 100%; box-sizing: border-box; }}</style>
+</head><body><h1>dvspipe</h1><p role="alert">{message}</p><form method="post" action="{action}">
+<label>Password <input type="password" name="password" autocomplete="current-password" required autofocus></label>
+<button>Log in</button></form></body></html>
+"""
+
+
+class LoginLimit:
+    """Limit of wrong passwords: per address, and for all addresses, in a minute.
+
+    Args:
+        clock: Monotonic time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._wrong: deque[tuple[float, str]] = deque()
+
+    def wait_s(self, host: str) -> int:
+        """Return the time in seconds until `host` may try a password; 0: now."""
+        now_s, network = self._clock(), _network_of(host)
+        while self._wrong and self._wrong[0][0] <= now_s - LOGIN_PERIOD_S:
+            self._wrong.popleft()
+        own = [time_s for time_s, each in self._wrong if each == network]
+        oldest_s = own[-MAX_WRONG] if len(own) >= MAX_WRONG else None
+        if len(self._wrong) >= MAX_WRONG_ALL:
+            oldest_s = self._wrong[0][0]
+        return 0 if oldest_s is None else math.ceil(oldest_s + LOGIN_PERIOD_S - now_s)
+
+    def count(self, host: str) -> None:
+        """Record a wrong password from `host`."""
+        self._wrong.append((self._clock(), _network_of(host)))
+
+    def __len__(self) -> int:
+        return len(self._wrong)
+
+
+def _network_of(host: str) -> str:
+    """Return an address; of IPv6 the /64 network, because one machine has all its addresses."""
+    try:
+        address = ipaddress.IPv6Address(host.partition("%")[0])
+    except ValueError:
+        return host
+    return str(address.ipv4_mapped or ipaddress.IPv6Network((address, 64), strict=False))
+
+
+class Access:
+    """Token and password of a server.
+
+    A browser gets the cookie from an address with the token, or with the password. The server keeps no list of
+    browsers: the value of the cookie is the token.
+
+    Args:
+        password: Password; None: only the token gives access.
+    """
+
+    def __init__(self, password: str | None = None) -> None:
+        self.token = secrets.token_urlsafe(TOKEN_BYTES)
+        self.limit = LoginLimit()
+        self._password = password
+        self._once: str | None = None
+
+    @property
+    def has_password(self) -> bool:
+        """Whether a password gives access, too."""
+        return self._password is not None
+
+    def address(self, page: str) -> str:
+        """Add the token to the URL of the page."""
+        return f"{page}?{TOKEN}={self.token}"
+
+    def address_once(self, page: str) -> str:
+        """Return the URL of the page with a token that works once.
+
+        Other accounts of the machine can read the command that opens a browser.
+        """
+        self._once = secrets.token_urlsafe(TOKEN_BYTES)
+        return f"{page}?{TOKEN}={self._once}"
+
+    def is_password(self, text: str) -> bool:
+        """Whether a text is the password, in constant time."""
+        return self._password is not None and _are_equal(text, self._password)
+
+    def has_cookie(self, request: HTTPConnection) -> bool:
+        """Whether a request has the cookie."""
+        return _are_equal(request.cookies.get(_cookie_of(request), ""), self.token)
+
+    def take_token(self, request: HTTPConnection) -> bool:
+        """Whether the address of a request has a token; a token that works once is used up."""
+        given = request.query_params.get(TOKEN, "")
+        if self._once is not None and _are_equal(given, self._once):
+            self._once = None
+            return True
+        return _are_equal(given, self.token)
+
+    def set_cookie(self, request: HTTPConnection, headers: MutableHeaders) -> None:
+        """Add the cookie to the headers of a response; browsers send it only from the page itself."""
+        value = f"{_cookie_of(request)}={self.token}; HttpOnly; SameSite=Strict; Path=/"
+        headers.append("set-cookie", value)
+
+
+def _are_equal(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode(), expected.encode())
+
+
+def _cookie_of(request: HTTPConnection) -> str:
+    """Return the name of the cookie; it has the port in the browser, because all ports of a host share cookies."""
+    port = request.headers.get("host", "").rpartition(":")[2]
+    return f"dvspipe-{port}" if port.isdecimal() else "dvspipe"
+
+
+class UploadQuota:
+    """Limit of all uploads that the server stores.
+
+    Args:
+        folder: Folder of uploads.
+        max_bytes: Maximum size of all files in it.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._folder, self._max = folder, max_bytes
+        self._bytes = self._active = 0
+
+    @property
+    def left(self) -> int:
+        """Number of bytes that may be added."""
+        return max(0, self._max - (self._bytes if self._active else self._count()))
+
+    def begin(self) -> None:
+        """Start an upload."""
+        if not self._active:
+            self._bytes = self._count()
+        self._active += 1
+
+    def add(self, size: int) -> bool:
+        """Count received bytes, and return whether they fit."""
+        self._bytes += size
+        return self._bytes <= self._max
+
+    def end(self) -> None:
+        """End an upload; remove the partial files of interrupted ones. Gradio moves complete files to folders."""
+        self._active -= 1
+        if not self._active:
+            for path in self._folder.glob("*"):
+                if path.is_file():
+                    path.unlink(missing_ok=True)
+
+    def _count(self) -> int:
+        return sum(_size_of(path) for path in self._folder.rglob("*"))
+
+    def explain(self) -> str:
+        """Say that an upload does not fit."""
+        return (
+            f"uploads: no space left (at most {self._max / 2**20:,.0f} MB of uploads are stored); close pages that "
+            "you no longer use, or wait an hour"
+        )
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except FileNotFoundError:  # removed with its session in the meantime
+        return 0
+
+
+class Guard:
+    """Middleware of all routes, also of websockets: refuses requests without access and from other sites.
+
+    Args:
+        app: App to protect.
+        access: Token and password.
+        quota: Limit of stored uploads.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access, quota: UploadQuota) -> None:
+        self._app, self._access, self._quota = app, access, quota
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request that is allowed."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        request = HTTPConnection(scope)
+        is_new = self._access.take_token(request)
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Content-Security-Policy"] = CONTENT_POLICY
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "same-origin"  # without referrer, the login form has no origin
+                if is_new:
+                    self._access.set_cookie(request, headers)
+            await send(message)
+
+        refusal = self._refuse(request, has_access=is_new or self._access.has_cookie(request))
+        if scope["type"] == "websocket":
+            await (WebSocketClose(POLICY_VIOLATION) if refusal else self._app)(scope, receive, send)
+        elif refusal:
+            await refusal(scope, receive, send_guarded)
+        elif self._is_login(scope):
+            response = await self._log_in(Request(scope, receive))
+            await response(scope, receive, send_guarded)
+        else:
+            await self._pass_on(scope, receive, send_guarded)
+
+    def _refuse(self, request: HTTPConnection, *, has_access: bool) -> Response | None:
+        """Return the response to a request that is not allowed, or None."""
+        path: str = request.scope["path"]
+        host = request.headers.get("host", "")
+        for origin in request.headers.getlist("origin"):
+            if origin.partition(":")[2] != f"//{host}":
+                return PlainTextResponse(f"not allowed: request from another site ({origin!r})\n", 403)
+        if not (has_access or path == STARTUP or self._is_login(request.scope)):
+            return _show_login(request, "") if self._access.has_password else PlainTextResponse(NO_TOKEN, 401)
+        if "file=http" in path or "/proxy=" in path:  # the server would fetch them
+            return PlainTextResponse("not allowed: file of another host\n", 403)
+        return None
+
+    def _is_login(self, scope: Scope) -> bool:
+        """Whether a request is the login form."""
+        return self._access.has_password and scope["path"] == LOGIN and scope.get("method") == "POST"
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request, and refuse its body as soon as it is too large."""
+        is_upload = scope["path"].rstrip("/") == UPLOAD
+        most, text = (self._quota.left, self._quota.explain()) if is_upload else (MAX_BODY, "request: too large")
+        size = Request(scope).headers.get("content-length", "0")
+        if not size.isdecimal() or int(size) > most:
+            await PlainTextResponse(f"{text}\n", 413)(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_limited() -> Message:
+            nonlocal received
+            message = await receive()
+            new = len(message.get("body", b""))
+            received += new
+            fits = self._quota.add(new) if is_upload else received <= most
+            if not fits:
+                raise HTTPException(413, text)
+            return message
+
+        if not is_upload:
+            await self._app(scope, receive_limited, send)
+            return
+        self._quota.begin()
+        try:
+            await self._app(scope, receive_limited, send)
+        finally:
+            self._quota.end()
+
+    async def _log_in(self, request: Request) -> Response:
+        """Return the cookie and the way to the page if the password is right, or the login page again."""
+        limit, given = self._access.limit, await _read_password(request)
+        host = request.client.host if request.client else ""
+        if wait_s := limit.wait_s(host):  # no request may be read between this and the count
+            response = _show_login(request, f"Too many wrong passwords. Try again in {wait_s} s.", 429)
+            response.headers["Retry-After"] = str(wait_s)
+        elif self._access.is_password(given):
+            response = RedirectResponse("./", 303)
+            self._access.set_cookie(request, response.headers)
+        else:
+            limit.count(host)
+            response = _show_login(request, "Wrong password.")
+        return response
+
+
+def _show_login(request: HTTPConnection, message: str, status: int = 401) -> Response:
+    """Return the login page."""
+    action = request.scope.get("root_path", "") + LOGIN
+    return HTMLResponse(LOGIN_PAGE.format(message=message, action=action), status)
+
+
+async def _read_password(request: Request) -> str:
+    """Return the password in the login form, or an empty text."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM:
+            return ""
+    return parse_qs(body.decode("utf-8", "replace")).get("password", [""])[0]
