@@ -48,7 +48,7 @@ COMPARED_S = 0.2  # time between the two pictures that show whether the camera m
 KEPT_PICTURES = 16  # pictures in memory, more than COMPARED_S at 60 pictures per second
 DOUBTS: dict[Doubt, str] = {
     "camera moves": "The camera moves: keep it still.",
-    "no person": "Nobody is in the picture.",
+    "no person": "Nobody is recognised: step into the picture, or come closer.",
     "several people": "Two or more people are in the picture: only one should be.",
     "person too small": "You are far away: come closer.",
 }
