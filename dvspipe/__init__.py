@@ -61,6 +61,9 @@ OTHER_NAMES = {
     "Simulator": "dvspipe.EventSimulator()",
     "SpikeDataset": "dvspipe.torch.SpikeDataset(folder)",
     "check_recording": "dvspipe.check(recording)",
+    "classify_recording": "dvspipe.infer(checkpoint, recording)",
+    "compare_recordings": "dvspipe.compare(a, b)",
+    "convert_recording": "dvspipe.convert(recording, out)",
     "classify": "dvspipe.infer(checkpoint, recording)",
     "concat": "dvspipe.concatenate(parts), or dvspipe.merge(recordings)",
     "crop": "events.crop(left, top, width, height), or dvspipe.cut(recording, region=...)",
@@ -68,7 +71,10 @@ OTHER_NAMES = {
     "detect": "dvspipe.infer(checkpoint, recording)",
     "download": "dvspipe.datasets",
     "encode_events": "dvspipe.encode(events)",
+    "encode_frames": "dvspipe.frames(recording, folder), or dvspipe.encoding.encode_frames(events)",
     "eval": "dvspipe.evaluate(checkpoint, data)",
+    "evaluate_checkpoint": "dvspipe.evaluate(checkpoint, data)",
+    "export_checkpoint": "dvspipe.export(checkpoint, path, to=...)",
     "filters": "dvspipe.events.filters, or dvspipe.filter(recording, activity_us=20_000)",
     "fit": "dvspipe.train(folder, run_folder)",
     "from_array": "dvspipe.events_from_video(images, fps), or dvspipe.Events(t, x, y, p, sensor)",
@@ -82,6 +88,8 @@ OTHER_NAMES = {
     "pipeline": "dvspipe.infer(checkpoint, recording)",
     "predict": "dvspipe.infer(checkpoint, recording)",
     "preview": "dvspipe.view(recording, path)",
+    "quantise_checkpoint": "dvspipe.quantise(checkpoint, data)",
+    "quantize": "dvspipe.quantise(checkpoint, data)",
     "save": "dvspipe.write(path, events), or events.save(path)",
     "save_events": "dvspipe.write(path, events), or events.save(path)",
     "sensors": "dvspipe.simulator.read_preset(name)",
@@ -99,8 +107,25 @@ OTHER_NAMES = {
     "video_to_events": "dvspipe.events_from_video(video)",
     "visualize": "dvspipe.plot(events), or dvspipe.animate(events)",
     "voxel_grid": 'dvspipe.encode(events, form="voxel")',
+    "write_view": "dvspipe.view(recording, path)",
 }
 """What to write instead of names of other libraries and earlier versions."""
+
+
+class _OtherModules:
+    """Import finder, asked last: the error of a missing module of dvspipe says what to write."""
+
+    @staticmethod
+    def find_spec(fullname: str, _path: object = None, _target: object = None) -> None:
+        """Raise an error for a module with a name in `OTHER_NAMES`."""
+        owner, _, name = fullname.rpartition(".")
+        if owner == __name__ and name in OTHER_NAMES:
+            from .errors import explain_name
+
+            raise ModuleNotFoundError(explain_name("dvspipe", name, (), OTHER_NAMES), name=fullname)
+
+
+sys.meta_path.append(_OtherModules)  # type: ignore[arg-type]
 
 
 @functools.cache

@@ -63,6 +63,8 @@ from .inference import adapt_readout as adapt_readout
 from .inference import classify_many as classify_many
 from .inference import infer as infer
 from .inference import plan_tasks as plan_tasks
+from .inference.live import live as live
+from .oneshot import learn as learn
 from .parallel import Outcome as Outcome
 from .parallel import Processes as Processes
 from .parallel import Shard as Shard
@@ -91,6 +93,7 @@ from .recordings.verbs import cut as cut
 from .recordings.verbs import filter as filter  # noqa: A004
 from .recordings.verbs import merge as merge
 from .report.config import PreviewSettings as PreviewSettings
+from .report.frame_sets import frames as frames
 from .report.notebook import animate as animate
 from .report.notebook import plot as plot
 from .report.progress import ProgressBar as ProgressBar
@@ -111,6 +114,7 @@ from .training import TrainingCallback as TrainingCallback
 from .training import choose_settings as choose_settings
 from .training import evaluate as evaluate
 from .training import train as train
+from .training.quantisation import quantise as quantise
 from .video.config import VideoSettings as VideoSettings
 from .video.frames import Frame as Frame
 from .video.frames import frames_from_arrays as frames_from_arrays

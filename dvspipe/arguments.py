@@ -1,22 +1,20 @@
-"""Check the arguments of public functions: a wrong, missing or unknown argument is a one-line error."""
+"""Check the arguments of public functions and classes: a wrong, missing or unknown argument is a one-line error."""
 
 from __future__ import annotations
 
-import builtins
 import difflib
 import functools
 import inspect
 import numbers
 import os
 import types
-from collections import ChainMap, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from .errors import ArgumentError, join_names, shorten
+from .errors import PACKAGE_NAME, ArgumentError, join_names, shorten
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -31,9 +29,13 @@ MAX_SHOWN = 60  # characters of a value in a message
 
 
 def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Decorate a public function: check the types of its arguments at each call, in a few microseconds.
+    """Decorate a public function or class: check the types of its arguments at each call, in about a microsecond.
 
-    A type that cannot be checked without reading the value, such as the items of a sequence, accepts any value.
+    A call with the same names, and with values of the same types, as an earlier call is not checked again. A type that
+    cannot be checked without reading the value, such as the items of a sequence, accepts any value.
+
+    Args:
+        function: Function; or a class with an `__init__`, such as a dataclass. Decorate a dataclass above `@dataclass`.
 
     Raises:
         ArgumentError: If an argument has a wrong type, is missing or unknown. The message names the function, the
@@ -49,16 +51,48 @@ def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Resu
         Traceback (most recent call last):
         dvspipe.errors.ArgumentError: play: unknown argument start, did you mean start_us?
     """
+    if isinstance(function, type):
+        function.__init__ = checked(function.__init__)  # type: ignore[misc]
+        return function
     forms: list[_Form] = []  # one, made at the first call: until then, later modules may be incomplete
+    accepted: set[tuple[object, ...]] = set()  # types by position, then names, then types by name
 
     @functools.wraps(function)
     def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        if not forms:
-            forms.append(_Form.of(function))
-        forms[0].check(args, kwargs)
+        found = (*map(type, args), *kwargs, *map(type, kwargs.values())) if kwargs else tuple(map(type, args))
+        if found not in accepted:
+            if not forms:
+                forms.append(_Form.of(function))
+            forms[0].check(args, kwargs)
+            accepted.add(found)
         return function(*args, **kwargs)
 
     return call
+
+
+def check_items(function: Callable[..., object], name: str, values: Iterable[object], *kinds: type) -> None:
+    """Check the types of the items of an argument.
+
+    Raises:
+        ArgumentError: If one has another type.
+    """
+    for value in values:
+        if not isinstance(value, kinds):
+            expected = join_names([each.__name__ for each in kinds])
+            wrong = f"found {describe_value(value)}, expected {expected}"
+            raise ArgumentError(f"{function.__name__}: wrong type of an item of {name} ({wrong})")
+
+
+def check_names(function: Callable[..., object], given: Iterable[str], known: Iterable[str]) -> None:
+    """Check the names of arguments that a function passes on.
+
+    Raises:
+        ArgumentError: If one is not in `known`.
+    """
+    names = list(known)
+    for name in given:
+        if name not in names:
+            raise ArgumentError(f"{function.__name__}: unknown argument {name}, {_suggest(name, names)}")
 
 
 def describe_value(value: object) -> str:
@@ -86,7 +120,6 @@ class _Form(NamedTuple):
         takes_more: Whether it takes any number of positional arguments.
         takes_settings: Whether it takes any named argument.
         annotations: Types by argument.
-        accepted: Types of values that were accepted before, by argument; values of other types are checked.
     """
 
     name: str
@@ -97,20 +130,16 @@ class _Form(NamedTuple):
     takes_more: bool
     takes_settings: bool
     annotations: Mapping[str, object]
-    accepted: Mapping[str, set[type]]
 
     @classmethod
     def of(cls, function: Callable[..., object]) -> _Form:
-        # names that a module imports only for type checkers accept any value
-        names = ChainMap(function.__globals__, vars(builtins), defaultdict(lambda: Any))
-        hints = get_type_hints(function, globalns={}, localns=names)
         parameters = list(inspect.signature(function).parameters.values())
         kinds = {each.kind for each in parameters}
         is_method = bool(parameters) and parameters[0].name in ("self", "cls")
         fixed = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)][is_method:]
-        annotations = {each.name: hints.get(each.name, Any) for each in fixed}
+        annotations = {each.name: _read_type(function, each.annotation) for each in fixed}
         return cls(
-            name=function.__qualname__.removesuffix(".__init__"),
+            name=function.__qualname__,
             positional=tuple(each.name for each in fixed if each.kind is not each.KEYWORD_ONLY),
             named=tuple(each.name for each in fixed if each.kind is not each.POSITIONAL_ONLY),
             required=frozenset(each.name for each in fixed if each.default is each.empty),
@@ -118,7 +147,6 @@ class _Form(NamedTuple):
             takes_more=inspect.Parameter.VAR_POSITIONAL in kinds,
             takes_settings=inspect.Parameter.VAR_KEYWORD in kinds,
             annotations=annotations,
-            accepted={name: set() for name in annotations},
         )
 
     def check(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
@@ -145,7 +173,7 @@ class _Form(NamedTuple):
         if not (self.is_method and dot):
             return self.name
         owner = args[0] if isinstance(args[0], type) else type(args[0])
-        return f"{owner.__name__}.{method}"
+        return owner.__name__ if method == "__init__" else f"{owner.__name__}.{method}"
 
     def _find_wrong_name(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
         if len(args) > len(self.positional) and not self.takes_more:
@@ -155,23 +183,32 @@ class _Form(NamedTuple):
             if name in self.positional[: len(args)]:
                 return f"argument {name} is given twice"
             if not (self.takes_settings or name in self.named):
-                return f"unknown argument {name}, {self._suggest(name)}"
+                return f"unknown argument {name}, {_suggest(name, self.named)}"
         return ""
 
     def _explain_type(self, name: str, value: object) -> str:
-        if type(value) in self.accepted.get(name, (type(value),)):
+        annotation = self.annotations.get(name, Any)
+        if _matches(value, annotation):
             return ""
-        annotation = self.annotations[name]
-        if not _matches(value, annotation):
-            expected = f"found {describe_value(value)}, expected {_describe(annotation)}"
-            return f"wrong type of {name} ({expected})"
-        self.accepted[name].add(type(value))
-        return ""
+        return f"wrong type of {name} (found {describe_value(value)}, expected {_describe(annotation)})"
 
-    def _suggest(self, name: str) -> str:
-        longer = [each for each in self.named if each.startswith(f"{name}_")]
-        similar = longer or difflib.get_close_matches(name, self.named, 1)
-        return f"did you mean {join_names(similar)}?" if similar else f"expected one of {', '.join(self.named)}"
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    similar = [each for each in names if each.startswith(f"{name}_")] or difflib.get_close_matches(name, names, 1)
+    return f"did you mean {join_names(similar)}?" if similar else f"expected one of {', '.join(names)}"
+
+
+def _read_type(function: Callable[..., object], annotation: object) -> object:
+    """Return the type of an annotation; `Any` if its module imports the name only for type checkers."""
+    if annotation is inspect.Parameter.empty:
+        return Any
+    holder = types.SimpleNamespace(__annotations__={"type": annotation})
+    try:
+        [found] = get_type_hints(holder, inspect.unwrap(function).__globals__).values()
+        return found
+    except (NameError, TypeError):
+        return Any
 
 
 def _matches(value: object, annotation: object) -> bool:
@@ -186,13 +223,21 @@ def _matches(value: object, annotation: object) -> bool:
         return value is None
     if origin is tuple:  # lists and arrays of numbers, too
         return isinstance(value, tuple | list | np.ndarray)
-    if getattr(origin or annotation, "_is_protocol", False):  # such as numpy's ArrayLike
-        return True
+    if getattr(origin or annotation, "_is_protocol", False):
+        return all(hasattr(value, name) for name in _list_members(origin or annotation))
+    if isinstance(value, str | bytes) and origin in (Iterable, Collection, Sequence):
+        return members[0] is str  # a text is a sequence of texts only
     kind = NUMBERS.get(annotation, os.PathLike if annotation is Path else origin or annotation)
     try:
         return isinstance(value, kind)  # type: ignore[arg-type]
     except TypeError:  # Any and type variables
         return True
+
+
+def _list_members(protocol: object) -> list[str]:
+    """Return the names of the methods of a protocol of this package; others, such as numpy's, accept any value."""
+    names = vars(protocol) if getattr(protocol, "__module__", "").startswith(PACKAGE_NAME) else {}
+    return [name for name, each in names.items() if name == "__call__" or (name[0] != "_" and callable(each))]
 
 
 def _describe(annotation: object) -> str:

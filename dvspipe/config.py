@@ -21,7 +21,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
-from .errors import ConfigError, join_names, shorten
+from .arguments import checked
+from .errors import ConfigError, Explained, join_names, shorten
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -54,7 +55,7 @@ CLOSE, CLOSE_ELSEWHERE = 0.6, 0.85
 """Minimum difflib similarity for suggesting a setting of the same group, and of another group."""
 
 
-class Settings(BaseModel):
+class Settings(Explained, BaseModel):
     """Base class of all groups of settings: frozen; unknown keys are errors.
 
     The `repr` lists the settings that differ from their defaults.
@@ -101,6 +102,12 @@ class Settings(BaseModel):
             return values
         types = {name: field.annotation for name, field in cls.model_fields.items()}
         return {name: _to_plain(value, types.get(name, bool)) for name, value in values.items()}
+
+    if not TYPE_CHECKING:  # type checkers know that the model is frozen
+
+        def __setattr__(self, name: str, value: object) -> None:
+            kind = type(self).__name__
+            raise AttributeError(f"{kind} is read-only: {name} cannot be set; write {kind}({name}={value!r})")
 
     def __repr_args__(self) -> Iterator[tuple[str, object]]:
         for name, field in type(self).model_fields.items():
@@ -171,11 +178,13 @@ def configs_folder() -> Path:
     return inside if inside.is_dir() else _PACKAGE.parent / "configs"
 
 
+@checked
 def shipped_configs(kind: str = "") -> list[str]:
     """Return the sorted names of shipped experiments, or of shipped files of another kind, such as `sensors`."""
     return sorted(path.stem for path in (configs_folder() / kind).glob("*.yaml"))
 
 
+@checked
 def read_text(source: str | Path, *, kind: str = "") -> str:
     """Return the text of a YAML file.
 
@@ -207,6 +216,7 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
 
 
+@checked
 def read_yaml(source: str | Path, *, kind: str = "") -> SettingsTree:
     """Return the settings of a YAML file.
 
@@ -225,6 +235,7 @@ def read_yaml(source: str | Path, *, kind: str = "") -> SettingsTree:
     return content
 
 
+@checked
 def parse_overrides(overrides: Sequence[str]) -> SettingsTree:
     """Parse KEY=VALUE arguments into nested settings; values are YAML.
 

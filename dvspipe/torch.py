@@ -9,11 +9,13 @@
 
 from __future__ import annotations
 
+import inspect
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, SupportsIndex
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, Sampler, get_worker_info
 
+from .arguments import check_names, checked, describe_value
 from .config import as_settings
 from .datasets import (
     DataConfig,
@@ -37,7 +40,7 @@ from .datasets import (
 )
 from .datasets.shard_files import group_by_shard
 from .encoding import BinConfig, encode_stream
-from .errors import ConfigError, DataError, DvspipeError, count_noun
+from .errors import ArgumentError, ConfigError, DataError, DvspipeError, Explained, brief, count_noun, explain_name
 from .events import Events, SensorSizeLike
 from .formats import NO_HINTS, HintsLike, open_recording
 from .networks import LIF, LeakyReadout, Levels, NeuronConfig
@@ -58,13 +61,20 @@ __all__ = [
     "to_tensor",
 ]
 
+OTHER_NAMES = {
+    "Dataloader": "dvspipe.torch.loader(dataset)",
+    "Leaky": "dvspipe.torch.LIF(beta=0.9), or LIF.from_snntorch(beta=0.9)",
+    "LI": "dvspipe.torch.LeakyReadout",
+    "from_numpy": "events.to_torch()",
+}
+"""What to write instead of names of other libraries."""
 DIGEST_BYTES = 20
 
 LoadedItem = tuple[Tensor, int]
 """Spikes [T, C, H, W], and their label or start time."""
 
 
-class SpikeDataset(Dataset[LoadedItem]):
+class SpikeDataset(Explained, Dataset[LoadedItem]):
     """PyTorch dataset of labelled recordings as spike tensors, encoded on demand and cached on disk.
 
     No recording is read before the first access. The workers of a loader share the encoding work. File content is
@@ -99,6 +109,14 @@ class SpikeDataset(Dataset[LoadedItem]):
         (torch.Size([5, 2, 7, 12]), torch.uint8, 1, 2)
     """
 
+    other_names = {  # noqa: RUF012  (a mapping that nobody changes)
+        "data": "dataset.samples, or dataset[number]",
+        "shape": "dataset[0][0].shape",
+        "targets": "dataset.labels",
+        "y": "dataset.labels",
+    }
+
+    @checked
     def __init__(
         self,
         source: str | Path | DataConfig | Mapping[str, object] | DataSet,
@@ -136,7 +154,20 @@ class SpikeDataset(Dataset[LoadedItem]):
         return f"SpikeDataset({count_noun(len(self), 'recording')}, {len(self.classes)} classes, {bins.dtype}{shape})"
 
     def __getitem__(self, number: int) -> LoadedItem:
-        """Return the spikes [T, C, H, W] of a recording, uint8 or float32 depending on `bins`, and its label."""
+        """Return the spikes [T, C, H, W] of a recording, uint8 or float32 depending on `bins`, and its label.
+
+        Raises:
+            ArgumentError: If `number` is not an integer.
+            IndexError: If it is out of range; this ends a loop.
+        """
+        if not isinstance(number, SupportsIndex):
+            raise ArgumentError(
+                f"SpikeDataset[...]: wrong number of a recording (found {describe_value(number)}, expected int); "
+                "torch.utils.data.Subset(dataset, numbers) selects several"
+            )
+        number = operator.index(number)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"SpikeDataset[{number}]: out of range (found {count_noun(len(self), 'recording')})")
         spikes = torch.from_numpy(self._encode(number))
         return (spikes if self.transform is None else self.transform(spikes)), self.samples[number].label
 
@@ -182,6 +213,7 @@ class ShardSampler(Sampler[int]):
         ConfigError: If the dataset is not in shards.
     """
 
+    @checked
     def __init__(
         self,
         dataset: SpikeDataset,
@@ -200,6 +232,7 @@ class ShardSampler(Sampler[int]):
         batch = place // processes // batch_size  # batch index within the process
         self._owners = place % processes * max(1, workers) + batch % max(1, workers)
 
+    @checked
     def set_epoch(self, epoch: int, position: int = 0) -> None:
         """Set the epoch of the next iteration, and the number of recordings of this process to skip."""
         self.epoch, self.position = epoch, position
@@ -244,6 +277,7 @@ class EventStream(IterableDataset[LoadedItem]):
         [(100, 2), (130, 0), (160, 1)]
     """
 
+    @checked
     def __init__(
         self,
         recording: str | Path | Events,
@@ -326,6 +360,7 @@ class PaddedBatch(NamedTuple):
     lengths: Tensor
 
 
+@checked
 def to_tensor(events: Events) -> Tensor:
     """Return events as one tensor, for networks and libraries that take event lists.
 
@@ -342,6 +377,7 @@ def to_tensor(events: Events) -> Tensor:
     )
 
 
+@checked
 def collate(items: Sequence[LoadedItem], *, time_first: bool = True) -> SpikeBatch:
     """Collate spike tensors into a batch, padding different numbers of steps: a `collate_fn` for any loader.
 
@@ -349,15 +385,33 @@ def collate(items: Sequence[LoadedItem], *, time_first: bool = True) -> SpikeBat
         items: B pairs of spikes [T, C, H, W] and a label.
         time_first: Whether time is the first axis, as in networks of dvspipe and Norse.
 
+    Raises:
+        DataError: If there are no items, an item is not a pair of a tensor and a number, or tensors differ in more than
+            their steps.
+
     Example:
         >>> spikes, labels = collate([(torch.ones(2, 1, 3, 3), 0), (torch.ones(4, 1, 3, 3), 1)])
         >>> spikes.shape, labels
         (torch.Size([4, 2, 1, 3, 3]), tensor([0, 1]))
     """
-    spikes = pad_sequence([each for each, _ in items], batch_first=not time_first)
-    return SpikeBatch(spikes, torch.tensor([label for _, label in items]))
+    for item in items:
+        _check_item(item)
+    try:
+        spikes = pad_sequence([each for each, _ in items], batch_first=not time_first)
+        return SpikeBatch(spikes, torch.tensor([label for _, label in items]))
+    except (RuntimeError, TypeError, ValueError) as error:
+        found = ", ".join(f"({brief(each)}, {brief(label)})" for each, label in items[:4])
+        expected = "expected tensors [T, C, H, W] of one sensor, and numbers as labels"
+        raise DataError(f"collate: wrong items (found {found or 'none'}, {expected})") from error
 
 
+def _check_item(item: object) -> None:
+    if not (isinstance(item, tuple | list) and len(item) == 2 and isinstance(item[0], Tensor)):
+        found = f"({', '.join(map(brief, item))})" if isinstance(item, tuple | list) else describe_value(item)
+        raise DataError(f"collate: wrong item (found {found}, expected a tensor [T, C, H, W] and a label)")
+
+
+@checked
 def collate_padded(items: Sequence[LoadedItem], *, time_first: bool = True) -> PaddedBatch:
     """Collate like `collate`, and also return the number of steps of each recording without padding.
 
@@ -379,6 +433,7 @@ class Collate(Protocol):
         """Return the batch of some items."""
 
 
+@checked
 def loader(
     dataset: Dataset[LoadedItem],
     batch_size: int = 32,
@@ -406,6 +461,9 @@ def loader(
             `persistent_workers`, `drop_last`, `generator` and `multiprocessing_context`. Use `spawn` for data sets of
             videos, because OpenCV does not survive a fork.
 
+    Raises:
+        ArgumentError: If `DataLoader` does not have an option, or refuses its value.
+
     Example:
         >>> from dvspipe.datasets import from_recordings
         >>> events = Events([0, 10, 30], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
@@ -416,6 +474,13 @@ def loader(
     """
     if not hasattr(dataset, "__getitem__"):
         raise DataError(f"loader: found {type(dataset).__name__}, expected a SpikeDataset or another dataset")
+    check_names(loader, options, inspect.signature(DataLoader).parameters)
+    try:
+        inspect.signature(collate_fn).bind([], time_first=time_first)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"loader: collate_fn has another form than collate(items, *, time_first) ({error})"
+        ) from error
     wrapped: Dataset[Any]
     if isinstance(dataset, IterableDataset):
         wrapped = _ErrorYieldingStream(dataset)
@@ -433,7 +498,10 @@ def loader(
             options["sampler"] = DistributedSampler(wrapped, shuffle=shuffle, drop_last=drop_last)
             shuffle = False
     collated = partial(_collate_or_return_error, partial(collate_fn, time_first=time_first))
-    return _Loader(wrapped, batch_size, shuffle=shuffle or None, collate_fn=collated, **options)
+    try:
+        return _Loader(wrapped, batch_size, shuffle=shuffle or None, collate_fn=collated, **options)
+    except (TypeError, ValueError) as error:  # a check of `DataLoader`
+        raise ArgumentError(f"loader: {error}") from error
 
 
 class _ErrorReturningDataset(Dataset[Any]):
@@ -484,3 +552,9 @@ class _Loader(DataLoader[Any]):
             if isinstance(batch, DvspipeError):
                 raise batch
             yield batch
+
+
+if not TYPE_CHECKING:  # type checkers find unknown names themselves
+
+    def __getattr__(name: str) -> NoReturn:
+        raise AttributeError(explain_name(__name__, name, __all__, OTHER_NAMES))

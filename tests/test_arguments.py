@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,8 +13,9 @@ import pytest
 from facts import raises
 from numpy.typing import ArrayLike
 
-from dvspipe.arguments import checked, describe_value
+from dvspipe.arguments import check_items, checked, describe_value
 from dvspipe.errors import ArgumentError, ConfigError, DvspipeError
+from dvspipe.parallel import Engine, Processes
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -110,6 +113,71 @@ def test_arguments_of_generators_are_checked_at_the_call() -> None:
     assert list(count(2)) == [0, 1]
     with raises(ArgumentError, "count", "to"):
         count("2")  # type: ignore[arg-type]
+
+
+def test_class_checks_the_arguments_of_its_objects() -> None:
+    @checked
+    @dataclass(frozen=True)
+    class Size:
+        width: int
+        height: int = 1
+
+    class Square(Size):
+        pass
+
+    assert Size(2) == Size(width=2, height=1)
+    for kind in (Size, Square):
+        with raises(ArgumentError, kind.__name__, "width", "str 'a'"):
+            kind("a")  # type: ignore[arg-type]
+        with raises(ArgumentError, kind.__name__, "missing", "width"):
+            kind()  # type: ignore[call-arg]
+        with raises(ArgumentError, kind.__name__, "widthh", "width"):
+            kind(widthh=3)  # type: ignore[call-arg]
+
+
+def test_call_with_other_types_is_checked_again() -> None:
+    assert play("a", 1) == play("a", start_us=1)
+    for _ in range(2):
+        with raises(ArgumentError, "start_us"):
+            play("a", "1")  # type: ignore[arg-type]
+        with raises(ArgumentError, "start_us"):
+            play("a", start_us="1")  # type: ignore[arg-type]
+
+
+def test_text_is_not_a_sequence_of_other_things() -> None:
+    @checked
+    def join(paths: Sequence[Path], names: Sequence[str] = ()) -> None: ...
+
+    join([Path("a")], "ab")
+    with raises(ArgumentError, "join", "paths", "a.h5"):
+        join("a.h5")  # type: ignore[arg-type]
+
+
+def test_protocol_of_dvspipe_needs_its_methods() -> None:
+    @checked
+    def run(engine: Engine) -> None: ...
+
+    run(Processes())
+    with raises(ArgumentError, "run", "engine", "int 2", "Engine"):
+        run(2)  # type: ignore[arg-type]
+
+
+def test_decorated_functions_are_checked() -> None:
+    @checked
+    @contextmanager
+    def hold(path: Path) -> Iterator[Path]:
+        yield path
+
+    with hold(Path("a")):
+        pass
+    with raises(ArgumentError, "hold", "path"), hold("a"):  # type: ignore[arg-type]
+        pass
+
+
+def test_items_are_checked_one_by_one() -> None:
+    check_items(play, "paths", ["a", Path("b")], str, Path)
+    with raises(ArgumentError, "play", "paths", "int 3", "str or Path"):
+        check_items(play, "paths", ["a", 3], str, Path)
 
 
 def test_types_that_cannot_be_checked_accept_any_value() -> None:

@@ -342,9 +342,9 @@ class LiveCamera:
 def live_config(classifier: Classifier) -> InferConfig:
     """Return the settings to classify a webcam."""
     from ..inference import InferConfig
-    from ..inference.live import default_hop_us
+    from ..inference.live.labels import with_hop
 
-    return InferConfig(hop_us=default_hop_us(classifier.config.bins))
+    return with_hop(InferConfig(), classifier)
 
 
 @dataclass(frozen=True)

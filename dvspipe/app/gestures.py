@@ -210,7 +210,7 @@ def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: Stage
     Raises:
         DvspipeError: If a film or a file cannot be used, or the training was stopped.
     """
-    from ..oneshot import learn, prepare
+    from ..oneshot import learn_study, prepare
     from ..oneshot.learning import CLIPS, TRACKS
     from ..training import TrainingCallback
 
@@ -222,7 +222,7 @@ def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: Stage
     for film in plan.films:
         shutil.copytree(tracks / film.name, run / TRACKS / film.name, dirs_exist_ok=True)
     study = prepare(plan.films, run, plan.config, other=[each.path for each in plan.other], callback=callback)
-    learned = learn(study, run, plan.config, command=command, callback=callback)
+    learned = learn_study(study, run, plan.config, command=command, callback=callback)
     shutil.rmtree(run / CLIPS)
     archive = shutil.make_archive(str(run), "zip", run.parent, run.name)
     test = learned.run.test

@@ -169,7 +169,8 @@ def serve(settings: AppSettings) -> Iterator[Served]:
             space.jobs.stop_all()
             space.cameras.close_all()
             if page.is_running:
-                page.server.should_exit = True
+                page.server.force_exit = True  # does not wait for pages that are still open
+                page.server.close()
 
 
 def _set_environment(space: Workspace) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..config import Settings
 from ..encoding import BinConfig
 from ..errors import CheckpointError, ConfigError, shorten
@@ -58,6 +59,7 @@ class IntegerConfig(Settings):
     """Readout."""
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class IntegerClassifier:
     """Classifier compiled to integers.
@@ -75,7 +77,8 @@ class IntegerClassifier:
         """Binning of recordings to counts."""
         return self.config.bins
 
-    def save(self, path: Path, *, overwrite: bool = False) -> None:
+    @checked
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the classifier as safetensors, complete or not at all.
 
         Args:
@@ -85,6 +88,7 @@ class IntegerClassifier:
         Raises:
             FileError: If the file has another suffix, already exists or cannot be written.
         """
+        path = Path(path)
         require_suffix(path, INTEGER_SUFFIX, "a classifier of integers")
         claim_output(path, overwrite=overwrite)
         layers, readout = self.network.layers, self.network.readout
@@ -118,6 +122,7 @@ class IntegerClassifier:
         )
 
     @classmethod
+    @checked
     def load(cls, path: str | os.PathLike[str]) -> IntegerClassifier:
         """Read a classifier written by `save`.
 

@@ -69,8 +69,17 @@ def learn(
 
     An interrupted run continues when the command is repeated.
     """
-    from ..oneshot import PAGE, THOROUGH, LearnConfig, check_unfinished, list_films, list_videos, prepare, set_parts
-    from ..oneshot import learn as learn_films
+    from ..oneshot import (
+        PAGE,
+        THOROUGH,
+        LearnConfig,
+        check_unfinished,
+        learn_study,
+        list_films,
+        list_videos,
+        prepare,
+        set_parts,
+    )
 
     found = set_parts(list_films(films), _parse_times(start, "--start"), _parse_times(stop, "--stop"))
     base = THOROUGH if thorough else LearnConfig()
@@ -86,7 +95,7 @@ def learn(
             notes.print(f"check the movements: {out / PAGE}")
             if no_train:
                 return
-            learned = learn_films(study, out, config, command=command, callback=callback, overwrite=overwrite)
+            learned = learn_study(study, out, config, command=command, callback=callback, overwrite=overwrite)
         except KeyboardInterrupt:
             messages.print(f"{command} continues with the missing tracks, clips and epochs")
             raise

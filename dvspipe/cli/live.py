@@ -17,7 +17,6 @@ from .options import AsJson, Hint, Overwrite, Sensor, Trust, parse_hints, parse_
 from .screen import messages, notes, screen, show_name, warn
 
 if TYPE_CHECKING:
-    from ..formats import Writer
     from ..inference import Classifier, InferConfig
     from ..results import LiveAnswer
 
@@ -65,10 +64,11 @@ def live(
     from ..framing import live_settings
     from ..inference import Classifier
     from ..inference.live import LiveSession, is_stream, open_live
+    from ..inference.live.labels import create_live_writer
 
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
     config = _with_hop(build_config(settings), classifier, every)
-    writer = None if record is None else _create_writer(record, source, classifier, overwrite=overwrite)
+    writer = None if record is None else create_live_writer(record, source, classifier, overwrite=overwrite)
     opened = open_live(
         source,
         live_settings(classifier.framed(config)),
@@ -97,25 +97,11 @@ def live(
 
 def _with_hop(config: InferConfig, classifier: Classifier, every_ms: float | None) -> InferConfig:
     """Return the settings with the time between predictions."""
-    from ..inference.live import default_hop_us
+    from ..inference.live.labels import with_hop
 
     if every_ms is not None and config.hop_us is not None:
         raise ConfigError("--every: cannot be combined with --set hop_us")
-    if config.hop_us is not None:
-        return config
-    hop_us = default_hop_us(classifier.config.bins)
-    if hop_us is not None and every_ms is not None:
-        hop_us = max(1, round(every_ms * 1000))
-    return config.model_copy(update={"hop_us": hop_us})
-
-
-def _create_writer(path: Path, source: str, classifier: Classifier, *, overwrite: bool) -> Writer:
-    from ..files import claim_output
-    from ..formats import WriteOptions, create_writer
-
-    claim_output(path, overwrite=overwrite)
-    options = WriteOptions(source=Path(source).name, overwrite=overwrite)
-    return create_writer(path, classifier.config.sensor, options)
+    return with_hop(config, classifier, None if every_ms is None else max(1, round(every_ms * 1000)))
 
 
 class _Lines:

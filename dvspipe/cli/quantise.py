@@ -48,7 +48,7 @@ def quantise(
     source = config or str(run)
     merged = read_config(source, settings)
     from ..training import TrainConfig
-    from ..training.quantisation import quantise_checkpoint
+    from ..training.quantisation import quantise as quantise_checkpoint
 
     experiment = build(TrainConfig, merged, source)
     with show_training() as callback:

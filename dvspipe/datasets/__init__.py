@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from ..arguments import checked
 from ..config import as_settings
 from ..encoding import BinConfig
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError, DataError, explain_name
 from .augmentation import AugmentConfig, MixKind, VaryConfig
 from .cache import Cache, default_cache
 from .config import (
@@ -136,11 +137,13 @@ OPENERS: Mapping[DataKind, Callable[[DataSource[Any]], DataSet]] = {
 """Functions that open a data set, by kind."""
 
 
+@checked
 def open_cache(config: SourceConfig) -> Cache | None:
     """Return the cache of a configuration, or None if caching is turned off."""
     return None if config.cache == "none" else Cache(config.cache or default_cache())
 
 
+@checked
 def open_dataset(
     config: str | Path | DataConfig | Mapping[str, object],
     seed: int = 0,
@@ -179,3 +182,19 @@ def open_dataset(
     if found.problems and not with_problems:
         raise DataError("; ".join(found.problems))
     return found
+
+
+OTHER_NAMES = {
+    "DVSGesture": 'dvspipe.datasets.open_dataset({"kind": "dvsgesture", "root": folder})',
+    "ImageFolder": "dvspipe.datasets.open_dataset(folder)",
+    "MNIST": 'dvspipe.datasets.open_dataset({"kind": "mnist", "root": folder})',
+    "NMNIST": 'dvspipe.datasets.open_dataset({"kind": "nmnist", "root": folder})',
+    "load": "dvspipe.datasets.open_dataset(folder)",
+}
+"""What to write instead of names of other libraries."""
+
+
+if not TYPE_CHECKING:  # type checkers find unknown names themselves
+
+    def __getattr__(name: str) -> NoReturn:
+        raise AttributeError(explain_name(__name__, name, __all__, OTHER_NAMES))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..config import SettingsTree
 from ..errors import DataError, DvspipeError, TruncatedVideoError, escape_controls
 from ..events import Events, SensorSize, concatenate
@@ -212,6 +213,7 @@ def _remedies_as_settings() -> Iterator[None]:
         raise error.with_remedies(renamed) from error
 
 
+@checked
 def folder_settings(root: Path) -> SettingsTree:
     """Return the data set settings `kind` and `root` for a folder of recordings.
 
@@ -224,6 +226,7 @@ def folder_settings(root: Path) -> SettingsTree:
     return {"kind": kind, "root": str(root)}
 
 
+@checked
 def as_data(source: str | Path | DataConfig | Mapping[str, object]) -> DataConfig:
     """Convert a folder of recordings, or a mapping of keys and values, to the settings of a data set.
 
@@ -236,6 +239,7 @@ def as_data(source: str | Path | DataConfig | Mapping[str, object]) -> DataConfi
     return source if isinstance(source, SourceConfig) else parse_data(source)
 
 
+@checked
 def open_folder(source: DataSource[FolderConfig]) -> DataSet:
     """Return ROOT/<class>/<recording or video>, or the same in ROOT/train and ROOT/test."""
     training, testing = _find_parts(source.root)
@@ -243,6 +247,7 @@ def open_folder(source: DataSource[FolderConfig]) -> DataSet:
     return _open_class_folders(source, training, testing, classes, source.sensor)
 
 
+@checked
 def open_gestures(source: DataSource[GesturesConfig]) -> DataSet:
     """Return a folder as `open_folder` does, with the classes of DVS128 Gesture in their order."""
     training, testing = _find_parts(source.root)
@@ -282,6 +287,7 @@ def _open_class_folders(
     return divide_parts(source, data, samples, test.samples)
 
 
+@checked
 def open_labelled(source: DataSource[LabelledConfig]) -> DataSet:
     """Return recordings anywhere below ROOT with NAME_labels.csv beside them; each span of a label is a sample."""
     root, test_root = source.root, source.config.test_root

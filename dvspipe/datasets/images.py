@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..config import build
 from ..encoding import CODES, BinConfig, Contrast, SpikeCode
 from ..events import SensorSize
@@ -38,6 +39,7 @@ def build_code(config: MnistConfig, bins: BinConfig) -> SpikeCode:
     return build(kinds[config.code], {**config.code_settings, **steps}, f"data.code_settings of {config.code}")
 
 
+@checked
 def open_mnist(source: DataSource[MnistConfig]) -> DataSet:
     """Return MNIST (LeCun et al. 1998): 60,000 images for training and validation, and 10,000 test images.
 

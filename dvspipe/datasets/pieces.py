@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import DvspipeError, count_noun
 from ..formats import Hints
 from ..formats.recordings import open_source
@@ -86,6 +87,7 @@ def keep_pieces_together(
     ]
 
 
+@checked
 def find_same_names(train: Iterable[Sample], test: Iterable[Sample]) -> list[tuple[Path, Path]]:
     """Find test files with the name of a training file except for its number; return (test file, training file) pairs.
 

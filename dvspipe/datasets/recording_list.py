@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from ..arguments import checked, describe_value
 from ..encoding import BinConfig
 from ..errors import DataError
 from ..events import Events, SensorSize, SensorSizeLike
@@ -19,6 +20,7 @@ from .samples import DataSet, Sample, version_of_events
 from .source import DataSource
 
 
+@checked
 def from_recordings(
     recordings: Iterable[tuple[Events | str | Path, int]], *, sensor: SensorSizeLike | None = None
 ) -> DataSet:
@@ -65,6 +67,8 @@ def _sample_of(number: int, pair: tuple[Events | str | Path, int], *, sensor: Se
     name = f"recording {number}"
     if isinstance(recording, Events):
         return Sample(name, label, name, partial(_identity, recording), partial(version_of_events, recording))
+    if not isinstance(recording, str | Path):
+        raise DataError(f"{name}: found {describe_value(recording)}, expected Events, or the path of a recording")
     path = Path(recording)
     file = RecordingFile(path, sensor, NO_HINTS, FramingConfig(), None, Cache(default_cache()))
     return Sample(str(path), label, str(path), file.load, file.version, file=path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from importlib.metadata import version
 
+from ..arguments import checked
 from ..labels import GESTURES
 from ..synthesis import GESTURE_SENSOR, RENDERING, GestureClip, record_gesture
 from .config import GesturesConfig
@@ -12,6 +13,7 @@ from .samples import DataSet, Sample, divide
 from .source import DataSource
 
 
+@checked
 def open_rendered(source: DataSource[GesturesConfig]) -> DataSet:
     """Return rendered gestures; the people of the test part are in no other part."""
     config, seed = source.config, source.seed

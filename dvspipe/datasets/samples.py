@@ -14,9 +14,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..config import complete_repr
 from ..encoding import SpikeCode
-from ..errors import Brief, DataError, DvspipeError, brief
+from ..errors import Brief, DataError, DvspipeError, Explained, brief
 from ..events import Events, SensorSize
 from ..parallel import Progress
 from .shard_files import StoredTensors
@@ -29,6 +30,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 HASHED_BYTES = 1 << 20  # read size of hashing
 
 
+@checked
 @dataclass(frozen=True, repr=False)
 class Sample(Brief):
     """Labelled recording or image.
@@ -85,8 +87,9 @@ class Sample(Brief):
             raise DataError(f"{self.name}: cannot be read ({error.strerror or error})") from error
 
 
+@checked
 @dataclass(frozen=True, repr=False)
-class DataSet:
+class DataSet(Explained):
     """Labelled recordings in three parts that share no group.
 
     Args:
@@ -137,12 +140,14 @@ class DataSet:
         code = self.train[0].code if self.train else None
         return None if code is None else code.channels
 
+    @checked
     def is_synthetic(self, part: str) -> bool:
         """Return whether a part is synthetic; for `all`, whether any part is synthetic."""
         known = {"test": self.synthetic_test, "all": self.synthetic or self.synthetic_test}
         return known.get(part, self.synthetic)
 
 
+@checked
 def divide(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
     """Divide samples at random into two parts; the second has a fraction `share` of the groups, none if it is 0.
 
@@ -177,6 +182,7 @@ def divide(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sam
     )
 
 
+@checked
 def leave_out_copies(data: DataSet, progress: Progress | None = None) -> DataSet:
     """Leave out validation and test samples with the same content as a sample of an earlier part.
 
@@ -227,6 +233,7 @@ def check_groups(train: Iterable[Sample], test: Iterable[Sample]) -> None:
             )
 
 
+@checked
 def version_of_file(path: Path, *more: object) -> str:
     """Return a digest of the content of a file or folder, and of `more`: other dependencies of a sample."""
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]

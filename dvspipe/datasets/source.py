@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from ..arguments import checked
 from ..encoding import BinConfig
 from ..errors import DataError, Remedy
 from ..events import SensorSize
@@ -17,6 +18,7 @@ from .decoded import DecodedEvents
 ConfigT = TypeVar("ConfigT", bound=SourceConfig, covariant=True)
 
 
+@checked
 @dataclass(frozen=True)
 class DataSource(Generic[ConfigT]):
     """Source of a data set.
@@ -51,6 +53,7 @@ class DataSource(Generic[ConfigT]):
         """The sensor given in the configuration, if any."""
         return SensorSize.parse(self.config.sensor) if self.config.sensor else None
 
+    @checked
     def group_of(self: DataSource[RecordingsConfig], file: Path, name: str | None = None) -> str:
         """Return the group of a recording: the match of `data.group` in its name, or the file itself.
 

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ..arguments import checked
 from ..errors import Brief, DataError, Remedy
 from ..files import read_bytes, write_text
 from .samples import PARTS, DataSet, Part, Sample, check_groups
 
 
+@checked
 @dataclass(frozen=True, repr=False)
 class Split(Brief):
     """Names of the samples of each part: the content of split.json.
@@ -40,6 +42,7 @@ class Split(Brief):
         return (*self.train, *self.validation, *self.test, *self.copies)
 
 
+@checked
 def write_split(path: Path, data: DataSet) -> None:
     """Write the division of a data set as JSON.
 
@@ -50,6 +53,7 @@ def write_split(path: Path, data: DataSet) -> None:
     write_text(path, json.dumps(asdict(Split(**names, copies=tuple(data.copies))), indent=1))
 
 
+@checked
 def read_split(path: Path) -> Split:
     """Read a file from `write_split`.
 
@@ -88,6 +92,7 @@ def apply_split(path: Path, samples: Sequence[Sample]) -> dict[Part, tuple[Sampl
     return parts
 
 
+@checked
 def restore_split(path: Path, data: DataSet) -> DataSet | None:
     """Divide a data set as in a split.json; return None if the file lists none of its samples.
 
@@ -109,6 +114,7 @@ def restore_split(path: Path, data: DataSet) -> DataSet | None:
     return replace(data, train=parts["train"], validation=parts["validation"], test=parts["test"])
 
 
+@checked
 def check_split(path: Path, data: DataSet) -> None:
     """Check that a data set is divided as in a split.json.
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..encoding import BinConfig, BinCounts, encode
 from ..errors import ConfigError, DataError, EventError, Remedy, count_noun
 from ..events import Events
@@ -31,6 +32,7 @@ COUNTED = tuple(each.name for each in fields(BinCounts))
 log = logging.getLogger(__name__)
 
 
+@checked
 @dataclass(frozen=True)
 class TensorSettings:
     """Settings of encoding samples as spike tensors.
@@ -122,6 +124,7 @@ class SpikeTensors:
         DvspipeError: If a recording cannot be read; the message names it.
     """
 
+    @checked
     def __init__(
         self,
         samples: Sequence[Sample],
@@ -198,6 +201,7 @@ class SpikeTensors:
             raise DataError(f"{self._cache.path(self._digests[number], ARRAYS)}: was removed from the cache; try again")
         return stored["spikes"]
 
+    @checked
     def encode_transformed(
         self, number: int, transforms: Sequence[TransformConfig], rng: np.random.Generator
     ) -> SpikeTensor:
@@ -223,6 +227,7 @@ class SpikeTensors:
         return [BinCounts(*row) for row in self._counts.tolist()]
 
 
+@checked
 @dataclass(frozen=True)
 class BatchSettings:
     """Settings of training batches.
@@ -244,6 +249,7 @@ class BatchSettings:
     rank: int = 0
 
 
+@checked
 def training_batches(tensors: SpikeTensors, settings: BatchSettings, epoch: int) -> Iterator[Batch]:
     """Yield shuffled, augmented batches with one random view of each recording, prefetched in a thread.
 
@@ -266,6 +272,7 @@ def training_batches(tensors: SpikeTensors, settings: BatchSettings, epoch: int)
     return prefetch(map(draw.batch, own), PREFETCHED_BATCHES)
 
 
+@checked
 def order_shards(shards: Sequence[int], owners: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Shuffle the samples of shards and keep each shard with one reader.
 
@@ -300,6 +307,7 @@ def order_shards(shards: Sequence[int], owners: NDArray[np.int64], rng: np.rando
     return order
 
 
+@checked
 def plain_batches(
     tensors: SpikeTensors, size: int, numbers: Sequence[int] | None = None, progress: Progress = ignore_progress
 ) -> Iterator[SpikeTensor]:
@@ -310,7 +318,18 @@ def plain_batches(
         size: Batch size B; the last batch may be smaller.
         numbers: Indices of the recordings, in order; None: all recordings.
         progress: Called after each batch is used, with the number of recordings done and the total.
+
+    Raises:
+        ConfigError: If the batch size is not above 0.
     """
+    if size < 1:
+        raise ConfigError(f"batch size {size}: out of range (expected 1 or more)")
+    return _plain_batches(tensors, size, numbers, progress)
+
+
+def _plain_batches(
+    tensors: SpikeTensors, size: int, numbers: Sequence[int] | None, progress: Progress
+) -> Iterator[SpikeTensor]:
     chosen = range(len(tensors)) if numbers is None else numbers
     parts = (chosen[start : start + size] for start in range(0, len(chosen), size))
     used = 0
@@ -373,6 +392,7 @@ def _allocate(tensor: NDArray[Any], samples: int, cache: Cache | None) -> NDArra
         ) from error
 
 
+@checked
 @dataclass(frozen=True)
 class SampleEncoder:
     """Encode samples, or read their tensors from a cache. Picklable.
@@ -389,6 +409,7 @@ class SampleEncoder:
         """Encode a sample, or read it from the cache."""
         return self.encode(sample, self.digest(sample))
 
+    @checked
     def digest(self, sample: Sample) -> str:
         """Return the digest of a sample's tensors in the cache; empty without a cache."""
         if self.cache is None:
@@ -404,6 +425,7 @@ class SampleEncoder:
         )
         return self.cache.digest(key)
 
+    @checked
     def encode(self, sample: Sample, digest: str) -> EncodedSample:
         """Encode a sample with a known digest, or read it from the cache."""
         stored = None if self.cache is None else self.cache.read(digest)
@@ -454,6 +476,7 @@ def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any
     return np.stack(variants), np.array([getattr(counts[0], name) for name in COUNTED], np.int64)
 
 
+@checked
 def encode_image(sample: Sample, number: int, settings: TensorSettings) -> NDArray[Any]:
     """Encode an image as spikes [T, C, H, W]; random draws depend on the seed and on `number`."""
     assert sample.code is not None

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import checked
 from ..errors import ConfigError, DataError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import read
@@ -206,6 +207,7 @@ class TonicPart:
     labels: Sequence[int | str]
 
 
+@checked
 def from_tonic(dataset: Any, sensor: SensorSizeLike | None = None) -> DataSet:
     """Convert a Tonic data set, without loading recordings; all samples are in the training part.
 
@@ -249,6 +251,7 @@ def from_tonic(dataset: Any, sensor: SensorSizeLike | None = None) -> DataSet:
     return DataSet(title, classes, known, train=tuple(samples))
 
 
+@checked
 def open_tonic(source: DataSource[TonicConfig]) -> DataSet:
     """Return a data set of Tonic, divided as Tonic divides it.
 

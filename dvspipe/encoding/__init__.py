@@ -1,5 +1,8 @@
 """Encoding: events to spike tensors, static values and signals to spike trains."""
 
+from typing import TYPE_CHECKING, NoReturn
+
+from ..errors import explain_name
 from .bins import BinConfig, BinCounts, BinForm, PolarityMode, StepRule, cut_windows, encode
 from .contrast import Contrast
 from .frames import EventFrame, FrameConfig, FrameForm, encode_frames
@@ -56,3 +59,20 @@ __all__ = [
     "start_encoding",
     "unit_values",
 ]
+
+OTHER_NAMES = {
+    "Rate": "dvspipe.encoding.Poisson",
+    "ToFrame": "dvspipe.encoding.ToSpikes",
+    "ToImage": "dvspipe.encoding.encode_frames(events, every_us=10_000)",
+    "ToVoxelGrid": 'dvspipe.encoding.ToSpikes(form="voxel")',
+    "delta": "dvspipe.encoding.Delta",
+    "latency": "dvspipe.encoding.Latency",
+    "rate": "dvspipe.encoding.Poisson",
+}
+"""What to write instead of names of other libraries."""
+
+
+if not TYPE_CHECKING:  # type checkers find unknown names themselves
+
+    def __getattr__(name: str) -> NoReturn:
+        raise AttributeError(explain_name(__name__, name, __all__, OTHER_NAMES))

@@ -104,15 +104,18 @@ class BinConfig(Settings):
         """Maximum value for `count`, `binary` and `clipped`."""
         return {"binary": 1, "clipped": self.clip}.get(self.form, MAX_COUNT)
 
+    @checked
     def grid(self, sensor: SensorSize) -> SensorSize:
         """Return width and height of the spike tensor for a sensor."""
         return SensorSize(width=-(-sensor.width // self.downsample), height=-(-sensor.height // self.downsample))
 
+    @checked
     def shape(self, sensor: SensorSize) -> tuple[int, int, int]:
         """Return C, H and W of the spike tensor for a sensor."""
         grid = self.grid(sensor)
         return self.channels, grid.height, grid.width
 
+    @checked
     def for_complete(self, events: Events) -> BinConfig:
         """Return a copy with as many steps as a complete recording needs, the number that `encode_stream` yields.
 
@@ -132,6 +135,7 @@ class BinConfig(Settings):
         return self.model_copy(update={"steps": steps})
 
 
+@checked
 @dataclass(frozen=True)
 class BinCounts:
     """Numbers of events inside and outside a spike tensor.
@@ -292,6 +296,7 @@ def _places(events: Events, config: BinConfig) -> Places:
     return Places.of(config.grid(events.sensor), config.downsample, separate=config.channels == 2)
 
 
+@checked
 def cut_windows(parts: Iterable[Events], config: BinConfig) -> Iterator[tuple[int, Events]]:
     """Yield the consecutive windows of a recording; each window becomes one spike tensor.
 

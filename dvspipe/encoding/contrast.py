@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from ..arguments import checked
 from ..errors import DataError
 from .spikes import Floats, SpikeCode, Spikes
 
@@ -49,6 +50,7 @@ class Contrast(SpikeCode):
         """Square ON filter; it reaches 1.5 standard deviations of the wide Gaussian to each side."""
         return _draw_filter(self.narrow_px, self.wide_px)
 
+    @checked
     def responses(self, image: Floats) -> Floats:
         """Return the responses of an image [H, W], float64 [2, H, W]; 0 for responses that do not fire."""
         response = _correlate(np.ascontiguousarray(image), self.filter)

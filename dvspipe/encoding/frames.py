@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from ..arguments import checked
 from ..config import Settings, as_settings
-from ..events import LATEST_US, Events
+from ..events import LATEST_US, Events, checked_parts
 from .bins import BinConfig, cut_windows, encode, note_last_times
 from .kernels import NO_EVENT_US, write_surface
 
@@ -67,22 +68,33 @@ class EventFrame(NamedTuple):
     values: NDArray[np.uint8 | np.float32]
 
 
-def encode_frames(parts: Iterable[Events], config: FrameConfig | Mapping[str, object]) -> Iterator[EventFrame]:
+@checked
+def encode_frames(
+    parts: Events | Iterable[Events], config: FrameConfig | Mapping[str, object] | None = None, **named: object
+) -> Iterator[EventFrame]:
     """Yield the frames of a recording; memory is bounded by the busiest window.
 
     The values are as from `encode` for the events of the window: `form = count` with one step, `surface` with
     the events before the window too, and `voxel` with signed polarity and steps from the first to the last event.
 
     Args:
-        parts: Consecutive parts of one recording.
+        parts: Events, or consecutive parts of one recording.
         config: Windows and values; a model or a mapping.
+        named: Settings by name, such as `every_us=10_000`; they take precedence over `config`.
+
+    Raises:
+        ConfigError: If not exactly one of `every_us` and `every_events` is given.
+        EventError: If a part is not `Events`.
 
     Example:
         >>> events = Events([0, 4, 25], [3, 3, 5], [1, 1, 2], [1, 1, 0], "12x7")
-        >>> [(f.start_us, f.end_us, f.events, f.values[1, 1, 3]) for f in encode_frames([events], {"every_us": 10})]
+        >>> [(f.start_us, f.end_us, f.events, f.values[1, 1, 3]) for f in encode_frames(events, every_us=10)]
         [(0, 10, 2, np.uint8(2)), (20, 30, 1, np.uint8(0))]
     """
-    config = as_settings(FrameConfig, config)
+    return _encode_frames(checked_parts(parts), as_settings(FrameConfig, config, named, encode_frames))
+
+
+def _encode_frames(parts: Iterable[Events], config: FrameConfig) -> Iterator[EventFrame]:
     surface = BinConfig(form="surface")
     last_us = np.zeros(0, np.int64)
     values: NDArray[np.uint8 | np.float32]

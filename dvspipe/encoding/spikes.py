@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
+from ..arguments import checked, describe_value
 from ..config import Settings
 from ..errors import ConfigError, DataError
 
@@ -43,6 +44,7 @@ class SpikeCode(Settings):
         """Number of trains C per value."""
         return 1
 
+    @checked
     def encode(self, values: ArrayLike, rng: np.random.Generator | None = None) -> Spikes:
         """Encode static values as spike trains.
 
@@ -65,6 +67,7 @@ class SpikeCode(Settings):
         """
         return self._encode(unit_values(values), rng)
 
+    @checked
     def decode(self, spikes: Spikes) -> Floats:
         """Decode spike trains [T, C, ...] to values [...].
 
@@ -86,6 +89,7 @@ class SpikeCode(Settings):
 class SignalCode(SpikeCode):
     """Base of all signal codes."""
 
+    @checked
     def encode_signal(self, signal: ArrayLike) -> Spikes:
         """Encode a signal [T, ...] as spikes, uint8 [T, C, ...].
 
@@ -94,6 +98,7 @@ class SignalCode(SpikeCode):
         """
         return self._encode_signal(unit_values(signal))
 
+    @checked
     def decode_signal(self, spikes: Spikes) -> Floats:
         """Decode spike trains [T, C, ...] to a signal [T, ...].
 
@@ -398,13 +403,17 @@ CODES: Mapping[str, type[SpikeCode]] = {
 """All codes by name."""
 
 
+@checked
 def unit_values(values: ArrayLike) -> Floats:
     """Convert values to float64 in [0, 1]; uint8 and uint16 are divided by 255 and 65535.
 
     Raises:
         DataError: If a value is not in [0, 1].
     """
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, tensors on a GPU or with a gradient
+        raise DataError(f"values: not an array of numbers (found {describe_value(values)}; {error})") from error
     if array.dtype in WHITE:
         return np.asarray(array / WHITE[array.dtype])
     if array.dtype.kind not in "biuf":

@@ -21,6 +21,7 @@ from .bins import BinConfig, BinCounts, Clock, add_events, add_voxels, note_last
 from .kernels import NO_EVENT_US, write_surface
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class EncoderState(Brief):
     """State of an encoder between two parts of a recording.
@@ -53,6 +54,7 @@ class EncoderState(Brief):
         return self.config.by == "recording" and self.done == self.config.steps
 
 
+@checked
 def start_encoding(
     sensor: SensorSize, config: BinConfig, *, start_us: int | None = None, last_us: int | None = None
 ) -> EncoderState:
@@ -85,6 +87,7 @@ def start_encoding(
     )
 
 
+@checked
 def encode_part(
     events: Events, state: EncoderState, *, until_us: int | None = None
 ) -> tuple[NDArray[Any], EncoderState]:
@@ -111,6 +114,7 @@ def encode_part(
     return _stack(steps, state), state
 
 
+@checked
 def finish_encoding(state: EncoderState) -> NDArray[Any]:
     """Return the unfinished step at the end of a recording, [0 or 1, C, H, W].
 
@@ -126,7 +130,7 @@ def finish_encoding(state: EncoderState) -> NDArray[Any]:
 
 @checked
 def encode_stream(
-    parts: Iterable[Events],
+    parts: Events | Iterable[Events],
     config: BinConfig | Mapping[str, object] | None = None,
     *,
     start_us: int | None = None,
@@ -137,7 +141,7 @@ def encode_stream(
     """Yield the steps of a recording as soon as they are complete, for any division into parts.
 
     Args:
-        parts: Consecutive parts of one recording.
+        parts: Events, or consecutive parts of one recording.
         config: Steps, form and polarity; a model or a mapping.
         start_us: Start of step 0; default for `by = time`: time of the first event. Required for `by = recording`.
         last_us: Time of the last event of the recording. Required for `by = recording`.
@@ -149,10 +153,10 @@ def encode_stream(
 
     Raises:
         ConfigError: If `start_us` or `last_us` is missing for `by = recording`.
-        EventError: If parts have different sensors.
+        EventError: If parts have different sensors, or one is not `Events`.
     """
     return _encode_parts(
-        parts,
+        checked_parts(parts),
         as_settings(BinConfig, config, named, encode_stream),
         start_us=start_us,
         last_us=last_us,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..config import as_settings
 from ..errors import EventError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
@@ -46,6 +47,7 @@ class ToSpikes:
     config: BinConfig
     sensor: SensorSize | None
 
+    @checked
     def __init__(
         self,
         config: BinConfig | Mapping[str, object] | None = None,

@@ -7,6 +7,7 @@ brighter (p is True, ON) or darker (p is False, OFF) by its contrast threshold.
 from __future__ import annotations
 
 import logging
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, SupportsIndex, overload
 
 import numpy as np
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 class Event(NamedTuple):
     """One event: `events[i]`.
 
-    Attributes:
+    Args:
         t: Time in microseconds.
         x: Column.
         y: Row, downwards.
@@ -243,6 +244,20 @@ class Events(EventMethods, metaclass=_EventsType):
     def __contains__(self, event: object) -> NoReturn:
         self.__iter__()
 
+    def __setitem__(self, index: object, value: object) -> NoReturn:
+        """Refuse changes: events are read-only.
+
+        Raises:
+            ArgumentError: Always; it names the alternative.
+        """
+        raise ArgumentError(
+            "Events are read-only, as are their arrays; make others with Events(t, x, y, p, sensor) from copies, such "
+            "as events.t.copy()"
+        )
+
+    def __delitem__(self, index: object) -> NoReturn:
+        self.__setitem__(index, None)
+
     def __add__(self, other: object) -> NoReturn:
         """Refuse `+`: events of two recordings are merged by time, or joined.
 
@@ -265,7 +280,13 @@ class Events(EventMethods, metaclass=_EventsType):
         if copy is False:
             raise ValueError("Events are four arrays, so a structured array is a copy; expected copy=None or True")
         rows = self.structured()
-        return rows if dtype is None else rows.astype(dtype)
+        try:
+            return rows if dtype is None else rows.astype(dtype)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(
+                f"Events: cannot become an array of {np.dtype(dtype)}; use events.to_torch() for numbers [N, 4], or "
+                "the arrays events.t, x, y and p"
+            ) from error
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Events):
@@ -344,7 +365,11 @@ class Events(EventMethods, metaclass=_EventsType):
 
     def between(self, start_us: int, stop_us: int) -> Events:
         """Return the events with start_us <= t < stop_us, as a view; for loops: `slice_time` without its checks."""
-        first, last = np.searchsorted(self.t, (start_us, stop_us), side="left")
+        limits = np.asarray((start_us, stop_us))
+        if limits.dtype.kind not in "iuf" and not all(isinstance(each, Real) for each in (start_us, stop_us)):
+            given = f"{describe_value(start_us)} and {describe_value(stop_us)}"
+            raise ArgumentError(f"Events.between: wrong type of times (found {given}, expected int)")
+        first, last = np.searchsorted(self.t, limits, side="left")
         return self.slice_events(int(first), max(int(first), int(last)))
 
     def slice_events(self, first: int, stop: int) -> Events:
@@ -353,7 +378,14 @@ class Events(EventMethods, metaclass=_EventsType):
 
     @checked
     def shift_time(self, offset_us: int) -> Events:
-        """Return the events with `offset_us` added to every time."""
+        """Return the events with `offset_us` added to every time.
+
+        Raises:
+            EventError: If a time would be outside int64.
+        """
+        for t in (self.t[:1], self.t[-1:]):
+            if len(t) and abs(int(t[0]) + offset_us) > LATEST_US:
+                raise EventError(f"shift_time: wrong offset (found {offset_us} us, expected times of at most 63 bits)")
         return Events.wrap_unchecked(self.t + offset_us, self.x.view(), self.y.view(), self.p.view(), self.sensor)
 
     @overload

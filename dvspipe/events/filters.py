@@ -13,7 +13,7 @@ Filters depend only on earlier events, so any division of a recording into parts
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
@@ -23,10 +23,12 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..config import Settings
+from ..arguments import checked
+from ..config import Settings, as_settings
 from ..errors import EventError
 from .events import Events
-from .sensor import SensorSize
+from .joining import checked_parts
+from .sensor import SensorSize, SensorSizeLike
 
 HOT_PIXEL_FACTOR = 10.0
 """Finds the visibly hot pixels in real recordings of a DVXplorer and of N-Caltech101, and none in the scenes of a
@@ -46,6 +48,7 @@ class FilterConfig(Settings):
     50,000."""
 
 
+@checked
 @dataclass(frozen=True)
 class FilterCounts:
     """Event counts of the filters.
@@ -68,6 +71,7 @@ class FilterCounts:
         return self.events - self.hot_pixels - self.refractory - self.background
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class FilterState:
     """State of the filters between two parts of a recording.
@@ -110,17 +114,26 @@ class _Filters(NamedTuple):
     activity_us: int
 
 
-def start_filter(sensor: SensorSize, config: FilterConfig, *, hot: NDArray[np.bool_] | None = None) -> FilterState:
+@checked
+def start_filter(
+    sensor: SensorSizeLike,
+    config: FilterConfig | Mapping[str, object] | None = None,
+    *,
+    hot: NDArray[np.bool_] | None = None,
+    **named: object,
+) -> FilterState:
     """Return the initial filter state.
 
     Args:
         sensor: Sensor of the events.
-        config: Filter settings.
+        config: Filter settings; also a mapping.
         hot: Hot pixels to remove, bool [H, W]; None: no hot-pixel filter.
+        named: Settings by name, such as `activity_us=20_000`.
 
     Raises:
         EventError: If `hot` has the wrong shape or type, or the sensor has more than MAX_PIXELS pixels.
     """
+    sensor, config = SensorSize.of(sensor), as_settings(FilterConfig, config, named, start_filter)
     check_pixels(sensor)
     shape = (sensor.height, sensor.width)
     if hot is not None and (hot.shape != shape or hot.dtype != np.bool_):
@@ -135,6 +148,7 @@ def start_filter(sensor: SensorSize, config: FilterConfig, *, hot: NDArray[np.bo
     )
 
 
+@checked
 def filter_events(events: Events, state: FilterState) -> tuple[Events, FilterState]:
     """Filter one part of a recording; return the kept events and the new state. `state` is not changed.
 
@@ -144,30 +158,42 @@ def filter_events(events: Events, state: FilterState) -> tuple[Events, FilterSta
     return _filter_in_place(events, replace(state, ready_us=state.ready_us.copy(), last_us=state.last_us.copy()))
 
 
+@checked
 def filter_stream(
-    parts: Iterable[Events],
-    config: FilterConfig,
+    parts: Events | Iterable[Events],
+    config: FilterConfig | Mapping[str, object] | None = None,
     *,
     hot: NDArray[np.bool_] | None = None,
     callback: Callable[[FilterCounts], None] | None = None,
+    **named: object,
 ) -> Iterator[Events]:
     """Filter a recording part by part; yield the kept events of each part (possibly none).
 
     Args:
-        parts: Consecutive parts of one recording.
-        config: Filter settings.
+        parts: Events, or consecutive parts of one recording.
+        config: Filter settings; also a mapping.
         hot: Hot pixels to remove, bool [H, W]; None: no hot-pixel filter.
         callback: Called after each part with the event counts so far.
+        named: Settings by name, such as `activity_us=20_000`.
 
     Raises:
-        EventError: If parts have different sensors, or `hot` does not fit the sensor.
+        EventError: If parts have different sensors, one is not `Events`, or `hot` does not fit the sensor.
 
     Example:
         >>> sensor = SensorSize(width=12, height=7)
         >>> part = Events(t=[0, 100, 900], x=[3, 3, 3], y=[1, 1, 1], p=[True, True, True], sensor=sensor)
-        >>> [kept.t.tolist() for kept in filter_stream([part], FilterConfig(refractory_us=500))]
+        >>> [kept.t.tolist() for kept in filter_stream([part], refractory_us=500)]
         [[0, 900]]
     """
+    return _filter_parts(checked_parts(parts), as_settings(FilterConfig, config, named, filter_stream), hot, callback)
+
+
+def _filter_parts(
+    parts: Iterable[Events],
+    config: FilterConfig,
+    hot: NDArray[np.bool_] | None,
+    callback: Callable[[FilterCounts], None] | None,
+) -> Iterator[Events]:
     state = None
     for events in parts:
         state = state or start_filter(events.sensor, config, hot=hot)
@@ -177,6 +203,7 @@ def filter_stream(
         yield kept
 
 
+@checked
 def check_pixels(sensor: SensorSize) -> None:
     """Check that a sensor is small enough for per-pixel state.
 
@@ -187,20 +214,23 @@ def check_pixels(sensor: SensorSize) -> None:
         raise EventError(f"a sensor of {sensor} (expected at most {MAX_PIXELS} pixels)")
 
 
-def count_pixels(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int64]:
+@checked
+def count_pixels(parts: Events | Iterable[Events], sensor: SensorSizeLike) -> NDArray[np.int64]:
     """Count the events of each pixel, int64 [H, W].
 
     Raises:
-        EventError: If the sensor of a part differs, or has more than MAX_PIXELS pixels.
+        EventError: If the sensor of a part differs, or has more than MAX_PIXELS pixels, or a part is not `Events`.
     """
+    sensor = SensorSize.of(sensor)
     check_pixels(sensor)
     counts = np.zeros((sensor.height, sensor.width), np.int64)
-    for events in parts:
+    for events in checked_parts(parts):
         _check_sensor(events, sensor)
         _count(events.x, events.y, counts)
     return counts
 
 
+@checked
 def find_hot_pixels(counts: NDArray[np.int64], factor: float = HOT_PIXEL_FACTOR) -> NDArray[np.bool_]:
     """Find pixels that fire far more often than their surroundings.
 
@@ -216,7 +246,12 @@ def find_hot_pixels(counts: NDArray[np.int64], factor: float = HOT_PIXEL_FACTOR)
 
     Returns:
         bool [H, W].
+
+    Raises:
+        EventError: If `counts` has another shape.
     """
+    if counts.ndim != 2:
+        raise EventError(f"wrong shape of counts (found {counts.shape}, expected [H, W], as from count_pixels)")
     fired = counts[counts > 0]
     if not fired.size:
         return np.zeros(counts.shape, np.bool_)

@@ -48,6 +48,7 @@ def concatenate(parts: Events | Iterable[Events], sensor: SensorSizeLike | None 
     return joined.events(sensor)
 
 
+@checked
 def checked_parts(parts: Events | Iterable[Events]) -> Iterator[Events]:
     """Yield the parts of a recording; `Events` are one part.
 
@@ -113,6 +114,7 @@ class _EventBuilder:
         return Events.wrap_unchecked(t, x, y, p, sensor)
 
 
+@checked
 def merge_streams(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
     """Merge simultaneous recordings of one sensor by time, in bounded memory.
 
@@ -167,6 +169,7 @@ class _BufferedStream:
         self.horizon_us = int(part.t[-1]) if len(part) else self.horizon_us
 
 
+@checked
 def join_streams(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterator[Events]:
     """Yield recordings of one sensor in sequence, each shifted to begin `gap_us` after the end of the previous one.
 
@@ -206,7 +209,7 @@ def windows(parts: Events | Iterable[Events], window_us: int) -> Iterator[tuple[
     """
     if window_us < 1:
         raise ConfigError(f"windows: window_us = {window_us}: out of range (expected 1 or more microseconds)")
-    return _windows(checked_parts(parts), window_us)
+    return _windows(checked_parts(parts), int(window_us))
 
 
 def _windows(parts: Iterable[Events], window_us: int) -> Iterator[tuple[int, Events]]:

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..arguments import checked, describe_value
-from ..errors import ArgumentError, EventError
+from ..errors import ArgumentError, EventError, Explained
 
 MAX_SIDE_PX = 32767  # x and y are int16
 
 
+@checked
 @dataclass(frozen=True)
-class SensorSize:
+class SensorSize(Explained):
     """Size of a sensor's pixel array.
 
     Args:
@@ -85,8 +86,9 @@ SensorSizeLike = SensorSize | tuple[int, int] | str
 """A `SensorSize`, (width, height), or a string such as "346x260"."""
 
 
+@checked
 @dataclass(frozen=True)
-class Region:
+class Region(Explained):
     """Rectangle of pixels.
 
     Args:
@@ -100,6 +102,7 @@ class Region:
     size: SensorSize
 
     @classmethod
+    @checked
     def full(cls, sensor: SensorSize) -> Region:
         """Return the region that covers a complete sensor."""
         return cls(0, 0, sensor)
@@ -146,10 +149,12 @@ class Region:
             )
         return cls(left, top, SensorSize(width=width, height=height))
 
+    @checked
     def is_inside(self, sensor: SensorSize) -> bool:
         """Return whether the region lies inside a sensor."""
         return self.overlap(sensor) == self
 
+    @checked
     def overlap(self, sensor: SensorSize) -> Region | None:
         """Return the intersection with a sensor; None if it is empty."""
         left, top = max(0, self.left), max(0, self.top)

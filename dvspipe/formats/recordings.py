@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 from ..arguments import checked
 from ..config import as_settings
 from ..errors import Brief, CorruptionError, EventError, FileError, FormatError, Remedy
-from ..events import EARLIEST_US, IN_SECONDS, LATEST_US, Events, SensorSize, SensorSizeLike, TimeSpan, concatenate
+from ..events import (
+    EARLIEST_US,
+    IN_SECONDS,
+    LATEST_US,
+    Events,
+    SensorSize,
+    SensorSizeLike,
+    TimeSpan,
+    checked_parts,
+    concatenate,
+)
 from ..parallel import Progress
 from ..video.names import is_video_name
 from .hints import NO_HINTS, Hints, HintsLike
@@ -64,6 +74,7 @@ VIDEO_MARKS = (
 """Signatures of videos: offset and bytes."""
 
 
+@checked
 @dataclass(frozen=True, repr=False)
 class Recording(Brief):
     """Opened recording; see `open_recording`.
@@ -88,6 +99,7 @@ class Recording(Brief):
         """Whether the file stores that its events show people rendered by dvspipe."""
         return SYNTHETIC_GESTURES in str(self.attributes.get("source", ""))
 
+    @checked
     def chunks(
         self,
         start_us: int | None = None,
@@ -191,6 +203,7 @@ class Recording(Brief):
         extent = self.extent()
         return (extent.last_us if extent else count_events(self.chunks())[-1]) or 0
 
+    @checked
     def find_span(
         self,
         start_us: float | None = None,
@@ -202,6 +215,7 @@ class Recording(Brief):
         """Return the span of a part, given in microseconds or in seconds after the first event; see `TimeSpan.of`."""
         return TimeSpan.of(start_us, stop_us, start_s, stop_s, self.find_first_us)
 
+    @checked
     def read(self, span: TimeSpan) -> Events:
         """Read the events of a span into memory; warn if the span is outside the recording."""
         events = concatenate(self.chunks(*span), self.sensor)
@@ -217,6 +231,7 @@ class Recording(Brief):
                 log.warning("%s: %s; %s", self.path, outside, IN_SECONDS)
 
 
+@checked
 @dataclass(frozen=True, repr=False)
 class RecordingInfo(Brief):
     """Summary of a recording.
@@ -339,6 +354,7 @@ def _unknown_format(path: Path, head: bytes) -> FormatError:
     return FormatError(f"{path}: not a recording of a known format (expected {suffixes})")
 
 
+@checked
 def recognise(path: Path) -> Format | None:
     """Return the format of a file, recognised first by content, then by suffix; None if it is unknown.
 
@@ -408,6 +424,7 @@ def read(
     return recording.read(recording.find_span(start_us, stop_us, start_s=start_s, stop_s=stop_s))
 
 
+@checked
 def as_events(recording: RecordingLike) -> Events:
     """Return events unchanged, and read a file."""
     return recording if isinstance(recording, Events) else read(recording)
@@ -496,6 +513,7 @@ def _type_error(path: Path, part: object) -> EventError:
     return EventError(f"{path}: cannot write this type (found {type(part).__name__}, expected Events)")
 
 
+@checked
 def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writer:
     """Create a writer that writes a recording part by part, in the format of the suffix; `-`: CSV to standard output.
 
@@ -517,7 +535,7 @@ def _pair_labels(
     if noise is None:
         yield from ((part, None) for part in parts)
         return
-    more, pending = iter(noise), np.zeros(0, np.bool_)
+    more, pending = checked_parts(noise), np.zeros(0, np.bool_)
     for part in parts:
         while len(pending) < len(part):
             labels = next(more, None)

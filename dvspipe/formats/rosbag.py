@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import CorruptionError, EventError, FormatError, Remedy
 from ..events import SensorSize
 from ..parallel import Progress
@@ -164,6 +165,7 @@ def _recognises(path: Path, head: bytes) -> bool:
     return head.startswith(BAG_MAGIC) or path.suffix.lower() in BAG_SUFFIXES
 
 
+@checked
 def is_ros2_folder(path: Path) -> bool:
     """Return whether a path is the folder of a ROS 2 bag, with `metadata.yaml`."""
     return path.is_dir() and (path / METADATA).is_file()

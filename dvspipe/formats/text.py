@@ -25,6 +25,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy
 from ..events import Events, SensorSize
 from ..parallel import Progress
@@ -96,6 +97,7 @@ def _recognises(path: Path, _head: bytes) -> bool:
     return path.suffix.lower() in TEXT_SUFFIXES
 
 
+@checked
 def is_unrelated_text(path: Path) -> bool:
     """Return whether a file is text without events, such as notes.txt: without lines of numbers and column names."""
     if path.suffix.lower() not in TEXT_SUFFIXES or not path.is_file():

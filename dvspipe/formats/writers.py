@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arguments import checked
 from ..errors import EventError, FileError
 from ..events import Events, SensorSize
 from ..files import claim_output, require_space, write_beside
@@ -23,6 +24,7 @@ MIN_CLOSING_BYTES, CLOSING_BYTES = 256 << 10, 8 << 20  # range of `closing_bytes
 Compression = Literal["gzip", "blosc"]
 
 
+@checked
 @dataclass(frozen=True)
 class WriteOptions:
     """Options of a writer.

@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import Brief, EventError
 from ..events import Events, Region, SensorSize
 
@@ -89,6 +90,7 @@ def plan_fit(
     return Fit(source, target, region, PixelMap(columns, rows, np.multiply.outer(per_row, per_column)))
 
 
+@checked
 def scaled_size(size: SensorSize, target: SensorSize) -> SensorSize:
     """Return the largest size inside `target` with approximately the aspect ratio of `size`.
 

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from ..arguments import checked
 from ..errors import Brief, CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
 from ..events import Events, Region, SensorSize, concatenate
 from ..formats import NO_HINTS, HintsLike, Recording, open_recording
@@ -40,6 +41,7 @@ Parts = Callable[[], Iterator[Events]]
 """Function that reads a recording from the start and yields consecutive parts; can be called repeatedly."""
 
 
+@checked
 @dataclass(frozen=True, repr=False)
 class EventParts(Brief):
     """Events that can be read repeatedly.
@@ -53,6 +55,7 @@ class EventParts(Brief):
     parts: Parts
 
 
+@checked
 @dataclass(frozen=True, repr=False)
 class EventSource(Brief):
     """Events to classify.
@@ -84,6 +87,7 @@ class EventSource(Brief):
     synthetic: bool = False
     warnings: tuple[str, ...] = ()
 
+    @checked
     def read_fitted(self, on_part: Callable[[Events], object] = lambda _: None) -> Iterator[Events]:
         """Yield the events on the network's sensor; decoding runs in a separate thread.
 
@@ -101,6 +105,7 @@ class EventSource(Brief):
                 yield part
 
 
+@checked
 def open_source(
     data: Path | Events,
     target: SensorSize,
@@ -149,12 +154,14 @@ def open_source(
     return replace(source, warnings=(warning, *source.warnings))
 
 
+@checked
 def find_guess(path: Path, target: SensorSize, *, hints: HintsLike = NO_HINTS) -> tuple[SensorSize, SensorSize] | None:
     """Return the guessed sensor of a recording and the sensor to use; None if the recording stores its sensor."""
     recording, guess = _open_recording(path, target, FramingConfig(), sensor=None, hints=hints)
     return None if guess is None else (guess, recording.sensor)
 
 
+@checked
 def frame_events(events: Events, target: SensorSize) -> Events:
     """Frame the moving person, like `FramingConfig.roi = "auto"`.
 

@@ -28,7 +28,7 @@ from ..checkpoints.hub import SCHEME, HubModel
 from ..checkpoints.model_card import write_card
 from ..config import as_settings, build, find_differences, show_value
 from ..encoding import BinConfig
-from ..errors import CheckpointError, ConfigError, DataError, EventError, Remedy, VideoError, count_noun
+from ..errors import CheckpointError, ConfigError, DataError, EventError, Explained, Remedy, VideoError, count_noun
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..framing import EventSource, open_source
@@ -64,7 +64,7 @@ OnWindows = Callable[[Sequence[Window], NDArray[np.float32]], object]
 """Callback with a batch of N windows and their logits, float32 [N, K]."""
 
 
-class Classifier:
+class Classifier(Explained):
     """A trained network that classifies recordings and videos.
 
     Most users call `Classifier.load` and `predict`.
@@ -91,9 +91,10 @@ class Classifier:
         True
     """
 
+    @checked
     def __init__(
         self,
-        config: ClassifierConfig,
+        config: ClassifierConfig | str | Path | None = None,
         network: Network | None = None,
         checkpoint: str | None = None,
         moments: ClassMoments | None = None,
@@ -101,10 +102,9 @@ class Classifier:
         *,
         joints: JointClassifier | None = None,
     ) -> None:
-        if network is None:
-            raise CheckpointError(
-                f"Classifier: found no network; use Classifier.load({str(config)!r}) for a checkpoint"
-            )
+        if network is None or not isinstance(config, ClassifierConfig):
+            name = str(config) if isinstance(config, str | Path) else "gesture-synthetic"
+            raise CheckpointError(f"Classifier: found no network; use Classifier.load({name!r}) for a checkpoint")
         if joints is not None and joints.classes != config.classes:
             raise CheckpointError(
                 f"{checkpoint}: its joint network has other classes (found {', '.join(joints.classes)}, expected "
@@ -160,6 +160,7 @@ class Classifier:
         loaded = read_checkpoint(name, device, modules)
         return cls(loaded.config, loaded.network, name, loaded.moments, modules, joints=find_joints(name))
 
+    @checked
     def push_to_hub(self, name: str, *, license: str = "unknown", private: bool = False) -> str:  # noqa: A002
         """Upload the classifier to the Hugging Face hub (needs the extra `hub`).
 
@@ -237,6 +238,7 @@ class Classifier:
         settings = as_settings(InferConfig, config, named, self.predict)
         return self.classify(self.open(recording, settings, sensor=sensor, hints=hints), settings, progress)
 
+    @checked
     def framed(self, config: InferConfig | Mapping[str, object] | None = None, **named: object) -> InferConfig:
         """Complete a configuration with the framing and hop that the network was trained with.
 
@@ -252,6 +254,7 @@ class Classifier:
         is_set = framed.hop_us is not None or framed.window_us is not None or framed.stateful
         return framed if is_set else framed.model_copy(update={"hop_us": self.config.hop_us})
 
+    @checked
     def find_overrides(self, config: InferConfig | Mapping[str, object], *, videos: bool = True) -> tuple[str, ...]:
         """List the framing settings that differ from the training, as texts with both values.
 
@@ -271,6 +274,7 @@ class Classifier:
             if videos or not key.startswith("video.")
         )
 
+    @checked
     def open(
         self,
         recording: str | Path | Events,
@@ -305,6 +309,7 @@ class Classifier:
             log.warning("%s", warning)
         return source
 
+    @checked
     def classify(
         self,
         recording: EventSource | str | Path | Events,
@@ -367,6 +372,7 @@ class Classifier:
             raise ConfigError(f"{source.name}: pose needs a video (found events)", remedy)
         return self.joints or included_classifier()
 
+    @checked
     def window_bins(self, config: InferConfig) -> BinConfig:
         """Return the encoding of a window: as in training, with `config.window_us` if given.
 

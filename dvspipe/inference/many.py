@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
-from ..arguments import checked
+from ..arguments import check_items, checked
 from ..config import as_settings
 from ..errors import ConfigError, DataError, DvspipeError, FileError, Remedy
 from ..events import Events
@@ -66,6 +66,7 @@ def classify_many(
         >>> for outcome in classify_many(tasks, classifier, out="answers", engine=Processes(2)):  # doctest: +SKIP
         ...     print(outcome.item.source, outcome.result().class_name)
     """
+    check_items(classify_many, "tasks", tasks, Task)
     options = as_settings(ClassifyOptions, options, named, classify_many)
     _check_labels(options.labels, len(tasks))
     run = options.record_run(classifier, tasks)
@@ -133,6 +134,7 @@ def _half_progress(progress: Progress | None, start: float, count: int) -> Progr
     return lambda done, total: report(start + count / 2 * (done / total if total else 0), count)
 
 
+@checked
 def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOptions) -> dict[Task, Prediction]:
     """Find recordings with a current stored prediction.
 
@@ -167,6 +169,7 @@ def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOpt
     return finished
 
 
+@checked
 def summarize_answers(folder: OutputFolder, run: InferenceRun, known: Sequence[Prediction] = ()) -> None:
     """Write tables of predictions and scores for all recordings in an output folder.
 

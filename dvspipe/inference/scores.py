@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..results import SegmentRow, Timeline, TimeScores
 from ..results.scores import CALIBRATION_BINS
 from .config import SegmentConfig
@@ -18,6 +19,7 @@ SEEN_POINTS = 40  # points of the curve of accuracy against time seen
 SEEN_WINDOWS = 3  # length of this curve in windows
 
 
+@checked
 def score(
     timeline: Timeline,
     segments: Sequence[SegmentRow],

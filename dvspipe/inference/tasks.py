@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..arguments import checked
+from ..arguments import check_items, checked
 from ..errors import FileError, Remedy, escape_controls
 from ..labels import SUFFIX
 from ..parallel import ALL, Shard
@@ -17,6 +17,7 @@ from ..results import InferenceRun, OutputFolder, RecordingFolder
 OTHER_FOLDER = Remedy("out", "OTHER_FOLDER", "write to another folder")
 
 
+@checked
 @dataclass(frozen=True)
 class Task:
     """A recording to classify.
@@ -52,6 +53,7 @@ def plan_tasks(
         FileError: If the output folder is a file or contains a source folder, a source folder has no recordings, or two
             recordings would have the same folder of predictions.
     """
+    check_items(plan_tasks, "sources", [sources] if isinstance(sources, Path) else sources, str, Path)
     sources, out = as_paths(sources), None if out is None else Path(out)
     if out is not None and out.is_file():
         raise FileError(f"{out}: not a folder for the predictions (found a file)", OTHER_FOLDER)

@@ -1,5 +1,8 @@
 """Learning rules, one module each; `protocols` says how the rules of each kind are called."""
 
+from typing import TYPE_CHECKING, NoReturn
+
+from ..errors import explain_name
 from .convolution import Competition, StdpConfig, convergence, learn_convolution
 from .decolle import Decolle
 from .eprop import EProp
@@ -73,3 +76,16 @@ __all__ = [
     "require_linear",
     "spikeprop_times",
 ]
+
+OTHER_NAMES = {
+    "STDP": "dvspipe.learning.PairRule(), with apply_stdp",
+    "BPTT": "dvspipe.learning.Bptt",
+    "Mostafa": "dvspipe.learning.FirstSpikeLayer",
+}
+"""What to write instead of other names of the rules."""
+
+
+if not TYPE_CHECKING:  # type checkers find unknown names themselves
+
+    def __getattr__(name: str) -> NoReturn:
+        raise AttributeError(explain_name(__name__, name, __all__, OTHER_NAMES))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..arguments import checked
 from ..networks import SpikingNetwork
 from .online import STEPS, Activity, OnlineLayer, OnlineRule, gradient_of
 from .segments import Loss
@@ -40,11 +41,13 @@ class Decolle(OnlineRule):
         torch.Size([100, 5, 2])
     """
 
+    @checked
     def __init__(self, network: SpikingNetwork, *, seed: int = 0, steps: int = STEPS) -> None:
         super().__init__(network, steps=steps)
         self._seed = seed
         self.readouts: list[Tensor] = []
 
+    @checked
     def add_hidden(
         self, layers: Sequence[OnlineLayer], activities: Sequence[Activity], _errors: Tensor, loss: Loss
     ) -> None:

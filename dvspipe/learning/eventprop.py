@@ -36,6 +36,8 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..arguments import checked
+from ..networks.inputs import check_positive
 from ..networks.spike_times import check_shapes, find_undefined
 
 NEWTON_STEPS = 100  # at most; bisects when a Newton step leaves the bracket
@@ -43,6 +45,7 @@ MEAN, DEVIATION = 2.0, 1.0  # initial weights times N and sqrt(N), in units of t
 Floats = NDArray[np.float64]
 
 
+@checked
 def eventprop(times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float, threshold: float = 1.0) -> Tensor:
     """Return all spike times of neurons, differentiable with respect to input times and weights.
 
@@ -58,12 +61,10 @@ def eventprop(times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float,
         of a neuron are NaN if an input time or one of its weights is NaN.
 
     Raises:
-        ValueError: If a time constant or the threshold is not above 0, or shapes do not fit together.
+        ConfigError: If a time constant or the threshold is not above 0.
+        DataError: If shapes do not fit together.
     """
-    if not min(tau_mem, tau_syn, threshold) > 0:
-        raise ValueError(
-            f"tau_mem = {tau_mem:g}, tau_syn = {tau_syn:g}, threshold = {threshold:g}: expected numbers above 0"
-        )
+    check_positive("eventprop", tau_mem=tau_mem, tau_syn=tau_syn, threshold=threshold)
     times = times[:, :, None] if times.ndim == 2 else times
     check_shapes(times, weights, "B N S")
     spiked: Tensor = _EventProp.apply(times, weights, (tau_mem, tau_syn, threshold))  # type: ignore[no-untyped-call]
@@ -90,10 +91,14 @@ class EventPropLayer(nn.Module):
         (torch.Size([1, 2]), True)
     """
 
+    @checked
     def __init__(
         self, inputs: int, neurons: int, *, tau_mem: float = 20.0, tau_syn: float = 5.0, threshold: float = 1.0
     ) -> None:
         super().__init__()
+        check_positive(
+            "EventPropLayer", inputs=inputs, neurons=neurons, tau_mem=tau_mem, tau_syn=tau_syn, threshold=threshold
+        )
         self.constants = {"tau_mem": tau_mem, "tau_syn": tau_syn, "threshold": threshold}
         drawn = torch.randn(neurons, inputs)
         spread = DEVIATION / math.sqrt(inputs) * (drawn - drawn.mean(1, keepdim=True))

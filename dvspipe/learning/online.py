@@ -21,11 +21,13 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_input, conv2d_weight
 
+from ..arguments import checked
 from ..config import write_overrides
 from ..errors import ConfigError
 from ..networks import CsnnConfig, LeakyReadout, MlpConfig, NetworkConfig, SpikingNetwork
+from ..networks.inputs import check_positive, check_tensor
 from ..networks.models import Convolution, Linear, StandardisedConvolution, draw_mask
-from .segments import Loss
+from .segments import Loss, evaluate_loss
 
 STEPS = 16  # steps per convolution batch; large enough to be fast
 
@@ -236,7 +238,9 @@ class OnlineRule(ABC):
         ConfigError: If the network has other settings.
     """
 
+    @checked
     def __init__(self, network: SpikingNetwork, *, keep: float | None = None, steps: int = STEPS) -> None:
+        check_positive(type(self).__name__, steps=steps)
         if not isinstance(network, SpikingNetwork):
             raise ConfigError(f"{type(self).__name__}: found {type(network).__name__}, expected a SpikingNetwork")
         needs = self.find_unmet_needs(network.config)
@@ -251,6 +255,7 @@ class OnlineRule(ABC):
         return f"{type(self).__name__}(keep={self.keep}, steps={self.steps})"
 
     @classmethod
+    @checked
     def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:
         """Return the required values of all settings in which `network` differs, by setting name."""
         is_mlp, default = isinstance(network, MlpConfig), CsnnConfig()
@@ -279,6 +284,7 @@ class OnlineRule(ABC):
             loss: Loss of the outputs [n, B, K] of these steps.
         """
 
+    @checked
     def learn(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
         """Accumulate the gradients of a loss in the `grad` of the weights.
 
@@ -291,6 +297,7 @@ class OnlineRule(ABC):
         Returns:
             Outputs [T, B, K], without a graph.
         """
+        check_tensor(self, "spikes", spikes, "T B C H W", self.network.sizes)
         layers = [OnlineLayer(block, self.keep) for block in self.network.layers]  # type: ignore[arg-type]
         readout = _Readout(self.network, Trace(self.readout_keep), Trace(self.readout_keep))
         everything = [*(layer.synapses for layer in layers), readout.synapses]
@@ -354,8 +361,8 @@ def gradient_of(loss: Loss, outputs: Tensor) -> Tensor:
     """Return the gradient of `loss` with respect to `outputs`."""
     with torch.enable_grad():
         leaf = outputs.detach().requires_grad_()
-        return torch.autograd.grad(loss(leaf), leaf)[0]
+        return torch.autograd.grad(evaluate_loss(loss, leaf), leaf)[0]
 
 
 def _scaled(loss: Loss, share: float) -> Loss:
-    return lambda outputs: loss(outputs) * share
+    return lambda outputs: evaluate_loss(loss, outputs) * share

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeGuard
 import torch
 from torch import Tensor, nn
 
+from ..arguments import checked
 from ..errors import ConfigError, DataError
 from ..networks import (
     ClassMoments,
@@ -38,6 +39,7 @@ def is_linear(network: nn.Module) -> TypeGuard[SpikingNetwork]:
     return isinstance(network, SpikingNetwork) and not isinstance(network.readout, CountReadout)
 
 
+@checked
 def require_linear(network: Network) -> SpikingNetwork:
     """Return the network if its logits are linear in the weights of its last layer.
 
@@ -53,6 +55,7 @@ def require_linear(network: Network) -> SpikingNetwork:
     return network
 
 
+@checked
 def read_features(network: Network, spikes: Tensor) -> Tensor:
     """Return features, float64 [B, F + 1], that `find_readout` maps linearly to logits; the last one is constant.
 
@@ -95,12 +98,14 @@ def read_inputs(network: SpikingNetwork, spikes: Tensor) -> Tensor:
     return found[0]
 
 
+@checked
 def find_readout(network: SpikingNetwork) -> Tensor:
     """Return weights and bias of the last linear layer, float64 [K, F + 1]; the bias is the last column."""
     linear = network.linear
     return torch.cat([linear.weight, linear.bias[:, None]], dim=1).detach().double().cpu()
 
 
+@checked
 def replace_readout(network: SpikingNetwork, readout: Tensor) -> None:
     """Set the last linear layer from a readout [K, F + 1] in the layout of `find_readout`."""
     with torch.no_grad():
@@ -108,6 +113,7 @@ def replace_readout(network: SpikingNetwork, readout: Tensor) -> None:
         network.linear.bias.copy_(readout[:, -1])
 
 
+@checked
 def find_features(moments: ClassMoments | None, labels: Tensor, classes: Sequence[str], name: str) -> Tensor | None:
     """Return the mean features of all classes, if known; warn if they are unknown and a class has no recordings.
 
@@ -143,6 +149,7 @@ class ReadoutFit(NamedTuple):
     left_out: Tensor
 
 
+@checked
 def fit_readout(
     features: Tensor,
     labels: Tensor,
@@ -156,7 +163,8 @@ def fit_readout(
 
     The change D of the readout minimises the cross-entropy of the outputs z + D f, and penalises needless change:
 
-        4 T^2 sum_n w_n CE((z_n + D f_n) / T, y_n) + N / 2 sum_k |D c_k|^2 + penalty / 2 mean_n |f_n|^2 |D|^2
+        4 T^2 sum_n w_n CE((z_n + D f_n) / T, y_n) + N / 2 sum_k norm(D c_k)^2
+            + penalty / 2 mean_n norm(f_n)^2 norm(D)^2
 
     for features f, logits z of the given readout, labels y, and weights w that sum to 1 for each of N recordings. The
     second term keeps the logits of the mean features c of classes k without recordings, known from the training of the

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import JsonValue
 
+from ..arguments import checked
+from ..errors import ConfigError
 from ..networks import NetworkConfig, SpikingNetwork
 from .decolle import Decolle
 from .eprop import EProp
@@ -27,6 +29,7 @@ ONLINE: Mapping[Rule, type[OnlineRule]] = {
 """Online (forward-in-time) rules."""
 
 
+@checked
 def build_rule(name: Rule, network: SpikingNetwork, *, steps: int | None = None, seed: int = 0) -> OnlineRule | None:
     """Build an online rule for a network; return None for `bptt` and `readout`.
 
@@ -35,13 +38,17 @@ def build_rule(name: Rule, network: SpikingNetwork, *, steps: int | None = None,
         network: Network with no unmet needs (see `find_unmet_needs`).
         steps: Number of steps computed together; None: STEPS.
         seed: Seed of the fixed random weights of `decolle`.
+
+    Raises:
+        ConfigError: If the name is unknown, or the network has unmet needs.
     """
-    steps, kind = steps or STEPS, ONLINE.get(name)
+    steps, kind = steps or STEPS, _find_kind(name)
     if kind is None:
         return None
     return Decolle(network, seed=seed, steps=steps) if kind is Decolle else kind(network, steps=steps)
 
 
+@checked
 def find_unmet_needs(name: Rule, network: NetworkConfig) -> dict[str, JsonValue]:
     """Return the values that a rule requires of all settings in which `network` differs, by setting name.
 
@@ -52,5 +59,16 @@ def find_unmet_needs(name: Rule, network: NetworkConfig) -> dict[str, JsonValue]
         >>> find_unmet_needs("bptt", CsnnConfig())
         {}
     """
-    kind = ONLINE.get(name)
+    kind = _find_kind(name)
     return kind.find_unmet_needs(network) if kind else {}
+
+
+def _find_kind(name: Rule) -> type[OnlineRule] | None:
+    """Return the class of an online rule; None for other rules.
+
+    Raises:
+        ConfigError: If the name is unknown.
+    """
+    if name not in get_args(Rule):
+        raise ConfigError(f"{name}: unknown learning rule (expected {', '.join(get_args(Rule))})")
+    return ONLINE.get(name)

@@ -15,8 +15,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..arguments import checked, describe_value
+from ..errors import ArgumentError, ConfigError
 from ..networks import State, freeze_statistics
+from ..networks.inputs import check_positive, check_tensor
 
 Forward = Callable[[Tensor, State | None], tuple[Tensor, State]]
 """Network: maps spikes [T, B, C, H, W] and the state before them to outputs [T, B, K] and the state after them."""
@@ -26,6 +28,36 @@ BACKWARD_MEMORY = 1.5
 """Peak memory of BPTT relative to the memory of its graph (measured: 1.5 for three blocks at 64 x 64)."""
 
 
+def run_network(network: Forward, spikes: Tensor, state: State | None) -> tuple[Tensor, State]:
+    """Return the outputs of a network, and its state.
+
+    Raises:
+        ArgumentError: If the network does not take spikes and state, or does not return outputs and state.
+    """
+    try:
+        outputs, after = network(spikes, state)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"network: expected (spikes, state) to (outputs, state) ({error})") from error
+    return outputs, after
+
+
+def evaluate_loss(loss: Loss, outputs: Tensor) -> Tensor:
+    """Return the loss of outputs.
+
+    Raises:
+        ArgumentError: If it is not a tensor with one number, or `loss` does not take outputs alone.
+    """
+    try:
+        value = loss(outputs)
+    except TypeError as error:
+        raise ArgumentError(f"loss: expected a function of the outputs alone ({error})") from error
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        found = f"shape {[*value.shape]}" if isinstance(value, Tensor) else describe_value(value)
+        raise ArgumentError(f"loss: wrong result (found {found}, expected a tensor with one number)")
+    return value
+
+
+@checked
 def backpropagate(network: Forward, spikes: Tensor, loss: Loss, *, truncate: int | None = None) -> Tensor:
     """Accumulate the gradients of a loss in the `grad` of the weights, by backpropagation through time.
 
@@ -38,17 +70,26 @@ def backpropagate(network: Forward, spikes: Tensor, loss: Loss, *, truncate: int
 
     Returns:
         Outputs [T, B, K], without a graph.
+
+    Raises:
+        ArgumentError: If the network or the loss has another form.
+        ConfigError: If `truncate` is not above 0.
+        DataError: If there is no step.
     """
+    check_tensor(backpropagate, "spikes", spikes, "T B ...")
+    truncate = len(spikes) if truncate is None else truncate
+    check_positive("backpropagate", truncate=truncate)
     state: State | None = None
     outputs = []
-    for window in spikes.split(truncate or len(spikes)):
-        output, state = network(window, state)
-        (loss(output) * (len(window) / len(spikes))).backward()
+    for window in spikes.split(truncate):
+        output, state = run_network(network, window, state)
+        (evaluate_loss(loss, output) * (len(window) / len(spikes))).backward()
         state = [tensor.detach() for tensor in state]
         outputs.append(output.detach())
     return torch.cat(outputs)
 
 
+@checked
 def backpropagate_segments(
     network: nn.Module, spikes: Tensor, loss: Loss, *, steps: int, forward: Forward | None = None
 ) -> Tensor:
@@ -72,6 +113,11 @@ def backpropagate_segments(
     Returns:
         Outputs [T, B, K], without a graph.
 
+    Raises:
+        ArgumentError: If the network or the loss has another form.
+        ConfigError: If `steps` is not above 0.
+        DataError: If there is no step.
+
     Example:
         >>> from dvspipe import SensorSize
         >>> from dvspipe.networks import MlpConfig, SpikingNetwork
@@ -82,6 +128,8 @@ def backpropagate_segments(
         >>> outputs.shape, network.linear.weight.grad.shape
         (torch.Size([1000, 5, 2]), torch.Size([2, 8]))
     """
+    check_tensor(backpropagate_segments, "spikes", spikes, "T B ...")
+    check_positive("backpropagate_segments", steps=steps)
     run = _Repeatable(forward or network, spikes.device)
     segments = spikes.split(steps)
     *earlier, last = segments
@@ -96,7 +144,7 @@ def backpropagate_segments(
             outputs.append(output)
     graph = _Graph(run, last, state)
     leaf = torch.cat([*outputs, graph.outputs.detach()]).requires_grad_()
-    loss(leaf).backward()
+    evaluate_loss(loss, leaf).backward()
     assert leaf.grad is not None
     to_outputs = leaf.grad.split(steps)
     to_state = graph.propagate(to_outputs[-1], [])
@@ -128,6 +176,7 @@ class Bptt:
         torch.Size([20, 5, 2])
     """
 
+    @checked
     def __init__(
         self,
         network: nn.Module,
@@ -140,12 +189,14 @@ class Bptt:
             raise ConfigError(f"Bptt: found {type(network).__name__}, expected a network, a torch.nn.Module")
         if steps is not None and truncate is not None:
             raise ConfigError(f"Bptt: steps = {steps} contradicts truncate = {truncate} (expected one of them)")
+        check_positive("Bptt", steps=1 if steps is None else steps, truncate=1 if truncate is None else truncate)
         self.network, self.steps, self.truncate = network, steps, truncate
         self.forward: Forward = forward or network
 
     def __repr__(self) -> str:
         return f"Bptt(steps={self.steps}, truncate={self.truncate})"
 
+    @checked
     def learn(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
         """Accumulate the gradients of a loss in the `grad` of the weights; see `GradientRule`.
 
@@ -173,7 +224,7 @@ class _Repeatable:
         torch.set_rng_state(self.draws[0])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(self.draws[1], self.device)
-        return self.network(spikes, state)
+        return run_network(self.network, spikes, state)
 
 
 @torch.no_grad()
@@ -210,6 +261,7 @@ class _Graph:
         return [tensor.grad if tensor.grad is not None else torch.zeros_like(tensor) for tensor in self._before or ()]
 
 
+@checked
 def measure_graph(network: nn.Module, spikes: Tensor) -> int:
     """Measure the peak memory of backpropagation through time, in bytes per step.
 
@@ -239,6 +291,7 @@ def _kept_bytes(network: nn.Module, spikes: Tensor) -> int:
     return sum(kept.values())
 
 
+@checked
 def choose_segment(steps: int, step_bytes: int, memory: int) -> int | None:
     """Return the segment length that fits in memory; None if all T steps fit.
 

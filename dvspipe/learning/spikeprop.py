@@ -28,9 +28,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..arguments import checked
+from ..errors import ConfigError, DataError
 from ..networks import first_spike_times
+from ..networks.inputs import check_positive, check_tensor
+from ..networks.neurons import as_number
 
 
+@checked
 def spikeprop_times(
     times: Tensor, weights: Tensor, delays: Tensor, *, tau: float, threshold: float = 1.0, least_slope: float = 0.0
 ) -> Tensor:
@@ -47,11 +52,19 @@ def spikeprop_times(
     Returns:
         Spike times [B, M]; infinite if a neuron does not spike.
 
+    Raises:
+        ConfigError: If `tau` or `threshold` is not above 0.
+        DataError: If shapes do not fit together.
+
     Example:
         >>> one = torch.ones(1, 1, 1, dtype=torch.float64)
         >>> float(spikeprop_times(one[0], 50 * one, 2 * one[0, 0], tau=7.0, threshold=50.0))  # 1 + 2 + 7
         10.0
     """
+    check_positive("spikeprop_times", tau=tau, threshold=threshold)
+    if weights.ndim != 3 or times.ndim != 2 or weights.shape[1:] != (*times.shape[1:], *delays.shape):
+        found = f"times {[*times.shape]}, weights {[*weights.shape]}, delays {[*delays.shape]}"
+        raise DataError(f"{found}: expected [B, N], [M, N, D] and [D]")
     arrivals = (times[:, :, None] + delays) / tau
     scaled = weights * (math.e / threshold)
     spiked = first_spike_times(
@@ -73,6 +86,7 @@ class SpikePropLayer(nn.Module):
         least_slope: See `spikeprop_times`.
     """
 
+    @checked
     def __init__(
         self,
         inputs: int,
@@ -86,10 +100,13 @@ class SpikePropLayer(nn.Module):
     ) -> None:
         super().__init__()
         if not len(delays):
-            raise ValueError("delays = []: expected at least one delay")
+            raise ConfigError("delays = []: expected at least one delay")
+        check_positive("SpikePropLayer", inputs=inputs, neurons=neurons, tau=tau, threshold=threshold)
+        if not weights[0] <= weights[1]:
+            raise ConfigError(f"weights = {weights}: expected a range, such as (1, 10)")
         self.tau, self.threshold, self.least_slope = tau, threshold, least_slope
         self.delays: Tensor
-        self.register_buffer("delays", torch.tensor([*delays], dtype=torch.get_default_dtype()))
+        self.register_buffer("delays", torch.tensor([as_number("delays", each) for each in delays]))
         self.weight = nn.Parameter(torch.empty(neurons, inputs, len(self.delays)).uniform_(*weights))
 
     def extra_repr(self) -> str:
@@ -98,7 +115,12 @@ class SpikePropLayer(nn.Module):
         return f"{N}, {M}, delays=<{D}>, tau={self.tau:g}, threshold={self.threshold:g}"
 
     def forward(self, times: Tensor) -> Tensor:
-        """Return the spike times [B, M] for input spike times [B, N]."""
+        """Return the spike times [B, M] for input spike times [B, N].
+
+        Raises:
+            DataError: If the times have another shape.
+        """
+        check_tensor(self, "times", times, "B N", {"N": self.weight.shape[1]})
         return spikeprop_times(
             times, self.weight, self.delays, tau=self.tau, threshold=self.threshold, least_slope=self.least_slope
         )

@@ -37,9 +37,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..arguments import checked
+from ..errors import ConfigError, DataError
+from ..networks.inputs import check_positive, check_tensor
 from ..networks.neurons import Spike
 
 
+@checked
 @dataclass(frozen=True)
 class VanRossum:
     """Van Rossum loss with a double exponential kernel, in steps of dt.
@@ -48,6 +52,9 @@ class VanRossum:
         dt: Length of a step in seconds.
         rise_s: Rise time constant of the kernel, in seconds.
         decay_s: Decay time constant of the kernel, in seconds; different from `rise_s`.
+
+    Raises:
+        ConfigError: If a time is not above 0, or both constants are equal.
 
     Example:
         >>> targets = torch.zeros(4000, 1, 1, dtype=torch.float64)
@@ -59,6 +66,11 @@ class VanRossum:
     dt: float
     rise_s: float = 0.005
     decay_s: float = 0.010
+
+    def __post_init__(self) -> None:
+        check_positive("VanRossum", dt=self.dt, rise_s=self.rise_s, decay_s=self.decay_s)
+        if self.rise_s == self.decay_s:
+            raise ConfigError(f"VanRossum: rise_s = decay_s = {self.decay_s:g}: expected different times")
 
     @property
     def scale(self) -> float:
@@ -74,25 +86,40 @@ class VanRossum:
             for tau in (self.decay_s, self.rise_s)
         )
 
+    @checked
     def start(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return the initial filter state for signals shaped like `like`."""
         return torch.zeros_like(like), torch.zeros_like(like)
 
+    @checked
     def step(self, signal: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Filter one step of a signal; return the output and the next state."""
         slow, fast = (keep * part + signal for keep, part in zip(self.keeps, state, strict=True))
         return self.scale * (slow - fast), (slow, fast)
 
+    @checked
     def filter(self, signal: Tensor) -> Tensor:
-        """Convolve a signal [T, ...] with the kernel."""
+        """Convolve a signal [T, ...] with the kernel.
+
+        Raises:
+            DataError: If there is no step.
+        """
+        check_tensor(self, "signal", signal, "T ...")
         state, filtered = self.start(signal[0]), []
         for now in signal.unbind(0):
             value, state = self.step(now, state)
             filtered.append(value)
         return torch.stack(filtered)
 
+    @checked
     def loss(self, spikes: Tensor, targets: Tensor) -> Tensor:
-        """Return half the time integral of the squared difference of filtered spikes [T, ...], summed over neurons."""
+        """Return half the time integral of the squared difference of filtered spikes [T, ...], summed over neurons.
+
+        Raises:
+            DataError: If the shapes differ.
+        """
+        if spikes.shape != targets.shape:
+            raise DataError(f"VanRossum: shapes differ (found spikes {[*spikes.shape]}, targets {[*targets.shape]})")
         return 0.5 * self.dt * self.filter(targets - spikes).square().sum()
 
 
@@ -126,6 +153,7 @@ class SuperSpikeLayer(nn.Module):
         generator: Generator of the initial weights.
     """
 
+    @checked
     def __init__(
         self,
         inputs: int,
@@ -138,6 +166,9 @@ class SuperSpikeLayer(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        check_positive(
+            "SuperSpikeLayer", inputs=inputs, neurons=neurons, dt=dt, tau_mem_s=tau_mem_s, tau_syn_s=tau_syn_s
+        )
         self.keep_mem, self.keep_syn = (float(torch.tensor(-dt / tau).exp()) for tau in (tau_mem_s, tau_syn_s))
         self.slope, self.error = slope, VanRossum(dt)
         drawn = torch.randn(neurons, inputs, generator=generator)
@@ -150,7 +181,13 @@ class SuperSpikeLayer(nn.Module):
         return f"{N}, {M}, dt={self.error.dt:g}, tau_mem_s={tau_mem_s:.4g}, tau_syn_s={tau_syn_s:.4g}"
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the spikes [T, B, M] for input spikes [T, B, N], with surrogate gradients and a detached reset."""
+        """Return the spikes [T, B, M] for input spikes [T, B, N], with surrogate gradients and a detached reset.
+
+        Raises:
+            DataError: If the spikes have another shape.
+        """
+        check_tensor(self, "inputs", inputs, "T B N", {"N": self.weight.shape[1]})
+        inputs = inputs.to(self.weight.dtype)
         current = potential = inputs.new_zeros(inputs.shape[1], len(self.weight))
         steps = []
         for arrived in inputs.unbind(0):
@@ -165,6 +202,7 @@ class SuperSpikeLayer(nn.Module):
         current = self.keep_syn * current + arrived @ self.weight.t()
         return current, self.keep_mem * potential + (1 - self.keep_mem) * current
 
+    @checked
     @torch.no_grad()
     def learn(self, inputs: Tensor, targets: Tensor) -> SuperSpikeResult:
         """Return spikes, loss and weight gradient by the three-factor rule, computed forward in time.
@@ -172,8 +210,14 @@ class SuperSpikeLayer(nn.Module):
         Args:
             inputs: Input spikes [T, B, N].
             targets: Target spikes [T, B, M].
+
+        Raises:
+            DataError: If the spikes have another shape.
         """
-        _, B, N = inputs.shape
+        check_tensor(self, "inputs", inputs, "T B N", {"N": self.weight.shape[1]})
+        T, B, N = inputs.shape
+        check_tensor(self, "targets", targets, "T B M", {"T": T, "B": B, "M": len(self.weight)})
+        inputs = inputs.to(self.weight.dtype)
         current = potential = inputs.new_zeros(B, len(self.weight))
         trace = effect = inputs.new_zeros(B, N)  # filtered input spikes; their effect k * S on the potential
         error_state, eligibility_state = (
@@ -212,8 +256,13 @@ class RMaxProp(torch.optim.Optimizer):
         [-0.5, 0.5]
     """
 
+    @checked
     def __init__(self, params: Iterable[Tensor], lr: float = 1e-3, decay: float = 0.99) -> None:
-        super().__init__(params, {"lr": lr, "decay": decay})
+        check_positive("RMaxProp", lr=lr)
+        try:
+            super().__init__(params, {"lr": lr, "decay": decay})
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"RMaxProp: wrong params ({error})") from error
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ..errors import Brief
+from ..arguments import checked
+from ..errors import Brief, ConfigError
 from ..results import LayerActivity as LayerRecord
 from .first_spike import FirstSpikeLayer, FirstSpikeNetwork
 from .integrate_and_fire import FIRED, IntegrateAndFire
@@ -23,6 +24,7 @@ from .module import ModuleNetwork
 from .neurons import LIF, CountReadout
 
 
+@checked
 @dataclass(repr=False)
 class LayerCounts(Brief):
     """Activity of a layer (synapses and neurons), summed over forward passes.
@@ -93,6 +95,7 @@ class LayerCounts(Brief):
             self.fired = (self.fired or 0.0) + float(output.isfinite().sum()) / self.neurons
 
 
+@checked
 @contextmanager
 def watch_rates(network: nn.Module) -> Iterator[dict[str, float]]:
     """Yield a dictionary of spikes per neuron and step, updated by every forward pass inside the block.
@@ -143,6 +146,7 @@ def _spike_rate(neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) 
     return fired / output[1].numel() / len(spikes)
 
 
+@checked
 @contextmanager
 def count_activity(network: Network) -> Iterator[list[LayerCounts]]:
     """Yield the layers of a network in order; every forward pass inside the block adds to their counts.
@@ -171,7 +175,8 @@ def _count_first_spikes(network: FirstSpikeNetwork) -> tuple[list[LayerCounts], 
 
 
 def _count_spikes(network: Network) -> tuple[list[LayerCounts], list[RemovableHandle]]:
-    assert isinstance(network, SpikingNetwork)
+    if not isinstance(network, SpikingNetwork):
+        raise ConfigError(f"count_activity: found {type(network).__name__}, expected a network of dvspipe.networks")
     parts = [part for module in network.modules() if (part := _find_parts(module)) is not None]
     parts.append((network.linear, network.linear.weight, network.readout))
     layers, hooks, pool, of_potentials = list[LayerCounts](), list[RemovableHandle](), 1, False
@@ -201,6 +206,7 @@ def _find_parts(module: nn.Module) -> tuple[nn.Module, Tensor, nn.Module] | None
     return (module, module.neurons.weight, module.neurons) if isinstance(module, IntegrateAndFireConvolution) else None
 
 
+@checked
 @dataclass(frozen=True, repr=False)
 class LayerTrace(Brief):
     """Spikes and membranes of selected neurons of a layer, for one recording.
@@ -220,6 +226,7 @@ class LayerTrace(Brief):
     membranes: NDArray[np.float64]
 
 
+@checked
 def trace_layers(network: Network, spikes: Tensor, shown: int) -> tuple[list[LayerTrace], NDArray[np.float64]]:
     """Return spikes and membranes of selected neurons of each spiking layer, and the readout, for one recording.
 
@@ -330,6 +337,7 @@ def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:
     return np.stack(potentials)
 
 
+@checked
 def summarize_layers(layers: Sequence[LayerCounts], *, counted: bool) -> tuple[LayerRecord, ...]:
     """Convert the counts of `count_activity` to records.
 

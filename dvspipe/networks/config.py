@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, JsonValue
 
+from ..arguments import checked
 from ..config import TARGET_PATTERN, Settings, as_settings, build, complete_kind
 
 MAX_LAYERS = 64  # limit for configurations from untrusted files
@@ -233,6 +234,7 @@ class _Group(Settings):
     network: NetworkConfig = CsnnConfig()
 
 
+@checked
 def as_network(given: NetworkConfig | Mapping[str, object] | None, named: Mapping[str, object]) -> NetworkConfig:
     """Create the settings of a network like `as_settings`; default kind: `csnn`.
 
@@ -246,6 +248,7 @@ def as_network(given: NetworkConfig | Mapping[str, object] | None, named: Mappin
     return as_settings(_Group, None if given is None else {"network": given}, {"network": named}).network
 
 
+@checked
 def parse_network(settings: Mapping[str, object]) -> NetworkConfig:
     """Parse a mapping into the settings of a kind of network.
 

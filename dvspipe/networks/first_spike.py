@@ -11,9 +11,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..arguments import checked
 from ..errors import ConfigError
-from ..events import SensorSize
+from ..events import SensorSize, SensorSizeLike
 from .config import FirstSpikeConfig
+from .inputs import check_positive, check_tensor
 from .models import Network, State
 from .spike_times import MAX_RESPONSE, first_spike_times
 
@@ -42,6 +44,7 @@ class FirstSpikeLayer(nn.Module):
         torch.Size([2, 2])
     """
 
+    @checked
     def __init__(
         self,
         inputs: int,
@@ -54,6 +57,9 @@ class FirstSpikeLayer(nn.Module):
         least_slope: float = 0.0,
     ) -> None:
         super().__init__()
+        check_positive("FirstSpikeLayer", inputs=inputs, neurons=neurons)
+        if leak not in MAX_RESPONSE:
+            raise ConfigError(f"leak = {leak:g}: has no closed form (expected 0, 0.5 or 1)")
         self.leak, self.gain, self.dropout = leak, gain, dropout
         self.horizon, self.least_slope = horizon, least_slope
         reached = self.least_sum()
@@ -78,7 +84,12 @@ class FirstSpikeLayer(nn.Module):
         return response @ (self.gain * self.weight).t()
 
     def forward(self, times: Tensor) -> Tensor:
-        """Return the spike times [B, M] for input spike times [B, N]."""
+        """Return the spike times [B, M] for input spike times [B, N].
+
+        Raises:
+            DataError: If the times have another shape.
+        """
+        check_tensor(self, "times", times, "B N", {"N": self.weight.shape[1]})
         weights = self.gain * self.weight
         if self.training and self.dropout:
             times = times.masked_fill(torch.rand_like(times) < self.dropout, math.inf)
@@ -107,14 +118,20 @@ class FirstSpikeNetwork(Network):
     streams = False
     of_classes: ClassVar[tuple[str, ...]] = ("readout.weight",)
 
-    def __init__(self, config: FirstSpikeConfig, *, grid: SensorSize, classes: int, dt: float, inputs: int = 2) -> None:
+    @checked
+    def __init__(
+        self, config: FirstSpikeConfig, *, grid: SensorSizeLike, classes: int, dt: float, inputs: int = 2
+    ) -> None:
         super().__init__()
+        check_positive("FirstSpikeNetwork", classes=classes, dt=dt, inputs=inputs)
+        width, height = SensorSize.of(grid)
+        self.sizes = {"C": inputs, "H": height, "W": width}
         leak = find_leak(config)
         assert config.tau_syn_s is not None
         self.step, self.steps = dt / config.tau_syn_s, 1
         self.scale = config.tau_readout_s / config.tau_syn_s
         self.keep_alive = config.keep_alive
-        sizes = (inputs * grid.width * grid.height, *config.channels)
+        sizes = (inputs * width * height, *config.channels)
         build = partial(FirstSpikeLayer, leak=leak, gain=config.gain, dropout=config.dropout, least_slope=MIN_SLOPE)
         self.layers = nn.ModuleList(itertools.starmap(build, itertools.pairwise(sizes)))
         self.readout = build(sizes[-1], classes)
@@ -124,7 +141,9 @@ class FirstSpikeNetwork(Network):
 
         Raises:
             ConfigError: If a state is given; this network needs all steps of a recording.
+            DataError: If the spikes have another shape.
         """
+        check_tensor(self, "spikes", spikes, "T B C H W", self.sizes)
         if state is not None:
             raise ConfigError(
                 f"network.kind = first_spike: needs all steps of a recording (found a part of {len(spikes)} steps)"

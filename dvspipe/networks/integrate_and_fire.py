@@ -19,6 +19,10 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..arguments import checked
+from ..errors import DataError
+from .inputs import check_positive, check_tensor
+
 FIRED = -1.0  # marks a neuron that has spiked; potentials are never negative
 WEIGHT_MEAN, WEIGHT_DEVIATION = 0.8, 0.05  # initial weights (Kheradpisheh et al. 2018)
 SCAN_FASTMATH = {"contract", "nsz", "nnan"}  # "nnan" lets maxima vectorise
@@ -57,10 +61,12 @@ class IntegrateAndFire(nn.Module):
         (torch.Size([2, 1, 4, 5, 3]), 1)
     """
 
+    @checked
     def __init__(
         self, before: int, channels: int, *, kernel: int, threshold: float | None, padding: int = 0, pool: int = 1
     ) -> None:
         super().__init__()
+        check_positive("IntegrateAndFire", before=before, channels=channels, kernel=kernel, pool=pool)
         drawn = WEIGHT_MEAN + WEIGHT_DEVIATION * torch.randn(channels, before, kernel, kernel)
         self.weight = nn.Parameter(drawn.clamp(0, 1), requires_grad=False)
         self.threshold = threshold
@@ -72,7 +78,7 @@ class IntegrateAndFire(nn.Module):
         padding, pool = self.geometry
         return f"{C}, {K}, kernel={side}, threshold={self.threshold}, padding={padding}, pool={pool}"
 
-    def forward(self, spikes: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, spikes: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the output over time, and the state after the last step.
 
         Args:
@@ -83,10 +89,16 @@ class IntegrateAndFire(nn.Module):
             Spikes (potentials if there is no threshold), [T, B, H' // pool, W' // pool, K]; and the state: potentials
             [B, H', W', K], FIRED for neurons that have spiked.
         """
+        check_tensor(self, "spikes", spikes, "T B H W C", {"C": self.weight.shape[1]})
         T, B, *image, _ = spikes.shape
         K, _, side, _ = self.weight.shape
         padding, pool = self.geometry
         H, W = (length + 2 * padding - side + 1 for length in image)
+        if min(H, W) < pool:
+            found = f"found {image[1]}x{image[0]}, a kernel of {side} and a pool of {pool}"
+            raise DataError(f"IntegrateAndFire: images are too small ({found})")
+        if state is not None:
+            check_tensor(self, "state", state, "B H' W' K", {"B": B, "H'": H, "W'": W, "K": K})
         potentials = spikes.new_zeros((B, H, W, K), device="cpu") if state is None else state.cpu().clone()
         output = torch.zeros((T, B, H // pool, W // pool, K))
         arrays = tuple(

@@ -12,7 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..arguments import checked
+from ..errors import ConfigError, DataError, count_noun
 from ..events import SensorSize, SensorSizeLike
 from .config import (
     ConvolutionConfig,
@@ -26,6 +27,7 @@ from .config import (
     StdpNetworkConfig,
     as_network,
 )
+from .inputs import check_positive, check_sequence, check_tensor
 from .integrate_and_fire import IntegrateAndFire
 from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout, as_number
 
@@ -42,6 +44,7 @@ class Memory:
     """
 
     def __init__(self, before: State | None, steps: int) -> None:
+        check_sequence("state", before)
         self._before = before
         self.after: list[Tensor] = []
         self.steps = steps
@@ -49,6 +52,8 @@ class Memory:
     def run(self, neurons: nn.Module, currents: Tensor) -> Tensor:
         """Return the output [T, ...] of the next neurons for currents [T, ...]."""
         output: Tensor
+        if self._before is not None and len(self._before) <= len(self.after):
+            raise DataError(f"wrong state (found {count_noun(len(self._before), 'tensor')}, expected more)")
         output, state = neurons(currents, None if self._before is None else self._before[len(self.after)])
         self.after.append(state)
         return output
@@ -360,6 +365,7 @@ class SpikingNetwork(Network):
         torch.Size([20, 5, 3])
     """
 
+    @checked
     def __init__(
         self,
         config: NetworkConfig | Mapping[str, object] | None = None,
@@ -376,14 +382,15 @@ class SpikingNetwork(Network):
             raise ConfigError(
                 f"network.kind = {config.kind}: has its own class (expected csnn, sew, plif, mlp or stdp)"
             )
-        if not isinstance(classes, int) or classes < 1:
-            raise ConfigError(f"classes = {classes!r}: expected a number of 1 or more")
         dt = as_number("dt", dt)
+        check_positive("SpikingNetwork", classes=classes, dt=dt, inputs=inputs)
         if isinstance(config, ConvolutionConfig | StdpNetworkConfig) and config.kernel % 2 == 0:
             raise ConfigError(f"network.kernel = {config.kernel}: is even (expected an odd number)")
         if isinstance(config, LayersConfig):
             _check_constants(config, dt)
-        build = _Builder(SensorSize.of(grid), inputs, dt)
+        width, height = SensorSize.of(grid)
+        self.sizes = {"C": inputs, "H": height, "W": width}
+        build = _Builder(SensorSize(width, height), inputs, dt)
         _add_layers(build, config)
         self.config = config
         self.layers = nn.ModuleList(build.layers)
@@ -392,7 +399,12 @@ class SpikingNetwork(Network):
         self.readout: LeakyReadout | CountReadout | LinearReadout = _build_readout(config, dt)
 
     def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return the readout's membrane potentials (`leaky`) or spikes (`count`); see `Network`."""
+        """Return the readout's membrane potentials (`leaky`) or spikes (`count`); see `Network`.
+
+        Raises:
+            DataError: If the spikes or the state have another shape.
+        """
+        check_tensor(self, "spikes", spikes, "T B C H W", self.sizes)
         memory = Memory(state, len(spikes))
         x = self._run(spikes, memory, len(self.layers))
         features = drop_features(x.flatten(1).unflatten(0, (memory.steps, -1)), self.dropout, self.training)

@@ -17,6 +17,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from ..arguments import checked
 from ..errors import ConfigError, DvspipeError, Remedy
 from .config import ModuleCall, ModuleConfig, NetworkConfig
 from .models import Network, State
@@ -36,6 +37,7 @@ STORED = (
 )
 
 
+@checked
 @dataclass(frozen=True)
 class ModuleTask:
     """Values that a network is built for; a target receives the values that it has parameters for.
@@ -53,6 +55,7 @@ class ModuleTask:
     steps: int
 
 
+@checked
 @dataclass(frozen=True)
 class ModuleSource:
     """Source of networks with `network.kind = module`.
@@ -66,10 +69,12 @@ class ModuleSource:
     network: nn.Module | None = None
 
     @classmethod
+    @checked
     def of(cls, trust: str | Iterable[str], network: nn.Module | None = None) -> Self:
         """Create a source that trusts one package or several packages."""
         return cls((trust,) if isinstance(trust, str) else tuple(trust), network)
 
+    @checked
     def check(self, config: NetworkConfig) -> None:
         """Check that a network or a trusted target is available.
 
@@ -94,6 +99,7 @@ class ModuleSource:
                 Remedy("trust", package, "run it"),
             )
 
+    @checked
     def build(self, config: ModuleConfig, task: ModuleTask) -> ModuleNetwork:
         """Build the network of a configuration.
 
@@ -139,6 +145,7 @@ class ModuleNetwork(Network):
 
     of_classes = ()  # unknown for a custom module
 
+    @checked
     def __init__(self, module: nn.Module, call: ModuleCall, classes: int, name: str = "network") -> None:
         super().__init__()
         _check_module(module, name)

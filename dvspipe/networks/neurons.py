@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, SupportsFloat
 import torch
 from torch import Tensor, nn
 
+from ..arguments import checked
 from ..config import as_settings
 from ..errors import ConfigError
 from .config import IntegratorConfig, NeuronConfig, Surrogate
+from .inputs import check_state, check_tensor
 from .scan import ScanSettings, scan_lif, scan_membranes
 
 if TYPE_CHECKING:  # Norse imports matplotlib (1.4 s, 50 MB); fused scans do not need its cell
@@ -136,12 +138,13 @@ class LIF(nn.Module):
         >>> more, state = lif(currents, state)  # next steps of the same recordings
     """
 
+    @checked
     def __init__(
         self,
         config: NeuronConfig | Mapping[str, object] | None = None,
-        dt: float | None = None,
+        dt: Tensor | float | None = None,
         *,
-        beta: float | None = None,
+        beta: Tensor | float | None = None,
         levels: Levels = Levels(),
         pool: int = 1,
         in_place: bool = False,
@@ -171,6 +174,7 @@ class LIF(nn.Module):
         self.spikes = nn.Identity()  # all spikes pass through it, for hooks
 
     @classmethod
+    @checked
     def from_norse(cls, p: LIFBoxParameters, dt: float = 0.001) -> Self:
         """Create neurons equal to Norse's `LIFBoxCell(p, dt)`, step by step.
 
@@ -209,11 +213,12 @@ class LIF(nn.Module):
         return cls(config, dt, levels=levels)
 
     @classmethod
+    @checked
     def from_snntorch(
         cls,
         *,
-        beta: float,
-        threshold: float = 1.0,
+        beta: Tensor | float,
+        threshold: Tensor | float = 1.0,
         reset_mechanism: SnnReset = "subtract",
         reset_delay: bool = True,
         surrogate: Surrogate = "arctan",
@@ -245,6 +250,7 @@ class LIF(nn.Module):
         """
         if reset_mechanism not in ("subtract", "zero", "none"):
             raise ConfigError(f"reset_mechanism = {reset_mechanism}: expected subtract, zero or none")
+        beta, threshold = as_number("beta", beta), as_number("threshold", threshold)
         subtracts = reset_mechanism == "subtract"
         if not 0 <= beta <= 1 or (beta == 0 and subtracts and reset_delay) or not threshold > 0:
             raise ConfigError(
@@ -310,7 +316,12 @@ class LIF(nn.Module):
         Returns:
             Spikes with the shape of the currents, or pooled [T, B, H // pool, W // pool, C]; and the state: membrane
             potential [1, ...], or membrane potential and synaptic current [2, ...].
+
+        Raises:
+            DataError: If the currents have no step, or the state has another shape.
         """
+        check_tensor(self, "currents", currents, "T ...")
+        check_state(self, state, currents, 1 if self.keep_current is None else 2)
         if not currents.is_floating_point():
             currents = currents.float()
         membrane = None if state is None else state[0]
@@ -402,7 +413,9 @@ def leak(inputs: Tensor, state: Tensor | None, keep: float) -> tuple[Tensor, Ten
     return torch.stack(steps), y
 
 
-def _find_step(config: NeuronConfig | IntegratorConfig, dt: float | None, beta: float | None) -> tuple[float, float]:
+def _find_step(
+    config: NeuronConfig | IntegratorConfig, dt: Tensor | float | None, beta: Tensor | float | None
+) -> tuple[float, float]:
     """Return the length of a step in seconds, and dt / tau.
 
     Raises:
@@ -448,12 +461,13 @@ class LeakyReadout(nn.Module):
         tensor([0.5000, 0.7500, 0.8750])
     """
 
+    @checked
     def __init__(
         self,
         config: IntegratorConfig | Mapping[str, object] | None = None,
-        dt: float | None = None,
+        dt: Tensor | float | None = None,
         *,
-        beta: float | None = None,
+        beta: Tensor | float | None = None,
         v_leak: float = 0.0,
         **named: object,
     ) -> None:
@@ -468,6 +482,7 @@ class LeakyReadout(nn.Module):
         return _describe_step(self.dt, self.factor) + gain + (f", v_leak={self.v_leak:g}" if self.v_leak else "")
 
     @classmethod
+    @checked
     def from_norse(cls, p: LIBoxParameters, dt: float = 0.001) -> Self:
         """Create integrators equal to Norse's `LIBoxCell(p, dt)`, step by step.
 
@@ -476,12 +491,17 @@ class LeakyReadout(nn.Module):
             dt: Length of a time step in seconds; default: Norse's.
 
         Raises:
-            ConfigError: If a parameter has several numbers.
+            ConfigError: If `p` is something else, or a parameter has several numbers.
         """
+        from norse.torch.functional.leaky_integrator_box import LIBoxParameters
+
+        if not isinstance(p, LIBoxParameters):
+            raise ConfigError(f"parameters: found {type(p).__name__}, expected LIBoxParameters of Norse")
         return cls(tau_mem_s=1 / as_number("tau_mem_inv", p.tau_mem_inv), dt=dt, v_leak=as_number("v_leak", p.v_leak))
 
     @classmethod
-    def from_snntorch(cls, *, beta: float) -> Self:
+    @checked
+    def from_snntorch(cls, *, beta: Tensor | float) -> Self:
         """Create integrators equal to `mem` of snnTorch's `Leaky(beta, reset_mechanism="none")`.
 
         Args:
@@ -495,7 +515,13 @@ class LeakyReadout(nn.Module):
         return readout
 
     def forward(self, currents: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the membrane potentials [T, B, K] for currents [T, B, K], and the last potential [1, B, K]."""
+        """Return the membrane potentials [T, B, K] for currents [T, B, K], and the last potential [1, B, K].
+
+        Raises:
+            DataError: If the currents have no step, or the state has another shape.
+        """
+        check_tensor(self, "currents", currents, "T ...")
+        check_state(self, state, currents, 1)
         v = torch.zeros_like(currents[0]) if state is None else state[0] - self.v_leak
         steps = []
         for current in currents.unbind(0):
@@ -529,6 +555,7 @@ class CountReadout(nn.Module):
         votes: Number of neurons per class.
     """
 
+    @checked
     def __init__(self, config: NeuronConfig, dt: float, votes: int) -> None:
         super().__init__()
         self.votes = votes
@@ -538,7 +565,7 @@ class CountReadout(nn.Module):
         """Return the number of neurons per class."""
         return f"votes={self.votes}"
 
-    def forward(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, currents: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the mean spikes [T, B, K] of each class for currents [T, B, K * votes], and the state."""
         spikes, state = self.lif(currents, state)
         return spikes.unflatten(-1, (-1, self.votes)).mean(-1), state
@@ -547,6 +574,7 @@ class CountReadout(nn.Module):
 class LinearReadout(nn.Module):
     """Readout without neurons: the currents themselves."""
 
-    def forward(self, currents: Tensor, _state: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, currents: Tensor, _state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the currents [T, B, K], and an empty state."""
+        check_tensor(self, "currents", currents, "T ...")
         return currents, currents.new_empty(0)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..arguments import checked
 from ..errors import ConfigError, Remedy
 from .integer import (
     LEAK_BITS,
@@ -75,6 +76,7 @@ def check_layers(network: Network) -> SpikingNetwork:
     return network
 
 
+@checked
 @torch.no_grad()
 def quantise(network: Network, counts: Tensor) -> IntegerNetwork:
     """Compile a network to integers, with scales calibrated on recordings.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import Brief, ConfigError
 from .config import NeuronConfig
 from .neurons import LIF
@@ -17,6 +18,7 @@ from .neurons import LIF
 MAX_STEPS = 100_000
 
 
+@checked
 @dataclass(frozen=True, repr=False)
 class NeuronResponse(Brief):
     """Response of a neuron in T steps.
@@ -41,6 +43,7 @@ class NeuronResponse(Brief):
     closed_form: NDArray[np.float64]
 
 
+@checked
 def neuron_response(
     spikes_s: Sequence[float], *, tau_s: float, weight: float, dt: float, duration_s: float
 ) -> NeuronResponse:

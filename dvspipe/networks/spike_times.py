@@ -31,6 +31,9 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..arguments import checked
+from ..errors import ConfigError, DataError
+
 Floats = NDArray[np.float64]
 
 LEAKS = (0.0, 0.5, 1.0)
@@ -43,6 +46,7 @@ GRAZING = 1e-9  # lower bound of the slope at a spike; > 0 marks a spike
 NEAR_BRANCH = -0.3  # below it, the series about the branch point -1/e is the better initial guess
 
 
+@checked
 def first_spike_times(
     times: Tensor, weights: Tensor, *, leak: float = 1.0, horizon: float | None = None, least_slope: float = 0.0
 ) -> Tensor:
@@ -60,7 +64,8 @@ def first_spike_times(
         Spike times [B, M]; infinite if a neuron is silent and `horizon` is None, NaN if a time or weight is NaN.
 
     Raises:
-        ValueError: If the leak has no closed form, or shapes do not fit together.
+        ConfigError: If the leak has no closed form.
+        DataError: If shapes do not fit together.
 
     Example:
         >>> times = torch.tensor([[0.2, 0.4, 0.9]], dtype=torch.float64)
@@ -69,7 +74,7 @@ def first_spike_times(
         [0.883963, 1.002144]
     """
     if leak not in LEAKS:
-        raise ValueError(f"leak = {leak:g}: has no closed form (expected 0, 0.5 or 1)")
+        raise ConfigError(f"leak = {leak:g}: has no closed form (expected 0, 0.5 or 1)")
     check_shapes(times, weights, "B N")
     spiked: Tensor = _FirstSpike.apply(times, weights, leak, horizon, least_slope)  # type: ignore[no-untyped-call]
     return spiked
@@ -79,11 +84,11 @@ def check_shapes(times: Tensor, weights: Tensor, dimensions: str) -> None:
     """Check that weights [M, N] have as many inputs N as `times`; `dimensions` names its axes, as in "B N".
 
     Raises:
-        ValueError: If the shapes do not match.
+        DataError: If the shapes do not match.
     """
     names = dimensions.split()
     if times.ndim != len(names) or weights.ndim != 2 or times.shape[names.index("N")] != weights.shape[1]:
-        raise ValueError(
+        raise DataError(
             f"times {list(times.shape)}, weights {list(weights.shape)}: expected [{', '.join(names)}] and [M, N]"
         )
 

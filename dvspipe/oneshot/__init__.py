@@ -10,6 +10,7 @@ from .learning import (
     find_similar,
     is_complete,
     learn,
+    learn_study,
     make_config,
     prepare,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "find_similar",
     "is_complete",
     "learn",
+    "learn_study",
     "list_films",
     "list_videos",
     "make_config",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from ..config import Settings, SettingsTree, build, merge_settings, read_yaml
+from ..arguments import checked
+from ..config import Settings, SettingsTree, as_settings, build, merge_settings, read_yaml
 from ..errors import FileError
 from ..files import REPLACE
 from ..inference.joint_training import JointWindows, train_joints
@@ -21,9 +22,9 @@ from ..parallel import Processes, Progress, ignore_progress
 from ..report import GestureFilm, write_movement_page, write_training_page
 from ..results import RunFolder, TestResult, TrainingRun
 from ..synthesis import OTHER, CameraKind, GesturesPlan, Repertoire, is_synthetic, write_gestures
-from ..training import TrainConfig, TrainingCallback, train
+from ..training import LogCallback, TrainConfig, TrainingCallback, train
 from .arms import draw_tracks, sample_windows
-from .films import ExampleFilm
+from .films import ExampleFilm, list_films, list_videos, set_parts
 from .study import Study, study_films
 
 BASE = "gesture-synthetic"
@@ -61,6 +62,7 @@ THOROUGH = LearnConfig(people=96, epochs=16)
 """Settings for more people and longer training; takes about five times as long."""
 
 
+@checked
 @dataclass(frozen=True)
 class Learned:
     """Classifier of gestures from films.
@@ -79,6 +81,59 @@ class Learned:
         return tuple(find_similar(self.run.test))
 
 
+@checked
+def learn(
+    films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm],
+    folder: str | Path,
+    config: LearnConfig | Mapping[str, object] | None = None,
+    *,
+    starts: Mapping[str, float] | None = None,
+    stops: Mapping[str, float] | None = None,
+    other: str | Path | Sequence[str | Path] = (),
+    command: str = "",
+    callback: TrainingCallback | None = None,
+    overwrite: bool = False,
+    **named: object,
+) -> Learned:
+    """Learn gestures from one film each: `prepare`, then `learn_study`.
+
+    After an interruption, the same call continues with the missing tracks, clips and epochs.
+
+    Args:
+        films: Films, named after their gestures (wave.mp4), or a folder with DIR/<gesture>/<film>; see `list_films`.
+        folder: Run folder of the new classifier.
+        config: Settings; also a mapping. `THOROUGH` renders more people and trains longer.
+        starts: Start of the gesture in the film of a name, in seconds; found automatically for other names.
+        stops: End of the gesture in the film of a name, in seconds; found automatically for other names.
+        other: Films without any of the gestures, or a folder of them.
+        command: Command that repeats the run, for the records.
+        callback: Training callback; None: log lines.
+        overwrite: Whether to replace an earlier run in the folder.
+        named: Settings of `LearnConfig` by name.
+
+    Raises:
+        DataError: If a film shows no arms, no movement or too short a movement, or a name is unknown.
+        VideoError: If a film cannot be read or shows no person.
+        FileError: If a film is missing, or the folder contains a complete run or cannot be written.
+
+    Example:
+        >>> learned = learn(["wave.mp4", "stop.mp4"], "my-gestures", people=48)  # doctest: +SKIP
+        >>> learned.run.test.accuracy, learned.similar  # doctest: +SKIP
+        (0.94, ())
+    """
+    chosen, run, callback = as_settings(LearnConfig, config, named, learn), Path(folder), callback or LogCallback()
+    found = set_parts(_as_films(films), starts or {}, stops or {})
+    check_unfinished(run, overwrite=overwrite)  # before anything in the folder changes
+    study = prepare(found, run, chosen, other=list_videos(other), callback=callback)
+    return learn_study(study, run, chosen, command=command, callback=callback, overwrite=overwrite)
+
+
+def _as_films(films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm]) -> tuple[ExampleFilm, ...]:
+    given = [films] if isinstance(films, str | Path | ExampleFilm) else films
+    return tuple(film for each in given for film in ([each] if isinstance(each, ExampleFilm) else list_films([each])))
+
+
+@checked
 def prepare(
     films: Sequence[ExampleFilm],
     folder: Path,
@@ -87,7 +142,7 @@ def prepare(
     other: Sequence[Path] = (),
     callback: TrainingCallback = TrainingCallback(),
 ) -> Study:
-    """Track the films, find the parts that show the gestures, and store both for `learn`.
+    """Track the films, find the parts that show the gestures, and store both for `learn_study`.
 
     Args:
         films: Films of the gestures; see `list_films`.
@@ -108,12 +163,14 @@ def prepare(
     return study
 
 
+@checked
 def is_complete(folder: Path) -> bool:
     """Return whether a folder contains a complete run, with both networks and their test."""
     run = RunFolder(folder)
     return run.test.is_file() and run.joints.is_file()
 
 
+@checked
 def check_unfinished(folder: Path, *, overwrite: bool) -> None:
     """Check that a folder contains no complete run.
 
@@ -124,7 +181,8 @@ def check_unfinished(folder: Path, *, overwrite: bool) -> None:
         raise FileError(f"{folder}: contains a complete run", REPLACE)
 
 
-def learn(
+@checked
+def learn_study(
     study: Study,
     folder: Path,
     config: LearnConfig = LearnConfig(),
@@ -189,6 +247,7 @@ def learn_joints(repertoire: Repertoire, config: LearnConfig, progress: Progress
     )
 
 
+@checked
 def make_config(clips: Path, config: LearnConfig) -> TrainConfig:
     """Return the training configuration for rendered clips."""
     chosen: SettingsTree = {
@@ -209,6 +268,7 @@ def make_config(clips: Path, config: LearnConfig) -> TrainConfig:
     return build(TrainConfig, merge_settings(read_yaml(BASE), chosen), BASE)
 
 
+@checked
 def find_similar(test: TestResult) -> Iterator[str]:
     """Yield a line for each two gestures that the network confuses on rendered people (synthetic)."""
     for one, two in combinations(range(len(test.classes)), 2):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ..arguments import checked
 from ..datasets import version_of_file
 from ..errors import DvspipeError
 from ..inference.joints import included_classifier
@@ -22,6 +23,7 @@ StageProgress = Callable[[str, int, int], object]
 """Called with the stage, the amount done and the total."""
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class StudiedFilm:
     """Film of a gesture with its track.
@@ -52,6 +54,7 @@ class StudiedFilm:
         )
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Study:
     """Studied films of all gestures.
@@ -78,6 +81,7 @@ class Study:
         )
 
 
+@checked
 def study_films(
     films: Sequence[ExampleFilm],
     other: Sequence[Path],
@@ -107,6 +111,7 @@ def study_films(
     return Study(studied, tracks, mirror)
 
 
+@checked
 def refusal_picture(folder: Path, name: str) -> Path:
     """Return the path of the picture that shows why `study_films` refused the film of a gesture."""
     return folder / f"{name}-refused.png"

@@ -21,7 +21,7 @@ from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from ..arguments import describe_value
+from ..arguments import checked, describe_value
 from ..errors import ArgumentError, Brief, ConfigError, DvspipeError, Remedy, WorkerError
 from ..numba_cache import watch_compilation
 
@@ -40,6 +40,7 @@ STOP_S = 1.0  # time for workers to stop at their next progress call
 LOG_NAME = "dvspipe"
 
 
+@checked
 @dataclass(frozen=True, repr=False)
 class Outcome(Brief, Generic[Item, Result]):
     """Result or error of an item.
@@ -79,6 +80,7 @@ class Engine(Protocol):
         """Return whether other processes handle this number of items, so the work must be picklable."""
 
 
+@checked
 @dataclass(frozen=True)
 class Processes:
     """Engine that runs in local worker processes, or in this process for a single job or item.
@@ -89,10 +91,18 @@ class Processes:
 
     Args:
         jobs: Number of processes, > 0.
+
+    Raises:
+        ConfigError: If the number is not above 0.
     """
 
     jobs: int = 1
 
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise ConfigError(f"Processes: jobs = {self.jobs}: out of range (expected 1 or more)")
+
+    @checked
     def map(
         self, work: Work[Item, Result], items: Sequence[Item], progress: Progress
     ) -> Iterator[Outcome[Item, Result]]:
@@ -105,6 +115,7 @@ class Processes:
             return _map_in_pool(work, items, min(self.jobs, len(items)), progress)
         return _map_in_process(work, items, progress)
 
+    @checked
     def leaves(self, items: int) -> bool:
         """Return whether this number of items starts worker processes."""
         return self.jobs > 1 and items > 1
@@ -381,6 +392,7 @@ def _exit_with_parent() -> None:
         os._exit(1)
 
 
+@checked
 @dataclass(frozen=True)
 class Shard:
     """One of `count` disjoint shares of a set of files, for work on several machines.
@@ -415,6 +427,7 @@ class Shard:
         return int.from_bytes(digest) % self.count == self.number - 1
 
     @classmethod
+    @checked
     def parse(cls, text: str) -> Shard:
         """Parse a shard written as I/N, such as 3/100.
 
@@ -427,6 +440,7 @@ class Shard:
         return cls(int(number), int(count))
 
     @classmethod
+    @checked
     def of_array(cls, environment: Mapping[str, str]) -> Shard | None:
         """Return the shard of this task of a SLURM array, with one shard per task; None outside of arrays.
 

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import Brief, DataError, FileError, FormatError
 from ..events import SensorSize
 from ..files import read_bytes, write_text
@@ -31,6 +32,7 @@ _INTEGER_COLUMNS = 4  # the first columns
 _MAX_VALUE = 2**62
 
 
+@checked
 @dataclass(frozen=True)
 class Gap:
     """Interval without a person.
@@ -44,6 +46,7 @@ class Gap:
     stop_us: int
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Track(Brief):
     """Joints of one person in N pictures of a video; the J joints are named in `JOINTS`.
@@ -124,6 +127,7 @@ class Track(Brief):
         """Median picture rate in Hz; 0 for a single picture."""
         return float(1e6 / np.median(np.diff(self.times_us))) if len(self.times_us) > 1 else 0.0
 
+    @checked
     def select(self, pictures: NDArray[np.bool_]) -> Self:
         """Return the track in some of its pictures, bool [N], at least one."""
         return replace(
@@ -131,20 +135,24 @@ class Track(Brief):
             **{name: getattr(self, name)[pictures] for name in self.__dataclass_fields__ if name != "size"},
         )
 
+    @checked
     def pixel(self, joint: str) -> Floats:
         """Return column and row of a joint in pixels, [N, 2]; `joint` is a name in `JOINTS`."""
         return self.points_px[:, JOINTS.index(joint)]
 
+    @checked
     def point(self, joint: str) -> Floats:
         """Return the positions of a joint in metres in body coordinates, [N, 3]; `joint` is a name in `JOINTS`."""
         return self.points_m[:, JOINTS.index(joint)]
 
-    def write(self, path: Path) -> None:
+    @checked
+    def write(self, path: str | Path) -> None:
         """Write the track as CSV: a header, and a row per picture. Unknown values are empty cells.
 
         Raises:
             FileError: If the suffix is not `.csv`, or the file cannot be written.
         """
+        path = Path(path)
         if path.suffix.lower() != ".csv":
             raise FileError(f"{path}: wrong suffix for joints (found {path.suffix or 'none'}, expected .csv)")
         table = io.StringIO()
@@ -160,7 +168,8 @@ class Track(Brief):
         write_text(path, table.getvalue())
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    @checked
+    def read(cls, path: str | Path) -> Self:
         """Read a track written by `write`; numbers have six significant digits.
 
         Raises:
@@ -168,7 +177,7 @@ class Track(Brief):
             FormatError: If the file is not a valid CSV file of a track.
         """
         try:
-            rows = list(csv.reader(io.StringIO(read_bytes(path).decode(), newline="")))
+            rows = list(csv.reader(io.StringIO(read_bytes(Path(path)).decode(), newline="")))
         except (UnicodeDecodeError, csv.Error) as error:
             raise FormatError(f"{path}: not a CSV file of joints ({error})") from error
         if not rows or tuple(rows[0]) != COLUMNS:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from ..arguments import checked, describe_value
+from ..arguments import check_items, checked, describe_value
 from ..config import Model, Settings, as_settings, complete_repr
 from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy, TruncatedVideoError, VideoError
 from ..events import Events, SensorSize, concatenate
@@ -471,6 +471,7 @@ def convert_many(
         >>> tasks = plan_conversions([Path("videos")], Path("events"))  # doctest: +SKIP
         >>> events = sum(done.result().events for done in convert_many(tasks, engine=Processes(2)))  # doctest: +SKIP
     """
+    check_items(convert_many, "tasks", tasks, ConversionTask)
     if waiting is None and not overwrite:
         waiting = find_unconverted(tasks)
     work = _ConversionWorker(_if_given(ConvertConfig, video), _if_given(RecordingConfig, recording), overwrite)
@@ -584,6 +585,7 @@ def plan_conversions(
         >>> task.source.name, task.target.name
         ('clip.mp4', 'events.h5')
     """
+    check_items(plan_conversions, "sources", [sources] if isinstance(sources, Path) else sources, str, Path)
     sources, out, suffix = as_paths(sources), Path(out), f".{suffix.lower().removeprefix('.')}"
     if suffix not in written_suffixes():
         written = ", ".join(written_suffixes())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import checked
+from ..config import as_settings
 from ..errors import ConfigError, EventError
 from ..events import Events, Region, SensorSize, join_streams, merge_streams
 from ..events.filters import FilterConfig, FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
-from ..formats import Recording, write
+from ..formats import Recording, open_recording, write
 from ..formats.recordings import count_events
 from ..formats.source import Extent
 from ..parallel import Progress
@@ -152,35 +153,38 @@ def locate_hot_pixels(part: RecordingPart, *, progress: Progress | None = None) 
 def filter_recording(
     part: RecordingPart,
     out: str | Path,
-    config: FilterConfig,
+    config: FilterConfig | Mapping[str, object] | None = None,
     *,
     hot: NDArray[np.bool_] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    **named: object,
 ) -> FilterCounts:
     """Filter noise from a part of a recording, write the rest, and return the numbers of dropped events by reason.
 
     Args:
         part: Part to filter; the output keeps its noise labels and settings.
         out: Output file; `-`: standard output, as CSV.
-        config: Filter settings.
+        config: Filter settings; also a mapping.
         hot: Mask of hot pixels to drop, bool [H, W], as returned by `locate_hot_pixels`.
         overwrite: Whether to replace an existing file.
         progress: Called with the amount done and the total.
+        named: Settings of `FilterConfig` by name.
 
     Raises:
         DvspipeError: As in `RecordingPart.chunks` and `write`, or if the part has too many pixels.
     """
     _check_pixels(part)
+    chosen = as_settings(FilterConfig, config, named, filter_recording)
     counts = [FilterCounts()]
 
     def keep(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
         callback = (
             counts.append if recordings[0] is part.recording else None
         )  # count events once, not again for the labels
-        return filter_stream(part.chunks(recordings[0], shown[0]), config, hot=hot, callback=callback)
+        return filter_stream(part.chunks(recordings[0], shown[0]), chosen, hot=hot, callback=callback)
 
-    settings = config.model_dump() | {"hot_pixels": hot is not None}
+    settings = chosen.model_dump() | {"hot_pixels": hot is not None}
     _write_transformed(
         out, [part.recording], keep, size=part.sensor, overwrite=overwrite, progress=progress, filter=settings
     )
@@ -189,7 +193,7 @@ def filter_recording(
 
 @checked
 def merge_recordings(
-    recordings: Sequence[Recording],
+    recordings: Sequence[Recording | str | Path],
     out: str | Path,
     *,
     gap_us: int | None = None,
@@ -199,8 +203,8 @@ def merge_recordings(
     """Merge several recordings of one sensor into one file; return the number of events.
 
     Args:
-        recordings: One or more recordings. Noise labels are kept if all recordings have them, settings if they are
-            equal in all.
+        recordings: One or more recordings, or files. Noise labels are kept if all recordings have them, settings if
+            they are equal in all.
         out: Output file; `-`: standard output, as CSV.
         gap_us: Concatenate in sequence: shift each recording to begin this many microseconds after the end of the
             previous one. None: keep all times, and merge by time.
@@ -211,14 +215,16 @@ def merge_recordings(
         EventError: If the sensors differ.
         DvspipeError: As in `Recording.chunks` and `write`.
     """
-    size = find_common_sensor(recordings)
+    opened = [each if isinstance(each, Recording) else open_recording(each) for each in recordings]
+    size = find_common_sensor(opened)
 
     def transform(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
         return unite([one.chunks(progress=show) for one, show in zip(recordings, shown, strict=True)], gap_us)
 
-    return _write_transformed(out, recordings, transform, size=size, overwrite=overwrite, progress=progress)
+    return _write_transformed(out, opened, transform, size=size, overwrite=overwrite, progress=progress)
 
 
+@checked
 def find_common_sensor(recordings: Sequence[Recording]) -> SensorSize:
     """Return the sensor of recordings.
 

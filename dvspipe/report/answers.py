@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from ..arguments import checked
 from ..errors import count_noun
 from ..events import Events, SensorSize
 from ..results import (
@@ -37,6 +38,7 @@ CAPTIONS = (
 MAX_SEGMENTS = 200  # rows in the segment table of a recording
 
 
+@checked
 def draw_recording(
     folder: RecordingFolder,
     prediction: Prediction,
@@ -76,6 +78,7 @@ class _RecordingSection:
     is_open: bool
 
 
+@checked
 def write_answers_page(
     folder: OutputFolder, run: InferenceRun, predictions: Sequence[Prediction], scores: TimeScores | None
 ) -> Path:
@@ -156,6 +159,7 @@ def _segment_table(prediction: Prediction) -> Table:
     return Table(("Class", "Start (s)", "End (s)", "Probability"), rows)
 
 
+@checked
 def score_line(scores: TimeScores) -> str:
     """Format the scores of one or several recordings as one line of text."""
     texts = []

@@ -3,18 +3,71 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ..config import find_differences
+from ..arguments import checked
+from ..config import as_settings, build, find_differences, plain_settings
 from ..errors import FileError
+from ..events import SensorSize, SensorSizeLike
 from ..files import REPLACE, is_internal, lock_folder, write_text
+from ..formats import NO_HINTS, Hints, HintsLike
 from ..parallel import Engine, Outcome, Processes, Progress, map_items
 from ..results.frames import read_frame_rows
-from .frame_layouts import write_index
+from .config import PreviewSettings
+from .frame_layouts import plan_frames, write_index
 from .frames import SETTINGS, TIMES, TIMES_FOLDER, FrameCount, FramePlan, FrameSettings, FrameTask, FrameWriter
 
 
+@checked
+def frames(
+    source: str | Path,
+    out: str | Path,
+    settings: FrameSettings | Mapping[str, object] | None = None,
+    *,
+    engine: Engine = Processes(),
+    sensor: SensorSizeLike | None = None,
+    hints: HintsLike = NO_HINTS,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **named: object,
+) -> tuple[FrameCount, ...]:
+    """Write the events of recordings as frames: a picture or array per time window, or per number of events.
+
+    After an interruption, the same call continues. `encode_frames` yields the frames of events in memory.
+
+    Args:
+        source: Recording, or folder of recordings, searched recursively; see `plan_frames`.
+        out: Output folder.
+        settings: Settings of the frames; also a mapping. Default: windows of 33,333 us.
+        engine: Engine that runs the work.
+        sensor: Sensor size, for recordings that do not store it.
+        hints: Other metadata that the recordings do not store.
+        overwrite: Whether to remove the frames of earlier runs first.
+        progress: Called with the number of recordings done and the total.
+        named: Settings of `FrameSettings` by name.
+
+    Returns:
+        Numbers of frames and events of each recording that was written now.
+
+    Raises:
+        DvspipeError: As in `plan_frames` and `write_frames`; or the first error of a recording, after all others.
+
+    Example:
+        >>> frames("recordings", "frames", every_us=10_000, layout="classes")  # doctest: +SKIP
+        (FrameCount(frames=601, events=149629, sensor=SensorSize(width=128, height=128)),)
+    """
+    given = plain_settings(FrameSettings, settings, named, frames)
+    if given.get("every_us") is None and given.get("every_events") is None:
+        given |= {"every_us": PreviewSettings().window_us}
+    chosen = build(FrameSettings, given, "frames")
+    size = None if sensor is None else SensorSize.of(sensor)
+    plan = plan_frames(Path(source), Path(out), chosen, sensor=size, hints=as_settings(Hints, hints))
+    outcomes = [*write_frames(plan, engine=engine, overwrite=overwrite, progress=progress)]
+    return tuple(outcome.result() for outcome in outcomes)
+
+
+@checked
 def write_frames(
     plan: FramePlan, *, engine: Engine = Processes(), overwrite: bool = False, progress: Progress | None = None
 ) -> Iterator[Outcome[FrameTask, FrameCount]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..arguments import checked
 from ..errors import count_noun
 from ..pose import OUTWARDS, GesturePart, HandPath, Track, trace_hands
 from ..video.config import VideoSettings
@@ -32,6 +33,7 @@ CHART_CAPTION = (
 )
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class GestureFilm:
     """Film of a gesture, its track, and the part that shows the gesture.
@@ -61,6 +63,7 @@ class _FilmSection:
     chart: Media
 
 
+@checked
 def write_movement_page(films: Sequence[GestureFilm], path: Path, *, video: VideoSettings | None = None) -> Path:
     """Write a page to check the parts of films that show gestures, and return its path.
 

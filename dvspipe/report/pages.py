@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..arguments import checked
 from ..errors import FileError
 from ..files import write_beside
 from .resolution import CSS_DPI, DPI
@@ -111,6 +112,7 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
+@checked
 def check_page_name(path: Path) -> None:
     """Check that a file name is suitable for an HTML page.
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
+from ..config import as_settings
 from ..errors import EventError, FileError, Remedy
-from ..events import Events, SensorSize, concatenate
+from ..events import Events, SensorSize, SensorSizeLike, checked_parts, concatenate
 from ..files import write_beside
 from ..parallel import Progress, ignore_progress
 from ..video.opening import open_video
@@ -43,17 +45,19 @@ LEGEND_PX = 28  # height of a line in the colour legend of a sheet
 GIF_MIN_CS = 2  # browsers show shorter pictures for 10 hundredths of a second
 
 
+@checked
 def write_preview(
-    chunks: Iterable[Events],
-    sensor: SensorSize,
-    path: Path,
-    settings: PreviewSettings = PreviewSettings(),
+    chunks: Events | Iterable[Events],
+    sensor: SensorSizeLike,
+    path: str | Path,
+    settings: PreviewSettings | Mapping[str, object] | None = None,
     *,
     span_us: tuple[int, int] | None = None,
     zero_us: int | None = None,
-    beside: Path | None = None,
+    beside: str | Path | None = None,
     captions: Captions | None = None,
     progress: Progress = ignore_progress,
+    **named: object,
 ) -> Path:
     """Write a video (.webm, .mp4), a GIF (.gif) or a sheet of 12 pictures (.png) of events, and return its path.
 
@@ -62,16 +66,18 @@ def write_preview(
     first event of the recording. No events give a blank picture.
 
     Args:
-        chunks: Events in time order, read once; only the events of one picture are held in memory.
+        chunks: Events, or parts of a recording in time order, read once; only the events of one picture are held in
+            memory.
         sensor: Sensor of the events.
         path: File to write; it is complete or absent.
-        settings: Preview settings.
+        settings: Preview settings; also a mapping.
         span_us: Times of the first and last event, to place the pictures of a sheet and to report progress. Without it,
             a sheet holds all events in memory.
         zero_us: Time of the first event of the recording, if the events are a part of it.
         beside: Video of the same scene with the same clock, shown left of the events.
         captions: Returns the caption of each picture.
         progress: Called with the number of pictures done and the total (0 if unknown).
+        named: Settings of `PreviewSettings` by name.
 
     Raises:
         ConfigError: If the pictures would be too large.
@@ -82,26 +88,26 @@ def write_preview(
     Example:
         >>> from dvspipe.formats import open_recording
         >>> recording = open_recording("recording.h5")  # doctest: +SKIP
-        >>> settings = PreviewSettings(speed=0.1)  # doctest: +SKIP
-        >>> write_preview(recording.chunks(), recording.sensor, Path("events.webm"), settings)  # doctest: +SKIP
+        >>> write_preview(recording.chunks(), recording.sensor, "events.webm", speed=0.1)  # doctest: +SKIP
     """
-    path = Path(path)
+    path, sensor = Path(path), SensorSize.of(sensor)
+    settings = as_settings(PreviewSettings, settings, named, write_preview)
     suffix = path.suffix.lower()
     if suffix not in PREVIEW_SUFFIXES:
         *others, last = PREVIEW_SUFFIXES
         expected = f"{', '.join(others)} or {last}"
         raise FileError(f"{path}: not a preview format (found {suffix or 'no suffix'}, expected {expected})")
-    checked = _check_sensor(chunks, sensor)
+    checked_chunks = _check_sensor(checked_parts(chunks), sensor)
     if suffix == ".png" and settings.scale is None:
         settings = settings.model_copy(update={"max_side_px": min(SHEET_SIDE_PX, settings.max_side_px)})
     painter = EventPainter(sensor, settings, None if beside is None else open_video(beside).pictures(), captions)
     with write_beside(path) as temporary:
         if suffix == ".png":
-            _write_sheet(temporary, checked, sensor, painter, span_us, zero_us, progress)
+            _write_sheet(temporary, checked_chunks, sensor, painter, span_us, zero_us, progress)
         elif suffix == ".gif":
-            _write_gif(temporary, _pictures(checked, painter, span_us, zero_us, progress), settings)
+            _write_gif(temporary, _pictures(checked_chunks, painter, span_us, zero_us, progress), settings)
         else:
-            _write_video(temporary, suffix, _pictures(checked, painter, span_us, zero_us, progress), settings)
+            _write_video(temporary, suffix, _pictures(checked_chunks, painter, span_us, zero_us, progress), settings)
     return path
 
 

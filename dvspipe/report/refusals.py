@@ -8,6 +8,7 @@ from textwrap import wrap
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import VideoError, escape_controls
 from ..events import SensorSize
 from ..files import require_suffix, write_beside
@@ -22,6 +23,7 @@ TEXT_PX, MARGIN_PX = 20, 16
 LINE, LETTER = 1.4, 1.1  # height of a line relative to the text, width of wide letters relative to the mean
 
 
+@checked
 def write_refusal_picture(
     film: Path, track: Track | None, reason: str, path: Path, *, video: VideoSettings | None = None
 ) -> Path:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import FileError
 from ..files import write_beside
 from ..parallel import Progress, ignore_progress
@@ -34,6 +35,7 @@ MAX_CLASSES = 12  # classes that get a probability curve
 MAX_VIEWED_PX = 640  # longer side of a picture
 
 
+@checked
 @dataclass(frozen=True)
 class Predictions:
     """Stored predictions of `dvspipe infer` for a recording.
@@ -47,6 +49,7 @@ class Predictions:
     windows: tuple[WindowRow, ...]
 
     @classmethod
+    @checked
     def read(cls, folder: Path) -> Predictions:
         """Read the predictions from the folder of a recording, below the output folder of `dvspipe infer`.
 
@@ -59,6 +62,7 @@ class Predictions:
         return cls(files.add_segments(Prediction.read(files.answer)), read_rows(files.windows, WindowRow))
 
 
+@checked
 def write_rerun(
     source: PlotSource,
     path: Path | None,

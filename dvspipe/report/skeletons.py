@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import VideoError
 from ..events import SensorSize
 from ..files import require_suffix, write_beside
@@ -41,6 +42,7 @@ BONES: tuple[tuple[int, int, Colour], ...] = (
 """Pairs of joints, and the colour of the line between them."""
 
 
+@checked
 def write_track_preview(
     track: Track,
     film: Path,

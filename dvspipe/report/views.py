@@ -29,7 +29,7 @@ def view(
     *,
     chart: PlotKind | None = None,
     title: str = "",
-    beside: Path | None = None,
+    beside: str | Path | None = None,
     predictions: Predictions | None = None,
     extent: Extent | None = None,
     progress: Progress = ignore_progress,
@@ -78,6 +78,6 @@ def view(
             settings,
             span_us=(extent.first_us or 0, extent.last_us or 0),
             zero_us=part.first_us,
-            beside=beside,
+            beside=None if beside is None else Path(beside),
             progress=progress,
         )

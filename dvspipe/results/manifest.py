@@ -15,7 +15,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from ..errors import DvspipeError, FileError, escape_controls
+from ..arguments import checked
+from ..errors import DvspipeError, Explained, FileError, escape_controls
 from ..files import MANIFEST, read_bytes
 from .tables import FileText, Record
 
@@ -78,6 +79,7 @@ class ManifestSummary(Record):
         return 3600 * self.done / self.work_s if self.work_s else 0.0
 
 
+@checked
 @dataclass
 class Entry:
     """Input in progress.
@@ -89,8 +91,9 @@ class Entry:
     events: int | None = None
 
 
+@checked
 @dataclass(frozen=True)
-class Manifest:
+class Manifest(Explained):
     """Manifest of an output folder. Each process appends to its own file, so none waits for another.
 
     Args:
@@ -106,6 +109,7 @@ class Manifest:
     out: Path
 
     @contextmanager
+    @checked
     def record(self, source: Path, target: Path, settings: str) -> Iterator[Entry]:
         """Record that an input starts, and its outcome when the block ends; no outcome after an interrupt.
 
@@ -131,6 +135,7 @@ class Manifest:
             raise
         self._append(self._make_end_row(row, "done", begin_s, events=entry.events))
 
+    @checked
     def finish(self, sources: Iterable[Path]) -> None:
         """Record inputs as done if their worker was killed after completing the output.
 
@@ -249,6 +254,7 @@ class Manifest:
             log.warning("%s: cannot be written (%s)", path, error.strerror)
 
 
+@checked
 def name_input(source: Path) -> str:
     """Return the key of an input in the manifest: its absolute path, with unwritable characters escaped."""
     return escape_controls(str(source.absolute()))

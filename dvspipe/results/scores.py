@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import computed_field, model_validator
 
+from ..arguments import checked
+from ..errors import ConfigError
 from .tables import FileText, Record
 
 CALIBRATION_BINS = 15
@@ -17,8 +19,12 @@ Z_95 = 1.959963984540054  # 97.5 % quantile of the normal distribution; importin
 Counts = tuple[tuple[int, ...], ...]
 
 
+@checked
 def wilson_interval(correct: int, samples: int) -> tuple[float, float]:
     """Return the 95 % confidence interval of a share; (0, 1) without samples.
+
+    Raises:
+        ConfigError: If `correct` is not in 0 to `samples`.
 
     Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
 
@@ -27,6 +33,8 @@ def wilson_interval(correct: int, samples: int) -> tuple[float, float]:
         >>> round(low, 3), round(high, 3)
         (0.895, 0.996)
     """
+    if not 0 <= correct <= samples:
+        raise ConfigError(f"wilson_interval: wrong number of correct samples (found {correct} of {samples})")
     if samples == 0:
         return 0.0, 1.0
     share, z = correct / samples, Z_95
@@ -36,6 +44,7 @@ def wilson_interval(correct: int, samples: int) -> tuple[float, float]:
     return 0.0 if correct == 0 else center - delta, 1.0 if correct == samples else center + delta
 
 
+@checked
 def calibration_error(count: ArrayLike, confidence: ArrayLike, correct: ArrayLike) -> float | None:
     """Return the expected calibration error; None without predictions.
 
@@ -188,6 +197,7 @@ class TimeScores(Record):
         )
 
 
+@checked
 def add_scores(scores: Iterable[TimeScores | None]) -> TimeScores | None:
     """Add the scores of all recordings, skipping None; None if there are none."""
     total: TimeScores | None = None

@@ -6,11 +6,12 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from ..errors import FileError, FormatError, brief, escape_controls
+from ..arguments import checked
+from ..errors import ConfigError, Explained, FileError, FormatError, brief, escape_controls
 from ..files import read_bytes, write_text
 
 Cell = str | int | float | bool | None
@@ -29,7 +30,7 @@ class _Shown:
         return brief(self.value)
 
 
-class Record(BaseModel):
+class Record(Explained, BaseModel):
     """Base class of records: frozen, with a documented name in files for each field."""
 
     model_config = ConfigDict(
@@ -42,6 +43,27 @@ class Record(BaseModel):
         ser_json_inf_nan="constants",
     )
 
+    if not TYPE_CHECKING:  # type checkers know the fields, and that the model is frozen
+
+        def __init__(self, *unnamed: object, **values: object) -> None:
+            """Check the values.
+
+            Raises:
+                ConfigError: If a value is missing or wrong, or has no name.
+            """
+            name = type(self).__name__
+            if unnamed:
+                raise ConfigError(f"{name}: values need names (found {brief(unnamed[0])}, expected {name}(name=...))")
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise ConfigError(f"{name}: wrong values ({_list_errors(error)})") from error
+
+        __init__.__pydantic_base_init__ = True  # as in `Settings`
+
+        def __setattr__(self, name: str, value: object) -> None:
+            raise AttributeError(f"{type(self).__name__} is read-only: {name} cannot be set")
+
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         for name in type(self).model_fields:
             yield name, _Shown(getattr(self, name))
@@ -49,26 +71,29 @@ class Record(BaseModel):
     def __str__(self) -> str:
         return repr(self)
 
-    def write(self, path: Path) -> None:
+    @checked
+    def write(self, path: str | Path) -> None:
         """Write the record as JSON, complete or not at all.
 
         Raises:
             FileError: If the file cannot be written.
         """
-        write_text(path, self.model_dump_json(indent=1) + "\n")
+        write_text(Path(path), self.model_dump_json(indent=1) + "\n")
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    @checked
+    def read(cls, path: str | Path) -> Self:
         """Read a record written by `write`.
 
         Raises:
             FileError: If the file is missing or cannot be read.
             FormatError: If the content is not such a record.
         """
-        return _validate(cls, read_bytes(path), str(path))
+        return _validate(cls, read_bytes(Path(path)), str(path))
 
     @classmethod
-    def find(cls, path: Path) -> Self | None:
+    @checked
+    def find(cls, path: str | Path) -> Self | None:
         """Read a record, or return None if the file is missing or invalid."""
         try:
             return cls.read(path)
@@ -92,7 +117,8 @@ RecordType = TypeVar("RecordType", bound=Record)
 RowType = TypeVar("RowType", bound=Row)
 
 
-def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: Path, csv_path: Path) -> None:
+@checked
+def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: str | Path, csv_path: str | Path) -> None:
     """Write rows as JSON Lines and CSV, each file complete or not at all.
 
     Args:
@@ -105,23 +131,24 @@ def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: Path, csv
     Raises:
         FileError: If a file cannot be written.
     """
-    write_text(jsonl, "".join(f"{row.model_dump_json()}\n" for row in rows))
+    write_text(Path(jsonl), "".join(f"{row.model_dump_json()}\n" for row in rows))
     cells = [row.cells() for row in rows]
     table = io.StringIO()
     writer = csv.DictWriter(table, cells[0] if cells else kind.columns, lineterminator="\r\n")
     writer.writeheader()
     writer.writerows({name: _text(value) for name, value in row.items()} for row in cells)
-    write_text(csv_path, table.getvalue())
+    write_text(Path(csv_path), table.getvalue())
 
 
-def read_rows(path: Path, kind: type[RecordType]) -> tuple[RecordType, ...]:
+@checked
+def read_rows(path: str | Path, kind: type[RecordType]) -> tuple[RecordType, ...]:
     """Read the records of a JSON Lines file.
 
     Raises:
         FileError: If the file is missing or cannot be read.
         FormatError: If a line is not such a record.
     """
-    lines = read_bytes(path).splitlines()
+    lines = read_bytes(Path(path)).splitlines()
     return tuple(_validate(kind, line, f"{path}: line {number}") for number, line in enumerate(lines, start=1))
 
 
@@ -129,8 +156,11 @@ def _validate(kind: type[RecordType], content: bytes, where: str) -> RecordType:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        found = "; ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip() for item in error.errors()[:3])
-        raise FormatError(f"{where}: not a valid {kind.__name__} ({found})") from error
+        raise FormatError(f"{where}: not a valid {kind.__name__} ({_list_errors(error)})") from error
+
+
+def _list_errors(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip() for item in error.errors()[:3])
 
 
 def _text(value: Cell) -> Cell:

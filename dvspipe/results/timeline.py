@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import Brief
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Timeline(Brief):
     """Predictions of a network over time.

@@ -10,7 +10,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, computed_field
 
-from ..errors import count_noun
+from ..arguments import checked, describe_value
+from ..errors import ArgumentError, DataError, Explained, count_noun
 from ..files import read_bytes
 from .activity import ActivityRecord
 from .scores import Scores
@@ -20,18 +21,25 @@ MAX_SETTINGS = 3  # number of settings to try first
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class RunFolder(Explained):
     """Files of a training run by name.
 
     Args:
-        path: Run folder, such as runs/train/nmnist.
+        path: Run folder, such as runs/train/nmnist; also a string.
 
     Example:
-        >>> RunFolder(Path("runs/train/nmnist")).best.as_posix()
+        >>> RunFolder("runs/train/nmnist").best.as_posix()
         'runs/train/nmnist/weights/best.safetensors'
     """
 
     path: Path
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, str | Path):
+            raise ArgumentError(
+                f"RunFolder: wrong type of path (found {describe_value(self.path)}, expected str or Path)"
+            )
+        object.__setattr__(self, "path", Path(self.path))
 
     @classmethod
     def find_free(cls, parent: Path, name: str, *, overwrite: bool = False) -> RunFolder:
@@ -195,13 +203,21 @@ class EpochRow(Row):
         of_layers |= {f"convergence_{name}": mean for name, mean in self.convergence.items()}
         return super().cells() | of_layers
 
+    @checked
     def is_better_than(self, other: EpochRow) -> bool:
         """Compare validation results: higher accuracy first, then lower loss."""
         return (self.val_accuracy, -self.val_loss) > (other.val_accuracy, -other.val_loss)
 
 
+@checked
 def find_best(rows: Sequence[EpochRow]) -> EpochRow:
-    """Return the epoch with the best validation result; of equal ones, the first."""
+    """Return the epoch with the best validation result; of equal ones, the first.
+
+    Raises:
+        DataError: If there is no epoch.
+    """
+    if not rows:
+        raise DataError("no epochs (expected one or more)")
     return reduce(lambda best, row: row if row.is_better_than(best) else best, rows)
 
 
@@ -349,8 +365,9 @@ class TestResult(Scores):
         return "synthetic test data" if self.synthetic_test else ""
 
 
+@checked
 @dataclass(frozen=True, repr=False)
-class TrainingRun:
+class TrainingRun(Explained):
     """Complete training run, for reports.
 
     Args:
@@ -393,12 +410,14 @@ class TrainingRun:
         )
 
     @classmethod
-    def read(cls, folder: RunFolder) -> TrainingRun:
+    @checked
+    def read(cls, folder: RunFolder | str | Path) -> TrainingRun:
         """Read the run in a folder.
 
         Raises:
             FileError: If a file is missing or invalid.
         """
+        folder = folder if isinstance(folder, RunFolder) else RunFolder(Path(folder))
         return cls(
             folder,
             read_bytes(folder.config).decode("utf-8", errors="replace"),

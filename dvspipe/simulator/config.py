@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
+from ..arguments import checked
 from ..config import Settings, as_settings, read_yaml, shipped_configs
 
 
@@ -53,6 +54,7 @@ class SimulatorConfig(Settings):
     """Random seed of mismatch and noise."""
 
     @classmethod
+    @checked
     def from_preset(cls, name: str, **named: object) -> Self:
         """Create the settings of a shipped sensor preset (see `list_presets`), or of a YAML file.
 
@@ -82,6 +84,7 @@ def list_presets() -> list[str]:
     return shipped_configs("sensors")
 
 
+@checked
 def read_preset(name: str) -> dict[str, Any]:
     """Read the settings of a shipped sensor preset, such as `noisy` or `davis346`, or of a YAML file.
 

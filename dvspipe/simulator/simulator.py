@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..arguments import checked
 from ..config import as_settings
-from ..errors import Brief, ConfigError, VideoError
+from ..errors import Brief, ConfigError, Explained, VideoError
 from ..events import Events, SensorSize
 from ..video.frames import Frame, checked_frames
 from .config import SimulatorConfig
@@ -57,6 +57,7 @@ Labelled = tuple[Events, NDArray[np.bool_]]
 Result = TypeVar("Result")
 
 
+@checked
 @dataclass(repr=False)
 class SimulatorState(Brief):
     """State of the pixels between two frames. Arrays are flat, one entry per pixel in row-major order.
@@ -222,7 +223,7 @@ class _FramePair(NamedTuple):
     still: NDArray[np.uint8]
 
 
-class EventSimulator:
+class EventSimulator(Explained):
     """DVS pixel array, driven frame by frame.
 
     Between two frames, the level L of a pixel follows a straight line; a low-pass (if enabled) filters it. When L
@@ -272,6 +273,7 @@ class EventSimulator:
     def __repr__(self) -> str:
         return f"EventSimulator({self.config!r}, upsample={self._factor!r}, threads={self.threads})"
 
+    @checked
     def step(self, frame: Frame, state: SimulatorState | None) -> tuple[Events, SimulatorState]:
         """Simulate the interval from the previous frame to `frame`; return its events and the new state.
 
@@ -290,6 +292,7 @@ class EventSimulator:
         ((events, _),), state = self.steps([frame], state)
         return events, state
 
+    @checked
     def steps(self, frames: Sequence[Frame], state: SimulatorState | None) -> tuple[list[Labelled], SimulatorState]:
         """Simulate consecutive frames like `step`; return events and noise mask of each frame, and the new state."""
         done: list[Labelled] = []
@@ -534,6 +537,7 @@ def _simulate(frames: Iterable[Frame], simulator: EventSimulator) -> Iterator[Ev
         raise VideoError(f"too few frames to simulate events (found {count}, expected at least 2)")
 
 
+@checked
 def batches(frames: Iterable[Frame], threads: int) -> Iterator[list[Frame]]:
     """Group frames into batches that keep all threads busy; a single thread gets batches of one frame.
 

@@ -17,6 +17,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import DataError
 from ..events import Events, SensorSize, concatenate
 from ..formats import write
@@ -81,6 +82,7 @@ def _draw_variation(rng: np.random.Generator) -> _Variation:
     )
 
 
+@checked
 def saccade_path(t_us: NDArray[np.int64], delays_us: Floats) -> Floats:
     """Return the displacement of the picture since the start: x and y in sensor pixels, [T, 2].
 
@@ -94,6 +96,7 @@ def saccade_path(t_us: NDArray[np.int64], delays_us: Floats) -> Floats:
     return np.stack(path, axis=1)
 
 
+@checked
 def digit_frames(image: NDArray[np.uint8], rng: np.random.Generator) -> Iterator[Frame]:
     """Render the video seen by the sensor: a dark digit on a bright background, moving along the three legs.
 
@@ -115,6 +118,7 @@ def digit_frames(image: NDArray[np.uint8], rng: np.random.Generator) -> Iterator
     return iter(_frames(image, _draw_variation(rng)))
 
 
+@checked
 def record_digit(image: NDArray[np.uint8], rng: np.random.Generator) -> Events:
     """Simulate the events of a digit recording; arguments and errors as in `digit_frames`."""
     variation = _draw_variation(rng)
@@ -174,6 +178,7 @@ class DigitsRecord(SynthesisRecord):
     """Constants of `digits_fit`."""
 
 
+@checked
 @dataclass(frozen=True)
 class DigitsPlan:
     """Digits to record.
@@ -195,6 +200,7 @@ class DigitsPlan:
     videos: bool = False
 
 
+@checked
 def write_digits(
     folder: Path,
     plan: DigitsPlan,

@@ -8,10 +8,11 @@ picture, and a clockwise circle goes up, left and down in the picture.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..arguments import checked
 from ..errors import DataError
 from ..events import SensorSize
 from ..labels import GESTURES
@@ -39,6 +40,7 @@ TRACKED_SHARE = 0.5  # share of tracked movements in classes that also have anot
 BRIEF_SHARE = 0.15  # share of clips with a gesture of about 1 s between rests
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Repertoire:
     """Movements that rendered people perform, by class.
@@ -53,6 +55,7 @@ class Repertoire:
     made: Mapping[str, Movement] = field(default_factory=lambda: MOVEMENTS)
     tracked: Mapping[str, tuple[TrackedMovement, ...]] = field(default_factory=dict)
 
+    @checked
     def draw(self, label: int, rng: np.random.Generator) -> Movement:
         """Draw a movement of a class."""
         name = self.classes[label]
@@ -61,11 +64,13 @@ class Repertoire:
             return made
         return tracked[rng.integers(len(tracked))]
 
+    @checked
     def is_once(self, label: int) -> bool:
         """Return whether the movement of a class is performed once, from rest to rest."""
         tracked = self.tracked.get(self.classes[label], ())
         return any(movement.repeat == "once" for movement in tracked)
 
+    @checked
     def check(self, label: int) -> None:
         """Check that a label is the index of a class.
 
@@ -80,6 +85,7 @@ DVS128_GESTURES = Repertoire()
 """The eleven gestures of DVS128 Gesture."""
 
 
+@checked
 @dataclass(frozen=True)
 class Performance:
     """Gesture in a video.
@@ -95,6 +101,7 @@ class Performance:
     end_us: int
 
 
+@checked
 @dataclass(frozen=True)
 class ClipSettings:
     """Settings of a rendered video.
@@ -112,7 +119,18 @@ class ClipSettings:
     light: LightKind | None = None
     repertoire: Repertoire = DVS128_GESTURES
 
+    @classmethod
+    def of(cls, given: ClipSettings | Mapping[str, object] | None, named: Mapping[str, object]) -> ClipSettings:
+        """Return settings from a model, a mapping or None, and from keyword arguments, which take precedence.
 
+        Raises:
+            ArgumentError: If a name is unknown, or a value has a wrong type.
+        """
+        base = given if isinstance(given, ClipSettings) else cls(**(given or {}))  # type: ignore[arg-type]
+        return replace(base, **named)  # type: ignore[arg-type]
+
+
+@checked
 def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Performance, ...]:
     """Plan consecutive gestures of 3 to 6 s, each after 0.8 to 2.5 s of rest.
 
@@ -127,8 +145,13 @@ def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Perfo
     return tuple(plan)
 
 
+@checked
 def render_gesture(
-    label: int, person: Person, rng: np.random.Generator, settings: ClipSettings = ClipSettings()
+    label: int,
+    person: Person,
+    rng: np.random.Generator,
+    settings: ClipSettings | Mapping[str, object] | None = None,
+    **named: object,
 ) -> Iterator[Frame]:
     """Render a video of one gesture: frames 128x128, uint16, proportional to light, starting at time 0.
 
@@ -139,14 +162,17 @@ def render_gesture(
         label: Class, an index in the classes of the repertoire.
         person: Performer.
         rng: Random generator for the differences between clips: movement, camera, light and background.
-        settings: Duration, frame rate, light and repertoire.
+        settings: Duration, frame rate, light and repertoire; also a mapping.
+        named: Settings by name, such as `fps=50`.
 
     Raises:
         DataError: If the label is out of range, the duration is negative, or the frame rate is not positive.
     """
-    return render_session(plan_clip(label, rng, settings.duration_us, settings.repertoire), person, rng, settings)
+    chosen = ClipSettings.of(settings, named)
+    return render_session(plan_clip(label, rng, chosen.duration_us, chosen.repertoire), person, rng, chosen)
 
 
+@checked
 def plan_clip(
     label: int, rng: np.random.Generator, duration_us: int, repertoire: Repertoire = DVS128_GESTURES
 ) -> tuple[Performance, ...]:
@@ -169,8 +195,13 @@ def plan_clip(
     return (Performance(label, start, end),)
 
 
+@checked
 def render_session(
-    plan: Sequence[Performance], person: Person, rng: np.random.Generator, settings: ClipSettings
+    plan: Sequence[Performance],
+    person: Person,
+    rng: np.random.Generator,
+    settings: ClipSettings | Mapping[str, object] | None = None,
+    **named: object,
 ) -> Iterator[Frame]:
     """Render a video of consecutive gestures of one person, with rest in between.
 
@@ -178,12 +209,14 @@ def render_session(
         plan: Gestures in time order, without overlap; see `plan_session`.
         person: Performer.
         rng: Random generator for the differences between videos.
-        settings: Duration, frame rate, light and repertoire.
+        settings: Duration, frame rate, light and repertoire; also a mapping.
+        named: Settings by name, such as `fps=50`.
 
     Raises:
         DataError: If a label is out of range, the duration is negative, the frame rate is not positive, or performances
             overlap.
     """
+    settings = ClipSettings.of(settings, named)
     for performance, before in zip(plan, [None, *plan], strict=False):
         settings.repertoire.check(performance.label)
         if performance.end_us <= performance.start_us or (before and performance.start_us < before.end_us):
@@ -208,6 +241,7 @@ def _render_frames(
         yield Frame(int(t_us), image, "linear")
 
 
+@checked
 def pose_person(
     plan: Sequence[Performance],
     person: Person,

@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from ..arguments import checked
 from ..config import Settings
 from ..errors import DataError, FileError
 from ..files import lock_folder, read_bytes, write_text
@@ -34,6 +35,7 @@ class SynthesisRecord(Settings):
     version: str = Field(default_factory=lambda: version("dvspipe"))
     """dvspipe version."""
 
+    @checked
     def write(self, folder: Path) -> None:
         """Write the record to a folder.
 
@@ -42,6 +44,7 @@ class SynthesisRecord(Settings):
         """
         write_text(folder / RECORD_NAME, self.model_dump_json(indent=1) + "\n")
 
+    @checked
     def check(self, folder: Path) -> None:
         """Check that the record in a folder is equal to this record.
 
@@ -64,6 +67,7 @@ class SynthesisRecord(Settings):
                 )
 
 
+@checked
 def write_recordings(
     folder: Path,
     record: SynthesisRecord,
@@ -120,6 +124,7 @@ def _shared_folder(folder: Path) -> Iterator[None]:
     yield
 
 
+@checked
 def is_synthetic(folder: Path) -> bool:
     """Return whether a folder was written by `write_recordings`."""
     return (folder / RECORD_NAME).is_file()

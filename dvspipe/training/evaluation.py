@@ -41,6 +41,7 @@ from .callback import LogCallback, TrainingCallback
 from .framing import adopt_framing
 
 
+@checked
 @dataclass(frozen=True, repr=False)
 class Evaluation(Brief):
     """Predictions of a network for samples.
@@ -68,6 +69,7 @@ class Evaluation(Brief):
         return float(np.mean(self.labels == self.predicted))
 
 
+@checked
 def evaluate_network(
     network: nn.Module, tensors: SpikeTensors, *, batch: int, progress: Progress = ignore_progress
 ) -> Evaluation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..checkpoints.integer import IntegerClassifier
-from ..datasets import DataConfig, Sample, SpikeTensors, TensorSettings, open_cache, plain_batches
-from ..errors import ConfigError, DataError, Remedy
+from ..datasets import DataConfig, Sample, SpikeTensors, TensorSettings, as_data, open_cache, plain_batches
+from ..errors import Brief, ConfigError, DataError, Remedy
 from ..networks import NO_MODULES, Network
 from ..networks.integer import IntegerNetwork, LayerStep, start_state, trace
 from ..networks.integer_kernel import run_fast
-from ..networks.quantisation import check_layers, measure_changes, quantise
-from .callback import TrainingCallback
+from ..networks.quantisation import check_layers, measure_changes
+from ..networks.quantisation import quantise as quantise_network
+from .callback import LogCallback, TrainingCallback
 from .evaluation import evaluate_network, open_evaluation
 
 MAX_CALIBRATION = 64  # recordings; more do not change the scales noticeably
@@ -50,8 +52,8 @@ class CompiledLayer:
     dense: int
 
 
-@dataclass(frozen=True)
-class Quantisation:
+@dataclass(frozen=True, repr=False)
+class Quantisation(Brief):
     """A classifier in integers, and how it compares with the original.
 
     Args:
@@ -77,10 +79,11 @@ class Quantisation:
     layers: tuple[CompiledLayer, ...]
 
 
-def quantise_checkpoint(
-    path: str | Path,
-    data: DataConfig,
-    part: str,
+@checked
+def quantise(
+    checkpoint: str | Path,
+    data: DataConfig | Mapping[str, object] | str | Path,
+    part: str = "test",
     *,
     seed: int = 0,
     callback: TrainingCallback | None = None,
@@ -91,19 +94,25 @@ def quantise_checkpoint(
     has no validation part. The calibration does not use labels.
 
     Args:
-        path: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`.
-        data: Data set with the classes of the classifier.
-        part: Part to compare on; see `evaluate`.
+        checkpoint: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`.
+        data: Data set with the classes of the classifier, as in `evaluate`.
+        part: Part to compare on, as in `evaluate`.
         seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
-        callback: Called with progress and warnings.
+        callback: Called with progress and warnings; None: log lines.
 
     Raises:
         CheckpointError: If the file is not a checkpoint.
         ConfigError: If a layer cannot be compiled, or the spike tensors are not counts.
         DataError: If the data set is not usable.
+
+    Example:
+        >>> done = quantise("runs/train/mine", "recordings")  # doctest: +SKIP
+        >>> done.before, done.after  # correct predictions, before and in integers # doctest: +SKIP
+        (92, 91)
+        >>> done.classifier.save("mine-integers.safetensors")  # doctest: +SKIP
     """
-    callback = callback or TrainingCallback()
-    opened = open_evaluation(path, data, part, seed=seed, callback=callback, modules=NO_MODULES)
+    callback, data = callback or LogCallback(), as_data(data)
+    opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=NO_MODULES)
     if not opened.samples:
         raise DataError(f"{opened.data.title}: part {opened.part} has no recordings", Remedy("part", "all"))
     config, network = opened.classifier, opened.network
@@ -116,11 +125,11 @@ def quantise_checkpoint(
                 Remedy("bins.form", "count", "train a network that can be compiled"),
             )
     except ConfigError as error:
-        raise error.named(str(path)) from error
+        raise error.named(str(checkpoint)) from error
     cache, settings = open_cache(data), TensorSettings(config.bins)
     chosen = _choose(opened.data.parts.get("validation") or opened.samples)
     counts = np.concatenate([*plain_batches(SpikeTensors(chosen, settings, cache=cache), BATCH)])
-    compiled = quantise(network, torch.from_numpy(counts).transpose(0, 1))
+    compiled = quantise_network(network, torch.from_numpy(counts).transpose(0, 1))
     progress = partial(callback.on_progress, f"reading {opened.part}")
     tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=progress)
     progress = partial(callback.on_progress, f"evaluating {opened.part}")

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ..datasets import DataConfig, SpikeTensors, TensorSettings, open_cache
+from ..arguments import check_items, checked
+from ..datasets import DataConfig, SpikeTensors, TensorSettings, as_data, open_cache
 from ..datasets.samples import Image
 from ..errors import DataError
 from ..events import Events
 from ..events.corruption import Corruption
 from ..networks import NO_MODULES, ModuleSource
 from ..results import CorruptedAccuracy, CorruptionResult
-from .callback import TrainingCallback
+from .callback import LogCallback, TrainingCallback
 from .evaluation import evaluate_network, evaluate_opened, open_evaluation
 
 
+@checked
 def evaluate_corrupted(
-    path: str | Path,
-    data: DataConfig,
+    checkpoint: str | Path,
+    data: DataConfig | Mapping[str, object] | str | Path,
     part: str,
     corruptions: Sequence[Corruption],
     *,
@@ -38,29 +40,30 @@ def evaluate_corrupted(
     the memory does not grow with their number. If a corruption removes all events, the first one is kept.
 
     Args:
-        path: Checkpoint, as in `evaluate`.
+        checkpoint: Checkpoint, as in `evaluate`.
         data: Data set, as in `evaluate`; it contains recordings, not images or shards.
         part: Part to evaluate, as in `evaluate`.
         corruptions: Corruptions, each tested alone.
         seed: Seed of the split, as in `evaluate`, and of the corruptions.
         batch: Recordings per batch.
-        callback: Called with progress and warnings.
+        callback: Called with progress and warnings; None: log lines.
         modules: Source of networks with `network.kind = module`.
 
     Raises:
         DvspipeError: As in `evaluate`.
+        ArgumentError: If one of the corruptions is something else.
         DataError: If the data set has no events to corrupt.
 
     Example:
-        >>> from dvspipe.datasets import FolderConfig
         >>> from dvspipe.events.corruption import Drops
-        >>> data, corruptions = FolderConfig(root="recordings"), [Drops(0.3), Drops(0.8)]  # doctest: +SKIP
-        >>> result = evaluate_corrupted("runs/train/mine", data, "test", corruptions)  # doctest: +SKIP
+        >>> corruptions = [Drops(0.3), Drops(0.8)]
+        >>> result = evaluate_corrupted("runs/train/mine", "recordings", "test", corruptions)  # doctest: +SKIP
         >>> [row.accuracy for row in result.corrupted]  # doctest: +SKIP
         [0.9, 0.71]
     """
-    callback = callback or TrainingCallback()
-    opened = open_evaluation(path, data, part, seed=seed, callback=callback, modules=modules)
+    callback, data = callback or LogCallback(), as_data(data)
+    check_items(evaluate_corrupted, "corruptions", corruptions, Corruption)
+    opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=modules)
     samples, settings = opened.samples, TensorSettings(opened.classifier.bins)
     if samples and (samples[0].code is not None or samples[0].stored is not None):
         kind = "an image" if samples[0].code is not None else "a spike tensor in a shard"

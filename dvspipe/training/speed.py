@@ -6,6 +6,7 @@ import time
 
 import torch
 
+from ..arguments import checked
 from ..checkpoints.checkpoint import ClassifierConfig
 from ..events import SensorSize
 from ..learning import backpropagate
@@ -14,6 +15,7 @@ from .config import TrainConfig
 REPEATS = 3  # the first repetition also compiles
 
 
+@checked
 def measure_step(config: TrainConfig, sensor: SensorSize, classes: tuple[str, ...]) -> float:
     """Measure the training time per recording, in seconds.
 

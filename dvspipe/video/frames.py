@@ -18,6 +18,7 @@ TRANSFERS = ("srgb", "bt709", "gamma=x", "linear", "log")
 PIXEL_TYPES = (np.uint8, np.uint16, np.float32)
 
 
+@checked
 @dataclass(frozen=True, repr=False)
 class Frame(Brief):
     """Grey video frame with its time.
@@ -52,13 +53,17 @@ def frames_from_arrays(
         start_us: Time of the first frame in microseconds.
         transfer: Transfer curve of the values, as in `Frame`.
 
+    Raises:
+        VideoError: If `fps` is not above 0.
+
     Example:
         >>> images = np.zeros((3, 7, 12), np.uint8)
         >>> [frame.t_us for frame in frames_from_arrays(images, fps=100)]
         [0, 10000, 20000]
     """
-    for number, image in enumerate(images):
-        yield Frame(start_us + round(number * 1e6 / fps), image, transfer)
+    if not fps > 0:
+        raise VideoError(f"frames_from_arrays: wrong fps (found {fps:g}, expected a number above 0)")
+    return (Frame(start_us + round(number * 1e6 / fps), image, transfer) for number, image in enumerate(images))
 
 
 def checked_frames(frames: Iterable[Frame]) -> Iterator[Frame]:

@@ -50,7 +50,7 @@ def open_video(
         raise VideoError(f"{settings.timestamps}: timestamps and fps cannot be combined (found fps = {settings.fps:g})")
     if not isinstance(source, str | Path | int):
         return open_array(stack_images(source), settings)
-    camera = camera_of(source)
+    camera = None if isinstance(source, bool) else camera_of(source)
     if camera is not None:
         return open_camera(camera, settings)
     path = Path(str(source))

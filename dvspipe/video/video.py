@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import Brief, Remedy, TruncatedVideoError, VideoError
 from ..events import SensorSize
 from .config import VideoSettings
@@ -47,6 +48,7 @@ class Video(Brief):
     ended: threading.Event | None = field(default=None, repr=False, compare=False)
     duration_s: float = 0.0
 
+    @checked
     def frames(self, first: int = 0) -> Iterator[Frame]:
         """Yield grey frames (BT.601 luma, full range) with strictly increasing times.
 
@@ -68,6 +70,7 @@ class Video(Brief):
         """
         return self._read_frames(to_colours)
 
+    @checked
     def repeated(self, min_us: int) -> Video:
         """Loop the video, like a GIF, to a duration of at least `min_us` microseconds by the times in its file.
 

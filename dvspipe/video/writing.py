@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import checked
 from ..errors import VideoError
 from ..events import SensorSize
 from ..files import write_beside
@@ -19,6 +20,7 @@ from .frames import Frame
 from .opencv import cv2, silence_stderr
 
 
+@checked
 def write_video(path: Path, frames: Iterable[Frame]) -> None:
     """Write 8-bit frames as VP8 `.webm` (plays in browsers), at the frame rate of the first two frames.
 

@@ -87,7 +87,7 @@ def measure_simulator(limits: Limits) -> Iterator[Work]:
     for name, config, state in (("ideal sensor", SimulatorConfig(), CLEAN_STATE), ("noisy", noisy, FILTERED_STATE)):
         events = sum(map(len, simulate(frames, config)))
         traffic = pixels * (2 + state) + events * EVENT_BYTES
-        spent_s = _cpu_s(lambda config=config: _consume(simulate(frames, config)))  # type: ignore[misc]
+        spent_s = _cpu_s(lambda config=config: _consume(simulate(frames, config)))
         yield Work(f"{name}, 1280x720", spent_s, traffic / limits.bandwidth, "memory")
 
 

@@ -50,11 +50,12 @@ LINK = re.compile(r"(?<=\]\()(?!https?://|#)([^)#\s]*)((?:#[^)\s]*)?)(?=\))")
 
 
 class Area(NamedTuple):
-    """Page of the Python API: title, first sentence, and documented names."""
+    """Page of the Python API: title, first sentence, documented names, and rooms whose other names follow."""
 
     title: str
     text: str
     names: tuple[str, ...]
+    rooms: tuple[str, ...] = ()
 
 
 AREAS: Mapping[str, Area] = {
@@ -93,7 +94,9 @@ AREAS: Mapping[str, Area] = {
             "RecordingInfo",
             "CheckReport",
             "Comparison",
+            "frames",
         ),
+        ("events", "events.filters", "events.corruption", "formats"),
     ),
     "conversion": Area(
         "Video to events",
@@ -117,6 +120,7 @@ AREAS: Mapping[str, Area] = {
             "Conversion",
             "RecordingConfig",
         ),
+        ("simulator", "synthesis"),
     ),
     "pose": Area(
         "Joints of people in films",
@@ -132,6 +136,7 @@ AREAS: Mapping[str, Area] = {
             "pose.find_movement",
             "pose.GesturePart",
         ),
+        ("pose",),
     ),
     "encoding": Area(
         "Spike tensors and spike codes",
@@ -155,6 +160,7 @@ AREAS: Mapping[str, Area] = {
             "encoding.HoughSpiker",
             "encoding.BensSpiker",
         ),
+        ("encoding",),
     ),
     "training": Area(
         "Training",
@@ -173,7 +179,10 @@ AREAS: Mapping[str, Area] = {
             "EvaluationResult",
             "DataSet",
             "export",
+            "quantise",
+            "learn",
         ),
+        ("training", "datasets", "oneshot"),
     ),
     "learning": Area(
         "Learning rules",
@@ -195,6 +204,7 @@ AREAS: Mapping[str, Area] = {
             "learning.EventPropLayer",
             "learning.SuperSpikeLayer",
         ),
+        ("learning",),
     ),
     "inference": Area(
         "Inference",
@@ -212,6 +222,17 @@ AREAS: Mapping[str, Area] = {
             "classify_many",
             "ClassifyOptions",
         ),
+        ("inference", "framing"),
+    ),
+    "live": Area(
+        "Live streams",
+        "Cameras, streams and replayed files to labels, while they run.",
+        (
+            "live",
+            "inference.live.LiveSession",
+            "inference.live.open_live",
+        ),
+        ("inference.live",),
     ),
     "torch": Area(
         "PyTorch",
@@ -227,6 +248,7 @@ AREAS: Mapping[str, Area] = {
             "torch.LeakyReadout",
             "torch.to_tensor",
         ),
+        ("torch", "networks"),
     ),
     "running": Area(
         "Running and errors",
@@ -253,7 +275,7 @@ AREAS: Mapping[str, Area] = {
         ),
     ),
 }
-"""Pages of the Python API. Together they document every public name."""
+"""Pages of the Python API. Together they document every public name, and all classes and functions of the rooms."""
 
 
 def write_pages() -> None:
@@ -261,7 +283,7 @@ def write_pages() -> None:
     pages = {f"{page}.md": copied_page(source) for source, page in COPIED.items()}
     pages |= {f"{name}.md": write_shipped_card(name) for name in CARDS.values()}
     pages |= {"cli.md": command_page(), "configuration.md": settings_page(), "presets.md": presets_page()}
-    pages |= {f"api/{name}.rst": api_page(area) for name, area in AREAS.items()}
+    pages |= {f"api/{name}.rst": text for name, text in api_pages().items()}
     if missing := public_names() - {name for area in AREAS.values() for name in area.names}:
         raise SystemExit(f"{__file__}: AREAS lacks public names: {', '.join(sorted(missing))}")
     for name, text in pages.items():
@@ -458,12 +480,47 @@ def presets_page() -> str:
     return "\n".join(lines)
 
 
+def api_pages() -> dict[str, str]:
+    """Return the pages of the Python API, by name; each class and function is on one page, once."""
+    listed = {name: resolve(name) for area in AREAS.values() for name in area.names}
+    done = {id(each) for each in listed.values()}
+    pages = {}
+    for page, area in AREAS.items():
+        more = {
+            id(each): name for room in area.rooms for name, each in room_names(room).items() if id(each) not in done
+        }
+        done |= more.keys()
+        pages[page] = api_page(area._replace(names=(*dict.fromkeys(area.names), *more.values())))
+    return pages
+
+
+def resolve(name: str) -> object:
+    """Return the object with a name in `dvspipe`."""
+    module, _, short = f"dvspipe.{name}".rpartition(".")
+    found: object = pkgutil.resolve_name(f"{module}:{short}")
+    return found
+
+
+def room_names(room: str) -> dict[str, object]:
+    """Return the public classes and functions of a room, by name in `dvspipe`."""
+    module: Any = pkgutil.resolve_name(f"dvspipe.{room}")
+    found = {f"{room}.{name}": getattr(module, name) for name in getattr(module, "__all__", vars(module))}
+    package = module.__name__
+    return {
+        name: each
+        for name, each in found.items()
+        if (inspect.isclass(each) or inspect.isfunction(each))
+        and (hasattr(module, "__all__") or each.__module__ == package)
+        and not name.rpartition(".")[2].startswith("_")
+    }
+
+
 def api_page(area: Area) -> str:
     """Return the page of an area of the Python API."""
     lines = [area.title, "=" * len(area.title), "", area.text, ""]
     for name in area.names:
         module, _, short = f"dvspipe.{name}".rpartition(".")
-        found: object = pkgutil.resolve_name(f"{module}:{short}")
+        found = resolve(name)
         lines += [f"{name}", "-" * len(name), ""]
         kind = "autoclass" if inspect.isclass(found) else "autofunction"
         lines += [f".. {kind}:: {module}.{short}"]

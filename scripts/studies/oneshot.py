@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from dvspipe.encoding import encode
 from dvspipe.formats import read
 from dvspipe.inference import Classifier
-from dvspipe.oneshot import LearnConfig, StudiedFilm, Study, learn
+from dvspipe.oneshot import LearnConfig, StudiedFilm, Study, learn_study
 from dvspipe.oneshot.arms import draw_tracks, sample_windows
 from dvspipe.oneshot.films import ExampleFilm
 from dvspipe.pose import Track, find_movement
@@ -101,7 +101,7 @@ def main() -> None:
     learnt = study(firsts.values(), arguments.out / "tracks")
     others = study([file for file in files if file not in own], arguments.out / "others")
     if not RunFolder(arguments.out).test.is_file():
-        learn(learnt, arguments.out, LearnConfig(people=arguments.people, epochs=arguments.epochs))
+        learn_study(learnt, arguments.out, LearnConfig(people=arguments.people, epochs=arguments.epochs))
     plan = GesturesPlan(TEST_PEOPLE, 1, TEST_SEED, camera="both", tracks=arguments.out / "others", other=2)
     write_gestures(arguments.out / "test", plan)
     classifier = Classifier.load(arguments.out)

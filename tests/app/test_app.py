@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import re
@@ -532,7 +533,7 @@ def test_server_delivers_only_results(served: Served) -> None:
 
 def test_url_instead_of_an_upload_is_not_fetched(served: Served) -> None:
     with pytest.raises(PermissionError, match="not fetched"):
-        gr.File().move_resource_to_block_cache("http://example.org/a.mp4")
+        asyncio.run(gr.processing_utils.async_ssrf_protected_download("http://example.org/a.mp4", "."))
     assert not [*served.space.uploads.rglob("*.mp4")]
 
 

@@ -9,6 +9,7 @@ import torch
 from facts import raises
 from torch import Tensor
 
+from dvspipe import DvspipeError
 from dvspipe.learning import EventPropLayer, eventprop, first_spike_times
 
 F64 = torch.float64
@@ -84,7 +85,7 @@ def test_layer_learns_the_number_of_its_spikes() -> None:
 
 
 def test_constants_must_be_positive() -> None:
-    with raises(ValueError, "tau_syn = 0"):
+    with raises(DvspipeError, "tau_syn = 0"):
         eventprop(torch.zeros(1, 1, 1), torch.ones(1, 1), tau_mem=20.0, tau_syn=0.0)
 
 
@@ -101,7 +102,7 @@ def test_non_finite_input_gives_nan_and_terminates(wrong: float) -> None:
 
 def test_mismatched_shapes_are_rejected() -> None:
     times, weights, _ = drawn(20.0, 5.0)
-    with raises(ValueError, "[2, 4, 3]", "[4, 5]"):
+    with raises(DvspipeError, "[2, 4, 3]", "[4, 5]"):
         eventprop(times, weights.T, tau_mem=20.0, tau_syn=5.0)
 
 

@@ -11,6 +11,7 @@ import torch
 from facts import raises
 from scipy.special import lambertw
 
+from dvspipe import DvspipeError
 from dvspipe.learning import SpikePropLayer, spikeprop_times
 
 F64 = torch.float64
@@ -77,5 +78,5 @@ def test_layer_has_a_weight_per_delay() -> None:
 
 
 def test_layer_without_delays_is_rejected() -> None:
-    with raises(ValueError, "delays = []"):
+    with raises(DvspipeError, "delays = []"):
         SpikePropLayer(3, 1, delays=[], tau=7.0)

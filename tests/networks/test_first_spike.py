@@ -14,7 +14,7 @@ from facts import raises
 from recorder import Recorder
 from torch import Tensor
 
-from dvspipe import Events, SensorSize
+from dvspipe import DvspipeError, Events, SensorSize
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.errors import ConfigError
 from dvspipe.formats import write
@@ -159,7 +159,7 @@ def test_lambert_w_inverts_its_definition() -> None:
 
 
 def test_unknown_leak_is_rejected() -> None:
-    with raises(ValueError, "leak = 0.3"):
+    with raises(DvspipeError, "leak = 0.3"):
         first_spike_times(*drawn(), leak=0.3)
 
 
@@ -310,5 +310,5 @@ def test_warning_for_a_silent_layer_suggests_valid_settings(tmp_path: Path) -> N
 def test_non_finite_input_gives_nan() -> None:
     times, weights = torch.tensor([[0.1, 0.2], [0.1, math.nan]]), torch.tensor([[2.0, 3.0], [math.nan, 3.0]])
     assert first_spike_times(times, weights).isnan().tolist() == [[False, True], [True, True]]
-    with raises(ValueError, "[2, 2]", "[2, 3]"):
+    with raises(DvspipeError, "[2, 2]", "[2, 3]"):
         first_spike_times(times, torch.ones(2, 3))

@@ -19,7 +19,7 @@ from dvspipe.oneshot import (
     Learned,
     Study,
     find_similar,
-    learn,
+    learn_study,
     learning,
     list_films,
     list_videos,
@@ -53,7 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         patch.setattr(learning, "JOINT_PEOPLE", 20)
         patch.setattr(learning, "JOINT_BATCHES", 60)
         study = prepare(list_films(films), place / "mine", TINY)
-        return Run(films, place / "mine", study, learn(study, place / "mine", TINY))
+        return Run(films, place / "mine", study, learn_study(study, place / "mine", TINY))
 
 
 def test_films_are_named_after_their_gesture_or_their_folder(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_videos_are_classified_by_joints_unless_turned_off(run: Run) -> None:
 
 def test_complete_run_is_not_replaced(run: Run) -> None:
     with raises(FileError, "mine"):
-        learn(run.study, run.folder, TINY)
+        learn_study(run.study, run.folder, TINY)
 
 
 def test_interrupted_run_continues(tmp_path: Path) -> None:
@@ -156,12 +156,12 @@ def test_interrupted_run_continues(tmp_path: Path) -> None:
     films = make_gestures(tmp_path / "films", tmp_path / "mine")
     study = prepare(list_films(films), tmp_path / "mine", TINY)
     with pytest.raises(KeyboardInterrupt):
-        learn(study, tmp_path / "mine", TINY, callback=Stop())
+        learn_study(study, tmp_path / "mine", TINY, callback=Stop())
     clips = list((tmp_path / "mine" / "clips").glob("*/*.h5"))
     assert clips
     first = {path: path.stat().st_mtime_ns for path in clips}
     with pytest.raises(KeyboardInterrupt):
-        learn(study, tmp_path / "mine", TINY, callback=Stop())
+        learn_study(study, tmp_path / "mine", TINY, callback=Stop())
     assert all(path.stat().st_mtime_ns == changed_ns for path, changed_ns in first.items())
 
 

@@ -19,9 +19,12 @@ from dvspipe import errors
 from dvspipe.config import Settings
 from dvspipe.datasets import SpikeTensors, TensorSettings, from_recordings, open_dataset
 from dvspipe.encoding import ToSpikes
+from dvspipe.events import filters
+from dvspipe.events.filters import filter_events, filter_stream, start_filter
 from dvspipe.formats import write
 from dvspipe.networks import MlpConfig, SpikingNetwork
 from dvspipe.results import Record
+from dvspipe.synthesis import ClipSettings, draw_person, render_gesture
 from dvspipe.torch import EventStream, SpikeDataset
 
 EVENTS = random_events(0, 400)
@@ -60,6 +63,21 @@ WAYS: dict[str, tuple[Callable[..., Any], type[Settings], dict[str, Any]]] = {
         lambda *a, **k: dvspipe.events_from_video(IMAGES, *a, **k).t,
         dvspipe.ConvertConfig,
         {"video": {"fps": 30}, "simulator": {"pos_thres": 0.3}},
+    ),
+    "encode_frames": (
+        lambda *a, **k: np.stack([each.values for each in dvspipe.encoding.encode_frames(EVENTS, *a, **k)]),
+        dvspipe.encoding.FrameConfig,
+        {"every_us": 20_000},
+    ),
+    "filter_stream": (
+        lambda *a, **k: np.concatenate([each.t for each in filter_stream(EVENTS, *a, **k)]),
+        dvspipe.FilterConfig,
+        {"refractory_us": 5000},
+    ),
+    "start_filter": (
+        lambda *a, **k: filter_events(EVENTS, start_filter((12, 7), *a, **k))[0].t,
+        dvspipe.FilterConfig,
+        {"refractory_us": 5000},
     ),
     "open_video": (lambda *a, **k: dvspipe.open_video(IMAGES, *a, **k).times_us, dvspipe.VideoSettings, {"fps": 50}),
 }
@@ -135,7 +153,129 @@ def test_network_takes_names_a_mapping_or_a_model() -> None:
 
 def test_classifier_is_loaded_not_constructed_from_a_name() -> None:
     with raises(dvspipe.CheckpointError, "Classifier.load('nmnist-synthetic')"):
-        dvspipe.Classifier("nmnist-synthetic")  # type: ignore[arg-type]
+        dvspipe.Classifier("nmnist-synthetic")
+
+
+def test_settings_of_a_rendered_clip_have_names() -> None:
+    person, settings = draw_person(np.random.default_rng(0)), {"duration_us": 0, "fps": 50}
+
+    def image(*given: Any, **named: Any) -> Any:
+        return next(render_gesture(1, person, np.random.default_rng(0), *given, **named)).image
+
+    assert np.array_equal(image(settings), image(**settings))
+    assert np.array_equal(image(ClipSettings(duration_us=0, fps=50)), image({"duration_us": 0}, fps=50))
+    with raises(dvspipe.ArgumentError, "ClipSettings", "duration", "duration_us"):
+        image(duration=3)
+
+
+def test_frames_writes_a_folder_as_the_command_does(tmp_path: Path) -> None:
+    EVENTS.save(tmp_path / "a.h5")
+    [count] = dvspipe.frames(tmp_path / "a.h5", tmp_path / "frames", every_us=50_000)
+    assert (count.events, count.frames) == (len(EVENTS), len([*(tmp_path / "frames").rglob("*.png")]))
+    assert dvspipe.frames(str(tmp_path / "a.h5"), str(tmp_path / "frames"), {"every_us": 50_000}) == ()
+    with raises(dvspipe.FileError, "every_us", 50000, 9000):
+        dvspipe.frames(tmp_path / "a.h5", tmp_path / "frames", every_us=9000)
+    assert dvspipe.frames(tmp_path / "a.h5", tmp_path / "default")[0].events == len(EVENTS)
+
+
+SIMILAR: dict[str, tuple[Any, ...]] = {
+    "dvspipe.SensorSize('128x128')": ("SensorSize", "width"),
+    "dvspipe.SensorSize(12)": ("SensorSize", "missing", "height"),
+    "dvspipe.Region(x=0, y=0, w=4, h=4)": ("Region", "unknown", "x"),
+    "ev.sensor.w": ("SensorSize", "width"),
+    "ev.__setitem__(0, 3)": ("read-only", "events.t.copy()"),
+    "ev.between(None, 5)": ("between", "None"),
+    "ev.shift_time(10**30)": ("shift_time", 10**30),
+    "np.asarray(ev, float)": ("float64", "events.to_torch()"),
+    "dvspipe.merge_recordings('a.h5', 'b.h5')": ("merge_recordings", "recordings", "a.h5"),
+    "dvspipe.convert_many(['a.h5'])": ("convert_many", "tasks", "ConversionTask"),
+    "dvspipe.convert_many([], engine=2)": ("engine", "int 2"),
+    "dvspipe.plan_tasks([5])": ("plan_tasks", "int 5"),
+    "dvspipe.frames_from_arrays([], fps=0)": ("fps", 0),
+    "dvspipe.BinConfig().foo": ("BinConfig", "foo", "steps"),
+    "setattr(dvspipe.BinConfig(), 'steps', 3)": ("BinConfig(steps=3)",),
+    "dvspipe.TestResult()": ("TestResult",),
+    "dvspipe.RunFolder(5)": ("RunFolder", "int 5"),
+    "filters.start_filter(ev.sensor, activty_us=5)": ("activty_us", "activity_us"),
+    "list(filters.filter_stream([5], activity_us=5))": ("int 5", "Events"),
+    "filters.find_hot_pixels(ev)": ("find_hot_pixels", "counts", "Events"),
+    "filters.count_pixels([ev], (3, 3))": ("12x7", "3x3"),
+    "list(encoding.encode_frames([ev]))": ("every_us", "every_events"),
+    "encoding.Latency(steps=5).decode([1, 2])": ("decode", "spikes", "list"),
+    "encoding.Latency(steps=5).encode([[0.1], [0.2, 0.3]])": ("values", "list"),
+    "encoding.Poisson(steps=5).encode([0.1], 0)": ("rng", "int 0", "Generator"),
+    "dvspipe.datasets.from_recordings([(5, 0)])": ("recording 0", "int 5"),
+    "dt.collate([1, 2])": ("collate", "int 1"),
+    "dt.collate([])": ("collate", "none"),
+    "dt.collate([(torch.zeros(2, 1, 3, 3), 0), (torch.zeros(2, 2, 3, 3), 1)])": ("collate", "float32[2, 2, 3, 3]"),
+    "dt.loader(data, 0)": ("loader", "batch_size"),
+    "dt.loader(data, shuffled=True)": ("loader", "shuffled", "shuffle"),
+    "dt.loader(data, num_workers='2')": ("loader",),
+    "dt.loader(data, collate_fn=lambda items: items)": ("collate_fn", "time_first"),
+    "data['a']": ("SpikeDataset", "str 'a'"),
+    "data[[0, 1]]": ("SpikeDataset", "Subset"),
+    "data.targets": ("dataset.labels",),
+    "dt.LIF(beta=0.9)(5)": ("LIF", "currents", "int 5", "Tensor"),
+    "dt.LIF(beta=0.9)(np.zeros((5, 2)))": ("LIF", "ndarray"),
+    "dt.LIF(beta=0.9)(torch.zeros(0, 2))": ("LIF", "[0, 2]"),
+    "dt.LIF(beta=0.9)(torch.zeros(5, 2), torch.zeros(3))": ("state", "[3]", "[1, 2]"),
+    "dt.LIF.from_snntorch(beta='a')": ("beta", "str 'a'"),
+    "dt.LIF.from_snntorch(0.9)": ("LIF.from_snntorch",),
+    "dt.LeakyReadout(dt=0.01)(torch.tensor(0.0))": ("LeakyReadout", "currents", "[]"),
+    "dt.LeakyReadout.from_norse(5)": ("int", "LIBoxParameters"),
+    "net(torch.zeros(5, 2, 7, 12))": ("spikes", "[5, 2, 7, 12]", "C = 2", "H = 7", "W = 12"),
+    "net(torch.zeros(5, 1, 2, 12, 7))": ("[5, 1, 2, 12, 7]", "H = 7"),
+    "net(torch.zeros(5, 1, 2, 7, 12), ())": ("state",),
+    "net(torch.zeros(5, 1, 2, 7, 12), 5)": ("state", "int 5"),
+    "networks.FirstSpikeLayer(0, 2)": ("FirstSpikeLayer", "inputs = 0"),
+    "networks.IntegrateAndFire(2, 3, kernel=9, threshold=1.0)(torch.zeros(3, 1, 5, 5, 2))": ("5x5", 9),
+    "learning.OTTT(net, lam=0.5)": ("OTTT", "lam", "keep"),
+    "learning.Bptt(net).learn(spikes, lambda y: y)": ("loss", "[3, 2, 2]"),
+    "learning.Bptt(net).learn(spikes, lambda y: 5)": ("loss", "int 5"),
+    "learning.Bptt(net, steps=0)": ("Bptt", "steps = 0"),
+    "learning.backpropagate(torch.nn.Linear(4, 2), spikes, loss)": ("network", "(spikes, state)"),
+    "learning.build_rule('foo', net)": ("foo", "eprop"),
+    "learning.EventPropLayer(3, 2)(torch.zeros(1, 4))": ("[2, 3]", "[B, N, S]"),
+    "learning.SpikePropLayer(3, 1, delays=['a'], tau=7)": ("delays", "'a'"),
+    "learning.SuperSpikeLayer(3, 2, dt=0)": ("SuperSpikeLayer", "dt = 0"),
+    "learning.VanRossum(1e-3, 0.01, 0.01)": ("VanRossum", 0.01),
+    "learning.RMaxProp([], lr=0.1)": ("RMaxProp", "params"),
+    "dvspipe.learn([5], 'run')": ("int 5",),
+    "dvspipe.learn('nowhere.mp4', 'run', people='a')": ("people", "'a'"),
+    "dvspipe.learn('nowhere.mp4', 'run')": ("nowhere.mp4",),
+    "dvspipe.quantise('nowhere', 'nowhere')": ("nowhere",),
+    "dvspipe.live('nowhere.h5', 'nmnist-synthetic')": ("nowhere.h5",),
+    "dvspipe.live('a.h5', 'nmnist-synthetic', every=5)": ("every",),
+    "dvspipe.frames('nowhere', 'frames', every=5)": ("every", "every_us"),
+    "dvspipe.training.evaluate_corrupted('run', '.', 'test', ['drops'])": ("corruptions", "str 'drops'"),
+    "dt.Dataloader": ("loader",),
+    "learning.STDP": ("apply_stdp",),
+}
+"""Calls with a mistake, and the facts of the error."""
+
+
+@pytest.mark.parametrize("code", SIMILAR)
+def test_mistake_in_a_call_is_one_line(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = SpikingNetwork(
+        kind="mlp", channels=[3], reset="subtract", detach_reset=True, grid=(12, 7), classes=2, dt=1e-3
+    )
+    rooms = {name: getattr(dvspipe, name) for name in ("encoding", "learning", "networks")}
+    names = rooms | {
+        "dvspipe": dvspipe,
+        "dt": dvspipe.torch,
+        "filters": filters,
+        "np": np,
+        "torch": torch,
+        "ev": EVENTS,
+        "net": net,
+        "spikes": torch.zeros(3, 2, 2, 7, 12),
+        "loss": lambda outputs: outputs.sum(),
+        "data": SpikeDataset(from_recordings([(EVENTS, 0), (EVENTS, 1)]), BINS),
+    }
+    with raises((dvspipe.DvspipeError, AttributeError), SIMILAR[code]) as caught:
+        eval(code, names)
+    assert "\n" not in str(caught.value)
 
 
 def test_all_errors_are_public() -> None:

@@ -29,6 +29,10 @@ def test_py_typed_is_included() -> None:
     assert (Path(dvspipe.__file__).parent / "py.typed").is_file()
 
 
+TAKE_MORE = {"adapt", "adapt_readout", "choose_settings", "evaluate", "learn", "quantise", "track", "train"}
+"""Functions of paths that need more than one recording."""
+
+
 def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
     texts = {name: str(tmp_path / name) for name in ("a.webm", "a.h5", "b.csv", "c.h5", "out")}
     frames = dvspipe.frames_from_arrays([np.full((32, 48), 60 * number, np.uint8) for number in range(3)], fps=30)
@@ -59,6 +63,8 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
         "view": lambda: dvspipe.view(texts["a.h5"], f"{tmp_path}/a.png"),
         "export": lambda: dvspipe.export(checkpoint, f"{tmp_path}/a.nir", to="nir"),
         "infer": lambda: dvspipe.infer(checkpoint, texts["a.h5"], sensor="34x34"),
+        "frames": lambda: dvspipe.frames(texts["a.h5"], f"{tmp_path}/frames"),
+        "live": lambda: next(dvspipe.live(texts["a.h5"], checkpoint, speed=1e6, fit="scale", sensor="34x34")),
         "Classifier": lambda: dvspipe.Classifier.load(checkpoint).predict(texts["a.h5"], sensor="34x34"),
     }
     takes_paths = {
@@ -66,7 +72,7 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
         for name in dvspipe.__all__  # type: ignore[attr-defined]
         if inspect.isfunction(found := getattr(dvspipe, name)) and "Path" in str(inspect.signature(found))
     }
-    assert takes_paths - set(calls) == {"adapt", "adapt_readout", "choose_settings", "evaluate", "track", "train"}
+    assert takes_paths - set(calls) == TAKE_MORE
     for call in calls.values():
         call()
     with raises(dvspipe.DvspipeError, "nowhere"):
@@ -75,7 +81,13 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
     for config in (str(tmp_path / "mine.yaml"), {"data": {"root": "nowhere"}}, "nowhere"):
         with raises(dvspipe.DvspipeError, "nowhere"):
             dvspipe.train(config, texts["out"])
-    for function in (dvspipe.choose_settings, dvspipe.track, lambda path: dvspipe.evaluate(checkpoint, path)):
+    for function in (
+        dvspipe.choose_settings,
+        dvspipe.track,
+        lambda path: dvspipe.evaluate(checkpoint, path),
+        lambda path: dvspipe.quantise(checkpoint, path),
+        lambda path: dvspipe.learn(path, texts["out"]),
+    ):
         with raises(dvspipe.DvspipeError, "nowhere"):
             function("nowhere")
 

@@ -63,6 +63,17 @@ def test_notebooks_fold_the_answers_of_all_lessons(monkeypatch: pytest.MonkeyPat
         assert ":doc:" not in text
 
 
+def test_every_class_and_function_of_a_room_is_on_a_page(pages: types.ModuleType) -> None:
+    text = "\n".join(pages.api_pages().values())
+    assert {"inference.live.LiveSession", "learning.RMaxProp", "networks.LIF"} <= {
+        name for area in pages.AREAS.values() for room in area.rooms for name in pages.room_names(room)
+    }
+    for area in pages.AREAS.values():
+        for room in area.rooms:
+            for name in pages.room_names(room):
+                assert re.search(rf"auto\w+:: [\w.]+\.{name.rpartition('.')[2]}\n", text), name
+
+
 def test_every_command_is_on_the_command_page(pages: types.ModuleType) -> None:
     text = pages.command_page()
     for command in app.registered_commands:

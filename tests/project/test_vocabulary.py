@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import io
 import pkgutil
@@ -27,7 +28,9 @@ SENSOR = dvspipe.SensorSize(width=128, height=128)
 EVENTS = random_events(0, 2000, SENSOR, 800_000).shift_time(1_700_000_000_000_000)
 METHODS = [name for name, each in vars(EventMethods).items() if inspect.isfunction(each)]
 FUNCTIONS = {"eval": "evaluate"}  # `eval` is a function of Python
-ONLY_RELATED = {"configs", "frames", "learn", "quantise"}  # commands whose functions have other names
+ONLY_RELATED = {"configs"}  # commands whose functions have other names
+ROOMS: list[Any] = [dvspipe.torch, dvspipe.learning, dvspipe.encoding, dvspipe.datasets]
+"""Modules that explain unknown names."""
 OTHER_METHODS = {"save": "write", "to_torch": "torch.to_tensor"}
 """Methods whose function has another name."""
 
@@ -136,6 +139,8 @@ def test_modules_are_attributes() -> None:
         ("eval", "dvspipe.evaluate"),
         ("describe", "dvspipe.info(file)"),
         ("encdoe", "encode"),
+        ("quantise_checkpoint", "dvspipe.quantise"),
+        ("encode_frames", "dvspipe.frames"),
         ("SensorSise", "SensorSize"),
     ],
 )
@@ -144,14 +149,24 @@ def test_unknown_name_says_what_to_write(name: str, written: str) -> None:
         getattr(dvspipe, name)
 
 
+def test_missing_module_says_what_to_write() -> None:
+    with raises(ModuleNotFoundError, "dvspipe.events.filters"):
+        importlib.import_module("dvspipe.filters")
+
+
 def test_names_of_other_libraries_are_not_public_names() -> None:
     assert not set(dvspipe.OTHER_NAMES) & set(dvspipe.__all__)  # type: ignore[attr-defined]
+    for room in ROOMS:
+        assert not set(room.OTHER_NAMES) & set(room.__all__)
+        with raises(AttributeError, room.__name__, "no_such_name"):
+            room.no_such_name  # noqa: B018
 
 
 def test_names_to_write_exist() -> None:
     from dvspipe.events.events import OTHER_NAMES
 
     texts = [*dvspipe.OTHER_NAMES.values(), *OTHER_NAMES.values()]  # type: ignore[attr-defined]
+    texts += [text for room in ROOMS for text in room.OTHER_NAMES.values()]
     written = {name for text in texts for name in re.findall(r"dvspipe(?:\.\w+)+", text)}
     assert len(written) > 20
     for name in written:

@@ -12,7 +12,7 @@ from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvspipe.errors import FileError, FormatError
+from dvspipe.errors import ConfigError, FileError, FormatError
 from dvspipe.results import (
     Dependencies,
     EventRates,
@@ -282,7 +282,7 @@ def test_sum_of_scores_adds_their_counts(tmp_path: Path) -> None:
 def test_sample_scores_require_a_square_confusion_matrix() -> None:
     scores = Scores(classes=("a", "b"), confusion=((3, 1), (0, 4)), calibration_error=0.1, temperature=1.0)
     assert (scores.samples, scores.correct, scores.accuracy) == (8, 7, 7 / 8)
-    with raises(ValueError, "2"):
+    with raises(ConfigError, "2"):
         Scores(classes=("a", "b"), confusion=((3, 1),), calibration_error=0.1, temperature=1.0)
 
 

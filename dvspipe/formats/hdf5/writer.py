@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...arguments import checked
 from ...errors import EventError, escape_controls
 from ...events import LATEST_US, Events, SensorSize
 from ..writers import Compression, WriteOptions, Writer
@@ -53,6 +54,7 @@ class EventWriter(Writer):
         EventError: If appended events have another sensor size, or begin before the end of the previous part.
     """
 
+    @checked
     def __init__(
         self,
         path: Path | str,

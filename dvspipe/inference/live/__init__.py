@@ -1,8 +1,9 @@
 """Live streams to labels: sources, the queue of their chunks, and the session that classifies them."""
 
 from .chunks import Chunk, ChunkQueue, LiveClock, SystemClock
+from .labels import live
 from .scene import Doubt, SceneWatch
-from .session import EventSink, LiveSession, default_hop_us
+from .session import EventSink, LiveSession
 from .sources import LiveSource, PushedSource, open_live
 from .streams import is_stream
 
@@ -17,7 +18,7 @@ __all__ = [
     "PushedSource",
     "SceneWatch",
     "SystemClock",
-    "default_hop_us",
     "is_stream",
+    "live",
     "open_live",
 ]

@@ -8,10 +8,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
+from ...arguments import checked
 from ...events import Events
 from ...video.frames import Frame
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Chunk:
     """Part of a live stream.
@@ -74,6 +76,7 @@ class ChunkQueue:
         (2, 1)
     """
 
+    @checked
     def __init__(self, capacity: int) -> None:
         self._waiting: deque[Chunk] = deque()
         self._capacity = capacity

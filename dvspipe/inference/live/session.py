@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from ...encoding import BinConfig
+from ...arguments import checked
 from ...errors import ConfigError, Remedy
 from ...events import Events
 from ...framing import frame_live_events, frame_live_video
@@ -33,15 +33,6 @@ IDLE_S = 1.0  # time without predictions after which the stream has no label
 JOIN_S = 0.5  # time for the source to end; a camera without frames may take longer
 WARM_UP_EVENTS = 100
 RATE_US = 1_000_000  # time over which event rates are averaged
-HOP_US = 100_000  # time between predictions for people to read
-
-
-def default_hop_us(bins: BinConfig) -> int | None:
-    """Return the time between predictions for people to read, in microseconds.
-
-    It is the multiple of the time step closest to 0.1 s; None if time steps end after a number of events.
-    """
-    return max(1, round(HOP_US / bins.step_us)) * bins.step_us if bins.by == "time" else None
 
 
 class EventSink(AbstractContextManager[object], Protocol):
@@ -72,6 +63,7 @@ class LiveSession:
         DataError: If the source has another sensor than the network and needs `config.fit`.
     """
 
+    @checked
     def __init__(
         self,
         source: LiveSource,

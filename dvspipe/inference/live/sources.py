@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arguments import checked
 from ...errors import ConfigError, FileError, Remedy, VideoError
 from ...events import Events, SensorSize
 from ...formats import NO_HINTS, Hints, Recording, open_recording
@@ -30,13 +31,7 @@ DEFAULT_GAP_US = 33_333  # time between the last and first frame of a loop with 
 
 
 class LiveSource(Protocol):
-    """Source of a live stream.
-
-    Attributes:
-        name: Name in messages.
-        content: Sensor of the events, or the video that its frames come from.
-        speed: Microseconds of the stream per microsecond of the clock.
-    """
+    """Source of a live stream."""
 
     @property
     def name(self) -> str:
@@ -247,6 +242,7 @@ def _shift(events: Events, offset_us: int) -> Events:
     return Events.wrap_unchecked(events.t + offset_us, events.x, events.y, events.p, events.sensor)
 
 
+@checked
 def open_live(
     source: str | Path,
     video: VideoSettings = VideoSettings(),

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arguments import checked
 from ...errors import ConfigError, DataError, FormatError
 from ...events import Events, SensorSize, concatenate
 from ...formats.evt import EVT2_VERSION, allocate_events
@@ -38,6 +39,7 @@ BLOCK_BYTES = 1 << 16
 WORD_BYTES = 4
 
 
+@checked
 def is_stream(source: object) -> bool:
     """Return whether a source is standard input or a UDP address.
 

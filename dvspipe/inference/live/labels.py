@@ -1,0 +1,103 @@
+"""Classify a live stream: the function of the command `live`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ...arguments import checked
+from ...config import as_settings
+from ...events import SensorSize, SensorSizeLike
+from ...files import claim_output
+from ...formats import NO_HINTS, Hints, HintsLike, WriteOptions, Writer, create_writer
+from ...framing import live_settings
+from ...results import LiveAnswer
+from ..classifier import Classifier
+from ..config import InferConfig
+from ..single import as_classifier
+from .session import LiveSession
+from .sources import open_live
+from .streams import is_stream
+
+DEFAULT_EVERY_US = 100_000
+"""Time between predictions; rounded to steps of the network."""
+
+
+@checked
+def live(
+    source: str | Path | int,
+    checkpoint: Classifier | str | Path = "gesture-synthetic",
+    config: InferConfig | Mapping[str, object] | None = None,
+    *,
+    speed: float = 1.0,
+    loop: bool = False,
+    record: str | Path | None = None,
+    overwrite: bool = False,
+    sensor: SensorSizeLike | None = None,
+    hints: HintsLike = NO_HINTS,
+    **named: object,
+) -> Iterator[LiveAnswer]:
+    """Classify a camera, a stream, or a replayed file while it runs; yield predictions until it ends.
+
+    Leave the loop to stop. `LiveSession` can also be stopped by another thread.
+
+    Args:
+        source: Camera number, video, recording or stream; see `open_live`.
+        checkpoint: Classifier, or a checkpoint as in `Classifier.load`.
+        config: Settings of inference, also a mapping; `hop_us` is the time between predictions, by default about
+            100,000.
+        speed: Speed of a replay, > 0; 1: as recorded.
+        loop: Whether a replay starts again at its end.
+        record: Event file for what the network sees; None: not recorded.
+        overwrite: Whether to replace an existing `record`.
+        sensor: Sensor size, for a recording or stream that does not store it.
+        hints: Other metadata that a recording does not store.
+        named: Settings of `InferConfig` by name.
+
+    Raises:
+        DvspipeError: As in `Classifier.load`, `open_live` and `LiveSession`.
+
+    Example:
+        >>> for answer in live("clap.mp4", speed=2.0):  # doctest: +SKIP
+        ...     print(answer.t_us, answer.class_name, answer.probability)
+    """
+    classifier = as_classifier(checkpoint)
+    chosen = with_hop(as_settings(InferConfig, config, named, live), classifier)
+    size = None if sensor is None else SensorSize.of(sensor)
+    name = str(source)
+    opened = open_live(
+        name,
+        live_settings(classifier.framed(chosen)),
+        speed=speed,
+        loops=loop,
+        sensor=size or (classifier.config.sensor if is_stream(name) else None),
+        hints=as_settings(Hints, hints),
+    )
+    writer = None if record is None else create_live_writer(Path(record), name, classifier, overwrite=overwrite)
+    return LiveSession(opened, classifier, chosen, writer=writer).run()
+
+
+def with_hop(config: InferConfig, classifier: Classifier, every_us: int | None = None) -> InferConfig:
+    """Return the settings with the time between predictions.
+
+    Args:
+        config: Settings; a `hop_us` in them is kept.
+        classifier: Classifier of the stream.
+        every_us: Time between predictions in microseconds; None: about `DEFAULT_EVERY_US`, in steps of the network.
+    """
+    if config.hop_us is not None:
+        return config
+    bins = classifier.config.bins
+    every_us = every_us or max(1, round(DEFAULT_EVERY_US / bins.step_us)) * bins.step_us
+    return config.model_copy(update={"hop_us": every_us if bins.by == "time" else None})
+
+
+def create_live_writer(path: Path, source: str, classifier: Classifier, *, overwrite: bool) -> Writer:
+    """Create the writer of the events that a classifier sees.
+
+    Raises:
+        FileError: If the file exists and is not to be replaced, or cannot be written.
+    """
+    claim_output(path, overwrite=overwrite)
+    options = WriteOptions(source=Path(source).name, overwrite=overwrite)
+    return create_writer(path, classifier.config.sensor, options)

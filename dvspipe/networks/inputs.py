@@ -1,0 +1,91 @@
+"""Check the tensors and numbers that users pass to layers and learning rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from ..arguments import describe_value
+from ..errors import ArgumentError, ConfigError, DataError
+
+
+def check_tensor(
+    owner: object, name: str, value: object, dimensions: str, sizes: Mapping[str, int] | None = None
+) -> None:
+    """Check the type and shape of a tensor; the number of steps T is at least 1.
+
+    Args:
+        owner: Layer, rule or function, named in the message.
+        name: Name of the argument.
+        value: Value to check.
+        dimensions: Names of the axes, such as "T B C H W"; after "...", any others.
+        sizes: Sizes of some axes, by name.
+
+    Raises:
+        ArgumentError: If it is not a tensor.
+        DataError: If it has another shape.
+
+    Example:
+        >>> import torch
+        >>> check_tensor(torch.nn.Linear(3, 2), "inputs", torch.zeros(5, 4), "B N", {"N": 3})
+        Traceback (most recent call last):
+        dvspipe.errors.DataError: Linear: wrong shape of inputs (found [5, 4], expected [B, N = 3])
+    """
+    if not isinstance(value, Tensor):
+        found = describe_value(value)
+        raise ArgumentError(f"{_name(owner)}: wrong type of {name} (found {found}, expected Tensor)")
+    axes, known = dimensions.removesuffix(" ...").split(), sizes or {}
+    fits = value.ndim == len(axes) or (value.ndim > len(axes) and dimensions.endswith("..."))
+    for axis, size in zip(axes, value.shape, strict=False):
+        fits = fits and (size == known[axis] if axis in known else axis != "T" or size > 0)
+    if not fits:
+        listed = ", ".join(f"{axis} = {known[axis]}" if axis in known else axis for axis in dimensions.split())
+        shape = f"found {[*value.shape]}, expected [{listed}]"
+        raise DataError(f"{_name(owner)}: wrong shape of {name} ({shape})")
+
+
+def _name(owner: object) -> str:
+    return str(getattr(owner, "__name__", type(owner).__name__))
+
+
+def check_state(owner: object, state: object, currents: Tensor, count: int) -> None:
+    """Check the state of neurons: None, or `count` tensors with the shape of a step of their currents.
+
+    Raises:
+        ArgumentError: If it is something else.
+        DataError: If it has another shape.
+    """
+    if state is None:
+        return
+    check_tensor(owner, "state", state, "N ...")
+    assert isinstance(state, Tensor)
+    expected = [count, *currents.shape[1:]]
+    if [*state.shape] != expected:
+        raise DataError(f"{_name(owner)}: wrong shape of state (found {[*state.shape]}, expected {expected})")
+
+
+def check_sequence(name: str, value: object) -> None:
+    """Check that a value is None or a sequence of tensors, such as the state of a network.
+
+    Raises:
+        ArgumentError: If it is something else.
+    """
+    if value is not None and not isinstance(value, Sequence):
+        raise ArgumentError(f"wrong type of {name} (found {describe_value(value)}, expected a sequence of tensors)")
+
+
+def check_positive(owner: str, **numbers: float) -> None:
+    """Check that numbers are above 0.
+
+    Raises:
+        ConfigError: If one is not.
+
+    Example:
+        >>> check_positive("eventprop", tau_mem=20.0, tau_syn=-5.0)
+        Traceback (most recent call last):
+        dvspipe.errors.ConfigError: eventprop: tau_syn = -5: expected a number above 0
+    """
+    for name, value in numbers.items():
+        if not value > 0:
+            raise ConfigError(f"{owner}: {name} = {value:g}: expected a number above 0")
