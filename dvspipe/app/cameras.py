@@ -369,10 +369,10 @@ class Cameras:
             ConfigError: If too many webcams are live.
         """
         self.close_session(session)
+        for key in [key for key, entry in [*self._entries.items()] if entry.camera.has_ended]:
+            self.close(key)
         camera, key = LiveCamera(classifier, new_folder), secrets.token_urlsafe(16)
         with self._lock:
-            for name in [name for name, each in self._entries.items() if each.camera.has_ended]:
-                del self._entries[name]
             if len(self._entries) >= MAX_CAMERAS:
                 raise ConfigError(f"{MAX_CAMERAS} webcams are live on this server, the maximum; stop one of them first")
             self._entries[key] = _Entry(session, camera)
