@@ -40,6 +40,8 @@ MAX_WEBCAM_PX = 1280  # larger pictures are refused; the page sends at most 640
 IDLE_S = 20.0  # time without pictures after which a camera is freed; a page in the background sends none
 EVENT_FILE = "webcam.h5"
 WAITING = 2  # pictures that wait for the network; the oldest is dropped if there are more
+MAX_WAIT_S = 1.0  # time until the page shows something new, on a slow machine too
+STARTING_S = 0.1  # time between pictures while the network starts
 JOIN_S = 5.0  # time for the last labels and the end of a recording
 RATE_S = 2.0  # time over which pictures per second are averaged
 WATCH_S = 1.0  # minimum time between two looks for a reason for doubt
@@ -103,8 +105,9 @@ class _EventTap:
     """Receiver of the events that the network sees: draws them, and records them on demand."""
 
     def __init__(self, sensor: SensorSize) -> None:
-        self._sensor, self._lock = sensor, threading.Lock()
+        self._sensor, self._lock = sensor, threading.Condition()
         self._writer: Writer | None = None
+        self._seen = 0  # pictures so far
         self._new: list[Events] = []
         self.times_s: deque[float] = deque()
 
@@ -121,11 +124,18 @@ class _EventTap:
         now_s = time.monotonic()
         with self._lock:
             self._new.append(events)
+            self._seen += 1
+            self._lock.notify_all()
             self.times_s.append(now_s)
             while self.times_s[0] < now_s - RATE_S:
                 self.times_s.popleft()
             if self._writer is not None:
                 self._writer.append(events)
+
+    def wait(self, number: int, dropped: Callable[[], int]) -> None:
+        """Wait until picture `number` is processed or dropped, at most 1 s."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._seen + dropped() >= number, MAX_WAIT_S)
 
     def record(self, path: Path) -> None:
         """Record the next events in a file."""
@@ -200,6 +210,7 @@ class LiveCamera:
         self._doubt: Doubt | None = None
         self._pictures: deque[_Picture] = deque(maxlen=KEPT_PICTURES)
         self._last_us: int | None = None
+        self._pushed = 0
         self._late = 0  # pictures that arrived after a later one
         self._error: DvspipeError | None = None
         self._ended = threading.Event()
@@ -216,7 +227,9 @@ class LiveCamera:
         return any(thread.is_alive() for thread in self._threads)
 
     def push(self, t_us: int, data: bytes) -> LiveView:
-        """Classify the next picture, and return what is known now.
+        """Classify the next picture, and return what is known when its events are.
+
+        The page then sends only as many pictures as the machine can process.
 
         Args:
             t_us: Time of the picture in microseconds.
@@ -234,12 +247,20 @@ class LiveCamera:
             self.pushed_s = time.monotonic()
             if self._source is None and not self._ended.is_set():
                 self._start(size)
+            source, session, number = self._source, self._session, None
             if self._last_us is not None and t_us <= self._last_us:
                 self._late += 1
-            elif self._source is not None and self._session is not None and self._session.is_reading:
+                return self.view()
+            if source is not None and session is not None and session.is_reading:
                 self._last_us = t_us
+                self._pushed += 1
+                number = self._pushed
                 self._pictures.append(_Picture(self.pushed_s, image))
-                self._source.push(t_us, np.ascontiguousarray(image[:, :, ::-1]))
+                source.push(t_us, np.ascontiguousarray(image[:, :, ::-1]))
+        if number is None or session is None:
+            self._ended.wait(STARTING_S)
+        else:
+            self._tap.wait(number, lambda: session.dropped)
         return self.view()
 
     def _start(self, size: SensorSize) -> None:
