@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -31,7 +30,7 @@ from ..results import LiveAnswer
 
 if TYPE_CHECKING:  # `inference` imports torch, and that takes seconds
     from ..inference import Classifier, InferConfig
-    from ..inference.live import Doubt, LiveSession, PushedSource
+    from ..inference.live import Chunk, Doubt, LiveSession, PushedSource
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +101,7 @@ class _Picture(NamedTuple):
 
 
 class _EventTap:
-    """Receiver of the events that the network sees: draws them, and records them on demand."""
+    """Viewer of the events that the network sees: draws them, and records them on demand."""
 
     def __init__(self, sensor: SensorSize) -> None:
         self._sensor, self._lock = sensor, threading.Condition()
@@ -111,17 +110,12 @@ class _EventTap:
         self._new: list[Events] = []
         self.times_s: deque[float] = deque()
 
-    def __enter__(self) -> object:
-        return self
+    def refresh(self) -> None:
+        """Do nothing: the page asks for the view."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop_recording()
-
-    def append(self, events: Events, /) -> None:
+    def add(self, chunk: Chunk, events: Events) -> None:
         """Add the events of the next picture."""
-        now_s = time.monotonic()
+        now_s = chunk.due_s
         with self._lock:
             self._new.append(events)
             self._seen += 1
@@ -269,7 +263,7 @@ class LiveCamera:
 
         config = self._classifier.framed(live_config(self._classifier))
         self._source = PushedSource("webcam", size, live_settings(config))
-        self._session = LiveSession(self._source, self._classifier, config, writer=self._tap, capacity=WAITING)
+        self._session = LiveSession(self._source, self._classifier, config, viewer=self._tap, capacity=WAITING)
         for work in (self._classify, self._look):
             self._threads.append(threading.Thread(target=work, name="webcam", daemon=True))
             self._threads[-1].start()
@@ -284,6 +278,8 @@ class LiveCamera:
         except Exception as error:  # a defect must not leave the page without a message
             log.exception("unexpected error of a webcam")
             self._error = VideoError(f"webcam: internal error ({type(error).__name__}: {error}); please report it")
+        finally:
+            self._tap.stop_recording()
         self._ended.set()
 
     def _look(self) -> None:

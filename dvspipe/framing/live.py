@@ -89,7 +89,8 @@ class LiveFinder:
             square = find_square(np.mean([each for _, each in self._near], axis=0), self._maps.cell_px)
             if square is not None:
                 place = square.scaled(self._scale)
-                self._squares.append(place.side)
+                if self.framing is None:
+                    self._squares.append(place.side)
                 self._numbers.append(self._first + number)
                 self._centers.append((place.x, place.y))
                 self._follow(int(events.t[-1]))

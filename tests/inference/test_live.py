@@ -54,6 +54,12 @@ class FakeClock:
             self.time_s = max(self.time_s, time_s)
 
 
+@pytest.fixture(autouse=True)
+def _no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open no window by default, also on a machine with a display."""
+    monkeypatch.setattr("dvspipe.video.window.has_display", lambda: False)
+
+
 @pytest.fixture(scope="module")
 def classifier() -> Classifier:
     """Network with random weights."""
@@ -249,6 +255,37 @@ def test_looped_film_continues_with_the_same_frame_interval() -> None:
     assert [chunk.t_us for chunk in chunks] == [20_000 * number for number in range(7)]
 
 
+def test_frames_of_a_webcam_are_classified_until_it_is_unplugged(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Camera:
+        """Replacement for cv2.VideoCapture: a brighter picture every 2 ms, 200 times."""
+
+        def __init__(self, index: int) -> None:
+            self.index, self.number = index, 0
+
+        def grab(self) -> bool:
+            threading.Event().wait(0.002)
+            self.number += 1
+            return self.index == 0 and self.number <= 200
+
+        def retrieve(self) -> tuple[bool, np.ndarray]:
+            return True, np.full((BAR_SENSOR.height, BAR_SENSOR.width, 3), self.number, np.uint8)
+
+        def release(self) -> None:
+            self.index = -1
+
+    monkeypatch.setattr("dvspipe.video.opencv.cv2.VideoCapture", Camera)
+    answers = list[LiveAnswer]()
+    with raises(VideoError, "camera 0"):
+        for answer in LiveSession(open_live("0"), classifier, InferConfig(roi="full"), capacity=1000).run():
+            answers.append(answer)
+    assert len(answers) > 1
+    assert {answer.dropped for answer in answers} == {0}
+    with raises(VideoError, "camera 1"):
+        open_live("1")
+
+
 @pytest.mark.parametrize(
     ("source", "options", "kind", "fact"),
     [
@@ -325,6 +362,25 @@ def test_failed_source_raises_its_error_after_a_complete_recording(classifier: C
     assert len(read(tmp_path / "seen.h5")) == len(events)
 
 
+def test_viewer_sees_each_chunk_with_its_events(classifier: Classifier, recording: Path) -> None:
+    class Viewer:
+        def __init__(self) -> None:
+            self.parts, self.chunks, self.refreshed = list[Events](), list[Chunk](), 0
+
+        def add(self, chunk: Chunk, events: Events) -> None:
+            self.chunks.append(chunk)
+            self.parts.append(events)
+
+        def refresh(self) -> None:
+            self.refreshed += 1
+
+    viewer = Viewer()
+    session = LiveSession(open_live(recording), classifier, viewer=viewer, clock=FakeClock(), capacity=100_000)
+    assert list(session.run())
+    np.testing.assert_array_equal(concatenate(viewer.parts, BAR_SENSOR).t, read(recording).t)
+    assert viewer.refreshed >= len(viewer.chunks) == len(chunks_of(open_live(recording)))
+
+
 # Framing
 
 
@@ -390,6 +446,40 @@ def test_command_prints_plain_lines_without_a_terminal(checkpoint: Path, tmp_pat
     assert len(done.stdout.splitlines()) == 1
     assert mentions(done.stdout, "events/s", "%")
     assert "\r" not in done.stdout
+
+
+def test_command_shows_a_window_until_it_is_closed(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Window:
+        def __init__(self, title: str) -> None:
+            assert title == "bar.h5"
+            self.pictures = 0
+            windows.append(self)
+
+        def show(self, picture: np.ndarray) -> None:
+            assert picture.ndim == 3
+            self.pictures += 1
+
+        def is_open(self) -> bool:
+            return self.pictures < 2
+
+        def close(self) -> None:
+            self.pictures = -1
+
+    windows = list[Window]()
+    monkeypatch.setattr("dvspipe.video.window.PictureWindow", Window)
+    monkeypatch.setattr("dvspipe.cli.live_window.PICTURE_S", 0.0)
+    write(tmp_path / "bar.h5", moving_bar(0, 0))
+    done = dvspipe("live", "bar.h5", checkpoint, "--speed", 1000, "--loop", "--window", cwd=tmp_path)
+    assert done.returncode == 0
+    assert [window.pictures for window in windows] == [-1]
+
+
+def test_command_explains_why_it_has_no_window(checkpoint: Path, tmp_path: Path) -> None:
+    write(tmp_path / "bar.h5", moving_bar(0, 0))
+    done = dvspipe("live", "bar.h5", checkpoint, "--window", cwd=tmp_path, code=2)
+    assert mentions(done.stderr, "--window", "display")
 
 
 def test_command_refuses_existing_records_and_two_intervals(checkpoint: Path, tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ ONLY_HOMES = {
     "isal": {"datasets", "formats"},
     "jinja2": {"checkpoints", "report"},
     "matplotlib": {"report"},
+    "neuromorphic_drivers": {"inference"},
     "nir": {"checkpoints"},
     "norse": {"networks"},
     "numba": {
@@ -87,6 +88,7 @@ ONLY_HOMES = {
         "events",
         "formats",
         "framing",
+        "inference",
         "learning",
         "networks",
         "numba_cache",

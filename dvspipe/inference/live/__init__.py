@@ -3,7 +3,7 @@
 from .chunks import Chunk, ChunkQueue, LiveClock, SystemClock
 from .labels import live
 from .scene import Doubt, SceneWatch
-from .session import EventSink, LiveSession
+from .session import LiveSession, LiveViewer
 from .sources import LiveSource, PushedSource, open_live
 from .streams import is_stream
 
@@ -11,10 +11,10 @@ __all__ = [
     "Chunk",
     "ChunkQueue",
     "Doubt",
-    "EventSink",
     "LiveClock",
     "LiveSession",
     "LiveSource",
+    "LiveViewer",
     "PushedSource",
     "SceneWatch",
     "SystemClock",

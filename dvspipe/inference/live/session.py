@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from ...arguments import checked
 from ...errors import ConfigError, Remedy
 from ...events import Events
+from ...formats import Writer
 from ...framing import frame_live_events, frame_live_video
 from ...framing.framing import SLICE_US
 from ...results import LiveAnswer
@@ -35,11 +36,14 @@ WARM_UP_EVENTS = 100
 RATE_US = 1_000_000  # time over which event rates are averaged
 
 
-class EventSink(AbstractContextManager[object], Protocol):
-    """Receiver of the events that the network sees, such as the `Writer` of a file; open while the stream runs."""
+class LiveViewer(Protocol):
+    """Viewer of a session, called in the thread of `LiveSession.run`."""
 
-    def append(self, events: Events, /) -> None:
-        """Add the next events, on the network's sensor."""
+    def add(self, chunk: Chunk, events: Events) -> None:
+        """See a chunk, and its events on the network's sensor."""
+
+    def refresh(self) -> None:
+        """Update the view; called after each chunk, and at least every 50 ms."""
 
 
 class LiveSession:
@@ -54,7 +58,8 @@ class LiveSession:
         source: Source of the stream.
         classifier: Classifier.
         config: Settings as in `Classifier.classify`; `hop_us` is the time between predictions.
-        writer: Receiver of the events that the network sees, such as the `Writer` of a file; None: nobody.
+        writer: Writer of the events that the network sees; None: do not record them.
+        viewer: Sees the chunks, such as a window; None: nobody.
         clock: LiveClock of the machine.
         capacity: Maximum number of waiting chunks; None: depends on the source.
 
@@ -70,11 +75,13 @@ class LiveSession:
         classifier: Classifier,
         config: InferConfig = InferConfig(),
         *,
-        writer: EventSink | None = None,
+        writer: Writer | None = None,
+        viewer: LiveViewer | None = None,
         clock: LiveClock | None = None,
         capacity: int | None = None,
     ) -> None:
-        self._source, self._classifier, self._writer = source, classifier, writer
+        self._source, self._classifier = source, classifier
+        self._writer, self._viewer = writer, viewer
         if config.pose:
             remedy = Remedy("config.pose", False, "classify events alone")
             raise ConfigError("pose: live streams are classified by events alone", remedy)
@@ -90,7 +97,7 @@ class LiveSession:
 
     @property
     def dropped(self) -> int:
-        """Number of chunks dropped so far."""
+        """Number of chunks dropped so far, and packets lost by the source."""
         return self._queue.dropped
 
     def stop(self) -> None:
@@ -146,9 +153,13 @@ class LiveSession:
                 events = self._framer.add(chunk)
                 if self._writer is not None:
                     self._writer.append(events)
+                if self._viewer is not None:
+                    self._viewer.add(chunk, events)
                 for output in self._machine.add(events):
                     answered_s, is_idle = self._clock.now_s(), False
                     yield self._answer(output, chunk)
+            if self._viewer is not None:
+                self._viewer.refresh()
             if not is_idle and self._clock.now_s() - answered_s >= IDLE_S:
                 is_idle = True
                 yield self._answer_idle()

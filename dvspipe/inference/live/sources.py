@@ -17,6 +17,7 @@ from ...arguments import checked
 from ...errors import ConfigError, FileError, Remedy, VideoError
 from ...events import Events, SensorSize
 from ...formats import NO_HINTS, Hints, Recording, open_recording
+from ...formats.stream_words import StreamFormat
 from ...recordings.conversion import is_video
 from ...video.config import VideoSettings
 from ...video.names import camera_of, check_address
@@ -24,6 +25,7 @@ from ...video.opening import open_video
 from ...video.pictures import Images
 from ...video.video import Video
 from .chunks import Chunk, LiveClock
+from .event_cameras import open_event_camera, serial_of
 from .streams import is_stream, open_stream
 
 CHUNK_US = 10_000  # length of the chunks of a replayed recording, as from a camera's driver
@@ -251,24 +253,27 @@ def open_live(
     loops: bool = False,
     sensor: SensorSize | None = None,
     hints: Hints = NO_HINTS,
+    stream_format: StreamFormat | None = None,
 ) -> LiveSource:
     """Open the source of a live stream.
 
     Args:
-        source: Camera number; video or recording, which is replayed; `-` for EVT 2.0 words on standard input; or
-            `udp://HOST:PORT` for packets of AEStream.
+        source: Number of a webcam; `event-camera` or `event-camera:SERIAL`; video or recording, which is replayed;
+            `-` for events on standard input; or `udp://HOST:PORT` for events in packets.
         video: Settings for reading videos and cameras.
         speed: Speed of the replay, > 0; 1: as recorded.
         loops: Whether the replay starts again at the end.
         sensor: Sensor of a recording that does not store it, or of a stream.
         hints: Other metadata missing from a recording.
+        stream_format: Format of a stream; None: EVT 2.0 on standard input, AEStream over UDP.
 
     Raises:
-        ConfigError: If the speed is not positive, a camera or stream has a speed or loop, or a stream has no
-            sensor or a wrong address.
+        ConfigError: If the speed is not positive, a camera or stream has a speed or loop, a stream has no sensor
+            or a wrong address, another source has a stream format, or the library of event cameras is missing.
         FileError: If the file is missing or cannot be read.
         VideoError: If the camera or video cannot be opened.
     """
+    serial = serial_of(source)
     if not 0 < speed < float("inf"):
         raise ConfigError(f"speed: wrong value (found {speed:g}, expected more than 0)")
     if is_stream(source):
@@ -276,15 +281,17 @@ def open_live(
             raise ConfigError(f"{source}: does not name its sensor", Remedy("sensor", "WxH", "set it"))
         if speed != 1 or loops:
             raise ConfigError(f"{source}: cannot be replayed (found speed = {speed:g}, loop = {loops})")
-        return open_stream(str(source), sensor)
-    if camera_of(source) is not None:
+        return open_stream(str(source), sensor, stream_format)
+    if stream_format is not None:
+        raise ConfigError(f"{source}: has no stream format (found {stream_format}, expected a source - or udp://)")
+    if serial is not None or camera_of(source) is not None:
         if speed != 1 or loops:
             raise ConfigError(f"camera {source}: cannot be replayed (found speed = {speed:g}, loop = {loops})")
-        return CameraSource(open_video(str(source), video))
+        return CameraSource(open_video(str(source), video)) if serial is None else open_event_camera(serial)
     path = Path(source)
     if not path.exists():
         check_address(source)
-        raise FileError(f"{path}: no such file, and not a camera number")
+        raise FileError(f"{path}: no such file, and not a camera")
     if is_video(path):
         return FilmSource(open_video(path, video), speed, loops)
     return RecordingSource(str(path), open_recording(path, sensor=sensor, hints=hints), speed, loops)
