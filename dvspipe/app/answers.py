@@ -133,7 +133,7 @@ class AnswerTab:
             self.space,
             self.status,
             names=self.list_sources,
-            webcam=True,
+            webcam=False,
             examples=EXAMPLES,
             kind="Recording or video",
             check=open_any,

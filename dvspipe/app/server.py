@@ -28,6 +28,7 @@ from .pairs import PairTab
 from .runs import RunTab
 from .shared import LOGO, ChosenFile, Updates, handle, listen, make_css, make_theme, name_session, show_brand
 from .videos import IDEAL, Choices, VideoTab, convert_complete, knobs_of, read_excerpt, show_excerpt
+from .webcam import WebcamTab, camera_routes
 from .work import ROOT_PREFIX, Session, Workspace, remove_abandoned, remove_old, say_running
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -102,6 +103,8 @@ def build_page(space: Workspace) -> gr.Blocks:
                 videos = VideoTab(space)
             with gr.Tab("What does it show?", id="answers"):
                 answers = AnswerTab(space)
+            with gr.Tab("Webcam"):
+                webcam = WebcamTab(space, answers.list_classifiers, videos.picker)
             with gr.Tab("Learn"):
                 gestures = LearnTab(space)
             with gr.Tab("Explore") as tab:
@@ -113,7 +116,8 @@ def build_page(space: Workspace) -> gr.Blocks:
         first = videos.picker
         for picker in (answers.picker, pairs.video):
             picker.follow(first)
-        listen(gestures.trained.change, answers.offer, [gestures.trained], [answers.checkpoint])
+        for checkpoint in (answers.checkpoint, webcam.checkpoint):
+            listen(gestures.trained.change, answers.offer, [gestures.trained], [checkpoint])
         listen(gestures.try_out.click, lambda: gr.Tabs(selected="answers"), [], [tabs])
         colours = [videos.colours, recordings.colours, pairs.colours]
 
@@ -174,6 +178,7 @@ def serve(settings: AppSettings) -> Iterator[Served]:
         finally:
             ended.set()
             space.jobs.stop_all()
+            space.cameras.close_all()
             if page.is_running:
                 page.server.force_exit = True  # does not wait for pages that are still open
                 page.server.close()
@@ -219,6 +224,7 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
             enable_monitoring=False,
             app_kwargs={
                 "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), guard],
+                "routes": camera_routes(space),
                 "docs_url": None,
                 "redoc_url": None,
             },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from ..recordings.conversion import is_video
 from ..report import PreviewColours
 from ..video.opening import open_video
 from ..video.video import Video
+from ..video.webm import write_duration
 from .examples import EXAMPLES, HERE, Example
 from .work import MAX_NAMES, PageWork, Result, Session, Workspace
 
@@ -413,7 +415,10 @@ def add_picker(
         return picker.choose(take_upload(session, path, Path(path).name)) if path else iter(())
 
     def choose_recorded(session: Session, path: str | None) -> Iterator[Updates]:
-        return picker.choose(take_upload(session, path, "webcam")) if path else iter(())
+        if path:
+            recorded = copy_recorded(Path(path), session)
+            yield {camera: str(recorded.path)}  # the player then shows its length
+            yield from picker.choose(recorded)
 
     def choose_below(_: Session, name: str | None) -> Iterator[Updates]:
         return picker.choose(ChosenFile(space.resolve(name), name)) if name else iter(())
@@ -422,16 +427,27 @@ def add_picker(
     listen(below.input, handle(space, status, choose_below), [below], picker.outputs)
     listen(again.click, lambda: gr.Dropdown(choices=names()), [], [below])
     if webcam:
-        listen(camera.stop_recording, handle(space, status, choose_recorded), [camera], picker.outputs)
+        listen(camera.stop_recording, handle(space, status, choose_recorded), [camera], [camera, *picker.outputs])
     for button, example in zip(buttons, examples, strict=True):
         choose = partial(picker.choose_example, example=example)
         listen(button.click, handle(space, status, choose), [], picker.outputs)
     return picker
 
 
+def copy_recorded(path: Path, session: Session) -> ChosenFile:
+    """Copy a film that a browser recorded to the session, with its duration."""
+    session.own(path)
+    film = Path(shutil.copyfile(path, session.next_folder("recorded") / f"webcam{path.suffix}"))
+    write_duration(film)
+    return ChosenFile(film, "webcam")
+
+
 def listen(
-    event: Any, work: Callable[..., object], inputs: Iterable[Any], outputs: Iterable[Any], **options: Any
+    event: Any, work: Callable[..., object] | None, inputs: Iterable[Any], outputs: Iterable[Any], **options: Any
 ) -> Any:
-    """Connect a handler to an event; it is not part of a public API, and the app shows progress itself."""
+    """Connect a handler, or only JavaScript, to an event.
+
+    It is not part of a public API, and the app shows progress itself.
+    """
     defaults = {"api_visibility": "private", "show_progress": "hidden"}
     return event(work, list(inputs), list(outputs), **(defaults | options))

@@ -51,7 +51,6 @@ UPSAMPLING = ("off", "auto", "2", "4", "8", "16")
 EXCERPT_S = 2.0
 EXCERPT_SIDE_PX = 256  # longer side; encoding pictures of noise as VP8 dominates the time of an excerpt
 EXCERPT_FPS = 15.0
-UNKNOWN_S = 60.0  # maximum start of an excerpt in videos of unknown length, such as webcam recordings
 EVENT_FORMATS = (".h5", ".csv", ".aedat4")
 PICTURE_FORMATS = (".webm", ".mp4", ".png")
 NO_VIDEO = "Choose a video to see two seconds of it as events here."
@@ -203,13 +202,14 @@ def read_excerpt(path: Path, start_s: float, folder: Path) -> Excerpt:
 
 
 def last_start_s(path: Path) -> float:
-    """Return the latest start of an excerpt, in seconds; 60 if the video has no known duration.
+    """Return the latest start of an excerpt, in seconds; a video without a known duration is read to its end.
 
     Raises:
         VideoError: If the video cannot be read.
     """
-    duration_s = open_video(path).duration_s
-    return max(0.1, round(duration_s - EXCERPT_S, 1)) if duration_s else UNKNOWN_S
+    video = open_video(path)
+    duration_s = video.duration_s or 1e-6 * max((t_us for t_us, _ in video.images()), default=0)
+    return max(0.1, round(duration_s - EXCERPT_S, 1))
 
 
 def _fit(size: SensorSize) -> SensorSize:
@@ -349,7 +349,7 @@ class VideoTab:
             self.space,
             self.status,
             names=self.space.list_videos,
-            webcam=True,
+            webcam=False,
             examples=(FILM,),
             kind="Video",
             check=open_video,

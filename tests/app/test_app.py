@@ -18,7 +18,7 @@ import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ from dvspipe.parallel import Progress, ignore_progress
 from dvspipe.report import PreviewMode
 from dvspipe.results import WrongPrediction
 from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
@@ -51,7 +52,7 @@ from dvspipe.app.guard import LOGIN, STARTUP, Access, Guard, UploadQuota
 from dvspipe.app.pairs import choices_of, compare_settings
 from dvspipe.app.runs import describe_curves, find_recording, find_runs, find_wrong, list_confusion, plot_curves
 from dvspipe.app.server import build_page
-from dvspipe.app.shared import ChosenFile, handle, name_session, show_page, take_upload
+from dvspipe.app.shared import ChosenFile, copy_recorded, handle, name_session, show_page, take_upload
 from dvspipe.app.videos import (
     IDEAL,
     KNOBS,
@@ -348,6 +349,22 @@ def test_excerpt_is_small_and_higher_thresholds_give_fewer_events(video: Path, t
 def test_excerpt_can_start_anywhere_in_the_video(video: Path) -> None:
     assert last_start_s(video) == 1.0
     assert last_start_s(SAMPLE) == 5.0
+
+
+def test_video_without_a_duration_is_measured(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = last_start_s(video)
+    monkeypatch.setattr("dvspipe.app.videos.open_video", lambda path: replace(open_video(path), duration_s=0.0))
+    assert last_start_s(video) == pytest.approx(known, abs=0.1)
+
+
+def test_recorded_film_is_copied_for_the_session(space: Workspace, video: Path) -> None:
+    session = space.open("page")
+    first, second = (copy_recorded(video, session) for _ in range(2))
+    assert first.path != second.path  # a browser loads the new one
+    for each in (first, second):
+        assert each.name == "webcam"
+        assert each.path.is_relative_to(session.folder)
+        assert each.path.read_bytes() == video.read_bytes()
 
 
 @pytest.mark.parametrize("typed", [None, 0.0, 20.0])

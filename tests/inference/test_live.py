@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -27,7 +28,7 @@ from dvspipe.formats import WriteOptions, Writer, create_writer, read, write
 from dvspipe.framing.live import LiveFinder, frame_live_events
 from dvspipe.inference import Classifier, InferConfig
 from dvspipe.inference.integer_runner import IntegerRunner
-from dvspipe.inference.live import Chunk, ChunkQueue, LiveSession, LiveSource, open_live
+from dvspipe.inference.live import Chunk, ChunkQueue, LiveSession, LiveSource, PushedSource, open_live
 from dvspipe.inference.live.sources import FilmSource
 from dvspipe.inference.stateful import StatefulRun, group_steps
 from dvspipe.inference.windows import encode_steps
@@ -138,6 +139,24 @@ def test_film_has_the_answers_of_inference_on_the_film(classifier: Classifier, t
     config = InferConfig(roi="full")
     answers = answers_of(open_live(film), classifier, config=config)
     assert_equal(answers, classifier.predict(film, config.model_copy(update={"stateful": True})).timeline)
+
+
+def test_pushed_pictures_have_the_answers_of_their_film(classifier: Classifier, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    pictures = [(40_000 * n, rng.integers(0, 256, (24, 32, 3), np.uint8)) for n in range(15)]
+    source = PushedSource("webcam", SensorSize(width=32, height=24))
+    for t_us, picture in pictures:
+        source.push(t_us, picture)
+    source.end()
+    film = tmp_path / "film"
+    film.mkdir()
+    for number, (_, picture) in enumerate(pictures):
+        cv2.imwrite(str(film / f"{number:02}.png"), picture)
+    config = InferConfig(roi="full")
+    answers = answers_of(source, classifier, config=config)
+    expected = answers_of(open_live(film, VideoSettings(fps=25)), classifier, config=config)
+    assert answers
+    assert [(each.t_us, each.probabilities) for each in answers] == [(x.t_us, x.probabilities) for x in expected]
 
 
 @pytest.mark.parametrize("capacity", [1, 100_000])

@@ -68,7 +68,7 @@ COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-def
 PACKAGE = Path(__file__).parents[2] / "dvspipe"
 ONLY_HOMES = {
     "IPython": {"report"},
-    "PIL": {"report"},
+    "PIL": {"app", "report"},
     "apsw": {"formats"},
     "cv2": {"video"},
     "faery": {"formats", "video"},

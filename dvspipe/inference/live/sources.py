@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ...arguments import checked
 from ...errors import ConfigError, FileError, Remedy, VideoError
@@ -17,6 +22,7 @@ from ...recordings.conversion import is_video
 from ...video.config import VideoSettings
 from ...video.names import camera_of, check_address
 from ...video.opening import open_video
+from ...video.pictures import Images
 from ...video.video import Video
 from .chunks import Chunk, LiveClock
 from .event_cameras import open_event_camera, serial_of
@@ -69,6 +75,54 @@ class CameraSource:
                 return
         if not stop.is_set() and self.content.settings.stop_s is None:
             raise VideoError(f"{self.name}: delivers no more frames; is it still connected?")
+
+
+class PushedSource:
+    """Pictures that another program takes, such as a browser; `push` may be called in any thread.
+
+    Args:
+        name: Name in messages.
+        size: Size of the pictures.
+        settings: Settings for reading them, such as `live_settings`; without crop and resize.
+
+    Example:
+        >>> source = PushedSource("webcam", SensorSize(width=12, height=7))
+        >>> source.push(40_000, np.zeros((7, 12, 3), np.uint8))
+        >>> source.end()
+        >>> from dvspipe.inference.live import SystemClock
+        >>> [chunk.t_us for chunk in source.read(SystemClock(), threading.Event())]
+        [40000]
+    """
+
+    def __init__(self, name: str, size: SensorSize, settings: VideoSettings = VideoSettings()) -> None:
+        self.name, self.speed = name, 1.0
+        self._pushed = queue.SimpleQueue[tuple[int, NDArray[np.uint8]] | None]()
+        self.content = Video(name, size, 0, settings, self._images)
+
+    def push(self, t_us: int, picture: NDArray[np.uint8]) -> None:
+        """Add a picture.
+
+        Args:
+            t_us: Time in microseconds, after the previous picture.
+            picture: BGR picture, uint8 [H, W, 3].
+        """
+        self._pushed.put((t_us, picture))
+
+    def end(self) -> None:
+        """End the stream after the pictures so far. Call it when no more pictures come: `read` waits for them."""
+        self._pushed.put(None)
+
+    def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
+        """Yield frames when they are pushed; see `LiveSource`."""
+        for frame in self.content.frames():
+            yield Chunk(frame, frame.t_us, clock.now_s())
+            if stop.is_set():
+                return
+
+    def _images(self) -> Images:
+        while (pushed := self._pushed.get()) is not None:
+            t_us, picture = pushed
+            yield t_us, partial(np.asarray, picture)
 
 
 @dataclass(frozen=True)
