@@ -25,7 +25,7 @@ from dvspipe.networks.integer import (
     run,
     trace,
 )
-from dvspipe.networks.integer_kernel import run_fast
+from dvspipe.networks.integer_kernel import IntegerKernel, run_fast
 from dvspipe.networks.quantisation import measure_changes, quantise, round_weights
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -133,6 +133,18 @@ def test_kernel_equals_the_reference(name: str) -> None:
     _, compiled = make_integer(**NETWORKS[name])
     for counts in draw_counts(5, seed=1):
         assert (run_fast(compiled, counts) == run(compiled, counts)).all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_kernel_continues_from_its_state(name: str) -> None:
+    _, compiled = make_integer(**NETWORKS[name])
+    (counts,) = draw_counts(1, seed=2)
+    kernel = IntegerKernel(compiled)
+    first = kernel.run(counts[:3])
+    second = kernel.run(counts[3:], first.state)
+    parts = np.concatenate([first.integrators, second.integrators])
+    assert (np.cumsum(parts, axis=0, dtype=np.int64) == run(compiled, counts)).all()
+    assert not kernel.start().integrators.any()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
