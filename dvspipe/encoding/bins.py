@@ -30,7 +30,7 @@ from .kernels import (
     NO_EVENT_US,
     Bounds,
     Places,
-    Rows,
+    RowFields,
     StepTimes,
     add_counts,
     add_weights,
@@ -249,7 +249,7 @@ def encode(
     return steps.reshape(-1, channels, height, width)
 
 
-def encode_rows(rows: Rows, sensor: SensorSize, config: BinConfig) -> NDArray[np.uint8] | None:
+def encode_rows(rows: RowFields, sensor: SensorSize, config: BinConfig) -> NDArray[np.uint8] | None:
     """Encode the fields of a structured array without building `Events`; equals `encode` of these events.
 
     Returns:

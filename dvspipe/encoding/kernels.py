@@ -47,7 +47,7 @@ class Places(NamedTuple):
         return cls(*map(np.uint32, (grid.width, plane, (1 << shift) // downsample + 1, shift)))
 
 
-class Rows(NamedTuple):
+class RowFields(NamedTuple):
     """Fields of a structured array of events: strided integers or bool [N]."""
 
     t: NDArray[Any]
@@ -224,7 +224,12 @@ def _is_unsorted(t: NDArray[Any]) -> np.uint64:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def count_rows(
-    index: NDArray[np.int64], rows: Rows, sensor: Bounds, places: Places, largest: np.uint8, steps: NDArray[np.uint8]
+    index: NDArray[np.int64],
+    rows: RowFields,
+    sensor: Bounds,
+    places: Places,
+    largest: np.uint8,
+    steps: NDArray[np.uint8],
 ) -> bool:
     """Check all events, and count the events index[k] to index[k + 1] in steps[k], up to `largest`.
 

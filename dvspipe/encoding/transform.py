@@ -14,7 +14,7 @@ from ..config import as_settings
 from ..errors import EventError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
 from .bins import BinConfig, encode, encode_rows
-from .kernels import Rows
+from .kernels import RowFields
 
 
 @dataclass(frozen=True, init=False)
@@ -86,9 +86,9 @@ class ToSpikes:
         return encode(events, self.config)
 
 
-def _as_rows(array: NDArray[np.void]) -> Rows | None:
+def _as_rows(array: NDArray[np.void]) -> RowFields | None:
     """Return the fields of a one-dimensional structured array; None if one is missing or not an integer."""
     fields = getattr(getattr(array, "dtype", None), "fields", None) or {}
     if any(name not in fields or fields[name][0].kind not in "iub" for name in "txyp") or array.ndim != 1:
         return None
-    return Rows(*(array[name] for name in "txyp")) if np.can_cast(fields["t"][0], np.int64) else None
+    return RowFields(*(array[name] for name in "txyp")) if np.can_cast(fields["t"][0], np.int64) else None
