@@ -13,8 +13,8 @@ from ..arguments import checked
 from ..config import as_settings
 from ..errors import EventError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
-from .bins import BinConfig, encode
-from .kernels import Columns, gather_columns
+from .bins import BinConfig, encode, encode_rows
+from .kernels import RowFields
 
 
 @dataclass(frozen=True, init=False)
@@ -76,21 +76,19 @@ class ToSpikes:
                 raise EventError(
                     "structured events: do not store their sensor", Remedy("sensor", (128, 128), "give its size")
                 )
-            events = _gather(events, self.sensor)
+            rows = _as_rows(events)
+            spikes = None if rows is None else encode_rows(rows, self.sensor, self.config)
+            if spikes is not None:
+                return spikes
+            events = Events.from_structured(events, self.sensor)
         if self.sensor not in (None, events.sensor):
             raise EventError(f"wrong sensor of events (found {events.sensor}, expected {self.sensor})")
         return encode(events, self.config)
 
 
-def _gather(rows: NDArray[np.void], sensor: SensorSize) -> Events:
-    """Convert rows as `Events.from_structured` does, in one pass if they are valid integers."""
-    fields = getattr(getattr(rows, "dtype", None), "fields", None) or {}
-    if any(name not in fields or fields[name][0].kind not in "iub" for name in "txyp") or rows.ndim != 1:
-        return Events.from_structured(rows, sensor)
-    x, y = np.empty(len(rows), np.int16), np.empty(len(rows), np.int16)
-    t, p = np.empty(len(rows), np.int64), np.empty(len(rows), np.bool_)
-    columns = Columns(t, x, y, p.view(np.uint8))
-    fine = gather_columns(
-        rows["t"], rows["x"], rows["y"], rows["p"], np.uint64(sensor.width), np.uint64(sensor.height), columns
-    )
-    return Events.wrap_unchecked(t, x, y, p, sensor) if fine else Events.from_structured(rows, sensor)
+def _as_rows(array: NDArray[np.void]) -> RowFields | None:
+    """Return the fields of a one-dimensional structured array; None if one is missing or not an integer."""
+    fields = getattr(getattr(array, "dtype", None), "fields", None) or {}
+    if any(name not in fields or fields[name][0].kind not in "iub" for name in "txyp") or array.ndim != 1:
+        return None
+    return RowFields(*(array[name] for name in "txyp")) if np.can_cast(fields["t"][0], np.int64) else None

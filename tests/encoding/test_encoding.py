@@ -365,7 +365,12 @@ def test_tonic_transform_encodes_structured_arrays_of_any_dtype(dtypes: dict[str
     rows = rows_of(events, **dtypes)
     if dtypes["t"] == "f8":
         rows["t"] *= 1e-6
-    for config in (BinConfig(steps=7, step_us=9_000), BinConfig(steps=4, by="recording", form="voxel")):
+    for config in (
+        BinConfig(steps=7, step_us=9_000),
+        BinConfig(steps=4, by="recording", form="voxel"),
+        BinConfig(steps=3, by="recording", form="clipped", clip=2, downsample=5, polarity="merged"),
+        BinConfig(steps=5, by="events", step_events=60, form="binary"),
+    ):
         spikes = transforms.Compose([transforms.TimeAlignment(), ToSpikes(config, TONIC_SIZE)])(rows)
         assert spikes.dtype == config.dtype
         assert np.array_equal(spikes, encode(events, config))
@@ -377,6 +382,10 @@ def test_tonic_transform_has_a_fixed_shape_and_rejects_wrong_rows() -> None:
     assert np.array_equal(pickle.loads(pickle.dumps(to_spikes))(rows), to_spikes(rows))
     with raises(EventError, 1):
         to_spikes(rows[::-1])
+    late = random_events(1, 700).structured()  # all rules hold in the first two blocks, which are the only step
+    late["t"][-2:] = late["t"][-1:-3:-1] + np.array([2, 1])
+    with raises(EventError, "699"):
+        ToSpikes(by="events", step_events=500, steps=1, sensor="12x7")(late)
     for name, value in (("x", 12), ("y", -1)):
         wrong = rows.copy()
         wrong[name][4] = value
