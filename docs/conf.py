@@ -87,6 +87,7 @@ html_math_renderer = "mathml"
 pygments_dark_style = "a11y-dark"  # the default style underlines module names like links
 html_title = "dvspipe"
 html_static_path = ["_static"]
+html_logo = html_favicon = "../dvspipe/app/logo.svg"
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False

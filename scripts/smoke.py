@@ -25,6 +25,8 @@ LIGHT: Mapping[str, Sequence[str]] = {
     "merge": ("part.h5", "events.h5", "-o", "both.h5", "--one-after-another"),
     "filter": ("events.h5", "-o", "filtered.h5", "--refractory", "1", "--hot-pixels"),
     "compare": ("events.h5", "filtered.h5", "-o", "compare.html"),
+    "infer": ("gesture-synthetic", "events.h5", "--engine", "integer", "-o", "integers"),
+    "live": ("events.h5", "nmnist-synthetic", "--engine", "integer", "--set", "fit=scale", "--speed", "100"),
     "encode": (str(VIDEO.parent / "grey2x2.png"), "--steps", "20", "-o", "raster.png"),
     "configs list": (),
     "configs show": ("nmnist",),

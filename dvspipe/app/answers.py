@@ -14,7 +14,8 @@ import gradio as gr
 from ..errors import ConfigError
 from ..parallel import Progress
 from ..report import draw_recording, write_answers_page
-from ..results import OutputFolder, Prediction, SegmentRow
+from ..results import OutputFolder, Prediction
+from .examples import EXAMPLES
 from .gestures import Trained
 from .shared import (
     ChosenFile,
@@ -22,11 +23,13 @@ from .shared import (
     add_command,
     add_parts,
     add_picker,
-    add_stop,
+    add_work,
     follow,
     handle,
     listen,
     offer_file,
+    offer_nothing,
+    open_any,
     show_empty,
     show_page,
     take_upload,
@@ -35,6 +38,8 @@ from .work import Session, Workspace
 
 SHIPPED_NAMES = ("gesture-synthetic", "nmnist-synthetic")
 """Included classifiers; `checkpoints` also lists them, but imports torch, and that takes seconds."""
+NO_ANSWER = "Choose a recording or a video, then press the button."
+ALL_RESULTS = "Download all results"
 WINDOW_HEADS = ("start (s)", "end (s)", "class", "probability", "entropy (bits)", "events", "state")
 
 
@@ -51,22 +56,6 @@ class Classified:
     prediction: Prediction
     page: Path
     archive: Path
-
-    @property
-    def summary(self) -> str:
-        """Markdown summary of the predictions over time, and of the complete recording."""
-        found = self.prediction
-        name = found.class_name.replace("_", " ")
-        doubt = "" if found.certain else "(uncertain)"
-        shown = ", ".join(self._describe(segment) for segment in found.segments)
-        return f"{shown}.\n\nOver the complete recording: {name}, {found.probability:.1%}{doubt}."
-
-    def _describe(self, segment: SegmentRow) -> str:
-        """Describe the times and the class of a segment; certain classes are bold."""
-        zero_us = self.prediction.t_first_us
-        name = segment.class_name.replace("_", " ")
-        start_s, end_s = ((time_us - zero_us) / 1e6 for time_us in (segment.t_start_us, segment.t_end_us))
-        return f"{name if segment.label is None else f'**{name}**'} ({start_s:.1f} to {end_s:.1f} s)"
 
 
 def classify(
@@ -141,7 +130,13 @@ class AnswerTab:
 
     def _add_choice(self) -> None:
         self.picker = add_picker(
-            self.space, self.status, names=self.list_sources, webcam=True, sample=True, kind="Recording or video"
+            self.space,
+            self.status,
+            names=self.list_sources,
+            webcam=False,
+            examples=EXAMPLES,
+            kind="Recording or video",
+            check=open_any,
         )
         self.checkpoint = gr.Dropdown(
             self.list_classifiers(),
@@ -154,23 +149,21 @@ class AnswerTab:
         self.adapt = gr.Checkbox(
             label="Adapt to this recording first", info="Adapts the network to sensor and scene, without labels."
         )
-        with gr.Row():
-            self.classify = gr.Button("What does it show?", variant="primary")
-            add_stop(self.space, self.status)
+        self.classify = add_work(self.space, "What does it show?", self.status, variant="primary")
 
     def _add_answer(self) -> None:
-        self.status.render()
-        self.answer = gr.Markdown("")
-        self.page = gr.HTML(show_empty("Choose a recording or a video, then press the button."))
+        self.page = gr.HTML(show_empty(NO_ANSWER))
 
     def _add_details(self) -> None:
-        self.command = add_command()
-        self.archive = gr.DownloadButton("Download all results", interactive=False)
+        with gr.Accordion("Command and files", open=False):
+            self.command = add_command()
+            self.archive = gr.DownloadButton(ALL_RESULTS, interactive=False)
         with gr.Accordion("Windows", open=False):
             self.windows = gr.Dataframe(headers=list(WINDOW_HEADS), interactive=False, wrap=True)
 
     def _connect(self) -> None:
-        shown = [self.status, self.answer, self.page, self.windows, self.archive, self.command]
+        shown = [self.status, self.page, self.windows, self.archive, self.command]
+        listen(self.picker.source.change, self.clear, [], shown[1:])
         listen(
             self.classify.click,
             handle(self.space, self.status, self.show_answer),
@@ -192,6 +185,11 @@ class AnswerTab:
         choices = [each.to_choice() for each in trained]
         return gr.Dropdown(choices=[*self.list_classifiers(), *choices], value=choices[-1][1])
 
+    def clear(self) -> Updates:
+        """Return the updates that remove the answer for the previous recording."""
+        archive = offer_nothing(ALL_RESULTS)
+        return {self.page: show_empty(NO_ANSWER), self.windows: [], self.archive: archive, self.command: ""}
+
     def show_answer(
         self, session: Session, source: ChosenFile | None, name: str, upload: str | None, adapt: Any
     ) -> Iterator[Updates]:
@@ -201,12 +199,10 @@ class AnswerTab:
         checkpoint: str | Path = take_upload(session, upload, name).path if upload else name
         if not upload and name not in SHIPPED_NAMES:
             checkpoint = self.space.resolve(name)
-        folder = session.new_folder("classified")
         shown = Path(upload or name)
 
         def show(found: Classified) -> Updates:
             return {
-                self.answer: found.summary,
                 self.page: show_page(found.page, "Predictions over time"),
                 self.windows: list_windows(found),
                 self.archive: offer_file(found.archive),
@@ -217,6 +213,8 @@ class AnswerTab:
             session,
             self.status,
             "classifying",
-            lambda progress: classify(source, checkpoint, folder, progress, adapt=bool(adapt)),
+            lambda progress: classify(
+                source, checkpoint, session.new_folder("classified"), progress, adapt=bool(adapt)
+            ),
             show,
         )

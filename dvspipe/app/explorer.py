@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..config import build
 from ..errors import ConfigError, EventError
-from ..events import Events, Region, concatenate
+from ..events import Events, Region, SensorSize, concatenate
 from ..events.filters import FilterConfig, FilterCounts, count_pixels, find_hot_pixels
 from ..formats import Recording, open_recording
 from ..formats.source import Extent
@@ -33,9 +34,11 @@ from ..report import (
     view,
     write_player_page,
 )
-from ..report.painter import EventPainter, make_palette, write_picture
+from ..report.painter import Box, EventPainter, make_palette, write_picture
 from ..report.players import describe_colours
+from ..report.regions import write_region
 from ..report.style import EVENT_PALETTES
+from .examples import EVENTS
 from .shared import (
     CHART_GREY,
     CLEAR,
@@ -45,12 +48,14 @@ from .shared import (
     add_command,
     add_parts,
     add_picker,
+    add_progress,
     add_slider,
-    add_stop,
+    add_work,
     follow,
     handle,
     listen,
     offer_file,
+    offer_nothing,
     show_caption,
     show_empty,
     show_page,
@@ -63,6 +68,7 @@ MAX_POINTS = 50_000  # events in the 3D view
 BUSIEST_BINS = 10  # bins of the duration; the summary names the busiest
 MAX_HOT = 100  # hot pixels listed
 PLAYER = "player"  # view that plays events
+REGION = re.compile(r"[0-9]+x[0-9]+[+-][0-9]+[+-][0-9]+")
 MEMORY = 5  # windows read before a picture, for modes that fade
 MODES: list[tuple[str, PreviewMode]] = [
     ("ON minus OFF events", "counts"),
@@ -351,19 +357,28 @@ class RecordingTab:
 
     Args:
         space: Folders of the app.
+        opened: Event that fires when the tab is opened.
     """
 
-    def __init__(self, space: Workspace) -> None:
+    def __init__(self, space: Workspace, opened: Any) -> None:
         self.space = space
-        self.status = gr.HTML("", render=False)
+        self.status, self.playing, self.cutting = (gr.HTML("", render=False) for _ in range(3))
         self.explored: gr.State = gr.State(None)
         add_parts(self._add_choice, self._add_views, self._add_cut)
-        self._connect()
+        self._connect(opened)
 
     def _add_choice(self) -> None:
-        self.source = add_picker(
-            self.space, self.status, names=self.space.list_recordings, webcam=False, sample=False, kind="Recording"
-        ).source
+        self.picker = add_picker(
+            self.space,
+            self.status,
+            names=self.space.list_recordings,
+            webcam=False,
+            examples=(EVENTS,),
+            kind="Recording",
+            check=open_recording,
+        )
+        self.source = self.picker.source
+        add_progress(self.space, self.status)
         self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
         self.facts = gr.Markdown("")
 
@@ -375,20 +390,19 @@ class RecordingTab:
                 start = gr.Number(0, label="Start (s)", minimum=0, min_width=120)
                 stop = gr.Number(0, label="Stop (s); 0: end", minimum=0, min_width=120)
             roi = gr.Textbox("", label="Region, WxH+X+Y", placeholder="128x128+20+10")
+            self.region = gr.HTML("", elem_classes="pixels")
             hot = gr.Checkbox(label="Remove hot pixels")
             with gr.Row():
                 refractory = gr.Number(0, label="Refractory (ms)", minimum=0, min_width=120)
                 activity = gr.Number(0, label="Activity (ms)", minimum=0, min_width=120)
             self.cut = [start, stop, roi, hot, refractory, activity]
             self.suffix = gr.Dropdown(list(EVENT_FORMATS), value=".h5", label="Format")
-            self.write = gr.Button("Cut and filter")
+            self.write = add_work(self.space, "Cut and filter", self.cutting)
             self.file = gr.DownloadButton("Download", interactive=False)
             self.command = add_command()
 
     def _add_views(self) -> None:
-        self.status.render()
-        add_stop(self.space, self.status)
-        with gr.Tabs() as self.views:
+        with gr.Tabs(overflow_behavior="wrap") as self.views:
             with gr.Tab("Space and time"):
                 self.view = gr.Plot(
                     label="Events in space and time; drag to rotate",
@@ -406,14 +420,16 @@ class RecordingTab:
                 mode = gr.Dropdown(MODES, value="counts", label="Brightness")
                 self.place = [place, window, events, mode, self.colours]
             with gr.Tab("Rate"):
-                self.rate = gr.HTML("")
+                self.rate = gr.HTML("", elem_classes="chart")
             with gr.Tab("Player", id=PLAYER):
-                self.play = gr.Button("Play the recording", variant="primary")
+                self.play = add_work(self.space, "Play the recording", self.playing, variant="primary")
                 self.page = gr.HTML("")
 
-    def _connect(self) -> None:
+    def _connect(self, opened: Any) -> None:
         shown = [self.status, self.explored, self.facts, self.hot, self.view, self.caption, self.rate, self.picture]
+        shown += [self.page, self.file, self.command, self.region]
         on_page = partial(handle, self.space, self.status)
+        listen(opened, on_page(self.open_first), [self.source], self.picker.outputs)
         for event in (self.source.change, self.colours.input):
             listen(event, on_page(self.explore), [self.source, *self.place], shown)
         changes = [each.change for each in self.place[:-1]]  # changed by pointer, key or reset button
@@ -424,19 +440,35 @@ class RecordingTab:
             [self.status, self.picture],
             trigger_mode="always_last",
         )
-        listen(self.play.click, on_page(self.show_player), [self.explored, self.colours], [self.status, self.page])
-        written = [self.status, self.page, self.file, self.command, self.views]
+        on_play, on_cut = (partial(handle, self.space, status) for status in (self.playing, self.cutting))
+        listen(self.play.click, on_play(self.show_player), [self.explored, self.colours], [self.playing, self.page])
+        written = [self.cutting, self.page, self.file, self.command, self.views]
+        listen(self.write.click, on_cut(self.write_cut), [self.explored, self.suffix, self.colours, *self.cut], written)
         listen(
-            self.write.click, on_page(self.write_cut), [self.explored, self.suffix, self.colours, *self.cut], written
+            self.cut[2].change,
+            on_cut(self.show_region),
+            [self.explored, self.cut[2], *self.place],
+            [self.cutting, self.region],
+            trigger_mode="always_last",
         )
+
+    def open_first(self, session: Session, source: ChosenFile | None) -> Iterator[Updates]:
+        """Choose the example when the tab is opened, unless a recording is chosen."""
+        return iter(()) if source else self.picker.choose_example(session, EVENTS)
 
     def explore(self, session: Session, source: ChosenFile | None, *place: Any) -> Iterator[Updates]:
         """Summarise the recording and show it."""
+        yield {
+            self.explored: None,
+            self.view: None,
+            self.hot: [],
+            self.file: offer_nothing(),
+            **dict.fromkeys((self.facts, self.rate, self.picture, self.page, self.command, self.region), ""),
+            self.caption: show_empty("Choose a recording.") if source is None else "",
+        }
         if source is None:
             return
-        folder, choices = session.new_folder("explored"), read_place(place)
-        nothing = {self.explored: None, self.view: None}
-        yield nothing | dict.fromkeys((self.facts, self.caption, self.rate, self.picture), "")
+        choices = read_place(place)
 
         def show(found: Explored) -> Updates:
             return {
@@ -449,7 +481,9 @@ class RecordingTab:
                 self.picture: self._draw(session, found, choices),
             }
 
-        work = partial(explore, source, folder, choices.colours)
+        def work(progress: Progress) -> Explored:
+            return explore(source, session.new_folder("explored"), choices.colours, progress)
+
         yield from follow(session, self.status, "reading the recording", work, show)
 
     def show_picture(self, session: Session, explored: Explored | None, *place: Any) -> Iterator[Updates]:
@@ -461,11 +495,29 @@ class RecordingTab:
         path = write_picture(draw_picture(explored, choices), session.next_folder("pictures") / "picture.png")
         return show_picture(path, choices.text)
 
+    def show_region(
+        self, session: Session, explored: Explored | None, roi: str | None, *place: Any
+    ) -> Iterator[Updates]:
+        """Show the region to keep in the picture at the slider positions, unless it is being typed."""
+        text = (roi or "").strip()
+        if explored is None or not REGION.fullmatch(text) or None in place:
+            yield {self.cutting: "", self.region: ""}
+            return
+        region, choices = Region.parse(text), replace(read_place(place), colours="dark")
+        size, sensor = region.size, SensorSize(width=explored.report.width, height=explored.report.height)
+        picture = draw_picture(explored, choices)
+        scale = picture.shape[1] / sensor.width
+        drawn = np.ascontiguousarray(picture[: round(scale * sensor.height)])
+        box = Box(*(each * scale for each in (region.left, region.top, size.width, size.height)))
+        path = session.next_folder("regions") / "region.jpg"
+        write_region(drawn, box, path)
+        yield {self.cutting: "", self.region: show_picture(path, f"Region {region} of the recording")}
+
     def show_player(self, session: Session, explored: Explored | None, colours: PreviewColours) -> Iterator[Updates]:
         """Play the recording."""
         if explored is None:
             raise ConfigError("no recording is chosen")
-        yield from self._play(session, explored.source.path, explored.source.name, colours)
+        yield from self._play(session, self.playing, explored.source.path, explored.source.name, colours)
 
     def write_cut(
         self, session: Session, explored: Explored | None, suffix: str, colours: PreviewColours, *values: Any
@@ -491,10 +543,12 @@ class RecordingTab:
                 self.command: f"# {counts.kept:,} of {counts.events:,} events\n{commands}",
             }
 
-        yield from follow(session, self.status, "cutting", work, show)
-        yield from self._play(session, part, path.name, colours)
+        yield from follow(session, self.cutting, "cutting", work, show)
+        yield from self._play(session, self.cutting, part, path.name, colours)
 
-    def _play(self, session: Session, path: Path, name: str, colours: PreviewColours) -> Iterator[Updates]:
+    def _play(
+        self, session: Session, status: gr.HTML, path: Path, name: str, colours: PreviewColours
+    ) -> Iterator[Updates]:
         page = session.new_folder("played") / "player.html"
 
         def work(progress: Progress) -> Path:
@@ -502,7 +556,7 @@ class RecordingTab:
             return page
 
         yield from follow(
-            session, self.status, "drawing", work, lambda found: {self.page: show_page(found, f"Events of {name}")}
+            session, status, "drawing", work, lambda found: {self.page: show_page(found, f"Events of {name}")}
         )
 
 

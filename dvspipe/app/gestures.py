@@ -19,13 +19,15 @@ from ..report import GestureFilm, write_movement_page
 from ..report.style import readable
 from ..results import RunFolder
 from ..synthesis import OTHER
+from ..video.opening import open_video
+from .examples import FILM
 from .shared import (
     ChosenFile,
     Updates,
     add_command,
     add_parts,
     add_picker,
-    add_stop,
+    add_work,
     follow,
     handle,
     listen,
@@ -262,7 +264,7 @@ class LearnTab:
 
     def __init__(self, space: Workspace) -> None:
         self.space = space
-        self.status, self.training = (gr.HTML("", render=False) for _ in range(2))
+        self.status, self.changing, self.training = (gr.HTML("", render=False) for _ in range(3))
         self.added, self.trained = gr.State(()), gr.State(())
         self.attempt: gr.State = gr.State(None)
         gr.Markdown(
@@ -276,17 +278,20 @@ class LearnTab:
     def _add_film(self) -> None:
         gr.Markdown("### 1. Film a gesture")
         self.picker = add_picker(
-            self.space, self.status, names=self.space.list_videos, webcam=True, sample=True, kind="Video"
+            self.space,
+            self.status,
+            names=self.space.list_videos,
+            webcam=True,
+            examples=(FILM,),
+            kind="Video",
+            check=open_video,
         )
         self.name = gr.Textbox(
             "", label="Name of the gesture", max_length=MAX_NAME, info="A gesture of the same name is replaced."
         )
-        with gr.Row():
-            self.add = gr.Button("Add", variant="primary")
-            add_stop(self.space, self.status)
+        self.add = add_work(self.space, "Add", self.status, variant="primary")
 
     def _add_view(self) -> None:
-        self.status.render()
         self.view = gr.HTML(show_empty(NO_FILM))
 
     def _add_part(self) -> None:
@@ -294,7 +299,7 @@ class LearnTab:
             with gr.Row():
                 self.start = gr.Number(label="Start (s)", precision=2, step=0.1, min_width=100)
                 self.stop = gr.Number(label="Stop (s)", precision=2, step=0.1, min_width=100)
-            self.use_part = gr.Button("Use this part")
+            self.use_part = add_work(self.space, "Use this part", self.changing)
 
     def _add_gestures(self) -> None:
         gr.Markdown("### 2. Train")
@@ -313,12 +318,9 @@ class LearnTab:
             label="Training",
             info="Thorough renders four times as many people and takes about five times as long.",
         )
-        with gr.Row():
-            self.train = gr.Button("Train", variant="primary")
-            add_stop(self.space, self.training)
+        self.train = add_work(self.space, "Train", self.training, variant="primary")
 
     def _add_result(self) -> None:
-        self.training.render()
         self.result = gr.Markdown(NO_RUN)
         with gr.Row():
             self.try_out = gr.Button("Try it", interactive=False)
@@ -330,7 +332,9 @@ class LearnTab:
         self.command = add_command()
 
     def _connect(self) -> None:
-        on_film, on_training = (partial(handle, self.space, status) for status in (self.status, self.training))
+        on_film, on_part, on_training = (
+            partial(handle, self.space, status) for status in (self.status, self.changing, self.training)
+        )
         shown = [self.status, self.added, self.chosen, self.view, self.part, self.start, self.stop]
         part = [self.chosen, self.start, self.stop, self.added]
         once = {"concurrency_limit": 2}
@@ -341,7 +345,7 @@ class LearnTab:
             [*shown, self.name],
             **once,
         )
-        listen(self.use_part.click, on_film(self.change_part), part, shown, **once)
+        listen(self.use_part.click, on_part(self.change_part), part, [self.changing, *shown], **once)
         listen(self.chosen.input, on_film(self.show_gesture), [self.chosen, self.added], shown)
         listen(self.remove.click, on_film(self.remove_gesture), [self.chosen, self.added], shown)
         listen(
@@ -368,7 +372,7 @@ class LearnTab:
         if source is None:
             raise ConfigError("no film is chosen")
         film = copy_film(source, name_gesture(text), session.kept_folder())
-        for updates in self._study(session, film, source.name, added):
+        for updates in self._study(session, self.status, film, source.name, added):
             yield {**updates, self.name: ""} if self.added in updates else updates
 
     def change_part(
@@ -382,10 +386,10 @@ class LearnTab:
         """Use another part of the film of the chosen gesture; an empty time is found in the film."""
         gesture = find_gesture(added, name)
         film = replace(gesture.film, start_s=read_time(start_s), stop_s=read_time(stop_s))
-        yield from self._study(session, film, gesture.source, added)
+        yield from self._study(session, self.changing, film, gesture.source, added)
 
     def _study(
-        self, session: Session, film: ExampleFilm, source: str, added: tuple[AddedGesture, ...]
+        self, session: Session, status: gr.HTML, film: ExampleFilm, source: str, added: tuple[AddedGesture, ...]
     ) -> Iterator[Updates]:
         from ..oneshot import refusal_picture
         from ..oneshot.learning import TRACKS
@@ -399,7 +403,7 @@ class LearnTab:
 
         try:
             work = partial(study_gesture, film, source, folder)
-            yield from follow(session, self.status, f"adding {readable(film.name)}", work, show)
+            yield from follow(session, status, f"adding {readable(film.name)}", work, show)
         except DvspipeError as error:
             if picture.is_file():
                 yield {self.view: show_picture(picture, session.space.describe(error))}

@@ -12,25 +12,27 @@ from typing import Any
 import gradio as gr
 
 from ..errors import ConfigError
-from ..formats import read
+from ..formats import open_recording, read
 from ..parallel import Progress
 from ..recordings.comparison import compare
 from ..recordings.conversion import convert_video
 from ..report import PreviewColours, write_comparison_page, write_player_page
+from ..video.opening import open_video
+from .examples import EVENTS, FILM, THREADS
 from .shared import (
     COLOURS,
     ChosenFile,
     Updates,
     add_command,
     add_picker,
-    add_stop,
+    add_work,
     follow,
     handle,
     listen,
     show_empty,
     show_page,
 )
-from .videos import THREADS, Choices, knobs_of, open_events, sensors
+from .videos import Choices, knobs_of, open_events, sensors
 from .work import Session, Workspace, safe_stem
 
 SIDES = "AB"
@@ -125,34 +127,40 @@ class PairTab:
 
     Args:
         space: Folders of the app.
+        opened: Event that fires when the tab is opened.
     """
 
-    def __init__(self, space: Workspace) -> None:
+    def __init__(self, space: Workspace, opened: Any) -> None:
         self.space = space
-        self.status = gr.HTML("", render=False)
-        with gr.Tabs():
+        self.on_video, self.on_recordings = (gr.HTML("", render=False) for _ in range(2))
+        self.compared: gr.State = gr.State(False)
+        with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Two settings on one video"):
                 self._add_settings()
             with gr.Tab("Two recordings"):
                 self._add_recordings()
-        with gr.Row():
-            self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
-            add_stop(self.space, self.status)
-        self.status.render()
-        self.command = add_command()
         with gr.Row():
             self.players = []
             for side in SIDES:
                 with gr.Column(min_width=320):
                     self.players.append(gr.HTML(show_empty(f"{side} appears here.")))
         self.page = gr.HTML("")
-        self._connect()
+        with gr.Accordion("Colours and command", open=False):
+            self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
+            self.command = add_command()
+        self._connect(opened)
 
     def _add_settings(self) -> None:
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
                 self.video = add_picker(
-                    self.space, self.status, names=self.space.list_videos, webcam=True, sample=True, kind="Video"
+                    self.space,
+                    self.on_video,
+                    names=self.space.list_videos,
+                    webcam=True,
+                    examples=(FILM,),
+                    kind="Video",
+                    check=open_video,
                 )
             self.settings: list[Any] = []
             for side, preset in zip(SIDES, ("ideal", "noisy"), strict=True):
@@ -163,7 +171,7 @@ class PairTab:
                         gr.Slider(0.05, 1, values[0], step=0.001, label=f"{side}: ON threshold"),
                         gr.Slider(0.05, 1, values[1], step=0.001, label=f"{side}: OFF threshold"),
                     ]
-        self.compare_settings = gr.Button("Convert and compare", variant="primary")
+        self.compare_settings = add_work(self.space, "Convert and compare", self.on_video, variant="primary")
 
     def _add_recordings(self) -> None:
         with gr.Row():
@@ -174,34 +182,58 @@ class PairTab:
                     self.sources.append(
                         add_picker(
                             self.space,
-                            self.status,
+                            self.on_recordings,
                             names=self.space.list_recordings,
                             webcam=False,
-                            sample=False,
+                            examples=(EVENTS,),
                             kind=f"Recording {side}",
+                            check=open_recording,
                         ).source
                     )
-        self.compare_recordings = gr.Button("Compare", variant="primary")
+        self.compare_recordings = add_work(self.space, "Compare", self.on_recordings, variant="primary")
 
-    def _connect(self) -> None:
-        shown = [self.status, *self.players, self.page, self.command]
-        on_page = partial(handle, self.space, self.status)
+    def _connect(self, opened: Any) -> None:
+        shown = [*self.players, self.page, self.command, self.compared]
+        on_video, on_recordings = (
+            partial(handle, self.space, status) for status in (self.on_video, self.on_recordings)
+        )
         for preset, *thresholds in (self.settings[:3], self.settings[3:]):
             listen(preset.input, lambda name: list(knobs_of(name)[:2]), [preset], thresholds)
+        for source in (self.video.source, *self.sources):
+            listen(source.change, self.clear, [], shown[:-1])
+        settings = [self.video.source, self.colours, *self.settings]
         listen(
             self.compare_settings.click,
-            on_page(self.show_settings),
-            [self.video.source, self.colours, *self.settings],
-            shown,
+            on_video(self.show_settings),
+            settings,
+            [self.on_video, *shown],
+            concurrency_limit=2,
+        )
+        listen(
+            opened,
+            on_video(self.show_first),
+            [self.compared, *settings],
+            [self.on_video, *shown],
             concurrency_limit=2,
         )
         listen(
             self.compare_recordings.click,
-            on_page(self.show_recordings),
+            on_recordings(self.show_recordings),
             [self.colours, *self.sources],
-            shown,
+            [self.on_recordings, *shown],
             concurrency_limit=2,
         )
+
+    def clear(self) -> Updates:
+        """Return the updates that remove the comparison of previous files."""
+        empty = {player: show_empty(f"{side} appears here.") for player, side in zip(self.players, SIDES, strict=True)}
+        return {**empty, self.page: "", self.command: ""}
+
+    def show_first(self, session: Session, compared: Any, source: ChosenFile | None, *values: Any) -> Iterator[Updates]:
+        """Compare both settings on the chosen video, or the example, when the tab is opened first."""
+        if not compared:
+            yield {self.compared: True}
+            yield from self.show_settings(session, source or ChosenFile(FILM.put(session), FILM.name), *values)
 
     def show_settings(
         self, session: Session, source: ChosenFile | None, colours: PreviewColours, *values: Any
@@ -210,8 +242,11 @@ class PairTab:
         if source is None:
             raise ConfigError("no video is chosen")
         first, second = (choices_of(*values[3 * k : 3 * k + 3]) for k in range(2))
-        work = partial(compare_settings, source, (first, second), session.new_folder("compared"), colours)
-        yield from follow(session, self.status, "comparing", work, self._show)
+
+        def work(progress: Progress) -> Compared:
+            return compare_settings(source, (first, second), session.next_folder("compared"), colours, progress)
+
+        yield from follow(session, self.on_video, "comparing", work, self._show)
 
     def show_recordings(
         self, session: Session, colours: PreviewColours, a: ChosenFile | None, b: ChosenFile | None
@@ -219,15 +254,19 @@ class PairTab:
         """Show both recordings side by side."""
         if a is None or b is None:
             raise ConfigError("two recordings are needed; choose A and B")
-        work = partial(compare_recordings, (a, b), session.new_folder("compared"), colours)
-        yield from follow(session, self.status, "comparing", work, self._show)
+
+        def work(progress: Progress) -> Compared:
+            return compare_recordings((a, b), session.next_folder("compared"), colours, progress)
+
+        yield from follow(session, self.on_recordings, "comparing", work, self._show)
 
     def _show(self, compared: Compared) -> Updates:
         players = {
             place: show_page(page, f"Events of {side}")
             for place, page, side in zip(self.players, compared.players, SIDES, strict=True)
         }
-        return {**players, self.page: show_page(compared.page, "Figures"), self.command: compared.command}
+        page = show_page(compared.page, "Figures")
+        return {**players, self.page: page, self.command: compared.command, self.compared: True}
 
 
 def choices_of(preset: str, pos_thres: float, neg_thres: float) -> Choices:

@@ -7,24 +7,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
 import gradio as gr
 import plotly.graph_objects as go
 
+from .. import checkpoints
 from ..errors import ConfigError, DvspipeError
 from ..parallel import Progress
 from ..report.style import readable
-from ..results import RunFolder, TrainingRun, WrongPrediction
-from .answers import Classified, classify
+from ..results import RunFolder, ShippedRecord, TrainingRun, WrongPrediction
+from .answers import SHIPPED_NAMES, Classified, classify
 from .shared import (
     CHART_GRID,
     CLEAR,
     ChosenFile,
     Handler,
     Updates,
-    add_stop,
+    add_progress,
+    add_work,
     follow,
     handle,
     listen,
@@ -185,6 +188,26 @@ def find_recording(space: Workspace, run: str, wrong: WrongPrediction) -> Chosen
     return ChosenFile(space.resolve(next(places, name)), Path(name).name)
 
 
+def show_scores(folder: Path | None = None) -> str:
+    """Return the HTML of the measured scores of the included classifiers.
+
+    Args:
+        folder: Folder without a complete run, to say so and how to train one; None: not searched yet.
+    """
+    lines = []
+    if folder is not None:
+        text = f"No complete training run is below {folder}. This command trains one:"
+        lines += [f"<p>{escape(text)} <code>dvspipe train gesture -o runs/first</code></p>"]
+    lines += ["<p>Measured accuracy of the included classifiers:</p>", '<table class="scores">']
+    for name in SHIPPED_NAMES:
+        lines.append(f'<tr><th colspan="3">{name}</th></tr>')
+        for score in ShippedRecord.read(Path(checkpoints.__file__).with_name(f"{name}.json")).scores:
+            share, counts = score.correct / score.samples, f"{score.correct} of {score.samples}"
+            meter = f'<meter value="{share:.3f}" aria-label="{counts} correct"></meter>'
+            lines.append(f"<tr><td>{escape(score.data)}</td><td>{meter}</td><td>{share:.0%} ({counts})</td></tr>")
+    return "".join([*lines, "</table>"])
+
+
 class RunTab:
     """Training tab: its components and their event handlers.
 
@@ -195,27 +218,27 @@ class RunTab:
 
     def __init__(self, space: Workspace, opened: Any) -> None:
         self.space = space
-        self.status = gr.HTML("")
+        self.status, self.classifying = (gr.HTML("", render=False) for _ in range(2))
         self.runs: gr.State = gr.State([])
         self.run: gr.State = gr.State(None)
         self.listed: gr.State = gr.State([])
-        with gr.Row():
-            self.look = gr.Button("Refresh the list of runs")
-            add_stop(self.space, self.status)
-        self.table = gr.Dataframe(
-            headers=list(HEADS),
-            column_widths=list(WIDTHS),
-            interactive=False,
-            wrap=True,
-            label="Runs; click a column head to sort, click a run to open it",
-        )
-        with gr.Row():
-            self.compared = gr.Dropdown([], multiselect=True, label="Runs in the chart", min_width=320)
-            self.quantity = gr.Dropdown(QUANTITIES, value=QUANTITIES[0][1], label="Curve", min_width=320)
-        self.curves = gr.Plot(label="Curves of runs over epochs", show_label=False)
-        self.caption = gr.HTML("")
-        self._add_errors()
-        self.page = gr.HTML(show_empty("Click a run to see its report."))
+        self.look = add_work(self.space, "Refresh the list of runs", self.status)
+        self.without = gr.HTML(show_scores())
+        with gr.Column(visible=False) as self.found:
+            self.table = gr.Dataframe(
+                headers=list(HEADS),
+                column_widths=list(WIDTHS),
+                interactive=False,
+                wrap=True,
+                label="Runs; click a column head to sort, click a run to open it",
+            )
+            with gr.Row():
+                self.compared = gr.Dropdown([], multiselect=True, label="Runs in the chart", min_width=320)
+                self.quantity = gr.Dropdown(QUANTITIES, value=QUANTITIES[0][1], label="Curve", min_width=320)
+            self.curves = gr.Plot(label="Curves of runs over epochs", show_label=False)
+            self.caption = gr.HTML("")
+            self._add_errors()
+            self.page = gr.HTML(show_empty("Click a run to see its report."))
         self._connect(opened)
 
     def _add_errors(self) -> None:
@@ -227,11 +250,13 @@ class RunTab:
             self.wrong = gr.Dataframe(
                 headers=list(WRONG_HEADS), interactive=False, wrap=True, label="Recordings; click one to view it"
             )
+            add_progress(self.space, self.classifying)
             self.seen = gr.HTML("")
 
     def _connect(self, opened: Any) -> None:
         on_page = partial(handle, self.space, self.status)
         listed = [self.status, self.runs, self.table, self.compared, self.curves, self.caption]
+        listed += [self.found, self.without]
         listen(self.look.click, on_page(self.list_runs), [self.quantity], listed)
         listen(opened, on_page(self.list_first), [self.quantity, self.runs], listed)
         for event in (self.compared.input, self.quantity.input):
@@ -246,12 +271,15 @@ class RunTab:
         cells = [self.status, self.listed, self.wrong]
         listen(self.confusion.select, self._on_cell_click(self.list_wrong), [self.run], cells)
         listen(
-            self.wrong.select, self._on_cell_click(self.show_wrong), [self.run, self.listed], [self.status, self.seen]
+            self.wrong.select,
+            self._on_cell_click(self.show_wrong, self.classifying),
+            [self.run, self.listed],
+            [self.classifying, self.seen],
         )
 
-    def _on_cell_click(self, work: Handler) -> Handler:
+    def _on_cell_click(self, work: Handler, status: gr.HTML | None = None) -> Handler:
         """Wrap a handler of clicks on a table cell; it is called with the session, the cell and the values."""
-        run = handle(self.space, self.status, work)
+        run = handle(self.space, status or self.status, work)
 
         def select(request: gr.Request, cell: gr.SelectData, *values: object) -> Iterator[Updates]:
             yield from run(request, cell, *values)
@@ -266,6 +294,12 @@ class RunTab:
         """List the training runs below the session's folder, with one curve of `quantity` each."""
 
         def show(runs: list[FoundRun]) -> Updates:
+            if not runs:
+                return {
+                    self.runs: [],
+                    self.found: gr.Column(visible=False),
+                    self.without: show_scores(session.space.folder),
+                }
             names = [each.name for each in runs]
             chosen = names[: len(LINES)]
             return {
@@ -274,7 +308,8 @@ class RunTab:
                 self.compared: gr.Dropdown(names, value=chosen),
                 self.curves: plot_curves(runs[: len(LINES)], quantity),
                 self.caption: show_caption(describe_curves(runs[: len(LINES)], quantity)),
-                **({} if runs else {self.status: show_empty(f"No complete runs below {self.space.folder}.")}),
+                self.found: gr.Column(visible=True),
+                self.without: "",
             }
 
         yield from follow(session, self.status, "reading runs", partial(find_runs, self.space), show)
@@ -333,4 +368,4 @@ class RunTab:
             return {self.seen: show_page(classified.page, f"Network input and predictions for {source.name}")}
 
         work = partial(classify, source, found.run.checkpoint, folder)
-        yield from follow(session, self.status, "classifying", work, show)
+        yield from follow(session, self.classifying, "classifying", work, show)

@@ -20,18 +20,21 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from ..errors import ConfigError, FileError, Remedy
 from ..parallel import ignore_progress
 from .answers import AnswerTab, classify
+from .examples import FILM, SAMPLE
 from .explorer import RecordingTab
 from .gestures import LearnTab
 from .guard import TOKEN, Access, Guard, UploadQuota
 from .pairs import PairTab
 from .runs import RunTab
-from .shared import CSS, SAMPLE, ChosenFile, handle, listen, make_theme, name_session
+from .shared import LOGO, ChosenFile, Updates, handle, listen, make_css, make_theme, name_session, show_brand
 from .videos import IDEAL, Choices, VideoTab, convert_complete, knobs_of, read_excerpt, show_excerpt
-from .work import ROOT_PREFIX, Workspace, remove_abandoned, remove_old, say_running
+from .webcam import WebcamTab, camera_routes
+from .work import ROOT_PREFIX, Session, Workspace, remove_abandoned, remove_old, say_running
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 LOCAL = "127.0.0.1"
 PAGE_TITLE = "dvspipe"
+IS_DARK = "() => document.body.classList.contains('dark')"  # JavaScript
 MAX_SESSIONS = 100  # sessions whose values Gradio keeps; the oldest go first
 SWEEP_S = 300.0  # interval between clean-ups of old files
 UNITS = "BKMGT"  # each unit of `max_upload` is 1024 times the previous one
@@ -93,26 +96,38 @@ class AppSettings:
 def build_page(space: Workspace) -> gr.Blocks:
     """Build the page with all tabs."""
     with gr.Blocks(title=PAGE_TITLE, analytics_enabled=False, fill_width=True) as page:
-        gr.Markdown("# dvspipe\nConvert videos to events, classify and explore them. All data stay on this machine.")
-        with gr.Tabs() as tabs:
+        gr.HTML(show_brand())
+        is_dark = gr.Checkbox(False, visible=False)
+        with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Video to events"):
                 videos = VideoTab(space)
             with gr.Tab("What does it show?", id="answers"):
                 answers = AnswerTab(space)
+            with gr.Tab("Webcam"):
+                webcam = WebcamTab(space, answers.list_classifiers, videos.picker)
             with gr.Tab("Learn"):
                 gestures = LearnTab(space)
-            with gr.Tab("Explore"):
-                RecordingTab(space)
-            with gr.Tab("Compare"):
-                pairs = PairTab(space)
+            with gr.Tab("Explore") as tab:
+                recordings = RecordingTab(space, opened=tab.select)
+            with gr.Tab("Compare") as tab:
+                pairs = PairTab(space, opened=tab.select)
             with gr.Tab("Runs") as tab:
                 RunTab(space, opened=tab.select)
         first = videos.picker
         for picker in (answers.picker, pairs.video):
             picker.follow(first)
-        listen(gestures.trained.change, answers.offer, [gestures.trained], [answers.checkpoint])
+        for checkpoint in (answers.checkpoint, webcam.checkpoint):
+            listen(gestures.trained.change, answers.offer, [gestures.trained], [checkpoint])
         listen(gestures.try_out.click, lambda: gr.Tabs(selected="answers"), [], [tabs])
-        listen(page.load, handle(space, first.status, first.choose_sample), [], first.outputs)
+        colours = [videos.colours, recordings.colours, pairs.colours]
+
+        def start(session: Session, dark: bool) -> Iterator[Updates]:
+            suited = dict.fromkeys(colours, "dark" if dark else "light")
+            for updates in first.choose_example(session, FILM):
+                yield {**suited, **updates}
+
+        started = handle(space, first.status, start)
+        listen(page.load, started, [is_dark], [*first.outputs, *colours], js=IS_DARK)
 
         def end_session(request: gr.Request) -> None:
             space.close(name_session(request))
@@ -163,6 +178,7 @@ def serve(settings: AppSettings) -> Iterator[Served]:
         finally:
             ended.set()
             space.jobs.stop_all()
+            space.cameras.close_all()
             if page.is_running:
                 page.server.force_exit = True  # does not wait for pages that are still open
                 page.server.close()
@@ -208,11 +224,13 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
             enable_monitoring=False,
             app_kwargs={
                 "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), guard],
+                "routes": camera_routes(space),
                 "docs_url": None,
                 "redoc_url": None,
             },
             theme=make_theme(),
-            css=CSS,
+            css=make_css(),
+            favicon_path=LOGO,
             head=HIDE_TOKEN,
             mcp_server=False,
             pwa=False,

@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,13 @@ from urllib.parse import quote
 import gradio as gr
 
 from ..errors import DvspipeError, FileError
+from ..formats import Recording, open_recording
+from ..recordings.conversion import is_video
 from ..report import PreviewColours
+from ..video.opening import open_video
+from ..video.video import Video
+from ..video.webm import write_duration
+from .examples import EXAMPLES, HERE, Example
 from .work import MAX_NAMES, PageWork, Result, Session, Workspace
 
 log = logging.getLogger(__name__)
@@ -25,7 +32,7 @@ Updates = dict[Any, Any]
 Handler = Callable[..., Iterator[Updates]]
 """Event handler: called with the session and the values of the inputs."""
 
-SAMPLE = Path(__file__).with_name("sample.mp4")
+LOGO = HERE / "logo.svg"
 COLOURS: list[tuple[str, PreviewColours]] = [
     ("ON red, OFF blue, on white", "light"),
     ("ON white, OFF blue, on dark blue", "dark"),
@@ -34,22 +41,38 @@ COLOURS: list[tuple[str, PreviewColours]] = [
 ]
 CLEAR, CHART_GREY, CHART_GRID = "rgba(0, 0, 0, 0)", "#808994", "rgba(128, 137, 148, 0.35)"
 """Colours of charts for light and dark themes: background, axes and grid."""
-SAMPLE_TEXT = "Rendered person: waves, then circles an arm (7 s, synthetic)."
 FIT_FRAME = (
     "const d=this.contentDocument.documentElement,f=()=>{this.style.height=d.offsetHeight+'px'};"
+    "d.dataset.theme=document.body.classList.contains('dark')?'dark':'light';"
     "new ResizeObserver(f).observe(this.contentDocument.body);f()"
 )
-"""JavaScript that makes a frame as tall as its page."""
+"""JavaScript that makes a frame as tall as its page, with the theme of the app."""
 
 CSS = """
 .gradio-container { width: 100%; max-width: 1800px !important; margin: 0 auto !important; overflow-x: clip; }
 .gradio-container .main { padding: .75rem !important; }
 .page { width: 100%; min-height: 20rem; border: 0; border-radius: 12px; display: block; }
+.dark .chart .picture { filter: invert(1) hue-rotate(180deg); mix-blend-mode: screen; }
 .picture { display: block; width: 100%; max-height: 70vh; object-fit: contain; }
 .pixels .picture { image-rendering: pixelated; }
 .status { display: flex; gap: .75rem; align-items: center; padding: .5rem .75rem; font-variant-numeric: tabular-nums; }
 .status progress { width: 10rem; max-width: 40%; }
-.tabitem:not(:has(.status)) .stops-work, .parts:not(:has(.status)) .stops-work { display: none; }
+.work:not(:has(.status)) .stops-work { display: none; }
+.work .block:has(.prose:empty) { display: none; }
+.brand { display: flex; align-items: center; gap: .75rem; }
+.brand svg { width: 2.75rem; height: 2.75rem; flex: none; }
+.brand h1 { margin: 0; font-size: 1.6rem; line-height: 1.1; }
+.brand p { margin: .15rem 0 0; color: var(--body-text-color-subdued); }
+.example { display: flex !important; justify-content: flex-start !important; gap: .75rem; text-align: left;
+  font-weight: 500 !important; white-space: normal !important; padding: .4rem !important; }
+.example::before { content: ""; flex: none; width: 6.5rem; aspect-ratio: 4 / 3; border-radius: 6px;
+  background: #1e2534 center / cover; }
+.scores { width: 100%; border-collapse: collapse; margin-top: .75rem; }
+.scores :is(th, td) { padding: .4rem .5rem !important; text-align: left; border: 0 !important;
+  border-bottom: 1px solid var(--border-color-primary) !important; }
+.scores td:first-child { width: 55%; }
+.scores meter { width: 100%; min-width: 3rem; height: 1rem; }
+.scores td:last-child { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .error { padding: .5rem .75rem; border-left: 4px solid #b91c1c; overflow-wrap: anywhere; }
 .empty { padding: 2rem 1rem; text-align: center; color: var(--body-text-color-subdued); }
 .caption { padding: .25rem .5rem; color: var(--body-text-color-subdued); }
@@ -59,7 +82,7 @@ CSS = """
 .chosen { overflow-wrap: anywhere; padding: .25rem .5rem; }
 .parts {
   display: grid !important;
-  grid-template: "choose show" auto "adjust show" 1fr / minmax(20rem, 2fr) minmax(0, 3fr);
+  grid-template: "choose show" auto "adjust show" 1fr / minmax(19rem, 1fr) minmax(0, 2fr);
 }
 .parts > .choose { grid-area: choose; }
 .parts > .show { grid-area: show; min-width: 0 !important; }
@@ -126,9 +149,10 @@ def handle(space: Workspace, status: gr.HTML, work: Handler) -> Callable[..., It
     """
 
     def run(request: gr.Request, *values: object) -> Iterator[Updates]:
+        session = space.open(name_session(request))
         try:
             updates = None
-            for updates in work(space.open(name_session(request)), *values):
+            for updates in work(session, *values):
                 yield updates
             if updates is None:
                 yield {status: gr.skip()}  # otherwise Gradio clears all outputs
@@ -138,6 +162,8 @@ def handle(space: Workspace, status: gr.HTML, work: Handler) -> Callable[..., It
             gone = FileError(f"{error.filename}: removed (temporary files are kept for an hour); choose it again")
             yield {status: show_error(space.describe(gone))}
         except Exception as error:  # a defect must not stop the app
+            if not session.folder.exists():  # the page was closed during the work, and its files are removed
+                return
             log.exception("unexpected error in the app")
             yield {status: show_error(f"internal error ({type(error).__name__}: {error}); please report it")}
 
@@ -155,20 +181,55 @@ def follow(
             yield {status: step.to_html()}
 
 
+def add_work(space: Workspace, text: str, status: gr.HTML, **options: Any) -> gr.Button:
+    """Add the button that starts long work; while it runs, Stop is beside it and its progress is below.
+
+    Args:
+        space: Folders of the app.
+        text: Text of the button.
+        status: Component for progress and errors; not yet rendered.
+        options: Other arguments of the button.
+    """
+    with gr.Column(elem_classes="work"):
+        with gr.Row():
+            button = gr.Button(text, **options)
+            add_stop(space, status)
+        status.render()
+    return button
+
+
+def add_progress(space: Workspace, status: gr.HTML) -> None:
+    """Add the progress of work that no button starts, with Stop above it."""
+    with gr.Column(elem_classes="work"):
+        add_stop(space, status)
+        status.render()
+
+
 def add_stop(space: Workspace, status: gr.HTML) -> None:
-    """Add the button that stops the work; it is visible while the status of its tab shows progress."""
+    """Add the button that stops the work; it is visible while the status beside it shows progress."""
 
     def stop(session: Session) -> Iterator[Updates]:
         space.jobs.stop(session.name)
         return iter(())
 
-    button = gr.Button("Stop", variant="stop", elem_classes="stops-work")
+    button = gr.Button("Stop", variant="stop", elem_classes="stops-work", min_width=100)
     listen(button.click, handle(space, status, stop), [], [status])
 
 
 def show_error(text: str) -> str:
     """Return the HTML of an error message."""
     return f'<div class="error" role="alert">{escape(text)}</div>'
+
+
+def show_brand() -> str:
+    """Return the HTML of the logo, the name, and the purpose of the app."""
+    purpose = "Convert videos to events, classify and explore them. All data stay on this machine."
+    return f'<header class="brand">{LOGO.read_text("utf-8")}<div><h1>dvspipe</h1><p>{purpose}</p></div></header>'
+
+
+def make_css() -> str:
+    """Return the CSS of the app, with the thumbnails of the examples."""
+    return CSS + "".join(example.css() for example in EXAMPLES)
 
 
 def show_empty(text: str) -> str:
@@ -201,6 +262,11 @@ def offer_file(path: Path) -> gr.DownloadButton:
     """Return a button that downloads a file."""
     megabytes = path.stat().st_size / 1e6
     return gr.DownloadButton(f"Download {path.name} ({megabytes:.1f} MB)", value=str(path), interactive=True)
+
+
+def offer_nothing(label: str = "Download") -> gr.DownloadButton:
+    """Return a disabled download button without a file."""
+    return gr.DownloadButton(label, value=None, interactive=False)
 
 
 def add_slider(least: float, most: float, value: float, **options: Any) -> gr.Slider:
@@ -257,11 +323,13 @@ class Picker:
         source: Component that holds the `ChosenFile`, or None.
         line: Component that shows its name.
         status: Component that shows errors.
+        check: Opens a file, or raises an error.
     """
 
     source: gr.State
     line: gr.HTML
     status: gr.HTML
+    check: Callable[[Path], object]
 
     @property
     def outputs(self) -> tuple[Any, ...]:
@@ -269,15 +337,21 @@ class Picker:
         return self.source, self.line, self.status
 
     def choose(self, source: ChosenFile) -> Iterator[Updates]:
-        """Choose a file."""
+        """Choose a file; a file that cannot be read leaves no file chosen.
+
+        Raises:
+            DvspipeError: If the file cannot be read.
+        """
+        try:
+            self.check(source.path)
+        except DvspipeError as error:
+            yield {self.source: None, self.line: ""}
+            raise error if source.name in str(error) else error.named(source.name) from error
         yield {self.source: source, self.line: source.to_html(), self.status: ""}
 
-    def choose_sample(self, session: Session) -> Iterator[Updates]:
-        """Choose the sample clip."""
-        copy = session.folder / SAMPLE.name
-        if not copy.exists():
-            shutil.copyfile(SAMPLE, copy)
-        return self.choose(ChosenFile(copy, SAMPLE.name))
+    def choose_example(self, session: Session, example: Example) -> Iterator[Updates]:
+        """Choose an included example."""
+        return self.choose(ChosenFile(example.put(session), example.name))
 
     def follow(self, other: Picker) -> None:
         """Choose the file that is chosen in another tab, so a webcam video is recorded only once."""
@@ -288,8 +362,24 @@ class Picker:
         listen(other.source.change, choose, [other.source], [self.source, self.line])
 
 
+def open_any(path: Path) -> Video | Recording:
+    """Open a video or a recording.
+
+    Raises:
+        DvspipeError: If it is neither, or cannot be read.
+    """
+    return open_video(path) if is_video(path) else open_recording(path)
+
+
 def add_picker(
-    space: Workspace, status: gr.HTML, *, names: Callable[[], list[str]], webcam: bool, sample: bool, kind: str
+    space: Workspace,
+    status: gr.HTML,
+    *,
+    names: Callable[[], list[str]],
+    webcam: bool,
+    examples: tuple[Example, ...],
+    kind: str,
+    check: Callable[[Path], object],
 ) -> Picker:
     """Add a file picker to a tab.
 
@@ -298,14 +388,13 @@ def add_picker(
         status: Component that shows errors.
         names: Lists the files below the folder to choose from.
         webcam: Allow recording with a webcam.
-        sample: Offer the sample clip.
+        examples: Included examples to offer.
         kind: Kind of the file, such as `Video`.
+        check: Opens a file, or raises an error.
     """
-    with gr.Tabs():
-        if sample:
-            with gr.Tab("Sample"):
-                gr.Markdown(SAMPLE_TEXT)
-                take_sample = gr.Button("Use the sample clip")
+    with gr.Tabs(overflow_behavior="wrap"):
+        with gr.Tab("Examples"):
+            buttons = [gr.Button(each.text, elem_classes=["example", each.css_class]) for each in examples]
         with gr.Tab("Upload"):
             upload = gr.File(label=kind, type="filepath", height=140)
         if webcam:
@@ -320,13 +409,16 @@ def add_picker(
                 info=f"Choose a file or type its path; at most {MAX_NAMES} files are listed.",
             )
             again = gr.Button("Refresh the list", size="sm")
-    picker = Picker(gr.State(None), gr.HTML(""), status)
+    picker = Picker(gr.State(None), gr.HTML(""), status, check)
 
     def choose_file(session: Session, path: str | None) -> Iterator[Updates]:
         return picker.choose(take_upload(session, path, Path(path).name)) if path else iter(())
 
     def choose_recorded(session: Session, path: str | None) -> Iterator[Updates]:
-        return picker.choose(take_upload(session, path, "webcam")) if path else iter(())
+        if path:
+            recorded = copy_recorded(Path(path), session)
+            yield {camera: str(recorded.path)}  # the player then shows its length
+            yield from picker.choose(recorded)
 
     def choose_below(_: Session, name: str | None) -> Iterator[Updates]:
         return picker.choose(ChosenFile(space.resolve(name), name)) if name else iter(())
@@ -335,15 +427,27 @@ def add_picker(
     listen(below.input, handle(space, status, choose_below), [below], picker.outputs)
     listen(again.click, lambda: gr.Dropdown(choices=names()), [], [below])
     if webcam:
-        listen(camera.stop_recording, handle(space, status, choose_recorded), [camera], picker.outputs)
-    if sample:
-        listen(take_sample.click, handle(space, status, picker.choose_sample), [], picker.outputs)
+        listen(camera.stop_recording, handle(space, status, choose_recorded), [camera], [camera, *picker.outputs])
+    for button, example in zip(buttons, examples, strict=True):
+        choose = partial(picker.choose_example, example=example)
+        listen(button.click, handle(space, status, choose), [], picker.outputs)
     return picker
 
 
+def copy_recorded(path: Path, session: Session) -> ChosenFile:
+    """Copy a film that a browser recorded to the session, with its duration."""
+    session.own(path)
+    film = Path(shutil.copyfile(path, session.next_folder("recorded") / f"webcam{path.suffix}"))
+    write_duration(film)
+    return ChosenFile(film, "webcam")
+
+
 def listen(
-    event: Any, work: Callable[..., object], inputs: Iterable[Any], outputs: Iterable[Any], **options: Any
+    event: Any, work: Callable[..., object] | None, inputs: Iterable[Any], outputs: Iterable[Any], **options: Any
 ) -> Any:
-    """Connect a handler to an event; it is not part of a public API, and the app shows progress itself."""
+    """Connect a handler, or only JavaScript, to an event.
+
+    It is not part of a public API, and the app shows progress itself.
+    """
     defaults = {"api_visibility": "private", "show_progress": "hidden"}
     return event(work, list(inputs), list(outputs), **(defaults | options))

@@ -26,6 +26,7 @@ from ..video.frames import Frame
 from ..video.opening import open_video
 from ..video.video import Video
 from ..video.writing import open_webm
+from .examples import FILM, THREADS
 from .shared import (
     COLOURS,
     ChosenFile,
@@ -34,11 +35,12 @@ from .shared import (
     add_parts,
     add_picker,
     add_slider,
-    add_stop,
+    add_work,
     follow,
     handle,
     listen,
     offer_file,
+    offer_nothing,
     show_empty,
     show_page,
 )
@@ -49,10 +51,9 @@ UPSAMPLING = ("off", "auto", "2", "4", "8", "16")
 EXCERPT_S = 2.0
 EXCERPT_SIDE_PX = 256  # longer side; encoding pictures of noise as VP8 dominates the time of an excerpt
 EXCERPT_FPS = 15.0
-UNKNOWN_S = 60.0  # maximum start of an excerpt in videos of unknown length, such as webcam recordings
 EVENT_FORMATS = (".h5", ".csv", ".aedat4")
 PICTURE_FORMATS = (".webm", ".mp4", ".png")
-THREADS = 2
+NO_VIDEO = "Choose a video to see two seconds of it as events here."
 
 
 class Knob(NamedTuple):
@@ -201,13 +202,14 @@ def read_excerpt(path: Path, start_s: float, folder: Path) -> Excerpt:
 
 
 def last_start_s(path: Path) -> float:
-    """Return the latest start of an excerpt, in seconds; 60 if the video has no known duration.
+    """Return the latest start of an excerpt, in seconds; a video without a known duration is read to its end.
 
     Raises:
         VideoError: If the video cannot be read.
     """
-    duration_s = open_video(path).duration_s
-    return max(0.1, round(duration_s - EXCERPT_S, 1)) if duration_s else UNKNOWN_S
+    video = open_video(path)
+    duration_s = video.duration_s or 1e-6 * max((t_us for t_us, _ in video.images()), default=0)
+    return max(0.1, round(duration_s - EXCERPT_S, 1))
 
 
 def _fit(size: SensorSize) -> SensorSize:
@@ -336,7 +338,7 @@ class VideoTab:
 
     def __init__(self, space: Workspace) -> None:
         self.space = space
-        self.status = gr.HTML("", render=False)
+        self.status, self.exporting = (gr.HTML("", render=False) for _ in range(2))
         self.excerpt: gr.State = gr.State(None)
         self.converted: gr.State = gr.State(None)
         add_parts(self._add_choice, self._add_outputs, self._add_knobs)
@@ -344,8 +346,15 @@ class VideoTab:
 
     def _add_choice(self) -> None:
         self.picker = add_picker(
-            self.space, self.status, names=self.space.list_videos, webcam=True, sample=True, kind="Video"
+            self.space,
+            self.status,
+            names=self.space.list_videos,
+            webcam=False,
+            examples=(FILM,),
+            kind="Video",
+            check=open_video,
         )
+        self.convert = add_work(self.space, "Convert the complete video", self.status, variant="primary")
 
     def _add_knobs(self) -> None:
         self.preset = gr.Dropdown(
@@ -366,14 +375,10 @@ class VideoTab:
         self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
 
     def _add_outputs(self) -> None:
-        self.status.render()
-        self.page = gr.HTML(show_empty("Choose a video to see two seconds of it as events here."))
+        self.page = gr.HTML(show_empty(NO_VIDEO))
         self.start = add_slider(
             0, 60, 0, step=0.1, label="Start of the excerpt (s)", info="The excerpt lasts two seconds."
         )
-        with gr.Row():
-            self.convert = gr.Button("Convert the complete video", variant="primary")
-            add_stop(self.space, self.status)
         self.command = add_command()
         with gr.Row():
             self.format = gr.Dropdown(
@@ -383,12 +388,12 @@ class VideoTab:
                 info="Events: HDF5, CSV, AEDAT 4. Pictures: WebM, MP4, a PNG sheet.",
             )
             with gr.Column(min_width=160):
-                self.export = gr.Button("Export")
+                self.export = add_work(self.space, "Export", self.exporting)
                 self.file = gr.DownloadButton("Download", interactive=False)
 
     def _connect(self) -> None:
         choices = [self.picker.source, self.preset, *self.knobs, self.upsampling, self.colours]
-        shown = [self.status, self.page, self.command, self.excerpt]
+        shown = [self.status, self.page, self.command, self.excerpt, self.converted, self.file]
         on_page = partial(handle, self.space, self.status)
         listen(self.preset.input, lambda name: list(knobs_of(name)), [self.preset], self.knobs)
         listen(self.picker.source.change, on_page(self.fit_start), [self.picker.source], [self.status, self.start])
@@ -409,9 +414,9 @@ class VideoTab:
         )
         listen(
             self.export.click,
-            on_page(self.make_file),
+            handle(self.space, self.exporting, self.make_file),
             [self.converted, self.format, self.colours],
-            [self.status, self.file],
+            [self.exporting, self.file],
         )
 
     def fit_start(self, _: Session, source: ChosenFile | None) -> Iterator[Updates]:
@@ -428,11 +433,16 @@ class VideoTab:
         *values: Any,
     ) -> Iterator[Updates]:
         """Show two seconds of the video as events, unless they are already shown or a value is being typed."""
-        if source is None or start_s is None or not are_complete(values):
+        if source is None:
+            if shown is not None:
+                yield self._clear(NO_VIDEO)
+            return
+        if start_s is None or not are_complete(values):
             return
         choices, colours = read_choices(values)
         if shown is None or shown.settings.source != source:  # the slider of the new video is being adjusted
             start_s = 0.0
+            yield self._clear(f"Reading {source.name}.")
         wanted = ExcerptSettings(source, start_s, choices, colours)
         if shown is not None and shown.settings == wanted:
             return
@@ -449,12 +459,21 @@ class VideoTab:
             self.excerpt: ShownExcerpt(wanted, excerpt),
         }
 
+    def _clear(self, text: str) -> Updates:
+        """Return the updates that replace what belongs to the previous video by a text."""
+        return {
+            self.page: show_empty(text),
+            self.command: "",
+            self.excerpt: None,
+            self.converted: None,
+            self.file: offer_nothing(),
+        }
+
     def convert_complete(self, session: Session, source: ChosenFile | None, *values: Any) -> Iterator[Updates]:
         """Convert the complete video and show it."""
         choices, colours = read_choices(values)
         if source is None:
             raise ConfigError("no video is chosen")
-        folder = session.new_folder("converted")
 
         def show(converted: Converted) -> Updates:
             return {
@@ -467,7 +486,7 @@ class VideoTab:
             session,
             self.status,
             "converting the video",
-            lambda progress: convert_complete(source, choices, folder, colours, progress),
+            lambda progress: convert_complete(source, choices, session.new_folder("converted"), colours, progress),
             show,
         )
 
@@ -480,7 +499,7 @@ class VideoTab:
         folder = session.new_folder("download")
         yield from follow(
             session,
-            self.status,
+            self.exporting,
             f"writing {suffix}",
             lambda progress: export_converted(converted, suffix, folder, colours, progress),
             lambda path: {self.file: offer_file(path)},

@@ -20,6 +20,7 @@ from ..errors import DvspipeError, FileError, Remedy, escape_controls, shorten
 from ..parallel.estimate import estimate_left_s
 from ..recordings.conversion import RECORDING_SUFFIXES
 from ..video.names import VIDEO_SUFFIXES
+from .cameras import Cameras
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,8 @@ class _Task(Generic[Result]):
         self._done, self._total = done, total
 
     def step(self, text: str) -> WorkStep[Result]:
+        if self._stopped.is_set():
+            return WorkStep(f"{text}: stopping")
         text = f"{text}, {self._stage}" if self._stage else text
         if not self._total:
             return WorkStep(text)
@@ -181,12 +184,14 @@ class Workspace:
         folder: Readable folder: recordings, videos, runs and checkpoints below it.
         root: Folder of temporary files; it is removed when the server ends.
         jobs: Long work.
+        cameras: Live webcams.
         owners: Uploads that each session uses, by name of the session.
     """
 
     folder: Path
     root: Path
     jobs: Jobs = field(default_factory=Jobs)
+    cameras: Cameras = field(default_factory=Cameras)
     owners: dict[str, set[Path]] = field(default_factory=dict)
 
     @property
@@ -207,8 +212,9 @@ class Workspace:
         return session
 
     def close(self, name: str) -> None:
-        """Close a session: stop its work, and remove its files and the uploads that no other session uses."""
+        """Close a session: stop its work and webcam; remove its files, and the uploads that no other session uses."""
         self.jobs.forget(name)
+        self.cameras.close_session(name)
         shutil.rmtree(self.sessions / name, ignore_errors=True)
         own = self.owners.pop(name, set())
         for path in own.difference(*self.owners.values()):
@@ -217,7 +223,7 @@ class Workspace:
     def close_unused(self, kept_s: float = KEPT_S) -> None:
         """Close sessions that were not used for `kept_s` seconds, because not every client says when it closes."""
         oldest_s = time.time() - kept_s
-        for name in {*self.jobs.names, *self.owners}:
+        for name in {*self.jobs.names, *self.owners} - self.cameras.sessions:
             folder = self.sessions / name
             if not folder.exists() or _changed_s(folder) < oldest_s:
                 self.close(name)

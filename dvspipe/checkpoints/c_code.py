@@ -53,7 +53,7 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
 
     `dvspipe_network.c` and `.h` are the network: `dvspipe_reset` and `dvspipe_step`, static state, the headers stdint
     and string only. `check.c` runs the golden recording of `dvspipe_golden.h` and compares all scores. `main.c`
-    classifies a recording in the 40-bit format of N-MNIST from standard input.
+    classifies a recording in the 40-bit format of N-MNIST or in EVT 2.0 from standard input.
 
     Args:
         classifier: File written by `IntegerClassifier.save`.
@@ -81,18 +81,26 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
     for name in FILES:
         claim_output(folder / name, overwrite=overwrite)
     environment = Environment(  # C, not HTML: nothing is escaped
-        loader=PackageLoader("dvspipe.checkpoints"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("dvspipe.checkpoints"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters.update(numbers=list_numbers, text=quote_text)
     golden = draw_golden(network, bins.steps, min(bins.largest, GOLDEN_COUNTS))
     layers = _list_layers(network)
+    residual = any(layer.residual for layer in network.layers)
     values = {
         "config": config,
         "bins": bins,
         "network": network,
         "layers": layers,
-        "buffer": max(layer.outputs for layer in layers) if layers else 1,
-        "most_outputs": max(layer.neurons[0] for layer in layers) if layers else 1,
+        "residual": residual,
+        "maximum": any(layer.pooling == "max" for layer in network.layers),
+        "buffers": 3 if residual else 2,
+        "buffer": max((layer.outputs for layer in layers), default=0),
+        "row": max((layer.neurons[0] * layer.neurons[2] for layer in layers), default=0),
         "inputs": int(np.prod(network.shape)),
         "golden": golden,
         "scores": run(network, golden),

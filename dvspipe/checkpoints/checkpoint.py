@@ -9,16 +9,16 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
+from safetensors.numpy import save as to_bytes
 
 from ..config import Settings, build, keep_own
 from ..encoding import BinConfig
@@ -26,20 +26,18 @@ from ..errors import CheckpointError, ConfigError, shorten
 from ..events import MAX_SIDE_PX, SensorSize
 from ..files import claim_output, read_bytes, write_beside, write_text
 from ..framing import FramingConfig
-from ..networks import (
-    NO_MODULES,
-    ClassMoments,
-    FirstSpikeConfig,
-    FirstSpikeNetwork,
-    ModuleConfig,
-    ModuleSource,
-    ModuleTask,
-    Network,
-    NetworkConfig,
-    SpikingNetwork,
-)
+from ..networks.config import FirstSpikeConfig, ModuleConfig, NetworkConfig
+from ..networks.module_source import NO_MODULES, ModuleSource, ModuleTask
 from ..results import RunFolder
 from .hub import SCHEME, HubModel
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..networks import ClassMoments, Network
+
+Arrays = Mapping[str, NDArray[np.generic]]
+"""Arrays by name."""
 
 FORMAT = "dvspipe-classifier-1"
 MOMENTS = "class_moments."  # prefix of tensor names
@@ -98,7 +96,9 @@ class ClassifierConfig(Settings):
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute calibrated class probabilities [N, K] from logits [N, K]."""
-        return torch.from_numpy(logits / np.float32(self.temperature)).softmax(1).numpy()
+        scaled = (logits / np.float32(self.temperature)).astype(np.float64)
+        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
     def is_familiar(self, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return whether each window resembles the training data, bool [N]; all True without a threshold."""
@@ -122,9 +122,11 @@ class ClassifierConfig(Settings):
         Raises:
             ConfigError: If settings contradict each other, or the code of a module is not trusted.
         """
+        from ..networks import FirstSpikeNetwork, SpikingNetwork, build_module  # they need torch
+
         modules.check(self.network)
         if isinstance(self.network, ModuleConfig):
-            return modules.build(self.network, self.task)
+            return build_module(modules, self.network, self.task)
         classes, dt, (inputs, height, width) = self.task.classes, self.task.dt, self.task.shape
         grid = SensorSize(width=width, height=height)
         if isinstance(self.network, FirstSpikeConfig):
@@ -142,16 +144,24 @@ def energies(logits: NDArray[np.float32]) -> NDArray[np.float32]:
         >>> energies(np.array([[0.0, 0.0], [9.0, 0.0]], np.float32)).round(2).tolist()
         [0.6899999976158142, 9.0]
     """
-    return torch.from_numpy(logits).logsumexp(1).numpy()
+    values = logits.astype(np.float64)
+    largest = values.max(axis=1)
+    return np.asarray(largest + np.log(np.exp(values - largest[:, None]).sum(axis=1)), np.float32)
 
 
 def versions() -> dict[str, str]:
     """Return the versions of dvspipe and of the installed libraries that affect its results."""
-    installed = {}
+    return dict(_find_versions())
+
+
+@cache
+def _find_versions() -> tuple[tuple[str, str], ...]:
+    """Return names and versions; reading them takes 10 ms."""
+    installed = []
     for name in VERSIONED_PACKAGES:
         with suppress(PackageNotFoundError):
-            installed[name] = version(name)
-    return installed
+            installed.append((name, version(name)))
+    return tuple(installed)
 
 
 class Checkpoint(NamedTuple):
@@ -226,6 +236,8 @@ def read_checkpoint(
             finite or do not fit its configuration.
         ConfigError: If the network is a module that is not trusted, or that cannot be built.
     """
+    from ..networks import ClassMoments
+
     config, weights = _read(path, device)
     moment_tensors = {
         name.removeprefix(MOMENTS): weights.pop(name) for name in list(weights) if name.startswith(MOMENTS)
@@ -275,6 +287,8 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
 
 def _load_network(config: ClassifierConfig, weights: Mapping[str, torch.Tensor], modules: ModuleSource) -> Network:
     """Build the network of a configuration and load weights into it."""
+    import torch
+
     if config.network.kind != "module":
         with torch.device("meta"):  # checks the shapes without allocating memory
             config.build_network().load_state_dict(weights, assign=True)
@@ -293,27 +307,42 @@ def _format_error(error: Exception) -> str:
 
 
 def write_tensors(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write tensors and text metadata, with a digest of both, as safetensors. The file is written atomically.
-
-    Raises:
-        FileError: If the file cannot be written.
-    """
-    on_cpu = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
-    }
-    with write_beside(path) as beside:
-        beside.write_bytes(to_bytes(on_cpu, metadata={**metadata, "digest": digest_of(metadata, on_cpu)}))
+    """Write tensors as `write_arrays` does."""
+    write_arrays(path, metadata, as_arrays(tensors))
 
 
 def read_tensors(
     path: Path, what: str, device: str = "cpu", *, name: str = ""
 ) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    """Read the metadata and tensors of a file from `write_tensors`; verify its digest if it has one.
+    """Read the tensors of a file to a device as `read_arrays` does."""
+    import torch
+
+    metadata, arrays = read_arrays(path, what, name=name)
+    return metadata, {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+
+
+def as_arrays(tensors: Mapping[str, torch.Tensor]) -> Arrays:
+    """Return tensors as contiguous arrays, which may share their memory."""
+    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
+
+
+def write_arrays(path: Path, metadata: Mapping[str, str], arrays: Arrays) -> None:
+    """Write arrays and text metadata, with a digest of both, as safetensors. The file is written atomically.
+
+    Raises:
+        FileError: If the file cannot be written.
+    """
+    stored = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    with write_beside(path) as beside:
+        beside.write_bytes(to_bytes(stored, metadata={**metadata, "digest": digest_of(metadata, stored)}))
+
+
+def read_arrays(path: Path, what: str, *, name: str = "") -> tuple[dict[str, str], dict[str, NDArray[np.generic]]]:
+    """Read the metadata and arrays of a file from `write_arrays`; verify its digest if it has one.
 
     Args:
         path: Input file.
         what: Expected kind of file, for messages, such as "a dvspipe checkpoint".
-        device: Device of the tensors.
         name: Name of the file in messages; empty: its path.
 
     Raises:
@@ -321,28 +350,28 @@ def read_tensors(
     """
     name = name or str(path)
     try:
-        with safe_open(path, framework="pt", device=device) as file:
+        with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
             if len(file.keys()) > MAX_TENSORS:
                 raise CheckpointError(f"{name}: not {what} (found {len(file.keys()):,} tensors)")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{name}: not {what} ({error})") from error
     written = metadata.pop("digest", None)
-    found = digest_of(metadata, tensors)
+    found = digest_of(metadata, arrays)
     if written not in (None, found):
         raise CheckpointError(
             f"{name}: corrupted (found content with the digest {found[:12]}, expected {written[:12]})"
         )
-    return metadata, tensors
+    return metadata, arrays
 
 
-def digest_of(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return the hexadecimal SHA-256 of metadata and tensors, including tensor names, dtypes and shapes."""
+def digest_of(metadata: Mapping[str, str], arrays: Arrays) -> str:
+    """Return the hexadecimal SHA-256 of metadata and arrays, including their names, dtypes (as of torch) and shapes."""
     digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} torch.{array.dtype} {list(array.shape)}".encode())
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 

@@ -7,19 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 
 from ..arguments import checked
 from ..config import Settings
 from ..encoding import BinConfig
 from ..errors import CheckpointError, ConfigError, shorten
 from ..files import claim_output, require_suffix
-from ..networks.integer import IntegerLayer, IntegerNetwork, IntegerReadout
-from .checkpoint import MAX_CONFIG, ClassifierConfig, read_tensors, write_tensors
+from ..networks.integer import IntegerLayer, IntegerNetwork, IntegerReadout, Pooling
+from .checkpoint import (
+    MAX_CONFIG,
+    SHIPPED,
+    Arrays,
+    ClassifierConfig,
+    read_arrays,
+    shipped_checkpoints,
+    write_arrays,
+)
 
 INTEGER_FORMAT = "dvspipe-integer-1"
 INTEGER_SUFFIX = ".safetensors"
+INTEGER_ENDING = "-int8"  # ends the names of included classifiers in integers
+INCLUDED = SHIPPED / "int8"
 
 
 class LayerConstants(Settings):
@@ -32,9 +42,13 @@ class LayerConstants(Settings):
     padding: int
     """Zero pixels around the input."""
     pool: int
-    """Side of the squares over which spikes are summed."""
+    """Side of the squares that are pooled."""
     subtract: bool
     """Whether a spike subtracts the threshold."""
+    pooling: Pooling = "sum"
+    """Sum or maximum of a square."""
+    residual: bool = False
+    """Whether the input of the previous layer is added."""
 
 
 class ReadoutConstants(Settings):
@@ -91,8 +105,13 @@ class IntegerClassifier:
         path = Path(path)
         require_suffix(path, INTEGER_SUFFIX, "a classifier of integers")
         claim_output(path, overwrite=overwrite)
+        config, arrays = self.describe()
+        write_arrays(path, {"format": INTEGER_FORMAT, "config": config.model_dump_json()}, arrays)
+
+    def describe(self) -> tuple[IntegerConfig, Arrays]:
+        """Return the content of the file: configuration and arrays."""
         layers, readout = self.network.layers, self.network.readout
-        arrays: dict[str, NDArray[np.int8] | NDArray[np.int32]] = {
+        arrays: dict[str, NDArray[np.generic]] = {
             "readout.weight": readout.weight,
             "readout.bias": readout.bias,
         }
@@ -111,29 +130,27 @@ class IntegerClassifier:
                     padding=layer.padding,
                     pool=layer.pool,
                     subtract=layer.subtract,
+                    pooling=layer.pooling,
+                    residual=layer.residual,
                 )
                 for layer in layers
             ),
             readout=ReadoutConstants(leak=readout.leak, shift=readout.shift, unit=readout.unit),
         )
-        metadata = {"format": INTEGER_FORMAT, "config": config.model_dump_json()}
-        write_tensors(
-            path, metadata, {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
-        )
+        return config, arrays
 
     @classmethod
     @checked
     def load(cls, path: str | os.PathLike[str]) -> IntegerClassifier:
         """Read a classifier written by `save`.
 
+        Args:
+            path: File, or name of an included classifier with the ending `-int8`.
+
         Raises:
             CheckpointError: If the file is missing, is not a classifier of integers, or is corrupted.
         """
-        if not Path(path).is_file():
-            raise CheckpointError(
-                f"{path}: no such file (expected a classifier compiled to integers, {INTEGER_SUFFIX})"
-            )
-        metadata, tensors = read_tensors(Path(path), "a classifier of integers")
+        metadata, arrays = read_arrays(_find(path), "a classifier of integers", name=str(path))
         if metadata.get("format") != INTEGER_FORMAT:
             found = shorten(repr(metadata.get("format")))
             raise CheckpointError(
@@ -143,13 +160,36 @@ class IntegerClassifier:
             if len(metadata["config"]) > MAX_CONFIG:
                 raise ValueError(f"configuration of {len(metadata['config']):,} characters")
             config = IntegerConfig.model_validate_json(metadata["config"])
-            arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
             return cls(config.classifier, _build_network(config, arrays))
         except (ConfigError, KeyError, ValueError, IndexError) as error:
             raise CheckpointError(f"{path}: corrupted ({shorten(' '.join(str(error).split()), 300)})") from error
 
 
-def _build_network(config: IntegerConfig, arrays: dict[str, NDArray[np.generic]]) -> IntegerNetwork:
+def stores_integers(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is a classifier of integers; other files are not an error.
+
+    Example:
+        >>> stores_integers("nmnist-synthetic-int8"), stores_integers("nmnist-synthetic")
+        (True, False)
+    """
+    try:
+        with safe_open(_find(path), framework="numpy") as file:
+            return bool((file.metadata() or {}).get("format") == INTEGER_FORMAT)
+    except (CheckpointError, SafetensorError, OSError):
+        return False
+
+
+def _find(path: str | os.PathLike[str]) -> Path:
+    if Path(path).is_file():
+        return Path(path)
+    included = str(path).removesuffix(INTEGER_ENDING)
+    if str(path).endswith(INTEGER_ENDING) and included in shipped_checkpoints():
+        return INCLUDED / f"{included}{INTEGER_SUFFIX}"
+    found = "found a folder" if Path(path).is_dir() else "no such file"
+    raise CheckpointError(f"{path}: {found} (expected a classifier compiled to integers, {INTEGER_SUFFIX})")
+
+
+def _build_network(config: IntegerConfig, arrays: Arrays) -> IntegerNetwork:
     """Return the network of a file; `IntegerNetwork` checks shapes and ranges."""
 
     def take(name: str, dtype: type[np.int8] | type[np.int32], dimensions: int) -> NDArray[np.generic]:

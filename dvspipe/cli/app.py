@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -64,25 +65,11 @@ COMMANDS = (
 )
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
 NOT_INSTALLED = "this command needs {}, but it is not installed; pip install dvspipe installs all dependencies"
-LEFT_OUT = frozenset({"norse", "safetensors", "sklearn", "tonic", "torch"})  # missing from requirements/convert.txt
+LEFT_OUT = frozenset({"norse", "sklearn", "tonic", "torch"})  # missing from requirements/convert.txt
 QUIET_HELP = "Print only results, warnings and errors."
 NAMES = {"filter_": "filter", "evaluate": "eval"}
 
-app = typer.Typer(
-    name="dvspipe",
-    help="Event-camera perception from an ordinary video to a label.",
-    epilog="First steps: dvspipe demo; dvspipe convert VIDEO -o EVENTS.h5; dvspipe view EVENTS.h5 -o PREVIEW.webm",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for command in COMMANDS:
-    app.command(NAMES.get(command.__name__, command.__name__))(command)
-app.add_typer(data, name="data")
-app.add_typer(configs, name="configs")
-app.add_typer(synth, name="synth")
 
-
-@app.callback(invoke_without_command=True)
 def start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
@@ -102,6 +89,35 @@ def start(
     show_log(logging.INFO if verbose and not quiet else logging.WARNING)
 
 
+def _create(only: str | None = None) -> typer.Typer:
+    """Create the app, with all commands or one."""
+    created = typer.Typer(
+        name="dvspipe",
+        help="Event-camera perception from an ordinary video to a label.",
+        epilog="First steps: dvspipe demo; dvspipe convert VIDEO -o EVENTS.h5; dvspipe view EVENTS.h5 -o PREVIEW.webm",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    created.callback(invoke_without_command=True)(start)
+    for command in COMMANDS:
+        name = NAMES.get(command.__name__, command.__name__)
+        if only in (None, name):
+            created.command(name)(command)
+    return created
+
+
+app = _create()
+app.add_typer(data, name="data")
+app.add_typer(configs, name="configs")
+app.add_typer(synth, name="synth")
+
+
+def _choose_app(arguments: Sequence[str]) -> typer.Typer:
+    """Return an app with only the command in the arguments: typer inspects all its commands, which takes 50 ms."""
+    name = next((each for each in arguments if not each.startswith("-")), "")
+    return _create(name) if name in {each.name for each in app.registered_commands} else app
+
+
 def _end_among_processes() -> None:
     """Exit a process of torchrun immediately; its outputs are complete and flushed.
 
@@ -118,7 +134,7 @@ def main() -> None:
     catch_interrupts()
     accept_all_texts()
     try:
-        code = app(standalone_mode=False)  # typer returns this code after Ctrl-C
+        code = _choose_app(sys.argv[1:])(standalone_mode=False)  # typer returns this code after Ctrl-C
         if code == EXIT_INTERRUPTED or Interrupt.requested:
             raise KeyboardInterrupt
         sys.stdout.flush()

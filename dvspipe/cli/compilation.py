@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ..config import build, read_yaml
 from ..events.filters import FilterConfig, count_pixels, filter_events, find_hot_pixels, start_filter
 from ..formats import read, write, written_suffixes
 from ..formats.rosbag_writer import BAG_SUFFIX
+from ..formats.stream_words import STREAM_FORMATS
 from ..parallel import Progress, ignore_progress
 from ..recordings.checking import check
 from ..recordings.comparison import compare
@@ -90,6 +92,20 @@ def _classify(place: Path) -> None:
         classifier = Classifier.load(name)
         classifier.classify(place / "events.h5", {"fit": "scale"})
         classifier.classify(place / "video.webm")
+        Classifier.load(name, engine="integer").classify(place / "events.h5", {"fit": "scale"})
+
+
+def _classify_live(place: Path) -> None:
+    from ..inference import Classifier, InferConfig
+    from ..inference.live import LiveSession, SystemClock, open_live
+
+    classifier, stop = Classifier.load("gesture-synthetic"), threading.Event()
+    stop.set()
+    for name, config in (("events.h5", InferConfig(fit="scale")), ("video.webm", InferConfig())):
+        list(LiveSession(open_live(place / name, speed=100), classifier, config).run())
+    for code in STREAM_FORMATS:
+        source = open_live("udp://127.0.0.1:0", sensor=classifier.config.sensor, stream_format=code)
+        list(source.read(SystemClock(), stop))
 
 
 def _train(_: Path) -> None:
@@ -112,6 +128,7 @@ STAGES: Mapping[str, Callable[[Path], None]] = {
     "event files": _use_files,
     "checks, filters and comparison": _examine,
     "classification": _classify,
+    "live streams": _classify_live,
     "training": _train,
     "rendered people": _render,
 }

@@ -11,9 +11,9 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, DvspipeError, count_noun
+from .imports import pause_collection
 from .options import (
     AsJson,
-    EngineOption,
     Hint,
     JobsOption,
     Overwrite,
@@ -66,6 +66,15 @@ SettingOptions = Annotated[
     ),
 ]
 Adapt = Annotated[bool, typer.Option("--adapt", help="First adapt the network to the sensor of all recordings.")]
+InferEngine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="local|integer|ray[=ADDRESS]",
+        help="Where to run: local processes, or a Ray cluster; or integer: local processes, with a network in integers "
+        "(a file of dvspipe quantise, or an included classifier), without torch.",
+    ),
+]
 NoPictures = Annotated[bool, typer.Option("--no-pictures", help="Write only tables, without timelines and videos.")]
 
 
@@ -80,15 +89,16 @@ def infer(
     hint: Hint = None,
     trust: Trust = None,
     jobs: JobsOption = None,
-    engine: EngineOption = "local",
+    engine: InferEngine = "local",
     shard: ShardOption = None,
     no_pictures: NoPictures = False,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Classify recordings over time: labels, probabilities and segments."""
-    from ..inference import Classifier, ClassifyOptions, classify_many, find_finished, plan_tasks
-    from ..results import OutputFolder
+    with pause_collection():
+        from ..inference import Classifier, ClassifyOptions, classify_many, find_finished, plan_tasks
+        from ..results import OutputFolder
 
     options = ClassifyOptions(
         config=build_config(settings),
@@ -99,14 +109,15 @@ def infer(
         out=out,
         draw=None if no_pictures or out is None else _find_draw(),
     )
-    done_by, share = choose_engine(jobs, engine), parse_shard(shard)
+    in_integers = engine == "integer"
+    done_by, share = choose_engine(jobs, "local" if in_integers else engine), parse_shard(shard)
     if adapt and share.count > 1:
         raise ConfigError(f"--adapt: cannot be combined with --shard {share}, because it needs all recordings")
     tasks = plan_tasks(recordings, out, shard=share)
     note_shard(share, len(tasks))
     if not tasks:
         return
-    classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
+    classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine="integer" if in_integers else "torch")
     run = options.record_run(classifier, tasks)
     results = {} if overwrite else find_finished(tasks, run, options)
     if results:

@@ -88,17 +88,22 @@ class EndOnInterrupt:
 
     Args:
         end: Called at the first Ctrl-C, wherever the main thread is. It must not take locks.
+
+    Attributes:
+        is_requested: Whether Ctrl-C was pressed.
     """
 
     def __init__(self, end: Callable[[], object]) -> None:
         self._end = end
         self._before: object = None
+        self.is_requested = False
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> EndOnInterrupt:
         try:
             self._before = _signal.signal(_signal.SIGINT, self._handle)
         except ValueError:  # not the main thread
             self._before = None
+        return self
 
     def __exit__(self, *_: object) -> None:
         if self._before is not None:
@@ -106,6 +111,7 @@ class EndOnInterrupt:
 
     def _handle(self, *_: object) -> None:
         _signal.signal(_signal.SIGINT, self._before)
+        self.is_requested = True
         self._end()
 
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.text import Text
 
 from ..errors import ConfigError, count_noun
+from .imports import pause_collection
 from .infer import SettingOptions, build_config
 from .interrupts import EndOnInterrupt
+from .live_window import LiveWindow, open_window
 from .options import AsJson, Hint, Overwrite, Sensor, Trust, parse_hints, parse_sensor, trust_packages
 from .screen import messages, notes, screen, show_name, warn
 
 if TYPE_CHECKING:
     from ..inference import Classifier, InferConfig
+    from ..inference.live import LiveSession
     from ..results import LiveAnswer
 
 CLEAR_LINE = "\r\x1b[K"
@@ -28,22 +31,23 @@ def live(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Camera number: 0, 1, ...; video or recording to replay; - for EVT 2.0 words on standard input; or "
-            "udp://HOST:PORT for packets of AEStream.",
+            help="Webcam: 0, 1, ...; event-camera or event-camera:SERIAL; video or recording to replay; - for events "
+            "on standard input; or udp://HOST:PORT for events in packets.",
         ),
     ],
     checkpoint: Annotated[
         str,
         typer.Argument(
             metavar="CLASSIFIER",
-            help="Run folder, .safetensors file, name of a shipped checkpoint, or hf://USER/NAME.",
+            help="Run folder, .safetensors file (also of dvspipe quantise), name of a shipped checkpoint, or "
+            "hf://USER/NAME.",
         ),
     ] = "gesture-synthetic",
     every: Annotated[
         float | None,
         typer.Option(
             metavar="MS",
-            min=0,
+            min=0.001,
             help="Time between predictions in ms, a multiple of the network's time step; default: about 100.",
         ),
     ] = None,
@@ -53,20 +57,39 @@ def live(
         Path | None,
         typer.Option(metavar="FILE", help="Event file (.h5, ...) of what the network sees; default: not recorded."),
     ] = None,
+    engine: Annotated[
+        Literal["torch", "integer"],
+        typer.Option("--engine", help="integer: a network in integers, without torch, as for infer."),
+    ] = "torch",
+    window: Annotated[
+        bool | None,
+        typer.Option(
+            "--window/--no-window",
+            help="Show film, events and prediction in a window; default: if there is a display, except with --json.",
+        ),
+    ] = None,
     settings: SettingOptions = None,
     sensor: Sensor = None,
+    stream_format: Annotated[
+        Literal["evt2", "aestream", "openmv"] | None,
+        typer.Option(
+            "--format",
+            help="Format of events on standard input or over UDP; default: evt2 on standard input, aestream over UDP.",
+        ),
+    ] = None,
     hint: Hint = None,
     trust: Trust = None,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."""
-    from ..framing import live_settings
-    from ..inference import Classifier
-    from ..inference.live import LiveSession, is_stream, open_live
-    from ..inference.live.labels import create_live_writer
+    with pause_collection():
+        from ..framing import live_settings
+        from ..inference import Classifier
+        from ..inference.live import LiveSession, is_stream, open_live
+        from ..inference.live.labels import create_live_writer
 
-    classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
+    classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine=engine)
     config = _with_hop(build_config(settings), classifier, every)
     writer = None if record is None else create_live_writer(record, source, classifier, overwrite=overwrite)
     opened = open_live(
@@ -76,23 +99,42 @@ def live(
         loops=loop,
         sensor=parse_sensor(sensor) or (classifier.config.sensor if is_stream(source) else None),
         hints=parse_hints(hint),
+        stream_format=stream_format,
     )
-    session = LiveSession(opened, classifier, config, writer=writer)
+    shown = open_window(
+        opened.name, classifier.config.sensor, is_wanted=False if as_json and window is None else window
+    )
+    session = LiveSession(opened, classifier, config, writer=writer, viewer=shown)
     if not notes.quiet:
         messages.print(f"{show_name(opened.name)}: Ctrl-C ends it")
     lines = _JsonLines() if as_json else _StatusLine() if screen.is_terminal else _Lines()
-    with EndOnInterrupt(session.stop):
-        for answer in session.run():
-            lines.show(answer)
-        lines.finish()
+    is_interrupted = _run(session, lines, shown)
     if session.dropped:
         warn(f"the machine was too slow: {count_noun(session.dropped, 'chunk')} dropped")
     if writer is not None and not as_json:
         screen.print(f"{show_name(writer.path)}: {count_noun(writer.count, 'event')} of {writer.sensor}")
-    if session.is_reading:  # the thread waits for a camera: a regular exit would wait for it, or abort
+    if is_interrupted or session.is_reading:
+        # A regular exit takes another 0.8 s with torch, and waits for a thread that waits for a camera, or aborts.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+
+
+def _run(session: LiveSession, lines: _Lines, window: LiveWindow | None) -> bool:
+    """Show the predictions of a session until it ends; return whether Ctrl-C ended it."""
+    if window is not None:
+        window.on_close = session.stop
+    with EndOnInterrupt(session.stop) as interrupt:
+        try:
+            for answer in session.run():
+                lines.show(answer)
+                if window is not None:
+                    window.show(answer)
+        finally:
+            lines.finish()
+            if window is not None:
+                window.close()
+    return interrupt.is_requested
 
 
 def _with_hop(config: InferConfig, classifier: Classifier, every_ms: float | None) -> InferConfig:
@@ -101,7 +143,7 @@ def _with_hop(config: InferConfig, classifier: Classifier, every_ms: float | Non
 
     if every_ms is not None and config.hop_us is not None:
         raise ConfigError("--every: cannot be combined with --set hop_us")
-    return with_hop(config, classifier, None if every_ms is None else max(1, round(every_ms * 1000)))
+    return with_hop(config, classifier, None if every_ms is None else round(every_ms * 1000))
 
 
 class _Lines:

@@ -10,11 +10,14 @@ import typer
 from ..errors import ConfigError
 from .infer import CheckpointName
 from .options import Overwrite, read_config
-from .screen import make_table, screen
+from .screen import make_table, notes, screen
 from .training import PartOption, show_training
 
 if TYPE_CHECKING:
+    from ..config import SettingsTree
     from ..training.quantisation import Quantisation
+
+UNSEEN_SEED = 2000  # rendered people that the shipped classifiers were not trained on (seed 0)
 
 
 def quantise(
@@ -25,7 +28,7 @@ def quantise(
         typer.Argument(
             metavar="CONFIG",
             help="Data set, as for eval: a folder of recordings, a YAML file, or a shipped configuration; default: the "
-            "data set of the run.",
+            "data set of the run, or new rendered clips for gesture-synthetic.",
         ),
     ] = None,
     settings: Annotated[
@@ -33,6 +36,18 @@ def quantise(
         typer.Argument(metavar="KEY=VALUE", help="Settings that override CONFIG, such as data.root=DIR."),
     ] = None,
     part: PartOption = "test",
+    bits: Annotated[
+        int, typer.Option(min=2, max=8, metavar="N", help="Number of bits of a weight; stored as 8 bits.")
+    ] = 8,
+    epochs: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Fine-tune with rounded weights for N epochs first, in the run folder FILE without its suffix; an "
+            "interrupted run is resumed; 0: do not fine-tune.",
+        ),
+    ] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Compile a trained network to 8-bit integers, and compare it with the original on recordings."""
@@ -42,19 +57,46 @@ def quantise(
 
     require_suffix(out, ".safetensors", "a network in integers")
     claim_output(out, overwrite=overwrite)
-    run = RunFolder(Path(checkpoint)).config
-    if config is None and not run.is_file():
-        raise ConfigError(f"{checkpoint}: not a run folder, so it has no data set (expected CONFIG after it)")
-    source = config or str(run)
-    merged = read_config(source, settings)
+    source, merged = find_data(checkpoint, config, settings)
     from ..training import TrainConfig
+    from ..training.quantisation import fine_tune
     from ..training.quantisation import quantise as quantise_checkpoint
 
-    experiment = build(TrainConfig, merged, source)
+    experiment, tuned = build(TrainConfig, merged, source), None
     with show_training() as callback:
-        done = quantise_checkpoint(checkpoint, experiment.data, part, seed=experiment.seed, callback=callback)
+        if epochs:
+            tuned = RunFolder(out.with_suffix(""))
+            resume = tuned.config.is_file() and not overwrite
+            notes.print(f"{'resuming' if resume else 'run'}: {tuned.path}")
+            fine_tune(checkpoint, experiment, tuned.path, epochs=epochs, bits=bits, resume=resume, callback=callback)
+        done = quantise_checkpoint(
+            checkpoint,
+            experiment.data,
+            part,
+            bits=bits,
+            tuned=None if tuned is None else tuned.path,
+            seed=experiment.seed,
+            callback=callback,
+        )
         done.classifier.save(out, overwrite=overwrite)
     _print_comparison(out, done)
+
+
+def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -> tuple[str, SettingsTree]:
+    """Return the source of the data set and its settings: CONFIG, or the data set of the run or shipped classifier."""
+    from ..checkpoints.checkpoint import shipped_checkpoints
+    from ..results import RunFolder
+
+    run, given = RunFolder(Path(checkpoint)).config, [config or "", *(settings or [])]
+    if config is not None and ("=" not in config or Path(config).exists()):
+        return config, read_config(config, settings)
+    if run.is_file():
+        return str(run), read_config(str(run), given[config is None :])
+    if checkpoint in shipped_checkpoints():
+        return checkpoint, read_config(checkpoint, [f"seed={UNSEEN_SEED}", *given[config is None :]])
+    if config is None:
+        raise ConfigError(f"{checkpoint}: not a run folder, so it has no data set (expected CONFIG after it)")
+    return config, read_config(config, settings)
 
 
 def _print_comparison(out: Path, done: Quantisation) -> None:
@@ -80,8 +122,8 @@ def _print_comparison(out: Path, done: Quantisation) -> None:
     screen.print(f"most spikes change in {lossy.name}: {lossy.changed:.2%}")
     screen.print(
         f"accuracy {done.before / done.recordings:.2%} before ({done.before} of {done.recordings}), "
-        f"{done.after / done.recordings:.2%} in integers ({done.after}); {done.equal} predictions are equal: "
-        f"{done.data}"
+        f"{done.after / done.recordings:.2%} in integers ({done.after}): {done.data}; {done.equal} predictions are "
+        f"equal, {done.lost} become wrong, {done.gained} right"
     )
     screen.print(
         f"{out}: {network.parameter_bytes:,} bytes of weights, {network.state_bytes:,} bytes of state, "

@@ -1,23 +1,8 @@
-"""Open recordings, videos and events for a network: select a region and fit it to the network's sensor."""
+"""Open recordings, videos and events for a network: select a region and fit it to the network's sensor.
 
-from .config import FramingConfig
-from .fitting import scaled_size
-from .live import EventFramer, FrameFramer, frame_live_events, frame_live_video, live_settings
-from .opening import EventParts, EventSource, find_guess, frame_events, open_source
-from .person import VIEW_M
+The names are listed in `__init__.pyi` and loaded at first use, because recordings need neither pose nor live framing.
+"""
 
-__all__ = [
-    "VIEW_M",
-    "EventFramer",
-    "EventParts",
-    "EventSource",
-    "FrameFramer",
-    "FramingConfig",
-    "find_guess",
-    "frame_events",
-    "frame_live_events",
-    "frame_live_video",
-    "live_settings",
-    "open_source",
-    "scaled_size",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

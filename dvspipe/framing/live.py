@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from ..arguments import checked
 from ..errors import VideoError
 from ..events import Events, Region, SensorSize
 from ..recordings.conversion import ConvertConfig
-from ..simulator import EventSimulator, SimulatorState
 from ..video.config import VideoSettings
 from ..video.frames import Frame
 from ..video.pictures import fit_picture
@@ -37,6 +36,9 @@ from .framing import (
     smooth_centers,
 )
 from .opening import coarse_size, is_larger, map_region, plan_picture, plan_region
+
+if TYPE_CHECKING:
+    from ..simulator import SimulatorState
 
 LOCATING_SLICES = 4  # slices with motion before the zoom is decided: 2 s
 SMOOTHED_SLICES = 3 * SMOOTH_SLICES  # centres that the smoothing uses
@@ -89,7 +91,8 @@ class LiveFinder:
             square = find_square(np.mean([each for _, each in self._near], axis=0), self._maps.cell_px)
             if square is not None:
                 place = square.scaled(self._scale)
-                self._squares.append(place.side)
+                if self.framing is None:
+                    self._squares.append(place.side)
                 self._numbers.append(self._first + number)
                 self._centers.append((place.x, place.y))
                 self._follow(int(events.t[-1]))
@@ -231,6 +234,8 @@ class _Pixels:
     """Simulated pixels that see cropped and scaled frames."""
 
     def __init__(self, name: str, settings: ConvertConfig) -> None:
+        from ..simulator import EventSimulator  # only videos need its kernels
+
         self._name, self._video = name, settings.video
         self._simulator = EventSimulator(settings.simulator, upsample=settings.upsample)
         self._state: SimulatorState | None = None

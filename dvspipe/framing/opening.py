@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..arguments import checked
 from ..errors import Brief, CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
@@ -17,7 +20,6 @@ from ..formats import NO_HINTS, HintsLike, Recording, open_recording
 from ..parallel import prefetch
 from ..recordings.conversion import FRAMES_AHEAD, ConvertConfig, is_video
 from ..results import LookRow
-from ..simulator import simulate
 from ..video.config import VideoSettings
 from ..video.names import camera_of
 from ..video.opening import open_video
@@ -25,7 +27,6 @@ from ..video.video import Video
 from .config import FramingConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
 from .framing import MAX_ZOOM, Framing, RegionTrack, find_framing, follow_stream, plan_following
-from .person import find_person
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,22 @@ class EventParts(Brief):
     parts: Parts
 
 
+@dataclass(frozen=True, eq=False)
+class RecordingView:
+    """Complete pictures of a recording, to draw it once.
+
+    Args:
+        sensor: Sensor of the events.
+        parts: Consecutive parts of the recording.
+        frames: Times in microseconds and RGB frames, uint8 [H, W, 3], of a video with the same content; None: not a
+            video.
+    """
+
+    sensor: SensorSize
+    parts: Iterable[Events]
+    frames: Iterator[tuple[int, NDArray[np.uint8]]] | None = None
+
+
 @checked
 @dataclass(frozen=True, repr=False)
 class EventSource(Brief):
@@ -71,6 +88,7 @@ class EventSource(Brief):
         span_us: Times of the first and the last event in microseconds (estimated for a video), for the progress; None:
             unknown.
         film: Function that opens the complete pictures of a video; None: not a video.
+        pictures: Function that opens the pictures of a video in which `looked_at` is measured; None: not a video.
         synthetic: Whether the file says that dvspipe rendered its content.
         warnings: Possible mistakes, a line each: a guessed sensor, or a region mostly outside the picture.
     """
@@ -84,6 +102,7 @@ class EventSource(Brief):
     looked_at: tuple[LookRow, ...]
     span_us: tuple[int, int] | None = None
     film: Callable[[], Video] | None = None
+    pictures: Callable[[], Video] | None = None
     synthetic: bool = False
     warnings: tuple[str, ...] = ()
 
@@ -341,6 +360,8 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
     framing = None
     if roi == "auto" or (roi is None and config.fit is None and not geometry):
         zoom = 1.0 if config.fit == "crop" else None
+        from .person import find_person
+
         framing = find_person(path, settings.video, size, target) if zoom is None else None
         if framing is None:
             framing = find_framing(overview.parts(), overview.sensor, target, zoom=zoom, original=size)
@@ -359,7 +380,10 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
     place = map_region(region, size, video.size) if track is None else None
     fit = plan_fit(video.size, target if track is None else video.size, "crop", place)
     stream, span_us = _simulate_video(path, video, settings), _estimate_span(video)
-    return EventSource(str(path), stream, overview, size, fit, track, looked_at, span_us, film, warnings=warnings)
+    shown = partial(_open_repeated, path, pictures.video)
+    return EventSource(
+        str(path), stream, overview, size, fit, track, looked_at, span_us, film, shown, warnings=warnings
+    )
 
 
 def plan_picture(
@@ -460,6 +484,8 @@ def _set_video(settings: ConvertConfig, **update: str | None) -> ConvertConfig:
 
 
 def _simulate(name: str, video: Video, settings: ConvertConfig) -> Iterator[Events]:
+    from ..simulator import simulate  # recordings do not need its kernels
+
     frames = prefetch(video.frames(), FRAMES_AHEAD)
     try:
         yield from simulate(frames, settings.simulator, upsample=settings.upsample)

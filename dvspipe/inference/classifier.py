@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from ..arguments import checked
 from ..checkpoints.checkpoint import (
@@ -22,10 +21,11 @@ from ..checkpoints.checkpoint import (
     digest_of,
     pin_checkpoint,
     read_checkpoint,
+    shipped_checkpoints,
     upload_checkpoint,
 )
 from ..checkpoints.hub import SCHEME, HubModel
-from ..checkpoints.model_card import write_card
+from ..checkpoints.integer import INTEGER_ENDING, IntegerClassifier, stores_integers
 from ..config import as_settings, build, find_differences, show_value
 from ..encoding import BinConfig
 from ..errors import CheckpointError, ConfigError, DataError, EventError, Explained, Remedy, VideoError, count_noun
@@ -33,25 +33,28 @@ from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..framing import EventSource, open_source
 from ..labels import GESTURES
-from ..networks import (
-    NO_MODULES,
-    ClassMoments,
-    ModuleConfig,
-    ModuleSource,
-    Network,
-    count_activity,
-    summarize_layers,
-)
+from ..networks.config import ModuleConfig
+from ..networks.integer import IntegerNetwork
+from ..networks.module_source import NO_MODULES, ModuleSource
 from ..parallel import Progress
-from ..pose import track_pictures
-from ..results import Basis, LayerActivity, Prediction, Timeline
+from ..results import Basis, LayerActivity
+from ..results import Prediction as Prediction  # also a name of `dvspipe.inference`
+from ..results import Timeline as Timeline
 from ..results.timeline import find_centers
 from .config import InferConfig
-from .joints import JOINT_LOOKS_HZ, JointClassifier, find_joints, included_classifier
+from .integer_runner import IntegerRunner
 from .rates import RateHistogram, StepCounts
 from .segments import find_segments, is_quiet
 from .stateful import InputSpan, StatefulRun, StepOutput, group_steps
 from .windows import Window, encode_complete, encode_steps, find_start, slide, split_by_events
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from ..networks import ClassMoments, Network
+    from .joints import JointClassifier
+    from .torch_runner import TorchRunner
+    from .windows import WindowSpikes
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +74,7 @@ class Classifier(Explained):
 
     Args:
         config: Classes, sensor, encoding, architecture and framing of the network.
-        network: Network with its weights; set to evaluation mode.
+        network: Network with its weights, in PyTorch (set to evaluation mode) or in integers.
         checkpoint: Checkpoint that the network was loaded from; None if it was built in memory.
         moments: Statistics of the training recordings per class, required by `adapt`; None if unknown.
         modules: Source of a custom network (`network.kind = module`); worker processes load the network from it.
@@ -95,7 +98,7 @@ class Classifier(Explained):
     def __init__(
         self,
         config: ClassifierConfig | str | Path | None = None,
-        network: Network | None = None,
+        network: Network | IntegerNetwork | None = None,
         checkpoint: str | None = None,
         moments: ClassMoments | None = None,
         modules: ModuleSource = NO_MODULES,
@@ -111,12 +114,26 @@ class Classifier(Explained):
                 f"{', '.join(config.classes)})"
             )
         self.config, self.modules, self.joints = config, modules, joints
-        self.network = network.eval()
         self.checkpoint, self.moments = checkpoint, moments
         grid = config.bins.grid(config.sensor)
         channels = MODULE_CHANNELS if isinstance(config.network, ModuleConfig) else config.network.channels[0]
         image_bytes = 4 * grid.width * grid.height * max(config.bins.channels, channels)
         self.max_images = max(1, MAX_OUTPUT_BYTES // image_bytes)  # time steps of all windows per forward pass
+        self.runner = _start_runner(network, self.max_images, config.bins)
+
+    @property
+    def network(self) -> Network:
+        """Network in PyTorch.
+
+        Raises:
+            ConfigError: If the network is compiled to integers.
+        """
+        if isinstance(self.runner, IntegerRunner):
+            raise ConfigError(
+                f"{self.checkpoint or 'Classifier'}: its network is compiled to integers, and can only classify "
+                "(expected the original classifier)"
+            )
+        return self.runner.network
 
     def __repr__(self) -> str:
         name, config = self.checkpoint or "in memory", self.config
@@ -126,7 +143,8 @@ class Classifier(Explained):
     @cached_property
     def digest(self) -> str:
         """SHA-256 of configuration and weights."""
-        return digest_of({"config": self.config.model_dump_json()}, self.network.state_dict())
+        config, arrays = self.runner.describe(self.config)
+        return digest_of({"config": config.model_dump_json()}, arrays)
 
     @classmethod
     @checked
@@ -136,29 +154,51 @@ class Classifier(Explained):
         device: str = "cpu",
         *,
         trust: str | Sequence[str] = (),
-        network: nn.Module | None = None,
+        network: Module | None = None,
+        engine: Literal["torch", "integer"] = "torch",
     ) -> Classifier:
         """Load a classifier from a checkpoint.
 
         Args:
             path: Checkpoint file, folder of a training run, name of an included checkpoint, or model on the Hugging
-                Face hub: `hf://user/name` or `hf://user/name@revision` (needs the extra `hub`).
+                Face hub: `hf://user/name` or `hf://user/name@revision` (needs the extra `hub`). Or a file of a
+                classifier compiled to integers (`dvspipe.training.quantisation`); it does not need torch.
             device: PyTorch device that the network runs on, such as `cuda:0`.
             trust: Packages allowed to run code, for checkpoints with `network.kind = module`.
             network: Your own network for such a checkpoint; the weights are loaded into it.
+            engine: `integer` loads an included checkpoint in integers, and requires other checkpoints to be compiled to
+                integers. Without torch, included checkpoints are always loaded in integers.
 
         Raises:
-            CheckpointError: If the file is missing or not a checkpoint, or the hub cannot be reached.
+            CheckpointError: If the file is missing or not a checkpoint, the hub cannot be reached, or torch is not
+                installed and needed.
             ConfigError: If the network is a module that cannot be built, or its package is not trusted.
 
         Example:
             >>> Classifier.load("gesture-synthetic").config.classes[:2]
             ('hand_clapping', 'right_hand_wave')
         """
-        modules = ModuleSource.of(trust, network)
         name = pin_checkpoint(path)
-        loaded = read_checkpoint(name, device, modules)
+        if engine == "integer" or stores_integers(name):
+            return cls._load_integers(name)
+        modules = ModuleSource.of(trust, network)
+        try:
+            loaded = read_checkpoint(name, device, modules)
+            from .joints import find_joints
+        except ModuleNotFoundError as error:
+            if name in shipped_checkpoints():
+                log.warning("%s: in integers, because %s is not installed", name, error.name)
+                return cls._load_integers(name)
+            raise CheckpointError(
+                f"{name}: needs {error.name}, which is not installed (expected a classifier compiled to integers)"
+            ) from error
         return cls(loaded.config, loaded.network, name, loaded.moments, modules, joints=find_joints(name))
+
+    @classmethod
+    def _load_integers(cls, name: str) -> Classifier:
+        name = name + INTEGER_ENDING if name in shipped_checkpoints() else name
+        compiled = IntegerClassifier.load(name)
+        return cls(compiled.config, compiled.network, name)
 
     @checked
     def push_to_hub(self, name: str, *, license: str = "unknown", private: bool = False) -> str:  # noqa: A002
@@ -184,7 +224,8 @@ class Classifier(Explained):
             >>> Classifier.load("runs/train/mine").push_to_hub("user/mine", license="mit")  # doctest: +SKIP
             'hf://user/mine@3f8c1b0'
         """
-        from ..training.records import find_records  # slow import, needed only here
+        from ..checkpoints.model_card import write_card  # slow imports, needed only here
+        from ..training.records import find_records
 
         model = HubModel.parse(name if name.startswith(SCHEME) else SCHEME + name)
         card = write_card(model.name, self.config, find_records(self.checkpoint), license)
@@ -338,7 +379,7 @@ class Classifier(Explained):
         joints = self._find_joints(source, config)
         bins = self.window_bins(config)
         reader = _Reader(source, bins.step_us, progress)
-        with count_activity(self.network) as counters, torch.no_grad():
+        with self.runner.count_activity() as activity:
             if config.stateful:
                 outputs = self._classify_stateful(bins, config, reader)
             else:
@@ -347,7 +388,7 @@ class Classifier(Explained):
             raise DataError(f"{source.name}: {_explain_no_events(reader, config)}")
         if not outputs.spans:
             raise _too_short_error(source.name, bins, reader)
-        layers = summarize_layers(counters, counted=bins.dtype.kind == "u")
+        layers = activity()
         timeline = self._to_timeline(outputs, bins.window_us, reader.steps)
         if joints is not None:
             timeline = _combine_joints(timeline, source, joints)
@@ -361,6 +402,8 @@ class Classifier(Explained):
         """
         if config.pose is False or (config.pose is None and (self.joints is None or source.film is None)):
             return None
+        from .joints import included_classifier
+
         remedy = Remedy("config.pose", False, "classify events alone")
         if self.joints is None and self.config.classes != GESTURES:
             raise ConfigError(
@@ -423,8 +466,8 @@ class Classifier(Explained):
         windows = (each for each in _encode_windows(bins, config, reader) if _is_covered(each, bins, hop_us, reader))
         while batch := list(itertools.islice(windows, batch_size)):
             outputs.spans.extend(InputSpan(window.start_us, window.end_us, window.events) for window in batch)
-            logits = self._forward(torch.from_numpy(np.stack([window.spikes for window in batch], axis=1)))
-            outputs.logits.append(logits.mean(axis=0))
+            spikes = cast("WindowSpikes", np.stack([window.spikes for window in batch], axis=1))
+            outputs.logits.append(self.runner.classify(spikes))
             if on_windows:
                 on_windows(batch, outputs.logits[-1])
         reader.classified_us = sum(span.end_us - span.start_us for span in outputs.spans)
@@ -437,7 +480,7 @@ class Classifier(Explained):
         lag_us = round(bins.window_us * math.log(2))
         outputs = _Outputs([], [], hop * step_us, lag_us=lag_us, stateful=True)
         start_us, stream = find_start(reader.parts())
-        run = StatefulRun(self.network, bins, len(self.config.classes), start_us=start_us, hop=hop)
+        run = StatefulRun(self.runner, bins, len(self.config.classes), start_us=start_us, hop=hop)
         steps = encode_steps(stream, bins, start_us=start_us, pause_steps=bins.steps)
         for block in group_steps(steps, max(2, min(bins.steps, self.max_images - 1))):
             outputs.add(run.add(block))
@@ -507,19 +550,12 @@ class Classifier(Explained):
             classes=classes,
         )
 
-    def _forward(self, spikes: torch.Tensor) -> NDArray[np.float32]:
-        """Return outputs [T, B, K] for spikes [T, B, C, H, W], computed in chunks of `max_images`."""
-        device = next(self.network.parameters()).device
-        chunk_size = max(1, self.max_images // spikes.shape[1]) if self.network.streams else len(spikes)
-        outputs, state = [], None
-        for first in range(0, len(spikes), chunk_size):
-            output, state = self.network(spikes[first : first + chunk_size].to(device), state)
-            outputs.append(output.float().cpu().numpy())
-        return np.concatenate(outputs)
-
 
 def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassifier) -> Timeline:
     """Combine the predictions with joints; predictions without a visible person do not change."""
+    from ..pose import track_pictures
+    from .joints import JOINT_LOOKS_HZ
+
     assert source.film is not None  # see _find_joints
     film = source.film()
     try:
@@ -529,6 +565,14 @@ def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassi
         return timeline
     combined = joints.combine(timeline.probabilities, track, timeline.t_start_us, timeline.t_end_us)
     return replace(timeline, probabilities=combined)
+
+
+def _start_runner(network: Network | IntegerNetwork, max_images: int, bins: BinConfig) -> IntegerRunner | TorchRunner:
+    if isinstance(network, IntegerNetwork):
+        return IntegerRunner(network)
+    from .torch_runner import TorchRunner
+
+    return TorchRunner(network.eval(), max_images=max_images, counted=bins.dtype.kind == "u")
 
 
 class _Reader:

@@ -11,10 +11,9 @@ from ..arguments import check_items, checked
 from ..config import as_settings
 from ..errors import ConfigError, DataError, DvspipeError, FileError, Remedy
 from ..events import Events
-from ..framing import EventSource
+from ..framing import EventSource, RecordingView
 from ..parallel import Engine, Outcome, Processes, Progress, ignore_progress, map_items
 from ..results import InferenceRun, Manifest, OutputFolder, Prediction, add_scores
-from .adaptation import adapt, check_adaptable
 from .classifier import Classifier
 from .labels import read_spans
 from .options import ClassifyOptions
@@ -82,6 +81,8 @@ def classify_many(
     for out in {task.out for task in finished if task.out is not None}:
         Manifest(out).finish([task.source for task in finished if task.out == out])
     if options.adapt:
+        from .adaptation import check_adaptable
+
         check_adaptable(classifier)
     classify = _ClassifyTask(run, options, None if uses_workers else classifier, classifier.modules.trust, overwrite)
     return _classify_all(classify, tasks, waiting, engine, progress)
@@ -120,6 +121,8 @@ def _classify_all(
 
 def _adapt(classify: _ClassifyTask, tasks: Sequence[Task], progress: Progress) -> Classifier:
     """Adapt the network to all tasks; unreadable recordings are skipped here and reported when classified."""
+    from .adaptation import adapt
+
     options, sources = classify.options, [task.source for task in tasks]
     classifier = classify.classifier or _load_classifier(classify.run.checkpoint, classify.trust)
     adaptation = adapt(
@@ -248,8 +251,9 @@ class _ClassifyTask:
         out.write_run(self.run)
         folder.write_rows(windows, prediction.segments)
         if self.options.draw is not None:
-            parts, sensor = _report_parts(source, progress), source.overview.sensor
-            self.options.draw(folder, prediction, windows, parts, sensor, self.run.classes)
+            frames = None if source.pictures is None else source.pictures().pictures()
+            shown = RecordingView(source.overview.sensor, _report_parts(source, progress), frames)
+            self.options.draw(folder, prediction, windows, shown, self.run.classes)
         prediction.write(folder.answer)
 
 

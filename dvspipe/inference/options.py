@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from ..arguments import checked
 from ..checkpoints.checkpoint import versions
 from ..config import Settings
 from ..errors import FileError
-from ..events import Events, SensorSize
 from ..files import read_bytes
 from ..formats import NO_HINTS, GivenSensor, Hints
+from ..framing import RecordingView
 from ..labels import MAX_LABEL_BYTES
 from ..results import Dependencies, InferenceRun, Prediction, RecordingFolder, WindowRow
 from .classifier import Classifier
@@ -21,11 +21,9 @@ from .config import InferConfig
 from .labels import find_label_file
 from .tasks import Task
 
-Draw = Callable[
-    [RecordingFolder, Prediction, tuple[WindowRow, ...], Iterable[Events], SensorSize, Sequence[str]], object
-]
-"""Callback that draws pictures of a recording. Arguments: its folder, prediction and windows, the events of the
-complete pictures, their sensor size, and all class names."""
+Draw = Callable[[RecordingFolder, Prediction, tuple[WindowRow, ...], RecordingView, Sequence[str]], object]
+"""Callback that draws pictures of a recording. Arguments: its folder, prediction and windows, its complete pictures,
+and all class names."""
 
 
 class ClassifyOptions(Settings):

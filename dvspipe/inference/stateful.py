@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..encoding import BinConfig
-from ..networks import Network, State
+from .runners import NetworkRunner
 from .windows import Step
+
+if TYPE_CHECKING:
+    from .windows import WindowSpikes
 
 
 class InputSpan(NamedTuple):
@@ -74,12 +76,12 @@ class StatefulRun:
     prediction within the first window equals the prediction for that window, and with a window as long as the
     recording, the last prediction equals the prediction for the recording.
 
-    The outputs do not depend on the division into blocks, to the last bit, provided that the network processes at
-    least two images at once: libraries compute one image by another routine that rounds differently. So a block has at
-    least two steps (`group_steps`), or there are two copies of the stream.
+    The outputs do not depend on the division into blocks, to the last bit, provided that a network in PyTorch processes
+    at least two images at once: libraries compute one image by another routine that rounds differently. So a block has
+    at least two steps (`group_steps`), or there are two copies of the stream.
 
     Args:
-        network: Network in evaluation mode.
+        runner: Network.
         bins: Encoding; `bins.window_us` is the time constant of the running mean.
         classes: Number of classes K.
         start_us: Start of step 0 in microseconds.
@@ -88,11 +90,11 @@ class StatefulRun:
     """
 
     def __init__(
-        self, network: Network, bins: BinConfig, classes: int, *, start_us: int, hop: int, copies: int = 1
+        self, runner: NetworkRunner, bins: BinConfig, classes: int, *, start_us: int, hop: int, copies: int = 1
     ) -> None:
-        self._network, self._bins, self._classes = network, bins, classes
+        self._runner, self._bins, self._classes = runner, bins, classes
         self._start_us, self._hop, self._copies = start_us, hop, copies
-        self._state: State | None = None
+        self._state: object = None
         self._mean = _RunningMean(bins, classes, start_us)
         self._shown_us: int | None = None  # end of the last output
 
@@ -106,13 +108,11 @@ class StatefulRun:
             start_us = self._start_us + block[0].number * self._bins.step_us
             self._state, self._mean = None, _RunningMean(self._bins, self._classes, start_us)
         is_single = len(block) == 1 and self._copies == 1 and block[0].is_first
-        spikes = torch.from_numpy(np.stack([step.spikes for step in block])[:, None])
-        spikes = spikes.expand(-1, 2 if is_single else self._copies, -1, -1, -1)
-        device = next(self._network.parameters()).device
-        logits, state = self._network(spikes.to(device), self._state)
+        spikes = cast("WindowSpikes", np.stack([step.spikes for step in block]))
+        outputs, state = self._runner.run(spikes, self._state, copies=2 if is_single else self._copies)
         self._state = None if is_single else state
         found = []
-        for step, output in zip(block, logits[:, 0].float().cpu().numpy(), strict=True):
+        for step, output in zip(block, outputs, strict=True):
             self._mean.add(output, step.events)
             if (step.number + 1) % self._hop == 0:
                 found.append(self._show())

@@ -5,9 +5,9 @@ It is written for clarity, in plain numpy. `docs/concepts/integer.md` derives it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,12 @@ MAX_COUNT_IN = 255  # counts are uint8
 MAX_POOL = 15  # the sum of a square of spikes fits in uint8
 
 Scores = NDArray[np.int64]
+Pooling = Literal["sum", "max"]
 
 
 @dataclass(frozen=True, eq=False)
 class IntegerLayer:
-    """Convolution of integers, leaky integrate-and-fire neurons, and sum pooling.
+    """Convolution of integers, leaky integrate-and-fire neurons, and pooling.
 
     A linear layer is a convolution without padding whose kernel covers the input.
 
@@ -36,8 +37,10 @@ class IntegerLayer:
         leak: Leak per step in units of 2^-15, from 1 to 2^15.
         shift: Number of bits by which the sum of weights is shifted to the left, from 0 to 8.
         padding: Zero pixels around the input.
-        pool: Side of the squares over which spikes are summed; 1: no pooling.
+        pool: Side of the squares that are pooled; 1: no pooling.
         subtract: Whether a spike subtracts the threshold; otherwise it sets the membrane to 0.
+        pooling: `sum` or `max` of a square.
+        residual: Whether the input of the previous layer is added to the spikes, before pooling.
     """
 
     weight: NDArray[np.int8]
@@ -48,6 +51,8 @@ class IntegerLayer:
     padding: int
     pool: int
     subtract: bool
+    pooling: Pooling = "sum"
+    residual: bool = False
 
     def membrane_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """Return the shape [M, H, W] of the neurons for the shape of the input."""
@@ -58,6 +63,11 @@ class IntegerLayer:
         """Return the shape of the pooled spikes for the shape of the input."""
         M, H, W = self.membrane_shape(shape)
         return M, H // self.pool, W // self.pool
+
+    def bound_output(self, added: int) -> int:
+        """Return the largest possible output; `added` is the largest input of the previous layer."""
+        largest = 1 + added * self.residual
+        return largest * self.pool**2 if self.pooling == "sum" else largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +107,11 @@ class IntegerNetwork:
     readout: IntegerReadout
 
     def __post_init__(self) -> None:
-        largest = MAX_COUNT_IN
-        for number, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=False), start=1):
-            _check_layer(f"lif{number}", layer, shape, largest)
-            largest = layer.pool**2
-        _check_readout(self.readout, self.shapes[-1], largest)
+        shapes, bounds = self.shapes, self.input_bounds
+        for n, layer in enumerate(self.layers):
+            _check_layer(f"lif{n + 1}", layer, shapes[n], bounds[n])
+            _check_output(f"lif{n + 1}", layer, shapes[n - 1 : n + 1], bounds[n + 1])
+        _check_readout(self.readout, shapes[-1], bounds[-1])
 
     @property
     def shapes(self) -> tuple[tuple[int, int, int], ...]:
@@ -110,6 +120,19 @@ class IntegerNetwork:
         for layer in self.layers:
             shapes.append(layer.output_shape(shapes[-1]))
         return tuple(shapes)
+
+    @property
+    def input_bounds(self) -> tuple[int, ...]:
+        """Largest possible input of each layer, then of the readout."""
+        return self.bound_inputs(self.layers)
+
+    @staticmethod
+    def bound_inputs(layers: Sequence[IntegerLayer]) -> tuple[int, ...]:
+        """Return the largest possible input of each layer, then of a readout after them."""
+        bounds = [MAX_COUNT_IN]
+        for n, layer in enumerate(layers):
+            bounds.append(layer.bound_output(bounds[n - 1]))
+        return tuple(bounds)
 
     @property
     def classes(self) -> int:
@@ -139,6 +162,14 @@ def _check_layer(name: str, layer: IntegerLayer, shape: tuple[int, int, int], la
     if not 1 <= layer.threshold.min() <= layer.threshold.max() < MAX_INT16:
         raise ConfigError(f"{name}: thresholds out of range (expected 1 to {MAX_INT16 - 1})")
     _check_sums(name, layer, largest)
+
+
+def _check_output(name: str, layer: IntegerLayer, shapes: tuple[tuple[int, int, int], ...], largest: int) -> None:
+    """Check the output of a layer; `shapes` are the shapes of the inputs of the previous layer, if any, and its own."""
+    if layer.residual and (len(shapes) < 2 or shapes[0] != layer.membrane_shape(shapes[1])):
+        raise ConfigError(f"{name}: cannot add the input of the previous layer (found {shapes[:-1]})")
+    if largest > MAX_COUNT_IN:
+        raise ConfigError(f"{name}: outputs may overflow (found up to {largest}, expected up to {MAX_COUNT_IN})")
 
 
 def _check_readout(readout: IntegerReadout, shape: tuple[int, int, int], largest: int) -> None:
@@ -190,7 +221,7 @@ class LayerStep:
     Args:
         inputs: Input, uint8 [C, H, W].
         spikes: Spikes before pooling, bool [M, H, W].
-        saturated: Number of membranes that were limited to the range of int16.
+        saturated: Number of membranes that were limited to the range of int16 and not set to 0 by a spike.
     """
 
     inputs: NDArray[np.uint8]
@@ -243,11 +274,28 @@ def convolve(weight: NDArray[np.int8], x: NDArray[np.uint8], padding: int) -> ND
     return rounded
 
 
-def sum_squares(spikes: NDArray[np.bool_], pool: int) -> NDArray[np.uint8]:
-    """Return the number of spikes in each square of pool x pool pixels, uint8 [M, H // pool, W // pool]."""
-    M, H, W = spikes.shape[0], spikes.shape[1] // pool, spikes.shape[2] // pool
-    squares = spikes[:, : H * pool, : W * pool].reshape(M, H, pool, W, pool)
-    return np.asarray(squares.sum(axis=(2, 4)), np.uint8)
+def pool_squares(x: NDArray[np.uint8], pool: int, pooling: Pooling = "sum") -> NDArray[np.uint8]:
+    """Return the sum or maximum of each square of pool x pool pixels of x [..., H, W], without incomplete squares."""
+    H, W = x.shape[-2] // pool, x.shape[-1] // pool
+    squares = x[..., : H * pool, : W * pool].reshape(*x.shape[:-2], H, pool, W, pool)
+    return np.asarray(squares.sum(axis=(-3, -1)) if pooling == "sum" else squares.max(axis=(-3, -1)), np.uint8)
+
+
+def find_output(
+    layer: IntegerLayer, spikes: NDArray[np.bool_], previous: NDArray[np.uint8] | None
+) -> NDArray[np.uint8]:
+    """Return the output of a layer for its spikes, uint8 [M, H // pool, W // pool].
+
+    Args:
+        layer: Spiking layer.
+        spikes: Spikes, bool [M, H, W].
+        previous: Input of the previous layer, for `layer.residual`.
+    """
+    x = spikes.astype(np.uint8)
+    if layer.residual:
+        assert previous is not None
+        x += previous
+    return pool_squares(x, layer.pool, layer.pooling)
 
 
 def step_layer(
@@ -267,7 +315,8 @@ def step_layer(
     threshold = layer.threshold[:, None, None]
     spikes = v > threshold
     after = np.where(spikes, v - threshold if layer.subtract else 0, v)
-    return LayerStep(x, spikes, int(np.count_nonzero(full != v))), after.astype(np.int16)
+    limited = (full != v) if layer.subtract else (full != v) & ~spikes
+    return LayerStep(x, spikes, int(np.count_nonzero(limited))), after.astype(np.int16)
 
 
 def step(network: IntegerNetwork, counts: NDArray[np.uint8], state: IntegerState) -> tuple[Scores, IntegerState]:
@@ -288,10 +337,10 @@ def step(network: IntegerNetwork, counts: NDArray[np.uint8], state: IntegerState
 
 def trace_step(network: IntegerNetwork, counts: NDArray[np.uint8], state: IntegerState) -> StepTrace:
     """Return the layers in a step, and the state after it; see `step`."""
-    x, traced, membranes = counts, list[LayerStep](), list[NDArray[np.int16]]()
+    x, previous, traced, membranes = counts, None, list[LayerStep](), list[NDArray[np.int16]]()
     for layer, before in zip(network.layers, state.membranes, strict=True):
         done, after = step_layer(layer, x, before)
-        x = sum_squares(done.spikes, layer.pool)
+        x, previous = find_output(layer, done.spikes, previous), x
         traced.append(done)
         membranes.append(after)
     readout, v = network.readout, state.integrators

@@ -8,46 +8,148 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .integer import LEAK_BITS, MAX_INT16, IntegerLayer, IntegerNetwork, Scores, leak_of, start_state
+from .integer import LEAK_BITS, MAX_INT16, IntegerLayer, IntegerNetwork, Scores
 
 HALF = 1 << (LEAK_BITS - 1)
 
 
-class LayerArrays(NamedTuple):
-    """Constants of a layer for the kernel; see `IntegerLayer`.
+class KernelState(NamedTuple):
+    """State of a network between steps, for one recording.
 
     Args:
-        weight: Weights with the output channels last, int32 [C, h, w, M].
-        bias: Bias, int32 [M].
-        threshold: Threshold, int32 [M].
-        leak: Leak in units of 2^-15.
-        shift: Shift of the sums.
-        padding: Zero pixels around the input.
-        pool: Side of the squares.
-        subtract: Whether a spike subtracts the threshold.
+        membranes: Membranes of each spiking layer, int32 [H, W * M].
+        integrators: Integrators of the readout, int32 [K].
     """
 
-    weight: NDArray[np.int32]
+    membranes: tuple[NDArray[np.int32], ...]
+    integrators: NDArray[np.int32]
+
+
+class LayerSpikes(NamedTuple):
+    """Spikes that reach and leave the neurons of a layer, summed over some steps.
+
+    Args:
+        arrived: Sum of the inputs.
+        fired: Number of output spikes, before pooling.
+    """
+
+    arrived: int
+    fired: int
+
+
+class KernelRun(NamedTuple):
+    """Result of some steps.
+
+    Args:
+        integrators: Integrators of the readout after each step, int32 [T, K]. Their sum over all steps is the score.
+        state: State after the last step.
+        spikes: Spikes of each spiking layer in order.
+        features: Sum of the inputs of the readout.
+    """
+
+    integrators: NDArray[np.int32]
+    state: KernelState
+    spikes: tuple[LayerSpikes, ...]
+    features: int
+
+
+class PackedLayer(NamedTuple):
+    """Layer in the order of memory that the compiled rule needs; see `IntegerLayer` for the other fields.
+
+    Args:
+        weight: Weights per input channel and row, from the last column to the first, int8 [C, h, w * M].
+        bias: Bias of each neuron of a row, int32 [W' * M].
+        threshold: Threshold of each neuron of a row, int32 [W' * M].
+        columns: Columns w of the weights.
+        largest: Whether squares are pooled to their maximum, not to their sum.
+    """
+
+    weight: NDArray[np.int8]
     bias: NDArray[np.int32]
     threshold: NDArray[np.int32]
+    columns: int
     leak: int
     shift: int
     padding: int
     pool: int
     subtract: bool
+    largest: bool
+    residual: bool
 
 
-def _arrays(layer: IntegerLayer) -> LayerArrays:
-    return LayerArrays(
-        np.ascontiguousarray(layer.weight.transpose(1, 2, 3, 0).astype(np.int32)),
-        layer.bias,
-        layer.threshold,
+def _pack(layer: IntegerLayer, width: int) -> PackedLayer:
+    _, C, h, w = layer.weight.shape
+    return PackedLayer(
+        np.ascontiguousarray(layer.weight.transpose(1, 2, 3, 0)[:, :, ::-1]).reshape(C, h, -1),
+        np.tile(layer.bias, width),
+        np.tile(layer.threshold, width),
+        w,
         layer.leak,
         layer.shift,
         layer.padding,
         layer.pool,
         layer.subtract,
+        layer.pooling == "max",
+        layer.residual,
     )
+
+
+class PackedReadout(NamedTuple):
+    """Readout in the order of memory that the compiled rule needs; see `IntegerReadout` for the other fields.
+
+    Args:
+        weight: Weights, int8 [H * W * C, K].
+        bias: Bias, int32 [K].
+    """
+
+    weight: NDArray[np.int8]
+    bias: NDArray[np.int32]
+    leak: int
+    shift: int
+
+
+class IntegerKernel:
+    """Network in integers, prepared for the compiled rule.
+
+    Args:
+        network: Network of integers.
+    """
+
+    def __init__(self, network: IntegerNetwork) -> None:
+        self.network = network
+        self._shapes = [layer.membrane_shape(each) for layer, each in zip(network.layers, network.shapes, strict=False)]
+        self._layers = [_pack(layer, W) for layer, (_, _, W) in zip(network.layers, self._shapes, strict=True)]
+        C, H, W = network.shapes[-1]
+        readout = network.readout
+        weight = readout.weight.reshape(-1, C, H, W).transpose(2, 3, 1, 0).reshape(C * H * W, -1)
+        self._readout = PackedReadout(
+            np.ascontiguousarray(weight), np.ascontiguousarray(readout.bias), readout.leak, readout.shift
+        )
+
+    def start(self) -> KernelState:
+        """Return the state before the first step: zeros."""
+        membranes = tuple(np.zeros((H, W * M), np.int32) for M, H, W in self._shapes)
+        return KernelState(membranes, np.zeros(self.network.classes, np.int32))
+
+    def run(self, counts: NDArray[np.uint8], state: KernelState | None = None) -> KernelRun:
+        """Run some steps of a recording.
+
+        Args:
+            counts: Number of events per step, channel and pixel, uint8 [T, C, H, W].
+            state: State before the first step; None: the start.
+        """
+        state = state or self.start()
+        x = previous = np.ascontiguousarray(counts.transpose(0, 2, 3, 1))
+        membranes, spikes = [], []
+        for layer, before, (C, H, W) in zip(self._layers, state.membranes, self.network.shapes, strict=False):
+            inputs = x.reshape(len(x), H, W, C)
+            x, membrane, arrived, fired = _run_layer(layer, inputs, previous.reshape(*previous.shape[:2], -1), before)
+            previous = inputs
+            membranes.append(membrane)
+            spikes.append(LayerSpikes(arrived, fired))
+        integrators, arrived = _run_readout(self._readout, x.reshape(len(x), -1), state.integrators)
+        after = integrators[-1] if len(x) else state.integrators
+        return KernelRun(integrators, KernelState(tuple(membranes), after), tuple(spikes), arrived)
 
 
 def run_fast(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
@@ -60,57 +162,130 @@ def run_fast(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
     Returns:
         Scores, int64 [T, K].
     """
-    x = np.ascontiguousarray(counts.transpose(0, 2, 3, 1))  # channels last
-    for layer, membrane in zip(network.layers, start_state(network).membranes, strict=True):
-        x = _run_layer(_arrays(layer), x, np.zeros((*membrane.shape[1:], membrane.shape[0]), np.int32))
-    readout, v, scores = network.readout, np.zeros(network.classes, np.int32), []
-    features = x.transpose(0, 3, 1, 2).reshape(len(x), -1).astype(np.float64)  # exact: sums are below 2^31
-    sums = (features @ readout.weight.T.astype(np.float64)).astype(np.int32)
-    for each in (sums << readout.shift) + readout.bias:
-        v = v - leak_of(v, readout.leak) + each
-        scores.append(v)
-    return np.cumsum(np.stack(scores), axis=0, dtype=np.int64)
+    return np.cumsum(IntegerKernel(network).run(counts).integrators, axis=0, dtype=np.int64)
 
 
 @njit(cache=True, nogil=True)
-def _run_layer(layer: LayerArrays, x: NDArray[np.uint8], membrane: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Return the pooled spikes [T, H', W', M] of a layer for inputs [T, H, W, C]."""
-    T, H, W, _ = x.shape
-    height, width, M = membrane.shape
-    pool = layer.pool
-    pooled = np.zeros((T, height // pool, width // pool, M), np.uint8)
+def _run_layer(
+    layer: PackedLayer, x: NDArray[np.uint8], previous: NDArray[np.uint8], before: NDArray[np.int32]
+) -> tuple[NDArray[np.uint8], NDArray[np.int32], int, int]:
+    """Run a layer, packed by `_pack`.
+
+    Args:
+        layer: Packed layer.
+        x: Inputs, uint8 [T, H, W, C].
+        previous: Inputs of the previous layer, uint8 [T, H', W' * M], for `residual`.
+        before: Membranes, int32 [H', W' * M].
+
+    Returns:
+        Outputs, uint8 [T, H' // pool, W' // pool * M]; membranes after the last step; sum of the inputs; and
+        number of spikes.
+    """
+    T, H, W, C = x.shape
+    height, width = before.shape
+    M = layer.weight.shape[2] // layer.columns
+    membrane, sums, spikes = before.copy(), np.zeros(before.shape, np.int32), np.empty(before.shape, np.uint8)
+    pooled = np.zeros((T, height // layer.pool, width // M // layer.pool * M), np.uint8)
+    arrived, fired = 0, 0
     for t in range(T):
-        sums = np.zeros((height, width, M), np.int32)
         for row in range(H):
             for column in range(W):
-                _add_pixel(layer, x[t, row, column], row + layer.padding, column + layer.padding, sums)
-        for row in range(height):
-            for column in range(width):
-                y, z = row // pool, column // pool
-                inside = y < pooled.shape[1] and z < pooled.shape[2]
-                for o in range(M):
-                    v = membrane[row, column, o]
-                    leaked = (np.int64(abs(v)) * layer.leak + HALF) >> LEAK_BITS
-                    full = v - (leaked if v >= 0 else -leaked) + (sums[row, column, o] << layer.shift) + layer.bias[o]
-                    v = min(max(full, -MAX_INT16), MAX_INT16)
-                    if v > layer.threshold[o]:
-                        v = v - layer.threshold[o] if layer.subtract else 0
-                        if inside:
-                            pooled[t, y, z, o] += 1
-                    membrane[row, column, o] = v
-    return pooled
+                for channel in range(C):
+                    value = x[t, row, column, channel]
+                    if value:
+                        arrived += value
+                        _add_input(layer, channel, value, row + layer.padding, column + layer.padding, sums)
+        fired += _step_neurons(layer, sums, membrane, spikes)
+        if layer.residual:
+            for row in range(height):
+                source, target = previous[t, row], spikes[row]
+                for o in range(len(target)):
+                    target[o] += source[o]
+        _pool(layer, M, spikes, pooled[t])
+    return pooled, membrane, arrived, fired
 
 
 @njit(cache=True, nogil=True)
-def _add_pixel(layer: LayerArrays, pixel: NDArray[np.uint8], row: int, column: int, sums: NDArray[np.int32]) -> None:
-    """Add the weights of one input pixel, at a place in the padded input, to the sums of all neurons it reaches."""
-    height, width, M = sums.shape
-    _, rows, columns, _ = layer.weight.shape
-    for channel in range(len(pixel)):
-        value = np.int32(pixel[channel])
-        if value:
-            for i in range(max(0, row - height + 1), min(rows, row + 1)):
-                for j in range(max(0, column - width + 1), min(columns, column + 1)):
-                    weight, target = layer.weight[channel, i, j], sums[row - i, column - j]
-                    for o in range(M):
-                        target[o] += value * weight[o]
+def _add_input(
+    layer: PackedLayer, channel: int, value: np.uint8, row: int, column: int, sums: NDArray[np.int32]
+) -> None:
+    """Add the weights of an input, at a place in the padded input, to the sums [H', W' * M] of the neurons it reaches.
+
+    The neurons of a row that an input reaches are neighbours in memory.
+    """
+    weight, factor = layer.weight, np.int32(value)
+    height, width = sums.shape
+    M = weight.shape[2] // layer.columns
+    first = (column - layer.columns + 1) * M
+    start, stop = max(0, first), min(width, (column + 1) * M)
+    for i in range(max(0, row - height + 1), min(weight.shape[1], row + 1)):
+        source, target = weight[channel, i, start - first : stop - first], sums[row - i, start:stop]
+        for o in range(len(target)):
+            target[o] += np.int32(factor * np.int32(source[o]))
+
+
+@njit(cache=True, nogil=True)
+def _step_neurons(
+    layer: PackedLayer, sums: NDArray[np.int32], membrane: NDArray[np.int32], spikes: NDArray[np.uint8]
+) -> int:
+    """Update membranes and spikes of all neurons [H', W' * M], clear the sums, and return the number of spikes.
+
+    The casts keep all numbers in 32 bits, so the loop is vectorised. It is exact: |v| * leak is at most 2^30, and
+    `IntegerNetwork` checks the currents.
+    """
+    fired = 0
+    leak, shift, keep = np.int32(layer.leak), np.int32(layer.shift), np.int32(layer.subtract)
+    low, high, half, bits = np.int32(-MAX_INT16), np.int32(MAX_INT16), np.int32(HALF), np.int32(LEAK_BITS)
+    for row in range(membrane.shape[0]):
+        potentials, currents, out = membrane[row], sums[row], spikes[row]
+        for o in range(len(potentials)):
+            v, threshold = potentials[o], layer.threshold[o]
+            size = np.int32(np.int32(np.int32(abs(v)) * leak + half) >> bits)
+            leaked = size if v >= 0 else np.int32(-size)
+            current = np.int32(np.int32(currents[o] << shift) + layer.bias[o])
+            v = np.int32(min(max(np.int32(np.int32(v - leaked) + current), low), high))
+            spike = v > threshold
+            potentials[o] = np.int32(np.int32(v - threshold) * keep) if spike else v
+            out[o] = spike
+            currents[o] = 0
+        for o in range(len(out)):
+            fired += out[o]
+    return fired
+
+
+@njit(cache=True, nogil=True)
+def _pool(layer: PackedLayer, M: int, spikes: NDArray[np.uint8], pooled: NDArray[np.uint8]) -> None:
+    """Pool the spikes [H', W' * M] of complete squares, [H' // pool, W' // pool * M]."""
+    pool = layer.pool
+    for row in range(pooled.shape[0] * pool):
+        for column in range(pooled.shape[1] // M * pool):
+            z, first = column // pool * M, column * M
+            source, target = spikes[row, first : first + M], pooled[row // pool, z : z + M]
+            if layer.largest:
+                for o in range(M):
+                    target[o] = max(target[o], source[o])
+            else:
+                for o in range(M):
+                    target[o] += source[o]
+
+
+@njit(cache=True, nogil=True)
+def _run_readout(
+    readout: PackedReadout, x: NDArray[np.uint8], before: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], int]:
+    """Return the integrators after each step, int32 [T, K], for inputs [T, H * W * C], and the sum of the inputs."""
+    T, K = len(x), len(before)
+    integrators, sums, arrived = np.empty((T, K), np.int32), np.zeros(K, np.int64), 0
+    for t in range(T):
+        sums[:] = 0
+        for place in range(x.shape[1]):
+            value = x[t, place]
+            if value:
+                arrived += value
+                for k in range(K):
+                    sums[k] += np.int64(value) * readout.weight[place, k]
+        for k in range(K):
+            v = np.int64(integrators[t - 1, k] if t else before[k])
+            size = (abs(v) * readout.leak + HALF) >> LEAK_BITS
+            integrators[t, k] = v - (size if v >= 0 else -size) + (sums[k] << readout.shift) + readout.bias[k]
+    return integrators, arrived

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..arguments import checked
-from ..errors import ConfigError, DvspipeError, Remedy
-from .config import ModuleCall, ModuleConfig, NetworkConfig
+from ..errors import ConfigError, DvspipeError
+from .config import ModuleCall, ModuleConfig
 from .models import Network, State
+from .module_source import ModuleSource, ModuleTask
 
 PACKAGE = Path(__file__).parents[1]
 RESETS = ("reset_mem", "reset")  # state resets of snnTorch and SpikingJelly modules
@@ -37,86 +37,19 @@ STORED = (
 )
 
 
-@checked
-@dataclass(frozen=True)
-class ModuleTask:
-    """Values that a network is built for; a target receives the values that it has parameters for.
+def build_module(source: ModuleSource, config: ModuleConfig, task: ModuleTask) -> ModuleNetwork:
+    """Build the network of a configuration.
 
-    Args:
-        shape: C, H, W of the spike tensors.
-        classes: Number of classes K.
-        dt: Length of a time step in seconds.
-        steps: Number of steps T.
+    Raises:
+        ConfigError: If the target is not trusted, cannot be imported, or is not a module with storable weights.
     """
-
-    shape: tuple[int, ...]
-    classes: int
-    dt: float
-    steps: int
-
-
-@checked
-@dataclass(frozen=True)
-class ModuleSource:
-    """Source of networks with `network.kind = module`.
-
-    Args:
-        trust: Top-level packages allowed to run code.
-        network: Network to use instead of the target; weights are loaded into it.
-    """
-
-    trust: tuple[str, ...] = ()
-    network: nn.Module | None = None
-
-    @classmethod
-    @checked
-    def of(cls, trust: str | Iterable[str], network: nn.Module | None = None) -> Self:
-        """Create a source that trusts one package or several packages."""
-        return cls((trust,) if isinstance(trust, str) else tuple(trust), network)
-
-    @checked
-    def check(self, config: NetworkConfig) -> None:
-        """Check that a network or a trusted target is available.
-
-        Raises:
-            ConfigError: If neither is given, or the target's package is not trusted.
-        """
-        if not isinstance(config, ModuleConfig):
-            if self.network is not None:
-                raise ConfigError(
-                    f"network.kind = {config.kind}: builds a network of its own, but one was given",
-                    Remedy("config.network.kind", "module", "use yours"),
-                )
-            return
-        if self.network is not None:
-            return
-        if config.target is None:
-            raise ConfigError("network.target: is missing (expected PACKAGE.MODULE:NAME, what makes the network)")
-        package = config.target.partition(":")[0].partition(".")[0]
-        if package not in self.trust:
-            raise ConfigError(
-                f"network.target = {config.target}: code that runs only if you trust its package",
-                Remedy("trust", package, "run it"),
-            )
-
-    @checked
-    def build(self, config: ModuleConfig, task: ModuleTask) -> ModuleNetwork:
-        """Build the network of a configuration.
-
-        Raises:
-            ConfigError: If the target is not trusted, cannot be imported, or is not a module with storable weights.
-        """
-        self.check(config)
-        if self.network is not None:
-            return ModuleNetwork(self.network, config.call, task.classes, "network")
-        assert config.target is not None
-        name = f"network.target = {config.target}"
-        made = _call(_import_target(config.target, name), config.options, task, name)
-        return ModuleNetwork(made, config.call, task.classes, name)
-
-
-NO_MODULES = ModuleSource()
-"""Trusts nothing."""
+    source.check(config)
+    if source.network is not None:
+        return ModuleNetwork(source.network, config.call, task.classes, "network")
+    assert config.target is not None
+    name = f"network.target = {config.target}"
+    made = _call(_import_target(config.target, name), config.options, task, name)
+    return ModuleNetwork(made, config.call, task.classes, name)
 
 
 class ModuleNetwork(Network):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,21 +21,60 @@ from .integer import (
     IntegerLayer,
     IntegerNetwork,
     IntegerReadout,
+    Pooling,
     bound_current,
     convolve,
+    find_output,
     step_layer,
-    sum_squares,
 )
-from .models import Convolution, Linear, Memory, Network, SpikingNetwork
-from .neurons import LIF, LeakyReadout, LinearReadout
+from .models import Convolution, Linear, MaxPool, Memory, Network, Residual, SpikingNetwork
+from .neurons import LIF, CountReadout, LeakyReadout
 
-LEVELS = 127  # largest int8 weight; -128 is not used
-HEADROOM = 2.0  # largest membrane of the calibration, relative to the range of int16
+WEIGHT_BITS = 8  # int8; the smallest integer, such as -128, is not used
+HEADROOM = 2.0  # range of int16 relative to the threshold, at least
+PEAK_SHARE = 0.9  # share of the recordings of the calibration without limited membranes
 CLIP_SHARES = np.linspace(0.5, 1.0, 26)  # tried shares of the largest weight of a channel
 TRAINABLE = Remedy("network.kind", "csnn", "train a network that can be compiled")
 
 
-class _Synapses(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """Part of a network that becomes one integer layer.
+
+    Args:
+        name: Name in messages.
+        layer: Module with the weights.
+        lif: Its neurons.
+        run: Returns the spikes [T*B, M, H, W], average-pooled, for an input.
+        pool: Side of the squares that are pooled.
+        pooling: `sum` for average pooling.
+        residual: Whether the input of the previous stage is added.
+    """
+
+    name: str
+    layer: Convolution | Linear | SpikingNetwork
+    lif: LIF
+    run: Callable[[Tensor, Memory], Tensor]
+    pool: int
+    pooling: Pooling = "sum"
+    residual: bool = False
+
+    @property
+    def divisor(self) -> int:
+        """Size of an output of the integers, relative to the trained layer."""
+        return self.pool**2 if self.pooling == "sum" else 1
+
+    def forward(self, x: Tensor, previous: Tensor | None, memory: Memory) -> Tensor:
+        """Return the output for an input, and for the input of the previous stage."""
+        spikes = self.run(x, memory)
+        if self.residual:
+            assert previous is not None
+            spikes = spikes + previous
+        return nn.functional.max_pool2d(spikes, self.pool) if self.pooling == "max" else spikes
+
+
+@dataclass(frozen=True, eq=False)
+class _Synapses:
     """Weights of a layer for inputs that are sums of spikes, and moments of these inputs.
 
     Args:
@@ -42,6 +83,7 @@ class _Synapses(NamedTuple):
         padding: Zero pixels around the input.
         mean: Mean of the inputs of each channel, float64 [C, 1, 1]; of each feature [C, h, w] in a linear layer.
         square: Mean square of the inputs, likewise.
+        levels: Largest integer weight.
     """
 
     weight: NDArray[np.float64]
@@ -49,9 +91,10 @@ class _Synapses(NamedTuple):
     padding: int
     mean: NDArray[np.float64]
     square: NDArray[np.float64]
+    levels: int
 
 
-def check_layers(network: Network) -> SpikingNetwork:
+def check_layers(network: nn.Module) -> SpikingNetwork:
     """Return a network whose layers can all be compiled.
 
     Raises:
@@ -59,34 +102,61 @@ def check_layers(network: Network) -> SpikingNetwork:
     """
     if not isinstance(network, SpikingNetwork):
         raise ConfigError(f"{type(network).__name__}: cannot be compiled to integers", TRAINABLE)
+    for stage in _list_stages(network):
+        if stage.lif.keep_current is not None:
+            raise ConfigError(
+                f"{stage.name}: a synaptic current cannot be compiled to integers (found network.tau_syn_s)", TRAINABLE
+            )
+    return network
+
+
+def _list_stages(network: SpikingNetwork) -> list[_Stage]:
+    """Return the stages of a network: its spiking layers, each with the pooling after it.
+
+    Raises:
+        ConfigError: If there is another kind of layer.
+    """
+    stages: list[_Stage] = []
     for number, layer in enumerate(network.layers):
         name = f"layers.{number} ({type(layer).__name__})"
-        if not isinstance(layer, Convolution | Linear):
-            raise ConfigError(f"{name}: cannot be compiled to integers (expected Convolution or Linear)", TRAINABLE)
-        if layer.lif.keep_current is not None:
-            raise ConfigError(
-                f"{name}: a synaptic current cannot be compiled to integers (found network.tau_syn_s)", TRAINABLE
-            )
-    if not isinstance(network.readout, LeakyReadout | LinearReadout):
-        raise ConfigError(
-            f"readout ({type(network.readout).__name__}): cannot be compiled to integers (expected LeakyReadout or "
-            "LinearReadout)",
-            Remedy("network.readout", "leaky", "train a network that can be compiled"),
-        )
-    return network
+        if isinstance(layer, Residual):
+            first, second = _as_stage(layer.first, f"{name}, first"), _as_stage(layer.second, f"{name}, second")
+            stages += [first, replace(second, residual=True)]
+        elif isinstance(layer, MaxPool):
+            side = layer.pool.kernel_size
+            assert isinstance(side, int)
+            stages[-1] = replace(stages[-1], pool=side, pooling="max")
+        elif isinstance(layer, Convolution | Linear):
+            stages.append(_as_stage(layer, name))
+        else:
+            raise ConfigError(f"{name}: cannot be compiled to integers", TRAINABLE)
+    readout = network.readout
+    if isinstance(readout, CountReadout):
+
+        def count(x: Tensor, memory: Memory) -> Tensor:
+            currents = network.linear(x.flatten(1).unflatten(0, (memory.steps, -1)))
+            return memory.run(readout.lif, currents).flatten(0, 1)[..., None, None]
+
+        stages.append(_Stage("readout (CountReadout)", network, readout.lif, count, 1))
+    return stages
+
+
+def _as_stage(layer: Convolution | Linear, name: str) -> _Stage:
+    return _Stage(name, layer, layer.lif, layer.forward, layer.lif.settings.pool)
 
 
 @checked
 @torch.no_grad()
-def quantise(network: Network, counts: Tensor) -> IntegerNetwork:
+def quantise(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -> IntegerNetwork:
     """Compile a network to integers, with scales calibrated on recordings.
 
     Each channel of weights has the scale that minimises the error of the currents for the mean squares of its inputs,
-    and each bias absorbs the mean error. The membranes of the calibration fill at most half of the range of int16.
+    and each bias absorbs the mean error. The membranes of nine of ten recordings fit in int16.
 
     Args:
         network: Trained network in evaluation mode.
         counts: Spike tensors of recordings for the calibration, uint8 [T, B, C, H, W]. Labels are not needed.
+        bits: Number of bits of a weight, from 2 to 8.
 
     Raises:
         ConfigError: If a layer cannot be compiled, or the values of the spike tensors are not counts.
@@ -106,22 +176,29 @@ def quantise(network: Network, counts: Tensor) -> IntegerNetwork:
             f"spike tensors: found {counts.dtype}, expected counts (uint8)",
             Remedy("bins.form", "count", "train a network that can be compiled"),
         )
-    shape = (counts.shape[2], counts.shape[3], counts.shape[4])
-    memory, x, pool = Memory(None, len(counts)), counts.flatten(0, 1).float(), 1
+    shape, levels = (counts.shape[2], counts.shape[3], counts.shape[4]), 2 ** (bits - 1) - 1
+    memory, x, previous, divisor = Memory(None, len(counts)), counts.flatten(0, 1).float(), None, 1
     layers = []
-    for layer in network.layers:
-        assert isinstance(layer, Convolution | Linear)
-        synapses = _scale_inputs(layer, x, pool)
-        peak = _measure_peaks(layer, x, len(counts))
-        pool = layer.lif.settings.pool
-        layers.append(_quantise_layer(layer.lif, synapses, peak, pool))
-        x = layer(x, memory)
-    return IntegerNetwork(shape, tuple(layers), _quantise_readout(network, x, pool))
+    for stage in _list_stages(network):
+        synapses = _scale_inputs(stage.layer, x, divisor, levels)
+        layers.append(_quantise_layer(stage, synapses, _measure_peaks(stage, x, len(counts))))
+        x, previous, divisor = stage.forward(x, previous, memory), x, stage.divisor
+    if isinstance(network.readout, CountReadout):
+        return IntegerNetwork(shape, tuple(layers), _average_votes(len(network.linear.weight), network.readout.votes))
+    synapses = _scale_inputs(network, x, divisor, levels)
+    largest = IntegerNetwork.bound_inputs(layers)[-1]
+    return IntegerNetwork(shape, tuple(layers), _quantise_readout(network, synapses, largest))
 
 
-def _scale_inputs(layer: Convolution | Linear | SpikingNetwork, x: Tensor, pool: int) -> _Synapses:
-    """Return the synapses of a layer for inputs multiplied by pool^2: sums instead of averages."""
-    sums = (x * pool**2).double()
+def _average_votes(neurons: int, votes: int) -> IntegerReadout:
+    """Return a readout that counts the spikes of each class's neurons: without memory, with weights of 1."""
+    weight = np.repeat(np.eye(neurons // votes, dtype=np.int8), votes, axis=1)
+    return IntegerReadout(weight, np.zeros(len(weight), np.int32), 1 << LEAK_BITS, 0, 1 / votes)
+
+
+def _scale_inputs(layer: Convolution | Linear | SpikingNetwork, x: Tensor, divisor: int, levels: int) -> _Synapses:
+    """Return the synapses of a layer for inputs multiplied by `divisor`: sums instead of averages."""
+    sums = (x * divisor).double()
     if isinstance(layer, Convolution):
         weight, bias = layer.folded()
         padding, mean, square = int(layer.convolution.padding[0]), sums.mean((0, 2, 3)), sums.square().mean((0, 2, 3))
@@ -129,7 +206,7 @@ def _scale_inputs(layer: Convolution | Linear | SpikingNetwork, x: Tensor, pool:
     else:
         weight, bias, padding = layer.linear.weight.unflatten(1, x.shape[1:]), layer.linear.bias, 0
         mean, square = sums.mean(0), sums.square().mean(0)
-    return _Synapses(_array(weight) / pool**2, _array(bias), padding, _array(mean), _array(square))
+    return _Synapses(_array(weight) / divisor, _array(bias), padding, _array(mean), _array(square), levels)
 
 
 def _array(tensor: Tensor) -> NDArray[np.float64]:
@@ -137,19 +214,23 @@ def _array(tensor: Tensor) -> NDArray[np.float64]:
     return array
 
 
-def _measure_peaks(layer: Convolution | Linear, x: Tensor, steps: int) -> NDArray[np.float64]:
-    """Return the largest absolute membrane of each channel before a reset, float64 [M]."""
-    lif = layer.lif
+def _measure_peaks(stage: _Stage, x: Tensor, steps: int) -> NDArray[np.float64]:
+    """Return the membrane of each channel that nine of ten recordings do not exceed, float64 [M].
+
+    Rare larger membranes are limited to int16: room for them would leave too few levels for the others. A membrane
+    above the threshold does not matter if a spike sets it to 0.
+    """
+    lif = stage.lif
     v, peak = torch.zeros(()), torch.zeros(())
     for each in x.unflatten(0, (steps, -1)):
-        current = _find_currents(layer, each)
+        current = _find_currents(stage.layer, each)
         h = v + lif.leak() * (lif.settings.gain * current - v)
-        peak = torch.maximum(peak, h.abs().amax((0, 2, 3)))
+        peak = torch.maximum(peak, (h.abs() if lif.settings.subtract else -h).amax((2, 3)))
         v = lif.settings.after(h, (h > lif.settings.threshold).to(h.dtype))
-    return _array(peak)
+    return _array(peak.quantile(PEAK_SHARE, dim=0))
 
 
-def _find_currents(layer: Convolution | Linear, x: Tensor) -> Tensor:
+def _find_currents(layer: Convolution | Linear | SpikingNetwork, x: Tensor) -> Tensor:
     """Return the currents [B, M, H, W] for inputs [B, C, H, W]."""
     if isinstance(layer, Convolution):
         weight, bias = layer.folded()
@@ -158,15 +239,16 @@ def _find_currents(layer: Convolution | Linear, x: Tensor) -> Tensor:
     return currents
 
 
-def _quantise_layer(lif: LIF, synapses: _Synapses, peak: NDArray[np.float64], pool: int) -> IntegerLayer:
+def _quantise_layer(stage: _Stage, synapses: _Synapses, peak: NDArray[np.float64]) -> IntegerLayer:
     """Return a layer of integers.
 
     A membrane of 1 has the size 2^shift / (leak * gain * scale), so a channel whose weights are tiny for its membranes
     gets a coarser scale than its weights need.
     """
+    lif = stage.lif
     leak = round(float(lif.leak()) * (1 << LEAK_BITS))
     factor = max(leak, 1) / (1 << LEAK_BITS) * lif.settings.gain
-    room = MAX_INT16 / (HEADROOM * np.maximum(peak, lif.settings.threshold))  # size of a membrane of 1 that fits
+    room = MAX_INT16 / np.maximum(peak, HEADROOM * lif.settings.threshold)  # size of a membrane of 1 that fits
     scale = np.maximum(_find_scales(synapses), 1 / (factor * room))
     shift = int(np.clip(np.floor(np.log2((room * factor * scale).min() * (1 + 1e-12))), 0, MAX_SHIFT))
     weight, bias = _round_weights(synapses, scale)
@@ -179,25 +261,27 @@ def _quantise_layer(lif: LIF, synapses: _Synapses, peak: NDArray[np.float64], po
         max(leak, 1),
         shift,
         synapses.padding,
-        pool,
+        stage.pool,
         lif.settings.subtract,
+        stage.pooling,
+        stage.residual,
     )
 
 
-def _quantise_readout(network: SpikingNetwork, x: Tensor, pool: int) -> IntegerReadout:
-    """Return the readout in integers; all classes have one scale, so scores can be compared."""
-    synapses, readout = _scale_inputs(network, x, pool), network.readout
+def _quantise_readout(network: SpikingNetwork, synapses: _Synapses, largest: int) -> IntegerReadout:
+    """Return the readout in integers for inputs up to `largest`; all classes have one scale, to compare scores."""
+    readout = network.readout
     leaky = isinstance(readout, LeakyReadout)
     leak = max(round(readout.factor * (1 << LEAK_BITS)), 1) if isinstance(readout, LeakyReadout) else 1 << LEAK_BITS
     gain = readout.gain if isinstance(readout, LeakyReadout) and leaky else 1.0
-    whole = synapses._replace(weight=synapses.weight.reshape(1, -1, 1, 1), mean=np.ones((1, 1, 1)))
     squares = np.broadcast_to(synapses.square, synapses.weight.shape).reshape(-1, 1, 1)
-    scale = np.repeat(_find_scales(whole._replace(square=squares)), len(synapses.weight))
+    whole = replace(synapses, weight=synapses.weight.reshape(1, -1, 1, 1), square=squares)
+    scale = np.repeat(_find_scales(whole), len(synapses.weight))
     weight, bias = _round_weights(synapses, scale)
     weight = weight.reshape(len(weight), -1)
     for shift in range(MAX_SHIFT, -1, -1):
         rounded = np.rint(bias / scale * 2.0**shift).astype(np.int32)
-        if bound_current(weight, rounded, shift, max(pool**2, 1)) * ((1 << LEAK_BITS) / leak + 1) < MAX_INT32 / 2:
+        if bound_current(weight, rounded, shift, largest) * ((1 << LEAK_BITS) / leak + 1) < MAX_INT32 / 2:
             break
     unit = float(scale[0]) * leak / (1 << LEAK_BITS) * gain / 2.0**shift
     return IntegerReadout(weight, rounded, leak, shift, unit)
@@ -207,30 +291,81 @@ def _find_scales(synapses: _Synapses) -> NDArray[np.float64]:
     """Return the scale of each channel that minimises the mean square error of its currents, float64 [M]."""
     weight, importance = synapses.weight, synapses.square + 1e-9  # inputs that never spike must not vanish
     largest = np.maximum(np.abs(weight).max((1, 2, 3)), 1e-12)
-    scales = CLIP_SHARES[:, None] * largest / LEVELS
+    scales = CLIP_SHARES[:, None] * largest / synapses.levels
     errors = [
-        (((weight - _round(weight, scale) * scale[:, None, None, None]) ** 2) * importance).sum((1, 2, 3))
+        (((weight - _round(synapses, scale) * scale[:, None, None, None]) ** 2) * importance).sum((1, 2, 3))
         for scale in scales
     ]
     best: NDArray[np.float64] = scales[np.argmin(errors, axis=0), np.arange(len(weight))]
     return best
 
 
-def _round(weight: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
-    rounded: NDArray[np.float64] = np.rint(weight / scale[:, None, None, None]).clip(-LEVELS, LEVELS)
-    return rounded
+def _round(synapses: _Synapses, scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    rounded = np.rint(synapses.weight / scale[:, None, None, None])
+    clipped: NDArray[np.float64] = rounded.clip(-synapses.levels, synapses.levels)
+    return clipped
 
 
 def _round_weights(synapses: _Synapses, scale: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
     """Return the rounded weights, and the bias plus the mean error of the currents (Nagel et al. 2019)."""
-    rounded = _round(synapses.weight, scale)
+    rounded = _round(synapses, scale)
     lost = ((synapses.weight - rounded * scale[:, None, None, None]) * synapses.mean).sum((1, 2, 3))
     return rounded.astype(np.int8), synapses.bias + lost
 
 
+@contextmanager
+def round_weights(network: nn.Module, bits: int | None) -> Iterator[None]:
+    """Round the weights of a network to the grid of integers inside the block, and restore them at its end.
+
+    Gradients that are computed inside the block belong to the restored weights (straight-through estimator; Jacob et
+    al. 2018, "Quantization and training of neural networks for efficient integer-arithmetic-only inference").
+
+    Args:
+        network: Network; see `check_layers`.
+        bits: Number of bits of a weight, from 2 to 8; None: no rounding.
+
+    Example:
+        >>> network = SpikingNetwork(kind="mlp", channels=(2,), grid=SensorSize(2, 1), classes=2, dt=1e-3, inputs=1)
+        >>> with round_weights(network, 2):  # -1, 0 or 1 times the scale of a row
+        ...     rounded = network.layers[0].linear.weight.detach().clone()
+        >>> [len(row.abs().unique()) <= 2 for row in rounded], torch.equal(rounded, network.layers[0].linear.weight)
+        ([True, True], False)
+    """
+    kept: list[tuple[Tensor, Tensor]] = []
+    if bits is not None:
+        network = check_layers(network)
+        layers = [stage.layer for stage in _list_stages(network)]
+        modules = [each.convolution if isinstance(each, Convolution) else each.linear for each in layers]
+        kept = [(module.weight, module.weight.data) for module in modules]
+        for parameter, weight in kept:
+            parameter.data = _round_rows(weight.flatten(1), bits).view_as(weight)
+        if not isinstance(network.readout, CountReadout):  # all classes have one scale
+            last = network.linear.weight
+            kept.append((last, last.data))
+            last.data = _round_rows(last.data.view(1, -1), bits).view_as(last)
+    try:
+        yield
+    finally:
+        for parameter, weight in kept:
+            parameter.data = weight
+
+
+def _round_rows(rows: Tensor, bits: int) -> Tensor:
+    """Round each row [M, N] to integers times the scale that minimises its mean square error."""
+    levels = 2 ** (bits - 1) - 1
+    largest, best = rows.abs().amax(1, keepdim=True).clamp(min=1e-12), rows
+    least = torch.full_like(largest, torch.inf)
+    for share in CLIP_SHARES.tolist():
+        scale = share * largest / levels
+        rounded = (rows / scale).round().clamp(-levels, levels) * scale
+        error = (rounded - rows).square().sum(1, keepdim=True)
+        best, least = torch.where(error < least, rounded, best), torch.minimum(error, least)
+    return best
+
+
 @torch.no_grad()
 def measure_changes(network: Network, compiled: IntegerNetwork, counts: NDArray[np.uint8]) -> list[tuple[int, int]]:
-    """Return, for each spiking layer, how many of its spikes its own integers change in a recording.
+    """Return, for each spiking layer, how many of its outputs its own integers change in a recording.
 
     Each layer gets the exact inputs, so errors of earlier layers do not count.
 
@@ -240,19 +375,19 @@ def measure_changes(network: Network, compiled: IntegerNetwork, counts: NDArray[
         counts: Spike tensor of the recording, uint8 [T, C, H, W].
 
     Returns:
-        Number of pixels (after pooling) and steps with another number of spikes, and number of spikes, for each layer.
+        Number of pixels (after pooling) and steps with another output, and sum of the outputs, for each layer.
     """
-    network = check_layers(network)
-    memory, x, changes = Memory(None, len(counts)), torch.from_numpy(counts).float(), []
-    inputs = counts
-    for layer, integer in zip(network.layers, compiled.layers, strict=True):
-        x = layer(x, memory)
-        expected = np.rint(x.numpy() * integer.pool**2).astype(np.uint8)
+    stages = _list_stages(check_layers(network))
+    memory, x, previous, changes = Memory(None, len(counts)), torch.from_numpy(counts).float(), None, []
+    inputs, before = counts, counts
+    for stage, integer in zip(stages, compiled.layers, strict=True):
+        x, previous = stage.forward(x, previous, memory), x
+        expected = np.rint(x.numpy() * stage.divisor).astype(np.uint8)
         membrane = np.zeros_like(convolve(integer.weight, inputs[0], integer.padding), dtype=np.int16)
         changed = 0
-        for each, spikes in zip(inputs, expected, strict=True):
+        for each, added, output in zip(inputs, before, expected, strict=True):
             done, membrane = step_layer(integer, each, membrane)
-            changed += int(np.count_nonzero(sum_squares(done.spikes, integer.pool) != spikes))
+            changed += int(np.count_nonzero(find_output(integer, done.spikes, added) != output))
         changes.append((changed, int(expected.sum())))
-        inputs = expected
+        inputs, before = expected, inputs
     return changes

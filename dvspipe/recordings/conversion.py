@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,7 +44,7 @@ from ..formats import (
 )
 from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
 from ..results import Manifest, ManifestRow, name_input
-from ..simulator import EventSimulator, SimulatorConfig, SimulatorState, batches, simulate
+from ..simulator import SimulatorConfig
 from ..video.config import VideoSettings
 from ..video.files import is_video_content
 from ..video.frames import Frame
@@ -59,6 +59,9 @@ from ..video.names import (
 )
 from ..video.opening import open_video
 from ..video.video import Video
+
+if TYPE_CHECKING:
+    from ..simulator import SimulatorState
 
 FRAMES_AHEAD = 8
 SAVE_EVERY_S = 10.0
@@ -237,6 +240,8 @@ def _restore(video: Video, saved: dict[str, NDArray[Any]] | None) -> tuple[_Fram
         return _FrameCounter(), None
     count = _FrameCounter(*saved.pop("count").tolist())
     log.warning("%s: resuming at frame %d of %d", video.name, count.frames, max(count.frames, video.frame_count))
+    from ..simulator import SimulatorState
+
     return count, SimulatorState.from_arrays({name.removeprefix(SIMULATOR_PREFIX): a for name, a in saved.items()})
 
 
@@ -255,6 +260,8 @@ def _convert(
     threads: int,
 ) -> None:
     """Simulate and write the remaining frames of a video, and count them."""
+    from ..simulator import EventSimulator, batches
+
     simulator = EventSimulator(config.simulator, upsample=config.upsample, threads=threads)
     frames = count.count(prefetch(video.frames(count.frames), FRAMES_AHEAD), video.frame_count, progress)
     save_s = time.monotonic() + SAVE_EVERY_S
@@ -767,5 +774,7 @@ def events_from_video(
 
 
 def _all_events(frames: Iterable[Frame], config: ConvertConfig) -> Events:
+    from ..simulator import simulate
+
     chunks = list(simulate(frames, config.simulator, upsample=config.upsample))
     return concatenate(chunks, chunks[0].sensor)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
 
 from ..arguments import checked
 from ..errors import count_noun
-from ..events import Events, SensorSize
+from ..events import SensorSize
 from ..results import (
     InferenceRun,
     OutputFolder,
@@ -26,15 +27,18 @@ from ..results import (
 from .charts import draw_confusion
 from .energy import EnergySection, energy_per_second
 from .pages import Media, Table, percent, write_page
+from .regions import Moment, write_region
 from .style import ACCENT, QUIET, SMALL, grid_axes, new_figure, readable, save_figure
-from .timelines import draw_timeline, write_overlay
+from .timelines import boxes_of, draw_timeline, find_box, write_overlay
+
+if TYPE_CHECKING:
+    from ..framing import RecordingView
 
 MAX_OPEN = 3  # recordings initially expanded on the page
 MAX_MEDIA_BYTES = 24 << 20  # media embedded in the page; the rest is linked
-CAPTIONS = (
-    "Probability of each class, the segments, and the event rate.",
-    "ON red, OFF blue; rectangle: region the network classified; below: the predicted class and its probability.",
-)
+OVERLAY_CAPTION = "ON white, OFF blue; rectangle: region that the network classified; bar: probability of the class."
+TIMELINE_CAPTION = "Probability of each class, the segments, and the event rate."
+MAX_BARS = 5  # classes with a bar
 MAX_SEGMENTS = 200  # rows in the segment table of a recording
 
 
@@ -43,25 +47,33 @@ def draw_recording(
     folder: RecordingFolder,
     prediction: Prediction,
     windows: tuple[WindowRow, ...],
-    parts: Iterable[Events],
-    sensor: SensorSize,
+    shown: RecordingView,
     classes: Sequence[str],
 ) -> None:
-    """Write the timeline and the overlay video of a recording, and the mapping between their times.
+    """Write the timeline, the overlay video and the classified region of a recording, and the mapping between times.
 
     Args:
         folder: Output folder of the recording.
         prediction: Prediction for the recording, with its segments.
         windows: Predictions of its windows.
-        parts: Consecutive parts of the recording, at its full sensor size.
-        sensor: Sensor size of `parts`.
+        shown: Complete pictures of the recording.
         classes: Class names [K].
 
     Raises:
         FileError: If a file cannot be written.
     """
     axis_from, axis_to = draw_timeline(prediction, windows, classes, folder.timeline)
-    clock_s = write_overlay(parts, sensor, prediction, windows, folder.overlay)
+    moment = Moment(prediction)
+    frames = None if shown.frames is None else moment.watch_frames(shown.frames)
+    watched = replace(shown, parts=moment.watch_events(shown.parts), frames=frames)
+    clock_s = write_overlay(watched, prediction, windows, folder.overlay)
+    picture = moment.picture(shown.sensor)
+    size = SensorSize(width=picture.shape[1], height=picture.shape[0])
+    box = find_box(boxes_of(prediction, size), moment.t_us)
+    if box is None:
+        folder.region.unlink(missing_ok=True)
+    else:
+        write_region(picture, box, folder.region)
     Playback(axis_from=axis_from, axis_to=axis_to, clock_s=clock_s).write(folder.playback)
 
 
@@ -70,7 +82,9 @@ class _RecordingSection:
     """Content of the page section of one recording."""
 
     prediction: Prediction
+    bars: list[tuple[str, float]]
     media: list[Media]
+    region: Media | None
     playback: Playback | None
     segments: Table
     more_segments: int
@@ -102,7 +116,7 @@ def write_answers_page(
             heading=title,
             kind="synthetic training data" if "synthetic" in run.trained_on else "",
             run=run,
-            recordings=_recording_sections(folder, predictions),
+            recordings=_recording_sections(folder, predictions, run),
             scores=scores,
             score_line=None if scores is None else score_line(scores),
             score_charts=[] if scores is None else _score_charts(scores, run.classes, Path(charts)),
@@ -111,21 +125,29 @@ def write_answers_page(
         )
 
 
-def _recording_sections(folder: OutputFolder, predictions: Sequence[Prediction]) -> list[_RecordingSection]:
+def _recording_sections(
+    folder: OutputFolder, predictions: Sequence[Prediction], run: InferenceRun
+) -> list[_RecordingSection]:
     sections = []
     free = MAX_MEDIA_BYTES
     for number, prediction in enumerate(predictions):
         files, stored = folder.of(prediction.folder), prediction.depends_on
-        media = _media(files, prediction) if stored is None or stored.pictures else []
+        has_pictures = stored is None or stored.pictures
+        media = _media(files, prediction) if has_pictures else []
+        words = prediction.describe_region(finds_person=run.finds_person)
+        region = Media(files.region, words) if has_pictures and files.region.is_file() else None
         size = sum(each.path.stat().st_size for each in media)
         if size > free:
-            media = [replace(each, link=f"{quote(prediction.folder)}/{each.path.name}") for each in media]
+            media = [replace(each, link=_link(prediction, each.path)) for each in media]
+            region = None if region is None else replace(region, link=_link(prediction, region.path))
         else:
             free -= size
         section = _RecordingSection(
             prediction,
+            _list_bars(prediction, run.classes),
             media,
-            Playback.find(files.playback) if len(media) == len(CAPTIONS) else None,
+            region,
+            Playback.find(files.playback) if len(media) == 2 else None,
             _segment_table(prediction),
             max(0, len(prediction.segments) - MAX_SEGMENTS),
             "" if prediction.scores is None else score_line(prediction.scores),
@@ -135,12 +157,22 @@ def _recording_sections(folder: OutputFolder, predictions: Sequence[Prediction])
     return sections
 
 
+def _link(prediction: Prediction, path: Path) -> str:
+    return f"{quote(prediction.folder)}/{path.name}"
+
+
+def _list_bars(prediction: Prediction, classes: Sequence[str]) -> list[tuple[str, float]]:
+    """Return the most probable classes with their probabilities."""
+    found = zip(classes, prediction.probabilities, strict=True)
+    return sorted(found, key=lambda pair: -pair[1])[:MAX_BARS]
+
+
 def _media(files: RecordingFolder, prediction: Prediction) -> list[Media]:
-    """Return the timeline and the overlay of a recording, if they exist."""
+    """Return the overlay and the timeline of a recording, if they exist."""
     mark = "Synthetic recording. " if prediction.synthetic else ""
     media = [
-        Media(path, mark + caption, is_chart=path == files.timeline)
-        for path, caption in zip((files.timeline, files.overlay), CAPTIONS, strict=True)
+        Media(files.overlay, mark + OVERLAY_CAPTION),
+        Media(files.timeline, mark + TIMELINE_CAPTION, is_chart=True),
     ]
     return [each for each in media if each.path.is_file()]
 

@@ -23,6 +23,8 @@ VIDEO_LEVELS = 5, 8, 4  # red, green, blue levels of a video shown beside the ev
 MAX_PICTURE_PX = 4096  # longer side of the events in a picture
 MIN_STRIP_PX = 22  # height of a line of text
 BAR_PX = 3  # height of the bar in a caption
+LABEL_SHARE = 0.13  # height of the caption on a video frame, relative to the frame
+LABEL_BRIGHTNESS = 0.35  # brightness of the frame below its caption
 # First palette index of each colour group.
 BACKGROUND, STRIP, BAR, TRACK, ON_SHADES = range(5)
 OFF_SHADES = ON_SHADES + len(OPACITY)
@@ -73,7 +75,10 @@ class Box(NamedTuple):
 
 
 class Caption(NamedTuple):
-    """Caption below a picture: text, a bar of length 0 to 1, and a rectangle drawn in the picture."""
+    """Caption of a picture: text, a bar of length 0 to 1, and a rectangle.
+
+    The text is on the video left of the events, or below the events if there is none; the rectangle is in both.
+    """
 
     text: str
     share: float
@@ -126,7 +131,7 @@ class EventPainter:
                 f"scale {self._enlarge}: pictures of {side_px} pixels (expected at most {MAX_PICTURE_PX})",
                 Remedy("scale", MAX_PICTURE_PX // max(self._shape), "reduce the scale"),
             )
-        self._recent: list[Events] = []
+        self._sensor, self._recent = sensor, list[Events]()
         self._fading = np.zeros(self._shape)
         self._last_us = EARLIEST_US // 2  # `_fading` holds at this time
         self._video = video or iter(())
@@ -134,7 +139,7 @@ class EventPainter:
         self._next_frame = next(self._video, None)
 
     def draw(self, events: Events | None, end_us: int, since_us: int) -> PaletteImage:
-        """Draw one picture, with strips for caption and time below; its sides are even, as VP8 requires.
+        """Draw one picture with its caption, and the time below; its sides are even, as VP8 requires.
 
         Args:
             events: Events since the previous picture.
@@ -151,10 +156,12 @@ class EventPainter:
         video = self._frame_at(end_us, len(pixels))
         if video is not None:
             pixels = np.pad(pixels, ((0, 0), (video.shape[1], 0)), constant_values=STRIP)
+            if caption is not None:
+                video = _label_frame(video, caption, self._sensor)
         height, width = pixels.shape
         strip_px = max(MIN_STRIP_PX, height // 20)
         strips = [_draw_text(f"{since_us / 1e6:.3f} s", width + width % 2, strip_px)]
-        if caption is not None:
+        if caption is not None and video is None:
             strips.insert(0, _draw_caption(caption, width + width % 2, strip_px))
         full = height + strip_px * len(strips)
         picture = np.full((full + full % 2, width + width % 2), STRIP, dtype=np.uint8)
@@ -248,6 +255,30 @@ def _draw_caption(caption: Caption, width: int, height: int) -> NDArray[np.uint8
     strip[-BAR_PX:] = TRACK
     strip[-BAR_PX:, : round(caption.share * width)] = BAR
     return strip
+
+
+def _label_frame(frame: NDArray[np.uint8], caption: Caption, sensor: SensorSize) -> NDArray[np.uint8]:
+    """Return a video frame with the rectangle of a caption, and its text and bar on a darker band at the bottom."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    height, width = frame.shape[:2]
+    drawn, box = frame.copy(), caption.box
+    if box is not None:
+        x, y = width / sensor.width, height / sensor.height
+        corner = round(box.left * x), round(box.top * y)
+        opposite = round((box.left + box.width) * x) - 1, round((box.top + box.height) * y) - 1
+        cv2.rectangle(drawn, corner, opposite, DARK.bar, 2)
+    band_px = max(MIN_STRIP_PX, round(LABEL_SHARE * height))
+    bar_px, top = max(BAR_PX, band_px // 10), height - band_px
+    drawn[top:] = (drawn[top:] * LABEL_BRIGHTNESS).astype(np.uint8)
+    drawn[height - bar_px :, : round(caption.share * width)] = DARK.bar
+    image = Image.fromarray(drawn)
+    size, margin = band_px * 0.55, band_px // 4
+    length = ImageFont.load_default(size=size).getlength(caption.text)
+    font = ImageFont.load_default(size=size * min(1.0, (width - 2 * margin) / max(1.0, length)))
+    middle = top + (band_px - bar_px) / 2
+    ImageDraw.Draw(image).text((margin, middle), caption.text, fill="white", font=font, anchor="lm")
+    return np.asarray(image)
 
 
 def make_palette(colours: PreviewColours) -> NDArray[np.uint8]:

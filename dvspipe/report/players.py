@@ -18,7 +18,7 @@ from .pages import write_page
 from .painter import Caption
 from .plots import PlotSource
 from .previews import write_preview
-from .style import EVENT_PALETTES, Colour, EventPalette
+from .style import EVENT_PALETTES, LIGHT, Colour, EventPalette
 from .timelines import find_clock
 
 PLAYER_FPS = 25.0
@@ -126,6 +126,7 @@ def write_player_page(
         rate=rate,
         channel=channel,
         layers=_draw_layers(rate, _palette(colours)),
+        background=_hex(_palette(colours).background),
         size=(RATE_WIDTH, RATE_HEIGHT),
     )
     return rate
@@ -154,7 +155,9 @@ def describe_colours(colours: PreviewColours) -> str:
 
 
 def _palette(colours: PreviewColours) -> EventPalette:
-    return EVENT_PALETTES["colour-blind" if colours == "colour-blind" else "light"]
+    if colours == "dark" or colours == "colour-blind":
+        return EVENT_PALETTES[colours]
+    return LIGHT
 
 
 def _draw_layers(rate: RateCurve, palette: EventPalette) -> list[_Layer]:

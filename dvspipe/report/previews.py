@@ -54,7 +54,7 @@ def write_preview(
     *,
     span_us: tuple[int, int] | None = None,
     zero_us: int | None = None,
-    beside: str | Path | None = None,
+    beside: str | Path | Iterator[tuple[int, NDArray[np.uint8]]] | None = None,
     captions: Captions | None = None,
     progress: Progress = ignore_progress,
     **named: object,
@@ -74,7 +74,8 @@ def write_preview(
         span_us: Times of the first and last event, to place the pictures of a sheet and to report progress. Without it,
             a sheet holds all events in memory.
         zero_us: Time of the first event of the recording, if the events are a part of it.
-        beside: Video of the same scene with the same clock, shown left of the events.
+        beside: Video of the same scene with the same clock, shown left of the events, or its times in microseconds and
+            RGB frames, uint8 [H, W, 3].
         captions: Returns the caption of each picture.
         progress: Called with the number of pictures done and the total (0 if unknown).
         named: Settings of `PreviewSettings` by name.
@@ -100,7 +101,8 @@ def write_preview(
     checked_chunks = _check_sensor(checked_parts(chunks), sensor)
     if suffix == ".png" and settings.scale is None:
         settings = settings.model_copy(update={"max_side_px": min(SHEET_SIDE_PX, settings.max_side_px)})
-    painter = EventPainter(sensor, settings, None if beside is None else open_video(beside).pictures(), captions)
+    frames = open_video(beside).pictures() if isinstance(beside, str | Path) else beside
+    painter = EventPainter(sensor, settings, frames, captions)
     with write_beside(path) as temporary:
         if suffix == ".png":
             _write_sheet(temporary, checked_chunks, sensor, painter, span_us, zero_us, progress)

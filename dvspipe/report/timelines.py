@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..arguments import checked
-from ..events import EARLIEST_US, Events, SensorSize
+from ..events import EARLIEST_US, SensorSize
 from ..results import EventRates, Prediction, WindowRow
 from .config import MIN_PLAY_S, PreviewSettings
 from .painter import Box, Caption
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
+
+    from ..framing import RecordingView
 
 MAX_COLUMNS = 2000  # columns of a chart; more cannot be distinguished
 MAX_CLASSES = 40  # rows of a chart
@@ -252,16 +255,16 @@ def _hue_step(K: int) -> int:
 
 @checked
 def write_overlay(
-    parts: Iterable[Events], sensor: SensorSize, prediction: Prediction, windows: Sequence[WindowRow], path: Path
+    shown: RecordingView, prediction: Prediction, windows: Sequence[WindowRow], path: Path
 ) -> tuple[tuple[float, float], ...]:
-    """Write a video of a recording's events with the predicted class and its probability below.
+    """Write a video of a recording's events with the predicted class and its probability.
 
-    A rectangle shows the region that the network classified, unless it is the complete picture. The video plays in real
-    time, or slower or faster to last between 2 and 60 s. Pauses longer than a second are shortened.
+    If the recording is a video, its frames are left of the events, and the class is written on them. A rectangle shows
+    the region that the network classified, unless it is the complete picture. The video plays in real time, or slower
+    or faster to last between 2 and 60 s. Pauses longer than a second are shortened.
 
     Args:
-        parts: Consecutive parts of the recording.
-        sensor: Sensor of the recording's complete picture; large pictures are reduced.
+        shown: Complete pictures of the recording; large pictures are reduced.
         prediction: Prediction for the recording, with its segments.
         windows: Predictions of its windows.
         path: .webm file to write.
@@ -277,16 +280,17 @@ def write_overlay(
         speed=_play_speed(prediction),
         fps=OVERLAY_FPS,
         skip_pauses=True,
+        colours="dark",  # suits light and dark pages
         min_side_px=OVERLAY_MIN_SIDE_PX,
         max_side_px=OVERLAY_MAX_SIDE_PX,
     )
-    captions, ends_us = _Captions(windows, prediction, sensor), list[int]()
+    captions, ends_us = _Captions(windows, prediction, shown.sensor), list[int]()
 
     def caption(end_us: int) -> Caption:
         ends_us.append(end_us)
         return captions.at(end_us)
 
-    write_preview(parts, sensor, path, settings, captions=caption)
+    write_preview(shown.parts, shown.sensor, path, settings, beside=shown.frames, captions=caption)
     return find_clock(ends_us, settings, prediction.t_first_us)
 
 
@@ -331,10 +335,9 @@ class _Captions:
         self._segments, self._segment_starts_us = segments, [segment.t_start_us for segment in segments]
         self._windows, self._window_starts_us = windows, [window.t_from_us for window in windows]
         self._regions = boxes_of(prediction, sensor)
-        self._region_starts_us = [start_us for start_us, _ in self._regions]
 
     def at(self, t_us: int) -> Caption:
-        box = self._regions[max(0, bisect_right(self._region_starts_us, t_us - 1) - 1)][1] if self._regions else None
+        box = find_box(self._regions, t_us)
         segment = self._segments[max(0, bisect_right(self._segment_starts_us, t_us - 1) - 1)]
         window = self._windows[max(0, bisect_right(self._window_starts_us, t_us - 1) - 1)]
         if segment.label is None:
@@ -356,3 +359,8 @@ def boxes_of(prediction: Prediction, sensor: SensorSize) -> list[tuple[int, Box]
         )
         for look in prediction.looked_at
     ]
+
+
+def find_box(boxes: Sequence[tuple[int, Box]], t_us: int) -> Box | None:
+    """Return the region classified just before a time, from the regions of `boxes_of`; None: the complete picture."""
+    return boxes[max(0, bisect_right(boxes, t_us - 1, key=itemgetter(0)) - 1)][1] if boxes else None

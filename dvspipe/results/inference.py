@@ -438,8 +438,13 @@ class RecordingFolder:
 
     @property
     def overlay(self) -> Path:
-        """Video of the events, with the prediction below."""
+        """Video of the events, beside their video if there is one, with the prediction and the region."""
         return self.path / "overlay.webm"
+
+    @property
+    def region(self) -> Path:
+        """Frame of the busiest moment, with the region that the network received; missing for complete pictures."""
+        return self.path / "region.jpg"
 
     @property
     def playback(self) -> Path:

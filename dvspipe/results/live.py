@@ -23,6 +23,6 @@ class LiveAnswer(Record):
     events_per_s: float
     """Events per second on the network's sensor, in the last second."""
     dropped: int
-    """Chunks dropped so far because the machine was too slow."""
+    """Chunks dropped so far because the machine was too slow, and packets lost by the source."""
     latency_us: int
     """Time from the end of the last time step until the prediction was known, in microseconds."""

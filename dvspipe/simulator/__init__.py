@@ -2,21 +2,10 @@
 
 Each pixel compares the logarithm of its intensity (its level) with a stored reference. It fires an event when the two
 differ by a contrast threshold, and the reference moves by the threshold.
+
+The names are listed in `__init__.pyi` and loaded at first use, because only videos need the kernels.
 """
 
-from .calibration import Calibration, calibrate
-from .config import SimulatorConfig, read_preset
-from .simulator import EventSimulator, SimulatorState, batches, simulate
-from .upsampling import Factor
+import lazy_loader
 
-__all__ = [
-    "Calibration",
-    "EventSimulator",
-    "Factor",
-    "SimulatorConfig",
-    "SimulatorState",
-    "batches",
-    "calibrate",
-    "read_preset",
-    "simulate",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

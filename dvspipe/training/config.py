@@ -12,6 +12,7 @@ from ..encoding import BinConfig
 from ..errors import ConfigError, Remedy
 from ..learning import Rule, StdpConfig, find_unmet_needs
 from ..networks import CsnnConfig, LayersConfig, ModuleConfig, NetworkConfig, StdpNetworkConfig
+from ..networks.config import ConvolutionConfig
 
 
 class OptimiserConfig(Settings):
@@ -62,6 +63,9 @@ class OptimiserConfig(Settings):
     """Early stopping: number of epochs without a better validation result; None: off."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Precision of convolutions and linear layers on a GPU; the neurons always use float32."""
+    weight_bits: int | None = Field(default=None, ge=2, le=8)
+    """Train for `dvspipe quantise`: round the weights to this many bits in each step and in the checkpoint, with
+    straight-through gradients. None: no rounding."""
 
     @field_validator("rule", mode="before")
     @classmethod
@@ -125,6 +129,8 @@ class TrainConfig(Settings):
         if isinstance(self.network, ModuleConfig):
             self._check_module(self.network)
         self._check_rule()
+        if self.optimiser.weight_bits is not None:
+            self._check_rounding()
         segment = self.segment_steps
         if segment is not None and self.optimiser.truncate is not None:
             raise ValueError(
@@ -153,6 +159,19 @@ class TrainConfig(Settings):
         needs |= {f"optimiser.{name}": value for name, value in others.items() if getattr(optimiser, name) != value}
         if needs:
             raise ValueError(f"optimiser.rule = {optimiser.rule}: needs {write_overrides(needs)}")
+
+    def _check_rounding(self) -> None:
+        """Check that the weights can be rounded in training."""
+        name = f"optimiser.weight_bits = {self.optimiser.weight_bits}"
+        if not isinstance(self.network, LayersConfig):
+            raise ValueError(f"{name}: network.kind = {self.network.kind} cannot be compiled to integers")
+        if isinstance(self.network, ConvolutionConfig) and self.network.norm == "weight":
+            raise ValueError(f"{name}: needs network.norm = batch (found weight)")
+        if self.optimiser.update == "step" or self.optimiser.rule == "readout":
+            raise ValueError(
+                f"{name}: needs optimiser.rule = bptt or an online rule, and optimiser.update = end (found "
+                f"{self.optimiser.rule} and {self.optimiser.update})"
+            )
 
     def _check_readout(self) -> None:
         if self.init is None:

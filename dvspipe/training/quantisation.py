@@ -1,4 +1,4 @@
-"""Compile a trained classifier to integers, and measure what it loses on recordings."""
+"""Fine-tune a trained classifier for integers, compile it, and measure what it loses on recordings."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ import torch
 from numpy.typing import NDArray
 
 from ..arguments import checked
+from ..checkpoints.checkpoint import load_checkpoint
 from ..checkpoints.integer import IntegerClassifier
 from ..datasets import DataConfig, Sample, SpikeTensors, TensorSettings, as_data, open_cache, plain_batches
 from ..errors import Brief, ConfigError, DataError, Remedy
 from ..networks import NO_MODULES, Network
 from ..networks.integer import IntegerNetwork, LayerStep, start_state, trace
 from ..networks.integer_kernel import run_fast
-from ..networks.quantisation import check_layers, measure_changes
+from ..networks.quantisation import WEIGHT_BITS, check_layers, measure_changes
 from ..networks.quantisation import quantise as quantise_network
+from ..results import TrainingRun
 from .callback import LogCallback, TrainingCallback
+from .config import TrainConfig
 from .evaluation import evaluate_network, open_evaluation
+from .run import train
 
 MAX_CALIBRATION = 64  # recordings; more do not change the scales noticeably
 DETAILED = 8  # recordings for the statistics of layers, which the slow reference computes
 BATCH = 16
+LEARNING_RATE_SHARE = 0.1  # learning rate of fine-tuning, relative to the training from scratch
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class Quantisation(Brief):
         before: Correct predictions of the original classifier.
         after: Correct predictions of the integers.
         equal: Number of equal predictions.
+        lost: Number of correct predictions of the original that are wrong in integers.
         detailed: Number of recordings of the statistics of layers.
         layers: Layers in order; the readout is the last.
     """
@@ -75,8 +81,14 @@ class Quantisation(Brief):
     before: int
     after: int
     equal: int
+    lost: int
     detailed: int
     layers: tuple[CompiledLayer, ...]
+
+    @property
+    def gained(self) -> int:
+        """Number of wrong predictions of the original that are correct in integers."""
+        return self.after - self.before + self.lost
 
 
 @checked
@@ -85,6 +97,8 @@ def quantise(
     data: DataConfig | Mapping[str, object] | str | Path,
     part: str = "test",
     *,
+    bits: int = WEIGHT_BITS,
+    tuned: str | Path | None = None,
     seed: int = 0,
     callback: TrainingCallback | None = None,
 ) -> Quantisation:
@@ -97,6 +111,9 @@ def quantise(
         checkpoint: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`.
         data: Data set with the classes of the classifier, as in `evaluate`.
         part: Part to compare on, as in `evaluate`.
+        bits: Number of bits of a weight, from 2 to 8. Weights are stored as int8.
+        tuned: Checkpoint or run folder of the classifier after `fine_tune`; it is compiled and compared with the
+            original. None: the original is compiled.
         seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
         callback: Called with progress and warnings; None: log lines.
 
@@ -115,7 +132,7 @@ def quantise(
     opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=NO_MODULES)
     if not opened.samples:
         raise DataError(f"{opened.data.title}: part {opened.part} has no recordings", Remedy("part", "all"))
-    config, network = opened.classifier, opened.network
+    config, network = (opened.classifier, opened.network) if tuned is None else load_checkpoint(tuned)
     assert isinstance(network, Network)
     try:
         check_layers(network)
@@ -129,11 +146,11 @@ def quantise(
     cache, settings = open_cache(data), TensorSettings(config.bins)
     chosen = _choose(opened.data.parts.get("validation") or opened.samples)
     counts = np.concatenate([*plain_batches(SpikeTensors(chosen, settings, cache=cache), BATCH)])
-    compiled = quantise_network(network, torch.from_numpy(counts).transpose(0, 1))
+    compiled = quantise_network(network, torch.from_numpy(counts).transpose(0, 1), bits)
     progress = partial(callback.on_progress, f"reading {opened.part}")
     tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=progress)
     progress = partial(callback.on_progress, f"evaluating {opened.part}")
-    original = evaluate_network(network, tensors, batch=BATCH, progress=progress)
+    original = evaluate_network(opened.network, tensors, batch=BATCH, progress=progress)
     progress = partial(callback.on_progress, f"evaluating {opened.part} in integers")
     predicted = np.array(
         [
@@ -142,7 +159,7 @@ def quantise(
             for recording in batch
         ]
     )
-    detailed = counts[:DETAILED]
+    detailed = counts[:: -(-len(counts) // DETAILED)]  # evenly spaced: recordings of a class are neighbours
     return Quantisation(
         IntegerClassifier(config, compiled),
         len(chosen),
@@ -151,9 +168,58 @@ def quantise(
         original.correct,
         int(np.sum(predicted == original.labels)),
         int(np.sum(predicted == original.predicted)),
+        int(np.sum((original.predicted == original.labels) & (predicted != original.labels))),
         len(detailed),
         measure_layers(network, compiled, detailed),
     )
+
+
+def fine_tune(
+    checkpoint: str | Path,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    epochs: int,
+    bits: int = WEIGHT_BITS,
+    resume: bool = False,
+    callback: TrainingCallback | None = None,
+) -> TrainingRun:
+    """Fine-tune a classifier with rounded weights (`optimiser.weight_bits`), before `quantise`.
+
+    Args:
+        checkpoint: Checkpoint file, run folder, or name of a shipped classifier.
+        config: Configuration of its training; the learning rate is divided by 10.
+        folder: Run folder of the fine-tuning.
+        epochs: Number of epochs.
+        bits: Number of bits of a weight, from 2 to 8.
+        resume: Continue an interrupted run in the folder. A complete run is not changed.
+        callback: Called with progress and warnings.
+
+    Raises:
+        ConfigError: If the network cannot be compiled.
+        DataError: If the data set is not usable.
+    """
+    classifier, network = load_checkpoint(checkpoint)
+    try:
+        check_layers(network)
+    except ConfigError as error:
+        raise error.named(str(checkpoint)) from error
+    changed = {
+        "rule": "bptt",
+        "update": "end",
+        "epochs": epochs,
+        "learning_rate": LEARNING_RATE_SHARE * config.optimiser.learning_rate,
+        "weight_bits": bits,
+    }
+    changes: dict[str, object] = {
+        "init": str(checkpoint),
+        "bins": classifier.bins,
+        "network": classifier.network,
+        "hop_us": classifier.hop_us,
+        "baseline": False,
+        "optimiser": config.optimiser.model_copy(update=changed),
+    }
+    return train(config.model_copy(update=changes), folder, resume=resume, callback=callback)
 
 
 def _choose(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:

@@ -25,6 +25,7 @@ from ..checkpoints.checkpoint import (
 )
 from ..config import as_settings, plain_settings, read_stored, read_yaml
 from ..datasets import (
+    PERSON_SIZE,
     DataSet,
     DecodedEvents,
     Sample,
@@ -37,6 +38,7 @@ from ..datasets import (
     open_dataset,
     write_split,
 )
+from ..datasets.public import NMNIST_SENSOR
 from ..errors import ConfigError, DataError, Remedy, count_noun
 from ..files import lock_folder, write_text
 from ..learning import is_linear
@@ -69,6 +71,7 @@ from .resuming import TrainingState, check_config, find_state, load_initial_weig
 from .trainer import DataParts, Experiment, Trainer, is_over, require_tensorboard
 
 RUNS = Path("runs/train")  # folder of new runs
+PUBLIC_SHAPES = {"nmnist": (NMNIST_SENSOR, 10), "dvsgesture": (PERSON_SIZE, 11)}  # sensor and number of classes
 OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in torch's error messages about CPU memory
 
 
@@ -297,17 +300,33 @@ def _open(config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents |
     return open_dataset(config.data, config.seed, config.bins, decoded=decoded)
 
 
-def _build(
-    config: TrainConfig, data: DataSet, init: Checkpoint | None, modules: ModuleSource
-) -> tuple[ClassifierConfig, Network]:
-    """Create the classifier configuration for a data set and its network, with the weights of a checkpoint if given."""
-    if config.bins.downsample >= max(data.sensor.width, data.sensor.height) > 1:
-        raise ConfigError(
-            f"bins.downsample = {config.bins.downsample}: too large, leaves a single pixel (found sensor {data.sensor})"
+def plan_classifier(config: TrainConfig) -> ClassifierConfig:
+    """Return the configuration of the classifier that a training would make, without training it.
+
+    Public data sets need not be there, because their sensor and number of classes are known.
+
+    Raises:
+        DataError: If the data set is not usable.
+
+    Example:
+        >>> plan_classifier(TrainConfig(data={"kind": "nmnist", "root": "not/there"})).sensor
+        SensorSize(width=34, height=34)
+    """
+    data = config.data
+    if data.kind in PUBLIC_SHAPES and (data.root is None or not data.root.is_dir()):
+        sensor, classes = PUBLIC_SHAPES[data.kind]
+        return ClassifierConfig(
+            classes=tuple(map(str, range(classes))),
+            width=sensor.width,
+            height=sensor.height,
+            bins=config.bins,
+            network=config.network,
         )
-    for transform in config.augment.tonic:  # fail before recordings are read
-        make_transform(transform, data.sensor)
-    classifier = ClassifierConfig(
+    return _describe(config, open_dataset(data, config.seed, config.bins))
+
+
+def _describe(config: TrainConfig, data: DataSet) -> ClassifierConfig:
+    return ClassifierConfig(
         classes=data.classes,
         width=data.sensor.width,
         height=data.sensor.height,
@@ -318,6 +337,19 @@ def _build(
         network=config.network,
         trained_on=f"{'synthetic ' if data.synthetic else ''}{data.title}, {count_noun(len(data.train), 'recording')}",
     )
+
+
+def _build(
+    config: TrainConfig, data: DataSet, init: Checkpoint | None, modules: ModuleSource
+) -> tuple[ClassifierConfig, Network]:
+    """Create the classifier configuration for a data set and its network, with the weights of a checkpoint if given."""
+    if config.bins.downsample >= max(data.sensor.width, data.sensor.height) > 1:
+        raise ConfigError(
+            f"bins.downsample = {config.bins.downsample}: too large, leaves a single pixel (found sensor {data.sensor})"
+        )
+    for transform in config.augment.tonic:  # fail before recordings are read
+        make_transform(transform, data.sensor)
+    classifier = _describe(config, data)
     torch.manual_seed(config.seed)
     network = classifier.build_network(modules)
     if isinstance(network, ModuleNetwork):
@@ -389,7 +421,8 @@ def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
 def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult | None:
     """Train the baseline from the same initial weights on the same batches, and test its best epoch once."""
     config, processes = experiment.config, experiment.processes
-    optimiser = config.optimiser.model_copy(update={"truncate": None, "segment": None, "rule": "bptt", "update": "end"})
+    changed = {"truncate": None, "segment": None, "rule": "bptt", "update": "end", "weight_bits": None}
+    optimiser = config.optimiser.model_copy(update=changed)
     torch.manual_seed(config.seed)
     spiking = experiment.classifier.build_network()
     assert isinstance(spiking, SpikingNetwork)  # TrainConfig refuses other networks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from ..networks import (
     find_norms,
     watch_rates,
 )
+from ..networks.quantisation import round_weights
 from ..results import EpochRow, RunFolder, find_best, wilson_interval, write_rows
 from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
@@ -126,15 +128,22 @@ class Trainer:
             self.rows.append(row)
             if self.processes.is_first:
                 if choose_epoch(self.rows, validated) is row:
-                    self.save(self.folder.best, self._evaluated_network())
+                    self._save(self.folder.best)
                 self._store(row)
             self.callback.on_epoch(row)
             self.warn_of_rates(row)
         return choose_epoch(self.rows, validated)
 
-    def _evaluated_network(self) -> nn.Module:
-        """Return the network to evaluate and store: the moving average if there is one."""
-        return self.network if self.average is None else self.average.module
+    @contextmanager
+    def _evaluated_network(self) -> Iterator[nn.Module]:
+        """Yield the network to evaluate and store: the moving average if there is one, with rounded weights."""
+        network = self.network if self.average is None else self.average.module
+        with round_weights(network, self.settings.weight_bits):
+            yield network
+
+    def _save(self, path: Path) -> None:
+        with self._evaluated_network() as network:
+            self.save(path, network)
 
     def run_epoch(self, epoch: int) -> EpochRow:
         """Train on the training part once, validate, and return the row of the epoch."""
@@ -153,13 +162,14 @@ class Trainer:
         timed = _TimedIterator(batches)
         loss, accuracy, rates = self._train(epoch, timed)
         scores = (0.0, 0.0)
-        estimate_norms(self._evaluated_network(), experiment.parts.train, batch=settings.batch, segment=self.segment)
-        if self.processes.is_first:
-            progress = partial(self.callback.on_progress, f"epoch {epoch}/{settings.epochs}, validation")
-            validated = evaluate_network(
-                self._evaluated_network(), experiment.parts.validation, batch=settings.batch, progress=progress
-            )
-            scores = validated.loss, validated.accuracy
+        with self._evaluated_network() as network:
+            estimate_norms(network, experiment.parts.train, batch=settings.batch, segment=self.segment)
+            if self.processes.is_first:
+                progress = partial(self.callback.on_progress, f"epoch {epoch}/{settings.epochs}, validation")
+                validated = evaluate_network(
+                    network, experiment.parts.validation, batch=settings.batch, progress=progress
+                )
+                scores = validated.loss, validated.accuracy
         val_loss, val_accuracy = self.processes.share(scores)
         return EpochRow(
             epoch=epoch,
@@ -235,7 +245,8 @@ class Trainer:
         def losses(outputs: Tensor) -> Tensor:
             return LOSSES[settings.loss](outputs.float(), targets, settings.label_smoothing)
 
-        outputs = self._apply_rule(spikes, lambda outputs: self.scaler.scale(losses(outputs).sum() * weight))
+        with round_weights(self.network, settings.weight_bits):
+            outputs = self._apply_rule(spikes, lambda outputs: self.scaler.scale(losses(outputs).sum() * weight))
         right = int((outputs.mean(0).argmax(1).cpu().numpy() == batch.labels).sum())
         return torch.tensor([float(losses(outputs).sum()), right, len(batch.labels)], dtype=torch.float64)
 
@@ -291,7 +302,7 @@ class Trainer:
         write_rows(self.rows, EpochRow, jsonl=self.folder.epochs, csv_path=self.folder.epochs_csv)
         if self.experiment.config.tensorboard:
             _append_to_tensorboard(self.folder.tensorboard, row)
-        self.save(self.folder.last, self._evaluated_network())
+        self._save(self.folder.last)
         average = {} if self.average is None else self.average.state_dict()
         state = TrainingState(
             tuple(self.rows), self.step, self.network.state_dict(), average, optimiser_tensors(self.optimiser)

@@ -28,6 +28,8 @@ BORDER_BYTES = 1 << 20
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
 CODEC_NAMES = {"AV01": "AV1", "av01": "AV1"}  # FourCC codes that differ from the common name
 GIF_TAIL_BYTES = 64  # searched for the GIF trailer; some writers pad it with zeros
+MATROSKA_START = b"\x1aE\xdf\xa3"  # EBML, also of WebM
+MATROSKA_TICKS_HZ = 1000.0
 END_FRAMES = 5  # decoded at the end to get the last two; the frame count may be too large
 END_SIZE = (48, 48)  # width and height of the images in VideoEnds
 
@@ -61,7 +63,7 @@ def read_video_ends(path: Path) -> VideoEnds | None:
         VideoError: If the file name is not UTF-8 (OpenCV cannot open it).
     """
     with _open_capture(path) as capture:
-        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        count = _count_frames(path, capture)
         first = list(itertools.islice(_decode_remaining(capture), 2))
         if count > 2 * END_FRAMES and capture.set(cv2.CAP_PROP_POS_FRAMES, count - END_FRAMES):
             last = list(_decode_remaining(capture))[-2:]
@@ -90,8 +92,8 @@ def open_file(path: Path, settings: VideoSettings) -> Video:
     if not path.stat().st_size:
         raise VideoError(f"{path}: the file is empty")
     with _open_capture(path) as capture:
-        count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        fps = capture.get(cv2.CAP_PROP_FPS)
+        count, fps = _count_frames(path, capture), capture.get(cv2.CAP_PROP_FPS)
+        duration_s = max(0.0, capture.get(cv2.CAP_PROP_FRAME_COUNT) / fps) if fps > 0 else 0.0
         codec = (
             (int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little").decode("latin-1").strip("\0 ")
         )
@@ -100,11 +102,23 @@ def open_file(path: Path, settings: VideoSettings) -> Video:
     images: Callable[[], Images] = partial(read, path)
     if not is_decoded and read is decode_file and (own_times_us := find_frame_times(path)):
         images, count = partial(_decode_with_ffmpeg, path, own_times_us), len(own_times_us)
-        fps = 1e6 * (count - 1) / own_times_us[-1] if own_times_us[-1] else 0.0
+        duration_s = own_times_us[-1] * 1e-6 * count / max(1, count - 1)
     _warn_about_hdr(path, settings.transfer)
     size = read_size(str(path), images, settings, _explain_no_frame(path, codec))
     times_us = find_times_us(settings, str(path), count, images=images)
-    return Video(str(path), size, count, settings, images, times_us, duration_s=count / fps if fps > 0 else 0.0)
+    return Video(str(path), size, count, settings, images, times_us, duration_s=duration_s)
+
+
+def _count_frames(path: Path, capture: cv2.VideoCapture) -> int:
+    """Return the number of frames in the header; 0 if unknown.
+
+    Browsers record WebM files without a frame interval. OpenCV then counts ticks of their clock instead of frames.
+    """
+    if capture.get(cv2.CAP_PROP_FPS) == MATROSKA_TICKS_HZ and path.is_file():
+        with path.open("rb") as file:
+            if file.read(len(MATROSKA_START)) == MATROSKA_START:
+                return 0
+    return max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
 
 def _explain_no_frame(path: Path, codec: str) -> str:

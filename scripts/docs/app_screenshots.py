@@ -15,15 +15,17 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from dvspipe.app import AppSettings, serve
+from dvspipe.app.shared import SAMPLE
 from dvspipe.config import build, merge_settings, read_yaml
 from dvspipe.formats import write
 from dvspipe.synthesis import GestureClip, record_gesture
 from dvspipe.training import TrainConfig, train
+from dvspipe.video.opening import open_video
 
 OUT = Path(__file__).parents[2] / "docs" / "images"
 LAPTOP, PHONE = {"width": 1200, "height": 820}, {"width": 390, "height": 844}
 TIMEOUT_MS = 600_000.0
-COLOURS = 128  # keeps files small
+COLOURS = 200  # keeps files small
 
 
 def main() -> None:
@@ -34,9 +36,20 @@ def main() -> None:
         make_recording(folder)
         if is_selected("runs"):
             make_runs(folder)
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        flags = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+        flags.append(f"--use-file-for-fake-video-capture={make_camera(folder.parent)}")
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
         with serve(AppSettings(folder)) as served:
-            for take in (take_videos, take_answers, take_learn, take_explore, take_compare, take_runs, take_phone):
+            for take in (
+                take_videos,
+                take_answers,
+                take_webcam,
+                take_learn,
+                take_explore,
+                take_compare,
+                take_runs,
+                take_phone,
+            ):
                 if is_selected(take.__name__.removeprefix("take_")):
                     take(browser, served.address)
         browser.close()
@@ -45,6 +58,15 @@ def main() -> None:
 def is_selected(name: str) -> bool:
     """Return whether the command line names this screenshot or none."""
     return not sys.argv[1:] or name in sys.argv[1:]
+
+
+def make_camera(folder: Path) -> Path:
+    """Write the sample clip as the film of Chromium's fake camera, which repeats it."""
+    path = folder / "camera.mjpeg"
+    with path.open("wb") as file:
+        for _, picture in open_video(SAMPLE).pictures():
+            Image.fromarray(picture).save(file, "JPEG", quality=95)
+    return path
 
 
 def make_recording(folder: Path) -> None:
@@ -79,9 +101,9 @@ def open_page(browser: Any, address: str, size: dict[str, int], tab: str, **opti
     context.close()
 
 
-def save(page: Any, name: str) -> None:
+def save(page: Any, name: str, settling_ms: float = 3000.0) -> None:
     """Save the visible part of the page as a PNG file with COLOURS colours."""
-    page.wait_for_timeout(3000)
+    page.wait_for_timeout(settling_ms)
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(COLOURS)
     picture.save(OUT / f"app-{name}.png", optimize=True)
     print(f"app-{name}.png: {(OUT / f'app-{name}.png').stat().st_size:,} bytes")
@@ -89,7 +111,7 @@ def save(page: Any, name: str) -> None:
 
 def choose_sample(page: Any) -> None:
     """Select the sample clip."""
-    page.locator("button:visible", has_text="Use the sample clip").first.click()
+    page.locator("button.example:visible").first.click()
     page.locator(".chosen:visible", has_text="sample.mp4").first.wait_for()
 
 
@@ -127,14 +149,22 @@ def take_answers(browser: Any, address: str) -> None:
         page.get_by_role("button", name="What does it show?").click()
         page.locator("iframe.page:visible").first.content_frame.get_by_role("slider").first.wait_for()
         show_moment(page, 5.0)
-        page.locator("iframe.page:visible").first.evaluate(
-            "e => scrollTo(0, e.getBoundingClientRect().top + scrollY + 180)"
-        )
+        page.evaluate("scrollTo(0, 0)")
         save(page, "answers")
 
 
+def take_webcam(browser: Any, address: str) -> None:
+    """Third tab: the sample clip as a live webcam."""
+    with open_page(browser, address, LAPTOP, "Webcam", permissions=["camera"]) as page:
+        page.locator("#webcam-start").click()
+        page.locator(".webcam .events[src^='data:image/png']").wait_for()
+        page.wait_for_timeout(8000)  # until the region of interest follows the person
+        page.locator(".webcam[data-certain=true]:has(.slow:empty)").wait_for()
+        save(page, "webcam", settling_ms=0)
+
+
 def take_learn(browser: Any, address: str) -> None:
-    """Third tab: the part of the sample clip that shows a gesture."""
+    """Fourth tab: the part of the sample clip that shows a gesture."""
     with open_page(browser, address, LAPTOP | {"height": 1000}, "Learn") as page:
         choose_sample(page)
         page.get_by_label("Name of the gesture").fill("arm circle")
@@ -147,7 +177,7 @@ def take_learn(browser: Any, address: str) -> None:
 
 
 def take_explore(browser: Any, address: str) -> None:
-    """Fourth tab: a recording in space and time."""
+    """Fifth tab: a recording in space and time."""
     with open_page(browser, address, LAPTOP, "Explore") as page:
         choose_file(page, "arm-circle.h5")
         page.locator(".js-plotly-plot:visible canvas").first.wait_for()
@@ -155,10 +185,8 @@ def take_explore(browser: Any, address: str) -> None:
 
 
 def take_compare(browser: Any, address: str) -> None:
-    """Fifth tab: one video seen by two sensors."""
+    """Sixth tab: one video seen by two sensors."""
     with open_page(browser, address, LAPTOP | {"height": 1000}, "Compare") as page:
-        choose_sample(page)
-        page.get_by_role("button", name="Convert and compare").click()
         page.locator("iframe.page:visible").nth(2).content_frame.locator("table").first.wait_for()
         page.locator("iframe.page:visible").first.evaluate("e => e.scrollIntoView()")
         player = page.locator("iframe.page:visible").first.content_frame
@@ -169,7 +197,7 @@ def take_compare(browser: Any, address: str) -> None:
 
 
 def take_runs(browser: Any, address: str) -> None:
-    """Sixth tab: the table of runs and their curves."""
+    """Seventh tab: the table of runs and their curves."""
     with open_page(browser, address, LAPTOP, "Runs") as page:
         page.locator(".js-plotly-plot:visible").first.wait_for()
         save(page, "runs")
@@ -179,7 +207,6 @@ def take_phone(browser: Any, address: str) -> None:
     """First tab on a phone, in dark mode."""
     options = {"is_mobile": True, "has_touch": True, "color_scheme": "dark", "device_scale_factor": 1.5}
     with open_page(browser, address, PHONE, "Video to events", **options) as page:
-        choose_sample(page)
         page.locator("iframe.page:visible").first.content_frame.locator(".facts").wait_for()
         show_moment(page, 1.0)
         page.evaluate("scrollTo(0, 0)")

@@ -18,7 +18,7 @@ import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ from dvspipe.parallel import Progress, ignore_progress
 from dvspipe.report import PreviewMode
 from dvspipe.results import WrongPrediction
 from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
@@ -45,12 +46,13 @@ from starlette.testclient import TestClient
 
 from dvspipe.app import AppSettings, Served, check_app, serve
 from dvspipe.app.answers import SHIPPED_NAMES
+from dvspipe.app.examples import SAMPLE
 from dvspipe.app.explorer import Cut, Explored, PictureChoices, draw_picture, explore, plot_space_time, write_cut
 from dvspipe.app.guard import LOGIN, STARTUP, Access, Guard, UploadQuota
 from dvspipe.app.pairs import choices_of, compare_settings
 from dvspipe.app.runs import describe_curves, find_recording, find_runs, find_wrong, list_confusion, plot_curves
 from dvspipe.app.server import build_page
-from dvspipe.app.shared import SAMPLE, ChosenFile, handle, name_session, show_page, take_upload
+from dvspipe.app.shared import ChosenFile, copy_recorded, handle, name_session, show_page, take_upload
 from dvspipe.app.videos import (
     IDEAL,
     KNOBS,
@@ -349,6 +351,22 @@ def test_excerpt_can_start_anywhere_in_the_video(video: Path) -> None:
     assert last_start_s(SAMPLE) == 5.0
 
 
+def test_video_without_a_duration_is_measured(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = last_start_s(video)
+    monkeypatch.setattr("dvspipe.app.videos.open_video", lambda path: replace(open_video(path), duration_s=0.0))
+    assert last_start_s(video) == pytest.approx(known, abs=0.1)
+
+
+def test_recorded_film_is_copied_for_the_session(space: Workspace, video: Path) -> None:
+    session = space.open("page")
+    first, second = (copy_recorded(video, session) for _ in range(2))
+    assert first.path != second.path  # a browser loads the new one
+    for each in (first, second):
+        assert each.name == "webcam"
+        assert each.path.is_relative_to(session.folder)
+        assert each.path.read_bytes() == video.read_bytes()
+
+
 @pytest.mark.parametrize("typed", [None, 0.0, 20.0])
 def test_incomplete_number_shows_no_excerpt(typed: float | None) -> None:
     assert are_complete((IDEAL, *knobs_of(IDEAL), "off", "light"))
@@ -491,6 +509,13 @@ def test_page_loads_nothing_from_other_hosts(served: Served) -> None:
     assert status == 200
     assert b"dvspipe" in page
     assert "default-src 'self'" in headers["content-security-policy"]
+
+
+def test_favicon_is_the_logo(served: Served) -> None:
+    status, icon, headers = get(at(served, "favicon.ico"))
+    assert status == 200
+    assert b"<svg" in icon
+    assert headers["content-type"].startswith("image/svg")
 
 
 def test_requests_for_another_host_are_refused(served: Served) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -24,13 +26,58 @@ from dvspipe.networks import parse_network
 from dvspipe.networks.integer import run
 from dvspipe.networks.quantisation import quantise
 
-COMPILERS = [name for name in ("gcc", "clang", "cc") if shutil.which(name)]
 FLAGS = ("-O1", "-Wall", "-Wextra", "-Werror", "-std=c99", "-pedantic")
 NETWORKS: dict[str, dict[str, Any]] = {
     "zero": {"channels": (4, 6), "kernel": 3, "gain": 3.0},
     "subtract": {"channels": (4, 6, 5), "kernel": 3, "padded": (True, False, True), "gain": 3.0, "reset": "subtract"},
     "mlp": {"kind": "mlp", "channels": (30, 20), "gain": 4.0, "readout": "linear"},
+    "sew": {"kind": "sew", "channels": (4, 4), "kernel": 3, "gain": 3.0},
+    "plif": {"kind": "plif", "channels": (4, 6), "kernel": 3, "hidden": 9, "gain": 4.0, "readout": "count", "votes": 2},
 }
+
+
+class Target(NamedTuple):
+    """Compiler of a machine, and the program that runs its executables."""
+
+    compiler: tuple[str, ...]
+    runner: tuple[str, ...] = ()
+
+    def build(self, folder: Path, program: str) -> tuple[str | Path, ...]:
+        """Compile a program of an exported folder; return the command that runs it."""
+        sources = [folder / f"{program}.c", folder / "dvspipe_network.c"]
+        subprocess.run([*self.compiler, *FLAGS, *sources, "-o", folder / program], check=True)
+        return (*self.runner, folder / program)
+
+    @property
+    def problem(self) -> str | None:
+        """Reason why the target cannot be used on this machine; None if a small program runs."""
+        return _find_problem(self)
+
+
+@cache
+def _find_problem(target: Target) -> str | None:
+    for program in (target.compiler[0], *target.runner[:1]):
+        if not shutil.which(program):
+            return f"{program} is not installed"
+    with TemporaryDirectory() as folder:
+        source = Path(folder, "a.c")
+        source.write_text("#include <stdio.h>\n#include <string.h>\nint main(void) { return 0; }\n")
+        done = subprocess.run(
+            [*target.compiler, source, "-o", source.with_suffix("")], capture_output=True, check=False
+        )
+        return f"{' '.join(target.compiler)} finds no libraries" if done.returncode else None
+
+
+TARGETS = {
+    "gcc": Target(("gcc",)),
+    "clang": Target(("clang",)),
+    "32 bit": Target(("gcc", "-m32")),
+    "big endian": Target(("powerpc-linux-gnu-gcc", "-static"), ("qemu-ppc",)),
+    "cortex-m4": Target(
+        ("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "--specs=rdimon.specs"), ("qemu-arm", "-cpu", "cortex-m4")
+    ),
+}
+C_COMPILER = next((target for name in ("gcc", "clang") if not (target := TARGETS[name]).problem), None)
 
 
 def make_classifier(*, bins: BinConfig | None = None, **settings: Any) -> IntegerClassifier:
@@ -54,7 +101,7 @@ def make_classifier(*, bins: BinConfig | None = None, **settings: Any) -> Intege
 
 
 def draw_events(seed: int) -> Events:
-    """Draw a recording that ends after the last step, with times beyond the camera's 13-bit clock."""
+    """Draw a recording that ends after one window or more, with times beyond the camera's 13-bit clock."""
     rng = np.random.default_rng(seed)
     t = np.sort(rng.integers(8_380_000, 8_380_000 + 7000 + 3000 * seed, 400))
     x, y = rng.integers(0, 24, 400), rng.integers(0, 14, 400)
@@ -113,35 +160,51 @@ def test_network_uses_only_stdint_and_string(tmp_path: Path) -> None:
     assert not any(word in code for word in ("malloc", "float ", "double "))
 
 
-@pytest.mark.skipif(not COMPILERS, reason="no C compiler is installed")
+def check_program(target: Target, classifier: IntegerClassifier, folder: Path) -> None:
+    """Check that all golden scores are equal, and that each window of recordings has the label of the reference."""
+    classifier.save(folder / "a8.safetensors")
+    export_c(folder / "a8.safetensors", folder)
+    checked = subprocess.run(target.build(folder, "check"), capture_output=True, text=True, check=True)
+    assert mentions(checked.stdout, 6)
+    main, window_us = target.build(folder, "main"), classifier.bins.steps * classifier.bins.step_us
+    for seed, suffix in ((0, ".bin"), (1, ".bin"), (2, ".raw"), (3, ".raw")):
+        path, events = folder / f"{seed}{suffix}", draw_events(seed)
+        write(path, events)
+        starts = range(int(events.t[0]), int(events.t[-1]) - window_us + 1, window_us)
+        windows = [encode(events, classifier.bins, start_us=start) for start in starts]
+        expected = [classifier.config.classes[run(classifier.network, counts)[-1].argmax()] for counts in windows]
+        with path.open("rb") as file:
+            found = subprocess.run(main, stdin=file, capture_output=True, check=True)
+        assert found.stdout.decode().splitlines() == expected
+
+
+@pytest.mark.skipif(C_COMPILER is None, reason="no C compiler is installed")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_compiled_code_equals_the_reference(name: str, tmp_path: Path) -> None:
-    """Golden scores of all steps are equal, and recordings from standard input have the label of the reference."""
-    classifier = make_classifier(**NETWORKS[name])
-    classifier.save(tmp_path / "a8.safetensors")
-    export_c(tmp_path / "a8.safetensors", tmp_path)
-    for compiler in COMPILERS[:1] if name != "zero" else COMPILERS:
-        for program in ("check", "main"):
-            sources = [tmp_path / f"{program}.c", tmp_path / "dvspipe_network.c"]
-            subprocess.run([compiler, *FLAGS, *sources, "-o", tmp_path / program], check=True)
-        checked = subprocess.run([tmp_path / "check"], capture_output=True, text=True, check=True)
-        assert mentions(checked.stdout, 6)
-    for seed in range(4):
-        events = draw_events(seed)
-        write(tmp_path / "events.bin", events, overwrite=True)
-        scores = run(classifier.network, encode(events, classifier.bins))[-1]
-        with (tmp_path / "events.bin").open("rb") as file:
-            found = subprocess.run([tmp_path / "main"], stdin=file, capture_output=True, check=True)
-        assert found.stdout.decode().strip() == classifier.config.classes[scores.argmax()]
+    assert C_COMPILER is not None
+    check_program(C_COMPILER, make_classifier(**NETWORKS[name]), tmp_path)
 
 
-@pytest.mark.skipif(not COMPILERS, reason="no C compiler is installed")
+@pytest.mark.parametrize("name", TARGETS)
+def test_all_machines_compute_the_same(name: str, tmp_path: Path) -> None:
+    """Compiled without warnings, with reset by subtraction, a layer without padding, and inputs up to 255."""
+    target = TARGETS[name]
+    if target.problem:
+        pytest.skip(target.problem)
+    check_program(target, make_classifier(bins=BinConfig(steps=6, step_us=1000), **NETWORKS["subtract"]), tmp_path)
+
+
+@pytest.mark.skipif(C_COMPILER is None, reason="no C compiler is installed")
 def test_program_names_what_is_wrong_with_its_input(tmp_path: Path) -> None:
+    assert C_COMPILER is not None
     make_classifier(**NETWORKS["zero"]).save(tmp_path / "a8.safetensors")
     export_c(tmp_path / "a8.safetensors", tmp_path)
-    sources = [tmp_path / "main.c", tmp_path / "dvspipe_network.c"]
-    subprocess.run([COMPILERS[0], *FLAGS, *sources, "-o", tmp_path / "main"], check=True)
-    for content, facts in ((b"", ("events",)), (bytes([30, 1, 0, 0, 0]), (30, "24x14"))):
-        found = subprocess.run([tmp_path / "main"], input=content, capture_output=True, check=False)
+    main = C_COMPILER.build(tmp_path, "main")
+    for content, facts in (
+        (b"", ("events",)),
+        (b"% evt 2.0\n% end\n", ("events",)),
+        (bytes([30, 1, 0, 0, 0]), (30, "24x14")),
+    ):
+        found = subprocess.run(main, input=content, capture_output=True, check=False)
         assert found.returncode == 2
         assert mentions(found.stderr.decode(), *facts)

@@ -11,10 +11,16 @@ from facts import mentions
 
 from dvspipe.checkpoints.c_code import FILES
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
+from dvspipe.checkpoints.integer import IntegerClassifier
+from dvspipe.cli.quantise import find_data
+from dvspipe.config import build, read_yaml
+from dvspipe.datasets import GesturesConfig
 from dvspipe.encoding import BinConfig
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.networks import NetworkConfig, parse_network
+from dvspipe.results import RunFolder
+from dvspipe.training import TrainConfig
 
 
 def make_checkpoint(path: Path, network: NetworkConfig) -> None:
@@ -51,14 +57,51 @@ def test_checkpoint_is_compiled_compared_and_written_as_c(tmp_path: Path) -> Non
 
 
 def test_network_that_cannot_be_compiled_is_one_line_with_its_layer(tmp_path: Path) -> None:
-    make_checkpoint(tmp_path / "net.safetensors", parse_network({"kind": "sew", "channels": [3], "kernel": 3}))
+    make_checkpoint(tmp_path / "net.safetensors", parse_network({"channels": [3], "kernel": 3, "tau_syn_s": 0.01}))
     make_recordings(tmp_path / "data", 1)
     command = ("quantise", "net.safetensors", "data", "--part", "all", "-o", "net8.safetensors")
     done = dvspipe(*command, cwd=tmp_path, code=2)
-    assert mentions(done.stderr, "net.safetensors", "layers.1", "Residual")
+    assert mentions(done.stderr, "net.safetensors", "layers.0", "network.tau_syn_s")
     assert not (tmp_path / "net8.safetensors").exists()
 
 
 def test_checkpoint_without_a_data_set_needs_one(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path / "net.safetensors", parse_network({"channels": [3], "kernel": 3}))
+    done = dvspipe("quantise", "net.safetensors", "-o", "net8.safetensors", cwd=tmp_path, code=2)
+    assert mentions(done.stderr, "net.safetensors", "CONFIG")
     done = dvspipe("quantise", "nmnist-synthetic", "-o", "net8.safetensors", cwd=tmp_path, code=2)
-    assert mentions(done.stderr, "nmnist-synthetic", "CONFIG")
+    assert mentions(done.stderr, "nmnist", "data.root=DIR")
+
+
+def test_fine_tuned_weights_are_compiled_and_the_run_is_kept(tmp_path: Path) -> None:
+    """A second command resumes the complete run, so it compiles the same weights."""
+    network = parse_network({"channels": [3], "kernel": 3, "gain": 4.0, "tau_mem_s": 0.003, "tau_readout_s": 0.01})
+    make_checkpoint(tmp_path / "net.safetensors", network)
+    make_recordings(tmp_path / "data", 8)
+    command = ("quantise", "net.safetensors", "data", "--epochs", 1, "--bits", 2, "-o", "net2.safetensors")
+    done = dvspipe(*command, cwd=tmp_path)
+    assert mentions(done.stdout, "readout", "net2.safetensors")
+    weights = IntegerClassifier.load(tmp_path / "net2.safetensors").network.layers[0].weight
+    assert set(np.unique(weights)) == {-1, 0, 1}
+    row = (tmp_path / "net2" / "metrics.jsonl").read_text()
+    (tmp_path / "net2.safetensors").unlink()
+    dvspipe(*command, cwd=tmp_path)
+    assert (IntegerClassifier.load(tmp_path / "net2.safetensors").network.layers[0].weight == weights).all()
+    assert (tmp_path / "net2" / "metrics.jsonl").read_text() == row
+
+
+def test_data_set_of_an_included_classifier_is_rendered_people_that_it_was_not_trained_on() -> None:
+    for given, people in ((None, 10), ("data.test_people=3", 3)):
+        source, settings = find_data("gesture-synthetic", given, None)
+        experiment = build(TrainConfig, settings, source)
+        assert isinstance(experiment.data, GesturesConfig)
+        assert (experiment.data.root, experiment.data.test_people) == (None, people)
+        assert experiment.seed != build(TrainConfig, read_yaml("gesture-synthetic"), "gesture-synthetic").seed
+
+
+def test_settings_without_a_config_change_the_data_set_of_the_run(tmp_path: Path) -> None:
+    RunFolder(tmp_path).config.write_text("seed: 5\ndata: {kind: nmnist, root: A}\n")
+    source, settings = find_data(str(tmp_path), "data.root=B", ["data.validation=0.2"])
+    assert source == str(RunFolder(tmp_path).config)
+    assert settings == {"seed": 5, "data": {"kind": "nmnist", "root": "B", "validation": 0.2}}
+    assert find_data(str(tmp_path), "data.root=B", None)[1] != find_data(str(tmp_path), None, None)[1]

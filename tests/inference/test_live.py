@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,19 +18,22 @@ from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
 from facts import mentions, raises
 
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
+from dvspipe.checkpoints.integer import IntegerClassifier
 from dvspipe.cli.interrupts import EndOnInterrupt, raise_interrupts
 from dvspipe.config import build
-from dvspipe.encoding import BinConfig
+from dvspipe.encoding import BinConfig, encode
 from dvspipe.errors import ConfigError, DataError, FileError, VideoError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import WriteOptions, Writer, create_writer, read, write
 from dvspipe.framing.live import LiveFinder, frame_live_events
 from dvspipe.inference import Classifier, InferConfig
-from dvspipe.inference.live import Chunk, ChunkQueue, LiveSession, LiveSource, open_live
+from dvspipe.inference.integer_runner import IntegerRunner
+from dvspipe.inference.live import Chunk, ChunkQueue, LiveSession, LiveSource, PushedSource, open_live
 from dvspipe.inference.live.sources import FilmSource
 from dvspipe.inference.stateful import StatefulRun, group_steps
 from dvspipe.inference.windows import encode_steps
 from dvspipe.networks import CsnnConfig
+from dvspipe.networks.quantisation import quantise
 from dvspipe.results import LiveAnswer, Timeline
 from dvspipe.video.arrays import open_array
 from dvspipe.video.config import VideoSettings
@@ -53,9 +57,15 @@ class FakeClock:
             self.time_s = max(self.time_s, time_s)
 
 
-@pytest.fixture(scope="module")
-def classifier() -> Classifier:
-    """Network with random weights."""
+@pytest.fixture(autouse=True)
+def _no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open no window by default, also on a machine with a display."""
+    monkeypatch.setattr("dvspipe.video.window.has_display", lambda: False)
+
+
+@pytest.fixture(scope="module", params=["torch", "integer"])
+def classifier(request: pytest.FixtureRequest) -> Classifier:
+    """Network with random weights, in PyTorch or in integers."""
     config = ClassifierConfig(
         classes=BAR_CLASSES,
         width=BAR_SENSOR.width,
@@ -69,7 +79,10 @@ def classifier() -> Classifier:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(3.0)
-    return Classifier(config, network)
+    if request.param == "torch":
+        return Classifier(config, network)
+    counts = torch.from_numpy(encode(moving_bar(1, 3), config.bins))
+    return Classifier(config, quantise(network.eval(), counts[:, None]))
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +141,24 @@ def test_film_has_the_answers_of_inference_on_the_film(classifier: Classifier, t
     assert_equal(answers, classifier.predict(film, config.model_copy(update={"stateful": True})).timeline)
 
 
+def test_pushed_pictures_have_the_answers_of_their_film(classifier: Classifier, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    pictures = [(40_000 * n, rng.integers(0, 256, (24, 32, 3), np.uint8)) for n in range(15)]
+    source = PushedSource("webcam", SensorSize(width=32, height=24))
+    for t_us, picture in pictures:
+        source.push(t_us, picture)
+    source.end()
+    film = tmp_path / "film"
+    film.mkdir()
+    for number, (_, picture) in enumerate(pictures):
+        cv2.imwrite(str(film / f"{number:02}.png"), picture)
+    config = InferConfig(roi="full")
+    answers = answers_of(source, classifier, config=config)
+    expected = answers_of(open_live(film, VideoSettings(fps=25)), classifier, config=config)
+    assert answers
+    assert [(each.t_us, each.probabilities) for each in answers] == [(x.t_us, x.probabilities) for x in expected]
+
+
 @pytest.mark.parametrize("capacity", [1, 100_000])
 def test_recorded_events_have_the_answers_that_were_shown(
     classifier: Classifier, recording: Path, tmp_path: Path, capacity: int
@@ -146,12 +177,10 @@ def test_outputs_do_not_depend_on_blocks(classifier: Classifier) -> None:
     steps = list(encode_steps([events], bins, start_us=int(events.t[0]), pause_steps=bins.steps))
     blocks = {1: [[step] for step in steps], 2: list(group_steps(steps, 2)), 4: list(group_steps(steps, 4))}
     outputs = []
-    with torch.no_grad():
-        for size, each in blocks.items():
-            run = StatefulRun(
-                classifier.network, bins, len(BAR_CLASSES), start_us=0, hop=1, copies=2 if size == 1 else 1
-            )
-            outputs.append(np.array([found.logits for block in each for found in run.add(block)]))
+    for size, each in blocks.items():
+        copies = 2 if size == 1 else 1
+        run = StatefulRun(classifier.runner, bins, len(BAR_CLASSES), start_us=0, hop=1, copies=copies)
+        outputs.append(np.array([found.logits for block in each for found in run.add(block)]))
     assert len(outputs[0]) == len(steps)
     np.testing.assert_array_equal(outputs[0], outputs[1])
     np.testing.assert_array_equal(outputs[0], outputs[2])
@@ -230,6 +259,37 @@ def test_looped_film_continues_with_the_same_frame_interval() -> None:
     assert [chunk.t_us for chunk in chunks] == [20_000 * number for number in range(7)]
 
 
+def test_frames_of_a_webcam_are_classified_until_it_is_unplugged(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Camera:
+        """Replacement for cv2.VideoCapture: a brighter picture every 2 ms, 200 times."""
+
+        def __init__(self, index: int) -> None:
+            self.index, self.number = index, 0
+
+        def grab(self) -> bool:
+            threading.Event().wait(0.002)
+            self.number += 1
+            return self.index == 0 and self.number <= 200
+
+        def retrieve(self) -> tuple[bool, np.ndarray]:
+            return True, np.full((BAR_SENSOR.height, BAR_SENSOR.width, 3), self.number, np.uint8)
+
+        def release(self) -> None:
+            self.index = -1
+
+    monkeypatch.setattr("dvspipe.video.opencv.cv2.VideoCapture", Camera)
+    answers = list[LiveAnswer]()
+    with raises(VideoError, "camera 0"):
+        for answer in LiveSession(open_live("0"), classifier, InferConfig(roi="full"), capacity=1000).run():
+            answers.append(answer)
+    assert len(answers) > 1
+    assert {answer.dropped for answer in answers} == {0}
+    with raises(VideoError, "camera 1"):
+        open_live("1")
+
+
 @pytest.mark.parametrize(
     ("source", "options", "kind", "fact"),
     [
@@ -306,6 +366,25 @@ def test_failed_source_raises_its_error_after_a_complete_recording(classifier: C
     assert len(read(tmp_path / "seen.h5")) == len(events)
 
 
+def test_viewer_sees_each_chunk_with_its_events(classifier: Classifier, recording: Path) -> None:
+    class Viewer:
+        def __init__(self) -> None:
+            self.parts, self.chunks, self.refreshed = list[Events](), list[Chunk](), 0
+
+        def add(self, chunk: Chunk, events: Events) -> None:
+            self.chunks.append(chunk)
+            self.parts.append(events)
+
+        def refresh(self) -> None:
+            self.refreshed += 1
+
+    viewer = Viewer()
+    session = LiveSession(open_live(recording), classifier, viewer=viewer, clock=FakeClock(), capacity=100_000)
+    assert list(session.run())
+    np.testing.assert_array_equal(concatenate(viewer.parts, BAR_SENSOR).t, read(recording).t)
+    assert viewer.refreshed >= len(viewer.chunks) == len(chunks_of(open_live(recording)))
+
+
 # Framing
 
 
@@ -350,7 +429,10 @@ def test_followed_events_stay_on_the_network_sensor_and_in_order() -> None:
 @pytest.fixture(scope="module")
 def checkpoint(classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("live") / "bars.safetensors"
-    save_checkpoint(path, classifier.config, classifier.network)
+    if isinstance(classifier.runner, IntegerRunner):
+        IntegerClassifier(classifier.config, classifier.runner.network).save(path, overwrite=True)
+    else:
+        save_checkpoint(path, classifier.config, classifier.network)
     return path
 
 
@@ -371,6 +453,40 @@ def test_command_prints_plain_lines_without_a_terminal(checkpoint: Path, tmp_pat
     assert len(done.stdout.splitlines()) == 1
     assert mentions(done.stdout, "events/s", "%")
     assert "\r" not in done.stdout
+
+
+def test_command_shows_a_window_until_it_is_closed(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Window:
+        def __init__(self, title: str) -> None:
+            assert title == "bar.h5"
+            self.pictures = 0
+            windows.append(self)
+
+        def show(self, picture: np.ndarray) -> None:
+            assert picture.ndim == 3
+            self.pictures += 1
+
+        def is_open(self) -> bool:
+            return self.pictures < 2
+
+        def close(self) -> None:
+            self.pictures = -1
+
+    windows = list[Window]()
+    monkeypatch.setattr("dvspipe.video.window.PictureWindow", Window)
+    monkeypatch.setattr("dvspipe.cli.live_window.PICTURE_S", 0.0)
+    write(tmp_path / "bar.h5", moving_bar(0, 0))
+    done = dvspipe("live", "bar.h5", checkpoint, "--speed", 1000, "--loop", "--window", cwd=tmp_path)
+    assert done.returncode == 0
+    assert [window.pictures for window in windows] == [-1]
+
+
+def test_command_explains_why_it_has_no_window(checkpoint: Path, tmp_path: Path) -> None:
+    write(tmp_path / "bar.h5", moving_bar(0, 0))
+    done = dvspipe("live", "bar.h5", checkpoint, "--window", cwd=tmp_path, code=2)
+    assert mentions(done.stderr, "--window", "display")
 
 
 def test_command_refuses_existing_records_and_two_intervals(checkpoint: Path, tmp_path: Path) -> None:

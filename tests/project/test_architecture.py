@@ -68,7 +68,7 @@ COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-def
 PACKAGE = Path(__file__).parents[2] / "dvspipe"
 ONLY_HOMES = {
     "IPython": {"report"},
-    "PIL": {"report"},
+    "PIL": {"app", "report"},
     "apsw": {"formats"},
     "cv2": {"video"},
     "faery": {"formats", "video"},
@@ -80,6 +80,7 @@ ONLY_HOMES = {
     "isal": {"datasets", "formats"},
     "jinja2": {"checkpoints", "report"},
     "matplotlib": {"report"},
+    "neuromorphic_drivers": {"inference"},
     "nir": {"checkpoints"},
     "norse": {"networks"},
     "numba": {
@@ -87,6 +88,7 @@ ONLY_HOMES = {
         "events",
         "formats",
         "framing",
+        "inference",
         "learning",
         "networks",
         "numba_cache",

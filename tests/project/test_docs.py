@@ -137,7 +137,12 @@ def parse(line: str) -> list[Command]:
 
 
 def options(command: Any) -> dict[str, Any]:
-    return {name: one for one in command.params if one.param_type_name == "option" for name in one.opts}
+    return {
+        name: one
+        for one in command.params
+        if one.param_type_name == "option"
+        for name in (*one.opts, *one.secondary_opts)
+    }
 
 
 def choices(annotation: Any) -> tuple[str, ...]:

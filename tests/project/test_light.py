@@ -11,11 +11,18 @@ import types
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from facts import mentions
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from dvspipe.checkpoints.checkpoint import SHIPPED
 from dvspipe.cli.app import LEFT_OUT
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import write
+from dvspipe.inference import Classifier
+from dvspipe.results import RecordingResult
 
 ROOT = Path(__file__).parents[2]
 MODULES = {"scikit-learn": "sklearn"}  # packages whose module has another name
@@ -71,6 +78,31 @@ def test_command_without_torch_fails_with_one_line(tmp_path: Path) -> None:
     done = run(["neuron", "-o", "neuron.png"], folder=tmp_path)
     assert done.returncode == 2
     assert "torch" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def write_noise(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    t, (x, y) = np.arange(0, 300_000, 300), rng.integers(0, 34, (2, 1000))
+    write(path, Events(t, x, y, rng.integers(0, 2, 1000), SensorSize(width=34, height=34)))
+
+
+def test_recording_is_classified_in_integers_without_torch(tmp_path: Path) -> None:
+    write_noise(tmp_path / "a.h5")
+    command = ["infer", "nmnist-synthetic", "a.h5", "--json"]
+    done = run([*command, "--engine", "integer"], [*command], [*command, "--set", "stateful=true"], folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    forced, replaced, _ = [RecordingResult.model_validate_json(each) for each in done.stdout.splitlines()[::2]]
+    expected = Classifier.load("nmnist-synthetic", engine="integer").predict(tmp_path / "a.h5")
+    assert forced.answer.probabilities == replaced.answer.probabilities == expected.probabilities
+    assert mentions(done.stderr, "nmnist-synthetic", "torch")
+
+
+def test_checkpoint_without_integers_is_one_line_without_torch(tmp_path: Path) -> None:
+    write_noise(tmp_path / "a.h5")
+    done = run(["infer", str(SHIPPED / "nmnist-synthetic.safetensors"), "a.h5"], folder=tmp_path)
+    assert done.returncode == 2
+    assert mentions(done.stderr, "nmnist-synthetic.safetensors", "torch")
     assert len(done.stderr.splitlines()) == 1
 
 

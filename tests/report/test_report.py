@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from dvspipe.errors import ConfigError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
+from dvspipe.framing import RecordingView
 from dvspipe.report import (
     PlotKind,
     PlotSource,
@@ -807,7 +808,7 @@ def draw_all(folder: OutputFolder, names: list[str], **changes: Any) -> list[Pre
     results = [make_prediction(name, **changes) for name in names]
     for result in results:
         files = folder.of(result.folder)
-        draw_recording(files, result, make_windows(), [events], SENSOR, CLASSES)
+        draw_recording(files, result, make_windows(), RecordingView(SENSOR, [events]), CLASSES)
     return results
 
 
@@ -838,7 +839,9 @@ def test_timeline_and_page_label_synthetic_recordings(tmp_path: Path) -> None:
             assert ("synthetic" in shown) == synthetic
             assert title in shown
         files = OutputFolder(tmp_path).of("a.h5")
-        draw_recording(files, result, make_windows(), [random_events(0, 100, SENSOR, 2_500_000)], SENSOR, CLASSES)
+        draw_recording(
+            files, result, make_windows(), RecordingView(SENSOR, [random_events(0, 100, SENSOR, 2_500_000)]), CLASSES
+        )
         text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result], None))
         assert text.count("a.h5 (synthetic)") == text.count("a.h5</a> (synthetic)") == synthetic
         assert text.count("Synthetic recording") == 4 * synthetic  # two captions, also as alternative texts
@@ -857,10 +860,47 @@ def test_overlay_shows_the_prediction_in_real_time(tmp_path: Path) -> None:
     pictures = webm_pictures(tmp_path / "a.h5" / "overlay.webm")
     assert len(pictures) == 38  # 2.5 s at 15 pictures per second
     bar = 7 * 22 + 20  # 12 pixels are enlarged to at least 256
-    shares = [float((np.abs(p[bar].astype(int) - (29, 95, 191)).max(axis=1) < 60).mean()) for p in pictures]
+    shares = [float((np.abs(p[bar].astype(int) - (127, 176, 245)).max(axis=1) < 60).mean()) for p in pictures]
     assert shares[8] == pytest.approx(1, abs=0.05)
     assert shares[18] == pytest.approx(0, abs=0.05)
     assert shares[30] == pytest.approx(0.6, abs=0.05)
+
+
+def test_overlay_shows_the_video_with_prediction_and_region_left_of_the_events(tmp_path: Path) -> None:
+    rows = (LookRow(t_us=None, left=-2, top=1, width=6, height=5),)
+    result = make_prediction("a.h5", picture="12x7", looked_at=rows, segment_count=0)
+    files, events = OutputFolder(tmp_path).of("a.h5"), random_events(0, 500, SENSOR, 2_500_000)
+    frames = ((k * 100_000, np.full((70, 120, 3), 200, np.uint8)) for k in range(25))
+    draw_recording(files, result, make_windows(), RecordingView(SENSOR, [events], frames), CLASSES)
+    picture = webm_pictures(files.overlay)[8].astype(int)
+    height = 7 * 22  # 12 pixels are enlarged to at least 256
+    frame = picture[:height, : picture.shape[1] // 2]
+    assert frame[2, -40:-2].mean() == pytest.approx(200, abs=8)
+    assert frame[height - 12 :, :4].mean() < 150  # the prediction is on a darker band
+    for right in (frame, picture[:height, picture.shape[1] // 2 :]):
+        assert np.abs(right[60, 86:89] - (127, 176, 245)).max(axis=1).min() < 60  # edge of the region
+    with Image.open(files.region) as region:
+        assert region.width / region.height == pytest.approx((120 + 20) / 70, abs=0.02)  # with a margin on the left
+    draw_recording(files, make_prediction("a.h5"), make_windows(), RecordingView(SENSOR, [events]), CLASSES)
+    assert not files.region.exists()  # a complete picture
+
+
+def test_region_of_events_is_a_picture_on_the_page(tmp_path: Path) -> None:
+    rows = (LookRow(t_us=None, left=2, top=1, width=6, height=5),)
+    result = make_prediction("a.h5", picture="12x7", looked_at=rows)
+    events = random_events(0, 500, SENSOR, 2_500_000)
+    draw_recording(OutputFolder(tmp_path).of("a.h5"), result, make_windows(), RecordingView(SENSOR, [events]), CLASSES)
+    text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result], None))
+    assert re.search('<img class="region" alt="[^"]*6x5[+]2[+]1[^"]*" title="[^"]*" src="data:image/jpeg', text)
+
+
+def test_page_of_one_recording_begins_with_the_answer(tmp_path: Path) -> None:
+    text = read_text(make_answers(tmp_path, ["a.h5"]))
+    parts = ['class="label"', 'class="bars"', "<video", "<img", "data-start", 'href="#r0"', "<pre>"]
+    places = [text.index(part, text.index("<main>")) for part in parts]
+    assert places == sorted(places)
+    shares = [float(share) for share in re.findall(r"width:([\d.]+)%", text)]
+    assert shares[:4] == [80, 10, 10, 0]
 
 
 def test_classification_page_is_self_contained_and_escaped(tmp_path: Path) -> None:
@@ -1059,7 +1099,8 @@ def test_classification_page_plays_overlays_in_an_offline_browser(tmp_path: Path
     found = run_in_browser(make_answers(tmp_path, ["a.h5", "deep/b.h5", "c.h5", "d.h5"]), PROBE)
     assert len(found["images"]) == 2 + 4
     assert min(found["images"]) > 300
-    assert (found["closed"], found["stillClosed"]) == (1 + 1, 0)  # the last recording, settings
+    # the last recording; segments of all; energy, network and settings
+    assert (found["closed"], found["stillClosed"]) == (1 + 4 + 3, 0)
     assert found["videos"] == pytest.approx([38 / 15] * 4, abs=0.05)
     assert found["links"] == [True] * 4
     assert found["loaded"] == []

@@ -43,6 +43,7 @@ from dvspipe.training.calibration import find_least_energy, fit_temperature
 from dvspipe.training.evaluation import expected_calibration_error, open_evaluation
 from dvspipe.training.losses import LOSSES
 from dvspipe.training.machine import memory_bytes
+from dvspipe.training.resuming import TrainingState
 
 SMALL: dict[str, Any] = {
     "jobs": 1,
@@ -431,6 +432,29 @@ def test_killed_run_resumes_to_the_same_weights(
     assert rows == wanted
     lines = (where / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_training_with_rounded_weights_keeps_the_original_weights_in_its_state(folder: Path, tmp_path: Path) -> None:
+    """The checkpoint has at most 3 values per channel, with the moving average of the weights, too."""
+    train(config_for(folder, optimiser={"epochs": 1, "weight_bits": 2, "ema": 0.5}), tmp_path / "a")
+    name = "layers.0.convolution.weight"
+    kept = TrainingState.load(tmp_path / "a" / "weights" / "state.safetensors").network[name]
+    assert all(len(channel.unique()) == channel.numel() for channel in kept)
+    for part in ("best", "last"):
+        assert all(2 <= len(channel.unique()) <= 3 for channel in weights_of(tmp_path / "a", part)[name])
+
+
+@pytest.mark.parametrize(
+    ("over", "facts"),
+    [
+        ({"network": {"norm": "weight"}}, ("network.norm",)),
+        ({"network": {"kind": "stdp"}, "optimiser": {"epochs": 9}}, ("stdp",)),
+        ({"optimiser": {"rule": "readout"}, "init": "a"}, ("readout",)),
+    ],
+)
+def test_weights_are_rounded_only_if_they_can_be_compiled(over: dict[str, Any], facts: tuple[str, ...]) -> None:
+    with raises(ConfigError, "optimiser.weight_bits = 4", *facts):
+        build(TrainConfig, merge_settings({"optimiser": {"weight_bits": 4}}, over), "test")
 
 
 def test_obstacles_to_resuming_are_explained(folder: Path, tmp_path: Path) -> None:

@@ -2,16 +2,21 @@
 
 from .chunks import Chunk, ChunkQueue, LiveClock, SystemClock
 from .labels import live
-from .session import LiveSession
-from .sources import LiveSource, open_live
+from .scene import Doubt, SceneWatch
+from .session import LiveSession, LiveViewer
+from .sources import LiveSource, PushedSource, open_live
 from .streams import is_stream
 
 __all__ = [
     "Chunk",
     "ChunkQueue",
+    "Doubt",
     "LiveClock",
     "LiveSession",
     "LiveSource",
+    "LiveViewer",
+    "PushedSource",
+    "SceneWatch",
     "SystemClock",
     "is_stream",
     "live",

@@ -22,11 +22,13 @@ class Chunk:
         content: Events, or one frame of a video.
         t_us: End of the chunk on the clock of the stream in microseconds.
         due_s: Time at which it ended, in seconds on the clock of the machine.
+        lost: Number of packets that the source lost before it.
     """
 
     content: Events | Frame
     t_us: int
     due_s: float
+    lost: int = 0
 
 
 class LiveClock(Protocol):
@@ -66,7 +68,7 @@ class ChunkQueue:
         capacity: Maximum number of waiting chunks, > 0.
 
     Attributes:
-        dropped: Number of chunks dropped so far.
+        dropped: Number of chunks dropped so far, and packets lost by the source.
 
     Example:
         >>> queue = ChunkQueue(1)
@@ -88,6 +90,7 @@ class ChunkQueue:
     def put(self, chunk: Chunk) -> None:
         """Append a chunk; drop the oldest chunk if the queue is full."""
         with self._changed:
+            self.dropped += chunk.lost
             if len(self._waiting) == self._capacity:
                 self._waiting.popleft()
                 self.dropped += 1

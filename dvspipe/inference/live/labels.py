@@ -10,6 +10,7 @@ from ...config import as_settings
 from ...events import SensorSize, SensorSizeLike
 from ...files import claim_output
 from ...formats import NO_HINTS, Hints, HintsLike, WriteOptions, Writer, create_writer
+from ...formats.stream_words import StreamFormat
 from ...framing import live_settings
 from ...results import LiveAnswer
 from ..classifier import Classifier
@@ -35,6 +36,7 @@ def live(
     overwrite: bool = False,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
+    stream_format: StreamFormat | None = None,
     **named: object,
 ) -> Iterator[LiveAnswer]:
     """Classify a camera, a stream, or a replayed file while it runs; yield predictions until it ends.
@@ -52,6 +54,7 @@ def live(
         overwrite: Whether to replace an existing `record`.
         sensor: Sensor size, for a recording or stream that does not store it.
         hints: Other metadata that a recording does not store.
+        stream_format: Format of a stream; None: EVT 2.0 on standard input, AEStream over UDP.
         named: Settings of `InferConfig` by name.
 
     Raises:
@@ -72,6 +75,7 @@ def live(
         loops=loop,
         sensor=size or (classifier.config.sensor if is_stream(name) else None),
         hints=as_settings(Hints, hints),
+        stream_format=stream_format,
     )
     writer = None if record is None else create_live_writer(Path(record), name, classifier, overwrite=overwrite)
     return LiveSession(opened, classifier, chosen, writer=writer).run()

@@ -6,9 +6,9 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from typing import Protocol
 
 import numpy as np
-import torch
 
 from ...arguments import checked
 from ...errors import ConfigError, Remedy
@@ -35,6 +35,16 @@ WARM_UP_EVENTS = 100
 RATE_US = 1_000_000  # time over which event rates are averaged
 
 
+class LiveViewer(Protocol):
+    """Viewer of a session, called in the thread of `LiveSession.run`."""
+
+    def add(self, chunk: Chunk, events: Events) -> None:
+        """See a chunk, and its events on the network's sensor."""
+
+    def refresh(self) -> None:
+        """Update the view; called after each chunk, and at least every 50 ms."""
+
+
 class LiveSession:
     """Classification of a live stream with one continuous network state.
 
@@ -48,6 +58,7 @@ class LiveSession:
         classifier: Classifier.
         config: Settings as in `Classifier.classify`; `hop_us` is the time between predictions.
         writer: Writer of the events that the network sees; None: do not record them.
+        viewer: Sees the chunks, such as a window; None: nobody.
         clock: LiveClock of the machine.
         capacity: Maximum number of waiting chunks; None: depends on the source.
 
@@ -64,10 +75,12 @@ class LiveSession:
         config: InferConfig = InferConfig(),
         *,
         writer: Writer | None = None,
+        viewer: LiveViewer | None = None,
         clock: LiveClock | None = None,
         capacity: int | None = None,
     ) -> None:
-        self._source, self._classifier, self._writer = source, classifier, writer
+        self._source, self._classifier = source, classifier
+        self._writer, self._viewer = writer, viewer
         if config.pose:
             remedy = Remedy("config.pose", False, "classify events alone")
             raise ConfigError("pose: live streams are classified by events alone", remedy)
@@ -83,7 +96,7 @@ class LiveSession:
 
     @property
     def dropped(self) -> int:
-        """Number of chunks dropped so far."""
+        """Number of chunks dropped so far, and packets lost by the source."""
         return self._queue.dropped
 
     def stop(self) -> None:
@@ -106,13 +119,11 @@ class LiveSession:
             if self._writer is not None:
                 stack.enter_context(self._writer)
             self._framer.warm_up()
-            with torch.no_grad():
-                self._machine.warm_up()
+            self._machine.warm_up()
             self._thread = threading.Thread(target=self._read, name=f"read {self._source.name}", daemon=True)
             self._thread.start()
             stack.callback(self._end, self._thread)
-            with torch.no_grad():
-                yield from self._classify()
+            yield from self._classify()
         if (error := self._queue.error) is not None:
             raise error
 
@@ -139,9 +150,13 @@ class LiveSession:
                 events = self._framer.add(chunk)
                 if self._writer is not None:
                     self._writer.append(events)
+                if self._viewer is not None:
+                    self._viewer.add(chunk, events)
                 for output in self._machine.add(events):
                     answered_s, is_idle = self._clock.now_s(), False
                     yield self._answer(output, chunk)
+            if self._viewer is not None:
+                self._viewer.refresh()
             if not is_idle and self._clock.now_s() - answered_s >= IDLE_S:
                 is_idle = True
                 yield self._answer_idle()
@@ -254,8 +269,8 @@ class _Machine:
             yield from self._run.add([step])
 
     def _start_run(self, start_us: int) -> StatefulRun:
-        config, network = self._classifier.config, self._classifier.network
-        return StatefulRun(network, self._bins, len(config.classes), start_us=start_us, hop=self._hop, copies=2)
+        runner, classes = self._classifier.runner, len(self._classifier.config.classes)
+        return StatefulRun(runner, self._bins, classes, start_us=start_us, hop=self._hop, copies=2)
 
     def finish(self) -> Iterable[StepOutput]:
         """Yield the outputs of the last steps."""

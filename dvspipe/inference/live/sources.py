@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ...arguments import checked
 from ...errors import ConfigError, FileError, Remedy, VideoError
 from ...events import Events, SensorSize
 from ...formats import NO_HINTS, Hints, Recording, open_recording
+from ...formats.stream_words import StreamFormat
 from ...recordings.conversion import is_video
 from ...video.config import VideoSettings
 from ...video.names import camera_of, check_address
 from ...video.opening import open_video
+from ...video.pictures import Images
 from ...video.video import Video
 from .chunks import Chunk, LiveClock
+from .event_cameras import open_event_camera, serial_of
 from .streams import is_stream, open_stream
 
 CHUNK_US = 10_000  # length of the chunks of a replayed recording, as from a camera's driver
@@ -67,6 +75,54 @@ class CameraSource:
                 return
         if not stop.is_set() and self.content.settings.stop_s is None:
             raise VideoError(f"{self.name}: delivers no more frames; is it still connected?")
+
+
+class PushedSource:
+    """Pictures that another program takes, such as a browser; `push` may be called in any thread.
+
+    Args:
+        name: Name in messages.
+        size: Size of the pictures.
+        settings: Settings for reading them, such as `live_settings`; without crop and resize.
+
+    Example:
+        >>> source = PushedSource("webcam", SensorSize(width=12, height=7))
+        >>> source.push(40_000, np.zeros((7, 12, 3), np.uint8))
+        >>> source.end()
+        >>> from dvspipe.inference.live import SystemClock
+        >>> [chunk.t_us for chunk in source.read(SystemClock(), threading.Event())]
+        [40000]
+    """
+
+    def __init__(self, name: str, size: SensorSize, settings: VideoSettings = VideoSettings()) -> None:
+        self.name, self.speed = name, 1.0
+        self._pushed = queue.SimpleQueue[tuple[int, NDArray[np.uint8]] | None]()
+        self.content = Video(name, size, 0, settings, self._images)
+
+    def push(self, t_us: int, picture: NDArray[np.uint8]) -> None:
+        """Add a picture.
+
+        Args:
+            t_us: Time in microseconds, after the previous picture.
+            picture: BGR picture, uint8 [H, W, 3].
+        """
+        self._pushed.put((t_us, picture))
+
+    def end(self) -> None:
+        """End the stream after the pictures so far. Call it when no more pictures come: `read` waits for them."""
+        self._pushed.put(None)
+
+    def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
+        """Yield frames when they are pushed; see `LiveSource`."""
+        for frame in self.content.frames():
+            yield Chunk(frame, frame.t_us, clock.now_s())
+            if stop.is_set():
+                return
+
+    def _images(self) -> Images:
+        while (pushed := self._pushed.get()) is not None:
+            t_us, picture = pushed
+            yield t_us, partial(np.asarray, picture)
 
 
 @dataclass(frozen=True)
@@ -197,24 +253,27 @@ def open_live(
     loops: bool = False,
     sensor: SensorSize | None = None,
     hints: Hints = NO_HINTS,
+    stream_format: StreamFormat | None = None,
 ) -> LiveSource:
     """Open the source of a live stream.
 
     Args:
-        source: Camera number; video or recording, which is replayed; `-` for EVT 2.0 words on standard input; or
-            `udp://HOST:PORT` for packets of AEStream.
+        source: Number of a webcam; `event-camera` or `event-camera:SERIAL`; video or recording, which is replayed;
+            `-` for events on standard input; or `udp://HOST:PORT` for events in packets.
         video: Settings for reading videos and cameras.
         speed: Speed of the replay, > 0; 1: as recorded.
         loops: Whether the replay starts again at the end.
         sensor: Sensor of a recording that does not store it, or of a stream.
         hints: Other metadata missing from a recording.
+        stream_format: Format of a stream; None: EVT 2.0 on standard input, AEStream over UDP.
 
     Raises:
-        ConfigError: If the speed is not positive, a camera or stream has a speed or loop, or a stream has no
-            sensor or a wrong address.
+        ConfigError: If the speed is not positive, a camera or stream has a speed or loop, a stream has no sensor
+            or a wrong address, another source has a stream format, or the library of event cameras is missing.
         FileError: If the file is missing or cannot be read.
         VideoError: If the camera or video cannot be opened.
     """
+    serial = serial_of(source)
     if not 0 < speed < float("inf"):
         raise ConfigError(f"speed: wrong value (found {speed:g}, expected more than 0)")
     if is_stream(source):
@@ -222,15 +281,17 @@ def open_live(
             raise ConfigError(f"{source}: does not name its sensor", Remedy("sensor", "WxH", "set it"))
         if speed != 1 or loops:
             raise ConfigError(f"{source}: cannot be replayed (found speed = {speed:g}, loop = {loops})")
-        return open_stream(str(source), sensor)
-    if camera_of(source) is not None:
+        return open_stream(str(source), sensor, stream_format)
+    if stream_format is not None:
+        raise ConfigError(f"{source}: has no stream format (found {stream_format}, expected a source - or udp://)")
+    if serial is not None or camera_of(source) is not None:
         if speed != 1 or loops:
             raise ConfigError(f"camera {source}: cannot be replayed (found speed = {speed:g}, loop = {loops})")
-        return CameraSource(open_video(str(source), video))
+        return CameraSource(open_video(str(source), video)) if serial is None else open_event_camera(serial)
     path = Path(source)
     if not path.exists():
         check_address(source)
-        raise FileError(f"{path}: no such file, and not a camera number")
+        raise FileError(f"{path}: no such file, and not a camera")
     if is_video(path):
         return FilmSource(open_video(path, video), speed, loops)
     return RecordingSource(str(path), open_recording(path, sensor=sensor, hints=hints), speed, loops)

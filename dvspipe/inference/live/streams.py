@@ -1,12 +1,4 @@
-"""Streams of event cameras from other programs: EVT 2.0 words on standard input, and packets of AEStream over UDP.
-
-AEStream packets consist of 32-bit little-endian words; from the top bit down:
-
-    1 without time, x 15, polarity 1 (ON), y 15
-    0 with time,    x 15, polarity 1 (ON), y 15; the next word is the time in microseconds, modulo 2^32
-
-Source: `DVSToUDP` in AEStream (github.com/aestream/aestream, src/output/dvs_to_udp.cpp); the words have SPIF's format.
-"""
+"""Streams of event cameras from other programs: on standard input, or in packets over UDP."""
 
 from __future__ import annotations
 
@@ -20,23 +12,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...arguments import checked
-from ...errors import ConfigError, DataError, FormatError
-from ...events import Events, SensorSize, concatenate
-from ...formats.evt import EVT2_VERSION, allocate_events
-from ...formats.evt_kernels import Evt2State, decode_evt2
+from ...errors import ConfigError, FormatError
+from ...events import SensorSize
 from ...formats.prophesee_header import MARK
+from ...formats.stream_words import StreamDecoder, StreamFormat
 from .chunks import Chunk, LiveClock
+from .receiver import PacketReceiver
 
 STANDARD_INPUT = "-"
 ADDRESS = re.compile(r"udp://([^:/]*):([0-9]{1,5})")
 WAIT_S = 0.05  # maximum time until a stop is noticed
-BATCH_S = 0.01  # packets that arrive in this time are one chunk
-MAX_PACKET_BYTES = 1 << 16
+BATCH_S = 0.01  # bytes that arrive in this time are one chunk
 BLOCK_BYTES = 1 << 16
-WORD_BYTES = 4
+MAX_BATCH_BYTES = 1 << 22
 
 
 @checked
@@ -50,14 +40,23 @@ def is_stream(source: object) -> bool:
     return str(source) == STANDARD_INPUT or str(source).startswith("udp://")
 
 
-def open_stream(source: str, sensor: SensorSize) -> WordSource | PacketSource:
+def open_stream(
+    source: str, sensor: SensorSize, stream_format: StreamFormat | None = None
+) -> WordSource | PacketSource:
     """Open standard input or a UDP address; see `is_stream`.
 
+    Args:
+        source: `-` or `udp://HOST:PORT`.
+        sensor: Sensor of the events.
+        stream_format: Format; None: EVT 2.0 on standard input, AEStream over UDP.
+
     Raises:
-        ConfigError: If the address is not udp://HOST:PORT, or cannot be used.
+        ConfigError: If the address is not udp://HOST:PORT, or cannot be used, or standard input is a terminal.
     """
     if source == STANDARD_INPUT:
-        return WordSource("standard input", sensor, sys.stdin.fileno())
+        if sys.stdin is None or sys.stdin.isatty():
+            raise ConfigError("standard input: is a terminal or closed (expected the events of a camera program)")
+        return WordSource("standard input", sensor, sys.stdin.fileno(), stream_format or "evt2")
     match = ADDRESS.fullmatch(source)
     if match is None or int(match[2]) >= 1 << 16:
         raise ConfigError(f"{source}: wrong address (expected udp://HOST:PORT, such as udp://0.0.0.0:3333)")
@@ -67,57 +66,72 @@ def open_stream(source: str, sensor: SensorSize) -> WordSource | PacketSource:
     except OSError as error:
         receiver.close()
         raise ConfigError(f"{source}: cannot receive there ({error.strerror or error})") from error
-    return PacketSource(source, sensor, receiver)
+    return PacketSource(source, sensor, receiver, stream_format or "aestream")
 
 
 @dataclass(frozen=True)
 class WordSource:
-    """EVT 2.0 words from a file descriptor, with or without a header.
+    """Events from a file descriptor, such as standard input; EVT 2.0 with or without a header.
 
     Args:
         name: Name in messages.
         content: Sensor of the events.
         descriptor: Open file descriptor.
+        stream_format: Format of the bytes.
     """
 
     name: str
     content: SensorSize
     descriptor: int
+    stream_format: StreamFormat = "evt2"
     speed: float = 1.0
 
     def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
-        """Yield events when their words arrive; see `LiveSource`.
+        """Yield events when their bytes arrive; see `LiveSource`.
 
         Raises:
-            FormatError: If a word is invalid, or the stream ends within a word.
+            FormatError: If the stream is empty, a word is invalid, or the stream ends within an event.
         """
-        state, rest, last_us, position, is_header = Evt2State(), b"", 0, 0, True
-        while not stop.is_set():
-            if not select.select([self.descriptor], [], [], WAIT_S)[0]:
-                continue
-            block = os.read(self.descriptor, BLOCK_BYTES)
-            if not block:
-                break
+        decoder, rest = StreamDecoder(self.name, self.stream_format, self.content), b""
+        is_header, begin_s = self.stream_format == "evt2", clock.now_s()
+        for block in self._blocks(clock, stop):
             rest += block
             if is_header:
                 size, is_header = _skip_header(rest)
-                rest, position = rest[size:], position + size
-            count = 0 if is_header else len(rest) // WORD_BYTES
-            words, rest = np.frombuffer(rest, "<u4", count), rest[count * WORD_BYTES :]
-            out = allocate_events(count)
-            width, height = self.content.width, self.content.height
-            state, used, found, is_invalid = decode_evt2(words, state, width, height, out)
-            if is_invalid:
-                why = EVT2_VERSION.explain(int(words[used]), state, width, height, name="EVT2")
-                raise FormatError(f"{self.name}: byte {position + used * WORD_BYTES}: {why}")
-            position += count * WORD_BYTES
-            if found:
-                t = np.maximum.accumulate(np.maximum(out.t[:found], last_us))
-                last_us = int(t[-1])
-                events = Events(t, out.x[:found], out.y[:found], out.on[:found], self.content)
-                yield Chunk(events, last_us, clock.now_s())
+                rest, decoder.position = rest[size:], decoder.position + size
+            if is_header:
+                continue
+            now_s = clock.now_s()
+            events, used = decoder.decode(np.frombuffer(rest, np.uint8), arrived_us=round(1e6 * (now_s - begin_s)))
+            rest = rest[used:]
+            if len(events):
+                yield Chunk(events, int(events.t[-1]), now_s)
+        if not (rest or decoder.position or stop.is_set()):
+            raise FormatError(f"{self.name}: empty (found 0 bytes until its end)")
         if rest and not stop.is_set():
-            raise FormatError(f"{self.name}: truncated (found {len(rest)} of {WORD_BYTES} bytes of a word)")
+            where = f"byte {decoder.position}"
+            raise FormatError(f"{self.name}: {where}: truncated (found {len(rest)} bytes of an event or header)")
+
+    def _blocks(self, clock: LiveClock, stop: threading.Event) -> Iterator[bytes]:
+        """Yield the bytes of each `BATCH_S`, until the end."""
+        while not stop.is_set():
+            if not self._is_ready(WAIT_S):
+                continue
+            blocks, size, due_s = list[bytes](), 0, clock.now_s() + BATCH_S
+            while size < MAX_BATCH_BYTES and self._is_ready(max(0.0, due_s - clock.now_s())):
+                block = os.read(self.descriptor, BLOCK_BYTES)
+                if not block:
+                    yield b"".join(blocks)
+                    return
+                blocks.append(block)
+                size += len(block)
+                if clock.now_s() >= due_s:
+                    break
+            yield b"".join(blocks)
+
+    def _is_ready(self, timeout_s: float) -> bool:
+        """Wait for bytes or the end; on Windows, where only sockets can be waited for, reading waits."""
+        return sys.platform == "win32" or bool(select.select([self.descriptor], [], [], timeout_s)[0])
 
 
 def _skip_header(head: bytes) -> tuple[int, bool]:
@@ -135,82 +149,37 @@ def _skip_header(head: bytes) -> tuple[int, bool]:
 
 @dataclass(frozen=True)
 class PacketSource:
-    """Packets of AEStream over UDP.
+    """Events in packets over UDP.
 
     Args:
         name: Name in messages.
         content: Sensor of the events.
         receiver: Bound socket; `read` closes it.
+        stream_format: Format of the packets.
     """
 
     name: str
     content: SensorSize
     receiver: socket.socket = field(repr=False)
+    stream_format: StreamFormat = "aestream"
     speed: float = 1.0
 
     def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
-        """Yield the events of each `BATCH_S`; see `LiveSource`. Events without time have their time of arrival.
+        """Yield the events of each `BATCH_S`; see `LiveSource`.
 
         Raises:
-            DataError: If a packet is not in the format of AEStream, or an event is outside the sensor.
+            FormatError: If a packet is not in the format, or an event is outside the sensor.
         """
-        begin_s = clock.now_s()
-        last_us: int | None = None
-        with self.receiver as receiver:
-            receiver.settimeout(WAIT_S)
-            while not stop.is_set():
-                try:
-                    packets = [receiver.recv(MAX_PACKET_BYTES)]
-                    due_s = clock.now_s() + BATCH_S
-                    while clock.now_s() < due_s and select.select([receiver], [], [], BATCH_S)[0]:
-                        packets.append(receiver.recv(MAX_PACKET_BYTES))
-                except TimeoutError:
+        decoder, lost = StreamDecoder(self.name, self.stream_format, self.content), 0
+        decoder.decode(np.zeros(0, np.uint8), arrived_us=0)  # compiled before packets arrive
+        with PacketReceiver(self.receiver) as receiver:
+            begin_s = clock.now_s()
+            while not stop.wait(BATCH_S):
+                data, sizes = receiver.take()
+                if not len(sizes):
                     continue
-                now_s, parts = clock.now_s(), []
-                for packet in packets:
-                    arrived_us = round(1e6 * (now_s - begin_s))
-                    parts.append(
-                        decode_packet(packet, self.content, arrived_us=arrived_us, last_us=last_us, name=self.name)
-                    )
-                    last_us = int(parts[-1].t[-1])
-                yield Chunk(concatenate(parts, self.content), last_us or 0, now_s)
-
-
-def decode_packet(
-    packet: bytes, sensor: SensorSize, *, arrived_us: int, last_us: int | None = None, name: str = "packet"
-) -> Events:
-    """Decode a packet of AEStream.
-
-    Args:
-        packet: One or more words.
-        sensor: Sensor of the events.
-        arrived_us: Time of events without time, in microseconds.
-        last_us: Time of the previous event, where times continue, also beyond 2^32 microseconds; None: first packet.
-        name: Name in messages.
-
-    Raises:
-        DataError: If the size of the packet is wrong, or an event is outside the sensor.
-
-    Example:
-        >>> packet = np.array([3 << 16 | 1 << 15 | 2, 1000], "<u4").tobytes()
-        >>> events = decode_packet(packet, SensorSize(width=12, height=7), arrived_us=0)
-        >>> int(events.t[0]), int(events.x[0]), int(events.y[0]), bool(events.p[0])
-        (1000, 3, 2, True)
-    """
-    if not packet or len(packet) % WORD_BYTES:
-        raise DataError(f"{name}: wrong size of a packet (found {len(packet)} bytes, expected a multiple of 4)")
-    words = np.frombuffer(packet, "<u4")
-    t: NDArray[np.int64] = np.full(len(words), arrived_us, np.int64)
-    if not words[0] >> 31:
-        if len(words) % 2:
-            raise DataError(f"{name}: wrong size of a packet (found {len(packet)} bytes, expected a multiple of 8)")
-        words, stamps = words[::2], words[1::2].astype(np.int64)
-        before_us = int(stamps[0]) if last_us is None else last_us
-        t = before_us + ((stamps - before_us + (1 << 31)) % (1 << 32) - (1 << 31))
-    t = np.maximum.accumulate(t if last_us is None else np.maximum(t, last_us))
-    x, y = (words >> 16 & 0x7FFF).astype(np.int64), (words & 0x7FFF).astype(np.int64)
-    outside = np.flatnonzero((x >= sensor.width) | (y >= sensor.height))
-    if len(outside):
-        first = outside[0]
-        raise DataError(f"{name}: event at x = {x[first]}, y = {y[first]}, outside the sensor of {sensor}")
-    return Events(t, x, y, words >> 15 & 1, sensor)
+                now_s, lost_before, lost = clock.now_s(), lost, receiver.lost
+                decoder.check_packets(data, sizes)
+                events, _ = decoder.decode(data, arrived_us=round(1e6 * (now_s - begin_s)))
+                if len(events):
+                    yield Chunk(events, int(events.t[-1]), now_s, lost - lost_before)

@@ -135,7 +135,7 @@
   }
 
   function isVisible(player) {
-    const area = player.track.getBoundingClientRect();
+    const area = player.box.getBoundingClientRect();
     return area.height > 0 && area.bottom > 0 && area.top < innerHeight;
   }
 

@@ -1,0 +1,140 @@
+// Live webcam: sends pictures to the server, and shows its answers. `element` and `trigger` are Gradio's.
+const part = name => element.querySelector("." + name);
+const canvas = document.createElement("canvas"), video = part("film");
+const LONGER_PX = 640, QUALITY = 0.9, MOST_WAITING = 2, RECENT = 100;
+const FILMS = ["video/webm;codecs=vp8", "video/webm", "video/mp4"];
+let live = null;  // the running camera: its key on the server, stream, recorder and counts
+
+const show = (name, text) => { if (part(name).textContent !== text) part(name).textContent = text; };
+const say = text => show("doubt", text);
+const address = (what = "") => "webcam/" + live.key + what;
+
+function mark(state) {  // off, live, recording or saving
+  element.querySelector(".webcam").dataset.state = state;
+  const button = name => document.getElementById("webcam-" + name);
+  button("start").disabled = state !== "off";
+  button("stop").disabled = state === "off" || state === "saving";
+  button("record").disabled = button("stop").disabled;
+  button("record").textContent = state === "recording" ? "End the recording" : "Record";
+}
+
+function explain(error) {
+  if (error.name === "NotAllowedError") return "The browser does not allow the camera: allow it beside the address.";
+  if (error.name === "NotFoundError") return "No camera was found.";
+  if (error.name === "NotReadableError") return "Another program uses the camera.";
+  return "The camera cannot be opened (" + error.message + ").";
+}
+
+async function start(key) {
+  await stop();
+  if (!key) return;
+  if (!navigator.mediaDevices) return say("Browsers allow the camera only at localhost or over HTTPS.");
+  try {
+    const size = { width: { ideal: LONGER_PX }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
+    const stream = await navigator.mediaDevices.getUserMedia({ video: size });
+    live = { key, stream, recorder: null, begin: null, waiting: 0, recent: [], last_us: 0 };
+  } catch (error) { return say(explain(error)); }
+  stream_ended(live);
+  video.srcObject = live.stream;
+  await video.play();
+  mark("live");
+  follow(live);
+}
+
+function stream_ended(mine) {
+  mine.stream.getVideoTracks()[0].addEventListener("ended", () => { if (live === mine) stop("The camera was removed."); });
+}
+
+function follow(mine) {  // calls `send` for each new picture
+  if (live !== mine) return;
+  const next = (now, facts) => { send(mine, facts?.captureTime ?? now); follow(mine); };
+  if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(next);
+  else requestAnimationFrame(next);
+}
+
+async function send(mine, now) {
+  if (live !== mine || !video.videoWidth) return;
+  if (mine.begin === null) mine.begin = now;
+  const t_us = Math.round(1000 * (now - mine.begin));
+  const skips = mine.waiting >= MOST_WAITING;
+  mine.recent = [...mine.recent, { skips, dropped: mine.dropped ?? 0 }].slice(-RECENT);
+  if (skips) return;
+  mine.waiting++;
+  try {
+    const scale = Math.min(1, LONGER_PX / Math.max(video.videoWidth, video.videoHeight));
+    canvas.width = Math.round(scale * video.videoWidth);
+    canvas.height = Math.round(scale * video.videoHeight);
+    canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
+    const body = await new Promise(done => canvas.toBlob(done, "image/jpeg", QUALITY));
+    const response = await fetch("webcam/" + mine.key + "?t_us=" + t_us, { method: "POST", body });
+    const view = await response.json();
+    if (live !== mine) return;
+    if (!response.ok) return stop(view.message);
+    present(mine, view);
+  } catch (error) {
+    if (live === mine) stop("The server does not answer (" + error.message + ").");
+  } finally { mine.waiting--; }
+}
+
+function present(mine, view) {
+  const [best, second] = view.guesses, percent = guess => Math.round(100 * guess.probability) + " %";
+  element.querySelector(".webcam").dataset.certain = !view.doubt;
+  show("name", best ? best.name : "–");
+  show("share", best ? percent(best) : "");
+  show("second", second ? "or " + second.name + ", " + percent(second) : "");
+  say(view.doubt);
+  if (view.events) part("events").src = view.events;
+  if (view.t_us > mine.last_us) mine.late = performance.now() - mine.begin - view.t_us / 1000;
+  mine.last_us = Math.max(mine.last_us, view.t_us);
+  mine.dropped = view.dropped;
+  const late = mine.late === undefined ? "" : " · " + Math.round(mine.late) + " ms from motion to label";
+  show("facts", view.pictures_per_s.toFixed(0) + " pictures/s · " + Math.round(view.events_per_s).toLocaleString("en")
+    + " events/s" + late);
+  if (!view.pictures_per_s) mine.recent = [];  // the network is starting
+  const first = mine.recent[0] ?? view, skipped = mine.recent.filter(each => each.skips).length + view.dropped - first.dropped;
+  show("slow", skipped < RECENT / 10 ? "" :
+    "This machine is too slow: " + skipped + " of the last " + mine.recent.length + " pictures were skipped.");
+}
+
+async function record() {
+  if (!live) return;
+  if (live.recorder) return finish(live);
+  const mimeType = FILMS.find(each => MediaRecorder.isTypeSupported(each));
+  const recorder = live.recorder = new MediaRecorder(live.stream, { mimeType, videoBitsPerSecond: 2_500_000 });
+  recorder.film = new Promise(done => { recorder.ondataavailable = part => done(part.data); });
+  await fetch(address("/record"), { method: "POST" });
+  recorder.start();
+  mark("recording");
+}
+
+async function finish(mine) {  // uploads the film of a recording
+  const recorder = mine.recorder;
+  if (!recorder || recorder.state === "inactive") return;
+  recorder.stop();
+  mark("saving");
+  const film = await recorder.film, suffix = film.type.includes("mp4") ? ".mp4" : ".webm";
+  const { path } = await upload(new File([film], "webcam" + suffix, { type: film.type.split(";")[0] }));
+  const response = await fetch("webcam/" + mine.key + "/film", { method: "POST", body: JSON.stringify({ path }) });
+  mine.recorder = null;
+  if (live === mine) mark("live");
+  if (response.ok) trigger("submit");
+  else say((await response.json()).message);
+}
+
+async function stop(text = "Press Start.") {
+  if (!live) return;
+  const mine = live;
+  if (mine.recorder) await finish(mine);
+  live = null;
+  while (mine.waiting) await new Promise(done => setTimeout(done, 20));
+  mine.stream.getTracks().forEach(track => track.stop());
+  video.srcObject = null;
+  part("events").src = "data:,";
+  fetch("webcam/" + mine.key, { method: "DELETE", keepalive: true });
+  mark("off");
+  for (const name of ["name", "share", "second", "slow", "facts"]) show(name, "");
+  say(text);
+}
+
+addEventListener("pagehide", () => { if (live) fetch("webcam/" + live.key, { method: "DELETE", keepalive: true }); });
+window.dvspipeWebcam = { start, stop, record };

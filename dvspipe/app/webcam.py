@@ -1,0 +1,185 @@
+"""Webcam tab: film beside its events, with the label, the runner-up, and the reason for doubt; record and download."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import gradio as gr
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ..errors import ConfigError, DvspipeError, FileError
+from ..video.webm import write_duration
+from .cameras import EVENT_FILE, LiveCamera, LiveView
+from .shared import ChosenFile, Picker, Updates, handle, listen, offer_file, show_caption
+from .work import Session, Workspace
+
+PATH = "/webcam/{key}"
+START = "Start"
+FOLDER, FILM = "webcam", "webcam"
+FILM_SUFFIXES = (".webm", ".mp4")
+STOPPED = "The webcam is stopped: press Start."
+VIEW = """
+<div class="webcam" data-state="off" data-certain="false">
+  <p class="answer"><span class="name"></span> <span class="share"></span></p>
+  <p class="second"></p>
+  <p class="doubt" role="status">Press Start, and allow the camera.</p>
+  <p class="facts"></p>
+  <p class="slow" role="alert"></p>
+  <div class="views">
+    <figure><video class="film" muted playsinline aria-label="Film of the webcam"></video>
+      <figcaption>Film</figcaption></figure>
+    <figure><img class="events" alt="Events that the network sees" src="data:,">
+      <figcaption>Events that the network sees</figcaption></figure>
+  </div>
+</div>
+"""
+STYLE = """
+.webcam p { margin: .25rem 0; min-height: 1.5rem; }
+.webcam .answer { font-size: clamp(1.75rem, 6vw, 3rem); line-height: 1.15; min-height: 1.15em; font-weight: 600; }
+.webcam .share { font-weight: 400; font-variant-numeric: tabular-nums; }
+.webcam[data-certain="false"] .answer span { color: var(--body-text-color-subdued); }
+.webcam .second, .webcam .facts, .webcam figcaption { color: var(--body-text-color-subdued); }
+.webcam .facts { font-variant-numeric: tabular-nums; }
+.webcam .doubt:not(:empty) { font-size: 1.125rem; }
+.webcam .slow:empty { display: none; }
+.webcam .slow { padding: .5rem .75rem; border-left: 4px solid #b45309; }
+.webcam .views { display: grid; grid-template-columns: 4fr 3fr; gap: .75rem; margin-top: .5rem; max-width: 100vh; }
+.webcam figure { margin: 0; min-width: 0; }
+.webcam .film, .webcam .events { display: block; width: 100%; border-radius: 8px; transform: scaleX(-1); }
+.webcam .film { aspect-ratio: 4 / 3; object-fit: cover; background: #12171f; }
+.webcam .events { aspect-ratio: 1; object-fit: contain; background: #fff; image-rendering: pixelated; }
+.webcam[data-state="recording"] .film { outline: 3px solid #b91c1c; }
+"""
+
+
+class WebcamTab:
+    """Webcam tab: its components and their event handlers.
+
+    Args:
+        space: Folders of the app.
+        classifiers: Lists the classifiers.
+        picker: File picker that gets the recorded films.
+    """
+
+    def __init__(self, space: Workspace, classifiers: Callable[[], list[str]], picker: Picker) -> None:
+        self.space, self.picker = space, picker
+        names = classifiers()
+        with gr.Row():
+            self.start, self.stop, self.record = (
+                gr.Button(
+                    name, variant=variant, interactive=name == START, elem_id=f"webcam-{name.lower()}", min_width=90
+                )
+                for name, variant in ((START, "primary"), ("Stop", "secondary"), ("Record", "secondary"))
+            )
+        self.status = gr.HTML("")
+        self.key = gr.Textbox("", visible="hidden")
+        script = Path(__file__).with_suffix(".js").read_text()
+        self.view = gr.HTML("", html_template=VIEW, css_template=STYLE, js_on_load=script)
+        with gr.Row():
+            self.film = gr.DownloadButton("Download the film", interactive=False, min_width=100)
+            self.events = gr.DownloadButton("Download the events", interactive=False, min_width=100)
+        self.checkpoint = gr.Dropdown(
+            names,
+            value=names[0],
+            label="Classifier",
+            info="An included classifier, or a checkpoint or run below the folder.",
+        )
+        self._connect()
+
+    def _connect(self) -> None:
+        on_page = partial(handle, self.space, self.status)
+        started = listen(self.start.click, on_page(self.open_camera), [self.checkpoint], [self.status, self.key])
+        listen(started.then, None, [self.key], [], js="key => { window.dvspipeWebcam.start(key); }")
+        listen(self.stop.click, None, [], [], js="() => { window.dvspipeWebcam.stop(); }")
+        listen(self.record.click, None, [], [], js="() => { window.dvspipeWebcam.record(); }")
+        shown = [self.film, self.events, *self.picker.outputs]
+        listen(self.view.submit, on_page(self.show_recording), [], [self.status, *shown])
+
+    def open_camera(self, session: Session, name: str) -> Iterator[Updates]:
+        """Load the classifier, and open the live webcam of this page."""
+        from ..inference import Classifier  # torch takes seconds to import
+        from .answers import SHIPPED_NAMES
+
+        yield {self.status: show_caption("Loading the classifier."), self.key: ""}
+        checkpoint = name if name in SHIPPED_NAMES else self.space.resolve(name)
+        classifier = Classifier.load(checkpoint)
+
+        def new_folder() -> Path:
+            return self.space.open(session.name).next_folder(FOLDER)
+
+        key = self.space.cameras.open(session.name, classifier, new_folder)
+        yield {self.status: "", self.key: key}
+
+    def show_recording(self, session: Session) -> Iterator[Updates]:
+        """Offer the recorded film and events, and choose the film in the other tabs."""
+        films = sorted((session.folder / FOLDER).glob(f"*/{FILM}.*"), key=lambda path: path.stat().st_mtime)
+        films = [path for path in films if path.suffix in FILM_SUFFIXES]
+        if not films:
+            raise ConfigError("nothing is recorded")
+        yield {self.film: offer_file(films[-1]), self.events: offer_file(films[-1].with_name(EVENT_FILE))}
+        yield from self.picker.choose(ChosenFile(films[-1], films[-1].name))
+
+
+def camera_routes(space: Workspace) -> list[Route]:
+    """Return the routes of live webcams; a key that only its page knows gives access to a webcam."""
+
+    async def answer(request: Request) -> Response:
+        camera = space.cameras.find(request.path_params["key"])
+        if camera is None:
+            return JSONResponse({"message": STOPPED}, 410)
+        try:
+            return Response(await work(request, camera), media_type="application/json")
+        except DvspipeError as error:
+            return JSONResponse({"message": space.describe(error)}, 422)
+
+    async def work(request: Request, camera: LiveCamera) -> str:
+        body = await request.body()
+        if request.url.path.endswith("/record"):
+            await run_in_threadpool(camera.record)
+            return "{}"
+        if request.url.path.endswith("/film"):
+            await run_in_threadpool(keep_film, space, camera, body)
+            return "{}"
+        time_us = request.query_params.get("t_us", "")
+        if not time_us.isdecimal() or len(time_us) > 15:
+            raise ConfigError(f"t_us = {time_us[:20]}: not a time in microseconds")
+        view: LiveView = await run_in_threadpool(camera.push, int(time_us), body)
+        return view.to_json()
+
+    async def stop(request: Request) -> Response:
+        key = request.path_params["key"]
+        await run_in_threadpool(space.cameras.close, key)
+        return JSONResponse({})
+
+    posts = [Route(PATH + what, answer, methods=["POST"]) for what in ("", "/record", "/film")]
+    return [*posts, Route(PATH, stop, methods=["DELETE"])]
+
+
+def keep_film(space: Workspace, camera: LiveCamera, body: bytes) -> Path:
+    """End a recording: move the uploaded film into the folder of the camera, and complete the file of events.
+
+    Args:
+        space: Folders of the app.
+        camera: Webcam.
+        body: JSON with the path of the uploaded film.
+
+    Raises:
+        FileError: If the path is no upload.
+    """
+    camera.stop_recording()
+    try:
+        upload = space.resolve(str(json.loads(body)["path"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileError("webcam: the film is not uploaded") from error
+    if not upload.is_relative_to(space.uploads) or upload.suffix not in FILM_SUFFIXES or camera.recording is None:
+        raise FileError(f"{upload.name}: not the film of a recording")
+    film = Path(shutil.move(upload, camera.recording / f"{FILM}{upload.suffix}"))
+    write_duration(film)
+    return film

@@ -1,0 +1,239 @@
+"""Formats of live event streams: EVT 2.0 words, words of AEStream and rows of OpenMV. All are little-endian.
+
+EVT 2.0 is described in `evt`; event cameras of OpenMV send it in their raw mode. AEStream's words
+have 32 bits; from the top bit down:
+
+    1 without time, x 15, polarity 1 (ON), y 15
+    0 with time,    x 15, polarity 1 (ON), y 15; the next word is the time in microseconds, modulo 2^32
+
+A row of OpenMV has six 16-bit numbers: type (0 OFF, 1 ON, 2 to 5 triggers), seconds, milliseconds, microseconds, x, y.
+
+Sources: `DVSToUDP` in AEStream (github.com/aestream/aestream, src/output/dvs_to_udp.cpp; SPIF has the same words);
+`IOCTL_GENX320_READ_EVENTS` in OpenMV (docs.openmv.io, library csi).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ..errors import FormatError
+from ..events import Events, SensorSize
+from .evt import EVT2_VERSION, allocate_events
+from .evt_kernels import CD_ON, Decoded, EventArrays, Evt2State, decode_evt2
+
+StreamFormat = Literal["evt2", "aestream", "openmv"]
+"""Format of an event stream."""
+
+WITHOUT_TIME = 1 << 31
+STAMP_SPAN_US = 1 << 32  # times of AEStream wrap after 71 minutes
+COLUMNS = 6  # numbers per row of OpenMV
+MAX_ROW_TYPE = 5
+SECONDS_SPAN = 1 << 16  # times of OpenMV wrap after 18 hours
+
+
+class AestreamState(NamedTuple):
+    """State of AEStream decoding.
+
+    Args:
+        arrived_us: Time of events without time, in microseconds.
+        last_us: Time of the previous event, including overflows; -1 before the first.
+    """
+
+    arrived_us: int = 0
+    last_us: int = -1
+
+
+class OpenmvState(NamedTuple):
+    """State of OpenMV decoding: seconds of the previous event, including overflows; -1 before the first."""
+
+    seconds: int = -1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _unwrap(value: int, previous: int, span: int) -> int:
+    """Return the number nearest to `previous` that equals `value` modulo `span`."""
+    return previous + (value - previous + span // 2) % span - span // 2
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def decode_aestream(
+    words: NDArray[np.uint32], state: AestreamState, width: int, height: int, out: EventArrays
+) -> Decoded:
+    """Decode words of AEStream; a last word without its time is left."""
+    t, x, y, on = out
+    arrived_us, last_us = np.int64(state.arrived_us), np.int64(state.last_us)
+    index, count, size, is_invalid = 0, 0, words.size, False
+    while index < size:
+        word = np.int64(words[index])
+        is_timed = word < WITHOUT_TIME
+        if is_timed and index + 1 == size:
+            break
+        column, row = (word >> 16) & 0x7FFF, word & 0x7FFF
+        if column >= width or row >= height:
+            is_invalid = True
+            break
+        t_us = arrived_us
+        if is_timed:
+            stamp = np.int64(words[index + 1])
+            t_us = stamp if last_us < 0 else _unwrap(stamp, last_us, STAMP_SPAN_US)
+        last_us = t_us
+        t[count], x[count], y[count], on[count] = t_us, column, row, (word >> 15) & 1
+        count += 1
+        index += 2 if is_timed else 1
+    return Decoded(AestreamState(int(arrived_us), int(last_us)), index, count, is_invalid)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def decode_openmv(rows: NDArray[np.uint16], state: OpenmvState, width: int, height: int, out: EventArrays) -> Decoded:
+    """Decode the numbers of complete rows of OpenMV."""
+    t, x, y, on = out
+    seconds = np.int64(state.seconds)
+    index, count, is_invalid = 0, 0, False
+    while index + COLUMNS <= rows.size:
+        kind, column, row = rows[index], rows[index + 4], rows[index + 5]
+        if kind > MAX_ROW_TYPE or (kind <= 1 and (column >= width or row >= height)):
+            is_invalid = True
+            break
+        if kind <= 1:
+            stamp = np.int64(rows[index + 1])
+            seconds = stamp if seconds < 0 else _unwrap(stamp, seconds, SECONDS_SPAN)
+            t[count] = 1_000_000 * seconds + 1000 * np.int64(rows[index + 2]) + np.int64(rows[index + 3])
+            x[count], y[count], on[count] = column, row, kind
+            count += 1
+        index += COLUMNS
+    return Decoded(OpenmvState(int(seconds)), index, count, is_invalid)
+
+
+def _explain_evt2(words: NDArray[np.uint32], state: Evt2State, sensor: SensorSize) -> str:
+    return EVT2_VERSION.explain(int(words[0]), state, sensor.width, sensor.height, name="EVT2")
+
+
+def _explain_aestream(words: NDArray[np.uint32], _: AestreamState, sensor: SensorSize) -> str:
+    word = int(words[0])
+    return f"an event at x = {word >> 16 & 0x7FFF}, y = {word & 0x7FFF}, outside the sensor ({sensor} pixels)"
+
+
+def _explain_openmv(rows: NDArray[np.uint16], _: OpenmvState, sensor: SensorSize) -> str:
+    kind, x, y = int(rows[0]), int(rows[4]), int(rows[5])
+    if kind > MAX_ROW_TYPE:
+        return f"a row of type {kind}, unknown in OpenMV"
+    return f"an event at x = {x}, y = {y}, outside the sensor ({sensor} pixels)"
+
+
+class _Code(NamedTuple):
+    """Code of a stream.
+
+    Args:
+        dtype: NumPy type of a word.
+        start: State before the first word.
+        decode: Kernel, as in `dvspipe/formats/evt_kernels.py`.
+        explain: Function that describes why the first of some words is invalid.
+        event_words: Words per event, given the first words of packets.
+    """
+
+    dtype: str
+    start: Any
+    decode: Callable[..., Decoded]
+    explain: Callable[..., str]
+    event_words: Callable[[NDArray[Any]], NDArray[np.int64]]
+
+
+_CODES: Mapping[StreamFormat, _Code] = {
+    "evt2": _Code("<u4", Evt2State(), decode_evt2, _explain_evt2, lambda first: np.full(len(first), 1)),
+    "aestream": _Code(
+        "<u4", AestreamState(), decode_aestream, _explain_aestream, lambda first: np.where(first < WITHOUT_TIME, 2, 1)
+    ),
+    "openmv": _Code("<u2", OpenmvState(), decode_openmv, _explain_openmv, lambda first: np.full(len(first), COLUMNS)),
+}
+
+
+STREAM_FORMATS: tuple[StreamFormat, ...] = tuple(_CODES)
+
+
+class StreamDecoder:
+    """Decoder of the bytes of one stream.
+
+    Args:
+        name: Name of the stream in messages.
+        stream_format: Format.
+        sensor: Sensor of the events.
+
+    Attributes:
+        position: Number of decoded bytes.
+
+    Example:
+        >>> decoder = StreamDecoder("packet", "aestream", SensorSize(width=12, height=7))
+        >>> words = np.array([3 << 16 | 1 << 15 | 2, 1000], "<u4")
+        >>> events, used = decoder.decode(words.view(np.uint8), arrived_us=0)
+        >>> events[0], used
+        (Event(t=1000, x=3, y=2, p=True), 8)
+    """
+
+    def __init__(self, name: str, stream_format: StreamFormat, sensor: SensorSize) -> None:
+        self._name, self._sensor, self._code = name, sensor, _CODES[stream_format]
+        self._word_bytes = np.dtype(self._code.dtype).itemsize
+        self._state, self._last_us = self._code.start, 0
+        self.position = 0
+
+    def decode(self, data: NDArray[np.uint8], *, arrived_us: int) -> tuple[Events, int]:
+        """Decode bytes; times that decrease are set to the latest time.
+
+        EVT 2.0 events before the first time are skipped, because a receiver may start in the middle of a stream.
+
+        Args:
+            data: Next bytes of the stream, starting with an event.
+            arrived_us: Time of events without time, in microseconds.
+
+        Returns:
+            The events, and the number of decoded bytes. An incomplete event at the end is not decoded.
+
+        Raises:
+            FormatError: If an event is invalid, or outside the sensor.
+        """
+        words = data[: len(data) // self._word_bytes * self._word_bytes].view(self._code.dtype)
+        done = 0
+        if isinstance(self._state, AestreamState):
+            self._state = self._state._replace(arrived_us=arrived_us)
+        elif isinstance(self._state, Evt2State) and self._state.high < 0:
+            is_other = words >> 28 > CD_ON
+            done = int(is_other.argmax()) if is_other.any() else len(words)
+        out = allocate_events(len(words))
+        sides = self._sensor.width, self._sensor.height
+        self._state, used, count, is_invalid = self._code.decode(words[done:], self._state, *sides, out)
+        done += used
+        if is_invalid:
+            why = self._code.explain(words[done:], self._state, self._sensor)
+            raise FormatError(f"{self._name}: byte {self.position + done * self._word_bytes}: {why}")
+        self.position += done * self._word_bytes
+        t = out.t[:count]
+        if count and (t[0] < self._last_us or (t[1:] < t[:-1]).any()):
+            t = np.maximum.accumulate(np.maximum(t, self._last_us))
+        self._last_us = int(t[-1]) if count else self._last_us
+        events = Events.wrap_unchecked(t, out.x[:count], out.y[:count], out.on[:count].view(np.bool_), self._sensor)
+        return events, done * self._word_bytes
+
+    def check_packets(self, data: NDArray[np.uint8], sizes: NDArray[np.int64]) -> None:
+        """Check that packets consist of complete events.
+
+        Args:
+            data: Consecutive packets, uint8 [N].
+            sizes: Their sizes in bytes, with sum N.
+
+        Raises:
+            FormatError: If the size of a packet is wrong.
+        """
+        units = np.full(len(sizes), self._word_bytes)
+        is_wrong = (sizes == 0) | (sizes % units != 0)
+        if not is_wrong.any():
+            starts = (np.cumsum(sizes) - sizes) // self._word_bytes
+            units *= self._code.event_words(data.view(self._code.dtype)[starts])
+            is_wrong = sizes % units != 0
+        if is_wrong.any():
+            found = int(is_wrong.argmax())
+            expected = f"expected a multiple of {units[found]}"
+            raise FormatError(f"{self._name}: wrong size of a packet (found {sizes[found]} bytes, {expected})")

@@ -1,0 +1,59 @@
+"""Networks in PyTorch, as inference runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..checkpoints.checkpoint import Arrays, ClassifierConfig, as_arrays
+from ..networks import Network, State, count_activity, summarize_layers
+from .runners import ActivitySummary
+from .windows import WindowSpikes
+
+
+class TorchRunner:
+    """Runner of a network in PyTorch.
+
+    Args:
+        network: Network in evaluation mode.
+        max_images: Time steps of all windows per forward pass.
+        counted: Whether the network's inputs are event counts.
+    """
+
+    def __init__(self, network: Network, *, max_images: int, counted: bool) -> None:
+        self.network, self._max_images, self._counted = network, max_images, counted
+
+    def classify(self, spikes: WindowSpikes) -> NDArray[np.float32]:
+        """Return the logits [B, K] of windows [T, B, C, H, W], computed in chunks of `max_images`."""
+        chunk = max(1, self._max_images // spikes.shape[1]) if self.network.streams else len(spikes)
+        outputs, state = [], None
+        for first in range(0, len(spikes), chunk):
+            output, state = self._forward(torch.from_numpy(spikes[first : first + chunk]), state)
+            outputs.append(output)
+        return np.asarray(np.concatenate(outputs).mean(axis=0))
+
+    def run(self, spikes: WindowSpikes, state: object, *, copies: int = 1) -> tuple[NDArray[np.float32], object]:
+        """Return the outputs [T, K] and the next state for steps [T, C, H, W]; see `NetworkRunner`."""
+        copied = torch.from_numpy(spikes[:, None]).expand(-1, copies, -1, -1, -1)
+        outputs, after = self._forward(copied, state)  # type: ignore[arg-type]
+        return outputs[:, 0], after
+
+    @torch.no_grad()
+    def _forward(self, spikes: torch.Tensor, state: State | None) -> tuple[NDArray[np.float32], State]:
+        device = next(self.network.parameters()).device
+        outputs, after = self.network(spikes.to(device), state)
+        return outputs.float().cpu().numpy(), after
+
+    @contextmanager
+    def count_activity(self) -> Iterator[ActivitySummary]:
+        """Count the activity of all forward passes inside the block."""
+        with count_activity(self.network) as layers:
+            yield lambda: summarize_layers(layers, counted=self._counted)
+
+    def describe(self, config: ClassifierConfig) -> tuple[ClassifierConfig, Arrays]:
+        """Return the configuration and the weights."""
+        return config, as_arrays(self.network.state_dict())

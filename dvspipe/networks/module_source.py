@@ -1,0 +1,81 @@
+"""Sources of custom networks, and the values that they are built for; importing them needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from ..arguments import checked
+from ..errors import ConfigError, Remedy
+from .config import ModuleConfig, NetworkConfig
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+
+@checked
+@dataclass(frozen=True)
+class ModuleTask:
+    """Values that a network is built for; a target receives the values that it has parameters for.
+
+    Args:
+        shape: C, H, W of the spike tensors.
+        classes: Number of classes K.
+        dt: Length of a time step in seconds.
+        steps: Number of steps T.
+    """
+
+    shape: tuple[int, ...]
+    classes: int
+    dt: float
+    steps: int
+
+
+@checked
+@dataclass(frozen=True)
+class ModuleSource:
+    """Source of networks with `network.kind = module`.
+
+    Args:
+        trust: Top-level packages allowed to run code.
+        network: Network to use instead of the target; weights are loaded into it.
+    """
+
+    trust: tuple[str, ...] = ()
+    network: Module | None = None
+
+    @classmethod
+    @checked
+    def of(cls, trust: str | Iterable[str], network: Module | None = None) -> Self:
+        """Create a source that trusts one package or several packages."""
+        return cls((trust,) if isinstance(trust, str) else tuple(trust), network)
+
+    @checked
+    def check(self, config: NetworkConfig) -> None:
+        """Check that a network or a trusted target is available.
+
+        Raises:
+            ConfigError: If neither is given, or the target's package is not trusted.
+        """
+        if not isinstance(config, ModuleConfig):
+            if self.network is not None:
+                raise ConfigError(
+                    f"network.kind = {config.kind}: builds a network of its own, but one was given",
+                    Remedy("config.network.kind", "module", "use yours"),
+                )
+            return
+        if self.network is not None:
+            return
+        if config.target is None:
+            raise ConfigError("network.target: is missing (expected PACKAGE.MODULE:NAME, what makes the network)")
+        package = config.target.partition(":")[0].partition(".")[0]
+        if package not in self.trust:
+            raise ConfigError(
+                f"network.target = {config.target}: code that runs only if you trust its package",
+                Remedy("trust", package, "run it"),
+            )
+
+
+NO_MODULES = ModuleSource()
+"""Trusts nothing."""

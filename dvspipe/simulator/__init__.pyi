@@ -1,0 +1,9 @@
+from .calibration import Calibration as Calibration
+from .calibration import calibrate as calibrate
+from .config import SimulatorConfig as SimulatorConfig
+from .config import read_preset as read_preset
+from .simulator import EventSimulator as EventSimulator
+from .simulator import SimulatorState as SimulatorState
+from .simulator import batches as batches
+from .simulator import simulate as simulate
+from .upsampling import Factor as Factor

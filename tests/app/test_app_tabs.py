@@ -1,0 +1,189 @@
+"""Tabs of the app without a browser: what they show first, and after a file that cannot be read."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import random_events
+from facts import mentions, raises
+
+from dvspipe.errors import DvspipeError
+from dvspipe.events import SensorSize
+from dvspipe.formats import open_recording, write
+from dvspipe.parallel import Progress, ignore_progress
+
+pytest.importorskip("gradio", reason="the extra app is not installed")
+
+import gradio as gr
+
+from dvspipe.app.answers import SHIPPED_NAMES, AnswerTab
+from dvspipe.app.examples import EXAMPLES, SAMPLE
+from dvspipe.app.explorer import RecordingTab, explore
+from dvspipe.app.pairs import PairTab
+from dvspipe.app.runs import RunTab
+from dvspipe.app.shared import ChosenFile, handle, make_css, open_any, show_brand
+from dvspipe.app.videos import IDEAL, Choices, Excerpt, ExcerptSettings, ShownExcerpt, VideoTab, knobs_of
+from dvspipe.app.work import Jobs, Session, Workspace
+
+CHOSEN = ChosenFile(SAMPLE, SAMPLE.name)
+
+
+@dataclass(frozen=True)
+class Tabs:
+    """Tabs of a page."""
+
+    videos: VideoTab
+    answers: AnswerTab
+    recordings: RecordingTab
+    pairs: PairTab
+    runs: RunTab
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    return Workspace(tmp_path_factory.mktemp("folder"), tmp_path_factory.mktemp("root")).open("mine")
+
+
+@pytest.fixture(scope="module")
+def tabs(session: Session) -> Tabs:
+    async def build() -> Tabs:
+        """Build the tabs in an event loop; otherwise Gradio opens more of them, and closes none."""
+        with gr.Blocks():
+            space, opened = session.space, gr.Button().click
+            return Tabs(
+                VideoTab(space),
+                AnswerTab(space),
+                RecordingTab(space, opened),
+                PairTab(space, opened),
+                RunTab(space, opened),
+            )
+
+    return asyncio.run(build())
+
+
+def merge(steps: Iterator[dict[Any, Any]]) -> dict[Any, Any]:
+    """Return the values of components after all updates of a handler."""
+    return {component: value for updates in steps for component, value in updates.items()}
+
+
+def test_file_that_cannot_be_read_is_not_chosen_and_named(tabs: Tabs, session: Session) -> None:
+    broken = session.space.root / "uploads" / "12ab" / "bad.mp4"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"this is no video" * 100)
+    for tab in (tabs.videos, tabs.answers, tabs.recordings):
+        steps = tab.picker.choose(ChosenFile(broken, "bad.mp4"))
+        assert next(steps) == {tab.picker.source: None, tab.picker.line: ""}
+        with raises(DvspipeError, "bad.mp4"):
+            next(steps)
+
+
+def test_without_a_file_previous_videos_and_answers_are_removed(tabs: Tabs, session: Session) -> None:
+    settings = ExcerptSettings(CHOSEN, 0.0, Choices(IDEAL, knobs_of(IDEAL), "off"), "light")
+    before = ShownExcerpt(settings, Excerpt((), SensorSize(width=12, height=7), SAMPLE))
+    values = (IDEAL, *knobs_of(IDEAL), "off", "light")
+    shown = merge(tabs.videos.show_excerpt(session, before, 0.0, None, *values))
+    assert "<iframe" not in shown[tabs.videos.page]
+    assert (shown[tabs.videos.excerpt], shown[tabs.videos.converted], shown[tabs.videos.command]) == (None, None, "")
+    shown = tabs.answers.clear()
+    assert "<iframe" not in shown[tabs.answers.page]
+    assert (shown[tabs.answers.windows], shown[tabs.answers.command]) == ([], "")
+    shown = merge(tabs.recordings.explore(session, None, 0.5, 30.0, 0, "counts", "light"))
+    assert shown[tabs.recordings.explored] is None
+    assert shown[tabs.recordings.page] == shown[tabs.recordings.picture] == ""
+    assert "<iframe" not in str(tabs.pairs.clear())
+
+
+def test_answer_of_the_previous_recording_is_removed_with_its_files(tabs: Tabs) -> None:
+    archive = tabs.answers.clear()[tabs.answers.archive]
+    assert not archive.interactive
+    assert archive.value is None
+
+
+def test_explore_opens_with_an_example_unless_a_recording_is_chosen(tabs: Tabs, session: Session) -> None:
+    tab = tabs.recordings
+    chosen = merge(tab.open_first(session, None))[tab.source]
+    assert open_recording(chosen.path).sensor == SensorSize(width=320, height=240)
+    assert list(tab.open_first(session, chosen)) == []
+
+
+@pytest.mark.parametrize("source", [None, CHOSEN])
+def test_compare_opens_with_both_settings_once(tabs: Tabs, session: Session, source: ChosenFile | None) -> None:
+    settings = (("ideal", 0.2, 0.2), ("ideal", 0.5, 0.5))
+    steps = tabs.pairs.show_first(session, False, source, "light", *settings[0], *settings[1])
+    assert next(steps) == {tabs.pairs.compared: True}
+    assert "comparing" in next(steps)[tabs.pairs.on_video]
+    session.space.jobs.stop(session.name)
+    with raises(DvspipeError, "stopped"):
+        list(steps)
+    assert list(tabs.pairs.show_first(session, True, source, "light")) == []
+
+
+def test_region_to_cut_is_drawn(tabs: Tabs, session: Session, tmp_path: Path) -> None:
+    path = tmp_path / "noise.h5"
+    write(path, random_events(0, 2000, SensorSize(width=34, height=26), 500_000))
+    explored = explore(ChosenFile(path, path.name), tmp_path, "light", ignore_progress)
+    tab, place = tabs.recordings, (0.5, 30.0, 0, "counts", "light")
+    assert "10x8+2-3" in merge(tab.show_region(session, explored, "10x8+2-3", *place))[tab.region]
+    assert merge(tab.show_region(session, explored, "10x", *place))[tab.region] == ""
+
+
+def test_runs_open_with_the_scores_of_the_included_classifiers(tabs: Tabs, session: Session) -> None:
+    tab = tabs.runs
+    assert mentions(tab.without.value, *SHIPPED_NAMES, "296 of 300")
+    assert tab.found.visible is False
+    shown = merge(tab.list_runs(session, "val_accuracy"))
+    assert mentions(shown[tab.without], session.space.folder, "dvspipe train", "296 of 300")
+    assert shown[tab.found].visible is False
+
+
+def test_examples_have_thumbnails_and_can_be_opened(session: Session) -> None:
+    css = make_css()
+    assert css.count("data:image/jpeg;base64,") == len(EXAMPLES)
+    for example in EXAMPLES:
+        assert example.thumbnail.stat().st_size < 10_000
+        assert f".{example.css_class}::before" in css
+        path = example.put(session)
+        assert path.name == example.name
+        assert open_any(path)
+        assert example.put(session) == path
+
+
+def test_logo_is_an_accessible_drawing_of_the_page() -> None:
+    assert mentions(show_brand(), "<svg", 'aria-label="dvspipe"', "<h1>dvspipe</h1>")
+
+
+def test_stopped_work_says_so_until_it_ends() -> None:
+    jobs, release = Jobs(), threading.Event()
+
+    def slow(progress: Progress) -> None:
+        progress(1, 10)
+        release.wait(10)
+        progress(2, 10)
+
+    steps = jobs.run("a", "converting", slow)
+    next(steps)
+    jobs.stop("a")
+    assert "stopping" in next(steps).text
+    release.set()
+    with raises(DvspipeError, "stopped"):
+        list(steps)
+
+
+def test_work_of_a_closed_page_ends_without_a_message(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Request:
+        session_hash = "closed"
+
+    def broken(session: Session) -> Iterator[dict[Any, Any]]:
+        session.space.close(session.name)
+        raise ValueError
+        yield {}
+
+    space = Workspace(tmp_path / "folder", tmp_path / "root")
+    assert list(handle(space, "status", broken)(Request())) == []
+    assert not caplog.text
