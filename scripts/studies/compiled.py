@@ -28,7 +28,7 @@ from dvspipe.networks.integer import trace
 from dvspipe.networks.integer_kernel import run_fast
 
 SUFFIXES = (".bin", ".bs2", ".h5")
-MIN_SHARE = 0.5  # of a window that contains events
+MIN_SHARE = 0.5  # share of a window inside the recording
 BATCH = 256  # windows per process
 FLAGS = ("-Wall", "-Wextra", "-Werror", "-std=c99", "-pedantic")
 DRIVER = r"""
