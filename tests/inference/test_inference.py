@@ -1082,9 +1082,10 @@ def test_pictures_are_drawn_before_the_prediction_is_stored(tmp_path: Path, chec
     write(tmp_path / "a.h5", events)
     drawn: list[tuple[Any, ...]] = []
 
-    def draw(folder: Any, result: Any, windows: Any, parts: Any, sensor: Any, classes: Any) -> None:
+    def draw(folder: Any, result: Any, windows: Any, view: Any, classes: Any) -> None:
         assert not folder.answer.exists()
-        drawn.append((folder.path, result.windows, len(windows), sum(map(len, parts)), sensor, tuple(classes)))
+        shown = sum(map(len, view.parts))
+        drawn.append((folder.path, result.windows, len(windows), shown, view.sensor, tuple(classes)))
 
     options = ClassifyOptions(out=tmp_path / "out", draw=draw)
     tasks = plan_tasks([tmp_path / "a.h5"], options.out)
