@@ -223,6 +223,8 @@ def _matches(value: object, annotation: object) -> bool:
         return value is None
     if origin is tuple:  # lists and arrays of numbers, too
         return isinstance(value, tuple | list | np.ndarray)
+    if origin is Sequence and isinstance(value, np.ndarray):
+        return True
     if getattr(origin or annotation, "_is_protocol", False):
         return all(hasattr(value, name) for name in _list_members(origin or annotation))
     if isinstance(value, str | bytes) and origin in (Iterable, Collection, Sequence):

@@ -31,8 +31,9 @@ def play(
     size: tuple[int, int] = (1, 1),
     callback: Callable[[int], object] | None = None,
     mode: Literal["a", "b"] = "a",
+    labels: Sequence[int] = (),
 ) -> str:
-    return f"{path} {start_us} {speed} {loop} {size} {callback} {mode}"
+    return f"{path} {start_us} {speed} {loop} {size} {callback} {mode} {labels}"
 
 
 class Player:
@@ -55,6 +56,7 @@ class Player:
         ("size", [(3, 4), [3, 4], np.array([3, 4])]),
         ("callback", [print, None]),
         ("mode", ["a", "c"]),  # the function explains wrong choices
+        ("labels", [(3, 4), [3, 4], np.array([3, 4]), range(3)]),
     ],
 )
 def test_values_of_the_right_kind_are_accepted(name: str, values: Sequence[object]) -> None:

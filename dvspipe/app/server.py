@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
@@ -181,6 +182,7 @@ def serve(settings: AppSettings) -> Iterator[Served]:
             space.cameras.close_all()
             if page.is_running:
                 page.server.force_exit = True  # does not wait for pages that are still open
+                logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it logs the forced exit as a traceback
                 page.server.close()
 
 

@@ -22,7 +22,7 @@ from .work import Session, Workspace
 
 PATH = "/webcam/{key}"
 START = "Start"
-FOLDER, FILM = "webcam", "webcam"
+FOLDER, FILM_STEM = "webcam", "webcam"
 FILM_SUFFIXES = (".webm", ".mp4")
 STOPPED = "The webcam is stopped: press Start."
 VIEW = """
@@ -119,7 +119,7 @@ class WebcamTab:
 
     def show_recording(self, session: Session) -> Iterator[Updates]:
         """Offer the recorded film and events, and choose the film in the other tabs."""
-        films = sorted((session.folder / FOLDER).glob(f"*/{FILM}.*"), key=lambda path: path.stat().st_mtime)
+        films = sorted((session.folder / FOLDER).glob(f"*/{FILM_STEM}.*"), key=lambda path: path.stat().st_mtime)
         films = [path for path in films if path.suffix in FILM_SUFFIXES]
         if not films:
             raise ConfigError("nothing is recorded")
@@ -180,6 +180,6 @@ def keep_film(space: Workspace, camera: LiveCamera, body: bytes) -> Path:
         raise FileError("webcam: the film is not uploaded") from error
     if not upload.is_relative_to(space.uploads) or upload.suffix not in FILM_SUFFIXES or camera.recording is None:
         raise FileError(f"{upload.name}: not the film of a recording")
-    film = Path(shutil.move(upload, camera.recording / f"{FILM}{upload.suffix}"))
+    film = Path(shutil.move(upload, camera.recording / f"{FILM_STEM}{upload.suffix}"))
     write_duration(film)
     return film

@@ -139,9 +139,6 @@ def adapt_readout(
 
 def _parse_labels(classifier: Classifier, recordings: Sequence[object], labels: Sequence[str | int]) -> list[int]:
     """Return the class number of each recording."""
-    for name, values in (("recordings", recordings), ("labels", labels)):
-        if isinstance(values, str | Path | Events):
-            raise DataError(f"{name}: not a list (found {values!r}, expected a list, also for one recording)")
     if not recordings:
         raise DataError("recordings: empty list (found 0, expected at least 1)")
     if len(labels) != len(recordings):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..arguments import checked, describe_value
+from ..arguments import checked
 from ..config import as_settings, build, merge_settings, plain_settings
-from ..errors import ArgumentError, ConfigError, Remedy
+from ..errors import ConfigError, Remedy
 from ..events import Events, Region, RegionLike, SensorSize, SensorSizeLike, concatenate
 from ..events.filters import FilterConfig, filter_stream
 from ..formats import NO_HINTS, Hints, HintsLike, RecordingLike, open_recording
@@ -153,9 +153,6 @@ def merge(recordings: Sequence[RecordingLike], *, gap_us: int | None = None) -> 
         >>> merge([a, b]).t.tolist(), merge([a, b], gap_us=100).t.tolist()
         ([0, 5, 10], [0, 10, 110])
     """
-    if isinstance(recordings, str | Events):
-        found = describe_value(recordings)
-        raise ArgumentError(f"merge: wrong type of recordings (found {found}, expected a list of recordings)")
     opened = [open_recording(each) for each in recordings]
     sensor = find_common_sensor(opened)
     return concatenate(unite([each.chunks() for each in opened], gap_us), sensor)

@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from dvspipe.app import AppSettings, serve
-from dvspipe.app.shared import SAMPLE
+from dvspipe.app.examples import SAMPLE
 from dvspipe.config import build, merge_settings, read_yaml
 from dvspipe.formats import write
 from dvspipe.synthesis import GestureClip, record_gesture

@@ -417,6 +417,6 @@ def test_stages_are_printed_as_lines_without_terminal(tmp_path: Path, capsys: py
     from dvspipe.cli.export import export as command
 
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
-    command(checkpoint, "nir", tmp_path / "a.nir")  # type: ignore[arg-type]
+    command(str(checkpoint), to="nir", out=tmp_path / "a.nir")
     lines = capsys.readouterr().err.splitlines()
     assert [line.rpartition(": ")[2] for line in lines[:2]] == ["write nir", "compare nir"]

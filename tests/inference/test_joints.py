@@ -30,7 +30,7 @@ from dvspipe.video.writing import write_video
 
 ARM_JOINTS = {"shoulder": 0, "elbow": 1, "wrist": 2, "index": 3, "pinky": 3}
 WINDOW_US = 1_440_000
-TRACK_PICTURES = "dvspipe.inference.classifier.track_pictures"
+TRACK_PICTURES = "dvspipe.pose.track_pictures"
 
 
 def track_of(gesture: str, person: int, seconds: float = 1.6) -> Track:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dvspipe.checkpoints.checkpoint import read_checkpoint
 from dvspipe.config import SettingsTree, build, merge_settings
-from dvspipe.errors import ConfigError, DataError
+from dvspipe.errors import ArgumentError, ConfigError, DataError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier, adapt_readout
@@ -235,12 +235,14 @@ def test_mismatched_recordings_and_labels_are_rejected(classifier: Classifier) -
         ([bar], ["up"], ("'up'", "down, left, right", "0 to 2")),
         ([bar], [3], 3),
         ([bar], [None], None),
-        (["wave.h5"], "right", ("labels", "'right'")),
-        ("wave.h5", ["right"], "recordings"),
         ([Events.empty(bar.sensor)], ["right"], ()),
     ):
         with raises(DataError, message):
             adapt_readout(classifier, recordings, labels)
+    with raises(ArgumentError, "labels", "'right'"):
+        adapt_readout(classifier, [bar], "right")
+    with raises(ArgumentError, "recordings", "wave.h5"):
+        adapt_readout(classifier, "wave.h5", ["right"])
     counting = classifier.config.model_copy(update={"network": CsnnConfig(channels=(4,), readout="count")})
     with raises(ConfigError, "network.readout = count"):
         adapt_readout(Classifier(counting, counting.build_network()), [bar], ["right"])
