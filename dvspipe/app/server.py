@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
@@ -36,7 +37,6 @@ LOCAL = "127.0.0.1"
 PAGE_TITLE = "dvspipe"
 IS_DARK = "() => document.body.classList.contains('dark')"  # JavaScript
 MAX_SESSIONS = 100  # sessions whose values Gradio keeps; the oldest go first
-CLOSING_S = 1  # seconds that a closing server waits for open connections
 SWEEP_S = 300.0  # interval between clean-ups of old files
 UNITS = "BKMGT"  # each unit of `max_upload` is 1024 times the previous one
 STORED_UPLOADS = 5  # maximum size of all stored uploads, in multiples of `max_upload`
@@ -181,7 +181,8 @@ def serve(settings: AppSettings) -> Iterator[Served]:
             space.jobs.stop_all()
             space.cameras.close_all()
             if page.is_running:
-                page.server.config.timeout_graceful_shutdown = CLOSING_S  # pages that are still open
+                page.server.force_exit = True  # does not wait for pages that are still open
+                logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it logs the forced exit as a traceback
                 page.server.close()
 
 
