@@ -153,7 +153,7 @@ class _EventTap:
         shown = np.zeros((self._sensor.height, self._sensor.width), np.uint8)
         for events in new:
             shown[events.y, events.x] = 1 + events.p
-        palette, file = EVENT_PALETTES["light"], io.BytesIO()
+        palette, file = EVENT_PALETTES["dark"], io.BytesIO()
         picture = Image.fromarray(shown, "P")
         picture.putpalette([*palette.background, *palette.off, *palette.on])
         picture.save(file, "PNG", bits=2)

@@ -54,7 +54,7 @@ STYLE = """
 .webcam figure { margin: 0; min-width: 0; }
 .webcam .film, .webcam .events { display: block; width: 100%; border-radius: 8px; transform: scaleX(-1); }
 .webcam .film { aspect-ratio: 4 / 3; object-fit: cover; background: #12171f; }
-.webcam .events { aspect-ratio: 1; object-fit: contain; background: #fff; image-rendering: pixelated; }
+.webcam .events { aspect-ratio: 1; object-fit: contain; background: #1e2534; image-rendering: pixelated; }
 .webcam[data-state="recording"] .film { outline: 3px solid #b91c1c; }
 """
 

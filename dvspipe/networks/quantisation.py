@@ -325,7 +325,7 @@ def round_weights(network: nn.Module, bits: int | None) -> Iterator[None]:
         bits: Number of bits of a weight, from 2 to 8; None: no rounding.
 
     Example:
-        >>> network = SpikingNetwork(kind="mlp", channels=(2,), grid=SensorSize(2, 1), classes=2, dt=1e-3, inputs=1)
+        >>> network = SpikingNetwork(kind="mlp", channels=(2,), grid=(2, 1), classes=2, dt=1e-3, inputs=1)
         >>> with round_weights(network, 2):  # -1, 0 or 1 times the scale of a row
         ...     rounded = network.layers[0].linear.weight.detach().clone()
         >>> [len(row.abs().unique()) <= 2 for row in rounded], torch.equal(rounded, network.layers[0].linear.weight)
