@@ -250,10 +250,16 @@ def bench_upsampling(options: Options) -> Iterator[Figure]:
     for name in UPSAMPLED:
         source = open_video(options.data / "video" / name).frames()
         frames = [replace(one, image=one.image.copy()) for one in itertools.islice(source, UPSAMPLED_FRAMES)]
-        spent = _measure_in_turns({way: partial(_upsample, frames, way) for way in ("auto", "off")}, REPEATS)
-        each_s, plain_s = (spent[way].cpu_s / (len(frames) - 1) for way in ("auto", "off"))
+        noisy = build(SimulatorConfig, read_preset("noisy"), "noisy")
+        works = {way: partial(_upsample, frames, way, SimulatorConfig()) for way in ("auto", "off")}
+        spent = _measure_in_turns(works | {"noisy": partial(_upsample, frames, "auto", noisy)}, REPEATS)
+        each_s, plain_s, noisy_s = (spent[way].cpu_s / (len(frames) - 1) for way in ("auto", "off", "noisy"))
         beside = {"ms a pair": 1000 * each_s, "without": 1000 * plain_s}
         yield Figure(f"upsampling/{Path(name).stem}", 1 / each_s, "pairs/s", None, beside)
+        noisy_beside = {"ms a pair": 1000 * noisy_s}
+        yield Figure(
+            f"upsampling/{Path(name).stem}_noisy", each_s / noisy_s, "x the speed without noise", 0.5, noisy_beside
+        )
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
         video, out = Path(folder, "large.webm"), Path(folder, "out.h5")
         source = open_video(options.data / "video" / UPSAMPLED[-1], VideoSettings(resize="1920x1080")).frames()
@@ -263,8 +269,8 @@ def bench_upsampling(options: Options) -> Iterator[Figure]:
             yield Figure(f"upsampling/1080p_memory_{way}", 450 / peak_mb, "x below 450 MB", target, {"MB": peak_mb})
 
 
-def _upsample(frames: list[Frame], way: Literal["auto", "off"]) -> None:
-    _consume(simulate(frames, upsample=way))
+def _upsample(frames: list[Frame], way: Literal["auto", "off"], config: SimulatorConfig) -> None:
+    _consume(simulate(frames, config, upsample=way))
 
 
 def _simulate(frames: list[Frame], config: SimulatorConfig, **options: int) -> tuple[Times, int]:
