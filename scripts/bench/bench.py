@@ -251,8 +251,12 @@ def bench_upsampling(options: Options) -> Iterator[Figure]:
         source = open_video(options.data / "video" / name).frames()
         frames = [replace(one, image=one.image.copy()) for one in itertools.islice(source, UPSAMPLED_FRAMES)]
         noisy = build(SimulatorConfig, read_preset("noisy"), "noisy")
-        works = {way: partial(_upsample, frames, way, SimulatorConfig()) for way in ("auto", "off")}
-        spent = _measure_in_turns(works | {"noisy": partial(_upsample, frames, "auto", noisy)}, REPEATS)
+        works: dict[str, Callable[[], object]] = {
+            "auto": partial(_upsample, frames, "auto", SimulatorConfig()),
+            "off": partial(_upsample, frames, "off", SimulatorConfig()),
+            "noisy": partial(_upsample, frames, "auto", noisy),
+        }
+        spent = _measure_in_turns(works, REPEATS)
         each_s, plain_s, noisy_s = (spent[way].cpu_s / (len(frames) - 1) for way in ("auto", "off", "noisy"))
         beside = {"ms a pair": 1000 * each_s, "without": 1000 * plain_s}
         yield Figure(f"upsampling/{Path(name).stem}", 1 / each_s, "pairs/s", None, beside)
