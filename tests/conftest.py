@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
-import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -88,14 +87,16 @@ def _separate_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_event_loop_left() -> Iterator[None]:
-    """Remove the event loop that Gradio leaves open in the thread that starts a page."""
+@pytest.fixture(autouse=True)
+def _no_event_loop_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Close the event loop that Gradio leaves open in the thread that starts a page."""
     yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        asyncio.set_event_loop(None)
-        gc.collect()
+    if request.path.parent.name == "app":
+        with suppress(RuntimeError):  # no loop
+            loop = asyncio.get_event_loop_policy().get_event_loop()
+            if not loop.is_running():
+                loop.close()
+                asyncio.set_event_loop(None)
 
 
 @pytest.fixture(autouse=True)

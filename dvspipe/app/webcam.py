@@ -55,6 +55,7 @@ STYLE = """
 .webcam .film, .webcam .events { display: block; width: 100%; border-radius: 8px; transform: scaleX(-1); }
 .webcam .film { aspect-ratio: 4 / 3; object-fit: cover; background: #12171f; }
 .webcam .events { aspect-ratio: 1; object-fit: contain; background: #1e2534; image-rendering: pixelated; }
+.webcam .events[src="data:,"] { visibility: hidden; }
 .webcam[data-state="recording"] .film { outline: 3px solid #b91c1c; }
 """
 

@@ -106,12 +106,14 @@ def live(
     )
     session = LiveSession(opened, classifier, config, writer=writer, viewer=shown)
     if not notes.quiet:
-        messages.print(f"{show_name(opened.name)}: Ctrl-C ends it")
+        messages.print(f"{show_name(opened.name)}: starting, which takes longer the first time; Ctrl-C ends it")
     lines = _JsonLines() if as_json else _StatusLine() if screen.is_terminal else _Lines()
     is_interrupted = _run(session, lines, shown)
     if session.dropped:
         warn(f"the machine was too slow: {count_noun(session.dropped, 'chunk')} dropped")
-    if writer is not None and not as_json:
+    if writer is not None and not writer.count:
+        warn(f"{show_name(writer.path)}: no events were recorded")
+    elif writer is not None and not as_json:
         screen.print(f"{show_name(writer.path)}: {count_noun(writer.count, 'event')} of {writer.sensor}")
     if is_interrupted or session.is_reading:
         # A regular exit takes another 0.8 s with torch, and waits for a thread that waits for a camera, or aborts.

@@ -200,7 +200,7 @@ def choose_engine(jobs: int | None, engine: str, default_jobs: int = 1) -> Engin
             raise ConfigError("--jobs: only for --engine local; a Ray cluster uses one worker per core")
         return Ray(address or None)
     if engine != "local":
-        raise ConfigError(f"--engine {engine}: unknown, expected local, ray or ray=ADDRESS")
+        raise ConfigError(f"--engine {engine}: unknown, expected local, integer (of infer), ray or ray=ADDRESS")
     return Processes(default_jobs if jobs is None else jobs)
 
 

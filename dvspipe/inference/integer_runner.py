@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import cast
 
 import numpy as np
@@ -46,6 +46,10 @@ class IntegerRunner:
         self._steps += len(spikes)
         self._spikes += [*done.spikes, (done.features, 0)]
         return done
+
+    def one_thread(self) -> AbstractContextManager[None]:
+        """Change nothing: integers run in one thread."""
+        return nullcontext()
 
     @contextmanager
     def count_activity(self) -> Iterator[ActivitySummary]:

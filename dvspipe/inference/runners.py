@@ -36,6 +36,9 @@ class NetworkRunner(Protocol):
             Outputs [T, K], and the state after the last step.
         """
 
+    def one_thread(self) -> AbstractContextManager[None]:
+        """Use one thread inside the block: single steps are too small to share, and idle threads keep cores busy."""
+
     def count_activity(self) -> AbstractContextManager[ActivitySummary]:
         """Count the activity of the network inside the block."""
 

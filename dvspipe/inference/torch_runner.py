@@ -49,6 +49,16 @@ class TorchRunner:
         return outputs.float().cpu().numpy(), after
 
     @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """Use one thread inside the block; see `NetworkRunner`."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+    @contextmanager
     def count_activity(self) -> Iterator[ActivitySummary]:
         """Count the activity of all forward passes inside the block."""
         with count_activity(self.network) as layers:

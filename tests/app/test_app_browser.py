@@ -181,6 +181,7 @@ def test_excerpt_appears_at_once_and_arrow_keys_move_sliders(page: Any) -> None:
 
 def test_only_paths_below_the_folder_can_be_typed(page: Any) -> None:
     page.get_by_role("tab", name="Explore").click()
+    page.locator(".caption:visible").first.wait_for()  # the tab opens with an example
     page.locator("button[role=tab]:visible", has_text="Folder").click()
     path = page.get_by_label("Recording in").first
     path.fill("noise.h5")

@@ -118,6 +118,7 @@ class LiveSession:
         with ExitStack() as stack:
             if self._writer is not None:
                 stack.enter_context(self._writer)
+            stack.enter_context(self._classifier.runner.one_thread())
             self._framer.warm_up()
             self._machine.warm_up()
             self._thread = threading.Thread(target=self._read, name=f"read {self._source.name}", daemon=True)

@@ -291,7 +291,8 @@ def open_live(
     path = Path(source)
     if not path.exists():
         check_address(source)
-        raise FileError(f"{path}: no such file, and not a camera")
+        address = " (expected udp://HOST:PORT)" if str(source).startswith("udp:") else ""
+        raise FileError(f"{path}: no such file, and not a camera{address}")
     if is_video(path):
         return FilmSource(open_video(path, video), speed, loops)
     return RecordingSource(str(path), open_recording(path, sensor=sensor, hints=hints), speed, loops)
