@@ -517,4 +517,5 @@ def prefetch(items: Iterable[Item], count: int) -> Iterator[Item]:
             raise failure[0]
     finally:
         stopped.set()
-        maker.join()
+        if maker is not threading.current_thread():  # an abandoned iterator may be collected in its own thread
+            maker.join()
