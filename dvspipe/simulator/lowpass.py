@@ -196,6 +196,23 @@ def decay_of_light(light: NDArray[np.float64], length_us: int, cutoff_hz: float)
     return decay
 
 
+@njit(inline="always")
+def _split_exponent(x: float) -> Any:
+    """Return n and rest in exp(-x) = 2^-n exp(-rest), with |rest| <= ln(2) / 2; n for `_finish_powers`."""
+    exponent = min(x, MAX_EXPONENT)
+    rounded = exponent * LOG2_E + ROUNDING
+    n = rounded - ROUNDING
+    return rounded, exponent - n * LN2_HIGH - n * LN2_LOW
+
+
+@njit(inline="always")
+def _finish_powers(power: NDArray[np.float64], size: int) -> None:
+    """Replace n by 2^-n in a loop of its own, which the compiler vectorizes."""
+    bits = power.view(np.int64)
+    for k in range(size):
+        bits[k] = (1023 << 52) - (bits[k] << 52)
+
+
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def write_decay(
     light: NDArray[np.float64], at_white: float, length: NDArray[np.float64], shares: NDArray[np.float64]
@@ -206,19 +223,13 @@ def write_decay(
     result is accurate to two units in the last place, also for small x.
     """
     power, rest = np.empty(FILTER_BLOCK_PX), np.empty(FILTER_BLOCK_PX)
-    bits = power.view(np.int64)
     for first in range(0, light.size, FILTER_BLOCK_PX):
         size = min(FILTER_BLOCK_PX, light.size - first)
         for k in range(size):
             x = at_white * (light[np.uintp(first + k)] + 0.1) / 1.1
             length[np.uintp(first + k)] = x
-            exponent = min(x, MAX_EXPONENT)
-            rounded = exponent * LOG2_E + ROUNDING
-            power[k] = rounded
-            n = rounded - ROUNDING
-            rest[k] = exponent - n * LN2_HIGH - n * LN2_LOW
-        for k in range(size):
-            bits[k] = (1023 << 52) - (bits[k] << 52)
+            power[k], rest[k] = _split_exponent(x)
+        _finish_powers(power, size)
         for k in range(size):
             y, series = -rest[k], 0.0
             for coefficient in EXPM1_SERIES:
@@ -240,14 +251,9 @@ def write_light(
 
     exp(level) = 2^-n exp(-rest) with |rest| <= ln(2) / 2, as in `write_decay`.
     """
-    bits = power.view(np.int64)
     for k in range(levels.size):
-        rounded = ROUNDING - levels[k] * LOG2_E
-        power[k] = rounded
-        n = rounded - ROUNDING
-        rest[k] = -levels[k] - n * LN2_HIGH - n * LN2_LOW
-    for k in range(levels.size):
-        bits[k] = (1023 << 52) - (bits[k] << 52)
+        power[k], rest[k] = _split_exponent(-levels[k])
+    _finish_powers(power, levels.size)
     for k in range(levels.size):
         bright = darkness.scale * power[k] * _exponential(rest[k]) - darkness.offset
         dark = darkness.scale * darkness.slope * levels[k]
@@ -374,15 +380,10 @@ def _guess_times(queue: _Queue, waiting: int) -> None:
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _refine_times(queue: _Queue, waiting: int, precision: float) -> None:
     """Improve x by one step of Halley's method, and set `doubt` from the size of the step."""
-    x, power, rest, bits = queue.x, queue.power, queue.rest, queue.power.view(np.int64)
-    for k in range(waiting):  # exp(-x) = 2^-n exp(-rest), with |rest| <= ln(2) / 2
-        exponent = min(x[k], MAX_EXPONENT)
-        rounded = exponent * LOG2_E + ROUNDING
-        power[k] = rounded
-        n = rounded - ROUNDING
-        rest[k] = exponent - n * LN2_HIGH - n * LN2_LOW
+    x, power, rest = queue.x, queue.power, queue.rest
     for k in range(waiting):
-        bits[k] = (1023 << 52) - (bits[k] << 52)
+        power[k], rest[k] = _split_exponent(x[k])
+    _finish_powers(power, waiting)
     level, left, right, slope, a, b = queue.level, queue.left, queue.right, queue.slope, queue.a, queue.b
     length, doubt = queue.length, queue.doubt
     for k in range(waiting):

@@ -458,7 +458,7 @@ class EventSimulator(Explained):
                 else decay_of_light(light, interval.length_us, config.cutoff_hz)
             )
             drive = Drive(before if codes else indices, indices, start, end, *decay, still)
-            words = _filter(drive, pair, codes, band.pixels, Darkness.of(config), interval)
+            words = _filter(drive, pair, codes, band.pixels, config, interval)
         if band.noise:
             words = np.concatenate([words, *emit_noise(config, band.noise, frame, interval, indices, light)])
         words = sort_words(words, interval.length_us)
@@ -468,7 +468,12 @@ class EventSimulator(Explained):
 
 
 def _filter(
-    drive: Drive, pair: _FramePair, codes: _Codes | None, pixels: FilteredPixels, darkness: Darkness, interval: Interval
+    drive: Drive,
+    pair: _FramePair,
+    codes: _Codes | None,
+    pixels: FilteredPixels,
+    config: SimulatorConfig,
+    interval: Interval,
 ) -> Words:
     """Return the events with a low-pass: along the paths of moving tiles, and on the straight lines of other pixels."""
     before, after, paths, _ = pair
@@ -476,7 +481,7 @@ def _filter(
         words: Words = events_of_filtered(drive, pixels, interval)
         return words
     table = codes.levels if codes else None
-    words = events_of_filtered_paths(before, after, table, pixels, paths, darkness, interval)
+    words = events_of_filtered_paths(before, after, table, pixels, paths, Darkness.of(config), interval)
     moving = paths.moving(interval.first_row, after.size)
     high, neg = (np.where(moving, np.inf, each) for each in (pixels.high, pixels.neg))  # these pixels do not fire again
     others = FilteredPixels(pixels.stages.copy(), high, pixels.pos, neg)
