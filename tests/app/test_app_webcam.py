@@ -11,22 +11,18 @@ from typing import get_args
 
 import numpy as np
 import pytest
-import torch
 from conftest import BAR_CLASSES, BAR_SENSOR
 from facts import mentions, raises
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from untrained import untrained_config, untrained_network
 
-from dvspipe.checkpoints.checkpoint import ClassifierConfig
-from dvspipe.config import build
-from dvspipe.encoding import BinConfig
 from dvspipe.errors import ConfigError, VideoError
 from dvspipe.events import SensorSize
 from dvspipe.formats import read
 from dvspipe.inference import Classifier
 from dvspipe.inference.live import Doubt
-from dvspipe.networks import CsnnConfig
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 
@@ -58,16 +54,8 @@ def _watch(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def classifier() -> Classifier:
     """Network with random weights; it is never certain."""
-    config = ClassifierConfig(
-        classes=BAR_CLASSES,
-        width=BAR_SENSOR.width,
-        height=BAR_SENSOR.height,
-        bins=build(BinConfig, {"steps": 5, "step_us": STEP_US}, "bins"),
-        network=CsnnConfig(channels=(4,), kernel=3, tau_mem_s=0.04),
-        trained_on="nothing",
-    )
-    torch.manual_seed(0)
-    return Classifier(config, config.build_network())
+    config = untrained_config({"steps": 5, "step_us": STEP_US})
+    return Classifier(config, untrained_network(config, gain=1.0))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clocks import TickingClock
 from conftest import SENSOR, random_events
 from facts import raises
 
@@ -18,20 +19,6 @@ from dvspipe.events import Events, concatenate
 from dvspipe.inference.live import Chunk, open_live
 
 PACKET_DTYPE = np.dtype([("t", np.uint64), ("x", np.uint16), ("y", np.uint16), ("on", np.bool_)])
-
-
-class TickingClock:
-    """Clock that advances 4 ms whenever it is read."""
-
-    def __init__(self) -> None:
-        self.time_s = 0.0
-
-    def now_s(self) -> float:
-        self.time_s += 0.004
-        return self.time_s
-
-    def wait_until(self, time_s: float, stop: threading.Event) -> None:
-        raise NotImplementedError
 
 
 def packet_of(events: Events | None, overflows: Sequence[int] | None = None) -> SimpleNamespace:

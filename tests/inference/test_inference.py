@@ -24,11 +24,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rich.console import Console
+from untrained import untrained_config, untrained_network
 
 import dvspipe.checkpoints.checkpoint
 import dvspipe.cli.infer
 import dvspipe.inference.classifier
-from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
+from dvspipe.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from dvspipe.config import build
 from dvspipe.encoding import BinConfig, encode
 from dvspipe.errors import ArgumentError, CheckpointError, ConfigError, DataError, DvspipeError, FileError
@@ -52,7 +53,6 @@ from dvspipe.inference import (
 from dvspipe.inference.rates import MAX_RATE_BINS, RateHistogram, StepCounts
 from dvspipe.inference.segments import is_certain
 from dvspipe.inference.windows import Window, slide
-from dvspipe.networks import CsnnConfig
 from dvspipe.parallel import Processes
 from dvspipe.results import (
     InferenceRun,
@@ -76,20 +76,8 @@ BINS: dict[str, Any] = {"steps": 5, "step_us": 20_000}
 
 def untrained(sensor: SensorSize = BAR_SENSOR, classes: tuple[str, ...] = BAR_CLASSES, **bins: Any) -> Classifier:
     """Network with random weights and spike rates strictly between 0 and 1."""
-    config = ClassifierConfig(
-        classes=classes,
-        width=sensor.width,
-        height=sensor.height,
-        bins=build(BinConfig, BINS | bins, "bins"),
-        network=CsnnConfig(channels=(4,), kernel=3, tau_mem_s=0.04),
-        trained_on="nothing",
-    )
-    torch.manual_seed(0)
-    network = config.build_network()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.mul_(3.0)
-    return Classifier(config, network)
+    config = untrained_config(BINS | bins, sensor, classes)
+    return Classifier(config, untrained_network(config))
 
 
 @pytest.fixture(scope="module")

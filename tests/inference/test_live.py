@@ -16,12 +16,12 @@ import torch
 from commands import dvspipe
 from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
 from facts import mentions, raises
+from untrained import untrained_config, untrained_network
 
-from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
+from dvspipe.checkpoints.checkpoint import save_checkpoint
 from dvspipe.checkpoints.integer import IntegerClassifier
 from dvspipe.cli.interrupts import EndOnInterrupt, raise_interrupts
-from dvspipe.config import build
-from dvspipe.encoding import BinConfig, encode
+from dvspipe.encoding import encode
 from dvspipe.errors import ConfigError, DataError, FileError, VideoError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import WriteOptions, Writer, create_writer, read, write
@@ -32,7 +32,6 @@ from dvspipe.inference.live import Chunk, ChunkQueue, LiveSession, LiveSource, P
 from dvspipe.inference.live.sources import FilmSource
 from dvspipe.inference.stateful import StatefulRun, group_steps
 from dvspipe.inference.windows import encode_steps
-from dvspipe.networks import CsnnConfig
 from dvspipe.networks.quantisation import quantise
 from dvspipe.results import LiveAnswer, Timeline
 from dvspipe.video.arrays import open_array
@@ -66,19 +65,8 @@ def _no_display(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module", params=["torch", "integer"])
 def classifier(request: pytest.FixtureRequest) -> Classifier:
     """Network with random weights, in PyTorch or in integers."""
-    config = ClassifierConfig(
-        classes=BAR_CLASSES,
-        width=BAR_SENSOR.width,
-        height=BAR_SENSOR.height,
-        bins=build(BinConfig, {"steps": 5, "step_us": STEP_US}, "bins"),
-        network=CsnnConfig(channels=(4,), kernel=3, tau_mem_s=0.04),
-        trained_on="nothing",
-    )
-    torch.manual_seed(0)
-    network = config.build_network()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.mul_(3.0)
+    config = untrained_config({"steps": 5, "step_us": STEP_US})
+    network = untrained_network(config)
     if request.param == "torch":
         return Classifier(config, network)
     counts = torch.from_numpy(encode(moving_bar(1, 3), config.bins))

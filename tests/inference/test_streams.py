@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clocks import TickingClock
 from conftest import SENSOR, random_events
 from facts import raises
 
@@ -24,20 +25,6 @@ from dvspipe.inference.live.receiver import PacketReceiver
 from dvspipe.inference.live.streams import PacketSource, WordSource, open_stream
 
 NO_TIME_BIT = 1 << 31
-
-
-class TickingClock:
-    """Clock that advances 4 ms whenever it is read."""
-
-    def __init__(self) -> None:
-        self.time_s = 0.0
-
-    def now_s(self) -> float:
-        self.time_s += 0.004
-        return self.time_s
-
-    def wait_until(self, time_s: float, stop: threading.Event) -> None:
-        raise NotImplementedError
 
 
 def read_events(source: LiveSource, count: int | None = None) -> Events:

@@ -1,0 +1,38 @@
+"""Classifiers of moving bars with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from conftest import BAR_CLASSES, BAR_SENSOR
+
+from dvspipe.checkpoints.checkpoint import ClassifierConfig
+from dvspipe.config import build
+from dvspipe.encoding import BinConfig
+from dvspipe.events import SensorSize
+from dvspipe.networks import CsnnConfig, Network
+
+
+def untrained_config(
+    bins: Mapping[str, object], sensor: SensorSize = BAR_SENSOR, classes: tuple[str, ...] = BAR_CLASSES
+) -> ClassifierConfig:
+    """Configuration of a small network."""
+    return ClassifierConfig(
+        classes=classes,
+        width=sensor.width,
+        height=sensor.height,
+        bins=build(BinConfig, dict(bins), "bins"),
+        network=CsnnConfig(channels=(4,), kernel=3, tau_mem_s=0.04),
+        trained_on="nothing",
+    )
+
+
+def untrained_network(config: ClassifierConfig, gain: float = 3.0) -> Network:
+    """Network with random weights; with the default gain, its spike rates are strictly between 0 and 1."""
+    torch.manual_seed(0)
+    network = config.build_network()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(gain)
+    return network
