@@ -265,8 +265,25 @@ class Guard:
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a request, and refuse its body as soon as it is too large."""
-        is_upload = scope["path"].rstrip("/") == UPLOAD
-        most, text = (self._quota.left, self._quota.explain()) if is_upload else (MAX_BODY, "request: too large")
+        if scope["path"].rstrip("/") != UPLOAD:
+            await self._limit(scope, receive, send, MAX_BODY, "request: too large")
+            return
+        self._quota.begin()
+        try:
+            await self._limit(scope, receive, send, self._quota.left, self._quota.explain(), self._quota.add)
+        finally:
+            self._quota.end()
+
+    async def _limit(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        most: int,
+        text: str,
+        add: Callable[[int], bool] | None = None,
+    ) -> None:
+        """Pass on a request with a body of at most `most` bytes; `add`, if given, counts received bytes that fit."""
         size = Request(scope).headers.get("content-length", "0")
         if not size.isdecimal() or int(size) > most:
             await PlainTextResponse(f"{text}\n", 413)(scope, receive, send)
@@ -278,19 +295,11 @@ class Guard:
             message = await receive()
             new = len(message.get("body", b""))
             received += new
-            fits = self._quota.add(new) if is_upload else received <= most
-            if not fits:
+            if not (add(new) if add else received <= most):
                 raise HTTPException(413, text)
             return message
 
-        if not is_upload:
-            await self._app(scope, receive_limited, send)
-            return
-        self._quota.begin()
-        try:
-            await self._app(scope, receive_limited, send)
-        finally:
-            self._quota.end()
+        await self._app(scope, receive_limited, send)
 
     async def _log_in(self, request: Request) -> Response:
         """Return the cookie and the way to the page if the password is right, or the login page again."""

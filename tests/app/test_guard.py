@@ -58,7 +58,7 @@ async def talk(socket: WebSocket) -> None:
 
 
 class Site:
-    """An app behind the guard.
+    """App with the guard as its middleware.
 
     Args:
         folder: Folder of uploads.
