@@ -93,6 +93,15 @@ def explain_name(owner: str, name: str, known: Iterable[str], written: Mapping[s
     return f"{message}, expected one of {', '.join(public)}" if 0 < len(public) <= MAX_LISTED else message
 
 
+def refuse_unknown(module: str, known: Iterable[str], written: Mapping[str, str]) -> Callable[[str], NoReturn]:
+    """Return the `__getattr__` of a module: the error of an unknown name says what to write, as in `explain_name`."""
+
+    def refuse(name: str) -> NoReturn:
+        raise AttributeError(explain_name(module, name, known, written))
+
+    return refuse
+
+
 class Explained:
     """Base of public values: the error of an unknown attribute says what to write.
 

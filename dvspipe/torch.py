@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, SupportsIndex
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ from .datasets import (
 )
 from .datasets.shard_files import group_by_shard
 from .encoding import BinConfig, encode_stream
-from .errors import ArgumentError, ConfigError, DataError, DvspipeError, Explained, brief, count_noun, explain_name
+from .errors import ArgumentError, ConfigError, DataError, DvspipeError, Explained, brief, count_noun, refuse_unknown
 from .events import Events, SensorSizeLike
 from .formats import NO_HINTS, HintsLike, open_recording
 from .networks import LIF, LeakyReadout, Levels, NeuronConfig
@@ -555,6 +555,4 @@ class _Loader(DataLoader[Any]):
 
 
 if not TYPE_CHECKING:  # type checkers find unknown names themselves
-
-    def __getattr__(name: str) -> NoReturn:
-        raise AttributeError(explain_name(__name__, name, __all__, OTHER_NAMES))
+    __getattr__ = refuse_unknown(__name__, __all__, OTHER_NAMES)

@@ -193,6 +193,7 @@ class LiveCamera:
         from ..inference.live import SceneWatch
 
         self._classifier, self._new_folder = classifier, new_folder
+        self._config = live_config(classifier)
         self.recording: Path | None = None
         self._watch = SceneWatch(classifier.config.sensor)
         self._lock = threading.Lock()
@@ -261,7 +262,7 @@ class LiveCamera:
         from ..framing import live_settings
         from ..inference.live import LiveSession, PushedSource
 
-        config = self._classifier.framed(live_config(self._classifier))
+        config = self._classifier.framed(self._config)
         self._source = PushedSource("webcam", size, live_settings(config))
         self._session = LiveSession(self._source, self._classifier, config, viewer=self._tap, capacity=WAITING)
         for work in (self._classify, self._look):
@@ -332,8 +333,7 @@ class LiveCamera:
             return STARTING
         if answer.label is None:
             return NO_MOTION
-        enter = live_config(self._classifier).segments.enter
-        return UNFAMILIAR if answer.probability >= enter else UNSURE
+        return UNFAMILIAR if answer.probability >= self._config.segments.enter else UNSURE
 
     def record(self) -> None:
         """Record the events that the network sees, in a new folder."""

@@ -84,20 +84,20 @@ def live(
 ) -> None:
     """Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."""
     with pause_collection():
-        from ..framing import live_settings
         from ..inference import Classifier
-        from ..inference.live import LiveSession, is_stream, open_live
-        from ..inference.live.labels import create_live_writer
+        from ..inference.live import LiveSession
+        from ..inference.live.labels import create_live_writer, open_source_for
 
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine=engine)
     config = _with_hop(build_config(settings), classifier, every)
     writer = None if record is None else create_live_writer(record, source, classifier, overwrite=overwrite)
-    opened = open_live(
+    opened = open_source_for(
+        classifier,
         source,
-        live_settings(classifier.framed(config)),
+        config,
         speed=speed,
         loops=loop,
-        sensor=parse_sensor(sensor) or (classifier.config.sensor if is_stream(source) else None),
+        sensor=parse_sensor(sensor),
         hints=parse_hints(hint),
         stream_format=stream_format,
     )

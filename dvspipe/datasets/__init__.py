@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from ..arguments import checked
 from ..config import as_settings
 from ..encoding import BinConfig
-from ..errors import ConfigError, DataError, explain_name
+from ..errors import ConfigError, DataError, refuse_unknown
 from .augmentation import AugmentConfig, MixKind, VaryConfig
 from .cache import Cache, default_cache
 from .config import (
@@ -195,6 +195,4 @@ OTHER_NAMES = {
 
 
 if not TYPE_CHECKING:  # type checkers find unknown names themselves
-
-    def __getattr__(name: str) -> NoReturn:
-        raise AttributeError(explain_name(__name__, name, __all__, OTHER_NAMES))
+    __getattr__ = refuse_unknown(__name__, __all__, OTHER_NAMES)

@@ -1,8 +1,8 @@
 """Encoding: events to spike tensors, static values and signals to spike trains."""
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from ..errors import explain_name
+from ..errors import refuse_unknown
 from .bins import BinConfig, BinCounts, BinForm, PolarityMode, StepRule, cut_windows, encode
 from .contrast import Contrast
 from .frames import EventFrame, FrameConfig, FrameForm, encode_frames
@@ -73,6 +73,4 @@ OTHER_NAMES = {
 
 
 if not TYPE_CHECKING:  # type checkers find unknown names themselves
-
-    def __getattr__(name: str) -> NoReturn:
-        raise AttributeError(explain_name(__name__, name, __all__, OTHER_NAMES))
+    __getattr__ = refuse_unknown(__name__, __all__, OTHER_NAMES)

@@ -1,8 +1,8 @@
 """Learning rules, one module each; `protocols` says how the rules of each kind are called."""
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from ..errors import explain_name
+from ..errors import refuse_unknown
 from .convolution import Competition, StdpConfig, convergence, learn_convolution
 from .decolle import Decolle
 from .eprop import EProp
@@ -86,6 +86,4 @@ OTHER_NAMES = {
 
 
 if not TYPE_CHECKING:  # type checkers find unknown names themselves
-
-    def __getattr__(name: str) -> NoReturn:
-        raise AttributeError(explain_name(__name__, name, __all__, OTHER_NAMES))
+    __getattr__ = refuse_unknown(__name__, __all__, OTHER_NAMES)

@@ -12,6 +12,9 @@ from ...arguments import checked
 from ...events import Events
 from ...video.frames import Frame
 
+BATCH_S = 0.01  # what arrives in this time is one chunk
+NOTICE_S = 0.05  # maximum time until a stop is noticed
+
 
 @checked
 @dataclass(frozen=True, eq=False)
@@ -32,7 +35,7 @@ class Chunk:
 
 
 class LiveClock(Protocol):
-    """LiveClock of the machine."""
+    """Clock of the machine."""
 
     def now_s(self) -> float:
         """Return the time in seconds."""

@@ -18,12 +18,10 @@ from numpy.typing import NDArray
 
 from ...errors import ConfigError, EventError, VideoError, join_names
 from ...events import Events, SensorSize, concatenate
-from .chunks import Chunk, LiveClock
+from .chunks import BATCH_S, NOTICE_S, Chunk, LiveClock
 
 EVENT_CAMERA = "event-camera"
-WAIT_S = 0.05  # maximum time until a stop is noticed
 FIELDS = "t", "x", "y", "on"  # columns of `polarity_events`
-BATCH_S = 0.01  # packets that arrive in this time are one chunk
 
 
 class Packet(Protocol):
@@ -72,7 +70,7 @@ def open_event_camera(serial: str = "") -> EventCameraSource:
     drivers = _import_drivers()
     name = f"{EVENT_CAMERA}:{serial}" if serial else EVENT_CAMERA
     try:
-        device = drivers.open(serial=serial or None, iterator_timeout=WAIT_S)
+        device = drivers.open(serial=serial or None, iterator_timeout=NOTICE_S)
     except RuntimeError as error:  # the library has no other kind
         raise VideoError(f"{name}: cannot be opened ({error}; {_list_cameras(drivers)})") from error
     sides = device.properties()

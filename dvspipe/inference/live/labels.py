@@ -17,7 +17,7 @@ from ..classifier import Classifier
 from ..config import InferConfig
 from ..single import as_classifier
 from .session import LiveSession
-from .sources import open_live
+from .sources import LiveSource, open_live
 from .streams import is_stream
 
 DEFAULT_EVERY_US = 100_000
@@ -66,19 +66,56 @@ def live(
     """
     classifier = as_classifier(checkpoint)
     chosen = with_hop(as_settings(InferConfig, config, named, live), classifier)
-    size = None if sensor is None else SensorSize.of(sensor)
     name = str(source)
-    opened = open_live(
+    opened = open_source_for(
+        classifier,
         name,
-        live_settings(classifier.framed(chosen)),
+        chosen,
         speed=speed,
         loops=loop,
-        sensor=size or (classifier.config.sensor if is_stream(name) else None),
+        sensor=None if sensor is None else SensorSize.of(sensor),
         hints=as_settings(Hints, hints),
         stream_format=stream_format,
     )
     writer = None if record is None else create_live_writer(Path(record), name, classifier, overwrite=overwrite)
     return LiveSession(opened, classifier, chosen, writer=writer).run()
+
+
+def open_source_for(
+    classifier: Classifier,
+    source: str,
+    config: InferConfig,
+    *,
+    speed: float,
+    loops: bool,
+    sensor: SensorSize | None,
+    hints: Hints,
+    stream_format: StreamFormat | None,
+) -> LiveSource:
+    """Open the source of a live stream for a classifier, as in `open_live`.
+
+    Args:
+        classifier: Classifier; a stream has its sensor, if no other is given.
+        source: Camera number, video, recording or stream.
+        config: Settings of inference.
+        speed: Speed of a replay.
+        loops: Whether a replay starts again at its end.
+        sensor: Sensor size, for a recording or stream that does not store it.
+        hints: Other metadata that a recording does not store.
+        stream_format: Format of a stream.
+
+    Raises:
+        DvspipeError: As in `open_live`.
+    """
+    return open_live(
+        source,
+        live_settings(classifier.framed(config)),
+        speed=speed,
+        loops=loops,
+        sensor=sensor or (classifier.config.sensor if is_stream(source) else None),
+        hints=hints,
+        stream_format=stream_format,
+    )
 
 
 def with_hop(config: InferConfig, classifier: Classifier, every_us: int | None = None) -> InferConfig:

@@ -18,11 +18,13 @@ import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
+from .chunks import NOTICE_S
+
 MAX_PACKET_BYTES = 1 << 16
 RING_BYTES = 1 << 24  # 0.4 s of 5 million events per second in AEStream's format
 RING_PACKETS = 1 << 16  # 0.8 s in packets of 512 bytes
 SOCKET_BYTES = 1 << 22  # the system may limit it further
-WAIT_US = 50_000  # maximum time until a stop is noticed
+WAIT_US = round(1e6 * NOTICE_S)
 SO_MEMINFO, DROPS = 55, 8  # Linux: socket(7), and SK_MEMINFO_DROPS in linux/sock_diag.h
 
 TAIL, LOST, IS_STOPPED = range(3)  # indices into the cursor

@@ -23,12 +23,11 @@ from ..classifier import Classifier
 from ..config import InferConfig
 from ..stateful import StatefulRun, StepOutput
 from ..windows import StepEncoder
-from .chunks import Chunk, ChunkQueue, LiveClock, SystemClock
+from .chunks import NOTICE_S, Chunk, ChunkQueue, LiveClock, SystemClock
 from .sources import LiveSource
 
 CAPACITY = 32  # waiting chunks: 0.3 s of a recording
 VIDEO_CAPACITY = 8  # waiting frames: 0.3 s of a webcam
-POLL_S = 0.05  # maximum time until a stop is noticed
 IDLE_S = 1.0  # time without predictions after which the stream has no label
 JOIN_S = 0.5  # time for the source to end; a camera without frames may take longer
 WARM_UP_EVENTS = 100
@@ -59,7 +58,7 @@ class LiveSession:
         config: Settings as in `Classifier.classify`; `hop_us` is the time between predictions.
         writer: Writer of the events that the network sees; None: do not record them.
         viewer: Sees the chunks, such as a window; None: nobody.
-        clock: LiveClock of the machine.
+        clock: Clock of the machine.
         capacity: Maximum number of waiting chunks; None: depends on the source.
 
     Raises:
@@ -145,7 +144,7 @@ class LiveSession:
         answered_s, is_idle = self._clock.now_s(), False
         last: Chunk | None = None
         while not self._is_stopped and not self._queue.has_ended:
-            chunk = self._queue.get(POLL_S)
+            chunk = self._queue.get(NOTICE_S)
             if chunk is not None:
                 last = chunk
                 events = self._framer.add(chunk)
@@ -170,7 +169,7 @@ class LiveSession:
         logits = output.logits[None]
         probabilities = config.probabilities(logits)[0]
         label = int(probabilities.argmax())
-        is_certain = bool(config.is_familiar(logits)[0]) and probabilities[label] >= self._config.segments.enter
+        is_certain = config.is_familiar(logits)[0] and probabilities[label] >= self._config.segments.enter
         since_us = (chunk.t_us - output.span.end_us) / self._source.speed
         late_us = 1e6 * (self._clock.now_s() - chunk.due_s) + since_us
         return LiveAnswer(

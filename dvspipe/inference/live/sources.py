@@ -69,10 +69,7 @@ class CameraSource:
 
     def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
         """Yield frames when the camera delivers them; see `LiveSource`."""
-        for frame in self.content.frames():
-            yield Chunk(frame, frame.t_us, clock.now_s())
-            if stop.is_set():
-                return
+        yield from _deliver(self.content, clock, stop)
         if not stop.is_set() and self.content.settings.stop_s is None:
             raise VideoError(f"{self.name}: delivers no more frames; is it still connected?")
 
@@ -114,10 +111,7 @@ class PushedSource:
 
     def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
         """Yield frames when they are pushed; see `LiveSource`."""
-        for frame in self.content.frames():
-            yield Chunk(frame, frame.t_us, clock.now_s())
-            if stop.is_set():
-                return
+        yield from _deliver(self.content, clock, stop)
 
     def _images(self) -> Images:
         while (pushed := self._pushed.get()) is not None:
@@ -205,6 +199,14 @@ class RecordingSource:
             if not self.loops or first_us is None:
                 return
             offset_us += last_us - first_us + CHUNK_US
+
+
+def _deliver(video: Video, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
+    """Yield the frames of a video as they come, until `stop` is set."""
+    for frame in video.frames():
+        yield Chunk(frame, frame.t_us, clock.now_s())
+        if stop.is_set():
+            return
 
 
 class _Pace:

@@ -18,13 +18,11 @@ from ...errors import ConfigError, FormatError
 from ...events import SensorSize
 from ...formats.prophesee_header import MARK
 from ...formats.stream_words import StreamDecoder, StreamFormat
-from .chunks import Chunk, LiveClock
+from .chunks import BATCH_S, NOTICE_S, Chunk, LiveClock
 from .receiver import PacketReceiver
 
 STANDARD_INPUT = "-"
 ADDRESS = re.compile(r"udp://([^:/]*):([0-9]{1,5})")
-WAIT_S = 0.05  # maximum time until a stop is noticed
-BATCH_S = 0.01  # bytes that arrive in this time are one chunk
 BLOCK_BYTES = 1 << 16
 MAX_BATCH_BYTES = 1 << 22
 
@@ -115,7 +113,7 @@ class WordSource:
     def _blocks(self, clock: LiveClock, stop: threading.Event) -> Iterator[bytes]:
         """Yield the bytes of each `BATCH_S`, until the end."""
         while not stop.is_set():
-            if not self._is_ready(WAIT_S):
+            if not self._is_ready(NOTICE_S):
                 continue
             blocks, size, due_s = list[bytes](), 0, clock.now_s() + BATCH_S
             while size < MAX_BATCH_BYTES and self._is_ready(max(0.0, due_s - clock.now_s())):
