@@ -11,10 +11,10 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..events import SensorSize
+from ..numba_cache import njit
 
 BLOCK_EVENTS = 256
 NO_EVENT_US = np.iinfo(np.int64).min

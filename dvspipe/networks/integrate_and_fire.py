@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..arguments import checked
 from ..errors import DataError
+from ..numba_cache import njit
 from .inputs import check_positive, check_tensor
 
 FIRED = -1.0  # marks a neuron that has spiked; potentials are never negative

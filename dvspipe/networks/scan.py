@@ -23,10 +23,10 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..numba_cache import njit
 from .config import Surrogate
 
 BLOCK = 4096  # neurons per block; their state stays in the cache

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 from isal import isal_zlib
-from numba import njit
 from numpy.typing import NDArray
+
+from ...numba_cache import njit
 
 DEFLATE_LEVEL = 1  # ISA-L level: 3 % larger than zlib, in a sixth of the time
 SAMPLE_BYTES = 4096
