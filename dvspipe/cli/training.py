@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shlex
 import sys
@@ -313,6 +312,8 @@ def _keep_freed_memory() -> None:
     By default, glibc returns them to the kernel and requests new, zeroed blocks in every training step. This takes a
     third of a step on two cores.
     """
+    import ctypes
+
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)
