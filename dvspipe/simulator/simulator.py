@@ -40,12 +40,11 @@ from .lowpass import (
 from .noise import NoiseState, emit_noise, start_noise
 from .paths import MAX_PATH_STEPS, TILE_PX, Paths, events_of_paths
 from .upsampling import Factor, LevelImage, Upsampler
-from .words import LONGEST_INTERVAL_US, Interval, Words, columns_of, drop_refractory, sort_words
+from .words import LONGEST_INTERVAL_US, Interval, Words, columns_of, drop_refractory, rest_type, sort_words
 
 CODE_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 INDEX_CELLS_PER_CODE = 16
 MIN_THRESHOLD = 0.01
-LONG_AGO_US = -(2**62)
 STREAMS = {"mismatch": 0, "noise": 1}  # independent random generators from one seed
 NOISE_PREFIX = "noise."
 MAX_DECAYS = 16  # a table takes 1.5 MB for uint16
@@ -78,7 +77,8 @@ class SimulatorState(Brief):
         pos: ON thresholds, float64: one per pixel, or one for all pixels (only without a low-pass).
         neg: OFF thresholds, like `pos`.
         filtered: Outputs of the low-pass stages, float64 [order, N]; None without a low-pass.
-        last_us: Time of the last event of each pixel, int64; None without a refractory period.
+        rest_us: Rest of the refractory period of each pixel, in microseconds, uint16 (uint32 for periods longer than
+            65,535 us); None without a refractory period.
         noise: State of the noise sources; None without noise.
     """
 
@@ -95,7 +95,7 @@ class SimulatorState(Brief):
     pos: NDArray[np.float64]
     neg: NDArray[np.float64]
     filtered: NDArray[np.float64] | None
-    last_us: NDArray[np.int64] | None
+    rest_us: NDArray[Any] | None
     noise: NoiseState | None
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -114,7 +114,7 @@ class SimulatorState(Brief):
         width, height = named["sensor"].tolist()
         named |= {"frame": int(named["frame"]), "t_us": int(named["t_us"]), "transfer": str(named["transfer"])}
         named |= {"sensor": SensorSize(width=width, height=height), "noise": NoiseState(**noise) if noise else None}
-        return cls(**{"filtered": None, "last_us": None} | named)
+        return cls(**{"filtered": None, "rest_us": None} | named)
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class _Band(NamedTuple):
         first_row: First row of the band.
         width: Number of columns.
         pixels: State of the pixels.
-        last_us: Times of the last events; None without a refractory period.
+        rest_us: Rest of the refractory periods; None without one.
         noise: State of the noise sources; None without noise.
     """
 
@@ -183,7 +183,7 @@ class _Band(NamedTuple):
     first_row: int
     width: int
     pixels: Pixels | FilteredPixels
-    last_us: NDArray[np.int64] | None
+    rest_us: NDArray[Any] | None
     noise: NoiseState | None
 
     @classmethod
@@ -209,7 +209,7 @@ class _Band(NamedTuple):
             first_row,
             width,
             pixels,
-            None if state.last_us is None else state.last_us[place],
+            None if state.rest_us is None else state.rest_us[place],
             None if state.noise is None else state.noise.band(first_row, stop_row, width),
         )
 
@@ -380,7 +380,7 @@ class EventSimulator(Explained):
             pos=pos,
             neg=neg,
             filtered=None,
-            last_us=np.full(values.size, LONG_AGO_US, np.int64) if config.refractory_period else None,
+            rest_us=np.zeros(values.size, rest_type(config.refractory_period_us)) if config.refractory_period else None,
             noise=start_noise(config, frame.size, frame.t_us, rng) if config.noisy else None,
         )
         if config.cutoff_hz:
@@ -462,8 +462,8 @@ class EventSimulator(Explained):
         if band.noise:
             words = np.concatenate([words, *emit_noise(config, band.noise, frame, interval, indices, light)])
         words = sort_words(words, interval.length_us)
-        if band.last_us is not None:
-            words = drop_refractory(words, interval, round(config.refractory_period * 1e6), band.last_us)
+        if band.rest_us is not None:
+            words = drop_refractory(words, interval, config.refractory_period_us, band.rest_us)
         return words
 
 
