@@ -40,7 +40,7 @@ from .lowpass import (
 from .noise import NoiseState, emit_noise, start_noise
 from .paths import MAX_PATH_STEPS, TILE_PX, Paths, events_of_paths
 from .upsampling import Factor, LevelImage, Upsampler
-from .words import LONGEST_INTERVAL_US, Interval, Words, columns_of, drop_refractory, rest_type, sort_words
+from .words import LONGEST_INTERVAL_US, Interval, Words, columns_of, drop_refractory, merge_words, rest_type, sort_words
 
 CODE_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 INDEX_CELLS_PER_CODE = 16
@@ -320,9 +320,11 @@ class EventSimulator(Explained):
             state.sensor.height,
             TILE_PX,
         )
-        intervals = [*zip(times, zip(*bands, strict=True), strict=False)]
+        intervals = [*zip(itertools.pairwise(times), zip(*bands, strict=True), strict=True)]
+        is_sorted = state.rest_us is not None
         parts = self._map_parts(
-            lambda first, stop: [_merge_bands(*each, state.sensor) for each in intervals[first:stop]], len(intervals)
+            lambda first, stop: [_join_bands(*each, state.sensor, is_sorted) for each in intervals[first:stop]],
+            len(intervals),
         )
         np.copyto(state.values, images[-1])
         state.t_us = times[-1]
@@ -424,7 +426,7 @@ class EventSimulator(Explained):
         images: list[NDArray[Any]],
         paths: Paths | None,
     ) -> list[Words]:
-        """Return the sorted events of a band of rows, per interval."""
+        """Return the events of a band of rows, per interval: sorted if there is a refractory period."""
         band = _Band.of(state, first_row, stop_row)
         codes = None if state.values.dtype.kind == "f" else self._read_codes(state.values.dtype, state.transfer)
         found, known = [], len(times) > 2 and codes is not None and paths is None
@@ -443,7 +445,7 @@ class EventSimulator(Explained):
         pair: _FramePair,
         frame: int,
     ) -> Words:
-        """Return the sorted signal and noise events between two frames, without events in refractory periods."""
+        """Return the signal and noise events between two frames: sorted if there is a refractory period."""
         config, (before, after, _, still) = self.config, pair
         indices, light = after, codes.light if codes else np.empty(0)
         if codes is None and (config.cutoff_hz or band.noise):
@@ -461,8 +463,8 @@ class EventSimulator(Explained):
             words = _filter(drive, pair, codes, band.pixels, config, interval)
         if band.noise:
             words = np.concatenate([words, *emit_noise(config, band.noise, frame, interval, indices, light)])
-        words = sort_words(words, interval.length_us)
         if band.rest_us is not None:
+            words = sort_words(words, interval.length_us)
             words = drop_refractory(words, interval, config.refractory_period_us, band.rest_us)
         return words
 
@@ -590,7 +592,10 @@ def _check_frame(frame: Frame, previous_us: int, state: SimulatorState) -> None:
         )
 
 
-def _merge_bands(start_us: int, bands: Sequence[Words], sensor: SensorSize) -> Labelled:
-    """Merge the events of all bands in an interval."""
-    t, x, y, on, noise = columns_of(bands, start_us)
+def _join_bands(span_us: tuple[int, int], bands: Sequence[Words], sensor: SensorSize, is_sorted: bool) -> Labelled:
+    """Join and sort the events of all bands in an interval; bands that are sorted need only be merged."""
+    start_us, stop_us = span_us
+    joined = bands[0] if len(bands) == 1 else merge_words(bands) if is_sorted else np.concatenate(bands)
+    words = joined if is_sorted else sort_words(joined, stop_us - start_us)
+    t, x, y, on, noise = columns_of(words, start_us)
     return Events.wrap_unchecked(t, x, y, on, sensor), noise

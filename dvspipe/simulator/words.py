@@ -93,14 +93,18 @@ def _merge(first: Words, second: Words) -> Words:
     return merged
 
 
-def columns_of(
-    bands: Sequence[Words], start_us: int
-) -> tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.int16], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Merge the sorted words of bands, and unpack them to the columns t, x, y, p and noise; t starts at `start_us`."""
+def merge_words(bands: Sequence[Words]) -> Words:
+    """Merge the sorted words of bands."""
     while len(bands) > 1:
         pairs = (bands[k : k + 2] for k in range(0, len(bands), 2))
         bands = [_merge(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
-    (words,) = bands
+    return bands[0]
+
+
+def columns_of(
+    words: Words, start_us: int
+) -> tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.int16], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Unpack words to the columns t, x, y, p and noise; t starts at `start_us`."""
     t, x, y = np.empty(words.size, np.int64), np.empty(words.size, np.int16), np.empty(words.size, np.int16)
     on, noise = np.empty(words.size, np.bool_), np.empty(words.size, np.bool_)
     _unpack(words, start_us, t, x, y, on, noise)  # returning the arrays would cost a microsecond each
