@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import math
@@ -40,6 +41,7 @@ Arrays = Mapping[str, NDArray[np.generic]]
 """Arrays by name."""
 
 FORMAT = "dvspipe-classifier-1"
+CHECKPOINT_SUFFIX = ".safetensors"
 MOMENTS = "class_moments."  # prefix of tensor names
 MAX_WEIGHT = 1e12  # keeps currents and logits finite in float32
 FEW_CALIBRATED = 50  # validation recordings; calibration on fewer is rough
@@ -204,7 +206,7 @@ def shipped_checkpoints() -> list[str]:
         >>> shipped_checkpoints()
         ['gesture-synthetic', 'nmnist-synthetic']
     """
-    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+    return sorted(path.stem for path in SHIPPED.glob(f"*{CHECKPOINT_SUFFIX}"))
 
 
 def load_checkpoint(
@@ -390,10 +392,14 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     if RunFolder(Path(path)).best.is_file():
         return RunFolder(Path(path)).best
     if not Path(path).is_file() and str(path) in names:
-        return SHIPPED / f"{path}.safetensors"
+        return SHIPPED / f"{path}{CHECKPOINT_SUFFIX}"
+    expected = ", ".join([f"a {CHECKPOINT_SUFFIX} file", "the folder of a run", *names, "hf://USER/NAME"])
     if not Path(path).is_file():
-        expected = ["a .safetensors file", "the folder of a run", *names, "hf://USER/NAME"]
-        raise CheckpointError(f"{path}: no such checkpoint (expected {', '.join(expected)})")
+        if similar := difflib.get_close_matches(str(path), names, 1):
+            raise CheckpointError(f"{path}: no such checkpoint; did you mean {similar[0]}?")
+        raise CheckpointError(f"{path}: no such checkpoint (expected {expected})")
+    if (suffix := Path(path).suffix) != CHECKPOINT_SUFFIX:
+        raise CheckpointError(f"{path}: not a checkpoint (found a {suffix or 'nameless'} file, expected {expected})")
     return Path(path)
 
 
