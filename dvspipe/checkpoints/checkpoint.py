@@ -29,7 +29,7 @@ from ..files import claim_output, read_bytes, write_beside, write_text
 from ..framing import FramingConfig
 from ..networks.config import FirstSpikeConfig, ModuleConfig, NetworkConfig
 from ..networks.module_source import NO_MODULES, ModuleSource, ModuleTask
-from ..results import RunFolder
+from ..results import CHECKPOINT_SUFFIX, RunFolder
 from .hub import SCHEME, HubModel
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ Arrays = Mapping[str, NDArray[np.generic]]
 """Arrays by name."""
 
 FORMAT = "dvspipe-classifier-1"
-CHECKPOINT_SUFFIX = ".safetensors"
 MOMENTS = "class_moments."  # prefix of tensor names
 MAX_WEIGHT = 1e12  # keeps currents and logits finite in float32
 FEW_CALIBRATED = 50  # validation recordings; calibration on fewer is rough

@@ -16,8 +16,8 @@ from ..encoding import BinConfig
 from ..errors import CheckpointError, ConfigError, shorten
 from ..files import claim_output, require_suffix
 from ..networks.integer import IntegerLayer, IntegerNetwork, IntegerReadout, Pooling
+from ..results import CHECKPOINT_SUFFIX
 from .checkpoint import (
-    CHECKPOINT_SUFFIX,
     MAX_CONFIG,
     SHIPPED,
     Arrays,
