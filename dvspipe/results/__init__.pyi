@@ -46,6 +46,7 @@ from .tables import Row as Row
 from .tables import read_rows as read_rows
 from .tables import write_rows as write_rows
 from .timeline import Timeline as Timeline
+from .training import CHECKPOINT_SUFFIX as CHECKPOINT_SUFFIX
 from .training import BaselineResult as BaselineResult
 from .training import CorruptedAccuracy as CorruptedAccuracy
 from .training import CorruptionResult as CorruptionResult
