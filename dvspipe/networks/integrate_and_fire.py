@@ -106,12 +106,12 @@ class IntegrateAndFire(nn.Module):
             for tensor in (spikes, self.weight.permute(2, 3, 1, 0), potentials, output)
         )
         limit = np.float32(np.inf if self.threshold is None else self.threshold)
-        _run_in_threads(B, lambda first, last: _integrate(*arrays, limit, self.geometry, first, last))
+        run_in_threads(B, lambda first, last: _integrate(*arrays, limit, self.geometry, first, last))
         _, _, after, _ = arrays
         return output.to(spikes.device), torch.from_numpy(after).to(spikes.device)
 
 
-def _run_in_threads(recordings: int, work: Callable[[int, int], None]) -> None:
+def run_in_threads(recordings: int, work: Callable[[int, int], None]) -> None:
     """Call a function on ranges of recordings, in as many threads as torch uses."""
     threads = min(torch.get_num_threads(), recordings)
     edges = [recordings * part // max(1, threads) for part in range(threads + 1)]
