@@ -78,11 +78,17 @@ class SpikeConvolution(nn.Conv2d):
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.training and _is_supported(x, weight):
+            x = x.float()  # spikes of a layer in bfloat16
             counts = _count(x)
             if counts.sum() <= MAX_DENSITY * x.numel():
                 return _convolve(x, weight, bias, int(self.padding[0]), counts)
         dense: Tensor = super()._conv_forward(x, weight, bias)
         return dense
+
+
+def _is_reduced() -> bool:
+    """Return whether dense convolutions on the CPU use bfloat16."""
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
 
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, counts: Counts) -> Tensor:
@@ -93,8 +99,8 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, coun
 def _is_supported(x: Tensor, weight: Tensor) -> bool:
     return (
         x.device.type == "cpu"
-        and x.dtype == weight.dtype == torch.float32
-        and not torch.is_autocast_enabled("cpu")
+        and weight.dtype == torch.float32
+        and (x.dtype == torch.float32 or _is_reduced())
         and not torch.compiler.is_compiling()
         and x.shape[1] >= MIN_CHANNELS
         and len(weight) % len(BLOCKS[-1]) == 0
@@ -116,7 +122,7 @@ class _SparseConvolution(torch.autograd.Function):
         )
         run_in_threads(N, lambda start, stop: _add_weights(spikes, kernels, offsets, out, shape, block, start, stop))
         ctx.save_for_backward(weight, *map(torch.from_numpy, spikes))
-        ctx.shape = shape
+        ctx.shape, ctx.is_reduced = shape, _is_reduced()
         return currents
 
     @staticmethod
@@ -126,7 +132,7 @@ class _SparseConvolution(torch.autograd.Function):
         spikes = _Spikes(*(tensor.numpy() for tensor in listed))
         wanted = ctx.needs_input_grad
         return (
-            _to_images(to_currents, weight, ctx.shape) if wanted[0] else None,
+            _to_images(to_currents, weight, ctx.shape, ctx.is_reduced) if wanted[0] else None,
             _to_weights(to_currents, spikes, ctx.shape) if wanted[1] else None,
             to_currents.sum((0, 2, 3)) if wanted[2] else None,
             None,
@@ -134,15 +140,17 @@ class _SparseConvolution(torch.autograd.Function):
         )
 
 
-def _to_images(to_currents: Tensor, weight: Tensor, shape: _Shape) -> Tensor:
+def _to_images(to_currents: Tensor, weight: Tensor, shape: _Shape, is_reduced: bool) -> Tensor:
     """Return the gradient of the images [N, C, H, W]."""
     size = (len(to_currents), shape.channels, shape.height, shape.width)
-    images = torch.empty(size, memory_format=torch.channels_last)  # only its shape and layout are used
+    if is_reduced:
+        to_currents, weight = to_currents.bfloat16(), weight.bfloat16()
+    images = torch.empty(size, dtype=to_currents.dtype, memory_format=torch.channels_last)  # read for its layout only
     strides, padding = [1, 1], [shape.padding, shape.padding]
     gradients = torch.ops.aten.convolution_backward(
         to_currents, images, weight, None, strides, padding, [1, 1], False, [0, 0], 1, [True, False, False]
     )
-    return gradients[0]  # type: ignore[no-any-return]
+    return gradients[0].float()  # type: ignore[no-any-return]
 
 
 def _to_weights(to_currents: Tensor, spikes: _Spikes, shape: _Shape) -> Tensor:

@@ -142,10 +142,8 @@ def train(
     with join_processes(choose_device(config.device)) as processes:
         if resume:
             check_config(config, place.config, changed=changed)
-        if config.optimiser.precision != "float32" and processes.device.type != "cuda":
-            raise ConfigError(
-                f"optimiser.precision = {config.optimiser.precision}: needs a GPU; use float32 on the CPU"
-            )
+        if config.optimiser.precision == "float16" and processes.device.type != "cuda":
+            raise ConfigError("optimiser.precision = float16: needs a GPU; use bfloat16 or float32 on the CPU")
         try:
             return _run(config, place, init, command, callback, processes, modules, decoded, resume=resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:

@@ -77,8 +77,23 @@ def test_other_inputs_use_the_dense_convolution() -> None:
     assert not is_sparse(SpikeConvolution(8, 17, 3)(images))
     assert not is_sparse(layer.double()(images.double()))
     assert not is_sparse(layer.float().eval()(images))
-    with torch.autocast("cpu", torch.bfloat16):
-        assert not is_sparse(layer.train()(images))
+
+
+def test_bfloat16_only_rounds_the_gradient_of_the_images() -> None:
+    torch.manual_seed(0)
+    layer, to_currents = SpikeConvolution(8, 16, 3, padding=1), torch.randn(2, 16, 7, 12)
+    images = (torch.rand(2, 8, 7, 12) < 0.1) * 0.25  # exact in bfloat16
+    results = []
+    for dtype in (torch.float32, torch.bfloat16):
+        leaf = images.to(dtype).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            currents = layer(leaf)
+        assert is_sparse(currents)
+        results.append((currents, *torch.autograd.grad(currents, [layer.weight, leaf], to_currents)))
+    (expected, to_weights, to_images), (found, rounded_weights, rounded_images) = results
+    assert torch.equal(found, expected)
+    assert torch.equal(rounded_weights, to_weights)
+    torch.testing.assert_close(rounded_images.float(), to_images, rtol=0.02, atol=0.05)
 
 
 @pytest.mark.parametrize("norm", ["batch", "weight"])
