@@ -63,7 +63,7 @@ from .diagnosis import RunOutcome, diagnose, find_copies, find_outside
 from .evaluation import evaluate_network, event_count_accuracy, score, test_notes
 from .features import FeatureTrainer
 from .framing import adopt_framing
-from .machine import describe_machine
+from .machine import describe_machine, keep_freed_memory
 from .norms import measure_classes
 from .processes import TrainingProcesses, join_processes
 from .readout_trainer import ReadoutTrainer, fit_new_readout, open_recordings, start_readout
@@ -139,7 +139,7 @@ def train(
     init = None if config.init is None else read_checkpoint(config.init, modules=modules)
     if init is not None:
         config = config.model_copy(update={"data": adopt_framing(config.data, init.config)})
-    with join_processes(choose_device(config.device)) as processes:
+    with keep_freed_memory(), join_processes(choose_device(config.device)) as processes:
         if resume:
             check_config(config, place.config, changed=changed)
         if config.optimiser.precision == "float16" and processes.device.type != "cuda":
