@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+BFLOAT16_FLAGS = frozenset(("avx512_bf16", "amx_bf16", "bf16"))  # two x86-64 flags, one ARM flag
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # parameters of mallopt in malloc.h of glibc
 KEEPING = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1))
 USUAL = ((M_MMAP_MAX, 65536), (M_MMAP_THRESHOLD, 2**25), (M_TRIM_THRESHOLD, 2**26))
@@ -42,6 +43,12 @@ def memory_bytes(device: torch.device) -> int | None:
     limit = Path("/sys/fs/cgroup/memory.max")
     text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
     return min(machine, int(text)) if text.isdecimal() else machine
+
+
+def lacks_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether the processor is known to have no instructions for bfloat16, from Linux's description of it."""
+    words = cpuinfo.read_text(encoding="utf-8", errors="replace").split() if cpuinfo.is_file() else BFLOAT16_FLAGS
+    return BFLOAT16_FLAGS.isdisjoint(words)
 
 
 @contextmanager

@@ -63,7 +63,7 @@ from .diagnosis import RunOutcome, diagnose, find_copies, find_outside
 from .evaluation import evaluate_network, event_count_accuracy, score, test_notes
 from .features import FeatureTrainer
 from .framing import adopt_framing
-from .machine import describe_machine, keep_freed_memory
+from .machine import describe_machine, keep_freed_memory, lacks_bfloat16
 from .norms import measure_classes
 from .processes import TrainingProcesses, join_processes
 from .readout_trainer import ReadoutTrainer, fit_new_readout, open_recordings, start_readout
@@ -144,6 +144,8 @@ def train(
             check_config(config, place.config, changed=changed)
         if config.optimiser.precision == "float16" and processes.device.type != "cuda":
             raise ConfigError("optimiser.precision = float16: needs a GPU; use bfloat16 or float32 on the CPU")
+        if config.optimiser.precision == "bfloat16" and processes.device.type == "cpu" and lacks_bfloat16():
+            callback.on_warning("optimiser.precision = bfloat16: this processor emulates it; float32 is faster")
         try:
             return _run(config, place, init, command, callback, processes, modules, decoded, resume=resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:
