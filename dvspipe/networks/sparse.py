@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..simulator.vectors import broadcast, load, store
-from .integrate_and_fire import run_in_threads
+from .threads import run_in_threads
 
 MAX_DENSITY = 0.25  # with more values that are not 0, a dense convolution is faster
 MIN_CHANNELS = 8  # with fewer input channels, a dense convolution is faster
@@ -187,7 +187,7 @@ def _count(x: Tensor) -> Counts:
     """Return the number of non-zero values of each image, int64 [N]."""
     images = _pixels(x).reshape(len(x), -1)
     counts = np.empty(len(images), np.int64)
-    run_in_threads(len(images), lambda start, stop: _count_values(images, counts, start, stop))
+    _count_values(images, counts)
     return counts
 
 
@@ -203,8 +203,8 @@ def _list_spikes(x: Tensor, counts: Counts) -> _Spikes:
 
 
 @njit(cache=True, nogil=True)
-def _count_values(images: Singles, counts: Counts, first: int, last: int) -> None:
-    for n in range(first, last):
+def _count_values(images: Singles, counts: Counts) -> None:
+    for n in range(len(images)):
         image, count = images[n], np.int32(0)
         for i in range(image.size):
             count += np.int32(image[i] != 0)
