@@ -71,9 +71,9 @@ class _Spikes(NamedTuple):
 
 
 class SpikeConvolution(nn.Conv2d):
-    """Convolution of stride 1 that lists the spikes of its input in training on the CPU, if they are sparse.
+    """Convolution that lists the spikes of its input in training on the CPU, if they are sparse.
 
-    The result is `nn.Conv2d`'s, up to the order of sums.
+    The result is `nn.Conv2d`'s, up to the order of sums. The stride is 1, and the padding smaller than the kernel.
     """
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -113,13 +113,10 @@ class _SparseConvolution(torch.autograd.Function):
         N, C, H, W = x.shape
         shape = _Shape(C, H, W, weight.shape[-1], padding, len(weight))
         spikes = _list_spikes(x, counts)
-        offsets = _flat(torch.zeros(len(weight)) if bias is None else bias)
         currents = torch.empty((N, len(weight), *shape.output_size), memory_format=torch.channels_last)
-        kernels, out, block = (
-            _flat(weight.permute(2, 3, 1, 0)),
-            _flat(currents.permute(0, 2, 3, 1)),
-            _block(len(weight)),
-        )
+        kernels, out = _flat(weight.permute(2, 3, 1, 0)), _flat(currents.permute(0, 2, 3, 1))
+        offsets = _flat(torch.zeros(len(weight)) if bias is None else bias)
+        block = _block(len(weight))
         run_in_threads(N, lambda start, stop: _add_weights(spikes, kernels, offsets, out, shape, block, start, stop))
         ctx.save_for_backward(weight, *map(torch.from_numpy, spikes))
         ctx.shape, ctx.is_reduced = shape, _is_reduced()

@@ -59,13 +59,13 @@ def test_sparse_convolution_and_its_gradients_equal_torchs(
 
 def test_images_without_spikes_give_the_bias_and_no_weight_gradient() -> None:
     layer = SpikeConvolution(8, 16, 3, padding=1)
+    bias = layer.bias
+    assert bias is not None
     currents = layer(torch.zeros(2, 8, 5, 4))
-    assert torch.equal(currents, layer.bias.detach()[:, None, None].expand(2, 16, 5, 4))  # type: ignore[union-attr]
-    currents.sum().backward()
-    assert layer.weight.grad is not None
-    assert not layer.weight.grad.any()
-    assert layer.bias is not None
-    assert torch.equal(layer.bias.grad, torch.full((16,), 2 * 5 * 4.0))  # type: ignore[arg-type]
+    assert torch.equal(currents, bias.detach()[:, None, None].expand(2, 16, 5, 4))
+    to_weight, to_bias = torch.autograd.grad(currents.sum(), [layer.weight, bias])
+    assert not to_weight.any()
+    assert torch.equal(to_bias, torch.full((16,), 2 * 5 * 4.0))
 
 
 def test_other_inputs_use_the_dense_convolution() -> None:
