@@ -87,8 +87,8 @@ def _unsigned_layout(layout: np.dtype[np.void]) -> np.dtype[np.void] | None:
 
     Negative coordinates are large unsigned numbers, and bytes of bool other than 0 and 1 are visible.
     """
-    fields = layout.fields or {}
-    if not set(FIELDS) <= set(fields) or layout.itemsize > VECTOR_BYTES or not layout.isnative:
+    fields = layout.fields
+    if fields is None or not set(FIELDS) <= set(fields) or layout.itemsize > VECTOR_BYTES or not layout.isnative:
         return None
     t, *others = (fields[name][0] for name in FIELDS)
     is_integer = t.kind in "iu" and np.can_cast(t, np.int64) and all(kind.kind in "iub" for kind in others)
@@ -166,22 +166,20 @@ def _exceeds(column: NDArray[Any], largest: int) -> bool:
     found = column[0]
     for k in range(BLOCK_ROWS):
         found = max(found, column[k])
-    return np.uint64(found) > np.uint64(largest)
+    return bool(np.uint64(found) > np.uint64(largest))
 
 
 @njit(inline="always")
-def _is_wrong(times: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[Any], rule: np.void) -> bool:
+def _is_wrong(times: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[Any], rule: Any) -> bool:
     """Return whether a block breaks a rule of `Events`; `times` starts with the last time before the block."""
     is_unsorted = False
     for k in range(BLOCK_ROWS):
         is_unsorted |= times[k + 1] < times[k]
-    return is_unsorted | _exceeds(x, rule.last_column) | _exceeds(y, rule.last_row) | _exceeds(p, 1)
+    return is_unsorted or _exceeds(x, rule.last_column) or _exceeds(y, rule.last_row) or _exceeds(p, 1)
 
 
 @njit(inline="always")
-def _find_row_places(
-    x: NDArray[Any], y: NDArray[Any], p: NDArray[Any], rule: np.void, places: NDArray[np.uint32]
-) -> None:
+def _find_row_places(x: NDArray[Any], y: NDArray[Any], p: NDArray[Any], rule: Any, places: NDArray[np.uint32]) -> None:
     width, plane, multiplier, shift = rule.width, rule.plane, rule.multiplier, rule.shift
     if rule.downsample == 1:
         for k in range(BLOCK_ROWS):
@@ -205,11 +203,12 @@ def _find_time(t: NDArray[Any], first: int, stop: int, time_us: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def count_rows(rows: NDArray[np.void], rules: NDArray[np.void], spikes: NDArray[np.uint8]) -> bool:
+def count_rows(rows: Any, rules: NDArray[np.void], spikes: NDArray[np.uint8]) -> bool:
     """Check events, and write their spike tensor.
 
     Args:
-        rows: Structured array [N] with the fields t, x, y and p, N > 0; all fields but t are unsigned.
+        rows: Structured array [N] with the fields t, x, y and p, N > 0; all fields but t are unsigned. numba reads
+            fields as attributes.
         rules: `RULE` [1].
         spikes: Overwritten with the spike tensor [T, C, H, W].
 
@@ -217,7 +216,7 @@ def count_rows(rows: NDArray[np.void], rules: NDArray[np.void], spikes: NDArray[
         Whether the rules of `Events` hold and times are below 2^62 us; if not, `spikes` is incomplete.
     """
     rule, steps = rules[0], spikes.reshape(len(spikes), -1)
-    start_us, last_us = np.int64(rows[0].t), np.int64(rows[rows.size - 1].t)
+    start_us, last_us = int(rows[0].t), int(rows[rows.size - 1].t)
     if start_us < -MAX_TIME_US or last_us > MAX_TIME_US or last_us - start_us > MAX_SPAN_US:
         return False
     span, parts = (last_us + 1 - start_us, len(steps)) if rule.by_recording else (rule.step_length, 1)
