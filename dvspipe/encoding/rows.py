@@ -175,7 +175,8 @@ def _is_wrong(times: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[
     is_unsorted = False
     for k in range(BLOCK_ROWS):
         is_unsorted |= times[k + 1] < times[k]
-    return is_unsorted or _exceeds(x, rule.last_column) or _exceeds(y, rule.last_row) or _exceeds(p, 1)
+    # without branches: `or` makes the complete count 1.1 times slower
+    return is_unsorted | _exceeds(x, rule.last_column) | _exceeds(y, rule.last_row) | _exceeds(p, 1)
 
 
 @njit(inline="always")
