@@ -176,7 +176,7 @@ def _is_wrong(times: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[
     for k in range(BLOCK_ROWS):
         is_unsorted |= times[k + 1] < times[k]
     # without branches: `or` makes the complete count 1.1 times slower
-    return is_unsorted | _exceeds(x, rule.last_column) | _exceeds(y, rule.last_row) | _exceeds(p, 1)
+    return bool(is_unsorted | _exceeds(x, rule.last_column) | _exceeds(y, rule.last_row) | _exceeds(p, 1))
 
 
 @njit(inline="always")
