@@ -8,7 +8,7 @@ import platform
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
@@ -120,10 +120,12 @@ def _connect(address: str | None) -> Iterator[Any]:
 
 
 def _kill_monitor(ray: Any) -> None:
-    """Kill the autoscaler monitor if this process started the cluster: `ray.shutdown` would wait 1 s, then kill it."""
-    node = ray._private.worker._global_node  # private: Ray has no public function for it
-    if node is not None:
-        node.kill_monitor(check_alive=False)
+    """Kill the autoscaler monitor if this process started the cluster: `ray.shutdown` would wait 1 s, then kill it.
+
+    Ray has no public function for it. Another version may have other private names, or no node: `shutdown` then waits.
+    """
+    with suppress(AttributeError):
+        ray._private.worker._global_node.kill_monitor(check_alive=False)
 
 
 def _check_reachable(place: str) -> None:
