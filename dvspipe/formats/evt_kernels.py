@@ -182,7 +182,7 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
 
     Words are decoded only while the arrays have room for MAX_BLOCK_EVENTS more events.
     """
-    found = _decode_blocks(words, words.size - MASK_WORDS + 1, state, width, height, out, 0)
+    found: Decoded = _decode_blocks(words, words.size - MASK_WORDS + 1, state, width, height, out, 0)
     size = words.size - found.words
     if found.is_invalid or size == 0 or size >= MASK_WORDS:
         return found
@@ -202,7 +202,7 @@ def _decode_blocks(
     a block are events or vectors, rows, and times; each event has the last row and time before it. Blocks end before a
     new TIME_HIGH and before invalid words, since these change how later words are decoded.
     """
-    high, low, row, base, base_on = state.high, np.int64(state.low), np.int64(state.row), state.base, state.base_on
+    high, low, row, base, base_on = state
     high_word = np.uint16(TIME_HIGH << TYPE_BITS | high & 0xFFF if high >= 0 else 0)
     count, index, is_invalid = np.uintp(events), np.uintp(0), False
     while np.int64(index) < stop and out.t.size - np.int64(count) >= MAX_BLOCK_EVENTS and not is_invalid:
@@ -242,8 +242,7 @@ def _decode_blocks(
                 is_invalid = bool(word != PADDING)
             index += np.uintp(not is_invalid)
             is_limit = index < words.size and not is_invalid and words[index] >> np.uint16(TYPE_BITS) == TIME_HIGH
-    after = Evt3State(high, int(low), int(row), base, int(base_on))
-    return Decoded(after, np.int64(index), np.int64(count), is_invalid)
+    return Decoded(Evt3State(high, low, row, base, base_on), int(np.int64(index)), int(np.int64(count)), is_invalid)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -253,8 +252,8 @@ def _decode_single(
     masks: tuple[np.uint64, np.uint64, np.uint64],
     state: Evt3State,
     out: EventArrays,
-    count: int,
-) -> int:
+    count: np.uintp,
+) -> np.uintp:
     """Decode the events of a block that are not in vectors; return the new number of events.
 
     Args:
@@ -267,7 +266,7 @@ def _decode_single(
     """
     t, x, y, on = out
     events, rows, lows = masks
-    row, low, base_us = np.int64(state.row), np.int64(state.low), state.high << EVT3_LOW_BITS
+    row, low, base_us = state.row, state.low, state.high << EVT3_LOW_BITS
     while events:
         place = lowest_bit(events)
         before = (np.uint64(1) << place) - np.uint64(1)
@@ -285,14 +284,19 @@ def _decode_single(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _decode_vector(
-    word: np.uint16, state: Evt3State, width: int, out: EventArrays, count: int
-) -> tuple[int, int, int, bool]:
+    word: np.uint16, state: Evt3State, width: int, out: EventArrays, count: np.uintp
+) -> tuple[int, int, np.uintp, bool]:
     """Decode a word of a vector; return base, base_on, the new number of events, and whether the word is invalid."""
     t, x, y, on = out
     high, low, row, base, base_on = state
     kind = word >> np.uint16(TYPE_BITS)
     if kind == VECT_BASE_X:
-        return np.int64(word & np.uint16(PAYLOAD)), np.int64(word >> np.uint16(11) & np.uint16(1)), count, False
+        return (
+            int(np.int64(word & np.uint16(PAYLOAD))),
+            int(np.int64(word >> np.uint16(11) & np.uint16(1))),
+            count,
+            False,
+        )
     if high < 0 or row < 0 or base < 0:
         return base, base_on, count, True
     columns, t_us = 12 if kind == VECT_12 else 8, (high << EVT3_LOW_BITS) + low
@@ -316,14 +320,16 @@ def _bits_below(place: np.uint64) -> np.uint64:
 @njit(cache=True, nogil=True, error_model="numpy")
 def _latest(words: NDArray[np.uint16], start: int, mask: np.uint64, previous: int, field: int) -> int:
     """Return a field of the last word in a mask, or `previous` if the mask is empty; without a branch."""
-    found = np.int64(words[start + np.uintp(highest_bit(mask | np.uint64(1)))] & np.uint16(field))
+    found = int(np.int64(words[start + np.uintp(highest_bit(mask | np.uint64(1)))] & np.uint16(field)))
     return found if mask else previous
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _find_types(words: NDArray[np.uint16], start: int, first: int, count: int) -> np.uint64:
     """Find the words of `count` types, starting at `first`."""
-    return find_words(words, start, np.uint16(TYPE), np.uint16(first << TYPE_BITS), np.uint16(count << TYPE_BITS))
+    kinds = np.uint16(first << TYPE_BITS), np.uint16(count << TYPE_BITS)
+    found: np.uint64 = find_words(words, start, np.uint16(TYPE), kinds[0], kinds[1])
+    return found
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -334,7 +340,8 @@ def _find_limits(words: NDArray[np.uint16], start: int, high_word: np.uint16, wi
     columns = find_words(words, start, address, np.uint16(ADDR_X * unit + width), np.uint16(unit - width))
     same_high = find_words(words, start, every, high_word, np.uint16(1))
     highs = _find_types(words, start, TIME_HIGH, EXT_TRIGGER - TIME_HIGH) & ~same_high
-    return rows | columns | highs | _find_types(words, start, EXT_TRIGGER + 1, OTHERS - EXT_TRIGGER - 1)
+    found: np.uint64 = rows | columns | highs | _find_types(words, start, EXT_TRIGGER + 1, OTHERS - EXT_TRIGGER - 1)
+    return found
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -40,7 +40,7 @@ from ..writers import Compression, closing_bytes
 from .planes import DEFLATE_LEVEL, compress_chunk
 
 CHUNK_ROWS = 65536
-MAX_ENCODERS = 4  # threads; one encodes 60 M events/s
+MAX_ENCODERS = 4  # threads; one encodes 150 M events/s
 MAX_PENDING_CHUNKS = 64  # chunks to be compressed and stored: a million events, about one 720p frame
 STATE, GROWING = "state.npz", "growing.h5"
 STATE_ERRORS = (  # raised when a saved state is corrupted

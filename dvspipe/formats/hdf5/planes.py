@@ -114,7 +114,7 @@ def _deflate_plane(plane: NDArray[np.uint8]) -> bytes:
 
 def _store(plane: NDArray[np.uint8]) -> bytes:
     """Return a plane in stored blocks."""
-    pieces = []
+    pieces: list[Any] = []
     for first in range(0, len(plane), MAX_STORED_BYTES):
         piece = plane[first : first + MAX_STORED_BYTES]
         pieces += [struct.pack("<BHH", 0, len(piece), MAX_STORED_BYTES - len(piece)), piece]
