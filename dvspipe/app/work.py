@@ -19,6 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from ..errors import DvspipeError, FileError, Remedy, escape_controls, shorten
 from ..parallel.estimate import estimate_left_s
 from ..recordings.conversion import RECORDING_SUFFIXES
+from ..results import CHECKPOINT_SUFFIX
 from ..video.names import VIDEO_SUFFIXES
 from .cameras import Cameras
 
@@ -43,7 +44,6 @@ KEPT_S = 3600.0  # lifetime of temporary files
 ROOT_PREFIX = "dvspipe-app-"  # prefix of temporary folders
 SESSIONS, UPLOADS = "sessions", "uploads"
 KEPT = "kept"  # folder in a session
-CHECKPOINT_SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)

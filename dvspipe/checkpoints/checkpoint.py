@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import math
@@ -28,7 +29,7 @@ from ..files import claim_output, read_bytes, write_beside, write_text
 from ..framing import FramingConfig
 from ..networks.config import FirstSpikeConfig, ModuleConfig, NetworkConfig
 from ..networks.module_source import NO_MODULES, ModuleSource, ModuleTask
-from ..results import RunFolder
+from ..results import CHECKPOINT_SUFFIX, RunFolder
 from .hub import SCHEME, HubModel
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def shipped_checkpoints() -> list[str]:
         >>> shipped_checkpoints()
         ['gesture-synthetic', 'nmnist-synthetic']
     """
-    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+    return sorted(path.stem for path in SHIPPED.glob(f"*{CHECKPOINT_SUFFIX}"))
 
 
 def load_checkpoint(
@@ -390,10 +391,14 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     if RunFolder(Path(path)).best.is_file():
         return RunFolder(Path(path)).best
     if not Path(path).is_file() and str(path) in names:
-        return SHIPPED / f"{path}.safetensors"
+        return SHIPPED / f"{path}{CHECKPOINT_SUFFIX}"
+    expected = ", ".join([f"a {CHECKPOINT_SUFFIX} file", "the folder of a run", *names, "hf://USER/NAME"])
     if not Path(path).is_file():
-        expected = ["a .safetensors file", "the folder of a run", *names, "hf://USER/NAME"]
-        raise CheckpointError(f"{path}: no such checkpoint (expected {', '.join(expected)})")
+        if similar := difflib.get_close_matches(str(path), names, 1):
+            raise CheckpointError(f"{path}: no such checkpoint; did you mean {similar[0]}?")
+        raise CheckpointError(f"{path}: no such checkpoint (expected {expected})")
+    if (suffix := Path(path).suffix) != CHECKPOINT_SUFFIX:
+        raise CheckpointError(f"{path}: not a checkpoint (found a {suffix or 'nameless'} file, expected {expected})")
     return Path(path)
 
 

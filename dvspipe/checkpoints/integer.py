@@ -16,6 +16,7 @@ from ..encoding import BinConfig
 from ..errors import CheckpointError, ConfigError, shorten
 from ..files import claim_output, require_suffix
 from ..networks.integer import IntegerLayer, IntegerNetwork, IntegerReadout, Pooling
+from ..results import CHECKPOINT_SUFFIX
 from .checkpoint import (
     MAX_CONFIG,
     SHIPPED,
@@ -27,7 +28,6 @@ from .checkpoint import (
 )
 
 INTEGER_FORMAT = "dvspipe-integer-1"
-INTEGER_SUFFIX = ".safetensors"
 INTEGER_ENDING = "-int8"  # ends the names of included classifiers in integers
 INCLUDED = SHIPPED / "int8"
 
@@ -103,7 +103,7 @@ class IntegerClassifier:
             FileError: If the file has another suffix, already exists or cannot be written.
         """
         path = Path(path)
-        require_suffix(path, INTEGER_SUFFIX, "a classifier of integers")
+        require_suffix(path, CHECKPOINT_SUFFIX, "a classifier of integers")
         claim_output(path, overwrite=overwrite)
         config, arrays = self.describe()
         write_arrays(path, {"format": INTEGER_FORMAT, "config": config.model_dump_json()}, arrays)
@@ -184,9 +184,9 @@ def _find(path: str | os.PathLike[str]) -> Path:
         return Path(path)
     included = str(path).removesuffix(INTEGER_ENDING)
     if str(path).endswith(INTEGER_ENDING) and included in shipped_checkpoints():
-        return INCLUDED / f"{included}{INTEGER_SUFFIX}"
+        return INCLUDED / f"{included}{CHECKPOINT_SUFFIX}"
     found = "found a folder" if Path(path).is_dir() else "no such file"
-    raise CheckpointError(f"{path}: {found} (expected a classifier compiled to integers, {INTEGER_SUFFIX})")
+    raise CheckpointError(f"{path}: {found} (expected a classifier compiled to integers, {CHECKPOINT_SUFFIX})")
 
 
 def _build_network(config: IntegerConfig, arrays: Arrays) -> IntegerNetwork:

@@ -48,8 +48,9 @@ def adapt(
     """
     from ..files import claim_output, require_suffix
     from ..inference import Classifier, adapt, plan_tasks, refuse_module
+    from ..results import CHECKPOINT_SUFFIX
 
-    require_suffix(out, ".safetensors", "a checkpoint")
+    require_suffix(out, CHECKPOINT_SUFFIX, "a checkpoint")
     claim_output(out, overwrite=overwrite)
     config = build_config(settings)
     sources = [task.source for task in plan_tasks(recordings)]

@@ -53,9 +53,9 @@ def quantise(
     """Compile a trained network to 8-bit integers, and compare it with the original on recordings."""
     from ..config import build
     from ..files import claim_output, require_suffix
-    from ..results import RunFolder
+    from ..results import CHECKPOINT_SUFFIX, RunFolder
 
-    require_suffix(out, ".safetensors", "a network in integers")
+    require_suffix(out, CHECKPOINT_SUFFIX, "a network in integers")
     claim_output(out, overwrite=overwrite)
     source, merged = find_data(checkpoint, config, settings)
     from ..training import TrainConfig

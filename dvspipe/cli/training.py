@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shlex
 import sys
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from ..results import CorruptionResult, EpochRow, EvaluationResult, TrainingRun
     from ..training import Choice, TrainConfig, TrainingCallback
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of mallopt in malloc.h of glibc
 MAX_CONFUSIONS = 3  # listed confused classes per class
 PartOption = Annotated[
     Literal["test", "validation", "train", "all"], typer.Option("--part", help="Part of the data set to evaluate.")
@@ -307,24 +305,11 @@ def _is_unstarted(folder: Path) -> bool:
     return names <= {"split.json"}
 
 
-def _keep_freed_memory() -> None:
-    """Let glibc keep large freed blocks for new tensors.
-
-    By default, glibc returns them to the kernel and requests new, zeroed blocks in every training step. This takes a
-    third of a step on two cores.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
 @contextmanager
 def show_training(held_out: str = "validation") -> Iterator[TrainingCallback]:
     """Yield a callback that prints the progress of training; `held_out` names the held-out recordings."""
     from ..training import TrainingCallback
-
-    _keep_freed_memory()
+    from ..training.machine import keep_freed_memory
 
     class Screen(TrainingCallback):
         kind = ""
@@ -352,7 +337,7 @@ def show_training(held_out: str = "validation") -> Iterator[TrainingCallback]:
         def on_warning(self, text: str) -> None:
             warn(text)
 
-    with progress() as show:
+    with keep_freed_memory(), progress() as show:
         yield Screen()
 
 

@@ -24,6 +24,8 @@ Forward = Callable[[Tensor, State | None], tuple[Tensor, State]]
 """Network: maps spikes [T, B, C, H, W] and the state before them to outputs [T, B, K] and the state after them."""
 Loss = Callable[[Tensor], Tensor]
 """Scalar loss of outputs [T, B, K]."""
+STATES_PER_STEP = 3
+"""States kept for each step of a segment; together they need less memory than the segment's graph."""
 BACKWARD_MEMORY = 1.5
 """Peak memory of BPTT relative to the memory of its graph (measured: 1.5 for three blocks at 64 x 64)."""
 
@@ -100,8 +102,8 @@ def backpropagate_segments(
     need one forward and one backward run over the recording per layer. The running statistics are updated once per
     segment.
 
-    At most `steps` states are kept. With more segments S, only the states before sqrt(S) groups are kept, plus the
-    states of one group at a time; the network then runs forward once more.
+    The states before at most 3 * `steps` segments are kept. With more segments S, only the states before sqrt(S) groups
+    are kept, plus the states of one group at a time; the network then runs forward once more.
 
     Args:
         network: Network in training mode.
@@ -133,7 +135,7 @@ def backpropagate_segments(
     run = _Repeatable(forward or network, spikes.device)
     segments = spikes.split(steps)
     *earlier, last = segments
-    group = 1 if len(segments) <= steps else math.isqrt(len(segments) - 1) + 1
+    group = 1 if len(segments) <= STATES_PER_STEP * steps else math.isqrt(len(segments) - 1) + 1
     states: list[State | None] = []
     state, outputs = None, []
     with torch.no_grad():

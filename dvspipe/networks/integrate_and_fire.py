@@ -9,8 +9,6 @@ The kernels keep channels last and weights as [kernel, kernel, C, K]; inner loop
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +20,7 @@ from torch import Tensor, nn
 from ..arguments import checked
 from ..errors import DataError
 from .inputs import check_positive, check_tensor
+from .threads import run_in_threads
 
 FIRED = -1.0  # marks a neuron that has spiked; potentials are never negative
 WEIGHT_MEAN, WEIGHT_DEVIATION = 0.8, 0.05  # initial weights (Kheradpisheh et al. 2018)
@@ -106,21 +105,9 @@ class IntegrateAndFire(nn.Module):
             for tensor in (spikes, self.weight.permute(2, 3, 1, 0), potentials, output)
         )
         limit = np.float32(np.inf if self.threshold is None else self.threshold)
-        _run_in_threads(B, lambda first, last: _integrate(*arrays, limit, self.geometry, first, last))
+        run_in_threads(B, lambda first, last: _integrate(*arrays, limit, self.geometry, first, last))
         _, _, after, _ = arrays
         return output.to(spikes.device), torch.from_numpy(after).to(spikes.device)
-
-
-def _run_in_threads(recordings: int, work: Callable[[int, int], None]) -> None:
-    """Call a function on ranges of recordings, in as many threads as torch uses."""
-    threads = min(torch.get_num_threads(), recordings)
-    edges = [recordings * part // max(1, threads) for part in range(threads + 1)]
-    if threads <= 1:
-        return work(0, recordings)
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(work, edges, edges[1:]):
-            pass
-    return None
 
 
 @njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")

@@ -30,6 +30,7 @@ from .config import (
 from .inputs import check_positive, check_sequence, check_tensor
 from .integrate_and_fire import IntegrateAndFire
 from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout, as_number
+from .sparse import SpikeConvolution
 
 State = Sequence[Tensor]
 """Neuron states after the last step: one tensor per spiking layer in order, then the readout state."""
@@ -64,7 +65,7 @@ class Memory:
         return self.run(neurons, pixels).flatten(0, 1).permute(0, 3, 1, 2)
 
 
-class StandardisedConvolution(nn.Conv2d):
+class StandardisedConvolution(SpikeConvolution):
     """Convolution with scaled weight standardisation: each channel's kernel has mean 0 and norm `gain`.
 
     w' = gain (w - mean(w)) / sqrt(sum((w - mean(w))^2) + eps); Brock et al. 2021, "Characterizing signal propagation to
@@ -97,13 +98,13 @@ class Convolution(nn.Module):
         self, before: int, channels: int, config: ConvolutionConfig, dt: float, *, padding: int, pool: int = 1
     ) -> None:
         super().__init__()
-        self.convolution: nn.Conv2d
+        self.convolution: SpikeConvolution
         self.norm: nn.BatchNorm2d | None
         if config.norm == "weight":
             self.convolution = StandardisedConvolution(before, channels, config.kernel, padding=padding)
             self.norm = None
         else:
-            self.convolution = nn.Conv2d(before, channels, config.kernel, padding=padding, bias=False)
+            self.convolution = SpikeConvolution(before, channels, config.kernel, padding=padding, bias=False)
             self.norm = nn.BatchNorm2d(channels)
         self.lif = LIF(config, dt, pool=pool, in_place=True)
 

@@ -18,7 +18,6 @@ the cache, and never stored unpooled.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -28,11 +27,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .config import Surrogate
+from .threads import run_in_threads
 
 BLOCK = 4096  # neurons per block; their state stays in the cache
 SURROGATES: tuple[Surrogate, ...] = get_args(Surrogate)
 """Kinds of surrogate gradients; the index is the number in the kernels."""
-_pool: ThreadPoolExecutor | None = None
 
 
 class ScanSettings(NamedTuple):
@@ -294,22 +293,11 @@ def _rows(membrane: Tensor, spikes: Tensor, last: Tensor, pool: int) -> tuple[ND
 
 
 def _run_in_threads(kernel: Callable[..., None], arrays: tuple[NDArray[Any], ...], constants: tuple[Any, ...]) -> None:
-    """Run a kernel over all neurons in as many threads as torch uses; its last arguments are the range."""
-    global _pool
+    """Run a kernel over all neurons; its last arguments are the range."""
     first = arrays[0]
-    parts, size = (-(-first.shape[1] // BLOCK), BLOCK) if first.ndim == 2 else (first.shape[1], 1)
-    end = first.shape[1]
-    threads = min(torch.get_num_threads(), parts)
-    if threads <= 1:
-        return kernel(*arrays, *constants, 0, end)
-    if _pool is None or _pool._max_workers < threads:
-        _pool = ThreadPoolExecutor(threads, thread_name_prefix="lif")
-    edges = [min(parts * part // threads * size, end) for part in range(threads + 1)]
-    edges[-1] = end
-    jobs = [_pool.submit(kernel, *arrays, *constants, edges[k], edges[k + 1]) for k in range(threads)]
-    for job in jobs:
-        job.result()
-    return None
+    end, size = first.shape[1], BLOCK if first.ndim == 2 else 1
+    parts = -(-end // size)
+    run_in_threads(parts, lambda start, stop: kernel(*arrays, *constants, start * size, min(stop * size, end)))
 
 
 @njit(inline="always")

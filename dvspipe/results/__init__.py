@@ -39,6 +39,7 @@ from .shipped import ShippedRecord, ShippedScore
 from .tables import Record, Row, read_rows, write_rows
 from .timeline import Timeline
 from .training import (
+    CHECKPOINT_SUFFIX,
     BaselineResult,
     CorruptedAccuracy,
     CorruptionResult,
@@ -53,6 +54,7 @@ from .training import (
 )
 
 __all__ = [
+    "CHECKPOINT_SUFFIX",
     "ENERGY_SOURCE",
     "ActivityRecord",
     "AdaptationRecord",

@@ -17,6 +17,7 @@ from .activity import ActivityRecord
 from .scores import Scores
 from .tables import Cell, Record, Row, read_rows
 
+CHECKPOINT_SUFFIX = ".safetensors"
 MAX_SETTINGS = 3  # number of settings to try first
 
 

@@ -78,6 +78,11 @@ class SimulatorConfig(Settings):
             self.leak_rate_hz or self.shot_noise_rate_hz or (self.hot_pixel_fraction and self.hot_pixel_rate_hz)
         )
 
+    @property
+    def refractory_period_us(self) -> int:
+        """Refractory period in microseconds."""
+        return round(self.refractory_period * 1e6)
+
 
 def list_presets() -> list[str]:
     """List the names of the shipped sensor presets, sorted."""

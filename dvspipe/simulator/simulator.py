@@ -40,12 +40,11 @@ from .lowpass import (
 from .noise import NoiseState, emit_noise, start_noise
 from .paths import MAX_PATH_STEPS, TILE_PX, Paths, events_of_paths
 from .upsampling import Factor, LevelImage, Upsampler
-from .words import LONGEST_INTERVAL_US, Interval, Words, columns_of, drop_refractory, sort_words
+from .words import LONGEST_INTERVAL_US, Interval, Words, columns_of, drop_refractory, merge_words, rest_type, sort_words
 
 CODE_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 INDEX_CELLS_PER_CODE = 16
 MIN_THRESHOLD = 0.01
-LONG_AGO_US = -(2**62)
 STREAMS = {"mismatch": 0, "noise": 1}  # independent random generators from one seed
 NOISE_PREFIX = "noise."
 MAX_DECAYS = 16  # a table takes 1.5 MB for uint16
@@ -78,7 +77,8 @@ class SimulatorState(Brief):
         pos: ON thresholds, float64: one per pixel, or one for all pixels (only without a low-pass).
         neg: OFF thresholds, like `pos`.
         filtered: Outputs of the low-pass stages, float64 [order, N]; None without a low-pass.
-        last_us: Time of the last event of each pixel, int64; None without a refractory period.
+        rest_us: Rest of the refractory period of each pixel, in microseconds, uint16 (uint32 for periods longer than
+            65,535 us); None without a refractory period.
         noise: State of the noise sources; None without noise.
     """
 
@@ -95,7 +95,7 @@ class SimulatorState(Brief):
     pos: NDArray[np.float64]
     neg: NDArray[np.float64]
     filtered: NDArray[np.float64] | None
-    last_us: NDArray[np.int64] | None
+    rest_us: NDArray[Any] | None
     noise: NoiseState | None
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -114,7 +114,7 @@ class SimulatorState(Brief):
         width, height = named["sensor"].tolist()
         named |= {"frame": int(named["frame"]), "t_us": int(named["t_us"]), "transfer": str(named["transfer"])}
         named |= {"sensor": SensorSize(width=width, height=height), "noise": NoiseState(**noise) if noise else None}
-        return cls(**{"filtered": None, "last_us": None} | named)
+        return cls(**{"filtered": None, "rest_us": None} | named)
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class _Band(NamedTuple):
         first_row: First row of the band.
         width: Number of columns.
         pixels: State of the pixels.
-        last_us: Times of the last events; None without a refractory period.
+        rest_us: Rest of the refractory periods; None without one.
         noise: State of the noise sources; None without noise.
     """
 
@@ -183,7 +183,7 @@ class _Band(NamedTuple):
     first_row: int
     width: int
     pixels: Pixels | FilteredPixels
-    last_us: NDArray[np.int64] | None
+    rest_us: NDArray[Any] | None
     noise: NoiseState | None
 
     @classmethod
@@ -209,7 +209,7 @@ class _Band(NamedTuple):
             first_row,
             width,
             pixels,
-            None if state.last_us is None else state.last_us[place],
+            None if state.rest_us is None else state.rest_us[place],
             None if state.noise is None else state.noise.band(first_row, stop_row, width),
         )
 
@@ -320,9 +320,11 @@ class EventSimulator(Explained):
             state.sensor.height,
             TILE_PX,
         )
-        intervals = [*zip(times, zip(*bands, strict=True), strict=False)]
+        intervals = [*zip(itertools.pairwise(times), zip(*bands, strict=True), strict=True)]
+        is_sorted = state.rest_us is not None
         parts = self._map_parts(
-            lambda first, stop: [_merge_bands(*each, state.sensor) for each in intervals[first:stop]], len(intervals)
+            lambda first, stop: [_join_bands(*each, state.sensor, is_sorted) for each in intervals[first:stop]],
+            len(intervals),
         )
         np.copyto(state.values, images[-1])
         state.t_us = times[-1]
@@ -380,7 +382,7 @@ class EventSimulator(Explained):
             pos=pos,
             neg=neg,
             filtered=None,
-            last_us=np.full(values.size, LONG_AGO_US, np.int64) if config.refractory_period else None,
+            rest_us=np.zeros(values.size, rest_type(config.refractory_period_us)) if config.refractory_period else None,
             noise=start_noise(config, frame.size, frame.t_us, rng) if config.noisy else None,
         )
         if config.cutoff_hz:
@@ -424,7 +426,7 @@ class EventSimulator(Explained):
         images: list[NDArray[Any]],
         paths: Paths | None,
     ) -> list[Words]:
-        """Return the sorted events of a band of rows, per interval."""
+        """Return the events of a band of rows, per interval: sorted if there is a refractory period."""
         band = _Band.of(state, first_row, stop_row)
         codes = None if state.values.dtype.kind == "f" else self._read_codes(state.values.dtype, state.transfer)
         found, known = [], len(times) > 2 and codes is not None and paths is None
@@ -443,7 +445,7 @@ class EventSimulator(Explained):
         pair: _FramePair,
         frame: int,
     ) -> Words:
-        """Return the sorted signal and noise events between two frames, without events in refractory periods."""
+        """Return the signal and noise events between two frames: sorted if there is a refractory period."""
         config, (before, after, _, still) = self.config, pair
         indices, light = after, codes.light if codes else np.empty(0)
         if codes is None and (config.cutoff_hz or band.noise):
@@ -461,9 +463,9 @@ class EventSimulator(Explained):
             words = _filter(drive, pair, codes, band.pixels, config, interval)
         if band.noise:
             words = np.concatenate([words, *emit_noise(config, band.noise, frame, interval, indices, light)])
-        words = sort_words(words, interval.length_us)
-        if band.last_us is not None:
-            words = drop_refractory(words, interval, round(config.refractory_period * 1e6), band.last_us)
+        if band.rest_us is not None:
+            words = sort_words(words, interval.length_us)
+            words = drop_refractory(words, interval, config.refractory_period_us, band.rest_us)
         return words
 
 
@@ -590,7 +592,10 @@ def _check_frame(frame: Frame, previous_us: int, state: SimulatorState) -> None:
         )
 
 
-def _merge_bands(start_us: int, bands: Sequence[Words], sensor: SensorSize) -> Labelled:
-    """Merge the events of all bands in an interval."""
-    t, x, y, on, noise = columns_of(bands, start_us)
+def _join_bands(span_us: tuple[int, int], bands: Sequence[Words], sensor: SensorSize, is_sorted: bool) -> Labelled:
+    """Join and sort the events of all bands in an interval; bands that are sorted need only be merged."""
+    start_us, stop_us = span_us
+    joined = bands[0] if len(bands) == 1 else merge_words(bands) if is_sorted else np.concatenate(bands)
+    words = joined if is_sorted else sort_words(joined, stop_us - start_us)
+    t, x, y, on, noise = columns_of(words, start_us)
     return Events.wrap_unchecked(t, x, y, on, sensor), noise

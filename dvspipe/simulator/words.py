@@ -7,7 +7,7 @@ column; 0; 1 bit ON. With one word per event, firing costs one store, and each p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -93,14 +93,18 @@ def _merge(first: Words, second: Words) -> Words:
     return merged
 
 
-def columns_of(
-    bands: Sequence[Words], start_us: int
-) -> tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.int16], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Merge the sorted words of bands, and unpack them to the columns t, x, y, p and noise; t starts at `start_us`."""
+def merge_words(bands: Sequence[Words]) -> Words:
+    """Merge the sorted words of bands."""
     while len(bands) > 1:
         pairs = (bands[k : k + 2] for k in range(0, len(bands), 2))
         bands = [_merge(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
-    (words,) = bands
+    return bands[0]
+
+
+def columns_of(
+    words: Words, start_us: int
+) -> tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.int16], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Unpack words to the columns t, x, y, p and noise; t starts at `start_us`."""
     t, x, y = np.empty(words.size, np.int64), np.empty(words.size, np.int16), np.empty(words.size, np.int16)
     on, noise = np.empty(words.size, np.bool_), np.empty(words.size, np.bool_)
     _unpack(words, start_us, t, x, y, on, noise)  # returning the arrays would cost a microsecond each
@@ -130,16 +134,46 @@ def _unpack(
         noise[event] = (words[event] >> NOISE_SHIFT) & 1
 
 
+def rest_type(period_us: int) -> type[np.unsignedinteger[Any]]:
+    """Return the smallest type that holds a refractory period: small arrays stay in the cache."""
+    return np.uint16 if period_us <= np.iinfo(np.uint16).max else np.uint32
+
+
+def drop_refractory(words: Words, interval: Interval, period_us: int, rest_us: NDArray[Any]) -> Words:
+    """Keep sorted words that are at least `period_us` after the previous event of their pixel.
+
+    Args:
+        words: Sorted events in the interval; overwritten.
+        interval: Time interval and band of rows.
+        period_us: Refractory period in microseconds.
+        rest_us: Rest of the refractory period of each pixel, in microseconds, at the start of the interval; updated to
+            its end.
+    """
+    fits = interval.length_us + period_us <= np.iinfo(rest_us.dtype).max
+    until_us = rest_us if fits else rest_us.astype(np.uint32)
+    kept: Words = _drop_refractory(words, interval, period_us, until_us)
+    if not fits:
+        rest_us[:] = until_us
+    return kept
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def drop_refractory(words: Words, interval: Interval, period_us: int, last_us: NDArray[np.int64]) -> Words:
-    """Keep sorted words that are at least `period_us` after the previous event of their pixel; updates `last_us`."""
-    count = 0
-    for word in words:
-        row = ((word >> ROW_SHIFT) & MAX_COORDINATE) - interval.first_row
-        pixel = np.uintp(row * interval.width + ((word >> COLUMN_SHIFT) & MAX_COORDINATE))
-        t_us = interval.start_us + (word >> TIME_SHIFT)
-        if t_us - last_us[pixel] >= period_us:
-            last_us[pixel] = t_us
-            words[count] = word
-            count += 1
-    return words[:count]
+def _drop_refractory(words: Words, interval: Interval, period_us: int, until_us: NDArray[Any]) -> Words:
+    """See `drop_refractory`; `until_us` counts from the start of the interval until the end of each refractory period.
+
+    Unsigned numbers and no branches: 4 times as fast in large frames.
+    """
+    count, coordinate = np.uintp(0), np.uint64(MAX_COORDINATE)
+    first_row, width = np.uint64(interval.first_row), np.uint64(interval.width)
+    for each in words:
+        word = np.uint64(each)
+        row = ((word >> np.uint64(ROW_SHIFT)) & coordinate) - first_row
+        pixel = np.uintp(row * width + ((word >> np.uint64(COLUMN_SHIFT)) & coordinate))
+        since_us, free_us = np.uint32(word >> np.uint64(TIME_SHIFT)), np.uint32(until_us[pixel])
+        fires = since_us >= free_us
+        until_us[pixel] = since_us + np.uint32(period_us) if fires else free_us
+        words[count] = each
+        count += np.uintp(fires)
+    for i in range(until_us.size):
+        until_us[i] = max(np.int64(until_us[i]) - interval.length_us, 0)
+    return words[: np.int64(count)]

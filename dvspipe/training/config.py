@@ -62,7 +62,9 @@ class OptimiserConfig(Settings):
     patience: int | None = Field(default=None, ge=1)
     """Early stopping: number of epochs without a better validation result; None: off."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Precision of convolutions and linear layers on a GPU; the neurons always use float32."""
+    """Precision of convolutions and linear layers; the neurons always use float32. `float16` needs a GPU. On a CPU,
+    `bfloat16` saves time with AVX-512 BF16 or AMX; convolutions of sparse spikes use it only for the gradients of their
+    inputs."""
     weight_bits: int | None = Field(default=None, ge=2, le=8)
     """Train for `dvspipe quantise`: round the weights to this many bits in each step and in the checkpoint, with
     straight-through gradients. None: no rounding."""

@@ -63,7 +63,7 @@ from .diagnosis import RunOutcome, diagnose, find_copies, find_outside
 from .evaluation import evaluate_network, event_count_accuracy, score, test_notes
 from .features import FeatureTrainer
 from .framing import adopt_framing
-from .machine import describe_machine
+from .machine import describe_machine, keep_freed_memory, lacks_bfloat16
 from .norms import measure_classes
 from .processes import TrainingProcesses, join_processes
 from .readout_trainer import ReadoutTrainer, fit_new_readout, open_recordings, start_readout
@@ -139,13 +139,13 @@ def train(
     init = None if config.init is None else read_checkpoint(config.init, modules=modules)
     if init is not None:
         config = config.model_copy(update={"data": adopt_framing(config.data, init.config)})
-    with join_processes(choose_device(config.device)) as processes:
+    with keep_freed_memory(), join_processes(choose_device(config.device)) as processes:
         if resume:
             check_config(config, place.config, changed=changed)
-        if config.optimiser.precision != "float32" and processes.device.type != "cuda":
-            raise ConfigError(
-                f"optimiser.precision = {config.optimiser.precision}: needs a GPU; use float32 on the CPU"
-            )
+        if config.optimiser.precision == "float16" and processes.device.type != "cuda":
+            raise ConfigError("optimiser.precision = float16: needs a GPU; use bfloat16 or float32 on the CPU")
+        if config.optimiser.precision == "bfloat16" and processes.device.type == "cpu" and lacks_bfloat16():
+            callback.on_warning("optimiser.precision = bfloat16: this processor emulates it; float32 is faster")
         try:
             return _run(config, place, init, command, callback, processes, modules, decoded, resume=resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:

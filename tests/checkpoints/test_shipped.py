@@ -26,6 +26,17 @@ def test_two_small_classifiers_are_shipped() -> None:
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 3e6
 
 
+def test_similar_names_are_suggested() -> None:
+    with raises(CheckpointError, "gesture-syntetic", "did you mean gesture-synthetic"):
+        load_checkpoint("gesture-syntetic")
+
+
+def test_recordings_are_no_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "events.h5").touch()
+    with raises(CheckpointError, "events.h5", "found a .h5 file", ".safetensors"):
+        load_checkpoint(tmp_path / "events.h5")
+
+
 @pytest.mark.parametrize("name", ["gesture-synthetic", "nmnist-synthetic"])
 def test_shipped_card_matches_its_record(name: str) -> None:
     card = (SHIPPED / f"{name}.md").read_text(encoding="utf-8")

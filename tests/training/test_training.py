@@ -196,6 +196,17 @@ def test_same_seed_gives_the_same_weights(run: TrainingRun, folder: Path, tmp_pa
             assert torch.equal(tensor, theirs.state_dict()[key]), key
 
 
+def test_bfloat16_trains_on_the_cpu_and_is_recorded(folder: Path, tmp_path: Path) -> None:
+    over = {"network": {"channels": [16, 16]}, "optimiser": {"precision": "bfloat16"}}
+    trained = train(config_for(folder, **over), tmp_path / "run")
+    assert trained.test.accuracy >= 0.9
+    assert build(TrainConfig, read_yaml(trained.folder.config), "args.yaml").optimiser.precision == "bfloat16"
+    with raises(ConfigError, "optimiser.precision", "bfloat16", "float32"):
+        train(config_for(folder, network=over["network"]), tmp_path / "run", resume=True)
+    with raises(ConfigError, "optimiser.precision = float16", "GPU"):
+        train(config_for(folder, device="cpu", optimiser={"precision": "float16"}), tmp_path / "half")
+
+
 def test_checkpoint_classifies_recordings(run: TrainingRun, folder: Path) -> None:
     classifier = Classifier.load(run.checkpoint)
     files = sorted((folder / "test").rglob("*.h5"))

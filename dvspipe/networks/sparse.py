@@ -1,0 +1,283 @@
+"""Convolution of sparse spikes on the CPU: its cost grows with the number of spikes, not of pixels and channels.
+
+The non-zero values of the input are listed once. Each output adds the weights of the spikes in its neighbourhood; the
+gradient of a weight adds the gradients of the outputs that its spikes reach. Both read only the list, which is also all
+that the graph keeps of the input. The gradient of the input is dense, so it remains a dense convolution.
+
+In memory, images are [N, H, W, C], weights are [kernel, kernel, C, K], and K is divided into blocks that fit in
+registers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numba import njit
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..simulator.vectors import broadcast, load, store
+from .threads import run_in_threads
+
+MAX_DENSITY = 0.25  # with more values that are not 0, a dense convolution is faster
+MIN_CHANNELS = 8  # with fewer input channels, a dense convolution is faster
+BLOCKS = tuple((0,) * length for length in (64, 32, 16))  # output channels computed together; the longest that fits
+FLAGS = {"contract", "nsz"}
+
+Singles = NDArray[np.float32]
+Counts = NDArray[np.int64]
+
+
+class _Shape(NamedTuple):
+    """Shape of a convolution.
+
+    Args:
+        channels: Input channels C.
+        height: Rows of an input image.
+        width: Columns of an input image.
+        kernel: Side of the kernels.
+        padding: Pixels of zero padding around an input image.
+        outputs: Output channels K.
+    """
+
+    channels: int
+    height: int
+    width: int
+    kernel: int
+    padding: int
+    outputs: int
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """Rows and columns of an output image."""
+        more = 2 * self.padding - self.kernel + 1
+        return self.height + more, self.width + more
+
+
+class _Spikes(NamedTuple):
+    """Non-zero values of images, in the order of memory.
+
+    Args:
+        starts: Index of the first value of each pixel, and the end of the image, int32 [N, H * W + 1].
+        places: Column * C + channel of each value, int32 [M].
+        values: float32 [M].
+    """
+
+    starts: NDArray[np.int32]
+    places: NDArray[np.int32]
+    values: Singles
+
+
+class SpikeConvolution(nn.Conv2d):
+    """Convolution that lists the spikes of its input in training on the CPU, if they are sparse.
+
+    The result is `nn.Conv2d`'s, up to the order of sums. The stride is 1, and the padding smaller than the kernel.
+    """
+
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.training and _is_supported(x, weight):
+            x = x.float()  # spikes of a layer in bfloat16
+            counts = _count(x)
+            if counts.sum() <= MAX_DENSITY * x.numel():
+                return _convolve(x, weight, bias, int(self.padding[0]), counts)
+        dense: Tensor = super()._conv_forward(x, weight, bias)
+        return dense
+
+
+def _is_reduced() -> bool:
+    """Return whether dense convolutions on the CPU use bfloat16."""
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, counts: Counts) -> Tensor:
+    currents: Tensor = _SparseConvolution.apply(x, weight, bias, padding, counts)  # type: ignore[no-untyped-call]
+    return currents
+
+
+def _is_supported(x: Tensor, weight: Tensor) -> bool:
+    return (
+        x.device.type == "cpu"
+        and weight.dtype == torch.float32
+        and (x.dtype == torch.float32 or _is_reduced())
+        and not torch.compiler.is_compiling()
+        and x.shape[1] >= MIN_CHANNELS
+        and len(weight) % len(BLOCKS[-1]) == 0
+    )
+
+
+class _SparseConvolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, counts: Counts) -> Tensor:
+        N, C, H, W = x.shape
+        shape = _Shape(C, H, W, weight.shape[-1], padding, len(weight))
+        spikes = _list_spikes(x, counts)
+        currents = torch.empty((N, len(weight), *shape.output_size), memory_format=torch.channels_last)
+        kernels, out = _flat(weight.permute(2, 3, 1, 0)), _flat(currents.permute(0, 2, 3, 1))
+        offsets = _flat(torch.zeros(len(weight)) if bias is None else bias)
+        block = _block(len(weight))
+        run_in_threads(N, lambda start, stop: _add_weights(spikes, kernels, offsets, out, shape, block, start, stop))
+        ctx.save_for_backward(weight, *map(torch.from_numpy, spikes))
+        ctx.shape, ctx.is_reduced = shape, _is_reduced()
+        return currents
+
+    @staticmethod
+    def backward(ctx: Any, to_currents: Tensor) -> tuple[Tensor | None, ...]:
+        weight, *listed = ctx.saved_tensors
+        to_currents = to_currents.contiguous(memory_format=torch.channels_last)
+        spikes = _Spikes(*(tensor.numpy() for tensor in listed))
+        wanted = ctx.needs_input_grad
+        return (
+            _to_images(to_currents, weight, ctx.shape, ctx.is_reduced) if wanted[0] else None,
+            _to_weights(to_currents, spikes, ctx.shape) if wanted[1] else None,
+            to_currents.sum((0, 2, 3)) if wanted[2] else None,
+            None,
+            None,
+        )
+
+
+def _to_images(to_currents: Tensor, weight: Tensor, shape: _Shape, is_reduced: bool) -> Tensor:
+    """Return the gradient of the images [N, C, H, W]."""
+    size = (len(to_currents), shape.channels, shape.height, shape.width)
+    if is_reduced:
+        to_currents, weight = to_currents.bfloat16(), weight.bfloat16()
+    images = torch.empty(size, dtype=to_currents.dtype, memory_format=torch.channels_last)  # read for its layout only
+    strides, padding = [1, 1], [shape.padding, shape.padding]
+    gradients = torch.ops.aten.convolution_backward(
+        to_currents, images, weight, None, strides, padding, [1, 1], False, [0, 0], 1, [True, False, False]
+    )
+    return gradients[0].float()  # type: ignore[no-any-return]
+
+
+def _to_weights(to_currents: Tensor, spikes: _Spikes, shape: _Shape) -> Tensor:
+    """Return the gradient of the weights [K, C, kernel, kernel]."""
+    sums: dict[int, Tensor] = {}
+    gradients, block = _flat(to_currents.permute(0, 2, 3, 1)), _block(shape.outputs)
+
+    def add(start: int, stop: int) -> None:
+        sums[start] = torch.zeros((shape.kernel, shape.kernel, shape.channels, shape.outputs))
+        _add_gradients(spikes, gradients, _flat(sums[start]), shape, block, start, stop)
+
+    run_in_threads(len(to_currents), add)
+    total = torch.stack([sums[start] for start in sorted(sums)]).sum(0) if len(sums) > 1 else sums[0]
+    return total.permute(3, 2, 0, 1)
+
+
+def _flat(tensor: Tensor) -> Singles:
+    flat: Singles = tensor.detach().contiguous().view(-1).numpy()
+    return flat
+
+
+def _pixels(x: Tensor) -> Singles:
+    """View images as float32 [N, H * W, C]."""
+    pixels: Singles = x.detach().permute(0, 2, 3, 1).contiguous().flatten(1, 2).numpy()
+    return pixels
+
+
+def _block(outputs: int) -> tuple[int, ...]:
+    """Return the longest block that divides the output channels."""
+    return next(block for block in BLOCKS if outputs % len(block) == 0)
+
+
+def _count(x: Tensor) -> Counts:
+    """Return the number of non-zero values of each image, int64 [N]."""
+    images = _pixels(x).reshape(len(x), -1)
+    counts = np.empty(len(images), np.int64)
+    _count_values(images, counts)
+    return counts
+
+
+def _list_spikes(x: Tensor, counts: Counts) -> _Spikes:
+    """List the non-zero values of images [N, C, H, W] with `counts` of them; each image has one more, unused place."""
+    pixels = _pixels(x)
+    ends = np.cumsum(counts + 1)
+    starts = np.empty((len(pixels), pixels.shape[1] + 1), np.int32)
+    starts[:, 0] = ends - counts - 1
+    spikes = _Spikes(starts, np.empty(ends[-1], np.int32), np.empty(ends[-1], np.float32))
+    run_in_threads(len(pixels), lambda start, stop: _list_values(pixels, x.shape[3], spikes, start, stop))
+    return spikes
+
+
+@njit(cache=True, nogil=True)
+def _count_values(images: Singles, counts: Counts) -> None:
+    for n in range(len(images)):
+        image, count = images[n], np.int32(0)
+        for i in range(image.size):
+            count += np.int32(image[i] != 0)
+        counts[n] = count
+
+
+@njit(cache=True, nogil=True)
+def _list_values(pixels: Singles, width: int, spikes: _Spikes, first: int, last: int) -> None:
+    C = pixels.shape[2]
+    for n in range(first, last):
+        found = spikes.starts[n, 0]
+        for pixel in range(pixels.shape[1]):
+            spikes.starts[n, pixel] = found
+            for c in range(C):  # without a branch: the next value overwrites a zero
+                value = pixels[n, pixel, c]
+                spikes.places[found] = pixel % width * C + c
+                spikes.values[found] = value
+                found += value != 0
+        spikes.starts[n, pixels.shape[1]] = found
+
+
+@njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")
+def _add_weights(
+    spikes: _Spikes,
+    weights: Singles,
+    bias: Singles,
+    currents: Singles,
+    shape: _Shape,
+    block: tuple[int, ...],
+    first: int,
+    last: int,
+) -> None:
+    """Write the currents [N, H', W', K] of images `first` to `last`; `weights` and `currents` are flat."""
+    C, H, W, side, padding, K = shape
+    rows, columns = H + 2 * padding - side + 1, W + 2 * padding - side + 1
+    for n in range(first, last):
+        starts = spikes.starts[n]
+        for y in range(rows):
+            top, bottom = max(0, y - padding), min(H, y - padding + side)
+            for x in range(columns):
+                left, right = max(0, x - padding), min(W, x - padding + side)
+                place = ((n * rows + y) * columns + x) * K
+                for k in range(0, K, len(block)):
+                    total = broadcast(np.float32(0), block)
+                    for row in range(top, bottom):
+                        shift = ((row - y + padding) * side - (x - padding)) * C
+                        for i in range(starts[row * W + left], starts[row * W + right]):
+                            at = (shift + spikes.places[i]) * K + k
+                            total = total + broadcast(spikes.values[i], block) * load(weights, np.uint64(at), block)
+                    store(currents, np.uint64(place + k), total + load(bias, np.uint64(k), block))
+
+
+@njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")
+def _add_gradients(
+    spikes: _Spikes,
+    to_currents: Singles,
+    to_weights: Singles,
+    shape: _Shape,
+    block: tuple[int, ...],
+    first: int,
+    last: int,
+) -> None:
+    """Add the weight gradients of images `first` to `last`, from the gradients of the currents; both are flat."""
+    C, H, W, side, padding, K = shape
+    rows, columns = H + 2 * padding - side + 1, W + 2 * padding - side + 1
+    for n in range(first, last):
+        starts = spikes.starts[n]
+        for k in range(0, K, len(block)):
+            for y in range(rows):
+                top, bottom = max(0, y - padding), min(H, y - padding + side)
+                for x in range(columns):
+                    left, right = max(0, x - padding), min(W, x - padding + side)
+                    gradient = load(to_currents, np.uint64(((n * rows + y) * columns + x) * K + k), block)
+                    for row in range(top, bottom):
+                        shift = ((row - y + padding) * side - (x - padding)) * C
+                        for i in range(starts[row * W + left], starts[row * W + right]):
+                            at = np.uint64((shift + spikes.places[i]) * K + k)
+                            more = broadcast(spikes.values[i], block) * gradient
+                            store(to_weights, at, load(to_weights, at, block) + more)
