@@ -1,17 +1,37 @@
 """Entry point of the command line: `dvspipe`, or `python -m dvspipe`."""
 
+import atexit
+import gc
 import os
+import sys
 
 from .cli.interrupts import catch_interrupts
 
 
 def main() -> None:
-    """Run the command line; handle Ctrl-C even while its modules are imported."""
+    """Run the command line; handle Ctrl-C even while its modules are imported.
+
+    When a command has succeeded, its process ends without clearing memory object by object, which takes 0.2 to 0.4 s.
+    Other threads and exit callbacks end before. Callbacks from before this call would end after it, so they keep the
+    regular exit.
+    """
     catch_interrupts()
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # searching all packages for plugins takes 15 ms
+    has_succeeded = False
+
+    def end_process() -> None:
+        if has_succeeded:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
+
+    if atexit._ncallbacks() == 0:
+        atexit.register(end_process)
+    gc.disable()  # until a command starts: imports leave little garbage, and searching them takes 8 % of --help
     from .cli.app import main as run
 
     run()
+    has_succeeded = True
 
 
 if __name__ == "__main__":

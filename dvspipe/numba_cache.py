@@ -1,14 +1,60 @@
-"""Compiled kernels: choose a writable cache folder for numba, and measure compilation time."""
+"""Compiled kernels: choose a writable cache folder for numba, load cached kernels, and measure compilation time."""
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 import sys
 import time
 
+TYPE_CHECKING = False  # importing `typing` takes longer than this module
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 VARIABLE = "NUMBA_CACHE_DIR"
 COMPILING = "compiling kernels for this command, about 10 s (first use only)"
+
+
+def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Decorate a kernel as `numba.njit` does; a cached kernel is loaded without starting numba's compiler.
+
+    Args:
+        cache: Whether to store the compiled kernel on disk.
+        options: Other options of `numba.njit`.
+    """
+    import numba
+
+    compile_function = numba.njit(**options)
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        dispatcher = compile_function(function)
+        if cache:
+            dispatcher._cache = _cache_type()(function)
+        return dispatcher
+
+    return decorate
+
+
+@functools.cache
+def _cache_type() -> Any:
+    """Return a cache that differs from numba's in one point: reading it does not start the compiler.
+
+    Before numba reads its cache, it imports its versions of Python's and numpy's functions, and the linear algebra of
+    SciPy: 320 modules, in as much time as `import numba` takes twice. Machine code needs only numba's runtime. If a
+    kernel is missing, the compiler imports the rest when it starts. Kernels of other packages keep numba's cache.
+    """
+    from numba.core.caching import FunctionCache
+    from numba.core.runtime import rtsys
+
+    class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
+        def load_overload(self, sig: object, target_context: object) -> object:
+            rtsys.initialize(target_context)
+            with self._guard_against_spurious_io_errors():  # returns None for some errors
+                return self._load_overload(sig, target_context)
+
+    return KernelCache
 
 
 class _Compilation:

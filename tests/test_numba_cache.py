@@ -3,14 +3,37 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
-from numba import njit
 
 from dvspipe import numba_cache
-from dvspipe.numba_cache import COMPILING, VARIABLE, compiled_s, ensure_cache, watch_compilation
+from dvspipe.numba_cache import COMPILING, VARIABLE, compiled_s, ensure_cache, njit, watch_compilation
+
+KERNELS = """
+import sys
+import numba
+from dvspipe.numba_cache import njit
+
+@njit(cache=True, nogil=True)
+def square(number):
+    if number < 0:
+        raise ValueError("negative")
+    return number * number
+
+def state():
+    try:
+        square(-1.0)
+    except ValueError as error:
+        return str(error), sum(square.stats.cache_hits.values()), "scipy.linalg" in sys.modules
+
+@numba.njit
+def double(number):
+    return 2 * square(number)
+"""
 
 
 @pytest.fixture
@@ -58,7 +81,7 @@ def test_compilation_is_logged_once_and_its_time_is_measured(
     monkeypatch.setattr(log, "filters", [])
     caplog.set_level(logging.WARNING, "dvspipe")
 
-    @njit
+    @njit()
     def double(number: float) -> float:
         return 2 * number
 
@@ -72,3 +95,16 @@ def test_compilation_is_logged_once_and_its_time_is_measured(
     assert compiled_s() == after
     assert double(0.5) == 1  # another type is compiled again
     assert caplog.messages == [COMPILING]
+
+
+def test_cached_kernels_load_without_the_compiler_that_others_then_get(tmp_path: Path) -> None:
+    (tmp_path / "kernels.py").write_text(KERNELS)
+    use = "from kernels import *; print(square(3.0), *state(), double(3.0))"
+    command = [sys.executable, "-c", use]
+    variables = os.environ | {VARIABLE: str(tmp_path / "cache"), "PYTHONPATH": os.pathsep.join(sys.path)}
+    first, second = (
+        subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=True).stdout.split()
+        for _ in range(2)
+    )
+    assert first == ["9.0", "negative", "0", "True", "18.0"]
+    assert second == ["9.0", "negative", "1", "False", "18.0"]

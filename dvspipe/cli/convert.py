@@ -17,6 +17,7 @@ from rich.text import Text
 
 from ..errors import ConfigError, DvspipeError, FileError
 from ..numba_cache import compiled_s
+from .imports import pause_collection
 from .options import (
     AsJson,
     EngineOption,
@@ -97,10 +98,11 @@ def convert(
     overwrite: Overwrite = False,
 ) -> None:
     """Convert videos to the events of a simulated event camera, or recordings to another format."""
-    from ..config import build, merge_settings, parse_overrides
-    from ..recordings.conversion import plan_conversions
-    from ..recordings.settings import ConversionSettings
-    from ..simulator import read_preset
+    with pause_collection():
+        from ..config import build, merge_settings, parse_overrides
+        from ..recordings.conversion import plan_conversions
+        from ..recordings.settings import ConversionSettings
+        from ..simulator import read_preset
 
     chosen = parse_overrides(settings or [])
     times = {name: value for name, value in (("start_s", start), ("stop_s", stop)) if value is not None}

@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 from rich.style import StyleType
 from rich.table import Table
@@ -22,6 +21,9 @@ from rich.text import Text
 from ..errors import DvspipeError, Remedy, escape_controls
 from ..numba_cache import watch_compilation
 from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 MAX_TABLE_COLUMNS = 10_000  # width of tables in files and pipes
 EXIT_SOME_FAILED = 1
@@ -229,6 +231,8 @@ def progress() -> Iterator[ShowProgress]:
 
     Without a terminal, it prints occasional lines. After Ctrl-C, the next call raises KeyboardInterrupt.
     """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     show: ShowProgress
     watch_compilation()
     with Progress(
@@ -279,7 +283,7 @@ class _Bars:
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
-        self._stage, self._task = "", TaskID(0)
+        self._stage, self._task = "", cast("TaskID", 0)
 
     def __call__(self, stage: str, done: float, total: float) -> None:
         if stage != self._stage:

@@ -28,14 +28,10 @@ from ..events import LATEST_US, Events, SensorSize, concatenate, windows
 from ..formats import RecordingLike, as_events
 from .kernels import (
     NO_EVENT_US,
-    Bounds,
     Places,
-    RowFields,
     StepTimes,
     add_counts,
     add_weights,
-    count_rows,
-    find_steps,
     note_times,
     write_surface,
 )
@@ -249,26 +245,6 @@ def encode(
     return steps.reshape(-1, channels, height, width)
 
 
-def encode_rows(rows: RowFields, sensor: SensorSize, config: BinConfig) -> NDArray[np.uint8] | None:
-    """Encode the fields of a structured array without building `Events`; equals `encode` of these events.
-
-    Returns:
-        Spike tensor [T, C, H, W]; None if the form is not a count, there is no event, or a rule of `Events` is broken.
-    """
-    if config.dtype != np.uint8 or not rows.t.size:
-        return None
-    if config.by == "events":
-        index = _event_steps(config, rows.t.size)
-    else:
-        clock = Clock.of(config, int(rows.t[0]), int(rows.t[-1]))
-        index = find_steps(rows.t, clock_times(clock, config.steps))
-    channels, height, width = config.shape(sensor)
-    steps = np.zeros((config.steps, channels * height * width), np.uint8)
-    bounds = Bounds(np.uint64(sensor.width), np.uint64(sensor.height))
-    valid = count_rows(index, rows, bounds, _places(sensor, config), np.uint8(config.largest), steps)
-    return steps.reshape(-1, channels, height, width) if valid else None
-
-
 def _event_steps(config: BinConfig, events: int) -> NDArray[np.int64]:
     """Return the first event of each step for `by = events`, and the end of the last step: int64 [steps + 1]."""
     return np.minimum(np.arange(config.steps + 1) * config.step_events, events)
@@ -306,7 +282,7 @@ def clock_times(clock: Clock, steps: int) -> NDArray[np.int64]:
 def add_events(events: Events, index: NDArray[np.int64], config: BinConfig, steps: NDArray[np.uint8]) -> int:
     """Count the events index[k] to index[k + 1] in steps[k]; return the number of saturated events."""
     largest = np.uint8(config.largest)
-    return int(add_counts(index, events.x, events.y, events.p, _places(events.sensor, config), largest, steps))
+    return int(add_counts(index, events.x, events.y, events.p, create_places(events.sensor, config), largest, steps))
 
 
 def add_voxels(
@@ -321,15 +297,18 @@ def add_voxels(
     begins_us = np.array([(first_step + k) * clock.span_us / clock.parts for k in range(len(index) - 1)])
     times = StepTimes(clock.start_us, begins_us, clock.span_us / clock.parts)
     signed = config.polarity == "signed"
-    add_weights(index, times, events.t, events.x, events.y, events.p, _places(events.sensor, config), signed, steps)
+    add_weights(
+        index, times, events.t, events.x, events.y, events.p, create_places(events.sensor, config), signed, steps
+    )
 
 
 def note_last_times(events: Events, config: BinConfig, last_us: NDArray[np.int64]) -> None:
     """Update the last event time of each place."""
-    note_times(events.t, events.x, events.y, events.p, _places(events.sensor, config), last_us)
+    note_times(events.t, events.x, events.y, events.p, create_places(events.sensor, config), last_us)
 
 
-def _places(sensor: SensorSize, config: BinConfig) -> Places:
+def create_places(sensor: SensorSize, config: BinConfig) -> Places:
+    """Create the index computation of the places of a spike tensor."""
     return Places.of(config.grid(sensor), config.downsample, separate=config.channels == 2)
 
 

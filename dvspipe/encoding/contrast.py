@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ..arguments import checked
 from ..errors import DataError
+from ..numba_cache import njit
 from .spikes import Floats, SpikeCode, Spikes
 
 EPSILON = 1e-12  # avoids division by a zero mean response

@@ -8,13 +8,13 @@ costs a test for negative values at each access.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..events import SensorSize
+from ..numba_cache import njit
 
 BLOCK_EVENTS = 256
 NO_EVENT_US = np.iinfo(np.int64).min
@@ -45,22 +45,6 @@ class Places(NamedTuple):
         shift = COORDINATE_BITS + (downsample - 1).bit_length()
         plane = grid.width * grid.height if separate else 0
         return cls(*map(np.uint32, (grid.width, plane, (1 << shift) // downsample + 1, shift)))
-
-
-class RowFields(NamedTuple):
-    """Fields of a structured array of events: strided integers or bool [N]."""
-
-    t: NDArray[Any]
-    x: NDArray[Any]
-    y: NDArray[Any]
-    p: NDArray[Any]
-
-
-class Bounds(NamedTuple):
-    """Width and height of a sensor; x and y are smaller."""
-
-    width: np.uint64
-    height: np.uint64
 
 
 class StepTimes(NamedTuple):
@@ -184,79 +168,3 @@ def write_surface(last_us: NDArray[np.int64], now_us: int, tau_us: float, step: 
     for place in range(last_us.size):
         if last_us[place] != NO_EVENT_US:
             step[place] = math.exp((last_us[place] - now_us) / tau_us)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def find_steps(t: NDArray[Any], begins_us: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the number of events before each time, as `numpy.searchsorted`, without copying a strided column."""
-    index = np.empty(begins_us.size, np.int64)
-    first = 0
-    for k in range(begins_us.size):
-        stop = t.size
-        while first < stop:
-            middle = (first + stop) // 2
-            if np.int64(t[middle]) < begins_us[k]:
-                first = middle + 1
-            else:
-                stop = middle
-        index[k] = first
-    return index
-
-
-@njit(inline="always")
-def _read_block(column: NDArray[Any], bound: np.uint64, block: NDArray[Any]) -> np.uint64:
-    """Copy a column to the start of `block`; return 1 if a value is outside [0, bound), else 0."""
-    wrong = np.uint64(0)
-    for k in range(column.size):
-        value = np.uint64(column[np.uintp(k)])
-        wrong |= np.uint64(value >= bound)
-        block[np.uintp(k)] = value
-    return wrong
-
-
-@njit(inline="always")
-def _is_unsorted(t: NDArray[Any]) -> np.uint64:
-    wrong = np.uint64(0)
-    for k in range(1, t.size):
-        wrong |= np.uint64(np.int64(t[np.uintp(k)]) < np.int64(t[np.uintp(k - 1)]))
-    return wrong
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def count_rows(
-    index: NDArray[np.int64],
-    rows: RowFields,
-    sensor: Bounds,
-    places: Places,
-    largest: np.uint8,
-    steps: NDArray[np.uint8],
-) -> bool:
-    """Check all events, and count the events index[k] to index[k + 1] in steps[k], up to `largest`.
-
-    Columns are copied block by block: the copies stay in the cache, and their places are computed vectorised.
-
-    Returns:
-        Whether the rules of `Events` hold and the first step starts at the first event; if not, `steps` is incomplete.
-    """
-    if index[0] != 0:  # the search of the first time fails only if the times are unsorted
-        return False
-    x, y = np.empty(BLOCK_EVENTS, np.int16), np.empty(BLOCK_EVENTS, np.int16)
-    p, block = np.empty(BLOCK_EVENTS, np.uint8), np.empty(BLOCK_EVENTS, np.uint32)
-    for k in range(index.size):
-        end = index[k + 1] if k + 1 < index.size else rows.t.size
-        for first in range(index[k], end, BLOCK_EVENTS):
-            stop = min(first + BLOCK_EVENTS, end)
-            wrong = _is_unsorted(rows.t[max(0, first - 1) : stop])
-            wrong |= _read_block(rows.x[first:stop], sensor.width, x)
-            wrong |= _read_block(rows.y[first:stop], sensor.height, y)
-            wrong |= _read_block(rows.p[first:stop], np.uint64(2), p)
-            if wrong:
-                return False
-            if k + 1 == index.size:  # events after the last step
-                continue
-            size, step = stop - first, steps[k]
-            _find_places(places, x[:size], y[:size], p[:size], block)
-            for place in block[:size]:
-                count = step[np.uintp(place)]
-                step[np.uintp(place)] = count + np.uint8(count < largest)
-    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from ..arguments import checked
 from ..config import as_settings
 from ..errors import EventError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
-from .bins import BinConfig, encode, encode_rows
-from .kernels import RowFields
+from .bins import BinConfig, encode
+from .rows import RowCounter
 
 
 @dataclass(frozen=True, init=False)
@@ -58,6 +59,12 @@ class ToSpikes:
         object.__setattr__(self, "config", as_settings(BinConfig, config, named, ToSpikes))
         object.__setattr__(self, "sensor", None if size is None else SensorSize.of(size))  # type: ignore[arg-type]
 
+    @cached_property
+    def _counter(self) -> RowCounter | None:
+        if self.sensor is None or self.config.dtype != np.uint8:
+            return None
+        return RowCounter.of(self.config, self.sensor)
+
     def __call__(self, events: NDArray[np.void] | Events) -> NDArray[Any]:
         """Encode a recording as a spike tensor.
 
@@ -76,19 +83,10 @@ class ToSpikes:
                 raise EventError(
                     "structured events: do not store their sensor", Remedy("sensor", (128, 128), "give its size")
                 )
-            rows = _as_rows(events)
-            spikes = None if rows is None else encode_rows(rows, self.sensor, self.config)
+            spikes = None if self._counter is None else self._counter.count(events)
             if spikes is not None:
                 return spikes
             events = Events.from_structured(events, self.sensor)
         if self.sensor not in (None, events.sensor):
             raise EventError(f"wrong sensor of events (found {events.sensor}, expected {self.sensor})")
         return encode(events, self.config)
-
-
-def _as_rows(array: NDArray[np.void]) -> RowFields | None:
-    """Return the fields of a one-dimensional structured array; None if one is missing or not an integer."""
-    fields = getattr(getattr(array, "dtype", None), "fields", None) or {}
-    if any(name not in fields or fields[name][0].kind not in "iub" for name in "txyp") or array.ndim != 1:
-        return None
-    return RowFields(*(array[name] for name in "txyp")) if np.can_cast(fields["t"][0], np.int64) else None

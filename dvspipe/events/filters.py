@@ -19,13 +19,13 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
 from ..arguments import checked
 from ..config import Settings, as_settings
 from ..errors import EventError
+from ..numba_cache import njit
 from .events import Events
 from .joining import checked_parts
 from .sensor import SensorSize, SensorSizeLike

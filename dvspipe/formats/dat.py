@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import CorruptionError, FormatError
 from ..events import SensorSize
+from ..numba_cache import njit
 from ..parallel import Progress
 from .evt import find_version
 from .faery_writers import DAT_ENCODER

@@ -14,11 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import CorruptionError, EventError, FormatError
 from ..events import SensorSize
+from ..numba_cache import njit
 from ..parallel import Progress
 from .faery_writers import ES_EVENT_BYTES, EVENT_STREAM_ENCODER
 from .hints import NO_HINTS, Hints

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..numba_cache import njit
 from .word_masks import MASK_WORDS, find_words, highest_bit, lowest_bit
 
 MAX_EVT_SIDE_PX = 1 << 11  # x and y have 11 bits

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..numba_cache import njit
 from .evt import EvtVersion
 from .evt_kernels import Decoded, EventArrays
 

@@ -18,11 +18,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import FormatError
 from ..events import Events, SensorSize
+from ..numba_cache import njit
 from .evt import EVT2_VERSION, allocate_events
 from .evt_kernels import CD_ON, Decoded, EventArrays, Evt2State, decode_evt2
 

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..arguments import checked
 from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy
 from ..events import Events, SensorSize
+from ..numba_cache import njit
 from ..parallel import Progress
 from .hints import (
     MAX_PLAUSIBLE_US,

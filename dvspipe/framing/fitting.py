@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..arguments import checked
 from ..errors import Brief, EventError
 from ..events import Events, Region, SensorSize
+from ..numba_cache import njit
 
 
 class PixelMap(NamedTuple):

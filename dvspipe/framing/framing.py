@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import Brief
 from ..events import Events, Region, SensorSize
 from ..events.filters import check_pixels
+from ..numba_cache import njit
 from .fitting import Fit, plan_fit
 
 SLICE_US = 500_000

@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
@@ -24,6 +23,7 @@ from ..arguments import checked
 from ..config import Settings
 from ..errors import DataError
 from ..networks.integrate_and_fire import SCAN_FASTMATH, Singles, add_spikes
+from ..numba_cache import njit
 
 NEVER = np.int32(2**31 - 1)
 

@@ -32,13 +32,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..arguments import checked
 from ..networks.inputs import check_positive
 from ..networks.spike_times import check_shapes, find_undefined
+from ..numba_cache import njit
 
 NEWTON_STEPS = 100  # at most; bisects when a Newton step leaves the bracket
 MEAN, DEVIATION = 2.0, 1.0  # initial weights times N and sqrt(N), in units of the sum that reaches the threshold

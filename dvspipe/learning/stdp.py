@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
@@ -21,6 +20,7 @@ from torch import Tensor
 from ..arguments import checked
 from ..config import Settings
 from ..errors import ConfigError, DataError
+from ..numba_cache import njit
 from .protocols import PlasticityRule, Traces
 
 

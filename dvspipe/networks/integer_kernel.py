@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..numba_cache import njit
 from .integer import LEAK_BITS, MAX_INT16, IntegerLayer, IntegerNetwork, Scores
 
 HALF = 1 << (LEAK_BITS - 1)

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..arguments import checked
 from ..errors import DataError
+from ..numba_cache import njit
 from .inputs import check_positive, check_tensor
 from .threads import run_in_threads
 

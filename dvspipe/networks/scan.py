@@ -22,10 +22,10 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..numba_cache import njit
 from .config import Surrogate
 from .threads import run_in_threads
 

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..numba_cache import njit
 from ..simulator.vectors import broadcast, load, store
 from .threads import run_in_threads
 

@@ -27,12 +27,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..arguments import checked
 from ..errors import ConfigError, DataError
+from ..numba_cache import njit
 
 Floats = NDArray[np.float64]
 

@@ -115,7 +115,15 @@ def _connect(address: str | None) -> Iterator[Any]:
     try:
         yield ray
     finally:
+        _kill_monitor(ray)
         ray.shutdown()
+
+
+def _kill_monitor(ray: Any) -> None:
+    """Kill the autoscaler monitor if this process started the cluster: `ray.shutdown` would wait 1 s, then kill it."""
+    node = ray._private.worker._global_node  # private: Ray has no public function for it
+    if node is not None:
+        node.kill_monitor(check_alive=False)
 
 
 def _check_reachable(place: str) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -31,6 +30,7 @@ from ..formats.recordings import (
     smallest_sensor,
 )
 from ..formats.source import StoredColumns
+from ..numba_cache import njit
 from ..parallel import Engine, Outcome, Processes, Progress, map_items
 
 Kind = Literal[

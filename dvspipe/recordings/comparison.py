@@ -12,7 +12,6 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -22,6 +21,7 @@ from ..errors import Brief, EventError
 from ..events import Events, SensorSize
 from ..events.correlation import correlate
 from ..formats import RecordingLike, as_events
+from ..numba_cache import njit
 from ..parallel import Progress, ignore_progress
 
 BLUR_PX = 5  # side of the box filter, as for the published figures of real DAVIS recordings

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..numba_cache import njit
 from .lowpass import Darkness, Drive, FilteredPixels, events_of_filtered, write_decay, write_light
 from .paths import TILE_PX, UNEXPLAINED, Paths, cell_at, compute_levels
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow

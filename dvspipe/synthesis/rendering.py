@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..numba_cache import njit
 from ..video.opencv import cv2
 from .bodies import (
     TEXEL_M,

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..events import SensorSize
+from ..numba_cache import njit
 from ..video.frames import Frame
 from ..video.opencv import cv2
 from ..video.writing import open_h264, open_webm

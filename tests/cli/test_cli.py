@@ -62,6 +62,11 @@ def recording(clip: Path) -> Path:
     return path
 
 
+def test_help_without_options_of_commands_equals_the_complete_one(tmp_path: Path) -> None:
+    complete = dvspipe(cwd=tmp_path).stdout  # without arguments, all options are inspected, to complete them
+    assert dvspipe("--help", cwd=tmp_path).stdout == dvspipe("-q", "-h", cwd=tmp_path).stdout == complete
+
+
 def test_help_names_every_command(tmp_path: Path) -> None:
     text = dvspipe("--help", cwd=tmp_path).stdout
     assert all(

@@ -23,6 +23,8 @@ from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.results import RecordingResult
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
 
 ROOT = Path(__file__).parents[2]
 MODULES = {"scikit-learn": "sklearn"}  # packages whose module has another name
@@ -61,6 +63,15 @@ def run(*commands: Sequence[str], folder: Path) -> subprocess.CompletedProcess[s
     return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
 
 
+def modules_after(*command: str, folder: Path) -> set[str]:
+    """Run a command in a process of its own, and return the modules that it has imported."""
+    code = "import sys; from dvspipe.cli.app import main\n" + (
+        f"sys.argv[1:] = {[*command]}\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    return set(done.stderr.splitlines()[-1].split())
+
+
 def test_convert_requirements_are_a_subset_of_the_dependencies() -> None:
     left_out = set(dependencies()) - set(requirements())
     assert set(requirements()) <= set(dependencies())
@@ -69,9 +80,18 @@ def test_convert_requirements_are_a_subset_of_the_dependencies() -> None:
 
 
 def test_help_imports_no_library_of_arrays_or_models(tmp_path: Path) -> None:
-    code = "import sys, dvspipe.cli.app; print(*{'numba', 'numpy', 'pydantic', 'torch'}.intersection(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
+    loaded = modules_after("--help", folder=tmp_path)
+    assert loaded.isdisjoint({"ctypes", "numba", "numpy", "pydantic", "rich.progress", "torch"})
+
+
+def test_conversion_imports_no_compiler_and_no_other_stage(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.webm", [Frame(40_000 * k, np.full((24, 32), 40 + 20 * k, np.uint8)) for k in range(5)])
+    command = ["convert", "a.webm", "-o", "a.h5", "--overwrite"]
+    run(command, folder=tmp_path)  # compiles missing kernels
+    loaded = modules_after(*command, folder=tmp_path)
+    assert {"numba", "dvspipe.simulator.crossings"} <= loaded
+    assert loaded.isdisjoint({"dvspipe.networks", "dvspipe.report", "dvspipe.results.training"})
+    assert loaded.isdisjoint({"matplotlib", "numba.np.linalg", "scipy.linalg", "torch"})
 
 
 def test_command_without_torch_fails_with_one_line(tmp_path: Path) -> None:

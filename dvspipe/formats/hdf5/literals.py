@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ...numba_cache import njit
 
 BYTES, END_OF_BLOCK = 256, 256  # number of literals; symbol after the last one
 MIN_SHARE = 9  # 2^-9: symbols count as at least this share, so codes have at most MAX_CODE_BITS bits

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 from isal import isal_zlib
-from numba import njit
 from numpy.typing import NDArray
 
+from ...numba_cache import njit
 from .literals import MAX_OVERHEAD_BYTES, encode_literals, estimate_bits
 
 DEFLATE_LEVEL = 1  # ISA-L level: 3 % larger than zlib, in a sixth of the time

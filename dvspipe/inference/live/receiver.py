@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numpy.typing import NDArray
 
+from ...numba_cache import njit
 from .chunks import NOTICE_S
 
 MAX_PACKET_BYTES = 1 << 16
