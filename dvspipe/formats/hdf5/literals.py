@@ -1,8 +1,8 @@
 """Deflate blocks of literals: bytes in a Huffman code, without references to earlier bytes (RFC 1951).
 
 Columns of events have planes with few values in an almost random order: polarities, the upper bytes of x and y. For
-these, blocks of literals are smaller than the blocks of ISA-L (0.75 to 0.95 of the size), are compressed in half of
-the time, and decompressed in 0.6 to 0.85 of it.
+these, blocks of literals have 0.8 to 0.92 of the size of ISA-L's blocks, and take 0.2 to 0.4 of the time to compress and
+0.55 to 0.8 of the time to decompress.
 """
 
 from __future__ import annotations
