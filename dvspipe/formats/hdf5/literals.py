@@ -1,7 +1,7 @@
 """Deflate blocks of literals: bytes in a Huffman code, without references to earlier bytes (RFC 1951).
 
 Columns of events have planes with few values in an almost random order: polarities, the upper bytes of x and y. For
-these, blocks of literals have 0.8 to 0.92 of the size of ISA-L's blocks, and take 0.2 to 0.4 of the time to compress and
+these, blocks of literals have 0.8 to 0.92 of the size of ISA-L's blocks, take 0.2 to 0.4 of the time to compress, and
 0.55 to 0.8 of the time to decompress.
 """
 
