@@ -43,7 +43,7 @@ from .evt_kernels import (
     ADDR_X,
     ADDR_Y,
     CD_ON,
-    MAX_EVT3_EVENTS,
+    MAX_BLOCK_EVENTS,
     MAX_EVT21_EVENTS,
     MAX_EVT_SIDE_PX,
     VECT_8,
@@ -102,7 +102,6 @@ class EvtVersion:
         name: Name in the header field `format`.
         number: Number in the header field `evt`.
         word: NumPy type of a word.
-        events_per_word: Maximum number of events per word.
         decode: Decodes words; see `evt_kernels`.
         start: State before the first word.
         explain: Describes why a word (EVT 2.1: its upper half) is invalid.
@@ -111,15 +110,14 @@ class EvtVersion:
     name: str
     number: str
     word: str
-    events_per_word: int
     decode: Callable[..., Decoded]
     start: Any
     explain: Callable[..., str]
 
 
-EVT2_VERSION = EvtVersion("EVT2", "2.0", "<u4", 1, decode_evt2, Evt2State(), _explain_evt2)
-EVT21_VERSION = EvtVersion("EVT21", "2.1", "<u8", MAX_EVT21_EVENTS, decode_evt21, Evt2State(), _explain_evt2)
-EVT3_VERSION = EvtVersion("EVT3", "3.0", "<u2", MAX_EVT3_EVENTS, decode_evt3, Evt3State(), _explain_evt3)
+EVT2_VERSION = EvtVersion("EVT2", "2.0", "<u4", decode_evt2, Evt2State(), _explain_evt2)
+EVT21_VERSION = EvtVersion("EVT21", "2.1", "<u8", decode_evt21, Evt2State(), _explain_evt2)
+EVT3_VERSION = EvtVersion("EVT3", "3.0", "<u2", decode_evt3, Evt3State(), _explain_evt3)
 VERSIONS = (EVT2_VERSION, EVT21_VERSION, EVT3_VERSION)
 
 
@@ -182,8 +180,8 @@ def _swap_halves(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def allocate_events(capacity: int) -> EventArrays:
-    """Allocate arrays with room for `capacity` events plus the events of one more word."""
-    return EventArrays.allocate(capacity + MAX_EVT21_EVENTS)
+    """Allocate arrays with room for `capacity` events plus the room that decoders need after them."""
+    return EventArrays.allocate(capacity + MAX_BLOCK_EVENTS)
 
 
 def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> Iterator[StoredColumns]:
@@ -199,7 +197,7 @@ def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> It
             words = _swap_halves(words) if swapped else words
             done, is_invalid = 0, False
             while done < len(words) and not is_invalid:
-                out = allocate_events(min(CHUNK_EVENTS, version.events_per_word * (len(words) - done)))
+                out = allocate_events(min(CHUNK_EVENTS, 2 * (len(words) - done)))  # vectors may need several turns
                 state, used, count, is_invalid = version.decode(words[done:], state, width, height, out)
                 done += used
                 if start_us:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..numba_cache import njit
+from .word_masks import MASK_WORDS, find_words, highest_bit, lowest_bit
 
 MAX_EVT_SIDE_PX = 1 << 11  # x and y have 11 bits
 
@@ -32,53 +33,15 @@ EXT_TRIGGER = 0xA  # not an event
 OTHERS = 0xE  # not an event
 CONTINUED = 0xF  # not an event
 PADDING = 0x9999  # added by Lucid cameras: https://github.com/ros-event-camera/event_camera_renderer/issues/8
-WITHOUT_LIMIT = (TIME_LOW, TIME_HIGH, CONTINUED_4, EXT_TRIGGER, OTHERS, CONTINUED)  # EVT 3.0 types with any payload
+TYPE, TYPE_BITS = 0xF000, 12
+PAYLOAD, LOW = 0x7FF, 0xFFF  # row or column; lower bits of the time
 
 EVT2_LOW_BITS, EVT2_HIGH_BITS = 6, 28
 EVT3_LOW_BITS, EVT3_HIGH_BITS = 12, 12
 MAX_EVT21_EVENTS, MAX_EVT3_EVENTS = 32, 12  # events per word
+MAX_BLOCK_EVENTS = MASK_WORDS * MAX_EVT3_EVENTS  # room that decoders need
 MAX_EVT3_WORDS = 3  # words per event, besides TIME_HIGH
 MIN_VECTOR_EVENTS = 3  # fewer events take no more words than a vector with its VECT_BASE_X
-
-# Position of a single bit in a 32-bit number: the top five bits of its product with this de Bruijn sequence are unique
-DE_BRUIJN = 0x077CB531
-BIT_PLACES = np.array(
-    [
-        0,
-        1,
-        28,
-        2,
-        29,
-        14,
-        24,
-        3,
-        30,
-        22,
-        20,
-        15,
-        25,
-        17,
-        4,
-        8,
-        31,
-        27,
-        13,
-        23,
-        21,
-        19,
-        16,
-        7,
-        26,
-        12,
-        18,
-        6,
-        11,
-        5,
-        10,
-        9,
-    ],
-    np.uint32,
-)
 
 
 class Evt2State(NamedTuple):
@@ -149,13 +112,6 @@ def _next_high(high: int, bits: int, value: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _lowest_bit(mask: np.uint32) -> tuple[np.uint32, int]:
-    """Return the lowest set bit of a mask, and its position."""
-    bit = mask & (~mask + np.uint32(1))
-    return bit, int(BIT_PLACES[np.uintp(np.uint32(bit * np.uint32(DE_BRUIJN)) >> np.uint32(27))])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def decode_evt2(words: NDArray[np.uint32], state: Evt2State, width: int, height: int, out: EventArrays) -> Decoded:
     """Decode EVT 2.0 words, with at most one event each."""
     t, x, y, on = out
@@ -203,15 +159,15 @@ def decode_evt21(words: NDArray[np.uint64], state: Evt2State, width: int, height
         if kind <= CD_ON:
             base, row = np.int64((word >> np.uint64(43)) & np.uint64(0x7FF)), np.int64(word >> np.uint64(32)) & 0x7FF
             t_us = (high << EVT2_LOW_BITS) + np.int64((word >> np.uint64(54)) & np.uint64(0x3F))
-            mask = np.uint32(word & np.uint64(0xFFFFFFFF))
+            mask = word & np.uint64(0xFFFFFFFF)
             is_invalid = bool(high < 0 or row >= height)
             while mask and not is_invalid:
-                bit, place = _lowest_bit(mask)
-                is_invalid = bool(base + place >= width)
+                column = base + np.int64(lowest_bit(mask))
+                is_invalid = bool(column >= width)
                 if not is_invalid:
-                    t[count], x[count], y[count], on[count] = t_us, base + place, row, kind
+                    t[count], x[count], y[count], on[count] = t_us, column, row, kind
                     count += np.uintp(1)
-                mask ^= bit
+                mask &= mask - np.uint64(1)
         elif kind == TIME_HIGH:
             high = _next_high(high, EVT2_HIGH_BITS, np.int64((word >> np.uint64(32)) & np.uint64(0x0FFFFFFF)))
         else:
@@ -224,70 +180,168 @@ def decode_evt21(words: NDArray[np.uint64], state: Evt2State, width: int, height
 def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height: int, out: EventArrays) -> Decoded:
     """Decode EVT 3.0 words.
 
-    Word types follow one another almost at random, so branches would be mispredicted. The inner loop therefore writes
-    every word as an event. If the word was not an event, the next word overwrites it. The loop stops only at payloads
-    at or above a limit per word type: rare words, words before the first address, and invalid words. The arrays must
-    have room for MAX_EVT3_EVENTS events per word of a block, plus one.
+    Words are decoded only while the arrays have room for MAX_BLOCK_EVENTS more events.
+    """
+    found: Decoded = _decode_blocks(words, words.size - MASK_WORDS + 1, state, width, height, out, 0)
+    size = words.size - found.words
+    if found.is_invalid or size == 0 or size >= MASK_WORDS:
+        return found
+    rest = np.full(2 * MASK_WORDS, OTHERS << TYPE_BITS, np.uint16)
+    rest[:size] = words[found.words :]
+    last = _decode_blocks(rest, size, found.state, width, height, out, found.events)
+    return Decoded(last.state, found.words + min(last.words, size), last.events, last.is_invalid)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _decode_blocks(
+    words: NDArray[np.uint16], stop: int, state: Evt3State, width: int, height: int, out: EventArrays, events: int
+) -> Decoded:
+    """Decode blocks of MASK_WORDS words that begin before word `stop`, after the first `events` events of the arrays.
+
+    Word types follow one another almost at random, so a branch per word would be mispredicted. Masks say which words of
+    a block are events or vectors, rows, and times; each event has the last row and time before it. Blocks end before a
+    new TIME_HIGH and before invalid words, since these change how later words are decoded.
+    """
+    high, low, row, base, base_on = state
+    high_word = np.uint16(TIME_HIGH << TYPE_BITS | high & 0xFFF if high >= 0 else 0)
+    count, index, is_invalid = np.uintp(events), np.uintp(0), False
+    while np.int64(index) < stop and out.t.size - np.int64(count) >= MAX_BLOCK_EVENTS and not is_invalid:
+        end = lowest_bit(_find_limits(words, index, high_word, width, height))
+        known = _bits_below(end)
+        single, vectors = (
+            known & _find_types(words, index, ADDR_X, 1),
+            known & _find_types(words, index, VECT_BASE_X, 3),
+        )
+        rows, lows = known & _find_types(words, index, ADDR_Y, 1), known & _find_types(words, index, TIME_LOW, 1)
+        while True:
+            place = min(lowest_bit(vectors), end)
+            before = _bits_below(place)
+            first = lowest_bit(single & before)
+            if first < place and (high < 0 or _latest(words, index, rows & _bits_below(first), row, PAYLOAD) < 0):
+                place, is_invalid = first, True
+                break
+            masks = single & before, rows, lows
+            count = _decode_single(words, index, masks, Evt3State(high, low, row, base, base_on), out, count)
+            if place == end:
+                break
+            now = _latest(words, index, lows & before, low, LOW), _latest(words, index, rows & before, row, PAYLOAD)
+            latest = Evt3State(high, now[0], now[1], base, base_on)
+            base, base_on, count, is_invalid = _decode_vector(words[index + np.uintp(place)], latest, width, out, count)
+            if is_invalid:
+                break
+            single, vectors = single & ~before, vectors & (vectors - np.uint64(1))
+        before = _bits_below(place)
+        row, low = _latest(words, index, rows & before, row, PAYLOAD), _latest(words, index, lows & before, low, LOW)
+        index += np.uintp(place)
+        is_limit = place < MASK_WORDS and not is_invalid
+        while is_limit:
+            word = words[index]
+            if word >> np.uint16(TYPE_BITS) == TIME_HIGH:
+                high, low, high_word = _next_high(high, EVT3_HIGH_BITS, np.int64(word & np.uint16(LOW))), 0, word
+            else:
+                is_invalid = bool(word != PADDING)
+            index += np.uintp(not is_invalid)
+            is_limit = index < words.size and not is_invalid and words[index] >> np.uint16(TYPE_BITS) == TIME_HIGH
+    return Decoded(Evt3State(high, low, row, base, base_on), int(np.int64(index)), int(np.int64(count)), is_invalid)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _decode_single(
+    words: NDArray[np.uint16],
+    start: int,
+    masks: tuple[np.uint64, np.uint64, np.uint64],
+    state: Evt3State,
+    out: EventArrays,
+    count: np.uintp,
+) -> np.uintp:
+    """Decode the events of a block that are not in vectors; return the new number of events.
+
+    Args:
+        words: Words.
+        start: First word of the block.
+        masks: Words of the block that are events, rows and times.
+        state: State before the block.
+        out: Arrays for events.
+        count: Number of events in the arrays.
     """
     t, x, y, on = out
-    high, low, row, base, base_on = state.high, state.low, np.int16(state.row), state.base, np.uint8(state.base_on)
-    base_us, high_word = high << EVT3_LOW_BITS, np.uint16(TIME_HIGH << 12 | high & 0xFFF if high >= 0 else 0)
-    limits = np.zeros(16, np.uint16)  # allocated here: an argument could alias the other arrays, and costs 4 %
-    for kind_without_limit in WITHOUT_LIMIT:
-        limits[kind_without_limit] = MAX_EVT_SIDE_PX
-    limits[ADDR_Y] = height if row >= 0 else 0
-    limits[ADDR_X] = width if row >= 0 and high >= 0 else 0
-    count, index, one, is_invalid = np.uintp(0), np.uintp(0), np.uintp(1), False
-    size, room, stop = np.uintp(words.size), np.uintp(t.size - 1), np.uintp(0)
-    while not is_invalid:
-        if index == stop:  # end of a block
-            stop = min(size, index + (room - count) // np.uintp(MAX_EVT3_EVENTS))
-            if index == stop:
-                break
-        while index < stop:
-            word = words[index]
-            kind, payload = np.uintp(word >> 12), np.uint16(word & 0x7FF)
-            if (payload >= limits[kind]) | ((kind == TIME_HIGH) & (word != high_word)):
-                break
-            low = int(word & 0xFFF) if kind == TIME_LOW else low
-            row = np.int16(payload) if kind == ADDR_Y else row
-            t[count] = base_us + low
-            x[count] = payload
-            y[count] = row
-            on[count] = (word >> 11) & 1
-            count += np.uintp(kind == ADDR_X)
-            index += one
-        if index == stop:
-            continue
-        word = words[index]
-        kind, column = np.uintp(word >> 12), int(word & 0x7FF)
-        if kind == VECT_BASE_X:
-            base, base_on = column, np.uint8((word >> 11) & 1)
-        elif kind in (VECT_12, VECT_8):
-            mask = np.uint32(word & (0xFFF if kind == VECT_12 else 0xFF))
-            is_invalid = bool(high < 0 or row < 0 or base < 0)
-            while mask and not is_invalid:
-                bit, place = _lowest_bit(mask)
-                is_invalid = bool(base + place >= width)
-                if not is_invalid:
-                    t[count], x[count], y[count], on[count] = base_us + low, base + place, row, base_on
-                    count += one
-                mask ^= bit
-            base += 0 if is_invalid else (12 if kind == VECT_12 else 8)
-        elif kind == TIME_HIGH:
-            high = _next_high(high, EVT3_HIGH_BITS, np.int64(word & 0xFFF))
-            base_us, low, high_word = high << EVT3_LOW_BITS, 0, word
-        elif kind == ADDR_Y and column < height:
-            row = np.int16(column)
-            limits[ADDR_Y] = height
-        elif word == PADDING:
-            pass
-        else:
-            is_invalid = True
-        limits[ADDR_X] = width if row >= 0 and high >= 0 else 0
-        index += np.uintp(not is_invalid)
-    after = Evt3State(high, low, int(row), base, int(base_on))
-    return Decoded(after, int(index), int(count), is_invalid)
+    events, rows, lows = masks
+    row, low, base_us = state.row, state.low, state.high << EVT3_LOW_BITS
+    while events:
+        place = lowest_bit(events)
+        before = (np.uint64(1) << place) - np.uint64(1)
+        row = _latest(words, start, rows & before, row, PAYLOAD)
+        low = _latest(words, start, lows & before, low, LOW)
+        word = words[start + np.uintp(place)]
+        t[count] = base_us + low
+        x[count] = word & np.uint16(PAYLOAD)
+        y[count] = row
+        on[count] = word >> np.uint16(11) & np.uint16(1)
+        count += np.uintp(1)
+        events &= events - np.uint64(1)
+    return count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _decode_vector(
+    word: np.uint16, state: Evt3State, width: int, out: EventArrays, count: np.uintp
+) -> tuple[int, int, np.uintp, bool]:
+    """Decode a word of a vector; return base, base_on, the new number of events, and whether the word is invalid."""
+    t, x, y, on = out
+    high, low, row, base, base_on = state
+    kind = word >> np.uint16(TYPE_BITS)
+    if kind == VECT_BASE_X:
+        return (
+            int(np.int64(word & np.uint16(PAYLOAD))),
+            int(np.int64(word >> np.uint16(11) & np.uint16(1))),
+            count,
+            False,
+        )
+    if high < 0 or row < 0 or base < 0:
+        return base, base_on, count, True
+    columns, t_us = 12 if kind == VECT_12 else 8, (high << EVT3_LOW_BITS) + low
+    mask = np.uint64(word) & np.uint64((1 << columns) - 1)
+    while mask:
+        column = base + np.int64(lowest_bit(mask))
+        if column >= width:
+            return base, base_on, count, True
+        t[count], x[count], y[count], on[count] = t_us, column, row, base_on
+        count += np.uintp(1)
+        mask &= mask - np.uint64(1)
+    return base + columns, base_on, count, False
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _bits_below(place: np.uint64) -> np.uint64:
+    """Return a mask of the bits below a place, 0 to 64."""
+    return (np.uint64(1) << place) - np.uint64(1) if place < np.uint64(MASK_WORDS) else ~np.uint64(0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _latest(words: NDArray[np.uint16], start: int, mask: np.uint64, previous: int, field: int) -> int:
+    """Return a field of the last word in a mask, or `previous` if the mask is empty; without a branch."""
+    found = int(np.int64(words[start + np.uintp(highest_bit(mask | np.uint64(1)))] & np.uint16(field)))
+    return found if mask else previous
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _find_types(words: NDArray[np.uint16], start: int, first: int, count: int) -> np.uint64:
+    """Find the words of `count` types, starting at `first`."""
+    kinds = np.uint16(first << TYPE_BITS), np.uint16(count << TYPE_BITS)
+    found: np.uint64 = find_words(words, start, np.uint16(TYPE), kinds[0], kinds[1])
+    return found
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _find_limits(words: NDArray[np.uint16], start: int, high_word: np.uint16, width: int, height: int) -> np.uint64:
+    """Find other values of TIME_HIGH than `high_word`, and invalid words."""
+    address, every, unit = np.uint16(TYPE | PAYLOAD), np.uint16(0xFFFF), 1 << TYPE_BITS
+    rows = find_words(words, start, address, np.uint16(height), np.uint16(ADDR_X * unit - height))
+    columns = find_words(words, start, address, np.uint16(ADDR_X * unit + width), np.uint16(unit - width))
+    same_high = find_words(words, start, every, high_word, np.uint16(1))
+    highs = _find_types(words, start, TIME_HIGH, EXT_TRIGGER - TIME_HIGH) & ~same_high
+    found: np.uint64 = rows | columns | highs | _find_types(words, start, EXT_TRIGGER + 1, OTHERS - EXT_TRIGGER - 1)
+    return found
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -98,4 +98,4 @@ def _explain(word: int, state: LibcaerState, width: int, height: int, *, name: s
     return f"a vector from y = {state.base} with mask 0x{word & 0xFF:X}, outside the sensor (height {height})"
 
 
-LIBCAER = EvtVersion("libcaer_cmp", "", "<u2", MAX_EVENTS, decode_libcaer, LibcaerState(), _explain)
+LIBCAER = EvtVersion("libcaer_cmp", "", "<u2", decode_libcaer, LibcaerState(), _explain)

@@ -501,7 +501,7 @@ class _PacketDecoder:
     ) -> Generator[StoredColumns, None, Any]:
         """Decode words: yield their events, and return the new state."""
         while len(words):
-            out = allocate_events(min(CHUNK_EVENTS, version.events_per_word * len(words)))
+            out = allocate_events(min(CHUNK_EVENTS, len(words)))
             state, used, count, is_invalid = version.decode(words, state, self._width, self._height, out)
             if count:
                 yield StoredColumns(out.t[:count], out.x[:count], out.y[:count], out.on[:count].view(np.bool_))

@@ -101,7 +101,8 @@ def measure_formats(limits: Limits, events: Events, data: Path | None) -> Iterat
         columns = events.t - events.t[0], events.x, events.y, events.p.view(np.uint8)
         chunks = [rows for column in columns for rows in _chunks(column)]
         packed = [compress_chunk(rows) for rows in chunks]
-        inflate = _cpu_s(lambda: [isal_zlib.decompress(z, 15, r.nbytes) for z, r in zip(packed, chunks, strict=True)])
+        pairs = [*zip(packed, chunks, strict=True)]
+        inflate = _cpu_s(lambda: _consume(isal_zlib.decompress(one, 15, rows.nbytes) for one, rows in pairs))
         deflate = _cpu_s(lambda: [compress_chunk(rows) for rows in chunks])
         path = files["hdf5"]
         yield Work("decode HDF5", _decode_s(path), inflate, "ISA-L alone, decompressing")

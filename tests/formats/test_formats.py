@@ -97,9 +97,9 @@ def test_number_of_pending_chunks_is_limited(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
     encoded, pending = compress_chunk, []
 
-    def watched(rows: np.ndarray) -> bytes:
+    def watched(rows: np.ndarray, padding: int) -> bytes:
         pending.append(len(file._pending))
-        return encoded(rows)
+        return encoded(rows, padding)
 
     monkeypatch.setattr(chunked_file, "compress_chunk", watched)
     with chunked_file.ChunkedFile(tmp_path / "a.h5", {"t": np.int64}, "", resume=False) as file:

@@ -40,6 +40,23 @@ def test_incompressible_planes_are_stored() -> None:
     assert len(compress_chunk(np.zeros(65536, np.int64))) < 3000
 
 
+@pytest.mark.parametrize("rows", [0, 1, 5000])
+def test_padding_is_zeros_after_the_rows(rows: int) -> None:
+    values = np.random.default_rng(0).integers(0, 1 << 20, rows)
+    content, found = compress_chunk(values, 65536 - rows), np.ones(65536, np.int64)
+    decompress_chunk(content, found, shuffled=True)
+    assert np.array_equal(found[:rows], values)
+    assert not found[rows:].any()
+    assert len(content) < 3 * rows + 4000
+
+
+def test_chunks_of_other_writers_are_decompressed() -> None:
+    for values in (np.arange(5000), np.full(5000, 1 << 60), np.zeros(5000, np.int64)):
+        found = np.empty(5000, np.int64)
+        decompress_chunk(zlib.compress(values.view(np.uint8).reshape(-1, 8).T.tobytes()), found, shuffled=True)
+        assert np.array_equal(found, values)
+
+
 def test_corrupted_chunks_raise() -> None:
     values = np.random.default_rng(0).integers(0, 1000, 5000)
     content, found = compress_chunk(values), np.empty(5000, np.int64)

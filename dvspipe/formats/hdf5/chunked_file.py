@@ -40,7 +40,7 @@ from ..writers import Compression, closing_bytes
 from .planes import DEFLATE_LEVEL, compress_chunk
 
 CHUNK_ROWS = 65536
-MAX_ENCODERS = 4  # threads; one encodes 60 M events/s
+MAX_ENCODERS = 4  # threads; one encodes 150 M events/s
 MAX_PENDING_CHUNKS = 64  # chunks to be compressed and stored: a million events, about one 720p frame
 STATE, GROWING = "state.npz", "growing.h5"
 STATE_ERRORS = (  # raised when a saved state is corrupted
@@ -186,7 +186,7 @@ class ChunkedFile:
         """Yield the file with all rows, to add metadata; rename it into place if the block ends without an error."""
         for name, column in self._columns.items():
             if len(column.rest):
-                self._encode(name, column.buffer)
+                self._encode(name, column.rest)
         self._wait_pending(0)
         with self._writing():
             file = self._open_growing()
@@ -201,7 +201,7 @@ class ChunkedFile:
 
     def _encode(self, name: str, chunk: NDArray[Any]) -> None:
         """Compress and store the last chunk of a column in threads, after earlier chunks."""
-        encoded = self._encoders.submit(compress_chunk, chunk) if self._is_encoded else chunk
+        encoded = self._encoders.submit(compress_chunk, chunk, CHUNK_ROWS - len(chunk)) if self._is_encoded else chunk
         self._pending.append(self._storer.submit(self._store, name, encoded, self._columns[name].rows))
         self._wait_pending(MAX_PENDING_CHUNKS)
 
@@ -219,7 +219,7 @@ class ChunkedFile:
         with self._writing():
             self._open_growing()
             dataset = self._datasets[name]
-            dataset.resize((stop,))
+            dataset.id.set_extent((stop,))
             if rows is None:
                 dataset.id.write_direct_chunk((begin,), chunk)
             else:

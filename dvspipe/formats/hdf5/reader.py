@@ -33,7 +33,7 @@ from .metadata import Metadata, read_attributes, read_metadata, read_sensor
 from .storage import H5PY_ERRORS, StoredRows, check_storage, find_dataset, get_dataset, uses_user_plugin
 from .values import Valid, to_microseconds, to_pixels, to_polarities
 
-MAX_DECODERS = 4  # threads; one decodes 130 M events/s
+MAX_DECODERS = 4  # threads; one decodes 160 M events/s
 LABELS = "events/noise"  # additional column of the layout dsec: uint8, 1: noise
 
 

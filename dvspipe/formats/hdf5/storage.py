@@ -24,7 +24,7 @@ from .planes import decompress_chunk
 
 MAX_CHUNK_BYTES = 1 << 27  # chunk of one column; HDF5 keeps complete chunks in memory
 MAX_ROW_BYTES = 256
-JOB_ROWS = 1 << 16  # rows per decompression job of a thread
+JOB_ROWS = 1 << 18  # rows per decompression job of a thread: a job takes about a millisecond
 MAX_ROWS = 1 << 48
 
 H5PY_ERRORS: tuple[type[BaseException], ...] = (  # raised by h5py for corrupted files

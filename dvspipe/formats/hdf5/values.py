@@ -28,14 +28,14 @@ def to_microseconds(t: NDArray[Any], exponent: int, offset_us: int) -> tuple[NDA
         most = (MAX_INT64 - abs(offset_us)) // scale
         valid = (t <= min(most, np.iinfo(t.dtype).max)) & (t >= max(-most, np.iinfo(t.dtype).min))
         t = np.where(valid, t, t.dtype.type(0))
-    times = t.astype(np.int64) if t.dtype != np.int64 or scale > 1 or exponent < 0 or offset_us else t
+    times = t.astype(np.int64, copy=False)
     if exponent < 0:
         divisor = 10**-exponent
         times = (times // divisor) + (times % divisor * 2 >= divisor)
     elif scale > 1:
-        times *= scale
+        times = times * scale
     if offset_us:
-        times += offset_us
+        times = times + offset_us
     return times, valid
 
 

@@ -20,9 +20,10 @@ from ...arguments import checked
 from ...errors import EventError, escape_controls
 from ...events import LATEST_US, Events, SensorSize
 from ..writers import Compression, WriteOptions, Writer
-from .chunked_file import ChunkedFile
+from .chunked_file import CHUNK_ROWS, ChunkedFile
 from .layouts import SUFFIXES
 
+PART_ROWS = 4 * CHUNK_ROWS  # written at a time; their times fit in the cache
 INDEX_BLOCK = 1 << 20
 MAX_INDEX_ROWS = 1 << 26  # 18 hours; limited because one wrong time could fill the disk; bisection finds later events
 NEAR_ZERO_US = 1_000_000  # recordings that begin later are stored relative to t_offset
@@ -112,12 +113,17 @@ class EventWriter(Writer):
             raise EventError(
                 f"{self.path}: time span too long (found {self._offset_us} to {self._last_us} us, expected 64 bits)"
             )
-        t = events.t - self._offset_us if self._offset_us else events.t
-        columns: dict[str, NDArray[Any]] = {"x": events.x, "y": events.y, "t": t, "p": events.p}
-        for name, column in (columns if noise is None else columns | {"noise": noise}).items():
+        columns: dict[str, NDArray[Any]] = {"x": events.x, "y": events.y, "t": events.t, "p": events.p}
+        columns |= {} if noise is None else {"noise": noise}
+        for start in range(0, len(events), PART_ROWS):
+            self._write_part({name: column[start : start + PART_ROWS] for name, column in columns.items()})
+
+    def _write_part(self, columns: dict[str, NDArray[Any]]) -> None:
+        t = columns["t"] - self._offset_us if self._offset_us else columns["t"]
+        for name, column in (columns | {"t": t}).items():
             self._file.append(f"events/{name}", column.view(self._types[name]))
         self._index_milliseconds(t, int(t[-1]) // 1000 + 1)
-        self.count += len(events)
+        self.count += len(t)
 
     def _index_milliseconds(self, t: NDArray[np.int64], stop_ms: int) -> None:
         """Index the first event at or after each millisecond before `stop_ms`; `t` are the times of the next events."""
