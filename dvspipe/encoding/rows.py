@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 from numpy.typing import NDArray
 
 from ..events import SensorSize
+from ..numba_cache import njit
 from .bins import BinConfig, create_places
 from .kernels import Places
 

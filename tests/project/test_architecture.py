@@ -83,7 +83,7 @@ ONLY_HOMES = {
     "neuromorphic_drivers": {"inference"},
     "nir": {"checkpoints"},
     "norse": {"networks"},
-    "numba": {"formats", "inference", "numba_cache", "simulator"},  # kernels use `njit` of `numba_cache`
+    "numba": {"encoding", "formats", "inference", "numba_cache", "simulator"},  # kernels use `njit` of `numba_cache`
     "onnx": {"checkpoints"},
     "onnxruntime": {"checkpoints"},
     "onnxscript": {"checkpoints"},
