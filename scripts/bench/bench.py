@@ -7,6 +7,7 @@ installed.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import itertools
 import json
 import os
@@ -943,7 +944,10 @@ def bench_scale(_options: Options) -> Iterator[Figure]:
         codes = [process.wait() for process in running]
         assert codes == [0, 0], codes
         by_hand_s = time.perf_counter() - began
-        for name, target, options in (("local", 0.9, ["--jobs", "2"]), ("ray", 0.8, ["--engine", "ray"])):
+        engines = [("local", 0.9, ["--jobs", "2"])]
+        if importlib.util.find_spec("ray"):
+            engines.append(("ray", 0.8, ["--engine", "ray"]))
+        for name, target, options in engines:
             spent = _time_command(_convert_all(folder / "videos", folder / name, *options))
             beside = {"wall s": spent.wall_s, "by hand s": by_hand_s, "load": os.getloadavg()[0]}
             yield Figure(f"scale/{name}", by_hand_s / spent.wall_s, "of by hand", target, beside)
