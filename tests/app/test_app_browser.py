@@ -130,7 +130,7 @@ def choose_sample(page: Any) -> None:
 def upload(page: Any, path: Path, shown: Any) -> None:
     """Choose a file until `shown` appears: while the page is drawn, the browser may replace the input with its file."""
     for _ in range(UPLOADS - 1):
-        page.locator("input[type=file]:not([disabled])").first.set_input_files(str(path))
+        page.locator("[role=tabpanel]:visible input[type=file]:not([disabled])").first.set_input_files(str(path))
         with suppress(playwright.TimeoutError):
             shown.wait_for(timeout=PATIENCE_MS / UPLOADS)
             return
