@@ -8,7 +8,7 @@ costs a test for negative values at each access.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,18 +62,30 @@ class StepTimes(NamedTuple):
 
 
 @njit(inline="always")
-def _find_places(
+def find_places(
     places: Places,
-    x: NDArray[np.int16],
-    y: NDArray[np.int16],
-    p: NDArray[np.bool_],
+    x: NDArray[Any],
+    y: NDArray[Any],
+    p: NDArray[Any],
     block: NDArray[np.uint32],
 ) -> None:
     """Write the places of events to the start of `block`."""
-    for k in range(x.size):
-        row = (np.uint32(y[k]) * places.multiplier) >> places.shift
-        column = (np.uint32(x[k]) * places.multiplier) >> places.shift
-        block[k] = np.uint32(p[k]) * places.plane + row * places.width + column
+    if places.shift == COORDINATE_BITS:  # no downsampling
+        for k in range(x.size):
+            block[k] = np.uint32(p[k]) * places.plane + np.uint32(y[k]) * places.width + np.uint32(x[k])
+    else:
+        for k in range(x.size):
+            row = (np.uint32(y[k]) * places.multiplier) >> places.shift
+            column = (np.uint32(x[k]) * places.multiplier) >> places.shift
+            block[k] = np.uint32(p[k]) * places.plane + row * places.width + column
+
+
+@njit(inline="always")
+def count_places(block: NDArray[np.uint32], largest: np.uint8, step: NDArray[np.uint8]) -> None:
+    """Count the events at places, up to `largest`."""
+    for place in block:
+        count = step[np.uintp(place)]
+        step[np.uintp(place)] = count + np.uint8(count < largest)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -96,10 +108,8 @@ def add_counts(
         saturated += index[k + 1] - index[k] + _sum(step)
         for first in range(index[k], index[k + 1], BLOCK_EVENTS):
             stop = min(first + BLOCK_EVENTS, index[k + 1])
-            _find_places(places, x[first:stop], y[first:stop], p[first:stop], block)
-            for place in block[: stop - first]:
-                count = step[np.uintp(place)]
-                step[np.uintp(place)] = count + np.uint8(count < largest)
+            find_places(places, x[first:stop], y[first:stop], p[first:stop], block)
+            count_places(block[: stop - first], largest, step)
         saturated -= _sum(step)  # at once, while it is in the cache; counting in the loop takes longer
     return saturated
 
@@ -135,7 +145,7 @@ def add_weights(
         after = steps[k + 1] if k + 1 < len(steps) else beyond
         for first in range(index[k], index[k + 1], BLOCK_EVENTS):
             stop = min(first + BLOCK_EVENTS, index[k + 1])
-            _find_places(places, x[first:stop], y[first:stop], p[first:stop], block)
+            find_places(places, x[first:stop], y[first:stop], p[first:stop], block)
             for number, place in enumerate(block[: stop - first]):
                 event = np.uintp(first + number)
                 share = max(0.0, (np.float64(t[event] - times.start_us) - times.begins_us[k]) / times.length_us)
@@ -157,7 +167,7 @@ def note_times(
     block = np.empty(BLOCK_EVENTS, np.uint32)
     for first in range(0, t.size, BLOCK_EVENTS):
         stop = min(first + BLOCK_EVENTS, t.size)
-        _find_places(places, x[first:stop], y[first:stop], p[first:stop], block)
+        find_places(places, x[first:stop], y[first:stop], p[first:stop], block)
         for number, place in enumerate(block[: stop - first]):
             last_us[np.uintp(place)] = t[np.uintp(first + number)]
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ..events import SensorSize
 from ..numba_cache import njit
 from .bins import BinConfig, create_places
-from .kernels import Places
+from .kernels import Places, count_places, find_places
 
 FIELDS = ("t", "x", "y", "p")
 BLOCK_ROWS = 256
@@ -37,7 +37,6 @@ RULE = np.dtype(
         ("step_length", "i8"),  # events or microseconds
         ("last_column", "u8"),
         ("last_row", "u8"),
-        ("downsample", "i8"),
         ("largest", "u1"),
         *((name, "u4") for name in Places._fields),
     ]
@@ -62,7 +61,7 @@ class RowCounter:
         """Create the encoder of the recordings of a sensor, for a form with counts."""
         by_events = config.by == "events"
         length = config.step_events if by_events else config.step_us
-        limits = (sensor.width - 1, sensor.height - 1, config.downsample, config.largest)
+        limits = (sensor.width - 1, sensor.height - 1, config.largest)
         values = (by_events, config.by == "recording", length, *limits, *create_places(sensor, config))
         return cls(np.array([values], RULE), (config.steps, *config.shape(sensor)))
 
@@ -181,18 +180,6 @@ def _is_wrong(times: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[
 
 
 @njit(inline="always")
-def _find_row_places(x: NDArray[Any], y: NDArray[Any], p: NDArray[Any], rule: Any, places: NDArray[np.uint32]) -> None:
-    width, plane, multiplier, shift = rule.width, rule.plane, rule.multiplier, rule.shift
-    if rule.downsample == 1:
-        for k in range(BLOCK_ROWS):
-            places[k] = np.uint32(p[k]) * plane + np.uint32(y[k]) * width + np.uint32(x[k])
-    else:
-        for k in range(BLOCK_ROWS):
-            row, column = (np.uint32(y[k]) * multiplier) >> shift, (np.uint32(x[k]) * multiplier) >> shift
-            places[k] = np.uint32(p[k]) * plane + row * width + column
-
-
-@njit(inline="always")
 def _find_time(t: NDArray[Any], first: int, stop: int, time_us: int) -> int:
     """Return the index of the first time in [first, stop) that is not before `time_us`, or `stop`."""
     while first < stop:
@@ -218,6 +205,7 @@ def count_rows(rows: Any, rules: NDArray[np.void], spikes: NDArray[np.uint8]) ->
         Whether the rules of `Events` hold and times are below 2^62 us; if not, `spikes` is incomplete.
     """
     rule, steps = rules[0], spikes.reshape(len(spikes), -1)
+    grid = Places(rule.width, rule.plane, rule.multiplier, rule.shift)
     start_us, last_us = int(rows[0].t), int(rows[rows.size - 1].t)
     if start_us < -MAX_TIME_US or last_us > MAX_TIME_US or last_us - start_us > MAX_SPAN_US:
         return False
@@ -233,7 +221,7 @@ def count_rows(rows: Any, rules: NDArray[np.void], spikes: NDArray[np.uint8]) ->
         if _is_wrong(times, x, y, p, rule):
             return False
         times[0] = times[BLOCK_ROWS]
-        _find_row_places(x, y, p, rule, places)
+        find_places(grid, x, y, p, places)
         begin = 0
         while k < len(steps):
             if rule.by_events:
@@ -241,9 +229,7 @@ def count_rows(rows: Any, rules: NDArray[np.void], spikes: NDArray[np.uint8]) ->
             else:  # see `Clock`
                 stop = _find_time(times[1:], begin, size, start_us - (-(k + 1) * span) // parts)
             step = steps[k]
-            for place in places[begin:stop]:
-                count = step[np.uintp(place)]
-                step[np.uintp(place)] = count + np.uint8(count < rule.largest)
+            count_places(places[begin:stop], rule.largest, step)
             if stop == size:
                 break
             begin, k = stop, k + 1
