@@ -40,6 +40,8 @@ class _Shape(NamedTuple):
         kernel: Side of the kernels.
         padding: Pixels of zero padding around an input image.
         outputs: Output channels K.
+        rows: Rows of an output image.
+        columns: Columns of an output image.
     """
 
     channels: int
@@ -48,12 +50,8 @@ class _Shape(NamedTuple):
     kernel: int
     padding: int
     outputs: int
-
-    @property
-    def output_size(self) -> tuple[int, int]:
-        """Rows and columns of an output image."""
-        more = 2 * self.padding - self.kernel + 1
-        return self.height + more, self.width + more
+    rows: int
+    columns: int
 
 
 class _Spikes(NamedTuple):
@@ -111,9 +109,10 @@ class _SparseConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, counts: Counts) -> Tensor:
         N, C, H, W = x.shape
-        shape = _Shape(C, H, W, weight.shape[-1], padding, len(weight))
+        kernel, more = weight.shape[-1], 2 * padding - weight.shape[-1] + 1
+        shape = _Shape(C, H, W, kernel, padding, len(weight), H + more, W + more)
         spikes = _list_spikes(x, counts)
-        currents = torch.empty((N, len(weight), *shape.output_size), memory_format=torch.channels_last)
+        currents = torch.empty((N, len(weight), shape.rows, shape.columns), memory_format=torch.channels_last)
         kernels, out = _flat(weight.permute(2, 3, 1, 0)), _flat(currents.permute(0, 2, 3, 1))
         offsets = _flat(torch.zeros(len(weight)) if bias is None else bias)
         block = _block(len(weight))
@@ -223,6 +222,18 @@ def _list_values(pixels: Singles, width: int, spikes: _Spikes, first: int, last:
         spikes.starts[n, pixels.shape[1]] = found
 
 
+@njit(inline="always")
+def _find_reach(place: int, size: int, shape: _Shape) -> tuple[int, int]:
+    """Return the first row (or column) of an input with `size` of them that reaches an output place, and the end."""
+    return max(0, place - shape.padding), min(size, place - shape.padding + shape.kernel)
+
+
+@njit(inline="always")
+def _find_shift(row: int, x: int, shape: _Shape) -> int:
+    """Return what to add to the places of an input row for flat kernel places; `row` is relative to the output row."""
+    return ((row + shape.padding) * shape.kernel - (x - shape.padding)) * shape.channels
+
+
 @njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")
 def _add_weights(
     spikes: _Spikes,
@@ -235,20 +246,19 @@ def _add_weights(
     last: int,
 ) -> None:
     """Write the currents [N, H', W', K] of images `first` to `last`; `weights` and `currents` are flat."""
-    C, H, W, side, padding, K = shape
-    rows, columns = H + 2 * padding - side + 1, W + 2 * padding - side + 1
+    K, rows, columns = shape.outputs, shape.rows, shape.columns
     for n in range(first, last):
         starts = spikes.starts[n]
         for y in range(rows):
-            top, bottom = max(0, y - padding), min(H, y - padding + side)
+            top, bottom = _find_reach(y, shape.height, shape)
             for x in range(columns):
-                left, right = max(0, x - padding), min(W, x - padding + side)
+                left, right = _find_reach(x, shape.width, shape)
                 place = ((n * rows + y) * columns + x) * K
                 for k in range(0, K, len(block)):
                     total = broadcast(np.float32(0), block)
                     for row in range(top, bottom):
-                        shift = ((row - y + padding) * side - (x - padding)) * C
-                        for i in range(starts[row * W + left], starts[row * W + right]):
+                        shift = _find_shift(row - y, x, shape)
+                        for i in range(starts[row * shape.width + left], starts[row * shape.width + right]):
                             at = (shift + spikes.places[i]) * K + k
                             total = total + broadcast(spikes.values[i], block) * load(weights, np.uint64(at), block)
                     store(currents, np.uint64(place + k), total + load(bias, np.uint64(k), block))
@@ -265,19 +275,18 @@ def _add_gradients(
     last: int,
 ) -> None:
     """Add the weight gradients of images `first` to `last`, from the gradients of the currents; both are flat."""
-    C, H, W, side, padding, K = shape
-    rows, columns = H + 2 * padding - side + 1, W + 2 * padding - side + 1
+    K, rows, columns = shape.outputs, shape.rows, shape.columns
     for n in range(first, last):
         starts = spikes.starts[n]
         for k in range(0, K, len(block)):
             for y in range(rows):
-                top, bottom = max(0, y - padding), min(H, y - padding + side)
+                top, bottom = _find_reach(y, shape.height, shape)
                 for x in range(columns):
-                    left, right = max(0, x - padding), min(W, x - padding + side)
+                    left, right = _find_reach(x, shape.width, shape)
                     gradient = load(to_currents, np.uint64(((n * rows + y) * columns + x) * K + k), block)
                     for row in range(top, bottom):
-                        shift = ((row - y + padding) * side - (x - padding)) * C
-                        for i in range(starts[row * W + left], starts[row * W + right]):
+                        shift = _find_shift(row - y, x, shape)
+                        for i in range(starts[row * shape.width + left], starts[row * shape.width + right]):
                             at = np.uint64((shift + spikes.places[i]) * K + k)
                             more = broadcast(spikes.values[i], block) * gradient
                             store(to_weights, at, load(to_weights, at, block) + more)
