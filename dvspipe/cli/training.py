@@ -309,7 +309,6 @@ def _is_unstarted(folder: Path) -> bool:
 def show_training(held_out: str = "validation") -> Iterator[TrainingCallback]:
     """Yield a callback that prints the progress of training; `held_out` names the held-out recordings."""
     from ..training import TrainingCallback
-    from ..training.machine import keep_freed_memory
 
     class Screen(TrainingCallback):
         kind = ""
@@ -337,7 +336,7 @@ def show_training(held_out: str = "validation") -> Iterator[TrainingCallback]:
         def on_warning(self, text: str) -> None:
             warn(text)
 
-    with keep_freed_memory(), progress() as show:
+    with progress() as show:
         yield Screen()
 
 

@@ -39,6 +39,7 @@ from ..results import BaselineResult, EvaluationResult, RunFolder, WrongPredicti
 from ..results.scores import CALIBRATION_BINS, Counts
 from .callback import LogCallback, TrainingCallback
 from .framing import adopt_framing
+from .machine import keep_freed_memory
 
 
 @checked
@@ -180,6 +181,7 @@ class OpenedEvaluation:
 
 
 @checked
+@keep_freed_memory()
 def evaluate(
     checkpoint: str | Path,
     data: DataConfig | Mapping[str, object] | str | Path,

@@ -25,6 +25,7 @@ from ..results import TrainingRun
 from .callback import LogCallback, TrainingCallback
 from .config import TrainConfig
 from .evaluation import evaluate_network, open_evaluation
+from .machine import keep_freed_memory
 from .run import train
 
 MAX_CALIBRATION = 64  # recordings; more do not change the scales noticeably
@@ -92,6 +93,7 @@ class Quantisation(Brief):
 
 
 @checked
+@keep_freed_memory()
 def quantise(
     checkpoint: str | Path,
     data: DataConfig | Mapping[str, object] | str | Path,
