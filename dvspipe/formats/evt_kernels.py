@@ -26,7 +26,6 @@ VECT_BASE_X = 0x3  # sets the first column and the polarity of vectors
 VECT_12 = 0x4  # vector: one bit for each of 12 columns; the next vector begins after them
 VECT_8 = 0x5  # vector of 8 columns
 TIME_LOW = 0x6  # sets the lower 12 bits of the time
-CONTINUED_4 = 0x7  # not an event
 # Types of both
 TIME_HIGH = 0x8  # sets the upper bits of the time, and clears the lower bits
 EXT_TRIGGER = 0xA  # not an event
@@ -334,7 +333,7 @@ def _find_types(words: NDArray[np.uint16], start: int, first: int, count: int) -
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _find_limits(words: NDArray[np.uint16], start: int, high_word: np.uint16, width: int, height: int) -> np.uint64:
-    """Find other values of TIME_HIGH than `high_word`, and invalid words."""
+    """Find other values of TIME_HIGH than `high_word`, and invalid words; types 0x7, 0xA, 0xE and 0xF are valid."""
     address, every, unit = np.uint16(TYPE | PAYLOAD), np.uint16(0xFFFF), 1 << TYPE_BITS
     rows = find_words(words, start, address, np.uint16(height), np.uint16(ADDR_X * unit - height))
     columns = find_words(words, start, address, np.uint16(ADDR_X * unit + width), np.uint16(unit - width))

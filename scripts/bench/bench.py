@@ -7,7 +7,6 @@ installed.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import itertools
 import json
 import os
@@ -945,7 +944,7 @@ def bench_scale(_options: Options) -> Iterator[Figure]:
         assert codes == [0, 0], codes
         by_hand_s = time.perf_counter() - began
         engines = [("local", 0.9, ["--jobs", "2"])]
-        if importlib.util.find_spec("ray"):
+        if has_module(sys.executable, "ray"):
             engines.append(("ray", 0.8, ["--engine", "ray"]))
         for name, target, options in engines:
             spent = _time_command(_convert_all(folder / "videos", folder / name, *options))
