@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..arguments import checked
 from ..config import as_settings
 from ..errors import ConfigError, EventError
-from ..events import Events, Region, SensorSize, join_streams, merge_streams
+from ..events import Events, Region, SensorSize, TimeSpan, join_streams, merge_streams
 from ..events.filters import FilterConfig, FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
 from ..formats import Recording, open_recording, write
 from ..formats.recordings import count_events
@@ -32,17 +32,13 @@ class RecordingPart:
     Args:
         recording: Source recording.
         start_s: Start time in seconds after the first event.
-        first_us: Time of the first event of the recording in microseconds; None if the part is the complete recording.
-        start_us: Start time in microseconds on the clock of the file; None: start of the recording.
-        stop_us: Stop time (exclusive) on the same clock; None: end of the recording.
+        span: Times on the clock of the file.
         region: Region of the sensor; its upper left corner becomes the origin.
     """
 
     recording: Recording
     start_s: float
-    first_us: int | None
-    start_us: int | None
-    stop_us: int | None
+    span: TimeSpan
     region: Region
 
     @property
@@ -53,7 +49,12 @@ class RecordingPart:
     @property
     def is_complete(self) -> bool:
         """Whether the part is the complete recording."""
-        return self.first_us is None
+        return self.span.is_unlimited and self.region == Region.full(self.recording.sensor)
+
+    @property
+    def first_us(self) -> int | None:
+        """Time of the first event of the recording in microseconds; None if the part is the complete recording."""
+        return None if self.is_complete else self.recording.find_first_us()
 
     def extent(self, progress: Progress | None = None) -> Extent:
         """Return the number of events, and the first and last time.
@@ -78,10 +79,10 @@ class RecordingPart:
             EventError: If the recording ends before the part begins.
         """
         region, found = self.region, not self.start_s
-        for part in (recording or self.recording).chunks(self.start_us, self.stop_us, progress=progress):
+        for part in (recording or self.recording).chunks(*self.span, progress=progress):
             found = found or len(part) > 0
             yield part if region.size == self.recording.sensor else part.crop(region.left, region.top, region.size)
-        if not found and (self.start_us or 0) > self.recording.find_last_us():
+        if not found and self.span.start_us > self.recording.find_last_us():
             length = _describe_length(self.recording)
             raise EventError(f"{self.recording.path}: no events after the start time {self.start_s:g} s; {length}")
 
@@ -99,6 +100,7 @@ def select_part(
         region: Region of the sensor; None: complete sensor.
 
     Raises:
+        ArgumentError: If a time is not a number.
         ConfigError: If the stop time is not after the start time.
         EventError: If the region is not inside the sensor.
     """
@@ -108,13 +110,7 @@ def select_part(
     if stop_s is not None and stop_s <= start_s:
         times = f"stop time {stop_s:g} s is not after start time {start_s:g} s"
         raise ConfigError(f"{recording.path}: {times}; {_describe_length(recording)}")
-    if not start_s and stop_s is None and region is None:
-        return RecordingPart(recording, start_s, None, None, None, kept)
-    first_us = recording.find_first_us()
-    if not start_s and stop_s is None:
-        return RecordingPart(recording, start_s, first_us, None, None, kept)
-    stop_us = None if stop_s is None else first_us + round(stop_s * 1e6)
-    return RecordingPart(recording, start_s, first_us, first_us + round(start_s * 1e6), stop_us, kept)
+    return RecordingPart(recording, start_s, recording.find_span(start_s=start_s or None, stop_s=stop_s), kept)
 
 
 @checked

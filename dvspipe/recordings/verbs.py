@@ -88,6 +88,7 @@ def cut(
         Events of the part. Their times do not change.
 
     Raises:
+        ArgumentError: If a time is not a number.
         ConfigError: If the stop time is not after the start time.
         EventError: If the recording ends before the part begins, or the region is not inside the sensor.
 

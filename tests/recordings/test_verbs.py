@@ -48,6 +48,14 @@ def test_file_and_events_in_memory_give_the_same_results(file: Path) -> None:
     assert (found.format, found.file, found.width) == ("memory", "events", 12)
 
 
+def test_cut_takes_infinite_times_and_refuses_nan(file: Path) -> None:
+    for recording in (file, EVENTS):
+        assert cut(recording, stop_s=float("inf")) == EVENTS
+        for times in ({"start_s": float("nan")}, {"stop_s": float("nan")}):
+            with raises(ArgumentError, *times, "nan"):
+                cut(recording, **times)
+
+
 def test_cut_filter_and_merge_give_what_the_commands_write(file: Path, tmp_path: Path) -> None:
     recording = open_recording(file)
     cut_recording(select_part(recording, 0.01, 0.06), tmp_path / "cut.h5")
