@@ -17,7 +17,7 @@ from .infer import (
     note_overrides,
 )
 from .options import AsJson, Hint, Overwrite, Sensor, parse_hints, parse_sensor
-from .screen import EXIT_SOME_FAILED, fail, make_table, notes, progress, screen, show_share, skip
+from .screen import fail_inputs, make_table, notes, progress, screen, show_share, skip
 
 if TYPE_CHECKING:
     from ..results import AdaptationRecord
@@ -75,8 +75,7 @@ def adapt(
     else:
         print_adaptation(adaptation.record)
         notes.print(f"checkpoint: {out}")
-    if adaptation.skipped:
-        fail(f"{len(adaptation.skipped)} of {len(sources)} recordings were skipped", EXIT_SOME_FAILED)
+    fail_inputs(len(adaptation.skipped), len(sources), "recordings were skipped")
 
 
 def print_adaptation(record: AdaptationRecord) -> None:

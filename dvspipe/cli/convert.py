@@ -32,7 +32,7 @@ from .options import (
     parse_sensor,
     parse_shard,
 )
-from .screen import EXIT_SOME_FAILED, fail, messages, notes, progress, screen, show_name, skip, warn
+from .screen import fail_inputs, messages, notes, progress, screen, show_name, skip, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -200,7 +200,7 @@ class _Conversions:
         self._print(done, time.monotonic() - compiled_s() - started)
 
     def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> None:
-        """Convert files without an output; print failures, and exit with code 1 if there are any."""
+        """Convert files without an output; print failures."""
         from ..recordings.conversion import convert_many, find_unconverted, review_finished
 
         waiting = tasks if self.overwrite else find_unconverted(tasks)
@@ -232,8 +232,7 @@ class _Conversions:
                     skip(error)
             if self.preview:
                 failed += self._write_missing_previews(done_before)
-        if failed:
-            fail(f"{failed} of {len(tasks)} could not be converted completely", EXIT_SOME_FAILED)
+        fail_inputs(failed, len(tasks), "could not be converted completely")
 
     def _write_missing_previews(self, tasks: Sequence[ConversionTask]) -> int:
         """Write previews that are missing from earlier conversions; return the number of failures."""

@@ -26,7 +26,7 @@ from .options import (
     parse_shard,
     read_config,
 )
-from .screen import EXIT_SOME_FAILED, fail, make_table, messages, notes, progress, screen, show_name, skip
+from .screen import EXIT_SOME_FAILED, fail, fail_inputs, make_table, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
     from ..config import SettingsTree
@@ -196,8 +196,7 @@ def _fill_cache(found: DataSet, plan: TensorPlan, config: DataConfig, share: Sha
             if outcome.error is not None:
                 failed += 1
                 skip(outcome.error)
-    if failed:
-        fail(f"{failed} of {len(samples)} recordings could not be encoded", EXIT_SOME_FAILED)
+    fail_inputs(failed, len(samples), "recordings could not be encoded")
     screen.print(f"{show_name(plan.cache.folder)}: spike tensors of {count_noun(len(samples), 'recording')}")
 
 

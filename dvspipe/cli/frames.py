@@ -10,7 +10,7 @@ import typer
 
 from ..errors import ConfigError, DvspipeError, count_noun
 from .options import Hint, JobsOption, Overwrite, Sensor, choose_engine, parse_hints, parse_sensor, to_us
-from .screen import EXIT_SOME_FAILED, fail, messages, notes, progress, screen, show_name, skip
+from .screen import fail_inputs, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
     from ..config import SettingsTree
@@ -87,7 +87,7 @@ def frames(
 
 
 def _write(plan: FramePlan, engine: Engine, *, overwrite: bool) -> None:
-    """Write the frames, and print a line per recording; exit with code 1 if some failed."""
+    """Write the frames, and print a line per recording."""
     from ..report.frame_sets import write_frames
 
     failed = 0
@@ -103,5 +103,4 @@ def _write(plan: FramePlan, engine: Engine, *, overwrite: bool) -> None:
             else:
                 what = f"{count_noun(count.frames, 'frame')} of {count_noun(count.events, 'event')}, {count.sensor}"
                 screen.print(f"{show_name(plan.out / outcome.item.times)}: {what}")
-    if failed:
-        fail(f"{failed} of {len(plan.tasks)} recordings could not be written", EXIT_SOME_FAILED)
+    fail_inputs(failed, len(plan.tasks), "recordings could not be written")

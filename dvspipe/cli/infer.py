@@ -27,7 +27,7 @@ from .options import (
     parse_shard,
     trust_packages,
 )
-from .screen import EXIT_SOME_FAILED, fail, make_table, messages, notes, progress, screen, show_name, show_share, skip
+from .screen import fail_inputs, make_table, messages, notes, progress, screen, show_name, show_share, skip
 
 if TYPE_CHECKING:
     from ..inference import Classifier, Draw, InferConfig
@@ -152,8 +152,7 @@ def infer(
             _note_calibration(classifier.config.calibrated_on)
     if out is not None and predictions:
         _write_page(OutputFolder(out), run, predictions, as_json=as_json)
-    if errors:
-        fail(f"{len(errors)} of {len(tasks)} recordings could not be classified", EXIT_SOME_FAILED)
+    fail_inputs(len(errors), len(tasks), "recordings could not be classified")
 
 
 def note_overrides(classifier: Classifier, config: InferConfig, sources: Sequence[Path]) -> None:

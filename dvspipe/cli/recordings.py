@@ -37,6 +37,7 @@ from .screen import (
     EXIT_SOME_FAILED,
     describe_error,
     fail,
+    fail_inputs,
     make_table,
     messages,
     progress,
@@ -90,8 +91,7 @@ def info(
     else:
         for one in found:
             _print_description(one)
-    if failed:
-        fail(f"{failed} of {len(files)} recordings could not be read", EXIT_SOME_FAILED)
+    fail_inputs(failed, len(files), "recordings could not be read")
 
 
 def _collect(outcomes: Iterable[Outcome[Path, Value]], files: int) -> list[Value]:
@@ -180,10 +180,10 @@ def check(
         )
         for finding in report.findings:
             screen.print(f"  {finding.severity}: {describe_error(DvspipeError(finding.message, *finding.remedies))}")
-    wrong = sum(report.wrong for report in reports)
-    if wrong or failed:
-        unread = f", {failed} could not be read" if failed else ""
-        fail(f"{wrong} of {len(files)} recordings are wrong{unread}", EXIT_SOME_FAILED)
+    if wrong := sum(report.wrong for report in reports):
+        unread = f", {failed:,} could not be read" if failed else ""
+        fail(f"{wrong:,} of {len(files):,} recordings are wrong{unread}", EXIT_SOME_FAILED)
+    fail_inputs(failed, len(files), "recordings could not be read")
 
 
 def cut(

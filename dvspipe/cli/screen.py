@@ -163,6 +163,12 @@ def fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
+def fail_inputs(failed: int, inputs: int, what: str) -> None:
+    """Print how many inputs failed, and exit: with code 2 if all failed, otherwise 1; return if none failed."""
+    if failed:
+        fail(f"{failed:,} of {inputs:,} {what}", EXIT_ERROR if failed == inputs else EXIT_SOME_FAILED)
+
+
 def close_output() -> NoReturn:
     """Exit without a message, because the reader closed standard output."""
     os.dup2(

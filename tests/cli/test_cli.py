@@ -234,6 +234,21 @@ def test_videos_are_converted_once(clip: Path, tmp_path: Path) -> None:
     assert mentions(others, "2 of 2, 2", "--overwrite")
 
 
+def test_exit_code_is_2_if_all_inputs_failed_and_1_if_some(tmp_path: Path) -> None:
+    write(tmp_path / "good.h5", random_events(0, 500))
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.h5").write_bytes(b"no events")
+    for words, count in (
+        (["info", "a.h5", "b.h5"], 2),
+        (["check", "a.h5", "b.h5"], 2),
+        (["convert", "a.h5", "b.h5", "-o", "out", "--to", ".npz"], 2),
+        (["info", "a.h5", "good.h5"], 1),
+        (["convert", "a.h5", "good.h5", "-o", "out", "--to", ".npz"], 1),
+    ):
+        done = dvspipe(*words, cwd=tmp_path, code=None)
+        assert (done.returncode, mentions(done.stderr, f"{count} of 2")) == (count, True), done.stderr
+
+
 def test_misplaced_global_option_is_explained(tmp_path: Path) -> None:
     for command in (["convert", "a.mp4", "-o", "a.h5"], ["info", "a.h5"], ["train", "DIR"]):
         assert f"dvspipe -q {command[0]}" in dvspipe(*command, "-q", cwd=tmp_path, code=2).stderr
