@@ -51,7 +51,8 @@ def plan_frames(
         FileError: If no recordings are found.
         DataError: If recordings have no class folder or no boxes, or are too few for a part val.
     """
-    found = [path for path in find_recordings([source]) if not _is_other(out, path)]
+    out_inside = out.resolve() if source.resolve() in out.resolve().parents else None
+    found = [path for path in find_recordings([source]) if not _is_other(path, out_inside)]
     if not found:
         raise FileError(f"{source}: contains no recordings (found only boxes or frames)")
     if settings.layout == "folders":
@@ -67,9 +68,9 @@ def plan_frames(
     return FramePlan(out, tuple(tasks), settings, names, sensor, hints)
 
 
-def _is_other(out: Path, path: Path) -> bool:
-    """Return whether a path is a file of boxes, or in the output folder: it may be inside the source."""
-    return path.name.endswith(BOX_SUFFIX) or path.resolve().is_relative_to(out.resolve())
+def _is_other(path: Path, out_inside: Path | None) -> bool:
+    """Return whether a path is a file of boxes, or in an output folder inside the source."""
+    return path.name.endswith(BOX_SUFFIX) or (out_inside is not None and path.resolve().is_relative_to(out_inside))
 
 
 def _plan_folder(path: Path, source: Path) -> FrameTask:

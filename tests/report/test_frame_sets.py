@@ -23,7 +23,7 @@ from dvspipe.formats.boxes import read_boxes
 from dvspipe.parallel import Processes
 from dvspipe.report import frames as writing
 from dvspipe.report.frame_layouts import plan_frames
-from dvspipe.report.frame_sets import write_frames
+from dvspipe.report.frame_sets import frames, write_frames
 from dvspipe.report.frames import FrameSettings
 from dvspipe.report.painter import make_palette
 from dvspipe.results.frames import FrameRow, read_frame_rows
@@ -294,6 +294,13 @@ def test_recordings_without_boxes_or_class_names_are_errors(detection: Path, tmp
     write(tmp_path / "plain" / "a.h5", EVENTS)
     with raises(DataError, "plain", "_bbox.npy", "a.h5", "classes"):
         plan_frames(tmp_path / "plain", tmp_path / "out", FrameSettings(every_us=1, layout="yolo"))
+
+
+def test_folder_of_the_recordings_is_no_output_folder(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", EVENTS)
+    for source in (tmp_path / "a.h5", tmp_path):
+        with raises(FileError, tmp_path, "a.h5", "new folder"):
+            frames(source, tmp_path)
 
 
 def test_command_writes_frames_and_resumes(detection: Path, tmp_path: Path) -> None:
