@@ -221,6 +221,7 @@ def view(
     part = select_part(recording, start, stop, parse_region(roi))
     chart = mode if mode in PLOTS else None
     with progress() as show:
+        extent = part.extent(partial(show, "events"))
         view(
             part,
             out,
@@ -229,10 +230,10 @@ def view(
             title=recording.path.name,
             beside=beside,
             predictions=shown_predictions,
-            extent=part.extent(partial(show, "events")),
+            extent=extent,
             progress=partial(show, "pictures" if chart is None else "events"),
         )
-    if mode == "rate":
+    if mode == "rate" and extent.events:
         _note_frames(recording)
     name = show_name(recording.path.name)
     where = "rerun viewer" if out is None else show_name(out)
@@ -240,12 +241,16 @@ def view(
 
 
 def _note_frames(recording: Recording) -> None:
-    """Explain peaks of the event rate at each frame, for recordings converted without upsampling."""
+    """Explain changes of the event rate at each frame, for recordings converted without upsampling.
+
+    A pixel that reverses at a frame has no events until it has crossed a complete threshold. With textures that move by
+    several pixels per frame, the rate just after a frame is a quarter of the rate before it.
+    """
     settings = recording.attributes.get("settings")
     if isinstance(settings, dict) and settings.get("upsample") == "off":
         notes.print(
-            "The event rate peaks at each frame of the video, because all pixels change at the same time; dvspipe "
-            "convert --set upsample=auto interpolates frames."
+            "The event rate can drop after each frame of the video and rise until the next one, because many pixels "
+            "reverse at a frame; dvspipe convert --set upsample=auto interpolates fast motion."
         )
 
 

@@ -269,10 +269,10 @@ def test_info_prints_one_line_per_stored_setting(tmp_path: Path) -> None:
     assert any(line[0] == "polarity" for line in lines)
 
 
-def test_rate_chart_suggests_upsampling_if_it_was_off(tmp_path: Path) -> None:
-    for upsample, is_named in (("off", True), ("auto", False)):
-        write(tmp_path / f"{upsample}.h5", random_events(0, 500), settings={"upsample": upsample})
-        typed = ["view", f"{upsample}.h5", "-o", f"{upsample}.png", "--mode", "rate"]
+def test_rate_chart_suggests_upsampling_if_it_was_off_and_has_events(tmp_path: Path) -> None:
+    for upsample, count, is_named in (("off", 500, True), ("auto", 500, False), ("off", 0, False)):
+        write(tmp_path / "a.h5", random_events(0, count), settings={"upsample": upsample}, overwrite=True)
+        typed = ["view", "a.h5", "-o", "a.png", "--mode", "rate", "--overwrite"]
         assert ("--set upsample=auto" in dvspipe(*typed, cwd=tmp_path).stdout) == is_named
 
 
