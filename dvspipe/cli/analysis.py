@@ -28,7 +28,7 @@ from .options import (
     parse_region,
     parse_sensor,
 )
-from .screen import ShowProgress, make_table, notes, progress, screen, show_name
+from .screen import ShowProgress, make_table, notes, progress, screen, show_name, warn
 
 if TYPE_CHECKING:
     from ..events import Events
@@ -233,7 +233,9 @@ def view(
             extent=extent,
             progress=partial(show, "pictures" if chart is None else "events"),
         )
-    if mode == "rate" and extent.events:
+    if not extent.events:
+        warn(f"{file}: has no events to show")
+    elif mode == "rate":
         _note_frames(recording)
     name = show_name(recording.path.name)
     where = "rerun viewer" if out is None else show_name(out)

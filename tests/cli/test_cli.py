@@ -276,6 +276,14 @@ def test_rate_chart_suggests_upsampling_if_it_was_off_and_has_events(tmp_path: P
         assert ("--set upsample=auto" in dvspipe(*typed, cwd=tmp_path).stdout) == is_named
 
 
+def test_view_of_recording_without_events_warns_once(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", Events.empty((12, 7)))
+    for name in ("a.png", "a.gif"):
+        done = dvspipe("view", "a.h5", "-o", name, cwd=tmp_path)
+        assert (len(done.stderr.splitlines()), mentions(done.stderr, "warning", "a.h5", "no events")) == (1, True)
+        assert (tmp_path / name).exists()
+
+
 def test_conversion_time_excludes_compilation(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = itertools.chain([0.0], itertools.repeat(500.0))
     monkeypatch.setattr("dvspipe.cli.convert.compiled_s", lambda: next(compiled))
