@@ -78,8 +78,9 @@ def track(
     if camera_of(path) is not None:
         raise VideoError(f"{path}: cannot track a camera (expected a video file or a folder of images)")
     settings, film = as_settings(TrackSettings, settings, named, track), open_video(path, video)
+    count = film.estimate_selected()
     return track_pictures(
-        film.pictures(), film.size, settings, name=film.name, look=look, progress=progress, count=film.frame_count
+        film.pictures(), film.size, settings, name=film.name, look=look, progress=progress, count=count
     )
 
 

@@ -239,7 +239,9 @@ def _restore(video: Video, saved: dict[str, NDArray[Any]] | None) -> tuple[_Fram
     if saved is None:
         return _FrameCounter(), None
     count = _FrameCounter(*saved.pop("count").tolist())
-    log.warning("%s: resuming at frame %d of %d", video.name, count.frames, max(count.frames, video.frame_count))
+    log.warning(
+        "%s: resuming at frame %d of %d", video.name, count.frames, max(count.frames, video.estimate_selected())
+    )
     from ..simulator import SimulatorState
 
     return count, SimulatorState.from_arrays({name.removeprefix(SIMULATOR_PREFIX): a for name, a in saved.items()})
@@ -263,7 +265,8 @@ def _convert(
     from ..simulator import EventSimulator, batches
 
     simulator = EventSimulator(config.simulator, upsample=config.upsample, threads=threads)
-    frames = count.count(prefetch(video.frames(count.frames), FRAMES_AHEAD), video.frame_count, progress)
+    waiting = prefetch(video.frames(count.frames), FRAMES_AHEAD)
+    frames = count.count(waiting, video.estimate_selected(), progress)
     save_s = time.monotonic() + SAVE_EVERY_S
     for batch in batches(frames, threads):
         stepped, state = simulator.steps(batch, state)

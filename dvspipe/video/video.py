@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -62,6 +63,26 @@ class Video(Brief):
             TruncatedVideoError: If the video is truncated; raised after the last frame.
         """
         return (Frame(t_us, image, self.settings.transfer) for t_us, image in self._read_frames(to_grey, first))
+
+    def estimate_selected(self) -> int:
+        """Estimate the number of frames from `settings.start_s` to `settings.stop_s`; 0 if unknown.
+
+        The estimate is exact for arrays, image folders, files of times and constant frame rates.
+
+        Example:
+            >>> import numpy as np
+            >>> from dvspipe.video.opening import open_video
+            >>> open_video(np.zeros((50, 7, 12), np.uint8), fps=50, start_s=0.5, stop_s=0.7).estimate_selected()
+            10
+        """
+        start_s, stop_s = self.settings.start_s, math.inf if self.settings.stop_s is None else self.settings.stop_s
+        if self.times_us is not None:
+            return sum(start_s <= t_us / 1e6 < stop_s for t_us in self.times_us)
+        fps = self.settings.fps or (self.frame_count / self.duration_s if self.duration_s else 0.0)
+        if not fps:
+            return self.frame_count
+        first, stop = (math.ceil(round(min(time_s * fps, self.frame_count), 6)) for time_s in (start_s, stop_s))
+        return max(0, stop - first)
 
     def pictures(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Yield the time in microseconds and the RGB image of each frame, uint8 [H, W, 3].

@@ -38,6 +38,17 @@ def test_images_in_a_folder_are_sorted_numerically(tmp_path: Path) -> None:
     assert (video.size.width, video.size.height, video.frame_count) == (12, 7, 12)
 
 
+@pytest.mark.parametrize(("start_s", "stop_s"), [(0, None), (0.28, 0.56), (0.29, None), (0, 0.01), (0.5, 9), (9, 10)])
+def test_selected_frames_are_counted_without_decoding(start_s: float, stop_s: float | None, tmp_path: Path) -> None:
+    images, path, times = np.zeros((25, 32, 48), np.uint8), tmp_path / "clip.webm", tmp_path / "times.txt"
+    write_video(path, frames_from_arrays(list(images), fps=25))
+    times.write_text("".join(f"{number / 25:.3f}\n" for number in range(25)), encoding="utf-8")
+    expected = sum(start_s <= number / 25 < (stop_s or 99) for number in range(25))
+    for source, given in ((path, {}), (path, {"fps": 25}), (images, {"fps": 25}), (images, {"timestamps": str(times)})):
+        video = open_video(source, start_s=start_s, stop_s=stop_s, **given)
+        assert video.estimate_selected() == expected
+
+
 def test_colour_images_are_converted_to_luma(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.full((7, 12, 3), (10, 200, 60), np.uint8))  # blue, green, red
     cv2.imwrite(str(tmp_path / "b.png"), np.full((7, 12, 4), (10, 200, 60, 255), np.uint8))
