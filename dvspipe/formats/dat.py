@@ -78,6 +78,7 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
         chunks=partial(_chunks, path, begin, None, sensor),
         attributes=dict(header.fields),
         extent=partial(_extent, path, begin) if seekable else None,
+        check_size=partial(_check_size, path, begin) if seekable else None,
         part=partial(_part, path, begin, sensor) if seekable else None,
     )
 
@@ -181,12 +182,24 @@ def _chunks(
                 if records == 0:
                     return
             byte += len(block)
-    # after the `with` block: its end reports a corrupted gzip stream first
-    if left_over := (byte - begin.byte) % RECORD_BYTES:
+    _check_end(path, begin, byte)  # after the `with` block: its end reports a corrupted gzip stream first
+
+
+def _check_end(path: Path, begin: Position, size: int) -> None:
+    """Check that a file of `size` bytes ends after a record.
+
+    Raises:
+        CorruptionError: If it ends within a record.
+    """
+    if left_over := (size - begin.byte) % RECORD_BYTES:
         raise CorruptionError(
-            f"{path}: truncated after {byte} bytes (found {left_over} of {RECORD_BYTES} bytes of an event)",
+            f"{path}: truncated after {size} bytes (found {left_over} of {RECORD_BYTES} bytes of an event)",
             lost=f"{left_over} bytes",
         )
+
+
+def _check_size(path: Path, begin: Position) -> None:
+    _check_end(path, begin, path.stat().st_size)
 
 
 def _read_stored_times(path: Path, byte: int, records: NDArray[np.int64]) -> NDArray[np.int64]:

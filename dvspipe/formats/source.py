@@ -64,6 +64,7 @@ class Source:
         chunks: Decodes all events.
         attributes: Settings and comments stored in the file.
         extent: Returns the extent without decoding; None if the format cannot.
+        check_size: Raises CorruptionError if the file size shows that the file is truncated; None if it never does.
         part: Decodes the events with start_us <= t < stop_us, possibly with some events before and after, without
             decoding everything before them; None if the format cannot.
         noise: The same events with noise labels stored as polarities; None if there are no labels.
@@ -73,6 +74,7 @@ class Source:
     chunks: Decoder
     attributes: dict[str, Any] = field(default_factory=dict)
     extent: Callable[[], Extent] | None = None
+    check_size: Callable[[], None] | None = None
     part: Callable[[int, int], Iterator[StoredColumns]] | None = None
     noise: Source | None = None
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dvspipe.errors import CorruptionError, FormatError
 from dvspipe.events import SensorSize
-from dvspipe.formats import dat, evt, prophesee_header
+from dvspipe.formats import dat, evt, info, prophesee_header
 from dvspipe.formats import source as source_module
 from dvspipe.formats.source import HEAD_BYTES, Source
 
@@ -142,6 +142,16 @@ def test_corruption_is_reported_with_its_byte(tmp_path: Path, event: Event, mess
     found, corruption = rows(opened(tmp_path / "a.dat", HEADER + encode([*good, event, *good])))
     assert found == good
     assert mentions(str(corruption), f"byte {len(HEADER) + 2 + 9 * 8}", message)
+
+
+def test_info_finds_a_truncated_record_without_decoding(tmp_path: Path) -> None:
+    path, content = tmp_path / "a.dat", HEADER + encode([(10, 1, 2, 1), (20, 3, 4, 0)])
+    path.write_bytes(content[:-3])
+    for read_all in (False, True):
+        with raises(CorruptionError, "a.dat", len(content) - 3, "5 of 8 bytes"):
+            info(path, read_all=read_all)
+    path.write_bytes(content)
+    assert info(path).events == 2
 
 
 def test_truncated_file_yields_all_complete_events(tmp_path: Path) -> None:
