@@ -13,7 +13,7 @@ from .config import VideoSettings
 from .frames import PIXEL_TYPES
 from .pictures import Images
 from .times import find_times_us
-from .video import NO_FRAME, Video, read_size
+from .video import EXAMPLE_FPS, NO_FRAME, Video, read_size
 
 MAX_WHITE = 2.0  # larger float values are a mistake (such as 0 to 255), unless they are linear light
 
@@ -39,10 +39,14 @@ def open_array(array: NDArray[Any], settings: VideoSettings) -> Video:
             f"{name}: wrong type or shape (found {array.dtype} {array.shape}, expected grey images [T, H, W] or "
             "colour images [T, H, W, 3] of uint8, uint16, float32 or float64)"
         )
-    if array.dtype.kind == "f" and settings.transfer != "linear" and np.nanmax(array) > MAX_WHITE:
-        raise VideoError(f"{name}: wrong range of values (found up to {np.nanmax(array):g}, expected 0 to 1)")
+    if (
+        array.dtype.kind == "f"
+        and settings.transfer != "linear"
+        and (white := np.fmax.reduce(array, axis=None)) > MAX_WHITE
+    ):
+        raise VideoError(f"{name}: wrong range of values (found up to {white:g}, expected 0 to 1)")
     if settings.fps is None and settings.timestamps is None:
-        raise VideoError(f"{name}: has no frame times", Remedy("fps", "RATE", "set the frames per second"))
+        raise VideoError(f"{name}: has no frame times", Remedy("fps", EXAMPLE_FPS, "set the frames per second"))
     images = partial(_array_images, array)
     size = read_size(name, images, settings, NO_FRAME)
     return Video(name, size, len(array), settings, images, find_times_us(settings, name, len(array)))

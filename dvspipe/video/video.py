@@ -22,6 +22,7 @@ from .frames import Frame
 from .pictures import Images, fit_picture, to_colours, to_grey
 from .times import wrong_count
 
+EXAMPLE_FPS = 30  # shown in messages, as a number to replace
 NO_FRAME = "not a video that OpenCV can read (no frame could be decoded)"
 
 
@@ -115,7 +116,7 @@ class Video(Brief):
             if previous_us is not None and t_us <= previous_us:
                 raise VideoError(
                     f"{self.name}: wrong time of frame {number} (found {t_us} us, expected more than {previous_us} us)",
-                    Remedy("fps", "RATE", "ignore the times in the file"),
+                    Remedy("fps", EXAMPLE_FPS, "ignore the times in the file"),
                 )
             previous_us = t_us
             if t_us < start_us:

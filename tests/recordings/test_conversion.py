@@ -235,8 +235,13 @@ def test_events_from_images_in_memory(kind: Any) -> None:
         kind = pytest.importorskip("torch").from_numpy
     config = ConvertConfig(video=VideoSettings(fps=50))
     assert events_from_video(kind(array), config) == events_from_video(array, config)
-    with raises(VideoError, "fps"):
+    with raises(VideoError, "fps=30"):
         events_from_video(kind(array))
+
+
+def test_images_of_nan_raise_without_a_warning() -> None:
+    with raises(VideoError, "nan"):
+        events_from_video(np.full((5, 7, 12), np.nan), fps=30)
 
 
 @pytest.mark.parametrize(
