@@ -35,6 +35,22 @@ def claim_output(path: Path, *, overwrite: bool) -> None:
         raise FileError(f"{path}: already exists", REPLACE)
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents, if they are missing.
+
+    Raises:
+        FileError: If one of them is a file.
+        OSError: If they cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        files = [each for each in (*reversed(folder.parents), folder) if each.exists() and not each.is_dir()]
+        if not files:
+            raise
+        raise FileError(f"{files[0]}: is not a folder") from error
+
+
 def require_suffix(path: Path, suffix: str, what: str) -> None:
     """Check the suffix of an output file; `what` names its kind in the message.
 
@@ -82,7 +98,7 @@ def write_beside(path: Path, *, durable: bool = True) -> Iterator[Path]:
         'complete'
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         remove_leftovers(path.parent)
         handle, beside = _create_locked(path)
     except OSError as error:
@@ -202,7 +218,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     path = folder / LOCK_NAME
     lock = FileLock(path, blocking=False)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         lock.acquire()
     except Timeout as error:
         raise FileError(f"{folder}: another process is writing to it") from error
@@ -227,7 +243,7 @@ def wait_for_lock(path: Path) -> Iterator[None]:
     """
     lock = FileLock(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         lock.acquire(poll_interval=0.1)
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error.strerror})") from error

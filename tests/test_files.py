@@ -34,8 +34,11 @@ def test_folder_is_not_overwritten_and_file_is_not_a_folder(tmp_path: Path) -> N
     with raises(FileError, tmp_path.name):
         claim_output(tmp_path, overwrite=True)
     (tmp_path / "file").touch()
-    with raises(FileError, "out.txt"), write_beside(tmp_path / "file" / "out.txt"):
-        pass
+    for path in (tmp_path / "file" / "out.txt", tmp_path / "file" / "inside" / "out.txt"):
+        with raises(FileError, f"{tmp_path / 'file'}: ", "folder"), write_beside(path):
+            pass
+        with raises(FileError, f"{tmp_path / 'file'}: ", "folder"), lock_folder(path):
+            pass
 
 
 def test_output_file_is_complete_or_absent(tmp_path: Path) -> None:

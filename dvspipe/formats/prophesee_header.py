@@ -15,10 +15,11 @@ MARK = b"% "
 
 
 class Header(NamedTuple):
-    """Header: fields (keys in lower case) and size in bytes."""
+    """Header: fields (keys in lower case), size in bytes, and whether the file ends within a line of it."""
 
     fields: dict[str, str]
     size: int
+    is_truncated: bool = False
 
 
 def parse_header(head: bytes) -> Header:
@@ -28,7 +29,7 @@ def parse_header(head: bytes) -> Header:
 
     Example:
         >>> parse_header(b"% Version 2\n% Width 12\n% end\n")
-        Header(fields={'version': '2', 'width': '12'}, size=29)
+        Header(fields={'version': '2', 'width': '12'}, size=29, is_truncated=False)
     """
     return _parse(io.BytesIO(head))
 
@@ -37,12 +38,14 @@ def read_header(path: Path) -> Header:
     """Read the header of a file.
 
     Raises:
-        FormatError: If the header is longer than MAX_HEADER_BYTES.
+        FormatError: If the header is truncated or longer than MAX_HEADER_BYTES.
     """
     with open_binary(path) as file:  # reads only the header: decoding reports later corruption
         header = _parse(file)
     if header.size > MAX_HEADER_BYTES:
         raise FormatError(f"{path}: header too long (expected at most {MAX_HEADER_BYTES} bytes)")
+    if header.fields and header.is_truncated:
+        raise FormatError(f"{path}: truncated in the header, in the line at byte {header.size}")
     return header
 
 
@@ -53,8 +56,10 @@ def _parse(file: BinaryIO) -> Header:
     while size <= MAX_HEADER_BYTES and file.read(len(MARK)) == MARK:
         line = file.readline(MAX_HEADER_BYTES)
         text = line.removesuffix(b"\n").removesuffix(b"\r")
-        if not line.endswith(b"\n") or any(byte < 0x20 and byte != 0x09 for byte in text):
+        if any(byte < 0x20 and byte != 0x09 for byte in text):
             break
+        if not line.endswith(b"\n"):
+            return Header(fields, size, is_truncated=text.isascii() and len(line) < MAX_HEADER_BYTES)
         size += len(MARK) + len(line)
         key, _, value = text.decode("utf-8", "replace").strip().partition(" ")
         if key.lower() == "end":

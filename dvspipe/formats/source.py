@@ -109,6 +109,21 @@ def open_binary(path: Path, progress: Progress | None = None) -> Iterator[Binary
         raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
+def describe_content(path: Path) -> str:
+    """Describe the content of a file of another format: `text` or `other data`.
+
+    Raises:
+        FileError: If the file cannot be read.
+    """
+    with open_binary(path) as file:
+        head = file.read(HEAD_BYTES)
+    try:
+        text = head.decode()
+    except UnicodeDecodeError:
+        return "other data"
+    return "text" if all(letter.isprintable() or letter in "\t\r\n" for letter in text) else "other data"
+
+
 def read_blocks(file: BinaryIO, unit: int) -> Iterator[memoryview]:
     """Yield the rest of a file in blocks of about BLOCK_BYTES; all but the last are multiples of `unit` bytes.
 

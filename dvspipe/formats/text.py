@@ -59,8 +59,8 @@ CSV_EVENT_BYTES = 40
 
 NO_PROBLEM, TOO_FEW, TOO_MANY, NO_NUMBER, NO_INTEGER, TOO_LARGE, NO_POLARITY = range(7)  # result of parsing a line
 PROBLEMS = {
-    TOO_FEW: "too few columns",
-    TOO_MANY: "too many columns",
+    TOO_FEW: "too few columns (found {found}, expected {expected})",
+    TOO_MANY: "too many columns (expected {expected})",
     NO_NUMBER: "no number in column {column}",
     NO_INTEGER: "no integer in column {column}",
     TOO_LARGE: "number too large in column {column}",
@@ -241,7 +241,8 @@ def _chunks(path: Path, layout: _Layout, progress: Progress | None = None) -> It
         yield StoredColumns(t[:events], columns[1, :events], columns[2, :events], columns[3, :events] > 0)
         line += lines
         if problem != NO_PROBLEM:
-            message = f"{path}: line {line}: {PROBLEMS[problem].format(column=column + 1)}"
+            what = PROBLEMS[problem].format(column=column + 1, found=column, expected=len(layout.columns))
+            message = f"{path}: line {line}: {what}"
             raise CorruptionError(message, *_remedies(problem), lost="everything after it")
         if ends_early:
             raise CorruptionError(f"{path}: line {line - 1}: no line end, possibly truncated", lost="a line")

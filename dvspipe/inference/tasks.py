@@ -55,7 +55,7 @@ def plan_tasks(
     """
     check_items(plan_tasks, "sources", [sources] if isinstance(sources, Path) else sources, str, Path)
     sources, out = as_paths(sources), None if out is None else Path(out)
-    if out is not None and out.is_file():
+    if out is not None and out.exists() and not out.is_dir():
         raise FileError(f"{out}: not a folder for the predictions (found a file)", OTHER_FOLDER)
     out_path = None if out is None else out.resolve()
     for source in sources:

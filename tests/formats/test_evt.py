@@ -305,6 +305,9 @@ def test_truncated_header_raises_or_is_a_valid_header(tmp_path: Path, name: str)
         if not named:
             with raises(FormatError, "a.raw", "version"):
                 FORMATS[name].open(path)
+        elif head[head.rfind(b"\n", 0, length) + 1 : length].startswith(b"% "):
+            with raises(FormatError, "a.raw", "truncated", "header", head.rfind(b"\n", 0, length) + 1):
+                FORMATS[name].open(path)
         else:
             assert rows(FORMATS[name].open(path))[0] == []
 

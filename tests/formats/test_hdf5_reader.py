@@ -125,6 +125,19 @@ def test_t_offset_is_added_for_every_type(made: Callable[..., Path], offset: int
     assert read(path, start, stop, sensor=SENSOR) == expected.slice_time(start, stop)
 
 
+@pytest.mark.parametrize(("content", "found"), [(b"one\ntwo\n", "text"), (b"\0\1\2", "other data")])
+def test_file_without_signature_is_not_hdf5(tmp_path: Path, content: bytes, found: str) -> None:
+    (tmp_path / "a.h5").write_bytes(content)
+    with raises(FormatError, "a.h5", "not an HDF5 file", found):
+        read(tmp_path / "a.h5")
+
+
+def test_columns_of_different_lengths_raise(made: Callable[..., Path]) -> None:
+    path = made(lambda file: columns(file, "events", x=EVENTS.x[1:]))
+    with raises(FormatError, path.name, f"{len(EVENTS):,} t, {len(EVENTS) - 1:,} x"):
+        read(path, sensor=SENSOR)
+
+
 def test_times_beyond_64_bits_are_corruption_at_their_event(made: Callable[..., Path]) -> None:
     t = EVENTS.t.astype(np.uint64)
     t[1500:] += np.uint64(2**63)

@@ -116,8 +116,8 @@ def test_first_line_of_rpg_e2vid_is_the_sensor(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("5 1 6", ("line 3", "columns")),
-        ("5 1 6 1 7", ("line 3", "columns")),
+        ("5 1 6", ("line 3", "columns", "found 3, expected 4")),
+        ("5 1 6 1 7", ("line 3", "columns", "expected 4")),
         ("5 x 6 1", ("line 3", "column 2")),
         ("5,,6,1", ("line 3", "column 2")),
         ("- 1 6 1", ("line 3", "column 1")),

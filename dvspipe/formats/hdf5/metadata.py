@@ -69,7 +69,8 @@ def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> 
         sizes[name] = int(dataset.shape[0])
         user_plugin |= uses_user_plugin(dataset)
     if len(set(sizes.values())) > 1:
-        raise FormatError(f"{path}: columns of different lengths: {sizes}")
+        listed = ", ".join(f"{size:,} {name}" for name, size in sizes.items())
+        raise FormatError(f"{path}: columns of different lengths (found {listed})")
     index = layout.index if layout.index and find_dataset(file, layout.index) else None
     return Metadata(
         path=path,

@@ -26,7 +26,7 @@ from ...errors import CorruptionError, FileError, FormatError
 from ...events import SensorSize
 from ...parallel import Progress
 from ..hints import NO_HINTS, Hints
-from ..source import CHUNK_EVENTS, GZIP_MAGIC, Extent, Source, StoredColumns
+from ..source import CHUNK_EVENTS, GZIP_MAGIC, Extent, Source, StoredColumns, describe_content
 from .child import decode_in_child, send_chunks
 from .layouts import Location, find_layout
 from .metadata import Metadata, read_attributes, read_metadata, read_sensor
@@ -114,6 +114,8 @@ def _open_file(path: Path) -> Iterator[h5py.File]:
     try:
         file = h5py.File(path, "r")
     except H5PY_ERRORS as error:
+        if not h5py.is_hdf5(path):
+            raise FormatError(f"{path}: not an HDF5 file (found {describe_content(path)})") from error
         message = f"{path}: not a complete HDF5 file ({error}); truncated HDF5 files cannot be read"
         raise FormatError(message) from error
     try:
