@@ -51,7 +51,7 @@ MAX_YAML_BYTES = 1 << 18  # configurations have a few kB; parsing 1 MB of YAML t
 MAX_INT_BITS = 64
 MAX_EXPLAINED = 10  # mistakes listed in a message; each suggestion takes 1 ms
 KIND = "kind"  # name of the setting that selects a member of a union of groups
-CLOSE, CLOSE_ELSEWHERE = 0.6, 0.85
+CLOSE, CLOSE_ELSEWHERE = 0.65, 0.85
 """Minimum difflib similarity for suggesting a setting of the same group, and of another group."""
 
 

@@ -79,6 +79,7 @@ def compare(
     from ..formats import open_recording
     from ..recordings.comparison import CompareSettings
     from ..recordings.comparison import compare as compare_events
+    from ..recordings.editing import find_common_sensor
     from ..report import check_page_name, describe_comparison, write_comparison_page
 
     if out:
@@ -86,8 +87,10 @@ def compare(
         claim_output(out, overwrite=overwrite)
     size, hints = parse_sensor(sensor), parse_hints(hint)
     settings = build(CompareSettings, {"window_us": round(window * 1000)}, "compare")
+    opened = [open_recording(file, sensor=size, hints=hints) for file in (a, b)]
+    find_common_sensor(opened)
     with progress() as show:
-        events_a, events_b = (_read(open_recording(file, sensor=size, hints=hints), show) for file in (a, b))
+        events_a, events_b = (_read(each, show) for each in opened)
         compared = compare_events(events_a, events_b, settings, partial(show, "windows"))
     if as_json:
         sys.stdout.write(json.dumps(compared.to_record(), allow_nan=False) + "\n")

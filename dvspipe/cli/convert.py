@@ -77,10 +77,11 @@ def convert(
         ),
     ] = None,
     start: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Start time in the video; default: start of the video.")
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Start time in the video; default: start of the video."),
     ] = None,
     stop: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Stop time (exclusive); default: end of the video.")
+        float | None, typer.Option(min=0, metavar="SECONDS", help="Stop time (exclusive); default: end of the video.")
     ] = None,
     sensor: Sensor = None,
     hint: Hint = None,

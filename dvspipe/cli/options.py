@@ -167,8 +167,11 @@ def explain_usage(error: Exception) -> str:
         from ..config import explain_value
 
         wrong = error.__cause__.errors()[0]  # type: ignore[union-attr]
-        return message.replace(error.message, f"{wrong['input']}: {explain_value(wrong)}")  # type: ignore[attr-defined]
+        why = "not a number" if str(wrong["input"]).lower() == "nan" else explain_value(wrong)
+        return message.replace(error.message, f"{wrong['input']}: {why}")  # type: ignore[attr-defined]
     option, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    if context is not None and message.startswith("No such command"):
+        return f"{message} {context.command_path} --help lists the commands"
     if option is None or context is None:
         return message
     if option in BEFORE_COMMAND:

@@ -117,7 +117,8 @@ def _print_description(found: RecordingInfo) -> None:
         table.add_row("time", f"{found.t_first_us:,} to {found.t_last_us:,} us ({found.duration_us * 1e-6:.6g} s)")
     if found.rate_hz is not None:
         per_pixel = found.rate_hz / found.width / found.height
-        table.add_row("rate", f"{found.rate_hz:,.0f} events/s, {per_pixel:.3g} per pixel")
+        digits = ",.0f" if per_pixel >= 100 else ".3g"  # three digits without an exponent
+        table.add_row("rate", f"{found.rate_hz:,.0f} events/s, {per_pixel:{digits}} per pixel")
     if found.on_fraction is not None:
         table.add_row("polarity", f"{found.on_fraction:.1%} ON, {1 - found.on_fraction:.1%} OFF")
     for key, value in found.attributes.items():

@@ -34,6 +34,7 @@ COMPILATION_LOG = logging.getLogger(watch_compilation.__module__)
 KEYS = frozenset({"fps", "scale", "time_unit", "timestamps"})
 """Remedies that are set with --set on the command line, in addition to remedies in `config`."""
 LINE_EVERY_S = 10.0  # minimum interval of progress lines without a terminal
+PERCENT = "done"  # stage of progress in percent
 MAX_LINES = 12  # progress lines per stage without a terminal
 
 
@@ -267,7 +268,7 @@ def progress() -> Iterator[ShowProgress]:
 def show_share(show: ShowProgress, recordings: int) -> Callable[[float, float], object]:
     """Return a progress callback that shows the number of recordings, or the percentage of a single recording."""
     if recordings == 1:
-        return lambda done, _: show("percent", 100 * done, 100)
+        return lambda done, _: show(PERCENT, 100 * done, 100)
     return lambda done, total: show("recordings", done, total)
 
 
@@ -328,4 +329,5 @@ class _Lines:
 
         left_s = estimate_left_s(done, total, working_s - self._begin_s, begin=self._from)
         left = "" if left_s is None else f", {timedelta(seconds=round(left_s))} left"
-        messages.print(f"{stage}: {done:.0f}{f' of {total:.0f}' if total else ''}{left}")
+        of_total = " %" if stage == PERCENT else f" of {total:,.0f}" if total else ""
+        messages.print(f"{stage}: {done:,.0f}{of_total}{left}")

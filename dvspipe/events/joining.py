@@ -176,7 +176,12 @@ def join_streams(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterat
     Args:
         streams: Consecutive parts of each recording; the first recording keeps its times.
         gap_us: Time between two recordings in microseconds, >= 0.
+
+    Raises:
+        ConfigError: If the time is negative.
     """
+    if gap_us < 0:
+        raise ConfigError(f"gap_us = {gap_us}: expected 0 or more")
     last_us: int | None = None
     for stream in streams:
         offset_us: int | None = None

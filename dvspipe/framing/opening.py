@@ -18,7 +18,7 @@ from ..errors import Brief, CorruptionError, DataError, EventError, FormatError,
 from ..events import Events, Region, SensorSize, concatenate
 from ..formats import NO_HINTS, HintsLike, Recording, open_recording
 from ..parallel import prefetch
-from ..recordings.conversion import FRAMES_AHEAD, ConvertConfig, is_video
+from ..recordings.conversion import FRAMES_AHEAD, ConvertConfig, find_conversion_remedies, is_video
 from ..results import LookRow
 from ..video.config import VideoSettings
 from ..video.names import camera_of
@@ -232,9 +232,8 @@ def _read_recording(recording: Recording) -> Iterator[Events]:
     try:
         yield from recording.chunks()
     except CorruptionError as error:
-        raise FormatError(
-            f"{error.message}; convert it first, with salvage to keep the events before, or with sort to order them"
-        ) from error
+        remedies = [*error.remedies, *find_conversion_remedies(error)]
+        raise FormatError(f"{error.message}; convert it first", *remedies) from error
 
 
 def _plan_source(

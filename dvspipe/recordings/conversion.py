@@ -367,12 +367,12 @@ def convert_recording(
             noise=noise,
         )
     except CorruptionError as error:
-        raise error.with_remedies([*error.remedies, *_find_remedies(error)]) from error.__cause__
+        raise error.with_remedies([*error.remedies, *find_conversion_remedies(error)]) from error.__cause__
     lost = f"{corruptions[0]}; lost: {corruptions[0].lost}" if corruptions else None
     return Conversion(path, recording.sensor, 0, events, last_us - first_us, lost)
 
 
-def _find_remedies(error: CorruptionError) -> list[Remedy]:
+def find_conversion_remedies(error: CorruptionError) -> list[Remedy]:
     """Return the settings that allow converting a corrupted or unsorted recording."""
     cause = error.__cause__
     sort = [Remedy("config.sort", True, "sort the events by time")]

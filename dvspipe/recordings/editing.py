@@ -203,12 +203,13 @@ def merge_recordings(
             they are equal in all.
         out: Output file; `-`: standard output, as CSV.
         gap_us: Concatenate in sequence: shift each recording to begin this many microseconds after the end of the
-            previous one. None: keep all times, and merge by time.
+            previous one, >= 0. None: keep all times, and merge by time.
         overwrite: Whether to replace an existing file.
         progress: Called with the amount done and the total.
 
     Raises:
         EventError: If the sensors differ.
+        ConfigError: If `gap_us` is negative.
         DvspipeError: As in `Recording.chunks` and `write`.
     """
     opened = [each if isinstance(each, Recording) else open_recording(each) for each in recordings]

@@ -143,10 +143,11 @@ def merge(recordings: Sequence[RecordingLike], *, gap_us: int | None = None) -> 
     Args:
         recordings: One or more files, or events in memory.
         gap_us: Concatenate in sequence: shift each recording to begin this many microseconds after the end of the
-            previous one. None: keep all times, and merge by time.
+            previous one, >= 0. None: keep all times, and merge by time.
 
     Raises:
         EventError: If the sensors differ, or there is no recording.
+        ConfigError: If `gap_us` is negative.
 
     Example:
         >>> a = Events([0, 10], [3, 4], [1, 1], [True, False], "12x7")

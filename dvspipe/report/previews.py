@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..arguments import checked
 from ..config import as_settings
-from ..errors import EventError, FileError, Remedy
+from ..errors import EventError, FileError, Remedy, join_names
 from ..events import Events, SensorSize, SensorSizeLike, checked_parts, concatenate
 from ..files import write_beside
 from ..parallel import Progress, ignore_progress
@@ -43,6 +43,18 @@ MAX_BLANK_PICTURES = 10_000  # maximum in a gap of a recording
 PAUSE_SHOWN_S = 1.0  # playing time after this, a pause is shortened
 LEGEND_PX = 28  # height of a line in the colour legend of a sheet
 GIF_MIN_CS = 2  # browsers show shorter pictures for 10 hundredths of a second
+
+
+def require_preview_suffix(path: Path, suffixes: Sequence[str] = PREVIEW_SUFFIXES) -> None:
+    """Check the suffix of a preview.
+
+    Raises:
+        FileError: If the suffix is not in `suffixes`.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in suffixes:
+        found = suffix or "no suffix"
+        raise FileError(f"{path}: not a preview format (found {found}, expected {join_names(suffixes)})")
 
 
 @checked
@@ -93,11 +105,8 @@ def write_preview(
     """
     path, sensor = Path(path), SensorSize.of(sensor)
     settings = as_settings(PreviewSettings, settings, named, write_preview)
+    require_preview_suffix(path)
     suffix = path.suffix.lower()
-    if suffix not in PREVIEW_SUFFIXES:
-        *others, last = PREVIEW_SUFFIXES
-        expected = f"{', '.join(others)} or {last}"
-        raise FileError(f"{path}: not a preview format (found {suffix or 'no suffix'}, expected {expected})")
     checked_chunks = _check_sensor(checked_parts(chunks), sensor)
     if suffix == ".png" and settings.scale is None:
         settings = settings.model_copy(update={"max_side_px": min(SHEET_SIDE_PX, settings.max_side_px)})

@@ -12,7 +12,7 @@ from ..errors import EventError
 from ..parallel import Progress, ignore_progress
 from .config import PreviewSettings
 from .plots import PlotKind, PlotSource, draw_events
-from .previews import write_preview
+from .previews import PREVIEW_SUFFIXES, require_preview_suffix, write_preview
 from .rerun_log import RERUN_SUFFIX, Predictions, write_rerun
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def view(
     elif chart is not None:
         draw_events(chart, PlotSource.of(part, extent, progress), path, colours=settings.colours, title=title)
     else:
+        require_preview_suffix(path, (*PREVIEW_SUFFIXES, RERUN_SUFFIX))
         write_preview(
             part.chunks(),
             part.sensor,

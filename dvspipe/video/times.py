@@ -47,6 +47,8 @@ def find_times_us(
             )
         return None
     rows = _read_times(Path(settings.timestamps), settings.time_unit)
+    if not rows:
+        raise VideoError(f"{settings.timestamps}: no times (found no line that begins with a number, expected {count})")
     if images is not None and count != len(rows):
         count = sum(1 for _ in images())
     if count != len(rows):

@@ -249,6 +249,23 @@ def test_exit_code_is_2_if_all_inputs_failed_and_1_if_some(tmp_path: Path) -> No
         assert (done.returncode, mentions(done.stderr, f"{count} of 2")) == (count, True), done.stderr
 
 
+def test_usage_errors_say_what_to_write(clip: Path, tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", random_events(0, 500))
+    write(tmp_path / "b.h5", Events.empty((34, 34)))
+    content = (tmp_path / "a.h5").read_bytes()
+    for words, facts in (
+        (["convert", clip, "-o", "c.h5", "--start", "-1"], ("--start", "-1")),
+        (["view", "a.h5", "-o", "a.png", "--window", "nan"], ("--window", "nan", "not a number")),
+        (["view", "a.h5", "-o", "a.jpg"], ("a.jpg", ".png", ".rrd")),
+        (["compare", "a.h5", "b.h5"], ("b.h5", "34x34", "12x7", "a.h5")),
+        (["hlep"], ("hlep", "dvspipe --help")),
+        (["convert", clip, "-o", "a.h5/c.h5"], ("a.h5: ", "folder")),
+    ):
+        assert mentions(dvspipe(*words, cwd=tmp_path, code=2).stderr, *facts)
+    assert "did you mean" not in dvspipe("convert", clip, "-o", "c.h5", "--threads", 2, cwd=tmp_path, code=2).stderr
+    assert (tmp_path / "a.h5").read_bytes() == content
+
+
 def test_misplaced_global_option_is_explained(tmp_path: Path) -> None:
     for command in (["convert", "a.mp4", "-o", "a.h5"], ["info", "a.h5"], ["train", "DIR"]):
         assert f"dvspipe -q {command[0]}" in dvspipe(*command, "-q", cwd=tmp_path, code=2).stderr

@@ -275,5 +275,5 @@ def test_names_of_figures_are_unique() -> None:
 
 def test_page_path_below_a_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "nowhere").touch()
-    with raises(FileError, "a.html"):
+    with raises(FileError, "nowhere", "folder"):
         write_comparison_page(compare(ONE, ONE), ("a", "b"), tmp_path / "nowhere" / "a.html")

@@ -56,6 +56,11 @@ def test_cut_takes_infinite_times_and_refuses_nan(file: Path) -> None:
                 cut(recording, start_s, stop_s)
 
 
+def test_negative_gap_is_refused() -> None:
+    with raises(ConfigError, "gap_us", "-5"):
+        merge([EVENTS, EVENTS], gap_us=-5)
+
+
 def test_cut_filter_and_merge_give_what_the_commands_write(file: Path, tmp_path: Path) -> None:
     recording = open_recording(file)
     cut_recording(select_part(recording, 0.01, 0.06), tmp_path / "cut.h5")

@@ -240,7 +240,8 @@ def test_frame_times_are_read_from_a_file(three_images: Path, text: str, unit: s
     [
         ("0.0\n0.1\n", {}, ("times.txt", "2", "3")),
         ("0.0\n0.1\n0.2\n0.3\n", {}, ("times.txt", "4", "3")),
-        ("", {}, ("0", "3")),
+        ("", {}, ("no times", "3")),
+        ("a\nb\n", {}, ("no times", "3")),
         ("0.0\n0.2\n0.1\n", {}, ("line 3", "0.1", "1")),
         ("0\n200\n400\n", {"time_unit": "ns"}, ("line 2", "200", "1")),
         ("0.0\nnan\n0.1\n", {}, ("line 2", "'nan'")),
