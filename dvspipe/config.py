@@ -173,14 +173,14 @@ def _parse_yaml(text: str, where: str) -> JsonValue:
 
 
 def configs_folder() -> Path:
-    """Return the folder of shipped YAML files: in the package if installed, next to it in a checkout."""
+    """Return the folder of included YAML files: in the package if installed, next to it in a checkout."""
     inside = _PACKAGE / "configs"
     return inside if inside.is_dir() else _PACKAGE.parent / "configs"
 
 
 @checked
 def shipped_configs(kind: str = "") -> list[str]:
-    """Return the sorted names of shipped experiments, or of shipped files of another kind, such as `sensors`."""
+    """Return the sorted names of included experiments, or of included files of another kind, such as `sensors`."""
     return sorted(path.stem for path in (configs_folder() / kind).glob("*.yaml"))
 
 
@@ -189,8 +189,8 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
     """Return the text of a YAML file.
 
     Args:
-        source: Path of the file, or name of a shipped file.
-        kind: Kind of shipped files, such as `sensors`; empty: experiments.
+        source: Path of the file, or name of an included file.
+        kind: Kind of included files, such as `sensors`; empty: experiments.
 
     Raises:
         ConfigError: If the file does not exist, cannot be read, is not text, or has more than 256 KiB.
@@ -221,8 +221,8 @@ def read_yaml(source: str | Path, *, kind: str = "") -> SettingsTree:
     """Return the settings of a YAML file.
 
     Args:
-        source: Path of the file, or name of a shipped file.
-        kind: Kind of shipped files, as in `read_text`.
+        source: Path of the file, or name of an included file.
+        kind: Kind of included files, as in `read_text`.
 
     Raises:
         ConfigError: If the file cannot be read, is not valid YAML, or contains something other than keys and values.

@@ -1,4 +1,4 @@
-"""Command `configs`: list, show and copy shipped configurations."""
+"""Command `configs`: list, show and copy included configurations."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import typer
 from .options import Overwrite
 from .screen import make_table, screen
 
-configs = typer.Typer(help="List, show and copy shipped experiments and sensor presets.", no_args_is_help=False)
+configs = typer.Typer(help="List, show and copy included experiments and sensor presets.", no_args_is_help=False)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a shipped experiment or sensor preset.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of an included experiment or sensor preset.")]
 CONFIG_KINDS = {"": "dvspipe train {}", "sensors": "dvspipe convert VIDEO -o EVENTS.h5 --preset {}"}
 """Kinds of configurations, and how to use each."""
 
 
 @configs.callback(invoke_without_command=True)
 def start(context: typer.Context) -> None:
-    """List, show and copy shipped experiments and sensor presets; default: list them."""
+    """List, show and copy included experiments and sensor presets; default: list them."""
     if context.invoked_subcommand is None:
         list_()
 
 
 @configs.command("list")
 def list_() -> None:
-    """List shipped experiments and sensor presets, and the commands to use them."""
+    """List included experiments and sensor presets, and the commands to use them."""
     from ..config import read_text, shipped_configs
 
     for kind, command in CONFIG_KINDS.items():
@@ -42,7 +42,7 @@ def list_() -> None:
 
 @configs.command()
 def show(name: Name) -> None:
-    """Print a shipped configuration as YAML."""
+    """Print an included configuration as YAML."""
     from ..config import read_text
 
     screen.print(read_text(name, kind=_kind_of(name)).rstrip())
@@ -54,7 +54,7 @@ def copy(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file to write.")],
     overwrite: Overwrite = False,
 ) -> None:
-    """Copy a shipped configuration to a file, for editing."""
+    """Copy an included configuration to a file, for editing."""
     from ..config import read_text
     from ..files import claim_output, write_text
 

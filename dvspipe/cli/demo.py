@@ -39,7 +39,7 @@ class FirstLook:
     """Results of the demo before training.
 
     Args:
-        prediction: Prediction of the shipped network for a rendered recording.
+        prediction: Prediction of the included network for a rendered recording.
         page: Report page of the prediction.
     """
 
@@ -65,8 +65,8 @@ class Demo:
     """Results of the demo after training.
 
     Args:
-        before: Evaluation of the shipped network on the test part of the run.
-        run: Training run, started from the shipped network, with its test.
+        before: Evaluation of the included network on the test part of the run.
+        run: Training run, started from the included network, with its test.
         prediction: Prediction of the fine-tuned network for the recording of `show_first`.
         next_commands: Suggested next commands.
     """
@@ -78,7 +78,7 @@ class Demo:
 
 
 def show_first(folder: Path, seed: int = 0, announce: Announce = lambda _: None) -> FirstLook:
-    """Render a video of a gesture, convert it to events, and classify the events with the shipped network.
+    """Render a video of a gesture, convert it to events, and classify the events with the included network.
 
     Args:
         folder: Output folder for gesture.webm (video), gesture.h5 (events) and first/ (output of `dvspipe infer`).
@@ -94,7 +94,7 @@ def show_first(folder: Path, seed: int = 0, announce: Announce = lambda _: None)
     write_video(video, gesture_frames(GestureClip(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=seed)))
     announce("converting the video to events")
     convert_video(video, events, overwrite=True, origin=SYNTHETIC_GESTURES)
-    announce("classifying the events with the shipped network")
+    announce("classifying the events with the included network")
     return _classify(events, CLASSIFIER, folder / "first")
 
 
@@ -147,7 +147,7 @@ def run_demo(
 ) -> Demo:
     """Fine-tune a network on rendered people, test it on others, and classify the recording of `show_first` again.
 
-    The shipped network is tested on the same people.
+    The included network is tested on the same people.
 
     Args:
         folder: Folder of `show_first`; also gets the files of the training run, preview.gif, trained/ (output of
@@ -162,7 +162,7 @@ def run_demo(
     video, events = folder / "gesture.webm", folder / "gesture.h5"
     preview = write_preview(iterate(events), GESTURE_SENSOR, folder / "preview.gif")
     run = train(config, folder, command="dvspipe demo", callback=callback)
-    announce(f"testing the shipped network {CLASSIFIER} on the same people")
+    announce(f"testing the included network {CLASSIFIER} on the same people")
     # no warning: none of these people is in the training data of CLASSIFIER
     before = evaluate(CLASSIFIER, config.data, "test", seed=config.seed)
     announce("classifying the first recording with the fine-tuned network, and writing the report")

@@ -22,7 +22,7 @@ def export(
         str,
         typer.Argument(
             metavar="CHECKPOINT",
-            help="Run folder, .safetensors file, name of a shipped checkpoint, or hf://USER/NAME. For c: a file of "
+            help="Run folder, .safetensors file, name of an included checkpoint, or hf://USER/NAME. For c: a file of "
             "dvspipe quantise. For --check: also CONFIG, as for train.",
         ),
     ],

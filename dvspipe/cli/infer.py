@@ -38,7 +38,7 @@ CheckpointName = Annotated[
     str,
     typer.Argument(
         metavar="CHECKPOINT",
-        help="Run folder, .safetensors file, name of a shipped checkpoint, or hf://USER/NAME or hf://USER/NAME@REVISION.",
+        help="Run folder, .safetensors file, name of an included checkpoint, or hf://USER/NAME or hf://USER/NAME@REVISION.",
     ),
 ]
 Recordings = Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings, videos, or folders of these.")]

@@ -39,7 +39,7 @@ def live(
         str,
         typer.Argument(
             metavar="CLASSIFIER",
-            help="Run folder, .safetensors file (also of dvspipe quantise), name of a shipped checkpoint, or "
+            help="Run folder, .safetensors file (also of dvspipe quantise), name of an included checkpoint, or "
             "hf://USER/NAME.",
         ),
     ] = "gesture-synthetic",

@@ -23,7 +23,7 @@ Config = Annotated[
     str,
     typer.Argument(
         metavar="CONFIG",
-        help="Folder of recordings, YAML file, or name of a shipped configuration (see dvspipe configs); or a "
+        help="Folder of recordings, YAML file, or name of an included configuration (see dvspipe configs); or a "
         "KEY=VALUE setting such as data.kind=nmnist, to start from the defaults.",
     ),
 ]
@@ -167,8 +167,9 @@ def explain_usage(error: Exception) -> str:
         from ..config import explain_value
 
         wrong = error.__cause__.errors()[0]  # type: ignore[union-attr]
-        why = "not a number" if str(wrong["input"]).lower() == "nan" else explain_value(wrong)
-        return message.replace(error.message, f"{wrong['input']}: {why}")  # type: ignore[attr-defined]
+        given = str(wrong["input"])
+        why = "not a number" if given.lower() == "nan" else explain_value(wrong)
+        return message.replace(error.message, f"{given}: {why}")  # type: ignore[attr-defined]
     option, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
     if context is not None and message.startswith("No such command"):
         return f"{message} {context.command_path} --help lists the commands"

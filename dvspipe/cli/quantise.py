@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..config import SettingsTree
     from ..training.quantisation import Quantisation
 
-UNSEEN_SEED = 2000  # rendered people that the shipped classifiers were not trained on (seed 0)
+UNSEEN_SEED = 2000  # rendered people that the included classifiers were not trained on (seed 0)
 
 
 def quantise(
@@ -27,8 +27,8 @@ def quantise(
         str | None,
         typer.Argument(
             metavar="CONFIG",
-            help="Data set, as for eval: a folder of recordings, a YAML file, or a shipped configuration; default: the "
-            "data set of the run, or new rendered clips for gesture-synthetic.",
+            help="Data set, as for eval: a folder of recordings, a YAML file, or an included configuration; default: "
+            "the data set of the run, or new rendered clips for gesture-synthetic.",
         ),
     ] = None,
     settings: Annotated[
@@ -83,7 +83,7 @@ def quantise(
 
 
 def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -> tuple[str, SettingsTree]:
-    """Return the source of the data set and its settings: CONFIG, or the data set of the run or shipped classifier."""
+    """Return the source of the data set and its settings: CONFIG, or the data set of the run or included classifier."""
     from ..checkpoints.checkpoint import shipped_checkpoints
     from ..results import RunFolder
 

@@ -110,7 +110,8 @@ def evaluate(
     checkpoint: Annotated[
         str,
         typer.Argument(
-            metavar="CHECKPOINT", help="Run folder, .safetensors file, name of a shipped checkpoint, or hf://USER/NAME."
+            metavar="CHECKPOINT",
+            help="Run folder, .safetensors file, name of an included checkpoint, or hf://USER/NAME.",
         ),
     ],
     config: Config,
@@ -223,7 +224,7 @@ def demo(
     notes.print(
         f"\nplan for {minutes:g} min (rendering a clip takes {speed.clip_s:.2f} s, training on it "
         f"{1000 * speed.step_s:.0f} ms): {data.train_people} people for training, {data.test_people} other people for "
-        f"testing, {config.optimiser.epochs} epochs; fine-tuning starts from the shipped network {CLASSIFIER}, "
+        f"testing, {config.optimiser.epochs} epochs; fine-tuning starts from the included network {CLASSIFIER}, "
         "trained on other people"
     )
     with show_training() as callback:

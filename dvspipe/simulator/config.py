@@ -56,7 +56,7 @@ class SimulatorConfig(Settings):
     @classmethod
     @checked
     def from_preset(cls, name: str, **named: object) -> Self:
-        """Create the settings of a shipped sensor preset (see `list_presets`), or of a YAML file.
+        """Create the settings of an included sensor preset (see `list_presets`), or of a YAML file.
 
         Args:
             name: Name of the preset, or path of the file.
@@ -85,13 +85,13 @@ class SimulatorConfig(Settings):
 
 
 def list_presets() -> list[str]:
-    """List the names of the shipped sensor presets, sorted."""
+    """List the names of the included sensor presets, sorted."""
     return shipped_configs("sensors")
 
 
 @checked
 def read_preset(name: str) -> dict[str, Any]:
-    """Read the settings of a shipped sensor preset, such as `noisy` or `davis346`, or of a YAML file.
+    """Read the settings of an included sensor preset, such as `noisy` or `davis346`, or of a YAML file.
 
     Raises:
         ConfigError: If the preset or file does not exist.
