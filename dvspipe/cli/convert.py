@@ -246,7 +246,7 @@ class _Conversions:
                 failed += 1
                 skip(error)
         if len(missing) > failed and not notes.quiet:  # not a note: standard output may be JSON
-            messages.print(f"missing previews written: {len(missing) - failed}")
+            messages.print(f"missing previews written: {len(missing) - failed:,}")
         return failed
 
     def _print(self, done: Conversion, seconds: float | None) -> None:
@@ -267,14 +267,14 @@ class _Conversions:
 def _note_done_before(done: int, outdated: int, tasks: int) -> None:
     if not done:
         return
-    others = f", {outdated} of them with other settings" if outdated else ""
+    others = f", {outdated:,} of them with other settings" if outdated else ""
     if outdated or not notes.quiet:  # not a note: standard output may be JSON
-        messages.print(f"already converted: {done} of {tasks}{others}; use --overwrite to convert again")
+        messages.print(f"already converted: {done:,} of {tasks:,}{others}; use --overwrite to convert again")
 
 
 def _describe_conversion(done: Conversion, seconds: float | None) -> str:
     duration_s = done.duration_us * 1e-6
-    origin = f"from {done.frames} frames of {done.sensor} in" if done.frames else f"of {done.sensor} in"
+    origin = f"from {done.frames:,} frames of {done.sensor} in" if done.frames else f"of {done.sensor} in"
     rate = f", {done.events / duration_s:,.0f} per second" if duration_s else ""
     took = "" if seconds is None else f", converted in {seconds:.1f} s"
     kind = " of video" if done.frames else ""

@@ -77,7 +77,7 @@ def frames(
     plan = plan_frames(source, out, chosen, sensor=parse_sensor(sensor), hints=parse_hints(hint))
     done_before = 0 if overwrite else len(plan.tasks) - len(plan.unwritten())
     if done_before and not notes.quiet:
-        messages.print(f"{done_before} of {count_noun(len(plan.tasks), 'recording')} already written")
+        messages.print(f"{done_before:,} of {count_noun(len(plan.tasks), 'recording')} already written")
     try:
         _write(plan, engine, overwrite=overwrite)
     except KeyboardInterrupt:

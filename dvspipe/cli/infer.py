@@ -121,7 +121,7 @@ def infer(
     run = options.record_run(classifier, tasks)
     results = {} if overwrite else find_finished(tasks, run, options)
     if results:
-        description = f"{len(results)} of {len(tasks)} recordings are" if len(tasks) > 1 else "the recording is"
+        description = f"{len(results):,} of {len(tasks):,} recordings are" if len(tasks) > 1 else "the recording is"
         say = messages.print if as_json else notes.print
         say(f"{description} already classified; use --overwrite to classify again")
     if as_json:

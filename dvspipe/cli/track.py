@@ -61,7 +61,7 @@ def _print(track: Track, out: Path) -> None:
     lasts_s = (track.times_us[-1] - track.times_us[0]) / 1e6
     missing_s = sum(gap.stop_us - gap.start_us for gap in track.gaps) / 1e6
     screen.print(
-        f"{show_name(out)}: {len(track.times_us)} pictures in {lasts_s:.1f} s, "
+        f"{show_name(out)}: {len(track.times_us):,} pictures in {lasts_s:.1f} s, "
         f"a person in {track.present.mean():.0%} of them, {len(track.gaps)} gaps ({missing_s:.1f} s)"
     )
     if (people := int(track.people.max())) > 1:

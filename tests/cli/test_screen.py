@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 from conftest import random_events
+from facts import mentions
 from rich.text import Text
 
 from dvspipe.cli import screen as own
-from dvspipe.cli.screen import messages, notes, progress, screen
+from dvspipe.cli.screen import messages, notes, progress, screen, show_share
 from dvspipe.formats import read, write
 from dvspipe.numba_cache import COMPILING
 
@@ -77,6 +78,14 @@ def test_progress_without_terminal_is_occasional_lines(
         "frames: 5 of 30, 0:01:40 left",
         "frames: 8 of 30, 0:01:28 left",
     ]
+    with progress() as show:
+        for share in (0, 0.25, 0.5, 0.75):
+            show_share(show, 1)(share, 1)
+        for done in (0, 5000, 10_000, 15_000):
+            show_share(show, 20_000)(done, 20_000)
+    lines = capsys.readouterr().err
+    assert mentions(lines, "50 %")
+    assert mentions(lines, "5,000 of 20,000")
     monkeypatch.setattr(notes, "quiet", True)
     with progress() as show:
         for done in range(9):

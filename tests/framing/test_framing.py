@@ -16,8 +16,9 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from PIL import Image
 
-from dvspipe.errors import EventError
+from dvspipe.errors import EventError, FormatError
 from dvspipe.events import Events, Region, SensorSize, concatenate
+from dvspipe.formats import write
 from dvspipe.framing import FramingConfig, frame_events
 from dvspipe.framing.fitting import fit_stream
 from dvspipe.framing.framing import Framing, RegionTrack, find_framing, follow_stream, plan_following
@@ -270,3 +271,12 @@ def test_short_gif_is_repeated(tmp_path: Path) -> None:
     assert 2_900_000 < events.t[-1] < 3_500_000
     assert (first.t + 480_000).tolist() == second.t.tolist()
     assert first.x.tolist() == second.x.tolist()
+
+
+def test_truncated_recording_names_the_setting_of_its_conversion(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    write(path, random_events(0, 50))
+    path.write_bytes(path.read_bytes()[:-2])
+    with raises(FormatError, "a.bin", "3 of 5", "'salvage': True") as caught:
+        list(open_source(path, TARGET, InferConfig(), sensor=TARGET).read_fitted())
+    assert not mentions(str(caught.value), "sort")
