@@ -870,7 +870,9 @@ def test_evaluation_uses_the_split_of_the_training(run: TrainingRun, folder: Pat
     alone = shutil.copy(run.checkpoint, tmp_path / "w.safetensors")
     for part in ("test", "all"):  # the test part is its own folder
         confusion(alone, part, 1)
-    shutil.copytree(folder / "train", tmp_path / "other")
+    for label, name in enumerate(run.test.classes):  # names of the training, other content
+        for number in range(5):
+            write(tmp_path / "other" / name / f"{2 * number:02}.h5", moving_bar(label, 500 + number))
     confusion(run.checkpoint, "train", 1, tmp_path / "other")
     confusion(alone, "validation", 1)
     assert [text.partition(":")[0] for text in texts] == ["folder other", f"folder {folder.name}"]
