@@ -79,7 +79,7 @@ def train(
         raise FileError(f"{resume}: no run to resume (expected a run folder with {RunFolder(resume).config.name})")
     choice = None
     if resume is not None and of_folder:
-        merged = _read_run(resume, settings)
+        merged = _read_run(resume, config, settings)
     elif of_folder:
         choice = _choose(config, settings, save, overwrite=overwrite)
         merged = choice.settings
@@ -240,14 +240,15 @@ def demo(
         notes.print(f"  {command}")
 
 
-def _read_run(folder: Path, settings: list[str] | None) -> SettingsTree:
-    """Read the settings of a run, and apply overrides."""
+def _read_run(folder: Path, recordings: str, settings: list[str] | None) -> SettingsTree:
+    """Read the settings of a run, set the folder of its recordings, and apply overrides."""
     from ..config import keep_own, merge_settings, parse_overrides, read_yaml
     from ..results import RunFolder
     from ..training import TrainConfig
 
     stored = keep_own(TrainConfig, read_yaml(RunFolder(folder).config))
-    return merge_settings(stored, parse_overrides(settings or []))
+    placed = merge_settings(stored, {"data": {"root": str(Path(recordings).expanduser())}})
+    return merge_settings(placed, parse_overrides(settings or []))
 
 
 def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overwrite: bool) -> Choice:

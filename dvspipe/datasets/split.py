@@ -132,7 +132,7 @@ def check_split(path: Path, data: DataSet) -> None:
     if before and not by_name:
         raise DataError(
             f"{path}: lists none of the recordings of {data.title} (found {data.samples[0].name}, expected recordings "
-            f"such as {next(iter(before))})"
+            f"such as {next(iter(before))}); resume with the recordings of the run, or start a new run"
         )
     listed = {sample.name: name for name, sample in by_name.items()}
     parts = [(name, part, now[by_name[name].name] if name in by_name else "no part") for name, part in before.items()]

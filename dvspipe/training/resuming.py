@@ -27,8 +27,6 @@ CHANGEABLE = (
     "jobs",
     "tensorboard",
     "augment",
-    "data.root",
-    "data.test_root",
     "data.download",
     "data.split",
     "data.cache",
@@ -47,8 +45,9 @@ CHANGEABLE = (
     "optimiser.patience",
     "optimiser.precision",
 )
-"""Settings, or groups of them, that may change when a run resumes; the others define its network, task and loss. The
-data folder may change: `datasets.check_split` checks that the recordings are the same."""
+"""Settings, or groups of them, that may change when a run resumes; the others define its network, task and loss."""
+FOLDERS = ("data.root", "data.test_root")
+"""Settings that are not compared: `datasets.check_split` checks that the recordings are the same, at any place."""
 ROWS = TypeAdapter(Annotated[tuple[EpochRow, ...], Field(min_length=1)])
 FREE_TO_DIFFER: dict[str, bool | set[str]] = {
     "classes": True,
@@ -154,7 +153,7 @@ def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tenso
 
 
 def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
-    """Check that a run resumes with the configuration that it was started with.
+    """Check that a run resumes with the configuration that it was started with; its folders may have another path.
 
     Args:
         config: Configuration to resume with.
@@ -167,8 +166,9 @@ def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file (expected the configuration of the run to resume)")
     before = read_stored(TrainConfig, path)
-    differing = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
-    fixed = [found for found in differing if not f"{found[0]}.".startswith(tuple(f"{key}." for key in CHANGEABLE))]
+    found = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
+    differing = [each for each in found if each[0] not in FOLDERS]
+    fixed = [each for each in differing if not f"{each[0]}.".startswith(tuple(f"{key}." for key in CHANGEABLE))]
     listed = _list_differences(fixed or differing, "before", "now")
     if fixed:
         raise ConfigError(

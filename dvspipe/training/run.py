@@ -94,8 +94,8 @@ def train(
     Processes started by torchrun train together, each on its part of every batch; only the first one writes files.
 
     Args:
-        config: Folder of recordings, whose settings are then chosen (see `choose_settings`); YAML file, or name of a
-            shipped one; or settings, as a model or a mapping.
+        config: Folder of recordings, whose settings are then chosen (see `choose_settings`), or are the settings of
+            the run to resume; YAML file, or name of a shipped one; or settings, as a model or a mapping.
         folder: Run folder; created if missing. Results of an earlier run in it are removed. None: a new folder,
             runs/train/<name>.
         command: Command that repeats the run, for the records.
@@ -171,7 +171,9 @@ def _find_config(
     if not path.is_dir():
         return as_settings(TrainConfig, read_yaml(given), named, train), None
     if resumed is not None and resumed.config.is_file():
-        return as_settings(TrainConfig, read_stored(TrainConfig, resumed.config), named, train), None
+        stored = read_stored(TrainConfig, resumed.config)
+        data = stored.data.model_copy(update={"root": path})
+        return as_settings(TrainConfig, stored.model_copy(update={"data": data}), named, train), None
     chosen = plain_settings(TrainConfig, None, named, train)
     choice = choose_settings(path, chosen, partial(callback.on_progress, "recordings"))
     for group, reason in choice.reasons.items():

@@ -24,7 +24,7 @@ from torch import nn
 
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
 from dvspipe.cli import training as commands
-from dvspipe.config import build, keep_own, merge_settings, read_yaml, shipped_configs
+from dvspipe.config import build, keep_own, merge_settings, read_stored, read_yaml, shipped_configs
 from dvspipe.datasets import FolderConfig, open_dataset
 from dvspipe.encoding import BinConfig, Poisson
 from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError
@@ -525,6 +525,26 @@ def test_settings_that_define_a_run_cannot_change(run: TrainingRun, folder: Path
     with raises(ConfigError, "args.yaml", key):
         train(config_for(folder, **over), run.folder.path, resume=True, changed=True)
     assert contents(run.folder.path) == there
+
+
+def test_folder_to_resume_with_is_compared_with_the_folder_of_the_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its recordings, not by its path: the current folder may be another one."""
+    (tmp_path / "in").mkdir()
+    shutil.copytree(folder, tmp_path / "in" / "data")
+    monkeypatch.chdir(tmp_path / "in")
+    with pytest.raises(KeyboardInterrupt):
+        train(config_for(Path("data"), optimiser={"epochs": 2}), "a", callback=Killed(1, after_row=True))
+    monkeypatch.chdir(tmp_path)
+    for label, name in enumerate(("0_right", "1_left")):
+        for number in range(5):
+            write(tmp_path / "other" / name / f"{2 * number:02}.h5", moving_bar(label, 500 + number))
+    with raises(DataError, "in/a/split.json", "other/", "data/train/"):
+        train("other", "in/a", resume=True)
+    resumed = train("in/data", "in/a", resume=True)
+    assert [row.epoch for row in resumed.epochs] == [1, 2]
+    assert read_stored(TrainConfig, resumed.folder.config).data.root == Path("in/data")
 
 
 def test_run_resumes_only_with_the_same_recordings(folder: Path, tmp_path: Path) -> None:
