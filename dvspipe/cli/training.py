@@ -71,6 +71,8 @@ def train(
     of_folder = is_folder(config)
     if save is not None and (resume is not None or not of_folder):
         raise ConfigError(f"{save}: --save is only for a new run on a folder of recordings (found {config})")
+    if out is not None and resume is not None and out.resolve() != resume.resolve():
+        raise ConfigError(f"--out {out}: contradicts --resume {resume} (expected one run folder)")
     if out is not None and resume is None and _is_first():
         _check_run_folder(out, overwrite=overwrite)  # fail before recordings are read
     from ..results import RunFolder
