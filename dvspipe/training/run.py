@@ -118,7 +118,7 @@ def train(
         DataError: If the data set is not usable, or differs from the data set of the run to resume.
         ConfigError: If settings contradict each other, the loss becomes NaN, memory runs out, the run to resume was
             started with other settings, or the package of `network.target` is not trusted.
-        CheckpointError: If the state to resume from is missing.
+        CheckpointError: If the state to resume from is missing, or the checkpoint of a complete run is corrupted.
         FileError: If the folder cannot be written to, or another process trains in it.
 
     Example:
@@ -243,8 +243,7 @@ def _run(
         if state is not None and is_over(config.optimiser, state.rows):
             complete = TestResult.find(folder.test) is not None and folder.activity.is_file()
             if processes.share(complete):
-                if modules.network is not None:
-                    load_checkpoint(folder.best, modules=modules)  # load into the user's network
+                load_checkpoint(folder.best, modules=modules)  # check it, and load the user's network
                 return TrainingRun.read(folder)
         parts = _load(config, data, callback)
         if decoded is not None:
