@@ -330,12 +330,28 @@ def as_arrays(tensors: Mapping[str, torch.Tensor]) -> Arrays:
 def write_arrays(path: Path, metadata: Mapping[str, str], arrays: Arrays) -> None:
     """Write arrays and text metadata, with a digest of both, as safetensors. The file is written atomically.
 
+    Equal arrays and metadata give equal bytes.
+
     Raises:
         FileError: If the file cannot be written.
     """
     stored = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    with write_beside(path) as beside:
-        beside.write_bytes(to_bytes(stored, metadata={**metadata, "digest": digest_of(metadata, stored)}))
+    written = to_bytes(stored, metadata={**metadata, "digest": digest_of(metadata, stored)})
+    with write_beside(path) as beside, beside.open("wb") as file:
+        file.writelines(_sort_metadata(written))
+
+
+def _sort_metadata(content: bytes) -> tuple[bytes, bytes, memoryview]:
+    """Return the size of the header, the header and the arrays of a safetensors file, with sorted metadata.
+
+    The library writes metadata in the random order of a hash map.
+    """
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # arrays are aligned
+    return len(text).to_bytes(8, "little"), text, memoryview(content)[8 + size :]
 
 
 def read_arrays(path: Path, what: str, *, name: str = "") -> tuple[dict[str, str], dict[str, NDArray[np.generic]]]:

@@ -36,6 +36,20 @@ def test_checkpoint_round_trip(saved: Path) -> None:
     assert not any(tensor.is_meta for tensor in network.state_dict().values())
 
 
+def test_equal_checkpoints_have_equal_bytes(tmp_path: Path) -> None:
+    """The library writes metadata in a random order."""
+    path, texts = tmp_path / "a.safetensors", {name: f"\u00fc \n\x01 {name}" for name in ("b", "d", "a", "c")}
+    tensors = {"y": torch.arange(3, dtype=torch.int8), "x": torch.arange(5.0)}
+    found = set()
+    for _ in range(8):
+        write_tensors(path, texts, tensors)
+        found.add(path.read_bytes())
+    assert len(found) == 1
+    read_texts, read = read_tensors(path, "a file")
+    assert read_texts == texts
+    assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
+
+
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e30, -1e30])
 def test_non_finite_or_huge_weights_are_rejected(saved: Path, number: float) -> None:
     texts, tensors = read_tensors(saved, "a checkpoint")
