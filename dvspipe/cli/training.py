@@ -54,7 +54,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="YAML file to write, with the settings chosen for a folder of recordings; default: none.",
+            help="YAML file to write before the training, with the settings chosen for a folder; default: none.",
         ),
     ] = None,
     trust: Trust = None,

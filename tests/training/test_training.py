@@ -487,6 +487,14 @@ def test_obstacles_to_resuming_are_explained(folder: Path, tmp_path: Path) -> No
         train(longer, tmp_path / "a", resume=True)
 
 
+def test_message_names_few_of_many_changed_settings(run: TrainingRun, folder: Path) -> None:
+    other = config_for(folder, network={"channels": list(range(1, 60)), "gain": 2.0}, bins={"steps": 9, "clip": 2})
+    other = other.model_copy(update={"seed": 7, "hop_us": 1000, "name": "other"})
+    with raises(ConfigError, "args.yaml", "seed = 0", 7, "and 1 more") as caught:
+        train(other, run.folder.path, resume=True)
+    assert len(str(caught.value)) < 500 + len(str(run.folder.config))
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
