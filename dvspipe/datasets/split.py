@@ -134,10 +134,13 @@ def check_split(path: Path, data: DataSet) -> None:
             f"{path}: lists none of the recordings of {data.title} (found {data.samples[0].name}, expected recordings "
             f"such as {next(iter(before))}); resume with the recordings of the run, or start a new run"
         )
-    listed = {sample.name: name for name, sample in by_name.items()}
-    parts = [(name, part, now[by_name[name].name] if name in by_name else "no part") for name, part in before.items()]
-    parts += [(name, "no part", part) for name, part in now.items() if name not in listed]
-    moved = [each for each in parts if each[1] != each[2]]
+    listed = {sample.name for sample in by_name.values()}
+    absent = "no part"
+    moved: list[tuple[str, str, str]] = [
+        *((name, old, now[by_name[name].name] if name in by_name else absent) for name, old in before.items()),
+        *((name, absent, new) for name, new in now.items() if name not in listed),
+    ]
+    moved = [each for each in moved if each[1] != each[2]]
     if moved:
         name, old, new = moved[0]
         raise DataError(

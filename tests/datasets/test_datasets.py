@@ -462,7 +462,7 @@ def test_split_is_found_from_any_folder_and_in_copies(tmp_path: Path, monkeypatc
         return restore_split(path, open_dataset(FolderConfig(root=root), seed=0))
 
     def tested(found: DataSet | None) -> list[str] | None:
-        return found and [Path(sample.name).name for sample in found.test]
+        return None if found is None else [Path(sample.name).name for sample in found.test]
 
     expected = tested(data)
     monkeypatch.chdir(tmp_path / "elsewhere")
