@@ -74,7 +74,16 @@ def quantise(
             tuned = RunFolder(out.with_suffix(""))
             resume = tuned.config.is_file() and not overwrite
             notes.print(f"{'resuming' if resume else 'run'}: {tuned.path}")
-            fine_tune(checkpoint, experiment, tuned.path, epochs=epochs, bits=bits, resume=resume, callback=callback)
+            fine_tune(
+                checkpoint,
+                experiment,
+                tuned.path,
+                epochs=epochs,
+                bits=bits,
+                resume=resume,
+                overwrite=overwrite,
+                callback=callback,
+            )
         done = quantise_checkpoint(
             checkpoint,
             experiment.data,

@@ -100,7 +100,9 @@ def train(
     if _is_first():
         notes.print(f"run: {folder}")
     decoded = None if choice is None else choice.decoded
-    run = _train(resolved, folder, command, trusted, decoded, resume=resume is not None, changed=changed)
+    run = _train(
+        resolved, folder, command, trusted, decoded, resume=resume is not None, changed=changed, overwrite=overwrite
+    )
     if not _is_first():
         return
     print_test(run)
@@ -364,6 +366,7 @@ def _train(
     *,
     resume: bool,
     changed: bool,
+    overwrite: bool,
 ) -> TrainingRun:
     from ..report import write_training_page
     from ..results import RunFolder
@@ -379,6 +382,7 @@ def _train(
                 callback=callback,
                 resume=resume,
                 changed=changed,
+                overwrite=overwrite,
                 trust=trust,
                 decoded=decoded,
             )

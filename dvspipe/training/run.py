@@ -39,8 +39,8 @@ from ..datasets import (
     write_split,
 )
 from ..datasets.public import NMNIST_SENSOR
-from ..errors import ConfigError, DataError, Remedy, count_noun
-from ..files import lock_folder, write_text
+from ..errors import ConfigError, DataError, FileError, Remedy, count_noun
+from ..files import REPLACE, lock_folder, write_text
 from ..learning import is_linear
 from ..networks import (
     ClassMoments,
@@ -84,6 +84,7 @@ def train(
     callback: TrainingCallback | None = None,
     resume: bool = False,
     changed: bool = False,
+    overwrite: bool = False,
     network: nn.Module | NetworkConfig | Mapping[str, object] | None = None,
     trust: str | Sequence[str] = (),
     decoded: DecodedEvents | None = None,
@@ -96,13 +97,13 @@ def train(
     Args:
         config: Folder of recordings, whose settings are then chosen (see `choose_settings`), or are the settings of
             the run to resume; YAML file, or name of a shipped one; or settings, as a model or a mapping.
-        folder: Run folder; created if missing. Results of an earlier run in it are removed. None: a new folder,
-            runs/train/<name>.
+        folder: Run folder; created if missing. None: a new folder, runs/train/<name>.
         command: Command that repeats the run, for the records.
         callback: Training callback; default: `LogCallback`.
         resume: Continue after the last complete epoch of the run in the folder, or from its start if there is none. On
             a CPU, the weights at the end are the same as without the interruption. A complete run is not changed.
         changed: Allow resuming with other values of the settings in `resuming.CHANGEABLE`.
+        overwrite: Remove the results of an earlier run in the folder.
         network: Settings of the network; or your own network, for `network.kind = module`. It is trained in place, and
             has the weights of the chosen epoch at the end. Without it, `network.target` builds the module.
         trust: Packages allowed to run code for `network.target`.
@@ -119,7 +120,7 @@ def train(
         ConfigError: If settings contradict each other, the loss becomes NaN, memory runs out, the run to resume was
             started with other settings, or the package of `network.target` is not trusted.
         CheckpointError: If the state to resume from is missing, or the checkpoint of a complete run is corrupted.
-        FileError: If the folder cannot be written to, or another process trains in it.
+        FileError: If the folder contains a run, cannot be written to, or another process trains in it.
 
     Example:
         >>> from dvspipe import train
@@ -132,6 +133,8 @@ def train(
     if module is None and network is not None:
         named |= {"network": network}
     place = None if folder is None else RunFolder(Path(folder))
+    if place is not None and place.config.is_file() and not resume and not overwrite:
+        raise FileError(f"{folder}: contains a run", REPLACE, Remedy("resume", True, "resume it"))
     config, found = _find_config(config, named, callback, place if resume else None)
     place, decoded = place or _free_folder(config.name), decoded or found
     modules = ModuleSource.of(trust, module)

@@ -132,7 +132,7 @@ def test_baseline_cannot_use_timing(folder: Path, tmp_path: Path, run: TrainingR
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     again = train(config_for(folder, baseline=True), tmp_path / "a", resume=True)
     assert again.test.baseline == found
-    train(config_for(folder, optimiser={"epochs": 1}), tmp_path / "a")
+    train(config_for(folder, optimiser={"epochs": 1}), tmp_path / "a", overwrite=True)
     assert not [path for path in (tmp_path / "a" / "baseline").rglob("*") if path.is_file()]
 
 
@@ -249,11 +249,15 @@ def test_classes_missing_from_the_dataset_give_a_warning(tmp_path: Path) -> None
     assert mentions(texts[0], "N-MNIST", "2, 3, 4, 5, 6, 8, 9")
 
 
-def test_new_run_removes_results_of_the_previous_one(folder: Path, tmp_path: Path) -> None:
+def test_new_run_removes_results_of_the_previous_one_if_told(folder: Path, tmp_path: Path) -> None:
     train(config_for(folder, optimiser={"epochs": 1}), tmp_path)
+    files = sorted(tmp_path.rglob("*"))
+    with raises(FileError, tmp_path, "contains a run", "overwrite=True", "resume=True"):
+        train(config_for(folder), tmp_path)
+    assert sorted(tmp_path.rglob("*")) == files
     over = {"learning_rate": 1000, "clip_norm": 1e38, "epochs": 3, "weight_decay": 1e30}
     with raises(ConfigError, "NaN", "epoch 1", "optimiser.learning_rate = 1000"):
-        train(config_for(folder, optimiser=over), tmp_path)
+        train(config_for(folder, optimiser=over), tmp_path, overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == {"args.yaml", "split.json", "weights"}
     assert list((tmp_path / "weights").iterdir()) == []
 
@@ -363,7 +367,8 @@ def test_every_optimiser_setting_affects_training(tmp_path: Path) -> None:
     def weights(name: str, **over: Any) -> torch.Tensor:
         one_epoch = merge_settings({"optimiser": {"epochs": 1, "clip_norm": 100}}, over)
         with pytest.raises(KeyboardInterrupt):
-            train(config_for(tmp_path / "few", **one_epoch), tmp_path / name, callback=Killed(1, after_row=True))
+            training = config_for(tmp_path / "few", **one_epoch)
+            train(training, tmp_path / name, callback=Killed(1, after_row=True), overwrite=True)
         _, network = load_checkpoint(tmp_path / name / "weights" / "last.safetensors")
         return torch.cat([parameter.flatten() for parameter in network.parameters()])
 
@@ -584,7 +589,16 @@ def test_run_stopped_in_its_first_epoch_restarts(
 
     monkeypatch.setattr("dvspipe.training.train", stopped)
     with pytest.raises(KeyboardInterrupt):
-        commands._train(config_for(folder), tmp_path / "a", "dvspipe train bars", (), None, resume=False, changed=False)
+        commands._train(
+            config_for(folder),
+            tmp_path / "a",
+            "dvspipe train bars",
+            (),
+            None,
+            resume=False,
+            changed=False,
+            overwrite=False,
+        )
     assert f"dvspipe train bars --resume {tmp_path / 'a'} " in capsys.readouterr().err
     assert not (tmp_path / "a" / "results.csv").exists()
     train(config_for(folder), tmp_path / "a", resume=True)
@@ -598,11 +612,11 @@ def test_only_one_run_writes_to_a_folder(folder: Path, tmp_path: Path) -> None:
     class Second(TrainingCallback):
         def on_epoch(self, _row: EpochRow) -> None:
             for resume in (False, True):
-                with raises(FileError, tmp_path / "a"):
-                    train(config, tmp_path / "a", resume=resume)
+                with raises(FileError, tmp_path / "a", "another process"):
+                    train(config, tmp_path / "a", resume=resume, overwrite=not resume)
 
     train(config, tmp_path / "a", callback=Second())
-    train(config, tmp_path / "a")
+    train(config, tmp_path / "a", overwrite=True)
     (tmp_path / "file").touch()
     with raises(FileError, "file/b"):
         train(config, tmp_path / "file" / "b")
@@ -1006,6 +1020,8 @@ def test_command_of_a_resumed_run_names_changed_settings(
     (tmp_path / "args.yaml").write_text(yaml.safe_dump(before.model_dump(mode="json")))
     for changed in (False, True):
         with pytest.raises(KeyboardInterrupt):
-            commands._train(config, tmp_path, "dvspipe train bars", (), None, resume=True, changed=changed)
+            commands._train(
+                config, tmp_path, "dvspipe train bars", (), None, resume=True, changed=changed, overwrite=False
+            )
     assert given[0] == "dvspipe train bars"
     assert re.fullmatch("dvspipe train bars  # .*optimiser.epochs=9.*4.*", given[1])
