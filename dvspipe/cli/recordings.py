@@ -34,6 +34,7 @@ from .options import (
     to_us,
 )
 from .screen import (
+    EXIT_ERROR,
     EXIT_SOME_FAILED,
     describe_error,
     fail,
@@ -181,10 +182,10 @@ def check(
         )
         for finding in report.findings:
             screen.print(f"  {finding.severity}: {describe_error(DvspipeError(finding.message, *finding.remedies))}")
-    if wrong := sum(report.wrong for report in reports):
+    if (wrong := sum(report.wrong for report in reports)) or failed:
         unread = f", {failed:,} could not be read" if failed else ""
-        fail(f"{wrong:,} of {len(files):,} recordings are wrong{unread}", EXIT_SOME_FAILED)
-    fail_inputs(failed, len(files), "recordings could not be read")
+        code = EXIT_ERROR if failed == len(files) else EXIT_SOME_FAILED
+        fail(f"{wrong:,} of {len(files):,} recordings are wrong{unread}", code)
 
 
 def cut(
