@@ -8,6 +8,16 @@ import sys
 from .cli.interrupts import catch_interrupts
 
 
+def _open_closed_streams() -> None:
+    """Open standard streams that are closed, as after `>&-`, at os.devnull.
+
+    Otherwise, the first file that is opened would take the number of the stream, and texts of C libraries with it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - open until the process ends
+
+
 def main() -> None:
     """Run the command line; handle Ctrl-C even while its modules are imported.
 
@@ -16,6 +26,7 @@ def main() -> None:
     regular exit.
     """
     catch_interrupts()
+    _open_closed_streams()
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # searching all packages for plugins takes 15 ms
     has_succeeded = False
 

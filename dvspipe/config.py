@@ -211,7 +211,8 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
             raise ConfigError(f"{path}: too large for a configuration (expected at most {MAX_YAML_BYTES:,} bytes)")
         return content.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a text file (expected YAML)") from error
+        places = "YAML" if kind else "a folder of class folders with recordings, or a YAML file"
+        raise ConfigError(f"{path}: not a text file (expected {places})") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
 

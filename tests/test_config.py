@@ -204,6 +204,9 @@ def test_missing_or_invalid_file_is_reported(tmp_path: Path) -> None:
     broken.write_text("a: [1")
     with raises(ConfigError, "YAML"):
         read_yaml(broken)
+    broken.write_bytes(b"\x89HDF\r\n")
+    with raises(ConfigError, "broken.yaml", "folder", "YAML"):
+        read_yaml(broken)
     broken.write_text("- 1")
     with raises(ConfigError, "broken.yaml", "list"):
         read_yaml(broken)

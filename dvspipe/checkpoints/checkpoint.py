@@ -41,12 +41,14 @@ Arrays = Mapping[str, NDArray[np.generic]]
 """Arrays by name."""
 
 FORMAT = "dvspipe-classifier-1"
+INTEGER_FORMAT = "dvspipe-integer-1"  # classifiers in integers; see `integer.py`
 MOMENTS = "class_moments."  # prefix of tensor names
 MAX_WEIGHT = 1e12  # keeps currents and logits finite in float32
 FEW_CALIBRATED = 50  # validation recordings; calibration on fewer is rough
 MAX_NAME, MAX_CLASSES, MAX_TEXT = 256, 10_000, 10_000  # limits for untrusted files
 MAX_CONFIG = 1 << 22  # characters; fits MAX_CLASSES names of MAX_NAME characters
 MAX_TENSORS = 100_000
+MAX_HEADER = 100_000_000  # bytes; limit of the safetensors library
 MAX_MESSAGE = 1000
 HUB_WEIGHTS, HUB_CONFIG = "model.safetensors", "config.json"  # files of a hub repository
 SHIPPED = Path(__file__).parent
@@ -260,8 +262,13 @@ def read_checkpoint(
 def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, dict[str, torch.Tensor]]:
     """Read and validate the configuration and the tensors of a checkpoint."""
     metadata, weights = read_tensors(find_checkpoint(path), "a dvspipe checkpoint", device, name=str(path))
-    if metadata.get("format") != FORMAT:
-        found = metadata.get("format")
+    found = metadata.get("format")
+    if found == INTEGER_FORMAT:
+        raise CheckpointError(
+            f"{path}: is a network in integers, for infer, live and export (expected the network that it was compiled "
+            "from)"
+        )
+    if found != FORMAT:
         raise CheckpointError(
             f"{path}: not a dvspipe checkpoint (found the format {shorten(repr(found))}, expected {FORMAT!r})"
         )
@@ -330,12 +337,28 @@ def as_arrays(tensors: Mapping[str, torch.Tensor]) -> Arrays:
 def write_arrays(path: Path, metadata: Mapping[str, str], arrays: Arrays) -> None:
     """Write arrays and text metadata, with a digest of both, as safetensors. The file is written atomically.
 
+    Equal arrays and metadata give equal bytes.
+
     Raises:
         FileError: If the file cannot be written.
     """
     stored = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    with write_beside(path) as beside:
-        beside.write_bytes(to_bytes(stored, metadata={**metadata, "digest": digest_of(metadata, stored)}))
+    written = to_bytes(stored, metadata={**metadata, "digest": digest_of(metadata, stored)})
+    with write_beside(path) as beside, beside.open("wb") as file:
+        file.writelines(_sort_metadata(written))
+
+
+def _sort_metadata(content: bytes) -> tuple[bytes, bytes, memoryview]:
+    """Return the size of the header, the header and the arrays of a safetensors file, with sorted metadata.
+
+    The library writes metadata in the random order of a hash map.
+    """
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # arrays are aligned
+    return len(text).to_bytes(8, "little"), text, memoryview(content)[8 + size :]
 
 
 def read_arrays(path: Path, what: str, *, name: str = "") -> tuple[dict[str, str], dict[str, NDArray[np.generic]]]:
@@ -357,6 +380,11 @@ def read_arrays(path: Path, what: str, *, name: str = "") -> tuple[dict[str, str
                 raise CheckpointError(f"{name}: not {what} (found {len(file.keys()):,} tensors)")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
+        size, complete = path.stat().st_size if path.is_file() else 0, _read_complete_size(path)
+        if size < complete:
+            raise CheckpointError(
+                f"{name}: truncated (found {size:,} bytes, expected at least {complete:,})"
+            ) from error
         raise CheckpointError(f"{name}: not {what} ({error})") from error
     written = metadata.pop("digest", None)
     found = digest_of(metadata, arrays)
@@ -365,6 +393,25 @@ def read_arrays(path: Path, what: str, *, name: str = "") -> tuple[dict[str, str
             f"{name}: corrupted (found content with the digest {found[:12]}, expected {written[:12]})"
         )
     return metadata, arrays
+
+
+def _read_complete_size(path: Path) -> int:
+    """Return the size of a safetensors file according to its header, in bytes; 0 for other files.
+
+    If the header is truncated, the result is the size of the file without arrays.
+    """
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = file.read(min(size, MAX_HEADER))
+        if not header.startswith(b"{") or size > MAX_HEADER:
+            return 0
+        if len(header) < size:
+            return 8 + size
+        arrays = [each for name, each in json.loads(header).items() if name != "__metadata__"]
+        return 8 + size + max((int(each["data_offsets"][1]) for each in arrays), default=0)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return 0
 
 
 def digest_of(metadata: Mapping[str, str], arrays: Arrays) -> str:
@@ -393,9 +440,12 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     if not Path(path).is_file() and str(path) in names:
         return SHIPPED / f"{path}{CHECKPOINT_SUFFIX}"
     expected = ", ".join([f"a {CHECKPOINT_SUFFIX} file", "the folder of a run", *names, "hf://USER/NAME"])
+    if Path(path).is_dir():
+        raise CheckpointError(f"{path}: this folder has no checkpoint (expected {expected})")
     if not Path(path).is_file():
-        if similar := difflib.get_close_matches(str(path), names, 1):
-            raise CheckpointError(f"{path}: no such checkpoint; did you mean {similar[0]}?")
+        aliases = {name.partition("-")[0]: name for name in names} | {name: name for name in names}
+        if similar := difflib.get_close_matches(str(path), aliases, 1):
+            raise CheckpointError(f"{path}: no such checkpoint; did you mean {aliases[similar[0]]}?")
         raise CheckpointError(f"{path}: no such checkpoint (expected {expected})")
     if (suffix := Path(path).suffix) != CHECKPOINT_SUFFIX:
         raise CheckpointError(f"{path}: not a checkpoint (found a {suffix or 'nameless'} file, expected {expected})")

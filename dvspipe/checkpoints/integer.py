@@ -18,6 +18,7 @@ from ..files import claim_output, require_suffix
 from ..networks.integer import IntegerLayer, IntegerNetwork, IntegerReadout, Pooling
 from ..results import CHECKPOINT_SUFFIX
 from .checkpoint import (
+    INTEGER_FORMAT,
     MAX_CONFIG,
     SHIPPED,
     Arrays,
@@ -27,7 +28,6 @@ from .checkpoint import (
     write_arrays,
 )
 
-INTEGER_FORMAT = "dvspipe-integer-1"
 INTEGER_ENDING = "-int8"  # ends the names of included classifiers in integers
 INCLUDED = SHIPPED / "int8"
 

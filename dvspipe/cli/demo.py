@@ -161,7 +161,7 @@ def run_demo(
     """
     video, events = folder / "gesture.webm", folder / "gesture.h5"
     preview = write_preview(iterate(events), GESTURE_SENSOR, folder / "preview.gif")
-    run = train(config, folder, command="dvspipe demo", callback=callback)
+    run = train(config, folder, command="dvspipe demo", callback=callback, overwrite=True)
     announce(f"testing the shipped network {CLASSIFIER} on the same people")
     # no warning: none of these people is in the training data of CLASSIFIER
     before = evaluate(CLASSIFIER, config.data, "test", seed=config.seed)

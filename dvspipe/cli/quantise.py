@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError, Remedy
 from .infer import CheckpointName
 from .options import Overwrite, read_config
 from .screen import make_table, notes, screen
@@ -63,12 +63,27 @@ def quantise(
     from ..training.quantisation import quantise as quantise_checkpoint
 
     experiment, tuned = build(TrainConfig, merged, source), None
+    if config is None and (root := experiment.data.root) is not None and not root.is_dir():
+        raise DataError(
+            f"{source}: data.root = {root}: no such folder (expected the recordings of the training; the path is "
+            "relative to the folder in which it ran)",
+            Remedy("data.root", "DIR", "set it"),
+        )
     with show_training() as callback:
         if epochs:
             tuned = RunFolder(out.with_suffix(""))
             resume = tuned.config.is_file() and not overwrite
             notes.print(f"{'resuming' if resume else 'run'}: {tuned.path}")
-            fine_tune(checkpoint, experiment, tuned.path, epochs=epochs, bits=bits, resume=resume, callback=callback)
+            fine_tune(
+                checkpoint,
+                experiment,
+                tuned.path,
+                epochs=epochs,
+                bits=bits,
+                resume=resume,
+                overwrite=overwrite,
+                callback=callback,
+            )
         done = quantise_checkpoint(
             checkpoint,
             experiment.data,

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import DvspipeError, Remedy, escape_controls
-from ..numba_cache import watch_compilation
+from ..numba_cache import compiled_s, watch_compilation
 from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt
 
 if TYPE_CHECKING:
@@ -296,18 +296,20 @@ class _Bars:
 class _Lines:
     """Progress as occasional lines, at most `MAX_LINES` per stage; none with --quiet.
 
-    If the total is unknown, the interval doubles after each line.
+    If the total is unknown, the interval doubles after each line. The time left is estimated without compilation.
     """
 
     def __init__(self) -> None:
         self._stage, self._from, self._next = "", 0.0, 0.0
         self._wait_s = LINE_EVERY_S
-        self._begin_s = self._printed_s = time.monotonic()
+        self._printed_s = time.monotonic()
+        self._begin_s = self._printed_s - compiled_s()
 
     def __call__(self, stage: str, done: float, total: float) -> None:
         now_s = time.monotonic()
+        working_s = now_s - compiled_s()
         if stage != self._stage:
-            self._stage, self._from, self._begin_s = stage, done, now_s
+            self._stage, self._from, self._begin_s = stage, done, working_s
             self._next, self._wait_s = done, LINE_EVERY_S
         if now_s - self._printed_s < self._wait_s or done < self._next or notes.quiet:
             return
@@ -318,6 +320,6 @@ class _Lines:
             self._wait_s *= 2
         from ..parallel.estimate import estimate_left_s
 
-        left_s = estimate_left_s(done, total, now_s - self._begin_s, begin=self._from)
+        left_s = estimate_left_s(done, total, working_s - self._begin_s, begin=self._from)
         left = "" if left_s is None else f", {timedelta(seconds=round(left_s))} left"
         messages.print(f"{stage}: {done:.0f}{f' of {total:.0f}' if total else ''}{left}")

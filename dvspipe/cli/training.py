@@ -54,7 +54,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="YAML file to write, with the settings chosen for a folder of recordings; default: none.",
+            help="YAML file to write before the training, with the settings chosen for a folder; default: none.",
         ),
     ] = None,
     trust: Trust = None,
@@ -71,6 +71,8 @@ def train(
     of_folder = is_folder(config)
     if save is not None and (resume is not None or not of_folder):
         raise ConfigError(f"{save}: --save is only for a new run on a folder of recordings (found {config})")
+    if out is not None and resume is not None and out.resolve() != resume.resolve():
+        raise ConfigError(f"--out {out}: contradicts --resume {resume} (expected one run folder)")
     if out is not None and resume is None and _is_first():
         _check_run_folder(out, overwrite=overwrite)  # fail before recordings are read
     from ..results import RunFolder
@@ -79,7 +81,7 @@ def train(
         raise FileError(f"{resume}: no run to resume (expected a run folder with {RunFolder(resume).config.name})")
     choice = None
     if resume is not None and of_folder:
-        merged = _read_run(resume, settings)
+        merged = _read_run(resume, config, settings)
     elif of_folder:
         choice = _choose(config, settings, save, overwrite=overwrite)
         merged = choice.settings
@@ -98,7 +100,9 @@ def train(
     if _is_first():
         notes.print(f"run: {folder}")
     decoded = None if choice is None else choice.decoded
-    run = _train(resolved, folder, command, trusted, decoded, resume=resume is not None, changed=changed)
+    run = _train(
+        resolved, folder, command, trusted, decoded, resume=resume is not None, changed=changed, overwrite=overwrite
+    )
     if not _is_first():
         return
     print_test(run)
@@ -240,14 +244,15 @@ def demo(
         notes.print(f"  {command}")
 
 
-def _read_run(folder: Path, settings: list[str] | None) -> SettingsTree:
-    """Read the settings of a run, and apply overrides."""
+def _read_run(folder: Path, recordings: str, settings: list[str] | None) -> SettingsTree:
+    """Read the settings of a run, set the folder of its recordings, and apply overrides."""
     from ..config import keep_own, merge_settings, parse_overrides, read_yaml
     from ..results import RunFolder
     from ..training import TrainConfig
 
     stored = keep_own(TrainConfig, read_yaml(RunFolder(folder).config))
-    return merge_settings(stored, parse_overrides(settings or []))
+    placed = merge_settings(stored, {"data": {"root": str(Path(recordings).expanduser())}})
+    return merge_settings(placed, parse_overrides(settings or []))
 
 
 def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overwrite: bool) -> Choice:
@@ -361,6 +366,7 @@ def _train(
     *,
     resume: bool,
     changed: bool,
+    overwrite: bool,
 ) -> TrainingRun:
     from ..report import write_training_page
     from ..results import RunFolder
@@ -376,6 +382,7 @@ def _train(
                 callback=callback,
                 resume=resume,
                 changed=changed,
+                overwrite=overwrite,
                 trust=trust,
                 decoded=decoded,
             )

@@ -175,9 +175,10 @@ def open_dataset(
     if isinstance(config, FilesConfig) and config.fit is not None and config.target is None:
         raise ConfigError(f"data.fit = {config.fit}: needs a size to fit recordings to (found data.size = null)")
     downloads = isinstance(config, PublicConfig) and config.download
-    for folder in (config.root, config.test_root if isinstance(config, RecordingsConfig) else None):
+    folders = {"root": config.root, "test_root": config.test_root if isinstance(config, RecordingsConfig) else None}
+    for name, folder in folders.items():
         if folder is not None and not folder.is_dir() and not downloads:
-            raise DataError(f"{folder}: no such folder")
+            raise DataError(f"data.{name} = {folder}: no such folder")
     found = OPENERS[config.kind](DataSource(config, seed, bins, open_cache(config), decoded))
     if found.problems and not with_problems:
         raise DataError("; ".join(found.problems))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 from ..arguments import checked
-from ..errors import Brief, DataError, Remedy
+from ..errors import Brief, DataError, Remedy, escape_controls
 from ..files import read_bytes, write_text
-from .samples import PARTS, DataSet, Part, Sample, check_groups
+from .samples import PARTS, DataSet, Part, Sample, check_groups, version_of_file
 
 
 @checked
@@ -78,40 +79,43 @@ def apply_split(path: Path, samples: Sequence[Sample]) -> dict[Part, tuple[Sampl
         FileError: If the file is missing or cannot be read.
         DataError: If the file lists a sample that does not exist, lists a sample twice, or divides a group.
     """
-    by_path = {_absolute(sample.name): sample for sample in samples}
     split = read_split(path)
-    for name in split.names:
-        if _absolute(name) not in by_path:
-            raise DataError(f"{path}: lists {name}, but the data set has no such sample")
-    if len(set(split.names)) < len(split.names):
-        twice = next(name for name in split.names if split.names.count(name) > 1)
-        raise DataError(f"{path}: lists {twice} more than once")
-    parts = {part: tuple(by_path[_absolute(name)] for name in names) for part, names in split.parts.items()}
-    check_groups(parts["train"], [*parts["validation"], *parts["test"]])
-    check_groups(parts["validation"], parts["test"])
-    return parts
+    return _divide(path, split, _match_samples(path, split.names, samples).by_name)
 
 
 @checked
 def restore_split(path: Path, data: DataSet) -> DataSet | None:
     """Divide a data set as in a split.json; return None if the file lists none of its samples.
 
+    Samples are found whatever the current folder: names are relative to it, or to a folder above the file. Recordings
+    that were copied or moved are found by their paths below the data folder. Their content must be equal; if the listed
+    recordings no longer exist, this cannot be checked, and the result has one more warning.
+
     Raises:
         FileError: If the file is missing or cannot be read.
         DataError: If the file lists only some of the samples, or samples that do not exist.
     """
-    named = set(map(_absolute, read_split(path).names))
-    unnamed = [sample.name for sample in data.samples if _absolute(sample.name) not in named]
-    if len(unnamed) == len(data.samples):
+    split = read_split(path)
+    match = _match_samples(path, split.names, data.samples)
+    if not match.by_name:
         return None
+    matched = {sample.name for sample in match.by_name.values()}
+    unnamed = [sample.name for sample in data.samples if sample.name not in matched]
     if unnamed:
         raise DataError(
-            f"{path}: lists only {len(data.samples) - len(unnamed)} of {len(data.samples)} recordings of the data set, "
-            f"not {unnamed[0]}",
+            f"{path}: lists only {len(matched)} of {len(data.samples)} recordings of the data set, not {unnamed[0]}",
             Remedy("data.split", str(path), "leave out recordings that it does not list"),
         )
-    parts = apply_split(path, data.samples)
-    return replace(data, train=parts["train"], validation=parts["validation"], test=parts["test"])
+    parts = _divide(path, split, match.by_name)
+    warnings = data.warnings
+    if not match.verified:
+        name, sample = next(iter(match.by_name.items()))
+        warnings += (
+            f"{data.title}: is divided as in {path} by the paths of its recordings alone, because the recordings of "
+            f"the training were not found ({name} is assumed to be {sample.name}); if it has other recordings, "
+            "evaluate all of them",
+        )
+    return replace(data, train=parts["train"], validation=parts["validation"], test=parts["test"], warnings=warnings)
 
 
 @checked
@@ -122,23 +126,124 @@ def check_split(path: Path, data: DataSet) -> None:
         FileError: If the file is missing or cannot be read.
         DataError: If a sample is in another part, new, or missing; the message names one such sample.
     """
-    before = {_absolute(name): (part, name) for part, names in read_split(path).parts.items() for name in names}
-    now = {_absolute(sample.name): (part, sample.name) for part, samples in data.parts.items() for sample in samples}
-    absent = ("no part", "")
-    parts = {key: (before.get(key, absent)[0], now.get(key, absent)[0]) for key in {**before, **now}}
-    moved = [key for key, (old, new) in parts.items() if old != new]
+    before = {name: part for part, names in read_split(path).parts.items() for name in names}
+    now = {sample.name: part for part, samples in data.parts.items() for sample in samples}
+    by_name = _match_samples(path, tuple(before), data.samples).by_name
+    if before and not by_name:
+        raise DataError(
+            f"{path}: lists none of the recordings of {data.title} (found {data.samples[0].name}, expected recordings "
+            f"such as {next(iter(before))}); resume with the recordings of the run, or start a new run"
+        )
+    listed = {sample.name for sample in by_name.values()}
+    absent = "no part"
+    moved: list[tuple[str, str, str]] = [
+        *((name, old, now[by_name[name].name] if name in by_name else absent) for name, old in before.items()),
+        *((name, absent, new) for name, new in now.items() if name not in listed),
+    ]
+    moved = [each for each in moved if each[1] != each[2]]
     if moved:
-        old, new = parts[moved[0]]
-        _, name = before.get(moved[0]) or now[moved[0]]
+        name, old, new = moved[0]
         raise DataError(
             f"{path}: {len(moved)} recordings are no longer in the same part, such as {name} ({old} before, {new} "
             "now); restore the recordings, or start a new run (with init, from the weights of this one)"
         )
 
 
-def _absolute(name: str) -> str:
-    """Make the name of a sample independent of the current folder; it begins with a file path."""
-    return os.path.abspath(name)
+def _divide(path: Path, split: Split, by_name: Mapping[str, Sample]) -> dict[Part, tuple[Sample, ...]]:
+    """Return the samples of each part of a split.
+
+    Args:
+        path: File of the split.
+        split: Its content.
+        by_name: Samples by the names in the split.
+    """
+    for name in split.names:
+        if name not in by_name:
+            raise DataError(f"{path}: lists {name}, but the data set has no such sample")
+    if len(set(split.names)) < len(split.names):
+        twice = next(name for name in split.names if split.names.count(name) > 1)
+        raise DataError(f"{path}: lists {twice} more than once")
+    parts = {part: tuple(by_name[name] for name in names) for part, names in split.parts.items()}
+    check_groups(parts["train"], [*parts["validation"], *parts["test"]])
+    check_groups(parts["validation"], parts["test"])
+    return parts
+
+
+@dataclass(frozen=True)
+class _Match:
+    """Samples that a split.json lists.
+
+    Args:
+        by_name: Samples by their names in the file.
+        verified: Whether they are the listed recordings by their paths or content, not only by similar paths.
+    """
+
+    by_name: Mapping[str, Sample]
+    verified: bool = True
+
+
+def _match_samples(path: Path, names: Sequence[str], samples: Sequence[Sample]) -> _Match:
+    """Find the samples that a split.json lists.
+
+    A name begins with a file path, absolute or relative to the folder in which the training ran. This is the current
+    folder or, usually, one above the file.
+    """
+    own = {os.path.abspath(sample.name): sample for sample in samples}
+    folders, listed = {os.path.dirname(name) for name in own}, {os.path.dirname(name) for name in names}
+    bases = (Path.cwd(), *Path(os.path.abspath(path)).parents)
+    for base in bases:
+        if not folders.isdisjoint(os.path.abspath(base / folder) for folder in listed):
+            places = {name: os.path.abspath(base / name) for name in names}
+            found = {name: own[place] for name, place in places.items() if place in own}
+            if found:
+                return _Match(found)
+    return _match_copies(bases, names, samples)
+
+
+def _match_copies(bases: Sequence[Path], names: Sequence[str], samples: Sequence[Sample]) -> _Match:
+    """Find the recordings that a split.json lists, at another place; see `restore_split`.
+
+    Args:
+        bases: Folders that the names may be relative to.
+        names: Listed names.
+        samples: Samples of the data set.
+    """
+    own = [(sample, Path(os.path.abspath(sample.name))) for sample in samples if sample.file is not None]
+    if not own:
+        return _Match({})
+    root = len(Path(os.path.commonpath([place.parent for _, place in own])).parts)
+    by_end: dict[tuple[str, ...], list[str]] = {}
+    for depth in {len(place.parts) - root for _, place in own}:
+        for name in names:
+            by_end.setdefault(Path(name).parts[-depth:], []).append(name)
+    found, verified = dict[str, Sample](), True
+    for sample, place in own:
+        similar = by_end.get(place.parts[root:])
+        if similar is None:
+            continue
+        name = max(similar, key=lambda each: _count_equal(reversed(Path(each).parts), reversed(place.parts)))
+        is_equal = _compare_content(bases, name, sample)
+        if is_equal is not False:
+            found[name] = sample
+            verified = verified and is_equal is True
+    return _Match(found, verified)
+
+
+def _count_equal(one: Iterable[str], other: Iterable[str]) -> int:
+    """Return the number of equal items at the beginning."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _compare_content(bases: Sequence[Path], name: str, sample: Sample) -> bool | None:
+    """Return whether a listed recording has the content of a sample; None if it no longer exists or is unreadable."""
+    assert sample.file is not None
+    part_of_file = sample.name.removeprefix(escape_controls(str(sample.file)))
+    file = name.removesuffix(part_of_file)
+    place = next((base / file for base in bases if (base / file).exists()), None)
+    try:
+        return None if place is None else version_of_file(place) == version_of_file(sample.file)
+    except OSError:
+        return None
 
 
 def _is_list_of_texts(value: object) -> bool:

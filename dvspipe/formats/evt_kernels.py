@@ -186,7 +186,8 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
     if found.is_invalid or size == 0 or size >= MASK_WORDS:
         return found
     rest = np.full(2 * MASK_WORDS, OTHERS << TYPE_BITS, np.uint16)
-    rest[:size] = words[found.words :]
+    for k in range(size):  # numba takes 2 s to compile the assignment of a slice
+        rest[k] = words[found.words + k]
     last = _decode_blocks(rest, size, found.state, width, height, out, found.events)
     return Decoded(last.state, found.words + min(last.words, size), last.events, last.is_invalid)
 

@@ -216,7 +216,9 @@ def learn_study(
     engine, progress = Processes(config.jobs), partial(callback.on_progress, "rendering people")
     write_gestures(clips, plan, engine=engine, progress=progress)
     resume = run.config.is_file() and not overwrite
-    trained = train(make_config(clips, config), folder, command=command, callback=callback, resume=resume)
+    trained = train(
+        make_config(clips, config), folder, command=command, callback=callback, resume=resume, overwrite=overwrite
+    )
     if not run.joints.is_file() or overwrite:
         repertoire = study.describe().to_repertoire(folder / TRACKS)
         learn_joints(repertoire, config, partial(callback.on_progress, "training on joints")).save(run.joints)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 MIN_SHARE = 0.05
-"""Share of the work that must be done before estimating: loading and compiling distort the first part."""
+"""Share of the work that must be done before estimating: loading distorts the first part."""
 
 
 def estimate_left_s(done: float, total: float, spent_s: float, *, begin: float = 0.0) -> float | None:

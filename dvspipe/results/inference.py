@@ -21,6 +21,7 @@ from .tables import FileText, Record, Row, read_rows, write_rows
 from .timeline import NO_TIMELINE, Timeline
 
 KEEP = Remedy("out", "OTHER_FOLDER", "keep it")
+SHOWN_DIGITS = 12  # digits of a digest in a message, enough to tell networks apart
 
 Basis = Literal["events", "joints and events"]
 """Inputs of a prediction."""
@@ -75,7 +76,12 @@ class InferenceRun(Record):
     def difference(self, other: InferenceRun) -> str:
         """Describe the first difference from another run that affects the predictions; empty if there is none."""
         differences = find_differences(self._dump_decisive(), other._dump_decisive())
+        if differences and self.network != other.network:
+            return f"network: {self._name_network()}, now {other._name_network()}"
         return "{}: {}, now {}".format(*differences[0]) if differences else ""
+
+    def _name_network(self) -> str:
+        return f"{self.checkpoint} ({self.network[:SHOWN_DIGITS]})"
 
     def _dump_decisive(self) -> dict[str, JsonValue]:
         decisive: dict[str, JsonValue] = {

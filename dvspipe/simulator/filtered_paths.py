@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..numba_cache import njit
 from .lowpass import Darkness, Drive, FilteredPixels, events_of_filtered, write_decay, write_light
 from .paths import TILE_PX, UNEXPLAINED, Paths, cell_at, compute_levels
-from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
+from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, copy_values, grow
 
 TILE_AREA = TILE_PX * TILE_PX
 
@@ -119,7 +119,8 @@ def events_of_filtered_paths(
             for row in range(tile.height):
                 pixel, at = (y + row) * width + x, row * tile.width
                 for column in range(tile.width):
-                    pixels.stages[:, pixel + column] = work.stages[:, at + column]
+                    for stage in range(order):
+                        pixels.stages[stage, pixel + column] = work.stages[stage, at + column]
                     pixels.high[pixel + column] = work.levels[0, at + column]
     return words[:filled]
 
@@ -161,7 +162,7 @@ def _advance_tile(
     """Advance a tile through all steps of an interval, and append its events to `words`."""
     numbers, _, after, last, now, light, length, shares, still, _, stages, levels = work
     pixels = FilteredPixels(stages, levels[0], levels[1], levels[2])
-    last[:] = work.before
+    copy_values(work.before, last)
     since_us = 0
     for step in range(1, tile.steps + 1):
         until_us = (2 * step * interval.length_us + tile.steps) // (2 * tile.steps)
@@ -170,7 +171,7 @@ def _advance_tile(
         if step < tile.steps:
             levels_of_tile(tile, paths, interval.first_row, until_us / interval.length_us, work)
         else:
-            now[:] = after
+            copy_values(after, now)
         write_light(now, darkness, light, length, shares.view(np.float64))
         write_decay(light, (until_us - since_us) * darkness.per_us, length, shares.view(np.float64))
         part = Interval(interval.start_us + since_us, until_us - since_us, 0, tile.width)
@@ -181,7 +182,7 @@ def _advance_tile(
         for k in range(found.size):
             words[filled + k] = found[k] + place
         filled += found.size
-        last[:] = now
+        copy_values(now, last)
         since_us = until_us
     return words, filled
 

@@ -640,5 +640,5 @@ def _queue_crossings(
                 crossing += threshold
             left, at_left, rate = right, at_right, 0.0
         high[i] += moved
-        waiting = int(q)
+        waiting = np.int64(q)  # type: ignore[assignment]  # `int` would stay unsigned
     return found, waiting

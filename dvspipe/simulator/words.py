@@ -32,11 +32,18 @@ class Interval(NamedTuple):
     width: int
 
 
+@njit(inline="always")
+def copy_values(values: NDArray[Any], target: NDArray[Any]) -> None:
+    """Copy values to the start of `target`; numba takes 2 s to compile `target[: values.size] = values`."""
+    for k in range(values.size):
+        target[k] = values[k]
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def grow(words: Words) -> Words:
     """Copy the words to a new array with twice the capacity plus 64."""
     more = np.empty(2 * words.size + 64, np.int64)
-    more[: words.size] = words
+    copy_values(words, more)
     return more
 
 
@@ -89,8 +96,8 @@ def _merge(first: Words, second: Words) -> Words:
         merged[i + j] = min(word, other)
         taken = np.uintp(word <= other)
         i, j = i + taken, j + (one - taken)
-    merged[i + j : i + other_size] = second[j:]
-    merged[i + other_size :] = first[i:]
+    copy_values(second[j:], merged[i + j :])
+    copy_values(first[i:], merged[i + other_size :])
     return merged
 
 

@@ -139,20 +139,28 @@ def choose_settings(
         reasons |= dict.fromkeys(("bins", "network"), f"as in {config.init}")
     if framing:
         chosen = merge_settings({"data": framing}, chosen)
-        reasons |= {"data": f"{why}; {reasons.get('data', '')}"}
+        reasons |= {"data": "; ".join(filter(None, (why, reasons.get("data"))))}
     if isinstance(config.network, ModuleConfig):
         chosen = _drop_unknown(chosen, config.network.call)
         reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
     if config.optimiser.rule == "readout":
         chosen = _drop_training(chosen)
-        reasons |= {"data": reasons.get("data", "").partition("; few recordings")[0]}
         reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
     merged = merge_settings({"name": name, **_drop_other_kinds(chosen, config)}, settings)
-    for group, values in given.items():
-        if group in reasons and isinstance(values, dict):
-            reasons[group] += f" (given: {', '.join(f'{group}.{key}' for key in values)})"
+    reasons |= {
+        group: _add_given(group, reasons[group], values)
+        for group, values in given.items()
+        if group in reasons and isinstance(values, dict)
+    }
     _check_network(build(TrainConfig, merged, str(root)), opened, measured)
     return Choice(merged, reasons, tuple(_compare_sensors(str(root), opened, measured)), decoded)
+
+
+def _add_given(group: str, reason: str, given: SettingsTree) -> str:
+    """Name the given settings of a group in its reason, and leave out reasons of their own: lines `name: reason`."""
+    lines = [line for line in reason.splitlines() if line.partition(":")[0] not in given]
+    listed = f"given: {', '.join(f'{group}.{key}' for key in given)}"
+    return "\n".join([*lines[:-1], f"{lines[-1]} ({listed})"]) if lines else listed
 
 
 def describe_same_names(data: DataSet) -> str | None:
@@ -256,7 +264,9 @@ def _dump_network(config: ClassifierConfig) -> SettingsTree:
 def _choose_from_data(
     opened: DataSet, measured: Sequence[Measurement], config: TrainConfig, given: SettingsTree
 ) -> tuple[SettingsTree, dict[str, str]]:
-    """Return chosen settings and reasons."""
+    """Return chosen settings and reasons; a given setting has no reason."""
+    own = {group: values if isinstance(values, dict) else {} for group, values in given.items()}
+    given_data, given_network, given_optimiser = (own.get(name, {}) for name in ("data", "network", "optimiser"))
     durations = np.array([each.duration_us or 0 for each in measured])
     sensor = _largest_sensor(measured)
     is_long = config.data.kind == "folder" and float(np.quantile(durations, 0.9)) > LONG_US
@@ -268,10 +278,12 @@ def _choose_from_data(
     samples = len(opened.train) + len(opened.validation) + (0 if opened.fixed_test else len(opened.test))
     if is_long:
         samples = round(samples * float(np.maximum(1, durations // window_us).mean()))
-    data, why = _choose_data(opened, sensor, samples)
+    unexplained = given_data | ({"views": 1} if config.optimiser.rule == "readout" else {})  # it trains on no views
+    data, why = _choose_data(opened, sensor, samples, unexplained)
     if is_long:
         data |= {"window_us": window_us}
-        why += f"; recordings of up to {durations.max() / 1e6:.1f} s are split into windows"
+        if "window_us" not in given_data:
+            why.append(f"recordings of up to {durations.max() / 1e6:.1f} s are split into windows")
     tested = config.data.test if isinstance(config.data, RecordingsConfig) and not opened.fixed_test else 0
     held_out = 1 - (1 - tested) * (1 - _validation_share(samples))
     trained = math.ceil(samples * (1 - held_out))
@@ -280,12 +292,12 @@ def _choose_from_data(
     seconds = f"{durations.min() / 1e6:.2f} to {durations.max() / 1e6:.2f} s"
     reasons = {
         "name": f"{len(measured)} recordings of {len(opened.classes)} classes, {seconds}, sensor {sensor}",
-        "data": why,
+        "data": "; ".join(why),
         "bins": f"{bins.steps} steps of {bins.step_us / 1000:g} ms, each with about {rate_hz * step_s:,.0f} events; "
         f"{sensor} in blocks of {bins.downsample}",
-        "network": "time constants: membranes about two steps, readout half of the tensor",
-        "augment": "few recordings: polarity depends on whether the background is light or dark",
-        "optimiser": f"chosen for about {updates} weight updates",
+        "network": _explain_constants(given_network),
+        "augment": "flip_polarity: few recordings, and polarity depends on whether the background is light or dark",
+        "optimiser": "" if {"epochs", "batch"} & set(given_optimiser) else f"chosen for about {updates} weight updates",
     }
     network: SettingsTree = {
         "channels": list(CHANNELS),
@@ -319,29 +331,41 @@ def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, given: Json
     return build(BinConfig, chosen | fixed, "bins")
 
 
-def _choose_data(opened: DataSet, sensor: SensorSize, samples: int) -> tuple[SettingsTree, str]:
+def _explain_constants(given: SettingsTree) -> str:
+    """Return the reason of the time constants that are not given."""
+    shares = {"tau_mem_s": "membranes about two steps", "tau_readout_s": "readout half of the tensor"}
+    listed = ", ".join(share for name, share in shares.items() if name not in given)
+    return f"time constants: {listed}" if listed else ""
+
+
+def _choose_data(
+    opened: DataSet, sensor: SensorSize, samples: int, given: SettingsTree
+) -> tuple[SettingsTree, list[str]]:
+    """Return settings of the data set, and the reasons of those that are not given."""
     data: SettingsTree = {"validation": _validation_share(samples)}
     if sensor != opened.sensor:
         data |= {"sensor": str(sensor)}
     group = find_group_pattern(opened.samples)
-    if group is None:
-        shown = "file names do not show a person or source"
-        is_cut = len({sample.group for sample in opened.samples}) < len({sample.file for sample in opened.samples})
-        why = (
-            f"the pieces of a video are one group; {shown}"
-            if is_cut
-            else f"each recording is a separate group: {shown}"
-        )
-        why = "; ".join(filter(None, (why, describe_same_names(opened))))
-    else:
+    why = [] if "group" in given else _explain_group(opened, group)
+    if group is not None:
         data |= {"group": group}
-        found = (re.search(group, sample.file.name) for sample in opened.samples if sample.file)
-        names = sorted({match[0] for match in found if match})
-        why = f"recordings of a person or source stay in one part: {len(names)} of them, such as {names[0]}"
     if samples < FEW:
         data |= {"views": 8, "vary": {"rotate_deg": 15, "scale": 0.15, "time_scale": 0.1}}
-        why += "; few recordings: augmented views are added"
+        if "views" not in given:
+            why.append("few recordings: augmented views are added")
     return data, why
+
+
+def _explain_group(opened: DataSet, group: str | None) -> list[str]:
+    """Return the reasons of a pattern for groups, the result of `find_group_pattern`."""
+    if group is not None:
+        found = (re.search(group, sample.file.name) for sample in opened.samples if sample.file)
+        names = sorted({match[0] for match in found if match})
+        return [f"recordings of a person or source stay in one part: {len(names)} of them, such as {names[0]}"]
+    shown = "file names do not show a person or source"
+    is_cut = len({sample.group for sample in opened.samples}) < len({sample.file for sample in opened.samples})
+    why = f"the pieces of a video are one group; {shown}" if is_cut else f"each recording is a separate group: {shown}"
+    return [*filter(None, (why, describe_same_names(opened)))]
 
 
 def _validation_share(samples: int) -> float:

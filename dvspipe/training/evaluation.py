@@ -293,6 +293,8 @@ def _split_as_trained(
     split = RunFolder(find_checkpoint(path).resolve().parent.parent).split  # path: RUN/weights/best.safetensors
     trained = restore_split(split, data) if split.is_file() else None
     if trained is not None:
+        for warning in trained.warnings[len(data.warnings) :]:
+            callback.on_warning(warning)
         return trained, part
     if part == "test" and split.is_file() and not data.test:
         callback.on_warning(

@@ -184,6 +184,7 @@ def fine_tune(
     epochs: int,
     bits: int = WEIGHT_BITS,
     resume: bool = False,
+    overwrite: bool = False,
     callback: TrainingCallback | None = None,
 ) -> TrainingRun:
     """Fine-tune a classifier with rounded weights (`optimiser.weight_bits`), before `quantise`.
@@ -195,6 +196,7 @@ def fine_tune(
         epochs: Number of epochs.
         bits: Number of bits of a weight, from 2 to 8.
         resume: Continue an interrupted run in the folder. A complete run is not changed.
+        overwrite: Remove the results of an earlier run in the folder.
         callback: Called with progress and warnings.
 
     Raises:
@@ -221,7 +223,7 @@ def fine_tune(
         "baseline": False,
         "optimiser": config.optimiser.model_copy(update=changed),
     }
-    return train(config.model_copy(update=changes), folder, resume=resume, callback=callback)
+    return train(config.model_copy(update=changes), folder, resume=resume, overwrite=overwrite, callback=callback)
 
 
 def _choose(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:

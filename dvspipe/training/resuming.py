@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..checkpoints.checkpoint import Checkpoint, ClassifierConfig, read_tensors, write_tensors
 from ..config import find_differences, read_stored, show_value
-from ..errors import CheckpointError, ConfigError, Remedy
+from ..errors import CheckpointError, ConfigError, Remedy, shorten
 from ..files import read_bytes
 from ..networks import Network
 from ..results import EpochRow, RunFolder
@@ -27,8 +27,6 @@ CHANGEABLE = (
     "jobs",
     "tensorboard",
     "augment",
-    "data.root",
-    "data.test_root",
     "data.download",
     "data.split",
     "data.cache",
@@ -47,8 +45,11 @@ CHANGEABLE = (
     "optimiser.patience",
     "optimiser.precision",
 )
-"""Settings, or groups of them, that may change when a run resumes; the others define its network, task and loss. The
-data folder may change: `datasets.check_split` checks that the recordings are the same."""
+"""Settings, or groups of them, that may change when a run resumes; the others define its network, task and loss."""
+FOLDERS = ("data.root", "data.test_root")
+"""Settings that are not compared: `datasets.check_split` checks that the recordings are the same, at any place."""
+MAX_LISTED = 5  # differing settings in a message
+MAX_VALUE = 40  # characters of their values
 ROWS = TypeAdapter(Annotated[tuple[EpochRow, ...], Field(min_length=1)])
 FREE_TO_DIFFER: dict[str, bool | set[str]] = {
     "classes": True,
@@ -154,7 +155,7 @@ def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tenso
 
 
 def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
-    """Check that a run resumes with the configuration that it was started with.
+    """Check that a run resumes with the configuration that it was started with; its folders may have another path.
 
     Args:
         config: Configuration to resume with.
@@ -162,13 +163,14 @@ def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
         changed: Whether the settings in CHANGEABLE may differ.
 
     Raises:
-        ConfigError: If other settings differ; the message names them.
+        ConfigError: If other settings differ; the message names the first ones.
     """
     if not path.is_file():
         raise ConfigError(f"{path}: no such file (expected the configuration of the run to resume)")
     before = read_stored(TrainConfig, path)
-    differing = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
-    fixed = [found for found in differing if not f"{found[0]}.".startswith(tuple(f"{key}." for key in CHANGEABLE))]
+    found = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
+    differing = [each for each in found if each[0] not in FOLDERS]
+    fixed = [each for each in differing if not f"{each[0]}.".startswith(tuple(f"{key}." for key in CHANGEABLE))]
     listed = _list_differences(fixed or differing, "before", "now")
     if fixed:
         raise ConfigError(
@@ -195,8 +197,8 @@ def load_initial_weights(
         `classifier`, with the training data of the checkpoint added to its own.
 
     Raises:
-        ConfigError: If the checkpoint has another sensor, other bins or another network; the message names every
-            difference. Also if the network is a module and the classes differ.
+        ConfigError: If the checkpoint has another sensor, other bins or another network; the message names the
+            first differences. Also if the network is a module and the classes differ.
     """
     before, trained, _ = init
     there, here = _dump_shared(before), _dump_shared(classifier)
@@ -220,5 +222,11 @@ def _dump_shared(classifier: ClassifierConfig) -> dict[str, JsonValue]:
 
 
 def _list_differences(differences: Sequence[tuple[str, JsonValue, JsonValue]], old: str, new: str) -> str:
-    """List differing settings with both values, each followed by `old` or `new`."""
-    return "; ".join(f"{key} = {show_value(was)} {old}, {show_value(now)} {new}" for key, was, now in differences)
+    """List at most MAX_LISTED differing settings with both values, each followed by `old` or `new`; groups last."""
+    ordered = sorted(differences, key=lambda each: isinstance(each[1] or each[2], dict))
+    listed = [
+        f"{key} = {shorten(show_value(was), MAX_VALUE)} {old}, {shorten(show_value(now), MAX_VALUE)} {new}"
+        for key, was, now in ordered[:MAX_LISTED]
+    ]
+    more = len(differences) - MAX_LISTED
+    return "; ".join([*listed, f"and {more} more"] if more > 0 else listed)

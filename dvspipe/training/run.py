@@ -39,8 +39,8 @@ from ..datasets import (
     write_split,
 )
 from ..datasets.public import NMNIST_SENSOR
-from ..errors import ConfigError, DataError, Remedy, count_noun
-from ..files import lock_folder, write_text
+from ..errors import ConfigError, DataError, FileError, Remedy, count_noun
+from ..files import REPLACE, lock_folder, write_text
 from ..learning import is_linear
 from ..networks import (
     ClassMoments,
@@ -84,6 +84,7 @@ def train(
     callback: TrainingCallback | None = None,
     resume: bool = False,
     changed: bool = False,
+    overwrite: bool = False,
     network: nn.Module | NetworkConfig | Mapping[str, object] | None = None,
     trust: str | Sequence[str] = (),
     decoded: DecodedEvents | None = None,
@@ -94,15 +95,15 @@ def train(
     Processes started by torchrun train together, each on its part of every batch; only the first one writes files.
 
     Args:
-        config: Folder of recordings, whose settings are then chosen (see `choose_settings`); YAML file, or name of a
-            shipped one; or settings, as a model or a mapping.
-        folder: Run folder; created if missing. Results of an earlier run in it are removed. None: a new folder,
-            runs/train/<name>.
+        config: Folder of recordings, whose settings are then chosen (see `choose_settings`), or are the settings of
+            the run to resume; YAML file, or name of a shipped one; or settings, as a model or a mapping.
+        folder: Run folder; created if missing. None: a new folder, runs/train/<name>.
         command: Command that repeats the run, for the records.
         callback: Training callback; default: `LogCallback`.
         resume: Continue after the last complete epoch of the run in the folder, or from its start if there is none. On
             a CPU, the weights at the end are the same as without the interruption. A complete run is not changed.
         changed: Allow resuming with other values of the settings in `resuming.CHANGEABLE`.
+        overwrite: Remove the results of an earlier run in the folder.
         network: Settings of the network; or your own network, for `network.kind = module`. It is trained in place, and
             has the weights of the chosen epoch at the end. Without it, `network.target` builds the module.
         trust: Packages allowed to run code for `network.target`.
@@ -118,8 +119,8 @@ def train(
         DataError: If the data set is not usable, or differs from the data set of the run to resume.
         ConfigError: If settings contradict each other, the loss becomes NaN, memory runs out, the run to resume was
             started with other settings, or the package of `network.target` is not trusted.
-        CheckpointError: If the state to resume from is missing.
-        FileError: If the folder cannot be written to, or another process trains in it.
+        CheckpointError: If the state to resume from is missing, or the checkpoint of a complete run is corrupted.
+        FileError: If the folder contains a run, cannot be written to, or another process trains in it.
 
     Example:
         >>> from dvspipe import train
@@ -132,6 +133,8 @@ def train(
     if module is None and network is not None:
         named |= {"network": network}
     place = None if folder is None else RunFolder(Path(folder))
+    if place is not None and place.config.is_file() and not resume and not overwrite:
+        raise FileError(f"{folder}: contains a run", REPLACE, Remedy("resume", True, "resume it"))
     config, found = _find_config(config, named, callback, place if resume else None)
     place, decoded = place or _free_folder(config.name), decoded or found
     modules = ModuleSource.of(trust, module)
@@ -171,7 +174,9 @@ def _find_config(
     if not path.is_dir():
         return as_settings(TrainConfig, read_yaml(given), named, train), None
     if resumed is not None and resumed.config.is_file():
-        return as_settings(TrainConfig, read_stored(TrainConfig, resumed.config), named, train), None
+        stored = read_stored(TrainConfig, resumed.config)
+        data = stored.data.model_copy(update={"root": path})
+        return as_settings(TrainConfig, stored.model_copy(update={"data": data}), named, train), None
     chosen = plain_settings(TrainConfig, None, named, train)
     choice = choose_settings(path, chosen, partial(callback.on_progress, "recordings"))
     for group, reason in choice.reasons.items():
@@ -241,8 +246,7 @@ def _run(
         if state is not None and is_over(config.optimiser, state.rows):
             complete = TestResult.find(folder.test) is not None and folder.activity.is_file()
             if processes.share(complete):
-                if modules.network is not None:
-                    load_checkpoint(folder.best, modules=modules)  # load into the user's network
+                load_checkpoint(folder.best, modules=modules)  # check it, and load the user's network
                 return TrainingRun.read(folder)
         parts = _load(config, data, callback)
         if decoded is not None:

@@ -15,6 +15,7 @@ from dvspipe.checkpoints.checkpoint import (
     save_checkpoint,
     write_tensors,
 )
+from dvspipe.checkpoints.integer import INCLUDED
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import CheckpointError
 from dvspipe.networks import CsnnConfig
@@ -34,6 +35,59 @@ def test_checkpoint_round_trip(saved: Path) -> None:
     config, network = load_checkpoint(saved)
     assert config == CONFIG
     assert not any(tensor.is_meta for tensor in network.state_dict().values())
+
+
+def test_equal_checkpoints_have_equal_bytes(tmp_path: Path) -> None:
+    """The library writes metadata in a random order."""
+    path, texts = tmp_path / "a.safetensors", {name: f"\u00fc \n\x01 {name}" for name in ("b", "d", "a", "c")}
+    tensors = {"y": torch.arange(3, dtype=torch.int8), "x": torch.arange(5.0)}
+    found = set()
+    for _ in range(8):
+        write_tensors(path, texts, tensors)
+        found.add(path.read_bytes())
+    assert len(found) == 1
+    read_texts, read = read_tensors(path, "a file")
+    assert read_texts == texts
+    assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize("size", [100, -1])
+def test_truncated_checkpoint_is_named_with_its_sizes(saved: Path, size: int) -> None:
+    content = saved.read_bytes()
+    saved.write_bytes(content[:size])
+    expected = len(content) if size < 0 else 8 + int.from_bytes(content[:8], "little")
+    with raises(CheckpointError, "saved.safetensors", "truncated", f"{len(content[:size]):,}", f"{expected:,}"):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize("content", [b"", b"12345678", b"not a file of tensors", b"\x02" + bytes(7) + b"{]"])
+def test_file_of_another_kind_is_not_called_truncated(saved: Path, content: bytes) -> None:
+    saved.write_bytes(content)
+    with raises(CheckpointError, "saved.safetensors", "a dvspipe checkpoint") as caught:
+        load_checkpoint(saved)
+    assert "truncated" not in str(caught.value)
+
+
+def test_longer_file_is_not_called_truncated(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes() + b"1")
+    with raises(CheckpointError, "saved.safetensors", "a dvspipe checkpoint"):
+        load_checkpoint(saved)
+
+
+def test_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:
+    with raises(CheckpointError, tmp_path, "folder"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["nmnist", "nmist", "nmnist-sintetic"])
+def test_similar_name_of_an_included_classifier_is_suggested(name: str) -> None:
+    with raises(CheckpointError, name, "nmnist-synthetic?"):
+        load_checkpoint(name)
+
+
+def test_network_in_integers_is_not_a_checkpoint_to_train_or_evaluate() -> None:
+    with raises(CheckpointError, "integers", "infer"):
+        load_checkpoint(INCLUDED / "nmnist-synthetic.safetensors")
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e30, -1e30])

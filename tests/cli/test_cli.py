@@ -934,6 +934,16 @@ def test_invalid_option_value_is_explained(argv: list[str], facts: list[str], tm
     assert "Value error" not in said
 
 
+def test_folder_to_resume_and_other_output_folder_contradict(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    said = dvspipe("train", "nmnist", "--resume", "run", "-o", "other", cwd=tmp_path, code=2).stderr
+    assert mentions(said, "--out other", "--resume run")
+    (tmp_path / "run" / "args.yaml").write_text("data: {kind: nmnist, root: nowhere}\n")
+    for same in ("run", f"../{tmp_path.name}/run"):
+        said = dvspipe("train", ".", "--resume", "run", "-o", same, "data.root=gone", cwd=tmp_path, code=2).stderr
+        assert mentions(said, "data.root = gone")
+
+
 @pytest.mark.parametrize("config", ["nmnist", "."])
 def test_missing_run_to_resume_is_named(config: str, tmp_path: Path) -> None:
     said = dvspipe("train", config, "--resume", "nothere", cwd=tmp_path, code=2).stderr

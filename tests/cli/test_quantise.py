@@ -105,3 +105,9 @@ def test_settings_without_a_config_change_the_data_set_of_the_run(tmp_path: Path
     assert source == str(RunFolder(tmp_path).config)
     assert settings == {"seed": 5, "data": {"kind": "nmnist", "root": "B", "validation": 0.2}}
     assert find_data(str(tmp_path), "data.root=B", None)[1] != find_data(str(tmp_path), None, None)[1]
+
+
+def test_missing_folder_of_the_run_is_named_with_its_settings_file(tmp_path: Path) -> None:
+    RunFolder(tmp_path).config.write_text("data: {kind: folder, root: nowhere}\n")
+    done = dvspipe("quantise", tmp_path, "-o", "net8.safetensors", cwd=tmp_path, code=2)
+    assert mentions(done.stderr, RunFolder(tmp_path).config, "data.root = nowhere", "data.root=DIR")

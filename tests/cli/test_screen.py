@@ -17,7 +17,7 @@ from rich.text import Text
 
 from dvspipe.cli import screen as own
 from dvspipe.cli.screen import messages, notes, progress, screen
-from dvspipe.formats import write
+from dvspipe.formats import read, write
 from dvspipe.numba_cache import COMPILING
 
 LINES = """
@@ -218,3 +218,13 @@ def test_compilation_note_is_printed_once_for_all_workers(
     for _ in range(2):
         logging.getLogger(record.name).handle(record)
     assert capsys.readouterr().err.count(COMPILING) == lines
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_closed_output_is_not_written_to_files(tmp_path: Path) -> None:
+    events = random_events(0, 200)
+    write(tmp_path / "a.npz", events)
+    command = f"'{sys.executable}' -m dvspipe cut a.npz --stop 1 -o b.npz 0<&- 1>&- 2>&-"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, timeout=120)
+    assert done.returncode == 0
+    assert read(tmp_path / "b.npz") == events

@@ -49,11 +49,14 @@ from dvspipe.synthesis import GestureClip, SynthesisRecord, record_gesture, writ
 BINS = BinConfig(steps=3, step_us=40_000)
 
 
-def save_folder(root: Path, classes: tuple[str, ...] = ("b", "a"), people: int = 5, each: int = 2) -> None:
+def save_folder(
+    root: Path, classes: tuple[str, ...] = ("b", "a"), people: int = 5, each: int = 2, seed: int = 0
+) -> None:
     for label, name in enumerate(classes):
         for person in range(people):
             for clip in range(each):
-                write(root / name / f"user{person:02}_{clip}.h5", random_events(100 * label + 10 * person + clip, 50))
+                events = random_events(seed + 100 * label + 10 * person + clip, 50)
+                write(root / name / f"user{person:02}_{clip}.h5", events)
 
 
 def save_nmnist(root: Path, part: str, digits: range, each: int, first: int = 0) -> None:
@@ -426,7 +429,7 @@ def test_split_file_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     check_split(path, open_dataset(FolderConfig(root=Path("data")), seed=3))  # the same files by other names
     with raises(DataError, "split.json", "7 recordings"):
         check_split(path, drawn)
-    save_folder(tmp_path / "other")
+    save_folder(tmp_path / "other", seed=1000)
     assert restore_split(path, open_dataset(FolderConfig(root=tmp_path / "other"), seed=0)) is None
     named = json.loads(path.read_text())
     path.write_text(json.dumps(named | {"validation": named["validation"][1:]}))
@@ -444,6 +447,56 @@ def test_split_file_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         path.write_text(content)
         with raises(DataError, says):
             open_dataset(config, seed=0)
+
+
+def test_split_is_found_from_any_folder_and_in_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_folder(tmp_path / "work" / "data")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    data = open_dataset(FolderConfig(root=Path("data")), seed=3)
+    path = tmp_path / "work" / "runs" / "split.json"
+    path.parent.mkdir()
+    write_split(path, data)
+
+    def restore(root: Path) -> DataSet | None:
+        return restore_split(path, open_dataset(FolderConfig(root=root), seed=0))
+
+    def tested(found: DataSet | None) -> list[str] | None:
+        return None if found is None else [Path(sample.name).name for sample in found.test]
+
+    expected = tested(data)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for root in (Path("../work/data"), tmp_path / "work" / "data"):
+        assert tested(restore(root)) == expected
+    shutil.copytree(tmp_path / "work" / "data", tmp_path / "copy")
+    copied = restore(tmp_path / "copy")
+    assert tested(copied) == expected
+    assert copied is not None
+    assert not copied.warnings
+    (tmp_path / "work" / "data").rename(tmp_path / "moved")  # the content of the training cannot be compared
+    moved = restore(tmp_path / "moved")
+    assert tested(moved) == expected
+    assert moved is not None
+    assert mentions(moved.warnings[0], path, "data/a/")
+    check_split(path, moved)
+    names_of_data = json.loads(path.read_text())
+    path.write_text(json.dumps(names_of_data | {"test": [], "train": names_of_data["train"] + names_of_data["test"]}))
+    with raises(DataError, "split.json", f"{len(expected or ())} recordings", "train before"):
+        check_split(path, moved)
+
+
+def test_moved_test_folder_stays_the_test_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_folder(tmp_path / "data" / "train")
+    save_folder(tmp_path / "data" / "test", people=1, seed=1000)
+    monkeypatch.chdir(tmp_path)
+    data = open_dataset(FolderConfig(root=Path("data")), seed=3)
+    write_split(tmp_path / "split.json", data)
+    (tmp_path / "data").rename(tmp_path / "moved")
+    restored = restore_split(tmp_path / "split.json", open_dataset(FolderConfig(root=tmp_path / "moved"), seed=0))
+    assert restored is not None
+    assert {sample.name for sample in restored.test} == {
+        str(tmp_path / "moved" / Path(sample.name).relative_to("data")) for sample in data.test
+    }
 
 
 def test_person_in_training_and_test_folder_is_rejected(tmp_path: Path) -> None:

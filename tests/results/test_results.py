@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from facts import raises
+from facts import mentions, raises
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -301,3 +301,9 @@ def test_calibration_error_is_zero_if_confidence_equals_accuracy() -> None:
     assert calibration_error([10, 30], [6.0, 27.0], [5, 29]) == pytest.approx(3 / 40)
     assert calibration_error([0], [0.0], [0]) is None
     assert wilson_interval(0, 0) == (0, 1)
+
+
+def test_difference_of_networks_has_their_names() -> None:
+    other = RUN.model_copy(update={"checkpoint": "nmnist-synthetic", "network": "1" * 64})
+    assert mentions(RUN.difference(other), "best.safetensors", "0" * 12, "nmnist-synthetic", "1" * 12)
+    assert "0" * 64 not in RUN.difference(other)

@@ -63,6 +63,26 @@ def test_training_reuses_events_decoded_for_the_choice(tmp_path: Path, monkeypat
         train(choice.config, tmp_path / "again", decoded=choice.decoded)
 
 
+def test_given_settings_have_no_reasons(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data", NUMBERED)
+    chosen, given = (choose_settings(root, over).reasons for over in ({}, {"data": {"views": 1}}))
+    assert mentions(chosen["data"], "views")
+    assert given["data"] == chosen["data"].partition("; few")[0] + " (given: data.views)"
+    over: dict[str, Any] = {
+        "data": {"views": 1, "group": None},
+        "network": {"tau_mem_s": 0.02, "tau_readout_s": 0.1},
+        "augment": {"flip_polarity": False},
+        "optimiser": {"epochs": 3},
+    }
+    reasons = choose_settings(root, over).reasons
+    for group, values in over.items():
+        assert reasons[group] == f"given: {', '.join(f'{group}.{name}' for name in values)}"
+    assert not re.search(r"\d", choose_settings(root, {"optimiser": {"batch": 2}}).reasons["optimiser"])
+    rule = {"network": {"kind": "first_spike", "tau_syn_s": 0.02, "channels": [9]}}
+    lines = choose_settings(root, rule).reasons["network"].splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["leak"]
+
+
 def test_long_recordings_are_split_into_windows(tmp_path: Path) -> None:
     choice = choose_settings(write_folder(tmp_path / "long", NUMBERED, seconds=9.0))
     config = choice.config

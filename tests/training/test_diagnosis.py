@@ -50,7 +50,7 @@ def diagnosed(root: Path, **over: Any) -> tuple[dict[str, Finding], TrainingRun,
     """Train on a folder; return the findings by kind, the run and its warnings."""
     warnings: list[str] = []
 
-    run = train(settings_for(root, **over), root.parent / "run", callback=Recorder(warnings))
+    run = train(settings_for(root, **over), root.parent / "run", callback=Recorder(warnings), overwrite=True)
     return {finding.kind: finding for finding in run.test.findings}, run, warnings
 
 

@@ -24,7 +24,7 @@ from torch import nn
 
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
 from dvspipe.cli import training as commands
-from dvspipe.config import build, keep_own, merge_settings, read_yaml, shipped_configs
+from dvspipe.config import build, keep_own, merge_settings, read_stored, read_yaml, shipped_configs
 from dvspipe.datasets import FolderConfig, open_dataset
 from dvspipe.encoding import BinConfig, Poisson
 from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError
@@ -132,7 +132,7 @@ def test_baseline_cannot_use_timing(folder: Path, tmp_path: Path, run: TrainingR
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     again = train(config_for(folder, baseline=True), tmp_path / "a", resume=True)
     assert again.test.baseline == found
-    train(config_for(folder, optimiser={"epochs": 1}), tmp_path / "a")
+    train(config_for(folder, optimiser={"epochs": 1}), tmp_path / "a", overwrite=True)
     assert not [path for path in (tmp_path / "a" / "baseline").rglob("*") if path.is_file()]
 
 
@@ -249,11 +249,15 @@ def test_classes_missing_from_the_dataset_give_a_warning(tmp_path: Path) -> None
     assert mentions(texts[0], "N-MNIST", "2, 3, 4, 5, 6, 8, 9")
 
 
-def test_new_run_removes_results_of_the_previous_one(folder: Path, tmp_path: Path) -> None:
+def test_new_run_removes_results_of_the_previous_one_if_told(folder: Path, tmp_path: Path) -> None:
     train(config_for(folder, optimiser={"epochs": 1}), tmp_path)
+    files = sorted(tmp_path.rglob("*"))
+    with raises(FileError, tmp_path, "contains a run", "overwrite=True", "resume=True"):
+        train(config_for(folder), tmp_path)
+    assert sorted(tmp_path.rglob("*")) == files
     over = {"learning_rate": 1000, "clip_norm": 1e38, "epochs": 3, "weight_decay": 1e30}
     with raises(ConfigError, "NaN", "epoch 1", "optimiser.learning_rate = 1000"):
-        train(config_for(folder, optimiser=over), tmp_path)
+        train(config_for(folder, optimiser=over), tmp_path, overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == {"args.yaml", "split.json", "weights"}
     assert list((tmp_path / "weights").iterdir()) == []
 
@@ -363,7 +367,8 @@ def test_every_optimiser_setting_affects_training(tmp_path: Path) -> None:
     def weights(name: str, **over: Any) -> torch.Tensor:
         one_epoch = merge_settings({"optimiser": {"epochs": 1, "clip_norm": 100}}, over)
         with pytest.raises(KeyboardInterrupt):
-            train(config_for(tmp_path / "few", **one_epoch), tmp_path / name, callback=Killed(1, after_row=True))
+            training = config_for(tmp_path / "few", **one_epoch)
+            train(training, tmp_path / name, callback=Killed(1, after_row=True), overwrite=True)
         _, network = load_checkpoint(tmp_path / name / "weights" / "last.safetensors")
         return torch.cat([parameter.flatten() for parameter in network.parameters()])
 
@@ -487,6 +492,14 @@ def test_obstacles_to_resuming_are_explained(folder: Path, tmp_path: Path) -> No
         train(longer, tmp_path / "a", resume=True)
 
 
+def test_message_names_few_of_many_changed_settings(run: TrainingRun, folder: Path) -> None:
+    other = config_for(folder, network={"channels": list(range(1, 60)), "gain": 2.0}, bins={"steps": 9, "clip": 2})
+    other = other.model_copy(update={"seed": 7, "hop_us": 1000, "name": "other"})
+    with raises(ConfigError, "args.yaml", "seed = 0", 7, "and 1 more") as caught:
+        train(other, run.folder.path, resume=True)
+    assert len(str(caught.value)) < 500 + len(str(run.folder.config))
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -505,8 +518,11 @@ def test_complete_run_is_unchanged_by_resuming(folder: Path, tmp_path: Path) -> 
         assert contents(tmp_path / "a") == there
     (tmp_path / "a" / "test.json").unlink()
     assert train(config, tmp_path / "a", resume=True, command="dvspipe train bars").test == before.test
-    ours = "weights/best.safetensors"  # rewritten, with metadata in any order
-    assert contents(tmp_path / "a") | {ours: b""} == there | {ours: b""}
+    assert contents(tmp_path / "a") == there  # best.safetensors was rewritten with equal bytes
+    best_checkpoint = RunFolder(tmp_path / "a").best
+    best_checkpoint.write_bytes(best_checkpoint.read_bytes()[:100])
+    with raises(CheckpointError, best_checkpoint):
+        train(config, tmp_path / "a", resume=True)
 
 
 @pytest.mark.parametrize(
@@ -525,6 +541,26 @@ def test_settings_that_define_a_run_cannot_change(run: TrainingRun, folder: Path
     with raises(ConfigError, "args.yaml", key):
         train(config_for(folder, **over), run.folder.path, resume=True, changed=True)
     assert contents(run.folder.path) == there
+
+
+def test_folder_to_resume_with_is_compared_with_the_folder_of_the_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its recordings, not by its path: the current folder may be another one."""
+    (tmp_path / "in").mkdir()
+    shutil.copytree(folder, tmp_path / "in" / "data")
+    monkeypatch.chdir(tmp_path / "in")
+    with pytest.raises(KeyboardInterrupt):
+        train(config_for(Path("data"), optimiser={"epochs": 2}), "a", callback=Killed(1, after_row=True))
+    monkeypatch.chdir(tmp_path)
+    for label, name in enumerate(("0_right", "1_left")):
+        for number in range(5):
+            write(tmp_path / "other" / name / f"{2 * number:02}.h5", moving_bar(label, 500 + number))
+    with raises(DataError, "in/a/split.json", "other/", "data/train/"):
+        train("other", "in/a", resume=True)
+    resumed = train("in/data", "in/a", resume=True)
+    assert [row.epoch for row in resumed.epochs] == [1, 2]
+    assert read_stored(TrainConfig, resumed.folder.config).data.root == Path("in/data")
 
 
 def test_run_resumes_only_with_the_same_recordings(folder: Path, tmp_path: Path) -> None:
@@ -553,7 +589,16 @@ def test_run_stopped_in_its_first_epoch_restarts(
 
     monkeypatch.setattr("dvspipe.training.train", stopped)
     with pytest.raises(KeyboardInterrupt):
-        commands._train(config_for(folder), tmp_path / "a", "dvspipe train bars", (), None, resume=False, changed=False)
+        commands._train(
+            config_for(folder),
+            tmp_path / "a",
+            "dvspipe train bars",
+            (),
+            None,
+            resume=False,
+            changed=False,
+            overwrite=False,
+        )
     assert f"dvspipe train bars --resume {tmp_path / 'a'} " in capsys.readouterr().err
     assert not (tmp_path / "a" / "results.csv").exists()
     train(config_for(folder), tmp_path / "a", resume=True)
@@ -567,11 +612,11 @@ def test_only_one_run_writes_to_a_folder(folder: Path, tmp_path: Path) -> None:
     class Second(TrainingCallback):
         def on_epoch(self, _row: EpochRow) -> None:
             for resume in (False, True):
-                with raises(FileError, tmp_path / "a"):
-                    train(config, tmp_path / "a", resume=resume)
+                with raises(FileError, tmp_path / "a", "another process"):
+                    train(config, tmp_path / "a", resume=resume, overwrite=not resume)
 
     train(config, tmp_path / "a", callback=Second())
-    train(config, tmp_path / "a")
+    train(config, tmp_path / "a", overwrite=True)
     (tmp_path / "file").touch()
     with raises(FileError, "file/b"):
         train(config, tmp_path / "file" / "b")
@@ -870,7 +915,9 @@ def test_evaluation_uses_the_split_of_the_training(run: TrainingRun, folder: Pat
     alone = shutil.copy(run.checkpoint, tmp_path / "w.safetensors")
     for part in ("test", "all"):  # the test part is its own folder
         confusion(alone, part, 1)
-    shutil.copytree(folder / "train", tmp_path / "other")
+    for label, name in enumerate(run.test.classes):  # names of the training, other content
+        for number in range(5):
+            write(tmp_path / "other" / name / f"{2 * number:02}.h5", moving_bar(label, 500 + number))
     confusion(run.checkpoint, "train", 1, tmp_path / "other")
     confusion(alone, "validation", 1)
     assert [text.partition(":")[0] for text in texts] == ["folder other", f"folder {folder.name}"]
@@ -973,6 +1020,8 @@ def test_command_of_a_resumed_run_names_changed_settings(
     (tmp_path / "args.yaml").write_text(yaml.safe_dump(before.model_dump(mode="json")))
     for changed in (False, True):
         with pytest.raises(KeyboardInterrupt):
-            commands._train(config, tmp_path, "dvspipe train bars", (), None, resume=True, changed=changed)
+            commands._train(
+                config, tmp_path, "dvspipe train bars", (), None, resume=True, changed=changed, overwrite=False
+            )
     assert given[0] == "dvspipe train bars"
     assert re.fullmatch("dvspipe train bars  # .*optimiser.epochs=9.*4.*", given[1])

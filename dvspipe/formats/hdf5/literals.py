@@ -62,8 +62,10 @@ def encode_literals(data: NDArray[np.uint8], out: NDArray[np.uint8]) -> int:
         data: Bytes, [N].
         out: Output, with room for 2 N + MAX_OVERHEAD_BYTES bytes.
     """
-    most = data.max()
-    value_bits = 1 if most < 2 else 2 if most < 4 else 4 if most < 16 else 8
+    used_bits = np.uint8(0)
+    for value in data:
+        used_bits |= value
+    value_bits = 1 if used_bits < 2 else 2 if used_bits < 4 else 4 if used_bits < 16 else 8
     words = _pack(data, value_bits)  # the codes of several small values are joined in a table
     counts = _count_values(words, value_bits)
     for value in data[words.size * (8 // value_bits) :]:
