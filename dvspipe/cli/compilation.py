@@ -18,11 +18,15 @@ from ..parallel import Progress, ignore_progress
 from ..recordings.checking import check
 from ..recordings.comparison import compare
 from ..recordings.conversion import ConvertConfig, convert_video
+from ..simulator import simulate
 from ..simulator.config import SimulatorConfig, list_presets, read_preset
+from ..simulator.upsampling import QUARTER_FROM_PX
 from ..video.frames import Frame
+from ..video.opencv import cv2
 from ..video.writing import write_video
 
 WIDTH, HEIGHT, FRAMES, FRAME_US = 72, 48, 12, 100_000
+PAN_PX = 3  # per frame; enough for temporal upsampling with `auto`
 TRAINED = ("gesture", "nmnist")  # configurations trained for one step
 
 
@@ -60,12 +64,21 @@ def moving_bar() -> Iterator[Frame]:
         yield Frame(FRAME_US * number, picture)
 
 
+def pan(width: int) -> Iterator[Frame]:
+    """Yield two frames of a camera that pans over a texture: its flow is clear everywhere."""
+    texture = np.random.default_rng(0).integers(0, 256, (HEIGHT, width + PAN_PX)).astype(np.uint8)
+    texture = cv2.normalize(cv2.GaussianBlur(texture, (0, 0), PAN_PX), None, 20, 230, cv2.NORM_MINMAX)
+    for number in range(2):
+        yield Frame(FRAME_US * number, np.ascontiguousarray(texture[:, PAN_PX * number :][:, :width]))
+
+
 def _convert(place: Path) -> None:
     for preset in list_presets():
         simulator = build(SimulatorConfig, read_preset(preset), preset)
-        for upsample in ("off", "auto"):
-            config = ConvertConfig(simulator=simulator, upsample=upsample)
-            convert_video(place / "video.webm", place / "events.h5", config, overwrite=True)
+        convert_video(place / "video.webm", place / "events.h5", ConvertConfig(simulator=simulator), overwrite=True)
+        for width in (WIDTH, QUARTER_FROM_PX):  # kernels differ with the resolution of the flow
+            for _ in simulate(pan(width), simulator, upsample="auto"):
+                pass
 
 
 def _use_files(place: Path) -> None:

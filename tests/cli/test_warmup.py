@@ -37,11 +37,13 @@ def test_warmup_compiles_all_kernels_of_conversion_and_classification(tmp_path: 
     write_video(
         tmp_path / "a.webm", gesture_frames(GestureClip(1, person=3, clip=0, seed=0, duration_us=800_000), fps=20)
     )
-    convert_video(
-        tmp_path / "a.webm",
-        tmp_path / "a.h5",
-        ConvertConfig(simulator={"cutoff_hz": 80.0, "shot_noise_rate_hz": 1.0}),  # type: ignore[arg-type]
-    )
+    for upsample in ("off", "auto"):
+        convert_video(
+            tmp_path / "a.webm",
+            tmp_path / "a.h5",
+            ConvertConfig(simulator={"cutoff_hz": 80.0, "shot_noise_rate_hz": 1.0}, upsample=upsample),  # type: ignore[arg-type]
+            overwrite=True,
+        )
     Classifier.load("gesture-synthetic").classify(tmp_path / "a.h5")
     assert compiled() == before
 
