@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import logging
 import os
@@ -151,16 +150,6 @@ def _end_among_processes() -> None:
         os._exit(0)
 
 
-def _name_stream(error: OSError) -> str:
-    """Return which stream caused an error without a file name; a full disk shows at the next byte, too."""
-    if error.errno == errno.ENOSPC:
-        try:
-            os.write(sys.stdout.fileno(), b"\n")
-        except OSError:
-            return "standard output"
-    return "input or output"
-
-
 def main() -> None:
     """Run the command line. Errors that users can fix are printed in one line, with exit code 2."""
     catch_interrupts()
@@ -186,7 +175,7 @@ def main() -> None:
             close_output()
         raise
     except OSError as error:
-        fail(f"{error.filename or _name_stream(error)}: {error.strerror or error}", EXIT_ERROR)
+        fail(f"{error.filename or 'standard input or output'}: {error.strerror or error}", EXIT_ERROR)
     except ModuleNotFoundError as error:
         if error.name not in LEFT_OUT:
             raise
