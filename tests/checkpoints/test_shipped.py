@@ -56,7 +56,7 @@ def test_hub_card_has_the_scores_of_the_record() -> None:
 
 def test_an_unknown_name_lists_those_that_there_are() -> None:
     with raises(CheckpointError, "gesture-synthetic", "nmnist-synthetic"):
-        load_checkpoint("gesture")
+        load_checkpoint("unknown")
 
 
 def test_gestures_of_unseen_people_are_classified() -> None:

@@ -221,7 +221,7 @@ def test_chunk_of_another_sensor_is_an_error(tmp_path: Path) -> None:
 
 def test_file_in_place_of_the_output_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "nowhere").touch()
-    with raises(FileError, "a.gif"):
+    with raises(FileError, tmp_path / "nowhere", "is not a folder"):
         write_preview([], SENSOR, tmp_path / "nowhere" / "a.gif")
 
 

@@ -487,7 +487,7 @@ def test_recordings_are_written_by_processes_and_errors_propagate(tmp_path: Path
     assert write_recordings(tmp_path / "all", SynthesisRecord(kind="texts", seed=0), work, engine=Processes(2)) == 4
     assert (tmp_path / "all" / "3.txt").read_text() == "3"
     (tmp_path / "file").touch()
-    with raises(FileError, "below"):
+    with raises(FileError, tmp_path / "file", "is not a folder"):
         write_few(tmp_path / "file" / "below")
 
 

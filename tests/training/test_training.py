@@ -618,7 +618,7 @@ def test_only_one_run_writes_to_a_folder(folder: Path, tmp_path: Path) -> None:
     train(config, tmp_path / "a", callback=Second())
     train(config, tmp_path / "a", overwrite=True)
     (tmp_path / "file").touch()
-    with raises(FileError, "file/b"):
+    with raises(FileError, tmp_path / "file", "is not a folder"):
         train(config, tmp_path / "file" / "b")
 
 
