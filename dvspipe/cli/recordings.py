@@ -34,8 +34,7 @@ from .options import (
     to_us,
 )
 from .screen import (
-    EXIT_ERROR,
-    EXIT_SOME_FAILED,
+    choose_exit_code,
     describe_error,
     fail,
     fail_inputs,
@@ -184,7 +183,7 @@ def check(
             screen.print(f"  {finding.severity}: {describe_error(DvspipeError(finding.message, *finding.remedies))}")
     if (wrong := sum(report.wrong for report in reports)) or failed:
         unread = f", {failed:,} could not be read" if failed else ""
-        code = EXIT_ERROR if failed == len(files) else EXIT_SOME_FAILED
+        code = choose_exit_code(failed, len(files))
         fail(f"{wrong:,} of {len(files):,} recordings are wrong{unread}", code)
 
 

@@ -164,10 +164,15 @@ def fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
+def choose_exit_code(failed: int, inputs: int) -> int:
+    """Return the exit code of a command with several inputs: 2 if all failed, otherwise 1."""
+    return EXIT_ERROR if failed == inputs else EXIT_SOME_FAILED
+
+
 def fail_inputs(failed: int, inputs: int, what: str) -> None:
-    """Print how many inputs failed, and exit: with code 2 if all failed, otherwise 1; return if none failed."""
+    """Print how many inputs failed, and exit with `choose_exit_code`; return if none failed."""
     if failed:
-        fail(f"{failed:,} of {inputs:,} {what}", EXIT_ERROR if failed == inputs else EXIT_SOME_FAILED)
+        fail(f"{failed:,} of {inputs:,} {what}", choose_exit_code(failed, inputs))
 
 
 def close_output() -> NoReturn:
