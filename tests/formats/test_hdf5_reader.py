@@ -18,7 +18,7 @@ from facts import raises
 from dvspipe.errors import CorruptionError, DvspipeError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import Hints, info, iterate, open_recording, read, write
-from dvspipe.formats.hdf5 import child, metadata, storage
+from dvspipe.formats.hdf5 import storage
 
 EVENTS = random_events(5, 2000)
 
@@ -429,46 +429,6 @@ def test_missing_filter_suggests_installing_it(made: Callable[..., Path], monkey
     monkeypatch.setattr(storage, "filters_of", lambda _: (storage.ECF,))
     with raises(FormatError, "Prophesee", "ECF", "https"):
         read(path)
-
-
-@pytest.fixture
-def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decode gzip in a child process, as for ECF."""
-    monkeypatch.setattr(metadata, "uses_user_plugin", lambda dataset: dataset.compression == "gzip")
-
-
-@pytest.mark.usefixtures("guarded")
-def test_user_plugin_filter_is_decoded_in_a_child_process(made: Callable[..., Path]) -> None:
-    path = made(prophesee_gzip)
-    recording = open_recording(path)
-    assert recording.extent() is None
-    parts = list(recording.chunks())
-    assert concatenate(parts, SENSOR) == EVENTS
-    assert len(parts) == 8
-    assert next(recording.chunks()).t[0] == EVENTS.t[0]  # abandoned after one chunk
-    with h5py.File(path, "a") as file:
-        file["CD/events"].id.write_direct_chunk((512,), b"damaged")
-    good: list[Events] = []
-    with raises(CorruptionError, "event 512"):
-        good.extend(recording.chunks())
-    assert sum(map(len, good)) == 512
-
-
-@pytest.mark.usefixtures("guarded")
-def test_crashed_child_process_is_corruption(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    dying = (
-        "import sys; from dvspipe.formats.hdf5 import reader as r, child as c; from pathlib import Path\n"
-        "import os; from dvspipe.formats.hints import NO_HINTS\n"
-        "def chunks():\n"
-        "    yield next(r.decode_here(Path(sys.argv[1]), NO_HINTS))\n"
-        "    os.abort()\n"
-        "c.send_chunks(chunks, sys.stdout.buffer)"
-    )
-    monkeypatch.setattr(child, "CODE", dying)
-    good: list[Events] = []
-    with raises(CorruptionError, "event 256", "SIGABRT"):
-        good.extend(iterate(made(prophesee_gzip)))
-    assert sum(map(len, good)) == 256
 
 
 def test_decompression_equals_hdf5(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ...errors import EventError, FormatError
 from ...events import SensorSize
 from ..hints import UNIT_EXPONENTS, Hints, TimeUnit, unknown_columns, unknown_unit
 from .layouts import TABLE_TYPES, Layout, Location, table_columns
-from .storage import check_storage, find_dataset, find_number, get_dataset, uses_user_plugin
+from .storage import check_storage, find_dataset, find_number, get_dataset
 from .values import MAX_INT64
 
 MAX_ATTRIBUTE_BYTES = 1 << 20
@@ -35,7 +35,6 @@ class Metadata:
         offset_us: Offset to add to every time in microseconds.
         index: Dataset with the index of the first event at or after each millisecond; None if there is none.
         index_start_ms: First millisecond of the index.
-        uses_user_plugin: Whether a column needs an HDF5 plugin installed by the user.
     """
 
     path: Path
@@ -46,7 +45,6 @@ class Metadata:
     offset_us: int
     index: str | None
     index_start_ms: int
-    uses_user_plugin: bool
 
 
 def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> Metadata:
@@ -56,7 +54,7 @@ def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> 
         FormatError: If the columns do not match the layout, or their order or time unit is unknown.
     """
     locations = _find_locations(path, file, layout, hints)
-    sizes, user_plugin = {}, False
+    sizes = {}
     for name, location in locations.items():
         dataset = get_dataset(file, location.dataset)
         where = f"{path}: {location.dataset}"
@@ -67,7 +65,6 @@ def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> 
                 f"{where}: wrong type (found {dtype} of shape {dataset.shape}, expected a number per event for {name})"
             )
         sizes[name] = int(dataset.shape[0])
-        user_plugin |= uses_user_plugin(dataset)
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{size:,} {name}" for name, size in sizes.items())
         raise FormatError(f"{path}: columns of different lengths (found {listed})")
@@ -81,7 +78,6 @@ def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> 
         offset_us=_read_number(path, file, layout.offset),
         index=index,
         index_start_ms=_read_number(path, file, layout.index_start),
-        uses_user_plugin=user_plugin,
     )
 
 

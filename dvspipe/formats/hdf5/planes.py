@@ -1,9 +1,7 @@
 """Chunks of numbers in the format of HDF5's shuffle and gzip filters: the first bytes of all values, the second, ...
 
-A plane is one such row of bytes. Each plane is compressed with the deflate method that suits it: stored, literals in a
-Huffman code, or ISA-L. The chunk is one zlib stream, readable by every HDF5 reader. On a real 720p recording, chunks
-are 1 % larger than with ISA-L alone and 5 % larger than with h5py (zlib level 1). ISA-L alone and h5py take 2.5 and 16
-times as long to compress, and 2.8 and 2.5 times as long to decompress.
+A plane is one such row of bytes. Each plane is compressed by ISA-L, or stored if that does not make it smaller. The
+chunk is one zlib stream, readable by every HDF5 reader.
 """
 
 from __future__ import annotations
@@ -18,11 +16,9 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from ...numba_cache import njit
-from .literals import MAX_OVERHEAD_BYTES, encode_literals, estimate_bits
 
 DEFLATE_LEVEL = 1  # ISA-L level: 3 % larger than zlib, in a sixth of the time
-MAX_BITS = 6.0  # per byte; planes that need more, such as the lowest bytes of x, are stored
-MAX_REFERRING_BITS, MAX_REFERRING_SHARE = 6.4, 0.85  # limit if references need a smaller share of the bits of literals
+MIN_SAVED_SHARE = 0.05  # planes that become less than this share smaller, such as the lowest bytes of x, are stored
 MAX_STORED_BYTES = 0xFFFF
 ZLIB_HEADER, END = b"\x78\x01", b"\x03\x00"  # END: an empty last block
 ADLER32_BASE = 65521  # RFC 1950: a zero byte adds the lower sum to the upper sum
@@ -102,14 +98,10 @@ def _find_checksum(data: Any, zeros: int) -> bytes:
 
 def _deflate_plane(plane: NDArray[np.uint8]) -> bytes:
     """Compress a plane to deflate blocks that end at a byte boundary and do not refer to earlier data."""
-    literal_bits, referring_bits = estimate_bits(plane)
-    is_repetitive = referring_bits < MAX_REFERRING_SHARE * literal_bits
-    if referring_bits < min(literal_bits, MAX_REFERRING_BITS if is_repetitive else MAX_BITS):
-        return _deflate(isal_zlib, DEFLATE_LEVEL, plane)
-    if literal_bits > MAX_BITS:
-        return _store(plane)
-    out = np.empty(2 * len(plane) + MAX_OVERHEAD_BYTES, np.uint8)
-    return out[: encode_literals(plane, out)].tobytes()
+    deflated = _deflate(isal_zlib, DEFLATE_LEVEL, plane)
+
+    # Stored bytes are read by a copy.
+    return deflated if len(deflated) < (1 - MIN_SAVED_SHARE) * len(plane) else _store(plane)
 
 
 def _store(plane: NDArray[np.uint8]) -> bytes:

@@ -7,9 +7,7 @@ must set the unit. A hint takes precedence over the layout. OFF is 0 or -1, whic
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from bisect import bisect_left
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -27,10 +25,9 @@ from ...events import SensorSize
 from ...parallel import Progress
 from ..hints import NO_HINTS, Hints
 from ..source import CHUNK_EVENTS, GZIP_MAGIC, Extent, Source, StoredColumns, describe_content
-from .child import decode_in_child, send_chunks
 from .layouts import Location, find_layout
 from .metadata import Metadata, read_attributes, read_metadata, read_sensor
-from .storage import H5PY_ERRORS, StoredRows, check_storage, find_dataset, get_dataset, uses_user_plugin
+from .storage import H5PY_ERRORS, StoredRows, check_storage, find_dataset, get_dataset
 from .values import Valid, to_microseconds, to_pixels, to_polarities
 
 MAX_DECODERS = 4  # threads; one decodes 160 M events/s
@@ -55,9 +52,7 @@ def open_hdf5(path: Path, hints: Hints = NO_HINTS) -> Source:
         metadata = read_metadata(path, file, layout, hints)
         sensor = read_sensor(path, file, layout)
         attributes = read_attributes(path, file) | {"layout": layout.name}
-        labels = None if metadata.uses_user_plugin else _find_labels(file, metadata)
-    if metadata.uses_user_plugin:
-        return Source(sensor, lambda progress=None: decode_in_child(path, hints, metadata.events, progress), attributes)
+        labels = _find_labels(file, metadata)
     noise = None if labels is None else _source(labels, sensor, attributes)
     return replace(_source(metadata, sensor, attributes), noise=noise)
 
@@ -78,24 +73,7 @@ def _find_labels(file: h5py.File, metadata: Metadata) -> Metadata | None:
     if dataset is None or dataset.shape != (metadata.events,) or dataset.dtype.kind not in "bu":
         return None
     check_storage(f"{metadata.path}: {LABELS}", dataset)
-    return (
-        None if uses_user_plugin(dataset) else replace(metadata, locations=metadata.locations | {"p": Location(LABELS)})
-    )
-
-
-def decode_here(path: Path, hints: Hints) -> Iterator[StoredColumns]:
-    """Decode a recording in this process, whatever its filters, in pieces of the size of its HDF5 chunks."""
-    with _open_file(path) as file:
-        metadata = read_metadata(path, file, find_layout(path, file), hints)
-        datasets = [get_dataset(file, location.dataset) for location in metadata.locations.values()]
-        rows = min((dataset.chunks or (CHUNK_EVENTS,))[0] for dataset in datasets)
-    yield from _chunks(metadata, rows=rows)
-
-
-def run_child() -> None:
-    """Run the child process of `decode_in_child`."""
-    path, hints = Path(sys.argv[1]), Hints(**json.loads(sys.argv[2]))
-    send_chunks(lambda: decode_here(path, hints), sys.stdout.buffer)
+    return replace(metadata, locations=metadata.locations | {"p": Location(LABELS)})
 
 
 def _refuse_gzip(path: Path) -> None:
@@ -181,7 +159,7 @@ def _open_index(metadata: Metadata, file: h5py.File, file_bytes: int) -> StoredR
     """Open the index from milliseconds to events; return None if it is missing or unreadable."""
     with suppress(FormatError, *H5PY_ERRORS):
         dataset = find_dataset(file, metadata.index) if metadata.index else None
-        if dataset is not None and dataset.ndim == 1 and dataset.dtype.kind in "iu" and not uses_user_plugin(dataset):
+        if dataset is not None and dataset.ndim == 1 and dataset.dtype.kind in "iu":
             check_storage(metadata.index or "", dataset)
             return StoredRows(dataset, file_bytes)
     return None
@@ -198,17 +176,15 @@ def _chunks(
     start: int = 0,
     stop: int | None = None,
     *,
-    rows: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[StoredColumns]:
     stop = metadata.events if stop is None else stop
     with _open_reader(metadata) as reader:
         until = min(stop, reader.available)
-        rows = rows or CHUNK_EVENTS
-        for first in range(start, until, rows):
+        for first in range(start, until, CHUNK_EVENTS):
             if progress:
-                progress(min(first + rows, until) - start, stop - start)
-            yield from _read(metadata, reader, first, min(first + rows, until))
+                progress(min(first + CHUNK_EVENTS, until) - start, stop - start)
+            yield from _read(metadata, reader, first, min(first + CHUNK_EVENTS, until))
         if until < stop:
             raise _missing_error(metadata, until)
 

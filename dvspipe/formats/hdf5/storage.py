@@ -133,11 +133,6 @@ def filters_of(dataset: h5py.Dataset) -> tuple[int, ...]:
     return tuple(properties.get_filter(k)[0] for k in range(properties.get_nfilters()))
 
 
-def uses_user_plugin(dataset: h5py.Dataset) -> bool:
-    """Return whether a dataset needs an HDF5 plugin installed by the user; corrupted data may crash such a plugin."""
-    return not set(filters_of(dataset)) <= OWN_FILTERS | PLUGIN_FILTERS.keys()
-
-
 def check_storage(where: str, dataset: h5py.Dataset) -> None:
     """Check that a dataset is stored in the file itself and can be read in bounded memory.
 
