@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from ..config import as_settings
 from ..errors import EventError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
 from .bins import BinConfig, encode
-from .rows import RowCounter
 
 
 @dataclass(frozen=True, init=False)
@@ -59,12 +57,6 @@ class ToSpikes:
         object.__setattr__(self, "config", as_settings(BinConfig, config, named, ToSpikes))
         object.__setattr__(self, "sensor", None if size is None else SensorSize.of(size))  # type: ignore[arg-type]
 
-    @cached_property
-    def _counter(self) -> RowCounter | None:
-        if self.sensor is None or self.config.dtype != np.uint8:
-            return None
-        return RowCounter.of(self.config, self.sensor)
-
     def __call__(self, events: NDArray[np.void] | Events) -> NDArray[Any]:
         """Encode a recording as a spike tensor.
 
@@ -83,9 +75,6 @@ class ToSpikes:
                 raise EventError(
                     "structured events: do not store their sensor", Remedy("sensor", (128, 128), "give its size")
                 )
-            spikes = None if self._counter is None else self._counter.count(events)
-            if spikes is not None:
-                return spikes
             events = Events.from_structured(events, self.sensor)
         if self.sensor not in (None, events.sensor):
             raise EventError(f"wrong sensor of events (found {events.sensor}, expected {self.sensor})")
