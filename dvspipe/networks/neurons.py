@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, SupportsFloat
 
 import torch
@@ -110,7 +109,7 @@ class LIF(nn.Module):
         h = v + dt / tau_mem_s * (v_leak + gain * i - v),    z = 1 if h > v_th else 0,
 
     and then v = v_reset if z else h or, with `reset = subtract`, v = h - z * v_th. All steps run in one compiled pass
-    over memory, forward and backward: on the CPU, and with Triton on a GPU.
+    over memory, forward and backward; on a GPU, Norse's cell computes each step.
 
     `torch.compile` includes these neurons in its graph.
 
@@ -368,11 +367,6 @@ class LIF(nn.Module):
                 spikes, last = self._scan(currents.float(), membrane)
                 return spikes.to(currents.dtype), last
             return scan_lif(currents, membrane, self.leak(currents.dtype), self.settings)
-        if currents.device.type == "cuda" and find_spec("triton"):
-            from .scan_gpu import scan_lif_on_gpu
-
-            spikes, last = scan_lif_on_gpu(currents, membrane, self.leak(), self.settings)
-            return average_squares(spikes, self.settings.pool), last
         return self.steps(currents, membrane)
 
     def steps(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:

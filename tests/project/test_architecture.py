@@ -98,7 +98,6 @@ ONLY_HOMES = {
     "starlette": {"app"},
     "tonic": {"datasets"},
     "torch": {"networks", "learning", "checkpoints", "training", "inference", "torch"},
-    "triton": {"networks"},
     "typer": {"cli"},
 }
 
