@@ -43,7 +43,6 @@ from .evt_kernels import (
     ADDR_X,
     ADDR_Y,
     CD_ON,
-    MAX_BLOCK_EVENTS,
     MAX_EVT21_EVENTS,
     MAX_EVT_SIDE_PX,
     VECT_8,
@@ -181,7 +180,7 @@ def _swap_halves(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def allocate_events(capacity: int) -> EventArrays:
     """Allocate arrays with room for `capacity` events plus the room that decoders need after them."""
-    return EventArrays.allocate(capacity + MAX_BLOCK_EVENTS)
+    return EventArrays.allocate(capacity + MAX_EVT21_EVENTS)
 
 
 def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> Iterator[StoredColumns]:
