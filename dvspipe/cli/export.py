@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from ..errors import CheckpointError, ConfigError, Remedy
-from .options import Overwrite, read_config
-from .screen import describe_error, make_table, messages, notes, progress, screen, warn
-
-if TYPE_CHECKING:
-    from ..checkpoints.checkpoint import ClassifierConfig
-    from ..checkpoints.targets import TargetName
+from ..errors import ConfigError, Remedy
+from .options import Overwrite
+from .screen import describe_error, messages, notes, progress, screen, warn
 
 
 def export(
@@ -23,21 +19,11 @@ def export(
         typer.Argument(
             metavar="CHECKPOINT",
             help="Run folder, .safetensors file, name of an included checkpoint, or hf://USER/NAME. For c: a file of "
-            "dvspipe quantise. For --check: also CONFIG, as for train.",
+            "dvspipe quantise.",
         ),
     ],
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="For --check: settings of CONFIG, such as network.pool=1."),
-    ] = None,
-    to: Annotated[Literal["nir", "onnx", "c"] | None, typer.Option("--to", help="File format; c: C99 code.")] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="PATH", help="Output file; for c: output folder.")
-    ] = None,
-    check: Annotated[
-        Literal["c", "nir", "spinnaker2", "lava", "speck", "onnx"] | None,
-        typer.Option("--check", help="Write nothing; show what fits a target, also before training."),
-    ] = None,
+    to: Annotated[Literal["nir", "onnx", "c"], typer.Option("--to", help="File format; c: C99 code.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="PATH", help="Output file; for c: output folder.")],
     dt: Annotated[
         float | None,
         typer.Option(
@@ -52,11 +38,6 @@ def export(
 
     The outputs of NIR and ONNX files are compared with the network's; C code contains a golden recording to compare.
     """
-    if check is not None:
-        _check(checkpoint, settings, check)
-        return
-    if to is None or out is None or settings:
-        raise ConfigError("export: expected CHECKPOINT --to FORMAT -o PATH, or CHECKPOINT --check TARGET")
     if to == "c":
         _export_c(checkpoint, out, dt, overwrite=overwrite)
         return
@@ -76,40 +57,6 @@ def export(
     )
     if done.dt is not None:
         _print_readers(done.path, done.nodes, done.dt)
-
-
-def _check(source: str, settings: list[str] | None, target: TargetName) -> None:
-    from ..checkpoints.targets import TARGETS, check_target
-
-    rows = check_target(_find_classifier(source, settings), target)
-    table = make_table("layer", "fit", "why", "change")
-    for row in rows:
-        table.add_row(row.layer, row.fit, row.reason, row.change)
-    screen.print(table)
-    missing = sum(row.fit == "unsupported" for row in rows)
-    verdict = f"{missing} of {len(rows)} do not fit" if missing else "everything fits"
-    screen.print(f"{TARGETS[target].title}: {verdict}; source: {TARGETS[target].source}")
-
-
-def _find_classifier(source: str, settings: list[str] | None) -> ClassifierConfig:
-    """Return the configuration of a checkpoint, or of the classifier that a configuration would train."""
-    from ..checkpoints.checkpoint import find_checkpoint, load_config
-    from ..checkpoints.integer import IntegerClassifier, stores_integers
-
-    if not settings:
-        if stores_integers(source):
-            return IntegerClassifier.load(source).config
-        try:
-            find_checkpoint(source)
-        except CheckpointError:
-            pass
-        else:
-            return load_config(source)
-    merged = read_config(source, settings)
-    from ..config import build
-    from ..training import TrainConfig, plan_classifier
-
-    return plan_classifier(build(TrainConfig, merged, source))
 
 
 def _export_c(checkpoint: str, out: Path, dt: float | None, *, overwrite: bool) -> None:

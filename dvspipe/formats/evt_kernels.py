@@ -190,8 +190,8 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
     while index < words.size and t.size - count >= MAX_EVT3_EVENTS:
         word = words[index]
         kind = word >> np.uint16(TYPE_BITS)
-        payload = np.int64(word & np.uint16(PAYLOAD))
-        polarity = np.int64(word >> np.uint16(11) & np.uint16(1))
+        payload = int(np.int64(word & np.uint16(PAYLOAD)))
+        polarity = int(np.int64(word >> np.uint16(11) & np.uint16(1)))
 
         if kind == ADDR_X:
             is_invalid = bool((payload >= width) | (high < 0) | (row < 0))
@@ -202,7 +202,7 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
             is_invalid = bool(payload >= height)
             row = payload
         elif kind == TIME_LOW:
-            low = np.int64(word & np.uint16(LOW))
+            low = int(np.int64(word & np.uint16(LOW)))
         elif kind == VECT_BASE_X:
             base, base_on = payload, polarity
         elif kind in (VECT_12, VECT_8):
@@ -218,7 +218,7 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
             base += 0 if is_invalid else columns
         elif kind == TIME_HIGH:
             # Cameras repeat TIME_HIGH; only a new value clears the lower bits.
-            value = np.int64(word & np.uint16(LOW))
+            value = int(np.int64(word & np.uint16(LOW)))
             if high < 0 or value != high & LOW:
                 high, low = _next_high(high, EVT3_HIGH_BITS, value), 0
         else:

@@ -21,7 +21,7 @@ from .writers import StreamEncoder, accept_all
 NPZ_TYPES = {"t": np.int64, "x": np.uint16, "y": np.uint16, "p": np.uint8}
 SIDE_TYPE = np.uint64  # type of width and height; eventcv 1.0 reads no other
 NPZ_EVENT_BYTES = 2 * 13  # temporary files plus archive; deflate never expands data much
-NPZ_LEVEL = 1  # of zlib; higher levels take longer and save little
+NPZ_LEVEL = 1  # zlib level: higher levels take longer and save little
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from .choice import Choice, choose_settings
 from .config import OptimiserConfig, TrainConfig
 from .evaluation import Evaluation, evaluate, evaluate_network
 from .robustness import evaluate_corrupted
-from .run import RUNS, choose_device, plan_classifier, train
+from .run import RUNS, choose_device, train
 from .speed import measure_step
 
 __all__ = [
@@ -22,6 +22,5 @@ __all__ = [
     "evaluate_corrupted",
     "evaluate_network",
     "measure_step",
-    "plan_classifier",
     "train",
 ]

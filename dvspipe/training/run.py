@@ -25,7 +25,6 @@ from ..checkpoints.checkpoint import (
 )
 from ..config import as_settings, plain_settings, read_stored, read_yaml
 from ..datasets import (
-    PERSON_SIZE,
     DataSet,
     DecodedEvents,
     Sample,
@@ -38,7 +37,6 @@ from ..datasets import (
     open_dataset,
     write_split,
 )
-from ..datasets.public import NMNIST_SENSOR
 from ..errors import ConfigError, DataError, FileError, Remedy, count_noun
 from ..files import REPLACE, lock_folder, write_text
 from ..learning import is_linear
@@ -71,7 +69,6 @@ from .resuming import TrainingState, check_config, find_state, load_initial_weig
 from .trainer import DataParts, Experiment, Trainer, is_over, require_tensorboard
 
 RUNS = Path("runs/train")  # folder of new runs
-PUBLIC_SHAPES = {"nmnist": (NMNIST_SENSOR, 10), "dvsgesture": (PERSON_SIZE, 11)}  # sensor and number of classes
 OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in torch's error messages about CPU memory
 
 
@@ -302,31 +299,6 @@ def _open(config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents |
         assert init is not None
         return open_recordings(config, init.config.classes, decoded)
     return open_dataset(config.data, config.seed, config.bins, decoded=decoded)
-
-
-def plan_classifier(config: TrainConfig) -> ClassifierConfig:
-    """Return the configuration of the classifier that a training would make, without training it.
-
-    Public data sets need not be there, because their sensor and number of classes are known.
-
-    Raises:
-        DataError: If the data set is not usable.
-
-    Example:
-        >>> plan_classifier(TrainConfig(data={"kind": "nmnist", "root": "not/there"})).sensor
-        SensorSize(width=34, height=34)
-    """
-    data = config.data
-    if data.kind in PUBLIC_SHAPES and (data.root is None or not data.root.is_dir()):
-        sensor, classes = PUBLIC_SHAPES[data.kind]
-        return ClassifierConfig(
-            classes=tuple(map(str, range(classes))),
-            width=sensor.width,
-            height=sensor.height,
-            bins=config.bins,
-            network=config.network,
-        )
-    return _describe(config, open_dataset(data, config.seed, config.bins))
 
 
 def _describe(config: TrainConfig, data: DataSet) -> ClassifierConfig:
