@@ -24,6 +24,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from ..arguments import checked, describe_value
 from ..errors import ArgumentError, Brief, ConfigError, DvspipeError, Remedy, WorkerError
 from ..numba_cache import watch_compilation
+from .imports import SessionModules, safe_paths
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,6 +39,8 @@ CAN_BLOCK_SIGNALS = hasattr(signal, "pthread_sigmask")  # not on Windows
 POLL_S = 0.2  # interval between progress calls, each of which may stop the work
 STOP_S = 1.0  # time for workers to stop at their next progress call
 LOG_NAME = "dvspipe"
+
+_starting = threading.Lock()  # workers inherit the state of this process while they start
 
 
 @checked
@@ -218,12 +221,13 @@ class _Worker:
     Args:
         context: Multiprocessing context that starts the process.
         level: Log level of the worker.
+        modules: Modules that it may import from the current folder.
     """
 
-    def __init__(self, context: SpawnContext, level: int) -> None:
+    def __init__(self, context: SpawnContext, level: int, modules: SessionModules) -> None:
         self.connection, other = context.Pipe()
         self.index: int | None = None  # index of the current item; None: idle
-        self._process = context.Process(target=_run_worker, args=(other, level), daemon=True)
+        self._process = context.Process(target=_run_worker, args=(other, level, modules), daemon=True)
         self._is_ready = False
         self._process.start()
         other.close()
@@ -288,9 +292,9 @@ def _start_workers(work: Work[Item, Result], jobs: int) -> Iterator[list[_Worker
     level = logging.getLogger(LOG_NAME).getEffectiveLevel()
     workers: list[_Worker] = []
     try:
-        with _inherited_by_workers(threads=max(1, (os.cpu_count() or 1) // jobs)):
+        with _inherited_by_workers(threads=max(1, (os.cpu_count() or 1) // jobs)) as modules:
             for _ in range(jobs):
-                workers.append(_Worker(context, level))  # noqa: PERF401  `finally` ends the started ones
+                workers.append(_Worker(context, level, modules))  # noqa: PERF401  `finally` ends the started ones
         for worker in workers:
             worker.send(work)
         yield workers
@@ -303,28 +307,45 @@ def _start_workers(work: Work[Item, Result], jobs: int) -> Iterator[list[_Worker
 
 
 @contextmanager
-def _inherited_by_workers(threads: int) -> Iterator[None]:
-    """Set the inherited state of workers: SIGINT blocked, as Ctrl-C is for this process, and the number of threads."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it at import
-    if CAN_BLOCK_SIGNALS:
-        from multiprocessing import resource_tracker
+def _inherited_by_workers(threads: int) -> Iterator[SessionModules]:
+    """Set the inherited state of workers: imports, the number of threads, and SIGINT blocked; one block at a time.
 
-        resource_tracker.ensure_running()  # start it now: it unblocks SIGINT, and the first worker would start it
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if CAN_BLOCK_SIGNALS else None
+    Yield the modules that workers may import from the current folder. SIGINT is blocked because Ctrl-C is for this
+    process.
+    """
+    # torch reads the number of threads at import. multiprocessing starts workers with `python -c`, which imports from
+    # the current folder before it receives `sys.path`; PYTHONSAFEPATH prevents it.
+    variables = {"OMP_NUM_THREADS": str(threads), "PYTHONSAFEPATH": "1"}
+    with _starting, _set_environment(variables), safe_paths() as modules:
+        if CAN_BLOCK_SIGNALS:
+            from multiprocessing import resource_tracker
+
+            resource_tracker.ensure_running()  # start it now: it unblocks SIGINT, and the first worker would start it
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if CAN_BLOCK_SIGNALS else None
+        try:
+            yield modules
+        finally:
+            if mask is not None:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@contextmanager
+def _set_environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        if mask is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
-def _run_worker(connection: Connection, level: int) -> None:
+def _run_worker(connection: Connection, level: int, modules: SessionModules) -> None:
     """Run a worker process: receive the work and items; send log records, results and errors."""
+    modules.install()
     stopped = False
 
     def stop(*_: object) -> None:
