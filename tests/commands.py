@@ -7,10 +7,12 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from dvspipe.cli.app import main
+from dvspipe.cli.interrupts import SIGNALS
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,25 @@ class Done:
     stderr: str
 
 
+@contextlib.contextmanager
+def keep_signal_handlers() -> Iterator[None]:
+    """Restore the signal handlers that commands replace."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def dvspipe(*arguments: object, cwd: Path, code: int | None = 0) -> Done:
     """Run a command in this process, from argv to the exit code."""
     out, err = io.StringIO(), io.StringIO()
-    argv, folder, handler = sys.argv, Path.cwd(), signal.getsignal(signal.SIGINT)
+    argv, folder = sys.argv, Path.cwd()
     sys.argv = ["dvspipe", *map(str, arguments)]
     os.chdir(cwd)
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with keep_signal_handlers(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             main()
         found = 0
     except SystemExit as stop:
@@ -37,7 +50,6 @@ def dvspipe(*arguments: object, cwd: Path, code: int | None = 0) -> Done:
     finally:
         os.chdir(folder)
         sys.argv = argv
-        signal.signal(signal.SIGINT, handler)
     done = Done(found, out.getvalue(), err.getvalue())
     assert code is None or done.returncode == code, done.stdout + done.stderr
     if code:

@@ -157,7 +157,8 @@ class Video(Brief):
     def ended_by_interrupt(self) -> Iterator[None]:
         """End the frames of a camera normally at the first Ctrl-C in the block; a second Ctrl-C interrupts as usual.
 
-        This has no effect on other sources, or outside the main thread (only the main thread receives signals).
+        SIGTERM does the same if the program handles it. This has no effect on other sources, or outside the main thread
+        (only the main thread receives signals).
         """
         ended = self.ended
         if ended is None or threading.current_thread() is not threading.main_thread():
@@ -169,11 +170,15 @@ class Video(Brief):
                 raise KeyboardInterrupt
             ended.set()
 
-        before = signal.signal(signal.SIGINT, end)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        handled = {number: handler for number, handler in handlers.items() if callable(handler)}
+        for number in handled:
+            signal.signal(number, end)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in handled.items():
+                signal.signal(number, handler)
 
 
 def read_size(name: str, images: Callable[[], Images], settings: VideoSettings, no_frame_message: str) -> SensorSize:

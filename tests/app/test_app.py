@@ -16,13 +16,14 @@ import time
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import keep_signal_handlers
 from conftest import random_events, write_bars
 from facts import mentions, raises
 from typer.testing import CliRunner
@@ -589,15 +590,9 @@ def test_password_protects_page_and_files(tmp_path: Path) -> None:
     assert not root.exists()
 
 
-def interrupt() -> None:
-    raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize(
-    ("stop", "code"), [(interrupt, "ended"), (lambda: signal.raise_signal(signal.SIGTERM), 143)], ids=["INT", "TERM"]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_server_removes_its_files_and_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Callable[[], None], code: object
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     """If Python stopped the thread at exit, native code would abort the process."""
     seen: list[object] = []
@@ -610,15 +605,11 @@ def test_stopped_server_removes_its_files_and_ends(
             seen.append("files removed")
 
     monkeypatch.setattr("dvspipe.app.serve", pretend)
-    monkeypatch.setattr("dvspipe.cli.page.time.sleep", lambda _: stop())
+    monkeypatch.setattr("dvspipe.cli.page.time.sleep", lambda _: signal.raise_signal(number))
     monkeypatch.setattr("dvspipe.cli.page.end_interrupted", lambda: seen.append("ended"))
-    monkeypatch.setattr("dvspipe.cli.page.os._exit", seen.append)
-    before = signal.getsignal(signal.SIGTERM)
-    try:
+    with keep_signal_handlers():
         CliRunner().invoke(app, ["app", str(tmp_path), "--no-browser"])
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert seen == ["files removed", code]
+    assert seen == ["files removed", "ended"]
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a" * 10_000])

@@ -864,13 +864,14 @@ def test_synth_errors_are_explained(tmp_path: Path, arguments: list[str], said: 
     assert not (tmp_path / "x").exists()
 
 
-def test_ctrl_c_leaves_only_complete_synthetic_recordings(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_only_complete_synthetic_recordings(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "dvspipe", "synth", "gestures", "-o", "made", "--jobs", "2", "--duration", "0.2"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
         while not any((tmp_path / "made").glob("*/*.h5")):
             assert running.poll() is None
             time.sleep(0.02)
-        os.killpg(running.pid, signal.SIGINT)  # like a terminal
+        os.killpg(running.pid, number)  # like a terminal, or a service manager
         _, said = running.communicate(timeout=60)
     slow = ("compiling kernels", "synthetic clips: ")  # progress lines start after 10 s
     lines = [line for line in said.splitlines() if not any(text in line for text in slow)]

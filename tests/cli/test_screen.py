@@ -161,13 +161,14 @@ command.main()
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has other signals")
 @pytest.mark.parametrize("code", [SLOW_IMPORT, SLOW_WORK], ids=["modules are loaded", "an object is deleted"])
-def test_ctrl_c_prints_one_line_while(code: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_prints_one_line_while(code: str, number: signal.Signals) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
         assert running.stdout
         running.stdout.readline()
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         _, said = running.communicate(timeout=60)
     assert (running.returncode, said) == (130, "dvspipe: interrupted\n")
 

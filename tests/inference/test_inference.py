@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import keep_signal_handlers
 from conftest import BAR_CLASSES, BAR_SENSOR, SENSOR, moving_bar, random_events, write_bars
 from facts import mentions, raises
 from hypothesis import given
@@ -705,8 +706,6 @@ def infer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     """Run `dvspipe infer` in this process; return exit code, stdout and stderr."""
     from dvspipe.cli.app import main
 
-    before = signal.getsignal(signal.SIGINT)
-
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["dvspipe", "infer", *map(str, arguments)])
         code = 0
@@ -716,8 +715,8 @@ def infer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
             code = int(stop.code or 0)
         return code, *capsys.readouterr()
 
-    yield call
-    signal.signal(signal.SIGINT, before)
+    with keep_signal_handlers():
+        yield call
 
 
 def write_stream(path: Path, labels: tuple[int, ...]) -> None:

@@ -403,16 +403,17 @@ def test_file_with_a_numeric_name_is_not_a_camera(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.usefixtures("cameras")
-def test_ctrl_c_ends_a_camera_normally() -> None:
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_a_camera_normally(number: signal.Signals) -> None:
+    outside = signal.signal(number, signal.default_int_handler)
     video = open_video(2)
-    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+    threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
     with video.ended_by_interrupt():
         count = sum(1 for _ in video.frames())
         assert 1 <= count < FakeCamera.pictures
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            signal.raise_signal(number)
+    assert signal.signal(number, outside) is signal.default_int_handler
 
 
 def test_ctrl_c_interrupts_other_sources() -> None:
