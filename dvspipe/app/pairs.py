@@ -114,7 +114,12 @@ def compare_settings(
     for side, chosen in zip(SIDES, choices, strict=True):
         path = folder / f"{safe_stem(source.name)}-{side}.h5"
         convert_video(
-            source.path, path, chosen.config(), overwrite=True, threads=THREADS, progress=lambda *_: progress(0, 0)
+            source.path,
+            path,
+            chosen.config().for_recording(source.name),
+            overwrite=True,
+            threads=THREADS,
+            progress=lambda *_: progress(0, 0),
         )
         made.append(ChosenFile(path, path.name))
         commands.append(chosen.command(source.name, path.name))

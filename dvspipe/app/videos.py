@@ -290,7 +290,8 @@ def convert_complete(
     def drawing(done: float, total: float) -> None:
         progress((total + done) / 2, total)
 
-    convert_video(source.path, path, choices.config(), overwrite=True, progress=converting, threads=THREADS)
+    config = choices.config().for_recording(source.name)  # as in the command, where the file has this name
+    convert_video(source.path, path, config, overwrite=True, progress=converting, threads=THREADS)
     page = folder / "player.html"
     write_player_page(open_events(path), page, beside=source.path, colours=colours, title=source.name, progress=drawing)
     return Converted(path, source.path, page)

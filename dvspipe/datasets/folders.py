@@ -103,7 +103,8 @@ class RecordingFile:
         """Create a file of a data set."""
         config = source.config
         hints = config.hints if isinstance(config, FilesConfig) else NO_HINTS
-        return cls(path, sensor, hints, config.framing, config.target, source.cache, source.decoded)
+        framing = config.framing.for_recording(source.name_of(path).as_posix())
+        return cls(path, sensor, hints, framing, config.target, source.cache, source.decoded)
 
     @cached_property
     def is_video(self) -> bool:

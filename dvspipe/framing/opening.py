@@ -341,6 +341,7 @@ def _list_positions(framing: Framing) -> tuple[LookRow, ...]:
 
 def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventSource:
     """Open a video and scale it before simulation: more exact and faster than scaling its events."""
+    config = config.for_recording(path.absolute().name)
     settings, roi = config.video, config.roi
     film = partial(_open_repeated, path, _set_video(settings, crop=None, resize=None).video)
     geometry = settings.video.crop or settings.video.resize
