@@ -225,11 +225,13 @@ def test_every_included_sensor_preset_is_valid(name: str) -> None:
 def test_every_preset_value_has_a_source_or_is_marked_assumed(name: str) -> None:
     text = (configs_folder() / "sensors" / f"{name}.yaml").read_text(encoding="utf-8")
     for line in text.splitlines():
-        assert re.match(r"#|\w+: [\d.]+ +# .*(\(.*\d{4}.*\)|data sheet|assumed)", line), line
+        assert re.match(r"#|\w+: [\d.x]+ +# .*(\(.*\d{4}.*\)|data sheet|assumed)", line), line
 
 
 def range_of(field: FieldInfo) -> str:
     """Range of a setting in the notation of docs/concepts/simulator.md."""
+    if field.annotation is str:
+        return "`keep`, WxH"
     choices = get_args(field.annotation)
     if choices and type(None) not in choices:
         return ", ".join(f"`{choice}`" if isinstance(choice, str) else str(choice) for choice in choices)

@@ -275,5 +275,5 @@ class PairTab:
 
 
 def choices_of(preset: str, pos_thres: float, neg_thres: float) -> Choices:
-    """Return the settings of a sensor preset with other thresholds."""
-    return Choices(preset, (float(pos_thres), float(neg_thres), *knobs_of(preset)[2:]), "off")
+    """Return the settings of a sensor preset with other thresholds, on all pixels of the video, to compare them."""
+    return Choices(preset, (float(pos_thres), float(neg_thres), *knobs_of(preset)[2:]), "off", keeps_size=True)

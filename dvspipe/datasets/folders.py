@@ -20,10 +20,9 @@ from ..files import is_internal
 from ..formats import FORMATS, NO_HINTS, Hints, is_ros2_folder, is_unrelated_text, open_recording, read, write
 from ..framing import FramingConfig, find_guess, open_source
 from ..labels import GESTURES, SUFFIX, Span, read_labels
-from ..recordings.conversion import convert_video, events_from_video, is_video
+from ..recordings.conversion import convert_video, events_from_video, is_video, open_for_sensor
 from ..synthesis import GESTURE_SENSOR, is_synthetic
 from ..video.names import VIDEO_SUFFIXES, is_image_folder
-from ..video.opening import open_video
 from .cache import Cache
 from .config import (
     DataConfig,
@@ -384,7 +383,7 @@ def find_sensor(source: DataSource[FilesConfig], samples: Iterable[Sample]) -> S
     for file in dict.fromkeys(sample.file for sample in samples if sample.file is not None):
         try:
             if is_video(file):
-                return open_video(file, source.config.video.video).size
+                return open_for_sensor(file, source.config.video).size
             with _remedies_as_settings():
                 return open_recording(file, hints=source.config.hints).sensor
         except DvspipeError as error:

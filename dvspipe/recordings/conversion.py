@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, cast
 
@@ -168,7 +168,7 @@ def convert_video(
         EventError: If the format cannot store the events.
     """
     config = as_settings(ConvertConfig, config, named, convert_video)
-    video, path = open_video(source, config.video), Path(path)
+    video, path = open_for_sensor(source, config), Path(path)
     claim_output(path, overwrite=overwrite)
     is_camera = video.ended is not None  # its recordings have no name but the output's
     config = config.for_recording(path.name if is_camera else _name_of(source))
@@ -199,6 +199,35 @@ def convert_video(
     duration_us = count.last_us - count.first_us
     noise_seed = config.simulator.noise_seed
     return Conversion(path, video.size, count.frames, writer.count, duration_us, noise_seed=noise_seed)
+
+
+@checked
+def open_for_sensor(source: str | Path | int | ArrayLike, config: ConvertConfig) -> Video:
+    """Open a video at the size of the simulated sensor; see `SimulatorConfig.sensor_size`.
+
+    Raises:
+        VideoError: As in `open_video`.
+    """
+    sensor_size = config.simulator.sensor_size
+    if sensor_size == "keep":
+        return open_video(source, config.video)
+
+    complete = open_video(source, config.video.model_copy(update={"resize": None}))
+    video = complete.shown_on(SensorSize.parse(config.video.resize or sensor_size))
+    if video.settings.crop != config.video.crop:
+        _note_crop(complete.size, video.settings.crop, video.size)
+    return video
+
+
+@lru_cache(maxsize=64)
+def _note_crop(size: SensorSize, crop: str | None, sensor: SensorSize) -> None:
+    """Log once for all videos of a size what a sensor shows of them."""
+    log.warning(
+        "videos of %s are cropped to %s, the shape of the sensor, and scaled to %s; sensor_size=keep keeps all pixels",
+        size,
+        crop,
+        sensor,
+    )
 
 
 def _name_of(source: str | Path | int) -> str:
@@ -789,7 +818,7 @@ def events_from_video(
     """
     config = as_settings(ConvertConfig, config, named)
     if isinstance(source, str | Path | int) or is_images(source):
-        video = open_video(source, config.video)
+        video = open_for_sensor(source, config)
         if isinstance(source, str | Path | int):
             config = config.for_recording(_name_of(source))
         with video.ended_by_interrupt():

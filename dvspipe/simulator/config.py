@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from ..arguments import checked
-from ..config import Settings, as_settings, read_yaml, shipped_configs
+from ..config import SENSOR_PATTERN, Settings, as_settings, read_yaml, shipped_configs
 from ..errors import escape_controls
 
 DERIVED_SEED_BITS = 53  # integers of 53 bits are exact in every JSON reader
@@ -24,6 +24,9 @@ class SimulatorConfig(Settings):
         True
     """
 
+    sensor_size: str = Field(default="keep", pattern=SENSOR_PATTERN)
+    """Size of the sensor, WIDTHxHEIGHT: a video that is converted is cropped to its shape, in the middle, and scaled to
+    it; `resize` takes precedence over the size, but does not distort the picture. `keep`: all pixels of the video."""
     pos_thres: float = Field(default=0.2, ge=0.001, le=10)
     """ON contrast threshold: rise of the log intensity per ON event, 0.001 to 10."""
     neg_thres: float = Field(default=0.2, ge=0.001, le=10)

@@ -566,6 +566,8 @@ def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     again = open_dataset(config.model_copy(update={"video": other, "cache": "none"}), seed=0).train[0]
     assert again.version() != sample.version()
     assert again.load() == events_from_video(sample.name, other)
+    davis = ConvertConfig.model_validate({"simulator": {"sensor_size": "24x14"}})
+    assert open_dataset(config.model_copy(update={"video": davis}), seed=0).sensor == SensorSize(width=24, height=14)
 
 
 def test_videos_have_the_noise_of_their_conversion(tmp_path: Path) -> None:

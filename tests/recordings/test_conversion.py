@@ -19,9 +19,11 @@ import pytest
 from commands import dvspipe
 from conftest import random_events
 from facts import mentions, raises
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dvspipe.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
-from dvspipe.events import SensorSize, concatenate
+from dvspipe.events import Region, SensorSize, concatenate
 from dvspipe.files import require_space
 from dvspipe.formats import info, open_recording, read, recognise, write
 from dvspipe.formats.hdf5 import chunked_file, writer
@@ -427,6 +429,48 @@ def test_sensor_without_noise_stores_no_noise_seed(tmp_path: Path) -> None:
     save_clip(tmp_path / "clip.webm", 5)
     done = convert_video(tmp_path / "clip.webm", tmp_path / "clip.h5", sigma_thres=0.02)
     assert done.noise_seed is noise_seed_of(tmp_path / "clip.h5") is None
+
+
+@given(*[st.integers(1, 90)] * 4)
+def test_sensor_shows_the_largest_middle_of_its_shape(width: int, height: int, columns: int, rows: int) -> None:
+    video = open_video(np.zeros((1, height, width), np.uint8), fps=30, crop=f"{width}x{height}+0+0")
+    seen = video.shown_on(SensorSize(width=columns, height=rows))
+    assert seen.size == SensorSize(width=columns, height=rows)
+    region = Region.parse(seen.settings.crop or "")
+    assert region.is_inside(SensorSize(width=width, height=height))
+    assert region.size.width == width or region.size.height == height
+    assert abs(2 * region.left + region.size.width - width) <= 1
+    assert abs(2 * region.top + region.size.height - height) <= 1
+    scale = min(width / columns, height / rows)
+    assert abs(region.size.width - scale * columns) <= max(0.5, 1 - scale * columns)
+    assert abs(region.size.height - scale * rows) <= max(0.5, 1 - scale * rows)
+
+
+@pytest.mark.parametrize(
+    ("settings", "crop", "size"),
+    [
+        ({}, "64x64+16+0", "128x128"),
+        ({"sensor_size": "keep"}, None, "96x64"),
+        ({"resize": "24x12"}, "96x48+0+8", "24x12"),
+        ({"crop": "90x60+2+3"}, "60x60+17+3", "128x128"),
+        ({"crop": "20x20+2+3"}, "20x20+2+3", "128x128"),
+    ],
+)
+def test_sensor_of_a_preset_has_its_size(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, settings: dict[str, Any], crop: str | None, size: str
+) -> None:
+    conversion._note_crop.cache_clear()
+    save_clip(tmp_path / "clip.webm", 5)
+    config = ConvertConfig(simulator=SimulatorConfig.from_preset("dvs128"))
+    done = convert_video(tmp_path / "clip.webm", tmp_path / "a.h5", config, **settings)
+    video = open_recording(tmp_path / "a.h5").attributes["settings"]["video"]
+    assert (video["crop"], str(done.sensor)) == (crop, size)
+    assert (len(caplog.records) == 1) is (crop != settings.get("crop"))
+    assert crop is None or crop == settings.get("crop") or mentions(caplog.text, crop, size, "keep")
+
+    again = events_from_video(tmp_path / "clip.webm", config, **settings)
+    assert again == read(tmp_path / "a.h5")
+    assert len(caplog.records) <= 1
 
 
 RESUMED: dict[str, Any] = {
