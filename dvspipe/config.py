@@ -34,12 +34,14 @@ SettingsTree = dict[str, JsonValue]
 
 NAME_PATTERN = r"^\w[\w.-]*$"
 SIZE_PATTERN = r"^\d+x\d+$"
+SENSOR_PATTERN = r"^(keep|\d+x\d+)$"
 REGION_PATTERN = r"^\d+x\d+\+\d+\+\d+$"
 ROI_PATTERN = r"^(auto|full|\d+x\d+[+-]\d+[+-]\d+)$"
 TARGET_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 PATTERNS: Mapping[str, str] = {
     NAME_PATTERN: "a name of letters, digits, '_', '.' and '-'",
     SIZE_PATTERN: "WIDTHxHEIGHT, such as 346x260",
+    SENSOR_PATTERN: "WIDTHxHEIGHT, such as 346x260, or keep",
     REGION_PATTERN: "WIDTHxHEIGHT+LEFT+TOP, such as 128x128+20+10",
     ROI_PATTERN: "WIDTHxHEIGHT+LEFT+TOP, such as 128x128+20+10, auto or full",
     TARGET_PATTERN: "PACKAGE.MODULE:NAME, such as my_package.nets:make_net",

@@ -225,12 +225,15 @@ def test_every_included_sensor_preset_is_valid(name: str) -> None:
 def test_every_preset_value_has_a_source_or_is_marked_assumed(name: str) -> None:
     text = (configs_folder() / "sensors" / f"{name}.yaml").read_text(encoding="utf-8")
     for line in text.splitlines():
-        assert re.match(r"#|\w+: [\d.]+ +# .*(\(.*\d{4}.*\)|data sheet|assumed)", line), line
+        assert re.match(r"#|\w+: [\d.x]+ +# .*(\(.*\d{4}.*\)|data sheet|assumed)", line), line
 
 
 def range_of(field: FieldInfo) -> str:
     """Range of a setting in the notation of docs/concepts/simulator.md."""
-    if choices := get_args(field.annotation):
+    if field.annotation is str:
+        return "`keep`, WxH"
+    choices = get_args(field.annotation)
+    if choices and type(None) not in choices:
         return ", ".join(f"`{choice}`" if isinstance(choice, str) else str(choice) for choice in choices)
     bounds = {type(bound).__name__: getattr(bound, type(bound).__name__.lower()) for bound in field.metadata}
     if "Lt" in bounds:
@@ -248,7 +251,10 @@ def test_simulator_page_lists_every_parameter_with_range_and_default() -> None:
         field = SimulatorConfig.model_fields[name]
         assert stated_range == range_of(field), name
         default = stated_default.strip("`")
-        assert (default if isinstance(field.default, str) else float(Fraction(default))) == field.default, name
+        if field.default is None:
+            assert default == "null", name
+        else:
+            assert (default if isinstance(field.default, str) else float(Fraction(default))) == field.default, name
 
 
 def test_simulator_page_lists_every_preset() -> None:

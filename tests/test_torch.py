@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import SENSOR, random_events
-from facts import raises
+from facts import mentions, raises
 from norse.torch import LIBoxCell, LIFBoxCell
 from norse.torch.functional.leaky_integrator_box import LIBoxParameters
 from norse.torch.functional.lif_box import LIFBoxParameters
@@ -74,6 +74,24 @@ def test_items_are_tensors_and_labels_of_the_recordings() -> None:
     assert (len(dataset), dataset.classes, dataset.labels.tolist()) == (5, ("0", "1", "2"), [*LABELS])
     with pytest.raises(IndexError):
         dataset[5]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_recordings_longer_than_the_steps_are_reported_once(caplog: pytest.LogCaptureFixture, workers: int) -> None:
+    short = {"steps": 2, "step_us": 1000}
+    data = from_recordings(zip(RECORDINGS, LABELS, strict=True))
+    dataset = SpikeDataset(data, short)
+    for _ in range(2):
+        list(loader(dataset, 1, num_workers=workers))
+    assert dataset._has_warned
+    if not workers:  # a worker logs in its own process
+        [record] = caplog.records
+        assert mentions(record.message, data.samples[0].name, "2 steps of 1 ms", "by = recording", "complete = True")
+
+    caplog.clear()
+    complete = SpikeDataset(data, short, complete=True)
+    assert len(complete[0][0]) > 2
+    assert not caplog.records
 
 
 def test_folder_settings_and_data_set_give_the_tensors_of_training(tmp_path: Path) -> None:

@@ -71,7 +71,8 @@ def convert(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Conversion setting. Pixel model: pos_thres=0.15, seed=1, label_noise=true; video: resize=WxH, "
+            help="Conversion setting. Pixel model: pos_thres=0.15, seed=1, sensor_size=keep (all pixels of the video), "
+            "label_noise=true; video: resize=WxH, "
             "crop=WxH+X+Y, fps=HZ, upsample=auto, transfer=linear, timestamps=FILE, time_unit=us; recording: "
             "sort=true, salvage=true; output file: compression=blosc. Repeatable.",
         ),

@@ -20,10 +20,9 @@ from ..files import is_internal
 from ..formats import FORMATS, NO_HINTS, Hints, is_ros2_folder, is_unrelated_text, open_recording, read, write
 from ..framing import FramingConfig, find_guess, open_source
 from ..labels import GESTURES, SUFFIX, Span, read_labels
-from ..recordings.conversion import convert_video, events_from_video, is_video
+from ..recordings.conversion import convert_video, events_from_video, is_video, open_for_sensor
 from ..synthesis import GESTURE_SENSOR, is_synthetic
 from ..video.names import VIDEO_SUFFIXES, is_image_folder
-from ..video.opening import open_video
 from .cache import Cache
 from .config import (
     DataConfig,
@@ -103,7 +102,8 @@ class RecordingFile:
         """Create a file of a data set."""
         config = source.config
         hints = config.hints if isinstance(config, FilesConfig) else NO_HINTS
-        return cls(path, sensor, hints, config.framing, config.target, source.cache, source.decoded)
+        framing = config.framing.for_recording(source.name_of(path).as_posix())
+        return cls(path, sensor, hints, framing, config.target, source.cache, source.decoded)
 
     @cached_property
     def is_video(self) -> bool:
@@ -383,7 +383,7 @@ def find_sensor(source: DataSource[FilesConfig], samples: Iterable[Sample]) -> S
     for file in dict.fromkeys(sample.file for sample in samples if sample.file is not None):
         try:
             if is_video(file):
-                return open_video(file, source.config.video.video).size
+                return open_for_sensor(file, source.config.video).size
             with _remedies_as_settings():
                 return open_recording(file, hints=source.config.hints).sensor
         except DvspipeError as error:

@@ -18,7 +18,7 @@ from ..errors import Brief, CorruptionError, DataError, EventError, FormatError,
 from ..events import Events, Region, SensorSize, concatenate
 from ..formats import NO_HINTS, HintsLike, Recording, open_recording
 from ..parallel import prefetch
-from ..recordings.conversion import FRAMES_AHEAD, ConvertConfig, find_conversion_remedies, is_video
+from ..recordings.conversion import FRAMES_AHEAD, ConvertConfig, find_conversion_remedies, is_video, open_for_sensor
 from ..results import LookRow
 from ..video.config import VideoSettings
 from ..video.names import camera_of
@@ -341,6 +341,10 @@ def _list_positions(framing: Framing) -> tuple[LookRow, ...]:
 
 def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventSource:
     """Open a video and scale it before simulation: more exact and faster than scaling its events."""
+    config = config.for_recording(path.absolute().name)
+    if config.roi == "full" and config.video.simulator.sensor_size != "keep":
+        seen = open_for_sensor(path, config.video).settings
+        config = config.model_copy(update={"video": config.video.model_copy(update={"video": seen})})
     settings, roi = config.video, config.roi
     film = partial(_open_repeated, path, _set_video(settings, crop=None, resize=None).video)
     geometry = settings.video.crop or settings.video.resize

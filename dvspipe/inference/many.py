@@ -231,7 +231,8 @@ class _ClassifyTask:
         passes = 1 if options.draw is None else 2  # the second pass draws pictures
         labels = options.find_label_file(task)
         spans = None if labels is None else read_spans(labels, self.run.classes)
-        source = classifier.open(task.source, options.config, sensor=options.sensor, hints=options.hints)
+        config = classifier.framed(options.config).for_recording(task.name.as_posix())
+        source = classifier.open(task.source, config, sensor=options.sensor, hints=options.hints)
         # recorded before the recording is read, to notice changes in the meantime
         depends_on = None if options.out is None else options.record_dependencies(task, self.run)
         prediction = classifier.classify(source, options.config, partial(_report_pass, progress, 0, passes))

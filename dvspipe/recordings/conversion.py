@@ -9,9 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -88,6 +88,11 @@ class ConvertConfig(Settings):
     compression: Compression = "gzip"
     """HDF5 compression: `gzip` is readable by every program; `blosc` is faster and needs hdf5plugin."""
 
+    @checked
+    def for_recording(self, name: str) -> Self:
+        """Return the settings for a recording with a name; see `SimulatorConfig.for_recording`."""
+        return self.model_copy(update={"simulator": self.simulator.for_recording(name)})
+
 
 @dataclass(frozen=True)
 class Conversion:
@@ -100,6 +105,7 @@ class Conversion:
         events: Number of events written.
         duration_us: Time from the first to the last frame or event in microseconds.
         lost: Description of the data lost from a corrupted recording; None if complete.
+        noise_seed: Random seed of the noise of a video; None: without noise.
     """
 
     path: Path
@@ -108,6 +114,7 @@ class Conversion:
     events: int
     duration_us: int
     lost: str | None = None
+    noise_seed: int | None = None
 
     def to_record(self) -> dict[str, Any]:
         """Return the result as a dict for JSON, with the same names as `RecordingInfo`."""
@@ -161,8 +168,10 @@ def convert_video(
         EventError: If the format cannot store the events.
     """
     config = as_settings(ConvertConfig, config, named, convert_video)
-    video, path = open_video(source, config.video), Path(path)
+    video, path = open_for_sensor(source, config), Path(path)
     claim_output(path, overwrite=overwrite)
+    is_camera = video.ended is not None  # its recordings have no name but the output's
+    config = config.for_recording(path.name if is_camera else _name_of(source))
     config = config.model_copy(update={"video": video.settings})
     log.info("%s: %s, %d frames", video.name, video.size, video.frame_count)
     truncated: TruncatedVideoError | None = None
@@ -186,7 +195,44 @@ def convert_video(
     if truncated:
         message = f"{truncated.message}; {path} contains the events before this time"
         raise TruncatedVideoError(message, at_us=truncated.at_us) from truncated
-    return Conversion(path, video.size, count.frames, writer.count, count.last_us - count.first_us)
+
+    duration_us = count.last_us - count.first_us
+    noise_seed = config.simulator.noise_seed
+    return Conversion(path, video.size, count.frames, writer.count, duration_us, noise_seed=noise_seed)
+
+
+@checked
+def open_for_sensor(source: str | Path | int | ArrayLike, config: ConvertConfig) -> Video:
+    """Open a video at the size of the simulated sensor; see `SimulatorConfig.sensor_size`.
+
+    Raises:
+        VideoError: As in `open_video`.
+    """
+    sensor_size = config.simulator.sensor_size
+    if sensor_size == "keep":
+        return open_video(source, config.video)
+
+    complete = open_video(source, config.video.model_copy(update={"resize": None}))
+    video = complete.shown_on(SensorSize.parse(config.video.resize or sensor_size))
+    if video.settings.crop != config.video.crop:
+        _note_crop(complete.size, video.settings.crop, video.size)
+    return video
+
+
+@lru_cache(maxsize=64)
+def _note_crop(size: SensorSize, crop: str | None, sensor: SensorSize) -> None:
+    """Log once for all videos of a size what a sensor shows of them."""
+    log.warning(
+        "videos of %s are cropped to %s, the shape of the sensor, and scaled to %s; sensor_size=keep keeps all pixels",
+        size,
+        crop,
+        sensor,
+    )
+
+
+def _name_of(source: str | Path | int) -> str:
+    """Return the name of a single video, which decides its noise; the folder `.` has a name, too."""
+    return Path(str(source)).absolute().name
 
 
 def _open_writer(
@@ -395,11 +441,14 @@ class ConversionTask:
         source: Video or recording.
         target: Event file.
         out: Output folder with the manifest that lists the result; None: no manifest.
+        name: Path of the source relative to the folder that is converted, which decides the noise of a video; None: its
+            file name.
     """
 
     source: Path
     target: Path
     out: Path | None = None
+    name: Path | None = None
 
     def __str__(self) -> str:
         return str(self.source)
@@ -436,6 +485,8 @@ def convert_task(
     """
     source, target = Path(task.source), Path(task.target)
     if task.kind.is_video:
+        if task.name is not None:
+            video = as_settings(ConvertConfig, video).for_recording(task.name.as_posix())
         return convert_video(source, target, video, overwrite=overwrite, progress=progress, threads=threads)
     format_name = task.kind.format_name
     if format_name is None and source.is_file() and source.stat().st_size:
@@ -561,6 +612,7 @@ class _ConversionWorker:
         with Manifest(task.out).record(task.source, task.target, _digest(self.video, self.recording)) as entry:
             done = self._convert(task, progress)
             entry.events = done.events
+            entry.noise_seed = done.noise_seed
             return done
 
     def _convert(self, task: ConversionTask, progress: Progress) -> Conversion:
@@ -610,15 +662,15 @@ def plan_conversions(
             f"{sources[0] if len(sources) == 1 else f'{len(sources)} sources'})"
         )
     names = Counter(name.with_suffix(suffix) for _, name in found)
-    plan: dict[Path, Path] = {}
+    plan: dict[Path, ConversionTask] = {}
     for path, name in found:
         clashes = names[name.with_suffix(suffix)] > 1
         target = out / (name.with_name(name.name + suffix) if clashes else name.with_suffix(suffix))
         if target in plan:
             raise FileError(f"{target}: target of two sources (found {plan[target]} and {path}, expected one)")
         if name in shard:
-            plan[target] = path
-    return [ConversionTask(path, target, out) for target, path in plan.items()]
+            plan[target] = ConversionTask(path, target, out, name)
+    return list(plan.values())
 
 
 def as_paths(sources: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -766,7 +818,9 @@ def events_from_video(
     """
     config = as_settings(ConvertConfig, config, named)
     if isinstance(source, str | Path | int) or is_images(source):
-        video = open_video(source, config.video)
+        video = open_for_sensor(source, config)
+        if isinstance(source, str | Path | int):
+            config = config.for_recording(_name_of(source))
         with video.ended_by_interrupt():
             return _all_events(prefetch(video.frames(), FRAMES_AHEAD), config)
     if not isinstance(source, Iterable):

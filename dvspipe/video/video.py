@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..arguments import checked
 from ..errors import Brief, Remedy, TruncatedVideoError, VideoError
-from ..events import SensorSize
+from ..events import Region, SensorSize
 from .config import VideoSettings
 from .frames import Frame
 from .pictures import Images, fit_picture, to_colours, to_grey
@@ -101,6 +101,33 @@ class Video(Brief):
             >>> video = open_video("short.gif").repeated(3_000_000)  # doctest: +SKIP
         """
         return replace(self, images=partial(_repeat, self.images, min_us))
+
+    @checked
+    def shown_on(self, size: SensorSize) -> Video:
+        """Crop the pictures to the shape of `size`, in their middle, and scale them to it, without distortion.
+
+        The pictures must not be scaled already (`settings.resize`).
+
+        Example:
+            >>> import numpy as np
+            >>> from dvspipe.video.opening import open_video
+            >>> video = open_video(np.zeros((5, 90, 160), np.uint8), fps=50)
+            >>> video.shown_on(SensorSize(width=12, height=9)).settings.crop
+            '120x90+20+0'
+        """
+        assert self.settings.resize is None
+        scale = min(self.size.width / size.width, self.size.height / size.height)
+        width = max(1, round(size.width * scale))
+        height = max(1, round(size.height * scale))
+
+        before = Region.full(self.size) if self.settings.crop is None else Region.parse(self.settings.crop)
+        left = before.left + (self.size.width - width) // 2
+        top = before.top + (self.size.height - height) // 2
+        shown = Region(left, top, SensorSize(width=width, height=height))
+        crop = self.settings.crop if shown.size == self.size else str(shown)
+        resize = None if shown.size == size else str(size)
+        settings = self.settings.model_copy(update={"crop": crop, "resize": resize})
+        return replace(self, size=size, settings=settings)
 
     def _read_frames(
         self, convert: Callable[[NDArray[Any]], NDArray[Any]], first: int = 0

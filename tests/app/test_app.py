@@ -744,6 +744,13 @@ def test_two_settings_on_one_video_are_compared(short_video: Path, tmp_path: Pat
     assert len(read(tmp_path / "my-bar-A.h5")) > len(read(tmp_path / "my-bar-B.h5")) > 0
 
 
+def test_presets_are_compared_on_all_pixels_of_the_video(short_video: Path, tmp_path: Path) -> None:
+    choices = choices_of("ideal", 0.2, 0.2), choices_of("davis346", 0.2, 0.2)
+    compared = compare_settings(ChosenFile(short_video, short_video.name), choices, tmp_path, "light", ignore_progress)
+    assert [("sensor_size=keep" in line) for line in compared.command.splitlines()] == [False, True, False]
+    assert read(tmp_path / "my-bar-B.h5").sensor == open_video(short_video).size
+
+
 # Runs
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events, rows_of
-from facts import raises
+from facts import mentions, raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -232,6 +232,20 @@ def test_events_after_the_given_end_are_counted_as_beyond() -> None:
     steps = list(encode_stream([events], config, start_us=0, last_us=9, callback=counts_seen.append))
     assert [step.sum() for step in steps] == [1, 1]
     assert counts_seen == [BinCounts(events=4, beyond=2)]
+
+
+def test_first_loss_of_many_events_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    events = random_events(3, 1000)
+    config = BinConfig(steps=3, step_us=int(events.duration_us) // 12)  # no other test has these steps
+    for _ in range(2):
+        encode(events, config)
+    encode(events, config, start_us=0)
+    encode(events, config.for_complete(events))
+    counts: list[BinCounts] = []
+    encode(events, config.model_copy(update={"steps": 4}), callback=counts.append)
+    assert counts[0].outside > 0.5
+    [record] = caplog.records
+    assert mentions(record.message, "3 steps", "by = recording")
 
 
 def test_intervals_are_half_open() -> None:

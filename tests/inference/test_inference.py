@@ -55,6 +55,7 @@ from dvspipe.inference.rates import MAX_RATE_BINS, RateHistogram, StepCounts
 from dvspipe.inference.segments import is_certain
 from dvspipe.inference.windows import Window, slide
 from dvspipe.parallel import Processes
+from dvspipe.recordings.conversion import convert_many, plan_conversions
 from dvspipe.results import (
     InferenceRun,
     Manifest,
@@ -323,6 +324,24 @@ def test_video_is_converted_and_classified(tmp_path: Path) -> None:
     prediction = untrained().predict(tmp_path / "bar.webm")
     assert prediction.events > 50
     assert prediction.windows >= 3
+
+
+def test_video_in_a_folder_has_the_noise_of_its_conversion(tmp_path: Path) -> None:
+    classifier = untrained()
+    size = classifier.config.sensor
+    (tmp_path / "films" / "a").mkdir(parents=True)
+    still = [Frame(33_333 * k, np.full((size.height, size.width), 40, np.uint8)) for k in range(12)]
+    write_video(tmp_path / "films" / "a" / "b.webm", still)
+    simulator = {"shot_noise_rate_hz": 50}
+    [conversion] = plan_conversions(tmp_path / "films", tmp_path / "events")
+    [converted] = convert_many([conversion], video={"simulator": simulator})
+
+    config = InferConfig.model_validate({"roi": "full", "video": {"simulator": simulator}})
+    [task] = plan_tasks(tmp_path / "films")
+    [film] = classify_many([task], classifier, config=config)
+    [recording] = classify_many(plan_tasks(conversion.target), classifier, config=config)
+    assert converted.result().events == film.result().events > 100
+    assert np.array_equal(film.result().timeline.probabilities, recording.result().timeline.probabilities)
 
 
 # Segments
