@@ -73,7 +73,7 @@ def keep_pieces_together(
         return list(samples)
     first, second, *_ = next(iter(films.values()))
     log.warning(
-        "%s: %d of %d files are pieces of %s, such as %s and %s; all pieces of a film are kept in one part",
+        "%s: %d of %d files are pieces of %s, such as %s and %s",
         source.root,
         sum(map(len, films.values())),
         len(files),

@@ -240,6 +240,7 @@ class BaselineResult(Record):
 FindingKind = Literal[
     "copies",
     "names",
+    "films",
     "few",
     "untested",
     "outside",

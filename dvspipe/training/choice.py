@@ -166,7 +166,7 @@ def _add_given(group: str, reason: str, given: SettingsTree) -> str:
 def describe_same_names(data: DataSet) -> str | None:
     """Describe test files that differ from training files only in a number in the name; None if there are none."""
     same = find_same_names(data.train, data.test)
-    if not same:
+    if not same or data.in_time:
         return None
     (test, training), files = same[0], len({sample.file for sample in data.test})
     return (
@@ -363,6 +363,10 @@ def _explain_group(opened: DataSet, group: str | None) -> list[str]:
         names = sorted({match[0] for match in found if match})
         return [f"recordings of a person or source stay in one part: {len(names)} of them, such as {names[0]}"]
     shown = "file names do not show a person or source"
+    if opened.in_time:
+        return [
+            f"films of {', '.join(opened.in_time)} are divided in time: fewer than {MIN_GROUPS} of a class; {shown}"
+        ]
     is_cut = len({sample.group for sample in opened.samples}) < len({sample.file for sample in opened.samples})
     why = f"the pieces of a video are one group; {shown}" if is_cut else f"each recording is a separate group: {shown}"
     return [*filter(None, (why, describe_same_names(opened)))]

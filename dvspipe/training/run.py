@@ -59,7 +59,7 @@ from .calibration import find_least_energy, fit_temperature
 from .callback import LogCallback, StageCallback, TrainingCallback
 from .choice import choose_settings
 from .config import TrainConfig
-from .diagnosis import RunOutcome, diagnose, find_copies, find_outside
+from .diagnosis import RunOutcome, diagnose, find_copies, find_outside, find_same_films
 from .evaluation import evaluate_network, event_count_accuracy, score, test_notes
 from .features import FeatureTrainer
 from .framing import adopt_framing
@@ -229,7 +229,7 @@ def _run(
     callback.on_data(synthetic=data.synthetic)
     for warning in data.warnings:
         callback.on_warning(warning)
-    _warn(callback, find_copies(data))
+    _warn(callback, (*find_copies(data), *find_same_films(data)))
     if resume:
         check_split(folder.split, data)
     if config.optimiser.rule != "readout":

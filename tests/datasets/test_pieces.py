@@ -10,7 +10,7 @@ from conftest import SENSOR, random_events
 from facts import mentions
 from numpy.typing import NDArray
 
-from dvspipe.datasets import FolderConfig, open_dataset
+from dvspipe.datasets import FolderConfig, open_dataset, restore_split, write_split
 from dvspipe.datasets.pieces import MAX_SEPARATE_PAIRS, find_pieces, find_same_names
 from dvspipe.datasets.samples import Sample
 from dvspipe.events import Events
@@ -99,6 +99,36 @@ def test_pieces_of_a_film_are_in_one_part_and_logged(tmp_path: Path, caplog: pyt
     assert mentions(line, "24 of 24 files", 6)
     given = open_dataset(FolderConfig(root=tmp_path, group=r"film\d_\d+"), seed=0)
     assert len({sample.group for sample in given.samples}) == 3 * PIECES
+
+
+def test_single_film_of_a_class_is_divided_in_time(tmp_path: Path) -> None:
+    pieces = [f"clip_{number}" for number in range(6, 14)]  # clip_10 follows clip_9
+    for label in range(2):
+        (tmp_path / f"class{label}").mkdir()
+        for number, piece in enumerate(pieces):
+            write_recording(tmp_path / f"class{label}" / f"{piece}.h5", 100_000 * (20 * label + number), number)
+    data = open_dataset(FolderConfig(root=tmp_path, validation=0.2), seed=0)
+    assert data.in_time == data.classes
+    stems = {part: {sample.file.stem for sample in samples if sample.file} for part, samples in data.parts.items()}
+    assert stems == {"train": set(pieces[:5]), "validation": {pieces[5]}, "test": set(pieces[6:])}
+
+    write_split(tmp_path / "split.json", data)
+    opened = open_dataset(FolderConfig(root=tmp_path).with_shares({"validation": 0.0, "test": 0.0}), seed=0)
+    restored = restore_split(tmp_path / "split.json", opened)
+    assert restored is not None
+    assert [str(sample) for sample in restored.test] == [str(sample) for sample in data.test]
+
+
+def test_windows_of_a_single_recording_are_divided_in_time(tmp_path: Path) -> None:
+    for label in range(2):
+        (tmp_path / f"class{label}").mkdir()
+        write_recording(tmp_path / f"class{label}" / "a.h5", 0, label)
+    config = FolderConfig(root=tmp_path, window_us=10_000)
+    data = open_dataset(config, seed=0)
+    assert len(data.train) > len(data.test) >= len(data.validation) == 2
+    write_split(tmp_path / "split.json", data)
+    again = open_dataset(config.model_copy(update={"split": tmp_path / "split.json"}), seed=0)
+    assert [str(sample) for sample in again.test] == [str(sample) for sample in data.test]
 
 
 def test_pieces_in_a_given_test_part_give_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

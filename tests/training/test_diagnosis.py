@@ -54,6 +54,16 @@ def diagnosed(root: Path, **over: Any) -> tuple[dict[str, Finding], TrainingRun,
     return {finding.kind: finding for finding in run.test.findings}, run, warnings
 
 
+def test_single_recordings_divided_in_time_are_named(tmp_path: Path) -> None:
+    write_bars(tmp_path / "data", 1, windows=8)
+    windows = {"window_us": 100_000}
+    found, run, warnings = diagnosed(tmp_path / "data", data=windows)
+    assert mentions(found["films"].text, *BAR_CLASSES)
+    assert any(found["films"].text in text for text in warnings)
+    assert "names" not in found
+    assert any("in time" in note for note in run.test.notes)
+
+
 def test_copies_of_training_recordings_are_excluded_from_the_test(tmp_path: Path) -> None:
     write_bars(tmp_path / "data" / "train")
     write_bars(tmp_path / "data" / "test", 2, windows=2)
