@@ -241,6 +241,7 @@ FindingKind = Literal[
     "copies",
     "names",
     "films",
+    "properties",
     "few",
     "untested",
     "outside",

@@ -40,6 +40,7 @@ class RunOutcome:
         correct: Number of correct test predictions.
         count_accuracy: Test accuracy of a linear classifier on the number of events alone.
         convergence: Mean of w (1 - w) of the weights of each layer trained by STDP.
+        properties: Findings about properties of the files; see `find_properties`.
     """
 
     config: TrainConfig
@@ -51,6 +52,7 @@ class RunOutcome:
     correct: int
     count_accuracy: float
     convergence: Mapping[str, float]
+    properties: tuple[Finding, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -63,6 +65,7 @@ def diagnose(outcome: RunOutcome) -> tuple[Finding, ...]:
     found = (
         find_copies(outcome.data),
         find_same_films(outcome.data),
+        outcome.properties,
         _find_same_names(outcome),
         _find_small_classes(outcome.data),
         _find_untested(outcome),

@@ -62,6 +62,7 @@ from .config import TrainConfig
 from .diagnosis import RunOutcome, diagnose, find_copies, find_outside, find_same_films
 from .evaluation import evaluate_network, event_count_accuracy, score, test_notes
 from .features import FeatureTrainer
+from .file_properties import find_properties
 from .framing import adopt_framing
 from .machine import describe_machine, keep_freed_memory, lacks_bfloat16
 from .norms import measure_classes
@@ -253,6 +254,8 @@ def _run(
             decoded.clear()
         _check_sensor(parts.train, data, classifier)
         _warn(callback, find_outside(parts.train.counts(), config))
+        properties = _find_properties(data, parts, config, callback)
+        _warn(callback, properties)
         experiment = Experiment(config, data, classifier, parts, processes, callback, init, modules)
         settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         if processes.is_first:
@@ -263,7 +266,7 @@ def _run(
         baseline = _train_baseline(experiment, folder.baseline) if config.baseline else None
         run = None
         if processes.is_first:
-            test, activity = _test(trainer, best, baseline, command)
+            test, activity = _test(trainer, best, baseline, command, properties)
             run = TrainingRun(folder, settings, tuple(trainer.rows), test, activity)
         shared = processes.share(run)
         assert shared is not None
@@ -398,6 +401,19 @@ def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierCo
         )
 
 
+def _find_properties(
+    data: DataSet, parts: DataParts, config: TrainConfig, callback: TrainingCallback
+) -> tuple[Finding, ...]:
+    """Find whether properties of the files alone predict the class."""
+    encoded = (data.train, parts.train), (data.validation, parts.validation), (data.test, parts.test)
+    events = {
+        sample.name: count.events
+        for samples, tensors in encoded
+        for sample, count in zip(samples, tensors.counts() if samples else (), strict=True)
+    }
+    return tuple(find_properties(data, config.data, events, partial(callback.on_progress, "comparing files")))
+
+
 def _warn(callback: TrainingCallback, findings: Iterable[Finding]) -> None:
     for finding in findings:
         callback.on_warning(f"{finding.text}; see {', '.join(finding.settings)}")
@@ -490,7 +506,11 @@ def _count_before(experiment: Experiment) -> int | None:
 
 
 def _test(
-    trainer: Trainer | ReadoutTrainer, best: EpochRow, baseline: BaselineResult | None, command: str
+    trainer: Trainer | ReadoutTrainer,
+    best: EpochRow,
+    baseline: BaselineResult | None,
+    command: str,
+    properties: tuple[Finding, ...],
 ) -> tuple[TestResult, ActivityRecord]:
     """Calibrate the network of the chosen epoch, test it once, and store the test and activity records."""
     experiment, folder = trainer.experiment, trainer.folder
@@ -517,6 +537,7 @@ def _test(
         correct=tested.correct,
         count_accuracy=event_count_accuracy(parts.train, parts.test),
         convergence=best.convergence,
+        properties=properties,
     )
     origin = " (synthetic)" if data.synthetic_test else ", trained on synthetic data" if data.synthetic else ""
     result = TestResult(
