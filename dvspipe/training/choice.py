@@ -224,10 +224,7 @@ def _choose_framing(
         kept = {key: adopted[key] for key in ("size", *FramingConfig.model_fields) if key in adopted}
         return kept, f"framed as in {config.init}"
     choice = choose_framing(open_dataset(data, config.seed, config.bins), data, progress or ignore_progress)
-    if choice is None:
-        return {}, ""
-    size: SettingsTree = {} if choice.size is None else {"size": str(choice.size)}
-    return size | {"roi": choice.roi}, choice.reason
+    return ({}, "") if choice is None else (choice.settings, choice.reason)
 
 
 def _drop_training(chosen: SettingsTree) -> SettingsTree:

@@ -38,13 +38,13 @@ class PropertyScore:
         correct: Number of correct predictions.
         files: Number of files, one of each group and class.
         majority: Share of correct predictions of the largest class for all files.
-        told_apart: Class that is told apart from all others; None: all classes are told apart.
+        separated: Class that is separated from all others; None: all classes are.
     """
 
     correct: int
     files: int
     majority: float
-    told_apart: str | None = None
+    separated: str | None = None
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -57,7 +57,7 @@ class PropertyScore:
         return (self.interval[0] - self.majority) / (1 - self.majority)
 
     def __str__(self) -> str:
-        verb = "predict the class of" if self.told_apart is None else f"tell {self.told_apart} from other classes in"
+        verb = "predict the class of" if self.separated is None else f"tell {self.separated} from other classes in"
         low, high = self.interval
         return (
             f"{verb} {self.correct / self.files:.0%} of {self.files} files (95 % interval {low:.0%} to {high:.0%}, "
@@ -141,7 +141,7 @@ def score_properties(table: PropertyTable, classes: Sequence[str]) -> PropertySc
     """Predict the class of files by a decision tree on their properties, cross-validated by group.
 
     Returns:
-        The score for all classes, or, if it is low, the score of the class that is told apart best; None if there are
+        The score for all classes, or, if it is low, the score of the class that is separated best; None if there are
         fewer than two groups or classes.
     """
     from sklearn.model_selection import GroupKFold, cross_val_predict
@@ -161,7 +161,7 @@ def score_properties(table: PropertyTable, classes: Sequence[str]) -> PropertySc
             correct=int(np.sum((predicted == label) == (labels == label))),
             files=files,
             majority=float(max(counts[label], files - counts[label]) / files),
-            told_apart=classes[label],
+            separated=classes[label],
         )
         for label in np.flatnonzero(counts).tolist()
     ]

@@ -39,17 +39,17 @@ def write_recordings(root: Path, sides: dict[str, int], count: int = 12) -> None
             write(root / name / f"p{number}_{label}.h5", events)
 
 
-def test_class_from_another_camera_is_told_apart(tmp_path: Path) -> None:
+def test_class_from_another_camera_is_separated(tmp_path: Path) -> None:
     write_recordings(tmp_path, {"a": 12, "b": 12, "c": 20})
     found = score(tmp_path)
-    assert (found.told_apart, found.correct, found.files) == ("c", 36, 36)
+    assert (found.separated, found.correct, found.files) == ("c", 36, 36)
     assert found.gain > MIN_GAIN
 
 
-def test_classes_of_three_cameras_are_all_told_apart(tmp_path: Path) -> None:
+def test_classes_of_three_cameras_are_all_separated(tmp_path: Path) -> None:
     write_recordings(tmp_path, {"a": 12, "b": 16, "c": 20})
     found = score(tmp_path)
-    assert (found.told_apart, found.correct) == (None, 36)
+    assert (found.separated, found.correct) == (None, 36)
     assert mentions(str(found), "100%", "36", "33%")
 
 
