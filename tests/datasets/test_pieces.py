@@ -154,13 +154,14 @@ def test_files_with_the_same_name_and_other_numbers_are_found() -> None:
         files = [Path(f"{name}.h5") for name in names]
         return [Sample(str(file), 0, str(file), lambda: random_events(0, 1), lambda: "", file=file) for file in files]
 
-    train = samples("anna_01", "b-1", "c 3", "d (1)", "00001", "e1", "f_1", "user1_led", "g_1_1")
-    test = samples("anna_07", "b-2", "c_4", "d (12)", "00002", "e2", "f_1", "user2_led", "g_2_1")
+    train = samples("anna_01", "b-1", "c 3", "d (1)", "00001", "e1", "f_1", "user1_led", "g_1_1", "v_box_g03_c01")
+    test = samples("anna_07", "b-2", "c_4", "d (12)", "00002", "e2", "f_1", "user2_led", "g_2_1", "v_box_g03_c02")
     assert [(file.stem, other.stem) for file, other in find_same_names(train, test)] == [
         ("anna_07", "anna_01"),
         ("b-2", "b-1"),
         ("c_4", "c 3"),
         ("d (12)", "d (1)"),
+        ("v_box_g03_c02", "v_box_g03_c01"),
     ]
 
 
