@@ -28,10 +28,13 @@ from ..datasets import (
     PERSON_SIZE,
     DataSet,
     DecodedEvents,
+    FolderConfig,
+    RecordingsConfig,
     Sample,
     SpikeTensors,
     TensorSettings,
     check_split,
+    divide,
     leave_out_copies,
     make_transform,
     open_cache,
@@ -226,7 +229,7 @@ def _run(
     if config.tensorboard:
         require_tensorboard()
     opened = _open(config, init, decoded)
-    data = leave_out_copies(opened, partial(callback.on_progress, "comparing recordings"))
+    data = leave_out_copies(_draw_missing_parts(opened, config), partial(callback.on_progress, "comparing recordings"))
     callback.on_data(synthetic=data.synthetic)
     for warning in data.warnings:
         callback.on_warning(warning)
@@ -305,6 +308,26 @@ def _open(config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents |
         assert init is not None
         return open_recordings(config, init.config.classes, decoded)
     return open_dataset(config.data, config.seed, config.bins, decoded=decoded)
+
+
+def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
+    """Draw missing test and validation parts from the training part, with a warning; a readout needs no validation.
+
+    Raises:
+        DataError: If there are too few groups.
+    """
+    settings = config.data if isinstance(config.data, RecordingsConfig) else FolderConfig()
+    train, test, validation = list(data.train), list(data.test), list(data.validation)
+    warnings = data.warnings
+    if not test:
+        train, test = divide(train, settings.test, config.seed + 1)
+        warnings += (f"{data.title}: has no test part; {len(test)} training recordings are used (data.test)",)
+    if not validation and config.optimiser.rule != "readout":
+        train, validation = divide(train, settings.validation, config.seed)
+        warnings += (
+            f"{data.title}: has no validation part; {len(validation)} training recordings are used (data.validation)",
+        )
+    return replace(data, train=tuple(train), validation=tuple(validation), test=tuple(test), warnings=warnings)
 
 
 def plan_classifier(config: TrainConfig) -> ClassifierConfig:
