@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -37,7 +37,7 @@ from .config import (
 )
 from .decoded import DecodedEvents
 from .pieces import keep_pieces_together
-from .samples import DataSet, Sample, check_groups, divide, version_of_file
+from .samples import DataSet, Sample, check_groups, divide, find_in_time, version_of_file
 from .source import DataSource
 from .split import apply_split
 
@@ -531,17 +531,31 @@ def divide_parts(
     data = replace(
         data, synthetic=is_synthetic(config.root), synthetic_test=is_synthetic(config.test_root or config.root)
     )
+
+    # The pieces of a film, or the windows of a recording, stay together if there are enough films for all parts.
+    is_own = isinstance(config, FilesConfig) and config.group is None
+    in_time = find_in_time(train, 1 + (not test) + (not validation)) if is_own else set()
     if config.split is not None:
-        parts = apply_split(config.split, [*train, *validation, *test])
+        parts = apply_split(config.split, _separate_groups([*train, *validation, *test], in_time))
         return replace(data, train=parts["train"], validation=parts["validation"], test=parts["test"])
+
     check_groups([*train, *validation], test)
     check_groups(train, validation)
     fixed_test = bool(test)
+    hold_out = partial(divide, in_time=in_time)
     if not fixed_test:
-        train, test = divide(train, config.test, source.seed + 1)
+        train, test = hold_out(train, config.test, source.seed + 1)
     if not validation:
-        train, validation = divide(train, config.validation, source.seed)
-    return replace(data, train=tuple(train), validation=tuple(validation), test=tuple(test), fixed_test=fixed_test)
+        train, validation = hold_out(train, config.validation, source.seed)
+
+    divided = replace(data, fixed_test=fixed_test, in_time=tuple(data.classes[label] for label in sorted(in_time)))
+    train, validation, test = (_separate_groups(part, in_time) for part in (train, validation, test))
+    return replace(divided, train=train, validation=validation, test=test)
+
+
+def _separate_groups(samples: Iterable[Sample], labels: Collection[int]) -> tuple[Sample, ...]:
+    """Make each sample of some classes its own group."""
+    return tuple(replace(sample, group=sample.name) if sample.label in labels else sample for sample in samples)
 
 
 def _find_class_folders(folder: Path) -> list[Path]:

@@ -240,6 +240,8 @@ class BaselineResult(Record):
 FindingKind = Literal[
     "copies",
     "names",
+    "films",
+    "properties",
     "few",
     "untested",
     "outside",

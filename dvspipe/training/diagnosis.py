@@ -39,6 +39,7 @@ class RunOutcome:
         correct: Number of correct test predictions.
         count_accuracy: Test accuracy of a linear classifier on the number of events alone.
         convergence: Mean of w (1 - w) of the weights of each layer trained by STDP.
+        properties: Findings about properties of the files; see `find_properties`.
     """
 
     config: TrainConfig
@@ -50,6 +51,7 @@ class RunOutcome:
     correct: int
     count_accuracy: float
     convergence: Mapping[str, float]
+    properties: tuple[Finding, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -61,6 +63,8 @@ def diagnose(outcome: RunOutcome) -> tuple[Finding, ...]:
     """Find what limits the result of a run, most important first; empty if nothing does."""
     found = (
         find_copies(outcome.data),
+        find_same_films(outcome.data),
+        outcome.properties,
         _find_same_names(outcome),
         _find_small_classes(outcome.data),
         _find_untested(outcome),
@@ -85,6 +89,19 @@ def find_copies(data: DataSet) -> Iterator[Finding]:
             kind="copies",
             text=f"{len(data.copies)} recordings have the same content as recordings of an earlier part, e.g. {name} "
             f"and {other}; they are not used for validation or test",
+            settings=("data.root",),
+        )
+
+
+def find_same_films(data: DataSet) -> Iterator[Finding]:
+    """Yield a finding if films of some classes are in several parts."""
+    if data.in_time:
+        parts = "training and validation" if data.fixed_test else "training, validation and test"
+        measured = "the choice of the epoch" if data.fixed_test else "the test accuracy"
+        yield Finding(
+            kind="films",
+            text=f"too few films of {_list(data.in_time)} to keep each in one part: {parts} show the same films, "
+            f"divided in time, and {measured} flatters; record more films of them",
             settings=("data.root",),
         )
 

@@ -335,6 +335,8 @@ def test_notes(
     parts = data.parts.values()
     alone = all(len(part) == len({sample.group for sample in part}) for part in parts)
     groups = "one group per recording (data.group keeps a person's together)" if alone else "no group in two parts"
+    if data.in_time:
+        groups = f"films of {', '.join(data.in_time)} divided in time between the parts"
     chosen = f"{len(data.validation)} for validation (choice of the epoch)"
     if not data.validation:
         chosen = "each left out once to choose the penalty of the readout"

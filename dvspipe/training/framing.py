@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..checkpoints.checkpoint import ClassifierConfig
-from ..config import build, merge_settings
+from ..config import SettingsTree, build, merge_settings
 from ..datasets import PERSON_SIZE, DataConfig, DataSet, FilesConfig
 from ..errors import DvspipeError
 from ..events import SensorSize
@@ -31,6 +31,12 @@ class FramingChoice(NamedTuple):
     size: SensorSize | None
     roi: str
     reason: str
+
+    @property
+    def settings(self) -> SettingsTree:
+        """Settings of the data set."""
+        size: SettingsTree = {} if self.size is None else {"size": str(self.size)}
+        return size | {"roi": self.roi}
 
 
 def adopt_framing(data: DataConfig, classifier: ClassifierConfig) -> DataConfig:

@@ -28,10 +28,13 @@ from ..datasets import (
     PERSON_SIZE,
     DataSet,
     DecodedEvents,
+    FolderConfig,
+    RecordingsConfig,
     Sample,
     SpikeTensors,
     TensorSettings,
     check_split,
+    divide,
     leave_out_copies,
     make_transform,
     open_cache,
@@ -59,9 +62,10 @@ from .calibration import find_least_energy, fit_temperature
 from .callback import LogCallback, StageCallback, TrainingCallback
 from .choice import choose_settings
 from .config import TrainConfig
-from .diagnosis import RunOutcome, diagnose, find_copies, find_outside
+from .diagnosis import RunOutcome, diagnose, find_copies, find_outside, find_same_films
 from .evaluation import evaluate_network, event_count_accuracy, score, test_notes
 from .features import FeatureTrainer
+from .file_properties import find_properties
 from .framing import adopt_framing
 from .machine import describe_machine, keep_freed_memory, lacks_bfloat16
 from .norms import measure_classes
@@ -225,11 +229,11 @@ def _run(
     if config.tensorboard:
         require_tensorboard()
     opened = _open(config, init, decoded)
-    data = leave_out_copies(opened, partial(callback.on_progress, "comparing recordings"))
+    data = leave_out_copies(_draw_missing_parts(opened, config), partial(callback.on_progress, "comparing recordings"))
     callback.on_data(synthetic=data.synthetic)
     for warning in data.warnings:
         callback.on_warning(warning)
-    _warn(callback, find_copies(data))
+    _warn(callback, (*find_copies(data), *find_same_films(data)))
     if resume:
         check_split(folder.split, data)
     if config.optimiser.rule != "readout":
@@ -253,6 +257,8 @@ def _run(
             decoded.clear()
         _check_sensor(parts.train, data, classifier)
         _warn(callback, find_outside(parts.train.counts(), config))
+        properties = _find_properties(data, parts, config, callback)
+        _warn(callback, properties)
         experiment = Experiment(config, data, classifier, parts, processes, callback, init, modules)
         settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         if processes.is_first:
@@ -263,7 +269,7 @@ def _run(
         baseline = _train_baseline(experiment, folder.baseline) if config.baseline else None
         run = None
         if processes.is_first:
-            test, activity = _test(trainer, best, baseline, command)
+            test, activity = _test(trainer, best, baseline, command, properties)
             run = TrainingRun(folder, settings, tuple(trainer.rows), test, activity)
         shared = processes.share(run)
         assert shared is not None
@@ -302,6 +308,26 @@ def _open(config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents |
         assert init is not None
         return open_recordings(config, init.config.classes, decoded)
     return open_dataset(config.data, config.seed, config.bins, decoded=decoded)
+
+
+def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
+    """Draw missing test and validation parts from the training part, with a warning; a readout needs no validation.
+
+    Raises:
+        DataError: If there are too few groups.
+    """
+    settings = config.data if isinstance(config.data, RecordingsConfig) else FolderConfig()
+    train, test, validation = list(data.train), list(data.test), list(data.validation)
+    warnings = data.warnings
+    if not test:
+        train, test = divide(train, settings.test, config.seed + 1)
+        warnings += (f"{data.title}: has no test part; {len(test)} training recordings are used (data.test)",)
+    if not validation and config.optimiser.rule != "readout":
+        train, validation = divide(train, settings.validation, config.seed)
+        warnings += (
+            f"{data.title}: has no validation part; {len(validation)} training recordings are used (data.validation)",
+        )
+    return replace(data, train=tuple(train), validation=tuple(validation), test=tuple(test), warnings=warnings)
 
 
 def plan_classifier(config: TrainConfig) -> ClassifierConfig:
@@ -398,6 +424,19 @@ def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierCo
         )
 
 
+def _find_properties(
+    data: DataSet, parts: DataParts, config: TrainConfig, callback: TrainingCallback
+) -> tuple[Finding, ...]:
+    """Find whether properties of the files alone predict the class."""
+    encoded = (data.train, parts.train), (data.validation, parts.validation), (data.test, parts.test)
+    events = {
+        sample.name: count.events
+        for samples, tensors in encoded
+        for sample, count in zip(samples, tensors.counts() if samples else (), strict=True)
+    }
+    return tuple(find_properties(data, config.data, events, partial(callback.on_progress, "comparing files")))
+
+
 def _warn(callback: TrainingCallback, findings: Iterable[Finding]) -> None:
     for finding in findings:
         callback.on_warning(f"{finding.text}; see {', '.join(finding.settings)}")
@@ -490,7 +529,11 @@ def _count_before(experiment: Experiment) -> int | None:
 
 
 def _test(
-    trainer: Trainer | ReadoutTrainer, best: EpochRow, baseline: BaselineResult | None, command: str
+    trainer: Trainer | ReadoutTrainer,
+    best: EpochRow,
+    baseline: BaselineResult | None,
+    command: str,
+    properties: tuple[Finding, ...],
 ) -> tuple[TestResult, ActivityRecord]:
     """Calibrate the network of the chosen epoch, test it once, and store the test and activity records."""
     experiment, folder = trainer.experiment, trainer.folder
@@ -517,6 +560,7 @@ def _test(
         correct=tested.correct,
         count_accuracy=event_count_accuracy(parts.train, parts.test),
         convergence=best.convergence,
+        properties=properties,
     )
     origin = " (synthetic)" if data.synthetic_test else ", trained on synthetic data" if data.synthetic else ""
     result = TestResult(

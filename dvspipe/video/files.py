@@ -94,9 +94,7 @@ def open_file(path: Path, settings: VideoSettings) -> Video:
     with _open_capture(path) as capture:
         count, fps = _count_frames(path, capture), capture.get(cv2.CAP_PROP_FPS)
         duration_s = max(0.0, capture.get(cv2.CAP_PROP_FRAME_COUNT) / fps) if fps > 0 else 0.0
-        codec = (
-            (int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little").decode("latin-1").strip("\0 ")
-        )
+        codec = _read_codec(capture)
         is_decoded = capture.grab()
         read = decode_file if is_decoded or not cv2.haveImageReader(str(path)) else _decode_animation
     images: Callable[[], Images] = partial(read, path)
@@ -158,6 +156,42 @@ def _warn_about_hdr(path: Path, transfer: str) -> None:
         log.warning(
             "%s: HDR video (%s) is read as %s: contrasts and event counts differ from the scene", path, name, transfer
         )
+
+
+class VideoHeader(NamedTuple):
+    """Properties in the header of a video file.
+
+    Args:
+        width: Width of the pictures.
+        height: Height of the pictures.
+        fps: Frames per second; 0 if unknown.
+        duration_s: Duration in seconds; 0 if unknown.
+        codec: Four-letter code of the codec.
+    """
+
+    width: int
+    height: int
+    fps: float
+    duration_s: float
+    codec: str
+
+
+def read_header(path: Path) -> VideoHeader:
+    """Read the header of a video file, without decoding pictures.
+
+    Raises:
+        VideoError: If the file cannot be opened.
+    """
+    with _open_capture(path) as capture:
+        width, height = (round(capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        duration_s = _count_frames(path, capture) / fps if fps > 0 else 0.0
+        return VideoHeader(width, height, fps, duration_s, _read_codec(capture))
+
+
+def _read_codec(capture: cv2.VideoCapture) -> str:
+    code = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+    return code.to_bytes(4, "little").decode("latin-1").strip("\0 ")
 
 
 @contextmanager
