@@ -24,7 +24,7 @@ from pydantic import Field, field_validator, model_validator
 from ..arguments import checked
 from ..config import Settings, as_settings
 from ..errors import EventError
-from ..events import LATEST_US, Events, SensorSize, concatenate, windows
+from ..events import LATEST_US, Events, SensorSize, SensorSizeLike, concatenate, windows
 from ..formats import RecordingLike, as_events
 from .kernels import (
     NO_EVENT_US,
@@ -194,9 +194,10 @@ class Clock:
 
 @checked
 def encode(
-    events: RecordingLike,
+    events: RecordingLike | NDArray[np.void],
     config: BinConfig | Mapping[str, object] | None = None,
     *,
+    sensor: SensorSizeLike | None = None,
     start_us: int | None = None,
     callback: Callable[[BinCounts], object] | None = None,
     **named: object,
@@ -206,8 +207,10 @@ def encode(
     Images and signals are encoded by the spike codes of `dvspipe.encoding`: `Poisson(steps=50).encode(values, rng)`.
 
     Args:
-        events: Events of a recording, may be empty; also a file.
+        events: Events of a recording, may be empty; also a file, or a structured array as in `Events.from_structured`.
         config: Steps, downsampling, form and polarity; a model or a mapping.
+        sensor: Sensor size, for files that do not store it, and arrays. None: the smallest known sensor that contains
+            all events.
         start_us: Start of step 0 for `by = time` and `by = recording`; default: time of the first event.
         callback: Called with the numbers of events inside and outside the tensor.
         named: Settings by name, such as `steps=10`; they take precedence over `config`.
@@ -234,7 +237,7 @@ def encode(
         >>> spikes.shape, spikes[0, 1, 0, 0], spikes[1, 0, 1, 2]
         ((2, 2, 2, 3), np.uint8(2), np.uint8(1))
     """
-    config, events = as_settings(BinConfig, config, named, encode), as_events(events)
+    config, events = as_settings(BinConfig, config, named, encode), as_events(events, sensor)
     channels, height, width = config.shape(events.sensor)
     steps = np.zeros((config.steps, channels * height * width), config.dtype)
     counts = BinCounts(events=len(events))
