@@ -78,6 +78,15 @@ def test_items_are_tensors_and_labels_of_the_recordings() -> None:
         dataset[5]
 
 
+def test_labels_may_be_class_names() -> None:
+    names = ["wave", "clap", "wave"]
+    data = from_recordings(zip(RECORDINGS, names, strict=False))
+    assert (data.classes, [sample.label for sample in data.train]) == (("clap", "wave"), [1, 0, 1])
+    for labels in (names, [0, 1, 0]):
+        ordered = from_recordings(zip(RECORDINGS, labels, strict=False), classes=["wave", "clap", "rest"])
+        assert (ordered.classes, [sample.label for sample in ordered.train]) == (("wave", "clap", "rest"), [0, 1, 0])
+
+
 def test_folder_settings_and_data_set_give_the_tensors_of_training(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data")
     config = FolderConfig(root=folder, cache=tmp_path / "cache")
@@ -260,7 +269,8 @@ def test_invalid_data_sets_are_reported(tmp_path: Path) -> None:
         (lambda: LIF({"tau_mem_s": 0.03}, dt=0), "dt = 0"),
         (lambda: LIF.from_norse(LIBoxParameters()), "LIBoxParameters"),
         (lambda: from_recordings([(RECORDINGS[0], -1)]), "-1"),
-        (lambda: from_recordings([(RECORDINGS[0], "wave")]), "'wave'"),  # type: ignore[list-item]
+        (lambda: from_recordings([(RECORDINGS[0], "wave")], classes=["clap"]), ("recording 0", "'wave'", "'clap'")),
+        (lambda: from_recordings([(RECORDINGS[0], "wave"), (RECORDINGS[1], 1)]), ("'wave'", 1)),
         (lambda: from_recordings([(tmp_path / "a.h5", 0)]), "a.h5"),
     ):
         with raises(DvspipeError, said):

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field
 
 from ..arguments import checked
-from ..config import Settings, as_settings, read_yaml, shipped_configs
+from ..config import (
+    Model,
+    Settings,
+    as_settings,
+    build,
+    merge_settings,
+    name_settings,
+    plain_settings,
+    read_yaml,
+    shipped_configs,
+)
 
 
 class SimulatorConfig(Settings):
@@ -100,3 +112,23 @@ def read_preset(name: str) -> dict[str, Any]:
         >>> config = SimulatorConfig(**read_preset("noisy"))
     """
     return read_yaml(name, kind="sensors")
+
+
+def as_settings_on_preset(
+    model: type[Model],
+    preset: str | Path | None,
+    given: Model | Mapping[str, object] | None,
+    named: Mapping[str, object],
+    function: Callable[..., object],
+) -> Model:
+    """Create settings as `as_settings`; settings that are not given are those of a sensor preset, if there is one.
+
+    Example:
+        >>> settings = as_settings_on_preset(SimulatorConfig, "davis346", None, {"pos_thres": 0.3}, read_preset)
+        >>> settings.pos_thres, settings.neg_thres
+        (0.3, 0.157)
+    """
+    if preset is None:
+        return as_settings(model, given, named, function)
+    base = name_settings(model, read_preset(str(preset)))
+    return build(model, merge_settings(base, plain_settings(model, given, named, function)), function.__name__)
