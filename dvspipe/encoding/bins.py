@@ -27,7 +27,7 @@ from pydantic import Field, field_validator, model_validator
 from ..arguments import checked
 from ..config import Settings, as_settings
 from ..errors import EventError
-from ..events import LATEST_US, Events, SensorSize, concatenate, windows
+from ..events import LATEST_US, Events, SensorSize, SensorSizeLike, concatenate, windows
 from ..formats import RecordingLike, as_events
 from .kernels import (
     NO_EVENT_US,
@@ -212,9 +212,10 @@ class Clock:
 
 @checked
 def encode(
-    events: RecordingLike,
+    events: RecordingLike | NDArray[np.void],
     config: BinConfig | Mapping[str, object] | None = None,
     *,
+    sensor: SensorSizeLike | None = None,
     start_us: int | None = None,
     callback: Callable[[BinCounts], object] | None = None,
     **named: object,
@@ -224,8 +225,10 @@ def encode(
     Images and signals are encoded by the spike codes of `dvspipe.encoding`: `Poisson(steps=50).encode(values, rng)`.
 
     Args:
-        events: Events of a recording, may be empty; also a file.
+        events: Events of a recording, may be empty; also a file, or a structured array as in `Events.from_structured`.
         config: Steps, downsampling, form and polarity; a model or a mapping.
+        sensor: Sensor size, for files that do not store it, and arrays. None: the smallest known sensor that contains
+            all events.
         start_us: Start of step 0 for `by = time` and `by = recording`; default: time of the first event.
         callback: Called with the numbers of events inside and outside the tensor. Without `callback` and `start_us`, a
             warning is logged if more than 20 % of the events are outside, once per `config`.
@@ -254,7 +257,7 @@ def encode(
         ((2, 2, 2, 3), np.uint8(2), np.uint8(1))
     """
     config = as_settings(BinConfig, config, named, encode)
-    spikes, counts = encode_counted(as_events(events), config, start_us)
+    spikes, counts = encode_counted(as_events(events, sensor), config, start_us)
     if callback is not None:
         callback(counts)
     elif start_us is None and (lost := counts.explain_outside(config)) is not None and next(_count_losses(config)) == 0:

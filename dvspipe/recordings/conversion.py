@@ -44,7 +44,7 @@ from ..formats import (
 )
 from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
 from ..results import Manifest, ManifestRow, name_input
-from ..simulator import SimulatorConfig
+from ..simulator import SimulatorConfig, as_settings_on_preset
 from ..video.config import VideoSettings
 from ..video.files import is_video_content
 from ..video.frames import Frame
@@ -503,6 +503,7 @@ def convert_many(
     *,
     video: ConvertConfig | Mapping[str, object] | None = None,
     recording: RecordingConfig | Mapping[str, object] | None = None,
+    preset: str | Path | None = None,
     engine: Engine = Processes(),
     overwrite: bool = False,
     waiting: Sequence[ConversionTask] | None = None,
@@ -516,6 +517,7 @@ def convert_many(
         tasks: Conversions, as returned by `plan_conversions`.
         video: Settings for videos; also a mapping.
         recording: Settings for recordings; also a mapping.
+        preset: Name of a sensor preset for videos, or a YAML file; given settings take precedence.
         engine: Engine that runs the conversions; default: processes.
         overwrite: Whether to convert all, and replace existing targets.
         waiting: Tasks without targets, as returned by `find_unconverted`; None: find them.
@@ -535,6 +537,8 @@ def convert_many(
     check_items(convert_many, "tasks", tasks, ConversionTask)
     if waiting is None and not overwrite:
         waiting = find_unconverted(tasks)
+    if preset is not None:
+        video = as_settings_on_preset(ConvertConfig, preset, video, {}, convert_many)
     work = _ConversionWorker(_if_given(ConvertConfig, video), _if_given(RecordingConfig, recording), overwrite)
     return map_items(work, tasks if waiting is None else waiting, engine=engine, progress=progress)
 
@@ -791,6 +795,8 @@ def _is_empty_recording(path: Path) -> bool:
 def events_from_video(
     source: str | Path | int | ArrayLike | Iterable[Frame],
     config: ConvertConfig | Mapping[str, object] | None = None,
+    *,
+    preset: str | Path | None = None,
     **named: object,
 ) -> Events:
     """Convert a video to events in memory, with the same result as `convert_video`.
@@ -803,6 +809,7 @@ def events_from_video(
             - the number of a camera; Ctrl-C or `config.video.stop_s` stops it;
             - an iterable of `Frame`, with their own times and transfer curve.
         config: Settings of the conversion; also a mapping of keys and values.
+        preset: Name of a sensor preset, or a YAML file; given settings take precedence.
         named: Settings by name, such as `fps=30`; they take precedence over `config`.
 
     Raises:
@@ -816,7 +823,7 @@ def events_from_video(
         >>> events.sensor
         SensorSize(width=12, height=7)
     """
-    config = as_settings(ConvertConfig, config, named)
+    config = as_settings_on_preset(ConvertConfig, preset, config, named, events_from_video)
     if isinstance(source, str | Path | int) or is_images(source):
         video = open_for_sensor(source, config)
         if isinstance(source, str | Path | int):

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field
 
 from ..arguments import checked
-from ..config import SENSOR_PATTERN, Settings, as_settings, read_yaml, shipped_configs
+from ..config import (
+    SENSOR_PATTERN,
+    Model,
+    Settings,
+    as_settings,
+    build,
+    merge_settings,
+    name_settings,
+    plain_settings,
+    read_yaml,
+    shipped_configs,
+)
 from ..errors import escape_controls
 
 DERIVED_SEED_BITS = 53  # integers of 53 bits are exact in every JSON reader
@@ -134,3 +147,23 @@ def read_preset(name: str) -> dict[str, Any]:
         >>> config = SimulatorConfig(**read_preset("noisy"))
     """
     return read_yaml(name, kind="sensors")
+
+
+def as_settings_on_preset(
+    model: type[Model],
+    preset: str | Path | None,
+    given: Model | Mapping[str, object] | None,
+    named: Mapping[str, object],
+    function: Callable[..., object],
+) -> Model:
+    """Create settings as `as_settings`; settings that are not given are those of a sensor preset, if there is one.
+
+    Example:
+        >>> settings = as_settings_on_preset(SimulatorConfig, "davis346", None, {"pos_thres": 0.3}, read_preset)
+        >>> settings.pos_thres, settings.neg_thres
+        (0.3, 0.157)
+    """
+    if preset is None:
+        return as_settings(model, given, named, function)
+    base = name_settings(model, read_preset(str(preset)))
+    return build(model, merge_settings(base, plain_settings(model, given, named, function)), function.__name__)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import TruncatedVideoError, VideoError
 from .config import FOLDER_FPS, VideoSettings
 from .ffmpeg import decode_frames, find_frame_times, is_installed
-from .opencv import cv2
+from .opencv import SILENT_OPENCV, cv2
 from .pictures import Images, to_grey
 from .times import find_times_us
 from .video import NO_FRAME, Video, read_size
@@ -208,7 +208,8 @@ def _create_capture(path: Path) -> cv2.VideoCapture:
         str(path).encode()
     except UnicodeEncodeError as error:  # OpenCV fails to convert such a name
         raise VideoError(f"{path}: cannot be opened by OpenCV: its name is not UTF-8; rename it") from error
-    return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    with SILENT_OPENCV:
+        return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
 
 
 def decode_file(path: Path) -> Images:
@@ -255,7 +256,8 @@ def _has_gif_trailer(path: Path) -> bool:
 
 def _decode_animation(path: Path) -> Images:
     """Decode an animation that FFmpeg does not support, such as WebP; OpenCV decodes all frames at once."""
-    found, animation = cv2.imreadanimation(str(path))
+    with SILENT_OPENCV:
+        found, animation = cv2.imreadanimation(str(path))
     t_us = 0
     for image, duration_ms in zip(animation.frames, animation.durations, strict=True) if found else ():
         yield t_us, partial(np.asarray, image)

@@ -409,5 +409,17 @@ def test_tonic_transform_has_a_fixed_shape_and_rejects_wrong_rows() -> None:
         to_spikes(np.zeros((5, 4)))  # type: ignore[arg-type]
 
 
+def test_structured_array_is_encoded_like_events() -> None:
+    events = random_events(1, 90)
+    spikes = encode(events, steps=3, step_us=200)
+    assert spikes.any()
+    assert np.array_equal(encode(events.structured(), steps=3, step_us=200, sensor="12x7"), spikes)
+    guessed = encode(events.structured(), steps=3, step_us=200)
+    assert guessed.shape == (3, 2, 34, 34)  # the smallest known sensor
+    assert np.array_equal(guessed[..., :7, :12], spikes)
+    with raises(EventError, "34x34", "12x7"):
+        encode(events, steps=3, sensor="34x34")
+
+
 def test_old_name_of_separate_polarities_is_accepted() -> None:
     assert BinConfig(polarity="apart") == BinConfig(polarity="separate")  # type: ignore[arg-type]

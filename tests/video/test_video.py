@@ -105,6 +105,22 @@ def test_error_names_a_corrupted_image(tmp_path: Path) -> None:
         list(open_video(tmp_path).frames())
 
 
+def test_broken_pictures_and_videos_print_nothing_and_change_no_global_level(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = cv2.utils.logging.getLogLevel(), dict(os.environ)
+    save_images(tmp_path, 2)
+    (tmp_path / "im9.png").write_bytes(b"\x89PNG broken")
+    with raises(VideoError, "im9.png"):
+        list(open_video(tmp_path).frames())
+    for name, content in (("a.mp4", b"\0\0\0\x20ftypisom broken"), ("a.webm", b"\x1a\x45\xdf\xa3 broken")):
+        (tmp_path / name).write_bytes(content)
+        with raises(VideoError, name):
+            open_video(tmp_path / name)
+    assert capfd.readouterr().err == ""
+    assert (cv2.utils.logging.getLogLevel(), dict(os.environ)) == before
+
+
 def test_frame_size_is_width_by_height() -> None:
     assert str(Frame(0, np.zeros((7, 12), np.uint8)).size) == "12x7"
 
