@@ -48,7 +48,6 @@ from .errors import (
     DataError,
     DvspipeError,
     Explained,
-    Remedy,
     brief,
     count_noun,
     refuse_unknown,

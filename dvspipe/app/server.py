@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import threading
 import urllib.request
 import webbrowser
@@ -30,7 +31,7 @@ from .runs import RunTab
 from .shared import LOGO, ChosenFile, Updates, handle, listen, make_css, make_theme, name_session, show_brand
 from .videos import IDEAL, Choices, VideoTab, convert_complete, knobs_of, read_excerpt, show_excerpt
 from .webcam import WebcamTab, camera_routes
-from .work import ROOT_PREFIX, Session, Workspace, remove_abandoned, remove_old, say_running
+from .work import GRADIO_FOLDER, ROOT_PREFIX, Session, Workspace, remove_abandoned, remove_old, say_running
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 LOCAL = "127.0.0.1"
@@ -180,6 +181,7 @@ def serve(settings: AppSettings) -> Iterator[Served]:
             ended.set()
             space.jobs.stop_all()
             space.cameras.close_all()
+            shutil.rmtree(GRADIO_FOLDER, ignore_errors=True)
             if page.is_running:
                 page.server.force_exit = True  # does not wait for pages that are still open
                 logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it logs the forced exit as a traceback
@@ -187,7 +189,12 @@ def serve(settings: AppSettings) -> Iterator[Served]:
 
 
 def _set_environment(space: Workspace) -> None:
-    """Configure Gradio: upload folder, no telemetry, no proxy for its own requests, and no requests to others."""
+    """Configure Gradio: upload folder, no telemetry, no proxy for its own requests, and no requests to others.
+
+    Headers of a proxy (X-Forwarded-For) are ignored, unless the variable of uvicorn names proxies to trust: any account
+    of this machine can send them, and avoid the limit of logins.
+    """
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
     before = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     direct = ",".join(dict.fromkeys([*filter(None, before.split(",")), *LOCAL_HOSTS]))
     os.environ.update(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import json
 import os
 import re
 import shlex
@@ -14,6 +16,7 @@ import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import warnings
 from collections.abc import Iterator
@@ -28,7 +31,7 @@ from conftest import random_events, write_bars
 from facts import mentions, raises
 from typer.testing import CliRunner
 
-from dvspipe.errors import ConfigError, DvspipeError, FileError, Remedy
+from dvspipe.errors import ArgumentError, ConfigError, DvspipeError, FileError, Remedy
 from dvspipe.events import Events, SensorSize, merge_streams
 from dvspipe.formats import info, open_recording, read, write
 from dvspipe.parallel import Progress, ignore_progress
@@ -67,7 +70,7 @@ from dvspipe.app.videos import (
     sensors,
     show_excerpt,
 )
-from dvspipe.app.work import Jobs, Workspace, WorkStep, remove_abandoned, remove_old, safe_stem, say_running
+from dvspipe.app.work import Jobs, Session, Workspace, WorkStep, remove_abandoned, remove_old, safe_stem, say_running
 from dvspipe.cli.app import app
 
 IDEAL_CHOICES = Choices(IDEAL, knobs_of(IDEAL), "off")
@@ -302,6 +305,34 @@ def test_handler_errors_are_shown_as_messages(space: Workspace, caplog: pytest.L
     assert "ZeroDivisionError" in caplog.text
 
 
+@pytest.mark.parametrize("is_wrapped", [False, True], ids=["OSError", "FileError"])
+def test_full_disk_is_named_in_one_line(space: Workspace, caplog: pytest.LogCaptureFixture, is_wrapped: bool) -> None:
+    def write_film(_: object) -> Iterator[dict[str, str]]:
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if is_wrapped:
+            raise FileError("a.h5: cannot be written") from full
+        raise full
+        yield {}
+
+    (line,) = handle(space, "status", write_film)(Request())
+    assert "the disk is full" in line["status"]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("value", [5, {"path": "a"}, ["a"]])
+def test_value_of_another_type_is_named_in_one_line(
+    space: Workspace, caplog: pytest.LogCaptureFixture, value: object
+) -> None:
+    def choose(_: Session, name: str | None) -> Iterator[dict[str, str]]:
+        yield {"line": str(name)}
+
+    (line,) = handle(space, "status", choose)(Request(), value)
+    assert mentions(line["status"], "name", type(value).__name__, "str")
+    assert not caplog.records
+    with raises(ArgumentError, "name", type(value).__name__):
+        space.resolve(value)  # type: ignore[arg-type]
+
+
 def test_handler_without_updates_leaves_the_page_unchanged(space: Workspace) -> None:
     """Otherwise Gradio clears the outputs of a generator that yields nothing."""
     (updates,) = handle(space, "status", lambda *_: iter(()))(Request())
@@ -468,10 +499,10 @@ def at(served: Served, path: str) -> str:
     return served.address.replace("?", f"{path}?")
 
 
-def get(address: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+def get(address: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes, dict[str, str]]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(urllib.request.Request(address, headers=headers), timeout=60) as response:
+        with opener.open(urllib.request.Request(address, body, headers), timeout=60) as response:
             return response.status, response.read(), dict(response.headers)
     except urllib.error.HTTPError as error:
         return error.code, error.read(), dict(error.headers)
@@ -587,7 +618,30 @@ def test_password_protects_page_and_files(tmp_path: Path) -> None:
         assert get(f"{page}config")[0] == 401
         assert get(at(found, "config"))[0] == 200
         assert root.is_dir()
+        body = urllib.parse.urlencode({"password": "wrong"}).encode()
+        codes = [get(f"{page}login", body, **{"X-Forwarded-For": f"10.0.0.{number}"})[0] for number in range(6)]
+        assert codes == [401] * 5 + [429]
     assert not root.exists()
+
+
+def test_nothing_is_left_outside_the_folder_of_the_page(tmp_path: Path) -> None:
+    code = (
+        "import json; from pathlib import Path; from dvspipe.app import AppSettings, serve\n"
+        "with serve(AppSettings(Path('.'))): names = {path.name[:12] for path in Path('..').iterdir()}\n"
+        "print(json.dumps(sorted(names)))"
+    )
+    (tmp_path / "folder").mkdir()
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path / "folder",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == ["dvspipe-app-", "folder"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
