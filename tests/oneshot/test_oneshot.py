@@ -115,6 +115,22 @@ def test_dark_film_is_refused(tmp_path: Path) -> None:
         prepare(list_films([make_film(tmp_path / "dark.webm", brightness=0)]), tmp_path / "mine")
 
 
+@pytest.mark.parametrize("is_other", [False, True])
+def test_unreadable_film_is_refused_before_another_is_tracked(tmp_path: Path, is_other: bool) -> None:
+    stages = set[str]()
+
+    class Stages(TrainingCallback):
+        def on_progress(self, stage: str, done: int, total: int) -> None:  # noqa: ARG002
+            stages.add(stage)
+
+    wave, empty = make_film(tmp_path / "wave.webm"), tmp_path / "empty.mp4"
+    empty.touch()
+    films, other = ([wave], [empty]) if is_other else ([wave, empty], [])
+    with raises(VideoError, "empty.mp4"):
+        prepare(list_films(films), tmp_path / "mine", other=other, callback=Stages())
+    assert not [stage for stage in stages if "tracking" in stage]
+
+
 def test_run_is_a_classifier_of_the_gestures_and_other_gestures(run: Run) -> None:
     test = run.learned.run.test
     assert test.classes == ("aside", OTHER, "up")
