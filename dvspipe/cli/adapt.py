@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import count_noun
+from .activity import show_share
 from .infer import (
     CheckpointName,
     Recordings,
@@ -17,7 +18,7 @@ from .infer import (
     note_overrides,
 )
 from .options import AsJson, Hint, Overwrite, Sensor, parse_hints, parse_sensor
-from .screen import fail_inputs, make_table, notes, progress, screen, show_share, skip
+from .screen import fail_inputs, make_table, notes, progress, screen, skip
 
 if TYPE_CHECKING:
     from ..results import AdaptationRecord

@@ -16,6 +16,7 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError
+from .activity import ShowProgress
 from .options import (
     AsJson,
     Hint,
@@ -28,7 +29,7 @@ from .options import (
     parse_region,
     parse_sensor,
 )
-from .screen import ShowProgress, make_table, notes, progress, screen, show_name, warn
+from .screen import make_table, notes, progress, screen, show_name, warn
 
 if TYPE_CHECKING:
     from ..events import Events

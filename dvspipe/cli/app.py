@@ -31,7 +31,17 @@ from .options import explain_usage
 from .page import app as app_page
 from .quantise import quantise
 from .recordings import check, cut, info, merge
-from .screen import EXIT_ERROR, accept_all_texts, close_output, describe_error, fail, notes, screen, show_log
+from .screen import (
+    EXIT_ERROR,
+    accept_all_texts,
+    close_output,
+    describe_error,
+    fail,
+    notes,
+    screen,
+    show_activity,
+    show_log,
+)
 from .synth import synth
 from .track import track
 from .training import demo, evaluate, train
@@ -70,6 +80,8 @@ LEFT_OUT = frozenset({"norse", "sklearn", "tonic", "torch"})  # missing from req
 QUIET_HELP = "Print only results, warnings and errors."
 NAMES = {"filter_": "filter", "evaluate": "eval"}
 BY_NAME = {NAMES.get(command.__name__, command.__name__): command for command in COMMANDS}
+ENDLESS = frozenset({"app", "live"})
+"""Commands that run until they are stopped; they show their own state."""
 GROUPS = {"data": data, "configs": configs, "synth": synth}
 
 
@@ -91,6 +103,8 @@ def start(
         screen.print(context.get_help())
         raise typer.Exit
     show_log(logging.INFO if verbose and not quiet else logging.WARNING)
+    if context.invoked_subcommand not in ENDLESS:
+        context.with_resource(show_activity())
 
 
 def _create() -> typer.Typer:

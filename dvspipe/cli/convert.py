@@ -8,7 +8,6 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from ..errors import ConfigError, DvspipeError, FileError
 from ..numba_cache import compiled_s
+from .activity import ShownStage
 from .imports import pause_collection
 from .options import (
     AsJson,
@@ -186,13 +186,15 @@ class _Conversions:
 
     def convert_one(self, task: ConversionTask) -> None:
         """Convert one file, and show its progress."""
+        from ..parallel import NamedStep
         from ..recordings.conversion import convert_task
 
         if task.camera is not None:
             messages.print(f"camera {task.camera}: Ctrl-C ends the recording")
         started = time.monotonic() - compiled_s()
         with progress() as show:
-            shown = partial(show, "frames" if task.kind.is_video else "events")
+            stage = ShownStage(show, "frames" if task.kind.is_video else "events")
+            shown = NamedStep(stage, str(task))
             threads = max(1, (os.cpu_count() or 1) // 2)  # other cores decode and compress
             done = convert_task(
                 task, shown, video=self.of_video, recording=self.of_recording, overwrite=self.overwrite, threads=threads
@@ -221,7 +223,7 @@ class _Conversions:
                 engine=engine,
                 overwrite=self.overwrite,
                 waiting=waiting,
-                progress=partial(show, "files"),
+                progress=ShownStage(show, "files"),
             )
             for outcome in outcomes:
                 try:

@@ -13,6 +13,7 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, count_noun
+from .activity import ShownStage
 from .options import (
     AsJson,
     Config,
@@ -177,7 +178,7 @@ def encode(
             size=size or SHARD_BYTES,
             engine=done_by,
             overwrite=overwrite,
-            progress=partial(show, "recordings"),
+            progress=ShownStage(show, "recordings"),
         )
     total = sum(each.bytes for each in index.shards)
     counts = ", ".join(f"{part} {len(samples)}" for part, samples in found.parts.items())
@@ -229,7 +230,7 @@ def _fill_cache(found: DataSet, plan: TensorPlan, config: DataConfig, share: Sha
     note_shard(share, len(samples))
     failed = 0
     with progress() as show:
-        for outcome in encode_many(samples, plan, engine=engine, progress=partial(show, "recordings")):
+        for outcome in encode_many(samples, plan, engine=engine, progress=ShownStage(show, "recordings")):
             if outcome.error is not None:
                 failed += 1
                 skip(outcome.error)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..errors import ConfigError, DvspipeError, count_noun
+from .activity import ShownStage
 from .options import Hint, JobsOption, Overwrite, Sensor, choose_engine, parse_hints, parse_sensor, to_us
 from .screen import fail_inputs, messages, notes, progress, screen, show_name, skip
 
@@ -92,7 +92,7 @@ def _write(plan: FramePlan, engine: Engine, *, overwrite: bool) -> None:
 
     failed = 0
     with progress() as show:
-        for outcome in write_frames(plan, engine=engine, overwrite=overwrite, progress=partial(show, "recordings")):
+        for outcome in write_frames(plan, engine=engine, overwrite=overwrite, progress=ShownStage(show, "recordings")):
             try:
                 count = outcome.result()
             except DvspipeError as error:

@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, DvspipeError, count_noun
+from .activity import show_share
 from .imports import pause_collection
 from .options import (
     AsJson,
@@ -27,7 +28,7 @@ from .options import (
     parse_shard,
     trust_packages,
 )
-from .screen import fail_inputs, make_table, messages, notes, progress, screen, show_name, show_share, skip
+from .screen import fail_inputs, make_table, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
     from ..inference import Classifier, Draw, InferConfig

@@ -14,6 +14,7 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, DvspipeError, count_noun
+from .activity import show_share
 from .options import (
     AsJson,
     EngineOption,
@@ -43,7 +44,6 @@ from .screen import (
     progress,
     screen,
     show_name,
-    show_share,
     skip,
     warn,
 )

@@ -6,11 +6,11 @@ import io
 import logging
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
@@ -19,11 +19,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import DvspipeError, Remedy, escape_controls
-from ..numba_cache import compiled_s, watch_compilation
+from ..numba_cache import watch_compilation
+from .activity import WORKING, CommandState, ShowProgress
 from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.live import Live
+
+    from ..parallel import CurrentStep
 
 MAX_TABLE_COLUMNS = 10_000  # width of tables in files and pipes
 EXIT_SOME_FAILED = 1
@@ -33,9 +36,9 @@ EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells report it
 COMPILATION_LOG = logging.getLogger(watch_compilation.__module__)
 KEYS = frozenset({"fps", "scale", "time_unit", "timestamps"})
 """Remedies that are set with --set on the command line, in addition to remedies in `config`."""
-LINE_EVERY_S = 10.0  # minimum interval of progress lines without a terminal
-PERCENT = "done"  # stage of progress in percent
-MAX_LINES = 12  # progress lines per stage without a terminal
+DRAW_AFTER_S = 1.0  # time without progress until the first drawing on a terminal; short commands draw nothing
+DRAWINGS_PER_S = 4.0
+POLL_S = 0.5  # interval of looking for a line that is due in a file or pipe
 
 
 class _Console(Console):
@@ -65,9 +68,6 @@ notes = _Console()
 """Additional information on standard output; --quiet suppresses it, like progress."""
 messages = _Console(stderr=True)
 """Errors, warnings and progress, on standard error."""
-
-ShowProgress = Callable[[str, float, float], None]
-"""Callback called with (stage, done, total); total is 0 if unknown."""
 
 
 def accept_all_texts() -> None:
@@ -237,102 +237,103 @@ def make_table(*headings: str, right: tuple[str, ...] = (), wraps: bool = True) 
     return table
 
 
+class _Display:
+    """Shows the activity of the running command, from a thread of its own.
+
+    On a terminal, one or two lines are redrawn below the output. In a file or pipe, it prints a line now and then.
+
+    Attributes:
+        running: Display of the running command; None: no command is running.
+    """
+
+    running: ClassVar[_Display | None] = None
+
+    def __init__(self) -> None:
+        self.activity = CommandState(time.monotonic())
+        self._stopped = threading.Event()
+        self._drawing = threading.Lock()
+        self._live: Live | None = None
+        self._thread = threading.Thread(target=self._run, name="progress")
+        self._thread.start()
+
+    def draw(self) -> None:
+        """Draw on a terminal from now on; results and notes are printed above, if they go to the terminal, too."""
+        with self._drawing:
+            if self._live is not None or self._stopped.is_set() or not messages.is_terminal:
+                return
+            from rich.live import Live
+
+            self._live = Live(
+                get_renderable=lambda: self.activity.draw(time.monotonic()),
+                console=messages,
+                transient=True,
+                refresh_per_second=DRAWINGS_PER_S,
+                redirect_stdout=sys.stdout.isatty(),
+            )
+            self._live.start(refresh=True)
+            for console in _terminals():
+                console.push_render_hook(self._live)
+
+    def stop(self) -> None:
+        """End the thread, and clear the drawing."""
+        self._stopped.set()
+        self._thread.join()
+        if self._live is not None:
+            for console in _terminals():
+                console.pop_render_hook()
+            self._live.stop()
+
+    def _run(self) -> None:
+        if messages.is_terminal:
+            if not self._stopped.wait(DRAW_AFTER_S):
+                self.draw()
+            return
+        while not self._stopped.wait(POLL_S):
+            if (line := self.activity.next_line(time.monotonic())) is not None:
+                messages.print(line)
+
+
+def _terminals() -> list[Console]:
+    """List the consoles of standard output that are a terminal."""
+    return [console for console in (screen, notes) if console.is_terminal]
+
+
+@contextmanager
+def show_activity() -> Iterator[CommandState]:
+    """Show what a command is doing until the block ends: starting, then what it reports with `progress`.
+
+    Yields:
+        CommandState to update; inside another block, its activity.
+    """
+    if _Display.running is not None or notes.quiet:
+        yield _Display.running.activity if _Display.running is not None else CommandState(time.monotonic())
+        return
+    _Display.running = display = _Display()
+    try:
+        yield display.activity
+    finally:
+        display.stop()
+        _Display.running = None
+
+
 @contextmanager
 def progress() -> Iterator[ShowProgress]:
     """Yield a callback that shows progress and the remaining time, with a new bar for each stage.
 
     Without a terminal, it prints occasional lines. After Ctrl-C, the next call raises KeyboardInterrupt.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    show: ShowProgress
     watch_compilation()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=messages,
-        transient=True,
-        disable=notes.quiet or not messages.is_terminal,
-    ) as bars:
-        show = _Lines() if bars.disable else _Bars(bars)
+    with show_activity() as activity:
 
-        def show_or_stop(stage: str, done: float, total: float) -> None:
+        def show_or_stop(stage: str, done: float, total: float, step: CurrentStep | None = None, /) -> None:
             Interrupt.stop_if_requested()
-            show(stage, done, total)
+            activity.update(time.monotonic(), stage, done, total, step)
 
+        if _Display.running is not None:
+            _Display.running.draw()
         Interrupt.shows_progress = True
         try:
-            with _print_above(bars):
-                yield show_or_stop
+            yield show_or_stop
         finally:
             Interrupt.shows_progress = False
-
-
-def show_share(show: ShowProgress, recordings: int) -> Callable[[float, float], object]:
-    """Return a progress callback that shows the number of recordings, or the percentage of a single recording."""
-    if recordings == 1:
-        return lambda done, _: show(PERCENT, 100 * done, 100)
-    return lambda done, total: show("recordings", done, total)
-
-
-@contextmanager
-def _print_above(bars: Progress) -> Iterator[None]:
-    """Print results and notes above the progress bar during the block, if both go to the terminal."""
-    consoles = [console for console in (screen, notes) if console.is_terminal and not bars.disable]
-    for console in consoles:
-        console.push_render_hook(bars.live)
-    try:
-        yield
-    finally:
-        for console in consoles:
-            console.pop_render_hook()
-
-
-class _Bars:
-    """Progress as a bar."""
-
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._stage, self._task = "", cast("TaskID", 0)
-
-    def __call__(self, stage: str, done: float, total: float) -> None:
-        if stage != self._stage:
-            for old in self._bars.task_ids:
-                self._bars.remove_task(old)
-            self._stage, self._task = stage, self._bars.add_task(stage, total=total or None)
-        self._bars.update(self._task, completed=done, total=total or None)
-
-
-class _Lines:
-    """Progress as occasional lines, at most `MAX_LINES` per stage; none with --quiet.
-
-    If the total is unknown, the interval doubles after each line. The time left is estimated without compilation.
-    """
-
-    def __init__(self) -> None:
-        self._stage, self._from, self._next = "", 0.0, 0.0
-        self._wait_s = LINE_EVERY_S
-        self._printed_s = time.monotonic()
-        self._begin_s = self._printed_s - compiled_s()
-
-    def __call__(self, stage: str, done: float, total: float) -> None:
-        now_s = time.monotonic()
-        working_s = now_s - compiled_s()
-        if stage != self._stage:
-            self._stage, self._from, self._begin_s = stage, done, working_s
-            self._next, self._wait_s = done, LINE_EVERY_S
-        if now_s - self._printed_s < self._wait_s or done < self._next or notes.quiet:
-            return
-        self._printed_s = now_s
-        if total:
-            self._next = done + total / (MAX_LINES - 1)
-        else:
-            self._wait_s *= 2
-        from ..parallel.estimate import estimate_left_s
-
-        left_s = estimate_left_s(done, total, working_s - self._begin_s, begin=self._from)
-        left = "" if left_s is None else f", {timedelta(seconds=round(left_s))} left"
-        of_total = " %" if stage == PERCENT else f" of {total:,.0f}" if total else ""
-        messages.print(f"{stage}: {done:,.0f}{of_total}{left}")
+            activity.enter(WORKING, time.monotonic())

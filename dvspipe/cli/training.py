@@ -7,7 +7,6 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,6 +14,7 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, FileError, Remedy
+from .activity import ShownStage
 from .infer import print_predictions
 from .options import AsJson, Config, Overrides, Overwrite, Trust, is_folder, read_config, trust_packages
 from .screen import make_table, messages, notes, progress, screen, warn
@@ -265,7 +265,7 @@ def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overw
     if save is not None:
         claim_output(save, overwrite=overwrite)
     with progress() as show:
-        choice = choose_settings(folder, parse_overrides(settings or []), partial(show, "recordings"))
+        choice = choose_settings(folder, parse_overrides(settings or []), ShownStage(show, "recordings"))
     text = choice.to_yaml()
     if _is_first():
         screen.print(Text(text))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import VideoError
 from ..events import SensorSize
+from ..parallel import Progress, ignore_progress
 from ..pose import Track, track
 from ..video.config import VideoSettings
 from .framing import DEAD_BAND, MAX_ZOOM, Framing, follow_centers, smooth_centers
@@ -23,7 +24,9 @@ SMOOTHING_HZ = 10.0  # steps per second of `smooth_centers`; its standard deviat
 MIN_PRESENT = 0.3  # fraction of pictures that must show a person
 
 
-def find_person(path: Path, video: VideoSettings, original: SensorSize, target: SensorSize) -> Framing | None:
+def find_person(
+    path: Path, video: VideoSettings, original: SensorSize, target: SensorSize, progress: Progress = ignore_progress
+) -> Framing | None:
     """Frame the largest person in a film; return None if nobody is found, or the person fills the picture.
 
     Args:
@@ -31,10 +34,11 @@ def find_person(path: Path, video: VideoSettings, original: SensorSize, target: 
         video: Settings for reading; crop and resize are ignored.
         original: Size of the film's pictures.
         target: Sensor of the network.
+        progress: Called with the number of pictures read and the total.
     """
     complete = video.model_copy(update={"crop": None, "resize": None})
     try:
-        found = track(path, {"max_fps": POSE_HZ, "smooth": False}, video=complete)
+        found = track(path, {"max_fps": POSE_HZ, "smooth": False}, video=complete, progress=progress)
     except VideoError:
         return None  # the simulation reports problems of the film
     seen = found.present

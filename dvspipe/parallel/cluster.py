@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from ..errors import ConfigError, DvspipeError, Remedy, WorkerError
 from .imports import find_program_folder, safe_paths
-from .processes import LOG_NAME, Item, LogSender, Outcome, Progress, Result, Work, attempt, ignore_progress
+from .processes import LOG_NAME, Item, LogSender, Outcome, Result, Work, attempt
+from .progress import Progress, ignore_progress
 
 TASKS_PER_CORE = 4  # in flight: one runs and three wait, to keep cores busy between replies of the driver
 RETRIES = 3  # repetitions of an item after the death of its worker or node

@@ -308,6 +308,20 @@ class CorruptionResult(Record):
     """Seed of the corruptions."""
 
 
+class JointTest(Record):
+    """Test of a joint network, which decides on videos, on movements of rendered people (synthetic)."""
+
+    samples: int
+    """Number of movements."""
+    correct: int
+    """Number of correct predictions."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct predictions, 0 to 1."""
+        return self.correct / self.samples
+
+
 class TestResult(Scores):
     """test.json: test result of the chosen epoch."""
 
@@ -335,6 +349,8 @@ class TestResult(Scores):
     """Number of correct predictions before the readout was fitted; None with other rules or classes."""
     baseline: BaselineResult | None
     """Result of the baseline network; None if none was trained."""
+    joints: JointTest | None = None
+    """Test of the joint network of `dvspipe learn`; None without a joint network."""
     findings: tuple[Finding, ...] = ()
     """Limits of the result, most important first."""
     notes: tuple[str, ...]

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,11 @@ from conftest import random_events
 from facts import mentions
 from rich.text import Text
 
+from dvspipe.cli import recordings
 from dvspipe.cli import screen as own
-from dvspipe.cli.screen import messages, notes, progress, screen, show_share
+from dvspipe.cli.activity import STARTING
+from dvspipe.cli.app import app
+from dvspipe.cli.screen import messages, notes, progress, screen
 from dvspipe.formats import read, write
 from dvspipe.numba_cache import COMPILING
 
@@ -65,51 +69,43 @@ def test_output_in_a_file_has_no_bar_and_no_control_codes() -> None:
     assert done.stderr.splitlines() == [f"warning: of {k}" for k in range(3)]
 
 
-def test_progress_without_terminal_is_occasional_lines(
+def wait_for_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the standard error once a line is in it."""
+    said, until_s = "", time.monotonic() + 60
+    while "\n" not in said and time.monotonic() < until_s:
+        time.sleep(0.01)
+        said += capsys.readouterr().err
+    return said
+
+
+def test_progress_in_a_pipe_is_lines_unless_quiet(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock = iter(range(0, 1000, 4))
-    monkeypatch.setattr("dvspipe.cli.screen.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("dvspipe.cli.activity.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(own, "POLL_S", 0.01)
     with progress() as show:
-        for done in range(9):
-            show("frames", done, 30)
-    assert capsys.readouterr().err.splitlines() == [
-        "frames: 2 of 30, 0:01:52 left",
-        "frames: 5 of 30, 0:01:40 left",
-        "frames: 8 of 30, 0:01:28 left",
-    ]
-    with progress() as show:
-        for share in (0, 0.25, 0.5, 0.75):
-            show_share(show, 1)(share, 1)
-        for done in (0, 5000, 10_000, 15_000):
-            show_share(show, 20_000)(done, 20_000)
-    lines = capsys.readouterr().err
-    assert mentions(lines, "50 %")
-    assert mentions(lines, "5,000 of 20,000")
+        show("frames", 2, 30)
+        assert mentions(wait_for_line(capsys), "frames: 2 of 30")
     monkeypatch.setattr(notes, "quiet", True)
     with progress() as show:
-        for done in range(9):
-            show("frames", done, 100)
+        show("frames", 2, 30)
+        time.sleep(0.05)
     notes.print("a note")
     screen.print("a result")
     messages.print("a message")
-    out, err = capsys.readouterr()
-    assert (out, err) == ("a result\n", "a message\n")
+    assert capsys.readouterr() == ("a result\n", "a message\n")
 
 
-def test_progress_without_terminal_has_at_most_twelve_lines_per_stage(
+def test_command_shows_that_it_starts_before_it_reports_progress(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock = iter(range(0, 10**7, 60))
-    monkeypatch.setattr("dvspipe.cli.screen.time.monotonic", lambda: float(next(clock)))
-    with progress() as show:
-        for stage, total in (("frames", 1000), ("events", 0), ("files", 3)):
-            for done in range(1000):
-                show(stage, min(done, total) if total else done, total)
-    lines = capsys.readouterr().err.splitlines()
-    counts = [sum(line.startswith(stage) for line in lines) for stage in ("frames", "events", "files")]
-    assert all(count <= own.MAX_LINES for count in counts), counts
-    assert min(counts) >= 4
+    monkeypatch.setattr("dvspipe.cli.activity.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(own, "POLL_S", 0.01)
+    monkeypatch.setattr(recordings, "_collect", lambda *_: pytest.fail(wait_for_line(capsys)))
+    with pytest.raises(pytest.fail.Exception, match="^starting: 0:00:"):
+        app(["info", "x.h5"], standalone_mode=False)
+    with own.show_activity() as activity:
+        assert activity.stage == STARTING  # the display of the failed command has ended
 
 
 def test_control_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:

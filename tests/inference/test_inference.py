@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -54,7 +55,7 @@ from dvspipe.inference import (
 from dvspipe.inference.rates import MAX_RATE_BINS, RateHistogram, StepCounts
 from dvspipe.inference.segments import is_certain
 from dvspipe.inference.windows import Window, slide
-from dvspipe.parallel import Processes
+from dvspipe.parallel import CurrentStep, Processes
 from dvspipe.recordings.conversion import convert_many, plan_conversions
 from dvspipe.results import (
     InferenceRun,
@@ -1019,6 +1020,24 @@ def test_progress_advances_within_recordings_and_videos(tmp_path: Path, checkpoi
     assert calls[-1] == 2
 
 
+def test_progress_names_files_and_stages(tmp_path: Path, checkpoint: Path) -> None:
+    write(tmp_path / "data" / "a.h5", moving_bar(0, 0, windows=3))
+    bars = [np.roll(np.tile(np.uint8([255, 0, 0, 0]), (12, 4)), shift, axis=1) for shift in range(30)]
+    write_video(tmp_path / "data" / "b.webm", [Frame(20_000 * k, bar) for k, bar in enumerate(bars)])
+    names: set[tuple[str, ...]] = set()
+
+    class Steps:
+        def __call__(self, *_: float) -> None: ...
+
+        def show_step(self, _done: float, _total: float, step: CurrentStep) -> None:
+            names.add((Path(step.names[0]).name, *step.names[1:]))
+
+    tasks = plan_tasks([tmp_path / "data"])
+    list(classify_many(tasks, Classifier.load(checkpoint), config=InferConfig(roi="auto"), progress=Steps()))
+    stages = {(name, stages[-1]) for name, *stages in names if stages}
+    assert stages >= {("a.h5", "motion"), ("a.h5", "events"), ("b.webm", "person"), ("b.webm", "events")}
+
+
 def test_unknown_sensor_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.txt").write_text("".join(f"{t} {t % 12} 2 1\n" for t in range(0, 100_000, 500)))
     classifier = untrained(SensorSize(width=128, height=128))
@@ -1124,9 +1143,8 @@ def test_ctrl_c_keeps_finished_predictions(jobs: int, tmp_path: Path, checkpoint
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=60)
     assert running.returncode == 130, errors
-    output = [
-        line for line in errors.strip().splitlines() if not line.startswith("recordings: ")
-    ]  # only on slow machines
+    progress = re.compile(r"(starting|recordings): .*")  # only on slow machines
+    output = [line for line in errors.strip().splitlines() if not progress.fullmatch(line)]
     assert output == ["dvspipe: interrupted"]
     done = {path.parent.name for path in tmp_path.glob("out/*/answer.json")}
     assert 1 <= len(done) < count
