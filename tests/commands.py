@@ -7,10 +7,14 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from dvspipe.cli.app import main
+from dvspipe.cli.screen import screen
 
 
 @dataclass(frozen=True)
@@ -22,14 +26,29 @@ class Done:
     stderr: str
 
 
-def dvspipe(*arguments: object, cwd: Path, code: int | None = 0) -> Done:
-    """Run a command in this process, from argv to the exit code."""
-    out, err = io.StringIO(), io.StringIO()
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@contextlib.contextmanager
+def open_terminal(columns: int) -> Iterator[io.StringIO]:
+    """Send results to a terminal of this width during the block, and yield its text."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(_Terminal()) as terminal:
+        patch.setenv("TERM", "xterm")
+        patch.setattr(screen, "width", columns)
+        yield terminal
+
+
+def dvspipe(*arguments: object, cwd: Path, code: int | None = 0, columns: int | None = None) -> Done:
+    """Run a command in this process, from argv to the exit code; with `columns`, its results go to a terminal."""
+    results = open_terminal(columns) if columns else contextlib.redirect_stdout(io.StringIO())
+    err = io.StringIO()
     argv, folder, handler = sys.argv, Path.cwd(), signal.getsignal(signal.SIGINT)
     sys.argv = ["dvspipe", *map(str, arguments)]
     os.chdir(cwd)
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with results as out, contextlib.redirect_stderr(err):
             main()
         found = 0
     except SystemExit as stop:

@@ -34,11 +34,11 @@ from .options import (
     to_us,
 )
 from .screen import (
+    TextTable,
     choose_exit_code,
     describe_error,
     fail,
     fail_inputs,
-    make_table,
     messages,
     progress,
     screen,
@@ -108,8 +108,8 @@ def _collect(outcomes: Iterable[Outcome[Path, Value]], files: int) -> list[Value
 
 
 def _print_description(found: RecordingInfo) -> None:
-    table = make_table()
-    table.title, table.title_justify = Text(show_name(found.file)), "left"
+    screen.print(Text(show_name(found.file)))
+    table = TextTable()
     table.add_row("format", found.format)
     table.add_row("sensor", f"{found.width} x {found.height} ({found.sensor_source})")
     table.add_row("events", f"{found.events:,}")
@@ -124,7 +124,7 @@ def _print_description(found: RecordingInfo) -> None:
     for key, value in found.attributes.items():
         if key not in ("width", "height", "format"):
             for name, text in _list_values(key, value):
-                table.add_row(Text(name), Text(text))
+                table.add_row(name, text)
     screen.print(table)
 
 
