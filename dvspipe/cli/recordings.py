@@ -121,11 +121,28 @@ def _print_description(found: RecordingInfo) -> None:
         table.add_row("rate", f"{found.rate_hz:,.0f} events/s, {per_pixel:{digits}} per pixel")
     if found.on_fraction is not None:
         table.add_row("polarity", f"{found.on_fraction:.1%} ON, {1 - found.on_fraction:.1%} OFF")
+    elif found.events:
+        table.add_row("polarity", "not counted in this large file; --whole counts")
+
     for key, value in found.attributes.items():
-        if key not in ("width", "height", "format"):
+        if key not in ("width", "height", "format", "settings"):
             for name, text in _list_values(key, value):
                 table.add_row(name, text)
+    if "settings" in found.attributes:
+        changed = list(_list_changed_settings(found.attributes["settings"]))
+        for name, text in changed or [("settings", "defaults")]:
+            table.add_row(name, text)
     screen.print(table)
+
+
+def _list_changed_settings(stored: object) -> Iterator[tuple[str, str]]:
+    """Yield the (name, text) of each setting that differs from the defaults of conversions."""
+    from ..recordings.conversion import ConvertConfig
+
+    defaults = set(_list_values("settings", ConvertConfig().model_dump(mode="json")))
+    for setting in _list_values("settings", stored):
+        if setting not in defaults:
+            yield setting
 
 
 def _list_values(name: str, value: object) -> Iterator[tuple[str, str]]:

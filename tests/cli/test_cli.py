@@ -34,7 +34,9 @@ from dvspipe.errors import DataError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.recordings import conversion
+from dvspipe.recordings.conversion import ConvertConfig
 from dvspipe.results import EpochRow
+from dvspipe.simulator import SimulatorConfig
 from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, gesture_frames
 from dvspipe.training import TrainingCallback
 from dvspipe.video.frames import frames_from_arrays
@@ -275,14 +277,21 @@ def test_view_of_video_suggests_convert(clip: Path, tmp_path: Path) -> None:
     assert failed.endswith(f"dvspipe convert {clip} -o {clip.with_suffix('.h5')} --preview\n")
 
 
-def test_info_prints_one_line_per_stored_setting(tmp_path: Path) -> None:
-    settings = {"simulator": {"pos_thres": 0.2, "seed": None}, "upsample": "off"}
-    write(tmp_path / "a.h5", random_events(0, 500), settings=settings)
-    lines = [line.split() for line in dvspipe("info", "a.h5", cwd=tmp_path).stdout.splitlines()]
-    assert ["settings.simulator.pos_thres", "0.2"] in lines
-    assert ["settings.upsample", "off"] in lines
-    assert not any("seed" in line[0] for line in lines)
-    assert any(line[0] == "polarity" for line in lines)
+def test_info_prints_facts_and_settings_that_differ_from_the_defaults(tmp_path: Path) -> None:
+    changed = ConvertConfig(simulator=SimulatorConfig(pos_thres=0.3), upsample="auto")
+    for name, settings in (("a.h5", changed.model_dump()), ("b.h5", ConvertConfig().model_dump())):
+        write(tmp_path / name, random_events(0, 500), settings=settings, source="film.mp4")
+    a, b = (dvspipe("info", name, cwd=tmp_path).stdout.splitlines() for name in ("a.h5", "b.h5"))
+    assert [line.split() for line in a[-2:]] == [["settings.simulator.pos_thres", "0.3"], ["settings.upsample", "auto"]]
+    assert b[-1].split() == ["settings", "defaults"]
+    assert [line.split()[0] for line in b[1:7]] == ["format", "sensor", "events", "time", "rate", "polarity"]
+
+
+def test_info_says_how_to_count_polarities_of_large_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dvspipe.formats.recordings.MAX_COUNTED_EVENTS", 100)
+    write(tmp_path / "a.h5", random_events(0, 500))
+    assert "--whole" in dvspipe("info", "a.h5", cwd=tmp_path).stdout
+    assert "% ON" in dvspipe("info", "a.h5", "--whole", cwd=tmp_path).stdout
 
 
 def test_rate_chart_suggests_upsampling_if_it_was_off_and_has_events(tmp_path: Path) -> None:
