@@ -25,7 +25,7 @@ from conftest import random_events
 from facts import mentions
 
 from dvspipe.cli import analysis
-from dvspipe.cli.app import COMMANDS
+from dvspipe.cli.app import BY_NAME, GROUPS
 from dvspipe.config import shipped_configs
 from dvspipe.datasets import read_split
 from dvspipe.datasets.config import DataKind
@@ -68,12 +68,16 @@ def test_help_without_options_of_commands_equals_the_complete_one(tmp_path: Path
     assert dvspipe("--help", cwd=tmp_path).stdout == dvspipe("-q", "-h", cwd=tmp_path).stdout == complete
 
 
-def test_help_names_every_command(tmp_path: Path) -> None:
+def test_help_names_every_command_and_the_most_used_first(tmp_path: Path) -> None:
     text = dvspipe("--help", cwd=tmp_path).stdout
-    assert all(
-        command in text for command in ("convert", "train", "infer", "info", "check", "cut", "merge", "view", "encode")
-    )
-    assert "convert" in dvspipe(cwd=tmp_path).stdout
+    named = re.findall(r"^. (\w+) ", text, re.MULTILINE)
+    assert named[:8] == ["convert", "train", "infer", "live", "learn", "view", "app", "demo"]
+    assert sorted(named) == sorted([*BY_NAME, *GROUPS])
+
+
+@pytest.mark.parametrize("words", [[], ["convert"], ["data"], ["data", "stats"]])
+def test_help_shows_no_type_after_switches(words: list[str], tmp_path: Path) -> None:
+    assert "bool" not in dvspipe(*words, "--help", cwd=tmp_path).stdout
     assert dvspipe("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
     assert run_in_process("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
     failed = run_in_process("info", "missing.h5", cwd=tmp_path)
@@ -919,7 +923,7 @@ def test_option_choices_match_models() -> None:
 
 def test_all_writing_commands_have_option_out() -> None:
     reading = {"info", "check", "manifest", "app", "warmup", "live"}  # live records on request
-    for command in COMMANDS:
+    for command in BY_NAME.values():
         if command.__name__ not in reading:
             option = typing.get_type_hints(command, include_extras=True)["out"].__metadata__[0]
             assert {option.default, *option.param_decls} == {"--out", "-o"}, command.__name__
