@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from dvspipe.cli.app import main
 from dvspipe.cli.interrupts import SIGNALS
+from dvspipe.cli.screen import screen
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,29 @@ def keep_signal_handlers() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def dvspipe(*arguments: object, cwd: Path, code: int | None = 0) -> Done:
-    """Run a command in this process, from argv to the exit code."""
-    out, err = io.StringIO(), io.StringIO()
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@contextlib.contextmanager
+def open_terminal(columns: int) -> Iterator[io.StringIO]:
+    """Send results to a terminal of this width during the block, and yield its text."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(_Terminal()) as terminal:
+        patch.setenv("TERM", "xterm")
+        patch.setattr(screen, "width", columns)
+        yield terminal
+
+
+def dvspipe(*arguments: object, cwd: Path, code: int | None = 0, columns: int | None = None) -> Done:
+    """Run a command in this process, from argv to the exit code; with `columns`, its results go to a terminal."""
+    results = open_terminal(columns) if columns else contextlib.redirect_stdout(io.StringIO())
+    err = io.StringIO()
     argv, folder = sys.argv, Path.cwd()
     sys.argv = ["dvspipe", *map(str, arguments)]
     os.chdir(cwd)
     try:
-        with keep_signal_handlers(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with keep_signal_handlers(), results as out, contextlib.redirect_stderr(err):
             main()
         found = 0
     except SystemExit as stop:

@@ -278,11 +278,11 @@ def _note_done_before(done: int, outdated: int, tasks: int) -> None:
 def _describe_conversion(done: Conversion, seconds: float | None) -> str:
     duration_s = done.duration_us * 1e-6
     origin = f"from {done.frames:,} frames of {done.sensor} in" if done.frames else f"of {done.sensor} in"
-    rate = f", {done.events / duration_s:,.0f} per second" if duration_s else ""
+    of_video = " of video" if done.frames else ""
+    rate = f", {done.events / duration_s:,.0f} per second{of_video}" if duration_s else ""
     took = "" if seconds is None else f", converted in {seconds:.1f} s"
-    kind = " of video" if done.frames else ""
     events = f"{done.events:,} event{'s' * (done.events != 1)}{rate}"
-    return f"{show_name(done.path)}: {events}, {origin} {duration_s:.2f} s{kind}{took}"
+    return f"{show_name(done.path)}: {events}, {origin} {duration_s:.2f} s{took}"
 
 
 def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None:

@@ -29,7 +29,7 @@ from .options import (
     parse_shard,
     read_config,
 )
-from .screen import EXIT_SOME_FAILED, fail, fail_inputs, make_table, messages, notes, progress, screen, show_name, skip
+from .screen import EXIT_SOME_FAILED, TextTable, fail, fail_inputs, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
     from ..config import SettingsTree
@@ -64,7 +64,7 @@ def list_() -> None:
     """List the kinds of data sets with their expected files, and show the size of the cache."""
     from ..datasets import Cache, default_cache
 
-    table = make_table("data.kind", "what", "files")
+    table = TextTable("data.kind", "what", "files")
     for row in DATA_KINDS:
         table.add_row(*row)
     screen.print(table)
@@ -81,11 +81,11 @@ def stats(config: Config, settings: Overrides = None, as_json: AsJson = False) -
         return
     screen.print(f"{found.title}{' (synthetic)' if found.synthetic else ''}, sensor {found.sensor}")
     headings = ("class", "train", "val", "test", "groups", "events", "fewest", "most", "s", "events/s", "ON")
-    table = make_table(*headings, right=headings[1:], wraps=False)
+    table = TextTable(*headings, right=headings[1:], optional=("fewest", "most", "s", "events/s", "ON", "groups"))
     for row in found.figures:
         table.add_row(
             row.name,
-            *(str(count) for count in (row.train, row.validation, row.test, row.groups)),
+            *(row.train, row.validation, row.test, row.groups),
             *(
                 _format_number(value, form)
                 for value, form in (

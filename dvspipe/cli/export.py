@@ -10,7 +10,7 @@ import typer
 
 from ..errors import CheckpointError, ConfigError, Remedy
 from .options import Overwrite, read_config
-from .screen import describe_error, make_table, messages, notes, progress, screen, warn
+from .screen import TextTable, describe_error, messages, notes, progress, screen, warn
 
 if TYPE_CHECKING:
     from ..checkpoints.checkpoint import ClassifierConfig
@@ -82,7 +82,7 @@ def _check(source: str, settings: list[str] | None, target: TargetName) -> None:
     from ..checkpoints.targets import TARGETS, check_target
 
     rows = check_target(_find_classifier(source, settings), target)
-    table = make_table("layer", "fit", "why", "change")
+    table = TextTable("layer", "fit", "why", "change")
     for row in rows:
         table.add_row(row.layer, row.fit, row.reason, row.change)
     screen.print(table)

@@ -8,13 +8,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
-from rich.style import StyleType
 from rich.table import Table
 from rich.text import Text
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ..parallel import CurrentStep
 
 MAX_TABLE_COLUMNS = 10_000  # width of tables in files and pipes
+MIN_WRAPPED_COLUMNS = 40  # optional text is not shown in narrower columns
+COLUMN_GAP = 2  # blanks between the columns of a table
 EXIT_SOME_FAILED = 1
 EXIT_ERROR = 2
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells report it
@@ -193,48 +195,66 @@ def warn(text: str) -> None:
     messages.print(Text.assemble(("warning: ", "yellow"), show_name(text)))
 
 
-class _Table(Table):
-    """Table with escaped control characters; cells wrap only on a terminal, and only if `wraps`.
+class TextTable:
+    """Table without borders; no cell is ever cut.
 
-    rich's own table wraps cells in pipes and pads lines to the full width. It is not faster (39 ms for 300 rows, this
-    table: 38 ms).
-    """
-
-    wraps = True
-
-    def add_row(
-        self, *renderables: RenderableType | None, style: StyleType | None = None, end_section: bool = False
-    ) -> None:
-        """Add a row; escape its cells before rich computes column widths."""
-        cells = [Text(show_name(cell)) for cell in renderables]
-        super().add_row(*cells, style=style, end_section=end_section)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Render the table; in files and pipes, as wide as its content."""
-        wraps = self.wraps and console.is_terminal
-        rendered = super().__rich_console__(console, options if wraps else options.update(max_width=MAX_TABLE_COLUMNS))
-        return rendered if console.is_terminal else _strip_trailing_blanks(rendered)
-
-
-def _strip_trailing_blanks(rendered: RenderResult) -> RenderResult:
-    """Yield lines without trailing blanks, the padding of the last column."""
-    for line in Segment.split_lines(segment for segment in rendered if isinstance(segment, Segment)):
-        yield Segment("".join(segment.text for segment in line).rstrip() + "\n")
-
-
-def make_table(*headings: str, right: tuple[str, ...] = (), wraps: bool = True) -> Table:
-    """Create a table without borders.
+    On a terminal, optional columns wrap, and are omitted if they would become narrower than `MIN_WRAPPED_COLUMNS`.
+    Other columns wrap only if they do not fit alone. Files and pipes get all columns, in lines of any width.
 
     Args:
         headings: Column headings; without headings, rows define the number of columns.
         right: Headings of right-aligned columns.
-        wraps: Whether cells wrap on a terminal; they never wrap in files and pipes.
+        optional: Headings of columns that narrow terminals do not show, the least important first.
     """
-    table = _Table(box=None, padding=(0, 2, 0, 0), show_header=bool(headings))
-    table.wraps = wraps
-    for heading in headings:
-        table.add_column(heading, overflow="fold", justify="right" if heading in right else "left")
-    return table
+
+    def __init__(self, *headings: str, right: Collection[str] = (), optional: Sequence[str] = ()) -> None:
+        self._headings = headings
+        self._right = right
+        self._optional = optional
+        self._rows: list[list[str]] = []
+
+    def add_row(self, *cells: object) -> None:
+        """Add a row; control characters in its cells are escaped."""
+        self._rows.append([show_name(cell) for cell in cells])
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render the table; in files and pipes, as wide as its content."""
+        width = options.max_width if console.is_terminal else MAX_TABLE_COLUMNS
+        shown, fits = self._choose_columns(width)
+
+        table = Table(box=None, padding=(0, COLUMN_GAP, 0, 0), pad_edge=False, show_header=bool(self._headings))
+        for k in shown:
+            heading = self._headings[k] if self._headings else ""
+            table.add_column(
+                heading,
+                justify="right" if heading in self._right else "left",
+                overflow="fold",
+                no_wrap=fits and heading not in self._optional,
+            )
+        for row in self._rows:
+            table.add_row(*(Text(row[k]) for k in shown))
+
+        rendered = console.render(table, options.update(max_width=width))
+        return rendered if console.is_terminal else _strip_trailing_blanks(rendered)
+
+    def _choose_columns(self, width: int) -> tuple[list[int], bool]:
+        """Return the indices of the columns to show in lines of `width` characters, and whether they fit."""
+        lines = [self._headings, *self._rows] if self._headings else self._rows
+        widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+        optional = [self._headings.index(heading) for heading in self._optional]
+        for k in optional:
+            widths[k] = min(widths[k], MIN_WRAPPED_COLUMNS)
+
+        shown = list(range(len(widths)))
+        while not (fits := sum(widths[k] + COLUMN_GAP for k in shown) - COLUMN_GAP <= width) and optional:
+            shown.remove(optional.pop(0))
+        return shown, fits
+
+
+def _strip_trailing_blanks(rendered: Iterable[Segment]) -> Iterator[Segment]:
+    """Yield lines without trailing blanks, the padding of the last column."""
+    for line in Segment.split_lines(rendered):
+        yield Segment("".join(segment.text for segment in line).rstrip() + "\n")
 
 
 class _Display:

@@ -17,7 +17,7 @@ from ..errors import ConfigError, FileError, Remedy
 from .activity import ShownStage
 from .infer import print_predictions
 from .options import AsJson, Config, Overrides, Overwrite, Trust, is_folder, read_config, trust_packages
-from .screen import make_table, messages, notes, progress, screen, warn
+from .screen import TextTable, messages, notes, progress, screen, warn
 
 if TYPE_CHECKING:
     from ..config import SettingsTree
@@ -189,10 +189,10 @@ def _parse_corruptions(text: str) -> list[Corruption]:
 
 def _print_corrupted(result: CorruptionResult) -> None:
     clean = result.clean
-    table = make_table("corruption", "strength", "accuracy", "correct", right=("strength", "accuracy", "correct"))
-    table.add_row("none", "", f"{clean.accuracy:.1%}", str(clean.correct))
+    table = TextTable("corruption", "strength", "accuracy", "correct", right=("strength", "accuracy", "correct"))
+    table.add_row("none", "", f"{clean.accuracy:.1%}", clean.correct)
     for row in result.corrupted:
-        table.add_row(row.corruption, f"{row.strength:g}", f"{row.accuracy:.1%}", str(row.correct))
+        table.add_row(row.corruption, f"{row.strength:g}", f"{row.accuracy:.1%}", row.correct)
     screen.print(table)
 
 
@@ -415,11 +415,11 @@ def print_test(run: TrainingRun) -> None:
 
 
 def _print_evaluation(result: EvaluationResult) -> None:
-    table = make_table("class", "recordings", "correct", "confused with", right=("recordings", "correct"))
+    table = TextTable("class", "recordings", "correct", "confused with", right=("recordings", "correct"))
     for k, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True)):
         others = sorted(((count, j) for j, count in enumerate(row) if j != k and count), reverse=True)
         confused = ", ".join(f"{result.classes[j]} {count}" for count, j in others[:MAX_CONFUSIONS])
-        table.add_row(Text(name), str(sum(row)), str(row[k]), Text(confused))
+        table.add_row(name, sum(row), row[k], confused)
     screen.print(table)
     screen.print(
         f"accuracy{' (synthetic)' if result.synthetic else ''} {result.accuracy:.1%}, {result.correct} of "
