@@ -195,7 +195,7 @@ def _create_capture(path: Path) -> cv2.VideoCapture:
         str(path).encode()
     except UnicodeEncodeError as error:  # OpenCV fails to convert such a name
         raise VideoError(f"{path}: cannot be opened by OpenCV: its name is not UTF-8; rename it") from error
-    return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)  # FFmpeg takes tcp:HOST:PORT.mp4 for an address
 
 
 def decode_file(path: Path) -> Images:
