@@ -137,7 +137,7 @@ class RecordingFile:
         with _remedies_as_settings():
             if self.target is not None:
                 source = open_source(self.path, self.target, self.framing, sensor=self.sensor, hints=self.hints)
-                return concatenate(_stop_at_truncation(source.read_fitted()), self.target)
+                return concatenate(source.read_fitted(), self.target)
             if self.is_video:
                 return events_from_video(self.path, self.framing.video)
         return self._read()
@@ -181,14 +181,6 @@ class RecordingFile:
         """Return a digest of the content, of how it is framed, and of what else a sample depends on."""
         framing = self.framing.model_dump_json() if self.is_video or self.target is not None else ""
         return version_of_file(self.path, framing, self.target, self.sensor, self.hints, *more)
-
-
-def _stop_at_truncation(parts: Iterable[Events]) -> Iterator[Events]:
-    """Yield parts of a recording; stop with a warning at the end of a truncated video."""
-    try:
-        yield from parts
-    except TruncatedVideoError as error:
-        log.warning("%s", error)
 
 
 def _window_starts(t: NDArray[np.int64], window_us: int) -> NDArray[np.int64]:

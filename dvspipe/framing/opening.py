@@ -420,8 +420,8 @@ def plan_picture(
 
 
 def _open_repeated(path: Path, settings: VideoSettings) -> Video:
-    """Open a video; repeat a GIF to last at least MIN_GIF_US, enough for a network's window."""
-    video = open_video(path, settings)
+    """Open a video, complete or truncated; repeat a GIF to last at least MIN_GIF_US, enough for a network's window."""
+    video = open_video(path, settings).tolerant()
     return video.repeated(MIN_GIF_US) if path.suffix.lower() == ".gif" and video.times_us is None else video
 
 

@@ -73,11 +73,11 @@ def track(
         named: Settings of tracking by name; they take precedence over `settings`.
 
     Raises:
-        VideoError: If the video is missing, truncated, cannot be decoded or shows no person, or if `path` is a camera.
+        VideoError: If the video is missing, cannot be decoded or shows no person, or if `path` is a camera.
     """
     if camera_of(path) is not None:
         raise VideoError(f"{path}: cannot track a camera (expected a video file or a folder of images)")
-    settings, film = as_settings(TrackSettings, settings, named, track), open_video(path, video)
+    settings, film = as_settings(TrackSettings, settings, named, track), open_video(path, video).tolerant()
     count = film.estimate_selected()
     return track_pictures(
         film.pictures(), film.size, settings, name=film.name, look=look, progress=progress, count=count

@@ -56,7 +56,7 @@ def open_webm(path: Path, size: SensorSize, fps: float) -> Iterator[Callable[[ND
 
     with SILENT_OPENCV, silence_stderr():
         writer = cv2.VideoWriter(
-            str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), fps, (size.width, size.height)
+            str(path.absolute()), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), fps, (size.width, size.height)
         )
     try:
         if not writer.isOpened():

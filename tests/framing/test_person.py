@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from facts import mentions
 
 from dvspipe.errors import VideoError
 from dvspipe.events import SensorSize
@@ -80,13 +81,27 @@ def test_films_without_person_or_filled_by_one_are_not_framed(monkeypatch: pytes
         assert find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET) is None
 
 
-def test_person_takes_precedence_over_stronger_motion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def write_moving_bar(path: Path) -> None:
+    """Write a film of a bar that moves to the right of column 500."""
     frames = []
     for number in range(30):
         image = np.full((PICTURE.height, PICTURE.width), 70, np.uint8)
-        image[40:120, 500 + number % 10 * 6 : 520 + number % 10 * 6] = 200  # another moving object
+        image[40:120, 500 + number % 10 * 6 : 520 + number % 10 * 6] = 200
         frames.append(Frame(33_333 * number, image))
-    write_video(tmp_path / "film.webm", frames)
+    write_video(path, frames)
+
+
+def test_truncated_film_gives_its_events_with_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_moving_bar(tmp_path / "film.webm")
+    content = (tmp_path / "film.webm").read_bytes()
+    (tmp_path / "film.webm").write_bytes(content[: len(content) * 2 // 3])
+    source = open_source(tmp_path / "film.webm", TARGET, FramingConfig(), sensor=None)
+    assert sum(len(part) for part in source.read_fitted()) > 0
+    assert [mentions(message, "film.webm", "truncated") for message in caplog.messages] == [True]
+
+
+def test_person_takes_precedence_over_stronger_motion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_moving_bar(tmp_path / "film.webm")
     monkeypatch.setattr(person, "track", show_nobody)
     moving = open_source(tmp_path / "film.webm", TARGET, FramingConfig(roi="auto"), sensor=None).looked_at[0]
     assert moving.left + moving.width / 2 > 450

@@ -3,9 +3,11 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from PIL import Image
 
 from dvspipe.errors import ConfigError, FileError, TruncatedVideoError, VideoError
 from dvspipe.video.config import VideoSettings
+from dvspipe.video.files import is_video_content, read_video_ends
 from dvspipe.video.frames import Frame, frames_from_arrays
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
@@ -160,7 +163,7 @@ def test_truncated_video_raises_after_its_last_frame(test_data: Path, tmp_path: 
     content = (test_data / "video" / "walk.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
     times = []
-    with raises(TruncatedVideoError, "89") as caught:
+    with raises(TruncatedVideoError, "cut.mkv", f"{len(content):,}") as caught:
         times += [frame.t_us for frame in open_video(tmp_path / "cut.mkv").frames()]
     assert caught.value.at_us > 1_000_000
 
@@ -527,3 +530,25 @@ def test_float_array_above_white_is_an_error() -> None:
     with raises(VideoError, "200", "0", "1"):
         open_video(images, {"fps": 30})
     assert open_video(images, {"fps": 30, "transfer": "linear"}).size.width == 12
+
+
+@pytest.mark.parametrize("pattern", ["http:/127.0.0.1:{port}/x.mp4", "tcp:127.0.0.1:{port}.mp4"])
+def test_file_names_like_addresses_open_no_connection(
+    pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        path = Path(pattern.format(port=server.getsockname()[1]))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"no video")
+        server.setblocking(False)
+        for read in (is_video_content, read_video_ends, open_video):
+            with suppress(VideoError):
+                read(path)
+            with pytest.raises(BlockingIOError):
+                server.accept()
+        write_video(tmp_path / "a.webm", frames_from_arrays(np.zeros((3, 32, 48), np.uint8), fps=25))
+        path.write_bytes((tmp_path / "a.webm").read_bytes())
+        assert len(list(open_video(path).frames())) == 3
+        with pytest.raises(BlockingIOError):
+            server.accept()
