@@ -6,12 +6,13 @@ interactive sessions, and the processes that multiprocessing starts are such pro
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from multiprocessing.process import ORIGINAL_DIR  # type: ignore[attr-defined]  # the current folder at the start
 from pathlib import Path
 from types import ModuleType
@@ -21,9 +22,7 @@ PACKAGE_HOME = str(Path(__file__).resolve().parents[2])
 
 @dataclass(frozen=True)
 class SessionModules:
-    """Import finder for the modules that a session has imported from its current folder, by name; it is asked last.
-
-    Without it, workers could not import functions from a module beside a notebook.
+    """Modules that a session has imported from its current folder, such as a file beside a notebook.
 
     Args:
         folder: The current folder when the session started.
@@ -33,13 +32,16 @@ class SessionModules:
     folder: str
     names: tuple[str, ...]
 
-    def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
-        """Return the specification of a listed module; None for other modules."""
-        return PathFinder.find_spec(name, [self.folder]) if name in self.names else None
+    def load(self) -> None:
+        """Import these modules, so that their functions can be unpickled; the folder is searched only meanwhile."""
+        if not self.names:
+            return
 
-    def install(self) -> None:
-        """Find these modules in this process."""
-        sys.meta_path.append(self)
+        sys.path.append(self.folder)
+        for name in self.names:
+            with suppress(Exception):  # unpickling a function of a missing module names it
+                importlib.import_module(name)
+        sys.path.remove(self.folder)
 
 
 @contextmanager

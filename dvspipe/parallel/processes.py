@@ -357,7 +357,7 @@ def _set_environment(variables: dict[str, str]) -> Iterator[None]:
 
 def _run_worker(connection: Connection, level: int, modules: SessionModules) -> None:
     """Run a worker process: receive the work and items; send log records, results and errors."""
-    modules.install()
+    modules.load()
     stopped = False
 
     def stop(*_: object) -> None:
