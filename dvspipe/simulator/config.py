@@ -17,7 +17,6 @@ from ..config import (
     as_settings,
     build,
     merge_settings,
-    name_settings,
     plain_settings,
     read_yaml,
     shipped_configs,
@@ -165,5 +164,5 @@ def as_settings_on_preset(
     """
     if preset is None:
         return as_settings(model, given, named, function)
-    base = name_settings(model, read_preset(str(preset)))
+    base = plain_settings(model, read_preset(str(preset)))
     return build(model, merge_settings(base, plain_settings(model, given, named, function)), function.__name__)
