@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ..events import SensorSize
-    from ..parallel import Engine
+    from ..parallel import Engine, Progress
     from ..recordings.conversion import Conversion, ConversionTask, ConvertConfig, RecordingConfig
 
 
@@ -187,11 +187,11 @@ class _Conversions:
         """Convert one file, and show its progress."""
         from ..recordings.conversion import convert_task
 
-        if task.camera is not None:
-            messages.print(f"camera {task.camera}: Ctrl-C ends the recording")
         started = time.monotonic() - compiled_s()
         with progress() as show:
-            shown = partial(show, "frames" if task.kind.is_video else "events")
+            shown: Progress = partial(show, "frames" if task.kind.is_video else "events")
+            if task.camera is not None:
+                shown = _announce(f"camera {task.camera}: Ctrl-C ends the recording", shown)
             threads = max(1, (os.cpu_count() or 1) // 2)  # other cores decode and compress
             done = convert_task(
                 task, shown, video=self.of_video, recording=self.of_recording, overwrite=self.overwrite, threads=threads
@@ -262,6 +262,18 @@ class _Conversions:
                 f"{done.path}: no pixel changed by its contrast threshold; lower thresholds give more events: "
                 "--set pos_thres=0.1 --set neg_thres=0.1"
             )
+
+
+def _announce(message: str, show: Progress) -> Progress:
+    """Return a progress callback that first prints a message: the source could be opened."""
+    waiting = [message]
+
+    def announce_and_show(done: float, total: float) -> None:
+        while waiting:
+            messages.print(waiting.pop())
+        show(done, total)
+
+    return announce_and_show
 
 
 def _note_done_before(done: int, outdated: int, tasks: int) -> None:

@@ -510,3 +510,9 @@ def test_float_array_above_white_is_an_error() -> None:
     with raises(VideoError, "200", "0", "1"):
         open_video(images, {"fps": 30})
     assert open_video(images, {"fps": 30, "transfer": "linear"}).size.width == 12
+
+
+def test_film_without_its_end_is_named_incomplete(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x10ftypisom\0\0\0\0\0\x01\0\0mdat" + bytes(4096))
+    with raises(VideoError, "a.mp4", "incomplete", "moov"):
+        open_video(tmp_path / "a.mp4")
