@@ -28,6 +28,8 @@ from dvspipe.config import (
 )
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import ConfigError
+from dvspipe.recordings.conversion import ConvertConfig
+from dvspipe.recordings.settings import ConversionSettings
 from dvspipe.simulator import SimulatorConfig, read_preset
 from dvspipe.training import TrainConfig
 
@@ -86,7 +88,7 @@ def test_settings_are_merged_per_group() -> None:
         ({"inner": {"size": 346}}, ("inner.size = 346", "WIDTHxHEIGHT", "346x260")),
         ({"inner": {"steps": 1}}, ("inner.steps = 1", "off", "auto")),
         ({"inner": {"shares": {"a": "x"}}}, "inner.shares.a = 'x'"),
-        ({"inner": 5}, ("inner = 5", "dictionary")),
+        ({"inner": 5}, ("inner = 5", "inner.channels")),
         ({"seed": "x"}, "seed = 'x'"),
         ({"seed": True}, "seed = 'true'"),
     ],
@@ -352,3 +354,12 @@ def test_complete_repr_lists_all_settings() -> None:
         "(BinConfig(steps=5, by='time', step_us=15000, step_events=1000, downsample=1, form='count', clip=4, "
         "polarity='separate', tau_us=50000.0),)"
     )
+
+
+def test_short_setting_and_group_suggest_what_to_write() -> None:
+    with raises(ConfigError, "threshold", "pos_thres", "neg_thres"):
+        build(ConversionSettings, {"threshold": 0.3}, "convert")
+    with raises(ConfigError, "simulator = 3", "simulator.pos_thres"):
+        build(ConvertConfig, {"simulator": 3}, "convert")
+    with raises(ConfigError, "DAVIS346", "did you mean davis346"):
+        read_preset("DAVIS346")

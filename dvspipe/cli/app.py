@@ -151,7 +151,7 @@ def _create() -> typer.Typer:
 
 app = _create()
 for _name, _command in BY_NAME.items():
-    app.command(_name, cls=_Command, rich_help_panel=PANELS[_name])(_command)
+    app.command(_name, cls=_Command, rich_help_panel=PANELS[_name])(_command)  # type: ignore[type-var]
 for _name, _group in GROUPS.items():
     app.add_typer(_group, name=_name, cls=_Group, rich_help_panel=GROUPS_PANEL)
     for _part in _group.registered_commands:
@@ -166,7 +166,7 @@ def _choose_app(arguments: Sequence[str]) -> typer.Typer:
     name = next((each for each in arguments if not each.startswith("-")), "")
     if name in BY_NAME:
         chosen = _create()
-        chosen.command(name, cls=_Command)(BY_NAME[name])
+        chosen.command(name, cls=_Command)(BY_NAME[name])  # type: ignore[type-var]
         return chosen
     return app if name or not arguments else _create_overview()
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ..events import SensorSize
-    from ..parallel import Engine
+    from ..parallel import Engine, Progress
     from ..recordings.conversion import Conversion, ConversionTask, ConvertConfig, RecordingConfig
 
 
@@ -189,12 +189,12 @@ class _Conversions:
         from ..parallel import NamedStep
         from ..recordings.conversion import convert_task
 
-        if task.camera is not None:
-            messages.print(f"camera {task.camera}: Ctrl-C ends the recording")
         started = time.monotonic() - compiled_s()
         with progress() as show:
             stage = ShownStage(show, "frames" if task.kind.is_video else "events")
-            shown = NamedStep(stage, str(task))
+            shown: Progress = NamedStep(stage, str(task))
+            if task.camera is not None:
+                shown = _announce(f"camera {task.camera}: Ctrl-C ends the recording", shown)
             threads = max(1, (os.cpu_count() or 1) // 2)  # other cores decode and compress
             done = convert_task(
                 task, shown, video=self.of_video, recording=self.of_recording, overwrite=self.overwrite, threads=threads
@@ -265,6 +265,18 @@ class _Conversions:
                 f"{done.path}: no pixel changed by its contrast threshold; lower thresholds give more events: "
                 "--set pos_thres=0.1 --set neg_thres=0.1"
             )
+
+
+def _announce(message: str, show: Progress) -> Progress:
+    """Return a progress callback that first prints a message: the source could be opened."""
+    waiting = [message]
+
+    def announce_and_show(done: float, total: float) -> None:
+        while waiting:
+            messages.print(waiting.pop())
+        show(done, total)
+
+    return announce_and_show
 
 
 def _note_done_before(done: int, outdated: int, tasks: int) -> None:

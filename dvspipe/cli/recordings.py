@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.text import Text
 
-from ..errors import ConfigError, DvspipeError, Remedy, count_noun
+from ..errors import ConfigError, DvspipeError, count_noun
 from .activity import show_share
 from .options import (
     AsJson,
@@ -36,7 +36,6 @@ from .options import (
 )
 from .screen import (
     TextTable,
-    as_option,
     choose_exit_code,
     describe_error,
     fail,
@@ -64,6 +63,7 @@ Output = Annotated[
     ),
 ]
 Value = TypeVar("Value")
+COUNT_ALL = "--whole"
 
 
 def info(
@@ -71,7 +71,7 @@ def info(
     sensor: Sensor = None,
     hint: Hint = None,
     whole: Annotated[
-        bool, typer.Option("--whole", help="Count all events, even if the file stores their number.")
+        bool, typer.Option(COUNT_ALL, help="Count all events, even if the file stores their number.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -123,7 +123,7 @@ def _print_description(found: RecordingInfo) -> None:
     if found.on_fraction is not None:
         table.add_row("polarity", f"{found.on_fraction:.1%} ON, {1 - found.on_fraction:.1%} OFF")
     elif found.events:
-        table.add_row("polarity", f"not counted in this large file; use {as_option(Remedy('whole', True, 'count'))}")
+        table.add_row("polarity", f"not counted in this large file; use {COUNT_ALL} to count")
 
     for key, value in found.attributes.items():
         if key not in ("width", "height", "format", "settings"):

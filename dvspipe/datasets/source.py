@@ -82,7 +82,8 @@ class DataSource(Generic[ConfigT]):
         found = re.search(self.config.group, file.name if name is None else name)
         if not found:
             raise DataError(
-                f"{file}: the name does not match data.group = {self.config.group!r}",
+                f"{file}: the name does not match the regular expression data.group = {self.config.group!r} "
+                "(expected a pattern such as '^[^_]+', the name up to its first _)",
                 Remedy("data.group", "null", "make each recording its own group"),
             )
         return found.group()

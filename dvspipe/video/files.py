@@ -24,6 +24,7 @@ from .pictures import Images, to_grey
 from .times import find_times_us
 from .video import NO_FRAME, Video, read_size
 
+INCOMPLETE = "incomplete video: its end is missing (found no list of frames, moov); copy or record it again"
 SOUND_ONLY = "contains only sound (expected a video stream)"
 BORDER_BYTES = 1 << 20
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
@@ -143,7 +144,10 @@ def _explain_no_frame(path: Path, codec: str) -> str:
         found = path.stat().st_size
         return f"truncated, and no frame can be decoded (found {found:,} bytes, expected at least {expected:,})"
     if not (codec.isascii() and codec.isprintable() and codec):
-        return SOUND_ONLY if _has_sound_only(path) else NO_FRAME
+        content = _read_start_and_end(path)
+        if content[4:8] == b"ftyp" and b"moov" not in content:
+            return INCOMPLETE
+        return SOUND_ONLY if _has_sound_only(content) else NO_FRAME
     target = path.with_suffix(".mp4") if path.suffix.lower() != ".mp4" else path.with_name(f"{path.stem}-h264.mp4")
     command = shlex.join(["ffmpeg", "-i", str(path), "-c:v", "libx264", str(target)])
     name = CODEC_NAMES.get(codec, codec)
@@ -151,9 +155,8 @@ def _explain_no_frame(path: Path, codec: str) -> str:
     return f"{NO_FRAME[:-1]}; its codec is {name}); {install}convert it: {command}"
 
 
-def _has_sound_only(path: Path) -> bool:
+def _has_sound_only(content: bytes) -> bool:
     """Return whether an MP4-like file has a sound track but no video track."""
-    content = _read_start_and_end(path)
     return b"hdlr" in content and b"soun" in content and b"vide" not in content
 
 

@@ -799,7 +799,7 @@ def test_timestamps_file_requires_single_video(clip: Path, tmp_path: Path) -> No
     failed = dvspipe("convert", clip, other, "-o", "many", *options, cwd=tmp_path, code=2)
     assert mentions(failed.stderr, "timestamps", "2 sources")
     failed = dvspipe("convert", "7", "-o", "b.h5", cwd=tmp_path, code=None)
-    assert "camera 7: " in failed.stderr
+    assert failed.stderr.count("camera 7") == 1
     assert not (tmp_path / "b.h5").exists()
 
 

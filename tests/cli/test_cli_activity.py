@@ -11,7 +11,7 @@ from rich.console import Console
 
 from dvspipe.cli import activity as own
 from dvspipe.cli.activity import CommandState, show_share
-from dvspipe.parallel import CurrentStep, NamedStep, map_items
+from dvspipe.parallel import CurrentStep, NamedStep, Progress, map_items
 
 
 def draw(activity: CommandState, now_s: float, columns: int = 80) -> str:
@@ -66,7 +66,7 @@ def test_files_and_stages_of_parallel_work_are_shown(recordings: int, amount: st
     activity = CommandState(0.0)
     lines = list[str]()
 
-    def work(_: str, progress: NamedStep) -> None:
+    def work(_: str, progress: Progress) -> None:
         NamedStep(progress, "person", 0, 2)(12, 12)
         NamedStep(progress, "events", 1, 2)(0, 5)
         lines.append(f"{activity.describe_amount()}, {activity.describe_step()}")
