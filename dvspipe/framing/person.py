@@ -15,6 +15,7 @@ from ..errors import VideoError
 from ..events import SensorSize
 from ..parallel import Progress, ignore_progress
 from ..pose import Track, track
+from ..pose.track import shows_shoulders
 from ..video.config import VideoSettings
 from .framing import DEAD_BAND, MAX_ZOOM, Framing, follow_centers, smooth_centers
 
@@ -22,6 +23,7 @@ VIEW_M = 1.45  # side of the square: geometric mean of the views of the training
 POSE_HZ = 4.0  # rate of pose estimation, in pictures per second
 SMOOTHING_HZ = 10.0  # steps per second of `smooth_centers`; its standard deviation is then 0.4 s
 MIN_PRESENT = 0.3  # fraction of pictures that must show a person
+MIN_SIDE_PX = 32.0  # side of the square around the smallest person whose gestures can be seen
 
 
 def find_person(
@@ -41,18 +43,23 @@ def find_person(
         found = track(path, {"max_fps": POSE_HZ, "smooth": False}, video=complete, progress=progress)
     except VideoError:
         return None  # the simulation reports problems of the film
-    seen = found.present
+    seen = found.present & shows_shoulders(found.confidence)
     if seen.mean() < MIN_PRESENT:
         return None
+
     center, scale = measure_person(found)
     side = VIEW_M * float(np.median(scale[seen]))
-    shorter = min(target.width, target.height)
-    zoom = min(MAX_ZOOM, shorter / side)
-    if zoom * original.width <= target.width and zoom * original.height <= target.height:
+    if side < MIN_SIDE_PX:
         return None
+
     t_us = found.times_us[seen]
     smooth = smooth_centers(np.round(t_us * (SMOOTHING_HZ * 1e-6)).astype(np.int64), center[seen])
-    return Framing(original, target, zoom, t_us, follow_centers(smooth, DEAD_BAND * shorter / zoom))
+    followed = follow_centers(smooth, DEAD_BAND * side)
+
+    zoom = min(MAX_ZOOM, min(target.width, target.height) / side)
+    if zoom * original.width <= target.width and zoom * original.height <= target.height:
+        return None
+    return Framing(original, target, zoom, t_us, followed)
 
 
 def measure_person(track: Track) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -389,7 +389,7 @@ class Classifier(Explained):
             else:
                 outputs = self._classify_windows(bins, config, reader, on_windows)
         if not reader.events:
-            raise DataError(f"{source.name}: {_explain_no_events(reader, config)}")
+            raise _no_events_error(reader, config)
         if not outputs.spans:
             raise _too_short_error(source.name, bins, reader)
         layers = activity()
@@ -659,11 +659,16 @@ def _is_covered(window: Window, bins: BinConfig, hop_us: int | None, reader: _Re
     return bins.by == "recording" or window.events >= MIN_PART * bins.window_events
 
 
-def _explain_no_events(reader: _Reader, config: InferConfig) -> str:
+def _no_events_error(reader: _Reader, config: InferConfig) -> DataError:
+    """Return the error for a recording without events; the region of a film is named, because only it is simulated."""
+    source, region = reader.source, reader.source.looked_at[0]
+    if not reader.recorded and (region.width, region.height) != (source.picture.width, source.picture.height):
+        remedy = Remedy("config.roi", "full", "classify the complete picture")
+        return DataError(f"{source.name}: has no events in the region {region} of {source.picture}", remedy)
     if not reader.recorded:
-        return "has no events"
+        return DataError(f"{source.name}: has no events")
     reason = "is in the region" if config.fit == "crop" or config.roi not in (None, "full") else "remains after scaling"
-    return f"none of its {count_noun(reader.recorded, 'event')} {reason}"
+    return DataError(f"{source.name}: none of its {count_noun(reader.recorded, 'event')} {reason}")
 
 
 def _too_short_error(name: str, bins: BinConfig, reader: _Reader) -> DataError:

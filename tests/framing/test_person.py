@@ -23,21 +23,33 @@ SCALE = 90.0  # pixels per metre
 
 
 def track_of(
-    x: np.ndarray, *, present: np.ndarray | None = None, yaw: float = 0.0, y: float = 150.0, scale: float = SCALE
+    x: np.ndarray,
+    *,
+    present: np.ndarray | None = None,
+    yaw: float = 0.0,
+    y: float = 150.0,
+    scale: float = SCALE,
+    hand: tuple[float, float] = (0.2, -0.6),
+    confidence: float = 1.0,
 ) -> Track:
-    """Create a track at 4 Hz of a still person, rotated by `yaw`, with the shoulders at columns x [N]."""
+    """Create a track at 4 Hz of a still person, rotated by `yaw`, with the shoulders at columns x [N].
+
+    The wrists are `hand` metres outwards and above the shoulders, and the hands point outwards.
+    """
     N, J = len(x), len(JOINTS)
     points = np.zeros((N, J, 3))
     for side, sign in (("left", 1), ("right", -1)):
         points[:, JOINTS.index(f"{side}_shoulder")] = (0.18 * sign, 0, 0)
         points[:, JOINTS.index(f"{side}_hip")] = (0.1 * sign, -0.5, 0)
+        points[:, JOINTS.index(f"{side}_wrist")] = (hand[0] * sign, hand[1], 0)
+        points[:, JOINTS.index(f"{side}_index")] = ((hand[0] + 0.1) * sign, hand[1], 0)
     across = points[..., 0] * np.cos(yaw)
     px = np.stack([x[:, None] + scale * across, y - scale * points[..., 1]], axis=-1)
     seen = np.ones(N, bool) if present is None else present
-    yaws, confidence = np.where(seen, yaw, np.nan), np.where(seen[:, None], np.ones((N, J)), np.nan)
+    yaws, sure = np.where(seen, yaw, np.nan), np.where(seen[:, None], np.full((N, J), confidence), np.nan)
     points[~seen], px[~seen] = np.nan, np.nan
     presence, people = np.where(seen, 0.9, 0.1), np.ones(N, np.int64)
-    return Track(250_000 * np.arange(N), points, px, confidence, presence, yaws, people, PICTURE)
+    return Track(250_000 * np.arange(N), points, px, sure, presence, yaws, people, PICTURE)
 
 
 def show_nobody(*_: object, **__: Any) -> Track:
@@ -73,10 +85,12 @@ def test_walking_person_is_followed_across_gaps(monkeypatch: pytest.MonkeyPatch)
     assert away.max() < 0.25 * VIEW_M * SCALE
 
 
-def test_films_without_person_or_filled_by_one_are_not_framed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_films_without_person_or_with_a_tiny_or_large_one_are_not_framed(monkeypatch: pytest.MonkeyPatch) -> None:
     seldom = track_of(np.full(10, 300.0), present=np.arange(10) < 2)
     large = track_of(np.full(10, 300.0), scale=1000.0)
-    for found in (show_nobody, lambda *_, **__: seldom, lambda *_, **__: large):
+    tiny = track_of(np.full(10, 300.0), scale=12.0)
+    pattern = track_of(np.full(10, 300.0), confidence=0.1)
+    for found in (show_nobody, *(lambda *_, track=each, **__: track for each in (seldom, large, tiny, pattern))):
         monkeypatch.setattr(person, "track", found)
         assert find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET) is None
 

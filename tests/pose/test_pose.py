@@ -36,7 +36,7 @@ from dvspipe.pose import (
 from dvspipe.pose.network import WEIGHTS, cut_square
 from dvspipe.pose.smoothing import smooth_runs
 from dvspipe.pose.track import COLUMNS
-from dvspipe.pose.tracking import search_squares
+from dvspipe.pose.tracking import count_people, search_squares
 from dvspipe.report.skeletons import draw_skeleton, write_track_preview
 from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.motion import Arm, Motion
@@ -280,6 +280,12 @@ def test_largest_person_is_tracked_and_people_are_counted() -> None:
     np.testing.assert_allclose(track.points_px.mean(axis=(0, 1)), ONE[:2], atol=5)
     first = find_people(next(pictures([OTHER, ONE]))[1], FakeNetwork())
     assert [person.square.side_px for person in first] == [30, 20]
+
+
+def test_people_in_the_background_or_without_joints_are_not_counted() -> None:
+    person, small, pattern = sighting(20, 24, 30), sighting(48, 24, 10), sighting(48, 24, 30)
+    pattern.confidence[:] = 0.1
+    assert [count_people(found) for found in ([person, small, pattern], [pattern], [])] == [1, 0, 0]
 
 
 def test_vanishing_body_is_not_a_person() -> None:
