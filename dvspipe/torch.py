@@ -42,16 +42,7 @@ from .datasets import (
 )
 from .datasets.shard_files import group_by_shard
 from .encoding import BinConfig, BinCounts, encode_stream
-from .errors import (
-    ArgumentError,
-    ConfigError,
-    DataError,
-    DvspipeError,
-    Explained,
-    brief,
-    count_noun,
-    refuse_unknown,
-)
+from .errors import ArgumentError, ConfigError, DataError, DvspipeError, Explained, brief, count_noun, refuse_unknown
 from .events import Events, SensorSizeLike
 from .formats import NO_HINTS, HintsLike, open_recording
 from .networks import LIF, LeakyReadout, Levels, NeuronConfig
