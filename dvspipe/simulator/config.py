@@ -131,4 +131,5 @@ def as_settings_on_preset(
     if preset is None:
         return as_settings(model, given, named, function)
     base = name_settings(model, read_preset(str(preset)))
-    return build(model, merge_settings(base, plain_settings(model, given, named, function)), function.__name__)
+    over = plain_settings(model, given, named, function)
+    return build(model, merge_settings(base, over), function.__name__)  # type: ignore[arg-type]
