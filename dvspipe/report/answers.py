@@ -23,6 +23,7 @@ from ..results import (
     TimeScores,
     WindowRow,
     add_layers,
+    describe_training_data,
 )
 from .charts import draw_confusion
 from .energy import EnergySection, energy_per_second
@@ -114,7 +115,7 @@ def write_answers_page(
             "answers.html",
             title=title,
             heading=title,
-            kind="synthetic training data" if "synthetic" in run.trained_on else "",
+            kind=describe_training_data(run.trained_on),
             run=run,
             recordings=_recording_sections(folder, predictions, run),
             scores=scores,
