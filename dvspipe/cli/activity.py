@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..parallel import CurrentStep, Progress
 
-LINE_EVERY_S = 8.0  # interval of lines in a file or pipe; a busy machine may take 2 s longer
+LINE_EVERY_S = 7.0  # interval of lines in a file or pipe; a busy machine takes up to 3 s longer
 MAX_AMOUNT = 1e6  # larger amounts, such as microseconds, are shown in percent
 BAR_COLUMNS = 20
 PERCENT = "done"  # stage of progress in percent
