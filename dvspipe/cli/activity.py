@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from ..parallel import CurrentStep, Progress
 
-LINE_EVERY_S = 8.0  # interval of lines in a file or pipe; a busy machine may take 2 s longer
+LINE_EVERY_S = 7.0  # interval of lines in a file or pipe; a busy machine takes up to 3 s longer
 MAX_AMOUNT = 1e6  # larger amounts, such as microseconds, are shown in percent
 BAR_COLUMNS = 20
 PERCENT = "done"  # stage of progress in percent
-STARTING, WORKING = "starting", "working"  # stages before and after a command reports its progress
+WORKING = "working"  # stage while a command reports no progress, for example while libraries load
 
 
 class ShowProgress(Protocol):
@@ -71,7 +71,7 @@ class CommandState:
 
     def __init__(self, now_s: float) -> None:
         self._start_s = self._printed_s = now_s
-        self.enter(STARTING, now_s)
+        self.enter(WORKING, now_s)
 
     def enter(self, stage: str, now_s: float, done: float = 0.0) -> None:
         """Begin a stage, of which an amount is already done."""
@@ -89,8 +89,8 @@ class CommandState:
         self.step = step
 
     def describe_amount(self) -> str:
-        """Return the amount done, such as `2 of 5`; empty before and after the reported stages."""
-        if self.stage in (STARTING, WORKING):
+        """Return the amount done, such as `2 of 5`; empty while no stage is reported."""
+        if self.stage == WORKING:
             return ""
         if self.stage == PERCENT:
             return f"{int(self.done)} %"

@@ -320,7 +320,7 @@ def _terminals() -> list[Console]:
 
 @contextmanager
 def show_activity() -> Iterator[CommandState]:
-    """Show what a command is doing until the block ends: starting, then what it reports with `progress`.
+    """Show what a command is doing until the block ends: what it reports with `progress`, and the elapsed time.
 
     Yields:
         CommandState to update; inside another block, its activity.

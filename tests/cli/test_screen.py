@@ -20,7 +20,7 @@ from rich.text import Text
 
 from dvspipe.cli import recordings
 from dvspipe.cli import screen as own
-from dvspipe.cli.activity import STARTING
+from dvspipe.cli.activity import WORKING
 from dvspipe.cli.app import app
 from dvspipe.cli.screen import messages, notes, progress, screen
 from dvspipe.events import SensorSize
@@ -102,16 +102,16 @@ def test_progress_in_a_pipe_is_lines_unless_quiet(
     assert capsys.readouterr() == ("a result\n", "a message\n")
 
 
-def test_command_shows_that_it_starts_before_it_reports_progress(
+def test_command_shows_the_time_before_it_reports_progress(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("dvspipe.cli.activity.LINE_EVERY_S", 0.0)
     monkeypatch.setattr(own, "POLL_S", 0.01)
     monkeypatch.setattr(recordings, "_collect", lambda *_: pytest.fail(wait_for_line(capsys)))
-    with pytest.raises(pytest.fail.Exception, match="^starting: 0:00:"):
+    with pytest.raises(pytest.fail.Exception, match="^working: 0:00:"):
         app(["info", "x.h5"], standalone_mode=False)
     with own.show_activity() as activity:
-        assert activity.stage == STARTING  # the display of the failed command has ended
+        assert activity.stage == WORKING  # the display of the failed command has ended
 
 
 def test_control_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:

@@ -152,6 +152,15 @@ def test_test_of_a_run_has_the_joint_network_and_names_rendered_people(run: Run)
     assert "recordings" not in " ".join([test.data, *test.notes])
 
 
+def test_answer_below_the_threshold_is_uncertain(run: Run) -> None:
+    classifier = Classifier.load(run.folder)
+    clip = next((run.folder / "clips").glob("up/*.h5"))
+    probability = classifier.predict(clip).probability
+    for enter, certain in ((probability - 0.01, True), (min(1.0, probability + 0.01), False)):
+        prediction = classifier.predict(clip, segments={"enter": enter, "leave": 0.0})
+        assert (prediction.probability, prediction.certain) == (probability, certain)
+
+
 def test_joint_network_of_a_run_knows_the_gestures_of_others(run: Run) -> None:
     joints = Classifier.load(run.folder).joints
     assert joints is not None
