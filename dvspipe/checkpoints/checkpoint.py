@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -25,7 +24,7 @@ from ..config import Settings, build, keep_own
 from ..encoding import BinConfig
 from ..errors import CheckpointError, ConfigError, shorten
 from ..events import MAX_SIDE_PX, SensorSize
-from ..files import claim_output, read_bytes, write_beside, write_text
+from ..files import TemporaryFolder, claim_output, read_bytes, write_beside, write_text
 from ..framing import FramingConfig
 from ..networks.config import FirstSpikeConfig, ModuleConfig, NetworkConfig
 from ..networks.module_source import NO_MODULES, ModuleSource, ModuleTask
@@ -477,7 +476,7 @@ def upload_checkpoint(model: HubModel, checkpoint: Checkpoint, card: str, *, pri
         CheckpointError: If the hub cannot be reached, or refuses the upload.
     """
     config, network, moments = checkpoint
-    with tempfile.TemporaryDirectory() as name:
+    with TemporaryFolder() as name:
         folder = Path(name)
         save_checkpoint(folder / HUB_WEIGHTS, config, network, moments)
         described = {"format": FORMAT, "classifier": config.model_dump(mode="json")}  # only the format is read back

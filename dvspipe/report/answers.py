@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ import numpy as np
 from ..arguments import checked
 from ..errors import count_noun
 from ..events import SensorSize
+from ..files import TemporaryFolder
 from ..results import (
     InferenceRun,
     OutputFolder,
@@ -109,7 +109,7 @@ def write_answers_page(
         FileError: If the page cannot be written, or a picture cannot be read.
     """
     title = f"Classification of {predictions[0].folder if len(predictions) == 1 else f'{len(predictions)} recordings'}"
-    with TemporaryDirectory() as charts:
+    with TemporaryFolder() as charts:
         return write_page(
             folder.report,
             "answers.html",
