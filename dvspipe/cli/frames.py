@@ -69,6 +69,8 @@ def frames(
 
     if every is not None and events is not None:
         raise ConfigError(f"frames: --every {every:g} and --events {events}: expected one of them")
+    if out.suffix in (".npy", ".png") and not out.is_dir():
+        raise ConfigError(f"{out}: the output is a folder (expected -o {out.stem} --format {out.suffix[1:]})")
     every_us = to_us(every) if events is not None or every is not None else PreviewSettings().window_us
     values: SettingsTree = {"every_us": every_us, "every_events": events}
     values |= {"form": form, "format": format_, "layout": layout}

@@ -1001,3 +1001,10 @@ def test_missing_run_to_resume_is_named(config: str, tmp_path: Path) -> None:
     said = dvspipe("train", config, "--resume", "nothere", cwd=tmp_path, code=2).stderr
     assert "nothere: " in said
     assert "mnist-first-spike" not in said
+
+
+def test_frames_with_the_suffix_of_a_file_names_the_format(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", random_events(0, 50))
+    failed = dvspipe("frames", "a.h5", "-o", "frames.npy", cwd=tmp_path, code=2)
+    assert mentions(failed.stderr, "frames.npy", "--format npy")
+    assert not (tmp_path / "frames.npy").exists()

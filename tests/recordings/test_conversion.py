@@ -129,6 +129,9 @@ def test_folder_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with raises(FileError, "empty"):
         plan_conversions([tmp_path / "empty"], tmp_path / "out")
+    write(tmp_path / "done" / "a.h5", random_events(0, 50))
+    with raises(FileError, "done", "already .h5", "to="):
+        plan_conversions([tmp_path / "done"], tmp_path / "out")
 
 
 def test_single_image_among_videos_does_not_make_an_image_folder(tmp_path: Path) -> None:
