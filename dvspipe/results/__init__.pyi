@@ -56,6 +56,7 @@ from .training import EvaluationResult as EvaluationResult
 from .training import Finding as Finding
 from .training import FindingKind as FindingKind
 from .training import JointTest as JointTest
+from .training import RecordingPrediction as RecordingPrediction
 from .training import RunFolder as RunFolder
 from .training import TestResult as TestResult
 from .training import TrainingRun as TrainingRun

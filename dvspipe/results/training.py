@@ -15,7 +15,7 @@ from ..errors import ArgumentError, DataError, Explained, count_noun
 from ..files import read_bytes
 from .activity import ActivityRecord
 from .scores import Scores
-from .tables import Cell, Record, Row, read_rows
+from .tables import Cell, FileText, Record, Row, read_rows
 
 CHECKPOINT_SUFFIX = ".safetensors"
 MAX_SETTINGS = 3  # number of settings to try first
@@ -267,6 +267,19 @@ class Finding(Record):
     """Settings to try: KEY=VALUE, or KEY alone if the value depends on the recordings."""
 
 
+class RecordingPrediction(Record):
+    """Prediction of a classifier for a labelled recording."""
+
+    name: FileText
+    """Name of the recording, or of a part of it."""
+    label: str
+    """True class."""
+    predicted: str
+    """Predicted class."""
+    probabilities: tuple[float, ...]
+    """Calibrated probability of each class, in the order of `classes`."""
+
+
 class EvaluationResult(Scores):
     """Output of `dvspipe eval`: result of a checkpoint on a part of a data set."""
 
@@ -276,6 +289,8 @@ class EvaluationResult(Scores):
     """Whether the recordings are synthetic."""
     trained_on: str
     """Training data of the classifier."""
+    predictions: tuple[RecordingPrediction, ...] = ()
+    """Prediction for each recording; empty in files of earlier versions."""
 
 
 class CorruptedAccuracy(Record):

@@ -81,7 +81,7 @@ OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in torc
 
 @checked
 def train(
-    config: TrainConfig | Mapping[str, object] | str | Path | None = None,
+    config: TrainConfig | DataSet | Mapping[str, object] | str | Path | None = None,
     folder: str | Path | None = None,
     *,
     command: str = "",
@@ -100,7 +100,8 @@ def train(
 
     Args:
         config: Folder of recordings, whose settings are then chosen (see `choose_settings`), or are the settings of
-            the run to resume; YAML file, or name of a shipped one; or settings, as a model or a mapping.
+            the run to resume; YAML file, or name of a shipped one; or settings, as a model or a mapping; or a data
+            set, whose missing parts are drawn from its training part.
         folder: Run folder; created if missing. None: a new folder, runs/train/<name>.
         command: Command that repeats the run, for the records.
         callback: Training callback; default: `LogCallback`.
@@ -134,12 +135,17 @@ def train(
     is_first = os.environ.get("RANK", "0") == "0"  # set by torchrun
     callback = (callback or LogCallback()) if is_first else TrainingCallback()
     module = network if isinstance(network, nn.Module) else None
+    given = config if isinstance(config, DataSet) else None
     if module is None and network is not None:
         named |= {"network": network}
+    elif module is not None and given is not None:
+        named |= {"network": {"kind": "module"}}
     place = None if folder is None else RunFolder(Path(folder))
     if place is not None and place.config.is_file() and not resume and not overwrite:
         raise FileError(f"{folder}: contains a run", REPLACE, Remedy("resume", True, "resume it"))
-    config, found = _find_config(config, named, callback, place if resume else None)
+    config, found = _find_config(
+        None if isinstance(config, DataSet) else config, named, callback, place if resume else None
+    )
     place, decoded = place or _free_folder(config.name), decoded or found
     modules = ModuleSource.of(trust, module)
     modules.check(config.network)  # fail before recordings are read
@@ -154,7 +160,7 @@ def train(
         if config.optimiser.precision == "bfloat16" and processes.device.type == "cpu" and lacks_bfloat16():
             callback.on_warning("optimiser.precision = bfloat16: this processor emulates it; float32 is faster")
         try:
-            return _run(config, place, init, command, callback, processes, modules, decoded, resume=resume)
+            return _run(config, place, init, command, callback, processes, modules, decoded, given, resume=resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise ConfigError(
@@ -223,12 +229,13 @@ def _run(
     processes: TrainingProcesses,
     modules: ModuleSource,
     decoded: DecodedEvents | None,
+    given: DataSet | None,
     *,
     resume: bool,
 ) -> TrainingRun:
     if config.tensorboard:
         require_tensorboard()
-    opened = _open(config, init, decoded)
+    opened = _open(config, init, decoded) if given is None else given
     data = leave_out_copies(_draw_missing_parts(opened, config), partial(callback.on_progress, "comparing recordings"))
     callback.on_data(synthetic=data.synthetic)
     for warning in data.warnings:
