@@ -129,8 +129,8 @@ def _print_description(found: RecordingInfo) -> None:
         if key not in ("width", "height", "format", "settings"):
             for name, text in _list_values(key, value):
                 table.add_row(name, text)
-    if "settings" in found.attributes:
-        changed = list(_list_changed_settings(found.attributes["settings"]))
+    if settings := found.attributes.get("settings"):
+        changed = list(_list_changed_settings(settings))
         for name, text in changed or [("settings", "defaults")]:
             table.add_row(name, text)
     screen.print(table)
