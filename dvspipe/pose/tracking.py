@@ -30,6 +30,9 @@ SEARCH_STEP = 0.5  # maximum distance between the centres of squares, relative t
 SETTLING_LOOKS = 6  # looks until the square fits a person larger than the picture; measured on close-ups
 MIN_RELATIVE_PRESENCE = 0.7  # relative to the maximum; the largest person above this presence is followed
 MIN_FOREGROUND = 0.4  # side relative to the largest person; smaller people are in the background
+MIN_APART = (
+    0.2  # distance of the hips of two people, relative to the larger side; the network sees bodies inside bodies
+)
 SHOULDER_WIDTH = 0.17  # relative to the side of the square around the person
 ON_TIME = 0.95  # relative to the picture interval; less than 1, because videos round their times
 _NOSE = JOINTS.index("nose")
@@ -206,10 +209,16 @@ def count_people(found: Sequence[Sighting]) -> int:
     Args:
         found: Result of `find_people`.
     """
-    largest = max((each.square.side_px for each in found), default=0.0)
-    return sum(
-        each.square.side_px >= MIN_FOREGROUND * largest and bool(shows_shoulders(each.confidence)) for each in found
-    )
+    counted: list[InputSquare] = []
+    for each in sorted(found, key=lambda each: -each.square.side_px):
+        square, largest = each.square, (counted or [each.square])[0].side_px
+        is_apart = all(
+            math.dist((square.x_px, square.y_px), (other.x_px, other.y_px)) >= MIN_APART * other.side_px
+            for other in counted
+        )
+        if is_apart and square.side_px >= MIN_FOREGROUND * largest and shows_shoulders(each.confidence):
+            counted.append(square)
+    return len(counted)
 
 
 def _is_same(one: Sighting, other: Sighting) -> bool:

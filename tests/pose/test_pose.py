@@ -282,10 +282,12 @@ def test_largest_person_is_tracked_and_people_are_counted() -> None:
     assert [person.square.side_px for person in first] == [30, 20]
 
 
-def test_people_in_the_background_or_without_joints_are_not_counted() -> None:
-    person, small, pattern = sighting(20, 24, 30), sighting(48, 24, 10), sighting(48, 24, 30)
+def test_only_people_in_the_foreground_with_joints_are_counted() -> None:
+    person, small, inside, pattern = (sighting(*square) for square in (ONE, (48, 24, 10), (21, 28, 20), OTHER))
     pattern.confidence[:] = 0.1
-    assert [count_people(found) for found in ([person, small, pattern], [pattern], [])] == [1, 0, 0]
+    assert count_people([person, small, inside, pattern]) == 1
+    assert count_people([person, sighting(*OTHER)]) == 2
+    assert count_people([pattern]) == count_people([]) == 0
 
 
 def test_vanishing_body_is_not_a_person() -> None:
