@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import subprocess
 from functools import cache
@@ -151,6 +153,21 @@ def test_existing_code_is_kept(tmp_path: Path) -> None:
     with raises(FileError, FILES[0]):
         export_c(tmp_path / "a8.safetensors", tmp_path / "code")
     assert export_c(tmp_path / "a8.safetensors", tmp_path / "code", overwrite=True)
+
+
+def test_full_disk_leaves_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_classifier(**NETWORKS["zero"]).save(tmp_path / "a8.safetensors")
+    written: list[Path] = []
+
+    def write_text(path: Path, *_: object, **__: object) -> None:
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    with raises(FileError, os.strerror(errno.ENOSPC)):
+        export_c(tmp_path / "a8.safetensors", tmp_path / "code")
+    assert list((tmp_path / "code").iterdir()) == []
 
 
 def test_network_uses_only_stdint_and_string(tmp_path: Path) -> None:

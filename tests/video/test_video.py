@@ -285,10 +285,16 @@ def test_invalid_file_of_times_is_an_error(
 def test_error_names_an_unreadable_file_of_times(three_images: Path, tmp_path: Path) -> None:
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
     for name in ("none.txt", "binary.txt", "images"):
-        with raises(VideoError, name):
+        with raises((FileError, VideoError), name):
             open_video(three_images, VideoSettings(timestamps=str(tmp_path / name)))
     with raises(VideoError, "time_unit = ms", "timestamps"):
         open_video(three_images, VideoSettings(fps=3, time_unit="ms"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no /dev/zero")
+def test_endless_file_of_times_is_refused(three_images: Path) -> None:
+    with raises(FileError, "/dev/zero", "too large"):
+        open_video(three_images, VideoSettings(timestamps="/dev/zero"))
 
 
 @pytest.mark.parametrize("name", ["timestamps.txt", "images.csv"])
