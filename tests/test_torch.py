@@ -519,6 +519,37 @@ def test_steps_one_by_one_equal_one_call(neurons: Neurons) -> None:
     compare((torch.stack(outputs), state), (expected, last), currents)
 
 
+@pytest.mark.parametrize("trains", [False, True])
+def test_functional_transforms_equal_a_loop(trains: bool) -> None:
+    lif = LIF(beta=0.5, learn_tau=trains).double()
+    batch = torch.stack([random_currents(scale).detach() for scale in (0.5, 1.0, 2.0)])
+    weights = torch.rand(25, 2, 30, dtype=torch.float64)
+
+    def loss(parameters: dict[str, Tensor], currents: Tensor) -> Tensor:
+        return (torch.func.functional_call(lif, parameters, (currents,))[0] * weights).sum()
+
+    parameters = dict(lif.named_parameters())
+    both = torch.func.grad(loss, argnums=(0, 1))
+    to_parameters, to_currents = torch.vmap(both, in_dims=(None, 0))(parameters, batch)
+    for number, currents in enumerate(batch):
+        given = [*parameters.values(), currents.requires_grad_()]
+        expected = torch.autograd.grad(loss(parameters, currents), given)
+        found = [each[number] for each in (*to_parameters.values(), to_currents)]
+        torch.testing.assert_close(found, [*expected], rtol=0, atol=1e-12)
+
+
+def test_second_derivative_is_refused_by_the_scan_and_computed_step_by_step() -> None:
+    lif, currents = LIF(beta=0.5), random_currents()
+    gradients = []
+    for spikes in (lif(currents)[0], lif.steps(currents, None)[0]):
+        gradients += torch.autograd.grad(spikes.sum(), currents, create_graph=True)
+    torch.testing.assert_close(gradients[0], gradients[1])
+    with raises(ConfigError, "LIF", "second derivative", "lif.steps(currents, None)"):
+        torch.autograd.grad(gradients[0].square().sum(), currents)
+    (second,) = torch.autograd.grad(gradients[1].square().sum(), currents)
+    assert second.any()
+
+
 def test_repr_of_neurons_lists_their_constants() -> None:
     lif = LIF({"tau_mem_s": 0.02, "tau_syn_s": 0.01, "slope": 2.0}, dt=1e-3, pool=2)
     assert lif.extra_repr() == "tau_mem_s=0.02, dt=0.001, tau_syn_s=0.01, slope=2.0, pool=2"
