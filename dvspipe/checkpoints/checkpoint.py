@@ -44,7 +44,7 @@ INTEGER_FORMAT = "dvspipe-integer-1"  # classifiers in integers; see `integer.py
 MOMENTS = "class_moments."  # prefix of tensor names
 MAX_WEIGHT = 1e12  # keeps currents and logits finite in float32
 FEW_CALIBRATED = 50  # validation recordings; calibration on fewer is rough
-MAX_NAME, MAX_CLASSES, MAX_TEXT = 256, 10_000, 10_000  # limits for untrusted files
+MAX_NAME, MAX_CLASSES, MAX_TEXT, MAX_INPUTS = 256, 10_000, 10_000, 4096  # limits for untrusted files
 MAX_CONFIG = 1 << 22  # characters; fits MAX_CLASSES names of MAX_NAME characters
 MAX_TENSORS = 100_000
 MAX_HEADER = 100_000_000  # bytes; limit of the safetensors library
@@ -78,7 +78,7 @@ class ClassifierConfig(Settings):
     """Region of interest, and conversion of videos to events."""
     hop_us: int | None = Field(default=None, ge=1, le=10**12)
     """Default interval between windows in inference, in microseconds; None: the window length."""
-    inputs: int | None = Field(default=None, ge=1)
+    inputs: int | None = Field(default=None, ge=1, le=MAX_INPUTS)
     """Input channels of a network trained on images; None: the channels of `bins`."""
     network: NetworkConfig
     """Architecture and constants of the network."""
