@@ -352,7 +352,9 @@ class Picker:
             self.check(source.path)
         except DvspipeError as error:
             yield {self.source: None, self.line: ""}
-            raise error if source.name in str(error) else error.named(source.name) from error
+            if source.name in str(error):
+                raise
+            raise error.named(source.name) from error
         yield {self.source: source, self.line: source.to_html(), self.status: ""}
 
     def choose_example(self, session: Session, example: Example) -> Iterator[Updates]:

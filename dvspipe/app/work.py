@@ -373,12 +373,12 @@ def _changed_s(path: Path) -> float:
 DISK_FULL = "the disk is full"
 
 
-def is_disk_full(error: BaseException | None) -> bool:
+def is_disk_full(error: BaseException) -> bool:
     """Return whether an error, or one of its causes, says that a disk or a quota is full."""
-    if error is None:
-        return False
-    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return is_full or is_disk_full(error.__cause__)
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None and cause not in causes:
+        causes.append(cause)
+    return any(isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT) for each in causes)
 
 
 def _format_remedy(remedy: Remedy) -> str:

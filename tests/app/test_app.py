@@ -320,6 +320,16 @@ def test_full_disk_is_named_in_one_line(space: Workspace, caplog: pytest.LogCapt
     assert not caplog.records
 
 
+def test_error_that_is_its_own_cause_is_shown(space: Workspace) -> None:
+    def choose(_: object) -> Iterator[dict[str, str]]:
+        error = FileError("a.mp4: corrupted")
+        raise error from error
+        yield {}
+
+    (line,) = handle(space, "status", choose)(Request())
+    assert mentions(line["status"], "a.mp4")
+
+
 @pytest.mark.parametrize("value", [5, {"path": "a"}, ["a"]])
 def test_value_of_another_type_is_named_in_one_line(
     space: Workspace, caplog: pytest.LogCaptureFixture, value: object
