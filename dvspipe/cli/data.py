@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 data = typer.Typer(help="List the kinds of data sets; survey, check and encode a data set.", no_args_is_help=True)
 
-SETTINGS = "train.yaml"  # settings that train from the shards of a folder
+SHARDS_SETTINGS = "train.yaml"  # settings that train from the shards of a folder
 DATA_KINDS = (
     ("nmnist", "N-MNIST: 60,000 + 10,000 digits, 34x34", "ROOT/Train/<digit>/*.bin, ROOT/Test; complete or partial"),
     ("dvsgesture", "DVS128 Gesture: 11 gestures, 29 people, 128x128", "IBM's aedat and label files, or Tonic's clips"),
@@ -184,8 +184,8 @@ def encode(
     counts = ", ".join(f"{part} {len(samples)}" for part, samples in found.parts.items())
     screen.print(f"{show_name(shards)}: {count_noun(len(index.shards), 'shard')}, {total / 1e6:,.1f} MB; {counts}")
     if choice is not None:
-        write_text(shards / SETTINGS, _use_shards(choice, shards).to_yaml())
-        words = [str(shards / SETTINGS)]
+        write_text(shards / SHARDS_SETTINGS, _use_shards(choice, shards).to_yaml())
+        words = [str(shards / SHARDS_SETTINGS)]
     else:
         kept = [word for word in (config, *(settings or [])) if is_for_shards(word)]
         words = [*kept, "data.kind=shards", f"data.root={shards}"]
