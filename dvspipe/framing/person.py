@@ -1,7 +1,9 @@
 """Region of interest of a film: locate the person with the pose network, moving or still.
 
 The region is a square of side VIEW_M at the person's distance, with the shoulders at half its height, as in training
-clips. Its side is constant over the film, and its centre follows the person slowly.
+clips. Its side is constant over the film, and its centre follows the person slowly. Hands of a person close to the
+camera enlarge it, up to MAX_GROWTH times. Around complete bodies it stays, because training clips cut stretched arms,
+too: with larger regions, 12 of 13 such films got a lower probability, and none a better class.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import VideoError
 from ..events import SensorSize
 from ..parallel import Progress, ignore_progress
-from ..pose import Track, track
+from ..pose import JOINTS, OUTWARDS, Track, track
 from ..pose.track import shows_shoulders
 from ..video.config import VideoSettings
 from .framing import DEAD_BAND, MAX_ZOOM, Framing, follow_centers, smooth_centers
@@ -24,6 +26,9 @@ POSE_HZ = 4.0  # rate of pose estimation, in pictures per second
 SMOOTHING_HZ = 10.0  # steps per second of `smooth_centers`; its standard deviation is then 0.4 s
 MIN_PRESENT = 0.3  # fraction of pictures that must show a person
 MIN_SIDE_PX = 32.0  # side of the square around the smallest person whose gestures can be seen
+HAND_M = 0.19  # from the wrist to the finger tips
+MIN_WRIST = 0.5  # minimum confidence of a wrist
+MAX_GROWTH = 1.4  # side of the square around arms stretched to both sides, or up, relative to VIEW_M: 1.15 to 1.3
 
 
 def find_person(
@@ -55,6 +60,9 @@ def find_person(
     t_us = found.times_us[seen]
     smooth = smooth_centers(np.round(t_us * (SMOOTHING_HZ * 1e-6)).astype(np.int64), center[seen])
     followed = follow_centers(smooth, DEAD_BAND * side)
+    if np.median(found.pixel("left_hip")[seen, 1]) > found.size.height:
+        away = np.abs(find_hands(found, side / VIEW_M)[seen] - followed[:, None])
+        side = float(np.clip(2 * np.nanmax(away, initial=0), side, MAX_GROWTH * side))
 
     zoom = min(MAX_ZOOM, min(target.width, target.height) / side)
     if zoom * original.width <= target.width and zoom * original.height <= target.height:
@@ -72,3 +80,19 @@ def measure_person(track: Track) -> tuple[NDArray[np.float64], NDArray[np.float6
     shoulders_px = np.linalg.norm(track.pixel(left) - track.pixel(right), axis=-1)
     shoulders_m = np.linalg.norm(track.point(left) - track.point(right), axis=-1) * np.abs(np.cos(track.yaw))
     return center, (torso_px + shoulders_px) / (torso_m + shoulders_m)
+
+
+def find_hands(track: Track, scale: float) -> NDArray[np.float64]:
+    """Return the finger tips of both hands in pixels, inside the picture, [N, 2, 2]; NaN if a hand is unseen.
+
+    Args:
+        track: Tracked person.
+        scale: Pixels per metre.
+    """
+    tips = []
+    for side in OUTWARDS:
+        wrist, along = track.pixel(f"{side}_wrist"), track.pixel(f"{side}_index") - track.pixel(f"{side}_wrist")
+        is_seen = track.confidence[:, JOINTS.index(f"{side}_wrist")] >= MIN_WRIST
+        tip = wrist + HAND_M * scale * along / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1)
+        tips.append(np.where(is_seen[:, None], tip, np.nan))
+    return np.asarray(np.clip(np.stack(tips, axis=1), 0, (track.size.width, track.size.height)))

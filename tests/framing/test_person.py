@@ -12,7 +12,7 @@ from facts import mentions
 from dvspipe.errors import VideoError
 from dvspipe.events import SensorSize
 from dvspipe.framing import VIEW_M, FramingConfig, open_source, person
-from dvspipe.framing.person import find_person, measure_person
+from dvspipe.framing.person import HAND_M, MAX_GROWTH, find_person, measure_person
 from dvspipe.pose import JOINTS, Track
 from dvspipe.video.config import VideoSettings
 from dvspipe.video.frames import Frame
@@ -20,6 +20,7 @@ from dvspipe.video.writing import write_video
 
 TARGET, PICTURE = SensorSize(width=128, height=128), SensorSize(width=640, height=360)
 SCALE = 90.0  # pixels per metre
+CLOSE_Y = 330.0  # row of the shoulders of a person whose hips are below the picture
 
 
 def track_of(
@@ -72,6 +73,33 @@ def test_still_person_is_framed_as_in_training_clips(monkeypatch: pytest.MonkeyP
     assert (track.left.size, track.size.width) == (1, round(VIEW_M * SCALE))
     assert track.left[0] + track.size.width / 2 == pytest.approx(300, abs=1)
     assert track.top[0] + track.size.height / 2 == pytest.approx(150, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("hand", "y", "side_m"),
+    [
+        ((0.5, 0.2), CLOSE_Y, VIEW_M),  # inside
+        ((0.7, 0.1), CLOSE_Y, 2 * (0.7 + HAND_M)),
+        ((1.5, 0.1), CLOSE_Y, MAX_GROWTH * VIEW_M),
+        ((0.7, 0.1), 150.0, VIEW_M),  # a complete body
+    ],
+)
+def test_hands_of_a_close_person_enlarge_the_region(
+    hand: tuple[float, float], y: float, side_m: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(person, "track", lambda *_, **__: track_of(np.full(12, 300.0), hand=hand, y=y))
+    framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
+    assert framing is not None
+    assert 128 / framing.zoom == pytest.approx(side_m * SCALE)
+
+
+def test_hands_outside_the_film_do_not_enlarge_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_left_edge = track_of(np.full(12, 60.0), hand=(0.7, 0.1), y=CLOSE_Y)
+    at_left_edge.confidence[:, JOINTS.index("left_wrist")] = 0.0
+    monkeypatch.setattr(person, "track", lambda *_, **__: at_left_edge)
+    framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
+    assert framing is not None
+    assert framing.zoom == pytest.approx(128 / (VIEW_M * SCALE))
 
 
 def test_walking_person_is_followed_across_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
