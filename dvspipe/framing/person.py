@@ -54,20 +54,20 @@ def find_person(
 
     center, scale = measure_person(found)
     side = VIEW_M * float(np.median(scale[seen]))
-    if side < MIN_SIDE_PX:
+    shorter = min(target.width, target.height)
+    zoom = min(MAX_ZOOM, shorter / side)
+    fills_picture = zoom * original.width <= target.width and zoom * original.height <= target.height
+    if side < MIN_SIDE_PX or fills_picture:
         return None
 
     t_us = found.times_us[seen]
     smooth = smooth_centers(np.round(t_us * (SMOOTHING_HZ * 1e-6)).astype(np.int64), center[seen])
-    followed = follow_centers(smooth, DEAD_BAND * side)
+    followed = follow_centers(smooth, DEAD_BAND * shorter / zoom)
     if np.median(found.pixel("left_hip")[seen, 1]) > found.size.height:
         away = np.abs(find_hands(found, side / VIEW_M)[seen] - followed[:, None])
-        side = float(np.clip(2 * np.nanmax(away, initial=0), side, MAX_GROWTH * side))
-
-    zoom = min(MAX_ZOOM, min(target.width, target.height) / side)
-    if zoom * original.width <= target.width and zoom * original.height <= target.height:
-        return None
-    return Framing(original, target, zoom, t_us, followed)
+        largest = min(MAX_GROWTH * side, max(original.width, original.height))
+        zoom = min(zoom, shorter / min(largest, max(side, 2 * np.nanmax(away, initial=0))))
+    return Framing(original, target, float(zoom), t_us, followed)
 
 
 def measure_person(track: Track) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -93,6 +93,14 @@ def test_hands_of_a_close_person_enlarge_the_region(
     assert 128 / framing.zoom == pytest.approx(side_m * SCALE)
 
 
+def test_region_with_hands_is_at_most_as_long_as_the_film(monkeypatch: pytest.MonkeyPatch) -> None:
+    close = track_of(np.full(12, 320.0), hand=(1.5, 0.1), y=CLOSE_Y, scale=400.0)
+    monkeypatch.setattr(person, "track", lambda *_, **__: close)
+    framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
+    assert framing is not None
+    assert 128 / framing.zoom == pytest.approx(PICTURE.width)
+
+
 def test_hands_outside_the_film_do_not_enlarge_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
     at_left_edge = track_of(np.full(12, 60.0), hand=(0.7, 0.1), y=CLOSE_Y)
     at_left_edge.confidence[:, JOINTS.index("left_wrist")] = 0.0
