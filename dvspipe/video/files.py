@@ -145,9 +145,10 @@ def _explain_no_frame(path: Path, codec: str) -> str:
         return f"truncated, and no frame can be decoded (found {found:,} bytes, expected at least {expected:,})"
     if not (codec.isascii() and codec.isprintable() and codec):
         content = _read_start_and_end(path)
-        if content[4:8] == b"ftyp" and b"moov" not in content:
-            return INCOMPLETE
-        return SOUND_ONLY if _has_sound_only(content) else NO_FRAME
+        if _has_sound_only(content):
+            return SOUND_ONLY
+        has_no_description = content[4:8] == b"ftyp" and b"moov" not in content
+        return INCOMPLETE if has_no_description else NO_FRAME
     target = path.with_suffix(".mp4") if path.suffix.lower() != ".mp4" else path.with_name(f"{path.stem}-h264.mp4")
     command = shlex.join(["ffmpeg", "-i", str(path), "-c:v", "libx264", str(target)])
     name = CODEC_NAMES.get(codec, codec)

@@ -368,7 +368,7 @@ def test_shown_command_gives_the_same_events(short_video: Path, tmp_path: Path) 
     done = CliRunner().invoke(app, shlex.split(choices.command(str(short_video), str(out)))[1:])
     assert done.exit_code == 0, done.output
     stored = info(out).attributes["settings"]
-    config = choices.config().model_dump()
+    config = choices.config().for_recording(short_video.name).model_dump()
     assert stored["simulator"] == config["simulator"]
     assert stored["upsample"] == config["upsample"]
     assert stored["simulator"]["refractory_period"] == 0.002

@@ -227,7 +227,7 @@ def test_videos_are_converted_once(clip: Path, tmp_path: Path) -> None:
         "sub/b.h5",
         "sub/b.webm",
     }
-    assert read(tmp_path / "out" / "a.h5") == read(tmp_path / "out" / "sub" / "b.h5")
+    assert read(tmp_path / "out" / "a.h5") != read(tmp_path / "out" / "sub" / "b.h5")  # each has its own noise
     (tmp_path / "in" / "bad.mp4").unlink()
     killed = tmp_path / "out" / "a.h5.part"  # it had completed the file
     killed.mkdir()

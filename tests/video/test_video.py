@@ -561,6 +561,6 @@ def test_file_names_like_addresses_open_no_connection(
 
 
 def test_film_without_its_end_is_named_incomplete(tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x10ftypisom\0\0\0\0\0\x01\0\0mdat" + bytes(4096))
+    (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x10ftypisom\0\0\0\0\0\0\x10\x08mdat" + bytes(4096))
     with raises(VideoError, "a.mp4", "incomplete", "moov"):
         open_video(tmp_path / "a.mp4")
