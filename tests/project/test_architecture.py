@@ -229,9 +229,9 @@ def test_only_the_command_line_mentions_commands_and_options() -> None:
 def test_command_has_few_parameters() -> None:
     """Rarely used options are settings, changed by `--set`."""
     many = {
-        command.__name__: len(parameters)
-        for command in BY_NAME.values()
-        if len(parameters := inspect.signature(command).parameters) > MAX_OPTIONS
+        name: len(parameters)
+        for name, command in BY_NAME.items()
+        if len(parameters := inspect.signature(command).parameters) > MAX_OPTIONS  # type: ignore[arg-type]
     }
     assert not many
 
