@@ -5,6 +5,7 @@ The public names are listed in `__init__.pyi`. Each is loaded at first use, to k
     >>> from dvspipe import events_from_video, read, write, Classifier
 """
 
+import builtins
 import functools
 import os
 import sys
@@ -50,84 +51,6 @@ def _register_html() -> None:
 _register_html()
 
 
-OTHER_NAMES = {
-    "Classify": "dvspipe.Classifier.load(checkpoint)",
-    "DataLoader": "dvspipe.torch.loader(dataset)",
-    "Dataset": "dvspipe.torch.SpikeDataset(folder)",
-    "EventStream": "dvspipe.torch.EventStream(recording)",
-    "LIF": "dvspipe.torch.LIF",
-    "Poisson": "dvspipe.encoding.Poisson",
-    "Sensor": "dvspipe.SensorSize(width, height)",
-    "Simulator": "dvspipe.EventSimulator()",
-    "SpikeDataset": "dvspipe.torch.SpikeDataset(folder)",
-    "check_recording": "dvspipe.check(recording)",
-    "classify_recording": "dvspipe.infer(checkpoint, recording)",
-    "compare_recordings": "dvspipe.compare(a, b)",
-    "convert_recording": "dvspipe.convert(recording, out)",
-    "classify": "dvspipe.infer(checkpoint, recording)",
-    "concat": "dvspipe.concatenate(parts), or dvspipe.merge(recordings)",
-    "crop": "events.crop(left, top, width, height), or dvspipe.cut(recording, region=...)",
-    "describe": "dvspipe.info(file)",
-    "detect": "dvspipe.infer(checkpoint, recording)",
-    "download": "dvspipe.datasets",
-    "encode_events": "dvspipe.encode(events)",
-    "encode_frames": "dvspipe.frames(recording, folder), or dvspipe.encoding.encode_frames(events)",
-    "eval": "dvspipe.evaluate(checkpoint, data)",
-    "evaluate_checkpoint": "dvspipe.evaluate(checkpoint, data)",
-    "export_checkpoint": "dvspipe.export(checkpoint, path, to=...)",
-    "filters": "dvspipe.events.filters, or dvspipe.filter(recording, activity_us=20_000)",
-    "fit": "dvspipe.train(folder, run_folder)",
-    "from_array": "dvspipe.events_from_video(images, fps), or dvspipe.Events(t, x, y, p, sensor)",
-    "from_video": "dvspipe.events_from_video(video)",
-    "join": "dvspipe.merge(recordings, gap_us=1000)",
-    "list_formats": "dvspipe.formats.FORMATS",
-    "load": "dvspipe.read(file)",
-    "load_events": "dvspipe.read(file)",
-    "loader": "dvspipe.torch.loader(dataset)",
-    "open": "dvspipe.read(file), or dvspipe.open_recording(file) for long files",
-    "pipeline": "dvspipe.infer(checkpoint, recording)",
-    "predict": "dvspipe.infer(checkpoint, recording)",
-    "preview": "dvspipe.view(recording, path)",
-    "quantise_checkpoint": "dvspipe.quantise(checkpoint, data)",
-    "quantize": "dvspipe.quantise(checkpoint, data)",
-    "save": "dvspipe.write(path, events), or events.save(path)",
-    "save_events": "dvspipe.write(path, events), or events.save(path)",
-    "sensors": "dvspipe.simulator.read_preset(name)",
-    "show": "dvspipe.plot(events), or dvspipe.animate(events)",
-    "slice": "events[first:stop], or events.slice_time(start_us, stop_us)",
-    "stack": "dvspipe.encode(events)",
-    "test": "dvspipe.evaluate(checkpoint, data)",
-    "to_frame": "dvspipe.encode(events, steps=10)",
-    "to_tensor": "events.to_torch(), or dvspipe.encode(events)",
-    "to_torch": "events.to_torch()",
-    "to_voxel": 'dvspipe.encode(events, form="voxel")',
-    "track_film": "dvspipe.track(video)",
-    "v2e": "dvspipe.events_from_video(video)",
-    "version": "dvspipe.__version__",
-    "video_to_events": "dvspipe.events_from_video(video)",
-    "visualize": "dvspipe.plot(events), or dvspipe.animate(events)",
-    "voxel_grid": 'dvspipe.encode(events, form="voxel")',
-    "write_view": "dvspipe.view(recording, path)",
-}
-"""What to write instead of names of other libraries and earlier versions."""
-
-
-class _OtherModules:
-    """Import finder, asked last: the error of a missing module of dvspipe says what to write."""
-
-    @staticmethod
-    def find_spec(fullname: str, _path: object = None, _target: object = None) -> None:
-        """Raise an error for a module with a name in `OTHER_NAMES`."""
-        owner, _, name = fullname.rpartition(".")
-        if owner == __name__ and name in OTHER_NAMES:
-            from .errors import explain_name
-
-            raise ModuleNotFoundError(explain_name("dvspipe", name, (), OTHER_NAMES), name=fullname)
-
-
-sys.meta_path.append(_OtherModules)  # type: ignore[arg-type]
-
-
 @functools.cache
 def _attach_names() -> tuple[Callable[[str], object], list[str]]:
     """Attach the public names to this module; return the function that loads one, and their list.
@@ -147,13 +70,16 @@ def __getattr__(name: str) -> object:
 
         return version("dvspipe")
     load, names = _attach_names()
-    if name == "__all__":
-        return names
+    if name == "__all__":  # `from dvspipe import *` must not replace `torch` or `filter`
+        from pkgutil import iter_modules
+
+        modules = {each.name for each in iter_modules(__path__)}
+        return [each for each in names if each not in modules and not hasattr(builtins, each)]
     if name in names:
         return load(name)
     from .errors import explain_name
 
-    raise AttributeError(explain_name("dvspipe", name, names, OTHER_NAMES))
+    raise AttributeError(explain_name("dvspipe", name, names, {}))
 
 
 def __dir__() -> list[str]:

@@ -34,12 +34,14 @@ SettingsTree = dict[str, JsonValue]
 
 NAME_PATTERN = r"^\w[\w.-]*$"
 SIZE_PATTERN = r"^\d+x\d+$"
+SENSOR_PATTERN = r"^(keep|\d+x\d+)$"
 REGION_PATTERN = r"^\d+x\d+\+\d+\+\d+$"
 ROI_PATTERN = r"^(auto|full|\d+x\d+[+-]\d+[+-]\d+)$"
 TARGET_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 PATTERNS: Mapping[str, str] = {
     NAME_PATTERN: "a name of letters, digits, '_', '.' and '-'",
     SIZE_PATTERN: "WIDTHxHEIGHT, such as 346x260",
+    SENSOR_PATTERN: "WIDTHxHEIGHT, such as 346x260, or keep",
     REGION_PATTERN: "WIDTHxHEIGHT+LEFT+TOP, such as 128x128+20+10",
     ROI_PATTERN: "WIDTHxHEIGHT+LEFT+TOP, such as 128x128+20+10, auto or full",
     TARGET_PATTERN: "PACKAGE.MODULE:NAME, such as my_package.nets:make_net",
@@ -53,6 +55,7 @@ MAX_EXPLAINED = 10  # mistakes listed in a message; each suggestion takes 1 ms
 KIND = "kind"  # name of the setting that selects a member of a union of groups
 CLOSE, CLOSE_ELSEWHERE = 0.65, 0.85
 """Minimum difflib similarity for suggesting a setting of the same group, and of another group."""
+MIN_WORD = 4  # letters of a word that suggests settings with this word
 
 
 class Settings(Explained, BaseModel):
@@ -203,7 +206,9 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
         missing, places = "configuration", "a YAML file"
         if not kind:
             missing, places = "folder or configuration", "a folder of recordings, a YAML file"
-        raise ConfigError(f"{source}: no such {missing} (expected {places} or one of {names})")
+        similar = difflib.get_close_matches(str(source).lower(), shipped_configs(kind), 1)
+        hint = f"; did you mean {similar[0]}?" if similar else ""
+        raise ConfigError(f"{source}: no such {missing} (expected {places} or one of {names}){hint}")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_YAML_BYTES + 1)
@@ -554,6 +559,7 @@ def suggest_settings(model: type[BaseModel], name: str) -> list[str]:
         or [*_match_closest(last, siblings, CLOSE), *_match_extended(last, siblings)]
         or [key for key, own in lasts.items() if "_" in own and "".join(word[0] for word in own.split("_")) == last]
         or [*_match_closest(last, lasts, CLOSE_ELSEWHERE), *_match_extended(last, lasts)]
+        or _match_words(last, lasts)
     )
     return list(dict.fromkeys(found))[:3]
 
@@ -649,6 +655,21 @@ def _match_extended(name: str, lasts: Mapping[str, str]) -> list[str]:
     return [key for key, last in lasts.items() if last.startswith(f"{name}_") or name.startswith(f"{last}_")]
 
 
+def _match_words(name: str, lasts: Mapping[str, str]) -> list[str]:
+    """Return the settings with a word of `name`, which may be shortened: `pos_thres` for `threshold`."""
+    words = [word for word in name.split("_") if len(word) >= MIN_WORD]
+
+    def has_word(setting: str) -> bool:
+        return any(
+            word.startswith(own) or own.startswith(word)
+            for own in setting.split("_")
+            for word in words
+            if len(own) >= MIN_WORD
+        )
+
+    return [key for key, last in lasts.items() if has_word(last)]
+
+
 def _build_error(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
     """Create an error that lists pydantic's messages by setting; at most `MAX_EXPLAINED` of them."""
     errors = error.errors(include_url=False)
@@ -661,11 +682,18 @@ def _build_error(model: type[BaseModel], error: ValidationError, where: str) -> 
             found[_explain_kind(model, key, each)] = []
         else:
             begin = key if isinstance(value, Mapping) else f"{key} = {_format_input(value)}"
-            found.setdefault(begin, []).append(explain_value(each))
+            found.setdefault(begin, []).append(_explain_group(model, key, each) or explain_value(each))
     sentences = [": ".join(filter(None, (begin, ", or ".join(found[begin])))) for begin in found]
     if len(errors) > MAX_EXPLAINED:
         sentences.append(f"and {len(errors) - MAX_EXPLAINED:,} more mistakes")
     return ConfigError(f"{where}: {'; '.join(sentences)}")
+
+
+def _explain_group(model: type[BaseModel], key: str, error: ErrorDetails) -> str:
+    """Explain a value that was given for a group of settings; empty for other errors."""
+    names = [name for name in _setting_names(model) if name.rpartition(".")[0] == key]
+    is_group = error["type"] in ("model_type", "model_attributes_type", "dataclass_type") and names
+    return f"a group of settings (expected NAME=VALUE with one of {', '.join(names)})" if is_group else ""
 
 
 def explain_value(error: ErrorDetails) -> str:

@@ -17,7 +17,8 @@ from filelock import FileLock, Timeout
 from .errors import FileError, Remedy
 
 LOCK_NAME = ".lock"
-TEMPORARY = ".dvspipe-"  # prefix of temporary files
+TEMPORARY = ".dvspipe-"  # prefix of temporary files beside outputs
+TEMPORARY_FOLDER = "dvspipe-folder-"  # prefix of folders in the system's folder of temporary files
 UNFINISHED = ".part"  # suffix of folders that contain an unfinished file
 MANIFEST = ".manifest"  # folder in an output folder that records the outcome of each input
 REPLACE = Remedy("overwrite", True, "replace it")
@@ -145,6 +146,55 @@ def remove_leftovers(folder: Path) -> None:
                     path.unlink()
             finally:
                 os.close(handle)
+
+
+class TemporaryFolder(tempfile.TemporaryDirectory[str]):
+    """Temporary folder, removed after the block. Temporary folders of killed processes are removed before.
+
+    Example:
+        >>> with TemporaryFolder() as name:
+        ...     (Path(name) / "a.txt").write_text("temporary")
+        9
+    """
+
+    def __init__(self) -> None:
+        _remove_abandoned_folders(tempfile.gettempdir())
+        self._handle: int | None = None
+        while self._handle is None:  # another process may remove it before the lock
+            super().__init__(prefix=TEMPORARY_FOLDER)
+            self._handle = _lock_folder(self.name)
+
+    def cleanup(self) -> None:
+        """Remove the folder."""
+        super().cleanup()
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+@lru_cache
+def _remove_abandoned_folders(place: str) -> None:
+    """Remove temporary folders of killed processes of this user, once per process."""
+    if sys.platform == "win32":  # cannot lock folders
+        return
+    for folder in Path(place).glob(f"{TEMPORARY_FOLDER}*"):
+        if (handle := _lock_folder(str(folder))) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(handle)
+
+
+def _lock_folder(name: str) -> int | None:
+    """Lock a folder of this user until the returned handle is closed; None if it is missing, or in use."""
+    if sys.platform == "win32":
+        return os.open(os.devnull, os.O_RDONLY)
+    try:
+        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    if os.fstat(handle).st_uid == os.getuid() and _lock(handle) and os.path.exists(name):
+        return handle
+    os.close(handle)
+    return None
 
 
 def is_internal(path: Path) -> bool:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -30,6 +31,7 @@ from .datasets import (
     DataSet,
     FolderConfig,
     Part,
+    Sample,
     SampleEncoder,
     TensorSettings,
     as_data,
@@ -39,7 +41,7 @@ from .datasets import (
     order_shards,
 )
 from .datasets.shard_files import group_by_shard
-from .encoding import BinConfig, encode_stream
+from .encoding import BinConfig, BinCounts, encode_stream
 from .errors import ArgumentError, ConfigError, DataError, DvspipeError, Explained, brief, count_noun, refuse_unknown
 from .events import Events, SensorSizeLike
 from .formats import NO_HINTS, HintsLike, open_recording
@@ -69,6 +71,8 @@ OTHER_NAMES = {
 }
 """What to write instead of names of other libraries."""
 DIGEST_BYTES = 20
+
+log = logging.getLogger(__name__)
 
 LoadedItem = tuple[Tensor, int]
 """Spikes [T, C, H, W], and their label or start time."""
@@ -142,6 +146,7 @@ class SpikeDataset(Explained, Dataset[LoadedItem]):
         views = config.views if part == "train" else 1
         settings = TensorSettings(bins, views, vary=config.vary, complete=complete)
         self._encoder, self._shape = SampleEncoder(settings, open_cache(config)), bins.shape(data.sensor)
+        self._has_warned = torch.zeros((), dtype=torch.bool).share_memory_()
         # shared by workers to hash each file once; 0: not hashed yet
         self._digests = torch.zeros((len(self.samples), DIGEST_BYTES), dtype=torch.uint8).share_memory_()
 
@@ -178,11 +183,25 @@ class SpikeDataset(Explained, Dataset[LoadedItem]):
         if sample.stored is not None:
             views = sample.stored.read()[: settings.views]
         else:
-            views = self._encoder.encode(sample, self._digest(number)).spikes
+            encoded = self._encoder.encode(sample, self._digest(number))
+            self._warn_of_loss(sample, BinCounts(*encoded.counts.tolist()))
+            views = encoded.spikes
         if views.shape[-3:] != self._shape:
             raise DataError(f"{sample.name}: comes from another sensor than {self.sensor}")
         view: np.ndarray[Any, Any] = views[int(torch.randint(len(views), ())) if len(views) > 1 else 0]
         return view
+
+    def _warn_of_loss(self, sample: Sample, counts: BinCounts) -> None:
+        """Log the first recording of which many events are outside the steps, once for all workers."""
+        settings = self._encoder.settings
+        lost = None if settings.complete else counts.explain_outside(settings.bins)
+        if lost is not None and not self._has_warned:
+            self._has_warned.fill_(True)
+            log.warning(
+                "%s: %s; bins.by = recording divides recordings into steps, complete = True adds steps",
+                sample.name,
+                lost,
+            )
 
     def _digest(self, number: int) -> str:
         """Return the digest of a recording's tensors in the cache; empty without a cache."""

@@ -7,10 +7,15 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from dvspipe.cli.app import main
+from dvspipe.cli.interrupts import SIGNALS
+from dvspipe.cli.screen import screen
 
 
 @dataclass(frozen=True)
@@ -22,14 +27,40 @@ class Done:
     stderr: str
 
 
-def dvspipe(*arguments: object, cwd: Path, code: int | None = 0) -> Done:
-    """Run a command in this process, from argv to the exit code."""
-    out, err = io.StringIO(), io.StringIO()
-    argv, folder, handler = sys.argv, Path.cwd(), signal.getsignal(signal.SIGINT)
+@contextlib.contextmanager
+def keep_signal_handlers() -> Iterator[None]:
+    """Restore the signal handlers that commands replace."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@contextlib.contextmanager
+def open_terminal(columns: int) -> Iterator[io.StringIO]:
+    """Send results to a terminal of this width during the block, and yield its text."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(_Terminal()) as terminal:
+        patch.setenv("TERM", "xterm")
+        patch.setattr(screen, "width", columns)
+        yield terminal
+
+
+def dvspipe(*arguments: object, cwd: Path, code: int | None = 0, columns: int | None = None) -> Done:
+    """Run a command in this process, from argv to the exit code; with `columns`, its results go to a terminal."""
+    results = open_terminal(columns) if columns else contextlib.redirect_stdout(io.StringIO())
+    err = io.StringIO()
+    argv, folder = sys.argv, Path.cwd()
     sys.argv = ["dvspipe", *map(str, arguments)]
     os.chdir(cwd)
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with keep_signal_handlers(), results as out, contextlib.redirect_stderr(err):
             main()
         found = 0
     except SystemExit as stop:
@@ -37,7 +68,6 @@ def dvspipe(*arguments: object, cwd: Path, code: int | None = 0) -> Done:
     finally:
         os.chdir(folder)
         sys.argv = argv
-        signal.signal(signal.SIGINT, handler)
     done = Done(found, out.getvalue(), err.getvalue())
     assert code is None or done.returncode == code, done.stdout + done.stderr
     if code:

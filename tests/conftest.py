@@ -112,8 +112,8 @@ def _no_event_loop_left(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_progress_lines(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Disable progress lines: on a busy machine, they would appear between the lines that a test expects."""
-    if "screen" not in request.module.__name__:
-        monkeypatch.setattr("dvspipe.cli.screen.LINE_EVERY_S", 1e9)
+    if not {"screen", "activity"} & set(request.module.__name__.split("_")):
+        monkeypatch.setattr("dvspipe.cli.activity.LINE_EVERY_S", 1e9)
 
 
 @pytest.fixture(scope="session")

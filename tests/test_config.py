@@ -28,6 +28,8 @@ from dvspipe.config import (
 )
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import ConfigError
+from dvspipe.recordings.conversion import ConvertConfig
+from dvspipe.recordings.settings import ConversionSettings
 from dvspipe.simulator import SimulatorConfig, read_preset
 from dvspipe.training import TrainConfig
 
@@ -86,7 +88,7 @@ def test_settings_are_merged_per_group() -> None:
         ({"inner": {"size": 346}}, ("inner.size = 346", "WIDTHxHEIGHT", "346x260")),
         ({"inner": {"steps": 1}}, ("inner.steps = 1", "off", "auto")),
         ({"inner": {"shares": {"a": "x"}}}, "inner.shares.a = 'x'"),
-        ({"inner": 5}, ("inner = 5", "dictionary")),
+        ({"inner": 5}, ("inner = 5", "inner.channels")),
         ({"seed": "x"}, "seed = 'x'"),
         ({"seed": True}, "seed = 'true'"),
     ],
@@ -225,12 +227,15 @@ def test_every_included_sensor_preset_is_valid(name: str) -> None:
 def test_every_preset_value_has_a_source_or_is_marked_assumed(name: str) -> None:
     text = (configs_folder() / "sensors" / f"{name}.yaml").read_text(encoding="utf-8")
     for line in text.splitlines():
-        assert re.match(r"#|\w+: [\d.]+ +# .*(\(.*\d{4}.*\)|data sheet|assumed)", line), line
+        assert re.match(r"#|\w+: [\d.x]+ +# .*(\(.*\d{4}.*\)|data sheet|assumed)", line), line
 
 
 def range_of(field: FieldInfo) -> str:
     """Range of a setting in the notation of docs/concepts/simulator.md."""
-    if choices := get_args(field.annotation):
+    if field.annotation is str:
+        return "`keep`, WxH"
+    choices = get_args(field.annotation)
+    if choices and type(None) not in choices:
         return ", ".join(f"`{choice}`" if isinstance(choice, str) else str(choice) for choice in choices)
     bounds = {type(bound).__name__: getattr(bound, type(bound).__name__.lower()) for bound in field.metadata}
     if "Lt" in bounds:
@@ -248,7 +253,10 @@ def test_simulator_page_lists_every_parameter_with_range_and_default() -> None:
         field = SimulatorConfig.model_fields[name]
         assert stated_range == range_of(field), name
         default = stated_default.strip("`")
-        assert (default if isinstance(field.default, str) else float(Fraction(default))) == field.default, name
+        if field.default is None:
+            assert default == "null", name
+        else:
+            assert (default if isinstance(field.default, str) else float(Fraction(default))) == field.default, name
 
 
 def test_simulator_page_lists_every_preset() -> None:
@@ -346,3 +354,12 @@ def test_complete_repr_lists_all_settings() -> None:
         "(BinConfig(steps=5, by='time', step_us=15000, step_events=1000, downsample=1, form='count', clip=4, "
         "polarity='separate', tau_us=50000.0),)"
     )
+
+
+def test_short_setting_and_group_suggest_what_to_write() -> None:
+    with raises(ConfigError, "threshold", "pos_thres", "neg_thres"):
+        build(ConversionSettings, {"threshold": 0.3}, "convert")
+    with raises(ConfigError, "simulator = 3", "simulator.pos_thres"):
+        build(ConvertConfig, {"simulator": 3}, "convert")
+    with raises(ConfigError, "DAVIS346", "did you mean davis346"):
+        read_preset("DAVIS346")

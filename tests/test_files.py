@@ -11,6 +11,7 @@ from facts import raises
 
 from dvspipe.errors import FileError
 from dvspipe.files import (
+    TemporaryFolder,
     claim_output,
     is_internal,
     lock_folder,
@@ -127,3 +128,25 @@ def test_output_is_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: pyte
 def test_file_names_that_are_not_utf8_are_written_with_escapes(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", f"é {os.fsdecode(bytes([0xFF]))}.h5")
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == r"é \udcff.h5"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot lock folders")
+def test_temporary_folders_of_killed_processes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    killed = (
+        "import os, pathlib\n"
+        "from dvspipe.files import TemporaryFolder\n"
+        "folder = TemporaryFolder()\n"
+        "pathlib.Path(folder.name, 'person.png').touch()\n"
+        "os._exit(1)\n"
+    )
+    (tmp_path / "dvspipe-kernels-1").mkdir()
+    with TemporaryFolder() as used:
+        subprocess.run([sys.executable, "-c", killed], check=False)
+        (left,) = tmp_path.glob("*/person.png")
+        done = subprocess.run([sys.executable, "-c", killed.replace("os._exit(1)", "")], check=False)
+        assert done.returncode == 0
+        assert not left.exists()
+        assert Path(used).is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == ["dvspipe-kernels-1"]

@@ -35,6 +35,11 @@ def test_successful_command_ends_after_threads_and_callbacks_without_clearing_me
     assert run(tmp_path) == (0, ["after", "thread", "callback"])
 
 
+def test_interrupted_command_ends_without_clearing_memory(tmp_path: Path) -> None:
+    ending = "command.Interrupt.requested = True; sys.exit(130)"
+    assert run(tmp_path, ending=ending) == (130, ["thread", "callback"])
+
+
 def test_callbacks_from_before_the_command_are_called(tmp_path: Path) -> None:
     before = "atexit.register(print, 'earlier callback')"
     assert run(tmp_path, before=before) == (0, ["after", "thread", "callback", "earlier callback", "cleared"])

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import SENSOR, random_events
-from facts import raises
+from facts import mentions, raises
 from norse.torch import LIBoxCell, LIFBoxCell
+from norse.torch.functional import threshold
 from norse.torch.functional.leaky_integrator_box import LIBoxParameters
 from norse.torch.functional.lif_box import LIFBoxParameters
 from norse.torch.functional.reset import reset_subtract, reset_value
@@ -35,7 +36,8 @@ from dvspipe.encoding import BinConfig, encode, encode_stream
 from dvspipe.errors import ConfigError, DataError, DvspipeError, EventError, FileError, Remedy
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
-from dvspipe.networks import NeuronConfig, SpikingNetwork
+from dvspipe.networks import CountReadout, LinearReadout, NeuronConfig, SpikingNetwork
+from dvspipe.networks.neurons import Neurons, Spike
 from dvspipe.networks.scan import scan_membranes
 from dvspipe.torch import (
     LIF,
@@ -74,6 +76,33 @@ def test_items_are_tensors_and_labels_of_the_recordings() -> None:
     assert (len(dataset), dataset.classes, dataset.labels.tolist()) == (5, ("0", "1", "2"), [*LABELS])
     with pytest.raises(IndexError):
         dataset[5]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_recordings_longer_than_the_steps_are_reported_once(caplog: pytest.LogCaptureFixture, workers: int) -> None:
+    short = {"steps": 2, "step_us": 1000}
+    data = from_recordings(zip(RECORDINGS, LABELS, strict=True))
+    dataset = SpikeDataset(data, short)
+    for _ in range(2):
+        list(loader(dataset, 1, num_workers=workers))
+    assert dataset._has_warned
+    if not workers:  # a worker logs in its own process
+        [record] = caplog.records
+        assert mentions(record.message, data.samples[0].name, "2 steps of 1 ms", "by = recording", "complete = True")
+
+    caplog.clear()
+    complete = SpikeDataset(data, short, complete=True)
+    assert len(complete[0][0]) > 2
+    assert not caplog.records
+
+
+def test_labels_may_be_class_names() -> None:
+    names = ["wave", "clap", "wave"]
+    data = from_recordings(zip(RECORDINGS, names, strict=False))
+    assert (data.classes, [sample.label for sample in data.train]) == (("clap", "wave"), [1, 0, 1])
+    for labels in (names, [0, 1, 0]):
+        ordered = from_recordings(zip(RECORDINGS, labels, strict=False), classes=["wave", "clap", "rest"])
+        assert (ordered.classes, [sample.label for sample in ordered.train]) == (("wave", "clap", "rest"), [0, 1, 0])
 
 
 def test_folder_settings_and_data_set_give_the_tensors_of_training(tmp_path: Path) -> None:
@@ -258,7 +287,8 @@ def test_invalid_data_sets_are_reported(tmp_path: Path) -> None:
         (lambda: LIF({"tau_mem_s": 0.03}, dt=0), "dt = 0"),
         (lambda: LIF.from_norse(LIBoxParameters()), "LIBoxParameters"),
         (lambda: from_recordings([(RECORDINGS[0], -1)]), "-1"),
-        (lambda: from_recordings([(RECORDINGS[0], "wave")]), "'wave'"),  # type: ignore[list-item]
+        (lambda: from_recordings([(RECORDINGS[0], "wave")], classes=["clap"]), ("recording 0", "'wave'", "'clap'")),
+        (lambda: from_recordings([(RECORDINGS[0], "wave"), (RECORDINGS[1], 1)]), ("'wave'", 1)),
         (lambda: from_recordings([(tmp_path / "a.h5", 0)]), "a.h5"),
     ):
         with raises(DvspipeError, said):
@@ -340,10 +370,15 @@ def random_currents(scale: float = 1.0) -> Tensor:
 
 @pytest.mark.parametrize("reset_method", [reset_value, reset_subtract])
 @pytest.mark.parametrize("levels", [{}, {"v_th": 0.7, "v_reset": -0.3, "v_leak": 0.2}], ids=str)
-def test_lif_from_norse_parameters_equals_norse_cell(reset_method: Any, levels: dict[str, Any]) -> None:
+@pytest.mark.parametrize("uses_alpha", [False, True])
+def test_lif_from_norse_parameters_equals_norse_cell(
+    reset_method: Any, levels: dict[str, Any], uses_alpha: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if uses_alpha:  # not in Norse 1.1
+        monkeypatch.setattr(threshold, "superspike_fn", lambda x, alpha: Spike.apply(x, "superspike", alpha))
     exact = {name: torch.tensor(value, dtype=torch.float64) for name, value in levels.items()}
-    tau_mem_inv, alpha = torch.tensor(130.0, dtype=torch.float64), torch.tensor(1.0)
-    p = LIFBoxParameters(tau_mem_inv=tau_mem_inv, alpha=alpha, reset_method=reset_method, **exact)
+    tau_mem_inv = torch.tensor(130.0, dtype=torch.float64)
+    p = LIFBoxParameters(tau_mem_inv=tau_mem_inv, reset_method=reset_method, **exact)
     currents, state, theirs = random_currents(3), None, []
     cell = LIFBoxCell(p, dt=0.002)
     for current in currents.unbind(0):
@@ -461,6 +496,58 @@ def test_neurons_take_names_a_mapping_or_a_model() -> None:
     potentials = LeakyReadout(tau_mem_s=2e-3, dt=1e-3)(currents)[0]
     for readout in (LeakyReadout({"tau_mem_s": 2e-3}, dt=1e-3), LeakyReadout(beta=0.5)):
         assert torch.equal(readout(currents)[0], potentials)
+
+
+@pytest.mark.parametrize(
+    "neurons",
+    [
+        LIF(beta=0.5, reset="subtract"),
+        LIF(tau_mem_s=2e-3, tau_syn_s=4e-3, dt=1e-3),
+        LeakyReadout(beta=0.5),
+        CountReadout(NeuronConfig(tau_mem_s=2e-3), 1e-3, votes=5),
+        LinearReadout(),
+    ],
+    ids=lambda neurons: type(neurons).__name__,
+)
+def test_steps_one_by_one_equal_one_call(neurons: Neurons) -> None:
+    currents, state, outputs = random_currents(), None, []
+    expected, last = neurons(currents)
+    for current in currents.unbind(0):
+        output, state = neurons.step(current, state)
+        outputs.append(output)
+    assert state is not None
+    compare((torch.stack(outputs), state), (expected, last), currents)
+
+
+@pytest.mark.parametrize("trains", [False, True])
+def test_functional_transforms_equal_a_loop(trains: bool) -> None:
+    lif = LIF(beta=0.5, learn_tau=trains).double()
+    batch = torch.stack([random_currents(scale).detach() for scale in (0.5, 1.0, 2.0)])
+    weights = torch.rand(25, 2, 30, dtype=torch.float64)
+
+    def loss(parameters: dict[str, Tensor], currents: Tensor) -> Tensor:
+        return (torch.func.functional_call(lif, parameters, (currents,))[0] * weights).sum()
+
+    parameters = dict(lif.named_parameters())
+    both = torch.func.grad(loss, argnums=(0, 1))
+    to_parameters, to_currents = torch.vmap(both, in_dims=(None, 0))(parameters, batch)
+    for number, currents in enumerate(batch):
+        given = [*parameters.values(), currents.requires_grad_()]
+        expected = torch.autograd.grad(loss(parameters, currents), given)
+        found = [each[number] for each in (*to_parameters.values(), to_currents)]
+        torch.testing.assert_close(found, [*expected], rtol=0, atol=1e-12)
+
+
+def test_second_derivative_is_refused_by_the_scan_and_computed_step_by_step() -> None:
+    lif, currents = LIF(beta=0.5), random_currents()
+    gradients = []
+    for spikes in (lif(currents)[0], lif.steps(currents, None)[0]):
+        gradients += torch.autograd.grad(spikes.sum(), currents, create_graph=True)
+    torch.testing.assert_close(gradients[0], gradients[1])
+    with raises(ConfigError, "LIF", "second derivative", "lif.steps(currents, None)"):
+        torch.autograd.grad(gradients[0].square().sum(), currents)
+    (second,) = torch.autograd.grad(gradients[1].square().sum(), currents)
+    assert second.any()
 
 
 def test_repr_of_neurons_lists_their_constants() -> None:

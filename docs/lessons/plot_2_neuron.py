@@ -89,7 +89,7 @@ def run(config, currents, dt):
     """Return the potential after each step and the spikes of one dvspipe neuron; dt in ms."""
     lif, state, potentials, spikes = LIF(config, dt=dt / 1000), None, [], []
     for i in torch.tensor(currents, dtype=torch.float64):
-        spike, state = lif(i.reshape(1, 1), state)
+        spike, state = lif.step(i.reshape(1, 1), state)
         potentials.append(state[0].item())
         spikes.append(spike.item() > 0)
     return np.array(potentials), np.array(spikes)

@@ -19,6 +19,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from .work import DISK_FULL, is_disk_full
+
 TOKEN_BYTES = 16  # 22 characters; the printed address fits a terminal of 80 columns
 TOKEN = "token"  # name in the query of the printed address
 LOGIN = "/login"
@@ -271,6 +273,10 @@ class Guard:
         self._quota.begin()
         try:
             await self._limit(scope, receive, send, self._quota.left, self._quota.explain(), self._quota.add)
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            await PlainTextResponse(f"{DISK_FULL}\n", 507)(scope, receive, send)
         finally:
             self._quota.end()
 

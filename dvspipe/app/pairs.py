@@ -114,7 +114,12 @@ def compare_settings(
     for side, chosen in zip(SIDES, choices, strict=True):
         path = folder / f"{safe_stem(source.name)}-{side}.h5"
         convert_video(
-            source.path, path, chosen.config(), overwrite=True, threads=THREADS, progress=lambda *_: progress(0, 0)
+            source.path,
+            path,
+            chosen.config().for_recording(source.name),
+            overwrite=True,
+            threads=THREADS,
+            progress=lambda *_: progress(0, 0),
         )
         made.append(ChosenFile(path, path.name))
         commands.append(chosen.command(source.name, path.name))
@@ -270,5 +275,5 @@ class PairTab:
 
 
 def choices_of(preset: str, pos_thres: float, neg_thres: float) -> Choices:
-    """Return the settings of a sensor preset with other thresholds."""
-    return Choices(preset, (float(pos_thres), float(neg_thres), *knobs_of(preset)[2:]), "off")
+    """Return the settings of a sensor preset with other thresholds, on all pixels of the video, to compare them."""
+    return Choices(preset, (float(pos_thres), float(neg_thres), *knobs_of(preset)[2:]), "off", keeps_size=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import re
+import shutil
+import sys
 import threading
 import urllib.request
 import webbrowser
@@ -30,14 +33,14 @@ from .runs import RunTab
 from .shared import LOGO, ChosenFile, Updates, handle, listen, make_css, make_theme, name_session, show_brand
 from .videos import IDEAL, Choices, VideoTab, convert_complete, knobs_of, read_excerpt, show_excerpt
 from .webcam import WebcamTab, camera_routes
-from .work import ROOT_PREFIX, Session, Workspace, remove_abandoned, remove_old, say_running
+from .work import GRADIO_FOLDER, ROOT_PREFIX, Session, Workspace, remove_abandoned, remove_old, say_running
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 LOCAL = "127.0.0.1"
 PAGE_TITLE = "dvspipe"
 IS_DARK = "() => document.body.classList.contains('dark')"  # JavaScript
 MAX_SESSIONS = 100  # sessions whose values Gradio keeps; the oldest go first
-SWEEP_S = 300.0  # interval between clean-ups of old files
+SWEEP_S = 60.0  # interval between clean-ups of old files and of memory
 UNITS = "BKMGT"  # each unit of `max_upload` is 1024 times the previous one
 STORED_UPLOADS = 5  # maximum size of all stored uploads, in multiples of `max_upload`
 HIDE_TOKEN = (
@@ -173,13 +176,14 @@ def serve(settings: AppSettings) -> Iterator[Served]:
         page, ended = build_page(space), threading.Event()
         try:
             address = _launch(page, settings, space)
-            for work in (_remove_old_files, _import_classifier):
+            for work in (_clean_up, _import_classifier):
                 threading.Thread(target=work, args=(space, ended)).start()
             yield Served(address, space)
         finally:
             ended.set()
             space.jobs.stop_all()
             space.cameras.close_all()
+            shutil.rmtree(GRADIO_FOLDER, ignore_errors=True)
             if page.is_running:
                 page.server.force_exit = True  # does not wait for pages that are still open
                 logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it logs the forced exit as a traceback
@@ -187,7 +191,12 @@ def serve(settings: AppSettings) -> Iterator[Served]:
 
 
 def _set_environment(space: Workspace) -> None:
-    """Configure Gradio: upload folder, no telemetry, no proxy for its own requests, and no requests to others."""
+    """Configure Gradio: upload folder, no telemetry, no proxy for its own requests, and no requests to others.
+
+    Headers of a proxy (X-Forwarded-For) are ignored, unless the variable of uvicorn names proxies to trust: any account
+    of this machine can send them, and avoid the limit of logins.
+    """
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
     before = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     direct = ",".join(dict.fromkeys([*filter(None, before.split(",")), *LOCAL_HOSTS]))
     os.environ.update(
@@ -247,12 +256,20 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
     return access.address(address)
 
 
-def _remove_old_files(space: Workspace, ended: threading.Event) -> None:
-    """Remove old files at intervals, and record that the server is running."""
+def _clean_up(space: Workspace, ended: threading.Event) -> None:
+    """Remove old files and return memory at intervals, and record that the server is running."""
     while not ended.wait(SWEEP_S):
         say_running(space.root)
         space.close_unused()
         remove_old(space.root)
+        return_memory()
+
+
+def return_memory() -> None:
+    """Return freed memory to the system: glibc keeps it in a heap per thread, 3 MB per session of the page."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if library is not None and hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
 
 
 def _import_classifier(_: Workspace, __: threading.Event) -> None:

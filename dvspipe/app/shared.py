@@ -7,7 +7,6 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from urllib.parse import quote
 
 import gradio as gr
 
+from ..arguments import checked
 from ..errors import DvspipeError, FileError
 from ..formats import Recording, open_recording
 from ..recordings.conversion import is_video
@@ -23,7 +23,7 @@ from ..video.opening import open_video
 from ..video.video import Video
 from ..video.webm import write_duration
 from .examples import EXAMPLES, HERE, Example
-from .work import MAX_NAMES, PageWork, Result, Session, Workspace
+from .work import DISK_FULL, MAX_NAMES, PageWork, Result, Session, Workspace, is_disk_full
 
 log = logging.getLogger(__name__)
 
@@ -142,27 +142,33 @@ def name_session(request: gr.Request) -> str:
 def handle(space: Workspace, status: gr.HTML, work: Handler) -> Callable[..., Iterator[Updates]]:
     """Wrap a handler for Gradio: errors become a message in the page, never a traceback.
 
+    The types of the values are checked, because a request may contain any JSON.
+
     Args:
         space: Folders of the app.
         status: Component that shows the message.
         work: Handler; it is called with the session and the values of the inputs.
     """
+    work = checked(work)
 
     def run(request: gr.Request, *values: object) -> Iterator[Updates]:
-        session = space.open(name_session(request))
+        name = name_session(request)
         try:
             updates = None
-            for updates in work(session, *values):
+            for updates in work(space.open(name), *values):
                 yield updates
             if updates is None:
                 yield {status: gr.skip()}  # otherwise Gradio clears all outputs
         except DvspipeError as error:
-            yield {status: show_error(space.describe(error))}
+            yield {status: show_error(DISK_FULL if is_disk_full(error) else space.describe(error))}
         except FileNotFoundError as error:
             gone = FileError(f"{error.filename}: removed (temporary files are kept for an hour); choose it again")
             yield {status: show_error(space.describe(gone))}
         except Exception as error:  # a defect must not stop the app
-            if not session.folder.exists():  # the page was closed during the work, and its files are removed
+            if is_disk_full(error):
+                yield {status: show_error(DISK_FULL)}
+                return
+            if not (space.sessions / name).exists():  # the page was closed during the work, and its files are removed
                 return
             log.exception("unexpected error in the app")
             yield {status: show_error(f"internal error ({type(error).__name__}: {error}); please report it")}
@@ -346,7 +352,9 @@ class Picker:
             self.check(source.path)
         except DvspipeError as error:
             yield {self.source: None, self.line: ""}
-            raise error if source.name in str(error) else error.named(source.name) from error
+            if source.name in str(error):
+                raise
+            raise error.named(source.name) from error
         yield {self.source: source, self.line: source.to_html(), self.status: ""}
 
     def choose_example(self, session: Session, example: Example) -> Iterator[Updates]:
@@ -429,7 +437,10 @@ def add_picker(
     if webcam:
         listen(camera.stop_recording, handle(space, status, choose_recorded), [camera], [camera, *picker.outputs])
     for button, example in zip(buttons, examples, strict=True):
-        choose = partial(picker.choose_example, example=example)
+
+        def choose(session: Session, example: Example = example) -> Iterator[Updates]:
+            return picker.choose_example(session, example)
+
         listen(button.click, handle(space, status, choose), [], picker.outputs)
     return picker
 

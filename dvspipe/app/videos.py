@@ -112,11 +112,13 @@ class Choices:
         preset: Name of a sensor preset, or `ideal`.
         knobs: Slider values, each in its unit.
         upsampling: `off`, `auto` or a number.
+        keeps_size: Whether to keep the size of the video, and not to use the size of the preset.
     """
 
     preset: str
     knobs: tuple[float, ...]
     upsampling: str
+    keeps_size: bool = False
 
     def __post_init__(self) -> None:
         if self.preset not in sensors():
@@ -138,6 +140,7 @@ class Choices:
             ConfigError: If a value is out of range.
         """
         model: SettingsTree = merge_settings(_preset(self.preset), dict(self.changed))
+        model |= {"sensor_size": "keep"} if self.keeps_size else {}
         upsample = int(self.upsampling) if self.upsampling.isdecimal() else self.upsampling
         return build(ConvertConfig, {"simulator": model, "video": video.model_dump(), "upsample": upsample}, "the page")
 
@@ -147,6 +150,7 @@ class Choices:
         words += ["--preset", self.preset] if self.preset != IDEAL else []
         words += [word for name, value in self.changed.items() for word in ("--set", f"{name}={value:g}")]
         words += ["--set", f"upsample={self.upsampling}"] if self.upsampling != "off" else []
+        words += ["--set", "sensor_size=keep"] if self.keeps_size and "sensor_size" in _preset(self.preset) else []
         return shlex.join(words)
 
 
@@ -290,7 +294,8 @@ def convert_complete(
     def drawing(done: float, total: float) -> None:
         progress((total + done) / 2, total)
 
-    convert_video(source.path, path, choices.config(), overwrite=True, progress=converting, threads=THREADS)
+    config = choices.config().for_recording(source.name)  # as in the command, where the file has this name
+    convert_video(source.path, path, config, overwrite=True, progress=converting, threads=THREADS)
     page = folder / "player.html"
     write_player_page(open_events(path), page, beside=source.path, colours=colours, title=source.name, progress=drawing)
     return Converted(path, source.path, page)

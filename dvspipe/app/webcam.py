@@ -18,7 +18,7 @@ from ..errors import ConfigError, DvspipeError, FileError
 from ..video.webm import write_duration
 from .cameras import EVENT_FILE, LiveCamera, LiveView
 from .shared import ChosenFile, Picker, Updates, handle, listen, offer_file, show_caption
-from .work import Session, Workspace
+from .work import DISK_FULL, Session, Workspace, is_disk_full
 
 PATH = "/webcam/{key}"
 START = "Start"
@@ -137,7 +137,11 @@ def camera_routes(space: Workspace) -> list[Route]:
             return JSONResponse({"message": STOPPED}, 410)
         try:
             return Response(await work(request, camera), media_type="application/json")
-        except DvspipeError as error:
+        except (DvspipeError, OSError) as error:
+            if is_disk_full(error):
+                return JSONResponse({"message": DISK_FULL}, 507)
+            if isinstance(error, OSError):
+                raise
             return JSONResponse({"message": space.describe(error)}, 422)
 
     async def work(request: Request, camera: LiveCamera) -> str:

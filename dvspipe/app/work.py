@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -14,8 +15,11 @@ from datetime import timedelta
 from html import escape
 from itertools import islice
 from pathlib import Path
+from secrets import token_hex
+from tempfile import gettempdir
 from typing import Any, Generic, Protocol, TypeVar
 
+from ..arguments import checked
 from ..errors import DvspipeError, FileError, Remedy, escape_controls, shorten
 from ..parallel.estimate import estimate_left_s
 from ..recordings.conversion import RECORDING_SUFFIXES
@@ -42,6 +46,8 @@ POLL_S = 0.25  # interval between progress updates
 MAX_NAMES = 500  # files below the folder that the app lists
 KEPT_S = 3600.0  # lifetime of temporary files
 ROOT_PREFIX = "dvspipe-app-"  # prefix of temporary folders
+GRADIO_FOLDER = Path(gettempdir()) / f"{ROOT_PREFIX}{token_hex(8)}"
+"""Folder where Gradio makes folders that the page does not need; its uploads are in `Workspace.uploads`."""
 SESSIONS, UPLOADS = "sessions", "uploads"
 KEPT = "kept"  # folder in a session
 
@@ -228,6 +234,7 @@ class Workspace:
             if not folder.exists() or _changed_s(folder) < oldest_s:
                 self.close(name)
 
+    @checked
     def resolve(self, name: str) -> Path:
         """Resolve the name of a file below the folder, or a path below the temporary folder.
 
@@ -361,6 +368,17 @@ def _changed_s(path: Path) -> float:
         return path.lstat().st_mtime
     except FileNotFoundError:  # removed by its session in the meantime
         return time.time()
+
+
+DISK_FULL = "the disk is full"
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error, or one of its causes, says that a disk or a quota is full."""
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None and cause not in causes:
+        causes.append(cause)
+    return any(isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT) for each in causes)
 
 
 def _format_remedy(remedy: Remedy) -> str:

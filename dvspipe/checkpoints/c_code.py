@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, FileError, Remedy
-from ..files import claim_output, write_text
+from ..files import claim_output, write_beside
 from ..networks.integer import IntegerLayer, IntegerNetwork, run
 from .integer import IntegerClassifier
 
@@ -105,11 +106,11 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
         "golden": golden,
         "scores": run(network, golden),
     }
-    written = []
-    for name in FILES:
-        write_text(folder / name, environment.get_template(f"{name}.jinja").render(**values))
-        written.append(folder / name)
-    return tuple(written)
+    with ExitStack() as stack:  # all files or, on a full disk, none
+        for name in FILES:
+            beside = stack.enter_context(write_beside(folder / name))
+            beside.write_text(environment.get_template(f"{name}.jinja").render(**values), encoding="utf-8")
+    return tuple(folder / name for name in FILES)
 
 
 def draw_golden(network: IntegerNetwork, steps: int, most: int) -> NDArray[np.uint8]:

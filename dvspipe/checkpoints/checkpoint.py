@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -25,7 +24,7 @@ from ..config import Settings, build, keep_own
 from ..encoding import BinConfig
 from ..errors import CheckpointError, ConfigError, shorten
 from ..events import MAX_SIDE_PX, SensorSize
-from ..files import claim_output, read_bytes, write_beside, write_text
+from ..files import TemporaryFolder, claim_output, read_bytes, write_beside, write_text
 from ..framing import FramingConfig
 from ..networks.config import FirstSpikeConfig, ModuleConfig, NetworkConfig
 from ..networks.module_source import NO_MODULES, ModuleSource, ModuleTask
@@ -45,7 +44,7 @@ INTEGER_FORMAT = "dvspipe-integer-1"  # classifiers in integers; see `integer.py
 MOMENTS = "class_moments."  # prefix of tensor names
 MAX_WEIGHT = 1e12  # keeps currents and logits finite in float32
 FEW_CALIBRATED = 50  # validation recordings; calibration on fewer is rough
-MAX_NAME, MAX_CLASSES, MAX_TEXT = 256, 10_000, 10_000  # limits for untrusted files
+MAX_NAME, MAX_CLASSES, MAX_TEXT, MAX_INPUTS = 256, 10_000, 10_000, 4096  # limits for untrusted files
 MAX_CONFIG = 1 << 22  # characters; fits MAX_CLASSES names of MAX_NAME characters
 MAX_TENSORS = 100_000
 MAX_HEADER = 100_000_000  # bytes; limit of the safetensors library
@@ -79,7 +78,7 @@ class ClassifierConfig(Settings):
     """Region of interest, and conversion of videos to events."""
     hop_us: int | None = Field(default=None, ge=1, le=10**12)
     """Default interval between windows in inference, in microseconds; None: the window length."""
-    inputs: int | None = Field(default=None, ge=1)
+    inputs: int | None = Field(default=None, ge=1, le=MAX_INPUTS)
     """Input channels of a network trained on images; None: the channels of `bins`."""
     network: NetworkConfig
     """Architecture and constants of the network."""
@@ -477,7 +476,7 @@ def upload_checkpoint(model: HubModel, checkpoint: Checkpoint, card: str, *, pri
         CheckpointError: If the hub cannot be reached, or refuses the upload.
     """
     config, network, moments = checkpoint
-    with tempfile.TemporaryDirectory() as name:
+    with TemporaryFolder() as name:
         folder = Path(name)
         save_checkpoint(folder / HUB_WEIGHTS, config, network, moments)
         described = {"format": FORMAT, "classifier": config.model_dump(mode="json")}  # only the format is read back

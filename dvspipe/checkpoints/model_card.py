@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import yaml
 
 from ..errors import count_noun, escape_controls
-from ..results import ShippedRecord, TestResult, wilson_interval
+from ..results import ShippedRecord, TestResult, describe_training_data, wilson_interval
 from .checkpoint import FEW_CALIBRATED, SHIPPED, ClassifierConfig, load_checkpoint
 
 TAGS = ("dvspipe", "event-camera", "dvs", "neuromorphic", "spiking-neural-network")
@@ -50,7 +50,7 @@ def write_card(
         True
     """
     run = records if isinstance(records, RunRecords) else None
-    synthetic = config.trained_on.startswith("synthetic ") if run is None else run.test.synthetic
+    synthetic = bool(describe_training_data(config.trained_on))
     metadata = {
         "library_name": "dvspipe",
         "license": license,
@@ -65,7 +65,7 @@ def write_card(
         f'## Use\n\n```python\nimport dvspipe\n\nclassifier = dvspipe.Classifier.load("hf://{name}")\n'
         'print(classifier.predict("recording.h5").class_name)\n```\n\n'
         f"Or `dvspipe infer hf://{name} RECORDING`; `pip install 'dvspipe[hub]'` installs both.",
-        f"## Data\n\n{_describe_data(config, records, synthetic=synthetic)}",
+        f"## Data\n\n{_describe_data(config, records)}",
         f"## Scores\n\n{_describe_scores(records)}",
         f"## Settings\n\n{_describe_settings(config, run)}",
         f"## Limits\n\n{_describe_limits(config, records, synthetic=synthetic)}",
@@ -94,7 +94,7 @@ def write_shipped_card(name: str) -> str:
     sections = (
         f"# {name}",
         f"{record.about} `dvspipe infer {name} RECORDING`.",
-        f"## Data\n\n{_describe_data(config, record, synthetic=True)}",
+        f"## Data\n\n{_describe_data(config, record)}",
         f"## Scores\n\n{_describe_scores(record)}",
         f"## Settings\n\n{_describe_settings(config, None)} {parameters:,} parameters. Made on {record.date}:\n\n"
         f"```\n{commands}\n```",
@@ -114,15 +114,15 @@ def _index(name: str, test: TestResult) -> dict[str, object]:
     return {"name": name.partition("/")[2], "results": [result]}
 
 
-def _describe_data(config: ClassifierConfig, records: RunRecords | ShippedRecord | None, *, synthetic: bool) -> str:
+def _describe_data(config: ClassifierConfig, records: RunRecords | ShippedRecord | None) -> str:
     if isinstance(records, ShippedRecord):
         lines = [records.data]
     else:
         lines = [f"Trained on {_plain(config.trained_on) or 'unspecified recordings'}."]
     if isinstance(records, RunRecords):
         lines.append(f"Tested on {_plain(records.test.data)}.")
-    if synthetic:
-        lines.append("**The training data is synthetic.**")
+    if kind := describe_training_data(config.trained_on):
+        lines.append(f"**{kind.capitalize()}.**")
     if isinstance(records, RunRecords) and records.test.synthetic_test:
         lines.append("**The test data is synthetic.**")
     return " ".join(lines)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import count_noun
+from .activity import show_share
 from .infer import (
     CheckpointName,
     Recordings,
@@ -17,7 +18,7 @@ from .infer import (
     note_overrides,
 )
 from .options import AsJson, Hint, Overwrite, Sensor, parse_hints, parse_sensor
-from .screen import fail_inputs, make_table, notes, progress, screen, show_share, skip
+from .screen import TextTable, fail_inputs, notes, progress, screen, skip
 
 if TYPE_CHECKING:
     from ..results import AdaptationRecord
@@ -86,12 +87,12 @@ def print_adaptation(record: AdaptationRecord) -> None:
     )
     if record.applied < record.strength:
         screen.print(f"strength {record.applied:.2f} instead of {record.strength:g}, because few classes are predicted")
-    moved = make_table("norm", "mean moved by", "deviation moved by", right=("mean moved by", "deviation moved by"))
+    moved = TextTable("norm", "mean moved by", "deviation moved by", right=("mean moved by", "deviation moved by"))
     for norm in record.norms:
         moved.add_row(norm.name, f"{norm.mean:.2f} sd", f"{norm.deviation:.2f} sd")
     screen.print(moved)
-    changed = make_table("class", "windows before", "after", right=("windows before", "after"))
+    changed = TextTable("class", "windows before", "after", right=("windows before", "after"))
     for name, before, after in zip(record.classes, record.before, record.after, strict=True):
         if before or after:
-            changed.add_row(name, str(before), str(after))
+            changed.add_row(name, before, after)
     screen.print(changed)

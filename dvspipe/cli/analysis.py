@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.text import Text
 
 from ..errors import ConfigError
+from .activity import ShowProgress
 from .options import (
     AsJson,
     Hint,
@@ -28,7 +28,7 @@ from .options import (
     parse_region,
     parse_sensor,
 )
-from .screen import ShowProgress, make_table, notes, progress, screen, show_name, warn
+from .screen import TextTable, notes, progress, screen, show_name, warn
 
 if TYPE_CHECKING:
     from ..events import Events
@@ -95,10 +95,14 @@ def compare(
     if as_json:
         sys.stdout.write(json.dumps(compared.to_record(), allow_nan=False) + "\n")
     else:
-        table = make_table("figure", "value", "meaning")
-        table.title, table.title_justify = Text(f"A {show_name(a)}\nB {show_name(b)}"), "left"
+        names = TextTable()
+        names.add_row("A", a)
+        names.add_row("B", b)
+        screen.print(names)
+
+        table = TextTable("figure", "value", "meaning", optional=("meaning",))
         for row in describe_comparison(compared):
-            table.add_row(*map(Text, row))
+            table.add_row(*row)
         screen.print(table)
     if out:
         write_comparison_page(compared, (str(a), str(b)), out)
@@ -134,7 +138,7 @@ def calibrate(
     with progress():
         found = fit(list(read_frames(recording)), read(recording))
     found.write(out, comment=f"Fitted by dvspipe calibrate to {recording.name}")
-    table = make_table()
+    table = TextTable()
     for name, value in asdict(found).items():
         table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value), CALIBRATED[name])
     screen.print(table)

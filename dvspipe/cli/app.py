@@ -7,9 +7,10 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from ..errors import DvspipeError
 from .adapt import adapt
@@ -31,46 +32,62 @@ from .options import explain_usage
 from .page import app as app_page
 from .quantise import quantise
 from .recordings import check, cut, info, merge
-from .screen import EXIT_ERROR, accept_all_texts, close_output, describe_error, fail, notes, screen, show_log
+from .screen import (
+    EXIT_ERROR,
+    accept_all_texts,
+    close_output,
+    describe_error,
+    fail,
+    notes,
+    screen,
+    show_activity,
+    show_log,
+)
 from .synth import synth
 from .track import track
 from .training import demo, evaluate, train
 from .warmup import warmup
 
-COMMANDS = (
-    convert,
-    info,
-    check,
-    view,
-    frames,
-    cut,
-    merge,
-    filter_,
-    compare,
-    calibrate,
-    track,
-    encode,
-    neuron,
-    train,
-    learn,
-    evaluate,
-    infer,
-    live,
-    adapt,
-    manifest,
-    quantise,
-    export,
-    app_page,
-    demo,
-    warmup,
-)
+if TYPE_CHECKING:
+    from typer._click.core import Context, Parameter
+
+COMMANDS = {
+    "Commands": {
+        "convert": convert,
+        "train": train,
+        "infer": infer,
+        "live": live,
+        "learn": learn,
+        "view": view,
+        "app": app_page,
+        "demo": demo,
+    },
+    "Recordings": {
+        "info": info,
+        "check": check,
+        "cut": cut,
+        "merge": merge,
+        "filter": filter_,
+        "frames": frames,
+        "compare": compare,
+        "calibrate": calibrate,
+        "track": track,
+    },
+    "Classifiers": {"eval": evaluate, "adapt": adapt, "quantise": quantise, "export": export},
+    "Spikes": {"encode": encode, "neuron": neuron},
+    "Administration": {"manifest": manifest, "warmup": warmup},
+}
+"""Commands by the headings of the help and by name."""
+BY_NAME = {name: command for commands in COMMANDS.values() for name, command in commands.items()}
+PANELS = {name: panel for panel, commands in COMMANDS.items() for name in commands}
+GROUPS = {"data": data, "synth": synth, "configs": configs}
+GROUPS_PANEL = "Data sets and configurations"
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
 NOT_INSTALLED = "this command needs {}, but it is not installed; pip install dvspipe installs all dependencies"
 LEFT_OUT = frozenset({"norse", "sklearn", "tonic", "torch"})  # missing from requirements/convert.txt
 QUIET_HELP = "Print only results, warnings and errors."
-NAMES = {"filter_": "filter", "evaluate": "eval"}
-BY_NAME = {NAMES.get(command.__name__, command.__name__): command for command in COMMANDS}
-GROUPS = {"data": data, "configs": configs, "synth": synth}
+ENDLESS = frozenset({"app", "live"})
+"""Commands that run until they are stopped; they show their own state."""
 
 
 def start(
@@ -91,12 +108,38 @@ def start(
         screen.print(context.get_help())
         raise typer.Exit
     show_log(logging.INFO if verbose and not quiet else logging.WARNING)
+    if context.invoked_subcommand not in ENDLESS:
+        context.with_resource(show_activity())
+
+
+class _Command(TyperCommand):
+    """Command whose help shows no type after switches."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """Return the parameters for the help and the parser."""
+        return _hide_types(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    """Group of commands whose help shows no type after switches."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """Return the parameters for the help and the parser."""
+        return _hide_types(super().get_params(ctx))
+
+
+def _hide_types(parameters: list[Parameter]) -> list[Parameter]:
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
 
 
 def _create() -> typer.Typer:
     """Create the app without commands."""
     created = typer.Typer(
         name="dvspipe",
+        cls=_Group,
         help="Event-camera perception from an ordinary video to a label.",
         epilog="First steps: dvspipe demo; dvspipe convert VIDEO -o EVENTS.h5; dvspipe view EVENTS.h5 -o PREVIEW.webm",
         pretty_exceptions_enable=False,
@@ -108,9 +151,11 @@ def _create() -> typer.Typer:
 
 app = _create()
 for _name, _command in BY_NAME.items():
-    app.command(_name)(_command)
+    app.command(_name, cls=_Command, rich_help_panel=PANELS[_name])(_command)  # type: ignore[type-var]
 for _name, _group in GROUPS.items():
-    app.add_typer(_group, name=_name)
+    app.add_typer(_group, name=_name, cls=_Group, rich_help_panel=GROUPS_PANEL)
+    for _part in _group.registered_commands:
+        _part.cls = _Command
 
 
 def _choose_app(arguments: Sequence[str]) -> typer.Typer:
@@ -121,7 +166,7 @@ def _choose_app(arguments: Sequence[str]) -> typer.Typer:
     name = next((each for each in arguments if not each.startswith("-")), "")
     if name in BY_NAME:
         chosen = _create()
-        chosen.command(name)(BY_NAME[name])
+        chosen.command(name, cls=_Command)(BY_NAME[name])  # type: ignore[type-var]
         return chosen
     return app if name or not arguments else _create_overview()
 
@@ -130,9 +175,9 @@ def _create_overview() -> typer.Typer:
     """Create the app for its own help, with commands that have no options."""
     overview = _create()
     for name, command in BY_NAME.items():
-        overview.command(name, help=command.__doc__)(_take_no_options)
+        overview.command(name, help=command.__doc__, rich_help_panel=PANELS[name])(_take_no_options)
     for name, group in GROUPS.items():
-        overview.add_typer(typer.Typer(), name=name, help=group.info.help)
+        overview.add_typer(typer.Typer(), name=name, help=group.info.help, rich_help_panel=GROUPS_PANEL)
     return overview
 
 

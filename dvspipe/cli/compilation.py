@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from ..config import build, read_yaml
 from ..events.filters import FilterConfig, count_pixels, filter_events, find_hot_pixels, start_filter
+from ..files import TemporaryFolder
 from ..formats import read, write, written_suffixes
 from ..formats.rosbag_writer import BAG_SUFFIX
 from ..formats.stream_words import STREAM_FORMATS
@@ -42,7 +42,7 @@ def warm_up(progress: Progress = ignore_progress) -> Iterator[str]:
     Raises:
         FileError: If the folder of temporary files is not writable.
     """
-    with tempfile.TemporaryDirectory(prefix="dvspipe-warmup-") as folder:
+    with TemporaryFolder() as folder:
         place = Path(folder)
         write_video(place / "video.webm", moving_bar())
         for done, (name, use) in enumerate(STAGES.items()):

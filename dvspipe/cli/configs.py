@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .options import Overwrite
-from .screen import make_table, screen
+from .screen import TextTable, screen
 
 configs = typer.Typer(help="List, show and copy included experiments and sensor presets.", no_args_is_help=False)
 
@@ -31,7 +31,7 @@ def list_() -> None:
 
     for kind, command in CONFIG_KINDS.items():
         screen.print(command.format("NAME"))
-        table = make_table()
+        table = TextTable()
         for name in shipped_configs(kind):
             table.add_row(f"  {name}", _summary(read_text(name, kind=kind)))
         screen.print(table)

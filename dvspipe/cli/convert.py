@@ -8,7 +8,6 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from ..errors import ConfigError, DvspipeError, FileError
 from ..numba_cache import compiled_s
+from .activity import ShownStage
 from .imports import pause_collection
 from .options import (
     AsJson,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ..events import SensorSize
-    from ..parallel import Engine
+    from ..parallel import Engine, Progress
     from ..recordings.conversion import Conversion, ConversionTask, ConvertConfig, RecordingConfig
 
 
@@ -71,7 +71,8 @@ def convert(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Conversion setting. Pixel model: pos_thres=0.15, seed=1, label_noise=true; video: resize=WxH, "
+            help="Conversion setting. Pixel model: pos_thres=0.15, seed=1, sensor_size=keep (all pixels of the video), "
+            "label_noise=true; video: resize=WxH, "
             "crop=WxH+X+Y, fps=HZ, upsample=auto, transfer=linear, timestamps=FILE, time_unit=us; recording: "
             "sort=true, salvage=true; output file: compression=blosc. Repeatable.",
         ),
@@ -185,13 +186,15 @@ class _Conversions:
 
     def convert_one(self, task: ConversionTask) -> None:
         """Convert one file, and show its progress."""
+        from ..parallel import NamedStep
         from ..recordings.conversion import convert_task
 
-        if task.camera is not None:
-            messages.print(f"camera {task.camera}: Ctrl-C ends the recording")
         started = time.monotonic() - compiled_s()
         with progress() as show:
-            shown = partial(show, "frames" if task.kind.is_video else "events")
+            stage = ShownStage(show, "frames" if task.kind.is_video else "events")
+            shown: Progress = NamedStep(stage, str(task))
+            if task.camera is not None:
+                shown = _announce(f"camera {task.camera}: Ctrl-C ends the recording", shown)
             threads = max(1, (os.cpu_count() or 1) // 2)  # other cores decode and compress
             done = convert_task(
                 task, shown, video=self.of_video, recording=self.of_recording, overwrite=self.overwrite, threads=threads
@@ -220,7 +223,7 @@ class _Conversions:
                 engine=engine,
                 overwrite=self.overwrite,
                 waiting=waiting,
-                progress=partial(show, "files"),
+                progress=ShownStage(show, "files"),
             )
             for outcome in outcomes:
                 try:
@@ -264,6 +267,18 @@ class _Conversions:
             )
 
 
+def _announce(message: str, show: Progress) -> Progress:
+    """Return a progress callback that first prints a message: the source could be opened."""
+    waiting = [message]
+
+    def announce_and_show(done: float, total: float) -> None:
+        while waiting:
+            messages.print(waiting.pop())
+        show(done, total)
+
+    return announce_and_show
+
+
 def _note_done_before(done: int, outdated: int, tasks: int) -> None:
     if not done:
         return
@@ -275,11 +290,11 @@ def _note_done_before(done: int, outdated: int, tasks: int) -> None:
 def _describe_conversion(done: Conversion, seconds: float | None) -> str:
     duration_s = done.duration_us * 1e-6
     origin = f"from {done.frames:,} frames of {done.sensor} in" if done.frames else f"of {done.sensor} in"
-    rate = f", {done.events / duration_s:,.0f} per second" if duration_s else ""
+    of_video = " of video" if done.frames else ""
+    rate = f", {done.events / duration_s:,.0f} per second{of_video}" if duration_s else ""
     took = "" if seconds is None else f", converted in {seconds:.1f} s"
-    kind = " of video" if done.frames else ""
     events = f"{done.events:,} event{'s' * (done.events != 1)}{rate}"
-    return f"{show_name(done.path)}: {events}, {origin} {duration_s:.2f} s{kind}{took}"
+    return f"{show_name(done.path)}: {events}, {origin} {duration_s:.2f} s{took}"
 
 
 def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None:

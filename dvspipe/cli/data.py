@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, count_noun
+from .activity import ShownStage
 from .options import (
     AsJson,
     Config,
@@ -21,12 +23,13 @@ from .options import (
     Overwrite,
     ShardOption,
     choose_engine,
+    is_folder,
     note_shard,
     parse_bytes,
     parse_shard,
     read_config,
 )
-from .screen import EXIT_SOME_FAILED, fail, fail_inputs, make_table, messages, notes, progress, screen, show_name, skip
+from .screen import EXIT_SOME_FAILED, TextTable, fail, fail_inputs, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
     from ..config import SettingsTree
@@ -34,9 +37,11 @@ if TYPE_CHECKING:
     from ..datasets.survey import Survey
     from ..encoding import BinConfig
     from ..parallel import Engine, Shard
+    from ..training import Choice
 
 data = typer.Typer(help="List the kinds of data sets; survey, check and encode a data set.", no_args_is_help=True)
 
+SHARDS_SETTINGS = "train.yaml"  # settings that train from the shards of a folder
 DATA_KINDS = (
     ("nmnist", "N-MNIST: 60,000 + 10,000 digits, 34x34", "ROOT/Train/<digit>/*.bin, ROOT/Test; complete or partial"),
     ("dvsgesture", "DVS128 Gesture: 11 gestures, 29 people, 128x128", "IBM's aedat and label files, or Tonic's clips"),
@@ -59,7 +64,7 @@ def list_() -> None:
     """List the kinds of data sets with their expected files, and show the size of the cache."""
     from ..datasets import Cache, default_cache
 
-    table = make_table("data.kind", "what", "files")
+    table = TextTable("data.kind", "what", "files")
     for row in DATA_KINDS:
         table.add_row(*row)
     screen.print(table)
@@ -76,11 +81,11 @@ def stats(config: Config, settings: Overrides = None, as_json: AsJson = False) -
         return
     screen.print(f"{found.title}{' (synthetic)' if found.synthetic else ''}, sensor {found.sensor}")
     headings = ("class", "train", "val", "test", "groups", "events", "fewest", "most", "s", "events/s", "ON")
-    table = make_table(*headings, right=headings[1:], wraps=False)
+    table = TextTable(*headings, right=headings[1:], optional=("fewest", "most", "s", "events/s", "ON", "groups"))
     for row in found.figures:
         table.add_row(
             row.name,
-            *(str(count) for count in (row.train, row.validation, row.test, row.groups)),
+            *(row.train, row.validation, row.test, row.groups),
             *(
                 _format_number(value, form)
                 for value, form in (
@@ -136,7 +141,10 @@ def encode(
     shard: ShardOption = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Encode recordings as spike tensors before training, into the cache or into tar shards."""
+    """Encode recordings as spike tensors before training, into the cache or into tar shards.
+
+    For a folder DIR/<class>/<recording or video>, settings are chosen as by train.
+    """
     if shard_size is not None and shards is None:
         raise ConfigError("--shard-size: only with --shards")
     size = None if shard_size is None else parse_bytes(shard_size)
@@ -148,8 +156,13 @@ def encode(
         )
     from ..datasets import TensorPlan, TensorSettings, leave_out_copies, open_cache, open_dataset, write_shards
     from ..datasets.shards import SHARD_BYTES
+    from ..files import write_text
 
-    of_data, bins, seed = _read_settings(config, settings)
+    choice = _choose(config, settings) if is_folder(config) else None
+    if choice is None:
+        of_data, bins, seed = _read_settings(config, settings)
+    else:
+        of_data, bins, seed = choice.config.data, choice.config.bins, choice.config.seed
     cache = open_cache(of_data)
     plan = TensorPlan(TensorSettings(bins, of_data.views, vary=of_data.vary, seed=seed), cache)
     found = open_dataset(of_data, seed, bins)
@@ -165,13 +178,38 @@ def encode(
             size=size or SHARD_BYTES,
             engine=done_by,
             overwrite=overwrite,
-            progress=partial(show, "recordings"),
+            progress=ShownStage(show, "recordings"),
         )
     total = sum(each.bytes for each in index.shards)
     counts = ", ".join(f"{part} {len(samples)}" for part, samples in found.parts.items())
     screen.print(f"{show_name(shards)}: {count_noun(len(index.shards), 'shard')}, {total / 1e6:,.1f} MB; {counts}")
-    words = [word for word in (config, *(settings or [])) if is_for_shards(word)]
-    notes.print(f"next:\n  {shlex.join(['dvspipe', 'train', *words])} data.kind=shards data.root={shards}")
+    if choice is not None:
+        write_text(shards / SHARDS_SETTINGS, _use_shards(choice, shards).to_yaml())
+        words = [str(shards / SHARDS_SETTINGS)]
+    else:
+        kept = [word for word in (config, *(settings or [])) if is_for_shards(word)]
+        words = [*kept, "data.kind=shards", f"data.root={shards}"]
+    notes.print(Text(f"next:\n  {shlex.join(['dvspipe', 'train', *words])}"))
+
+
+def _choose(folder: str, settings: list[str] | None) -> Choice:
+    """Choose the settings that `train` chooses for a folder of recordings, and print them."""
+    from ..config import parse_overrides
+    from ..training import choose_settings
+
+    with progress() as show:
+        choice = choose_settings(folder, parse_overrides(settings or []), partial(show, "recordings"))
+    notes.print(Text(choice.to_yaml()))
+    return choice
+
+
+def _use_shards(choice: Choice, shards: Path) -> Choice:
+    """Return the settings that train from the shards of a folder of recordings."""
+    from ..config import merge_settings
+    from ..datasets import DataConfig
+
+    placed: SettingsTree = {"data": {"kind": "shards", "root": str(shards)}}
+    return replace(choice, settings=merge_settings(choice.settings, placed, {"data": DataConfig}))
 
 
 def is_for_shards(word: str) -> bool:
@@ -192,7 +230,7 @@ def _fill_cache(found: DataSet, plan: TensorPlan, config: DataConfig, share: Sha
     note_shard(share, len(samples))
     failed = 0
     with progress() as show:
-        for outcome in encode_many(samples, plan, engine=engine, progress=partial(show, "recordings")):
+        for outcome in encode_many(samples, plan, engine=engine, progress=ShownStage(show, "recordings")):
             if outcome.error is not None:
                 failed += 1
                 skip(outcome.error)
@@ -201,12 +239,18 @@ def _fill_cache(found: DataSet, plan: TensorPlan, config: DataConfig, share: Sha
 
 
 def _survey(config: str, settings: list[str] | None) -> Survey:
-    from ..datasets import open_dataset
+    from ..datasets import open_dataset, parse_data
     from ..datasets.survey import survey
+    from ..training.framing import choose_framing
 
     of_data, bins, seed = _read_settings(config, settings)
     opened = open_dataset(of_data, seed, bins, with_problems=True)
     with progress() as show:
+        framing = choose_framing(opened, of_data, partial(show, "framing")) if is_folder(config) else None
+        if framing is not None:
+            notes.print(f"{framing.reason}, as for training")
+            framed = of_data.model_dump(mode="json", exclude_unset=True) | framing.settings
+            opened = open_dataset(parse_data(framed), seed, bins, with_problems=True)
         return survey(opened, partial(show, "recordings"))
 
 

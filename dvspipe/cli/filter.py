@@ -12,7 +12,7 @@ import typer
 from ..errors import ConfigError
 from .options import AsJson, Hint, Overwrite, Seed, Sensor, parse_hints, parse_sensor, to_us
 from .recordings import RecordingArgument, print_summary
-from .screen import make_table, progress, screen, show_name, warn
+from .screen import TextTable, progress, screen, show_name, warn
 
 if TYPE_CHECKING:
     from ..recordings.editing import RecordingPart
@@ -164,7 +164,7 @@ def _print_scores(labelled: LabelledEvents, scores: FilterScores) -> None:
     events = total.signal + total.noise
     screen.print(f"{show_name(labelled.name)}: {events:,} events, {total.noise:,} of them noise")
     headings = ("precision", "recall", "noise kept", "events kept", "AUROC")
-    table = make_table("filter", "setting", *headings, right=headings)
+    table = TextTable("filter", "setting", *headings, right=headings)
     for each in (*scores.filters, scores.together):
         auroc = "" if each.auroc is None else f"{each.auroc:.3f}"
         table.add_row(FILTER_NAMES[each.filter], describe_setting(each), *_describe_kept(each), auroc)

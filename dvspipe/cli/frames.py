@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..errors import ConfigError, DvspipeError, count_noun
+from .activity import ShownStage
 from .options import Hint, JobsOption, Overwrite, Sensor, choose_engine, parse_hints, parse_sensor, to_us
 from .screen import fail_inputs, messages, notes, progress, screen, show_name, skip
 
@@ -69,6 +69,8 @@ def frames(
 
     if every is not None and events is not None:
         raise ConfigError(f"frames: --every {every:g} and --events {events}: expected one of them")
+    if out.suffix in (".npy", ".png") and not out.is_dir():
+        raise ConfigError(f"{out}: the output is a folder (expected -o {out.stem} --format {out.suffix[1:]})")
     every_us = to_us(every) if events is not None or every is not None else PreviewSettings().window_us
     values: SettingsTree = {"every_us": every_us, "every_events": events}
     values |= {"form": form, "format": format_, "layout": layout}
@@ -92,7 +94,7 @@ def _write(plan: FramePlan, engine: Engine, *, overwrite: bool) -> None:
 
     failed = 0
     with progress() as show:
-        for outcome in write_frames(plan, engine=engine, overwrite=overwrite, progress=partial(show, "recordings")):
+        for outcome in write_frames(plan, engine=engine, overwrite=overwrite, progress=ShownStage(show, "recordings")):
             try:
                 count = outcome.result()
             except DvspipeError as error:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from ..errors import ConfigError, DvspipeError, count_noun
+from .activity import show_share
 from .imports import pause_collection
 from .options import (
     AsJson,
@@ -27,7 +27,7 @@ from .options import (
     parse_shard,
     trust_packages,
 )
-from .screen import fail_inputs, make_table, messages, notes, progress, screen, show_name, show_share, skip
+from .screen import TextTable, fail_inputs, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
     from ..inference import Classifier, Draw, InferConfig
@@ -219,25 +219,18 @@ def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool =
 
     if not predictions:
         return
-    region_heading = [] if all(each.is_complete for each in predictions) else ["region"]
-    rows = [("file", "label", "class", "probability", "segments", "events", *region_heading)]
+    regions = [] if all(each.is_complete for each in predictions) else ["region"]
+    table = TextTable(
+        *("file", "label", "class", "probability", "segments", "events", *regions),
+        right=("label", "probability", "segments", "events"),
+        optional=(*regions, "label", "events", "segments"),
+    )
     for each in predictions:
         name = each.class_name if each.certain else f"{each.class_name}, uncertain"
-        numbers = f"{each.probability:.1%}", str(each.segment_count), f"{each.events:,}"
-        region = [each.describe_region(finds_person=finds_person)] if region_heading else []
-        rows.append((show_name(each.file), str(each.label), name, *numbers, *region))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    if screen.is_terminal and sum(widths) + 2 * len(widths) > screen.width:
-        table = make_table(*rows[0], right=("probability", "segments", "events"))
-        for column in table.columns[1:]:
-            column.no_wrap = True  # only file names wrap
-        for row in rows[1:]:
-            table.add_row(*map(Text, row))
-        screen.print(table)
-    else:
-        for row in rows:
-            cells = zip(row, widths, "<><>>><", strict=False)
-            screen.print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells).rstrip())
+        region = [each.describe_region(finds_person=finds_person)] if regions else []
+        numbers = f"{each.probability:.1%}", each.segment_count, f"{each.events:,}"
+        table.add_row(each.file, each.label, name, *numbers, *region)
+    screen.print(table)
     if any(each.basis != "events" for each in predictions):
         screen.print("By joints and events: the pictures of the videos were used too.")
     if predictions[0].trained_on:

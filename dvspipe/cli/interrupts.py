@@ -1,4 +1,4 @@
-"""Handle Ctrl-C: stop at the next progress call, or exit after 1.3 s; exit at once if no progress is shown.
+"""Handle Ctrl-C and SIGTERM: stop at the next progress call, or exit after 1.3 s; exit at once if no progress is shown.
 
 Python's KeyboardInterrupt and typer's exit code are not enough. During imports they end in a traceback of 32 lines and
 exit code -2, or only after 6 to 10 s on a busy machine (this module: 0.1 to 4.4 s), and Python drops an interrupt in a
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+SIGNALS = (_signal.SIGINT, _signal.SIGTERM)  # called Ctrl-C below
 EXIT_INTERRUPTED = 130
 INTERRUPTED = "interrupted"
 GRACE_S = 0.6  # time to stop at a progress call
@@ -66,7 +67,8 @@ def catch_interrupts() -> None:
     """Install this handler of Ctrl-C; call it in the main thread."""
     if Interrupt.stderr == 2:
         Interrupt.stderr = _duplicate_stderr()
-    _signal.signal(_signal.SIGINT, _handle)
+    for number in SIGNALS:
+        _signal.signal(number, _handle)
 
 
 def _duplicate_stderr() -> int:
@@ -77,8 +79,9 @@ def _duplicate_stderr() -> int:
 
 
 def raise_interrupts() -> None:
-    """Restore Python's own handler, which raises KeyboardInterrupt at Ctrl-C."""
-    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    """Install Python's own handler, which raises KeyboardInterrupt at Ctrl-C."""
+    for number in SIGNALS:
+        _signal.signal(number, _signal.default_int_handler)
 
 
 class EndOnInterrupt:
@@ -95,29 +98,30 @@ class EndOnInterrupt:
 
     def __init__(self, end: Callable[[], object]) -> None:
         self._end = end
-        self._before: object = None
+        self._before: list[object] = []
         self.is_requested = False
 
     def __enter__(self) -> EndOnInterrupt:
         try:
-            self._before = _signal.signal(_signal.SIGINT, self._handle)
+            self._before = [_signal.signal(number, self._handle) for number in SIGNALS]
         except ValueError:  # not the main thread
-            self._before = None
+            self._before = []
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            _signal.signal(_signal.SIGINT, self._before)
+        for number, handler in zip(SIGNALS, self._before, strict=False):
+            _signal.signal(number, handler)
 
     def _handle(self, *_: object) -> None:
-        _signal.signal(_signal.SIGINT, self._before)
+        self.__exit__()
         self.is_requested = True
         self._end()
 
 
 def ignore_interrupts() -> None:
     """Ignore Ctrl-C, because the process is about to exit."""
-    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
+    for number in SIGNALS:
+        _signal.signal(number, _signal.SIG_IGN)
 
 
 def _handle(*_: object) -> None:

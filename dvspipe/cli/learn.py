@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,10 +12,11 @@ import typer
 from ..errors import ConfigError, count_noun
 from .options import Overwrite, Seed
 from .screen import messages, notes, screen, show_name, warn
-from .training import print_test, show_training
+from .training import show_training
 
 if TYPE_CHECKING:
     from ..oneshot import StudiedFilm
+    from ..results import TestResult
 
 
 def learn(
@@ -67,10 +69,12 @@ def learn(
 ) -> None:
     """Learn new gestures from one film each: render the movements on many people, and train a classifier on them.
 
-    An interrupted run continues when the command is repeated.
+    An interrupted run continues when the command is repeated. With five gestures from one film each, 10 of 38 films of
+    strangers were right; films of more people help.
     """
     from ..oneshot import (
         PAGE,
+        STRANGERS,
         THOROUGH,
         LearnConfig,
         check_unfinished,
@@ -99,11 +103,32 @@ def learn(
         except KeyboardInterrupt:
             messages.print(f"{command} continues with the missing tracks, clips and epochs")
             raise
-    print_test(learned.run)
+    _print_test(learned.run.test, STRANGERS)
     for line in learned.similar:
         warn(line)
+    notes.print(f"to improve it: {'; '.join(_list_advice(thorough=thorough, other=bool(other)))}")
     notes.print(f"report: {learned.run.folder.report}; next:")
     notes.print(f"  {shlex.join(['dvspipe', 'infer', str(out), 'VIDEO', '-o', 'answers'])}")
+
+
+def _print_test(test: TestResult, strangers: str) -> None:
+    """Print the results on rendered people, and what to expect of strangers."""
+    if test.joints is not None:
+        screen.print(
+            f"test accuracy (synthetic) on videos, by joints {test.joints.accuracy:.1%}, {test.joints.correct} of "
+            f"{test.joints.samples} movements of other rendered people"
+        )
+    screen.print(f"test accuracy (synthetic) on events {test.accuracy:.1%}, {test.correct} of {test.data}")
+    notes.print(f"expect less of real people: {strangers}")
+
+
+def _list_advice(*, thorough: bool, other: bool) -> Iterator[str]:
+    """Yield what gives a better classifier, and is not done yet."""
+    yield "more films of each gesture, of other people and in other manners, in DIR/<gesture>"
+    if not other:
+        yield "--other FILMS without the gestures"
+    if not thorough:
+        yield "--thorough"
 
 
 def _parse_times(texts: list[str] | None, option: str) -> dict[str, float]:

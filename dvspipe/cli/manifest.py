@@ -11,7 +11,7 @@ import typer
 
 from ..errors import ConfigError, count_noun
 from .options import AsJson
-from .screen import make_table, screen, show_name
+from .screen import TextTable, screen, show_name
 
 MIN_WORK_S = 60.0  # rates of shorter times are not meaningful
 
@@ -34,7 +34,7 @@ def manifest(
         for row in found.failed:
             screen.print(row.input)
         return
-    table = make_table()
+    table = TextTable()
     for name, value in (
         ("inputs", f"{found.inputs:,}"),
         ("done", f"{found.done:,}, {found.events:,} events, {found.bytes / 1e6:,.1f} MB"),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -61,16 +59,6 @@ def app(
         _check(settings) if check else _serve(settings)
     except KeyboardInterrupt:
         end_interrupted()  # server threads may be in native code
-    except _Terminated:
-        os._exit(128 + signal.SIGTERM)
-
-
-class _Terminated(BaseException):
-    """Raised at SIGTERM, to let the page remove its temporary folder."""
-
-
-def _terminate(*_: object) -> None:
-    raise _Terminated
 
 
 def _check(settings: AppSettings) -> None:
@@ -84,7 +72,6 @@ def _check(settings: AppSettings) -> None:
 def _serve(settings: AppSettings) -> None:
     from ..app import serve
 
-    signal.signal(signal.SIGTERM, _terminate)
     with serve(settings) as served:
         screen.print(f"dvspipe app: {served.address}", soft_wrap=True)
         notes.print("press Ctrl-C to stop")

@@ -10,7 +10,7 @@ import typer
 from ..errors import ConfigError, DataError, Remedy
 from .infer import CheckpointName
 from .options import Overwrite, read_config
-from .screen import make_table, notes, screen
+from .screen import TextTable, notes, screen
 from .training import PartOption, show_training
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -
 def _print_comparison(out: Path, done: Quantisation) -> None:
     network, layers = done.classifier.network, done.layers
     numbers = ("weights", "state", "changed spikes", "saturated", "additions per step", "of dense")
-    table = make_table("layer", *numbers, right=numbers)
+    table = TextTable("layer", *numbers, right=numbers)
     for layer in layers:
         table.add_row(
             layer.name,

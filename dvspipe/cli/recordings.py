@@ -14,6 +14,7 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, DvspipeError, count_noun
+from .activity import show_share
 from .options import (
     AsJson,
     EngineOption,
@@ -34,16 +35,15 @@ from .options import (
     to_us,
 )
 from .screen import (
+    TextTable,
     choose_exit_code,
     describe_error,
     fail,
     fail_inputs,
-    make_table,
     messages,
     progress,
     screen,
     show_name,
-    show_share,
     skip,
     warn,
 )
@@ -63,6 +63,7 @@ Output = Annotated[
     ),
 ]
 Value = TypeVar("Value")
+COUNT_ALL = "--whole"
 
 
 def info(
@@ -70,7 +71,7 @@ def info(
     sensor: Sensor = None,
     hint: Hint = None,
     whole: Annotated[
-        bool, typer.Option("--whole", help="Count all events, even if the file stores their number.")
+        bool, typer.Option(COUNT_ALL, help="Count all events, even if the file stores their number.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -108,8 +109,8 @@ def _collect(outcomes: Iterable[Outcome[Path, Value]], files: int) -> list[Value
 
 
 def _print_description(found: RecordingInfo) -> None:
-    table = make_table()
-    table.title, table.title_justify = Text(show_name(found.file)), "left"
+    screen.print(Text(show_name(found.file)))
+    table = TextTable()
     table.add_row("format", found.format)
     table.add_row("sensor", f"{found.width} x {found.height} ({found.sensor_source})")
     table.add_row("events", f"{found.events:,}")
@@ -121,11 +122,28 @@ def _print_description(found: RecordingInfo) -> None:
         table.add_row("rate", f"{found.rate_hz:,.0f} events/s, {per_pixel:{digits}} per pixel")
     if found.on_fraction is not None:
         table.add_row("polarity", f"{found.on_fraction:.1%} ON, {1 - found.on_fraction:.1%} OFF")
+    elif found.events:
+        table.add_row("polarity", f"not counted in this large file; use {COUNT_ALL} to count")
+
     for key, value in found.attributes.items():
-        if key not in ("width", "height", "format"):
+        if key not in ("width", "height", "format", "settings"):
             for name, text in _list_values(key, value):
-                table.add_row(Text(name), Text(text))
+                table.add_row(name, text)
+    if settings := found.attributes.get("settings"):
+        changed = list(_list_changed_settings(settings))
+        for name, text in changed or [("settings", "defaults")]:
+            table.add_row(name, text)
     screen.print(table)
+
+
+def _list_changed_settings(stored: object) -> Iterator[tuple[str, str]]:
+    """Yield the (name, text) of each setting that differs from the defaults of conversions."""
+    from ..recordings.conversion import ConvertConfig
+
+    defaults = set(_list_values("settings", ConvertConfig().model_dump(mode="json")))
+    for setting in _list_values("settings", stored):
+        if setting not in defaults:
+            yield setting
 
 
 def _list_values(name: str, value: object) -> Iterator[tuple[str, str]]:

@@ -6,26 +6,31 @@ import io
 import logging
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
-from rich.style import StyleType
 from rich.table import Table
 from rich.text import Text
 
 from ..errors import DvspipeError, Remedy, escape_controls
-from ..numba_cache import compiled_s, watch_compilation
+from ..numba_cache import watch_compilation
+from .activity import WORKING, CommandState, ShowProgress
 from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.live import Live
+
+    from ..parallel import CurrentStep
 
 MAX_TABLE_COLUMNS = 10_000  # width of tables in files and pipes
+MIN_WRAPPED_COLUMNS = 40  # optional text is not shown in narrower columns
+COLUMN_GAP = 2  # blanks between the columns of a table
 EXIT_SOME_FAILED = 1
 EXIT_ERROR = 2
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells report it
@@ -33,9 +38,9 @@ EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells report it
 COMPILATION_LOG = logging.getLogger(watch_compilation.__module__)
 KEYS = frozenset({"fps", "scale", "time_unit", "timestamps"})
 """Remedies that are set with --set on the command line, in addition to remedies in `config`."""
-LINE_EVERY_S = 10.0  # minimum interval of progress lines without a terminal
-PERCENT = "done"  # stage of progress in percent
-MAX_LINES = 12  # progress lines per stage without a terminal
+DRAW_AFTER_S = 1.0  # time without progress until the first drawing on a terminal; short commands draw nothing
+DRAWINGS_PER_S = 4.0
+POLL_S = 0.5  # interval of looking for a line that is due in a file or pipe
 
 
 class _Console(Console):
@@ -65,9 +70,6 @@ notes = _Console()
 """Additional information on standard output; --quiet suppresses it, like progress."""
 messages = _Console(stderr=True)
 """Errors, warnings and progress, on standard error."""
-
-ShowProgress = Callable[[str, float, float], None]
-"""Callback called with (stage, done, total); total is 0 if unknown."""
 
 
 def accept_all_texts() -> None:
@@ -193,48 +195,145 @@ def warn(text: str) -> None:
     messages.print(Text.assemble(("warning: ", "yellow"), show_name(text)))
 
 
-class _Table(Table):
-    """Table with escaped control characters; cells wrap only on a terminal, and only if `wraps`.
+class TextTable:
+    """Table without borders; no cell is ever cut.
 
-    rich's own table wraps cells in pipes and pads lines to the full width. It is not faster (39 ms for 300 rows, this
-    table: 38 ms).
-    """
-
-    wraps = True
-
-    def add_row(
-        self, *renderables: RenderableType | None, style: StyleType | None = None, end_section: bool = False
-    ) -> None:
-        """Add a row; escape its cells before rich computes column widths."""
-        cells = [Text(show_name(cell)) for cell in renderables]
-        super().add_row(*cells, style=style, end_section=end_section)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Render the table; in files and pipes, as wide as its content."""
-        wraps = self.wraps and console.is_terminal
-        rendered = super().__rich_console__(console, options if wraps else options.update(max_width=MAX_TABLE_COLUMNS))
-        return rendered if console.is_terminal else _strip_trailing_blanks(rendered)
-
-
-def _strip_trailing_blanks(rendered: RenderResult) -> RenderResult:
-    """Yield lines without trailing blanks, the padding of the last column."""
-    for line in Segment.split_lines(segment for segment in rendered if isinstance(segment, Segment)):
-        yield Segment("".join(segment.text for segment in line).rstrip() + "\n")
-
-
-def make_table(*headings: str, right: tuple[str, ...] = (), wraps: bool = True) -> Table:
-    """Create a table without borders.
+    On a terminal, optional columns wrap, and are omitted if they would become narrower than `MIN_WRAPPED_COLUMNS`.
+    Other columns wrap only if they do not fit alone. Files and pipes get all columns, in lines of any width.
 
     Args:
         headings: Column headings; without headings, rows define the number of columns.
         right: Headings of right-aligned columns.
-        wraps: Whether cells wrap on a terminal; they never wrap in files and pipes.
+        optional: Headings of columns that narrow terminals do not show, the least important first.
     """
-    table = _Table(box=None, padding=(0, 2, 0, 0), show_header=bool(headings))
-    table.wraps = wraps
-    for heading in headings:
-        table.add_column(heading, overflow="fold", justify="right" if heading in right else "left")
-    return table
+
+    def __init__(self, *headings: str, right: Collection[str] = (), optional: Sequence[str] = ()) -> None:
+        self._headings = headings
+        self._right = right
+        self._optional = optional
+        self._rows: list[list[str]] = []
+
+    def add_row(self, *cells: object) -> None:
+        """Add a row; control characters in its cells are escaped."""
+        self._rows.append([show_name(cell) for cell in cells])
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render the table; in files and pipes, as wide as its content."""
+        width = options.max_width if console.is_terminal else MAX_TABLE_COLUMNS
+        shown, fits = self._choose_columns(width)
+
+        table = Table(box=None, padding=(0, COLUMN_GAP, 0, 0), pad_edge=False, show_header=bool(self._headings))
+        for k in shown:
+            heading = self._headings[k] if self._headings else ""
+            table.add_column(
+                heading,
+                justify="right" if heading in self._right else "left",
+                overflow="fold",
+                no_wrap=fits and heading not in self._optional,
+            )
+        for row in self._rows:
+            table.add_row(*(Text(row[k]) for k in shown))
+
+        rendered = console.render(table, options.update(max_width=width))
+        return rendered if console.is_terminal else _strip_trailing_blanks(rendered)
+
+    def _choose_columns(self, width: int) -> tuple[list[int], bool]:
+        """Return the indices of the columns to show in lines of `width` characters, and whether they fit."""
+        lines = [self._headings, *self._rows] if self._headings else self._rows
+        widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+        optional = [self._headings.index(heading) for heading in self._optional]
+        for k in optional:
+            widths[k] = min(widths[k], MIN_WRAPPED_COLUMNS)
+
+        shown = list(range(len(widths)))
+        while not (fits := sum(widths[k] + COLUMN_GAP for k in shown) - COLUMN_GAP <= width) and optional:
+            shown.remove(optional.pop(0))
+        return shown, fits
+
+
+def _strip_trailing_blanks(rendered: Iterable[Segment]) -> Iterator[Segment]:
+    """Yield lines without trailing blanks, the padding of the last column."""
+    for line in Segment.split_lines(rendered):
+        yield Segment("".join(segment.text for segment in line).rstrip() + "\n")
+
+
+class _Display:
+    """Shows the activity of the running command, from a thread of its own.
+
+    On a terminal, one or two lines are redrawn below the output. In a file or pipe, it prints a line now and then.
+
+    Attributes:
+        running: Display of the running command; None: no command is running.
+    """
+
+    running: ClassVar[_Display | None] = None
+
+    def __init__(self) -> None:
+        self.activity = CommandState(time.monotonic())
+        self._stopped = threading.Event()
+        self._drawing = threading.Lock()
+        self._live: Live | None = None
+        self._thread = threading.Thread(target=self._run, name="progress")
+        self._thread.start()
+
+    def draw(self) -> None:
+        """Draw on a terminal from now on; results and notes are printed above, if they go to the terminal, too."""
+        with self._drawing:
+            if self._live is not None or self._stopped.is_set() or not messages.is_terminal:
+                return
+            from rich.live import Live
+
+            self._live = Live(
+                get_renderable=lambda: self.activity.draw(time.monotonic()),
+                console=messages,
+                transient=True,
+                refresh_per_second=DRAWINGS_PER_S,
+                redirect_stdout=sys.stdout.isatty(),
+            )
+            self._live.start(refresh=True)
+            for console in _terminals():
+                console.push_render_hook(self._live)
+
+    def stop(self) -> None:
+        """End the thread, and clear the drawing."""
+        self._stopped.set()
+        self._thread.join()
+        if self._live is not None:
+            for console in _terminals():
+                console.pop_render_hook()
+            self._live.stop()
+
+    def _run(self) -> None:
+        if messages.is_terminal:
+            if not self._stopped.wait(DRAW_AFTER_S):
+                self.draw()
+            return
+        while not self._stopped.wait(POLL_S):
+            if (line := self.activity.next_line(time.monotonic())) is not None:
+                messages.print(line)
+
+
+def _terminals() -> list[Console]:
+    """List the consoles of standard output that are a terminal."""
+    return [console for console in (screen, notes) if console.is_terminal]
+
+
+@contextmanager
+def show_activity() -> Iterator[CommandState]:
+    """Show what a command is doing until the block ends: what it reports with `progress`, and the elapsed time.
+
+    Yields:
+        CommandState to update; inside another block, its activity.
+    """
+    if _Display.running is not None or notes.quiet:
+        yield _Display.running.activity if _Display.running is not None else CommandState(time.monotonic())
+        return
+    _Display.running = display = _Display()
+    try:
+        yield display.activity
+    finally:
+        display.stop()
+        _Display.running = None
 
 
 @contextmanager
@@ -243,96 +342,18 @@ def progress() -> Iterator[ShowProgress]:
 
     Without a terminal, it prints occasional lines. After Ctrl-C, the next call raises KeyboardInterrupt.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    show: ShowProgress
     watch_compilation()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=messages,
-        transient=True,
-        disable=notes.quiet or not messages.is_terminal,
-    ) as bars:
-        show = _Lines() if bars.disable else _Bars(bars)
+    with show_activity() as activity:
 
-        def show_or_stop(stage: str, done: float, total: float) -> None:
+        def show_or_stop(stage: str, done: float, total: float, step: CurrentStep | None = None, /) -> None:
             Interrupt.stop_if_requested()
-            show(stage, done, total)
+            activity.update(time.monotonic(), stage, done, total, step)
 
+        if _Display.running is not None:
+            _Display.running.draw()
         Interrupt.shows_progress = True
         try:
-            with _print_above(bars):
-                yield show_or_stop
+            yield show_or_stop
         finally:
             Interrupt.shows_progress = False
-
-
-def show_share(show: ShowProgress, recordings: int) -> Callable[[float, float], object]:
-    """Return a progress callback that shows the number of recordings, or the percentage of a single recording."""
-    if recordings == 1:
-        return lambda done, _: show(PERCENT, 100 * done, 100)
-    return lambda done, total: show("recordings", done, total)
-
-
-@contextmanager
-def _print_above(bars: Progress) -> Iterator[None]:
-    """Print results and notes above the progress bar during the block, if both go to the terminal."""
-    consoles = [console for console in (screen, notes) if console.is_terminal and not bars.disable]
-    for console in consoles:
-        console.push_render_hook(bars.live)
-    try:
-        yield
-    finally:
-        for console in consoles:
-            console.pop_render_hook()
-
-
-class _Bars:
-    """Progress as a bar."""
-
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._stage, self._task = "", cast("TaskID", 0)
-
-    def __call__(self, stage: str, done: float, total: float) -> None:
-        if stage != self._stage:
-            for old in self._bars.task_ids:
-                self._bars.remove_task(old)
-            self._stage, self._task = stage, self._bars.add_task(stage, total=total or None)
-        self._bars.update(self._task, completed=done, total=total or None)
-
-
-class _Lines:
-    """Progress as occasional lines, at most `MAX_LINES` per stage; none with --quiet.
-
-    If the total is unknown, the interval doubles after each line. The time left is estimated without compilation.
-    """
-
-    def __init__(self) -> None:
-        self._stage, self._from, self._next = "", 0.0, 0.0
-        self._wait_s = LINE_EVERY_S
-        self._printed_s = time.monotonic()
-        self._begin_s = self._printed_s - compiled_s()
-
-    def __call__(self, stage: str, done: float, total: float) -> None:
-        now_s = time.monotonic()
-        working_s = now_s - compiled_s()
-        if stage != self._stage:
-            self._stage, self._from, self._begin_s = stage, done, working_s
-            self._next, self._wait_s = done, LINE_EVERY_S
-        if now_s - self._printed_s < self._wait_s or done < self._next or notes.quiet:
-            return
-        self._printed_s = now_s
-        if total:
-            self._next = done + total / (MAX_LINES - 1)
-        else:
-            self._wait_s *= 2
-        from ..parallel.estimate import estimate_left_s
-
-        left_s = estimate_left_s(done, total, working_s - self._begin_s, begin=self._from)
-        left = "" if left_s is None else f", {timedelta(seconds=round(left_s))} left"
-        of_total = " %" if stage == PERCENT else f" of {total:,.0f}" if total else ""
-        messages.print(f"{stage}: {done:,.0f}{of_total}{left}")
+            activity.enter(WORKING, time.monotonic())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from .activity import ShownStage
 from .options import EngineOption, Seed, ShardOption, choose_engine, parse_shard
 from .screen import notes, progress, screen
 
@@ -53,7 +53,7 @@ def nmnist(
     made_by, share = choose_engine(jobs, engine, DEFAULT_JOBS), parse_shard(shard)
     plan = DigitsPlan(mnist, count, test, seed, exclude, videos)
     with progress() as show:
-        written = write_digits(out, plan, engine=made_by, shard=share, progress=partial(show, "synthetic files"))
+        written = write_digits(out, plan, engine=made_by, shard=share, progress=ShownStage(show, "synthetic files"))
     screen.print(f"{out}: synthetic recordings of digits: {count + test}, new files: {written}")
     notes.print(
         f"next:\n  {shlex.join(['dvspipe', 'train', 'nmnist-synthetic', f'data.root={out}'])} data.test_root=NMNIST"
@@ -95,7 +95,7 @@ def gestures(
     made_by, share = choose_engine(jobs, engine, DEFAULT_JOBS), parse_shard(shard)
     plan = GesturesPlan(people, clips, seed, round(duration * 1e6), videos, camera, tracks)
     with progress() as show:
-        written = write_gestures(out, plan, engine=made_by, shard=share, progress=partial(show, "synthetic clips"))
+        written = write_gestures(out, plan, engine=made_by, shard=share, progress=ShownStage(show, "synthetic clips"))
     screen.print(
         f"{out}: {plan.count} synthetic clips in {len(GESTURES)} classes, people: {people}, new files: {written}"
     )

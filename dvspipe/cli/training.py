@@ -7,7 +7,6 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,9 +14,10 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, FileError, Remedy
+from .activity import ShownStage
 from .infer import print_predictions
 from .options import AsJson, Config, Overrides, Overwrite, Trust, is_folder, read_config, trust_packages
-from .screen import make_table, messages, notes, progress, screen, warn
+from .screen import TextTable, messages, notes, progress, screen, warn
 
 if TYPE_CHECKING:
     from ..config import SettingsTree
@@ -189,10 +189,10 @@ def _parse_corruptions(text: str) -> list[Corruption]:
 
 def _print_corrupted(result: CorruptionResult) -> None:
     clean = result.clean
-    table = make_table("corruption", "strength", "accuracy", "correct", right=("strength", "accuracy", "correct"))
-    table.add_row("none", "", f"{clean.accuracy:.1%}", str(clean.correct))
+    table = TextTable("corruption", "strength", "accuracy", "correct", right=("strength", "accuracy", "correct"))
+    table.add_row("none", "", f"{clean.accuracy:.1%}", clean.correct)
     for row in result.corrupted:
-        table.add_row(row.corruption, f"{row.strength:g}", f"{row.accuracy:.1%}", str(row.correct))
+        table.add_row(row.corruption, f"{row.strength:g}", f"{row.accuracy:.1%}", row.correct)
     screen.print(table)
 
 
@@ -265,7 +265,7 @@ def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overw
     if save is not None:
         claim_output(save, overwrite=overwrite)
     with progress() as show:
-        choice = choose_settings(folder, parse_overrides(settings or []), partial(show, "recordings"))
+        choice = choose_settings(folder, parse_overrides(settings or []), ShownStage(show, "recordings"))
     text = choice.to_yaml()
     if _is_first():
         screen.print(Text(text))
@@ -415,11 +415,11 @@ def print_test(run: TrainingRun) -> None:
 
 
 def _print_evaluation(result: EvaluationResult) -> None:
-    table = make_table("class", "recordings", "correct", "confused with", right=("recordings", "correct"))
+    table = TextTable("class", "recordings", "correct", "confused with", right=("recordings", "correct"))
     for k, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True)):
         others = sorted(((count, j) for j, count in enumerate(row) if j != k and count), reverse=True)
         confused = ", ".join(f"{result.classes[j]} {count}" for count, j in others[:MAX_CONFUSIONS])
-        table.add_row(Text(name), str(sum(row)), str(row[k]), Text(confused))
+        table.add_row(name, sum(row), row[k], confused)
     screen.print(table)
     screen.print(
         f"accuracy{' (synthetic)' if result.synthetic else ''} {result.accuracy:.1%}, {result.correct} of "

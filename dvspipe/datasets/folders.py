@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -20,10 +20,9 @@ from ..files import is_internal
 from ..formats import FORMATS, NO_HINTS, Hints, is_ros2_folder, is_unrelated_text, open_recording, read, write
 from ..framing import FramingConfig, find_guess, open_source
 from ..labels import GESTURES, SUFFIX, Span, read_labels
-from ..recordings.conversion import convert_video, events_from_video, is_video
+from ..recordings.conversion import convert_video, events_from_video, is_video, open_for_sensor
 from ..synthesis import GESTURE_SENSOR, is_synthetic
 from ..video.names import VIDEO_SUFFIXES, is_image_folder
-from ..video.opening import open_video
 from .cache import Cache
 from .config import (
     DataConfig,
@@ -38,7 +37,7 @@ from .config import (
 )
 from .decoded import DecodedEvents
 from .pieces import keep_pieces_together
-from .samples import DataSet, Sample, check_groups, divide, version_of_file
+from .samples import DataSet, Sample, check_groups, divide, find_in_time, version_of_file
 from .source import DataSource
 from .split import apply_split
 
@@ -103,7 +102,8 @@ class RecordingFile:
         """Create a file of a data set."""
         config = source.config
         hints = config.hints if isinstance(config, FilesConfig) else NO_HINTS
-        return cls(path, sensor, hints, config.framing, config.target, source.cache, source.decoded)
+        framing = config.framing.for_recording(source.name_of(path).as_posix())
+        return cls(path, sensor, hints, framing, config.target, source.cache, source.decoded)
 
     @cached_property
     def is_video(self) -> bool:
@@ -137,7 +137,7 @@ class RecordingFile:
         with _remedies_as_settings():
             if self.target is not None:
                 source = open_source(self.path, self.target, self.framing, sensor=self.sensor, hints=self.hints)
-                return concatenate(_stop_at_truncation(source.read_fitted()), self.target)
+                return concatenate(source.read_fitted(), self.target)
             if self.is_video:
                 return events_from_video(self.path, self.framing.video)
         return self._read()
@@ -181,14 +181,6 @@ class RecordingFile:
         """Return a digest of the content, of how it is framed, and of what else a sample depends on."""
         framing = self.framing.model_dump_json() if self.is_video or self.target is not None else ""
         return version_of_file(self.path, framing, self.target, self.sensor, self.hints, *more)
-
-
-def _stop_at_truncation(parts: Iterable[Events]) -> Iterator[Events]:
-    """Yield parts of a recording; stop with a warning at the end of a truncated video."""
-    try:
-        yield from parts
-    except TruncatedVideoError as error:
-        log.warning("%s", error)
 
 
 def _window_starts(t: NDArray[np.int64], window_us: int) -> NDArray[np.int64]:
@@ -383,7 +375,7 @@ def find_sensor(source: DataSource[FilesConfig], samples: Iterable[Sample]) -> S
     for file in dict.fromkeys(sample.file for sample in samples if sample.file is not None):
         try:
             if is_video(file):
-                return open_video(file, source.config.video.video).size
+                return open_for_sensor(file, source.config.video).size
             with _remedies_as_settings():
                 return open_recording(file, hints=source.config.hints).sensor
         except DvspipeError as error:
@@ -531,17 +523,31 @@ def divide_parts(
     data = replace(
         data, synthetic=is_synthetic(config.root), synthetic_test=is_synthetic(config.test_root or config.root)
     )
+
+    # The pieces of a film, or the windows of a recording, stay together if there are enough films for all parts.
+    is_own = isinstance(config, FilesConfig) and config.group is None
+    in_time = find_in_time(train, 1 + (not test) + (not validation)) if is_own else set()
     if config.split is not None:
-        parts = apply_split(config.split, [*train, *validation, *test])
+        parts = apply_split(config.split, _separate_groups([*train, *validation, *test], in_time))
         return replace(data, train=parts["train"], validation=parts["validation"], test=parts["test"])
+
     check_groups([*train, *validation], test)
     check_groups(train, validation)
     fixed_test = bool(test)
+    hold_out = partial(divide, in_time=in_time)
     if not fixed_test:
-        train, test = divide(train, config.test, source.seed + 1)
+        train, test = hold_out(train, config.test, source.seed + 1)
     if not validation:
-        train, validation = divide(train, config.validation, source.seed)
-    return replace(data, train=tuple(train), validation=tuple(validation), test=tuple(test), fixed_test=fixed_test)
+        train, validation = hold_out(train, config.validation, source.seed)
+
+    divided = replace(data, fixed_test=fixed_test, in_time=tuple(data.classes[label] for label in sorted(in_time)))
+    train, validation, test = (_separate_groups(part, in_time) for part in (train, validation, test))
+    return replace(divided, train=train, validation=validation, test=test)
+
+
+def _separate_groups(samples: Iterable[Sample], labels: Collection[int]) -> tuple[Sample, ...]:
+    """Make each sample of some classes its own group."""
+    return tuple(replace(sample, group=sample.name) if sample.label in labels else sample for sample in samples)
 
 
 def _find_class_folders(folder: Path) -> list[Path]:

@@ -29,7 +29,7 @@ from .samples import Sample
 from .source import DataSource
 
 NUMBERED = re.compile(r"(.*?)(\d{1,9})(\D*)")
-NAMED = re.compile(r"(.+?)[ _-]+\(?\d+\)?")  # NAME_01, NAME-2, NAME (3)
+NAMED = re.compile(r"(.+?)[ _-]+\(?([A-Za-z]*)\d+\)?")  # NAME_01, NAME-2, NAME (3), NAME_c01
 MAX_SEPARATE_PAIRS = 10  # give up on a numbered series if its first pairs do not continue
 MAX_GAP_US = 100_000  # maximum time from the last event of a piece to the first event of the next
 # All 48 pairs of pieces, cut from 7 films and compressed again, are below both limits, at most 0.61 and 2.7. Among
@@ -73,7 +73,7 @@ def keep_pieces_together(
         return list(samples)
     first, second, *_ = next(iter(films.values()))
     log.warning(
-        "%s: %d of %d files are pieces of %s, such as %s and %s; all pieces of a film are kept in one part",
+        "%s: %d of %d files are pieces of %s, such as %s and %s",
         source.root,
         sum(map(len, films.values())),
         len(files),
@@ -93,14 +93,14 @@ def find_same_names(train: Iterable[Sample], test: Iterable[Sample]) -> list[tup
 
     They may be cut from the same film with gaps, or show the same person.
     """
-    named: defaultdict[str, list[Path]] = defaultdict(list)
+    named: defaultdict[tuple[str, ...], list[Path]] = defaultdict(list)
     for file in _list_files(train):
         if found := NAMED.fullmatch(file.stem):
-            named[found[1]].append(file)
+            named[found.groups()].append(file)
     same: list[tuple[Path, Path]] = []
     for file in _list_files(test):
         found = NAMED.fullmatch(file.stem)
-        others = [other for other in named.get(found[1], ()) if other.stem != file.stem] if found else []
+        others = [other for other in named.get(found.groups(), ()) if other.stem != file.stem] if found else []
         same += [(file, other) for other in others[:1]]
     return same
 

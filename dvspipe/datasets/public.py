@@ -110,7 +110,7 @@ def _list_gesture_parts(source: DataSource[DvsGestureConfig], root: Path) -> tup
             DOWNLOAD,
         )
     if any((folder / name).is_dir() for name in TONIC_FOLDERS.values()):
-        return {part: _list_tonic_clips(folder / name) for part, name in TONIC_FOLDERS.items()}, "Tonic's clips (1 ms)"
+        return {part: _list_tonic_clips(folder / name) for part, name in TONIC_FOLDERS.items()}, "Tonic's clips"
     if source.config.group is None:
         source = replace(source, config=source.config.model_copy(update={"group": r"^user\d+"}))
     return _list_ibm_clips(source, folder), "IBM's recordings cut by its labels"
@@ -140,6 +140,8 @@ def _list_tonic_clips(folder: Path) -> list[Sample]:
 def load_tonic_clip(file: Path) -> Events:
     """Load a clip of Tonic's copy: an array [N, 4] of x, y, p and t in milliseconds.
 
+    Fractions of a millisecond are rounded to microseconds.
+
     Raises:
         FormatError: If the file is not such an array.
     """
@@ -149,10 +151,14 @@ def load_tonic_clip(file: Path) -> Events:
         raise FormatError(f"{file}: not a NumPy file, or corrupted ({error})") from error
     if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind not in "iuf":
         raise FormatError(f"{file}: not rows of x, y, p and t in milliseconds (found {rows.dtype} {rows.shape})")
-    if rows.dtype.kind == "f" and not (np.isfinite(rows).all() and (rows == np.rint(rows)).all()):
-        raise FormatError(f"{file}: contains numbers that are not integers")
-    x, y, p, t = (rows[:, column].astype(np.int64) for column in range(4))
-    return Events(t * TONIC_TIME_US, x, y, p, GESTURE_SENSOR)
+    places = rows[:, :3]
+    if rows.dtype.kind == "f" and not (np.isfinite(rows).all() and (places == np.rint(places)).all()):
+        raise FormatError(f"{file}: contains times that are not numbers, or other numbers that are not integers")
+
+    x, y, p = places.T.astype(np.int64)
+    t_ms = rows[:, 3].astype(np.float64 if rows.dtype.kind == "f" else np.int64)
+    t_us = np.rint(t_ms * TONIC_TIME_US).astype(np.int64)
+    return Events(t_us, x, y, p, GESTURE_SENSOR)
 
 
 def _list_ibm_clips(source: DataSource[DvsGestureConfig], folder: Path) -> dict[str, list[Sample]]:

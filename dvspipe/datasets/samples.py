@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -105,6 +106,7 @@ class DataSet(Explained):
         problems: Problems of its folders, a line each; an error except in a survey.
         warnings: Content of its folders that is not in the data set, a line each.
         copies: Samples left out because their content is in an earlier part: their names, mapped to the earlier sample.
+        in_time: Classes with too few films to divide; each film is divided in time, so the parts show the same films.
     """
 
     title: str
@@ -119,6 +121,7 @@ class DataSet(Explained):
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     copies: Mapping[str, str] = field(default_factory=dict)
+    in_time: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(samples)} {part}" for part, samples in self.parts.items())
@@ -148,38 +151,90 @@ class DataSet(Explained):
 
 
 @checked
-def divide(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Divide samples at random into two parts; the second has a fraction `share` of the groups, none if it is 0.
+def divide(
+    samples: Sequence[Sample], share: float, seed: int, *, in_time: Collection[int] = ()
+) -> tuple[list[Sample], list[Sample]]:
+    """Divide samples into two parts; the second has a fraction `share` of the groups, none if it is 0.
 
-    If the samples of each group have the same label, groups are drawn class by class, and at least one group of each
-    class stays in the first part.
+    Groups are drawn at random. If the samples of each group have the same label, they are drawn class by class, and at
+    least one group of each class stays in the first part.
+
+    Args:
+        samples: Samples to divide.
+        share: Share of the second part.
+        seed: Seed of the draw.
+        in_time: Labels whose groups are divided in time: the second part has the last samples of each group.
 
     Raises:
         DataError: If there are too few groups.
     """
     if not share:
         return list(samples), []
-    rng = np.random.default_rng(seed)
-    labels: defaultdict[str, set[int]] = defaultdict(set)
-    for sample in samples:
-        labels[sample.group].add(sample.label)
-    pools = [sorted(labels)]
-    if all(len(found) == 1 for found in labels.values()):
-        each = sorted({sample.label for sample in samples})
-        pools = [sorted(group for group, found in labels.items() if label in found) for label in each]
-    drawn: set[str] = set()
-    for pool in pools:
-        count = min(max(1, round(share * len(pool))), len(pool) - 1)
-        drawn.update(rng.permutation(pool)[:count].tolist())
-    if not drawn:
+    late = _find_late([sample for sample in samples if sample.label in in_time], share)
+    drawn = _draw_groups([sample for sample in samples if sample.label not in in_time], share, seed)
+    if not drawn and not late:
         raise DataError(
             f"{samples[0].name} and others: too few recordings for three parts, training, validation and test "
             "(expected three recordings of a class, or recordings of three people with data.group)"
         )
-    return (
-        [sample for sample in samples if sample.group not in drawn],
-        [sample for sample in samples if sample.group in drawn],
-    )
+
+    def is_second(sample: Sample) -> bool:
+        return sample.name in late if sample.label in in_time else sample.group in drawn
+
+    return [sample for sample in samples if not is_second(sample)], [sample for sample in samples if is_second(sample)]
+
+
+def _draw_groups(samples: Sequence[Sample], share: float, seed: int) -> set[str]:
+    """Draw a share of the groups at random."""
+    rng = np.random.default_rng(seed)
+    labels: defaultdict[str, set[int]] = defaultdict(set)
+    for sample in samples:
+        labels[sample.group].add(sample.label)
+
+    pools = [sorted(labels)]
+    if all(len(found) == 1 for found in labels.values()):
+        each = sorted({sample.label for sample in samples})
+        pools = [sorted(group for group, found in labels.items() if label in found) for label in each]
+
+    drawn: set[str] = set()
+    for pool in pools:
+        drawn.update(rng.permutation(pool)[: _count_held_out(len(pool), share)].tolist())
+    return drawn
+
+
+def _find_late(samples: Sequence[Sample], share: float) -> set[str]:
+    """Find the names of the last samples of each group and label."""
+    films: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
+    for sample in sorted(samples, key=lambda sample: _numbers_in(sample.name)):
+        films[sample.group, sample.label].append(sample.name)
+
+    late: set[str] = set()
+    for names in films.values():
+        late.update(names[len(names) - _count_held_out(len(names), share) :])
+    return late
+
+
+def _numbers_in(name: str) -> list[int]:
+    """Return the numbers in the name of a sample: those of a piece and of a window increase with time."""
+    return [int(digits) for digits in re.findall(r"\d+", name)]
+
+
+def _count_held_out(count: int, share: float) -> int:
+    """Return how many of `count` groups or samples the second part gets: one or more, but not all."""
+    return max(0, min(max(1, round(share * count)), count - 1))
+
+
+def find_in_time(samples: Iterable[Sample], parts: int) -> set[int]:
+    """Find the labels that have fewer groups than parts, but a group with a sample for each part.
+
+    Args:
+        samples: Samples to divide.
+        parts: Number of parts.
+    """
+    counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    for sample in samples:
+        counts[sample.label][sample.group] += 1
+    return {label for label, groups in counts.items() if len(groups) < parts <= max(groups.values())}
 
 
 @checked

@@ -103,6 +103,8 @@ class ShardIndex(_Model):
     """Whether the test part is synthetic."""
     fixed_test: bool
     """Whether the test part is given by the data set, not drawn."""
+    in_time: tuple[str, ...] = ()
+    """Classes with too few films, which are divided in time between the parts."""
     bins: BinConfig
     """Steps of the spike tensors."""
     views: int = Field(ge=1)
@@ -172,6 +174,7 @@ def open_shards(source: DataSource[ShardsConfig]) -> DataSet:
         synthetic=index.synthetic,
         synthetic_test=index.synthetic_test,
         fixed_test=index.fixed_test,
+        in_time=index.in_time,
     )
 
 
@@ -393,6 +396,7 @@ def write_shards(
             synthetic=data.synthetic,
             synthetic_test=data.synthetic_test,
             fixed_test=data.fixed_test,
+            in_time=data.in_time,
             bins=settings.bins,
             views=settings.views,
             vary=settings.vary,

@@ -48,6 +48,19 @@ class DataSource(Generic[ConfigT]):
             raise DataError(f"{self.config.kind}: missing folder of recordings, data.root", Remedy("data.root", "DIR"))
         return self.config.root
 
+    @checked
+    def name_of(self: DataSource[RecordingsConfig], file: Path) -> Path:
+        """Return the name of a recording, which decides its simulated noise: its path relative to `data.root`.
+
+        Names in `data.test_root` begin with the name of that folder, because it may have the same files as the root.
+        """
+        test_root = self.config.test_root
+        if file.is_relative_to(self.root):
+            return file.relative_to(self.root)
+        if test_root is not None and file.is_relative_to(test_root):
+            return test_root.absolute().name / file.relative_to(test_root)
+        return Path(file.name)
+
     @property
     def sensor(self: DataSource[FilesConfig | TonicConfig]) -> SensorSize | None:
         """The sensor given in the configuration, if any."""
@@ -69,7 +82,8 @@ class DataSource(Generic[ConfigT]):
         found = re.search(self.config.group, file.name if name is None else name)
         if not found:
             raise DataError(
-                f"{file}: the name does not match data.group = {self.config.group!r}",
+                f"{file}: the name does not match the regular expression data.group = {self.config.group!r} "
+                "(expected a pattern such as '^[^_]+', the name up to its first _)",
                 Remedy("data.group", "null", "make each recording its own group"),
             )
         return found.group()

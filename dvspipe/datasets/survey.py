@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..errors import DataError
 from ..events import Events, SensorSize
-from ..parallel import Progress
+from ..parallel import NamedStep, Progress, ignore_progress
 from .samples import DataSet, Part, Sample
 from .shard_files import StoredTensors
 
@@ -136,10 +136,12 @@ def measure(data: DataSet, progress: Progress | None = None) -> list[Measurement
     Raises:
         DataError: If the samples are images.
     """
+    report = progress or ignore_progress
     found: list[Measurement] = []
     first: dict[str, str] = {}
     for part, samples in data.parts.items():
         for sample in samples:
+            NamedStep(report, sample.name, len(found), len(data.samples))(0, 0)
             measured = _measure(sample, data.sensor)
             name = f"{sample.name} ({part})"
             if measured.version in first:
@@ -148,8 +150,7 @@ def measure(data: DataSet, progress: Progress | None = None) -> list[Measurement
             elif measured.version:
                 first[measured.version] = name
             found.append(measured)
-            if progress:
-                progress(len(found), len(data.samples))
+    report(len(found), len(data.samples))
     return found
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import checked
-from ..encoding import BinConfig, BinCounts, encode
+from ..encoding import BinConfig, BinCounts
+from ..encoding.bins import encode_counted
 from ..errors import ConfigError, DataError, EventError, Remedy, count_noun
 from ..events import Events
 from ..parallel import Processes, Progress, ignore_progress, map_items, prefetch
@@ -220,7 +221,8 @@ class SpikeTensors:
             kind = "images" if self._is_images else "spike tensors of shards"
             raise ConfigError(f"augment.tonic: needs events, but the samples are {kind}")
         events = cast(Events, self._samples[number].read_content())
-        return encode(apply_transforms(events, transforms, rng), self._settings.bins)
+        spikes, _ = encode_counted(apply_transforms(events, transforms, rng), self._settings.bins)
+        return spikes
 
     def counts(self) -> list[BinCounts]:
         """Return the event counts of each original recording; for an image, `events` is the sum of its values."""
@@ -462,18 +464,18 @@ def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any
     assert isinstance(events, Events)
     if not len(events):
         raise DataError(f"{sample.name}: contains no events")
-    start_us, counts = int(events.t[0]), list[BinCounts]()
-    bins = settings.bins
+    start_us, bins = int(events.t[0]), settings.bins
     if settings.complete:
         try:
             bins = bins.for_complete(events)
         except EventError as error:
             raise DataError(f"{sample.name}: {error.message}") from error
-    variants = [encode(events, bins, start_us=start_us, callback=counts.append)]
+    spikes, counts = encode_counted(events, bins, start_us)
+    variants = [spikes]
     for view in range(1, settings.views):
         rng = np.random.default_rng([settings.seed, view, len(events), start_us & 0xFFFFFFFF])
-        variants.append(encode(vary(events, settings.vary, rng), bins, start_us=start_us))
-    return np.stack(variants), np.array([getattr(counts[0], name) for name in COUNTED], np.int64)
+        variants.append(encode_counted(vary(events, settings.vary, rng), bins, start_us)[0])
+    return np.stack(variants), np.array([getattr(counts, name) for name in COUNTED], np.int64)
 
 
 @checked

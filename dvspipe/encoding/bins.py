@@ -13,8 +13,11 @@ With `by = events`, step k contains the events k * step_events to (k + 1) * step
 
 from __future__ import annotations
 
+import itertools
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +27,7 @@ from pydantic import Field, field_validator, model_validator
 from ..arguments import checked
 from ..config import Settings, as_settings
 from ..errors import EventError
-from ..events import LATEST_US, Events, SensorSize, concatenate, windows
+from ..events import LATEST_US, Events, SensorSize, SensorSizeLike, concatenate, windows
 from ..formats import RecordingLike, as_events
 from .kernels import (
     NO_EVENT_US,
@@ -37,7 +40,10 @@ from .kernels import (
 )
 
 MAX_COUNT = 255
+MAX_OUTSIDE = 0.2  # share of the events outside the steps; above it, a warning says so
 MAX_STEPS = 10_000
+
+log = logging.getLogger(__name__)
 
 StepRule = Literal["time", "recording", "events"]
 """Definition of a step; see `BinConfig.by`."""
@@ -166,6 +172,18 @@ class BinCounts:
         """Number of events in the tensor; the sum of the tensor, if it counts events."""
         return self.events - self.before - self.beyond - self.saturated
 
+    @property
+    def outside(self) -> float:
+        """Share of the events before the first or after the last step."""
+        return (self.before + self.beyond) / max(1, self.events)
+
+    def explain_outside(self, config: BinConfig, whose: str = "the events") -> str | None:
+        """Return a sentence if more than `MAX_OUTSIDE` of the events are outside the steps; None if not."""
+        if self.outside <= MAX_OUTSIDE:
+            return None
+        length = f" of {config.step_us / 1000:g} ms" if config.by == "time" else ""
+        return f"{self.outside:.0%} of {whose} are outside the {config.steps} steps{length} and are not used"
+
 
 @dataclass(frozen=True)
 class Clock:
@@ -194,9 +212,10 @@ class Clock:
 
 @checked
 def encode(
-    events: RecordingLike,
+    events: RecordingLike | NDArray[np.void],
     config: BinConfig | Mapping[str, object] | None = None,
     *,
+    sensor: SensorSizeLike | None = None,
     start_us: int | None = None,
     callback: Callable[[BinCounts], object] | None = None,
     **named: object,
@@ -206,10 +225,13 @@ def encode(
     Images and signals are encoded by the spike codes of `dvspipe.encoding`: `Poisson(steps=50).encode(values, rng)`.
 
     Args:
-        events: Events of a recording, may be empty; also a file.
+        events: Events of a recording, may be empty; also a file, or a structured array as in `Events.from_structured`.
         config: Steps, downsampling, form and polarity; a model or a mapping.
+        sensor: Sensor size, for files that do not store it, and arrays. None: the smallest known sensor that contains
+            all events.
         start_us: Start of step 0 for `by = time` and `by = recording`; default: time of the first event.
-        callback: Called with the numbers of events inside and outside the tensor.
+        callback: Called with the numbers of events inside and outside the tensor. Without `callback` and `start_us`, a
+            warning is logged if more than 20 % of the events are outside, once per `config`.
         named: Settings by name, such as `steps=10`; they take precedence over `config`.
 
     Returns:
@@ -234,15 +256,29 @@ def encode(
         >>> spikes.shape, spikes[0, 1, 0, 0], spikes[1, 0, 1, 2]
         ((2, 2, 2, 3), np.uint8(2), np.uint8(1))
     """
-    config, events = as_settings(BinConfig, config, named, encode), as_events(events)
+    config = as_settings(BinConfig, config, named, encode)
+    spikes, counts = encode_counted(as_events(events, sensor), config, start_us)
+    if callback is not None:
+        callback(counts)
+    elif start_us is None and (lost := counts.explain_outside(config)) is not None and next(_count_losses(config)) == 0:
+        log.warning("encode: %s; by = recording divides the complete recording into steps", lost)
+    return spikes
+
+
+@lru_cache(maxsize=256)
+def _count_losses(_config: BinConfig) -> Iterator[int]:
+    """Return the counter of recordings with many events outside these steps; only the first is reported."""
+    return itertools.count()
+
+
+def encode_counted(events: Events, config: BinConfig, start_us: int | None = None) -> tuple[NDArray[Any], BinCounts]:
+    """Return the spike tensor of `encode`, and the numbers of events inside and outside."""
     channels, height, width = config.shape(events.sensor)
     steps = np.zeros((config.steps, channels * height * width), config.dtype)
     counts = BinCounts(events=len(events))
     if len(events):
         counts = _encode(events, config, start_us, steps)
-    if callback is not None:
-        callback(counts)
-    return steps.reshape(-1, channels, height, width)
+    return steps.reshape(-1, channels, height, width), counts
 
 
 def _event_steps(config: BinConfig, events: int) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from ..errors import EventError, FormatError
 from ..events import SensorSize
 from .source import open_binary
 
-MAX_HEADER_BYTES = 1 << 16
+MAX_EVT_HEADER_BYTES = 1 << 16
 MARK = b"% "
 
 
@@ -38,28 +38,28 @@ def read_header(path: Path) -> Header:
     """Read the header of a file.
 
     Raises:
-        FormatError: If the header is truncated or longer than MAX_HEADER_BYTES.
+        FormatError: If the header is truncated or longer than MAX_EVT_HEADER_BYTES.
     """
     with open_binary(path) as file:  # reads only the header: decoding reports later corruption
         header = _parse(file)
-    if header.size > MAX_HEADER_BYTES:
-        raise FormatError(f"{path}: header too long (expected at most {MAX_HEADER_BYTES} bytes)")
+    if header.size > MAX_EVT_HEADER_BYTES:
+        raise FormatError(f"{path}: header too long (expected at most {MAX_EVT_HEADER_BYTES} bytes)")
     if header.fields and header.is_truncated:
         raise FormatError(f"{path}: truncated in the header, in the line at byte {header.size}")
     return header
 
 
 def _parse(file: BinaryIO) -> Header:
-    """Read lines until the header ends or exceeds MAX_HEADER_BYTES."""
+    """Read lines until the header ends or exceeds MAX_EVT_HEADER_BYTES."""
     fields: dict[str, str] = {}
     size = 0
-    while size <= MAX_HEADER_BYTES and file.read(len(MARK)) == MARK:
-        line = file.readline(MAX_HEADER_BYTES)
+    while size <= MAX_EVT_HEADER_BYTES and file.read(len(MARK)) == MARK:
+        line = file.readline(MAX_EVT_HEADER_BYTES)
         text = line.removesuffix(b"\n").removesuffix(b"\r")
         if any(byte < 0x20 and byte != 0x09 for byte in text):
             break
         if not line.endswith(b"\n"):
-            return Header(fields, size, is_truncated=text.isascii() and len(line) < MAX_HEADER_BYTES)
+            return Header(fields, size, is_truncated=text.isascii() and len(line) < MAX_EVT_HEADER_BYTES)
         size += len(MARK) + len(line)
         key, _, value = text.decode("utf-8", "replace").strip().partition(" ")
         if key.lower() == "end":

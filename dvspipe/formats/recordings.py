@@ -21,6 +21,7 @@ from ..events import (
     EARLIEST_US,
     IN_SECONDS,
     LATEST_US,
+    MAX_SIDE_PX,
     Events,
     SensorSize,
     SensorSizeLike,
@@ -60,6 +61,7 @@ KNOWN_SENSORS = tuple(
         (1280, 720),  # Gen 4, IMX636
     )
 )
+LARGEST_SENSOR = SensorSize(width=MAX_SIDE_PX, height=MAX_SIDE_PX)
 
 SYNTHETIC_GESTURES = "synthetic gestures"
 """Source attribute of files with events of rendered people."""
@@ -434,9 +436,20 @@ def read(
 
 
 @checked
-def as_events(recording: RecordingLike) -> Events:
-    """Return events unchanged, and read a file."""
-    return recording if isinstance(recording, Events) else read(recording)
+def as_events(recording: RecordingLike | NDArray[np.void], sensor: SensorSizeLike | None = None) -> Events:
+    """Return events unchanged, read a file, or convert a structured array; without a sensor, it is guessed.
+
+    Raises:
+        EventError: If the rows of an array are not events, or events have another sensor than `sensor`.
+        DvspipeError: If a file cannot be read, or the sensor of an array cannot be guessed.
+    """
+    if not isinstance(recording, np.ndarray):
+        return recording if isinstance(recording, Events) and sensor is None else read(recording, sensor=sensor)
+    if sensor is not None:
+        return Events.from_structured(recording, sensor)
+    events = Events.from_structured(recording, LARGEST_SENSOR)
+    columns = events.t, events.x, events.y, events.p
+    return Events.wrap_unchecked(*columns, _guess_sensor(name_recording(events), [StoredColumns(*columns)]))
 
 
 @checked
@@ -458,7 +471,7 @@ def iterate(
 @checked
 def write(
     path: str | Path,
-    parts: Events | Iterable[Events],
+    parts: Events | NDArray[np.void] | Iterable[Events],
     sensor: SensorSizeLike | None = None,
     *,
     source: str = "",
@@ -471,8 +484,9 @@ def write(
 
     Args:
         path: Output file, with one of the suffixes `written_suffixes`; `-`: standard output, as CSV.
-        parts: Events, or consecutive parts of a recording.
-        sensor: Sensor size; required only if `parts` may be empty.
+        parts: Events, consecutive parts of a recording, or a structured array as in `Events.from_structured`.
+        sensor: Sensor size; required only if `parts` may be empty. None for an array: the smallest known sensor that
+            contains all events.
         source: Origin of the events, such as the name of a video; stored only in HDF5.
         settings: Settings that generated the events; stored only in HDF5.
         compression: HDF5 compression: `gzip` is readable by every library; `blosc` reads faster and needs hdf5plugin.
@@ -493,6 +507,8 @@ def write(
         1
     """
     path = Path(path)
+    if isinstance(parts, np.ndarray):
+        parts = as_events(parts, sensor)
     iterator = _checked_parts(path, [parts] if isinstance(parts, Events) else parts)
     first = next(iterator, None)
     if first is not None:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import EventError, FileError
 from ..events import Events, SensorSize
+from ..files import TemporaryFolder
 from .writers import StreamEncoder
 
 NO_ROSBAGS = "rosbags is not installed, but needed for ROS bags; pip install 'dvspipe[ros]'"
@@ -51,7 +51,7 @@ def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]
         raise FileError(NO_ROSBAGS) from error
     store = get_typestore(Stores.ROS2_HUMBLE)
     store.register(get_types_from_msg(PACKET_FIELDS, PACKET_TYPE))
-    with TemporaryDirectory(prefix="dvspipe-") as folder:  # for the metadata beside the bag, also inside the file
+    with TemporaryFolder() as folder:  # for the metadata beside the bag, also inside the file
         bag = Writer(Path(folder, "bag"), version=9, storage_plugin=StoragePlugin.MCAP)
         bag.STORAGE_PLUGINS = {StoragePlugin.MCAP: partial(_open_storage, path)}
         with bag:
@@ -65,7 +65,7 @@ def _open_storage(path: Path, _folder: Path, compression: Any) -> Any:
     """Open the MCAP storage of a bag at `path`; rosbags itself chooses a path in a new folder."""
     from rosbags.rosbag2.storage_mcap import McapWriter
 
-    with TemporaryDirectory(prefix="dvspipe-") as folder:
+    with TemporaryFolder() as folder:
         storage = McapWriter(Path(folder), compression)
         storage.bio.close()
         head = storage.path.read_bytes()

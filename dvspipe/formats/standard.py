@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from ..errors import DvspipeError, FileError
+from ..files import TemporaryFolder
 from .text import STANDARD
 
 COPY_NAME = "standard-input.csv"  # input without a signature is read as CSV
@@ -42,9 +42,9 @@ def named_as_given(path: Path) -> Iterator[None]:
 
 
 @cache
-def _copy_stream(stream: BinaryIO) -> TemporaryDirectory[str]:
+def _copy_stream(stream: BinaryIO) -> TemporaryFolder:
     """Copy a stream to a temporary folder. Cached, because a stream can be read only once."""
-    folder = TemporaryDirectory(prefix="dvspipe-")
+    folder = TemporaryFolder()
     try:
         with (Path(folder.name) / COPY_NAME).open("wb") as file:
             shutil.copyfileobj(stream, file)

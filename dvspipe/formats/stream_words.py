@@ -25,6 +25,7 @@ from ..events import Events, SensorSize
 from ..numba_cache import njit
 from .evt import EVT2_VERSION, allocate_events
 from .evt_kernels import CD_ON, Decoded, EventArrays, Evt2State, decode_evt2
+from .stream_clock import StreamClock
 
 StreamFormat = Literal["evt2", "aestream", "openmv"]
 """Format of an event stream."""
@@ -165,6 +166,7 @@ class StreamDecoder:
 
     Attributes:
         position: Number of decoded bytes.
+        clock: Makes the times of the camera continuous.
 
     Example:
         >>> decoder = StreamDecoder("packet", "aestream", SensorSize(width=12, height=7))
@@ -177,56 +179,72 @@ class StreamDecoder:
     def __init__(self, name: str, stream_format: StreamFormat, sensor: SensorSize) -> None:
         self._name, self._sensor, self._code = name, sensor, _CODES[stream_format]
         self._word_bytes = np.dtype(self._code.dtype).itemsize
-        self._state, self._last_us = self._code.start, 0
+        self._state = self._code.start
         self.position = 0
+        self.clock = StreamClock()
 
     def decode(self, data: NDArray[np.uint8], *, arrived_us: int) -> tuple[Events, int]:
-        """Decode bytes; times that decrease are set to the latest time.
+        """Decode bytes; `clock` makes their times continuous.
 
         EVT 2.0 events before the first time are skipped, because a receiver may start in the middle of a stream.
 
         Args:
             data: Next bytes of the stream, starting with an event.
-            arrived_us: Time of events without time, in microseconds.
+            arrived_us: Time of arrival in microseconds, also of events without time.
 
         Returns:
             The events, and the number of decoded bytes. An incomplete event at the end is not decoded.
 
         Raises:
-            FormatError: If an event is invalid, or outside the sensor.
+            FormatError: If an event is invalid, or outside the sensor. The decoder can continue with other bytes.
         """
-        words = data[: len(data) // self._word_bytes * self._word_bytes].view(self._code.dtype)
-        done = 0
-        if isinstance(self._state, AestreamState):
-            self._state = self._state._replace(arrived_us=arrived_us)
-        elif isinstance(self._state, Evt2State) and self._state.high < 0:
-            is_other = words >> 28 > CD_ON
-            done = int(is_other.argmax()) if is_other.any() else len(words)
-        out = allocate_events(len(words))
-        sides = self._sensor.width, self._sensor.height
-        self._state, used, count, is_invalid = self._code.decode(words[done:], self._state, *sides, out)
-        done += used
-        if is_invalid:
-            why = self._code.explain(words[done:], self._state, self._sensor)
-            raise FormatError(f"{self._name}: byte {self.position + done * self._word_bytes}: {why}")
-        self.position += done * self._word_bytes
-        t = out.t[:count]
-        if count and (t[0] < self._last_us or (t[1:] < t[:-1]).any()):
-            t = np.maximum.accumulate(np.maximum(t, self._last_us))
-        self._last_us = int(t[-1]) if count else self._last_us
-        events = Events.wrap_unchecked(t, out.x[:count], out.y[:count], out.on[:count].view(np.bool_), self._sensor)
-        return events, done * self._word_bytes
+        decoded, out, used = self._decode(data, arrived_us)
+        return self._accept(decoded, out, used, arrived_us), used
 
-    def check_packets(self, data: NDArray[np.uint8], sizes: NDArray[np.int64]) -> None:
-        """Check that packets consist of complete events.
+    def decode_packets(self, data: NDArray[np.uint8], sizes: NDArray[np.int64], *, arrived_us: int) -> Events:
+        """Decode packets, each with complete events.
 
         Args:
             data: Consecutive packets, uint8 [N].
             sizes: Their sizes in bytes, with sum N.
+            arrived_us: As in `decode`.
 
         Raises:
-            FormatError: If the size of a packet is wrong.
+            FormatError: If a packet is wrong; then none is decoded.
         """
+        self._check_sizes(data, sizes)
+        decoded, out, used = self._decode(data, arrived_us)
+        if used < len(data):
+            raise FormatError(f"{self._name}: truncated packet (found {len(data) - used} bytes of an event)")
+        return self._accept(decoded, out, used, arrived_us)
+
+    def _decode(self, data: NDArray[np.uint8], arrived_us: int) -> tuple[Decoded, EventArrays, int]:
+        """Decode bytes; return the result, its arrays, and the number of decoded bytes."""
+        words = data[: len(data) // self._word_bytes * self._word_bytes].view(self._code.dtype)
+        state, skipped = self._state, 0
+        if isinstance(state, AestreamState):
+            state = state._replace(arrived_us=arrived_us)
+        elif isinstance(state, Evt2State) and state.high < 0:
+            is_other = words >> 28 > CD_ON
+            skipped = int(is_other.argmax()) if is_other.any() else len(words)
+
+        out = allocate_events(len(words))
+        decoded = self._code.decode(words[skipped:], state, self._sensor.width, self._sensor.height, out)
+        used = skipped + decoded.words
+        if decoded.is_invalid:
+            why = self._code.explain(words[used:], decoded.state, self._sensor)
+            raise FormatError(f"{self._name}: byte {self.position + used * self._word_bytes}: {why}")
+        return decoded, out, used * self._word_bytes
+
+    def _accept(self, decoded: Decoded, out: EventArrays, used: int, arrived_us: int) -> Events:
+        self._state = decoded.state
+        self.position += used
+        count = decoded.events
+        t = self.clock.continue_times(out.t[:count], arrived_us=arrived_us)
+        return Events.wrap_unchecked(t, out.x[:count], out.y[:count], out.on[:count].view(np.bool_), self._sensor)
+
+    def _check_sizes(self, data: NDArray[np.uint8], sizes: NDArray[np.int64]) -> None:
+        """Check that packets consist of complete events, given the first word of each."""
         units = np.full(len(sizes), self._word_bytes)
         is_wrong = (sizes == 0) | (sizes % units != 0)
         if not is_wrong.any():

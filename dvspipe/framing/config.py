@@ -45,9 +45,17 @@ class FramingConfig(Settings):
             defaults["video"]["video"] |= {"crop": None, "resize": None}
         return build(type(self), merge_settings(defaults, explicit), type(self).__name__)
 
+    def for_recording(self, name: str) -> Self:
+        """Return the settings for a recording with a name, which decides the noise of a simulated video.
+
+        See `SimulatorConfig.for_recording`.
+        """
+        return self.model_copy(update={"video": self.video.for_recording(name)})
+
     def for_checkpoint(self) -> FramingConfig:
-        """Return the settings that apply to any recording, without times and file options of specific videos."""
+        """Return the settings that apply to any recording, without times, files and noise seeds of specific videos."""
         convert, video = self.video, self.video.video
         kept = VideoSettings(transfer=video.transfer, crop=video.crop, resize=video.resize)
-        framed = ConvertConfig(video=kept, simulator=convert.simulator, upsample=convert.upsample)
+        simulator = convert.simulator.model_copy(update={"noise_seed": None})
+        framed = ConvertConfig(video=kept, simulator=simulator, upsample=convert.upsample)
         return FramingConfig(fit=self.fit, roi=self.roi, video=framed)

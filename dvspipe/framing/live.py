@@ -292,6 +292,7 @@ def frame_live_video(video: Video, target: SensorSize, config: FramingConfig) ->
         EventError: If the region is outside the picture.
     """
     name, size, settings = video.name, video.size, config.video.video
+    config = config.for_recording(Path(name).name)
     plain = config.video.model_copy(update={"video": settings.model_copy(update={"crop": None, "resize": None})})
     has_geometry = settings.crop is not None or settings.resize is not None
     if config.roi == "auto" or (config.roi is None and config.fit is None and not has_geometry):

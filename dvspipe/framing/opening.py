@@ -17,8 +17,8 @@ from ..arguments import checked
 from ..errors import Brief, CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
 from ..events import Events, Region, SensorSize, concatenate
 from ..formats import NO_HINTS, HintsLike, Recording, open_recording
-from ..parallel import prefetch
-from ..recordings.conversion import FRAMES_AHEAD, ConvertConfig, find_conversion_remedies, is_video
+from ..parallel import NamedStep, Progress, ignore_progress, prefetch
+from ..recordings.conversion import FRAMES_AHEAD, ConvertConfig, find_conversion_remedies, is_video, open_for_sensor
 from ..results import LookRow
 from ..video.config import VideoSettings
 from ..video.names import camera_of
@@ -132,6 +132,7 @@ def open_source(
     *,
     sensor: SensorSize | None,
     hints: HintsLike = NO_HINTS,
+    progress: Progress = ignore_progress,
 ) -> EventSource:
     """Open a recording, a video or events as the input of a network.
 
@@ -141,6 +142,7 @@ def open_source(
         config: Region of interest, fit, and conversion of videos.
         sensor: Sensor of recordings that do not store it.
         hints: Other metadata missing from the file.
+        progress: Called with the amount searched for the person and the total.
 
     Raises:
         FileError: If the file is missing or cannot be read.
@@ -149,16 +151,16 @@ def open_source(
     if isinstance(data, Events):
         stream = EventParts(data.sensor, partial(_iterate_once, data))
         span_us = (int(data.t[0]), int(data.t[-1])) if len(data) else None
-        return _plan_source("the events", stream, target, config, span_us)
+        return _plan_source("the events", stream, target, config, span_us, progress)
     if camera_of(data) is not None:
         raise DataError(f"{data}: is a camera (expected a recording or video); record it to a file first")
     if is_video(data):
-        return _open_video(data, target, config)
+        return _open_video(data, target, config, progress)
     recording, guess = _open_recording(data, target, config, sensor=sensor, hints=hints)
     extent = recording.extent()
     stream = EventParts(recording.sensor, partial(_read_recording, recording))
     span_us = (extent.first_us or 0, extent.last_us or 0) if extent else None
-    planned = _plan_source(str(data), stream, target, config, span_us)
+    planned = _plan_source(str(data), stream, target, config, span_us, progress)
     source = replace(planned, synthetic=recording.is_synthetic)
     if guess is None or guess == target:
         return source
@@ -237,13 +239,19 @@ def _read_recording(recording: Recording) -> Iterator[Events]:
 
 
 def _plan_source(
-    name: str, stream: EventParts, target: SensorSize, config: FramingConfig, span_us: tuple[int, int] | None
+    name: str,
+    stream: EventParts,
+    target: SensorSize,
+    config: FramingConfig,
+    span_us: tuple[int, int] | None,
+    progress: Progress,
 ) -> EventSource:
     """Plan the fit and the region of interest of a recording."""
     own = stream.sensor
     framing = None
     if config.roi == "auto" or (config.roi is None and config.fit is None and is_larger(own, target)):
-        framing = find_framing(stream.parts(), own, target, zoom=1.0 if config.fit == "crop" else None)
+        parts = _report_parts(stream, span_us, progress)
+        framing = find_framing(parts, own, target, zoom=1.0 if config.fit == "crop" else None)
     if framing is not None:
         fit, track = plan_following(framing)
         return EventSource(name, stream, stream, own, fit, track, _list_positions(framing), span_us)
@@ -339,8 +347,12 @@ def _list_positions(framing: Framing) -> tuple[LookRow, ...]:
     return tuple(LookRow(t_us=t_us, left=left, top=top, width=width, height=height) for t_us, left, top in places)
 
 
-def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventSource:
+def _open_video(path: Path, target: SensorSize, config: FramingConfig, progress: Progress) -> EventSource:
     """Open a video and scale it before simulation: more exact and faster than scaling its events."""
+    config = config.for_recording(path.absolute().name)
+    if config.roi == "full" and config.video.simulator.sensor_size != "keep":
+        seen = open_for_sensor(path, config.video).settings
+        config = config.model_copy(update={"video": config.video.model_copy(update={"video": seen})})
     settings, roi = config.video, config.roi
     film = partial(_open_repeated, path, _set_video(settings, crop=None, resize=None).video)
     geometry = settings.video.crop or settings.video.resize
@@ -361,9 +373,11 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
         zoom = 1.0 if config.fit == "crop" else None
         from .person import find_person
 
-        framing = find_person(path, settings.video, size, target) if zoom is None else None
+        if zoom is None:
+            framing = find_person(path, settings.video, size, target, NamedStep(progress, "person"))
         if framing is None:
-            framing = find_framing(overview.parts(), overview.sensor, target, zoom=zoom, original=size)
+            parts = _report_parts(overview, _estimate_span(film()), progress)
+            framing = find_framing(parts, overview.sensor, target, zoom=zoom, original=size)
     if framing is not None:
         region = framing.bounding_region()
         settings = _set_video(settings, crop=str(region), resize=str(framing.zoomed(region)))
@@ -406,8 +420,8 @@ def plan_picture(
 
 
 def _open_repeated(path: Path, settings: VideoSettings) -> Video:
-    """Open a video; repeat a GIF to last at least MIN_GIF_US, enough for a network's window."""
-    video = open_video(path, settings)
+    """Open a video, complete or truncated; repeat a GIF to last at least MIN_GIF_US, enough for a network's window."""
+    video = open_video(path, settings).tolerant()
     return video.repeated(MIN_GIF_US) if path.suffix.lower() == ".gif" and video.times_us is None else video
 
 
@@ -462,6 +476,16 @@ def _warn_if_enlarged(path: Path, region: Region, target: SensorSize) -> None:
 def coarse_size(size: SensorSize) -> SensorSize:
     """Return the size of the overview, used for search and display."""
     return size if max(size.width, size.height) <= COARSE_SIDE_PX else scaled_size(size, COARSE)
+
+
+def _report_parts(events: EventParts, span_us: tuple[int, int] | None, progress: Progress) -> Iterator[Events]:
+    """Yield the parts of events that are searched for motion, and report the time searched."""
+    step = NamedStep(progress, "motion")
+    first_us, last_us = span_us or (0, 0)
+    for part in events.parts():
+        if len(part):
+            step(int(part.t[-1]) - first_us, last_us - first_us)
+        yield part
 
 
 def _simulate_video(path: Path, video: Video, settings: ConvertConfig) -> EventParts:

@@ -28,9 +28,8 @@ from ..config import as_settings
 from ..errors import Brief, CheckpointError, ConfigError, DataError, DvspipeError, count_noun
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
-from ..framing import EventSource
 from ..networks import BatchNorm, ClassMoments, Network, find_norms, measure_norms, mix_moments
-from ..parallel import Progress
+from ..parallel import NamedStep, Progress, ignore_progress
 from ..results import AdaptationRecord, NormShift
 from .classifier import Classifier
 from .config import InferConfig
@@ -158,10 +157,10 @@ def adapt(
     check_adaptable(classifier, strength)
     settings = as_settings(InferConfig, config, named, adapt)
     config = settings.model_copy(update={"stateful": False, "hop_us": None if settings.stateful else settings.hop_us})
-    collector = _Collector(classifier, config)
+    collector = _Collector(classifier, config, sensor, hints)
     for number, recording in enumerate(recordings):
-        opened = partial(classifier.open, recording, config, sensor=sensor, hints=hints)
-        collector.read(opened, _offset_progress(progress, number, len(recordings)))
+        name = "events" if isinstance(recording, Events) else str(recording)
+        collector.read(recording, NamedStep(progress or ignore_progress, name, number, len(recordings)))
     poll = partial(progress, len(recordings), len(recordings)) if progress else None
     result = _adapt_norms(classifier, collector.spikes(), strength, poll)
     config_after = classifier.config.model_copy(update={"trained_on": _describe_training(classifier, collector)})
@@ -183,13 +182,6 @@ def adapt(
         versions=versions(),
     )
     return Adaptation(adapted, record, tuple(collector.skipped))
-
-
-def _offset_progress(progress: Progress | None, number: int, count: int) -> Progress | None:
-    """Map the progress of recording `number` to the number of finished recordings, including fractions."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(number + (min(1.0, max(0.0, done / total)) if total else 0), count)
 
 
 class _SampledWindow(NamedTuple):
@@ -234,8 +226,11 @@ class _Collector:
         skipped: Errors of recordings that could not be used.
     """
 
-    def __init__(self, classifier: Classifier, config: InferConfig) -> None:
+    def __init__(
+        self, classifier: Classifier, config: InferConfig, sensor: SensorSizeLike | None, hints: HintsLike
+    ) -> None:
         self._classifier = classifier
+        self._sensor, self._hints = sensor, hints
         self._config = config.model_copy(update={"pose": False})  # batch norms see events only
         bins, grid = classifier.window_bins(config), classifier.config.bins.grid(classifier.config.sensor)
         window_bytes = bins.steps * bins.channels * grid.width * grid.height * bins.dtype.itemsize
@@ -245,7 +240,7 @@ class _Collector:
         self.found, self.recordings = 0, 0
         self.skipped: list[DvspipeError] = []
 
-    def read(self, opened: Callable[[], EventSource], progress: Progress | None) -> None:
+    def read(self, recording: RecordingLike, progress: Progress) -> None:
         """Sample windows of a recording that are not quiet; quiet windows are known only at its end."""
         sample, numbers = _Sample(self._max_windows), itertools.count()
 
@@ -254,7 +249,13 @@ class _Collector:
                 sample.add(label, _SampledWindow(self._rng.random(), next(numbers), window.spikes))
 
         try:
-            prediction = self._classifier.classify(opened(), self._config, progress, add_windows)
+            search = NamedStep(progress, "search", 0, 2)
+            source = self._classifier.open(
+                recording, self._config, sensor=self._sensor, hints=self._hints, progress=search
+            )
+            prediction = self._classifier.classify(
+                source, self._config, NamedStep(progress, "classify", 1, 2), add_windows
+            )
         except DvspipeError as error:
             self.skipped.append(error)
             return

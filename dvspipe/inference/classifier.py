@@ -36,7 +36,7 @@ from ..labels import GESTURES
 from ..networks.config import ModuleConfig
 from ..networks.integer import IntegerNetwork
 from ..networks.module_source import NO_MODULES, ModuleSource
-from ..parallel import Progress
+from ..parallel import NamedStep, Progress, ignore_progress
 from ..results import Basis, LayerActivity
 from ..results import Prediction as Prediction  # also a name of `dvspipe.inference`
 from ..results import Timeline as Timeline
@@ -323,6 +323,7 @@ class Classifier(Explained):
         *,
         sensor: SensorSizeLike | None = None,
         hints: HintsLike = NO_HINTS,
+        progress: Progress = ignore_progress,
         **named: object,
     ) -> EventSource:
         """Open a recording or video to classify it.
@@ -333,6 +334,7 @@ class Classifier(Explained):
                 sensor, and conversion of videos; default: as in the training.
             sensor: Sensor size, for a file that does not store it.
             hints: Other metadata that the file does not store.
+            progress: Called with the amount searched for the region of interest and the total.
             named: Settings by name; they take precedence over `config`.
 
         Raises:
@@ -345,7 +347,7 @@ class Classifier(Explained):
             raise EventError(f"recording: found {type(recording).__name__}, expected a file or Events")
         file_or_events = recording if isinstance(recording, Events) else Path(recording)
         size = None if sensor is None else SensorSize.of(sensor)
-        source = open_source(file_or_events, self.config.sensor, config, sensor=size, hints=hints)
+        source = open_source(file_or_events, self.config.sensor, config, sensor=size, hints=hints, progress=progress)
         for warning in source.warnings:
             log.warning("%s", warning)
         return source
@@ -365,7 +367,7 @@ class Classifier(Explained):
             recording: Result of `open`, or anything that `open` accepts.
             config: Settings of windows and segments, or a mapping of their keys and values.
             progress: Callback with the finished and total time in microseconds. The total is an estimate for videos,
-                and 0 if unknown.
+                and 0 if unknown. With joints, it is called with the finished and total number of passes.
             on_windows: Callback with windows and their logits, in order; not called with `config.stateful`.
             named: Settings by name; they take precedence over `config`.
 
@@ -378,20 +380,22 @@ class Classifier(Explained):
         source = recording if isinstance(recording, EventSource) else self.open(recording, config)
         joints = self._find_joints(source, config)
         bins = self.window_bins(config)
-        reader = _Reader(source, bins.step_us, progress)
+        report = progress or ignore_progress
+        passes = None if joints is None else 2
+        reader = _Reader(source, bins.step_us, NamedStep(report, "events", 0, passes))
         with self.runner.count_activity() as activity:
             if config.stateful:
                 outputs = self._classify_stateful(bins, config, reader)
             else:
                 outputs = self._classify_windows(bins, config, reader, on_windows)
         if not reader.events:
-            raise DataError(f"{source.name}: {_explain_no_events(reader, config)}")
+            raise _no_events_error(reader, config)
         if not outputs.spans:
             raise _too_short_error(source.name, bins, reader)
         layers = activity()
         timeline = self._to_timeline(outputs, bins.window_us, reader.steps)
         if joints is not None:
-            timeline = _combine_joints(timeline, source, joints)
+            timeline = _combine_joints(timeline, source, joints, NamedStep(report, "joints", 1, passes))
         return self._summarize(reader, timeline, config, layers, "events" if joints is None else "joints and events")
 
     def _find_joints(self, source: EventSource, config: InferConfig) -> JointClassifier | None:
@@ -551,7 +555,7 @@ class Classifier(Explained):
         )
 
 
-def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassifier) -> Timeline:
+def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassifier, progress: Progress) -> Timeline:
     """Combine the predictions with joints; predictions without a visible person do not change."""
     from ..pose import track_pictures
     from .joints import JOINT_LOOKS_HZ
@@ -559,7 +563,14 @@ def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassi
     assert source.film is not None  # see _find_joints
     film = source.film()
     try:
-        track = track_pictures(film.pictures(), film.size, {"max_fps": JOINT_LOOKS_HZ}, name=source.name)
+        track = track_pictures(
+            film.pictures(),
+            film.size,
+            {"max_fps": JOINT_LOOKS_HZ},
+            name=source.name,
+            progress=progress,
+            count=film.estimate_selected(),
+        )
     except VideoError as error:
         log.warning("%s; classified from events alone", error)
         return timeline
@@ -588,7 +599,7 @@ class _Reader:
         classified_us: Time processed by the network; overlapping windows count individually.
     """
 
-    def __init__(self, source: EventSource, step_us: int, progress: Progress | None) -> None:
+    def __init__(self, source: EventSource, step_us: int, progress: Progress) -> None:
         self.source, self._step_us, self._progress = source, step_us, progress
         self.classified_us = 0
         self._start()
@@ -613,8 +624,7 @@ class _Reader:
         self.recorded += len(part)
         first_us, last_us = self.source.span_us or (0, 0)
         self._done_us = int(part.t[-1]) - first_us if len(part) else self._done_us
-        if self._progress:
-            self._progress(self._done_us, last_us - first_us)
+        self._progress(self._done_us, last_us - first_us)
 
 
 @dataclass(frozen=True, eq=False)
@@ -649,11 +659,16 @@ def _is_covered(window: Window, bins: BinConfig, hop_us: int | None, reader: _Re
     return bins.by == "recording" or window.events >= MIN_PART * bins.window_events
 
 
-def _explain_no_events(reader: _Reader, config: InferConfig) -> str:
+def _no_events_error(reader: _Reader, config: InferConfig) -> DataError:
+    """Return the error for a recording without events; the region of a film is named, because only it is simulated."""
+    source, region = reader.source, reader.source.looked_at[0]
+    if not reader.recorded and (region.width, region.height) != (source.picture.width, source.picture.height):
+        remedy = Remedy("config.roi", "full", "classify the complete picture")
+        return DataError(f"{source.name}: has no events in the region {region} of {source.picture}", remedy)
     if not reader.recorded:
-        return "has no events"
+        return DataError(f"{source.name}: has no events")
     reason = "is in the region" if config.fit == "crop" or config.roi not in (None, "full") else "remains after scaling"
-    return f"none of its {count_noun(reader.recorded, 'event')} {reason}"
+    return DataError(f"{source.name}: none of its {count_noun(reader.recorded, 'event')} {reason}")
 
 
 def _too_short_error(name: str, bins: BinConfig, reader: _Reader) -> DataError:

@@ -35,6 +35,13 @@ DrawBatch = Callable[[np.random.Generator], JointWindows]
 """Draws a batch of training windows."""
 
 
+def count_correct(joints: JointClassifier, windows: JointWindows) -> int:
+    """Return the number of windows that a joint network classifies correctly."""
+    with torch.no_grad():
+        predicted = joints.network(torch.from_numpy(windows.curves)).argmax(dim=1).numpy()
+    return int((predicted == windows.labels).sum())
+
+
 def train_joints(
     draw: DrawBatch,
     classes: Sequence[str],

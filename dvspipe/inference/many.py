@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 from ..arguments import check_items, checked
@@ -12,7 +12,17 @@ from ..config import as_settings
 from ..errors import ConfigError, DataError, DvspipeError, FileError, Remedy
 from ..events import Events
 from ..framing import EventSource, RecordingView
-from ..parallel import Engine, Outcome, Processes, Progress, ignore_progress, map_items
+from ..parallel import (
+    CurrentStep,
+    Engine,
+    NamedStep,
+    Outcome,
+    Processes,
+    Progress,
+    ignore_progress,
+    map_items,
+    report_step,
+)
 from ..results import InferenceRun, Manifest, OutputFolder, Prediction, add_scores
 from .classifier import Classifier
 from .labels import read_spans
@@ -108,7 +118,8 @@ def _classify_all(
     try:
         if classify.options.adapt and waiting:
             count = len(waiting)
-            adapting, progress = _half_progress(progress, 0, count), _half_progress(progress, count / 2, count)
+            adapting = _Half(progress or ignore_progress, 0, count)
+            progress = _Half(progress or ignore_progress, count / 2, count)
             classify = replace(classify, classifier=_adapt(classify, tasks, adapting))
         for outcome in map_items(classify, waiting, engine=engine, progress=progress):
             if outcome.value is not None and classify.options.out is not None:
@@ -131,10 +142,22 @@ def _adapt(classify: _ClassifyTask, tasks: Sequence[Task], progress: Progress) -
     return adaptation.classifier
 
 
-def _half_progress(progress: Progress | None, start: float, count: int) -> Progress:
-    """Map the progress of one of two passes to half of `count`, starting at `start`."""
-    report = progress or ignore_progress
-    return lambda done, total: report(start + count / 2 * (done / total if total else 0), count)
+@dataclass(frozen=True)
+class _Half:
+    """Progress callback of one of two passes through `count` recordings; `before` of them count as done."""
+
+    progress: Progress
+    before: float
+    count: int
+
+    def __call__(self, done: float, total: float) -> None:
+        self.progress(self._add(done, total), self.count)
+
+    def show_step(self, done: float, total: float, step: CurrentStep) -> None:
+        report_step(self.progress, self._add(done, total), self.count, step)
+
+    def _add(self, done: float, total: float) -> float:
+        return self.before + self.count / 2 * (done / total if total else 0)
 
 
 @checked
@@ -228,13 +251,15 @@ class _ClassifyTask:
 
     def _classify(self, task: Task, progress: Progress) -> Prediction:
         classifier, options = self.classifier or _load_classifier(self.run.checkpoint, self.trust), self.options
-        passes = 1 if options.draw is None else 2  # the second pass draws pictures
+        passes = 2 if options.draw is None else 3  # search the person, classify, draw pictures
         labels = options.find_label_file(task)
         spans = None if labels is None else read_spans(labels, self.run.classes)
-        source = classifier.open(task.source, options.config, sensor=options.sensor, hints=options.hints)
+        config = classifier.framed(options.config).for_recording(task.name.as_posix())
+        search = NamedStep(progress, "search", 0, passes)
+        source = classifier.open(task.source, config, sensor=options.sensor, hints=options.hints, progress=search)
         # recorded before the recording is read, to notice changes in the meantime
         depends_on = None if options.out is None else options.record_dependencies(task, self.run)
-        prediction = classifier.classify(source, options.config, partial(_report_pass, progress, 0, passes))
+        prediction = classifier.classify(source, options.config, NamedStep(progress, "classify", 1, passes))
         prediction = prediction.model_copy(update={"folder": str(task.name), "depends_on": depends_on})
         if spans is not None:
             timeline, segments = prediction.timeline, prediction.segments
@@ -243,7 +268,7 @@ class _ClassifyTask:
                 update={"labels": tuple(span.to_row() for span in spans), "scores": scores}
             )
         if options.out is not None:
-            self._store(OutputFolder(options.out), prediction, source, partial(_report_pass, progress, 1, passes))
+            self._store(OutputFolder(options.out), prediction, source, NamedStep(progress, "pictures", 2, passes))
         return prediction
 
     def _store(self, out: OutputFolder, prediction: Prediction, source: EventSource, progress: Progress) -> None:
@@ -260,11 +285,6 @@ class _ClassifyTask:
 @lru_cache(maxsize=1)
 def _load_classifier(checkpoint: str, trust: tuple[str, ...]) -> Classifier:
     return Classifier.load(checkpoint, trust=trust)
-
-
-def _report_pass(progress: Progress, number: int, passes: int, done: float, total: float) -> None:
-    """Report progress within pass `number` of several passes through a recording."""
-    progress(number + (min(1.0, max(0.0, done / total)) if total else 0), passes)
 
 
 def _report_parts(source: EventSource, progress: Progress) -> Iterator[Events]:

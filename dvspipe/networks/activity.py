@@ -264,7 +264,7 @@ def _trace(name: str, layer: nn.Module, inputs: Tensor, shown: int) -> LayerTrac
         fired, potentials = _trace_integrate_and_fire(layer, inputs)
     else:
         assert isinstance(layer, LIF)
-        fired, potentials = _trace_lif(layer, inputs.flatten(1))
+        fired, potentials = _trace_lif(layer, inputs.flatten(2))
     chosen, traced = _choose_neurons(fired, shown)
     return LayerTrace(name, fired.shape[1], fired[:, chosen], tuple(traced), potentials(chosen[traced]))
 
@@ -274,11 +274,11 @@ Potentials = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 
 
 def _trace_lif(lif: LIF, currents: Tensor) -> tuple[NDArray[np.bool_], Potentials]:
-    """Return the unpooled spikes [T, N] of a layer, and its potentials before resets."""
+    """Return the unpooled spikes [T, N] for currents [T, 1, N], and the potentials before resets."""
     unpooled = copy(lif)
     unpooled.settings = lif.settings._replace(pool=1, in_place=False)
-    fired = unpooled(currents, None)[0].cpu().numpy() > 0
-    return fired, lambda chosen: _potentials(unpooled, currents[:, torch.from_numpy(chosen).to(currents.device)])
+    fired = unpooled(currents, None)[0][:, 0].cpu().numpy() > 0
+    return fired, lambda chosen: _potentials(unpooled, currents[..., torch.from_numpy(chosen).to(currents.device)])
 
 
 def _trace_integrate_and_fire(layer: IntegrateAndFire, spikes: Tensor) -> tuple[NDArray[np.bool_], Potentials]:
@@ -325,13 +325,13 @@ def _choose_neurons(fired: NDArray[np.bool_], shown: int) -> tuple[NDArray[np.in
 
 
 def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:
-    """Return the potentials [T, n] before resets, as the sum of state and spike under a subtracting reset."""
+    """Return the potentials [T, n] before resets: the sums of state and spike under a subtracting reset."""
     subtracting = copy(lif)
     subtracting.settings = lif.settings._replace(subtract=True)
     state, potentials = None, []
-    for current in currents.split(1):
-        spikes, state = subtracting(current, state)
-        potentials.append((state[0] + spikes[0]).double().cpu().numpy())
+    for current in currents:
+        spikes, state = subtracting.step(current, state)
+        potentials.append((state[0] + spikes)[0].double().cpu().numpy())
         if not lif.settings.subtract:
             state = torch.cat([state[:1] * (1 - spikes), state[1:]])
     return np.stack(potentials)

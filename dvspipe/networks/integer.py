@@ -19,6 +19,7 @@ MAX_SHIFT = 8  # fraction bits of currents
 MAX_INT16, MAX_INT32 = (1 << 15) - 1, (1 << 31) - 1
 MAX_COUNT_IN = 255  # counts are uint8
 MAX_POOL = 15  # the sum of a square of spikes fits in uint8
+MAX_UNIT = 1e20  # logits fit in float32, also divided by the temperature
 
 Scores = NDArray[np.int64]
 Pooling = Literal["sum", "max"]
@@ -107,6 +108,10 @@ class IntegerNetwork:
     readout: IntegerReadout
 
     def __post_init__(self) -> None:
+        for n, layer in enumerate(self.layers):
+            if not 1 <= layer.pool <= MAX_POOL:
+                raise ConfigError(f"lif{n + 1}: pooling out of range (found {layer.pool}, expected 1 to {MAX_POOL})")
+
         shapes, bounds = self.shapes, self.input_bounds
         for n, layer in enumerate(self.layers):
             _check_layer(f"lif{n + 1}", layer, shapes[n], bounds[n])
@@ -157,8 +162,6 @@ def _check_layer(name: str, layer: IntegerLayer, shape: tuple[int, int, int], la
     fits = layer.weight.dtype == np.int8 and layer.weight.shape[1] == shape[0] and min(side) >= layer.pool
     if not fits or layer.padding < 0 or layer.bias.shape != (M,) or layer.threshold.shape != (M,):
         raise ConfigError(f"{name}: wrong shapes (found weights {layer.weight.shape}, expected an input of {shape})")
-    if not 1 <= layer.pool <= MAX_POOL:
-        raise ConfigError(f"{name}: pooling out of range (found {layer.pool}, expected 1 to {MAX_POOL})")
     if not 1 <= layer.threshold.min() <= layer.threshold.max() < MAX_INT16:
         raise ConfigError(f"{name}: thresholds out of range (expected 1 to {MAX_INT16 - 1})")
     _check_sums(name, layer, largest)
@@ -175,8 +178,10 @@ def _check_output(name: str, layer: IntegerLayer, shapes: tuple[tuple[int, int, 
 def _check_readout(readout: IntegerReadout, shape: tuple[int, int, int], largest: int) -> None:
     if readout.weight.dtype != np.int8 or readout.weight.shape != (len(readout.bias), int(np.prod(shape))):
         raise ConfigError(f"readout: wrong shapes (found weights {readout.weight.shape}, expected an input of {shape})")
-    if not readout.unit > 0:
-        raise ConfigError(f"readout: unit out of range (found {readout.unit:g}, expected more than 0)")
+    if not 0 < readout.unit <= MAX_UNIT:
+        raise ConfigError(
+            f"readout: unit out of range (found {readout.unit:g}, expected more than 0, up to {MAX_UNIT:g})"
+        )
     _check_sums("readout", readout, largest)
 
 

@@ -3,7 +3,7 @@
 A step of dt seconds changes the membrane of a neuron with input current i by dt / tau * (v_leak - v + i). Above v_th
 the neuron spikes and is reset. The optional synaptic current adds the input, then decays by the factor 1 - dt /
 tau_syn. Parameters have Norse's names: tau_mem_inv is 1 / tau in 1/s, and `alpha` is the slope of the surrogate
-gradient (Norse 1.1.0 ignores it for its default method). The fused scans equal Norse's cell step by step.
+gradient. The fused scans equal Norse's cell step by step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..arguments import checked
 from ..config import as_settings
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError
 from .config import IntegratorConfig, NeuronConfig, Surrogate
 from .inputs import check_state, check_tensor
 from .scan import ScanSettings, scan_lif, scan_membranes
@@ -101,7 +101,46 @@ class Levels(NamedTuple):
     drop: float | None = None
 
 
-class LIF(nn.Module):
+class Neurons(nn.Module):
+    """Base of modules that run over time, called as `module(currents, state)` for all steps, or by `step` for one."""
+
+    def step(self, currents: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the output of one time step, and the state after it: the form of a call of Norse and snnTorch.
+
+        Args:
+            currents: Input currents of the step [B, ...], without the axis of time.
+            state: State returned by the previous call of `step` or of the module; None to start.
+
+        Returns:
+            Output [B, ...], and the state. Single steps give the same results as one call with all steps, but
+            much slower.
+
+        Example:
+            >>> lif, state = LIF(beta=0.5), None
+            >>> for current in torch.full((2, 1, 2), 1.5):  # 2 steps [B, N]
+            ...     spikes, state = lif.step(current, state)
+            >>> spikes
+            tensor([[1., 1.]])
+        """
+        outputs, state = self(currents[None], state)
+        return outputs[0], state
+
+    def _check_currents(self, currents: Tensor) -> None:
+        """Check that currents are [T, B, N, ...]; [B, N] would be taken as B steps of one recording.
+
+        Raises:
+            ArgumentError: If they are not a tensor.
+            DataError: If they have fewer axes, or no step.
+        """
+        if isinstance(currents, Tensor) and currents.ndim == 2:
+            raise DataError(
+                f"{type(self).__name__}: currents without time or batch (found {[*currents.shape]}, expected "
+                "[T, B, N, ...]); step(currents, state) takes one step [B, N]"
+            )
+        check_tensor(self, "currents", currents, "T B N ...")
+
+
+class LIF(Neurons):
     """Leaky integrate-and-fire neurons, scanned over time.
 
     For an input current i, a step of dt seconds is
@@ -135,6 +174,7 @@ class LIF(nn.Module):
         >>> spikes[:, 0, 0], state.shape
         (tensor([0., 1., 0., 1.]), torch.Size([1, 1, 3]))
         >>> more, state = lif(currents, state)  # next steps of the same recordings
+        >>> one, state = lif.step(currents[0], state)  # one step [B, ...]
     """
 
     @checked
@@ -177,10 +217,13 @@ class LIF(nn.Module):
     def from_norse(cls, p: LIFBoxParameters, dt: float = 0.001) -> Self:
         """Create neurons equal to Norse's `LIFBoxCell(p, dt)`, step by step.
 
+        A call takes all steps [T, B, ...]; write `lif.step(x, state)` where Norse's code has `cell(x, state)`.
+
         Args:
             p: Norse's parameters, one number each: `tau_mem_inv` in 1/s, `v_leak`, `v_th` and `v_reset`. `alpha` is the
-                slope of the surrogate gradient (Norse 1.1 ignores it and uses 1). `method` must be `super`, and
-                `reset_method` one of Norse's two. As in Norse, a subtracting reset subtracts `v_th` for any `v_leak`.
+                slope of the surrogate gradient, if the installed Norse uses it (Norse 1.1 has slope 1 for any `alpha`).
+                `method` must be `super`, and `reset_method` one of Norse's two. As in Norse, a subtracting reset
+                subtracts `v_th` for any `v_leak`.
             dt: Length of a time step in seconds; default: Norse's.
 
         Raises:
@@ -206,7 +249,7 @@ class LIF(nn.Module):
         config = NeuronConfig(
             tau_mem_s=1 / as_number("tau_mem_inv", p.tau_mem_inv),
             reset="subtract" if p.reset_method is reset_subtract else "zero",
-            slope=as_number("alpha", p.alpha),
+            slope=_measure_slope(as_number("alpha", p.alpha)),
         )
         levels = Levels(*(as_number(name, getattr(p, name)) for name in ("v_th", "v_reset", "v_leak")))
         return cls(config, dt, levels=levels)
@@ -224,6 +267,8 @@ class LIF(nn.Module):
         slope: float = 2.0,
     ) -> Self:
         """Create neurons that spike like snnTorch's `Leaky`, with the same gradients and defaults.
+
+        A call takes all steps [T, B, ...]; write `lif.step(x, state)` where snnTorch's code has `leaky(x, mem)`.
 
         snnTorch's state `mem` is the potential before a delayed reset; the state here is the potential after the reset.
         With `reset_delay=False`, snnTorch subtracts the threshold again at the next step if the membrane is still above
@@ -308,8 +353,8 @@ class LIF(nn.Module):
         """Return the spikes over time, and the state after the last step.
 
         Args:
-            currents: Input currents [T, ...]; [T, B, H, W, C] if spikes are pooled. Computed in float32 or float64;
-                integers, such as event counts, become float32.
+            currents: Input currents [T, B, N, ...]; [T, B, H, W, C] if spikes are pooled. Computed in float32 or
+                float64; integers, such as event counts, become float32.
             state: State returned by the previous call; None to start.
 
         Returns:
@@ -319,7 +364,7 @@ class LIF(nn.Module):
         Raises:
             DataError: If the currents have no step, or the state has another shape.
         """
-        check_tensor(self, "currents", currents, "T ...")
+        self._check_currents(currents)
         check_state(self, state, currents, 1 if self.keep_current is None else 2)
         if not currents.is_floating_point():
             currents = currents.float()
@@ -382,6 +427,16 @@ class LIF(nn.Module):
         return average_squares(stacked, self.settings.pool), v.v
 
 
+def _measure_slope(alpha: float) -> float:
+    """Return the slope of the installed Norse's surrogate gradient, from its value 1 / (1 + slope)^2 at x = 1."""
+    from norse.torch.functional.threshold import threshold
+
+    with torch.enable_grad():
+        x = torch.ones((), dtype=torch.float64, requires_grad=True)
+        (derivative,) = torch.autograd.grad(threshold(x, "super", alpha), x)
+    return float(derivative.item() ** -0.5 - 1)
+
+
 def _is_exporting() -> bool:
     """Return whether torch exports a network; torch 2.6 does not distinguish it from compiling."""
     return not hasattr(torch.compiler, "is_exporting") or torch.compiler.is_exporting()
@@ -436,7 +491,7 @@ def _describe_step(dt: float, factor: float) -> str:
     return f"beta={1 - factor:.6g}" if dt == STEP_S else f"tau_mem_s={dt / factor:.6g}, dt={dt:g}"
 
 
-class LeakyReadout(nn.Module):
+class LeakyReadout(Neurons):
     """Leaky integrator per class, without spikes (Norse's `li_box_step`).
 
     Args:
@@ -480,6 +535,8 @@ class LeakyReadout(nn.Module):
     def from_norse(cls, p: LIBoxParameters, dt: float = 0.001) -> Self:
         """Create integrators equal to Norse's `LIBoxCell(p, dt)`, step by step.
 
+        A call takes all steps [T, B, ...]; write `readout.step(x, state)` where Norse's code has `cell(x, state)`.
+
         Args:
             p: Norse's parameters, one number each: `tau_mem_inv` in 1/s, and `v_leak`.
             dt: Length of a time step in seconds; default: Norse's.
@@ -498,6 +555,8 @@ class LeakyReadout(nn.Module):
     def from_snntorch(cls, *, beta: Tensor | float) -> Self:
         """Create integrators equal to `mem` of snnTorch's `Leaky(beta, reset_mechanism="none")`.
 
+        A call takes all steps [T, B, ...]; write `readout.step(x, state)` where snnTorch's code has `leaky(x, mem)`.
+
         Args:
             beta: Decay of the membrane per step, in [0, 1].
 
@@ -514,7 +573,7 @@ class LeakyReadout(nn.Module):
         Raises:
             DataError: If the currents have no step, or the state has another shape.
         """
-        check_tensor(self, "currents", currents, "T ...")
+        self._check_currents(currents)
         check_state(self, state, currents, 1)
         v = torch.zeros_like(currents[0]) if state is None else state[0] - self.v_leak
         steps = []
@@ -540,7 +599,7 @@ def as_number(name: str, value: Tensor | float) -> float:
     return float(value)
 
 
-class CountReadout(nn.Module):
+class CountReadout(Neurons):
     """LIF neurons; the spikes of each class's neurons are averaged.
 
     Args:
@@ -565,10 +624,10 @@ class CountReadout(nn.Module):
         return spikes.unflatten(-1, (-1, self.votes)).mean(-1), state
 
 
-class LinearReadout(nn.Module):
+class LinearReadout(Neurons):
     """Readout without neurons: the currents themselves."""
 
     def forward(self, currents: Tensor, _state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the currents [T, B, K], and an empty state."""
-        check_tensor(self, "currents", currents, "T ...")
+        self._check_currents(currents)
         return currents, currents.new_empty(0)

@@ -276,12 +276,16 @@ def _quantise_readout(network: SpikingNetwork, synapses: _Synapses, largest: int
     gain = readout.gain if isinstance(readout, LeakyReadout) and leaky else 1.0
     squares = np.broadcast_to(synapses.square, synapses.weight.shape).reshape(-1, 1, 1)
     whole = replace(synapses, weight=synapses.weight.reshape(1, -1, 1, 1), square=squares)
-    scale = np.repeat(_find_scales(whole), len(synapses.weight))
+
+    # The integrators of the bias must fit as well: it may be much larger than the weights, for example if they are 0.
+    sum_of_leaks = (1 << LEAK_BITS) / leak + 1
+    finest = np.abs(synapses.bias).max() * sum_of_leaks / (MAX_INT32 // 4)
+    scale = np.repeat(np.maximum(_find_scales(whole), finest), len(synapses.weight))
     weight, bias = _round_weights(synapses, scale)
     weight = weight.reshape(len(weight), -1)
     for shift in range(MAX_SHIFT, -1, -1):
-        rounded = np.rint(bias / scale * 2.0**shift).astype(np.int32)
-        if bound_current(weight, rounded, shift, largest) * ((1 << LEAK_BITS) / leak + 1) < MAX_INT32 / 2:
+        rounded = np.rint(bias / scale * 2.0**shift).clip(-MAX_INT32, MAX_INT32).astype(np.int32)
+        if bound_current(weight, rounded, shift, largest) * sum_of_leaks < MAX_INT32 / 2:
             break
     unit = float(scale[0]) * leak / (1 << LEAK_BITS) * gain / 2.0**shift
     return IntegerReadout(weight, rounded, leak, shift, unit)

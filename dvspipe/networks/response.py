@@ -75,12 +75,12 @@ def neuron_response(
     T = int(np.ceil(duration_s / dt - 1e-9))
     steps = np.floor(np.asarray(spikes_s, np.float64) / dt + 1e-9).astype(np.int64)
     arrived = np.bincount(steps, minlength=T)
-    currents = torch.from_numpy(weight * arrived.astype(np.float64))[:, None]
+    currents = torch.from_numpy(weight * arrived.astype(np.float64))[:, None, None]
     neuron, state = LIF(NeuronConfig(tau_mem_s=tau_s), dt).double(), None
     membrane, fired = np.empty(T), np.empty(T, np.bool_)
     with torch.no_grad():
-        for step, current in enumerate(currents.split(1)):
-            spikes, state = neuron(current, state)
+        for step, current in enumerate(currents):
+            spikes, state = neuron.step(current, state)
             membrane[step], fired[step] = state.item(), bool(spikes.item())
     expected = closed_form(arrived, weight, dt / tau_s)
     if fired.any():

@@ -18,13 +18,14 @@ the cache, and never stored unpooled.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, NoReturn, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import ConfigError
 from ..numba_cache import njit
 from .config import Surrogate
 from .threads import run_in_threads
@@ -136,7 +137,7 @@ def scan_lif(currents: Tensor, state: Tensor | None, factor: Tensor, settings: S
     if torch.compiler.is_compiling():
         _, spikes, last = scan_lif_compiled(currents, start, factor, settings._replace(in_place=False).pack())
         return spikes, last
-    spikes, last = _ScanLIF.apply(currents, start, factor, settings)  # type: ignore[no-untyped-call]
+    spikes, last, _ = _ScanLIF.apply(currents, start, factor, settings)  # type: ignore[no-untyped-call]
     return spikes, last
 
 
@@ -165,24 +166,92 @@ def scan_membranes(
 
 
 class _ScanLIF(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, currents: Tensor, start: Tensor, factor: Tensor, settings: ScanSettings
-    ) -> tuple[Tensor, Tensor]:
-        membrane, spikes, last = scan_membranes(currents, start, factor, settings)
-        ctx.save_for_backward(membrane, start if factor.requires_grad else start.new_empty(0), factor)
-        ctx.settings = settings
-        return spikes, last
+    """Scan whose membranes are an output: `torch.func` saves only inputs and outputs for the backward pass.
+
+    The membrane counts as differentiable, so a second derivative reaches the error of `_ScanLIFBack`.
+    """
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
+    def forward(
+        currents: Tensor, start: Tensor, factor: Tensor, settings: ScanSettings
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        membrane, spikes, last = scan_membranes(currents, start, factor, settings)
+        return spikes, last, membrane.detach()  # in place, the membrane is the tensor of the currents
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        _, start, factor, ctx.settings = inputs
+        spikes, last, membrane = output
+        ctx.set_materialize_grads(False)  # no zeros [T, ...] for the membrane
+        ctx.shapes = spikes.shape, last.shape
+        ctx.save_for_backward(membrane, start, factor)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None, None]:
         membrane, start, factor = ctx.saved_tensors
-        settings: ScanSettings = ctx.settings
-        to_currents, to_start = _scan_back(membrane, factor, gradients, settings)
-        to_factor = None
-        if ctx.needs_input_grad[2]:
-            to_factor = _factor_gradient(membrane, start, to_currents, factor, settings).to(factor)
-        return to_currents, to_start, to_factor, None
+        to_spikes, to_last = (
+            membrane.new_zeros(shape) if gradient is None else gradient
+            for gradient, shape in zip(gradients, ctx.shapes, strict=False)
+        )
+        to_currents, to_start, to_factor = _ScanLIFBack.apply(  # type: ignore[no-untyped-call]
+            membrane, start, factor, to_spikes, to_last, ctx.settings, ctx.needs_input_grad[2]
+        )
+        return to_currents, to_start, to_factor if ctx.needs_input_grad[2] else None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        """Scan the elements of the batch one after the other."""
+        return _map_elements(_ScanLIF, info.batch_size, in_dims, inputs)
+
+
+class _ScanLIFBack(torch.autograd.Function):
+    """Backward pass of `_ScanLIF`, as a function of tensors that `torch.func` can wrap."""
+
+    @staticmethod
+    def forward(
+        membrane: Tensor,
+        start: Tensor,
+        factor: Tensor,
+        to_spikes: Tensor,
+        to_last: Tensor,
+        settings: ScanSettings,
+        trains_factor: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        to_currents, to_start = _scan_back(membrane, factor, (to_spikes, to_last), settings)
+        if not trains_factor:
+            return to_currents, to_start, factor.new_empty(())
+        return to_currents, to_start, _factor_gradient(membrane, start, to_currents, factor, settings).to(factor)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Save nothing: there is no second derivative."""
+
+    @staticmethod
+    def backward(_ctx: Any, *_gradients: Tensor) -> NoReturn:
+        raise ConfigError(
+            "LIF: the compiled scan has no second derivative; lif.steps(currents, None) computes the same spikes by "
+            "operations that have one"
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        """Scan the elements of the batch one after the other."""
+        return _map_elements(_ScanLIFBack, info.batch_size, in_dims, inputs)
+
+
+def _map_elements(
+    function: type[torch.autograd.Function], count: int, in_dims: tuple[Any, ...], inputs: tuple[Any, ...]
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """Apply a function to each element of a batch of `torch.vmap`; return the stacked results and their batch axes."""
+    results = []
+    for number in range(count):
+        element = (
+            value.select(axis, number) if isinstance(value, Tensor) and axis is not None else value
+            for value, axis in zip(inputs, in_dims, strict=True)
+        )
+        results.append(function.apply(*element))
+    stacked = tuple(torch.stack(each) for each in zip(*results, strict=True))
+    return stacked, (0,) * len(stacked)
 
 
 def _scan_back(

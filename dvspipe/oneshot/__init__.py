@@ -3,6 +3,7 @@
 from .films import ExampleFilm, list_films, list_videos, set_parts
 from .learning import (
     PAGE,
+    STRANGERS,
     THOROUGH,
     LearnConfig,
     Learned,
@@ -18,6 +19,7 @@ from .study import StudiedFilm, Study, refusal_picture, study_films
 
 __all__ = [
     "PAGE",
+    "STRANGERS",
     "THOROUGH",
     "ExampleFilm",
     "LearnConfig",

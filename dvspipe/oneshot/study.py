@@ -106,6 +106,17 @@ def study_films(
         VideoError: If a film cannot be read or shows no person.
         FileError: If the folder cannot be written.
     """
+    # look at all films first: tracking one takes minutes
+    for number, film in enumerate(films):
+        progress("looking at the films", number, len(films) + len(other))
+        try:
+            _look_at(film.path, film.name, folder)
+        except DvspipeError as error:
+            raise _show_refusal(error, film, None, folder) from error
+    for number, path in enumerate(other, len(films)):
+        progress("looking at the films", number, len(films) + len(other))
+        _look_at(path, OTHER, folder)
+
     studied = tuple(_study(film, folder, progress) for film in films)
     tracks = tuple(_track(path, OTHER, folder, progress)[1] for path in other)
     return Study(studied, tracks, mirror)
@@ -140,13 +151,22 @@ def _show_refusal(error: DvspipeError, film: ExampleFilm, track: Track | None, f
     return type(error)(f"{error.message}; see {picture}", *error.remedies)
 
 
+def _look_at(path: Path, name: str, folder: Path) -> None:
+    """Check that a film can be read and is not too dark, unless it was tracked before."""
+    if not (folder / _name_track(path, name)).is_file():
+        check_brightness(path)
+
+
+def _name_track(path: Path, name: str) -> Path:
+    """Return the file of a film's track, relative to the folder of tracks; it depends on the content of the film."""
+    return Path(name, f"{path.stem}-{version_of_file(path, TrackSettings())[:12]}.csv")
+
+
 def _track(path: Path, name: str, folder: Path, progress: StageProgress) -> tuple[Track, Path]:
     """Return the track of a film and its file in the folder, from an earlier run if the film is unchanged."""
-    settings = TrackSettings()
-    file = Path(name, f"{path.stem}-{version_of_file(path, settings)[:12]}.csv")
+    file = _name_track(path, name)
     if not (folder / file).is_file():
-        check_brightness(path)
-        found = track(path, settings, progress=partial(progress, f"tracking {path.name}"))
+        found = track(path, TrackSettings(), progress=partial(progress, f"tracking {path.name}"))
         (folder / name).mkdir(parents=True, exist_ok=True)
         found.write(folder / file)
     return Track.read(folder / file), file

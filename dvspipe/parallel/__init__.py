@@ -5,21 +5,24 @@ from .processes import (
     Engine,
     Outcome,
     Processes,
-    Progress,
     Shard,
-    ignore_progress,
     map_items,
     prefetch,
 )
+from .progress import CurrentStep, NamedStep, Progress, StepProgress, ignore_progress, report_step
 
 __all__ = [
     "ALL",
+    "CurrentStep",
     "Engine",
+    "NamedStep",
     "Outcome",
     "Processes",
     "Progress",
     "Shard",
+    "StepProgress",
     "ignore_progress",
     "map_items",
     "prefetch",
+    "report_step",
 ]

@@ -6,9 +6,10 @@ import logging
 import os
 import platform
 import socket
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import ConfigError, DvspipeError, Remedy, WorkerError
-from .processes import LOG_NAME, Item, LogSender, Outcome, Progress, Result, Work, attempt, ignore_progress
+from .imports import find_program_folder, safe_paths
+from .processes import LOG_NAME, Item, LogSender, Outcome, Result, Work, attempt
+from .progress import Progress, ignore_progress
 
 TASKS_PER_CORE = 4  # in flight: one runs and three wait, to keep cores busy between replies of the driver
 RETRIES = 3  # repetitions of an item after the death of its worker or node
@@ -57,7 +60,7 @@ class Ray:
         """
         if not items:
             return
-        with _connect(self.address) as ray:
+        with _connect(self.address) as ray, _pickle_session_modules(ray):
             yield from _map_on_cluster(ray, work, items, progress, _find_head(ray, self.address))
 
     def leaves(self, items: int) -> bool:
@@ -106,9 +109,14 @@ def _connect(address: str | None) -> Iterator[Any]:
         _check_reachable(place)
     local_options = {} if place else {"include_dashboard": False}  # the dashboard takes CPU time of this machine
     try:
-        ray.init(
-            address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **local_options
-        )
+        with chdir(find_program_folder()):  # workers of Ray import from the folder in which a driver connects
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+                **local_options,
+            )
     except (OSError, RuntimeError, ValueError) as error:
         where = place or "this machine"
         raise WorkerError(f"{where}: no connection to a Ray cluster ({_first_line(error)})") from error
@@ -117,6 +125,20 @@ def _connect(address: str | None) -> Iterator[Any]:
     finally:
         _kill_monitor(ray)
         ray.shutdown()
+
+
+@contextmanager
+def _pickle_session_modules(ray: Any) -> Iterator[None]:
+    """Send functions of modules in the current folder as values, because workers do not import from there."""
+    with safe_paths() as session:
+        modules = [sys.modules[name] for name in session.names]
+    for module in modules:
+        ray.cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            ray.cloudpickle.unregister_pickle_by_value(module)
 
 
 def _kill_monitor(ray: Any) -> None:

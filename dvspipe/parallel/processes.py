@@ -19,25 +19,27 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from ..arguments import checked, describe_value
 from ..errors import ArgumentError, Brief, ConfigError, DvspipeError, Remedy, WorkerError
 from ..numba_cache import watch_compilation
+from .imports import SessionModules, safe_paths
+from .progress import CurrentStep, NamedStep, Progress, ignore_progress, report_step, share_of
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-Progress = Callable[[float, float], object]
-"""Callback called with (done, total); total is 0 if unknown. It may raise KeyboardInterrupt to stop the work."""
 
 Work = Callable[[Item, Progress], Result]
 """Function applied to each item. It calls its progress between parts of an item, where it can be stopped."""
 
 CAN_BLOCK_SIGNALS = hasattr(signal, "pthread_sigmask")  # not on Windows
+REPORT_S = 1.0  # minimum interval between progress messages of a worker
 POLL_S = 0.2  # interval between progress calls, each of which may stop the work
 STOP_S = 1.0  # time for workers to stop at their next progress call
 LOG_NAME = "dvspipe"
+
+_starting = threading.Lock()  # workers inherit the state of this process while they start
 
 
 @checked
@@ -140,8 +142,8 @@ def map_items(
         items: Items to process.
         engine: Executor of the work; default: this process.
         ordered: Whether to yield outcomes in the order of the items; default: in order of completion.
-        progress: Callback called with the number of items done and in total, also between completions. If the work runs
-            in this process, the number includes the completed fraction of the current item.
+        progress: Callback called with the number of items done and in total, also between completions. Except on a
+            cluster, the number includes the completed fractions of current items, and a `StepProgress` gets an item.
 
     Raises:
         WorkerError: If a worker was killed or could not start.
@@ -156,21 +158,14 @@ def map_items(
     return _in_order(outcomes) if ordered else outcomes
 
 
-def ignore_progress(*_: float) -> None:
-    """Do nothing; default progress callback."""
-
-
 def _map_in_process(
     work: Work[Item, Result], items: Sequence[Item], progress: Progress
 ) -> Iterator[Outcome[Item, Result]]:
     for index, item in enumerate(items):
-
-        def report_part(done: float, total: float, index: int = index) -> None:
-            progress(index + (min(1.0, done / total) if total else 0), len(items))
-
-        progress(index, len(items))
+        step = NamedStep(progress, str(item), index, len(items))
+        step(0, 0)
         try:
-            value = work(item, report_part)
+            value = work(item, step)
         except DvspipeError as error:
             yield Outcome(index, item, None, error)
         else:
@@ -196,7 +191,9 @@ def _map_in_pool(
         for worker in workers:
             worker.take(following, items)
         while busy := [worker for worker in workers if worker.index is not None]:
-            progress(done, len(items))
+            latest = max(busy, key=lambda worker: worker.heard_s)
+            share = sum(worker.share for worker in busy)
+            report_step(progress, done + share, len(items), latest.step)
             ready = wait([worker.connection for worker in busy], POLL_S)
             for worker in (worker for worker in busy if worker.connection in ready):
                 index, message = worker.index, worker.receive(items)
@@ -206,6 +203,13 @@ def _map_in_pool(
                     done += 1
                     yield Outcome(index, items[index], *message)
     progress(done, len(items))
+
+
+class _Reached(NamedTuple):
+    """Message of a worker: the share done of its item, and the step that is being done."""
+
+    share: float
+    step: CurrentStep
 
 
 # Python's ProcessPoolExecutor would save 30 lines, and is as fast: starting and ending two workers takes 0.15 s of CPU
@@ -218,12 +222,16 @@ class _Worker:
     Args:
         context: Multiprocessing context that starts the process.
         level: Log level of the worker.
+        modules: Modules that it may import from the current folder.
     """
 
-    def __init__(self, context: SpawnContext, level: int) -> None:
+    def __init__(self, context: SpawnContext, level: int, modules: SessionModules) -> None:
         self.connection, other = context.Pipe()
         self.index: int | None = None  # index of the current item; None: idle
-        self._process = context.Process(target=_run_worker, args=(other, level), daemon=True)
+        self.heard_s = time.monotonic()  # time of the last progress message
+        self.share = 0.0
+        self.step = CurrentStep((), 0, 0)
+        self._process = context.Process(target=_run_worker, args=(other, level, modules), daemon=True)
         self._is_ready = False
         self._process.start()
         other.close()
@@ -238,9 +246,11 @@ class _Worker:
         self.index = next(following, None)
         if self.index is not None:
             self.send(items[self.index])
+            self.share = 0.0
+            self.step = CurrentStep((str(items[self.index]),), 0, 0)
 
     def receive(self, items: Sequence[object]) -> tuple[Any, DvspipeError | None] | None:
-        """Receive a message of the worker: return the result or error of its item, or log a record and return None.
+        """Receive a message of the worker: return the result or error of its item; None for other messages.
 
         Raises:
             WorkerError: If the worker was killed or could not start.
@@ -258,6 +268,12 @@ class _Worker:
         self._is_ready = True
         if isinstance(message, logging.LogRecord):
             logging.getLogger(message.name).handle(message)
+            return None
+        if isinstance(message, _Reached):
+            assert self.index is not None
+            self.heard_s = time.monotonic()
+            self.share = message.share
+            self.step = message.step._replace(names=(str(items[self.index]), *message.step.names))
             return None
         if message is None:  # the worker is ready
             return None
@@ -288,9 +304,9 @@ def _start_workers(work: Work[Item, Result], jobs: int) -> Iterator[list[_Worker
     level = logging.getLogger(LOG_NAME).getEffectiveLevel()
     workers: list[_Worker] = []
     try:
-        with _inherited_by_workers(threads=max(1, (os.cpu_count() or 1) // jobs)):
+        with _inherited_by_workers(threads=max(1, (os.cpu_count() or 1) // jobs)) as modules:
             for _ in range(jobs):
-                workers.append(_Worker(context, level))  # noqa: PERF401  `finally` ends the started ones
+                workers.append(_Worker(context, level, modules))  # noqa: PERF401  `finally` ends the started ones
         for worker in workers:
             worker.send(work)
         yield workers
@@ -303,28 +319,45 @@ def _start_workers(work: Work[Item, Result], jobs: int) -> Iterator[list[_Worker
 
 
 @contextmanager
-def _inherited_by_workers(threads: int) -> Iterator[None]:
-    """Set the inherited state of workers: SIGINT blocked, as Ctrl-C is for this process, and the number of threads."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it at import
-    if CAN_BLOCK_SIGNALS:
-        from multiprocessing import resource_tracker
+def _inherited_by_workers(threads: int) -> Iterator[SessionModules]:
+    """Set the inherited state of workers: imports, the number of threads, and SIGINT blocked; one block at a time.
 
-        resource_tracker.ensure_running()  # start it now: it unblocks SIGINT, and the first worker would start it
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if CAN_BLOCK_SIGNALS else None
+    Yield the modules that workers may import from the current folder. SIGINT is blocked because Ctrl-C is for this
+    process.
+    """
+    # torch reads the number of threads at import. multiprocessing starts workers with `python -c`, which imports from
+    # the current folder before it receives `sys.path`; PYTHONSAFEPATH prevents it.
+    variables = {"OMP_NUM_THREADS": str(threads), "PYTHONSAFEPATH": "1"}
+    with _starting, _set_environment(variables), safe_paths() as modules:
+        if CAN_BLOCK_SIGNALS:
+            from multiprocessing import resource_tracker
+
+            resource_tracker.ensure_running()  # start it now: it unblocks SIGINT, and the first worker would start it
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if CAN_BLOCK_SIGNALS else None
+        try:
+            yield modules
+        finally:
+            if mask is not None:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@contextmanager
+def _set_environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        if mask is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
-def _run_worker(connection: Connection, level: int) -> None:
+def _run_worker(connection: Connection, level: int, modules: SessionModules) -> None:
     """Run a worker process: receive the work and items; send log records, results and errors."""
+    modules.load()
     stopped = False
 
     def stop(*_: object) -> None:
@@ -340,11 +373,6 @@ def _run_worker(connection: Connection, level: int) -> None:
         with sending:
             connection.send(message)
 
-    def stop_if_requested(*_: float) -> None:
-        """Stop between parts of an item; a signal handler could interrupt anywhere, even in a destructor."""
-        if stopped:
-            raise KeyboardInterrupt
-
     log = logging.getLogger(LOG_NAME)
     log.addHandler(LogSender(send))
     log.setLevel(level)
@@ -354,11 +382,33 @@ def _run_worker(connection: Connection, level: int) -> None:
         watch_compilation()
         while True:
             item = connection.recv()
-            message = attempt(work, item, stop_if_requested)
+            message = attempt(work, item, _WorkerProgress(send, lambda: stopped))
             try:
                 send(message)
             except (TypeError, AttributeError, pickle.PicklingError) as error:  # the result cannot be pickled
                 send((None, error))
+
+
+class _WorkerProgress:
+    """Progress callback in a worker: send what is done to the parent, and stop between parts of an item.
+
+    A signal handler could interrupt anywhere, even in a destructor.
+    """
+
+    def __init__(self, send: Callable[[object], None], is_stopped: Callable[[], bool]) -> None:
+        self._send, self._is_stopped = send, is_stopped
+        self._sent_s = time.monotonic()
+
+    def __call__(self, done: float, total: float) -> None:
+        self.show_step(done, total, CurrentStep((), done, total))
+
+    def show_step(self, done: float, total: float, step: CurrentStep) -> None:
+        if self._is_stopped():
+            raise KeyboardInterrupt
+        now_s = time.monotonic()
+        if now_s - self._sent_s >= REPORT_S:
+            self._sent_s = now_s
+            self._send(_Reached(share_of(done, total), step))
 
 
 def attempt(work: Work[Item, Result], item: Item, progress: Progress) -> tuple[Result | None, Exception | None]:

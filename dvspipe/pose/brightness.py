@@ -30,7 +30,7 @@ def check_brightness(path: str | Path, *, video: VideoSettings | Mapping[str, ob
     Raises:
         VideoError: If the mean brightness is below 0.02, or the video cannot be read.
     """
-    film = open_video(path, video)
+    film = open_video(path, video).tolerant()
     last_us, means = -EVERY_US, list[float]()
     for t_us, picture in film.pictures():
         if t_us - last_us >= EVERY_US:

@@ -18,6 +18,7 @@ from ..files import read_bytes, write_text
 from .network import JOINTS, Floats
 
 PRESENT = 0.5  # minimum presence of a visible person
+MIN_CONFIDENCE = 0.3  # minimum mean confidence of the shoulders; in patterns that look like a person, it is below 0.2
 COORDINATES = ("x_px", "y_px", "x_m", "y_m", "z_m", "confidence")
 COLUMNS = (
     "time_us",
@@ -30,6 +31,16 @@ COLUMNS = (
 )
 _INTEGER_COLUMNS = 4  # the first columns
 _MAX_VALUE = 2**62
+_SHOULDERS = [JOINTS.index("left_shoulder"), JOINTS.index("right_shoulder")]
+
+
+def shows_shoulders(confidence: Floats) -> NDArray[np.bool_]:
+    """Return whether the joints of a person are really seen, [...]: patterns can look like a person without shoulders.
+
+    Args:
+        confidence: Confidence of the joints, [..., J]; NaN counts as unseen.
+    """
+    return np.asarray(confidence[..., _SHOULDERS].mean(axis=-1) >= MIN_CONFIDENCE)
 
 
 @checked
@@ -63,7 +74,7 @@ class Track(Brief):
         presence: Probability that the person is visible, 0 to 1, [N].
         yaw: Rotation of the person in radians, [N]. The person faces the camera at 0; a positive yaw turns the left
             shoulder away from the camera.
-        people: Number of people found by the last search, int64 [N]; the largest is tracked.
+        people: Number of people in the foreground found by the last search, int64 [N]; the largest is tracked.
         size: Picture size.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +22,17 @@ from ..video.opening import open_video
 from .body import to_body_frame
 from .network import JOINTS, Floats, InputSquare, Look, PoseNetwork, Sighting
 from .smoothing import smooth_runs
-from .track import PRESENT, Track
+from .track import PRESENT, Track, shows_shoulders
 
 SEARCH_EVERY_US = 500_000  # while no person is found; a search costs as much as about 16 pictures
 SEARCH_SIDES = ((1.05, max), (1.0, min), (0.6, min))  # relative to the longer or shorter side of the picture
 SEARCH_STEP = 0.5  # maximum distance between the centres of squares, relative to their side
 SETTLING_LOOKS = 6  # looks until the square fits a person larger than the picture; measured on close-ups
 MIN_RELATIVE_PRESENCE = 0.7  # relative to the maximum; the largest person above this presence is followed
+MIN_FOREGROUND = 0.4  # side relative to the largest person; smaller people are in the background
+MIN_APART = (
+    0.2  # distance of the hips of two people, relative to the larger side; the network sees bodies inside bodies
+)
 SHOULDER_WIDTH = 0.17  # relative to the side of the square around the person
 ON_TIME = 0.95  # relative to the picture interval; less than 1, because videos round their times
 _NOSE = JOINTS.index("nose")
@@ -73,11 +77,11 @@ def track(
         named: Settings of tracking by name; they take precedence over `settings`.
 
     Raises:
-        VideoError: If the video is missing, truncated, cannot be decoded or shows no person, or if `path` is a camera.
+        VideoError: If the video is missing, cannot be decoded or shows no person, or if `path` is a camera.
     """
     if camera_of(path) is not None:
         raise VideoError(f"{path}: cannot track a camera (expected a video file or a folder of images)")
-    settings, film = as_settings(TrackSettings, settings, named, track), open_video(path, video)
+    settings, film = as_settings(TrackSettings, settings, named, track), open_video(path, video).tolerant()
     count = film.estimate_selected()
     return track_pictures(
         film.pictures(), film.size, settings, name=film.name, look=look, progress=progress, count=count
@@ -168,11 +172,11 @@ class _Tracker:
         if self._searched_us is not None and t_us - self._searched_us < SEARCH_EVERY_US:
             return _Detection(None, lost, self._people)
         people = find_people(picture, self._look)
-        self._people, self._searched_us = len(people), t_us
+        self._people, self._searched_us = count_people(people), t_us
         if not people:
             return _Detection(None, lost, 0)
         self._square = people[0].square
-        return _Detection(people[0], people[0].presence, len(people))
+        return _Detection(people[0], people[0].presence, self._people)
 
 
 @checked
@@ -197,6 +201,24 @@ def find_people(picture: NDArray[np.uint8], look: Look) -> list[Sighting]:
             found.append(each)
     well = MIN_RELATIVE_PRESENCE * max((each.presence for each in found), default=0.0)
     return sorted(found, key=lambda each: (each.presence < well, -each.square.side_px))
+
+
+def count_people(found: Sequence[Sighting]) -> int:
+    """Count people in the foreground of a picture whose joints are seen.
+
+    Args:
+        found: Result of `find_people`.
+    """
+    counted: list[InputSquare] = []
+    for each in sorted(found, key=lambda each: -each.square.side_px):
+        square, largest = each.square, (counted or [each.square])[0].side_px
+        is_apart = all(
+            math.dist((square.x_px, square.y_px), (other.x_px, other.y_px)) >= MIN_APART * other.side_px
+            for other in counted
+        )
+        if is_apart and square.side_px >= MIN_FOREGROUND * largest and shows_shoulders(each.confidence):
+            counted.append(square)
+    return len(counted)
 
 
 def _is_same(one: Sighting, other: Sighting) -> bool:

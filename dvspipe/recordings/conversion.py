@@ -9,9 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,7 +44,7 @@ from ..formats import (
 )
 from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
 from ..results import Manifest, ManifestRow, name_input
-from ..simulator import SimulatorConfig
+from ..simulator import SimulatorConfig, as_settings_on_preset
 from ..video.config import VideoSettings
 from ..video.files import is_video_content
 from ..video.frames import Frame
@@ -88,6 +88,11 @@ class ConvertConfig(Settings):
     compression: Compression = "gzip"
     """HDF5 compression: `gzip` is readable by every program; `blosc` is faster and needs hdf5plugin."""
 
+    @checked
+    def for_recording(self, name: str) -> Self:
+        """Return the settings for a recording with a name; see `SimulatorConfig.for_recording`."""
+        return self.model_copy(update={"simulator": self.simulator.for_recording(name)})
+
 
 @dataclass(frozen=True)
 class Conversion:
@@ -100,6 +105,7 @@ class Conversion:
         events: Number of events written.
         duration_us: Time from the first to the last frame or event in microseconds.
         lost: Description of the data lost from a corrupted recording; None if complete.
+        noise_seed: Random seed of the noise of a video; None: without noise.
     """
 
     path: Path
@@ -108,6 +114,7 @@ class Conversion:
     events: int
     duration_us: int
     lost: str | None = None
+    noise_seed: int | None = None
 
     def to_record(self) -> dict[str, Any]:
         """Return the result as a dict for JSON, with the same names as `RecordingInfo`."""
@@ -161,8 +168,10 @@ def convert_video(
         EventError: If the format cannot store the events.
     """
     config = as_settings(ConvertConfig, config, named, convert_video)
-    video, path = open_video(source, config.video), Path(path)
+    video, path = open_for_sensor(source, config), Path(path)
     claim_output(path, overwrite=overwrite)
+    is_camera = video.ended is not None  # its recordings have no name but the output's
+    config = config.for_recording(path.name if is_camera else _name_of(source))
     config = config.model_copy(update={"video": video.settings})
     log.info("%s: %s, %d frames", video.name, video.size, video.frame_count)
     truncated: TruncatedVideoError | None = None
@@ -186,7 +195,44 @@ def convert_video(
     if truncated:
         message = f"{truncated.message}; {path} contains the events before this time"
         raise TruncatedVideoError(message, at_us=truncated.at_us) from truncated
-    return Conversion(path, video.size, count.frames, writer.count, count.last_us - count.first_us)
+
+    duration_us = count.last_us - count.first_us
+    noise_seed = config.simulator.noise_seed
+    return Conversion(path, video.size, count.frames, writer.count, duration_us, noise_seed=noise_seed)
+
+
+@checked
+def open_for_sensor(source: str | Path | int | ArrayLike, config: ConvertConfig) -> Video:
+    """Open a video at the size of the simulated sensor; see `SimulatorConfig.sensor_size`.
+
+    Raises:
+        VideoError: As in `open_video`.
+    """
+    sensor_size = config.simulator.sensor_size
+    if sensor_size == "keep":
+        return open_video(source, config.video)
+
+    complete = open_video(source, config.video.model_copy(update={"resize": None}))
+    video = complete.shown_on(SensorSize.parse(config.video.resize or sensor_size))
+    if video.settings.crop != config.video.crop:
+        _note_crop(complete.size, video.settings.crop, video.size)
+    return video
+
+
+@lru_cache(maxsize=64)
+def _note_crop(size: SensorSize, crop: str | None, sensor: SensorSize) -> None:
+    """Log once for all videos of a size what a sensor shows of them."""
+    log.warning(
+        "videos of %s are cropped to %s, the shape of the sensor, and scaled to %s; sensor_size=keep keeps all pixels",
+        size,
+        crop,
+        sensor,
+    )
+
+
+def _name_of(source: str | Path | int) -> str:
+    """Return the name of a single video, which decides its noise; the folder `.` has a name, too."""
+    return Path(str(source)).absolute().name
 
 
 def _open_writer(
@@ -395,11 +441,14 @@ class ConversionTask:
         source: Video or recording.
         target: Event file.
         out: Output folder with the manifest that lists the result; None: no manifest.
+        name: Path of the source relative to the folder that is converted, which decides the noise of a video; None: its
+            file name.
     """
 
     source: Path
     target: Path
     out: Path | None = None
+    name: Path | None = None
 
     def __str__(self) -> str:
         return str(self.source)
@@ -436,6 +485,8 @@ def convert_task(
     """
     source, target = Path(task.source), Path(task.target)
     if task.kind.is_video:
+        if task.name is not None:
+            video = as_settings(ConvertConfig, video).for_recording(task.name.as_posix())
         return convert_video(source, target, video, overwrite=overwrite, progress=progress, threads=threads)
     format_name = task.kind.format_name
     if format_name is None and source.is_file() and source.stat().st_size:
@@ -452,6 +503,7 @@ def convert_many(
     *,
     video: ConvertConfig | Mapping[str, object] | None = None,
     recording: RecordingConfig | Mapping[str, object] | None = None,
+    preset: str | Path | None = None,
     engine: Engine = Processes(),
     overwrite: bool = False,
     waiting: Sequence[ConversionTask] | None = None,
@@ -465,6 +517,7 @@ def convert_many(
         tasks: Conversions, as returned by `plan_conversions`.
         video: Settings for videos; also a mapping.
         recording: Settings for recordings; also a mapping.
+        preset: Name of a sensor preset for videos, or a YAML file; given settings take precedence.
         engine: Engine that runs the conversions; default: processes.
         overwrite: Whether to convert all, and replace existing targets.
         waiting: Tasks without targets, as returned by `find_unconverted`; None: find them.
@@ -484,6 +537,8 @@ def convert_many(
     check_items(convert_many, "tasks", tasks, ConversionTask)
     if waiting is None and not overwrite:
         waiting = find_unconverted(tasks)
+    if preset is not None:
+        video = as_settings_on_preset(ConvertConfig, preset, video, {}, convert_many)
     work = _ConversionWorker(_if_given(ConvertConfig, video), _if_given(RecordingConfig, recording), overwrite)
     return map_items(work, tasks if waiting is None else waiting, engine=engine, progress=progress)
 
@@ -561,6 +616,7 @@ class _ConversionWorker:
         with Manifest(task.out).record(task.source, task.target, _digest(self.video, self.recording)) as entry:
             done = self._convert(task, progress)
             entry.events = done.events
+            entry.noise_seed = done.noise_seed
             return done
 
     def _convert(self, task: ConversionTask, progress: Progress) -> Conversion:
@@ -610,15 +666,15 @@ def plan_conversions(
             f"{sources[0] if len(sources) == 1 else f'{len(sources)} sources'})"
         )
     names = Counter(name.with_suffix(suffix) for _, name in found)
-    plan: dict[Path, Path] = {}
+    plan: dict[Path, ConversionTask] = {}
     for path, name in found:
         clashes = names[name.with_suffix(suffix)] > 1
         target = out / (name.with_name(name.name + suffix) if clashes else name.with_suffix(suffix))
         if target in plan:
             raise FileError(f"{target}: target of two sources (found {plan[target]} and {path}, expected one)")
         if name in shard:
-            plan[target] = path
-    return [ConversionTask(path, target, out) for target, path in plan.items()]
+            plan[target] = ConversionTask(path, target, out, name)
+    return list(plan.values())
 
 
 def as_paths(sources: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -652,6 +708,9 @@ def find_sources(
             if not is_internal(path.relative_to(source)) and not is_skipped(path) and _is_convertible(path)
         ]
         if not found and len(sources) == 1:
+            skipped = next((path.suffix for path in source.rglob("*") if path.is_file() and is_skipped(path)), None)
+            if skipped:
+                raise FileError(f"{source}: its recordings are already {skipped}", Remedy("to", ".aedat4", "convert"))
             raise FileError(f"{source}: contains no videos or recordings")
         if not found:
             yield source, Path(source.resolve().name)
@@ -739,6 +798,8 @@ def _is_empty_recording(path: Path) -> bool:
 def events_from_video(
     source: str | Path | int | ArrayLike | Iterable[Frame],
     config: ConvertConfig | Mapping[str, object] | None = None,
+    *,
+    preset: str | Path | None = None,
     **named: object,
 ) -> Events:
     """Convert a video to events in memory, with the same result as `convert_video`.
@@ -751,6 +812,7 @@ def events_from_video(
             - the number of a camera; Ctrl-C or `config.video.stop_s` stops it;
             - an iterable of `Frame`, with their own times and transfer curve.
         config: Settings of the conversion; also a mapping of keys and values.
+        preset: Name of a sensor preset, or a YAML file; given settings take precedence.
         named: Settings by name, such as `fps=30`; they take precedence over `config`.
 
     Raises:
@@ -764,9 +826,11 @@ def events_from_video(
         >>> events.sensor
         SensorSize(width=12, height=7)
     """
-    config = as_settings(ConvertConfig, config, named)
+    config = as_settings_on_preset(ConvertConfig, preset, config, named, events_from_video)
     if isinstance(source, str | Path | int) or is_images(source):
-        video = open_video(source, config.video)
+        video = open_for_sensor(source, config)
+        if isinstance(source, str | Path | int):
+            config = config.for_recording(_name_of(source))
         with video.ended_by_interrupt():
             return _all_events(prefetch(video.frames(), FRAMES_AHEAD), config)
     if not isinstance(source, Iterable):

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..arguments import checked
-from ..config import as_settings, build, merge_settings, plain_settings
+from ..config import as_settings
 from ..errors import ConfigError, Remedy
 from ..events import Events, Region, RegionLike, SensorSize, SensorSizeLike, concatenate
 from ..events.filters import FilterConfig, filter_stream
 from ..formats import NO_HINTS, Hints, HintsLike, RecordingLike, open_recording
 from ..parallel import Progress
-from ..simulator import read_preset
+from ..simulator import as_settings_on_preset
 from .conversion import Conversion, ConversionTask, convert_task
 from .editing import find_common_sensor, locate_hot_pixels, select_part, unite
 from .settings import ConversionSettings
@@ -57,9 +57,7 @@ def convert(
         >>> convert("clip.mp4", "events.h5", preset="noisy", pos_thres=0.15).events  # doctest: +SKIP
         182930
     """
-    base = read_preset(str(preset)) if preset is not None else {}
-    given = plain_settings(ConversionSettings, settings, named, convert)
-    found = build(ConversionSettings, merge_settings(base, given), "convert")
+    found = as_settings_on_preset(ConversionSettings, preset, settings, named, convert)
     size = None if sensor is None else SensorSize.of(sensor)
     task = ConversionTask(Path(str(source)), Path(out))
     return convert_task(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ import numpy as np
 from ..arguments import checked
 from ..errors import count_noun
 from ..events import SensorSize
+from ..files import TemporaryFolder
 from ..results import (
     InferenceRun,
     OutputFolder,
@@ -23,6 +23,7 @@ from ..results import (
     TimeScores,
     WindowRow,
     add_layers,
+    describe_training_data,
 )
 from .charts import draw_confusion
 from .energy import EnergySection, energy_per_second
@@ -108,13 +109,13 @@ def write_answers_page(
         FileError: If the page cannot be written, or a picture cannot be read.
     """
     title = f"Classification of {predictions[0].folder if len(predictions) == 1 else f'{len(predictions)} recordings'}"
-    with TemporaryDirectory() as charts:
+    with TemporaryFolder() as charts:
         return write_page(
             folder.report,
             "answers.html",
             title=title,
             heading=title,
-            kind="synthetic training data" if "synthetic" in run.trained_on else "",
+            kind=describe_training_data(run.trained_on),
             run=run,
             recordings=_recording_sections(folder, predictions, run),
             scores=scores,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arguments import checked
+from ..files import TemporaryFolder
 from .pages import UNDEFINED, Media, Table, check_page_name, percent, write_page
 from .style import INK, OFF, ON, QUIET, SMALL, frame_axes, grid_axes, new_figure, save_figure
 
@@ -86,7 +86,7 @@ def write_comparison_page(comparison: Comparison, names: tuple[str, str], path: 
     path = Path(path)
     check_page_name(path)
     title = f"{names[1]} compared with {names[0]}"
-    with TemporaryDirectory() as folder:
+    with TemporaryFolder() as folder:
         return write_page(
             path,
             "comparison.html",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..arguments import checked
 from ..errors import count_noun
+from ..files import TemporaryFolder
 from ..pose import OUTWARDS, GesturePart, HandPath, Track, trace_hands
 from ..video.config import VideoSettings
 from .pages import Media, Table, check_page_name, write_page
@@ -80,7 +80,7 @@ def write_movement_page(films: Sequence[GestureFilm], path: Path, *, video: Vide
         VideoError: If a film cannot be read, or does not match its track.
     """
     check_page_name(path)
-    with TemporaryDirectory() as folder:
+    with TemporaryFolder() as folder:
         sections = [_make_section(film, Path(folder) / str(number), video) for number, film in enumerate(films)]
         title = f"Movements of {count_noun(len(films), 'gesture')}"
         return write_page(

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from ..config import as_settings
 from ..datasets import DataSet
 from ..errors import Brief
 from ..events import Events
+from ..files import TemporaryFolder
 from ..formats import RecordingLike, as_events
 from ..results import Prediction, SegmentRow, TrainingRun, wilson_interval
 from .charts import plot_curves
@@ -185,7 +185,7 @@ def animate(
     events = as_events(value)
     is_given = settings is not None or named
     chosen = as_settings(PreviewSettings, settings, named) if is_given else _animation_settings(events)
-    with TemporaryDirectory() as folder:
+    with TemporaryFolder() as folder:
         return Animation(write_preview([events], events.sensor, Path(folder) / "events.webm", chosen).read_bytes())
 
 

@@ -110,7 +110,7 @@ def write_preview(
     checked_chunks = _check_sensor(checked_parts(chunks), sensor)
     if suffix == ".png" and settings.scale is None:
         settings = settings.model_copy(update={"max_side_px": min(SHEET_SIDE_PX, settings.max_side_px)})
-    frames = open_video(beside).pictures() if isinstance(beside, str | Path) else beside
+    frames = open_video(beside).tolerant().pictures() if isinstance(beside, str | Path) else beside
     painter = EventPainter(sensor, settings, frames, captions)
     with write_beside(path) as temporary:
         if suffix == ".png":

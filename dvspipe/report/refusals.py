@@ -43,7 +43,7 @@ def write_refusal_picture(
     from PIL import Image
 
     require_suffix(path, ".png", "a picture of a refused film")
-    opened = open_video(film, video)
+    opened = open_video(film, video).tolerant()
     row = None if track is None else choose_row(track)
     wanted_us = None if track is None or row is None else int(track.times_us[row])
     picture = None

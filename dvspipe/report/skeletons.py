@@ -91,7 +91,7 @@ def write_track_part(
         progress: Called with the number of frames done and the total.
     """
     require_suffix(path, ".webm", "a preview of a track")
-    opened = open_video(film, video)
+    opened = open_video(film, video).tolerant()
     if opened.size != track.size:
         raise VideoError(f"{film}: does not match the track (found {opened.size}, expected {track.size})")
     size = scale_frames(track.size, max_px)

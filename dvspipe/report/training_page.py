@@ -19,7 +19,7 @@ from .pages import UNDEFINED, Media, Table, write_page
 from .style import readable
 
 EXAMPLES_CAPTION = (
-    "The first test recording of some classes. From top to bottom: events per step, ON upwards and OFF downwards; "
+    "The first test sample of some classes. From top to bottom: events per step, ON upwards and OFF downwards; "
     "spikes of a sample of active neurons; potentials before reset of the most, median and least active neuron, "
     "with the threshold dotted; the readout of each class. The class with the highest mean readout is the prediction."
 )
@@ -85,21 +85,24 @@ def _wrong_table(test: TestResult) -> Table:
         (each.name, readable(each.label), readable(each.predicted), f"{100 * each.probability:.1f}")
         for each in test.wrong
     ]
-    return Table(("Recording", "Class", "Predicted", "Probability (%)"), rows)
+    return Table(("Sample", "Class", "Predicted", "Probability (%)"), rows)
 
 
 def _classifier_table(test: TestResult) -> Table:
     """Return the test accuracy, compared with simpler classifiers, with confidence intervals."""
-    K, N = len(test.classes), test.samples
-    rows = [("This spiking network", test.accuracy, test.correct)]
+    rows = [("This spiking network", test.accuracy, test.correct, test.samples)]
+    if (joints := test.joints) is not None:
+        rows.insert(0, ("Joint network, which decides on videos", joints.accuracy, joints.correct, joints.samples))
     if (baseline := test.baseline) is not None:
-        rows.append(("ReLU network of the same shape, on the sum of the steps", baseline.accuracy, baseline.correct))
+        name = "ReLU network of the same shape, on the sum of the steps"
+        rows.append((name, baseline.accuracy, baseline.correct, test.samples))
     by_count = test.event_count_accuracy
-    rows.append(("Linear classifier on the number of events alone", by_count, round(by_count * N)))
-    cells = [(name, f"{100 * accuracy:.2f}", _interval(correct, N)) for name, accuracy, correct in rows]
-    return Table(
-        ("Classifier", "Test accuracy (%)", "95 % interval (Wilson)"), (*cells, ("Chance", f"{100 / K:.2f}", ""))
-    )
+    right = round(by_count * test.samples)
+    rows.append(("Linear classifier on the number of events alone", by_count, right, test.samples))
+
+    cells = [(name, f"{100 * accuracy:.2f}", _interval(correct, count)) for name, accuracy, correct, count in rows]
+    chance = ("Chance", f"{100 / len(test.classes):.2f}", "")
+    return Table(("Classifier", "Test accuracy (%)", "95 % interval (Wilson)"), (*cells, chance))
 
 
 def _interval(correct: int, samples: int) -> str:

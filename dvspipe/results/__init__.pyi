@@ -27,6 +27,7 @@ from .inference import RecordingFolder as RecordingFolder
 from .inference import RecordingResult as RecordingResult
 from .inference import SegmentRow as SegmentRow
 from .inference import WindowRow as WindowRow
+from .inference import describe_training_data as describe_training_data
 from .live import LiveAnswer as LiveAnswer
 from .manifest import Entry as Entry
 from .manifest import Manifest as Manifest
@@ -54,6 +55,8 @@ from .training import EpochRow as EpochRow
 from .training import EvaluationResult as EvaluationResult
 from .training import Finding as Finding
 from .training import FindingKind as FindingKind
+from .training import JointTest as JointTest
+from .training import RecordingPrediction as RecordingPrediction
 from .training import RunFolder as RunFolder
 from .training import TestResult as TestResult
 from .training import TrainingRun as TrainingRun

@@ -93,6 +93,24 @@ class InferenceRun(Record):
         return decisive if self.adapted_to is None else decisive | {"adapted_to": self.adapted_to}
 
 
+def describe_training_data(trained_on: str) -> str:
+    """Return the label of a network whose training data is synthetic, or partly synthetic; empty for other data.
+
+    Args:
+        trained_on: Training data, one part per training, separated by semicolons.
+
+    Example:
+        >>> describe_training_data("synthetic gestures, 40 recordings")
+        'synthetic training data'
+        >>> describe_training_data("synthetic gestures, 40 recordings; then films, 12 recordings")
+        'partly synthetic training data'
+    """
+    parts = trained_on.split("; ")
+    if all(part.removeprefix("then ").startswith("synthetic ") for part in parts):
+        return "synthetic training data"
+    return "partly synthetic training data" if "synthetic " in trained_on else ""
+
+
 class Dependencies(Record):
     """Dependencies of a stored prediction; the recording is classified again if they change."""
 

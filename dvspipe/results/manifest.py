@@ -45,6 +45,8 @@ class ManifestRow(Record):
     """Duration of the work, in seconds."""
     events: int | None = None
     """Number of events; None if unknown, as when a worker was killed after completing the output."""
+    noise_seed: int | None = None
+    """Random seed of the noise of a simulated recording; None without noise."""
     error: FileText | None = None
     """Error message of a failure."""
 
@@ -86,9 +88,11 @@ class Entry:
 
     Args:
         events: Number of its events; the work sets it.
+        noise_seed: Random seed of its simulated noise; the work sets it.
     """
 
     events: int | None = None
+    noise_seed: int | None = None
 
 
 @checked
@@ -133,7 +137,7 @@ class Manifest(Explained):
         except DvspipeError as error:
             self._append(self._make_end_row(row, "failed", begin_s, error=escape_controls(error.message)))
             raise
-        self._append(self._make_end_row(row, "done", begin_s, events=entry.events))
+        self._append(self._make_end_row(row, "done", begin_s, events=entry.events, noise_seed=entry.noise_seed))
 
     @checked
     def finish(self, sources: Iterable[Path]) -> None:
@@ -220,6 +224,7 @@ class Manifest(Explained):
         begin_s: float,
         *,
         events: int | None = None,
+        noise_seed: int | None = None,
         error: str | None = None,
     ) -> ManifestRow:
         return row.model_copy(
@@ -228,6 +233,7 @@ class Manifest(Explained):
                 "at": _clock(self.folder).now_s(),
                 "seconds": round(time.monotonic() - begin_s, 3),
                 "events": events,
+                "noise_seed": noise_seed,
                 "error": error,
             }
         )

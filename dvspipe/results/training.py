@@ -15,7 +15,7 @@ from ..errors import ArgumentError, DataError, Explained, count_noun
 from ..files import read_bytes
 from .activity import ActivityRecord
 from .scores import Scores
-from .tables import Cell, Record, Row, read_rows
+from .tables import Cell, FileText, Record, Row, read_rows
 
 CHECKPOINT_SUFFIX = ".safetensors"
 MAX_SETTINGS = 3  # number of settings to try first
@@ -240,6 +240,8 @@ class BaselineResult(Record):
 FindingKind = Literal[
     "copies",
     "names",
+    "films",
+    "properties",
     "few",
     "untested",
     "outside",
@@ -265,6 +267,19 @@ class Finding(Record):
     """Settings to try: KEY=VALUE, or KEY alone if the value depends on the recordings."""
 
 
+class RecordingPrediction(Record):
+    """Prediction of a classifier for a labelled recording."""
+
+    name: FileText
+    """Name of the recording, or of a part of it."""
+    label: str
+    """True class."""
+    predicted: str
+    """Predicted class."""
+    probabilities: tuple[float, ...]
+    """Calibrated probability of each class, in the order of `classes`."""
+
+
 class EvaluationResult(Scores):
     """Output of `dvspipe eval`: result of a checkpoint on a part of a data set."""
 
@@ -274,6 +289,8 @@ class EvaluationResult(Scores):
     """Whether the recordings are synthetic."""
     trained_on: str
     """Training data of the classifier."""
+    predictions: tuple[RecordingPrediction, ...] = ()
+    """Prediction for each recording; empty in files of earlier versions."""
 
 
 class CorruptedAccuracy(Record):
@@ -306,6 +323,20 @@ class CorruptionResult(Record):
     """Seed of the corruptions."""
 
 
+class JointTest(Record):
+    """Test of a joint network, which decides on videos, on movements of rendered people (synthetic)."""
+
+    samples: int
+    """Number of movements."""
+    correct: int
+    """Number of correct predictions."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct predictions, 0 to 1."""
+        return self.correct / self.samples
+
+
 class TestResult(Scores):
     """test.json: test result of the chosen epoch."""
 
@@ -333,6 +364,8 @@ class TestResult(Scores):
     """Number of correct predictions before the readout was fitted; None with other rules or classes."""
     baseline: BaselineResult | None
     """Result of the baseline network; None if none was trained."""
+    joints: JointTest | None = None
+    """Test of the joint network of `dvspipe learn`; None without a joint network."""
     findings: tuple[Finding, ...] = ()
     """Limits of the result, most important first."""
     notes: tuple[str, ...]

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field
 
 from ..arguments import checked
-from ..config import Settings, as_settings, read_yaml, shipped_configs
+from ..config import (
+    SENSOR_PATTERN,
+    Model,
+    Settings,
+    as_settings,
+    build,
+    merge_settings,
+    plain_settings,
+    read_yaml,
+    shipped_configs,
+)
+from ..errors import escape_controls
+
+DERIVED_SEED_BITS = 53  # integers of 53 bits are exact in every JSON reader
 
 
 class SimulatorConfig(Settings):
@@ -20,6 +36,9 @@ class SimulatorConfig(Settings):
         True
     """
 
+    sensor_size: str = Field(default="keep", pattern=SENSOR_PATTERN)
+    """Size of the sensor, WIDTHxHEIGHT: a video that is converted is cropped to its shape, in the middle, and scaled to
+    it; `resize` takes precedence over the size, but does not distort the picture. `keep`: all pixels of the video."""
     pos_thres: float = Field(default=0.2, ge=0.001, le=10)
     """ON contrast threshold: rise of the log intensity per ON event, 0.001 to 10."""
     neg_thres: float = Field(default=0.2, ge=0.001, le=10)
@@ -51,7 +70,10 @@ class SimulatorConfig(Settings):
     """Dead time of a pixel after an event in seconds. A crossing during this time fires no event, but still moves the
     reference."""
     seed: int = Field(default=0, ge=0, lt=2**63)
-    """Random seed of mismatch and noise."""
+    """Random seed of the sensor: mismatch and hot pixels. Together with `noise_seed`, also of the noise."""
+    noise_seed: int | None = Field(default=None, ge=0, lt=2**63)
+    """Random seed of the noise in a recording: phase and jitter of leak events, shot noise, events of hot pixels. None:
+    derived from the name of a video (see `for_recording`); 0 for frames and arrays."""
 
     @classmethod
     @checked
@@ -70,6 +92,30 @@ class SimulatorConfig(Settings):
             3
         """
         return as_settings(cls, read_preset(name), named)
+
+    @checked
+    def for_recording(self, name: str) -> Self:
+        """Return the settings for a recording: its noise seed is derived from its name, unless it is set.
+
+        Recordings of one sensor share `seed`, and with it mismatch and hot pixels, but not the noise.
+
+        Args:
+            name: Path of the video, relative to the folder that is converted, with forward slashes; for a single video,
+                its file name.
+
+        Example:
+            >>> noisy = SimulatorConfig(shot_noise_rate_hz=1)
+            >>> noisy.for_recording("wave/a.mp4").noise_seed == noisy.for_recording("wave/b.mp4").noise_seed
+            False
+            >>> SimulatorConfig().for_recording("wave/a.mp4").noise_seed is None
+            True
+        """
+        if not self.noisy or self.noise_seed is not None:
+            return self
+
+        digest = hashlib.blake2b(escape_controls(name).encode(), digest_size=8).digest()
+        derived = int.from_bytes(digest) >> (64 - DERIVED_SEED_BITS)
+        return self.model_copy(update={"noise_seed": derived})
 
     @property
     def noisy(self) -> bool:
@@ -100,3 +146,23 @@ def read_preset(name: str) -> dict[str, Any]:
         >>> config = SimulatorConfig(**read_preset("noisy"))
     """
     return read_yaml(name, kind="sensors")
+
+
+def as_settings_on_preset(
+    model: type[Model],
+    preset: str | Path | None,
+    given: Model | Mapping[str, object] | None,
+    named: Mapping[str, object],
+    function: Callable[..., object],
+) -> Model:
+    """Create settings as `as_settings`; settings that are not given are those of a sensor preset, if there is one.
+
+    Example:
+        >>> settings = as_settings_on_preset(SimulatorConfig, "davis346", None, {"pos_thres": 0.3}, read_preset)
+        >>> settings.pos_thres, settings.neg_thres
+        (0.3, 0.157)
+    """
+    if preset is None:
+        return as_settings(model, given, named, function)
+    base = plain_settings(model, read_preset(str(preset)))
+    return build(model, merge_settings(base, plain_settings(model, given, named, function)), function.__name__)

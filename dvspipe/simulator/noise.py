@@ -2,8 +2,11 @@
 
 The cost is proportional to the number of noise events, not to the number of pixels. Random numbers are counter-based
 (output function of SplitMix64: Steele, Lea and Flood 2014): the numbers for a row or pixel in an interval depend only
-on the seed, the frame number, and the row or pixel. The events are therefore the same for any number of threads and
+on the seeds, the frame number, and the row or pixel. The events are therefore the same for any number of threads and
 any division of the video into batches.
+
+Hot pixels belong to the sensor (`seed`). All events, and the phase of the leak, belong to the recording (`seed` and
+`noise_seed`): a recording starts at an arbitrary time, long after the last leak event of each pixel.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ MAX_DEVIATIONS = 12.0  # Poisson counts farther from the mean have a probability
 PLACE_BITS, THINNING_BITS = 40, 23  # bit fields of a random number; the last bit is the polarity
 SHOT, LEAK, HOT = 1, 2, 3  # separate random sequences
 LONGEST_US = 2**63 - 1
+WEYL_STEP = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, odd: multiples of small integers are far apart
 
 
 @dataclass(repr=False)
@@ -53,17 +57,27 @@ class NoiseState(Brief):
         return NoiseState(self.next_leak_us[rows], self.block_leak_us[rows], self.hot[low:high] - np.int32(first))
 
 
-def start_noise(config: SimulatorConfig, sensor: SensorSize, t_us: int, rng: np.random.Generator) -> NoiseState:
-    """Create the initial state: a random phase of the leak period for each pixel, and random hot pixels."""
+def start_noise(
+    config: SimulatorConfig, sensor: SensorSize, t_us: int, *, phases: np.random.Generator, places: np.random.Generator
+) -> NoiseState:
+    """Create the initial state.
+
+    Args:
+        config: Noise rates.
+        sensor: Size of the sensor.
+        t_us: Time of the first frame in microseconds.
+        phases: Random generator of the recording, for the phase of each pixel's leak period.
+        places: Random generator of the sensor, for the hot pixels.
+    """
     pixels = sensor.width * sensor.height
     first_us = np.zeros((0, 0), np.int64)
     if config.leak_rate_hz:
-        waiting_us = rng.random((sensor.height, sensor.width)) * (1e6 / config.leak_rate_hz)
+        waiting_us = phases.random((sensor.height, sensor.width)) * (1e6 / config.leak_rate_hz)
         first_us = t_us + np.ceil(waiting_us).astype(np.int64)
     blocks = np.arange(0, first_us.shape[1], NOISE_BLOCK_PX)
     block_us = np.minimum.reduceat(first_us, blocks, axis=1) if blocks.size else first_us.copy()
     count = round(config.hot_pixel_fraction * pixels)
-    hot = rng.permutation(pixels)[:count] if count else np.empty(0, np.int64)  # 10 ms for 1280 x 720
+    hot = places.permutation(pixels)[:count] if count else np.empty(0, np.int64)  # 10 ms for 1280 x 720
     return NoiseState(first_us, block_us, np.sort(hot).astype(np.int32))
 
 
@@ -85,7 +99,8 @@ def emit_noise(
         codes: Value of each pixel as an index into `light`, [N].
         light: Intensity in [0, 1] of each value.
     """
-    seed, events = np.uint64(config.seed), []
+    seed = np.uint64((config.seed + WEYL_STEP * (config.noise_seed or 0)) % 2**64)
+    events = []
     if config.leak_rate_hz:
         jitter, period_us = config.leak_jitter_fraction, 1e6 / config.leak_rate_hz
         events.append(_emit_leaks(seed, jitter, period_us, state.next_leak_us, state.block_leak_us, interval))

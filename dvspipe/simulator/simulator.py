@@ -45,7 +45,7 @@ from .words import LONGEST_INTERVAL_US, Interval, Words, columns_of, drop_refrac
 CODE_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 INDEX_CELLS_PER_CODE = 16
 MIN_THRESHOLD = 0.01
-STREAMS = {"mismatch": 0, "noise": 1}  # independent random generators from one seed
+STREAMS = {"mismatch": 0, "leak phases": 1, "hot pixels": 2}  # independent random generators from one seed
 NOISE_PREFIX = "noise."
 MAX_DECAYS = 16  # a table takes 1.5 MB for uint16
 BATCH_PX = 1 << 22  # pixels per batch of frames; large batches make the cost of starting threads negligible
@@ -366,7 +366,8 @@ class EventSimulator(Explained):
         config, values = self.config, self._flatten(frame).copy()
         codes = None if values.dtype.kind == "f" else self._read_codes(values.dtype, frame.transfer)
         pos, neg = self._thresholds(values.size)
-        rng = np.random.default_rng([config.seed, STREAMS["noise"]])
+        phases = self._start_generator("leak phases", config.noise_seed or 0)
+        places = self._start_generator("hot pixels")
         kept = values[:0] if config.cutoff_hz else values
         state = SimulatorState(
             frame=1,
@@ -383,7 +384,7 @@ class EventSimulator(Explained):
             neg=neg,
             filtered=None,
             rest_us=np.zeros(values.size, rest_type(config.refractory_period_us)) if config.refractory_period else None,
-            noise=start_noise(config, frame.size, frame.t_us, rng) if config.noisy else None,
+            noise=start_noise(config, frame.size, frame.t_us, phases=phases, places=places) if config.noisy else None,
         )
         if config.cutoff_hz:
             levels = look_up(codes.levels, values) if codes else values
@@ -399,9 +400,13 @@ class EventSimulator(Explained):
         config = self.config
         if not config.sigma_thres:
             return np.array([config.pos_thres]), np.array([config.neg_thres])
-        rng = np.random.default_rng([config.seed, STREAMS["mismatch"]])
+        rng = self._start_generator("mismatch")
         pos, neg = (rng.normal(middle, config.sigma_thres, pixels) for middle in (config.pos_thres, config.neg_thres))
         return np.maximum(pos, MIN_THRESHOLD), np.maximum(neg, MIN_THRESHOLD)
+
+    def _start_generator(self, purpose: str, *more: int) -> np.random.Generator:
+        """Return a random generator that belongs to the sensor, or with a noise seed to the recording."""
+        return np.random.default_rng([self.config.seed, STREAMS[purpose], *more])
 
     def _flatten(self, frame: Frame) -> NDArray[Any]:
         """Flatten a frame: grey codes of an integer image, or levels of a float image."""

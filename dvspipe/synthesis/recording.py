@@ -8,7 +8,6 @@ from dataclasses import KW_ONLY, asdict, dataclass, replace
 from functools import cache
 from itertools import islice, product
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..arguments import checked
 from ..events import Events, Region, SensorSize, concatenate
-from ..files import read_bytes, write_beside
+from ..files import TemporaryFolder, read_bytes, write_beside
 from ..formats import SYNTHETIC_GESTURES, write
 from ..framing import VIEW_M, FramingConfig, open_source
 from ..labels import GESTURES
@@ -209,7 +208,7 @@ def record_film(clip: GestureClip, *, webcam: Webcam | None = None, repertoire: 
     """
     planned = _plan_film(clip, webcam, repertoire)
     region = planned.find_region(np.random.default_rng([*clip.seeds, 6]))
-    with TemporaryDirectory() as folder:
+    with TemporaryFolder() as folder:
         path = planned.write(Path(folder) / "film")
         source = open_source(path, GESTURE_SENSOR, FramingConfig(roi=str(region)), sensor=None)
         return concatenate(source.read_fitted(), GESTURE_SENSOR)

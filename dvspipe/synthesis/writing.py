@@ -16,7 +16,7 @@ from ..arguments import checked
 from ..config import Settings
 from ..errors import DataError, FileError
 from ..files import lock_folder, read_bytes, write_text
-from ..parallel import ALL, Engine, Processes, Progress, Shard, map_items
+from ..parallel import ALL, CurrentStep, Engine, Processes, Progress, Shard, ignore_progress, map_items, report_step
 
 RECORD_NAME = "synthesis.json"
 """File that marks the recordings in a folder as synthetic, with their settings."""
@@ -99,15 +99,25 @@ def write_recordings(
     with lock_folder(folder) if shard.count == 1 else _shared_folder(folder):
         _claim_folder(folder, record)
         missing = [WriteTask(folder / path, write) for path, write in chosen.items() if not (folder / path).exists()]
-        existing = len(chosen) - len(missing)
-
-        def count_all(done: float, _: float) -> None:
-            if progress:
-                progress(existing + done, len(chosen))
-
+        count_all = _CountAll(progress or ignore_progress, len(chosen) - len(missing), len(chosen))
         for outcome in map_items(_write, missing, engine=engine, progress=count_all):
             outcome.result()
         return len(missing)
+
+
+@dataclass(frozen=True)
+class _CountAll:
+    """Progress callback of the missing files that also counts the existing files."""
+
+    progress: Progress
+    existing: int
+    files: int
+
+    def __call__(self, done: float, _: float) -> None:
+        self.progress(self.existing + done, self.files)
+
+    def show_step(self, done: float, _: float, step: CurrentStep) -> None:
+        report_step(self.progress, self.existing + done, self.files, step)
 
 
 @contextmanager

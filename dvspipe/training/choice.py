@@ -44,7 +44,13 @@ SIDE = 40  # maximum side of the spike tensor in pixels
 MIN_EVENTS = 30  # minimum events per step
 FEWEST_STEPS = 5
 FEW = 200  # recordings; with fewer, more are held out, and augmented views are used
-GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+")
+# user01_wave.h5; p1wave.h5; boxing_g03_c01.avi, recording c01 of g03.
+GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+", r"(?<=[_-])[A-Za-z]*\d+(?=[_-][A-Za-z]*\d+\.)")
+# UCF101: v_CLASS_gGROUP_cCLIP.avi. HMDB51: FILM_CLASS_BODY_CAMERA_PEOPLE_VIEW_QUALITY_CLIP.avi.
+DATASET_PATTERNS = (
+    r"(?<=_)g\d\d(?=_c\d\d\.)",
+    r"^.+(?=_[fhlu]_[cn]m_np\d+_(?:ba|fr|le|ri)_(?:bad|goo|med)_\d+\.)",
+)
 MIN_GROUPS = 3
 MAX_SHOWN_LETTERS = 100  # characters of a group of settings in a `repr`
 LISTED = 3  # unusable recordings, or smallest and largest sensors, listed in a message
@@ -98,7 +104,7 @@ def choose_settings(
 
     Steps follow from durations and event rates, downsampling from the sensor, batch and epochs from the number of
     recordings. Videos are framed to the moving person if most of them show one. With `init`, framing, bins and network
-    come from the checkpoint. If file names begin with a person or source, its recordings stay in one part.
+    come from the checkpoint. If file names contain a person or source, its recordings stay in one part.
 
     Args:
         root: ROOT/<class>/<recording or video>, ROOT/train/<class> and ROOT/test/<class>, or recordings with label
@@ -166,7 +172,7 @@ def _add_given(group: str, reason: str, given: SettingsTree) -> str:
 def describe_same_names(data: DataSet) -> str | None:
     """Describe test files that differ from training files only in a number in the name; None if there are none."""
     same = find_same_names(data.train, data.test)
-    if not same:
+    if not same or data.in_time:
         return None
     (test, training), files = same[0], len({sample.file for sample in data.test})
     return (
@@ -224,10 +230,7 @@ def _choose_framing(
         kept = {key: adopted[key] for key in ("size", *FramingConfig.model_fields) if key in adopted}
         return kept, f"framed as in {config.init}"
     choice = choose_framing(open_dataset(data, config.seed, config.bins), data, progress or ignore_progress)
-    if choice is None:
-        return {}, ""
-    size: SettingsTree = {} if choice.size is None else {"size": str(choice.size)}
-    return size | {"roi": choice.roi}, choice.reason
+    return ({}, "") if choice is None else (choice.settings, choice.reason)
 
 
 def _drop_training(chosen: SettingsTree) -> SettingsTree:
@@ -363,6 +366,10 @@ def _explain_group(opened: DataSet, group: str | None) -> list[str]:
         names = sorted({match[0] for match in found if match})
         return [f"recordings of a person or source stay in one part: {len(names)} of them, such as {names[0]}"]
     shown = "file names do not show a person or source"
+    if opened.in_time:
+        return [
+            f"films of {', '.join(opened.in_time)} are divided in time: fewer than {MIN_GROUPS} of a class; {shown}"
+        ]
     is_cut = len({sample.group for sample in opened.samples}) < len({sample.file for sample in opened.samples})
     why = f"the pieces of a video are one group; {shown}" if is_cut else f"each recording is a separate group: {shown}"
     return [*filter(None, (why, describe_same_names(opened)))]
@@ -381,12 +388,12 @@ def _choose_optimiser(samples: int) -> tuple[SettingsTree, int]:
 
 
 def find_group_pattern(samples: Sequence[Sample]) -> str | None:
-    """Find a pattern for the person or source that recording names begin with; None if there is none.
+    """Find a pattern for the person or source in the names of recordings; None if there is none.
 
-    Every file must have such a prefix, and every class at least three prefixes; most of them must also occur in
-    other classes.
+    Every file must have a match, and every class at least three different ones. Most of them must also occur in other
+    classes, except in names of known data sets.
     """
-    for pattern in GROUP_PATTERNS:
+    for pattern in (*DATASET_PATTERNS, *GROUP_PATTERNS):
         labels: defaultdict[str, set[int]] = defaultdict(set)
         files = {sample.file: sample.label for sample in samples if sample.file is not None}
         matches = {file: re.search(pattern, file.name) for file in files}
@@ -397,7 +404,8 @@ def find_group_pattern(samples: Sequence[Sample]) -> str | None:
             labels[found[0]].add(files[file])
         groups = [sum(label in found for found in labels.values()) for label in set(files.values())]
         shared = np.median([len(found) for found in labels.values()])
-        if min(groups) >= MIN_GROUPS and shared >= 2 and len(labels) < len(files):
+        is_source = pattern in DATASET_PATTERNS or shared >= 2
+        if min(groups) >= MIN_GROUPS and is_source and len(labels) < len(files):
             return pattern
     return None
 

@@ -16,7 +16,6 @@ from .config import TrainConfig
 
 UNCONVERGED = 0.05  # limit of mean w (1 - w): uniformly drawn weights have 1 / 6, converged STDP weights nearly 0
 SATURATED_RATE = 0.5  # spikes per neuron and step
-MAX_OUTSIDE = 0.2  # share of the events outside the steps
 FEW_UPDATES = 100  # weight updates
 ENOUGH_UPDATES = 400
 LEARNED = 0.9  # accuracy on the training part
@@ -40,6 +39,7 @@ class RunOutcome:
         correct: Number of correct test predictions.
         count_accuracy: Test accuracy of a linear classifier on the number of events alone.
         convergence: Mean of w (1 - w) of the weights of each layer trained by STDP.
+        properties: Findings about properties of the files; see `find_properties`.
     """
 
     config: TrainConfig
@@ -51,6 +51,7 @@ class RunOutcome:
     correct: int
     count_accuracy: float
     convergence: Mapping[str, float]
+    properties: tuple[Finding, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -62,6 +63,8 @@ def diagnose(outcome: RunOutcome) -> tuple[Finding, ...]:
     """Find what limits the result of a run, most important first; empty if nothing does."""
     found = (
         find_copies(outcome.data),
+        find_same_films(outcome.data),
+        outcome.properties,
         _find_same_names(outcome),
         _find_small_classes(outcome.data),
         _find_untested(outcome),
@@ -90,6 +93,19 @@ def find_copies(data: DataSet) -> Iterator[Finding]:
         )
 
 
+def find_same_films(data: DataSet) -> Iterator[Finding]:
+    """Yield a finding if films of some classes are in several parts."""
+    if data.in_time:
+        parts = "training and validation" if data.fixed_test else "training, validation and test"
+        measured = "the choice of the epoch" if data.fixed_test else "the test accuracy"
+        yield Finding(
+            kind="films",
+            text=f"too few films of {_list(data.in_time)} to keep each in one part: {parts} show the same films, "
+            f"divided in time, and {measured} flatters; record more films of them",
+            settings=("data.root",),
+        )
+
+
 def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[Finding]:
     """Yield a finding if many events are outside the steps of the spike tensors.
 
@@ -97,21 +113,23 @@ def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[F
         counts: Event counts of each training recording, inside and outside the bins.
         config: Configuration of the run.
     """
-    events, bins = sum(count.events for count in counts), config.bins
-    share = sum(count.before + count.beyond for count in counts) / max(1, events)
-    if share <= MAX_OUTSIDE:
+    bins = config.bins
+    total = BinCounts(
+        events=sum(count.events for count in counts),
+        before=sum(count.before for count in counts),
+        beyond=sum(count.beyond for count in counts),
+    )
+    lost = total.explain_outside(bins, "the events of the training recordings")
+    if lost is None:
         return
     settings: tuple[str, ...] = ("bins.by=recording",)
     has_windows = isinstance(config.data, WindowsConfig)
     if bins.by == "time":
         windows = (f"data.window_us={bins.window_us}",) if has_windows else ()
-        settings = (*windows, f"bins.step_us={round_up(bins.step_us / (1 - share))}", *settings)
+        settings = (*windows, f"bins.step_us={round_up(bins.step_us / (1 - total.outside))}", *settings)
     yield Finding(
         kind="outside",
-        text=f"{share:.0%} of the events of the training recordings are outside the {bins.steps} steps"
-        + (f" of {bins.step_us / 1000:g} ms" if bins.by == "time" else "")
-        + " and are not used"
-        + ("; data.window_us splits longer recordings into several samples" if has_windows else ""),
+        text=lost + ("; data.window_us splits longer recordings into several samples" if has_windows else ""),
         settings=settings,
     )
 

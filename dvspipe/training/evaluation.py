@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..arguments import checked
 from ..checkpoints.checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint, load_checkpoint, pin_checkpoint
+from ..config import as_settings
 from ..datasets import (
     PARTS,
     Cache,
@@ -30,12 +31,19 @@ from ..datasets import (
     plain_batches,
     restore_split,
 )
-from ..encoding import BinCounts
+from ..encoding import BinConfig, BinCounts
 from ..errors import Brief, ConfigError, DataError, Remedy, count_noun
-from ..networks import NO_MODULES, ModuleSource, Network, run_in_pieces
+from ..networks import NO_MODULES, ModuleConfig, ModuleSource, Network, run_in_pieces
 from ..networks.norms import PIECE_STEPS
 from ..parallel import Progress, ignore_progress
-from ..results import BaselineResult, EvaluationResult, RunFolder, WrongPrediction, calibration_error
+from ..results import (
+    BaselineResult,
+    EvaluationResult,
+    RecordingPrediction,
+    RunFolder,
+    WrongPrediction,
+    calibration_error,
+)
 from ..results.scores import CALIBRATION_BINS, Counts
 from .callback import LogCallback, TrainingCallback
 from .framing import adopt_framing
@@ -172,38 +180,72 @@ class OpenedEvaluation:
         """Return the record of the predictions for the samples."""
         found, synthetic = self.data, self.data.is_synthetic(self.part)
         count = count_noun(len(self.samples), "recording")
+        probabilities = self.classifier.probabilities(evaluation.logits)
         return EvaluationResult(
             **score(evaluation, self.samples, found.classes, self.classifier),
             data=f"{count} ({self.part}) of {found.title}{' (synthetic)' if synthetic else ''}",
             synthetic=synthetic,
             trained_on=self.classifier.trained_on,
+            predictions=tuple(
+                RecordingPrediction(
+                    name=sample.name,
+                    label=found.classes[sample.label],
+                    predicted=found.classes[predicted],
+                    probabilities=tuple(row),
+                )
+                for sample, predicted, row in zip(
+                    self.samples, evaluation.predicted.tolist(), probabilities.tolist(), strict=True
+                )
+            ),
         )
+
+
+@runtime_checkable
+class TrainedClassifier(Protocol):
+    """Trained network with its configuration, such as `inference.Classifier`."""
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Checkpoint that it was loaded from; None if it was built in memory."""
+
+    @property
+    def config(self) -> ClassifierConfig:
+        """Configuration of the classifier."""
+
+    @property
+    def network(self) -> nn.Module:
+        """Network in PyTorch."""
 
 
 @checked
 @keep_freed_memory()
 def evaluate(
-    checkpoint: str | Path,
-    data: DataConfig | Mapping[str, object] | str | Path,
+    checkpoint: str | Path | TrainedClassifier | nn.Module,
+    data: DataConfig | DataSet | Mapping[str, object] | str | Path,
     part: str = "test",
     *,
     seed: int = 0,
     batch: int = 32,
     callback: TrainingCallback | None = None,
     modules: ModuleSource = NO_MODULES,
+    network: nn.Module | None = None,
+    bins: BinConfig | Mapping[str, object] | None = None,
 ) -> EvaluationResult:
     """Evaluate a trained classifier on a data set.
 
     Args:
-        checkpoint: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`.
-        data: Folder of recordings, or the settings of a data set, also a mapping. Its classes are the classes of the
-            classifier. A folder is framed as in training, unless its settings say otherwise.
+        checkpoint: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`; or a `Classifier`;
+            or a network, which is called with all steps [T, B, C, H, W] and returns [T, B, K] or [B, K].
+        data: Folder of recordings, or the settings of a data set, also a mapping; or a data set. Its classes are the
+            classes of the classifier. A folder is framed as in training, unless its settings say otherwise.
         part: `train`, `validation`, `test`, or `all`. If the recordings are not from the run, the test part is all of
             them.
         seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
         batch: Recordings per batch.
         callback: Called with progress, and with a warning if the part may contain recordings of the training.
         modules: Source of networks with `network.kind = module`.
+        network: Your own network, which was passed to `train`; the weights of the checkpoint are loaded into it.
+        bins: Steps of the spike tensors for a network; a checkpoint and a `Classifier` have their own.
 
     Raises:
         CheckpointError: If the file is not a checkpoint.
@@ -214,9 +256,68 @@ def evaluate(
         >>> evaluate("runs/train/mine", "recordings").accuracy  # doctest: +SKIP
         0.91
     """
-    callback, data = callback or LogCallback(), as_data(data)
-    opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=modules)
-    return evaluate_opened(opened, open_cache(data), batch=batch, callback=callback)
+    callback = callback or LogCallback()
+    found = data if isinstance(data, DataSet) else as_data(data)
+    cache = None if isinstance(found, DataSet) else open_cache(found)
+    if network is not None:
+        modules = ModuleSource(modules.trust, network)
+    trained: str | Path | TrainedClassifier
+    if isinstance(checkpoint, nn.Module):
+        steps = as_settings(BinConfig, bins)
+        found = found if isinstance(found, DataSet) else open_dataset(found, seed, steps)
+        trained = _describe_network(checkpoint, found, steps)
+    else:
+        trained = checkpoint
+    opened = open_evaluation(trained, found, part, seed=seed, callback=callback, modules=modules)
+    return evaluate_opened(opened, cache, batch=batch, callback=callback)
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """Trained network with its configuration.
+
+    Args:
+        checkpoint: Checkpoint that it was loaded from; None if it was built in memory.
+        config: Its configuration.
+        network: The network.
+    """
+
+    checkpoint: str | None
+    config: ClassifierConfig
+    network: nn.Module
+
+    @property
+    def name(self) -> str:
+        """Name in messages."""
+        return self.checkpoint or type(self.network).__name__
+
+    @property
+    def split(self) -> Path | None:
+        """Split of its run, if the file exists."""
+        if self.checkpoint is None:
+            return None
+        split = RunFolder(
+            find_checkpoint(self.checkpoint).resolve().parent.parent
+        ).split  # RUN/weights/best.safetensors
+        return split if split.is_file() else None
+
+
+def _describe_network(network: nn.Module, data: DataSet, bins: BinConfig) -> _Trained:
+    """Return a network with the configuration that its data set implies."""
+    config = ClassifierConfig(
+        classes=data.classes, width=data.sensor.width, height=data.sensor.height, bins=bins, network=ModuleConfig()
+    )
+    is_known = isinstance(network, Network)
+    return _Trained(None, config, network if is_known else config.build_network(ModuleSource((), network)))
+
+
+def _load(checkpoint: str | Path | TrainedClassifier, modules: ModuleSource) -> _Trained:
+    if isinstance(checkpoint, _Trained):
+        return checkpoint
+    if isinstance(checkpoint, str | Path):
+        path = pin_checkpoint(checkpoint)
+        return _Trained(path, *load_checkpoint(path, modules=modules))
+    return _Trained(checkpoint.checkpoint, checkpoint.config, checkpoint.network)
 
 
 def evaluate_opened(
@@ -237,8 +338,8 @@ def evaluate_opened(
 
 
 def open_evaluation(
-    path: str | Path,
-    data: DataConfig,
+    checkpoint: str | Path | TrainedClassifier,
+    data: DataConfig | DataSet,
     part: str,
     *,
     seed: int,
@@ -246,34 +347,42 @@ def open_evaluation(
     modules: ModuleSource,
 ) -> OpenedEvaluation:
     """Load a classifier, and open the part of a data set to evaluate; arguments as in `evaluate`."""
-    path = pin_checkpoint(path)
-    classifier, network = load_checkpoint(path, modules=modules)
+    trained = _load(checkpoint, modules)
+    name, classifier = trained.name, trained.config
     if part not in (*PARTS, "all"):
         raise ConfigError(f"part {part}: unknown part (expected {', '.join(PARTS)}, all)")
-    data = adopt_framing(data, classifier)
-    is_divided = isinstance(data, RecordingsConfig) and data.split is not None
-    shares = {} if is_divided else {"validation": 0.0, "test": 0.0}  # few recordings cannot be split
-    found = open_dataset(data.with_shares(shares), seed, classifier.bins)
+    divide: Callable[[], DataSet] | None = None
+    if isinstance(data, DataSet):
+        found = data
+    else:
+        data = adopt_framing(data, classifier)
+        is_divided = isinstance(data, RecordingsConfig) and data.split is not None
+        shares = {} if is_divided else {"validation": 0.0, "test": 0.0}  # few recordings cannot be split
+        found = open_dataset(data.with_shares(shares), seed, classifier.bins)
+        divide = None if is_divided else partial(open_dataset, data, seed, classifier.bins)
     for warning in found.warnings:
         callback.on_warning(warning)
+
     if found.classes != classifier.classes:
         raise DataError(
-            f"{found.title}: classes differ from {path} (found {', '.join(found.classes)}, expected "
+            f"{found.title}: classes differ from {name} (found {', '.join(found.classes)}, expected "
             f"{', '.join(classifier.classes)})"
         )
     if found.sensor != classifier.sensor:
         raise DataError(
-            f"{found.title}: sensor differs from {path} (found {found.sensor}, expected {classifier.sensor})"
+            f"{found.title}: sensor differs from {name} (found {found.sensor}, expected {classifier.sensor})"
         )
-    if part != "all" and not is_divided:
-        divide = partial(open_dataset, data, seed, classifier.bins)
-        found, part = _split_as_trained(path, found, part, divide, callback)
-    parts = found.parts | {"all": tuple(sample for samples in found.parts.values() for sample in samples)}
-    return OpenedEvaluation(classifier, network, found, part, parts[part])
+    if part != "all" and divide is not None:
+        found, part = _split_as_trained(trained, found, part, divide, callback)
+    elif isinstance(data, DataSet) and part == "test" and not found.test:
+        callback.on_warning(f"{found.title}: has no test part; all {len(found.samples)} recordings are used")
+        part = "all"
+    parts = found.parts | {"all": found.samples}
+    return OpenedEvaluation(classifier, trained.network, found, part, parts[part])
 
 
 def _split_as_trained(
-    path: str, data: DataSet, part: str, divide: Callable[[], DataSet], callback: TrainingCallback
+    trained: _Trained, data: DataSet, part: str, divide: Callable[[], DataSet], callback: TrainingCallback
 ) -> tuple[DataSet, str]:
     """Split a data set as in the run of a checkpoint; return it and the part to evaluate.
 
@@ -281,7 +390,7 @@ def _split_as_trained(
     Warn in this case, and if the part may contain recordings of the training.
 
     Args:
-        path: Checkpoint.
+        trained: Trained network.
         data: Data set before splitting.
         part: `train`, `validation` or `test`.
         divide: Splits the data set by its seed.
@@ -290,13 +399,13 @@ def _split_as_trained(
     Raises:
         DataError: If only some of the recordings are from the run, or there are too few to split.
     """
-    split = RunFolder(find_checkpoint(path).resolve().parent.parent).split  # path: RUN/weights/best.safetensors
-    trained = restore_split(split, data) if split.is_file() else None
-    if trained is not None:
-        for warning in trained.warnings[len(data.warnings) :]:
+    split = trained.split
+    restored = None if split is None else restore_split(split, data)
+    if restored is not None:
+        for warning in restored.warnings[len(data.warnings) :]:
             callback.on_warning(warning)
-        return trained, part
-    if part == "test" and split.is_file() and not data.test:
+        return restored, part
+    if part == "test" and split is not None and not data.test:
         callback.on_warning(
             f"{data.title}: none of its recordings are in {split}; the test part is all {len(data.samples)} of them"
         )
@@ -307,8 +416,8 @@ def _split_as_trained(
         raise error.with_remedies([*error.remedies, Remedy("part", "all", "evaluate all recordings")]) from error
     if not (part == "test" and divided.fixed_test):
         callback.on_warning(
-            f"{data.title}: the split of the training of {path} is unknown, so it is split by the seed; part {part} "
-            "may contain recordings of the training"
+            f"{data.title}: the split of the training of {trained.name} is unknown, so it is split by the seed; part "
+            f"{part} may contain recordings of the training"
         )
     return divided, part
 
@@ -335,6 +444,8 @@ def test_notes(
     parts = data.parts.values()
     alone = all(len(part) == len({sample.group for sample in part}) for part in parts)
     groups = "one group per recording (data.group keeps a person's together)" if alone else "no group in two parts"
+    if data.in_time:
+        groups = f"films of {', '.join(data.in_time)} divided in time between the parts"
     chosen = f"{len(data.validation)} for validation (choice of the epoch)"
     if not data.validation:
         chosen = "each left out once to choose the penalty of the readout"

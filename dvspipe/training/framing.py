@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..checkpoints.checkpoint import ClassifierConfig
-from ..config import build, merge_settings
+from ..config import SettingsTree, build, merge_settings
 from ..datasets import PERSON_SIZE, DataConfig, DataSet, FilesConfig
 from ..errors import DvspipeError
 from ..events import SensorSize
 from ..framing import open_source, scaled_size
 from ..parallel import Progress, ignore_progress
-from ..recordings.conversion import is_video
-from ..video.opening import open_video
+from ..recordings.conversion import is_video, open_for_sensor
 
 MAX_SEARCHED = 12  # videos searched for a person
 MAX_VIDEO_SIDE_PX = 346  # larger videos are scaled down; a DAVIS346 has 346 columns
@@ -32,6 +31,12 @@ class FramingChoice(NamedTuple):
     size: SensorSize | None
     roi: str
     reason: str
+
+    @property
+    def settings(self) -> SettingsTree:
+        """Settings of the data set."""
+        size: SettingsTree = {} if self.size is None else {"size": str(self.size)}
+        return size | {"roi": self.roi}
 
 
 def adopt_framing(data: DataConfig, classifier: ClassifierConfig) -> DataConfig:
@@ -63,9 +68,10 @@ def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignor
     if not isinstance(config, FilesConfig):
         return None
     pictures = config.video.video
+    has_sensor = config.video.simulator.sensor_size != "keep"
     files = [sample.file for sample in data.samples if sample.file is not None]
     videos = [file for file in dict.fromkeys(files) if is_video(file)]
-    if not videos or any((config.size, config.roi, config.fit, pictures.crop, pictures.resize)):
+    if not videos or any((config.size, config.roi, config.fit, pictures.crop, pictures.resize, has_sensor)):
         return None
     searched = videos[:: -(-len(videos) // MAX_SEARCHED)]
     found = 0
@@ -92,7 +98,7 @@ def _common_size(videos: Sequence[Path], config: FilesConfig) -> SensorSize | No
     sizes = set[SensorSize]()
     for video in videos:
         try:
-            sizes.add(open_video(video, config.video.video).size)
+            sizes.add(open_for_sensor(video, config.video).size)
         except DvspipeError:
             continue  # reported when all recordings are read
     largest = max(sizes, key=lambda size: size.width * size.height, default=None)

@@ -27,10 +27,13 @@ from ..config import as_settings, plain_settings, read_stored, read_yaml
 from ..datasets import (
     DataSet,
     DecodedEvents,
+    FolderConfig,
+    RecordingsConfig,
     Sample,
     SpikeTensors,
     TensorSettings,
     check_split,
+    divide,
     leave_out_copies,
     make_transform,
     open_cache,
@@ -57,9 +60,10 @@ from .calibration import find_least_energy, fit_temperature
 from .callback import LogCallback, StageCallback, TrainingCallback
 from .choice import choose_settings
 from .config import TrainConfig
-from .diagnosis import RunOutcome, diagnose, find_copies, find_outside
+from .diagnosis import RunOutcome, diagnose, find_copies, find_outside, find_same_films
 from .evaluation import evaluate_network, event_count_accuracy, score, test_notes
 from .features import FeatureTrainer
+from .file_properties import find_properties
 from .framing import adopt_framing
 from .machine import describe_machine, keep_freed_memory, lacks_bfloat16
 from .norms import measure_classes
@@ -74,7 +78,7 @@ OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in torc
 
 @checked
 def train(
-    config: TrainConfig | Mapping[str, object] | str | Path | None = None,
+    config: TrainConfig | DataSet | Mapping[str, object] | str | Path | None = None,
     folder: str | Path | None = None,
     *,
     command: str = "",
@@ -93,7 +97,8 @@ def train(
 
     Args:
         config: Folder of recordings, whose settings are then chosen (see `choose_settings`), or are the settings of
-            the run to resume; YAML file, or name of a shipped one; or settings, as a model or a mapping.
+            the run to resume; YAML file, or name of a shipped one; or settings, as a model or a mapping; or a data
+            set, whose missing parts are drawn from its training part.
         folder: Run folder; created if missing. None: a new folder, runs/train/<name>.
         command: Command that repeats the run, for the records.
         callback: Training callback; default: `LogCallback`.
@@ -127,12 +132,17 @@ def train(
     is_first = os.environ.get("RANK", "0") == "0"  # set by torchrun
     callback = (callback or LogCallback()) if is_first else TrainingCallback()
     module = network if isinstance(network, nn.Module) else None
+    given = config if isinstance(config, DataSet) else None
     if module is None and network is not None:
         named |= {"network": network}
+    elif module is not None and given is not None:
+        named |= {"network": {"kind": "module"}}
     place = None if folder is None else RunFolder(Path(folder))
     if place is not None and place.config.is_file() and not resume and not overwrite:
         raise FileError(f"{folder}: contains a run", REPLACE, Remedy("resume", True, "resume it"))
-    config, found = _find_config(config, named, callback, place if resume else None)
+    config, found = _find_config(
+        None if isinstance(config, DataSet) else config, named, callback, place if resume else None
+    )
     place, decoded = place or _free_folder(config.name), decoded or found
     modules = ModuleSource.of(trust, module)
     modules.check(config.network)  # fail before recordings are read
@@ -147,7 +157,7 @@ def train(
         if config.optimiser.precision == "bfloat16" and processes.device.type == "cpu" and lacks_bfloat16():
             callback.on_warning("optimiser.precision = bfloat16: this processor emulates it; float32 is faster")
         try:
-            return _run(config, place, init, command, callback, processes, modules, decoded, resume=resume)
+            return _run(config, place, init, command, callback, processes, modules, decoded, given, resume=resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise ConfigError(
@@ -216,17 +226,18 @@ def _run(
     processes: TrainingProcesses,
     modules: ModuleSource,
     decoded: DecodedEvents | None,
+    given: DataSet | None,
     *,
     resume: bool,
 ) -> TrainingRun:
     if config.tensorboard:
         require_tensorboard()
-    opened = _open(config, init, decoded)
-    data = leave_out_copies(opened, partial(callback.on_progress, "comparing recordings"))
+    opened = _open(config, init, decoded) if given is None else given
+    data = leave_out_copies(_draw_missing_parts(opened, config), partial(callback.on_progress, "comparing recordings"))
     callback.on_data(synthetic=data.synthetic)
     for warning in data.warnings:
         callback.on_warning(warning)
-    _warn(callback, find_copies(data))
+    _warn(callback, (*find_copies(data), *find_same_films(data)))
     if resume:
         check_split(folder.split, data)
     if config.optimiser.rule != "readout":
@@ -250,6 +261,8 @@ def _run(
             decoded.clear()
         _check_sensor(parts.train, data, classifier)
         _warn(callback, find_outside(parts.train.counts(), config))
+        properties = _find_properties(data, parts, config, callback)
+        _warn(callback, properties)
         experiment = Experiment(config, data, classifier, parts, processes, callback, init, modules)
         settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         if processes.is_first:
@@ -260,7 +273,7 @@ def _run(
         baseline = _train_baseline(experiment, folder.baseline) if config.baseline else None
         run = None
         if processes.is_first:
-            test, activity = _test(trainer, best, baseline, command)
+            test, activity = _test(trainer, best, baseline, command, properties)
             run = TrainingRun(folder, settings, tuple(trainer.rows), test, activity)
         shared = processes.share(run)
         assert shared is not None
@@ -299,6 +312,26 @@ def _open(config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents |
         assert init is not None
         return open_recordings(config, init.config.classes, decoded)
     return open_dataset(config.data, config.seed, config.bins, decoded=decoded)
+
+
+def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
+    """Draw missing test and validation parts from the training part, with a warning; a readout needs no validation.
+
+    Raises:
+        DataError: If there are too few groups.
+    """
+    settings = config.data if isinstance(config.data, RecordingsConfig) else FolderConfig()
+    train, test, validation = list(data.train), list(data.test), list(data.validation)
+    warnings = data.warnings
+    if not test:
+        train, test = divide(train, settings.test, config.seed + 1)
+        warnings += (f"{data.title}: has no test part; {len(test)} training recordings are used (data.test)",)
+    if not validation and config.optimiser.rule != "readout":
+        train, validation = divide(train, settings.validation, config.seed)
+        warnings += (
+            f"{data.title}: has no validation part; {len(validation)} training recordings are used (data.validation)",
+        )
+    return replace(data, train=tuple(train), validation=tuple(validation), test=tuple(test), warnings=warnings)
 
 
 def _describe(config: TrainConfig, data: DataSet) -> ClassifierConfig:
@@ -368,6 +401,19 @@ def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierCo
             f"{found[1]}x{found[0]}, expected {expected[1]}x{expected[0]})",
             Remedy("data.size", str(data.sensor), "fit recordings and videos to this size"),
         )
+
+
+def _find_properties(
+    data: DataSet, parts: DataParts, config: TrainConfig, callback: TrainingCallback
+) -> tuple[Finding, ...]:
+    """Find whether properties of the files alone predict the class."""
+    encoded = (data.train, parts.train), (data.validation, parts.validation), (data.test, parts.test)
+    events = {
+        sample.name: count.events
+        for samples, tensors in encoded
+        for sample, count in zip(samples, tensors.counts() if samples else (), strict=True)
+    }
+    return tuple(find_properties(data, config.data, events, partial(callback.on_progress, "comparing files")))
 
 
 def _warn(callback: TrainingCallback, findings: Iterable[Finding]) -> None:
@@ -462,7 +508,11 @@ def _count_before(experiment: Experiment) -> int | None:
 
 
 def _test(
-    trainer: Trainer | ReadoutTrainer, best: EpochRow, baseline: BaselineResult | None, command: str
+    trainer: Trainer | ReadoutTrainer,
+    best: EpochRow,
+    baseline: BaselineResult | None,
+    command: str,
+    properties: tuple[Finding, ...],
 ) -> tuple[TestResult, ActivityRecord]:
     """Calibrate the network of the chosen epoch, test it once, and store the test and activity records."""
     experiment, folder = trainer.experiment, trainer.folder
@@ -489,6 +539,7 @@ def _test(
         correct=tested.correct,
         count_accuracy=event_count_accuracy(parts.train, parts.test),
         convergence=best.convergence,
+        properties=properties,
     )
     origin = " (synthetic)" if data.synthetic_test else ", trained on synthetic data" if data.synthetic else ""
     result = TestResult(

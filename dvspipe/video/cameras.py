@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import VideoError
 from .config import VideoSettings
-from .opencv import cv2, silence_stderr
+from .opencv import SILENT_OPENCV, cv2, silence_stderr
 from .pictures import Images
 from .video import Video, read_size
 
@@ -28,7 +28,7 @@ def open_camera(index: int, settings: VideoSettings) -> Video:
 
 
 def _camera_images(index: int, ended: threading.Event) -> Images:
-    with silence_stderr():
+    with SILENT_OPENCV, silence_stderr():
         capture = cv2.VideoCapture(index)
 
     def decode() -> NDArray[Any]:

@@ -15,21 +15,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import TruncatedVideoError, VideoError
+from ..errors import VideoError
 from .config import FOLDER_FPS, VideoSettings
+from .containers import find_complete_bytes
 from .ffmpeg import decode_frames, find_frame_times, is_installed
-from .opencv import cv2
+from .opencv import SILENT_OPENCV, cv2
 from .pictures import Images, to_grey
 from .times import find_times_us
 from .video import NO_FRAME, Video, read_size
 
+INCOMPLETE = "incomplete video: its end is missing (found no list of frames, moov); copy or record it again"
 SOUND_ONLY = "contains only sound (expected a video stream)"
 BORDER_BYTES = 1 << 20
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
 CODEC_NAMES = {"AV01": "AV1", "av01": "AV1"}  # FourCC codes that differ from the common name
-GIF_TAIL_BYTES = 64  # searched for the GIF trailer; some writers pad it with zeros
 MATROSKA_START = b"\x1aE\xdf\xa3"  # EBML, also of WebM
 MATROSKA_TICKS_HZ = 1000.0
+MIN_DECODED = 0.8  # minimum fraction of the frames of a complete file that ffmpeg decodes
 END_FRAMES = 5  # decoded at the end to get the last two; the frame count may be too large
 END_SIZE = (48, 48)  # width and height of the images in VideoEnds
 
@@ -91,22 +93,36 @@ def open_file(path: Path, settings: VideoSettings) -> Video:
     """Open a video file as a video; see `open_video`."""
     if not path.stat().st_size:
         raise VideoError(f"{path}: the file is empty")
+    explain_end: Callable[[int], str | None] = partial(_explain_end, path)
     with _open_capture(path) as capture:
         count, fps = _count_frames(path, capture), capture.get(cv2.CAP_PROP_FPS)
         duration_s = max(0.0, capture.get(cv2.CAP_PROP_FRAME_COUNT) / fps) if fps > 0 else 0.0
-        codec = (
-            (int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little").decode("latin-1").strip("\0 ")
-        )
+        codec = _read_codec(capture)
         is_decoded = capture.grab()
         read = decode_file if is_decoded or not cv2.haveImageReader(str(path)) else _decode_animation
     images: Callable[[], Images] = partial(read, path)
     if not is_decoded and read is decode_file and (own_times_us := find_frame_times(path)):
         images, count = partial(_decode_with_ffmpeg, path, own_times_us), len(own_times_us)
         duration_s = own_times_us[-1] * 1e-6 * count / max(1, count - 1)
+        explain_end = partial(_explain_missing, path, count)
     _warn_about_hdr(path, settings.transfer)
     size = read_size(str(path), images, settings, _explain_no_frame(path, codec))
     times_us = find_times_us(settings, str(path), count, images=images)
-    return Video(str(path), size, count, settings, images, times_us, duration_s=duration_s)
+    return Video(str(path), size, count, settings, images, times_us, duration_s=duration_s, explain_end=explain_end)
+
+
+def _explain_end(path: Path, frames: int) -> str | None:
+    """Return why a file that ends after some frames is truncated; None if it seems complete."""
+    expected = find_complete_bytes(path)
+    if expected is None:
+        return None
+    return f"found {frames} frames in {path.stat().st_size:,} of at least {expected:,} bytes"
+
+
+def _explain_missing(path: Path, count: int, frames: int) -> str | None:
+    """As `_explain_end`, for a file whose frames are counted; ffmpeg may skip some of them."""
+    missing = f"found {frames} of {count} frames" if frames < MIN_DECODED * count else None
+    return _explain_end(path, frames) or missing
 
 
 def _count_frames(path: Path, capture: cv2.VideoCapture) -> int:
@@ -122,9 +138,17 @@ def _count_frames(path: Path, capture: cv2.VideoCapture) -> int:
 
 
 def _explain_no_frame(path: Path, codec: str) -> str:
-    """Explain why a video has no frames, with an ffmpeg command that converts it."""
+    """Explain why a video has no frames, with an ffmpeg command that converts it if it is complete."""
+    expected = find_complete_bytes(path)
+    if expected is not None:
+        found = path.stat().st_size
+        return f"truncated, and no frame can be decoded (found {found:,} bytes, expected at least {expected:,})"
     if not (codec.isascii() and codec.isprintable() and codec):
-        return SOUND_ONLY if _has_sound_only(path) else NO_FRAME
+        content = _read_start_and_end(path)
+        if _has_sound_only(content):
+            return SOUND_ONLY
+        has_no_description = content[4:8] == b"ftyp" and b"moov" not in content
+        return INCOMPLETE if has_no_description else NO_FRAME
     target = path.with_suffix(".mp4") if path.suffix.lower() != ".mp4" else path.with_name(f"{path.stem}-h264.mp4")
     command = shlex.join(["ffmpeg", "-i", str(path), "-c:v", "libx264", str(target)])
     name = CODEC_NAMES.get(codec, codec)
@@ -132,9 +156,8 @@ def _explain_no_frame(path: Path, codec: str) -> str:
     return f"{NO_FRAME[:-1]}; its codec is {name}); {install}convert it: {command}"
 
 
-def _has_sound_only(path: Path) -> bool:
+def _has_sound_only(content: bytes) -> bool:
     """Return whether an MP4-like file has a sound track but no video track."""
-    content = _read_start_and_end(path)
     return b"hdlr" in content and b"soun" in content and b"vide" not in content
 
 
@@ -160,6 +183,42 @@ def _warn_about_hdr(path: Path, transfer: str) -> None:
         )
 
 
+class VideoHeader(NamedTuple):
+    """Properties in the header of a video file.
+
+    Args:
+        width: Width of the pictures.
+        height: Height of the pictures.
+        fps: Frames per second; 0 if unknown.
+        duration_s: Duration in seconds; 0 if unknown.
+        codec: Four-letter code of the codec.
+    """
+
+    width: int
+    height: int
+    fps: float
+    duration_s: float
+    codec: str
+
+
+def read_header(path: Path) -> VideoHeader:
+    """Read the header of a video file, without decoding pictures.
+
+    Raises:
+        VideoError: If the file cannot be opened.
+    """
+    with _open_capture(path) as capture:
+        width, height = (round(capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        duration_s = _count_frames(path, capture) / fps if fps > 0 else 0.0
+        return VideoHeader(width, height, fps, duration_s, _read_codec(capture))
+
+
+def _read_codec(capture: cv2.VideoCapture) -> str:
+    code = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+    return code.to_bytes(4, "little").decode("latin-1").strip("\0 ")
+
+
 @contextmanager
 def _open_capture(path: Path) -> Iterator[cv2.VideoCapture]:
     capture = _create_capture(path)
@@ -174,14 +233,14 @@ def _create_capture(path: Path) -> cv2.VideoCapture:
         str(path).encode()
     except UnicodeEncodeError as error:  # OpenCV fails to convert such a name
         raise VideoError(f"{path}: cannot be opened by OpenCV: its name is not UTF-8; rename it") from error
-    return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    with SILENT_OPENCV:
+        return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)  # FFmpeg takes tcp:HOST:PORT.mp4 for an address
 
 
 def decode_file(path: Path) -> Images:
     """Decode a video file with OpenCV, frame by frame.
 
     Raises:
-        TruncatedVideoError: If a GIF has no trailer; raised after the last frame.
         VideoError: If a frame cannot be decoded.
     """
     capture = _create_capture(path)
@@ -200,8 +259,6 @@ def decode_file(path: Path) -> Images:
                 t_us = last_us + round(1e6 / (capture.get(cv2.CAP_PROP_FPS) or FOLDER_FPS))
             last_us = t_us
             yield t_us, decode
-        if path.suffix.lower() == ".gif" and not _has_gif_trailer(path):
-            raise TruncatedVideoError(f"{path}: truncated after {last_us} us (no GIF trailer)", at_us=max(0, last_us))
     finally:
         capture.release()
 
@@ -212,16 +269,10 @@ def _decode_with_ffmpeg(path: Path, times_us: Sequence[int]) -> Images:
             yield t_us, partial(np.asarray, image)
 
 
-def _has_gif_trailer(path: Path) -> bool:
-    """Return whether a GIF ends with its trailer; the format stores no frame count to check instead."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - GIF_TAIL_BYTES))
-        return file.read().rstrip(b"\0").endswith(b";")
-
-
 def _decode_animation(path: Path) -> Images:
     """Decode an animation that FFmpeg does not support, such as WebP; OpenCV decodes all frames at once."""
-    found, animation = cv2.imreadanimation(str(path))
+    with SILENT_OPENCV:
+        found, animation = cv2.imreadanimation(str(path))
     t_us = 0
     for image, duration_ms in zip(animation.frames, animation.durations, strict=True) if found else ():
         yield t_us, partial(np.asarray, image)

@@ -13,7 +13,7 @@ from ..errors import VideoError
 from .config import FOLDER_FPS, VideoSettings
 from .frames import PIXEL_TYPES
 from .names import list_images
-from .opencv import cv2
+from .opencv import SILENT_OPENCV, cv2
 from .pictures import Images, fit_picture, to_grey
 from .times import find_times_us
 from .video import NO_FRAME, Video, read_size
@@ -55,7 +55,8 @@ def _folder_images(files: Sequence[Path]) -> Images:
 
 
 def _read_image(file: Path) -> NDArray[Any]:
-    image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    with SILENT_OPENCV:
+        image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise VideoError(f"{file}: not an image that OpenCV can read")
     if image.dtype not in PIXEL_TYPES or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):

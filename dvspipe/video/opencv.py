@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 from ..errors import VideoError
 
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read at import; `VideoError` reports problems instead
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 try:
     import cv2
 except ImportError as error:  # pragma: no cover - depends on the machine
@@ -18,7 +18,45 @@ except ImportError as error:  # pragma: no cover - depends on the machine
         "replace opencv-python with opencv-python-headless"
     ) from error
 
-__all__ = ["cv2", "silence_stderr"]
+__all__ = ["SILENT_OPENCV", "cv2", "silence_stderr"]
+
+FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
+"""Environment variable that OpenCV reads when it opens a video; the level then applies until it opens another one."""
+FFMPEG_QUIET = "-8"  # AV_LOG_QUIET
+
+
+class _Silence:
+    """Context in which OpenCV and FFmpeg print no messages, because `VideoError` reports problems.
+
+    Several threads can be inside at the same time; the last one that leaves restores the levels of the process.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._level = 0
+        self._ffmpeg_level: str | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+                self._ffmpeg_level = os.environ.get(FFMPEG_LEVEL)
+                os.environ[FFMPEG_LEVEL] = self._ffmpeg_level or FFMPEG_QUIET
+            self._inside += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                cv2.utils.logging.setLogLevel(self._level)
+                if self._ffmpeg_level is None:
+                    del os.environ[FFMPEG_LEVEL]
+
+
+SILENT_OPENCV = _Silence()
 
 
 @contextmanager

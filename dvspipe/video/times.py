@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from ..errors import Remedy, VideoError
+from ..files import read_bytes
 from .config import VideoSettings
 from .names import IMAGE_SUFFIXES
 from .pictures import Images
@@ -17,6 +18,7 @@ US_PER_UNIT = {"s": Decimal(10**6), "ms": Decimal(10**3), "us": Decimal(1), "ns"
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 LONGEST_ASSUMED_INTERVAL_S = 1.0  # a longer mean interval suggests that the unit is not seconds
 LATEST_FRAME_US = 2**62
+MAX_TIMES_BYTES = 1 << 26  # maximum size of a file of times: 3 million frames
 
 
 def find_times_us(
@@ -81,11 +83,12 @@ def _read_times(path: Path, unit: str | None) -> list[_TimeRow]:
     """Read a file of times; convert the times to microseconds.
 
     Raises:
-        VideoError: If the file cannot be read, its unit is unknown, or a time is invalid or not after the previous one.
+        FileError: If the file cannot be read, or is too large.
+        VideoError: If it is not text, its unit is unknown, or a time is invalid or not after the previous one.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_bytes(path, MAX_TIMES_BYTES).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
         raise VideoError(f"{path}: cannot be read as a file of times ({error})") from error
     rows: list[_TimeRow] = []
     header_unit: str | None = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..arguments import checked
 from ..errors import Brief, Remedy, TruncatedVideoError, VideoError
-from ..events import SensorSize
+from ..events import Region, SensorSize
 from .config import VideoSettings
 from .frames import Frame
 from .pictures import Images, fit_picture, to_colours, to_grey
@@ -26,6 +27,13 @@ EXAMPLE_FPS = 30  # shown in messages, as a number to replace
 NO_FRAME = "not a video that OpenCV can read (no frame could be decoded)"
 
 
+log = logging.getLogger(__name__)
+
+
+def _is_complete(_: int) -> None:
+    """Explain no end; see `Video.explain_end`."""
+
+
 @dataclass(frozen=True, repr=False)
 class Video(Brief):
     """Source of frames: a video file, image folder, array or camera. Create it with `open_video`.
@@ -33,12 +41,14 @@ class Video(Brief):
     Args:
         name: Name in messages.
         size: Width and height of the frames, after cropping and resizing.
-        frame_count: Number of frames; 0 if unknown.
+        frame_count: Number of frames; 0 if unknown. A guess for a file of variable frame rate.
         settings: Settings for reading.
         images: Function that starts a new pass over all images.
         times_us: Frame times from a file of times; None: times in the video, or a constant rate.
         ended: Event that stops a camera when set; None for other sources.
         duration_s: Duration in seconds from the header of a video file; 0 if unknown.
+        explain_end: Function that returns why a video that ends after some frames is truncated; None: it is complete.
+        is_tolerant: Whether a truncated video ends with a warning instead of an error; see `tolerant`.
     """
 
     name: str
@@ -49,6 +59,8 @@ class Video(Brief):
     times_us: tuple[int, ...] | None = field(default=None, repr=False)
     ended: threading.Event | None = field(default=None, repr=False, compare=False)
     duration_s: float = 0.0
+    explain_end: Callable[[int], str | None] = field(default=_is_complete, repr=False, compare=False)
+    is_tolerant: bool = field(default=False, repr=False)
 
     @checked
     def frames(self, first: int = 0) -> Iterator[Frame]:
@@ -102,17 +114,54 @@ class Video(Brief):
         """
         return replace(self, images=partial(_repeat, self.images, min_us))
 
+    @checked
+    def shown_on(self, size: SensorSize) -> Video:
+        """Crop the pictures to the shape of `size`, in their middle, and scale them to it, without distortion.
+
+        The pictures must not be scaled already (`settings.resize`).
+
+        Example:
+            >>> import numpy as np
+            >>> from dvspipe.video.opening import open_video
+            >>> video = open_video(np.zeros((5, 90, 160), np.uint8), fps=50)
+            >>> video.shown_on(SensorSize(width=12, height=9)).settings.crop
+            '120x90+20+0'
+        """
+        assert self.settings.resize is None
+        scale = min(self.size.width / size.width, self.size.height / size.height)
+        width = max(1, round(size.width * scale))
+        height = max(1, round(size.height * scale))
+
+        before = Region.full(self.size) if self.settings.crop is None else Region.parse(self.settings.crop)
+        left = before.left + (self.size.width - width) // 2
+        top = before.top + (self.size.height - height) // 2
+        shown = Region(left, top, SensorSize(width=width, height=height))
+        crop = self.settings.crop if shown.size == self.size else str(shown)
+        resize = None if shown.size == size else str(size)
+        settings = self.settings.model_copy(update={"crop": crop, "resize": resize})
+        return replace(self, size=size, settings=settings)
+
+    def tolerant(self) -> Video:
+        """Return this video with a warning instead of an error at its end if it is truncated; once per process."""
+        return replace(self, is_tolerant=True)
+
     def _read_frames(
         self, convert: Callable[[NDArray[Any]], NDArray[Any]], first: int = 0
     ) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Yield the time and converted image of the frames from start to stop, skipping the first `first`."""
+        """Yield the time and converted image of the frames from start to stop, skipping the first `first`.
+
+        Of several frames at one time, the first is used: browsers record times in milliseconds.
+        """
         settings = self.settings
         start_us = round(settings.start_s * 1e6)
         stop_us = None if settings.stop_s is None else round(settings.stop_s * 1e6)
+        has_own_times = self.times_us is not None or settings.fps is not None
         previous_us: int | None = None
         number, skipped = -1, 0
         for number, (decoded_us, decode) in enumerate(self.images()):
             t_us = self._time_us(number, decoded_us)
+            if t_us == previous_us and not has_own_times:
+                continue
             if previous_us is not None and t_us <= previous_us:
                 raise VideoError(
                     f"{self.name}: wrong time of frame {number} (found {t_us} us, expected more than {previous_us} us)",
@@ -133,11 +182,11 @@ class Video(Brief):
                     f"{self.name}: wrong size of frame {number} (found {width}x{height}, expected {self.size})"
                 )
             yield t_us, image
-        if number + 2 < self.frame_count and previous_us is not None:
-            raise TruncatedVideoError(
-                f"{self.name}: truncated at {previous_us} us (found {number + 1} of {self.frame_count} frames)",
-                at_us=previous_us,
-            )
+        if previous_us is not None and (reason := self.explain_end(number + 1)):
+            message = f"{self.name}: truncated at {previous_us} us ({reason})"
+            if not self.is_tolerant:
+                raise TruncatedVideoError(message, at_us=previous_us)
+            _warn_once(message)
         if self.times_us is not None and number + 1 < len(self.times_us):
             raise wrong_count(settings, len(self.times_us), self.name, number + 1)
         if previous_us is not None and previous_us < start_us:
@@ -157,7 +206,8 @@ class Video(Brief):
     def ended_by_interrupt(self) -> Iterator[None]:
         """End the frames of a camera normally at the first Ctrl-C in the block; a second Ctrl-C interrupts as usual.
 
-        This has no effect on other sources, or outside the main thread (only the main thread receives signals).
+        SIGTERM does the same if the program handles it. This has no effect on other sources, or outside the main thread
+        (only the main thread receives signals).
         """
         ended = self.ended
         if ended is None or threading.current_thread() is not threading.main_thread():
@@ -169,11 +219,15 @@ class Video(Brief):
                 raise KeyboardInterrupt
             ended.set()
 
-        before = signal.signal(signal.SIGINT, end)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        handled = {number: handler for number, handler in handlers.items() if callable(handler)}
+        for number in handled:
+            signal.signal(number, end)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in handled.items():
+                signal.signal(number, handler)
 
 
 def read_size(name: str, images: Callable[[], Images], settings: VideoSettings, no_frame_message: str) -> SensorSize:
@@ -186,6 +240,11 @@ def read_size(name: str, images: Callable[[], Images], settings: VideoSettings, 
         for _, decode in begun:
             return Frame(0, fit_picture(name, to_grey(decode()), settings)).size
     raise VideoError(f"{name}: {no_frame_message}")
+
+
+@lru_cache(maxsize=1024)  # a video is read several times: to find the person, and to classify
+def _warn_once(message: str) -> None:
+    log.warning("%s", message)
 
 
 def _repeat(images: Callable[[], Images], min_us: int) -> Images:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from mmap import mmap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,11 +58,11 @@ def write_duration(path: Path) -> float | None:
 
 def _find_times(data: bytes) -> tuple[_Element, int, list[int]] | None:
     """Return the Info element, the unit of time in ns, and the times of all blocks; None if nothing is missing."""
-    top = {each.name: each for each in _walk(data, 0, len(data))}
+    top = {each.name: each for each in walk(data, 0, len(data))}
     if EBML not in top or SEGMENT not in top or not top[SEGMENT].is_open:
         return None
     info, scale_ns, times, base = None, DEFAULT_SCALE_NS, list[int](), 0
-    for each in _walk(data, top[SEGMENT].start, top[SEGMENT].stop, into=(INFO, CLUSTER, BLOCK_GROUP)):
+    for each in walk(data, top[SEGMENT].start, top[SEGMENT].stop, into=(INFO, CLUSTER, BLOCK_GROUP)):
         if each.name == INFO:
             info = each
         elif each.name in (DURATION, SEEK_HEAD, CUES):  # the latter have positions in the file
@@ -75,8 +76,11 @@ def _find_times(data: bytes) -> tuple[_Element, int, list[int]] | None:
     return (info, scale_ns, times) if info is not None and times else None
 
 
-def _walk(data: bytes, start: int, stop: int, into: tuple[int, ...] = ()) -> Iterator[_Element]:
-    """Yield the elements in a part of a file; the content of those in `into` follows them."""
+def walk(data: bytes | mmap, start: int, stop: int, into: tuple[int, ...] = ()) -> Iterator[_Element]:
+    """Yield the elements in a part of a file; the content of those in `into` follows them.
+
+    The last element of a truncated file ends after `stop`.
+    """
     while start < stop:
         name_bytes = _count_bytes(data, start)
         size_bytes = _count_bytes(data, start + name_bytes)
@@ -86,11 +90,11 @@ def _walk(data: bytes, start: int, stop: int, into: tuple[int, ...] = ()) -> Ite
         content = start + name_bytes + size_bytes
         unknown = (1 << 7 * size_bytes) - 1
         size = int.from_bytes(data[start + name_bytes : content]) & unknown
-        end = stop if size == unknown else min(stop, content + size)
+        end = stop if size == unknown else content + size
         yield _Element(name, start, content, end, size == unknown)
         start = content if name in into else end
 
 
-def _count_bytes(data: bytes, at: int) -> int:
+def _count_bytes(data: bytes | mmap, at: int) -> int:
     """Return the length of a number of variable length; 0: there is none."""
     return 9 - data[at].bit_length() if at < len(data) and data[at] else 0

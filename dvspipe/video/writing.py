@@ -17,7 +17,7 @@ from ..events import SensorSize
 from ..files import write_beside
 from .files import decode_file
 from .frames import Frame
-from .opencv import cv2, silence_stderr
+from .opencv import SILENT_OPENCV, cv2, silence_stderr
 
 
 @checked
@@ -54,9 +54,9 @@ def open_webm(path: Path, size: SensorSize, fps: float) -> Iterator[Callable[[ND
         writer.write(image)
         count += 1
 
-    with silence_stderr():
+    with SILENT_OPENCV, silence_stderr():
         writer = cv2.VideoWriter(
-            str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), fps, (size.width, size.height)
+            str(path.absolute()), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), fps, (size.width, size.height)
         )
     try:
         if not writer.isOpened():

@@ -44,6 +44,7 @@ from dvspipe.results import (
     Prediction,
     Record,
     RecordingFolder,
+    RecordingPrediction,
     RecordingResult,
     Row,
     RunFolder,
@@ -89,7 +90,7 @@ TRAINING = (
     KernelRecord,
     EventImage,
 )
-EVALUATION = (EvaluationResult, CorruptionResult, CorruptedAccuracy)
+EVALUATION = (EvaluationResult, RecordingPrediction, CorruptionResult, CorruptedAccuracy)
 ADAPTATION = (AdaptationRecord, NormShift)
 INFERENCE = (
     InferenceRun,

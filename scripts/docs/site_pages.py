@@ -295,7 +295,7 @@ def write_pages() -> None:
 
 def public_names() -> set[str]:
     """Return the public names of `dvspipe` without its modules."""
-    return {name for name in dvspipe.__all__ if not inspect.ismodule(getattr(dvspipe, name))}  # type: ignore[attr-defined]
+    return {name for name in dir(dvspipe) if name[0] != "_" and not inspect.ismodule(getattr(dvspipe, name))}
 
 
 def to_page(target: str, folder: Path) -> str:

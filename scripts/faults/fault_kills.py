@@ -129,17 +129,17 @@ class Killer:
         left = _wait_for_session(running.pid)
         if left:
             raise FaultError(f"{left} processes still run")
-        if number != signal.SIGINT:
+        if number == signal.SIGKILL:
             if running.returncode not in (0, -number):
                 raise FaultError(f"exit code {running.returncode}: {printed}")
             return
         if took_s > self.interrupt_s:
-            raise FaultError(f"ends {took_s:.1f} s after Ctrl-C")
+            raise FaultError(f"ends {took_s:.1f} s after {number.name}")
         lines = [line for line in printed.splitlines() if "resum" not in line and "already converted" not in line]
         if running.returncode == 0 and not lines:
             return
         if running.returncode != 130 or lines != ["dvspipe: interrupted"]:
-            raise FaultError(f"exit code {running.returncode} after Ctrl-C: {printed!r}")
+            raise FaultError(f"exit code {running.returncode} after {number.name}: {printed!r}")
 
     def new_folder(self, name: str) -> Path:
         """Create an empty folder for a command, with a link `in` to the inputs."""

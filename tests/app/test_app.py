@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import json
 import os
+import platform
 import re
 import shlex
 import signal
@@ -14,20 +17,22 @@ import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import keep_signal_handlers
 from conftest import random_events, write_bars
 from facts import mentions, raises
 from typer.testing import CliRunner
 
-from dvspipe.errors import ConfigError, DvspipeError, FileError, Remedy
+from dvspipe.errors import ArgumentError, ConfigError, DvspipeError, FileError, Remedy
 from dvspipe.events import Events, SensorSize, merge_streams
 from dvspipe.formats import info, open_recording, read, write
 from dvspipe.parallel import Progress, ignore_progress
@@ -51,7 +56,7 @@ from dvspipe.app.explorer import Cut, Explored, PictureChoices, draw_picture, ex
 from dvspipe.app.guard import LOGIN, STARTUP, Access, Guard, UploadQuota
 from dvspipe.app.pairs import choices_of, compare_settings
 from dvspipe.app.runs import describe_curves, find_recording, find_runs, find_wrong, list_confusion, plot_curves
-from dvspipe.app.server import build_page
+from dvspipe.app.server import build_page, return_memory
 from dvspipe.app.shared import ChosenFile, copy_recorded, handle, name_session, show_page, take_upload
 from dvspipe.app.videos import (
     IDEAL,
@@ -66,7 +71,7 @@ from dvspipe.app.videos import (
     sensors,
     show_excerpt,
 )
-from dvspipe.app.work import Jobs, Workspace, WorkStep, remove_abandoned, remove_old, safe_stem, say_running
+from dvspipe.app.work import Jobs, Session, Workspace, WorkStep, remove_abandoned, remove_old, safe_stem, say_running
 from dvspipe.cli.app import app
 
 IDEAL_CHOICES = Choices(IDEAL, knobs_of(IDEAL), "off")
@@ -301,6 +306,44 @@ def test_handler_errors_are_shown_as_messages(space: Workspace, caplog: pytest.L
     assert "ZeroDivisionError" in caplog.text
 
 
+@pytest.mark.parametrize("is_wrapped", [False, True], ids=["OSError", "FileError"])
+def test_full_disk_is_named_in_one_line(space: Workspace, caplog: pytest.LogCaptureFixture, is_wrapped: bool) -> None:
+    def write_film(_: object) -> Iterator[dict[str, str]]:
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if is_wrapped:
+            raise FileError("a.h5: cannot be written") from full
+        raise full
+        yield {}
+
+    (line,) = handle(space, "status", write_film)(Request())
+    assert "the disk is full" in line["status"]
+    assert not caplog.records
+
+
+def test_error_that_is_its_own_cause_is_shown(space: Workspace) -> None:
+    def choose(_: object) -> Iterator[dict[str, str]]:
+        error = FileError("a.mp4: corrupted")
+        raise error from error
+        yield {}
+
+    (line,) = handle(space, "status", choose)(Request())
+    assert mentions(line["status"], "a.mp4")
+
+
+@pytest.mark.parametrize("value", [5, {"path": "a"}, ["a"]])
+def test_value_of_another_type_is_named_in_one_line(
+    space: Workspace, caplog: pytest.LogCaptureFixture, value: object
+) -> None:
+    def choose(_: Session, name: str | None) -> Iterator[dict[str, str]]:
+        yield {"line": str(name)}
+
+    (line,) = handle(space, "status", choose)(Request(), value)
+    assert mentions(line["status"], "name", type(value).__name__, "str")
+    assert not caplog.records
+    with raises(ArgumentError, "name", type(value).__name__):
+        space.resolve(value)  # type: ignore[arg-type]
+
+
 def test_handler_without_updates_leaves_the_page_unchanged(space: Workspace) -> None:
     """Otherwise Gradio clears the outputs of a generator that yields nothing."""
     (updates,) = handle(space, "status", lambda *_: iter(()))(Request())
@@ -325,7 +368,7 @@ def test_shown_command_gives_the_same_events(short_video: Path, tmp_path: Path) 
     done = CliRunner().invoke(app, shlex.split(choices.command(str(short_video), str(out)))[1:])
     assert done.exit_code == 0, done.output
     stored = info(out).attributes["settings"]
-    config = choices.config().model_dump()
+    config = choices.config().for_recording(short_video.name).model_dump()
     assert stored["simulator"] == config["simulator"]
     assert stored["upsample"] == config["upsample"]
     assert stored["simulator"]["refractory_period"] == 0.002
@@ -462,15 +505,33 @@ def test_nothing_remains_of_closed_sessions(built: Built) -> None:
     assert not [*space.sessions.iterdir(), *space.uploads.iterdir()]
 
 
+def resident_bytes() -> int:
+    """Return the memory of this process that is not in files, as Linux reports it."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+    return 1024 * int(line.split()[1])
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed memory and can return it")
+def test_freed_memory_is_returned_to_the_system() -> None:
+    """Blocks too small for a mapping of their own, freed below blocks that are still in use."""
+    blocks = [bytes(30_000) for _ in range(4000)]
+    kept = blocks[::400]
+    before = resident_bytes()
+    blocks.clear()
+    return_memory()
+    assert before - resident_bytes() > 60_000_000
+    assert len(kept) == 10
+
+
 def at(served: Served, path: str) -> str:
     """Return the address of a path of the app, with the token."""
     return served.address.replace("?", f"{path}?")
 
 
-def get(address: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+def get(address: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes, dict[str, str]]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(urllib.request.Request(address, headers=headers), timeout=60) as response:
+        with opener.open(urllib.request.Request(address, body, headers), timeout=60) as response:
             return response.status, response.read(), dict(response.headers)
     except urllib.error.HTTPError as error:
         return error.code, error.read(), dict(error.headers)
@@ -586,18 +647,35 @@ def test_password_protects_page_and_files(tmp_path: Path) -> None:
         assert get(f"{page}config")[0] == 401
         assert get(at(found, "config"))[0] == 200
         assert root.is_dir()
+        body = urllib.parse.urlencode({"password": "wrong"}).encode()
+        codes = [get(f"{page}login", body, **{"X-Forwarded-For": f"10.0.0.{number}"})[0] for number in range(6)]
+        assert codes == [401] * 5 + [429]
     assert not root.exists()
 
 
-def interrupt() -> None:
-    raise KeyboardInterrupt
+def test_nothing_is_left_outside_the_folder_of_the_page(tmp_path: Path) -> None:
+    code = (
+        "import json; from pathlib import Path; from dvspipe.app import AppSettings, serve\n"
+        "with serve(AppSettings(Path('.'))): names = {path.name[:12] for path in Path('..').iterdir()}\n"
+        "print(json.dumps(sorted(names)))"
+    )
+    (tmp_path / "folder").mkdir()
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path / "folder",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == ["dvspipe-app-", "folder"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-@pytest.mark.parametrize(
-    ("stop", "code"), [(interrupt, "ended"), (lambda: signal.raise_signal(signal.SIGTERM), 143)], ids=["INT", "TERM"]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_server_removes_its_files_and_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Callable[[], None], code: object
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     """If Python stopped the thread at exit, native code would abort the process."""
     seen: list[object] = []
@@ -610,15 +688,11 @@ def test_stopped_server_removes_its_files_and_ends(
             seen.append("files removed")
 
     monkeypatch.setattr("dvspipe.app.serve", pretend)
-    monkeypatch.setattr("dvspipe.cli.page.time.sleep", lambda _: stop())
+    monkeypatch.setattr("dvspipe.cli.page.time.sleep", lambda _: signal.raise_signal(number))
     monkeypatch.setattr("dvspipe.cli.page.end_interrupted", lambda: seen.append("ended"))
-    monkeypatch.setattr("dvspipe.cli.page.os._exit", seen.append)
-    before = signal.getsignal(signal.SIGTERM)
-    try:
+    with keep_signal_handlers():
         CliRunner().invoke(app, ["app", str(tmp_path), "--no-browser"])
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert seen == ["files removed", code]
+    assert seen == ["files removed", "ended"]
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a" * 10_000])
@@ -751,6 +825,13 @@ def test_two_settings_on_one_video_are_compared(short_video: Path, tmp_path: Pat
     assert all(page.is_file() for page in (*compared.players, compared.page))
     assert compared.command.splitlines()[-1] == "dvspipe compare my-bar-A.h5 my-bar-B.h5 -o comparison.html"
     assert len(read(tmp_path / "my-bar-A.h5")) > len(read(tmp_path / "my-bar-B.h5")) > 0
+
+
+def test_presets_are_compared_on_all_pixels_of_the_video(short_video: Path, tmp_path: Path) -> None:
+    choices = choices_of("ideal", 0.2, 0.2), choices_of("davis346", 0.2, 0.2)
+    compared = compare_settings(ChosenFile(short_video, short_video.name), choices, tmp_path, "light", ignore_progress)
+    assert [("sensor_size=keep" in line) for line in compared.command.splitlines()] == [False, True, False]
+    assert read(tmp_path / "my-bar-B.h5").sensor == open_video(short_video).size
 
 
 # Runs

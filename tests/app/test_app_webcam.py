@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -260,6 +262,17 @@ def test_uploaded_film_is_kept_beside_its_events(
     assert kept.read_bytes() == b"film"
     assert kept.with_name(EVENT_FILE).is_file()
     assert not film.exists()
+
+
+def test_recording_on_a_full_disk_is_explained(
+    client: TestClient, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(LiveCamera, "record", fail)
+    answer = client.post(f"{address}/record")
+    assert (answer.status_code, answer.json()) == (507, {"message": "the disk is full"})
 
 
 @pytest.mark.parametrize("name", ["folder/secret.webm", "/etc/hostname", "root/uploads/a.txt"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -288,6 +290,16 @@ def test_stored_uploads_have_a_quota(site: Site, known: bool) -> None:
 def test_refused_upload_leaves_no_partial_file(site: Site) -> None:
     assert site.visitor().post(UPLOAD, content=pieces(20)).status_code == 413
     assert not [*site.folder.iterdir()]
+
+
+def test_upload_to_a_full_disk_is_refused_in_one_line(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "rename", fail)
+    answer = site.visitor().post(UPLOAD, content=b"film")
+    assert (answer.status_code, answer.text) == (507, "the disk is full\n")
+    assert not [path for path in site.folder.rglob("*") if path.is_file()]
 
 
 def test_uploads_at_the_same_time_share_the_quota(tmp_path: Path) -> None:

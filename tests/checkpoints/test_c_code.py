@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import subprocess
 from functools import cache
@@ -20,8 +22,9 @@ from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
 from dvspipe.checkpoints.integer import IntegerClassifier
 from dvspipe.encoding import BinConfig, encode
 from dvspipe.errors import CheckpointError, ConfigError, FileError
-from dvspipe.events import Events, SensorSize
+from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import write
+from dvspipe.inference.windows import slide
 from dvspipe.networks import parse_network
 from dvspipe.networks.integer import run
 from dvspipe.networks.quantisation import quantise
@@ -152,6 +155,21 @@ def test_existing_code_is_kept(tmp_path: Path) -> None:
     assert export_c(tmp_path / "a8.safetensors", tmp_path / "code", overwrite=True)
 
 
+def test_full_disk_leaves_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_classifier(**NETWORKS["zero"]).save(tmp_path / "a8.safetensors")
+    written: list[Path] = []
+
+    def write_text(path: Path, *_: object, **__: object) -> None:
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    with raises(FileError, os.strerror(errno.ENOSPC)):
+        export_c(tmp_path / "a8.safetensors", tmp_path / "code")
+    assert list((tmp_path / "code").iterdir()) == []
+
+
 def test_network_uses_only_stdint_and_string(tmp_path: Path) -> None:
     make_classifier(**NETWORKS["zero"]).save(tmp_path / "a8.safetensors")
     header, code, *_ = (path.read_text() for path in export_c(tmp_path / "a8.safetensors", tmp_path / "code"))
@@ -195,6 +213,23 @@ def test_all_machines_compute_the_same(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(C_COMPILER is None, reason="no C compiler is installed")
+@pytest.mark.parametrize("gap_us", [20_000, 320_000_000])
+def test_program_skips_windows_without_events(gap_us: int, tmp_path: Path) -> None:
+    assert C_COMPILER is not None
+    classifier, events = make_classifier(**NETWORKS["zero"]), draw_events(3)
+    classifier.save(tmp_path / "a8.safetensors")
+    export_c(tmp_path / "a8.safetensors", tmp_path)
+    later = Events(events.t + gap_us, events.x, events.y, events.p, events.sensor)
+    write(tmp_path / "gap.raw", concatenate([events, later]))
+    found = subprocess.run(
+        C_COMPILER.build(tmp_path, "main"), input=(tmp_path / "gap.raw").read_bytes(), capture_output=True, check=True
+    )
+    windows = list(slide([events, later], classifier.bins, classifier.bins.window_us))
+    labels = [run(classifier.network, window.spikes.astype(np.uint8))[-1].argmax() for window in windows[:-1]]
+    assert found.stdout.decode().splitlines() == [classifier.config.classes[label] for label in labels]
+
+
+@pytest.mark.skipif(C_COMPILER is None, reason="no C compiler is installed")
 def test_program_names_what_is_wrong_with_its_input(tmp_path: Path) -> None:
     assert C_COMPILER is not None
     make_classifier(**NETWORKS["zero"]).save(tmp_path / "a8.safetensors")
@@ -204,6 +239,7 @@ def test_program_names_what_is_wrong_with_its_input(tmp_path: Path) -> None:
         (b"", ("events",)),
         (b"% evt 2.0\n% end\n", ("events",)),
         (bytes([30, 1, 0, 0, 0]), (30, "24x14")),
+        (bytes([3, 1, 0, 0, 9, 3, 1, 0, 0, 4]), ("5 us",)),
     ):
         found = subprocess.run(main, input=content, capture_output=True, check=False)
         assert found.returncode == 2

@@ -109,7 +109,8 @@ def test_negative_variance_is_rejected(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"width": 32767, "height": 32767}, {"temperature": 1e-30}, {"classes": ["a", "b", "c"]}]
+    "change",
+    [{"width": 32767, "height": 32767}, {"temperature": 1e-30}, {"classes": ["a", "b", "c"]}, {"inputs": 2**63}],
 )
 def test_mismatched_configuration_is_rejected_before_the_network_is_built(
     saved: Path, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from dvspipe.checkpoints.model_card import write_card, write_shipped_card
 from dvspipe.errors import CheckpointError
 from dvspipe.formats import read
 from dvspipe.labels import GESTURES
+from dvspipe.results import ShippedRecord
 from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, record_gesture
 from dvspipe.training.records import find_records
 
@@ -37,15 +39,28 @@ def test_recordings_are_no_checkpoints(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "events.h5")
 
 
-@pytest.mark.parametrize("name", ["gesture-synthetic", "nmnist-synthetic"])
-def test_shipped_card_matches_its_record(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "training_data"),
+    [
+        ("gesture-synthetic", "Partly synthetic training data"),
+        ("nmnist-synthetic", "Synthetic training data"),
+    ],
+)
+def test_shipped_card_matches_its_record(name: str, training_data: str) -> None:
     card = (SHIPPED / f"{name}.md").read_text(encoding="utf-8")
-    config, network = load_checkpoint(name)
+    _, network = load_checkpoint(name)
     assert card == write_shipped_card(name), "run scripts/docs/cards.py"
     assert f"\ndvspipe train {name} " in card
     assert f"{sum(weights.numel() for weights in network.parameters()):,} parameters" in card
-    assert "synthetic" in card
-    assert "synthetic" in config.trained_on
+    assert training_data in card
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/start/five-minutes.md", "configs/gesture-synthetic.yaml"])
+def test_pages_name_the_films_that_the_network_was_trained_on(page: str) -> None:
+    films = re.search(r"\d+ public films of people", ShippedRecord.read(SHIPPED / "gesture-synthetic.json").data)
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    assert films
+    assert films[0] in " ".join(text.replace("#", "").split())
 
 
 def test_hub_card_has_the_scores_of_the_record() -> None:

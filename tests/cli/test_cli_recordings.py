@@ -203,8 +203,8 @@ def test_commands_report_done_and_total(suffix: str, tmp_path: Path, monkeypatch
     shown: dict[str, list[tuple[int, int]]] = {}
 
     @contextmanager
-    def progress() -> Iterator[Callable[[str, int, int], object]]:
-        yield lambda stage, done, total: shown.setdefault(stage, []).append((done, total))
+    def progress() -> Iterator[Callable[..., object]]:
+        yield lambda stage, done, total, *_: shown.setdefault(stage, []).append((done, total))
 
     monkeypatch.setattr(recordings, "progress", progress)
     monkeypatch.setattr(filter_module, "progress", progress)

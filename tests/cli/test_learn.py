@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,16 @@ def test_gestures_are_found_and_shown_without_training(tmp_path: Path) -> None:
 def test_trained_gestures_are_printed_and_classify_a_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learning, "JOINT_PEOPLE", 4)
     monkeypatch.setattr(learning, "JOINT_BATCHES", 5)
+    monkeypatch.setattr(learning, "JOINT_TESTED", 2)
     make_gestures(tmp_path, tmp_path / "mine")
     command = ("learn", "up.webm", "aside.webm", "-o", "mine", "--people", "4", "--camera", "dvs", "--jobs", "1")
     done = dvspipe(*command, cwd=tmp_path)
-    assert "test accuracy (synthetic)" in done.stdout
+    assert re.search(r"test accuracy \(synthetic\) on videos.* of 6 movements", done.stdout)
+    assert re.search(r"test accuracy \(synthetic\) on events", done.stdout)
+    assert "data.views" not in done.stdout
+    assert "settings to try" not in done.stdout
+    assert "--thorough" in done.stdout
+    assert "10 of 38" in done.stdout
     assert "dvspipe infer mine" in done.stdout
     page = (tmp_path / "mine" / PAGE).read_bytes()
     again = dvspipe(*command[:2], *command[3:], cwd=tmp_path, code=2)

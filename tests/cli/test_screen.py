@@ -9,15 +9,21 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from commands import dvspipe, open_terminal
 from conftest import random_events
 from facts import mentions
 from rich.text import Text
 
+from dvspipe.cli import recordings
 from dvspipe.cli import screen as own
-from dvspipe.cli.screen import messages, notes, progress, screen, show_share
+from dvspipe.cli.activity import WORKING
+from dvspipe.cli.app import app
+from dvspipe.cli.screen import messages, notes, progress, screen
+from dvspipe.events import SensorSize
 from dvspipe.formats import read, write
 from dvspipe.numba_cache import COMPILING
 
@@ -30,15 +36,19 @@ with progress() as show:
         notes.print(f"note {number}")
         warn(f"of {number}")
 """
+STYLE = r"\x1b\[[\d;]*m"
 CLEAR = "\r\x1b[2K"  # clears the bar before a line is printed
 
 
-def run_on_terminal(code: str) -> str:
-    pty = pytest.importorskip("pty")
+def run_on_terminal(*arguments: str) -> str:
+    """Run Python in a terminal of 80 columns and return its output."""
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     process, terminal = pty.fork()
     if process == 0:
-        os.environ.update(COLUMNS="80", TERM="xterm")
-        os.execv(sys.executable, [sys.executable, "-c", code])
+        os.environ["TERM"] = "xterm"
+        os.environ.pop("COLUMNS", None)
+        termios.tcsetwinsize(0, (25, 80))
+        os.execv(sys.executable, [sys.executable, *arguments])
     said = b""
     while True:
         try:
@@ -54,7 +64,7 @@ def run_on_terminal(code: str) -> str:
 
 
 def test_lines_start_after_progress_bar_is_cleared() -> None:
-    said = run_on_terminal(LINES)
+    said = run_on_terminal("-c", LINES)
     for line in [f"{kind} {number}" for number in range(3) for kind in ("result", "note")]:
         assert re.search(f"{re.escape(CLEAR)}{line}\r\n", said), said
 
@@ -65,55 +75,47 @@ def test_output_in_a_file_has_no_bar_and_no_control_codes() -> None:
     assert done.stderr.splitlines() == [f"warning: of {k}" for k in range(3)]
 
 
-def test_progress_without_terminal_is_occasional_lines(
+def wait_for_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the standard error once a line is in it."""
+    said, until_s = "", time.monotonic() + 60
+    while "\n" not in said and time.monotonic() < until_s:
+        time.sleep(0.01)
+        said += capsys.readouterr().err
+    return said
+
+
+def test_progress_in_a_pipe_is_lines_unless_quiet(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock = iter(range(0, 1000, 4))
-    monkeypatch.setattr("dvspipe.cli.screen.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("dvspipe.cli.activity.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(own, "POLL_S", 0.01)
     with progress() as show:
-        for done in range(9):
-            show("frames", done, 30)
-    assert capsys.readouterr().err.splitlines() == [
-        "frames: 2 of 30, 0:01:52 left",
-        "frames: 5 of 30, 0:01:40 left",
-        "frames: 8 of 30, 0:01:28 left",
-    ]
-    with progress() as show:
-        for share in (0, 0.25, 0.5, 0.75):
-            show_share(show, 1)(share, 1)
-        for done in (0, 5000, 10_000, 15_000):
-            show_share(show, 20_000)(done, 20_000)
-    lines = capsys.readouterr().err
-    assert mentions(lines, "50 %")
-    assert mentions(lines, "5,000 of 20,000")
+        show("frames", 2, 30)
+        assert mentions(wait_for_line(capsys), "frames: 2 of 30")
     monkeypatch.setattr(notes, "quiet", True)
     with progress() as show:
-        for done in range(9):
-            show("frames", done, 100)
+        show("frames", 2, 30)
+        time.sleep(0.05)
     notes.print("a note")
     screen.print("a result")
     messages.print("a message")
-    out, err = capsys.readouterr()
-    assert (out, err) == ("a result\n", "a message\n")
+    assert capsys.readouterr() == ("a result\n", "a message\n")
 
 
-def test_progress_without_terminal_has_at_most_twelve_lines_per_stage(
+def test_command_shows_the_time_before_it_reports_progress(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock = iter(range(0, 10**7, 60))
-    monkeypatch.setattr("dvspipe.cli.screen.time.monotonic", lambda: float(next(clock)))
-    with progress() as show:
-        for stage, total in (("frames", 1000), ("events", 0), ("files", 3)):
-            for done in range(1000):
-                show(stage, min(done, total) if total else done, total)
-    lines = capsys.readouterr().err.splitlines()
-    counts = [sum(line.startswith(stage) for line in lines) for stage in ("frames", "events", "files")]
-    assert all(count <= own.MAX_LINES for count in counts), counts
-    assert min(counts) >= 4
+    monkeypatch.setattr("dvspipe.cli.activity.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(own, "POLL_S", 0.01)
+    monkeypatch.setattr(recordings, "_collect", lambda *_: pytest.fail(wait_for_line(capsys)))
+    with pytest.raises(pytest.fail.Exception, match="^working: 0:00:"):
+        app(["info", "x.h5"], standalone_mode=False)
+    with own.show_activity() as activity:
+        assert activity.stage == WORKING  # the display of the failed command has ended
 
 
 def test_control_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
-    table = own.make_table()
+    table = own.TextTable()
     table.add_row("file\x1b[31m", Text("also\x1b]0;here"))
     screen.print(table)
     screen.print("evil\x1b[2J\x9b\u202eraw.h5\n日本")
@@ -161,19 +163,20 @@ command.main()
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has other signals")
 @pytest.mark.parametrize("code", [SLOW_IMPORT, SLOW_WORK], ids=["modules are loaded", "an object is deleted"])
-def test_ctrl_c_prints_one_line_while(code: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_prints_one_line_while(code: str, number: signal.Signals) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
         assert running.stdout
         running.stdout.readline()
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         _, said = running.communicate(timeout=60)
     assert (running.returncode, said) == (130, "dvspipe: interrupted\n")
 
 
 def test_newlines_in_names_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
-    table = own.make_table()
+    table = own.TextTable()
     table.add_row("two\nlines.h5", "value")
     screen.print(table)
     own.warn("two\nlines.h5: is odd")
@@ -182,16 +185,82 @@ def test_newlines_in_names_are_escaped(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_table_lines_in_files_have_no_trailing_blanks(capsys: pytest.CaptureFixture[str]) -> None:
-    table = own.make_table("name", "count", right=("count",))
-    table.title, table.title_justify = Text("a title"), "left"
+    table = own.TextTable("name", "count", right=("count",))
     table.add_row("a", "7")
     table.add_row("settings", "1" * 200)
     screen.print(table)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 3
     assert [line.rstrip() for line in lines] == lines
-    assert lines[0] == "a title"
-    assert lines[2] == f"a         {'7':>200}"
+    assert lines[1] == f"a         {'7':>200}"
+
+
+def print_on_terminal(table: own.TextTable, columns: int) -> list[str]:
+    with open_terminal(columns) as terminal:
+        screen.print(table)
+    return re.sub(STYLE, "", terminal.getvalue()).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [(20, "file class"), (32, "file class"), (33, "file class events"), (74, "file class events"), (75, ""), (200, "")],
+)
+def test_narrow_terminal_omits_optional_columns(columns: int, shown: str) -> None:
+    table = own.TextTable("file", "class", "events", "region", optional=("region", "events"))
+    table.add_row("clip_5678.mp4", "right_wave", 123_456, "the person in the middle " * 4)
+    lines = print_on_terminal(table, columns)
+    assert lines[0].split() == (shown or "file class events region").split()
+    assert max(map(len, lines)) <= columns
+    if columns > 32:
+        assert lines[1].startswith("clip_5678.mp4  right_wave  123456")
+
+
+def test_long_name_folds_and_other_cells_stay_in_a_line() -> None:
+    name = "name_of_a_film_" * 8
+    table = own.TextTable("file", "class", "probability")
+    table.add_row(name, "right_hand_wave, uncertain", "38.1%")
+    _, *lines = print_on_terminal(table, 80)
+    assert "".join(line.split()[0] for line in lines) == name
+    assert mentions(lines[0], "right_hand_wave, uncertain", "38.1%")
+
+
+LONG = "a_name_of_46_characters_such_as_from_films.npz"
+AT_80_COLUMNS = {
+    "infer nmnist-synthetic LONG --engine integer": rf"^{LONG}  \d(, uncertain)? +[\d.]+%$",
+    "eval nmnist-synthetic digits": r"^class  recordings  correct  confused with",
+    "convert LONG -o out.h5": r"^out.h5: 2,000 events",
+    "info LONG": rf"^{LONG}\s+format +numpy",
+    "data stats digits": r"^all( +\d+){4} +2,000 ",
+    "compare LONG digits/0/a.npz": rf"^A  {LONG}\s+B  digits/0/a.npz\s+figure +value",
+}
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a recording of a long name, and a data set of three recordings per digit."""
+    folder = tmp_path_factory.mktemp("digits")
+    recordings = [LONG, *(f"digits/{digit}/{letter}.npz" for digit in range(10) for letter in "abc")]
+    for seed, name in enumerate(recordings):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write(folder / name, random_events(seed, 2000, SensorSize(34, 34), span_us=300_000))
+    return folder
+
+
+@pytest.mark.parametrize("command", AT_80_COLUMNS)
+def test_tables_are_readable_in_80_columns(command: str, digits: Path) -> None:
+    done = dvspipe(*command.replace("LONG", LONG).split(), cwd=digits, columns=80)
+    text = re.sub(" +$", "", re.sub(STYLE, "", done.stdout), flags=re.MULTILINE)
+    assert re.search(AT_80_COLUMNS[command], text, re.MULTILINE), text
+
+
+def test_infer_prints_file_class_and_probability_in_a_terminal(digits: Path) -> None:
+    said = run_on_terminal(
+        "-m", "dvspipe", "-q", "infer", "nmnist-synthetic", str(digits / LONG), "--engine", "integer"
+    )
+    headings, *rows = re.sub(STYLE, "", said).splitlines()
+    assert headings.split() == ["file", "class", "probability"]
+    assert re.search(r"  \d(, uncertain)? +[\d.]+%$", rows[0]), said
+    assert "".join(row.split()[0] for row in rows).startswith(str(digits / LONG)), said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGPIPE")

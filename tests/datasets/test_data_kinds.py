@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
+from conftest import random_events
 from facts import raises
 
 from dvspipe.cli.data import is_for_shards
@@ -22,9 +23,11 @@ from dvspipe.datasets import (
     NmnistConfig,
     RecordingsConfig,
     ShardsConfig,
+    open_dataset,
     parse_data,
 )
-from dvspipe.errors import ConfigError
+from dvspipe.errors import ConfigError, DataError
+from dvspipe.formats import write
 from dvspipe.training import TrainConfig
 from dvspipe.training.resuming import check_config
 
@@ -138,3 +141,11 @@ def test_shares_are_those_that_a_kind_has() -> None:
     assert isinstance(divided, RecordingsConfig)
     assert (divided.validation, divided.test, images.validation) == (0.0, 0.0, 0.0)
     assert ShardsConfig().with_shares(shares) == ShardsConfig()
+
+
+def test_name_without_group_shows_a_regular_expression(tmp_path: Path) -> None:
+    for name in ("a/ann_0.npz", "b/ann_0.npz"):
+        (tmp_path / name).parent.mkdir()
+        write(tmp_path / name, random_events(0, 50))
+    with raises(DataError, "ann_0.npz", "regular expression", "name"):
+        open_dataset(FolderConfig(root=tmp_path, group="name"), seed=0)

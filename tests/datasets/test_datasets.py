@@ -566,6 +566,32 @@ def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     again = open_dataset(config.model_copy(update={"video": other, "cache": "none"}), seed=0).train[0]
     assert again.version() != sample.version()
     assert again.load() == events_from_video(sample.name, other)
+    davis = ConvertConfig.model_validate({"simulator": {"sensor_size": "24x14"}})
+    assert open_dataset(config.model_copy(update={"video": davis}), seed=0).sensor == SensorSize(width=24, height=14)
+
+
+def test_videos_have_the_noise_of_their_conversion(tmp_path: Path) -> None:
+    from dvspipe.recordings.conversion import ConvertConfig, convert_many, plan_conversions
+    from dvspipe.video.frames import frames_from_arrays
+    from dvspipe.video.writing import write_video
+
+    still = [np.full((32, 48), 90, np.uint8)] * 6
+    for name in ("clips/a/jump", "clips/a/wave", "clips/b/bow", "clips/b/clap", "more/a/jump", "more/b/bow"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_video(tmp_path / f"{name}.webm", frames_from_arrays(still, fps=30))
+    noisy = ConvertConfig.model_validate({"simulator": {"shot_noise_rate_hz": 20}})
+    tasks = plan_conversions(tmp_path / "clips", tmp_path / "converted")
+    assert all(outcome.error is None for outcome in convert_many(tasks, video=noisy))
+
+    for cache in ("none", tmp_path / "cache"):
+        config = FolderConfig(
+            root=tmp_path / "clips", test_root=tmp_path / "more", video=noisy, validation=0.5, cache=cache
+        )
+        data = open_dataset(config, seed=0)
+        loaded = {sample.file: sample.load() for sample in data.samples}
+        assert len({events.t.tobytes() for events in loaded.values()}) == len(loaded) == 6
+        for task in tasks:
+            assert loaded[task.source] == read(task.target)
 
 
 def idx(array: np.ndarray) -> bytes:

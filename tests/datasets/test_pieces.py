@@ -10,7 +10,7 @@ from conftest import SENSOR, random_events
 from facts import mentions
 from numpy.typing import NDArray
 
-from dvspipe.datasets import FolderConfig, open_dataset
+from dvspipe.datasets import FolderConfig, open_dataset, restore_split, write_split
 from dvspipe.datasets.pieces import MAX_SEPARATE_PAIRS, find_pieces, find_same_names
 from dvspipe.datasets.samples import Sample
 from dvspipe.events import Events
@@ -101,6 +101,36 @@ def test_pieces_of_a_film_are_in_one_part_and_logged(tmp_path: Path, caplog: pyt
     assert len({sample.group for sample in given.samples}) == 3 * PIECES
 
 
+def test_single_film_of_a_class_is_divided_in_time(tmp_path: Path) -> None:
+    pieces = [f"clip_{number}" for number in range(6, 14)]  # clip_10 follows clip_9
+    for label in range(2):
+        (tmp_path / f"class{label}").mkdir()
+        for number, piece in enumerate(pieces):
+            write_recording(tmp_path / f"class{label}" / f"{piece}.h5", 100_000 * (20 * label + number), number)
+    data = open_dataset(FolderConfig(root=tmp_path, validation=0.2), seed=0)
+    assert data.in_time == data.classes
+    stems = {part: {sample.file.stem for sample in samples if sample.file} for part, samples in data.parts.items()}
+    assert stems == {"train": set(pieces[:5]), "validation": {pieces[5]}, "test": set(pieces[6:])}
+
+    write_split(tmp_path / "split.json", data)
+    opened = open_dataset(FolderConfig(root=tmp_path).with_shares({"validation": 0.0, "test": 0.0}), seed=0)
+    restored = restore_split(tmp_path / "split.json", opened)
+    assert restored is not None
+    assert [str(sample) for sample in restored.test] == [str(sample) for sample in data.test]
+
+
+def test_windows_of_a_single_recording_are_divided_in_time(tmp_path: Path) -> None:
+    for label in range(2):
+        (tmp_path / f"class{label}").mkdir()
+        write_recording(tmp_path / f"class{label}" / "a.h5", 0, label)
+    config = FolderConfig(root=tmp_path, window_us=10_000)
+    data = open_dataset(config, seed=0)
+    assert len(data.train) > len(data.test) >= len(data.validation) == 2
+    write_split(tmp_path / "split.json", data)
+    again = open_dataset(config.model_copy(update={"split": tmp_path / "split.json"}), seed=0)
+    assert [str(sample) for sample in again.test] == [str(sample) for sample in data.test]
+
+
 def test_pieces_in_a_given_test_part_give_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for label in range(2):
         for part, numbers in (("train", (0, 1, 5)), ("test", (2,))):
@@ -124,13 +154,14 @@ def test_files_with_the_same_name_and_other_numbers_are_found() -> None:
         files = [Path(f"{name}.h5") for name in names]
         return [Sample(str(file), 0, str(file), lambda: random_events(0, 1), lambda: "", file=file) for file in files]
 
-    train = samples("anna_01", "b-1", "c 3", "d (1)", "00001", "e1", "f_1", "user1_led", "g_1_1")
-    test = samples("anna_07", "b-2", "c_4", "d (12)", "00002", "e2", "f_1", "user2_led", "g_2_1")
+    train = samples("anna_01", "b-1", "c 3", "d (1)", "00001", "e1", "f_1", "user1_led", "g_1_1", "v_box_g03_c01")
+    test = samples("anna_07", "b-2", "c_4", "d (12)", "00002", "e2", "f_1", "user2_led", "g_2_1", "v_box_g03_c02")
     assert [(file.stem, other.stem) for file, other in find_same_names(train, test)] == [
         ("anna_07", "anna_01"),
         ("b-2", "b-1"),
         ("c_4", "c 3"),
         ("d (12)", "d (1)"),
+        ("v_box_g03_c02", "v_box_g03_c01"),
     ]
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from commands import dvspipe
 from conftest import random_events
 from facts import mentions, raises
 
@@ -76,11 +79,42 @@ def test_tonic_clips_have_millisecond_times(tmp_path: Path) -> None:
     save_tonic(tmp_path / "DVSGesture", (1, 2, 3))
     save_tonic(tmp_path / "DVSGesture", (24,), "ibmGestureTest")
     data = open_dataset(DvsGestureConfig(root=tmp_path), seed=0)
-    assert mentions(data.title, "Tonic", "1 ms", "11 test clips", 1)
+    assert mentions(data.title, "Tonic", "11 test clips", 1)
     assert [len({sample.group for sample in part}) for part in data.parts.values()] == [2, 1, 1]
     for sample in data.test:
         expected = random_events(2400 + sample.label, 60, SENSOR, 1500)
         assert sample.load() == Events(expected.t * 1000, expected.x, expected.y, expected.p, SENSOR)
+
+
+def test_fractions_of_milliseconds_are_rounded_to_microseconds(tmp_path: Path) -> None:
+    events = random_events(3, 60, SENSOR, 1_500_000)
+    for dtype, t_ms in ((np.float64, events.t / 1000), (np.float64, events.t / 1000 + 0.0004), (np.int32, events.t)):
+        np.save(tmp_path / "0.npy", np.stack([events.x, events.y, events.p, t_ms], axis=1).astype(dtype))
+        unit_us = 1000 if dtype is np.int32 else 1
+        expected = Events(events.t * unit_us, events.x, events.y, events.p, SENSOR)
+        assert public.load_tonic_clip(tmp_path / "0.npy") == expected
+    np.save(tmp_path / "0.npy", np.array([[0.5, 1, 1, 2]]))
+    with raises(FormatError, "0.npy", "integers"):
+        public.load_tonic_clip(tmp_path / "0.npy")
+
+
+@pytest.mark.parametrize("layout", ["IBM", "Tonic"])
+def test_command_of_the_guide_trains_on_both_layouts(tmp_path: Path, layout: str) -> None:
+    if layout == "IBM":
+        save_ibm(tmp_path / "data" / "DvsGesture", (1, 2, 24))
+    else:
+        save_tonic(tmp_path / "data" / "DVSGesture", (1, 2))
+        save_tonic(tmp_path / "data" / "DVSGesture", (24,), "ibmGestureTest")
+    page = Path(__file__).parents[2] / "docs" / "guides" / "dvs128-gesture.md"
+    [command] = re.findall(r"^dvspipe (train .*?)(?: +#.*)?$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    typed = command.replace("DIR", str(tmp_path / "data")).split()
+    quick = ["bins.steps=3", "network.channels=[4]", "optimiser.epochs=1", "baseline=false"]
+    dvspipe(*typed, *quick, cwd=tmp_path)
+
+    [split] = tmp_path.glob("runs/**/split.json")
+    parts = json.loads(split.read_text())
+    assert [len(parts[part]) for part in ("train", "validation", "test")] == [11, 11, 11]
+    assert all("user24" in str(sample) for sample in parts["test"])
 
 
 def test_people_are_divided_without_a_test_folder(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import shlex
 import shutil
 import subprocess
 import tarfile
@@ -25,7 +26,7 @@ from typer.testing import CliRunner
 
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.cli.app import app
-from dvspipe.config import build
+from dvspipe.config import build, parse_overrides
 from dvspipe.datasets import (
     AugmentConfig,
     BatchSettings,
@@ -51,8 +52,9 @@ from dvspipe.encoding import BinConfig
 from dvspipe.errors import ConfigError, DataError, DvspipeError, FileError
 from dvspipe.formats import write
 from dvspipe.parallel import Processes
+from dvspipe.results import RunFolder, TrainingRun
 from dvspipe.torch import ShardSampler, SpikeDataset, loader
-from dvspipe.training import TrainConfig, TrainingCallback, train
+from dvspipe.training import TrainConfig, TrainingCallback, choose_settings, train
 
 BINS = BinConfig(steps=3, step_us=40_000)
 SETTINGS = TensorSettings(BINS, views=2, vary=VaryConfig(drop=0.5), seed=1)
@@ -417,6 +419,24 @@ def test_training_from_shards_resumes_to_the_same_weights(bars: Path, tmp_path: 
     train(config, tmp_path / "stopped", resume=True)
     ours, theirs = weights_of(tmp_path / "stopped"), weights_of(tmp_path / "complete")
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_shards_of_a_folder_have_the_settings_that_training_chooses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    short = ["optimiser.epochs=1", "data.views=2", "network.channels=[4]", "data.cache=none", "jobs=1"]
+    write_bar_parts(Path("in"))
+    encoded = CliRunner().invoke(app, ["data", "encode", "in", *short, "--shards", "out"])
+    assert encoded.exit_code == 0, encoded.output
+    choice = choose_settings("in", parse_overrides(short))
+    index = ShardIndex.read(Path("out/index.json"))
+    assert (index.bins, index.views) == (choice.config.bins, 2)
+
+    _, command, *words = shlex.split(encoded.output.splitlines()[-1])
+    trained = CliRunner().invoke(app, [command, *words, "-o", "run"])
+    assert trained.exit_code == 0, trained.output
+    assert len(TrainingRun.read(RunFolder(Path("run"))).epochs) == 1
 
 
 def test_command_fills_the_cache_and_writes_shards_from_it(tmp_path: Path) -> None:

@@ -3,13 +3,30 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 from conftest import SENSOR, random_events
 from facts import mentions
+from typer.testing import CliRunner
 
+from dvspipe.cli.app import app
 from dvspipe.datasets import FolderConfig, open_dataset
 from dvspipe.datasets.survey import survey
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.writing import write_video
+
+
+def test_videos_of_several_sizes_are_framed_as_for_training(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(("a", "b")):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            images = rng.integers(0, 256, (4, 48 + 16 * label, 64), np.uint8)
+            write_video(tmp_path / name / f"{number}.webm", frames_from_arrays(list(images), fps=25))
+    done = CliRunner().invoke(app, ["data", "check", str(tmp_path), "data.cache=none"])
+    assert done.exit_code == 0, done.output
+    assert "6 recordings" in done.output
 
 
 def test_survey_counts_recordings_and_lists_problems(tmp_path: Path) -> None:
@@ -32,7 +49,7 @@ def test_survey_counts_recordings_and_lists_problems(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     config = config.model_copy(update={"sensor": None})
     found = survey(open_dataset(config, seed=0), lambda *done: calls.append(done))
-    assert calls == [(number, 12) for number in range(1, 13)]
+    assert calls == [(number, 12) for number in range(13)]
     lines = "\n".join(sorted(found.problems))
     assert len(found.problems) == 4
     assert "a/0.h5: " in lines

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events, rows_of
-from facts import raises
+from facts import mentions, raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -234,6 +234,20 @@ def test_events_after_the_given_end_are_counted_as_beyond() -> None:
     assert counts_seen == [BinCounts(events=4, beyond=2)]
 
 
+def test_first_loss_of_many_events_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    events = random_events(3, 1000)
+    config = BinConfig(steps=3, step_us=int(events.duration_us) // 12)  # no other test has these steps
+    for _ in range(2):
+        encode(events, config)
+    encode(events, config, start_us=0)
+    encode(events, config.for_complete(events))
+    counts: list[BinCounts] = []
+    encode(events, config.model_copy(update={"steps": 4}), callback=counts.append)
+    assert counts[0].outside > 0.5
+    [record] = caplog.records
+    assert mentions(record.message, "3 steps", "by = recording")
+
+
 def test_intervals_are_half_open() -> None:
     events = Events([0, 9, 10, 19, 20], [0] * 5, [0] * 5, [1] * 5, SENSOR)
     assert encode(events, BinConfig(steps=2, step_us=10))[:, 1, 0, 0].tolist() == [2, 2]
@@ -393,6 +407,18 @@ def test_tonic_transform_has_a_fixed_shape_and_rejects_wrong_rows() -> None:
             to_spikes(wrong)
     with raises(EventError, "x", "y", "t", "p"):
         to_spikes(np.zeros((5, 4)))  # type: ignore[arg-type]
+
+
+def test_structured_array_is_encoded_like_events() -> None:
+    events = random_events(1, 90)
+    spikes = encode(events, steps=3, step_us=200)
+    assert spikes.any()
+    assert np.array_equal(encode(events.structured(), steps=3, step_us=200, sensor="12x7"), spikes)
+    guessed = encode(events.structured(), steps=3, step_us=200)
+    assert guessed.shape == (3, 2, 34, 34)  # the smallest known sensor
+    assert np.array_equal(guessed[..., :7, :12], spikes)
+    with raises(EventError, "34x34", "12x7"):
+        encode(events, steps=3, sensor="34x34")
 
 
 def test_old_name_of_separate_polarities_is_accepted() -> None:

@@ -39,7 +39,7 @@ def test_building_events_does_not_change_the_input_arrays() -> None:
         (([0, 1], [0, 12], [0, 0], [0, 1]), ("event 1", "x = 12", "12")),
         (([0, 1], [0, 0], [0, -1], [0, 1]), ("event 1", "y = -1", "7")),
         (([0, 1], [0, 0], [0, 0], [0, 2]), ("event 1", "p = 2")),
-        (([0, 1], [0, 0], [0, 0], [-1, 1]), ("event 0", "p = -1")),
+        (([0, 1], [0, 0], [0, 0], [-1, 0]), ("event 0", "p = -1")),
         (([1, 0], [0, 0], [0, 0], [0, 1]), ("event 1", "t = 0", "1")),
         (([0, 1], [0], [0, 0], [0, 1]), ("(1,)", "(2,)")),
         (([0.5, 1], [0, 0], [0, 0], [0, 1]), "float64"),
@@ -168,11 +168,19 @@ def test_numpy_reads_events_as_structured_array() -> None:
         np.array(events, copy=False)
 
 
-def test_loops_and_sums_name_the_alternatives() -> None:
+def test_loop_over_events_yields_records() -> None:
     events = random_events(3, 30)
-    for loop in (lambda: list(events), lambda: [t for t, *_ in events], lambda: 5 in events):
-        with raises(ArgumentError, "windows", "structured()"):
-            loop()
+    assert [tuple(event) for event in events] == [events[number] for number in range(30)]
+    assert [event["p"] for event in events] == events.p.tolist()
+    assert [event.x for event in events] == events.x.tolist()
+    assert np.array_equal(np.array([*events])[["x", "y", "t", "p"]], events.structured())
+    assert events[7] in events
+    assert 5 not in events
+    assert list(events[:0]) == []
+
+
+def test_sums_name_the_alternatives() -> None:
+    events = random_events(3, 30)
     for total in (lambda: events + events, lambda: events + 5, lambda: 5 + events, lambda: sum([events, events])):
         with raises(ArgumentError, "merge", "concatenate", "shift_time"):
             total()
@@ -215,6 +223,14 @@ def test_unknown_attribute_names_what_to_write(name: str, written: str) -> None:
 
 def test_names_of_other_libraries_are_no_attributes() -> None:
     assert [name for name in OTHER_NAMES if hasattr(Events, name)] == []
+
+
+def test_polarities_may_be_minus_one_and_one() -> None:
+    signed = Events([0, 5, 5], [0, 0, 0], [0, 0, 0], [-1, 1, -1], SENSOR)
+    assert signed.p.tolist() == [False, True, False]
+    for wrong in ([-1, 0, 1], [1, 2, -1], [0, 2, 1]):
+        with raises(EventError, "event", "p ="):
+            Events([0, 5, 5], [0, 0, 0], [0, 0, 0], wrong, SENSOR)
 
 
 def test_columns_that_are_no_arrays_are_reported() -> None:

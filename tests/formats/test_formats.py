@@ -417,6 +417,19 @@ def test_part_is_read_by_seconds_after_the_first_event(tmp_path: Path, caplog: p
         caplog.clear()
 
 
+def test_structured_array_is_written_like_events(tmp_path: Path) -> None:
+    events = random_events(4, 50)
+    for name, sensor, expected in (("a.h5", SENSOR, SENSOR), ("b.h5", None, SensorSize(width=34, height=34))):
+        assert write(tmp_path / name, events.structured(), sensor) == 50
+        found = read(tmp_path / name)
+        assert found.sensor == expected
+        assert np.array_equal(found.structured(), events.structured())
+    with raises(EventError, "x, y, t and p"):
+        write(tmp_path / "c.h5", np.zeros((5, 4)))
+    with raises(FormatError, "sensor"):
+        write(tmp_path / "c.h5", events[:0].structured())
+
+
 def test_events_in_memory_are_a_recording(caplog: pytest.LogCaptureFixture) -> None:
     events = random_events(4, 300).shift_time(1_700_000_000_000_000)
     recording = open_recording(events)

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from facts import mentions
 
 from dvspipe.errors import VideoError
 from dvspipe.events import SensorSize
 from dvspipe.framing import VIEW_M, FramingConfig, open_source, person
-from dvspipe.framing.person import find_person, measure_person
+from dvspipe.framing.person import HAND_M, MAX_GROWTH, find_person, measure_person
 from dvspipe.pose import JOINTS, Track
 from dvspipe.video.config import VideoSettings
 from dvspipe.video.frames import Frame
@@ -19,24 +20,37 @@ from dvspipe.video.writing import write_video
 
 TARGET, PICTURE = SensorSize(width=128, height=128), SensorSize(width=640, height=360)
 SCALE = 90.0  # pixels per metre
+CLOSE_Y = 330.0  # row of the shoulders of a person whose hips are below the picture
 
 
 def track_of(
-    x: np.ndarray, *, present: np.ndarray | None = None, yaw: float = 0.0, y: float = 150.0, scale: float = SCALE
+    x: np.ndarray,
+    *,
+    present: np.ndarray | None = None,
+    yaw: float = 0.0,
+    y: float = 150.0,
+    scale: float = SCALE,
+    hand: tuple[float, float] = (0.2, -0.6),
+    confidence: float = 1.0,
 ) -> Track:
-    """Create a track at 4 Hz of a still person, rotated by `yaw`, with the shoulders at columns x [N]."""
+    """Create a track at 4 Hz of a still person, rotated by `yaw`, with the shoulders at columns x [N].
+
+    The wrists are `hand` metres outwards and above the shoulders, and the hands point outwards.
+    """
     N, J = len(x), len(JOINTS)
     points = np.zeros((N, J, 3))
     for side, sign in (("left", 1), ("right", -1)):
         points[:, JOINTS.index(f"{side}_shoulder")] = (0.18 * sign, 0, 0)
         points[:, JOINTS.index(f"{side}_hip")] = (0.1 * sign, -0.5, 0)
+        points[:, JOINTS.index(f"{side}_wrist")] = (hand[0] * sign, hand[1], 0)
+        points[:, JOINTS.index(f"{side}_index")] = ((hand[0] + 0.1) * sign, hand[1], 0)
     across = points[..., 0] * np.cos(yaw)
     px = np.stack([x[:, None] + scale * across, y - scale * points[..., 1]], axis=-1)
     seen = np.ones(N, bool) if present is None else present
-    yaws, confidence = np.where(seen, yaw, np.nan), np.where(seen[:, None], np.ones((N, J)), np.nan)
+    yaws, sure = np.where(seen, yaw, np.nan), np.where(seen[:, None], np.full((N, J), confidence), np.nan)
     points[~seen], px[~seen] = np.nan, np.nan
     presence, people = np.where(seen, 0.9, 0.1), np.ones(N, np.int64)
-    return Track(250_000 * np.arange(N), points, px, confidence, presence, yaws, people, PICTURE)
+    return Track(250_000 * np.arange(N), points, px, sure, presence, yaws, people, PICTURE)
 
 
 def show_nobody(*_: object, **__: Any) -> Track:
@@ -61,6 +75,41 @@ def test_still_person_is_framed_as_in_training_clips(monkeypatch: pytest.MonkeyP
     assert track.top[0] + track.size.height / 2 == pytest.approx(150, abs=1)
 
 
+@pytest.mark.parametrize(
+    ("hand", "y", "side_m"),
+    [
+        ((0.5, 0.2), CLOSE_Y, VIEW_M),  # inside
+        ((0.7, 0.1), CLOSE_Y, 2 * (0.7 + HAND_M)),
+        ((1.5, 0.1), CLOSE_Y, MAX_GROWTH * VIEW_M),
+        ((0.7, 0.1), 150.0, VIEW_M),  # a complete body
+    ],
+)
+def test_hands_of_a_close_person_enlarge_the_region(
+    hand: tuple[float, float], y: float, side_m: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(person, "track", lambda *_, **__: track_of(np.full(12, 300.0), hand=hand, y=y))
+    framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
+    assert framing is not None
+    assert 128 / framing.zoom == pytest.approx(side_m * SCALE)
+
+
+def test_region_with_hands_is_at_most_as_long_as_the_film(monkeypatch: pytest.MonkeyPatch) -> None:
+    close = track_of(np.full(12, 320.0), hand=(1.5, 0.1), y=CLOSE_Y, scale=400.0)
+    monkeypatch.setattr(person, "track", lambda *_, **__: close)
+    framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
+    assert framing is not None
+    assert 128 / framing.zoom == pytest.approx(PICTURE.width)
+
+
+def test_hands_outside_the_film_do_not_enlarge_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_left_edge = track_of(np.full(12, 60.0), hand=(0.7, 0.1), y=CLOSE_Y)
+    at_left_edge.confidence[:, JOINTS.index("left_wrist")] = 0.0
+    monkeypatch.setattr(person, "track", lambda *_, **__: at_left_edge)
+    framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
+    assert framing is not None
+    assert framing.zoom == pytest.approx(128 / (VIEW_M * SCALE))
+
+
 def test_walking_person_is_followed_across_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
     x, present = np.linspace(100, 500, 41), np.ones(41, bool)
     present[15:22] = False
@@ -72,21 +121,37 @@ def test_walking_person_is_followed_across_gaps(monkeypatch: pytest.MonkeyPatch)
     assert away.max() < 0.25 * VIEW_M * SCALE
 
 
-def test_films_without_person_or_filled_by_one_are_not_framed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_films_without_person_or_with_a_tiny_or_large_one_are_not_framed(monkeypatch: pytest.MonkeyPatch) -> None:
     seldom = track_of(np.full(10, 300.0), present=np.arange(10) < 2)
     large = track_of(np.full(10, 300.0), scale=1000.0)
-    for found in (show_nobody, lambda *_, **__: seldom, lambda *_, **__: large):
+    tiny = track_of(np.full(10, 300.0), scale=12.0)
+    pattern = track_of(np.full(10, 300.0), confidence=0.1)
+    for found in (show_nobody, *(lambda *_, track=each, **__: track for each in (seldom, large, tiny, pattern))):
         monkeypatch.setattr(person, "track", found)
         assert find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET) is None
 
 
-def test_person_takes_precedence_over_stronger_motion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def write_moving_bar(path: Path) -> None:
+    """Write a film of a bar that moves to the right of column 500."""
     frames = []
     for number in range(30):
         image = np.full((PICTURE.height, PICTURE.width), 70, np.uint8)
-        image[40:120, 500 + number % 10 * 6 : 520 + number % 10 * 6] = 200  # another moving object
+        image[40:120, 500 + number % 10 * 6 : 520 + number % 10 * 6] = 200
         frames.append(Frame(33_333 * number, image))
-    write_video(tmp_path / "film.webm", frames)
+    write_video(path, frames)
+
+
+def test_truncated_film_gives_its_events_with_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_moving_bar(tmp_path / "film.webm")
+    content = (tmp_path / "film.webm").read_bytes()
+    (tmp_path / "film.webm").write_bytes(content[: len(content) * 2 // 3])
+    source = open_source(tmp_path / "film.webm", TARGET, FramingConfig(), sensor=None)
+    assert sum(len(part) for part in source.read_fitted()) > 0
+    assert [mentions(message, "film.webm", "truncated") for message in caplog.messages] == [True]
+
+
+def test_person_takes_precedence_over_stronger_motion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_moving_bar(tmp_path / "film.webm")
     monkeypatch.setattr(person, "track", show_nobody)
     moving = open_source(tmp_path / "film.webm", TARGET, FramingConfig(roi="auto"), sensor=None).looked_at[0]
     assert moving.left + moving.width / 2 > 450

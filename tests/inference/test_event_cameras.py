@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from clocks import TickingClock
 from conftest import SENSOR, random_events
-from facts import raises
+from facts import mentions, raises
 
 from dvspipe.errors import ConfigError, VideoError
 from dvspipe.events import Events, concatenate
@@ -109,6 +109,18 @@ def test_times_never_decrease_between_packets(monkeypatch: pytest.MonkeyPatch) -
     (chunk,) = read_until_failure(open_live("event-camera"))
     assert isinstance(chunk.content, Events)
     assert chunk.content.t.tolist() == [90, 100, 100, 110]
+
+
+def test_restarted_clock_continues_the_stream_and_is_reported(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = Events([900_000_000, 900_000_010], [1, 2], [1, 2], [0, 1], SENSOR)
+    after = Events([5, 25], [3, 4], [3, 4], [0, 1], SENSOR)
+    connect(monkeypatch, A1=[packet_of(before), packet_of(after), None, None, None])
+    (chunk,) = read_until_failure(open_live("event-camera"))
+    assert isinstance(chunk.content, Events)
+    assert (chunk.content.t - 900_000_000).tolist() == [0, 10, 10, 30]
+    assert mentions(caplog.text, "event-camera", "-900.0 s")
 
 
 def test_overflows_of_the_camera_count_as_lost_packets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import keep_signal_handlers
 from conftest import BAR_CLASSES, BAR_SENSOR, SENSOR, moving_bar, random_events, write_bars
 from facts import mentions, raises
 from hypothesis import given
@@ -53,7 +55,8 @@ from dvspipe.inference import (
 from dvspipe.inference.rates import MAX_RATE_BINS, RateHistogram, StepCounts
 from dvspipe.inference.segments import is_certain
 from dvspipe.inference.windows import Window, slide
-from dvspipe.parallel import Processes
+from dvspipe.parallel import CurrentStep, Processes
+from dvspipe.recordings.conversion import convert_many, plan_conversions
 from dvspipe.results import (
     InferenceRun,
     Manifest,
@@ -68,7 +71,7 @@ from dvspipe.results import (
     read_rows,
 )
 from dvspipe.training import TrainConfig, train
-from dvspipe.video.frames import Frame
+from dvspipe.video.frames import Frame, frames_from_arrays
 from dvspipe.video.writing import write_video
 
 BINS: dict[str, Any] = {"steps": 5, "step_us": 20_000}
@@ -322,6 +325,34 @@ def test_video_is_converted_and_classified(tmp_path: Path) -> None:
     prediction = untrained().predict(tmp_path / "bar.webm")
     assert prediction.events > 50
     assert prediction.windows >= 3
+
+
+def test_video_in_a_folder_has_the_noise_of_its_conversion(tmp_path: Path) -> None:
+    classifier = untrained()
+    size = classifier.config.sensor
+    (tmp_path / "films" / "a").mkdir(parents=True)
+    still = [Frame(33_333 * k, np.full((size.height, size.width), 40, np.uint8)) for k in range(12)]
+    write_video(tmp_path / "films" / "a" / "b.webm", still)
+    simulator = {"shot_noise_rate_hz": 50}
+    [conversion] = plan_conversions(tmp_path / "films", tmp_path / "events")
+    [converted] = convert_many([conversion], video={"simulator": simulator})
+
+    config = InferConfig.model_validate({"roi": "full", "video": {"simulator": simulator}})
+    [task] = plan_tasks(tmp_path / "films")
+    [film] = classify_many([task], classifier, config=config)
+    [recording] = classify_many(plan_tasks(conversion.target), classifier, config=config)
+    assert converted.result().events == film.result().events > 100
+    assert np.array_equal(film.result().timeline.probabilities, recording.result().timeline.probabilities)
+
+
+def test_region_without_events_is_named_with_its_remedy(tmp_path: Path) -> None:
+    images = np.full((12, 48, 64), 40, np.uint8)
+    for k, image in enumerate(images):
+        image[:, 40 + k : 46 + k] = 200
+    write_video(tmp_path / "bar.webm", frames_from_arrays(images, fps=30))
+    with raises(DataError, "bar.webm", "20x20+2+4", "64x48", "roi", "full"):
+        untrained().predict(tmp_path / "bar.webm", roi="20x20+2+4")
+    assert untrained().predict(tmp_path / "bar.webm", roi="full").events > 50
 
 
 # Segments
@@ -705,8 +736,6 @@ def infer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     """Run `dvspipe infer` in this process; return exit code, stdout and stderr."""
     from dvspipe.cli.app import main
 
-    before = signal.getsignal(signal.SIGINT)
-
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["dvspipe", "infer", *map(str, arguments)])
         code = 0
@@ -716,8 +745,8 @@ def infer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
             code = int(stop.code or 0)
         return code, *capsys.readouterr()
 
-    yield call
-    signal.signal(signal.SIGINT, before)
+    with keep_signal_handlers():
+        yield call
 
 
 def write_stream(path: Path, labels: tuple[int, ...]) -> None:
@@ -980,7 +1009,7 @@ def test_table_on_narrow_terminal_does_not_break_words(
     infer(checkpoint, path)
     lines = shown.getvalue().splitlines()
     assert max(map(len, lines)) <= 60
-    for word in ("label", "class", "probability", "segments", "events", "down", "recordings"):
+    for word in ("class", "probability", "down", "recordings"):
         assert any(word in line.split() for line in lines), word
     assert "".join(line[:20].strip() for line in lines).count("name.h5") == 1
 
@@ -999,6 +1028,24 @@ def test_progress_advances_within_recordings_and_videos(tmp_path: Path, checkpoi
     assert calls == sorted(calls)
     assert len({now for now in calls if 1 < now < 2}) > 5  # progress within the video
     assert calls[-1] == 2
+
+
+def test_progress_names_files_and_stages(tmp_path: Path, checkpoint: Path) -> None:
+    write(tmp_path / "data" / "a.h5", moving_bar(0, 0, windows=3))
+    bars = [np.roll(np.tile(np.uint8([255, 0, 0, 0]), (12, 4)), shift, axis=1) for shift in range(30)]
+    write_video(tmp_path / "data" / "b.webm", [Frame(20_000 * k, bar) for k, bar in enumerate(bars)])
+    names: set[tuple[str, ...]] = set()
+
+    class Steps:
+        def __call__(self, *_: float) -> None: ...
+
+        def show_step(self, _done: float, _total: float, step: CurrentStep) -> None:
+            names.add((Path(step.names[0]).name, *step.names[1:]))
+
+    tasks = plan_tasks([tmp_path / "data"])
+    list(classify_many(tasks, Classifier.load(checkpoint), config=InferConfig(roi="auto"), progress=Steps()))
+    stages = {(name, stages[-1]) for name, *stages in names if stages}
+    assert stages >= {("a.h5", "motion"), ("a.h5", "events"), ("b.webm", "person"), ("b.webm", "events")}
 
 
 def test_unknown_sensor_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -1106,9 +1153,8 @@ def test_ctrl_c_keeps_finished_predictions(jobs: int, tmp_path: Path, checkpoint
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=60)
     assert running.returncode == 130, errors
-    output = [
-        line for line in errors.strip().splitlines() if not line.startswith("recordings: ")
-    ]  # only on slow machines
+    progress = re.compile(r"(working|recordings): .*")  # only on slow machines
+    output = [line for line in errors.strip().splitlines() if not progress.fullmatch(line)]
     assert output == ["dvspipe: interrupted"]
     done = {path.parent.name for path in tmp_path.glob("out/*/answer.json")}
     assert 1 <= len(done) < count

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from commands import dvspipe
+from commands import dvspipe, keep_signal_handlers
 from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
 from facts import mentions, raises
 from untrained import untrained_config, untrained_network
@@ -307,35 +307,34 @@ def test_sensor_and_settings_are_checked_before_the_start(classifier: Classifier
 # End
 
 
-def test_ctrl_c_ends_an_endless_stream_with_a_complete_recording(
-    classifier: Classifier, recording: Path, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_end_an_endless_stream_with_a_complete_recording(
+    classifier: Classifier, recording: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     writer = create_writer(tmp_path / "seen.h5", BAR_SENSOR, WriteOptions())
     session = LiveSession(open_live(recording, loops=True), classifier, writer=writer, clock=FakeClock())
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     answers = []
     with EndOnInterrupt(session.stop):
         for answer in session.run():
             answers.append(answer)
             if len(answers) == 3:
-                signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+                signal.raise_signal(number)
+    assert signal.getsignal(number) is before
     seen = read(tmp_path / "seen.h5")
     assert len(seen) == writer.count > 0
     assert answers[-1].t_us - STEP_US <= int(seen.t[-1]) < answers[-1].t_us
 
 
-def test_second_ctrl_c_is_handled_as_before() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_second_ctrl_c_is_handled_as_before(number: signal.Signals) -> None:
     ended = []
-    before = signal.getsignal(signal.SIGINT)
-    raise_interrupts()
-    try:
+    with keep_signal_handlers():
+        raise_interrupts()
         with pytest.raises(KeyboardInterrupt), EndOnInterrupt(lambda: ended.append(True)):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
             assert ended == [True]
-            signal.raise_signal(signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGINT, before)
+            signal.raise_signal(number)
 
 
 def test_failed_source_raises_its_error_after_a_complete_recording(classifier: Classifier, tmp_path: Path) -> None:

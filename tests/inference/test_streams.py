@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from clocks import TickingClock
 from conftest import SENSOR, random_events
-from facts import raises
+from facts import mentions, raises
 
 from dvspipe.errors import ConfigError, DvspipeError, FormatError
-from dvspipe.events import Events, concatenate
+from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import write
 from dvspipe.formats.prophesee_header import parse_header
+from dvspipe.formats.stream_clock import StreamClock
 from dvspipe.formats.stream_words import StreamDecoder, StreamFormat
 from dvspipe.inference.live import Chunk, ChunkQueue, LiveSource, SystemClock, open_live
 from dvspipe.inference.live.receiver import PacketReceiver
@@ -104,6 +105,13 @@ def test_events_before_the_first_time_are_skipped(evt2: tuple[Events, bytes, byt
         assert_same(read_events(WordSource("pipe", SENSOR, reader)), events)
 
 
+def test_endless_headers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dvspipe.inference.live.streams.MAX_EVT_HEADER_BYTES", 100)
+    for head in (b"% " + b"a" * 200, b"% a\n" * 50):
+        with piped(head) as reader, raises(FormatError, "pipe", 100):
+            read_events(WordSource("pipe", SENSOR, reader))
+
+
 # Formats
 
 
@@ -122,8 +130,7 @@ def encode_events(events: Events, stream_format: StreamFormat, *, timed: bool = 
 def decode(data: bytes, stream_format: StreamFormat = "aestream", *, arrived_us: int = 0) -> Events:
     """Decode one packet."""
     decoder, array = StreamDecoder("packet", stream_format, SENSOR), np.frombuffer(data, np.uint8)
-    decoder.check_packets(array, np.array([len(data)]))
-    return decoder.decode(array, arrived_us=arrived_us)[0]
+    return decoder.decode_packets(array, np.array([len(data)]), arrived_us=arrived_us)
 
 
 @pytest.mark.parametrize("stream_format", ["aestream", "openmv"])
@@ -170,6 +177,25 @@ def test_times_continue_after_an_overflow_and_never_decrease(stream_format: Stre
     decoder = StreamDecoder("packet", stream_format, SENSOR)
     parts = [decoder.decode(part, arrived_us=0)[0] for part in np.split(data, 3)]
     assert concatenate(parts, SENSOR).t.tolist() == [t[0], t[1], t[1]]
+
+
+@pytest.mark.parametrize("jump_us", [-1_000_000_000, 60_000_000])
+@pytest.mark.parametrize("cut", [150, 200])
+def test_times_continue_after_a_jump_of_the_clock(jump_us: int, cut: int) -> None:
+    """The jump is within an array or between two arrays; all other steps are kept."""
+    t = 2_000_000_000 + np.sort(np.random.default_rng(0).integers(0, 100_000, 300))
+    steps = np.diff(t)
+    steps[cut - 1] = 0
+    jumped, clock = t + np.where(np.arange(300) < cut, 0, jump_us), StreamClock()
+    found = [clock.continue_times(part, arrived_us=5_000_000) for part in np.split(jumped, 3)]
+    np.testing.assert_array_equal(np.diff(np.concatenate(found)), steps)
+    assert (clock.jumps, clock.jump_us) == (1, jump_us + t[cut] - t[cut - 1])
+
+
+def test_pause_of_the_camera_is_not_a_jump_of_its_clock() -> None:
+    clock = StreamClock()
+    found = [clock.continue_times(np.array([t_us]), arrived_us=t_us)[0] for t_us in (5_000_000, 65_000_000)]
+    assert (found, clock.jumps) == ([5_000_000, 65_000_000], 0)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +248,26 @@ def test_packets_over_the_loopback_give_the_events(stream_format: StreamFormat) 
             stop.set()
     assert_same(concatenate(parts, SENSOR), events)
     assert source.receiver.fileno() == -1  # closed by its thread
+
+
+def test_wrong_packets_are_skipped_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    events, stop, parts = random_events(2, 200), threading.Event(), list[Events]()
+    source = open_stream("udp://127.0.0.1:0", SENSOR)
+    assert isinstance(source, PacketSource)
+    outside = encode_events(Events([0], [12], [0], [0], SensorSize(width=13, height=7)), "aestream")
+    with sender_to(source.receiver) as sender:
+        for number, wrong in enumerate([b"x", b"", outside, outside[:4]]):
+            sender.send(wrong)
+            sender.send(encode_events(events.slice_events(50 * number, 50 * number + 50), "aestream"))
+    for chunk in source.read(SystemClock(), stop):
+        assert isinstance(chunk.content, Events)
+        parts.append(chunk.content)
+        if sum(map(len, parts)) == 200:
+            stop.set()
+    assert_same(concatenate(parts, SENSOR), events)
+    first, total = (record.getMessage() for record in caplog.records)
+    assert mentions(first, source.name, "1 bytes")
+    assert mentions(total, source.name, 4)
 
 
 def test_receiver_keeps_order_and_counts_lost_packets(monkeypatch: pytest.MonkeyPatch) -> None:

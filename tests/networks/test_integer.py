@@ -68,11 +68,11 @@ def make_integer(**settings: Any) -> tuple[SpikingNetwork, IntegerNetwork]:
 
 def one_neuron(**changes: Any) -> IntegerNetwork:
     values = {"leak": 1 << 14, "shift": 1, "padding": 0, "pool": 1, "subtract": True} | changes
-    weight, threshold = values.pop("weight", [10]), values.pop("threshold", [15])
+    weight, threshold, unit = values.pop("weight", [10]), values.pop("threshold", [15]), values.pop("unit", 1.0)
     layer = IntegerLayer(
         np.array(weight, np.int8).reshape(-1, 1, 1, 1), np.array([1], np.int32), np.array(threshold, np.int32), **values
     )
-    readout = IntegerReadout(np.array([[1], [-1]], np.int8), np.zeros(2, np.int32), 1 << 15, 0, 1.0)
+    readout = IntegerReadout(np.array([[1], [-1]], np.int8), np.zeros(2, np.int32), 1 << 15, 0, unit)
     return IntegerNetwork((1, 1, 1), (layer,), readout)
 
 
@@ -111,7 +111,9 @@ def test_membrane_saturates_and_is_counted() -> None:
 @pytest.mark.parametrize(
     ("changes", "facts"),
     [
-        ({"pool": 16}, ("lif1",)),
+        ({"pool": 16}, ("lif1", 16)),
+        ({"pool": 0}, ("lif1", 0)),
+        ({"unit": 1e308}, ("readout", "1e+308")),
         ({"threshold": [0]}, ("lif1", 32766)),
         ({"leak": 0}, ("lif1", 32768)),
         ({"weight": [1, 2]}, ("lif1", "(2, 1, 1, 1)")),
@@ -159,6 +161,16 @@ def test_integers_follow_the_trained_network(name: str) -> None:
     changed, spikes = np.sum([measure_changes(network, compiled, each) for each in counts], axis=0).T
     assert (spikes > 0).all()
     assert (changed < 0.02 * spikes).all()
+
+
+def test_readout_of_zeros_keeps_its_bias() -> None:
+    network, counts = make_network(**NETWORKS["padded"]), draw_counts(3)
+    with torch.no_grad():
+        network.linear.weight.zero_()
+        compiled = quantise(network, torch.from_numpy(counts).transpose(0, 1))
+        logits = network(torch.from_numpy(counts).transpose(0, 1))[0].mean(0).numpy()
+    found = compiled.readout.unit * np.stack([run(compiled, each)[-1] for each in counts]) / counts.shape[1]
+    assert np.abs(found - logits).max() < 1e-3 * np.abs(logits).max()
 
 
 @pytest.mark.parametrize(

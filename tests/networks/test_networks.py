@@ -157,7 +157,7 @@ def test_synaptic_current_equals_norse() -> None:
 
 def test_constant_current_charges_the_membrane_in_closed_form() -> None:
     """Below threshold, v after n steps is i * (1 - (1 - dt/tau)^n)."""
-    spikes, v = neuron(tau_mem_s=4e-3)(torch.full((6, 1), 0.9, dtype=torch.float64), None)
+    spikes, v = neuron(tau_mem_s=4e-3)(torch.full((6, 1, 1), 0.9, dtype=torch.float64), None)
     assert spikes.sum() == 0
     assert v.item() == pytest.approx(0.9 * (1 - 0.75**6), rel=1e-6)
 
@@ -166,7 +166,7 @@ def test_snntorch_leaky_equals_lif_with_gain_and_subtraction() -> None:
     """snnTorch documents `Leaky` as v = beta * v + i; the membrane factor is 1 - beta."""
     beta, layer = 0.95, neuron(tau_mem_s=0.02, gain=20.0, reset="subtract").double()
     torch.manual_seed(0)
-    currents, v, steps = torch.rand(50, 4, dtype=torch.float64) * 0.2, torch.zeros(4, dtype=torch.float64), []
+    currents, v, steps = torch.rand(50, 1, 4, dtype=torch.float64) * 0.2, torch.zeros(1, 4, dtype=torch.float64), []
     for current in currents:
         v = beta * v + current
         steps.append((v > 1).double())
@@ -285,17 +285,17 @@ def test_norm_is_folded_into_the_convolution_in_evaluation() -> None:
 def test_detached_reset_has_no_gradient_through_the_reset() -> None:
     """For two steps, dh[1]/dh[0] = (1 - a) dv/dh, with dv/dh = 1 or 1 - z."""
     for reset, kept in (("subtract", [0.5, 0.5]), ("zero", [0.5, 0.0])):
-        currents = torch.tensor([[1.9, 2.2], [9.0, 9.0]], dtype=torch.float64, requires_grad=True)
+        currents = torch.tensor([[[1.9, 2.2]], [[9.0, 9.0]]], dtype=torch.float64, requires_grad=True)
         _, last = neuron(reset=reset, detach_reset=True)(currents, None)
         last.sum().backward()  # after the second step, with spikes that reset both neurons
         through_second = {"subtract": 1.0, "zero": 0.0}[reset]
         assert currents.grad is not None
-        assert currents.grad[0].tolist() == pytest.approx([0.5 * each * through_second for each in kept])
+        assert currents.grad[0, 0].tolist() == pytest.approx([0.5 * each * through_second for each in kept])
         spikes, _ = neuron(reset=reset, detach_reset=True)(currents, None)
         currents.grad = None
         spikes[1].sum().backward()
         distance = 0.5 * (0.95 + 9.0) - 1
-        assert currents.grad[0, 0].item() == pytest.approx(0.5 * 0.5 / (1 + distance) ** 2)
+        assert currents.grad[0, 0, 0].item() == pytest.approx(0.5 * 0.5 / (1 + distance) ** 2)
 
 
 def test_standardised_kernels_have_zero_mean_and_norm_of_their_gain() -> None:

@@ -52,6 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(learning, "JOINT_PEOPLE", 20)
         patch.setattr(learning, "JOINT_BATCHES", 60)
+        patch.setattr(learning, "JOINT_TESTED", 10)
         study = prepare(list_films(films), place / "mine", TINY)
         return Run(films, place / "mine", study, learn_study(study, place / "mine", TINY))
 
@@ -115,12 +116,49 @@ def test_dark_film_is_refused(tmp_path: Path) -> None:
         prepare(list_films([make_film(tmp_path / "dark.webm", brightness=0)]), tmp_path / "mine")
 
 
+@pytest.mark.parametrize("is_other", [False, True])
+def test_unreadable_film_is_refused_before_another_is_tracked(tmp_path: Path, is_other: bool) -> None:
+    stages = set[str]()
+
+    class Stages(TrainingCallback):
+        def on_progress(self, stage: str, done: int, total: int) -> None:  # noqa: ARG002
+            stages.add(stage)
+
+    wave, empty = make_film(tmp_path / "wave.webm"), tmp_path / "empty.mp4"
+    empty.touch()
+    films, other = ([wave], [empty]) if is_other else ([wave, empty], [])
+    with raises(VideoError, "empty.mp4"):
+        prepare(list_films(films), tmp_path / "mine", other=other, callback=Stages())
+    assert not [stage for stage in stages if "tracking" in stage]
+
+
 def test_run_is_a_classifier_of_the_gestures_and_other_gestures(run: Run) -> None:
     test = run.learned.run.test
     assert test.classes == ("aside", OTHER, "up")
     assert test.synthetic_test
     assert RunFolder(run.folder).report.is_file()
     assert Classifier.load(run.folder).config.classes == test.classes
+
+
+def test_test_of_a_run_has_the_joint_network_and_names_rendered_people(run: Run) -> None:
+    test = TestResult.read(RunFolder(run.folder).test)
+    assert test == run.learned.run.test
+    assert test.joints is not None
+    assert test.joints.samples == 3 * 10
+    assert test.joints.accuracy > 0.6
+    assert test.findings == ()  # learn takes none of the settings of the findings
+    page = RunFolder(run.folder).report.read_text(encoding="utf-8")
+    assert "Joint network" in page
+    assert "recordings" not in " ".join([test.data, *test.notes])
+
+
+def test_answer_below_the_threshold_is_uncertain(run: Run) -> None:
+    classifier = Classifier.load(run.folder)
+    clip = next((run.folder / "clips").glob("up/*.h5"))
+    probability = classifier.predict(clip).probability
+    for enter, certain in ((probability - 0.01, True), (min(1.0, probability + 0.01), False)):
+        prediction = classifier.predict(clip, segments={"enter": enter, "leave": 0.0})
+        assert (prediction.probability, prediction.certain) == (probability, certain)
 
 
 def test_joint_network_of_a_run_knows_the_gestures_of_others(run: Run) -> None:

@@ -17,7 +17,7 @@ import pytest
 from facts import raises
 
 from dvspipe.errors import VideoError, WorkerError
-from dvspipe.parallel import Processes, Progress, map_items, prefetch
+from dvspipe.parallel import CurrentStep, NamedStep, Processes, Progress, map_items, prefetch
 from dvspipe.parallel import processes as parallel
 
 
@@ -67,6 +67,47 @@ def test_every_item_has_an_outcome_and_errors_stay_with_their_item(jobs: int, ca
     assert told[0] == (0, 3)
     assert told[-1] == (3, 3)
     assert "seven" in caplog.text
+
+
+class Steps:
+    """Progress callback that keeps the shares and steps."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[float, float, tuple[str, ...]]] = []
+
+    def __call__(self, done: float, total: float) -> None:
+        self.told.append((done, total, ()))
+
+    def show_step(self, done: float, total: float, step: CurrentStep) -> None:
+        self.told.append((done, total, step.names))
+
+
+def take_two_steps(_item: str, progress: Progress) -> None:
+    for number, name in enumerate(["person", "events"]):
+        step = NamedStep(progress, name, number, 2)
+        for _ in range(12):
+            step(1, 2)
+            time.sleep(0.1)  # a worker reports once per second
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_steps_within_items_are_reported(jobs: int) -> None:
+    steps = Steps()
+    list(map_items(take_two_steps, ["a.mp4", "b.mp4"], engine=Processes(jobs), progress=steps))
+    done = [done for done, _, _ in steps.told]
+    assert done == sorted(done)
+    assert {total for _, total, _ in steps.told} == {2}
+    names = {names for _, _, names in steps.told if len(names) == 2}
+    assert {name for _, name in names} == {"person", "events"}
+    assert {item for item, _ in names} <= {"a.mp4", "b.mp4"}
+    assert any(0 < each < 2 and each % 1 for each in done)
+
+
+def test_a_step_of_the_complete_work_keeps_the_amounts() -> None:
+    steps = Steps()
+    NamedStep(NamedStep(steps, "wave.mp4"), "events")(30, 120)
+    NamedStep(NamedStep(steps, "wave.mp4", 1, 3), "events", 1, 2)(30, 120)
+    assert steps.told == [(30, 120, ("wave.mp4", "events")), (1.625, 3, ("wave.mp4", "events"))]
 
 
 def test_outcomes_are_in_order_of_completion_or_of_items() -> None:

@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from dvspipe.cli.app import COMMANDS as COMMAND_FUNCTIONS
-from dvspipe.cli.app import app
+from dvspipe.cli.app import BY_NAME, app
 from dvspipe.cli.screen import as_option
 from dvspipe.errors import Remedy
 
@@ -229,9 +228,9 @@ def test_only_the_command_line_mentions_commands_and_options() -> None:
 def test_command_has_few_parameters() -> None:
     """Rarely used options are settings, changed by `--set`."""
     many = {
-        command.__name__: len(parameters)
-        for command in COMMAND_FUNCTIONS
-        if len(parameters := inspect.signature(command).parameters) > MAX_OPTIONS
+        name: len(parameters)
+        for name, command in BY_NAME.items()
+        if len(parameters := inspect.signature(command).parameters) > MAX_OPTIONS  # type: ignore[arg-type]
     }
     assert not many
 

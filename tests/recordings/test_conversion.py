@@ -19,14 +19,16 @@ import pytest
 from commands import dvspipe
 from conftest import random_events
 from facts import mentions, raises
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dvspipe.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
-from dvspipe.events import SensorSize, concatenate
+from dvspipe.events import Region, SensorSize, concatenate
 from dvspipe.files import require_space
 from dvspipe.formats import info, open_recording, read, recognise, write
 from dvspipe.formats.hdf5 import chunked_file, writer
 from dvspipe.formats.interface import Format
-from dvspipe.parallel import Processes
+from dvspipe.parallel import Processes, Shard
 from dvspipe.recordings import conversion
 from dvspipe.recordings.conversion import (
     ConversionTask,
@@ -39,6 +41,7 @@ from dvspipe.recordings.conversion import (
     events_from_video,
     plan_conversions,
 )
+from dvspipe.results import Manifest
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
 from dvspipe.video.config import VideoSettings
 from dvspipe.video.frames import frames_from_arrays
@@ -126,6 +129,9 @@ def test_folder_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with raises(FileError, "empty"):
         plan_conversions([tmp_path / "empty"], tmp_path / "out")
+    write(tmp_path / "done" / "a.h5", random_events(0, 50))
+    with raises(FileError, "done", "already .h5", "to="):
+        plan_conversions([tmp_path / "done"], tmp_path / "out")
 
 
 def test_single_image_among_videos_does_not_make_an_image_folder(tmp_path: Path) -> None:
@@ -372,6 +378,102 @@ def test_ctrl_c_on_a_camera_leaves_a_complete_file(tmp_path: Path, monkeypatch: 
     assert len(read(tmp_path / "events.h5")) == done.events > 0
     assert info(tmp_path / "events.h5").attributes["source"] == "camera 0"
     assert len(events_from_video(0)) > 0
+
+
+NOISY = ConvertConfig(simulator=SimulatorConfig(shot_noise_rate_hz=20, leak_rate_hz=2, hot_pixel_fraction=0.01))
+
+
+def noise_seed_of(path: Path) -> int | None:
+    """Return the noise seed that an event file stores."""
+    seed: int | None = open_recording(path).attributes["settings"]["simulator"]["noise_seed"]
+    return seed
+
+
+def test_noise_of_a_folder_depends_on_relative_paths_alone(tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    for name in ("a/1.webm", "a/2.webm", "b/1.webm"):
+        (videos / name).parent.mkdir(parents=True, exist_ok=True)
+        save_clip(videos / name, 5)
+    tasks = plan_conversions(videos, tmp_path / "all")
+    assert all(done.error is None for done in convert_many(tasks, video=NOISY, engine=Processes(2)))
+    recordings = {
+        path.relative_to(tmp_path / "all").as_posix(): read(path) for path in (tmp_path / "all").rglob("*.h5")
+    }
+    assert len(recordings) == len({events.t.tobytes() for events in recordings.values()}) == 3
+
+    # the same events in shards, with one process, and with the stored seed alone
+    for shard in (Shard(1, 2), Shard(2, 2)):
+        tasks = plan_conversions(videos, tmp_path / "shards", shard=shard)
+        assert all(done.error is None for done in convert_many(tasks, video=NOISY))
+    for name, events in recordings.items():
+        assert read(tmp_path / "shards" / name) == events
+        noise_seed = noise_seed_of(tmp_path / "all" / name)
+        assert events_from_video(videos / "a/1.webm", NOISY, noise_seed=noise_seed) == events
+
+    rows = Manifest(tmp_path / "all").read().values()
+    assert {row.noise_seed for row in rows} == {noise_seed_of(tmp_path / "all" / name) for name in recordings}
+
+
+def test_single_video_has_the_noise_of_its_file_name(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    save_clip(tmp_path / "clip.webm", 5)
+    shutil.copy(tmp_path / "clip.webm", tmp_path / "elsewhere")
+    shutil.copy(tmp_path / "clip.webm", tmp_path / "renamed.webm")
+    for name in ("clip.webm", "elsewhere/clip.webm", "renamed.webm"):
+        convert_video(tmp_path / name, tmp_path / f"{name}.h5", NOISY)
+        assert events_from_video(tmp_path / name, NOISY) == read(tmp_path / f"{name}.h5")
+    assert read(tmp_path / "clip.webm.h5") == read(tmp_path / "elsewhere/clip.webm.h5")
+    assert read(tmp_path / "clip.webm.h5") != read(tmp_path / "renamed.webm.h5")
+    chosen = [events_from_video(tmp_path / name, NOISY, noise_seed=5) for name in ("clip.webm", "renamed.webm")]
+    assert chosen[0] == chosen[1]
+
+
+def test_sensor_without_noise_stores_no_noise_seed(tmp_path: Path) -> None:
+    save_clip(tmp_path / "clip.webm", 5)
+    done = convert_video(tmp_path / "clip.webm", tmp_path / "clip.h5", sigma_thres=0.02)
+    assert done.noise_seed is noise_seed_of(tmp_path / "clip.h5") is None
+
+
+@given(*[st.integers(1, 90)] * 4)
+def test_sensor_shows_the_largest_middle_of_its_shape(width: int, height: int, columns: int, rows: int) -> None:
+    video = open_video(np.zeros((1, height, width), np.uint8), fps=30, crop=f"{width}x{height}+0+0")
+    seen = video.shown_on(SensorSize(width=columns, height=rows))
+    assert seen.size == SensorSize(width=columns, height=rows)
+    region = Region.parse(seen.settings.crop or "")
+    assert region.is_inside(SensorSize(width=width, height=height))
+    assert region.size.width == width or region.size.height == height
+    assert abs(2 * region.left + region.size.width - width) <= 1
+    assert abs(2 * region.top + region.size.height - height) <= 1
+    scale = min(width / columns, height / rows)
+    assert abs(region.size.width - scale * columns) <= max(0.5, 1 - scale * columns)
+    assert abs(region.size.height - scale * rows) <= max(0.5, 1 - scale * rows)
+
+
+@pytest.mark.parametrize(
+    ("settings", "crop", "size"),
+    [
+        ({}, "64x64+16+0", "128x128"),
+        ({"sensor_size": "keep"}, None, "96x64"),
+        ({"resize": "24x12"}, "96x48+0+8", "24x12"),
+        ({"crop": "90x60+2+3"}, "60x60+17+3", "128x128"),
+        ({"crop": "20x20+2+3"}, "20x20+2+3", "128x128"),
+    ],
+)
+def test_sensor_of_a_preset_has_its_size(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, settings: dict[str, Any], crop: str | None, size: str
+) -> None:
+    conversion._note_crop.cache_clear()
+    save_clip(tmp_path / "clip.webm", 5)
+    config = ConvertConfig(simulator=SimulatorConfig.from_preset("dvs128"))
+    done = convert_video(tmp_path / "clip.webm", tmp_path / "a.h5", config, **settings)
+    video = open_recording(tmp_path / "a.h5").attributes["settings"]["video"]
+    assert (video["crop"], str(done.sensor)) == (crop, size)
+    assert (len(caplog.records) == 1) is (crop != settings.get("crop"))
+    assert crop is None or crop == settings.get("crop") or mentions(caplog.text, crop, size, "keep")
+
+    again = events_from_video(tmp_path / "clip.webm", config, **settings)
+    assert again == read(tmp_path / "a.h5")
+    assert len(caplog.records) <= 1
 
 
 RESUMED: dict[str, Any] = {

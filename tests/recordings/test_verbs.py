@@ -13,8 +13,10 @@ from dvspipe.errors import ArgumentError, ConfigError, EventError, FileError, Vi
 from dvspipe.events import Events, SensorSize
 from dvspipe.events.filters import FilterConfig, count_pixels, find_hot_pixels
 from dvspipe.formats import info, open_recording, read, write
+from dvspipe.parallel import Processes
 from dvspipe.recordings.checking import CheckSettings, check
 from dvspipe.recordings.comparison import CompareSettings, compare
+from dvspipe.recordings.conversion import ConversionTask, convert_many, events_from_video
 from dvspipe.recordings.editing import cut_recording, filter_recording, locate_hot_pixels, merge_recordings, select_part
 from dvspipe.recordings.settings import ConversionSettings
 from dvspipe.recordings.verbs import convert, cut, filter, merge  # noqa: A004
@@ -126,6 +128,20 @@ def test_convert_takes_settings_by_name_and_a_preset(tmp_path: Path) -> None:
     assert (stored["pos_thres"], stored["shot_noise_rate_hz"] > 0) == (0.4, True)
     convert(tmp_path / "a.h5", tmp_path / "a.csv")
     assert read(tmp_path / "a.csv", sensor="48x32") == read(tmp_path / "a.h5")
+
+
+def test_presets_give_the_same_events_in_every_function(tmp_path: Path) -> None:
+    images = [np.full((32, 48), 60 * number, np.uint8) for number in range(3)]
+    write_video(tmp_path / "a.webm", frames_from_arrays(images, fps=30))
+    convert(tmp_path / "a.webm", tmp_path / "a.h5", preset="davis346", pos_thres=0.4)
+    expected = read(tmp_path / "a.h5")
+    assert events_from_video(tmp_path / "a.webm", preset="davis346", pos_thres=0.4) == expected
+    assert events_from_video(tmp_path / "a.webm", pos_thres=0.4) != expected
+    task = ConversionTask(tmp_path / "a.webm", tmp_path / "b.h5")
+    (done,) = convert_many([task], preset="davis346", video={"pos_thres": 0.4}, engine=Processes(1))
+    assert read(done.result().path) == expected
+    with raises(ConfigError, "no_such_sensor"):
+        events_from_video(tmp_path / "a.webm", preset="no_such_sensor")
 
 
 def test_convert_explains_wrong_settings_and_sources(tmp_path: Path) -> None:

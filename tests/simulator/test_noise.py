@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
 from dvspipe.events import Events, concatenate
@@ -94,6 +95,45 @@ def test_refractory_period_drops_signal_and_noise_events() -> None:
         assert held[pixel] == kept
         dropped += len(times) - len(kept)
     assert dropped > 1000
+
+
+def test_recordings_of_one_sensor_share_hot_pixels_and_thresholds_but_no_noise() -> None:
+    frames = [*frames_from_arrays([np.full((HEIGHT, WIDTH), 60, np.uint8)] * 200, fps=20)]
+    config = SimulatorConfig(
+        sigma_thres=0.03,
+        leak_rate_hz=1,
+        shot_noise_rate_hz=2,
+        hot_pixel_fraction=0.01,
+        hot_pixel_rate_hz=50,
+    )
+    (first, first_hot, first_pos), (second, second_hot, second_pos) = (
+        _record_noise(frames, config.model_copy(update={"noise_seed": noise_seed})) for noise_seed in (0, 1)
+    )
+    assert np.array_equal(first_hot, second_hot)
+    assert np.array_equal(first_pos, second_pos)
+    assert first_hot.size == 24
+
+    # by chance, an event of one recording meets an event of the same pixel and polarity in the same microsecond
+    assert min(len(first), len(second)) > 30_000
+    assert len(first & second) < 20
+
+
+def _record_noise(
+    frames: list[Frame], config: SimulatorConfig
+) -> tuple[set[tuple[int, ...]], NDArray[np.int32], NDArray[np.float64]]:
+    """Return the set of events, the hot pixels, and the ON thresholds of a recording."""
+    parts, state = EventSimulator(config).steps(frames, None)
+    assert state.noise is not None
+    events = concatenate([events for events, _ in parts], state.sensor)
+    columns = (events.t.tolist(), events.x.tolist(), events.y.tolist(), events.p.tolist())
+    return set(zip(*columns, strict=True)), state.noise.hot, state.pos
+
+
+def test_noise_seed_zero_is_the_default_of_frames() -> None:
+    frames = [*frames_from_arrays([np.full((HEIGHT, WIDTH), 60, np.uint8)] * 5, fps=20)]
+    config = SimulatorConfig(leak_rate_hz=5, shot_noise_rate_hz=20)
+    assert _by_pixel(frames, config) == _by_pixel(frames, config.model_copy(update={"noise_seed": 0}))
+    assert _by_pixel(frames, config) != _by_pixel(frames, config.model_copy(update={"seed": 1}))
 
 
 def _by_pixel(frames: list[Frame], config: SimulatorConfig) -> dict[int, list[int]]:

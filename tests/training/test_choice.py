@@ -22,7 +22,7 @@ from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.results import RunFolder, TestResult
 from dvspipe.training import TrainConfig, choose_settings, train
-from dvspipe.training.choice import find_group_pattern
+from dvspipe.training.choice import DATASET_PATTERNS, GROUP_PATTERNS, find_group_pattern
 
 
 def write_folder(root: Path, names: dict[str, list[str]], *, seconds: float = 0.1, side: int = 12) -> Path:
@@ -113,6 +113,8 @@ def test_choice_is_saved_with_reasons_and_overridden_by_settings(tmp_path: Path)
     [
         (["user01_0", "user02_0", "user03_0"], "^[^_\\W]+(?=[_-])"),
         (["p1x", "p2x", "p3x"], r"^[A-Za-z]+\d+"),
+        (["v_g01_c01", "v_g02_c01", "v_g03_c01"], DATASET_PATTERNS[0]),
+        (["x-day1_1", "x-day2_1", "x-day3_1"], GROUP_PATTERNS[2]),
         (["rec_1", "rec_2", "rec_3"], None),  # one source
         (["1", "2", "3"], None),
     ],
@@ -124,6 +126,15 @@ def test_files_of_one_person_stay_in_one_part(files: list[str], pattern: str | N
     if pattern is not None:
         parts = open_dataset(config.data, 0).parts.values()
         assert all(len(part) == 2 for part in parts)  # both classes of one person
+
+
+def test_clips_of_a_film_of_hmdb51_are_one_group(tmp_path: Path) -> None:
+    tags = "f_cm_np1_ba_med"
+    names = {name: [f"film{n % 3}_{name}_{tags}_{n}" for n in range(6)] for name in ("kick", "wave")}
+    config = choose_settings(write_folder(tmp_path / "mine", names)).config
+    assert config.data.group == DATASET_PATTERNS[1]
+    groups = {sample.group for sample in open_dataset(config.data, 0).samples}
+    assert groups == {f"film{n}_{name}" for n in range(3) for name in names}
 
 
 def test_class_prefix_is_not_a_person(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +53,28 @@ def diagnosed(root: Path, **over: Any) -> tuple[dict[str, Finding], TrainingRun,
 
     run = train(settings_for(root, **over), root.parent / "run", callback=Recorder(warnings), overwrite=True)
     return {finding.kind: finding for finding in run.test.findings}, run, warnings
+
+
+def test_single_recordings_divided_in_time_are_named(tmp_path: Path) -> None:
+    write_bars(tmp_path / "data", 1, windows=8)
+    windows = {"window_us": 100_000}
+    found, run, warnings = diagnosed(tmp_path / "data", data=windows)
+    assert mentions(found["films"].text, *BAR_CLASSES)
+    assert any(found["films"].text in text for text in warnings)
+    assert "names" not in found
+    assert any("in time" in note for note in run.test.notes)
+
+
+def test_split_without_validation_gets_one_from_its_training_part(tmp_path: Path) -> None:
+    write_bars(tmp_path / "data")
+    names = [str(path) for path in sorted((tmp_path / "data").glob("*/*.h5"))]
+    split = {"train": [name for name in names if name not in names[::5]], "validation": [], "test": names[::5]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    _, run, warnings = diagnosed(tmp_path / "data", data={"split": str(tmp_path / "split.json"), "validation": 0.25})
+    used = read_split(run.folder.split)
+    assert (len(used.train), len(used.validation), set(used.test)) == (9, 3, set(split["test"]))
+    assert any("data.validation" in text for text in warnings)
+    assert "3 for validation" in run.test.notes[0]
 
 
 def test_copies_of_training_recordings_are_excluded_from_the_test(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from PIL import Image
 
 from dvspipe.errors import ConfigError, FileError, TruncatedVideoError, VideoError
 from dvspipe.video.config import VideoSettings
+from dvspipe.video.files import is_video_content, read_video_ends
 from dvspipe.video.frames import Frame, frames_from_arrays
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
@@ -105,6 +108,22 @@ def test_error_names_a_corrupted_image(tmp_path: Path) -> None:
         list(open_video(tmp_path).frames())
 
 
+def test_broken_pictures_and_videos_print_nothing_and_change_no_global_level(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = cv2.utils.logging.getLogLevel(), dict(os.environ)
+    save_images(tmp_path, 2)
+    (tmp_path / "im9.png").write_bytes(b"\x89PNG broken")
+    with raises(VideoError, "im9.png"):
+        list(open_video(tmp_path).frames())
+    for name, content in (("a.mp4", b"\0\0\0\x20ftypisom broken"), ("a.webm", b"\x1a\x45\xdf\xa3 broken")):
+        (tmp_path / name).write_bytes(content)
+        with raises(VideoError, name):
+            open_video(tmp_path / name)
+    assert capfd.readouterr().err == ""
+    assert (cv2.utils.logging.getLogLevel(), dict(os.environ)) == before
+
+
 def test_frame_size_is_width_by_height() -> None:
     assert str(Frame(0, np.zeros((7, 12), np.uint8)).size) == "12x7"
 
@@ -144,7 +163,7 @@ def test_truncated_video_raises_after_its_last_frame(test_data: Path, tmp_path: 
     content = (test_data / "video" / "walk.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
     times = []
-    with raises(TruncatedVideoError, "89") as caught:
+    with raises(TruncatedVideoError, "cut.mkv", f"{len(content):,}") as caught:
         times += [frame.t_us for frame in open_video(tmp_path / "cut.mkv").frames()]
     assert caught.value.at_us > 1_000_000
 
@@ -266,10 +285,16 @@ def test_invalid_file_of_times_is_an_error(
 def test_error_names_an_unreadable_file_of_times(three_images: Path, tmp_path: Path) -> None:
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
     for name in ("none.txt", "binary.txt", "images"):
-        with raises(VideoError, name):
+        with raises((FileError, VideoError), name):
             open_video(three_images, VideoSettings(timestamps=str(tmp_path / name)))
     with raises(VideoError, "time_unit = ms", "timestamps"):
         open_video(three_images, VideoSettings(fps=3, time_unit="ms"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no /dev/zero")
+def test_endless_file_of_times_is_refused(three_images: Path) -> None:
+    with raises(FileError, "/dev/zero", "too large"):
+        open_video(three_images, VideoSettings(timestamps="/dev/zero"))
 
 
 @pytest.mark.parametrize("name", ["timestamps.txt", "images.csv"])
@@ -403,16 +428,17 @@ def test_file_with_a_numeric_name_is_not_a_camera(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.usefixtures("cameras")
-def test_ctrl_c_ends_a_camera_normally() -> None:
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_a_camera_normally(number: signal.Signals) -> None:
+    outside = signal.signal(number, signal.default_int_handler)
     video = open_video(2)
-    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+    threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
     with video.ended_by_interrupt():
         count = sum(1 for _ in video.frames())
         assert 1 <= count < FakeCamera.pictures
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            signal.raise_signal(number)
+    assert signal.signal(number, outside) is signal.default_int_handler
 
 
 def test_ctrl_c_interrupts_other_sources() -> None:
@@ -510,3 +536,31 @@ def test_float_array_above_white_is_an_error() -> None:
     with raises(VideoError, "200", "0", "1"):
         open_video(images, {"fps": 30})
     assert open_video(images, {"fps": 30, "transfer": "linear"}).size.width == 12
+
+
+@pytest.mark.parametrize("pattern", ["http:/127.0.0.1:{port}/x.mp4", "tcp:127.0.0.1:{port}.mp4"])
+def test_file_names_like_addresses_open_no_connection(
+    pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        path = Path(pattern.format(port=server.getsockname()[1]))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"no video")
+        server.setblocking(False)
+        for read in (is_video_content, read_video_ends, open_video):
+            with suppress(VideoError):
+                read(path)
+            with pytest.raises(BlockingIOError):
+                server.accept()
+        write_video(tmp_path / "a.webm", frames_from_arrays(np.zeros((3, 32, 48), np.uint8), fps=25))
+        path.write_bytes((tmp_path / "a.webm").read_bytes())
+        assert len(list(open_video(path).frames())) == 3
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_film_without_its_end_is_named_incomplete(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x10ftypisom\0\0\0\0\0\0\x10\x08mdat" + bytes(4096))
+    with raises(VideoError, "a.mp4", "incomplete", "moov"):
+        open_video(tmp_path / "a.mp4")

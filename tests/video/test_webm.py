@@ -112,3 +112,11 @@ def test_streamed_film_gets_its_duration(film: Path) -> None:
     for one, other in zip(before.frames(), after.frames(), strict=True):
         assert one.t_us == other.t_us
         np.testing.assert_array_equal(one.image, other.image)
+
+
+def test_second_of_two_frames_at_one_time_is_skipped(film: Path) -> None:
+    data = film.read_bytes()
+    film.write_bytes(data.replace(b"\x81" + (80).to_bytes(2), b"\x81" + (40).to_bytes(2)))
+    times_us = [STEP_US * number for number in range(COUNT)]
+    assert [frame.t_us for frame in open_video(film).frames()] == [t_us for t_us in times_us if t_us != 80_000]
+    assert len(list(open_video(film, fps=25).frames())) == COUNT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -9,8 +10,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...arguments import checked
+from ...errors import count_noun
 from ...events import Events
+from ...formats.stream_clock import StreamClock
 from ...video.frames import Frame
+
+log = logging.getLogger(__name__)
 
 BATCH_S = 0.01  # what arrives in this time is one chunk
 NOTICE_S = 0.05  # maximum time until a stop is noticed
@@ -124,3 +129,31 @@ class ChunkQueue:
         """Error that ended the stream; None: it is complete."""
         with self._changed:
             return self._error
+
+
+class Tally:
+    """Counts something unusual in a stream; logs the first at once, and the total at the end.
+
+    Args:
+        name: Name of the stream.
+        noun: What is counted.
+    """
+
+    def __init__(self, name: str, noun: str) -> None:
+        self._name, self._noun, self._count = name, noun, 0
+
+    def update(self, count: int, text: str) -> None:
+        """Set the number so far; `text` is the message about the first."""
+        if count and not self._count:
+            log.warning("%s", text)
+        self._count = count
+
+    def finish(self) -> None:
+        """Log the total, if it is more than one."""
+        if self._count > 1:
+            log.warning("%s: %s in total", self._name, count_noun(self._count, self._noun))
+
+
+def describe_jump(name: str, clock: StreamClock) -> str:
+    """Describe the first jump of the clock of the camera of a stream."""
+    return f"{name}: the camera's clock jumped by {clock.jump_us * 1e-6:+,.1f} s; the stream continues without the jump"

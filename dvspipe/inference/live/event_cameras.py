@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from ...errors import ConfigError, EventError, VideoError, join_names
 from ...events import Events, SensorSize, concatenate
-from .chunks import BATCH_S, NOTICE_S, Chunk, LiveClock
+from ...formats.stream_clock import StreamClock
+from .chunks import BATCH_S, NOTICE_S, Chunk, LiveClock, Tally, describe_jump
 
 EVENT_CAMERA = "event-camera"
 FIELDS = "t", "x", "y", "on"  # columns of `polarity_events`
@@ -115,26 +116,30 @@ class EventCameraSource:
         Raises:
             VideoError: If the camera fails, or sends events outside its sensor.
         """
-        parts, lost, last_us, due_s = list[Events](), 0, 0, clock.now_s() + BATCH_S
+        parts, lost, begin_s = list[Events](), 0, clock.now_s()
+        due_s = begin_s + BATCH_S
+        times, jumps = StreamClock(), Tally(self.name, "clock jump")
         with self.device:
             while not stop.is_set():
                 try:
                     _, packet = next(self.device)
-                    events, overflows = self._convert(packet, last_us)
+                    now_s = clock.now_s()
+                    events, overflows = self._convert(packet, times, round(1e6 * (now_s - begin_s)))
                 except (RuntimeError, StopIteration, EventError) as error:
                     raise VideoError(f"{self.name}: failed ({error}); is it still connected?") from error
                 if len(events):
                     parts.append(events)
-                    last_us = int(events.t[-1])
                 lost += overflows
-                now_s = clock.now_s()
+                jumps.update(times.jumps, describe_jump(self.name, times))
+
                 if now_s >= due_s:
                     if parts:
-                        yield Chunk(concatenate(parts, self.content), last_us, now_s, lost)
+                        yield Chunk(concatenate(parts, self.content), int(parts[-1].t[-1]), now_s, lost)
                         parts, lost = [], 0
                     due_s = now_s + BATCH_S
+        jumps.finish()
 
-    def _convert(self, packet: Packet | None, last_us: int) -> tuple[Events, int]:
+    def _convert(self, packet: Packet | None, times: StreamClock, arrived_us: int) -> tuple[Events, int]:
         """Return the events of a packet, and the number of its overflows; None: no packet in time."""
         if packet is None:
             return Events.empty(self.content), 0
@@ -143,4 +148,4 @@ class EventCameraSource:
         if found is None:
             return Events.empty(self.content), lost
         t, x, y, on = (found[name] for name in FIELDS)
-        return Events(np.maximum.accumulate(np.maximum(t.astype(np.int64), last_us)), x, y, on, self.content), lost
+        return Events(times.continue_times(t.astype(np.int64), arrived_us=arrived_us), x, y, on, self.content), lost

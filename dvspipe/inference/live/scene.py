@@ -12,13 +12,12 @@ from ...events import SensorSize
 from ...framing.person import VIEW_M
 from ...pose.network import JOINTS, Look, PoseNetwork, Sighting
 from ...pose.track import PRESENT
-from ...pose.tracking import find_people
+from ...pose.tracking import count_people, find_people
 
 Doubt = Literal["camera moves", "no person", "several people", "person too small"]
 """Reason for doubt: something in the picture that training clips do not show."""
 
 SEARCH_EVERY = 10  # checks between searches of the complete picture; a search costs as much as about 16 looks
-MIN_RELATIVE_SIDE = 0.4  # relative to the largest person; smaller people are in the background
 MAX_FAR_SHARE = 0.5  # relative to the shorter side of the picture; a person who fills more need not come closer
 CELLS = 80  # cells along the longer side of the picture, for the motion of the background
 MIN_CONTRAST = 4.0  # grey levels, 0 to 255: noise of a webcam, averaged over a cell, is below 2
@@ -59,8 +58,7 @@ class SceneWatch:
             return "camera moves"
         if not self._people:
             return "no person"
-        largest = self._people[0].square.side_px
-        if sum(each.square.side_px >= MIN_RELATIVE_SIDE * largest for each in self._people) > 1:
+        if count_people(self._people) > 1:
             return "several people"
         room = min(self._shorter, MAX_FAR_SHARE * min(now.shape[:2]))
         return "person too small" if measure_view(self._people[0]) < room else None

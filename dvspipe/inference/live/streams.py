@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...arguments import checked
 from ...errors import ConfigError, FormatError
-from ...events import SensorSize
-from ...formats.prophesee_header import MARK
+from ...events import Events, SensorSize, concatenate
+from ...formats.prophesee_header import MARK, MAX_EVT_HEADER_BYTES
 from ...formats.stream_words import StreamDecoder, StreamFormat
-from .chunks import BATCH_S, NOTICE_S, Chunk, LiveClock
+from .chunks import BATCH_S, NOTICE_S, Chunk, LiveClock, Tally, describe_jump
 from .receiver import PacketReceiver
 
 STANDARD_INPUT = "-"
@@ -88,22 +89,29 @@ class WordSource:
         """Yield events when their bytes arrive; see `LiveSource`.
 
         Raises:
-            FormatError: If the stream is empty, a word is invalid, or the stream ends within an event.
+            FormatError: If the stream is empty, a word is invalid, the header is too long, or the stream ends within
+                an event.
         """
         decoder, rest = StreamDecoder(self.name, self.stream_format, self.content), b""
         is_header, begin_s = self.stream_format == "evt2", clock.now_s()
+        jumps = Tally(self.name, "clock jump")
         for block in self._blocks(clock, stop):
             rest += block
             if is_header:
                 size, is_header = _skip_header(rest)
                 rest, decoder.position = rest[size:], decoder.position + size
             if is_header:
+                if decoder.position + len(rest) > MAX_EVT_HEADER_BYTES:
+                    raise FormatError(f"{self.name}: header too long (expected at most {MAX_EVT_HEADER_BYTES} bytes)")
                 continue
             now_s = clock.now_s()
             events, used = decoder.decode(np.frombuffer(rest, np.uint8), arrived_us=round(1e6 * (now_s - begin_s)))
             rest = rest[used:]
+            jumps.update(decoder.clock.jumps, describe_jump(self.name, decoder.clock))
             if len(events):
                 yield Chunk(events, int(events.t[-1]), now_s)
+
+        jumps.finish()
         if not (rest or decoder.position or stop.is_set()):
             raise FormatError(f"{self.name}: empty (found 0 bytes until its end)")
         if rest and not stop.is_set():
@@ -163,21 +171,46 @@ class PacketSource:
     speed: float = 1.0
 
     def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
-        """Yield the events of each `BATCH_S`; see `LiveSource`.
-
-        Raises:
-            FormatError: If a packet is not in the format, or an event is outside the sensor.
-        """
-        decoder, lost = StreamDecoder(self.name, self.stream_format, self.content), 0
+        """Yield the events of each `BATCH_S`; see `LiveSource`. Wrong packets are skipped: anybody can send them."""
+        decoder = StreamDecoder(self.name, self.stream_format, self.content)
         decoder.decode(np.zeros(0, np.uint8), arrived_us=0)  # compiled before packets arrive
+        skipped, jumps = Tally(self.name, "skipped packet"), Tally(self.name, "clock jump")
+        wrong, lost_before = 0, 0
         with PacketReceiver(self.receiver) as receiver:
             begin_s = clock.now_s()
             while not stop.wait(BATCH_S):
                 data, sizes = receiver.take()
-                if not len(sizes):
-                    continue
-                now_s, lost_before, lost = clock.now_s(), lost, receiver.lost
-                decoder.check_packets(data, sizes)
-                events, _ = decoder.decode(data, arrived_us=round(1e6 * (now_s - begin_s)))
+                now_s = clock.now_s()
+                parts, errors = _decode(decoder, data, sizes, arrived_us=round(1e6 * (now_s - begin_s)))
+
+                if errors:
+                    wrong += len(errors)
+                    skipped.update(wrong, f"{errors[0]}; packet skipped")
+                jumps.update(decoder.clock.jumps, describe_jump(self.name, decoder.clock))
+
+                events = concatenate(parts, self.content)
                 if len(events):
+                    lost = receiver.lost
                     yield Chunk(events, int(events.t[-1]), now_s, lost - lost_before)
+                    lost_before = lost
+
+        skipped.finish()
+        jumps.finish()
+
+
+def _decode(
+    decoder: StreamDecoder, data: NDArray[np.uint8], sizes: NDArray[np.int64], *, arrived_us: int
+) -> tuple[list[Events], list[FormatError]]:
+    """Decode packets, and return an error for each wrong one: packets are halved until wrong ones are alone."""
+    try:
+        return [decoder.decode_packets(data, sizes, arrived_us=arrived_us)], []
+    except FormatError as error:
+        if len(sizes) == 1:
+            return [], [error]
+
+    middle = len(sizes) // 2
+    first, second = np.split(data, [sizes[:middle].sum()])
+    parts, errors = _decode(decoder, first, sizes[:middle], arrived_us=arrived_us)
+    # A copy, because words that begin at an odd byte cannot be decoded.
+    later, later_errors = _decode(decoder, second.copy(), sizes[middle:], arrived_us=arrived_us)
+    return parts + later, errors + later_errors

@@ -1,0 +1,106 @@
+"""Complete and truncated video files of OpenCV, ffmpeg and browsers.
+
+FILMS were written by ffmpeg 7 and Chromium, because OpenCV writes neither H.264 nor a variable frame rate:
+
+    ffmpeg -f lavfi -i testsrc2=s=96x64:r=25:d=2 -vf "select=lt(mod(n\\,9)\\,5)" -fps_mode vfr OPTIONS vfr-CODEC.SUFFIX
+    ffmpeg -f lavfi -i testsrc2=s=96x64:r=25:d=2 OPTIONS fragments.mp4   # also film.flv, film.wmv, film.gif
+    ffmpeg -f lavfi -i testsrc2=s=96x64:r=25:d=2 -f lavfi -i sine=d=3 -c:v libvpx -c:a libvorbis sound.webm
+    ffmpeg -display_rotation 90 -i plain.mp4 -c copy -movflags +faststart rotated.mp4
+    ffmpeg -ss 0.4 -i plain.mp4 -c copy -movflags +faststart edit-list.mp4
+
+OPTIONS: -c:v libvpx-vp9 -b:v 40k; -c:v libx264 -crf 38 -movflags +faststart, or for fragments
++frag_keyframe+empty_moov+default_base_moof. browser.webm and browser-h264.webm are two seconds of a `MediaRecorder`
+with the camera of `chromium --use-fake-device-for-media-stream`, the first with sound and slices of 200 ms.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from facts import mentions, raises
+
+from dvspipe.errors import TruncatedVideoError, VideoError
+from dvspipe.video.containers import find_complete_bytes
+from dvspipe.video.opening import open_video
+
+FILMS = {
+    "browser-h264.webm": 40,
+    "browser.webm": 40,
+    "edit-list.mp4": 40,
+    "film.flv": 50,
+    "film.gif": 10,
+    "film.wmv": 50,
+    "fragments.mp4": 50,
+    "rotated.mp4": 50,
+    "sound.webm": 50,
+    "vfr-h264.mkv": 30,
+    "vfr-h264.mp4": 30,
+    "vfr-vp9.webm": 30,
+}
+"""Number of frames of each film."""
+
+FOLDER = Path(__file__).with_name("films")
+OPENCV_FILMS = {"a.avi": "MJPG", "a.webm": "VP80", "a.mp4": "mp4v", "a.mkv": "VP90"}
+
+
+def cut(path: Path, folder: Path) -> Path:
+    """Write the first two thirds of a file to a folder."""
+    content = path.read_bytes()
+    (folder / f"cut-{path.name}").write_bytes(content[: len(content) * 2 // 3])
+    return folder / f"cut-{path.name}"
+
+
+def write_with_opencv(path: Path, count: int = 12) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*OPENCV_FILMS[path.name]), 25, (64, 48))
+    for image in np.random.default_rng(0).integers(0, 256, (count, 48, 64, 3), np.uint8):
+        writer.write(image)
+    writer.release()
+
+
+@pytest.mark.parametrize(("name", "count"), FILMS.items())
+def test_complete_film_has_all_its_frames(name: str, count: int) -> None:
+    assert sum(1 for _ in open_video(FOLDER / name).frames()) == count
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_truncated_film_names_its_sizes(tmp_path: Path, name: str) -> None:
+    film, frames = cut(FOLDER / name, tmp_path), 0
+    with raises(TruncatedVideoError, film.name, f"{film.stat().st_size:,}"):
+        for _ in open_video(film).frames():
+            frames += 1
+    assert 0 < frames < FILMS[name]
+
+
+@pytest.mark.parametrize("name", OPENCV_FILMS)
+def test_films_of_opencv_are_complete_until_they_are_cut(tmp_path: Path, name: str) -> None:
+    write_with_opencv(tmp_path / name)
+    assert sum(1 for _ in open_video(tmp_path / name).frames()) == 12
+    film = cut(tmp_path / name, tmp_path)
+    with raises(VideoError, film.name, "truncated", f"{film.stat().st_size:,}"):
+        list(open_video(film).frames())
+
+
+def test_truncated_film_is_read_with_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    video = open_video(cut(FOLDER / "vfr-h264.mkv", tmp_path)).tolerant()
+    assert len(list(video.frames())) == len(list(video.pictures())) > 10
+    assert len(caplog.messages) == 1
+    assert mentions(caplog.messages[0], "cut-vfr-h264.mkv", "truncated")
+
+
+def test_unknown_data_after_a_film_is_ignored(tmp_path: Path) -> None:
+    for name in FILMS:
+        film = tmp_path / name
+        film.write_bytes((FOLDER / name).read_bytes() + b"\xff\xff\xff\xff\xff\xff\xff\xff")
+        if film.suffix != ".gif":
+            assert find_complete_bytes(film) is None, name
+
+
+def test_media_of_unknown_size_end_at_their_last_sample(tmp_path: Path) -> None:
+    content = (FOLDER / "vfr-h264.mp4").read_bytes()
+    at = content.index(b"mdat") - 4
+    (tmp_path / "a.mp4").write_bytes(content[:at] + bytes(4) + content[at + 4 :])
+    assert find_complete_bytes(tmp_path / "a.mp4") is None
+    assert find_complete_bytes(cut(tmp_path / "a.mp4", tmp_path)) == len(content)
