@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from .numba_cache import ensure_cache
+from .base.kernels import ensure_cache
 
 ensure_cache(os.path.dirname(__file__))
 
@@ -77,7 +77,7 @@ def __getattr__(name: str) -> object:
         return [each for each in names if each not in modules and not hasattr(builtins, each)]
     if name in names:
         return load(name)
-    from .errors import explain_name
+    from .base.errors import explain_name
 
     raise AttributeError(explain_name("dvspipe", name, names, {}))
 

@@ -24,8 +24,18 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, Sampler, get_worker_info
 
-from .arguments import check_names, checked, describe_value
-from .config import as_settings
+from .base.arguments import check_names, checked, describe_value
+from .base.config import as_settings
+from .base.errors import (
+    ArgumentError,
+    ConfigError,
+    DataError,
+    DvspipeError,
+    Explained,
+    brief,
+    count_noun,
+    refuse_unknown,
+)
 from .datasets import (
     DataConfig,
     DataSet,
@@ -42,7 +52,6 @@ from .datasets import (
 )
 from .datasets.shard_files import group_by_shard
 from .encoding import BinConfig, BinCounts, encode_stream
-from .errors import ArgumentError, ConfigError, DataError, DvspipeError, Explained, brief, count_noun, refuse_unknown
 from .events import Events, SensorSizeLike
 from .formats import NO_HINTS, HintsLike, open_recording
 from .networks import LIF, LeakyReadout, Levels, NeuronConfig

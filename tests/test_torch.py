@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 
 import dvspipe.networks.neurons
 import dvspipe.torch
+from dvspipe.base.errors import ConfigError, DataError, DvspipeError, EventError, FileError, Remedy
 from dvspipe.datasets import (
     Cache,
     FolderConfig,
@@ -33,7 +34,6 @@ from dvspipe.datasets import (
     open_dataset,
 )
 from dvspipe.encoding import BinConfig, encode, encode_stream
-from dvspipe.errors import ConfigError, DataError, DvspipeError, EventError, FileError, Remedy
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.networks import CountReadout, LinearReadout, NeuronConfig, SpikingNetwork

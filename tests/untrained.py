@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from conftest import BAR_CLASSES, BAR_SENSOR
 
+from dvspipe.base.config import build
 from dvspipe.checkpoints.checkpoint import ClassifierConfig
-from dvspipe.config import build
 from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
 from dvspipe.networks import CsnnConfig, Network

@@ -113,7 +113,7 @@ print("after a step of 1.5: weights", better, "spikes", forward(better)[1])
 
 import torch
 
-from dvspipe.learning import SuperSpikeLayer, VanRossum
+from dvspipe.rules import SuperSpikeLayer, VanRossum
 from dvspipe.torch import LIF
 
 neuron = LIF({"tau_mem_s": 0.002, "slope": beta, "reset": "subtract", "detach_reset": True}, dt=0.001)

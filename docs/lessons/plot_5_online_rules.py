@@ -121,8 +121,8 @@ print(f"dE/dW   BPTT {bptt(x, 0.5, 0.5):.4f}", *(f"  {name} {signal @ e:.4f}" fo
 import torch
 
 from dvspipe import SensorSize
-from dvspipe.learning import OTTT, SLTT, Bptt, Decolle, EProp
 from dvspipe.networks import MlpConfig, SpikingNetwork
+from dvspipe.rules import OTTT, SLTT, Bptt, Decolle, EProp
 
 config = MlpConfig(channels=(1,), tau_mem_s=0.002, tau_readout_s=0.002, slope=beta, reset="subtract", detach_reset=True)
 events = torch.zeros(4, 1, 2, 1, 1, dtype=torch.float64)  # [T, B, C, H, W]

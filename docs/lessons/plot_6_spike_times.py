@@ -122,7 +122,7 @@ print(f"spikes at {times.round(3)}, probabilities {probabilities}, gradient of t
 
 import torch
 
-from dvspipe.learning import FirstSpikeLayer, eventprop, first_spike_times, spikeprop_times
+from dvspipe.rules import FirstSpikeLayer, eventprop, first_spike_times, spikeprop_times
 
 
 def tensor(values: object) -> torch.Tensor:

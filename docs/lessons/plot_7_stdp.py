@@ -62,7 +62,7 @@ for step in range(5):
 
 import torch
 
-from dvspipe.learning import PairRule
+from dvspipe.rules import PairRule
 
 half_s = 1e-3 / np.log(2)
 rule = PairRule(increase=0.16, decrease=0.08, tau_plus_s=half_s, tau_minus_s=half_s)
@@ -140,7 +140,7 @@ plt.show()
 # neuron wins. ``rates(0, 3000)`` returns the learning rates of the first 3000 pictures: 0.004 at first, doubled every
 # 500 pictures, and 0.75 times as much for a decrease.
 
-from dvspipe.learning import Competition, StdpConfig, learn_convolution
+from dvspipe.rules import Competition, StdpConfig, learn_convolution
 
 generator = torch.Generator().manual_seed(0)
 rows, columns = torch.meshgrid(torch.arange(-3, 4), torch.arange(-3, 4), indexing="ij")

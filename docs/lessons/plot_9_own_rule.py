@@ -91,7 +91,7 @@ print(f"angle: {np.degrees(np.arccos(cosine)):.0f} degrees")
 
 import torch
 
-from dvspipe.learning import OTTT, OnlineRule
+from dvspipe.rules import OTTT, OnlineRule
 
 torch.set_num_threads(1)  # the tensors are small: more threads would mostly wait for each other
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..errors import ConfigError
+from ..base.errors import ConfigError
 from ..parallel import Progress
 from ..report import draw_recording, write_answers_page
 from ..results import OutputFolder, Prediction

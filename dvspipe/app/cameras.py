@@ -22,15 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import ConfigError, DvspipeError, VideoError
+from ..base.errors import ConfigError, DvspipeError, VideoError
 from ..events import Events, SensorSize
 from ..formats import WriteOptions, Writer, create_writer
 from ..report.style import EVENT_PALETTES, readable
-from ..results import LiveAnswer
+from ..streaming.answers import LiveAnswer
 
 if TYPE_CHECKING:  # `inference` imports torch, and that takes seconds
     from ..inference import Classifier, InferConfig
-    from ..inference.live import Chunk, Doubt, LiveSession, PushedSource
+    from ..streaming import Chunk, Doubt, LiveSession, PushedSource
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ class LiveCamera:
     """
 
     def __init__(self, classifier: Classifier, new_folder: Callable[[], Path]) -> None:
-        from ..inference.live import SceneWatch
+        from ..streaming import SceneWatch
 
         self._classifier, self._new_folder = classifier, new_folder
         self._config = live_config(classifier)
@@ -259,8 +259,8 @@ class LiveCamera:
         return self.view()
 
     def _start(self, size: SensorSize) -> None:
-        from ..framing import live_settings
-        from ..inference.live import LiveSession, PushedSource
+        from ..streaming import LiveSession, PushedSource
+        from ..streaming.framing import live_settings
 
         config = self._classifier.framed(self._config)
         self._source = PushedSource("webcam", size, live_settings(config))
@@ -359,7 +359,7 @@ class LiveCamera:
 def live_config(classifier: Classifier) -> InferConfig:
     """Return the settings to classify a webcam."""
     from ..inference import InferConfig
-    from ..inference.live.labels import with_hop
+    from ..streaming.verb import with_hop
 
     return with_hop(InferConfig(), classifier)
 

@@ -15,8 +15,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from ..config import build
-from ..errors import ConfigError, EventError
+from ..base.config import build
+from ..base.errors import ConfigError, EventError
 from ..events import Events, Region, SensorSize, concatenate
 from ..events.filters import FilterConfig, FilterCounts, count_pixels, find_hot_pixels
 from ..formats import Recording, open_recording

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from ..errors import ConfigError, DvspipeError
+from ..base.errors import ConfigError, DvspipeError
 from ..report import GestureFilm, write_movement_page
 from ..report.style import readable
 from ..results import RunFolder

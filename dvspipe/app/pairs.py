@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..errors import ConfigError
+from ..base.errors import ConfigError
 from ..formats import open_recording, read
 from ..parallel import Progress
 from ..recordings.comparison import compare

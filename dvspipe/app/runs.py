@@ -15,7 +15,7 @@ import gradio as gr
 import plotly.graph_objects as go
 
 from .. import checkpoints
-from ..errors import ConfigError, DvspipeError
+from ..base.errors import ConfigError, DvspipeError
 from ..parallel import Progress
 from ..report.style import readable
 from ..results import RunFolder, ShippedRecord, TrainingRun, WrongPrediction

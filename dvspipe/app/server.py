@@ -21,7 +21,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from ..errors import ConfigError, FileError, Remedy
+from ..base.errors import ConfigError, FileError, Remedy
 from ..parallel import ignore_progress
 from .answers import AnswerTab, classify
 from .examples import FILM, SAMPLE

@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from ..arguments import checked
-from ..errors import DvspipeError, FileError
+from ..base.arguments import checked
+from ..base.errors import DvspipeError, FileError
 from ..formats import Recording, open_recording
 from ..recordings.conversion import is_video
 from ..report import PreviewColours

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from ..config import SettingsTree, build, merge_settings
-from ..errors import ConfigError
+from ..base.config import SettingsTree, build, merge_settings
+from ..base.errors import ConfigError
 from ..events import SensorSize, concatenate
 from ..formats import open_recording
 from ..parallel import Progress

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..errors import ConfigError, DvspipeError, FileError
+from ..base.errors import ConfigError, DvspipeError, FileError
 from ..video.webm import write_duration
 from .cameras import EVENT_FILE, LiveCamera, LiveView
 from .shared import ChosenFile, Picker, Updates, handle, listen, offer_file, show_caption

@@ -19,8 +19,8 @@ from secrets import token_hex
 from tempfile import gettempdir
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..arguments import checked
-from ..errors import DvspipeError, FileError, Remedy, escape_controls, shorten
+from ..base.arguments import checked
+from ..base.errors import DvspipeError, FileError, Remedy, escape_controls, shorten
 from ..parallel.estimate import estimate_left_s
 from ..recordings.conversion import RECORDING_SUFFIXES
 from ..results import CHECKPOINT_SUFFIX

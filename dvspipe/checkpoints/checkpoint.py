@@ -20,11 +20,11 @@ from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from ..config import Settings, build, keep_own
+from ..base.config import Settings, build, keep_own
+from ..base.errors import CheckpointError, ConfigError, shorten
+from ..base.files import TemporaryFolder, claim_output, read_bytes, write_beside, write_text
 from ..encoding import BinConfig
-from ..errors import CheckpointError, ConfigError, shorten
 from ..events import MAX_SIDE_PX, SensorSize
-from ..files import TemporaryFolder, claim_output, read_bytes, write_beside, write_text
 from ..framing import FramingConfig
 from ..networks.config import FirstSpikeConfig, ModuleConfig, NetworkConfig
 from ..networks.module_source import NO_MODULES, ModuleSource, ModuleTask

@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..arguments import checked
-from ..errors import ConfigError, FileError, Remedy
-from ..files import claim_output, require_suffix, write_beside
+from ..base.arguments import checked
+from ..base.errors import ConfigError, FileError, Remedy
+from ..base.files import claim_output, require_suffix, write_beside
 from ..networks import LIF, LeakyReadout, LinearReadout, SpikingNetwork
 from ..networks.models import Convolution, Linear, MaxPool, Residual
 from .checkpoint import ClassifierConfig, load_checkpoint, load_config, versions

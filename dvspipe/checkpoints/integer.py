@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from ..arguments import checked
-from ..config import Settings
+from ..base.arguments import checked
+from ..base.config import Settings
+from ..base.errors import CheckpointError, ConfigError, shorten
+from ..base.files import claim_output, require_suffix
 from ..encoding import BinConfig
-from ..errors import CheckpointError, ConfigError, shorten
-from ..files import claim_output, require_suffix
 from ..networks.integer import IntegerLayer, IntegerNetwork, IntegerReadout, Pooling
 from ..results import CHECKPOINT_SUFFIX
 from .checkpoint import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from ..errors import count_noun, escape_controls
+from ..base.errors import count_noun, escape_controls
 from ..results import ShippedRecord, TestResult, describe_training_data, wilson_interval
 from .checkpoint import FEW_CALIBRATED, SHIPPED, ClassifierConfig, load_checkpoint
 

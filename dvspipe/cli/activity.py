@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import escape_controls
-from ..numba_cache import compiled_s
+from ..base.errors import escape_controls
+from ..base.kernels import compiled_s
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

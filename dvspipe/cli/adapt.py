@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import count_noun
+from ..base.errors import count_noun
 from .activity import show_share
 from .infer import (
     CheckpointName,
@@ -47,7 +47,7 @@ def adapt(
 
     The statistics of its batch norms move towards the statistics of the recordings.
     """
-    from ..files import claim_output, require_suffix
+    from ..base.files import claim_output, require_suffix
     from ..inference import Classifier, adapt, plan_tasks, refuse_module
     from ..results import CHECKPOINT_SUFFIX
 

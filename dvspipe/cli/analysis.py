@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..errors import ConfigError
+from ..base.errors import ConfigError
 from .activity import ShowProgress
 from .options import (
     AsJson,
@@ -74,8 +74,8 @@ def compare(
     overwrite: Overwrite = False,
 ) -> None:
     """Compare two recordings of the same scene: event rates, event counts per pixel, and event times."""
-    from ..config import build
-    from ..files import claim_output
+    from ..base.config import build
+    from ..base.files import claim_output
     from ..formats import open_recording
     from ..recordings.comparison import CompareSettings
     from ..recordings.comparison import compare as compare_events
@@ -130,7 +130,7 @@ def calibrate(
     overwrite: Overwrite = False,
 ) -> None:
     """Fit the pixel model to a recording with frames and events, and write it as a sensor preset."""
-    from ..files import claim_output
+    from ..base.files import claim_output
     from ..formats import read, read_frames
     from ..simulator import calibrate as fit
 
@@ -202,8 +202,8 @@ def view(
     overwrite: Overwrite = False,
 ) -> None:
     """Show a recording as a video, a sheet of pictures or a chart, or in the rerun viewer."""
-    from ..config import build, parse_overrides
-    from ..files import claim_output
+    from ..base.config import build, parse_overrides
+    from ..base.files import claim_output
     from ..formats import open_recording
     from ..recordings.editing import select_part
     from ..report import PLOTS, Predictions, PreviewSettings, view

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ..errors import DvspipeError
+from ..base.errors import DvspipeError
 from .adapt import adapt
 from .analysis import calibrate, compare, view
 from .configs import configs

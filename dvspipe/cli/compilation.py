@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import build, read_yaml
+from ..base.config import build, read_yaml
+from ..base.files import TemporaryFolder
 from ..events.filters import FilterConfig, count_pixels, filter_events, find_hot_pixels, start_filter
-from ..files import TemporaryFolder
 from ..formats import read, write, written_suffixes
 from ..formats.rosbag_writer import BAG_SUFFIX
 from ..formats.stream_words import STREAM_FORMATS
@@ -110,7 +110,7 @@ def _classify(place: Path) -> None:
 
 def _classify_live(place: Path) -> None:
     from ..inference import Classifier, InferConfig
-    from ..inference.live import LiveSession, SystemClock, open_live
+    from ..streaming import LiveSession, SystemClock, open_live
 
     classifier, stop = Classifier.load("gesture-synthetic"), threading.Event()
     stop.set()

@@ -27,7 +27,7 @@ def start(context: typer.Context) -> None:
 @configs.command("list")
 def list_() -> None:
     """List included experiments and sensor presets, and the commands to use them."""
-    from ..config import read_text, shipped_configs
+    from ..base.config import read_text, shipped_configs
 
     for kind, command in CONFIG_KINDS.items():
         screen.print(command.format("NAME"))
@@ -43,7 +43,7 @@ def list_() -> None:
 @configs.command()
 def show(name: Name) -> None:
     """Print an included configuration as YAML."""
-    from ..config import read_text
+    from ..base.config import read_text
 
     screen.print(read_text(name, kind=_kind_of(name)).rstrip())
 
@@ -55,8 +55,8 @@ def copy(
     overwrite: Overwrite = False,
 ) -> None:
     """Copy an included configuration to a file, for editing."""
-    from ..config import read_text
-    from ..files import claim_output, write_text
+    from ..base.config import read_text
+    from ..base.files import claim_output, write_text
 
     kind = _kind_of(name)
     claim_output(out, overwrite=overwrite)
@@ -66,7 +66,7 @@ def copy(
 
 
 def _kind_of(name: str) -> str:
-    from ..config import shipped_configs
+    from ..base.config import shipped_configs
 
     return next((kind for kind in CONFIG_KINDS if name in shipped_configs(kind)), "")
 

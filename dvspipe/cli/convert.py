@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from ..errors import ConfigError, DvspipeError, FileError
-from ..numba_cache import compiled_s
+from ..base.errors import ConfigError, DvspipeError, FileError
+from ..base.kernels import compiled_s
 from .activity import ShownStage
 from .imports import pause_collection
 from .options import (
@@ -101,7 +101,7 @@ def convert(
 ) -> None:
     """Convert videos to the events of a simulated event camera, or recordings to another format."""
     with pause_collection():
-        from ..config import build, merge_settings, parse_overrides
+        from ..base.config import build, merge_settings, parse_overrides
         from ..recordings.conversion import plan_conversions
         from ..recordings.settings import ConversionSettings
         from ..simulator import read_preset
@@ -299,7 +299,7 @@ def _describe_conversion(done: Conversion, seconds: float | None) -> str:
 
 def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None:
     """Check that no preview replaces a source, and that the preview of a single source does not exist."""
-    from ..files import claim_output
+    from ..base.files import claim_output
 
     sources = {task.source.resolve() for task in tasks}
     for task in tasks:

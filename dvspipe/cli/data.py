@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from ..errors import ConfigError, count_noun
+from ..base.errors import ConfigError, count_noun
 from .activity import ShownStage
 from .options import (
     AsJson,
@@ -32,7 +32,7 @@ from .options import (
 from .screen import EXIT_SOME_FAILED, TextTable, fail, fail_inputs, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
-    from ..config import SettingsTree
+    from ..base.config import SettingsTree
     from ..datasets import DataConfig, DataSet, TensorPlan
     from ..datasets.survey import Survey
     from ..encoding import BinConfig
@@ -154,9 +154,9 @@ def encode(
             f"--shards: cannot be combined with --shard {share}, because one process writes all shards; encode each "
             "share into the cache first, then write the shards without --shard"
         )
+    from ..base.files import write_text
     from ..datasets import TensorPlan, TensorSettings, leave_out_copies, open_cache, open_dataset, write_shards
     from ..datasets.shards import SHARD_BYTES
-    from ..files import write_text
 
     choice = _choose(config, settings) if is_folder(config) else None
     if choice is None:
@@ -194,7 +194,7 @@ def encode(
 
 def _choose(folder: str, settings: list[str] | None) -> Choice:
     """Choose the settings that `train` chooses for a folder of recordings, and print them."""
-    from ..config import parse_overrides
+    from ..base.config import parse_overrides
     from ..training import choose_settings
 
     with progress() as show:
@@ -205,7 +205,7 @@ def _choose(folder: str, settings: list[str] | None) -> Choice:
 
 def _use_shards(choice: Choice, shards: Path) -> Choice:
     """Return the settings that train from the shards of a folder of recordings."""
-    from ..config import merge_settings
+    from ..base.config import merge_settings
     from ..datasets import DataConfig
 
     placed: SettingsTree = {"data": {"kind": "shards", "root": str(shards)}}
@@ -214,7 +214,7 @@ def _use_shards(choice: Choice, shards: Path) -> Choice:
 
 def is_for_shards(word: str) -> bool:
     """Return whether a word of a command also applies to shards; settings of recordings do not."""
-    from ..config import find_foreign
+    from ..base.config import find_foreign
     from ..datasets import DataConfig
 
     group, *names = word.partition("=")[0].split(".")
@@ -256,7 +256,7 @@ def _survey(config: str, settings: list[str] | None) -> Survey:
 
 def _read_settings(config: str, settings: list[str] | None) -> tuple[DataConfig, BinConfig, int]:
     """Return the data set, time steps and seed of a configuration."""
-    from ..config import build
+    from ..base.config import build
     from ..datasets import parse_data
     from ..encoding import BinConfig
 

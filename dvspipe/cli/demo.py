@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import SettingsTree, build, merge_settings, read_yaml
+from ..base.config import SettingsTree, build, merge_settings, read_yaml
+from ..base.labels import GESTURES
 from ..formats import SYNTHETIC_GESTURES, iterate
 from ..inference import Classifier, ClassifyOptions, classify_many, plan_tasks
-from ..labels import GESTURES
 from ..recordings.conversion import convert_video
 from ..report import draw_recording, write_answers_page, write_preview, write_training_page
 from ..results import EvaluationResult, OutputFolder, Prediction, TrainingRun

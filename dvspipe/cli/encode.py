@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigError, DataError, FileError
+from ..base.errors import ConfigError, DataError, FileError
 from .options import Overwrite, Seed, to_us
 from .screen import progress, screen
 
 if TYPE_CHECKING:
-    from ..config import SettingsTree
+    from ..base.config import SettingsTree
     from ..encoding import SpikeCode
 
 
@@ -58,8 +58,8 @@ def encode(
     """Encode an image as spike trains and draw or store them."""
     import numpy as np
 
+    from ..base.files import claim_output, write_beside
     from ..encoding import unit_values
-    from ..files import claim_output, write_beside
     from ..report import draw_rasters
     from ..video.config import VideoSettings
     from ..video.folders import read_image
@@ -91,7 +91,7 @@ def encode(
 
 def _build_codes(methods: list[Method], given: dict[str, int | None], settings: list[str]) -> dict[str, SpikeCode]:
     """Return the codes by name; each code gets the settings that it has."""
-    from ..config import build, parse_overrides
+    from ..base.config import build, parse_overrides
     from ..encoding import CODES
 
     overrides: SettingsTree = {key: value for key, value in given.items() if value is not None}

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ..errors import ConfigError, Remedy
+from ..base.errors import ConfigError, Remedy
 from .options import Overwrite
 from .screen import describe_error, messages, notes, progress, screen, warn
 
@@ -60,7 +60,7 @@ def export(
 
 
 def _export_c(checkpoint: str, out: Path, dt: float | None, *, overwrite: bool) -> None:
-    from ..checkpoints.c_code import export_c
+    from ..integers.c_code import export_c
 
     if dt is not None:
         raise ConfigError(f"dt = {dt:g}: not used by c", Remedy("to", "nir", "scale time constants"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigError
+from ..base.errors import ConfigError
 from .options import AsJson, Hint, Overwrite, Seed, Sensor, parse_hints, parse_sensor, to_us
 from .recordings import RecordingArgument, print_summary
 from .screen import TextTable, progress, screen, show_name, warn
@@ -85,7 +85,7 @@ def filter_(
 
     On a recording with noise labels (convert --set label_noise=true), score the filters or choose their settings.
     """
-    from ..config import build
+    from ..base.config import build
     from ..events.filters import FilterConfig
     from ..formats import open_recording
     from ..recordings.editing import select_part
@@ -131,7 +131,7 @@ def _score(
     overwrite: bool,
 ) -> FilterSetup:
     """Score filters, print and draw the scores; return the filters that are on."""
-    from ..files import claim_output, require_suffix
+    from ..base.files import claim_output, require_suffix
     from ..recordings.scoring import label_events, score_filters, tune_filters
 
     if curve is not None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..errors import ConfigError, DvspipeError, count_noun
+from ..base.errors import ConfigError, DvspipeError, count_noun
 from .activity import ShownStage
 from .options import Hint, JobsOption, Overwrite, Sensor, choose_engine, parse_hints, parse_sensor, to_us
 from .screen import fail_inputs, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
-    from ..config import SettingsTree
+    from ..base.config import SettingsTree
     from ..parallel import Engine
     from ..report.frames import FramePlan
 
@@ -62,7 +62,7 @@ def frames(
 
     A folder gives a data set, also in the layouts of YOLO and COCO. The same command resumes after an interruption.
     """
-    from ..config import build, parse_overrides
+    from ..base.config import build, parse_overrides
     from ..report.config import PreviewSettings
     from ..report.frame_layouts import plan_frames
     from ..report.frames import SETTINGS, FrameSettings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigError, DvspipeError, count_noun
+from ..base.errors import ConfigError, DvspipeError, count_noun
 from .activity import show_share
 from .imports import pause_collection
 from .options import (
@@ -182,7 +182,7 @@ def _print_json(prediction: Prediction) -> None:
 
 def build_config(settings: list[str] | None) -> InferConfig:
     """Build the configuration from the options --set."""
-    from ..config import build, parse_overrides
+    from ..base.config import build, parse_overrides
     from ..inference import InferConfig
 
     return build(InferConfig, parse_overrides(settings or []), "infer")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..errors import ConfigError, count_noun
+from ..base.errors import ConfigError, count_noun
 from .options import Overwrite, Seed
 from .screen import messages, notes, screen, show_name, warn
 from .training import show_training

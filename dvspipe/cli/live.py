@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
-from ..errors import ConfigError, count_noun
+from ..base.errors import ConfigError, count_noun
 from .imports import pause_collection
 from .infer import SettingOptions, build_config
 from .interrupts import EndOnInterrupt
@@ -20,8 +20,8 @@ from .screen import messages, notes, screen, show_name, warn
 
 if TYPE_CHECKING:
     from ..inference import Classifier, InferConfig
-    from ..inference.live import LiveSession
-    from ..results import LiveAnswer
+    from ..streaming import LiveSession
+    from ..streaming.answers import LiveAnswer
 
 CLEAR_LINE = "\r\x1b[K"
 
@@ -85,8 +85,8 @@ def live(
     """Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."""
     with pause_collection():
         from ..inference import Classifier
-        from ..inference.live import LiveSession
-        from ..inference.live.labels import create_live_writer, open_source_for
+        from ..streaming import LiveSession
+        from ..streaming.verb import create_live_writer, open_source_for
 
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine=engine)
     config = _with_hop(build_config(settings), classifier, every)
@@ -141,7 +141,7 @@ def _run(session: LiveSession, lines: _Lines, window: LiveWindow | None) -> bool
 
 def _with_hop(config: InferConfig, classifier: Classifier, every_ms: float | None) -> InferConfig:
     """Return the settings with the time between predictions."""
-    from ..inference.live.labels import with_hop
+    from ..streaming.verb import with_hop
 
     if every_ms is not None and config.hop_us is not None:
         raise ConfigError("--every: cannot be combined with --set hop_us")

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..errors import ConfigError, VideoError
+from ..base.errors import ConfigError, VideoError
 from .screen import warn
 
 if TYPE_CHECKING:
     from ..events import Events, SensorSize
-    from ..inference.live import Chunk
-    from ..results import LiveAnswer
+    from ..streaming import Chunk
+    from ..streaming.answers import LiveAnswer
     from ..video.window import PictureWindow
 
 PICTURE_S = 0.05  # minimum time between pictures
@@ -54,7 +54,7 @@ class LiveWindow:
     """
 
     def __init__(self, window: PictureWindow, sensor: SensorSize) -> None:
-        from ..report.live import LivePainter
+        from ..streaming.painter import LivePainter
 
         self._window, self._sensor, self._painter = window, sensor, LivePainter(sensor)
         self._parts: list[Events] = []

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import ConfigError, count_noun
+from ..base.errors import ConfigError, count_noun
 from .options import AsJson
 from .screen import TextTable, screen, show_name
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigError, FileError, count_noun
+from ..base.errors import ConfigError, FileError, count_noun
 from .options import Overwrite
 from .screen import screen
 
@@ -41,7 +41,7 @@ def neuron(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the response of LIF neurons to a spike train, compared with the closed form."""
-    from ..files import claim_output
+    from ..base.files import claim_output
     from ..networks import neuron_response
     from ..report import draw_neurons
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ..errors import ConfigError, count_noun, join_names
+from ..base.errors import ConfigError, count_noun, join_names
 from .screen import messages, notes
 
 if TYPE_CHECKING:
-    from ..config import SettingsTree
+    from ..base.config import SettingsTree
     from ..events import Region, SensorSize
     from ..formats import Hints
     from ..parallel import Engine, Shard
@@ -113,7 +113,7 @@ def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
         source: Argument CONFIG; a KEY=VALUE argument stands for the default configuration.
         overrides: Arguments KEY=VALUE.
     """
-    from ..config import find_left_out, merge_settings, parse_overrides, read_yaml
+    from ..base.config import find_left_out, merge_settings, parse_overrides, read_yaml
 
     if "=" in source and not Path(source).exists():
         return parse_overrides([source, *(overrides or [])])
@@ -164,7 +164,7 @@ def explain_usage(error: Exception) -> str:
     assert hasattr(error, "format_message")
     message: str = error.format_message()
     if type(error.__cause__).__name__ == "ValidationError":
-        from ..config import explain_value
+        from ..base.config import explain_value
 
         wrong = error.__cause__.errors()[0]  # type: ignore[union-attr]
         given = str(wrong["input"])
@@ -182,7 +182,7 @@ def explain_usage(error: Exception) -> str:
     module, model, form = SETTINGS_OF.get(context.command.name, ("", "", ""))
     if not module:
         return message
-    from ..config import suggest_settings
+    from ..base.config import suggest_settings
 
     settings = getattr(import_module(f"..{module}", __package__), model)
     suggested = [form.format(name) for name in suggest_settings(settings, option.strip("-").replace("-", "_"))]
@@ -256,7 +256,7 @@ def parse_sensor(text: str | None) -> SensorSize | None:
 
 def parse_hints(given: list[str] | None) -> Hints:
     """Parse the options --hint."""
-    from ..config import build, parse_overrides
+    from ..base.config import build, parse_overrides
     from ..formats import Hints
 
     hints = {key: str(value) for key, value in parse_overrides(given or []).items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigError
+from ..base.errors import ConfigError
 from .interrupts import end_interrupted, raise_interrupts
 from .screen import notes, screen
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigError, DataError, Remedy
+from ..base.errors import ConfigError, DataError, Remedy
 from .infer import CheckpointName
 from .options import Overwrite, read_config
 from .screen import TextTable, notes, screen
 from .training import PartOption, show_training
 
 if TYPE_CHECKING:
-    from ..config import SettingsTree
-    from ..training.quantisation import Quantisation
+    from ..base.config import SettingsTree
+    from ..integers.quantisation import Quantisation
 
 UNSEEN_SEED = 2000  # rendered people that the included classifiers were not trained on (seed 0)
 
@@ -51,16 +51,16 @@ def quantise(
     overwrite: Overwrite = False,
 ) -> None:
     """Compile a trained network to 8-bit integers, and compare it with the original on recordings."""
-    from ..config import build
-    from ..files import claim_output, require_suffix
+    from ..base.config import build
+    from ..base.files import claim_output, require_suffix
     from ..results import CHECKPOINT_SUFFIX, RunFolder
 
     require_suffix(out, CHECKPOINT_SUFFIX, "a network in integers")
     claim_output(out, overwrite=overwrite)
     source, merged = find_data(checkpoint, config, settings)
+    from ..integers.quantisation import fine_tune
+    from ..integers.quantisation import quantise as quantise_checkpoint
     from ..training import TrainConfig
-    from ..training.quantisation import fine_tune
-    from ..training.quantisation import quantise as quantise_checkpoint
 
     experiment, tuned = build(TrainConfig, merged, source), None
     if config is None and (root := experiment.data.root) is not None and not root.is_dir():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.text import Text
 
-from ..errors import ConfigError, DvspipeError, count_noun
+from ..base.errors import ConfigError, DvspipeError, count_noun
 from .activity import show_share
 from .options import (
     AsJson,
@@ -176,7 +176,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Find errors and unusual properties of recordings; exit code 1 if there are errors."""
-    from ..config import build
+    from ..base.config import build
     from ..recordings.checking import CheckOptions, CheckSettings, check_many
     from ..recordings.conversion import find_recordings
 

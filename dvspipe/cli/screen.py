@@ -18,8 +18,8 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import DvspipeError, Remedy, escape_controls
-from ..numba_cache import watch_compilation
+from ..base.errors import DvspipeError, Remedy, escape_controls
+from ..base.kernels import watch_compilation
 from .activity import WORKING, CommandState, ShowProgress
 from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt
 

@@ -89,7 +89,7 @@ def gestures(
     shard: ShardOption = None,
 ) -> None:
     """Make recordings of rendered people who perform the gestures of DVS128 Gesture; existing files are kept."""
-    from ..labels import GESTURES
+    from ..base.labels import GESTURES
     from ..synthesis import GesturesPlan, write_gestures
 
     made_by, share = choose_engine(jobs, engine, DEFAULT_JOBS), parse_shard(shard)

@@ -32,8 +32,8 @@ def track(
     overwrite: Overwrite = False,
 ) -> None:
     """Track the joints of the largest person in a video, and write them as CSV."""
-    from ..config import build
-    from ..files import claim_output, require_suffix
+    from ..base.config import build
+    from ..base.files import claim_output, require_suffix
     from ..pose import TrackSettings
     from ..pose import track as track_joints
     from ..report import write_track_preview

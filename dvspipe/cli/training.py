@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
-from ..errors import ConfigError, FileError, Remedy
+from ..base.errors import ConfigError, FileError, Remedy
 from .activity import ShownStage
 from .infer import print_predictions
 from .options import AsJson, Config, Overrides, Overwrite, Trust, is_folder, read_config, trust_packages
 from .screen import TextTable, messages, notes, progress, screen, warn
 
 if TYPE_CHECKING:
-    from ..config import SettingsTree
+    from ..base.config import SettingsTree
     from ..datasets import DecodedEvents
     from ..events.corruption import Corruption
     from ..results import CorruptionResult, EpochRow, EvaluationResult, TrainingRun
@@ -66,7 +66,7 @@ def train(
 
     Under torchrun, all processes train one network.
     """
-    from ..config import build
+    from ..base.config import build
 
     of_folder = is_folder(config)
     if save is not None and (resume is not None or not of_folder):
@@ -138,8 +138,8 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Evaluate a classifier on a data set: accuracy, calibration and confused classes; also on corrupted recordings."""
-    from ..config import build
-    from ..files import claim_output
+    from ..base.config import build
+    from ..base.files import claim_output
 
     if out:
         claim_output(out, overwrite=overwrite)
@@ -247,7 +247,7 @@ def demo(
 
 def _read_run(folder: Path, recordings: str, settings: list[str] | None) -> SettingsTree:
     """Read the settings of a run, set the folder of its recordings, and apply overrides."""
-    from ..config import keep_own, merge_settings, parse_overrides, read_yaml
+    from ..base.config import keep_own, merge_settings, parse_overrides, read_yaml
     from ..results import RunFolder
     from ..training import TrainConfig
 
@@ -258,8 +258,8 @@ def _read_run(folder: Path, recordings: str, settings: list[str] | None) -> Sett
 
 def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overwrite: bool) -> Choice:
     """Choose, print and save settings for a folder of recordings."""
-    from ..config import parse_overrides
-    from ..files import claim_output, write_text
+    from ..base.config import parse_overrides
+    from ..base.files import claim_output, write_text
     from ..training import choose_settings
 
     if save is not None:
@@ -288,7 +288,7 @@ def _check_run_folder(folder: Path, *, overwrite: bool) -> None:
     Raises:
         FileError: If `folder` is a file, or a folder that is not empty.
     """
-    from ..files import REPLACE
+    from ..base.files import REPLACE
 
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder}: is a file, expected a run folder")
@@ -348,7 +348,7 @@ def show_training(held_out: str = "validation") -> Iterator[TrainingCallback]:
 
 def _describe_changes(folder: Path, config: TrainConfig) -> str:
     """Return the changed settings of a resumed run, as a comment to its command."""
-    from ..config import find_differences, read_stored
+    from ..base.config import find_differences, read_stored
     from ..results import RunFolder
 
     path = RunFolder(folder).config

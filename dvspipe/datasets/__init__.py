@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import checked
-from ..config import as_settings
+from ..base.arguments import checked
+from ..base.config import as_settings
+from ..base.errors import ConfigError, DataError, refuse_unknown
 from ..encoding import BinConfig
-from ..errors import ConfigError, DataError, refuse_unknown
 from .augmentation import AugmentConfig, MixKind, VaryConfig
 from .cache import Cache, default_cache
 from .config import (

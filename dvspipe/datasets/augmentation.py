@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..config import Settings
-from ..errors import ConfigError, Remedy
+from ..base.config import Settings
+from ..base.errors import ConfigError, Remedy
 from ..events import Events, SensorSize
 from ..events.corruption import draw_noise
 from .transforms import TransformConfig

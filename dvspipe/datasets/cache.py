@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from ..arguments import checked
-from ..config import complete_repr
-from ..errors import FileError, Remedy
-from ..files import LOCK_NAME, require_space, wait_for_lock, write_beside
+from ..base.arguments import checked
+from ..base.config import complete_repr
+from ..base.errors import FileError, Remedy
+from ..base.files import LOCK_NAME, require_space, wait_for_lock, write_beside
 
 CORRUPTIONS = (OSError, ValueError, SafetensorError, cast(type[Exception], isal_zlib.error))
 LAYOUT = 3  # increment it when stored results change; all are then recomputed

@@ -10,8 +10,8 @@ from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
 
-from ..arguments import checked
-from ..config import SIZE_PATTERN, Settings, build, complete_kind
+from ..base.arguments import checked
+from ..base.config import SIZE_PATTERN, Settings, build, complete_kind
 from ..encoding import CodeName
 from ..events import Region, SensorSize
 from ..formats import Hints

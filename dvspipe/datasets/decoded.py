@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..arguments import checked
+from ..base.arguments import checked
 from ..events import Events
 
 MAX_DECODED_BYTES = 1 << 30  # further recordings are decoded again

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..config import SettingsTree
-from ..errors import DataError, DvspipeError, TruncatedVideoError, escape_controls
+from ..base.arguments import checked
+from ..base.config import SettingsTree
+from ..base.errors import DataError, DvspipeError, TruncatedVideoError, escape_controls
+from ..base.files import is_internal
+from ..base.labels import GESTURES, SUFFIX, Span, read_labels
 from ..events import Events, SensorSize, concatenate
-from ..files import is_internal
 from ..formats import FORMATS, NO_HINTS, Hints, is_ros2_folder, is_unrelated_text, open_recording, read, write
 from ..framing import FramingConfig, find_guess, open_source
-from ..labels import GESTURES, SUFFIX, Span, read_labels
 from ..recordings.conversion import convert_video, events_from_video, is_video, open_for_sensor
 from ..synthesis import GESTURE_SENSOR, is_synthetic
 from ..video.names import VIDEO_SUFFIXES, is_image_folder

@@ -9,8 +9,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..config import build
+from ..base.arguments import checked
+from ..base.config import build
 from ..encoding import CODES, BinConfig, Contrast, SpikeCode
 from ..events import SensorSize
 from ..synthesis import DIGIT_PX, MnistPart, read_mnist

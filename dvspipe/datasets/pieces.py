@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import DvspipeError, count_noun
+from ..base.arguments import checked
+from ..base.errors import DvspipeError, count_noun
 from ..formats import Hints
 from ..formats.recordings import open_source
 from ..video.files import VideoEnds, read_video_ends

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arguments import checked
-from ..errors import DataError, FormatError, Remedy
+from ..base.arguments import checked
+from ..base.errors import DataError, FormatError, Remedy
+from ..base.labels import GESTURES, SUFFIX, read_labels
 from ..events import Events, SensorSize
-from ..labels import GESTURES, SUFFIX, read_labels
 from ..synthesis import GESTURE_SENSOR
 from .config import DvsGestureConfig, NmnistConfig
 from .folders import Listing, divide_parts, find_recording, list_class_folders, sample_of_span

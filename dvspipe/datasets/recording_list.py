@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from ..arguments import checked, describe_value
+from ..base.arguments import checked, describe_value
+from ..base.errors import DataError, brief
 from ..encoding import BinConfig
-from ..errors import DataError, brief
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS
 from ..framing import FramingConfig

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from importlib.metadata import version
 
-from ..arguments import checked
-from ..labels import GESTURES
+from ..base.arguments import checked
+from ..base.labels import GESTURES
 from ..synthesis import GESTURE_SENSOR, RENDERING, GestureClip, record_gesture
 from .config import GesturesConfig
 from .samples import DataSet, Sample, divide

@@ -15,10 +15,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..config import complete_repr
+from ..base.arguments import checked
+from ..base.config import complete_repr
+from ..base.errors import Brief, DataError, DvspipeError, Explained, brief
 from ..encoding import SpikeCode
-from ..errors import Brief, DataError, DvspipeError, Explained, brief
 from ..events import Events, SensorSize
 from ..parallel import Progress
 from .shard_files import StoredTensors

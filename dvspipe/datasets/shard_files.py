@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..base.errors import DataError
 from ..formats.numpy_file import HEADER_ERRORS, read_npy_header
 
 SPIKES, FACTS = ".npz", ".json"  # suffixes of the two members of each sample

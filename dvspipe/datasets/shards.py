@@ -15,12 +15,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..arguments import checked
-from ..config import SIZE_PATTERN, SettingsTree, find_differences
+from ..base.arguments import checked
+from ..base.config import SIZE_PATTERN, SettingsTree, find_differences
+from ..base.errors import DataError, Remedy
+from ..base.files import claim_output, lock_folder, read_bytes, write_beside, write_text
 from ..encoding import BinConfig, BinCounts
-from ..errors import DataError, Remedy
 from ..events import Events, SensorSize
-from ..files import claim_output, lock_folder, read_bytes, write_beside, write_text
 from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items
 from .augmentation import VaryConfig
 from .cache import Cache

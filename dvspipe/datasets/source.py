@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ..arguments import checked
+from ..base.arguments import checked
+from ..base.errors import DataError, Remedy
 from ..encoding import BinConfig
-from ..errors import DataError, Remedy
 from ..events import SensorSize
 from .cache import Cache
 from .config import FilesConfig, RecordingsConfig, SourceConfig, TonicConfig

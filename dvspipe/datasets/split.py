@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
-from ..arguments import checked
-from ..errors import Brief, DataError, Remedy, escape_controls
-from ..files import read_bytes, write_text
+from ..base.arguments import checked
+from ..base.errors import Brief, DataError, Remedy, escape_controls
+from ..base.files import read_bytes, write_text
 from .samples import PARTS, DataSet, Part, Sample, check_groups, version_of_file
 
 

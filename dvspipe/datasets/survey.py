@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from ..errors import DataError
+from ..base.errors import DataError
 from ..events import Events, SensorSize
 from ..parallel import NamedStep, Progress, ignore_progress
 from .samples import DataSet, Part, Sample

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
+from ..base.arguments import checked
+from ..base.errors import ConfigError, DataError, EventError, Remedy, count_noun
 from ..encoding import BinConfig, BinCounts
 from ..encoding.bins import encode_counted
-from ..errors import ConfigError, DataError, EventError, Remedy, count_noun
 from ..events import Events
 from ..parallel import Processes, Progress, ignore_progress, map_items, prefetch
 from .augmentation import AugmentConfig, SpikeTensor, VaryConfig, augment, mirrored_labels, mix, vary

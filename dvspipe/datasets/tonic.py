@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import checked
-from ..errors import ConfigError, DataError, Remedy
+from ..base.arguments import checked
+from ..base.errors import ConfigError, DataError, Remedy
+from ..base.labels import GESTURES
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import read
-from ..labels import GESTURES
 from .config import TonicConfig
 from .folders import divide_parts
 from .samples import DataSet, Part, Sample, version_of_events, version_of_file

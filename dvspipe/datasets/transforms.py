@@ -10,9 +10,9 @@ from typing import Any, TypeGuard, cast
 import numpy as np
 from pydantic import Field, JsonValue
 
-from ..arguments import checked
-from ..config import Settings
-from ..errors import ConfigError, DataError
+from ..base.arguments import checked
+from ..base.config import Settings
+from ..base.errors import ConfigError, DataError
 from ..events import Events, SensorSize
 
 PLAIN_DTYPE = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ..errors import refuse_unknown
+from ..base.errors import refuse_unknown
 from .bins import BinConfig, BinCounts, BinForm, PolarityMode, StepRule, cut_windows, encode
 from .contrast import Contrast
 from .frames import EventFrame, FrameConfig, FrameForm, encode_frames

@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from ..arguments import checked
-from ..config import Settings, as_settings
-from ..errors import EventError
+from ..base.arguments import checked
+from ..base.config import Settings, as_settings
+from ..base.errors import EventError
 from ..events import LATEST_US, Events, SensorSize, SensorSizeLike, concatenate, windows
 from ..formats import RecordingLike, as_events
 from .kernels import (

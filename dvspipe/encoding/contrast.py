@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ..arguments import checked
-from ..errors import DataError
-from ..numba_cache import njit
+from ..base.arguments import checked
+from ..base.errors import DataError
+from ..base.kernels import njit
 from .spikes import Floats, SpikeCode, Spikes
 
 EPSILON = 1e-12  # avoids division by a zero mean response

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ..arguments import checked
-from ..config import Settings, as_settings
+from ..base.arguments import checked
+from ..base.config import Settings, as_settings
 from ..events import LATEST_US, Events, checked_parts
 from .bins import BinConfig, cut_windows, encode, note_last_times
 from .kernels import NO_EVENT_US, write_surface

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.kernels import njit
 from ..events import SensorSize
-from ..numba_cache import njit
 
 BLOCK_EVENTS = 256
 NO_EVENT_US = np.iinfo(np.int64).min

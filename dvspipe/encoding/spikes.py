@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
-from ..arguments import checked, describe_value
-from ..config import Settings
-from ..errors import ConfigError, DataError
+from ..base.arguments import checked, describe_value
+from ..base.config import Settings
+from ..base.errors import ConfigError, DataError
 
 CodeName = Literal[
     "poisson", "latency", "log_latency", "rank_order", "population", "delta", "step_forward", "hsa", "bsa"

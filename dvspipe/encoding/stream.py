@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..config import as_settings
-from ..errors import Brief, ConfigError, EventError
+from ..base.arguments import checked
+from ..base.config import as_settings
+from ..base.errors import Brief, ConfigError, EventError
 from ..events import LATEST_US, Events, SensorSize, checked_parts
 from .bins import BinConfig, BinCounts, Clock, add_events, add_voxels, note_last_times
 from .kernels import NO_EVENT_US, write_surface

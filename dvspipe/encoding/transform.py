@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..config import as_settings
-from ..errors import EventError, Remedy
+from ..base.arguments import checked
+from ..base.config import as_settings
+from ..base.errors import EventError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
 from .bins import BinConfig, encode
 

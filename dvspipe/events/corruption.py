@@ -15,8 +15,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import ConfigError, Explained
+from ..base.arguments import checked
+from ..base.errors import ConfigError, Explained
 from .events import Events
 from .sensor import SensorSize
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, SupportsIndex, over
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ..arguments import checked, describe_value
-from ..errors import ArgumentError, EventError, count_noun, explain_name
+from ..base.arguments import checked, describe_value
+from ..base.errors import ArgumentError, EventError, count_noun, explain_name
 from .methods import EventMethods
 from .sensor import Region, RegionLike, SensorSize, SensorSizeLike
 from .span import IN_SECONDS, LATEST_US, TimeSpan

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..arguments import checked
-from ..config import Settings, as_settings
-from ..errors import EventError
-from ..numba_cache import njit
+from ..base.arguments import checked
+from ..base.config import Settings, as_settings
+from ..base.errors import EventError
+from ..base.kernels import njit
 from .events import Events
 from .joining import checked_parts
 from .sensor import SensorSize, SensorSizeLike

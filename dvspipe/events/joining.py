@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked, describe_value
-from ..errors import ConfigError, EventError, Remedy
+from ..base.arguments import checked, describe_value
+from ..base.errors import ConfigError, EventError, Remedy
 from .events import DTYPES, Events
 from .sensor import SensorSize, SensorSizeLike
 from .span import EARLIEST_US, LATEST_US

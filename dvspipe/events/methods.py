@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..config import Settings
+from ..base.arguments import checked
+from ..base.config import Settings
 from .sensor import RegionLike
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..arguments import checked, describe_value
-from ..errors import ArgumentError, EventError, Explained
+from ..base.arguments import checked, describe_value
+from ..base.errors import ArgumentError, EventError, Explained
 
 MAX_SIDE_PX = 32767  # x and y are int16
 

@@ -7,8 +7,8 @@ import numbers
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..arguments import describe_value
-from ..errors import ArgumentError, ConfigError
+from ..base.arguments import describe_value
+from ..base.errors import ArgumentError, ConfigError
 
 EARLIEST_US, LATEST_US = -(2**63), 2**63 - 1
 US_PER_S = 1_000_000

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptionError, FormatError
+from ..base.errors import CorruptionError, FormatError
 from ..events import SensorSize
 from ..parallel import Progress
 from .hints import NO_HINTS, Hints

@@ -21,8 +21,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import CorruptionError, EventError, FileError, FormatError
+from ..base.arguments import checked
+from ..base.errors import CorruptionError, EventError, FileError, FormatError
 from ..events import SensorSize
 from ..parallel import Progress
 from ..video.frames import Frame

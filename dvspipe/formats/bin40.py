@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptionError, EventError
+from ..base.errors import CorruptionError, EventError
 from ..events import Events, SensorSize
 from ..parallel import Progress
 from .hints import NO_HINTS, Hints

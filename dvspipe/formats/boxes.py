@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..base.errors import DataError
 from ..events import SensorSize
 
 BOX_SUFFIX = "_bbox.npy"

@@ -19,9 +19,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptionError, FormatError
+from ..base.errors import CorruptionError, FormatError
+from ..base.kernels import njit
 from ..events import SensorSize
-from ..numba_cache import njit
 from ..parallel import Progress
 from .evt import find_version
 from .faery_writers import DAT_ENCODER

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptionError, EventError, FormatError
+from ..base.errors import CorruptionError, EventError, FormatError
+from ..base.kernels import njit
 from ..events import SensorSize
-from ..numba_cache import njit
 from ..parallel import Progress
 from .faery_writers import ES_EVENT_BYTES, EVENT_STREAM_ENCODER
 from .hints import NO_HINTS, Hints

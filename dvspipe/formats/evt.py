@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptionError, FormatError
+from ..base.errors import CorruptionError, FormatError
 from ..events import SensorSize
 from ..parallel import Progress
 from .evt3_writer import EVT3_ENCODER

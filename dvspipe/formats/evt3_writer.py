@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import EventError
+from ..base.errors import EventError
 from ..events import Events, SensorSize
 from .evt_kernels import (
     EVT3_LOW_BITS,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numba_cache import njit
+from ..base.kernels import njit
 
 MAX_EVT_SIDE_PX = 1 << 11  # x and y have 11 bits
 

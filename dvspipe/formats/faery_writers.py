@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EventError
+from ..base.errors import EventError
 from ..events import Events, SensorSize
 from .panics import is_faery_error
 from .writers import StreamEncoder

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, field_validator
 
-from ..config import Settings
-from ..errors import FormatError, Remedy
+from ..base.config import Settings
+from ..base.errors import FormatError, Remedy
 from ..events import SensorSize
 
 TimeUnit = Literal["s", "ms", "us", "ns"]

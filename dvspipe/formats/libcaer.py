@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numba_cache import njit
+from ..base.kernels import njit
 from .evt import EvtVersion
 from .evt_kernels import Decoded, EventArrays
 

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ..errors import CorruptionError, EventError, FormatError
+from ..base.errors import CorruptionError, EventError, FormatError
 from ..events import SensorSize
 from ..parallel import Progress
 from .hints import (

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from ..errors import EventError, FormatError
+from ..base.errors import EventError, FormatError
 from ..events import SensorSize
 from .source import open_binary
 

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..config import as_settings
-from ..errors import Brief, CorruptionError, EventError, FileError, FormatError, Remedy
+from ..base.arguments import checked
+from ..base.config import as_settings
+from ..base.errors import Brief, CorruptionError, EventError, FileError, FormatError, Remedy
 from ..events import (
     EARLIEST_US,
     IN_SECONDS,

@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import CorruptionError, EventError, FormatError, Remedy
+from ..base.arguments import checked
+from ..base.errors import CorruptionError, EventError, FormatError, Remedy
 from ..events import SensorSize
 from ..parallel import Progress
 from .evt import EVT3_VERSION, EvtVersion, allocate_events

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EventError, FileError
+from ..base.errors import EventError, FileError
+from ..base.files import TemporaryFolder
 from ..events import Events, SensorSize
-from ..files import TemporaryFolder
 from .writers import StreamEncoder
 
 NO_ROSBAGS = "rosbags is not installed, but needed for ROS bags; pip install 'dvspipe[ros]'"

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptionError, FileError
+from ..base.errors import CorruptionError, FileError
 from ..events import SensorSize
 from ..parallel import Progress
 

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import DvspipeError, FileError
-from ..files import TemporaryFolder
+from ..base.errors import DvspipeError, FileError
+from ..base.files import TemporaryFolder
 from .text import STANDARD
 
 COPY_NAME = "standard-input.csv"  # input without a signature is read as CSV

@@ -20,9 +20,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError
+from ..base.errors import FormatError
+from ..base.kernels import njit
 from ..events import Events, SensorSize
-from ..numba_cache import njit
 from .evt import EVT2_VERSION, allocate_events
 from .evt_kernels import CD_ON, Decoded, EventArrays, Evt2State, decode_evt2
 from .stream_clock import StreamClock

@@ -24,10 +24,10 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy
+from ..base.arguments import checked
+from ..base.errors import CorruptionError, EventError, FileError, FormatError, Remedy
+from ..base.kernels import njit
 from ..events import Events, SensorSize
-from ..numba_cache import njit
 from ..parallel import Progress
 from .hints import (
     MAX_PLAUSIBLE_US,

@@ -13,10 +13,10 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arguments import checked
-from ..errors import EventError, FileError
+from ..base.arguments import checked
+from ..base.errors import EventError, FileError
+from ..base.files import claim_output, require_space, write_beside
 from ..events import Events, SensorSize
-from ..files import claim_output, require_space, write_beside
 
 PART_EVENTS = 1 << 20  # events encoded at a time
 MIN_CLOSING_BYTES, CLOSING_BYTES = 256 << 10, 8 << 20  # range of `closing_bytes`

@@ -1,10 +1,5 @@
 from .config import FramingConfig as FramingConfig
 from .fitting import scaled_size as scaled_size
-from .live import EventFramer as EventFramer
-from .live import FrameFramer as FrameFramer
-from .live import frame_live_events as frame_live_events
-from .live import frame_live_video as frame_live_video
-from .live import live_settings as live_settings
 from .opening import EventParts as EventParts
 from .opening import EventSource as EventSource
 from .opening import RecordingView as RecordingView

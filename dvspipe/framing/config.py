@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from ..arguments import checked
-from ..config import ROI_PATTERN, Settings, build, merge_settings
+from ..base.arguments import checked
+from ..base.config import ROI_PATTERN, Settings, build, merge_settings
 from ..recordings.conversion import ConvertConfig
 from ..video.config import VideoSettings
 

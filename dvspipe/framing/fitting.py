@@ -18,10 +18,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import Brief, EventError
+from ..base.arguments import checked
+from ..base.errors import Brief, EventError
+from ..base.kernels import njit
 from ..events import Events, Region, SensorSize
-from ..numba_cache import njit
 
 
 class PixelMap(NamedTuple):

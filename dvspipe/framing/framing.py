@@ -26,10 +26,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Brief
+from ..base.errors import Brief
+from ..base.kernels import njit
 from ..events import Events, Region, SensorSize
 from ..events.filters import check_pixels
-from ..numba_cache import njit
 from .fitting import Fit, plan_fit
 
 SLICE_US = 500_000

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import Brief, CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
+from ..base.arguments import checked
+from ..base.errors import Brief, CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
 from ..events import Events, Region, SensorSize, concatenate
 from ..formats import NO_HINTS, HintsLike, Recording, open_recording
 from ..parallel import NamedStep, Progress, ignore_progress, prefetch

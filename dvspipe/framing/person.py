@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import VideoError
+from ..base.errors import VideoError
 from ..events import SensorSize
 from ..parallel import Progress, ignore_progress
 from ..pose import JOINTS, OUTWARDS, Track, track

@@ -22,10 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..arguments import checked
+from ..base.arguments import checked
+from ..base.config import as_settings
+from ..base.errors import Brief, CheckpointError, ConfigError, DataError, DvspipeError, count_noun
 from ..checkpoints.checkpoint import ClassifierConfig, load_config, save_checkpoint, versions
-from ..config import as_settings
-from ..errors import Brief, CheckpointError, ConfigError, DataError, DvspipeError, count_noun
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..networks import BatchNorm, ClassMoments, Network, find_norms, measure_norms, mix_moments

@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
+from ..base.arguments import checked
+from ..base.config import as_settings, build, find_differences, show_value
+from ..base.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    EventError,
+    Explained,
+    Remedy,
+    VideoError,
+    count_noun,
+)
+from ..base.labels import GESTURES
 from ..checkpoints.checkpoint import (
     Checkpoint,
     ClassifierConfig,
@@ -26,13 +38,10 @@ from ..checkpoints.checkpoint import (
 )
 from ..checkpoints.hub import SCHEME, HubModel
 from ..checkpoints.integer import INTEGER_ENDING, IntegerClassifier, stores_integers
-from ..config import as_settings, build, find_differences, show_value
 from ..encoding import BinConfig
-from ..errors import CheckpointError, ConfigError, DataError, EventError, Explained, Remedy, VideoError, count_noun
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..framing import EventSource, open_source
-from ..labels import GESTURES
 from ..networks.config import ModuleConfig
 from ..networks.integer import IntegerNetwork
 from ..networks.module_source import NO_MODULES, ModuleSource
@@ -162,7 +171,7 @@ class Classifier(Explained):
         Args:
             path: Checkpoint file, folder of a training run, name of an included checkpoint, or model on the Hugging
                 Face hub: `hf://user/name` or `hf://user/name@revision` (needs the extra `hub`). Or a file of a
-                classifier compiled to integers (`dvspipe.training.quantisation`); it does not need torch.
+                classifier compiled to integers (`dvspipe.integers.quantisation`); it does not need torch.
             device: PyTorch device that the network runs on, such as `cuda:0`.
             trust: Packages allowed to run code, for checkpoints with `network.kind = module`.
             network: Your own network for such a checkpoint; the weights are loaded into it.

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 from torch import nn
 
+from ..base.errors import CheckpointError
+from ..base.labels import GESTURES
 from ..checkpoints.checkpoint import read_tensors, write_tensors
-from ..errors import CheckpointError
-from ..labels import GESTURES
 from ..pose import JOINTS, OUTWARDS, Track, from_shoulder, measure_arms
 from ..results import RunFolder
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..arguments import checked
-from ..errors import DataError
-from ..labels import SUFFIX, read_labels
+from ..base.arguments import checked
+from ..base.errors import DataError
+from ..base.labels import SUFFIX, read_labels
 from ..results import LabelRow
 
 

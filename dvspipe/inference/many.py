@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from ..arguments import check_items, checked
-from ..config import as_settings
-from ..errors import ConfigError, DataError, DvspipeError, FileError, Remedy
+from ..base.arguments import check_items, checked
+from ..base.config import as_settings
+from ..base.errors import ConfigError, DataError, DvspipeError, FileError, Remedy
 from ..events import Events
 from ..framing import EventSource, RecordingView
 from ..parallel import (

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ..arguments import checked
+from ..base.arguments import checked
+from ..base.config import Settings
+from ..base.errors import FileError
+from ..base.files import read_bytes
+from ..base.labels import MAX_LABEL_BYTES
 from ..checkpoints.checkpoint import versions
-from ..config import Settings
-from ..errors import FileError
-from ..files import read_bytes
 from ..formats import NO_HINTS, GivenSensor, Hints
 from ..framing import RecordingView
-from ..labels import MAX_LABEL_BYTES
 from ..results import Dependencies, InferenceRun, Prediction, RecordingFolder, WindowRow
 from .classifier import Classifier
 from .config import InferConfig

@@ -12,15 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..arguments import checked
+from ..base.arguments import checked
+from ..base.config import as_settings
+from ..base.errors import Brief, DataError, count_noun
 from ..checkpoints.checkpoint import save_checkpoint
-from ..config import as_settings
-from ..errors import Brief, DataError, count_noun
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike
 from ..framing import EventSource
-from ..learning import find_features, find_readout, fit_readout, read_features, replace_readout, require_linear
 from ..parallel import Progress
+from ..rules import find_features, find_readout, fit_readout, read_features, replace_readout, require_linear
 from .classifier import Classifier
 from .config import InferConfig
 from .segments import is_quiet
@@ -34,7 +34,7 @@ class ReadoutAdaptation(Brief):
 
     Args:
         classifier: Adapted classifier.
-        penalty: Selected ridge penalty (see `learning.fit_readout`); infinite if the readout did not change.
+        penalty: Selected ridge penalty (see `rules.fit_readout`); infinite if the readout did not change.
         windows: Number of windows in the fit.
         correct_before: Number of these windows that the original classifier predicts correctly.
         correct_left_out: Number of these windows that are predicted correctly in leave-one-recording-out
@@ -71,7 +71,7 @@ def adapt_readout(
 ) -> ReadoutAdaptation:
     """Adapt a classifier to one user with a few labelled recordings of any length.
 
-    Only the last linear layer changes, by ridge regression towards its current weights (see `learning.fit_readout`).
+    Only the last linear layer changes, by ridge regression towards its current weights (see `rules.fit_readout`).
     This takes seconds. The samples are the windows of a prediction without quiet windows.
 
     Args:

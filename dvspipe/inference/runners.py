@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.config import Settings
 from ..checkpoints.checkpoint import Arrays, ClassifierConfig
-from ..config import Settings
 from ..results import LayerActivity
 from .windows import WindowSpikes
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
+from ..base.arguments import checked
 from ..results import SegmentRow, Timeline, TimeScores
 from ..results.scores import CALIBRATION_BINS
 from .config import SegmentConfig

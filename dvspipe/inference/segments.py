@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
+from ..base.arguments import checked
 from ..results import SegmentRow, Timeline
 from .config import SegmentConfig
 

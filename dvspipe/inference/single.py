@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..arguments import checked
-from ..config import as_settings
+from ..base.arguments import checked
+from ..base.config import as_settings
 from ..events import SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..parallel import Progress

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..arguments import check_items, checked
-from ..errors import FileError, Remedy, escape_controls
-from ..labels import SUFFIX
+from ..base.arguments import check_items, checked
+from ..base.errors import FileError, Remedy, escape_controls
+from ..base.labels import SUFFIX
 from ..parallel import ALL, Shard
 from ..recordings.conversion import as_paths, find_sources
 from ..results import InferenceRun, OutputFolder, RecordingFolder

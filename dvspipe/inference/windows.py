@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.errors import Brief
 from ..encoding import (
     BinConfig,
     EncoderState,
@@ -27,7 +28,6 @@ from ..encoding import (
     finish_encoding,
     start_encoding,
 )
-from ..errors import Brief
 from ..events import Events, SensorSize, concatenate
 
 MAX_STEPS = 64  # steps encoded together

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ..arguments import checked
-from ..errors import Brief, ConfigError
+from ..base.arguments import checked
+from ..base.errors import Brief, ConfigError
 from ..results import LayerActivity as LayerRecord
 from .first_spike import FirstSpikeLayer, FirstSpikeNetwork
 from .integrate_and_fire import FIRED, IntegrateAndFire

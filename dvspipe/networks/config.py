@@ -8,8 +8,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, JsonValue
 
-from ..arguments import checked
-from ..config import TARGET_PATTERN, Settings, as_settings, build, complete_kind
+from ..base.arguments import checked
+from ..base.config import TARGET_PATTERN, Settings, as_settings, build, complete_kind
 
 MAX_LAYERS = 64  # limit for configurations from untrusted files
 

@@ -11,8 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..arguments import checked
-from ..errors import ConfigError
+from ..base.arguments import checked
+from ..base.errors import ConfigError
 from ..events import SensorSize, SensorSizeLike
 from .config import FirstSpikeConfig
 from .inputs import check_positive, check_tensor

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from ..arguments import describe_value
-from ..errors import ArgumentError, ConfigError, DataError
+from ..base.arguments import describe_value
+from ..base.errors import ArgumentError, ConfigError, DataError
 
 
 def check_tensor(
@@ -30,7 +30,7 @@ def check_tensor(
         >>> import torch
         >>> check_tensor(torch.nn.Linear(3, 2), "inputs", torch.zeros(5, 4), "B N", {"N": 3})
         Traceback (most recent call last):
-        dvspipe.errors.DataError: Linear: wrong shape of inputs (found [5, 4], expected [B, N = 3])
+        dvspipe.base.errors.DataError: Linear: wrong shape of inputs (found [5, 4], expected [B, N = 3])
     """
     if not isinstance(value, Tensor):
         found = describe_value(value)
@@ -84,7 +84,7 @@ def check_positive(owner: str, **numbers: float) -> None:
     Example:
         >>> check_positive("eventprop", tau_mem=20.0, tau_syn=-5.0)
         Traceback (most recent call last):
-        dvspipe.errors.ConfigError: eventprop: tau_syn = -5: expected a number above 0
+        dvspipe.base.errors.ConfigError: eventprop: tau_syn = -5: expected a number above 0
     """
     for name, value in numbers.items():
         if not value > 0:

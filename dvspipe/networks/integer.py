@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
+from ..base.errors import ConfigError
 
 LEAK_BITS = 15  # a leak of 2^15 is 1
 MAX_SHIFT = 8  # fraction bits of currents

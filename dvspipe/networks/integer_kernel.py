@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numba_cache import njit
+from ..base.kernels import njit
 from .integer import LEAK_BITS, MAX_INT16, IntegerLayer, IntegerNetwork, Scores
 
 HALF = 1 << (LEAK_BITS - 1)

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..arguments import checked
-from ..errors import DataError
-from ..numba_cache import njit
+from ..base.arguments import checked
+from ..base.errors import DataError
+from ..base.kernels import njit
 from .inputs import check_positive, check_tensor
 from .threads import run_in_threads
 

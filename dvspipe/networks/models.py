@@ -12,8 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..arguments import checked
-from ..errors import ConfigError, DataError, count_noun
+from ..base.arguments import checked
+from ..base.errors import ConfigError, DataError, count_noun
 from ..events import SensorSize, SensorSizeLike
 from .config import (
     ConvolutionConfig,

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..arguments import checked
-from ..errors import ConfigError, DvspipeError
+from ..base.arguments import checked
+from ..base.errors import ConfigError, DvspipeError
 from .config import ModuleCall, ModuleConfig
 from .models import Network, State
 from .module_source import ModuleSource, ModuleTask

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from ..arguments import checked
-from ..errors import ConfigError, Remedy
+from ..base.arguments import checked
+from ..base.errors import ConfigError, Remedy
 from .config import ModuleConfig, NetworkConfig
 
 if TYPE_CHECKING:

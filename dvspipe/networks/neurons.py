@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, SupportsFloat
 import torch
 from torch import Tensor, nn
 
-from ..arguments import checked
-from ..config import as_settings
-from ..errors import ConfigError, DataError
+from ..base.arguments import checked
+from ..base.config import as_settings
+from ..base.errors import ConfigError, DataError
 from .config import IntegratorConfig, NeuronConfig, Surrogate
 from .inputs import check_state, check_tensor
 from .scan import ScanSettings, scan_lif, scan_membranes

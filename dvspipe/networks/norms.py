@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..arguments import checked
-from ..errors import Brief
+from ..base.arguments import checked
+from ..base.errors import Brief
 from .models import Convolution
 
 FEATURES = "features"  # name of the stored tensor
@@ -111,7 +111,7 @@ class ClassMoments(Brief):
 
     Args:
         norms: For each norm, mean and log variance [K, 2, channels]; see `measure_norms`.
-        features: Mean of `learning.read_features` per class, [K, F + 1]; None if unknown.
+        features: Mean of `rules.read_features` per class, [K, F + 1]; None if unknown.
     """
 
     norms: tuple[Tensor, ...]

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..arguments import checked
-from ..errors import ConfigError, Remedy
+from ..base.arguments import checked
+from ..base.errors import ConfigError, Remedy
 from .integer import (
     LEAK_BITS,
     MAX_INT16,

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import Brief, ConfigError
+from ..base.arguments import checked
+from ..base.errors import Brief, ConfigError
 from .config import NeuronConfig
 from .neurons import LIF
 

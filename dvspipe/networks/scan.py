@@ -25,8 +25,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import ConfigError
-from ..numba_cache import njit
+from ..base.errors import ConfigError
+from ..base.kernels import njit
 from .config import Surrogate
 from .threads import run_in_threads
 

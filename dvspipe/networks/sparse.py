@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..numba_cache import njit
+from ..base.kernels import njit
 from ..simulator.vectors import broadcast, load, store
 from .threads import run_in_threads
 

@@ -30,9 +30,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..arguments import checked
-from ..errors import ConfigError, DataError
-from ..numba_cache import njit
+from ..base.arguments import checked
+from ..base.errors import ConfigError, DataError
+from ..base.kernels import njit
 
 Floats = NDArray[np.float64]
 

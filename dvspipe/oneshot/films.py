@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..arguments import check_items, checked
-from ..errors import DataError, FileError
+from ..base.arguments import check_items, checked
+from ..base.errors import DataError, FileError
 from ..recordings.conversion import is_video
 from ..synthesis import OTHER
 from ..video.names import is_image_folder

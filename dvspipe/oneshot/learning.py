@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from ..arguments import checked
-from ..config import Settings, SettingsTree, as_settings, build, merge_settings, read_yaml
-from ..errors import FileError
-from ..files import REPLACE
+from ..base.arguments import checked
+from ..base.config import Settings, SettingsTree, as_settings, build, merge_settings, read_yaml
+from ..base.errors import FileError
+from ..base.files import REPLACE
 from ..inference.joint_training import JointWindows, count_correct, train_joints
 from ..inference.joints import POSITIONS, JointClassifier
 from ..parallel import Processes, Progress, ignore_progress

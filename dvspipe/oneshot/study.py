@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..arguments import checked
+from ..base.arguments import checked
+from ..base.errors import DvspipeError
+from ..base.labels import GESTURES
 from ..datasets import version_of_file
-from ..errors import DvspipeError
 from ..inference.joints import included_classifier
-from ..labels import GESTURES
 from ..pose import GesturePart, Track, TrackSettings, check_brightness, find_movement, track
 from ..report import write_refusal_picture
 from ..synthesis import OTHER, FilmedGesture, FilmedGestures, mirror_class

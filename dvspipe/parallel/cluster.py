@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import ConfigError, DvspipeError, Remedy, WorkerError
+from ..base.errors import ConfigError, DvspipeError, Remedy, WorkerError
 from .imports import find_program_folder, safe_paths
 from .processes import LOG_NAME, Item, LogSender, Outcome, Result, Work, attempt
 from .progress import Progress, ignore_progress

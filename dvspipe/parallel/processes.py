@@ -21,9 +21,9 @@ from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
-from ..arguments import checked, describe_value
-from ..errors import ArgumentError, Brief, ConfigError, DvspipeError, Remedy, WorkerError
-from ..numba_cache import watch_compilation
+from ..base.arguments import checked, describe_value
+from ..base.errors import ArgumentError, Brief, ConfigError, DvspipeError, Remedy, WorkerError
+from ..base.kernels import watch_compilation
 from .imports import SessionModules, safe_paths
 from .progress import CurrentStep, NamedStep, Progress, ignore_progress, report_step, share_of
 

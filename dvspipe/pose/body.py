@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..arguments import checked
-from ..errors import Brief, DataError
+from ..base.arguments import checked
+from ..base.errors import Brief, DataError
 from .network import JOINTS, Floats
 from .track import Track
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arguments import checked
-from ..errors import VideoError
+from ..base.arguments import checked
+from ..base.errors import VideoError
 from ..video.config import VideoSettings
 from ..video.opening import open_video
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
+from ..base.arguments import checked
 from .body import OUTWARDS, Side, from_shoulder, measure_arms
 from .network import JOINTS, Floats
 from .track import Track

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import DataError, count_noun
+from ..base.arguments import checked
+from ..base.errors import DataError, count_noun
 from .body import OUTWARDS, Side
 from .cycles import Cycles, find_cycles
 from .hands import MIN_EXTENT, MIN_SEEN, PATH_STEP_S, SEEN_WINDOW_S, HandPath, share_seen, trace_hands

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import Brief, VideoError
+from ..base.arguments import checked
+from ..base.errors import Brief, VideoError
 from ..video.opencv import cv2
 
 Floats = NDArray[np.float64]

@@ -11,10 +11,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import Brief, DataError, FileError, FormatError
+from ..base.arguments import checked
+from ..base.errors import Brief, DataError, FileError, FormatError
+from ..base.files import read_bytes, write_text
 from ..events import SensorSize
-from ..files import read_bytes, write_text
 from .network import JOINTS, Floats
 
 PRESENT = 0.5  # minimum presence of a visible person

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..arguments import checked
-from ..config import Settings, as_settings
-from ..errors import VideoError
+from ..base.arguments import checked
+from ..base.config import Settings, as_settings
+from ..base.errors import VideoError
 from ..events import SensorSize
 from ..parallel import Progress, ignore_progress
 from ..video.config import VideoSettings

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..arguments import checked
-from ..config import Settings, as_settings
-from ..errors import Brief, CorruptionError, EventError, FormatError, Remedy
+from ..base.arguments import checked
+from ..base.config import Settings, as_settings
+from ..base.errors import Brief, CorruptionError, EventError, FormatError, Remedy
+from ..base.kernels import njit
 from ..events import SensorSize, SensorSizeLike
 from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
 from ..formats.hints import NO_HINTS, GivenSensor, Hints, HintsLike
@@ -30,7 +31,6 @@ from ..formats.recordings import (
     smallest_sensor,
 )
 from ..formats.source import StoredColumns
-from ..numba_cache import njit
 from ..parallel import Engine, Outcome, Processes, Progress, map_items
 
 Kind = Literal[

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..arguments import checked
-from ..config import Settings, as_settings
-from ..errors import Brief, EventError
+from ..base.arguments import checked
+from ..base.config import Settings, as_settings
+from ..base.errors import Brief, EventError
+from ..base.kernels import njit
 from ..events import Events, SensorSize
 from ..events.correlation import correlate
 from ..formats import RecordingLike, as_events
-from ..numba_cache import njit
 from ..parallel import Progress, ignore_progress
 
 BLUR_PX = 5  # side of the box filter, as for the published figures of real DAVIS recordings

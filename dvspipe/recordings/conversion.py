@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from ..arguments import check_items, checked, describe_value
-from ..config import Model, Settings, as_settings, complete_repr
-from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy, TruncatedVideoError, VideoError
+from ..base.arguments import check_items, checked, describe_value
+from ..base.config import Model, Settings, as_settings, complete_repr
+from ..base.errors import CorruptionError, EventError, FileError, FormatError, Remedy, TruncatedVideoError, VideoError
+from ..base.files import claim_output, is_internal
 from ..events import Events, SensorSize, concatenate
-from ..files import claim_output, is_internal
 from ..formats import (
     FORMATS,
     NO_HINTS,

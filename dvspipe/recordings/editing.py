@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..config import as_settings
-from ..errors import ConfigError, EventError
+from ..base.arguments import checked
+from ..base.config import as_settings
+from ..base.errors import ConfigError, EventError
 from ..events import Events, Region, SensorSize, TimeSpan, join_streams, merge_streams
 from ..events.filters import FilterConfig, FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
 from ..formats import Recording, open_recording, write

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import ConfigError, EventError, Remedy
+from ..base.arguments import checked
+from ..base.errors import ConfigError, EventError, Remedy
 from ..events import Events, SensorSize, merge_streams
 from ..events.corruption import draw_noise
 from ..events.filters import HOT_PIXEL_FACTOR, FilterConfig, check_pixels, filter_events, find_hot_pixels, start_filter

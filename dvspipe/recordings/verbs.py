@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..arguments import checked
-from ..config import as_settings
-from ..errors import ConfigError, Remedy
+from ..base.arguments import checked
+from ..base.config import as_settings
+from ..base.errors import ConfigError, Remedy
 from ..events import Events, Region, RegionLike, SensorSize, SensorSizeLike, concatenate
 from ..events.filters import FilterConfig, filter_stream
 from ..formats import NO_HINTS, Hints, HintsLike, RecordingLike, open_recording

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ..arguments import checked
-from ..errors import count_noun
+from ..base.arguments import checked
+from ..base.errors import count_noun
+from ..base.files import TemporaryFolder
 from ..events import SensorSize
-from ..files import TemporaryFolder
 from ..results import (
     InferenceRun,
     OutputFolder,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arguments import checked
+from ..base.arguments import checked
 from ..results import EpochRow
 from .style import (
     ACCENT,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arguments import checked
-from ..files import TemporaryFolder
+from ..base.arguments import checked
+from ..base.files import TemporaryFolder
 from .pages import UNDEFINED, Media, Table, check_page_name, percent, write_page
 from .style import INK, OFF, ON, QUIET, SMALL, frame_axes, grid_axes, new_figure, save_figure
 

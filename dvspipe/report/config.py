@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ..config import Settings
+from ..base.config import Settings
 from .style import ColourMap, EventColours
 
 MIN_PLAY_S = 2.0  # shorter recordings are played slower

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
+from ..base.arguments import checked
 from ..results import ActivityRecord, EventImage, ExampleRecord, TraceRecord, WrongPrediction
 from .style import (
     ACCENT,

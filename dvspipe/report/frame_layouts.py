@@ -13,9 +13,9 @@ from typing import TextIO
 
 import yaml
 
-from ..errors import DataError, FileError, FormatError, Remedy, escape_controls
+from ..base.errors import DataError, FileError, FormatError, Remedy, escape_controls
+from ..base.files import read_bytes, write_beside, write_text
 from ..events import Events, SensorSize
-from ..files import read_bytes, write_beside, write_text
 from ..formats import NO_HINTS, Hints, open_recording
 from ..formats.boxes import BOX_SUFFIX, find_boxes, read_boxes
 from ..recordings.conversion import find_recordings

@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ..arguments import checked
-from ..config import as_settings, build, find_differences, plain_settings
-from ..errors import FileError
+from ..base.arguments import checked
+from ..base.config import as_settings, build, find_differences, plain_settings
+from ..base.errors import FileError
+from ..base.files import REPLACE, is_internal, lock_folder, write_text
 from ..events import SensorSize, SensorSizeLike
-from ..files import REPLACE, is_internal, lock_folder, write_text
 from ..formats import NO_HINTS, Hints, HintsLike
 from ..parallel import Engine, Outcome, Processes, Progress, map_items
 from ..results.frames import read_frame_rows

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from ..base.errors import DataError, FileError
+from ..base.files import UNFINISHED, write_beside
 from ..encoding import EventFrame, FrameConfig, encode_frames
-from ..errors import DataError, FileError
 from ..events import SensorSize
-from ..files import UNFINISHED, write_beside
 from ..formats import NO_HINTS, Hints, open_recording
 from ..formats.boxes import Boxes, read_boxes
 from ..parallel import Progress, ignore_progress

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arguments import checked
-from ..errors import count_noun
-from ..files import TemporaryFolder
+from ..base.arguments import checked
+from ..base.errors import count_noun
+from ..base.files import TemporaryFolder
 from ..pose import OUTWARDS, GesturePart, HandPath, Track, trace_hands
 from ..video.config import VideoSettings
 from .pages import Media, Table, check_page_name, write_page

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arguments import checked
+from ..base.arguments import checked
 from .style import ACCENT, INK, QUIET, RED, SMALL, TITLE, new_figure, save_figure, strip_axes
 
 if TYPE_CHECKING:

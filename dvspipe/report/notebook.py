@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..config import as_settings
+from ..base.arguments import checked
+from ..base.config import as_settings
+from ..base.errors import Brief
+from ..base.files import TemporaryFolder
 from ..datasets import DataSet
-from ..errors import Brief
 from ..events import Events
-from ..files import TemporaryFolder
 from ..formats import RecordingLike, as_events
 from ..results import Prediction, SegmentRow, TrainingRun, wilson_interval
 from .charts import plot_curves

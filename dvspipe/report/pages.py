@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..arguments import checked
-from ..errors import FileError
-from ..files import write_beside
+from ..base.arguments import checked
+from ..base.errors import FileError
+from ..base.files import write_beside
 from .resolution import CSS_DPI, DPI
 from .style import readable
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, Remedy
+from ..base.errors import ConfigError, Remedy
 from ..events import EARLIEST_US, Events, SensorSize
 from ..video.opencv import cv2
 from .config import PreviewColours, PreviewMode, PreviewSettings

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
+from ..base.arguments import checked
 from ..events import Events
 from ..parallel import Progress, ignore_progress
 from .config import PreviewColours, plan_playback

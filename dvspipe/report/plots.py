@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from ..arguments import checked
-from ..errors import ConfigError, FileError, escape_controls
+from ..base.arguments import checked
+from ..base.errors import ConfigError, FileError, escape_controls
 from ..events import Events, SensorSize, concatenate
 from .config import PreviewColours
 from .style import (

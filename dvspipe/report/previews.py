@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..config import as_settings
-from ..errors import EventError, FileError, Remedy, join_names
+from ..base.arguments import checked
+from ..base.config import as_settings
+from ..base.errors import EventError, FileError, Remedy, join_names
+from ..base.files import write_beside
 from ..events import Events, SensorSize, SensorSizeLike, checked_parts, concatenate
-from ..files import write_beside
 from ..parallel import Progress, ignore_progress
 from ..video.opening import open_video
 from ..video.writing import open_h264, open_webm

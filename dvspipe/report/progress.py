@@ -7,7 +7,7 @@ import time
 from types import ModuleType
 from typing import Protocol, cast
 
-from ..errors import Explained
+from ..base.errors import Explained
 from ..results import EpochRow
 from ..training.callback import TrainingCallback
 from .pages import environment, percent

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import ConfigError, Remedy
+from ..base.arguments import checked
+from ..base.errors import ConfigError, Remedy
 from .style import GRID, INK, OFF, ON, SMALL, TITLE, frame_axes, new_figure, save_figure, strip_axes
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from textwrap import wrap
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import VideoError, escape_controls
+from ..base.arguments import checked
+from ..base.errors import VideoError, escape_controls
+from ..base.files import require_suffix, write_beside
 from ..events import SensorSize
-from ..files import require_suffix, write_beside
 from ..pose import Track
 from ..video.config import VideoSettings
 from ..video.opening import open_video

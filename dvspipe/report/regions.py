@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.files import write_beside
 from ..events import Events, SensorSize, concatenate
-from ..files import write_beside
 from ..results import Prediction
 from ..video.opencv import cv2
 from .config import PreviewSettings

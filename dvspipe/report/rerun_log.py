@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import FileError
-from ..files import write_beside
+from ..base.arguments import checked
+from ..base.errors import FileError
+from ..base.files import write_beside
 from ..parallel import Progress, ignore_progress
 from ..results import Prediction, RecordingFolder, WindowRow, read_rows
 from .config import PreviewSettings

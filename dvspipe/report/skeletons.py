@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import VideoError
+from ..base.arguments import checked
+from ..base.errors import VideoError
+from ..base.files import require_suffix, write_beside
 from ..events import SensorSize
-from ..files import require_suffix, write_beside
 from ..parallel import Progress, ignore_progress
 from ..pose import JOINTS, Track
 from ..video.config import VideoSettings

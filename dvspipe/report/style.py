@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
-from ..errors import escape_controls
-from ..files import write_beside
+from ..base.errors import escape_controls
+from ..base.files import write_beside
 from .resolution import DPI
 
 if TYPE_CHECKING:  # import matplotlib only when something is drawn

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..arguments import checked
+from ..base.arguments import checked
 from ..events import EARLIEST_US, SensorSize
 from ..results import EventRates, Prediction, WindowRow
 from .config import MIN_PLAY_S, PreviewSettings

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arguments import checked
-from ..errors import count_noun
+from ..base.arguments import checked
+from ..base.errors import count_noun
 from ..results import TestResult, TrainingRun, wilson_interval
 from .charts import draw_confusion, draw_curves
 from .energy import energy_per_recording

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..arguments import checked
-from ..config import as_settings
-from ..errors import EventError
+from ..base.arguments import checked
+from ..base.config import as_settings
+from ..base.errors import EventError
 from ..parallel import Progress, ignore_progress
 from .config import PreviewSettings
 from .plots import PlotKind, PlotSource, draw_events

@@ -28,7 +28,6 @@ from .inference import RecordingResult as RecordingResult
 from .inference import SegmentRow as SegmentRow
 from .inference import WindowRow as WindowRow
 from .inference import describe_training_data as describe_training_data
-from .live import LiveAnswer as LiveAnswer
 from .manifest import Entry as Entry
 from .manifest import Manifest as Manifest
 from .manifest import ManifestRow as ManifestRow

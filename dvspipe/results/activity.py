@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import computed_field
 
-from ..arguments import checked
+from ..base.arguments import checked
 from .tables import Record
 
 ADD_PJ = 0.9

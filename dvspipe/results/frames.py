@@ -9,7 +9,7 @@ from typing import ClassVar, TextIO
 
 from pydantic import ValidationError
 
-from ..errors import FormatError
+from ..base.errors import FormatError
 from .tables import Record, Row
 
 

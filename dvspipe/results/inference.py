@@ -11,10 +11,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, InstanceOf, JsonValue, computed_field, model_validator
 
-from ..arguments import checked
-from ..config import find_differences
-from ..errors import FileError, Remedy, brief, count_noun
-from ..files import REPLACE
+from ..base.arguments import checked
+from ..base.config import find_differences
+from ..base.errors import FileError, Remedy, brief, count_noun
+from ..base.files import REPLACE
 from .activity import LayerActivity
 from .scores import TimeScores
 from .tables import FileText, Record, Row, read_rows, write_rows

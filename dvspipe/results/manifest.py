@@ -15,9 +15,9 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from ..arguments import checked
-from ..errors import DvspipeError, Explained, FileError, escape_controls
-from ..files import MANIFEST, read_bytes
+from ..base.arguments import checked
+from ..base.errors import DvspipeError, Explained, FileError, escape_controls
+from ..base.files import MANIFEST, read_bytes
 from .tables import FileText, Record
 
 CLOCK_STEP_S = 1e-6

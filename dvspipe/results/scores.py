@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import computed_field, model_validator
 
-from ..arguments import checked
-from ..errors import ConfigError
+from ..base.arguments import checked
+from ..base.errors import ConfigError
 from .tables import FileText, Record
 
 CALIBRATION_BINS = 15

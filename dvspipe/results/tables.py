@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from ..arguments import checked
-from ..errors import ConfigError, Explained, FileError, FormatError, brief, escape_controls
-from ..files import read_bytes, write_text
+from ..base.arguments import checked
+from ..base.errors import ConfigError, Explained, FileError, FormatError, brief, escape_controls
+from ..base.files import read_bytes, write_text
 
 Cell = str | int | float | bool | None
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import Brief
+from ..base.arguments import checked
+from ..base.errors import Brief
 
 
 @checked

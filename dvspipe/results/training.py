@@ -10,9 +10,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, computed_field
 
-from ..arguments import checked, describe_value
-from ..errors import ArgumentError, DataError, Explained, count_noun
-from ..files import read_bytes
+from ..base.arguments import checked, describe_value
+from ..base.errors import ArgumentError, DataError, Explained, count_noun
+from ..base.files import read_bytes
 from .activity import ActivityRecord
 from .scores import Scores
 from .tables import Cell, FileText, Record, Row, read_rows

@@ -25,11 +25,11 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import Brief, DataError
+from ..base.arguments import checked
+from ..base.errors import Brief, DataError
+from ..base.files import write_text
 from ..events import Events, concatenate
 from ..events.correlation import correlate
-from ..files import write_text
 from ..video.frames import Frame, checked_frames
 from ..video.opencv import cv2
 from .config import SimulatorConfig

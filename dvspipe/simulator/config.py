@@ -9,8 +9,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from ..arguments import checked
-from ..config import (
+from ..base.arguments import checked
+from ..base.config import (
     SENSOR_PATTERN,
     Model,
     Settings,
@@ -21,7 +21,7 @@ from ..config import (
     read_yaml,
     shipped_configs,
 )
-from ..errors import escape_controls
+from ..base.errors import escape_controls
 
 DERIVED_SEED_BITS = 53  # integers of 53 bits are exact in every JSON reader
 

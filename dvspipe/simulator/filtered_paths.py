@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numba_cache import njit
+from ..base.kernels import njit
 from .lowpass import Darkness, Drive, FilteredPixels, events_of_filtered, write_decay, write_light
 from .paths import TILE_PX, UNEXPLAINED, Paths, cell_at, compute_levels
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, copy_values, grow

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numba_cache import njit
+from ..base.kernels import njit
 from .config import SimulatorConfig
 from .levels import LINLOG_KNEE
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Brief
+from ..base.errors import Brief
+from ..base.kernels import njit
 from ..events import SensorSize
-from ..numba_cache import njit
 from .config import SimulatorConfig
 from .words import COLUMN_SHIFT, NOISE_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 

@@ -12,9 +12,9 @@ from typing import Any, Literal, NamedTuple, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..config import as_settings
-from ..errors import Brief, ConfigError, Explained, VideoError
+from ..base.arguments import checked
+from ..base.config import as_settings
+from ..base.errors import Brief, ConfigError, Explained, VideoError
 from ..events import Events, SensorSize
 from ..video.frames import Frame, checked_frames
 from .config import SimulatorConfig

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numba_cache import njit
+from ..base.kernels import njit
 
 Words = NDArray[np.int64]
 

@@ -17,8 +17,8 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import DataError
+from ..base.arguments import checked
+from ..base.errors import DataError
 from ..events import Events, SensorSize, concatenate
 from ..formats import write
 from ..parallel import ALL, Engine, Processes, Progress, Shard

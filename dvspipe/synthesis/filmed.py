@@ -9,10 +9,10 @@ from typing import Self
 import numpy as np
 from pydantic import Field, ValidationError
 
-from ..arguments import checked
-from ..config import Settings
-from ..errors import DataError, FormatError
-from ..files import read_bytes, write_text
+from ..base.arguments import checked
+from ..base.config import Settings
+from ..base.errors import DataError, FormatError
+from ..base.files import read_bytes, write_text
 from ..pose import Track
 from .gestures import MOVEMENTS, OTHER, Repertoire
 from .motion import Motion, Movement

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..arguments import checked
-from ..errors import DataError
+from ..base.arguments import checked
+from ..base.errors import DataError
+from ..base.labels import GESTURES
 from ..events import SensorSize
-from ..labels import GESTURES
 from ..video.frames import Frame
 from .motion import Motion, Movement, draw_rest, smooth_step
 from .movements import TEN_GESTURES

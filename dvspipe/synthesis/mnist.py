@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import DataError, FormatError
+from ..base.arguments import checked
+from ..base.errors import DataError, FormatError
 from ..formats.source import open_binary
 
 DIGIT_PX = 28

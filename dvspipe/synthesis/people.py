@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
+from ..base.arguments import checked
 
 Floats = NDArray[np.float64]
 Pattern = Literal["plain", "stripes", "checks", "print"]

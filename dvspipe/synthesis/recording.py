@@ -13,12 +13,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
+from ..base.arguments import checked
+from ..base.files import TemporaryFolder, read_bytes, write_beside
+from ..base.labels import GESTURES
 from ..events import Events, Region, SensorSize, concatenate
-from ..files import TemporaryFolder, read_bytes, write_beside
 from ..formats import SYNTHETIC_GESTURES, write
 from ..framing import VIEW_M, FramingConfig, open_source
-from ..labels import GESTURES
 from ..parallel import ALL, Engine, Processes, Progress, Shard
 from ..simulator import EventSimulator, SimulatorConfig, SimulatorState
 from ..video.frames import Frame

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numba_cache import njit
+from ..base.kernels import njit
 from ..video.opencv import cv2
 from .bodies import (
     TEXEL_M,

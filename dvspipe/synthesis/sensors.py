@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import build
+from ..base.config import build
 from ..events import Events
 from ..simulator import SimulatorConfig, read_preset
 

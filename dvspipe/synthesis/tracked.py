@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..arguments import checked
-from ..errors import DataError
+from ..base.arguments import checked
+from ..base.errors import DataError
 from ..pose import OUTWARDS, Track, from_shoulder, measure_arms
 from .motion import Arm, Motion, reach_for, smooth_step, wander
 from .people import Floats, Person, unit

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.kernels import njit
 from ..events import SensorSize
-from ..numba_cache import njit
 from ..video.frames import Frame
 from ..video.opencv import cv2
 from ..video.writing import open_h264, open_webm

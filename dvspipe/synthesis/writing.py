@@ -12,10 +12,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from ..arguments import checked
-from ..config import Settings
-from ..errors import DataError, FileError
-from ..files import lock_folder, read_bytes, write_text
+from ..base.arguments import checked
+from ..base.config import Settings
+from ..base.errors import DataError, FileError
+from ..base.files import lock_folder, read_bytes, write_text
 from ..parallel import ALL, CurrentStep, Engine, Processes, Progress, Shard, ignore_progress, map_items, report_step
 
 RECORD_NAME = "synthesis.json"

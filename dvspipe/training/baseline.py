@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ..files import write_beside
+from ..base.files import write_beside
 from ..networks import LIF, CountReadout, SpikingNetwork, State
 from ..networks.neurons import average_squares
 

@@ -13,9 +13,10 @@ import numpy as np
 import yaml
 from pydantic import JsonValue
 
-from ..arguments import checked
+from ..base.arguments import checked
+from ..base.config import SettingsTree, build, merge_settings, plain_settings
+from ..base.errors import DataError, brief, count_noun
 from ..checkpoints.checkpoint import ClassifierConfig, load_config
-from ..config import SettingsTree, build, merge_settings, plain_settings
 from ..datasets import (
     DataSet,
     DecodedEvents,
@@ -28,7 +29,6 @@ from ..datasets import (
 )
 from ..datasets.survey import Measurement, measure
 from ..encoding import BinConfig
-from ..errors import DataError, brief, count_noun
 from ..events import SensorSize
 from ..framing import FramingConfig
 from ..networks import ModuleConfig

@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from ..config import NAME_PATTERN, Settings, write_overrides
+from ..base.config import NAME_PATTERN, Settings, write_overrides
+from ..base.errors import ConfigError, Remedy
 from ..datasets import AugmentConfig, DataConfig, FolderConfig
 from ..encoding import BinConfig
-from ..errors import ConfigError, Remedy
-from ..learning import Rule, StdpConfig, find_unmet_needs
 from ..networks import CsnnConfig, LayersConfig, ModuleConfig, NetworkConfig, StdpNetworkConfig
 from ..networks.config import ConvolutionConfig
+from ..rules import Rule, StdpConfig, find_unmet_needs
 
 
 class OptimiserConfig(Settings):
@@ -22,7 +22,7 @@ class OptimiserConfig(Settings):
     """`bptt`: backpropagation through time with surrogate gradients. `readout`: fit only the last linear layer of the
     network in `init` to a few recordings of one user, by ridge regression; of this group, only `batch` is used then.
     `ottt`, `sltt`, `stllr`, `eprop`, `decolle`: online (forward-in-time) rules, with memory independent of the number
-    of steps; see `dvspipe.learning`."""
+    of steps; see `dvspipe.rules`."""
     kind: Literal["adamw", "sgd"] = "adamw"
     """AdamW (Loshchilov and Hutter 2019), or stochastic gradient descent with momentum."""
     momentum: float = Field(default=0.9, ge=0, lt=1)

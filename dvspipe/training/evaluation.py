@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..arguments import checked
+from ..base.arguments import checked
+from ..base.config import as_settings
+from ..base.errors import Brief, ConfigError, DataError, Remedy, count_noun
 from ..checkpoints.checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint, load_checkpoint, pin_checkpoint
-from ..config import as_settings
 from ..datasets import (
     PARTS,
     Cache,
@@ -32,7 +33,6 @@ from ..datasets import (
     restore_split,
 )
 from ..encoding import BinConfig, BinCounts
-from ..errors import Brief, ConfigError, DataError, Remedy, count_noun
 from ..networks import NO_MODULES, ModuleConfig, ModuleSource, Network, run_in_pieces
 from ..networks.norms import PIECE_STEPS
 from ..parallel import Progress, ignore_progress

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..base.errors import ConfigError
 from ..datasets import BatchSettings, SpikeTensors, training_batches
 from ..datasets.augmentation import SpikeTensor
-from ..errors import ConfigError
-from ..learning import Competition, convergence, learn_convolution
 from ..networks import IntegrateAndFire, SpikingNetwork, StdpNetworkConfig, watch_rates
 from ..parallel import prefetch
 from ..results import EpochRow
+from ..rules import Competition, convergence, learn_convolution
 from .evaluation import evaluate_network
 from .trainer import Trainer
 

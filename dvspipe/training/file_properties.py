@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.errors import DvspipeError
 from ..datasets import DataConfig, DataSet, FilesConfig
-from ..errors import DvspipeError
 from ..formats import Hints
 from ..formats.recordings import open_source
 from ..parallel import Progress

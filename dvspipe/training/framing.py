@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..base.config import SettingsTree, build, merge_settings
+from ..base.errors import DvspipeError
 from ..checkpoints.checkpoint import ClassifierConfig
-from ..config import SettingsTree, build, merge_settings
 from ..datasets import PERSON_SIZE, DataConfig, DataSet, FilesConfig
-from ..errors import DvspipeError
 from ..events import SensorSize
 from ..framing import open_source, scaled_size
 from ..parallel import Progress, ignore_progress

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from ..datasets import SpikeTensors, plain_batches
-from ..learning import is_linear, read_features
 from ..networks import ClassMoments, ModuleNetwork, apply_norms, find_norms, measure_norms
 from ..networks.models import StandardisedConvolution
 from ..networks.norms import PIECE_STEPS
 from ..parallel import Progress, ignore_progress
+from ..rules import is_linear, read_features
 
 MAX_RECORDINGS = 256  # recordings for the statistics; each has a value per step and pixel
 MAX_OF_CLASS = 64  # recordings per class for the moments

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-from ..errors import ConfigError
+from ..base.errors import ConfigError
 
 Shared = TypeVar("Shared")
 

@@ -13,7 +13,9 @@ from torch import nn
 
 from ..checkpoints.checkpoint import Checkpoint, ClassifierConfig
 from ..datasets import DataSet, DecodedEvents, Sample, open_dataset, plain_batches
-from ..learning import (
+from ..networks import Network, SpikingNetwork, watch_rates
+from ..results import EpochRow, RunFolder, write_rows
+from ..rules import (
     ReadoutFit,
     find_features,
     find_readout,
@@ -22,8 +24,6 @@ from ..learning import (
     replace_readout,
     require_linear,
 )
-from ..networks import Network, SpikingNetwork, watch_rates
-from ..results import EpochRow, RunFolder, write_rows
 from .config import TrainConfig
 from .trainer import Experiment
 

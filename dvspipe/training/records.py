@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..base.config import read_stored
 from ..checkpoints.checkpoint import SHIPPED, find_checkpoint
 from ..checkpoints.model_card import RunRecords
-from ..config import read_stored
 from ..results import RunFolder, ShippedRecord, TestResult
 from .config import TrainConfig
 

@@ -11,10 +11,10 @@ import torch
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor
 
+from ..base.config import find_differences, read_stored, show_value
+from ..base.errors import CheckpointError, ConfigError, Remedy, shorten
+from ..base.files import read_bytes
 from ..checkpoints.checkpoint import Checkpoint, ClassifierConfig, read_tensors, write_tensors
-from ..config import find_differences, read_stored, show_value
-from ..errors import CheckpointError, ConfigError, Remedy, shorten
-from ..files import read_bytes
 from ..networks import Network
 from ..results import EpochRow, RunFolder
 from .config import TrainConfig

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arguments import check_items, checked
+from ..base.arguments import check_items, checked
+from ..base.errors import DataError
 from ..datasets import DataConfig, SpikeTensors, TensorSettings, as_data, open_cache
 from ..datasets.samples import Image
-from ..errors import DataError
 from ..events import Events
 from ..events.corruption import Corruption
 from ..networks import NO_MODULES, ModuleSource

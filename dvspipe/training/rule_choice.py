@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
 
-from ..config import SettingsTree, merge_settings
+from ..base.config import SettingsTree, merge_settings
 from ..events import SensorSize
-from ..learning import Rule, find_unmet_needs
-from ..learning.rules import ONLINE
 from ..networks import CsnnConfig, MlpConfig
+from ..rules import Rule, find_unmet_needs
+from ..rules.rules import ONLINE
 
 CHANNELS = (16, 32, 64)
 SEW_CHANNELS = (32, 32, 32)

@@ -14,7 +14,10 @@ import torch
 import yaml
 from torch import nn
 
-from ..arguments import checked
+from ..base.arguments import checked
+from ..base.config import as_settings, plain_settings, read_stored, read_yaml
+from ..base.errors import ConfigError, DataError, FileError, Remedy, count_noun
+from ..base.files import REPLACE, lock_folder, write_text
 from ..checkpoints.checkpoint import (
     Checkpoint,
     ClassifierConfig,
@@ -23,7 +26,6 @@ from ..checkpoints.checkpoint import (
     save_checkpoint,
     versions,
 )
-from ..config import as_settings, plain_settings, read_stored, read_yaml
 from ..datasets import (
     DataSet,
     DecodedEvents,
@@ -40,9 +42,6 @@ from ..datasets import (
     open_dataset,
     write_split,
 )
-from ..errors import ConfigError, DataError, FileError, Remedy, count_noun
-from ..files import REPLACE, lock_folder, write_text
-from ..learning import is_linear
 from ..networks import (
     ClassMoments,
     ModuleNetwork,
@@ -54,6 +53,7 @@ from ..networks import (
     summarize_layers,
 )
 from ..results import ActivityRecord, BaselineResult, EpochRow, Finding, RunFolder, TestResult, TrainingRun, write_rows
+from ..rules import is_linear
 from .activity_record import record_activity
 from .baseline import FrameNetwork, load_baseline, save_baseline
 from .calibration import find_least_energy, fit_temperature

@@ -6,10 +6,10 @@ import time
 
 import torch
 
-from ..arguments import checked
+from ..base.arguments import checked
 from ..checkpoints.checkpoint import ClassifierConfig
 from ..events import SensorSize
-from ..learning import backpropagate
+from ..rules import backpropagate
 from .config import TrainConfig
 
 REPEATS = 3  # the first repetition also compiles

@@ -13,10 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..base.errors import CheckpointError, ConfigError
 from ..checkpoints.checkpoint import FEW_CALIBRATED, Checkpoint, ClassifierConfig
 from ..datasets import Batch, BatchSettings, DataSet, SpikeTensors, training_batches
-from ..errors import CheckpointError, ConfigError
-from ..learning import Bptt, Loss, build_rule, choose_segment, measure_graph
 from ..networks import (
     FirstSpikeNetwork,
     ModuleSource,
@@ -28,6 +27,7 @@ from ..networks import (
 )
 from ..networks.quantisation import round_weights
 from ..results import EpochRow, RunFolder, find_best, wilson_interval, write_rows
+from ..rules import Bptt, Loss, build_rule, choose_segment, measure_graph
 from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
 from .diagnosis import SATURATED_RATE

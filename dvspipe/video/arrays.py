@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import Remedy, VideoError
+from ..base.errors import Remedy, VideoError
 from .config import VideoSettings
 from .frames import PIXEL_TYPES
 from .pictures import Images

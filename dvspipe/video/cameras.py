@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..errors import VideoError
+from ..base.errors import VideoError
 from .config import VideoSettings
 from .opencv import SILENT_OPENCV, cv2, silence_stderr
 from .pictures import Images

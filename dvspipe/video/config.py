@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from ..config import REGION_PATTERN, SIZE_PATTERN, Settings
+from ..base.config import REGION_PATTERN, SIZE_PATTERN, Settings
 
 FOLDER_FPS = 30.0  # default frame rate of an image folder without times
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import VideoError
+from ..base.errors import VideoError
 from .config import FOLDER_FPS, VideoSettings
 from .containers import find_complete_bytes
 from .ffmpeg import decode_frames, find_frame_times, is_installed

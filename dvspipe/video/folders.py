@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..errors import VideoError
+from ..base.errors import VideoError
 from .config import FOLDER_FPS, VideoSettings
 from .frames import PIXEL_TYPES
 from .names import list_images

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import Brief, VideoError
+from ..base.arguments import checked
+from ..base.errors import Brief, VideoError
 from ..events import SensorSize
 
 TRANSFERS = ("srgb", "bt709", "gamma=x", "linear", "log")

@@ -8,7 +8,7 @@ from typing import TypeGuard
 
 from numpy.typing import ArrayLike
 
-from ..errors import VideoError
+from ..base.errors import VideoError
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".hdr", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from ..errors import VideoError
+from ..base.errors import VideoError
 
 try:
     import cv2

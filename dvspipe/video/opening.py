@@ -7,9 +7,9 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
-from ..arguments import checked
-from ..config import as_settings
-from ..errors import VideoError
+from ..base.arguments import checked
+from ..base.config import as_settings
+from ..base.errors import VideoError
 from .arrays import open_array, stack_images
 from .cameras import open_camera
 from .config import VideoSettings

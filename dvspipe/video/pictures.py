@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import VideoError
+from ..base.errors import VideoError
 from ..events import SensorSize
 from .config import VideoSettings
 from .opencv import cv2

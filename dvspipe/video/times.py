@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from ..errors import Remedy, VideoError
-from ..files import read_bytes
+from ..base.errors import Remedy, VideoError
+from ..base.files import read_bytes
 from .config import VideoSettings
 from .names import IMAGE_SUFFIXES
 from .pictures import Images

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import Brief, Remedy, TruncatedVideoError, VideoError
+from ..base.arguments import checked
+from ..base.errors import Brief, Remedy, TruncatedVideoError, VideoError
 from ..events import Region, SensorSize
 from .config import VideoSettings
 from .frames import Frame

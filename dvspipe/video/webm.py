@@ -11,7 +11,7 @@ from mmap import mmap
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import write_beside
+from ..base.files import write_beside
 
 EBML, SEGMENT, INFO, TIMESTAMP_SCALE, DURATION = 0x1A45DFA3, 0x18538067, 0x1549A966, 0x2AD7B1, 0x4489
 SEEK_HEAD, CUES = 0x114D9B74, 0x1C53BB6B

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import VideoError
+from ..base.errors import VideoError
 from .opencv import cv2, silence_stderr
 
 ESCAPE = 27

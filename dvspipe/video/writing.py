@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import checked
-from ..errors import VideoError
+from ..base.arguments import checked
+from ..base.errors import VideoError
+from ..base.files import write_beside
 from ..events import SensorSize
-from ..files import write_beside
 from .files import decode_file
 from .frames import Frame
 from .opencv import SILENT_OPENCV, cv2, silence_stderr

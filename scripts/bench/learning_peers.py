@@ -31,9 +31,9 @@ KEEP_BLOCKS = ((-4, 0), (-1, 2**31 - 1))  # arguments for glibc's mallopt, as in
 
 def build_ours(way: str, side: int) -> Callable[[Tensor, Tensor], object]:
     from dvspipe.events import SensorSize
-    from dvspipe.learning import backpropagate, backpropagate_segments, build_rule
-    from dvspipe.learning.online import STEPS
     from dvspipe.networks import CsnnConfig, SpikingNetwork
+    from dvspipe.rules import backpropagate, backpropagate_segments, build_rule
+    from dvspipe.rules.online import STEPS
 
     name, *further = way.split("_")
     steps = int(further[-1]) if further and further[-1].isdigit() else STEPS
@@ -93,7 +93,7 @@ def draw_spikes(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def build_stdp(side: int) -> Callable[[Tensor, Tensor], object]:
-    from dvspipe.learning import PairRule, apply_stdp
+    from dvspipe.rules import PairRule, apply_stdp
 
     weights = torch.rand(NEURONS, side**2)
     return lambda x, _labels: apply_stdp(weights, *draw_spikes(x), PairRule(bound="none"), dt_s=1e-3)

@@ -21,7 +21,7 @@ from bench import _consume, _measure, moving_texture, ten_million, write_files
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from dvspipe.config import build
+from dvspipe.base.config import build
 from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events
 from dvspipe.formats import write

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from dvspipe.app.examples import EXAMPLES
+from dvspipe.base.labels import GESTURES
 from dvspipe.events import SensorSize, concatenate
-from dvspipe.labels import GESTURES
 from dvspipe.report import PreviewSettings
 from dvspipe.report.painter import EventPainter, make_palette
 from dvspipe.simulator import simulate

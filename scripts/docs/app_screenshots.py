@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 
 from dvspipe.app import AppSettings, serve
 from dvspipe.app.examples import SAMPLE
-from dvspipe.config import build, merge_settings, read_yaml
+from dvspipe.base.config import build, merge_settings, read_yaml
 from dvspipe.formats import write
 from dvspipe.synthesis import GestureClip, record_gesture
 from dvspipe.training import TrainConfig, train

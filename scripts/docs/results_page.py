@@ -34,7 +34,6 @@ from dvspipe.results import (
     KernelRecord,
     LabelRow,
     LayerActivity,
-    LiveAnswer,
     LookRow,
     ManifestRow,
     ManifestSummary,
@@ -57,6 +56,7 @@ from dvspipe.results import (
     WindowRow,
     WrongPrediction,
 )
+from dvspipe.streaming.answers import LiveAnswer
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "results.md"
 INTRODUCTION = """# Output files

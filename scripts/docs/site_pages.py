@@ -25,10 +25,10 @@ from pydantic import BaseModel
 
 import dvspipe
 from dvspipe import ConvertConfig, InferConfig, TrainConfig
+from dvspipe.base.config import Settings, find_kinds
 from dvspipe.checkpoints.checkpoint import shipped_checkpoints
 from dvspipe.checkpoints.model_card import write_shipped_card
 from dvspipe.cli.app import app
-from dvspipe.config import Settings, find_kinds
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -184,25 +184,25 @@ AREAS: Mapping[str, Area] = {
         ),
         ("training", "datasets", "oneshot"),
     ),
-    "learning": Area(
+    "rules": Area(
         "Learning rules",
         "How the rules of each kind are called, and the rules.",
         (
-            "learning.GradientRule",
-            "learning.Bptt",
-            "learning.OTTT",
-            "learning.SLTT",
-            "learning.STLLR",
-            "learning.EProp",
-            "learning.Decolle",
-            "learning.PlasticityRule",
-            "learning.PairRule",
-            "learning.TripletRule",
-            "learning.SpikeTimeLayer",
-            "learning.FirstSpikeLayer",
-            "learning.SpikePropLayer",
-            "learning.EventPropLayer",
-            "learning.SuperSpikeLayer",
+            "rules.GradientRule",
+            "rules.Bptt",
+            "rules.OTTT",
+            "rules.SLTT",
+            "rules.STLLR",
+            "rules.EProp",
+            "rules.Decolle",
+            "rules.PlasticityRule",
+            "rules.PairRule",
+            "rules.TripletRule",
+            "rules.SpikeTimeLayer",
+            "rules.FirstSpikeLayer",
+            "rules.SpikePropLayer",
+            "rules.EventPropLayer",
+            "rules.SuperSpikeLayer",
         ),
         ("learning",),
     ),
@@ -229,10 +229,10 @@ AREAS: Mapping[str, Area] = {
         "Cameras, streams and replayed files to labels, while they run.",
         (
             "live",
-            "inference.live.LiveSession",
-            "inference.live.open_live",
+            "streaming.LiveSession",
+            "streaming.open_live",
         ),
-        ("inference.live",),
+        ("streaming",),
     ),
     "torch": Area(
         "PyTorch",

@@ -20,9 +20,9 @@ import yaml
 from PIL import Image
 from safetensors.numpy import load_file
 
-from dvspipe.config import build, merge_settings
+from dvspipe.base.config import build, merge_settings
+from dvspipe.base.files import MANIFEST
 from dvspipe.events import Events, SensorSize
-from dvspipe.files import MANIFEST
 from dvspipe.formats import read, write
 from dvspipe.training import TrainConfig, train
 from dvspipe.video.frames import frames_from_arrays

@@ -35,7 +35,7 @@ import numpy as np
 from fuzz_cases import Case, create_file, make_case
 from fuzz_seeds import Seed, make_seeds
 
-from dvspipe.errors import CorruptionError, DvspipeError
+from dvspipe.base.errors import CorruptionError, DvspipeError
 from dvspipe.events import Events, concatenate
 from dvspipe.events.filters import MAX_PIXELS
 from dvspipe.formats import info, open_recording, read

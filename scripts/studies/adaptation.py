@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from dvspipe import Classifier, Events, adapt
-from dvspipe.config import build
-from dvspipe.errors import DvspipeError
+from dvspipe.base.config import build
+from dvspipe.base.errors import DvspipeError
+from dvspipe.base.labels import GESTURES
 from dvspipe.inference.adaptation import STRENGTH
-from dvspipe.labels import GESTURES
 from dvspipe.simulator import SimulatorConfig, read_preset
 from dvspipe.synthesis import GestureClip, record_gesture
 

@@ -20,10 +20,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from dvspipe.checkpoints.c_code import export_c
 from dvspipe.checkpoints.integer import IntegerClassifier
 from dvspipe.encoding import encode
 from dvspipe.formats import read
+from dvspipe.integers.c_code import export_c
 from dvspipe.networks.integer import trace
 from dvspipe.networks.integer_kernel import run_fast
 

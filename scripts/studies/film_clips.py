@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dvspipe.errors import DvspipeError
+from dvspipe.base.errors import DvspipeError
+from dvspipe.base.labels import GESTURES
 from dvspipe.events import Events, concatenate
 from dvspipe.formats import write
 from dvspipe.framing import FramingConfig, open_source
-from dvspipe.labels import GESTURES
 from dvspipe.synthesis import GESTURE_SENSOR
 from dvspipe.synthesis.gestures import CLIP_US, OTHER
 

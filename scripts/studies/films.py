@@ -13,10 +13,10 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from dvspipe.base.errors import DvspipeError
+from dvspipe.base.labels import GESTURES
 from dvspipe.cli.infer import build_config
-from dvspipe.errors import DvspipeError
 from dvspipe.inference import Classifier, Prediction
-from dvspipe.labels import GESTURES
 from dvspipe.results import wilson_interval
 from dvspipe.synthesis.gestures import OTHER
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sklearn.model_selection import StratifiedGroupKFold
 
-from dvspipe.config import build, merge_settings, parse_overrides, read_yaml
+from dvspipe.base.config import build, merge_settings, parse_overrides, read_yaml
 from dvspipe.datasets import divide, open_dataset, write_split
 from dvspipe.training import TrainConfig, train
 

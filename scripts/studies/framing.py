@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dvspipe.base.labels import GESTURES
 from dvspipe.framing.framing import (
     MIN_CELLS,
     MODEL,
@@ -26,7 +27,6 @@ from dvspipe.framing.framing import (
     sum_weights,
     weigh_cells,
 )
-from dvspipe.labels import GESTURES
 from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.people import Floats, Person, Pose, draw_person
 from dvspipe.synthesis.scenes import Camera

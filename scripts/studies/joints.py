@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dvspipe.base.labels import GESTURES
 from dvspipe.events import Events
 from dvspipe.formats import read
 from dvspipe.inference import Classifier, InferConfig
@@ -39,7 +40,6 @@ from dvspipe.inference.joints import (
     sample_curves,
 )
 from dvspipe.inference.segments import is_quiet
-from dvspipe.labels import GESTURES
 from dvspipe.oneshot.arms import PACE, cut_curves, draw_tracks, make_track, rotate, sample_windows
 from dvspipe.pose import Track
 from dvspipe.synthesis import DVS128_GESTURES, GESTURE_SENSOR, OTHER

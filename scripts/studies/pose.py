@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dvspipe.errors import DvspipeError
+from dvspipe.base.errors import DvspipeError
+from dvspipe.base.labels import GESTURES
 from dvspipe.events import SensorSize
-from dvspipe.labels import GESTURES
 from dvspipe.pose import (
     JOINTS,
     PoseNetwork,

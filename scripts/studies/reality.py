@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dvspipe.config import build
+from dvspipe.base.config import build
 from dvspipe.events import Events, concatenate
 from dvspipe.formats import read, read_frames
 from dvspipe.recordings.comparison import compare

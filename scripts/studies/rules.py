@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 
 from learning_peers import keep_blocks
 
-from dvspipe.config import build, merge_settings, parse_overrides, read_yaml
+from dvspipe.base.config import build, merge_settings, parse_overrides, read_yaml
 from dvspipe.datasets import DataConfig
 from dvspipe.results import EpochRow, RunFolder, TestResult, TrainingRun
 from dvspipe.training import TrainConfig, train

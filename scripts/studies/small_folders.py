@@ -14,8 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from dvspipe.base.labels import GESTURES
 from dvspipe.formats import write
-from dvspipe.labels import GESTURES
 from dvspipe.synthesis import GestureClip, record_gesture
 from dvspipe.training import choose_settings, train
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dvspipe.learning import RMaxProp, SpikePropLayer, SuperSpikeLayer
 from dvspipe.report.style import ACCENT, GREY, QUIET, RED, SMALL, TITLE, new_figure, save_figure, strip_axes
+from dvspipe.rules import RMaxProp, SpikePropLayer, SuperSpikeLayer
 
 XOR_INPUTS = ((0.0, 0.0, 0.0), (0.0, 6.0, 0.0), (6.0, 0.0, 0.0), (6.0, 6.0, 0.0))  # ms; the third input is a bias
 XOR_TARGETS = (16.0, 10.0, 10.0, 16.0)  # ms

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from dvspipe.learning import PairRule, TripletRule, apply_stdp
 from dvspipe.report.kernels import draw_kernels
 from dvspipe.report.style import ACCENT, ORANGE, SMALL, grid_axes, new_figure, save_figure
 from dvspipe.results import ActivityRecord, RunFolder
+from dvspipe.rules import PairRule, TripletRule, apply_stdp
 
 PAIR, TRIPLET = PairRule(bound="none"), TripletRule()
 LAGS_MS = range(-60, 61)

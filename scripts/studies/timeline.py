@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dvspipe.base.labels import GESTURES
 from dvspipe.events import Events, concatenate
 from dvspipe.formats import read, write
-from dvspipe.labels import GESTURES
 from dvspipe.report import score_line
 from dvspipe.results import OutputFolder, Prediction, read_rows
 from dvspipe.synthesis import DIGIT_SENSOR, read_mnist, record_digit, record_session

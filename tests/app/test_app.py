@@ -32,7 +32,7 @@ from conftest import random_events, write_bars
 from facts import mentions, raises
 from typer.testing import CliRunner
 
-from dvspipe.errors import ArgumentError, ConfigError, DvspipeError, FileError, Remedy
+from dvspipe.base.errors import ArgumentError, ConfigError, DvspipeError, FileError, Remedy
 from dvspipe.events import Events, SensorSize, merge_streams
 from dvspipe.formats import info, open_recording, read, write
 from dvspipe.parallel import Progress, ignore_progress
@@ -840,7 +840,7 @@ def test_presets_are_compared_on_all_pixels_of_the_video(short_video: Path, tmp_
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A folder with a run on moving bars, and an incomplete run."""
-    from dvspipe.config import build
+    from dvspipe.base.config import build
     from dvspipe.training import TrainConfig, train
 
     folder, root = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("root")

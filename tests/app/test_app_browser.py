@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from conftest import random_events
 
+from dvspipe.base.labels import GESTURES
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
-from dvspipe.labels import GESTURES
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

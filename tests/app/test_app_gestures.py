@@ -17,8 +17,8 @@ from facts import mentions, raises
 from filmed import make_film, make_track
 from typer.testing import CliRunner
 
+from dvspipe.base.errors import ConfigError, DvspipeError
 from dvspipe.cli.app import app
-from dvspipe.errors import ConfigError, DvspipeError
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier

@@ -13,7 +13,7 @@ import pytest
 from conftest import random_events
 from facts import mentions, raises
 
-from dvspipe.errors import DvspipeError
+from dvspipe.base.errors import DvspipeError
 from dvspipe.events import SensorSize
 from dvspipe.formats import open_recording, write
 from dvspipe.parallel import Progress, ignore_progress

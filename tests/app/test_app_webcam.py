@@ -20,11 +20,11 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from untrained import untrained_config, untrained_network
 
-from dvspipe.errors import ConfigError, VideoError
+from dvspipe.base.errors import ConfigError, VideoError
 from dvspipe.events import SensorSize
 from dvspipe.formats import read
 from dvspipe.inference import Classifier
-from dvspipe.inference.live import Doubt
+from dvspipe.streaming import Doubt
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 
@@ -49,7 +49,7 @@ class FakeWatch:
 
 @pytest.fixture(autouse=True)
 def _watch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dvspipe.inference.live.SceneWatch", FakeWatch)
+    monkeypatch.setattr("dvspipe.streaming.SceneWatch", FakeWatch)
     monkeypatch.setattr(cameras_module, "WATCH_S", 0.01)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from facts import raises
 
+from dvspipe.base.errors import CheckpointError
 from dvspipe.checkpoints.checkpoint import (
     ClassifierConfig,
     load_checkpoint,
@@ -17,7 +18,6 @@ from dvspipe.checkpoints.checkpoint import (
 )
 from dvspipe.checkpoints.integer import INCLUDED
 from dvspipe.encoding import BinConfig
-from dvspipe.errors import CheckpointError
 from dvspipe.networks import CsnnConfig
 
 CONFIG = ClassifierConfig(

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import dvspipe.checkpoints.export
+from dvspipe.base.errors import ConfigError, FileError
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
 from dvspipe.checkpoints.export import NIR_READERS, SNNTORCH_STEP_S, ExportFormat, export
 from dvspipe.encoding import BinConfig
-from dvspipe.errors import ConfigError, FileError
 from dvspipe.networks import LIF, CsnnConfig, SpikingNetwork, parse_network
 
 nir = pytest.importorskip("nir")

@@ -18,11 +18,11 @@ import yaml
 from conftest import random_events
 from facts import mentions, raises
 
+from dvspipe.base.errors import CheckpointError
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, find_checkpoint, save_checkpoint
 from dvspipe.checkpoints.hub import HubModel
 from dvspipe.checkpoints.model_card import write_card
 from dvspipe.encoding import BinConfig
-from dvspipe.errors import CheckpointError
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.networks import CsnnConfig

@@ -11,11 +11,11 @@ import pytest
 from facts import raises
 
 from dvspipe import Classifier, Events
+from dvspipe.base.errors import CheckpointError
+from dvspipe.base.labels import GESTURES
 from dvspipe.checkpoints.checkpoint import SHIPPED, load_checkpoint, load_config, shipped_checkpoints
 from dvspipe.checkpoints.model_card import write_card, write_shipped_card
-from dvspipe.errors import CheckpointError
 from dvspipe.formats import read
-from dvspipe.labels import GESTURES
 from dvspipe.results import ShippedRecord
 from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, record_gesture
 from dvspipe.training.records import find_records

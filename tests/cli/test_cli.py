@@ -24,13 +24,13 @@ from commands import dvspipe
 from conftest import random_events
 from facts import mentions
 
+from dvspipe.base.config import shipped_configs
+from dvspipe.base.errors import DataError
 from dvspipe.cli import analysis
 from dvspipe.cli.app import BY_NAME, GROUPS
-from dvspipe.config import shipped_configs
 from dvspipe.datasets import read_split
 from dvspipe.datasets.config import DataKind
 from dvspipe.encoding import Latency, Poisson, Population
-from dvspipe.errors import DataError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.recordings import conversion

@@ -9,15 +9,15 @@ import torch
 from commands import dvspipe
 from facts import mentions
 
-from dvspipe.checkpoints.c_code import FILES
+from dvspipe.base.config import build, read_yaml
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
 from dvspipe.checkpoints.integer import IntegerClassifier
 from dvspipe.cli.quantise import find_data
-from dvspipe.config import build, read_yaml
 from dvspipe.datasets import GesturesConfig
 from dvspipe.encoding import BinConfig
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
+from dvspipe.integers.c_code import FILES
 from dvspipe.networks import NetworkConfig, parse_network
 from dvspipe.results import RunFolder
 from dvspipe.training import TrainConfig

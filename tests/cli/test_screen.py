@@ -18,6 +18,7 @@ from conftest import random_events
 from facts import mentions
 from rich.text import Text
 
+from dvspipe.base.kernels import COMPILING
 from dvspipe.cli import recordings
 from dvspipe.cli import screen as own
 from dvspipe.cli.activity import WORKING
@@ -25,7 +26,6 @@ from dvspipe.cli.app import app
 from dvspipe.cli.screen import messages, notes, progress, screen
 from dvspipe.events import SensorSize
 from dvspipe.formats import read, write
-from dvspipe.numba_cache import COMPILING
 
 LINES = """
 from dvspipe.cli.screen import messages, notes, progress, screen, warn
@@ -138,7 +138,7 @@ SLOW_IMPORT = """
 import dvspipe.__main__ as command, sys
 class Slow:
     def find_spec(self, name, *_):
-        if name == "dvspipe.errors":
+        if name == "dvspipe.base.errors":
             print("importing", flush=True)
             import time
             for _ in range(600):

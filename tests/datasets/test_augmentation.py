@@ -9,10 +9,10 @@ from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dvspipe.base.errors import ConfigError
+from dvspipe.base.labels import GESTURES
 from dvspipe.datasets.augmentation import AugmentConfig, VaryConfig, augment, mirrored_labels, mix, vary
-from dvspipe.errors import ConfigError
 from dvspipe.events import Events, SensorSize
-from dvspipe.labels import GESTURES
 
 NOTHING = {"drop": 0.0, "drop_time": 0.0}
 EVENTS = random_events(1, 2000)

@@ -11,9 +11,10 @@ import yaml
 from conftest import random_events
 from facts import raises
 
+from dvspipe.base.config import build, find_kinds, keep_own, read_stored
+from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.cli.data import is_for_shards
 from dvspipe.cli.options import read_config
-from dvspipe.config import build, find_kinds, keep_own, read_stored
 from dvspipe.datasets import (
     OPENERS,
     DataConfig,
@@ -26,7 +27,6 @@ from dvspipe.datasets import (
     open_dataset,
     parse_data,
 )
-from dvspipe.errors import ConfigError, DataError
 from dvspipe.formats import write
 from dvspipe.training import TrainConfig
 from dvspipe.training.resuming import check_config

@@ -15,6 +15,8 @@ import pytest
 from conftest import random_events
 from facts import mentions, raises
 
+from dvspipe.base.errors import ConfigError, DataError, FileError
+from dvspipe.base.labels import GESTURES
 from dvspipe.datasets import (
     AugmentConfig,
     BatchSettings,
@@ -40,10 +42,8 @@ from dvspipe.datasets.cache import ARRAYS
 from dvspipe.datasets.images import build_code
 from dvspipe.datasets.survey import survey
 from dvspipe.encoding import BinConfig, encode
-from dvspipe.errors import ConfigError, DataError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
-from dvspipe.labels import GESTURES
 from dvspipe.synthesis import GestureClip, SynthesisRecord, record_gesture, write_recordings
 
 BINS = BinConfig(steps=3, step_us=40_000)

@@ -14,10 +14,10 @@ from commands import dvspipe
 from conftest import random_events
 from facts import mentions, raises
 
+from dvspipe.base.errors import DataError, FormatError
+from dvspipe.base.labels import GESTURES
 from dvspipe.datasets import DvsGestureConfig, NmnistConfig, open_dataset, parse_data, public
-from dvspipe.errors import DataError, FormatError
 from dvspipe.events import Events, SensorSize
-from dvspipe.labels import GESTURES
 
 SENSOR = SensorSize(width=128, height=128)
 

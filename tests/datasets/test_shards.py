@@ -24,9 +24,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from dvspipe.base.config import build, parse_overrides
+from dvspipe.base.errors import ConfigError, DataError, DvspipeError, FileError
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.cli.app import app
-from dvspipe.config import build, parse_overrides
 from dvspipe.datasets import (
     AugmentConfig,
     BatchSettings,
@@ -49,7 +50,6 @@ from dvspipe.datasets import (
 from dvspipe.datasets.shard_files import pack_spikes
 from dvspipe.datasets.shards import ShardIndex
 from dvspipe.encoding import BinConfig
-from dvspipe.errors import ConfigError, DataError, DvspipeError, FileError
 from dvspipe.formats import write
 from dvspipe.parallel import Processes
 from dvspipe.results import RunFolder, TrainingRun

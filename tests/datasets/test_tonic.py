@@ -17,6 +17,8 @@ from conftest import SENSOR, random_events, rows_of
 from facts import raises
 from typer.testing import CliRunner
 
+from dvspipe.base.errors import ConfigError, DataError
+from dvspipe.base.labels import GESTURES
 from dvspipe.cli.app import app
 from dvspipe.datasets import (
     AugmentConfig,
@@ -35,10 +37,8 @@ from dvspipe.datasets import (
 from dvspipe.datasets.survey import survey
 from dvspipe.datasets.tonic import TONIC_LAYOUTS, UNCLASSIFIED
 from dvspipe.encoding import BinConfig
-from dvspipe.errors import ConfigError, DataError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
-from dvspipe.labels import GESTURES
 from dvspipe.training import TrainConfig
 
 DOCS = Path(__file__).parents[2] / "docs" / "guides" / "data.md"

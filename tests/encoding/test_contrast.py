@@ -11,9 +11,9 @@ import pytest
 from facts import raises
 from scipy import ndimage
 
+from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.datasets import MnistConfig, open_dataset
 from dvspipe.encoding import BinConfig, Contrast
-from dvspipe.errors import ConfigError, DataError
 
 
 def image(seed: int = 0) -> np.ndarray:

@@ -11,9 +11,9 @@ from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvspipe.config import build
+from dvspipe.base.config import build
+from dvspipe.base.errors import ConfigError
 from dvspipe.encoding import BinConfig, FrameConfig, encode, encode_frames
-from dvspipe.errors import ConfigError
 from dvspipe.events import Events
 
 EVENTS = random_events(1, 500, span_us=100_000)

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dvspipe.config import build
+from dvspipe.base.config import build
+from dvspipe.base.errors import ConfigError, EventError
 from dvspipe.encoding import (
     BinConfig,
     BinCounts,
@@ -30,7 +31,6 @@ from dvspipe.encoding import (
     start_encoding,
 )
 from dvspipe.encoding.kernels import Places
-from dvspipe.errors import ConfigError, EventError
 from dvspipe.events import Events, SensorSize, concatenate
 
 with warnings.catch_warnings():

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dvspipe import encoding
+from dvspipe.base.config import build
+from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.cli.encode import Method
-from dvspipe.config import build
 from dvspipe.encoding import (
     CODES,
     BensSpiker,
@@ -32,7 +33,6 @@ from dvspipe.encoding import (
     StepForward,
     spikes,
 )
-from dvspipe.errors import ConfigError, DataError
 
 IMAGE = np.array([[255, 207, 3], [124, 48, 0]], np.uint8)
 DECODED = ("poisson", "latency", "log_latency", "population")

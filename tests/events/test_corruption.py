@@ -9,7 +9,7 @@ import pytest
 from conftest import SENSOR, random_events
 from facts import raises
 
-from dvspipe.errors import ConfigError
+from dvspipe.base.errors import ConfigError
 from dvspipe.events import Events, SensorSize
 from dvspipe.events.corruption import (
     BURST_US,

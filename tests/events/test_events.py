@@ -12,7 +12,7 @@ from facts import mentions, raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvspipe.errors import ArgumentError, ConfigError, EventError
+from dvspipe.base.errors import ArgumentError, ConfigError, EventError
 from dvspipe.events import MAX_SIDE_PX, Events, Region, SensorSize, concatenate, join_streams, merge_streams, windows
 from dvspipe.events.events import OTHER_NAMES
 

@@ -12,7 +12,7 @@ from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvspipe.errors import EventError
+from dvspipe.base.errors import EventError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.events.filters import (
     FilterConfig,

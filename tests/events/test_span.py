@@ -8,7 +8,7 @@ from facts import mentions, raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvspipe.errors import ArgumentError, ConfigError
+from dvspipe.base.errors import ArgumentError, ConfigError
 from dvspipe.events import EARLIEST_US, LATEST_US, TimeSpan
 
 FIRST_US = 1_700_000_000_000_000

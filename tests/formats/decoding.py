@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dvspipe.errors import CorruptionError
+from dvspipe.base.errors import CorruptionError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats.source import StoredColumns
 from dvspipe.formats.writers import StreamEncoder, StreamWriter

@@ -11,7 +11,7 @@ from conftest import random_events
 from decoding import joined, until_corruption
 from facts import raises
 
-from dvspipe.errors import CorruptionError, FormatError
+from dvspipe.base.errors import CorruptionError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import aedat2
 from dvspipe.formats.aedat2 import AEDAT2

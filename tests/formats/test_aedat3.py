@@ -11,7 +11,7 @@ from conftest import random_events
 from decoding import joined, part, until_corruption
 from facts import raises
 
-from dvspipe.errors import CorruptionError, FormatError
+from dvspipe.base.errors import CorruptionError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import aedat3
 from dvspipe.formats.aedat3 import AEDAT3

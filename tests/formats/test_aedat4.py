@@ -18,7 +18,7 @@ from conftest import SENSOR, random_events
 from decoding import part
 from facts import raises
 
-from dvspipe.errors import CorruptionError, FileError, FormatError
+from dvspipe.base.errors import CorruptionError, FileError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import open_recording
 from dvspipe.formats.aedat4 import AEDAT4, HEADER_START, PACKET_HEAD_BYTES, read_frames, read_imu

@@ -12,7 +12,7 @@ import pytest
 from conftest import SENSOR
 from facts import raises
 
-from dvspipe.errors import DataError
+from dvspipe.base.errors import DataError
 from dvspipe.formats.boxes import find_boxes, read_boxes
 
 FIELDS = [("t", "<i8"), ("x", "<f4"), ("y", "<f4"), ("w", "<f4"), ("h", "<f4"), ("class_id", "<u4")]

@@ -12,7 +12,7 @@ from decoding import joined, part, until_corruption
 from facts import raises
 from faery import es
 
-from dvspipe.errors import CorruptionError, FormatError
+from dvspipe.base.errors import CorruptionError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import event_stream
 from dvspipe.formats.event_stream import ES_HEADER_BYTES, EVENT_STREAM

@@ -11,7 +11,7 @@ from facts import mentions, raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvspipe.errors import CorruptionError, FormatError
+from dvspipe.base.errors import CorruptionError, FormatError
 from dvspipe.events import SensorSize
 from dvspipe.formats import evt
 from dvspipe.formats import source as source_module

@@ -18,7 +18,7 @@ from facts import mentions, raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvspipe.errors import ArgumentError, ConfigError, DvspipeError, EventError, FileError, FormatError
+from dvspipe.base.errors import ArgumentError, ConfigError, DvspipeError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import EventWriter, info, iterate, open_recording, read, write
 from dvspipe.formats.hdf5 import chunked_file

@@ -15,7 +15,7 @@ import pytest
 from conftest import SENSOR, random_events
 from facts import raises
 
-from dvspipe.errors import CorruptionError, DvspipeError, FormatError
+from dvspipe.base.errors import CorruptionError, DvspipeError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import Hints, info, iterate, open_recording, read, write
 from dvspipe.formats.hdf5 import storage

@@ -16,7 +16,7 @@ from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvspipe.errors import CorruptionError, FormatError
+from dvspipe.base.errors import CorruptionError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import numpy_file
 from dvspipe.formats.hints import NO_HINTS, Hints

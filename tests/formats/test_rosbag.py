@@ -12,7 +12,7 @@ import pytest
 from conftest import SENSOR, random_events
 from facts import mentions, raises
 
-from dvspipe.errors import CorruptionError, DvspipeError, FileError, FormatError
+from dvspipe.base.errors import CorruptionError, DvspipeError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import Hints, read, recordings, rosbag_writer, write
 from dvspipe.formats.prophesee_header import read_header

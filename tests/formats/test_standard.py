@@ -13,7 +13,7 @@ import pytest
 from conftest import SENSOR, random_events
 from facts import raises
 
-from dvspipe.errors import CorruptionError, DvspipeError, FileError, FormatError
+from dvspipe.base.errors import CorruptionError, DvspipeError, FileError, FormatError
 from dvspipe.events import Events
 from dvspipe.formats import STANDARD, info, open_recording, read, write
 from dvspipe.recordings.checking import check

@@ -15,7 +15,7 @@ from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvspipe.errors import ConfigError, CorruptionError, EventError, FileError, FormatError
+from dvspipe.base.errors import ConfigError, CorruptionError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import text
 from dvspipe.formats.hints import NO_HINTS, Hints

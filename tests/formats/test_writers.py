@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvspipe import formats
-from dvspipe.errors import EventError, FileError
+from dvspipe.base.errors import EventError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import faery_writers, writers
 from dvspipe.formats.aedat4 import AEDAT4

@@ -16,7 +16,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from PIL import Image
 
-from dvspipe.errors import EventError, FormatError
+from dvspipe.base.errors import EventError, FormatError
 from dvspipe.events import Events, Region, SensorSize, concatenate
 from dvspipe.formats import write
 from dvspipe.framing import FramingConfig, frame_events

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from facts import mentions
 
-from dvspipe.errors import VideoError
+from dvspipe.base.errors import VideoError
 from dvspipe.events import SensorSize
 from dvspipe.framing import VIEW_M, FramingConfig, open_source, person
 from dvspipe.framing.person import HAND_M, MAX_GROWTH, find_person, measure_person

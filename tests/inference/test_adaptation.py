@@ -14,6 +14,8 @@ from commands import dvspipe
 from conftest import BAR_CLASSES, moving_bar, write_bars
 from facts import mentions, raises
 
+from dvspipe.base.config import build
+from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError
 from dvspipe.checkpoints.checkpoint import (
     load_checkpoint,
     read_checkpoint,
@@ -21,9 +23,7 @@ from dvspipe.checkpoints.checkpoint import (
     save_checkpoint,
     write_tensors,
 )
-from dvspipe.config import build
 from dvspipe.encoding import encode
-from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import write
 from dvspipe.inference import (

@@ -31,10 +31,10 @@ from untrained import untrained_config, untrained_network
 import dvspipe.checkpoints.checkpoint
 import dvspipe.cli.infer
 import dvspipe.inference.classifier
+from dvspipe.base.config import build
+from dvspipe.base.errors import ArgumentError, CheckpointError, ConfigError, DataError, DvspipeError, FileError
 from dvspipe.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from dvspipe.config import build
 from dvspipe.encoding import BinConfig, encode
-from dvspipe.errors import ArgumentError, CheckpointError, ConfigError, DataError, DvspipeError, FileError
 from dvspipe.events import Events, Region, SensorSize, concatenate
 from dvspipe.formats import SYNTHETIC_GESTURES, write
 from dvspipe.framing.fitting import Fit, fit_events, fit_stream, plan_fit, start_fit

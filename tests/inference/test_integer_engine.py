@@ -10,10 +10,10 @@ import torch
 from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
 from facts import raises
 
+from dvspipe.base.errors import CheckpointError, ConfigError
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint, shipped_checkpoints
 from dvspipe.checkpoints.integer import IntegerClassifier, stores_integers
 from dvspipe.encoding import BinConfig, encode
-from dvspipe.errors import CheckpointError, ConfigError
 from dvspipe.inference import Classifier, adapt
 from dvspipe.networks import CsnnConfig
 from dvspipe.networks.integer import run, trace

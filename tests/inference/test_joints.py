@@ -12,14 +12,14 @@ from commands import dvspipe
 from conftest import moving_bar
 from numpy.typing import NDArray
 
+from dvspipe.base.errors import CheckpointError, ConfigError, VideoError
+from dvspipe.base.labels import GESTURES
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint, write_tensors
 from dvspipe.encoding import BinConfig
-from dvspipe.errors import CheckpointError, ConfigError, VideoError
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier, ClassifyOptions, InferConfig
 from dvspipe.inference.joints import CURVES, JOINT_STEPS, WEIGHTS, JointClassifier, average_logs, sample_curves
-from dvspipe.labels import GESTURES
 from dvspipe.networks import CsnnConfig
 from dvspipe.pose import JOINTS, Track, to_body_frame
 from dvspipe.results import OutputFolder

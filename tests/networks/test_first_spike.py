@@ -15,8 +15,8 @@ from recorder import Recorder
 from torch import Tensor
 
 from dvspipe import DvspipeError, Events, SensorSize
+from dvspipe.base.errors import ConfigError
 from dvspipe.checkpoints.checkpoint import load_checkpoint
-from dvspipe.errors import ConfigError
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.networks import (

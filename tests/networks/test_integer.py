@@ -11,8 +11,8 @@ from facts import raises
 from numpy.typing import NDArray
 from torch import nn
 
+from dvspipe.base.errors import ConfigError
 from dvspipe.checkpoints.checkpoint import load_checkpoint
-from dvspipe.errors import ConfigError
 from dvspipe.events import SensorSize
 from dvspipe.networks import SpikingNetwork, parse_network
 from dvspipe.networks.integer import (

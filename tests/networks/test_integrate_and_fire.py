@@ -12,9 +12,8 @@ from test_networks import check_pieces
 from torch import Tensor
 from torch.nn import functional
 
-from dvspipe.errors import ConfigError, DataError
+from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.events import SensorSize
-from dvspipe.learning import Competition, StdpConfig, convergence, learn_convolution
 from dvspipe.networks import (
     IntegrateAndFire,
     SpikingNetwork,
@@ -25,6 +24,7 @@ from dvspipe.networks import (
     watch_rates,
 )
 from dvspipe.networks.integrate_and_fire import FIRED
+from dvspipe.rules import Competition, StdpConfig, convergence, learn_convolution
 
 GRID = SensorSize(width=12, height=7)
 CONFIG = StdpNetworkConfig(channels=(4, 6), kernel=3, thresholds=(5, 9), last_pool=2, readout="linear")

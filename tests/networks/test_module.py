@@ -19,20 +19,20 @@ from facts import raises
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-import dvspipe.learning
+import dvspipe.rules
+from dvspipe.base.config import build
+from dvspipe.base.errors import CheckpointError, ConfigError
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
 from dvspipe.checkpoints.export import export
 from dvspipe.cli.app import app
 from dvspipe.cli.screen import describe_error
-from dvspipe.config import build
 from dvspipe.encoding import BinConfig
-from dvspipe.errors import CheckpointError, ConfigError
 from dvspipe.formats import write
 from dvspipe.inference import Classifier, ClassifyOptions, adapt, adapt_readout, classify_many, plan_tasks
-from dvspipe.learning import backpropagate, backpropagate_segments
 from dvspipe.networks import ModuleNetwork, ModuleSource, count_activity, parse_network
 from dvspipe.parallel import Processes
 from dvspipe.results import RunFolder, TrainingRun
+from dvspipe.rules import backpropagate, backpropagate_segments
 from dvspipe.training import TrainConfig, evaluate, train
 
 PACKAGE = "nets_of_a_user"
@@ -392,7 +392,7 @@ def test_segmented_gradients_equal_complete_gradients() -> None:
     parts = gradients(lambda: backpropagate_segments(network, sample(), loss, steps=2))
     assert whole.abs().max() > 0
     torch.testing.assert_close(parts, whole)
-    assert dvspipe.learning.measure_graph(network, sample()) > 0
+    assert dvspipe.rules.measure_graph(network, sample()) > 0
 
 
 def snntorch_layers() -> nn.Module:

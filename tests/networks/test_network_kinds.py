@@ -11,6 +11,8 @@ import pytest
 import yaml
 from facts import raises
 
+from dvspipe.base.config import build, keep_own
+from dvspipe.base.errors import ConfigError
 from dvspipe.checkpoints.checkpoint import (
     ClassifierConfig,
     load_checkpoint,
@@ -19,9 +21,7 @@ from dvspipe.checkpoints.checkpoint import (
     write_tensors,
 )
 from dvspipe.cli.options import read_config
-from dvspipe.config import build, keep_own
 from dvspipe.encoding import BinConfig
-from dvspipe.errors import ConfigError
 from dvspipe.networks import CsnnConfig, MlpConfig, ModuleConfig, StdpNetworkConfig, parse_network
 from dvspipe.training import TrainConfig
 from dvspipe.training.resuming import check_config

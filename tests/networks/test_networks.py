@@ -14,7 +14,7 @@ from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParamet
 from norse.torch.functional.reset import reset_subtract, reset_value
 from torch import Tensor
 
-from dvspipe.errors import ConfigError
+from dvspipe.base.errors import ConfigError
 from dvspipe.events import SensorSize
 from dvspipe.networks import LIF, CountReadout, CsnnConfig, LeakyReadout, SpikingNetwork, parse_network, watch_rates
 from dvspipe.networks.models import Convolution, StandardisedConvolution

@@ -12,7 +12,7 @@ from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvspipe.errors import ConfigError
+from dvspipe.base.errors import ConfigError
 from dvspipe.networks import neuron_response
 from dvspipe.networks.response import closed_form
 from dvspipe.report import draw_neurons

@@ -10,7 +10,7 @@ import pytest
 from facts import raises
 from filmed import make_film, make_gestures, make_track, store_track
 
-from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError, VideoError
+from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError, VideoError
 from dvspipe.inference import Classifier
 from dvspipe.inference.joints import JointClassifier, JointNetwork
 from dvspipe.oneshot import (
@@ -220,7 +220,7 @@ def test_joint_network_of_other_classes_is_refused(run: Run, tmp_path: Path) -> 
 
 def test_too_few_people_are_refused() -> None:
     with raises(ConfigError, "people", 4):
-        from dvspipe.config import build
+        from dvspipe.base.config import build
 
         build(LearnConfig, {"people": 3}, "learn")
 

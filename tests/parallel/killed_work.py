@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from dvspipe.errors import FileError
+from dvspipe.base.errors import FileError
 from dvspipe.parallel import Progress
 from dvspipe.results import Manifest
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from facts import raises
 
-from dvspipe.errors import VideoError, WorkerError
+from dvspipe.base.errors import VideoError, WorkerError
 from dvspipe.parallel import CurrentStep, NamedStep, Processes, Progress, map_items, prefetch
 from dvspipe.parallel import processes as parallel
 

@@ -19,8 +19,8 @@ from facts import mentions, raises
 from killed_work import KillsItself
 from typer.testing import CliRunner
 
+from dvspipe.base.errors import ConfigError, FileError, WorkerError
 from dvspipe.cli.app import app
-from dvspipe.errors import ConfigError, FileError, WorkerError
 from dvspipe.formats import info, read, write
 from dvspipe.inference import plan_tasks
 from dvspipe.parallel import Processes, Shard, cluster, map_items

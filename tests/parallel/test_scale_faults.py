@@ -22,9 +22,9 @@ from facts import mentions
 from killed_work import KillsItself, WaitsOnANode
 from typer.testing import CliRunner
 
+from dvspipe.base.errors import WorkerError
+from dvspipe.base.files import TEMPORARY, UNFINISHED, move_into_place
 from dvspipe.cli.app import app
-from dvspipe.errors import WorkerError
-from dvspipe.files import TEMPORARY, UNFINISHED, move_into_place
 from dvspipe.formats import read, write
 from dvspipe.formats.hdf5 import chunked_file
 from dvspipe.parallel import Engine, Processes, cluster, map_items

@@ -11,7 +11,7 @@ import pytest
 from facts import mentions, raises
 from numpy.typing import NDArray
 
-from dvspipe.errors import DataError, VideoError
+from dvspipe.base.errors import DataError, VideoError
 from dvspipe.events import SensorSize
 from dvspipe.pose import JOINTS, GesturePart, Track, check_brightness, find_movement, to_body_frame
 from dvspipe.pose.cycles import find_cycles

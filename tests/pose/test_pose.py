@@ -16,10 +16,10 @@ from facts import mentions, raises
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from dvspipe.base.errors import DataError, FileError, FormatError, VideoError
+from dvspipe.base.labels import GESTURES
 from dvspipe.cli.app import app
-from dvspipe.errors import DataError, FileError, FormatError, VideoError
 from dvspipe.events import SensorSize
-from dvspipe.labels import GESTURES
 from dvspipe.pose import (
     JOINTS,
     Gap,

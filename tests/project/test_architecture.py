@@ -16,17 +16,12 @@ from pathlib import Path
 import pytest
 import typer
 
+from dvspipe.base.errors import Remedy
 from dvspipe.cli.app import BY_NAME, app
 from dvspipe.cli.screen import as_option
-from dvspipe.errors import Remedy
 
 ORDER = [
-    "numba_cache",
-    "errors",
-    "arguments",
-    "config",
-    "files",
-    "labels",
+    "base",
     "parallel",
     "results",
     "events",
@@ -40,17 +35,21 @@ ORDER = [
     "encoding",
     "datasets",
     "networks",
-    "learning",
+    "rules",
     "checkpoints",
     "training",
     "inference",
     "report",
+    "integers",
     "oneshot",
+    "streaming",
     "torch",
     "app",
     "cli",
 ]
-MAX_ROOMS = 28
+MAX_ROOMS = 26
+LEAVES = frozenset({"integers", "oneshot", "streaming"})
+"""Rooms that only `app` and `cli` import: delete the folder, and the feature is gone."""
 ALIASES = ("TypeVar(", "NDArray[")
 LONGEST_FUNCTION = 60
 MAX_OPTIONS = 15  # per command, arguments included
@@ -71,18 +70,18 @@ ONLY_HOMES = {
     "apsw": {"formats"},
     "cv2": {"video"},
     "faery": {"formats", "video"},
-    "filelock": {"files"},
+    "filelock": {"base"},
     "gradio": {"app"},
     "h5py": {"formats"},
     "hdf5plugin": {"formats"},
     "huggingface_hub": {"checkpoints"},
     "isal": {"datasets", "formats"},
-    "jinja2": {"checkpoints", "report"},
+    "jinja2": {"checkpoints", "integers", "report"},
     "matplotlib": {"report"},
-    "neuromorphic_drivers": {"inference"},
+    "neuromorphic_drivers": {"streaming"},
     "nir": {"checkpoints"},
     "norse": {"networks"},
-    "numba": {"encoding", "formats", "inference", "numba_cache", "simulator"},  # kernels use `njit` of `numba_cache`
+    "numba": {"base", "encoding", "formats", "simulator", "streaming"},  # kernels use `njit` of `base.kernels`
     "onnx": {"checkpoints"},
     "onnxruntime": {"checkpoints"},
     "onnxscript": {"checkpoints"},
@@ -96,7 +95,7 @@ ONLY_HOMES = {
     "sklearn": {"report", "training"},
     "starlette": {"app"},
     "tonic": {"datasets"},
-    "torch": {"networks", "learning", "checkpoints", "training", "inference", "torch"},
+    "torch": {"networks", "rules", "checkpoints", "training", "inference", "integers", "torch"},
     "typer": {"cli"},
 }
 
@@ -152,6 +151,13 @@ def test_file_imports_only_from_its_own_and_earlier_packages() -> None:
         later = ORDER[ORDER.index(module_of(path)) + 1 :]
         found = {module_of(file) for file in imported_files(path)} & {*later, "__init__", "__main__"}
         assert not found, f"{path.relative_to(PACKAGE)} imports from {found}"
+
+
+def test_leaves_are_imported_only_by_the_page_and_the_command_line() -> None:
+    for path in sources():
+        importer = module_of(path)
+        leaves = {module_of(file) for file in imported_files(path)} & LEAVES
+        assert importer in ("app", "cli") or leaves <= {importer}, f"{path.relative_to(PACKAGE)} imports {leaves}"
 
 
 def test_there_are_no_import_cycles() -> None:

@@ -15,8 +15,8 @@ from conftest import random_events
 from facts import mentions, raises
 
 import dvspipe
-from dvspipe import errors
-from dvspipe.config import Settings
+from dvspipe.base import errors
+from dvspipe.base.config import Settings
 from dvspipe.datasets import SpikeTensors, TensorSettings, from_recordings, open_dataset
 from dvspipe.encoding import ToSpikes
 from dvspipe.events import filters

@@ -22,9 +22,9 @@ import yaml
 from pydantic import BaseModel
 
 import dvspipe
+from dvspipe.base.config import Settings, build, find_kinds
 from dvspipe.checkpoints.checkpoint import SHIPPED
 from dvspipe.cli.app import app
-from dvspipe.config import Settings, build, find_kinds
 from dvspipe.encoding import CODES
 from dvspipe.formats import Hints
 from dvspipe.inference import InferConfig

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from hatchling.build import build_wheel
 
+from dvspipe.base.config import SettingsTree, build, merge_settings, read_yaml
+from dvspipe.base.labels import GESTURES
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.cli.demo import CLASSIFIER, EPOCHS, MAX_PEOPLE, SHOWN_LABEL, Speed, choose_training, run_demo, show_first
-from dvspipe.config import SettingsTree, build, merge_settings, read_yaml
 from dvspipe.datasets import open_dataset
 from dvspipe.formats import info
-from dvspipe.labels import GESTURES
 from dvspipe.training import TrainConfig, TrainingCallback
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.writing import write_video
@@ -73,7 +73,7 @@ def test_installed_wheel_converts_and_trains_in_an_empty_folder(
     call(sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--no-compile", "--target", site, wheel)
     lend_compiled(site)
     dvspipe = site / "bin" / "dvspipe"
-    found = call(sys.executable, "-c", "import dvspipe.config as used; print(used.__file__)")
+    found = call(sys.executable, "-c", "import dvspipe.base.config as used; print(used.__file__)")
     assert Path(found).is_relative_to(site)
     write_video(
         empty / "clip.webm",

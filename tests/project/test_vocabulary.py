@@ -29,7 +29,7 @@ EVENTS = random_events(0, 2000, SENSOR, 800_000).shift_time(1_700_000_000_000_00
 METHODS = [name for name, each in vars(EventMethods).items() if inspect.isfunction(each)]
 FUNCTIONS = {"eval": "evaluate"}  # `eval` is a function of Python
 ONLY_RELATED = {"configs"}  # commands whose functions have other names
-ROOMS: list[Any] = [dvspipe.torch, dvspipe.learning, dvspipe.encoding, dvspipe.datasets]
+ROOMS: list[Any] = [dvspipe.torch, dvspipe.rules, dvspipe.encoding, dvspipe.datasets]
 """Modules that explain unknown names."""
 OTHER_METHODS = {"save": "write", "to_torch": "torch.to_tensor"}
 """Methods whose function has another name."""

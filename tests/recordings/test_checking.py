@@ -17,7 +17,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from dvspipe.errors import CorruptionError, EventError, FileError, FormatError
+from dvspipe.base.errors import CorruptionError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import open_recording, read, write
 from dvspipe.formats.hdf5 import reader as hdf5_reader

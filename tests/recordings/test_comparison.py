@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, wasserstein_distance
 
-from dvspipe.errors import EventError, FileError
+from dvspipe.base.errors import EventError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.recordings.comparison import INTERVAL_BINS, INTERVAL_BINS_PER_DECADE, CompareSettings, Comparison, compare
 from dvspipe.report import describe_comparison, write_comparison_page

@@ -22,9 +22,9 @@ from facts import mentions, raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvspipe.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
+from dvspipe.base.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
+from dvspipe.base.files import require_space
 from dvspipe.events import Region, SensorSize, concatenate
-from dvspipe.files import require_space
 from dvspipe.formats import info, open_recording, read, recognise, write
 from dvspipe.formats.hdf5 import chunked_file, writer
 from dvspipe.formats.interface import Format

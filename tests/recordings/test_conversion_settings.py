@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from facts import raises
 
-from dvspipe.errors import ConfigError
+from dvspipe.base.errors import ConfigError
 from dvspipe.formats import Hints
 from dvspipe.recordings.conversion import ConvertConfig, RecordingConfig
 from dvspipe.recordings.settings import ConversionSettings

@@ -9,7 +9,7 @@ import pytest
 from conftest import SENSOR, random_events
 from facts import raises
 
-from dvspipe.errors import ConfigError, EventError
+from dvspipe.base.errors import ConfigError, EventError
 from dvspipe.events import Events, Region
 from dvspipe.events.filters import FilterConfig
 from dvspipe.formats import Recording, open_recording, read, write

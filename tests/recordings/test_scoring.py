@@ -10,7 +10,7 @@ from conftest import random_events
 from facts import raises
 from sklearn.metrics import roc_auc_score
 
-from dvspipe.errors import ConfigError, EventError
+from dvspipe.base.errors import ConfigError, EventError
 from dvspipe.events import Events, SensorSize
 from dvspipe.events.filters import FilterConfig, find_hot_pixels
 from dvspipe.formats import open_recording, write

@@ -9,7 +9,7 @@ import pytest
 from conftest import SENSOR, random_events
 from facts import raises
 
-from dvspipe.errors import ArgumentError, ConfigError, EventError, FileError, VideoError
+from dvspipe.base.errors import ArgumentError, ConfigError, EventError, FileError, VideoError
 from dvspipe.events import Events, SensorSize
 from dvspipe.events.filters import FilterConfig, count_pixels, find_hot_pixels
 from dvspipe.formats import info, open_recording, read, write

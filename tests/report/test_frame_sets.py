@@ -15,8 +15,8 @@ from conftest import SENSOR, random_events, write_bars
 from facts import mentions, raises
 from PIL import Image
 
+from dvspipe.base.errors import DataError, FileError, FormatError
 from dvspipe.encoding import FrameConfig, encode_frames
-from dvspipe.errors import DataError, FileError, FormatError
 from dvspipe.events import Events
 from dvspipe.formats import write
 from dvspipe.formats.boxes import read_boxes

@@ -10,7 +10,7 @@ from facts import raises
 from numpy.typing import NDArray
 from PIL import Image
 
-from dvspipe.errors import FileError, VideoError
+from dvspipe.base.errors import FileError, VideoError
 from dvspipe.events import SensorSize
 from dvspipe.pose import JOINTS, GesturePart, Track
 from dvspipe.report import GestureFilm, write_movement_page, write_refusal_picture

@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 
 import dvspipe
 from dvspipe import Classifier, Events, ProgressBar, SensorSize, animate, plot
+from dvspipe.base.errors import ConfigError
 from dvspipe.datasets import DataSet, Sample
-from dvspipe.errors import ConfigError
 from dvspipe.inference import Prediction, Timeline
 from dvspipe.report import PLOTS, notebook
 from dvspipe.report.painter import EventPainter

@@ -22,7 +22,7 @@ from jinja2 import UndefinedError
 from PIL import Image
 from pydantic import ValidationError
 
-from dvspipe.errors import ConfigError, EventError, FileError, FormatError
+from dvspipe.base.errors import ConfigError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.framing import RecordingView
 from dvspipe.report import (

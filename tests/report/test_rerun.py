@@ -11,8 +11,8 @@ from conftest import SENSOR, random_events
 from facts import raises
 from typer.testing import CliRunner
 
+from dvspipe.base.errors import DvspipeError, FileError
 from dvspipe.cli.app import app
-from dvspipe.errors import DvspipeError, FileError
 from dvspipe.events import Events
 from dvspipe.formats import write
 from dvspipe.report import PlotSource, Predictions, PreviewSettings, write_rerun

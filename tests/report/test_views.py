@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import SENSOR, random_events
 
-from dvspipe.errors import EventError
+from dvspipe.base.errors import EventError
 from dvspipe.events import Region
 from dvspipe.formats import open_recording, write
 from dvspipe.formats.source import Extent

@@ -12,7 +12,7 @@ from facts import mentions, raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvspipe.errors import ConfigError, FileError, FormatError
+from dvspipe.base.errors import ConfigError, FileError, FormatError
 from dvspipe.results import (
     Dependencies,
     EventRates,

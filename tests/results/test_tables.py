@@ -12,7 +12,7 @@ from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvspipe.errors import FileError, FormatError
+from dvspipe.base.errors import FileError, FormatError
 from dvspipe.results import (
     BaselineResult,
     EpochRow,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from facts import raises
 
+from dvspipe.base.errors import DataError
 from dvspipe.cli import analysis
 from dvspipe.cli.analysis import CALIBRATED
-from dvspipe.errors import DataError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats.aedat4 import AEDAT4, read_frames
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate

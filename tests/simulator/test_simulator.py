@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dvspipe.config import build, shipped_configs
-from dvspipe.errors import ConfigError, VideoError
+from dvspipe.base.config import build, shipped_configs
+from dvspipe.base.errors import ConfigError, VideoError
 from dvspipe.events import Events, concatenate
 from dvspipe.simulator import EventSimulator, SimulatorConfig, simulate
 from dvspipe.simulator.config import read_preset

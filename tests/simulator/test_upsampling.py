@@ -9,7 +9,7 @@ import pytest
 from facts import raises
 from numpy.typing import NDArray
 
-from dvspipe.errors import ConfigError, VideoError
+from dvspipe.base.errors import ConfigError, VideoError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.simulator import EventSimulator, Factor, SimulatorConfig, simulate
 from dvspipe.simulator.filtered_paths import Tile, levels_of_tile, make_workspace

@@ -18,7 +18,7 @@ from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvspipe.errors import DataError, FileError, FormatError
+from dvspipe.base.errors import DataError, FileError, FormatError
 from dvspipe.events import Events
 from dvspipe.formats import read
 from dvspipe.parallel import Processes

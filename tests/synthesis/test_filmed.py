@@ -10,7 +10,7 @@ import pytest
 from facts import raises
 from test_tracked import track_of
 
-from dvspipe.errors import DataError, FileError, FormatError
+from dvspipe.base.errors import DataError, FileError, FormatError
 from dvspipe.pose import Track
 from dvspipe.synthesis import (
     OTHER,

@@ -14,11 +14,11 @@ from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvspipe.errors import DataError, FileError
+from dvspipe.base.errors import DataError, FileError
+from dvspipe.base.files import lock_folder
+from dvspipe.base.labels import GESTURES
 from dvspipe.events import Events, SensorSize
-from dvspipe.files import lock_folder
 from dvspipe.formats import info, read
-from dvspipe.labels import GESTURES
 from dvspipe.parallel import Processes, Progress, Shard
 from dvspipe.synthesis import (
     GESTURE_SENSOR,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from facts import raises
 
-from dvspipe.errors import DataError
+from dvspipe.base.errors import DataError
+from dvspipe.base.labels import GESTURES
 from dvspipe.events import SensorSize
-from dvspipe.labels import GESTURES
 from dvspipe.pose import JOINTS, Track
 from dvspipe.synthesis import GesturesPlan, write_gestures
 from dvspipe.synthesis.people import draw_person

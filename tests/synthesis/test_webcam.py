@@ -13,10 +13,10 @@ import pytest
 from facts import raises
 from numpy.typing import NDArray
 
-from dvspipe.errors import DataError
+from dvspipe.base.errors import DataError
+from dvspipe.base.labels import GESTURES
 from dvspipe.events import SensorSize
 from dvspipe.formats import read
-from dvspipe.labels import GESTURES
 from dvspipe.synthesis import (
     GESTURE_SENSOR,
     GestureClip,

@@ -13,10 +13,10 @@ from conftest import BAR_CLASSES, moving_bar, random_events
 from facts import mentions, raises
 from pydantic import JsonValue
 
+from dvspipe.base.config import build
+from dvspipe.base.errors import ConfigError, DataError, DvspipeError
 from dvspipe.cli import training as commands
-from dvspipe.config import build
 from dvspipe.datasets import open_dataset
-from dvspipe.errors import ConfigError, DataError, DvspipeError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier

@@ -15,10 +15,10 @@ from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
 from facts import mentions, raises
 from recorder import Recorder
 
+from dvspipe.base.config import build, merge_settings
+from dvspipe.base.errors import DataError
 from dvspipe.cli import training as commands
-from dvspipe.config import build, merge_settings
 from dvspipe.datasets import DataConfig, read_split
-from dvspipe.errors import DataError
 from dvspipe.events import Events
 from dvspipe.formats import write
 from dvspipe.results import Finding, RunFolder, TrainingRun

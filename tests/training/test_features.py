@@ -13,10 +13,10 @@ from facts import raises
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from dvspipe.base.config import build, merge_settings
+from dvspipe.base.errors import ConfigError
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.checkpoints.export import export
-from dvspipe.config import build, merge_settings
-from dvspipe.errors import ConfigError
 from dvspipe.inference import Classifier
 from dvspipe.report import write_training_page
 from dvspipe.results import TrainingRun

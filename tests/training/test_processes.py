@@ -17,9 +17,9 @@ import yaml
 from conftest import write_bar_parts
 from typer.testing import CliRunner
 
+from dvspipe.base.config import build, merge_settings, read_yaml
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.cli.app import app
-from dvspipe.config import build, merge_settings, read_yaml
 from dvspipe.results import RunFolder
 from dvspipe.training import TrainConfig, train
 

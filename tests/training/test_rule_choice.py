@@ -14,11 +14,11 @@ from facts import raises
 from pydantic import JsonValue
 from typer.testing import CliRunner
 
+from dvspipe.base.config import merge_settings, parse_overrides
+from dvspipe.base.errors import ConfigError, Remedy
 from dvspipe.checkpoints.checkpoint import ClassifierConfig
 from dvspipe.cli.app import app
 from dvspipe.cli.screen import describe_error
-from dvspipe.config import merge_settings, parse_overrides
-from dvspipe.errors import ConfigError, Remedy
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.training import TrainConfig, choose_settings, train

@@ -22,20 +22,20 @@ from facts import mentions, raises
 from recorder import Recorder
 from torch import nn
 
+from dvspipe.base.config import build, keep_own, merge_settings, read_stored, read_yaml, shipped_configs
+from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError
+from dvspipe.base.labels import GESTURES
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
 from dvspipe.cli import training as commands
-from dvspipe.config import build, keep_own, merge_settings, read_stored, read_yaml, shipped_configs
 from dvspipe.datasets import FolderConfig, open_dataset
 from dvspipe.encoding import BinConfig, Poisson
-from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError
 from dvspipe.events import SensorSize
 from dvspipe.events.corruption import Drops, Flips, Jitter
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
-from dvspipe.labels import GESTURES
-from dvspipe.learning.rules import ONLINE as ONLINE_RULES
 from dvspipe.networks import LIF, CsnnConfig, ModuleSource, SpikingNetwork, parse_network
 from dvspipe.results import CorruptionResult, EpochRow, RunFolder, TrainingRun, wilson_interval
+from dvspipe.rules.rules import ONLINE as ONLINE_RULES
 from dvspipe.synthesis import GESTURE_SENSOR
 from dvspipe.training import TrainConfig, TrainingCallback, evaluate, evaluate_corrupted, robustness, train
 from dvspipe.training.baseline import FrameNetwork

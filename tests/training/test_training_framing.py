@@ -13,12 +13,12 @@ from conftest import random_events
 from facts import mentions, raises
 from typer.testing import CliRunner
 
+from dvspipe.base.config import build, merge_settings, parse_overrides
+from dvspipe.base.errors import ConfigError, DataError, VideoError
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
 from dvspipe.checkpoints.export import export
 from dvspipe.cli.app import app
-from dvspipe.config import build, merge_settings, parse_overrides
 from dvspipe.datasets import open_dataset
-from dvspipe.errors import ConfigError, DataError, VideoError
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.framing import FramingConfig, person

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from facts import mentions, raises
 
-from dvspipe.errors import TruncatedVideoError, VideoError
+from dvspipe.base.errors import TruncatedVideoError, VideoError
 from dvspipe.video.containers import find_complete_bytes
 from dvspipe.video.opening import open_video
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from facts import raises
 
-from dvspipe.errors import TruncatedVideoError, VideoError
+from dvspipe.base.errors import TruncatedVideoError, VideoError
 from dvspipe.recordings.conversion import convert_video
 from dvspipe.video.ffmpeg import decode_frames, find_frame_times, is_installed
 from dvspipe.video.frames import frames_from_arrays

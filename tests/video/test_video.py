@@ -18,7 +18,7 @@ import pytest
 from facts import raises
 from PIL import Image
 
-from dvspipe.errors import ConfigError, FileError, TruncatedVideoError, VideoError
+from dvspipe.base.errors import ConfigError, FileError, TruncatedVideoError, VideoError
 from dvspipe.video.config import VideoSettings
 from dvspipe.video.files import is_video_content, read_video_ends
 from dvspipe.video.frames import Frame, frames_from_arrays

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from facts import raises
 
-from dvspipe.errors import VideoError
+from dvspipe.base.errors import VideoError
 from dvspipe.video import window
 from dvspipe.video.window import PictureWindow, has_display, probe_display
 

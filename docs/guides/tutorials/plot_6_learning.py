@@ -40,7 +40,7 @@ plt.show()
 # 30, 60 and 90 ms, from 50 inputs that spike at random, the same in every pass. The loss is the distance between its
 # spike train and the wanted one, both blurred (van Rossum 2001).
 
-from dvspipe.learning.superspike import VanRossum
+from dvspipe.rules.superspike import VanRossum
 from dvspipe.torch import LIF
 
 torch.manual_seed(2)
@@ -82,8 +82,8 @@ plt.show()
 # network.
 
 from dvspipe import SensorSize
-from dvspipe.learning import OTTT, SLTT, backpropagate
 from dvspipe.networks import MlpConfig, SpikingNetwork
+from dvspipe.rules import OTTT, SLTT, backpropagate
 
 config = MlpConfig(channels=(20, 20), reset="subtract", detach_reset=True, slope=2.0, gain=8.0)
 spikes = (torch.rand(40, 8, 2, 6, 8) < 0.15).float()
@@ -128,7 +128,7 @@ plt.show()
 # it may have caused the spike, and its weight grows. If it spikes shortly after, the weight shrinks. Here is the change
 # by a single pair, over the time between both spikes:
 
-from dvspipe.learning import PairRule, apply_stdp
+from dvspipe.rules import PairRule, apply_stdp
 
 gaps_ms = np.arange(-60, 61, 2)
 changes = []

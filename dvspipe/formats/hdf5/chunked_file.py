@@ -34,8 +34,8 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import ArrayLike, NDArray
 
-from ...errors import DvspipeError, FileError, FormatError
-from ...files import UNFINISHED, lock_folder, move_into_place, require_space, write_beside
+from ...base.errors import DvspipeError, FileError, FormatError
+from ...base.files import UNFINISHED, lock_folder, move_into_place, require_space, write_beside
 from ..writers import Compression, closing_bytes
 from .planes import DEFLATE_LEVEL, compress_chunk
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from ...errors import FormatError
+from ...base.errors import FormatError
 from ..hints import TimeUnit
 from .storage import find_dataset, list_datasets
 

@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ...errors import EventError, FormatError
+from ...base.errors import EventError, FormatError
 from ...events import SensorSize
 from ..hints import UNIT_EXPONENTS, Hints, TimeUnit, unknown_columns, unknown_unit
 from .layouts import TABLE_TYPES, Layout, Location, table_columns

@@ -15,7 +15,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from ...numba_cache import njit
+from ...base.kernels import njit
 
 DEFLATE_LEVEL = 1  # ISA-L level: 3 % larger than zlib, in a sixth of the time
 MIN_SAVED_SHARE = 0.05  # planes that become less than this share smaller, such as the lowest bytes of x, are stored

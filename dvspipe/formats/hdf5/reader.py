@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import CorruptionError, FileError, FormatError
+from ...base.errors import CorruptionError, FileError, FormatError
 from ...events import SensorSize
 from ...parallel import Progress
 from ..hints import NO_HINTS, Hints

@@ -19,7 +19,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from ...errors import FormatError
+from ...base.errors import FormatError
 from .planes import decompress_chunk
 
 MAX_CHUNK_BYTES = 1 << 27  # chunk of one column; HDF5 keeps complete chunks in memory

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...arguments import checked
-from ...errors import EventError, escape_controls
+from ...base.arguments import checked
+from ...base.errors import EventError, escape_controls
 from ...events import LATEST_US, Events, SensorSize
 from ..writers import Compression, WriteOptions, Writer
 from .chunked_file import CHUNK_ROWS, ChunkedFile

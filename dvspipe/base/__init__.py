@@ -1,0 +1,1 @@
+"""What every room uses: errors, settings, files, label files, argument checks and compiled kernels."""

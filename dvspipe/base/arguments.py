@@ -1,0 +1,255 @@
+"""Check the arguments of public functions and classes: a wrong, missing or unknown argument is a one-line error."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import numbers
+import os
+import types
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from .errors import PACKAGE_NAME, ArgumentError, join_names, shorten
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+NUMBERS: Mapping[object, type | tuple[type, ...]] = {
+    bool: (numbers.Integral, np.bool_),
+    int: numbers.Integral,
+    float: numbers.Real,
+}
+"""Accepted values of each kind of number; numpy's numbers are among them."""
+MAX_SHOWN = 60  # characters of a value in a message
+
+
+def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Decorate a public function or class: check the types of its arguments at each call, in about a microsecond.
+
+    A call with the same names, and with values of the same types, as an earlier call is not checked again. A type that
+    cannot be checked without reading the value, such as the items of a sequence, accepts any value.
+
+    Args:
+        function: Function; or a class with an `__init__`, such as a dataclass. Decorate a dataclass above `@dataclass`.
+
+    Raises:
+        ArgumentError: If an argument has a wrong type, is missing or unknown. The message names the function, the
+            argument, the value found and the type expected.
+
+    Example:
+        >>> @checked
+        ... def play(path: str | Path, *, start_us: int = 0) -> None: ...
+        >>> play(5)
+        Traceback (most recent call last):
+        dvspipe.base.errors.ArgumentError: play: wrong type of path (found int 5, expected str or Path)
+        >>> play("a.h5", start=3)
+        Traceback (most recent call last):
+        dvspipe.base.errors.ArgumentError: play: unknown argument start, did you mean start_us?
+    """
+    if isinstance(function, type):
+        function.__init__ = checked(function.__init__)  # type: ignore[misc]
+        return function
+    forms: list[_Form] = []  # one, made at the first call: until then, later modules may be incomplete
+    accepted: set[tuple[object, ...]] = set()  # types by position, then names, then types by name
+
+    @functools.wraps(function)
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        found = (*map(type, args), *kwargs, *map(type, kwargs.values())) if kwargs else tuple(map(type, args))
+        if found not in accepted:
+            if not forms:
+                forms.append(_Form.of(function))
+            forms[0].check(args, kwargs)
+            accepted.add(found)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def check_items(function: Callable[..., object], name: str, values: Iterable[object], *kinds: type) -> None:
+    """Check the types of the items of an argument.
+
+    Raises:
+        ArgumentError: If one has another type.
+    """
+    for value in values:
+        if not isinstance(value, kinds):
+            expected = join_names([each.__name__ for each in kinds])
+            wrong = f"found {describe_value(value)}, expected {expected}"
+            raise ArgumentError(f"{function.__name__}: wrong type of an item of {name} ({wrong})")
+
+
+def check_names(function: Callable[..., object], given: Iterable[str], known: Iterable[str]) -> None:
+    """Check the names of arguments that a function passes on.
+
+    Raises:
+        ArgumentError: If one is not in `known`.
+    """
+    names = list(known)
+    for name in given:
+        if name not in names:
+            raise ArgumentError(f"{function.__name__}: unknown argument {name}, {_suggest(name, names)}")
+
+
+def describe_value(value: object) -> str:
+    """Describe a value in a message: its type, and short values themselves.
+
+    Example:
+        >>> describe_value(5), describe_value(np.zeros(3)), describe_value(None)
+        ('int 5', 'ndarray', 'None')
+    """
+    kind = type(value).__name__
+    if value is None:
+        return "None"
+    return f"{kind} {shorten(repr(value), MAX_SHOWN)}" if isinstance(value, str | bytes | numbers.Number) else kind
+
+
+class _Form(NamedTuple):
+    """Arguments of a function.
+
+    Attributes:
+        name: Name of the function, with its class.
+        positional: Arguments that can be given by position, without `self` and `cls`.
+        named: Arguments that can be given by name.
+        required: Arguments without a default.
+        is_method: Whether the first argument is `self` or `cls`.
+        takes_more: Whether it takes any number of positional arguments.
+        takes_settings: Whether it takes any named argument.
+        annotations: Types by argument.
+    """
+
+    name: str
+    positional: tuple[str, ...]
+    named: tuple[str, ...]
+    required: frozenset[str]
+    is_method: bool
+    takes_more: bool
+    takes_settings: bool
+    annotations: Mapping[str, object]
+
+    @classmethod
+    def of(cls, function: Callable[..., object]) -> _Form:
+        parameters = list(inspect.signature(function).parameters.values())
+        kinds = {each.kind for each in parameters}
+        is_method = bool(parameters) and parameters[0].name in ("self", "cls")
+        fixed = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)][is_method:]
+        annotations = {each.name: _read_type(function, each.annotation) for each in fixed}
+        return cls(
+            name=function.__qualname__,
+            positional=tuple(each.name for each in fixed if each.kind is not each.KEYWORD_ONLY),
+            named=tuple(each.name for each in fixed if each.kind is not each.POSITIONAL_ONLY),
+            required=frozenset(each.name for each in fixed if each.default is each.empty),
+            is_method=is_method,
+            takes_more=inspect.Parameter.VAR_POSITIONAL in kinds,
+            takes_settings=inspect.Parameter.VAR_KEYWORD in kinds,
+            annotations=annotations,
+        )
+
+    def check(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
+        """Check the arguments of a call.
+
+        Raises:
+            ArgumentError: If an argument has a wrong type, is missing or unknown.
+        """
+        owned = args[self.is_method :]
+        mistake = self._find_wrong_name(owned, kwargs)
+        given = {**dict(zip(self.positional, owned, strict=False)), **kwargs}
+        if not mistake:
+            wrong = (self._explain_type(name, value) for name, value in given.items())
+            mistake = next(filter(None, wrong), "")
+        if not mistake and not self.required <= given.keys():
+            missing = [name for name in self.annotations if name in self.required - given.keys()]
+            mistake = f"missing argument: {join_names(missing)}"
+        if mistake:
+            raise ArgumentError(f"{self._name(args)}: {mistake}")
+
+    def _name(self, args: tuple[object, ...]) -> str:
+        """Return the name of the function; the class of a method is the class of its object."""
+        _, dot, method = self.name.rpartition(".")
+        if not (self.is_method and dot):
+            return self.name
+        owner = args[0] if isinstance(args[0], type) else type(args[0])
+        return owner.__name__ if method == "__init__" else f"{owner.__name__}.{method}"
+
+    def _find_wrong_name(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
+        if len(args) > len(self.positional) and not self.takes_more:
+            found = f"found {len(args)}, expected {', '.join(self.positional)}"
+            return f"too many arguments without names ({found})"
+        for name in kwargs:
+            if name in self.positional[: len(args)]:
+                return f"argument {name} is given twice"
+            if not (self.takes_settings or name in self.named):
+                return f"unknown argument {name}, {_suggest(name, self.named)}"
+        return ""
+
+    def _explain_type(self, name: str, value: object) -> str:
+        annotation = self.annotations.get(name, Any)
+        if _matches(value, annotation):
+            return ""
+        return f"wrong type of {name} (found {describe_value(value)}, expected {_describe(annotation)})"
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    similar = [each for each in names if each.startswith(f"{name}_")] or difflib.get_close_matches(name, names, 1)
+    return f"did you mean {join_names(similar)}?" if similar else f"expected one of {', '.join(names)}"
+
+
+def _read_type(function: Callable[..., object], annotation: object) -> object:
+    """Return the type of an annotation; `Any` if its module imports the name only for type checkers."""
+    if annotation is inspect.Parameter.empty:
+        return Any
+    holder = types.SimpleNamespace(__annotations__={"type": annotation})
+    try:
+        [found] = get_type_hints(holder, inspect.unwrap(function).__globals__).values()
+        return found
+    except (NameError, TypeError):
+        return Any
+
+
+def _matches(value: object, annotation: object) -> bool:
+    origin, members = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return any(_matches(value, each) for each in members)
+    if origin is Annotated:
+        return _matches(value, members[0])
+    if origin is Literal:
+        return isinstance(value, tuple(map(type, members)))
+    if annotation is None or annotation is type(None):
+        return value is None
+    if origin is tuple:  # lists and arrays of numbers, too
+        return isinstance(value, tuple | list | np.ndarray)
+    if origin is Sequence and isinstance(value, np.ndarray):
+        return True
+    if getattr(origin or annotation, "_is_protocol", False):
+        return all(hasattr(value, name) for name in _list_members(origin or annotation))
+    if isinstance(value, str | bytes) and origin in (Iterable, Collection, Sequence):
+        return members[0] is str  # a text is a sequence of texts only
+    kind = NUMBERS.get(annotation, os.PathLike if annotation is Path else origin or annotation)
+    try:
+        return isinstance(value, kind)  # type: ignore[arg-type]
+    except TypeError:  # Any and type variables
+        return True
+
+
+def _list_members(protocol: object) -> list[str]:
+    """Return the names of the methods of a protocol of this package; others, such as numpy's, accept any value."""
+    names = vars(protocol) if getattr(protocol, "__module__", "").startswith(PACKAGE_NAME) else {}
+    return [name for name, each in names.items() if name == "__call__" or (name[0] != "_" and callable(each))]
+
+
+def _describe(annotation: object) -> str:
+    origin, members = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return join_names(list(dict.fromkeys(map(_describe, members))))
+    if origin is Annotated:
+        return _describe(members[0])
+    if origin is Literal:
+        return join_names(list(map(str, members)))
+    if annotation is type(None):
+        return "None"
+    return str(getattr(origin or annotation, "__name__", annotation))

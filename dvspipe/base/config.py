@@ -1,0 +1,763 @@
+"""Settings: parse YAML files and KEY=VALUE arguments into frozen, strictly checked models.
+
+Each model is defined next to the code that reads it, and is the only place of its defaults.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
+from functools import reduce
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+
+import yaml
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
+from pydantic_core import to_jsonable_python
+
+from .arguments import checked
+from .errors import ConfigError, Explained, join_names, shorten
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+SettingsTree = dict[str, JsonValue]
+"""Unchecked settings: a value or a nested group for each name."""
+
+NAME_PATTERN = r"^\w[\w.-]*$"
+SIZE_PATTERN = r"^\d+x\d+$"
+SENSOR_PATTERN = r"^(keep|\d+x\d+)$"
+REGION_PATTERN = r"^\d+x\d+\+\d+\+\d+$"
+ROI_PATTERN = r"^(auto|full|\d+x\d+[+-]\d+[+-]\d+)$"
+TARGET_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+PATTERNS: Mapping[str, str] = {
+    NAME_PATTERN: "a name of letters, digits, '_', '.' and '-'",
+    SIZE_PATTERN: "WIDTHxHEIGHT, such as 346x260",
+    SENSOR_PATTERN: "WIDTHxHEIGHT, such as 346x260, or keep",
+    REGION_PATTERN: "WIDTHxHEIGHT+LEFT+TOP, such as 128x128+20+10",
+    ROI_PATTERN: "WIDTHxHEIGHT+LEFT+TOP, such as 128x128+20+10, auto or full",
+    TARGET_PATTERN: "PACKAGE.MODULE:NAME, such as my_package.nets:make_net",
+}
+"""Readable form of each regular expression; pydantic's own messages show the expression."""
+
+YAML_BOOL, YAML_DATE, YAML_INT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "timestamp", "int"))
+MAX_YAML_BYTES = 1 << 18  # configurations have a few kB; parsing 1 MB of YAML takes 10 s
+MAX_INT_BITS = 64
+MAX_EXPLAINED = 10  # mistakes listed in a message; each suggestion takes 1 ms
+KIND = "kind"  # name of the setting that selects a member of a union of groups
+CLOSE, CLOSE_ELSEWHERE = 0.65, 0.85
+"""Minimum difflib similarity for suggesting a setting of the same group, and of another group."""
+MIN_WORD = 4  # letters of a word that suggests settings with this word
+
+
+class Settings(Explained, BaseModel):
+    """Base class of all groups of settings: frozen; unknown keys are errors.
+
+    The `repr` lists the settings that differ from their defaults.
+
+    Example:
+        >>> class Example(Settings):
+        ...     rate_hz: float = 1.0
+        ...     steps: int = 10
+        >>> Example(), Example(steps=20)
+        (Example(), Example(steps=20))
+    """
+
+    model_config = ConfigDict(
+        frozen=True, defer_build=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True
+    )
+
+    def __init__(self, *unnamed: object, **values: Any) -> None:
+        """Check the values.
+
+        Raises:
+            ConfigError: If keys are unknown or values are wrong. The message names each of them, with the closest known
+                key or the expected value. Also if values have no names.
+        """
+        if unnamed:
+            name, first = type(self).__name__, next(iter(type(self).model_fields))
+            listed = ", ".join(map(_format_input, unnamed))
+            raise ConfigError(f"{name}: settings need names (found {listed}, expected {name}({first}=...))")
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _build_error(type(self), error, type(self).__name__) from error
+
+    # same mark as in pydantic: without it, pydantic calls this __init__ for nested groups and cannot collect errors
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_plain_values(cls, values: object) -> object:
+        """Reject true and false as numbers, and expand the home folder in paths.
+
+        pydantic would read true and false as 1 and 0, and a shell does not expand the ~ in data.root=~/x.
+        """
+        if not isinstance(values, dict):
+            return values
+        types = {name: field.annotation for name, field in cls.model_fields.items()}
+        return {name: _to_plain(value, types.get(name, bool)) for name, value in values.items()}
+
+    if not TYPE_CHECKING:  # type checkers know that the model is frozen
+
+        def __setattr__(self, name: str, value: object) -> None:
+            kind = type(self).__name__
+            raise AttributeError(f"{kind} is read-only: {name} cannot be set; write {kind}({name}={value!r})")
+
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if field.is_required() or value != field.get_default(call_default_factory=True):
+                yield name, value
+
+    def __str__(self) -> str:
+        return repr(self)
+
+
+def _to_plain(value: object, annotation: object) -> object:
+    if isinstance(value, bool) and annotation is not bool:
+        return str(value).lower()
+    return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~/") else value
+
+
+Model = TypeVar("Model", bound=Settings)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML loader for plain values: dates and `off` are text, and only `true` and `false` are booleans, as in YAML 1.2.
+
+    Aliases are errors, because a small file with aliases can expand exponentially.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (as in the base class)
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in (YAML_BOOL, YAML_DATE)]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem="aliases are not supported", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+
+def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
+    value = int(loader.construct_yaml_int(node))
+    if value.bit_length() > MAX_INT_BITS:  # Python cannot print integers of more than 4,300 digits
+        raise yaml.MarkedYAMLError(problem="an integer of more than 64 bits", problem_mark=node.start_mark)
+    return value
+
+
+_Loader.add_constructor(YAML_INT, _construct_int)
+_Loader.add_implicit_resolver(YAML_BOOL, re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), [*"tTfF"])
+
+
+def _describe_yaml_error(error: Exception) -> str:
+    """Return the error message in one line, without PyYAML's placeholder for the file name."""
+    return " ".join(str(error).replace('in "<unicode string>",', "in").split())
+
+
+def _parse_yaml(text: str, where: str) -> JsonValue:
+    try:
+        parsed: JsonValue = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, OverflowError) as error:  # tags such as !!int x
+        raise ConfigError(f"{where}: not valid YAML: {shorten(_describe_yaml_error(error))}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{where}: not valid YAML: nested too deeply") from error
+    return parsed
+
+
+def configs_folder() -> Path:
+    """Return the folder of included YAML files: in the package if installed, next to it in a checkout."""
+    inside = _PACKAGE / "configs"
+    return inside if inside.is_dir() else _PACKAGE.parent / "configs"
+
+
+@checked
+def shipped_configs(kind: str = "") -> list[str]:
+    """Return the sorted names of included experiments, or of included files of another kind, such as `sensors`."""
+    return sorted(path.stem for path in (configs_folder() / kind).glob("*.yaml"))
+
+
+@checked
+def read_text(source: str | Path, *, kind: str = "") -> str:
+    """Return the text of a YAML file.
+
+    Args:
+        source: Path of the file, or name of an included file.
+        kind: Kind of included files, such as `sensors`; empty: experiments.
+
+    Raises:
+        ConfigError: If the file does not exist, cannot be read, is not text, or has more than 256 KiB.
+    """
+    path = Path(source)
+    if not path.is_file():
+        path = configs_folder() / kind / f"{source}.yaml"
+    if not path.is_file():
+        names = ", ".join(shipped_configs(kind))
+        missing, places = "configuration", "a YAML file"
+        if not kind:
+            missing, places = "folder or configuration", "a folder of recordings, a YAML file"
+        similar = difflib.get_close_matches(str(source).lower(), shipped_configs(kind), 1)
+        hint = f"; did you mean {similar[0]}?" if similar else ""
+        raise ConfigError(f"{source}: no such {missing} (expected {places} or one of {names}){hint}")
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_YAML_BYTES + 1)
+        if len(content) > MAX_YAML_BYTES:
+            raise ConfigError(f"{path}: too large for a configuration (expected at most {MAX_YAML_BYTES:,} bytes)")
+        return content.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        places = "YAML" if kind else "a folder of class folders with recordings, or a YAML file"
+        raise ConfigError(f"{path}: not a text file (expected {places})") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+
+
+@checked
+def read_yaml(source: str | Path, *, kind: str = "") -> SettingsTree:
+    """Return the settings of a YAML file.
+
+    Args:
+        source: Path of the file, or name of an included file.
+        kind: Kind of included files, as in `read_text`.
+
+    Raises:
+        ConfigError: If the file cannot be read, is not valid YAML, or contains something other than keys and values.
+    """
+    content = _parse_yaml(read_text(source, kind=kind), str(source))
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{source}: not a mapping (found {type(content).__name__}, expected keys and values)")
+    return content
+
+
+@checked
+def parse_overrides(overrides: Sequence[str]) -> SettingsTree:
+    """Parse KEY=VALUE arguments into nested settings; values are YAML.
+
+    Args:
+        overrides: Arguments such as `network.channels=[12,64]`; dots in keys separate groups.
+
+    Raises:
+        ConfigError: If an argument is not of the form KEY=VALUE, or its value is not valid YAML.
+
+    Example:
+        >>> parse_overrides(["seed=1", "network.channels=[12,64]"])
+        {'seed': 1, 'network': {'channels': [12, 64]}}
+    """
+    settings: SettingsTree = {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"{text!r} is not of the form KEY=VALUE, such as seed=1 or data.root=DIR")
+        parsed = _parse_yaml(value, repr(text))
+        group = settings
+        *outer, last = key.strip().split(".")
+        for name in outer:
+            inner = group.setdefault(name, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"{text!r}: {name} already has a value")
+            group = inner
+        group[last] = parsed
+    return settings
+
+
+def write_overrides(settings: Mapping[str, JsonValue]) -> str:
+    """Format settings as KEY=VALUE arguments; inverse of `parse_overrides`.
+
+    Args:
+        settings: Values by dotted names.
+
+    Example:
+        >>> write_overrides({"network.norm": "weight", "network.channels": [12, 64], "network.tau_syn_s": None})
+        'network.norm=weight network.channels=[12,64] network.tau_syn_s=null'
+    """
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        for key, value in settings.items()
+    }
+    return " ".join(f"{key}={text}" for key, text in texts.items())
+
+
+def merge_settings(
+    base: Mapping[str, JsonValue], over: Mapping[str, JsonValue], unions: Mapping[str, object] | None = None
+) -> SettingsTree:
+    """Return `base` updated with `over`, recursively for groups.
+
+    Args:
+        base: Settings.
+        over: Settings that take precedence.
+        unions: Types of the groups with kinds, by group name. If `over` sets the kind of such a group, settings of
+            `base` unknown to this kind are dropped; see `find_left_out`.
+
+    Example:
+        >>> merge_settings({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"c": 4}})
+        {'a': 1, 'b': {'c': 4, 'd': 3}}
+    """
+    merged = dict(base)
+    for group, names in find_left_out(base, over, unions or {}).items():
+        merged[group] = _without(cast(SettingsTree, base[group]), names)
+    for key, value in over.items():
+        before = merged.get(key)
+        both = isinstance(value, dict) and isinstance(before, dict)
+        merged[key] = merge_settings(before, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def find_left_out(
+    base: Mapping[str, JsonValue], over: Mapping[str, JsonValue], unions: Mapping[str, object]
+) -> dict[str, list[str]]:
+    """Return, by group, the settings of `base` that the kind set in `over` does not have."""
+    found: dict[str, list[str]] = {}
+    for group, union in unions.items():
+        before, now = base.get(group), over.get(group)
+        if isinstance(before, dict) and isinstance(now, dict) and "kind" in now:
+            found[group] = find_foreign(union, before | {"kind": now["kind"]})
+    return {group: names for group, names in found.items() if names}
+
+
+def _without(settings: Mapping[str, JsonValue], names: Sequence[str]) -> SettingsTree:
+    return {name: value for name, value in settings.items() if name not in names}
+
+
+def find_differences(
+    before: Mapping[str, JsonValue], now: Mapping[str, JsonValue], prefix: str = ""
+) -> list[tuple[str, JsonValue, JsonValue]]:
+    """Return the (dotted key, old value, new value) of each setting that differs; missing values are None.
+
+    Example:
+        >>> find_differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3, "d": 4}})
+        [('b.c', 2, 3), ('b.d', None, 4)]
+    """
+    found: list[tuple[str, JsonValue, JsonValue]] = []
+    for key in dict.fromkeys((*before, *now)):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += find_differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append((prefix + key, old, new))
+    return found
+
+
+def show_value(value: JsonValue) -> str:
+    """Format a value as in a `KEY=VALUE` argument."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def build(model: type[Model], settings: Mapping[str, object], where: str) -> Model:
+    """Create a model from plain settings.
+
+    Args:
+        model: Subclass of `Settings`.
+        settings: Keys and values.
+        where: Source of the settings, named in error messages: a file, a command or an argument.
+
+    Raises:
+        ConfigError: If keys are unknown or values are wrong. The message names each of them, with the closest known key
+            or the expected value.
+
+    Example:
+        >>> class Example(Settings):
+        ...     rate_hz: float = 1.0
+        >>> build(Example, {"rate_hz": 20}, "example.yaml").rate_hz
+        20.0
+    """
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        raise _build_error(model, error, where) from error
+    except ConfigError as error:  # raised by a validator that names a remedy
+        raise error.named(where) from error
+
+
+def read_stored(model: type[Model], path: Path) -> Model:
+    """Read the settings stored by a run; settings of other kinds, stored by earlier versions, are dropped.
+
+    Raises:
+        ConfigError: If the file does not exist, or contains other settings.
+    """
+    return build(model, keep_own(model, read_yaml(path)), str(path))
+
+
+def as_settings(
+    model: type[Model],
+    given: Model | Mapping[str, object] | None = None,
+    named: Mapping[str, object] | None = None,
+    function: Callable[..., object] | None = None,
+) -> Model:
+    """Create settings from a model, a mapping or None, and from keyword arguments, which take precedence.
+
+    Names as in `name_settings`: a setting of the model, or the only such setting in its groups.
+
+    Args:
+        model: Subclass of `Settings`.
+        given: Settings, or keys and values; None: the defaults.
+        named: Keyword arguments of a function.
+        function: This function; its other arguments are suggested for unknown keywords.
+
+    Raises:
+        ConfigError: If a name is unknown or stands for several settings, a value is wrong, or `given` is neither a
+            model nor a mapping.
+
+    Example:
+        >>> from dvspipe.recordings.conversion import ConvertConfig
+        >>> as_settings(ConvertConfig, {"upsample": 4}, {"fps": 30, "pos_thres": 0.3})
+        ConvertConfig(video=VideoSettings(fps=30.0), simulator=SimulatorConfig(pos_thres=0.3), upsample=4)
+        >>> as_settings(ConvertConfig, ConvertConfig(upsample=4), {"fps": 30}).upsample
+        4
+    """
+    if isinstance(given, model) and not named:
+        return given
+    if given is not None and not isinstance(given, model | Mapping):
+        raise ConfigError(
+            f"{model.__name__}: found {_format_input(given)}, expected settings by name, a mapping or {model.__name__}"
+        )
+    kind, base = (type(given), _given_values(given)) if isinstance(given, model) else (model, given or {})
+    settings: Mapping[str, object] = name_settings(kind, cast(Mapping[str, object], base))
+    if named:
+        over = name_settings(kind, named)
+        _check_arguments(kind, over, function)
+        settings = merge_settings(settings, over, _find_unions(kind))  # type: ignore[arg-type]
+    return build(kind, settings, model.__name__)
+
+
+def name_settings(model: type[Settings], values: Mapping[str, object]) -> dict[str, object]:
+    """Sort values into the groups of a model: a name is a full name with dots, or its last part.
+
+    The last part alone stands for a setting of the model itself, or for the only setting with this name in its groups.
+    Unknown names are kept; `build` explains them.
+
+    Raises:
+        ConfigError: If a name stands for several settings.
+
+    Example:
+        >>> from dvspipe.training import TrainConfig
+        >>> name_settings(TrainConfig, {"epochs": 5, "seed": 1, "network.kind": "mlp"})
+        {'optimiser': {'epochs': 5}, 'seed': 1, 'network': {'kind': 'mlp'}}
+    """
+    own, found = _members(model), dict[str, object]()
+    for name, value in values.items():
+        path = name if name in own else _find_path(model, name)
+        *groups, last = path.split(".")
+        nested: object = _given_values(value) if isinstance(value, Settings) else value
+        for part in (last, *reversed(groups)):
+            nested = {part: nested}
+        found = merge_settings(found, nested)  # type: ignore[arg-type, assignment]
+    return found
+
+
+def plain_settings(
+    model: type[Settings],
+    given: Settings | Mapping[str, object] | None,
+    named: Mapping[str, object] | None = None,
+    function: Callable[..., object] | None = None,
+) -> SettingsTree:
+    """Return the given settings alone as plain values by group, to merge them with others; see `as_settings`.
+
+    Example:
+        >>> from dvspipe.training import TrainConfig
+        >>> plain_settings(TrainConfig, {"seed": 1}, {"epochs": 5, "channels": (8, 16)})
+        {'seed': 1, 'optimiser': {'epochs': 5}, 'network': {'channels': [8, 16]}}
+    """
+    base = name_settings(model, _given_values(given) if isinstance(given, Settings) else given or {})
+    over = name_settings(model, named or {})
+    _check_arguments(model, over, function)
+    merged = merge_settings(base, over, _find_unions(model))  # type: ignore[arg-type]
+    plain: SettingsTree = to_jsonable_python(merged, fallback=str)
+    return plain
+
+
+def _find_path(model: type[Settings], name: str) -> str:
+    """Return the full name of a setting; `name` itself if it is unknown."""
+    paths = list(dict.fromkeys(_setting_names(model)))
+    matches = [path for path in paths if path == name] or [path for path in paths if path.endswith(f".{name}")]
+    if len(matches) > 1:
+        group, *others = matches[0].split(".")
+        nested = reduce(lambda value, key: f"{{{key!r}: {value}}}", reversed(others), "VALUE")
+        raise ConfigError(
+            f"{model.__name__}: {name} stands for several settings, {', '.join(matches)}; name the group, such as "
+            f"{group}={nested}"
+        )
+    return matches[0] if matches else name
+
+
+def _given_values(settings: Settings) -> dict[str, object]:
+    """Return the values that were given to a model, and to the models in it; with the kind of a member of a union."""
+    fixed = {name for name, field in type(settings).model_fields.items() if len(get_args(field.annotation)) == 1}
+    given = settings.model_fields_set | (fixed & {KIND})
+    values = {name: getattr(settings, name) for name in type(settings).model_fields if name in given}
+    return {name: _given_values(value) if isinstance(value, Settings) else value for name, value in values.items()}
+
+
+def _find_unions(model: type[Settings]) -> dict[str, object]:
+    """Return the types of the groups with kinds, by name."""
+    return {name: field.annotation for name, field in model.model_fields.items() if find_kinds(field.annotation)}
+
+
+def _check_arguments(
+    model: type[Settings], named: Mapping[str, object], function: Callable[..., object] | None
+) -> None:
+    """Check for misspelled arguments of a function that also takes settings by name.
+
+    Raises:
+        ConfigError: If an unknown setting resembles an argument.
+    """
+    if function is None:
+        return
+    arguments = [name for name, each in signature(function).parameters.items() if each.kind is each.KEYWORD_ONLY]
+    for name in named:
+        if name in _members(model) or suggest_settings(model, name):
+            continue
+        similar = difflib.get_close_matches(name, arguments, 1, CLOSE)
+        if similar:
+            raise ConfigError(f"{function.__name__}: unknown argument {name}, did you mean {similar[0]}?")
+
+
+def complete_repr(value: object) -> str:
+    """Return the `repr` of a value with all settings, also the defaults; for digests.
+
+    Example:
+        >>> class Example(Settings):
+        ...     steps: int = 10
+        >>> complete_repr(("a", Example()))
+        "('a', Example(steps=10))"
+    """
+    if isinstance(value, Settings):
+        return f"{type(value).__name__}({', '.join(f'{name}={complete_repr(each)}' for name, each in value)})"
+    if isinstance(value, tuple) and type(value) is tuple:
+        return f"({', '.join(map(complete_repr, value))}{',' * (len(value) == 1)})"
+    if is_dataclass(value) and not isinstance(value, type):
+        shown = ((each.name, getattr(value, each.name)) for each in fields(value) if each.repr)
+        return f"{type(value).__qualname__}({', '.join(f'{name}={complete_repr(each)}' for name, each in shown)})"
+    return repr(value)
+
+
+def suggest_settings(model: type[BaseModel], name: str) -> list[str]:
+    """Suggest at most three known settings for an unknown name, most similar first, with their groups.
+
+    Example:
+        >>> class Example(Settings):
+        ...     learning_rate: float = 0.1
+        >>> suggest_settings(Example, "lr"), suggest_settings(Example, "group.learning_rate")
+        (['learning_rate'], ['learning_rate'])
+    """
+    group, _, last = name.rpartition(".")
+    lasts = {key: key.rpartition(".")[2] for key in _setting_names(model)}
+    siblings = {key: own for key, own in lasts.items() if key.rpartition(".")[0] == group}
+    found = (
+        [key for key, own in lasts.items() if own == last]
+        or [*_match_closest(last, siblings, CLOSE), *_match_extended(last, siblings)]
+        or [key for key, own in lasts.items() if "_" in own and "".join(word[0] for word in own.split("_")) == last]
+        or [*_match_closest(last, lasts, CLOSE_ELSEWHERE), *_match_extended(last, lasts)]
+        or _match_words(last, lasts)
+    )
+    return list(dict.fromkeys(found))[:3]
+
+
+def _setting_names(group: object, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all settings and groups of a model."""
+    for name, kind in _members(group).items():
+        yield prefix + name
+        yield from _setting_names(kind, f"{prefix}{name}.")
+
+
+def _members(kind: object) -> Mapping[str, object]:
+    """Return the type of each setting of a group; empty for other types."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {name: field.annotation for name, field in kind.model_fields.items()}
+    if kinds := find_kinds(kind):
+        return {name: member for each in reversed(kinds.values()) for name, member in _members(each).items()}
+    return get_type_hints(kind) if isinstance(kind, type) and is_dataclass(kind) else {}
+
+
+def find_kinds(annotation: object) -> dict[str, type[BaseModel]]:
+    """Map each value of the setting `kind` to its model, for groups with kinds; empty for other types."""
+    union = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    models = [each for each in get_args(union) if isinstance(each, type) and issubclass(each, BaseModel)]
+    return {kind.default: each for each in models if (kind := each.model_fields.get("kind")) is not None}
+
+
+def find_foreign(union: object, settings: Mapping[str, object]) -> list[str]:
+    """Return the names of settings that belong only to other kinds of their group.
+
+    Args:
+        union: Type of the group, a union of its kinds; the first kind is the default.
+        settings: Settings of the group.
+
+    Example:
+        >>> from typing import Literal
+        >>> class Circle(Settings):
+        ...     kind: Literal["circle"] = "circle"
+        ...     radius: float = 1.0
+        >>> class Square(Settings):
+        ...     kind: Literal["square"] = "square"
+        ...     side: float = 1.0
+        >>> find_foreign(Circle | Square, {"kind": "square", "side": 2, "radius": 3})
+        ['radius']
+    """
+    kinds = find_kinds(union)
+    kind = settings.get("kind", next(iter(kinds)))
+    own = kinds.get(kind) if isinstance(kind, str) else None
+    known = {name for kind in kinds.values() for name in kind.model_fields}
+    return [] if own is None else [name for name in settings if name in known and name not in own.model_fields]
+
+
+def keep_own(model: type[BaseModel], stored: SettingsTree) -> SettingsTree:
+    """Drop settings of other kinds; earlier versions stored the settings of all kinds."""
+    kept = dict(stored)
+    for group, field in model.model_fields.items():
+        settings = stored.get(group)
+        if isinstance(settings, dict) and find_kinds(field.annotation):
+            kept[group] = _without(settings, find_foreign(field.annotation, settings))
+    return kept
+
+
+def complete_kind(union: object, settings: object) -> object:
+    """Add the default kind to settings of a group, and drop settings of other kinds with default values.
+
+    Before 0.2.0, the complete configuration of a run listed the settings of all kinds.
+    """
+    if not isinstance(settings, Mapping):
+        return settings
+    kinds = find_kinds(union)
+    unused = [name for name in find_foreign(union, settings) if _is_default(kinds.values(), name, settings[name])]
+    return {"kind": next(iter(kinds))} | {name: value for name, value in settings.items() if name not in unused}
+
+
+def _is_default(kinds: Iterable[type[BaseModel]], name: str, value: object) -> bool:
+    """Return whether `value` is the default of the first kind with this setting; in 0.1.0, all kinds shared it."""
+    field = next(kind.model_fields[name] for kind in kinds if name in kind.model_fields)
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, Settings) and isinstance(value, Mapping):
+        with suppress(ConfigError):
+            value = to_jsonable_python(build(type(default), value, name))
+    return value is None or value == to_jsonable_python(default)
+
+
+def _match_closest(name: str, lasts: Mapping[str, str], cutoff: float) -> list[str]:
+    """Return the settings whose last part is the closest match of `name`."""
+    nearest = difflib.get_close_matches(name, set(lasts.values()), n=1, cutoff=cutoff)
+    return [key for key, last in lasts.items() if last in nearest]
+
+
+def _match_extended(name: str, lasts: Mapping[str, str]) -> list[str]:
+    """Return the settings whose last part extends `name` by words, or that `name` extends."""
+    return [key for key, last in lasts.items() if last.startswith(f"{name}_") or name.startswith(f"{last}_")]
+
+
+def _match_words(name: str, lasts: Mapping[str, str]) -> list[str]:
+    """Return the settings with a word of `name`, which may be shortened: `pos_thres` for `threshold`."""
+    words = [word for word in name.split("_") if len(word) >= MIN_WORD]
+
+    def has_word(setting: str) -> bool:
+        return any(
+            word.startswith(own) or own.startswith(word)
+            for own in setting.split("_")
+            for word in words
+            if len(own) >= MIN_WORD
+        )
+
+    return [key for key, last in lasts.items() if has_word(last)]
+
+
+def _build_error(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
+    """Create an error that lists pydantic's messages by setting; at most `MAX_EXPLAINED` of them."""
+    errors = error.errors(include_url=False)
+    found: dict[str, list[str]] = {}  # start of a sentence: messages, one for each member of a union
+    for each in errors[:MAX_EXPLAINED]:
+        key, value = _locate(model, each["loc"]), each["input"]
+        if each["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            found[_explain_unknown(model, key, each)] = []
+        elif each["type"] == "union_tag_invalid":
+            found[_explain_kind(model, key, each)] = []
+        else:
+            begin = key if isinstance(value, Mapping) else f"{key} = {_format_input(value)}"
+            found.setdefault(begin, []).append(_explain_group(model, key, each) or explain_value(each))
+    sentences = [": ".join(filter(None, (begin, ", or ".join(found[begin])))) for begin in found]
+    if len(errors) > MAX_EXPLAINED:
+        sentences.append(f"and {len(errors) - MAX_EXPLAINED:,} more mistakes")
+    return ConfigError(f"{where}: {'; '.join(sentences)}")
+
+
+def _explain_group(model: type[BaseModel], key: str, error: ErrorDetails) -> str:
+    """Explain a value that was given for a group of settings; empty for other errors."""
+    names = [name for name in _setting_names(model) if name.rpartition(".")[0] == key]
+    is_group = error["type"] in ("model_type", "model_attributes_type", "dataclass_type") and names
+    return f"a group of settings (expected NAME=VALUE with one of {', '.join(names)})" if is_group else ""
+
+
+def explain_value(error: ErrorDetails) -> str:
+    """Return pydantic's message about a value; a message of our own validators loses pydantic's prefix."""
+    context = error.get("ctx", {})
+    if error["type"] == "string_pattern_mismatch" and context["pattern"] in PATTERNS:
+        return f"expected {PATTERNS[context['pattern']]}"
+    return str(context["error"]).rstrip(".") if error["type"] == "value_error" else shorten(error["msg"], 500)
+
+
+def _locate(model: type[BaseModel], location: Iterable[str | int]) -> str:
+    """Convert a pydantic location to the dotted name of a setting, with the index for values in lists.
+
+    Locations also contain the members of unions; these are left out.
+    """
+    names: list[str] = []
+    kind: object = model
+    for part in location:
+        if isinstance(part, int):
+            return f"{'.'.join(names)}[{part}]"
+        if part in (kinds := find_kinds(kind)):
+            kind = kinds[part]
+            continue
+        members = _members(kind)
+        if members or get_origin(kind) is dict:
+            names.append(shorten(part))
+        kind = members.get(part)
+    return ".".join(names)
+
+
+def _explain_kind(model: type[BaseModel], group: str, error: ErrorDetails) -> str:
+    """Explain an unknown kind of a group of settings."""
+    kind, kinds = error["ctx"]["tag"], list(find_kinds(_type_of(model, error["loc"])))
+    similar = difflib.get_close_matches(kind, kinds, 1)
+    hint = f"; did you mean {similar[0]}?" if similar else ""
+    return f"{group}.kind = {_format_input(kind)}: unknown kind (expected {', '.join(kinds)}){hint}"
+
+
+def _explain_unknown(model: type[BaseModel], key: str, error: ErrorDetails) -> str:
+    *groups, kind, name = (None, *error["loc"])
+    owners = _find_owners(model, groups[1:], name)
+    if owners:
+        group = key.rpartition(".")[0]
+        return f"{key} = {_format_input(error['input'])}: needs {group}.kind = {join_names(owners)} (found {kind})"
+    suggested = suggest_settings(model, key)
+    if suggested:
+        return f"unknown setting {key}, did you mean {join_names(suggested)}?"
+    group = key.rpartition(".")[0]
+    names = [name for name in _setting_names(model) if name.rpartition(".")[0] == group]
+    return f"unknown setting {key}, expected one of {', '.join(names)}"
+
+
+def _find_owners(model: object, groups: Iterable[str | int | None], name: str | int | None) -> list[str]:
+    """Return the kinds of a group that have the setting `name`; empty if the group has no kinds."""
+    return [kind for kind, each in find_kinds(_type_of(model, groups)).items() if name in each.model_fields]
+
+
+def _type_of(model: object, groups: Iterable[str | int | None]) -> object:
+    """Return the type of a group of settings, given by the names on the way to it."""
+    for group in groups:
+        model = _members(model).get(str(group))
+    return model
+
+
+def _format_input(value: object) -> str:
+    """Format a value as a user types it."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else shorten(repr(value))

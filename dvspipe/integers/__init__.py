@@ -1,0 +1,1 @@
+"""Compile a trained classifier to integers, and to C code for microcontrollers."""

@@ -1,0 +1,272 @@
+"""Fine-tune a trained classifier for integers, compile it, and measure what it loses on recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..base.arguments import checked
+from ..base.errors import Brief, ConfigError, DataError, Remedy
+from ..checkpoints.checkpoint import load_checkpoint
+from ..checkpoints.integer import IntegerClassifier
+from ..datasets import DataConfig, Sample, SpikeTensors, TensorSettings, as_data, open_cache, plain_batches
+from ..networks import NO_MODULES, Network
+from ..networks.integer import IntegerNetwork, LayerStep, start_state, trace
+from ..networks.integer_kernel import run_fast
+from ..networks.quantisation import WEIGHT_BITS, check_layers, measure_changes
+from ..networks.quantisation import quantise as quantise_network
+from ..results import TrainingRun
+from ..training.callback import LogCallback, TrainingCallback
+from ..training.config import TrainConfig
+from ..training.evaluation import evaluate_network, open_evaluation
+from ..training.machine import keep_freed_memory
+from ..training.run import train
+
+MAX_CALIBRATION = 64  # recordings; more do not change the scales noticeably
+DETAILED = 8  # recordings for the statistics of layers, which the slow reference computes
+BATCH = 16
+LEARNING_RATE_SHARE = 0.1  # learning rate of fine-tuning, relative to the training from scratch
+
+
+@dataclass(frozen=True)
+class CompiledLayer:
+    """A layer in integers: its size, and its activity on recordings.
+
+    Args:
+        name: `lif1`, `lif2`, ... or `readout`.
+        weight_bytes: Bytes of weights, biases and thresholds.
+        state_bytes: Bytes of its state.
+        changed: Outputs that its integers change, relative to its spikes, if its inputs are exact; None for the
+            readout.
+        saturated: Number of membranes limited to the range of int16, over all steps.
+        operations: Additions of a weight per step, for the nonzero inputs.
+        dense: Additions of a weight per step if no input were zero.
+    """
+
+    name: str
+    weight_bytes: int
+    state_bytes: int
+    changed: float | None
+    saturated: int
+    operations: float
+    dense: int
+
+
+@dataclass(frozen=True, repr=False)
+class Quantisation(Brief):
+    """A classifier in integers, and how it compares with the original.
+
+    Args:
+        classifier: The classifier.
+        calibrated_on: Number of recordings of the calibration.
+        data: Description of the recordings of the comparison.
+        recordings: Number of recordings of the comparison.
+        before: Correct predictions of the original classifier.
+        after: Correct predictions of the integers.
+        equal: Number of equal predictions.
+        lost: Number of correct predictions of the original that are wrong in integers.
+        detailed: Number of recordings of the statistics of layers.
+        layers: Layers in order; the readout is the last.
+    """
+
+    classifier: IntegerClassifier
+    calibrated_on: int
+    data: str
+    recordings: int
+    before: int
+    after: int
+    equal: int
+    lost: int
+    detailed: int
+    layers: tuple[CompiledLayer, ...]
+
+    @property
+    def gained(self) -> int:
+        """Number of wrong predictions of the original that are correct in integers."""
+        return self.after - self.before + self.lost
+
+
+@checked
+@keep_freed_memory()
+def quantise(
+    checkpoint: str | Path,
+    data: DataConfig | Mapping[str, object] | str | Path,
+    part: str = "test",
+    *,
+    bits: int = WEIGHT_BITS,
+    tuned: str | Path | None = None,
+    seed: int = 0,
+    callback: TrainingCallback | None = None,
+) -> Quantisation:
+    """Compile a classifier to integers, and compare it with the original.
+
+    The scales are calibrated on at most 64 recordings of the validation part, or of the compared part if the data set
+    has no validation part. The calibration does not use labels.
+
+    Args:
+        checkpoint: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`.
+        data: Data set with the classes of the classifier, as in `evaluate`.
+        part: Part to compare on, as in `evaluate`.
+        bits: Number of bits of a weight, from 2 to 8. Weights are stored as int8.
+        tuned: Checkpoint or run folder of the classifier after `fine_tune`; it is compiled and compared with the
+            original. None: the original is compiled.
+        seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
+        callback: Called with progress and warnings; None: log lines.
+
+    Raises:
+        CheckpointError: If the file is not a checkpoint.
+        ConfigError: If a layer cannot be compiled, or the spike tensors are not counts.
+        DataError: If the data set is not usable.
+
+    Example:
+        >>> done = quantise("runs/train/mine", "recordings")  # doctest: +SKIP
+        >>> done.before, done.after  # correct predictions, before and in integers # doctest: +SKIP
+        (92, 91)
+        >>> done.classifier.save("mine-integers.safetensors")  # doctest: +SKIP
+    """
+    callback, data = callback or LogCallback(), as_data(data)
+    opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=NO_MODULES)
+    if not opened.samples:
+        raise DataError(f"{opened.data.title}: part {opened.part} has no recordings", Remedy("part", "all"))
+    config, network = (opened.classifier, opened.network) if tuned is None else load_checkpoint(tuned)
+    assert isinstance(network, Network)
+    try:
+        check_layers(network)
+        if config.bins.dtype != np.uint8:
+            raise ConfigError(
+                f"bins.form = {config.bins.form}: cannot be compiled to integers (expected counts)",
+                Remedy("bins.form", "count", "train a network that can be compiled"),
+            )
+    except ConfigError as error:
+        raise error.named(str(checkpoint)) from error
+    cache, settings = open_cache(data), TensorSettings(config.bins)
+    chosen = _choose(opened.data.parts.get("validation") or opened.samples)
+    counts = np.concatenate([*plain_batches(SpikeTensors(chosen, settings, cache=cache), BATCH)])
+    compiled = quantise_network(network, torch.from_numpy(counts).transpose(0, 1), bits)
+    progress = partial(callback.on_progress, f"reading {opened.part}")
+    tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=progress)
+    progress = partial(callback.on_progress, f"evaluating {opened.part}")
+    original = evaluate_network(opened.network, tensors, batch=BATCH, progress=progress)
+    progress = partial(callback.on_progress, f"evaluating {opened.part} in integers")
+    predicted = np.array(
+        [
+            run_fast(compiled, recording)[-1].argmax()
+            for batch in plain_batches(tensors, BATCH, progress=progress)
+            for recording in batch
+        ]
+    )
+    detailed = counts[:: -(-len(counts) // DETAILED)]  # evenly spaced: recordings of a class are neighbours
+    return Quantisation(
+        IntegerClassifier(config, compiled),
+        len(chosen),
+        opened.result(original).data,
+        len(opened.samples),
+        original.correct,
+        int(np.sum(predicted == original.labels)),
+        int(np.sum(predicted == original.predicted)),
+        int(np.sum((original.predicted == original.labels) & (predicted != original.labels))),
+        len(detailed),
+        measure_layers(network, compiled, detailed),
+    )
+
+
+def fine_tune(
+    checkpoint: str | Path,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    epochs: int,
+    bits: int = WEIGHT_BITS,
+    resume: bool = False,
+    overwrite: bool = False,
+    callback: TrainingCallback | None = None,
+) -> TrainingRun:
+    """Fine-tune a classifier with rounded weights (`optimiser.weight_bits`), before `quantise`.
+
+    Args:
+        checkpoint: Checkpoint file, run folder, or name of a shipped classifier.
+        config: Configuration of its training; the learning rate is divided by 10.
+        folder: Run folder of the fine-tuning.
+        epochs: Number of epochs.
+        bits: Number of bits of a weight, from 2 to 8.
+        resume: Continue an interrupted run in the folder. A complete run is not changed.
+        overwrite: Remove the results of an earlier run in the folder.
+        callback: Called with progress and warnings.
+
+    Raises:
+        ConfigError: If the network cannot be compiled.
+        DataError: If the data set is not usable.
+    """
+    classifier, network = load_checkpoint(checkpoint)
+    try:
+        check_layers(network)
+    except ConfigError as error:
+        raise error.named(str(checkpoint)) from error
+    changed = {
+        "rule": "bptt",
+        "update": "end",
+        "epochs": epochs,
+        "learning_rate": LEARNING_RATE_SHARE * config.optimiser.learning_rate,
+        "weight_bits": bits,
+    }
+    changes: dict[str, object] = {
+        "init": str(checkpoint),
+        "bins": classifier.bins,
+        "network": classifier.network,
+        "hop_us": classifier.hop_us,
+        "baseline": False,
+        "optimiser": config.optimiser.model_copy(update=changed),
+    }
+    return train(config.model_copy(update=changes), folder, resume=resume, overwrite=overwrite, callback=callback)
+
+
+def _choose(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    """Choose evenly spaced samples for the calibration."""
+    return tuple(samples[n] for n in np.unique(np.linspace(0, len(samples) - 1, MAX_CALIBRATION).astype(int)))
+
+
+def measure_layers(network: Network, compiled: IntegerNetwork, counts: NDArray[np.uint8]) -> tuple[CompiledLayer, ...]:
+    """Measure the layers of a compiled network on recordings.
+
+    Args:
+        network: Original network.
+        compiled: The same network in integers.
+        counts: Spike tensors, uint8 [B, T, C, H, W].
+    """
+    changes = [measure_changes(network, compiled, recording) for recording in counts]
+    steps = [*_trace_all(compiled, counts)]
+    found = []
+    for number, (layer, v) in enumerate(zip(compiled.layers, start_state(compiled).membranes, strict=True)):
+        changed, spikes = (sum(each[number][place] for each in changes) for place in (0, 1))
+        done = [traced[number] for traced, _ in steps]
+        dense = v.size * layer.weight[0].size
+        found.append(
+            CompiledLayer(
+                f"lif{number + 1}",
+                layer.weight.nbytes + layer.bias.nbytes + layer.threshold.nbytes,
+                v.nbytes,
+                changed / max(spikes, 1),
+                sum(each.saturated for each in done),
+                dense * float(np.mean([np.mean(each.inputs > 0) for each in done])),
+                dense,
+            )
+        )
+    readout, share = compiled.readout, float(np.mean([np.mean(features > 0) for _, features in steps]))
+    size, state = readout.weight.nbytes + readout.bias.nbytes, 12 * compiled.classes
+    found.append(CompiledLayer("readout", size, state, None, 0, readout.weight.size * share, readout.weight.size))
+    return tuple(found)
+
+
+def _trace_all(
+    compiled: IntegerNetwork, counts: NDArray[np.uint8]
+) -> Iterator[tuple[tuple[LayerStep, ...], NDArray[np.uint8]]]:
+    """Yield the spiking layers of each step of all recordings, and the input of the readout."""
+    for recording in counts:
+        for traced, features, _ in trace(compiled, recording):
+            yield traced, features

@@ -1,0 +1,89 @@
+"""Learning rules, one module each; `protocols` says how the rules of each kind are called."""
+
+from typing import TYPE_CHECKING
+
+from ..base.errors import refuse_unknown
+from .convolution import Competition, StdpConfig, convergence, learn_convolution
+from .decolle import Decolle
+from .eprop import EProp
+from .eventprop import EventPropLayer, eventprop
+from .first_spike import FirstSpikeLayer, first_spike_times
+from .online import OnlineRule
+from .protocols import GradientRule, PlasticityRule, SpikeTimeLayer, Traces
+from .readout import (
+    ReadoutFit,
+    find_features,
+    find_readout,
+    fit_readout,
+    is_linear,
+    read_features,
+    replace_readout,
+    require_linear,
+)
+from .rules import Rule, build_rule, find_unmet_needs
+from .segments import Bptt, Forward, Loss, backpropagate, backpropagate_segments, choose_segment, measure_graph
+from .spikeprop import SpikePropLayer, spikeprop_times
+from .stdp import Bound, PairRule, StdpRule, TripletRule, apply_stdp
+from .superspike import RMaxProp, SuperSpikeLayer, SuperSpikeResult, VanRossum
+from .traces import OTTT, SLTT, STLLR
+
+__all__ = [
+    "OTTT",
+    "SLTT",
+    "STLLR",
+    "Bound",
+    "Bptt",
+    "Competition",
+    "Decolle",
+    "EProp",
+    "EventPropLayer",
+    "FirstSpikeLayer",
+    "Forward",
+    "GradientRule",
+    "Loss",
+    "OnlineRule",
+    "PairRule",
+    "PlasticityRule",
+    "RMaxProp",
+    "ReadoutFit",
+    "Rule",
+    "SpikePropLayer",
+    "SpikeTimeLayer",
+    "StdpConfig",
+    "StdpRule",
+    "SuperSpikeLayer",
+    "SuperSpikeResult",
+    "Traces",
+    "TripletRule",
+    "VanRossum",
+    "apply_stdp",
+    "backpropagate",
+    "backpropagate_segments",
+    "build_rule",
+    "choose_segment",
+    "convergence",
+    "eventprop",
+    "find_features",
+    "find_readout",
+    "find_unmet_needs",
+    "first_spike_times",
+    "fit_readout",
+    "is_linear",
+    "learn_convolution",
+    "measure_graph",
+    "read_features",
+    "replace_readout",
+    "require_linear",
+    "spikeprop_times",
+]
+
+OTHER_NAMES = {
+    "STDP": "dvspipe.rules.PairRule(), with apply_stdp",
+    "BPTT": "dvspipe.rules.Bptt",
+    "Mostafa": "dvspipe.rules.FirstSpikeLayer",
+}
+"""What to write instead of other names of the rules."""
+
+
+if not TYPE_CHECKING:  # type checkers find unknown names themselves
+    __getattr__ = refuse_unknown(__name__, __all__, OTHER_NAMES)

@@ -1,0 +1,225 @@
+"""Convolutional STDP with winner-take-all (Kheradpisheh et al., Neural Networks 99 (2018)).
+
+Neurons integrate input spikes without leak. The first neurons to reach the threshold win; within a step, the largest
+potential wins. A winner inhibits its own channel everywhere and all channels around it. For a winner that spikes at
+time t, each weight of its channel changes by
+
+    increase * w * (1 - w)   if its input spiked, at t or before,
+    -decrease * w * (1 - w)  otherwise.
+
+Only the order of spikes matters. Weights stay in [0, 1] and converge to near 0 or 1.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from ..base.arguments import checked
+from ..base.config import Settings
+from ..base.errors import DataError
+from ..base.kernels import njit
+from ..networks.integrate_and_fire import SCAN_FASTMATH, Singles, add_spikes
+
+NEVER = np.int32(2**31 - 1)
+
+Count = Annotated[int, Field(ge=1, le=4096)]
+Radius = Annotated[int, Field(ge=0, le=4096)]
+
+
+class StdpConfig(Settings):
+    """Training of a network of kind `stdp`: its layers by STDP, then its readout."""
+
+    passes: int = Field(default=1, ge=1)
+    """Epochs for each layer except the last, trained in order; the last layer trains in all remaining epochs."""
+    winners: tuple[Count, ...] = (5, 8)
+    """Maximum number of neurons per layer that change their weights for a recording."""
+    radius: tuple[Radius, ...] = (2, 1)
+    """Radius in pixels around a winner, per layer, in which no other neuron wins."""
+    increase: float = Field(default=0.004, gt=0, le=1)
+    """Initial learning rate of potentiation."""
+    largest: float = Field(default=0.15, gt=0, le=1)
+    """Final learning rate of potentiation."""
+    depression: float = Field(default=0.75, gt=0, le=1)
+    """Learning rate of depression, relative to potentiation."""
+    doubled_after: int = Field(default=500, ge=1)
+    """Number of recordings after which a layer doubles its learning rates, up to `largest`."""
+    readout_c: float = Field(default=1e-2, gt=0)
+    """Inverse regularisation strength C of the readout, a scikit-learn logistic regression."""
+
+    @checked
+    def rates(self, seen: int, count: int) -> Singles:
+        """Return the learning rates of potentiation and depression, float32 [count, 2], after `seen` recordings.
+
+        Example:
+            >>> StdpConfig(increase=0.125, depression=0.5, largest=0.5, doubled_after=1).rates(0, 3).tolist()
+            [[0.125, 0.0625], [0.25, 0.125], [0.5, 0.25]]
+        """
+        doublings = np.minimum(np.arange(seen, seen + count) // self.doubled_after, 60)
+        increase = np.minimum(self.largest, self.increase * 2.0**doublings)
+        return np.stack([increase, self.depression * increase], axis=1).astype(np.float32)
+
+
+class Competition(NamedTuple):
+    """Winner-take-all competition of a layer.
+
+    Args:
+        threshold: Potential at which a neuron can win.
+        winners: Maximum number of winners per recording.
+        radius: Radius in pixels around a winner in which no other neuron wins.
+        padding: Pixels of zero padding around the input.
+    """
+
+    threshold: float
+    winners: int
+    radius: int
+    padding: int
+
+
+@checked
+def learn_convolution(
+    weights: Tensor, spikes: Tensor, rates: Singles, competition: Competition
+) -> tuple[Tensor, NDArray[np.int64]]:
+    """Return the weights of a layer after STDP on each recording in order.
+
+    Args:
+        weights: [K, C, kernel, kernel], 0 to 1.
+        spikes: [B, T, C, H, W], any dtype; a value n counts as n spikes.
+        rates: Learning rates of potentiation and depression, float32 [B, 2]; see `StdpConfig.rates`.
+        competition: Threshold, winners and radius.
+
+    Returns:
+        New weights, float32 [K, C, kernel, kernel], and the number of recordings that each channel won, int64 [K].
+
+    Raises:
+        DataError: If spikes and weights differ in channels, or the images are smaller than the kernels.
+
+    Example:
+        >>> import torch
+        >>> from dvspipe.rules import Competition, StdpConfig, convergence, learn_convolution
+        >>> torch.manual_seed(0)  # doctest: +ELLIPSIS
+        <torch...>
+        >>> rows = torch.nn.functional.one_hot(torch.randint(5, (2000,))).float().reshape(2000, 1, 1, 5, 1)
+        >>> bars = rows.expand(2000, 1, 1, 5, 5)  # each image has a horizontal bar
+        >>> weights, rules = 0.8 + 0.05 * torch.randn(2, 1, 5, 5), StdpConfig()
+        >>> learned, won = learn_convolution(weights, bars, rules.rates(0, 2000), Competition(3.0, 1, 0, 0))
+        >>> convergence(weights) > 0.1 > convergence(learned)
+        True
+    """
+    side, padding = weights.shape[-1], competition.padding
+    if spikes.ndim != 5 or spikes.shape[2] != weights.shape[1] or min(spikes.shape[3:]) + 2 * padding < side:
+        raise DataError(
+            f"STDP: shapes do not fit (found spikes {list(spikes.shape)} and weights {list(weights.shape)}, expected "
+            "[B, T, C, H, W] and [K, C, kernel, kernel])"
+        )
+    learned = weights.detach().float().cpu().permute(2, 3, 1, 0).contiguous().clone()
+    events = spikes.detach().float().cpu().permute(0, 1, 3, 4, 2).contiguous()
+    won = np.zeros(len(weights), np.int64)
+    _learn(events.numpy(), learned.numpy(), rates, competition, won)
+    return learned.permute(3, 2, 0, 1).contiguous().to(weights.device), won
+
+
+@checked
+def convergence(weights: Tensor) -> float:
+    """Return the mean of w * (1 - w), in [0, 0.25]; below 0.01 the weights are near 0 or 1."""
+    return float((weights * (1 - weights)).mean())
+
+
+@njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
+def _learn(spikes: Singles, weights: Singles, rates: Singles, competition: Competition, won: NDArray[np.int64]) -> None:
+    """Update the weights [kernel, kernel, C, K] in place, recording by recording.
+
+    Args:
+        spikes: [B, T, H, W, C].
+        weights: Updated in place.
+        rates: Learning rates of potentiation and depression, float32 [B, 2].
+        competition: Threshold, winners and radius.
+        won: Number of recordings that each channel won, int64 [K]; increased in place.
+    """
+    B, T, H, W, C = spikes.shape
+    side, K, padding = weights.shape[0], weights.shape[3], competition.padding
+    potentials = np.empty((H + 2 * padding - side + 1, W + 2 * padding - side + 1, K), np.float32)
+    closed = np.empty(potentials.shape[:2], np.bool_)
+    open_maps = np.empty(K, np.bool_)
+    arrived = np.empty((H, W, C), np.int32)
+    winners = np.empty((competition.winners, 4), np.int64)
+    for b in range(B):
+        potentials[:], closed[:], open_maps[:], arrived[:] = 0, False, True, NEVER
+        found = 0
+        for t in range(T):
+            _note_arrivals(spikes[b, t], t, arrived)
+            add_spikes(spikes[b, t], weights, potentials, closed, padding)
+            while found < competition.winners:
+                if not _find_winner(potentials, open_maps, closed, competition, winners[found]):
+                    break
+                winners[found, 3] = t
+                found += 1
+            if found == competition.winners:
+                break
+        for winner in winners[:found]:
+            won[winner[2]] += 1
+            _update(weights, arrived, winner, rates[b], padding)
+
+
+@njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
+def _note_arrivals(step: Singles, t: int, arrived: NDArray[np.int32]) -> None:
+    H, W, C = step.shape
+    for y in range(H):
+        for x in range(W):
+            for c in range(C):
+                if step[y, x, c] != 0 and arrived[y, x, c] == NEVER:
+                    arrived[y, x, c] = t
+
+
+@njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
+def _find_winner(
+    potentials: Singles,
+    open_maps: NDArray[np.bool_],
+    closed: NDArray[np.bool_],
+    competition: Competition,
+    winner: NDArray[np.int64],
+) -> bool:
+    """Write row, column and channel of the next winner, and inhibit its channel and surroundings."""
+    largest, y0, x0, k0 = competition.threshold, -1, -1, -1
+    for y in range(potentials.shape[0]):
+        for x in range(potentials.shape[1]):
+            if closed[y, x]:
+                continue
+            own = potentials[y, x]
+            top = own[0]
+            for k in range(own.size):
+                top = max(top, own[k])
+            if top < largest or (top == largest and k0 >= 0):
+                continue
+            for k in range(own.size):
+                if open_maps[k] and own[k] >= largest and (own[k] > largest or k0 < 0):
+                    largest, y0, x0, k0 = own[k], y, x, k
+    if k0 < 0:
+        return False
+    winner[0], winner[1], winner[2] = y0, x0, k0
+    open_maps[k0] = False
+    for y in range(max(0, y0 - competition.radius), min(closed.shape[0], y0 + competition.radius + 1)):
+        for x in range(max(0, x0 - competition.radius), min(closed.shape[1], x0 + competition.radius + 1)):
+            closed[y, x] = True
+    return True
+
+
+@njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
+def _update(
+    weights: Singles, arrived: NDArray[np.int32], winner: NDArray[np.int64], rates: Singles, padding: int
+) -> None:
+    y0, x0, k, t = winner[0] - padding, winner[1] - padding, winner[2], winner[3]
+    side, C = weights.shape[0], weights.shape[2]
+    H, W = arrived.shape[:2]
+    for dy in range(side):
+        for dx in range(side):
+            y, x = y0 + dy, x0 + dx
+            inside = 0 <= y < H and 0 <= x < W
+            for c in range(C):
+                before = inside and arrived[y, x, c] <= t
+                w = weights[dy, dx, c, k]
+                weights[dy, dx, c, k] = w + (rates[0] if before else -rates[1]) * w * (np.float32(1) - w)

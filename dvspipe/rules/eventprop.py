@@ -1,0 +1,314 @@
+"""EventProp: exact gradients of all spikes of a neuron, by an adjoint system that runs from spike to spike.
+
+Wunderlich and Pehle, "Event-based backpropagation can compute exact gradients for spiking neural networks", Scientific
+Reports 11 (2021). Forward, an input spike of weight w increases the current I by w, and a spike at V = threshold sets V
+to 0:
+
+    tau_mem dV/dt = -V + I,   tau_syn dI/dt = -I.
+
+Backward in time, with l the loss, ' the derivative against time, and + and - just after and just before a spike,
+
+    tau_mem x' = -x,   tau_syn y' = -y + x,   x- = x+ + (threshold x+ + dl/dt_k) / (I(t_k) - threshold) at a spike t_k,
+    dl/dw = -tau_syn sum over the input spikes of y,   dl/dt = w (x - y) for an input spike at t.
+
+Memory and time grow with the number of spikes, not of steps. The gradients ignore that a spike could appear or vanish;
+a neuron that never spikes has none.
+
+Example:
+    >>> times = torch.tensor([[[0.0, 5.0], [1.0, 6.0]]], dtype=torch.float64)  # two inputs, in ms
+    >>> weights = torch.tensor([[4.0, 5.0]], dtype=torch.float64, requires_grad=True)
+    >>> spiked = eventprop(times, weights, tau_mem=20.0, tau_syn=5.0)
+    >>> [round(time, 3) for time in spiked[0, 0].tolist()]
+    [3.931, 6.954, 10.089]
+    >>> spiked.sum().backward()  # sum of all spike times
+    >>> bool((weights.grad < 0).all())  # larger weights, earlier spikes
+    True
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..base.arguments import checked
+from ..base.kernels import njit
+from ..networks.inputs import check_positive
+from ..networks.spike_times import check_shapes, find_undefined
+
+NEWTON_STEPS = 100  # at most; bisects when a Newton step leaves the bracket
+MEAN, DEVIATION = 2.0, 1.0  # initial weights times N and sqrt(N), in units of the sum that reaches the threshold
+Floats = NDArray[np.float64]
+
+
+@checked
+def eventprop(times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float, threshold: float = 1.0) -> Tensor:
+    """Return all spike times of neurons, differentiable with respect to input times and weights.
+
+    Args:
+        times: Input spike times, [B, N, S], or [B, N] with one spike per input; infinite if missing.
+        weights: Weights [M, N].
+        tau_mem: Membrane time constant, in the unit of the times.
+        tau_syn: Time constant of the synaptic current.
+        threshold: Potential at which a neuron spikes.
+
+    Returns:
+        Spike times [B, M, S'] in order, infinite if missing; S' is the largest number of spikes, at least 1. All times
+        of a neuron are NaN if an input time or one of its weights is NaN.
+
+    Raises:
+        ConfigError: If a time constant or the threshold is not above 0.
+        DataError: If shapes do not fit together.
+    """
+    check_positive("eventprop", tau_mem=tau_mem, tau_syn=tau_syn, threshold=threshold)
+    times = times[:, :, None] if times.ndim == 2 else times
+    check_shapes(times, weights, "B N S")
+    spiked: Tensor = _EventProp.apply(times, weights, (tau_mem, tau_syn, threshold))  # type: ignore[no-untyped-call]
+    return spiked
+
+
+class EventPropLayer(nn.Module):
+    """Layer of neurons that spike any number of times; see `eventprop`.
+
+    Initial weights are random. Their sum is twice the sum at which a neuron spikes if all inputs spike together.
+
+    Args:
+        inputs: Number of inputs N.
+        neurons: Number of neurons M.
+        tau_mem: Membrane time constant.
+        tau_syn: Time constant of the synaptic current.
+        threshold: Potential at which a neuron spikes.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> layers = nn.Sequential(EventPropLayer(3, 5), EventPropLayer(5, 2))
+        >>> spikes = layers(torch.tensor([[[0.0, 2.0], [1.0, math.inf], [0.5, 0.7]]]))  # one recording
+        >>> spikes.shape[:2], bool(spikes.isfinite().any(2).all())
+        (torch.Size([1, 2]), True)
+    """
+
+    @checked
+    def __init__(
+        self, inputs: int, neurons: int, *, tau_mem: float = 20.0, tau_syn: float = 5.0, threshold: float = 1.0
+    ) -> None:
+        super().__init__()
+        check_positive(
+            "EventPropLayer", inputs=inputs, neurons=neurons, tau_mem=tau_mem, tau_syn=tau_syn, threshold=threshold
+        )
+        self.constants = {"tau_mem": tau_mem, "tau_syn": tau_syn, "threshold": threshold}
+        drawn = torch.randn(neurons, inputs)
+        spread = DEVIATION / math.sqrt(inputs) * (drawn - drawn.mean(1, keepdim=True))
+        self.weight = nn.Parameter(threshold / largest_response(tau_mem, tau_syn) * (MEAN / inputs + spread))
+
+    def extra_repr(self) -> str:
+        """Return the sizes and constants of the layer."""
+        M, N = self.weight.shape
+        return f"{N}, {M}, " + ", ".join(f"{name}={value:g}" for name, value in self.constants.items())
+
+    def forward(self, times: Tensor) -> Tensor:
+        """Return the spike times [B, M, S'] for input spike times [B, N, S] or [B, N]."""
+        return eventprop(times, self.weight, **self.constants)
+
+
+def largest_response(tau_mem: float, tau_syn: float) -> float:
+    """Return the peak potential after an input spike of weight 1.
+
+    Example:
+        >>> round(largest_response(20.0, 5.0), 6)  # 4 ** (-4 / 3), 9.2 ms after the spike
+        0.15749
+    """
+    ratio = tau_syn / tau_mem
+    return math.exp(-1) if math.isclose(ratio, 1, rel_tol=1e-6) else ratio ** (1 / (1 - ratio))
+
+
+class _EventProp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, times: Tensor, weights: Tensor, constants: tuple[float, float, float]) -> Tensor:
+        events, order = times.detach().cpu().double().flatten(1).sort(dim=1)
+        w = weights.detach().cpu().double().contiguous()
+        undefined = find_undefined(events, w)  # NaN would keep the kernels from ending
+        events, w = events.masked_fill(events.isnan(), math.inf), torch.where(w.isfinite(), w, 0)
+        inputs = order // times.shape[2]
+        capacity = max(1, times.shape[2])
+        while True:
+            spiked = w.new_full((len(times), len(w), capacity), math.inf)
+            currents = torch.zeros_like(spiked)
+            most = _forward(events.numpy(), inputs.numpy(), w.numpy(), constants, spiked.numpy(), currents.numpy())
+            if most <= capacity:
+                break
+            capacity = most
+        count = max(1, most)
+        spiked, currents = spiked[:, :, :count].contiguous(), currents[:, :, :count].contiguous()
+        ctx.save_for_backward(events, order, w, spiked, currents)
+        ctx.constants, ctx.shape = constants, times.shape
+        return spiked.masked_fill(undefined[:, :, None], math.nan).to(times)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        events, order, w, spiked, currents = ctx.saved_tensors
+        wanted = gradients[0].cpu().double().contiguous()
+        to_times, to_w = torch.zeros_like(events), torch.zeros_like(w)
+        inputs = order // ctx.shape[2]
+        _backward(
+            events.numpy(),
+            inputs.numpy(),
+            w.numpy(),
+            ctx.constants,
+            (spiked.numpy(), currents.numpy()),
+            wanted.numpy(),
+            to_times.numpy(),
+            to_w.numpy(),
+        )
+        unsorted = torch.zeros_like(to_times).scatter_(1, order, to_times)
+        return unsorted.reshape(ctx.shape).to(gradients[0]), to_w.to(gradients[0]), None
+
+
+@njit(cache=True, nogil=True)
+def _potential(s: float, v: float, i: float, tau_mem: float, tau_syn: float) -> float:
+    """Return the potential after a time s without input."""
+    keep = math.exp(-s / tau_mem)
+    if tau_mem == tau_syn:
+        return v * keep + i * s / tau_mem * keep
+    return v * keep + i * tau_syn / (tau_mem - tau_syn) * (keep - math.exp(-s / tau_syn))
+
+
+@njit(cache=True, nogil=True)
+def _peak_time(v: float, i: float, tau_mem: float, tau_syn: float) -> float:
+    """Return the time of the peak potential if it rises now; else 0."""
+    if i <= max(0.0, v):
+        return 0.0
+    if tau_mem == tau_syn:
+        return tau_mem * (1 - v / i)
+    ratio = (i * tau_mem / (tau_mem - tau_syn)) / (v + i * tau_syn / (tau_mem - tau_syn))
+    return math.log(ratio) * tau_mem * tau_syn / (tau_mem - tau_syn)
+
+
+@njit(cache=True, nogil=True)
+def _next_spike(v: float, i: float, gap: float, tau_mem: float, tau_syn: float, threshold: float) -> float:
+    """Return the time until the potential reaches the threshold within a gap, or infinity."""
+    high = min(gap, _peak_time(v, i, tau_mem, tau_syn))
+    if high <= 0 or _potential(high, v, i, tau_mem, tau_syn) < threshold:
+        return math.inf
+    low, s = 0.0, 0.5 * float(high)
+    for _ in range(NEWTON_STEPS):
+        value = _potential(s, v, i, tau_mem, tau_syn)
+        if value < threshold:
+            low = s
+        else:
+            high = s
+        slope = (i * math.exp(-s / tau_syn) - value) / tau_mem
+        after = s - (value - threshold) / slope if slope > 0 else low
+        if not low < after < high:
+            after = 0.5 * (low + high)
+        if abs(after - s) <= 1e-16 * max(1.0, s):
+            break
+        s = after
+    return s
+
+
+@njit(cache=True, nogil=True)
+def _forward(
+    events: Floats,
+    inputs: NDArray[np.int64],
+    w: Floats,
+    constants: tuple[float, float, float],
+    spiked: Floats,
+    currents: Floats,
+) -> int:
+    """Find the spikes of M neurons for B recordings; return the maximum number of spikes per neuron.
+
+    Args:
+        events: Times of all input spikes in order, [B, E]; infinite times are padding.
+        inputs: Input number of each spike, [B, E].
+        w: Weights [M, N].
+        constants: Membrane and synaptic time constants, and the threshold.
+        spiked: Output: times of the first S' spikes, [B, M, S'].
+        currents: Output: synaptic currents at these times, [B, M, S'].
+    """
+    tau_mem, tau_syn, threshold = constants
+    most = 0
+    for b in range(events.shape[0]):
+        for m in range(len(w)):
+            v = i = 0.0
+            count = 0
+            for n in range(events.shape[1]):
+                now = events[b, n]
+                if not now < math.inf:
+                    break
+                i += w[m, inputs[b, n]]
+                after = events[b, n + 1] if n + 1 < events.shape[1] else math.inf
+                while True:
+                    s = _next_spike(v, i, after - now, tau_mem, tau_syn, threshold)
+                    if s == math.inf:
+                        break
+                    now += s
+                    i *= math.exp(-s / tau_syn)
+                    v = 0.0
+                    if count < spiked.shape[2]:
+                        spiked[b, m, count], currents[b, m, count] = now, i
+                    count += 1
+                if after < math.inf:
+                    v = _potential(after - now, v, i, tau_mem, tau_syn)
+                    i *= math.exp(-(after - now) / tau_syn)
+            most = max(most, count)
+    return most
+
+
+@njit(cache=True, nogil=True)
+def _backward(
+    events: Floats,
+    inputs: NDArray[np.int64],
+    w: Floats,
+    constants: tuple[float, float, float],
+    spikes: tuple[Floats, Floats],
+    wanted: Floats,
+    to_times: Floats,
+    to_w: Floats,
+) -> None:
+    """Accumulate the gradients of input times and weights.
+
+    Args:
+        events: As in `_forward`.
+        inputs: As in `_forward`.
+        w: As in `_forward`.
+        constants: As in `_forward`.
+        spikes: Spike times and the currents at these times, each [B, M, S'].
+        wanted: Gradient of the spike times, [B, M, S'].
+        to_times: Gradient of the sorted input times, [B, E]; increased in place.
+        to_w: Gradient of the weights, [M, N]; increased in place.
+    """
+    tau_mem, tau_syn, threshold = constants
+    spiked, currents = spikes
+    for b in range(events.shape[0]):
+        for m in range(len(w)):
+            k = 0
+            while k < spiked.shape[2] and spiked[b, m, k] < math.inf:
+                k += 1
+            k -= 1
+            n = events.shape[1] - 1
+            while n >= 0 and not events[b, n] < math.inf:
+                n -= 1
+            x = y = 0.0
+            last = spiked[b, m, k] if k >= 0 else 0.0
+            while n >= 0:
+                own = k >= 0 and spiked[b, m, k] > events[b, n]
+                now = spiked[b, m, k] if own else events[b, n]
+                s = max(0.0, last - now)
+                keep, fall = math.exp(-s / tau_mem), math.exp(-s / tau_syn)
+                if tau_mem == tau_syn:
+                    y = y * fall + x * s / tau_syn * fall
+                else:
+                    y = y * fall + x * tau_mem / (tau_mem - tau_syn) * (keep - fall)
+                x *= keep
+                last = now
+                if own:
+                    x += (threshold * x + wanted[b, m, k]) / (currents[b, m, k] - threshold)
+                    k -= 1
+                else:
+                    to_w[m, inputs[b, n]] -= tau_syn * y
+                    to_times[b, n] += w[m, inputs[b, n]] * (x - y)
+                    n -= 1

@@ -1,0 +1,257 @@
+"""Spike-timing-dependent plasticity (STDP): pair and triplet rules, computed with traces.
+
+A trace jumps by 1 at each spike of its neuron and decays with its time constant. In each step the traces decay, then
+the weights change by the traces, then the spikes of the step are added to the traces. So changes sum over all pairs (or
+triplets) of spikes, and a pair within one step changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from ..base.arguments import checked
+from ..base.config import Settings
+from ..base.errors import ConfigError, DataError
+from ..base.kernels import njit
+from .protocols import PlasticityRule, Traces
+
+
+class StdpConstants(NamedTuple):
+    """Constants of a rule for the compiled kernel: decays per step, and the four changes."""
+
+    keep_pre: tuple[float, float]
+    keep_post: tuple[float, float]
+    increase: tuple[float, float]
+    decrease: tuple[float, float]
+    is_multiplicative: bool
+    lowest: float
+    highest: float
+
+
+Bound = Literal["none", "additive", "multiplicative"]
+"""Weight bound; see `PairRule.bound`."""
+LIMITS: Mapping[Bound, tuple[float, float]] = {
+    "none": (-math.inf, math.inf),
+    "additive": (0.0, 1.0),
+    "multiplicative": (-math.inf, math.inf),
+}
+"""Lowest and highest weight, by bound."""
+
+
+class StdpRule(Settings):
+    """Base of the rules of spike-timing-dependent plasticity, a `PlasticityRule` each."""
+
+    @checked
+    def apply(
+        self, weights: Tensor, pre: Tensor, post: Tensor, *, dt_s: float, traces: Traces | None = None
+    ) -> tuple[Tensor, Traces]:
+        """Apply the rule to spike trains; see `apply_stdp`."""
+        if not dt_s > 0:
+            raise ConfigError(f"dt_s = {dt_s:g}: expected a time above 0")
+        _check(weights, pre, post, traces)
+        M, N = weights.shape
+        before = traces or Traces(torch.zeros(2, N, dtype=torch.float64), torch.zeros(2, M, dtype=torch.float64))
+        after = Traces(*(trace.to("cpu", torch.float64, copy=True) for trace in before))
+        changed = weights.detach().to("cpu", copy=True).contiguous()
+        spikes = (train.detach().cpu().numpy() != 0 for train in (pre, post))
+        _apply(changed.numpy(), *spikes, *(trace.numpy() for trace in after), self.constants(dt_s))
+        return changed.to(weights.device), after
+
+    @checked
+    def constants(self, dt_s: float) -> StdpConstants:
+        """Return the constants of the rule for steps of `dt_s` seconds."""
+        raise NotImplementedError
+
+
+class PairRule(StdpRule):
+    """Pair rule (Song, Miller and Abbott, Nature Neuroscience 3 (2000); Morrison et al. 2008).
+
+    A pre spike at time d before a post spike adds increase * exp(-d / tau_plus_s). A pre spike at time d after a post
+    spike subtracts decrease * exp(-d / tau_minus_s).
+
+    Example:
+        >>> import torch
+        >>> from dvspipe.rules import PairRule, apply_stdp
+        >>> pre, post = torch.zeros(31, 1), torch.zeros(31, 1)
+        >>> pre[0], post[10] = 1, 1
+        >>> weights = torch.full((1, 1), 0.5, dtype=torch.float64)
+        >>> changed, _ = apply_stdp(weights, pre, post, PairRule(), dt_s=1e-3)
+        >>> round(float(changed - weights), 7)  # 0.01 exp(-10 ms / 20 ms)
+        0.0060653
+        >>> changed, _ = apply_stdp(weights, post, pre, PairRule(), dt_s=1e-3)
+        >>> round(float(changed - weights), 7)
+        -0.0063686
+    """
+
+    increase: float = Field(default=0.01, ge=0, le=1)
+    """A+: weight change for a pre spike just before a post spike."""
+    decrease: float = Field(default=0.0105, ge=0, le=1)
+    """A-: weight change for a pre spike just after a post spike."""
+    tau_plus_s: float = Field(default=0.02, gt=0)
+    """Time constant of the traces of pre spikes in seconds."""
+    tau_minus_s: float = Field(default=0.02, gt=0)
+    """Time constant of the traces of post spikes in seconds."""
+    bound: Bound = "additive"
+    """`additive`: changes are independent of the weight; weights are clipped to [0, 1]. `multiplicative`: increases
+    scale with 1 - w and decreases with w; weights approach an equilibrium. `none`: no bound."""
+
+    @checked
+    def constants(self, dt_s: float) -> StdpConstants:
+        """Return the constants of the rule for steps of `dt_s` seconds; it has no slow traces."""
+        fast = (math.exp(-dt_s / tau_s) for tau_s in (self.tau_plus_s, self.tau_minus_s))
+        keep_pre, keep_post = ((keep, math.exp(-dt_s)) for keep in fast)
+        changes = (self.increase, 0.0), (self.decrease, 0.0)
+        return StdpConstants(keep_pre, keep_post, *changes, self.bound == "multiplicative", *LIMITS[self.bound])
+
+
+class TripletRule(StdpRule):
+    """Triplet rule (Pfister and Gerstner, Journal of Neuroscience 26 (2006)).
+
+    A second, slower trace per neuron scales the changes: a post spike soon after another post spike increases the
+    weight more. So the sign of the change depends on the firing rate. Defaults are the constants fitted to visual
+    cortex (all-to-all, full set).
+
+    Example:
+        >>> import torch
+        >>> from dvspipe.rules import TripletRule, apply_stdp
+        >>> def change(rate_hz: int) -> float:  # 60 pairs, post spike 10 ms before pre
+        ...     pre, post = torch.zeros(2, 60_000 // rate_hz + 20, 1, dtype=torch.float64)
+        ...     post[: 60_000 // rate_hz : 1000 // rate_hz] = 1
+        ...     pre[10 : 60_000 // rate_hz + 10 : 1000 // rate_hz] = 1
+        ...     return float(apply_stdp(torch.zeros(1, 1).double(), pre, post, TripletRule(), dt_s=1e-3)[0])
+        >>> round(change(20), 4), round(change(40), 4)
+        (-0.3516, 0.1548)
+    """
+
+    pair_increase: float = Field(default=5e-10, ge=0, le=1)
+    """A2+: change for a pre spike just before a post spike."""
+    triplet_increase: float = Field(default=6.2e-3, ge=0, le=1)
+    """A3+: additional change per recent post spike."""
+    pair_decrease: float = Field(default=7e-3, ge=0, le=1)
+    """A2-: change for a pre spike just after a post spike."""
+    triplet_decrease: float = Field(default=2.3e-4, ge=0, le=1)
+    """A3-: additional change per recent pre spike."""
+    tau_plus_s: float = Field(default=0.0168, gt=0)
+    """Time constant of the fast traces of pre spikes in seconds."""
+    tau_minus_s: float = Field(default=0.0337, gt=0)
+    """Time constant of the fast traces of post spikes in seconds."""
+    tau_x_s: float = Field(default=0.101, gt=0)
+    """Time constant of the slow traces of pre spikes in seconds."""
+    tau_y_s: float = Field(default=0.125, gt=0)
+    """Time constant of the slow traces of post spikes in seconds."""
+    bound: Bound = "none"
+    """See `PairRule.bound`."""
+
+    @checked
+    def constants(self, dt_s: float) -> StdpConstants:
+        """Return the constants of the rule for steps of `dt_s` seconds."""
+        return StdpConstants(
+            (math.exp(-dt_s / self.tau_plus_s), math.exp(-dt_s / self.tau_x_s)),
+            (math.exp(-dt_s / self.tau_minus_s), math.exp(-dt_s / self.tau_y_s)),
+            (self.pair_increase, self.triplet_increase),
+            (self.pair_decrease, self.triplet_decrease),
+            self.bound == "multiplicative",
+            *LIMITS[self.bound],
+        )
+
+
+@checked
+def apply_stdp(
+    weights: Tensor,
+    pre: Tensor,
+    post: Tensor,
+    rule: PlasticityRule,
+    *,
+    dt_s: float,
+    traces: Traces | None = None,
+) -> tuple[Tensor, Traces]:
+    """Apply a rule to spike trains; return the new weights and the traces after the last step.
+
+    Args:
+        weights: Weights from N pre to M post neurons, float32 or float64 [M, N].
+        pre: Presynaptic spikes [T, N], 0 or 1.
+        post: Postsynaptic spikes [T, M], 0 or 1.
+        rule: `PairRule`, `TripletRule` or your own `PlasticityRule`.
+        dt_s: Length of a step in seconds, > 0.
+        traces: Traces returned by the previous call, to continue; None to start.
+
+    Returns:
+        New weights [M, N], and traces. Several calls on consecutive parts give the result of one call.
+
+    Raises:
+        DataError: If shapes do not fit together, spikes are not 0 or 1, or a weight or trace is NaN or infinite.
+        ConfigError: If `dt_s` is not above 0.
+    """
+    return rule.apply(weights, pre, post, dt_s=dt_s, traces=traces)
+
+
+def _check(weights: Tensor, pre: Tensor, post: Tensor, traces: Traces | None) -> None:
+    shapes = {"pre": pre.shape, "post": post.shape, "weights": weights.shape}
+    if any(len(shape) != 2 for shape in shapes.values()) or shapes["weights"] != (post.shape[1], pre.shape[1]):
+        found = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+        raise DataError(f"STDP: shapes do not fit (found {found}, expected pre [T, N], post [T, M], weights [M, N])")
+    if len(pre) != len(post):
+        raise DataError(f"STDP: spikes have another length (found pre {len(pre)} and post {len(post)} steps)")
+    for name, train in (("pre", pre), ("post", post)):
+        if not ((train == 0) | (train == 1)).all():
+            raise DataError(f"STDP: {name} holds another number (expected spikes, 0 or 1)")
+    if traces is not None and [trace.shape for trace in traces] != [(2, pre.shape[1]), (2, post.shape[1])]:
+        raise DataError(f"STDP: the shapes of the traces do not fit (found {[list(t.shape) for t in traces]})")
+    for name, tensor in (("weights", weights), *(zip(Traces._fields, traces, strict=True) if traces else ())):
+        if not tensor.isfinite().all():
+            raise DataError(f"STDP: NaN or infinity in the {name} (expected finite numbers)")
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _apply(
+    weights: NDArray[np.float64],
+    pre: NDArray[np.bool_],
+    post: NDArray[np.bool_],
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    rule: StdpConstants,
+) -> None:
+    """Update weights [M, N] and the traces x [2, N] and y [2, M] in place, for spikes [T, N] and [T, M]."""
+    for t in range(len(pre)):
+        for speed in range(2):
+            x[speed] *= rule.keep_pre[speed]
+            y[speed] *= rule.keep_post[speed]
+        arrived = np.flatnonzero(pre[t])
+        for m in range(len(weights)):
+            if post[t, m]:
+                for n in range(weights.shape[1]):
+                    _change(weights, m, n, pre[t, n], True, x, y, rule)
+            else:
+                for k in arrived:
+                    _change(weights, m, k, True, False, x, y, rule)
+        x += pre[t]
+        y += post[t]
+
+
+@njit(inline="always")
+def _change(
+    weights: NDArray[np.float64],
+    m: int,
+    n: int,
+    is_pre: bool,
+    is_post: bool,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    rule: StdpConstants,
+) -> None:
+    w, change = weights[m, n], 0.0
+    if is_post:
+        scale = 1 - w if rule.is_multiplicative else 1.0
+        change += scale * x[0, n] * (rule.increase[0] + rule.increase[1] * y[1, m])
+    if is_pre:
+        scale = w if rule.is_multiplicative else 1.0
+        change -= scale * y[0, m] * (rule.decrease[0] + rule.decrease[1] * x[1, n])
+    weights[m, n] = min(max(w + change, rule.lowest), rule.highest)

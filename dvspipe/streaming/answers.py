@@ -1,0 +1,28 @@
+"""Predictions of a live stream."""
+
+from __future__ import annotations
+
+from ..results.tables import Record
+
+
+class LiveAnswer(Record):
+    """A line of `dvspipe live --json`: the prediction at one time."""
+
+    t_us: int
+    """Time of the prediction on the clock of the stream, in microseconds: end of its last time step."""
+    label: int | None
+    """Most probable class; null if there were no events for a second."""
+    class_name: str | None
+    """Name of this class; null without one."""
+    probability: float
+    """Probability of this class, 0 to 1."""
+    certain: bool
+    """Whether the probability reaches `segments.enter`, and the input resembles the training data."""
+    probabilities: tuple[float, ...]
+    """Probabilities of all classes."""
+    events_per_s: float
+    """Events per second on the network's sensor, in the last second."""
+    dropped: int
+    """Chunks dropped so far because the machine was too slow, and packets lost by the source."""
+    latency_us: int
+    """Time from the end of the last time step until the prediction was known, in microseconds."""

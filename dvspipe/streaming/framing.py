@@ -1,0 +1,318 @@
+"""Framing of live streams: events and pictures to the network's sensor, from the past alone.
+
+A recording is searched completely before it is framed (`open_source`). A live stream cannot be: `LiveFinder` locates
+the moving person from the last seconds, and follows the person with a delay. Until the person is located, the network
+sees the complete picture.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base.arguments import checked
+from ..base.errors import VideoError
+from ..events import Events, Region, SensorSize
+from ..framing.config import FramingConfig
+from ..framing.fitting import Fit, fit_events, plan_fit, start_fit
+from ..framing.framing import (
+    CONTEXT_SLICES,
+    DEAD_BAND,
+    MAX_ZOOM,
+    SMOOTH_SLICES,
+    ActivityMaps,
+    Framing,
+    find_square,
+    follow_stream,
+    smooth_centers,
+)
+from ..framing.opening import coarse_size, is_larger, map_region, plan_picture, plan_region
+from ..recordings.conversion import ConvertConfig
+from ..video.config import VideoSettings
+from ..video.frames import Frame
+from ..video.pictures import fit_picture
+from ..video.video import Video
+
+if TYPE_CHECKING:
+    from ..simulator import SimulatorState
+
+LOCATING_SLICES = 4  # slices with motion before the zoom is decided: 2 s
+SMOOTHED_SLICES = 3 * SMOOTH_SLICES  # centres that the smoothing uses
+
+
+class LiveFinder:
+    """Locate and follow the moving person in a stream; see `find_framing` for recordings.
+
+    The zoom is decided once, from the median of the first `LOCATING_SLICES` squares.
+
+    Args:
+        sensor: Sensor of the events.
+        original: Size of the pictures before they were scaled to the sensor.
+        target: Sensor of the network.
+        zoom: Scale in target pixels per pixel of the original; None: scale the person to the size in training clips.
+
+    Attributes:
+        framing: Region of interest now; None: not located, or the complete picture.
+    """
+
+    def __init__(
+        self, sensor: SensorSize, original: SensorSize, target: SensorSize, *, zoom: float | None = None
+    ) -> None:
+        self._original, self._target, self._zoom = original, target, zoom
+        self._center: NDArray[np.float64] | None = None
+        self._squares = list[float]()  # sides, until the zoom is decided
+        self._numbers = deque[int](maxlen=SMOOTHED_SLICES)
+        self._centers = deque[tuple[float, float]](maxlen=SMOOTHED_SLICES)
+        self._is_complete = False
+        self._search(sensor)
+        self.framing: Framing | None = None
+
+    def _search(self, sensor: SensorSize) -> None:
+        self._maps, self._scale = ActivityMaps(sensor), self._original.width / sensor.width
+        self._near = deque[tuple[int, NDArray[np.float32]]]()
+        self._first = self._numbers[-1] + 1 if self._numbers else 0
+
+    def resize(self, sensor: SensorSize) -> None:
+        """Continue with events of another sensor size, from pictures of the same original."""
+        self._search(sensor)
+
+    def add(self, events: Events) -> None:
+        """Add the next events, and update `framing`."""
+        if self._is_complete:
+            return
+        for number, activity in self._maps.add(events):
+            self._near.append((number, activity))
+            while self._near[0][0] < number - CONTEXT_SLICES:
+                self._near.popleft()
+            square = find_square(np.mean([each for _, each in self._near], axis=0), self._maps.cell_px)
+            if square is not None:
+                place = square.scaled(self._scale)
+                if self.framing is None:
+                    self._squares.append(place.side)
+                self._numbers.append(self._first + number)
+                self._centers.append((place.x, place.y))
+                self._follow(int(events.t[-1]))
+
+    def _follow(self, t_us: int) -> None:
+        shorter = min(self._target.width, self._target.height)
+        if self.framing is None:
+            if len(self._squares) < LOCATING_SLICES:
+                return
+            zoom = self._zoom or min(MAX_ZOOM, shorter / float(np.median(self._squares)))
+            width, height = zoom * self._original.width, zoom * self._original.height
+            self._is_complete = self._zoom is None and width <= self._target.width and height <= self._target.height
+            if self._is_complete:
+                return
+            self._zoom = zoom
+        assert self._zoom is not None
+        smooth = smooth_centers(np.array(self._numbers), np.array(self._centers))[-1]
+        play = DEAD_BAND * shorter / self._zoom
+        self._center = smooth if self._center is None else np.clip(self._center, smooth - play, smooth + play)
+        self.framing = Framing(
+            self._original, self._target, self._zoom, np.array([t_us], np.int64), np.array([self._center])
+        )
+
+
+class EventFramer(Protocol):
+    """Maps consecutive events of a live stream to the network's sensor."""
+
+    def add(self, events: Events) -> Events:
+        """Return the next events on the network's sensor."""
+
+
+class FixedEvents:
+    """Framer of events with a region of interest that does not move.
+
+    Args:
+        fit: Mapping to the network's sensor.
+    """
+
+    def __init__(self, fit: Fit) -> None:
+        self._fit, self._state = fit, start_fit(fit)
+
+    def add(self, events: Events) -> Events:
+        """Return the next events on the network's sensor."""
+        fitted, self._state = fit_events(events, self._fit, self._state)
+        return fitted
+
+
+class FollowedEvents:
+    """Framer of events that follows the moving person.
+
+    Args:
+        sensor: Sensor of the events.
+        target: Sensor of the network.
+        zoom: As in `LiveFinder`.
+    """
+
+    def __init__(self, sensor: SensorSize, target: SensorSize, *, zoom: float | None = None) -> None:
+        self._sensor, self._finder = sensor, LiveFinder(sensor, sensor, target, zoom=zoom)
+        self._complete = FixedEvents(plan_fit(sensor, target, "scale"))
+        self._zoomed: FixedEvents | None = None
+
+    def add(self, events: Events) -> Events:
+        """Return the next events on the network's sensor."""
+        self._finder.add(events)
+        framing = self._finder.framing
+        if framing is None:
+            return self._complete.add(events)
+        if self._zoomed is None:
+            size = framing.zoomed(Region.full(self._sensor))
+            self._zoomed = FixedEvents(plan_fit(self._sensor, size, "scale"))
+        return next(follow_stream([self._zoomed.add(events)], framing.track(framing.zoom)))
+
+
+class FrameFramer(Protocol):
+    """Converts consecutive frames of a live video to events on the network's sensor."""
+
+    def add(self, frame: Frame) -> Events:
+        """Return the events since the previous frame."""
+
+
+class FixedFrames:
+    """Framer of frames with a region of interest that does not move.
+
+    Args:
+        name: Name of the video in messages.
+        settings: Crop and size of the frames, and their conversion.
+        fit: Mapping from the converted frames to the network's sensor.
+    """
+
+    def __init__(self, name: str, settings: ConvertConfig, fit: Fit) -> None:
+        self._pixels, self._fitted = _Pixels(name, settings), FixedEvents(fit)
+
+    def add(self, frame: Frame) -> Events:
+        """Return the events since the previous frame."""
+        return self._fitted.add(self._pixels.step(frame))
+
+
+class FollowedFrames:
+    """Framer of frames that follows the moving person.
+
+    Until the person is located, the frames are scaled to a small overview. Then they are scaled by the zoom, and the
+    pixels start again.
+
+    Args:
+        name: Name of the video in messages.
+        settings: Conversion of the frames.
+        size: Size of the frames.
+        target: Sensor of the network.
+        zoom: As in `LiveFinder`.
+    """
+
+    def __init__(
+        self, name: str, settings: ConvertConfig, size: SensorSize, target: SensorSize, *, zoom: float | None = None
+    ) -> None:
+        self._name, self._settings, self._size = name, settings, size
+        overview = coarse_size(size)
+        self._pixels = _Pixels(name, _resized(settings, overview))
+        self._complete = FixedEvents(plan_fit(overview, target, "scale"))
+        self._finder = LiveFinder(overview, size, target, zoom=zoom)
+        self._is_located = False
+
+    def add(self, frame: Frame) -> Events:
+        """Return the events since the previous frame."""
+        events = self._pixels.step(frame)
+        self._finder.add(events)
+        framing = self._finder.framing
+        if framing is not None and self._is_located:
+            return next(follow_stream([events], framing.track(framing.zoom)))
+        if framing is not None:
+            zoomed = framing.zoomed(Region.full(self._size))
+            self._pixels = _Pixels(self._name, _resized(self._settings, zoomed))
+            self._pixels.step(frame)  # sets the reference of each pixel
+            self._finder.resize(zoomed)
+            self._is_located = True
+        return self._complete.add(events)
+
+
+class _Pixels:
+    """Simulated pixels that see cropped and scaled frames."""
+
+    def __init__(self, name: str, settings: ConvertConfig) -> None:
+        from ..simulator import EventSimulator  # only videos need its kernels
+
+        self._name, self._video = name, settings.video
+        self._simulator = EventSimulator(settings.simulator, upsample=settings.upsample)
+        self._state: SimulatorState | None = None
+
+    def step(self, frame: Frame) -> Events:
+        image = fit_picture(self._name, frame.image, self._video)
+        try:
+            events, self._state = self._simulator.step(Frame(frame.t_us, image, frame.transfer), self._state)
+        except VideoError as error:
+            raise error.named(self._name) from error
+        return events
+
+
+def is_followed(size: SensorSize, target: SensorSize, config: FramingConfig) -> bool:
+    """Return whether the region of interest of live events follows the moving person."""
+    return config.roi == "auto" or (config.roi is None and config.fit is None and is_larger(size, target))
+
+
+@checked
+def frame_live_events(name: str, sensor: SensorSize, target: SensorSize, config: FramingConfig) -> EventFramer:
+    """Return the framer of a live stream of events.
+
+    Args:
+        name: Name of the stream in messages.
+        sensor: Sensor of the events.
+        target: Sensor of the network.
+        config: Region of interest and fit.
+
+    Raises:
+        DataError: If the sensor differs from the network's and the configuration has no fit.
+        EventError: If the region is outside the sensor.
+
+    Example:
+        >>> sensor, target = SensorSize(width=24, height=14), SensorSize(width=12, height=7)
+        >>> framer = frame_live_events("camera", sensor, target, FramingConfig(roi="full"))
+        >>> framer.add(Events.empty(sensor)).sensor
+        SensorSize(width=12, height=7)
+    """
+    if is_followed(sensor, target, config):
+        return FollowedEvents(sensor, target, zoom=1.0 if config.fit == "crop" else None)
+    return FixedEvents(plan_region(name, sensor, target, config).fit)
+
+
+@checked
+def frame_live_video(video: Video, target: SensorSize, config: FramingConfig) -> FrameFramer:
+    """Return the framer of a live video.
+
+    Args:
+        video: Video whose frames it gets; opened with the settings of `live_settings`.
+        target: Sensor of the network.
+        config: Region of interest, fit, and conversion of videos.
+
+    Raises:
+        EventError: If the region is outside the picture.
+    """
+    name, size, settings = video.name, video.size, config.video.video
+    config = config.for_recording(Path(name).name)
+    plain = config.video.model_copy(update={"video": settings.model_copy(update={"crop": None, "resize": None})})
+    has_geometry = settings.crop is not None or settings.resize is not None
+    if config.roi == "auto" or (config.roi is None and config.fit is None and not has_geometry):
+        return FollowedFrames(name, plain, size, target, zoom=1.0 if config.fit == "crop" else None)
+    region, shown = Region.full(size), plain
+    if config.roi not in (None, "full") or settings.resize is None:
+        region, shown = plan_picture(Path(name), size, target, config.model_copy(update={"video": plain}))
+    after = fit_picture(name, np.zeros((size.height, size.width), np.uint8), shown.video)
+    seen = SensorSize(width=after.shape[1], height=after.shape[0])
+    return FixedFrames(name, shown, plan_fit(seen, target, "crop", map_region(region, size, seen)))
+
+
+@checked
+def live_settings(config: FramingConfig) -> VideoSettings:
+    """Return the settings to open a live video with: crop and size as given, except for a region of interest."""
+    settings = config.video.video
+    if config.roi in (None, "full"):
+        return settings
+    return settings.model_copy(update={"crop": None, "resize": None})
+
+
+def _resized(settings: ConvertConfig, size: SensorSize) -> ConvertConfig:
+    return settings.model_copy(update={"video": settings.video.model_copy(update={"resize": str(size)})})

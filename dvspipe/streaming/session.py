@@ -1,0 +1,286 @@
+"""The classifying loop of a live stream."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from typing import Protocol
+
+import numpy as np
+
+from ..base.arguments import checked
+from ..base.errors import ConfigError, Remedy
+from ..events import Events
+from ..formats import Writer
+from ..framing.framing import SLICE_US
+from ..inference.classifier import Classifier
+from ..inference.config import InferConfig
+from ..inference.stateful import StatefulRun, StepOutput
+from ..inference.windows import StepEncoder
+from ..video.frames import Frame
+from ..video.video import Video
+from .answers import LiveAnswer
+from .chunks import NOTICE_S, Chunk, ChunkQueue, LiveClock, SystemClock
+from .framing import frame_live_events, frame_live_video
+from .sources import LiveSource
+
+CAPACITY = 32  # waiting chunks: 0.3 s of a recording
+VIDEO_CAPACITY = 8  # waiting frames: 0.3 s of a webcam
+IDLE_S = 1.0  # time without predictions after which the stream has no label
+JOIN_S = 0.5  # time for the source to end; a camera without frames may take longer
+WARM_UP_EVENTS = 100
+RATE_US = 1_000_000  # time over which event rates are averaged
+
+
+class LiveViewer(Protocol):
+    """Viewer of a session, called in the thread of `LiveSession.run`."""
+
+    def add(self, chunk: Chunk, events: Events) -> None:
+        """See a chunk, and its events on the network's sensor."""
+
+    def refresh(self) -> None:
+        """Update the view; called after each chunk, and at least every 50 ms."""
+
+
+class LiveSession:
+    """Classification of a live stream with one continuous network state.
+
+    A thread reads the source into a bounded queue; `run` takes the chunks, frames, records and classifies them. If the
+    machine is too slow, complete chunks are dropped and counted. Simulated pixels, region of interest and network keep
+    their state throughout. The predictions are equal to the result of `Classifier.classify` with `stateful` for the
+    events that the network saw, to the last bit.
+
+    Args:
+        source: Source of the stream.
+        classifier: Classifier.
+        config: Settings as in `Classifier.classify`; `hop_us` is the time between predictions.
+        writer: Writer of the events that the network sees; None: do not record them.
+        viewer: Sees the chunks, such as a window; None: nobody.
+        clock: Clock of the machine.
+        capacity: Maximum number of waiting chunks; None: depends on the source.
+
+    Raises:
+        ConfigError: If the configuration does not fit the network.
+        DataError: If the source has another sensor than the network and needs `config.fit`.
+    """
+
+    @checked
+    def __init__(
+        self,
+        source: LiveSource,
+        classifier: Classifier,
+        config: InferConfig = InferConfig(),
+        *,
+        writer: Writer | None = None,
+        viewer: LiveViewer | None = None,
+        clock: LiveClock | None = None,
+        capacity: int | None = None,
+    ) -> None:
+        self._source, self._classifier = source, classifier
+        self._writer, self._viewer = writer, viewer
+        if config.pose:
+            remedy = Remedy("config.pose", False, "classify events alone")
+            raise ConfigError("pose: live streams are classified by events alone", remedy)
+        self._config = classifier.framed(config.model_copy(update={"stateful": True}))
+        self._clock = clock or SystemClock()
+        is_film = isinstance(source.content, Video)
+        self._queue = ChunkQueue(capacity or (VIDEO_CAPACITY if is_film else CAPACITY))
+        self._is_stopped = False
+        self._stop = threading.Event()  # for the thread
+        self._framer = _Framer(source, classifier, self._config)
+        self._machine = _Machine(classifier, self._config)
+        self._thread: threading.Thread | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Number of chunks dropped so far, and packets lost by the source."""
+        return self._queue.dropped
+
+    def stop(self) -> None:
+        """End the stream; `run` then yields the last predictions. A signal handler may call it: it takes no lock."""
+        self._is_stopped = True
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the thread of the source still runs, such as a camera that delivers no frames."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def run(self) -> Iterator[LiveAnswer]:
+        """Yield predictions until the stream ends or `stop` is called. Consume it completely to keep the recording.
+
+        Raises:
+            FileError: If the recording cannot be written.
+            DvspipeError: If the source fails; the recording is complete until then.
+        """
+        with ExitStack() as stack:
+            if self._writer is not None:
+                stack.enter_context(self._writer)
+            stack.enter_context(self._classifier.runner.one_thread())
+            self._framer.warm_up()
+            self._machine.warm_up()
+            self._thread = threading.Thread(target=self._read, name=f"read {self._source.name}", daemon=True)
+            self._thread.start()
+            stack.callback(self._end, self._thread)
+            yield from self._classify()
+        if (error := self._queue.error) is not None:
+            raise error
+
+    def _read(self) -> None:
+        error: Exception | None = None
+        try:
+            for chunk in self._source.read(self._clock, self._stop):
+                self._queue.put(chunk)
+        except Exception as caught:  # raised again in the thread of `run`
+            error = caught
+        self._queue.close(error)
+
+    def _end(self, thread: threading.Thread) -> None:
+        self._stop.set()
+        thread.join(JOIN_S)
+
+    def _classify(self) -> Iterator[LiveAnswer]:
+        answered_s, is_idle = self._clock.now_s(), False
+        last: Chunk | None = None
+        while not self._is_stopped and not self._queue.has_ended:
+            chunk = self._queue.get(NOTICE_S)
+            if chunk is not None:
+                last = chunk
+                events = self._framer.add(chunk)
+                if self._writer is not None:
+                    self._writer.append(events)
+                if self._viewer is not None:
+                    self._viewer.add(chunk, events)
+                for output in self._machine.add(events):
+                    answered_s, is_idle = self._clock.now_s(), False
+                    yield self._answer(output, chunk)
+            if self._viewer is not None:
+                self._viewer.refresh()
+            if not is_idle and self._clock.now_s() - answered_s >= IDLE_S:
+                is_idle = True
+                yield self._answer_idle()
+        if last is not None:
+            for output in self._machine.finish():
+                yield self._answer(output, last)
+
+    def _answer(self, output: StepOutput, chunk: Chunk) -> LiveAnswer:
+        config = self._classifier.config
+        logits = output.logits[None]
+        probabilities = config.probabilities(logits)[0]
+        label = int(probabilities.argmax())
+        is_certain = config.is_familiar(logits)[0] and probabilities[label] >= self._config.segments.enter
+        since_us = (chunk.t_us - output.span.end_us) / self._source.speed
+        late_us = 1e6 * (self._clock.now_s() - chunk.due_s) + since_us
+        return LiveAnswer(
+            t_us=output.span.end_us,
+            label=label,
+            class_name=config.classes[label],
+            probability=float(probabilities[label]),
+            certain=bool(is_certain),
+            probabilities=tuple(float(p) for p in probabilities),
+            events_per_s=self._machine.events_per_s,
+            dropped=self.dropped,
+            latency_us=max(0, round(late_us)),
+        )
+
+    def _answer_idle(self) -> LiveAnswer:
+        return LiveAnswer(
+            t_us=self._machine.last_us,
+            label=None,
+            class_name=None,
+            probability=0.0,
+            certain=False,
+            probabilities=(0.0,) * len(self._classifier.config.classes),
+            events_per_s=0.0,
+            dropped=self.dropped,
+            latency_us=0,
+        )
+
+
+class _Framer:
+    """Maps the chunks of a source to events on the network's sensor."""
+
+    def __init__(self, source: LiveSource, classifier: Classifier, config: InferConfig) -> None:
+        self._source, self._target, self._config = source, classifier.config.sensor, config
+        self._start()
+
+    def _start(self) -> None:
+        if isinstance(self._source.content, Video):
+            self._frames = frame_live_video(self._source.content, self._target, self._config)
+        else:
+            self._events = frame_live_events(self._source.name, self._source.content, self._target, self._config)
+
+    def warm_up(self) -> None:
+        """Frame random chunks, because the first ones load kernels and take longer; then start again."""
+        rng, size = np.random.default_rng(0), self._source.content
+        for t_us in range(0, 3 * SLICE_US, SLICE_US):
+            content: Events | Frame
+            if isinstance(size, Video):
+                picture = rng.integers(0, 256, (size.size.height, size.size.width), np.uint8)
+                content = Frame(t_us, picture, size.settings.transfer)
+            else:
+                x, y = rng.integers(0, (size.width, size.height), (WARM_UP_EVENTS, 2)).T
+                content = Events(np.full(WARM_UP_EVENTS, t_us), x, y, y % 2, size)
+            self.add(Chunk(content, t_us, 0.0))
+        self._start()
+
+    def add(self, chunk: Chunk) -> Events:
+        """Return the next events on the network's sensor."""
+        if isinstance(chunk.content, Frame):
+            return self._frames.add(chunk.content)
+        return self._events.add(chunk.content)
+
+
+class _Machine:
+    """Encoder and network of a stream; its steps start at the first event."""
+
+    def __init__(self, classifier: Classifier, config: InferConfig) -> None:
+        self._classifier, self._bins = classifier, classifier.window_bins(config)
+        self._hop = (config.hop_us or self._bins.step_us) // self._bins.step_us
+        self._encoder: StepEncoder | None = None
+        self._run: StatefulRun | None = None
+        self._recent: deque[tuple[int, int]] = deque()  # end and number of events of recent parts
+        self.last_us = 0
+
+    def warm_up(self) -> None:
+        """Run the network once, because the first run loads kernels and takes longer."""
+        ends_us = np.array([0, 2 * self._bins.step_us])
+        pixels = np.zeros(2, np.int16)
+        encoder = StepEncoder(self._bins, 0, self._bins.steps)
+        run = self._start_run(0)
+        for step in encoder.add(Events(ends_us, pixels, pixels, pixels, self._classifier.config.sensor)):
+            run.add([step])
+
+    def add(self, events: Events) -> Iterator[StepOutput]:
+        """Yield the outputs that the next events complete."""
+        if not len(events):
+            return
+        self.last_us = int(events.t[-1])
+        self._recent.append((self.last_us, len(events)))
+        while self._recent[0][0] <= self.last_us - RATE_US:
+            self._recent.popleft()
+        if self._encoder is None:
+            start_us = int(events.t[0])
+            self._encoder = StepEncoder(self._bins, start_us, self._bins.steps)
+            self._run = self._start_run(start_us)
+        assert self._run is not None
+        for step in self._encoder.add(events):
+            yield from self._run.add([step])
+
+    def _start_run(self, start_us: int) -> StatefulRun:
+        runner, classes = self._classifier.runner, len(self._classifier.config.classes)
+        return StatefulRun(runner, self._bins, classes, start_us=start_us, hop=self._hop, copies=2)
+
+    def finish(self) -> Iterable[StepOutput]:
+        """Yield the outputs of the last steps."""
+        if self._encoder is None or self._run is None:
+            return
+        for step in self._encoder.finish():
+            yield from self._run.add([step])
+        yield from self._run.finish()
+
+    @property
+    def events_per_s(self) -> float:
+        """Events per second in the last second."""
+        return float(np.sum([count for _, count in self._recent]) * 1e6 / RATE_US)

@@ -1,0 +1,216 @@
+"""Streams of event cameras from other programs: on standard input, or in packets over UDP."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base.arguments import checked
+from ..base.errors import ConfigError, FormatError
+from ..events import Events, SensorSize, concatenate
+from ..formats.prophesee_header import MARK, MAX_EVT_HEADER_BYTES
+from ..formats.stream_words import StreamDecoder, StreamFormat
+from .chunks import BATCH_S, NOTICE_S, Chunk, LiveClock, Tally, describe_jump
+from .receiver import PacketReceiver
+
+STANDARD_INPUT = "-"
+ADDRESS = re.compile(r"udp://([^:/]*):([0-9]{1,5})")
+BLOCK_BYTES = 1 << 16
+MAX_BATCH_BYTES = 1 << 22
+
+
+@checked
+def is_stream(source: object) -> bool:
+    """Return whether a source is standard input or a UDP address.
+
+    Example:
+        >>> is_stream("-"), is_stream("udp://127.0.0.1:3333"), is_stream("a.h5")
+        (True, True, False)
+    """
+    return str(source) == STANDARD_INPUT or str(source).startswith("udp://")
+
+
+def open_stream(
+    source: str, sensor: SensorSize, stream_format: StreamFormat | None = None
+) -> WordSource | PacketSource:
+    """Open standard input or a UDP address; see `is_stream`.
+
+    Args:
+        source: `-` or `udp://HOST:PORT`.
+        sensor: Sensor of the events.
+        stream_format: Format; None: EVT 2.0 on standard input, AEStream over UDP.
+
+    Raises:
+        ConfigError: If the address is not udp://HOST:PORT, or cannot be used, or standard input is a terminal.
+    """
+    if source == STANDARD_INPUT:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise ConfigError("standard input: is a terminal or closed (expected the events of a camera program)")
+        return WordSource("standard input", sensor, sys.stdin.fileno(), stream_format or "evt2")
+    match = ADDRESS.fullmatch(source)
+    if match is None or int(match[2]) >= 1 << 16:
+        raise ConfigError(f"{source}: wrong address (expected udp://HOST:PORT, such as udp://0.0.0.0:3333)")
+    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        receiver.bind((match[1], int(match[2])))
+    except OSError as error:
+        receiver.close()
+        raise ConfigError(f"{source}: cannot receive there ({error.strerror or error})") from error
+    return PacketSource(source, sensor, receiver, stream_format or "aestream")
+
+
+@dataclass(frozen=True)
+class WordSource:
+    """Events from a file descriptor, such as standard input; EVT 2.0 with or without a header.
+
+    Args:
+        name: Name in messages.
+        content: Sensor of the events.
+        descriptor: Open file descriptor.
+        stream_format: Format of the bytes.
+    """
+
+    name: str
+    content: SensorSize
+    descriptor: int
+    stream_format: StreamFormat = "evt2"
+    speed: float = 1.0
+
+    def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
+        """Yield events when their bytes arrive; see `LiveSource`.
+
+        Raises:
+            FormatError: If the stream is empty, a word is invalid, the header is too long, or the stream ends within
+                an event.
+        """
+        decoder, rest = StreamDecoder(self.name, self.stream_format, self.content), b""
+        is_header, begin_s = self.stream_format == "evt2", clock.now_s()
+        jumps = Tally(self.name, "clock jump")
+        for block in self._blocks(clock, stop):
+            rest += block
+            if is_header:
+                size, is_header = _skip_header(rest)
+                rest, decoder.position = rest[size:], decoder.position + size
+            if is_header:
+                if decoder.position + len(rest) > MAX_EVT_HEADER_BYTES:
+                    raise FormatError(f"{self.name}: header too long (expected at most {MAX_EVT_HEADER_BYTES} bytes)")
+                continue
+            now_s = clock.now_s()
+            events, used = decoder.decode(np.frombuffer(rest, np.uint8), arrived_us=round(1e6 * (now_s - begin_s)))
+            rest = rest[used:]
+            jumps.update(decoder.clock.jumps, describe_jump(self.name, decoder.clock))
+            if len(events):
+                yield Chunk(events, int(events.t[-1]), now_s)
+
+        jumps.finish()
+        if not (rest or decoder.position or stop.is_set()):
+            raise FormatError(f"{self.name}: empty (found 0 bytes until its end)")
+        if rest and not stop.is_set():
+            where = f"byte {decoder.position}"
+            raise FormatError(f"{self.name}: {where}: truncated (found {len(rest)} bytes of an event or header)")
+
+    def _blocks(self, clock: LiveClock, stop: threading.Event) -> Iterator[bytes]:
+        """Yield the bytes of each `BATCH_S`, until the end."""
+        while not stop.is_set():
+            if not self._is_ready(NOTICE_S):
+                continue
+            blocks, size, due_s = list[bytes](), 0, clock.now_s() + BATCH_S
+            while size < MAX_BATCH_BYTES and self._is_ready(max(0.0, due_s - clock.now_s())):
+                block = os.read(self.descriptor, BLOCK_BYTES)
+                if not block:
+                    yield b"".join(blocks)
+                    return
+                blocks.append(block)
+                size += len(block)
+                if clock.now_s() >= due_s:
+                    break
+            yield b"".join(blocks)
+
+    def _is_ready(self, timeout_s: float) -> bool:
+        """Wait for bytes or the end; on Windows, where only sockets can be waited for, reading waits."""
+        return sys.platform == "win32" or bool(select.select([self.descriptor], [], [], timeout_s)[0])
+
+
+def _skip_header(head: bytes) -> tuple[int, bool]:
+    """Return the size of the complete header lines, and whether more may follow."""
+    size = 0
+    while head.startswith(MARK, size):
+        stop = head.find(b"\n", size)
+        if stop < 0:
+            return size, True
+        line, size = head[size:stop], stop + 1
+        if line.strip() == b"% end":
+            return size, False
+    return size, len(head) - size < len(MARK)
+
+
+@dataclass(frozen=True)
+class PacketSource:
+    """Events in packets over UDP.
+
+    Args:
+        name: Name in messages.
+        content: Sensor of the events.
+        receiver: Bound socket; `read` closes it.
+        stream_format: Format of the packets.
+    """
+
+    name: str
+    content: SensorSize
+    receiver: socket.socket = field(repr=False)
+    stream_format: StreamFormat = "aestream"
+    speed: float = 1.0
+
+    def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
+        """Yield the events of each `BATCH_S`; see `LiveSource`. Wrong packets are skipped: anybody can send them."""
+        decoder = StreamDecoder(self.name, self.stream_format, self.content)
+        decoder.decode(np.zeros(0, np.uint8), arrived_us=0)  # compiled before packets arrive
+        skipped, jumps = Tally(self.name, "skipped packet"), Tally(self.name, "clock jump")
+        wrong, lost_before = 0, 0
+        with PacketReceiver(self.receiver) as receiver:
+            begin_s = clock.now_s()
+            while not stop.wait(BATCH_S):
+                data, sizes = receiver.take()
+                now_s = clock.now_s()
+                parts, errors = _decode(decoder, data, sizes, arrived_us=round(1e6 * (now_s - begin_s)))
+
+                if errors:
+                    wrong += len(errors)
+                    skipped.update(wrong, f"{errors[0]}; packet skipped")
+                jumps.update(decoder.clock.jumps, describe_jump(self.name, decoder.clock))
+
+                events = concatenate(parts, self.content)
+                if len(events):
+                    lost = receiver.lost
+                    yield Chunk(events, int(events.t[-1]), now_s, lost - lost_before)
+                    lost_before = lost
+
+        skipped.finish()
+        jumps.finish()
+
+
+def _decode(
+    decoder: StreamDecoder, data: NDArray[np.uint8], sizes: NDArray[np.int64], *, arrived_us: int
+) -> tuple[list[Events], list[FormatError]]:
+    """Decode packets, and return an error for each wrong one: packets are halved until wrong ones are alone."""
+    try:
+        return [decoder.decode_packets(data, sizes, arrived_us=arrived_us)], []
+    except FormatError as error:
+        if len(sizes) == 1:
+            return [], [error]
+
+    middle = len(sizes) // 2
+    first, second = np.split(data, [sizes[:middle].sum()])
+    parts, errors = _decode(decoder, first, sizes[:middle], arrived_us=arrived_us)
+    # A copy, because words that begin at an odd byte cannot be decoded.
+    later, later_errors = _decode(decoder, second.copy(), sizes[middle:], arrived_us=arrived_us)
+    return parts + later, errors + later_errors

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+
+import pytest
+
+from dvspipe.base.errors import CorruptionError, DvspipeError, EventError, Remedy, TruncatedVideoError
+
+REMEDY = Remedy("overwrite", True, "replace it")
+
+
+def kinds(kind: type[DvspipeError] = DvspipeError) -> Iterator[type[DvspipeError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from kinds(below)
+
+
+@pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
+def test_every_error_can_be_pickled(kind: type[DvspipeError]) -> None:
+    more = {EventError: {"event": 3}, CorruptionError: {"lost": "3 bytes"}, TruncatedVideoError: {"at_us": 5}}
+    error = kind("a.h5: wrong", REMEDY, **more.get(kind, {})).named("b")  # type: ignore[arg-type]
+    back = pickle.loads(pickle.dumps(error))
+    assert (type(back), str(back), vars(back)) == (kind, str(error), vars(error))
+    assert back.remedies == (REMEDY,)

@@ -1,0 +1,246 @@
+"""Classifiers of integers on disk, and as C code compiled with the C compiler of this machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from facts import mentions, raises
+from torch import nn
+
+from dvspipe.base.errors import CheckpointError, ConfigError, FileError
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
+from dvspipe.checkpoints.integer import IntegerClassifier
+from dvspipe.encoding import BinConfig, encode
+from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.formats import write
+from dvspipe.inference.windows import slide
+from dvspipe.integers.c_code import FILES, export_c
+from dvspipe.networks import parse_network
+from dvspipe.networks.integer import run
+from dvspipe.networks.quantisation import quantise
+
+FLAGS = ("-O1", "-Wall", "-Wextra", "-Werror", "-std=c99", "-pedantic")
+NETWORKS: dict[str, dict[str, Any]] = {
+    "zero": {"channels": (4, 6), "kernel": 3, "gain": 3.0},
+    "subtract": {"channels": (4, 6, 5), "kernel": 3, "padded": (True, False, True), "gain": 3.0, "reset": "subtract"},
+    "mlp": {"kind": "mlp", "channels": (30, 20), "gain": 4.0, "readout": "linear"},
+    "sew": {"kind": "sew", "channels": (4, 4), "kernel": 3, "gain": 3.0},
+    "plif": {"kind": "plif", "channels": (4, 6), "kernel": 3, "hidden": 9, "gain": 4.0, "readout": "count", "votes": 2},
+}
+
+
+class Target(NamedTuple):
+    """Compiler of a machine, and the program that runs its executables."""
+
+    compiler: tuple[str, ...]
+    runner: tuple[str, ...] = ()
+
+    def build(self, folder: Path, program: str) -> tuple[str | Path, ...]:
+        """Compile a program of an exported folder; return the command that runs it."""
+        sources = [folder / f"{program}.c", folder / "dvspipe_network.c"]
+        subprocess.run([*self.compiler, *FLAGS, *sources, "-o", folder / program], check=True)
+        return (*self.runner, folder / program)
+
+    @property
+    def problem(self) -> str | None:
+        """Reason why the target cannot be used on this machine; None if a small program runs."""
+        return _find_problem(self)
+
+
+@cache
+def _find_problem(target: Target) -> str | None:
+    for program in (target.compiler[0], *target.runner[:1]):
+        if not shutil.which(program):
+            return f"{program} is not installed"
+    with TemporaryDirectory() as folder:
+        source = Path(folder, "a.c")
+        source.write_text("#include <stdio.h>\n#include <string.h>\nint main(void) { return 0; }\n")
+        done = subprocess.run(
+            [*target.compiler, source, "-o", source.with_suffix("")], capture_output=True, check=False
+        )
+        return f"{' '.join(target.compiler)} finds no libraries" if done.returncode else None
+
+
+TARGETS = {
+    "gcc": Target(("gcc",)),
+    "clang": Target(("clang",)),
+    "32 bit": Target(("gcc", "-m32")),
+    "big endian": Target(("powerpc-linux-gnu-gcc", "-static"), ("qemu-ppc",)),
+    "cortex-m4": Target(
+        ("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "--specs=rdimon.specs"), ("qemu-arm", "-cpu", "cortex-m4")
+    ),
+}
+C_COMPILER = next((target for name in ("gcc", "clang") if not (target := TARGETS[name]).problem), None)
+
+
+def make_classifier(*, bins: BinConfig | None = None, **settings: Any) -> IntegerClassifier:
+    """Quantise a random network on 24 x 14 pixels, binned to 12 x 7."""
+    config = ClassifierConfig(
+        classes=('a "quoted" one', "b??/", "hände"),
+        width=24,
+        height=14,
+        bins=bins or BinConfig(steps=6, step_us=1000, downsample=2, form="clipped", clip=3),
+        network=parse_network({"tau_mem_s": 0.003, "tau_readout_s": 0.004} | settings),
+    )
+    torch.manual_seed(0)
+    network = config.build_network().eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_var is not None
+            module.running_var.uniform_(0.2, 0.6)
+            nn.init.normal_(module.bias, 0.2, 0.2)
+    counts = torch.randint(0, 4, (config.bins.steps, 3, *config.task.shape), dtype=torch.uint8)
+    return IntegerClassifier(config, quantise(network, counts))
+
+
+def draw_events(seed: int) -> Events:
+    """Draw a recording that ends after one window or more, with times beyond the camera's 13-bit clock."""
+    rng = np.random.default_rng(seed)
+    t = np.sort(rng.integers(8_380_000, 8_380_000 + 7000 + 3000 * seed, 400))
+    x, y = rng.integers(0, 24, 400), rng.integers(0, 14, 400)
+    return Events(t=t, x=x, y=y, p=rng.random(400) < 0.5, sensor=SensorSize(width=24, height=14))
+
+
+def test_classifier_is_read_as_it_was_written(tmp_path: Path) -> None:
+    classifier = make_classifier(**NETWORKS["subtract"])
+    classifier.save(tmp_path / "a8.safetensors")
+    found = IntegerClassifier.load(tmp_path / "a8.safetensors")
+    counts = np.random.default_rng(0).integers(0, 4, (6, *classifier.network.shape)).astype(np.uint8)
+    assert found.config == classifier.config
+    assert (run(found.network, counts) == run(classifier.network, counts)).all()
+    with raises(FileError, "a8.safetensors"):
+        classifier.save(tmp_path / "a8.safetensors")
+    with raises(FileError, ".bin"):
+        classifier.save(tmp_path / "a8.bin")
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    with raises(CheckpointError, "net.safetensors"):
+        IntegerClassifier.load(path)
+    classifier = make_classifier(**NETWORKS["zero"])
+    save_checkpoint(path, classifier.config, classifier.config.build_network())
+    with raises(CheckpointError, "net.safetensors", "dvspipe-classifier-1"):
+        IntegerClassifier.load(path)
+    classifier.save(path, overwrite=True)
+    path.write_bytes(path.read_bytes().replace(b'\\"pool\\":2', b'\\"pool\\":1'))
+    with raises(CheckpointError, "net.safetensors"):
+        IntegerClassifier.load(path)
+
+
+def test_bins_of_complete_recordings_are_refused(tmp_path: Path) -> None:
+    classifier = make_classifier(
+        bins=BinConfig(steps=6, step_us=1000, by="recording", downsample=2), **NETWORKS["zero"]
+    )
+    classifier.save(tmp_path / "a8.safetensors")
+    with raises(ConfigError, "a8.safetensors", "bins.by", "recording"):
+        export_c(tmp_path / "a8.safetensors", tmp_path / "code")
+
+
+def test_existing_code_is_kept(tmp_path: Path) -> None:
+    make_classifier(**NETWORKS["zero"]).save(tmp_path / "a8.safetensors")
+    export_c(tmp_path / "a8.safetensors", tmp_path / "code")
+    with raises(FileError, FILES[0]):
+        export_c(tmp_path / "a8.safetensors", tmp_path / "code")
+    assert export_c(tmp_path / "a8.safetensors", tmp_path / "code", overwrite=True)
+
+
+def test_full_disk_leaves_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_classifier(**NETWORKS["zero"]).save(tmp_path / "a8.safetensors")
+    written: list[Path] = []
+
+    def write_text(path: Path, *_: object, **__: object) -> None:
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    with raises(FileError, os.strerror(errno.ENOSPC)):
+        export_c(tmp_path / "a8.safetensors", tmp_path / "code")
+    assert list((tmp_path / "code").iterdir()) == []
+
+
+def test_network_uses_only_stdint_and_string(tmp_path: Path) -> None:
+    make_classifier(**NETWORKS["zero"]).save(tmp_path / "a8.safetensors")
+    header, code, *_ = (path.read_text() for path in export_c(tmp_path / "a8.safetensors", tmp_path / "code"))
+    included = {line.split()[1] for line in (header + code).splitlines() if line.startswith("#include")}
+    assert included == {"<stdint.h>", "<string.h>", '"dvspipe_network.h"'}
+    assert not any(word in code for word in ("malloc", "float ", "double "))
+
+
+def check_program(target: Target, classifier: IntegerClassifier, folder: Path) -> None:
+    """Check that all golden scores are equal, and that each window of recordings has the label of the reference."""
+    classifier.save(folder / "a8.safetensors")
+    export_c(folder / "a8.safetensors", folder)
+    checked = subprocess.run(target.build(folder, "check"), capture_output=True, text=True, check=True)
+    assert mentions(checked.stdout, 6)
+    main, window_us = target.build(folder, "main"), classifier.bins.steps * classifier.bins.step_us
+    for seed, suffix in ((0, ".bin"), (1, ".bin"), (2, ".raw"), (3, ".raw")):
+        path, events = folder / f"{seed}{suffix}", draw_events(seed)
+        write(path, events)
+        starts = range(int(events.t[0]), int(events.t[-1]) - window_us + 1, window_us)
+        windows = [encode(events, classifier.bins, start_us=start) for start in starts]
+        expected = [classifier.config.classes[run(classifier.network, counts)[-1].argmax()] for counts in windows]
+        with path.open("rb") as file:
+            found = subprocess.run(main, stdin=file, capture_output=True, check=True)
+        assert found.stdout.decode().splitlines() == expected
+
+
+@pytest.mark.skipif(C_COMPILER is None, reason="no C compiler is installed")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_compiled_code_equals_the_reference(name: str, tmp_path: Path) -> None:
+    assert C_COMPILER is not None
+    check_program(C_COMPILER, make_classifier(**NETWORKS[name]), tmp_path)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_all_machines_compute_the_same(name: str, tmp_path: Path) -> None:
+    """Compiled without warnings, with reset by subtraction, a layer without padding, and inputs up to 255."""
+    target = TARGETS[name]
+    if target.problem:
+        pytest.skip(target.problem)
+    check_program(target, make_classifier(bins=BinConfig(steps=6, step_us=1000), **NETWORKS["subtract"]), tmp_path)
+
+
+@pytest.mark.skipif(C_COMPILER is None, reason="no C compiler is installed")
+@pytest.mark.parametrize("gap_us", [20_000, 320_000_000])
+def test_program_skips_windows_without_events(gap_us: int, tmp_path: Path) -> None:
+    assert C_COMPILER is not None
+    classifier, events = make_classifier(**NETWORKS["zero"]), draw_events(3)
+    classifier.save(tmp_path / "a8.safetensors")
+    export_c(tmp_path / "a8.safetensors", tmp_path)
+    later = Events(events.t + gap_us, events.x, events.y, events.p, events.sensor)
+    write(tmp_path / "gap.raw", concatenate([events, later]))
+    found = subprocess.run(
+        C_COMPILER.build(tmp_path, "main"), input=(tmp_path / "gap.raw").read_bytes(), capture_output=True, check=True
+    )
+    windows = list(slide([events, later], classifier.bins, classifier.bins.window_us))
+    labels = [run(classifier.network, window.spikes.astype(np.uint8))[-1].argmax() for window in windows[:-1]]
+    assert found.stdout.decode().splitlines() == [classifier.config.classes[label] for label in labels]
+
+
+@pytest.mark.skipif(C_COMPILER is None, reason="no C compiler is installed")
+def test_program_names_what_is_wrong_with_its_input(tmp_path: Path) -> None:
+    assert C_COMPILER is not None
+    make_classifier(**NETWORKS["zero"]).save(tmp_path / "a8.safetensors")
+    export_c(tmp_path / "a8.safetensors", tmp_path)
+    main = C_COMPILER.build(tmp_path, "main")
+    for content, facts in (
+        (b"", ("events",)),
+        (b"% evt 2.0\n% end\n", ("events",)),
+        (bytes([30, 1, 0, 0, 0]), (30, "24x14")),
+        (bytes([3, 1, 0, 0, 9, 3, 1, 0, 0, 4]), ("5 us",)),
+    ):
+        found = subprocess.run(main, input=content, capture_output=True, check=False)
+        assert found.returncode == 2
+        assert mentions(found.stderr.decode(), *facts)

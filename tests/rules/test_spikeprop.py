@@ -1,0 +1,82 @@
+"""SpikeProp: closed form of one synapse, finite differences, and XOR."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from facts import raises
+from scipy.special import lambertw
+
+from dvspipe import DvspipeError
+from dvspipe.rules import SpikePropLayer, spikeprop_times
+
+F64 = torch.float64
+DELAYS = torch.arange(1, 17, dtype=F64)
+
+
+def potential(at: float, times: torch.Tensor, weights: torch.Tensor) -> float:
+    since = at - times[:, None] - DELAYS
+    return float((weights * torch.where(since > 0, since / 7 * torch.exp(1 - since / 7), 0)).sum())
+
+
+def test_one_synapse_equals_the_lambert_closed_form() -> None:
+    weight = torch.tensor([[[3.0]]], dtype=F64, requires_grad=True)
+    spiked = spikeprop_times(torch.zeros(1, 1, dtype=F64), weight, torch.zeros(1, dtype=F64), tau=7.0, threshold=2.0)
+    t = -7 * lambertw(-2 / (math.e * 3)).real
+    assert float(spiked.detach()) == pytest.approx(t, abs=1e-12)
+    (gradient,) = torch.autograd.grad(spiked.sum(), weight)
+    effect, slope = t / 7 * math.exp(1 - t / 7), (1 - t / 7) / 7 * math.exp(1 - t / 7)
+    assert float(gradient) == pytest.approx(-effect / (3 * slope), abs=1e-10)
+
+
+def test_potential_reaches_the_threshold_at_the_spike() -> None:
+    torch.manual_seed(0)
+    times, weights = torch.tensor([[0.0, 3.0, 6.0]], dtype=F64), 9 * torch.rand(4, 3, 16, dtype=F64)
+    spiked = spikeprop_times(times, weights, DELAYS, tau=7.0, threshold=50.0)[0]
+    for time, own in zip(spiked.tolist(), weights, strict=True):
+        assert potential(time, times[0], own) == pytest.approx(50, abs=1e-9)
+        assert potential(time - 1e-3, times[0], own) < 50
+
+
+def test_gradients_equal_finite_differences() -> None:
+    torch.manual_seed(1)
+    times, weights = 6 * torch.rand(2, 3, dtype=F64), 9 * torch.rand(2, 3, 16, dtype=F64) - 1
+    times.requires_grad_()
+    weights.requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda times, weights: spikeprop_times(times, weights, DELAYS, tau=7.0, threshold=50.0), (times, weights)
+    )
+    spiked = spikeprop_times(times, weights, DELAYS, tau=7.0, threshold=50.0)
+    (gradient,) = torch.autograd.grad(spiked.sum(), times)
+    assert gradient.sum(1).tolist() == pytest.approx([2, 2], abs=1e-9)
+
+
+def test_minimum_slope_is_in_potential_per_time() -> None:
+    times, delays = torch.zeros(1, 1, dtype=F64), torch.zeros(1, dtype=F64)
+    weight = torch.full((1, 1, 1), 50.001, dtype=F64, requires_grad=True)
+    spiked = spikeprop_times(times, weight, delays, tau=7.0, threshold=50.0, least_slope=0.1)
+    (gradient,) = torch.autograd.grad(spiked.sum(), weight)
+    assert float(gradient) == pytest.approx(-1 / 0.1, rel=1e-2)
+
+
+def test_xor_is_learned_for_all_five_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bohte et al. 2002: a summed squared error below 1 ms^2 in about 250 cycles."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "scripts" / "studies")
+    spike_times = importlib.import_module("spike_times")
+    errors = [spike_times.train_xor(seed, 250) for seed in range(5)]
+    assert [each[-1] < 1 for each in errors] == [True] * 5
+
+
+def test_layer_has_a_weight_per_delay() -> None:
+    layer = SpikePropLayer(3, 2, delays=range(1, 5), tau=7.0)
+    assert layer.weight.shape == (2, 3, 4)
+    assert layer(torch.zeros(6, 3)).shape == (6, 2)
+
+
+def test_layer_without_delays_is_rejected() -> None:
+    with raises(DvspipeError, "delays = []"):
+        SpikePropLayer(3, 1, delays=[], tau=7.0)

@@ -1,0 +1,485 @@
+"""Live streams: sources, queue, session and command."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from commands import dvspipe, keep_signal_handlers
+from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
+from facts import mentions, raises
+from untrained import untrained_config, untrained_network
+
+from dvspipe.base.errors import ConfigError, DataError, FileError, VideoError
+from dvspipe.checkpoints.checkpoint import save_checkpoint
+from dvspipe.checkpoints.integer import IntegerClassifier
+from dvspipe.cli.interrupts import EndOnInterrupt, raise_interrupts
+from dvspipe.encoding import encode
+from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.formats import WriteOptions, Writer, create_writer, read, write
+from dvspipe.inference import Classifier, InferConfig
+from dvspipe.inference.integer_runner import IntegerRunner
+from dvspipe.inference.stateful import StatefulRun, group_steps
+from dvspipe.inference.windows import encode_steps
+from dvspipe.networks.quantisation import quantise
+from dvspipe.results import Timeline
+from dvspipe.streaming import Chunk, ChunkQueue, LiveSession, LiveSource, PushedSource, open_live
+from dvspipe.streaming.answers import LiveAnswer
+from dvspipe.streaming.framing import LiveFinder, frame_live_events
+from dvspipe.streaming.sources import FilmSource
+from dvspipe.video.arrays import open_array
+from dvspipe.video.config import VideoSettings
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
+
+STEP_US = 20_000
+
+
+class FakeClock:
+    """Clock that jumps to the time that is waited for."""
+
+    def __init__(self) -> None:
+        self.time_s = 0.0
+
+    def now_s(self) -> float:
+        return self.time_s
+
+    def wait_until(self, time_s: float, stop: threading.Event) -> None:
+        if not stop.is_set():
+            self.time_s = max(self.time_s, time_s)
+
+
+@pytest.fixture(autouse=True)
+def _no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open no window by default, also on a machine with a display."""
+    monkeypatch.setattr("dvspipe.video.window.has_display", lambda: False)
+
+
+@pytest.fixture(scope="module", params=["torch", "integer"])
+def classifier(request: pytest.FixtureRequest) -> Classifier:
+    """Network with random weights, in PyTorch or in integers."""
+    config = untrained_config({"steps": 5, "step_us": STEP_US})
+    network = untrained_network(config)
+    if request.param == "torch":
+        return Classifier(config, network)
+    counts = torch.from_numpy(encode(moving_bar(1, 3), config.bins))
+    return Classifier(config, quantise(network.eval(), counts[:, None]))
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recording of 0.7 s with a pause of 0.3 s, longer than a window."""
+    bar = moving_bar(1, 3, windows=4)
+    after = moving_bar(2, 4, windows=3)
+    later = Events(after.t + 700_000, after.x, after.y, after.p, after.sensor)
+    path = tmp_path_factory.mktemp("live") / "bars.h5"
+    write(path, concatenate([bar, later], bar.sensor))
+    return path
+
+
+def answers_of(
+    source: LiveSource,
+    classifier: Classifier,
+    config: InferConfig = InferConfig(),
+    *,
+    writer: Writer | None = None,
+    capacity: int = 100_000,
+) -> list[LiveAnswer]:
+    """Answers with a label, of a session on a fake clock that drops nothing unless told otherwise."""
+    session = LiveSession(source, classifier, config, writer=writer, clock=FakeClock(), capacity=capacity)
+    return [answer for answer in session.run() if answer.label is not None]
+
+
+def assert_equal(answers: list[LiveAnswer], timeline: Timeline | None) -> None:
+    """Check that times and probabilities are equal to the last bit."""
+    assert timeline is not None
+    assert [answer.t_us for answer in answers] == timeline.t_end_us.tolist()
+    found = np.array([answer.probabilities for answer in answers], np.float32)
+    np.testing.assert_array_equal(found, timeline.probabilities)
+
+
+# Answers
+
+
+@pytest.mark.parametrize("hop_us", [None, 60_000])
+def test_answers_equal_stateful_inference_to_the_last_bit(
+    classifier: Classifier, recording: Path, hop_us: int | None
+) -> None:
+    config = InferConfig(hop_us=hop_us)
+    answers = answers_of(open_live(recording), classifier, config=config)
+    expected = classifier.predict(recording, config.model_copy(update={"stateful": True}))
+    assert_equal(answers, expected.timeline)
+    assert {answer.dropped for answer in answers} == {0}
+
+
+def test_film_has_the_answers_of_inference_on_the_film(classifier: Classifier, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frames = (Frame(40_000 * n, rng.integers(0, 256, (24, 32), np.uint8)) for n in range(15))
+    film = tmp_path / "film.webm"
+    write_video(film, frames)
+    config = InferConfig(roi="full")
+    answers = answers_of(open_live(film), classifier, config=config)
+    assert_equal(answers, classifier.predict(film, config.model_copy(update={"stateful": True})).timeline)
+
+
+def test_pushed_pictures_have_the_answers_of_their_film(classifier: Classifier, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    pictures = [(40_000 * n, rng.integers(0, 256, (24, 32, 3), np.uint8)) for n in range(15)]
+    source = PushedSource("webcam", SensorSize(width=32, height=24))
+    for t_us, picture in pictures:
+        source.push(t_us, picture)
+    source.end()
+    film = tmp_path / "film"
+    film.mkdir()
+    for number, (_, picture) in enumerate(pictures):
+        cv2.imwrite(str(film / f"{number:02}.png"), picture)
+    config = InferConfig(roi="full")
+    answers = answers_of(source, classifier, config=config)
+    expected = answers_of(open_live(film, VideoSettings(fps=25)), classifier, config=config)
+    assert answers
+    assert [(each.t_us, each.probabilities) for each in answers] == [(x.t_us, x.probabilities) for x in expected]
+
+
+@pytest.mark.parametrize("capacity", [1, 100_000])
+def test_recorded_events_have_the_answers_that_were_shown(
+    classifier: Classifier, recording: Path, tmp_path: Path, capacity: int
+) -> None:
+    """Chunks may be dropped or not: the recording contains what the network saw."""
+    path = tmp_path / "seen.h5"
+    writer = create_writer(path, BAR_SENSOR, WriteOptions())
+    answers = answers_of(open_live(recording), classifier, writer=writer, capacity=capacity)
+    assert_equal(answers, classifier.predict(path, {"stateful": True}).timeline)
+    if not answers[-1].dropped:
+        np.testing.assert_array_equal(read(path).t, read(recording).t)
+
+
+def test_outputs_do_not_depend_on_blocks(classifier: Classifier) -> None:
+    events, bins = moving_bar(0, 1, windows=3), classifier.config.bins
+    steps = list(encode_steps([events], bins, start_us=int(events.t[0]), pause_steps=bins.steps))
+    blocks = {1: [[step] for step in steps], 2: list(group_steps(steps, 2)), 4: list(group_steps(steps, 4))}
+    outputs = []
+    for size, each in blocks.items():
+        copies = 2 if size == 1 else 1
+        run = StatefulRun(classifier.runner, bins, len(BAR_CLASSES), start_us=0, hop=1, copies=copies)
+        outputs.append(np.array([found.logits for block in each for found in run.add(block)]))
+    assert len(outputs[0]) == len(steps)
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    np.testing.assert_array_equal(outputs[0], outputs[2])
+
+
+def test_groups_have_at_least_two_steps(classifier: Classifier) -> None:
+    events, bins = moving_bar(0, 1, windows=2), classifier.config.bins
+    steps = list(encode_steps([events], bins, start_us=int(events.t[0]), pause_steps=bins.steps))
+    for count in range(2, len(steps) + 1):
+        sizes = [len(group) for group in group_steps(steps[:count], 3)]
+        assert sum(sizes) == count
+        assert set(sizes) <= {2, 3, 4}
+
+
+def test_latency_is_the_time_since_the_last_step_ended(classifier: Classifier) -> None:
+    t = np.array([0, 10_000, 19_999, 25_000])
+
+    class Source:
+        name, content, speed = "source", BAR_SENSOR, 2.0
+
+        def read(self, clock: FakeClock, _stop: threading.Event) -> Iterator[Chunk]:
+            clock.time_s = 10.5
+            yield Chunk(Events(t, t * 0, t * 0, t * 0, BAR_SENSOR), 25_000, due_s=10.0)
+
+    first = answers_of(Source(), classifier)[0]  # type: ignore[arg-type]
+    assert (first.t_us, first.latency_us) == (20_000, 502_500)
+
+
+# Queue
+
+
+def test_full_queue_drops_the_oldest_chunk() -> None:
+    queue = ChunkQueue(2)
+    for t_us in range(5):
+        queue.put(Chunk(Events.empty(BAR_SENSOR), t_us, 0.0))
+    queue.close()
+    taken = [queue.get(0.0), queue.get(0.0), queue.get(0.0)]
+    assert [chunk and chunk.t_us for chunk in taken] == [3, 4, None]
+    assert (queue.dropped, queue.has_ended) == (3, True)
+
+
+# Sources
+
+
+def chunks_of(source: LiveSource, count: int | None = None) -> list[Chunk]:
+    stop, found = threading.Event(), []
+    for chunk in source.read(FakeClock(), stop):
+        found.append(chunk)
+        if len(found) == count:
+            stop.set()
+    return found
+
+
+@pytest.mark.parametrize("speed", [1.0, 4.0])
+def test_recording_is_replayed_at_its_own_pace(recording: Path, speed: float) -> None:
+    chunks, events = chunks_of(open_live(recording, speed=speed)), read(recording)
+    parts = [chunk.content for chunk in chunks if isinstance(chunk.content, Events)]
+    np.testing.assert_array_equal(concatenate(parts, BAR_SENSOR).t, events.t)
+    assert max(int(part.t[-1] - part.t[0]) for part in parts) < 10_000
+    for chunk in chunks:
+        assert chunk.due_s == pytest.approx((chunk.t_us - int(events.t[0])) * 1e-6 / speed)
+
+
+def test_looped_recording_continues_in_time(recording: Path) -> None:
+    once = len(chunks_of(open_live(recording)))
+    chunks = chunks_of(open_live(recording, loops=True), 3 * once)
+    parts = [chunk.content for chunk in chunks if isinstance(chunk.content, Events)]
+    events = concatenate(parts, BAR_SENSOR)
+    assert len(events) == 3 * len(read(recording))
+    assert (np.diff(events.t) >= 0).all()
+
+
+def test_looped_film_continues_with_the_same_frame_interval() -> None:
+    video = open_array(np.zeros((3, 7, 12), np.uint8), VideoSettings(fps=50))
+    chunks = chunks_of(FilmSource(video, loops=True), 7)
+    assert [chunk.t_us for chunk in chunks] == [20_000 * number for number in range(7)]
+
+
+def test_frames_of_a_webcam_are_classified_until_it_is_unplugged(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Camera:
+        """Replacement for cv2.VideoCapture: a brighter picture every 2 ms, 200 times."""
+
+        def __init__(self, index: int) -> None:
+            self.index, self.number = index, 0
+
+        def grab(self) -> bool:
+            threading.Event().wait(0.002)
+            self.number += 1
+            return self.index == 0 and self.number <= 200
+
+        def retrieve(self) -> tuple[bool, np.ndarray]:
+            return True, np.full((BAR_SENSOR.height, BAR_SENSOR.width, 3), self.number, np.uint8)
+
+        def release(self) -> None:
+            self.index = -1
+
+    monkeypatch.setattr("dvspipe.video.opencv.cv2.VideoCapture", Camera)
+    answers = list[LiveAnswer]()
+    with raises(VideoError, "camera 0"):
+        for answer in LiveSession(open_live("0"), classifier, InferConfig(roi="full"), capacity=1000).run():
+            answers.append(answer)
+    assert len(answers) > 1
+    assert {answer.dropped for answer in answers} == {0}
+    with raises(VideoError, "camera 1"):
+        open_live("1")
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "kind", "fact"),
+    [
+        ("missing.h5", {}, FileError, "missing.h5"),
+        ("0", {"speed": 2.0}, ConfigError, 2),
+        ("0", {"loops": True}, ConfigError, "loop"),
+        ("missing.h5", {"speed": 0.0}, ConfigError, "speed"),
+        ("http://example.org/a.mp4", {}, VideoError, "URL"),
+    ],
+)
+def test_wrong_sources_are_explained(source: str, options: dict[str, Any], kind: type[Exception], fact: object) -> None:
+    with raises(kind, fact):
+        open_live(source, **options)
+
+
+def test_sensor_and_settings_are_checked_before_the_start(classifier: Classifier, tmp_path: Path) -> None:
+    small = SensorSize(width=8, height=6)
+    write(tmp_path / "small.h5", Events([0, 1], [0, 1], [0, 1], [0, 1], small))
+    with raises(DataError, "8x6", BAR_SENSOR):
+        LiveSession(open_live(tmp_path / "small.h5"), classifier)
+    with raises(ConfigError, "30 ms"):
+        LiveSession(open_live(tmp_path / "small.h5"), classifier, InferConfig(fit="scale", hop_us=30_000))
+    with raises(ConfigError, "pose"):
+        LiveSession(open_live(tmp_path / "small.h5"), classifier, InferConfig(fit="scale", pose=True))
+
+
+# End
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_end_an_endless_stream_with_a_complete_recording(
+    classifier: Classifier, recording: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    writer = create_writer(tmp_path / "seen.h5", BAR_SENSOR, WriteOptions())
+    session = LiveSession(open_live(recording, loops=True), classifier, writer=writer, clock=FakeClock())
+    before = signal.getsignal(number)
+    answers = []
+    with EndOnInterrupt(session.stop):
+        for answer in session.run():
+            answers.append(answer)
+            if len(answers) == 3:
+                signal.raise_signal(number)
+    assert signal.getsignal(number) is before
+    seen = read(tmp_path / "seen.h5")
+    assert len(seen) == writer.count > 0
+    assert answers[-1].t_us - STEP_US <= int(seen.t[-1]) < answers[-1].t_us
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_second_ctrl_c_is_handled_as_before(number: signal.Signals) -> None:
+    ended = []
+    with keep_signal_handlers():
+        raise_interrupts()
+        with pytest.raises(KeyboardInterrupt), EndOnInterrupt(lambda: ended.append(True)):
+            signal.raise_signal(number)
+            assert ended == [True]
+            signal.raise_signal(number)
+
+
+def test_failed_source_raises_its_error_after_a_complete_recording(classifier: Classifier, tmp_path: Path) -> None:
+    events = moving_bar(0, 0)
+
+    class Source:
+        name, content, speed = "camera 7", BAR_SENSOR, 1.0
+
+        def read(self, *_: object) -> Iterator[Chunk]:
+            yield Chunk(events, int(events.t[-1]), 0.0)
+            raise VideoError("camera 7: unplugged")
+
+    writer = create_writer(tmp_path / "seen.h5", BAR_SENSOR, WriteOptions())
+    with raises(VideoError, "camera 7"):
+        answers_of(Source(), classifier, writer=writer)
+    assert len(read(tmp_path / "seen.h5")) == len(events)
+
+
+def test_viewer_sees_each_chunk_with_its_events(classifier: Classifier, recording: Path) -> None:
+    class Viewer:
+        def __init__(self) -> None:
+            self.parts, self.chunks, self.refreshed = list[Events](), list[Chunk](), 0
+
+        def add(self, chunk: Chunk, events: Events) -> None:
+            self.chunks.append(chunk)
+            self.parts.append(events)
+
+        def refresh(self) -> None:
+            self.refreshed += 1
+
+    viewer = Viewer()
+    session = LiveSession(open_live(recording), classifier, viewer=viewer, clock=FakeClock(), capacity=100_000)
+    assert list(session.run())
+    np.testing.assert_array_equal(concatenate(viewer.parts, BAR_SENSOR).t, read(recording).t)
+    assert viewer.refreshed >= len(viewer.chunks) == len(chunks_of(open_live(recording)))
+
+
+# Framing
+
+
+def blob(left: float, top: float, *, start_us: int, seconds: float, seed: int) -> Events:
+    """Textured square of 30 pixels that shakes at a place of a sensor of 320 x 240."""
+    rng = np.random.default_rng(seed)
+    count = int(20_000 * seconds)
+    t = np.sort(rng.integers(start_us, start_us + round(seconds * 1e6), count))
+    x, y = left + rng.integers(0, 30, count), top + rng.integers(0, 30, count)
+    return Events(t, x, y, rng.integers(0, 2, count), SensorSize(width=320, height=240))
+
+
+def test_live_region_finds_and_follows_the_moving_object() -> None:
+    size, target = SensorSize(width=320, height=240), SensorSize(width=32, height=24)
+    finder = LiveFinder(size, size, target)
+    for number in range(20):
+        place = 60 if number < 8 else 200
+        finder.add(blob(place, 100, start_us=500_000 * number, seconds=0.5, seed=number))
+        if number == 2:
+            assert finder.framing is None
+        if number == 7:
+            assert finder.framing is not None
+            assert abs(finder.framing.center[0, 0] - 75) < 15
+            zoom = finder.framing.zoom
+    assert finder.framing is not None
+    assert finder.framing.center[0, 0] > 150
+    assert finder.framing.zoom == zoom
+
+
+def test_followed_events_stay_on_the_network_sensor_and_in_order() -> None:
+    size, target = SensorSize(width=320, height=240), SensorSize(width=32, height=24)
+    framer = frame_live_events("camera", size, target, InferConfig())
+    parts = [framer.add(blob(60, 100, start_us=500_000 * n, seconds=0.5, seed=n)) for n in range(8)]
+    assert {part.sensor for part in parts} == {target}
+    assert len(parts[-1]) > 2 * len(parts[0])  # enlarged, compared with the complete picture
+    assert (np.diff(concatenate(parts, target).t) >= 0).all()
+
+
+# Command
+
+
+@pytest.fixture(scope="module")
+def checkpoint(classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("live") / "bars.safetensors"
+    if isinstance(classifier.runner, IntegerRunner):
+        IntegerClassifier(classifier.config, classifier.runner.network).save(path, overwrite=True)
+    else:
+        save_checkpoint(path, classifier.config, classifier.network)
+    return path
+
+
+def test_command_prints_json_lines_and_records(checkpoint: Path, tmp_path: Path) -> None:
+    write(tmp_path / "bar.h5", moving_bar(0, 0, windows=2))
+    options = "--json", "--every", 40, "--speed", 1000, "--record", "seen.h5"
+    done = dvspipe("live", "bar.h5", checkpoint, *options, cwd=tmp_path)
+    answers = [LiveAnswer.model_validate_json(line) for line in done.stdout.splitlines()]
+    shown = dvspipe("infer", checkpoint, "bar.h5", "--json", "--set", "stateful=true", cwd=tmp_path)
+    assert json.loads(shown.stdout)["answer"]["windows"] == 2 * len(answers)
+    assert [answer.t_us for answer in answers] == [answers[0].t_us + 40_000 * n for n in range(5)]
+    np.testing.assert_array_equal(read(tmp_path / "seen.h5").x, moving_bar(0, 0, windows=2).x)
+
+
+def test_command_prints_plain_lines_without_a_terminal(checkpoint: Path, tmp_path: Path) -> None:
+    write(tmp_path / "bar.h5", moving_bar(0, 0))
+    done = dvspipe("live", "bar.h5", checkpoint, "--speed", 1000, cwd=tmp_path)
+    assert len(done.stdout.splitlines()) == 1
+    assert mentions(done.stdout, "events/s", "%")
+    assert "\r" not in done.stdout
+
+
+def test_command_shows_a_window_until_it_is_closed(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Window:
+        def __init__(self, title: str) -> None:
+            assert title == "bar.h5"
+            self.pictures = 0
+            windows.append(self)
+
+        def show(self, picture: np.ndarray) -> None:
+            assert picture.ndim == 3
+            self.pictures += 1
+
+        def is_open(self) -> bool:
+            return self.pictures < 2
+
+        def close(self) -> None:
+            self.pictures = -1
+
+    windows = list[Window]()
+    monkeypatch.setattr("dvspipe.video.window.PictureWindow", Window)
+    monkeypatch.setattr("dvspipe.cli.live_window.PICTURE_S", 0.0)
+    write(tmp_path / "bar.h5", moving_bar(0, 0))
+    done = dvspipe("live", "bar.h5", checkpoint, "--speed", 1000, "--loop", "--window", cwd=tmp_path)
+    assert done.returncode == 0
+    assert [window.pictures for window in windows] == [-1]
+
+
+def test_command_explains_why_it_has_no_window(checkpoint: Path, tmp_path: Path) -> None:
+    write(tmp_path / "bar.h5", moving_bar(0, 0))
+    done = dvspipe("live", "bar.h5", checkpoint, "--window", cwd=tmp_path, code=2)
+    assert mentions(done.stderr, "--window", "display")
+
+
+def test_command_refuses_existing_records_and_two_intervals(checkpoint: Path, tmp_path: Path) -> None:
+    write(tmp_path / "bar.h5", moving_bar(0, 0))
+    done = dvspipe("live", "bar.h5", checkpoint, "--record", "bar.h5", cwd=tmp_path, code=2)
+    assert mentions(done.stderr, "bar.h5", "--overwrite")
+    both = "--every", 40, "--set", "hop_us=40000"
+    assert mentions(dvspipe("live", "bar.h5", checkpoint, *both, cwd=tmp_path, code=2).stderr, "--every", "hop_us")
