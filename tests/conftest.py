@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from dvspipe.cli.imports import pause_collection
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 
@@ -24,14 +22,6 @@ settings.register_profile(
     "dvspipe", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("dvspipe")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
-    """Exclude what the tests import from searches for garbage, 600,000 objects, 0.5 s per search; search less often."""
-    gc.set_threshold(20_000)  # allocations; with the default of 700, searches take 3 % of the tests
-    with pause_collection():
-        return (yield)
 
 
 def random_events(seed: int, count: int, sensor: SensorSize = SENSOR, span_us: int = 100_000) -> Events:

@@ -18,31 +18,24 @@ def work():
     threading.Thread(target=lambda: time.sleep(0.1) or print("thread")).start()
     {ending}
 sys.modules["dvspipe.cli.app"] = types.SimpleNamespace(main=work)
-{before}
 command.main()
 print("after")
 """
 
 
-def run(folder: Path, *, ending: str = "", before: str = "") -> tuple[int, list[str]]:
+def run(folder: Path, *, ending: str = "") -> tuple[int, list[str]]:
     """Run a command that keeps an object, a callback and a thread; return its exit code and output."""
-    code = COMMAND.format(ending=ending, before=before)
+    code = COMMAND.format(ending=ending)
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout.splitlines()
 
 
-def test_successful_command_ends_after_threads_and_callbacks_without_clearing_memory(tmp_path: Path) -> None:
-    assert run(tmp_path) == (0, ["after", "thread", "callback"])
+def test_successful_command_ends_after_threads_and_callbacks(tmp_path: Path) -> None:
+    assert run(tmp_path) == (0, ["after", "thread", "callback", "cleared"])
 
 
 def test_interrupted_command_ends_without_clearing_memory(tmp_path: Path) -> None:
-    ending = "command.Interrupt.requested = True; sys.exit(130)"
-    assert run(tmp_path, ending=ending) == (130, ["thread", "callback"])
-
-
-def test_callbacks_from_before_the_command_are_called(tmp_path: Path) -> None:
-    before = "atexit.register(print, 'earlier callback')"
-    assert run(tmp_path, before=before) == (0, ["after", "thread", "callback", "earlier callback", "cleared"])
+    assert run(tmp_path, ending="command.Interrupt.requested = True; sys.exit(130)") == (130, [])
 
 
 def test_failed_command_keeps_its_exit_code(tmp_path: Path) -> None:

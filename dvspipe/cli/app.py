@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -97,7 +95,6 @@ def start(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help=QUIET_HELP)] = False,
 ) -> None:
     """Set the verbosity; without a command, print the help."""
-    gc.enable()  # paused while the command line starts
     notes.quiet = quiet
     if version:
         from importlib.metadata import version as version_of
@@ -158,32 +155,6 @@ for _name, _group in GROUPS.items():
         _part.cls = _Command
 
 
-def _choose_app(arguments: Sequence[str]) -> typer.Typer:
-    """Return an app with what the arguments need: typer inspects all options of all its commands, which takes 30 ms.
-
-    Shells complete commands and options in a process without arguments.
-    """
-    name = next((each for each in arguments if not each.startswith("-")), "")
-    if name in BY_NAME:
-        chosen = _create()
-        chosen.command(name, cls=_Command)(BY_NAME[name])  # type: ignore[type-var]
-        return chosen
-    return app if name or not arguments else _create_overview()
-
-
-def _create_overview() -> typer.Typer:
-    """Create the app for its own help, with commands that have no options."""
-    overview = _create()
-    for name, command in BY_NAME.items():
-        overview.command(name, help=command.__doc__, rich_help_panel=PANELS[name])(_take_no_options)
-    for name, group in GROUPS.items():
-        overview.add_typer(typer.Typer(), name=name, help=group.info.help, rich_help_panel=GROUPS_PANEL)
-    return overview
-
-
-def _take_no_options() -> None: ...
-
-
 def _end_among_processes() -> None:
     """Exit a process of torchrun immediately; its outputs are complete and flushed.
 
@@ -200,7 +171,7 @@ def main() -> None:
     catch_interrupts()
     accept_all_texts()
     try:
-        code = _choose_app(sys.argv[1:])(standalone_mode=False)  # typer returns this code after Ctrl-C
+        code = app(standalone_mode=False)  # typer returns this code after Ctrl-C
         if code == EXIT_INTERRUPTED or Interrupt.requested:
             raise KeyboardInterrupt
         sys.stdout.flush()

@@ -17,7 +17,6 @@ from rich.text import Text
 from ..base.errors import ConfigError, DvspipeError, FileError
 from ..base.kernels import compiled_s
 from .activity import ShownStage
-from .imports import pause_collection
 from .options import (
     AsJson,
     EngineOption,
@@ -100,11 +99,10 @@ def convert(
     overwrite: Overwrite = False,
 ) -> None:
     """Convert videos to the events of a simulated event camera, or recordings to another format."""
-    with pause_collection():
-        from ..base.config import build, merge_settings, parse_overrides
-        from ..recordings.conversion import plan_conversions
-        from ..recordings.settings import ConversionSettings
-        from ..simulator import read_preset
+    from ..base.config import build, merge_settings, parse_overrides
+    from ..recordings.conversion import plan_conversions
+    from ..recordings.settings import ConversionSettings
+    from ..simulator import read_preset
 
     chosen = parse_overrides(settings or [])
     times = {name: value for name, value in (("start_s", start), ("stop_s", stop)) if value is not None}

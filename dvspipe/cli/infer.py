@@ -11,7 +11,6 @@ import typer
 
 from ..base.errors import ConfigError, DvspipeError, count_noun
 from .activity import show_share
-from .imports import pause_collection
 from .options import (
     AsJson,
     Hint,
@@ -96,9 +95,8 @@ def infer(
     overwrite: Overwrite = False,
 ) -> None:
     """Classify recordings over time: labels, probabilities and segments."""
-    with pause_collection():
-        from ..inference import Classifier, ClassifyOptions, classify_many, find_finished, plan_tasks
-        from ..results import OutputFolder
+    from ..inference import Classifier, ClassifyOptions, classify_many, find_finished, plan_tasks
+    from ..results import OutputFolder
 
     options = ClassifyOptions(
         config=build_config(settings),

@@ -11,7 +11,6 @@ import typer
 from rich.text import Text
 
 from ..base.errors import ConfigError, count_noun
-from .imports import pause_collection
 from .infer import SettingOptions, build_config
 from .interrupts import EndOnInterrupt
 from .live_window import LiveWindow, open_window
@@ -83,10 +82,9 @@ def live(
     overwrite: Overwrite = False,
 ) -> None:
     """Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."""
-    with pause_collection():
-        from ..inference import Classifier
-        from ..streaming import LiveSession
-        from ..streaming.verb import create_live_writer, open_source_for
+    from ..inference import Classifier
+    from ..streaming import LiveSession
+    from ..streaming.verb import create_live_writer, open_source_for
 
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine=engine)
     config = _with_hop(build_config(settings), classifier, every)
