@@ -10,7 +10,6 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from functools import reduce
 from inspect import signature
@@ -381,12 +380,12 @@ def build(model: type[Model], settings: Mapping[str, object], where: str) -> Mod
 
 
 def read_stored(model: type[Model], path: Path) -> Model:
-    """Read the settings stored by a run; settings of other kinds, stored by earlier versions, are dropped.
+    """Read the settings stored by a run.
 
     Raises:
         ConfigError: If the file does not exist, or contains other settings.
     """
-    return build(model, keep_own(model, read_yaml(path)), str(path))
+    return build(model, read_yaml(path), str(path))
 
 
 def as_settings(
@@ -612,36 +611,9 @@ def find_foreign(union: object, settings: Mapping[str, object]) -> list[str]:
     return [] if own is None else [name for name in settings if name in known and name not in own.model_fields]
 
 
-def keep_own(model: type[BaseModel], stored: SettingsTree) -> SettingsTree:
-    """Drop settings of other kinds; earlier versions stored the settings of all kinds."""
-    kept = dict(stored)
-    for group, field in model.model_fields.items():
-        settings = stored.get(group)
-        if isinstance(settings, dict) and find_kinds(field.annotation):
-            kept[group] = _without(settings, find_foreign(field.annotation, settings))
-    return kept
-
-
 def complete_kind(union: object, settings: object) -> object:
-    """Add the default kind to settings of a group, and drop settings of other kinds with default values.
-
-    Before 0.2.0, the complete configuration of a run listed the settings of all kinds.
-    """
-    if not isinstance(settings, Mapping):
-        return settings
-    kinds = find_kinds(union)
-    unused = [name for name in find_foreign(union, settings) if _is_default(kinds.values(), name, settings[name])]
-    return {"kind": next(iter(kinds))} | {name: value for name, value in settings.items() if name not in unused}
-
-
-def _is_default(kinds: Iterable[type[BaseModel]], name: str, value: object) -> bool:
-    """Return whether `value` is the default of the first kind with this setting; in 0.1.0, all kinds shared it."""
-    field = next(kind.model_fields[name] for kind in kinds if name in kind.model_fields)
-    default = field.get_default(call_default_factory=True)
-    if isinstance(default, Settings) and isinstance(value, Mapping):
-        with suppress(ConfigError):
-            value = to_jsonable_python(build(type(default), value, name))
-    return value is None or value == to_jsonable_python(default)
+    """Add the default kind to settings of a group."""
+    return {"kind": next(iter(find_kinds(union)))} | settings if isinstance(settings, dict) else settings
 
 
 def _match_closest(name: str, lasts: Mapping[str, str], cutoff: float) -> list[str]:

@@ -20,7 +20,7 @@ from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from ..base.config import Settings, build, keep_own
+from ..base.config import Settings, build
 from ..base.errors import CheckpointError, ConfigError, shorten
 from ..base.files import TemporaryFolder, claim_output, read_bytes, write_beside, write_text
 from ..encoding import BinConfig
@@ -276,9 +276,7 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
             raise ValueError(
                 f"configuration of {len(metadata['config']):,} characters, expected at most {MAX_CONFIG:,}"
             )
-        settings = json.loads(metadata["config"])
-        own = keep_own(ClassifierConfig, settings) if isinstance(settings, dict) else settings
-        config = build(ClassifierConfig, own, str(path))
+        config = build(ClassifierConfig, json.loads(metadata["config"]), str(path))
     except (ConfigError, KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
     most = math.inf if config.network.kind == "module" else MAX_WEIGHT  # masks of custom modules may be infinite

@@ -247,11 +247,10 @@ def demo(
 
 def _read_run(folder: Path, recordings: str, settings: list[str] | None) -> SettingsTree:
     """Read the settings of a run, set the folder of its recordings, and apply overrides."""
-    from ..base.config import keep_own, merge_settings, parse_overrides, read_yaml
+    from ..base.config import merge_settings, parse_overrides, read_yaml
     from ..results import RunFolder
-    from ..training import TrainConfig
 
-    stored = keep_own(TrainConfig, read_yaml(RunFolder(folder).config))
+    stored = read_yaml(RunFolder(folder).config)
     placed = merge_settings(stored, {"data": {"root": str(Path(recordings).expanduser())}})
     return merge_settings(placed, parse_overrides(settings or []))
 

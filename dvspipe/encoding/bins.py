@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from ..base.arguments import checked
 from ..base.config import Settings, as_settings
@@ -77,11 +77,6 @@ class BinConfig(Settings):
     `form = voxel`."""
     tau_us: float = Field(default=50_000.0, gt=0, le=1e12)
     """Time constant in microseconds, for `form = surface`."""
-
-    @field_validator("polarity", mode="before")
-    @classmethod
-    def _read_old_name(cls, polarity: object) -> object:
-        return "separate" if polarity == "apart" else polarity  # name in files of earlier versions
 
     @model_validator(mode="after")
     def _fits_together(self) -> BinConfig:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import yaml
 from conftest import random_events
 from facts import raises
 
-from dvspipe.base.config import build, find_kinds, keep_own, read_stored
+from dvspipe.base.config import build, find_kinds
 from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.cli.data import is_for_shards
 from dvspipe.cli.options import read_config
@@ -21,7 +20,6 @@ from dvspipe.datasets import (
     DataKind,
     FolderConfig,
     MnistConfig,
-    NmnistConfig,
     RecordingsConfig,
     ShardsConfig,
     open_dataset,
@@ -29,50 +27,10 @@ from dvspipe.datasets import (
 )
 from dvspipe.formats import write
 from dvspipe.training import TrainConfig
-from dvspipe.training.resuming import check_config
-
-BEFORE: dict[str, Any] = {
-    "fit": None,
-    "roi": None,
-    "video": {
-        "video": {"fps": None, "transfer": "srgb", "crop": None, "resize": None, "start_s": 0.0, "stop_s": None},
-        "simulator": {"pos_thres": 0.2, "neg_thres": 0.2, "sigma_thres": 0.0, "cutoff_hz": 0.0},
-        "upsample": "off",
-        "label_noise": False,
-        "compression": "gzip",
-    },
-    "name": None,
-    "options": {},
-    "root": "recordings",
-    "test_root": None,
-    "download": False,
-    "split": None,
-    "sensor": None,
-    "size": None,
-    "hints": {"time_unit": None, "columns": None, "chip": None, "topic": None},
-    "window_us": None,
-    "code": "poisson",
-    "code_settings": {},
-    "group": None,
-    "validation": 0.1,
-    "test": 0.2,
-    "views": 1,
-    "vary": {"drop": 0.2, "drop_time": 0.2, "drop_area": 0.0, "rotate_deg": 0.0},
-    "cache": None,
-    "train_people": 32,
-    "test_people": 10,
-    "clips": 2,
-}
-"""The settings that data sets of all kinds had in 0.1.0, with their defaults."""
 
 
 def test_every_kind_has_a_model_and_a_function_that_opens_it() -> None:
     assert set(find_kinds(DataConfig)) == set(OPENERS) == set(get_args(DataKind))
-
-
-@pytest.mark.parametrize("kind", get_args(DataKind))
-def test_a_complete_configuration_of_before_is_read(kind: str) -> None:
-    assert parse_data(BEFORE | {"kind": kind}) == parse_data({"kind": kind, "root": "recordings"})
 
 
 def test_a_data_set_without_kind_is_a_folder() -> None:
@@ -99,17 +57,6 @@ def test_a_wrong_setting_of_a_kind_is_explained_in_one_line(settings: dict[str, 
     message = str(raised.value)
     assert message.startswith("mine.yaml: ")
     assert "\n" not in message
-
-
-def test_a_run_with_stored_settings_of_another_kind_resumes(tmp_path: Path) -> None:
-    config = TrainConfig(data=NmnistConfig(root=Path("recordings"), views=2))
-    stored = config.model_dump(mode="json")
-    stored["data"] = BEFORE | {"size": "34x34", "clips": 5} | stored["data"]
-    path = tmp_path / "args.yaml"
-    path.write_text(yaml.safe_dump(stored))
-    assert read_stored(TrainConfig, path) == config
-    check_config(config, path, changed=False)
-    assert keep_own(TrainConfig, {"seed": 1}) == {"seed": 1}
 
 
 def test_a_given_kind_leaves_out_what_it_does_not_have(capsys: pytest.CaptureFixture[str]) -> None:

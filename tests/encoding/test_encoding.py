@@ -419,7 +419,3 @@ def test_structured_array_is_encoded_like_events() -> None:
     assert np.array_equal(guessed[..., :7, :12], spikes)
     with raises(EventError, "34x34", "12x7"):
         encode(events, steps=3, sensor="34x34")
-
-
-def test_old_name_of_separate_polarities_is_accepted() -> None:
-    assert BinConfig(polarity="apart") == BinConfig(polarity="separate")  # type: ignore[arg-type]

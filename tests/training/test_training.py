@@ -22,18 +22,18 @@ from facts import mentions, raises
 from recorder import Recorder
 from torch import nn
 
-from dvspipe.base.config import build, keep_own, merge_settings, read_stored, read_yaml, shipped_configs
+from dvspipe.base.config import build, merge_settings, read_stored, read_yaml, shipped_configs
 from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError
 from dvspipe.base.labels import GESTURES
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
 from dvspipe.cli import training as commands
-from dvspipe.datasets import FolderConfig, open_dataset
+from dvspipe.datasets import DataConfig, FolderConfig, open_dataset
 from dvspipe.encoding import BinConfig, Poisson
 from dvspipe.events import SensorSize
 from dvspipe.events.corruption import Drops, Flips, Jitter
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
-from dvspipe.networks import LIF, CsnnConfig, ModuleSource, SpikingNetwork, parse_network
+from dvspipe.networks import LIF, CsnnConfig, ModuleSource, NetworkConfig, SpikingNetwork, parse_network
 from dvspipe.results import CorruptionResult, EpochRow, RunFolder, TrainingRun, wilson_interval
 from dvspipe.rules.rules import ONLINE as ONLINE_RULES
 from dvspipe.synthesis import GESTURE_SENSOR
@@ -61,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config_for(folder: Path, **over: Any) -> TrainConfig:
     settings = merge_settings(SMALL, {"data": {"root": str(folder)}})
-    return build(TrainConfig, keep_own(TrainConfig, merge_settings(settings, over)), "test")
+    return build(TrainConfig, merge_settings(settings, over, {"data": DataConfig, "network": NetworkConfig}), "test")
 
 
 @pytest.fixture(scope="module")
