@@ -144,17 +144,6 @@ def is_folder(config: str) -> bool:
     return Path(config).expanduser().is_dir()
 
 
-REPLACED = {
-    ("check", "--ray-address"): "--engine ray=ADDRESS",
-    ("convert", "--ray-address"): "--engine ray=ADDRESS",
-    ("infer", "--ray-address"): "--engine ray=ADDRESS",
-    ("infer", "--window"): "--set window_us=MICROSECONDS",
-    ("infer", "--hop"): "--set hop_us=MICROSECONDS",
-    ("view", "--spawn"): "no -o, which opens the viewer",
-    ("view", "--to"): "-o FILE.rrd",
-}
-"""Replacements of removed options, by command; options that became a setting of the same name are not listed."""
-
 BEFORE_COMMAND = frozenset({"-q", "--quiet", "-v", "--verbose", "--version"})
 """Options that are valid for all commands, before the command."""
 
@@ -177,8 +166,6 @@ def explain_usage(error: Exception) -> str:
         return message
     if option in BEFORE_COMMAND:
         return f"{message}; place it before the command: dvspipe {option} {context.command.name}"
-    if replacement := REPLACED.get((context.command.name, option)):
-        return f"{message}; use {replacement}"
     module, model, form = SETTINGS_OF.get(context.command.name, ("", "", ""))
     if not module:
         return message

@@ -67,8 +67,7 @@ class ClassifyOptions(Settings):
             step_us=classifier.config.bins.step_us,
             hop_us=framed.hop_us,
             stateful=framed.stateful,
-            # `pose` is omitted if off, to keep the digests of earlier versions
-            settings=framed.model_dump(mode="json", exclude=None if framed.pose else {"pose"}),
+            settings=framed.model_dump(mode="json"),
             sensor_given=None if self.sensor is None else str(self.sensor),
             hints=tuple(f"{name}={value}" for name, value in self.hints if value is not None),
             adapted_to=_digest_files([task.source for task in tasks]) if self.adapt else None,

@@ -616,8 +616,6 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["train", "nmnist", "name=!!timestamp x"], "YAML"),
         (["train", "nmnist", "--epochs", "5"], ("--epochs", "optimiser.epochs=VALUE")),
         (["convert", "CLIP", "-o", "out.h5", "--fps", "50"], "--set fps=VALUE"),
-        (["convert", "CLIP", "-o", "out.h5", "--ray-address", "auto"], "--engine ray=ADDRESS"),
-        (["infer", "nmnist-synthetic", "there.h5", "--hop", "20"], "--set hop_us="),
         (["view", "there.h5", "--to", "rerun"], "-o FILE.rrd"),
         (["train", "nmnist", "--resume", "nosuchrun"], "nosuchrun"),
         (["infer", "nmnist-synthetic", "there.h5", "--set", "enter=0.7"], "segments.enter"),
