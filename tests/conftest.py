@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -97,6 +98,14 @@ def _no_event_loop_left(request: pytest.FixtureRequest) -> Iterator[None]:
             if not loop.is_running():
                 loop.close()
                 asyncio.set_event_loop(None)
+
+
+@pytest.fixture(autouse=True)
+def _own_signal_handlers() -> Iterator[None]:
+    """Start each test with Python's handlers: a command that an earlier test ran may have left others."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
 
 
 @pytest.fixture(autouse=True)

@@ -367,9 +367,7 @@ def _explain_group(opened: DataSet, group: str | None) -> list[str]:
         return [f"recordings of a person or source stay in one part: {len(names)} of them, such as {names[0]}"]
     shown = "file names do not show a person or source"
     if opened.in_time:
-        return [
-            f"films of {', '.join(opened.in_time)} are divided in time: fewer than {MIN_GROUPS} of a class; {shown}"
-        ]
+        return [f"too few films of {', '.join(opened.in_time)}, so each is divided in time; {shown}"]
     is_cut = len({sample.group for sample in opened.samples}) < len({sample.file for sample in opened.samples})
     why = f"the pieces of a video are one group; {shown}" if is_cut else f"each recording is a separate group: {shown}"
     return [*filter(None, (why, describe_same_names(opened)))]

@@ -97,11 +97,11 @@ def find_same_films(data: DataSet) -> Iterator[Finding]:
     """Yield a finding if films of some classes are in several parts."""
     if data.in_time:
         parts = "training and validation" if data.fixed_test else "training, validation and test"
-        measured = "the choice of the epoch" if data.fixed_test else "the test accuracy"
+        measured = "the validation accuracy" if data.fixed_test else "the test accuracy"
         yield Finding(
             kind="films",
             text=f"too few films of {_list(data.in_time)} to keep each in one part: {parts} show the same films, "
-            f"divided in time, and {measured} flatters; record more films of them",
+            f"divided in time, and {measured} is too good for other films; record more films of them",
             settings=("data.root",),
         )
 
