@@ -101,11 +101,10 @@ def _no_event_loop_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _own_signal_handlers() -> Iterator[None]:
+def _own_signal_handlers() -> None:
     """Start each test with Python's handlers: a command that an earlier test ran may have left others."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    yield
 
 
 @pytest.fixture(autouse=True)
