@@ -173,10 +173,14 @@ def test_video_without_person_is_classified_by_events_with_warning(
     def find_nobody(*_: object, name: str, **__: object) -> Track:
         raise VideoError(f"{name}: shows no person")
 
-    monkeypatch.setattr(TRACK_PICTURES, find_nobody)
-    classifier = untrained()
-    assert classifier.predict(film, {"pose": True}).probabilities == classifier.predict(film).probabilities
-    assert f"{film}: shows no person" in caplog.text
+    classifier, nobody = untrained(), without_person(track_of("hand_clapping", 2), 100_000)
+    for find, reason in ((find_nobody, "shows no person"), (lambda *_, **__: nobody, "shows nobody")):
+        caplog.clear()
+        monkeypatch.setattr(TRACK_PICTURES, find)
+        prediction = classifier.predict(film, {"pose": True})
+        assert prediction.basis == "events"
+        assert prediction.probabilities == classifier.predict(film).probabilities
+        assert f"{film}: {reason}" in caplog.text
 
 
 def test_pose_network_gets_complete_pictures(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
