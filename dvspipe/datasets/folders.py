@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..base.arguments import checked
 from ..base.config import SettingsTree
-from ..base.errors import DataError, DvspipeError, TruncatedVideoError, escape_controls
+from ..base.errors import DataError, DvspipeError, TruncatedVideoError, count_noun, escape_controls
 from ..base.files import is_internal
 from ..base.labels import GESTURES, SUFFIX, Span, read_labels
 from ..events import Events, SensorSize, concatenate
@@ -262,7 +262,10 @@ def _open_class_folders(
     sensor: SensorSize | None,
 ) -> DataSet:
     if len(classes) < 2:
-        raise DataError(f"{training}: too few class folders (found {len(classes)}, expected 2 as <class>/<recording>)")
+        loose = sum(path.is_file() for path in training.iterdir())
+        beside = f" and {count_noun(loose, 'file')} beside them" if loose else ""
+        found = f"found {len(classes)}{beside}"
+        raise DataError(f"{training}: too few class folders ({found}, expected 2 as <class>/<recording>)")
     if source.config.test_root is not None:
         testing = _find_subfolder(source.config.test_root, "test") or source.config.test_root
     train = list_class_folders(source, training, classes, sensor)

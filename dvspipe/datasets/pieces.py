@@ -7,6 +7,7 @@ their names have consecutive numbers and the second continues the content of the
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,6 +37,8 @@ MAX_GAP_US = 100_000  # maximum time from the last event of a piece to the first
 # pairs of different films, one is below the first limit (0.62), but far above the second (13.5).
 MAX_SHARE = 0.7  # maximum difference at a cut, relative to the difference of two beginnings or two ends
 MAX_STEPS = 3.0  # maximum difference at a cut, relative to the difference of consecutive pictures
+MAX_SERIES_SHARE = 1.0  # instead of MAX_SHARE, if MIN_CONTINUED of the pairs of a series continue
+MIN_CONTINUED = 0.5  # a movement that repeats itself makes some cuts look like beginnings: shares of 0.73 to 0.94
 
 log = logging.getLogger(__name__)
 
@@ -117,17 +120,20 @@ def find_pieces(files: Sequence[Path], hints: Hints) -> dict[Path, Path]:
         hints: Metadata missing from the recordings.
     """
     first_of: dict[Path, Path] = {}
-    continues = _ContinuationTest(hints)
+    share_at_cut = _ContinuationTest(hints)
     for series in _numbered_series(files):
-        found = separate = 0
-        for before, after in series:
-            if continues(before, after):
-                first_of[after] = first_of.setdefault(before, before)
-                found += 1
-            else:
-                separate += 1
-            if not found and separate == MAX_SEPARATE_PAIRS:
+        shares: dict[tuple[Path, Path], float] = {}
+        for pair in series:
+            shares[pair] = share_at_cut(*pair)
+            if len(shares) == MAX_SEPARATE_PAIRS and min(shares.values()) > MAX_SHARE:
                 break
+
+        # Most pairs of a film that was cut continue beyond doubt; the others may then be less clear.
+        continued = sum(share <= MAX_SHARE for share in shares.values())
+        limit = MAX_SERIES_SHARE if continued >= MIN_CONTINUED * len(shares) else MAX_SHARE
+        for (before, after), share in shares.items():
+            if share <= limit:
+                first_of[after] = first_of.setdefault(before, before)
     return first_of
 
 
@@ -151,17 +157,19 @@ def _numbered_series(files: Iterable[Path]) -> Iterator[Iterator[tuple[Path, Pat
 
 
 class _ContinuationTest:
-    """Test whether a file continues another one; recent reads are cached for the next pair."""
+    """Measure how a file continues another one; recent reads are cached for the next pair."""
 
     def __init__(self, hints: Hints) -> None:
         self._read_ends = lru_cache(maxsize=4)(_read_ends)
         self._read_times = lru_cache(maxsize=4)(lambda path: _read_times(path, hints))
 
-    def __call__(self, before: Path, after: Path) -> bool:
+    def __call__(self, before: Path, after: Path) -> float:
+        """Return the difference at the cut, relative to the difference of two beginnings; infinite: no continuation."""
         if is_video_name(before):
-            return _continues_film(self._read_ends(before), self._read_ends(after))
+            return _find_share(self._read_ends(before), self._read_ends(after))
         first, second = self._read_times(before), self._read_times(after)
-        return first is not None and second is not None and 0 <= second[0] - first[1] <= MAX_GAP_US
+        continues = first is not None and second is not None and 0 <= second[0] - first[1] <= MAX_GAP_US
+        return 0.0 if continues else math.inf
 
 
 def _read_ends(path: Path) -> VideoEnds | None:
@@ -184,18 +192,18 @@ def _read_times(path: Path, hints: Hints) -> tuple[int, int] | None:
     return extent.first_us, extent.last_us
 
 
-def _continues_film(before: VideoEnds | None, after: VideoEnds | None) -> bool:
-    """Return whether the first picture of a video follows the last picture of another.
+def _find_share(before: VideoEnds | None, after: VideoEnds | None) -> float:
+    """Return how the first picture of a video follows the last picture of another: a small share, or infinity.
 
     Pictures at a cut must differ as little as consecutive pictures, and much less than the two beginnings and the two
     ends. This excludes videos of a still scene, and of a person who begins and ends at rest.
     """
     if before is None or after is None:
-        return False
+        return math.inf
     at_cut = _distance(before.last, after.first)
     others = min(_distance(before.first, after.first), _distance(before.last, after.last))
     step = max(_distance(before.second_last, before.last), _distance(after.first, after.second))
-    return at_cut <= MAX_SHARE * others and at_cut <= MAX_STEPS * step
+    return at_cut / others if others and at_cut <= MAX_STEPS * step else math.inf
 
 
 def _distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

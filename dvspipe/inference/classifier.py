@@ -403,9 +403,12 @@ class Classifier(Explained):
             raise _too_short_error(source.name, bins, reader)
         layers = activity()
         timeline = self._to_timeline(outputs, bins.window_us, reader.steps)
+        basis: Basis = "events"
         if joints is not None:
-            timeline = _combine_joints(timeline, source, joints, NamedStep(report, "joints", 1, passes))
-        return self._summarize(reader, timeline, config, layers, "events" if joints is None else "joints and events")
+            combined = _combine_joints(timeline, source, joints, NamedStep(report, "joints", 1, passes))
+            basis = "events" if combined is timeline else "joints and events"
+            timeline = combined
+        return self._summarize(reader, timeline, config, layers, basis)
 
     def _find_joints(self, source: EventSource, config: InferConfig) -> JointClassifier | None:
         """Return the joint network to combine with events; None: events alone.
@@ -565,7 +568,7 @@ class Classifier(Explained):
 
 
 def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassifier, progress: Progress) -> Timeline:
-    """Combine the predictions with joints; predictions without a visible person do not change."""
+    """Combine the predictions with joints; without a visible person, return the same timeline, with a warning."""
     from ..pose import track_pictures
     from .joints import JOINT_LOOKS_HZ
 
@@ -584,6 +587,9 @@ def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassi
         log.warning("%s; classified from events alone", error)
         return timeline
     combined = joints.combine(timeline.probabilities, track, timeline.t_start_us, timeline.t_end_us)
+    if np.array_equal(combined, timeline.probabilities):
+        log.warning("%s: shows nobody for long enough; classified from events alone", source.name)
+        return timeline
     return replace(timeline, probabilities=combined)
 
 

@@ -79,7 +79,8 @@ def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignor
         progress(number, len(searched))
         found += _shows_person(video, config)
     progress(len(searched), len(searched))
-    share = f"found in {found} of {len(searched)} videos"
+    sample = "" if len(searched) == len(videos) else f" that were searched, of {len(videos)}"
+    share = f"found in {found} of {len(searched)} videos{sample}"
     if 2 * found > len(searched):
         return FramingChoice(PERSON_SIZE, "auto", f"framed to the moving person ({share})")
     return FramingChoice(_common_size(videos, config), "full", f"complete picture (moving person {share})")

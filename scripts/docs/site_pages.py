@@ -204,7 +204,7 @@ AREAS: Mapping[str, Area] = {
             "rules.EventPropLayer",
             "rules.SuperSpikeLayer",
         ),
-        ("learning",),
+        ("rules",),
     ),
     "inference": Area(
         "Inference",

@@ -616,7 +616,6 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["train", "nmnist", "name=!!timestamp x"], "YAML"),
         (["train", "nmnist", "--epochs", "5"], ("--epochs", "optimiser.epochs=VALUE")),
         (["convert", "CLIP", "-o", "out.h5", "--fps", "50"], "--set fps=VALUE"),
-        (["view", "there.h5", "--to", "rerun"], "-o FILE.rrd"),
         (["train", "nmnist", "--resume", "nosuchrun"], "nosuchrun"),
         (["infer", "nmnist-synthetic", "there.h5", "--set", "enter=0.7"], "segments.enter"),
         (["infer", "nmnist-synthetic", "there.h5", "--enter", "1"], "--set segments.enter=VALUE"),

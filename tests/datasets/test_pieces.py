@@ -10,7 +10,7 @@ from conftest import SENSOR, random_events
 from facts import mentions
 from numpy.typing import NDArray
 
-from dvspipe.datasets import FolderConfig, open_dataset, restore_split, write_split
+from dvspipe.datasets import FolderConfig, open_dataset, pieces, restore_split, write_split
 from dvspipe.datasets.pieces import MAX_SEPARATE_PAIRS, find_pieces, find_same_names
 from dvspipe.datasets.samples import Sample
 from dvspipe.events import Events
@@ -85,6 +85,20 @@ def test_series_without_pieces_is_abandoned_early(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("dvspipe.datasets.pieces._read_times", lambda path, _: read.append(path))
     assert find_pieces(files, NO_HINTS) == {}
     assert read == files[: MAX_SEPARATE_PAIRS + 1]
+
+
+@pytest.mark.parametrize(
+    ("shares", "last"), [((0.3, 0.9, 0.4, 0.5), 4), ((0.3, 0.9, 0.9, 0.9), 1), ((0.3, 1.1, 0.4, 0.5), 1)]
+)
+def test_unclear_cut_counts_if_most_cuts_of_a_series_are_clear(
+    shares: tuple[float, ...], last: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A movement that repeats itself makes the picture after a cut look like the beginning of a film."""
+    files = [Path(f"{number}.mp4") for number in range(5)]
+    by_file = dict(zip(files, shares, strict=False))
+    monkeypatch.setattr(pieces, "_ContinuationTest", lambda _: lambda before, _: by_file[before])
+    first_of = find_pieces(files, NO_HINTS)
+    assert [file for file in files if first_of.get(file) == files[0]] == files[: last + 1]
 
 
 def test_pieces_of_a_film_are_in_one_part_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

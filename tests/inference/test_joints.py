@@ -18,7 +18,7 @@ from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint, wr
 from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
-from dvspipe.inference import Classifier, ClassifyOptions, InferConfig
+from dvspipe.inference import Classifier
 from dvspipe.inference.joints import CURVES, JOINT_STEPS, WEIGHTS, JointClassifier, average_logs, sample_curves
 from dvspipe.networks import CsnnConfig
 from dvspipe.pose import JOINTS, Track, to_body_frame
@@ -173,10 +173,14 @@ def test_video_without_person_is_classified_by_events_with_warning(
     def find_nobody(*_: object, name: str, **__: object) -> Track:
         raise VideoError(f"{name}: shows no person")
 
-    monkeypatch.setattr(TRACK_PICTURES, find_nobody)
-    classifier = untrained()
-    assert classifier.predict(film, {"pose": True}).probabilities == classifier.predict(film).probabilities
-    assert f"{film}: shows no person" in caplog.text
+    classifier, nobody = untrained(), without_person(track_of("hand_clapping", 2), 100_000)
+    for find, reason in ((find_nobody, "shows no person"), (lambda *_, **__: nobody, "shows nobody")):
+        caplog.clear()
+        monkeypatch.setattr(TRACK_PICTURES, find)
+        prediction = classifier.predict(film, {"pose": True})
+        assert prediction.basis == "events"
+        assert prediction.probabilities == classifier.predict(film).probabilities
+        assert f"{film}: {reason}" in caplog.text
 
 
 def test_pose_network_gets_complete_pictures(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,9 +221,3 @@ def test_pose_needs_a_video_and_gesture_classes(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
     with pytest.raises(ConfigError, match="11 classes.*10 classes"):
         Classifier.load("nmnist-synthetic").predict(tmp_path / "bar.h5", {"pose": True, "fit": "scale"})
-
-
-def test_run_settings_contain_pose_only_if_set() -> None:
-    classifier = untrained()
-    assert "pose" not in ClassifyOptions().record_run(classifier).settings
-    assert ClassifyOptions(config=InferConfig(pose=True)).record_run(classifier).settings["pose"] is True

@@ -42,7 +42,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
 def make_network(seed: int = 0, **settings: Any) -> SpikingNetwork:
     """Network on 12 x 7 pixels with batch statistics that are not the default."""
     torch.manual_seed(seed)
-    config = parse_network({"tau_mem_s": 0.03} | settings)
+    leak = {} if settings.get("kind") == "stdp" else {"tau_mem_s": 0.03}  # integrate-and-fire neurons have no leak
+    config = parse_network(leak | settings)
     network = SpikingNetwork(config, grid=SensorSize(width=12, height=7), classes=3, dt=0.012)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

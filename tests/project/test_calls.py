@@ -231,17 +231,17 @@ SIMILAR: dict[str, tuple[Any, ...]] = {
     "net(torch.zeros(5, 1, 2, 7, 12), 5)": ("state", "int 5"),
     "networks.FirstSpikeLayer(0, 2)": ("FirstSpikeLayer", "inputs = 0"),
     "networks.IntegrateAndFire(2, 3, kernel=9, threshold=1.0)(torch.zeros(3, 1, 5, 5, 2))": ("5x5", 9),
-    "learning.OTTT(net, lam=0.5)": ("OTTT", "lam", "keep"),
-    "learning.Bptt(net).learn(spikes, lambda y: y)": ("loss", "[3, 2, 2]"),
-    "learning.Bptt(net).learn(spikes, lambda y: 5)": ("loss", "int 5"),
-    "learning.Bptt(net, steps=0)": ("Bptt", "steps = 0"),
-    "learning.backpropagate(torch.nn.Linear(4, 2), spikes, loss)": ("network", "(spikes, state)"),
-    "learning.build_rule('foo', net)": ("foo", "eprop"),
-    "learning.EventPropLayer(3, 2)(torch.zeros(1, 4))": ("[2, 3]", "[B, N, S]"),
-    "learning.SpikePropLayer(3, 1, delays=['a'], tau=7)": ("delays", "'a'"),
-    "learning.SuperSpikeLayer(3, 2, dt=0)": ("SuperSpikeLayer", "dt = 0"),
-    "learning.VanRossum(1e-3, 0.01, 0.01)": ("VanRossum", 0.01),
-    "learning.RMaxProp([], lr=0.1)": ("RMaxProp", "params"),
+    "rules.OTTT(net, lam=0.5)": ("OTTT", "lam", "keep"),
+    "rules.Bptt(net).learn(spikes, lambda y: y)": ("loss", "[3, 2, 2]"),
+    "rules.Bptt(net).learn(spikes, lambda y: 5)": ("loss", "int 5"),
+    "rules.Bptt(net, steps=0)": ("Bptt", "steps = 0"),
+    "rules.backpropagate(torch.nn.Linear(4, 2), spikes, loss)": ("network", "(spikes, state)"),
+    "rules.build_rule('foo', net)": ("foo", "eprop"),
+    "rules.EventPropLayer(3, 2)(torch.zeros(1, 4))": ("[2, 3]", "[B, N, S]"),
+    "rules.SpikePropLayer(3, 1, delays=['a'], tau=7)": ("delays", "'a'"),
+    "rules.SuperSpikeLayer(3, 2, dt=0)": ("SuperSpikeLayer", "dt = 0"),
+    "rules.VanRossum(1e-3, 0.01, 0.01)": ("VanRossum", 0.01),
+    "rules.RMaxProp([], lr=0.1)": ("RMaxProp", "params"),
     "dvspipe.learn([5], 'run')": ("int 5",),
     "dvspipe.learn('nowhere.mp4', 'run', people='a')": ("people", "'a'"),
     "dvspipe.learn('nowhere.mp4', 'run')": ("nowhere.mp4",),
@@ -251,7 +251,7 @@ SIMILAR: dict[str, tuple[Any, ...]] = {
     "dvspipe.frames('nowhere', 'frames', every=5)": ("every", "every_us"),
     "dvspipe.training.evaluate_corrupted('run', '.', 'test', ['drops'])": ("corruptions", "str 'drops'"),
     "dt.Dataloader": ("loader",),
-    "learning.STDP": ("apply_stdp",),
+    "rules.STDP": ("apply_stdp",),
 }
 """Calls with a mistake, and the facts of the error."""
 
@@ -262,7 +262,7 @@ def test_mistake_in_a_call_is_one_line(code: str, tmp_path: Path, monkeypatch: p
     net = SpikingNetwork(
         kind="mlp", channels=[3], reset="subtract", detach_reset=True, grid=(12, 7), classes=2, dt=1e-3
     )
-    rooms = {name: getattr(dvspipe, name) for name in ("encoding", "learning", "networks")}
+    rooms = {name: getattr(dvspipe, name) for name in ("encoding", "rules", "networks")}
     names = rooms | {
         "dvspipe": dvspipe,
         "dt": dvspipe.torch,

@@ -65,7 +65,7 @@ def test_notebooks_fold_the_answers_of_all_lessons(monkeypatch: pytest.MonkeyPat
 
 def test_every_class_and_function_of_a_room_is_on_a_page(pages: types.ModuleType) -> None:
     text = "\n".join(pages.api_pages().values())
-    assert {"inference.live.LiveSession", "learning.RMaxProp", "networks.LIF"} <= {
+    assert {"streaming.LiveSession", "rules.RMaxProp", "networks.LIF"} <= {
         name for area in pages.AREAS.values() for room in area.rooms for name in pages.room_names(room)
     }
     for area in pages.AREAS.values():

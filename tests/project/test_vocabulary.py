@@ -124,7 +124,7 @@ def test_function_refuses_values_of_wrong_types_and_unknown_names(name: str) -> 
 
 
 def test_modules_are_attributes() -> None:
-    for name in ("torch", "learning", "datasets", "formats", "encoding"):
+    for name in ("torch", "rules", "datasets", "formats", "encoding"):
         assert inspect.ismodule(getattr(dvspipe, name))
         assert name in dir(dvspipe)
     assert re.match(r"\d+\.\d+", dvspipe.__version__)
