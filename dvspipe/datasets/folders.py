@@ -263,9 +263,9 @@ def _open_class_folders(
 ) -> DataSet:
     if len(classes) < 2:
         loose = sum(path.is_file() for path in training.iterdir())
-        beside = f" and {count_noun(loose, 'file')} beside them" if loose else ""
-        found = f"found {len(classes)}{beside}"
-        raise DataError(f"{training}: too few class folders ({found}, expected 2 as <class>/<recording>)")
+        beside = f", and {count_noun(loose, 'file')} beside them" if loose else ""
+        counts = f"found {len(classes)}{beside}, expected 2 as <class>/<recording>"
+        raise DataError(f"{training}: too few class folders ({counts})")
     if source.config.test_root is not None:
         testing = _find_subfolder(source.config.test_root, "test") or source.config.test_root
     train = list_class_folders(source, training, classes, sensor)
