@@ -215,7 +215,7 @@ def _find_late(samples: Sequence[Sample], share: float) -> set[str]:
 
 
 def _numbers_in(name: str) -> list[int]:
-    """Return the numbers in the name of a sample: those of a piece and of a window increase with time."""
+    """Return the numbers in the name of a sample; the numbers of pieces and windows increase with time."""
     return [int(digits) for digits in re.findall(r"\d+", name)]
 
 

@@ -155,7 +155,7 @@ def as_settings_on_preset(
     named: Mapping[str, object],
     function: Callable[..., object],
 ) -> Model:
-    """Create settings as `as_settings`; settings that are not given are those of a sensor preset, if there is one.
+    """Create settings as `as_settings`; a sensor preset, if there is one, has the settings that are not given.
 
     Example:
         >>> settings = as_settings_on_preset(SimulatorConfig, "davis346", None, {"pos_thres": 0.3}, read_preset)
