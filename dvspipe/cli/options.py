@@ -162,6 +162,8 @@ def explain_usage(error: Exception) -> str:
     option, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
     if context is not None and message.startswith("No such command"):
         return f"{message} {context.command_path} --help lists the commands"
+    if context is not None and message.startswith("Missing argument"):
+        return f"{message} Expected: {context.get_usage().partition(': ')[2].strip()}"
     if option is None or context is None:
         return message
     if option in BEFORE_COMMAND:

@@ -617,6 +617,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["train", "nmnist", "--epochs", "5"], ("--epochs", "optimiser.epochs=VALUE")),
         (["convert", "CLIP", "-o", "out.h5", "--fps", "50"], "--set fps=VALUE"),
         (["train", "nmnist", "--resume", "nosuchrun"], "nosuchrun"),
+        (["infer", "there.h5"], ("RECORDING", "CHECKPOINT")),
         (["infer", "nmnist-synthetic", "there.h5", "--set", "enter=0.7"], "segments.enter"),
         (["infer", "nmnist-synthetic", "there.h5", "--enter", "1"], "--set segments.enter=VALUE"),
         (["train", "nmnist", "data.group=("], "data.group"),
