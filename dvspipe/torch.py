@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, Sampler, get_worker_info
 
-from .base.arguments import check_names, checked, describe_value
+from .base.arguments import checked, describe_value
 from .base.config import as_settings
 from .base.errors import (
     ArgumentError,
@@ -241,7 +241,6 @@ class ShardSampler(Sampler[int]):
         ConfigError: If the dataset is not in shards.
     """
 
-    @checked
     def __init__(
         self,
         dataset: SpikeDataset,
@@ -260,7 +259,6 @@ class ShardSampler(Sampler[int]):
         batch = place // processes // batch_size  # batch index within the process
         self._owners = place % processes * max(1, workers) + batch % max(1, workers)
 
-    @checked
     def set_epoch(self, epoch: int, position: int = 0) -> None:
         """Set the epoch of the next iteration, and the number of recordings of this process to skip."""
         self.epoch, self.position = epoch, position
@@ -388,7 +386,6 @@ class PaddedBatch(NamedTuple):
     lengths: Tensor
 
 
-@checked
 def to_tensor(events: Events) -> Tensor:
     """Return events as one tensor, for networks and libraries that take event lists.
 
@@ -405,7 +402,6 @@ def to_tensor(events: Events) -> Tensor:
     )
 
 
-@checked
 def collate(items: Sequence[LoadedItem], *, time_first: bool = True) -> SpikeBatch:
     """Collate spike tensors into a batch, padding different numbers of steps: a `collate_fn` for any loader.
 
@@ -439,7 +435,6 @@ def _check_item(item: object) -> None:
         raise DataError(f"collate: wrong item (found {found}, expected a tensor [T, C, H, W] and a label)")
 
 
-@checked
 def collate_padded(items: Sequence[LoadedItem], *, time_first: bool = True) -> PaddedBatch:
     """Collate like `collate`, and also return the number of steps of each recording without padding.
 
@@ -502,7 +497,6 @@ def loader(
     """
     if not hasattr(dataset, "__getitem__"):
         raise DataError(f"loader: found {type(dataset).__name__}, expected a SpikeDataset or another dataset")
-    check_names(loader, options, inspect.signature(DataLoader).parameters)
     try:
         inspect.signature(collate_fn).bind([], time_first=time_first)
     except (TypeError, ValueError) as error:

@@ -19,7 +19,6 @@ from secrets import token_hex
 from tempfile import gettempdir
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..base.arguments import checked
 from ..base.errors import DvspipeError, FileError, Remedy, escape_controls, shorten
 from ..parallel.estimate import estimate_left_s
 from ..recordings.conversion import RECORDING_SUFFIXES
@@ -234,7 +233,6 @@ class Workspace:
             if not folder.exists() or _changed_s(folder) < oldest_s:
                 self.close(name)
 
-    @checked
     def resolve(self, name: str) -> Path:
         """Resolve the name of a file below the folder, or a path below the temporary folder.
 

@@ -70,31 +70,6 @@ def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Resu
     return call
 
 
-def check_items(function: Callable[..., object], name: str, values: Iterable[object], *kinds: type) -> None:
-    """Check the types of the items of an argument.
-
-    Raises:
-        ArgumentError: If one has another type.
-    """
-    for value in values:
-        if not isinstance(value, kinds):
-            expected = join_names([each.__name__ for each in kinds])
-            wrong = f"found {describe_value(value)}, expected {expected}"
-            raise ArgumentError(f"{function.__name__}: wrong type of an item of {name} ({wrong})")
-
-
-def check_names(function: Callable[..., object], given: Iterable[str], known: Iterable[str]) -> None:
-    """Check the names of arguments that a function passes on.
-
-    Raises:
-        ArgumentError: If one is not in `known`.
-    """
-    names = list(known)
-    for name in given:
-        if name not in names:
-            raise ArgumentError(f"{function.__name__}: unknown argument {name}, {_suggest(name, names)}")
-
-
 def describe_value(value: object) -> str:
     """Describe a value in a message: its type, and short values themselves.
 

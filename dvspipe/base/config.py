@@ -20,7 +20,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
-from .arguments import checked
 from .errors import ConfigError, Explained, join_names, shorten
 
 if TYPE_CHECKING:
@@ -180,13 +179,11 @@ def configs_folder() -> Path:
     return inside if inside.is_dir() else _PACKAGE.parent / "configs"
 
 
-@checked
 def shipped_configs(kind: str = "") -> list[str]:
     """Return the sorted names of included experiments, or of included files of another kind, such as `sensors`."""
     return sorted(path.stem for path in (configs_folder() / kind).glob("*.yaml"))
 
 
-@checked
 def read_text(source: str | Path, *, kind: str = "") -> str:
     """Return the text of a YAML file.
 
@@ -221,7 +218,6 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
 
 
-@checked
 def read_yaml(source: str | Path, *, kind: str = "") -> SettingsTree:
     """Return the settings of a YAML file.
 
@@ -240,7 +236,6 @@ def read_yaml(source: str | Path, *, kind: str = "") -> SettingsTree:
     return content
 
 
-@checked
 def parse_overrides(overrides: Sequence[str]) -> SettingsTree:
     """Parse KEY=VALUE arguments into nested settings; values are YAML.
 

@@ -12,7 +12,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from .arguments import checked
 from .errors import DataError
 from .files import read_bytes
 
@@ -40,7 +39,6 @@ START_NAMES, END_NAMES = ("start", "starttime"), ("end", "endtime", "stop", "sto
 log = logging.getLogger(__name__)
 
 
-@checked
 @dataclass(frozen=True)
 class Span:
     """Time span of a recording with one class.
@@ -66,7 +64,6 @@ class _Columns(NamedTuple):
     end_unit_us: int
 
 
-@checked
 def read_labels(path: Path) -> list[Span]:
     r"""Read the spans of a label file, sorted by time.
 

@@ -33,7 +33,6 @@ SNNTORCH_STEP_S = 1e-4  # fixed step of snnTorch 1.0, in its import_nir.py
 TOLERANCE = 1e-2  # relative to the largest output; spikes flipped by rounding change it by less
 
 
-@checked
 @dataclass(frozen=True)
 class NirReader:
     """Program that reads NIR files.
@@ -50,7 +49,6 @@ class NirReader:
     call: str
     dt: float | None = None
 
-    @checked
     def find_problem(self, nodes: Sequence[str], dt: float) -> ConfigError | None:
         """Explain why the reader cannot run a graph with these nodes and time step (seconds); None if it can."""
         unknown = sorted({*nodes} - self.nodes)
@@ -89,7 +87,6 @@ NIR_READERS = (
 """Programs tested to reproduce the network's outputs from an exported file."""
 
 
-@checked
 @dataclass(frozen=True)
 class Export:
     """Exported file.
@@ -221,7 +218,6 @@ def _import_nir() -> Any:
     return nir
 
 
-@checked
 def build_nir(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Any:
     """Convert a network to a NIR graph; parameters have the shapes of the layers.
 
@@ -559,7 +555,6 @@ def _run_onnx(path: Path, spikes: Tensor, _dt: float) -> Tensor:
     return torch.from_numpy(np.concatenate(outputs, axis=1))
 
 
-@checked
 @dataclass(frozen=True)
 class Exporter:
     """Writer and runner of an export format.

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from ..base.arguments import checked
 from ..base.config import Settings
 from ..base.errors import CheckpointError, ConfigError, shorten
 from ..base.files import claim_output, require_suffix
@@ -73,7 +72,6 @@ class IntegerConfig(Settings):
     """Readout."""
 
 
-@checked
 @dataclass(frozen=True, eq=False)
 class IntegerClassifier:
     """Classifier compiled to integers.
@@ -91,7 +89,6 @@ class IntegerClassifier:
         """Binning of recordings to counts."""
         return self.config.bins
 
-    @checked
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the classifier as safetensors, complete or not at all.
 
@@ -140,7 +137,6 @@ class IntegerClassifier:
         return config, arrays
 
     @classmethod
-    @checked
     def load(cls, path: str | os.PathLike[str]) -> IntegerClassifier:
         """Read a classifier written by `save`.
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import ConfigError, DataError, refuse_unknown
 from ..encoding import BinConfig
@@ -137,13 +136,11 @@ OPENERS: Mapping[DataKind, Callable[[DataSource[Any]], DataSet]] = {
 """Functions that open a data set, by kind."""
 
 
-@checked
 def open_cache(config: SourceConfig) -> Cache | None:
     """Return the cache of a configuration, or None if caching is turned off."""
     return None if config.cache == "none" else Cache(config.cache or default_cache())
 
 
-@checked
 def open_dataset(
     config: str | Path | DataConfig | Mapping[str, object],
     seed: int = 0,

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from ..base.arguments import checked
 from ..base.config import complete_repr
 from ..base.errors import FileError, Remedy
 from ..base.files import LOCK_NAME, require_space, wait_for_lock, write_beside
@@ -58,14 +57,12 @@ class Cache:
         {'starts_us': array([   0, 5000])}
     """
 
-    @checked
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def __repr__(self) -> str:
         return f"Cache({str(self.folder)!r})"
 
-    @checked
     def digest(self, key: object) -> str:
         """Return the digest of a key and of the version of dvspipe.
 
@@ -74,12 +71,10 @@ class Cache:
         """
         return hashlib.blake2b(complete_repr((LAYOUT, _own_version(), key)).encode(), digest_size=20).hexdigest()
 
-    @checked
     def path(self, digest: str, suffix: str) -> Path:
         """Return the path of the result with a digest."""
         return self.folder / f"{digest[:2]}/{digest[2:]}{suffix}"
 
-    @checked
     def read(self, digest: str) -> dict[str, NDArray[Any]] | None:
         """Read the named arrays with a digest; return None if they are missing or corrupted."""
         path = self.path(digest, ARRAYS)
@@ -92,7 +87,6 @@ class Cache:
             log.warning("%s: corrupted (%s); recomputing it", path, error)
             return None
 
-    @checked
     def write(self, digest: str, **arrays: NDArray[Any]) -> None:
         """Store named arrays under a digest.
 
@@ -113,7 +107,6 @@ class Cache:
                 Remedy("data.cache", "none", "disable the cache"),
             ) from error
 
-    @checked
     def load(
         self, digest: str, suffix: str, *, make: Callable[[Path], object], read: Callable[[Path], Result]
     ) -> Result:

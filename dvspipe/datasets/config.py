@@ -10,7 +10,6 @@ from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
 
-from ..base.arguments import checked
 from ..base.config import SIZE_PATTERN, Settings, build, complete_kind
 from ..encoding import CodeName
 from ..events import Region, SensorSize
@@ -47,7 +46,6 @@ class SourceConfig(Settings):
         """Framing of the recordings; recordings that are not fitted to a size are used as complete pictures."""
         return FramingConfig(roi="full")
 
-    @checked
     def with_shares(self, shares: Mapping[str, float]) -> Self:
         """Return a copy with other shares of the parts `validation` and `test`; shares that the kind lacks are ignored.
 
@@ -256,7 +254,6 @@ class _Group(Settings):
     data: DataConfig = FolderConfig()
 
 
-@checked
 def parse_data(settings: Mapping[str, object], where: str = "DataConfig") -> DataConfig:
     """Parse the settings of a data set.
 

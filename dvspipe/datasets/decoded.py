@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..base.arguments import checked
 from ..events import Events
 
 MAX_DECODED_BYTES = 1 << 30  # further recordings are decoded again
@@ -17,7 +16,6 @@ class DecodedEvents:
     without any.
     """
 
-    @checked
     def __init__(self) -> None:
         self._events: dict[str, Events] = {}
         self._free_bytes = MAX_DECODED_BYTES
@@ -28,7 +26,6 @@ class DecodedEvents:
     def __contains__(self, version: str) -> bool:
         return version in self._events
 
-    @checked
     def load(self, version: str, decode: Callable[[], Events]) -> Events:
         """Return the events of a recording; decode them if they are not in memory.
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.config import SettingsTree
 from ..base.errors import DataError, DvspipeError, TruncatedVideoError, count_noun, escape_controls
 from ..base.files import is_internal
@@ -205,7 +204,6 @@ def _remedies_as_settings() -> Iterator[None]:
         raise error.with_remedies(renamed) from error
 
 
-@checked
 def folder_settings(root: Path) -> SettingsTree:
     """Return the data set settings `kind` and `root` for a folder of recordings.
 
@@ -218,7 +216,6 @@ def folder_settings(root: Path) -> SettingsTree:
     return {"kind": kind, "root": str(root)}
 
 
-@checked
 def as_data(source: str | Path | DataConfig | Mapping[str, object]) -> DataConfig:
     """Convert a folder of recordings, or a mapping of keys and values, to the settings of a data set.
 
@@ -231,7 +228,6 @@ def as_data(source: str | Path | DataConfig | Mapping[str, object]) -> DataConfi
     return source if isinstance(source, SourceConfig) else parse_data(source)
 
 
-@checked
 def open_folder(source: DataSource[FolderConfig]) -> DataSet:
     """Return ROOT/<class>/<recording or video>, or the same in ROOT/train and ROOT/test."""
     training, testing = _find_parts(source.root)
@@ -239,7 +235,6 @@ def open_folder(source: DataSource[FolderConfig]) -> DataSet:
     return _open_class_folders(source, training, testing, classes, source.sensor)
 
 
-@checked
 def open_gestures(source: DataSource[GesturesConfig]) -> DataSet:
     """Return a folder as `open_folder` does, with the classes of DVS128 Gesture in their order."""
     training, testing = _find_parts(source.root)
@@ -282,7 +277,6 @@ def _open_class_folders(
     return divide_parts(source, data, samples, test.samples)
 
 
-@checked
 def open_labelled(source: DataSource[LabelledConfig]) -> DataSet:
     """Return recordings anywhere below ROOT with NAME_labels.csv beside them; each span of a label is a sample."""
     root, test_root = source.root, source.config.test_root

@@ -9,7 +9,6 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.config import build
 from ..encoding import CODES, BinConfig, Contrast, SpikeCode
 from ..events import SensorSize
@@ -39,7 +38,6 @@ def build_code(config: MnistConfig, bins: BinConfig) -> SpikeCode:
     return build(kinds[config.code], {**config.code_settings, **steps}, f"data.code_settings of {config.code}")
 
 
-@checked
 def open_mnist(source: DataSource[MnistConfig]) -> DataSet:
     """Return MNIST (LeCun et al. 1998): 60,000 images for training and validation, and 10,000 test images.
 

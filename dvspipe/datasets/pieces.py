@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import DvspipeError, count_noun
 from ..formats import Hints
 from ..formats.recordings import open_source
@@ -90,7 +89,6 @@ def keep_pieces_together(
     ]
 
 
-@checked
 def find_same_names(train: Iterable[Sample], test: Iterable[Sample]) -> list[tuple[Path, Path]]:
     """Find test files with the name of a training file except for its number; return (test file, training file) pairs.
 

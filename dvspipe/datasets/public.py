@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.arguments import checked
 from ..base.errors import DataError, FormatError, Remedy
 from ..base.labels import GESTURES, SUFFIX, read_labels
 from ..events import Events, SensorSize
@@ -31,7 +30,6 @@ LAST_TRAINING_USER = 23  # last training user of DVS128 Gesture, if IBM's lists 
 TONIC_TIME_US = 1000  # times are in milliseconds in Tonic's copy of DVS Gesture
 
 
-@checked
 def open_nmnist(source: DataSource[NmnistConfig]) -> DataSet:
     """Return N-MNIST (Orchard et al. 2015) in its original folders, or in NMNIST/ as Tonic stores it."""
     root = _find_nmnist(source, source.root)
@@ -81,7 +79,6 @@ def _find_nmnist(source: DataSource[NmnistConfig], root: Path) -> Path:
     )
 
 
-@checked
 def open_dvs_gesture(source: DataSource[DvsGestureConfig]) -> DataSet:
     """Return DVS128 Gesture (Amir et al. 2017): IBM's recordings cut by their label files, or Tonic's clips."""
     parts, title = _list_gesture_parts(source, source.root)

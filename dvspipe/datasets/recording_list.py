@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from ..base.arguments import checked, describe_value
+from ..base.arguments import describe_value
 from ..base.errors import DataError, brief
 from ..encoding import BinConfig
 from ..events import Events, SensorSize, SensorSizeLike
@@ -20,7 +20,6 @@ from .samples import DataSet, Sample, version_of_events
 from .source import DataSource
 
 
-@checked
 def from_recordings(
     recordings: Iterable[tuple[Events | str | Path, int | str]],
     *,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from importlib.metadata import version
 
-from ..base.arguments import checked
 from ..base.labels import GESTURES
 from ..synthesis import GESTURE_SENSOR, RENDERING, GestureClip, record_gesture
 from .config import GesturesConfig
@@ -13,7 +12,6 @@ from .samples import DataSet, Sample, divide
 from .source import DataSource
 
 
-@checked
 def open_rendered(source: DataSource[GesturesConfig]) -> DataSet:
     """Return rendered gestures; the people of the test part are in no other part."""
     config, seed = source.config, source.seed

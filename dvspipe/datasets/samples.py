@@ -15,7 +15,6 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.config import complete_repr
 from ..base.errors import Brief, DataError, DvspipeError, Explained, brief
 from ..encoding import SpikeCode
@@ -31,7 +30,6 @@ PARTS: tuple[Part, ...] = get_args(Part)
 HASHED_BYTES = 1 << 20  # read size of hashing
 
 
-@checked
 @dataclass(frozen=True, repr=False)
 class Sample(Brief):
     """Labelled recording or image.
@@ -88,7 +86,6 @@ class Sample(Brief):
             raise DataError(f"{self.name}: cannot be read ({error.strerror or error})") from error
 
 
-@checked
 @dataclass(frozen=True, repr=False)
 class DataSet(Explained):
     """Labelled recordings in three parts that share no group.
@@ -143,14 +140,12 @@ class DataSet(Explained):
         code = self.train[0].code if self.train else None
         return None if code is None else code.channels
 
-    @checked
     def is_synthetic(self, part: str) -> bool:
         """Return whether a part is synthetic; for `all`, whether any part is synthetic."""
         known = {"test": self.synthetic_test, "all": self.synthetic or self.synthetic_test}
         return known.get(part, self.synthetic)
 
 
-@checked
 def divide(
     samples: Sequence[Sample], share: float, seed: int, *, in_time: Collection[int] = ()
 ) -> tuple[list[Sample], list[Sample]]:
@@ -237,7 +232,6 @@ def find_in_time(samples: Iterable[Sample], parts: int) -> set[int]:
     return {label for label, groups in counts.items() if len(groups) < parts <= max(groups.values())}
 
 
-@checked
 def leave_out_copies(data: DataSet, progress: Progress | None = None) -> DataSet:
     """Leave out validation and test samples with the same content as a sample of an earlier part.
 
@@ -288,7 +282,6 @@ def check_groups(train: Iterable[Sample], test: Iterable[Sample]) -> None:
             )
 
 
-@checked
 def version_of_file(path: Path, *more: object) -> str:
     """Return a digest of the content of a file or folder, and of `more`: other dependencies of a sample."""
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]

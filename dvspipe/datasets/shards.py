@@ -15,7 +15,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..base.arguments import checked
 from ..base.config import SIZE_PATTERN, SettingsTree, find_differences
 from ..base.errors import DataError, Remedy
 from ..base.files import claim_output, lock_folder, read_bytes, write_beside, write_text
@@ -140,7 +139,6 @@ class ShardIndex(_Model):
         return found
 
 
-@checked
 def open_shards(source: DataSource[ShardsConfig]) -> DataSet:
     """Open a folder of shards, with the parts in which it was written.
 
@@ -260,7 +258,6 @@ class PackedSample(NamedTuple):
     shape: tuple[int, ...]
 
 
-@checked
 @dataclass(frozen=True)
 class TensorPlan:
     """Plan for encoding the samples of a data set.
@@ -273,18 +270,15 @@ class TensorPlan:
     settings: TensorSettings
     cache: Cache | None
 
-    @checked
     def encode(self, item: PartSample) -> EncodedSample:
         """Encode a sample; only the training part has variants."""
         settings = self.settings if item.part == "train" else replace(self.settings, views=1)
         return SampleEncoder(settings, self.cache)(item.sample)
 
-    @checked
     def fill_cache(self, item: PartSample, _progress: Progress) -> None:
         """Encode a sample into the cache."""
         self.encode(item)
 
-    @checked
     def pack(self, item: PartSample, _progress: Progress) -> PackedSample:
         """Encode a sample and pack it for a shard."""
         version = item.sample.read_version()  # read before encoding, to notice later changes
@@ -293,7 +287,6 @@ class TensorPlan:
         return PackedSample(pack_spikes(encoded.spikes), version, counts, encoded.spikes.shape[2:])
 
 
-@checked
 def list_samples(data: DataSet, *, root: Path | None = None, shard: Shard = ALL) -> list[PartSample]:
     """List the samples of a data set with their parts.
 
@@ -311,7 +304,6 @@ def _relative(name: str, root: Path | None) -> Path:
     return path.relative_to(root) if root is not None and path.is_relative_to(root) else path
 
 
-@checked
 def encode_many(
     samples: Sequence[PartSample],
     plan: TensorPlan,
@@ -343,7 +335,6 @@ def _check_encodable(samples: Sequence[PartSample]) -> None:
             raise DataError(f"{sample.name}: is in a shard, already encoded (expected recordings)")
 
 
-@checked
 def write_shards(
     folder: Path,
     data: DataSet,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ..base.arguments import checked
 from ..base.errors import DataError, Remedy
 from ..encoding import BinConfig
 from ..events import SensorSize
@@ -18,7 +17,6 @@ from .decoded import DecodedEvents
 ConfigT = TypeVar("ConfigT", bound=SourceConfig, covariant=True)
 
 
-@checked
 @dataclass(frozen=True)
 class DataSource(Generic[ConfigT]):
     """Source of a data set.
@@ -48,7 +46,6 @@ class DataSource(Generic[ConfigT]):
             raise DataError(f"{self.config.kind}: missing folder of recordings, data.root", Remedy("data.root", "DIR"))
         return self.config.root
 
-    @checked
     def name_of(self: DataSource[RecordingsConfig], file: Path) -> Path:
         """Return the name of a recording, which decides its simulated noise: its path relative to `data.root`.
 
@@ -66,7 +63,6 @@ class DataSource(Generic[ConfigT]):
         """The sensor given in the configuration, if any."""
         return SensorSize.parse(self.config.sensor) if self.config.sensor else None
 
-    @checked
     def group_of(self: DataSource[RecordingsConfig], file: Path, name: str | None = None) -> str:
         """Return the group of a recording: the match of `data.group` in its name, or the file itself.
 

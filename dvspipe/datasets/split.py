@@ -9,13 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
-from ..base.arguments import checked
 from ..base.errors import Brief, DataError, Remedy, escape_controls
 from ..base.files import read_bytes, write_text
 from .samples import PARTS, DataSet, Part, Sample, check_groups, version_of_file
 
 
-@checked
 @dataclass(frozen=True, repr=False)
 class Split(Brief):
     """Names of the samples of each part: the content of split.json.
@@ -43,7 +41,6 @@ class Split(Brief):
         return (*self.train, *self.validation, *self.test, *self.copies)
 
 
-@checked
 def write_split(path: Path, data: DataSet) -> None:
     """Write the division of a data set as JSON.
 
@@ -54,7 +51,6 @@ def write_split(path: Path, data: DataSet) -> None:
     write_text(path, json.dumps(asdict(Split(**names, copies=tuple(data.copies))), indent=1))
 
 
-@checked
 def read_split(path: Path) -> Split:
     """Read a file from `write_split`.
 
@@ -83,7 +79,6 @@ def apply_split(path: Path, samples: Sequence[Sample]) -> dict[Part, tuple[Sampl
     return _divide(path, split, _match_samples(path, split.names, samples).by_name)
 
 
-@checked
 def restore_split(path: Path, data: DataSet) -> DataSet | None:
     """Divide a data set as in a split.json; return None if the file lists none of its samples.
 
@@ -118,7 +113,6 @@ def restore_split(path: Path, data: DataSet) -> DataSet | None:
     return replace(data, train=parts["train"], validation=parts["validation"], test=parts["test"], warnings=warnings)
 
 
-@checked
 def check_split(path: Path, data: DataSet) -> None:
     """Check that a data set is divided as in a split.json.
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, DataError, EventError, Remedy, count_noun
 from ..encoding import BinConfig, BinCounts
 from ..encoding.bins import encode_counted
@@ -33,7 +32,6 @@ COUNTED = tuple(each.name for each in fields(BinCounts))
 log = logging.getLogger(__name__)
 
 
-@checked
 @dataclass(frozen=True)
 class TensorSettings:
     """Settings of encoding samples as spike tensors.
@@ -125,7 +123,6 @@ class SpikeTensors:
         DvspipeError: If a recording cannot be read; the message names it.
     """
 
-    @checked
     def __init__(
         self,
         samples: Sequence[Sample],
@@ -202,7 +199,6 @@ class SpikeTensors:
             raise DataError(f"{self._cache.path(self._digests[number], ARRAYS)}: was removed from the cache; try again")
         return stored["spikes"]
 
-    @checked
     def encode_transformed(
         self, number: int, transforms: Sequence[TransformConfig], rng: np.random.Generator
     ) -> SpikeTensor:
@@ -229,7 +225,6 @@ class SpikeTensors:
         return [BinCounts(*row) for row in self._counts.tolist()]
 
 
-@checked
 @dataclass(frozen=True)
 class BatchSettings:
     """Settings of training batches.
@@ -251,7 +246,6 @@ class BatchSettings:
     rank: int = 0
 
 
-@checked
 def training_batches(tensors: SpikeTensors, settings: BatchSettings, epoch: int) -> Iterator[Batch]:
     """Yield shuffled, augmented batches with one random view of each recording, prefetched in a thread.
 
@@ -274,7 +268,6 @@ def training_batches(tensors: SpikeTensors, settings: BatchSettings, epoch: int)
     return prefetch(map(draw.batch, own), PREFETCHED_BATCHES)
 
 
-@checked
 def order_shards(shards: Sequence[int], owners: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Shuffle the samples of shards and keep each shard with one reader.
 
@@ -309,7 +302,6 @@ def order_shards(shards: Sequence[int], owners: NDArray[np.int64], rng: np.rando
     return order
 
 
-@checked
 def plain_batches(
     tensors: SpikeTensors, size: int, numbers: Sequence[int] | None = None, progress: Progress = ignore_progress
 ) -> Iterator[SpikeTensor]:
@@ -394,7 +386,6 @@ def _allocate(tensor: NDArray[Any], samples: int, cache: Cache | None) -> NDArra
         ) from error
 
 
-@checked
 @dataclass(frozen=True)
 class SampleEncoder:
     """Encode samples, or read their tensors from a cache. Picklable.
@@ -411,7 +402,6 @@ class SampleEncoder:
         """Encode a sample, or read it from the cache."""
         return self.encode(sample, self.digest(sample))
 
-    @checked
     def digest(self, sample: Sample) -> str:
         """Return the digest of a sample's tensors in the cache; empty without a cache."""
         if self.cache is None:
@@ -427,7 +417,6 @@ class SampleEncoder:
         )
         return self.cache.digest(key)
 
-    @checked
     def encode(self, sample: Sample, digest: str) -> EncodedSample:
         """Encode a sample with a known digest, or read it from the cache."""
         stored = None if self.cache is None else self.cache.read(digest)
@@ -478,7 +467,6 @@ def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any
     return np.stack(variants), np.array([getattr(counts, name) for name in COUNTED], np.int64)
 
 
-@checked
 def encode_image(sample: Sample, number: int, settings: TensorSettings) -> NDArray[Any]:
     """Encode an image as spikes [T, C, H, W]; random draws depend on the seed and on `number`."""
     assert sample.code is not None

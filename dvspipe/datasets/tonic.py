@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, DataError, Remedy
 from ..base.labels import GESTURES
 from ..events import Events, SensorSize, SensorSizeLike
@@ -207,7 +206,6 @@ class TonicPart:
     labels: Sequence[int | str]
 
 
-@checked
 def from_tonic(dataset: Any, sensor: SensorSizeLike | None = None) -> DataSet:
     """Convert a Tonic data set, without loading recordings; all samples are in the training part.
 
@@ -251,7 +249,6 @@ def from_tonic(dataset: Any, sensor: SensorSizeLike | None = None) -> DataSet:
     return DataSet(title, classes, known, train=tuple(samples))
 
 
-@checked
 def open_tonic(source: DataSource[TonicConfig]) -> DataSet:
     """Return a data set of Tonic, divided as Tonic divides it.
 

@@ -10,7 +10,6 @@ from typing import Any, TypeGuard, cast
 import numpy as np
 from pydantic import Field, JsonValue
 
-from ..base.arguments import checked
 from ..base.config import Settings
 from ..base.errors import ConfigError, DataError
 from ..events import Events, SensorSize
@@ -28,7 +27,6 @@ class TransformConfig(Settings):
     """Keyword arguments of the class; lists become tuples, and `sensor_size` is set automatically."""
 
 
-@checked
 def apply_transforms(events: Events, configs: Sequence[TransformConfig], rng: np.random.Generator) -> Events:
     """Apply Tonic transforms to a recording, in order.
 
@@ -68,7 +66,6 @@ def apply_transforms(events: Events, configs: Sequence[TransformConfig], rng: np
     return Events.from_structured(rows[inside], sensor, sort=True)
 
 
-@checked
 def make_transform(config: TransformConfig, sensor: SensorSize) -> Callable[[Any], Any]:
     """Create a Tonic transform.
 

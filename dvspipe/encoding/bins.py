@@ -113,18 +113,15 @@ class BinConfig(Settings):
         """Maximum value for `count`, `binary` and `clipped`."""
         return {"binary": 1, "clipped": self.clip}.get(self.form, MAX_COUNT)
 
-    @checked
     def grid(self, sensor: SensorSize) -> SensorSize:
         """Return width and height of the spike tensor for a sensor."""
         return SensorSize(width=-(-sensor.width // self.downsample), height=-(-sensor.height // self.downsample))
 
-    @checked
     def shape(self, sensor: SensorSize) -> tuple[int, int, int]:
         """Return C, H and W of the spike tensor for a sensor."""
         grid = self.grid(sensor)
         return self.channels, grid.height, grid.width
 
-    @checked
     def for_complete(self, events: Events) -> BinConfig:
         """Return a copy with as many steps as a complete recording needs, the number that `encode_stream` yields.
 
@@ -144,7 +141,6 @@ class BinConfig(Settings):
         return self.model_copy(update={"steps": steps})
 
 
-@checked
 @dataclass(frozen=True)
 class BinCounts:
     """Numbers of events inside and outside a spike tensor.
@@ -343,7 +339,6 @@ def create_places(sensor: SensorSize, config: BinConfig) -> Places:
     return Places.of(config.grid(sensor), config.downsample, separate=config.channels == 2)
 
 
-@checked
 def cut_windows(parts: Iterable[Events], config: BinConfig) -> Iterator[tuple[int, Events]]:
     """Yield the consecutive windows of a recording; each window becomes one spike tensor.
 

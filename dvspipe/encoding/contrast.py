@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ..base.arguments import checked
 from ..base.errors import DataError
 from ..base.kernels import njit
 from .spikes import Floats, SpikeCode, Spikes
@@ -50,7 +49,6 @@ class Contrast(SpikeCode):
         """Square ON filter; it reaches 1.5 standard deviations of the wide Gaussian to each side."""
         return _draw_filter(self.narrow_px, self.wide_px)
 
-    @checked
     def responses(self, image: Floats) -> Floats:
         """Return the responses of an image [H, W], float64 [2, H, W]; 0 for responses that do not fire."""
         response = _correlate(np.ascontiguousarray(image), self.filter)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ..base.arguments import checked
 from ..base.config import Settings, as_settings
 from ..events import LATEST_US, Events, checked_parts
 from .bins import BinConfig, cut_windows, encode, note_last_times
@@ -68,7 +67,6 @@ class EventFrame(NamedTuple):
     values: NDArray[np.uint8 | np.float32]
 
 
-@checked
 def encode_frames(
     parts: Events | Iterable[Events], config: FrameConfig | Mapping[str, object] | None = None, **named: object
 ) -> Iterator[EventFrame]:

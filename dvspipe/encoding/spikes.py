@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
-from ..base.arguments import checked, describe_value
+from ..base.arguments import describe_value
 from ..base.config import Settings
 from ..base.errors import ConfigError, DataError
 
@@ -44,7 +44,6 @@ class SpikeCode(Settings):
         """Number of trains C per value."""
         return 1
 
-    @checked
     def encode(self, values: ArrayLike, rng: np.random.Generator | None = None) -> Spikes:
         """Encode static values as spike trains.
 
@@ -67,7 +66,6 @@ class SpikeCode(Settings):
         """
         return self._encode(unit_values(values), rng)
 
-    @checked
     def decode(self, spikes: Spikes) -> Floats:
         """Decode spike trains [T, C, ...] to values [...].
 
@@ -89,7 +87,6 @@ class SpikeCode(Settings):
 class SignalCode(SpikeCode):
     """Base of all signal codes."""
 
-    @checked
     def encode_signal(self, signal: ArrayLike) -> Spikes:
         """Encode a signal [T, ...] as spikes, uint8 [T, C, ...].
 
@@ -98,7 +95,6 @@ class SignalCode(SpikeCode):
         """
         return self._encode_signal(unit_values(signal))
 
-    @checked
     def decode_signal(self, spikes: Spikes) -> Floats:
         """Decode spike trains [T, C, ...] to a signal [T, ...].
 
@@ -403,7 +399,6 @@ CODES: Mapping[str, type[SpikeCode]] = {
 """All codes by name."""
 
 
-@checked
 def unit_values(values: ArrayLike) -> Floats:
     """Convert values to float64 in [0, 1]; uint8 and uint16 are divided by 255 and 65535.
 

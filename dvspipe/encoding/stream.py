@@ -21,7 +21,6 @@ from .bins import BinConfig, BinCounts, Clock, add_events, add_voxels, note_last
 from .kernels import NO_EVENT_US, write_surface
 
 
-@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class EncoderState(Brief):
     """State of an encoder between two parts of a recording.
@@ -54,7 +53,6 @@ class EncoderState(Brief):
         return self.config.by == "recording" and self.done == self.config.steps
 
 
-@checked
 def start_encoding(
     sensor: SensorSize, config: BinConfig, *, start_us: int | None = None, last_us: int | None = None
 ) -> EncoderState:
@@ -87,7 +85,6 @@ def start_encoding(
     )
 
 
-@checked
 def encode_part(
     events: Events, state: EncoderState, *, until_us: int | None = None
 ) -> tuple[NDArray[Any], EncoderState]:
@@ -114,7 +111,6 @@ def encode_part(
     return _stack(steps, state), state
 
 
-@checked
 def finish_encoding(state: EncoderState) -> NDArray[Any]:
     """Return the unfinished step at the end of a recording, [0 or 1, C, H, W].
 

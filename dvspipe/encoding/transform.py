@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import EventError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
@@ -46,7 +45,6 @@ class ToSpikes:
     config: BinConfig
     sensor: SensorSize | None
 
-    @checked
     def __init__(
         self,
         config: BinConfig | Mapping[str, object] | None = None,

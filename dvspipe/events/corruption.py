@@ -15,7 +15,6 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, Explained
 from .events import Events
 from .sensor import SensorSize
@@ -57,7 +56,6 @@ class Corruption(Explained, ABC):
         """Return the corrupted events."""
 
 
-@checked
 @dataclass(frozen=True)
 class HotPixels(Corruption):
     """Pixels that fire all the time: each adds events at random times, with a polarity of its own.
@@ -77,7 +75,6 @@ class HotPixels(Corruption):
     limit: ClassVar[float] = 1
     levels: ClassVar[tuple[float, ...]] = (0.001, 0.003, 0.01, 0.03)
 
-    @checked
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the events with the events of hot pixels."""
         sensor = events.sensor
@@ -89,7 +86,6 @@ class HotPixels(Corruption):
         return _add(events, np.stack([t, hot[owner] % sensor.width, hot[owner] // sensor.width, polarities[owner]]))
 
 
-@checked
 @dataclass(frozen=True)
 class Noise(Corruption):
     """Background activity: events at random times, pixels and polarities.
@@ -102,14 +98,12 @@ class Noise(Corruption):
     limit: ClassVar[float] = 1000
     levels: ClassVar[tuple[float, ...]] = (0.3, 1, 3, 10)
 
-    @checked
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the events with noise events."""
         first_us = int(events.t[0]) if len(events) else 0
         return _add(events, draw_noise(events.sensor, first_us, first_us + events.duration_us, self.strength, rng))
 
 
-@checked
 @dataclass(frozen=True)
 class Bursts(Corruption):
     """Flashes of light: at random times, half of the pixels fire once within 2 ms, all with the same polarity.
@@ -122,7 +116,6 @@ class Bursts(Corruption):
     limit: ClassVar[float] = 1000
     levels: ClassVar[tuple[float, ...]] = (1, 3, 10, 30)
 
-    @checked
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the events with the events of flashes."""
         width, height, added = events.sensor.width, events.sensor.height, [np.zeros((4, 0), np.int64)]
@@ -133,7 +126,6 @@ class Bursts(Corruption):
         return _add(events, np.concatenate(added, axis=1))
 
 
-@checked
 @dataclass(frozen=True)
 class Drops(Corruption):
     """Lost events, each with the same probability.
@@ -146,14 +138,12 @@ class Drops(Corruption):
     limit: ClassVar[float] = 1
     levels: ClassVar[tuple[float, ...]] = (0.1, 0.3, 0.5, 0.8)
 
-    @checked
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the remaining events, possibly none."""
         kept = rng.random(len(events)) >= self.strength
         return Events(events.t[kept], events.x[kept], events.y[kept], events.p[kept], events.sensor)
 
 
-@checked
 @dataclass(frozen=True)
 class Jitter(Corruption):
     """Inexact times: normal noise on the time of each event.
@@ -166,7 +156,6 @@ class Jitter(Corruption):
     limit: ClassVar[float] = 1_000_000
     levels: ClassVar[tuple[float, ...]] = (1000, 3000, 10_000, 30_000)
 
-    @checked
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the events with other times, inside the time span of the recording."""
         if not len(events):
@@ -176,7 +165,6 @@ class Jitter(Corruption):
         return _add(Events.empty(events.sensor), rows)
 
 
-@checked
 @dataclass(frozen=True)
 class Flips(Corruption):
     """Wrong polarities, each with the same probability.
@@ -189,7 +177,6 @@ class Flips(Corruption):
     limit: ClassVar[float] = 1
     levels: ClassVar[tuple[float, ...]] = (0.03, 0.1, 0.3, 0.5)
 
-    @checked
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the events with other polarities."""
         flipped = rng.random(len(events)) < self.strength
@@ -202,7 +189,6 @@ CORRUPTION_KINDS: Mapping[CorruptionName, type[Corruption]] = MappingProxyType(
 """Corruptions by name."""
 
 
-@checked
 def find_corruption(name: str) -> type[Corruption]:
     """Return the class of a corruption by its name.
 
@@ -219,7 +205,6 @@ def find_corruption(name: str) -> type[Corruption]:
     raise ConfigError(f"corruption {name}: unknown (expected {', '.join(CORRUPTION_KINDS)})")
 
 
-@checked
 def draw_noise(
     sensor: SensorSize, first_us: int, last_us: int, rate_hz: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:

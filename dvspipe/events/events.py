@@ -145,13 +145,11 @@ class Events(EventMethods, metaclass=_EventsType):
         return cls.wrap_unchecked(t, x, y, p, sensor)
 
     @classmethod
-    @checked
     def empty(cls, sensor: SensorSizeLike) -> Events:
         """Create a recording without events."""
         return cls([], [], [], [], sensor)
 
     @classmethod
-    @checked
     def from_structured(cls, array: NDArray[np.void], sensor: SensorSizeLike, *, sort: bool = False) -> Events:
         """Create events from a structured array, the format of Tonic's data sets and transforms.
 

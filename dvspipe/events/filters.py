@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..base.arguments import checked
 from ..base.config import Settings, as_settings
 from ..base.errors import EventError
 from ..base.kernels import njit
@@ -48,7 +47,6 @@ class FilterConfig(Settings):
     50,000."""
 
 
-@checked
 @dataclass(frozen=True)
 class FilterCounts:
     """Event counts of the filters.
@@ -71,7 +69,6 @@ class FilterCounts:
         return self.events - self.hot_pixels - self.refractory - self.background
 
 
-@checked
 @dataclass(frozen=True, eq=False)
 class FilterState:
     """State of the filters between two parts of a recording.
@@ -114,7 +111,6 @@ class _Filters(NamedTuple):
     activity_us: int
 
 
-@checked
 def start_filter(
     sensor: SensorSizeLike,
     config: FilterConfig | Mapping[str, object] | None = None,
@@ -148,7 +144,6 @@ def start_filter(
     )
 
 
-@checked
 def filter_events(events: Events, state: FilterState) -> tuple[Events, FilterState]:
     """Filter one part of a recording; return the kept events and the new state. `state` is not changed.
 
@@ -158,7 +153,6 @@ def filter_events(events: Events, state: FilterState) -> tuple[Events, FilterSta
     return _filter_in_place(events, replace(state, ready_us=state.ready_us.copy(), last_us=state.last_us.copy()))
 
 
-@checked
 def filter_stream(
     parts: Events | Iterable[Events],
     config: FilterConfig | Mapping[str, object] | None = None,
@@ -203,7 +197,6 @@ def _filter_parts(
         yield kept
 
 
-@checked
 def check_pixels(sensor: SensorSize) -> None:
     """Check that a sensor is small enough for per-pixel state.
 
@@ -214,7 +207,6 @@ def check_pixels(sensor: SensorSize) -> None:
         raise EventError(f"a sensor of {sensor} (expected at most {MAX_PIXELS} pixels)")
 
 
-@checked
 def count_pixels(parts: Events | Iterable[Events], sensor: SensorSizeLike) -> NDArray[np.int64]:
     """Count the events of each pixel, int64 [H, W].
 
@@ -230,7 +222,6 @@ def count_pixels(parts: Events | Iterable[Events], sensor: SensorSizeLike) -> ND
     return counts
 
 
-@checked
 def find_hot_pixels(counts: NDArray[np.int64], factor: float = HOT_PIXEL_FACTOR) -> NDArray[np.bool_]:
     """Find pixels that fire far more often than their surroundings.
 

@@ -48,7 +48,6 @@ def concatenate(parts: Events | Iterable[Events], sensor: SensorSizeLike | None 
     return joined.events(sensor)
 
 
-@checked
 def checked_parts(parts: Events | Iterable[Events]) -> Iterator[Events]:
     """Yield the parts of a recording; `Events` are one part.
 
@@ -114,7 +113,6 @@ class _EventBuilder:
         return Events.wrap_unchecked(t, x, y, p, sensor)
 
 
-@checked
 def merge_streams(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
     """Merge simultaneous recordings of one sensor by time, in bounded memory.
 
@@ -169,7 +167,6 @@ class _BufferedStream:
         self.horizon_us = int(part.t[-1]) if len(part) else self.horizon_us
 
 
-@checked
 def join_streams(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterator[Events]:
     """Yield recordings of one sensor in sequence, each shifted to begin `gap_us` after the end of the previous one.
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.config import Settings
 from .sensor import RegionLike
 
@@ -29,7 +28,6 @@ class EventMethods:
 
     __slots__ = ()
 
-    @checked
     def save(self, path: str | Path, *, compression: Literal["gzip", "blosc"] = "gzip", overwrite: bool = False) -> int:
         """Write the events in the format of the suffix, as `dvspipe.write(path, events)`; return their number.
 
@@ -53,7 +51,6 @@ class EventMethods:
         """
         return cast(int, _find("write")(path, self, compression=compression, overwrite=overwrite))
 
-    @checked
     def cut(self, start_s: float = 0.0, stop_s: float | None = None, region: RegionLike | None = None) -> Self:
         """Return a part in time and space; see `dvspipe.cut`.
 
@@ -70,7 +67,6 @@ class EventMethods:
         """
         return cast(Self, _find("cut")(self, start_s, stop_s, region))
 
-    @checked
     def filter(self, config: GivenSettings | None = None, *, hot_pixels: bool = False, **settings: object) -> Self:
         """Return the events without noise; see `dvspipe.filter`.
 
@@ -87,7 +83,6 @@ class EventMethods:
         """
         return cast(Self, _find("filter")(self, config, hot_pixels=hot_pixels, **settings))
 
-    @checked
     def windows(self, window_us: int) -> Iterator[tuple[int, Self]]:
         """Yield start time and events of each window that has events; see `dvspipe.windows`.
 
@@ -102,7 +97,6 @@ class EventMethods:
         """
         return cast(Iterator[tuple[int, Self]], _find("windows")(self, window_us))
 
-    @checked
     def check(self, settings: GivenSettings | None = None, **named: Any) -> Any:
         """Return the `CheckReport` of `dvspipe.check`: gaps, hot pixels and other unusual properties.
 
@@ -117,7 +111,6 @@ class EventMethods:
         """
         return _find("check")(self, settings=settings, **named)
 
-    @checked
     def view(self, path: str | Path | None = None, settings: GivenSettings | None = None, **named: object) -> None:
         """Write a video, a GIF, a sheet of pictures or a chart, or show the events in the viewer; see `dvspipe.view`.
 
@@ -133,7 +126,6 @@ class EventMethods:
         """
         _find("view")(self, path, settings, **named)
 
-    @checked
     def plot(self, kind: str = "xyt") -> Any:
         """Return a matplotlib figure; see `dvspipe.plot`.
 
@@ -146,7 +138,6 @@ class EventMethods:
         """
         return _find("plot")(self, kind)
 
-    @checked
     def animate(self, settings: GivenSettings | None = None, **named: object) -> Any:
         """Return a video that a notebook plays; see `dvspipe.animate`.
 
@@ -162,7 +153,6 @@ class EventMethods:
         """
         return _find("animate")(self, settings, **named)
 
-    @checked
     def encode(self, config: GivenSettings | None = None, **named: Any) -> NDArray[Any]:
         """Return the spike tensor [T, C, H, W]; see `dvspipe.encode`.
 
@@ -178,7 +168,6 @@ class EventMethods:
         """
         return cast(NDArray[Any], _find("encode")(self, config, **named))
 
-    @checked
     def infer(self, checkpoint: Any, config: GivenSettings | None = None, **named: Any) -> Prediction:
         """Return the prediction of a trained network; see `dvspipe.infer`.
 
@@ -195,7 +184,6 @@ class EventMethods:
         """
         return cast("Prediction", _find("infer")(checkpoint, self, config, **named))
 
-    @checked
     def to_torch(self) -> Any:
         """Return the events as a torch tensor; see `dvspipe.torch.to_tensor`.
 

@@ -69,7 +69,6 @@ class SensorSize(Explained):
         return cls(width=width, height=height)
 
     @classmethod
-    @checked
     def parse(cls, text: str) -> SensorSize:
         """Parse WIDTHxHEIGHT, such as "346x260".
 
@@ -102,7 +101,6 @@ class Region(Explained):
     size: SensorSize
 
     @classmethod
-    @checked
     def full(cls, sensor: SensorSize) -> Region:
         """Return the region that covers a complete sensor."""
         return cls(0, 0, sensor)
@@ -132,7 +130,6 @@ class Region(Explained):
             ) from error
 
     @classmethod
-    @checked
     def parse(cls, text: str) -> Region:
         """Parse WIDTHxHEIGHT+LEFT+TOP, such as "128x128+10-20" (here TOP = -20).
 
@@ -149,12 +146,10 @@ class Region(Explained):
             )
         return cls(left, top, SensorSize(width=width, height=height))
 
-    @checked
     def is_inside(self, sensor: SensorSize) -> bool:
         """Return whether the region lies inside a sensor."""
         return self.overlap(sensor) == self
 
-    @checked
     def overlap(self, sensor: SensorSize) -> Region | None:
         """Return the intersection with a sensor; None if it is empty."""
         left, top = max(0, self.left), max(0, self.top)

@@ -21,7 +21,6 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import CorruptionError, EventError, FileError, FormatError
 from ..events import SensorSize
 from ..parallel import Progress
@@ -53,7 +52,6 @@ class _Container(NamedTuple):
     error: str | None
 
 
-@checked
 def read_frames(path: str | Path) -> Iterator[Frame]:
     """Read the greyscale frames of a DAVIS camera, from the first stream of frames.
 
@@ -82,7 +80,6 @@ def read_frames(path: str | Path) -> Iterator[Frame]:
                 number += 1
 
 
-@checked
 def read_imu(path: str | Path) -> NDArray[np.void]:
     """Read the samples of the camera's inertial measurement unit, from the first IMU stream.
 

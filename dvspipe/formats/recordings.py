@@ -76,7 +76,6 @@ VIDEO_MARKS = (
 """Signatures of videos: offset and bytes."""
 
 
-@checked
 @dataclass(frozen=True, repr=False)
 class Recording(Brief):
     """Opened recording; see `open_recording`.
@@ -101,7 +100,6 @@ class Recording(Brief):
         """Whether the file stores that its events show people rendered by dvspipe."""
         return SYNTHETIC_GESTURES in str(self.attributes.get("source", ""))
 
-    @checked
     def chunks(
         self,
         start_us: int | None = None,
@@ -214,7 +212,6 @@ class Recording(Brief):
         extent = self.extent()
         return (extent.last_us if extent else count_events(self.chunks())[-1]) or 0
 
-    @checked
     def find_span(
         self,
         start_us: float | None = None,
@@ -226,7 +223,6 @@ class Recording(Brief):
         """Return the span of a part, given in microseconds or in seconds after the first event; see `TimeSpan.of`."""
         return TimeSpan.of(start_us, stop_us, start_s, stop_s, self.find_first_us)
 
-    @checked
     def read(self, span: TimeSpan) -> Events:
         """Read the events of a span into memory; warn if the span is outside the recording."""
         events = concatenate(self.chunks(*span), self.sensor)
@@ -242,7 +238,6 @@ class Recording(Brief):
                 log.warning("%s: %s; %s", self.path, outside, IN_SECONDS)
 
 
-@checked
 @dataclass(frozen=True, repr=False)
 class RecordingInfo(Brief):
     """Summary of a recording.
@@ -365,7 +360,6 @@ def _unknown_format(path: Path, head: bytes) -> FormatError:
     return FormatError(f"{path}: not a recording of a known format (expected {suffixes})")
 
 
-@checked
 def recognise(path: Path) -> Format | None:
     """Return the format of a file, recognised first by content, then by suffix; None if it is unknown.
 
@@ -435,7 +429,6 @@ def read(
     return recording.read(recording.find_span(start_us, stop_us, start_s=start_s, stop_s=stop_s))
 
 
-@checked
 def as_events(recording: RecordingLike | NDArray[np.void], sensor: SensorSizeLike | None = None) -> Events:
     """Return events unchanged, read a file, or convert a structured array; without a sensor, it is guessed.
 
@@ -538,7 +531,6 @@ def _type_error(path: Path, part: object) -> EventError:
     return EventError(f"{path}: cannot write this type (found {type(part).__name__}, expected Events)")
 
 
-@checked
 def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writer:
     """Create a writer that writes a recording part by part, in the format of the suffix; `-`: CSV to standard output.
 

@@ -31,7 +31,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import CorruptionError, EventError, FormatError, Remedy
 from ..events import SensorSize
 from ..parallel import Progress
@@ -165,7 +164,6 @@ def _recognises(path: Path, head: bytes) -> bool:
     return head.startswith(BAG_MAGIC) or path.suffix.lower() in BAG_SUFFIXES
 
 
-@checked
 def is_ros2_folder(path: Path) -> bool:
     """Return whether a path is the folder of a ROS 2 bag, with `metadata.yaml`."""
     return path.is_dir() and (path / METADATA).is_file()

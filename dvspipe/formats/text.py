@@ -24,7 +24,6 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import CorruptionError, EventError, FileError, FormatError, Remedy
 from ..base.kernels import njit
 from ..events import Events, SensorSize
@@ -97,7 +96,6 @@ def _recognises(path: Path, _head: bytes) -> bool:
     return path.suffix.lower() in TEXT_SUFFIXES
 
 
-@checked
 def is_unrelated_text(path: Path) -> bool:
     """Return whether a file is text without events, such as notes.txt: without lines of numbers and column names."""
     if path.suffix.lower() not in TEXT_SUFFIXES or not path.is_file():

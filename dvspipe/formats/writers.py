@@ -13,7 +13,6 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.arguments import checked
 from ..base.errors import EventError, FileError
 from ..base.files import claim_output, require_space, write_beside
 from ..events import Events, SensorSize
@@ -24,7 +23,6 @@ MIN_CLOSING_BYTES, CLOSING_BYTES = 256 << 10, 8 << 20  # range of `closing_bytes
 Compression = Literal["gzip", "blosc"]
 
 
-@checked
 @dataclass(frozen=True)
 class WriteOptions:
     """Options of a writer.

@@ -6,7 +6,6 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from ..base.arguments import checked
 from ..base.config import ROI_PATTERN, Settings, build, merge_settings
 from ..recordings.conversion import ConvertConfig
 from ..video.config import VideoSettings
@@ -26,7 +25,6 @@ class FramingConfig(Settings):
     video: ConvertConfig = ConvertConfig()
     """Conversion of videos to events."""
 
-    @checked
     def with_defaults(self, framing: FramingConfig) -> Self:
         """Return these settings, with unset values taken from `framing`.
 

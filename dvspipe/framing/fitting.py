@@ -18,7 +18,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import Brief, EventError
 from ..base.kernels import njit
 from ..events import Events, Region, SensorSize
@@ -90,7 +89,6 @@ def plan_fit(
     return Fit(source, target, region, PixelMap(columns, rows, np.multiply.outer(per_row, per_column)))
 
 
-@checked
 def scaled_size(size: SensorSize, target: SensorSize) -> SensorSize:
     """Return the largest size inside `target` with approximately the aspect ratio of `size`.
 

@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import Brief, CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
 from ..events import Events, Region, SensorSize, concatenate
 from ..formats import NO_HINTS, HintsLike, Recording, open_recording
@@ -42,7 +41,6 @@ Parts = Callable[[], Iterator[Events]]
 """Function that reads a recording from the start and yields consecutive parts; can be called repeatedly."""
 
 
-@checked
 @dataclass(frozen=True, repr=False)
 class EventParts(Brief):
     """Events that can be read repeatedly.
@@ -72,7 +70,6 @@ class RecordingView:
     frames: Iterator[tuple[int, NDArray[np.uint8]]] | None = None
 
 
-@checked
 @dataclass(frozen=True, repr=False)
 class EventSource(Brief):
     """Events to classify.
@@ -106,7 +103,6 @@ class EventSource(Brief):
     synthetic: bool = False
     warnings: tuple[str, ...] = ()
 
-    @checked
     def read_fitted(self, on_part: Callable[[Events], object] = lambda _: None) -> Iterator[Events]:
         """Yield the events on the network's sensor; decoding runs in a separate thread.
 
@@ -124,7 +120,6 @@ class EventSource(Brief):
                 yield part
 
 
-@checked
 def open_source(
     data: Path | Events,
     target: SensorSize,
@@ -175,14 +170,12 @@ def open_source(
     return replace(source, warnings=(warning, *source.warnings))
 
 
-@checked
 def find_guess(path: Path, target: SensorSize, *, hints: HintsLike = NO_HINTS) -> tuple[SensorSize, SensorSize] | None:
     """Return the guessed sensor of a recording and the sensor to use; None if the recording stores its sensor."""
     recording, guess = _open_recording(path, target, FramingConfig(), sensor=None, hints=hints)
     return None if guess is None else (guess, recording.sensor)
 
 
-@checked
 def frame_events(events: Events, target: SensorSize) -> Events:
     """Frame the moving person, like `FramingConfig.roi = "auto"`.
 

@@ -45,7 +45,6 @@ EVEN_CLASSES = 4  # the strength is reduced if the effective number of predicted
 MAX_GROWTH = 1.4  # limit of the change of a log variance
 
 
-@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Adaptation(Brief):
     """Result of `adapt`.
@@ -60,7 +59,6 @@ class Adaptation(Brief):
     record: AdaptationRecord
     skipped: tuple[DvspipeError, ...]
 
-    @checked
     def save(self, path: str | Path) -> None:
         """Write the adapted classifier to a checkpoint, atomically.
 
@@ -70,7 +68,6 @@ class Adaptation(Brief):
         save_checkpoint(Path(path), self.classifier.config, self.classifier.network, self.classifier.moments)
 
 
-@checked
 def refuse_module(checkpoint: str | Path) -> None:
     """Check that the network of a checkpoint is not a custom module; custom modules cannot be adapted.
 
@@ -87,7 +84,6 @@ def _refuse_module(name: str, config: ClassifierConfig) -> None:
         )
 
 
-@checked
 def check_adaptable(classifier: Classifier, strength: float = STRENGTH) -> None:
     """Check that a classifier can be adapted.
 

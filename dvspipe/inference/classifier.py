@@ -103,7 +103,6 @@ class Classifier(Explained):
         True
     """
 
-    @checked
     def __init__(
         self,
         config: ClassifierConfig | str | Path | None = None,
@@ -209,7 +208,6 @@ class Classifier(Explained):
         compiled = IntegerClassifier.load(name)
         return cls(compiled.config, compiled.network, name)
 
-    @checked
     def push_to_hub(self, name: str, *, license: str = "unknown", private: bool = False) -> str:  # noqa: A002
         """Upload the classifier to the Hugging Face hub (needs the extra `hub`).
 
@@ -288,7 +286,6 @@ class Classifier(Explained):
         settings = as_settings(InferConfig, config, named, self.predict)
         return self.classify(self.open(recording, settings, sensor=sensor, hints=hints), settings, progress)
 
-    @checked
     def framed(self, config: InferConfig | Mapping[str, object] | None = None, **named: object) -> InferConfig:
         """Complete a configuration with the framing and hop that the network was trained with.
 
@@ -304,7 +301,6 @@ class Classifier(Explained):
         is_set = framed.hop_us is not None or framed.window_us is not None or framed.stateful
         return framed if is_set else framed.model_copy(update={"hop_us": self.config.hop_us})
 
-    @checked
     def find_overrides(self, config: InferConfig | Mapping[str, object], *, videos: bool = True) -> tuple[str, ...]:
         """List the framing settings that differ from the training, as texts with both values.
 
@@ -324,7 +320,6 @@ class Classifier(Explained):
             if videos or not key.startswith("video.")
         )
 
-    @checked
     def open(
         self,
         recording: str | Path | Events,
@@ -361,7 +356,6 @@ class Classifier(Explained):
             log.warning("%s", warning)
         return source
 
-    @checked
     def classify(
         self,
         recording: EventSource | str | Path | Events,
@@ -431,7 +425,6 @@ class Classifier(Explained):
             raise ConfigError(f"{source.name}: pose needs a video (found events)", remedy)
         return self.joints or included_classifier()
 
-    @checked
     def window_bins(self, config: InferConfig) -> BinConfig:
         """Return the encoding of a window: as in training, with `config.window_us` if given.
 

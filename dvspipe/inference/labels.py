@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.arguments import checked
 from ..base.errors import DataError
 from ..base.labels import SUFFIX, read_labels
 from ..results import LabelRow
 
 
-@checked
 @dataclass(frozen=True)
 class LabelledSpan:
     """Time span of a recording that shows one class.
@@ -34,7 +32,6 @@ class LabelledSpan:
         return LabelRow(t_start_us=self.t_start_us, t_end_us=self.t_end_us, class_name=self.class_name)
 
 
-@checked
 def find_label_file(labels: Path, recording: Path, name: Path) -> Path:
     """Find the label file of a recording.
 
@@ -56,7 +53,6 @@ def find_label_file(labels: Path, recording: Path, name: Path) -> Path:
     return found
 
 
-@checked
 def read_spans(path: Path, classes: Sequence[str]) -> tuple[LabelledSpan, ...]:
     """Read a label file.
 

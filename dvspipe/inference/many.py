@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from ..base.arguments import check_items, checked
+from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import ConfigError, DataError, DvspipeError, FileError, Remedy
 from ..events import Events
@@ -75,7 +75,6 @@ def classify_many(
         >>> for outcome in classify_many(tasks, classifier, out="answers", engine=Processes(2)):  # doctest: +SKIP
         ...     print(outcome.item.source, outcome.result().class_name)
     """
-    check_items(classify_many, "tasks", tasks, Task)
     options = as_settings(ClassifyOptions, options, named, classify_many)
     _check_labels(options.labels, len(tasks))
     run = options.record_run(classifier, tasks)
@@ -160,7 +159,6 @@ class _Half:
         return self.before + self.count / 2 * (done / total if total else 0)
 
 
-@checked
 def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOptions) -> dict[Task, Prediction]:
     """Find recordings with a current stored prediction.
 
@@ -195,7 +193,6 @@ def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOpt
     return finished
 
 
-@checked
 def summarize_answers(folder: OutputFolder, run: InferenceRun, known: Sequence[Prediction] = ()) -> None:
     """Write tables of predictions and scores for all recordings in an output folder.
 

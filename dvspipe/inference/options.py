@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ..base.arguments import checked
 from ..base.config import Settings
 from ..base.errors import FileError
 from ..base.files import read_bytes
@@ -45,7 +44,6 @@ class ClassifyOptions(Settings):
     """Callback that draws pictures of each recording in its folder; None: no pictures. It must be picklable if worker
     processes are used."""
 
-    @checked
     def record_run(self, classifier: Classifier, tasks: Sequence[Task] = ()) -> InferenceRun:
         """Create the record of a classification run with these options.
 
@@ -74,7 +72,6 @@ class ClassifyOptions(Settings):
             versions=versions(),
         )
 
-    @checked
     def find_label_file(self, task: Task) -> Path | None:
         """Find the label file of a recording; None if the options have no labels.
 
@@ -83,7 +80,6 @@ class ClassifyOptions(Settings):
         """
         return None if self.labels is None else find_label_file(self.labels, task.source, task.name)
 
-    @checked
     def record_dependencies(self, task: Task, run: InferenceRun) -> Dependencies:
         """Record what the prediction for a recording depends on: the recording, its label file and the run.
 

@@ -27,7 +27,6 @@ from .segments import is_quiet
 from .windows import Window
 
 
-@checked
 @dataclass(frozen=True, repr=False)
 class ReadoutAdaptation(Brief):
     """Result of `adapt_readout`.
@@ -47,7 +46,6 @@ class ReadoutAdaptation(Brief):
     correct_before: int
     correct_left_out: int
 
-    @checked
     def save(self, path: str | Path) -> None:
         """Write the adapted classifier to a checkpoint, atomically.
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..results import SegmentRow, Timeline, TimeScores
 from ..results.scores import CALIBRATION_BINS
 from .config import SegmentConfig
@@ -19,7 +18,6 @@ SEEN_POINTS = 40  # points of the curve of accuracy against time seen
 SEEN_WINDOWS = 3  # length of this curve in windows
 
 
-@checked
 def score(
     timeline: Timeline,
     segments: Sequence[SegmentRow],

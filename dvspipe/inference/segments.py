@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..results import SegmentRow, Timeline
 from .config import SegmentConfig
 
@@ -20,7 +19,6 @@ BUSY_PERCENTILE, CALM_PERCENTILE = 90, 10  # percentiles of the numbers of nearb
 CALM_SHARE = 0.25  # calm times with fewer events than this share of busy times show only noise
 
 
-@checked
 def find_segments(
     timeline: Timeline, classes: Sequence[str], config: SegmentConfig, *, t_first_us: int, t_end_us: int
 ) -> tuple[SegmentRow, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.arguments import check_items, checked
+from ..base.arguments import checked
 from ..base.errors import FileError, Remedy, escape_controls
 from ..base.labels import SUFFIX
 from ..parallel import ALL, Shard
@@ -17,7 +17,6 @@ from ..results import InferenceRun, OutputFolder, RecordingFolder
 OTHER_FOLDER = Remedy("out", "OTHER_FOLDER", "write to another folder")
 
 
-@checked
 @dataclass(frozen=True)
 class Task:
     """A recording to classify.
@@ -53,7 +52,6 @@ def plan_tasks(
         FileError: If the output folder is a file or contains a source folder, a source folder has no recordings, or two
             recordings would have the same folder of predictions.
     """
-    check_items(plan_tasks, "sources", [sources] if isinstance(sources, Path) else sources, str, Path)
     sources, out = as_paths(sources), None if out is None else Path(out)
     if out is not None and out.exists() and not out.is_dir():
         raise FileError(f"{out}: not a folder for the predictions (found a file)", OTHER_FOLDER)

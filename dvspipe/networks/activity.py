@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ..base.arguments import checked
 from ..base.errors import Brief, ConfigError
 from ..results import LayerActivity as LayerRecord
 from .first_spike import FirstSpikeLayer, FirstSpikeNetwork
@@ -24,7 +23,6 @@ from .module import ModuleNetwork
 from .neurons import LIF, CountReadout
 
 
-@checked
 @dataclass(repr=False)
 class LayerCounts(Brief):
     """Activity of a layer (synapses and neurons), summed over forward passes.
@@ -95,7 +93,6 @@ class LayerCounts(Brief):
             self.fired = (self.fired or 0.0) + float(output.isfinite().sum()) / self.neurons
 
 
-@checked
 @contextmanager
 def watch_rates(network: nn.Module) -> Iterator[dict[str, float]]:
     """Yield a dictionary of spikes per neuron and step, updated by every forward pass inside the block.
@@ -146,7 +143,6 @@ def _spike_rate(neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) 
     return fired / output[1].numel() / len(spikes)
 
 
-@checked
 @contextmanager
 def count_activity(network: Network) -> Iterator[list[LayerCounts]]:
     """Yield the layers of a network in order; every forward pass inside the block adds to their counts.
@@ -206,7 +202,6 @@ def _find_parts(module: nn.Module) -> tuple[nn.Module, Tensor, nn.Module] | None
     return (module, module.neurons.weight, module.neurons) if isinstance(module, IntegrateAndFireConvolution) else None
 
 
-@checked
 @dataclass(frozen=True, repr=False)
 class LayerTrace(Brief):
     """Spikes and membranes of selected neurons of a layer, for one recording.
@@ -226,7 +221,6 @@ class LayerTrace(Brief):
     membranes: NDArray[np.float64]
 
 
-@checked
 def trace_layers(network: Network, spikes: Tensor, shown: int) -> tuple[list[LayerTrace], NDArray[np.float64]]:
     """Return spikes and membranes of selected neurons of each spiking layer, and the readout, for one recording.
 
@@ -337,7 +331,6 @@ def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:
     return np.stack(potentials)
 
 
-@checked
 def summarize_layers(layers: Sequence[LayerCounts], *, counted: bool) -> tuple[LayerRecord, ...]:
     """Convert the counts of `count_activity` to records.
 

@@ -8,7 +8,6 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, JsonValue
 
-from ..base.arguments import checked
 from ..base.config import TARGET_PATTERN, Settings, as_settings, build, complete_kind
 
 MAX_LAYERS = 64  # limit for configurations from untrusted files
@@ -234,7 +233,6 @@ class _Group(Settings):
     network: NetworkConfig = CsnnConfig()
 
 
-@checked
 def as_network(given: NetworkConfig | Mapping[str, object] | None, named: Mapping[str, object]) -> NetworkConfig:
     """Create the settings of a network like `as_settings`; default kind: `csnn`.
 
@@ -248,7 +246,6 @@ def as_network(given: NetworkConfig | Mapping[str, object] | None, named: Mappin
     return as_settings(_Group, None if given is None else {"network": given}, {"network": named}).network
 
 
-@checked
 def parse_network(settings: Mapping[str, object]) -> NetworkConfig:
     """Parse a mapping into the settings of a kind of network.
 

@@ -11,7 +11,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError
 from ..events import SensorSize, SensorSizeLike
 from .config import FirstSpikeConfig
@@ -44,7 +43,6 @@ class FirstSpikeLayer(nn.Module):
         torch.Size([2, 2])
     """
 
-    @checked
     def __init__(
         self,
         inputs: int,
@@ -118,7 +116,6 @@ class FirstSpikeNetwork(Network):
     streams = False
     of_classes: ClassVar[tuple[str, ...]] = ("readout.weight",)
 
-    @checked
     def __init__(
         self, config: FirstSpikeConfig, *, grid: SensorSizeLike, classes: int, dt: float, inputs: int = 2
     ) -> None:

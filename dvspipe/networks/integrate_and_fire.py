@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..base.arguments import checked
 from ..base.errors import DataError
 from ..base.kernels import njit
 from .inputs import check_positive, check_tensor
@@ -60,7 +59,6 @@ class IntegrateAndFire(nn.Module):
         (torch.Size([2, 1, 4, 5, 3]), 1)
     """
 
-    @checked
     def __init__(
         self, before: int, channels: int, *, kernel: int, threshold: float | None, padding: int = 0, pool: int = 1
     ) -> None:

@@ -12,7 +12,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, DataError, count_noun
 from ..events import SensorSize, SensorSizeLike
 from .config import (
@@ -366,7 +365,6 @@ class SpikingNetwork(Network):
         torch.Size([20, 5, 3])
     """
 
-    @checked
     def __init__(
         self,
         config: NetworkConfig | Mapping[str, object] | None = None,

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, DvspipeError
 from .config import ModuleCall, ModuleConfig
 from .models import Network, State
@@ -78,7 +77,6 @@ class ModuleNetwork(Network):
 
     of_classes = ()  # unknown for a custom module
 
-    @checked
     def __init__(self, module: nn.Module, call: ModuleCall, classes: int, name: str = "network") -> None:
         super().__init__()
         _check_module(module, name)

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, Remedy
 from .config import ModuleConfig, NetworkConfig
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 
-@checked
 @dataclass(frozen=True)
 class ModuleTask:
     """Values that a network is built for; a target receives the values that it has parameters for.
@@ -32,7 +30,6 @@ class ModuleTask:
     steps: int
 
 
-@checked
 @dataclass(frozen=True)
 class ModuleSource:
     """Source of networks with `network.kind = module`.
@@ -46,12 +43,10 @@ class ModuleSource:
     network: Module | None = None
 
     @classmethod
-    @checked
     def of(cls, trust: str | Iterable[str], network: Module | None = None) -> Self:
         """Create a source that trusts one package or several packages."""
         return cls((trust,) if isinstance(trust, str) else tuple(trust), network)
 
-    @checked
     def check(self, config: NetworkConfig) -> None:
         """Check that a network or a trusted target is available.
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, SupportsFloat
 import torch
 from torch import Tensor, nn
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import ConfigError, DataError
 from .config import IntegratorConfig, NeuronConfig, Surrogate
@@ -177,7 +176,6 @@ class LIF(Neurons):
         >>> one, state = lif.step(currents[0], state)  # one step [B, ...]
     """
 
-    @checked
     def __init__(
         self,
         config: NeuronConfig | Mapping[str, object] | None = None,
@@ -213,7 +211,6 @@ class LIF(Neurons):
         self.spikes = nn.Identity()  # all spikes pass through it, for hooks
 
     @classmethod
-    @checked
     def from_norse(cls, p: LIFBoxParameters, dt: float = 0.001) -> Self:
         """Create neurons equal to Norse's `LIFBoxCell(p, dt)`, step by step.
 
@@ -255,7 +252,6 @@ class LIF(Neurons):
         return cls(config, dt, levels=levels)
 
     @classmethod
-    @checked
     def from_snntorch(
         cls,
         *,
@@ -510,7 +506,6 @@ class LeakyReadout(Neurons):
         tensor([0.5000, 0.7500, 0.8750])
     """
 
-    @checked
     def __init__(
         self,
         config: IntegratorConfig | Mapping[str, object] | None = None,
@@ -531,7 +526,6 @@ class LeakyReadout(Neurons):
         return _describe_step(self.dt, self.factor) + gain + (f", v_leak={self.v_leak:g}" if self.v_leak else "")
 
     @classmethod
-    @checked
     def from_norse(cls, p: LIBoxParameters, dt: float = 0.001) -> Self:
         """Create integrators equal to Norse's `LIBoxCell(p, dt)`, step by step.
 
@@ -551,7 +545,6 @@ class LeakyReadout(Neurons):
         return cls(tau_mem_s=1 / as_number("tau_mem_inv", p.tau_mem_inv), dt=dt, v_leak=as_number("v_leak", p.v_leak))
 
     @classmethod
-    @checked
     def from_snntorch(cls, *, beta: Tensor | float) -> Self:
         """Create integrators equal to `mem` of snnTorch's `Leaky(beta, reset_mechanism="none")`.
 
@@ -608,7 +601,6 @@ class CountReadout(Neurons):
         votes: Number of neurons per class.
     """
 
-    @checked
     def __init__(self, config: NeuronConfig, dt: float, votes: int) -> None:
         super().__init__()
         self.votes = votes

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..base.arguments import checked
 from ..base.errors import Brief
 from .models import Convolution
 
@@ -20,7 +19,6 @@ BatchNorm = nn.modules.batchnorm._BatchNorm
 PIECE_STEPS = 64  # steps computed together in evaluation; bounds the memory for any T
 
 
-@checked
 def run_in_pieces(network: nn.Module, spikes: Tensor, steps: int = PIECE_STEPS) -> Tensor:
     """Return the outputs [T, B, K] of a network for spikes [T, B, C, H, W], computed in pieces of `steps`."""
     state, outputs = None, []
@@ -30,13 +28,11 @@ def run_in_pieces(network: nn.Module, spikes: Tensor, steps: int = PIECE_STEPS) 
     return torch.cat(outputs)
 
 
-@checked
 def find_norms(network: nn.Module) -> list[BatchNorm]:
     """Return the batch norms of a network in the order of execution."""
     return [module for module in network.modules() if isinstance(module, BatchNorm)]
 
 
-@checked
 @contextmanager
 def apply_norms(network: nn.Module) -> Iterator[list[BatchNorm]]:
     """Set a network to evaluation mode with unfolded batch norms inside the block; yield the norms.
@@ -54,7 +50,6 @@ def apply_norms(network: nn.Module) -> Iterator[list[BatchNorm]]:
         network.eval()
 
 
-@checked
 @contextmanager
 def freeze_statistics(network: nn.Module) -> Iterator[None]:
     """Freeze the running statistics of all batch norms inside the block, also in training mode."""
@@ -68,7 +63,6 @@ def freeze_statistics(network: nn.Module) -> Iterator[None]:
             norm.track_running_stats = True
 
 
-@checked
 def measure_norms(network: nn.Module, spikes: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Return logits, and the moments of each batch norm's input over the steps and pixels of a recording.
 
@@ -102,7 +96,6 @@ def measure_norms(network: nn.Module, spikes: Tensor) -> tuple[Tensor, list[Tens
     return outputs.mean(0).float().cpu(), measured
 
 
-@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class ClassMoments(Brief):
     """Per-class averages of batch-norm moments and of features.
@@ -118,7 +111,6 @@ class ClassMoments(Brief):
     features: Tensor | None = None
 
     @classmethod
-    @checked
     def average(
         cls,
         measured: Sequence[Sequence[Tensor]],
@@ -146,7 +138,6 @@ class ClassMoments(Brief):
         return cls(norms, None if features is None else shares @ features)
 
     @classmethod
-    @checked
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> ClassMoments:
         """Restore the moments from the tensors of `to_tensors`."""
         features = tensors.get(FEATURES)
@@ -160,7 +151,6 @@ class ClassMoments(Brief):
         norms = {str(number): norm.float() for number, norm in enumerate(self.norms)}
         return norms if self.features is None else norms | {FEATURES: self.features.float()}
 
-    @checked
     def fits(self, network: nn.Module, classes: int) -> bool:
         """Return whether the moments are finite and match the norms of a network and the number of classes."""
         expected: list[tuple[int, ...]] = [(classes, 2, norm.num_features) for norm in find_norms(network)]
@@ -174,7 +164,6 @@ class ClassMoments(Brief):
         )
 
 
-@checked
 def mix_moments(shares: Tensor, moments: Tensor) -> Tensor:
     """Average moments [N, 2, channels] with weights [M, N]; return [M, 2, channels]."""
     return torch.einsum("mn,nsc->msc", shares, moments.double())

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, Remedy
 from .integer import (
     LEAK_BITS,
@@ -145,7 +144,6 @@ def _as_stage(layer: Convolution | Linear, name: str) -> _Stage:
     return _Stage(name, layer, layer.lif, layer.forward, layer.lif.settings.pool)
 
 
-@checked
 @torch.no_grad()
 def quantise(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -> IntegerNetwork:
     """Compile a network to integers, with scales calibrated on recordings.

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import Brief, ConfigError
 from .config import NeuronConfig
 from .neurons import LIF
@@ -18,7 +17,6 @@ from .neurons import LIF
 MAX_STEPS = 100_000
 
 
-@checked
 @dataclass(frozen=True, repr=False)
 class NeuronResponse(Brief):
     """Response of a neuron in T steps.
@@ -43,7 +41,6 @@ class NeuronResponse(Brief):
     closed_form: NDArray[np.float64]
 
 
-@checked
 def neuron_response(
     spikes_s: Sequence[float], *, tau_s: float, weight: float, dt: float, duration_s: float
 ) -> NeuronResponse:

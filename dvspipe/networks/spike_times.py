@@ -30,7 +30,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, DataError
 from ..base.kernels import njit
 
@@ -46,7 +45,6 @@ GRAZING = 1e-9  # lower bound of the slope at a spike; > 0 marks a spike
 NEAR_BRANCH = -0.3  # below it, the series about the branch point -1/e is the better initial guess
 
 
-@checked
 def first_spike_times(
     times: Tensor, weights: Tensor, *, leak: float = 1.0, horizon: float | None = None, least_slope: float = 0.0
 ) -> Tensor:

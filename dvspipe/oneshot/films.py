@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..base.arguments import check_items, checked
 from ..base.errors import DataError, FileError
 from ..recordings.conversion import is_video
 from ..synthesis import OTHER
 from ..video.names import is_image_folder
 
 
-@checked
 @dataclass(frozen=True)
 class ExampleFilm:
     """Film of one gesture.
@@ -31,7 +29,6 @@ class ExampleFilm:
     stop_s: float | None = None
 
 
-@checked
 def list_films(paths: str | Path | Sequence[str | Path]) -> tuple[ExampleFilm, ...]:
     """Return the films of some paths, with the names of their gestures.
 
@@ -47,7 +44,6 @@ def list_films(paths: str | Path | Sequence[str | Path]) -> tuple[ExampleFilm, .
         ()
     """
     paths = [paths] if isinstance(paths, str | Path) else paths
-    check_items(list_films, "paths", paths, str, Path)
     films = tuple(film for path in paths for film in _list_path(Path(path)))
     for film in films:
         if film.name == OTHER:
@@ -55,7 +51,6 @@ def list_films(paths: str | Path | Sequence[str | Path]) -> tuple[ExampleFilm, .
     return films
 
 
-@checked
 def list_videos(paths: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
     """Return the videos of some paths: videos, and all videos below folders.
 
@@ -64,7 +59,6 @@ def list_videos(paths: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
         FileError: If a path is missing or is not a video.
     """
     paths = [paths] if isinstance(paths, str | Path) else paths
-    check_items(list_videos, "paths", paths, str, Path)
     found: list[Path] = []
     for path in map(Path, paths):
         below = [each for each in sorted(path.rglob("*")) if _is_film(each)] if path.is_dir() else []
@@ -77,7 +71,6 @@ def list_videos(paths: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-@checked
 def set_parts(
     films: Sequence[ExampleFilm], starts: Mapping[str, float], stops: Mapping[str, float]
 ) -> tuple[ExampleFilm, ...]:

@@ -65,7 +65,6 @@ THOROUGH = LearnConfig(people=96, epochs=16)
 """Settings for more people and longer training; takes about five times as long."""
 
 
-@checked
 @dataclass(frozen=True)
 class Learned:
     """Classifier of gestures from films.
@@ -136,7 +135,6 @@ def _as_films(films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFil
     return tuple(film for each in given for film in ([each] if isinstance(each, ExampleFilm) else list_films([each])))
 
 
-@checked
 def prepare(
     films: Sequence[ExampleFilm],
     folder: Path,
@@ -166,14 +164,12 @@ def prepare(
     return study
 
 
-@checked
 def is_complete(folder: Path) -> bool:
     """Return whether a folder contains a complete run, with both networks and their test."""
     run = RunFolder(folder)
     return run.test.is_file() and run.joints.is_file()
 
 
-@checked
 def check_unfinished(folder: Path, *, overwrite: bool) -> None:
     """Check that a folder contains no complete run.
 
@@ -184,7 +180,6 @@ def check_unfinished(folder: Path, *, overwrite: bool) -> None:
         raise FileError(f"{folder}: contains a complete run", REPLACE)
 
 
-@checked
 def learn_study(
     study: Study,
     folder: Path,
@@ -275,7 +270,6 @@ def _describe_test(test: TestResult, joints: JointTest) -> TestResult:
     return test.model_copy(update=described)
 
 
-@checked
 def make_config(clips: Path, config: LearnConfig) -> TrainConfig:
     """Return the training configuration for rendered clips."""
     chosen: SettingsTree = {
@@ -296,7 +290,6 @@ def make_config(clips: Path, config: LearnConfig) -> TrainConfig:
     return build(TrainConfig, merge_settings(read_yaml(BASE), chosen), BASE)
 
 
-@checked
 def find_similar(test: TestResult) -> Iterator[str]:
     """Yield a line for each two gestures that the network confuses on rendered people (synthetic)."""
     for one, two in combinations(range(len(test.classes)), 2):

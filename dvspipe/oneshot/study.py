@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..base.arguments import checked
 from ..base.errors import DvspipeError
 from ..base.labels import GESTURES
 from ..datasets import version_of_file
@@ -23,7 +22,6 @@ StageProgress = Callable[[str, int, int], object]
 """Called with the stage, the amount done and the total."""
 
 
-@checked
 @dataclass(frozen=True, eq=False)
 class StudiedFilm:
     """Film of a gesture with its track.
@@ -54,7 +52,6 @@ class StudiedFilm:
         )
 
 
-@checked
 @dataclass(frozen=True, eq=False)
 class Study:
     """Studied films of all gestures.
@@ -81,7 +78,6 @@ class Study:
         )
 
 
-@checked
 def study_films(
     films: Sequence[ExampleFilm],
     other: Sequence[Path],
@@ -122,7 +118,6 @@ def study_films(
     return Study(studied, tracks, mirror)
 
 
-@checked
 def refusal_picture(folder: Path, name: str) -> Path:
     """Return the path of the picture that shows why `study_films` refused the film of a gesture."""
     return folder / f"{name}-refused.png"

@@ -42,7 +42,6 @@ LOG_NAME = "dvspipe"
 _starting = threading.Lock()  # workers inherit the state of this process while they start
 
 
-@checked
 @dataclass(frozen=True, repr=False)
 class Outcome(Brief, Generic[Item, Result]):
     """Result or error of an item.
@@ -104,7 +103,6 @@ class Processes:
         if self.jobs < 1:
             raise ConfigError(f"Processes: jobs = {self.jobs}: out of range (expected 1 or more)")
 
-    @checked
     def map(
         self, work: Work[Item, Result], items: Sequence[Item], progress: Progress
     ) -> Iterator[Outcome[Item, Result]]:
@@ -117,7 +115,6 @@ class Processes:
             return _map_in_pool(work, items, min(self.jobs, len(items)), progress)
         return _map_in_process(work, items, progress)
 
-    @checked
     def leaves(self, items: int) -> bool:
         """Return whether this number of items starts worker processes."""
         return self.jobs > 1 and items > 1
@@ -442,7 +439,6 @@ def _exit_with_parent() -> None:
         os._exit(1)
 
 
-@checked
 @dataclass(frozen=True)
 class Shard:
     """One of `count` disjoint shares of a set of files, for work on several machines.
@@ -477,7 +473,6 @@ class Shard:
         return int.from_bytes(digest) % self.count == self.number - 1
 
     @classmethod
-    @checked
     def parse(cls, text: str) -> Shard:
         """Parse a shard written as I/N, such as 3/100.
 
@@ -490,7 +485,6 @@ class Shard:
         return cls(int(number), int(count))
 
     @classmethod
-    @checked
     def of_array(cls, environment: Mapping[str, str]) -> Shard | None:
         """Return the shard of this task of a SLURM array, with one shard per task; None outside of arrays.
 

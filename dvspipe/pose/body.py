@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from ..base.arguments import checked
 from ..base.errors import Brief, DataError
 from .network import JOINTS, Floats
 from .track import Track
@@ -19,7 +18,6 @@ OUTWARDS: Mapping[Side, float] = {"right": -1.0, "left": 1.0}
 _LEFT_SHOULDER, _RIGHT_SHOULDER = JOINTS.index("left_shoulder"), JOINTS.index("right_shoulder")
 
 
-@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class ArmTrack(Brief):
     """Elbow and wrist of one arm at N times, relative to the shoulder, in units of the arm's length.
@@ -36,7 +34,6 @@ class ArmTrack(Brief):
     wrist: Floats
 
 
-@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class ArmTracks(Brief):
     """Both arms of a person.
@@ -52,7 +49,6 @@ class ArmTracks(Brief):
     arm_m: float
 
 
-@checked
 def to_body_frame(points_m: Floats) -> tuple[Floats, Floats]:
     """Transform joints to body coordinates, and return the yaw of the person.
 
@@ -72,7 +68,6 @@ def to_body_frame(points_m: Floats) -> tuple[Floats, Floats]:
     return np.stack([x * cos - z * sin, y, x * sin + z * cos], axis=-1), yaw
 
 
-@checked
 def measure_arms(track: Track) -> ArmTracks:
     """Extract both arms of a tracked person.
 
@@ -90,7 +85,6 @@ def measure_arms(track: Track) -> ArmTracks:
     return ArmTracks(right, left, arm_m)
 
 
-@checked
 def from_shoulder(track: Track, side: Side, joints: Sequence[str]) -> Floats:
     """Return joints of an arm relative to its shoulder.
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.arguments import checked
 from ..base.errors import VideoError
 from ..video.config import VideoSettings
 from ..video.opening import open_video
@@ -16,7 +15,6 @@ MIN_BRIGHTNESS = 0.02  # three films, darkened: joints are found down to 0.014 t
 EVERY_US = 500_000  # brightness changes slowly; other frames are decoded, but not averaged
 
 
-@checked
 def check_brightness(path: str | Path, *, video: VideoSettings | Mapping[str, object] | None = None) -> float:
     """Return the mean brightness of a film, 0 to 1, and refuse a film that is too dark to find joints in it.
 

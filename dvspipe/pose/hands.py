@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from .body import OUTWARDS, Side, from_shoulder, measure_arms
 from .network import JOINTS, Floats
 from .track import Track
@@ -25,7 +24,6 @@ RAISED = 0.3  # a raised hand is this much above its lowest place, in arm length
 SIDE_SHARE = 0.5  # a hand that moves less than this share of the other hand is at rest
 
 
-@checked
 @dataclass(frozen=True, eq=False)
 class HandPath:
     """Both hands at T equal intervals while the person is present.
@@ -41,7 +39,6 @@ class HandPath:
     hands: Floats
     visible: NDArray[np.bool_]
 
-    @checked
     def time_us(self, sample: int) -> int:
         """Return the time of a sample in the film in microseconds."""
         return round((self.start_s + sample * PATH_STEP_S) * 1e6)
@@ -57,7 +54,6 @@ class HandPath:
         mean, square = _average(self.hands, HALF_WINDOW_S), _average(self.hands**2, HALF_WINDOW_S)
         return np.asarray(np.sqrt(np.maximum(square - mean**2, 0).sum(axis=-1)) * self.seen)
 
-    @checked
     def extents(self, first: int, last: int) -> Floats:
         """Return the largest range of a coordinate of each hand between two samples, without outliers, [2].
 
@@ -67,13 +63,11 @@ class HandPath:
         visible = self.visible[first : last + 1].mean(axis=0)
         return np.asarray((high - low).max(axis=1) * (visible >= min(MIN_SEEN, visible.max())))
 
-    @checked
     def moving_sides(self, first: int, last: int) -> NDArray[np.bool_]:
         """Return whether each hand moves between two samples, bool [2]; the hand that moves more always does."""
         extents = self.extents(first, last)
         return np.asarray((extents >= max(SIDE_SHARE * extents.max(), MIN_EXTENT)) | (extents == extents.max()))
 
-    @checked
     def is_raised(self, first: int, stop: int) -> bool:
         """Return whether a seen hand is raised on average in samples `first` to `stop` (exclusive)."""
         if first >= stop:
@@ -91,7 +85,6 @@ def _average(values: Floats, half_s: float) -> Floats:
     return np.asarray((sums[stops] - sums[firsts]) / counts)
 
 
-@checked
 def trace_hands(track: Track, inside: NDArray[np.bool_]) -> list[HandPath]:
     """Return the paths of the hands in selected pictures, one path between two gaps longer than 0.5 s.
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import DataError, count_noun
 from .body import OUTWARDS, Side
 from .cycles import Cycles, find_cycles
@@ -31,7 +30,6 @@ MAX_LISTED = 5  # other movements in a warning
 MIN_CYCLE_PICTURES = 6  # fewer pictures per repetition do not show its shape
 
 
-@checked
 @dataclass(frozen=True)
 class GesturePart:
     """Part of a film that shows a gesture.
@@ -88,7 +86,6 @@ class _Run:
         return self.cycles is not None, float(amount * (1 if complete else 0.5))
 
 
-@checked
 def find_movement(
     track: Track, *, name: str = "the film", start_us: int | None = None, stop_us: int | None = None
 ) -> GesturePart:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import Brief, VideoError
 from ..video.opencv import cv2
 
@@ -47,7 +46,6 @@ JOINTS: tuple[str, ...] = tuple(_NETWORK_POINTS)
 """Names of the joints of a track, in order. Left and right are the person's own."""
 
 
-@checked
 @dataclass(frozen=True)
 class InputSquare:
     """Square in a picture; may extend beyond the edges.
@@ -63,7 +61,6 @@ class InputSquare:
     side_px: float
 
 
-@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Sighting(Brief):
     """Pose estimate in one picture.
@@ -98,7 +95,6 @@ class PoseNetwork:
         VideoError: If OpenCV cannot load the file.
     """
 
-    @checked
     def __init__(self, weights: Path = WEIGHTS) -> None:
         try:
             # OpenCV 5's new engine drops outputs; loading from a buffer instead of a path would always select it

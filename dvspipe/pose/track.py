@@ -11,7 +11,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import Brief, DataError, FileError, FormatError
 from ..base.files import read_bytes, write_text
 from ..events import SensorSize
@@ -43,7 +42,6 @@ def shows_shoulders(confidence: Floats) -> NDArray[np.bool_]:
     return np.asarray(confidence[..., _SHOULDERS].mean(axis=-1) >= MIN_CONFIDENCE)
 
 
-@checked
 @dataclass(frozen=True)
 class Gap:
     """Interval without a person.
@@ -57,7 +55,6 @@ class Gap:
     stop_us: int
 
 
-@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Track(Brief):
     """Joints of one person in N pictures of a video; the J joints are named in `JOINTS`.
@@ -138,7 +135,6 @@ class Track(Brief):
         """Median picture rate in Hz; 0 for a single picture."""
         return float(1e6 / np.median(np.diff(self.times_us))) if len(self.times_us) > 1 else 0.0
 
-    @checked
     def select(self, pictures: NDArray[np.bool_]) -> Self:
         """Return the track in some of its pictures, bool [N], at least one."""
         return replace(
@@ -146,17 +142,14 @@ class Track(Brief):
             **{name: getattr(self, name)[pictures] for name in self.__dataclass_fields__ if name != "size"},
         )
 
-    @checked
     def pixel(self, joint: str) -> Floats:
         """Return column and row of a joint in pixels, [N, 2]; `joint` is a name in `JOINTS`."""
         return self.points_px[:, JOINTS.index(joint)]
 
-    @checked
     def point(self, joint: str) -> Floats:
         """Return the positions of a joint in metres in body coordinates, [N, 3]; `joint` is a name in `JOINTS`."""
         return self.points_m[:, JOINTS.index(joint)]
 
-    @checked
     def write(self, path: str | Path) -> None:
         """Write the track as CSV: a header, and a row per picture. Unknown values are empty cells.
 
@@ -179,7 +172,6 @@ class Track(Brief):
         write_text(path, table.getvalue())
 
     @classmethod
-    @checked
     def read(cls, path: str | Path) -> Self:
         """Read a track written by `write`; numbers have six significant digits.
 

@@ -88,7 +88,6 @@ def track(
     )
 
 
-@checked
 def track_pictures(
     pictures: Iterator[tuple[int, NDArray[np.uint8]]],
     size: SensorSize,
@@ -179,7 +178,6 @@ class _Tracker:
         return _Detection(people[0], people[0].presence, self._people)
 
 
-@checked
 def find_people(picture: NDArray[np.uint8], look: Look) -> list[Sighting]:
     """Find the people in an RGB picture, uint8 [H, W, 3].
 

@@ -140,7 +140,6 @@ class CheckOptions(Settings):
     settings: CheckSettings = CheckSettings()
     """Thresholds of odd findings."""
 
-    @checked
     def check(self, path: Path, progress: Progress) -> CheckReport:
         """Check a recording with these options; see `check`."""
         return check(path, sensor=self.sensor, hints=self.hints, settings=self.settings, progress=progress)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from ..base.arguments import check_items, checked, describe_value
+from ..base.arguments import checked, describe_value
 from ..base.config import Model, Settings, as_settings, complete_repr
 from ..base.errors import CorruptionError, EventError, FileError, FormatError, Remedy, TruncatedVideoError, VideoError
 from ..base.files import claim_output, is_internal
@@ -88,7 +88,6 @@ class ConvertConfig(Settings):
     compression: Compression = "gzip"
     """HDF5 compression: `gzip` is readable by every program; `blosc` is faster and needs hdf5plugin."""
 
-    @checked
     def for_recording(self, name: str) -> Self:
         """Return the settings for a recording with a name; see `SimulatorConfig.for_recording`."""
         return self.model_copy(update={"simulator": self.simulator.for_recording(name)})
@@ -201,7 +200,6 @@ def convert_video(
     return Conversion(path, video.size, count.frames, writer.count, duration_us, noise_seed=noise_seed)
 
 
-@checked
 def open_for_sensor(source: str | Path | int | ArrayLike, config: ConvertConfig) -> Video:
     """Open a video at the size of the simulated sensor; see `SimulatorConfig.sensor_size`.
 
@@ -348,7 +346,6 @@ class RecordingConfig(Settings):
     """HDF5 compression, as in `ConvertConfig`."""
 
 
-@checked
 def convert_recording(
     source: str | Path,
     path: str | Path,
@@ -534,7 +531,6 @@ def convert_many(
         >>> tasks = plan_conversions([Path("videos")], Path("events"))  # doctest: +SKIP
         >>> events = sum(done.result().events for done in convert_many(tasks, engine=Processes(2)))  # doctest: +SKIP
     """
-    check_items(convert_many, "tasks", tasks, ConversionTask)
     if waiting is None and not overwrite:
         waiting = find_unconverted(tasks)
     if preset is not None:
@@ -651,7 +647,6 @@ def plan_conversions(
         >>> task.source.name, task.target.name
         ('clip.mp4', 'events.h5')
     """
-    check_items(plan_conversions, "sources", [sources] if isinstance(sources, Path) else sources, str, Path)
     sources, out, suffix = as_paths(sources), Path(out), f".{suffix.lower().removeprefix('.')}"
     if suffix not in written_suffixes():
         written = ", ".join(written_suffixes())

@@ -221,7 +221,6 @@ def merge_recordings(
     return _write_transformed(out, opened, transform, size=size, overwrite=overwrite, progress=progress)
 
 
-@checked
 def find_common_sensor(recordings: Sequence[Recording]) -> SensorSize:
     """Return the sensor of recordings.
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, EventError, Remedy
 from ..events import Events, SensorSize, merge_streams
 from ..events.corruption import draw_noise
@@ -34,7 +33,6 @@ NOISE_EVENTS = 1 << 20  # noise drawn at a time
 MAX_NOISE_HZ = 1000
 
 
-@checked
 @dataclass(frozen=True)
 class FilterSetup:
     """Filters that are on, and their settings.
@@ -47,14 +45,12 @@ class FilterSetup:
     config: FilterConfig = field(default_factory=FilterConfig)
     hot_pixels: bool = False
 
-    @checked
     def setting(self, name: FilterName) -> float | None:
         """Return the setting of a filter as in `FilterPoint`; None if it is off."""
         if name == "hot_pixels":
             return HOT_PIXEL_FACTOR if self.hot_pixels else None
         return self.config.refractory_us if name == "refractory" else self.config.activity_us
 
-    @checked
     def using(self, name: FilterName, setting: float) -> FilterSetup:
         """Return a copy with another filter; the setting of `hot_pixels` is always its constant factor."""
         if name == "hot_pixels":
@@ -70,7 +66,6 @@ SWEEPS: Mapping[FilterName, tuple[float, ...]] = {
 """Settings of each filter's curve."""
 
 
-@checked
 @dataclass(frozen=True, eq=False)
 class LabelledEvents:
     """Events with noise labels; see `label_events`.
@@ -96,7 +91,6 @@ class LabelledEvents:
         return EventCounts(signal=signal, noise=noise)
 
 
-@checked
 def label_events(
     part: RecordingPart, *, noise_hz: float | None = None, seed: int = 0, progress: Progress | None = None
 ) -> LabelledEvents:
@@ -168,7 +162,6 @@ def _count(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int64]:
     return counts
 
 
-@checked
 def score_filters(labelled: LabelledEvents, setup: FilterSetup, *, progress: Progress | None = None) -> FilterScores:
     """Score each filter alone and the filters of a setup together.
 
@@ -211,7 +204,6 @@ def score_filters(labelled: LabelledEvents, setup: FilterSetup, *, progress: Pro
     return FilterScores(recording=labelled.name, filters=tuple(scores), together=together)
 
 
-@checked
 def tune_filters(labelled: LabelledEvents, *, progress: Progress | None = None) -> FilterSetup:
     """Choose filters and their settings by the score, recall minus the share of noise that is kept.
 

@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ..base.arguments import checked
 from ..base.errors import count_noun
 from ..base.files import TemporaryFolder
 from ..events import SensorSize
@@ -43,7 +42,6 @@ MAX_BARS = 5  # classes with a bar
 MAX_SEGMENTS = 200  # rows in the segment table of a recording
 
 
-@checked
 def draw_recording(
     folder: RecordingFolder,
     prediction: Prediction,
@@ -93,7 +91,6 @@ class _RecordingSection:
     is_open: bool
 
 
-@checked
 def write_answers_page(
     folder: OutputFolder, run: InferenceRun, predictions: Sequence[Prediction], scores: TimeScores | None
 ) -> Path:
@@ -192,7 +189,6 @@ def _segment_table(prediction: Prediction) -> Table:
     return Table(("Class", "Start (s)", "End (s)", "Probability"), rows)
 
 
-@checked
 def score_line(scores: TimeScores) -> str:
     """Format the scores of one or several recordings as one line of text."""
     texts = []

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.arguments import checked
 from ..results import EpochRow
 from .style import (
     ACCENT,
@@ -55,7 +54,6 @@ class _Panel(NamedTuple):
     from_zero: bool = False
 
 
-@checked
 def draw_curves(rows: Sequence[EpochRow], path: Path, *, title: str = "", chosen_epoch: int | None = None) -> None:
     """Draw the figure of `plot_curves` as a PNG file.
 
@@ -151,7 +149,6 @@ def _label_ends(axes: Axes, lines: Sequence[_Line]) -> None:
         axes.text(1.02, height, label, color=colour, fontsize=8, va="center", transform=beside, parse_math=False)
 
 
-@checked
 def draw_confusion(matrix: ArrayLike, classes: Sequence[str], path: Path, title: str = "") -> None:
     """Draw a confusion matrix: counts, shaded by their share of the row.
 

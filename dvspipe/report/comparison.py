@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.arguments import checked
 from ..base.files import TemporaryFolder
 from .pages import UNDEFINED, Media, Table, check_page_name, percent, write_page
 from .style import INK, OFF, ON, QUIET, SMALL, frame_axes, grid_axes, new_figure, save_figure
@@ -53,7 +52,6 @@ class Metric(NamedTuple):
     meaning: str
 
 
-@checked
 def describe_comparison(comparison: Comparison) -> list[Metric]:
     """Return all metrics of a comparison as text."""
     return [
@@ -71,7 +69,6 @@ def describe_comparison(comparison: Comparison) -> list[Metric]:
     ]
 
 
-@checked
 def write_comparison_page(comparison: Comparison, names: tuple[str, str], path: Path) -> Path:
     """Write a page with all metrics, rate curves, count maps, intervals and polarities, and return its path.
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..results import ActivityRecord, EventImage, ExampleRecord, TraceRecord, WrongPrediction
 from .style import (
     ACCENT,
@@ -40,7 +39,6 @@ MAX_POTENTIAL = 4.0  # membrane potentials in thresholds are clipped at this dis
 TRACE_COLOURS = (ACCENT, ORANGE, GREEN)
 
 
-@checked
 def draw_examples(record: ActivityRecord, classes: Sequence[str], path: Path, title: str = "") -> None:
     """Draw one column per recording: its events per step, spikes and membranes of each layer, and the readout.
 

@@ -67,7 +67,6 @@ def frames(
     return tuple(outcome.result() for outcome in outcomes)
 
 
-@checked
 def write_frames(
     plan: FramePlan, *, engine: Engine = Processes(), overwrite: bool = False, progress: Progress | None = None
 ) -> Iterator[Outcome[FrameTask, FrameCount]]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..base.arguments import checked
 from ..base.errors import count_noun
 from ..base.files import TemporaryFolder
 from ..pose import OUTWARDS, GesturePart, HandPath, Track, trace_hands
@@ -33,7 +32,6 @@ CHART_CAPTION = (
 )
 
 
-@checked
 @dataclass(frozen=True, eq=False)
 class GestureFilm:
     """Film of a gesture, its track, and the part that shows the gesture.
@@ -63,7 +61,6 @@ class _FilmSection:
     chart: Media
 
 
-@checked
 def write_movement_page(films: Sequence[GestureFilm], path: Path, *, video: VideoSettings | None = None) -> Path:
     """Write a page to check the parts of films that show gestures, and return its path.
 

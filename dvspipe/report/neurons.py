@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..base.arguments import checked
 from .style import ACCENT, INK, QUIET, RED, SMALL, TITLE, new_figure, save_figure, strip_axes
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ CLOSED_FORM = "closed form v[n] = Σ w a (1 - a)^(n - n_k), a = dt/τ, until the
 SPIKE_HEIGHT = 0.35  # above the threshold, in units of the threshold
 
 
-@checked
 def draw_neurons(responses: Sequence[NeuronResponse], path: Path) -> None:
     """Draw one panel per neuron (row: weight, column: time constant) above the input spikes.
 

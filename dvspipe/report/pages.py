@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.arguments import checked
 from ..base.errors import FileError
 from ..base.files import write_beside
 from .resolution import CSS_DPI, DPI
@@ -112,7 +111,6 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-@checked
 def check_page_name(path: Path) -> None:
     """Check that a file name is suitable for an HTML page.
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..events import Events
 from ..parallel import Progress, ignore_progress
 from .config import PreviewColours, plan_playback
@@ -28,7 +27,6 @@ RATE_BINS, RATE_WIDTH, RATE_HEIGHT = 200, 1000, 120
 VIDEO_NAME = "events.webm"
 
 
-@checked
 @dataclass(frozen=True, eq=False)
 class RateCurve:
     """Event counts over time.
@@ -65,7 +63,6 @@ class _Layer(NamedTuple):
     colour: str
 
 
-@checked
 def write_player_page(
     source: PlotSource,
     path: Path,
@@ -142,7 +139,6 @@ def _count_events(source: PlotSource, counts: NDArray[np.int64]) -> Iterator[Eve
         yield part
 
 
-@checked
 def describe_colours(colours: PreviewColours) -> str:
     """Describe the colours of a preview in words.
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, FileError, escape_controls
 from ..events import Events, SensorSize, concatenate
 from .config import PreviewColours
@@ -42,7 +41,6 @@ RATE_BINS = 400
 MAX_XYT_POINTS, MAX_RASTER_POINTS = 30_000, 60_000
 
 
-@checked
 @dataclass(frozen=True)
 class PlotSource:
     """Recording to draw.
@@ -60,7 +58,6 @@ class PlotSource:
     span_us: tuple[int, int]
 
     @classmethod
-    @checked
     def of(cls, part: RecordingPart, extent: Extent | None = None, progress: Progress | None = None) -> PlotSource:
         """Create a source from a recording or a part of one.
 
@@ -85,7 +82,6 @@ class _Inks(NamedTuple):
     on: tuple[float, float, float]
 
 
-@checked
 def draw_events(
     kind: PlotKind, source: PlotSource, path: Path, *, colours: PreviewColours = "light", title: str = ""
 ) -> Path:
@@ -128,7 +124,6 @@ def plot_source(kind: PlotKind, source: PlotSource, *, colours: PreviewColours =
     return PLOTS[kind](source, _Inks(shares(palette.off), shares(palette.on)), title)
 
 
-@checked
 def sample_events(source: PlotSource, limit: int) -> Events:
     """Return every n-th event, at most `limit` events."""
     every = max(1, -(-source.count // limit))

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import EventError, FileError, Remedy, join_names
 from ..base.files import write_beside
@@ -57,7 +56,6 @@ def require_preview_suffix(path: Path, suffixes: Sequence[str] = PREVIEW_SUFFIXE
         raise FileError(f"{path}: not a preview format (found {found}, expected {join_names(suffixes)})")
 
 
-@checked
 def write_preview(
     chunks: Events | Iterable[Events],
     sensor: SensorSizeLike,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, Remedy
 from .style import GRID, INK, OFF, ON, SMALL, TITLE, frame_axes, new_figure, save_figure, strip_axes
 
@@ -24,7 +23,6 @@ PANEL_WIDTH = 4.2
 DARK_INK = tuple(int(INK[k : k + 2], 16) / 255 for k in (1, 3, 5))
 
 
-@checked
 def draw_rasters(
     rasters: Mapping[str, NDArray[np.uint8]], image: NDArray[np.float64], path: Path, *, step_us: int, title: str = ""
 ) -> None:

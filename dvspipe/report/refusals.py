@@ -8,7 +8,6 @@ from textwrap import wrap
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import VideoError, escape_controls
 from ..base.files import require_suffix, write_beside
 from ..events import SensorSize
@@ -23,7 +22,6 @@ TEXT_PX, MARGIN_PX = 20, 16
 LINE, LETTER = 1.4, 1.1  # height of a line relative to the text, width of wide letters relative to the mean
 
 
-@checked
 def write_refusal_picture(
     film: Path, track: Track | None, reason: str, path: Path, *, video: VideoSettings | None = None
 ) -> Path:

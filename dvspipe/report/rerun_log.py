@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import FileError
 from ..base.files import write_beside
 from ..parallel import Progress, ignore_progress
@@ -35,7 +34,6 @@ MAX_CLASSES = 12  # classes that get a probability curve
 MAX_VIEWED_PX = 640  # longer side of a picture
 
 
-@checked
 @dataclass(frozen=True)
 class Predictions:
     """Stored predictions of `dvspipe infer` for a recording.
@@ -49,7 +47,6 @@ class Predictions:
     windows: tuple[WindowRow, ...]
 
     @classmethod
-    @checked
     def read(cls, folder: Path) -> Predictions:
         """Read the predictions from the folder of a recording, below the output folder of `dvspipe infer`.
 
@@ -62,7 +59,6 @@ class Predictions:
         return cls(files.add_segments(Prediction.read(files.answer)), read_rows(files.windows, WindowRow))
 
 
-@checked
 def write_rerun(
     source: PlotSource,
     path: Path | None,

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import VideoError
 from ..base.files import require_suffix, write_beside
 from ..events import SensorSize
@@ -42,7 +41,6 @@ BONES: tuple[tuple[int, int, Colour], ...] = (
 """Pairs of joints, and the colour of the line between them."""
 
 
-@checked
 def write_track_preview(
     track: Track,
     film: Path,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..base.arguments import checked
 from ..events import EARLIEST_US, SensorSize
 from ..results import EventRates, Prediction, WindowRow
 from .config import MIN_PLAY_S, PreviewSettings
@@ -54,7 +53,6 @@ class _Lane(NamedTuple):
     spans: list[_Span]
 
 
-@checked
 def draw_timeline(
     prediction: Prediction, windows: Sequence[WindowRow], classes: Sequence[str], path: Path, title: str = ""
 ) -> tuple[float, float]:
@@ -253,7 +251,6 @@ def _hue_step(K: int) -> int:
     return next((step for step in range(round(0.382 * K), 0, -1) if np.gcd(step, K) == 1), 1)
 
 
-@checked
 def write_overlay(
     shown: RecordingView, prediction: Prediction, windows: Sequence[WindowRow], path: Path
 ) -> tuple[tuple[float, float], ...]:

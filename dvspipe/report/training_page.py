@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.arguments import checked
 from ..base.errors import count_noun
 from ..results import TestResult, TrainingRun, wilson_interval
 from .charts import draw_confusion, draw_curves
@@ -32,7 +31,6 @@ KERNELS_CAPTION = (
 WRONG_CAPTION = "The most certain wrong predictions: events summed over the steps, ON red and OFF blue."
 
 
-@checked
 def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] = ()) -> Path:
     """Write the page of a run and its pictures into the run's folder, and return the path of the page.
 

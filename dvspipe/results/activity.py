@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import computed_field
 
-from ..base.arguments import checked
 from .tables import Record
 
 ADD_PJ = 0.9
@@ -16,7 +15,6 @@ MULTIPLY_ADD_PJ = 4.6
 ENERGY_SOURCE = 'Horowitz, "Computing\'s energy problem (and what we can do about it)", ISSCC 2014'
 
 
-@checked
 def operation_energy_pj(operations: float, *, multiplies: bool) -> float:
     """Return the energy of arithmetic operations in picojoules, excluding memory access.
 
@@ -83,7 +81,6 @@ class LayerActivity(Record):
         return self.model_copy(update=update)
 
 
-@checked
 def add_layers(networks: Iterable[Sequence[LayerActivity]]) -> tuple[LayerActivity, ...]:
     """Sum the activity of each layer over all recordings.
 

@@ -11,7 +11,6 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, InstanceOf, JsonValue, computed_field, model_validator
 
-from ..base.arguments import checked
 from ..base.config import find_differences
 from ..base.errors import FileError, Remedy, brief, count_noun
 from ..base.files import REPLACE
@@ -72,7 +71,6 @@ class InferenceRun(Record):
         """
         return self.settings.get("roi") in (None, "auto") and self.settings.get("fit") != "crop"
 
-    @checked
     def difference(self, other: InferenceRun) -> str:
         """Describe the first difference from another run that affects the predictions; empty if there is none."""
         differences = find_differences(self._dump_decisive(), other._dump_decisive())
@@ -127,7 +125,6 @@ class Dependencies(Record):
     pictures: bool
     """Whether its timeline and overlay exist."""
 
-    @checked
     def satisfies(self, needed: Dependencies) -> bool:
         """Return whether a prediction with these dependencies can be used where `needed` is required."""
         return self in (needed, needed.model_copy(update={"pictures": True}))
@@ -361,7 +358,6 @@ class Prediction(Row):
         """First region that the network received, WIDTHxHEIGHT+LEFT+TOP."""
         return str(self.looked_at[0]) if self.looked_at else ""
 
-    @checked
     def describe_region(self, *, finds_person: bool) -> str:
         """Describe the first region in words, for tables; empty if unknown.
 
@@ -475,7 +471,6 @@ class RecordingFolder:
         """A `Playback`; exists in folders with pictures."""
         return self.path / "playback.json"
 
-    @checked
     def write_rows(self, windows: tuple[WindowRow, ...], segments: tuple[SegmentRow, ...]) -> None:
         """Write windows and segments as JSON Lines and CSV.
 
@@ -491,7 +486,6 @@ class RecordingFolder:
         complete = found is not None and found.depends_on and self.windows.is_file() and self.segments.is_file()
         return found if complete else None
 
-    @checked
     def find_current(self, needed: Dependencies) -> Prediction | None:
         """Read the prediction with its segments; None if it is incomplete or its dependencies changed.
 
@@ -509,7 +503,6 @@ class RecordingFolder:
             )
         return self.add_segments(found) if found.depends_on.satisfies(needed) else None
 
-    @checked
     def add_segments(self, found: Prediction) -> Prediction:
         """Return a prediction read from this folder, with its segments.
 
@@ -549,12 +542,10 @@ class OutputFolder:
         """HTML page of all recordings."""
         return self.path / "report.html"
 
-    @checked
     def of(self, name: str | Path) -> RecordingFolder:
         """Return the folder of a recording, by its name below the output folder."""
         return RecordingFolder(self.path / name)
 
-    @checked
     def check(self, run: InferenceRun) -> None:
         """Check that the folder can store predictions of a run, besides existing ones.
 
@@ -569,7 +560,6 @@ class OutputFolder:
         if difference := before.difference(run):
             raise FileError(f"{self.path}: stores predictions with other settings ({difference})", REPLACE, KEEP)
 
-    @checked
     def write_run(self, run: InferenceRun) -> None:
         """Write run.json, unless the folder already has the same one.
 
@@ -579,7 +569,6 @@ class OutputFolder:
         if InferenceRun.find(self.run) != run:
             run.write(self.run)
 
-    @checked
     def write_predictions(self, predictions: list[Prediction]) -> None:
         """Write predictions.jsonl and predictions.csv, one row per recording.
 
@@ -588,7 +577,6 @@ class OutputFolder:
         """
         write_rows(predictions, Prediction, jsonl=self.predictions, csv_path=self.predictions.with_suffix(".csv"))
 
-    @checked
     def find_predictions(
         self, run: InferenceRun, known: Iterable[Prediction] = (), *, with_segments: bool = True
     ) -> list[Prediction]:

@@ -15,7 +15,6 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from ..base.arguments import checked
 from ..base.errors import DvspipeError, Explained, FileError, escape_controls
 from ..base.files import MANIFEST, read_bytes
 from .tables import FileText, Record
@@ -81,7 +80,6 @@ class ManifestSummary(Record):
         return 3600 * self.done / self.work_s if self.work_s else 0.0
 
 
-@checked
 @dataclass
 class Entry:
     """Input in progress.
@@ -95,7 +93,6 @@ class Entry:
     noise_seed: int | None = None
 
 
-@checked
 @dataclass(frozen=True)
 class Manifest(Explained):
     """Manifest of an output folder. Each process appends to its own file, so none waits for another.
@@ -113,7 +110,6 @@ class Manifest(Explained):
     out: Path
 
     @contextmanager
-    @checked
     def record(self, source: Path, target: Path, settings: str) -> Iterator[Entry]:
         """Record that an input starts, and its outcome when the block ends; no outcome after an interrupt.
 
@@ -139,7 +135,6 @@ class Manifest(Explained):
             raise
         self._append(self._make_end_row(row, "done", begin_s, events=entry.events, noise_seed=entry.noise_seed))
 
-    @checked
     def finish(self, sources: Iterable[Path]) -> None:
         """Record inputs as done if their worker was killed after completing the output.
 
@@ -260,7 +255,6 @@ class Manifest(Explained):
             log.warning("%s: cannot be written (%s)", path, error.strerror)
 
 
-@checked
 def name_input(source: Path) -> str:
     """Return the key of an input in the manifest: its absolute path, with unwritable characters escaped."""
     return escape_controls(str(source.absolute()))

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import computed_field, model_validator
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError
 from .tables import FileText, Record
 
@@ -19,7 +18,6 @@ Z_95 = 1.959963984540054  # 97.5 % quantile of the normal distribution; importin
 Counts = tuple[tuple[int, ...], ...]
 
 
-@checked
 def wilson_interval(correct: int, samples: int) -> tuple[float, float]:
     """Return the 95 % confidence interval of a share; (0, 1) without samples.
 
@@ -44,7 +42,6 @@ def wilson_interval(correct: int, samples: int) -> tuple[float, float]:
     return 0.0 if correct == 0 else center - delta, 1.0 if correct == samples else center + delta
 
 
-@checked
 def calibration_error(count: ArrayLike, confidence: ArrayLike, correct: ArrayLike) -> float | None:
     """Return the expected calibration error; None without predictions.
 
@@ -197,7 +194,6 @@ class TimeScores(Record):
         )
 
 
-@checked
 def add_scores(scores: Iterable[TimeScores | None]) -> TimeScores | None:
     """Add the scores of all recordings, skipping None; None if there are none."""
     total: TimeScores | None = None

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, Explained, FileError, FormatError, brief, escape_controls
 from ..base.files import read_bytes, write_text
 
@@ -71,7 +70,6 @@ class Record(Explained, BaseModel):
     def __str__(self) -> str:
         return repr(self)
 
-    @checked
     def write(self, path: str | Path) -> None:
         """Write the record as JSON, complete or not at all.
 
@@ -81,7 +79,6 @@ class Record(Explained, BaseModel):
         write_text(Path(path), self.model_dump_json(indent=1) + "\n")
 
     @classmethod
-    @checked
     def read(cls, path: str | Path) -> Self:
         """Read a record written by `write`.
 
@@ -92,7 +89,6 @@ class Record(Explained, BaseModel):
         return _validate(cls, read_bytes(Path(path)), str(path))
 
     @classmethod
-    @checked
     def find(cls, path: str | Path) -> Self | None:
         """Read a record, or return None if the file is missing or invalid."""
         try:
@@ -117,7 +113,6 @@ RecordType = TypeVar("RecordType", bound=Record)
 RowType = TypeVar("RowType", bound=Row)
 
 
-@checked
 def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: str | Path, csv_path: str | Path) -> None:
     """Write rows as JSON Lines and CSV, each file complete or not at all.
 
@@ -140,7 +135,6 @@ def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: str | Pat
     write_text(Path(csv_path), table.getvalue())
 
 
-@checked
 def read_rows(path: str | Path, kind: type[RecordType]) -> tuple[RecordType, ...]:
     """Read the records of a JSON Lines file.
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import Brief
 
 
-@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Timeline(Brief):
     """Predictions of a network over time.

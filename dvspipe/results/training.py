@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, computed_field
 
-from ..base.arguments import checked, describe_value
+from ..base.arguments import describe_value
 from ..base.errors import ArgumentError, DataError, Explained, count_noun
 from ..base.files import read_bytes
 from .activity import ActivityRecord
@@ -204,13 +204,11 @@ class EpochRow(Row):
         of_layers |= {f"convergence_{name}": mean for name, mean in self.convergence.items()}
         return super().cells() | of_layers
 
-    @checked
     def is_better_than(self, other: EpochRow) -> bool:
         """Compare validation results: higher accuracy first, then lower loss."""
         return (self.val_accuracy, -self.val_loss) > (other.val_accuracy, -other.val_loss)
 
 
-@checked
 def find_best(rows: Sequence[EpochRow]) -> EpochRow:
     """Return the epoch with the best validation result; of equal ones, the first.
 
@@ -399,7 +397,6 @@ class TestResult(Scores):
         return "synthetic test data" if self.synthetic_test else ""
 
 
-@checked
 @dataclass(frozen=True, repr=False)
 class TrainingRun(Explained):
     """Complete training run, for reports.
@@ -444,7 +441,6 @@ class TrainingRun(Explained):
         )
 
     @classmethod
-    @checked
     def read(cls, folder: RunFolder | str | Path) -> TrainingRun:
         """Read the run in a folder.
 

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from ..base.arguments import checked
 from ..base.config import Settings
 from ..base.errors import DataError
 from ..base.kernels import njit
@@ -51,7 +50,6 @@ class StdpConfig(Settings):
     readout_c: float = Field(default=1e-2, gt=0)
     """Inverse regularisation strength C of the readout, a scikit-learn logistic regression."""
 
-    @checked
     def rates(self, seen: int, count: int) -> Singles:
         """Return the learning rates of potentiation and depression, float32 [count, 2], after `seen` recordings.
 
@@ -80,7 +78,6 @@ class Competition(NamedTuple):
     padding: int
 
 
-@checked
 def learn_convolution(
     weights: Tensor, spikes: Tensor, rates: Singles, competition: Competition
 ) -> tuple[Tensor, NDArray[np.int64]]:
@@ -123,7 +120,6 @@ def learn_convolution(
     return learned.permute(3, 2, 0, 1).contiguous().to(weights.device), won
 
 
-@checked
 def convergence(weights: Tensor) -> float:
     """Return the mean of w * (1 - w), in [0, 0.25]; below 0.01 the weights are near 0 or 1."""
     return float((weights * (1 - weights)).mean())

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..base.arguments import checked
 from ..networks import SpikingNetwork
 from .online import STEPS, Activity, OnlineLayer, OnlineRule, gradient_of
 from .segments import Loss
@@ -41,13 +40,11 @@ class Decolle(OnlineRule):
         torch.Size([100, 5, 2])
     """
 
-    @checked
     def __init__(self, network: SpikingNetwork, *, seed: int = 0, steps: int = STEPS) -> None:
         super().__init__(network, steps=steps)
         self._seed = seed
         self.readouts: list[Tensor] = []
 
-    @checked
     def add_hidden(
         self, layers: Sequence[OnlineLayer], activities: Sequence[Activity], _errors: Tensor, loss: Loss
     ) -> None:

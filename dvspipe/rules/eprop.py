@@ -8,7 +8,6 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
-from ..base.arguments import checked
 from ..networks import CsnnConfig, ModuleConfig, NetworkConfig
 from ..networks.models import StandardisedConvolution
 from .online import Activity, OnlineLayer, OnlineRule
@@ -38,7 +37,6 @@ class EProp(OnlineRule):
     """
 
     @classmethod
-    @checked
     def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:
         """Return the required values of differing settings, by name; e-prop also needs exactly one spiking layer."""
         needs = super().find_unmet_needs(network)
@@ -49,7 +47,6 @@ class EProp(OnlineRule):
             needs |= {"network.padded": [network.padded[0]]}
         return needs
 
-    @checked
     def add_hidden(
         self, layers: Sequence[OnlineLayer], activities: Sequence[Activity], errors: Tensor, _loss: Loss
     ) -> None:

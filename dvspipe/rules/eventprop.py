@@ -35,7 +35,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..base.arguments import checked
 from ..base.kernels import njit
 from ..networks.inputs import check_positive
 from ..networks.spike_times import check_shapes, find_undefined
@@ -45,7 +44,6 @@ MEAN, DEVIATION = 2.0, 1.0  # initial weights times N and sqrt(N), in units of t
 Floats = NDArray[np.float64]
 
 
-@checked
 def eventprop(times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float, threshold: float = 1.0) -> Tensor:
     """Return all spike times of neurons, differentiable with respect to input times and weights.
 
@@ -91,7 +89,6 @@ class EventPropLayer(nn.Module):
         (torch.Size([1, 2]), True)
     """
 
-    @checked
     def __init__(
         self, inputs: int, neurons: int, *, tau_mem: float = 20.0, tau_syn: float = 5.0, threshold: float = 1.0
     ) -> None:

@@ -21,7 +21,6 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from ..base.arguments import checked
 from ..base.config import write_overrides
 from ..base.errors import ConfigError
 from ..networks import CsnnConfig, LeakyReadout, MlpConfig, NetworkConfig, SpikingNetwork
@@ -238,7 +237,6 @@ class OnlineRule(ABC):
         ConfigError: If the network has other settings.
     """
 
-    @checked
     def __init__(self, network: SpikingNetwork, *, keep: float | None = None, steps: int = STEPS) -> None:
         check_positive(type(self).__name__, steps=steps)
         if not isinstance(network, SpikingNetwork):
@@ -255,7 +253,6 @@ class OnlineRule(ABC):
         return f"{type(self).__name__}(keep={self.keep}, steps={self.steps})"
 
     @classmethod
-    @checked
     def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:
         """Return the required values of all settings in which `network` differs, by setting name."""
         is_mlp, default = isinstance(network, MlpConfig), CsnnConfig()
@@ -284,7 +281,6 @@ class OnlineRule(ABC):
             loss: Loss of the outputs [n, B, K] of these steps.
         """
 
-    @checked
     def learn(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
         """Accumulate the gradients of a loss in the `grad` of the weights.
 

@@ -15,7 +15,6 @@ from typing import NamedTuple, TypeGuard
 import torch
 from torch import Tensor, nn
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, DataError
 from ..networks import (
     ClassMoments,
@@ -39,7 +38,6 @@ def is_linear(network: nn.Module) -> TypeGuard[SpikingNetwork]:
     return isinstance(network, SpikingNetwork) and not isinstance(network.readout, CountReadout)
 
 
-@checked
 def require_linear(network: Network) -> SpikingNetwork:
     """Return the network if its logits are linear in the weights of its last layer.
 
@@ -55,7 +53,6 @@ def require_linear(network: Network) -> SpikingNetwork:
     return network
 
 
-@checked
 def read_features(network: Network, spikes: Tensor) -> Tensor:
     """Return features, float64 [B, F + 1], that `find_readout` maps linearly to logits; the last one is constant.
 
@@ -98,14 +95,12 @@ def read_inputs(network: SpikingNetwork, spikes: Tensor) -> Tensor:
     return found[0]
 
 
-@checked
 def find_readout(network: SpikingNetwork) -> Tensor:
     """Return weights and bias of the last linear layer, float64 [K, F + 1]; the bias is the last column."""
     linear = network.linear
     return torch.cat([linear.weight, linear.bias[:, None]], dim=1).detach().double().cpu()
 
 
-@checked
 def replace_readout(network: SpikingNetwork, readout: Tensor) -> None:
     """Set the last linear layer from a readout [K, F + 1] in the layout of `find_readout`."""
     with torch.no_grad():
@@ -113,7 +108,6 @@ def replace_readout(network: SpikingNetwork, readout: Tensor) -> None:
         network.linear.bias.copy_(readout[:, -1])
 
 
-@checked
 def find_features(moments: ClassMoments | None, labels: Tensor, classes: Sequence[str], name: str) -> Tensor | None:
     """Return the mean features of all classes, if known; warn if they are unknown and a class has no recordings.
 
@@ -149,7 +143,6 @@ class ReadoutFit(NamedTuple):
     left_out: Tensor
 
 
-@checked
 def fit_readout(
     features: Tensor,
     labels: Tensor,

@@ -7,7 +7,6 @@ from typing import Literal, get_args
 
 from pydantic import JsonValue
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError
 from ..networks import NetworkConfig, SpikingNetwork
 from .decolle import Decolle
@@ -29,7 +28,6 @@ ONLINE: Mapping[Rule, type[OnlineRule]] = {
 """Online (forward-in-time) rules."""
 
 
-@checked
 def build_rule(name: Rule, network: SpikingNetwork, *, steps: int | None = None, seed: int = 0) -> OnlineRule | None:
     """Build an online rule for a network; return None for `bptt` and `readout`.
 
@@ -48,7 +46,6 @@ def build_rule(name: Rule, network: SpikingNetwork, *, steps: int | None = None,
     return Decolle(network, seed=seed, steps=steps) if kind is Decolle else kind(network, steps=steps)
 
 
-@checked
 def find_unmet_needs(name: Rule, network: NetworkConfig) -> dict[str, JsonValue]:
     """Return the values that a rule requires of all settings in which `network` differs, by setting name.
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..base.arguments import checked, describe_value
+from ..base.arguments import describe_value
 from ..base.errors import ArgumentError, ConfigError
 from ..networks import State, freeze_statistics
 from ..networks.inputs import check_positive, check_tensor
@@ -59,7 +59,6 @@ def evaluate_loss(loss: Loss, outputs: Tensor) -> Tensor:
     return value
 
 
-@checked
 def backpropagate(network: Forward, spikes: Tensor, loss: Loss, *, truncate: int | None = None) -> Tensor:
     """Accumulate the gradients of a loss in the `grad` of the weights, by backpropagation through time.
 
@@ -91,7 +90,6 @@ def backpropagate(network: Forward, spikes: Tensor, loss: Loss, *, truncate: int
     return torch.cat(outputs)
 
 
-@checked
 def backpropagate_segments(
     network: nn.Module, spikes: Tensor, loss: Loss, *, steps: int, forward: Forward | None = None
 ) -> Tensor:
@@ -178,7 +176,6 @@ class Bptt:
         torch.Size([20, 5, 2])
     """
 
-    @checked
     def __init__(
         self,
         network: nn.Module,
@@ -198,7 +195,6 @@ class Bptt:
     def __repr__(self) -> str:
         return f"Bptt(steps={self.steps}, truncate={self.truncate})"
 
-    @checked
     def learn(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
         """Accumulate the gradients of a loss in the `grad` of the weights; see `GradientRule`.
 
@@ -263,7 +259,6 @@ class _Graph:
         return [tensor.grad if tensor.grad is not None else torch.zeros_like(tensor) for tensor in self._before or ()]
 
 
-@checked
 def measure_graph(network: nn.Module, spikes: Tensor) -> int:
     """Measure the peak memory of backpropagation through time, in bytes per step.
 
@@ -293,7 +288,6 @@ def _kept_bytes(network: nn.Module, spikes: Tensor) -> int:
     return sum(kept.values())
 
 
-@checked
 def choose_segment(steps: int, step_bytes: int, memory: int) -> int | None:
     """Return the segment length that fits in memory; None if all T steps fit.
 

@@ -28,14 +28,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, DataError
 from ..networks import first_spike_times
 from ..networks.inputs import check_positive, check_tensor
 from ..networks.neurons import as_number
 
 
-@checked
 def spikeprop_times(
     times: Tensor, weights: Tensor, delays: Tensor, *, tau: float, threshold: float = 1.0, least_slope: float = 0.0
 ) -> Tensor:
@@ -86,7 +84,6 @@ class SpikePropLayer(nn.Module):
         least_slope: See `spikeprop_times`.
     """
 
-    @checked
     def __init__(
         self,
         inputs: int,

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from ..base.arguments import checked
 from ..base.config import Settings
 from ..base.errors import ConfigError, DataError
 from ..base.kernels import njit
@@ -49,7 +48,6 @@ LIMITS: Mapping[Bound, tuple[float, float]] = {
 class StdpRule(Settings):
     """Base of the rules of spike-timing-dependent plasticity, a `PlasticityRule` each."""
 
-    @checked
     def apply(
         self, weights: Tensor, pre: Tensor, post: Tensor, *, dt_s: float, traces: Traces | None = None
     ) -> tuple[Tensor, Traces]:
@@ -65,7 +63,6 @@ class StdpRule(Settings):
         _apply(changed.numpy(), *spikes, *(trace.numpy() for trace in after), self.constants(dt_s))
         return changed.to(weights.device), after
 
-    @checked
     def constants(self, dt_s: float) -> StdpConstants:
         """Return the constants of the rule for steps of `dt_s` seconds."""
         raise NotImplementedError
@@ -103,7 +100,6 @@ class PairRule(StdpRule):
     """`additive`: changes are independent of the weight; weights are clipped to [0, 1]. `multiplicative`: increases
     scale with 1 - w and decreases with w; weights approach an equilibrium. `none`: no bound."""
 
-    @checked
     def constants(self, dt_s: float) -> StdpConstants:
         """Return the constants of the rule for steps of `dt_s` seconds; it has no slow traces."""
         fast = (math.exp(-dt_s / tau_s) for tau_s in (self.tau_plus_s, self.tau_minus_s))
@@ -150,7 +146,6 @@ class TripletRule(StdpRule):
     bound: Bound = "none"
     """See `PairRule.bound`."""
 
-    @checked
     def constants(self, dt_s: float) -> StdpConstants:
         """Return the constants of the rule for steps of `dt_s` seconds."""
         return StdpConstants(
@@ -163,7 +158,6 @@ class TripletRule(StdpRule):
         )
 
 
-@checked
 def apply_stdp(
     weights: Tensor,
     pre: Tensor,

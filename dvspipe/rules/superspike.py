@@ -37,13 +37,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, DataError
 from ..networks.inputs import check_positive, check_tensor
 from ..networks.neurons import Spike
 
 
-@checked
 @dataclass(frozen=True)
 class VanRossum:
     """Van Rossum loss with a double exponential kernel, in steps of dt.
@@ -86,18 +84,15 @@ class VanRossum:
             for tau in (self.decay_s, self.rise_s)
         )
 
-    @checked
     def start(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return the initial filter state for signals shaped like `like`."""
         return torch.zeros_like(like), torch.zeros_like(like)
 
-    @checked
     def step(self, signal: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Filter one step of a signal; return the output and the next state."""
         slow, fast = (keep * part + signal for keep, part in zip(self.keeps, state, strict=True))
         return self.scale * (slow - fast), (slow, fast)
 
-    @checked
     def filter(self, signal: Tensor) -> Tensor:
         """Convolve a signal [T, ...] with the kernel.
 
@@ -111,7 +106,6 @@ class VanRossum:
             filtered.append(value)
         return torch.stack(filtered)
 
-    @checked
     def loss(self, spikes: Tensor, targets: Tensor) -> Tensor:
         """Return half the time integral of the squared difference of filtered spikes [T, ...], summed over neurons.
 
@@ -153,7 +147,6 @@ class SuperSpikeLayer(nn.Module):
         generator: Generator of the initial weights.
     """
 
-    @checked
     def __init__(
         self,
         inputs: int,
@@ -202,7 +195,6 @@ class SuperSpikeLayer(nn.Module):
         current = self.keep_syn * current + arrived @ self.weight.t()
         return current, self.keep_mem * potential + (1 - self.keep_mem) * current
 
-    @checked
     @torch.no_grad()
     def learn(self, inputs: Tensor, targets: Tensor) -> SuperSpikeResult:
         """Return spikes, loss and weight gradient by the three-factor rule, computed forward in time.
@@ -256,7 +248,6 @@ class RMaxProp(torch.optim.Optimizer):
         [-0.5, 0.5]
     """
 
-    @checked
     def __init__(self, params: Iterable[Tensor], lr: float = 1e-3, decay: float = 0.99) -> None:
         check_positive("RMaxProp", lr=lr)
         try:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..base.arguments import checked
 from ..networks import SpikingNetwork
 from .online import STEPS, Activity, OnlineLayer, OnlineRule
 from .segments import Loss
@@ -41,7 +40,6 @@ class OTTT(OnlineRule):
         True
     """
 
-    @checked
     def add_hidden(
         self, layers: Sequence[OnlineLayer], activities: Sequence[Activity], errors: Tensor, _loss: Loss
     ) -> None:
@@ -54,7 +52,6 @@ class OTTT(OnlineRule):
             if number:
                 errors = layer.to_outputs_below(to_currents, activity, activities[number - 1].outputs)
 
-    @checked
     def add_more(self, _layer: OnlineLayer, _activity: Activity, _errors: Tensor) -> None:
         """Add further gradient terms of a layer; `_errors` is the gradient of its outputs."""
 
@@ -73,7 +70,6 @@ class SLTT(OTTT):
         torch.Size([4, 2, 5, 5])
     """
 
-    @checked
     def __init__(self, network: SpikingNetwork, *, steps: int = STEPS) -> None:
         super().__init__(network, keep=0.0, steps=steps)
 
@@ -102,7 +98,6 @@ class STLLR(OTTT):
         torch.Size([50, 3, 2])
     """
 
-    @checked
     def __init__(
         self,
         network: SpikingNetwork,
@@ -116,7 +111,6 @@ class STLLR(OTTT):
         self.readout_keep = 1 - self.readout.factor  # its gradient needs no rule
         self.post_keep, self.post_share = post_keep, post_share
 
-    @checked
     def add_more(self, layer: OnlineLayer, activity: Activity, errors: Tensor) -> None:
         """Add the acausal term, from the trace of surrogate derivatives before each step."""
         before = layer.trace_before(activity, self.post_keep)

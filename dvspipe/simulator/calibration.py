@@ -55,7 +55,6 @@ COUNT_SLOPE = 1.5  # initial d ln(events) / d -ln(thresholds)
 BALANCE_SLOPE = 0.8  # initial d ln(ON / OFF) / d ln(neg / pos)
 
 
-@checked
 @dataclass(frozen=True, repr=False)
 class Calibration(Brief):
     """Fitted sensor parameters and the quality of the fit.
@@ -98,7 +97,6 @@ class Calibration(Brief):
         names = ("pos_thres", "neg_thres", "sigma_thres", "leak_rate_hz", "shot_noise_rate_hz", "log_offset")
         return {name: float(f"{getattr(self, name):.4g}") for name in names}
 
-    @checked
     def write(self, path: str | Path, *, comment: str) -> None:
         """Write the settings as a YAML preset for `read_preset`. An existing file is replaced.
 

@@ -9,7 +9,6 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from ..base.arguments import checked
 from ..base.config import (
     SENSOR_PATTERN,
     Model,
@@ -76,7 +75,6 @@ class SimulatorConfig(Settings):
     derived from the name of a video (see `for_recording`); 0 for frames and arrays."""
 
     @classmethod
-    @checked
     def from_preset(cls, name: str, **named: object) -> Self:
         """Create the settings of an included sensor preset (see `list_presets`), or of a YAML file.
 
@@ -93,7 +91,6 @@ class SimulatorConfig(Settings):
         """
         return as_settings(cls, read_preset(name), named)
 
-    @checked
     def for_recording(self, name: str) -> Self:
         """Return the settings for a recording: its noise seed is derived from its name, unless it is set.
 
@@ -135,7 +132,6 @@ def list_presets() -> list[str]:
     return shipped_configs("sensors")
 
 
-@checked
 def read_preset(name: str) -> dict[str, Any]:
     """Read the settings of an included sensor preset, such as `noisy` or `davis346`, or of a YAML file.
 

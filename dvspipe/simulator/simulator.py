@@ -56,7 +56,6 @@ Labelled = tuple[Events, NDArray[np.bool_]]
 Result = TypeVar("Result")
 
 
-@checked
 @dataclass(repr=False)
 class SimulatorState(Brief):
     """State of the pixels between two frames. Arrays are flat, one entry per pixel in row-major order.
@@ -273,7 +272,6 @@ class EventSimulator(Explained):
     def __repr__(self) -> str:
         return f"EventSimulator({self.config!r}, upsample={self._factor!r}, threads={self.threads})"
 
-    @checked
     def step(self, frame: Frame, state: SimulatorState | None) -> tuple[Events, SimulatorState]:
         """Simulate the interval from the previous frame to `frame`; return its events and the new state.
 
@@ -292,7 +290,6 @@ class EventSimulator(Explained):
         ((events, _),), state = self.steps([frame], state)
         return events, state
 
-    @checked
     def steps(self, frames: Sequence[Frame], state: SimulatorState | None) -> tuple[list[Labelled], SimulatorState]:
         """Simulate consecutive frames like `step`; return events and noise mask of each frame, and the new state."""
         done: list[Labelled] = []
@@ -549,7 +546,6 @@ def _simulate(frames: Iterable[Frame], simulator: EventSimulator) -> Iterator[Ev
         raise VideoError(f"too few frames to simulate events (found {count}, expected at least 2)")
 
 
-@checked
 def batches(frames: Iterable[Frame], threads: int) -> Iterator[list[Frame]]:
     """Group frames into batches that keep all threads busy; a single thread gets batches of one frame.
 

@@ -9,7 +9,6 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..base.arguments import checked
 from ..base.errors import count_noun
 from ..events import Events
 from ..formats.stream_clock import StreamClock
@@ -21,7 +20,6 @@ BATCH_S = 0.01  # what arrives in this time is one chunk
 NOTICE_S = 0.05  # maximum time until a stop is noticed
 
 
-@checked
 @dataclass(frozen=True, eq=False)
 class Chunk:
     """Part of a live stream.
@@ -86,7 +84,6 @@ class ChunkQueue:
         (2, 1)
     """
 
-    @checked
     def __init__(self, capacity: int) -> None:
         self._waiting: deque[Chunk] = deque()
         self._capacity = capacity

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import VideoError
 from ..events import Events, Region, SensorSize
 from ..framing.config import FramingConfig
@@ -254,7 +253,6 @@ def is_followed(size: SensorSize, target: SensorSize, config: FramingConfig) -> 
     return config.roi == "auto" or (config.roi is None and config.fit is None and is_larger(size, target))
 
 
-@checked
 def frame_live_events(name: str, sensor: SensorSize, target: SensorSize, config: FramingConfig) -> EventFramer:
     """Return the framer of a live stream of events.
 
@@ -279,7 +277,6 @@ def frame_live_events(name: str, sensor: SensorSize, target: SensorSize, config:
     return FixedEvents(plan_region(name, sensor, target, config).fit)
 
 
-@checked
 def frame_live_video(video: Video, target: SensorSize, config: FramingConfig) -> FrameFramer:
     """Return the framer of a live video.
 
@@ -305,7 +302,6 @@ def frame_live_video(video: Video, target: SensorSize, config: FramingConfig) ->
     return FixedFrames(name, shown, plan_fit(seen, target, "crop", map_region(region, size, seen)))
 
 
-@checked
 def live_settings(config: FramingConfig) -> VideoSettings:
     """Return the settings to open a live video with: crop and size as given, except for a region of interest."""
     settings = config.video.video

@@ -10,7 +10,6 @@ from typing import Protocol
 
 import numpy as np
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, Remedy
 from ..events import Events
 from ..formats import Writer
@@ -66,7 +65,6 @@ class LiveSession:
         DataError: If the source has another sensor than the network and needs `config.fit`.
     """
 
-    @checked
     def __init__(
         self,
         source: LiveSource,

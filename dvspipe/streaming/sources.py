@@ -13,7 +13,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, FileError, Remedy, VideoError
 from ..events import Events, SensorSize
 from ..formats import NO_HINTS, Hints, Recording, open_recording
@@ -246,7 +245,6 @@ def _shift(events: Events, offset_us: int) -> Events:
     return Events.wrap_unchecked(events.t + offset_us, events.x, events.y, events.p, events.sensor)
 
 
-@checked
 def open_live(
     source: str | Path,
     video: VideoSettings = VideoSettings(),

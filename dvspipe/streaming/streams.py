@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, FormatError
 from ..events import Events, SensorSize, concatenate
 from ..formats.prophesee_header import MARK, MAX_EVT_HEADER_BYTES
@@ -28,7 +27,6 @@ BLOCK_BYTES = 1 << 16
 MAX_BATCH_BYTES = 1 << 22
 
 
-@checked
 def is_stream(source: object) -> bool:
     """Return whether a source is standard input or a UDP address.
 

@@ -17,7 +17,6 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import DataError
 from ..events import Events, SensorSize, concatenate
 from ..formats import write
@@ -82,7 +81,6 @@ def _draw_variation(rng: np.random.Generator) -> _Variation:
     )
 
 
-@checked
 def saccade_path(t_us: NDArray[np.int64], delays_us: Floats) -> Floats:
     """Return the displacement of the picture since the start: x and y in sensor pixels, [T, 2].
 
@@ -96,7 +94,6 @@ def saccade_path(t_us: NDArray[np.int64], delays_us: Floats) -> Floats:
     return np.stack(path, axis=1)
 
 
-@checked
 def digit_frames(image: NDArray[np.uint8], rng: np.random.Generator) -> Iterator[Frame]:
     """Render the video seen by the sensor: a dark digit on a bright background, moving along the three legs.
 
@@ -118,7 +115,6 @@ def digit_frames(image: NDArray[np.uint8], rng: np.random.Generator) -> Iterator
     return iter(_frames(image, _draw_variation(rng)))
 
 
-@checked
 def record_digit(image: NDArray[np.uint8], rng: np.random.Generator) -> Events:
     """Simulate the events of a digit recording; arguments and errors as in `digit_frames`."""
     variation = _draw_variation(rng)
@@ -178,7 +174,6 @@ class DigitsRecord(SynthesisRecord):
     """Constants of `digits_fit`."""
 
 
-@checked
 @dataclass(frozen=True)
 class DigitsPlan:
     """Digits to record.
@@ -200,7 +195,6 @@ class DigitsPlan:
     videos: bool = False
 
 
-@checked
 def write_digits(
     folder: Path,
     plan: DigitsPlan,

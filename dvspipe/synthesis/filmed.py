@@ -9,7 +9,6 @@ from typing import Self
 import numpy as np
 from pydantic import Field, ValidationError
 
-from ..base.arguments import checked
 from ..base.config import Settings
 from ..base.errors import DataError, FormatError
 from ..base.files import read_bytes, write_text
@@ -62,7 +61,6 @@ class FilmedGestures(Settings):
         """Names of the gestures and of the class of other gestures, sorted as `open_dataset` sorts class folders."""
         return tuple(sorted({OTHER, *(each.name for each in self.gestures)}))
 
-    @checked
     def write(self, folder: Path) -> None:
         """Write gestures.json to the folder of the tracks.
 
@@ -72,7 +70,6 @@ class FilmedGestures(Settings):
         write_text(folder / SETTINGS_NAME, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
-    @checked
     def read(cls, folder: Path) -> Self:
         """Read gestures.json in a folder.
 
@@ -86,7 +83,6 @@ class FilmedGestures(Settings):
         except ValidationError as error:
             raise FormatError(f"{path}: not a list of filmed gestures ({' '.join(str(error).split())})") from error
 
-    @checked
     def to_repertoire(self, folder: Path) -> Repertoire:
         """Return the movements of all gestures, from the tracks in `folder`.
 

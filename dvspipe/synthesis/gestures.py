@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..base.arguments import checked
 from ..base.errors import DataError
 from ..base.labels import GESTURES
 from ..events import SensorSize
@@ -40,7 +39,6 @@ TRACKED_SHARE = 0.5  # share of tracked movements in classes that also have anot
 BRIEF_SHARE = 0.15  # share of clips with a gesture of about 1 s between rests
 
 
-@checked
 @dataclass(frozen=True, eq=False)
 class Repertoire:
     """Movements that rendered people perform, by class.
@@ -55,7 +53,6 @@ class Repertoire:
     made: Mapping[str, Movement] = field(default_factory=lambda: MOVEMENTS)
     tracked: Mapping[str, tuple[TrackedMovement, ...]] = field(default_factory=dict)
 
-    @checked
     def draw(self, label: int, rng: np.random.Generator) -> Movement:
         """Draw a movement of a class."""
         name = self.classes[label]
@@ -64,13 +61,11 @@ class Repertoire:
             return made
         return tracked[rng.integers(len(tracked))]
 
-    @checked
     def is_once(self, label: int) -> bool:
         """Return whether the movement of a class is performed once, from rest to rest."""
         tracked = self.tracked.get(self.classes[label], ())
         return any(movement.repeat == "once" for movement in tracked)
 
-    @checked
     def check(self, label: int) -> None:
         """Check that a label is the index of a class.
 
@@ -85,7 +80,6 @@ DVS128_GESTURES = Repertoire()
 """The eleven gestures of DVS128 Gesture."""
 
 
-@checked
 @dataclass(frozen=True)
 class Performance:
     """Gesture in a video.
@@ -101,7 +95,6 @@ class Performance:
     end_us: int
 
 
-@checked
 @dataclass(frozen=True)
 class ClipSettings:
     """Settings of a rendered video.
@@ -130,7 +123,6 @@ class ClipSettings:
         return replace(base, **named)  # type: ignore[arg-type]
 
 
-@checked
 def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Performance, ...]:
     """Plan consecutive gestures of 3 to 6 s, each after 0.8 to 2.5 s of rest.
 
@@ -145,7 +137,6 @@ def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Perfo
     return tuple(plan)
 
 
-@checked
 def render_gesture(
     label: int,
     person: Person,
@@ -172,7 +163,6 @@ def render_gesture(
     return render_session(plan_clip(label, rng, chosen.duration_us, chosen.repertoire), person, rng, chosen)
 
 
-@checked
 def plan_clip(
     label: int, rng: np.random.Generator, duration_us: int, repertoire: Repertoire = DVS128_GESTURES
 ) -> tuple[Performance, ...]:
@@ -195,7 +185,6 @@ def plan_clip(
     return (Performance(label, start, end),)
 
 
-@checked
 def render_session(
     plan: Sequence[Performance],
     person: Person,
@@ -241,7 +230,6 @@ def _render_frames(
         yield Frame(int(t_us), image, "linear")
 
 
-@checked
 def pose_person(
     plan: Sequence[Performance],
     person: Person,

@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import DataError, FormatError
 from ..formats.source import open_binary
 
@@ -24,7 +23,6 @@ SUBFOLDERS = ("", "MNIST/raw")  # torchvision uses the second
 UNSIGNED_BYTES = 0x08  # type code of all MNIST files
 
 
-@checked
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes, gzipped or not.
 
@@ -54,7 +52,6 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=begin).reshape(shape)
 
 
-@checked
 def read_mnist(folder: Path, part: MnistPart) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Read the images and labels of one part of MNIST.
 

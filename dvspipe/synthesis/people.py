@@ -14,8 +14,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
-
 Floats = NDArray[np.float64]
 Pattern = Literal["plain", "stripes", "checks", "print"]
 
@@ -31,7 +29,6 @@ SHOULDER_AXIS = np.array([0.43, 0.10, 0.90]) / np.linalg.norm([0.43, 0.10, 0.90]
 SHOULDER_LIMIT, ELBOW_LIMIT, WRIST_LIMIT = np.radians([118.0, 150.0, 75.0])
 
 
-@checked
 @dataclass(frozen=True)
 class Person:
     """Identity of a person: the properties shared by all their clips.
@@ -92,7 +89,6 @@ class Person:
         return self.upper_arm_m + self.forearm_m
 
 
-@checked
 def draw_person(rng: np.random.Generator) -> Person:
     """Draw a new identity. Clothes and skin differ in brightness, to make hands visible in front of the chest."""
     skin = rng.uniform(0.14, 0.55)

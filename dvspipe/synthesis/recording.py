@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.files import TemporaryFolder, read_bytes, write_beside
 from ..base.labels import GESTURES
 from ..events import Events, Region, SensorSize, concatenate
@@ -52,7 +51,6 @@ REGION_SIZE_ERROR, REGION_PLACE_ERROR = 0.12, 0.05  # standard deviations: log o
 PANNED = 0.15  # share of videos of other gestures with a moving camera
 
 
-@checked
 @dataclass(frozen=True)
 class GestureClip:
     """Identifier of a clip of a gesture. Equal identifiers give equal clips.
@@ -90,7 +88,6 @@ def _draw_light(seeds: list[int]) -> LightKind:
     return LIGHTS[np.random.default_rng([*seeds, 2]).integers(len(LIGHTS))]
 
 
-@checked
 def gesture_frames(
     clip: GestureClip, *, fps: float = 100.0, repertoire: Repertoire = DVS128_GESTURES
 ) -> Iterator[Frame]:
@@ -105,7 +102,6 @@ def gesture_frames(
     return (Frame(frame.t_us, _srgb_table().take(frame.image)) for frame in frames)
 
 
-@checked
 def record_gesture(
     clip: GestureClip, *, sensor: SimulatorConfig | None = None, repertoire: Repertoire = DVS128_GESTURES
 ) -> Events:
@@ -129,7 +125,6 @@ def _render(clip: GestureClip, fps: float | None, repertoire: Repertoire) -> Ite
     return render_gesture(clip.label, identity, np.random.default_rng(clip.seeds), settings)
 
 
-@checked
 def film_gesture(
     stem: Path, clip: GestureClip, *, webcam: Webcam | None = None, repertoire: Repertoire = DVS128_GESTURES
 ) -> Path:
@@ -198,7 +193,6 @@ def _draw_webcam(seeds: list[int], repertoire: Repertoire) -> Webcam:
     return webcam
 
 
-@checked
 def record_film(clip: GestureClip, *, webcam: Webcam | None = None, repertoire: Repertoire = DVS128_GESTURES) -> Events:
     """Return the events of the video from `film_gesture`, fitted to `GESTURE_SENSOR` like the input of a network.
 
@@ -214,7 +208,6 @@ def record_film(clip: GestureClip, *, webcam: Webcam | None = None, repertoire: 
         return concatenate(source.read_fitted(), GESTURE_SENSOR)
 
 
-@checked
 def record_session(
     labels: Sequence[int], *, person: int, session: int, seed: int
 ) -> tuple[Events, tuple[Performance, ...]]:
@@ -273,7 +266,6 @@ class GesturesRecord(SynthesisRecord):
 CameraKind = Literal["dvs", "webcam", "both"]
 
 
-@checked
 @dataclass(frozen=True)
 class GesturesPlan:
     """Gestures to record.
@@ -305,7 +297,6 @@ class GesturesPlan:
         clips = self.list_clips(read_repertoire(self.tracks).classes)
         return sum(1 for _ in clips) * (2 if self.camera == "both" else 1)
 
-    @checked
     def list_clips(self, classes: Sequence[str]) -> Iterator[GestureClip]:
         """Yield all clips of these classes; each is recorded by one camera, or by both."""
         for person, (label, name) in product(range(self.people), enumerate(classes)):
@@ -348,7 +339,6 @@ class _PlannedClip:
         write(path, [events], GESTURE_SENSOR, source=SYNTHETIC_GESTURES, settings={"synthesis": asdict(self.clip)})
 
 
-@checked
 def read_repertoire(folder: Path | None) -> Repertoire:
     """Read the classes and movements of a folder of tracks; see `GesturesPlan.tracks`.
 
@@ -376,7 +366,6 @@ def _digest_tracks(folder: Path) -> str:
     return digest.hexdigest()
 
 
-@checked
 def write_gestures(
     folder: Path,
     plan: GesturesPlan,

@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 
-from ..base.arguments import checked
 from ..base.errors import DataError
 from ..pose import OUTWARDS, Track, from_shoulder, measure_arms
 from .motion import Arm, Motion, reach_for, smooth_step, wander
@@ -33,7 +32,6 @@ Repeat = Literal["back_and_forth", "cycle", "once"]
 """How a movement continues at its end: backwards; from its start without a pause; or from its start after a pause."""
 
 
-@checked
 @dataclass(frozen=True, eq=False)
 class TrackedMovement:
     """Arm movement of a person in a film; callable like `motion.Movement`.
@@ -52,7 +50,6 @@ class TrackedMovement:
     repeat: Repeat = "back_and_forth"
 
     @classmethod
-    @checked
     def from_track(cls, track: Track, min_s: float = MIN_RUN_S) -> TrackedMovement:
         """Create a movement from the longest run of pictures that show the person.
 
@@ -87,7 +84,6 @@ class TrackedMovement:
             return self
         return replace(self, t_s=self.t_s[first:last] - self.t_s[first], arms=self.arms[first:last])
 
-    @checked
     def repeated(self, repeat: Repeat) -> TrackedMovement:
         """Return the movement with another way to continue at its end."""
         return replace(self, repeat=repeat)
@@ -135,7 +131,6 @@ class TrackedMovement:
         return Arm(arm.elbow, arm.wrist, arm.hand, arm.palm, bend=bend, spread=spread)
 
 
-@checked
 def mirror_class(name: str) -> str:
     """Return the class of a gesture after mirroring.
 

@@ -12,7 +12,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from ..base.arguments import checked
 from ..base.config import Settings
 from ..base.errors import DataError, FileError
 from ..base.files import lock_folder, read_bytes, write_text
@@ -35,7 +34,6 @@ class SynthesisRecord(Settings):
     version: str = Field(default_factory=lambda: version("dvspipe"))
     """dvspipe version."""
 
-    @checked
     def write(self, folder: Path) -> None:
         """Write the record to a folder.
 
@@ -44,7 +42,6 @@ class SynthesisRecord(Settings):
         """
         write_text(folder / RECORD_NAME, self.model_dump_json(indent=1) + "\n")
 
-    @checked
     def check(self, folder: Path) -> None:
         """Check that the record in a folder is equal to this record.
 
@@ -67,7 +64,6 @@ class SynthesisRecord(Settings):
                 )
 
 
-@checked
 def write_recordings(
     folder: Path,
     record: SynthesisRecord,
@@ -134,7 +130,6 @@ def _shared_folder(folder: Path) -> Iterator[None]:
     yield
 
 
-@checked
 def is_synthetic(folder: Path) -> bool:
     """Return whether a folder was written by `write_recordings`."""
     return (folder / RECORD_NAME).is_file()

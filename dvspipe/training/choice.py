@@ -57,7 +57,6 @@ LISTED = 3  # unusable recordings, or smallest and largest sensors, listed in a 
 SAME_SENSOR = 0.75  # minimum size ratio of equal sensors; sizes guessed from events are seldom smaller
 
 
-@checked
 @dataclass(frozen=True, repr=False)
 class Choice:
     """Settings for a folder of recordings.

@@ -50,7 +50,6 @@ from .framing import adopt_framing
 from .machine import keep_freed_memory
 
 
-@checked
 @dataclass(frozen=True, repr=False)
 class Evaluation(Brief):
     """Predictions of a network for samples.
@@ -78,7 +77,6 @@ class Evaluation(Brief):
         return float(np.mean(self.labels == self.predicted))
 
 
-@checked
 def evaluate_network(
     network: nn.Module, tensors: SpikeTensors, *, batch: int, progress: Progress = ignore_progress
 ) -> Evaluation:

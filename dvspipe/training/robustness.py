@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.arguments import check_items, checked
 from ..base.errors import DataError
 from ..datasets import DataConfig, SpikeTensors, TensorSettings, as_data, open_cache
 from ..datasets.samples import Image
@@ -23,7 +22,6 @@ from .evaluation import evaluate_network, evaluate_opened, open_evaluation
 from .machine import keep_freed_memory
 
 
-@checked
 @keep_freed_memory()
 def evaluate_corrupted(
     checkpoint: str | Path,
@@ -64,7 +62,6 @@ def evaluate_corrupted(
         [0.9, 0.71]
     """
     callback, data = callback or LogCallback(), as_data(data)
-    check_items(evaluate_corrupted, "corruptions", corruptions, Corruption)
     opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=modules)
     samples, settings = opened.samples, TensorSettings(opened.classifier.bins)
     if samples and (samples[0].code is not None or samples[0].stored is not None):

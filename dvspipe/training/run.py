@@ -205,7 +205,6 @@ def _free_folder(name: str) -> RunFolder:
     return RunFolder.find_free(RUNS, name)
 
 
-@checked
 def choose_device(name: str) -> torch.device:
     """Return the torch device for `auto`, `cpu` or `cuda`.
 

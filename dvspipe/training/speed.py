@@ -6,7 +6,6 @@ import time
 
 import torch
 
-from ..base.arguments import checked
 from ..checkpoints.checkpoint import ClassifierConfig
 from ..events import SensorSize
 from ..rules import backpropagate
@@ -15,7 +14,6 @@ from .config import TrainConfig
 REPEATS = 3  # the first repetition also compiles
 
 
-@checked
 def measure_step(config: TrainConfig, sensor: SensorSize, classes: tuple[str, ...]) -> float:
     """Measure the training time per recording, in seconds.
 

@@ -18,7 +18,6 @@ TRANSFERS = ("srgb", "bt709", "gamma=x", "linear", "log")
 PIXEL_TYPES = (np.uint8, np.uint16, np.float32)
 
 
-@checked
 @dataclass(frozen=True, repr=False)
 class Frame(Brief):
     """Grey video frame with its time.

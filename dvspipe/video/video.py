@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import Brief, Remedy, TruncatedVideoError, VideoError
 from ..events import Region, SensorSize
 from .config import VideoSettings
@@ -62,7 +61,6 @@ class Video(Brief):
     explain_end: Callable[[int], str | None] = field(default=_is_complete, repr=False, compare=False)
     is_tolerant: bool = field(default=False, repr=False)
 
-    @checked
     def frames(self, first: int = 0) -> Iterator[Frame]:
         """Yield grey frames (BT.601 luma, full range) with strictly increasing times.
 
@@ -104,7 +102,6 @@ class Video(Brief):
         """
         return self._read_frames(to_colours)
 
-    @checked
     def repeated(self, min_us: int) -> Video:
         """Loop the video, like a GIF, to a duration of at least `min_us` microseconds by the times in its file.
 
@@ -114,7 +111,6 @@ class Video(Brief):
         """
         return replace(self, images=partial(_repeat, self.images, min_us))
 
-    @checked
     def shown_on(self, size: SensorSize) -> Video:
         """Crop the pictures to the shape of `size`, in their middle, and scale them to it, without distortion.
 

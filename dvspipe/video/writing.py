@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import VideoError
 from ..base.files import write_beside
 from ..events import SensorSize
@@ -20,7 +19,6 @@ from .frames import Frame
 from .opencv import SILENT_OPENCV, cv2, silence_stderr
 
 
-@checked
 def write_video(path: Path, frames: Iterable[Frame]) -> None:
     """Write 8-bit frames as VP8 `.webm` (plays in browsers), at the frame rate of the first two frames.
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...base.arguments import checked
 from ...base.errors import EventError, escape_controls
 from ...events import LATEST_US, Events, SensorSize
 from ..writers import Compression, WriteOptions, Writer
@@ -55,7 +54,6 @@ class EventWriter(Writer):
         EventError: If appended events have another sensor size, or begin before the end of the previous part.
     """
 
-    @checked
     def __init__(
         self,
         path: Path | str,
