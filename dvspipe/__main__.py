@@ -26,7 +26,7 @@ def main() -> None:
     try:
         run()
     except SystemExit:
-        if Interrupt.requested:  # a regular exit clears torch's memory, which takes 2 s on a busy machine
+        if Interrupt.number is not None:  # a regular exit clears torch's memory, which takes 2 s on a busy machine
             end_interrupted()
         raise
 

@@ -30,26 +30,11 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]
 
     def decorate(function: Callable[..., Any]) -> Any:
         dispatcher = compile_function(function)
-        dispatcher.get_call_template = functools.partial(_call_with_types, dispatcher.get_call_template)
         if cache:
             dispatcher._cache = _cache_type()(function)
         return dispatcher
 
     return decorate
-
-
-def _call_with_types(
-    get_call_template: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
-) -> tuple[Any, ...]:
-    """Choose the kernel to call by the types of the arguments.
-
-    If a kernel passes a constant to another, numba would compile the other for this constant, and again for its type.
-    """
-    from numba import types
-
-    types_by_name = {name: types.unliteral(kind) for name, kind in keywords.items()}
-    found: tuple[Any, ...] = get_call_template(tuple(map(types.unliteral, arguments)), types_by_name)
-    return found
 
 
 @functools.cache

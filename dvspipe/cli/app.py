@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -155,27 +154,15 @@ for _name, _group in GROUPS.items():
         _part.cls = _Command
 
 
-def _end_among_processes() -> None:
-    """Exit a process of torchrun immediately; its outputs are complete and flushed.
-
-    During a regular exit, Python stops threads of torch's process group that return from native code, and C++
-    occasionally aborts the process.
-    """
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        sys.stderr.flush()
-        os._exit(0)
-
-
 def main() -> None:
     """Run the command line. Errors that users can fix are printed in one line, with exit code 2."""
     catch_interrupts()
     accept_all_texts()
     try:
         code = app(standalone_mode=False)  # typer returns this code after Ctrl-C
-        if code == EXIT_INTERRUPTED or Interrupt.requested:
+        if code == EXIT_INTERRUPTED or Interrupt.number is not None:
             raise KeyboardInterrupt
         sys.stdout.flush()
-        _end_among_processes()
     except DvspipeError as error:
         if isinstance(error.__cause__, BrokenPipeError):
             close_output()
@@ -197,7 +184,7 @@ def main() -> None:
             raise
         fail(NOT_INSTALLED.format(error.name), EXIT_ERROR)
     except Exception as error:
-        if Interrupt.requested:  # another library may have turned the interrupt into an error
+        if Interrupt.number is not None:  # another library may have turned the interrupt into an error
             fail(INTERRUPTED, EXIT_INTERRUPTED)
         if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # torch's MemoryError
             fail(NO_MEMORY.format(error), EXIT_ERROR)

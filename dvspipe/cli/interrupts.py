@@ -1,65 +1,51 @@
-"""Handle Ctrl-C and SIGTERM: stop at the next progress call, or exit after 1.3 s; exit at once if no progress is shown.
+"""Handle Ctrl-C and SIGTERM: stop at the next progress call, or end the process after 0.6 s.
 
-Python's KeyboardInterrupt and typer's exit code are not enough. During imports they end in a traceback of 32 lines and
-exit code -2, or only after 6 to 10 s on a busy machine (this module: 0.1 to 4.4 s), and Python drops an interrupt in a
-destructor. This module imports only modules built into the interpreter, because it must be ready before all others:
-importing `signal` and `typing` takes longer than starting Python.
+Work that shows no progress ends at once. Python's own KeyboardInterrupt is not enough: during imports it ends in a
+traceback of 32 lines, and in a destructor it is dropped.
+
+The process ends as shells expect: it removes its handler and sends itself the signal again. So it does not wait for
+threads in native code, and a script that runs it stops, too.
 """
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # the C part of `signal`
-import _thread  # not threading.Thread: it takes locks that the interrupted thread may hold
 import os
-import sys
-import time
+import signal
+from collections.abc import Callable
+from typing import NoReturn
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import NoReturn
-
-SIGNALS = (_signal.SIGINT, _signal.SIGTERM)  # called Ctrl-C below
-EXIT_INTERRUPTED = 130
+SIGNALS = (signal.SIGINT, signal.SIGTERM)  # called Ctrl-C below
 INTERRUPTED = "interrupted"
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 GRACE_S = 0.6  # time to stop at a progress call
-LIMIT_S = 1.3  # time until the process exits; the exit itself takes some time
-REPORT_S = 0.1  # time for another thread to finish printing its message
+HAS_TIMER = hasattr(signal, "setitimer")  # not on Windows: a second Ctrl-C ends the process there
 SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # clear the line, then show the cursor
 
 
 class Interrupt:
     """State of the Ctrl-C handler, in class attributes because signal handlers cannot take arguments.
 
-    Work that shows progress stops at its next progress call. A second Ctrl-C, or `GRACE_S` after the first, it stops
-    wherever it is.
-
     Attributes:
-        requested: Whether Ctrl-C was pressed.
+        number: Signal that was received; None: none.
         shows_progress: Whether the current work calls its progress regularly.
-        raised: Whether KeyboardInterrupt was raised at a progress call.
+        is_reported: Whether the message is printed.
+        stderr: Descriptor of the terminal; a duplicate, because OpenCV is silenced by redirecting 2.
     """
 
-    requested = False
+    number: int | None = None
     shows_progress = False
-    raised = False
-    stderr = 2  # replaced by a duplicate: OpenCV is silenced by redirecting 2
-    _report = _thread.allocate_lock()
-
-    @classmethod
-    def claim_report(cls) -> bool:
-        """Return True to the first caller in any thread, who reports Ctrl-C; False to all others."""
-        return cls._report.acquire(blocking=False)
+    is_reported = False
+    stderr = 2
 
     @classmethod
     def stop_if_requested(cls) -> None:
-        """Stop the work if Ctrl-C was pressed.
+        """Stop the work if Ctrl-C was pressed, and give it time to clean up.
 
         Raises:
             KeyboardInterrupt: If Ctrl-C was pressed.
         """
-        if cls.requested:
-            cls.raised = True
+        if cls.number is not None:
+            _set_timer(0)
             raise KeyboardInterrupt
 
 
@@ -68,7 +54,9 @@ def catch_interrupts() -> None:
     if Interrupt.stderr == 2:
         Interrupt.stderr = _duplicate_stderr()
     for number in SIGNALS:
-        _signal.signal(number, _handle)
+        signal.signal(number, _handle)
+    if HAS_TIMER:
+        signal.signal(signal.SIGALRM, _end_late)
 
 
 def _duplicate_stderr() -> int:
@@ -81,7 +69,7 @@ def _duplicate_stderr() -> int:
 def raise_interrupts() -> None:
     """Install Python's own handler, which raises KeyboardInterrupt at Ctrl-C."""
     for number in SIGNALS:
-        _signal.signal(number, _signal.default_int_handler)
+        signal.signal(number, signal.default_int_handler)
 
 
 class EndOnInterrupt:
@@ -103,14 +91,14 @@ class EndOnInterrupt:
 
     def __enter__(self) -> EndOnInterrupt:
         try:
-            self._before = [_signal.signal(number, self._handle) for number in SIGNALS]
+            self._before = [signal.signal(number, self._handle) for number in SIGNALS]
         except ValueError:  # not the main thread
             self._before = []
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in zip(SIGNALS, self._before, strict=False):
-            _signal.signal(number, handler)
+            signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _handle(self, *_: object) -> None:
         self.__exit__()
@@ -120,38 +108,36 @@ class EndOnInterrupt:
 
 def ignore_interrupts() -> None:
     """Ignore Ctrl-C, because the process is about to exit."""
+    _set_timer(0)
     for number in SIGNALS:
-        _signal.signal(number, _signal.SIG_IGN)
+        signal.signal(number, signal.SIG_IGN)
 
 
-def _handle(*_: object) -> None:
-    if Interrupt.raised:  # the interrupted work is cleaning up
-        return
-    if not Interrupt.shows_progress:
+def _handle(number: int, _: object) -> None:
+    is_second = Interrupt.number is not None
+    Interrupt.number = number
+    if is_second or not Interrupt.shows_progress:
         end_interrupted()
-    if Interrupt.requested:
-        Interrupt.stop_if_requested()
-    Interrupt.requested = True
-    sys.unraisablehook = lambda _: None  # an interrupt dropped in a destructor prints no traceback
-    _thread.start_new_thread(_end_soon, ())
+    _set_timer(GRACE_S)
 
 
-def _end_soon() -> None:
-    """Interrupt the main thread again after `GRACE_S`; end the process after `LIMIT_S`."""
-    time.sleep(GRACE_S)
-    _thread.interrupt_main()
-    time.sleep(LIMIT_S - GRACE_S)
+def _end_late(*_: object) -> None:
     end_interrupted()
 
 
-def end_interrupted() -> NoReturn:
-    """Exit the process at once after Ctrl-C, regardless of its threads.
+def _set_timer(seconds: float) -> None:
+    if HAS_TIMER:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
-    During a regular exit, Python stops threads that return from native code, and C++ then aborts the process.
-    """
-    if Interrupt.claim_report():
+
+def end_interrupted() -> NoReturn:
+    """Report Ctrl-C and end the process at once, in the main thread."""
+    if not Interrupt.is_reported:
+        Interrupt.is_reported = True
         start = SHOW_CURSOR if os.isatty(Interrupt.stderr) else ""
         os.write(Interrupt.stderr, f"{start}dvspipe: {INTERRUPTED}\n".encode())
-    else:
-        time.sleep(REPORT_S)
-    os._exit(EXIT_INTERRUPTED)
+
+    number = Interrupt.number or signal.SIGINT
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+    raise SystemExit(128 + number)

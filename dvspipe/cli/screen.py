@@ -158,10 +158,10 @@ def as_option(remedy: Remedy) -> str:
 
 def fail(message: str, code: int) -> None:
     """Print an error line and exit with `code`; after Ctrl-C, use its message and exit code instead."""
-    if Interrupt.requested:
+    if Interrupt.number is not None:
         message, code = INTERRUPTED, EXIT_INTERRUPTED
-        if not Interrupt.claim_report():
-            sys.exit(code)
+        Interrupt.is_reported = True
+
     messages.print(Text.assemble(("dvspipe: ", "red"), " ".join(message.split())))
     sys.exit(code)
 

@@ -88,7 +88,7 @@ class Processes:
 
     Each worker receives the work once, when it starts. Ctrl-C only reaches this process; the workers stop at their next
     progress call or are killed after 1 s, and have ended when the iterator is closed. If this process is killed, its
-    workers end too.
+    workers end at their next progress call, too.
 
     Args:
         jobs: Number of processes, > 0.
@@ -363,7 +363,6 @@ def _run_worker(connection: Connection, level: int, modules: SessionModules) -> 
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
     sending = threading.Lock()
 
     def send(message: object) -> None:
@@ -373,7 +372,7 @@ def _run_worker(connection: Connection, level: int, modules: SessionModules) -> 
     log = logging.getLogger(LOG_NAME)
     log.addHandler(LogSender(send))
     log.setLevel(level)
-    with suppress(EOFError, OSError, KeyboardInterrupt):  # the parent has closed the pipe, or requested a stop
+    with suppress(EOFError, OSError, KeyboardInterrupt):  # the parent was killed, or requested a stop
         send(None)
         work = connection.recv()
         watch_compilation()
@@ -430,13 +429,6 @@ class LogSender(logging.handlers.QueueHandler):
         """Send a record; drop it if the parent has closed the connection."""
         with suppress(OSError):
             self._send(record)
-
-
-def _exit_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 @dataclass(frozen=True)

@@ -175,9 +175,12 @@ def events_of_lines(
         interval: Time interval and band of rows.
     """
     active = np.empty(CHUNK_PX + 1, np.int32)
-    words, count = np.empty(after.size // 8 + INITIAL_CAPACITY, np.int64), 0
+    words = np.empty(after.size // 8 + INITIAL_CAPACITY, np.int64)
+
+    count = np.int64(0)  # a literal 0 would compile `_emit` twice
     for begin in range(0, after.size, CHUNK_PX):
-        found, done = _find_active(begin, after, pixels.low, pixels.high, active), 0
+        found = _find_active(begin, after, pixels.low, pixels.high, active)
+        done = np.int64(0)
         while done < found:
             done, count = _emit(active[:found], done, words, count, before, after, table, pixels, interval)
             if done < found:

@@ -426,17 +426,21 @@ def _solve_queue(queue: _Queue, waiting: int, words: Words, count: int, length_u
 def events_of_filtered(drive: Drive, pixels: FilteredPixels, interval: Interval) -> Words:
     """Return the events of low-pass filtered levels, unsorted; updates `pixels`."""
     active = _Active(np.empty(CHUNK_PX + 1, np.int32), np.empty(CHUNK_PX + 1), np.empty(CHUNK_PX + 1))
-    words, count = np.empty(drive.after.size // 8 + QUEUE_LENGTH, np.int64), 0
-    queue, waiting = _make_queue(QUEUE_LENGTH), 0
+    words = np.empty(drive.after.size // 8 + QUEUE_LENGTH, np.int64)
+    queue = _make_queue(QUEUE_LENGTH)
+
+    count = waiting = np.int64(0)  # a literal 0 would compile the called kernels twice
     for begin in range(0, drive.after.size, CHUNK_PX):
-        found, done = _filter_chunk(begin, drive, pixels, active), 0
+        found = _filter_chunk(begin, drive, pixels, active)
+        done = np.int64(0)
         while done < found:
             done, waiting = _queue_crossings(active, done, found, drive, pixels, interval, queue, waiting)
             if done < found:
                 if waiting == 0:
                     queue = _make_queue(2 * queue.place.size)
                 words, count = _solve_queue(queue, waiting, words, count, interval.length_us)
-                waiting = 0
+                waiting = np.int64(0)
+
     words, count = _solve_queue(queue, waiting, words, count, interval.length_us)
     found_words: Words = words[:count]
     return found_words

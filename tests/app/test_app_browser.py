@@ -87,7 +87,7 @@ def run_app(folder: Path, *options: str) -> Iterator[Site]:
         yield Site(line.removeprefix("dvspipe app: ").strip())
         server.send_signal(signal.SIGINT)
         _, errors = server.communicate(timeout=30)
-        assert server.returncode == 130, errors
+        assert server.returncode == -signal.SIGINT, errors
         assert errors.splitlines()[-1:] == ["dvspipe: interrupted"]
         assert "Traceback" not in errors
 

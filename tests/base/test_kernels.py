@@ -97,22 +97,6 @@ def test_compilation_is_logged_once_and_its_time_is_measured(
     assert caplog.messages == [COMPILING]
 
 
-def test_kernel_called_with_a_constant_and_a_variable_is_compiled_once() -> None:
-    @njit()
-    def add_one(number: int) -> int:
-        return number + 1
-
-    @njit()
-    def count(steps: int) -> int:
-        found = add_one(0)
-        for _ in range(steps):
-            found = add_one(number=found)
-        return found
-
-    assert count(3) == 4
-    assert len(add_one.signatures) == 1
-
-
 def test_cached_kernels_load_without_the_compiler_that_others_then_get(tmp_path: Path) -> None:
     (tmp_path / "kernels.py").write_text(KERNELS)
     use = "from kernels import *; print(square(3.0), *state(), double(3.0))"

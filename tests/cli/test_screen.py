@@ -172,7 +172,7 @@ def test_ctrl_c_prints_one_line_while(code: str, number: signal.Signals) -> None
         running.stdout.readline()
         running.send_signal(number)
         _, said = running.communicate(timeout=60)
-    assert (running.returncode, said) == (130, "dvspipe: interrupted\n")
+    assert (running.returncode, said) == (-number, "dvspipe: interrupted\n")
 
 
 def test_newlines_in_names_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:

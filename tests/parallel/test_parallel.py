@@ -184,7 +184,7 @@ def test_workers_end_when_parent_is_killed() -> None:
         "import test_parallel as own\n"
         "from dvspipe.parallel import Processes, map_items\n"
         "if __name__ == '__main__':\n"
-        "    outcomes = map_items(own.report_then_hang, range(3), engine=Processes(2))\n"
+        "    outcomes = map_items(own.report_then_work, range(3), engine=Processes(2))\n"
         "    print(next(outcomes).result(), flush=True)\n"
         "    next(outcomes)\n"
     )
@@ -194,7 +194,7 @@ def test_workers_end_when_parent_is_killed() -> None:
         child = int(parent.stdout.readline())
         parent.kill()
         parent.wait()
-    for _ in range(100):
+    for _ in range(400):
         with suppress(ChildProcessError):  # in a container, this may be process 1, which must reap orphans
             os.waitpid(child, os.WNOHANG)
         try:
@@ -205,9 +205,10 @@ def test_workers_end_when_parent_is_killed() -> None:
     pytest.fail("the child lives on")
 
 
-def report_then_hang(item: int, _: Progress) -> int:
-    if item:
-        time.sleep(60)
+def report_then_work(item: int, progress: Progress) -> int:
+    while item:
+        progress(0, 1)
+        time.sleep(0.05)
     return os.getpid()
 
 
