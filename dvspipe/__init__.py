@@ -75,11 +75,7 @@ def __getattr__(name: str) -> object:
 
         modules = {each.name for each in iter_modules(__path__)}
         return [each for each in names if each not in modules and not hasattr(builtins, each)]
-    if name in names:
-        return load(name)
-    from .base.errors import explain_name
-
-    raise AttributeError(explain_name("dvspipe", name, names, {}))
+    return load(name)
 
 
 def __dir__() -> list[str]:

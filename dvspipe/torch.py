@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, SupportsIndex
+from typing import Any, NamedTuple, Protocol, SupportsIndex
 
 import numpy as np
 import torch
@@ -31,10 +31,8 @@ from .base.errors import (
     ConfigError,
     DataError,
     DvspipeError,
-    Explained,
     brief,
     count_noun,
-    refuse_unknown,
 )
 from .datasets import (
     DataConfig,
@@ -72,13 +70,6 @@ __all__ = [
     "to_tensor",
 ]
 
-OTHER_NAMES = {
-    "Dataloader": "dvspipe.torch.loader(dataset)",
-    "Leaky": "dvspipe.torch.LIF(beta=0.9), or LIF.from_snntorch(beta=0.9)",
-    "LI": "dvspipe.torch.LeakyReadout",
-    "from_numpy": "events.to_torch()",
-}
-"""What to write instead of names of other libraries."""
 DIGEST_BYTES = 20
 
 log = logging.getLogger(__name__)
@@ -87,7 +78,7 @@ LoadedItem = tuple[Tensor, int]
 """Spikes [T, C, H, W], and their label or start time."""
 
 
-class SpikeDataset(Explained, Dataset[LoadedItem]):
+class SpikeDataset(Dataset[LoadedItem]):
     """PyTorch dataset of labelled recordings as spike tensors, encoded on demand and cached on disk.
 
     No recording is read before the first access. The workers of a loader share the encoding work. File content is
@@ -121,13 +112,6 @@ class SpikeDataset(Explained, Dataset[LoadedItem]):
         >>> spikes.shape, spikes.dtype, label, len(dataset)
         (torch.Size([5, 2, 7, 12]), torch.uint8, 1, 2)
     """
-
-    other_names = {  # noqa: RUF012  (a mapping that nobody changes)
-        "data": "dataset.samples, or dataset[number]",
-        "shape": "dataset[0][0].shape",
-        "targets": "dataset.labels",
-        "y": "dataset.labels",
-    }
 
     @checked
     def __init__(
@@ -574,7 +558,3 @@ class _Loader(DataLoader[Any]):
             if isinstance(batch, DvspipeError):
                 raise batch
             yield batch
-
-
-if not TYPE_CHECKING:  # type checkers find unknown names themselves
-    __getattr__ = refuse_unknown(__name__, __all__, OTHER_NAMES)

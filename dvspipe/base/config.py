@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
-from .errors import ConfigError, Explained, join_names, shorten
+from .errors import ConfigError, join_names, shorten
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -56,7 +56,7 @@ CLOSE, CLOSE_ELSEWHERE = 0.65, 0.85
 MIN_WORD = 4  # letters of a word that suggests settings with this word
 
 
-class Settings(Explained, BaseModel):
+class Settings(BaseModel):
     """Base class of all groups of settings: frozen; unknown keys are errors.
 
     The `repr` lists the settings that differ from their defaults.
@@ -103,12 +103,6 @@ class Settings(Explained, BaseModel):
             return values
         types = {name: field.annotation for name, field in cls.model_fields.items()}
         return {name: _to_plain(value, types.get(name, bool)) for name, value in values.items()}
-
-    if not TYPE_CHECKING:  # type checkers know that the model is frozen
-
-        def __setattr__(self, name: str, value: object) -> None:
-            kind = type(self).__name__
-            raise AttributeError(f"{kind} is read-only: {name} cannot be set; write {kind}({name}={value!r})")
 
     def __repr_args__(self) -> Iterator[tuple[str, object]]:
         for name, field in type(self).model_fields.items():

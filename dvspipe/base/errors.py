@@ -20,19 +20,17 @@ option.
 from __future__ import annotations
 
 import copy
-import difflib
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import PurePath
-from typing import TYPE_CHECKING, ClassVar, NoReturn, Self
+from typing import Self
 
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters except tab and newline, and surrogates (file name bytes outside UTF-8)."""
 
 
 MAX_SHOWN = 8  # items of a collection in a `repr`
-MAX_LISTED = 20  # attributes in the message for an unknown one
 PACKAGE_NAME = __name__.partition(".")[0]
 
 
@@ -67,68 +65,6 @@ def join_names(names: Sequence[str]) -> str:
         'a, b or c'
     """
     return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
-
-
-def explain_name(owner: str, name: str, known: Iterable[str], written: Mapping[str, str]) -> str:
-    """Return the message for an unknown attribute, with what to write instead.
-
-    Args:
-        owner: Class or module without this attribute.
-        name: Unknown name.
-        known: Its attributes; the most similar ones are suggested.
-        written: What to write for names from other libraries, by name.
-
-    Example:
-        >>> explain_name("Events", "duration", (), {"duration": "events.duration_us"})
-        "Events has no attribute 'duration'; write events.duration_us"
-        >>> explain_name("dvspipe", "encdoe", ("encode", "read"), {})
-        "dvspipe has no attribute 'encdoe'; did you mean encode?"
-    """
-    message = f"{owner} has no attribute {name!r}"
-    if name in written:
-        return f"{message}; write {written[name]}"
-    public = [each for each in known if not each.startswith("_")]
-    if similar := difflib.get_close_matches(name, public, 3):
-        return f"{message}; did you mean {join_names(similar)}?"
-    return f"{message}, expected one of {', '.join(public)}" if 0 < len(public) <= MAX_LISTED else message
-
-
-def refuse_unknown(module: str, known: Iterable[str], written: Mapping[str, str]) -> Callable[[str], NoReturn]:
-    """Return the `__getattr__` of a module: the error of an unknown name says what to write, as in `explain_name`."""
-
-    def refuse(name: str) -> NoReturn:
-        raise AttributeError(explain_name(module, name, known, written))
-
-    return refuse
-
-
-class Explained:
-    """Base of public values: the error of an unknown attribute says what to write.
-
-    Attributes:
-        other_names: What to write for names from other libraries, by name.
-
-    Example:
-        >>> class Example(Explained):
-        ...     width = 12
-        >>> Example().widthh
-        Traceback (most recent call last):
-        AttributeError: Example has no attribute 'widthh'; did you mean width?
-    """
-
-    __slots__ = ()
-    other_names: ClassVar[Mapping[str, str]] = {}
-
-    if not TYPE_CHECKING:  # type checkers find unknown names themselves
-
-        def __getattr__(self, name: str) -> NoReturn:
-            inherited = getattr(super(), "__getattr__", None)
-            if name.startswith("_") and inherited is not None:
-                return inherited(name)
-            own = (vars(kind) for kind in type(self).__mro__ if kind.__module__.startswith(PACKAGE_NAME))
-            names = dict.fromkeys(each for names in own for each in (*names.get("__annotations__", ()), *names))
-            known = [each for each in names if each not in ("other_names", "model_config")]
-            raise AttributeError(explain_name(type(self).__name__, name, known, self.other_names))
 
 
 def count_noun(count: int, noun: str) -> str:
@@ -166,7 +102,7 @@ def brief(value: object, most: int = 60) -> str:
     return f"<{count_noun(len(value), 'item')}>" if isinstance(value, Collection) else f"{type(value).__name__}(...)"
 
 
-class Brief(Explained):
+class Brief:
     """Base of dataclasses with a `repr` of one line, made by `brief`. Use it with `@dataclass(repr=False)`.
 
     Example:

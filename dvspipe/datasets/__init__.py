@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..base.config import as_settings
-from ..base.errors import ConfigError, DataError, refuse_unknown
+from ..base.errors import ConfigError, DataError
 from ..encoding import BinConfig
 from .augmentation import AugmentConfig, MixKind, VaryConfig
 from .cache import Cache, default_cache
@@ -180,17 +180,3 @@ def open_dataset(
     if found.problems and not with_problems:
         raise DataError("; ".join(found.problems))
     return found
-
-
-OTHER_NAMES = {
-    "DVSGesture": 'dvspipe.datasets.open_dataset({"kind": "dvsgesture", "root": folder})',
-    "ImageFolder": "dvspipe.datasets.open_dataset(folder)",
-    "MNIST": 'dvspipe.datasets.open_dataset({"kind": "mnist", "root": folder})',
-    "NMNIST": 'dvspipe.datasets.open_dataset({"kind": "nmnist", "root": folder})',
-    "load": "dvspipe.datasets.open_dataset(folder)",
-}
-"""What to write instead of names of other libraries."""
-
-
-if not TYPE_CHECKING:  # type checkers find unknown names themselves
-    __getattr__ = refuse_unknown(__name__, __all__, OTHER_NAMES)

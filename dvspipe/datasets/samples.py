@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.config import complete_repr
-from ..base.errors import Brief, DataError, DvspipeError, Explained, brief
+from ..base.errors import Brief, DataError, DvspipeError, brief
 from ..encoding import SpikeCode
 from ..events import Events, SensorSize
 from ..parallel import Progress
@@ -87,7 +87,7 @@ class Sample(Brief):
 
 
 @dataclass(frozen=True, repr=False)
-class DataSet(Explained):
+class DataSet:
     """Labelled recordings in three parts that share no group.
 
     Args:

@@ -1,8 +1,5 @@
 """Encoding: events to spike tensors, static values and signals to spike trains."""
 
-from typing import TYPE_CHECKING
-
-from ..base.errors import refuse_unknown
 from .bins import BinConfig, BinCounts, BinForm, PolarityMode, StepRule, cut_windows, encode
 from .contrast import Contrast
 from .frames import EventFrame, FrameConfig, FrameForm, encode_frames
@@ -59,18 +56,3 @@ __all__ = [
     "start_encoding",
     "unit_values",
 ]
-
-OTHER_NAMES = {
-    "Rate": "dvspipe.encoding.Poisson",
-    "ToFrame": "dvspipe.encoding.ToSpikes",
-    "ToImage": "dvspipe.encoding.encode_frames(events, every_us=10_000)",
-    "ToVoxelGrid": 'dvspipe.encoding.ToSpikes(form="voxel")',
-    "delta": "dvspipe.encoding.Delta",
-    "latency": "dvspipe.encoding.Latency",
-    "rate": "dvspipe.encoding.Poisson",
-}
-"""What to write instead of names of other libraries."""
-
-
-if not TYPE_CHECKING:  # type checkers find unknown names themselves
-    __getattr__ = refuse_unknown(__name__, __all__, OTHER_NAMES)

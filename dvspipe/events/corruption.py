@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import ConfigError, Explained
+from ..base.errors import ConfigError
 from .events import Events
 from .sensor import SensorSize
 
@@ -27,7 +27,7 @@ BURST_US, BURST_SHARE = 2000, 0.5
 
 
 @dataclass(frozen=True)
-class Corruption(Explained, ABC):
+class Corruption(ABC):
     """Corruption of a recording; picklable.
 
     Args:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, SupportsIndex, overload
+from typing import Any, NamedTuple, NoReturn, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..base.arguments import checked, describe_value
-from ..base.errors import ArgumentError, EventError, count_noun, explain_name
+from ..base.errors import ArgumentError, EventError, count_noun
 from .methods import EventMethods
 from .sensor import Region, RegionLike, SensorSize, SensorSizeLike
 from .span import IN_SECONDS, LATEST_US, TimeSpan
@@ -42,16 +42,7 @@ class Event(NamedTuple):
     p: bool
 
 
-class _EventsType(type):
-    """Type of `Events`; explains unknown names such as `Events.from_numpy`."""
-
-    if not TYPE_CHECKING:  # type checkers find unknown names themselves
-
-        def __getattr__(cls, name: str) -> NoReturn:
-            raise AttributeError(explain_name(cls.__name__, name, dir(cls), OTHER_NAMES))
-
-
-class Events(EventMethods, metaclass=_EventsType):
+class Events(EventMethods):
     """Events of one sensor, sorted by time. Checked once at construction, then read-only.
 
     Events behave like an array of events: `events[:1000]` and other slices, masks (`events[events.p]`) and index arrays
@@ -181,11 +172,6 @@ class Events(EventMethods, metaclass=_EventsType):
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Events are read-only: {name} cannot be set")
-
-    if not TYPE_CHECKING:  # type checkers find unknown names themselves
-
-        def __getattr__(self, name: str) -> NoReturn:
-            raise AttributeError(explain_name("Events", name, dir(type(self)), OTHER_NAMES))
 
     def __len__(self) -> int:
         return len(self.t)
@@ -423,60 +409,6 @@ class Events(EventMethods, metaclass=_EventsType):
         x, y = self.x - np.int16(left), self.y - np.int16(top)
         keep = (x >= 0) & (x < sensor.width) & (y >= 0) & (y < sensor.height)
         return Events.wrap_unchecked(self.t[keep], x[keep], y[keep], self.p[keep], sensor)
-
-
-OTHER_NAMES = {
-    "array": "events.structured()",
-    "as_array": "events.structured()",
-    "compare": "dvspipe.compare(events, other)",
-    "concatenate": "dvspipe.concatenate([events, other])",
-    "copy": "events: they are read-only, so a copy is not needed",
-    "data": "events.structured()",
-    "df": "pandas.DataFrame(events.structured())",
-    "dtype": "events.structured().dtype",
-    "duration": "events.duration_us, or events.duration_us * 1e-6 for seconds",
-    "duration_s": "events.duration_us * 1e-6",
-    "events": "events: read returns the events themselves",
-    "from_array": "Events(t, x, y, p, sensor), or Events.from_structured(array, sensor)",
-    "from_file": "dvspipe.read(file)",
-    "from_numpy": "Events(t, x, y, p, sensor), or Events.from_structured(array, sensor)",
-    "from_torch": "Events(t, x, y, p, sensor)",
-    "head": "events[:10]",
-    "load": "dvspipe.read(file)",
-    "merge": "dvspipe.merge([events, other])",
-    "num_events": "len(events)",
-    "numpy": "events.structured(), or numpy.asarray(events)",
-    "pol": "events.p",
-    "polarities": "events.p",
-    "polarity": "events.p",
-    "read": "dvspipe.read(file)",
-    "resolution": "events.sensor",
-    "sensor_size": "events.sensor",
-    "shape": "len(events), or events.width and events.height",
-    "show": "events.plot(), or events.animate()",
-    "size": "len(events), or events.sensor",
-    "sort": "events: they are sorted by time",
-    "t_end": "events.t[-1]",
-    "t_start": "events.t[0]",
-    "tail": "events[-10:]",
-    "tensor": "events.to_torch()",
-    "time": "events.t",
-    "times": "events.t",
-    "timestamps": "events.t",
-    "to_csv": 'events.save("events.csv")',
-    "to_df": "pandas.DataFrame(events.structured())",
-    "to_hdf5": 'events.save("events.h5")',
-    "to_numpy": "events.structured(), or numpy.asarray(events)",
-    "to_pandas": "pandas.DataFrame(events.structured())",
-    "tolist": "events.structured().tolist()",
-    "torch": "events.to_torch()",
-    "train": "dvspipe.train(folder, run_folder)",
-    "ts": "events.t",
-    "write": "events.save(path)",
-    "xs": "events.x",
-    "ys": "events.y",
-}
-"""What to write instead of attributes of other libraries."""
 
 
 def _as_places(index: object) -> NDArray[Any]:

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..base.arguments import checked, describe_value
-from ..base.errors import ArgumentError, EventError, Explained
+from ..base.errors import ArgumentError, EventError
 
 MAX_SIDE_PX = 32767  # x and y are int16
 
 
 @checked
 @dataclass(frozen=True)
-class SensorSize(Explained):
+class SensorSize:
     """Size of a sensor's pixel array.
 
     Args:
@@ -87,7 +87,7 @@ SensorSizeLike = SensorSize | tuple[int, int] | str
 
 @checked
 @dataclass(frozen=True)
-class Region(Explained):
+class Region:
     """Rectangle of pixels.
 
     Args:

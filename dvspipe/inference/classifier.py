@@ -21,7 +21,6 @@ from ..base.errors import (
     ConfigError,
     DataError,
     EventError,
-    Explained,
     Remedy,
     VideoError,
     count_noun,
@@ -76,7 +75,7 @@ OnWindows = Callable[[Sequence[Window], NDArray[np.float32]], object]
 """Callback with a batch of N windows and their logits, float32 [N, K]."""
 
 
-class Classifier(Explained):
+class Classifier:
     """A trained network that classifies recordings and videos.
 
     Most users call `Classifier.load` and `predict`.

@@ -7,7 +7,6 @@ import time
 from types import ModuleType
 from typing import Protocol, cast
 
-from ..base.errors import Explained
 from ..results import EpochRow
 from ..training.callback import TrainingCallback
 from .pages import environment, percent
@@ -23,7 +22,7 @@ class _Handle(Protocol):
         """Replace the displayed object."""
 
 
-class ProgressBar(Explained, TrainingCallback):
+class ProgressBar(TrainingCallback):
     """Show progress: a bar in a notebook, a line on a terminal, otherwise nothing.
 
     Pass it as any `progress` argument. As the `callback` of a training, it also shows the validation accuracy and

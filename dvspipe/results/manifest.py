@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from ..base.errors import DvspipeError, Explained, FileError, escape_controls
+from ..base.errors import DvspipeError, FileError, escape_controls
 from ..base.files import MANIFEST, read_bytes
 from .tables import FileText, Record
 
@@ -94,7 +94,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Manifest(Explained):
+class Manifest:
     """Manifest of an output folder. Each process appends to its own file, so none waits for another.
 
     Args:

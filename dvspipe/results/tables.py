@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from ..base.errors import ConfigError, Explained, FileError, FormatError, brief, escape_controls
+from ..base.errors import ConfigError, FileError, FormatError, brief, escape_controls
 from ..base.files import read_bytes, write_text
 
 Cell = str | int | float | bool | None
@@ -29,7 +29,7 @@ class _Shown:
         return brief(self.value)
 
 
-class Record(Explained, BaseModel):
+class Record(BaseModel):
     """Base class of records: frozen, with a documented name in files for each field."""
 
     model_config = ConfigDict(

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, computed_field
 
 from ..base.arguments import describe_value
-from ..base.errors import ArgumentError, DataError, Explained, count_noun
+from ..base.errors import ArgumentError, DataError, count_noun
 from ..base.files import read_bytes
 from .activity import ActivityRecord
 from .scores import Scores
@@ -22,7 +22,7 @@ MAX_SETTINGS = 3  # number of settings to try first
 
 
 @dataclass(frozen=True)
-class RunFolder(Explained):
+class RunFolder:
     """Files of a training run by name.
 
     Args:
@@ -398,7 +398,7 @@ class TestResult(Scores):
 
 
 @dataclass(frozen=True, repr=False)
-class TrainingRun(Explained):
+class TrainingRun:
     """Complete training run, for reports.
 
     Args:

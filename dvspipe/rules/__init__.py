@@ -1,8 +1,5 @@
 """Learning rules, one module each; `protocols` says how the rules of each kind are called."""
 
-from typing import TYPE_CHECKING
-
-from ..base.errors import refuse_unknown
 from .convolution import Competition, StdpConfig, convergence, learn_convolution
 from .decolle import Decolle
 from .eprop import EProp
@@ -76,14 +73,3 @@ __all__ = [
     "require_linear",
     "spikeprop_times",
 ]
-
-OTHER_NAMES = {
-    "STDP": "dvspipe.rules.PairRule(), with apply_stdp",
-    "BPTT": "dvspipe.rules.Bptt",
-    "Mostafa": "dvspipe.rules.FirstSpikeLayer",
-}
-"""What to write instead of other names of the rules."""
-
-
-if not TYPE_CHECKING:  # type checkers find unknown names themselves
-    __getattr__ = refuse_unknown(__name__, __all__, OTHER_NAMES)

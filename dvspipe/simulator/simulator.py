@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..base.arguments import checked
 from ..base.config import as_settings
-from ..base.errors import Brief, ConfigError, Explained, VideoError
+from ..base.errors import Brief, ConfigError, VideoError
 from ..events import Events, SensorSize
 from ..video.frames import Frame, checked_frames
 from .config import SimulatorConfig
@@ -222,7 +222,7 @@ class _FramePair(NamedTuple):
     still: NDArray[np.uint8]
 
 
-class EventSimulator(Explained):
+class EventSimulator:
     """DVS pixel array, driven frame by frame.
 
     Between two frames, the level L of a pixel follows a straight line; a low-pass (if enabled) filters it. When L

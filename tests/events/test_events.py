@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from dvspipe.base.errors import ArgumentError, ConfigError, EventError
 from dvspipe.events import MAX_SIDE_PX, Events, Region, SensorSize, concatenate, join_streams, merge_streams, windows
-from dvspipe.events.events import OTHER_NAMES
 
 
 def test_columns_have_fixed_dtypes_and_are_read_only() -> None:
@@ -200,29 +199,6 @@ def test_size_of_the_sensor_is_unpacked() -> None:
     for wrong in ("12", 12.0, None):
         with raises(ArgumentError, "width"):
             SensorSize(wrong, 7)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("name", "written"),
-    [
-        ("duration", "events.duration_us"),
-        ("numpy", "events.structured()"),
-        ("write", "events.save(path)"),
-        ("merge", "dvspipe.merge"),
-        ("shape", "len(events)"),
-        ("duration_ms", "duration_us"),  # similar
-        ("slice_times", "slice_time"),
-    ],
-)
-def test_unknown_attribute_names_what_to_write(name: str, written: str) -> None:
-    for owner in (random_events(0, 3), Events):
-        with raises(AttributeError, "Events", name, written):
-            getattr(owner, name)
-        assert not hasattr(owner, name)
-
-
-def test_names_of_other_libraries_are_no_attributes() -> None:
-    assert [name for name in OTHER_NAMES if hasattr(Events, name)] == []
 
 
 def test_polarities_may_be_minus_one_and_one() -> None:

@@ -180,7 +180,6 @@ SIMILAR: dict[str, tuple[Any, ...]] = {
     "dvspipe.SensorSize('128x128')": ("SensorSize", "width"),
     "dvspipe.SensorSize(12)": ("SensorSize", "missing", "height"),
     "dvspipe.Region(x=0, y=0, w=4, h=4)": ("Region", "unknown", "x"),
-    "ev.sensor.w": ("SensorSize", "width"),
     "ev.__setitem__(0, 3)": ("read-only", "events.t.copy()"),
     "ev.between(None, 5)": ("between", "None"),
     "ev.shift_time(10**30)": ("shift_time", 10**30),
@@ -188,8 +187,6 @@ SIMILAR: dict[str, tuple[Any, ...]] = {
     "dvspipe.merge_recordings('a.h5', 'b.h5')": ("merge_recordings", "recordings", "a.h5"),
     "dvspipe.convert_many([], engine=2)": ("engine", "int 2"),
     "dvspipe.frames_from_arrays([], fps=0)": ("fps", 0),
-    "dvspipe.BinConfig().foo": ("BinConfig", "foo", "steps"),
-    "setattr(dvspipe.BinConfig(), 'steps', 3)": ("BinConfig(steps=3)",),
     "dvspipe.TestResult()": ("TestResult",),
     "dvspipe.RunFolder(5)": ("RunFolder", "int 5"),
     "filters.start_filter(ev.sensor, activty_us=5)": ("activty_us", "activity_us"),
@@ -206,7 +203,6 @@ SIMILAR: dict[str, tuple[Any, ...]] = {
     "dt.loader(data, collate_fn=lambda items: items)": ("collate_fn", "time_first"),
     "data['a']": ("SpikeDataset", "str 'a'"),
     "data[[0, 1]]": ("SpikeDataset", "Subset"),
-    "data.targets": ("dataset.labels",),
     "dt.LIF(beta=0.9)(5)": ("LIF", "currents", "int 5", "Tensor"),
     "dt.LIF(beta=0.9)(np.zeros((5, 2)))": ("LIF", "ndarray"),
     "dt.LIF(beta=0.9)(torch.zeros(0, 1, 2))": ("LIF", "[0, 1, 2]"),
@@ -237,8 +233,6 @@ SIMILAR: dict[str, tuple[Any, ...]] = {
     "dvspipe.live('nowhere.h5', 'nmnist-synthetic')": ("nowhere.h5",),
     "dvspipe.live('a.h5', 'nmnist-synthetic', every=5)": ("every",),
     "dvspipe.frames('nowhere', 'frames', every=5)": ("every", "every_us"),
-    "dt.Dataloader": ("loader",),
-    "rules.STDP": ("apply_stdp",),
 }
 """Calls with a mistake, and the facts of the error."""
 
