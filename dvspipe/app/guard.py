@@ -1,17 +1,21 @@
-"""Access to the app: token or password, requests of its own page only, and limits of sizes and logins."""
+"""Access to the app: token or password, requests of its own page only, their values, and limits of sizes and logins."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import json
 import math
+import re
 import secrets
 import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
+import gradio as gr
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
@@ -19,6 +23,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from ..base.errors import shorten
 from .work import DISK_FULL, is_disk_full
 
 TOKEN_BYTES = 16  # 22 characters; the printed address fits a terminal of 80 columns
@@ -26,6 +31,7 @@ TOKEN = "token"  # name in the query of the printed address
 LOGIN = "/login"
 STARTUP = "/gradio_api/startup-events"  # requested by Gradio itself when it starts; it returns true or false
 UPLOAD = "/gradio_api/upload"
+CALL = re.compile("/gradio_api/(queue/join|run/|api/|call/)")
 MAX_BODY = 4 << 20  # bytes of a request that is not an upload
 MAX_FORM = 4 << 10  # bytes of the login form
 LOGIN_PERIOD_S = 60.0
@@ -321,6 +327,66 @@ class Guard:
             limit.count(host)
             response = _show_login(request, "Wrong password.")
         return response
+
+
+class CallCheck:
+    """Middleware that refuses calls with values that the components of the page do not accept.
+
+    Gradio refuses them, too, but prints a traceback in the terminal, and would fetch files of other hosts.
+
+    Args:
+        app: App to protect.
+        page: Page whose functions are called.
+    """
+
+    def __init__(self, app: ASGIApp, page: gr.Blocks) -> None:
+        self._app, self._page = app, page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request, unless it is a call with wrong values."""
+        is_call = scope["type"] == "http" and scope["method"] == "POST" and CALL.match(scope["path"])
+        if not is_call:
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = await Request(scope, receive).body()
+            await self._check(json.loads(body))
+        except HTTPException as error:  # too large
+            await PlainTextResponse(f"{error.detail}\n", error.status_code)(scope, receive, send)
+            return
+        except Exception as error:  # JSON and components raise many kinds
+            reason = shorten(" ".join(str(error).split()))
+            await PlainTextResponse(f"request: wrong values ({reason})\n", 422)(scope, receive, send)
+            return
+
+        parts: deque[Message] = deque([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def receive_again() -> Message:
+            return parts.popleft() if parts else await receive()
+
+        await self._app(scope, receive_again, send)
+
+    async def _check(self, call: dict[str, Any]) -> None:
+        """Raise an error if Gradio would refuse a call."""
+        function = self._page.fns[call["fn_index"]]
+        values = call["data"]
+        if len(values) != len(function.inputs):
+            raise ValueError(f"found {len(values)} values, expected {len(function.inputs)}")
+        if _names_other_host(values):
+            raise ValueError("files of other hosts are not fetched")
+        if any(event == "select" for _, event in function.targets):
+            gr.SelectData(None, call["event_data"])
+        await self._page.preprocess_data(function, values, self._page.state_holder[call["session_hash"]])
+
+
+def _names_other_host(value: object) -> bool:
+    """Return whether a JSON value contains a file that Gradio would download."""
+    if isinstance(value, list):
+        return any(_names_other_host(each) for each in value)
+    if isinstance(value, dict):
+        path = str(value.get("path", "")).lower()
+        return path.startswith(("http:", "https:")) or _names_other_host([*value.values()])
+    return False
 
 
 def _show_login(request: HTTPConnection, message: str, status: int = 401) -> Response:

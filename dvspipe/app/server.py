@@ -27,7 +27,7 @@ from .answers import AnswerTab, classify
 from .examples import FILM, SAMPLE
 from .explorer import RecordingTab
 from .gestures import LearnTab
-from .guard import TOKEN, Access, Guard, UploadQuota
+from .guard import TOKEN, Access, CallCheck, Guard, UploadQuota
 from .pairs import PairTab
 from .runs import RunTab
 from .shared import LOGO, ChosenFile, Updates, handle, listen, make_css, make_theme, name_session, show_brand
@@ -203,12 +203,6 @@ def _set_environment(space: Workspace) -> None:
         GRADIO_TEMP_DIR=str(space.uploads), GRADIO_ANALYTICS_ENABLED="False", NO_PROXY=direct, no_proxy=direct
     )
     gr.set_static_paths(space.sessions)  # otherwise Gradio copies each result to the folder of uploads
-    gr.processing_utils.async_ssrf_protected_download = _refuse_download
-
-
-async def _refuse_download(url: str, cache_dir: str) -> str:  # noqa: ARG001 (named by callers)
-    """Refuse what Gradio would download if a request named a URL instead of an upload, of any size."""
-    raise PermissionError(f"{url}: files of other hosts are not fetched")
 
 
 def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
@@ -234,7 +228,11 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
             max_file_size=settings.max_upload_bytes,
             enable_monitoring=False,
             app_kwargs={
-                "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), guard],
+                "middleware": [
+                    Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
+                    guard,
+                    Middleware(CallCheck, page=page),
+                ],
                 "routes": camera_routes(space),
                 "docs_url": None,
                 "redoc_url": None,
