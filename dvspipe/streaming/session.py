@@ -108,6 +108,11 @@ class LiveSession:
         """Whether the thread of the source still runs, such as a camera that delivers no frames."""
         return self._thread is not None and self._thread.is_alive()
 
+    def wait(self) -> None:
+        """Wait until the thread of the source has ended. A process that exits before may be aborted by native code."""
+        if self._thread is not None:
+            self._thread.join()
+
     def run(self) -> Iterator[LiveAnswer]:
         """Yield predictions until the stream ends or `stop` is called. Consume it completely to keep the recording.
 

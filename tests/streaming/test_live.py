@@ -385,6 +385,25 @@ def test_failed_source_raises_its_error_after_a_complete_recording(classifier: C
     assert len(read(tmp_path / "seen.h5")) == len(events)
 
 
+def test_source_that_ends_late_can_be_waited_for(classifier: Classifier) -> None:
+    ended = threading.Event()
+
+    class Source:
+        name, content, speed = "camera 7", BAR_SENSOR, 1.0
+
+        def read(self, *_: object) -> Iterator[Chunk]:
+            ended.wait()
+            yield from ()
+
+    session = LiveSession(Source(), classifier)
+    session.stop()
+    assert list(session.run()) == []
+    assert session.is_reading
+    threading.Timer(0.1, ended.set).start()
+    session.wait()
+    assert not session.is_reading
+
+
 def test_viewer_sees_each_chunk_with_its_events(classifier: Classifier, recording: Path) -> None:
     class Viewer:
         def __init__(self) -> None:
@@ -463,6 +482,7 @@ def test_command_prints_json_lines_and_records(checkpoint: Path, tmp_path: Path)
     shown = dvspipe("infer", checkpoint, "bar.h5", "--json", "--set", "stateful=true", cwd=tmp_path)
     assert json.loads(shown.stdout)["answer"]["windows"] == 2 * len(answers)
     assert [answer.t_us for answer in answers] == [answers[0].t_us + 40_000 * n for n in range(5)]
+    assert mentions(done.stderr.splitlines()[-1], "5 predictions", "0.2 s", "0 chunks", "%")
     np.testing.assert_array_equal(read(tmp_path / "seen.h5").x, moving_bar(0, 0, windows=2).x)
 
 
