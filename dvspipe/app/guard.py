@@ -29,7 +29,6 @@ from .work import DISK_FULL, is_disk_full
 TOKEN_BYTES = 16  # 22 characters; the printed address fits a terminal of 80 columns
 TOKEN = "token"  # name in the query of the printed address
 LOGIN = "/login"
-STARTUP = "/gradio_api/startup-events"  # requested by Gradio itself when it starts; it returns true or false
 UPLOAD = "/gradio_api/upload"
 CALL = re.compile("/gradio_api/(queue/join|run/|api/|call/)")
 MAX_BODY = 4 << 20  # bytes of a request that is not an upload
@@ -261,7 +260,7 @@ class Guard:
         for origin in request.headers.getlist("origin"):
             if origin.partition(":")[2] != f"//{host}":
                 return PlainTextResponse(f"not allowed: request from another site ({origin!r})\n", 403)
-        if not (has_access or path == STARTUP or self._is_login(request.scope)):
+        if not (has_access or self._is_login(request.scope)):
             return _show_login(request, "") if self._access.has_password else PlainTextResponse(NO_TOKEN, 401)
         if "file=http" in path or "/proxy=" in path:  # the server would fetch them
             return PlainTextResponse("not allowed: file of another host\n", 403)

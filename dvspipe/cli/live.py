@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ..streaming.answers import LiveAnswer
 
 LESS_THAN_INFER = (
-    "live classifies by events alone, and by the complete picture until it has found the person; dvspipe infer also uses "
-    "joints, and is more often right"
+    "live classifies by events alone, and by the complete picture until it has found the person; "
+    "dvspipe infer also uses joints, and is more often right"
 )
 CLEAR_LINE = "\r\x1b[K"
 

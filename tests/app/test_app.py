@@ -6,7 +6,6 @@ import errno
 import gc
 import json
 import os
-import platform
 import re
 import shlex
 import signal
@@ -52,10 +51,10 @@ from dvspipe.app import AppSettings, Served, check_app, serve
 from dvspipe.app.answers import SHIPPED_NAMES
 from dvspipe.app.examples import SAMPLE
 from dvspipe.app.explorer import Cut, Explored, PictureChoices, draw_picture, explore, plot_space_time, write_cut
-from dvspipe.app.guard import LOGIN, STARTUP, Access, Guard, UploadQuota
+from dvspipe.app.guard import LOGIN, Access, Guard, UploadQuota
 from dvspipe.app.pairs import choices_of, compare_settings
 from dvspipe.app.runs import describe_curves, find_recording, find_runs, find_wrong, list_confusion, plot_curves
-from dvspipe.app.server import build_page, return_memory
+from dvspipe.app.server import build_page
 from dvspipe.app.shared import ChosenFile, copy_recorded, handle, name_session, show_page, take_upload
 from dvspipe.app.videos import (
     IDEAL,
@@ -482,7 +481,7 @@ def test_every_route_of_the_page_needs_access(built: Built) -> None:
     client = TestClient(built.app, "http://localhost")
     paths = {"/openapi.json": ["get"], "/no-such-path": ["get", "post"], **built.app.openapi()["paths"]}
     assert {"/config", "/gradio_api/cancel", "/gradio_api/reset", "/gradio_api/openapi.json"} <= paths.keys()
-    for path in paths.keys() - {STARTUP, LOGIN}:
+    for path in paths.keys() - {LOGIN}:
         for method in paths[path]:
             assert client.request(method, re.sub("{[^}]*}", "x", path)).status_code == 401, (method, path)
 
@@ -500,24 +499,6 @@ def test_nothing_remains_of_closed_sessions(built: Built) -> None:
         built.close(request)
         assert not [*space.jobs.names, *space.owners, *kept.session_data, *kept.time_last_used]
     assert not [*space.sessions.iterdir(), *space.uploads.iterdir()]
-
-
-def resident_bytes() -> int:
-    """Return the memory of this process that is not in files, as Linux reports it."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
-    return 1024 * int(line.split()[1])
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed memory and can return it")
-def test_freed_memory_is_returned_to_the_system() -> None:
-    """Blocks too small for a mapping of their own, freed below blocks that are still in use."""
-    blocks = [bytes(30_000) for _ in range(4000)]
-    kept = blocks[::400]
-    before = resident_bytes()
-    blocks.clear()
-    return_memory()
-    assert before - resident_bytes() > 60_000_000
-    assert len(kept) == 10
 
 
 def at(served: Served, path: str) -> str:
