@@ -21,14 +21,12 @@ from facts import mentions, raises
 from untrained import untrained_config, untrained_network
 
 from dvspipe.base.errors import ConfigError, DataError, FileError, VideoError
-from dvspipe.checkpoints.checkpoint import save_checkpoint
 from dvspipe.checkpoints.integer import IntegerClassifier
 from dvspipe.cli.interrupts import EndOnInterrupt, raise_interrupts
 from dvspipe.encoding import encode
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import WriteOptions, Writer, create_writer, read, write
 from dvspipe.inference import Classifier, InferConfig
-from dvspipe.inference.integer_runner import IntegerRunner
 from dvspipe.inference.stateful import StatefulRun, group_steps
 from dvspipe.inference.windows import encode_steps
 from dvspipe.networks.quantisation import quantise
@@ -65,15 +63,28 @@ def _no_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvspipe.video.window.has_display", lambda: False)
 
 
-@pytest.fixture(scope="module", params=["torch", "integer"])
-def classifier(request: pytest.FixtureRequest) -> Classifier:
-    """Network with random weights, in PyTorch or in integers."""
+@pytest.fixture(scope="module")
+def integers() -> IntegerClassifier:
+    """Network with random weights, in integers."""
     config = untrained_config({"steps": 5, "step_us": STEP_US})
-    network = untrained_network(config)
-    if request.param == "torch":
-        return Classifier(config, network)
     counts = torch.from_numpy(encode(moving_bar(1, 3), config.bins))
-    return Classifier(config, quantise(network.eval(), counts[:, None]))
+    return IntegerClassifier(config, quantise(untrained_network(config).eval(), counts[:, None]))
+
+
+@pytest.fixture(scope="module", params=["torch", "integer"])
+def classifier(request: pytest.FixtureRequest, integers: IntegerClassifier) -> Classifier:
+    """Network with random weights, in PyTorch or in integers."""
+    if request.param == "torch":
+        return Classifier(integers.config, untrained_network(integers.config))
+    return Classifier(integers.config, integers.network)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(integers: IntegerClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """File of a classifier for commands; they load both kinds alike."""
+    path = tmp_path_factory.mktemp("live") / "bars.safetensors"
+    integers.save(path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -329,17 +340,13 @@ def test_ctrl_c_and_sigterm_end_an_endless_stream_with_a_complete_recording(
     assert answers[-1].t_us - STEP_US <= int(seen.t[-1]) < answers[-1].t_us
 
 
-def test_events_of_a_killed_process_can_be_read_and_converted(tmp_path: Path) -> None:
-    config = untrained_config({"steps": 5, "step_us": STEP_US})
-    counts = torch.from_numpy(encode(moving_bar(1, 3), config.bins))
-    network = quantise(untrained_network(config).eval(), counts[:, None])
-    IntegerClassifier(config, network).save(tmp_path / "bars.safetensors")
+def test_events_of_a_killed_process_can_be_read_and_converted(checkpoint: Path, tmp_path: Path) -> None:
     bar = moving_bar(0, 0)  # in one chunk, every 0.5 s: a busy machine drops nothing
     parts = [Events(bar.t // 100 + 500_000 * n, bar.x, bar.y, bar.p, bar.sensor) for n in range(80)]
     source = concatenate(parts, BAR_SENSOR)
     write(tmp_path / "bars.h5", source)
 
-    words = ["live", "bars.h5", "bars.safetensors", "--speed", "10", "--record", "seen.h5", "--json"]
+    words = ["live", "bars.h5", str(checkpoint), "--speed", "10", "--record", "seen.h5", "--json"]
     with subprocess.Popen(
         [sys.executable, "-m", "dvspipe", *words], cwd=tmp_path, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -462,16 +469,6 @@ def test_followed_events_stay_on_the_network_sensor_and_in_order() -> None:
 
 
 # Command
-
-
-@pytest.fixture(scope="module")
-def checkpoint(classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("live") / "bars.safetensors"
-    if isinstance(classifier.runner, IntegerRunner):
-        IntegerClassifier(classifier.config, classifier.runner.network).save(path, overwrite=True)
-    else:
-        save_checkpoint(path, classifier.config, classifier.network)
-    return path
 
 
 def test_command_prints_json_lines_and_records(checkpoint: Path, tmp_path: Path) -> None:
