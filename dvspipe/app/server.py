@@ -207,7 +207,7 @@ def _make_app(page: gr.Blocks, settings: AppSettings, space: Workspace, access: 
     app = FastAPI(middleware=guards, routes=camera_routes(space), docs_url=None, redoc_url=None, openapi_url=None)
     page.queue(default_concurrency_limit=8)
     page.state_session_capacity = MAX_SESSIONS
-    return gr.mount_gradio_app(
+    gr.mount_gradio_app(
         app,
         page,
         path="/",
@@ -226,6 +226,7 @@ def _make_app(page: gr.Blocks, settings: AppSettings, space: Workspace, access: 
         css=make_css(),
         head=HIDE_TOKEN,
     )
+    return app
 
 
 @contextmanager
