@@ -17,7 +17,7 @@ from ..report import draw_recording, write_answers_page
 from ..results import OutputFolder, Prediction
 from .gestures import Trained
 from .shared import (
-    ANY,
+    ANY_FILE,
     ChosenFile,
     Tab,
     Updates,
@@ -111,7 +111,7 @@ class AnswerTab(Tab):
         self._connect()
 
     def _add_choice(self) -> None:
-        self.picker = self.add_picker(ANY)
+        self.picker = self.add_picker(ANY_FILE)
         self.checkpoint = gr.Dropdown(
             self.list_classifiers(),
             value=SHIPPED_NAMES[0],

@@ -43,7 +43,7 @@ from .shared import (
     CHART_GREY,
     CLEAR,
     COLOURS,
-    RECORDING,
+    RECORDING_FILE,
     ChosenFile,
     Tab,
     Updates,
@@ -339,7 +339,7 @@ class RecordingTab(Tab):
         self._connect(opened)
 
     def _add_choice(self) -> None:
-        self.picker = self.add_picker(RECORDING)
+        self.picker = self.add_picker(RECORDING_FILE)
         self.source = self.picker.source
         self.add_progress(self.status)
         self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")

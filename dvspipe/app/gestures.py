@@ -20,7 +20,7 @@ from ..report.style import readable
 from ..results import RunFolder
 from ..synthesis import OTHER
 from .shared import (
-    VIDEO,
+    VIDEO_FILE,
     ChosenFile,
     Tab,
     Updates,
@@ -252,7 +252,7 @@ class LearnTab(Tab):
 
     def _add_film(self) -> None:
         gr.Markdown("### 1. Film a gesture")
-        self.picker = self.add_picker(VIDEO, webcam=True)
+        self.picker = self.add_picker(VIDEO_FILE, webcam=True)
         self.name = gr.Textbox(
             "", label="Name of the gesture", max_length=MAX_NAME, info="A gesture of the same name is replaced."
         )

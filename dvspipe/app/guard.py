@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -331,15 +331,17 @@ class Guard:
 class CallCheck:
     """Middleware that refuses calls with values that the components of the page do not accept.
 
-    Gradio refuses them, too, but prints a traceback in the terminal, and would fetch files of other hosts.
+    Gradio refuses most of them, too, but prints a traceback in the terminal.
 
     Args:
         app: App to protect.
         page: Page whose functions are called.
+        files: Folder of uploads and results; calls may name no other files.
     """
 
-    def __init__(self, app: ASGIApp, page: gr.Blocks) -> None:
+    def __init__(self, app: ASGIApp, page: gr.Blocks, files: Path) -> None:
         self._app, self._page = app, page
+        self._files = files.resolve()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a request, unless it is a call with wrong values."""
@@ -371,21 +373,23 @@ class CallCheck:
         values = call["data"]
         if len(values) != len(function.inputs):
             raise ValueError(f"found {len(values)} values, expected {len(function.inputs)}")
-        if _names_other_host(values):
-            raise ValueError("files of other hosts are not fetched")
+        for path in _find_paths(values):  # Gradio would copy any file, and fetch those of other hosts
+            if not path.resolve().is_relative_to(self._files):
+                raise ValueError("not an uploaded file")
         if any(event == "select" for _, event in function.targets):
             gr.SelectData(None, call["event_data"])
         await self._page.preprocess_data(function, values, self._page.state_holder[call["session_hash"]])
 
 
-def _names_other_host(value: object) -> bool:
-    """Return whether a JSON value contains a file that Gradio would download."""
-    if isinstance(value, list):
-        return any(_names_other_host(each) for each in value)
+def _find_paths(value: object) -> Iterator[Path]:
+    """Yield the paths of all files in a JSON value."""
     if isinstance(value, dict):
-        path = str(value.get("path", "")).lower()
-        return path.startswith(("http:", "https:")) or _names_other_host([*value.values()])
-    return False
+        if "path" in value:
+            yield Path(str(value["path"]))
+        value = [*value.values()]
+    if isinstance(value, list):
+        for each in value:
+            yield from _find_paths(each)
 
 
 def _show_login(request: HTTPConnection, message: str, status: int = 401) -> Response:

@@ -20,8 +20,8 @@ from ..report import PreviewColours, write_comparison_page, write_player_page
 from .examples import FILM, THREADS
 from .shared import (
     COLOURS,
-    RECORDING,
-    VIDEO,
+    RECORDING_FILE,
+    VIDEO_FILE,
     ChosenFile,
     Tab,
     Updates,
@@ -134,7 +134,7 @@ class PairTab(Tab):
     def _add_settings(self) -> None:
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
-                self.video = self.add_picker(VIDEO, webcam=True)
+                self.video = self.add_picker(VIDEO_FILE, webcam=True)
             self.settings: list[Any] = []
             for side, preset in zip(SIDES, ("ideal", "noisy"), strict=True):
                 with gr.Column(scale=1, min_width=160):
@@ -153,7 +153,7 @@ class PairTab(Tab):
                 with gr.Column(min_width=320):
                     gr.Markdown(f"**{side}**" + (", the reference" if side == "A" else ""))
                     label = f"Recording {side}"
-                    self.sources.append(self.add_picker(RECORDING, label=label, status=self.on_recordings).source)
+                    self.sources.append(self.add_picker(RECORDING_FILE, label=label, status=self.on_recordings).source)
         self.compare_recordings = self.add_work("Compare", self.on_recordings, variant="primary")
 
     def _connect(self, opened: Any) -> None:

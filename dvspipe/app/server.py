@@ -196,17 +196,18 @@ def serve(settings: AppSettings) -> Iterator[Served]:
 
 
 def _make_app(page: gr.Blocks, settings: AppSettings, space: Workspace, access: Access) -> FastAPI:
-    """Return the web app: the page and the live webcams, behind the guard."""
+    """Return the web app: the page and the live webcams, with the guard."""
     hosts = ["*"] if settings.host not in LOCAL_HOSTS else [*LOCAL_HOSTS, "[::1]"]
     quota = UploadQuota(space.uploads, STORED_UPLOADS * settings.max_upload_bytes)
     guards = [
         Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
         Middleware(Guard, access=access, quota=quota),
-        Middleware(CallCheck, page=page),
+        Middleware(CallCheck, page=page, files=space.root),
     ]
     app = FastAPI(middleware=guards, routes=camera_routes(space), docs_url=None, redoc_url=None, openapi_url=None)
     page.queue(default_concurrency_limit=8)
     page.state_session_capacity = MAX_SESSIONS
+    page.has_launched = True  # otherwise Gradio does not check that the files of a call are uploads
     gr.mount_gradio_app(
         app,
         page,

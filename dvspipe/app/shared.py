@@ -353,9 +353,9 @@ def list_any(space: Workspace) -> list[str]:
     return sorted({*space.list_recordings(), *space.list_videos()})
 
 
-VIDEO = FileKind("Video", Workspace.list_videos, open_video, (FILM,))
-RECORDING = FileKind("Recording", Workspace.list_recordings, open_recording, (EVENTS,))
-ANY = FileKind("Recording or video", list_any, open_any, EXAMPLES)
+VIDEO_FILE = FileKind("Video", Workspace.list_videos, open_video, (FILM,))
+RECORDING_FILE = FileKind("Recording", Workspace.list_recordings, open_recording, (EVENTS,))
+ANY_FILE = FileKind("Recording or video", list_any, open_any, EXAMPLES)
 
 
 class Tab:

@@ -29,7 +29,7 @@ from ..video.writing import open_webm
 from .examples import THREADS
 from .shared import (
     COLOURS,
-    VIDEO,
+    VIDEO_FILE,
     ChosenFile,
     Tab,
     Updates,
@@ -297,7 +297,7 @@ class VideoTab(Tab):
         self._connect()
 
     def _add_choice(self) -> None:
-        self.picker = self.add_picker(VIDEO)
+        self.picker = self.add_picker(VIDEO_FILE)
         self.convert = self.add_work("Convert the complete video", variant="primary")
 
     def _add_knobs(self) -> None:

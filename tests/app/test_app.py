@@ -578,59 +578,60 @@ def test_server_delivers_only_results(served: Served) -> None:
     assert get(at(served, "gradio_api/file=https://example.org/"))[0] == 403
 
 
-WRONG_VALUES: dict[str, object] = {
-    "dropdown": "no such choice",
-    "slider": "a text",
-    "file": {"path": 5},
-    "file at another host": {"path": "http://example.org/a.mp4", "meta": {"_type": "gradio.FileData"}},
-    "file of this machine": {"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}},
+FILE = {"meta": {"_type": "gradio.FileData"}}
+WRONG_VALUES = {
+    "unknown choice": ("dropdown", "no such choice"),
+    "text for a number": ("slider", "a text"),
+    "no file": ("file", {"path": 5}),
+    "file of another host": ("file", {"path": "http://example.org/a.mp4", **FILE}),
+    "file of this machine": ("file", {"path": "/etc/hostname", **FILE}),
+    "too few values": ("slider", None),
+    "no such function": ("slider", None),
+    "no cell": ("dataframe", None),
 }
 
 
-def call_page(served: Served, fn_index: object, values: object, path: str = "queue/join") -> tuple[int, str]:
+def list_functions(served: Served, kind: str) -> Iterator[tuple[int, list[str], list[object]]]:
+    """Yield the functions of the page with a component of a kind: number, kinds of the inputs, and their values."""
+    config = json.loads(get(at(served, "config"))[1])
+    components = {each["id"]: each for each in config["components"]}
+    for function in config["dependencies"]:
+        inputs = [components[number] for number in function["inputs"]]
+        targets = [components[number] for number, event in function["targets"] if event == "select"]
+        if any(each["type"] == kind for each in (*inputs, *targets)):
+            yield function["id"], [each["type"] for each in inputs], [each["props"].get("value") for each in inputs]
+
+
+def call_page(served: Served, path: str, number: int, values: list[object]) -> tuple[int, str]:
     """Call a function of the page as its browser does; return the status and the text of the response."""
-    call = {"fn_index": fn_index, "data": values, "session_hash": "mine", "event_data": None}
-    content = {"Content-Type": "application/json"}
-    status, body, _ = get(at(served, f"gradio_api/{path}"), json.dumps(call).encode(), **content)
+    call = {"fn_index": number, "data": values, "session_hash": "mine", "event_data": None}
+    json_type = {"Content-Type": "application/json"}
+    status, body, _ = get(at(served, f"gradio_api/{path}"), json.dumps(call).encode(), **json_type)
     return status, body.decode()
 
 
 @pytest.mark.parametrize("path", ["queue/join", "run/x"])
-@pytest.mark.parametrize("wrong", [*WRONG_VALUES, "number of values", "no cell", "no such function"])
+@pytest.mark.parametrize("wrong", WRONG_VALUES)
 def test_wrong_values_are_refused_in_one_line_without_a_traceback(
     served: Served, wrong: str, path: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    config = json.loads(get(at(served, "config"))[1])
-    components = {each["id"]: each for each in config["components"]}
-    kind, event = wrong.partition(" ")[0], "select" if wrong == "no cell" else None
-    for function in config["dependencies"]:
-        inputs = [components[number] for number in function["inputs"]]
-        kinds = [each["type"] for each in inputs]
-        is_target = any(name == event for _, name in function["targets"]) if event else len(inputs) > 1
-        if not (is_target and (kind in kinds or kind in ("number", "no"))):
-            continue
-        values = [each["props"].get("value") for each in inputs]
-        number = 10**6 if wrong == "no such function" else function["id"]
-        if wrong in WRONG_VALUES:
-            values[kinds.index(kind)] = WRONG_VALUES[wrong]
-        elif wrong == "number of values":
-            values.pop()
-
-        status, text = call_page(served, number, values, path)
-        assert status == 422
-        assert len(text.splitlines()) == 1
-        break
-    else:
-        pytest.fail(f"no function of the page has a {kind}")
+    kind, value = WRONG_VALUES[wrong]
+    number, kinds, values = [*list_functions(served, kind)][-1]
+    if value is not None:
+        values[kinds.index(kind)] = value
+    elif wrong == "too few values":
+        values.pop()
+    elif wrong == "no such function":
+        number = 10**6
+    status, text = call_page(served, path, number, values)
+    assert (status, len(text.splitlines())) == (422, 1)
     assert capfd.readouterr().err == ""
-    assert not [*served.space.uploads.rglob("*.mp4")]
+    assert not [path for path in served.space.uploads.rglob("*") if path.name in ("a.mp4", "hostname")]
 
 
 def test_right_values_reach_the_page(served: Served) -> None:
-    config = json.loads(get(at(served, "config"))[1])
-    names = {each["id"]: each["type"] for each in config["components"]}
-    function = next(each for each in config["dependencies"] if [names[n] for n in each["inputs"]] == ["dropdown"])
-    assert call_page(served, function["id"], ["noisy"])[0] == 200
+    number = next(number for number, kinds, _ in list_functions(served, "dropdown") if kinds == ["dropdown"])
+    assert call_page(served, "queue/join", number, ["noisy"])[0] == 200
 
 
 def test_results_are_not_copied_to_the_uploads(served: Served) -> None:
@@ -846,19 +847,16 @@ def test_invalid_part_is_an_error(explored: Explored, cut: Cut, tmp_path: Path) 
 # Comparisons
 
 
-def test_two_settings_on_one_video_are_compared(short_video: Path, tmp_path: Path) -> None:
-    choices = choices_of("ideal", 0.2, 0.2), choices_of("ideal", 0.5, 0.5)
+def test_two_settings_on_one_video_are_compared_on_all_its_pixels(short_video: Path, tmp_path: Path) -> None:
+    choices = choices_of("ideal", 0.2, 0.2), choices_of("davis346", 0.5, 0.5)
     compared = compare_settings(ChosenFile(short_video, short_video.name), choices, tmp_path, "light", ignore_progress)
     assert all(page.is_file() for page in (*compared.players, compared.page))
-    assert compared.command.splitlines()[-1] == "dvspipe compare my-bar-A.h5 my-bar-B.h5 -o comparison.html"
-    assert len(read(tmp_path / "my-bar-A.h5")) > len(read(tmp_path / "my-bar-B.h5")) > 0
-
-
-def test_presets_are_compared_on_all_pixels_of_the_video(short_video: Path, tmp_path: Path) -> None:
-    choices = choices_of("ideal", 0.2, 0.2), choices_of("davis346", 0.2, 0.2)
-    compared = compare_settings(ChosenFile(short_video, short_video.name), choices, tmp_path, "light", ignore_progress)
-    assert [("sensor_size=keep" in line) for line in compared.command.splitlines()] == [False, True, False]
-    assert read(tmp_path / "my-bar-B.h5").sensor == open_video(short_video).size
+    first, second, command = compared.command.splitlines()
+    assert command == "dvspipe compare my-bar-A.h5 my-bar-B.h5 -o comparison.html"
+    assert [("sensor_size=keep" in line) for line in (first, second)] == [False, True]
+    a, b = (read(tmp_path / f"my-bar-{side}.h5") for side in "AB")
+    assert len(a) > len(b) > 0
+    assert a.sensor == b.sensor == open_video(short_video).size
 
 
 # Runs
