@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ..streaming.answers import LiveAnswer
 
 LESS_THAN_INFER = (
-    "live classifies by events alone, and by the complete picture until it has found the person; "
-    "dvspipe infer also uses joints, and is more often right"
+    "live classifies by events alone, and sees the complete picture until it has found the person; dvspipe infer "
+    "searches the film first, can also use joints, and is more often right"
 )
 CLEAR_LINE = "\r\x1b[K"
 
@@ -88,8 +88,8 @@ def live(
     """Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."""
     from ..inference import Classifier
     from ..streaming import LiveSession
+    from ..streaming.sources import FilmSource
     from ..streaming.verb import create_live_writer, open_source_for
-    from ..video.video import Video
 
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine=engine)
     config = _with_hop(build_config(settings), classifier, every)
@@ -110,7 +110,7 @@ def live(
     session = LiveSession(opened, classifier, config, writer=writer, viewer=shown)
     if not notes.quiet:
         messages.print(f"{show_name(opened.name)}: starting, which takes longer the first time; Ctrl-C ends it")
-        if isinstance(opened.content, Video) and classifier.joints is not None:
+        if isinstance(opened, FilmSource):
             messages.print(f"{show_name(opened.name)}: {LESS_THAN_INFER}")
     lines = _JsonLines() if as_json else _StatusLine() if screen.is_terminal else _Lines()
     tally = _run(session, lines, shown)

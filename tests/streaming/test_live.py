@@ -488,7 +488,16 @@ def test_command_prints_plain_lines_without_a_terminal(checkpoint: Path, tmp_pat
     done = dvspipe("live", "bar.h5", checkpoint, "--speed", 1000, cwd=tmp_path)
     assert len(done.stdout.splitlines()) == 1
     assert mentions(done.stdout, "events/s", "%")
+    assert "infer" not in done.stderr
     assert "\r" not in done.stdout
+
+
+def test_command_says_what_infer_does_better_on_a_film(checkpoint: Path, tmp_path: Path) -> None:
+    frames = (Frame(40_000 * n, np.full((24, 32), 8 * n, np.uint8)) for n in range(10))
+    write_video(tmp_path / "film.webm", frames)
+    lines = dvspipe("live", "film.webm", checkpoint, cwd=tmp_path).stderr.splitlines()
+    assert mentions(lines[1], "film.webm", "infer", "joints")
+    assert mentions(lines[-1], "film.webm", "dropped")
 
 
 def test_command_shows_a_window_until_it_is_closed(
