@@ -169,7 +169,7 @@ def test_password_opens_the_page(browser: Any, folder: Path) -> None:
 
 def test_excerpt_appears_at_once_and_changes_with_typed_numbers_and_arrow_keys(page: Any) -> None:
     facts = frame_of(page).locator(".facts")
-    before = facts.inner_text()
+    before = facts.text_content()
     number = page.get_by_label("number input for ON threshold (log intensity)")
     number.fill("0.6")
     number.press("Enter")
