@@ -15,21 +15,18 @@ from ..base.errors import ConfigError
 from ..parallel import Progress
 from ..report import draw_recording, write_answers_page
 from ..results import OutputFolder, Prediction
-from .examples import EXAMPLES
 from .gestures import Trained
 from .shared import (
+    ANY_FILE,
     ChosenFile,
+    Tab,
     Updates,
     add_command,
     add_parts,
-    add_picker,
-    add_work,
     follow,
-    handle,
     listen,
     offer_file,
     offer_nothing,
-    open_any,
     show_empty,
     show_page,
     take_upload,
@@ -61,21 +58,7 @@ class Classified:
 def classify(
     source: ChosenFile, checkpoint: str | Path, folder: Path, progress: Progress, *, adapt: bool = False
 ) -> Classified:
-    """Classify a recording or a video as `dvspipe infer -o` does.
-
-    Args:
-        source: Recording or video.
-        checkpoint: Checkpoint file, run folder, or name of an included classifier.
-        folder: Output folder; it receives the folder `answers` and a ZIP file of it.
-        progress: Called with the amount done.
-        adapt: Adapt the network to the recording first, without labels.
-
-    Raises:
-        CheckpointError: If the checkpoint is invalid.
-        DataError: If the recording does not fit the network, or has too few events.
-        FileError: If the file is corrupted, or of an unknown format.
-        VideoError: If a video cannot be decoded.
-    """
+    """Classify a recording or a video as `dvspipe infer -o` does."""
     from ..inference import (
         Classifier,
         ClassifyOptions,
@@ -115,7 +98,7 @@ def command_of(source: str, checkpoint: str, *, adapt: bool) -> str:
     return shlex.join(["dvspipe", "infer", checkpoint, source, "-o", "answers", *(["--adapt"] if adapt else [])])
 
 
-class AnswerTab:
+class AnswerTab(Tab):
     """Classification tab: its components and their event handlers.
 
     Args:
@@ -123,21 +106,12 @@ class AnswerTab:
     """
 
     def __init__(self, space: Workspace) -> None:
-        self.space = space
-        self.status = gr.HTML("", render=False)
+        super().__init__(space)
         add_parts(self._add_choice, self._add_answer, self._add_details)
         self._connect()
 
     def _add_choice(self) -> None:
-        self.picker = add_picker(
-            self.space,
-            self.status,
-            names=self.list_sources,
-            webcam=False,
-            examples=EXAMPLES,
-            kind="Recording or video",
-            check=open_any,
-        )
+        self.picker = self.add_picker(ANY_FILE)
         self.checkpoint = gr.Dropdown(
             self.list_classifiers(),
             value=SHIPPED_NAMES[0],
@@ -149,7 +123,7 @@ class AnswerTab:
         self.adapt = gr.Checkbox(
             label="Adapt to this recording first", info="Adapts the network to sensor and scene, without labels."
         )
-        self.classify = add_work(self.space, "What does it show?", self.status, variant="primary")
+        self.classify = self.add_work("What does it show?", variant="primary")
 
     def _add_answer(self) -> None:
         self.page = gr.HTML(show_empty(NO_ANSWER))
@@ -162,19 +136,9 @@ class AnswerTab:
             self.windows = gr.Dataframe(headers=list(WINDOW_HEADS), interactive=False, wrap=True)
 
     def _connect(self) -> None:
-        shown = [self.status, self.page, self.windows, self.archive, self.command]
-        listen(self.picker.source.change, self.clear, [], shown[1:])
-        listen(
-            self.classify.click,
-            handle(self.space, self.status, self.show_answer),
-            [self.picker.source, self.checkpoint, self.upload, self.adapt],
-            shown,
-            concurrency_limit=2,
-        )
-
-    def list_sources(self) -> list[str]:
-        """List the recordings and videos below the folder."""
-        return sorted({*self.space.list_recordings(), *self.space.list_videos()})
+        listen(self.picker.source.change, self.clear, [], self.outputs)
+        chosen = [self.picker.source, self.checkpoint, self.upload, self.adapt]
+        self.on(self.classify.click, self.show_answer, chosen, concurrency_limit=2)
 
     def list_classifiers(self) -> list[str]:
         """List the classifiers: included ones, and checkpoints below the folder."""

@@ -161,11 +161,7 @@ class _EventTap:
 
 
 def read_jpeg(data: bytes) -> NDArray[np.uint8]:
-    """Decode a JPEG of a webcam to RGB, uint8 [H, W, 3].
-
-    Raises:
-        VideoError: If the data is no JPEG, or the picture is larger than 1280 pixels a side.
-    """
+    """Decode a JPEG of a webcam to RGB, uint8 [H, W, 3]."""
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
             if max(picture.size) > MAX_WEBCAM_PX:
@@ -225,14 +221,6 @@ class LiveCamera:
         """Classify the next picture, and return what is known when its events are.
 
         The page then sends only as many pictures as the machine can process.
-
-        Args:
-            t_us: Time of the picture in microseconds.
-            data: JPEG.
-
-        Raises:
-            DvspipeError: If the data is no picture, its size differs from the previous pictures, or the classification
-                failed.
         """
         image = read_jpeg(data)
         size = SensorSize(width=image.shape[1], height=image.shape[0])
@@ -380,11 +368,7 @@ class Cameras:
         self._lock = threading.Lock()
 
     def open(self, session: str, classifier: Classifier, new_folder: Callable[[], Path]) -> str:
-        """Replace the camera of a session by a new one, and return its key.
-
-        Raises:
-            ConfigError: If too many webcams are live.
-        """
+        """Replace the camera of a session by a new one, and return its key."""
         self.close_session(session)
         for key in [key for key, entry in [*self._entries.items()] if entry.camera.has_ended]:
             self.close(key)

@@ -48,11 +48,7 @@ class Example:
         return f'.{self.css_class}::before {{ background-image: url("data:image/jpeg;base64,{picture}"); }}\n'
 
     def put(self, session: Session) -> Path:
-        """Return the path of the example in the folder of a session; it is made on first use.
-
-        Raises:
-            DvspipeError: If the folder cannot be written to.
-        """
+        """Return the path of the example in the folder of a session; it is made on first use."""
         path = session.folder / self.name
         if path.exists():
             return path

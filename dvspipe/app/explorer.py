@@ -43,17 +43,14 @@ from .shared import (
     CHART_GREY,
     CLEAR,
     COLOURS,
+    RECORDING_FILE,
     ChosenFile,
+    Tab,
     Updates,
     add_command,
     add_parts,
-    add_picker,
-    add_progress,
     add_slider,
-    add_work,
     follow,
-    handle,
-    listen,
     offer_file,
     offer_nothing,
     show_caption,
@@ -138,17 +135,7 @@ def _interquartile_range(places: NDArray[Any]) -> str:
 
 
 def explore(source: ChosenFile, folder: Path, colours: PreviewColours, progress: Progress) -> Explored:
-    """Read a recording twice and summarise it.
-
-    Args:
-        source: Recording.
-        folder: Folder for a chart of the event rate.
-        colours: Colours of ON and OFF events.
-        progress: Called with the amount done.
-
-    Raises:
-        FileError: If the file cannot be read, or its format is unknown.
-    """
+    """Read a recording twice and summarise it."""
     report = check(source.path, progress=lambda done, total: progress(done / 2, total))
     if not report.events or report.t_first_us is None or report.t_last_us is None:
         raise EventError(f"{source.name}: no events")
@@ -237,12 +224,7 @@ class PictureChoices:
 
 
 def draw_picture(explored: Explored, choices: PictureChoices) -> NDArray[np.uint8]:
-    """Draw a part of a recording, uint8 [H, W, 3].
-
-    Raises:
-        ConfigError: If a value is out of range.
-        FileError: If the recording cannot be read.
-    """
+    """Draw a part of a recording, uint8 [H, W, 3]."""
     recording, report = open_recording(explored.source.path), explored.report
     first_us = report.t_first_us or 0
     if choices.events:
@@ -322,18 +304,7 @@ class Cut:
 
 
 def write_cut(explored: Explored, cut: Cut, path: Path, progress: Progress) -> FilterCounts:
-    """Write a part of a recording without noise; return how many events were removed by each filter.
-
-    Args:
-        explored: Recording.
-        cut: Part to keep, and filters.
-        path: File to write.
-        progress: Called with the amount done.
-
-    Raises:
-        ConfigError: If the stop time is not after the start time, or a value is out of range.
-        EventError: If the region is outside the sensor, or no events remain.
-    """
+    """Write a part of a recording without noise; return how many events were removed by each filter."""
     region = Region.parse(cut.roi) if cut.roi else None
     part = select_part(open_recording(explored.source.path), cut.start_s, cut.stop_s or None, region)
     periods_us = {"refractory_us": _to_us(cut.refractory_ms), "activity_us": _to_us(cut.activity_ms)}
@@ -352,7 +323,7 @@ def _to_us(milliseconds: float) -> int | None:
     return max(1, round(milliseconds * 1000)) if milliseconds else None
 
 
-class RecordingTab:
+class RecordingTab(Tab):
     """Exploration tab: its components and their event handlers.
 
     Args:
@@ -361,24 +332,16 @@ class RecordingTab:
     """
 
     def __init__(self, space: Workspace, opened: Any) -> None:
-        self.space = space
-        self.status, self.playing, self.cutting = (gr.HTML("", render=False) for _ in range(3))
+        super().__init__(space)
+        self.playing, self.cutting = (gr.HTML("", render=False) for _ in range(2))
         self.explored: gr.State = gr.State(None)
         add_parts(self._add_choice, self._add_views, self._add_cut)
         self._connect(opened)
 
     def _add_choice(self) -> None:
-        self.picker = add_picker(
-            self.space,
-            self.status,
-            names=self.space.list_recordings,
-            webcam=False,
-            examples=(EVENTS,),
-            kind="Recording",
-            check=open_recording,
-        )
+        self.picker = self.add_picker(RECORDING_FILE)
         self.source = self.picker.source
-        add_progress(self.space, self.status)
+        self.add_progress(self.status)
         self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
         self.facts = gr.Markdown("")
 
@@ -389,15 +352,15 @@ class RecordingTab:
             with gr.Row():
                 start = gr.Number(0, label="Start (s)", minimum=0, min_width=120)
                 stop = gr.Number(0, label="Stop (s); 0: end", minimum=0, min_width=120)
-            roi = gr.Textbox("", label="Region, WxH+X+Y", placeholder="128x128+20+10")
+            self.roi = gr.Textbox("", label="Region, WxH+X+Y", placeholder="128x128+20+10")
             self.region = gr.HTML("", elem_classes="pixels")
             hot = gr.Checkbox(label="Remove hot pixels")
             with gr.Row():
                 refractory = gr.Number(0, label="Refractory (ms)", minimum=0, min_width=120)
                 activity = gr.Number(0, label="Activity (ms)", minimum=0, min_width=120)
-            self.cut = [start, stop, roi, hot, refractory, activity]
+            self.cut = [start, stop, self.roi, hot, refractory, activity]
             self.suffix = gr.Dropdown(list(EVENT_FORMATS), value=".h5", label="Format")
-            self.write = add_work(self.space, "Cut and filter", self.cutting)
+            self.write = self.add_work("Cut and filter", self.cutting)
             self.file = gr.DownloadButton("Download", interactive=False)
             self.command = add_command()
 
@@ -422,35 +385,22 @@ class RecordingTab:
             with gr.Tab("Rate"):
                 self.rate = gr.HTML("", elem_classes="chart")
             with gr.Tab("Player", id=PLAYER):
-                self.play = add_work(self.space, "Play the recording", self.playing, variant="primary")
+                self.play = self.add_work("Play the recording", self.playing, variant="primary")
                 self.page = gr.HTML("")
 
     def _connect(self, opened: Any) -> None:
-        shown = [self.status, self.explored, self.facts, self.hot, self.view, self.caption, self.rate, self.picture]
-        shown += [self.page, self.file, self.command, self.region]
-        on_page = partial(handle, self.space, self.status)
-        listen(opened, on_page(self.open_first), [self.source], self.picker.outputs)
+        self.on(opened, self.open_first, [self.source])
         for event in (self.source.change, self.colours.input):
-            listen(event, on_page(self.explore), [self.source, *self.place], shown)
+            self.on(event, self.explore, [self.source, *self.place])
         changes = [each.change for each in self.place[:-1]]  # changed by pointer, key or reset button
-        listen(
-            partial(gr.on, changes),
-            on_page(self.show_picture),
-            [self.explored, *self.place],
-            [self.status, self.picture],
-            trigger_mode="always_last",
-        )
-        on_play, on_cut = (partial(handle, self.space, status) for status in (self.playing, self.cutting))
-        listen(self.play.click, on_play(self.show_player), [self.explored, self.colours], [self.playing, self.page])
-        written = [self.cutting, self.page, self.file, self.command, self.views]
-        listen(self.write.click, on_cut(self.write_cut), [self.explored, self.suffix, self.colours, *self.cut], written)
-        listen(
-            self.cut[2].change,
-            on_cut(self.show_region),
-            [self.explored, self.cut[2], *self.place],
-            [self.cutting, self.region],
-            trigger_mode="always_last",
-        )
+        shown = [self.explored, *self.place]
+        self.on(partial(gr.on, changes), self.show_picture, shown, trigger_mode="always_last")
+        self.on(self.play.click, self.show_player, [self.explored, self.colours], status=self.playing)
+
+        cut = [self.explored, self.suffix, self.colours, *self.cut]
+        self.on(self.write.click, self.write_cut, cut, status=self.cutting)
+        region = [self.explored, self.roi, *self.place]
+        self.on(self.roi.change, self.show_region, region, status=self.cutting, trigger_mode="always_last")
 
     def open_first(self, session: Session, source: ChosenFile | None) -> Iterator[Updates]:
         """Choose the example when the tab is opened, unless a recording is chosen."""

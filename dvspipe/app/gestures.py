@@ -19,18 +19,14 @@ from ..report import GestureFilm, write_movement_page
 from ..report.style import readable
 from ..results import RunFolder
 from ..synthesis import OTHER
-from ..video.opening import open_video
-from .examples import FILM
 from .shared import (
+    VIDEO_FILE,
     ChosenFile,
+    Tab,
     Updates,
     add_command,
     add_parts,
-    add_picker,
-    add_work,
     follow,
-    handle,
-    listen,
     offer_file,
     show_empty,
     show_page,
@@ -144,10 +140,6 @@ class Trained:
 def name_gesture(text: str) -> str:
     """Return the class name of a gesture from typed text.
 
-    Raises:
-        ConfigError: If the text has other characters than letters, digits, spaces and hyphens, is longer than 40
-            characters, or is the name of the class of other gestures.
-
     Example:
         >>> name_gesture(" my wave ")
         'my_wave'
@@ -177,18 +169,7 @@ def copy_film(source: ChosenFile, name: str, folder: Path) -> ExampleFilm:
 
 
 def study_gesture(film: ExampleFilm, source: str, folder: Path, progress: StagedProgress) -> AddedGesture:
-    """Track a film, find the part that shows the gesture, and write the page that shows it.
-
-    Args:
-        film: Film of the gesture.
-        source: Name of the film as chosen in the app.
-        folder: Folder for tracks and pages.
-        progress: Called with the amount done in each stage.
-
-    Raises:
-        DataError: If the film shows no arms, no movement or too short a movement.
-        VideoError: If the film cannot be read or shows no person.
-    """
+    """Track a film, find the part that shows the gesture, and write the page that shows it."""
     from ..oneshot import study_films
     from ..oneshot.learning import TRACKS
 
@@ -201,17 +182,7 @@ def study_gesture(film: ExampleFilm, source: str, folder: Path, progress: Staged
 
 
 def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: StagedProgress) -> Trained:
-    """Train a classifier as `dvspipe learn` does; an interrupted training is resumed.
-
-    Args:
-        attempt: Films, settings and run folder.
-        tracks: Folder of tracks, from `study_gesture`.
-        command: Equivalent command, for the records.
-        progress: Called with the amount done in each stage.
-
-    Raises:
-        DvspipeError: If a film or a file cannot be used, or the training was stopped.
-    """
+    """Train a classifier as `dvspipe learn` does; an interrupted training is resumed."""
     from ..oneshot import STRANGERS, learn_study, prepare
     from ..oneshot.learning import CLIPS, TRACKS
     from ..training import TrainingCallback
@@ -258,7 +229,7 @@ def command_of(gestures: tuple[AddedGesture, ...], plan: TrainingPlan, run: str,
     return shlex.join(words)
 
 
-class LearnTab:
+class LearnTab(Tab):
     """Learning tab: its components and their event handlers.
 
     Args:
@@ -266,8 +237,8 @@ class LearnTab:
     """
 
     def __init__(self, space: Workspace) -> None:
-        self.space = space
-        self.status, self.changing, self.training = (gr.HTML("", render=False) for _ in range(3))
+        super().__init__(space)
+        self.changing, self.training = (gr.HTML("", render=False) for _ in range(2))
         self.added, self.trained = gr.State(()), gr.State(())
         self.attempt: gr.State = gr.State(None)
         gr.Markdown(
@@ -281,19 +252,11 @@ class LearnTab:
 
     def _add_film(self) -> None:
         gr.Markdown("### 1. Film a gesture")
-        self.picker = add_picker(
-            self.space,
-            self.status,
-            names=self.space.list_videos,
-            webcam=True,
-            examples=(FILM,),
-            kind="Video",
-            check=open_video,
-        )
+        self.picker = self.add_picker(VIDEO_FILE, webcam=True)
         self.name = gr.Textbox(
             "", label="Name of the gesture", max_length=MAX_NAME, info="A gesture of the same name is replaced."
         )
-        self.add = add_work(self.space, "Add", self.status, variant="primary")
+        self.add = self.add_work("Add", variant="primary")
 
     def _add_view(self) -> None:
         self.view = gr.HTML(show_empty(NO_FILM))
@@ -303,7 +266,7 @@ class LearnTab:
             with gr.Row():
                 self.start = gr.Number(label="Start (s)", precision=2, step=0.1, min_width=100)
                 self.stop = gr.Number(label="Stop (s)", precision=2, step=0.1, min_width=100)
-            self.use_part = add_work(self.space, "Use this part", self.changing)
+            self.use_part = self.add_work("Use this part", self.changing)
 
     def _add_gestures(self) -> None:
         gr.Markdown("### 2. Train")
@@ -322,7 +285,7 @@ class LearnTab:
             label="Training",
             info="Thorough renders four times as many people and takes about five times as long.",
         )
-        self.train = add_work(self.space, "Train", self.training, variant="primary")
+        self.train = self.add_work("Train", self.training, variant="primary")
 
     def _add_result(self) -> None:
         self.result = gr.Markdown(NO_RUN)
@@ -336,38 +299,14 @@ class LearnTab:
         self.command = add_command()
 
     def _connect(self) -> None:
-        on_film, on_part, on_training = (
-            partial(handle, self.space, status) for status in (self.status, self.changing, self.training)
-        )
-        shown = [self.status, self.added, self.chosen, self.view, self.part, self.start, self.stop]
         part = [self.chosen, self.start, self.stop, self.added]
+        trained = [self.added, self.other_files, self.other_names, self.mirror, self.effort, self.attempt, self.trained]
         once = {"concurrency_limit": 2}
-        listen(
-            self.add.click,
-            on_film(self.add_gesture),
-            [self.picker.source, self.name, self.added],
-            [*shown, self.name],
-            **once,
-        )
-        listen(self.use_part.click, on_part(self.change_part), part, [self.changing, *shown], **once)
-        listen(self.chosen.input, on_film(self.show_gesture), [self.chosen, self.added], shown)
-        listen(self.remove.click, on_film(self.remove_gesture), [self.chosen, self.added], shown)
-        listen(
-            self.train.click,
-            on_training(self.train_classifier),
-            [self.added, self.other_files, self.other_names, self.mirror, self.effort, self.attempt, self.trained],
-            [
-                self.training,
-                self.result,
-                self.report,
-                self.try_out,
-                self.archive,
-                self.command,
-                self.attempt,
-                self.trained,
-            ],
-            **once,
-        )
+        self.on(self.add.click, self.add_gesture, [self.picker.source, self.name, self.added], **once)
+        self.on(self.use_part.click, self.change_part, part, status=self.changing, **once)
+        self.on(self.chosen.input, self.show_gesture, [self.chosen, self.added])
+        self.on(self.remove.click, self.remove_gesture, [self.chosen, self.added])
+        self.on(self.train.click, self.train_classifier, trained, status=self.training, **once)
 
     def add_gesture(
         self, session: Session, source: ChosenFile | None, text: str, added: tuple[AddedGesture, ...]
@@ -487,11 +426,7 @@ class LearnTab:
 
 
 def start_attempt(plan: TrainingPlan, before: Attempt | None, folder: Path) -> Attempt:
-    """Return the interrupted training of the same plan, or a new training in the next run folder.
-
-    Raises:
-        ConfigError: If the same films are trained already with these settings.
-    """
+    """Return the interrupted training of the same plan, or a new training in the next run folder."""
     if before is not None and before.plan == plan:
         if before.is_complete:
             raise ConfigError(f"these gestures are trained already ({before.run.name}); add or change a gesture first")
@@ -505,11 +440,7 @@ def start_attempt(plan: TrainingPlan, before: Attempt | None, folder: Path) -> A
 
 
 def find_gesture(added: tuple[AddedGesture, ...], name: str | None) -> AddedGesture:
-    """Return the gesture of a name.
-
-    Raises:
-        ConfigError: If no gesture has this name.
-    """
+    """Return the gesture of a name."""
     for each in added:
         if each.name == name:
             return each
@@ -524,11 +455,7 @@ def put_gesture(added: tuple[AddedGesture, ...], new: AddedGesture) -> tuple[Add
 
 
 def read_time(value: float | None) -> float | None:
-    """Return a typed time in seconds, or None.
-
-    Raises:
-        ConfigError: If the time is not finite.
-    """
+    """Return a typed time in seconds, or None."""
     if value is None:
         return None
     if not math.isfinite(value):

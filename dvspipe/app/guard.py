@@ -1,17 +1,21 @@
-"""Access to the app: token or password, requests of its own page only, and limits of sizes and logins."""
+"""Access to the app: token or password, requests of its own page only, their values, and limits of sizes and logins."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import json
 import math
+import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
+import gradio as gr
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
@@ -19,13 +23,14 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from ..base.errors import shorten
 from .work import DISK_FULL, is_disk_full
 
 TOKEN_BYTES = 16  # 22 characters; the printed address fits a terminal of 80 columns
 TOKEN = "token"  # name in the query of the printed address
 LOGIN = "/login"
-STARTUP = "/gradio_api/startup-events"  # requested by Gradio itself when it starts; it returns true or false
 UPLOAD = "/gradio_api/upload"
+CALL = re.compile("/gradio_api/(queue/join|run/|api/|call/)")
 MAX_BODY = 4 << 20  # bytes of a request that is not an upload
 MAX_FORM = 4 << 10  # bytes of the login form
 LOGIN_PERIOD_S = 60.0
@@ -255,7 +260,7 @@ class Guard:
         for origin in request.headers.getlist("origin"):
             if origin.partition(":")[2] != f"//{host}":
                 return PlainTextResponse(f"not allowed: request from another site ({origin!r})\n", 403)
-        if not (has_access or path == STARTUP or self._is_login(request.scope)):
+        if not (has_access or self._is_login(request.scope)):
             return _show_login(request, "") if self._access.has_password else PlainTextResponse(NO_TOKEN, 401)
         if "file=http" in path or "/proxy=" in path:  # the server would fetch them
             return PlainTextResponse("not allowed: file of another host\n", 403)
@@ -321,6 +326,70 @@ class Guard:
             limit.count(host)
             response = _show_login(request, "Wrong password.")
         return response
+
+
+class CallCheck:
+    """Middleware that refuses calls with values that the components of the page do not accept.
+
+    Gradio refuses most of them, too, but prints a traceback in the terminal.
+
+    Args:
+        app: App to protect.
+        page: Page whose functions are called.
+        files: Folder of uploads and results; calls may name no other files.
+    """
+
+    def __init__(self, app: ASGIApp, page: gr.Blocks, files: Path) -> None:
+        self._app, self._page = app, page
+        self._files = files.resolve()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request, unless it is a call with wrong values."""
+        is_call = scope["type"] == "http" and scope["method"] == "POST" and CALL.match(scope["path"])
+        if not is_call:
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = await Request(scope, receive).body()
+            await self._check(json.loads(body))
+        except HTTPException as error:  # too large
+            await PlainTextResponse(f"{error.detail}\n", error.status_code)(scope, receive, send)
+            return
+        except Exception as error:  # JSON and components raise many kinds
+            reason = shorten(" ".join(str(error).split()))
+            await PlainTextResponse(f"request: wrong values ({reason})\n", 422)(scope, receive, send)
+            return
+
+        parts: deque[Message] = deque([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def receive_again() -> Message:
+            return parts.popleft() if parts else await receive()
+
+        await self._app(scope, receive_again, send)
+
+    async def _check(self, call: dict[str, Any]) -> None:
+        """Raise an error if Gradio would refuse a call."""
+        function = self._page.fns[call["fn_index"]]
+        values = call["data"]
+        if len(values) != len(function.inputs):
+            raise ValueError(f"found {len(values)} values, expected {len(function.inputs)}")
+        for path in _find_paths(values):  # Gradio would copy any file, and fetch those of other hosts
+            if not path.resolve().is_relative_to(self._files):
+                raise ValueError("not an uploaded file")
+        if any(event == "select" for _, event in function.targets):
+            gr.SelectData(None, call["event_data"])
+        await self._page.preprocess_data(function, values, self._page.state_holder[call["session_hash"]])
+
+
+def _find_paths(value: object) -> Iterator[Path]:
+    """Yield the paths of all files in a JSON value."""
+    if isinstance(value, dict):
+        if "path" in value:
+            yield Path(str(value["path"]))
+        value = [*value.values()]
+    if isinstance(value, list):
+        for each in value:
+            yield from _find_paths(each)
 
 
 def _show_login(request: HTTPConnection, message: str, status: int = 401) -> Response:

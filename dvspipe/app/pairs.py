@@ -12,22 +12,21 @@ from typing import Any
 import gradio as gr
 
 from ..base.errors import ConfigError
-from ..formats import open_recording, read
+from ..formats import read
 from ..parallel import Progress
 from ..recordings.comparison import compare
 from ..recordings.conversion import convert_video
 from ..report import PreviewColours, write_comparison_page, write_player_page
-from ..video.opening import open_video
-from .examples import EVENTS, FILM, THREADS
+from .examples import FILM, THREADS
 from .shared import (
     COLOURS,
+    RECORDING_FILE,
+    VIDEO_FILE,
     ChosenFile,
+    Tab,
     Updates,
     add_command,
-    add_picker,
-    add_work,
     follow,
-    handle,
     listen,
     show_empty,
     show_page,
@@ -56,18 +55,7 @@ class Compared:
 def compare_recordings(
     sources: tuple[ChosenFile, ChosenFile], folder: Path, colours: PreviewColours, progress: Progress
 ) -> Compared:
-    """Compare two recordings (A is the reference) and write their pages.
-
-    Args:
-        sources: A and B.
-        folder: Folder for the pages.
-        colours: Colours of ON and OFF events.
-        progress: Called with the amount done.
-
-    Raises:
-        EventError: If the sensor sizes differ, or the recordings do not share a clock.
-        FileError: If a recording cannot be read.
-    """
+    """Compare two recordings (A is the reference) and write their pages."""
     a, b = (read(source.path) for source in sources)
     compared = compare(a, b, progress=lambda done, total: progress(done / 3, total))
     page = write_comparison_page(compared, (sources[0].name, sources[1].name), folder / "comparison.html")
@@ -97,19 +85,7 @@ def _share(progress: Progress, number: int, done: float, total: float) -> None:
 def compare_settings(
     source: ChosenFile, choices: tuple[Choices, Choices], folder: Path, colours: PreviewColours, progress: Progress
 ) -> Compared:
-    """Convert a video with two sensor settings, and compare the events.
-
-    Args:
-        source: Video.
-        choices: Settings of A and B.
-        folder: Folder for the event files and the pages.
-        colours: Colours of ON and OFF events.
-        progress: Called with the amount done.
-
-    Raises:
-        ConfigError: If a value is out of range.
-        VideoError: If the video cannot be read.
-    """
+    """Convert a video with two sensor settings, and compare the events."""
     made, commands = [], []
     for side, chosen in zip(SIDES, choices, strict=True):
         path = folder / f"{safe_stem(source.name)}-{side}.h5"
@@ -127,7 +103,7 @@ def compare_settings(
     return Compared(compared.players, compared.page, "\n".join([*commands, compared.command]))
 
 
-class PairTab:
+class PairTab(Tab):
     """Comparison tab: its components and their event handlers.
 
     Args:
@@ -136,8 +112,8 @@ class PairTab:
     """
 
     def __init__(self, space: Workspace, opened: Any) -> None:
-        self.space = space
-        self.on_video, self.on_recordings = (gr.HTML("", render=False) for _ in range(2))
+        super().__init__(space)
+        self.on_recordings = gr.HTML("", render=False)
         self.compared: gr.State = gr.State(False)
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Two settings on one video"):
@@ -158,15 +134,7 @@ class PairTab:
     def _add_settings(self) -> None:
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
-                self.video = add_picker(
-                    self.space,
-                    self.on_video,
-                    names=self.space.list_videos,
-                    webcam=True,
-                    examples=(FILM,),
-                    kind="Video",
-                    check=open_video,
-                )
+                self.video = self.add_picker(VIDEO_FILE, webcam=True)
             self.settings: list[Any] = []
             for side, preset in zip(SIDES, ("ideal", "noisy"), strict=True):
                 with gr.Column(scale=1, min_width=160):
@@ -176,7 +144,7 @@ class PairTab:
                         gr.Slider(0.05, 1, values[0], step=0.001, label=f"{side}: ON threshold"),
                         gr.Slider(0.05, 1, values[1], step=0.001, label=f"{side}: OFF threshold"),
                     ]
-        self.compare_settings = add_work(self.space, "Convert and compare", self.on_video, variant="primary")
+        self.compare_settings = self.add_work("Convert and compare", variant="primary")
 
     def _add_recordings(self) -> None:
         with gr.Row():
@@ -184,48 +152,24 @@ class PairTab:
             for side in SIDES:
                 with gr.Column(min_width=320):
                     gr.Markdown(f"**{side}**" + (", the reference" if side == "A" else ""))
-                    self.sources.append(
-                        add_picker(
-                            self.space,
-                            self.on_recordings,
-                            names=self.space.list_recordings,
-                            webcam=False,
-                            examples=(EVENTS,),
-                            kind=f"Recording {side}",
-                            check=open_recording,
-                        ).source
-                    )
-        self.compare_recordings = add_work(self.space, "Compare", self.on_recordings, variant="primary")
+                    label = f"Recording {side}"
+                    self.sources.append(self.add_picker(RECORDING_FILE, label=label, status=self.on_recordings).source)
+        self.compare_recordings = self.add_work("Compare", self.on_recordings, variant="primary")
 
     def _connect(self, opened: Any) -> None:
-        shown = [*self.players, self.page, self.command, self.compared]
-        on_video, on_recordings = (
-            partial(handle, self.space, status) for status in (self.on_video, self.on_recordings)
-        )
         for preset, *thresholds in (self.settings[:3], self.settings[3:]):
             listen(preset.input, lambda name: list(knobs_of(name)[:2]), [preset], thresholds)
         for source in (self.video.source, *self.sources):
-            listen(source.change, self.clear, [], shown[:-1])
+            listen(source.change, self.clear, [], self.outputs)
         settings = [self.video.source, self.colours, *self.settings]
-        listen(
-            self.compare_settings.click,
-            on_video(self.show_settings),
-            settings,
-            [self.on_video, *shown],
-            concurrency_limit=2,
-        )
-        listen(
-            opened,
-            on_video(self.show_first),
-            [self.compared, *settings],
-            [self.on_video, *shown],
-            concurrency_limit=2,
-        )
-        listen(
+        recordings = [self.colours, *self.sources]
+        self.on(self.compare_settings.click, self.show_settings, settings, concurrency_limit=2)
+        self.on(opened, self.show_first, [self.compared, *settings], concurrency_limit=2)
+        self.on(
             self.compare_recordings.click,
-            on_recordings(self.show_recordings),
-            [self.colours, *self.sources],
-            [self.on_recordings, *shown],
+            self.show_recordings,
+            recordings,
+            status=self.on_recordings,
             concurrency_limit=2,
         )
 
@@ -251,7 +195,7 @@ class PairTab:
         def work(progress: Progress) -> Compared:
             return compare_settings(source, (first, second), session.next_folder("compared"), colours, progress)
 
-        yield from follow(session, self.on_video, "comparing", work, self._show)
+        yield from follow(session, self.status, "comparing", work, self._show)
 
     def show_recordings(
         self, session: Session, colours: PreviewColours, a: ChosenFile | None, b: ChosenFile | None

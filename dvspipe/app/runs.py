@@ -25,9 +25,8 @@ from .shared import (
     CLEAR,
     ChosenFile,
     Handler,
+    Tab,
     Updates,
-    add_progress,
-    add_work,
     follow,
     handle,
     listen,
@@ -87,12 +86,7 @@ class FoundRun:
 
 
 def find_runs(space: Workspace, progress: Progress) -> list[FoundRun]:
-    """Find the complete runs below the folder, most accurate first; skip unreadable records.
-
-    Args:
-        space: Folders of the app.
-        progress: Called with the number of runs done and the total.
-    """
+    """Find the complete runs below the folder, most accurate first; skip unreadable records."""
     names = space.list_files(lambda path: path == RunFolder(path.parent).test)
     found = []
     for number, name in enumerate(names):
@@ -174,14 +168,7 @@ def find_wrong(run: TrainingRun, label: int, predicted: int) -> list[WrongPredic
 def find_recording(space: Workspace, run: str, wrong: WrongPrediction) -> ChosenFile:
     """Find the file of a recording with a wrong prediction.
 
-    Args:
-        space: Folders of the app.
-        run: Path of the run below the folder. Data paths in a run are relative to the folder where it was trained: the
-            app's folder, or a folder that contains the run.
-        wrong: Wrong prediction.
-
-    Raises:
-        FileError: If the recording is not below the folder.
+    Data paths in a run are relative to the folder where it was trained: the app's folder, or one that contains the run.
     """
     name, _, _ = wrong.name.partition("@")  # a part of a recording is named PATH@START-END
     places = (str(place / name) for place in Path(run).parents if (space.folder / place / name).exists())
@@ -189,11 +176,7 @@ def find_recording(space: Workspace, run: str, wrong: WrongPrediction) -> Chosen
 
 
 def show_scores(folder: Path | None = None) -> str:
-    """Return the HTML of the measured scores of the included classifiers.
-
-    Args:
-        folder: Folder without a complete run, to say so and how to train one; None: not searched yet.
-    """
+    """Return the HTML of the measured scores of the included classifiers."""
     lines = []
     if folder is not None:
         text = f"No complete training run is below {folder}. This command trains one:"
@@ -208,7 +191,7 @@ def show_scores(folder: Path | None = None) -> str:
     return "".join([*lines, "</table>"])
 
 
-class RunTab:
+class RunTab(Tab):
     """Training tab: its components and their event handlers.
 
     Args:
@@ -217,12 +200,12 @@ class RunTab:
     """
 
     def __init__(self, space: Workspace, opened: Any) -> None:
-        self.space = space
-        self.status, self.classifying = (gr.HTML("", render=False) for _ in range(2))
+        super().__init__(space)
+        self.classifying = gr.HTML("", render=False)
         self.runs: gr.State = gr.State([])
         self.run: gr.State = gr.State(None)
         self.listed: gr.State = gr.State([])
-        self.look = add_work(self.space, "Refresh the list of runs", self.status)
+        self.look = self.add_work("Refresh the list of runs")
         self.without = gr.HTML(show_scores())
         with gr.Column(visible=False) as self.found:
             self.table = gr.Dataframe(
@@ -250,41 +233,27 @@ class RunTab:
             self.wrong = gr.Dataframe(
                 headers=list(WRONG_HEADS), interactive=False, wrap=True, label="Recordings; click one to view it"
             )
-            add_progress(self.space, self.classifying)
+            self.add_progress(self.classifying)
             self.seen = gr.HTML("")
 
     def _connect(self, opened: Any) -> None:
-        on_page = partial(handle, self.space, self.status)
-        listed = [self.status, self.runs, self.table, self.compared, self.curves, self.caption]
-        listed += [self.found, self.without]
-        listen(self.look.click, on_page(self.list_runs), [self.quantity], listed)
-        listen(opened, on_page(self.list_first), [self.quantity, self.runs], listed)
+        self.on(self.look.click, self.list_runs, [self.quantity])
+        self.on(opened, self.list_first, [self.quantity, self.runs])
         for event in (self.compared.input, self.quantity.input):
-            listen(
-                event,
-                on_page(self.show_curves),
-                [self.runs, self.compared, self.quantity],
-                [self.status, self.curves, self.caption],
-            )
-        opened = [self.status, self.run, self.page, self.confusion]
-        listen(self.table.select, self._on_cell_click(self.open_run), [self.runs], opened)
-        cells = [self.status, self.listed, self.wrong]
-        listen(self.confusion.select, self._on_cell_click(self.list_wrong), [self.run], cells)
-        listen(
-            self.wrong.select,
-            self._on_cell_click(self.show_wrong, self.classifying),
-            [self.run, self.listed],
-            [self.classifying, self.seen],
-        )
+            self.on(event, self.show_curves, [self.runs, self.compared, self.quantity])
 
-    def _on_cell_click(self, work: Handler, status: gr.HTML | None = None) -> Handler:
-        """Wrap a handler of clicks on a table cell; it is called with the session, the cell and the values."""
-        run = handle(self.space, status or self.status, work)
+        self._on_cell(self.table, self.open_run, [self.runs], self.status)
+        self._on_cell(self.confusion, self.list_wrong, [self.run], self.status)
+        self._on_cell(self.wrong, self.show_wrong, [self.run, self.listed], self.classifying)
+
+    def _on_cell(self, table: gr.Dataframe, work: Handler, inputs: list[gr.State], status: gr.HTML) -> None:
+        """Connect a handler to clicks on a cell of a table; it is called with the session, the cell and the values."""
+        run = handle(self.space, status, work)
 
         def select(request: gr.Request, cell: gr.SelectData, *values: object) -> Iterator[Updates]:
             yield from run(request, cell, *values)
 
-        return select
+        listen(table.select, select, inputs, self.outputs)
 
     def list_first(self, session: Session, quantity: Quantity, runs: list[FoundRun]) -> Iterator[Updates]:
         """List the runs below the folder, unless they are already listed."""

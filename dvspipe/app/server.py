@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import re
 import shutil
-import sys
+import socket
 import threading
+import time
 import urllib.request
 import webbrowser
 from collections.abc import Iterator
@@ -18,6 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
 import gradio as gr
+import uvicorn
+from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -27,7 +29,7 @@ from .answers import AnswerTab, classify
 from .examples import FILM, SAMPLE
 from .explorer import RecordingTab
 from .gestures import LearnTab
-from .guard import TOKEN, Access, Guard, UploadQuota
+from .guard import TOKEN, Access, CallCheck, Guard, UploadQuota
 from .pairs import PairTab
 from .runs import RunTab
 from .shared import LOGO, ChosenFile, Updates, handle, listen, make_css, make_theme, name_session, show_brand
@@ -37,10 +39,12 @@ from .work import GRADIO_FOLDER, ROOT_PREFIX, Session, Workspace, remove_abandon
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 LOCAL = "127.0.0.1"
+PORTS = range(7860, 7960)
+STARTING_S = 0.01
 PAGE_TITLE = "dvspipe"
 IS_DARK = "() => document.body.classList.contains('dark')"  # JavaScript
 MAX_SESSIONS = 100  # sessions whose values Gradio keeps; the oldest go first
-SWEEP_S = 60.0  # interval between clean-ups of old files and of memory
+SWEEP_S = 60.0  # interval between clean-ups of old files
 UNITS = "BKMGT"  # each unit of `max_upload` is 1024 times the previous one
 STORED_UPLOADS = 5  # maximum size of all stored uploads, in multiples of `max_upload`
 HIDE_TOKEN = (
@@ -172,104 +176,106 @@ def serve(settings: AppSettings) -> Iterator[Served]:
         space = Workspace(settings.folder.resolve(), Path(root).resolve())
         space.sessions.mkdir()
         space.uploads.mkdir()
-        _set_environment(space)
+        # Gradio has no other setting for the folder of uploads, and asks for it when a page is built.
+        os.environ["GRADIO_TEMP_DIR"] = str(space.uploads)
+        gr.set_static_paths(space.sessions)  # otherwise Gradio copies each result to the folder of uploads
+        access = Access(settings.password or None)
         page, ended = build_page(space), threading.Event()
         try:
-            address = _launch(page, settings, space)
-            for work in (_clean_up, _import_classifier):
-                threading.Thread(target=work, args=(space, ended)).start()
-            yield Served(address, space)
+            with _run_server(_make_app(page, settings, space, access), settings) as address:
+                for work in (_clean_up, _import_classifier):
+                    threading.Thread(target=work, args=(space, ended)).start()
+                if settings.browser:
+                    webbrowser.open(access.address_once(address))
+                yield Served(access.address(address), space)
         finally:
             ended.set()
             space.jobs.stop_all()
             space.cameras.close_all()
             shutil.rmtree(GRADIO_FOLDER, ignore_errors=True)
-            if page.is_running:
-                page.server.force_exit = True  # does not wait for pages that are still open
-                logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it logs the forced exit as a traceback
-                page.server.close()
 
 
-def _set_environment(space: Workspace) -> None:
-    """Configure Gradio: upload folder, no telemetry, no proxy for its own requests, and no requests to others.
-
-    Headers of a proxy (X-Forwarded-For) are ignored, unless the variable of uvicorn names proxies to trust: any account
-    of this machine can send them, and avoid the limit of logins.
-    """
-    os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
-    before = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
-    direct = ",".join(dict.fromkeys([*filter(None, before.split(",")), *LOCAL_HOSTS]))
-    os.environ.update(
-        GRADIO_TEMP_DIR=str(space.uploads), GRADIO_ANALYTICS_ENABLED="False", NO_PROXY=direct, no_proxy=direct
-    )
-    gr.set_static_paths(space.sessions)  # otherwise Gradio copies each result to the folder of uploads
-    gr.processing_utils.async_ssrf_protected_download = _refuse_download
-
-
-async def _refuse_download(url: str, cache_dir: str) -> str:  # noqa: ARG001 (named by callers)
-    """Refuse what Gradio would download if a request named a URL instead of an upload, of any size."""
-    raise PermissionError(f"{url}: files of other hosts are not fetched")
-
-
-def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
-    """Start the server in a thread, and return its URL."""
+def _make_app(page: gr.Blocks, settings: AppSettings, space: Workspace, access: Access) -> FastAPI:
+    """Return the web app: the page and the live webcams, with the guard."""
     hosts = ["*"] if settings.host not in LOCAL_HOSTS else [*LOCAL_HOSTS, "[::1]"]
-    access = Access(settings.password or None)
     quota = UploadQuota(space.uploads, STORED_UPLOADS * settings.max_upload_bytes)
-    guard = Middleware(Guard, access=access, quota=quota)
+    guards = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
+        Middleware(Guard, access=access, quota=quota),
+        Middleware(CallCheck, page=page, files=space.root),
+    ]
+    app = FastAPI(middleware=guards, routes=camera_routes(space), docs_url=None, redoc_url=None, openapi_url=None)
     page.queue(default_concurrency_limit=8)
+    page.state_session_capacity = MAX_SESSIONS
+    page.has_launched = True  # otherwise Gradio does not check that the files of a call are uploads
+    gr.mount_gradio_app(
+        app,
+        page,
+        path="/",
+        footer_links=[],
+        run_history=False,
+        app_kwargs={"docs_url": None, "redoc_url": None},
+        allowed_paths=[str(space.sessions)],
+        favicon_path=str(LOGO),
+        show_error=False,
+        max_file_size=settings.max_upload_bytes,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=make_theme(),
+        css=make_css(),
+        head=HIDE_TOKEN,
+    )
+    return app
+
+
+@contextmanager
+def _run_server(app: FastAPI, settings: AppSettings) -> Iterator[str]:
+    """Serve an app in a thread during the block, and yield its URL."""
+    listening = _listen(settings)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        # Any account of this machine can send headers of a proxy, and avoid the limit of logins.
+        forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS", ""),
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="server")
+    thread.start()
     try:
-        _, address, _ = page.launch(
-            server_name=settings.host,
-            server_port=settings.port,
-            quiet=True,
-            share=False,
-            prevent_thread_lock=True,
-            ssr_mode=False,
-            show_error=False,
-            footer_links=[],
-            run_history=False,
-            state_session_capacity=MAX_SESSIONS,
-            allowed_paths=[str(space.sessions)],
-            max_file_size=settings.max_upload_bytes,
-            enable_monitoring=False,
-            app_kwargs={
-                "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), guard],
-                "routes": camera_routes(space),
-                "docs_url": None,
-                "redoc_url": None,
-            },
-            theme=make_theme(),
-            css=make_css(),
-            favicon_path=LOGO,
-            head=HIDE_TOKEN,
-            mcp_server=False,
-            pwa=False,
-            _frontend=False,  # skips a request to the page that must be answered within 3 s even under load
-        )
-    except OSError as error:
-        raise ConfigError(
-            f"port {settings.port}: in use or not allowed ({error})", Remedy("port", "N", "choose another port")
-        ) from error
-    if settings.browser:
-        webbrowser.open(access.address_once(address))
-    return access.address(address)
+        while not server.started and thread.is_alive():
+            time.sleep(STARTING_S)
+        host, port, *_ = listening.getsockname()
+        yield f"http://{'localhost' if host == '0.0.0.0' else f'[{host}]' if ':' in host else host}:{port}/"
+    finally:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it logs a forced exit as a traceback
+        server.should_exit = True
+        server.force_exit = True  # does not wait for pages that are still open
+        thread.join()
+
+
+def _listen(settings: AppSettings) -> socket.socket:
+    """Return a socket at the port of the settings, or at the first free port."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    reason: OSError | None = None
+    for port in PORTS if settings.port is None else [settings.port]:
+        try:
+            return socket.create_server((settings.host, port), family=family)
+        except OSError as error:
+            reason = error
+    raise ConfigError(
+        f"port {settings.port or PORTS[0]}: in use or not allowed ({reason})",
+        Remedy("port", "N", "choose another port"),
+    ) from reason
 
 
 def _clean_up(space: Workspace, ended: threading.Event) -> None:
-    """Remove old files and return memory at intervals, and record that the server is running."""
+    """Remove old files at intervals, and record that the server is running."""
     while not ended.wait(SWEEP_S):
         say_running(space.root)
         space.close_unused()
         remove_old(space.root)
-        return_memory()
-
-
-def return_memory() -> None:
-    """Return freed memory to the system: glibc keeps it in a heap per thread, 3 MB per session of the page."""
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if library is not None and hasattr(library, "malloc_trim"):
-        library.malloc_trim(0)
 
 
 def _import_classifier(_: Workspace, __: threading.Event) -> None:

@@ -22,7 +22,7 @@ from ..report import PreviewColours
 from ..video.opening import open_video
 from ..video.video import Video
 from ..video.webm import write_duration
-from .examples import EXAMPLES, HERE, Example
+from .examples import EVENTS, EXAMPLES, FILM, HERE, Example
 from .work import DISK_FULL, MAX_NAMES, PageWork, Result, Session, Workspace, is_disk_full
 
 log = logging.getLogger(__name__)
@@ -143,11 +143,6 @@ def handle(space: Workspace, status: gr.HTML, work: Handler) -> Callable[..., It
     """Wrap a handler for Gradio: errors become a message in the page, never a traceback.
 
     The types of the values are checked, because a request may contain any JSON.
-
-    Args:
-        space: Folders of the app.
-        status: Component that shows the message.
-        work: Handler; it is called with the session and the values of the inputs.
     """
     work = checked(work)
 
@@ -185,41 +180,6 @@ def follow(
             yield {status: "", **show(result)}
         if not step.results:
             yield {status: step.to_html()}
-
-
-def add_work(space: Workspace, text: str, status: gr.HTML, **options: Any) -> gr.Button:
-    """Add the button that starts long work; while it runs, Stop is beside it and its progress is below.
-
-    Args:
-        space: Folders of the app.
-        text: Text of the button.
-        status: Component for progress and errors; not yet rendered.
-        options: Other arguments of the button.
-    """
-    with gr.Column(elem_classes="work"):
-        with gr.Row():
-            button = gr.Button(text, **options)
-            add_stop(space, status)
-        status.render()
-    return button
-
-
-def add_progress(space: Workspace, status: gr.HTML) -> None:
-    """Add the progress of work that no button starts, with Stop above it."""
-    with gr.Column(elem_classes="work"):
-        add_stop(space, status)
-        status.render()
-
-
-def add_stop(space: Workspace, status: gr.HTML) -> None:
-    """Add the button that stops the work; it is visible while the status beside it shows progress."""
-
-    def stop(session: Session) -> Iterator[Updates]:
-        space.jobs.stop(session.name)
-        return iter(())
-
-    button = gr.Button("Stop", variant="stop", elem_classes="stops-work", min_width=100)
-    listen(button.click, handle(space, status, stop), [], [status])
 
 
 def show_error(text: str) -> str:
@@ -343,11 +303,7 @@ class Picker:
         return self.source, self.line, self.status
 
     def choose(self, source: ChosenFile) -> Iterator[Updates]:
-        """Choose a file; a file that cannot be read leaves no file chosen.
-
-        Raises:
-            DvspipeError: If the file cannot be read.
-        """
+        """Choose a file; a file that cannot be read leaves no file chosen."""
         try:
             self.check(source.path)
         except DvspipeError as error:
@@ -371,78 +327,140 @@ class Picker:
 
 
 def open_any(path: Path) -> Video | Recording:
-    """Open a video or a recording.
-
-    Raises:
-        DvspipeError: If it is neither, or cannot be read.
-    """
+    """Open a video or a recording."""
     return open_video(path) if is_video(path) else open_recording(path)
 
 
-def add_picker(
-    space: Workspace,
-    status: gr.HTML,
-    *,
-    names: Callable[[], list[str]],
-    webcam: bool,
-    examples: tuple[Example, ...],
-    kind: str,
-    check: Callable[[Path], object],
-) -> Picker:
-    """Add a file picker to a tab.
+@dataclass(frozen=True)
+class FileKind:
+    """Kind of the files of a picker.
+
+    Args:
+        name: Name, such as `Video`.
+        list_names: Lists the files below the folder.
+        check: Opens a file, or raises an error.
+        examples: Included examples.
+    """
+
+    name: str
+    list_names: Callable[[Workspace], list[str]]
+    check: Callable[[Path], object]
+    examples: tuple[Example, ...]
+
+
+def list_any(space: Workspace) -> list[str]:
+    """List the recordings and videos below the folder."""
+    return sorted({*space.list_recordings(), *space.list_videos()})
+
+
+VIDEO_FILE = FileKind("Video", Workspace.list_videos, open_video, (FILM,))
+RECORDING_FILE = FileKind("Recording", Workspace.list_recordings, open_recording, (EVENTS,))
+ANY_FILE = FileKind("Recording or video", list_any, open_any, EXAMPLES)
+
+
+class Tab:
+    """Tab of the page. Its attributes are its components, and each handler may update any of them.
 
     Args:
         space: Folders of the app.
-        status: Component that shows errors.
-        names: Lists the files below the folder to choose from.
-        webcam: Allow recording with a webcam.
-        examples: Included examples to offer.
-        kind: Kind of the file, such as `Video`.
-        check: Opens a file, or raises an error.
+
+    Attributes:
+        status: Progress and errors of the tab.
     """
-    with gr.Tabs(overflow_behavior="wrap"):
-        with gr.Tab("Examples"):
-            buttons = [gr.Button(each.text, elem_classes=["example", each.css_class]) for each in examples]
-        with gr.Tab("Upload"):
-            upload = gr.File(label=kind, type="filepath", height=140)
+
+    def __init__(self, space: Workspace) -> None:
+        self.space = space
+        self.status = gr.HTML("", render=False)
+
+    def on(
+        self, event: Any, work: Handler, inputs: Iterable[Any] = (), *, status: gr.HTML | None = None, **options: Any
+    ) -> Any:
+        """Connect a handler to an event."""
+        return listen(event, handle(self.space, status or self.status, work), inputs, self.outputs, **options)
+
+    @property
+    def outputs(self) -> list[gr.blocks.Block]:
+        """Components that handlers may update."""
+        found: list[gr.blocks.Block] = []
+        for value in vars(self).values():
+            parts = value.outputs if isinstance(value, Picker) else value if isinstance(value, list) else [value]
+            found += [part for part in parts if isinstance(part, gr.blocks.Block)]
+        return list(dict.fromkeys(found))
+
+    def add_work(self, text: str, status: gr.HTML | None = None, **options: Any) -> gr.Button:
+        """Add the button that starts long work; while it runs, Stop is beside it and its progress is below."""
+        with gr.Column(elem_classes="work"):
+            with gr.Row():
+                button = gr.Button(text, **options)
+                self._add_stop()
+            (status or self.status).render()
+        return button
+
+    def add_progress(self, status: gr.HTML) -> None:
+        """Add the progress of work that no button starts, with Stop above it."""
+        with gr.Column(elem_classes="work"):
+            self._add_stop()
+            status.render()
+
+    def _add_stop(self) -> None:
+        """Add the button that stops the work; it is visible while the status beside it shows progress."""
+
+        def stop(request: gr.Request) -> None:
+            self.space.jobs.stop(name_session(request))
+
+        listen(gr.Button("Stop", variant="stop", elem_classes="stops-work", min_width=100).click, stop, [], [])
+
+    def add_picker(
+        self, kind: FileKind, *, label: str | None = None, webcam: bool = False, status: gr.HTML | None = None
+    ) -> Picker:
+        """Add a file picker to the tab."""
+        label = label or kind.name
+        with gr.Tabs(overflow_behavior="wrap"):
+            with gr.Tab("Examples"):
+                buttons = [gr.Button(each.text, elem_classes=["example", each.css_class]) for each in kind.examples]
+            with gr.Tab("Upload"):
+                upload = gr.File(label=label, type="filepath", height=140)
+            if webcam:
+                with gr.Tab("Webcam"):
+                    camera = add_webcam("Webcam: record a few seconds; nothing leaves this machine")
+            with gr.Tab("Folder"):
+                below = gr.Dropdown(
+                    kind.list_names(self.space),
+                    value=None,
+                    label=f"{label} in {self.space.folder.name}/",
+                    allow_custom_value=True,
+                    info=f"Choose a file or type its path; at most {MAX_NAMES} files are listed.",
+                )
+                again = gr.Button("Refresh the list", size="sm")
+        picker = Picker(gr.State(None), gr.HTML(""), status or self.status, kind.check)
+
+        def choose_file(session: Session, path: str | None) -> Iterator[Updates]:
+            return picker.choose(take_upload(session, path, Path(path).name)) if path else iter(())
+
+        def choose_recorded(session: Session, path: str | None) -> Iterator[Updates]:
+            if path:
+                recorded = copy_recorded(Path(path), session)
+                yield {camera: str(recorded.path)}  # the player then shows its length
+                yield from picker.choose(recorded)
+
+        def choose_below(_: Session, name: str | None) -> Iterator[Updates]:
+            return picker.choose(ChosenFile(self.space.resolve(name), name)) if name else iter(())
+
+        def connect(event: Any, work: Handler, *inputs: Any) -> None:
+            listen(event, handle(self.space, picker.status, work), inputs, [*inputs, *picker.outputs])
+
+        connect(upload.upload, choose_file, upload)
+        connect(below.input, choose_below, below)
+        listen(again.click, lambda: gr.Dropdown(choices=kind.list_names(self.space)), [], [below])
         if webcam:
-            with gr.Tab("Webcam"):
-                camera = add_webcam("Webcam: record a few seconds; nothing leaves this machine")
-        with gr.Tab("Folder"):
-            below = gr.Dropdown(
-                names(),
-                value=None,
-                label=f"{kind} in {space.folder.name}/",
-                allow_custom_value=True,
-                info=f"Choose a file or type its path; at most {MAX_NAMES} files are listed.",
-            )
-            again = gr.Button("Refresh the list", size="sm")
-    picker = Picker(gr.State(None), gr.HTML(""), status, check)
+            connect(camera.stop_recording, choose_recorded, camera)
+        for button, example in zip(buttons, kind.examples, strict=True):
 
-    def choose_file(session: Session, path: str | None) -> Iterator[Updates]:
-        return picker.choose(take_upload(session, path, Path(path).name)) if path else iter(())
+            def choose_example(session: Session, example: Example = example) -> Iterator[Updates]:
+                return picker.choose_example(session, example)
 
-    def choose_recorded(session: Session, path: str | None) -> Iterator[Updates]:
-        if path:
-            recorded = copy_recorded(Path(path), session)
-            yield {camera: str(recorded.path)}  # the player then shows its length
-            yield from picker.choose(recorded)
-
-    def choose_below(_: Session, name: str | None) -> Iterator[Updates]:
-        return picker.choose(ChosenFile(space.resolve(name), name)) if name else iter(())
-
-    listen(upload.upload, handle(space, status, choose_file), [upload], picker.outputs)
-    listen(below.input, handle(space, status, choose_below), [below], picker.outputs)
-    listen(again.click, lambda: gr.Dropdown(choices=names()), [], [below])
-    if webcam:
-        listen(camera.stop_recording, handle(space, status, choose_recorded), [camera], [camera, *picker.outputs])
-    for button, example in zip(buttons, examples, strict=True):
-
-        def choose(session: Session, example: Example = example) -> Iterator[Updates]:
-            return picker.choose_example(session, example)
-
-        listen(button.click, handle(space, status, choose), [], picker.outputs)
-    return picker
+            connect(button.click, choose_example)
+        return picker
 
 
 def copy_recorded(path: Path, session: Session) -> ChosenFile:

@@ -26,18 +26,17 @@ from ..video.frames import Frame
 from ..video.opening import open_video
 from ..video.video import Video
 from ..video.writing import open_webm
-from .examples import FILM, THREADS
+from .examples import THREADS
 from .shared import (
     COLOURS,
+    VIDEO_FILE,
     ChosenFile,
+    Tab,
     Updates,
     add_command,
     add_parts,
-    add_picker,
     add_slider,
-    add_work,
     follow,
-    handle,
     listen,
     offer_file,
     offer_nothing,
@@ -134,11 +133,7 @@ class Choices:
         }
 
     def config(self, video: VideoSettings = VideoSettings()) -> ConvertConfig:
-        """Return the settings of the conversion.
-
-        Raises:
-            ConfigError: If a value is out of range.
-        """
+        """Return the settings of the conversion."""
         model: SettingsTree = merge_settings(_preset(self.preset), dict(self.changed))
         model |= {"sensor_size": "keep"} if self.keeps_size else {}
         upsample = int(self.upsampling) if self.upsampling.isdecimal() else self.upsampling
@@ -185,16 +180,7 @@ class Excerpt:
 
 
 def read_excerpt(path: Path, start_s: float, folder: Path) -> Excerpt:
-    """Read two seconds of a video.
-
-    Args:
-        path: Video.
-        start_s: Start time in seconds.
-        folder: Folder for the small video.
-
-    Raises:
-        VideoError: If the video cannot be read, or ends before the start.
-    """
+    """Read two seconds of a video."""
     settings = VideoSettings(start_s=start_s, stop_s=start_s + EXCERPT_S)
     size = _fit(open_video(path).size)
     video = open_video(path, settings.model_copy(update={"resize": str(size)}))
@@ -206,11 +192,7 @@ def read_excerpt(path: Path, start_s: float, folder: Path) -> Excerpt:
 
 
 def last_start_s(path: Path) -> float:
-    """Return the latest start of an excerpt, in seconds; a video without a known duration is read to its end.
-
-    Raises:
-        VideoError: If the video cannot be read.
-    """
+    """Return the latest start of an excerpt, in seconds; a video without a known duration is read to its end."""
     video = open_video(path)
     duration_s = video.duration_s or 1e-6 * max((t_us for t_us, _ in video.images()), default=0)
     return max(0.1, round(duration_s - EXCERPT_S, 1))
@@ -232,18 +214,7 @@ def _write_pictures(video: Video, frames: tuple[Frame, ...], path: Path) -> Path
 
 
 def show_excerpt(excerpt: Excerpt, choices: Choices, page: Path, colours: PreviewColours = "light") -> RateCurve:
-    """Write a page that plays an excerpt beside its events, and return the event rate.
-
-    Args:
-        excerpt: Excerpt to convert.
-        choices: Settings of the conversion.
-        page: HTML file to write.
-        colours: Colours of ON and OFF events.
-
-    Raises:
-        ConfigError: If a value is out of range.
-        VideoError: If the excerpt has fewer than two frames.
-    """
+    """Write a page that plays an excerpt beside its events, and return the event rate."""
     config = choices.config()
     chunks = simulate(iter(excerpt.frames), config.simulator, upsample=config.upsample, threads=THREADS)
     events = concatenate(chunks, excerpt.size)
@@ -271,19 +242,7 @@ class Converted:
 def convert_complete(
     source: ChosenFile, choices: Choices, folder: Path, colours: PreviewColours, progress: Progress
 ) -> Converted:
-    """Convert a complete video, and write the page that plays it.
-
-    Args:
-        source: Video.
-        choices: Settings of the conversion.
-        folder: Folder for the event file and the page.
-        colours: Colours of ON and OFF events.
-        progress: Called with the amount done; the first half is the conversion.
-
-    Raises:
-        ConfigError: If a value is out of range.
-        VideoError: If the video cannot be read.
-    """
+    """Convert a complete video, and write the page that plays it."""
     path = folder / f"{safe_stem(source.name)}.h5"
 
     counted = open_video(source.path).frame_count > 0  # webcam recordings do not store the number of frames
@@ -309,19 +268,7 @@ def open_events(path: Path) -> PlotSource:
 def export_converted(
     converted: Converted, suffix: str, folder: Path, colours: PreviewColours, progress: Progress
 ) -> Path:
-    """Export the events of a conversion in another format, or as a preview.
-
-    Args:
-        converted: Conversion.
-        suffix: Format: .h5, .csv or .aedat4 for events; .webm, .mp4 or .png for a preview.
-        folder: Folder for the file.
-        colours: Colours of a preview.
-        progress: Called with the amount done.
-
-    Raises:
-        FileError: If the file cannot be written.
-        VideoError: If the format needs a missing encoder.
-    """
+    """Export the events of a conversion in another format, or as a preview."""
     path = folder / converted.events.with_suffix(suffix).name
     if suffix == ".h5":
         return converted.events
@@ -334,7 +281,7 @@ def export_converted(
     return path
 
 
-class VideoTab:
+class VideoTab(Tab):
     """Video tab: its components and their event handlers.
 
     Args:
@@ -342,24 +289,16 @@ class VideoTab:
     """
 
     def __init__(self, space: Workspace) -> None:
-        self.space = space
-        self.status, self.exporting = (gr.HTML("", render=False) for _ in range(2))
+        super().__init__(space)
+        self.exporting = gr.HTML("", render=False)
         self.excerpt: gr.State = gr.State(None)
         self.converted: gr.State = gr.State(None)
         add_parts(self._add_choice, self._add_outputs, self._add_knobs)
         self._connect()
 
     def _add_choice(self) -> None:
-        self.picker = add_picker(
-            self.space,
-            self.status,
-            names=self.space.list_videos,
-            webcam=False,
-            examples=(FILM,),
-            kind="Video",
-            check=open_video,
-        )
-        self.convert = add_work(self.space, "Convert the complete video", self.status, variant="primary")
+        self.picker = self.add_picker(VIDEO_FILE)
+        self.convert = self.add_work("Convert the complete video", variant="primary")
 
     def _add_knobs(self) -> None:
         self.preset = gr.Dropdown(
@@ -393,36 +332,19 @@ class VideoTab:
                 info="Events: HDF5, CSV, AEDAT 4. Pictures: WebM, MP4, a PNG sheet.",
             )
             with gr.Column(min_width=160):
-                self.export = add_work(self.space, "Export", self.exporting)
+                self.export = self.add_work("Export", self.exporting)
                 self.file = gr.DownloadButton("Download", interactive=False)
 
     def _connect(self) -> None:
         choices = [self.picker.source, self.preset, *self.knobs, self.upsampling, self.colours]
-        shown = [self.status, self.page, self.command, self.excerpt, self.converted, self.file]
-        on_page = partial(handle, self.space, self.status)
         listen(self.preset.input, lambda name: list(knobs_of(name)), [self.preset], self.knobs)
-        listen(self.picker.source.change, on_page(self.fit_start), [self.picker.source], [self.status, self.start])
+        self.on(self.picker.source.change, self.fit_start, [self.picker.source])
         changes = [each.change for each in (self.start, *choices)]  # changed by pointer, key, reset button or preset
-        listen(
-            partial(gr.on, changes),
-            on_page(self.show_excerpt),
-            [self.excerpt, self.start, *choices],
-            shown,
-            trigger_mode="always_last",
-        )
-        listen(
-            self.convert.click,
-            on_page(self.convert_complete),
-            choices,
-            [self.status, self.page, self.command, self.converted, self.file],
-            concurrency_limit=2,
-        )
-        listen(
-            self.export.click,
-            handle(self.space, self.exporting, self.make_file),
-            [self.converted, self.format, self.colours],
-            [self.exporting, self.file],
-        )
+        shown = [self.excerpt, self.start, *choices]
+        self.on(partial(gr.on, changes), self.show_excerpt, shown, trigger_mode="always_last")
+        self.on(self.convert.click, self.convert_complete, choices, concurrency_limit=2)
+        exported = [self.converted, self.format, self.colours]
+        self.on(self.export.click, self.make_file, exported, status=self.exporting)
 
     def fit_start(self, _: Session, source: ChosenFile | None) -> Iterator[Updates]:
         """Limit the start of the excerpt to the length of the video."""

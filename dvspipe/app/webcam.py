@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import gradio as gr
@@ -17,7 +16,7 @@ from starlette.routing import Route
 from ..base.errors import ConfigError, DvspipeError, FileError
 from ..video.webm import write_duration
 from .cameras import EVENT_FILE, LiveCamera, LiveView
-from .shared import ChosenFile, Picker, Updates, handle, listen, offer_file, show_caption
+from .shared import ChosenFile, Picker, Tab, Updates, listen, offer_file, show_caption
 from .work import DISK_FULL, Session, Workspace, is_disk_full
 
 PATH = "/webcam/{key}"
@@ -60,7 +59,7 @@ STYLE = """
 """
 
 
-class WebcamTab:
+class WebcamTab(Tab):
     """Webcam tab: its components and their event handlers.
 
     Args:
@@ -70,7 +69,8 @@ class WebcamTab:
     """
 
     def __init__(self, space: Workspace, classifiers: Callable[[], list[str]], picker: Picker) -> None:
-        self.space, self.picker = space, picker
+        super().__init__(space)
+        self.picker = picker
         names = classifiers()
         with gr.Row():
             self.start, self.stop, self.record = (
@@ -79,7 +79,7 @@ class WebcamTab:
                 )
                 for name, variant in ((START, "primary"), ("Stop", "secondary"), ("Record", "secondary"))
             )
-        self.status = gr.HTML("")
+        self.status.render()
         self.key = gr.Textbox("", visible="hidden")
         script = Path(__file__).with_suffix(".js").read_text()
         self.view = gr.HTML("", html_template=VIEW, css_template=STYLE, js_on_load=script)
@@ -95,13 +95,11 @@ class WebcamTab:
         self._connect()
 
     def _connect(self) -> None:
-        on_page = partial(handle, self.space, self.status)
-        started = listen(self.start.click, on_page(self.open_camera), [self.checkpoint], [self.status, self.key])
+        started = self.on(self.start.click, self.open_camera, [self.checkpoint])
         listen(started.then, None, [self.key], [], js="key => { window.dvspipeWebcam.start(key); }")
         listen(self.stop.click, None, [], [], js="() => { window.dvspipeWebcam.stop(); }")
         listen(self.record.click, None, [], [], js="() => { window.dvspipeWebcam.record(); }")
-        shown = [self.film, self.events, *self.picker.outputs]
-        listen(self.view.submit, on_page(self.show_recording), [], [self.status, *shown])
+        self.on(self.view.submit, self.show_recording)
 
     def open_camera(self, session: Session, name: str) -> Iterator[Updates]:
         """Load the classifier, and open the live webcam of this page."""
@@ -168,16 +166,7 @@ def camera_routes(space: Workspace) -> list[Route]:
 
 
 def keep_film(space: Workspace, camera: LiveCamera, body: bytes) -> Path:
-    """End a recording: move the uploaded film into the folder of the camera, and complete the file of events.
-
-    Args:
-        space: Folders of the app.
-        camera: Webcam.
-        body: JSON with the path of the uploaded film.
-
-    Raises:
-        FileError: If the path is no upload.
-    """
+    """End a recording: move the uploaded film into the folder of the camera, and complete the file of events."""
     camera.stop_recording()
     try:
         upload = space.resolve(str(json.loads(body)["path"]))

@@ -126,16 +126,7 @@ class Jobs:
         self._slots: dict[str, _Slot] = {}
 
     def run(self, session: str, text: str, work: PageWork[Result]) -> Iterator[WorkStep[Result]]:
-        """Run work in a thread; yield its progress, and the result in the last step.
-
-        Args:
-            session: Name of the session.
-            text: Description of the work.
-            work: Work to run.
-
-        Raises:
-            DvspipeError: If the work failed or was stopped.
-        """
+        """Run work in a thread; yield its progress, and the result in the last step."""
         slot = self._slots.setdefault(session, _Slot())
         while not slot.lock.acquire(timeout=POLL_S):
             yield WorkStep(f"{text}: waiting for another task of this page")
@@ -234,11 +225,7 @@ class Workspace:
                 self.close(name)
 
     def resolve(self, name: str) -> Path:
-        """Resolve the name of a file below the folder, or a path below the temporary folder.
-
-        Raises:
-            FileError: If the file is elsewhere or missing.
-        """
+        """Resolve the name of a file below the folder, or a path below the temporary folder."""
         try:
             path = (self.folder / name).resolve()
             exists = path.exists()

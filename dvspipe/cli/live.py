@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from ..streaming import LiveSession
     from ..streaming.answers import LiveAnswer
 
+LESS_THAN_INFER = (
+    "live classifies by events alone, and sees the complete picture until it has found the person; dvspipe infer "
+    "searches the film first, can also use joints, and is more often right"
+)
 CLEAR_LINE = "\r\x1b[K"
 
 
@@ -84,6 +88,7 @@ def live(
     """Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."""
     from ..inference import Classifier
     from ..streaming import LiveSession
+    from ..streaming.sources import FilmSource
     from ..streaming.verb import create_live_writer, open_source_for
 
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine=engine)
@@ -105,36 +110,40 @@ def live(
     session = LiveSession(opened, classifier, config, writer=writer, viewer=shown)
     if not notes.quiet:
         messages.print(f"{show_name(opened.name)}: starting, which takes longer the first time; Ctrl-C ends it")
+        if isinstance(opened, FilmSource):
+            messages.print(f"{show_name(opened.name)}: {LESS_THAN_INFER}")
     lines = _JsonLines() if as_json else _StatusLine() if screen.is_terminal else _Lines()
-    is_interrupted = _run(session, lines, shown)
+    tally = _run(session, lines, shown)
     if session.dropped:
         warn(f"the machine was too slow: {count_noun(session.dropped, 'chunk')} dropped")
     if writer is not None and not writer.count:
         warn(f"{show_name(writer.path)}: no events were recorded")
     elif writer is not None and not as_json:
         screen.print(f"{show_name(writer.path)}: {count_noun(writer.count, 'event')} of {writer.sensor}")
-    if is_interrupted or session.is_reading:
-        # A regular exit takes another 0.8 s with torch, and waits for a thread that waits for a camera, or aborts.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+    if not notes.quiet:
+        messages.print(f"{show_name(opened.name)}: {tally.describe()}, {count_noun(session.dropped, 'chunk')} dropped")
+    if session.is_reading:
+        messages.print(f"{show_name(opened.name)}: waiting for its next frame; Ctrl-C ends at once")
+        session.wait()
 
 
-def _run(session: LiveSession, lines: _Lines, window: LiveWindow | None) -> bool:
-    """Show the predictions of a session until it ends; return whether Ctrl-C ended it."""
+def _run(session: LiveSession, lines: _Lines, window: LiveWindow | None) -> _Tally:
+    """Show the predictions of a session until it ends, and return their tally."""
+    tally = _Tally()
     if window is not None:
         window.on_close = session.stop
-    with EndOnInterrupt(session.stop) as interrupt:
+    with EndOnInterrupt(session.stop):
         try:
             for answer in session.run():
                 lines.show(answer)
+                tally.add(answer)
                 if window is not None:
                     window.show(answer)
         finally:
             lines.finish()
             if window is not None:
                 window.close()
-    return interrupt.is_requested
+    return tally
 
 
 def _with_hop(config: InferConfig, classifier: Classifier, every_ms: float | None) -> InferConfig:
@@ -144,6 +153,28 @@ def _with_hop(config: InferConfig, classifier: Classifier, every_ms: float | Non
     if every_ms is not None and config.hop_us is not None:
         raise ConfigError("--every: cannot be combined with --set hop_us")
     return with_hop(config, classifier, None if every_ms is None else round(every_ms * 1000))
+
+
+class _Tally:
+    """Duration and classes of the predictions of a stream."""
+
+    def __init__(self) -> None:
+        self._times_us: list[int] = []
+        self._names: Counter[str] = Counter()
+
+    def add(self, answer: LiveAnswer) -> None:
+        if answer.class_name is not None:
+            self._names[answer.class_name] += 1
+            self._times_us = [*self._times_us[:1], answer.t_us]
+
+    def describe(self) -> str:
+        """Describe the predictions in a few words."""
+        if not self._times_us:
+            return "no predictions"
+        ((name, count),) = self._names.most_common(1)
+        seconds = (self._times_us[-1] - self._times_us[0]) * 1e-6
+        total = self._names.total()
+        return f"{count_noun(total, 'prediction')} in {seconds:.1f} s, {count / total:.0%} {show_name(name)}"
 
 
 class _Lines:

@@ -17,7 +17,7 @@ from ..base.errors import DataError, DvspipeError, TruncatedVideoError, count_no
 from ..base.files import is_internal
 from ..base.labels import GESTURES, SUFFIX, Span, read_labels
 from ..events import Events, SensorSize, concatenate
-from ..formats import FORMATS, NO_HINTS, Hints, is_ros2_folder, is_unrelated_text, open_recording, read, write
+from ..formats import FORMATS, NO_HINTS, Hints, is_recording_folder, is_unrelated_text, open_recording, read, write
 from ..framing import FramingConfig, find_guess, open_source
 from ..recordings.conversion import convert_video, events_from_video, is_video, open_for_sensor
 from ..synthesis import GESTURE_SENSOR, is_synthetic
@@ -416,7 +416,7 @@ def is_loadable(path: Path) -> bool:
     if is_internal(Path(path.name)):
         return False
     if path.is_dir():
-        return is_ros2_folder(path) or is_image_folder(path)
+        return is_recording_folder(path) or is_image_folder(path)
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     known = unpacked.suffix.lower() in (*SAMPLE_SUFFIXES, *VIDEO_SUFFIXES)
     return known and not path.name.endswith(SUFFIX) and not path.name.startswith(".") and not is_unrelated_text(path)

@@ -11,13 +11,13 @@ from .recordings import (
     as_events,
     create_writer,
     info,
+    is_recording_folder,
     iterate,
     open_recording,
     read,
     recognise,
     write,
 )
-from .rosbag import is_ros2_folder
 from .table import FORMATS, written_suffixes
 from .text import STANDARD, is_unrelated_text
 from .writers import Compression, WriteOptions, Writer
@@ -41,7 +41,7 @@ __all__ = [
     "create_writer",
     "discard_saved",
     "info",
-    "is_ros2_folder",
+    "is_recording_folder",
     "is_unrelated_text",
     "iterate",
     "open_recording",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import Brief, CorruptionError, EventError, FileError, FormatError, Remedy
+from ..base.files import UNFINISHED
 from ..events import (
     EARLIEST_US,
     IN_SECONDS,
@@ -31,6 +32,7 @@ from ..events import (
 )
 from ..parallel import Progress
 from ..video.names import is_video_name
+from .hdf5 import HDF5, is_unfinished
 from .hints import NO_HINTS, Hints, HintsLike
 from .interface import Format
 from .rosbag import ROSBAG, is_ros2_folder
@@ -369,11 +371,18 @@ def recognise(path: Path) -> Format | None:
     path = actual_path(path)
     if is_ros2_folder(path):
         return ROSBAG
+    if is_unfinished(path):
+        return HDF5
     head = _read_head(path)
     if _is_video(head):
         return None
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     return next((known for known in FORMATS.values() if head and known.recognises(unpacked, head)), None)
+
+
+def is_recording_folder(path: Path) -> bool:
+    """Return whether a path is a folder that is one recording: a ROS 2 bag, or an unfinished HDF5 file."""
+    return is_ros2_folder(path) or is_unfinished(path)
 
 
 def _is_video(head: bytes) -> bool:
@@ -639,7 +648,9 @@ def _read_head(path: Path) -> bytes:
     if path.is_dir():
         raise FileError(f"{path}: is a folder (expected a recording)")
     if not path.exists():
-        raise FileError(f"{path}: no such file")
+        unfinished = path.with_name(path.name + UNFINISHED)
+        reason = f"; read {unfinished}, its events until an interruption" if is_unfinished(unfinished) else ""
+        raise FileError(f"{path}: no such file{reason}")
     if not path.is_file():
         raise FileError(f"{path}: not a regular file")
     head = b""

@@ -35,7 +35,7 @@ from ..formats import (
     create_writer,
     discard_saved,
     info,
-    is_ros2_folder,
+    is_recording_folder,
     is_unrelated_text,
     open_recording,
     recognise,
@@ -727,7 +727,7 @@ def find_recordings(sources: Sequence[Path], *, shard: Shard = ALL) -> list[Path
     found = [
         (path, name)
         for path, name in find_sources(sources)
-        if path in given or not (is_video_name(path) or (path.is_dir() and not is_ros2_folder(path)))
+        if path in given or not (is_video_name(path) or (path.is_dir() and not is_recording_folder(path)))
     ]
     if not found:
         raise FileError(f"{sources[0]}: contains no recordings (found videos)")
@@ -742,7 +742,7 @@ def identify(source: Path) -> SourceKind:
     Raises:
         FileError: If the source cannot be read.
     """
-    if not is_ros2_folder(source) and not source.is_file():
+    if not is_recording_folder(source) and not source.is_file():
         return SourceKind(source.is_dir() or camera_of(source) is not None or source.suffix.lower() in VIDEO_SUFFIXES)
     if (known := recognise(source)) is not None:
         return SourceKind(is_video=False, format_name=known.name)
@@ -756,7 +756,7 @@ def is_video(source: Path) -> bool:
 
 def _is_single(source: Path) -> bool:
     """Return whether a source is a single video or recording, not a folder to search."""
-    return not source.is_dir() or _is_frames(source) or is_ros2_folder(source)
+    return not source.is_dir() or _is_frames(source) or is_recording_folder(source)
 
 
 def _is_frames(folder: Path) -> bool:
@@ -773,7 +773,7 @@ def _is_convertible(path: Path) -> bool:
         return True
     if path.is_dir():
         return _is_single(path)
-    if not path.is_file() or is_ros2_folder(path.parent):
+    if not path.is_file() or is_recording_folder(path.parent):
         return False
     try:
         if is_unrelated_text(path):

@@ -10,11 +10,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import ModuleType, TracebackType
-from typing import Protocol, Self
+from types import ModuleType
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..base.errors import ConfigError, EventError, VideoError, join_names
 from ..events import Events, SensorSize, concatenate
@@ -23,28 +22,6 @@ from .chunks import BATCH_S, NOTICE_S, Chunk, LiveClock, Tally, describe_jump
 
 EVENT_CAMERA = "event-camera"
 FIELDS = "t", "x", "y", "on"  # columns of `polarity_events`
-
-
-class Packet(Protocol):
-    """Packet of a camera."""
-
-    polarity_events: NDArray[np.void] | None
-    polarity_events_overflow_indices: NDArray[np.uintp] | None
-
-
-class Device(Protocol):
-    """Open camera."""
-
-    def __enter__(self) -> Self:
-        """Return the camera."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> object:
-        """Close the camera."""
-
-    def __next__(self) -> tuple[object, Packet | None]:
-        """Return a status and the next packet; None: no packet in time."""
 
 
 def serial_of(source: object) -> str | None:
@@ -59,15 +36,7 @@ def serial_of(source: object) -> str | None:
 
 
 def open_event_camera(serial: str = "") -> EventCameraSource:
-    """Open an event camera with its default settings.
-
-    Args:
-        serial: Serial number; empty: the first camera.
-
-    Raises:
-        ConfigError: If neuromorphic-drivers is not installed.
-        VideoError: If there is no such camera, or it cannot be opened.
-    """
+    """Open an event camera with its default settings."""
     drivers = _import_drivers()
     name = f"{EVENT_CAMERA}:{serial}" if serial else EVENT_CAMERA
     try:
@@ -107,18 +76,18 @@ class EventCameraSource:
 
     name: str
     content: SensorSize
-    device: Device = field(repr=False)
+    device: Any = field(repr=False)
     speed: float = 1.0
 
     def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
-        """Yield the events of each `BATCH_S`; see `LiveSource`.
-
-        Raises:
-            VideoError: If the camera fails, or sends events outside its sensor.
-        """
-        parts, lost, begin_s = list[Events](), 0, clock.now_s()
+        """Yield the events of each `BATCH_S`; see `LiveSource`."""
+        parts: list[Events] = []
+        lost = 0
+        begin_s = clock.now_s()
         due_s = begin_s + BATCH_S
-        times, jumps = StreamClock(), Tally(self.name, "clock jump")
+        times = StreamClock()
+        jumps = Tally(self.name, "clock jump")
+
         with self.device:
             while not stop.is_set():
                 try:
@@ -135,17 +104,20 @@ class EventCameraSource:
                 if now_s >= due_s:
                     if parts:
                         yield Chunk(concatenate(parts, self.content), int(parts[-1].t[-1]), now_s, lost)
-                        parts, lost = [], 0
+                        parts = []
+                        lost = 0
                     due_s = now_s + BATCH_S
         jumps.finish()
 
-    def _convert(self, packet: Packet | None, times: StreamClock, arrived_us: int) -> tuple[Events, int]:
+    def _convert(self, packet: Any, times: StreamClock, arrived_us: int) -> tuple[Events, int]:
         """Return the events of a packet, and the number of its overflows; None: no packet in time."""
         if packet is None:
             return Events.empty(self.content), 0
         overflows = packet.polarity_events_overflow_indices
-        found, lost = packet.polarity_events, 0 if overflows is None else len(overflows)
-        if found is None:
+        lost = 0 if overflows is None else len(overflows)
+        if packet.polarity_events is None:
             return Events.empty(self.content), lost
-        t, x, y, on = (found[name] for name in FIELDS)
-        return Events(times.continue_times(t.astype(np.int64), arrived_us=arrived_us), x, y, on, self.content), lost
+
+        t, x, y, on = (packet.polarity_events[name] for name in FIELDS)
+        t = times.continue_times(t.astype(np.int64), arrived_us=arrived_us)
+        return Events(t, x, y, on, self.content), lost

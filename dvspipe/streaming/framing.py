@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,13 +116,6 @@ class LiveFinder:
         )
 
 
-class EventFramer(Protocol):
-    """Maps consecutive events of a live stream to the network's sensor."""
-
-    def add(self, events: Events) -> Events:
-        """Return the next events on the network's sensor."""
-
-
 class FixedEvents:
     """Framer of events with a region of interest that does not move.
 
@@ -163,13 +156,6 @@ class FollowedEvents:
             size = framing.zoomed(Region.full(self._sensor))
             self._zoomed = FixedEvents(plan_fit(self._sensor, size, "scale"))
         return next(follow_stream([self._zoomed.add(events)], framing.track(framing.zoom)))
-
-
-class FrameFramer(Protocol):
-    """Converts consecutive frames of a live video to events on the network's sensor."""
-
-    def add(self, frame: Frame) -> Events:
-        """Return the events since the previous frame."""
 
 
 class FixedFrames:
@@ -248,23 +234,10 @@ class _Pixels:
         return events
 
 
-def is_followed(size: SensorSize, target: SensorSize, config: FramingConfig) -> bool:
-    """Return whether the region of interest of live events follows the moving person."""
-    return config.roi == "auto" or (config.roi is None and config.fit is None and is_larger(size, target))
-
-
-def frame_live_events(name: str, sensor: SensorSize, target: SensorSize, config: FramingConfig) -> EventFramer:
+def frame_live_events(
+    name: str, sensor: SensorSize, target: SensorSize, config: FramingConfig
+) -> FixedEvents | FollowedEvents:
     """Return the framer of a live stream of events.
-
-    Args:
-        name: Name of the stream in messages.
-        sensor: Sensor of the events.
-        target: Sensor of the network.
-        config: Region of interest and fit.
-
-    Raises:
-        DataError: If the sensor differs from the network's and the configuration has no fit.
-        EventError: If the region is outside the sensor.
 
     Example:
         >>> sensor, target = SensorSize(width=24, height=14), SensorSize(width=12, height=7)
@@ -272,22 +245,13 @@ def frame_live_events(name: str, sensor: SensorSize, target: SensorSize, config:
         >>> framer.add(Events.empty(sensor)).sensor
         SensorSize(width=12, height=7)
     """
-    if is_followed(sensor, target, config):
+    if config.roi == "auto" or (config.roi is None and config.fit is None and is_larger(sensor, target)):
         return FollowedEvents(sensor, target, zoom=1.0 if config.fit == "crop" else None)
     return FixedEvents(plan_region(name, sensor, target, config).fit)
 
 
-def frame_live_video(video: Video, target: SensorSize, config: FramingConfig) -> FrameFramer:
-    """Return the framer of a live video.
-
-    Args:
-        video: Video whose frames it gets; opened with the settings of `live_settings`.
-        target: Sensor of the network.
-        config: Region of interest, fit, and conversion of videos.
-
-    Raises:
-        EventError: If the region is outside the picture.
-    """
+def frame_live_video(video: Video, target: SensorSize, config: FramingConfig) -> FixedFrames | FollowedFrames:
+    """Return the framer of a live video."""
     name, size, settings = video.name, video.size, config.video.video
     config = config.for_recording(Path(name).name)
     plain = config.video.model_copy(update={"video": settings.model_copy(update={"crop": None, "resize": None})})

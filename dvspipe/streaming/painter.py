@@ -36,16 +36,7 @@ class LivePainter:
         self._end_us = 0
 
     def draw(self, events: Events, frame: Frame | None, answer: LiveAnswer | None) -> NDArray[np.uint8]:
-        """Draw one picture.
-
-        Args:
-            events: Events on the sensor since the previous picture.
-            frame: Latest frame of a film, shown on the left; None: no film.
-            answer: Latest prediction; its class, probability and event rate are below the events.
-
-        Returns:
-            RGB, uint8 [H, W, 3].
-        """
+        """Draw the events since the previous picture, with the latest frame and prediction, as RGB, uint8 [H, W, 3]."""
         self._answer = answer
         if len(events):
             self._end_us = int(events.t[-1]) + 1

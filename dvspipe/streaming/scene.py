@@ -84,13 +84,7 @@ def measure_view(person: Sighting) -> float:
 
 
 def moves(earlier: Picture, now: Picture, people: Sequence[Sighting]) -> bool:
-    """Return whether the background moves: most of its textured cells change.
-
-    Args:
-        earlier: RGB picture, uint8 [H, W, 3].
-        now: Later picture of the same size.
-        people: People in the picture; their surroundings do not count.
-    """
+    """Return whether the background, without the surroundings of people, moves: most of its textured cells change."""
     cell_px = -(-max(now.shape[:2]) // CELLS)
     before, after = _average_cells(earlier, cell_px), _average_cells(now, cell_px)
     down, right = np.gradient(before)

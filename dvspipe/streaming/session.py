@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from ..video.video import Video
 from .answers import LiveAnswer
 from .chunks import NOTICE_S, Chunk, ChunkQueue, LiveClock, SystemClock
 from .framing import frame_live_events, frame_live_video
+from .recorder import record
 from .sources import LiveSource
 
 CAPACITY = 32  # waiting chunks: 0.3 s of a recording
@@ -55,7 +56,8 @@ class LiveSession:
         source: Source of the stream.
         classifier: Classifier.
         config: Settings as in `Classifier.classify`; `hop_us` is the time between predictions.
-        writer: Writer of the events that the network sees; None: do not record them.
+        writer: Writer of the events that the network sees; None: do not record them. HDF5 is saved every 10 s of the
+            stream, so a killed process loses little.
         viewer: Sees the chunks, such as a window; None: nobody.
         clock: Clock of the machine.
         capacity: Maximum number of waiting chunks; None: depends on the source.
@@ -77,7 +79,8 @@ class LiveSession:
         capacity: int | None = None,
     ) -> None:
         self._source, self._classifier = source, classifier
-        self._writer, self._viewer = writer, viewer
+        self._writer = writer
+        self._viewer = viewer
         if config.pose:
             remedy = Remedy("config.pose", False, "classify events alone")
             raise ConfigError("pose: live streams are classified by events alone", remedy)
@@ -105,6 +108,11 @@ class LiveSession:
         """Whether the thread of the source still runs, such as a camera that delivers no frames."""
         return self._thread is not None and self._thread.is_alive()
 
+    def wait(self) -> None:
+        """Wait until the thread of the source has ended. A process that exits before may be aborted by native code."""
+        if self._thread is not None:
+            self._thread.join()
+
     def run(self) -> Iterator[LiveAnswer]:
         """Yield predictions until the stream ends or `stop` is called. Consume it completely to keep the recording.
 
@@ -113,15 +121,14 @@ class LiveSession:
             DvspipeError: If the source fails; the recording is complete until then.
         """
         with ExitStack() as stack:
-            if self._writer is not None:
-                stack.enter_context(self._writer)
+            add_record = None if self._writer is None else stack.enter_context(record(self._writer))
             stack.enter_context(self._classifier.runner.one_thread())
             self._framer.warm_up()
             self._machine.warm_up()
             self._thread = threading.Thread(target=self._read, name=f"read {self._source.name}", daemon=True)
             self._thread.start()
             stack.callback(self._end, self._thread)
-            yield from self._classify()
+            yield from self._classify(add_record)
         if (error := self._queue.error) is not None:
             raise error
 
@@ -138,7 +145,7 @@ class LiveSession:
         self._stop.set()
         thread.join(JOIN_S)
 
-    def _classify(self) -> Iterator[LiveAnswer]:
+    def _classify(self, add_record: Callable[[Events], None] | None) -> Iterator[LiveAnswer]:
         answered_s, is_idle = self._clock.now_s(), False
         last: Chunk | None = None
         while not self._is_stopped and not self._queue.has_ended:
@@ -146,8 +153,8 @@ class LiveSession:
             if chunk is not None:
                 last = chunk
                 events = self._framer.add(chunk)
-                if self._writer is not None:
-                    self._writer.append(events)
+                if add_record is not None:
+                    add_record(events)
                 if self._viewer is not None:
                     self._viewer.add(chunk, events)
                 for output in self._machine.add(events):

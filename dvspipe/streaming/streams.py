@@ -40,16 +40,7 @@ def is_stream(source: object) -> bool:
 def open_stream(
     source: str, sensor: SensorSize, stream_format: StreamFormat | None = None
 ) -> WordSource | PacketSource:
-    """Open standard input or a UDP address; see `is_stream`.
-
-    Args:
-        source: `-` or `udp://HOST:PORT`.
-        sensor: Sensor of the events.
-        stream_format: Format; None: EVT 2.0 on standard input, AEStream over UDP.
-
-    Raises:
-        ConfigError: If the address is not udp://HOST:PORT, or cannot be used, or standard input is a terminal.
-    """
+    """Open standard input or a UDP address; see `is_stream`."""
     if source == STANDARD_INPUT:
         if sys.stdin is None or sys.stdin.isatty():
             raise ConfigError("standard input: is a terminal or closed (expected the events of a camera program)")
@@ -84,12 +75,7 @@ class WordSource:
     speed: float = 1.0
 
     def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
-        """Yield events when their bytes arrive; see `LiveSource`.
-
-        Raises:
-            FormatError: If the stream is empty, a word is invalid, the header is too long, or the stream ends within
-                an event.
-        """
+        """Yield events when their bytes arrive; see `LiveSource`."""
         decoder, rest = StreamDecoder(self.name, self.stream_format, self.content), b""
         is_header, begin_s = self.stream_format == "evt2", clock.now_s()
         jumps = Tally(self.name, "clock jump")

@@ -92,21 +92,7 @@ def open_source_for(
     hints: Hints,
     stream_format: StreamFormat | None,
 ) -> LiveSource:
-    """Open the source of a live stream for a classifier, as in `open_live`.
-
-    Args:
-        classifier: Classifier; a stream has its sensor, if no other is given.
-        source: Camera number, video, recording or stream.
-        config: Settings of inference.
-        speed: Speed of a replay.
-        loops: Whether a replay starts again at its end.
-        sensor: Sensor size, for a recording or stream that does not store it.
-        hints: Other metadata that a recording does not store.
-        stream_format: Format of a stream.
-
-    Raises:
-        DvspipeError: As in `open_live`.
-    """
+    """Open the source of a live stream for a classifier, as in `open_live`."""
     return open_live(
         source,
         live_settings(classifier.framed(config)),
@@ -119,13 +105,7 @@ def open_source_for(
 
 
 def with_hop(config: InferConfig, classifier: Classifier, every_us: int | None = None) -> InferConfig:
-    """Return the settings with the time between predictions.
-
-    Args:
-        config: Settings; a `hop_us` in them is kept.
-        classifier: Classifier of the stream.
-        every_us: Time between predictions in microseconds; None: about `DEFAULT_EVERY_US`, in steps of the network.
-    """
+    """Return the settings with a `hop_us`; None: about `DEFAULT_EVERY_US`, in steps of the network."""
     if config.hop_us is not None:
         return config
     bins = classifier.config.bins
@@ -134,11 +114,7 @@ def with_hop(config: InferConfig, classifier: Classifier, every_us: int | None =
 
 
 def create_live_writer(path: Path, source: str, classifier: Classifier, *, overwrite: bool) -> Writer:
-    """Create the writer of the events that a classifier sees.
-
-    Raises:
-        FileError: If the file exists and is not to be replaced, or cannot be written.
-    """
+    """Create the writer of the events that a classifier sees."""
     claim_output(path, overwrite=overwrite)
     options = WriteOptions(source=Path(source).name, overwrite=overwrite)
     return create_writer(path, classifier.config.sensor, options)

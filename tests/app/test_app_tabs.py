@@ -117,7 +117,7 @@ def test_compare_opens_with_both_settings_once(tabs: Tabs, session: Session, sou
     settings = (("ideal", 0.2, 0.2), ("ideal", 0.5, 0.5))
     steps = tabs.pairs.show_first(session, False, source, "light", *settings[0], *settings[1])
     assert next(steps) == {tabs.pairs.compared: True}
-    assert "comparing" in next(steps)[tabs.pairs.on_video]
+    assert "comparing" in next(steps)[tabs.pairs.status]
     session.space.jobs.stop(session.name)
     with raises(DvspipeError, "stopped"):
         list(steps)

@@ -150,6 +150,58 @@ def test_blosc_keeps_events_and_resumes(tmp_path: Path, monkeypatch: pytest.Monk
         assert file["events/x"].id.get_create_plist().get_filter(0)[0] == 32001  # registered filter number of Blosc
 
 
+def save_and_fail(path: Path, parts: list[Events], *, unsaved: Events) -> Path:
+    """Write parts with a save after each, fail after events that are not saved, and return the folder that remains."""
+    with pytest.raises(KeyboardInterrupt), EventWriter(path, SENSOR, source="camera") as writer:
+        for part in parts:
+            writer.append(part)
+            writer.save({})
+        writer.append(unsaved)
+        raise KeyboardInterrupt
+    return path.with_name(path.name + ".part")
+
+
+@pytest.mark.parametrize("offset_us", [0, 5 * 10**9])
+def test_unfinished_file_is_a_recording_until_its_last_save(
+    tmp_path: Path, offset_us: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
+    drawn = random_events(3, 500)
+    events = Events(drawn.t + offset_us, drawn.x, drawn.y, drawn.p, SENSOR)
+    parts = [events.slice_events(a, b) for a, b in pairwise((0, 10, 200, 210, 400))]
+    folder = save_and_fail(tmp_path / "a.h5", parts, unsaved=events.slice_events(400, 500))
+    assert read(folder) == events.slice_events(0, 400)
+    assert info(folder).attributes["source"] == "camera"
+    with raises(FileError, "a.h5.part"):
+        read(tmp_path / "a.h5")
+
+
+def test_saved_events_are_only_discarded_on_request(tmp_path: Path) -> None:
+    events = random_events(3, 100)
+    folder = save_and_fail(tmp_path / "a.h5", [events], unsaved=Events.empty(SENSOR))
+    with raises(FileError, "a.h5.part", "overwrite"):
+        write(tmp_path / "a.h5", read(folder))
+    assert read(folder) == events
+    write(tmp_path / "a.h5", events.slice_events(0, 50), overwrite=True)
+    assert len(read(tmp_path / "a.h5")) == 50
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["state.npz", "00000.h5"])
+def test_corrupted_or_unsaved_unfinished_file_is_an_error(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
+    folder = save_and_fail(tmp_path / "a.h5", [random_events(3, 100)], unsaved=Events.empty(SENSOR))
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    with raises(FormatError, "a.h5.part"):
+        read(folder)
+    (folder / "state.npz").unlink()
+    with raises(FileError, "a.h5.part", "save"):
+        read(folder)
+
+
 def test_blosc_without_hdf5plugin_suggests_installing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
     with raises(FileError, "a.h5", "hdf5plugin", "dvspipe[blosc]"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,14 +21,12 @@ from facts import mentions, raises
 from untrained import untrained_config, untrained_network
 
 from dvspipe.base.errors import ConfigError, DataError, FileError, VideoError
-from dvspipe.checkpoints.checkpoint import save_checkpoint
 from dvspipe.checkpoints.integer import IntegerClassifier
 from dvspipe.cli.interrupts import EndOnInterrupt, raise_interrupts
 from dvspipe.encoding import encode
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import WriteOptions, Writer, create_writer, read, write
 from dvspipe.inference import Classifier, InferConfig
-from dvspipe.inference.integer_runner import IntegerRunner
 from dvspipe.inference.stateful import StatefulRun, group_steps
 from dvspipe.inference.windows import encode_steps
 from dvspipe.networks.quantisation import quantise
@@ -63,15 +63,28 @@ def _no_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvspipe.video.window.has_display", lambda: False)
 
 
-@pytest.fixture(scope="module", params=["torch", "integer"])
-def classifier(request: pytest.FixtureRequest) -> Classifier:
-    """Network with random weights, in PyTorch or in integers."""
+@pytest.fixture(scope="module")
+def integers() -> IntegerClassifier:
+    """Network with random weights, in integers."""
     config = untrained_config({"steps": 5, "step_us": STEP_US})
-    network = untrained_network(config)
-    if request.param == "torch":
-        return Classifier(config, network)
     counts = torch.from_numpy(encode(moving_bar(1, 3), config.bins))
-    return Classifier(config, quantise(network.eval(), counts[:, None]))
+    return IntegerClassifier(config, quantise(untrained_network(config).eval(), counts[:, None]))
+
+
+@pytest.fixture(scope="module", params=["torch", "integer"])
+def classifier(request: pytest.FixtureRequest, integers: IntegerClassifier) -> Classifier:
+    """Network with random weights, in PyTorch or in integers."""
+    if request.param == "torch":
+        return Classifier(integers.config, untrained_network(integers.config))
+    return Classifier(integers.config, integers.network)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(integers: IntegerClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """File of a classifier for commands; they load both kinds alike."""
+    path = tmp_path_factory.mktemp("live") / "bars.safetensors"
+    integers.save(path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -327,6 +340,31 @@ def test_ctrl_c_and_sigterm_end_an_endless_stream_with_a_complete_recording(
     assert answers[-1].t_us - STEP_US <= int(seen.t[-1]) < answers[-1].t_us
 
 
+def test_events_of_a_killed_process_can_be_read_and_converted(checkpoint: Path, tmp_path: Path) -> None:
+    bar = moving_bar(0, 0)  # in one chunk, every 0.5 s: a busy machine drops nothing
+    parts = [Events(bar.t // 100 + 500_000 * n, bar.x, bar.y, bar.p, bar.sensor) for n in range(80)]
+    source = concatenate(parts, BAR_SENSOR)
+    write(tmp_path / "bars.h5", source)
+
+    words = ["live", "bars.h5", str(checkpoint), "--speed", "10", "--record", "seen.h5", "--json"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "dvspipe", *words], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        shown = (LiveAnswer.model_validate_json(line) for line in process.stdout)
+        killed_us = next(answer.t_us for answer in shown if answer.t_us > 25_000_000)
+        process.kill()
+
+    recovered = read(tmp_path / "seen.h5.part")
+    assert recovered == source.slice_events(0, len(recovered))
+    assert int(recovered.t[-1]) >= killed_us - 11_000_000
+    assert mentions(dvspipe("info", "seen.h5", cwd=tmp_path, code=2).stderr, "seen.h5.part")
+    again = dvspipe(*words, cwd=tmp_path, code=2)
+    assert mentions(again.stderr, "seen.h5.part", "convert", "--overwrite")
+    dvspipe("convert", "seen.h5.part", "-o", "saved.h5", cwd=tmp_path)
+    assert read(tmp_path / "saved.h5") == recovered
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_second_ctrl_c_is_handled_as_before(number: signal.Signals) -> None:
     ended = []
@@ -352,6 +390,25 @@ def test_failed_source_raises_its_error_after_a_complete_recording(classifier: C
     with raises(VideoError, "camera 7"):
         answers_of(Source(), classifier, writer=writer)
     assert len(read(tmp_path / "seen.h5")) == len(events)
+
+
+def test_source_that_ends_late_can_be_waited_for(classifier: Classifier) -> None:
+    ended = threading.Event()
+
+    class Source:
+        name, content, speed = "camera 7", BAR_SENSOR, 1.0
+
+        def read(self, *_: object) -> Iterator[Chunk]:
+            ended.wait()
+            yield from ()
+
+    session = LiveSession(Source(), classifier)
+    session.stop()
+    assert list(session.run()) == []
+    assert session.is_reading
+    threading.Timer(0.1, ended.set).start()
+    session.wait()
+    assert not session.is_reading
 
 
 def test_viewer_sees_each_chunk_with_its_events(classifier: Classifier, recording: Path) -> None:
@@ -414,16 +471,6 @@ def test_followed_events_stay_on_the_network_sensor_and_in_order() -> None:
 # Command
 
 
-@pytest.fixture(scope="module")
-def checkpoint(classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("live") / "bars.safetensors"
-    if isinstance(classifier.runner, IntegerRunner):
-        IntegerClassifier(classifier.config, classifier.runner.network).save(path, overwrite=True)
-    else:
-        save_checkpoint(path, classifier.config, classifier.network)
-    return path
-
-
 def test_command_prints_json_lines_and_records(checkpoint: Path, tmp_path: Path) -> None:
     write(tmp_path / "bar.h5", moving_bar(0, 0, windows=2))
     options = "--json", "--every", 40, "--speed", 1000, "--record", "seen.h5"
@@ -432,6 +479,7 @@ def test_command_prints_json_lines_and_records(checkpoint: Path, tmp_path: Path)
     shown = dvspipe("infer", checkpoint, "bar.h5", "--json", "--set", "stateful=true", cwd=tmp_path)
     assert json.loads(shown.stdout)["answer"]["windows"] == 2 * len(answers)
     assert [answer.t_us for answer in answers] == [answers[0].t_us + 40_000 * n for n in range(5)]
+    assert mentions(done.stderr.splitlines()[-1], "5 predictions", "0.2 s", "0 chunks", "%")
     np.testing.assert_array_equal(read(tmp_path / "seen.h5").x, moving_bar(0, 0, windows=2).x)
 
 
@@ -440,7 +488,16 @@ def test_command_prints_plain_lines_without_a_terminal(checkpoint: Path, tmp_pat
     done = dvspipe("live", "bar.h5", checkpoint, "--speed", 1000, cwd=tmp_path)
     assert len(done.stdout.splitlines()) == 1
     assert mentions(done.stdout, "events/s", "%")
+    assert "infer" not in done.stderr
     assert "\r" not in done.stdout
+
+
+def test_command_says_what_infer_does_better_on_a_film(checkpoint: Path, tmp_path: Path) -> None:
+    frames = (Frame(40_000 * n, np.full((24, 32), 8 * n, np.uint8)) for n in range(10))
+    write_video(tmp_path / "film.webm", frames)
+    lines = dvspipe("live", "film.webm", checkpoint, cwd=tmp_path).stderr.splitlines()
+    assert mentions(lines[1], "film.webm", "infer", "joints")
+    assert mentions(lines[-1], "film.webm", "dropped")
 
 
 def test_command_shows_a_window_until_it_is_closed(

@@ -21,7 +21,7 @@ import os
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -170,7 +170,7 @@ class ChunkedFile:
         if self._growing is not None:
             self._close()
             with self._writing():
-                move_into_place(self.folder / GROWING, self._part(len(self._parts)))
+                move_into_place(self.folder / GROWING, part_file(self.folder, len(self._parts)))
             self._parts.append({name: [column.stored, column.checksum] for name, column in self._columns.items()})
             for column in self._columns.values():
                 column.checksum = 0
@@ -192,7 +192,7 @@ class ChunkedFile:
             file = self._open_growing()
             for name, column in self._columns.items():
                 self._datasets[name].resize((column.rows,))
-            for name, number, mask, chunk in _read_chunks(self._parts, self._part):
+            for name, number, mask, chunk in read_chunks(self.folder, self._parts):
                 require_space(self.path, len(chunk) + self._closing_bytes)
                 self._datasets[name].id.write_direct_chunk((number * CHUNK_ROWS,), chunk, mask)
             yield file
@@ -256,31 +256,29 @@ class ChunkedFile:
             reason = os.strerror(number) if number else error  # omits the details of HDF5
             raise FileError(f"{self.path}: cannot be written ({reason})") from error
 
-    def _part(self, number: int) -> Path:
-        return self.folder / f"{number:05}.h5"
-
     def _load(self) -> None:
         """Load the state of an interrupted process, if it is complete and has the same key."""
         if not (self.folder / STATE).exists():
             return
         try:
-            about, rests, state = _read_state(self.folder / STATE)
-            if about["key"] != self._key:
+            saved = read_state(self.folder)
+            if saved.key != self._key:
                 log.warning(
                     "%s: restarting from the beginning: the saved state belongs to another video, settings or version",
                     self.path,
                 )
                 return
-            for _ in _read_chunks(about["parts"], self._part):
+            for _ in read_chunks(self.folder, saved.parts):
                 pass  # verifies the checksums
         except STATE_ERRORS as error:
             log.warning("%s: restarting from the beginning: the saved state is corrupted (%s)", self.path, error)
             return
-        self.saved, self._parts = state, about["parts"]
+        self.saved = saved.state
+        self._parts = saved.parts
         for name, column in self._columns.items():
             column.stored = self._parts[-1][name][0] if self._parts else 0
-            column.rows = column.stored * CHUNK_ROWS + len(rests[name])
-            column.rest[:] = rests[name]
+            column.rows = column.stored * CHUNK_ROWS + len(saved.rests[name])
+            column.rest[:] = saved.rests[name]
 
 
 def discard_saved(path: Path) -> None:
@@ -312,9 +310,12 @@ def _filters(path: Path, compression: Compression) -> Mapping[str, Any]:
     return filters
 
 
-def _read_chunks(
-    parts: list[dict[str, list[int]]], path_of: Callable[[int], Path]
-) -> Iterator[tuple[str, int, int, bytes]]:
+def part_file(folder: Path, number: int) -> Path:
+    """Return the file with the chunks of a `save`."""
+    return folder / f"{number:05}.h5"
+
+
+def read_chunks(folder: Path, parts: list[dict[str, list[int]]]) -> Iterator[tuple[str, int, int, bytes]]:
     """Yield the compressed chunks of saved files: column, chunk number, mask of skipped filters, content.
 
     Raises:
@@ -322,7 +323,7 @@ def _read_chunks(
     """
     first: dict[str, int] = {}
     for number, part in enumerate(parts):
-        path = path_of(number)
+        path = part_file(folder, number)
         with h5py.File(path) as file:
             for name, (stop, checksum) in part.items():
                 dataset, found = file[name], 0
@@ -337,8 +338,26 @@ def _read_chunks(
                 first[name] = stop
 
 
-def _read_state(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    """Read a saved state: description of the files, rows after the last complete chunk, state of the caller."""
+@dataclass(frozen=True)
+class SavedState:
+    """State of an unfinished file at its last `save`.
+
+    Args:
+        key: Compression, a space, and the key of the file.
+        parts: For each saved file, by column: cumulative number of chunks, and checksum.
+        rests: Rows after the last complete chunk, by column.
+        state: State of the caller.
+    """
+
+    key: str
+    parts: list[dict[str, list[int]]]
+    rests: dict[str, NDArray[Any]]
+    state: dict[str, NDArray[Any]]
+
+
+def read_state(folder: Path) -> SavedState:
+    """Read the saved state of an unfinished file; raises one of STATE_ERRORS if it is corrupted."""
+    path = folder / STATE
     with zipfile.ZipFile(path) as archive:
         if (member := archive.testzip()) is not None:
             raise FormatError(f"{path}: corrupted: wrong checksum of {member}")
@@ -348,4 +367,5 @@ def _read_state(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]], di
         {name.removeprefix(kind): array for name, array in arrays.items() if name.startswith(kind)}
         for kind in ("rest/", "state/")
     )
-    return json.loads(str(arrays["about"])), rests, state
+    about = json.loads(str(arrays["about"]))
+    return SavedState(about["key"], about["parts"], rests, state)

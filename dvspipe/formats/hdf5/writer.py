@@ -21,6 +21,7 @@ from ...events import LATEST_US, Events, SensorSize
 from ..writers import Compression, WriteOptions, Writer
 from .chunked_file import CHUNK_ROWS, ChunkedFile
 from .layouts import SUFFIXES
+from .unfinished import refuse_discarding
 
 PART_ROWS = 4 * CHUNK_ROWS  # written at a time; their times fit in the cache
 INDEX_BLOCK = 1 << 20
@@ -50,7 +51,7 @@ class EventWriter(Writer):
 
     Raises:
         FileError: If the file exists, cannot be written, or has a suffix other than .h5 or .hdf5, or another process is
-            writing it.
+            writing it, or the folder beside it has saved events that cannot be made again.
         EventError: If appended events have another sensor size, or begin before the end of the previous part.
     """
 
@@ -85,6 +86,8 @@ class EventWriter(Writer):
             compression=compression,
         )
         self._offset_us = self._next_ms = 0
+        if not overwrite:
+            refuse_discarding(self._file.folder)
 
     def _begin(self, stack: ExitStack) -> None:
         stack.enter_context(self._file)

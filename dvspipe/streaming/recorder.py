@@ -1,0 +1,51 @@
+"""Recording of a live stream, in a thread of its own: predictions do not wait for the disk."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+from ..events import Events
+from ..formats import Writer
+
+SAVE_US = 10_000_000  # on the clock of the stream; a killed process loses the events since the last save
+MAX_PENDING = 1000  # parts that wait for the disk, 10 s of a recording; then the stream waits, and drops chunks
+
+
+@contextmanager
+def record(writer: Writer) -> Iterator[Callable[[Events], None]]:
+    """Yield a function that records the next events soon; it raises errors of previous ones."""
+    with writer, ThreadPoolExecutor(1, "record") as thread:
+        recorder = _Recorder(writer, thread)
+        yield recorder.add
+        recorder.wait(0)
+
+
+class _Recorder:
+    def __init__(self, writer: Writer, thread: ThreadPoolExecutor) -> None:
+        self._writer = writer
+        self._thread = thread
+        self._pending: deque[Future[None]] = deque()
+        self._saved_us: int | None = None
+
+    def add(self, events: Events) -> None:
+        if len(events):
+            self._pending.append(self._thread.submit(self._write, events))
+        self.wait(MAX_PENDING)
+
+    def wait(self, most: int) -> None:
+        """Wait until at most `most` parts are pending; raise the first error of writing."""
+        while self._pending and (len(self._pending) > most or self._pending[0].done()):
+            self._pending.popleft().result()
+
+    def _write(self, events: Events) -> None:
+        self._writer.append(events)
+
+        last_us = int(events.t[-1])
+        if self._saved_us is None:
+            self._saved_us = int(events.t[0])
+        if last_us - self._saved_us >= SAVE_US:
+            self._writer.save({})
+            self._saved_us = last_us
