@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from functools import update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self, TypeVar
 
@@ -58,7 +59,7 @@ class Record(Explained, BaseModel):
             except ValidationError as error:
                 raise ConfigError(f"{name}: wrong values ({_list_errors(error)})") from error
 
-        __init__.__pydantic_base_init__ = True  # as in `Settings`
+        update_wrapper(__init__, BaseModel.__init__, assigned=())  # as in `Settings`
 
         def __setattr__(self, name: str, value: object) -> None:
             raise AttributeError(f"{type(self).__name__} is read-only: {name} cannot be set")
