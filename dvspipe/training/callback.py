@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from ..results import EpochRow
 
 log = logging.getLogger(__package__)
+
+EPOCH_STAGE = re.compile(r"(?P<network>.*?)epoch (?P<epoch>\d+)/(?P<epochs>\d+)(?P<after>, (validation|features))?")
+"""Stage of an epoch: `epoch 3/20` or `baseline, epoch 3/20, validation`; `after`: a part after its training."""
+
+
+class RunAmount(NamedTuple):
+    """Epochs of a network that are done, and their total."""
+
+    name: str
+    done: float
+    total: int
+
+
+def measure_run(stage: str, done: float, total: float) -> RunAmount | None:
+    """Return the progress of all epochs, from the progress in a stage of one epoch; None for other stages.
+
+    Example:
+        >>> measure_run("epoch 3/20", 5, 10), measure_run("test", 5, 10)
+        (RunAmount(name='epochs', done=2.5, total=20), None)
+    """
+    found = EPOCH_STAGE.match(stage)
+    if found is None:
+        return None
+    share = 1.0 if found["after"] or not total else done / total
+    return RunAmount(f"{found['network']}epochs", int(found["epoch"]) - 1 + share, int(found["epochs"]))
 
 
 class TrainingCallback:
