@@ -245,14 +245,11 @@ def test_animation_is_an_embedded_video(tmp_path: Path) -> None:
 def test_progress_bar_updates_one_notebook_output(monkeypatch: pytest.MonkeyPatch) -> None:
     outputs: list[list[str]] = []
 
-    class Handle:
-        def update(self, bar: ProgressBar) -> None:
-            outputs[-1].append(bar._repr_html_())
-
-    def display(bar: ProgressBar, *, display_id: bool) -> Handle:
+    def display(bar: ProgressBar, *, display_id: str, update: bool) -> None:
         assert display_id
-        outputs.append([bar._repr_html_()])
-        return Handle()
+        if not update:
+            outputs.append([])
+        outputs[-1].append(bar._repr_html_())
 
     ipython = types.ModuleType("IPython")
     ipython.get_ipython = lambda: types.SimpleNamespace(kernel=1)  # type: ignore[attr-defined]
