@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__package__)
 
-EPOCH_STAGE = re.compile(r"(?P<network>.*?)epoch (?P<epoch>\d+)/(?P<epochs>\d+)(?P<after>, (validation|features))?")
-"""Stage of an epoch: `epoch 3/20` or `baseline, epoch 3/20, validation`; `after`: a part after its training."""
+EPOCH_STAGE = re.compile(r"(.*?)epoch (\d+)/(\d+)(, validation|, features)?")
+"""Stage of an epoch, such as `baseline, epoch 3/20, validation`: network, epoch, epochs, part after the training."""
 
 
 class RunAmount(NamedTuple):
@@ -34,8 +34,9 @@ def measure_run(stage: str, done: float, total: float) -> RunAmount | None:
     found = EPOCH_STAGE.match(stage)
     if found is None:
         return None
-    share = 1.0 if found["after"] or not total else done / total
-    return RunAmount(f"{found['network']}epochs", int(found["epoch"]) - 1 + share, int(found["epochs"]))
+    network, epoch, epochs, part = found.groups()
+    share = 1.0 if part or not total else done / total
+    return RunAmount(f"{network}epochs", int(epoch) - 1 + share, int(epochs))
 
 
 class TrainingCallback:
