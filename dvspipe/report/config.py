@@ -1,4 +1,4 @@
-"""Preview settings."""
+"""Preview settings, and the resolutions of charts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ from typing import Literal
 from pydantic import Field
 
 from ..base.config import Settings
-from .style import ColourMap, EventColours
 
+DPI = 200  # charts written to files: twice matplotlib's density
+CSS_DPI = 100  # charts in pages; text is a little larger than in print
+SHARPNESS = 2  # screen pixels per CSS pixel assumed for pictures in notebooks
 MIN_PLAY_S = 2.0  # shorter recordings are played slower
+
+EventColours = Literal["light", "dark", "colour-blind"]
+"""Colour schemes for ON and OFF events."""
+ColourMap = Literal["viridis", "inferno", "grey"]
+"""Colour maps for the number of events, ON and OFF alike."""
 
 PreviewMode = Literal["counts", "surface", "decay"]
 """What the brightness of a pixel shows."""

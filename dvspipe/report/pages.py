@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import FileError
 from ..base.files import write_beside
-from .resolution import CSS_DPI, DPI
+from .config import CSS_DPI, DPI
 from .style import readable
 
 if TYPE_CHECKING:  # import Jinja2 only when a page is written

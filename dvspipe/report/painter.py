@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ..base.errors import ConfigError, Remedy
 from ..events import EARLIEST_US, Events, SensorSize
 from ..video.opencv import cv2
-from .config import PreviewColours, PreviewMode, PreviewSettings
-from .style import DARK, EVENT_PALETTES, Colour, ColourMap, EventPalette
+from .config import ColourMap, PreviewColours, PreviewMode, PreviewSettings
+from .style import DARK, EVENT_PALETTES, Colour, EventPalette
 
 OPACITY = (0.6, 0.73, 0.87, 1.0)  # pixels with 1, 2, 3, and 4 or more events
 FADE_LEVELS = 32  # shades of fading pixels

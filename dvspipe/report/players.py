@@ -15,7 +15,7 @@ from ..parallel import Progress, ignore_progress
 from .config import PreviewColours, plan_playback
 from .pages import write_page
 from .painter import Caption
-from .plots import PlotSource
+from .plots import PlotSource, add_counts
 from .previews import write_preview
 from .style import EVENT_PALETTES, LIGHT, Colour, EventPalette
 from .timelines import find_clock
@@ -131,11 +131,9 @@ def write_player_page(
 
 def _count_events(source: PlotSource, counts: NDArray[np.int64]) -> Iterator[Events]:
     """Yield the events of a recording, and add them to `counts`, the array of a `RateCurve`."""
-    first_us, last_us = source.span_us
-    edges_us = np.linspace(first_us, last_us + 1, RATE_BINS + 1)
+    edges_us = source.bin_edges_us(RATE_BINS)
     for part in source.chunks:
-        for on in (0, 1):
-            counts[on] += np.diff(np.searchsorted(part.t[part.p == on], edges_us))
+        add_counts(counts, part, edges_us)
         yield part
 
 

@@ -10,10 +10,9 @@ import numpy as np
 
 from ..base.errors import count_noun
 from ..results import TestResult, TrainingRun, wilson_interval
-from .charts import draw_confusion, draw_curves
+from .charts import draw_confusion, draw_curves, draw_kernels
 from .energy import energy_per_recording
 from .examples import draw_examples, draw_wrong
-from .kernels import draw_kernels
 from .pages import UNDEFINED, Media, Table, write_page
 from .style import readable
 

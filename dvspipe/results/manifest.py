@@ -118,22 +118,28 @@ class Manifest(Explained):
             target: Its output, in the output folder.
             settings: Digest of the settings.
         """
-        begin_s, entry = time.monotonic(), Entry()
+        begin_s = time.monotonic()
+        entry = Entry()
         row = ManifestRow(
             input=name_input(source),
             bytes=_size(source),
             settings=settings,
             output=str(target.relative_to(self.out)),
             status="started",
-            at=_clock(self.folder).now_s(),
+            at=next(_clock(self.folder)),
         )
         self._append(row)
+
+        def append_end(status: str, **outcome: object) -> None:
+            times = {"at": next(_clock(self.folder)), "seconds": round(time.monotonic() - begin_s, 3)}
+            self._append(row.model_copy(update={"status": status, **times, **outcome}))
+
         try:
             yield entry
         except DvspipeError as error:
-            self._append(self._make_end_row(row, "failed", begin_s, error=escape_controls(error.message)))
+            append_end("failed", error=escape_controls(error.message))
             raise
-        self._append(self._make_end_row(row, "done", begin_s, events=entry.events, noise_seed=entry.noise_seed))
+        append_end("done", events=entry.events, noise_seed=entry.noise_seed)
 
     def finish(self, sources: Iterable[Path]) -> None:
         """Record inputs as done if their worker was killed after completing the output.
@@ -145,7 +151,7 @@ class Manifest(Explained):
         for source in sources:
             row = rows.get(name_input(source))
             if row is not None and row.status == "started":
-                self._append(row.model_copy(update={"status": "done", "at": _clock(self.folder).now_s()}))
+                self._append(row.model_copy(update={"status": "done", "at": next(_clock(self.folder))}))
 
     @property
     def folder(self) -> Path:
@@ -212,27 +218,6 @@ class Manifest(Explained):
                 else:
                     yield f"{path}: line {number}", row
 
-    def _make_end_row(
-        self,
-        row: ManifestRow,
-        status: Literal["done", "failed"],
-        begin_s: float,
-        *,
-        events: int | None = None,
-        noise_seed: int | None = None,
-        error: str | None = None,
-    ) -> ManifestRow:
-        return row.model_copy(
-            update={
-                "status": status,
-                "at": _clock(self.folder).now_s(),
-                "seconds": round(time.monotonic() - begin_s, 3),
-                "events": events,
-                "noise_seed": noise_seed,
-                "error": error,
-            }
-        )
-
     def _append(self, row: ManifestRow) -> None:
         """Append a row to the file of this process; only warn if that fails, because the output is still good."""
         path = self.folder / f"{socket.gethostname()}-{os.getpid()}.jsonl"
@@ -242,9 +227,8 @@ class Manifest(Explained):
             handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             try:
                 size = os.fstat(handle).st_size
-                if (
-                    size and os.pread(handle, 1, size - 1) != b"\n"
-                ):  # partial line of a killed process with the same number
+                # A killed process with the same number may have left a partial line.
+                if size and os.pread(handle, 1, size - 1) != b"\n":
                     line = b"\n" + line
                 if os.write(handle, line) < len(line):
                     os.ftruncate(handle, size)
@@ -264,29 +248,20 @@ def _last_rows(rows: Iterable[ManifestRow]) -> dict[str, ManifestRow]:
     return {row.input: row for row in sorted(rows, key=lambda row: (row.at, row.status != "started"))}
 
 
-class _Clock:
-    """Clock for the times of rows; it never goes back within a process.
-
-    Args:
-        newest_s: Newest time in the manifest at the start of the process, in seconds since 1970.
-    """
-
-    def __init__(self, newest_s: float) -> None:
-        self._newest_s = newest_s
-
-    def now_s(self) -> float:
-        """Return the time, later than all previous ones."""
-        self._newest_s = max(time.time(), self._newest_s + CLOCK_STEP_S)
-        return self._newest_s
-
-
 @lru_cache
-def _clock(folder: Path) -> _Clock:
-    """Return the clock of this process for a manifest."""
+def _clock(folder: Path) -> Iterator[float]:
+    """Return the clock of this process for a manifest: times in seconds since 1970, later than all existing ones."""
     newest_s = 0.0
     with suppress(FileError):  # no manifest yet; an unreadable one is reported on writing
         newest_s = max((row.at for _, row in Manifest(folder.parent).read_lines() if row is not None), default=0.0)
-    return _Clock(newest_s)
+
+    def tick() -> Iterator[float]:
+        now_s = newest_s
+        while True:
+            now_s = max(time.time(), now_s + CLOCK_STEP_S)
+            yield now_s
+
+    return tick()
 
 
 def _size(source: Path) -> int:

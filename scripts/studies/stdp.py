@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from dvspipe.report.kernels import draw_kernels
+from dvspipe.report.charts import draw_kernels
 from dvspipe.report.style import ACCENT, ORANGE, SMALL, grid_axes, new_figure, save_figure
 from dvspipe.results import ActivityRecord, RunFolder
 from dvspipe.rules import PairRule, TripletRule, apply_stdp
