@@ -11,9 +11,8 @@ from .players import RateCurve, describe_colours, write_player_page
 from .plots import PLOTS, PlotKind, PlotSource, draw_events, sample_events
 from .previews import write_preview
 from .rasters import draw_rasters
-from .refusals import write_refusal_picture
 from .rerun_log import Predictions, write_rerun
-from .skeletons import write_track_preview
+from .skeletons import write_refusal_picture, write_track_preview
 from .timelines import draw_timeline, write_overlay
 from .training_page import write_training_page
 from .views import view

@@ -92,16 +92,7 @@ def draw_curves(rows: Sequence[EpochRow], path: Path, *, title: str = "", chosen
 
 
 def plot_curves(rows: Sequence[EpochRow], *, title: str = "", chosen_epoch: int | None = None) -> Figure:
-    """Plot loss, accuracy, and the spike rate and convergence of each layer over epochs.
-
-    Args:
-        rows: Metrics, one row per epoch; values that are not finite are omitted.
-        title: Title above all panels.
-        chosen_epoch: Epoch to mark with a dashed line.
-
-    Returns:
-        A matplotlib figure.
-    """
+    """Plot loss, accuracy, and the spike rate and convergence of each layer over epochs."""
     losses = [
         _Line("training", GREY, [row.train_loss for row in rows]),
         _Line("validation", ACCENT, [row.val_loss for row in rows]),

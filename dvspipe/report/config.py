@@ -69,13 +69,6 @@ def plan_playback(
 ) -> PreviewSettings:
     """Return settings to play a recording in real time, or slower or faster to last `MIN_PLAY_S` to `max_play_s`.
 
-    Args:
-        duration_s: Duration of the recording in seconds.
-        max_play_s: Maximum playing time in seconds.
-        fps: Pictures per second of playback.
-        sides_px: Minimum and maximum of the longer side in pixels.
-        colours: Colours of ON and OFF events.
-
     Example:
         >>> plan_playback(120.0, max_play_s=60.0, fps=25.0, sides_px=(256, 480)).speed
         2.0

@@ -74,17 +74,7 @@ def draw_examples(record: ActivityRecord, classes: Sequence[str], path: Path, ti
 
 
 def draw_wrong(wrong: Sequence[WrongPrediction], images: Sequence[EventImage], path: Path, title: str = "") -> None:
-    """Draw the events of wrong predictions, with the true class, the prediction and its probability.
-
-    Args:
-        wrong: All wrong predictions; the first ones have an image.
-        images: Images of the first wrong predictions, at least one.
-        path: PNG file to write.
-        title: Title above all images.
-
-    Raises:
-        FileError: If the file cannot be written.
-    """
+    """Draw the events of wrong predictions, with the true class, the prediction and its probability."""
     columns = min(WRONG_COLUMNS, len(images))
     rows = -(-len(images) // columns)
     tallest = max(len(image.on) / len(image.on[0]) for image in images)

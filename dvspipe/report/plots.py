@@ -121,9 +121,6 @@ def plot_source(kind: PlotKind, source: PlotSource, *, colours: PreviewColours =
         source: Recording to draw.
         colours: Colours of ON and OFF: `colour-blind`; any other name means `light`.
         title: Title above the chart.
-
-    Raises:
-        ConfigError: If the kind is unknown.
     """
     if kind not in PLOTS:
         raise ConfigError(f"{kind}: unknown chart of events (expected {', '.join(PLOTS)})")

@@ -73,6 +73,11 @@ EVENT_PALETTES: dict[EventColours, EventPalette] = {
 }
 
 
+def to_hex(colour: Colour) -> str:
+    """Return a colour as in CSS."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
 def shares(colour: Colour) -> Shares:
     """Convert a colour to matplotlib's range."""
     red, green, blue = colour

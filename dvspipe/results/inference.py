@@ -229,11 +229,6 @@ class LookRow(Record):
 def describe_look(look: LookRow, picture: tuple[int, int], *, found: bool) -> str:
     """Describe a region of a frame in words.
 
-    Args:
-        look: Region.
-        picture: Columns and rows of the frame.
-        found: Whether `roi = auto` found a person; otherwise the user gave the region, or it is the middle.
-
     Example:
         >>> picture = 160, 120
         >>> describe_look(LookRow(t_us=None, left=53, top=4, width=82, height=82), picture, found=True)

@@ -126,12 +126,12 @@ class Manifest(Explained):
             settings=settings,
             output=str(target.relative_to(self.out)),
             status="started",
-            at=next(_clock(self.folder)),
+            at=_clock(self.folder).now_s(),
         )
         self._append(row)
 
         def append_end(status: str, **outcome: object) -> None:
-            times = {"at": next(_clock(self.folder)), "seconds": round(time.monotonic() - begin_s, 3)}
+            times = {"at": _clock(self.folder).now_s(), "seconds": round(time.monotonic() - begin_s, 3)}
             self._append(row.model_copy(update={"status": status, **times, **outcome}))
 
         try:
@@ -151,7 +151,7 @@ class Manifest(Explained):
         for source in sources:
             row = rows.get(name_input(source))
             if row is not None and row.status == "started":
-                self._append(row.model_copy(update={"status": "done", "at": next(_clock(self.folder))}))
+                self._append(row.model_copy(update={"status": "done", "at": _clock(self.folder).now_s()}))
 
     @property
     def folder(self) -> Path:
@@ -248,20 +248,22 @@ def _last_rows(rows: Iterable[ManifestRow]) -> dict[str, ManifestRow]:
     return {row.input: row for row in sorted(rows, key=lambda row: (row.at, row.status != "started"))}
 
 
-@lru_cache
-def _clock(folder: Path) -> Iterator[float]:
-    """Return the clock of this process for a manifest: times in seconds since 1970, later than all existing ones."""
-    newest_s = 0.0
-    with suppress(FileError):  # no manifest yet; an unreadable one is reported on writing
-        newest_s = max((row.at for _, row in Manifest(folder.parent).read_lines() if row is not None), default=0.0)
+class _Clock:
+    """Clock of this process for a manifest: later than its rows at the start, and never going back."""
 
-    def tick() -> Iterator[float]:
-        now_s = newest_s
-        while True:
-            now_s = max(time.time(), now_s + CLOCK_STEP_S)
-            yield now_s
+    def __init__(self, folder: Path) -> None:
+        self._newest_s = 0.0
+        with suppress(FileError):  # no manifest yet; an unreadable one is reported on writing
+            rows = Manifest(folder.parent).read_lines()
+            self._newest_s = max((row.at for _, row in rows if row is not None), default=0.0)
 
-    return tick()
+    def now_s(self) -> float:
+        """Return the time in seconds since 1970."""
+        self._newest_s = max(time.time(), self._newest_s + CLOCK_STEP_S)
+        return self._newest_s
+
+
+_clock = lru_cache(_Clock)
 
 
 def _size(source: Path) -> int:

@@ -23,11 +23,7 @@ FileText = Annotated[str, AfterValidator(escape_controls)]
 
 @dataclass(frozen=True)
 class Folder:
-    """Folder whose class lists its files.
-
-    Args:
-        path: Path of the folder.
-    """
+    """Folder whose class lists its files."""
 
     path: Path
 
