@@ -239,7 +239,7 @@ def draw_picture(explored: Explored, choices: PictureChoices) -> NDArray[np.uint
     settings = build(
         PreviewSettings, {"window_us": window_us, "mode": choices.mode, "colours": choices.colours}, "the page"
     )
-    painter = EventPainter(recording.sensor, settings, None, None)
+    painter = EventPainter(recording.sensor, settings)
     return painter.draw(shown, end_us, end_us - window_us - first_us).to_rgb(make_palette(choices.colours))
 
 

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from functools import reduce
+from functools import reduce, update_wrapper
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -89,8 +89,9 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise _build_error(type(self), error, type(self).__name__) from error
 
-    # same mark as in pydantic: without it, pydantic calls this __init__ for nested groups and cannot collect errors
-    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+    # With the attributes of pydantic's own __init__, nested groups are checked without this one, and their errors are
+    # collected in one message.
+    update_wrapper(__init__, BaseModel.__init__, assigned=())
 
     @model_validator(mode="before")
     @classmethod

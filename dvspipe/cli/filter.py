@@ -143,7 +143,7 @@ def _score(
             setup = tune_filters(labelled, progress=partial(show, "tuning"))
         scores = score_filters(labelled, setup, progress=partial(show, "scoring"))
     if curve is not None:
-        from ..report.filters import draw_filter_curves
+        from ..report.charts import draw_filter_curves
 
         draw_filter_curves(scores, curve)
     if as_json:
@@ -158,7 +158,7 @@ def _score(
 
 
 def _print_scores(labelled: LabelledEvents, scores: FilterScores) -> None:
-    from ..report.filters import FILTER_NAMES, describe_setting
+    from ..report.charts import FILTER_NAMES, describe_setting
 
     total = labelled.total
     events = total.signal + total.noise

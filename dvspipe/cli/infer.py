@@ -207,7 +207,7 @@ def _write_page(folder: OutputFolder, run: InferenceRun, done: Sequence[Predicti
 
 
 def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool = False) -> None:
-    """Print a row per recording, the training data of the network, and scores.
+    """Print a row per recording, whether the network was trained on synthetic data or adapted, and scores.
 
     Args:
         predictions: Predictions to print.
@@ -231,9 +231,18 @@ def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool =
     screen.print(table)
     if any(each.basis != "events" for each in predictions):
         screen.print("By joints and events: the pictures of the videos were used too.")
-    if predictions[0].trained_on:
-        screen.print(f"training data of the network: {predictions[0].trained_on}")
+    if known := _describe_network(predictions[0].trained_on):
+        screen.print(f"network: {known}")
     if (scores := add_scores(each.scores for each in predictions)) is not None:
         from ..report import score_line
 
         screen.print(score_line(scores))
+
+
+def _describe_network(trained_on: str) -> str:
+    """Describe what limits the predictions of a network: synthetic training data, and its last adaptation."""
+    from ..results import describe_training_data
+
+    last = trained_on.split("; ")[-1]
+    is_adapted = last.startswith(("adapted to ", "readout fitted to "))
+    return ", ".join(filter(None, (describe_training_data(trained_on), last if is_adapted else "")))

@@ -1,4 +1,4 @@
-"""Charts as PNG files: training curves and confusion matrices."""
+"""Charts as PNG files: training curves, confusion matrices, kernels, curves of noise filters, and LIF neurons."""
 
 from __future__ import annotations
 
@@ -10,28 +10,50 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..results import EpochRow
+from ..results import EpochRow, FilterScore, FilterScores, KernelRecord
 from .style import (
     ACCENT,
+    DASHED,
+    GREEN,
     GREY,
     INK,
+    ORANGE,
+    PALE,
     QUIET,
+    RED,
     SMALL,
+    TITLE,
+    frame_axes,
     grid_axes,
-    mark_integers,
+    mix_polarities,
+    name_axes,
     new_figure,
     readable,
     save_figure,
+    strip_axes,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ..networks import NeuronResponse
+
 LAYER_COLOURS = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#8fbc1c")  # viridis, first to last layer
 MAX_COUNTED_CLASSES = 30  # larger confusion matrices show no counts in their cells
 MAX_NAMED_CLASSES = 100  # larger confusion matrices show no class names: they would be unreadable
 MAX_MARKED_EPOCHS = 20  # longer curves have no dot per epoch
+KERNEL_COLUMNS = 16  # kernels per row
+KERNEL_GAP_PX = 1  # between kernels, in input pixels
+FILTER_COLOURS = {"hot_pixels": ORANGE, "refractory": GREEN, "activity": ACCENT, "all": INK}
+FILTER_NAMES = {
+    "hot_pixels": "hot pixels",
+    "refractory": "refractory period",
+    "activity": "background activity",
+    "all": "together",
+}
+CLOSED_FORM = "closed form v[n] = Σ w a (1 - a)^(n - n_k), a = dt/τ, until the first spike"
+SPIKE_HEIGHT = 0.35  # above the threshold, in units of the threshold
 
 
 class _Line(NamedTuple):
@@ -70,42 +92,26 @@ def draw_curves(rows: Sequence[EpochRow], path: Path, *, title: str = "", chosen
 
 
 def plot_curves(rows: Sequence[EpochRow], *, title: str = "", chosen_epoch: int | None = None) -> Figure:
-    """Plot loss, accuracy, and the spike rate and convergence of each layer over epochs.
-
-    Args:
-        rows: Metrics, one row per epoch; values that are not finite are omitted.
-        title: Title above all panels.
-        chosen_epoch: Epoch to mark with a dashed line.
-
-    Returns:
-        A matplotlib figure.
-    """
-    panels = [
-        _Panel(
-            "Loss",
-            [
-                _Line("training", GREY, [row.train_loss for row in rows]),
-                _Line("validation", ACCENT, [row.val_loss for row in rows]),
-            ],
-        ),
-        _Panel(
-            "Accuracy in %",
-            [
-                _Line("training", GREY, [100 * row.train_accuracy for row in rows]),
-                _Line("validation", ACCENT, [100 * row.val_accuracy for row in rows]),
-            ],
-        ),
+    """Plot loss, accuracy, and the spike rate and convergence of each layer over epochs."""
+    losses = [
+        _Line("training", GREY, [row.train_loss for row in rows]),
+        _Line("validation", ACCENT, [row.val_loss for row in rows]),
     ]
+    accuracies = [
+        _Line("training", GREY, [100 * row.train_accuracy for row in rows]),
+        _Line("validation", ACCENT, [100 * row.val_accuracy for row in rows]),
+    ]
+    panels = [_Panel("Loss", losses), _Panel("Accuracy in %", accuracies)]
     if rates := _layer_lines([row.rates for row in rows]):
         panels.append(_Panel("Spikes per neuron and time step", rates, from_zero=True))
     if convergence := _layer_lines([row.convergence for row in rows]):
         panels.append(_Panel("Convergence of weights, w (1 - w)", convergence, from_zero=True))
-    epochs = [row.epoch for row in rows]
+
     figure = new_figure(width=3.4 * len(panels), height=2.9, title=title)
     for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
-        _draw_panel(axes, panel, epochs)
+        _draw_panel(axes, panel, [row.epoch for row in rows])
         if chosen_epoch is not None:
-            axes.axvline(chosen_epoch, color=QUIET, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+            axes.axvline(chosen_epoch, color=QUIET, linewidth=0.8, linestyle=DASHED, zorder=1)
             axes.set_xlabel("epoch (dashed: the chosen one)", **SMALL)
         _label_ends(axes, panel.lines)
     return figure
@@ -116,15 +122,16 @@ def _layer_lines(values: Sequence[Mapping[str, float]]) -> list[_Line]:
     layers = list(values[0]) if values else []
     places = np.linspace(0, len(LAYER_COLOURS) - 1, len(layers)).round().astype(int)
     return [
-        _Line(layer, LAYER_COLOURS[place], [each.get(layer, math.nan) for each in values])
+        _Line(layer, LAYER_COLOURS[place], [epoch.get(layer, math.nan) for epoch in values])
         for layer, place in zip(layers, places.tolist(), strict=True)
     ]
 
 
 def _draw_panel(axes: Axes, panel: _Panel, epochs: list[int]) -> None:
     grid_axes(axes, panel.title)
-    mark_integers(axes)
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     axes.set_xlabel("epoch", **SMALL)
+
     marker = "o" if len(epochs) <= MAX_MARKED_EPOCHS else None
     for line in panel.lines:
         axes.plot(epochs, line.values, color=line.colour, linewidth=1.6, marker=marker, markersize=3)
@@ -140,10 +147,13 @@ def _label_ends(axes: Axes, lines: Sequence[_Line]) -> None:
     gap = 0.08 * (high - low)
     ends = sorted((end, line.label, line.colour) for line in lines if (end := line.last()) is not None)
     heights = [value for value, _, _ in ends]
+
+    # Move labels up until each has its gap, then down until the highest is inside.
     for k in range(1, len(ends)):
         heights[k] = max(heights[k], heights[k - 1] + gap)
     for k in reversed(range(len(ends))):
         heights[k] = min(heights[k], high - (len(ends) - 1 - k) * gap)
+
     beside = axes.get_yaxis_transform()
     for height, (_, label, colour) in zip(heights, ends, strict=True):
         axes.text(1.02, height, label, color=colour, fontsize=8, va="center", transform=beside, parse_math=False)
@@ -168,14 +178,14 @@ def draw_confusion(matrix: ArrayLike, classes: Sequence[str], path: Path, title:
     figure = new_figure(width=side + 0.4, height=side, title=title)
     axes = figure.subplots()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+
     if K <= MAX_COUNTED_CLASSES:
         for row, column in np.argwhere(counts > 0).tolist():
             colour = "white" if share[row, column] > 0.55 else INK
             axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=colour)
     if K <= MAX_NAMED_CLASSES:
         _name_cells(axes, [readable(name) for name in classes])
-    axes.tick_params(length=0, labelsize=8, labelcolor=INK)
-    axes.spines[:].set_visible(False)
+    name_axes(axes)
     axes.set_xlabel("predicted", **SMALL)
     axes.set_ylabel("true", **SMALL)
     save_figure(figure, path)
@@ -183,13 +193,143 @@ def draw_confusion(matrix: ArrayLike, classes: Sequence[str], path: Path, title:
 
 def _name_cells(axes: Axes, names: Sequence[str]) -> None:
     """Label rows and columns with class names, and draw lines between cells."""
-    K = len(names)
-    axes.set_xticks(range(K), names, parse_math=False)
+    edges = np.arange(len(names) + 1) - 0.5
+    axes.set_xticks(range(len(names)), names, parse_math=False)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
     if max(map(len, names)) > 3:
         for label in axes.get_xticklabels():
             label.set(rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(K), names, parse_math=False)
-    axes.set_xticks(np.arange(K + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
+
+    axes.set_xticks(edges, minor=True)
+    axes.set_yticks(edges, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5)
     axes.tick_params(which="minor", length=0)
+
+
+def draw_kernels(layers: Sequence[KernelRecord], path: Path) -> None:
+    """Draw the kernels of each layer: ON weights red, OFF weights blue, scaled to the largest weight of each kernel."""
+    sheets = [_tile_kernels(np.array(layer.kernels)) for layer in layers]
+    heights = [9 * sheet.shape[0] / sheet.shape[1] for sheet in sheets]
+    figure = new_figure(width=9, height=sum(heights) + 0.5 * len(sheets))
+    panels = figure.subplots(len(sheets), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, layer, sheet in zip(panels, layers, sheets, strict=True):
+        drawn = len(layer.kernels)
+        axes.imshow(sheet, interpolation="nearest")
+        frame_axes(axes, f"{layer.name}: {drawn} kernels" + (f" of {layer.channels}" if drawn < layer.channels else ""))
+        axes.spines[:].set_visible(False)
+    save_figure(figure, path)
+
+
+def _tile_kernels(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Tile kernels [n, C, h, w] into an RGB image [H, W, 3]; without polarities (C != 2), in grey."""
+    n, C, h, w = kernels.shape
+    total = kernels.sum(axis=1)
+    largest = np.maximum(total.max(axis=(1, 2), keepdims=True), 1e-9)
+    grey = 1 - (total / largest)[..., None]
+    images = mix_polarities(kernels[:, 0], kernels[:, 1], largest) if C == 2 else grey
+
+    columns = min(KERNEL_COLUMNS, n)
+    rows = -(-n // columns)
+    down = h + KERNEL_GAP_PX
+    across = w + KERNEL_GAP_PX
+    sheet = np.ones((rows * down - KERNEL_GAP_PX, columns * across - KERNEL_GAP_PX, 3))
+    sheet[h::down] = 0.93
+    sheet[:, w::across] = 0.93
+    for number, image in enumerate(images):
+        top = number // columns * down
+        left = number % columns * across
+        sheet[top : top + h, left : left + w] = image
+    return sheet
+
+
+def draw_filter_curves(scores: FilterScores, path: Path) -> None:
+    """Draw the share of signal over the share of noise that each filter keeps, and a dot for each filter that is on."""
+    figure = new_figure(5.2, 4.6, scores.recording)
+    axes = figure.subplots()
+    grid_axes(axes, "Signal kept in %")
+    axes.plot([0, 100], [0, 100], color=PALE, linewidth=1, linestyle="--")
+    for score in scores.filters:
+        points = sorted((point.kept.noise, point.kept.signal) for point in score.curve)
+        noise, signal = np.array([(0, 0), *points, (score.total.noise, score.total.signal)]).T
+        axes.plot(
+            100 * noise / score.total.noise,
+            100 * signal / score.total.signal,
+            color=FILTER_COLOURS[score.filter],
+            label=f"{FILTER_NAMES[score.filter]}, AUROC {score.auroc:.3f}",
+            linewidth=1.6,
+        )
+
+    on = [score for score in scores.filters if score.setting is not None]
+    for score in [*on, scores.together] if len(on) > 1 else on:
+        label = "together" if score.filter == "all" else None
+        place = 100 * score.noise_kept, 100 * score.recall
+        axes.plot(*place, "o", color=FILTER_COLOURS[score.filter], label=label)
+        axes.annotate(describe_setting(score), place, (5, -10), textcoords="offset points", **SMALL)
+    axes.set_xlabel("Noise kept in %", **SMALL)
+    axes.set(xlim=(-2, 102), ylim=(-2, 104))
+    axes.legend(loc="lower right", fontsize=8, frameon=False)
+    save_figure(figure, path)
+
+
+def describe_setting(score: FilterScore) -> str:
+    """Return the setting of a filter with its unit; `off` without a setting."""
+    if score.filter == "all":
+        return ""
+    if score.setting is None:
+        return "off"
+    return f"factor {score.setting:g}" if score.filter == "hot_pixels" else f"{score.setting / 1000:g} ms"
+
+
+def draw_neurons(responses: Sequence[NeuronResponse], path: Path) -> None:
+    """Draw one panel per neuron (row: weight, column: time constant) above the input spikes.
+
+    Args:
+        responses: Responses to the same spikes, one per pair of weight and time constant.
+        path: PNG file to write.
+
+    Raises:
+        FileError: If the file cannot be written.
+    """
+    taus_s = list(dict.fromkeys(response.tau_s for response in responses))
+    weights = list(dict.fromkeys(response.weight for response in responses))
+    columns = len(taus_s)
+    legend_columns = 4 if columns > 2 else columns  # the longest entry is nearly as wide as a panel
+    figure = new_figure(width=0.8 + 3.6 * columns, height=1.2 + 1.8 * len(weights) + 0.8 / legend_columns)
+    ratios = [*[1.0] * len(weights), 0.16]
+    panels = figure.subplots(len(ratios), columns, squeeze=False, sharex=True, sharey="row", height_ratios=ratios)
+
+    low = min(0.0, *(float(response.membrane.min()) for response in responses))
+    for response in responses:
+        _draw_membrane(panels[weights.index(response.weight)][taus_s.index(response.tau_s)], response, low)
+    for axes, tau_s in zip(panels[0], taus_s, strict=True):
+        axes.set_title(f"τ = {1000 * tau_s:g} ms", **TITLE)
+    for axes, weight in zip(panels[:-1, 0], weights, strict=True):
+        axes.set_ylabel(f"weight {weight:g}\nmembrane / threshold", **SMALL)
+
+    for axes in panels[-1]:
+        axes.vlines(1000 * responses[0].dt * np.flatnonzero(responses[0].arrived), 0, 1, color=QUIET, linewidth=1.3)
+        axes.set_yticks([])
+        axes.set_xlabel("ms", **SMALL)
+        strip_axes(axes)
+    panels[-1][0].set_ylabel("input", **SMALL, rotation=0, ha="right", va="center")
+    lines, names = panels[0][0].get_legend_handles_labels()
+    figure.legend(
+        lines, names, loc="outside upper center", ncols=legend_columns, frameon=False, fontsize=8, labelcolor=QUIET
+    )
+    save_figure(figure, path)
+
+
+def _draw_membrane(axes: Axes, response: NeuronResponse, low: float) -> None:
+    """Draw the potential after each step, starting at 0."""
+    ms = 1000 * response.dt * np.arange(len(response.membrane) + 1)
+    axes.axhline(1, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)), label="threshold")
+    axes.plot(
+        ms, [0, *response.membrane], color=ACCENT, linewidth=2.2, alpha=0.55, label="membrane of dvspipe's LIF neuron"
+    )
+    until_first_spike = np.minimum([0, *response.closed_form], 1 + SPIKE_HEIGHT)
+    axes.plot(ms, until_first_spike, color=INK, linewidth=1, linestyle=(0, (4, 2)), label=CLOSED_FORM)
+    fired_ms = ms[1:][response.fired]
+    axes.vlines(fired_ms, 1 + 0.3 * SPIKE_HEIGHT, 1 + 0.9 * SPIKE_HEIGHT, color=RED, linewidth=1.5, label="its spikes")
+    axes.set_ylim(1.1 * low - 0.05, 1.02 + SPIKE_HEIGHT)
+    axes.set_xlim(0, ms[-1])
+    strip_axes(axes)

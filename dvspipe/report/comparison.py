@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..base.files import TemporaryFolder
 from .pages import UNDEFINED, Media, Table, check_page_name, percent, write_page
-from .style import INK, OFF, ON, QUIET, SMALL, frame_axes, grid_axes, new_figure, save_figure
+from .style import INK, OFF, ON, QUIET, SMALL, draw_steps, frame_axes, grid_axes, name_axes, new_figure, save_figure
 
 if TYPE_CHECKING:  # comparing needs numba; other reports must not import it
     from matplotlib.axes import Axes
@@ -26,15 +26,8 @@ INTERVAL_BINS_PER_STEP = 5  # comparison bins per chart step: 20 steps per decad
 MAX_SHADE_PERCENTILE = 99.5  # percentile of |ON - OFF| at full colour; hot pixels would pale all others
 MAP_WIDTH = 4.3  # inches per map; two are side by side
 INTERVAL_TICKS = {
-    1e0: "1 µs",
-    1e1: "10 µs",
-    1e2: "100 µs",
-    1e3: "1 ms",
-    1e4: "10 ms",
-    1e5: "100 ms",
-    1e6: "1 s",
-    1e7: "10 s",
-    1e8: "100 s",
+    10.0**k: name
+    for k, name in enumerate(("1 µs", "10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s"))
 }
 
 
@@ -121,8 +114,8 @@ def _draw_charts(comparison: Comparison, folder: Path) -> list[tuple[str, Media]
     return charts
 
 
-def _number(value: float | None, unit: str = "", digits: int = 3) -> str:
-    return UNDEFINED if value is None else f"{value:,.{digits}f}{unit}"
+def _number(value: float | None, unit: str = "", digits: int = 3, divisor: float = 1) -> str:
+    return UNDEFINED if value is None else f"{value / divisor:,.{digits}f}{unit}"
 
 
 def _percent(share: float | None) -> str:
@@ -131,10 +124,6 @@ def _percent(share: float | None) -> str:
 
 def _ms(setting_us: int) -> str:
     return f"{setting_us / 1000:,g} ms"
-
-
-def _measured_ms(time_us: float | None) -> str:
-    return _number(None if time_us is None else time_us / 1000, " ms")
 
 
 def _format_pair(a: str, b: str, ratio: float | None) -> str:
@@ -215,10 +204,14 @@ def _nearest_metrics(comparison: Comparison, own: str, other: str, nearest: Near
     return [
         Metric(
             f"time from {own} to {other}, median",
-            _measured_ms(nearest.median_us),
+            _number(nearest.median_us, " ms", divisor=1000),
             f"from an event of {own} to the nearest event of {other} at the same pixel and polarity, within {reach}",
         ),
-        Metric(f"time from {own} to {other}, 90 %", _measured_ms(nearest.p90_us), "90th percentile of this time"),
+        Metric(
+            f"time from {own} to {other}, 90 %",
+            _number(nearest.p90_us, " ms", divisor=1000),
+            "90th percentile of this time",
+        ),
         Metric(
             f"only in {own}",
             _percent(nearest.without_share),
@@ -236,25 +229,21 @@ def _draw_rates(comparison: Comparison) -> Figure:
     bins = len(comparison.a.bin_counts)
     together = max(1, -(-bins // MAX_STEPS))
     step_s = together * comparison.settings.bin_us * 1e-6
-    figure = new_figure(width=9, height=2.9)
-    axes = figure.subplots()
-    grid_axes(axes, "Events per second")
     rates_hz = [_merge_bins(side.bin_counts, together) / step_s for side in (comparison.a, comparison.b)]
-    _draw_steps(axes, np.arange(len(rates_hz[0]) + 1) * step_s, rates_hz)
+    figure, axes = _new_steps("Events per second", np.arange(len(rates_hz[0]) + 1) * step_s, rates_hz)
     axes.yaxis.set_major_formatter("{x:,.10g}")
     axes.set_xlabel("seconds since the first event", **SMALL)
     return figure
 
 
-def _draw_steps(axes: Axes, edges: ArrayLike, both: Sequence[ArrayLike]) -> None:
-    """Draw both recordings as step curves with a legend; draw nothing if there are no steps."""
-    edges = np.asarray(edges, np.float64)
-    if len(edges) > 1:
-        for values, name, colour in zip(both, "AB", (COLOUR_A, COLOUR_B), strict=True):
-            axes.stairs(values, edges, color=colour, linewidth=1.4, label=name, zorder=3)
-        axes.set_xlim(edges[0], edges[-1])
-        axes.legend(frameon=False, fontsize=8, labelcolor="linecolor", loc="upper right", ncols=2)
-    axes.set_ylim(bottom=0)
+def _new_steps(title: str, edges: ArrayLike, both: Sequence[ArrayLike]) -> tuple[Figure, Axes]:
+    """Create a figure with the step curves of both recordings; it is empty if there are no steps."""
+    figure = new_figure(width=9, height=2.9)
+    axes = figure.subplots()
+    grid_axes(axes, title)
+    if np.size(edges) > 1:
+        draw_steps(axes, edges, dict(zip("AB", zip(both, (COLOUR_A, COLOUR_B), strict=True), strict=True)))
+    return figure, axes
 
 
 def _draw_maps(comparison: Comparison) -> Figure:
@@ -295,16 +284,13 @@ def _draw_map_pair(
 
 
 def _draw_intervals(comparison: Comparison) -> Figure:
-    figure = new_figure(width=9, height=2.9)
-    axes = figure.subplots()
-    grid_axes(axes, "Share of intervals in %")
-    axes.set_xscale("log")
-    edges_us = comparison.interval_edges_us[::INTERVAL_BINS_PER_STEP]
     shares = []
     for side in (comparison.a, comparison.b):
         counts = _merge_bins(side.interval_counts, INTERVAL_BINS_PER_STEP)
         shares.append(100 * counts / max(1, counts.sum()))
-    _draw_steps(axes, edges_us, shares)
+    edges_us = comparison.interval_edges_us[::INTERVAL_BINS_PER_STEP]
+    figure, axes = _new_steps("Share of intervals in %", edges_us, shares)
+    axes.set_xscale("log")
     axes.set_xticks(list(INTERVAL_TICKS), list(INTERVAL_TICKS.values()))
     axes.minorticks_off()
     axes.set_xlabel("time since the previous event of the same pixel", **SMALL)
@@ -318,17 +304,12 @@ def _draw_polarities(comparison: Comparison) -> Figure:
         if side.on_share is not None:
             shares = [side.on_share, 1 - side.on_share]
             axes.barh(row, shares, left=[0, side.on_share], height=0.62, color=[ON, OFF])
-            _write_share(axes, row, f"ON {percent(side.on_share)}", "left")
-            _write_share(axes, row, f"OFF {percent(1 - side.on_share)}", "right")
+            for place, align, text, share in ((0.01, "left", "ON", shares[0]), (0.99, "right", "OFF", shares[1])):
+                text = f"{text} {percent(share)}"
+                axes.text(place, row, text, ha=align, va="center_baseline", fontsize=9, color="white")
     axes.set_yticks([0, 1], ["A", "B"])
-    axes.tick_params(length=0, labelsize=9, labelcolor=INK)
     axes.set_xlim(0, 1)
     axes.set_ylim(1.5, -0.5)
     axes.set_xticks([])
-    axes.spines[:].set_visible(False)
+    name_axes(axes, labelsize=9)
     return figure
-
-
-def _write_share(axes: Axes, row: int, text: str, side: Literal["left", "right"]) -> None:
-    left = 0.01 if side == "left" else 0.99
-    axes.text(left, row, text, ha=side, va="center_baseline", fontsize=9, color="white")

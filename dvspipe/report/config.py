@@ -1,4 +1,4 @@
-"""Preview settings."""
+"""Preview settings, and the resolutions of charts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ from typing import Literal
 from pydantic import Field
 
 from ..base.config import Settings
-from .style import ColourMap, EventColours
 
+DPI = 200  # charts written to files: twice matplotlib's density
+CSS_DPI = 100  # charts in pages; text is a little larger than in print
+SHARPNESS = 2  # screen pixels per CSS pixel assumed for pictures in notebooks
 MIN_PLAY_S = 2.0  # shorter recordings are played slower
+
+EventColours = Literal["light", "dark", "colour-blind"]
+"""Colour schemes for ON and OFF events."""
+ColourMap = Literal["viridis", "inferno", "grey"]
+"""Colour maps for the number of events, ON and OFF alike."""
 
 PreviewMode = Literal["counts", "surface", "decay"]
 """What the brightness of a pixel shows."""
@@ -61,13 +68,6 @@ def plan_playback(
     duration_s: float, *, max_play_s: float, fps: float, sides_px: tuple[int, int], colours: PreviewColours = "light"
 ) -> PreviewSettings:
     """Return settings to play a recording in real time, or slower or faster to last `MIN_PLAY_S` to `max_play_s`.
-
-    Args:
-        duration_s: Duration of the recording in seconds.
-        max_play_s: Maximum playing time in seconds.
-        fps: Pictures per second of playback.
-        sides_px: Minimum and maximum of the longer side in pixels.
-        colours: Colours of ON and OFF events.
 
     Example:
         >>> plan_playback(120.0, max_play_s=60.0, fps=25.0, sides_px=(256, 480)).speed

@@ -24,14 +24,10 @@ HEADS = (
 
 @dataclass(frozen=True)
 class EnergySection:
-    """Content of the energy section of a page; the template is energy.html.
+    """Content of the energy section of a page, energy.html.
 
-    Args:
-        scope: What the numbers refer to, as a sentence.
-        layers: One row per layer, and a row with totals.
-        estimates: Energy of the network compared with alternatives.
-        multiplies: Whether some inputs are not counts, and need multiplications.
-        counts_membranes: Whether the estimates include membrane updates.
+    `scope` is a sentence on what the numbers refer to; `multiplies`: some inputs are not counts; `counts_membranes`:
+    the estimates include membrane updates.
     """
 
     scope: str
@@ -47,7 +43,8 @@ class EnergySection:
 def energy_per_recording(activity: ActivityRecord) -> EnergySection:
     """Return the mean per test recording, compared with the same network with ReLU instead of spikes."""
     frames_pj = activity.frame_energy_pj
-    dense_operations, dense_pj = activity.frame_operations * activity.steps, frames_pj * activity.steps
+    dense_operations = activity.frame_operations * activity.steps
+    dense_pj = frames_pj * activity.steps
     estimates = (
         ("This network, synapses", f"{activity.operations:,.0f} synaptic operations", activity.synapse_energy_pj),
         (
@@ -73,18 +70,15 @@ def energy_per_recording(activity: ActivityRecord) -> EnergySection:
 
 
 def energy_per_second(layers: Sequence[LayerActivity], classified_us: int) -> EnergySection:
-    """Return the mean per second of classified time, compared with the same operations without skipping zeros.
-
-    Args:
-        layers: Activity per layer, summed over all recordings.
-        classified_us: Time processed by the network in microseconds, > 0.
-    """
+    """Return the mean per second of classified time (> 0), compared with the same operations without skipping zeros."""
     seconds = classified_us / 1e6
-    operations, dense = (sum(counts) / seconds for counts in zip(*map(_operations, layers), strict=True))
-    spent_pj, dense_pj = (sum(energies) / seconds for energies in zip(*map(_energies_pj, layers), strict=True))
+    operations = sum(layer.operations for layer in layers) / seconds
+    dense_operations = sum(layer.dense_operations for layer in layers) / seconds
+    spent_pj = sum(layer.energy_pj for layer in layers) / seconds
+    dense_pj = sum(layer.dense_energy_pj for layer in layers) / seconds
     estimates = (
         ("This network, synapses", f"{operations:,.0f} synaptic operations", spent_pj),
-        ("This network, without skipping zeros", f"{dense:,.0f} multiply-accumulates", dense_pj),
+        ("This network, without skipping zeros", f"{dense_operations:,.0f} multiply-accumulates", dense_pj),
     )
     return EnergySection(
         f"Mean per second of the {seconds:,.1f} s processed by the network; overlapping windows count separately.",
@@ -93,14 +87,6 @@ def energy_per_second(layers: Sequence[LayerActivity], classified_us: int) -> En
         layers[0].multiplies,
         counts_membranes=False,
     )
-
-
-def _operations(layer: LayerActivity) -> tuple[float, float]:
-    return layer.operations, layer.dense_operations
-
-
-def _energies_pj(layer: LayerActivity) -> tuple[float, float]:
-    return layer.energy_pj, layer.dense_energy_pj
 
 
 def _layer_table(layers: Sequence[LayerActivity], amount: float) -> Table:
@@ -112,20 +98,20 @@ def _layer_table(layers: Sequence[LayerActivity], amount: float) -> Table:
             UNDEFINED if layer.rate is None else f"{layer.rate:.4f}",
             f"{layer.spikes_in / amount:,.0f}",
             f"{layer.fan_out:,.0f}",
-            *_costs(_operations(layer), layer.energy_pj, amount),
+            *_format_costs([layer], amount),
         )
         for layer in layers
     ]
-    operations, dense = (sum(counts) for counts in zip(*map(_operations, layers), strict=True))
-    energy_pj = sum(layer.energy_pj for layer in layers)
     neurons = sum(layer.neurons for layer in layers)
-    total = ("Total", f"{neurons:,}", "", "", "", *_costs((operations, dense), energy_pj, amount))
-    return Table(HEADS, (*rows, total))
+    return Table(HEADS, (*rows, ("Total", f"{neurons:,}", "", "", "", *_format_costs(layers, amount))))
 
 
-def _costs(operations: tuple[float, float], energy_pj: float, amount: float) -> tuple[str, str, str, str]:
-    synaptic, dense = operations
+def _format_costs(layers: Sequence[LayerActivity], amount: float) -> tuple[str, str, str, str]:
+    """Return dense and synaptic operations, the share of the latter, and their energy, of all layers."""
+    synaptic = sum(layer.operations for layer in layers)
+    dense = sum(layer.dense_operations for layer in layers)
     share = percent(synaptic / dense) if dense else UNDEFINED
+    energy_pj = sum(layer.energy_pj for layer in layers)
     return f"{dense / amount:,.0f}", f"{synaptic / amount:,.0f}", share, joules(energy_pj / amount)
 
 

@@ -24,6 +24,7 @@ from .style import (
     SMALL,
     TITLE,
     frame_axes,
+    mix_polarities,
     new_figure,
     readable,
     save_figure,
@@ -73,28 +74,17 @@ def draw_examples(record: ActivityRecord, classes: Sequence[str], path: Path, ti
 
 
 def draw_wrong(wrong: Sequence[WrongPrediction], images: Sequence[EventImage], path: Path, title: str = "") -> None:
-    """Draw the events of wrong predictions, with the true class, the prediction and its probability.
-
-    Args:
-        wrong: All wrong predictions; the first ones have an image.
-        images: Images of the first wrong predictions, at least one.
-        path: PNG file to write.
-        title: Title above all images.
-
-    Raises:
-        FileError: If the file cannot be written.
-    """
+    """Draw the events of wrong predictions, with the true class, the prediction and its probability."""
     columns = min(WRONG_COLUMNS, len(images))
     rows = -(-len(images) // columns)
     tallest = max(len(image.on) / len(image.on[0]) for image in images)
     figure = new_figure(width=WRONG_SIDE * columns, height=(WRONG_SIDE * tallest + WRONG_TEXTS) * rows, title=title)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, image, case in zip(panels, images, wrong, strict=False):
-        on, off = np.array(image.on), np.array(image.off)
-        most = max(1.0, float(np.quantile((on + off)[on + off > 0], 0.98))) if (on + off).any() else 1.0
-        strength = np.minimum((on + off) / most, 1)[..., None]
-        share = (on / np.maximum(on + off, 1))[..., None]
-        axes.imshow(1 - strength * (1 - (share * np.array(ON) + (1 - share) * np.array(OFF))), interpolation="nearest")
+        off, on = np.array(image.off), np.array(image.on)
+        filled = (off + on)[off + on > 0]
+        most = max(1.0, float(np.quantile(filled, 0.98))) if filled.size else 1.0
+        axes.imshow(mix_polarities(off, on, most), interpolation="nearest")
         frame_axes(axes, "")
         above = f"{readable(case.label)}, predicted:\n{readable(case.predicted)} {case.probability:.0%}"
         axes.set_title(above, fontsize=8, color=INK, parse_math=False)

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from matplotlib.figure import Figure
 
-from .resolution import DPI, SHARPNESS
+from .config import DPI, SHARPNESS
 
 
 class ShownSize(TypedDict):

@@ -46,10 +46,6 @@ def plan_frames(
         settings: Settings of the frames.
         sensor: Sensor of recordings that do not store it.
         hints: Other missing metadata.
-
-    Raises:
-        FileError: If no recordings are found.
-        DataError: If recordings have no class folder or no boxes, or are too few for a part val.
     """
     out_inside = out.resolve() if source.resolve() in out.resolve().parents else None
     found = [path for path in find_recordings([source]) if not _is_other(path, out_inside)]
@@ -118,23 +114,21 @@ def _find_labelled(tasks: Sequence[FrameTask], source: Path) -> list[FrameTask]:
 def _distinguish(tasks: Sequence[FrameTask]) -> list[FrameTask]:
     """Keep the suffix in the names of recordings that differ only in it: a.raw and a.dat."""
     counts = Counter(task.times for task in tasks)
-
-    def with_suffix(task: FrameTask) -> FrameTask:
-        if counts[task.times] == 1:
-            return task
-        suffix = task.source.suffix
-        if not task.prefix:
-            folder = task.folder.with_name(task.folder.name + suffix)
-            return replace(task, folder=folder, times=folder / TIMES)
-        name = task.prefix[:-1] + suffix
-        return replace(task, prefix=f"{name}_", times=task.times.with_name(f"{name}.csv"))
-
-    found = list(map(with_suffix, tasks))
-    first = {task.times: task for task in reversed(found)}
-    for task in found:
-        if first[task.times] != task:
+    named = [task if counts[task.times] == 1 else _keep_suffix(task) for task in tasks]
+    first: dict[Path, FrameTask] = {}
+    for task in named:
+        if first.setdefault(task.times, task) != task:
             raise DataError(f"{task}: has the same name in the output as {first[task.times]} ({task.times.stem})")
-    return found
+    return named
+
+
+def _keep_suffix(task: FrameTask) -> FrameTask:
+    suffix = task.source.suffix
+    if not task.prefix:
+        folder = task.folder.with_name(task.folder.name + suffix)
+        return replace(task, folder=folder, times=folder / TIMES)
+    name = task.prefix[:-1] + suffix
+    return replace(task, prefix=f"{name}_", times=task.times.with_name(f"{name}.csv"))
 
 
 def _draw_val(tasks: Sequence[FrameTask], source: Path, settings: FrameSettings) -> list[FrameTask]:
@@ -179,11 +173,7 @@ def _find_names(tasks: Sequence[FrameTask], source: Path, settings: FrameSetting
 
 
 def write_index(plan: FramePlan) -> None:
-    """Write the files that describe all complete recordings: data.yaml (`yolo`) or a file per part (`coco`).
-
-    Raises:
-        FileError: If a file cannot be written.
-    """
+    """Write the files that describe all complete recordings: data.yaml (`yolo`) or a file per part (`coco`)."""
     missing = set(plan.unwritten())
     done = [task for task in plan.tasks if task not in missing]
     parts = [part for part in dict.fromkeys(PARTS_OF_FOLDERS.values()) if any(task.part == part for task in done)]

@@ -73,15 +73,6 @@ def write_frames(
     """Write the frames of recordings, and finally the files of the layout; yield the outcome of each recording.
 
     Recordings with a table of times are skipped. Memory is bounded by the busiest window.
-
-    Args:
-        plan: Recordings and settings, as returned by `plan_frames`.
-        engine: Engine that runs the work.
-        overwrite: Whether to remove the frames of earlier runs first.
-        progress: Called with the number of recordings done and the total.
-
-    Raises:
-        FileError: If the folder contains other files or frames with other settings, or cannot be written to.
     """
     if plan.out.is_file():
         raise FileError(f"{plan.out}: is a file (expected an output folder)")

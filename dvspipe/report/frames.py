@@ -98,16 +98,7 @@ class FrameTask:
 
 @dataclass(frozen=True)
 class FramePlan:
-    """Frames to write; see `plan_frames`.
-
-    Args:
-        out: Output folder.
-        tasks: Recordings.
-        settings: Settings of all frames.
-        names: Names of the classes of boxes.
-        sensor: Sensor of recordings that do not store it.
-        hints: Other missing metadata.
-    """
+    """Frames to write; see `plan_frames`."""
 
     out: Path
     tasks: tuple[FrameTask, ...]
@@ -131,21 +122,12 @@ class FrameCount(NamedTuple):
 
 @dataclass(frozen=True)
 class FrameWriter:
-    """Write the frames of a recording; picklable.
-
-    Args:
-        plan: Output folder and settings.
-    """
+    """Write the frames of a recording; picklable."""
 
     plan: FramePlan
 
     def __call__(self, task: FrameTask, progress: Progress = ignore_progress) -> FrameCount:
-        """Write the frames of a recording, and its table last.
-
-        Raises:
-            DvspipeError: If the recording or its boxes cannot be read.
-            FileError: If the frames cannot be written.
-        """
+        """Write the frames of a recording, and its table last."""
         staging = self.plan.out / task.staging
         shutil.rmtree(staging, ignore_errors=True)
         try:
@@ -239,11 +221,7 @@ def shade_frame(frame: EventFrame, settings: FrameConfig) -> NDArray[np.uint8]:
 
 
 def check_classes(task: FrameTask, boxes: Boxes, names: Sequence[str]) -> None:
-    """Check that each box has a named class.
-
-    Raises:
-        DataError: If a class has no name.
-    """
+    """Check that each box has a named class."""
     largest = int(boxes.classes.max(initial=-1))
     if largest >= len(names):
         raise DataError(f"{task.boxes}: class {largest} has no name (found {len(names)} names, {', '.join(names)})")

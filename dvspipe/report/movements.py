@@ -14,7 +14,7 @@ from ..base.files import TemporaryFolder
 from ..pose import OUTWARDS, GesturePart, HandPath, Track, trace_hands
 from ..video.config import VideoSettings
 from .pages import Media, Table, check_page_name, write_page
-from .skeletons import LEFT_COLOUR, RIGHT_COLOUR, write_track_part
+from .skeletons import LEFT_COLOUR, RIGHT_COLOUR, write_track_preview
 from .style import ACCENT, SMALL, grid_axes, new_figure, readable, save_figure, shares
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _make_section(film: GestureFilm, folder: Path, video: VideoSettings | None) 
     part = film.part
     shown, chart = folder / "part.webm", folder / "hands.png"
     part_us = (part.start_us, part.stop_us)
-    write_track_part(film.track, film.film, shown, part_us=part_us, max_px=MAX_FRAME_PX, video=video)
+    write_track_preview(film.track, film.film, shown, part_us=part_us, max_px=MAX_FRAME_PX, video=video)
     save_figure(plot_hands(film.track, part), chart)
     return _FilmSection(
         title=readable(film.name),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,11 +23,11 @@ from ..formats import RecordingLike, as_events
 from ..results import Prediction, SegmentRow, TrainingRun, wilson_interval
 from .charts import plot_curves
 from .config import PreviewSettings, plan_playback
-from .pages import environment, percent
-from .painter import EventPainter, make_palette
+from .pages import environment, outline_steps, percent
+from .painter import EventPainter, encode_picture, make_palette
 from .plots import PlotKind, PlotSource, plot_source
 from .previews import write_preview
-from .style import readable
+from .style import readable, to_hex
 from .timelines import class_colour, plot_timeline
 
 if TYPE_CHECKING:
@@ -40,7 +39,8 @@ PICTURE_EVENTS = 100_000  # maximum number of events in the picture of a recordi
 PICTURE_SHARE = 0.1  # events in the picture, as a share of the number of pixels
 PICTURE_MIN_PX, PICTURE_MAX_PX = 160, 360  # range of its longer side
 SAMPLED_POLARITIES = 1 << 20
-CURVE_BINS, CURVE_WIDTH, CURVE_HEIGHT = 100, 400, 36
+CURVE_BINS = 100
+CURVE_SIZE = 400, 36  # width and height in CSS pixels
 MAX_BARS = 10
 MAX_SPANS = 200
 MAX_CLASS_NAMES = 12  # longer lists of classes are shortened
@@ -89,17 +89,7 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Card(Brief):
-    """Content of the HTML summary of a value.
-
-    Args:
-        title: Heading.
-        facts: Names and values, one pair per line.
-        bars: Bar chart, such as class probabilities.
-        picture: Small picture.
-        curve: Curve of a quantity over time or epochs.
-        spans: Parts of a timeline.
-        spans_caption: Caption of the timeline.
-    """
+    """Content of the HTML summary of a value."""
 
     title: str
     facts: Sequence[tuple[str, str]]
@@ -112,11 +102,7 @@ class Card(Brief):
 
 @dataclass(frozen=True, repr=False)
 class Animation(Brief):
-    """Video of events that a notebook plays.
-
-    Args:
-        data: Content of the WebM file.
-    """
+    """Video of events that a notebook plays."""
 
     data: bytes
 
@@ -231,25 +217,15 @@ def _draw_busiest(events: Events, places: NDArray[np.int64]) -> Thumbnail:
     settings = PreviewSettings(
         window_us=min(10**9, max(100, shown.duration_us + 1)), min_side_px=PICTURE_MIN_PX, max_side_px=PICTURE_MAX_PX
     )
-    painter = EventPainter(events.sensor, settings, None, None)
+    painter = EventPainter(events.sensor, settings)
     drawn = painter.draw(shown, int(shown.t[-1]) + 1, int(shown.t[0]) - int(events.t[0])).to_rgb(make_palette("light"))
-    return _thumbnail(drawn, f"{count:,} events in {_seconds(shown.duration_us)}, ON red and OFF blue")
-
-
-def _thumbnail(picture: NDArray[np.uint8], caption: str) -> Thumbnail:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(picture).quantize(64).save(file, format="png", optimize=True)
-    return Thumbnail(base64.b64encode(file.getvalue()).decode(), picture.shape[1], caption)
+    png = base64.b64encode(encode_picture(drawn, optimize=True)).decode()
+    return Thumbnail(png, drawn.shape[1], f"{count:,} events in {_seconds(shown.duration_us)}, ON red and OFF blue")
 
 
 def _curve(values: NDArray[np.int64] | NDArray[np.float64], caption: str) -> Curve:
     """Return a step curve, scaled from 0 to the largest value."""
-    heights = CURVE_HEIGHT * (1 - values / max(1e-12, float(values.max(initial=0))))
-    step = CURVE_WIDTH / max(1, len(values))
-    steps = [f"{x * step:.1f},{y:.1f}" for k, y in enumerate(heights.tolist()) for x in (k, k + 1)]
-    return Curve(" ".join([f"0,{CURVE_HEIGHT}", *steps, f"{CURVE_WIDTH},{CURVE_HEIGHT}"]), caption)
+    return Curve(outline_steps(values / max(1e-12, float(values.max(initial=0))), CURVE_SIZE), caption)
 
 
 @_summarize.register(Prediction)
@@ -286,7 +262,8 @@ def _spans(segments: Sequence[SegmentRow], K: int) -> list[TimelinePart]:
 def _colour(label: int | None, K: int) -> str:
     if label is None:
         return UNCERTAIN_COLOUR
-    return "#{:02x}{:02x}{:02x}".format(*(round(255 * share) for share in class_colour(label, K)))
+    red, green, blue = (round(255 * share) for share in class_colour(label, K))
+    return to_hex((red, green, blue))
 
 
 @_summarize.register(TrainingRun)

@@ -9,10 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..base.errors import FileError
 from ..base.files import write_beside
-from .resolution import CSS_DPI, DPI
-from .style import readable
+from .config import CSS_DPI, DPI
+from .style import Values, readable
 
 if TYPE_CHECKING:  # import Jinja2 only when a page is written
     from jinja2 import Environment
@@ -38,9 +40,6 @@ class Media:
         is_chart: Keep it wide enough to be readable on a phone, where it scrolls sideways.
         link: URL to load it from; None: embed it in the page.
         is_playing: Play a video in a loop as soon as it is visible.
-
-    Raises:
-        FileError: If the file has another suffix.
     """
 
     path: Path
@@ -60,11 +59,7 @@ class Media:
 
     @property
     def width_px(self) -> int:
-        """Display width of a chart, in CSS pixels.
-
-        Raises:
-            FileError: If the file is missing or not a picture.
-        """
+        """Display width of a chart, in CSS pixels."""
         from PIL import Image
 
         try:
@@ -79,11 +74,7 @@ class Media:
         return self.media_type.startswith("video")
 
     def address(self) -> Iterator[str]:
-        """Yield the address in pieces: the link, or a data URI with the content of the file.
-
-        Raises:
-            FileError: If the file is missing or cannot be read.
-        """
+        """Yield the address in pieces: the link, or a data URI with the content of the file."""
         if self.link is not None:
             yield self.link
             return
@@ -100,12 +91,7 @@ class Media:
 
 @dataclass(frozen=True)
 class Table:
-    """Table of text cells in a page.
-
-    Args:
-        heads: Column titles.
-        rows: Rows, each with one text per column.
-    """
+    """Table of text cells in a page."""
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -125,14 +111,6 @@ def write_page(path: Path, template: str, **values: object) -> Path:
     """Write a page and return its path.
 
     The page is written in pieces, because its videos may be large.
-
-    Args:
-        path: HTML file to write.
-        template: File name in `templates`.
-        values: Variables of the template; text is escaped.
-
-    Raises:
-        FileError: If the page cannot be written, or a picture cannot be read.
     """
     pieces = environment().get_template(template).generate(**values)
     with write_beside(path) as beside, beside.open("w", encoding="utf-8", errors="backslashreplace") as page:
@@ -154,6 +132,16 @@ def environment() -> Environment:
     )
     found.filters.update(percent=percent, readable=readable, list_values=list_values)
     return found
+
+
+def outline_steps(heights: Values, size: tuple[int, int]) -> str:
+    """Return the points of an SVG polygon below a step curve; heights are relative to the height of the picture."""
+    width, height = size
+    edges = np.linspace(0, width, len(heights) + 1)
+    across = np.repeat(edges, 2)[1:-1]
+    down = np.repeat(height * (1 - heights), 2)
+    steps = [f"{x:.1f},{y:.1f}" for x, y in zip(across, down, strict=True)]
+    return " ".join([f"0,{height}", *steps, f"{width},{height}"])
 
 
 def percent(share: float, digits: int = 1) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from ..base.errors import ConfigError, Remedy
 from ..events import EARLIEST_US, Events, SensorSize
 from ..video.opencv import cv2
-from .config import PreviewColours, PreviewMode, PreviewSettings
-from .style import DARK, EVENT_PALETTES, Colour, ColourMap, EventPalette
+from .config import ColourMap, PreviewColours, PreviewMode, PreviewSettings
+from .style import DARK, EVENT_PALETTES, Colour, EventPalette
 
 OPACITY = (0.6, 0.73, 0.87, 1.0)  # pixels with 1, 2, 3, and 4 or more events
 FADE_LEVELS = 32  # shades of fading pixels
@@ -54,11 +55,7 @@ class PaletteImage(NamedTuple):
     video: NDArray[np.uint8] | None
 
     def to_rgb(self, palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the RGB colours, uint8 [H, W, 3].
-
-        Args:
-            palette: Palette from `make_palette`.
-        """
+        """Return the RGB colours, uint8 [H, W, 3]."""
         colours = palette[self.indices]
         if self.video is not None:
             colours[: self.video.shape[0], : self.video.shape[1]] = self.video
@@ -72,6 +69,12 @@ class Box(NamedTuple):
     top: float
     width: float
     height: float
+
+    def corners(self, x: float, y: float) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the first and the last pixel of the rectangle in a picture that is scaled by `x` and `y`."""
+        first = round(self.left * x), round(self.top * y)
+        last = round((self.left + self.width) * x) - 1, round((self.top + self.height) * y) - 1
+        return first, last
 
 
 class Caption(NamedTuple):
@@ -97,6 +100,15 @@ def write_picture(picture: NDArray[np.uint8], path: Path) -> Path:
     return path
 
 
+def encode_picture(picture: NDArray[np.uint8], *, optimize: bool = False) -> bytes:
+    """Return a picture, uint8 [H, W, 3], as a small PNG file of 64 colours."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(picture).quantize(64).save(file, format="png", optimize=optimize)
+    return file.getvalue()
+
+
 class EventPainter:
     """Draw pictures of consecutive events.
 
@@ -109,19 +121,18 @@ class EventPainter:
         settings: Preview settings.
         video: Video to show left of the events: frame times in microseconds and RGB frames, uint8 [H, W, 3].
         captions: Returns the caption of each picture.
-
-    Raises:
-        ConfigError: If `settings.scale` makes pictures too large.
     """
 
     def __init__(
         self,
         sensor: SensorSize,
         settings: PreviewSettings,
-        video: Iterator[tuple[int, NDArray[np.uint8]]] | None,
-        captions: Captions | None,
+        *,
+        video: Iterator[tuple[int, NDArray[np.uint8]]] | None = None,
+        captions: Captions | None = None,
     ) -> None:
-        self.settings, self._captions = settings, captions
+        self.settings = settings
+        self._captions = captions
         self._shrink = max(1, -(-max(sensor.width, sensor.height) // settings.max_side_px))
         self._shape = -(-sensor.height // self._shrink), -(-sensor.width // self._shrink)
         self._enlarge = settings.scale or max(1, -(-settings.min_side_px // max(self._shape)))
@@ -139,25 +150,22 @@ class EventPainter:
         self._next_frame = next(self._video, None)
 
     def draw(self, events: Events | None, end_us: int, since_us: int) -> PaletteImage:
-        """Draw one picture with its caption, and the time below; its sides are even, as VP8 requires.
-
-        Args:
-            events: Events since the previous picture.
-            end_us: Time of the picture, exclusive.
-            since_us: Time to display.
-        """
+        """Draw the events since the previous picture, until `end_us` (exclusive); sides are even, as VP8 requires."""
         indices = (
             self._draw_counts(events, end_us) if self.settings.mode == "counts" else self._draw_fading(events, end_us)
         )
         pixels = indices.repeat(self._enlarge, axis=0).repeat(self._enlarge, axis=1)
         caption = None if self._captions is None else self._captions(end_us)
         if caption is not None and caption.box is not None:
-            self._draw_box(pixels, caption.box)
+            scale = self._enlarge / self._shrink
+            cv2.rectangle(pixels, *caption.box.corners(scale, scale), BAR, 2)
+
         video = self._frame_at(end_us, len(pixels))
         if video is not None:
             pixels = np.pad(pixels, ((0, 0), (video.shape[1], 0)), constant_values=STRIP)
             if caption is not None:
                 video = _label_frame(video, caption, self._sensor)
+
         height, width = pixels.shape
         strip_px = max(MIN_STRIP_PX, height // 20)
         strips = [_draw_text(f"{since_us / 1e6:.3f} s", width + width % 2, strip_px)]
@@ -169,30 +177,18 @@ class EventPainter:
         picture[height:full] = np.concatenate(strips)
         return PaletteImage(picture, video)
 
-    def _draw_box(self, pixels: NDArray[np.uint8], box: Box) -> None:
-        scale = self._enlarge / self._shrink
-        left, top = round(box.left * scale), round(box.top * scale)
-        right, bottom = round((box.left + box.width) * scale) - 1, round((box.top + box.height) * scale) - 1
-        cv2.rectangle(pixels, (left, top), (right, bottom), BAR, 2)
-
     def _draw_counts(self, events: Events | None, end_us: int) -> NDArray[np.uint8]:
         """Return palette indices of ON minus OFF counts in the window that ends at `end_us`."""
         window_us = self.settings.window_us
         self._recent = [part for part in self._recent if part.t[-1] >= end_us - window_us]
         if events is not None and len(events):
             self._recent.append(events)
-        net = np.zeros(self._shape, np.int64)
+        net = np.zeros(self._shape)
         for part in self._recent:
-            net += self._count(part.between(end_us - window_us, end_us))
-        return shade_counts(net)
+            net += self._sum_weights(part.between(end_us - window_us, end_us), 1.0)
+        return shade_counts(net.astype(np.int64))
 
-    def _count(self, events: Events) -> NDArray[np.int64]:
-        """Count ON minus OFF events per pixel [H, W]."""
-        places, size = self._pixel_indices(events), math.prod(self._shape)
-        on, off = (np.bincount(places[events.p == polarity], minlength=size) for polarity in (True, False))
-        return (on - off).reshape(self._shape)
-
-    def _sum_weights(self, events: Events, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _sum_weights(self, events: Events, weights: NDArray[np.float64] | float) -> NDArray[np.float64]:
         """Sum the weights per pixel [H, W], counting OFF events as negative."""
         signed = np.where(events.p, weights, -weights)
         sums = np.bincount(self._pixel_indices(events), signed, math.prod(self._shape))
@@ -262,12 +258,11 @@ def _label_frame(frame: NDArray[np.uint8], caption: Caption, sensor: SensorSize)
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = frame.shape[:2]
-    drawn, box = frame.copy(), caption.box
-    if box is not None:
-        x, y = width / sensor.width, height / sensor.height
-        corner = round(box.left * x), round(box.top * y)
-        opposite = round((box.left + box.width) * x) - 1, round((box.top + box.height) * y) - 1
-        cv2.rectangle(drawn, corner, opposite, DARK.bar, 2)
+    drawn = frame.copy()
+    if caption.box is not None:
+        corners = caption.box.corners(width / sensor.width, height / sensor.height)
+        cv2.rectangle(drawn, *corners, DARK.bar, 2)
+
     band_px = max(MIN_STRIP_PX, round(LABEL_SHARE * height))
     bar_px, top = max(BAR_PX, band_px // 10), height - band_px
     drawn[top:] = (drawn[top:] * LABEL_BRIGHTNESS).astype(np.uint8)

@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from ..events import Events
 from ..parallel import Progress, ignore_progress
 from .config import PreviewColours, plan_playback
-from .pages import write_page
+from .pages import outline_steps, write_page
 from .painter import Caption
-from .plots import PlotSource
+from .plots import PlotSource, add_counts
 from .previews import write_preview
-from .style import EVENT_PALETTES, LIGHT, Colour, EventPalette
+from .style import EVENT_PALETTES, LIGHT, EventPalette, to_hex
 from .timelines import find_clock
 
 PLAYER_FPS = 25.0
 MAX_PLAY_S = 60.0
 PLAYER_PX = 256, 480  # range of the sensor's longer side in the video
-RATE_BINS, RATE_WIDTH, RATE_HEIGHT = 200, 1000, 120
+RATE_BINS = 200
+RATE_SIZE = 1000, 120  # width and height of the curve in CSS pixels
 VIDEO_NAME = "events.webm"
 
 
@@ -92,7 +93,8 @@ def write_player_page(
         FileError: If a file cannot be written.
         VideoError: If the video beside the events cannot be read.
     """
-    duration_s, ends_us = source.duration_s, list[int]()
+    duration_s = source.duration_s
+    ends_us: list[int] = []
     settings = plan_playback(duration_s, max_play_s=MAX_PLAY_S, fps=fps, sides_px=PLAYER_PX, colours=colours)
 
     def note_end(end_us: int) -> Caption | None:
@@ -123,19 +125,17 @@ def write_player_page(
         rate=rate,
         channel=channel,
         layers=_draw_layers(rate, _palette(colours)),
-        background=_hex(_palette(colours).background),
-        size=(RATE_WIDTH, RATE_HEIGHT),
+        background=to_hex(_palette(colours).background),
+        size=RATE_SIZE,
     )
     return rate
 
 
 def _count_events(source: PlotSource, counts: NDArray[np.int64]) -> Iterator[Events]:
     """Yield the events of a recording, and add them to `counts`, the array of a `RateCurve`."""
-    first_us, last_us = source.span_us
-    edges_us = np.linspace(first_us, last_us + 1, RATE_BINS + 1)
+    edges_us = source.bin_edges_us(RATE_BINS)
     for part in source.chunks:
-        for on in (0, 1):
-            counts[on] += np.diff(np.searchsorted(part.t[part.p == on], edges_us))
+        add_counts(counts, part, edges_us)
         yield part
 
 
@@ -159,18 +159,8 @@ def _palette(colours: PreviewColours) -> EventPalette:
 def _draw_layers(rate: RateCurve, palette: EventPalette) -> list[_Layer]:
     """Return the curve of OFF events, and of ON events stacked on it."""
     off, both = rate.counts[0], rate.counts.sum(axis=0)
-    scale = RATE_HEIGHT / max(1, int(both.max(initial=0)))
+    highest = max(1, int(both.max(initial=0)))
     return [
-        _Layer("ON", _polygon(both * scale), _hex(palette.on)),
-        _Layer("OFF", _polygon(off * scale), _hex(palette.off)),
+        _Layer("ON", outline_steps(both / highest, RATE_SIZE), to_hex(palette.on)),
+        _Layer("OFF", outline_steps(off / highest, RATE_SIZE), to_hex(palette.off)),
     ]
-
-
-def _polygon(heights: NDArray[np.float64]) -> str:
-    step = RATE_WIDTH / len(heights)
-    tops = [f"{x * step:g},{RATE_HEIGHT - y:.1f}" for k, y in enumerate(heights.tolist()) for x in (k, k + 1)]
-    return " ".join([f"0,{RATE_HEIGHT}", *tops, f"{RATE_WIDTH},{RATE_HEIGHT}"])
-
-
-def _hex(colour: Colour) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)

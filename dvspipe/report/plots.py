@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..base.errors import ConfigError, FileError, escape_controls
 from ..events import Events, SensorSize, concatenate
@@ -19,6 +20,8 @@ from .style import (
     INK,
     QUIET,
     SMALL,
+    Shares,
+    draw_steps,
     grid_axes,
     new_figure,
     save_figure,
@@ -74,12 +77,16 @@ class PlotSource:
         """Time from the first to the last event in seconds, > 0."""
         return max(1e-6, (self.span_us[1] - self.span_us[0]) / 1e6)
 
+    def bin_edges_us(self, bins: int) -> NDArray[np.float64]:
+        """Return the edges of bins of equal length that cover all events, float64 [bins + 1]."""
+        return np.linspace(self.span_us[0], self.span_us[1] + 1, bins + 1)
+
 
 class _Inks(NamedTuple):
     """Colours indexed by polarity: 0 OFF, 1 ON."""
 
-    off: tuple[float, float, float]
-    on: tuple[float, float, float]
+    off: Shares
+    on: Shares
 
 
 def draw_events(
@@ -114,9 +121,6 @@ def plot_source(kind: PlotKind, source: PlotSource, *, colours: PreviewColours =
         source: Recording to draw.
         colours: Colours of ON and OFF: `colour-blind`; any other name means `light`.
         title: Title above the chart.
-
-    Raises:
-        ConfigError: If the kind is unknown.
     """
     if kind not in PLOTS:
         raise ConfigError(f"{kind}: unknown chart of events (expected {', '.join(PLOTS)})")
@@ -143,11 +147,11 @@ def _draw_xyt(source: PlotSource, inks: _Inks, title: str) -> Figure:
     seconds = (events.t - source.span_us[0]) / 1e6
     crowd = len(events) / MAX_XYT_POINTS
     for on, (name, ink) in enumerate(zip(("OFF", "ON"), inks, strict=True)):
-        own = events.p == on
+        same = events.p == on
         axes.scatter(
-            seconds[own],
-            events.x[own],
-            events.y[own],
+            seconds[same],
+            events.x[same],
+            events.y[same],
             s=6 - 4.8 * crowd,
             color=ink,
             alpha=0.9 - 0.55 * crowd,
@@ -214,22 +218,24 @@ def _draw_raster(source: PlotSource, inks: _Inks, title: str) -> Figure:
     return figure
 
 
+def add_counts(counts: NDArray[np.int64], events: Events, edges_us: NDArray[np.float64]) -> None:
+    """Add the number of events to `counts`, by polarity (0 OFF, 1 ON) and bin."""
+    for on in (0, 1):
+        counts[on] += np.diff(np.searchsorted(events.t[events.p == on], edges_us))
+
+
 def _draw_rate(source: PlotSource, inks: _Inks, title: str) -> Figure:
-    edges_us = np.linspace(source.span_us[0], source.span_us[1] + 1, RATE_BINS + 1)
-    counts = np.zeros((2, RATE_BINS), np.int64)
+    counts, edges_us = np.zeros((2, RATE_BINS), np.int64), source.bin_edges_us(RATE_BINS)
     for part in source.chunks:
-        for on in (0, 1):
-            counts[on] += np.diff(np.searchsorted(part.t[part.p == on], edges_us))
+        add_counts(counts, part, edges_us)
     off_hz, on_hz = counts / ((edges_us[1] - edges_us[0]) / 1e6)
     figure = new_figure(width=9, height=2.9, title=title)
     axes = figure.subplots()
     grid_axes(axes, "Events per second")
     edges_s = (edges_us - source.span_us[0]) / 1e6
-    curves = (("all", off_hz + on_hz, INK), ("ON", on_hz, inks.on), ("OFF", off_hz, inks.off))
-    for name, rates_hz, ink in curves:
-        axes.stairs(rates_hz, edges_s, color=ink, linewidth=1.2, label=name, baseline=None, zorder=3)
-    axes.set_ylim(0, 1.15 * max(1e-6, float((off_hz + on_hz).max())))  # leave room for the legend
-    axes.legend(frameon=False, fontsize=8, labelcolor="linecolor", loc="upper right", ncols=3)
+    curves: dict[str, tuple[NDArray[np.float64], str | Shares]]
+    curves = {"all": (off_hz + on_hz, INK), "ON": (on_hz, inks.on), "OFF": (off_hz, inks.off)}
+    draw_steps(axes, edges_s, curves)
     axes.yaxis.set_major_formatter("{x:,.10g}")
     _time_axis(axes, source)
     return figure

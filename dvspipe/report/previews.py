@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,11 +46,7 @@ GIF_MIN_CS = 2  # browsers show shorter pictures for 10 hundredths of a second
 
 
 def require_preview_suffix(path: Path, suffixes: Sequence[str] = PREVIEW_SUFFIXES) -> None:
-    """Check the suffix of a preview.
-
-    Raises:
-        FileError: If the suffix is not in `suffixes`.
-    """
+    """Check the suffix of a preview."""
     suffix = path.suffix.lower()
     if suffix not in suffixes:
         found = suffix or "no suffix"
@@ -109,14 +106,16 @@ def write_preview(
     if suffix == ".png" and settings.scale is None:
         settings = settings.model_copy(update={"max_side_px": min(SHEET_SIDE_PX, settings.max_side_px)})
     frames = open_video(beside).tolerant().pictures() if isinstance(beside, str | Path) else beside
-    painter = EventPainter(sensor, settings, frames, captions)
+    painter = EventPainter(sensor, settings, video=frames, captions=captions)
+    playing = Playing(checked_chunks, painter, span_us, zero_us, progress)
+    pictures = _pictures(playing)
     with write_beside(path) as temporary:
         if suffix == ".png":
-            _write_sheet(temporary, checked_chunks, sensor, painter, span_us, zero_us, progress)
+            _write_sheet(temporary, playing, sensor)
         elif suffix == ".gif":
-            _write_gif(temporary, _pictures(checked_chunks, painter, span_us, zero_us, progress), settings)
+            _write_gif(temporary, pictures, settings)
         else:
-            _write_video(temporary, suffix, _pictures(checked_chunks, painter, span_us, zero_us, progress), settings)
+            _write_video(temporary, suffix, pictures, settings)
     return path
 
 
@@ -129,37 +128,36 @@ def _check_sensor(chunks: Iterable[Events], sensor: SensorSize) -> Iterator[Even
             yield chunk
 
 
-def _pictures(
-    chunks: Iterator[Events],
-    painter: EventPainter,
-    span_us: tuple[int, int] | None,
-    zero_us: int | None,
-    progress: Progress,
-) -> Iterator[PaletteImage]:
+class Playing(NamedTuple):
+    """Events to show and their painter; see `write_preview`. The chunks are not empty."""
+
+    chunks: Iterator[Events]
+    painter: EventPainter
+    span_us: tuple[int, int] | None
+    zero_us: int | None
+    progress: Progress
+
+
+def _pictures(playing: Playing) -> Iterator[PaletteImage]:
     """Yield the pictures of `pictures_of`, or one blank picture if there are no events."""
-    shown = (picture for picture, _, _ in pictures_of(chunks, painter, span_us, zero_us, progress))
+    shown = (picture for picture, _, _ in pictures_of(playing))
     first = next(shown, None)
-    yield painter.draw(None, 0, 0) if first is None else first
+    yield playing.painter.draw(None, 0, 0) if first is None else first
     yield from shown
 
 
-def pictures_of(
-    chunks: Iterator[Events],
-    painter: EventPainter,
-    span_us: tuple[int, int] | None,
-    zero_us: int | None,
-    progress: Progress,
-) -> Iterator[tuple[PaletteImage, Events, int]]:
+def pictures_of(playing: Playing) -> Iterator[tuple[PaletteImage, Events, int]]:
     """Yield each picture, the events since the previous one, and the time since the first event of the recording.
 
-    The first picture ends one step after the first event. See `write_preview` for the arguments; chunks must not be
-    empty.
+    The first picture ends one step after the first event.
     """
-    settings = painter.settings
+    chunks, painter, span_us, zero_us, progress = playing
     first = next(chunks, None)
     if first is None:
         return
-    start_us, step_us = int(first.t[0]), settings.step_us
+    settings = painter.settings
+    start_us = int(first.t[0])
+    step_us = settings.step_us
     since_us = 0 if zero_us is None else start_us - zero_us
     ends_us = (start_us + round((number + 1) * step_us) for number in itertools.count())
     count = 0 if span_us is None else int((span_us[1] - start_us) / step_us) + 1
@@ -245,16 +243,12 @@ def _write_gif(path: Path, pictures: Iterator[PaletteImage], settings: PreviewSe
         file.write(b";")
 
 
-def _write_sheet(
-    path: Path,
-    chunks: Iterator[Events],
-    sensor: SensorSize,
-    painter: EventPainter,
-    span_us: tuple[int, int] | None,
-    zero_us: int | None,
-    progress: Progress,
-) -> None:
-    settings, palette = painter.settings, make_palette(painter.settings.colours)
+def _write_sheet(path: Path, playing: Playing, sensor: SensorSize) -> None:
+    chunks, painter, span_us, zero_us, progress = playing
+    settings = painter.settings
+    palette = make_palette(settings.colours)
+
+    # Without a span, find it by holding all events in memory.
     if span_us is None:
         events = concatenate(chunks, sensor)
         span_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (0, 0)
@@ -264,6 +258,7 @@ def _write_sheet(
     latest_us = max(first_us, last_us + 1 - settings.window_us)
     starts_us = np.linspace(first_us, latest_us, SHEET_COLUMNS * SHEET_ROWS).astype(np.int64).tolist()
     ends_us = [start_us + settings.window_us for start_us in starts_us]
+
     # No moments follow the last event: the remaining pictures have no new events.
     moments: Iterator[Events | None]
     moments = chain((events for events, _, _ in _split_by_time(chunks, ends_us)), itertools.repeat(None))
@@ -271,6 +266,7 @@ def _write_sheet(
     for start_us, end_us, shown in zip(starts_us, ends_us, moments, strict=False):
         progress(len(cells), len(starts_us))
         cells.append(painter.draw(shown, end_us, start_us - zero_us).to_rgb(palette))
+
     sheet = _tile(cells, palette[STRIP])
     legend = _draw_legend(settings, palette, sheet.shape[1])
     blank = np.broadcast_to(palette[STRIP], (len(sheet), legend.shape[1] - sheet.shape[1], 3))

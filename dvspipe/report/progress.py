@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from types import ModuleType
-from typing import Protocol, cast
 
 from ..results import EpochRow
 from ..training.callback import TrainingCallback
@@ -13,13 +11,6 @@ from .pages import environment, percent
 
 REDRAW_S = 0.2  # minimum time between updates of the display
 BAR_LETTERS = 30  # length of the bar on a terminal
-
-
-class _Handle(Protocol):
-    """Handle of a displayed object, from IPython."""
-
-    def update(self, shown: object) -> None:
-        """Replace the displayed object."""
 
 
 class ProgressBar(TrainingCallback):
@@ -44,7 +35,7 @@ class ProgressBar(TrainingCallback):
         self.stage, self.done, self.total = stage, 0, 0
         self.notes: list[str] = []
         self.kind = ""
-        self._handle: _Handle | None = None
+        self._is_shown = False  # in a notebook, where later drawings replace the first one
         self._drawn_s = 0.0
 
     def __call__(self, done: int, total: int) -> None:
@@ -54,10 +45,12 @@ class ProgressBar(TrainingCallback):
             done: Amount done.
             total: Total amount, in the same unit; 0 if unknown.
         """
-        is_new = (done, total) != (self.done, self.total)
+        if (done, total) == (self.done, self.total):
+            return
         self.done, self.total = done, total
+
         now_s = time.monotonic()
-        if is_new and (now_s - self._drawn_s >= REDRAW_S or done == total):
+        if now_s - self._drawn_s >= REDRAW_S or done == total:
             self._drawn_s = now_s
             self._draw()
 
@@ -90,25 +83,20 @@ class ProgressBar(TrainingCallback):
         return environment().get_template("progress.html").render(bar=self)
 
     def _draw(self) -> None:
-        if (display := _notebook_display()) is not None:
-            if self._handle is None:
-                self._handle = cast(_Handle, display.display(self, display_id=True))
-            else:
-                self._handle.update(self)
+        if _is_notebook():
+            from IPython import display
+
+            display.display(self, display_id=f"progress-{id(self)}", update=self._is_shown)
+            self._is_shown = True
         elif sys.stderr.isatty():
             filled = round(BAR_LETTERS * self.done / self.total) if self.total else 0
-            bar = "#" * min(filled, BAR_LETTERS)
             end = "\n" if self.done == self.total else ""
-            sys.stderr.write(f"\r\033[K{bar:-<{BAR_LETTERS}} {self!r}{end}")
+            sys.stderr.write(f"\r\033[K{'#' * filled:-<{BAR_LETTERS}.{BAR_LETTERS}} {self!r}{end}")
             sys.stderr.flush()
 
 
-def _notebook_display() -> ModuleType | None:
-    """Return IPython's display module in a notebook, otherwise None."""
+def _is_notebook() -> bool:
+    """Return whether IPython runs in a notebook; it is not imported for this."""
     ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if getattr(shell, "kernel", None) is None:
-        return None
-    from IPython import display
-
-    return cast(ModuleType, display)
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None

@@ -25,11 +25,7 @@ QUALITY = 85  # JPEG
 
 
 class Moment:
-    """Frame and events at the busiest time of a recording, kept while something else reads the recording.
-
-    Args:
-        prediction: Prediction for the recording.
-    """
+    """Frame and events at the busiest time of a recording, kept while something else reads the recording."""
 
     def __init__(self, prediction: Prediction) -> None:
         rates = prediction.rates
@@ -41,8 +37,8 @@ class Moment:
     def watch_events(self, parts: Iterable[Events]) -> Iterator[Events]:
         """Yield the parts of the recording unchanged."""
         for part in parts:
-            if len(found := part.between(self.t_us - WINDOW_US, self.t_us)):
-                self._events.append(found)
+            if len(near := part.between(self.t_us - WINDOW_US, self.t_us)):
+                self._events.append(near)
             yield part
 
     def watch_frames(self, frames: Iterable[tuple[int, NDArray[np.uint8]]]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
@@ -58,39 +54,32 @@ class Moment:
         if self._frame is not None:
             return self._frame
         settings = PreviewSettings(window_us=WINDOW_US, colours="dark", scale=1)
-        painter = EventPainter(sensor, settings, None, None)
+        painter = EventPainter(sensor, settings)
         drawn = painter.draw(concatenate(self._events, sensor), self.t_us, 0).to_rgb(make_palette("dark"))
         return np.ascontiguousarray(drawn[: sensor.height, : sensor.width])
 
 
 def write_region(picture: NDArray[np.uint8], box: Box, path: Path) -> None:
-    """Write a picture with a region drawn in it; outside the region it is darker.
+    """Write a JPEG file of a frame, RGB uint8 [H, W, 3], with a region drawn in it; outside the region it is darker.
 
-    Args:
-        picture: Complete frame, RGB uint8 [H, W, 3].
-        box: Region in pixels of the frame. If it extends beyond the frame, the picture shows a margin of at most half
-            of the frame on each side.
-        path: JPEG file to write.
-
-    Raises:
-        FileError: If the file cannot be written.
+    If the region extends beyond the frame, the picture shows a margin of at most half of the frame on each side.
     """
     from PIL import Image
 
-    height, width = picture.shape[:2]
-    left, top = (min(limit, max(0.0, -start)) for limit, start in _limits(box.left, box.top, width, height))
-    right, bottom = (
-        min(limit, max(0.0, over))
-        for limit, over in _limits(box.left + box.width - width, box.top + box.height - height, width, height)
-    )
-    scale = REGION_SIDE_PX / max(width + left + right, height + top + bottom)
-    shown = cv2.resize(picture, (max(1, round(width * scale)), max(1, round(height * scale))))
-    edges = [round(each * scale) for each in (top, bottom, left, right)]
-    canvas = cv2.copyMakeBorder(shown, edges[0], edges[1], edges[2], edges[3], cv2.BORDER_CONSTANT, value=DARK.strip)
-    (x0, x1), (y0, y1) = (
-        [round((each + margin) * scale) for each in span]
-        for span, margin in (((box.left, box.left + box.width), left), ((box.top, box.top + box.height), top))
-    )
+    # Margins and corners by axis: across, then down.
+    size = np.array(picture.shape[1::-1])
+    start = np.array([box.left, box.top])
+    stop = start + np.array([box.width, box.height])
+    before = np.clip(-start, 0, MAX_BEYOND * size)
+    after = np.clip(stop - size, 0, MAX_BEYOND * size)
+    scale = REGION_SIDE_PX / max(size + before + after)
+    shown = cv2.resize(picture, np.maximum(1, np.round(size * scale)).astype(int).tolist())
+    left, top = np.round(before * scale).astype(int).tolist()
+    right, bottom = np.round(after * scale).astype(int).tolist()
+    canvas = cv2.copyMakeBorder(shown, top, bottom, left, right, cv2.BORDER_CONSTANT, value=DARK.strip)
+
+    x0, y0 = np.round((start + before) * scale).astype(int).tolist()
+    x1, y1 = np.round((stop + before) * scale).astype(int).tolist()
     drawn = np.asarray(canvas * BRIGHTNESS, np.uint8)
     inside = np.s_[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)]
     drawn[inside] = canvas[inside]
@@ -98,8 +87,3 @@ def write_region(picture: NDArray[np.uint8], box: Box, path: Path) -> None:
     cv2.rectangle(drawn, (x0 + 1, y0 + 1), (x1 - 2, y1 - 2), DARK.bar, line_px)
     with write_beside(path) as beside:
         Image.fromarray(drawn).save(beside, format="jpeg", quality=QUALITY)
-
-
-def _limits(across: float, down: float, width: int, height: int) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Pair the columns and rows of a point with the maximum margin of each."""
-    return (MAX_BEYOND * width, across), (MAX_BEYOND * height, down)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,16 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..base.errors import FileError
 from ..base.files import write_beside
 from ..parallel import Progress, ignore_progress
 from ..results import Prediction, RecordingFolder, WindowRow, read_rows
 from .config import PreviewSettings
-from .painter import EventPainter, make_palette
+from .painter import EventPainter, encode_picture, make_palette
 from .plots import PlotSource
-from .previews import pictures_of
+from .previews import Playing, pictures_of
 from .style import LIGHT, readable
 
 if TYPE_CHECKING:
@@ -142,7 +140,7 @@ def _log_events(
     shown = settings.model_copy(
         update={"fps": None, "speed": 1.0, "max_side_px": min(MAX_VIEWED_PX, settings.max_side_px)}
     )
-    painter = EventPainter(source.sensor, shown, None, None)
+    painter = EventPainter(source.sensor, shown)
     palette = make_palette(shown.colours)
     every = max(1, -(-source.count // MAX_POINTS))
     first_us, offset_us = source.span_us[0], 0 if zero_us is None else source.span_us[0] - zero_us
@@ -154,9 +152,11 @@ def _log_events(
         stream.log(f"rate/{name}", rerun.SeriesLines(colors=colour, names=name.upper()), static=True)
     parts = (part for part in source.chunks if len(part))
     seen = 0
-    for picture, events, since_us in pictures_of(parts, painter, source.span_us, zero_us, progress):
+    for picture, events, since_us in pictures_of(Playing(parts, painter, source.span_us, zero_us, progress)):
         stream.set_time(TIMELINE, duration=np.timedelta64(since_us, "us"))
-        stream.log("picture", rerun.EncodedImage(contents=_png(picture.to_rgb(palette)), media_type="image/png"))
+        stream.log(
+            "picture", rerun.EncodedImage(contents=encode_picture(picture.to_rgb(palette)), media_type="image/png")
+        )
         for on, (name, _) in enumerate(styles):
             stream.log(f"rate/{name}", rerun.Scalars(np.count_nonzero(events.p == on) / shown.window_us * 1e6))
         place = slice(-seen % every, None, every)
@@ -167,14 +167,6 @@ def _log_events(
         stream.log(
             "events", rerun.Points3D(positions.astype(np.float32), colors=colours, radii=rerun.Radius.ui_points(1.0))
         )
-
-
-def _png(picture: NDArray[np.uint8]) -> bytes:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(picture).quantize(64).save(file, format="png")
-    return file.getvalue()
 
 
 def _log_predictions(stream: RecordingStream, predictions: Predictions, zero_us: int) -> None:

@@ -1,13 +1,14 @@
-"""Preview of a track: its joints drawn over the source video."""
+"""Preview of a track, its joints drawn over the source video, and a picture that shows why a film cannot be used."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import VideoError
+from ..base.errors import VideoError, escape_controls
 from ..base.files import require_suffix, write_beside
 from ..events import SensorSize
 from ..parallel import Progress, ignore_progress
@@ -16,10 +17,13 @@ from ..video.config import VideoSettings
 from ..video.opencv import cv2
 from ..video.opening import open_video
 from ..video.writing import open_webm
-from .style import Colour
+from .style import LIGHT, Colour
 
 MIN_TRACK_PX, MAX_TRACK_PX = 320, 960  # range of the preview's longer side
 RIGHT_COLOUR, LEFT_COLOUR, BODY_COLOUR, TEXT_COLOUR = (255, 140, 0), (40, 160, 255), (240, 240, 240), (255, 60, 60)
+REFUSAL_PX, MIN_REFUSAL_PX = 960, 480  # maximum of the longer side, minimum width of a refused film's picture
+TEXT_PX, MARGIN_PX = 20, 16
+LINE, LETTER = 1.4, 1.1  # height of a line relative to the text, width of wide letters relative to the mean
 SURE = 0.5  # bones with at least this confidence are thick
 _SHIFT = 4  # fractional bits of drawn coordinates
 _SIDE_BONES = (
@@ -46,6 +50,8 @@ def write_track_preview(
     film: Path,
     path: Path,
     *,
+    part_us: tuple[int, int] | None = None,
+    max_px: int = MAX_TRACK_PX,
     video: VideoSettings | None = None,
     progress: Progress = ignore_progress,
 ) -> Path:
@@ -57,36 +63,14 @@ def write_track_preview(
         track: Joints over time.
         film: Source video of the track.
         path: File to write; it is complete or absent.
+        part_us: First and last time of the part to show in microseconds, at least one frame; None: the complete track.
+        max_px: Maximum length of the longer side in pixels, 320 or more.
         video: Settings for reading the video, the same as for the track.
         progress: Called with the number of frames done and the total.
 
     Raises:
         FileError: If the suffix is not .webm, or the file cannot be written.
         VideoError: If the video cannot be read, or does not match the track.
-    """
-    return write_track_part(track, film, path, video=video, progress=progress)
-
-
-def write_track_part(
-    track: Track,
-    film: Path,
-    path: Path,
-    *,
-    part_us: tuple[int, int] | None = None,
-    max_px: int = MAX_TRACK_PX,
-    video: VideoSettings | None = None,
-    progress: Progress = ignore_progress,
-) -> Path:
-    """Write a part of the preview of a track and return its path; see `write_track_preview`.
-
-    Args:
-        track: Joints over time.
-        film: Source video of the track.
-        path: File to write (.webm); it is complete or absent.
-        part_us: First and last time of the part in microseconds, at least one frame; None: the complete track.
-        max_px: Maximum length of the longer side in pixels, 320 or more.
-        video: Settings for reading the video, the same as for the track.
-        progress: Called with the number of frames done and the total.
     """
     require_suffix(path, ".webm", "a preview of a track")
     opened = open_video(film, video).tolerant()
@@ -95,7 +79,8 @@ def write_track_part(
     size = scale_frames(track.size, max_px)
     first_us, last_us = part_us or (int(track.times_us[0]), int(track.times_us[-1]))
     rows = {t_us: row for row, t_us in enumerate(track.times_us.tolist()) if first_us <= t_us <= last_us}
-    times_us, drawn = list(rows), 0
+    times_us = list(rows)
+    drawn = 0
     fps = min(120.0, max(1.0, (len(rows) - 1) * 1e6 / max(1, times_us[-1] - times_us[0])))
     with write_beside(path) as beside, open_webm(beside, size, fps) as write:
         for t_us, picture in opened.pictures():
@@ -127,6 +112,7 @@ def draw_skeleton(picture: NDArray[np.uint8], track: Track, row: int, size: Sens
             shown, "no person", (8, size.height - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.6, TEXT_COLOUR, 1, cv2.LINE_AA
         )
         return np.asarray(shown, np.uint8)
+
     scale = np.array([size.width / track.size.width, size.height / track.size.height])
     # joints far outside would overflow OpenCV's coordinates
     points = np.clip(track.points_px[row] * scale, -4 * size.width, 4 * size.width)
@@ -137,3 +123,73 @@ def draw_skeleton(picture: NDArray[np.uint8], track: Track, row: int, size: Sens
     for place in places:
         cv2.circle(shown, place, 2 << _SHIFT, BODY_COLOUR, -1, cv2.LINE_AA, _SHIFT)
     return np.asarray(shown, np.uint8)
+
+
+def write_refusal_picture(
+    film: Path, track: Track | None, reason: str, path: Path, *, video: VideoSettings | None = None
+) -> Path:
+    """Write a frame of a film with its tracked joints and the reason below, and return the path.
+
+    Args:
+        film: Video file.
+        track: Joints over time; None if no person was found.
+        reason: Text below the frame, such as the message of the error.
+        path: PNG file to write; it is complete or absent.
+        video: Settings for reading the video, the same as for the track.
+
+    Raises:
+        FileError: If the suffix is not .png, or the file cannot be written.
+        VideoError: If the film cannot be read, or does not match the track.
+    """
+    from PIL import Image
+
+    require_suffix(path, ".png", "a picture of a refused film")
+    opened = open_video(film, video).tolerant()
+    row = None if track is None else choose_row(track)
+    wanted_us = None if track is None or row is None else int(track.times_us[row])
+
+    # The picture of the chosen row, or, without a track, the middle one.
+    picture = None
+    for number, (t_us, shown) in enumerate(opened.pictures()):
+        picture = shown
+        if t_us == wanted_us or (wanted_us is None and number >= opened.frame_count // 2):
+            break
+    else:
+        if picture is None or wanted_us is not None:
+            raise VideoError(f"{film}: does not match the track (found no frame at {wanted_us} us)")
+
+    size = scale_frames(SensorSize(width=picture.shape[1], height=picture.shape[0]), REFUSAL_PX)
+    if track is None or row is None:
+        frame = np.asarray(Image.fromarray(picture).resize((size.width, size.height)))
+    else:
+        frame = draw_skeleton(picture, track, row, size)
+    with write_beside(path) as beside:
+        Image.fromarray(_add_text(frame, reason)).save(beside, format="png")
+    return path
+
+
+def choose_row(track: Track) -> int:
+    """Return the most telling picture of a track: the middle one without the person if most are, or with the person."""
+    missing = track.present.mean() < 0.5
+    rows = np.flatnonzero(track.present != missing)
+    return int(rows[len(rows) // 2])
+
+
+def _add_text(frame: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+    """Return a frame with wrapped text below; narrow frames are centred."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(size=TEXT_PX)
+    width = max(frame.shape[1], MIN_REFUSAL_PX)
+    text = escape_controls(text)
+    letter_px = LETTER * font.getlength(text) / max(1, len(text))
+    lines = wrap(text, int((width - 2 * MARGIN_PX) / letter_px)) if text else []
+
+    line_px = round(LINE * TEXT_PX)
+    page = Image.new("RGB", (width, frame.shape[0] + 2 * MARGIN_PX + line_px * len(lines)), LIGHT.strip)
+    page.paste(Image.fromarray(frame), ((width - frame.shape[1]) // 2, 0))
+    draw = ImageDraw.Draw(page)
+    for number, line in enumerate(lines):
+        top = frame.shape[0] + MARGIN_PX + (number + 0.5) * line_px
+        draw.text((MARGIN_PX, top), line, fill=LIGHT.text, font=font, anchor="lm")
+    return np.asarray(page)

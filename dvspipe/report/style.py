@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from ..base.errors import escape_controls
 from ..base.files import write_beside
-from .resolution import DPI
+from .config import DPI, EventColours
 
 if TYPE_CHECKING:  # import matplotlib only when something is drawn
     from matplotlib.axes import Axes
@@ -35,12 +39,14 @@ SMALL: TextStyle = {"fontsize": 8, "color": QUIET}
 """Style of small text, such as axis labels."""
 TITLE: TitleStyle = {"fontsize": 10, "color": INK, "loc": "left"}
 
+DASHED = (0, (4, 3))
+"""matplotlib line style."""
+
+Values = NDArray[np.float64]
 Colour = tuple[int, int, int]
 """Red, green, blue, 0 to 255."""
-EventColours = Literal["light", "dark", "colour-blind"]
-"""Colour schemes for ON and OFF events."""
-ColourMap = Literal["viridis", "inferno", "grey"]
-"""Colour maps for the number of events, ON and OFF alike."""
+Shares = tuple[float, float, float]
+"""Red, green, blue, 0 to 1."""
 
 
 class EventPalette(NamedTuple):
@@ -67,8 +73,13 @@ EVENT_PALETTES: dict[EventColours, EventPalette] = {
 }
 
 
-def shares(colour: Colour) -> tuple[float, float, float]:
-    """Convert a colour to matplotlib's range: red, green, blue, 0 to 1."""
+def to_hex(colour: Colour) -> str:
+    """Return a colour as in CSS."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def shares(colour: Colour) -> Shares:
+    """Convert a colour to matplotlib's range."""
     red, green, blue = colour
     return red / 255, green / 255, blue / 255
 
@@ -88,13 +99,7 @@ def readable(class_name: str) -> str:
 
 
 def new_figure(width: float, height: float, title: str = "") -> Figure:
-    """Create a figure, a `Chart`, without using pyplot's global state.
-
-    Args:
-        width: Width in inches.
-        height: Height in inches, without the title.
-        title: Title above all axes.
-    """
+    """Create a figure of a size in inches, without pyplot's global state; a title above all axes adds to its height."""
     from .figures import Chart
 
     figure = Chart(figsize=(width, height + (0.3 if title else 0)), layout="constrained", facecolor="white")
@@ -104,11 +109,7 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG file, complete or not at all.
-
-    Raises:
-        FileError: If the file cannot be written.
-    """
+    """Write a figure as a PNG file, complete or not at all."""
     with write_beside(Path(path)) as beside:
         figure.savefig(beside, format="png", dpi=DPI)
 
@@ -135,6 +136,27 @@ def frame_axes(axes: Axes, title: str) -> None:
     axes.spines[:].set_color(GRID)
 
 
-def mark_integers(axes: Axes) -> None:
-    """Place the ticks of the x axis only at integers."""
-    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
+def name_axes(axes: Axes, *, labelsize: float = 8, labelbottom: bool = True) -> None:
+    """Style axes whose ticks are names: dark labels, no spines and no tick marks."""
+    axes.spines[:].set_visible(False)
+    axes.tick_params(which="both", length=0, labelsize=labelsize, labelcolor=INK, labelbottom=labelbottom)
+
+
+def draw_steps(axes: Axes, edges: ArrayLike, curves: Mapping[str, tuple[ArrayLike, str | Shares]]) -> None:
+    """Draw step curves, values with a colour by name, with a legend above them."""
+    edges = np.asarray(edges, np.float64)
+    for name, (values, colour) in curves.items():
+        axes.stairs(values, edges, color=colour, linewidth=1.2, label=name, baseline=None, zorder=3)
+    axes.set_xlim(edges[0], edges[-1])
+    highest = max(float(np.max(values)) for values, _ in curves.values())
+    axes.set_ylim(0, 1.15 * max(1e-6, highest))  # leave room for the legend
+    axes.legend(frameon=False, fontsize=8, labelcolor="linecolor", loc="upper right", ncols=len(curves))
+
+
+def mix_polarities(off: Values, on: Values, largest: Values | float) -> Values:
+    """Return the colours of OFF and ON values on white, [..., 3]; a sum of `largest` or more has the full colour."""
+    total = off + on
+    strength = np.minimum(total / largest, 1)[..., None]
+    share = (on / np.maximum(total, 1e-9))[..., None]
+    ink = share * np.array(ON) + (1 - share) * np.array(OFF)
+    return np.asarray(1 - strength * (1 - ink), np.float64)

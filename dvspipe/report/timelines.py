@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
-from collections.abc import Sequence
-from operator import itemgetter
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from ..events import EARLIEST_US, SensorSize
-from ..results import EventRates, Prediction, WindowRow
+from ..results import EventRates, Prediction, SegmentRow, WindowRow
 from .config import MIN_PLAY_S, PreviewSettings
 from .painter import Box, Caption
 from .previews import write_preview
-from .style import ACCENT, EMPTY, GRID, INK, QUIET, SMALL, TITLE, grid_axes, new_figure, readable, save_figure
+from .style import (
+    ACCENT,
+    EMPTY,
+    GRID,
+    QUIET,
+    SMALL,
+    TITLE,
+    grid_axes,
+    name_axes,
+    new_figure,
+    readable,
+    save_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,21 +49,7 @@ LABEL_PT, MAX_LINES = 7.0, 3  # size and number of lines of a class name in a ba
 LETTER_SHARE = 0.0068  # width of a letter of a class name, relative to the chart's width
 UNCERTAIN = GRID  # segments without a certain class
 
-
-class _Span(NamedTuple):
-    """Part of a recording with a class; a label of None means that no class is certain."""
-
-    start_us: int
-    end_us: int
-    label: int | None
-    class_name: str
-
-
-class _Lane(NamedTuple):
-    """Row of coloured bars."""
-
-    name: str
-    spans: list[_Span]
+Timed = TypeVar("Timed")
 
 
 def draw_timeline(
@@ -83,55 +82,52 @@ def plot_timeline(
     """Plot the probability of each class over time, segments, labels if present, and the event rate.
 
     Of more than 40 classes, the chart shows the 40 with the highest probability at any time.
-
-    Args:
-        prediction: Prediction for the recording, with its segments.
-        windows: Predictions of its windows.
-        classes: Class names [K].
-        title: Title above the chart.
     """
-    start_us, end_us = prediction.t_first_us, prediction.t_last_us + 1
-    lanes = _lanes(prediction, classes)
+    span_us = prediction.t_first_us, prediction.t_last_us + 1
+    lanes = _list_lanes(prediction, classes)
     heights = [0.3 + 0.2 * min(len(classes), MAX_CLASSES), 0.3 + 0.4 * len(lanes), 1.1]
     texts = [title, "synthetic recording" if prediction.synthetic else ""]
     figure = new_figure(width=10.5, height=sum(heights) + 0.6, title=", ".join(filter(None, texts)))
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=heights)
-    _draw_probabilities(top, windows, classes, start_us, end_us)
-    _draw_lanes(middle, lanes, len(classes), start_us, end_us)
-    _draw_rate(bottom, prediction.rates, start_us)
-    bottom.set_xlim(0, (end_us - start_us) / 1e6)
+    _draw_probabilities(top, windows, classes, span_us)
+    _draw_lanes(middle, lanes, len(classes), span_us)
+    _draw_rate(bottom, prediction.rates, span_us[0])
+    bottom.set_xlim(0, (span_us[1] - span_us[0]) / 1e6)
     bottom.set_xlabel("seconds since the first event", **SMALL)
     return figure
 
 
-def _lanes(prediction: Prediction, classes: Sequence[str]) -> list[_Lane]:
-    predicted = [_Span(each.t_start_us, each.t_end_us, each.label, each.class_name) for each in prediction.segments]
-    lanes = [_Lane("predicted", predicted)]
-    if (labels := prediction.labels) is not None:
-        true = [
-            _Span(each.t_start_us, each.t_end_us, classes.index(each.class_name), each.class_name) for each in labels
-        ]
-        lanes.append(_Lane("labels", true))
+def _list_lanes(prediction: Prediction, classes: Sequence[str]) -> dict[str, tuple[SegmentRow, ...]]:
+    """Return the parts of the recording with a class, by row of the chart."""
+    lanes = {"predicted": prediction.segments}
+    if prediction.labels is not None:
+        lanes |= {
+            "labels": tuple(
+                SegmentRow(**label.model_dump(), label=classes.index(label.class_name), probability=1.0)
+                for label in prediction.labels
+            )
+        }
     return lanes
 
 
 def _draw_probabilities(
-    axes: Axes, windows: Sequence[WindowRow], classes: Sequence[str], start_us: int, end_us: int
+    axes: Axes, windows: Sequence[WindowRow], classes: Sequence[str], span_us: tuple[int, int]
 ) -> None:
     """Draw one row per class, darker for higher probability; time without a prediction stays grey."""
     from matplotlib.patches import Patch
 
     highest = np.max([window.probabilities for window in windows], axis=0, initial=0)
-    kept = np.sort(np.argsort(-highest, kind="stable")[:MAX_CLASSES]) if windows else np.arange(len(classes))
-    K, columns = len(kept), min(MAX_COLUMNS, 4 * len(windows) + 100)
-    edges_us = np.linspace(start_us, end_us, columns + 1)
-    shown = np.full((columns, K), np.nan)
+    chosen = np.sort(np.argsort(-highest, kind="stable")[:MAX_CLASSES]) if windows else np.arange(len(classes))
+    K = len(chosen)
+    columns = min(MAX_COLUMNS, 4 * len(windows) + 100)
+    edges_us = np.linspace(*span_us, columns + 1)
     middles_us = (edges_us[1:] + edges_us[:-1]) / 2
+    shown = np.full((columns, K), np.nan)
     for window in windows:
         here = (middles_us >= window.t_from_us) & (middles_us < window.t_to_us)
-        shown[here] = np.array(window.probabilities)[kept]
+        shown[here] = np.array(window.probabilities)[chosen]
+
     axes.set_facecolor(EMPTY)
-    seconds = (end_us - start_us) / 1e6
     picture = axes.imshow(
         np.ma.masked_invalid(shown.T),
         cmap="Blues",
@@ -139,13 +135,12 @@ def _draw_probabilities(
         vmax=1,
         aspect="auto",
         interpolation="nearest",
-        extent=(0, seconds, K - 0.5, -0.5),
+        extent=(0, (span_us[1] - span_us[0]) / 1e6, K - 0.5, -0.5),
     )
-    axes.set_yticks(range(K), [readable(classes[k]) for k in kept], parse_math=False)
+    axes.set_yticks(range(K), [readable(classes[k]) for k in chosen], parse_math=False)
     axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
     axes.grid(which="minor", axis="y", color="white", linewidth=1.2)
-    axes.tick_params(which="both", length=0, labelsize=8, labelcolor=INK, labelbottom=False)
-    axes.spines[:].set_visible(False)
+    name_axes(axes, labelbottom=False)
     subset = "each class" if len(classes) == K else f"the {K} most probable of {len(classes):,} classes"
     axes.set_title(f"Probability of {subset}", **TITLE)
     shades = [Patch(facecolor=picture.cmap(share), edgecolor=GRID, label=f"{share:.0%}") for share in (0.0, 0.5, 1.0)]
@@ -170,49 +165,46 @@ def _legend(axes: Axes, patches: Sequence[Patch]) -> None:
     )
 
 
-def _draw_lanes(axes: Axes, lanes: Sequence[_Lane], K: int, start_us: int, end_us: int) -> None:
+def _draw_lanes(axes: Axes, lanes: Mapping[str, Sequence[SegmentRow]], K: int, span_us: tuple[int, int]) -> None:
     from matplotlib.patches import Patch
 
+    start_us, end_us = span_us
     unnamed: dict[str, Patch] = {}
-    for number, lane in enumerate(lanes):
-        for span in lane.spans:
-            if span.end_us <= start_us or span.start_us >= end_us:
+    for number, segments in enumerate(lanes.values()):
+        for segment in segments:
+            if segment.t_end_us <= start_us or segment.t_start_us >= end_us:
                 continue
-            left, width = (span.start_us - start_us) / 1e6, (span.end_us - span.start_us) / 1e6
-            face = UNCERTAIN if span.label is None else class_colour(span.label, K)
+            left = (segment.t_start_us - start_us) / 1e6
+            width_us = segment.t_end_us - segment.t_start_us
+            width = width_us / 1e6
+            face = UNCERTAIN if segment.label is None else class_colour(segment.label, K)
             axes.barh(number, width, left=left, height=0.78, color=face, edgecolor="white", linewidth=0.8)
-            text = fit_in_bar(span.class_name, (span.end_us - span.start_us) / (end_us - start_us))
-            if text is not None:
-                ink = QUIET if span.label is None else "white"
-                axes.text(
-                    left + width / 2,
-                    number,
-                    text,
-                    fontsize=LABEL_PT,
-                    color=ink,
-                    ha="center",
-                    va="center",
-                    linespacing=1.0,
-                    parse_math=False,
-                )
-            else:
-                unnamed[span.class_name] = Patch(facecolor=face, label=readable(span.class_name))
+
+            text = fit_in_bar(segment.class_name, width_us / (end_us - start_us))
+            if text is None:
+                unnamed[segment.class_name] = Patch(facecolor=face, label=readable(segment.class_name))
+                continue
+            axes.text(
+                left + width / 2,
+                number,
+                text,
+                fontsize=LABEL_PT,
+                color=QUIET if segment.label is None else "white",
+                ha="center",
+                va="center",
+                linespacing=1.0,
+                parse_math=False,
+            )
     axes.set_title("Segments", **TITLE)
     if unnamed:  # the bars are too narrow for names
         _legend(axes, list(unnamed.values())[:MAX_NAMED])
-    axes.set_yticks(range(len(lanes)), [lane.name for lane in lanes])
+    axes.set_yticks(range(len(lanes)), list(lanes))
     axes.set_ylim(len(lanes) - 0.5, -0.5)
-    axes.tick_params(length=0, labelsize=8, labelcolor=INK, labelbottom=False)
-    axes.spines[:].set_visible(False)
+    name_axes(axes, labelbottom=False)
 
 
 def fit_in_bar(class_name: str, share: float) -> str | None:
-    """Break the name of a class into the lines that fit its bar; return None if it does not fit.
-
-    Args:
-        class_name: Name of the class.
-        share: Width of the bar relative to the chart, 0 to 1.
-    """
+    """Break the name of a class into lines that fit a bar, a share of the chart's width; None if it does not fit."""
     letters = int(share / LETTER_SHARE)
     lines = wrap(readable(class_name), letters, break_long_words=False) if letters else []
     fits = 0 < len(lines) <= MAX_LINES and max(map(len, lines)) <= letters
@@ -222,7 +214,7 @@ def fit_in_bar(class_name: str, share: float) -> str | None:
 def _draw_rate(axes: Axes, rates: EventRates, start_us: int) -> None:
     counts = np.array(rates.counts or [0])
     together = max(1, -(-len(counts) // (MAX_COLUMNS // 4)))
-    sums = np.pad(counts, (0, -len(counts) % together)).reshape(-1, together).sum(axis=1)
+    sums = np.add.reduceat(counts, np.arange(0, len(counts), together))
     bin_us = rates.bin_us * together
     edges_s = ((rates.start_us or 0) - start_us + np.arange(len(sums) + 1) * bin_us) / 1e6
     grid_axes(axes, "Events per second")
@@ -234,12 +226,7 @@ def _draw_rate(axes: Axes, rates: EventRates, start_us: int) -> None:
 
 
 def class_colour(label: int, K: int) -> tuple[float, float, float]:
-    """Return a colour for a class, dark enough for white text and different from the colours of adjacent classes.
-
-    Args:
-        label: Class, 0 to K - 1.
-        K: Number of classes.
-    """
+    """Return a colour for a class of K, dark enough for white text and different from those of adjacent classes."""
     from colorsys import hls_to_rgb
 
     hue = (label * _hue_step(K) % K) / K
@@ -281,11 +268,18 @@ def write_overlay(
         min_side_px=OVERLAY_MIN_SIDE_PX,
         max_side_px=OVERLAY_MAX_SIDE_PX,
     )
-    captions, ends_us = _Captions(windows, prediction, shown.sensor), list[int]()
+    boxes = boxes_of(prediction, shown.sensor)
+    ends_us: list[int] = []
 
     def caption(end_us: int) -> Caption:
         ends_us.append(end_us)
-        return captions.at(end_us)
+        segment = _find_last(prediction.segments, end_us, attrgetter("t_start_us"))
+        window = _find_last(windows, end_us, attrgetter("t_from_us"))
+        box = find_box(boxes, end_us)
+        if segment.label is None:
+            return Caption(segment.class_name, 0.0, box)
+        probability = window.probabilities[segment.label]
+        return Caption(f"{readable(segment.class_name)}  {probability:.0%}", probability, box)
 
     write_preview(shown.parts, shown.sensor, path, settings, beside=shown.frames, captions=caption)
     return find_clock(ends_us, settings, prediction.t_first_us)
@@ -294,26 +288,24 @@ def write_overlay(
 def find_clock(ends_us: Sequence[int], settings: PreviewSettings, first_us: int) -> tuple[tuple[float, float], ...]:
     """Return playing times of a preview and the recording times shown then, since `first_us`, in seconds.
 
-    Args:
-        ends_us: End times of the pictures.
-        settings: Preview settings.
-        first_us: Time of the first event.
-
     Example:
         >>> find_clock([10, 20, 50, 60], PreviewSettings(fps=100, speed=0.001), 0)
         ((0.0, 0.0), (0.02, 2e-05), (0.02, 4e-05), (0.04, 6e-05))
     """
-    step_us, clock = settings.step_us, list[tuple[float, float]]()
+    # Pairs of picture number and recording time: start of the video, both ends of each shortened pause, and the end.
+    clock: list[tuple[int, float]] = []
     for number, end_us in enumerate(ends_us):
-        playing_s, start_us = number * settings.picture_s, end_us - step_us
-        is_after_pause = number > 0 and start_us - ends_us[number - 1] > step_us / 2
-        if is_after_pause:
-            clock.append((playing_s, (ends_us[number - 1] - first_us) / 1e6))
-        if is_after_pause or number == 0:
-            clock.append((playing_s, (start_us - first_us) / 1e6))
+        start_us = end_us - settings.step_us
+        before_us = ends_us[number - 1] if number else -math.inf
+        if start_us - before_us > settings.step_us / 2:
+            if number:
+                clock.append((number, before_us))
+            clock.append((number, start_us))
     if ends_us:
-        clock.append((len(ends_us) * settings.picture_s, (ends_us[-1] - first_us) / 1e6))
-    return tuple((round(playing_s, 6), round(shown_s, 6)) for playing_s, shown_s in clock)
+        clock.append((len(ends_us), ends_us[-1]))
+    return tuple(
+        (round(number * settings.picture_s, 6), round((shown_us - first_us) / 1e6, 6)) for number, shown_us in clock
+    )
 
 
 def _play_speed(prediction: Prediction) -> float:
@@ -324,23 +316,9 @@ def _play_speed(prediction: Prediction) -> float:
     return max(0.001, min(speed, 1000))
 
 
-class _Captions:
-    """Captions over time: predicted class, its probability, and the region that the network classified."""
-
-    def __init__(self, windows: Sequence[WindowRow], prediction: Prediction, sensor: SensorSize) -> None:
-        segments = prediction.segments
-        self._segments, self._segment_starts_us = segments, [segment.t_start_us for segment in segments]
-        self._windows, self._window_starts_us = windows, [window.t_from_us for window in windows]
-        self._regions = boxes_of(prediction, sensor)
-
-    def at(self, t_us: int) -> Caption:
-        box = find_box(self._regions, t_us)
-        segment = self._segments[max(0, bisect_right(self._segment_starts_us, t_us - 1) - 1)]
-        window = self._windows[max(0, bisect_right(self._window_starts_us, t_us - 1) - 1)]
-        if segment.label is None:
-            return Caption(segment.class_name, 0.0, box)
-        probability = window.probabilities[segment.label]
-        return Caption(f"{readable(segment.class_name)}  {probability:.0%}", probability, box)
+def _find_last(rows: Sequence[Timed], t_us: int, start_us: Callable[[Timed], int]) -> Timed:
+    """Return the last row that starts before a time, or the first one; `start_us` is its start."""
+    return rows[max(0, bisect_right(rows, t_us - 1, key=start_us) - 1)]
 
 
 def boxes_of(prediction: Prediction, sensor: SensorSize) -> list[tuple[int, Box]]:
@@ -360,4 +338,4 @@ def boxes_of(prediction: Prediction, sensor: SensorSize) -> list[tuple[int, Box]
 
 def find_box(boxes: Sequence[tuple[int, Box]], t_us: int) -> Box | None:
     """Return the region classified just before a time, from the regions of `boxes_of`; None: the complete picture."""
-    return boxes[max(0, bisect_right(boxes, t_us - 1, key=itemgetter(0)) - 1)][1] if boxes else None
+    return _find_last(boxes, t_us, itemgetter(0))[1] if boxes else None

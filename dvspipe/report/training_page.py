@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +9,9 @@ import numpy as np
 
 from ..base.errors import count_noun
 from ..results import TestResult, TrainingRun, wilson_interval
-from .charts import draw_confusion, draw_curves
+from .charts import draw_confusion, draw_curves, draw_kernels
 from .energy import energy_per_recording
 from .examples import draw_examples, draw_wrong
-from .kernels import draw_kernels
 from .pages import UNDEFINED, Media, Table, write_page
 from .style import readable
 
@@ -109,15 +107,15 @@ def _interval(correct: int, samples: int) -> str:
 
 
 def _class_table(test: TestResult) -> Table:
-    from sklearn.metrics import precision_recall_fscore_support
-
     confusion = np.array(test.confusion)
-    K = len(test.classes)
-    true, predicted = (labels.ravel().repeat(confusion.ravel()) for labels in np.indices((K, K)))
-    scores = precision_recall_fscore_support(true, predicted, labels=range(K), zero_division=np.nan)
+    right = confusion.diagonal()
+    true = confusion.sum(axis=1)
+    predicted = confusion.sum(axis=0)
+    with np.errstate(invalid="ignore"):  # 0 / 0 of a class that does not occur is undefined
+        scores = np.stack([right / predicted, right / true, 2 * right / (true + predicted)], axis=1)
     rows = [
-        (readable(name), *(UNDEFINED if math.isnan(score) else f"{100 * score:.1f}" for score in row), str(samples))
-        for name, *row, samples in zip(test.classes, *scores, strict=True)
+        (readable(name), *(UNDEFINED if np.isnan(score) else f"{100 * score:.1f}" for score in row), str(samples))
+        for name, row, samples in zip(test.classes, scores, true, strict=True)
     ]
     return Table(("Class", "Precision (%)", "Recall (%)", "F1 (%)", "Samples"), rows)
 

@@ -36,11 +36,7 @@ def write_frame_rows(rows: Iterable[FrameRow], file: TextIO) -> None:
 
 
 def read_frame_rows(path: Path) -> Iterator[FrameRow]:
-    """Yield the rows of a CSV file written by `write_frame_rows`.
-
-    Raises:
-        FormatError: If the file is not such a table.
-    """
+    """Yield the rows of a CSV file written by `write_frame_rows`."""
     with path.open(encoding="utf-8", newline="") as file:
         try:
             for cells in csv.DictReader(file):

@@ -16,7 +16,7 @@ from ..base.errors import FileError, Remedy, brief, count_noun
 from ..base.files import REPLACE
 from .activity import LayerActivity
 from .scores import TimeScores
-from .tables import FileText, Record, Row, read_rows, write_rows
+from .tables import FileText, Folder, FolderFile, Record, Row, read_rows, write_rows
 from .timeline import NO_TIMELINE, Timeline
 
 KEEP = Remedy("out", "OTHER_FOLDER", "keep it")
@@ -229,11 +229,6 @@ class LookRow(Record):
 def describe_look(look: LookRow, picture: tuple[int, int], *, found: bool) -> str:
     """Describe a region of a frame in words.
 
-    Args:
-        look: Region.
-        picture: Columns and rows of the frame.
-        found: Whether `roi = auto` found a person; otherwise the user gave the region, or it is the middle.
-
     Example:
         >>> picture = 160, 120
         >>> describe_look(LookRow(t_us=None, left=53, top=4, width=82, height=82), picture, found=True)
@@ -376,11 +371,8 @@ class Prediction(Row):
 
     def to_windows(self) -> tuple[WindowRow, ...]:
         """Return one row per prediction over time."""
-        timeline, rows, entropies = (
-            self.timeline,
-            self.timeline.probabilities.tolist(),
-            self.timeline.entropies.tolist(),
-        )
+        timeline = self.timeline
+        probabilities = timeline.probabilities.tolist()
         intervals_us = timeline.intervals_us(self.t_first_us, self.t_last_us + 1).tolist()
         return tuple(
             WindowRow(
@@ -388,15 +380,15 @@ class Prediction(Row):
                 t_end_us=int(timeline.t_end_us[k]),
                 label=label,
                 class_name=self.classes[label],
-                probability=rows[k][label],
-                entropy=entropies[k],
+                probability=probabilities[k][label],
+                entropy=float(entropy),
                 events=int(timeline.events[k]),
                 familiar=bool(timeline.familiar[k]),
-                probabilities=tuple(rows[k]),
+                probabilities=tuple(probabilities[k]),
                 t_from_us=intervals_us[k][0],
                 t_to_us=intervals_us[k][1],
             )
-            for k, label in enumerate(timeline.labels.tolist())
+            for k, (label, entropy) in enumerate(zip(timeline.labels.tolist(), timeline.entropies, strict=True))
         )
 
     @property
@@ -427,49 +419,26 @@ class Playback(Record):
 
 
 @dataclass(frozen=True)
-class RecordingFolder:
+class RecordingFolder(Folder):
     """Files of one recording, below the output folder.
 
     Args:
         path: Folder of the recording.
     """
 
-    path: Path
-
-    @property
-    def answer(self) -> Path:
-        """A `Prediction`; written last, so its presence marks a complete recording."""
-        return self.path / "answer.json"
-
-    @property
-    def windows(self) -> Path:
-        """A `WindowRow` per line; windows.csv has its columns."""
-        return self.path / "windows.jsonl"
-
-    @property
-    def segments(self) -> Path:
-        """A `SegmentRow` per line; segments.csv has its columns."""
-        return self.path / "segments.jsonl"
-
-    @property
-    def timeline(self) -> Path:
-        """Chart of probabilities, segments and event rate over time."""
-        return self.path / "timeline.png"
-
-    @property
-    def overlay(self) -> Path:
-        """Video of the events, beside their video if there is one, with the prediction and the region."""
-        return self.path / "overlay.webm"
-
-    @property
-    def region(self) -> Path:
-        """Frame of the busiest moment, with the region that the network received; missing for complete pictures."""
-        return self.path / "region.jpg"
-
-    @property
-    def playback(self) -> Path:
-        """A `Playback`; exists in folders with pictures."""
-        return self.path / "playback.json"
+    answer = FolderFile("answer.json", "A `Prediction`; written last, so its presence marks a complete recording.")
+    windows = FolderFile("windows.jsonl", "A `WindowRow` per line; windows.csv has its columns.")
+    segments = FolderFile("segments.jsonl", "A `SegmentRow` per line; segments.csv has its columns.")
+    timeline = FolderFile("timeline.png", "Chart of probabilities, segments and event rate over time.")
+    overlay = FolderFile(
+        "overlay.webm",
+        "Video of the events, beside their video if there is one, with the prediction and the region.",
+    )
+    region = FolderFile(
+        "region.jpg",
+        "Frame of the busiest moment, with the region that the network received; missing for complete pictures.",
+    )
+    playback = FolderFile("playback.json", "A `Playback`; exists in folders with pictures.")
 
     def write_rows(self, windows: tuple[WindowRow, ...], segments: tuple[SegmentRow, ...]) -> None:
         """Write windows and segments as JSON Lines and CSV.
@@ -513,34 +482,17 @@ class RecordingFolder:
 
 
 @dataclass(frozen=True)
-class OutputFolder:
+class OutputFolder(Folder):
     """Output folder of a classification: the run, one folder per recording, and combined files.
 
     Args:
         path: Output folder.
     """
 
-    path: Path
-
-    @property
-    def run(self) -> Path:
-        """An `InferenceRun`."""
-        return self.path / "run.json"
-
-    @property
-    def predictions(self) -> Path:
-        """A `Prediction` per line; predictions.csv has its columns."""
-        return self.path / "predictions.jsonl"
-
-    @property
-    def scores(self) -> Path:
-        """`TimeScores` over all recordings, if there are labels."""
-        return self.path / "scores.json"
-
-    @property
-    def report(self) -> Path:
-        """HTML page of all recordings."""
-        return self.path / "report.html"
+    run = FolderFile("run.json", "An `InferenceRun`.")
+    predictions = FolderFile("predictions.jsonl", "A `Prediction` per line; predictions.csv has its columns.")
+    scores = FolderFile("scores.json", "`TimeScores` over all recordings, if there are labels.")
+    report = FolderFile("report.html", "HTML page of all recordings.")
 
     def of(self, name: str | Path) -> RecordingFolder:
         """Return the folder of a recording, by its name below the output folder."""
@@ -601,3 +553,45 @@ class OutputFolder:
                 found = folder.add_segments(found) if with_segments else found
             predictions.append(found)
         return predictions
+
+
+class NormShift(Record):
+    """Shift of a batch norm by an adaptation, over its channels."""
+
+    name: str
+    """`norm1`, `norm2`, ... from the input to the output."""
+    mean: float
+    """Root mean square change of the means, in standard deviations of the checkpoint."""
+    deviation: float
+    """Root mean square change of the standard deviations, in the same unit."""
+
+
+class AdaptationRecord(Record):
+    """Result of adapting a checkpoint to recordings."""
+
+    checkpoint: str
+    """Checkpoint, as given."""
+    network: str
+    """SHA-256 of the checkpoint's configuration and weights."""
+    strength: float
+    """Requested strength, 0 to 1."""
+    applied: float
+    """Applied strength; lower than requested if few classes were predicted."""
+    recordings: int
+    """Number of recordings that provided windows."""
+    skipped: int
+    """Number of recordings that could not be used."""
+    windows: int
+    """Number of windows with enough events."""
+    used: int
+    """Number of windows used to estimate the statistics, chosen at random."""
+    classes: tuple[str, ...]
+    """Names of the classes."""
+    before: tuple[int, ...]
+    """Predictions per class for the windows used, before the adaptation."""
+    after: tuple[int, ...]
+    """Predictions per class for the windows used, after the adaptation."""
+    norms: tuple[NormShift, ...]
+    """Shift of each batch norm."""
+    versions: dict[str, str]
+    """Versions of dvspipe and of the libraries that affect its results."""

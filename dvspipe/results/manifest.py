@@ -118,7 +118,8 @@ class Manifest:
             target: Its output, in the output folder.
             settings: Digest of the settings.
         """
-        begin_s, entry = time.monotonic(), Entry()
+        begin_s = time.monotonic()
+        entry = Entry()
         row = ManifestRow(
             input=name_input(source),
             bytes=_size(source),
@@ -128,12 +129,17 @@ class Manifest:
             at=_clock(self.folder).now_s(),
         )
         self._append(row)
+
+        def append_end(status: str, **outcome: object) -> None:
+            times = {"at": _clock(self.folder).now_s(), "seconds": round(time.monotonic() - begin_s, 3)}
+            self._append(row.model_copy(update={"status": status, **times, **outcome}))
+
         try:
             yield entry
         except DvspipeError as error:
-            self._append(self._make_end_row(row, "failed", begin_s, error=escape_controls(error.message)))
+            append_end("failed", error=escape_controls(error.message))
             raise
-        self._append(self._make_end_row(row, "done", begin_s, events=entry.events, noise_seed=entry.noise_seed))
+        append_end("done", events=entry.events, noise_seed=entry.noise_seed)
 
     def finish(self, sources: Iterable[Path]) -> None:
         """Record inputs as done if their worker was killed after completing the output.
@@ -212,27 +218,6 @@ class Manifest:
                 else:
                     yield f"{path}: line {number}", row
 
-    def _make_end_row(
-        self,
-        row: ManifestRow,
-        status: Literal["done", "failed"],
-        begin_s: float,
-        *,
-        events: int | None = None,
-        noise_seed: int | None = None,
-        error: str | None = None,
-    ) -> ManifestRow:
-        return row.model_copy(
-            update={
-                "status": status,
-                "at": _clock(self.folder).now_s(),
-                "seconds": round(time.monotonic() - begin_s, 3),
-                "events": events,
-                "noise_seed": noise_seed,
-                "error": error,
-            }
-        )
-
     def _append(self, row: ManifestRow) -> None:
         """Append a row to the file of this process; only warn if that fails, because the output is still good."""
         path = self.folder / f"{socket.gethostname()}-{os.getpid()}.jsonl"
@@ -242,9 +227,8 @@ class Manifest:
             handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             try:
                 size = os.fstat(handle).st_size
-                if (
-                    size and os.pread(handle, 1, size - 1) != b"\n"
-                ):  # partial line of a killed process with the same number
+                # A killed process with the same number may have left a partial line.
+                if size and os.pread(handle, 1, size - 1) != b"\n":
                     line = b"\n" + line
                 if os.write(handle, line) < len(line):
                     os.ftruncate(handle, size)
@@ -265,28 +249,21 @@ def _last_rows(rows: Iterable[ManifestRow]) -> dict[str, ManifestRow]:
 
 
 class _Clock:
-    """Clock for the times of rows; it never goes back within a process.
+    """Clock of this process for a manifest: later than its rows at the start, and never going back."""
 
-    Args:
-        newest_s: Newest time in the manifest at the start of the process, in seconds since 1970.
-    """
-
-    def __init__(self, newest_s: float) -> None:
-        self._newest_s = newest_s
+    def __init__(self, folder: Path) -> None:
+        self._newest_s = 0.0
+        with suppress(FileError):  # no manifest yet; an unreadable one is reported on writing
+            rows = Manifest(folder.parent).read_lines()
+            self._newest_s = max((row.at for _, row in rows if row is not None), default=0.0)
 
     def now_s(self) -> float:
-        """Return the time, later than all previous ones."""
+        """Return the time in seconds since 1970."""
         self._newest_s = max(time.time(), self._newest_s + CLOCK_STEP_S)
         return self._newest_s
 
 
-@lru_cache
-def _clock(folder: Path) -> _Clock:
-    """Return the clock of this process for a manifest."""
-    newest_s = 0.0
-    with suppress(FileError):  # no manifest yet; an unreadable one is reported on writing
-        newest_s = max((row.at for _, row in Manifest(folder.parent).read_lines() if row is not None), default=0.0)
-    return _Clock(newest_s)
+_clock = lru_cache(_Clock)
 
 
 def _size(source: Path) -> int:

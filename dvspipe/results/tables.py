@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self, TypeVar
 
@@ -19,14 +21,27 @@ FileText = Annotated[str, AfterValidator(escape_controls)]
 """File name, or text with one; control characters and bytes outside UTF-8 are escaped."""
 
 
-class _Shown:
-    """Value in the one-line `repr` of a record."""
+@dataclass(frozen=True)
+class Folder:
+    """Folder whose class lists its files."""
 
-    def __init__(self, value: object) -> None:
-        self.value = value
+    path: Path
 
-    def __repr__(self) -> str:
-        return brief(self.value)
+
+class FolderFile:
+    """File of a folder in the table of its class; as an attribute of the folder, its path.
+
+    Args:
+        name: Name below `path` of the folder.
+        content: What the file contains.
+    """
+
+    def __init__(self, name: str, content: str) -> None:
+        self.name = name
+        self.content = content
+
+    def __get__(self, folder: Folder | None, _: type) -> Path:
+        return Path(self.name) if folder is None else folder.path / self.name
 
 
 class Record(BaseModel):
@@ -58,14 +73,14 @@ class Record(BaseModel):
             except ValidationError as error:
                 raise ConfigError(f"{name}: wrong values ({_list_errors(error)})") from error
 
-        __init__.__pydantic_base_init__ = True  # as in `Settings`
+        update_wrapper(__init__, BaseModel.__init__, assigned=())  # as in `Settings`
 
         def __setattr__(self, name: str, value: object) -> None:
             raise AttributeError(f"{type(self).__name__} is read-only: {name} cannot be set")
 
-    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
-        for name in type(self).model_fields:
-            yield name, _Shown(getattr(self, name))
+    def __repr__(self) -> str:
+        shown = (f"{name}={brief(getattr(self, name))}" for name in type(self).model_fields)
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def __str__(self) -> str:
         return repr(self)

@@ -15,14 +15,14 @@ from ..base.errors import ArgumentError, DataError, count_noun
 from ..base.files import read_bytes
 from .activity import ActivityRecord
 from .scores import Scores
-from .tables import Cell, FileText, Record, Row, read_rows
+from .tables import Cell, FileText, Folder, FolderFile, Record, Row, read_rows
 
 CHECKPOINT_SUFFIX = ".safetensors"
 MAX_SETTINGS = 3  # number of settings to try first
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class RunFolder(Folder):
     """Files of a training run by name.
 
     Args:
@@ -32,8 +32,6 @@ class RunFolder:
         >>> RunFolder("runs/train/nmnist").best.as_posix()
         'runs/train/nmnist/weights/best.safetensors'
     """
-
-    path: Path
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str | Path):
@@ -55,90 +53,25 @@ class RunFolder:
             folder, number = parent / f"{name}-{number}", number + 1
         return cls(folder)
 
-    @property
-    def config(self) -> Path:
-        """Complete configuration, YAML."""
-        return self.path / "args.yaml"
-
-    @property
-    def split(self) -> Path:
-        """Names of the recordings in each part, JSON."""
-        return self.path / "split.json"
-
-    @property
-    def epochs_csv(self) -> Path:
-        """One row per epoch, with the columns of `EpochRow`."""
-        return self.path / "results.csv"
-
-    @property
-    def epochs(self) -> Path:
-        """One `EpochRow` per line; results.csv has its columns."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def test(self) -> Path:
-        """A `TestResult`."""
-        return self.path / "test.json"
-
-    @property
-    def activity(self) -> Path:
-        """An `ActivityRecord`."""
-        return self.path / "activity.json"
-
-    @property
-    def best(self) -> Path:
-        """Checkpoint of the epoch chosen on the validation part."""
-        return self.path / "weights" / "best.safetensors"
-
-    @property
-    def joints(self) -> Path:
-        """Joint network of gestures from films; missing in other runs."""
-        return self.path / "weights" / "joints.safetensors"
-
-    @property
-    def last(self) -> Path:
-        """Checkpoint of the last epoch."""
-        return self.path / "weights" / "last.safetensors"
-
-    @property
-    def state(self) -> Path:
-        """State of the training after the last complete epoch, for resuming."""
-        return self.path / "weights" / "state.safetensors"
-
-    @property
-    def curves(self) -> Path:
-        """Chart of loss, accuracy and spike rates over epochs."""
-        return self.path / "curves.png"
-
-    @property
-    def confusion_matrix(self) -> Path:
-        """Chart of the confusion matrix of the test."""
-        return self.path / "confusion_matrix.png"
-
-    @property
-    def examples(self) -> Path:
-        """Chart of spikes and membranes for some test recordings."""
-        return self.path / "examples.png"
-
-    @property
-    def wrong(self) -> Path:
-        """Pictures of the most certain wrong test predictions."""
-        return self.path / "wrong.png"
-
-    @property
-    def kernels(self) -> Path:
-        """Pictures of the kernels trained by STDP."""
-        return self.path / "kernels.png"
-
-    @property
-    def report(self) -> Path:
-        """HTML page of the run."""
-        return self.path / "report.html"
-
-    @property
-    def tensorboard(self) -> Path:
-        """Folder of TensorBoard's event files."""
-        return self.path / "tensorboard"
+    config = FolderFile("args.yaml", "Complete configuration, YAML.")
+    split = FolderFile("split.json", "Names of the recordings in each part, JSON.")
+    epochs_csv = FolderFile("results.csv", "One row per epoch, with the columns of `EpochRow`.")
+    epochs = FolderFile("metrics.jsonl", "One `EpochRow` per line; results.csv has its columns.")
+    test = FolderFile("test.json", "A `TestResult`.")
+    activity = FolderFile("activity.json", "An `ActivityRecord`.")
+    best = FolderFile("weights/best.safetensors", "Checkpoint of the epoch chosen on the validation part.")
+    joints = FolderFile("weights/joints.safetensors", "Joint network of gestures from films; missing in other runs.")
+    last = FolderFile("weights/last.safetensors", "Checkpoint of the last epoch.")
+    state = FolderFile(
+        "weights/state.safetensors", "State of the training after the last complete epoch, for resuming."
+    )
+    curves = FolderFile("curves.png", "Chart of loss, accuracy and spike rates over epochs.")
+    confusion_matrix = FolderFile("confusion_matrix.png", "Chart of the confusion matrix of the test.")
+    examples = FolderFile("examples.png", "Chart of spikes and membranes for some test recordings.")
+    wrong = FolderFile("wrong.png", "Pictures of the most certain wrong test predictions.")
+    kernels = FolderFile("kernels.png", "Pictures of the kernels trained by STDP.")
+    report = FolderFile("report.html", "HTML page of the run.")
+    tensorboard = FolderFile("tensorboard", "Folder of TensorBoard's event files.")
 
     @property
     def baseline(self) -> RunFolder:
@@ -455,3 +388,31 @@ class TrainingRun:
             TestResult.read(folder.test),
             ActivityRecord.read(folder.activity),
         )
+
+
+class ShippedScore(Record):
+    """Score of an included classifier on recordings outside its training data."""
+
+    data: str
+    """The recordings, as a phrase that follows "tested on"."""
+    correct: int
+    """Number of correct predictions."""
+    samples: int
+    """Number of recordings."""
+
+
+class ShippedRecord(Record):
+    """Purpose, data, scores and limits of an included classifier."""
+
+    about: str
+    """Purpose of the classifier."""
+    data: str
+    """Training recordings."""
+    commands: tuple[str, ...]
+    """Commands that trained it."""
+    date: str
+    """Date as YEAR-MONTH-DAY."""
+    scores: tuple[ShippedScore, ...]
+    """Scores, one per kind of recordings."""
+    limits: tuple[str, ...]
+    """Limits of the scores, one or more sentences each."""

@@ -30,7 +30,7 @@ class LivePainter:
     """
 
     def __init__(self, sensor: SensorSize) -> None:
-        self._painter = EventPainter(sensor, LIVE_SETTINGS, None, self._caption)
+        self._painter = EventPainter(sensor, LIVE_SETTINGS, captions=self._caption)
         self._palette = make_palette(LIVE_SETTINGS.colours)
         self._answer: LiveAnswer | None = None
         self._end_us = 0

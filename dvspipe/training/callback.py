@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from ..results import EpochRow
 
 log = logging.getLogger(__package__)
+
+EPOCH_STAGE = re.compile(r"(.*?)epoch (\d+)/(\d+)(, validation|, features)?")
+"""Stage of an epoch, such as `baseline, epoch 3/20, validation`: network, epoch, epochs, part after the training."""
+
+
+class RunAmount(NamedTuple):
+    """Epochs of a network that are done, and their total."""
+
+    name: str
+    done: float
+    total: int
+
+
+def measure_run(stage: str, done: float, total: float) -> RunAmount | None:
+    """Return the progress of all epochs, from the progress in a stage of one epoch; None for other stages.
+
+    Example:
+        >>> measure_run("epoch 3/20", 5, 10), measure_run("test", 5, 10)
+        (RunAmount(name='epochs', done=2.5, total=20), None)
+    """
+    found = EPOCH_STAGE.match(stage)
+    if found is None:
+        return None
+    network, epoch, epochs, part = found.groups()
+    share = 1.0 if part or not total else done / total
+    return RunAmount(f"{network}epochs", int(epoch) - 1 + share, int(epochs))
 
 
 class TrainingCallback:

@@ -56,6 +56,7 @@ from dvspipe.results import (
     WindowRow,
     WrongPrediction,
 )
+from dvspipe.results.tables import FolderFile
 from dvspipe.streaming.answers import LiveAnswer
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "results.md"
@@ -113,11 +114,10 @@ SHIPPED = (ShippedRecord, ShippedScore)
 
 def render() -> str:
     """Return the page as Markdown."""
-    root = Path("RUN")
     lines = [
         INTRODUCTION,
         "## The folder of a training run\n",
-        *_files(RunFolder(root), root),
+        *_files(RunFolder),
         *_models(TRAINING),
         "## Evaluation\n",
         "`dvspipe eval --out FILE` writes the first object, and with `--corrupt` the second.\n",
@@ -126,9 +126,9 @@ def render() -> str:
         "`dvspipe adapt --json` prints this object.\n",
         *_models(ADAPTATION),
         "## The output folder of inference\n",
-        *_files(OutputFolder(root), root),
+        *_files(OutputFolder),
         "\nIt has a folder for each recording, with these files:\n",
-        *_files(RecordingFolder(root), root),
+        *_files(RecordingFolder),
         *_models(INFERENCE),
         "## Live streams\n",
         "`dvspipe live --json` prints this object for each prediction.\n",
@@ -146,14 +146,14 @@ def render() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _files(folder: RunFolder | OutputFolder | RecordingFolder, root: Path) -> Iterator[str]:
+def _files(folder: type[RunFolder | OutputFolder | RecordingFolder]) -> Iterator[str]:
     yield "| file | content |"
     yield "|---|---|"
-    for name, member in vars(type(folder)).items():
-        if isinstance(member, property):
-            path = getattr(folder, name)
-            shown = path.path if isinstance(path, RunFolder) else path
-            yield f"| `{shown.relative_to(root).as_posix()}` | {_sentence(member.__doc__)} |"
+    for name, member in vars(folder).items():
+        if isinstance(member, FolderFile):
+            yield f"| `{member.name}` | {_sentence(member.content)} |"
+        elif isinstance(member, property):  # a folder in the folder
+            yield f"| `{name}` | {_sentence(member.__doc__)} |"
     yield ""
 
 

@@ -254,7 +254,7 @@ def test_region_of_few_pixels_is_warned_about_once(tmp_path: Path, caplog: pytes
 def test_picture_shows_a_rectangle_around_the_region() -> None:
     sensor = SensorSize(width=40, height=30)
     settings = PreviewSettings(min_side_px=80)
-    painter = EventPainter(sensor, settings, None, lambda _: Caption("up", 0.5, Box(10, 5, 20, 100)))
+    painter = EventPainter(sensor, settings, captions=lambda _: Caption("up", 0.5, Box(10, 5, 20, 100)))
     indices = painter.draw(None, 1000, 0).indices[:60]
     assert (indices[30, 20], indices[30, 59], indices[10, 40]) == (BAR, BAR, BAR)
     assert indices[30, 40] != BAR

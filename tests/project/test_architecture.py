@@ -92,7 +92,7 @@ ONLY_HOMES = {
     "rosbags": {"formats"},
     "safetensors": {"checkpoints", "datasets", "training"},
     "scipy": {"results", "recordings", "simulator", "training"},
-    "sklearn": {"report", "training"},
+    "sklearn": {"training"},
     "starlette": {"app"},
     "tonic": {"datasets"},
     "torch": {"networks", "rules", "checkpoints", "training", "inference", "integers", "torch"},

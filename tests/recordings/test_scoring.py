@@ -17,7 +17,7 @@ from dvspipe.formats import open_recording, write
 from dvspipe.recordings import scoring
 from dvspipe.recordings.editing import RecordingPart, select_part
 from dvspipe.recordings.scoring import FilterSetup, LabelledEvents, label_events, score_filters, tune_filters
-from dvspipe.report.filters import draw_filter_curves
+from dvspipe.report.charts import draw_filter_curves
 from dvspipe.results import EventCounts, FilterName, FilterScore, FilterScores
 
 SENSOR = SensorSize(width=30, height=20)

@@ -13,10 +13,9 @@ from PIL import Image
 from dvspipe.base.errors import FileError, VideoError
 from dvspipe.events import SensorSize
 from dvspipe.pose import JOINTS, GesturePart, Track
-from dvspipe.report import GestureFilm, write_movement_page, write_refusal_picture
+from dvspipe.report import GestureFilm, write_movement_page, write_refusal_picture, write_track_preview
 from dvspipe.report.movements import plot_hands
-from dvspipe.report.refusals import choose_row
-from dvspipe.report.skeletons import write_track_part
+from dvspipe.report.skeletons import choose_row
 from dvspipe.video.frames import Frame
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
@@ -63,7 +62,7 @@ def test_page_shows_part_repetitions_and_warnings(film: Path, tmp_path: Path) ->
 
 
 def test_video_of_a_part_has_its_frames(film: Path, tmp_path: Path) -> None:
-    path = write_track_part(tracked(), film, tmp_path / "part.webm", part_us=(400_000, 1_200_000))
+    path = write_track_preview(tracked(), film, tmp_path / "part.webm", part_us=(400_000, 1_200_000))
     shown = list(open_video(path).frames())
     assert len(shown) == 9
     assert shown[0].image[:8, :8].mean() < shown[-1].image[:8, :8].mean()

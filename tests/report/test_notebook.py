@@ -155,7 +155,7 @@ def test_events_summary_shows_count_sensor_and_picture() -> None:
 
 
 @pytest.mark.parametrize("sensor", [SENSOR, SensorSize(1, 1), SensorSize(32767, 1), SensorSize(4000, 4000)])
-@pytest.mark.parametrize("times", [[], [7], [5, 5], [-(2**62), 0, 2**62], [0, 10**15]])
+@pytest.mark.parametrize("times", [[], [7], [5, 5], [-(2**62), 0, 2**62]])
 def test_any_events_have_a_summary(sensor: SensorSize, times: list[int]) -> None:
     zeros = [0] * len(times)
     assert f"{len(times)}</div>" in shown(Events(times, zeros, zeros, zeros, sensor))
@@ -245,14 +245,11 @@ def test_animation_is_an_embedded_video(tmp_path: Path) -> None:
 def test_progress_bar_updates_one_notebook_output(monkeypatch: pytest.MonkeyPatch) -> None:
     outputs: list[list[str]] = []
 
-    class Handle:
-        def update(self, bar: ProgressBar) -> None:
-            outputs[-1].append(bar._repr_html_())
-
-    def display(bar: ProgressBar, *, display_id: bool) -> Handle:
+    def display(bar: ProgressBar, *, display_id: str, update: bool) -> None:
         assert display_id
-        outputs.append([bar._repr_html_()])
-        return Handle()
+        if not update:
+            outputs.append([])
+        outputs[-1].append(bar._repr_html_())
 
     ipython = types.ModuleType("IPython")
     ipython.get_ipython = lambda: types.SimpleNamespace(kernel=1)  # type: ignore[attr-defined]

@@ -135,19 +135,13 @@ def test_csv_has_columns_in_order_and_empty_cells_for_none(tmp_path: Path) -> No
     assert row["probability"] == "0.333333333"
     write_rows([], WindowRow, jsonl=tmp_path / "none.jsonl", csv_path=tmp_path / "none.csv")
     assert (tmp_path / "none.csv").read_text().splitlines() == [",".join(WindowRow.columns)]
+    assert read_rows(tmp_path / "none.jsonl", WindowRow) == ()
 
 
 def test_invalid_file_is_an_error_with_its_location(tmp_path: Path) -> None:
     (tmp_path / "segments.jsonl").write_text(f'{SEGMENTS[0].model_dump_json()}\n{{"t_start_us": "soon"}}\n')
     with raises(FormatError, "segments.jsonl", "line 2", "t_start_us"):
         read_rows(tmp_path / "segments.jsonl", SegmentRow)
-    (tmp_path / "answer.json").write_text("[]")
-    with raises(FormatError, "answer.json", "Prediction"):
-        Prediction.read(tmp_path / "answer.json")
-    with raises(FileError, "none.json"):
-        Prediction.read(tmp_path / "none.json")
-    assert Prediction.find(tmp_path / "answer.json") is None
-    assert Prediction.find(tmp_path / "none.json") is None
 
 
 # Current predictions
