@@ -25,7 +25,6 @@ from .crossings import (
     slightly_above,
     slightly_below,
 )
-from .vectors import broadcast, load, store
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
 MAX_PATH_STEPS = 256
@@ -280,15 +279,15 @@ def _bilinear(upper_left: Any, upper_right: Any, lower_left: Any, lower_right: A
 
 
 @njit(inline="always")
-def _bilinear_row(fine: Any, corners: Any, parts: Any, at: Any, square: Any) -> Any:
-    """Interpolate a row of a cell; the neighbours are at the indices `corners` + `at`."""
+def _sample_corners(fine: Any, corners: Any, at: Any) -> Any:
+    """Interpolate the pixel of a cell whose four neighbours are at the indices `corners` + `at`."""
     return _bilinear(
-        load(fine, corners[0] + at, square),
-        load(fine, corners[1] + at, square),
-        load(fine, corners[2] + at, square),
-        load(fine, corners[3] + at, square),
-        parts[0],
-        parts[1],
+        fine[corners[0] + at],
+        fine[corners[1] + at],
+        fine[corners[2] + at],
+        fine[corners[3] + at],
+        corners[4],
+        corners[5],
     )
 
 
@@ -315,7 +314,7 @@ def _sample_clamped(fine: NDArray[np.float32], shape: tuple[int, int], x: Any, y
 
 @njit(inline="always")
 def _combine(first: Any, second: Any, rest: Any, t: Any, last: Any, end: Any, doubt: Any) -> Any:
-    """Return the level of one pixel or a vector of pixels at t = 1 - rest, as defined in `upsampling`.
+    """Return the level of a pixel at t = 1 - rest, as defined in `upsampling`.
 
     `first` and `second` are the levels of the earlier and the later frame on the path, `last` the level at the previous
     step, and `end` the level of the pixel in the later frame.
@@ -361,15 +360,13 @@ def compute_levels(
     x0, y0, x1, y1 = x - t * shift_x, y - t * shift_y, x + rest * shift_x, y + rest * shift_y
     if (cell.kind == 0) & _is_inside(x0, y0, shape, side) & _is_inside(x1, y1, shape, side):
         before, after = _corners(shape, x0, y0), _corners(shape, x1, y1)
-        parts0 = broadcast(before[4], square), broadcast(before[5], square)
-        parts1 = broadcast(after[4], square), broadcast(after[5], square)
-        rests, times, doubts = broadcast(rest, square), broadcast(t, square), broadcast(cell.doubt, square)
         for r in range(side):
-            at, place = np.uintp(r * shape[1]), np.uintp(r * side)
-            first = _bilinear_row(earlier, before, parts0, at, square)
-            second = _bilinear_row(later, after, parts1, at, square)
-            lasts, ends = load(levels, last + place, square), load(levels, end + place, square)
-            store(levels, now + place, _combine(first, second, rests, times, lasts, ends, doubts))
+            for k in range(side):
+                at, pixel = np.uintp(r * shape[1] + k), np.uintp(r * side + k)
+                first = _sample_corners(earlier, before, at)
+                second = _sample_corners(later, after, at)
+                level = _combine(first, second, rest, t, levels[last + pixel], levels[end + pixel], cell.doubt)
+                levels[now + pixel] = level
         return
     for r in range(side):
         for k in range(side):
@@ -616,11 +613,9 @@ def events_of_paths(
             for step in range(1, steps):
                 places = (step - 1) * area, steps * area, step * area
                 compute_levels(cell, square, earlier, later, shape, fractions[step], levels, places)
-                for row in range(0, area, side):
-                    now = load(levels, np.uintp(step * area + row), square)
-                    lowest, highest = np.uintp(row), np.uintp(area + row)
-                    store(spread, lowest, min(load(spread, lowest, square), now))
-                    store(spread, highest, max(load(spread, highest, square), now))
+                for k in range(area):
+                    level = levels[step * area + k]
+                    spread[k], spread[area + k] = min(spread[k], level), max(spread[area + k], level)
             done = 0
             while done < area:
                 done, filled = _emit_cell(cell, done, square, steps, table, pixels, work, words, filled)
