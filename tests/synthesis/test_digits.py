@@ -29,13 +29,13 @@ from dvspipe.synthesis import (
     SynthesisRecord,
     digit_frames,
     is_synthetic,
-    read_idx,
     read_mnist,
     record_digit,
-    saccade_path,
     write_digits,
     write_recordings,
 )
+from dvspipe.synthesis.digits import saccade_path
+from dvspipe.synthesis.mnist import read_idx
 from dvspipe.video.opening import open_video
 
 STILL = np.zeros(3)
