@@ -44,7 +44,8 @@ class Contrast(SpikeCode):
         response = _correlate(np.ascontiguousarray(image), self.filter)
         both = np.stack([-response, response])
         both[both < max(self.threshold, EPSILON)] = 0
-        return _normalise(both, RADIUS_PX)
+        normalised: Floats = _normalise(both, RADIUS_PX)
+        return normalised
 
     def _encode(self, values: Floats, _rng: np.random.Generator | None) -> Spikes:
         if values.ndim != 2:

@@ -243,12 +243,7 @@ def _make_workspace(area: int) -> _Workspace:
 
 @njit(error_model="numpy")
 def _corners(shape: tuple[int, int], x: Any, y: Any) -> Any:
-    """Locate the four neighbours of a position in a flat fine picture, with weights for bilinear interpolation.
-
-    Args:
-        shape: Rows and columns.
-        x: Column inside the picture.
-        y: Row inside the picture.
+    """Locate the four neighbours of a position inside a flat fine picture of `shape` (rows, columns), with weights.
 
     Returns:
         Indices of the upper left, upper right, lower left and lower right neighbour, then the fractional position to
@@ -400,18 +395,10 @@ def cell_at(paths: Paths, x: int, y: int) -> _Cell:
 
 @njit(inline="always")
 def _range_of_paths(cell: _Cell, side: int, way: Any, extremes: NDArray[np.float32]) -> tuple[Any, Any]:
-    """Bound the levels of a frame on the paths of a cell, without ringing.
+    """Return the lowest and the highest level of a frame (`way` -1: earlier, 1: later) on the paths of a cell.
 
-    The positions are within the bounding box of the displacements 0, F01 and -F10.
-
-    Args:
-        cell: Cell to bound.
-        side: Side of the cell in pixels.
-        way: -1 for the earlier frame, 1 for the later frame, float32.
-        extremes: `Picture.extremes` of the frame.
-
-    Returns:
-        Lowest and highest level.
+    Without ringing. The positions are within the bounding box of the displacements 0, F01 and -F10; `extremes` are
+    `Picture.extremes`.
     """
     rows, columns = extremes.shape[1], extremes.shape[2]
     lowest, highest, zero = np.float32(np.inf), np.float32(-np.inf), np.float32(0)
@@ -452,18 +439,8 @@ def _read_cell(
     """Read the pixels of a cell; return whether any of them can fire.
 
     `_compute_levels` stays within the range of the levels of both frames on the path and of the pixel in both frames.
-    If this range is within the bounds of all pixels, the cell cannot fire.
-
-    Args:
-        cell: Cell to read.
-        square: See `Paths`.
-        before: Values in the earlier frame; see `events_of_paths`.
-        after: Values in the later frame.
-        table: Levels of grey codes; None if the values are levels.
-        pixels: State of the pixels.
-        extremes: `Picture.extremes` of both frames.
-        band: Columns, first row and last row (exclusive) of the values.
-        work: Output: writes `ends`, `zeros`, `bounds` and `numbers`.
+    If this range is within the bounds of all pixels, the cell cannot fire. `band` is the number of columns, the first
+    row and the last row (exclusive) of the values.
     """
     ends, zeros, bounds, numbers = work.ends, work.zeros, work.bounds, work.numbers
     side, one, can_fire = len(square), np.uintp(1), False
@@ -505,17 +482,6 @@ def _emit_cell(
 
     Stops before a pixel whose events do not fit; call it again with more room and the returned numbers to resume there.
     (Growing the words in the loop over steps would cost a reference count per step.)
-
-    Args:
-        cell: Cell to search.
-        first: Number of the first pixel in the cell.
-        square: See `Paths`.
-        steps: Number of steps.
-        table: Levels of grey codes; None if the values are levels.
-        pixels: State of the pixels; updated.
-        work: Levels of the cell at all steps.
-        words: Buffer of events.
-        filled: Number of events in the buffer.
 
     Returns:
         Number of the pixel at which to resume (the number of all pixels if done), and number of events in the buffer.
@@ -574,15 +540,7 @@ def events_of_paths(
     """Return the events of moving tiles, unsorted; updates `pixels`.
 
     Pixels in other tiles, and pixels whose change the motion does not explain, are not changed: `events_of_lines`
-    returns their events.
-
-    Args:
-        before: Values of the band in the earlier frame: grey codes or levels.
-        after: Values of the band in the later frame.
-        table: Levels of grey codes; None if the values are levels.
-        pixels: State of the pixels.
-        paths: Motion in the complete picture.
-        interval: Time interval and band; the band begins at a row of tiles.
+    returns their events. `before` and `after` are the grey codes or levels of the band, which begins at a row of tiles.
     """
     words, filled = np.empty(after.size // 8 + INITIAL_CAPACITY, np.int64), np.uintp(0)
     square, extremes = paths.square, (paths.before.extremes, paths.after.extremes)

@@ -83,12 +83,7 @@ def _draw_variation(rng: np.random.Generator) -> _Variation:
 
 
 def saccade_path(t_us: NDArray[np.int64], delays_us: Floats) -> Floats:
-    """Return the displacement of the picture since the start: x and y in sensor pixels, [T, 2].
-
-    Args:
-        t_us: Times in microseconds, [T].
-        delays_us: Delay of each of the three legs relative to the mean in microseconds, [3].
-    """
+    """Return the displacement since the start in pixels, [T, 2]; `delays_us` [3] are relative to the mean leg."""
     fit = read_fit()
     late_us = np.interp(t_us, fit.pauses_us, np.repeat(delays_us, 2)[1:-1])
     knots_us = fit.knot_us * np.arange(len(fit.path_x))
@@ -247,11 +242,7 @@ def write_digits(
 
 
 def _recorded_ids(folder: Path, part: MnistPart) -> set[int]:
-    """List the ids of the recordings in one part of a folder in the layout of N-MNIST.
-
-    Raises:
-        DataError: If the folder contains neither Train nor Test.
-    """
+    """List the ids of the recordings in one part of a folder in the layout of N-MNIST."""
     if not any((folder / name.capitalize()).is_dir() for name in NMNIST_PARTS):
         raise DataError(f"{folder}: no recordings to exclude found (expected a folder Train or Test)")
     return {int(path.stem) for path in (folder / part.capitalize()).glob("*/*.bin") if path.stem.isdecimal()}
