@@ -13,11 +13,9 @@ With `by = events`, step k contains the events k * step_events to (k + 1) * step
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -44,6 +42,7 @@ MAX_OUTSIDE = 0.2  # share of the events outside the steps; above it, a warning 
 MAX_STEPS = 10_000
 
 log = logging.getLogger(__name__)
+_warned: set[BinConfig] = set()  # steps for which a warning was logged: one per data set, not one per recording
 
 StepRule = Literal["time", "recording", "events"]
 """Definition of a step; see `BinConfig.by`."""
@@ -251,15 +250,10 @@ def encode(
     spikes, counts = encode_counted(as_events(events, sensor), config, start_us)
     if callback is not None:
         callback(counts)
-    elif start_us is None and (lost := counts.explain_outside(config)) is not None and next(_count_losses(config)) == 0:
+    elif start_us is None and config not in _warned and (lost := counts.explain_outside(config)) is not None:
+        _warned.add(config)
         log.warning("encode: %s; by = recording divides the complete recording into steps", lost)
     return spikes
-
-
-@lru_cache(maxsize=256)
-def _count_losses(_config: BinConfig) -> Iterator[int]:
-    """Return the counter of recordings with many events outside these steps; only the first is reported."""
-    return itertools.count()
 
 
 def encode_counted(events: Events, config: BinConfig, start_us: int | None = None) -> tuple[NDArray[Any], BinCounts]:

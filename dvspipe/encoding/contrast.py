@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ..base.errors import DataError
 from ..base.kernels import njit
 from .spikes import Floats, SpikeCode, Spikes
 
+NARROW_PX, WIDE_PX = 1.0, 2.0  # standard deviations of the two Gaussians
+RADIUS_PX = 8  # radius of the square whose mean response normalises a response
 EPSILON = 1e-12  # avoids division by a zero mean response
 
 
@@ -24,20 +26,8 @@ class Contrast(SpikeCode):
     Networks 99 (2018).
     """
 
-    narrow_px: float = Field(default=1.0, gt=0, le=10)
-    """Standard deviation of the narrow Gaussian in pixels."""
-    wide_px: float = Field(default=2.0, gt=0, le=20)
-    """Standard deviation of the wide Gaussian in pixels."""
     threshold: float = Field(default=0.2, ge=0, le=10)
     """Minimum response that fires; the filter has sum 0 and maximum 1."""
-    radius_px: int = Field(default=8, ge=0, le=100)
-    """Radius in pixels of the square for normalisation; 0: no normalisation."""
-
-    @model_validator(mode="after")
-    def _is_difference(self) -> Contrast:
-        if self.narrow_px >= self.wide_px:
-            raise ValueError(f"narrow_px = {self.narrow_px:g}: expected less than wide_px = {self.wide_px:g}")
-        return self
 
     @property
     def channels(self) -> int:
@@ -47,14 +37,15 @@ class Contrast(SpikeCode):
     @property
     def filter(self) -> Floats:
         """Square ON filter; it reaches 1.5 standard deviations of the wide Gaussian to each side."""
-        return _draw_filter(self.narrow_px, self.wide_px)
+        return _draw_filter()
 
     def responses(self, image: Floats) -> Floats:
         """Return the responses of an image [H, W], float64 [2, H, W]; 0 for responses that do not fire."""
         response = _correlate(np.ascontiguousarray(image), self.filter)
         both = np.stack([-response, response])
         both[both < max(self.threshold, EPSILON)] = 0
-        return both if self.radius_px == 0 else _normalise(both, self.radius_px)
+        normalised: Floats = _normalise(both, RADIUS_PX)
+        return normalised
 
     def _encode(self, values: Floats, _rng: np.random.Generator | None) -> Spikes:
         if values.ndim != 2:
@@ -67,12 +58,12 @@ class Contrast(SpikeCode):
         return spikes.reshape(self.steps, 2, *values.shape)
 
 
-@lru_cache(maxsize=8)
-def _draw_filter(narrow_px: float, wide_px: float) -> Floats:
-    reach = int(np.ceil(1.5 * wide_px))
+@cache
+def _draw_filter() -> Floats:
+    reach = int(np.ceil(1.5 * WIDE_PX))
     squares = np.arange(-reach, reach + 1) ** 2
     distance = squares[:, None] + squares
-    narrow, wide = (np.exp(-distance / (2 * sigma**2)) / sigma**2 for sigma in (narrow_px, wide_px))
+    narrow, wide = (np.exp(-distance / (2 * sigma**2)) / sigma**2 for sigma in (NARROW_PX, WIDE_PX))
     difference = narrow - wide
     difference -= difference.mean()
     return np.asarray(difference / difference.max())

@@ -4,8 +4,7 @@ The non-zero values of the input are listed once. Each output adds the weights o
 gradient of a weight adds the gradients of the outputs that its spikes reach. Both read only the list, which is also all
 that the graph keeps of the input. The gradient of the input is dense, so it remains a dense convolution.
 
-In memory, images are [N, H, W, C], weights are [kernel, kernel, C, K], and K is divided into blocks that fit in
-registers.
+In memory, images are [N, H, W, C], and weights are [kernel, kernel, C, K].
 """
 
 from __future__ import annotations
@@ -18,12 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..base.kernels import njit
-from ..simulator.vectors import broadcast, load, store
 from .threads import run_in_threads
 
 MAX_DENSITY = 0.25  # with more values that are not 0, a dense convolution is faster
 MIN_CHANNELS = 8  # with fewer input channels, a dense convolution is faster
-BLOCKS = tuple((0,) * length for length in (64, 32, 16))  # output channels computed together; the longest that fits
+OUTPUTS_MULTIPLE = 16  # output channels that fill the vector registers; others are left to dense convolutions
 FLAGS = {"contract", "nsz"}
 
 Singles = NDArray[np.float32]
@@ -101,7 +99,7 @@ def _is_supported(x: Tensor, weight: Tensor) -> bool:
         and (x.dtype == torch.float32 or _is_reduced())
         and not torch.compiler.is_compiling()
         and x.shape[1] >= MIN_CHANNELS
-        and len(weight) % len(BLOCKS[-1]) == 0
+        and len(weight) % OUTPUTS_MULTIPLE == 0
     )
 
 
@@ -115,8 +113,7 @@ class _SparseConvolution(torch.autograd.Function):
         currents = torch.empty((N, len(weight), shape.rows, shape.columns), memory_format=torch.channels_last)
         kernels, out = _flat(weight.permute(2, 3, 1, 0)), _flat(currents.permute(0, 2, 3, 1))
         offsets = _flat(torch.zeros(len(weight)) if bias is None else bias)
-        block = _block(len(weight))
-        run_in_threads(N, lambda start, stop: _add_weights(spikes, kernels, offsets, out, shape, block, start, stop))
+        run_in_threads(N, lambda start, stop: _add_weights(spikes, kernels, offsets, out, shape, start, stop))
         ctx.save_for_backward(weight, *map(torch.from_numpy, spikes))
         ctx.shape, ctx.is_reduced = shape, _is_reduced()
         return currents
@@ -152,11 +149,11 @@ def _to_images(to_currents: Tensor, weight: Tensor, shape: _Shape, is_reduced: b
 def _to_weights(to_currents: Tensor, spikes: _Spikes, shape: _Shape) -> Tensor:
     """Return the gradient of the weights [K, C, kernel, kernel]."""
     sums: dict[int, Tensor] = {}
-    gradients, block = _flat(to_currents.permute(0, 2, 3, 1)), _block(shape.outputs)
+    gradients = _flat(to_currents.permute(0, 2, 3, 1))
 
     def add(start: int, stop: int) -> None:
         sums[start] = torch.zeros((shape.kernel, shape.kernel, shape.channels, shape.outputs))
-        _add_gradients(spikes, gradients, _flat(sums[start]), shape, block, start, stop)
+        _add_gradients(spikes, gradients, _flat(sums[start]), shape, start, stop)
 
     run_in_threads(len(to_currents), add)
     total = torch.stack([sums[start] for start in sorted(sums)]).sum(0) if len(sums) > 1 else sums[0]
@@ -172,11 +169,6 @@ def _pixels(x: Tensor) -> Singles:
     """View images as float32 [N, H * W, C]."""
     pixels: Singles = x.detach().permute(0, 2, 3, 1).contiguous().flatten(1, 2).numpy()
     return pixels
-
-
-def _block(outputs: int) -> tuple[int, ...]:
-    """Return the longest block that divides the output channels."""
-    return next(block for block in BLOCKS if outputs % len(block) == 0)
 
 
 def _count(x: Tensor) -> Counts:
@@ -236,16 +228,13 @@ def _find_shift(row: int, x: int, shape: _Shape) -> int:
 
 @njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")
 def _add_weights(
-    spikes: _Spikes,
-    weights: Singles,
-    bias: Singles,
-    currents: Singles,
-    shape: _Shape,
-    block: tuple[int, ...],
-    first: int,
-    last: int,
+    spikes: _Spikes, weights: Singles, bias: Singles, currents: Singles, shape: _Shape, first: int, last: int
 ) -> None:
-    """Write the currents [N, H', W', K] of images `first` to `last`; `weights` and `currents` are flat."""
+    """Write the currents [N, H', W', K] of images `first` to `last`; `weights` and `currents` are flat.
+
+    A current is the bias plus the sum of the values of the spikes in reach times their weights. Indices are unsigned:
+    signed indices cost a test for negative values at each access.
+    """
     K, rows, columns = shape.outputs, shape.rows, shape.columns
     for n in range(first, last):
         starts = spikes.starts[n]
@@ -254,39 +243,36 @@ def _add_weights(
             for x in range(columns):
                 left, right = _find_reach(x, shape.width, shape)
                 place = ((n * rows + y) * columns + x) * K
-                for k in range(0, K, len(block)):
-                    total = broadcast(np.float32(0), block)
-                    for row in range(top, bottom):
-                        shift = _find_shift(row - y, x, shape)
-                        for i in range(starts[row * shape.width + left], starts[row * shape.width + right]):
-                            at = (shift + spikes.places[i]) * K + k
-                            total = total + broadcast(spikes.values[i], block) * load(weights, np.uint64(at), block)
-                    store(currents, np.uint64(place + k), total + load(bias, np.uint64(k), block))
+                for k in range(K):
+                    currents[np.uint64(place + k)] = 0
+
+                for row in range(top, bottom):
+                    shift = _find_shift(row - y, x, shape)
+                    for i in range(starts[row * shape.width + left], starts[row * shape.width + right]):
+                        value, at = spikes.values[i], (shift + spikes.places[i]) * K
+                        for k in range(K):
+                            currents[np.uint64(place + k)] += value * weights[np.uint64(at + k)]
+
+                for k in range(K):
+                    currents[np.uint64(place + k)] += bias[np.uint64(k)]
 
 
 @njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")
 def _add_gradients(
-    spikes: _Spikes,
-    to_currents: Singles,
-    to_weights: Singles,
-    shape: _Shape,
-    block: tuple[int, ...],
-    first: int,
-    last: int,
+    spikes: _Spikes, to_currents: Singles, to_weights: Singles, shape: _Shape, first: int, last: int
 ) -> None:
     """Add the weight gradients of images `first` to `last`, from the gradients of the currents; both are flat."""
     K, rows, columns = shape.outputs, shape.rows, shape.columns
     for n in range(first, last):
         starts = spikes.starts[n]
-        for k in range(0, K, len(block)):
-            for y in range(rows):
-                top, bottom = _find_reach(y, shape.height, shape)
-                for x in range(columns):
-                    left, right = _find_reach(x, shape.width, shape)
-                    gradient = load(to_currents, np.uint64(((n * rows + y) * columns + x) * K + k), block)
-                    for row in range(top, bottom):
-                        shift = _find_shift(row - y, x, shape)
-                        for i in range(starts[row * shape.width + left], starts[row * shape.width + right]):
-                            at = np.uint64((shift + spikes.places[i]) * K + k)
-                            more = broadcast(spikes.values[i], block) * gradient
-                            store(to_weights, at, load(to_weights, at, block) + more)
+        for y in range(rows):
+            top, bottom = _find_reach(y, shape.height, shape)
+            for x in range(columns):
+                left, right = _find_reach(x, shape.width, shape)
+                place = ((n * rows + y) * columns + x) * K
+                for row in range(top, bottom):
+                    shift = _find_shift(row - y, x, shape)
+                    for i in range(starts[row * shape.width + left], starts[row * shape.width + right]):
+                        value, at = spikes.values[i], (shift + spikes.places[i]) * K
+                        for k in range(K):
+                            to_weights[np.uint64(at + k)] += value * to_currents[np.uint64(place + k)]

@@ -92,14 +92,7 @@ def events_of_filtered_paths(
 ) -> Words:
     """Return the events of moving tiles with a low-pass, unsorted; updates `pixels` in these tiles only.
 
-    Args:
-        before: Values of the band in the earlier frame: grey codes or levels.
-        after: Values of the band in the later frame.
-        table: Level of each grey code; None if the values are levels.
-        pixels: State of the pixels.
-        paths: Motion in the complete picture.
-        darkness: Constants of the low-pass.
-        interval: Time interval and band; the band begins at a row of tiles.
+    `before` and `after` are grey codes with levels in `table`, or levels; the band begins at a row of tiles.
     """
     words, filled = np.empty(after.size // 8 + TILE_AREA, np.int64), 0
     first_row, width, height = interval.first_row, interval.width, after.size // interval.width

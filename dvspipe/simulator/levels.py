@@ -53,9 +53,6 @@ def code_levels(dtype: np.dtype[Any], transfer: str, config: SimulatorConfig) ->
 
     Returns:
         float64 [256] for uint8, [65536] for uint16, strictly increasing.
-
-    Raises:
-        VideoError: If the curve is `log` (it requires float frames).
     """
     if transfer == "log":
         raise VideoError(f"wrong type of frames for the transfer curve log (found {dtype}, expected float)")
@@ -64,11 +61,7 @@ def code_levels(dtype: np.dtype[Any], transfer: str, config: SimulatorConfig) ->
 
 
 def float_levels(frame: Frame, config: SimulatorConfig) -> NDArray[np.float64]:
-    """Return the level of each pixel of a float image, float64 [H, W]. With the curve `log`, values are levels.
-
-    Raises:
-        VideoError: If a value is not finite, or is negative and the curve is not `log`.
-    """
+    """Return the level of each pixel of a float image, float64 [H, W]. With the curve `log`, values are levels."""
     values = frame.image.astype(np.float64)
     is_level = frame.transfer == "log"
     wrong = ~np.isfinite(values) if is_level else ~(np.isfinite(values) & (values >= 0))

@@ -60,15 +60,7 @@ class NoiseState(Brief):
 def start_noise(
     config: SimulatorConfig, sensor: SensorSize, t_us: int, *, phases: np.random.Generator, places: np.random.Generator
 ) -> NoiseState:
-    """Create the initial state.
-
-    Args:
-        config: Noise rates.
-        sensor: Size of the sensor.
-        t_us: Time of the first frame in microseconds.
-        phases: Random generator of the recording, for the phase of each pixel's leak period.
-        places: Random generator of the sensor, for the hot pixels.
-    """
+    """Create the initial state: `phases` draws the leak phases of the recording, `places` the sensor's hot pixels."""
     pixels = sensor.width * sensor.height
     first_us = np.zeros((0, 0), np.int64)
     if config.leak_rate_hz:

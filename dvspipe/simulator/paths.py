@@ -25,7 +25,6 @@ from .crossings import (
     slightly_above,
     slightly_below,
 )
-from .vectors import broadcast, load, store
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
 MAX_PATH_STEPS = 256
@@ -244,12 +243,7 @@ def _make_workspace(area: int) -> _Workspace:
 
 @njit(error_model="numpy")
 def _corners(shape: tuple[int, int], x: Any, y: Any) -> Any:
-    """Locate the four neighbours of a position in a flat fine picture, with weights for bilinear interpolation.
-
-    Args:
-        shape: Rows and columns.
-        x: Column inside the picture.
-        y: Row inside the picture.
+    """Locate the four neighbours of a position inside a flat fine picture of `shape` (rows, columns), with weights.
 
     Returns:
         Indices of the upper left, upper right, lower left and lower right neighbour, then the fractional position to
@@ -280,15 +274,15 @@ def _bilinear(upper_left: Any, upper_right: Any, lower_left: Any, lower_right: A
 
 
 @njit(inline="always")
-def _bilinear_row(fine: Any, corners: Any, parts: Any, at: Any, square: Any) -> Any:
-    """Interpolate a row of a cell; the neighbours are at the indices `corners` + `at`."""
+def _sample_corners(fine: Any, corners: Any, at: Any) -> Any:
+    """Interpolate the pixel of a cell whose four neighbours are at the indices `corners` + `at`."""
     return _bilinear(
-        load(fine, corners[0] + at, square),
-        load(fine, corners[1] + at, square),
-        load(fine, corners[2] + at, square),
-        load(fine, corners[3] + at, square),
-        parts[0],
-        parts[1],
+        fine[corners[0] + at],
+        fine[corners[1] + at],
+        fine[corners[2] + at],
+        fine[corners[3] + at],
+        corners[4],
+        corners[5],
     )
 
 
@@ -315,7 +309,7 @@ def _sample_clamped(fine: NDArray[np.float32], shape: tuple[int, int], x: Any, y
 
 @njit(inline="always")
 def _combine(first: Any, second: Any, rest: Any, t: Any, last: Any, end: Any, doubt: Any) -> Any:
-    """Return the level of one pixel or a vector of pixels at t = 1 - rest, as defined in `upsampling`.
+    """Return the level of a pixel at t = 1 - rest, as defined in `upsampling`.
 
     `first` and `second` are the levels of the earlier and the later frame on the path, `last` the level at the previous
     step, and `end` the level of the pixel in the later frame.
@@ -361,15 +355,13 @@ def compute_levels(
     x0, y0, x1, y1 = x - t * shift_x, y - t * shift_y, x + rest * shift_x, y + rest * shift_y
     if (cell.kind == 0) & _is_inside(x0, y0, shape, side) & _is_inside(x1, y1, shape, side):
         before, after = _corners(shape, x0, y0), _corners(shape, x1, y1)
-        parts0 = broadcast(before[4], square), broadcast(before[5], square)
-        parts1 = broadcast(after[4], square), broadcast(after[5], square)
-        rests, times, doubts = broadcast(rest, square), broadcast(t, square), broadcast(cell.doubt, square)
         for r in range(side):
-            at, place = np.uintp(r * shape[1]), np.uintp(r * side)
-            first = _bilinear_row(earlier, before, parts0, at, square)
-            second = _bilinear_row(later, after, parts1, at, square)
-            lasts, ends = load(levels, last + place, square), load(levels, end + place, square)
-            store(levels, now + place, _combine(first, second, rests, times, lasts, ends, doubts))
+            for k in range(side):
+                at, pixel = np.uintp(r * shape[1] + k), np.uintp(r * side + k)
+                first = _sample_corners(earlier, before, at)
+                second = _sample_corners(later, after, at)
+                level = _combine(first, second, rest, t, levels[last + pixel], levels[end + pixel], cell.doubt)
+                levels[now + pixel] = level
         return
     for r in range(side):
         for k in range(side):
@@ -403,18 +395,10 @@ def cell_at(paths: Paths, x: int, y: int) -> _Cell:
 
 @njit(inline="always")
 def _range_of_paths(cell: _Cell, side: int, way: Any, extremes: NDArray[np.float32]) -> tuple[Any, Any]:
-    """Bound the levels of a frame on the paths of a cell, without ringing.
+    """Return the lowest and the highest level of a frame (`way` -1: earlier, 1: later) on the paths of a cell.
 
-    The positions are within the bounding box of the displacements 0, F01 and -F10.
-
-    Args:
-        cell: Cell to bound.
-        side: Side of the cell in pixels.
-        way: -1 for the earlier frame, 1 for the later frame, float32.
-        extremes: `Picture.extremes` of the frame.
-
-    Returns:
-        Lowest and highest level.
+    Without ringing. The positions are within the bounding box of the displacements 0, F01 and -F10; `extremes` are
+    `Picture.extremes`.
     """
     rows, columns = extremes.shape[1], extremes.shape[2]
     lowest, highest, zero = np.float32(np.inf), np.float32(-np.inf), np.float32(0)
@@ -455,18 +439,8 @@ def _read_cell(
     """Read the pixels of a cell; return whether any of them can fire.
 
     `_compute_levels` stays within the range of the levels of both frames on the path and of the pixel in both frames.
-    If this range is within the bounds of all pixels, the cell cannot fire.
-
-    Args:
-        cell: Cell to read.
-        square: See `Paths`.
-        before: Values in the earlier frame; see `events_of_paths`.
-        after: Values in the later frame.
-        table: Levels of grey codes; None if the values are levels.
-        pixels: State of the pixels.
-        extremes: `Picture.extremes` of both frames.
-        band: Columns, first row and last row (exclusive) of the values.
-        work: Output: writes `ends`, `zeros`, `bounds` and `numbers`.
+    If this range is within the bounds of all pixels, the cell cannot fire. `band` is the number of columns, the first
+    row and the last row (exclusive) of the values.
     """
     ends, zeros, bounds, numbers = work.ends, work.zeros, work.bounds, work.numbers
     side, one, can_fire = len(square), np.uintp(1), False
@@ -508,17 +482,6 @@ def _emit_cell(
 
     Stops before a pixel whose events do not fit; call it again with more room and the returned numbers to resume there.
     (Growing the words in the loop over steps would cost a reference count per step.)
-
-    Args:
-        cell: Cell to search.
-        first: Number of the first pixel in the cell.
-        square: See `Paths`.
-        steps: Number of steps.
-        table: Levels of grey codes; None if the values are levels.
-        pixels: State of the pixels; updated.
-        work: Levels of the cell at all steps.
-        words: Buffer of events.
-        filled: Number of events in the buffer.
 
     Returns:
         Number of the pixel at which to resume (the number of all pixels if done), and number of events in the buffer.
@@ -577,15 +540,7 @@ def events_of_paths(
     """Return the events of moving tiles, unsorted; updates `pixels`.
 
     Pixels in other tiles, and pixels whose change the motion does not explain, are not changed: `events_of_lines`
-    returns their events.
-
-    Args:
-        before: Values of the band in the earlier frame: grey codes or levels.
-        after: Values of the band in the later frame.
-        table: Levels of grey codes; None if the values are levels.
-        pixels: State of the pixels.
-        paths: Motion in the complete picture.
-        interval: Time interval and band; the band begins at a row of tiles.
+    returns their events. `before` and `after` are the grey codes or levels of the band, which begins at a row of tiles.
     """
     words, filled = np.empty(after.size // 8 + INITIAL_CAPACITY, np.int64), np.uintp(0)
     square, extremes = paths.square, (paths.before.extremes, paths.after.extremes)
@@ -616,11 +571,9 @@ def events_of_paths(
             for step in range(1, steps):
                 places = (step - 1) * area, steps * area, step * area
                 compute_levels(cell, square, earlier, later, shape, fractions[step], levels, places)
-                for row in range(0, area, side):
-                    now = load(levels, np.uintp(step * area + row), square)
-                    lowest, highest = np.uintp(row), np.uintp(area + row)
-                    store(spread, lowest, min(load(spread, lowest, square), now))
-                    store(spread, highest, max(load(spread, highest, square), now))
+                for k in range(area):
+                    level = levels[step * area + k]
+                    spread[k], spread[area + k] = min(spread[k], level), max(spread[area + k], level)
             done = 0
             while done < area:
                 done, filled = _emit_cell(cell, done, square, steps, table, pixels, work, words, filled)

@@ -1,6 +1,10 @@
-"""Synthetic labelled videos and recordings: rendered people performing gestures, and digits under saccades."""
+"""Synthetic labelled videos and recordings: rendered people performing gestures, and digits under saccades.
 
-from .digits import DIGIT_SENSOR, DigitsPlan, digit_frames, record_digit, saccade_path, write_digits
+People, clothes, rooms and movements are drawn by eye: a number without a source was chosen by looking at pictures. All
+numbers are frozen, because a clip is identified by its seeds. If one changes, increment `RENDERING`.
+"""
+
+from .digits import DIGIT_SENSOR, DigitsPlan, digit_frames, record_digit, write_digits
 from .filmed import FilmedGesture, FilmedGestures
 from .gestures import (
     DVS128_GESTURES,
@@ -16,7 +20,7 @@ from .gestures import (
     render_gesture,
     render_session,
 )
-from .mnist import DIGIT_PX, MnistPart, read_idx, read_mnist
+from .mnist import DIGIT_PX, MnistPart, read_mnist
 from .people import Person, draw_person
 from .recording import (
     CameraKind,
@@ -63,7 +67,6 @@ __all__ = [
     "plan_clip",
     "plan_session",
     "pose_person",
-    "read_idx",
     "read_mnist",
     "read_repertoire",
     "record_digit",
@@ -72,7 +75,6 @@ __all__ = [
     "record_session",
     "render_gesture",
     "render_session",
-    "saccade_path",
     "write_digits",
     "write_gestures",
     "write_recordings",

@@ -24,7 +24,7 @@ from ..parallel import ALL, Engine, Processes, Progress, Shard
 from ..simulator import SimulatorConfig, simulate
 from ..video.frames import Frame
 from ..video.writing import write_video
-from . import digits_fit as fit
+from .digits_fit import read_fit
 from .mnist import DIGIT_PX, MnistPart, read_mnist
 from .writing import SynthesisRecord, write_recordings
 
@@ -67,30 +67,27 @@ def _draw_variation(rng: np.random.Generator) -> _Variation:
     def vary(mean: float, spread: float) -> float:
         return float(mean * np.exp(rng.normal(0, spread)))
 
-    threshold = vary(fit.THRESHOLD, fit.THRESHOLD_SPREAD)
-    ratio = vary(fit.ON_OFF_RATIO, fit.ON_OFF_SPREAD)
+    fit = read_fit()
+    threshold = vary(fit.threshold, fit.threshold_spread)
+    ratio = vary(fit.on_off_ratio, fit.on_off_spread)
     return _Variation(
-        duration_us=int(rng.integers(*fit.DURATIONS_US)),
-        delays_us=rng.uniform(-1, 1, LEGS) * fit.DELAY_SPREADS_US,
-        origin_px=np.array(fit.ORIGIN_PX) + rng.normal(0, fit.ORIGIN_SPREAD_PX, 2),
-        scale=vary(fit.SCALE, fit.SCALE_SPREAD),
-        blur_px=vary(fit.BLUR_PX, fit.BLUR_SPREAD),
-        black=vary(fit.BLACK, fit.BLACK_SPREAD),
+        duration_us=int(rng.integers(*fit.durations_us)),
+        delays_us=rng.uniform(-1, 1, LEGS) * fit.delay_spreads_us,
+        origin_px=np.array(fit.origin_px) + rng.normal(0, fit.origin_spread_px, 2),
+        scale=vary(fit.scale, fit.scale_spread),
+        blur_px=vary(fit.blur_px, fit.blur_spread),
+        black=vary(fit.black, fit.black_spread),
         on=threshold * ratio**0.5,
         off=threshold * ratio**-0.5,
     )
 
 
 def saccade_path(t_us: NDArray[np.int64], delays_us: Floats) -> Floats:
-    """Return the displacement of the picture since the start: x and y in sensor pixels, [T, 2].
-
-    Args:
-        t_us: Times in microseconds, [T].
-        delays_us: Delay of each of the three legs relative to the mean in microseconds, [3].
-    """
-    late_us = np.interp(t_us, fit.PAUSES_US, np.repeat(delays_us, 2)[1:-1])
-    knots_us = fit.KNOT_US * np.arange(len(fit.PATH_X))
-    path = [np.interp(t_us - late_us, knots_us, np.array(along) / 100) for along in (fit.PATH_X, fit.PATH_Y)]
+    """Return the displacement since the start in pixels, [T, 2]; `delays_us` [3] are relative to the mean leg."""
+    fit = read_fit()
+    late_us = np.interp(t_us, fit.pauses_us, np.repeat(delays_us, 2)[1:-1])
+    knots_us = fit.knot_us * np.arange(len(fit.path_x))
+    path = [np.interp(t_us - late_us, knots_us, np.array(along) / 100) for along in (fit.path_x, fit.path_y)]
     return np.stack(path, axis=1)
 
 
@@ -117,7 +114,7 @@ def digit_frames(image: NDArray[np.uint8], rng: np.random.Generator) -> Iterator
 
 def record_digit(image: NDArray[np.uint8], rng: np.random.Generator) -> Events:
     """Simulate the events of a digit recording; arguments and errors as in `digit_frames`."""
-    variation = _draw_variation(rng)
+    fit, variation = read_fit(), _draw_variation(rng)
     frames = _frames(image, variation)
     first = frames[0].image
     # after a while of operation, the references of a sensor are anywhere within a threshold of the level
@@ -127,13 +124,13 @@ def record_digit(image: NDArray[np.uint8], rng: np.random.Generator) -> Events:
     config = SimulatorConfig(
         pos_thres=variation.on,
         neg_thres=variation.off,
-        sigma_thres=fit.MISMATCH * (variation.on + variation.off) / 2,
-        log_offset=fit.LOG_OFFSET,
-        cutoff_hz=fit.CUTOFF_HZ,
-        leak_rate_hz=fit.LEAK_RATE_HZ,
-        leak_jitter_fraction=fit.LEAK_JITTER,
-        shot_noise_rate_hz=fit.SHOT_NOISE_RATE_HZ,
-        refractory_period=fit.REFRACTORY_S,
+        sigma_thres=fit.mismatch * (variation.on + variation.off) / 2,
+        log_offset=fit.log_offset,
+        cutoff_hz=fit.cutoff_hz,
+        leak_rate_hz=fit.leak_rate_hz,
+        leak_jitter_fraction=fit.leak_jitter,
+        shot_noise_rate_hz=fit.shot_noise_rate_hz,
+        refractory_period=fit.refractory_s,
         seed=int(rng.integers(2**63)),
     )
     seen = [settling, Frame(FRAME_US - LEAD_US, first, "linear"), *frames]
@@ -147,7 +144,7 @@ def _frames(image: NDArray[np.uint8], variation: _Variation) -> list[Frame]:
         )
     t_us = np.arange(0, variation.duration_us, FRAME_US)
     centres = variation.origin_px + saccade_path(t_us, variation.delays_us)
-    ink = (1 - (1 - image / 255) ** fit.DISPLAY_GAMMA).astype(np.float32)  # darkening relative to the background
+    ink = (1 - (1 - image / 255) ** read_fit().display_gamma).astype(np.float32)  # darkening relative to the background
     across, down = (
         _blur_weights(centres[:, axis], side, variation)
         for axis, side in ((0, DIGIT_SENSOR.width), (1, DIGIT_SENSOR.height))
@@ -171,7 +168,7 @@ class DigitsRecord(SynthesisRecord):
     left_out: dict[MnistPart, int]
     """Number of excluded images of each part."""
     fitted: dict[str, int | float | tuple[int | float, ...]]
-    """Constants of `digits_fit`."""
+    """Constants of `DigitsFit`."""
 
 
 @dataclass(frozen=True)
@@ -239,17 +236,13 @@ def write_digits(
     record = DigitsRecord(
         seed=plan.seed,
         left_out={part: len(ids) for part, ids in left_out.items()},
-        fitted={name.lower(): value for name, value in vars(fit).items() if name.isupper()},
+        fitted=read_fit().model_dump(),
     )
     return write_recordings(folder, record, work, engine=engine, shard=shard, progress=progress)
 
 
 def _recorded_ids(folder: Path, part: MnistPart) -> set[int]:
-    """List the ids of the recordings in one part of a folder in the layout of N-MNIST.
-
-    Raises:
-        DataError: If the folder contains neither Train nor Test.
-    """
+    """List the ids of the recordings in one part of a folder in the layout of N-MNIST."""
     if not any((folder / name.capitalize()).is_dir() for name in NMNIST_PARTS):
         raise DataError(f"{folder}: no recordings to exclude found (expected a folder Train or Test)")
     return {int(path.stem) for path in (folder / part.capitalize()).glob("*/*.bin") if path.stem.isdecimal()}

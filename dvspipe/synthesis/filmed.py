@@ -105,11 +105,7 @@ class FilmedGestures(Settings):
 
 
 def cut_movement(track: Track, gesture: FilmedGesture) -> TrackedMovement:
-    """Return the movement in the part of a track that shows a gesture.
-
-    Raises:
-        DataError: If the part shows a person in fewer than three pictures.
-    """
+    """Return the movement in the part of a track that shows a gesture."""
     inside = (track.times_us >= gesture.start_us) & (track.times_us < gesture.stop_us) & track.present
     if inside.sum() < 3:
         raise DataError(

@@ -28,10 +28,6 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
     Layout: two zero bytes, the type of the values, the number of dimensions, the size of each dimension as a 32-bit
     big-endian integer, then the values (http://yann.lecun.com/exdb/mnist).
-
-    Raises:
-        FileError: If the file cannot be read.
-        FormatError: If the file is not an IDX file of unsigned bytes, or the number of values does not match the sizes.
     """
     with open_binary(path) as file:
         content = file.read()

@@ -46,14 +46,7 @@ _Box = tuple[int, int, int, int]
 
 
 def render(person: Person, scene: Scene, pose: Pose, t_s: Floats) -> Iterator[NDArray[np.uint16]]:
-    """Render one picture per time of the pose: uint16 [H, W], proportional to light, 65535 = white.
-
-    Args:
-        person: Person in the picture.
-        scene: Camera, light and background.
-        pose: Joints over time.
-        t_s: Times of the pose in seconds, [T]; they determine the flicker of the light.
-    """
+    """Render one picture per time of the pose: uint16 [H, W], proportional to light, 65535 = white."""
     rest = rest_body(person)
     torso, head, tiles = paint_torso(person, scene), paint_head(person, scene), textures(person)
     strength = scene.light.level * scene.light.strength(t_s)
@@ -254,14 +247,7 @@ def _columns_within(y: float, ux: float, uy: float, length: float, reach: float)
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def paint_limbs(pictures: NDArray[Any], limbs: Limbs, tiles: NDArray[Any], ambient: float) -> _Box:
-    """Paint limbs over pictures, the farthest piece first; return the painted box.
-
-    Args:
-        pictures: Pictures, [T, H, W]; changed in place.
-        limbs: Pieces over T times.
-        tiles: Textures of skin and cloth; see `textures`.
-        ambient: Fraction of light from all directions.
-    """
+    """Paint limbs over pictures, the farthest piece first; return the painted box."""
     ends, depth, lit, slide, along, girth, caps, tone, texture = limbs
     steps, height, width = pictures.shape
     box = (width, 0, height, 0)

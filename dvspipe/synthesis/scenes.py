@@ -169,15 +169,7 @@ def draw_scene(
     rng: np.random.Generator,
     draw_camera: Callable[[SensorSize, np.random.Generator], Camera] = draw_near_camera,
 ) -> Scene:
-    """Draw a random scene: camera, light and background.
-
-    Args:
-        person: Person in the scene; the background contrasts with the skin.
-        sensor: Picture size.
-        kind: Kind of light.
-        rng: Random generator.
-        draw_camera: Function that draws the camera.
-    """
+    """Draw a random scene: camera, light and background."""
     camera = draw_camera(sensor, rng)
     wall = _draw_wall(contrasting_tone(person.skin, rng, 0.04, 0.85), sensor, rng)
     return Scene(sensor, camera, draw_light(kind, rng), wall, blur_px=rng.uniform(0.2, 0.6))

@@ -155,17 +155,7 @@ def _rotation(angles: Floats) -> Floats:
 
 
 def read_movements(folder: Path, classes: Sequence[str], other: str) -> Mapping[str, tuple[TrackedMovement, ...]]:
-    """Read the movements in FOLDER/<class>/<joints>.csv, per class, each also mirrored.
-
-    Args:
-        folder: Folder of tracks written by `dvspipe track`. Subfolders that are not a class belong to `other`.
-        classes: Class names.
-        other: Class of all other movements.
-
-    Raises:
-        DataError: If the folder contains no tracks.
-        FileError: If a track is corrupted.
-    """
+    """Read the movements in FOLDER/<class>/<joints>.csv, per class (`other`: other folders), each also mirrored."""
     found: dict[str, list[TrackedMovement]] = {}
     for path in sorted(folder.glob("*/*.csv")):
         try:

@@ -118,11 +118,7 @@ class _CountAll:
 
 @contextmanager
 def _shared_folder(folder: Path) -> Iterator[None]:
-    """Create a folder without locking it: processes with other shards write to it too.
-
-    Raises:
-        FileError: If the folder cannot be created.
-    """
+    """Create a folder without locking it: processes with other shards write to it too."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
