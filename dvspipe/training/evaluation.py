@@ -47,7 +47,6 @@ from ..results import (
 from ..results.scores import CALIBRATION_BINS, Counts
 from .callback import LogCallback, TrainingCallback
 from .framing import adopt_framing
-from .machine import keep_freed_memory
 
 
 @dataclass(frozen=True, repr=False)
@@ -216,7 +215,6 @@ class TrainedClassifier(Protocol):
 
 
 @checked
-@keep_freed_memory()
 def evaluate(
     checkpoint: str | Path | TrainedClassifier | nn.Module,
     data: DataConfig | DataSet | Mapping[str, object] | str | Path,

@@ -1,22 +1,14 @@
-"""The machine that computes a result: its description, and its memory."""
+"""The machine that computes a result: its description, memory and instructions."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 BFLOAT16_FLAGS = frozenset(("avx512_bf16", "amx_bf16", "bf16"))  # two x86-64 flags, one ARM flag
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # parameters of mallopt in malloc.h of glibc
-KEEPING = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1))
-USUAL = ((M_MMAP_MAX, 65536), (M_MMAP_THRESHOLD, 2**25), (M_TRIM_THRESHOLD, 2**26))
-"""Values that glibc itself reaches after freeing large blocks."""
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:
@@ -49,27 +41,6 @@ def lacks_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Return whether the processor is known to have no instructions for bfloat16, from Linux's description of it."""
     words = cpuinfo.read_text(encoding="utf-8", errors="replace").split() if cpuinfo.is_file() else BFLOAT16_FLAGS
     return BFLOAT16_FLAGS.isdisjoint(words)
-
-
-@contextmanager
-def keep_freed_memory() -> Iterator[None]:
-    """Let glibc keep large freed blocks for new tensors inside the block, and return them to the system after it.
-
-    By default, glibc returns them at once and requests new, zeroed blocks in every training step. This takes a third to
-    half of a step. With other C libraries, nothing changes.
-    """
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if library is None or not hasattr(library, "malloc_trim"):
-        yield
-        return
-    for parameter, value in KEEPING:
-        library.mallopt(parameter, value)
-    try:
-        yield
-    finally:
-        for parameter, value in USUAL:
-            library.mallopt(parameter, value)
-        library.malloc_trim(0)
 
 
 def _processor() -> str:

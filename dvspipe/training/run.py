@@ -65,7 +65,7 @@ from .evaluation import evaluate_network, event_count_accuracy, score, test_note
 from .features import FeatureTrainer
 from .file_properties import find_properties
 from .framing import adopt_framing
-from .machine import describe_machine, keep_freed_memory, lacks_bfloat16
+from .machine import describe_machine, lacks_bfloat16
 from .norms import measure_classes
 from .processes import TrainingProcesses, join_processes
 from .readout_trainer import ReadoutTrainer, fit_new_readout, open_recordings, start_readout
@@ -149,7 +149,7 @@ def train(
     init = None if config.init is None else read_checkpoint(config.init, modules=modules)
     if init is not None:
         config = config.model_copy(update={"data": adopt_framing(config.data, init.config)})
-    with keep_freed_memory(), join_processes(choose_device(config.device)) as processes:
+    with join_processes(choose_device(config.device)) as processes:
         if resume:
             check_config(config, place.config, changed=changed)
         if config.optimiser.precision == "float16" and processes.device.type != "cuda":
