@@ -362,7 +362,7 @@ def open_evaluation(
     if found.classes != classifier.classes:
         raise DataError(
             f"{found.title}: classes differ from {name} (found {', '.join(found.classes)}, expected "
-            f"{', '.join(classifier.classes)})"
+            f"{', '.join(classifier.classes)}); to classify them, fine-tune it: train with init=CHECKPOINT"
         )
     if found.sensor != classifier.sensor:
         raise DataError(
