@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..base.config import SettingsTree, build, merge_settings
+from ..base.config import SettingsTree
 from ..base.errors import DvspipeError
 from ..checkpoints.checkpoint import ClassifierConfig
 from ..datasets import PERSON_SIZE, DataConfig, DataSet, FilesConfig
@@ -51,8 +51,7 @@ def adopt_framing(data: DataConfig, classifier: ClassifierConfig) -> DataConfig:
     framed = data.with_defaults(classifier.framing)
     if data.size is not None:
         return framed
-    given = framed.model_dump(mode="json", exclude_unset=True)
-    return build(type(data), merge_settings(given, {"size": str(classifier.sensor)}), "data")
+    return framed.model_copy(update={"size": str(classifier.sensor)})
 
 
 def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignore_progress) -> FramingChoice | None:

@@ -14,7 +14,7 @@ from torch import nn
 from ..checkpoints.checkpoint import Checkpoint, ClassifierConfig
 from ..datasets import DataSet, DecodedEvents, Sample, open_dataset, plain_batches
 from ..networks import Network, SpikingNetwork, watch_rates
-from ..results import EpochRow, RunFolder, write_rows
+from ..results import EpochRow, write_rows
 from ..rules import (
     ReadoutFit,
     find_features,
@@ -29,12 +29,11 @@ from .trainer import Experiment
 
 
 class ReadoutTrainer:
-    """Trainer that fits only the readout of a trained network.
+    """Trainer that fits only the readout of a trained network; the run has one row, like a run of one epoch.
 
     Args:
         experiment: Configuration and data; the validation part is not used.
         network: Trained network, on the device of this process.
-        folder: Run folder; it receives the weights and one row, like a run of one epoch.
         init: The trained network before the fit, with its training moments.
         save: Writes the network to a file.
     """
@@ -42,15 +41,10 @@ class ReadoutTrainer:
     step = 1  # optimiser steps, as in `Trainer`
 
     def __init__(
-        self,
-        experiment: Experiment,
-        network: Network,
-        folder: RunFolder,
-        init: Checkpoint,
-        save: Callable[[Path, nn.Module], None],
+        self, experiment: Experiment, network: Network, init: Checkpoint, save: Callable[[Path, nn.Module], None]
     ) -> None:
         self.init = init
-        self.experiment, self.folder, self.save = experiment, folder, save
+        self.experiment, self.folder, self.save = experiment, experiment.folder, save
         self.network = require_linear(network)
         self.rows: list[EpochRow] = []
 

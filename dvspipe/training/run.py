@@ -67,10 +67,10 @@ from .file_properties import find_properties
 from .framing import adopt_framing
 from .machine import describe_machine, lacks_bfloat16
 from .norms import measure_classes
-from .processes import TrainingProcesses, join_processes
+from .processes import join_processes
 from .readout_trainer import ReadoutTrainer, fit_new_readout, open_recordings, start_readout
 from .resuming import TrainingState, check_config, find_state, load_initial_weights
-from .trainer import DataParts, Experiment, Trainer, is_over, require_tensorboard
+from .trainer import DataParts, Experiment, RunSetup, Trainer, is_over, require_tensorboard
 
 RUNS = Path("runs/train")  # folder of new runs
 OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in torch's error messages about CPU memory
@@ -131,33 +131,34 @@ def train(
     """
     is_first = os.environ.get("RANK", "0") == "0"  # set by torchrun
     callback = (callback or LogCallback()) if is_first else TrainingCallback()
+    data = config if isinstance(config, DataSet) else None
     module = network if isinstance(network, nn.Module) else None
-    given = config if isinstance(config, DataSet) else None
     if module is None and network is not None:
         named |= {"network": network}
-    elif module is not None and given is not None:
+    elif module is not None and data is not None:
         named |= {"network": {"kind": "module"}}
-    place = None if folder is None else RunFolder(Path(folder))
-    if place is not None and place.config.is_file() and not resume and not overwrite:
+
+    own = None if folder is None else RunFolder(Path(folder))
+    if own is not None and own.config.is_file() and not resume and not overwrite:
         raise FileError(f"{folder}: contains a run", REPLACE, Remedy("resume", True, "resume it"))
-    config, found = _find_config(
-        None if isinstance(config, DataSet) else config, named, callback, place if resume else None
-    )
-    place, decoded = place or _free_folder(config.name), decoded or found
+    resumed = own if resume else None
+    config, found = _find_config(None if isinstance(config, DataSet) else config, named, callback, resumed)
+    if own is None and os.environ.get("WORLD_SIZE", "1") != "1":  # each process would find another folder
+        raise ConfigError("folder: missing; several training processes need a common run folder")
     modules = ModuleSource.of(trust, module)
     modules.check(config.network)  # fail before recordings are read
     init = None if config.init is None else read_checkpoint(config.init, modules=modules)
     if init is not None:
         config = config.model_copy(update={"data": adopt_framing(config.data, init.config)})
+
     with join_processes(choose_device(config.device)) as processes:
+        place = own or RunFolder.find_free(RUNS, config.name)
         if resume:
             check_config(config, place.config, changed=changed)
-        if config.optimiser.precision == "float16" and processes.device.type != "cuda":
-            raise ConfigError("optimiser.precision = float16: needs a GPU; use bfloat16 or float32 on the CPU")
-        if config.optimiser.precision == "bfloat16" and processes.device.type == "cpu" and lacks_bfloat16():
-            callback.on_warning("optimiser.precision = bfloat16: this processor emulates it; float32 is faster")
+        setup = RunSetup(config, place, init, modules, processes, callback)
+        _check_precision(setup)
         try:
-            return _run(config, place, init, command, callback, processes, modules, decoded, given, resume=resume)
+            return _run(setup, data, decoded or found, command, resume=resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise ConfigError(
@@ -194,17 +195,6 @@ def _find_config(
     return choice.config, choice.decoded
 
 
-def _free_folder(name: str) -> RunFolder:
-    """Return the run folder for a new run with a name.
-
-    Raises:
-        ConfigError: If several processes train together: each would find another one.
-    """
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise ConfigError("folder: missing; several training processes need a common run folder")
-    return RunFolder.find_free(RUNS, name)
-
-
 def choose_device(name: str) -> torch.device:
     """Return the torch device for `auto`, `cpu` or `cuda`.
 
@@ -216,23 +206,26 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def _check_precision(setup: RunSetup) -> None:
+    """Check that the device has the precision, and warn if it emulates it."""
+    precision, device = setup.config.optimiser.precision, setup.processes.device.type
+    if precision == "float16" and device != "cuda":
+        raise ConfigError("optimiser.precision = float16: needs a GPU; use bfloat16 or float32 on the CPU")
+    if precision == "bfloat16" and device == "cpu" and lacks_bfloat16():
+        setup.callback.on_warning("optimiser.precision = bfloat16: this processor emulates it; float32 is faster")
+
+
 def _run(
-    config: TrainConfig,
-    folder: RunFolder,
-    init: Checkpoint | None,
-    command: str,
-    callback: TrainingCallback,
-    processes: TrainingProcesses,
-    modules: ModuleSource,
-    decoded: DecodedEvents | None,
-    given: DataSet | None,
-    *,
-    resume: bool,
+    setup: RunSetup, given: DataSet | None, decoded: DecodedEvents | None, command: str, *, resume: bool
 ) -> TrainingRun:
+    """Train, or finish an interrupted run: open and check the data, build, encode, fit and test."""
+    config, folder, init = setup.config, setup.folder, setup.init
+    processes, callback = setup.processes, setup.callback
     if config.tensorboard:
         require_tensorboard()
     opened = _open(config, init, decoded) if given is None else given
-    data = leave_out_copies(_draw_missing_parts(opened, config), partial(callback.on_progress, "comparing recordings"))
+    complete = _draw_missing_parts(opened, config)
+    data = leave_out_copies(complete, partial(callback.on_progress, "comparing recordings"))
     callback.on_data(synthetic=data.synthetic)
     for warning in data.warnings:
         callback.on_warning(warning)
@@ -241,35 +234,40 @@ def _run(
         check_split(folder.split, data)
     if config.optimiser.rule != "readout":
         _check_classes(data, callback)
-    classifier, network = _build(config, data, init, modules)
+    classifier, network = _build(setup, data)
+
     if init is not None and init.config.classes != data.classes:
         callback.on_note(
             f"init = {config.init}: new last layer for {len(data.classes)} classes: {', '.join(data.classes)}"
         )
+
     with lock_folder(folder.path) if processes.is_first else nullcontext():
         state = find_state(folder) if resume else None
         if state is not None and processes.is_first:  # rows may be lost, or include an incomplete epoch
             write_rows(state.rows, EpochRow, jsonl=folder.epochs, csv_path=folder.epochs_csv)
         if state is not None and is_over(config.optimiser, state.rows):
-            complete = TestResult.find(folder.test) is not None and folder.activity.is_file()
-            if processes.share(complete):
-                load_checkpoint(folder.best, modules=modules)  # check it, and load the user's network
+            is_complete = TestResult.find(folder.test) is not None and folder.activity.is_file()
+            if processes.share(is_complete):
+                load_checkpoint(folder.best, modules=setup.modules)  # check it, and load the user's network
                 return TrainingRun.read(folder)
-        parts = _load(config, data, callback)
+
+        parts = _load(setup, data)
         if decoded is not None:
             decoded.clear()
         _check_sensor(parts.train, data, classifier)
         _warn(callback, find_outside(parts.train.counts(), config))
-        properties = _find_properties(data, parts, config, callback)
+        properties = _find_properties(setup, data, parts)
         _warn(callback, properties)
-        experiment = Experiment(config, data, classifier, parts, processes, callback, init, modules)
+
         settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         if processes.is_first:
             folder.clear(keep_epochs=state is not None)
             write_split(folder.split, data)
             write_text(folder.config, settings)  # written last: its presence means that the run can be resumed
-        trainer, best = _fit(experiment, network.to(processes.device), folder, state)
-        baseline = _train_baseline(experiment, folder.baseline) if config.baseline else None
+
+        experiment = Experiment(**vars(setup), data=data, classifier=classifier, parts=parts)
+        trainer, best = _fit(experiment, network.to(processes.device), state)
+        baseline = _train_baseline(experiment) if config.baseline else None
         run = None
         if processes.is_first:
             test, activity = _test(trainer, best, baseline, command, properties)
@@ -280,7 +278,7 @@ def _run(
 
 
 def _fit(
-    experiment: Experiment, network: Network, folder: RunFolder, state: TrainingState | None
+    experiment: Experiment, network: Network, state: TrainingState | None
 ) -> tuple[Trainer | ReadoutTrainer, EpochRow]:
     """Train a network by its rule; return the trainer and the row of the chosen epoch."""
     init = experiment.init
@@ -288,7 +286,7 @@ def _fit(
         if state is None and init and init.config.classes != experiment.data.classes and is_linear(network):
             fit_new_readout(experiment, network)
         kind = FeatureTrainer if experiment.config.network.kind == "stdp" else Trainer
-        trainer = kind(experiment, network, folder, partial(_save, experiment.classifier))
+        trainer = kind(experiment, network, partial(_save, experiment.classifier))
         return trainer, trainer.fit(state)
     assert init is not None
     moments = init.moments  # fitting the readout does not change them
@@ -302,7 +300,7 @@ def _fit(
             progress=progress,
         )
     save = partial(_save, experiment.classifier, moments=moments)
-    fitter = ReadoutTrainer(experiment, network, folder, init, save)
+    fitter = ReadoutTrainer(experiment, network, init, save)
     return fitter, fitter.fit()
 
 
@@ -347,10 +345,9 @@ def _describe(config: TrainConfig, data: DataSet) -> ClassifierConfig:
     )
 
 
-def _build(
-    config: TrainConfig, data: DataSet, init: Checkpoint | None, modules: ModuleSource
-) -> tuple[ClassifierConfig, Network]:
+def _build(setup: RunSetup, data: DataSet) -> tuple[ClassifierConfig, Network]:
     """Create the classifier configuration for a data set and its network, with the weights of a checkpoint if given."""
+    config, init = setup.config, setup.init
     if config.bins.downsample >= max(data.sensor.width, data.sensor.height) > 1:
         raise ConfigError(
             f"bins.downsample = {config.bins.downsample}: too large, leaves a single pixel (found sensor {data.sensor})"
@@ -359,7 +356,7 @@ def _build(
         make_transform(transform, data.sensor)
     classifier = _describe(config, data)
     torch.manual_seed(config.seed)
-    network = classifier.build_network(modules)
+    network = classifier.build_network(setup.modules)
     if isinstance(network, ModuleNetwork):
         network.try_out(classifier.task)  # fail before recordings are read
     if init is not None:
@@ -373,13 +370,14 @@ def _save(classifier: ClassifierConfig, path: Path, network: nn.Module, *, momen
     save_checkpoint(path, classifier, network, moments)
 
 
-def _load(config: TrainConfig, data: DataSet, callback: TrainingCallback) -> DataParts:
+def _load(setup: RunSetup, data: DataSet) -> DataParts:
     """Encode the parts of the data set as spike tensors."""
+    config = setup.config
     verb, cache = "reading" if config.data.root else "rendering", open_cache(config.data)
 
     def load(name: str, samples: Sequence[Sample], views: int) -> SpikeTensors:
         settings = TensorSettings(config.bins, views, vary=config.data.vary, seed=config.seed)
-        progress = partial(callback.on_progress, f"{verb} {name}")
+        progress = partial(setup.callback.on_progress, f"{verb} {name}")
         return SpikeTensors(samples, settings, cache=cache, jobs=config.jobs, progress=progress)
 
     train = load("train", data.train, 1 if config.optimiser.rule == "readout" else config.data.views)
@@ -402,9 +400,7 @@ def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierCo
         )
 
 
-def _find_properties(
-    data: DataSet, parts: DataParts, config: TrainConfig, callback: TrainingCallback
-) -> tuple[Finding, ...]:
+def _find_properties(setup: RunSetup, data: DataSet, parts: DataParts) -> tuple[Finding, ...]:
     """Find whether properties of the files alone predict the class."""
     encoded = (data.train, parts.train), (data.validation, parts.validation), (data.test, parts.test)
     events = {
@@ -412,7 +408,8 @@ def _find_properties(
         for samples, tensors in encoded
         for sample, count in zip(samples, tensors.counts() if samples else (), strict=True)
     }
-    return tuple(find_properties(data, config.data, events, partial(callback.on_progress, "comparing files")))
+    progress = partial(setup.callback.on_progress, "comparing files")
+    return tuple(find_properties(data, setup.config.data, events, progress))
 
 
 def _warn(callback: TrainingCallback, findings: Iterable[Finding]) -> None:
@@ -439,7 +436,7 @@ def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
         callback.on_warning(f"{data.title}: no recordings of {', '.join(missing)}; the network cannot predict them")
 
 
-def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult | None:
+def _train_baseline(experiment: Experiment) -> BaselineResult | None:
     """Train the baseline from the same initial weights on the same batches, and test its best epoch once."""
     config, processes = experiment.config, experiment.processes
     changed = {"truncate": None, "segment": None, "rule": "bptt", "update": "end", "weight_bits": None}
@@ -452,16 +449,17 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
     experiment = replace(
         experiment,
         config=config.model_copy(update={"optimiser": optimiser}),
+        folder=experiment.folder.baseline,
         callback=StageCallback(callback, "baseline, "),
     )
     try:
-        best = Trainer(experiment, network, folder, save_baseline).fit(find_state(folder))
+        best = Trainer(experiment, network, save_baseline).fit(find_state(experiment.folder))
     except ConfigError as error:
         callback.on_warning(f"no baseline: {error}")
         return None
     if not processes.is_first:
         return None
-    load_baseline(folder.best, network)
+    load_baseline(experiment.folder.best, network)
     progress = partial(experiment.callback.on_progress, "test")
     tested = evaluate_network(network, experiment.parts.test, batch=optimiser.batch, progress=progress)
     return BaselineResult(

@@ -60,28 +60,39 @@ class DataParts:
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """Context shared by the networks of a run.
+class RunSetup:
+    """What all stages of a run share.
 
     Args:
         config: Configuration of the run.
-        data: Data set and its split.
-        classifier: Configuration of the network.
-        parts: Spike tensors of the data set's parts.
-        processes: Processes that train together.
-        callback: Training callback; it does nothing in processes other than the first.
+        folder: Run folder; it receives the epochs and the weights.
         init: Checkpoint that the network starts from; None: random weights.
         modules: Source of networks with `network.kind = module`.
+        processes: Processes that train together.
+        callback: Training callback; it does nothing in processes other than the first.
     """
 
     config: TrainConfig
+    folder: RunFolder
+    init: Checkpoint | None
+    modules: ModuleSource
+    processes: TrainingProcesses
+    callback: TrainingCallback
+
+
+@dataclass(frozen=True)
+class Experiment(RunSetup):
+    """Setup of a run with its data.
+
+    Args:
+        data: Data set and its split.
+        classifier: Configuration of the network.
+        parts: Spike tensors of the data set's parts.
+    """
+
     data: DataSet
     classifier: ClassifierConfig
     parts: DataParts
-    processes: TrainingProcesses
-    callback: TrainingCallback
-    init: Checkpoint | None
-    modules: ModuleSource
 
 
 class Trainer:
@@ -90,16 +101,13 @@ class Trainer:
     Args:
         experiment: Configuration, data and processes.
         network: Network, on the device of this process.
-        folder: Run folder; it receives the epochs and the weights.
         save: Writes a network to a file.
     """
 
-    def __init__(
-        self, experiment: Experiment, network: nn.Module, folder: RunFolder, save: Callable[[Path, nn.Module], None]
-    ) -> None:
+    def __init__(self, experiment: Experiment, network: nn.Module, save: Callable[[Path, nn.Module], None]) -> None:
         self.experiment, self.settings = experiment, experiment.config.optimiser
         self.processes, self.callback = experiment.processes, experiment.callback
-        self.network, self.folder, self.save = self.processes.join_norms(network), folder, save
+        self.network, self.folder, self.save = self.processes.join_norms(network), experiment.folder, save
         self.average = build_average(network, self.settings.ema) if self.settings.ema else None
         self.optimiser = build_optimiser(self.settings, network)
         self.batches = math.ceil(len(experiment.parts.train) / self.settings.batch)
