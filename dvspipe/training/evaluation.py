@@ -157,15 +157,7 @@ def event_count_accuracy(train: SpikeTensors, test: SpikeTensors) -> float:
 
 @dataclass(frozen=True)
 class OpenedEvaluation:
-    """Classifier and the samples to evaluate it on; see `open_evaluation`.
-
-    Args:
-        classifier: Configuration of the classifier.
-        network: Its network.
-        data: Data set.
-        part: Part that is evaluated.
-        samples: Samples of the part.
-    """
+    """Classifier and the samples to evaluate it on; see `open_evaluation`."""
 
     classifier: ClassifierConfig
     network: nn.Module
@@ -274,8 +266,6 @@ class _Trained:
 
     Args:
         checkpoint: Checkpoint that it was loaded from; None if it was built in memory.
-        config: Its configuration.
-        network: The network.
     """
 
     checkpoint: str | None
@@ -319,14 +309,7 @@ def _load(checkpoint: str | Path | TrainedClassifier, modules: ModuleSource) -> 
 def evaluate_opened(
     opened: OpenedEvaluation, cache: Cache | None, *, batch: int, callback: TrainingCallback
 ) -> EvaluationResult:
-    """Evaluate an opened classifier on its samples.
-
-    Args:
-        opened: Classifier and samples.
-        cache: Cache of the spike tensors; None: no cache.
-        batch: Recordings per batch.
-        callback: Called with progress.
-    """
+    """Evaluate an opened classifier on its samples."""
     settings, progress = TensorSettings(opened.classifier.bins), partial(callback.on_progress, f"reading {opened.part}")
     tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=progress)
     progress = partial(callback.on_progress, f"evaluating {opened.part}")
@@ -384,16 +367,6 @@ def _split_as_trained(
 
     If the recordings are not from the run, the test part is all of them, unless the data set has its own test part.
     Warn in this case, and if the part may contain recordings of the training.
-
-    Args:
-        trained: Trained network.
-        data: Data set before splitting.
-        part: `train`, `validation` or `test`.
-        divide: Splits the data set by its seed.
-        callback: Called with warnings.
-
-    Raises:
-        DataError: If only some of the recordings are from the run, or there are too few to split.
     """
     split = trained.split
     restored = None if split is None else restore_split(split, data)
@@ -426,15 +399,7 @@ def test_notes(
     *,
     has_layers: bool,
 ) -> tuple[str, ...]:
-    """Return notes that qualify a test result, one sentence or two each.
-
-    Args:
-        data: Data set and its split.
-        by_count: Test accuracy of a classifier on the number of events alone.
-        counts: Event counts of each training recording, inside and outside the bins.
-        baseline: Result of the baseline network.
-        has_layers: Whether the layers of the network are known.
-    """
+    """Return notes that qualify a test result, one sentence or two each."""
     events, saturated = sum(count.events for count in counts), sum(count.saturated for count in counts)
     outside = sum(count.before + count.beyond for count in counts)
     parts = data.parts.values()

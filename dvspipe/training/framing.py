@@ -24,8 +24,6 @@ class FramingChoice(NamedTuple):
 
     Args:
         size: Input size of the network; None: size of the videos.
-        roi: `auto` or `full`.
-        reason: Reason for the choice.
     """
 
     size: SensorSize | None
@@ -40,12 +38,7 @@ class FramingChoice(NamedTuple):
 
 
 def adopt_framing(data: DataConfig, classifier: ClassifierConfig) -> DataConfig:
-    """Return data settings that frame recordings as a network expects.
-
-    Args:
-        data: Data settings; explicit settings are kept. Kinds other than folders of recordings are not framed.
-        classifier: Configuration of the network.
-    """
+    """Return data settings that frame recordings as a network expects."""
     if not isinstance(data, FilesConfig) or data.root is None:
         return data
     framed = data.with_defaults(classifier.framing)
@@ -58,11 +51,6 @@ def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignor
     """Choose a framing for the videos of a folder; None if there are no videos, or the settings name a region.
 
     The choice is the person (`roi = auto`) if one is found in most videos, otherwise the complete picture.
-
-    Args:
-        data: Recordings and videos.
-        config: Settings of the folder.
-        progress: Called with the number of searched videos done and the total.
     """
     if not isinstance(config, FilesConfig):
         return None

@@ -29,14 +29,7 @@ from .trainer import Experiment
 
 
 class ReadoutTrainer:
-    """Trainer that fits only the readout of a trained network; the run has one row, like a run of one epoch.
-
-    Args:
-        experiment: Configuration and data; the validation part is not used.
-        network: Trained network, on the device of this process.
-        init: The trained network before the fit, with its training moments.
-        save: Writes the network to a file.
-    """
+    """Trainer that fits only the readout of a trained network; the run has one row, like a run of one epoch."""
 
     step = 1  # optimiser steps, as in `Trainer`
 
@@ -129,17 +122,7 @@ def number_recordings(samples: Sequence[Sample]) -> torch.Tensor:
 
 
 def open_recordings(config: TrainConfig, classes: tuple[str, ...], decoded: DecodedEvents | None = None) -> DataSet:
-    """Open the data set of a configuration without a validation part.
-
-    Args:
-        config: Configuration of the run.
-        classes: Classes of the checkpoint. If they include all classes of the data set, the data set adopts them: few
-            recordings often show only some of the classes.
-        decoded: Already decoded events of recordings.
-
-    Raises:
-        DataError: If the data set is not usable.
-    """
+    """Open the data set of a configuration without a validation part."""
     data = open_dataset(config.data.with_shares({"validation": 0.0}), config.seed, config.bins, decoded=decoded)
     if not set(data.classes) <= set(classes):
         return replace(data, train=(*data.train, *data.validation), validation=())
@@ -155,11 +138,6 @@ def start_readout(classifier: ClassifierConfig, before: ClassifierConfig, networ
     """Return a classifier with the calibration of another one, because few recordings cannot fit it.
 
     If the classes differ, set the last layer of the network to zero, and keep only the temperature.
-
-    Args:
-        classifier: Classifier to fit.
-        before: Classifier that provides the layers.
-        network: Network of `classifier`.
     """
     if classifier.classes == before.classes:
         kept = {name: getattr(before, name) for name in ("temperature", "calibrated_on", "least_energy")}

@@ -12,12 +12,7 @@ CARD_SETTINGS = {"seed", "bins", "network", "augment", "optimiser", "stdp"}  # e
 
 
 def find_records(checkpoint: str | None) -> RunRecords | ShippedRecord | None:
-    """Find the records of a checkpoint: of a shipped classifier, or of its run if it is the best checkpoint; else None.
-
-    Raises:
-        FileError: If the records are from an incompatible version.
-        ConfigError: If the configuration is from an incompatible version.
-    """
+    """Find the records of a checkpoint: of a shipped classifier, or of its run if it is the best one; else None."""
     if checkpoint is None:
         return None
     path = find_checkpoint(checkpoint)

@@ -312,11 +312,7 @@ def _open(config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents |
 
 
 def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
-    """Draw missing test and validation parts from the training part, with a warning; a readout needs no validation.
-
-    Raises:
-        DataError: If there are too few groups.
-    """
+    """Draw missing test and validation parts from the training part, with a warning; a readout needs no validation."""
     settings = config.data if isinstance(config.data, RecordingsConfig) else FolderConfig()
     train, test, validation = list(data.train), list(data.test), list(data.validation)
     warnings = data.warnings
@@ -386,11 +382,7 @@ def _load(setup: RunSetup, data: DataSet) -> DataParts:
 
 
 def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierConfig) -> None:
-    """Check that spike tensors have the shape that the network expects.
-
-    Raises:
-        DataError: If the shape differs because recordings come from another sensor than `data.sensor`.
-    """
+    """Check that spike tensors have the shape that the network expects."""
     found, expected = tensors[0].shape[-2:], classifier.task.shape[-2:]
     if found != expected:
         raise DataError(
@@ -418,11 +410,7 @@ def _warn(callback: TrainingCallback, findings: Iterable[Finding]) -> None:
 
 
 def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
-    """Warn of classes of the data set without training recordings.
-
-    Raises:
-        DataError: If the test or validation part has such a class, or there is only one class.
-    """
+    """Warn of classes of the data set without training recordings."""
     trained = {sample.label for sample in data.train}
     lacking = sorted({sample.label for sample in (*data.validation, *data.test)} - trained)
     if lacking or len(trained) < 2:

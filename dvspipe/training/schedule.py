@@ -25,14 +25,7 @@ def build_optimiser(settings: OptimiserConfig, network: nn.Module) -> torch.opti
 def build_schedule(
     settings: OptimiserConfig, optimiser: torch.optim.Optimizer, batches: int, *, step: int = 0
 ) -> LambdaLR:
-    """Create the learning rate schedule: linear warm-up, then cosine decay to 0 or a constant.
-
-    Args:
-        settings: Peak learning rate, epochs and warm-up.
-        optimiser: Optimiser that receives the learning rate of each step.
-        batches: Steps per epoch.
-        step: Number of steps already done.
-    """
+    """Create the learning rate schedule: linear warm-up, then cosine decay to 0 or a constant."""
     factor = partial(
         learning_rate_factor,
         settings.schedule,

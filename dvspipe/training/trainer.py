@@ -46,13 +46,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 
 @dataclass(frozen=True)
 class DataParts:
-    """Spike tensors of a data set.
-
-    Args:
-        train: Training part.
-        validation: Validation part; it selects the epoch.
-        test: Test part; it is evaluated once, at the end.
-    """
+    """Spike tensors of a data set."""
 
     train: SpikeTensors
     validation: SpikeTensors
@@ -64,12 +58,7 @@ class RunSetup:
     """What all stages of a run share.
 
     Args:
-        config: Configuration of the run.
-        folder: Run folder; it receives the epochs and the weights.
         init: Checkpoint that the network starts from; None: random weights.
-        modules: Source of networks with `network.kind = module`.
-        processes: Processes that train together.
-        callback: Training callback; it does nothing in processes other than the first.
     """
 
     config: TrainConfig
@@ -82,13 +71,7 @@ class RunSetup:
 
 @dataclass(frozen=True)
 class Experiment(RunSetup):
-    """Setup of a run with its data.
-
-    Args:
-        data: Data set and its split.
-        classifier: Configuration of the network.
-        parts: Spike tensors of the data set's parts.
-    """
+    """Setup of a run with its data."""
 
     data: DataSet
     classifier: ClassifierConfig
@@ -96,13 +79,7 @@ class Experiment(RunSetup):
 
 
 class Trainer:
-    """Network in training, with its optimiser, schedule and moving average.
-
-    Args:
-        experiment: Configuration, data and processes.
-        network: Network, on the device of this process.
-        save: Writes a network to a file.
-    """
+    """Network in training, with its optimiser, schedule and moving average."""
 
     def __init__(self, experiment: Experiment, network: nn.Module, save: Callable[[Path, nn.Module], None]) -> None:
         self.experiment, self.settings = experiment, experiment.config.optimiser
@@ -208,11 +185,6 @@ class Trainer:
 
     def _train_on(self, batch: Batch, samples: int, number: int) -> Tensor:
         """Make one optimiser step with this process's part of a batch.
-
-        Args:
-            batch: Part of the batch that belongs to this process.
-            samples: Number of training recordings.
-            number: Number of the batch, from 1.
 
         Returns:
             Sum of losses, number of correct predictions, number of recordings, float64 [3].
@@ -375,10 +347,6 @@ def choose_epoch(rows: Sequence[EpochRow], validated: int) -> EpochRow:
     It is the epoch with the best validation result. With fewer than FEW_CALIBRATED validation recordings, differences
     of a few recordings are chance; then it is the latest epoch with an accuracy inside the 95 % Wilson interval of the
     best epoch's accuracy.
-
-    Args:
-        rows: All epochs, at least one.
-        validated: Number of validation recordings.
     """
     best = find_best(rows)
     if validated >= FEW_CALIBRATED:
@@ -388,11 +356,7 @@ def choose_epoch(rows: Sequence[EpochRow], validated: int) -> EpochRow:
 
 
 def require_tensorboard() -> None:
-    """Check that TensorBoard is installed.
-
-    Raises:
-        ConfigError: If TensorBoard is missing.
-    """
+    """Check that TensorBoard is installed."""
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError as error:
