@@ -90,7 +90,11 @@ class Export:
     """Exported file.
 
     Args:
+        path: Output file.
+        format: Format of the file.
+        nodes: Kind of each operation in its graph.
         dt: NIR only: time step in seconds.
+        difference: Maximum difference between the file's and the network's outputs, relative to the largest output.
     """
 
     path: Path

@@ -107,19 +107,8 @@ class IntegerClassifier:
             }
         config = IntegerConfig(
             classifier=self.config,
-            layers=tuple(
-                LayerConstants(
-                    leak=layer.leak,
-                    shift=layer.shift,
-                    padding=layer.padding,
-                    pool=layer.pool,
-                    subtract=layer.subtract,
-                    pooling=layer.pooling,
-                    residual=layer.residual,
-                )
-                for layer in layers
-            ),
-            readout=ReadoutConstants(leak=readout.leak, shift=readout.shift, unit=readout.unit),
+            layers=tuple(LayerConstants.model_validate(layer, from_attributes=True) for layer in layers),
+            readout=ReadoutConstants.model_validate(readout, from_attributes=True),
         )
         return config, arrays
 

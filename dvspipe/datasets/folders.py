@@ -22,7 +22,7 @@ from ..framing import FramingConfig, find_guess, open_source
 from ..recordings.conversion import convert_video, events_from_video, is_video, open_for_sensor
 from ..synthesis import GESTURE_SENSOR, is_synthetic
 from ..video.names import VIDEO_SUFFIXES, is_image_folder
-from .cache import Cache
+from .cache import Cache, DecodedEvents
 from .config import (
     DataConfig,
     FilesConfig,
@@ -34,7 +34,6 @@ from .config import (
     WindowsConfig,
     parse_data,
 )
-from .decoded import DecodedEvents
 from .pieces import keep_pieces_together
 from .samples import DataSet, Sample, check_groups, divide, find_in_time, version_of_file
 from .source import DataSource

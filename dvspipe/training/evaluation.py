@@ -14,9 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..base.arguments import checked
-from ..base.config import as_settings
+from ..base.config import as_settings, read_stored
 from ..base.errors import Brief, ConfigError, DataError, Remedy, count_noun
-from ..checkpoints.checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint, load_checkpoint, pin_checkpoint
+from ..checkpoints.checkpoint import (
+    FEW_CALIBRATED,
+    SHIPPED,
+    ClassifierConfig,
+    find_checkpoint,
+    load_checkpoint,
+    pin_checkpoint,
+)
+from ..checkpoints.model_card import RunRecords
 from ..datasets import (
     PARTS,
     Cache,
@@ -41,12 +49,17 @@ from ..results import (
     EvaluationResult,
     RecordingPrediction,
     RunFolder,
+    ShippedRecord,
+    TestResult,
     WrongPrediction,
     calibration_error,
 )
 from ..results.scores import CALIBRATION_BINS, Counts
 from .callback import LogCallback, TrainingCallback
+from .config import TrainConfig
 from .framing import adopt_framing
+
+CARD_SETTINGS = {"seed", "bins", "network", "augment", "optimiser", "stdp"}  # no paths of the user's machine
 
 
 @dataclass(frozen=True, repr=False)
@@ -389,6 +402,21 @@ def _split_as_trained(
             f"{part} may contain recordings of the training"
         )
     return divided, part
+
+
+def find_records(checkpoint: str | None) -> RunRecords | ShippedRecord | None:
+    """Find the records of a checkpoint: of a shipped classifier, or of its run if it is the best one; else None."""
+    if checkpoint is None:
+        return None
+    path = find_checkpoint(checkpoint)
+    if path.parent == SHIPPED:
+        return ShippedRecord.read(path.with_suffix(".json"))
+    folder = RunFolder(path.resolve().parent.parent)  # path: RUN/weights/best.safetensors
+    if path.resolve() != folder.best or not folder.test.is_file():
+        return None
+    config = read_stored(TrainConfig, folder.config)
+    settings = config.model_dump(mode="json", include=CARD_SETTINGS, exclude_defaults=True)
+    return RunRecords(TestResult.read(folder.test), settings)
 
 
 def test_notes(

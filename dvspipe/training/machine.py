@@ -1,14 +1,21 @@
-"""The machine that computes a result: its description, memory and instructions."""
+"""The machine that computes a result: its description, memory, instructions and speed."""
 
 from __future__ import annotations
 
 import os
 import platform
+import time
 from pathlib import Path
 
 import torch
 
+from ..checkpoints.checkpoint import ClassifierConfig
+from ..events import SensorSize
+from ..rules import backpropagate
+from .config import TrainConfig
+
 BFLOAT16_FLAGS = frozenset(("avx512_bf16", "amx_bf16", "bf16"))  # two x86-64 flags, one ARM flag
+REPEATS = 3  # of the measured step; the first repetition also compiles
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:
@@ -41,6 +48,27 @@ def lacks_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Return whether the processor is known to have no instructions for bfloat16, from Linux's description of it."""
     words = cpuinfo.read_text(encoding="utf-8", errors="replace").split() if cpuinfo.is_file() else BFLOAT16_FLAGS
     return BFLOAT16_FLAGS.isdisjoint(words)
+
+
+def measure_step(config: TrainConfig, sensor: SensorSize, classes: tuple[str, ...]) -> float:
+    """Measure the training time per recording, in seconds.
+
+    Args:
+        config: Configuration; a batch of its size with random spikes is measured.
+        sensor: Sensor of the recordings.
+        classes: Class names.
+    """
+    classifier = ClassifierConfig(
+        classes=classes, width=sensor.width, height=sensor.height, bins=config.bins, network=config.network
+    )
+    network, batch = classifier.build_network(), config.optimiser.batch
+    spikes = (torch.rand(config.bins.steps, batch, *classifier.task.shape) < 0.05).float()
+    taken_s = []
+    for _ in range(REPEATS):
+        start_s = time.perf_counter()
+        backpropagate(network, spikes, lambda outputs: outputs.square().mean())
+        taken_s.append(time.perf_counter() - start_s)
+    return min(taken_s) / batch
 
 
 def _processor() -> str:

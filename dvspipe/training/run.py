@@ -281,25 +281,28 @@ def _fit(
     experiment: Experiment, network: Network, state: TrainingState | None
 ) -> tuple[Trainer | ReadoutTrainer, EpochRow]:
     """Train a network by its rule; return the trainer and the row of the chosen epoch."""
-    init = experiment.init
-    if experiment.config.optimiser.rule != "readout":
-        if state is None and init and init.config.classes != experiment.data.classes and is_linear(network):
+    config, init = experiment.config, experiment.init
+    is_new = init is not None and init.config.classes != experiment.data.classes
+    moments: ClassMoments | None = None
+
+    def save(path: Path, trained: nn.Module) -> None:
+        save_checkpoint(path, experiment.classifier, trained, moments)
+
+    if config.optimiser.rule != "readout":
+        if state is None and is_new and is_linear(network):
             fit_new_readout(experiment, network)
-        kind = FeatureTrainer if experiment.config.network.kind == "stdp" else Trainer
-        trainer = kind(experiment, network, partial(_save, experiment.classifier))
+        kind = FeatureTrainer if config.network.kind == "stdp" else Trainer
+        trainer = kind(experiment, network, save)
         return trainer, trainer.fit(state)
+
     assert init is not None
     moments = init.moments  # fitting the readout does not change them
-    if init.config.classes != experiment.data.classes:
+    if is_new:
+        classes = len(experiment.data.classes)
         progress = partial(experiment.callback.on_progress, "measuring the classes")
         moments = measure_classes(
-            network,
-            experiment.parts.train,
-            len(experiment.data.classes),
-            batch=experiment.config.optimiser.batch,
-            progress=progress,
+            network, experiment.parts.train, classes, batch=config.optimiser.batch, progress=progress
         )
-    save = partial(_save, experiment.classifier, moments=moments)
     fitter = ReadoutTrainer(experiment, network, init, save)
     return fitter, fitter.fit()
 
@@ -327,8 +330,16 @@ def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
     return replace(data, train=tuple(train), validation=tuple(validation), test=tuple(test), warnings=warnings)
 
 
-def _describe(config: TrainConfig, data: DataSet) -> ClassifierConfig:
-    return ClassifierConfig(
+def _build(setup: RunSetup, data: DataSet) -> tuple[ClassifierConfig, Network]:
+    """Create the classifier configuration for a data set and its network, with the weights of a checkpoint if given."""
+    config, init = setup.config, setup.init
+    if config.bins.downsample >= max(data.sensor.width, data.sensor.height) > 1:
+        raise ConfigError(
+            f"bins.downsample = {config.bins.downsample}: too large, leaves a single pixel (found sensor {data.sensor})"
+        )
+    for transform in config.augment.tonic:  # fail before recordings are read
+        make_transform(transform, data.sensor)
+    classifier = ClassifierConfig(
         classes=data.classes,
         width=data.sensor.width,
         height=data.sensor.height,
@@ -339,18 +350,6 @@ def _describe(config: TrainConfig, data: DataSet) -> ClassifierConfig:
         network=config.network,
         trained_on=f"{'synthetic ' if data.synthetic else ''}{data.title}, {count_noun(len(data.train), 'recording')}",
     )
-
-
-def _build(setup: RunSetup, data: DataSet) -> tuple[ClassifierConfig, Network]:
-    """Create the classifier configuration for a data set and its network, with the weights of a checkpoint if given."""
-    config, init = setup.config, setup.init
-    if config.bins.downsample >= max(data.sensor.width, data.sensor.height) > 1:
-        raise ConfigError(
-            f"bins.downsample = {config.bins.downsample}: too large, leaves a single pixel (found sensor {data.sensor})"
-        )
-    for transform in config.augment.tonic:  # fail before recordings are read
-        make_transform(transform, data.sensor)
-    classifier = _describe(config, data)
     torch.manual_seed(config.seed)
     network = classifier.build_network(setup.modules)
     if isinstance(network, ModuleNetwork):
@@ -360,10 +359,6 @@ def _build(setup: RunSetup, data: DataSet) -> tuple[ClassifierConfig, Network]:
         if config.optimiser.rule == "readout":
             classifier = start_readout(classifier, init.config, network)
     return classifier, network
-
-
-def _save(classifier: ClassifierConfig, path: Path, network: nn.Module, *, moments: ClassMoments | None = None) -> None:
-    save_checkpoint(path, classifier, network, moments)
 
 
 def _load(setup: RunSetup, data: DataSet) -> DataParts:

@@ -32,12 +32,11 @@ from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
 from .diagnosis import SATURATED_RATE
 from .evaluation import evaluate_network
-from .losses import LOSSES
 from .machine import memory_bytes
 from .norms import estimate_norms, fit_gains
 from .processes import TrainingProcesses
 from .resuming import TrainingState, load_optimiser, optimiser_tensors
-from .schedule import build_average, build_optimiser, build_schedule
+from .schedule import LOSSES, build_average, build_optimiser, build_schedule
 
 SEED_STRIDE = 1_000_003  # distance between the seeds of two runs; larger than any number of epochs
 MEMORY_SHARE = 0.5  # share of the device memory for gradients

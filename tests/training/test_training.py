@@ -41,9 +41,9 @@ from dvspipe.training import TrainConfig, TrainingCallback, evaluate, evaluate_c
 from dvspipe.training.baseline import FrameNetwork
 from dvspipe.training.calibration import find_least_energy, fit_temperature
 from dvspipe.training.evaluation import expected_calibration_error, open_evaluation
-from dvspipe.training.losses import LOSSES
 from dvspipe.training.machine import memory_bytes
 from dvspipe.training.resuming import TrainingState
+from dvspipe.training.schedule import LOSSES
 
 SMALL: dict[str, Any] = {
     "jobs": 1,
