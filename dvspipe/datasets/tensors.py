@@ -312,12 +312,6 @@ def plain_batches(
     """
     if size < 1:
         raise ConfigError(f"batch size {size}: out of range (expected 1 or more)")
-    return _plain_batches(tensors, size, numbers, progress)
-
-
-def _plain_batches(
-    tensors: SpikeTensors, size: int, numbers: Sequence[int] | None, progress: Progress
-) -> Iterator[SpikeTensor]:
     chosen = range(len(tensors)) if numbers is None else numbers
     parts = (chosen[start : start + size] for start in range(0, len(chosen), size))
     used = 0

@@ -15,7 +15,7 @@ from ..rules import backpropagate
 from .config import TrainConfig
 
 BFLOAT16_FLAGS = frozenset(("avx512_bf16", "amx_bf16", "bf16"))  # two x86-64 flags, one ARM flag
-REPEATS = 3  # of the measured step; the first repetition also compiles
+REPEATS = 3  # measured steps; the first one also compiles
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..checkpoints.checkpoint import Checkpoint, ClassifierConfig
+from ..checkpoints.checkpoint import ClassifierConfig
 from ..datasets import DataSet, DecodedEvents, Sample, open_dataset, plain_batches
 from ..networks import Network, SpikingNetwork, watch_rates
 from ..results import EpochRow, write_rows
@@ -33,10 +33,7 @@ class ReadoutTrainer:
 
     step = 1  # optimiser steps, as in `Trainer`
 
-    def __init__(
-        self, experiment: Experiment, network: Network, init: Checkpoint, save: Callable[[Path, nn.Module], None]
-    ) -> None:
-        self.init = init
+    def __init__(self, experiment: Experiment, network: Network, save: Callable[[Path, nn.Module], None]) -> None:
         self.experiment, self.folder, self.save = experiment, experiment.folder, save
         self.network = require_linear(network)
         self.rows: list[EpochRow] = []
@@ -67,10 +64,10 @@ class ReadoutTrainer:
 
     def _find_class_means(self, labels: torch.Tensor) -> torch.Tensor | None:
         """Return the mean features per class from the training of `init`; None if the classes differ."""
-        classes = self.experiment.classifier.classes
-        if classes != self.init.config.classes:
+        classes, init = self.experiment.classifier.classes, self.experiment.init
+        if init is None or classes != init.config.classes:
             return None
-        return find_features(self.init.moments, labels, classes, str(self.experiment.config.init))
+        return find_features(init.moments, labels, classes, str(self.experiment.config.init))
 
 
 def read_training_features(experiment: Experiment, network: SpikingNetwork) -> torch.Tensor:

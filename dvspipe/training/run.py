@@ -303,7 +303,7 @@ def _fit(
         moments = measure_classes(
             network, experiment.parts.train, classes, batch=config.optimiser.batch, progress=progress
         )
-    fitter = ReadoutTrainer(experiment, network, init, save)
+    fitter = ReadoutTrainer(experiment, network, save)
     return fitter, fitter.fit()
 
 
