@@ -116,14 +116,7 @@ class ClassifierConfig(Settings):
         return ModuleTask(shape, len(self.classes), self.bins.step_us * 1e-6, self.bins.steps)
 
     def build_network(self, modules: ModuleSource = NO_MODULES) -> Network:
-        """Build the network with random weights.
-
-        Args:
-            modules: Source of networks with `network.kind = module`.
-
-        Raises:
-            ConfigError: If settings contradict each other, or the code of a module is not trusted.
-        """
+        """Build the network with random weights."""
         from ..networks import FirstSpikeNetwork, SpikingNetwork, build_module  # they need torch
 
         modules.check(self.network)
@@ -180,17 +173,7 @@ class Checkpoint(NamedTuple):
 def save_checkpoint(
     path: Path, config: ClassifierConfig, network: torch.nn.Module, moments: ClassMoments | None = None
 ) -> None:
-    """Write a checkpoint atomically; an existing file is replaced.
-
-    Args:
-        path: Output file.
-        config: Configuration of the classifier.
-        network: Network with the weights to save.
-        moments: Class moments of the training recordings; None if unknown.
-
-    Raises:
-        FileError: If the file cannot be written.
-    """
+    """Write a checkpoint atomically; an existing file is replaced."""
     metadata = {"format": FORMAT, "config": config.model_dump_json(), "versions": json.dumps(versions())}
     claim_output(path, overwrite=True)
     moment_tensors = (
@@ -225,19 +208,7 @@ def load_config(path: str | os.PathLike[str]) -> ClassifierConfig:
 def read_checkpoint(
     path: str | os.PathLike[str], device: str = "cpu", modules: ModuleSource = NO_MODULES
 ) -> Checkpoint:
-    """Read a checkpoint. Reading tensors and settings never runs code from the file.
-
-    Args:
-        path: Checkpoint file, folder of a training run, name of a shipped classifier, or `hf://user/name`.
-        device: Device of the network.
-        modules: Source of networks with `network.kind = module`. The target that the checkpoint names is imported only
-            if its package is trusted.
-
-    Raises:
-        CheckpointError: If the file is missing, is not a dvspipe checkpoint, is corrupted, or its weights are not
-            finite or do not fit its configuration.
-        ConfigError: If the network is a module that is not trusted, or that cannot be built.
-    """
+    """Read a checkpoint. Reading tensors and settings never runs code from the file."""
     from ..networks import ClassMoments
 
     config, weights = _read(path, device)
@@ -335,9 +306,6 @@ def write_arrays(path: Path, metadata: Mapping[str, str], arrays: Arrays) -> Non
     """Write arrays and text metadata, with a digest of both, as safetensors. The file is written atomically.
 
     Equal arrays and metadata give equal bytes.
-
-    Raises:
-        FileError: If the file cannot be written.
     """
     stored = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     written = to_bytes(stored, metadata={**metadata, "digest": digest_of(metadata, stored)})
@@ -359,16 +327,7 @@ def _sort_metadata(content: bytes) -> tuple[bytes, bytes, memoryview]:
 
 
 def read_arrays(path: Path, what: str, *, name: str = "") -> tuple[dict[str, str], dict[str, NDArray[np.generic]]]:
-    """Read the metadata and arrays of a file from `write_arrays`; verify its digest if it has one.
-
-    Args:
-        path: Input file.
-        what: Expected kind of file, for messages, such as "a dvspipe checkpoint".
-        name: Name of the file in messages; empty: its path.
-
-    Raises:
-        CheckpointError: If the file is not a safetensors file, has too many tensors, or does not match its digest.
-    """
+    """Read the metadata and arrays of a file from `write_arrays`; verify its digest if it has one."""
     name = name or str(path)
     try:
         with safe_open(path, framework="numpy") as file:
@@ -421,14 +380,7 @@ def digest_of(metadata: Mapping[str, str], arrays: Arrays) -> str:
 
 
 def find_checkpoint(path: str | os.PathLike[str]) -> Path:
-    """Find the file of a checkpoint; checkpoints on the hub are downloaded.
-
-    Args:
-        path: Checkpoint file, folder of a training run, name of a shipped classifier, or `hf://user/name`.
-
-    Raises:
-        CheckpointError: If no checkpoint is found.
-    """
+    """Find the file of a checkpoint; checkpoints on the hub are downloaded."""
     if str(path).startswith(SCHEME):
         return _download(HubModel.parse(str(path)))
     names = shipped_checkpoints()
@@ -450,11 +402,7 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
 
 
 def pin_checkpoint(path: str | os.PathLike[str]) -> str:
-    """Pin a hub checkpoint to its current commit, so later reads use the cache; return other names unchanged.
-
-    Raises:
-        CheckpointError: If the checkpoint is on the hub but cannot be downloaded.
-    """
+    """Pin a hub checkpoint to its current commit, so later reads use the cache; return other names unchanged."""
     if not str(path).startswith(SCHEME):
         return str(path)
     model = HubModel.parse(str(path))
@@ -462,17 +410,7 @@ def pin_checkpoint(path: str | os.PathLike[str]) -> str:
 
 
 def upload_checkpoint(model: HubModel, checkpoint: Checkpoint, card: str, *, private: bool) -> HubModel:
-    """Upload a classifier and its model card to a hub repository; return the model at the new commit.
-
-    Args:
-        model: Hub repository.
-        checkpoint: Classifier to upload.
-        card: Model card, in Markdown.
-        private: Whether a new repository is private.
-
-    Raises:
-        CheckpointError: If the hub cannot be reached, or refuses the upload.
-    """
+    """Upload a classifier and its model card to a hub repository; return the model at the new commit."""
     config, network, moments = checkpoint
     with TemporaryFolder() as name:
         folder = Path(name)

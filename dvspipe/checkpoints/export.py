@@ -38,8 +38,6 @@ class NirReader:
     """Program that reads NIR files.
 
     Args:
-        name: Name and tested version.
-        nodes: Supported kinds of nodes.
         call: Python expression that reads a file, with placeholders `{path}` and `{dt}` (time step in seconds).
         dt: Fixed time step in seconds; None if it is an argument of the call.
     """
@@ -219,7 +217,7 @@ def _import_nir() -> Any:
 
 
 def build_nir(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Any:
-    """Convert a network to a NIR graph; parameters have the shapes of the layers.
+    """Convert a network to a NIR graph with steps of `dt` seconds; parameters have the shapes of the layers.
 
     The inputs of a node are summed over its incoming edges. An edge back to an earlier node carries the output of the
     previous step.
@@ -234,11 +232,6 @@ def build_nir(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Any
       z[t-1]). A memoryless `CubaLIF`, with time constants of one step, compares v with the threshold.
     - Maximum pooling of spikes thresholds the sum of each square of pixels at 0.5. Sums of spikes are first split into
       their levels.
-
-    Args:
-        network: Network to convert.
-        shape: C, H, W of the spike tensors.
-        dt: Time step in seconds.
     """
     build = _NirBuilder(shape, dt)
     levels = 1  # maximum sum of spikes at a pixel
@@ -268,11 +261,7 @@ class _NirBuilder:
     """Build a NIR graph from its input to its output.
 
     Args:
-        shape: C, H, W of the spike tensors.
         dt: Time step in seconds.
-
-    Attributes:
-        tips: Nodes with outputs that are summed as the input of the next node.
     """
 
     def __init__(self, shape: tuple[int, ...], dt: float) -> None:

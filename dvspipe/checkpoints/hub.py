@@ -38,7 +38,6 @@ class HubModel(NamedTuple):
     """Model repository on the Hugging Face hub.
 
     Args:
-        name: USER/NAME.
         revision: Branch, tag or commit; None: the newest commit.
 
     Example:
@@ -53,11 +52,7 @@ class HubModel(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> HubModel:
-        """Parse `hf://USER/NAME` or `hf://USER/NAME@REVISION`.
-
-        Raises:
-            CheckpointError: If `text` has another form.
-        """
+        """Parse `hf://USER/NAME` or `hf://USER/NAME@REVISION`."""
         found = NAME.fullmatch(text)
         if found is None:
             raise CheckpointError(
@@ -74,12 +69,7 @@ class HubModel(NamedTuple):
         return HubModel(self.name, file.parent.name)  # the cache has one folder per commit
 
     def download(self, file: str) -> Path:
-        """Return the cached path of a repository file; download the file if it is not cached.
-
-        Raises:
-            CheckpointError: If the repository, revision or file does not exist, access is denied, or the file is not
-                cached and the hub cannot be reached.
-        """
+        """Return the cached path of a repository file; download the file if it is not cached."""
 
         def get() -> Path:
             from huggingface_hub import hf_hub_download
@@ -89,15 +79,7 @@ class HubModel(NamedTuple):
         return self._call(get)
 
     def upload(self, folder: Path, *, private: bool) -> HubModel:
-        """Upload the files of a folder in one commit; return the model at that commit.
-
-        Args:
-            folder: Folder with the files.
-            private: Whether to create a private repository, if none exists.
-
-        Raises:
-            CheckpointError: If the hub cannot be reached, or refuses the upload.
-        """
+        """Upload the files of a folder in one commit; return the model at that commit."""
 
         def put() -> HubModel:
             from huggingface_hub import HfApi

@@ -74,12 +74,7 @@ class IntegerConfig(Settings):
 
 @dataclass(frozen=True, eq=False)
 class IntegerClassifier:
-    """Classifier compiled to integers.
-
-    Args:
-        config: Configuration of the classifier that was compiled.
-        network: Its network in integers.
-    """
+    """Classifier compiled to integers."""
 
     config: ClassifierConfig
     network: IntegerNetwork
@@ -90,15 +85,7 @@ class IntegerClassifier:
         return self.config.bins
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the classifier as safetensors, complete or not at all.
-
-        Args:
-            path: Output file, `.safetensors`.
-            overwrite: Whether to replace an existing file.
-
-        Raises:
-            FileError: If the file has another suffix, already exists or cannot be written.
-        """
+        """Write the classifier as safetensors, complete or not at all."""
         path = Path(path)
         require_suffix(path, CHECKPOINT_SUFFIX, "a classifier of integers")
         claim_output(path, overwrite=overwrite)
@@ -120,32 +107,14 @@ class IntegerClassifier:
             }
         config = IntegerConfig(
             classifier=self.config,
-            layers=tuple(
-                LayerConstants(
-                    leak=layer.leak,
-                    shift=layer.shift,
-                    padding=layer.padding,
-                    pool=layer.pool,
-                    subtract=layer.subtract,
-                    pooling=layer.pooling,
-                    residual=layer.residual,
-                )
-                for layer in layers
-            ),
-            readout=ReadoutConstants(leak=readout.leak, shift=readout.shift, unit=readout.unit),
+            layers=tuple(LayerConstants.model_validate(layer, from_attributes=True) for layer in layers),
+            readout=ReadoutConstants.model_validate(readout, from_attributes=True),
         )
         return config, arrays
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> IntegerClassifier:
-        """Read a classifier written by `save`.
-
-        Args:
-            path: File, or name of an included classifier with the ending `-int8`.
-
-        Raises:
-            CheckpointError: If the file is missing, is not a classifier of integers, or is corrupted.
-        """
+        """Read a classifier written by `save`."""
         metadata, arrays = read_arrays(_find(path), "a classifier of integers", name=str(path))
         if metadata.get("format") != INTEGER_FORMAT:
             found = shorten(repr(metadata.get("format")))

@@ -17,12 +17,7 @@ TASK = "video-classification"  # the closest task that the hub knows
 
 @dataclass(frozen=True)
 class RunRecords:
-    """Records of a training run that its card describes.
-
-    Args:
-        test: Test result of the chosen epoch.
-        settings: Settings that differ from the defaults, without paths of the user's machine.
-    """
+    """Records of a training run that its card describes."""
 
     test: TestResult
     settings: Mapping[str, object]
@@ -37,12 +32,6 @@ def write_card(
     """Write the model card of a classifier as Markdown, with metadata for the Hugging Face hub.
 
     The card omits the training command and file paths, because they belong to the user's machine.
-
-    Args:
-        name: USER/NAME on the hub.
-        config: Configuration of the classifier.
-        records: Records of its training; None if unavailable.
-        license: Licence of the weights, as a hub identifier such as `mit`.
 
     Example:
         >>> from dvspipe.checkpoints.checkpoint import load_config
@@ -75,13 +64,6 @@ def write_card(
 
 def write_shipped_card(name: str) -> str:
     """Write the model card of a shipped classifier as Markdown, without metadata.
-
-    Args:
-        name: Name of the classifier, such as `gesture-synthetic`.
-
-    Raises:
-        CheckpointError: If no such classifier exists.
-        FileError: If the record of the classifier is missing or corrupted.
 
     Example:
         >>> write_shipped_card("nmnist-synthetic").splitlines()[0]

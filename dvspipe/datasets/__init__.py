@@ -10,7 +10,7 @@ from ..base.config import as_settings
 from ..base.errors import ConfigError, DataError
 from ..encoding import BinConfig
 from .augmentation import AugmentConfig, MixKind, VaryConfig
-from .cache import Cache, default_cache
+from .cache import Cache, DecodedEvents, default_cache
 from .config import (
     PERSON_SIZE,
     DataConfig,
@@ -31,7 +31,6 @@ from .config import (
     WindowsConfig,
     parse_data,
 )
-from .decoded import DecodedEvents
 from .folders import as_data, folder_settings, open_folder, open_gestures, open_labelled
 from .images import open_mnist
 from .pieces import find_same_names

@@ -140,9 +140,6 @@ def _rotate_and_scale(rows: Rows, config: VaryConfig, sensor: SensorSize, rng: n
 def mirrored_labels(classes: Sequence[str]) -> NDArray[np.int64]:
     """Return the label of each class's mirror image, int64 [K]. Mirroring swaps left and right in the class name.
 
-    Raises:
-        ConfigError: If a class names a side or a direction of rotation, and no class has the mirrored name.
-
     Example:
         >>> mirrored_labels(["clap", "wave_left", "wave_right"])
         array([0, 2, 1])
@@ -164,17 +161,9 @@ def mirrored_labels(classes: Sequence[str]) -> NDArray[np.int64]:
 def augment(
     spikes: SpikeTensor, label: int, config: AugmentConfig, rng: np.random.Generator, mirrored: NDArray[np.int64] | None
 ) -> tuple[SpikeTensor, int]:
-    """Augment a spike tensor; return a changed copy and its label.
+    """Augment a spike tensor [T, C, H, W]; return a changed copy and its label.
 
-    Args:
-        spikes: Spike tensor [T, C, H, W].
-        label: Label of the recording.
-        config: Augmentation settings.
-        rng: Random generator.
-        mirrored: Labels from `mirrored_labels`; required if `config.flip_horizontal` is true.
-
-    Returns:
-        Spike tensor [T', C, H, W] with T' = `config.frames` or T, padded with 0 if shifted; and its label.
+    The copy has `config.frames` or T steps. `mirrored` has the labels from `mirrored_labels`, to flip horizontally.
 
     Example:
         >>> spikes, config = np.ones((5, 2, 7, 12), np.uint8), AugmentConfig(frames=3)

@@ -1,6 +1,7 @@
-"""Disk cache of results. Keys are digests of all inputs, so entries are never out of date.
+"""Disk cache of results, and decoded events in memory.
 
-A file is either complete or absent, even if several processes write it. Corrupted files are recomputed.
+Keys are digests of all inputs, so entries are never out of date. A file is either complete or absent, even if several
+processes write it. Corrupted files are recomputed.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from safetensors import numpy as safetensors
 from ..base.config import complete_repr
 from ..base.errors import FileError, Remedy
 from ..base.files import LOCK_NAME, require_space, wait_for_lock, write_beside
+from ..events import Events
 
 CORRUPTIONS = (OSError, ValueError, SafetensorError, cast(type[Exception], isal_zlib.error))
 LAYOUT = 3  # increment it when stored results change; all are then recomputed
@@ -32,6 +34,7 @@ ARRAYS = ".arrays"  # suffix of files of named arrays
 # .npz takes 2 to 3 times as long.
 ZLIB_LEVEL = 1
 HEADER_BYTES = 1 << 12  # room for the names and shapes of arrays
+MAX_DECODED_BYTES = 1 << 30  # further recordings are decoded again
 
 Result = TypeVar("Result")
 
@@ -155,3 +158,42 @@ def _read_if_complete(path: Path, read: Callable[[Path], Result]) -> Result | No
 @cache
 def _own_version() -> str:
     return version("dvspipe")  # takes 0.4 ms
+
+
+class DecodedEvents:
+    """Decoded events of recordings, in memory.
+
+    Choosing settings decodes all recordings of a folder; the training then reuses these events. Worker processes start
+    without any.
+    """
+
+    def __init__(self) -> None:
+        self._events: dict[str, Events] = {}
+        self._free_bytes = MAX_DECODED_BYTES
+
+    def __reduce__(self) -> tuple[type[DecodedEvents], tuple[()]]:
+        return DecodedEvents, ()
+
+    def __contains__(self, version: str) -> bool:
+        return version in self._events
+
+    def load(self, version: str, decode: Callable[[], Events]) -> Events:
+        """Return the events of a recording; decode them if they are not in memory.
+
+        Args:
+            version: Key that changes with everything the events depend on.
+            decode: Function that decodes the events.
+        """
+        if version in self._events:
+            return self._events[version]
+        events = decode()
+        size = sum(column.nbytes for column in (events.t, events.x, events.y, events.p))
+        if size <= self._free_bytes:
+            self._events[version] = events
+            self._free_bytes -= size
+        return events
+
+    def clear(self) -> None:
+        """Release the events."""
+        self._events.clear()
+        self._free_bytes = MAX_DECODED_BYTES

@@ -22,7 +22,7 @@ from ..framing import FramingConfig, find_guess, open_source
 from ..recordings.conversion import convert_video, events_from_video, is_video, open_for_sensor
 from ..synthesis import GESTURE_SENSOR, is_synthetic
 from ..video.names import VIDEO_SUFFIXES, is_image_folder
-from .cache import Cache
+from .cache import Cache, DecodedEvents
 from .config import (
     DataConfig,
     FilesConfig,
@@ -34,7 +34,6 @@ from .config import (
     WindowsConfig,
     parse_data,
 )
-from .decoded import DecodedEvents
 from .pieces import keep_pieces_together
 from .samples import DataSet, Sample, check_groups, divide, find_in_time, version_of_file
 from .source import DataSource
@@ -51,8 +50,6 @@ class FramedKey:
     """Cache key of the events of a framed recording or video.
 
     Args:
-        version: Digest of the file, its sensor and hints.
-        framing: Region of interest and conversion of videos.
         target: Sensor that the events are fitted to; None: the recording's own sensor.
     """
 
@@ -66,7 +63,6 @@ class WindowsKey:
     """Cache key of the windows of a recording.
 
     Args:
-        version: Version of the recording.
         window_us: Window length in microseconds.
     """
 
@@ -79,10 +75,6 @@ class RecordingFile:
     """Recording or video that is a sample, or that samples are cut from.
 
     Args:
-        path: File or folder.
-        sensor: Sensor of a recording that does not store it.
-        hints: Other missing metadata of a recording.
-        framing: Region of interest and conversion of videos.
         target: Sensor that the events are fitted to; None: the recording's own sensor.
         cache: Cache for events that take long to compute; None: no cache.
         decoded: Decoded events in memory; None: keep none.
@@ -310,11 +302,7 @@ def _list_spans(source: DataSource[LabelledConfig], folder: Path) -> list[tuple[
 
 
 def find_recording(labels: Path) -> Path:
-    """Find the recording or video beside a label file.
-
-    Raises:
-        DataError: If no recording is found, or more than one.
-    """
+    """Find the recording or video beside a label file."""
     stem = labels.name.removesuffix(SUFFIX)
     found = [path for path in sorted(labels.parent.glob(f"{stem}.*")) if is_loadable(path)]
     if len(found) != 1:
@@ -361,11 +349,7 @@ def _list_samples(source: DataSource[WindowsConfig], recording: RecordingFile, l
 
 
 def find_sensor(source: DataSource[FilesConfig], samples: Iterable[Sample]) -> SensorSize:
-    """Find the sensor of samples: the size they are fitted to, or the sensor of the first readable file.
-
-    Raises:
-        DvspipeError: If no file can be opened; this is the error of the first file.
-    """
+    """Find the sensor of samples: the size they are fitted to, or the sensor of the first readable file."""
     if source.config.target is not None:
         return source.config.target
     first: DvspipeError | None = None
@@ -424,13 +408,7 @@ def is_loadable(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Listing:
-    """Content of class folders.
-
-    Args:
-        samples: Recordings and videos, in the order of their names.
-        problems: A line for each unknown or empty class folder.
-        warnings: A line if folders below the class folders contain recordings; they are not read.
-    """
+    """Content of class folders."""
 
     samples: tuple[Sample, ...] = ()
     problems: tuple[str, ...] = ()
@@ -444,11 +422,7 @@ class Listing:
 def list_class_folders(
     source: DataSource[WindowsConfig], folder: Path, classes: Sequence[str], sensor: SensorSize | None
 ) -> Listing:
-    """Return what is in the class folders of a folder.
-
-    Raises:
-        DataError: If no recordings are found; the message lists all problems.
-    """
+    """Return what is in the class folders of a folder."""
     samples: list[Sample] = []
     problems, nested = [], []
     class_folders = _find_class_folders(folder)
@@ -485,9 +459,7 @@ def _leave_out_converted(files: Sequence[Path]) -> list[Path]:
 def _find_nested(folder: Path, searched: set[Path]) -> list[Path]:
     """List the recordings and videos below a folder, searched recursively; a file has none.
 
-    Args:
-        folder: Folder inside a class folder.
-        searched: Folders already searched, to stop at links that form a loop; updated in place.
+    `searched` has the folders already searched, to stop at links that form a loop; it is updated in place.
     """
     if not folder.is_dir() or is_internal(Path(folder.name)) or folder.resolve() in searched:
         return []
@@ -503,18 +475,7 @@ def divide_parts(
     test: Sequence[Sample],
     validation: Sequence[Sample] = (),
 ) -> DataSet:
-    """Divide a data set into parts: as in the split.json of an earlier run, or at random.
-
-    Args:
-        source: Fractions of the parts, seed, and the split.json, if set.
-        data: Data set with title, classes and sensor.
-        train: Training samples; missing parts are drawn from them.
-        test: Test samples, if the data set has a test part.
-        validation: Validation samples, if the data set has a validation part.
-
-    Raises:
-        DataError: If a group is in two parts, or too few groups are left for a part.
-    """
+    """Divide a data set into parts: as in the split.json of an earlier run, or at random."""
     config = source.config
     assert config.root is not None
     data = replace(

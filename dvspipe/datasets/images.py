@@ -28,11 +28,7 @@ class Constant(SpikeCode):
 
 
 def build_code(config: MnistConfig, bins: BinConfig) -> SpikeCode:
-    """Return the spike code of images that a configuration names, with the steps of its bins.
-
-    Raises:
-        ConfigError: If a setting of the code is wrong.
-    """
+    """Return the spike code of images that a configuration names, with the steps of its bins."""
     kinds: Mapping[str, type[SpikeCode]] = {"constant": Constant, "contrast": Contrast, **CODES}
     steps = {"steps": bins.steps, "step_us": bins.step_us}
     return build(kinds[config.code], {**config.code_settings, **steps}, f"data.code_settings of {config.code}")

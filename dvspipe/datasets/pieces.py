@@ -48,11 +48,6 @@ def keep_pieces_together(
     """Return samples in which the pieces of a film have the same group, and log how many there are.
 
     Samples are unchanged if `data.group` or a split.json is set.
-
-    Args:
-        source: Inputs of the data set.
-        samples: Samples to divide into parts.
-        test: Samples of a given test part; pieces of a film in both are logged.
     """
     if source.config.group is not None or source.config.split is not None:
         return list(samples)
@@ -111,12 +106,7 @@ def _list_files(samples: Iterable[Sample]) -> list[Path]:
 
 
 def find_pieces(files: Sequence[Path], hints: Hints) -> dict[Path, Path]:
-    """Find the files that are pieces; map each to the first file of its film or recording.
-
-    Args:
-        files: Recordings and videos.
-        hints: Metadata missing from the recordings.
-    """
+    """Find the files that are pieces; map each to the first file of its film or recording."""
     first_of: dict[Path, Path] = {}
     share_at_cut = _ContinuationTest(hints)
     for series in _numbered_series(files):

@@ -45,11 +45,7 @@ def open_nmnist(source: DataSource[NmnistConfig]) -> DataSet:
 
 
 def _check_images(root: Path, test_root: Path) -> None:
-    """Check that no MNIST image is in both folders.
-
-    Raises:
-        DataError: If an image is in both.
-    """
+    """Check that no MNIST image is in both folders."""
     trained, tested = (
         {path.stem.lstrip("0"): path for path in (folder / "Train").glob("*/*.bin")} for folder in (root, test_root)
     )
@@ -138,9 +134,6 @@ def load_tonic_clip(file: Path) -> Events:
     """Load a clip of Tonic's copy: an array [N, 4] of x, y, p and t in milliseconds.
 
     Fractions of a millisecond are rounded to microseconds.
-
-    Raises:
-        FormatError: If the file is not such an array.
     """
     try:
         rows = np.load(file, allow_pickle=False)

@@ -220,12 +220,7 @@ def _count_held_out(count: int, share: float) -> int:
 
 
 def find_in_time(samples: Iterable[Sample], parts: int) -> set[int]:
-    """Find the labels that have fewer groups than parts, but a group with a sample for each part.
-
-    Args:
-        samples: Samples to divide.
-        parts: Number of parts.
-    """
+    """Find the labels that have fewer groups than parts, but a group with a sample for each part."""
     counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for sample in samples:
         counts[sample.label][sample.group] += 1
@@ -268,11 +263,7 @@ def leave_out_copies(data: DataSet, progress: Progress | None = None) -> DataSet
 
 
 def check_groups(train: Iterable[Sample], test: Iterable[Sample]) -> None:
-    """Check that no group is in both parts.
-
-    Raises:
-        DataError: If a group is in both; the message names a recording of each part.
-    """
+    """Check that no group is in both parts."""
     by_group = {sample.group: sample for sample in train}
     for sample in test:
         if sample.group in by_group:

@@ -32,12 +32,8 @@ class ShardFile:
     """Tar archive with two members per sample, KEY.npz and KEY.json.
 
     Args:
-        path: Path of the archive.
         size: Size of the archive in bytes.
         sha256: SHA-256 of its content, in hexadecimal digits.
-        count: Number of samples.
-        dtype: Dtype of the spikes.
-        shape: Shape of the spikes of each sample, [views, T, C, H, W].
     """
 
     path: Path
@@ -48,11 +44,7 @@ class ShardFile:
     shape: tuple[int, ...]
 
     def check(self) -> None:
-        """Verify the content of the archive; it is read once per process.
-
-        Raises:
-            DataError: If the content differs from the expected content.
-        """
+        """Verify the content of the archive; it is read once per process."""
         problem = _find_problem(self)
         if problem is not None:
             raise DataError(f"{self.path}: {problem}")
@@ -63,10 +55,8 @@ class StoredTensors:
     """Location of the spike tensors of a sample.
 
     Args:
-        shard: Archive.
         offset: Offset of the .npz in the archive, in bytes.
         size: Size of the .npz in bytes.
-        counts: Values of `BinCounts` for the original recording.
     """
 
     shard: ShardFile
@@ -75,11 +65,7 @@ class StoredTensors:
     counts: tuple[int, ...]
 
     def read(self) -> NDArray[Any]:
-        """Read the spikes [views, T, C, H, W].
-
-        Raises:
-            DataError: If the archive does not have the expected content.
-        """
+        """Read the spikes [views, T, C, H, W]."""
         self.shard.check()
         try:
             with self.shard.path.open("rb") as file:
@@ -118,11 +104,7 @@ def digest_file(path: Path) -> str:
 
 
 def _count_pairs(path: Path) -> int:
-    """Count the samples of an archive.
-
-    Raises:
-        DataError: If a member is not part of a pair.
-    """
+    """Count the samples of an archive."""
     suffixes: dict[str, set[str]] = {}
     with tarfile.open(path, "r:") as tar:
         for member in tar:
@@ -148,9 +130,7 @@ def pack_spikes(spikes: NDArray[Any]) -> bytes:
 def _unpack(content: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """Unpack the array of `pack_spikes`; check the claimed size before allocating memory.
 
-    Raises:
-        ValueError: If the dtype or shape differs, or the array claims more values than its bytes can hold. This
-            rejects Python objects, because reading them may run code.
+    Another dtype is refused: reading Python objects may run code.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         info = archive.getinfo(f"{ARRAY}.npy")

@@ -40,12 +40,6 @@ class StoredSample:
     """Entry of a sample in a shard.
 
     Args:
-        key: Name of its two members without suffix.
-        name: Name of the sample: the recording.
-        label: Class index.
-        group: Person or source.
-        version: String that changes with the content of the recording.
-        counts: Values of `BinCounts`: events, events before and beyond the steps, and saturated events.
         offset: Offset of its .npz in the shard, in bytes.
         bytes: Size of its .npz in bytes.
     """
@@ -117,12 +111,7 @@ class ShardIndex(_Model):
 
     @classmethod
     def read(cls, path: Path) -> ShardIndex:
-        """Read and validate an index file.
-
-        Raises:
-            FileError: If the file is missing or cannot be read.
-            DataError: If the file is not the index of shards, or contradicts itself.
-        """
+        """Read and validate an index file."""
         try:
             found = cls.model_validate_json(read_bytes(path))
         except ValidationError as error:
@@ -228,12 +217,7 @@ def _raise_no_events() -> Events:
 
 
 class PartSample(NamedTuple):
-    """Sample with its part of the data set.
-
-    Args:
-        part: Part of the data set.
-        sample: Sample in this part.
-    """
+    """Sample with its part of the data set."""
 
     part: Part
     sample: Sample
@@ -243,14 +227,7 @@ class PartSample(NamedTuple):
 
 
 class PackedSample(NamedTuple):
-    """Sample packed by a worker for a shard.
-
-    Args:
-        content: Content of the .npz.
-        version: String that changes with the content of the recording.
-        counts: Values of `BinCounts`.
-        shape: C, H, W of the spikes.
-    """
+    """Sample packed by a worker for a shard."""
 
     content: bytes
     version: str

@@ -10,9 +10,8 @@ from typing import Generic, TypeVar
 from ..base.errors import DataError, Remedy
 from ..encoding import BinConfig
 from ..events import SensorSize
-from .cache import Cache
+from .cache import Cache, DecodedEvents
 from .config import FilesConfig, RecordingsConfig, SourceConfig, TonicConfig
-from .decoded import DecodedEvents
 
 ConfigT = TypeVar("ConfigT", bound=SourceConfig, covariant=True)
 

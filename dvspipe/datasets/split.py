@@ -69,12 +69,7 @@ def read_split(path: Path) -> Split:
 
 
 def apply_split(path: Path, samples: Sequence[Sample]) -> dict[Part, tuple[Sample, ...]]:
-    """Divide samples as in a split.json; leave out samples that it does not list.
-
-    Raises:
-        FileError: If the file is missing or cannot be read.
-        DataError: If the file lists a sample that does not exist, lists a sample twice, or divides a group.
-    """
+    """Divide samples as in a split.json; leave out samples that it does not list."""
     split = read_split(path)
     return _divide(path, split, _match_samples(path, split.names, samples).by_name)
 
@@ -144,13 +139,7 @@ def check_split(path: Path, data: DataSet) -> None:
 
 
 def _divide(path: Path, split: Split, by_name: Mapping[str, Sample]) -> dict[Part, tuple[Sample, ...]]:
-    """Return the samples of each part of a split.
-
-    Args:
-        path: File of the split.
-        split: Its content.
-        by_name: Samples by the names in the split.
-    """
+    """Return the samples of each part of a split."""
     for name in split.names:
         if name not in by_name:
             raise DataError(f"{path}: lists {name}, but the data set has no such sample")
@@ -165,12 +154,7 @@ def _divide(path: Path, split: Split, by_name: Mapping[str, Sample]) -> dict[Par
 
 @dataclass(frozen=True)
 class _Match:
-    """Samples that a split.json lists.
-
-    Args:
-        by_name: Samples by their names in the file.
-        verified: Whether they are the listed recordings by their paths or content, not only by similar paths.
-    """
+    """Samples that a split.json lists."""
 
     by_name: Mapping[str, Sample]
     verified: bool = True
@@ -195,13 +179,7 @@ def _match_samples(path: Path, names: Sequence[str], samples: Sequence[Sample]) 
 
 
 def _match_copies(bases: Sequence[Path], names: Sequence[str], samples: Sequence[Sample]) -> _Match:
-    """Find the recordings that a split.json lists, at another place; see `restore_split`.
-
-    Args:
-        bases: Folders that the names may be relative to.
-        names: Listed names.
-        samples: Samples of the data set.
-    """
+    """Find the recordings that a split.json lists, at another place; see `restore_split`."""
     own = [(sample, Path(os.path.abspath(sample.name))) for sample in samples if sample.file is not None]
     if not own:
         return _Match({})

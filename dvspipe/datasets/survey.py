@@ -22,17 +22,7 @@ class ClassFigures(BaseModel):
     The figures of events are None if no recording could be loaded. In shards, only the numbers of events are known.
 
     Args:
-        name: Class name; `all` for all classes together.
-        train: Number of recordings in the training part.
-        validation: Number of recordings in the validation part.
-        test: Number of recordings in the test part.
-        groups: Number of people or sources.
-        events: Median number of events.
-        fewest: Minimum number of events.
-        most: Maximum number of events.
         duration_s: Median time from the first to the last event, in seconds.
-        rate_hz: Median event rate in events per second.
-        on_fraction: Mean fraction of ON events.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,15 +41,7 @@ class ClassFigures(BaseModel):
 
 
 class Survey(BaseModel):
-    """Content and problems of a data set.
-
-    Args:
-        title: Title of the data set.
-        sensor: Sensor size, WIDTHxHEIGHT.
-        synthetic: Whether the recordings are synthetic.
-        figures: Figures of each class that has recordings; the last entry is for all classes.
-        problems: A line for each problem of a recording, class or folder.
-    """
+    """Content and problems of a data set."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -75,13 +57,8 @@ class Measurement:
     """Figures of one recording.
 
     Args:
-        label: Label of the recording.
-        version: String that changes with its content; empty if it cannot be loaded.
-        sensor: Sensor of the recording.
-        events: Number of events.
         duration_us: Time from the first to the last event in microseconds; None for a sample in a shard.
         on: Number of ON events; None for a sample in a shard.
-        problems: A line per problem: it cannot be loaded, is empty, comes from another sensor, or is a duplicate.
     """
 
     label: int
@@ -98,13 +75,6 @@ def survey(data: DataSet, progress: Progress | None = None) -> Survey:
 
     Problems are recordings that cannot be loaded, are empty, come from another sensor, are duplicates or are in folders
     that are not read; unknown and empty class folders; and classes without training recordings.
-
-    Args:
-        data: Data set.
-        progress: Called with the number of recordings done and the total.
-
-    Raises:
-        DataError: If the samples are images.
     """
     measured = measure(data, progress)
     found = (problem for each in measured for problem in each.problems)  # a problem of a shard occurs once per sample
@@ -127,15 +97,7 @@ def survey(data: DataSet, progress: Progress | None = None) -> Survey:
 
 
 def measure(data: DataSet, progress: Progress | None = None) -> list[Measurement]:
-    """Load each recording of a data set, and return its figures.
-
-    Args:
-        data: Data set.
-        progress: Called with the number of recordings done and the total.
-
-    Raises:
-        DataError: If the samples are images.
-    """
+    """Load each recording of a data set, and return its figures."""
     report = progress or ignore_progress
     found: list[Measurement] = []
     first: dict[str, str] = {}

@@ -56,12 +56,8 @@ class TensorKey:
     """Cache key of the spike tensor of a recording.
 
     Args:
-        version: Version of the recording.
-        bins: Steps of the tensor.
-        views: Number of variants.
         vary: Random changes of the variants; None if `views` is 1.
         seed: Seed of the changes; None if `views` is 1.
-        complete: Whether the tensor covers the complete recording.
     """
 
     version: str
@@ -76,8 +72,6 @@ class EncodedSample(NamedTuple):
     """Sample encoded as spike tensors.
 
     Args:
-        digest: Digest of the tensors in the cache; empty without a cache.
-        spikes: Spike tensors [views, T, C, H, W].
         counts: Values of `BinCounts` for the original recording, int64 [len(COUNTED)].
     """
 
@@ -318,12 +312,6 @@ def plain_batches(
     """
     if size < 1:
         raise ConfigError(f"batch size {size}: out of range (expected 1 or more)")
-    return _plain_batches(tensors, size, numbers, progress)
-
-
-def _plain_batches(
-    tensors: SpikeTensors, size: int, numbers: Sequence[int] | None, progress: Progress
-) -> Iterator[SpikeTensor]:
     chosen = range(len(tensors)) if numbers is None else numbers
     parts = (chosen[start : start + size] for start in range(0, len(chosen), size))
     used = 0
@@ -444,11 +432,7 @@ def _map_samples(
 
 
 def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Encode a recording; return its spike tensors [views, T, C, H, W] and its counts, int64 [len(COUNTED)].
-
-    Raises:
-        DataError: If the recording cannot be read or is empty.
-    """
+    """Encode a recording; return its spike tensors [views, T, C, H, W] and its counts, int64 [len(COUNTED)]."""
     events = sample.read_content()
     assert isinstance(events, Events)
     if not len(events):

@@ -73,14 +73,7 @@ RESERVED_ARGUMENTS = ("self", "save_to", "root", "train", "split", "transform", 
 
 @dataclass(frozen=True)
 class TonicRecipe:
-    """Recipe for creating a Tonic data set.
-
-    Args:
-        name: Class name.
-        root: Folder of the files (`save_to` in Tonic).
-        arguments: Other arguments, as JSON.
-        download: Whether Tonic verifies the files and downloads incomplete ones; otherwise it uses existing files.
-    """
+    """Recipe for creating a Tonic data set."""
 
     name: str
     root: Path
@@ -93,12 +86,7 @@ class TonicRecipe:
         return f"{self.root}: {self.name}"
 
     def make(self) -> Any:
-        """Create the Tonic data set. Output that Tonic prints goes to standard error, like its progress.
-
-        Raises:
-            FileNotFoundError: If the files are missing and `download` is false.
-            DataError: If the data set cannot be created; the message gives the reason.
-        """
+        """Create the Tonic data set. Output that Tonic prints goes to standard error, like its progress."""
         from tonic import datasets
 
         kind = getattr(datasets, self.name)
@@ -142,8 +130,6 @@ class TonicRecordings:
     """Recordings of a Tonic data set.
 
     Args:
-        dataset: Tonic data set.
-        sensor: Sensor of all recordings.
         recipe: Recipe for creating the data set in other processes; None: it is pickled instead.
     """
 
@@ -163,12 +149,7 @@ class TonicRecordings:
         return Path(found) if isinstance(found, str) else None
 
     def load(self, index: int) -> Events:
-        """Load a recording, sorted by time (SMNIST stores unsorted events).
-
-        Raises:
-            DataError: If Tonic cannot read the recording.
-            EventError: If it is not a structured array of events, or the events break a rule of `Events`.
-        """
+        """Load a recording, sorted by time (SMNIST stores unsorted events)."""
         path = self.path(index)
         if self.recipe is not None and path is not None and path.suffix == ".aedat4":
             return read(path)  # Tonic would need another library
@@ -273,12 +254,7 @@ def open_tonic(source: DataSource[TonicConfig]) -> DataSet:
 
 
 def _find_kind(name: str | None) -> Any:
-    """Return the Tonic class with a name.
-
-    Raises:
-        ConfigError: If the name is missing or unknown.
-        DataError: If its recordings have no classes.
-    """
+    """Return the Tonic class with a name."""
     from tonic import datasets
 
     usable = ", ".join(sorted(set(datasets.__all__) - set(UNCLASSIFIED)))
@@ -324,11 +300,7 @@ def _open_parts(source: DataSource[TonicConfig], kind: Any, root: Path) -> dict[
 
 
 def _find_sensor(dataset: Any, name: str) -> SensorSize:
-    """Find the sensor size of a Tonic data set.
-
-    Raises:
-        DataError: If the sensor is unknown.
-    """
+    """Find the sensor size of a Tonic data set."""
     size = getattr(dataset, "sensor_size", None)
     if size is None and name in SENSORS:
         return SENSORS[name]
@@ -338,11 +310,7 @@ def _find_sensor(dataset: Any, name: str) -> SensorSize:
 
 
 def _read_part(recordings: TonicRecordings, place: str) -> TonicPart:
-    """Read the labels of recordings; load the recordings only if Tonic does not list the labels.
-
-    Raises:
-        DataError: If a label is not a class.
-    """
+    """Read the labels of recordings; load the recordings only if Tonic does not list the labels."""
     dataset = recordings.dataset
     changed = getattr(dataset, "target_transform", None) or getattr(dataset, "transforms", None)
     listed = (getattr(dataset, name, None) for name in ("targets", "label_data"))
@@ -379,11 +347,7 @@ def _find_classes(dataset: Any, name: str, labels: Sequence[int | str]) -> tuple
 
 
 def _find_label(label: int | str, classes: Sequence[str], name: str) -> int:
-    """Return the class index of a Tonic label.
-
-    Raises:
-        DataError: If the class is unknown.
-    """
+    """Return the class index of a Tonic label."""
     if isinstance(label, int) and 0 <= label < len(classes):
         return label
     if label not in classes:

@@ -231,7 +231,7 @@ class Classifier:
             'hf://user/mine@3f8c1b0'
         """
         from ..checkpoints.model_card import write_card  # slow imports, needed only here
-        from ..training.records import find_records
+        from ..training.evaluation import find_records
 
         model = HubModel.parse(name if name.startswith(SCHEME) else SCHEME + name)
         card = write_card(model.name, self.config, find_records(self.checkpoint), license)

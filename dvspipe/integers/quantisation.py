@@ -25,7 +25,6 @@ from ..results import TrainingRun
 from ..training.callback import LogCallback, TrainingCallback
 from ..training.config import TrainConfig
 from ..training.evaluation import evaluate_network, open_evaluation
-from ..training.machine import keep_freed_memory
 from ..training.run import train
 
 MAX_CALIBRATION = 64  # recordings; more do not change the scales noticeably
@@ -93,7 +92,6 @@ class Quantisation(Brief):
 
 
 @checked
-@keep_freed_memory()
 def quantise(
     checkpoint: str | Path,
     data: DataConfig | Mapping[str, object] | str | Path,

@@ -4,9 +4,9 @@ from .callback import LogCallback, TrainingCallback
 from .choice import Choice, choose_settings
 from .config import OptimiserConfig, TrainConfig
 from .evaluation import Evaluation, evaluate, evaluate_network
+from .machine import measure_step
 from .robustness import evaluate_corrupted
 from .run import RUNS, choose_device, train
-from .speed import measure_step
 
 __all__ = [
     "RUNS",

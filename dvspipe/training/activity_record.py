@@ -41,16 +41,7 @@ def record_activity(
     bins: BinConfig,
     wrong: Sequence[WrongPrediction],
 ) -> ActivityRecord:
-    """Record the activity of a network on the test recordings.
-
-    Args:
-        layers: Activity of each layer over all test recordings.
-        network: Network in evaluation mode.
-        tensors: Spike tensors of the test recordings.
-        data: Data set of the test recordings.
-        bins: Settings of the spike tensors.
-        wrong: Wrong predictions; the first ones are stored with an image.
-    """
+    """Record the activity of a network on the test recordings."""
     places = {sample.name: number for number, sample in enumerate(data.test)}
     labels = _sample_evenly(np.unique(tensors.labels).tolist(), MAX_EXAMPLES)
     numbers = [int(np.flatnonzero(tensors.labels == label)[0]) for label in labels]

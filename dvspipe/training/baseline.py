@@ -59,11 +59,7 @@ class _Votes(nn.Module):
 
 
 def save_baseline(path: Path, network: nn.Module) -> None:
-    """Write the weights of a frame network, complete or not at all.
-
-    Raises:
-        FileError: If the file cannot be written.
-    """
+    """Write the weights of a frame network, complete or not at all."""
     with write_beside(path) as beside:
         beside.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}))
 

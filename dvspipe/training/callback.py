@@ -101,12 +101,7 @@ class LogCallback(TrainingCallback):
 
 
 class StageCallback(TrainingCallback):
-    """Forward only the progress, with a prefix before the stages.
-
-    Args:
-        callback: Callback to forward to.
-        prefix: Prefix, such as `baseline, `.
-    """
+    """Forward only the progress, with a prefix before the stages."""
 
     def __init__(self, callback: TrainingCallback, prefix: str) -> None:
         self.callback, self.prefix = callback, prefix

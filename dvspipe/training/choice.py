@@ -18,6 +18,7 @@ from ..base.config import SettingsTree, build, merge_settings, plain_settings
 from ..base.errors import DataError, brief, count_noun
 from ..checkpoints.checkpoint import ClassifierConfig, load_config
 from ..datasets import (
+    DataConfig,
     DataSet,
     DecodedEvents,
     RecordingsConfig,
@@ -63,12 +64,14 @@ class Choice:
 
     Args:
         settings: Chosen and given settings; the others have their defaults.
+        config: Configuration of the training, from these settings.
         reasons: Reasons by settings group, one line per decision.
         warnings: Unintended cues in the recordings that a network could use, one line each.
         decoded: Decoded events of the recordings; pass them to `train` to avoid decoding again.
     """
 
     settings: SettingsTree
+    config: TrainConfig
     reasons: Mapping[str, str]
     warnings: tuple[str, ...] = ()
     decoded: DecodedEvents = field(default_factory=DecodedEvents)
@@ -76,11 +79,6 @@ class Choice:
     def __repr__(self) -> str:
         listed = ", ".join(f"{name}={brief(value, MAX_SHOWN_LETTERS)}" for name, value in self.settings.items())
         return f"Choice({listed}, {count_noun(len(self.warnings), 'warning')})"
-
-    @property
-    def config(self) -> TrainConfig:
-        """Configuration of the training."""
-        return build(TrainConfig, self.settings, str(self.settings.get("name")))
 
     def to_yaml(self) -> str:
         """Return the settings as YAML, with the reasons as comments."""
@@ -128,10 +126,12 @@ def choose_settings(
     needed = merge_settings(choose_for_rule(settings).settings, settings)
     config = build(TrainConfig, needed, str(root))
     init = None if config.init is None else load_config(config.init)
-    framing, why = _choose_framing(config, init, progress)
+    data, framing, why = _choose_framing(config, init, progress)
+    config = config.model_copy(update={"data": data})
     settings = merge_settings({"data": framing}, settings)
-    config, decoded = build(TrainConfig, merge_settings({"data": framing}, needed), str(root)), DecodedEvents()
-    opened = open_dataset(config.data, config.seed, config.bins, decoded=decoded)
+
+    decoded = DecodedEvents()
+    opened = open_dataset(data, config.seed, config.bins, decoded=decoded)
     measured = measure(opened, progress)
     unusable = [each.problems[0] for each in measured if not each.events]
     if unusable:
@@ -157,8 +157,9 @@ def choose_settings(
         for group, values in given.items()
         if group in reasons and isinstance(values, dict)
     }
-    _check_network(build(TrainConfig, merged, str(root)), opened, measured)
-    return Choice(merged, reasons, tuple(_compare_sensors(str(root), opened, measured)), decoded)
+    complete = build(TrainConfig, merged, str(root))
+    _check_network(complete, opened, measured)
+    return Choice(merged, complete, reasons, tuple(_compare_sensors(str(root), opened, measured)), decoded)
 
 
 def _add_given(group: str, reason: str, given: SettingsTree) -> str:
@@ -221,15 +222,18 @@ def _longer_side(size: SensorSize) -> int:
 
 def _choose_framing(
     config: TrainConfig, init: ClassifierConfig | None, progress: Progress | None
-) -> tuple[SettingsTree, str]:
-    """Return the framing of the network to fine-tune, or one that suits the videos, and the reason."""
+) -> tuple[DataConfig, SettingsTree, str]:
+    """Frame a data set as the network to fine-tune, or as suits the videos; return also the framing and the reason."""
     data = config.data
     if init is not None:
-        adopted = adopt_framing(data, init).model_dump(mode="json", exclude_defaults=True)
-        kept = {key: adopted[key] for key in ("size", *FramingConfig.model_fields) if key in adopted}
-        return kept, f"framed as in {config.init}"
+        adopted = adopt_framing(data, init)
+        given = adopted.model_dump(mode="json", exclude_defaults=True)
+        framing = {key: given[key] for key in ("size", *FramingConfig.model_fields) if key in given}
+        return adopted, framing, f"framed as in {config.init}"
     choice = choose_framing(open_dataset(data, config.seed, config.bins), data, progress or ignore_progress)
-    return ({}, "") if choice is None else (choice.settings, choice.reason)
+    if choice is None:
+        return data, {}, ""
+    return data.model_copy(update=choice.settings), choice.settings, choice.reason
 
 
 def _drop_training(chosen: SettingsTree) -> SettingsTree:

@@ -27,20 +27,7 @@ FEWEST_DRAWN = 2  # recordings per class; training needs all of them
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """Result of a run after its test.
-
-    Args:
-        config: Configuration of the run.
-        data: Data set, without copies.
-        counts: Event counts of each training recording, inside and outside the bins.
-        updates: Number of weight updates until the last epoch.
-        layers: Activity of the layers on the test part.
-        train_accuracy: Accuracy on the training part, in evaluation mode.
-        correct: Number of correct test predictions.
-        count_accuracy: Test accuracy of a linear classifier on the number of events alone.
-        convergence: Mean of w (1 - w) of the weights of each layer trained by STDP.
-        properties: Findings about properties of the files; see `find_properties`.
-    """
+    """Result of a run after its test."""
 
     config: TrainConfig
     data: DataSet
@@ -107,12 +94,7 @@ def find_same_films(data: DataSet) -> Iterator[Finding]:
 
 
 def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[Finding]:
-    """Yield a finding if many events are outside the steps of the spike tensors.
-
-    Args:
-        counts: Event counts of each training recording, inside and outside the bins.
-        config: Configuration of the run.
-    """
+    """Yield a finding if many events are outside the steps of the spike tensors."""
     bins = config.bins
     total = BinCounts(
         events=sum(count.events for count in counts),

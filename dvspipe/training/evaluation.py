@@ -14,9 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..base.arguments import checked
-from ..base.config import as_settings
+from ..base.config import as_settings, read_stored
 from ..base.errors import Brief, ConfigError, DataError, Remedy, count_noun
-from ..checkpoints.checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint, load_checkpoint, pin_checkpoint
+from ..checkpoints.checkpoint import (
+    FEW_CALIBRATED,
+    SHIPPED,
+    ClassifierConfig,
+    find_checkpoint,
+    load_checkpoint,
+    pin_checkpoint,
+)
+from ..checkpoints.model_card import RunRecords
 from ..datasets import (
     PARTS,
     Cache,
@@ -41,13 +49,17 @@ from ..results import (
     EvaluationResult,
     RecordingPrediction,
     RunFolder,
+    ShippedRecord,
+    TestResult,
     WrongPrediction,
     calibration_error,
 )
 from ..results.scores import CALIBRATION_BINS, Counts
 from .callback import LogCallback, TrainingCallback
+from .config import TrainConfig
 from .framing import adopt_framing
-from .machine import keep_freed_memory
+
+CARD_SETTINGS = {"seed", "bins", "network", "augment", "optimiser", "stdp"}  # no paths of the user's machine
 
 
 @dataclass(frozen=True, repr=False)
@@ -158,15 +170,7 @@ def event_count_accuracy(train: SpikeTensors, test: SpikeTensors) -> float:
 
 @dataclass(frozen=True)
 class OpenedEvaluation:
-    """Classifier and the samples to evaluate it on; see `open_evaluation`.
-
-    Args:
-        classifier: Configuration of the classifier.
-        network: Its network.
-        data: Data set.
-        part: Part that is evaluated.
-        samples: Samples of the part.
-    """
+    """Classifier and the samples to evaluate it on; see `open_evaluation`."""
 
     classifier: ClassifierConfig
     network: nn.Module
@@ -216,7 +220,6 @@ class TrainedClassifier(Protocol):
 
 
 @checked
-@keep_freed_memory()
 def evaluate(
     checkpoint: str | Path | TrainedClassifier | nn.Module,
     data: DataConfig | DataSet | Mapping[str, object] | str | Path,
@@ -276,8 +279,6 @@ class _Trained:
 
     Args:
         checkpoint: Checkpoint that it was loaded from; None if it was built in memory.
-        config: Its configuration.
-        network: The network.
     """
 
     checkpoint: str | None
@@ -321,14 +322,7 @@ def _load(checkpoint: str | Path | TrainedClassifier, modules: ModuleSource) -> 
 def evaluate_opened(
     opened: OpenedEvaluation, cache: Cache | None, *, batch: int, callback: TrainingCallback
 ) -> EvaluationResult:
-    """Evaluate an opened classifier on its samples.
-
-    Args:
-        opened: Classifier and samples.
-        cache: Cache of the spike tensors; None: no cache.
-        batch: Recordings per batch.
-        callback: Called with progress.
-    """
+    """Evaluate an opened classifier on its samples."""
     settings, progress = TensorSettings(opened.classifier.bins), partial(callback.on_progress, f"reading {opened.part}")
     tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=progress)
     progress = partial(callback.on_progress, f"evaluating {opened.part}")
@@ -364,7 +358,7 @@ def open_evaluation(
     if found.classes != classifier.classes:
         raise DataError(
             f"{found.title}: classes differ from {name} (found {', '.join(found.classes)}, expected "
-            f"{', '.join(classifier.classes)})"
+            f"{', '.join(classifier.classes)}); to classify them, fine-tune it: train with init=CHECKPOINT"
         )
     if found.sensor != classifier.sensor:
         raise DataError(
@@ -386,16 +380,6 @@ def _split_as_trained(
 
     If the recordings are not from the run, the test part is all of them, unless the data set has its own test part.
     Warn in this case, and if the part may contain recordings of the training.
-
-    Args:
-        trained: Trained network.
-        data: Data set before splitting.
-        part: `train`, `validation` or `test`.
-        divide: Splits the data set by its seed.
-        callback: Called with warnings.
-
-    Raises:
-        DataError: If only some of the recordings are from the run, or there are too few to split.
     """
     split = trained.split
     restored = None if split is None else restore_split(split, data)
@@ -420,6 +404,21 @@ def _split_as_trained(
     return divided, part
 
 
+def find_records(checkpoint: str | None) -> RunRecords | ShippedRecord | None:
+    """Find the records of a checkpoint: of a shipped classifier, or of its run if it is the best one; else None."""
+    if checkpoint is None:
+        return None
+    path = find_checkpoint(checkpoint)
+    if path.parent == SHIPPED:
+        return ShippedRecord.read(path.with_suffix(".json"))
+    folder = RunFolder(path.resolve().parent.parent)  # path: RUN/weights/best.safetensors
+    if path.resolve() != folder.best or not folder.test.is_file():
+        return None
+    config = read_stored(TrainConfig, folder.config)
+    settings = config.model_dump(mode="json", include=CARD_SETTINGS, exclude_defaults=True)
+    return RunRecords(TestResult.read(folder.test), settings)
+
+
 def test_notes(
     data: DataSet,
     by_count: float,
@@ -428,15 +427,7 @@ def test_notes(
     *,
     has_layers: bool,
 ) -> tuple[str, ...]:
-    """Return notes that qualify a test result, one sentence or two each.
-
-    Args:
-        data: Data set and its split.
-        by_count: Test accuracy of a classifier on the number of events alone.
-        counts: Event counts of each training recording, inside and outside the bins.
-        baseline: Result of the baseline network.
-        has_layers: Whether the layers of the network are known.
-    """
+    """Return notes that qualify a test result, one sentence or two each."""
     events, saturated = sum(count.events for count in counts), sum(count.saturated for count in counts)
     outside = sum(count.before + count.beyond for count in counts)
     parts = data.parts.values()

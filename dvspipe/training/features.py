@@ -125,11 +125,7 @@ def _stack_views(tensors: SpikeTensors, numbers: NDArray[np.int64]) -> SpikeTens
 def fit_logistic(linear: nn.Linear, features: Singles, labels: NDArray[np.int64], *, c: float) -> tuple[float, float]:
     """Fit a logistic regression and store it in a linear layer; return its mean cross-entropy and its accuracy.
 
-    Args:
-        linear: Layer from F features to K classes; it is changed.
-        features: Features, float32 [N, F]; overwritten.
-        labels: True classes, int64 [N].
-        c: C of scikit-learn (inverse regularisation), for features scaled to a standard deviation of 1.
+    The features [N, F] are overwritten. `c` is C of scikit-learn, for features with a standard deviation of 1.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression

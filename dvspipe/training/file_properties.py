@@ -35,9 +35,6 @@ class PropertyScore:
     """Cross-validated result of a classifier on properties of the files alone.
 
     Args:
-        correct: Number of correct predictions.
-        files: Number of files, one of each group and class.
-        majority: Share of correct predictions of the largest class for all files.
         separated: Class that is separated from all others; None: all classes are.
     """
 
@@ -68,14 +65,7 @@ class PropertyScore:
 def find_properties(
     data: DataSet, config: DataConfig, events: Mapping[str, int], progress: Progress
 ) -> Iterator[Finding]:
-    """Yield a finding if properties of the files alone predict the class.
-
-    Args:
-        data: Data set.
-        config: Its settings. Only folders of recordings and videos are examined.
-        events: Number of events of each sample, by name.
-        progress: Called with the number of files read and the total.
-    """
+    """Yield a finding if properties of the files alone predict the class."""
     if not isinstance(config, FilesConfig) or data.in_time:
         return
     table = read_properties(data, config.hints, events, progress)
@@ -96,7 +86,6 @@ class PropertyTable(NamedTuple):
     Args:
         values: Properties, float64 [N, len(PROPERTIES)]; unknown values are -1.
         labels: Class indices, int64 [N].
-        groups: Person or source of each file.
     """
 
     values: NDArray[np.float64]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..base.config import SettingsTree, build, merge_settings
+from ..base.config import SettingsTree
 from ..base.errors import DvspipeError
 from ..checkpoints.checkpoint import ClassifierConfig
 from ..datasets import PERSON_SIZE, DataConfig, DataSet, FilesConfig
@@ -24,8 +24,6 @@ class FramingChoice(NamedTuple):
 
     Args:
         size: Input size of the network; None: size of the videos.
-        roi: `auto` or `full`.
-        reason: Reason for the choice.
     """
 
     size: SensorSize | None
@@ -40,30 +38,19 @@ class FramingChoice(NamedTuple):
 
 
 def adopt_framing(data: DataConfig, classifier: ClassifierConfig) -> DataConfig:
-    """Return data settings that frame recordings as a network expects.
-
-    Args:
-        data: Data settings; explicit settings are kept. Kinds other than folders of recordings are not framed.
-        classifier: Configuration of the network.
-    """
+    """Return data settings that frame recordings as a network expects."""
     if not isinstance(data, FilesConfig) or data.root is None:
         return data
     framed = data.with_defaults(classifier.framing)
     if data.size is not None:
         return framed
-    given = framed.model_dump(mode="json", exclude_unset=True)
-    return build(type(data), merge_settings(given, {"size": str(classifier.sensor)}), "data")
+    return framed.model_copy(update={"size": str(classifier.sensor)})
 
 
 def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignore_progress) -> FramingChoice | None:
     """Choose a framing for the videos of a folder; None if there are no videos, or the settings name a region.
 
     The choice is the person (`roi = auto`) if one is found in most videos, otherwise the complete picture.
-
-    Args:
-        data: Recordings and videos.
-        config: Settings of the folder.
-        progress: Called with the number of searched videos done and the total.
     """
     if not isinstance(config, FilesConfig):
         return None

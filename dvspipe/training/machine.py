@@ -1,22 +1,21 @@
-"""The machine that computes a result: its description, and its memory."""
+"""The machine that computes a result: its description, memory, instructions and speed."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from pathlib import Path
 
 import torch
 
+from ..checkpoints.checkpoint import ClassifierConfig
+from ..events import SensorSize
+from ..rules import backpropagate
+from .config import TrainConfig
+
 BFLOAT16_FLAGS = frozenset(("avx512_bf16", "amx_bf16", "bf16"))  # two x86-64 flags, one ARM flag
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # parameters of mallopt in malloc.h of glibc
-KEEPING = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1))
-USUAL = ((M_MMAP_MAX, 65536), (M_MMAP_THRESHOLD, 2**25), (M_TRIM_THRESHOLD, 2**26))
-"""Values that glibc itself reaches after freeing large blocks."""
+REPEATS = 3  # measured steps; the first one also compiles
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:
@@ -51,25 +50,25 @@ def lacks_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return BFLOAT16_FLAGS.isdisjoint(words)
 
 
-@contextmanager
-def keep_freed_memory() -> Iterator[None]:
-    """Let glibc keep large freed blocks for new tensors inside the block, and return them to the system after it.
+def measure_step(config: TrainConfig, sensor: SensorSize, classes: tuple[str, ...]) -> float:
+    """Measure the training time per recording, in seconds.
 
-    By default, glibc returns them at once and requests new, zeroed blocks in every training step. This takes a third to
-    half of a step. With other C libraries, nothing changes.
+    Args:
+        config: Configuration; a batch of its size with random spikes is measured.
+        sensor: Sensor of the recordings.
+        classes: Class names.
     """
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if library is None or not hasattr(library, "malloc_trim"):
-        yield
-        return
-    for parameter, value in KEEPING:
-        library.mallopt(parameter, value)
-    try:
-        yield
-    finally:
-        for parameter, value in USUAL:
-            library.mallopt(parameter, value)
-        library.malloc_trim(0)
+    classifier = ClassifierConfig(
+        classes=classes, width=sensor.width, height=sensor.height, bins=config.bins, network=config.network
+    )
+    network, batch = classifier.build_network(), config.optimiser.batch
+    spikes = (torch.rand(config.bins.steps, batch, *classifier.task.shape) < 0.05).float()
+    taken_s = []
+    for _ in range(REPEATS):
+        start_s = time.perf_counter()
+        backpropagate(network, spikes, lambda outputs: outputs.square().mean())
+        taken_s.append(time.perf_counter() - start_s)
+    return min(taken_s) / batch
 
 
 def _processor() -> str:

@@ -23,11 +23,8 @@ def estimate_norms(network: nn.Module, tensors: SpikeTensors, *, batch: int, seg
     Running statistics average over earlier weights: after n updates with momentum 0.1, a share of 0.9^n is still the
     initial value. After few updates, layers would be silent in evaluation mode.
 
-    Args:
-        network: Network; it is left in evaluation mode.
-        tensors: Training part; at most MAX_RECORDINGS of it are used, the same ones each time.
-        batch: Recordings per batch, as in training.
-        segment: Steps that are normalised together, as in training; None: all.
+    At most MAX_RECORDINGS of the training part are used, the same ones each time. As in training, `segment` steps are
+    normalised together. The network is left in evaluation mode.
     """
     momenta = [norm.momentum for norm in find_norms(network)]
     device = next(network.parameters()).device
@@ -49,11 +46,6 @@ def fit_gains(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
     """Set gain and offset of standardised convolutions so the currents of each channel have mean 0 and variance 1.
 
     As with batch norm, no layer of an untrained network is silent then.
-
-    Args:
-        network: Network; it is left in evaluation mode.
-        tensors: Training part; the first steps of one batch are used.
-        batch: Number of recordings.
     """
 
     def fit(convolution: nn.Module, _inputs: tuple[Tensor, ...], currents: Tensor) -> Tensor:
@@ -82,15 +74,7 @@ def fit_gains(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
 def measure_classes(
     network: nn.Module, tensors: SpikeTensors, classes: int, *, batch: int, progress: Progress = ignore_progress
 ) -> ClassMoments | None:
-    """Measure the moments of the inputs of all batch norms per class; None without batch norms, and for a module.
-
-    Args:
-        network: Network; it is left in evaluation mode.
-        tensors: Training part; at most MAX_OF_CLASS recordings of each class are used.
-        classes: Number of classes K.
-        batch: Recordings per batch.
-        progress: Called after each batch.
-    """
+    """Measure the moments of the inputs of all batch norms per class; None without batch norms, and for a module."""
     if not find_norms(network) or isinstance(network, ModuleNetwork):  # modules have an unknown order of dimensions
         return None
     device = next(network.parameters()).device

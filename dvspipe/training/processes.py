@@ -24,8 +24,6 @@ class TrainingProcesses:
 
     Args:
         rank: Number of this process, from 0.
-        count: Number of processes.
-        device: Device of this process.
     """
 
     rank: int
@@ -76,11 +74,7 @@ class TrainingProcesses:
 
 @contextmanager
 def join_processes(device: torch.device) -> Iterator[TrainingProcesses]:
-    """Yield this process among the processes of torchrun, or alone without torchrun.
-
-    Raises:
-        ConfigError: If there are more processes on this machine than GPUs.
-    """
+    """Yield this process among the processes of torchrun, or alone without torchrun."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1 or not dist.is_available():
         yield TrainingProcesses(0, 1, device)

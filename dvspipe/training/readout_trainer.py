@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..checkpoints.checkpoint import Checkpoint, ClassifierConfig
+from ..checkpoints.checkpoint import ClassifierConfig
 from ..datasets import DataSet, DecodedEvents, Sample, open_dataset, plain_batches
 from ..networks import Network, SpikingNetwork, watch_rates
-from ..results import EpochRow, RunFolder, write_rows
+from ..results import EpochRow, write_rows
 from ..rules import (
     ReadoutFit,
     find_features,
@@ -29,28 +29,12 @@ from .trainer import Experiment
 
 
 class ReadoutTrainer:
-    """Trainer that fits only the readout of a trained network.
-
-    Args:
-        experiment: Configuration and data; the validation part is not used.
-        network: Trained network, on the device of this process.
-        folder: Run folder; it receives the weights and one row, like a run of one epoch.
-        init: The trained network before the fit, with its training moments.
-        save: Writes the network to a file.
-    """
+    """Trainer that fits only the readout of a trained network; the run has one row, like a run of one epoch."""
 
     step = 1  # optimiser steps, as in `Trainer`
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        network: Network,
-        folder: RunFolder,
-        init: Checkpoint,
-        save: Callable[[Path, nn.Module], None],
-    ) -> None:
-        self.init = init
-        self.experiment, self.folder, self.save = experiment, folder, save
+    def __init__(self, experiment: Experiment, network: Network, save: Callable[[Path, nn.Module], None]) -> None:
+        self.experiment, self.folder, self.save = experiment, experiment.folder, save
         self.network = require_linear(network)
         self.rows: list[EpochRow] = []
 
@@ -80,10 +64,10 @@ class ReadoutTrainer:
 
     def _find_class_means(self, labels: torch.Tensor) -> torch.Tensor | None:
         """Return the mean features per class from the training of `init`; None if the classes differ."""
-        classes = self.experiment.classifier.classes
-        if classes != self.init.config.classes:
+        classes, init = self.experiment.classifier.classes, self.experiment.init
+        if init is None or classes != init.config.classes:
             return None
-        return find_features(self.init.moments, labels, classes, str(self.experiment.config.init))
+        return find_features(init.moments, labels, classes, str(self.experiment.config.init))
 
 
 def read_training_features(experiment: Experiment, network: SpikingNetwork) -> torch.Tensor:
@@ -135,17 +119,7 @@ def number_recordings(samples: Sequence[Sample]) -> torch.Tensor:
 
 
 def open_recordings(config: TrainConfig, classes: tuple[str, ...], decoded: DecodedEvents | None = None) -> DataSet:
-    """Open the data set of a configuration without a validation part.
-
-    Args:
-        config: Configuration of the run.
-        classes: Classes of the checkpoint. If they include all classes of the data set, the data set adopts them: few
-            recordings often show only some of the classes.
-        decoded: Already decoded events of recordings.
-
-    Raises:
-        DataError: If the data set is not usable.
-    """
+    """Open the data set of a configuration without a validation part."""
     data = open_dataset(config.data.with_shares({"validation": 0.0}), config.seed, config.bins, decoded=decoded)
     if not set(data.classes) <= set(classes):
         return replace(data, train=(*data.train, *data.validation), validation=())
@@ -161,11 +135,6 @@ def start_readout(classifier: ClassifierConfig, before: ClassifierConfig, networ
     """Return a classifier with the calibration of another one, because few recordings cannot fit it.
 
     If the classes differ, set the last layer of the network to zero, and keep only the temperature.
-
-    Args:
-        classifier: Classifier to fit.
-        before: Classifier that provides the layers.
-        network: Network of `classifier`.
     """
     if classifier.classes == before.classes:
         kept = {name: getattr(before, name) for name in ("temperature", "calibrated_on", "least_energy")}

@@ -65,15 +65,7 @@ FREE_TO_DIFFER: dict[str, bool | set[str]] = {
 
 @dataclass(frozen=True)
 class TrainingState:
-    """State of a training after an epoch.
-
-    Args:
-        rows: All complete epochs, at least one.
-        step: Number of optimiser steps so far.
-        network: Tensors of the network.
-        average: Tensors of the moving average of the weights; empty without one.
-        optimiser: Tensors of the optimiser, named `<parameter number>.<name>`.
-    """
+    """State of a training after an epoch."""
 
     rows: tuple[EpochRow, ...]
     step: int
@@ -87,11 +79,7 @@ class TrainingState:
         return self.rows[-1].epoch
 
     def save(self, path: Path) -> None:
-        """Write the state, complete or not at all.
-
-        Raises:
-            FileError: If the file cannot be written.
-        """
+        """Write the state, complete or not at all."""
         tensors = {
             prefix + name: tensor
             for prefix, group in ((NETWORK, self.network), (AVERAGE, self.average), (OPTIMISER, self.optimiser))
@@ -102,11 +90,7 @@ class TrainingState:
 
     @classmethod
     def load(cls, path: Path) -> TrainingState:
-        """Read a state written by `save`.
-
-        Raises:
-            CheckpointError: If the file is missing, or is not a training state.
-        """
+        """Read a state written by `save`."""
         if not path.is_file():
             raise CheckpointError(f"{path}: no such file (expected the state of the training); start a new run")
         groups: dict[str, dict[str, Tensor]] = {NETWORK: {}, AVERAGE: {}, OPTIMISER: {}}
@@ -124,11 +108,7 @@ class TrainingState:
 
 
 def find_state(folder: RunFolder) -> TrainingState | None:
-    """Read the state of a run, or return None if its first epoch is not complete.
-
-    Raises:
-        CheckpointError: If later epochs are complete, but the state is missing or invalid.
-    """
+    """Read the state of a run, or return None if its first epoch is not complete."""
     rows = len(read_bytes(folder.epochs).splitlines()) if folder.epochs.is_file() else 0
     if rows <= 1 and not folder.state.is_file():
         return None  # an epoch's row is written before its state
@@ -155,16 +135,7 @@ def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tenso
 
 
 def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
-    """Check that a run resumes with the configuration that it was started with; its folders may have another path.
-
-    Args:
-        config: Configuration to resume with.
-        path: args.yaml of the run.
-        changed: Whether the settings in CHANGEABLE may differ.
-
-    Raises:
-        ConfigError: If other settings differ; the message names the first ones.
-    """
+    """Check that a run resumes with the configuration that it was started with; its folders may have another path."""
     if not path.is_file():
         raise ConfigError(f"{path}: no such file (expected the configuration of the run to resume)")
     before = read_stored(TrainConfig, path)
@@ -185,21 +156,7 @@ def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
 def load_initial_weights(
     init: Checkpoint, classifier: ClassifierConfig, network: Network, *, name: str
 ) -> ClassifierConfig:
-    """Load the weights of a checkpoint into a network; without the last linear layer if the classes differ.
-
-    Args:
-        init: Checkpoint.
-        classifier: Configuration of the network.
-        network: Network to load the weights into.
-        name: Name of the checkpoint, for errors.
-
-    Returns:
-        `classifier`, with the training data of the checkpoint added to its own.
-
-    Raises:
-        ConfigError: If the checkpoint has another sensor, other bins or another network; the message names the
-            first differences. Also if the network is a module and the classes differ.
-    """
+    """Load the weights of a checkpoint into a network; without the last linear layer if the classes differ."""
     before, trained, _ = init
     there, here = _dump_shared(before), _dump_shared(classifier)
     if differences := find_differences(there, here):

@@ -19,10 +19,8 @@ from ..networks import NO_MODULES, ModuleSource
 from ..results import CorruptedAccuracy, CorruptionResult
 from .callback import LogCallback, TrainingCallback
 from .evaluation import evaluate_network, evaluate_opened, open_evaluation
-from .machine import keep_freed_memory
 
 
-@keep_freed_memory()
 def evaluate_corrupted(
     checkpoint: str | Path,
     data: DataConfig | Mapping[str, object] | str | Path,

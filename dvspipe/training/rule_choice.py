@@ -38,13 +38,7 @@ WHY = {
 
 @dataclass(frozen=True)
 class RuleChoice:
-    """Settings that a rule or a kind of network requires.
-
-    Args:
-        settings: Settings that override the general choice.
-        reasons: One line per decision, by settings group.
-        unused: Settings of the general choice that are not used, by settings group.
-    """
+    """Settings that a rule or a kind of network requires."""
 
     settings: SettingsTree = field(default_factory=dict)
     reasons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -81,15 +75,7 @@ def choose_for_rule(given: SettingsTree) -> RuleChoice:
 def fit_to_data(
     choice: RuleChoice, given: SettingsTree, *, samples: int, window_us: int, grid: SensorSize
 ) -> RuleChoice:
-    """Add the settings that also depend on the recordings.
-
-    Args:
-        choice: Result of `choose_for_rule` for the same settings.
-        given: Explicit settings.
-        samples: Number of training recordings.
-        window_us: Duration of a spike tensor.
-        grid: Width and height of a spike tensor.
-    """
+    """Add the settings that also depend on the recordings."""
     kind, why = _group(given, "network").get("kind"), dict[str, tuple[str, ...]]()
     if kind == "first_spike":
         fitted: SettingsTree = {"network": _choose_constants(_group(given, "network"), window_us)}

@@ -65,12 +65,12 @@ from .evaluation import evaluate_network, event_count_accuracy, score, test_note
 from .features import FeatureTrainer
 from .file_properties import find_properties
 from .framing import adopt_framing
-from .machine import describe_machine, keep_freed_memory, lacks_bfloat16
+from .machine import describe_machine, lacks_bfloat16
 from .norms import measure_classes
-from .processes import TrainingProcesses, join_processes
+from .processes import join_processes
 from .readout_trainer import ReadoutTrainer, fit_new_readout, open_recordings, start_readout
 from .resuming import TrainingState, check_config, find_state, load_initial_weights
-from .trainer import DataParts, Experiment, Trainer, is_over, require_tensorboard
+from .trainer import DataParts, Experiment, RunSetup, Trainer, is_over, require_tensorboard
 
 RUNS = Path("runs/train")  # folder of new runs
 OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in torch's error messages about CPU memory
@@ -131,33 +131,34 @@ def train(
     """
     is_first = os.environ.get("RANK", "0") == "0"  # set by torchrun
     callback = (callback or LogCallback()) if is_first else TrainingCallback()
+    data = config if isinstance(config, DataSet) else None
     module = network if isinstance(network, nn.Module) else None
-    given = config if isinstance(config, DataSet) else None
     if module is None and network is not None:
         named |= {"network": network}
-    elif module is not None and given is not None:
+    elif module is not None and data is not None:
         named |= {"network": {"kind": "module"}}
-    place = None if folder is None else RunFolder(Path(folder))
-    if place is not None and place.config.is_file() and not resume and not overwrite:
+
+    own = None if folder is None else RunFolder(Path(folder))
+    if own is not None and own.config.is_file() and not resume and not overwrite:
         raise FileError(f"{folder}: contains a run", REPLACE, Remedy("resume", True, "resume it"))
-    config, found = _find_config(
-        None if isinstance(config, DataSet) else config, named, callback, place if resume else None
-    )
-    place, decoded = place or _free_folder(config.name), decoded or found
+    resumed = own if resume else None
+    config, found = _find_config(None if isinstance(config, DataSet) else config, named, callback, resumed)
+    if own is None and os.environ.get("WORLD_SIZE", "1") != "1":  # each process would find another folder
+        raise ConfigError("folder: missing; several training processes need a common run folder")
     modules = ModuleSource.of(trust, module)
     modules.check(config.network)  # fail before recordings are read
     init = None if config.init is None else read_checkpoint(config.init, modules=modules)
     if init is not None:
         config = config.model_copy(update={"data": adopt_framing(config.data, init.config)})
-    with keep_freed_memory(), join_processes(choose_device(config.device)) as processes:
+
+    with join_processes(choose_device(config.device)) as processes:
+        place = own or RunFolder.find_free(RUNS, config.name)
         if resume:
             check_config(config, place.config, changed=changed)
-        if config.optimiser.precision == "float16" and processes.device.type != "cuda":
-            raise ConfigError("optimiser.precision = float16: needs a GPU; use bfloat16 or float32 on the CPU")
-        if config.optimiser.precision == "bfloat16" and processes.device.type == "cpu" and lacks_bfloat16():
-            callback.on_warning("optimiser.precision = bfloat16: this processor emulates it; float32 is faster")
+        setup = RunSetup(config, place, init, modules, processes, callback)
+        _check_precision(setup)
         try:
-            return _run(config, place, init, command, callback, processes, modules, decoded, given, resume=resume)
+            return _run(setup, data, decoded or found, command, resume=resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise ConfigError(
@@ -194,17 +195,6 @@ def _find_config(
     return choice.config, choice.decoded
 
 
-def _free_folder(name: str) -> RunFolder:
-    """Return the run folder for a new run with a name.
-
-    Raises:
-        ConfigError: If several processes train together: each would find another one.
-    """
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise ConfigError("folder: missing; several training processes need a common run folder")
-    return RunFolder.find_free(RUNS, name)
-
-
 def choose_device(name: str) -> torch.device:
     """Return the torch device for `auto`, `cpu` or `cuda`.
 
@@ -216,23 +206,26 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def _check_precision(setup: RunSetup) -> None:
+    """Check that the device has the precision, and warn if it emulates it."""
+    precision, device = setup.config.optimiser.precision, setup.processes.device.type
+    if precision == "float16" and device != "cuda":
+        raise ConfigError("optimiser.precision = float16: needs a GPU; use bfloat16 or float32 on the CPU")
+    if precision == "bfloat16" and device == "cpu" and lacks_bfloat16():
+        setup.callback.on_warning("optimiser.precision = bfloat16: this processor emulates it; float32 is faster")
+
+
 def _run(
-    config: TrainConfig,
-    folder: RunFolder,
-    init: Checkpoint | None,
-    command: str,
-    callback: TrainingCallback,
-    processes: TrainingProcesses,
-    modules: ModuleSource,
-    decoded: DecodedEvents | None,
-    given: DataSet | None,
-    *,
-    resume: bool,
+    setup: RunSetup, given: DataSet | None, decoded: DecodedEvents | None, command: str, *, resume: bool
 ) -> TrainingRun:
+    """Train, or finish an interrupted run: open and check the data, build, encode, fit and test."""
+    config, folder, init = setup.config, setup.folder, setup.init
+    processes, callback = setup.processes, setup.callback
     if config.tensorboard:
         require_tensorboard()
     opened = _open(config, init, decoded) if given is None else given
-    data = leave_out_copies(_draw_missing_parts(opened, config), partial(callback.on_progress, "comparing recordings"))
+    complete = _draw_missing_parts(opened, config)
+    data = leave_out_copies(complete, partial(callback.on_progress, "comparing recordings"))
     callback.on_data(synthetic=data.synthetic)
     for warning in data.warnings:
         callback.on_warning(warning)
@@ -241,35 +234,40 @@ def _run(
         check_split(folder.split, data)
     if config.optimiser.rule != "readout":
         _check_classes(data, callback)
-    classifier, network = _build(config, data, init, modules)
+    classifier, network = _build(setup, data)
+
     if init is not None and init.config.classes != data.classes:
         callback.on_note(
             f"init = {config.init}: new last layer for {len(data.classes)} classes: {', '.join(data.classes)}"
         )
+
     with lock_folder(folder.path) if processes.is_first else nullcontext():
         state = find_state(folder) if resume else None
         if state is not None and processes.is_first:  # rows may be lost, or include an incomplete epoch
             write_rows(state.rows, EpochRow, jsonl=folder.epochs, csv_path=folder.epochs_csv)
         if state is not None and is_over(config.optimiser, state.rows):
-            complete = TestResult.find(folder.test) is not None and folder.activity.is_file()
-            if processes.share(complete):
-                load_checkpoint(folder.best, modules=modules)  # check it, and load the user's network
+            is_complete = TestResult.find(folder.test) is not None and folder.activity.is_file()
+            if processes.share(is_complete):
+                load_checkpoint(folder.best, modules=setup.modules)  # check it, and load the user's network
                 return TrainingRun.read(folder)
-        parts = _load(config, data, callback)
+
+        parts = _load(setup, data)
         if decoded is not None:
             decoded.clear()
         _check_sensor(parts.train, data, classifier)
         _warn(callback, find_outside(parts.train.counts(), config))
-        properties = _find_properties(data, parts, config, callback)
+        properties = _find_properties(setup, data, parts)
         _warn(callback, properties)
-        experiment = Experiment(config, data, classifier, parts, processes, callback, init, modules)
+
         settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         if processes.is_first:
             folder.clear(keep_epochs=state is not None)
             write_split(folder.split, data)
             write_text(folder.config, settings)  # written last: its presence means that the run can be resumed
-        trainer, best = _fit(experiment, network.to(processes.device), folder, state)
-        baseline = _train_baseline(experiment, folder.baseline) if config.baseline else None
+
+        experiment = Experiment(**vars(setup), data=data, classifier=classifier, parts=parts)
+        trainer, best = _fit(experiment, network.to(processes.device), state)
+        baseline = _train_baseline(experiment) if config.baseline else None
         run = None
         if processes.is_first:
             test, activity = _test(trainer, best, baseline, command, properties)
@@ -280,29 +278,32 @@ def _run(
 
 
 def _fit(
-    experiment: Experiment, network: Network, folder: RunFolder, state: TrainingState | None
+    experiment: Experiment, network: Network, state: TrainingState | None
 ) -> tuple[Trainer | ReadoutTrainer, EpochRow]:
     """Train a network by its rule; return the trainer and the row of the chosen epoch."""
-    init = experiment.init
-    if experiment.config.optimiser.rule != "readout":
-        if state is None and init and init.config.classes != experiment.data.classes and is_linear(network):
+    config, init = experiment.config, experiment.init
+    is_new = init is not None and init.config.classes != experiment.data.classes
+    moments: ClassMoments | None = None
+
+    def save(path: Path, trained: nn.Module) -> None:
+        save_checkpoint(path, experiment.classifier, trained, moments)
+
+    if config.optimiser.rule != "readout":
+        if state is None and is_new and is_linear(network):
             fit_new_readout(experiment, network)
-        kind = FeatureTrainer if experiment.config.network.kind == "stdp" else Trainer
-        trainer = kind(experiment, network, folder, partial(_save, experiment.classifier))
+        kind = FeatureTrainer if config.network.kind == "stdp" else Trainer
+        trainer = kind(experiment, network, save)
         return trainer, trainer.fit(state)
+
     assert init is not None
     moments = init.moments  # fitting the readout does not change them
-    if init.config.classes != experiment.data.classes:
+    if is_new:
+        classes = len(experiment.data.classes)
         progress = partial(experiment.callback.on_progress, "measuring the classes")
         moments = measure_classes(
-            network,
-            experiment.parts.train,
-            len(experiment.data.classes),
-            batch=experiment.config.optimiser.batch,
-            progress=progress,
+            network, experiment.parts.train, classes, batch=config.optimiser.batch, progress=progress
         )
-    save = partial(_save, experiment.classifier, moments=moments)
-    fitter = ReadoutTrainer(experiment, network, folder, init, save)
+    fitter = ReadoutTrainer(experiment, network, save)
     return fitter, fitter.fit()
 
 
@@ -314,11 +315,7 @@ def _open(config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents |
 
 
 def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
-    """Draw missing test and validation parts from the training part, with a warning; a readout needs no validation.
-
-    Raises:
-        DataError: If there are too few groups.
-    """
+    """Draw missing test and validation parts from the training part, with a warning; a readout needs no validation."""
     settings = config.data if isinstance(config.data, RecordingsConfig) else FolderConfig()
     train, test, validation = list(data.train), list(data.test), list(data.validation)
     warnings = data.warnings
@@ -333,8 +330,16 @@ def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
     return replace(data, train=tuple(train), validation=tuple(validation), test=tuple(test), warnings=warnings)
 
 
-def _describe(config: TrainConfig, data: DataSet) -> ClassifierConfig:
-    return ClassifierConfig(
+def _build(setup: RunSetup, data: DataSet) -> tuple[ClassifierConfig, Network]:
+    """Create the classifier configuration for a data set and its network, with the weights of a checkpoint if given."""
+    config, init = setup.config, setup.init
+    if config.bins.downsample >= max(data.sensor.width, data.sensor.height) > 1:
+        raise ConfigError(
+            f"bins.downsample = {config.bins.downsample}: too large, leaves a single pixel (found sensor {data.sensor})"
+        )
+    for transform in config.augment.tonic:  # fail before recordings are read
+        make_transform(transform, data.sensor)
+    classifier = ClassifierConfig(
         classes=data.classes,
         width=data.sensor.width,
         height=data.sensor.height,
@@ -345,21 +350,8 @@ def _describe(config: TrainConfig, data: DataSet) -> ClassifierConfig:
         network=config.network,
         trained_on=f"{'synthetic ' if data.synthetic else ''}{data.title}, {count_noun(len(data.train), 'recording')}",
     )
-
-
-def _build(
-    config: TrainConfig, data: DataSet, init: Checkpoint | None, modules: ModuleSource
-) -> tuple[ClassifierConfig, Network]:
-    """Create the classifier configuration for a data set and its network, with the weights of a checkpoint if given."""
-    if config.bins.downsample >= max(data.sensor.width, data.sensor.height) > 1:
-        raise ConfigError(
-            f"bins.downsample = {config.bins.downsample}: too large, leaves a single pixel (found sensor {data.sensor})"
-        )
-    for transform in config.augment.tonic:  # fail before recordings are read
-        make_transform(transform, data.sensor)
-    classifier = _describe(config, data)
     torch.manual_seed(config.seed)
-    network = classifier.build_network(modules)
+    network = classifier.build_network(setup.modules)
     if isinstance(network, ModuleNetwork):
         network.try_out(classifier.task)  # fail before recordings are read
     if init is not None:
@@ -369,17 +361,14 @@ def _build(
     return classifier, network
 
 
-def _save(classifier: ClassifierConfig, path: Path, network: nn.Module, *, moments: ClassMoments | None = None) -> None:
-    save_checkpoint(path, classifier, network, moments)
-
-
-def _load(config: TrainConfig, data: DataSet, callback: TrainingCallback) -> DataParts:
+def _load(setup: RunSetup, data: DataSet) -> DataParts:
     """Encode the parts of the data set as spike tensors."""
+    config = setup.config
     verb, cache = "reading" if config.data.root else "rendering", open_cache(config.data)
 
     def load(name: str, samples: Sequence[Sample], views: int) -> SpikeTensors:
         settings = TensorSettings(config.bins, views, vary=config.data.vary, seed=config.seed)
-        progress = partial(callback.on_progress, f"{verb} {name}")
+        progress = partial(setup.callback.on_progress, f"{verb} {name}")
         return SpikeTensors(samples, settings, cache=cache, jobs=config.jobs, progress=progress)
 
     train = load("train", data.train, 1 if config.optimiser.rule == "readout" else config.data.views)
@@ -388,11 +377,7 @@ def _load(config: TrainConfig, data: DataSet, callback: TrainingCallback) -> Dat
 
 
 def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierConfig) -> None:
-    """Check that spike tensors have the shape that the network expects.
-
-    Raises:
-        DataError: If the shape differs because recordings come from another sensor than `data.sensor`.
-    """
+    """Check that spike tensors have the shape that the network expects."""
     found, expected = tensors[0].shape[-2:], classifier.task.shape[-2:]
     if found != expected:
         raise DataError(
@@ -402,9 +387,7 @@ def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierCo
         )
 
 
-def _find_properties(
-    data: DataSet, parts: DataParts, config: TrainConfig, callback: TrainingCallback
-) -> tuple[Finding, ...]:
+def _find_properties(setup: RunSetup, data: DataSet, parts: DataParts) -> tuple[Finding, ...]:
     """Find whether properties of the files alone predict the class."""
     encoded = (data.train, parts.train), (data.validation, parts.validation), (data.test, parts.test)
     events = {
@@ -412,7 +395,8 @@ def _find_properties(
         for samples, tensors in encoded
         for sample, count in zip(samples, tensors.counts() if samples else (), strict=True)
     }
-    return tuple(find_properties(data, config.data, events, partial(callback.on_progress, "comparing files")))
+    progress = partial(setup.callback.on_progress, "comparing files")
+    return tuple(find_properties(data, setup.config.data, events, progress))
 
 
 def _warn(callback: TrainingCallback, findings: Iterable[Finding]) -> None:
@@ -421,11 +405,7 @@ def _warn(callback: TrainingCallback, findings: Iterable[Finding]) -> None:
 
 
 def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
-    """Warn of classes of the data set without training recordings.
-
-    Raises:
-        DataError: If the test or validation part has such a class, or there is only one class.
-    """
+    """Warn of classes of the data set without training recordings."""
     trained = {sample.label for sample in data.train}
     lacking = sorted({sample.label for sample in (*data.validation, *data.test)} - trained)
     if lacking or len(trained) < 2:
@@ -439,7 +419,7 @@ def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
         callback.on_warning(f"{data.title}: no recordings of {', '.join(missing)}; the network cannot predict them")
 
 
-def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult | None:
+def _train_baseline(experiment: Experiment) -> BaselineResult | None:
     """Train the baseline from the same initial weights on the same batches, and test its best epoch once."""
     config, processes = experiment.config, experiment.processes
     changed = {"truncate": None, "segment": None, "rule": "bptt", "update": "end", "weight_bits": None}
@@ -452,16 +432,17 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
     experiment = replace(
         experiment,
         config=config.model_copy(update={"optimiser": optimiser}),
+        folder=experiment.folder.baseline,
         callback=StageCallback(callback, "baseline, "),
     )
     try:
-        best = Trainer(experiment, network, folder, save_baseline).fit(find_state(folder))
+        best = Trainer(experiment, network, save_baseline).fit(find_state(experiment.folder))
     except ConfigError as error:
         callback.on_warning(f"no baseline: {error}")
         return None
     if not processes.is_first:
         return None
-    load_baseline(folder.best, network)
+    load_baseline(experiment.folder.best, network)
     progress = partial(experiment.callback.on_progress, "test")
     tested = evaluate_network(network, experiment.parts.test, batch=optimiser.batch, progress=progress)
     return BaselineResult(

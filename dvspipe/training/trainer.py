@@ -32,12 +32,11 @@ from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
 from .diagnosis import SATURATED_RATE
 from .evaluation import evaluate_network
-from .losses import LOSSES
 from .machine import memory_bytes
 from .norms import estimate_norms, fit_gains
 from .processes import TrainingProcesses
 from .resuming import TrainingState, load_optimiser, optimiser_tensors
-from .schedule import build_average, build_optimiser, build_schedule
+from .schedule import LOSSES, build_average, build_optimiser, build_schedule
 
 SEED_STRIDE = 1_000_003  # distance between the seeds of two runs; larger than any number of epochs
 MEMORY_SHARE = 0.5  # share of the device memory for gradients
@@ -46,13 +45,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 
 @dataclass(frozen=True)
 class DataParts:
-    """Spike tensors of a data set.
-
-    Args:
-        train: Training part.
-        validation: Validation part; it selects the epoch.
-        test: Test part; it is evaluated once, at the end.
-    """
+    """Spike tensors of a data set."""
 
     train: SpikeTensors
     validation: SpikeTensors
@@ -60,46 +53,37 @@ class DataParts:
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """Context shared by the networks of a run.
+class RunSetup:
+    """What all stages of a run share.
 
     Args:
-        config: Configuration of the run.
-        data: Data set and its split.
-        classifier: Configuration of the network.
-        parts: Spike tensors of the data set's parts.
-        processes: Processes that train together.
-        callback: Training callback; it does nothing in processes other than the first.
         init: Checkpoint that the network starts from; None: random weights.
-        modules: Source of networks with `network.kind = module`.
     """
 
     config: TrainConfig
+    folder: RunFolder
+    init: Checkpoint | None
+    modules: ModuleSource
+    processes: TrainingProcesses
+    callback: TrainingCallback
+
+
+@dataclass(frozen=True)
+class Experiment(RunSetup):
+    """Setup of a run with its data."""
+
     data: DataSet
     classifier: ClassifierConfig
     parts: DataParts
-    processes: TrainingProcesses
-    callback: TrainingCallback
-    init: Checkpoint | None
-    modules: ModuleSource
 
 
 class Trainer:
-    """Network in training, with its optimiser, schedule and moving average.
+    """Network in training, with its optimiser, schedule and moving average."""
 
-    Args:
-        experiment: Configuration, data and processes.
-        network: Network, on the device of this process.
-        folder: Run folder; it receives the epochs and the weights.
-        save: Writes a network to a file.
-    """
-
-    def __init__(
-        self, experiment: Experiment, network: nn.Module, folder: RunFolder, save: Callable[[Path, nn.Module], None]
-    ) -> None:
+    def __init__(self, experiment: Experiment, network: nn.Module, save: Callable[[Path, nn.Module], None]) -> None:
         self.experiment, self.settings = experiment, experiment.config.optimiser
         self.processes, self.callback = experiment.processes, experiment.callback
-        self.network, self.folder, self.save = self.processes.join_norms(network), folder, save
+        self.network, self.folder, self.save = self.processes.join_norms(network), experiment.folder, save
         self.average = build_average(network, self.settings.ema) if self.settings.ema else None
         self.optimiser = build_optimiser(self.settings, network)
         self.batches = math.ceil(len(experiment.parts.train) / self.settings.batch)
@@ -200,11 +184,6 @@ class Trainer:
 
     def _train_on(self, batch: Batch, samples: int, number: int) -> Tensor:
         """Make one optimiser step with this process's part of a batch.
-
-        Args:
-            batch: Part of the batch that belongs to this process.
-            samples: Number of training recordings.
-            number: Number of the batch, from 1.
 
         Returns:
             Sum of losses, number of correct predictions, number of recordings, float64 [3].
@@ -367,10 +346,6 @@ def choose_epoch(rows: Sequence[EpochRow], validated: int) -> EpochRow:
     It is the epoch with the best validation result. With fewer than FEW_CALIBRATED validation recordings, differences
     of a few recordings are chance; then it is the latest epoch with an accuracy inside the 95 % Wilson interval of the
     best epoch's accuracy.
-
-    Args:
-        rows: All epochs, at least one.
-        validated: Number of validation recordings.
     """
     best = find_best(rows)
     if validated >= FEW_CALIBRATED:
@@ -380,11 +355,7 @@ def choose_epoch(rows: Sequence[EpochRow], validated: int) -> EpochRow:
 
 
 def require_tensorboard() -> None:
-    """Check that TensorBoard is installed.
-
-    Raises:
-        ConfigError: If TensorBoard is missing.
-    """
+    """Check that TensorBoard is installed."""
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError as error:

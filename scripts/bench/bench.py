@@ -573,7 +573,7 @@ NETWORK_PEERS = ("norse", "norse_lift", "snntorch", "spikingjelly")
 NETWORK_SHAPES = ((20, 16, 34), (60, 16, 34), (20, 8, 64))
 NETWORK_ROUNDS = 3
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
-"""One thread. As in `dvspipe train`, glibc keeps large blocks instead of returning them to the system every step."""
+"""One thread; glibc keeps large blocks instead of returning them to the system every step, in all libraries."""
 
 
 def bench_network(options: Options) -> Iterator[Figure]:
@@ -677,7 +677,7 @@ def _run_learning_peers(python: str, way: str, T: int) -> dict[str, float] | Non
         return None
     script = str(PEERS_SCRIPT.with_name("learning_peers.py"))
     measured: dict[str, float] = json.loads(
-        _run([python, script, way, str(T), *map(str, LEARNING_SHAPE)], OMP_NUM_THREADS="1").splitlines()[-1]
+        _run([python, script, way, str(T), *map(str, LEARNING_SHAPE)], **ONE_THREAD).splitlines()[-1]
     )
     return measured
 

@@ -26,7 +26,6 @@ NEURONS = 100  # trained by STDP
 REPEATS = 3
 LONG = 400  # with more steps, only one batch is measured after the warm-up
 MIB = 2**20 / 1e6
-KEEP_BLOCKS = ((-4, 0), (-1, 2**31 - 1))  # arguments for glibc's mallopt, as in `dvspipe train`
 
 
 def build_ours(way: str, side: int) -> Callable[[Tensor, Tensor], object]:
@@ -123,21 +122,10 @@ PEERS = {
 }
 
 
-def keep_blocks() -> None:
-    """Let glibc, if present, keep large freed blocks, as `dvspipe train` does."""
-    import ctypes
-
-    if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"):
-        return
-    for option, value in KEEP_BLOCKS:
-        ctypes.CDLL(None).mallopt(option, value)
-
-
 def main() -> None:
     way, T, B, side = sys.argv[1], *map(int, sys.argv[2:])
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    keep_blocks()
     x = torch.empty(T, B, 2, side, side, dtype=torch.uint8).bernoulli_(0.1)  # in place: no freed blocks to reuse later
     labels = torch.arange(B) % CLASSES
     learn = PEERS[way](side) if way in PEERS else build_ours(way, side)

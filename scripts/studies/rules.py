@@ -17,14 +17,9 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
-
-from learning_peers import keep_blocks
 
 from dvspipe.base.config import build, merge_settings, parse_overrides, read_yaml
 from dvspipe.datasets import DataConfig
@@ -162,7 +157,6 @@ def main() -> None:
         "--set", nargs="+", default=[], metavar="KEY=VALUE", help="overrides, for example optimiser.epochs=2"
     )
     given = parser.parse_args()
-    keep_blocks()
     task = TASKS[given.task]
     settings = [f"data.root={given.root}", *([f"data.test_root={given.test}"] if given.test else []), *given.set]
     rules = list_rules(task)

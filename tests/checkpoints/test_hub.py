@@ -27,7 +27,7 @@ from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.networks import CsnnConfig
 from dvspipe.results import RunFolder, TestResult
-from dvspipe.training.records import find_records
+from dvspipe.training.evaluation import find_records
 
 CONFIG = ClassifierConfig(
     classes=("left", "right"),

@@ -18,7 +18,7 @@ from dvspipe.checkpoints.model_card import write_card, write_shipped_card
 from dvspipe.formats import read
 from dvspipe.results import ShippedRecord
 from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, record_gesture
-from dvspipe.training.records import find_records
+from dvspipe.training.evaluation import find_records
 
 DATA = Path(os.environ.get("DVSPIPE_TEST_DATA", "nowhere"))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvspipe.datasets import DataConfig, DataSet, DecodedEvents, decoded, open_dataset, parse_data
+from dvspipe.datasets import DataConfig, DataSet, DecodedEvents, cache, open_dataset, parse_data
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 
@@ -76,7 +76,7 @@ def test_windows_are_parts_of_decoded_recordings(tmp_path: Path, reads: list[Any
 
 def test_other_recordings_are_decoded_again(tmp_path: Path, reads: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     config = write_folder(tmp_path)
-    monkeypatch.setattr(decoded, "MAX_DECODED_BYTES", 2 * 300 * 13)  # two recordings
+    monkeypatch.setattr(cache, "MAX_DECODED_BYTES", 2 * 300 * 13)  # two recordings
     kept = DecodedEvents()
     first = load(open_dataset(config, 0, decoded=kept))
     assert load(open_dataset(config, 0, decoded=kept)) == first

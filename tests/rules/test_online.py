@@ -31,7 +31,7 @@ from dvspipe.rules import (
     find_unmet_needs,
 )
 from dvspipe.rules.rules import ONLINE
-from dvspipe.training.losses import LOSSES
+from dvspipe.training.schedule import LOSSES
 
 GRID = SensorSize(width=12, height=7)
 T, B, K = 13, 2, 3

@@ -12,7 +12,7 @@ from torch import Tensor
 from dvspipe.events import SensorSize
 from dvspipe.networks import SpikingNetwork, find_norms, parse_network
 from dvspipe.rules import backpropagate, backpropagate_segments, choose_segment, measure_graph
-from dvspipe.training.losses import LOSSES
+from dvspipe.training.schedule import LOSSES
 
 GRID = SensorSize(width=12, height=7)
 T = 21

@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,9 @@ from dvspipe.training import TrainConfig, TrainingCallback, evaluate, evaluate_c
 from dvspipe.training.baseline import FrameNetwork
 from dvspipe.training.calibration import find_least_energy, fit_temperature
 from dvspipe.training.evaluation import expected_calibration_error, open_evaluation
-from dvspipe.training.losses import LOSSES
 from dvspipe.training.machine import memory_bytes
 from dvspipe.training.resuming import TrainingState
+from dvspipe.training.schedule import LOSSES
 
 SMALL: dict[str, Any] = {
     "jobs": 1,
@@ -234,16 +235,20 @@ def test_class_without_recordings_is_named(folder: Path, tmp_path: Path) -> None
     assert not (tmp_path / "run").exists()
 
 
+def write_digits(root: Path, digits: Sequence[int], each: int) -> None:
+    """Write recordings in the layout of N-MNIST: `each` per digit for training, and one for the test."""
+    for part, count in (("Train", each), ("Test", 1)):
+        for digit in digits:
+            place = root / part / str(digit)
+            place.mkdir(parents=True)
+            for number in range(count):
+                (place / f"{number}.bin").write_bytes(bytes([digit, number + 9 * (part == "Test"), 0x80, 0, 9]) * 20)
+
+
 def test_classes_missing_from_the_dataset_give_a_warning(tmp_path: Path) -> None:
     """A partial copy of N-MNIST may lack digits."""
-    for part, each in (("Train", 4), ("Test", 1)):
-        for digit in (0, 1, 7):
-            place = tmp_path / part / str(digit)
-            place.mkdir(parents=True)
-            for number in range(each):
-                (place / f"{number}.bin").write_bytes(bytes([digit, number + 9 * (part == "Test"), 0x80, 0, 9]) * 20)
+    write_digits(tmp_path, (0, 1, 7), 4)
     texts: list[str] = []
-
     over = {"data": {"kind": "nmnist", "root": str(tmp_path)}, "optimiser": {"epochs": 1}}
     train(build(TrainConfig, merge_settings(SMALL, over), "test"), tmp_path / "run", callback=Recorder(texts))
     assert mentions(texts[0], "N-MNIST", "2, 3, 4, 5, 6, 8, 9")
@@ -328,14 +333,7 @@ def test_every_included_configuration_trains(name: str, tmp_path: Path) -> None:
     layers = len(settings["network"]["channels"]) if settings["network"].get("kind") == "stdp" else 1
     over: dict[str, Any] = {"optimiser": {"epochs": layers}, "stdp": {"passes": 1}}
     if settings["data"]["kind"] == "nmnist":
-        for part, each in (("Train", 3), ("Test", 1)):
-            for digit in range(10):
-                place = root / part / str(digit)
-                place.mkdir(parents=True)
-                for number in range(each):
-                    (place / f"{number}.bin").write_bytes(
-                        bytes([digit, number + 9 * (part == "Test"), 0x80, 0, 9]) * 20
-                    )
+        write_digits(root, range(10), 3)
         over["data"] = {"root": str(root), "views": 2}
     if settings["data"]["kind"] == "gestures":
         for name_of_class in GESTURES:
