@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import CorruptionError, FormatError
+from ..base.errors import FormatError
 from ..base.kernels import njit
 from ..events import SensorSize
 from ..parallel import Progress
@@ -28,7 +28,7 @@ from .faery_writers import DAT_ENCODER
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .prophesee_header import Header, parse_header, parse_sensor, parse_start, read_header
-from .source import Extent, Source, StoredColumns, open_binary, read_blocks
+from .source import Extent, Source, StoredColumns, invalid_record, open_binary, read_records, truncated_record
 
 EVENT_TYPES = (0x00, 0x0C)
 RECORD_BYTES = 8
@@ -75,7 +75,7 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
         seekable = file.seekable()  # false for gzip
     return Source(
         sensor=sensor,
-        chunks=partial(_chunks, path, begin, None, sensor),
+        chunks=partial(_chunks, path, begin, sensor),
         attributes=dict(header.fields),
         extent=partial(_extent, path, begin) if seekable else None,
         check_size=partial(_check_size, path, begin) if seekable else None,
@@ -148,58 +148,35 @@ def _decode(
 
 
 def _chunks(
-    path: Path, begin: Position, records: int | None, sensor: SensorSize | None, progress: Progress | None = None
+    path: Path, begin: Position, sensor: SensorSize | None, progress: Progress | None = None, *, stop: int | None = None
 ) -> Iterator[StoredColumns]:
-    """Yield the events of `records` records from a position; None: all records."""
-    width, height = (sensor.width, sensor.height) if sensor else (DAT_SIDE_PX, DAT_SIDE_PX)
+    """Yield the events from a position to the byte before `stop`; None: to the end of the file."""
+    width, height = sensor or (DAT_SIDE_PX, DAT_SIDE_PX)
     byte, stored_us, overflow_us = begin
-    with open_binary(path, progress) as file:
-        if file.seekable():
-            file.seek(byte)
-        else:
-            file.read(byte)
-        for block in read_blocks(file, RECORD_BYTES):
-            count = len(block) // RECORD_BYTES
-            count = count if records is None else min(count, records)
-            if count:
-                words = np.frombuffer(block, "<u4", 2 * count)
-                t, p = np.empty(count, np.int64), np.empty(count, np.uint8)
-                x, y = np.empty(count, np.int16), np.empty(count, np.int16)
-                stored_us, overflow_us, *largest = _decode(words, stored_us, overflow_us, t, x, y, p)
-                good = count
-                if largest[0] >= width or largest[1] >= height or largest[2] > 1:
-                    good = int(np.flatnonzero((x >= width) | (y >= height) | (p > 1))[0])
-                if good:
-                    yield StoredColumns(t[:good], x[:good], y[:good], p[:good].view(np.bool_))
-                if good < count:
-                    raise CorruptionError(
-                        f"{path}: byte {byte + good * RECORD_BYTES}: wrong event (found x = {x[good]}, y = {y[good]}, "
-                        f"p = {p[good]}, expected p = 0 or 1 and a pixel of a {width}x{height} sensor)",
-                        lost="everything after it",
-                    )
-            if records is not None:
-                records -= count
-                if records == 0:
-                    return
-            byte += len(block)
-    _check_end(path, begin, byte)  # after the `with` block: its end reports a corrupted gzip stream first
+    for position, block in read_records(path, byte, RECORD_BYTES, progress, stop=stop):
+        count = len(block)
+        t, p = np.empty(count, np.int64), np.empty(count, np.uint8)
+        x, y = np.empty(count, np.int16), np.empty(count, np.int16)
+        words = block.view("<u4").ravel()
+        stored_us, overflow_us, *largest = _decode(words, stored_us, overflow_us, t, x, y, p)
 
-
-def _check_end(path: Path, begin: Position, size: int) -> None:
-    """Check that a file of `size` bytes ends after a record.
-
-    Raises:
-        CorruptionError: If it ends within a record.
-    """
-    if left_over := (size - begin.byte) % RECORD_BYTES:
-        raise CorruptionError(
-            f"{path}: truncated after {size} bytes (found {left_over} of {RECORD_BYTES} bytes of an event)",
-            lost=f"{left_over} bytes",
-        )
+        good = count
+        if largest[0] >= width or largest[1] >= height or largest[2] > 1:
+            good = int(np.flatnonzero((x >= width) | (y >= height) | (p > 1))[0])
+        if good:
+            yield StoredColumns(t[:good], x[:good], y[:good], p[:good].view(np.bool_))
+        if good < count:
+            problem = (
+                f"wrong event (found x = {x[good]}, y = {y[good]}, p = {p[good]}, expected p = 0 or 1 and a pixel of a "
+                f"{width}x{height} sensor)"
+            )
+            raise invalid_record(path, position + good * RECORD_BYTES, problem)
 
 
 def _check_size(path: Path, begin: Position) -> None:
-    _check_end(path, begin, path.stat().st_size)
+    size = path.stat().st_size
+    if left_over := (size - begin.byte) % RECORD_BYTES:
+        raise truncated_record(path, size, left_over, RECORD_BYTES)
 
 
 def _read_stored_times(path: Path, byte: int, records: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -239,16 +216,14 @@ def _part(
     overflow_us = _find_overflows(stored_us, begin)
     times_us = stored_us + overflow_us
     if not len(records) or (np.diff(times_us) < 0).any():
-        yield from _chunks(path, begin, None, sensor)
+        yield from _chunks(path, begin, sensor)
         return
+
     first = max(int(np.searchsorted(times_us, start_us)) - 1, 0)
-    stop = int(np.searchsorted(times_us, stop_us))
-    position = Position(
-        begin.byte + first * MARK_RECORDS * RECORD_BYTES, int(stored_us[first]), int(overflow_us[first])
-    )
-    count = None if stop == len(records) else (stop - first) * MARK_RECORDS
-    if count != 0:
-        yield from _chunks(path, position, count, sensor)
+    last = max(first, int(np.searchsorted(times_us, stop_us)))
+    mark_bytes = MARK_RECORDS * RECORD_BYTES
+    position = Position(begin.byte + first * mark_bytes, int(stored_us[first]), int(overflow_us[first]))
+    yield from _chunks(path, position, sensor, stop=None if last == len(records) else begin.byte + last * mark_bytes)
 
 
 DAT = Format("dat", (".dat",), _recognises, _open, DAT_ENCODER)

@@ -124,15 +124,60 @@ def describe_content(path: Path) -> str:
     return "text" if all(letter.isprintable() or letter in "\t\r\n" for letter in text) else "other data"
 
 
-def read_blocks(file: BinaryIO, unit: int) -> Iterator[memoryview]:
-    """Yield the rest of a file in blocks of about BLOCK_BYTES; all but the last are multiples of `unit` bytes.
+def read_records(
+    path: Path,
+    start: int,
+    record_bytes: int,
+    progress: Progress | None = None,
+    *,
+    stop: int | None = None,
+    record: str = "an event",
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Yield position and content of blocks of complete records, uint8 [N, record_bytes], N > 0.
 
-    The blocks share one buffer: each block overwrites the previous one.
+    Args:
+        path: File, also gzip.
+        start: First byte of the first record.
+        record_bytes: Size of a record.
+        progress: As in `open_binary`.
+        stop: Byte after the last record to read; None: the end of the file.
+        record: What a record is, for the message.
+
+    Raises:
+        CorruptionError: If the file ends within a record, after all complete records, or as in `open_binary`.
     """
-    source = cast(io.BufferedIOBase, file)
-    buffer = memoryview(bytearray(max(BLOCK_BYTES // unit, 1) * unit))
-    while filled := source.readinto(buffer):
-        yield buffer[:filled]
+    position = start
+    block_bytes = max(BLOCK_BYTES // record_bytes, 1) * record_bytes
+    with open_binary(path, progress) as file:
+        if file.seekable():
+            file.seek(start)
+        else:
+            file.read(start)
+        while True:
+            size = block_bytes if stop is None else min(block_bytes, stop - position)
+            block = np.empty(size, np.uint8)
+            filled = cast(io.BufferedIOBase, file).readinto(block)
+            if not filled:
+                break
+            if count := filled // record_bytes:
+                yield position, block[: count * record_bytes].reshape(count, record_bytes)
+            position += filled
+
+    if left_over := (position - start) % record_bytes:  # the end of `with` reports a corrupted gzip stream first
+        raise truncated_record(path, position, left_over, record_bytes, record)
+
+
+def truncated_record(
+    path: Path, size: int, left_over: int, record_bytes: int, record: str = "an event"
+) -> CorruptionError:
+    """Return the error for a file of `size` bytes that ends after `left_over` bytes of a record."""
+    message = f"{path}: truncated after {size} bytes (found {left_over} of {record_bytes} bytes of {record})"
+    return CorruptionError(message, lost=f"{left_over} bytes")
+
+
+def invalid_record(path: Path, position: int, problem: str) -> CorruptionError:
+    """Return the error for an invalid record at byte `position`."""
+    return CorruptionError(f"{path}: byte {position}: {problem}", lost="everything after it")
 
 
 class _ProgressFile(io.FileIO):

@@ -112,11 +112,11 @@ def test_non_event_words_are_skipped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("start", [0, 2**31 - 50_000, 2**32 - 50_000])
-@pytest.mark.parametrize("chunk", [7, 1 << 20])
+@pytest.mark.parametrize("block_bytes", [56, 1 << 20])
 def test_clock_overflow_continues_times(
-    tmp_path: Path, start: int, chunk: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, start: int, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aedat2, "CHUNK_EVENTS", chunk)
+    monkeypatch.setattr("dvspipe.formats.source.BLOCK_BYTES", block_bytes)
     events = random_events(3, 100, DVS128).shift_time(start)
     path = tmp_path / "clip.aedat"
     path.write_bytes(header(f"# AEChip: {JAER}") + dvs128_words(events).tobytes())
