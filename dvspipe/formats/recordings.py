@@ -273,7 +273,7 @@ class RecordingInfo(Brief):
 
 @checked
 def open_recording(
-    path: RecordingLike,
+    path: RecordingLike | Recording,
     *,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
@@ -282,7 +282,8 @@ def open_recording(
     """Open a recording of any known format, recognised first by content, then by suffix.
 
     Args:
-        path: File, or `-` for standard input (copied to a temporary file); also events in memory.
+        path: File, or `-` for standard input (copied to a temporary file); also events in memory, or an opened
+            recording, which is returned unchanged.
         sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events.
         hints: Other missing metadata: chip, columns, time unit, topic; also a mapping, such as `{"chip": "DVS128"}`.
         format_name: Name of the format in `FORMATS`, if already known from `recognise`.
@@ -292,6 +293,8 @@ def open_recording(
         FormatError: If the format is unknown, or the content does not match the format.
         EventError: If the file stores a sensor size other than `sensor`.
     """
+    if isinstance(path, Recording):
+        return path
     file, sensor = name_recording(path), None if sensor is None else SensorSize.of(sensor)
     found, source = open_source(path, sensor, hints, format_name)
     sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
@@ -366,7 +369,6 @@ def recognise(path: Path) -> Format | None:
     Raises:
         FileError: If the file does not exist or cannot be read.
     """
-    path = actual_path(path)
     if is_ros2_folder(path):
         return ROSBAG
     head = _read_head(path)
@@ -513,9 +515,15 @@ def write(
             f"{path}: no events to write and no sensor", Remedy("sensor", "WxH", "write an empty recording")
         )
     options = WriteOptions(source, settings or {}, compression, overwrite, labelled=noise is not None)
-    all_parts = itertools.chain(() if first is None else (first,), iterator)
-    with create_writer(path, size, options) as writer:
-        for part, is_noise in _pair_labels(all_parts, noise):
+    return write_parts(path, itertools.chain(() if first is None else (first,), iterator), size, options, noise)
+
+
+def write_parts(
+    path: Path, parts: Iterable[Events], sensor: SensorSize, options: WriteOptions, noise: Iterable[Events] | None
+) -> int:
+    """Write parts of a recording and their noise labels, as in `write`; the output is checked before the first part."""
+    with create_writer(path, sensor, options) as writer:
+        for part, is_noise in _pair_labels(parts, noise):
             writer.append(part, is_noise)
     return writer.count
 

@@ -156,7 +156,7 @@ def read_records(
         while True:
             size = block_bytes if stop is None else min(block_bytes, stop - position)
             block = np.empty(size, np.uint8)
-            filled = cast(io.BufferedIOBase, file).readinto(block)
+            filled = cast(io.BufferedIOBase, file).readinto(block.data)
             if not filled:
                 break
             if count := filled // record_bytes:

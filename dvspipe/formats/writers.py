@@ -33,6 +33,8 @@ class WriteOptions:
         compression: HDF5 compression: `gzip` is readable by every library; `blosc` reads faster and needs hdf5plugin.
         overwrite: Whether to replace an existing file.
         labelled: Whether each event has a noise label; stored only in HDF5.
+        version_of_source: Version of the source, so that an interrupted writer can resume; used only by HDF5, see
+            `EventWriter`.
     """
 
     source: str = ""
@@ -40,6 +42,7 @@ class WriteOptions:
     compression: Compression = "gzip"
     overwrite: bool = False
     labelled: bool = False
+    version_of_source: str | None = None
 
 
 class Encoder(Protocol):

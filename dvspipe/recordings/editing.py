@@ -212,7 +212,7 @@ def merge_recordings(
         ConfigError: If `gap_us` is negative.
         DvspipeError: As in `Recording.chunks` and `write`.
     """
-    opened = [each if isinstance(each, Recording) else open_recording(each) for each in recordings]
+    opened = [open_recording(recording) for recording in recordings]
     size = find_common_sensor(opened)
 
     def transform(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:

@@ -158,4 +158,5 @@ class HDF5Encoder:
             overwrite=options.overwrite,
             compression=options.compression,
             labelled=options.labelled,
+            version_of_source=options.version_of_source,
         )
