@@ -101,8 +101,7 @@ def convert(
 ) -> None:
     """Convert videos to the events of a simulated event camera, or recordings to another format."""
     from ..base.config import build, merge_settings, parse_overrides
-    from ..recordings.conversion import plan_conversions
-    from ..recordings.settings import ConversionSettings
+    from ..recordings.conversion import ConversionSettings, plan_conversions
     from ..simulator import read_preset
 
     chosen = parse_overrides(settings or [])
@@ -139,7 +138,7 @@ def _refuse_unused(
 ) -> None:
     """Reject options that apply only to videos, recordings or HDF5 files if there are none."""
     from ..formats import FORMATS
-    from ..recordings.settings import RECORDING_SETTINGS
+    from ..recordings.conversion import RECORDING_SETTINGS
 
     if "compression" in settings and not any(task.target.suffix.lower() in FORMATS["hdf5"].suffixes for task in tasks):
         raise ConfigError(f"{tasks[0].target}: --set compression: only for HDF5 files")

@@ -20,8 +20,7 @@ from ..base.errors import FormatError, Remedy
 from ..events import SensorSize
 from ..parallel import Progress
 from .hints import NO_HINTS, Hints
-from .interface import Format
-from .source import Source, StoredColumns, invalid_record, open_binary, read_records
+from .source import Format, Source, StoredColumns, invalid_record, open_binary, read_records
 
 AEDAT2_MAGIC = b"#!AER-DAT2.0"
 AEDAT_MAGIC = b"#!AER-DAT"

@@ -19,8 +19,7 @@ from ..base.errors import EventError
 from ..events import Events, SensorSize
 from ..parallel import Progress
 from .hints import NO_HINTS, Hints
-from .interface import Format
-from .source import Source, StoredColumns, read_records
+from .source import Format, Source, StoredColumns, read_records
 from .writers import StreamEncoder
 
 BIN40_SUFFIXES = (".bin", ".bs2")

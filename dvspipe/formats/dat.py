@@ -26,9 +26,8 @@ from ..parallel import Progress
 from .evt import find_version
 from .faery_writers import DAT_ENCODER
 from .hints import NO_HINTS, Hints
-from .interface import Format
 from .prophesee_header import Header, parse_header, parse_sensor, parse_start, read_header
-from .source import Extent, Source, StoredColumns, invalid_record, open_binary, read_records, truncated_record
+from .source import Extent, Format, Source, StoredColumns, invalid_record, open_binary, read_records, truncated_record
 
 EVENT_TYPES = (0x00, 0x0C)
 RECORD_BYTES = 8

@@ -20,12 +20,10 @@ from ..base.errors import CorruptionError, EventError, FormatError
 from ..base.kernels import njit
 from ..events import SensorSize
 from ..parallel import Progress
-from .faery_writers import ES_EVENT_BYTES, EVENT_STREAM_ENCODER
+from .faery_writers import ES_EVENT_BYTES, ES_SUFFIX, EVENT_STREAM_ENCODER
 from .hints import NO_HINTS, Hints
-from .interface import Format
-from .source import Source, StoredColumns, invalid_record, open_binary, read_records, truncated_record
+from .source import Format, Source, StoredColumns, invalid_record, open_binary, read_records, truncated_record
 
-ES_SUFFIX = ".es"
 ES_MAGIC = b"Event Stream"
 ES_VERSION = (2, 0)
 STREAM_TYPES = ("generic", "DVS", "ATIS", "asynchronous display", "color")

@@ -57,9 +57,8 @@ from .evt_kernels import (
 )
 from .faery_writers import EVT2_ENCODER
 from .hints import NO_HINTS, Hints
-from .interface import Format
 from .prophesee_header import Header, parse_header, parse_sensor, parse_start, read_header
-from .source import CHUNK_EVENTS, Source, StoredColumns, invalid_record, read_records
+from .source import CHUNK_EVENTS, Format, Source, StoredColumns, invalid_record, read_records
 
 ORDER_PROBE_WORDS = 512  # words decoded to detect the order of EVT 2.1
 

@@ -43,9 +43,8 @@ from .hints import (
     unknown_columns,
     unknown_unit,
 )
-from .interface import Format
 from .npz_writer import NPZ_ENCODER
-from .source import CHUNK_EVENTS, GZIP_MAGIC, Extent, Source, StoredColumns, open_binary
+from .source import CHUNK_EVENTS, GZIP_MAGIC, Extent, Format, Source, StoredColumns, open_binary
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"

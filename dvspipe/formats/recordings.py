@@ -31,14 +31,21 @@ from ..events import (
 )
 from ..parallel import Progress
 from ..video.names import is_video_name
+from .aedat2 import AEDAT2
+from .aedat3 import AEDAT3
+from .aedat4 import AEDAT4
+from .bin40 import BIN40
+from .dat import DAT
+from .event_stream import EVENT_STREAM
+from .evt import EVT2, EVT3, EVT21
+from .hdf5 import HDF5
 from .hints import NO_HINTS, Hints, HintsLike
-from .interface import Format
+from .numpy_file import NUMPY
 from .rosbag import ROSBAG, is_ros2_folder
-from .source import HEAD_BYTES, Extent, Source, StoredColumns, open_binary
+from .source import HEAD_BYTES, Extent, Format, Source, StoredColumns, open_binary
 from .standard import actual_path, named_as_given
-from .table import FORMATS, find_encoder, written_suffixes
-from .text import STANDARD, StandardOutputWriter
-from .writers import Compression, WriteOptions, Writer, unwritable
+from .text import STANDARD, TEXT, StandardOutputWriter
+from .writers import Compression, Encoder, WriteOptions, Writer, has_suffix, unwritable
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +54,13 @@ IN_MEMORY = "memory"
 """Name of the format of events in memory."""
 RecordingLike = str | Path | Events
 """Recording: a file of any known format, or events in memory."""
+
+FORMATS: dict[str, Format] = {
+    known.name: known
+    for known in (HDF5, EVT3, EVT2, EVT21, DAT, AEDAT4, AEDAT3, AEDAT2, EVENT_STREAM, ROSBAG, NUMPY, BIN40, TEXT)
+}
+"""Formats by name. The first format that recognises a file reads it: formats without a signature come last, and
+`.evt3.raw` comes before `.raw`."""
 
 KNOWN_SENSORS = tuple(
     SensorSize(width=width, height=height)
@@ -74,6 +88,17 @@ VIDEO_MARKS = (
     (0, b"GIF8"),
 )
 """Signatures of videos: offset and bytes."""
+
+
+def find_encoder(path: Path) -> Encoder | None:
+    """Return the encoder for the suffix of a path; None if dvspipe does not write such files."""
+    encoders = (known.encoder for known in FORMATS.values() if known.encoder)
+    return next((encoder for encoder in encoders if has_suffix(path, encoder.suffixes)), None)
+
+
+def written_suffixes() -> tuple[str, ...]:
+    """Return the suffixes of all files that dvspipe writes."""
+    return tuple(suffix for known in FORMATS.values() if known.encoder for suffix in known.encoder.suffixes)
 
 
 @dataclass(frozen=True, repr=False)

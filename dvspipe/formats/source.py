@@ -1,4 +1,6 @@
-"""Interface of decoders: a `Source` yields unchecked columns in chunks, and holds the metadata of the file.
+"""Interface of file formats: a `Format` recognises, reads and writes files.
+
+A `Source` yields unchecked columns in chunks, and holds the metadata of a file.
 
 Decoders read blocks from `open_binary` (it decompresses gzip); memory is bounded whatever sizes a file claims. An
 unusable header raises `FormatError` when the file is opened. Later corruption raises `CorruptionError` from the chunks,
@@ -11,20 +13,24 @@ import gzip
 import io
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import CorruptionError, FileError
+from ..base.errors import CorruptionError, FileError, FormatError
 from ..events import SensorSize
 from ..parallel import Progress
+from .hints import NO_HINTS, Hints
+from .writers import Encoder
 
 CHUNK_EVENTS = 1 << 20
+Packet = TypeVar("Packet")
+
 GZIP_MAGIC = b"\x1f\x8b"
 HEAD_BYTES = 4096
 UNPACKED_BYTES = 1 << 20
@@ -77,6 +83,52 @@ class Source:
     check_size: Callable[[], None] | None = None
     part: Callable[[int, int], Iterator[StoredColumns]] | None = None
     noise: Source | None = None
+
+
+class Opener(Protocol):
+    """Function that opens a file for decoding."""
+
+    def __call__(self, path: Path, hints: Hints = NO_HINTS, /) -> Source:
+        """Open a file; `hints` supply metadata that the file lacks."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """File format.
+
+    Args:
+        name: Name, as returned by `info`.
+        suffixes: Suffixes of readable files, lower case, with the dot.
+        recognises: Decides from the path (without `.gz`) and the first HEAD_BYTES, decompressed, whether a file has
+            this format.
+        open: Opens a file for decoding.
+        encoder: Writes files; None if the format is read-only.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    recognises: Callable[[Path, bytes], bool]
+    open: Opener
+    encoder: Encoder | None = None
+
+
+def group_packets(packets: Iterable[Packet], count: Callable[[Packet], int]) -> Iterator[list[Packet]]:
+    """Yield small packets in lists of CHUNK_EVENTS / 4 events or more; those before an error are yielded before it."""
+    pending: list[Packet] = []
+    events = 0
+    try:
+        for packet in packets:
+            pending.append(packet)
+            events += count(packet)
+            if events >= CHUNK_EVENTS // 4:
+                yield pending
+                pending, events = [], 0
+    except FormatError:
+        if pending:
+            yield pending
+        raise
+    if pending:
+        yield pending
 
 
 @contextmanager

@@ -198,6 +198,22 @@ def closing_bytes(events: int) -> int:
     return min(CLOSING_BYTES, MIN_CLOSING_BYTES + events)
 
 
+def check_times(events: Events, suffix: str, end_us: int, advice: str = "") -> None:
+    """Check that the times of sorted events are from 0 to `end_us` - 1."""
+    for event in (0, len(events) - 1):
+        if not 0 <= events.t[event] < end_us:
+            raise EventError(
+                f"event {event}: out of range (found t = {events.t[event]} us, {suffix} stores 0 to {end_us - 1} us)"
+                f"{advice}"
+            )
+
+
+def check_sides(sensor: SensorSize, suffix: str, side: int) -> None:
+    """Check that both sides of a sensor are at most `side` pixels."""
+    if max(sensor) > side:
+        raise EventError(f"sensor too large (found {sensor}, {suffix} stores at most {side}x{side})")
+
+
 def accept_all(_events: Events, _last_us: int | None) -> None:
     """Accept all events: the format can store any."""
 

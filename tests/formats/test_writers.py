@@ -25,10 +25,9 @@ from dvspipe.formats.event_stream import EVENT_STREAM
 from dvspipe.formats.evt import EVT3
 from dvspipe.formats.evt3_writer import EVT3_ENCODER
 from dvspipe.formats.faery_writers import AEDAT4_ENCODER, DAT_ENCODER, EVENT_STREAM_ENCODER, EVT2_ENCODER
-from dvspipe.formats.interface import Format
 from dvspipe.formats.rosbag import ROSBAG
 from dvspipe.formats.rosbag_writer import ROSBAG_ENCODER
-from dvspipe.formats.source import StoredColumns
+from dvspipe.formats.source import Format, StoredColumns
 from dvspipe.formats.writers import StreamEncoder, StreamWriter
 
 SMALL, WIDE = SensorSize(256, 240), SensorSize(2048, 1080)

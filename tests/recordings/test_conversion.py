@@ -27,7 +27,7 @@ from dvspipe.base.files import require_space
 from dvspipe.events import Region, SensorSize, concatenate
 from dvspipe.formats import info, open_recording, read, recognise, write
 from dvspipe.formats.hdf5 import chunked_file, writer
-from dvspipe.formats.interface import Format
+from dvspipe.formats.source import Format
 from dvspipe.parallel import Processes, Shard
 from dvspipe.recordings import conversion
 from dvspipe.recordings.conversion import (

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..interface import Format
+from ..source import Format
 from .chunked_file import discard_saved
 from .layouts import SUFFIXES
 from .reader import open_hdf5
