@@ -45,6 +45,7 @@ from .hints import (
 )
 from .npz_writer import NPZ_ENCODER
 from .source import CHUNK_EVENTS, GZIP_MAGIC, Extent, Format, Source, StoredColumns, open_binary
+from .values import convert_columns, to_microseconds
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
@@ -57,7 +58,6 @@ MAX_BLOCK_BYTES = 32 << 20
 SKIP_BYTES = 1 << 20
 INTEGER_TOLERANCE = 0.01  # maximum distance from an integer, in microseconds or milliseconds
 MAX_TIME = 2.0**62
-MAX_SMALL = 2.0**31  # limit of pixels and polarities
 HEADER_ERRORS = (  # raised by NumPy for corrupted headers; tokenize raises SyntaxError or TokenError
     ValueError,
     TypeError,
@@ -395,74 +395,27 @@ def _read(
 ) -> Iterator[StoredColumns]:
     """Yield the events, starting at row `row`."""
     arrays = {id(column.array): column.array for column in columns.values()}
-    signed: list[bool] = []
+    off: int | None = None
     with ExitStack() as stack:
         streams = [stack.enter_context(closing(array.blocks(row))) for array in arrays.values()]
         for blocks in zip(*streams, strict=True):  # strict: reads every array to its end, where it is checked
             block_of = dict(zip(arrays, blocks, strict=True))
             values = {name: column.values(block_of[id(column.array)]) for name, column in columns.items()}
             count = min(map(len, values.values()))
+            values = {name: column[:count] for name, column in values.items()}
             if progress:
                 progress(row + count, columns["t"].array.rows)
-            yield from _convert(path, {name: column[:count] for name, column in values.items()}, exponent, row, signed)
+
+            converted, invalid, off = convert_columns(values, exponent, off=off)
+            yield converted
+            if invalid:
+                stop = len(converted.t)
+                expected = "finite times, integer pixels, and polarities 0 and 1, or -1 and 1 throughout"
+                raise CorruptionError(
+                    f"{path}: wrong row {row + stop} (found {invalid} = {values[invalid][stop]}, expected {expected})",
+                    lost="everything after it",
+                )
             row += count
-
-
-def _convert(
-    path: Path, values: dict[str, NDArray[Any]], exponent: int, row: int, signed: list[bool]
-) -> Iterator[StoredColumns]:
-    """Convert values to integers, yield them up to the first invalid row, and raise an error for this row."""
-    converted, stop, found = {}, len(values["t"]), ""
-    for name, column in values.items():
-        scale = exponent if name == "t" else 0
-        most = MAX_TIME if name == "t" else MAX_SMALL
-        converted[name], good = _to_integers(column, scale, most, rounded=name == "t")
-        if name == "p":
-            good &= _valid_polarities(converted[name], signed)
-        wrong = int(np.argmin(good)) if not good.all() else len(good)
-        if wrong < stop:
-            stop, found = wrong, f"{name} = {column[wrong]}"
-    t, x, y, p = (converted[name][:stop] for name in "txyp")
-    yield StoredColumns(t, x, y, p > 0)
-    if found:
-        expected = "finite times, integer pixels, and polarities 0 and 1, or -1 and 1 throughout"
-        raise CorruptionError(
-            f"{path}: wrong row {row + stop} (found {found}, expected {expected})", lost="everything after it"
-        )
-
-
-def _valid_polarities(p: NDArray[Any], signed: list[bool]) -> NDArray[np.bool_]:
-    """Return a mask of valid polarities: 1, and either 0 or -1, whichever comes first in the file."""
-    if p.dtype.kind == "u":
-        return p <= 1
-    off = np.flatnonzero((p == 0) | (p == -1))
-    if not signed and len(off):
-        signed.append(bool(p[off[0]] == -1))
-    low = -1 if signed and signed[0] else 0
-    return np.isin(p, (low, 1))
-
-
-def _to_integers(
-    column: NDArray[Any], exponent: int, most: float, *, rounded: bool
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return column * 10^exponent as integers, and a mask of valid values (absolute value below `most`)."""
-    column = column.view(np.uint8) if column.dtype.kind == "b" else column  # a bool may have bytes other than 0 and 1
-    if column.dtype.kind in "iu":
-        low, high = (int(column.min()), int(column.max())) if len(column) else (0, 0)
-        if not exponent and -most < low and high < most:
-            return column, np.ones(len(column), np.bool_)
-        scale = 10 ** abs(exponent)
-        limit = int(most) // scale if exponent > 0 else int(most)
-        good = (column < limit) & (column > -limit) if column.dtype.kind == "i" else column < limit
-        values = np.where(good, column, 0).astype(np.int64)
-        if exponent < 0:
-            return (values + scale // 2) // scale, good
-        return values * scale, good
-    with np.errstate(invalid="ignore", over="ignore"):
-        numbers = column.astype(np.float64) * 10.0**exponent
-        nearest = np.round(numbers)
-        good = np.isfinite(numbers) & (np.abs(nearest) < most) & (rounded | (nearest == numbers))
-    return np.where(good, nearest, 0).astype(np.int64), good
 
 
 def _read_time(path: Path, file: BinaryIO, columns: dict[str, _Column], exponent: int, row: int) -> int:
@@ -472,7 +425,7 @@ def _read_time(path: Path, file: BinaryIO, columns: dict[str, _Column], exponent
     if len(data) < array.row_bytes:
         raise CorruptionError(f"{path}: truncated before row {row}", lost="the rows after it")
     block = np.frombuffer(data, array.dtype).reshape(1, *array.shape[1:])
-    return int(_to_integers(columns["t"].values(block), exponent, MAX_TIME, rounded=True)[0][0])
+    return int(to_microseconds(columns["t"].values(block), exponent)[0][0])
 
 
 def _extent(path: Path, columns: dict[str, _Column], exponent: int) -> Extent:

@@ -14,9 +14,9 @@ import numpy as np
 from ...base.errors import EventError, FormatError
 from ...events import SensorSize
 from ..hints import UNIT_EXPONENTS, Hints, TimeUnit, unknown_columns, unknown_unit
+from ..values import MAX_INT64
 from .layouts import TABLE_TYPES, Layout, Location, table_columns
 from .storage import check_storage, find_dataset, find_number, get_dataset
-from .values import MAX_INT64
 
 MAX_ATTRIBUTE_BYTES = 1 << 20
 UNITS_BY_MS: dict[float, TimeUnit] = {1e3: "s", 1.0: "ms", 1e-3: "us", 1e-6: "ns"}

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import CorruptionError, FileError, FormatError
@@ -25,10 +24,10 @@ from ...events import SensorSize
 from ...parallel import Progress
 from ..hints import NO_HINTS, Hints
 from ..source import CHUNK_EVENTS, GZIP_MAGIC, Extent, Source, StoredColumns, describe_content
+from ..values import convert_columns, to_microseconds
 from .layouts import Location, find_layout
 from .metadata import Metadata, read_attributes, read_metadata, read_sensor
 from .storage import H5PY_ERRORS, StoredRows, check_storage, find_dataset, get_dataset
-from .values import Valid, to_microseconds, to_pixels, to_polarities
 
 MAX_DECODERS = 4  # threads; one decodes 160 M events/s
 LABELS = "events/noise"  # additional column of the layout dsec: uint8, 1: noise
@@ -219,24 +218,12 @@ def _convert(
     metadata: Metadata, reader: _Reader, start: int, values: dict[str, NDArray[Any]]
 ) -> Iterator[StoredColumns]:
     """Convert values to integers, and yield them up to the first invalid event."""
-    valid: Valid
-    invalid: list[tuple[int, str]] = []
-    converted: dict[str, NDArray[Any]] = {}
-    for name, column in values.items():
-        if name == "t":
-            converted[name], valid = to_microseconds(column, metadata.exponent, metadata.offset_us)
-        elif name == "p":
-            converted[name], valid, reader.off = to_polarities(column, reader.off)
-        else:
-            converted[name], valid = to_pixels(column)
-        if not valid.all():
-            invalid.append((int(np.argmin(valid)), name))
-    stop, name = min(invalid, default=(len(values["t"]), ""))
-    columns = StoredColumns(*(converted[name][:stop] for name in "txyp"))
+    columns, invalid, reader.off = convert_columns(values, metadata.exponent, metadata.offset_us, reader.off)
+    stop = len(columns.t)
     if stop:
         yield columns
     if invalid:
-        raise _invalid_error(metadata, start + stop, name, values[name][stop])
+        raise _invalid_error(metadata, start + stop, invalid, values[invalid][stop])
 
 
 def _missing_error(metadata: Metadata, event: int) -> CorruptionError:
