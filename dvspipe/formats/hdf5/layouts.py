@@ -33,8 +33,6 @@ class Layout:
         integer_unit: Unit of integer times; None if undefined.
         float_unit: Unit of floating-point times; None if undefined.
         offset: Dataset with the offset to add to every time.
-        index: Dataset with the index of the first event at or after each millisecond.
-        index_start: Dataset with the first millisecond of the index; None: 0.
         sensor: Datasets of width and height, or one dataset with both.
     """
 
@@ -43,8 +41,6 @@ class Layout:
     integer_unit: TimeUnit | None = None
     float_unit: TimeUnit | None = None
     offset: str | None = None
-    index: str | None = None
-    index_start: str | None = None
     sensor: tuple[str, str] | str | None = None
 
     @property
@@ -68,15 +64,12 @@ LAYOUTS = (
         _group_columns("events"),
         integer_unit="us",
         offset="t_offset",
-        index="ms_to_idx",
-        index_start="ms_to_idx_offset",
         sensor=("events/width", "events/height"),
     ),
     Layout(
         "m3ed",
         _group_columns("prophesee/left"),
         integer_unit="us",
-        index="prophesee/left/ms_map_idx",
         sensor="prophesee/left/calib/resolution",
     ),
     Layout("prophesee", {column: Location("CD/events", column) for column in "txyp"}, integer_unit="us"),

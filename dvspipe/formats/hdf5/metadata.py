@@ -33,8 +33,6 @@ class Metadata:
         events: Number of events.
         exponent: Time in microseconds = stored time * 10^exponent + offset_us.
         offset_us: Offset to add to every time in microseconds.
-        index: Dataset with the index of the first event at or after each millisecond; None if there is none.
-        index_start_ms: First millisecond of the index.
     """
 
     path: Path
@@ -43,8 +41,6 @@ class Metadata:
     events: int
     exponent: int
     offset_us: int
-    index: str | None
-    index_start_ms: int
 
 
 def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> Metadata:
@@ -68,7 +64,6 @@ def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> 
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{size:,} {name}" for name, size in sizes.items())
         raise FormatError(f"{path}: columns of different lengths (found {listed})")
-    index = layout.index if layout.index and find_dataset(file, layout.index) else None
     return Metadata(
         path=path,
         layout=layout.name,
@@ -76,8 +71,6 @@ def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> 
         events=sizes["t"],
         exponent=UNIT_EXPONENTS[_find_unit(path, file, layout, locations["t"], hints)],
         offset_us=_read_number(path, file, layout.offset),
-        index=index,
-        index_start_ms=_read_number(path, file, layout.index_start),
     )
 
 

@@ -118,22 +118,12 @@ class _Reader:
             for name in dict.fromkeys(location.dataset for location in metadata.locations.values())
         }
         self.available = min(stored.available for stored in self._stored.values())
-        self._index = _open_index(metadata, file, size)
         self.off: int | None = None
 
     def columns(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
         """Read the stored values of the events `start` to `stop` - 1."""
         rows = {name: stored.read(start, stop, self._threads) for name, stored in self._stored.items()}
         return {name: _select_part(rows[where.dataset], where.part) for name, where in self._metadata.locations.items()}
-
-    def indexed_event(self, ms: int) -> int | None:
-        """Return the event stored in the index for a millisecond; None if it is missing or out of range."""
-        if self._index is None or not 0 <= ms < self._index.available:
-            return None
-        with suppress(*H5PY_ERRORS):
-            event = int(self._index.read(ms, ms + 1)[0])
-            return event if 0 <= event <= self._metadata.events else None
-        return None
 
     def time_us(self, event: int) -> int:
         """Return the time of an event in microseconds.
@@ -152,16 +142,6 @@ class _Reader:
         if not valid.all():
             raise _invalid_error(metadata, event, "t", value[0])
         return int(t[0])
-
-
-def _open_index(metadata: Metadata, file: h5py.File, file_bytes: int) -> StoredRows | None:
-    """Open the index from milliseconds to events; return None if it is missing or unreadable."""
-    with suppress(FormatError, *H5PY_ERRORS):
-        dataset = find_dataset(file, metadata.index) if metadata.index else None
-        if dataset is not None and dataset.ndim == 1 and dataset.dtype.kind in "iu":
-            check_storage(metadata.index or "", dataset)
-            return StoredRows(dataset, file_bytes)
-    return None
 
 
 def _select_part(rows: NDArray[Any], part: str | int | None) -> NDArray[Any]:
@@ -253,34 +233,7 @@ def _part(metadata: Metadata, start_us: int, stop_us: int) -> Iterator[StoredCol
     """Yield the events with start_us <= t < stop_us; yield all events if corruption prevents the search."""
     start, stop = 0, metadata.events
     with suppress(CorruptionError), _open_reader(metadata) as reader:
-        found = [_find_event(metadata, reader, t_us) for t_us in (start_us, stop_us)]
-        if found[0] <= found[1]:
-            start, stop = found
+        first, last = (bisect_left(range(metadata.events), t_us, key=reader.time_us) for t_us in (start_us, stop_us))
+        if first <= last:
+            start, stop = first, last
     yield from _chunks(metadata, start, stop)
-
-
-def _find_event(metadata: Metadata, reader: _Reader, t_us: int) -> int:
-    """Find the first event at or after `t_us`, by bisection between the bounds of the index, if they are correct."""
-    low, high = 0, metadata.events
-    for event, is_start in _indexed_bounds(metadata, reader, t_us):
-        if is_start:
-            low = event
-        else:
-            high = event
-    return bisect_left(range(metadata.events), t_us, low, high, key=reader.time_us)
-
-
-def _indexed_bounds(metadata: Metadata, reader: _Reader, t_us: int) -> Iterator[tuple[int, bool]]:
-    """Yield the verified bounds of a time in the index: event, and whether it is the lower bound."""
-    if metadata.index is None:
-        return
-    since_us = t_us - metadata.offset_us - metadata.index_start_ms * 1000
-    for ms, is_start in ((since_us // 1000, True), (since_us // 1000 + 1, False)):
-        event = reader.indexed_event(ms)
-        if event is None:
-            continue
-        edge_us = (metadata.index_start_ms + ms) * 1000 + metadata.offset_us
-        before = event == 0 or reader.time_us(event - 1) < edge_us
-        after = event == metadata.events or reader.time_us(event) >= edge_us
-        if before and after:
-            yield event, is_start
