@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,31 +26,13 @@ from .evt import find_version
 from .faery_writers import DAT_ENCODER
 from .hints import NO_HINTS, Hints
 from .prophesee_header import Header, parse_header, parse_sensor, parse_start, read_header
-from .source import Extent, Format, Source, StoredColumns, invalid_record, open_binary, read_records, truncated_record
+from .source import Format, Source, StoredColumns, invalid_record, open_binary, read_records
 
 EVENT_TYPES = (0x00, 0x0C)
 RECORD_BYTES = 8
 DAT_VERSION = "2"
 DAT_SIDE_PX = 1 << 14
 DAT_OVERFLOW_US = 1 << 32
-
-# Distance between records whose times are read without decoding. Their times are wrong if the clock runs a complete
-# overflow period within this number of records (below 15 events/s). Decoding reads every time.
-MARK_RECORDS = 1 << 16
-
-
-class Position(NamedTuple):
-    """Start position of decoding.
-
-    Args:
-        byte: First byte of a record.
-        stored_us: Stored time of the previous record.
-        overflow_us: Time to add to stored times because of earlier overflows.
-    """
-
-    byte: int
-    stored_us: int
-    overflow_us: int
 
 
 def _recognises(path: Path, head: bytes) -> bool:
@@ -66,20 +47,11 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     if header.fields.get("version") != DAT_VERSION:
         found = header.fields.get("version", "missing")
         raise FormatError(f"{path}: wrong DAT version (found {found}, expected {DAT_VERSION})")
-    begin = Position(header.size + 2, 0, parse_start(path, header))
+    start_us = parse_start(path, header)
     _check_types(path, header)
     sides = header.fields.get("width"), header.fields.get("height")
     sensor = parse_sensor(path, None if None in sides else f"{sides[0]}x{sides[1]}")
-    with open_binary(path) as file:
-        seekable = file.seekable()  # false for gzip
-    return Source(
-        sensor=sensor,
-        chunks=partial(_chunks, path, begin, sensor),
-        attributes=dict(header.fields),
-        extent=partial(_extent, path, begin) if seekable else None,
-        check_size=partial(_check_size, path, begin) if seekable else None,
-        part=partial(_part, path, begin, sensor) if seekable else None,
-    )
+    return Source(sensor, partial(_chunks, path, header.size + 2, start_us, sensor), dict(header.fields))
 
 
 def _check_types(path: Path, header: Header) -> None:
@@ -147,12 +119,11 @@ def _decode(
 
 
 def _chunks(
-    path: Path, begin: Position, sensor: SensorSize | None, progress: Progress | None = None, *, stop: int | None = None
+    path: Path, start: int, overflow_us: int, sensor: SensorSize | None, progress: Progress | None = None
 ) -> Iterator[StoredColumns]:
-    """Yield the events from a position to the byte before `stop`; None: to the end of the file."""
     width, height = sensor or (DAT_SIDE_PX, DAT_SIDE_PX)
-    byte, stored_us, overflow_us = begin
-    for position, block in read_records(path, byte, RECORD_BYTES, progress, stop=stop):
+    stored_us = 0
+    for position, block in read_records(path, start, RECORD_BYTES, progress):
         count = len(block)
         t, p = np.empty(count, np.int64), np.empty(count, np.uint8)
         x, y = np.empty(count, np.int16), np.empty(count, np.int16)
@@ -170,59 +141,6 @@ def _chunks(
                 f"{width}x{height} sensor)"
             )
             raise invalid_record(path, position + good * RECORD_BYTES, problem)
-
-
-def _check_size(path: Path, begin: Position) -> None:
-    size = path.stat().st_size
-    if left_over := (size - begin.byte) % RECORD_BYTES:
-        raise truncated_record(path, size, left_over, RECORD_BYTES)
-
-
-def _read_stored_times(path: Path, byte: int, records: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Read the stored times of the records with the given indices."""
-    times = np.empty(len(records), np.int64)
-    with open_binary(path) as file:
-        for index, record in enumerate(records.tolist()):
-            file.seek(byte + record * RECORD_BYTES)
-            times[index] = int.from_bytes(file.read(4), "little")
-    return times
-
-
-def _find_overflows(stored_us: NDArray[np.int64], begin: Position) -> NDArray[np.int64]:
-    """Return the time to add to each stored time; successive times are less than half an overflow apart."""
-    falls = np.diff(stored_us, prepend=begin.stored_us) < -(DAT_OVERFLOW_US // 2)
-    return begin.overflow_us + DAT_OVERFLOW_US * np.cumsum(falls)
-
-
-def _count_records(path: Path, begin: Position) -> int:
-    return max(path.stat().st_size - begin.byte, 0) // RECORD_BYTES
-
-
-def _extent(path: Path, begin: Position) -> Extent:
-    count = _count_records(path, begin)
-    if not count:
-        return Extent(0, None, None)
-    stored_us = _read_stored_times(path, begin.byte, np.append(np.arange(0, count, MARK_RECORDS), count - 1))
-    times_us = stored_us + _find_overflows(stored_us, begin)
-    return Extent(count, int(times_us[0]), int(times_us[-1]))
-
-
-def _part(
-    path: Path, begin: Position, sensor: SensorSize | None, start_us: int, stop_us: int
-) -> Iterator[StoredColumns]:
-    records = np.arange(0, _count_records(path, begin), MARK_RECORDS)
-    stored_us = _read_stored_times(path, begin.byte, records)
-    overflow_us = _find_overflows(stored_us, begin)
-    times_us = stored_us + overflow_us
-    if not len(records) or (np.diff(times_us) < 0).any():
-        yield from _chunks(path, begin, sensor)
-        return
-
-    first = max(int(np.searchsorted(times_us, start_us)) - 1, 0)
-    last = max(first, int(np.searchsorted(times_us, stop_us)))
-    mark_bytes = MARK_RECORDS * RECORD_BYTES
-    position = Position(begin.byte + first * mark_bytes, int(stored_us[first]), int(overflow_us[first]))
-    yield from _chunks(path, position, sensor, stop=None if last == len(records) else begin.byte + last * mark_bytes)
 
 
 DAT = Format("dat", (".dat",), _recognises, _open, DAT_ENCODER)

@@ -17,7 +17,6 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -44,8 +43,8 @@ from .hints import (
     unknown_unit,
 )
 from .npz_writer import NPZ_ENCODER
-from .source import CHUNK_EVENTS, GZIP_MAGIC, Extent, Format, Source, StoredColumns, open_binary
-from .values import convert_columns, to_microseconds
+from .source import CHUNK_EVENTS, Format, Source, StoredColumns, open_binary
+from .values import convert_columns
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
@@ -112,16 +111,16 @@ class _Array:
     def rows(self) -> int:
         return self.shape[0]
 
-    def blocks(self, first: int = 0) -> Generator[NDArray[Any], None, None]:
-        """Yield the rows in blocks, starting at row `first`.
+    def blocks(self) -> Generator[NDArray[Any], None, None]:
+        """Yield the rows in blocks.
 
         Raises:
             CorruptionError: If there are fewer or more bytes than the header claims. Raised after all complete rows.
         """
         most = max(1, min(CHUNK_EVENTS, MAX_BLOCK_BYTES // self.row_bytes))
         with self.opener() as file:
-            _skip(file, self.start + first * self.row_bytes)
-            for row in range(first, self.rows, most):
+            _skip(file, self.start)
+            for row in range(0, self.rows, most):
                 count = min(most, self.rows - row)
                 data = file.read(count * self.row_bytes)
                 complete = len(data) // self.row_bytes
@@ -174,16 +173,8 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
     if len(set(rows.values())) > 1:
         raise FormatError(f"{path}: columns of different lengths: {rows}")
     exponent = UNIT_EXPONENTS[hints.time_unit or unit or _detect_unit(path, columns["t"])]
-    source = Source(
-        sensor, lambda progress=None: _read(path, columns, exponent, 0, progress), {"columns": _column_types(columns)}
-    )
-    if head == NPY_MAGIC and _unpacked_size(path) == columns["t"].array.stop:
-        return replace(
-            source,
-            extent=lambda: _extent(path, columns, exponent),
-            part=lambda start_us, stop_us: _part(path, columns, exponent, start_us, stop_us),
-        )
-    return source
+    attributes = {"columns": _column_types(columns)}
+    return Source(sensor, partial(_read, path, columns, exponent), attributes)
 
 
 def _column_types(columns: dict[str, _Column]) -> dict[str, str]:
@@ -191,12 +182,6 @@ def _column_types(columns: dict[str, _Column]) -> dict[str, str]:
         name: str(column.dtype) if column.field is None else f"{column.field} {column.dtype}"
         for name, column in columns.items()
     }
-
-
-def _unpacked_size(path: Path) -> int | None:
-    """Return the size of a file; None if it is gzip."""
-    with path.open("rb") as file:
-        return None if file.read(2) == GZIP_MAGIC else path.stat().st_size
 
 
 def _read_array_header(opener: _Opener, where: str) -> _Array:
@@ -391,13 +376,14 @@ def _detect_unit(path: Path, column: _Column) -> TimeUnit:
 
 
 def _read(
-    path: Path, columns: dict[str, _Column], exponent: int, row: int, progress: Progress | None = None
+    path: Path, columns: dict[str, _Column], exponent: int, progress: Progress | None = None
 ) -> Iterator[StoredColumns]:
-    """Yield the events, starting at row `row`."""
+    """Yield the events."""
+    row = 0
     arrays = {id(column.array): column.array for column in columns.values()}
     off: int | None = None
     with ExitStack() as stack:
-        streams = [stack.enter_context(closing(array.blocks(row))) for array in arrays.values()]
+        streams = [stack.enter_context(closing(array.blocks())) for array in arrays.values()]
         for blocks in zip(*streams, strict=True):  # strict: reads every array to its end, where it is checked
             block_of = dict(zip(arrays, blocks, strict=True))
             values = {name: column.values(block_of[id(column.array)]) for name, column in columns.items()}
@@ -416,37 +402,6 @@ def _read(
                     lost="everything after it",
                 )
             row += count
-
-
-def _read_time(path: Path, file: BinaryIO, columns: dict[str, _Column], exponent: int, row: int) -> int:
-    array = columns["t"].array
-    file.seek(array.start + row * array.row_bytes)
-    data = file.read(array.row_bytes)
-    if len(data) < array.row_bytes:
-        raise CorruptionError(f"{path}: truncated before row {row}", lost="the rows after it")
-    block = np.frombuffer(data, array.dtype).reshape(1, *array.shape[1:])
-    return int(to_microseconds(columns["t"].values(block), exponent)[0][0])
-
-
-def _extent(path: Path, columns: dict[str, _Column], exponent: int) -> Extent:
-    rows = columns["t"].array.rows
-    if not rows:
-        return Extent(0, None, None)
-    with open_binary(path) as file:
-        first, last = (_read_time(path, file, columns, exponent, row) for row in (0, rows - 1))
-    return Extent(rows, first, last)
-
-
-def _part(
-    path: Path, columns: dict[str, _Column], exponent: int, start_us: int, stop_us: int
-) -> Iterator[StoredColumns]:
-    rows = range(columns["t"].array.rows)
-    with open_binary(path) as file:
-        first = bisect_left(rows, start_us, key=lambda row: _read_time(path, file, columns, exponent, row))
-    for chunk in _read(path, columns, exponent, first):
-        yield chunk
-        if len(chunk.t) and chunk.t[-1] >= stop_us:
-            return
 
 
 NUMPY = Format("numpy", NUMPY_SUFFIXES, _recognises, _open, NPZ_ENCODER)

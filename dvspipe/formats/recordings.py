@@ -216,15 +216,6 @@ class Recording(Brief):
         """Return the number of events, and first and last time; None if this requires decoding the file."""
         return self._source.extent() if self._source.extent else None
 
-    def check_size(self) -> None:
-        """Check the file size, if it shows without decoding whether the file is truncated.
-
-        Raises:
-            CorruptionError: If the file is truncated.
-        """
-        if self._source.check_size:
-            self._source.check_size()
-
     def find_first_us(self) -> int:
         """Return the time of the first event; 0 if there are no events."""
         extent = self.extent()
@@ -607,7 +598,7 @@ def info(
     read_all: bool = False,
     progress: Progress | None = None,
 ) -> RecordingInfo:
-    """Summarise a recording; errors as in `open_recording` and `Recording.check_size`.
+    """Summarise a recording; errors as in `open_recording` and `Recording.chunks`.
 
     Args:
         path: File, or `-` for standard input; also events in memory.
@@ -618,7 +609,6 @@ def info(
         progress: Called with the amount read and the total while events are read.
     """
     recording = open_recording(path, sensor=sensor, hints=hints)
-    recording.check_size()
     extent = None if read_all else recording.extent()
     if extent and (extent.last_us or 0) < (extent.first_us or 0):  # unsorted; reading all events reports where
         extent = None

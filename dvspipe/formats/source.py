@@ -70,7 +70,6 @@ class Source:
         chunks: Decodes all events.
         attributes: Settings and comments stored in the file.
         extent: Returns the extent without decoding; None if the format cannot.
-        check_size: Raises CorruptionError if the file size shows that the file is truncated; None if it never does.
         part: Decodes the events with start_us <= t < stop_us, possibly with some events before and after, without
             decoding everything before them; None if the format cannot.
         noise: The same events with noise labels stored as polarities; None if there are no labels.
@@ -80,7 +79,6 @@ class Source:
     chunks: Decoder
     attributes: dict[str, Any] = field(default_factory=dict)
     extent: Callable[[], Extent] | None = None
-    check_size: Callable[[], None] | None = None
     part: Callable[[int, int], Iterator[StoredColumns]] | None = None
     noise: Source | None = None
 
@@ -182,7 +180,6 @@ def read_records(
     record_bytes: int,
     progress: Progress | None = None,
     *,
-    stop: int | None = None,
     record: str = "an event",
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Yield position and content of blocks of complete records, uint8 [N, record_bytes], N > 0.
@@ -192,7 +189,6 @@ def read_records(
         start: First byte of the first record.
         record_bytes: Size of a record.
         progress: As in `open_binary`.
-        stop: Byte after the last record to read; None: the end of the file.
         record: What a record is, for the message.
 
     Raises:
@@ -205,15 +201,12 @@ def read_records(
             file.seek(start)
         else:
             file.read(start)
-        while True:
-            size = block_bytes if stop is None else min(block_bytes, stop - position)
-            block = np.empty(size, np.uint8)
-            filled = cast(io.BufferedIOBase, file).readinto(block.data)
-            if not filled:
-                break
+        block = np.empty(block_bytes, np.uint8)
+        while filled := cast(io.BufferedIOBase, file).readinto(block.data):
             if count := filled // record_bytes:
                 yield position, block[: count * record_bytes].reshape(count, record_bytes)
             position += filled
+            block = np.empty(block_bytes, np.uint8)  # the caller may keep a part of the previous one
 
     if left_over := (position - start) % record_bytes:  # the end of `with` reports a corrupted gzip stream first
         raise truncated_record(path, position, left_over, record_bytes, record)
