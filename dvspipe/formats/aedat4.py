@@ -212,12 +212,7 @@ def _as_format_errors(path: Path) -> Iterator[None]:
 
 
 def _scan(path: Path) -> _Container:
-    """Read the header and the lengths of all packets.
-
-    Raises:
-        FileError: If the file is missing or cannot be read.
-        FormatError: If the header is corrupted or truncated.
-    """
+    """Read the header and the lengths of all packets."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size

@@ -76,7 +76,9 @@ def _decode(
     y: NDArray[np.int16],
     p: NDArray[np.uint8],
 ) -> tuple[int, int, int, int, int]:
-    """Decode one or more records of two words. Each column has its own loop, so the compiler vectorises it.
+    """Decode one or more records of two words; return the new clock, and the maximum x, y and p.
+
+    Each column has its own loop, so the compiler vectorises it.
 
     Args:
         words: Records, [2 * N].
@@ -86,9 +88,6 @@ def _decode(
         x: Output columns, [N].
         y: Output rows, [N].
         p: Output polarities, [N].
-
-    Returns:
-        Last stored time, time to add to it because of overflows, and the maximum x, y and p.
     """
     for event in range(t.size):
         t[event] = words[2 * event]

@@ -112,20 +112,8 @@ def _decode(
 ) -> tuple[int, int, int, int, int]:  # pragma: no cover
     """Decode the complete events of a block, up to the first invalid event.
 
-    Args:
-        block: Bytes to decode.
-        flag_bits: Number of flag bits in the first byte of an event.
-        width: Sensor columns.
-        height: Sensor rows.
-        time_us: Time of the previous event.
-        t: Output times, with room for all events.
-        x: Output columns.
-        y: Output rows.
-        p: Output polarities.
-
-    Returns:
-        Number of events, decoded bytes, time of the last event, number of exposure events, and VALID or the problem of
-        the next event.
+    Return the numbers of events and decoded bytes, the time of the last event in microseconds, the number of exposure
+    events, and VALID or the problem of the next event.
     """
     longest = (1 << (8 - flag_bits)) - 1
     events = i = exposures = 0

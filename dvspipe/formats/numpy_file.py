@@ -112,11 +112,7 @@ class _Array:
         return self.shape[0]
 
     def blocks(self) -> Generator[NDArray[Any], None, None]:
-        """Yield the rows in blocks.
-
-        Raises:
-            CorruptionError: If there are fewer or more bytes than the header claims. Raised after all complete rows.
-        """
+        """Yield the rows in blocks."""
         most = max(1, min(CHUNK_EVENTS, MAX_BLOCK_BYTES // self.row_bytes))
         with self.opener() as file:
             _skip(file, self.start)
@@ -185,11 +181,7 @@ def _column_types(columns: dict[str, _Column]) -> dict[str, str]:
 
 
 def _read_array_header(opener: _Opener, where: str) -> _Array:
-    """Read the header of an array.
-
-    Raises:
-        FormatError: If the header is corrupted or truncated, or the array cannot contain events.
-    """
+    """Read the header of an array."""
     with opener() as file:
         try:
             shape, by_columns, dtype, start = read_npy_header(file)
@@ -348,11 +340,7 @@ def _skip(file: BinaryIO, count: int) -> None:
 
 
 def _detect_unit(path: Path, column: _Column) -> TimeUnit:
-    """Detect the time unit from the first times.
-
-    Raises:
-        FormatError: If the times fit several units, or none.
-    """
+    """Detect the time unit from the first times."""
     array = column.array
     head = replace(array, shape=(min(array.rows, HEAD_ROWS), *array.shape[1:]))
     times = np.empty(0)

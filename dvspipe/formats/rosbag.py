@@ -177,11 +177,7 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
 
 @contextmanager
 def _open_bag(path: Path) -> Iterator[Any]:
-    """Open a bag.
-
-    Raises:
-        FormatError: If the bag cannot be opened, or rosbags is not installed.
-    """
+    """Open a bag."""
     try:
         from rosbags import rosbag1, rosbag2
     except ImportError as error:
@@ -200,11 +196,7 @@ def _open_bag(path: Path) -> Iterator[Any]:
 
 
 def _check_mcap(path: Path) -> None:
-    """Check that an MCAP file has the ROS 2 profile and is complete.
-
-    Raises:
-        FormatError: If the file has another profile, or is truncated.
-    """
+    """Check that an MCAP file has the ROS 2 profile and is complete."""
     if path.suffix.lower() != ".mcap":
         return
     with path.open("rb") as file:

@@ -133,14 +133,7 @@ def group_packets(packets: Iterable[Packet], count: Callable[[Packet], int]) -> 
 def open_binary(path: Path, progress: Progress | None = None) -> Iterator[BinaryIO]:
     """Open a binary file, and decompress it if it is gzip.
 
-    Args:
-        path: File to read.
-        progress: Called with the number of bytes read and the file size.
-
-    Raises:
-        FileError: If the file cannot be read.
-        CorruptionError: If the gzip stream is corrupted or truncated. Raised at the end of the `with` block; until
-            then, the file seems to end before the corruption.
+    A corrupted or truncated gzip stream seems to end before the corruption; the end of the `with` block reports it.
     """
     try:
         with path.open("rb") if progress is None else io.BufferedReader(_ProgressFile(path, progress)) as raw:
@@ -160,11 +153,7 @@ def open_binary(path: Path, progress: Progress | None = None) -> Iterator[Binary
 
 
 def describe_content(path: Path) -> str:
-    """Describe the content of a file of another format: `text` or `other data`.
-
-    Raises:
-        FileError: If the file cannot be read.
-    """
+    """Describe the content of a file of another format: `text` or `other data`."""
     with open_binary(path) as file:
         head = file.read(HEAD_BYTES)
     try:
@@ -184,15 +173,7 @@ def read_records(
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Yield position and content of blocks of complete records, uint8 [N, record_bytes], N > 0.
 
-    Args:
-        path: File, also gzip.
-        start: First byte of the first record.
-        record_bytes: Size of a record.
-        progress: As in `open_binary`.
-        record: What a record is, for the message.
-
-    Raises:
-        CorruptionError: If the file ends within a record, after all complete records, or as in `open_binary`.
+    If the file ends within a record, this is an error after all complete records; `record` is its name in the message.
     """
     position = start
     block_bytes = max(BLOCK_BYTES // record_bytes, 1) * record_bytes

@@ -150,14 +150,7 @@ def check_many(
     engine: Engine = Processes(),
     progress: Progress | None = None,
 ) -> Iterator[Outcome[Path, CheckReport]]:
-    """Check several recordings in parallel, and yield the outcomes in the order of `paths`.
-
-    Args:
-        paths: Recordings.
-        options: Options of `check`.
-        engine: Engine that runs the checks; default: processes.
-        progress: Called with the number of checked files and the total.
-    """
+    """Check several recordings in parallel, and yield the outcomes in the order of `paths`."""
     return map_items(options.check, paths, engine=engine, ordered=True, progress=progress)
 
 

@@ -315,11 +315,7 @@ def _filters(path: Path, compression: Compression) -> Mapping[str, Any]:
 def _read_chunks(
     parts: list[dict[str, list[int]]], path_of: Callable[[int], Path]
 ) -> Iterator[tuple[str, int, int, bytes]]:
-    """Yield the compressed chunks of saved files: column, chunk number, mask of skipped filters, content.
-
-    Raises:
-        FormatError: If a checksum does not match.
-    """
+    """Yield the compressed chunks of saved files: column, chunk number, mask of skipped filters, content."""
     first: dict[str, int] = {}
     for number, part in enumerate(parts):
         path = path_of(number)

@@ -83,11 +83,7 @@ TABLE_TYPES = {"v2e": np.dtype(np.uint32), "mvsec": np.dtype(np.float64)}
 
 
 def find_layout(path: Path, file: h5py.File) -> Layout:
-    """Detect the layout of a file.
-
-    Raises:
-        FormatError: If the file has no known layout, or different events in two layouts.
-    """
+    """Detect the layout of a file."""
     found = [(layout, columns) for layout in LAYOUTS if (columns := _find_columns(file, layout))]
     if not found:
         known = ", ".join(f"{layout.name} ({layout.columns['t'].dataset})" for layout in LAYOUTS)

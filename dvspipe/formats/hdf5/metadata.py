@@ -44,11 +44,7 @@ class Metadata:
 
 
 def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> Metadata:
-    """Read the metadata for reading the events of a file.
-
-    Raises:
-        FormatError: If the columns do not match the layout, or their order or time unit is unknown.
-    """
+    """Read the metadata for reading the events of a file."""
     locations = _find_locations(path, file, layout, hints)
     sizes = {}
     for name, location in locations.items():
@@ -117,11 +113,7 @@ def _read_number(path: Path, file: h5py.File, name: str | None) -> int:
 
 
 def read_sensor(path: Path, file: h5py.File, layout: Layout) -> SensorSize | None:
-    """Read the sensor size; None if the file does not store it.
-
-    Raises:
-        FormatError: If the size is invalid, or the file stores different sizes.
-    """
+    """Read the sensor size; None if the file does not store it."""
     named: dict[SensorSize, str] = {}
     try:
         for where, sides in _read_sizes(path, file, layout):
@@ -153,11 +145,7 @@ def _read_sizes(path: Path, file: h5py.File, layout: Layout) -> Iterator[tuple[s
 
 
 def read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
-    """Read the attributes of a file as JSON values, except attributes larger than MAX_ATTRIBUTE_BYTES.
-
-    Raises:
-        FormatError: If the settings in a file written by dvspipe are not JSON.
-    """
+    """Read the attributes of a file as JSON values, except attributes larger than MAX_ATTRIBUTE_BYTES."""
     attributes = {}
     for name in file.attrs:
         if file.attrs.get_id(name).get_storage_size() > MAX_ATTRIBUTE_BYTES:
