@@ -145,22 +145,15 @@ class Recording(Brief):
         Raises:
             CorruptionError: If the file is corrupted or truncated, or an event breaks a rule of `Events`.
         """
-        first, last = start_us if start_us is not None else EARLIEST_US, stop_us if stop_us is not None else LATEST_US
-        for events in self._read_until_corruption((first, last), on_corruption, progress):
-            part = events.between(first, last)
-            if len(part) or not len(events):
-                yield part
-            if len(events) and events.t[-1] >= last:
-                return
-
-    def _read_until_corruption(
-        self,
-        span_us: tuple[int, int],
-        on_corruption: Callable[[CorruptionError], None] | None,
-        progress: Progress | None,
-    ) -> Iterator[Events]:
+        first_us = EARLIEST_US if start_us is None else start_us
+        stop_us = LATEST_US if stop_us is None else stop_us
         try:
-            yield from self._read_checked(span_us, progress)
+            for events in self._read_checked((first_us, stop_us), progress):
+                part = events.between(first_us, stop_us)
+                if len(part) or not len(events):
+                    yield part
+                if len(events) and events.t[-1] >= stop_us:
+                    return
         except CorruptionError as error:
             if on_corruption is None:
                 raise
@@ -547,12 +540,8 @@ def write_parts(
 def _checked_parts(path: Path, parts: Iterable[Events]) -> Iterator[Events]:
     for part in parts:
         if not isinstance(part, Events):
-            raise _type_error(path, part)
+            raise EventError(f"{path}: cannot write this type (found {type(part).__name__}, expected Events)")
         yield part
-
-
-def _type_error(path: Path, part: object) -> EventError:
-    return EventError(f"{path}: cannot write this type (found {type(part).__name__}, expected Events)")
 
 
 def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writer:

@@ -352,7 +352,7 @@ def test_flipped_bits_give_events_or_one_error(tmp_path: Path) -> None:
     content = path.read_bytes()
     rng = np.random.default_rng(1)
     heaps = global_heaps(content)
-    places = [place for place in rng.integers(0, len(content), 120).tolist() if not any(place in h for h in heaps)]
+    places = [place for place in rng.integers(0, len(content), 70).tolist() if not any(place in h for h in heaps)]
     unnamed: list[str] = []
     for place in places:
         changed = bytearray(content)

@@ -194,13 +194,6 @@ def test_interval_distance_equals_scipy_within_one_bin(scale: float) -> None:
     assert compare(a, b).interval_distance == pytest.approx(expected, abs=1 / INTERVAL_BINS_PER_DECADE)
 
 
-def test_tenfold_intervals_have_distance_of_one_decade() -> None:
-    events = random_events(7, 2000)
-    longer = Events(events.t * 10, events.x, events.y, events.p, SENSOR)
-    # the few intervals of 0 us count as 1 us in both
-    assert compare(events, longer).interval_distance == pytest.approx(1, abs=2 / INTERVAL_BINS_PER_DECADE)
-
-
 def test_intervals_beyond_the_histogram_are_counted_in_outer_bins() -> None:
     events = Events([0, 0, 1_000_000_000], [1, 1, 1], [1, 1, 1], [0, 1, 1], SENSOR)
     assert np.flatnonzero(compare(events, events).a.interval_counts).tolist() == [0, INTERVAL_BINS - 1]
