@@ -311,13 +311,14 @@ def _addresses(events: Events) -> NDArray[np.int32]:
     return rows * np.int32(events.sensor.width) + events.x
 
 
-def _count_pixels(events: Events) -> NDArray[np.int64]:
+def count_polarities(events: Events) -> NDArray[np.int64]:
+    """Return the number of events per polarity (0 OFF, 1 ON) and pixel, int64 [2, H, W]."""
     width, height = events.sensor.width, events.sensor.height
     return np.bincount(_addresses(events), minlength=2 * height * width).reshape(2, height, width)
 
 
 def _compute_figures(events: Events, origin_us: int, bins: int) -> RecordingFigures:
-    pixel_counts = _count_pixels(events)
+    pixel_counts = count_polarities(events)
     off, on = (int(count) for count in pixel_counts.sum(axis=(1, 2)))
     interval_counts = np.zeros(INTERVAL_BINS, np.int64)
     last = np.full(pixel_counts[0].size, -1, np.int64)  # index of the last event of each pixel
@@ -362,7 +363,7 @@ def _correlate_maps(
         progress(number, len(windows))
         begin_us = origin_us + window * window_us
         parts = (events.between(begin_us, begin_us + window_us) for events in both)
-        off_on = [_count_pixels(part) for part in parts]
+        off_on = [count_polarities(part) for part in parts]
         per_window.append(correlate(*(_blur(counts[1] - counts[0]) for counts in off_on)))
     defined = [value for value in per_window if value is not None]
     return MapCorrelations(
@@ -470,7 +471,7 @@ def _group_by_address(events: Events) -> tuple[NDArray[np.int64], NDArray[np.int
     Returns:
         Index of the first time of each address, int64 [2 * H * W + 1], and the times, int64 [N].
     """
-    begins = np.concatenate(([0], _count_pixels(events).ravel().cumsum()))
+    begins = np.concatenate(([0], count_polarities(events).ravel().cumsum()))
     times = np.empty(len(events), np.int64)
     _scatter(events.t, _addresses(events), begins[:-1].copy(), times)
     return begins, times

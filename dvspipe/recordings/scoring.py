@@ -21,6 +21,7 @@ from ..events.filters import HOT_PIXEL_FACTOR, FilterConfig, check_pixels, filte
 from ..formats.source import Extent
 from ..parallel import Progress
 from ..results import EventCounts, FilterName, FilterPoint, FilterScore, FilterScores
+from .comparison import count_polarities
 from .editing import RecordingPart
 
 DECADE = (1, 1.5, 2, 3, 5, 7)
@@ -146,11 +147,9 @@ def _draw_noise(sensor: SensorSize, extent: Extent, noise_hz: float, seed: int) 
 
 
 def _count(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int64]:
-    shape = (2, sensor.height, sensor.width)
-    counts = np.zeros(shape, np.int64)
+    counts = np.zeros((2, sensor.height, sensor.width), np.int64)
     for part in parts:
-        places = (part.p.astype(np.int64) * sensor.height + part.y) * sensor.width + part.x
-        counts += np.bincount(places, minlength=counts.size).reshape(shape)
+        counts += count_polarities(part)
     return counts
 
 

@@ -83,15 +83,6 @@ def test_video_of_one_frame_is_rejected_and_leaves_no_files(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
-def test_existing_output_is_kept(tmp_path: Path) -> None:
-    clip, out = tmp_path / "clip.webm", tmp_path / "events.h5"
-    save_clip(clip, 3)
-    out.write_text("mine")
-    with raises(FileError, out.name, "overwrite=True"):
-        convert_video(clip, out)
-    assert out.read_text() == "mine"
-
-
 def test_noise_labels_are_written_with_the_events(tmp_path: Path) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "events.h5"
     save_clip(clip)
@@ -273,13 +264,6 @@ def test_invalid_images_and_frames_raise(wrong: Any) -> None:
         events_from_video(wrong)
     with raises(VideoError, "Frame"):
         next(simulate([np.zeros((7, 12), np.uint8)] * 2))  # type: ignore[list-item]
-
-
-def test_paths_may_be_strings(tmp_path: Path) -> None:
-    save_clip(tmp_path / "clip.webm", 3)
-    done = convert_video(str(tmp_path / "clip.webm"), str(tmp_path / "events.h5"))
-    assert done.path == tmp_path / "events.h5"
-    assert convert_recording(str(done.path), str(tmp_path / "events.csv")).events == done.events
 
 
 @pytest.mark.parametrize(
