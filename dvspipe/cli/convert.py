@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,8 +101,7 @@ def convert(
 ) -> None:
     """Convert videos to the events of a simulated event camera, or recordings to another format."""
     from ..base.config import build, merge_settings, parse_overrides
-    from ..recordings.conversion import plan_conversions
-    from ..recordings.settings import ConversionSettings
+    from ..recordings.conversion import ConversionSettings, plan_conversions
     from ..simulator import read_preset
 
     chosen = parse_overrides(settings or [])
@@ -138,7 +138,7 @@ def _refuse_unused(
 ) -> None:
     """Reject options that apply only to videos, recordings or HDF5 files if there are none."""
     from ..formats import FORMATS
-    from ..recordings.settings import RECORDING_SETTINGS
+    from ..recordings.conversion import RECORDING_SETTINGS
 
     if "compression" in settings and not any(task.target.suffix.lower() in FORMATS["hdf5"].suffixes for task in tasks):
         raise ConfigError(f"{tasks[0].target}: --set compression: only for HDF5 files")
@@ -203,16 +203,13 @@ class _Conversions:
 
     def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> None:
         """Convert files without an output; print failures."""
-        from ..recordings.conversion import convert_many, find_unconverted, review_finished
+        from ..recordings.conversion import Review, convert_many, review_tasks
 
-        waiting = tasks if self.overwrite else find_unconverted(tasks)
-        missing = set(waiting)
-        done_before = [task for task in tasks if task not in missing]
-        found = review_finished(done_before, video=self.of_video, recording=self.of_recording)
-        _note_done_before(len(done_before), len(found.outdated), len(tasks))
-        for error in found.incomplete:
-            skip(FileError(error))
-        failed = len(found.incomplete)
+        review = Review(tasks)
+        if not self.overwrite:
+            review = review_tasks(tasks, video=self.of_video, recording=self.of_recording)
+        _note_done_before(len(review.done), len(review.outdated), len(tasks))
+        failed = 0
         with progress() as show:
             outcomes = convert_many(
                 tasks,
@@ -220,10 +217,10 @@ class _Conversions:
                 recording=self.of_recording,
                 engine=engine,
                 overwrite=self.overwrite,
-                waiting=waiting,
+                waiting=review.waiting,
                 progress=ShownStage(show, "files"),
             )
-            for outcome in outcomes:
+            for outcome in chain(review.incomplete, outcomes):
                 try:
                     done = outcome.result()
                     if self.preview:
@@ -233,7 +230,7 @@ class _Conversions:
                     failed += 1
                     skip(error)
             if self.preview:
-                failed += self._write_missing_previews(done_before)
+                failed += self._write_missing_previews(review.done)
         fail_inputs(failed, len(tasks), "could not be converted completely")
 
     def _write_missing_previews(self, tasks: Sequence[ConversionTask]) -> int:
@@ -311,7 +308,6 @@ def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None
 def _write_preview(path: Path, sensor: SensorSize | None) -> None:
     """Write the preview of an event file next to it; `sensor` is for files without a sensor size."""
     from ..formats import open_recording
-    from ..recordings.editing import select_part
     from ..report import view
 
-    view(select_part(open_recording(path, sensor=sensor)), path.with_suffix(PREVIEW_SUFFIX))
+    view(open_recording(path, sensor=sensor), path.with_suffix(PREVIEW_SUFFIX))

@@ -98,7 +98,7 @@ SETTINGS_OF = {
     "infer": ("inference", "InferConfig", "--set {}=VALUE"),
     "live": ("inference", "InferConfig", "--set {}=VALUE"),
     "adapt": ("inference", "InferConfig", "--set {}=VALUE"),
-    "convert": ("recordings.settings", "ConversionSettings", "--set {}=VALUE"),
+    "convert": ("recordings.conversion", "ConversionSettings", "--set {}=VALUE"),
     "frames": ("report.frames", "FrameSettings", "--set {}=VALUE"),
 }
 """Module and class of each command's settings, imported only when needed, and the form of an argument."""

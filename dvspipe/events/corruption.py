@@ -192,9 +192,6 @@ CORRUPTION_KINDS: Mapping[CorruptionName, type[Corruption]] = MappingProxyType(
 def find_corruption(name: str) -> type[Corruption]:
     """Return the class of a corruption by its name.
 
-    Raises:
-        ConfigError: If the name is unknown.
-
     Example:
         >>> find_corruption("drops")(0.3)
         Drops(strength=0.3)
@@ -208,15 +205,7 @@ def find_corruption(name: str) -> type[Corruption]:
 def draw_noise(
     sensor: SensorSize, first_us: int, last_us: int, rate_hz: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Draw noise events at random times, pixels and polarities; return rows t, x, y and p, int64 [4, N], not sorted.
-
-    Args:
-        sensor: Sensor.
-        first_us: First time in microseconds.
-        last_us: Last time in microseconds.
-        rate_hz: Mean rate of events per pixel in Hz.
-        rng: Random generator.
-    """
+    """Draw noise events at random times, pixels and polarities; return rows t, x, y and p, int64 [4, N], not sorted."""
     span_us = last_us - first_us
     expected = rate_hz * sensor.width * sensor.height * span_us * 1e-6
     below = np.array([[span_us + 1], [sensor.width], [sensor.height], [2]])

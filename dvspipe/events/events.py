@@ -412,11 +412,7 @@ class Events(EventMethods):
 
 
 def _as_places(index: object) -> NDArray[Any]:
-    """Convert an index to an integer [], a mask [N] or indices [M].
-
-    Raises:
-        ArgumentError: If it has another form.
-    """
+    """Convert an index to an integer [], a mask [N] or indices [M]."""
     try:
         places = np.asarray(index)
     except (TypeError, ValueError, RuntimeError):
@@ -434,22 +430,14 @@ def _as_places(index: object) -> NDArray[Any]:
 
 
 def _check_range(places: NDArray[Any], count: int) -> None:
-    """Check that indices are in the range of `count` events.
-
-    Raises:
-        EventError: If one is outside.
-    """
+    """Check that indices are in the range of `count` events."""
     outside = (places < -count) | (places >= count)
     if outside.any():
         raise EventError(f"events[{places[outside].flat[0]}]: out of range (found {count_noun(count, 'event')})")
 
 
 def _check_order(t: NDArray[np.int64]) -> None:
-    """Check that selected events are in time order.
-
-    Raises:
-        EventError: If they go back in time.
-    """
+    """Check that selected events are in time order."""
     back = t[1:] < t[:-1]
     if back.any():
         event = int(back.argmax()) + 1
@@ -462,11 +450,7 @@ def _check_order(t: NDArray[np.int64]) -> None:
 
 
 def _checked_columns(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sensor: SensorSize) -> list[NDArray[Any]]:
-    """Convert columns to arrays of integers, and check the rules of `Events`.
-
-    Raises:
-        EventError: If a rule is broken.
-    """
+    """Convert columns to arrays of integers, and check the rules of `Events`."""
     columns = {name: _as_array(name, column) for name, column in zip("txyp", (t, x, y, p), strict=True)}
     for name, column in columns.items():
         if column.ndim != 1 or len(column) != len(columns["t"]):
@@ -498,11 +482,7 @@ def _as_type(column: NDArray[Any], dtype: type) -> NDArray[Any]:
 
 
 def _integers(name: str, column: NDArray[Any]) -> NDArray[Any]:
-    """Return a contiguous column; convert floating-point numbers to int64.
-
-    Raises:
-        EventError: If a number is not an integer.
-    """
+    """Return a contiguous column; convert floating-point numbers to int64."""
     if column.dtype.kind != "f":
         return np.ascontiguousarray(column)
     if not (np.isfinite(column).all() and (column == np.rint(column)).all()):
@@ -511,11 +491,7 @@ def _integers(name: str, column: NDArray[Any]) -> NDArray[Any]:
 
 
 def _integer_times(t: NDArray[Any]) -> NDArray[Any]:
-    """Return integer times in microseconds; floating-point times are in seconds.
-
-    Raises:
-        EventError: If a time is not finite, or too large.
-    """
+    """Return integer times in microseconds; floating-point times are in seconds."""
     if t.dtype.kind != "f":
         return np.ascontiguousarray(t)
     times_us = np.rint(t.astype(np.float64) * 1e6)
@@ -536,11 +512,7 @@ def check_columns(
     p: NDArray[Any],
     sensor: SensorSize,
 ) -> None:
-    """Check the order, range and polarity of event columns of equal length.
-
-    Raises:
-        EventError: If an event breaks a rule; the message names the first such event.
-    """
+    """Check the order, range and polarity of event columns of equal length."""
     wrong: list[tuple[int, str]] = []
     for name, column, side, word in (("x", x, sensor.width, "wide"), ("y", y, sensor.height, "high")):
         if len(column) and (column.min() < 0 or column.max() >= side):

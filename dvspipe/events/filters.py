@@ -125,9 +125,6 @@ def start_filter(
         config: Filter settings; also a mapping.
         hot: Hot pixels to remove, bool [H, W]; None: no hot-pixel filter.
         named: Settings by name, such as `activity_us=20_000`.
-
-    Raises:
-        EventError: If `hot` has the wrong shape or type, or the sensor has more than MAX_PIXELS pixels.
     """
     sensor, config = SensorSize.of(sensor), as_settings(FilterConfig, config, named, start_filter)
     check_pixels(sensor)
@@ -145,11 +142,7 @@ def start_filter(
 
 
 def filter_events(events: Events, state: FilterState) -> tuple[Events, FilterState]:
-    """Filter one part of a recording; return the kept events and the new state. `state` is not changed.
-
-    Raises:
-        EventError: If the sensor of the events differs from the state's sensor.
-    """
+    """Filter one part of a recording; return the kept events and the new state. `state` is not changed."""
     return _filter_in_place(events, replace(state, ready_us=state.ready_us.copy(), last_us=state.last_us.copy()))
 
 
@@ -169,9 +162,6 @@ def filter_stream(
         hot: Hot pixels to remove, bool [H, W]; None: no hot-pixel filter.
         callback: Called after each part with the event counts so far.
         named: Settings by name, such as `activity_us=20_000`.
-
-    Raises:
-        EventError: If parts have different sensors, one is not `Events`, or `hot` does not fit the sensor.
 
     Example:
         >>> sensor = SensorSize(width=12, height=7)
@@ -198,21 +188,13 @@ def _filter_parts(
 
 
 def check_pixels(sensor: SensorSize) -> None:
-    """Check that a sensor is small enough for per-pixel state.
-
-    Raises:
-        EventError: If the sensor has more than MAX_PIXELS pixels.
-    """
+    """Check that a sensor is small enough for per-pixel state."""
     if sensor.width * sensor.height > MAX_PIXELS:
         raise EventError(f"a sensor of {sensor} (expected at most {MAX_PIXELS} pixels)")
 
 
 def count_pixels(parts: Events | Iterable[Events], sensor: SensorSizeLike) -> NDArray[np.int64]:
-    """Count the events of each pixel, int64 [H, W].
-
-    Raises:
-        EventError: If the sensor of a part differs, or has more than MAX_PIXELS pixels, or a part is not `Events`.
-    """
+    """Count the events of each pixel, int64 [H, W]."""
     sensor = SensorSize.of(sensor)
     check_pixels(sensor)
     counts = np.zeros((sensor.height, sensor.width), np.int64)
@@ -237,9 +219,6 @@ def find_hot_pixels(counts: NDArray[np.int64], factor: float = HOT_PIXEL_FACTOR)
 
     Returns:
         bool [H, W].
-
-    Raises:
-        EventError: If `counts` has another shape.
     """
     if counts.ndim != 2:
         raise EventError(f"wrong shape of counts (found {counts.shape}, expected [H, W], as from count_pixels)")

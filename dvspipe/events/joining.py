@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 
 from ..base.arguments import checked, describe_value
 from ..base.errors import ConfigError, EventError, Remedy
-from .events import DTYPES, Events
+from .events import Events
 from .sensor import SensorSize, SensorSizeLike
 from .span import EARLIEST_US, LATEST_US
-
-FEW_EVENTS = 1 << 22  # up to here, `concatenate` copies once at the end
-RESERVED_EVENTS = 1 << 24  # initial buffer above FEW_EVENTS; the system commits memory only when written
 
 
 @checked
@@ -42,10 +39,13 @@ def concatenate(parts: Events | Iterable[Events], sensor: SensorSizeLike | None 
         if first is None:
             raise EventError("concatenate: no parts and no sensor", Remedy("sensor", "WxH", "join no parts"))
         sensor, iterator = first.sensor, chain([first], iterator)
-    sensor, joined = SensorSize.of(sensor), _EventBuilder()
-    for part in _consecutive(iterator, sensor):
-        joined.add(part)
-    return joined.events(sensor)
+
+    sensor = SensorSize.of(sensor)
+    filled = list(_consecutive(iterator, sensor))
+    if len(filled) == 1:
+        return filled[0]
+    t, x, y, p = _join_columns([Events.empty(sensor), *filled])
+    return Events.wrap_unchecked(t, x, y, p, sensor)
 
 
 def checked_parts(parts: Events | Iterable[Events]) -> Iterator[Events]:
@@ -74,43 +74,9 @@ def _consecutive(parts: Iterable[Events], sensor: SensorSize) -> Iterator[Events
         yield part
 
 
-class _EventBuilder:
-    """Buffer of joined parts. Above FEW_EVENTS, it copies each part immediately, to free its memory."""
-
-    def __init__(self) -> None:
-        self._parts: list[Events] = []
-        self._columns: list[NDArray[Any]] = []
-        self._count = self._copied = 0
-
-    def add(self, part: Events) -> None:
-        self._parts.append(part)
-        self._count += len(part)
-        if self._columns or (self._count > FEW_EVENTS and len(self._parts) > 1):
-            self._copy_parts()
-
-    def _copy_parts(self) -> None:
-        size = max(RESERVED_EVENTS, self._count)
-        self._columns = self._columns or [np.empty(size, dtype) for dtype in DTYPES]
-        if self._count > len(self._columns[0]):
-            longer: list[NDArray[Any]] = [np.empty(2 * size, dtype) for dtype in DTYPES]
-            for column, before in zip(longer, self._columns, strict=True):
-                column[: self._copied] = before[: self._copied]
-            self._columns = longer
-        for part in self._parts:
-            place = slice(self._copied, self._copied + len(part))
-            for column, name in zip(self._columns, "txyp", strict=True):
-                column[place] = getattr(part, name)
-            self._copied += len(part)
-        self._parts = []
-
-    def events(self, sensor: SensorSize) -> Events:
-        if len(self._parts) == 1:
-            return self._parts[0]
-        for column in self._columns:
-            column.resize(self._count, refcheck=False)  # release unused memory
-        few = [Events.empty(sensor), *self._parts]
-        t, x, y, p = self._columns or [np.concatenate([getattr(part, name) for part in few]) for name in "txyp"]
-        return Events.wrap_unchecked(t, x, y, p, sensor)
+def _join_columns(parts: Sequence[Events]) -> tuple[NDArray[Any], ...]:
+    """Return the columns t, x, y and p of consecutive parts."""
+    return tuple(np.concatenate([getattr(part, name) for part in parts]) for name in "txyp")
 
 
 def merge_streams(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
@@ -133,7 +99,7 @@ def merge_streams(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
         until_us = min((stream.horizon_us for stream in running), default=LATEST_US)
         ready = [stream.take(until_us) for stream in running]
         if any(map(len, ready)):
-            t, x, y, p = (np.concatenate([getattr(part, name) for part in ready]) for name in "txyp")
+            t, x, y, p = _join_columns(ready)
             order = np.argsort(t, kind="stable")
             yield Events.wrap_unchecked(t[order], x[order], y[order], p[order], running[0].sensor)
         if until_us == LATEST_US:

@@ -4,6 +4,7 @@ from .aedat4 import read_frames, read_imu
 from .hdf5 import EventWriter, discard_saved
 from .hints import NO_HINTS, GivenSensor, Hints, HintsLike
 from .recordings import (
+    FORMATS,
     SYNTHETIC_GESTURES,
     Recording,
     RecordingInfo,
@@ -17,8 +18,8 @@ from .recordings import (
     read,
     recognise,
     write,
+    written_suffixes,
 )
-from .table import FORMATS, written_suffixes
 from .text import STANDARD, is_unrelated_text
 from .writers import Compression, WriteOptions, Writer
 

@@ -16,12 +16,11 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import CorruptionError, FormatError, Remedy
+from ..base.errors import FormatError, Remedy
 from ..events import SensorSize
 from ..parallel import Progress
 from .hints import NO_HINTS, Hints
-from .interface import Format
-from .source import CHUNK_EVENTS, Source, StoredColumns, open_binary
+from .source import Format, Source, StoredColumns, invalid_record, open_binary, read_records
 
 AEDAT2_MAGIC = b"#!AER-DAT2.0"
 AEDAT_MAGIC = b"#!AER-DAT"
@@ -93,9 +92,8 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
         raise FormatError(f"{path}: wrong version in the header (found {version}, expected AEDAT 2.0)")
     named = {key: _find_value(lines, key) for key in ("AEChip", "HardwareInterface")}
     name = _find_chip(path, named, hints)
-    chip = CHIPS[name]
     attributes = {"chip": name} | {key: value for key, value in named.items() if value}
-    return Source(chip.sensor, partial(_chunks, path, chip, name, start), attributes)
+    return Source(CHIPS[name].sensor, partial(_chunks, path, name, start), attributes)
 
 
 def _find_value(lines: list[str], key: str) -> str:
@@ -140,26 +138,13 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
     raise FormatError(f"{path}: the header has no end (read {len(lines)} lines, {start} bytes)")
 
 
-def _chunks(
-    path: Path, chip: _Chip, name: str, start: int, progress: Progress | None = None
-) -> Iterator[StoredColumns]:
+def _chunks(path: Path, name: str, start: int, progress: Progress | None = None) -> Iterator[StoredColumns]:
     last_us: int | None = None
-    read = start
-    with open_binary(path, progress) as file:
-        file.read(start)  # not seek: the file may be gzip
-        while block := file.read(AEDAT2_BYTES * CHUNK_EVENTS):
-            left_over = len(block) % AEDAT2_BYTES
-            words = np.frombuffer(block, ">u4", (len(block) - left_over) // 4).astype(np.uint32).reshape(-1, 2)
-            if len(words):
-                t = _unwrap_times(np.ascontiguousarray(words[:, 1]), last_us)
-                last_us = int(t[-1])
-                yield from _decode_events(path, chip, name, words[:, 0], t, read)
-            read += len(block)
-            if left_over:
-                raise CorruptionError(
-                    f"{path}: truncated after {read} bytes (found {left_over} of {AEDAT2_BYTES} bytes of an event)",
-                    lost=f"{left_over} bytes",
-                )
+    for position, block in read_records(path, start, AEDAT2_BYTES, progress):
+        words = block.view(">u4").astype(np.uint32)
+        t = _unwrap_times(np.ascontiguousarray(words[:, 1]), last_us)
+        last_us = int(t[-1])
+        yield from _decode_events(path, name, words[:, 0], t, position)
 
 
 def _unwrap_times(stamps: NDArray[np.uint32], last_us: int | None) -> NDArray[np.int64]:
@@ -185,9 +170,10 @@ def _unwrap_times(stamps: NDArray[np.uint32], last_us: int | None) -> NDArray[np
 
 
 def _decode_events(
-    path: Path, chip: _Chip, name: str, addresses: NDArray[np.uint32], t: NDArray[np.int64], position: int
+    path: Path, name: str, addresses: NDArray[np.uint32], t: NDArray[np.int64], position: int
 ) -> Iterator[StoredColumns]:
     """Yield the events in words that begin at byte `position`, up to the first invalid word."""
+    chip = CHIPS[name]
     event = (addresses & np.uint32(chip.other)) == 0
     x = chip.sensor.width - 1 - (addresses >> chip.x_shift & (1 << chip.x_bits) - 1).astype(np.int32)
     y = chip.sensor.height - 1 - (addresses >> chip.y_shift & (1 << chip.y_bits) - 1).astype(np.int32)
@@ -197,11 +183,8 @@ def _decode_events(
     keep = np.flatnonzero(event[:stop])
     yield StoredColumns(t[keep], x[keep], y[keep], p[keep])
     if stop < len(t):
-        raise CorruptionError(
-            f"{path}: byte {position + AEDAT2_BYTES * stop}: wrong address (found 0x{int(addresses[stop]):08x}, "
-            f"expected a pixel of {name})",
-            lost="everything after it",
-        )
+        problem = f"wrong address (found 0x{int(addresses[stop]):08x}, expected a pixel of {name})"
+        raise invalid_record(path, position + AEDAT2_BYTES * stop, problem)
 
 
 AEDAT2 = Format("aedat2", (".aedat", ".aedat2"), _recognises, _open)

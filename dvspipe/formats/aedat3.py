@@ -20,8 +20,7 @@ from ..base.errors import CorruptionError, FormatError
 from ..events import SensorSize
 from ..parallel import Progress
 from .hints import NO_HINTS, Hints
-from .interface import Format
-from .source import CHUNK_EVENTS, Source, StoredColumns, open_binary
+from .source import Format, Source, StoredColumns, group_packets, open_binary
 
 AEDAT3_MAGIC = b"#!AER-DAT3."
 AEDAT3_VERSION = "#!AER-DAT3.1"
@@ -95,23 +94,10 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
 
 
 def _chunks(path: Path, start: int, progress: Progress | None = None) -> Iterator[StoredColumns]:
-    pending: list[tuple[int, bytes]] = []
-    events = 0
     with open_binary(path, progress) as file:
         file.read(start)  # not seek: the file may be gzip
-        try:
-            for packet in _read_polarity_packets(path, file, start):
-                pending.append(packet)
-                events += len(packet[1]) // POLARITY_BYTES
-                if events >= CHUNK_EVENTS:
-                    yield _join_packets(pending)
-                    pending, events = [], 0
-        except CorruptionError:
-            if pending:
-                yield _join_packets(pending)
-            raise
-    if pending:
-        yield _join_packets(pending)
+        packets = _read_polarity_packets(path, file, start)
+        yield from map(_join_packets, group_packets(packets, lambda packet: len(packet[1]) // POLARITY_BYTES))
 
 
 def _read_polarity_packets(path: Path, file: BinaryIO, position: int) -> Iterator[tuple[int, bytes]]:

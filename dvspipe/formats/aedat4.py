@@ -26,11 +26,9 @@ from ..events import SensorSize
 from ..parallel import Progress
 from ..video.frames import Frame
 from .compressed_frames import bound_size
-from .faery_writers import AEDAT4_ENCODER
+from .faery_writers import AEDAT4_ENCODER, is_faery_error
 from .hints import NO_HINTS, Hints
-from .interface import Format
-from .panics import is_faery_error
-from .source import CHUNK_EVENTS, Source, StoredColumns
+from .source import Format, Source, StoredColumns, group_packets
 
 AEDAT4_MAGIC = b"#!AER-DAT4.0"
 HEADER_START = len(AEDAT4_MAGIC) + 2  # after the line end
@@ -146,21 +144,13 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
 def _chunks(
     path: Path, track_id: int, container: _Container, progress: Progress | None = None
 ) -> Iterator[StoredColumns]:
-    pending: list[NDArray[np.void]] = []
-    count, message = 0, container.error
     try:
-        for packet in _read_packets(path, track_id, container.packets, progress):
-            pending.append(packet)
-            count += len(packet)
-            if count >= CHUNK_EVENTS:
-                yield _join_packets(pending)
-                pending, count = [], 0
+        packets = _read_packets(path, track_id, container.packets, progress)
+        yield from map(_join_packets, group_packets(packets, len))
+        if container.error:
+            raise FormatError(container.error)
     except FormatError as error:
-        message = error.message
-    if pending:
-        yield _join_packets(pending)
-    if message:
-        raise CorruptionError(message, lost="everything after it")
+        raise CorruptionError(error.message, lost="everything after it") from error
 
 
 def _read_packets(
@@ -222,12 +212,7 @@ def _as_format_errors(path: Path) -> Iterator[None]:
 
 
 def _scan(path: Path) -> _Container:
-    """Read the header and the lengths of all packets.
-
-    Raises:
-        FileError: If the file is missing or cannot be read.
-        FormatError: If the header is corrupted or truncated.
-    """
+    """Read the header and the lengths of all packets."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size

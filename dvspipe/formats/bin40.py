@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import CorruptionError, EventError
+from ..base.errors import EventError
 from ..events import Events, SensorSize
 from ..parallel import Progress
 from .hints import NO_HINTS, Hints
-from .interface import Format
-from .source import CHUNK_EVENTS, Source, StoredColumns, open_binary
+from .source import Format, Source, StoredColumns, read_records
 from .writers import StreamEncoder
 
 BIN40_SUFFIXES = (".bin", ".bs2")
@@ -41,27 +40,18 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
 
 
 def _chunks(path: Path, progress: Progress | None = None) -> Iterator[StoredColumns]:
-    overflow_us = read = 0
-    with open_binary(path, progress) as file:
-        while block := file.read(BIN40_BYTES * CHUNK_EVENTS):
-            left_over = len(block) % BIN40_BYTES
-            data = np.frombuffer(block, np.uint8, len(block) - left_over).reshape(-1, BIN40_BYTES)
-            x, y = data[:, 0], data[:, 1]
-            word = data[:, 2:].astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-            t = overflow_us + (word & 0x7FFFFF)
-            is_mark = y == OVERFLOW_ROW
-            if is_mark.any():
-                t += OVERFLOW_US * np.cumsum(is_mark)
-                overflow_us += OVERFLOW_US * int(is_mark.sum())
-                event = ~is_mark
-                t, x, y, word = t[event], x[event], y[event], word[event]
-            yield StoredColumns(t, x, y, (word >> 23).astype(np.bool_))
-            read += len(block)
-            if left_over:
-                raise CorruptionError(
-                    f"{path}: truncated after {read} bytes (found {left_over} of {BIN40_BYTES} bytes of an event)",
-                    lost=f"{left_over} bytes",
-                )
+    overflow_us = 0
+    for _, block in read_records(path, 0, BIN40_BYTES, progress):
+        x, y = block[:, 0], block[:, 1]
+        word = block[:, 2:].astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+        t = overflow_us + (word & 0x7FFFFF)
+        is_mark = y == OVERFLOW_ROW
+        if is_mark.any():
+            t += OVERFLOW_US * np.cumsum(is_mark)
+            overflow_us += OVERFLOW_US * int(is_mark.sum())
+            event = ~is_mark
+            t, x, y, word = t[event], x[event], y[event], word[event]
+        yield StoredColumns(t, x, y, (word >> 23).astype(np.bool_))
 
 
 def _count_marks(t: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -68,9 +68,6 @@ def read_boxes(path: Path) -> Boxes:
     x and y are the upper left corner, w and h the size in pixels; t is in microseconds. The older names ts and
     confidence are accepted.
 
-    Raises:
-        DataError: If the file cannot be read, is no such array, or a box has an invalid value.
-
     Example:
         >>> fields = [("t", "<i8"), ("x", "<f4"), ("y", "<f4"), ("w", "<f4"), ("h", "<f4"), ("class_id", "u1")]
         >>> np.save(tmp_path / "a_bbox.npy", np.array([(5, 1, 2, 3, 4, 0)], fields))

@@ -14,45 +14,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import CorruptionError, FormatError
+from ..base.errors import FormatError
 from ..base.kernels import njit
 from ..events import SensorSize
 from ..parallel import Progress
 from .evt import find_version
 from .faery_writers import DAT_ENCODER
 from .hints import NO_HINTS, Hints
-from .interface import Format
 from .prophesee_header import Header, parse_header, parse_sensor, parse_start, read_header
-from .source import Extent, Source, StoredColumns, open_binary, read_blocks
+from .source import Format, Source, StoredColumns, invalid_record, open_binary, read_records
 
 EVENT_TYPES = (0x00, 0x0C)
 RECORD_BYTES = 8
 DAT_VERSION = "2"
 DAT_SIDE_PX = 1 << 14
 DAT_OVERFLOW_US = 1 << 32
-
-# Distance between records whose times are read without decoding. Their times are wrong if the clock runs a complete
-# overflow period within this number of records (below 15 events/s). Decoding reads every time.
-MARK_RECORDS = 1 << 16
-
-
-class Position(NamedTuple):
-    """Start position of decoding.
-
-    Args:
-        byte: First byte of a record.
-        stored_us: Stored time of the previous record.
-        overflow_us: Time to add to stored times because of earlier overflows.
-    """
-
-    byte: int
-    stored_us: int
-    overflow_us: int
 
 
 def _recognises(path: Path, head: bytes) -> bool:
@@ -67,20 +47,11 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     if header.fields.get("version") != DAT_VERSION:
         found = header.fields.get("version", "missing")
         raise FormatError(f"{path}: wrong DAT version (found {found}, expected {DAT_VERSION})")
-    begin = Position(header.size + 2, 0, parse_start(path, header))
+    start_us = parse_start(path, header)
     _check_types(path, header)
     sides = header.fields.get("width"), header.fields.get("height")
     sensor = parse_sensor(path, None if None in sides else f"{sides[0]}x{sides[1]}")
-    with open_binary(path) as file:
-        seekable = file.seekable()  # false for gzip
-    return Source(
-        sensor=sensor,
-        chunks=partial(_chunks, path, begin, None, sensor),
-        attributes=dict(header.fields),
-        extent=partial(_extent, path, begin) if seekable else None,
-        check_size=partial(_check_size, path, begin) if seekable else None,
-        part=partial(_part, path, begin, sensor) if seekable else None,
-    )
+    return Source(sensor, partial(_chunks, path, header.size + 2, start_us, sensor), dict(header.fields))
 
 
 def _check_types(path: Path, header: Header) -> None:
@@ -105,7 +76,9 @@ def _decode(
     y: NDArray[np.int16],
     p: NDArray[np.uint8],
 ) -> tuple[int, int, int, int, int]:
-    """Decode one or more records of two words. Each column has its own loop, so the compiler vectorises it.
+    """Decode one or more records of two words; return the new clock, and the maximum x, y and p.
+
+    Each column has its own loop, so the compiler vectorises it.
 
     Args:
         words: Records, [2 * N].
@@ -115,9 +88,6 @@ def _decode(
         x: Output columns, [N].
         y: Output rows, [N].
         p: Output polarities, [N].
-
-    Returns:
-        Last stored time, time to add to it because of overflows, and the maximum x, y and p.
     """
     for event in range(t.size):
         t[event] = words[2 * event]
@@ -148,107 +118,28 @@ def _decode(
 
 
 def _chunks(
-    path: Path, begin: Position, records: int | None, sensor: SensorSize | None, progress: Progress | None = None
+    path: Path, start: int, overflow_us: int, sensor: SensorSize | None, progress: Progress | None = None
 ) -> Iterator[StoredColumns]:
-    """Yield the events of `records` records from a position; None: all records."""
-    width, height = (sensor.width, sensor.height) if sensor else (DAT_SIDE_PX, DAT_SIDE_PX)
-    byte, stored_us, overflow_us = begin
-    with open_binary(path, progress) as file:
-        if file.seekable():
-            file.seek(byte)
-        else:
-            file.read(byte)
-        for block in read_blocks(file, RECORD_BYTES):
-            count = len(block) // RECORD_BYTES
-            count = count if records is None else min(count, records)
-            if count:
-                words = np.frombuffer(block, "<u4", 2 * count)
-                t, p = np.empty(count, np.int64), np.empty(count, np.uint8)
-                x, y = np.empty(count, np.int16), np.empty(count, np.int16)
-                stored_us, overflow_us, *largest = _decode(words, stored_us, overflow_us, t, x, y, p)
-                good = count
-                if largest[0] >= width or largest[1] >= height or largest[2] > 1:
-                    good = int(np.flatnonzero((x >= width) | (y >= height) | (p > 1))[0])
-                if good:
-                    yield StoredColumns(t[:good], x[:good], y[:good], p[:good].view(np.bool_))
-                if good < count:
-                    raise CorruptionError(
-                        f"{path}: byte {byte + good * RECORD_BYTES}: wrong event (found x = {x[good]}, y = {y[good]}, "
-                        f"p = {p[good]}, expected p = 0 or 1 and a pixel of a {width}x{height} sensor)",
-                        lost="everything after it",
-                    )
-            if records is not None:
-                records -= count
-                if records == 0:
-                    return
-            byte += len(block)
-    _check_end(path, begin, byte)  # after the `with` block: its end reports a corrupted gzip stream first
+    width, height = sensor or (DAT_SIDE_PX, DAT_SIDE_PX)
+    stored_us = 0
+    for position, block in read_records(path, start, RECORD_BYTES, progress):
+        count = len(block)
+        t, p = np.empty(count, np.int64), np.empty(count, np.uint8)
+        x, y = np.empty(count, np.int16), np.empty(count, np.int16)
+        words = block.view("<u4").ravel()
+        stored_us, overflow_us, *largest = _decode(words, stored_us, overflow_us, t, x, y, p)
 
-
-def _check_end(path: Path, begin: Position, size: int) -> None:
-    """Check that a file of `size` bytes ends after a record.
-
-    Raises:
-        CorruptionError: If it ends within a record.
-    """
-    if left_over := (size - begin.byte) % RECORD_BYTES:
-        raise CorruptionError(
-            f"{path}: truncated after {size} bytes (found {left_over} of {RECORD_BYTES} bytes of an event)",
-            lost=f"{left_over} bytes",
-        )
-
-
-def _check_size(path: Path, begin: Position) -> None:
-    _check_end(path, begin, path.stat().st_size)
-
-
-def _read_stored_times(path: Path, byte: int, records: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Read the stored times of the records with the given indices."""
-    times = np.empty(len(records), np.int64)
-    with open_binary(path) as file:
-        for index, record in enumerate(records.tolist()):
-            file.seek(byte + record * RECORD_BYTES)
-            times[index] = int.from_bytes(file.read(4), "little")
-    return times
-
-
-def _find_overflows(stored_us: NDArray[np.int64], begin: Position) -> NDArray[np.int64]:
-    """Return the time to add to each stored time; successive times are less than half an overflow apart."""
-    falls = np.diff(stored_us, prepend=begin.stored_us) < -(DAT_OVERFLOW_US // 2)
-    return begin.overflow_us + DAT_OVERFLOW_US * np.cumsum(falls)
-
-
-def _count_records(path: Path, begin: Position) -> int:
-    return max(path.stat().st_size - begin.byte, 0) // RECORD_BYTES
-
-
-def _extent(path: Path, begin: Position) -> Extent:
-    count = _count_records(path, begin)
-    if not count:
-        return Extent(0, None, None)
-    stored_us = _read_stored_times(path, begin.byte, np.append(np.arange(0, count, MARK_RECORDS), count - 1))
-    times_us = stored_us + _find_overflows(stored_us, begin)
-    return Extent(count, int(times_us[0]), int(times_us[-1]))
-
-
-def _part(
-    path: Path, begin: Position, sensor: SensorSize | None, start_us: int, stop_us: int
-) -> Iterator[StoredColumns]:
-    records = np.arange(0, _count_records(path, begin), MARK_RECORDS)
-    stored_us = _read_stored_times(path, begin.byte, records)
-    overflow_us = _find_overflows(stored_us, begin)
-    times_us = stored_us + overflow_us
-    if not len(records) or (np.diff(times_us) < 0).any():
-        yield from _chunks(path, begin, None, sensor)
-        return
-    first = max(int(np.searchsorted(times_us, start_us)) - 1, 0)
-    stop = int(np.searchsorted(times_us, stop_us))
-    position = Position(
-        begin.byte + first * MARK_RECORDS * RECORD_BYTES, int(stored_us[first]), int(overflow_us[first])
-    )
-    count = None if stop == len(records) else (stop - first) * MARK_RECORDS
-    if count != 0:
-        yield from _chunks(path, position, count, sensor)
+        good = count
+        if largest[0] >= width or largest[1] >= height or largest[2] > 1:
+            good = int(np.flatnonzero((x >= width) | (y >= height) | (p > 1))[0])
+        if good:
+            yield StoredColumns(t[:good], x[:good], y[:good], p[:good].view(np.bool_))
+        if good < count:
+            problem = (
+                f"wrong event (found x = {x[good]}, y = {y[good]}, p = {p[good]}, expected p = 0 or 1 and a pixel of a "
+                f"{width}x{height} sensor)"
+            )
+            raise invalid_record(path, position + good * RECORD_BYTES, problem)
 
 
 DAT = Format("dat", (".dat",), _recognises, _open, DAT_ENCODER)

@@ -20,12 +20,10 @@ from ..base.errors import CorruptionError, EventError, FormatError
 from ..base.kernels import njit
 from ..events import SensorSize
 from ..parallel import Progress
-from .faery_writers import ES_EVENT_BYTES, EVENT_STREAM_ENCODER
+from .faery_writers import ES_EVENT_BYTES, ES_SUFFIX, EVENT_STREAM_ENCODER
 from .hints import NO_HINTS, Hints
-from .interface import Format
-from .source import CHUNK_EVENTS, Source, StoredColumns, open_binary
+from .source import Format, Source, StoredColumns, invalid_record, open_binary, read_records, truncated_record
 
-ES_SUFFIX = ".es"
 ES_MAGIC = b"Event Stream"
 ES_VERSION = (2, 0)
 STREAM_TYPES = ("generic", "DVS", "ATIS", "asynchronous display", "color")
@@ -78,26 +76,26 @@ def _chunks(
     path: Path, kind: int, sensor: SensorSize, progress: Progress | None = None
 ) -> Iterator[tuple[StoredColumns, int]]:
     """Yield events in chunks, with the number of skipped exposure events."""
-    time_us, rest, position = 0, b"", ES_HEADER_BYTES
-    with open_binary(path, progress) as file:
-        file.read(ES_HEADER_BYTES)
-        while data := file.read(ES_EVENT_BYTES * CHUNK_EVENTS):
-            block = np.frombuffer(rest + data, np.uint8)
-            size = len(block) // ES_EVENT_BYTES + 1
-            t, p = np.empty(size, np.int64), np.empty(size, np.bool_)
-            x, y = np.empty(size, np.int32), np.empty(size, np.int32)
-            events, stop, time_us, exposures, problem = _decode(
-                block, FLAG_BITS[kind], sensor.width, sensor.height, time_us, t, x, y, p
-            )
-            yield StoredColumns(t[:events], x[:events], y[:events], p[:events]), exposures
-            if problem != VALID:
-                found = f"pixel outside {sensor}" if problem == OUTSIDE else "time too large"
-                message = f"{path}: byte {position + stop}: {found}"
-                raise CorruptionError(message, lost="everything after it")
-            rest = block[stop:].tobytes()
-            position += stop
-    if rest:
-        raise CorruptionError(f"{path}: truncated in the event at byte {position}", lost=f"{len(rest)} bytes")
+    time_us = 0
+    rest = np.empty(0, np.uint8)
+    stop = ES_HEADER_BYTES
+    for position, data in read_records(path, ES_HEADER_BYTES, 1, progress):
+        begin = position - len(rest)
+        stop = position + len(data)
+        block = np.concatenate([rest, data.ravel()])
+        size = len(block) // ES_EVENT_BYTES + 1
+        t, p = np.empty(size, np.int64), np.empty(size, np.bool_)
+        x, y = np.empty(size, np.int32), np.empty(size, np.int32)
+        events, used, time_us, exposures, problem = _decode(
+            block, FLAG_BITS[kind], sensor.width, sensor.height, time_us, t, x, y, p
+        )
+        yield StoredColumns(t[:events], x[:events], y[:events], p[:events]), exposures
+        if problem != VALID:
+            found = f"pixel outside {sensor}" if problem == OUTSIDE else "time too large"
+            raise invalid_record(path, begin + used, found)
+        rest = block[used:]
+    if len(rest):
+        raise truncated_record(path, stop, len(rest), ES_EVENT_BYTES)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -114,20 +112,8 @@ def _decode(
 ) -> tuple[int, int, int, int, int]:  # pragma: no cover
     """Decode the complete events of a block, up to the first invalid event.
 
-    Args:
-        block: Bytes to decode.
-        flag_bits: Number of flag bits in the first byte of an event.
-        width: Sensor columns.
-        height: Sensor rows.
-        time_us: Time of the previous event.
-        t: Output times, with room for all events.
-        x: Output columns.
-        y: Output rows.
-        p: Output polarities.
-
-    Returns:
-        Number of events, decoded bytes, time of the last event, number of exposure events, and VALID or the problem of
-        the next event.
+    Return the numbers of events and decoded bytes, the time of the last event in microseconds, the number of exposure
+    events, and VALID or the problem of the next event.
     """
     longest = (1 << (8 - flag_bits)) - 1
     events = i = exposures = 0

@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import CorruptionError, FormatError
+from ..base.errors import FormatError
 from ..events import SensorSize
 from ..parallel import Progress
 from .evt3_writer import EVT3_ENCODER
@@ -57,9 +57,8 @@ from .evt_kernels import (
 )
 from .faery_writers import EVT2_ENCODER
 from .hints import NO_HINTS, Hints
-from .interface import Format
 from .prophesee_header import Header, parse_header, parse_sensor, parse_start, read_header
-from .source import CHUNK_EVENTS, Source, StoredColumns, open_binary, read_blocks
+from .source import CHUNK_EVENTS, Format, Source, StoredColumns, invalid_record, read_records
 
 ORDER_PROBE_WORDS = 512  # words decoded to detect the order of EVT 2.1
 
@@ -187,30 +186,25 @@ def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> It
     version, begin, sensor, swapped, start_us = stream
     sides = (sensor.width, sensor.height) if sensor else (MAX_EVT_SIDE_PX, MAX_EVT_SIDE_PX)
     width, height = (min(side, MAX_EVT_SIDE_PX) for side in sides)
-    state, unit, position = version.start, np.dtype(version.word).itemsize, begin
-    with open_binary(path, progress) as file:
-        file.read(begin)
-        for block in read_blocks(file, unit):
-            words = np.frombuffer(block, version.word, len(block) // unit)
-            swapped = _is_swapped(words[:ORDER_PROBE_WORDS]) if swapped is None else swapped
-            words = _swap_halves(words) if swapped else words
-            done, is_invalid = 0, False
-            while done < len(words) and not is_invalid:
-                out = allocate_events(min(CHUNK_EVENTS, 2 * (len(words) - done)))  # vectors may need several turns
-                state, used, count, is_invalid = version.decode(words[done:], state, width, height, out)
-                done += used
-                if start_us:
-                    out.t[:count] += start_us
-                if count:
-                    yield StoredColumns(out.t[:count], out.x[:count], out.y[:count], out.on[:count].view(np.bool_))
-            if is_invalid:
-                word = int(words[done]) >> (32 if unit == 8 else 0)
-                why = version.explain(word, state, width, height, name=version.name)
-                raise CorruptionError(f"{path}: byte {position + done * unit}: {why}", lost="everything after it")
-            position += len(block)
-    if left_over := (position - begin) % unit:  # the end of `with` reports gzip corruption first
-        message = f"{path}: truncated after {position} bytes (found {left_over} of {unit} bytes of a word)"
-        raise CorruptionError(message, lost=f"{left_over} bytes")
+    state = version.start
+    unit = np.dtype(version.word).itemsize
+    for position, block in read_records(path, begin, unit, progress, record="a word"):
+        words = block.view(version.word).ravel()
+        swapped = _is_swapped(words[:ORDER_PROBE_WORDS]) if swapped is None else swapped
+        words = _swap_halves(words) if swapped else words
+        done, is_invalid = 0, False
+        while done < len(words) and not is_invalid:
+            out = allocate_events(min(CHUNK_EVENTS, 2 * (len(words) - done)))  # vectors may need several turns
+            state, used, count, is_invalid = version.decode(words[done:], state, width, height, out)
+            done += used
+            if start_us:
+                out.t[:count] += start_us
+            if count:
+                yield StoredColumns(out.t[:count], out.x[:count], out.y[:count], out.on[:count].view(np.bool_))
+        if is_invalid:
+            word = int(words[done]) >> (32 if unit == 8 else 0)
+            why = version.explain(word, state, width, height, name=version.name)
+            raise invalid_record(path, position + done * unit, why)
 
 
 def _recognises(version: EvtVersion, path: Path, head: bytes) -> bool:

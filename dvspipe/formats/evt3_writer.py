@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.errors import EventError
 from ..events import Events, SensorSize
 from .evt_kernels import (
     EVT3_LOW_BITS,
@@ -18,7 +17,7 @@ from .evt_kernels import (
     Evt3State,
     encode_evt3,
 )
-from .writers import StreamEncoder
+from .writers import StreamEncoder, check_sides, check_times
 
 EVT3_SUFFIX = ".evt3.raw"
 EVT3_END_US = 1 << 34  # 4 h 46 min, with 8 MB of TIME_HIGH words; also the limit of EVT 2.0
@@ -36,10 +35,7 @@ HEADER = """\
 
 @contextmanager
 def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]:
-    if max(sensor.width, sensor.height) > MAX_EVT_SIDE_PX:
-        raise EventError(
-            f"sensor too large (found {sensor}, {EVT3_SUFFIX} stores at most {MAX_EVT_SIDE_PX}x{MAX_EVT_SIDE_PX})"
-        )
+    check_sides(sensor, EVT3_SUFFIX, MAX_EVT_SIDE_PX)
     state = Evt3State()
     with path.open("wb") as file:
         file.write(HEADER.format(width=sensor.width, height=sensor.height).encode())
@@ -61,12 +57,7 @@ def _size(events: Events, last_us: int | None) -> int:
 
 
 def _check(events: Events, _last_us: int | None) -> None:
-    for event in (0, len(events) - 1):  # events are sorted
-        if not 0 <= events.t[event] < EVT3_END_US:
-            raise EventError(
-                f"event {event}: out of range (found t = {events.t[event]} us, "
-                f"{EVT3_SUFFIX} stores 0 to {EVT3_END_US - 1} us); shift the times to begin near 0"
-            )
+    check_times(events, EVT3_SUFFIX, EVT3_END_US, "; shift the times to begin near 0")
 
 
 EVT3_ENCODER = StreamEncoder((EVT3_SUFFIX,), _begin, _size, _check)

@@ -233,16 +233,13 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]) -> tuple[Evt3State, int]:
-    """Encode events as EVT 3.0 words; return the new state and the number of words.
+    """Encode sorted events as EVT 3.0 words; return the new state and the number of words.
+
+    `words` has room for MAX_EVT3_WORDS words per event and for all values of TIME_HIGH.
 
     Every value of TIME_HIGH, starting at 0, is written, so decoders see each overflow. Events of equal time, row and
     polarity with increasing columns become vectors of 12, 12 and 8 columns, as sent by cameras; evutils 0.3 misreads
     other sequences.
-
-    Args:
-        events: Sorted events, not before events encoded earlier.
-        state: State set by earlier words; `base` and `base_on` are not used.
-        words: Output, with room for MAX_EVT3_WORDS per event plus all values of TIME_HIGH.
     """
     t, x, y, on = events
     high, low, row = state.high, state.low, state.row

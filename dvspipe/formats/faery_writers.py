@@ -7,7 +7,7 @@ checked first. Times are written unchanged (`zero_t0=False`; faery's default shi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,56 +16,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import EventError
-from ..events import Events, SensorSize
-from .panics import is_faery_error
-from .writers import StreamEncoder
+from ..events import MAX_SIDE_PX, Events, SensorSize
+from .writers import StreamEncoder, check_sides, check_times
 
 FAERY_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
 DAT_DTYPE = np.dtype([("t", "=u8"), ("x", "=u2"), ("y", "=u2"), ("payload", "u1")])
 PACKET_EVENTS = 1 << 13  # events per AEDAT 4 packet; readers decompress complete packets
+ES_SUFFIX = ".es"
 ES_EVENT_BYTES, ES_MAX_STEP_US = 5, 127
 ES_MAX_GAP_US = 1 << 32  # 71 minutes, with 34 MB of bytes that only advance the time
 EVT2_END_US, EVT2_SIDE, DAT_END_US, DAT_SIDE = 1 << 34, (1 << 11) - 1, 1 << 32, (1 << 14) - 1
 NO_END_US = 1 << 62
+FAERY_ERRORS = (RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
 
 _Opener = Callable[[Path, SensorSize], Any]
 _Add = Callable[[Any, NDArray[np.void], SensorSize], None]
 
 
+def _create_encoder(
+    suffix: str, opener: _Opener, add: _Add, event_bytes: int, end_us: int = NO_END_US, side: int = MAX_SIDE_PX
+) -> StreamEncoder:
+    return StreamEncoder(
+        (suffix,),
+        partial(_begin, opener, add, suffix, side),
+        lambda events, _: event_bytes * len(events),
+        lambda events, _: check_times(events, suffix, end_us),
+    )
+
+
 @contextmanager
-def _begin(opener: _Opener, add: _Add, path: Path, sensor: SensorSize) -> Iterator[Any]:
+def _begin(opener: _Opener, add: _Add, suffix: str, side: int, path: Path, sensor: SensorSize) -> Iterator[Any]:
+    check_sides(sensor, suffix, side)
     with _as_os_errors(), opener(path, sensor) as opened:
         yield lambda events: add(opened, _to_structured(events), sensor)
 
 
-def _create_encoder(
-    suffix: str,
-    opener: _Opener,
-    add: _Add,
-    event_bytes: int,
-    *,
-    end_us: int = NO_END_US,
-    side: int | None = None,
-) -> StreamEncoder:
-    def begin(path: Path, sensor: SensorSize) -> AbstractContextManager[Callable[[Events], None]]:
-        if side is not None and max(sensor.width, sensor.height) > side:
-            raise EventError(f"sensor too large (found {sensor}, {suffix} stores at most {side}x{side})")
-        return _begin(opener, add, path, sensor)
-
-    check = partial(_check, suffix, end_us)
-    return StreamEncoder((suffix,), begin, lambda events, _: event_bytes * len(events), check)
-
-
-def _check(suffix: str, end_us: int, events: Events, _last_us: int | None) -> None:
-    for event in (0, len(events) - 1):  # events are sorted
-        if not 0 <= events.t[event] < end_us:
-            raise EventError(
-                f"event {event}: out of range (found t = {events.t[event]} us, {suffix} stores 0 to {end_us - 1} us)"
-            )
-
-
 def _check_gaps(events: Events, last_us: int | None) -> None:
-    _check(".es", NO_END_US, events, last_us)
+    check_times(events, ES_SUFFIX, NO_END_US)
     if events.t[-1] - (last_us or 0) <= ES_MAX_GAP_US:
         return
     gaps = np.diff(events.t, prepend=last_us or 0)
@@ -86,6 +73,11 @@ def _to_structured(events: Events) -> NDArray[np.void]:
     array = np.empty(len(events), FAERY_DTYPE)
     array["t"], array["x"], array["y"], array["on"] = events.t, events.x, events.y, events.p
     return array
+
+
+def is_faery_error(error: BaseException) -> bool:
+    """Return whether faery raises this error for bad input; panics of its Rust code are no subclass of Exception."""
+    return isinstance(error, FAERY_ERRORS) or type(error).__name__ == "PanicException"
 
 
 @contextmanager
@@ -146,21 +138,13 @@ def _add_aedat4(encoder: Any, events: NDArray[np.void], _sensor: SensorSize) -> 
         encoder.write(0, events[start : start + PACKET_EVENTS])
 
 
-EVENT_STREAM_ENCODER = StreamEncoder((".es",), partial(_begin, _open_es, _add_es), _size_with_gaps, _check_gaps)
+EVENT_STREAM_ENCODER = StreamEncoder(
+    (ES_SUFFIX,), partial(_begin, _open_es, _add_es, ES_SUFFIX, MAX_SIDE_PX), _size_with_gaps, _check_gaps
+)
 AEDAT4_ENCODER = _create_encoder(".aedat4", _open_aedat4, _add_aedat4, 18)
 EVT2_ENCODER = _create_encoder(
-    ".raw",
-    _open_evt2,
-    lambda encoder, events, _: encoder.write({"events": events}),
-    8,
-    end_us=EVT2_END_US,
-    side=EVT2_SIDE,
+    ".raw", _open_evt2, lambda encoder, events, _: encoder.write({"events": events}), 8, EVT2_END_US, EVT2_SIDE
 )
 DAT_ENCODER = _create_encoder(
-    ".dat",
-    _open_dat,
-    lambda encoder, events, _: encoder.write(events.view(DAT_DTYPE)),
-    8,
-    end_us=DAT_END_US,
-    side=DAT_SIDE,
+    ".dat", _open_dat, lambda encoder, events, _: encoder.write(events.view(DAT_DTYPE)), 8, DAT_END_US, DAT_SIDE
 )

@@ -17,7 +17,6 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -43,9 +42,9 @@ from .hints import (
     unknown_columns,
     unknown_unit,
 )
-from .interface import Format
 from .npz_writer import NPZ_ENCODER
-from .source import CHUNK_EVENTS, GZIP_MAGIC, Extent, Source, StoredColumns, open_binary
+from .source import CHUNK_EVENTS, Format, Source, StoredColumns, open_binary
+from .values import convert_columns
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
@@ -58,7 +57,6 @@ MAX_BLOCK_BYTES = 32 << 20
 SKIP_BYTES = 1 << 20
 INTEGER_TOLERANCE = 0.01  # maximum distance from an integer, in microseconds or milliseconds
 MAX_TIME = 2.0**62
-MAX_SMALL = 2.0**31  # limit of pixels and polarities
 HEADER_ERRORS = (  # raised by NumPy for corrupted headers; tokenize raises SyntaxError or TokenError
     ValueError,
     TypeError,
@@ -113,16 +111,12 @@ class _Array:
     def rows(self) -> int:
         return self.shape[0]
 
-    def blocks(self, first: int = 0) -> Generator[NDArray[Any], None, None]:
-        """Yield the rows in blocks, starting at row `first`.
-
-        Raises:
-            CorruptionError: If there are fewer or more bytes than the header claims. Raised after all complete rows.
-        """
+    def blocks(self) -> Generator[NDArray[Any], None, None]:
+        """Yield the rows in blocks."""
         most = max(1, min(CHUNK_EVENTS, MAX_BLOCK_BYTES // self.row_bytes))
         with self.opener() as file:
-            _skip(file, self.start + first * self.row_bytes)
-            for row in range(first, self.rows, most):
+            _skip(file, self.start)
+            for row in range(0, self.rows, most):
                 count = min(most, self.rows - row)
                 data = file.read(count * self.row_bytes)
                 complete = len(data) // self.row_bytes
@@ -175,16 +169,8 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
     if len(set(rows.values())) > 1:
         raise FormatError(f"{path}: columns of different lengths: {rows}")
     exponent = UNIT_EXPONENTS[hints.time_unit or unit or _detect_unit(path, columns["t"])]
-    source = Source(
-        sensor, lambda progress=None: _read(path, columns, exponent, 0, progress), {"columns": _column_types(columns)}
-    )
-    if head == NPY_MAGIC and _unpacked_size(path) == columns["t"].array.stop:
-        return replace(
-            source,
-            extent=lambda: _extent(path, columns, exponent),
-            part=lambda start_us, stop_us: _part(path, columns, exponent, start_us, stop_us),
-        )
-    return source
+    attributes = {"columns": _column_types(columns)}
+    return Source(sensor, partial(_read, path, columns, exponent), attributes)
 
 
 def _column_types(columns: dict[str, _Column]) -> dict[str, str]:
@@ -194,18 +180,8 @@ def _column_types(columns: dict[str, _Column]) -> dict[str, str]:
     }
 
 
-def _unpacked_size(path: Path) -> int | None:
-    """Return the size of a file; None if it is gzip."""
-    with path.open("rb") as file:
-        return None if file.read(2) == GZIP_MAGIC else path.stat().st_size
-
-
 def _read_array_header(opener: _Opener, where: str) -> _Array:
-    """Read the header of an array.
-
-    Raises:
-        FormatError: If the header is corrupted or truncated, or the array cannot contain events.
-    """
+    """Read the header of an array."""
     with opener() as file:
         try:
             shape, by_columns, dtype, start = read_npy_header(file)
@@ -364,11 +340,7 @@ def _skip(file: BinaryIO, count: int) -> None:
 
 
 def _detect_unit(path: Path, column: _Column) -> TimeUnit:
-    """Detect the time unit from the first times.
-
-    Raises:
-        FormatError: If the times fit several units, or none.
-    """
+    """Detect the time unit from the first times."""
     array = column.array
     head = replace(array, shape=(min(array.rows, HEAD_ROWS), *array.shape[1:]))
     times = np.empty(0)
@@ -392,109 +364,32 @@ def _detect_unit(path: Path, column: _Column) -> TimeUnit:
 
 
 def _read(
-    path: Path, columns: dict[str, _Column], exponent: int, row: int, progress: Progress | None = None
+    path: Path, columns: dict[str, _Column], exponent: int, progress: Progress | None = None
 ) -> Iterator[StoredColumns]:
-    """Yield the events, starting at row `row`."""
+    """Yield the events."""
+    row = 0
     arrays = {id(column.array): column.array for column in columns.values()}
-    signed: list[bool] = []
+    off: int | None = None
     with ExitStack() as stack:
-        streams = [stack.enter_context(closing(array.blocks(row))) for array in arrays.values()]
+        streams = [stack.enter_context(closing(array.blocks())) for array in arrays.values()]
         for blocks in zip(*streams, strict=True):  # strict: reads every array to its end, where it is checked
             block_of = dict(zip(arrays, blocks, strict=True))
             values = {name: column.values(block_of[id(column.array)]) for name, column in columns.items()}
             count = min(map(len, values.values()))
+            values = {name: column[:count] for name, column in values.items()}
             if progress:
                 progress(row + count, columns["t"].array.rows)
-            yield from _convert(path, {name: column[:count] for name, column in values.items()}, exponent, row, signed)
+
+            converted, invalid, off = convert_columns(values, exponent, off=off)
+            yield converted
+            if invalid:
+                stop = len(converted.t)
+                expected = "finite times, integer pixels, and polarities 0 and 1, or -1 and 1 throughout"
+                raise CorruptionError(
+                    f"{path}: wrong row {row + stop} (found {invalid} = {values[invalid][stop]}, expected {expected})",
+                    lost="everything after it",
+                )
             row += count
-
-
-def _convert(
-    path: Path, values: dict[str, NDArray[Any]], exponent: int, row: int, signed: list[bool]
-) -> Iterator[StoredColumns]:
-    """Convert values to integers, yield them up to the first invalid row, and raise an error for this row."""
-    converted, stop, found = {}, len(values["t"]), ""
-    for name, column in values.items():
-        scale = exponent if name == "t" else 0
-        most = MAX_TIME if name == "t" else MAX_SMALL
-        converted[name], good = _to_integers(column, scale, most, rounded=name == "t")
-        if name == "p":
-            good &= _valid_polarities(converted[name], signed)
-        wrong = int(np.argmin(good)) if not good.all() else len(good)
-        if wrong < stop:
-            stop, found = wrong, f"{name} = {column[wrong]}"
-    t, x, y, p = (converted[name][:stop] for name in "txyp")
-    yield StoredColumns(t, x, y, p > 0)
-    if found:
-        expected = "finite times, integer pixels, and polarities 0 and 1, or -1 and 1 throughout"
-        raise CorruptionError(
-            f"{path}: wrong row {row + stop} (found {found}, expected {expected})", lost="everything after it"
-        )
-
-
-def _valid_polarities(p: NDArray[Any], signed: list[bool]) -> NDArray[np.bool_]:
-    """Return a mask of valid polarities: 1, and either 0 or -1, whichever comes first in the file."""
-    if p.dtype.kind == "u":
-        return p <= 1
-    off = np.flatnonzero((p == 0) | (p == -1))
-    if not signed and len(off):
-        signed.append(bool(p[off[0]] == -1))
-    low = -1 if signed and signed[0] else 0
-    return np.isin(p, (low, 1))
-
-
-def _to_integers(
-    column: NDArray[Any], exponent: int, most: float, *, rounded: bool
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return column * 10^exponent as integers, and a mask of valid values (absolute value below `most`)."""
-    column = column.view(np.uint8) if column.dtype.kind == "b" else column  # a bool may have bytes other than 0 and 1
-    if column.dtype.kind in "iu":
-        low, high = (int(column.min()), int(column.max())) if len(column) else (0, 0)
-        if not exponent and -most < low and high < most:
-            return column, np.ones(len(column), np.bool_)
-        scale = 10 ** abs(exponent)
-        limit = int(most) // scale if exponent > 0 else int(most)
-        good = (column < limit) & (column > -limit) if column.dtype.kind == "i" else column < limit
-        values = np.where(good, column, 0).astype(np.int64)
-        if exponent < 0:
-            return (values + scale // 2) // scale, good
-        return values * scale, good
-    with np.errstate(invalid="ignore", over="ignore"):
-        numbers = column.astype(np.float64) * 10.0**exponent
-        nearest = np.round(numbers)
-        good = np.isfinite(numbers) & (np.abs(nearest) < most) & (rounded | (nearest == numbers))
-    return np.where(good, nearest, 0).astype(np.int64), good
-
-
-def _read_time(path: Path, file: BinaryIO, columns: dict[str, _Column], exponent: int, row: int) -> int:
-    array = columns["t"].array
-    file.seek(array.start + row * array.row_bytes)
-    data = file.read(array.row_bytes)
-    if len(data) < array.row_bytes:
-        raise CorruptionError(f"{path}: truncated before row {row}", lost="the rows after it")
-    block = np.frombuffer(data, array.dtype).reshape(1, *array.shape[1:])
-    return int(_to_integers(columns["t"].values(block), exponent, MAX_TIME, rounded=True)[0][0])
-
-
-def _extent(path: Path, columns: dict[str, _Column], exponent: int) -> Extent:
-    rows = columns["t"].array.rows
-    if not rows:
-        return Extent(0, None, None)
-    with open_binary(path) as file:
-        first, last = (_read_time(path, file, columns, exponent, row) for row in (0, rows - 1))
-    return Extent(rows, first, last)
-
-
-def _part(
-    path: Path, columns: dict[str, _Column], exponent: int, start_us: int, stop_us: int
-) -> Iterator[StoredColumns]:
-    rows = range(columns["t"].array.rows)
-    with open_binary(path) as file:
-        first = bisect_left(rows, start_us, key=lambda row: _read_time(path, file, columns, exponent, row))
-    for chunk in _read(path, columns, exponent, first):
-        yield chunk
-        if len(chunk.t) and chunk.t[-1] >= stop_us:
-            return
 
 
 NUMPY = Format("numpy", NUMPY_SUFFIXES, _recognises, _open, NPZ_ENCODER)

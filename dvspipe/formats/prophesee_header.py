@@ -35,11 +35,7 @@ def parse_header(head: bytes) -> Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read the header of a file.
-
-    Raises:
-        FormatError: If the header is truncated or longer than MAX_EVT_HEADER_BYTES.
-    """
+    """Read the header of a file."""
     with open_binary(path) as file:  # reads only the header: decoding reports later corruption
         header = _parse(file)
     if header.size > MAX_EVT_HEADER_BYTES:
@@ -70,11 +66,7 @@ def _parse(file: BinaryIO) -> Header:
 
 
 def parse_sensor(path: Path, size: str | None) -> SensorSize | None:
-    """Parse the sensor size WIDTHxHEIGHT of a header; None stays None.
-
-    Raises:
-        FormatError: If the size is invalid.
-    """
+    """Parse the sensor size WIDTHxHEIGHT of a header; None stays None."""
     if size is None:
         return None
     try:
@@ -84,11 +76,7 @@ def parse_sensor(path: Path, size: str | None) -> SensorSize | None:
 
 
 def parse_start(path: Path, header: Header) -> int:
-    """Return the header field `t0`, a time in microseconds to add to every time; 0 if missing. Only faery writes it.
-
-    Raises:
-        FormatError: If the field is not a number of microseconds.
-    """
+    """Return the header field `t0`, a time in microseconds to add to every time; 0 if missing. Only faery writes it."""
     start_us = header.fields.get("t0", "0")
     if not (start_us.isascii() and start_us.isdecimal()) or len(start_us) > 18:
         raise FormatError(f"{path}: wrong time in the header (found t0 = {start_us!r}, expected microseconds)")

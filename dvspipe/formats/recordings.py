@@ -32,15 +32,21 @@ from ..events import (
 )
 from ..parallel import Progress
 from ..video.names import is_video_name
+from .aedat2 import AEDAT2
+from .aedat3 import AEDAT3
+from .aedat4 import AEDAT4
+from .bin40 import BIN40
+from .dat import DAT
+from .event_stream import EVENT_STREAM
+from .evt import EVT2, EVT3, EVT21
 from .hdf5 import HDF5, is_unfinished
 from .hints import NO_HINTS, Hints, HintsLike
-from .interface import Format
+from .numpy_file import NUMPY
 from .rosbag import ROSBAG, is_ros2_folder
-from .source import HEAD_BYTES, Extent, Source, StoredColumns, open_binary
+from .source import HEAD_BYTES, Extent, Format, Source, StoredColumns, open_binary
 from .standard import actual_path, named_as_given
-from .table import FORMATS, find_encoder, written_suffixes
-from .text import STANDARD, StandardOutputWriter
-from .writers import Compression, WriteOptions, Writer, unwritable
+from .text import STANDARD, TEXT, StandardOutputWriter
+from .writers import Compression, Encoder, WriteOptions, Writer, has_suffix, unwritable
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +55,13 @@ IN_MEMORY = "memory"
 """Name of the format of events in memory."""
 RecordingLike = str | Path | Events
 """Recording: a file of any known format, or events in memory."""
+
+FORMATS: dict[str, Format] = {
+    known.name: known
+    for known in (HDF5, EVT3, EVT2, EVT21, DAT, AEDAT4, AEDAT3, AEDAT2, EVENT_STREAM, ROSBAG, NUMPY, BIN40, TEXT)
+}
+"""Formats by name. The first format that recognises a file reads it: formats without a signature come last, and
+`.evt3.raw` comes before `.raw`."""
 
 KNOWN_SENSORS = tuple(
     SensorSize(width=width, height=height)
@@ -76,6 +89,17 @@ VIDEO_MARKS = (
     (0, b"GIF8"),
 )
 """Signatures of videos: offset and bytes."""
+
+
+def find_encoder(path: Path) -> Encoder | None:
+    """Return the encoder for the suffix of a path; None if dvspipe does not write such files."""
+    encoders = (known.encoder for known in FORMATS.values() if known.encoder)
+    return next((encoder for encoder in encoders if has_suffix(path, encoder.suffixes)), None)
+
+
+def written_suffixes() -> tuple[str, ...]:
+    """Return the suffixes of all files that dvspipe writes."""
+    return tuple(suffix for known in FORMATS.values() if known.encoder for suffix in known.encoder.suffixes)
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,22 +146,15 @@ class Recording(Brief):
         Raises:
             CorruptionError: If the file is corrupted or truncated, or an event breaks a rule of `Events`.
         """
-        first, last = start_us if start_us is not None else EARLIEST_US, stop_us if stop_us is not None else LATEST_US
-        for events in self._read_until_corruption((first, last), on_corruption, progress):
-            part = events.between(first, last)
-            if len(part) or not len(events):
-                yield part
-            if len(events) and events.t[-1] >= last:
-                return
-
-    def _read_until_corruption(
-        self,
-        span_us: tuple[int, int],
-        on_corruption: Callable[[CorruptionError], None] | None,
-        progress: Progress | None,
-    ) -> Iterator[Events]:
+        first_us = EARLIEST_US if start_us is None else start_us
+        stop_us = LATEST_US if stop_us is None else stop_us
         try:
-            yield from self._read_checked(span_us, progress)
+            for events in self._read_checked((first_us, stop_us), progress):
+                part = events.between(first_us, stop_us)
+                if len(part) or not len(events):
+                    yield part
+                if len(events) and events.t[-1] >= stop_us:
+                    return
         except CorruptionError as error:
             if on_corruption is None:
                 raise
@@ -192,15 +209,6 @@ class Recording(Brief):
     def extent(self) -> Extent | None:
         """Return the number of events, and first and last time; None if this requires decoding the file."""
         return self._source.extent() if self._source.extent else None
-
-    def check_size(self) -> None:
-        """Check the file size, if it shows without decoding whether the file is truncated.
-
-        Raises:
-            CorruptionError: If the file is truncated.
-        """
-        if self._source.check_size:
-            self._source.check_size()
 
     def find_first_us(self) -> int:
         """Return the time of the first event; 0 if there are no events."""
@@ -275,7 +283,7 @@ class RecordingInfo(Brief):
 
 @checked
 def open_recording(
-    path: RecordingLike,
+    path: RecordingLike | Recording,
     *,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
@@ -284,7 +292,8 @@ def open_recording(
     """Open a recording of any known format, recognised first by content, then by suffix.
 
     Args:
-        path: File, or `-` for standard input (copied to a temporary file); also events in memory.
+        path: File, or `-` for standard input (copied to a temporary file); also events in memory, or an opened
+            recording, which is returned unchanged.
         sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events.
         hints: Other missing metadata: chip, columns, time unit, topic; also a mapping, such as `{"chip": "DVS128"}`.
         format_name: Name of the format in `FORMATS`, if already known from `recognise`.
@@ -294,6 +303,8 @@ def open_recording(
         FormatError: If the format is unknown, or the content does not match the format.
         EventError: If the file stores a sensor size other than `sensor`.
     """
+    if isinstance(path, Recording):
+        return path
     file, sensor = name_recording(path), None if sensor is None else SensorSize.of(sensor)
     found, source = open_source(path, sensor, hints, format_name)
     sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
@@ -368,7 +379,6 @@ def recognise(path: Path) -> Format | None:
     Raises:
         FileError: If the file does not exist or cannot be read.
     """
-    path = actual_path(path)
     if is_ros2_folder(path):
         return ROSBAG
     if is_unfinished(path):
@@ -522,9 +532,15 @@ def write(
             f"{path}: no events to write and no sensor", Remedy("sensor", "WxH", "write an empty recording")
         )
     options = WriteOptions(source, settings or {}, compression, overwrite, labelled=noise is not None)
-    all_parts = itertools.chain(() if first is None else (first,), iterator)
-    with create_writer(path, size, options) as writer:
-        for part, is_noise in _pair_labels(all_parts, noise):
+    return write_parts(path, itertools.chain(() if first is None else (first,), iterator), size, options, noise)
+
+
+def write_parts(
+    path: Path, parts: Iterable[Events], sensor: SensorSize, options: WriteOptions, noise: Iterable[Events] | None
+) -> int:
+    """Write parts of a recording and their noise labels, as in `write`; the output is checked before the first part."""
+    with create_writer(path, sensor, options) as writer:
+        for part, is_noise in _pair_labels(parts, noise):
             writer.append(part, is_noise)
     return writer.count
 
@@ -532,12 +548,8 @@ def write(
 def _checked_parts(path: Path, parts: Iterable[Events]) -> Iterator[Events]:
     for part in parts:
         if not isinstance(part, Events):
-            raise _type_error(path, part)
+            raise EventError(f"{path}: cannot write this type (found {type(part).__name__}, expected Events)")
         yield part
-
-
-def _type_error(path: Path, part: object) -> EventError:
-    return EventError(f"{path}: cannot write this type (found {type(part).__name__}, expected Events)")
 
 
 def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writer:
@@ -583,7 +595,7 @@ def info(
     read_all: bool = False,
     progress: Progress | None = None,
 ) -> RecordingInfo:
-    """Summarise a recording; errors as in `open_recording` and `Recording.check_size`.
+    """Summarise a recording; errors as in `open_recording` and `Recording.chunks`.
 
     Args:
         path: File, or `-` for standard input; also events in memory.
@@ -594,7 +606,6 @@ def info(
         progress: Called with the amount read and the total while events are read.
     """
     recording = open_recording(path, sensor=sensor, hints=hints)
-    recording.check_size()
     extent = None if read_all else recording.extent()
     if extent and (extent.last_us or 0) < (extent.first_us or 0):  # unsorted; reading all events reports where
         extent = None

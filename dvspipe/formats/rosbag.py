@@ -47,10 +47,9 @@ from .evt_kernels import (
     Evt3State,
 )
 from .hints import NO_HINTS, Hints
-from .interface import Format
 from .libcaer import LIBCAER
 from .rosbag_writer import NO_ROSBAGS, PACKET_TYPE, ROSBAG_ENCODER
-from .source import CHUNK_EVENTS, Source, StoredColumns
+from .source import CHUNK_EVENTS, Format, Source, StoredColumns, group_packets
 
 ARRAY_TYPES = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
 PACKETS = (PACKET_TYPE, "event_array_msgs/msg/EventArray")
@@ -178,11 +177,7 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
 
 @contextmanager
 def _open_bag(path: Path) -> Iterator[Any]:
-    """Open a bag.
-
-    Raises:
-        FormatError: If the bag cannot be opened, or rosbags is not installed.
-    """
+    """Open a bag."""
     try:
         from rosbags import rosbag1, rosbag2
     except ImportError as error:
@@ -201,11 +196,7 @@ def _open_bag(path: Path) -> Iterator[Any]:
 
 
 def _check_mcap(path: Path) -> None:
-    """Check that an MCAP file has the ROS 2 profile and is complete.
-
-    Raises:
-        FormatError: If the file has another profile, or is truncated.
-    """
+    """Check that an MCAP file has the ROS 2 profile and is complete."""
     if path.suffix.lower() != ".mcap":
         return
     with path.open("rb") as file:
@@ -364,22 +355,7 @@ def _sensor(sides: tuple[int, int]) -> SensorSize | None:
 
 
 def _chunks(topic: _Topic, progress: Progress | None = None) -> Iterator[StoredColumns]:
-    """Yield the events of messages, joined to chunks."""
-    pending: list[StoredColumns] = []
-    count = 0
-    try:
-        for columns in _messages(topic, progress):
-            pending.append(columns)
-            count += len(columns.t)
-            if count >= CHUNK_EVENTS // 4:
-                yield _join(pending)
-                pending, count = [], 0
-    except CorruptionError:
-        if pending:
-            yield _join(pending)
-        raise
-    if pending:
-        yield _join(pending)
+    yield from map(_join, group_packets(_messages(topic, progress), lambda columns: len(columns.t)))
 
 
 def _join(parts: list[StoredColumns]) -> StoredColumns:

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import EventError, FileError
+from ..base.errors import FileError
 from ..base.files import TemporaryFolder
 from ..events import Events, SensorSize
-from .writers import StreamEncoder
+from .writers import StreamEncoder, check_times
 
 NO_ROSBAGS = "rosbags is not installed, but needed for ROS bags; pip install 'dvspipe[ros]'"
 BAG_SUFFIX = ".mcap"
@@ -122,12 +122,7 @@ def _size(events: Events, _last_us: int | None) -> int:
 
 
 def _check(events: Events, _last_us: int | None) -> None:
-    for event in (0, len(events) - 1):  # events are sorted
-        if not 0 <= events.t[event] < BAG_END_US:
-            raise EventError(
-                f"event {event}: out of range (found t = {events.t[event]} us, "
-                f"{BAG_SUFFIX} stores 0 to {BAG_END_US - 1} us)"
-            )
+    check_times(events, BAG_SUFFIX, BAG_END_US)
 
 
 ROSBAG_ENCODER = StreamEncoder((BAG_SUFFIX,), _begin, _size, _check)

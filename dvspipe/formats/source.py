@@ -1,4 +1,6 @@
-"""Interface of decoders: a `Source` yields unchecked columns in chunks, and holds the metadata of the file.
+"""Interface of file formats: a `Format` recognises, reads and writes files.
+
+A `Source` yields unchecked columns in chunks, and holds the metadata of a file.
 
 Decoders read blocks from `open_binary` (it decompresses gzip); memory is bounded whatever sizes a file claims. An
 unusable header raises `FormatError` when the file is opened. Later corruption raises `CorruptionError` from the chunks,
@@ -11,20 +13,24 @@ import gzip
 import io
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import CorruptionError, FileError
+from ..base.errors import CorruptionError, FileError, FormatError
 from ..events import SensorSize
 from ..parallel import Progress
+from .hints import NO_HINTS, Hints
+from .writers import Encoder
 
 CHUNK_EVENTS = 1 << 20
+Packet = TypeVar("Packet")
+
 GZIP_MAGIC = b"\x1f\x8b"
 HEAD_BYTES = 4096
 UNPACKED_BYTES = 1 << 20
@@ -64,7 +70,6 @@ class Source:
         chunks: Decodes all events.
         attributes: Settings and comments stored in the file.
         extent: Returns the extent without decoding; None if the format cannot.
-        check_size: Raises CorruptionError if the file size shows that the file is truncated; None if it never does.
         part: Decodes the events with start_us <= t < stop_us, possibly with some events before and after, without
             decoding everything before them; None if the format cannot.
         noise: The same events with noise labels stored as polarities; None if there are no labels.
@@ -74,23 +79,61 @@ class Source:
     chunks: Decoder
     attributes: dict[str, Any] = field(default_factory=dict)
     extent: Callable[[], Extent] | None = None
-    check_size: Callable[[], None] | None = None
     part: Callable[[int, int], Iterator[StoredColumns]] | None = None
     noise: Source | None = None
+
+
+class Opener(Protocol):
+    """Function that opens a file for decoding."""
+
+    def __call__(self, path: Path, hints: Hints = NO_HINTS, /) -> Source:
+        """Open a file; `hints` supply metadata that the file lacks."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """File format.
+
+    Args:
+        name: Name, as returned by `info`.
+        suffixes: Suffixes of readable files, lower case, with the dot.
+        recognises: Decides from the path (without `.gz`) and the first HEAD_BYTES, decompressed, whether a file has
+            this format.
+        open: Opens a file for decoding.
+        encoder: Writes files; None if the format is read-only.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    recognises: Callable[[Path, bytes], bool]
+    open: Opener
+    encoder: Encoder | None = None
+
+
+def group_packets(packets: Iterable[Packet], count: Callable[[Packet], int]) -> Iterator[list[Packet]]:
+    """Yield small packets in lists of CHUNK_EVENTS / 4 events or more; those before an error are yielded before it."""
+    pending: list[Packet] = []
+    events = 0
+    try:
+        for packet in packets:
+            pending.append(packet)
+            events += count(packet)
+            if events >= CHUNK_EVENTS // 4:
+                yield pending
+                pending, events = [], 0
+    except FormatError:
+        if pending:
+            yield pending
+        raise
+    if pending:
+        yield pending
 
 
 @contextmanager
 def open_binary(path: Path, progress: Progress | None = None) -> Iterator[BinaryIO]:
     """Open a binary file, and decompress it if it is gzip.
 
-    Args:
-        path: File to read.
-        progress: Called with the number of bytes read and the file size.
-
-    Raises:
-        FileError: If the file cannot be read.
-        CorruptionError: If the gzip stream is corrupted or truncated. Raised at the end of the `with` block; until
-            then, the file seems to end before the corruption.
+    A corrupted or truncated gzip stream seems to end before the corruption; the end of the `with` block reports it.
     """
     try:
         with path.open("rb") if progress is None else io.BufferedReader(_ProgressFile(path, progress)) as raw:
@@ -110,11 +153,7 @@ def open_binary(path: Path, progress: Progress | None = None) -> Iterator[Binary
 
 
 def describe_content(path: Path) -> str:
-    """Describe the content of a file of another format: `text` or `other data`.
-
-    Raises:
-        FileError: If the file cannot be read.
-    """
+    """Describe the content of a file of another format: `text` or `other data`."""
     with open_binary(path) as file:
         head = file.read(HEAD_BYTES)
     try:
@@ -124,15 +163,47 @@ def describe_content(path: Path) -> str:
     return "text" if all(letter.isprintable() or letter in "\t\r\n" for letter in text) else "other data"
 
 
-def read_blocks(file: BinaryIO, unit: int) -> Iterator[memoryview]:
-    """Yield the rest of a file in blocks of about BLOCK_BYTES; all but the last are multiples of `unit` bytes.
+def read_records(
+    path: Path,
+    start: int,
+    record_bytes: int,
+    progress: Progress | None = None,
+    *,
+    record: str = "an event",
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Yield position and content of blocks of complete records, uint8 [N, record_bytes], N > 0.
 
-    The blocks share one buffer: each block overwrites the previous one.
+    If the file ends within a record, this is an error after all complete records; `record` is its name in the message.
     """
-    source = cast(io.BufferedIOBase, file)
-    buffer = memoryview(bytearray(max(BLOCK_BYTES // unit, 1) * unit))
-    while filled := source.readinto(buffer):
-        yield buffer[:filled]
+    position = start
+    block_bytes = max(BLOCK_BYTES // record_bytes, 1) * record_bytes
+    with open_binary(path, progress) as file:
+        if file.seekable():
+            file.seek(start)
+        else:
+            file.read(start)
+        block = np.empty(block_bytes, np.uint8)
+        while filled := cast(io.BufferedIOBase, file).readinto(block.data):
+            if count := filled // record_bytes:
+                yield position, block[: count * record_bytes].reshape(count, record_bytes)
+            position += filled
+            block = np.empty(block_bytes, np.uint8)  # the caller may keep a part of the previous one
+
+    if left_over := (position - start) % record_bytes:  # the end of `with` reports a corrupted gzip stream first
+        raise truncated_record(path, position, left_over, record_bytes, record)
+
+
+def truncated_record(
+    path: Path, size: int, left_over: int, record_bytes: int, record: str = "an event"
+) -> CorruptionError:
+    """Return the error for a file of `size` bytes that ends after `left_over` bytes of a record."""
+    message = f"{path}: truncated after {size} bytes (found {left_over} of {record_bytes} bytes of {record})"
+    return CorruptionError(message, lost=f"{left_over} bytes")
+
+
+def invalid_record(path: Path, position: int, problem: str) -> CorruptionError:
+    """Return the error for an invalid record at byte `position`."""
+    return CorruptionError(f"{path}: byte {position}: {problem}", lost="everything after it")
 
 
 class _ProgressFile(io.FileIO):

@@ -18,11 +18,7 @@ COPY_NAME = "standard-input.csv"  # input without a signature is read as CSV
 
 
 def actual_path(path: Path) -> Path:
-    """Return the file to read for a path. For `-`, this is a copy of standard input, deleted when the process ends.
-
-    Raises:
-        FileError: If standard input is a terminal, or cannot be copied.
-    """
+    """Return the file to read for a path. For `-`, this is a copy of standard input, deleted when the process ends."""
     if path != STANDARD:
         return path
     if sys.stdin.isatty():

@@ -184,19 +184,11 @@ class StreamDecoder:
         self.clock = StreamClock()
 
     def decode(self, data: NDArray[np.uint8], *, arrived_us: int) -> tuple[Events, int]:
-        """Decode bytes; `clock` makes their times continuous.
+        """Return the events of the next bytes, and the number of decoded bytes: the last event may be incomplete.
 
-        EVT 2.0 events before the first time are skipped, because a receiver may start in the middle of a stream.
-
-        Args:
-            data: Next bytes of the stream, starting with an event.
-            arrived_us: Time of arrival in microseconds, also of events without time.
-
-        Returns:
-            The events, and the number of decoded bytes. An incomplete event at the end is not decoded.
-
-        Raises:
-            FormatError: If an event is invalid, or outside the sensor. The decoder can continue with other bytes.
+        `clock` makes times continuous; events without time have the time `arrived_us`. EVT 2.0 events before the first
+        time are skipped, because a receiver may start in the middle of a stream. An invalid event is a FormatError, and
+        the decoder can continue with other bytes.
         """
         decoded, out, used = self._decode(data, arrived_us)
         return self._accept(decoded, out, used, arrived_us), used
@@ -208,9 +200,6 @@ class StreamDecoder:
             data: Consecutive packets, uint8 [N].
             sizes: Their sizes in bytes, with sum N.
             arrived_us: As in `decode`.
-
-        Raises:
-            FormatError: If a packet is wrong; then none is decoded.
         """
         self._check_sizes(data, sizes)
         decoded, out, used = self._decode(data, arrived_us)

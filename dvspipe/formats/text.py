@@ -39,8 +39,7 @@ from .hints import (
     unknown_columns,
     unknown_unit,
 )
-from .interface import Format
-from .source import Source, StoredColumns, open_binary
+from .source import Format, Source, StoredColumns, open_binary
 from .writers import PART_EVENTS, StreamEncoder, Writer, accept_all
 
 TEXT_SUFFIXES = (".txt", ".csv")

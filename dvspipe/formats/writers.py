@@ -33,6 +33,8 @@ class WriteOptions:
         compression: HDF5 compression: `gzip` is readable by every library; `blosc` reads faster and needs hdf5plugin.
         overwrite: Whether to replace an existing file.
         labelled: Whether each event has a noise label; stored only in HDF5.
+        version_of_source: Version of the source, so that an interrupted writer can resume; used only by HDF5, see
+            `EventWriter`.
     """
 
     source: str = ""
@@ -40,6 +42,7 @@ class WriteOptions:
     compression: Compression = "gzip"
     overwrite: bool = False
     labelled: bool = False
+    version_of_source: str | None = None
 
 
 class Encoder(Protocol):
@@ -193,6 +196,22 @@ class StreamWriter(Writer):
 def closing_bytes(events: int) -> int:
     """Return the disk space to reserve for closing a file of `events` events: metadata, an index."""
     return min(CLOSING_BYTES, MIN_CLOSING_BYTES + events)
+
+
+def check_times(events: Events, suffix: str, end_us: int, advice: str = "") -> None:
+    """Check that the times of sorted events are from 0 to `end_us` - 1."""
+    for event in (0, len(events) - 1):
+        if not 0 <= events.t[event] < end_us:
+            raise EventError(
+                f"event {event}: out of range (found t = {events.t[event]} us, {suffix} stores 0 to {end_us - 1} us)"
+                f"{advice}"
+            )
+
+
+def check_sides(sensor: SensorSize, suffix: str, side: int) -> None:
+    """Check that both sides of a sensor are at most `side` pixels."""
+    if max(sensor) > side:
+        raise EventError(f"sensor too large (found {sensor}, {suffix} stores at most {side}x{side})")
 
 
 def accept_all(_events: Events, _last_us: int | None) -> None:

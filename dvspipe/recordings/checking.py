@@ -59,8 +59,6 @@ class CheckSettings(Settings):
     gap_us: int | None = Field(default=None, ge=1)
     """Maximum time without events that is not a gap, in microseconds. None: 2^14 us, or 16 times the power of two that
     bounds 99 % of the steps between successive distinct times, whichever is longer."""
-    hot_pixel_factor: float = Field(default=HOT_PIXEL_FACTOR, gt=1)
-    """Minimum events of a hot pixel, relative to its neighbours and to the median pixel; see `find_hot_pixels`."""
 
 
 @dataclass(frozen=True)
@@ -152,14 +150,7 @@ def check_many(
     engine: Engine = Processes(),
     progress: Progress | None = None,
 ) -> Iterator[Outcome[Path, CheckReport]]:
-    """Check several recordings in parallel, and yield the outcomes in the order of `paths`.
-
-    Args:
-        paths: Recordings.
-        options: Options of `check`.
-        engine: Engine that runs the checks; default: processes.
-        progress: Called with the number of checked files and the total.
-    """
+    """Check several recordings in parallel, and yield the outcomes in the order of `paths`."""
     return map_items(options.check, paths, engine=engine, ordered=True, progress=progress)
 
 
@@ -390,9 +381,9 @@ class _Statistics:
         ]
 
     def _check_hot_pixels(self) -> list[CheckFinding]:
-        factor, sensor = self._settings.hot_pixel_factor, self.sensor
+        sensor = self.sensor
         counts = self._counts[: sensor.height, : sensor.width]
-        hot = find_hot_pixels(counts, factor)
+        hot = find_hot_pixels(counts)
         count = int(np.count_nonzero(hot))
         if not count:
             return []
@@ -404,8 +395,9 @@ class _Statistics:
                 "odd",
                 count,
                 None,
-                f"{what} more than {factor:g} times as often as neighbours, {counts[hot].sum() / self.events:.2%} "
-                f"of the events; the busiest is x = {x}, y = {y} with {counts[y, x]}",
+                f"{what} more than {HOT_PIXEL_FACTOR:g} times as often as neighbours, "
+                f"{counts[hot].sum() / self.events:.2%} of the events; "
+                f"the busiest is x = {x}, y = {y} with {counts[y, x]}",
             )
         ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,17 +32,17 @@ MAX_COMPARED_PIXELS = 1 << 23  # slightly more than 3840x2160; maps and sums tak
 MAX_BINS = 10_000_000  # 80 MB of counts; a longer span means that the recordings do not share a clock
 
 
-class CompareSettings(Settings):
-    """Time scales of a comparison. All bins, windows and voxels start at the earliest event of the two recordings."""
+# Times in microseconds. All bins, windows and voxels start at the earliest event of the two recordings.
+BIN_US = 10_000  # bin of the rate curves
+VOXEL_US = 10_000  # a voxel spans this time, one pixel and one polarity
+REACH_US = 50_000  # maximum distance of a nearest event
 
-    bin_us: int = Field(default=10_000, ge=1)
-    """Bin length of the rate curves in microseconds."""
+
+class CompareSettings(Settings):
+    """Settings of a comparison."""
+
     window_us: int = Field(default=40_000, ge=1)
     """Window length for correlating signed count maps, in microseconds; default: a frame interval at 25 fps."""
-    voxel_us: int = Field(default=10_000, ge=1)
-    """Voxel length in microseconds; a voxel spans one pixel and one polarity."""
-    reach_us: int = Field(default=50_000, ge=0)
-    """Maximum distance to a nearest event in microseconds; more distant events are ignored."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,7 +55,7 @@ class RecordingFigures(Brief):
         rate_hz: Events per second over this duration; None if it is 0.
         on_share: ON events / all events, 0 to 1; None if there are no events.
         on_off_ratio: ON events / OFF events; None if there are no OFF events.
-        bin_counts: Events per bin of bin_us on the shared time axis, int64 [bins]. The last bin may end after the last
+        bin_counts: Events per bin of BIN_US on the shared time axis, int64 [bins]. The last bin may end after the last
             event.
         interval_counts: Histogram of intervals between successive events of a pixel, of either polarity, int64
             [INTERVAL_BINS]. Bins are evenly spaced in log10; intervals below 1 us count in the first bin, above 100 s
@@ -125,7 +125,7 @@ class MapCorrelations:
 
 @dataclass(frozen=True)
 class VoxelOverlap:
-    """Overlap of occupied voxels (window of voxel_us, polarity, pixel).
+    """Overlap of occupied voxels (window of VOXEL_US, polarity, pixel).
 
     Attributes:
         a: Voxels with an event in A.
@@ -151,10 +151,10 @@ class NearestDistance:
     """Time from each event of one recording to the nearest event of the other, at the same pixel and polarity.
 
     Attributes:
-        median_us: Median of |t - t'| in microseconds over events with a neighbour within reach_us; None if there are
+        median_us: Median of |t - t'| in microseconds over events with a neighbour within REACH_US; None if there are
             none.
         p90_us: 90th percentile of |t - t'| over the same events, linearly interpolated.
-        without_share: Fraction of events without a neighbour within reach_us, 0 to 1; None if there are no events.
+        without_share: Fraction of events without a neighbour within REACH_US, 0 to 1; None if there are no events.
     """
 
     median_us: float | None
@@ -168,7 +168,7 @@ class Comparison(Brief):
 
     Attributes:
         sensor: Sensor size of both.
-        settings: Time scales.
+        settings: Settings of the comparison.
         start_us: Start of all bins, windows and voxels: the earliest event of the two, in microseconds; None if there
             are no events.
         a: Figures of A.
@@ -198,6 +198,9 @@ class Comparison(Brief):
     nearest_to_a: NearestDistance
     nearest_to_b: NearestDistance
     interval_distance: float | None
+    bin_us: ClassVar[int] = BIN_US
+    voxel_us: ClassVar[int] = VOXEL_US
+    reach_us: ClassVar[int] = REACH_US
 
     @property
     def interval_edges_us(self) -> NDArray[np.float64]:
@@ -207,6 +210,7 @@ class Comparison(Brief):
     def to_record(self) -> dict[str, Any]:
         """Return a dict of lists, numbers and None for JSON, without the maps (pixel_counts)."""
         record: dict[str, Any] = _to_plain(self)
+        record["settings"] |= {"bin_us": BIN_US, "voxel_us": VOXEL_US, "reach_us": REACH_US}
         for side in ("a", "b"):
             del record[side]["pixel_counts"]
         return record | {"interval_edges_us": self.interval_edges_us.tolist()}
@@ -225,7 +229,7 @@ def compare(
     Args:
         a: Reference, events or a file; may be empty.
         b: Recording to compare, with the same sensor size and the same clock; may be empty.
-        settings: Lengths of bins, windows and voxels, and the maximum distance of a nearest event; also a mapping.
+        settings: Length of windows; also a mapping.
         progress: Called with the number of windows done and the total.
         named: Settings of `CompareSettings` by name.
 
@@ -247,8 +251,8 @@ def compare(
         raise EventError(f"sensor {a.sensor}: too large to compare (expected at most {MAX_COMPARED_PIXELS:,} pixels)")
     start_us = min((int(events.t[0]) for events in (a, b) if len(events)), default=None)
     origin_us = start_us or 0
-    bins = _count_bins(a, b, origin_us, settings.bin_us)
-    figures_a, figures_b = (_compute_figures(events, origin_us, bins, settings.bin_us) for events in (a, b))
+    bins = _count_bins(a, b, origin_us)
+    figures_a, figures_b = (_compute_figures(events, origin_us, bins) for events in (a, b))
     grouped_a, grouped_b = _group_by_address(a), _group_by_address(b)
     return Comparison(
         sensor=a.sensor,
@@ -259,9 +263,9 @@ def compare(
         ratios=_compute_ratios(figures_a, figures_b),
         rate_correlation=correlate(figures_a.bin_counts, figures_b.bin_counts),
         maps=_correlate_maps((a, b), (figures_a, figures_b), origin_us, settings.window_us, progress),
-        voxels=_measure_overlap(a, b, origin_us, settings.voxel_us),
-        nearest_to_a=_measure_nearest(grouped_a, grouped_b, settings.reach_us),
-        nearest_to_b=_measure_nearest(grouped_b, grouped_a, settings.reach_us),
+        voxels=_measure_overlap(a, b, origin_us),
+        nearest_to_a=_measure_nearest(grouped_a, grouped_b),
+        nearest_to_b=_measure_nearest(grouped_b, grouped_a),
         interval_distance=_measure_distance(figures_a.interval_counts, figures_b.interval_counts),
     )
 
@@ -274,14 +278,14 @@ def _to_plain(value: Any) -> Any:
     return value.model_dump() if isinstance(value, Settings) else value
 
 
-def _count_bins(a: Events, b: Events, origin_us: int, bin_us: int) -> int:
+def _count_bins(a: Events, b: Events, origin_us: int) -> int:
     """Return the number of bins from origin_us, the earliest event of the two, to the latest event."""
     filled = [(name, events) for name, events in (("A", a), ("B", b)) if len(events)]
-    bins = max(((int(events.t[-1]) - origin_us) // bin_us + 1 for _, events in filled), default=0)
+    bins = max(((int(events.t[-1]) - origin_us) // BIN_US + 1 for _, events in filled), default=0)
     if bins > MAX_BINS:
         spans = " and ".join(f"{name} from {events.t[0]} to {events.t[-1]} us" for name, events in filled)
         raise EventError(
-            f"time span too long for bins of {bin_us} us ({spans}; found {bins} bins, expected at most {MAX_BINS}); "
+            f"time span too long for bins of {BIN_US} us ({spans}; found {bins} bins, expected at most {MAX_BINS}); "
             "shift one recording in time if their clocks differ"
         )
     return bins
@@ -307,13 +311,14 @@ def _addresses(events: Events) -> NDArray[np.int32]:
     return rows * np.int32(events.sensor.width) + events.x
 
 
-def _count_pixels(events: Events) -> NDArray[np.int64]:
+def count_polarities(events: Events) -> NDArray[np.int64]:
+    """Return the number of events per polarity (0 OFF, 1 ON) and pixel, int64 [2, H, W]."""
     width, height = events.sensor.width, events.sensor.height
     return np.bincount(_addresses(events), minlength=2 * height * width).reshape(2, height, width)
 
 
-def _compute_figures(events: Events, origin_us: int, bins: int, bin_us: int) -> RecordingFigures:
-    pixel_counts = _count_pixels(events)
+def _compute_figures(events: Events, origin_us: int, bins: int) -> RecordingFigures:
+    pixel_counts = count_polarities(events)
     off, on = (int(count) for count in pixel_counts.sum(axis=(1, 2)))
     interval_counts = np.zeros(INTERVAL_BINS, np.int64)
     last = np.full(pixel_counts[0].size, -1, np.int64)  # index of the last event of each pixel
@@ -324,7 +329,7 @@ def _compute_figures(events: Events, origin_us: int, bins: int, bin_us: int) -> 
         rate_hz=_ratio(len(events), events.duration_us * 1e-6),
         on_share=_ratio(on, len(events)),
         on_off_ratio=_ratio(on, off),
-        bin_counts=np.bincount((events.t - origin_us) // bin_us, minlength=bins),
+        bin_counts=np.bincount((events.t - origin_us) // BIN_US, minlength=bins),
         interval_counts=interval_counts,
         pixel_counts=pixel_counts,
     )
@@ -358,7 +363,7 @@ def _correlate_maps(
         progress(number, len(windows))
         begin_us = origin_us + window * window_us
         parts = (events.between(begin_us, begin_us + window_us) for events in both)
-        off_on = [_count_pixels(part) for part in parts]
+        off_on = [count_polarities(part) for part in parts]
         per_window.append(correlate(*(_blur(counts[1] - counts[0]) for counts in off_on)))
     defined = [value for value in per_window if value is not None]
     return MapCorrelations(
@@ -413,8 +418,8 @@ def _box_mean(
             means[row, column] = total / (rows[row] * columns[column])
 
 
-def _measure_overlap(a: Events, b: Events, origin_us: int, voxel_us: int) -> VoxelOverlap:
-    windows_a, windows_b = ((events.t - origin_us) // voxel_us for events in (a, b))
+def _measure_overlap(a: Events, b: Events, origin_us: int) -> VoxelOverlap:
+    windows_a, windows_b = ((events.t - origin_us) // VOXEL_US for events in (a, b))
     stamps = np.full((2, 2 * a.sensor.height * a.sensor.width), -1, np.int64)
     count_a, count_b, both = _count_voxels(windows_a, _addresses(a), windows_b, _addresses(b), stamps)
     return VoxelOverlap(
@@ -466,7 +471,7 @@ def _group_by_address(events: Events) -> tuple[NDArray[np.int64], NDArray[np.int
     Returns:
         Index of the first time of each address, int64 [2 * H * W + 1], and the times, int64 [N].
     """
-    begins = np.concatenate(([0], _count_pixels(events).ravel().cumsum()))
+    begins = np.concatenate(([0], count_polarities(events).ravel().cumsum()))
     times = np.empty(len(events), np.int64)
     _scatter(events.t, _addresses(events), begins[:-1].copy(), times)
     return begins, times
@@ -483,11 +488,11 @@ def _scatter(
 
 
 def _measure_nearest(
-    own: tuple[NDArray[np.int64], NDArray[np.int64]], other: tuple[NDArray[np.int64], NDArray[np.int64]], reach_us: int
+    own: tuple[NDArray[np.int64], NDArray[np.int64]], other: tuple[NDArray[np.int64], NDArray[np.int64]]
 ) -> NearestDistance:
-    distances = np.full(len(own[1]), reach_us + 1, np.int64)
+    distances = np.full(len(own[1]), REACH_US + 1, np.int64)
     _find_nearest(*own, *other, distances)
-    near = distances[distances <= reach_us]
+    near = distances[distances <= REACH_US]
     return NearestDistance(
         median_us=float(np.median(near)) if len(near) else None,
         p90_us=float(np.percentile(near, 90)) if len(near) else None,

@@ -8,6 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,16 +21,16 @@ from pydantic import Field
 from ..base.arguments import checked, describe_value
 from ..base.config import Model, Settings, as_settings, complete_repr
 from ..base.errors import CorruptionError, EventError, FileError, FormatError, Remedy, TruncatedVideoError, VideoError
-from ..base.files import claim_output, is_internal
+from ..base.files import is_internal
 from ..events import Events, SensorSize, concatenate
 from ..formats import (
     FORMATS,
     NO_HINTS,
     STANDARD,
     Compression,
-    EventWriter,
     GivenSensor,
     Hints,
+    Recording,
     WriteOptions,
     Writer,
     create_writer,
@@ -39,11 +40,12 @@ from ..formats import (
     is_unrelated_text,
     open_recording,
     recognise,
-    write,
     written_suffixes,
 )
+from ..formats.recordings import write_parts
 from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
 from ..results import Manifest, ManifestRow, name_input
+from ..results.manifest import Entry
 from ..simulator import SimulatorConfig, as_settings_on_preset
 from ..video.config import VideoSettings
 from ..video.files import is_video_content
@@ -53,7 +55,6 @@ from ..video.names import (
     VIDEO_SUFFIXES,
     camera_of,
     check_address,
-    is_image_folder,
     is_images,
     is_video_name,
 )
@@ -167,19 +168,25 @@ def convert_video(
         EventError: If the format cannot store the events.
     """
     config = as_settings(ConvertConfig, config, named, convert_video)
-    video, path = open_for_sensor(source, config), Path(path)
-    claim_output(path, overwrite=overwrite)
+    path = Path(path)
+    video = open_for_sensor(source, config)
     is_camera = video.ended is not None  # its recordings have no name but the output's
     config = config.for_recording(path.name if is_camera else _name_of(source))
     config = config.model_copy(update={"video": video.settings})
     log.info("%s: %s, %d frames", video.name, video.size, video.frame_count)
+    if config.label_noise and path.suffix.lower() not in FORMATS["hdf5"].suffixes:
+        raise FileError(f"{path}: the format cannot store noise labels (found label_noise = True, expected a file .h5)")
+
+    options = WriteOptions(
+        source=Path(video.name).name + (f" ({origin})" if origin else ""),
+        settings=config.model_dump(),
+        compression=config.compression,
+        overwrite=overwrite,
+        labelled=config.label_noise,
+        version_of_source=_fingerprint(Path(str(source)), video),
+    )
     truncated: TruncatedVideoError | None = None
-    with (
-        _open_writer(
-            path, video, config, _fingerprint(Path(str(source)), video), origin, overwrite=overwrite
-        ) as writer,
-        video.ended_by_interrupt(),
-    ):
+    with create_writer(path, video.size, options) as writer, video.ended_by_interrupt():
         count, state = _restore(video, writer.saved)
         try:
             _convert(video, config, writer, count, state, progress, threads)
@@ -196,16 +203,11 @@ def convert_video(
         raise TruncatedVideoError(message, at_us=truncated.at_us) from truncated
 
     duration_us = count.last_us - count.first_us
-    noise_seed = config.simulator.noise_seed
-    return Conversion(path, video.size, count.frames, writer.count, duration_us, noise_seed=noise_seed)
+    return Conversion(path, video.size, count.frames, writer.count, duration_us, noise_seed=config.simulator.noise_seed)
 
 
 def open_for_sensor(source: str | Path | int | ArrayLike, config: ConvertConfig) -> Video:
-    """Open a video at the size of the simulated sensor; see `SimulatorConfig.sensor_size`.
-
-    Raises:
-        VideoError: As in `open_video`.
-    """
+    """Open a video at the size of the simulated sensor; see `SimulatorConfig.sensor_size`."""
     sensor_size = config.simulator.sensor_size
     if sensor_size == "keep":
         return open_video(source, config.video)
@@ -231,27 +233,6 @@ def _note_crop(size: SensorSize, crop: str | None, sensor: SensorSize) -> None:
 def _name_of(source: str | Path | int) -> str:
     """Return the name of a single video, which decides its noise; the folder `.` has a name, too."""
     return Path(str(source)).absolute().name
-
-
-def _open_writer(
-    path: Path, video: Video, config: ConvertConfig, version_of_source: str | None, origin: str, *, overwrite: bool
-) -> Writer:
-    """Create the writer for the events of a video; the HDF5 writer stores the settings and can resume."""
-    name, settings = Path(video.name).name + (f" ({origin})" if origin else ""), config.model_dump()
-    if path.suffix.lower() in FORMATS["hdf5"].suffixes:
-        return EventWriter(
-            path,
-            video.size,
-            source=name,
-            settings=settings,
-            overwrite=overwrite,
-            labelled=config.label_noise,
-            version_of_source=version_of_source,
-            compression=config.compression,
-        )
-    if config.label_noise:
-        raise FileError(f"{path}: the format cannot store noise labels (found label_noise = True, expected a file .h5)")
-    return create_writer(path, video.size, WriteOptions(name, settings, config.compression, overwrite))
 
 
 def _describe_span(settings: VideoSettings) -> str:
@@ -346,6 +327,42 @@ class RecordingConfig(Settings):
     """HDF5 compression, as in `ConvertConfig`."""
 
 
+RECORDING_SETTINGS = frozenset({"sort", "salvage"})
+"""Settings that apply to recordings only. All others except `compression` apply to videos only."""
+
+
+class ConversionSettings(VideoSettings, SimulatorConfig):
+    """Settings for reading a video, the pixel model, repairing a recording and writing the event file."""
+
+    upsample: Upsampling = "off"
+    """As in `ConvertConfig`."""
+    label_noise: bool = False
+    """As in `ConvertConfig`."""
+    compression: Compression = "gzip"
+    """As in `ConvertConfig`."""
+    sort: bool = False
+    """As in `RecordingConfig`."""
+    salvage: bool = False
+    """As in `RecordingConfig`."""
+
+    def of_video(self) -> ConvertConfig:
+        """Return the settings for converting videos."""
+        values = self.model_dump()
+        return ConvertConfig(
+            video=VideoSettings(**{name: values[name] for name in VideoSettings.model_fields}),
+            simulator=SimulatorConfig(**{name: values[name] for name in SimulatorConfig.model_fields}),
+            upsample=self.upsample,
+            label_noise=self.label_noise,
+            compression=self.compression,
+        )
+
+    def of_recording(self, sensor: SensorSize | None = None, hints: Hints = NO_HINTS) -> RecordingConfig:
+        """Return the settings for converting recordings; `sensor` and `hints` supply metadata that a file lacks."""
+        return RecordingConfig(
+            sensor=sensor, hints=hints, sort=self.sort, salvage=self.salvage, compression=self.compression
+        )
+
+
 def convert_recording(
     source: str | Path,
     path: str | Path,
@@ -358,30 +375,23 @@ def convert_recording(
 ) -> Conversion:
     """Convert a recording to an event file in the format of its suffix, in bounded memory.
 
-    Args:
-        source: Recording in any known format.
-        path: Output file; `-`: standard output, as CSV.
-        config: Settings of the conversion; also a mapping of keys and values.
-        overwrite: Whether to replace an existing file.
-        progress: Called with the number of events done and the total (0 if unknown).
-        format_name: Name of the format of the recording, if already known from `recognise`.
-        named: Settings by name, such as `sort=True`; they take precedence over `config`.
-
-    Raises:
-        FileError: If the recording cannot be read, or the output file already exists or cannot be written.
-        FormatError: If the recording has an unknown format, or is corrupted.
-        EventError: If the output format cannot store the events.
+    `progress` is called with the number of events done and the total (0 if unknown); `format_name` is the format of the
+    recording, if already known from `recognise`. Other arguments as in `convert_video`.
     """
     source, path = Path(source), Path(path)
     config = as_settings(RecordingConfig, config, named, convert_recording)
-    if source.exists():  # otherwise opening raises the error
-        claim_output(path, overwrite=overwrite)
     check_address(source)
     recording = open_recording(source, sensor=config.sensor, hints=config.hints, format_name=format_name)
     extent = recording.extent()
-    corruptions: list[CorruptionError] = []
     total = extent.events if extent else 0
+    corruptions: list[CorruptionError] = []
     events = first_us = last_us = 0
+
+    def read(recording: Recording, on_corruption: Callable[[CorruptionError], None] | None = None) -> Iterator[Events]:
+        if config.sort:
+            yield recording.sorted()
+        else:
+            yield from recording.chunks(on_corruption=on_corruption)
 
     def counted(parts: Iterable[Events]) -> Iterator[Events]:
         nonlocal events, first_us, last_us
@@ -393,22 +403,18 @@ def convert_recording(
             if progress:
                 progress(events, max(events, total))
 
-    on_damage = corruptions.append if config.salvage else None
-    parts = [recording.sorted()] if config.sort else recording.chunks(on_corruption=on_damage)
-    labels, kept = recording.noise, recording.attributes.get("settings")
-    noise = None if labels is None else [labels.sorted()] if config.sort else labels.chunks()
-    settings = kept if isinstance(kept, dict) else None
+    labels, settings = recording.noise, recording.attributes.get("settings")
+    options = WriteOptions(
+        source=source.name,
+        settings=settings if isinstance(settings, dict) else {},
+        compression=config.compression,
+        overwrite=overwrite,
+        labelled=labels is not None,
+    )
+    parts = counted(read(recording, corruptions.append if config.salvage else None))
+    noise = None if labels is None else read(labels)
     try:
-        write(
-            path,
-            counted(parts),
-            recording.sensor,
-            source=source.name,
-            settings=settings,
-            compression=config.compression,
-            overwrite=overwrite,
-            noise=noise,
-        )
+        write_parts(path, parts, recording.sensor, options, noise)
     except CorruptionError as error:
         raise error.with_remedies([*error.remedies, *find_conversion_remedies(error)]) from error.__cause__
     lost = f"{corruptions[0]}; lost: {corruptions[0].lost}" if corruptions else None
@@ -470,16 +476,7 @@ def convert_task(
     overwrite: bool = False,
     threads: int = 1,
 ) -> Conversion:
-    """Convert a video or a recording; errors as in `convert_video` and `convert_recording`.
-
-    Args:
-        task: Source and target.
-        progress: Called with the number of frames or events done and the total.
-        video: Settings for a video.
-        recording: Settings for a recording.
-        overwrite: Whether to replace an existing target.
-        threads: Number of simulator threads for a video.
-    """
+    """Convert a video or a recording with the settings of its kind, as in `convert_video` and `convert_recording`."""
     source, target = Path(task.source), Path(task.target)
     if task.kind.is_video:
         if task.name is not None:
@@ -517,7 +514,7 @@ def convert_many(
         preset: Name of a sensor preset for videos, or a YAML file; given settings take precedence.
         engine: Engine that runs the conversions; default: processes.
         overwrite: Whether to convert all, and replace existing targets.
-        waiting: Tasks without targets, as returned by `find_unconverted`; None: find them.
+        waiting: Tasks without targets, if they are known; None: find them.
         progress: Called with the number of files done and the total.
 
     Yields:
@@ -554,27 +551,30 @@ def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
 
 
 class Review(NamedTuple):
-    """Review of existing targets: errors of incomplete targets, and tasks converted with other settings."""
+    """Tasks with and without targets. Of the targets: outcomes of incomplete ones, and tasks with other settings."""
 
-    incomplete: tuple[str, ...]
-    outdated: tuple[ConversionTask, ...]
+    waiting: Sequence[ConversionTask]
+    done: Sequence[ConversionTask] = ()
+    incomplete: Sequence[Outcome[ConversionTask, Conversion]] = ()
+    outdated: Sequence[ConversionTask] = ()
 
 
-def review_finished(
+def review_tasks(
     tasks: Sequence[ConversionTask], *, video: ConvertConfig | None = None, recording: RecordingConfig | None = None
 ) -> Review:
-    """Find incomplete conversions and conversions with other settings, listed in the manifest of their folder.
-
-    Args:
-        tasks: Conversions whose targets exist.
-        video: Settings for videos.
-        recording: Settings for recordings.
-    """
-    rows, settings = list(_read_rows(tasks)), _digest(video, recording)
-    return Review(
-        incomplete=tuple(row.error or "" for _, row in rows if row.status == "failed"),
-        outdated=tuple(task for task, row in rows if row.status == "done" and row.settings != settings),
-    )
+    """Find the tasks without targets, and compare the others with the manifests of their folders."""
+    waiting = find_unconverted(tasks)
+    missing = set(waiting)
+    done = [task for task in tasks if task not in missing]
+    settings = _digest(video, recording)
+    incomplete: list[Outcome[ConversionTask, Conversion]] = []
+    outdated: list[ConversionTask] = []
+    for task, row in _read_rows(done):
+        if row.status == "failed":
+            incomplete.append(Outcome(len(incomplete), task, None, FileError(row.error or "")))
+        elif row.status == "done" and row.settings != settings:
+            outdated.append(task)
+    return Review(waiting, done, incomplete, outdated)
 
 
 def _read_rows(tasks: Sequence[ConversionTask]) -> Iterator[tuple[ConversionTask, ManifestRow]]:
@@ -600,23 +600,21 @@ class _ConversionWorker:
     overwrite: bool
 
     def __call__(self, task: ConversionTask, progress: Progress) -> Conversion:
-        if (
-            Path(task.target).exists() and not self.overwrite
-        ):  # written by a worker that was killed before updating the manifest
+        # A worker that was killed before it updated the manifest may have written the target.
+        if Path(task.target).exists() and not self.overwrite:
             if task.out is not None:
                 Manifest(task.out).finish([task.source])
             found = info(task.target)
             return Conversion(task.target, SensorSize(found.width, found.height), 0, found.events, found.duration_us)
-        if task.out is None:
-            return self._convert(task, progress)
-        with Manifest(task.out).record(task.source, task.target, _digest(self.video, self.recording)) as entry:
-            done = self._convert(task, progress)
+
+        recorded: AbstractContextManager[Entry] = nullcontext(Entry())
+        if task.out is not None:
+            recorded = Manifest(task.out).record(task.source, task.target, _digest(self.video, self.recording))
+        with recorded as entry:
+            done = convert_task(task, progress, video=self.video, recording=self.recording, overwrite=self.overwrite)
             entry.events = done.events
             entry.noise_seed = done.noise_seed
             return done
-
-    def _convert(self, task: ConversionTask, progress: Progress) -> Conversion:
-        return convert_task(task, progress, video=self.video, recording=self.recording, overwrite=self.overwrite)
 
 
 def _digest(video: ConvertConfig | None, recording: RecordingConfig | None) -> str:
@@ -684,14 +682,6 @@ def find_sources(
 
     Text files without events, such as notes.txt, are skipped with a warning. A folder without videos or recordings is
     yielded itself if it is one of several sources: opening it then raises an error for this source only.
-
-    Args:
-        sources: Videos, image folders, recordings, or folders that contain them, searched recursively. Videos in
-            folders are recognised by their suffix.
-        is_skipped: Whether to skip a path found in a folder.
-
-    Raises:
-        FileError: If the only source is a folder without videos and recordings.
     """
     for source in sources:
         if _is_single(source):
@@ -714,15 +704,7 @@ def find_sources(
 
 
 def find_recordings(sources: Sequence[Path], *, shard: Shard = ALL) -> list[Path]:
-    """Find recordings; videos in folders are ignored.
-
-    Args:
-        sources: Recordings, or folders that contain them, searched recursively.
-        shard: Selection of the recordings to return, by their paths in the folders.
-
-    Raises:
-        FileError: If no recordings are found.
-    """
+    """Find recordings, also in folders, but no videos there; `shard` selects some by their paths in the folders."""
     given = set(sources)
     found = [
         (path, name)
@@ -735,13 +717,7 @@ def find_recordings(sources: Sequence[Path], *, shard: Shard = ALL) -> list[Path
 
 
 def identify(source: Path) -> SourceKind:
-    """Detect the kind of a source.
-
-    A file of unknown format is a video if it has the suffix of a video, or if OpenCV can open it.
-
-    Raises:
-        FileError: If the source cannot be read.
-    """
+    """Detect the kind of a source; an unknown file is a video if its suffix says so, or if OpenCV can open it."""
     if not is_recording_folder(source) and not source.is_file():
         return SourceKind(source.is_dir() or camera_of(source) is not None or source.suffix.lower() in VIDEO_SUFFIXES)
     if (known := recognise(source)) is not None:
@@ -761,8 +737,6 @@ def _is_single(source: Path) -> bool:
 
 def _is_frames(folder: Path) -> bool:
     """Return whether a folder is one video: it contains more images than videos and recordings."""
-    if not is_image_folder(folder):
-        return False
     suffixes = [path.suffix.lower() for path in folder.iterdir()]
     others = sum(suffix in VIDEO_SUFFIXES or suffix in RECORDING_SUFFIXES for suffix in suffixes)
     return sum(suffix in IMAGE_SUFFIXES for suffix in suffixes) > others

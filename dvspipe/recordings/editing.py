@@ -57,11 +57,7 @@ class RecordingPart:
         return None if self.is_complete else self.recording.find_first_us()
 
     def extent(self, progress: Progress | None = None) -> Extent:
-        """Return the number of events, and the first and last time.
-
-        Args:
-            progress: Called with the amount read and the total, if events must be read to count them.
-        """
+        """Return the number of events, and the first and last time."""
         stored = self.recording.extent() if self.is_complete else None
         if stored is not None:
             return stored
@@ -69,15 +65,7 @@ class RecordingPart:
         return Extent(count, first_us, last_us)
 
     def chunks(self, recording: Recording | None = None, progress: Progress | None = None) -> Iterator[Events]:
-        """Yield the events of the part.
-
-        Args:
-            recording: Recording to read instead, with the same times, such as `Recording.noise`.
-            progress: Called with the amount read and the total.
-
-        Raises:
-            EventError: If the recording ends before the part begins.
-        """
+        """Yield the events of the part."""
         region, found = self.region, not self.start_s
         for part in (recording or self.recording).chunks(*self.span, progress=progress):
             found = found or len(part) > 0
@@ -136,11 +124,7 @@ def cut_recording(
 
 
 def locate_hot_pixels(part: RecordingPart, *, progress: Progress | None = None) -> NDArray[np.bool_]:
-    """Read all events of a part, and return a mask of its hot pixels, bool [H, W].
-
-    Raises:
-        EventError: If the part has too many pixels to count them separately.
-    """
+    """Read all events of a part, and return a mask of its hot pixels, bool [H, W]."""
     _check_pixels(part)
     return find_hot_pixels(count_pixels(part.chunks(progress=progress), part.sensor))
 
@@ -212,7 +196,7 @@ def merge_recordings(
         ConfigError: If `gap_us` is negative.
         DvspipeError: As in `Recording.chunks` and `write`.
     """
-    opened = [each if isinstance(each, Recording) else open_recording(each) for each in recordings]
+    opened = [open_recording(recording) for recording in recordings]
     size = find_common_sensor(opened)
 
     def transform(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
@@ -222,11 +206,7 @@ def merge_recordings(
 
 
 def find_common_sensor(recordings: Sequence[Recording]) -> SensorSize:
-    """Return the sensor of recordings.
-
-    Raises:
-        EventError: If the sensors differ, or there are no recordings.
-    """
+    """Return the sensor of recordings."""
     if not recordings:
         raise EventError("merge: no recordings (expected one or more)")
     first = recordings[0]
@@ -253,17 +233,9 @@ def _write_transformed(
     progress: Progress | None,
     **settings: object,
 ) -> int:
-    """Transform recordings, and write the result with their noise labels and settings.
+    """Transform recordings, and write the result; labels are kept if all have them, settings if all have the same.
 
-    Args:
-        out: Output file.
-        recordings: Sources. Labels are kept if all have them, settings if they are equal in all.
-        transform: Maps recordings and their progress callbacks to the events to write. It must not depend on
-            polarities: it is also called with recordings that store noise labels as polarities.
-        size: Sensor size of the result.
-        overwrite: Whether to replace an existing file.
-        progress: Called with the amount done and the total.
-        settings: Additional settings to store.
+    `transform` must not depend on polarities: it is also called with recordings that store noise labels as polarities.
     """
     labels = [recording.noise for recording in recordings]
     labelled = [noise for noise in labels if noise is not None]

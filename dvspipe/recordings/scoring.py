@@ -21,6 +21,7 @@ from ..events.filters import HOT_PIXEL_FACTOR, FilterConfig, check_pixels, filte
 from ..formats.source import Extent
 from ..parallel import Progress
 from ..results import EventCounts, FilterName, FilterPoint, FilterScore, FilterScores
+from .comparison import count_polarities
 from .editing import RecordingPart
 
 DECADE = (1, 1.5, 2, 3, 5, 7)
@@ -96,16 +97,8 @@ def label_events(
 ) -> LabelledEvents:
     """Return the events of a part with noise labels, counted in one pass.
 
-    Args:
-        part: Part of a recording.
-        noise_hz: Mean rate per pixel of noise to mix into a recording without labels, whose events then count as
-            signal; None: use the labels of the recording.
-        seed: Seed of the noise.
-        progress: Called with the amount read and the total.
-
-    Raises:
-        ConfigError: If the recording has no labels and no rate is given, or it has labels and a rate is given.
-        EventError: If the events are only signal or only noise, or the part has too many pixels.
+    With `noise_hz`, a mean rate per pixel, all events count as signal, and noise is mixed in. Otherwise, the labels of
+    the recording are used.
     """
     path = part.recording.path
     try:
@@ -154,21 +147,14 @@ def _draw_noise(sensor: SensorSize, extent: Extent, noise_hz: float, seed: int) 
 
 
 def _count(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int64]:
-    shape = (2, sensor.height, sensor.width)
-    counts = np.zeros(shape, np.int64)
+    counts = np.zeros((2, sensor.height, sensor.width), np.int64)
     for part in parts:
-        places = (part.p.astype(np.int64) * sensor.height + part.y) * sensor.width + part.x
-        counts += np.bincount(places, minlength=counts.size).reshape(shape)
+        counts += count_polarities(part)
     return counts
 
 
 def score_filters(labelled: LabelledEvents, setup: FilterSetup, *, progress: Progress | None = None) -> FilterScores:
     """Score each filter alone and the filters of a setup together.
-
-    Args:
-        labelled: Events with labels.
-        setup: Filters that are on. The others are scored only by their curves.
-        progress: Called with the amount read and the total of each pass.
 
     Example:
         >>> from dvspipe.formats import open_recording
@@ -209,13 +195,6 @@ def tune_filters(labelled: LabelledEvents, *, progress: Progress | None = None) 
 
     Filters are added in sequence: the filter and setting that increase the score most together with those before, while
     it increases by at least 0.005.
-
-    Args:
-        labelled: Events with labels.
-        progress: Called with the amount read and the total of each pass.
-
-    Returns:
-        The filters to use; none if no filter is better than chance.
     """
     chosen, best, total = FilterSetup(), 0.0, labelled.total
     while True:

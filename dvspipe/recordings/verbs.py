@@ -17,9 +17,8 @@ from ..events.filters import FilterConfig, filter_stream
 from ..formats import NO_HINTS, Hints, HintsLike, RecordingLike, open_recording
 from ..parallel import Progress
 from ..simulator import as_settings_on_preset
-from .conversion import Conversion, ConversionTask, convert_task
+from .conversion import Conversion, ConversionSettings, ConversionTask, convert_task
 from .editing import find_common_sensor, locate_hot_pixels, select_part, unite
-from .settings import ConversionSettings
 
 
 @checked

@@ -96,7 +96,7 @@ def _draw_charts(comparison: Comparison, folder: Path) -> list[tuple[str, Media]
         (
             "Event rates",
             _draw_rates,
-            f"Events per second in bins of {_ms(comparison.settings.bin_us)} or a multiple of it.",
+            f"Events per second in bins of {_ms(comparison.bin_us)} or a multiple of it.",
         ),
         ("Events per pixel", _draw_maps, "Above: ON + OFF events, on a logarithmic scale. Below: ON - OFF events."),
         (
@@ -157,7 +157,7 @@ def _recording_metrics(comparison: Comparison) -> list[Metric]:
         Metric(
             "rate correlation",
             _number(comparison.rate_correlation),
-            f"Pearson correlation of events per {_ms(comparison.settings.bin_us)}; 1 is best",
+            f"Pearson correlation of events per {_ms(comparison.bin_us)}; 1 is best",
         ),
     ]
 
@@ -189,7 +189,7 @@ def _map_metrics(comparison: Comparison) -> list[Metric]:
 
 def _voxel_metrics(comparison: Comparison) -> list[Metric]:
     voxels = comparison.voxels
-    size = f"{_ms(comparison.settings.voxel_us)}, one pixel, one polarity"
+    size = f"{_ms(comparison.voxel_us)}, one pixel, one polarity"
     return [
         Metric("voxel F1", _number(voxels.f1), f"harmonic mean of precision and recall, 1 is best; a voxel is {size}"),
         Metric(
@@ -200,7 +200,7 @@ def _voxel_metrics(comparison: Comparison) -> list[Metric]:
 
 
 def _nearest_metrics(comparison: Comparison, own: str, other: str, nearest: NearestDistance) -> list[Metric]:
-    reach = _ms(comparison.settings.reach_us)
+    reach = _ms(comparison.reach_us)
     return [
         Metric(
             f"time from {own} to {other}, median",
@@ -228,7 +228,7 @@ def _merge_bins(counts: NDArray[np.int64], number: int) -> NDArray[np.int64]:
 def _draw_rates(comparison: Comparison) -> Figure:
     bins = len(comparison.a.bin_counts)
     together = max(1, -(-bins // MAX_STEPS))
-    step_s = together * comparison.settings.bin_us * 1e-6
+    step_s = together * comparison.bin_us * 1e-6
     rates_hz = [_merge_bins(side.bin_counts, together) / step_s for side in (comparison.a, comparison.b)]
     figure, axes = _new_steps("Events per second", np.arange(len(rates_hz[0]) + 1) * step_s, rates_hz)
     axes.yaxis.set_major_formatter("{x:,.10g}")

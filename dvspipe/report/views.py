@@ -16,14 +16,14 @@ from .previews import PREVIEW_SUFFIXES, require_preview_suffix, write_preview
 from .rerun_log import RERUN_SUFFIX, Predictions, write_rerun
 
 if TYPE_CHECKING:
-    from ..formats import RecordingLike
+    from ..formats import Recording, RecordingLike
     from ..formats.source import Extent
     from ..recordings.editing import RecordingPart
 
 
 @checked
 def view(
-    recording: RecordingLike | RecordingPart,
+    recording: RecordingLike | Recording | RecordingPart,
     path: str | Path | None = None,
     settings: PreviewSettings | Mapping[str, object] | None = None,
     *,
@@ -38,7 +38,7 @@ def view(
     """Show a recording: write a video, a GIF, a sheet of pictures or a chart, or open the rerun viewer.
 
     Args:
-        recording: File, events in memory, or a part of a recording from `select_part`.
+        recording: File, events in memory, an opened recording, or a part of a recording from `select_part`.
         path: .webm, .mp4 or .gif: video; .png: 12 pictures or a chart; .rrd: log for the rerun viewer. None: show the
             recording in the viewer.
         settings: Preview settings, also a mapping. A chart uses only the colours.

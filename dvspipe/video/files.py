@@ -56,13 +56,9 @@ class VideoEnds(NamedTuple):
 
 
 def read_video_ends(path: Path) -> VideoEnds | None:
-    """Read the first two and last two frames of a video file, if possible without decoding the frames in between.
+    """Read the first two and last two frames of a video file, if possible without the frames in between.
 
-    Returns:
-        The frames; None if fewer than two can be decoded.
-
-    Raises:
-        VideoError: If the file name is not UTF-8 (OpenCV cannot open it).
+    None if fewer than two frames can be decoded.
     """
     with _open_capture(path) as capture:
         count = _count_frames(path, capture)
@@ -139,10 +135,8 @@ def _count_frames(path: Path, capture: cv2.VideoCapture) -> int:
 
 def _explain_no_frame(path: Path, codec: str) -> str:
     """Explain why a video has no frames, with an ffmpeg command that converts it if it is complete."""
-    expected = find_complete_bytes(path)
-    if expected is not None:
-        found = path.stat().st_size
-        return f"truncated, and no frame can be decoded (found {found:,} bytes, expected at least {expected:,})"
+    if reason := _explain_end(path, 0):
+        return f"truncated, and no frame can be decoded ({reason})"
     if not (codec.isascii() and codec.isprintable() and codec):
         content = _read_start_and_end(path)
         if _has_sound_only(content):
@@ -202,11 +196,7 @@ class VideoHeader(NamedTuple):
 
 
 def read_header(path: Path) -> VideoHeader:
-    """Read the header of a video file, without decoding pictures.
-
-    Raises:
-        VideoError: If the file cannot be opened.
-    """
+    """Read the header of a video file, without decoding pictures."""
     with _open_capture(path) as capture:
         width, height = (round(capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         fps = capture.get(cv2.CAP_PROP_FPS)
@@ -238,11 +228,7 @@ def _create_capture(path: Path) -> cv2.VideoCapture:
 
 
 def decode_file(path: Path) -> Images:
-    """Decode a video file with OpenCV, frame by frame.
-
-    Raises:
-        VideoError: If a frame cannot be decoded.
-    """
+    """Decode a video file with OpenCV, frame by frame."""
     capture = _create_capture(path)
 
     def decode() -> NDArray[Any]:

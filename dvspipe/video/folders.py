@@ -22,15 +22,7 @@ FOLDER_TIMES = ("timestamps.txt", "images.csv")  # default files of frame times 
 
 
 def read_image(path: Path, settings: VideoSettings | None = None) -> NDArray[Any]:
-    """Read an image file as grey, [H, W], uint8, uint16 or float32, without undoing the transfer curve.
-
-    Args:
-        path: Image file in a format that OpenCV reads.
-        settings: Crop and size; other settings are not used.
-
-    Raises:
-        VideoError: If the file is missing or cannot be read, or the crop is outside the image.
-    """
+    """Read an image file as grey, [H, W], uint8, uint16 or float32, without undoing the transfer curve."""
     if not path.is_file():
         raise VideoError(f"{path}: no such image file")
     return fit_picture(str(path), to_grey(_read_image(path)), settings or VideoSettings())

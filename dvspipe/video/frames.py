@@ -66,11 +66,7 @@ def frames_from_arrays(
 
 
 def checked_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Yield `frames`, checking the type of each.
-
-    Raises:
-        VideoError: If `frames` is not iterable, or an item is not a `Frame` (for example, an array).
-    """
+    """Yield `frames`, checking the type of each."""
     if not isinstance(frames, Iterable):
         raise VideoError(f"wrong type of frames (found {type(frames).__name__}, expected frames)")
     for frame in frames:
@@ -80,11 +76,7 @@ def checked_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
 
 
 def check_transfer(name: str) -> None:
-    """Check the name of a transfer curve.
-
-    Raises:
-        VideoError: If the curve is unknown, or the exponent of `gamma=x` is outside 0.1 to 10.
-    """
+    """Check the name of a transfer curve."""
     power = name.removeprefix("gamma=")
     if name not in TRANSFERS[:2] + TRANSFERS[3:] and not (
         power != name and re.fullmatch(r"[0-9]+(\.[0-9]+)?", power) and 0.1 <= float(power) <= 10

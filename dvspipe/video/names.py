@@ -54,11 +54,7 @@ def camera_of(source: str | Path | int) -> int | None:
 
 
 def check_address(source: str | Path) -> None:
-    """Check that a source is not a URL.
-
-    Raises:
-        VideoError: If the source is a URL.
-    """
+    """Check that a source is not a URL."""
     if match := re.match(r"([a-z]+):/+", str(source)):  # pathlib reduces "//" to "/"
         address = f"{match[1]}://{str(source)[match.end() :]}"
         raise VideoError(f"{address}: is a URL (expected a file); download it first")

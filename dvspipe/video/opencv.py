@@ -21,7 +21,11 @@ except ImportError as error:  # pragma: no cover - depends on the machine
 __all__ = ["SILENT_OPENCV", "cv2", "silence_stderr"]
 
 FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
-"""Environment variable that OpenCV reads when it opens a video; the level then applies until it opens another one."""
+"""Environment variable that OpenCV reads when it opens a video; the level then applies until it opens another one.
+
+There is no other way: FFmpeg's lines about corrupted films ignore the log level of OpenCV 5.0, and no property of a
+capture sets their level. Redirecting stderr while a film is decoded would hide the messages of other threads.
+"""
 FFMPEG_QUIET = "-8"  # AV_LOG_QUIET
 
 

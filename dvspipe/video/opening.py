@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import VideoError
 from .arrays import open_array, stack_images
-from .cameras import open_camera
 from .config import VideoSettings
 from .files import open_file
 from .folders import open_folder
 from .frames import check_transfer
 from .names import camera_of, check_address
-from .video import Video
+from .opencv import SILENT_OPENCV, cv2, silence_stderr
+from .pictures import Images
+from .video import Video, read_size
 
 
 @checked
@@ -52,9 +57,41 @@ def open_video(
         return open_array(stack_images(source), settings)
     camera = None if isinstance(source, bool) else camera_of(source)
     if camera is not None:
-        return open_camera(camera, settings)
+        return _open_camera(camera, settings)
     path = Path(str(source))
     if not path.exists():
         check_address(str(source))
         raise VideoError(f"{path}: no such video file or image folder")
     return open_folder(path, settings) if path.is_dir() else open_file(path, settings)
+
+
+def _open_camera(index: int, settings: VideoSettings) -> Video:
+    """Open a camera as a video; see `open_video`."""
+    name, ended = f"camera {index}", threading.Event()
+    unused = [each for each in ("fps", "timestamps", "time_unit") if getattr(settings, each) is not None]
+    if unused:
+        raise VideoError(f"{name}: frames are timed by the clock (found {', '.join(unused)}); remove it")
+    images = partial(_camera_images, index, ended)
+    size = read_size(name, images, settings, "not a camera that OpenCV can open, or it delivers no frames")
+    return Video(name, size, 0, settings, images, ended=ended)
+
+
+def _camera_images(index: int, ended: threading.Event) -> Images:
+    with SILENT_OPENCV, silence_stderr():
+        capture = cv2.VideoCapture(index)
+
+    def decode() -> NDArray[Any]:
+        ok, image = capture.retrieve()
+        if not ok:
+            raise VideoError(f"camera {index}: the frame at {last_us} us cannot be decoded")
+        return image  # type: ignore[no-any-return]
+
+    first_ns, last_us = 0, -1
+    try:
+        while not ended.is_set() and capture.grab():
+            now_ns = time.monotonic_ns()
+            first_ns = first_ns or now_ns
+            last_us = max((now_ns - first_ns) // 1000, last_us + 1)
+            yield last_us, decode
+    finally:
+        capture.release()

@@ -19,11 +19,7 @@ Images = Generator[tuple[int, Callable[[], NDArray[Any]]], None, None]
 
 
 def fit_picture(name: str, image: NDArray[Any], settings: VideoSettings) -> NDArray[Any]:
-    """Crop and resize an image: area averaging if a side shrinks, otherwise bilinear interpolation.
-
-    Raises:
-        VideoError: If the crop is not inside the image.
-    """
+    """Crop and resize an image: area averaging if a side shrinks, otherwise bilinear interpolation."""
     if settings.crop:
         width, height, left, top = map(int, re.split(r"[x+]", settings.crop))
         full = SensorSize(width=image.shape[1], height=image.shape[0])

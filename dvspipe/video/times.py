@@ -28,19 +28,7 @@ def find_times_us(
     files: Sequence[Path] = (),
     images: Callable[[], Images] | None = None,
 ) -> tuple[int, ...] | None:
-    """Read the frame times from `settings.timestamps`; None if it is not set.
-
-    Args:
-        settings: Settings of the video.
-        name: Name of the video in messages.
-        count: Number of frames.
-        files: Images of a folder; image names in the file of times must match them.
-        images: Decoder for videos with an unreliable `count`: if `count` differs from the number of times, the frames
-            are decoded and counted.
-
-    Raises:
-        VideoError: If `time_unit` is set without a file of times, the file is invalid, or it does not match the frames.
-    """
+    """Read the frame times from `settings.timestamps`; None if it is not set."""
     if settings.timestamps is None:
         if settings.time_unit is not None:
             raise VideoError(
@@ -80,12 +68,7 @@ class _TimeRow:
 
 
 def _read_times(path: Path, unit: str | None) -> list[_TimeRow]:
-    """Read a file of times; convert the times to microseconds.
-
-    Raises:
-        FileError: If the file cannot be read, or is too large.
-        VideoError: If it is not text, its unit is unknown, or a time is invalid or not after the previous one.
-    """
+    """Read a file of times; convert the times to microseconds."""
     try:
         lines = read_bytes(path, MAX_TIMES_BYTES).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -109,11 +92,7 @@ def _read_times(path: Path, unit: str | None) -> list[_TimeRow]:
 
 
 def _infer_unit(path: Path, rows: Sequence[_TimeRow]) -> str:
-    """Return the unit "s" if the numbers are plausible as seconds.
-
-    Raises:
-        VideoError: If all times are integers, or the mean interval in seconds would be too long.
-    """
+    """Return the unit "s" if the numbers are plausible as seconds."""
     remedy = Remedy("time_unit", "UNIT", "state the unit: s, ms, us or ns")
     if all(re.fullmatch("[+-]?[0-9]+", row.number) for row in rows):
         raise VideoError(f"{path}: integer times without a unit", remedy)

@@ -62,17 +62,7 @@ class Video(Brief):
     is_tolerant: bool = field(default=False, repr=False)
 
     def frames(self, first: int = 0) -> Iterator[Frame]:
-        """Yield grey frames (BT.601 luma, full range) with strictly increasing times.
-
-        Args:
-            first: Number of frames to skip at the start, >= 0. Skipped frames are not converted, and skipped images of
-                a folder are not read. Times and pixels of the other frames do not depend on `first`.
-
-        Raises:
-            VideoError: If a frame cannot be decoded, differs in size or is not after the previous frame, the number of
-                frames differs from the file of times, or the video ends before `settings.start_s`.
-            TruncatedVideoError: If the video is truncated; raised after the last frame.
-        """
+        """Yield grey frames (BT.601 luma, full range) with strictly increasing times."""
         return (Frame(t_us, image, self.settings.transfer) for t_us, image in self._read_frames(to_grey, first))
 
     def estimate_selected(self) -> int:
@@ -227,11 +217,7 @@ class Video(Brief):
 
 
 def read_size(name: str, images: Callable[[], Images], settings: VideoSettings, no_frame_message: str) -> SensorSize:
-    """Decode the first frame and return its size.
-
-    Raises:
-        VideoError: If there is no frame; `no_frame_message` is the message.
-    """
+    """Decode the first frame and return its size."""
     with closing(images()) as begun:
         for _, decode in begun:
             return Frame(0, fit_picture(name, to_grey(decode()), settings)).size

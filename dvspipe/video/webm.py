@@ -34,12 +34,6 @@ def write_duration(path: Path) -> float | None:
     """Write the duration into a WebM file that has none, and return it in seconds.
 
     Other files, and files with a duration, are not changed; the result is then None.
-
-    Args:
-        path: Video file.
-
-    Raises:
-        FileError: If the file cannot be written.
     """
     data = path.read_bytes()
     found = _find_times(data)

@@ -20,12 +20,7 @@ from .opencv import SILENT_OPENCV, cv2, silence_stderr
 
 
 def write_video(path: Path, frames: Iterable[Frame]) -> None:
-    """Write 8-bit frames as VP8 `.webm` (plays in browsers), at the frame rate of the first two frames.
-
-    Raises:
-        VideoError: If there are fewer than two frames, or the installed OpenCV cannot write VP8.
-        FileError: If the file cannot be written.
-    """
+    """Write 8-bit frames as VP8 `.webm` (plays in browsers), at the frame rate of the first two frames."""
     iterator = iter(frames)
     first, second = next(iterator, None), next(iterator, None)
     if first is None or second is None:
@@ -40,10 +35,6 @@ def open_webm(path: Path, size: SensorSize, fps: float) -> Iterator[Callable[[ND
     """Open a new VP8 video; yield a function that adds a BGR image, uint8 [H, W, 3] with even sides.
 
     OpenCV does not report a full disk: on exit, the file is read back and its frames are counted.
-
-    Raises:
-        VideoError: If the installed OpenCV cannot write VP8.
-        OSError: If frames are missing in the written file.
     """
     count = 0
 
@@ -68,19 +59,7 @@ def open_webm(path: Path, size: SensorSize, fps: float) -> Iterator[Callable[[ND
 
 @contextmanager
 def open_h264(path: Path, size: SensorSize, fps: float, crf: float) -> Iterator[Callable[[NDArray[Any]], Any]]:
-    """Open a new H.264 video (`.mp4`); yield a function that adds a BGR image, uint8 [H, W, 3] with even sides.
-
-    Args:
-        path: Output file.
-        size: Image size.
-        fps: Frames per second.
-        crf: Constant rate factor of x264, 0 to 51. Lower values give better quality and larger files; 18 is visually
-            close to lossless.
-
-    Raises:
-        VideoError: If the installed faery cannot write H.264.
-        OSError: If the file cannot be written.
-    """
+    """Open a new H.264 video (`.mp4`); yield a function that adds a BGR image, uint8 [H, W, 3] with even sides."""
     try:
         from faery import mp4
     except ImportError as error:

@@ -224,16 +224,6 @@ def test_concatenated_slices_equal_the_recording(cuts: list[int]) -> None:
     assert concatenate(parts, SENSOR) == events
 
 
-@pytest.mark.parametrize("few", [0, 10, 300, 5000])
-def test_concatenation_does_not_depend_on_the_reserved_size(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dvspipe.events.joining.FEW_EVENTS", few)
-    monkeypatch.setattr("dvspipe.events.joining.RESERVED_EVENTS", 2 * few)
-    events = random_events(0, 1000)
-    for cuts in ([], [500], range(0, 1000, 7), [1, 2, 999]):
-        joined = concatenate(iter(in_parts(events, [*cuts])), SENSOR)
-        assert joined == events
-
-
 def test_owned_columns_are_checked_and_not_copied() -> None:
     events = random_events(0, 100)
     t, x, y, p = events.t.copy(), events.x.astype(np.uint16), events.y.astype(">i2"), events.p.view(np.uint8).copy()

@@ -119,29 +119,6 @@ def test_filtering_does_not_change_its_input_state(values: list[Row], config: Fi
     assert first == second
 
 
-@given(rows, st.integers(1, 40))
-def test_refractory_period_spaces_events_and_is_idempotent(values: list[Row], period_us: int) -> None:
-    once = filtered(from_rows(values), refractory_us=period_us)
-    pixels = once.y.astype(int) * SENSOR.width + once.x
-    assert all((np.diff(once.t[pixels == pixel]) >= period_us).all() for pixel in np.unique(pixels))
-    assert filtered(once, refractory_us=period_us) == once
-
-
-@given(rows, st.integers(1, 40), st.integers(0, 40))
-def test_longer_support_window_keeps_a_superset(values: list[Row], activity_us: int, more_us: int) -> None:
-    events = from_rows(values)
-    numbered = Events(np.arange(len(events)), events.x, events.y, events.p, SENSOR)  # times identify the events
-    shorter, longer = (filtered(numbered, activity_us=us).t for us in (activity_us, activity_us + more_us))
-    assert set(shorter.tolist()) <= set(longer.tolist())
-
-
-def test_without_filters_all_events_are_kept() -> None:
-    events = random_events(0, 50)
-    assert filtered(events) == events
-    assert list(filter_stream([], FilterConfig(activity_us=5))) == []
-    assert len(filtered(Events.empty(SENSOR), 5, 5)) == 0
-
-
 def test_only_the_eight_neighbours_support_an_event() -> None:
     places = [(x, y) for y in range(SENSOR.height) for x in range(SENSOR.width)]
     pairs = np.array([(*a, *b) for a in places for b in places])

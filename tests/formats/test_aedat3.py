@@ -46,7 +46,7 @@ def read(path: Path) -> Events:
 
 @pytest.mark.parametrize("chunk", [10, 1 << 20])
 def test_packets_are_joined_to_one_stream(tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aedat3, "CHUNK_EVENTS", chunk)
+    monkeypatch.setattr("dvspipe.formats.source.CHUNK_EVENTS", 4 * chunk)
     events = random_events(1, 500, DVS128)
     path = tmp_path / "user01.aedat"
     body = b"".join(packet(part(events, k, k + 50)) + other_packet(3, 36, 3) for k in range(0, 500, 50))

@@ -35,12 +35,11 @@ def opened(path: Path, content: bytes) -> Source:
     return dat.DAT.open(path)
 
 
-def rows(source: Source, part: tuple[int, int] | None = None) -> tuple[list[Event], CorruptionError | None]:
-    """Return all events or the events of a part, and the corruption after them."""
+def rows(source: Source) -> tuple[list[Event], CorruptionError | None]:
+    """Return all events, and the corruption after them."""
     events: list[Event] = []
-    assert part is None or source.part is not None
     try:
-        for columns in source.part(*part) if part else source.chunks():
+        for columns in source.chunks():
             dtypes = columns.t.dtype, columns.x.dtype, columns.y.dtype, columns.p.dtype
             assert dtypes == (np.int64, np.int16, np.int16, np.bool_)
             events += zip(*(column.tolist() for column in columns), strict=True)
@@ -60,66 +59,22 @@ def event_lists(draw: st.DrawFn) -> list[Event]:
     ]
 
 
-@given(
-    events=event_lists(),
-    piece=st.integers(1, 300),
-    kind=st.sampled_from([0x00, 0x0C]),
-    packed=st.booleans(),
-    edges=st.tuples(st.integers(0, 80), st.integers(0, 80), st.integers(-1, 1)),
-)
+@given(events=event_lists(), piece=st.integers(1, 300), kind=st.sampled_from([0x00, 0x0C]), packed=st.booleans())
 def test_decoding_inverts_encoding_for_any_block_size(
-    tmp_path: Path, events: list[Event], piece: int, kind: int, packed: bool, edges: tuple[int, int, int]
+    tmp_path: Path, events: list[Event], piece: int, kind: int, packed: bool
 ) -> None:
     path = tmp_path / "a.dat"
     content = HEADER + encode(events, kind)
+    first = events[0][0] // 2**32 * 2**32 if events else 0  # a file does not store overflows before its first event
+    expected = [(t - first, x, y, p) for t, x, y, p in events]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(source_module, "BLOCK_BYTES", piece)
-        patch.setattr(dat, "MARK_RECORDS", 1)  # steps of half an overflow require reading every time
         source = opened(path, content)
-        first = events[0][0] // 2**32 * 2**32 if events else 0  # a file does not store overflows before its first event
-        expected = [(t - first, x, y, p) for t, x, y, p in events]
         assert source.sensor == SensorSize(width=12, height=7)
         assert rows(source) == (expected, None)
-        assert rows(source) == (expected, None)
-        assert source.extent is not None
-        times = [t for t, *_ in expected]
-        assert source.extent() == (len(events), times[0] if times else None, times[-1] if times else None)
-        ends = sorted((*times, 0)[min(edge, len(times))] + edges[2] for edge in edges[:2])
-        found, corruption = rows(source, (ends[0], ends[1]))
-        assert corruption is None
-        inside = [event for event in expected if ends[0] <= event[0] < ends[1]]
-        assert [event for event in found if ends[0] <= event[0] < ends[1]] == inside
-        assert len(found) <= len(inside) + sum(t in (ends[0], ends[1]) for t in times) + 2
         if packed:
             path.write_bytes(gzip.compress(content))
-            source = dat.DAT.open(path)
-            assert rows(source) == (expected, None)
-            assert (source.extent, source.part) == (None, None)
-
-
-def test_part_contains_its_events_and_few_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dat, "MARK_RECORDS", 16)
-    monkeypatch.setattr(source_module, "BLOCK_BYTES", 200)
-    rng = np.random.default_rng(0)
-    times = np.cumsum(rng.integers(0, 2**25, 1000))  # four overflows
-    events = [(int(t), int(t) % 12, int(t) % 7, 1) for t in times]
-    source = opened(tmp_path / "a.dat", HEADER + encode(events))
-    for _ in range(200):
-        start, stop = sorted(rng.integers(0, times[-1] + 1000, 2).tolist())
-        found, corruption = rows(source, (start, stop))
-        inside = [event for event in events if start <= event[0] < stop]
-        assert corruption is None
-        assert [event for event in found if start <= event[0] < stop] == inside
-        assert len(found) <= len(inside) + 32
-    assert rows(source, (-5, 2**60)) == (events, None)
-    assert rows(source, (5, 5))[1] is None
-
-
-def test_part_of_an_unsorted_file_is_the_complete_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dat, "MARK_RECORDS", 2)
-    events = [(t, 1, 1, 1) for t in (5, 9, 7, 3, 8, 12)]
-    source = opened(tmp_path / "a.dat", HEADER + encode(events))
-    assert rows(source, (5, 9)) == (events, None)
+            assert rows(dat.DAT.open(path)) == (expected, None)
 
 
 def test_overflow_is_distinguished_from_decreasing_time(tmp_path: Path) -> None:
@@ -144,12 +99,11 @@ def test_corruption_is_reported_with_its_byte(tmp_path: Path, event: Event, mess
     assert mentions(str(corruption), f"byte {len(HEADER) + 2 + 9 * 8}", message)
 
 
-def test_info_finds_a_truncated_record_without_decoding(tmp_path: Path) -> None:
+def test_info_finds_a_truncated_record(tmp_path: Path) -> None:
     path, content = tmp_path / "a.dat", HEADER + encode([(10, 1, 2, 1), (20, 3, 4, 0)])
     path.write_bytes(content[:-3])
-    for read_all in (False, True):
-        with raises(CorruptionError, "a.dat", len(content) - 3, "5 of 8 bytes"):
-            info(path, read_all=read_all)
+    with raises(CorruptionError, "a.dat", len(content) - 3, "5 of 8 bytes"):
+        info(path)
     path.write_bytes(content)
     assert info(path).events == 2
 
@@ -170,8 +124,6 @@ def test_truncated_file_yields_all_complete_events(tmp_path: Path) -> None:
         assert found == events[:complete]
         assert (corruption is None) == (rest == 0)
         assert corruption is None or mentions(str(corruption), f"{length} bytes", rest)
-        assert source.extent is not None
-        assert source.extent().events == complete
 
 
 @given(data=st.binary(max_size=300), flips=st.lists(st.integers(0, 100_000), min_size=1, max_size=3))
@@ -189,9 +141,6 @@ def test_garbage_and_flipped_bits_are_events_or_corruption(tmp_path: Path, data:
         assert str(path) in str(error)  # noqa: PT017
         return
     rows(source)
-    rows(source, (0, 200))
-    assert source.extent is not None
-    assert source.extent().events <= 52
 
 
 @pytest.mark.parametrize(
@@ -244,8 +193,6 @@ def test_file_written_by_faery_is_read_with_its_times(tmp_path: Path) -> None:
     columns = next(source.chunks())
     for name in "txyp":
         assert np.array_equal(getattr(columns, name), events[name])
-    assert source.extent is not None
-    assert source.extent() == (300, events["t"][0], events["t"][-1])
 
 
 def test_real_gen4_file_equals_faery(test_data: Path) -> None:
@@ -258,15 +205,7 @@ def test_real_gen4_file_equals_faery(test_data: Path) -> None:
     theirs = np.concatenate(list(faery.events_stream_from_file(path)))
     for ours, name in zip(columns, "txyp", strict=True):
         assert np.array_equal(ours, theirs[name])
-    times = columns[0]
-    assert source.extent is not None
-    assert source.extent() == (1_218_618, times[0], times[-1])
-    assert source.part is not None
-    start, stop = 4_000_000, 4_100_000
-    part = np.concatenate([columns.t for columns in source.part(start, stop)])
-    inside = (times >= start) & (times < stop)
-    assert np.array_equal(part[(part >= start) & (part < stop)], times[inside])
-    assert len(part) <= inside.sum() + 2 * dat.MARK_RECORDS
+    assert len(columns[0]) == 1_218_618
 
 
 def test_real_ncars_file_equals_expelliarmus(test_data: Path) -> None:

@@ -14,7 +14,6 @@ from faery import es
 
 from dvspipe.base.errors import CorruptionError, FormatError
 from dvspipe.events import Events, SensorSize
-from dvspipe.formats import event_stream
 from dvspipe.formats.event_stream import ES_HEADER_BYTES, EVENT_STREAM
 
 ATIS_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("exposure", "?"), ("polarity", "?")])
@@ -40,12 +39,11 @@ def read(path: Path) -> Events:
 
 
 @pytest.mark.parametrize("kind", ["dvs", "atis"])
-@pytest.mark.parametrize("chunk", [3, 1 << 20])
-@pytest.mark.parametrize("span_us", [1, 1000, 10_000_000])
+@pytest.mark.parametrize(("block_bytes", "span_us"), [(3, 1), (17, 1000), (17, 10_000_000), (1 << 20, 1000)])
 def test_file_written_by_faery_is_read_back(
-    tmp_path: Path, kind: str, chunk: int, span_us: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, kind: str, block_bytes: int, span_us: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_stream, "CHUNK_EVENTS", chunk)
+    monkeypatch.setattr("dvspipe.formats.source.BLOCK_BYTES", block_bytes)
     events = random_events(1, 500, SensorSize(1280, 720), span_us)
     path = tmp_path / "clip.es"
     write(path, events, kind)

@@ -16,8 +16,7 @@ from dvspipe.events import SensorSize
 from dvspipe.formats import evt
 from dvspipe.formats import source as source_module
 from dvspipe.formats.dat import DAT
-from dvspipe.formats.interface import Format
-from dvspipe.formats.source import HEAD_BYTES, Source
+from dvspipe.formats.source import HEAD_BYTES, Format, Source
 
 Event = tuple[int, int, int, int]
 """t, x, y, p."""

@@ -222,8 +222,6 @@ def test_truncated_array_yields_all_complete_rows(npy: Path, kind: str) -> None:
     for size in range(begin, len(data)):
         npy.write_bytes(data[:size])
         source = NUMPY.open(npy, hints)
-        assert source.extent is None
-        assert source.part is None
         count = (size - begin) // (array.nbytes // 9) if kind != "columns" else max(0, size - begin - 9 * 24) // 8
         assert joined(until_corruption(source.chunks()), SENSOR) == part(few, 0, count)
         with raises(CorruptionError, "clip.npy", 9):
@@ -285,21 +283,8 @@ def test_large_archive_is_read_in_blocks(npz: Path) -> None:
     tracemalloc.stop()
 
 
-@pytest.mark.parametrize("kind", ["structured", "table", "columns"])
-def test_parts_are_found_by_bisection(npy: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numpy_file, "CHUNK_EVENTS", 10)
-    array = {"structured": structured(), "table": table(), "columns": np.asfortranarray(table())}[kind]
-    source = NUMPY.open(saved(npy, array), NO_HINTS if kind == "structured" else Hints(columns="txyp"))
-    assert source.extent is not None
-    assert source.part is not None
-    assert source.extent() == (300, EVENTS.t[0], EVENTS.t[-1])
-    for start, stop in ((0, 10**6), (5_000, 20_000), (int(EVENTS.t[50]), int(EVENTS.t[51])), (10**6, 10**7), (-5, 0)):
-        chunks = list(source.part(start, stop))
-        assert joined(chunks, SENSOR).slice_time(start, stop) == EVENTS.slice_time(start, stop)
-        assert sum(len(chunk.t) for chunk in chunks) <= len(EVENTS.slice_time(start, stop)) + 20
-    empty = NUMPY.open(saved(npy, structured(Events.empty(SENSOR))))
-    assert empty.extent is not None
-    assert empty.extent() == (0, None, None)
+def test_array_without_events_is_an_empty_recording(npy: Path) -> None:
+    saved(npy, structured(Events.empty(SENSOR)))
     assert read(npy) == Events.empty(SENSOR)
 
 

@@ -426,7 +426,7 @@ def test_flipped_bits_and_truncation_give_events_or_one_error(tmp_path: Path, ki
     rng = np.random.default_rng(2)
     corrupted = tmp_path / f"b{file.suffix}"
     unnamed: list[str] = []
-    for place in rng.integers(0, len(content), 150).tolist():
+    for place in rng.integers(0, len(content), 60).tolist():
         changed = bytearray(content)
         changed[place] ^= 1 << int(rng.integers(8))
         for content_now in (bytes(changed), content[:place]):

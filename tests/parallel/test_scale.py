@@ -30,7 +30,7 @@ from dvspipe.recordings.conversion import (
     find_recordings,
     find_unconverted,
     plan_conversions,
-    review_finished,
+    review_tasks,
 )
 from dvspipe.results import Manifest, ManifestRow, manifest
 from dvspipe.video.frames import frames_from_arrays
@@ -175,7 +175,7 @@ def test_non_utf8_file_names_are_escaped(tmp_path: Path) -> None:
     assert mentions(output, "3 of 4")
     found = Manifest(tmp_path / "out").summarize()
     assert (found.done, found.failed[0].input) == (3, str(tmp_path / "in" / r"\udcff\udcfe.aedat4"))
-    review = review_finished(plan_conversions(tmp_path / "in", tmp_path / "out"))
+    review = review_tasks(plan_conversions(tmp_path / "in", tmp_path / "out"))
     assert review.outdated[0].source == tmp_path / "in" / "0.bin"
     assert info(tmp_path / "out" / f"{name}.bin.h5").events == 20
     code, output = run("compare", tmp_path / "in" / f"{name}.bin", tmp_path / "in" / "0.bin", "-o", tmp_path / "a.html")

@@ -28,7 +28,7 @@ from dvspipe.cli.app import app
 from dvspipe.encoding import CODES
 from dvspipe.formats import Hints
 from dvspipe.inference import InferConfig
-from dvspipe.recordings.settings import ConversionSettings
+from dvspipe.recordings.conversion import ConversionSettings
 from dvspipe.report import PreviewSettings
 from dvspipe.report.frames import FrameSettings
 from dvspipe.results import ShippedRecord

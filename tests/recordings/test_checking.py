@@ -115,17 +115,16 @@ def test_findings_equal_plain_loop_for_any_chunk_size(tmp_path: Path, values: li
         last[address] = row[0]
         for kind in (kind for kind, is_so in found.items() if is_so):
             expected.setdefault(kind, []).append(event)
-    settings = CheckSettings(gap_us=3, hot_pixel_factor=1000)
-    whole = check(path, settings=settings)
+    whole = check(path, gap_us=3)
     found = {finding.kind: (finding.count, finding.first) for finding in whole.findings}
-    others = {"one_polarity", "empty"}
+    others = {"hot_pixels", "one_polarity", "empty"}
     assert {kind: told for kind, told in found.items() if kind not in others} == {
         kind: (len(events), events[0]) for kind, events in expected.items()
     }
     assert whole.wrong == bool({"order", "range", "polarity"} & set(expected))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hdf5_reader, "CHUNK_EVENTS", chunk)
-        assert check(path, settings=settings) == whole
+        assert check(path, gap_us=3) == whole
 
 
 @given(rows)
@@ -214,7 +213,6 @@ def test_hot_pixels_are_counted_and_busiest_is_reported(tmp_path: Path) -> None:
     finding = only(check(steady(tmp_path / "a.h5", x=x, y=y, p=n // 2 % 2)))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("hot_pixels", "odd", 1, None)
     assert mentions(finding.message, "x = 3, y = 5")
-    assert not check(tmp_path / "a.h5", settings=CheckSettings(hot_pixel_factor=1000)).findings
 
 
 def test_single_polarity_is_odd(tmp_path: Path) -> None:

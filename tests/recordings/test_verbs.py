@@ -16,9 +16,8 @@ from dvspipe.formats import info, open_recording, read, write
 from dvspipe.parallel import Processes
 from dvspipe.recordings.checking import CheckSettings, check
 from dvspipe.recordings.comparison import CompareSettings, compare
-from dvspipe.recordings.conversion import ConversionTask, convert_many, events_from_video
+from dvspipe.recordings.conversion import ConversionSettings, ConversionTask, convert_many, events_from_video
 from dvspipe.recordings.editing import cut_recording, filter_recording, locate_hot_pixels, merge_recordings, select_part
-from dvspipe.recordings.settings import ConversionSettings
 from dvspipe.recordings.verbs import convert, cut, filter, merge  # noqa: A004
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.writing import write_video
@@ -158,8 +157,8 @@ def test_settings_of_check_and_compare_have_names(file: Path) -> None:
     assert check(file, settings={"gap_us": 1000}) == check(file, gap_us=1000)
     part = EVENTS[::2]
     assert (
-        compare(EVENTS, part, bin_us=1000).to_record()
-        == compare(EVENTS, part, CompareSettings(bin_us=1000)).to_record()
+        compare(EVENTS, part, window_us=1000).to_record()
+        == compare(EVENTS, part, CompareSettings(window_us=1000)).to_record()
     )
-    with raises(ConfigError, "bins_us", "bin_us"):
-        compare(EVENTS, part, bins_us=1000)
+    with raises(ConfigError, "windows_us", "window_us"):
+        compare(EVENTS, part, windows_us=1000)

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from ..hints import NO_HINTS, Hints
-from ..interface import Format
-from ..source import Source
+from ..source import Format, Source
 from .chunked_file import discard_saved
 from .layouts import SUFFIXES
 from .reader import open_hdf5

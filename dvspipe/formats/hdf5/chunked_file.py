@@ -316,11 +316,7 @@ def part_file(folder: Path, number: int) -> Path:
 
 
 def read_chunks(folder: Path, parts: list[dict[str, list[int]]]) -> Iterator[tuple[str, int, int, bytes]]:
-    """Yield the compressed chunks of saved files: column, chunk number, mask of skipped filters, content.
-
-    Raises:
-        FormatError: If a checksum does not match.
-    """
+    """Yield the compressed chunks of saved files: column, chunk number, mask of skipped filters, content."""
     first: dict[str, int] = {}
     for number, part in enumerate(parts):
         path = part_file(folder, number)

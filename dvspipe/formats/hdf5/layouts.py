@@ -33,8 +33,6 @@ class Layout:
         integer_unit: Unit of integer times; None if undefined.
         float_unit: Unit of floating-point times; None if undefined.
         offset: Dataset with the offset to add to every time.
-        index: Dataset with the index of the first event at or after each millisecond.
-        index_start: Dataset with the first millisecond of the index; None: 0.
         sensor: Datasets of width and height, or one dataset with both.
     """
 
@@ -43,8 +41,6 @@ class Layout:
     integer_unit: TimeUnit | None = None
     float_unit: TimeUnit | None = None
     offset: str | None = None
-    index: str | None = None
-    index_start: str | None = None
     sensor: tuple[str, str] | str | None = None
 
     @property
@@ -68,15 +64,12 @@ LAYOUTS = (
         _group_columns("events"),
         integer_unit="us",
         offset="t_offset",
-        index="ms_to_idx",
-        index_start="ms_to_idx_offset",
         sensor=("events/width", "events/height"),
     ),
     Layout(
         "m3ed",
         _group_columns("prophesee/left"),
         integer_unit="us",
-        index="prophesee/left/ms_map_idx",
         sensor="prophesee/left/calib/resolution",
     ),
     Layout("prophesee", {column: Location("CD/events", column) for column in "txyp"}, integer_unit="us"),
@@ -90,11 +83,7 @@ TABLE_TYPES = {"v2e": np.dtype(np.uint32), "mvsec": np.dtype(np.float64)}
 
 
 def find_layout(path: Path, file: h5py.File) -> Layout:
-    """Detect the layout of a file.
-
-    Raises:
-        FormatError: If the file has no known layout, or different events in two layouts.
-    """
+    """Detect the layout of a file."""
     found = [(layout, columns) for layout in LAYOUTS if (columns := _find_columns(file, layout))]
     if not found:
         known = ", ".join(f"{layout.name} ({layout.columns['t'].dataset})" for layout in LAYOUTS)

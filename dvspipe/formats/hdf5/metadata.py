@@ -14,9 +14,9 @@ import numpy as np
 from ...base.errors import EventError, FormatError
 from ...events import SensorSize
 from ..hints import UNIT_EXPONENTS, Hints, TimeUnit, unknown_columns, unknown_unit
+from ..values import MAX_INT64
 from .layouts import TABLE_TYPES, Layout, Location, table_columns
 from .storage import check_storage, find_dataset, find_number, get_dataset
-from .values import MAX_INT64
 
 MAX_ATTRIBUTE_BYTES = 1 << 20
 UNITS_BY_MS: dict[float, TimeUnit] = {1e3: "s", 1.0: "ms", 1e-3: "us", 1e-6: "ns"}
@@ -33,8 +33,6 @@ class Metadata:
         events: Number of events.
         exponent: Time in microseconds = stored time * 10^exponent + offset_us.
         offset_us: Offset to add to every time in microseconds.
-        index: Dataset with the index of the first event at or after each millisecond; None if there is none.
-        index_start_ms: First millisecond of the index.
     """
 
     path: Path
@@ -43,16 +41,10 @@ class Metadata:
     events: int
     exponent: int
     offset_us: int
-    index: str | None
-    index_start_ms: int
 
 
 def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> Metadata:
-    """Read the metadata for reading the events of a file.
-
-    Raises:
-        FormatError: If the columns do not match the layout, or their order or time unit is unknown.
-    """
+    """Read the metadata for reading the events of a file."""
     locations = _find_locations(path, file, layout, hints)
     sizes = {}
     for name, location in locations.items():
@@ -68,7 +60,6 @@ def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> 
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{size:,} {name}" for name, size in sizes.items())
         raise FormatError(f"{path}: columns of different lengths (found {listed})")
-    index = layout.index if layout.index and find_dataset(file, layout.index) else None
     return Metadata(
         path=path,
         layout=layout.name,
@@ -76,8 +67,6 @@ def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> 
         events=sizes["t"],
         exponent=UNIT_EXPONENTS[_find_unit(path, file, layout, locations["t"], hints)],
         offset_us=_read_number(path, file, layout.offset),
-        index=index,
-        index_start_ms=_read_number(path, file, layout.index_start),
     )
 
 
@@ -124,11 +113,7 @@ def _read_number(path: Path, file: h5py.File, name: str | None) -> int:
 
 
 def read_sensor(path: Path, file: h5py.File, layout: Layout) -> SensorSize | None:
-    """Read the sensor size; None if the file does not store it.
-
-    Raises:
-        FormatError: If the size is invalid, or the file stores different sizes.
-    """
+    """Read the sensor size; None if the file does not store it."""
     named: dict[SensorSize, str] = {}
     try:
         for where, sides in _read_sizes(path, file, layout):
@@ -160,11 +145,7 @@ def _read_sizes(path: Path, file: h5py.File, layout: Layout) -> Iterator[tuple[s
 
 
 def read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
-    """Read the attributes of a file as JSON values, except attributes larger than MAX_ATTRIBUTE_BYTES.
-
-    Raises:
-        FormatError: If the settings in a file written by dvspipe are not JSON.
-    """
+    """Read the attributes of a file as JSON values, except attributes larger than MAX_ATTRIBUTE_BYTES."""
     attributes = {}
     for name in file.attrs:
         if file.attrs.get_id(name).get_storage_size() > MAX_ATTRIBUTE_BYTES:

@@ -48,17 +48,7 @@ def compress_chunk(rows: NDArray[Any], padding: int = 0) -> bytes:
 
 
 def decompress_chunk(content: bytes, rows: NDArray[Any], *, shuffled: bool) -> None:
-    """Decompress a chunk into `rows`.
-
-    Args:
-        content: Compressed chunk.
-        rows: Contiguous output array, in the type of the chunk.
-        shuffled: Whether the shuffle filter was applied.
-
-    Raises:
-        ValueError: If the chunk does not decompress to the size of `rows`.
-        isal_zlib.error: If the chunk is corrupted.
-    """
+    """Decompress a chunk into `rows`."""
     values, size = rows.reshape(-1), rows.dtype.itemsize
     if shuffled and size in UNSIGNED and (planes := _decompress_planes(content, rows.shape[0], size)) is not None:
         _join(planes, values.view(UNSIGNED[size]))

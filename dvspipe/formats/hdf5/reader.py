@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import CorruptionError, FileError, FormatError
@@ -25,10 +24,10 @@ from ...events import SensorSize
 from ...parallel import Progress
 from ..hints import NO_HINTS, Hints
 from ..source import CHUNK_EVENTS, GZIP_MAGIC, Extent, Source, StoredColumns, describe_content
+from ..values import convert_columns, to_microseconds
 from .layouts import Location, find_layout
 from .metadata import Metadata, read_attributes, read_metadata, read_sensor
 from .storage import H5PY_ERRORS, StoredRows, check_storage, find_dataset, get_dataset
-from .values import Valid, to_microseconds, to_pixels, to_polarities
 
 MAX_DECODERS = 4  # threads; one decodes 160 M events/s
 LABELS = "events/noise"  # additional column of the layout dsec: uint8, 1: noise
@@ -119,22 +118,12 @@ class _Reader:
             for name in dict.fromkeys(location.dataset for location in metadata.locations.values())
         }
         self.available = min(stored.available for stored in self._stored.values())
-        self._index = _open_index(metadata, file, size)
         self.off: int | None = None
 
     def columns(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
         """Read the stored values of the events `start` to `stop` - 1."""
         rows = {name: stored.read(start, stop, self._threads) for name, stored in self._stored.items()}
         return {name: _select_part(rows[where.dataset], where.part) for name, where in self._metadata.locations.items()}
-
-    def indexed_event(self, ms: int) -> int | None:
-        """Return the event stored in the index for a millisecond; None if it is missing or out of range."""
-        if self._index is None or not 0 <= ms < self._index.available:
-            return None
-        with suppress(*H5PY_ERRORS):
-            event = int(self._index.read(ms, ms + 1)[0])
-            return event if 0 <= event <= self._metadata.events else None
-        return None
 
     def time_us(self, event: int) -> int:
         """Return the time of an event in microseconds.
@@ -153,16 +142,6 @@ class _Reader:
         if not valid.all():
             raise _invalid_error(metadata, event, "t", value[0])
         return int(t[0])
-
-
-def _open_index(metadata: Metadata, file: h5py.File, file_bytes: int) -> StoredRows | None:
-    """Open the index from milliseconds to events; return None if it is missing or unreadable."""
-    with suppress(FormatError, *H5PY_ERRORS):
-        dataset = find_dataset(file, metadata.index) if metadata.index else None
-        if dataset is not None and dataset.ndim == 1 and dataset.dtype.kind in "iu":
-            check_storage(metadata.index or "", dataset)
-            return StoredRows(dataset, file_bytes)
-    return None
 
 
 def _select_part(rows: NDArray[Any], part: str | int | None) -> NDArray[Any]:
@@ -219,24 +198,12 @@ def _convert(
     metadata: Metadata, reader: _Reader, start: int, values: dict[str, NDArray[Any]]
 ) -> Iterator[StoredColumns]:
     """Convert values to integers, and yield them up to the first invalid event."""
-    valid: Valid
-    invalid: list[tuple[int, str]] = []
-    converted: dict[str, NDArray[Any]] = {}
-    for name, column in values.items():
-        if name == "t":
-            converted[name], valid = to_microseconds(column, metadata.exponent, metadata.offset_us)
-        elif name == "p":
-            converted[name], valid, reader.off = to_polarities(column, reader.off)
-        else:
-            converted[name], valid = to_pixels(column)
-        if not valid.all():
-            invalid.append((int(np.argmin(valid)), name))
-    stop, name = min(invalid, default=(len(values["t"]), ""))
-    columns = StoredColumns(*(converted[name][:stop] for name in "txyp"))
+    columns, invalid, reader.off = convert_columns(values, metadata.exponent, metadata.offset_us, reader.off)
+    stop = len(columns.t)
     if stop:
         yield columns
     if invalid:
-        raise _invalid_error(metadata, start + stop, name, values[name][stop])
+        raise _invalid_error(metadata, start + stop, invalid, values[invalid][stop])
 
 
 def _missing_error(metadata: Metadata, event: int) -> CorruptionError:
@@ -266,34 +233,7 @@ def _part(metadata: Metadata, start_us: int, stop_us: int) -> Iterator[StoredCol
     """Yield the events with start_us <= t < stop_us; yield all events if corruption prevents the search."""
     start, stop = 0, metadata.events
     with suppress(CorruptionError), _open_reader(metadata) as reader:
-        found = [_find_event(metadata, reader, t_us) for t_us in (start_us, stop_us)]
-        if found[0] <= found[1]:
-            start, stop = found
+        first, last = (bisect_left(range(metadata.events), t_us, key=reader.time_us) for t_us in (start_us, stop_us))
+        if first <= last:
+            start, stop = first, last
     yield from _chunks(metadata, start, stop)
-
-
-def _find_event(metadata: Metadata, reader: _Reader, t_us: int) -> int:
-    """Find the first event at or after `t_us`, by bisection between the bounds of the index, if they are correct."""
-    low, high = 0, metadata.events
-    for event, is_start in _indexed_bounds(metadata, reader, t_us):
-        if is_start:
-            low = event
-        else:
-            high = event
-    return bisect_left(range(metadata.events), t_us, low, high, key=reader.time_us)
-
-
-def _indexed_bounds(metadata: Metadata, reader: _Reader, t_us: int) -> Iterator[tuple[int, bool]]:
-    """Yield the verified bounds of a time in the index: event, and whether it is the lower bound."""
-    if metadata.index is None:
-        return
-    since_us = t_us - metadata.offset_us - metadata.index_start_ms * 1000
-    for ms, is_start in ((since_us // 1000, True), (since_us // 1000 + 1, False)):
-        event = reader.indexed_event(ms)
-        if event is None:
-            continue
-        edge_us = (metadata.index_start_ms + ms) * 1000 + metadata.offset_us
-        before = event == 0 or reader.time_us(event - 1) < edge_us
-        after = event == metadata.events or reader.time_us(event) >= edge_us
-        if before and after:
-            yield event, is_start

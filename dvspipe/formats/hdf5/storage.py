@@ -98,11 +98,7 @@ def get_dataset(file: h5py.File, name: str) -> h5py.Dataset:
 
 
 def find_number(path: Path, file: h5py.File, name: str) -> int | None:
-    """Return the integer in a dataset of one value; None if there is no such dataset.
-
-    Raises:
-        FormatError: If the value is not an integer.
-    """
+    """Return the integer in a dataset of one value; None if there is no such dataset."""
     dataset = find_dataset(file, name)
     if dataset is None or dataset.size != 1 or dataset.dtype.kind not in "iuf":
         return None
@@ -134,11 +130,7 @@ def filters_of(dataset: h5py.Dataset) -> tuple[int, ...]:
 
 
 def check_storage(where: str, dataset: h5py.Dataset) -> None:
-    """Check that a dataset is stored in the file itself and can be read in bounded memory.
-
-    Raises:
-        FormatError: If a check fails, or a filter is missing.
-    """
+    """Check that a dataset is stored in the file itself and can be read in bounded memory."""
     if dataset.is_virtual or dataset.external:
         raise FormatError(f"{where}: stored in other files; dvspipe does not open them")
     dtype = dataset.dtype

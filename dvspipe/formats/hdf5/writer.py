@@ -25,7 +25,7 @@ from .unfinished import refuse_discarding
 
 PART_ROWS = 4 * CHUNK_ROWS  # written at a time; their times fit in the cache
 INDEX_BLOCK = 1 << 20
-MAX_INDEX_ROWS = 1 << 26  # 18 hours; limited because one wrong time could fill the disk; bisection finds later events
+MAX_INDEX_ROWS = 1 << 26  # 18 hours; limited because one wrong time could fill the disk
 NEAR_ZERO_US = 1_000_000  # recordings that begin later are stored relative to t_offset
 COLUMN_TYPES = {"x": np.uint16, "y": np.uint16, "t": np.int64, "p": np.uint8}
 
@@ -161,4 +161,5 @@ class HDF5Encoder:
             overwrite=options.overwrite,
             compression=options.compression,
             labelled=options.labelled,
+            version_of_source=options.version_of_source,
         )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .source import StoredColumns
 
 MAX_INT64 = 2**63 - 1
 MAX_FLOAT_TIME = 2.0**62  # microseconds
@@ -15,7 +18,7 @@ Valid = NDArray[np.bool_] | np.bool_
 """Mask of valid values; a scalar if it is equal for all."""
 
 
-def to_microseconds(t: NDArray[Any], exponent: int, offset_us: int) -> tuple[NDArray[np.int64], Valid]:
+def to_microseconds(t: NDArray[Any], exponent: int, offset_us: int = 0) -> tuple[NDArray[np.int64], Valid]:
     """Return t * 10^exponent + offset_us, rounded, and a mask of valid times; invalid times become 0 + offset_us."""
     if not len(t):
         return np.zeros(0, np.int64), np.True_
@@ -71,3 +74,25 @@ def to_polarities(p: NDArray[Any], off: int | None) -> tuple[NDArray[Any], Valid
         off = int(found[0]) if len(found) else None
     on = p == 1
     return on, on | (p == (0 if off is None else off)), off
+
+
+class Converted(NamedTuple):
+    """Events before the first invalid one, the name of its invalid column (empty: all are valid), and the OFF value."""
+
+    columns: StoredColumns
+    invalid: str
+    off: int | None
+
+
+def convert_columns(
+    values: Mapping[str, NDArray[Any]], exponent: int, offset_us: int = 0, off: int | None = None
+) -> Converted:
+    """Convert the stored columns t, x, y and p; arguments as in `to_microseconds` and `to_polarities`."""
+    valid: dict[str, Valid] = {}
+    t, valid["t"] = to_microseconds(values["t"], exponent, offset_us)
+    x, valid["x"] = to_pixels(values["x"])
+    y, valid["y"] = to_pixels(values["y"])
+    p, valid["p"], off = to_polarities(values["p"], off)
+    invalid = [(int(np.argmin(mask)), name) for name, mask in valid.items() if not mask.all()]
+    stop, name = min(invalid, default=(len(t), ""))
+    return Converted(StoredColumns(t[:stop], x[:stop], y[:stop], p[:stop]), name, off)
