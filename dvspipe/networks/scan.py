@@ -18,6 +18,8 @@ the cache, and never stored unpooled.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, NamedTuple, NoReturn, get_args
 
 import numpy as np
@@ -28,7 +30,6 @@ from torch import Tensor
 from ..base.errors import ConfigError
 from ..base.kernels import njit
 from .config import Surrogate
-from .threads import run_in_threads
 
 BLOCK = 4096  # neurons per block; their state stays in the cache
 SURROGATES: tuple[Surrogate, ...] = get_args(Surrogate)
@@ -367,6 +368,23 @@ def _run_in_threads(kernel: Callable[..., None], arrays: tuple[NDArray[Any], ...
     end, size = first.shape[1], BLOCK if first.ndim == 2 else 1
     parts = -(-end // size)
     run_in_threads(parts, lambda start, stop: kernel(*arrays, *constants, start * size, min(stop * size, end)))
+
+
+def run_in_threads(count: int, work: Callable[[int, int], object]) -> None:
+    """Call `work(first, last)` on consecutive ranges of `count` items, in as many threads as torch uses."""
+    threads = min(torch.get_num_threads(), count)
+    if threads <= 1:
+        work(0, count)
+        return
+
+    edges = [count * part // threads for part in range(threads + 1)]
+    for _ in _open_pool(torch.get_num_threads()).map(work, edges, edges[1:]):
+        pass
+
+
+@cache
+def _open_pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="kernels")
 
 
 @njit(inline="always")

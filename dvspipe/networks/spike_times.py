@@ -30,8 +30,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..base.errors import ConfigError, DataError
+from ..base.errors import ConfigError
 from ..base.kernels import njit
+from .inputs import check_tensor
 
 Floats = NDArray[np.float64]
 
@@ -73,22 +74,10 @@ def first_spike_times(
     """
     if leak not in LEAKS:
         raise ConfigError(f"leak = {leak:g}: has no closed form (expected 0, 0.5 or 1)")
-    check_shapes(times, weights, "B N")
+    check_tensor(first_spike_times, "times", times, "B N")
+    check_tensor(first_spike_times, "weights", weights, "M N", {"N": times.shape[1]})
     spiked: Tensor = _FirstSpike.apply(times, weights, leak, horizon, least_slope)  # type: ignore[no-untyped-call]
     return spiked
-
-
-def check_shapes(times: Tensor, weights: Tensor, dimensions: str) -> None:
-    """Check that weights [M, N] have as many inputs N as `times`; `dimensions` names its axes, as in "B N".
-
-    Raises:
-        DataError: If the shapes do not match.
-    """
-    names = dimensions.split()
-    if times.ndim != len(names) or weights.ndim != 2 or times.shape[names.index("N")] != weights.shape[1]:
-        raise DataError(
-            f"times {list(times.shape)}, weights {list(weights.shape)}: expected [{', '.join(names)}] and [M, N]"
-        )
 
 
 def find_undefined(times: Tensor, weights: Tensor) -> Tensor:
