@@ -189,11 +189,7 @@ class FirstSpikeNetwork(Network):
 
 
 def find_leak(config: FirstSpikeConfig) -> float:
-    """Return tau_syn / tau_mem of a network of kind `first_spike`.
-
-    Raises:
-        ConfigError: If the time constants have no closed form.
-    """
+    """Return tau_syn / tau_mem of a network of kind `first_spike`."""
     if config.tau_syn_s is None:
         raise ConfigError(
             "network.tau_syn_s = null: network.kind = first_spike needs a synaptic current (expected network.tau_mem_s "

@@ -109,11 +109,7 @@ class PackedReadout(NamedTuple):
 
 
 class IntegerKernel:
-    """Network in integers, prepared for the compiled rule.
-
-    Args:
-        network: Network of integers.
-    """
+    """Network in integers, prepared for the compiled rule."""
 
     def __init__(self, network: IntegerNetwork) -> None:
         self.network = network
@@ -153,15 +149,7 @@ class IntegerKernel:
 
 
 def run_fast(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
-    """Return the scores after each step of a recording, as `integer.run` does.
-
-    Args:
-        network: Network of integers.
-        counts: Number of events per step, channel and pixel, uint8 [T, C, H, W].
-
-    Returns:
-        Scores, int64 [T, K].
-    """
+    """Return the scores after each step of a recording [T, C, H, W], int64 [T, K], as `integer.run` does."""
     return np.cumsum(IntegerKernel(network).run(counts).integrators, axis=0, dtype=np.int64)
 
 

@@ -106,7 +106,7 @@ def test_mismatched_shapes_are_rejected() -> None:
         eventprop(times, weights.T, tau_mem=20.0, tau_syn=5.0)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(4))
 def test_stacked_layers_have_gradients_at_initialisation(seed: int) -> None:
     """Silent neurons have no gradient and would never be trained."""
     torch.manual_seed(seed)
