@@ -325,20 +325,19 @@ def summarize_layers(layers: Sequence[LayerCounts], *, counted: bool) -> tuple[L
         layers: Counts of all layers, in order.
         counted: Whether the network's inputs are event counts; inputs of later layers are always spikes.
     """
-    return tuple(
-        _summarize(layer, multiplies=layer.of_potentials or (place == 0 and not counted))
-        for place, layer in enumerate(layers)
-    )
-
-
-def _summarize(layer: LayerCounts, *, multiplies: bool) -> LayerRecord:
-    return LayerRecord(
-        name=layer.name,
-        neurons=layer.neurons,
-        connections=layer.connections,
-        fan_out=layer.fan_out,
-        steps=layer.steps,
-        spikes_in=layer.nonzero if multiplies else layer.arrived,
-        rate=layer.rate,
-        multiplies=multiplies,
-    )
+    records = []
+    for place, layer in enumerate(layers):
+        multiplies = layer.of_potentials or (place == 0 and not counted)
+        records.append(
+            LayerRecord(
+                name=layer.name,
+                neurons=layer.neurons,
+                connections=layer.connections,
+                fan_out=layer.fan_out,
+                steps=layer.steps,
+                spikes_in=layer.nonzero if multiplies else layer.arrived,
+                rate=layer.rate,
+                multiplies=multiplies,
+            )
+        )
+    return tuple(records)

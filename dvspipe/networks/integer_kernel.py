@@ -172,10 +172,13 @@ def _run_layer(
     T, H, W, C = x.shape
     height, width = before.shape
     M = layer.weight.shape[2] // layer.columns
-    membrane, sums, spikes = before.copy(), np.zeros(before.shape, np.int32), np.empty(before.shape, np.uint8)
+    membrane = before.copy()
+    sums = np.zeros(before.shape, np.int32)  # weights that arrive in a step
+    spikes = np.empty(before.shape, np.uint8)
     pooled = np.zeros((T, height // layer.pool, width // M // layer.pool * M), np.uint8)
     arrived, fired = 0, 0
     for t in range(T):
+        # Only inputs that are not 0 cost time: each adds its weights to the neurons that it reaches.
         for row in range(H):
             for column in range(W):
                 for channel in range(C):
@@ -183,6 +186,7 @@ def _run_layer(
                     if value:
                         arrived += value
                         _add_input(layer, channel, value, row + layer.padding, column + layer.padding, sums)
+
         fired += _step_neurons(layer, sums, membrane, spikes)
         if layer.residual:
             for row in range(height):

@@ -110,8 +110,8 @@ def _list_stages(network: SpikingNetwork) -> list[_Stage]:
     for number, layer in enumerate(network.layers):
         name = f"layers.{number} ({type(layer).__name__})"
         if isinstance(layer, Residual):
-            first, second = _as_stage(layer.first, f"{name}, first"), _as_stage(layer.second, f"{name}, second")
-            stages += [first, replace(second, residual=True)]
+            stages.append(_as_stage(layer.first, f"{name}, first"))
+            stages.append(replace(_as_stage(layer.second, f"{name}, second"), residual=True))
         elif isinstance(layer, MaxPool):
             side = layer.pool.kernel_size
             assert isinstance(side, int)
@@ -120,6 +120,7 @@ def _list_stages(network: SpikingNetwork) -> list[_Stage]:
             stages.append(_as_stage(layer, name))
         else:
             raise ConfigError(f"{name}: cannot be compiled to integers", TRAINABLE)
+
     readout = network.readout
     if isinstance(readout, CountReadout):
 

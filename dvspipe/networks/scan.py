@@ -145,7 +145,7 @@ def scan_membranes(
 
     spikes = membrane.new_empty(_pooled_shape(membrane, settings.pool))
     last = start.contiguous().clone()
-    kernel = _forward if settings.pool == 1 else _forward_pooled
+    kernel = _forward if settings.pool == 1 else _forward_squares
     neuron = _as_neuron(membrane, factor, settings, derived=derived)
     _run_kernel(kernel, _rows(membrane, spikes, last, settings.pool), neuron)
     return membrane, spikes, last
@@ -259,7 +259,7 @@ def _scan_back(
 
     h, to_z, to_v = _rows(membrane, to_spikes, to_start, settings.pool)
     to_i = _rows(to_currents, to_spikes, to_start, settings.pool)[0]
-    kernel = _backward if settings.pool == 1 else _backward_pooled
+    kernel = _backward if settings.pool == 1 else _backward_squares
     _run_kernel(kernel, (h, to_z, to_i, to_v), _as_neuron(membrane, factor, settings))
     return to_currents, to_start
 
@@ -400,21 +400,28 @@ def _forward(
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _step(h: NDArray[Any], z: NDArray[Any], state: NDArray[Any], neuron: _Neuron) -> None:
-    factor, gain, threshold, reset, drop = neuron.factor, neuron.gain, neuron.threshold, neuron.reset, neuron.drop
-    one, zero, half_pi = type(factor)(1), type(factor)(0), type(factor)(np.pi / 2)
+    """Compute a step of neurons: `h` holds the currents, then the potentials; `state` is v. There are no branches."""
+    factor = neuron.factor
+    threshold = neuron.threshold
+    one, zero, half_pi = type(factor)(1), type(factor)(0), type(factor)(np.pi / 2)  # of the same dtype
+
     for n in range(h.size):
-        potential = state[n] + factor * (gain * h[n] - state[n])
+        potential = state[n] + factor * (neuron.gain * h[n] - state[n])
         spike = one if potential > threshold else zero
         if neuron.derives:
             h[n] = _surrogate_gradient(neuron, potential - threshold, one, zero, half_pi)
         else:
             h[n] = potential
         z[n] = spike
-        state[n] = potential - drop * spike if neuron.subtract else potential * (one - spike) + reset * spike
+
+        if neuron.subtract:
+            state[n] = potential - neuron.drop * spike
+        else:
+            state[n] = potential * (one - spike) + neuron.reset * spike
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
-def _forward_pooled(
+def _forward_squares(
     membrane: NDArray[Any],
     spikes: NDArray[Any],
     v: NDArray[Any],
@@ -422,18 +429,23 @@ def _forward_pooled(
     first: int,
     last: int,
 ) -> None:
+    """Scan recordings b, their rows in blocks of complete squares, and steps; average the spikes of each square.
+
+    `membrane` [T, B, H, W * C] and `v` [B, H, W * C] are full, `spikes` [T, B, H // pool, W // pool * C] pooled.
+    """
     T, _, H, N = membrane.shape
     side, pooled_rows = neuron.pool, spikes.shape[2]
     rows = _rows_of_block(N, side)
     share = type(neuron.factor)(1) / (side * side)
-    z = np.empty(N, membrane.dtype)
+
+    z = np.empty(N, membrane.dtype)  # spikes of one row
     for b in range(first, last):
         for top in range(0, H, rows):
             for step in range(T):
                 for row in range(top, min(top + rows, H)):
                     _step(membrane[step, b, row], z, v[b, row], neuron)
                     if row // side < pooled_rows:
-                        _add_pooled(z, spikes[step, b, row // side], neuron, share, row % side == 0)
+                        _add_to_squares(z, spikes[step, b, row // side], neuron, share, row % side == 0)
 
 
 @njit(inline="always")
@@ -443,7 +455,7 @@ def _rows_of_block(N: int, side: int) -> int:
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
-def _add_pooled(z: NDArray[Any], pooled: NDArray[Any], neuron: _Neuron, share: Any, first: bool) -> None:
+def _add_to_squares(z: NDArray[Any], pooled: NDArray[Any], neuron: _Neuron, share: Any, first: bool) -> None:
     """Add a row of spikes to a row of pooled means."""
     side, C = neuron.pool, neuron.channels
     if first:
@@ -476,22 +488,26 @@ def _backward(
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _step_back(h: NDArray[Any], to_z: NDArray[Any], to_i: NDArray[Any], carried: NDArray[Any], neuron: _Neuron) -> None:
+    """Compute the gradients of a step, `to_h` in the formulas at the top; `carried` is the gradient of v."""
     factor = neuron.factor
-    one, zero, half_pi = type(factor)(1), type(factor)(0), type(factor)(np.pi / 2)
-    keep, into = one - factor, factor * neuron.gain
+    one, zero, half_pi = type(factor)(1), type(factor)(0), type(factor)(np.pi / 2)  # of the same dtype
+    keep = one - factor
+    into = factor * neuron.gain
+
     for n in range(h.size):
         distance = h[n] - neuron.threshold
         quiet = zero if distance > zero else one
         surrogate = _surrogate_gradient(neuron, distance, one, zero, half_pi)
         into_reset = neuron.into_reset * surrogate
         reset = one - neuron.drop * into_reset if neuron.subtract else quiet + (neuron.reset - h[n]) * into_reset
+
         to_h = to_z[n] * surrogate + carried[n] * reset
         to_i[n] = into * to_h
         carried[n] = keep * to_h
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
-def _backward_pooled(
+def _backward_squares(
     membrane: NDArray[Any],
     to_spikes: NDArray[Any],
     to_currents: NDArray[Any],
@@ -500,10 +516,12 @@ def _backward_pooled(
     first: int,
     last: int,
 ) -> None:
+    """Scan back through the steps of `_forward_squares`; each spike gets its share of the gradient of its square."""
     T, _, H, N = membrane.shape
     side, pooled_rows = neuron.pool, to_spikes.shape[2]
     rows = _rows_of_block(N, side)
     share = type(neuron.factor)(1) / (side * side)
+
     to_z = np.zeros(N, membrane.dtype)  # columns outside the squares stay 0
     for b in range(first, last):
         for top in range(0, H, rows):
@@ -512,12 +530,12 @@ def _backward_pooled(
                     if row // side >= pooled_rows:
                         to_z[:] = 0
                     elif row % side == 0:
-                        _spread(to_spikes[step, b, row // side], to_z, neuron, share)
+                        _spread_squares(to_spikes[step, b, row // side], to_z, neuron, share)
                     _step_back(membrane[step, b, row], to_z, to_currents[step, b, row], to_v[b, row], neuron)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
-def _spread(to_pooled: NDArray[Any], to_z: NDArray[Any], neuron: _Neuron, share: Any) -> None:
+def _spread_squares(to_pooled: NDArray[Any], to_z: NDArray[Any], neuron: _Neuron, share: Any) -> None:
     """Write the gradients of a row of spikes from the gradients of their pooled means."""
     side, C = neuron.pool, neuron.channels
     for place in range(to_pooled.size // C):

@@ -50,7 +50,7 @@ def assert_equal(ours: SpikingNetwork, theirs: SpikingNetwork) -> None:
         assert (our - their).norm() <= 1e-12 * their.norm()
 
 
-@pytest.mark.parametrize("kind", ["mean", "each_step"])
+@pytest.mark.parametrize("kind", LOSSES)
 @pytest.mark.parametrize("steps", [1, 7])
 @pytest.mark.parametrize("settings", [MLP, COUNT, LINEAR], ids=["dropout", "count", "linear"])
 def test_segmented_gradients_equal_complete_gradients(settings: dict[str, Any], steps: int, kind: str) -> None:
