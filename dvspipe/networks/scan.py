@@ -403,7 +403,11 @@ def _step(h: NDArray[Any], z: NDArray[Any], state: NDArray[Any], neuron: _Neuron
     """Compute a step of neurons: `h` holds the currents, then the potentials; `state` is v. There are no branches."""
     factor = neuron.factor
     threshold = neuron.threshold
-    one, zero, half_pi = type(factor)(1), type(factor)(0), type(factor)(np.pi / 2)  # of the same dtype
+    one, zero, half_pi = (
+        type(factor)(1),
+        type(factor)(0),
+        type(factor)(np.pi / 2),
+    )  # numbers in the dtype of the currents
 
     for n in range(h.size):
         potential = state[n] + factor * (neuron.gain * h[n] - state[n])
@@ -490,7 +494,11 @@ def _backward(
 def _step_back(h: NDArray[Any], to_z: NDArray[Any], to_i: NDArray[Any], carried: NDArray[Any], neuron: _Neuron) -> None:
     """Compute the gradients of a step, `to_h` in the formulas at the top; `carried` is the gradient of v."""
     factor = neuron.factor
-    one, zero, half_pi = type(factor)(1), type(factor)(0), type(factor)(np.pi / 2)  # of the same dtype
+    one, zero, half_pi = (
+        type(factor)(1),
+        type(factor)(0),
+        type(factor)(np.pi / 2),
+    )  # numbers in the dtype of the currents
     keep = one - factor
     into = factor * neuron.gain
 

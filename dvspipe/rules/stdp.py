@@ -139,10 +139,13 @@ class TripletRule(StdpRule):
 
     def constants(self, dt_s: float) -> StdpConstants:
         """Return the constants of the rule for steps of `dt_s` seconds."""
-        keep_pre, keep_post = (tuple(math.exp(-dt_s / tau_s) for tau_s in pair) for pair in (TAU_PRE_S, TAU_POST_S))
-        is_multiplicative = self.bound == "multiplicative"
         return StdpConstants(
-            keep_pre, keep_post, TRIPLET_INCREASE, TRIPLET_DECREASE, is_multiplicative, *LIMITS[self.bound]
+            (math.exp(-dt_s / TAU_PRE_S[0]), math.exp(-dt_s / TAU_PRE_S[1])),
+            (math.exp(-dt_s / TAU_POST_S[0]), math.exp(-dt_s / TAU_POST_S[1])),
+            TRIPLET_INCREASE,
+            TRIPLET_DECREASE,
+            self.bound == "multiplicative",
+            *LIMITS[self.bound],
         )
 
 
