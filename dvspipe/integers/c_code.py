@@ -55,19 +55,6 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
     `dvspipe_network.c` and `.h` are the network: `dvspipe_reset` and `dvspipe_step`, static state, the headers stdint
     and string only. `check.c` runs the golden recording of `dvspipe_golden.h` and compares all scores. `main.c`
     classifies a recording in the 40-bit format of N-MNIST or in EVT 2.0 from standard input.
-
-    Args:
-        classifier: File written by `IntegerClassifier.save`.
-        folder: Output folder, created if needed.
-        overwrite: Whether to replace existing files.
-
-    Returns:
-        The files.
-
-    Raises:
-        CheckpointError: If the classifier cannot be read.
-        ConfigError: If its bins need more than the events of a step.
-        FileError: If a file already exists or cannot be written.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -135,9 +122,8 @@ def list_numbers(array: NDArray[np.generic]) -> str:
         >>> list_numbers(np.array([[1, -2], [3, 4]], np.int8))
         '    1,-2,3,4'
     """
-    return textwrap.fill(
-        ", ".join(map(str, array.reshape(-1).tolist())), 110, initial_indent="    ", subsequent_indent="    "
-    ).replace(", ", ",")
+    numbers = ", ".join(map(str, array.reshape(-1).tolist()))
+    return textwrap.fill(numbers, 110, initial_indent="    ", subsequent_indent="    ").replace(", ", ",")
 
 
 def quote_text(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from ..checkpoints.checkpoint import load_checkpoint
 from ..checkpoints.integer import IntegerClassifier
 from ..datasets import DataConfig, Sample, SpikeTensors, TensorSettings, as_data, open_cache, plain_batches
 from ..networks import NO_MODULES, Network
-from ..networks.integer import IntegerNetwork, LayerStep, start_state, trace
+from ..networks.integer import IntegerNetwork, trace
 from ..networks.integer_kernel import run_fast
 from ..networks.quantisation import WEIGHT_BITS, check_layers, measure_changes
 from ..networks.quantisation import quantise as quantise_network
@@ -160,17 +160,18 @@ def quantise(
         ]
     )
     detailed = counts[:: -(-len(counts) // DETAILED)]  # evenly spaced: recordings of a class are neighbours
+    was_right = original.predicted == original.labels
     return Quantisation(
         IntegerClassifier(config, compiled),
-        len(chosen),
-        opened.result(original).data,
-        len(opened.samples),
-        original.correct,
-        int(np.sum(predicted == original.labels)),
-        int(np.sum(predicted == original.predicted)),
-        int(np.sum((original.predicted == original.labels) & (predicted != original.labels))),
-        len(detailed),
-        measure_layers(network, compiled, detailed),
+        calibrated_on=len(chosen),
+        data=opened.result(original).data,
+        recordings=len(opened.samples),
+        before=original.correct,
+        after=int(np.sum(predicted == original.labels)),
+        equal=int(np.sum(predicted == original.predicted)),
+        lost=int(np.sum(was_right & (predicted != original.labels))),
+        detailed=len(detailed),
+        layers=measure_layers(network, compiled, detailed),
     )
 
 
@@ -187,19 +188,7 @@ def fine_tune(
 ) -> TrainingRun:
     """Fine-tune a classifier with rounded weights (`optimiser.weight_bits`), before `quantise`.
 
-    Args:
-        checkpoint: Checkpoint file, run folder, or name of a shipped classifier.
-        config: Configuration of its training; the learning rate is divided by 10.
-        folder: Run folder of the fine-tuning.
-        epochs: Number of epochs.
-        bits: Number of bits of a weight, from 2 to 8.
-        resume: Continue an interrupted run in the folder. A complete run is not changed.
-        overwrite: Remove the results of an earlier run in the folder.
-        callback: Called with progress and warnings.
-
-    Raises:
-        ConfigError: If the network cannot be compiled.
-        DataError: If the data set is not usable.
+    The learning rate of `config` is divided by 10. A complete run in the folder is not changed.
     """
     classifier, network = load_checkpoint(checkpoint)
     try:
@@ -230,41 +219,38 @@ def _choose(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
 
 
 def measure_layers(network: Network, compiled: IntegerNetwork, counts: NDArray[np.uint8]) -> tuple[CompiledLayer, ...]:
-    """Measure the layers of a compiled network on recordings.
-
-    Args:
-        network: Original network.
-        compiled: The same network in integers.
-        counts: Spike tensors, uint8 [B, T, C, H, W].
-    """
+    """Measure the layers of a compiled network on recordings, uint8 [B, T, C, H, W]."""
     changes = [measure_changes(network, compiled, recording) for recording in counts]
-    steps = [*_trace_all(compiled, counts)]
-    found = []
-    for number, (layer, v) in enumerate(zip(compiled.layers, start_state(compiled).membranes, strict=True)):
-        changed, spikes = (sum(each[number][place] for each in changes) for place in (0, 1))
-        done = [traced[number] for traced, _ in steps]
-        dense = v.size * layer.weight[0].size
-        found.append(
+    steps = [step for recording in counts for step in trace(compiled, recording)]
+    measured = []
+    for number, (layer, shape) in enumerate(zip(compiled.layers, compiled.shapes, strict=False)):
+        changed, spikes = (sum(pair) for pair in zip(*(each[number] for each in changes), strict=True))
+        traced = [step.layers[number] for step in steps]
+        neurons = int(np.prod(layer.membrane_shape(shape)))
+        dense = neurons * layer.weight[0].size
+        measured.append(
             CompiledLayer(
                 f"lif{number + 1}",
-                layer.weight.nbytes + layer.bias.nbytes + layer.threshold.nbytes,
-                v.nbytes,
-                changed / max(spikes, 1),
-                sum(each.saturated for each in done),
-                dense * float(np.mean([np.mean(each.inputs > 0) for each in done])),
-                dense,
+                weight_bytes=layer.weight.nbytes + layer.bias.nbytes + layer.threshold.nbytes,
+                state_bytes=2 * neurons,
+                changed=changed / max(spikes, 1),
+                saturated=sum(each.saturated for each in traced),
+                operations=dense * float(np.mean([np.mean(each.inputs > 0) for each in traced])),
+                dense=dense,
             )
         )
-    readout, share = compiled.readout, float(np.mean([np.mean(features > 0) for _, features in steps]))
-    size, state = readout.weight.nbytes + readout.bias.nbytes, 12 * compiled.classes
-    found.append(CompiledLayer("readout", size, state, None, 0, readout.weight.size * share, readout.weight.size))
-    return tuple(found)
 
-
-def _trace_all(
-    compiled: IntegerNetwork, counts: NDArray[np.uint8]
-) -> Iterator[tuple[tuple[LayerStep, ...], NDArray[np.uint8]]]:
-    """Yield the spiking layers of each step of all recordings, and the input of the readout."""
-    for recording in counts:
-        for traced, features, _ in trace(compiled, recording):
-            yield traced, features
+    readout = compiled.readout
+    dense = readout.weight.size
+    measured.append(
+        CompiledLayer(
+            "readout",
+            weight_bytes=readout.weight.nbytes + readout.bias.nbytes,
+            state_bytes=12 * compiled.classes,  # an integrator and a score
+            changed=None,
+            saturated=0,
+            operations=dense * float(np.mean([np.mean(step.features > 0) for step in steps])),
+            dense=dense,
+        )
+    )
+    return tuple(measured)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -115,12 +116,10 @@ def watch_rates(network: nn.Module) -> Iterator[dict[str, float]]:
         return layer.register_forward_hook(note_first)
 
     layers = network.layers if isinstance(network, FirstSpikeNetwork) else filter(_is_spiking, network.modules())
-    hooks = [watch(f"lif{number}", layer) for number, layer in enumerate(layers, start=1)]
-    try:
+    with ExitStack() as hooks:
+        for number, layer in enumerate(layers, start=1):
+            hooks.enter_context(watch(f"lif{number}", layer))
         yield rates
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _is_spiking(module: nn.Module) -> bool:
@@ -129,13 +128,7 @@ def _is_spiking(module: nn.Module) -> bool:
 
 
 def _spike_rate(neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> float:
-    """Return the spikes per neuron and step in one call of a layer.
-
-    Args:
-        neurons: Layer of neurons.
-        inputs: Arguments of the call.
-        output: Returned output and state.
-    """
+    """Return the spikes per neuron and step in one call of a layer, from its arguments, and its output and state."""
     if not isinstance(neurons, IntegrateAndFire):
         return float(output[0].detach().mean(dtype=torch.float64))
     spikes, before = inputs  # each square of `IntegrateAndFire` has at most one spike
@@ -149,48 +142,46 @@ def count_activity(network: Network) -> Iterator[list[LayerCounts]]:
 
     Custom modules yield an empty list, since their layers are unknown.
     """
-    if isinstance(network, ModuleNetwork):
-        yield []
-        return
-    layers, hooks = _count_first_spikes(network) if isinstance(network, FirstSpikeNetwork) else _count_spikes(network)
-    try:
-        yield layers
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as hooks:
+        if isinstance(network, FirstSpikeNetwork):
+            yield _count_first_spikes(network, hooks)
+        elif isinstance(network, ModuleNetwork):
+            yield []
+        else:
+            yield _count_spikes(network, hooks)
 
 
-def _count_first_spikes(network: FirstSpikeNetwork) -> tuple[list[LayerCounts], list[RemovableHandle]]:
-    layers, hooks = list[LayerCounts](), list[RemovableHandle]()
+def _count_first_spikes(network: FirstSpikeNetwork, hooks: ExitStack) -> list[LayerCounts]:
+    layers = []
     for number, synapses in enumerate((*network.layers, network.readout), start=1):
         layer = LayerCounts("readout" if synapses is network.readout else f"lif{number}", pool=1)
-        hooks.append(network.register_forward_pre_hook(layer._count_steps))
-        hooks.append(synapses.register_forward_hook(layer._count_times))
+        hooks.enter_context(network.register_forward_pre_hook(layer._count_steps))
+        hooks.enter_context(synapses.register_forward_hook(layer._count_times))
         layers.append(layer)
-    return layers, hooks
+    return layers
 
 
-def _count_spikes(network: Network) -> tuple[list[LayerCounts], list[RemovableHandle]]:
+def _count_spikes(network: Network, hooks: ExitStack) -> list[LayerCounts]:
     if not isinstance(network, SpikingNetwork):
         raise ConfigError(f"count_activity: found {type(network).__name__}, expected a network of dvspipe.networks")
     parts = [part for module in network.modules() if (part := _find_parts(module)) is not None]
     parts.append((network.linear, network.linear.weight, network.readout))
-    layers, hooks, pool, of_potentials = list[LayerCounts](), list[RemovableHandle](), 1, False
+
+    layers = []
+    pool = 1
+    of_potentials = False
     for number, (synapses, weight, neurons) in enumerate(parts, start=1):
         layer = LayerCounts(f"lif{number}" if number < len(parts) else "readout", pool, of_potentials=of_potentials)
-        hooks += [
-            network.register_forward_pre_hook(layer._count_steps),
-            synapses.register_forward_pre_hook(layer._count_inputs),
-            neurons.register_forward_hook(
-                lambda *call, layer=layer, weight=weight: layer._count_connections(weight, *call)
-            ),
-        ]
+        hooks.enter_context(network.register_forward_pre_hook(layer._count_steps))
+        hooks.enter_context(synapses.register_forward_pre_hook(layer._count_inputs))
+        hooks.enter_context(neurons.register_forward_hook(partial(layer._count_connections, weight)))
         if _is_spiking(neurons) or isinstance(neurons, CountReadout):
-            hooks.append(neurons.register_forward_hook(layer._count_outputs))
+            hooks.enter_context(neurons.register_forward_hook(layer._count_outputs))
+        layers.append(layer)
+
         pool = neurons.settings.pool if isinstance(neurons, LIF) else 1
         of_potentials = isinstance(neurons, IntegrateAndFire) and not _is_spiking(neurons)
-        layers.append(layer)
-    return layers, hooks
+    return layers
 
 
 def _find_parts(module: nn.Module) -> tuple[nn.Module, Tensor, nn.Module] | None:
@@ -236,16 +227,12 @@ def trace_layers(network: Network, spikes: Tensor, shown: int) -> tuple[list[Lay
         return _trace_first_spikes(network, spikes, shown)
     inputs: list[tuple[nn.Module, Tensor]] = []
     layers = [] if isinstance(network, ModuleNetwork) else filter(_is_spiking, network.modules())
-    hooks = [
-        layer.register_forward_pre_hook(lambda layer, given: inputs.append((layer, given[0].clone())))
-        for layer in layers
-    ]
-    try:
-        with torch.no_grad():
-            outputs, _ = network(spikes)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad(), ExitStack() as hooks:
+        for layer in layers:
+            hook = layer.register_forward_pre_hook(lambda layer, given: inputs.append((layer, given[0].clone())))
+            hooks.enter_context(hook)
+        outputs, _ = network(spikes)
+
     with torch.no_grad():
         traces = [_trace(f"lif{number}", *pair, shown) for number, pair in enumerate(inputs, start=1)]
     readout: NDArray[np.float64] = outputs[:, 0].double().cpu().numpy()
@@ -338,20 +325,19 @@ def summarize_layers(layers: Sequence[LayerCounts], *, counted: bool) -> tuple[L
         layers: Counts of all layers, in order.
         counted: Whether the network's inputs are event counts; inputs of later layers are always spikes.
     """
-    return tuple(
-        _summarize(layer, multiplies=layer.of_potentials or (place == 0 and not counted))
-        for place, layer in enumerate(layers)
-    )
-
-
-def _summarize(layer: LayerCounts, *, multiplies: bool) -> LayerRecord:
-    return LayerRecord(
-        name=layer.name,
-        neurons=layer.neurons,
-        connections=layer.connections,
-        fan_out=layer.fan_out,
-        steps=layer.steps,
-        spikes_in=layer.nonzero if multiplies else layer.arrived,
-        rate=layer.rate,
-        multiplies=multiplies,
-    )
+    records = []
+    for place, layer in enumerate(layers):
+        multiplies = layer.of_potentials or (place == 0 and not counted)
+        records.append(
+            LayerRecord(
+                name=layer.name,
+                neurons=layer.neurons,
+                connections=layer.connections,
+                fan_out=layer.fan_out,
+                steps=layer.steps,
+                spikes_in=layer.nonzero if multiplies else layer.arrived,
+                rate=layer.rate,
+                multiplies=multiplies,
+            )
+        )
+    return tuple(records)

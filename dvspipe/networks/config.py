@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, JsonValue
 
@@ -64,10 +64,8 @@ Channels: TypeAlias = Annotated[
 class KindConfig(Settings):
     """Base settings of all kinds of networks."""
 
-    @property
-    def spikes_once(self) -> bool:
-        """Whether a neuron spikes at most once in a recording."""
-        return False
+    spikes_once: ClassVar[bool] = False
+    """Whether a neuron spikes at most once in a recording."""
 
     @property
     def has_explicit_state(self) -> bool:
@@ -140,6 +138,7 @@ class MlpConfig(LayersConfig):
 class StdpNetworkConfig(KindConfig):
     """Convolutions of neurons that spike at most once, trained without labels (Kheradpisheh et al. 2018)."""
 
+    spikes_once: ClassVar[bool] = True
     kind: Literal["stdp"] = "stdp"
     channels: Channels = (12, 64)
     """Channels of each block."""
@@ -156,15 +155,11 @@ class StdpNetworkConfig(KindConfig):
     readout: Literal["linear"] = "linear"
     """Linear layer, fitted to the potentials of the last block."""
 
-    @property
-    def spikes_once(self) -> bool:
-        """Whether a neuron spikes at most once in a recording."""
-        return True
-
 
 class FirstSpikeConfig(KindConfig):
     """Linear layers of neurons that spike at most once, at times in closed form (Mostafa 2017; Göltz et al. 2021)."""
 
+    spikes_once: ClassVar[bool] = True
     kind: Literal["first_spike"] = "first_spike"
     tau_mem_s: float = Field(default=0.03, gt=0)
     """Membrane time constant in seconds, if membranes leak."""
@@ -184,11 +179,6 @@ class FirstSpikeConfig(KindConfig):
     """Change of spike time that changes a logit by 1, in seconds."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout probability of the input spikes of each layer in training."""
-
-    @property
-    def spikes_once(self) -> bool:
-        """Whether a neuron spikes at most once in a recording."""
-        return True
 
 
 class ModuleConfig(KindConfig):

@@ -1,4 +1,20 @@
-"""Network of neurons that spike at most once, trained by exact gradients of their spike times."""
+"""Neurons that spike at most once, trained by exact gradients: Mostafa 2017 (leak = 0), Göltz et al. 2021 (0.5 or 1).
+
+See `dvspipe.networks.spike_times` for the equations. Any loss of spike times trains the layers.
+
+Example:
+    >>> _ = torch.manual_seed(0)
+    >>> times = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0]])  # XOR, and a bias
+    >>> labels = torch.tensor([0, 1, 1, 0])
+    >>> network = nn.Sequential(FirstSpikeLayer(3, 20, leak=0.5), FirstSpikeLayer(20, 2, leak=0.5, horizon=4.0))
+    >>> optimiser = torch.optim.Adam(network.parameters(), lr=0.05)
+    >>> for _ in range(100):
+    ...     optimiser.zero_grad()
+    ...     nn.functional.cross_entropy(-network(times) / 0.2, labels).backward()
+    ...     optimiser.step()
+    >>> network(times).argmin(1).tolist()  # the neuron that spikes first
+    [0, 1, 1, 0]
+"""
 
 from __future__ import annotations
 
@@ -173,11 +189,7 @@ class FirstSpikeNetwork(Network):
 
 
 def find_leak(config: FirstSpikeConfig) -> float:
-    """Return tau_syn / tau_mem of a network of kind `first_spike`.
-
-    Raises:
-        ConfigError: If the time constants have no closed form.
-    """
+    """Return tau_syn / tau_mem of a network of kind `first_spike`."""
     if config.tau_syn_s is None:
         raise ConfigError(
             "network.tau_syn_s = null: network.kind = first_spike needs a synaptic current (expected network.tau_mem_s "

@@ -13,18 +13,10 @@ from ..base.errors import ArgumentError, ConfigError, DataError
 def check_tensor(
     owner: object, name: str, value: object, dimensions: str, sizes: Mapping[str, int] | None = None
 ) -> None:
-    """Check the type and shape of a tensor; the number of steps T is at least 1.
+    """Check the type and shape of the argument `name` of `owner`, a layer, rule or function.
 
-    Args:
-        owner: Layer, rule or function, named in the message.
-        name: Name of the argument.
-        value: Value to check.
-        dimensions: Names of the axes, such as "T B C H W"; after "...", any others.
-        sizes: Sizes of some axes, by name.
-
-    Raises:
-        ArgumentError: If it is not a tensor.
-        DataError: If it has another shape.
+    `dimensions` names the axes, such as "T B C H W"; "..." stands for any others, and T is at least 1. `sizes` are the
+    sizes of some axes.
 
     Example:
         >>> import torch
@@ -50,12 +42,7 @@ def _name(owner: object) -> str:
 
 
 def check_state(owner: object, state: object, currents: Tensor, count: int) -> None:
-    """Check the state of neurons: None, or `count` tensors with the shape of a step of their currents.
-
-    Raises:
-        ArgumentError: If it is something else.
-        DataError: If it has another shape.
-    """
+    """Check the state of neurons: None, or `count` tensors with the shape of a step of their currents."""
     if state is None:
         return
     check_tensor(owner, "state", state, "N ...")
@@ -66,20 +53,13 @@ def check_state(owner: object, state: object, currents: Tensor, count: int) -> N
 
 
 def check_sequence(name: str, value: object) -> None:
-    """Check that a value is None or a sequence of tensors, such as the state of a network.
-
-    Raises:
-        ArgumentError: If it is something else.
-    """
+    """Check that a value is None or a sequence of tensors, such as the state of a network."""
     if value is not None and not isinstance(value, Sequence):
         raise ArgumentError(f"wrong type of {name} (found {describe_value(value)}, expected a sequence of tensors)")
 
 
 def check_positive(owner: str, **numbers: float) -> None:
     """Check that numbers are above 0.
-
-    Raises:
-        ConfigError: If one is not.
 
     Example:
         >>> check_positive("eventprop", tau_mem=20.0, tau_syn=-5.0)

@@ -65,11 +65,6 @@ class IntegerLayer:
         M, H, W = self.membrane_shape(shape)
         return M, H // self.pool, W // self.pool
 
-    def bound_output(self, added: int) -> int:
-        """Return the largest possible output; `added` is the largest input of the previous layer."""
-        largest = 1 + added * self.residual
-        return largest * self.pool**2 if self.pooling == "sum" else largest
-
 
 @dataclass(frozen=True, eq=False)
 class IntegerReadout:
@@ -98,9 +93,6 @@ class IntegerNetwork:
         shape: Shape C, H, W of the counts.
         layers: Spiking layers in order.
         readout: Readout.
-
-    Raises:
-        ConfigError: If shapes do not fit, or a number is out of range, for example because a sum could overflow.
     """
 
     shape: tuple[int, int, int]
@@ -112,7 +104,8 @@ class IntegerNetwork:
             if not 1 <= layer.pool <= MAX_POOL:
                 raise ConfigError(f"lif{n + 1}: pooling out of range (found {layer.pool}, expected 1 to {MAX_POOL})")
 
-        shapes, bounds = self.shapes, self.input_bounds
+        shapes = self.shapes
+        bounds = self.bound_inputs(self.layers)
         for n, layer in enumerate(self.layers):
             _check_layer(f"lif{n + 1}", layer, shapes[n], bounds[n])
             _check_output(f"lif{n + 1}", layer, shapes[n - 1 : n + 1], bounds[n + 1])
@@ -126,17 +119,13 @@ class IntegerNetwork:
             shapes.append(layer.output_shape(shapes[-1]))
         return tuple(shapes)
 
-    @property
-    def input_bounds(self) -> tuple[int, ...]:
-        """Largest possible input of each layer, then of the readout."""
-        return self.bound_inputs(self.layers)
-
     @staticmethod
     def bound_inputs(layers: Sequence[IntegerLayer]) -> tuple[int, ...]:
         """Return the largest possible input of each layer, then of a readout after them."""
         bounds = [MAX_COUNT_IN]
         for n, layer in enumerate(layers):
-            bounds.append(layer.bound_output(bounds[n - 1]))
+            output = 1 + bounds[n - 1] * layer.residual
+            bounds.append(output * layer.pool**2 if layer.pooling == "sum" else output)
         return tuple(bounds)
 
     @property
@@ -289,13 +278,7 @@ def pool_squares(x: NDArray[np.uint8], pool: int, pooling: Pooling = "sum") -> N
 def find_output(
     layer: IntegerLayer, spikes: NDArray[np.bool_], previous: NDArray[np.uint8] | None
 ) -> NDArray[np.uint8]:
-    """Return the output of a layer for its spikes, uint8 [M, H // pool, W // pool].
-
-    Args:
-        layer: Spiking layer.
-        spikes: Spikes, bool [M, H, W].
-        previous: Input of the previous layer, for `layer.residual`.
-    """
+    """Return the output [M, H // pool, W // pool] of a layer for its spikes [M, H, W]; `previous` is for `residual`."""
     x = spikes.astype(np.uint8)
     if layer.residual:
         assert previous is not None
@@ -306,13 +289,7 @@ def find_output(
 def step_layer(
     layer: IntegerLayer, x: NDArray[np.uint8], membrane: NDArray[np.int16]
 ) -> tuple[LayerStep, NDArray[np.int16]]:
-    """Return spikes and membranes of a layer after a step.
-
-    Args:
-        layer: Spiking layer.
-        x: Input, uint8 [C, H, W].
-        membrane: Membranes before the step, int16 [M, H', W'].
-    """
+    """Return spikes, and membranes int16 [M, H', W'], of a layer after a step with the input x, uint8 [C, H, W]."""
     current = (convolve(layer.weight, x, layer.padding) << layer.shift) + layer.bias[:, None, None]
     v = membrane.astype(np.int32)
     full = v - leak_of(v, layer.leak) + current
@@ -324,43 +301,25 @@ def step_layer(
     return LayerStep(x, spikes, int(np.count_nonzero(limited))), after.astype(np.int16)
 
 
-def step(network: IntegerNetwork, counts: NDArray[np.uint8], state: IntegerState) -> tuple[Scores, IntegerState]:
-    """Return the scores and the state after a step.
-
-    Args:
-        network: Network of integers.
-        counts: Number of events per channel and pixel, uint8 [C, H, W].
-        state: State before the step.
-
-    Returns:
-        Scores, int64 [K]: sum of the integrators over all steps so far. The class with the highest score is the
-        prediction.
-    """
-    _, _, after = trace_step(network, counts, state)
-    return after.scores, after
-
-
-def trace_step(network: IntegerNetwork, counts: NDArray[np.uint8], state: IntegerState) -> StepTrace:
-    """Return the layers in a step, and the state after it; see `step`."""
-    x, previous, traced, membranes = counts, None, list[LayerStep](), list[NDArray[np.int16]]()
-    for layer, before in zip(network.layers, state.membranes, strict=True):
-        done, after = step_layer(layer, x, before)
-        x, previous = find_output(layer, done.spikes, previous), x
-        traced.append(done)
-        membranes.append(after)
-    readout, v = network.readout, state.integrators
-    sums = readout.weight.astype(np.int32) @ x.reshape(-1).astype(np.int32)
-    v = v - leak_of(v, readout.leak) + (sums << readout.shift) + readout.bias
-    return StepTrace(tuple(traced), x, IntegerState(tuple(membranes), v, state.scores + v))
-
-
 def trace(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Iterator[StepTrace]:
-    """Yield each step of a recording, uint8 [T, C, H, W]; see `trace_step`."""
+    """Yield each step of a recording, uint8 [T, C, H, W], with its layers and the state after it."""
     state = start_state(network)
-    for each in counts:
-        done = trace_step(network, each, state)
-        state = done.state
-        yield done
+    readout = network.readout
+    for x in counts:
+        previous = None
+        layers = list[LayerStep]()
+        membranes = list[NDArray[np.int16]]()
+        for layer, before in zip(network.layers, state.membranes, strict=True):
+            step, after = step_layer(layer, x, before)
+            x, previous = find_output(layer, step.spikes, previous), x
+            layers.append(step)
+            membranes.append(after)
+
+        sums = readout.weight.astype(np.int32) @ x.reshape(-1).astype(np.int32)
+        v = state.integrators
+        v = v - leak_of(v, readout.leak) + (sums << readout.shift) + readout.bias
+        state = IntegerState(tuple(membranes), v, state.scores + v)
+        yield StepTrace(tuple(layers), x, state)
 
 
 def run(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
@@ -371,7 +330,8 @@ def run(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
         counts: Number of events per step, channel and pixel, uint8 [T, C, H, W].
 
     Returns:
-        Scores, int64 [T, K]; see `step`. The logits of the recording are readout.unit * scores[-1] / T.
+        Scores, int64 [T, K]: sums of the integrators over all steps so far. The class with the highest score is the
+        prediction. The logits of the recording are readout.unit * scores[-1] / T.
 
     Example:
         >>> layer = IntegerLayer(
@@ -383,8 +343,4 @@ def run(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
                [1, 0],
                [1, 0]])
     """
-    state, scores = start_state(network), []
-    for each in counts:
-        after, state = step(network, each, state)
-        scores.append(after)
-    return np.stack(scores)
+    return np.stack([step.state.scores for step in trace(network, counts)])

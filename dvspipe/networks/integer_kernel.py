@@ -109,11 +109,7 @@ class PackedReadout(NamedTuple):
 
 
 class IntegerKernel:
-    """Network in integers, prepared for the compiled rule.
-
-    Args:
-        network: Network of integers.
-    """
+    """Network in integers, prepared for the compiled rule."""
 
     def __init__(self, network: IntegerNetwork) -> None:
         self.network = network
@@ -153,15 +149,7 @@ class IntegerKernel:
 
 
 def run_fast(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
-    """Return the scores after each step of a recording, as `integer.run` does.
-
-    Args:
-        network: Network of integers.
-        counts: Number of events per step, channel and pixel, uint8 [T, C, H, W].
-
-    Returns:
-        Scores, int64 [T, K].
-    """
+    """Return the scores after each step of a recording [T, C, H, W], int64 [T, K], as `integer.run` does."""
     return np.cumsum(IntegerKernel(network).run(counts).integrators, axis=0, dtype=np.int64)
 
 
@@ -184,10 +172,13 @@ def _run_layer(
     T, H, W, C = x.shape
     height, width = before.shape
     M = layer.weight.shape[2] // layer.columns
-    membrane, sums, spikes = before.copy(), np.zeros(before.shape, np.int32), np.empty(before.shape, np.uint8)
+    membrane = before.copy()
+    sums = np.zeros(before.shape, np.int32)  # weights that arrive in a step
+    spikes = np.empty(before.shape, np.uint8)
     pooled = np.zeros((T, height // layer.pool, width // M // layer.pool * M), np.uint8)
     arrived, fired = 0, 0
     for t in range(T):
+        # Only inputs that are not 0 cost time: each adds its weights to the neurons that it reaches.
         for row in range(H):
             for column in range(W):
                 for channel in range(C):
@@ -195,6 +186,7 @@ def _run_layer(
                     if value:
                         arrived += value
                         _add_input(layer, channel, value, row + layer.padding, column + layer.padding, sums)
+
         fired += _step_neurons(layer, sums, membrane, spikes)
         if layer.residual:
             for row in range(height):

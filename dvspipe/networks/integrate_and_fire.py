@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..base.errors import DataError
 from ..base.kernels import njit
 from .inputs import check_positive, check_tensor
-from .threads import run_in_threads
+from .scan import run_in_threads
 
 FIRED = -1.0  # marks a neuron that has spiked; potentials are never negative
 WEIGHT_MEAN, WEIGHT_DEVIATION = 0.8, 0.05  # initial weights (Kheradpisheh et al. 2018)

@@ -36,12 +36,7 @@ State = Sequence[Tensor]
 
 
 class Memory:
-    """States of a network's layers during a forward pass, in the order of execution.
-
-    Args:
-        before: State after the previous call; None to start.
-        steps: Number of steps T.
-    """
+    """States of a network's layers during a forward pass of some steps, in the order of execution."""
 
     def __init__(self, before: State | None, steps: int) -> None:
         check_sequence("state", before)
@@ -112,7 +107,7 @@ class Convolution(nn.Module):
         if self.norm is None:
             currents = self.convolution(x)
         else:
-            currents = self.norm(self.convolution(x)) if self.training else self._convolve_folded(x)
+            currents = self.norm(self.convolution(x)) if self.training else self.convolve_folded(x)
         return memory.run_pixels(self.lif, currents)
 
     def folded(self) -> tuple[Tensor, Tensor]:
@@ -126,7 +121,8 @@ class Convolution(nn.Module):
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         return self.convolution.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
 
-    def _convolve_folded(self, x: Tensor) -> Tensor:
+    def convolve_folded(self, x: Tensor) -> Tensor:
+        """Return the currents [N, channels, H, W] of an input [N, before, H, W] in evaluation mode."""
         return nn.functional.conv2d(x, *self.folded(), padding=self.convolution.padding)
 
 
@@ -211,26 +207,21 @@ class _Builder:
         return self.channels * self.width * self.height
 
     def convolve(self, channels: int, config: ConvolutionConfig, *, padded: bool = True, average: bool = False) -> None:
-        padding = self._convolved(config.kernel, padded=padded)
-        if config.norm == "weight" and self.channels * config.kernel**2 == 1:
+        before = self.channels
+        if config.norm == "weight" and before * config.kernel**2 == 1:
             raise ConfigError(
                 "network.norm = weight: a kernel of one weight is always 0 (found network.kernel = 1 and one channel, "
                 "expected network.kernel = 3 or more)"
             )
-        pool = config.pool if average and min(self.width, self.height) >= config.pool else 1
-        self.layers.append(Convolution(self.channels, channels, config, self.dt, padding=padding, pool=pool))
-        self.channels = channels
-        self._shrink(pool)
+        side = config.pool if average else 1
+        padding, pool = self._convolved(channels, config.kernel, padded=padded, pool=side)
+        self.layers.append(Convolution(before, channels, config, self.dt, padding=padding, pool=pool))
 
     def integrate(self, channels: int, kernel: int, *, threshold: float | None, padded: bool, pool: int) -> None:
-        padding = self._convolved(kernel, padded=padded)
-        pool = pool if min(self.width, self.height) >= pool else 1
-        neurons = IntegrateAndFire(
-            self.channels, channels, kernel=kernel, threshold=threshold, padding=padding, pool=pool
-        )
+        before = self.channels
+        padding, pool = self._convolved(channels, kernel, padded=padded, pool=pool)
+        neurons = IntegrateAndFire(before, channels, kernel=kernel, threshold=threshold, padding=padding, pool=pool)
         self.layers.append(IntegrateAndFireConvolution(neurons))
-        self.channels = channels
-        self._shrink(pool)
 
     def add_residual(self, config: ConvolutionConfig) -> None:
         self.layers.append(Residual(self.channels, config, self.dt))
@@ -244,13 +235,17 @@ class _Builder:
         self.layers.append(Linear(self.features, neurons, config, self.dt))
         self.channels, self.width, self.height = neurons, 1, 1
 
-    def _convolved(self, side: int, *, padded: bool) -> int:
-        """Update the image size for a convolution; return the padding."""
+    def _convolved(self, channels: int, side: int, *, padded: bool, pool: int) -> tuple[int, int]:
+        """Update the shape for a convolution and its pooling; return the padding, and the pool, 1 if it is skipped."""
         padding = side // 2 if padded else 0
         self.width, self.height = (length + 2 * padding - side + 1 for length in (self.width, self.height))
         if min(self.width, self.height) < 1:
             raise ConfigError(f"network.padded: no pixel remains after a convolution of {side} pixels without padding")
-        return padding
+
+        self.channels = channels
+        pool = pool if min(self.width, self.height) >= pool else 1
+        self._shrink(pool)
+        return padding, pool
 
     def _shrink(self, pool: int) -> None:
         self.width, self.height = self.width // pool, self.height // pool

@@ -248,11 +248,7 @@ def _first(returned: object) -> Any:
 
 
 def _import_target(target: str, name: str) -> Any:
-    """Import a target.
-
-    Raises:
-        ConfigError: If it cannot be imported, or is not a class or function defined in its own package.
-    """
+    """Import a target."""
     module, _, attribute = target.partition(":")
     try:
         found = getattr(import_module(module), attribute)

@@ -23,7 +23,7 @@ from .scan import ScanSettings, scan_lif, scan_membranes
 
 if TYPE_CHECKING:  # Norse imports matplotlib (1.4 s, 50 MB); fused scans do not need its cell
     from norse.torch.functional.leaky_integrator_box import LIBoxParameters
-    from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters
+    from norse.torch.functional.lif_box import LIFBoxParameters
 
 NO_LEAK = 2.0**-64  # dt / tau without a leak: v + a (i / a - v) rounds to v + i
 STEP_S = 1.0  # for parameters given per step; only dt / tau matters
@@ -60,28 +60,6 @@ def surrogate_derivative(x: Tensor, surrogate: Surrogate, slope: float) -> Tenso
     if surrogate == "arctan":
         return 1 / (1 + (math.pi / 2 * slope * x) ** 2)
     return (1 - slope * x.abs()).clamp(min=0)
-
-
-def lif_step(
-    current: Tensor, state: LIFBoxFeedForwardState, parameters: LIFBoxParameters, dt: float, surrogate: Surrogate
-) -> tuple[Tensor, LIFBoxFeedForwardState]:
-    """Compute one step of Norse's `lif_box_feed_forward_step`, with the surrogate gradient of `Spike`.
-
-    Args:
-        current: Input current, any shape.
-        state: Membrane potential v, same shape.
-        parameters: Norse's parameters; tau_mem_inv in 1/s, alpha is the slope of the surrogate gradient.
-        dt: Length of the step in seconds.
-        surrogate: Kind of surrogate gradient.
-
-    Returns:
-        Spikes (0 or 1) of the same shape, and the new state.
-    """
-    from norse.torch.functional.lif_box import LIFBoxFeedForwardState
-
-    v = state.v + dt * parameters.tau_mem_inv * (current + parameters.v_leak - state.v)
-    spikes = Spike.apply(v - parameters.v_th, surrogate, float(parameters.alpha))  # type: ignore[no-untyped-call]
-    return spikes, LIFBoxFeedForwardState(parameters.reset_method(spikes, v, parameters.v_reset, parameters.v_th))
 
 
 class Levels(NamedTuple):
@@ -125,12 +103,7 @@ class Neurons(nn.Module):
         return outputs[0], state
 
     def _check_currents(self, currents: Tensor) -> None:
-        """Check that currents are [T, B, N, ...]; [B, N] would be taken as B steps of one recording.
-
-        Raises:
-            ArgumentError: If they are not a tensor.
-            DataError: If they have fewer axes, or no step.
-        """
+        """Check that currents are [T, B, N, ...]; [B, N] would be taken as B steps of one recording."""
         if isinstance(currents, Tensor) and currents.ndim == 2:
             raise DataError(
                 f"{type(self).__name__}: currents without time or batch (found {[*currents.shape]}, expected "
@@ -364,20 +337,14 @@ class LIF(Neurons):
         check_state(self, state, currents, 1 if self.keep_current is None else 2)
         if not currents.is_floating_point():
             currents = currents.float()
-        membrane = None if state is None else state[0]
+        # The scan works relative to the leak potential.
+        membrane, synapse = (None, None) if state is None else (state[0] - self.v_leak, state[-1])
         if self.keep_current is None:
-            spikes, last = self._run(currents, membrane)
-            return self.spikes(spikes), last[None]
-        currents, synapse = leak(currents, None if state is None else state[1], self.keep_current)
-        spikes, last = self._run(currents, membrane)
-        return self.spikes(spikes), torch.stack([last, synapse])
-
-    def _run(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return spikes and the last membrane potential; the scan works relative to the leak potential."""
-        if not self.v_leak:
-            return self._scan(currents, membrane)
-        spikes, last = self._scan(currents, None if membrane is None else membrane - self.v_leak)
-        return spikes, last + self.v_leak
+            spikes, last = self._scan(currents, membrane)
+            return self.spikes(spikes), (last + self.v_leak)[None]
+        currents, synapse = leak(currents, synapse, self.keep_current)
+        spikes, last = self._scan(currents, membrane)
+        return self.spikes(spikes), torch.stack([last + self.v_leak, synapse])
 
     @torch.no_grad()
     def differentiate(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -401,26 +368,28 @@ class LIF(Neurons):
         return derivatives, self.spikes(spikes), membrane[None]
 
     def _scan(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
-        if torch.compiler.is_compiling() and (_is_exporting() or currents.device.type != "cpu"):
+        on_cpu = currents.device.type == "cpu"
+        if not on_cpu or (torch.compiler.is_compiling() and _is_exporting()):
             return self.steps(currents, membrane)  # plain operations
-        if currents.device.type == "cpu":
-            if currents.dtype not in (torch.float32, torch.float64):
-                spikes, last = self._scan(currents.float(), membrane)
-                return spikes.to(currents.dtype), last
-            return scan_lif(currents, membrane, self.leak(currents.dtype), self.settings)
-        return self.steps(currents, membrane)
+        if currents.dtype not in (torch.float32, torch.float64):
+            spikes, last = self._scan(currents.float(), membrane)
+            return spikes.to(currents.dtype), last
+        return scan_lif(currents, membrane, self.leak(currents.dtype), self.settings)
 
     def steps(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return spikes and the last membrane potential, computed step by step with Norse's cell."""
-        from norse.torch.functional.lif_box import LIFBoxFeedForwardState
+        """Return spikes and the last membrane potential, by Norse's `lif_box_feed_forward_step` for each step.
 
-        parameters = self.norse_parameters(currents.dtype)
-        v, steps = LIFBoxFeedForwardState(torch.zeros_like(currents[0]) if membrane is None else membrane), []
+        The surrogate gradient is the one of `Spike`.
+        """
+        p = self.norse_parameters(currents.dtype)
+        v = torch.zeros_like(currents[0]) if membrane is None else membrane
+        steps = []
         for current in currents.unbind(0):
-            spikes, v = lif_step(self.settings.gain * current, v, parameters, self.dt, self.settings.surrogate)
+            h = v + self.dt * p.tau_mem_inv * (self.settings.gain * current + p.v_leak - v)
+            spikes = Spike.apply(h - p.v_th, self.settings.surrogate, self.settings.slope)  # type: ignore[no-untyped-call]
+            v = p.reset_method(spikes, h)
             steps.append(spikes)
-        stacked = torch.stack(steps)
-        return average_squares(stacked, self.settings.pool), v.v
+        return average_squares(torch.stack(steps), self.settings.pool), v
 
 
 def _measure_slope(alpha: float) -> float:
@@ -461,11 +430,7 @@ def leak(inputs: Tensor, state: Tensor | None, keep: float) -> tuple[Tensor, Ten
 def _find_step(
     config: NeuronConfig | IntegratorConfig, dt: Tensor | float | None, beta: Tensor | float | None
 ) -> tuple[float, float]:
-    """Return the length of a step in seconds, and dt / tau.
-
-    Raises:
-        ConfigError: If neither `dt` nor `beta` is given, or both, or one of them is out of range.
-    """
+    """Return the length of a step in seconds, and dt / tau."""
     if beta is not None:
         beta = as_number("beta", beta)
         if dt is not None or "tau_mem_s" in config.model_fields_set:
@@ -580,11 +545,7 @@ class LeakyReadout(Neurons):
 
 
 def as_number(name: str, value: Tensor | float) -> float:
-    """Return a scalar parameter as a float.
-
-    Raises:
-        ConfigError: If it is not a number, or has several numbers.
-    """
+    """Return a scalar parameter as a float."""
     if isinstance(value, Tensor) and value.numel() != 1:
         raise ConfigError(f"{name}: neurons of a layer have one (found {value.numel()} numbers, expected 1)")
     if not isinstance(value, SupportsFloat):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -82,13 +82,11 @@ def measure_norms(network: nn.Module, spikes: Tensor) -> tuple[Tensor, list[Tens
         moments = torch.stack([values.mean((0, 3)), values.square().mean((0, 3))], dim=1).double().cpu()
         sums[norm] = sums.get(norm, torch.zeros_like(moments)) + moments * (len(values) / T)
 
-    with apply_norms(network) as norms, torch.no_grad():
-        hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
-        try:
-            outputs = run_in_pieces(network, spikes)
-        finally:
-            for hook in hooks:
-                hook.remove()
+    with apply_norms(network) as norms, torch.no_grad(), ExitStack() as hooks:
+        for norm in norms:
+            hooks.enter_context(norm.register_forward_pre_hook(measure))
+        outputs = run_in_pieces(network, spikes)
+
     measured = []
     for norm in norms:
         mean, square = sums[norm].unbind(1)

@@ -22,12 +22,11 @@ from .integer import (
     IntegerReadout,
     Pooling,
     bound_current,
-    convolve,
     find_output,
     step_layer,
 )
 from .models import Convolution, Linear, MaxPool, Memory, Network, Residual, SpikingNetwork
-from .neurons import LIF, CountReadout, LeakyReadout
+from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout
 
 WEIGHT_BITS = 8  # int8; the smallest integer, such as -128, is not used
 HEADROOM = 2.0  # range of int16 relative to the threshold, at least
@@ -94,11 +93,7 @@ class _Synapses:
 
 
 def check_layers(network: nn.Module) -> SpikingNetwork:
-    """Return a network whose layers can all be compiled.
-
-    Raises:
-        ConfigError: If a layer cannot be compiled; the message names it.
-    """
+    """Return a network whose layers can all be compiled."""
     if not isinstance(network, SpikingNetwork):
         raise ConfigError(f"{type(network).__name__}: cannot be compiled to integers", TRAINABLE)
     for stage in _list_stages(network):
@@ -110,17 +105,13 @@ def check_layers(network: nn.Module) -> SpikingNetwork:
 
 
 def _list_stages(network: SpikingNetwork) -> list[_Stage]:
-    """Return the stages of a network: its spiking layers, each with the pooling after it.
-
-    Raises:
-        ConfigError: If there is another kind of layer.
-    """
+    """Return the stages of a network: its spiking layers, each with the pooling after it."""
     stages: list[_Stage] = []
     for number, layer in enumerate(network.layers):
         name = f"layers.{number} ({type(layer).__name__})"
         if isinstance(layer, Residual):
-            first, second = _as_stage(layer.first, f"{name}, first"), _as_stage(layer.second, f"{name}, second")
-            stages += [first, replace(second, residual=True)]
+            stages.append(_as_stage(layer.first, f"{name}, first"))
+            stages.append(replace(_as_stage(layer.second, f"{name}, second"), residual=True))
         elif isinstance(layer, MaxPool):
             side = layer.pool.kernel_size
             assert isinstance(side, int)
@@ -129,6 +120,7 @@ def _list_stages(network: SpikingNetwork) -> list[_Stage]:
             stages.append(_as_stage(layer, name))
         else:
             raise ConfigError(f"{name}: cannot be compiled to integers", TRAINABLE)
+
     readout = network.readout
     if isinstance(readout, CountReadout):
 
@@ -174,18 +166,31 @@ def quantise(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -> Integ
             f"spike tensors: found {counts.dtype}, expected counts (uint8)",
             Remedy("bins.form", "count", "train a network that can be compiled"),
         )
-    shape, levels = (counts.shape[2], counts.shape[3], counts.shape[4]), 2 ** (bits - 1) - 1
-    memory, x, previous, divisor = Memory(None, len(counts)), counts.flatten(0, 1).float(), None, 1
+    T, _, C, H, W = counts.shape
+    shape = (C, H, W)
+    levels = 2 ** (bits - 1) - 1
+
+    # Send the recordings through the float network, stage by stage: the scales of a stage
+    # are chosen for the inputs that it really gets.
+    memory = Memory(None, T)
+    x = counts.flatten(0, 1).float()
+    previous = None
+    divisor = 1
     layers = []
     for stage in _list_stages(network):
         synapses = _scale_inputs(stage.layer, x, divisor, levels)
-        layers.append(_quantise_layer(stage, synapses, _measure_peaks(stage, x, len(counts))))
-        x, previous, divisor = stage.forward(x, previous, memory), x, stage.divisor
-    if isinstance(network.readout, CountReadout):
-        return IntegerNetwork(shape, tuple(layers), _average_votes(len(network.linear.weight), network.readout.votes))
+        peaks = _measure_peaks(stage, x, T)
+        layers.append(_quantise_layer(stage, synapses, peaks))
+
+        x, previous = stage.forward(x, previous, memory), x
+        divisor = stage.divisor
+
+    readout = network.readout
+    if isinstance(readout, CountReadout):
+        return IntegerNetwork(shape, tuple(layers), _average_votes(len(network.linear.weight), readout.votes))
     synapses = _scale_inputs(network, x, divisor, levels)
     largest = IntegerNetwork.bound_inputs(layers)[-1]
-    return IntegerNetwork(shape, tuple(layers), _quantise_readout(network, synapses, largest))
+    return IntegerNetwork(shape, tuple(layers), _quantise_readout(readout, synapses, largest))
 
 
 def _average_votes(neurons: int, votes: int) -> IntegerReadout:
@@ -197,13 +202,21 @@ def _average_votes(neurons: int, votes: int) -> IntegerReadout:
 def _scale_inputs(layer: Convolution | Linear | SpikingNetwork, x: Tensor, divisor: int, levels: int) -> _Synapses:
     """Return the synapses of a layer for inputs multiplied by `divisor`: sums instead of averages."""
     sums = (x * divisor).double()
+    pixels: tuple[int, ...] = (0,)
     if isinstance(layer, Convolution):
         weight, bias = layer.folded()
-        padding, mean, square = int(layer.convolution.padding[0]), sums.mean((0, 2, 3)), sums.square().mean((0, 2, 3))
-        mean, square = mean[:, None, None], square[:, None, None]
+        padding = int(layer.convolution.padding[0])
+        pixels = (0, 2, 3)  # a channel has the same weights at each pixel
     else:
-        weight, bias, padding = layer.linear.weight.unflatten(1, x.shape[1:]), layer.linear.bias, 0
-        mean, square = sums.mean(0), sums.square().mean(0)
+        weight = layer.linear.weight.unflatten(1, x.shape[1:])
+        bias = layer.linear.bias
+        padding = 0
+
+    mean = sums.mean(pixels)
+    square = sums.square().mean(pixels)
+    if mean.ndim == 1:
+        mean = mean[:, None, None]
+        square = square[:, None, None]
     return _Synapses(_array(weight) / divisor, _array(bias), padding, _array(mean), _array(square), levels)
 
 
@@ -219,20 +232,20 @@ def _measure_peaks(stage: _Stage, x: Tensor, steps: int) -> NDArray[np.float64]:
     above the threshold does not matter if a spike sets it to 0.
     """
     lif = stage.lif
-    v, peak = torch.zeros(()), torch.zeros(())
-    for each in x.unflatten(0, (steps, -1)):
-        current = _find_currents(stage.layer, each)
-        h = v + lif.leak() * (lif.settings.gain * current - v)
-        peak = torch.maximum(peak, (h.abs() if lif.settings.subtract else -h).amax((2, 3)))
-        v = lif.settings.after(h, (h > lif.settings.threshold).to(h.dtype))
+    settings = lif.settings
+    v = torch.zeros(())
+    peak = torch.zeros(())
+    for inputs in x.unflatten(0, (steps, -1)):
+        h = v + lif.leak() * (settings.gain * _find_currents(stage.layer, inputs) - v)
+        peak = torch.maximum(peak, (h.abs() if settings.subtract else -h).amax((2, 3)))
+        v = settings.after(h, (h > settings.threshold).to(h.dtype))
     return _array(peak.quantile(PEAK_SHARE, dim=0))
 
 
 def _find_currents(layer: Convolution | Linear | SpikingNetwork, x: Tensor) -> Tensor:
     """Return the currents [B, M, H, W] for inputs [B, C, H, W]."""
     if isinstance(layer, Convolution):
-        weight, bias = layer.folded()
-        return nn.functional.conv2d(x, weight, bias, padding=layer.convolution.padding)
+        return layer.convolve_folded(x)
     currents: Tensor = layer.linear(x.flatten(1))[..., None, None]
     return currents
 
@@ -243,35 +256,39 @@ def _quantise_layer(stage: _Stage, synapses: _Synapses, peak: NDArray[np.float64
     A membrane of 1 has the size 2^shift / (leak * gain * scale), so a channel whose weights are tiny for its membranes
     gets a coarser scale than its weights need.
     """
-    lif = stage.lif
-    leak = round(float(lif.leak()) * (1 << LEAK_BITS))
-    factor = max(leak, 1) / (1 << LEAK_BITS) * lif.settings.gain
-    room = MAX_INT16 / np.maximum(peak, HEADROOM * lif.settings.threshold)  # size of a membrane of 1 that fits
+    settings = stage.lif.settings
+    leak = round(float(stage.lif.leak()) * (1 << LEAK_BITS))
+    factor = max(leak, 1) / (1 << LEAK_BITS) * settings.gain
+
+    # Choose the largest shift with which the membranes of all channels fit in int16.
+    room = MAX_INT16 / np.maximum(peak, HEADROOM * settings.threshold)  # size of a membrane of 1 that fits
     scale = np.maximum(_find_scales(synapses), 1 / (factor * room))
-    shift = int(np.clip(np.floor(np.log2((room * factor * scale).min() * (1 + 1e-12))), 0, MAX_SHIFT))
+    bits = np.floor(np.log2((room * factor * scale).min() * (1 + 1e-12)))  # 1e-12: rounding of an exact power
+    shift = int(np.clip(bits, 0, MAX_SHIFT))
+
     weight, bias = _round_weights(synapses, scale)
-    size = 2.0**shift / (factor * scale)
     limit = MAX_INT32 // 4
+    size = 2.0**shift / (factor * scale)
     return IntegerLayer(
         weight,
-        np.rint(bias / scale * 2.0**shift).clip(-limit, limit).astype(np.int32),
-        np.floor(lif.settings.threshold * size).clip(1, MAX_INT16 - 1).astype(np.int32),
-        max(leak, 1),
-        shift,
-        synapses.padding,
-        stage.pool,
-        lif.settings.subtract,
-        stage.pooling,
-        stage.residual,
+        bias=np.rint(bias / scale * 2.0**shift).clip(-limit, limit).astype(np.int32),
+        threshold=np.floor(settings.threshold * size).clip(1, MAX_INT16 - 1).astype(np.int32),
+        leak=max(leak, 1),
+        shift=shift,
+        padding=synapses.padding,
+        pool=stage.pool,
+        subtract=settings.subtract,
+        pooling=stage.pooling,
+        residual=stage.residual,
     )
 
 
-def _quantise_readout(network: SpikingNetwork, synapses: _Synapses, largest: int) -> IntegerReadout:
+def _quantise_readout(readout: LeakyReadout | LinearReadout, synapses: _Synapses, largest: int) -> IntegerReadout:
     """Return the readout in integers for inputs up to `largest`; all classes have one scale, to compare scores."""
-    readout = network.readout
-    leaky = isinstance(readout, LeakyReadout)
-    leak = max(round(readout.factor * (1 << LEAK_BITS)), 1) if isinstance(readout, LeakyReadout) else 1 << LEAK_BITS
-    gain = readout.gain if isinstance(readout, LeakyReadout) and leaky else 1.0
+    leak, gain = 1 << LEAK_BITS, 1.0
+    if isinstance(readout, LeakyReadout):
+        leak = max(round(readout.factor * (1 << LEAK_BITS)), 1)
+        gain = readout.gain
     squares = np.broadcast_to(synapses.square, synapses.weight.shape).reshape(-1, 1, 1)
     whole = replace(synapses, weight=synapses.weight.reshape(1, -1, 1, 1), square=squares)
 
@@ -336,11 +353,12 @@ def round_weights(network: nn.Module, bits: int | None) -> Iterator[None]:
     kept: list[tuple[Tensor, Tensor]] = []
     if bits is not None:
         network = check_layers(network)
-        layers = [stage.layer for stage in _list_stages(network)]
-        modules = [each.convolution if isinstance(each, Convolution) else each.linear for each in layers]
-        kept = [(module.weight, module.weight.data) for module in modules]
-        for parameter, weight in kept:
-            parameter.data = _round_rows(weight.flatten(1), bits).view_as(weight)
+        for stage in _list_stages(network):
+            layer = stage.layer
+            parameter = layer.convolution.weight if isinstance(layer, Convolution) else layer.linear.weight
+            kept.append((parameter, parameter.data))
+            parameter.data = _round_rows(parameter.data.flatten(1), bits).view_as(parameter)
+
         if not isinstance(network.readout, CountReadout):  # all classes have one scale
             last = network.linear.weight
             kept.append((last, last.data))
@@ -380,16 +398,21 @@ def measure_changes(network: Network, compiled: IntegerNetwork, counts: NDArray[
         Number of pixels (after pooling) and steps with another output, and sum of the outputs, for each layer.
     """
     stages = _list_stages(check_layers(network))
-    memory, x, previous, changes = Memory(None, len(counts)), torch.from_numpy(counts).float(), None, []
-    inputs, before = counts, counts
-    for stage, integer in zip(stages, compiled.layers, strict=True):
+    memory = Memory(None, len(counts))
+    x = torch.from_numpy(counts).float()
+    previous = None
+    inputs = before = counts
+    changes = []
+    for stage, layer in zip(stages, compiled.layers, strict=True):
         x, previous = stage.forward(x, previous, memory), x
         expected = np.rint(x.numpy() * stage.divisor).astype(np.uint8)
-        membrane = np.zeros_like(convolve(integer.weight, inputs[0], integer.padding), dtype=np.int16)
+
+        membrane = np.zeros(layer.membrane_shape(inputs.shape[1:]), np.int16)
         changed = 0
-        for each, added, output in zip(inputs, before, expected, strict=True):
-            done, membrane = step_layer(integer, each, membrane)
-            changed += int(np.count_nonzero(find_output(integer, done.spikes, added) != output))
+        for given, added, output in zip(inputs, before, expected, strict=True):
+            step, membrane = step_layer(layer, given, membrane)
+            changed += int(np.count_nonzero(find_output(layer, step.spikes, added) != output))
         changes.append((changed, int(expected.sum())))
+
         inputs, before = expected, inputs
     return changes

@@ -18,6 +18,8 @@ the cache, and never stored unpooled.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, NamedTuple, NoReturn, get_args
 
 import numpy as np
@@ -28,7 +30,6 @@ from torch import Tensor
 from ..base.errors import ConfigError
 from ..base.kernels import njit
 from .config import Surrogate
-from .threads import run_in_threads
 
 BLOCK = 4096  # neurons per block; their state stays in the cache
 SURROGATES: tuple[Surrogate, ...] = get_args(Surrogate)
@@ -62,22 +63,18 @@ class ScanSettings(NamedTuple):
     reset: float = 0.0
     drop: float = 1.0
 
-    def pack(self) -> list[float]:
-        """Return the settings as numbers, the form that an operator of torch takes; see `unpack`."""
-        return [float(each) for each in self._replace(surrogate=SURROGATES.index(self.surrogate))]  # type: ignore[arg-type]
-
-    @classmethod
-    def unpack(cls, numbers: Sequence[float]) -> ScanSettings:
-        """Return the settings that were packed."""
-        gain, surrogate, slope, subtract, detach, pool, in_place, *levels = numbers
-        flags = bool(subtract), bool(detach), int(pool), bool(in_place)
-        return cls(gain, SURROGATES[int(surrogate)], slope, *flags, *levels)
-
     def after(self, potentials: Tensor, spikes: Tensor) -> Tensor:
         """Return the potentials after the resets of `spikes`."""
         if self.subtract:
             return potentials - self.drop * spikes
         return potentials * (1 - spikes) + self.reset * spikes
+
+
+SCHEMA = (
+    "float gain, str surrogate, float slope, bool subtract, bool detach, int pool, bool in_place, float threshold, "
+    "float reset, float drop) -> (Tensor, Tensor, Tensor)"
+)
+"""`ScanSettings` as the last arguments of an operator of torch, and its results."""
 
 
 class _Neuron(NamedTuple):
@@ -94,6 +91,8 @@ class _Neuron(NamedTuple):
         threshold: b.
         reset: r.
         drop: d.
+        pool: Average-pooling size of the spikes.
+        channels: Channels C, the innermost axis.
     """
 
     factor: Any
@@ -106,17 +105,7 @@ class _Neuron(NamedTuple):
     threshold: Any
     reset: Any
     drop: Any
-
-
-class _Squares(NamedTuple):
-    """Average pooling in the kernels.
-
-    Args:
-        side: Pooling size.
-        channels: Channels C, the innermost axis.
-    """
-
-    side: int
+    pool: int
     channels: int
 
 
@@ -135,7 +124,7 @@ def scan_lif(currents: Tensor, state: Tensor | None, factor: Tensor, settings: S
     """
     start = torch.zeros_like(currents[0]) if state is None else state
     if torch.compiler.is_compiling():
-        _, spikes, last = scan_lif_compiled(currents, start, factor, settings._replace(in_place=False).pack())
+        _, spikes, last = scan_lif_compiled(currents, start, factor, *settings._replace(in_place=False))
         return spikes, last
     spikes, last, _ = _ScanLIF.apply(currents, start, factor, settings)  # type: ignore[no-untyped-call]
     return spikes, last
@@ -148,21 +137,26 @@ def scan_membranes(
 
     With `derived`, return the surrogate derivatives of the spikes instead of the potentials before the reset.
     """
-    last, T, pool = start.contiguous().clone(), len(currents), settings.pool
     membrane = currents.contiguous()
-    if membrane is currents:
-        membrane = currents if settings.in_place else currents.clone()
+    if membrane is currents and not settings.in_place:
+        membrane = currents.clone()
     if settings.in_place:
         torch.autograd.graph.increment_version(currents)  # torch raises an error if they are used again
-    if pool == 1:
-        spikes = torch.empty_like(membrane)
-    else:
-        _, B, H, W, C = membrane.shape
-        spikes = membrane.new_empty((T, B, H // pool, W // pool, C))
-    kernel = _forward if pool == 1 else _forward_pooled
-    constants = _constants(membrane, factor, settings, derived=derived)
-    _run_in_threads(kernel, _rows(membrane, spikes, last, pool), constants)
+
+    spikes = membrane.new_empty(_pooled_shape(membrane, settings.pool))
+    last = start.contiguous().clone()
+    kernel = _forward if settings.pool == 1 else _forward_squares
+    neuron = _as_neuron(membrane, factor, settings, derived=derived)
+    _run_kernel(kernel, _rows(membrane, spikes, last, settings.pool), neuron)
     return membrane, spikes, last
+
+
+def _pooled_shape(currents: Tensor, pool: int) -> list[int]:
+    """Return the shape of the spikes for currents [T, ...], or [T, B, H, W, C] if they are pooled."""
+    shape = [*currents.shape]
+    if pool > 1:
+        shape[2:4] = shape[2] // pool, shape[3] // pool
+    return shape
 
 
 class _ScanLIF(torch.autograd.Function):
@@ -218,9 +212,10 @@ class _ScanLIFBack(torch.autograd.Function):
         trains_factor: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         to_currents, to_start = _scan_back(membrane, factor, (to_spikes, to_last), settings)
-        if not trains_factor:
-            return to_currents, to_start, factor.new_empty(())
-        return to_currents, to_start, _factor_gradient(membrane, start, to_currents, factor, settings).to(factor)
+        to_factor = torch.empty_like(factor)
+        if trains_factor:
+            to_factor = _factor_gradient(membrane, start, to_currents, factor, settings)
+        return to_currents, to_start, to_factor
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -259,61 +254,52 @@ def _scan_back(
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of currents and first state, from the gradients of spikes and last state."""
     to_spikes, to_last = (gradient.contiguous() for gradient in gradients)
-    to_currents, to_start = torch.empty_like(membrane), to_last.clone()
+    to_currents = torch.empty_like(membrane)
+    to_start = to_last.clone()
+
     h, to_z, to_v = _rows(membrane, to_spikes, to_start, settings.pool)
     to_i = _rows(to_currents, to_spikes, to_start, settings.pool)[0]
-    constants = _constants(membrane, factor, settings)
-    kernel = _backward if settings.pool == 1 else _backward_pooled
-    _run_in_threads(kernel, (h, to_z, to_i, to_v), constants)
+    kernel = _backward if settings.pool == 1 else _backward_squares
+    _run_kernel(kernel, (h, to_z, to_i, to_v), _as_neuron(membrane, factor, settings))
     return to_currents, to_start
 
 
-@torch.library.custom_op("dvspipe::scan_lif", mutates_args=())
-def scan_lif_compiled(
-    currents: Tensor, start: Tensor, factor: Tensor, numbers: list[float]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Operator for `torch.compile`, which cannot trace compiled kernels: `scan_membranes`, and its gradient.
-
-    Args:
-        currents: As in `scan_lif`.
-        start: Membrane potential [...] before the first step.
-        factor: As in `scan_lif`.
-        numbers: `ScanSettings.pack`, not in place.
-    """
-    return scan_membranes(currents, start, factor, ScanSettings.unpack(numbers))
+@torch.library.custom_op(
+    "dvspipe::scan_lif", mutates_args=(), schema=f"(Tensor currents, Tensor start, Tensor factor, {SCHEMA}"
+)
+def scan_lif_compiled(currents: Tensor, start: Tensor, factor: Tensor, *settings: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Operator for `torch.compile`, which cannot trace compiled kernels: `scan_membranes`, and its gradient."""
+    return scan_membranes(currents, start, factor, ScanSettings(*settings))
 
 
 @scan_lif_compiled.register_fake
-def _(currents: Tensor, start: Tensor, _factor: Tensor, numbers: list[float]) -> tuple[Tensor, Tensor, Tensor]:
-    shape, pool = list(currents.shape), ScanSettings.unpack(numbers).pool
-    if pool > 1:
-        shape[2:4] = shape[2] // pool, shape[3] // pool
-    return currents.new_empty(currents.shape), currents.new_empty(shape), start.new_empty(start.shape)
+def _(currents: Tensor, start: Tensor, _factor: Tensor, *settings: Any) -> tuple[Tensor, Tensor, Tensor]:
+    shape = _pooled_shape(currents, ScanSettings(*settings).pool)
+    return torch.empty_like(currents), currents.new_empty(shape), torch.empty_like(start)
 
 
-@torch.library.custom_op("dvspipe::scan_lif_backward", mutates_args=())
-def _scan_back_compiled(
-    saved: list[Tensor], gradients: list[Tensor], numbers: list[float]
-) -> tuple[Tensor, Tensor, Tensor]:
+@torch.library.custom_op(
+    "dvspipe::scan_lif_backward", mutates_args=(), schema=f"(Tensor[] saved, Tensor[] gradients, {SCHEMA}"
+)
+def _scan_back_compiled(saved: list[Tensor], gradients: list[Tensor], *settings: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of the currents, the first state and the factor."""
-    (membrane, start, factor), settings = saved, ScanSettings.unpack(numbers)
-    to_currents, to_start = _scan_back(membrane, factor, gradients, settings)
-    return to_currents, to_start, _factor_gradient(membrane, start, to_currents, factor, settings).to(factor)
+    (membrane, start, factor), constants = saved, ScanSettings(*settings)
+    to_currents, to_start = _scan_back(membrane, factor, gradients, constants)
+    return to_currents, to_start, _factor_gradient(membrane, start, to_currents, factor, constants)
 
 
 @_scan_back_compiled.register_fake
-def _(saved: list[Tensor], _gradients: list[Tensor], _numbers: list[float]) -> tuple[Tensor, Tensor, Tensor]:
-    membrane, start, factor = saved
-    return tuple(each.new_empty(each.shape) for each in (membrane, start, factor))  # type: ignore[return-value]
+def _(saved: list[Tensor], _gradients: list[Tensor], *_settings: Any) -> tuple[Tensor, ...]:
+    return tuple(map(torch.empty_like, saved))
 
 
 def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    _, start, factor, ctx.numbers = inputs
+    _, start, factor, *ctx.settings = inputs
     ctx.save_for_backward(output[0], start, factor)
 
 
-def _propagate(ctx: Any, _to_membrane: Tensor, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-    return *_scan_back_compiled([*ctx.saved_tensors], [*gradients], ctx.numbers), None
+def _propagate(ctx: Any, _to_membrane: Tensor, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    return *_scan_back_compiled([*ctx.saved_tensors], [*gradients], *ctx.settings), *[None for _ in ctx.settings]
 
 
 scan_lif_compiled.register_autograd(_propagate, setup_context=_save_for_backward)
@@ -325,27 +311,27 @@ def _factor_gradient(
     """Return the sum of dh * (h - v) / a, where dh = di / (a * g) and v is the membrane before the step."""
     spikes = (membrane[:-1] > settings.threshold).to(membrane.dtype)
     before = torch.cat([start[None], settings.after(membrane[:-1], spikes)])
-    a, gain = float(factor), settings.gain
-    return (to_currents * (membrane - before)).sum() / (a * a * gain)
+    a = float(factor)
+    return ((to_currents * (membrane - before)).sum() / (a * a * settings.gain)).to(factor)
 
 
-def _constants(membrane: Tensor, factor: Tensor, settings: ScanSettings, *, derived: bool = False) -> tuple[Any, ...]:
-    """Return the last kernel arguments: the neuron and, if spikes are pooled, the squares."""
+def _as_neuron(membrane: Tensor, factor: Tensor, settings: ScanSettings, *, derived: bool = False) -> _Neuron:
+    """Return the constants of the kernels in the dtype of the membrane [T, ...]."""
     number = membrane.numpy().dtype.type
-    surrogate = SURROGATES.index(settings.surrogate)
-    neuron = _Neuron(
-        number(factor.item()),
-        number(settings.gain),
-        settings.subtract,
-        number(not settings.detach),
-        derived,
-        surrogate,
-        number(settings.slope),
-        number(settings.threshold),
-        number(settings.reset),
-        number(settings.drop),
+    return _Neuron(
+        factor=number(factor.item()),
+        gain=number(settings.gain),
+        subtract=settings.subtract,
+        into_reset=number(not settings.detach),
+        derives=derived,
+        surrogate=SURROGATES.index(settings.surrogate),
+        slope=number(settings.slope),
+        threshold=number(settings.threshold),
+        reset=number(settings.reset),
+        drop=number(settings.drop),
+        pool=settings.pool,
+        channels=membrane.shape[-1],
     )
-    return (neuron,) if settings.pool == 1 else (neuron, _Squares(settings.pool, membrane.shape[-1]))
 
 
 def _rows(membrane: Tensor, spikes: Tensor, last: Tensor, pool: int) -> tuple[NDArray[Any], ...]:
@@ -361,12 +347,32 @@ def _rows(membrane: Tensor, spikes: Tensor, last: Tensor, pool: int) -> tuple[ND
     )
 
 
-def _run_in_threads(kernel: Callable[..., None], arrays: tuple[NDArray[Any], ...], constants: tuple[Any, ...]) -> None:
-    """Run a kernel over all neurons; its last arguments are the range."""
-    first = arrays[0]
-    end, size = first.shape[1], BLOCK if first.ndim == 2 else 1
-    parts = -(-end // size)
-    run_in_threads(parts, lambda start, stop: kernel(*arrays, *constants, start * size, min(stop * size, end)))
+def _run_kernel(kernel: Callable[..., None], arrays: tuple[NDArray[Any], ...], neuron: _Neuron) -> None:
+    """Run a kernel over all neurons [T, N] or recordings [T, B, H, N], in blocks; its last arguments are the range."""
+    end = arrays[0].shape[1]
+    size = BLOCK if arrays[0].ndim == 2 else 1
+
+    def run(start: int, stop: int) -> None:
+        kernel(*arrays, neuron, start * size, min(stop * size, end))
+
+    run_in_threads(-(-end // size), run)
+
+
+def run_in_threads(count: int, work: Callable[[int, int], object]) -> None:
+    """Call `work(first, last)` on consecutive ranges of `count` items, in as many threads as torch uses."""
+    threads = min(torch.get_num_threads(), count)
+    if threads <= 1:
+        work(0, count)
+        return
+
+    edges = [count * part // threads for part in range(threads + 1)]
+    for _ in _open_pool(torch.get_num_threads()).map(work, edges, edges[1:]):
+        pass
+
+
+@cache
+def _open_pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="kernels")
 
 
 @njit(inline="always")
@@ -394,40 +400,56 @@ def _forward(
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _step(h: NDArray[Any], z: NDArray[Any], state: NDArray[Any], neuron: _Neuron) -> None:
-    factor, gain, threshold, reset, drop = neuron.factor, neuron.gain, neuron.threshold, neuron.reset, neuron.drop
-    one, zero, half_pi = type(factor)(1), type(factor)(0), type(factor)(np.pi / 2)
+    """Compute a step of neurons: `h` holds the currents, then the potentials; `state` is v. There are no branches."""
+    factor = neuron.factor
+    threshold = neuron.threshold
+    one, zero, half_pi = (
+        type(factor)(1),
+        type(factor)(0),
+        type(factor)(np.pi / 2),
+    )  # numbers in the dtype of the currents
+
     for n in range(h.size):
-        potential = state[n] + factor * (gain * h[n] - state[n])
+        potential = state[n] + factor * (neuron.gain * h[n] - state[n])
         spike = one if potential > threshold else zero
         if neuron.derives:
             h[n] = _surrogate_gradient(neuron, potential - threshold, one, zero, half_pi)
         else:
             h[n] = potential
         z[n] = spike
-        state[n] = potential - drop * spike if neuron.subtract else potential * (one - spike) + reset * spike
+
+        if neuron.subtract:
+            state[n] = potential - neuron.drop * spike
+        else:
+            state[n] = potential * (one - spike) + neuron.reset * spike
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
-def _forward_pooled(
+def _forward_squares(
     membrane: NDArray[Any],
     spikes: NDArray[Any],
     v: NDArray[Any],
     neuron: _Neuron,
-    squares: _Squares,
     first: int,
     last: int,
 ) -> None:
+    """Scan recordings b, their rows in blocks of complete squares, and steps; average the spikes of each square.
+
+    `membrane` [T, B, H, W * C] and `v` [B, H, W * C] are full, `spikes` [T, B, H // pool, W // pool * C] pooled.
+    """
     T, _, H, N = membrane.shape
-    side = squares.side
-    rows, pooled_rows, share = _rows_of_block(N, side), spikes.shape[2], type(neuron.factor)(1) / (side * side)
-    z = np.empty(N, membrane.dtype)
+    side, pooled_rows = neuron.pool, spikes.shape[2]
+    rows = _rows_of_block(N, side)
+    share = type(neuron.factor)(1) / (side * side)
+
+    z = np.empty(N, membrane.dtype)  # spikes of one row
     for b in range(first, last):
         for top in range(0, H, rows):
             for step in range(T):
                 for row in range(top, min(top + rows, H)):
                     _step(membrane[step, b, row], z, v[b, row], neuron)
                     if row // side < pooled_rows:
-                        _add_pooled(z, spikes[step, b, row // side], squares, share, row % side == 0)
+                        _add_to_squares(z, spikes[step, b, row // side], neuron, share, row % side == 0)
 
 
 @njit(inline="always")
@@ -437,9 +459,9 @@ def _rows_of_block(N: int, side: int) -> int:
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
-def _add_pooled(z: NDArray[Any], pooled: NDArray[Any], squares: _Squares, share: Any, first: bool) -> None:
+def _add_to_squares(z: NDArray[Any], pooled: NDArray[Any], neuron: _Neuron, share: Any, first: bool) -> None:
     """Add a row of spikes to a row of pooled means."""
-    side, C = squares.side, squares.channels
+    side, C = neuron.pool, neuron.channels
     if first:
         pooled[:] = 0
     for place in range(pooled.size // C):
@@ -470,34 +492,44 @@ def _backward(
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _step_back(h: NDArray[Any], to_z: NDArray[Any], to_i: NDArray[Any], carried: NDArray[Any], neuron: _Neuron) -> None:
+    """Compute the gradients of a step, `to_h` in the formulas at the top; `carried` is the gradient of v."""
     factor = neuron.factor
-    one, zero, half_pi = type(factor)(1), type(factor)(0), type(factor)(np.pi / 2)
-    keep, into = one - factor, factor * neuron.gain
+    one, zero, half_pi = (
+        type(factor)(1),
+        type(factor)(0),
+        type(factor)(np.pi / 2),
+    )  # numbers in the dtype of the currents
+    keep = one - factor
+    into = factor * neuron.gain
+
     for n in range(h.size):
         distance = h[n] - neuron.threshold
         quiet = zero if distance > zero else one
         surrogate = _surrogate_gradient(neuron, distance, one, zero, half_pi)
         into_reset = neuron.into_reset * surrogate
         reset = one - neuron.drop * into_reset if neuron.subtract else quiet + (neuron.reset - h[n]) * into_reset
+
         to_h = to_z[n] * surrogate + carried[n] * reset
         to_i[n] = into * to_h
         carried[n] = keep * to_h
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
-def _backward_pooled(
+def _backward_squares(
     membrane: NDArray[Any],
     to_spikes: NDArray[Any],
     to_currents: NDArray[Any],
     to_v: NDArray[Any],
     neuron: _Neuron,
-    squares: _Squares,
     first: int,
     last: int,
 ) -> None:
+    """Scan back through the steps of `_forward_squares`; each spike gets its share of the gradient of its square."""
     T, _, H, N = membrane.shape
-    side = squares.side
-    rows, pooled_rows, share = _rows_of_block(N, side), to_spikes.shape[2], type(neuron.factor)(1) / (side * side)
+    side, pooled_rows = neuron.pool, to_spikes.shape[2]
+    rows = _rows_of_block(N, side)
+    share = type(neuron.factor)(1) / (side * side)
+
     to_z = np.zeros(N, membrane.dtype)  # columns outside the squares stay 0
     for b in range(first, last):
         for top in range(0, H, rows):
@@ -506,14 +538,14 @@ def _backward_pooled(
                     if row // side >= pooled_rows:
                         to_z[:] = 0
                     elif row % side == 0:
-                        _spread(to_spikes[step, b, row // side], to_z, squares, share)
+                        _spread_squares(to_spikes[step, b, row // side], to_z, neuron, share)
                     _step_back(membrane[step, b, row], to_z, to_currents[step, b, row], to_v[b, row], neuron)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
-def _spread(to_pooled: NDArray[Any], to_z: NDArray[Any], squares: _Squares, share: Any) -> None:
+def _spread_squares(to_pooled: NDArray[Any], to_z: NDArray[Any], neuron: _Neuron, share: Any) -> None:
     """Write the gradients of a row of spikes from the gradients of their pooled means."""
-    side, C = squares.side, squares.channels
+    side, C = neuron.pool, neuron.channels
     for place in range(to_pooled.size // C):
         own = to_pooled[place * C : (place + 1) * C]
         for column in range(place * side, (place + 1) * side):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..base.kernels import njit
-from .threads import run_in_threads
+from .scan import run_in_threads
 
 MAX_DENSITY = 0.25  # with more values that are not 0, a dense convolution is faster
 MIN_CHANNELS = 8  # with fewer input channels, a dense convolution is faster

@@ -30,8 +30,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..base.errors import ConfigError, DataError
+from ..base.errors import ConfigError
 from ..base.kernels import njit
+from .inputs import check_tensor
 
 Floats = NDArray[np.float64]
 
@@ -73,22 +74,10 @@ def first_spike_times(
     """
     if leak not in LEAKS:
         raise ConfigError(f"leak = {leak:g}: has no closed form (expected 0, 0.5 or 1)")
-    check_shapes(times, weights, "B N")
+    check_tensor(first_spike_times, "times", times, "B N")
+    check_tensor(first_spike_times, "weights", weights, "M N", {"N": times.shape[1]})
     spiked: Tensor = _FirstSpike.apply(times, weights, leak, horizon, least_slope)  # type: ignore[no-untyped-call]
     return spiked
-
-
-def check_shapes(times: Tensor, weights: Tensor, dimensions: str) -> None:
-    """Check that weights [M, N] have as many inputs N as `times`; `dimensions` names its axes, as in "B N".
-
-    Raises:
-        DataError: If the shapes do not match.
-    """
-    names = dimensions.split()
-    if times.ndim != len(names) or weights.ndim != 2 or times.shape[names.index("N")] != weights.shape[1]:
-        raise DataError(
-            f"times {list(times.shape)}, weights {list(weights.shape)}: expected [{', '.join(names)}] and [M, N]"
-        )
 
 
 def find_undefined(times: Tensor, weights: Tensor) -> Tensor:
@@ -202,9 +191,9 @@ def _forward(
     """
     B, N = times.shape
     M = rows.shape[1]
-    v, i = np.zeros(M), np.zeros(M)
+    v, i = np.zeros(M), np.zeros(M)  # V and I of each neuron at the current input
     for b in range(B):
-        left = M
+        left = M  # neurons that have not spiked
         for m in range(M):
             v[m] = i[m] = slopes[b, m] = peaks[b, m] = 0
             moments[b, m] = -np.inf
@@ -212,6 +201,8 @@ def _forward(
             now = times[b, n]
             if not now < np.inf:
                 break
+
+            # The input n increases the currents of all neurons; simultaneous inputs are added together.
             row = order[b, n]
             for m in range(M):
                 i[m] += rows[row, m]
@@ -219,6 +210,8 @@ def _forward(
             gap = after - now
             if gap == 0:
                 continue
+
+            # Find the neurons that spike, or reach their peak, before the next input.
             keep, add, fall = math.exp(-leak * gap), _response(gap, leak), math.exp(-gap)
             for m in range(M):
                 if slopes[b, m] > 0:
@@ -227,6 +220,7 @@ def _forward(
                 rises = gap < np.inf and i[m] * fall >= leak * at_end  # to the end: it has at most one peak
                 if not wants_peaks and (i[m] <= leak or (rises and at_end < 1)):
                     continue
+
                 s = _crossing(v[m], i[m], leak)
                 if s <= gap and s < np.inf:
                     moments[b, m] = now + s
@@ -240,6 +234,8 @@ def _forward(
                         moments[b, m], peaks[b, m] = now + s, largest
             if left == 0 or gap == np.inf:
                 break
+
+            # Update V and I to the next input.
             for m in range(M):
                 v[m] = v[m] * keep + i[m] * add
                 i[m] *= fall
@@ -281,6 +277,8 @@ def _backward(
             now = times[b, n]
             if not now < last:
                 break
+
+            # Inputs at the same time have the same derivatives.
             if now != before:
                 for m in range(M):
                     by_weight[m] = by_time[m] = 0
@@ -291,6 +289,7 @@ def _backward(
                         if wants_times:  # e'(s) = exp(-s) - a e(s)
                             by_time[m] = shares[b, m] * ((math.exp(-s) if s < np.inf else 0.0) - leak * e)
                 before = now
+
             row = order[b, n]
             for m in range(M):
                 to_rows[row, m] += by_weight[m]

@@ -1,10 +1,10 @@
 """Learning rules, one module each; `protocols` says how the rules of each kind are called."""
 
+from ..networks import FirstSpikeLayer, first_spike_times
 from .convolution import Competition, StdpConfig, convergence, learn_convolution
 from .decolle import Decolle
 from .eprop import EProp
 from .eventprop import EventPropLayer, eventprop
-from .first_spike import FirstSpikeLayer, first_spike_times
 from .online import OnlineRule
 from .protocols import GradientRule, PlasticityRule, SpikeTimeLayer, Traces
 from .readout import (

@@ -25,6 +25,7 @@ from ..base.kernels import njit
 from ..networks.integrate_and_fire import SCAN_FASTMATH, Singles, add_spikes
 
 NEVER = np.int32(2**31 - 1)
+DEPRESSION = 0.75  # learning rate of depression, relative to potentiation (Kheradpisheh et al. 2018)
 
 Count = Annotated[int, Field(ge=1, le=4096)]
 Radius = Annotated[int, Field(ge=0, le=4096)]
@@ -43,8 +44,6 @@ class StdpConfig(Settings):
     """Initial learning rate of potentiation."""
     largest: float = Field(default=0.15, gt=0, le=1)
     """Final learning rate of potentiation."""
-    depression: float = Field(default=0.75, gt=0, le=1)
-    """Learning rate of depression, relative to potentiation."""
     doubled_after: int = Field(default=500, ge=1)
     """Number of recordings after which a layer doubles its learning rates, up to `largest`."""
     readout_c: float = Field(default=1e-2, gt=0)
@@ -54,12 +53,12 @@ class StdpConfig(Settings):
         """Return the learning rates of potentiation and depression, float32 [count, 2], after `seen` recordings.
 
         Example:
-            >>> StdpConfig(increase=0.125, depression=0.5, largest=0.5, doubled_after=1).rates(0, 3).tolist()
-            [[0.125, 0.0625], [0.25, 0.125], [0.5, 0.25]]
+            >>> StdpConfig(increase=0.125, largest=0.5, doubled_after=1).rates(0, 3).tolist()
+            [[0.125, 0.09375], [0.25, 0.1875], [0.5, 0.375]]
         """
         doublings = np.minimum(np.arange(seen, seen + count) // self.doubled_after, 60)
         increase = np.minimum(self.largest, self.increase * 2.0**doublings)
-        return np.stack([increase, self.depression * increase], axis=1).astype(np.float32)
+        return np.stack([increase, DEPRESSION * increase], axis=1).astype(np.float32)
 
 
 class Competition(NamedTuple):

@@ -36,8 +36,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..base.kernels import njit
-from ..networks.inputs import check_positive
-from ..networks.spike_times import check_shapes, find_undefined
+from ..networks.inputs import check_positive, check_tensor
+from ..networks.spike_times import find_undefined
 
 NEWTON_STEPS = 100  # at most; bisects when a Newton step leaves the bracket
 MEAN, DEVIATION = 2.0, 1.0  # initial weights times N and sqrt(N), in units of the sum that reaches the threshold
@@ -64,7 +64,8 @@ def eventprop(times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float,
     """
     check_positive("eventprop", tau_mem=tau_mem, tau_syn=tau_syn, threshold=threshold)
     times = times[:, :, None] if times.ndim == 2 else times
-    check_shapes(times, weights, "B N S")
+    check_tensor(eventprop, "times", times, "B N S")
+    check_tensor(eventprop, "weights", weights, "M N", {"N": times.shape[1]})
     spiked: Tensor = _EventProp.apply(times, weights, (tau_mem, tau_syn, threshold))  # type: ignore[no-untyped-call]
     return spiked
 

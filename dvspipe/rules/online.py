@@ -51,11 +51,7 @@ class Trace:
 
 
 class Dropout:
-    """Dropout with one mask per recording, used at every step and for the errors.
-
-    Args:
-        share: Probability of dropping a feature, in [0, 1).
-    """
+    """Dropout with one mask per recording, used at every step and for the errors."""
 
     def __init__(self, share: float) -> None:
         self.share = share
@@ -142,12 +138,7 @@ class Activity:
 
 
 class OnlineLayer:
-    """Spiking layer that runs forward in time without a graph.
-
-    Args:
-        block: Layer of the network.
-        keep: Decay of the input traces per step; None: decay of the membranes.
-    """
+    """Spiking layer that runs forward in time without a graph; `keep` is the decay of the input traces per step."""
 
     def __init__(self, block: Convolution | Linear, keep: float | None) -> None:
         self.block, self.lif = block, block.lif
@@ -295,20 +286,20 @@ class OnlineRule(ABC):
         """
         check_tensor(self, "spikes", spikes, "T B C H W", self.network.sizes)
         layers = [OnlineLayer(block, self.keep) for block in self.network.layers]  # type: ignore[arg-type]
-        readout = _Readout(self.network, Trace(self.readout_keep), Trace(self.readout_keep))
-        everything = [*(layer.synapses for layer in layers), readout.synapses]
+        readout = _Readout(self.network, self.readout_keep)
+        synapses = [*(layer.synapses for layer in layers), readout.synapses]
         outputs = []
         for piece in spikes.split(1 if after_step else self.steps):
             outputs.append(self._learn_piece(layers, readout, piece, _scaled(loss, len(piece) / len(spikes))))
             if after_step:
-                for synapses in everything:
-                    synapses.release()
+                for each in synapses:
+                    each.release()
                 after_step()
-                for synapses in everything:
-                    synapses.read()
+                for each in synapses:
+                    each.read()
         if not after_step:
-            for synapses in everything:
-                synapses.release()
+            for each in synapses:
+                each.release()
         return torch.cat(outputs)
 
     @torch.no_grad()
@@ -327,12 +318,12 @@ class OnlineRule(ABC):
 class _Readout:
     """Linear layer and leaky integrators; one trace gives their exact gradient."""
 
-    def __init__(self, network: SpikingNetwork, trace: Trace, ones: Trace) -> None:
+    def __init__(self, network: SpikingNetwork, keep: float) -> None:
         assert isinstance(network.readout, LeakyReadout)
         self.neurons = network.readout
         self.synapses = Synapses(network.linear)
         self.scale = network.readout.factor * network.readout.gain
-        self._trace, self._ones = trace, ones
+        self._trace, self._ones = Trace(keep), Trace(keep)
         self._state: Tensor | None = None
         self._dropout = Dropout(network.dropout if network.training else 0.0)
         self._traced = self._all_ones = torch.empty(0)

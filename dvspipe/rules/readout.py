@@ -87,11 +87,8 @@ def read_features(network: Network, spikes: Tensor) -> Tensor:
 def read_inputs(network: SpikingNetwork, spikes: Tensor) -> Tensor:
     """Return the inputs [T, B, F] of the last linear layer for spikes [T, B, C, H, W], in evaluation mode."""
     found: list[Tensor] = []
-    hook = network.linear.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
-    try:
+    with network.linear.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0])):
         network.eval()(spikes)
-    finally:
-        hook.remove()
     return found[0]
 
 
@@ -196,15 +193,14 @@ def fit_readout(
         raise DataError(
             f"a label is not a class (found {int(labels.min())} to {int(labels.max())}, expected 0 to {K - 1})"
         )
-    weights = _weigh(torch.arange(len(features)) if recordings is None else recordings)
     given = features @ readout.T
     kept = features[:0] if classes is None else classes[~torch.isin(torch.arange(K), labels)]
-    ridge = _Ridge(features, weights, kept)
+    ridge = _Ridge(features, torch.arange(len(features)) if recordings is None else recordings, kept)
     one_hot = nn.functional.one_hot(labels, K)
 
     def loss(logits: Tensor) -> float:
         each = nn.functional.cross_entropy(logits / temperature, labels, reduction="none")
-        return float((each * weights.own).sum())
+        return float((each * ridge.weights).sum())
 
     best, least = ReadoutFit(readout, math.inf, given), loss(given)
     for penalty in PENALTIES:
@@ -227,33 +223,24 @@ def _iterate(ridge: _Ridge, given: Tensor, one_hot: Tensor, penalty: float, temp
     return wanted
 
 
-class _Weights(NamedTuple):
-    """Sample indices per recording, and the weight of each sample [N]."""
-
-    groups: tuple[Tensor, ...]
-    own: Tensor
-
-
-def _weigh(recordings: Tensor) -> _Weights:
-    groups = tuple((recordings == each).nonzero()[:, 0] for each in recordings.unique())
-    own = torch.ones(len(recordings), dtype=torch.float64)
-    for group in groups:
-        own[group] = 1 / len(group)
-    return _Weights(groups, own)
-
-
 class _Ridge:
     """Ridge regression of targets [N, K] on features [N, F] for any penalty, from one singular value decomposition.
 
-    The features `kept` [M, F] have targets of 0, each with the total weight of all recordings.
+    The samples of a recording share a weight of 1. The features `kept` [M, F] have targets of 0, each with the total
+    weight of all recordings.
     """
 
-    def __init__(self, features: Tensor, weights: _Weights, kept: Tensor) -> None:
-        self._groups, self._roots = weights.groups, weights.own.sqrt()[:, None]
+    def __init__(self, features: Tensor, recordings: Tensor, kept: Tensor) -> None:
+        self._groups = [(recordings == number).nonzero()[:, 0] for number in recordings.unique()]
+        self.weights = torch.ones(len(recordings), dtype=torch.float64)
+        for group in self._groups:
+            self.weights[group] = 1 / len(group)
+
+        self._roots = self.weights.sqrt()[:, None]
         rows = self._roots * features
-        self._scale = float(rows.square().sum()) / len(weights.groups)
+        self._scale = float(rows.square().sum()) / len(self._groups)
         left, self._values, self._right = torch.linalg.svd(
-            torch.cat([rows, math.sqrt(len(weights.groups)) * kept]), full_matrices=False
+            torch.cat([rows, math.sqrt(len(self._groups)) * kept]), full_matrices=False
         )
         self._left = left[: len(rows)]
 

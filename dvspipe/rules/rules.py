@@ -61,11 +61,7 @@ def find_unmet_needs(name: Rule, network: NetworkConfig) -> dict[str, JsonValue]
 
 
 def _find_kind(name: Rule) -> type[OnlineRule] | None:
-    """Return the class of an online rule; None for other rules.
-
-    Raises:
-        ConfigError: If the name is unknown.
-    """
+    """Return the class of an online rule; None for other rules."""
     if name not in get_args(Rule):
         raise ConfigError(f"{name}: unknown learning rule (expected {', '.join(get_args(Rule))})")
     return ONLINE.get(name)

@@ -31,11 +31,7 @@ BACKWARD_MEMORY = 1.5
 
 
 def run_network(network: Forward, spikes: Tensor, state: State | None) -> tuple[Tensor, State]:
-    """Return the outputs of a network, and its state.
-
-    Raises:
-        ArgumentError: If the network does not take spikes and state, or does not return outputs and state.
-    """
+    """Return the outputs of a network, and its state."""
     try:
         outputs, after = network(spikes, state)
     except (TypeError, ValueError) as error:
@@ -44,11 +40,7 @@ def run_network(network: Forward, spikes: Tensor, state: State | None) -> tuple[
 
 
 def evaluate_loss(loss: Loss, outputs: Tensor) -> Tensor:
-    """Return the loss of outputs.
-
-    Raises:
-        ArgumentError: If it is not a tensor with one number, or `loss` does not take outputs alone.
-    """
+    """Return the loss of outputs."""
     try:
         value = loss(outputs)
     except TypeError as error:
@@ -213,10 +205,9 @@ class _Repeatable:
 
     def __init__(self, network: Forward, device: torch.device) -> None:
         self.network, self.device = network, device
-        self.draws = self._generator_state()
-
-    def _generator_state(self) -> list[Tensor]:
-        return [torch.get_rng_state(), *([torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else [])]
+        self.draws = [torch.get_rng_state()]
+        if device.type == "cuda":
+            self.draws.append(torch.cuda.get_rng_state(device))
 
     def __call__(self, spikes: Tensor, state: State | None) -> tuple[Tensor, State]:
         torch.set_rng_state(self.draws[0])
@@ -235,13 +226,7 @@ def _states_before(run: Forward, segments: Sequence[Tensor], state: State | None
 
 
 class _Graph:
-    """Graph of one segment.
-
-    Args:
-        run: Network.
-        segment: Spikes of the segment.
-        state: State before the segment; None at the start.
-    """
+    """Graph of one segment, from the state before it."""
 
     def __init__(self, run: Forward, segment: Tensor, state: State | None) -> None:
         self._before = None if state is None else [tensor.detach().requires_grad_() for tensor in state]
@@ -250,12 +235,11 @@ class _Graph:
     def propagate(self, to_outputs: Tensor, to_state: list[Tensor]) -> list[Tensor]:
         """Accumulate the weight gradients; return the gradients of the initial state.
 
-        Args:
-            to_outputs: Gradient of the outputs.
-            to_state: Gradients of the final state; empty after the last segment.
+        `to_state` is empty after the last segment.
         """
-        reached = self._after[: len(to_state)]
-        torch.autograd.backward([self.outputs, *reached], [to_outputs.to(self.outputs.dtype), *to_state])
+        reached = {self.outputs: to_outputs.to(self.outputs.dtype)} | dict(zip(self._after, to_state, strict=False))
+        trained = [tensor for tensor in reached if tensor.requires_grad]  # a linear readout has an empty state
+        torch.autograd.backward(trained, [reached[tensor] for tensor in trained])
         return [tensor.grad if tensor.grad is not None else torch.zeros_like(tensor) for tensor in self._before or ()]
 
 

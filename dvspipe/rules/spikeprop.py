@@ -28,7 +28,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..base.errors import ConfigError, DataError
+from ..base.errors import ConfigError
 from ..networks import first_spike_times
 from ..networks.inputs import check_positive, check_tensor
 from ..networks.neurons import as_number
@@ -60,9 +60,9 @@ def spikeprop_times(
         10.0
     """
     check_positive("spikeprop_times", tau=tau, threshold=threshold)
-    if weights.ndim != 3 or times.ndim != 2 or weights.shape[1:] != (*times.shape[1:], *delays.shape):
-        found = f"times {[*times.shape]}, weights {[*weights.shape]}, delays {[*delays.shape]}"
-        raise DataError(f"{found}: expected [B, N], [M, N, D] and [D]")
+    check_tensor(spikeprop_times, "times", times, "B N")
+    check_tensor(spikeprop_times, "delays", delays, "D")
+    check_tensor(spikeprop_times, "weights", weights, "M N D", {"N": times.shape[1], "D": len(delays)})
     arrivals = (times[:, :, None] + delays) / tau
     scaled = weights * (math.e / threshold)
     spiked = first_spike_times(

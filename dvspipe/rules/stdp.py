@@ -20,6 +20,7 @@ from torch import Tensor
 from ..base.config import Settings
 from ..base.errors import ConfigError, DataError
 from ..base.kernels import njit
+from ..networks.inputs import check_tensor
 from .protocols import PlasticityRule, Traces
 
 
@@ -34,6 +35,12 @@ class StdpConstants(NamedTuple):
     lowest: float
     highest: float
 
+
+# Constants of `TripletRule` (Pfister and Gerstner 2006, visual cortex, all-to-all, full set)
+TRIPLET_INCREASE = (5e-10, 6.2e-3)  # A2+ for a pair, and A3+ for each recent post spike
+TRIPLET_DECREASE = (7e-3, 2.3e-4)  # A2- for a pair, and A3- for each recent pre spike
+TAU_PRE_S = (0.0168, 0.101)  # tau+ of the fast and tau_x of the slow traces of pre spikes
+TAU_POST_S = (0.0337, 0.125)  # tau- of the fast and tau_y of the slow traces of post spikes
 
 Bound = Literal["none", "additive", "multiplicative"]
 """Weight bound; see `PairRule.bound`."""
@@ -54,7 +61,7 @@ class StdpRule(Settings):
         """Apply the rule to spike trains; see `apply_stdp`."""
         if not dt_s > 0:
             raise ConfigError(f"dt_s = {dt_s:g}: expected a time above 0")
-        _check(weights, pre, post, traces)
+        _check(self, weights, pre, post, traces)
         M, N = weights.shape
         before = traces or Traces(torch.zeros(2, N, dtype=torch.float64), torch.zeros(2, M, dtype=torch.float64))
         after = Traces(*(trace.to("cpu", torch.float64, copy=True) for trace in before))
@@ -112,7 +119,7 @@ class TripletRule(StdpRule):
     """Triplet rule (Pfister and Gerstner, Journal of Neuroscience 26 (2006)).
 
     A second, slower trace per neuron scales the changes: a post spike soon after another post spike increases the
-    weight more. So the sign of the change depends on the firing rate. Defaults are the constants fitted to visual
+    weight more. So the sign of the change depends on the firing rate. The constants are the paper's fit to visual
     cortex (all-to-all, full set).
 
     Example:
@@ -127,32 +134,16 @@ class TripletRule(StdpRule):
         (-0.3516, 0.1548)
     """
 
-    pair_increase: float = Field(default=5e-10, ge=0, le=1)
-    """A2+: change for a pre spike just before a post spike."""
-    triplet_increase: float = Field(default=6.2e-3, ge=0, le=1)
-    """A3+: additional change per recent post spike."""
-    pair_decrease: float = Field(default=7e-3, ge=0, le=1)
-    """A2-: change for a pre spike just after a post spike."""
-    triplet_decrease: float = Field(default=2.3e-4, ge=0, le=1)
-    """A3-: additional change per recent pre spike."""
-    tau_plus_s: float = Field(default=0.0168, gt=0)
-    """Time constant of the fast traces of pre spikes in seconds."""
-    tau_minus_s: float = Field(default=0.0337, gt=0)
-    """Time constant of the fast traces of post spikes in seconds."""
-    tau_x_s: float = Field(default=0.101, gt=0)
-    """Time constant of the slow traces of pre spikes in seconds."""
-    tau_y_s: float = Field(default=0.125, gt=0)
-    """Time constant of the slow traces of post spikes in seconds."""
     bound: Bound = "none"
     """See `PairRule.bound`."""
 
     def constants(self, dt_s: float) -> StdpConstants:
         """Return the constants of the rule for steps of `dt_s` seconds."""
         return StdpConstants(
-            (math.exp(-dt_s / self.tau_plus_s), math.exp(-dt_s / self.tau_x_s)),
-            (math.exp(-dt_s / self.tau_minus_s), math.exp(-dt_s / self.tau_y_s)),
-            (self.pair_increase, self.triplet_increase),
-            (self.pair_decrease, self.triplet_decrease),
+            (math.exp(-dt_s / TAU_PRE_S[0]), math.exp(-dt_s / TAU_PRE_S[1])),
+            (math.exp(-dt_s / TAU_POST_S[0]), math.exp(-dt_s / TAU_POST_S[1])),
+            TRIPLET_INCREASE,
+            TRIPLET_DECREASE,
             self.bound == "multiplicative",
             *LIMITS[self.bound],
         )
@@ -187,19 +178,21 @@ def apply_stdp(
     return rule.apply(weights, pre, post, dt_s=dt_s, traces=traces)
 
 
-def _check(weights: Tensor, pre: Tensor, post: Tensor, traces: Traces | None) -> None:
-    shapes = {"pre": pre.shape, "post": post.shape, "weights": weights.shape}
-    if any(len(shape) != 2 for shape in shapes.values()) or shapes["weights"] != (post.shape[1], pre.shape[1]):
-        found = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
-        raise DataError(f"STDP: shapes do not fit (found {found}, expected pre [T, N], post [T, M], weights [M, N])")
-    if len(pre) != len(post):
-        raise DataError(f"STDP: spikes have another length (found pre {len(pre)} and post {len(post)} steps)")
+def _check(rule: StdpRule, weights: Tensor, pre: Tensor, post: Tensor, traces: Traces | None) -> None:
+    """Check that shapes fit together, spikes are 0 or 1, and weights and traces are finite."""
+    check_tensor(rule, "pre", pre, "steps N")
+    check_tensor(rule, "post", post, "T M", {"T": len(pre)})
+    check_tensor(rule, "weights", weights, "M N", {"M": post.shape[1], "N": pre.shape[1]})
     for name, train in (("pre", pre), ("post", post)):
         if not ((train == 0) | (train == 1)).all():
             raise DataError(f"STDP: {name} holds another number (expected spikes, 0 or 1)")
-    if traces is not None and [trace.shape for trace in traces] != [(2, pre.shape[1]), (2, post.shape[1])]:
-        raise DataError(f"STDP: the shapes of the traces do not fit (found {[list(t.shape) for t in traces]})")
-    for name, tensor in (("weights", weights), *(zip(Traces._fields, traces, strict=True) if traces else ())):
+
+    numbers = {"weights": weights}
+    if traces is not None:
+        check_tensor(rule, "traces.pre", traces.pre, "speeds N", {"speeds": 2, "N": pre.shape[1]})
+        check_tensor(rule, "traces.post", traces.post, "speeds M", {"speeds": 2, "M": post.shape[1]})
+        numbers |= traces._asdict()
+    for name, tensor in numbers.items():
         if not tensor.isfinite().all():
             raise DataError(f"STDP: NaN or infinity in the {name} (expected finite numbers)")
 

@@ -39,7 +39,7 @@ from torch import Tensor, nn
 
 from ..base.errors import ConfigError, DataError
 from ..networks.inputs import check_positive, check_tensor
-from ..networks.neurons import Spike
+from ..networks.neurons import Spike, surrogate_derivative
 
 
 @dataclass(frozen=True)
@@ -212,16 +212,14 @@ class SuperSpikeLayer(nn.Module):
         inputs = inputs.to(self.weight.dtype)
         current = potential = inputs.new_zeros(B, len(self.weight))
         trace = effect = inputs.new_zeros(B, N)  # filtered input spikes; their effect k * S on the potential
-        error_state, eligibility_state = (
-            self.error.start(current),
-            self.error.start(current[:, :, None] * effect[:, None]),
-        )
+        error_state = self.error.start(current)
+        eligibility_state = self.error.start(current[:, :, None] * effect[:, None])
         gradient, loss, steps = torch.zeros_like(self.weight), inputs.new_zeros(()), []
         for arrived, wanted in zip(inputs.unbind(0), targets.unbind(0), strict=True):
             current, potential = self._charge(arrived, current, potential)
             trace = self.keep_syn * trace + arrived
             effect = self.keep_mem * effect + (1 - self.keep_mem) * trace
-            sensitive = 1 / (1 + self.slope * (potential - 1).abs()) ** 2
+            sensitive = surrogate_derivative(potential - 1, "superspike", self.slope)
             spikes = (potential > 1).to(potential)
             potential = potential - spikes
             error, error_state = self.error.step(wanted - spikes, error_state)

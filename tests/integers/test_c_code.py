@@ -147,9 +147,12 @@ def test_bins_of_complete_recordings_are_refused(tmp_path: Path) -> None:
         export_c(tmp_path / "a8.safetensors", tmp_path / "code")
 
 
-def test_existing_code_is_kept(tmp_path: Path) -> None:
+def test_network_uses_only_stdint_and_string_and_is_kept(tmp_path: Path) -> None:
     make_classifier(**NETWORKS["zero"]).save(tmp_path / "a8.safetensors")
-    export_c(tmp_path / "a8.safetensors", tmp_path / "code")
+    header, code, *_ = (path.read_text() for path in export_c(tmp_path / "a8.safetensors", tmp_path / "code"))
+    included = {line.split()[1] for line in (header + code).splitlines() if line.startswith("#include")}
+    assert included == {"<stdint.h>", "<string.h>", '"dvspipe_network.h"'}
+    assert not any(word in code for word in ("malloc", "float ", "double "))
     with raises(FileError, FILES[0]):
         export_c(tmp_path / "a8.safetensors", tmp_path / "code")
     assert export_c(tmp_path / "a8.safetensors", tmp_path / "code", overwrite=True)
@@ -168,14 +171,6 @@ def test_full_disk_leaves_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with raises(FileError, os.strerror(errno.ENOSPC)):
         export_c(tmp_path / "a8.safetensors", tmp_path / "code")
     assert list((tmp_path / "code").iterdir()) == []
-
-
-def test_network_uses_only_stdint_and_string(tmp_path: Path) -> None:
-    make_classifier(**NETWORKS["zero"]).save(tmp_path / "a8.safetensors")
-    header, code, *_ = (path.read_text() for path in export_c(tmp_path / "a8.safetensors", tmp_path / "code"))
-    included = {line.split()[1] for line in (header + code).splitlines() if line.startswith("#include")}
-    assert included == {"<stdint.h>", "<string.h>", '"dvspipe_network.h"'}
-    assert not any(word in code for word in ("malloc", "float ", "double "))
 
 
 def check_program(target: Target, classifier: IntegerClassifier, folder: Path) -> None:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from dvspipe.networks import LIF, LeakyReadout, SpikingNetwork
-from dvspipe.networks.scan import ScanSettings
 
 
 class Net(nn.Module):
@@ -56,8 +55,3 @@ def test_compiled_neurons_have_equal_spikes_and_gradients() -> None:
     assert all(each.any() for each in found[0])
     for eager, compiled in zip(*found, strict=True):
         torch.testing.assert_close(compiled, eager, rtol=1e-6, atol=1e-9)
-
-
-def test_packed_scan_settings_are_restored() -> None:
-    settings = ScanSettings(gain=2.0, surrogate="triangle", subtract=True, pool=3, drop=0.5)
-    assert ScanSettings.unpack(settings.pack()) == settings

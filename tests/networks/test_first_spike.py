@@ -310,5 +310,5 @@ def test_warning_for_a_silent_layer_suggests_valid_settings(tmp_path: Path) -> N
 def test_non_finite_input_gives_nan() -> None:
     times, weights = torch.tensor([[0.1, 0.2], [0.1, math.nan]]), torch.tensor([[2.0, 3.0], [math.nan, 3.0]])
     assert first_spike_times(times, weights).isnan().tolist() == [[False, True], [True, True]]
-    with raises(DvspipeError, "[2, 2]", "[2, 3]"):
+    with raises(DvspipeError, "weights", "[2, 3]", "N = 2"):
         first_spike_times(times, torch.ones(2, 3))

@@ -174,9 +174,9 @@ def test_kernels_converge_to_the_input_patterns() -> None:
 
 
 def test_learning_rates_double_up_to_the_maximum() -> None:
-    rates = StdpConfig(increase=0.01, largest=0.05, depression=0.5, doubled_after=2).rates(1, 7)
+    rates = StdpConfig(increase=0.01, largest=0.05, doubled_after=2).rates(1, 7)
     np.testing.assert_allclose(rates[:, 0], [0.01, 0.02, 0.02, 0.04, 0.04, 0.05, 0.05], rtol=1e-6)
-    np.testing.assert_allclose(rates[:, 1], rates[:, 0] / 2)
+    np.testing.assert_allclose(rates[:, 1], 0.75 * rates[:, 0])
 
 
 def test_spikes_with_other_channels_are_rejected() -> None:

@@ -31,7 +31,7 @@ from dvspipe.formats import write
 from dvspipe.inference import Classifier, ClassifyOptions, adapt, adapt_readout, classify_many, plan_tasks
 from dvspipe.networks import ModuleNetwork, ModuleSource, count_activity, parse_network
 from dvspipe.parallel import Processes
-from dvspipe.results import RunFolder, TrainingRun
+from dvspipe.results import TrainingRun
 from dvspipe.rules import backpropagate, backpropagate_segments
 from dvspipe.training import TrainConfig, evaluate, train
 
@@ -274,21 +274,6 @@ def test_worker_processes_load_a_trusted_network(run: TrainingRun, place: Path) 
     assert [outcome.error for outcome in outcomes] == [None] * 4
 
 
-def test_resumed_run_has_the_same_weights(place: Path, tmp_path: Path) -> None:
-    config = config_for(place)
-    shorter = config.model_copy(
-        update={"optimiser": config.optimiser.model_copy(update={"epochs": 1, "schedule": "constant", "warm_up": 0.0})}
-    )
-    longer = shorter.model_copy(update={"optimiser": shorter.optimiser.model_copy(update={"epochs": 2})})
-    train(shorter, tmp_path / "a", trust=PACKAGE)
-    train(longer, tmp_path / "a", trust=PACKAGE, resume=True, changed=True)
-    train(longer, tmp_path / "b", trust=PACKAGE)
-    resumed, whole = (
-        load_checkpoint(RunFolder(tmp_path / name).last, modules=ModuleSource.of(PACKAGE)) for name in "ab"
-    )
-    assert all(map(torch.equal, resumed[1].state_dict().values(), whole[1].state_dict().values()))
-
-
 class Sums(nn.Module):
     """Network without time that shares one matrix under two names."""
 
@@ -318,14 +303,6 @@ def test_network_instance_is_trained_in_place(place: Path, tmp_path: Path) -> No
         Classifier.load(done.checkpoint, network=nn.Sequential(nn.Linear(3, 3)))
     with raises(ConfigError, "network.kind = csnn"):
         train(TrainConfig(), tmp_path / "other", network=network)
-
-
-def test_lazy_weights_are_initialised_before_training(place: Path, tmp_path: Path) -> None:
-    config = config_for(place, target=f"{PACKAGE}.nets:make_dense", call="sequence", options={})
-    config = config.model_copy(update={"optimiser": config.optimiser.model_copy(update={"epochs": 1})})
-    done = train(config, tmp_path / "run", trust=PACKAGE)
-    _, network = load_checkpoint(done.checkpoint, modules=ModuleSource.of(PACKAGE))
-    assert network.state_dict()["module.linear.weight"].shape == (3, 2 * 12 * 16)
 
 
 def classifier(**network: Any) -> ClassifierConfig:

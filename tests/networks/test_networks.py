@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from facts import raises
-from norse.torch.functional.leaky_integrator_box import LIBoxParameters, LIBoxState, li_box_step
 from norse.torch.functional.lif import LIFFeedForwardState, LIFParameters, lif_feed_forward_step
 from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters, lif_box_feed_forward_step
 from norse.torch.functional.reset import reset_subtract, reset_value
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from dvspipe.base.errors import ConfigError
 from dvspipe.events import SensorSize
-from dvspipe.networks import LIF, CountReadout, CsnnConfig, LeakyReadout, SpikingNetwork, parse_network, watch_rates
+from dvspipe.networks import LIF, CountReadout, CsnnConfig, SpikingNetwork, parse_network, watch_rates
 from dvspipe.networks.models import Convolution, StandardisedConvolution
 from dvspipe.networks.neurons import Spike, average_squares
 from dvspipe.networks.scan import SURROGATES
@@ -80,21 +79,20 @@ def test_fused_scan_equals_norse_cell(shape: tuple[int, ...], reset: str) -> Non
         torch.testing.assert_close(our, their, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("surrogate", SURROGATES)
 @pytest.mark.parametrize(
     "settings",
     [
-        {},
-        {"reset": "subtract", "gain": 1.7},
-        {"learn_tau": True, "gain": 0.6},
+        *({"surrogate": surrogate} for surrogate in SURROGATES),
+        {"reset": "subtract", "gain": 1.7, "surrogate": "arctan"},
+        {"learn_tau": True, "gain": 0.6, "surrogate": "triangle"},
         {"detach_reset": True, "learn_tau": True},
         {"detach_reset": True, "reset": "subtract"},
     ],
 )
-@pytest.mark.parametrize("pool", [1, 2, 3])
-def test_fused_scan_equals_single_steps(surrogate: str, settings: dict[str, Any], pool: int) -> None:
+@pytest.mark.parametrize("pool", [1, 3])
+def test_fused_scan_equals_single_steps(settings: dict[str, Any], pool: int) -> None:
     torch.manual_seed(1)
-    config = parse_network({"tau_mem_s": 5e-3, "slope": 1.5, "surrogate": surrogate, "channels": (3,)} | settings)
+    config = parse_network({"tau_mem_s": 5e-3, "slope": 1.5, "channels": (3,)} | settings)
     shape = (6, 2, 7, 8, 5) if pool > 1 else (6, 4, 30)
     layer = LIF(config, dt=2e-3, pool=pool).double()
     currents = (2 * torch.randn(shape, dtype=torch.float64)).requires_grad_()
@@ -155,27 +153,6 @@ def test_synaptic_current_equals_norse() -> None:
     assert spikes.mean() > 0.02
 
 
-def test_constant_current_charges_the_membrane_in_closed_form() -> None:
-    """Below threshold, v after n steps is i * (1 - (1 - dt/tau)^n)."""
-    spikes, v = neuron(tau_mem_s=4e-3)(torch.full((6, 1, 1), 0.9, dtype=torch.float64), None)
-    assert spikes.sum() == 0
-    assert v.item() == pytest.approx(0.9 * (1 - 0.75**6), rel=1e-6)
-
-
-def test_snntorch_leaky_equals_lif_with_gain_and_subtraction() -> None:
-    """snnTorch documents `Leaky` as v = beta * v + i; the membrane factor is 1 - beta."""
-    beta, layer = 0.95, neuron(tau_mem_s=0.02, gain=20.0, reset="subtract").double()
-    torch.manual_seed(0)
-    currents, v, steps = torch.rand(50, 1, 4, dtype=torch.float64) * 0.2, torch.zeros(1, 4, dtype=torch.float64), []
-    for current in currents:
-        v = beta * v + current
-        steps.append((v > 1).double())
-        v = v - steps[-1]
-    spikes, last = layer(currents, None)
-    assert torch.equal(spikes, torch.stack(steps))
-    torch.testing.assert_close(last[0], v, rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("surrogate", "expected"),
     [
@@ -191,17 +168,6 @@ def test_surrogates_equal_the_papers(surrogate: str, expected: list[float]) -> N
     spikes.sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == pytest.approx(expected)
-
-
-def test_readout_equals_norse_leaky_integrator() -> None:
-    torch.manual_seed(0)
-    currents, readout = torch.randn(7, 3, 5), LeakyReadout(tau_mem_s=1e-2, dt=1e-3)
-    potentials, last = readout(currents, None)
-    state, p = LIBoxState(torch.zeros(3, 5)), LIBoxParameters(tau_mem_inv=torch.tensor(100.0))
-    for current, potential in zip(currents, potentials, strict=True):
-        expected, state = li_box_step(current, state, torch.eye(5), p, dt=1e-3)
-        torch.testing.assert_close(potential, expected)
-    assert torch.equal(last[0], potentials[-1])
 
 
 def test_votes_are_mean_spike_counts() -> None:
@@ -279,7 +245,7 @@ def test_norm_is_folded_into_the_convolution_in_evaluation() -> None:
     x = torch.randn(6, 2, 8, 12, dtype=torch.float64)
     layer.norm(layer.convolution(x))
     layer.eval()
-    torch.testing.assert_close(layer._convolve_folded(x), layer.norm(layer.convolution(x)))
+    torch.testing.assert_close(layer.convolve_folded(x), layer.norm(layer.convolution(x)))
 
 
 def test_detached_reset_has_no_gradient_through_the_reset() -> None:

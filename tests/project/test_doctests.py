@@ -21,14 +21,14 @@ SLOW = {
     f"dvspipe.{name}"
     for name in (
         "inference.classifier",
-        "learning.convolution",
-        "learning.eventprop",
-        "learning.first_spike",
-        "learning.segments",
-        "learning.superspike",
-        "learning.traces",
+        "networks.first_spike",
         "networks.integrate_and_fire",
         "networks.module",
+        "rules.convolution",
+        "rules.eventprop",
+        "rules.segments",
+        "rules.superspike",
+        "rules.traces",
     )
 }
 """Modules with examples that take several seconds, mostly to compile kernels."""

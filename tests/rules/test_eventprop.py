@@ -102,11 +102,11 @@ def test_non_finite_input_gives_nan_and_terminates(wrong: float) -> None:
 
 def test_mismatched_shapes_are_rejected() -> None:
     times, weights, _ = drawn(20.0, 5.0)
-    with raises(DvspipeError, "[2, 4, 3]", "[4, 5]"):
+    with raises(DvspipeError, "weights", "[4, 5]", "N = 4"):
         eventprop(times, weights.T, tau_mem=20.0, tau_syn=5.0)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(4))
 def test_stacked_layers_have_gradients_at_initialisation(seed: int) -> None:
     """Silent neurons have no gradient and would never be trained."""
     torch.manual_seed(seed)

@@ -281,8 +281,8 @@ def cosine(ours: dict[str, Tensor], theirs: dict[str, Tensor], name: str) -> flo
 
 @pytest.mark.parametrize(("layers", "minimum"), [(2, 0.95), (3, 0.89)])
 def test_gradients_of_deep_networks_align_with_bptt(layers: int, minimum: float) -> None:
-    """Checks the first layer for four seeds; traces improve the alignment."""
-    for seed in range(4):
+    """Checks the first layer for two seeds; traces improve the alignment."""
+    for seed in range(2):
         torch.manual_seed(seed)
         config = MlpConfig(
             channels=(20,) * layers,

@@ -89,13 +89,9 @@ def test_plasticity_rules_are_called_alike(rule: PlasticityRule) -> None:
     pre, post = torch.zeros(40, 3), torch.zeros(40, 2)
     pre[[0, 20], 0] = post[[5, 25], 1] = 1
     start = torch.full((2, 3), 0.5)
-    weights, traces = rule.apply(start, pre, post, dt_s=1e-3)
+    weights, _ = rule.apply(start, pre, post, dt_s=1e-3)
     assert isinstance(rule, PlasticityRule)
     assert torch.equal(weights != start, torch.tensor([[False, False, False], [True, False, False]]))
-    half, before = rule.apply(start, pre[:10], post[:10], dt_s=1e-3)
-    rest, after = rule.apply(half, pre[10:], post[10:], dt_s=1e-3, traces=before)
-    torch.testing.assert_close(rest, weights)
-    torch.testing.assert_close(after, traces)
 
 
 @pytest.mark.parametrize("name", LAYERS)

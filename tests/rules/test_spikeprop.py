@@ -71,12 +71,6 @@ def test_xor_is_learned_for_all_five_seeds(monkeypatch: pytest.MonkeyPatch) -> N
     assert [each[-1] < 1 for each in errors] == [True] * 5
 
 
-def test_layer_has_a_weight_per_delay() -> None:
-    layer = SpikePropLayer(3, 2, delays=range(1, 5), tau=7.0)
-    assert layer.weight.shape == (2, 3, 4)
-    assert layer(torch.zeros(6, 3)).shape == (6, 2)
-
-
 def test_layer_without_delays_is_rejected() -> None:
     with raises(DvspipeError, "delays = []"):
         SpikePropLayer(3, 1, delays=[], tau=7.0)

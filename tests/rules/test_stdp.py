@@ -46,16 +46,6 @@ def test_traces_equal_the_double_sum_over_all_pairs() -> None:
             assert float(up + down) > 5
 
 
-def test_traces_of_200_spikes_equal_the_double_sum_to_float_precision() -> None:
-    draw = torch.Generator().manual_seed(1)
-    pre, post = ((torch.rand(4000, 1, generator=draw) < 0.05).double() for _ in range(2))
-    arrived, fired = (torch.nonzero(spikes)[:, 0].tolist() for spikes in (pre, post))
-    assert min(len(arrived), len(fired)) > 150
-    lags_s = [(a - b) * 1e-3 for a in fired for b in arrived]
-    up, down = (math.fsum(math.exp(-sign * lag / 0.02) for lag in lags_s if sign * lag > 0) for sign in (1, -1))
-    assert change(UNBOUNDED, pre, post) == pytest.approx(0.01 * up - 0.0105 * down, abs=1e-14)
-
-
 @pytest.mark.parametrize(
     ("rate_hz", "causal", "acausal"),
     [
@@ -78,21 +68,14 @@ def test_triplet_rule_equals_the_sum_over_all_triplets() -> None:
     draw = torch.Generator().manual_seed(2)
     pre, post = ((torch.rand(300, 1, generator=draw) < 0.1).double() for _ in range(2))
     arrived, fired = (torch.nonzero(spikes)[:, 0].tolist() for spikes in (pre, post))
-    rule = TripletRule(pair_increase=1e-3)
 
     def trace(times: list[int], t: int, tau_s: float) -> float:
         return math.fsum(math.exp(-(t - before) * 1e-3 / tau_s) for before in times if before < t)
 
     expected = math.fsum(
-        trace(arrived, t, rule.tau_plus_s)
-        * (rule.pair_increase + rule.triplet_increase * trace(fired, t, rule.tau_y_s))
-        for t in fired
-    ) - math.fsum(
-        trace(fired, t, rule.tau_minus_s)
-        * (rule.pair_decrease + rule.triplet_decrease * trace(arrived, t, rule.tau_x_s))
-        for t in arrived
-    )
-    assert change(rule, pre, post) == pytest.approx(expected, abs=1e-14)
+        trace(arrived, t, 0.0168) * (5e-10 + 6.2e-3 * trace(fired, t, 0.125)) for t in fired
+    ) - math.fsum(trace(fired, t, 0.0337) * (7e-3 + 2.3e-4 * trace(arrived, t, 0.101)) for t in arrived)
+    assert change(TripletRule(), pre, post) == pytest.approx(expected, abs=1e-14)
 
 
 def test_multiplicative_weights_reach_the_expected_equilibrium() -> None:
@@ -147,8 +130,8 @@ def test_response_to_a_repeated_pattern_in_noise_becomes_earlier() -> None:
 @pytest.mark.parametrize(
     ("weights", "pre", "post", "message"),
     [
-        (torch.zeros(2, 3), torch.zeros(5, 3), torch.zeros(5, 3), ("[2, 3]", "[M, N]")),
-        (torch.zeros(3, 3), torch.zeros(5, 3), torch.zeros(4, 3), ("pre", "5", "4")),
+        (torch.zeros(2, 3), torch.zeros(5, 3), torch.zeros(5, 3), ("[2, 3]", "[M = 3, N = 3]")),
+        (torch.zeros(3, 3), torch.zeros(5, 3), torch.zeros(4, 3), ("post", "T = 5", "[4, 3]")),
         (torch.zeros(3, 3), torch.full((5, 3), 0.5), torch.zeros(5, 3), "pre"),
         (torch.full((3, 3), math.nan), torch.zeros(5, 3), torch.zeros(5, 3), ("NaN", "weights")),
     ],
@@ -158,10 +141,11 @@ def test_invalid_spikes_and_weights_are_rejected(weights: Tensor, pre: Tensor, p
         apply_stdp(weights, pre, post, PairRule(), dt_s=1e-3)
 
 
-def test_nan_traces_are_rejected() -> None:
-    traces = Traces(torch.full((2, 3), math.nan), torch.zeros(2, 3))
-    with raises(DataError, "NaN", "pre"):
-        apply_stdp(torch.zeros(3, 3), torch.zeros(5, 3), torch.zeros(5, 3), PairRule(), dt_s=1e-3, traces=traces)
+def test_wrong_traces_are_rejected() -> None:
+    for fast, facts in ((torch.full((2, 3), math.nan), ("NaN", "pre")), (torch.zeros(2, 4), ("traces.pre", "N = 3"))):
+        traces = Traces(fast, torch.zeros(2, 3))
+        with raises(DataError, facts):
+            apply_stdp(torch.zeros(3, 3), torch.zeros(5, 3), torch.zeros(5, 3), PairRule(), dt_s=1e-3, traces=traces)
 
 
 def test_step_duration_must_be_positive() -> None:

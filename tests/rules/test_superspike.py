@@ -40,21 +40,6 @@ def test_rule_equals_the_gradient_of_the_loss() -> None:
     assert float((found.gradient - expected).abs().max() / expected.abs().max()) < 1e-12
 
 
-def test_spike_train_is_learned() -> None:
-    generator = torch.Generator().manual_seed(2)
-    inputs = (torch.rand(60, 1, 40, generator=generator) < 0.04).double()
-    targets = torch.zeros(60, 1, 1, dtype=F64)
-    targets[[20, 40]] = 1
-    neurons = layer(40, 1, scale=1.0)
-    optimiser, losses = RMaxProp([neurons.weight], lr=0.05), []
-    for _ in range(40):
-        result = neurons.learn(inputs, targets)
-        neurons.weight.grad = result.gradient
-        optimiser.step()
-        losses.append(float(result.loss))
-    assert min(losses) < 0.5 * losses[0]
-
-
 def test_rmaxprop_remembers_large_gradients() -> None:
     weight = torch.zeros(1, requires_grad=True)
     optimiser = RMaxProp([weight], lr=1.0, decay=0.25)
