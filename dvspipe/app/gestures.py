@@ -188,7 +188,7 @@ def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: Stage
     from ..training import TrainingCallback
 
     class Callback(TrainingCallback):
-        def on_progress(self, stage: str, done: int, total: int) -> None:
+        def on_progress(self, stage: str, done: float, total: int) -> None:
             progress(done, total, stage)
 
     plan, run, callback = attempt.plan, attempt.run, Callback()

@@ -313,20 +313,13 @@ def _is_unstarted(folder: Path) -> bool:
 @contextmanager
 def show_training(held_out: str = "validation") -> Iterator[TrainingCallback]:
     """Yield a callback that prints the progress of training; `held_out` names the held-out recordings."""
-    from ..parallel import CurrentStep
     from ..training import TrainingCallback
-    from ..training.callback import measure_run
 
     class Screen(TrainingCallback):
         kind = ""
 
-        def on_progress(self, stage: str, done: int, total: int) -> None:
-            # During an epoch, the bar and the time left are those of all epochs, and the epoch is the step.
-            run = measure_run(stage, done, total)
-            if run is None:
-                show(stage, done, total)
-            else:
-                show(*run, CurrentStep(("", stage), done, total))
+        def on_progress(self, stage: str, done: float, total: int) -> None:
+            show(stage, done, total)
 
         def on_data(self, *, synthetic: bool) -> None:
             self.kind = " (synthetic)" if synthetic else ""

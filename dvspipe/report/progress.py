@@ -32,13 +32,14 @@ class ProgressBar(TrainingCallback):
     """
 
     def __init__(self, stage: str = "") -> None:
-        self.stage, self.done, self.total = stage, 0, 0
+        self.stage = stage
+        self.done, self.total = 0.0, 0.0
         self.notes: list[str] = []
         self.kind = ""
         self._is_shown = False  # in a notebook, where later drawings replace the first one
         self._drawn_s = 0.0
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: float, total: float) -> None:
         """Show progress.
 
         Args:
@@ -54,7 +55,7 @@ class ProgressBar(TrainingCallback):
             self._drawn_s = now_s
             self._draw()
 
-    def on_progress(self, stage: str, done: int, total: int) -> None:
+    def on_progress(self, stage: str, done: float, total: int) -> None:
         """Show the progress of a training stage."""
         if stage != self.stage:
             self.stage, self._drawn_s = stage, 0.0
@@ -76,8 +77,8 @@ class ProgressBar(TrainingCallback):
         self._draw()
 
     def __repr__(self) -> str:
-        of = f" of {self.total}" if self.total else ""
-        return "; ".join([f"{self.stage or 'done'}: {self.done}{of}", *self.notes])
+        of = f" of {int(self.total)}" if self.total else ""
+        return "; ".join([f"{self.stage or 'done'}: {int(self.done)}{of}", *self.notes])
 
     def _repr_html_(self) -> str:
         return environment().get_template("progress.html").render(bar=self)

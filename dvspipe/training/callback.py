@@ -3,40 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..results import EpochRow
 
 log = logging.getLogger(__package__)
-
-EPOCH_STAGE = re.compile(r"(.*?)epoch (\d+)/(\d+)(, validation|, features)?")
-"""Stage of an epoch, such as `baseline, epoch 3/20, validation`: network, epoch, epochs, part after the training."""
-
-
-class RunAmount(NamedTuple):
-    """Epochs of a network that are done, and their total."""
-
-    name: str
-    done: float
-    total: int
-
-
-def measure_run(stage: str, done: float, total: float) -> RunAmount | None:
-    """Return the progress of all epochs, from the progress in a stage of one epoch; None for other stages.
-
-    Example:
-        >>> measure_run("epoch 3/20", 5, 10), measure_run("test", 5, 10)
-        (RunAmount(name='epochs', done=2.5, total=20), None)
-    """
-    found = EPOCH_STAGE.match(stage)
-    if found is None:
-        return None
-    network, epoch, epochs, part = found.groups()
-    share = 1.0 if part or not total else done / total
-    return RunAmount(f"{network}epochs", int(epoch) - 1 + share, int(epochs))
 
 
 class TrainingCallback:
@@ -48,8 +21,8 @@ class TrainingCallback:
         ...         print(f"epoch {row.epoch}: {row.val_accuracy:.1%}")
     """
 
-    def on_progress(self, stage: str, done: int, total: int) -> None:
-        """Called when part of a stage is done. Raise KeyboardInterrupt to stop the training."""
+    def on_progress(self, stage: str, done: float, total: int) -> None:
+        """Called when part of a stage is done, such as 2.5 of 20 `epochs`. Raise KeyboardInterrupt to stop."""
 
     def on_data(self, *, synthetic: bool) -> None:
         """Called when the data set is open; `synthetic`: the training and validation recordings are synthetic."""
@@ -106,6 +79,6 @@ class StageCallback(TrainingCallback):
     def __init__(self, callback: TrainingCallback, prefix: str) -> None:
         self.callback, self.prefix = callback, prefix
 
-    def on_progress(self, stage: str, done: int, total: int) -> None:
+    def on_progress(self, stage: str, done: float, total: int) -> None:
         """Forward progress with the prefix."""
         self.callback.on_progress(self.prefix + stage, done, total)

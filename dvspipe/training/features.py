@@ -87,7 +87,6 @@ class FeatureTrainer(Trainer):
             config.network.thresholds[number], rules.winners[number], rules.radius[number], layer.geometry.padding
         )
         drawn = BatchSettings(self.settings.batch, config.augment, self.experiment.classifier.classes, config.seed)
-        stage = f"epoch {epoch}/{self.settings.epochs}, layer {number + 1}"
         for done, batch in enumerate(training_batches(self.experiment.parts.train, drawn, epoch), start=1):
             with torch.no_grad():
                 spikes = self.network.run_layers(torch.from_numpy(batch.spikes).transpose(0, 1), number)
@@ -96,11 +95,11 @@ class FeatureTrainer(Trainer):
             layer.weight.copy_(learned)
             seen += len(batch.labels)
             self.step, self.learning_rate = self.step + 1, float(rates[-1, 0])
-            self.callback.on_progress(stage, done, self.batches)
+            self.show_epoch(epoch, done / self.batches)
 
     def _extract_features(self, epoch: int) -> tuple[Singles, NDArray[np.int64]]:
         """Return the features of all views of the training recordings, float32 [N, F], and their labels [N]."""
-        tensors, stage = self.experiment.parts.train, f"epoch {epoch}/{self.settings.epochs}, features"
+        tensors = self.experiment.parts.train
         chosen = np.random.default_rng(0).permutation(len(tensors))
         if self._trained_layer(epoch) < len(self._layers()) - 1:
             chosen = chosen[:ROUGH]
@@ -108,11 +107,11 @@ class FeatureTrainer(Trainer):
         features = np.empty((len(chosen) * views, self.network.linear.in_features), np.float32)
         starts = range(0, len(chosen), size)
         batches = prefetch((_stack_views(tensors, chosen[start : start + size]) for start in starts), 2)
-        for done, (start, spikes) in enumerate(zip(starts, batches, strict=True), start=1):
+        for start, spikes in zip(starts, batches, strict=True):
             with torch.no_grad():
                 means = self.network.run_layers(torch.from_numpy(spikes).transpose(0, 1)).mean(0).flatten(1)
             features[start * views : start * views + len(means)] = means.cpu().numpy()
-            self.callback.on_progress(stage, done, len(starts))
+            self.show_epoch(epoch, 1.0)
         return features, tensors.labels[chosen].repeat(views)
 
 

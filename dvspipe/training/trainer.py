@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -149,9 +148,11 @@ class Trainer:
         with self._evaluated_network() as network:
             estimate_norms(network, experiment.parts.train, batch=settings.batch, segment=self.segment)
             if self.processes.is_first:
-                progress = partial(self.callback.on_progress, f"epoch {epoch}/{settings.epochs}, validation")
                 validated = evaluate_network(
-                    network, experiment.parts.validation, batch=settings.batch, progress=progress
+                    network,
+                    experiment.parts.validation,
+                    batch=settings.batch,
+                    progress=lambda *_: self.show_epoch(epoch, 1.0),
                 )
                 scores = validated.loss, validated.accuracy
         val_loss, val_accuracy = self.processes.share(scores)
@@ -167,6 +168,10 @@ class Trainer:
             rates=rates,
         )
 
+    def show_epoch(self, epoch: int, share: float) -> None:
+        """Report the epochs that are done, with the share of the current one; its validation counts as none."""
+        self.callback.on_progress("epochs", epoch - 1 + share, self.settings.epochs)
+
     def _train(self, epoch: int, batches: Iterator[Batch]) -> tuple[float, float, dict[str, float]]:
         """Train on the training part once; return mean loss, accuracy, and the spike rates of the last batch."""
         self.network.train()
@@ -178,7 +183,7 @@ class Trainer:
                     raise self._nan_error(epoch, number)
                 if epoch == number == 1:
                     self.callback.on_start(dict(rates))
-                self.callback.on_progress(f"epoch {epoch}/{self.settings.epochs}", number, self.batches)
+                self.show_epoch(epoch, number / self.batches)
         loss, right, count = self.processes.sum(totals.to(self.processes.device)).cpu().tolist()
         return loss / count, right / count, rates
 

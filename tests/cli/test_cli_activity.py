@@ -12,7 +12,6 @@ from rich.console import Console
 from dvspipe.cli import activity as own
 from dvspipe.cli.activity import CommandState, show_share
 from dvspipe.parallel import CurrentStep, NamedStep, Progress, map_items
-from dvspipe.training.callback import measure_run
 
 
 def draw(activity: CommandState, now_s: float, columns: int = 80) -> str:
@@ -60,17 +59,6 @@ def test_line_has_stage_step_item_and_times() -> None:
     activity.update(40.0, "frames", 10, 30, CurrentStep(("films/two\nlines\x1b.mp4", "events"), 1_500_000, 6_000_000))
     line = activity.next_line(40.0)
     assert line == "frames: 10 of 30, events 25.0 %, two\\nlines\\x1b.mp4, 0:00:40, 0:01:20 left"
-
-
-def test_time_left_in_an_epoch_is_that_of_all_epochs() -> None:
-    activity = CommandState(0.0)
-    for now_s, stage, done in ((0.0, "epoch 1/4", 0), (50.0, "epoch 1/4", 5), (100.0, "epoch 1/4, validation", 1)):
-        run = measure_run(stage, done, 10)
-        assert run is not None
-        activity.update(now_s, *run, CurrentStep(("", stage), done, 10))
-    assert activity.next_line(100.0) == "epochs: 1 of 4, epoch 1/4, validation 1 of 10, 0:01:40, 0:05:00 left"
-    assert measure_run("baseline, epoch 3/4", 5, 10) == ("baseline, epochs", 2.5, 4)
-    assert measure_run("test", 5, 10) is None
 
 
 @pytest.mark.parametrize(("recordings", "amount", "item"), [(1, "50 %", "a"), (2, "1 of 2", "b")])

@@ -121,7 +121,7 @@ def test_unreadable_film_is_refused_before_another_is_tracked(tmp_path: Path, is
     stages = set[str]()
 
     class Stages(TrainingCallback):
-        def on_progress(self, stage: str, done: int, total: int) -> None:  # noqa: ARG002
+        def on_progress(self, stage: str, done: float, total: int) -> None:  # noqa: ARG002
             stages.add(stage)
 
     wave, empty = make_film(tmp_path / "wave.webm"), tmp_path / "empty.mp4"
@@ -187,7 +187,7 @@ def test_complete_run_is_not_replaced(run: Run) -> None:
 
 def test_interrupted_run_continues(tmp_path: Path) -> None:
     class Stop(TrainingCallback):
-        def on_progress(self, stage: str, done: int, total: int) -> None:  # noqa: ARG002
+        def on_progress(self, stage: str, done: float, total: int) -> None:  # noqa: ARG002
             if stage == "rendering people" and done:
                 raise KeyboardInterrupt
 

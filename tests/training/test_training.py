@@ -412,8 +412,8 @@ class Killed(TrainingCallback):
     def __init__(self, epoch: int, *, after_row: bool = False) -> None:
         self.where, self.after_row = epoch, after_row
 
-    def on_progress(self, stage: str, done: int, _total: int) -> None:
-        if stage.startswith(f"epoch {self.where}/") and done == 2 and not self.after_row:
+    def on_progress(self, stage: str, done: float, _total: int) -> None:
+        if stage == "epochs" and self.where - 1 < done < self.where and not self.after_row:
             raise KeyboardInterrupt
 
     def on_epoch(self, row: EpochRow) -> None:
