@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .network import Floats
+from .track import find_runs
 
 MIN_PERIOD_S, MAX_PERIOD_S = 0.2, 4.0
 MIN_SIMILARITY = 0.5  # 1: identical cycles; 0: noise
@@ -98,14 +99,13 @@ def _near(lags: NDArray[np.int64], lag: int) -> NDArray[np.bool_]:
 def _longest_stretch(similarity: Floats, lags: NDArray[np.int64], lag: int) -> tuple[float, int, int]:
     """Return score, first and last sample of the best stretch at a lag; score 0: none."""
     best = similarity[_near(lags, lag)].max(axis=0)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], best >= MIN_SIMILARITY, [0]])))
     found = (0.0, 0, 0)
-    for first, stop in zip(edges[::2], edges[1::2], strict=True):
+    for first, stop in find_runs(best >= MIN_SIMILARITY):
         length = stop - first - 1 + 2 * lag
         if length >= MIN_STRETCH * lag:
             # similarity at the exact lag ranks the lags; the band only bridges changes of pace
             score = length * float(np.clip(similarity[lags == lag, first:stop], 0, 1).mean())
-            found = max(found, (score, int(first), int(stop) - 1))
+            found = max(found, (score, first, stop - 1))
     return found
 
 

@@ -33,6 +33,12 @@ _MAX_VALUE = 2**62
 _SHOULDERS = [JOINTS.index("left_shoulder"), JOINTS.index("right_shoulder")]
 
 
+def find_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return the start and the stop (exclusive) of each run of True values."""
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False)).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
 def shows_shoulders(confidence: Floats) -> NDArray[np.bool_]:
     """Return whether the joints of a person are really seen, [...]: patterns can look like a person without shoulders.
 
@@ -123,11 +129,10 @@ class Track(Brief):
     @property
     def gaps(self) -> tuple[Gap, ...]:
         """Intervals without a person."""
-        edges = np.flatnonzero(np.diff(np.concatenate([[True], self.present, [True]]).astype(int)))
         last = len(self.times_us) - 1
         return tuple(
             Gap(int(self.times_us[start]), int(self.times_us[min(stop, last)]))
-            for start, stop in zip(edges[::2], edges[1::2], strict=True)
+            for start, stop in find_runs(~self.present)
         )
 
     @property

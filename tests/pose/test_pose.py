@@ -34,9 +34,8 @@ from dvspipe.pose import (
     track_pictures,
 )
 from dvspipe.pose.network import WEIGHTS, cut_square
-from dvspipe.pose.smoothing import smooth_runs
 from dvspipe.pose.track import COLUMNS
-from dvspipe.pose.tracking import count_people, search_squares
+from dvspipe.pose.tracking import count_people, search_squares, smooth_runs
 from dvspipe.report.skeletons import draw_skeleton, write_track_preview
 from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.motion import Arm, Motion
