@@ -273,6 +273,16 @@ def test_short_gif_is_repeated(tmp_path: Path) -> None:
     assert first.x.tolist() == second.x.tolist()
 
 
+def test_repeated_gif_has_the_estimated_number_of_pictures(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(np.full((24, 32), 20 * k, np.uint8)) for k in range(8)]
+    path = tmp_path / "short.gif"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=60, loop=0)
+    source = open_source(path, TARGET, FramingConfig(roi="full"), sensor=None)
+    assert source.film is not None
+    film = source.film()
+    assert film.estimate_selected() == sum(1 for _ in film.pictures()) == 7 * 8  # 3 s are 7 rounds of 0.48 s
+
+
 def test_truncated_recording_names_the_setting_of_its_conversion(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     write(path, random_events(0, 50))
