@@ -31,10 +31,8 @@ from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..networks import BatchNorm, ClassMoments, Network, find_norms, measure_norms, mix_moments
 from ..parallel import NamedStep, Progress, ignore_progress
 from ..results import AdaptationRecord, NormShift
-from .classifier import Classifier
-from .config import InferConfig
+from .classifier import Classifier, InferConfig, as_classifier
 from .segments import is_quiet
-from .single import as_classifier
 from .windows import Window, WindowSpikes
 
 MAX_WINDOWS = 128  # windows to estimate statistics from, with predicted classes as balanced as possible

@@ -1,11 +1,15 @@
-"""Event counts over time."""
+"""Read the events of a recording for its classification, and count them over time."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..events import Events
+from ..framing import EventSource
+from ..parallel import Progress
 from ..results import EventRates
 
 MAX_RATE_BINS = 2048
@@ -82,3 +86,44 @@ class StepCounts:
         first, stop = (start_us - origin_us) // self.step_us, (end_us - origin_us) // self.step_us
         before, through = np.searchsorted(steps, first), np.searchsorted(steps, np.maximum(stop, first + 1))
         return np.asarray(total[through] - total[before])
+
+
+class Reader:
+    """Reads a recording and counts its events.
+
+    Attributes:
+        recorded: Number of events read so far, before fitting.
+        rates: Rate of these events over time.
+        events: Number of events on the network's sensor so far.
+        first_us: Time of the first event on the network's sensor.
+        last_us: Time of the last event on the network's sensor.
+        steps: Number of events on the network's sensor per time step.
+        classified_us: Time processed by the network; overlapping windows count individually.
+    """
+
+    def __init__(self, source: EventSource, step_us: int, progress: Progress) -> None:
+        self.source, self._step_us, self._progress = source, step_us, progress
+        self.classified_us = 0
+        self._start()
+
+    def _start(self) -> None:
+        self.recorded, self.rates, self._done_us = 0, RateHistogram(), 0
+        self.events, self.first_us, self.last_us = 0, 0, 0
+        self.steps = StepCounts(self._step_us)
+
+    def parts(self) -> Iterator[Events]:
+        """Read the recording from its start, and yield its events on the network's sensor."""
+        self._start()
+        for part in self.source.read_fitted(self._count_recorded):
+            self.steps.add(part)
+            if len(part):
+                self.first_us = self.first_us if self.events else int(part.t[0])
+                self.events, self.last_us = self.events + len(part), int(part.t[-1])
+            yield part
+
+    def _count_recorded(self, part: Events) -> None:
+        self.rates.add(part)
+        self.recorded += len(part)
+        first_us, last_us = self.source.span_us or (0, 0)
+        self._done_us = int(part.t[-1]) - first_us if len(part) else self._done_us
+        self._progress(self._done_us, last_us - first_us)

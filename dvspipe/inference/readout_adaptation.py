@@ -21,8 +21,7 @@ from ..formats import NO_HINTS, HintsLike
 from ..framing import EventSource
 from ..parallel import Progress
 from ..rules import find_features, find_readout, fit_readout, read_features, replace_readout, require_linear
-from .classifier import Classifier
-from .config import InferConfig
+from .classifier import Classifier, InferConfig
 from .segments import is_quiet
 from .windows import Window
 

@@ -1,8 +1,8 @@
-"""Networks in integers, as inference runs them."""
+"""Networks in integers, as inference runs them; networks in PyTorch are in `torch_runner`, which imports torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import cast
 
@@ -14,8 +14,10 @@ from ..checkpoints.integer import IntegerClassifier, IntegerConfig
 from ..networks.integer import IntegerNetwork
 from ..networks.integer_kernel import IntegerKernel, KernelRun, KernelState
 from ..results import LayerActivity
-from .runners import ActivitySummary
 from .windows import WindowSpikes
+
+ActivitySummary = Callable[[], tuple[LayerActivity, ...]]
+"""Function that returns the activity of the layers so far."""
 
 
 class IntegerRunner:
@@ -37,7 +39,7 @@ class IntegerRunner:
         return (self.network.readout.unit * np.stack(scores) / T).astype(np.float32)
 
     def run(self, spikes: WindowSpikes, state: object, *, copies: int = 1) -> tuple[NDArray[np.float32], object]:  # noqa: ARG002
-        """Return the outputs [T, K] and the next state for steps [T, C, H, W]; see `NetworkRunner`."""
+        """Return the outputs [T, K] and the next state for steps [T, C, H, W]; equal copies change nothing here."""
         done = self._run(spikes, cast("KernelState | None", state))
         return (self.network.readout.unit * done.integrators).astype(np.float32), done.state
 

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..encoding import BinConfig
-from .runners import NetworkRunner
 from .windows import Step
 
 if TYPE_CHECKING:
+    from .runners import IntegerRunner
+    from .torch_runner import TorchRunner
     from .windows import WindowSpikes
 
 
@@ -90,7 +91,14 @@ class StatefulRun:
     """
 
     def __init__(
-        self, runner: NetworkRunner, bins: BinConfig, classes: int, *, start_us: int, hop: int, copies: int = 1
+        self,
+        runner: TorchRunner | IntegerRunner,
+        bins: BinConfig,
+        classes: int,
+        *,
+        start_us: int,
+        hop: int,
+        copies: int = 1,
     ) -> None:
         self._runner, self._bins, self._classes = runner, bins, classes
         self._start_us, self._hop, self._copies = start_us, hop, copies
