@@ -92,6 +92,11 @@ class InferConfig(FramingConfig):
     segments: SegmentConfig = SegmentConfig()
     """Conversion of predictions over time into segments."""
 
+    def windowed(self) -> InferConfig:
+        """Return these settings for classification in windows, by events alone, which adaptation needs."""
+        hop_us = None if self.stateful else self.hop_us
+        return self.model_copy(update={"stateful": False, "hop_us": hop_us, "pose": False})
+
 
 class Classifier:
     """A trained network that classifies recordings and videos.
@@ -422,11 +427,7 @@ class Classifier:
         return self._summarize(reader, timeline, config, layers, basis)
 
     def _find_joints(self, source: EventSource, config: InferConfig) -> JointClassifier | None:
-        """Return the joint network to combine with events; None: events alone.
-
-        Raises:
-            ConfigError: If `config.pose` is set, but there is no joint network for the classes, or no pictures.
-        """
+        """Return the joint network to combine with events; None: events alone."""
         if config.pose is False or (config.pose is None and (self.joints is None or source.film is None)):
             return None
         from .joints import included_classifier
@@ -449,20 +450,16 @@ class Classifier:
             ConfigError: If a length is not a multiple of the network's time step, is given although the network's
                 windows are not defined by time, or the network cannot be stateful.
         """
-        bins, step_us = self.config.bins, self.config.bins.step_us
-        network = self.config.network
-        if config.stateful and isinstance(network, ModuleConfig) and not network.has_explicit_state:
-            raise ConfigError(
-                f"stateful: network.call = {network.call} does not return its state (expected sequence_state or "
-                "step_state)",
-                Remedy("config.stateful", False, "classify windows"),
-            )
-        if config.stateful and self.config.network.spikes_once:
-            raise ConfigError(
-                f"stateful: network.kind = {self.config.network.kind} needs complete windows, as its neurons spike "
-                "at most once",
-                Remedy("config.stateful", False, "classify windows"),
-            )
+        bins, network = self.config.bins, self.config.network
+        step_us = bins.step_us
+        reason = ""
+        if isinstance(network, ModuleConfig) and not network.has_explicit_state:
+            reason = f"network.call = {network.call} does not return its state (expected sequence_state or step_state)"
+        elif network.spikes_once:
+            reason = f"network.kind = {network.kind} needs complete windows, as its neurons spike at most once"
+        if config.stateful and reason:
+            raise ConfigError(f"stateful: {reason}", Remedy("config.stateful", False, "classify windows"))
+
         if bins.by != "time":
             names = [name for name in ("window_us", "hop_us", "stateful") if getattr(config, name)]
             if names:
@@ -706,11 +703,7 @@ def _too_short_error(name: str, bins: BinConfig, reader: Reader) -> DataError:
 
 
 def _count_steps(name: str, length_us: int, step_us: int) -> int:
-    """Return the number of steps in `length_us`.
-
-    Raises:
-        ConfigError: If `length_us` is not a multiple of the step.
-    """
+    """Return the number of steps in `length_us`, which must be a multiple of the step."""
     steps, remainder = divmod(length_us, step_us)
     if remainder:
         nearest = " and ".join(f"{step_us * count / 1000:.15g} ms" for count in (steps, steps + 1) if count)

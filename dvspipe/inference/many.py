@@ -239,12 +239,11 @@ def _adapt(classify: _ClassifyTask, tasks: Sequence[Task], progress: Progress) -
     """Adapt the network to all tasks; unreadable recordings are skipped here and reported when classified."""
     from .adaptation import adapt
 
-    options, sources = classify.options, [task.source for task in tasks]
-    classifier = classify.classifier or _load_classifier(classify.run.checkpoint, classify.trust)
-    adaptation = adapt(
-        classifier, sources, options.config, sensor=options.sensor, hints=options.hints, progress=progress
-    )
-    return adaptation.classifier
+    options = classify.options
+    sources = [task.source for task in tasks]
+    return adapt(
+        classify.load(), sources, options.config, sensor=options.sensor, hints=options.hints, progress=progress
+    ).classifier
 
 
 @dataclass(frozen=True)
@@ -352,8 +351,13 @@ class _ClassifyTask:
             entry.events = prediction.events
             return prediction
 
+    def load(self) -> Classifier:
+        """Return the classifier; a worker process loads it once."""
+        return self.classifier or _load_classifier(self.run.checkpoint, self.trust)
+
     def _classify(self, task: Task, progress: Progress) -> Prediction:
-        classifier, options = self.classifier or _load_classifier(self.run.checkpoint, self.trust), self.options
+        classifier = self.load()
+        options = self.options
         passes = 2 if options.draw is None else 3  # search the person, classify, draw pictures
         labels = options.find_label_file(task)
         spans = None if labels is None else read_spans(labels, self.run.classes)

@@ -48,11 +48,7 @@ class RateHistogram:
 
 
 class StepCounts:
-    """Number of events in each time step of a recording; step 0 starts at the first event.
-
-    Args:
-        step_us: Step length in microseconds.
-    """
+    """Number of events in each time step of a recording; step 0 starts at the first event."""
 
     def __init__(self, step_us: int) -> None:
         self.step_us = step_us
@@ -71,15 +67,7 @@ class StepCounts:
         self._counts.append(np.diff(first, append=len(steps)))
 
     def between(self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the number of events in each of N time intervals.
-
-        Args:
-            start_us: Start times, int64 [N]; rounded to the nearest step boundary.
-            end_us: End times, int64 [N]; rounded likewise, to at least one step after the start.
-
-        Returns:
-            Number of events, int64 [N].
-        """
+        """Return the number of events in N time intervals, int64 [N], whose ends are rounded to steps, 1 at least."""
         steps = np.concatenate([np.zeros(0, np.int64), *self._steps])
         total = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *self._counts]))])
         origin_us = (self.start_us or 0) - self.step_us // 2

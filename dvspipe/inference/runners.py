@@ -21,11 +21,7 @@ ActivitySummary = Callable[[], tuple[LayerActivity, ...]]
 
 
 class IntegerRunner:
-    """Runner of a network in integers.
-
-    Args:
-        network: Network in integers.
-    """
+    """Runner of a network in integers."""
 
     def __init__(self, network: IntegerNetwork) -> None:
         self.network, self._kernel = network, IntegerKernel(network)

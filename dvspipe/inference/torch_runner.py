@@ -16,12 +16,9 @@ from .windows import WindowSpikes
 
 
 class TorchRunner:
-    """Runner of a network in PyTorch.
+    """Runner of a network in PyTorch, in evaluation mode; `max_images` time steps of all windows per forward pass.
 
-    Args:
-        network: Network in evaluation mode.
-        max_images: Time steps of all windows per forward pass.
-        counted: Whether the network's inputs are event counts.
+    `counted` says that the network's inputs are event counts.
     """
 
     def __init__(self, network: Network, *, max_images: int, counted: bool) -> None:
