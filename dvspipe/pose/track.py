@@ -39,11 +39,15 @@ def find_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
+def cumulate(values: Floats) -> Floats:
+    """Return sums [T + 1, ...] of the first rows of values [T, ...]: a range has the difference of two of them."""
+    return np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
+
+
 def shows_shoulders(confidence: Floats) -> NDArray[np.bool_]:
     """Return whether the joints of a person are really seen, [...]: patterns can look like a person without shoulders.
 
-    Args:
-        confidence: Confidence of the joints, [..., J]; NaN counts as unseen.
+    Of the confidence of the joints, [..., J], NaN counts as unseen.
     """
     return np.asarray(confidence[..., _SHOULDERS].mean(axis=-1) >= MIN_CONFIDENCE)
 

@@ -253,11 +253,7 @@ def find_people(picture: NDArray[np.uint8], look: Look) -> list[Sighting]:
 
 
 def count_people(found: Sequence[Sighting]) -> int:
-    """Count people in the foreground of a picture whose joints are seen.
-
-    Args:
-        found: Result of `find_people`.
-    """
+    """Count the people in the foreground of a picture whose joints are seen, of the result of `find_people`."""
     counted: list[InputSquare] = []
     for each in sorted(found, key=lambda each: -each.square.side_px):
         square, largest = each.square, (counted or [each.square])[0].side_px
