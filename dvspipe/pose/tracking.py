@@ -159,16 +159,18 @@ def track_pictures(
 
 
 def _assemble(times_us: NDArray[np.int64], found: list[_Detection], size: SensorSize, settings: TrackSettings) -> Track:
-    N, J = len(found), len(JOINTS)
-    points_px, points_m = np.full((N, J, 2), np.nan), np.full((N, J, 3), np.nan)
-    confidence = np.full((N, J), np.nan)
-    for row, each in enumerate(found):
-        if each.sighting:
-            points_px[row], points_m[row] = each.sighting.points_px, each.sighting.points_m
-            confidence[row] = each.sighting.confidence
+    present = np.array([each.sighting is not None for each in found])
+    points_px = np.full((len(found), len(JOINTS), 2), np.nan)
+    points_m = np.full((len(found), len(JOINTS), 3), np.nan)
+    confidence = np.full((len(found), len(JOINTS)), np.nan)
+    seen = [each.sighting for each in found if each.sighting]
+    points_px[present] = [each.points_px for each in seen]
+    points_m[present] = [each.points_m for each in seen]
+    confidence[present] = [each.confidence for each in seen]
+
     if settings.smooth:
-        present = np.array([each.sighting is not None for each in found])
-        points_px, points_m = (smooth_runs(times_us, points, present) for points in (points_px, points_m))
+        points_px = smooth_runs(times_us, points_px, present)
+        points_m = smooth_runs(times_us, points_m, present)
     points_m, yaw = to_body_frame(points_m)
     return Track(
         times_us=times_us,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from facts import mentions, raises
+from filmed import without_person
 from numpy.typing import NDArray
 
 from dvspipe.base.errors import DataError, VideoError
@@ -176,15 +177,6 @@ def test_given_start_and_stop_are_the_part() -> None:
 def test_impossible_part_is_refused(start_us: int, stop_us: int | None) -> None:
     with raises(DataError, "wave.mp4", f"{start_us / 1e6:g}"):
         find_movement(filmed(wave(seconds(6))), name="wave.mp4", start_us=start_us, stop_us=stop_us)
-
-
-def without_person(track: Track, away: NDArray[np.bool_]) -> Track:
-    """Return the track with a person who is missing in some pictures."""
-    points_m, points_px, confidence, yaw = map(np.array, (track.points_m, track.points_px, track.confidence, track.yaw))
-    for values in (points_m, points_px, confidence, yaw):
-        values[away] = np.nan
-    presence = np.where(away, 0.1, 1.0)
-    return replace(track, presence=presence, points_m=points_m, points_px=points_px, confidence=confidence, yaw=yaw)
 
 
 def test_gap_ends_a_part_with_a_warning() -> None:
