@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dvspipe.datasets import version_of_file
 from dvspipe.events import SensorSize
@@ -42,6 +44,15 @@ def make_track(size: float, axis: int) -> Track:
     seen = np.ones((N, J))
     times_us = np.round(t_s * 1e6).astype(np.int64)
     return Track(times_us, points, pixels, seen, np.ones(N), np.zeros(N), np.ones(N, np.int64), SIZE)
+
+
+def without_person(track: Track, away: NDArray[np.bool_]) -> Track:
+    """Return the track with a person who is missing in some pictures."""
+    points_m, points_px, confidence, yaw = map(np.array, (track.points_m, track.points_px, track.confidence, track.yaw))
+    for values in (points_m, points_px, confidence, yaw):
+        values[away] = np.nan
+    presence = np.where(away, 0.1, 1.0)
+    return replace(track, presence=presence, points_m=points_m, points_px=points_px, confidence=confidence, yaw=yaw)
 
 
 def store_track(film: Path, name: str, folder: Path, track: Track) -> Path:

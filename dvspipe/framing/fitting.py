@@ -63,17 +63,10 @@ class Fit(Brief):
 def plan_fit(
     source: SensorSize, target: SensorSize, mode: Literal["crop", "scale"], region: Region | None = None
 ) -> Fit:
-    """Plan the mapping of the pixels of a sensor to another.
+    """Plan the mapping of a region of the source (None: all of it) to the target; parts beyond the source are empty.
 
-    Args:
-        source: Sensor of the input events.
-        target: Sensor of the output events.
-        mode: `crop` centers the region on the target without scaling, and drops pixels outside the target; `scale`
-            centers the region and scales it as large as the target allows, at the same aspect ratio.
-        region: Region of the source to use; None: all of it. Parts beyond the source have no events.
-
-    Raises:
-        EventError: If the region is outside the source.
+    `crop` centers the region on the target without scaling, and drops pixels outside the target; `scale` centers the
+    region and scales it as large as the target allows, at the same aspect ratio.
 
     Example:
         >>> fit = plan_fit(SensorSize(width=24, height=14), SensorSize(width=12, height=7), "scale")
@@ -110,9 +103,13 @@ def _map_axis(
     maps it to the target pixel that contains its start; upscaling, to all target pixels that start in it.
     """
     edges = np.arange(length + 1, dtype=np.int64) * scaled
-    first, stop = edges[:-1] // length, edges[:-1] // length + 1
     if scaled > length:
-        first, stop = -(-edges[:-1] // length), -(-edges[1:] // length)
+        bounds = -(-edges // length)
+        first, stop = bounds[:-1], bounds[1:]
+    else:
+        first = edges[:-1] // length
+        stop = first + 1
+
     shift = (target - scaled) // 2
     places = np.zeros((2, source), np.int64)
     low, high = max(0, start), min(source, start + length)
@@ -123,33 +120,19 @@ def _map_axis(
     return places.astype(np.int32), areas
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class FitState(Brief):
-    """State of `fit_events` between two parts of a recording.
-
-    Args:
-        change: Brightness change of each target pixel since its last event, int32 [H, W], in thresholds / area.
-    """
-
-    change: NDArray[np.int32]
+def start_fit(fit: Fit) -> NDArray[np.int32]:
+    """Return the brightness change of each target pixel since its last event, in thresholds / area, int32 [H, W]: 0."""
+    return np.zeros(fit.pixels.areas.shape, np.int32)
 
 
-def start_fit(fit: Fit) -> FitState:
-    """Return the state before the first part of a recording; see `fit_stream`."""
-    return FitState(np.zeros(fit.pixels.areas.shape, np.int32))
-
-
-def fit_events(events: Events, fit: Fit, state: FitState) -> tuple[Events, FitState]:
-    """Fit one part of a recording; return the target's events and the new state. `state` is not changed.
-
-    Raises:
-        EventError: If the sensor of the events differs from the source of the fit.
-    """
+def fit_events(events: Events, fit: Fit, state: NDArray[np.int32]) -> tuple[Events, NDArray[np.int32]]:
+    """Fit one part of a recording; return the target's events and the new state. `state` is not changed."""
     if events.sensor != fit.source:
         raise EventError(f"events come from a sensor of {events.sensor}, expected {fit.source}")
     if fit.is_identity:
         return events, state
-    change = state.change.copy()
+
+    change = state.copy()
     columns, rows, _ = fit.pixels
     copies = int((columns[1] - columns[0]).max(initial=0) * (rows[1] - rows[0]).max(initial=0))
     room = len(events) * max(1, copies)
@@ -158,7 +141,7 @@ def fit_events(events: Events, fit: Fit, state: FitState) -> tuple[Events, FitSt
     )
     count = _fit(_Columns(events.t, events.x, events.y, events.p), fit.pixels, change, out)
     t, x, y, p = out.t[:count].copy(), out.x[:count].copy(), out.y[:count].copy(), out.p[:count].copy()
-    return Events.wrap_unchecked(t, x, y, p, fit.target), FitState(change)
+    return Events.wrap_unchecked(t, x, y, p, fit.target), change
 
 
 def fit_stream(parts: Iterable[Events], fit: Fit) -> Iterator[Events]:

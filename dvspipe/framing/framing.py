@@ -56,13 +56,7 @@ SIGMA_PER_MAD = 1.4826  # standard deviation per median absolute deviation
 
 
 class Square(NamedTuple):
-    """Square region of a picture.
-
-    Args:
-        x: Column of the centre.
-        y: Row of the centre.
-        side: Side length.
-    """
+    """Square region of a picture: column and row of its centre, and its side."""
 
     x: float
     y: float
@@ -109,12 +103,7 @@ class Framing(Brief):
     center: NDArray[np.float64]
 
     def track(self, zoom: float = 1.0, origin: tuple[int, int] = (0, 0)) -> RegionTrack:
-        """Track the region in the recording's pictures, optionally cropped and scaled.
-
-        Args:
-            zoom: Scale of the pictures.
-            origin: Source column and row of the upper left corner of the scaled pictures.
-        """
+        """Track the region in the recording's pictures, scaled by `zoom`; `origin` is their upper left corner."""
         width, height = (max(1, round(side * zoom / self.zoom)) for side in (self.target.width, self.target.height))
         left, top = np.round((self.center - origin) * zoom - np.array([width, height]) / 2).astype(np.int64).T
         moved = np.diff(left, prepend=left[0]).astype(bool) | np.diff(top, prepend=top[0]).astype(bool)
@@ -143,14 +132,7 @@ class _PixelState(NamedTuple):
 
 
 class ActivityMaps:
-    """Activity of the cells of a coarse grid in each time slice.
-
-    Args:
-        sensor: Sensor of the events.
-
-    Raises:
-        EventError: If the sensor has too many pixels.
-    """
+    """Activity of the cells of a coarse grid in each time slice."""
 
     def __init__(self, sensor: SensorSize) -> None:
         check_pixels(sensor)
@@ -165,17 +147,17 @@ class ActivityMaps:
         )
 
     def count(self, parts: Iterable[Events]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield the index of each slice with events, counted from the first event, and the activity of its cells.
-
-        The activity, float32 [rows, columns] from 0 to 1, is the number of active pixels of a cell relative to the
-        pixels that a crossing edge activates (one side of the cell); it saturates at 1.
-        """
+        """Yield all slices of a recording; see `add`."""
         for part in parts:
             yield from self.add(part)
         yield from self.finish()
 
     def add(self, part: Events) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Count the next part, and yield the slices that it completes; see `count`."""
+        """Count the next part, and yield the slices with events that it completes: their index and activity.
+
+        The activity, float32 [rows, columns] from 0 to 1, is the number of active pixels of a cell relative to the
+        pixels that a crossing edge activates (one side of the cell); it saturates at 1.
+        """
         first = 0
         while first < len(part):
             self.start_us = int(part.t[first]) if self._number is None else self.start_us
@@ -196,12 +178,7 @@ class ActivityMaps:
 
 
 def find_square(activity: NDArray[np.float32], cell_px: int) -> Square | None:
-    """Find the square that shows the moving person, in pixels; None if nothing moves.
-
-    Args:
-        activity: Activity [rows, columns] from `ActivityMaps.count`, or a mean of several slices.
-        cell_px: Side of a cell in pixels.
-    """
+    """Find the square that shows the moving person, in pixels, from activity [rows, columns]; None: nothing moves."""
     weight = weigh_cells(activity)
     if weight.sum() < MIN_CELLS:
         return None
@@ -223,12 +200,9 @@ def weigh_cells(activity: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def find_start(weight: NDArray[np.float64]) -> Square:
-    """Find the approximate square of the moving person.
+    """Find the approximate square of the moving person from weights of cells, float64 [rows, columns].
 
     The square maximizes its weight divided by side ** SIDE_POWER: a larger square would add little weight.
-
-    Args:
-        weight: Weights from `weigh_cells`, float64 [rows, columns].
     """
     best, found, side = 0.0, Square(0.0, 0.0, 1.0), float(MIN_SIDE)
     while side <= 1.3 * max(weight.shape):
@@ -243,13 +217,10 @@ def find_start(weight: NDArray[np.float64]) -> Square:
 
 
 def refine_square(weight: NDArray[np.float64], start: Square) -> Square:
-    """Refine a square with the network, to show the moving person as in training clips.
-
-    Args:
-        weight: Weights from `weigh_cells`, float64 [rows, columns].
-        start: Start square from `find_start`.
-    """
-    model, sums, square = _load_model(), sum_weights(weight), start
+    """Refine a square with the network, to show the moving person as in training clips."""
+    model = _load_model()
+    sums = sum_weights(weight)
+    square = start
     for _ in range(REFINEMENTS):
         view = sample_square(sums, square)
         right, down, growth = model.apply(view)
@@ -270,11 +241,9 @@ def sum_weights(weight: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def sample_square(sums: NDArray[np.float64], square: Square) -> NDArray[np.float64]:
-    """Sample a square and its surroundings: mean weights of MODEL_CELLS x MODEL_CELLS cells.
+    """Sample a square and its surroundings, MODEL_VIEW times as large: the mean weights of MODEL_CELLS^2 cells.
 
-    Args:
-        sums: Summed-area table from `sum_weights`.
-        square: Middle of the view. The view is MODEL_VIEW times as large; weights beyond the picture are zero.
+    `sums` is the table of `sum_weights`; weights beyond the picture are zero.
     """
     rows, columns = sums.shape[0] - 1, sums.shape[1] - 1
     edges = (np.arange(MODEL_CELLS + 1) / MODEL_CELLS - 0.5) * MODEL_VIEW * square.side
@@ -287,8 +256,7 @@ def sample_square(sums: NDArray[np.float64], square: Square) -> NDArray[np.float
     return np.asarray(np.diff(np.diff(corners, axis=0), axis=1) / area, np.float64)
 
 
-@dataclass(frozen=True, eq=False)
-class _Model:
+class _Model(NamedTuple):
     """Network with one hidden layer, trained by scripts/studies/framing.py."""
 
     hidden: NDArray[np.float64]
@@ -325,15 +293,8 @@ def find_framing(
 ) -> Framing | None:
     """Find the region of interest that follows the moving person; None if nothing moves, or it fills the picture.
 
-    Args:
-        parts: Consecutive parts of the recording.
-        sensor: Sensor of the recording.
-        target: Sensor of the network.
-        zoom: Scale in target pixels per pixel of the original; None: scale the person to the size in training clips.
-        original: Size of the pictures before they were scaled to the sensor; None: they were not scaled.
-
-    Raises:
-        EventError: If the sensor has too many pixels.
+    `zoom` is the scale in target pixels per pixel of the original; None scales the person to the size in training
+    clips. `original` is the size of the pictures before they were scaled to the sensor.
     """
     original = original or sensor
     scale = original.width / sensor.width

@@ -199,24 +199,21 @@ def _open_recording(
 ) -> tuple[Recording, SensorSize | None]:
     """Open a recording; if its sensor is unknown, use the network's sensor, provided that all events are inside it.
 
-    Returns:
-        The recording, and the sensor guessed from its events; None if the sensor is known, or `config.fit` is set.
+    The sensor guessed from its events is returned, too; None if the sensor is known, or `config.fit` is set.
     """
     recording = open_recording(path, sensor=sensor, hints=hints)
     if recording.sensor_source != "guessed" or config.fit is not None:
         return recording, None
+
     guess = recording.sensor
-    return open_recording(path, sensor=target, hints=hints) if _contains_all_events(
-        target, recording
-    ) else recording, guess
+    if _contains_all_events(target, recording):
+        recording = open_recording(path, sensor=target, hints=hints)
+    return recording, guess
 
 
 def _contains_all_events(target: SensorSize, recording: Recording) -> bool:
     """Return whether all events are inside the target sensor."""
-    own = recording.sensor
-    if own.width <= target.width and own.height <= target.height:
-        return True
-    return all(
+    return not is_larger(recording.sensor, target) or all(
         int(part.x.max()) < target.width and int(part.y.max()) < target.height
         for part in _read_recording(recording)
         if len(part)
@@ -269,18 +266,7 @@ class FixedRegion:
 
 
 def plan_region(name: str, own: SensorSize, target: SensorSize, config: FramingConfig) -> FixedRegion:
-    """Plan the fit of the events of a sensor without following a person.
-
-    Args:
-        name: Name in messages.
-        own: Sensor of the events.
-        target: Sensor of the network.
-        config: Region of interest and fit.
-
-    Raises:
-        DataError: If the sensor differs from the network's and the configuration has no fit.
-        EventError: If the region is outside the sensor.
-    """
+    """Plan the fit of the events of a sensor without following a person; `name` is the name in messages."""
     region = _parse_region(name, config, own, "sensor")
     mode = config.fit or ("crop" if region.size == target else "scale")
     if config.fit is None and config.roi != "auto" and region.size != target and not is_larger(region.size, target):
@@ -327,17 +313,19 @@ def _intersect_centered(region: Region, target: SensorSize) -> Region:
     return Region(left, top, SensorSize(width=width, height=height))
 
 
+def _to_row(t_us: int | None, left: int, top: int, size: SensorSize) -> LookRow:
+    return LookRow(t_us=t_us, left=left, top=top, width=size.width, height=size.height)
+
+
 def _fixed_position(region: Region) -> tuple[LookRow, ...]:
-    size = region.size
-    return (LookRow(t_us=None, left=region.left, top=region.top, width=size.width, height=size.height),)
+    return (_to_row(None, region.left, region.top, region.size),)
 
 
 def _list_positions(framing: Framing) -> tuple[LookRow, ...]:
     """List the positions of the region of interest in the recording's pictures; the first has no start time."""
     track = framing.track()
-    width, height = track.size.width, track.size.height
     places = zip([None, *track.t_us[1:].tolist()], track.left.tolist(), track.top.tolist(), strict=True)
-    return tuple(LookRow(t_us=t_us, left=left, top=top, width=width, height=height) for t_us, left, top in places)
+    return tuple(_to_row(*place, track.size) for place in places)
 
 
 def _open_video(path: Path, target: SensorSize, config: FramingConfig, progress: Progress) -> EventSource:
@@ -347,6 +335,7 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig, progress:
         seen = open_for_sensor(path, config.video).settings
         config = config.model_copy(update={"video": config.video.model_copy(update={"video": seen})})
     settings, roi = config.video, config.roi
+    name = str(path)
     film = partial(_open_repeated, path, _set_video(settings, crop=None, resize=None).video)
     geometry = settings.video.crop or settings.video.resize
     if roi not in (None, "full") and settings.video.crop:
@@ -359,6 +348,8 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig, progress:
         )
     pictures = settings if roi in (None, "full") else _set_video(settings, resize=None)
     size = open_video(path, pictures.video).size
+
+    # Search a small version of the video for the person, unless the settings select a part of the pictures.
     small = _set_video(settings, resize=str(coarse_size(size))).model_copy(update={"upsample": "off"})
     overview = _simulate_video(path, _open_repeated(path, small.video), small)
     framing = None
@@ -371,41 +362,34 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig, progress:
         if framing is None:
             parts = _report_parts(overview, _estimate_span(film()), progress)
             framing = find_framing(parts, overview.sensor, target, zoom=zoom, original=size)
+
+    track: RegionTrack | None = None
+    warnings: tuple[str, ...] = ()
     if framing is not None:
         region = framing.bounding_region()
         settings = _set_video(settings, crop=str(region), resize=str(framing.zoomed(region)))
-        track: RegionTrack | None = framing.track(framing.zoom, (region.left, region.top))
-        warnings: tuple[str, ...] = ()
+        video = _open_repeated(path, settings.video)
+        fit = plan_fit(video.size, video.size, "crop")
+        track = framing.track(framing.zoom, (region.left, region.top))
         looked_at = _list_positions(framing)
     else:
         region, settings = plan_picture(path, size, target, config)
-        track = None
-        warnings = _find_outside(str(path), region, size, "picture")
+        video = _open_repeated(path, settings.video)
+        fit = plan_fit(video.size, target, "crop", map_region(region, size, video.size))
+        warnings = _find_outside(name, region, size, "picture")
         looked_at = _fixed_position(region if config.fit != "crop" else _intersect_centered(region, target))
-    video = _open_repeated(path, settings.video)
-    place = map_region(region, size, video.size) if track is None else None
-    fit = plan_fit(video.size, target if track is None else video.size, "crop", place)
-    stream, span_us = _simulate_video(path, video, settings), _estimate_span(video)
+
+    stream = _simulate_video(path, video, settings)
     shown = partial(_open_repeated, path, pictures.video)
     return EventSource(
-        str(path), stream, overview, size, fit, track, looked_at, span_us, film, shown, warnings=warnings
+        name, stream, overview, size, fit, track, looked_at, _estimate_span(video), film, shown, warnings=warnings
     )
 
 
 def plan_picture(
     path: Path, size: SensorSize, target: SensorSize, config: FramingConfig
 ) -> tuple[Region, ConvertConfig]:
-    """Plan a region of a video that does not move; return it, and the conversion of its crop, scaled to the network.
-
-    Args:
-        path: Video, named in messages.
-        size: Size of the source frame.
-        target: Sensor of the network.
-        config: Region of interest, fit, and conversion of videos.
-
-    Raises:
-        EventError: If the region is outside the picture.
-    """
+    """Plan a region of a video that does not move; return it, and the conversion of its crop, scaled to the network."""
     region = _parse_region(str(path), config, size, "picture")
     if config.fit is None and config.roi is not None:
         _warn_if_enlarged(path, region, target)
@@ -423,11 +407,7 @@ def _crop_to_region(
 ) -> ConvertConfig:
     """Return settings that crop a video to the visible part of a region, and scale it.
 
-    Args:
-        settings: Settings of the complete video.
-        region: Region of the source frame; may extend beyond it.
-        size: Size of the source frame.
-        target: Size that the region is scaled to, if the settings have no size; None: no scaling.
+    The region is scaled to `target`, if the settings have no size; None: no scaling.
     """
     shown = region.overlap(size)
     assert shown is not None

@@ -8,6 +8,7 @@ too: with larger regions, 12 of 13 such films got a lower probability, and none 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +37,7 @@ def find_person(
 ) -> Framing | None:
     """Frame the largest person in a film; return None if nobody is found, or the person fills the picture.
 
-    Args:
-        path: Film to read.
-        video: Settings for reading; crop and resize are ignored.
-        original: Size of the film's pictures.
-        target: Sensor of the network.
-        progress: Called with the number of pictures read and the total.
+    Crop and resize of `video` are ignored; `original` is the size of the film's pictures.
     """
     complete = video.model_copy(update={"crop": None, "resize": None})
     try:
@@ -72,26 +68,30 @@ def find_person(
 
 def measure_person(track: Track) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the midpoint of the shoulders in pixels, [N, 2], and the scale there in pixels per metre, [N]."""
-    left, right = "left_shoulder", "right_shoulder"
-    center, center_m = (track.pixel(left) + track.pixel(right)) / 2, (track.point(left) + track.point(right)) / 2
-    hips = (track.pixel("left_hip") + track.pixel("right_hip")) / 2
-    hips_m = (track.point("left_hip") + track.point("right_hip")) / 2
-    torso_px, torso_m = np.linalg.norm(hips - center, axis=-1), np.linalg.norm(hips_m - center_m, axis=-1)
-    shoulders_px = np.linalg.norm(track.pixel(left) - track.pixel(right), axis=-1)
-    shoulders_m = np.linalg.norm(track.point(left) - track.point(right), axis=-1) * np.abs(np.cos(track.yaw))
-    return center, (torso_px + shoulders_px) / (torso_m + shoulders_m)
+    center, torso_px, shoulders_px = _measure_trunk(track.pixel)
+    _, torso_m, shoulders_m = _measure_trunk(track.point)
+    return center, (torso_px + shoulders_px) / (torso_m + shoulders_m * np.abs(np.cos(track.yaw)))
+
+
+def _measure_trunk(
+    place: Callable[[str], NDArray[np.float64]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the midpoint of the shoulders, [N, D], and the lengths of the torso and between the shoulders, [N]."""
+    left, right = place("left_shoulder"), place("right_shoulder")
+    center = (left + right) / 2
+    hips = (place("left_hip") + place("right_hip")) / 2
+    return center, np.linalg.norm(hips - center, axis=-1), np.linalg.norm(left - right, axis=-1)
 
 
 def find_hands(track: Track, scale: float) -> NDArray[np.float64]:
     """Return the finger tips of both hands in pixels, inside the picture, [N, 2, 2]; NaN if a hand is unseen.
 
-    Args:
-        track: Tracked person.
-        scale: Pixels per metre.
+    `scale` is in pixels per metre.
     """
     tips = []
     for side in OUTWARDS:
-        wrist, along = track.pixel(f"{side}_wrist"), track.pixel(f"{side}_index") - track.pixel(f"{side}_wrist")
+        wrist = track.pixel(f"{side}_wrist")
+        along = track.pixel(f"{side}_index") - wrist
         is_seen = track.confidence[:, JOINTS.index(f"{side}_wrist")] >= MIN_WRIST
         tip = wrist + HAND_M * scale * along / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1)
         tips.append(np.where(is_seen[:, None], tip, np.nan))

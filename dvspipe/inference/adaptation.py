@@ -31,10 +31,8 @@ from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..networks import BatchNorm, ClassMoments, Network, find_norms, measure_norms, mix_moments
 from ..parallel import NamedStep, Progress, ignore_progress
 from ..results import AdaptationRecord, NormShift
-from .classifier import Classifier
-from .config import InferConfig
+from .classifier import Classifier, InferConfig, as_classifier
 from .segments import is_quiet
-from .single import as_classifier
 from .windows import Window, WindowSpikes
 
 MAX_WINDOWS = 128  # windows to estimate statistics from, with predicted classes as balanced as possible
@@ -151,16 +149,16 @@ def adapt(
     classifier = as_classifier(classifier)
     recordings = [recordings] if isinstance(recordings, str | Path | Events) else recordings
     check_adaptable(classifier, strength)
-    settings = as_settings(InferConfig, config, named, adapt)
-    config = settings.model_copy(update={"stateful": False, "hop_us": None if settings.stateful else settings.hop_us})
+    config = as_settings(InferConfig, config, named, adapt).windowed()
     collector = _Collector(classifier, config, sensor, hints)
     for number, recording in enumerate(recordings):
         name = "events" if isinstance(recording, Events) else str(recording)
         collector.read(recording, NamedStep(progress or ignore_progress, name, number, len(recordings)))
     poll = partial(progress, len(recordings), len(recordings)) if progress else None
     result = _adapt_norms(classifier, collector.spikes(), strength, poll)
-    config_after = classifier.config.model_copy(update={"trained_on": _describe_training(classifier, collector)})
-    adapted = Classifier(config_after, result.network, moments=result.moments)
+    windows = count_noun(len(collector.sample), "window")
+    note = f"adapted to {windows} of {count_noun(collector.recordings, 'recording')}"
+    adapted = Classifier(note_training(classifier.config, note), result.network, moments=result.moments)
     classes = classifier.config.classes
     record = AdaptationRecord(
         checkpoint=classifier.checkpoint or "",
@@ -189,11 +187,7 @@ class _SampledWindow(NamedTuple):
 
 
 class _Sample:
-    """Random sample of windows, with predicted classes as balanced as the windows allow.
-
-    Args:
-        max_windows: Maximum number of windows; beyond it, random windows of the most frequent class are dropped.
-    """
+    """Random sample of windows; if there are more than `max_windows`, random ones of the most frequent class go."""
 
     def __init__(self, max_windows: int) -> None:
         self._max_windows = max_windows
@@ -227,8 +221,9 @@ class _Collector:
     ) -> None:
         self._classifier = classifier
         self._sensor, self._hints = sensor, hints
-        self._config = config.model_copy(update={"pose": False})  # batch norms see events only
-        bins, grid = classifier.window_bins(config), classifier.config.bins.grid(classifier.config.sensor)
+        self._config = config
+        bins = classifier.window_bins(config)
+        grid = bins.grid(classifier.config.sensor)
         window_bytes = bins.steps * bins.channels * grid.width * grid.height * bins.dtype.itemsize
         self._max_windows = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_WINDOW_BYTES // (2 * window_bytes)))
         self._rng = np.random.default_rng(0)
@@ -263,12 +258,7 @@ class _Collector:
                 self.sample.add(label, sampled)
 
     def spikes(self) -> Tensor:
-        """Return the sampled windows as one tensor, [T, N, C, H, W].
-
-        Raises:
-            DvspipeError: If no recording could be used; the error of the first recording.
-            DataError: If there are fewer than MIN_WINDOWS windows.
-        """
+        """Return the sampled windows as one tensor, [T, N, C, H, W]; too few windows are an error."""
         if self.skipped and not self.recordings:
             raise self.skipped[0]
         if len(self.sample) < MIN_WINDOWS:
@@ -335,10 +325,7 @@ def _measure(
 ) -> tuple[Tensor, list[Tensor]]:
     """Return the logits [N, K] of windows, and the moments [N, 2, channels] of the inputs of each norm.
 
-    Args:
-        network: Network in evaluation mode.
-        batches: Batches of windows, [T, B, C, H, W] each.
-        poll: Callback before each batch.
+    `poll` is called before each batch of windows, [T, B, C, H, W].
     """
     device = next(network.parameters()).device
     parts = []
@@ -361,22 +348,19 @@ class _AdaptedNorm(NamedTuple):
 def _shift_norm(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, strength: float) -> _AdaptedNorm:
     """Shift a norm by the difference between the measured moments and the moments expected for the predicted classes.
 
-    Args:
-        source: Norm of the checkpoint.
-        moments: Mean and log variance per class on the training sensor, [K, 2, channels].
-        shares: Class probabilities of each window, [N, K].
-        measured: Mean and log variance of each window, [N, 2, channels].
-        strength: Share of the difference that is applied, 0 to 1.
+    Moments are means and log variances: of the classes on the training sensor, [K, 2, channels], and of the windows,
+    [N, 2, channels]. `shares` are the class probabilities of each window, [N, K].
     """
-    assert source.running_mean is not None
-    assert source.running_var is not None
-    mean, variance = source.running_mean.double().cpu(), source.running_var.double().cpu()
-    change, deviation = measured - mix_moments(shares, moments), (variance + source.eps).sqrt()
+    running_mean, running_variance = _statistics(source)
+    mean = running_mean.double().cpu()
+    variance = running_variance.double().cpu()
+    change = measured - mix_moments(shares, moments)
+    deviation = (variance + source.eps).sqrt()
     shift = strength * _shrink_mean(change[:, 0] / deviation) * deviation
     growth = strength * _shrink_mean(change[:, 1]).clamp(-MAX_GROWTH, MAX_GROWTH)
     return _AdaptedNorm(
-        (mean + shift).to(source.running_mean),
-        (variance * growth.exp()).to(source.running_var),
+        (mean + shift).to(running_mean),
+        (variance * growth.exp()).to(running_variance),
         moments + torch.stack([shift, growth]),
     )
 
@@ -394,22 +378,26 @@ def _count_labels(labels: Tensor, classes: int) -> tuple[int, ...]:
 
 def _describe_shifts(source: Network, adapted: Network) -> Iterator[NormShift]:
     for number, (before, after) in enumerate(zip(find_norms(source), find_norms(adapted), strict=True), start=1):
-        assert before.running_mean is not None
-        assert before.running_var is not None
-        assert after.running_mean is not None
-        assert after.running_var is not None
-        deviation = (before.running_var + before.eps).sqrt()
-        mean = (after.running_mean - before.running_mean) / deviation
-        spread = (after.running_var + after.eps).sqrt() / deviation - 1
+        mean, variance = _statistics(before)
+        new_mean, new_variance = _statistics(after)
+        deviation = (variance + before.eps).sqrt()
+        shift = (new_mean - mean) / deviation
+        spread = (new_variance + after.eps).sqrt() / deviation - 1
         yield NormShift(
             name=f"norm{number}",
-            mean=float(mean.square().mean().sqrt()),
+            mean=float(shift.square().mean().sqrt()),
             deviation=float(spread.square().mean().sqrt()),
         )
 
 
-def _describe_training(classifier: Classifier, collector: _Collector) -> str:
-    """Describe the training data of the adapted classifier."""
-    windows, recordings = count_noun(len(collector.sample), "window"), count_noun(collector.recordings, "recording")
-    adapted = f"adapted to {windows} of {recordings}"
-    return "; ".join(filter(None, [classifier.config.trained_on, adapted]))
+def _statistics(norm: BatchNorm) -> tuple[Tensor, Tensor]:
+    """Return the running mean and variance of a norm, [channels] each."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return norm.running_mean, norm.running_var
+
+
+def note_training(config: ClassifierConfig, note: str) -> ClassifierConfig:
+    """Add a note to the training data that a configuration names."""
+    trained_on = f"{config.trained_on}; {note}" if config.trained_on else note
+    return config.model_copy(update={"trained_on": trained_on})

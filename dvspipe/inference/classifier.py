@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from ..base.arguments import checked
 from ..base.config import as_settings, build, find_differences, show_value
@@ -40,7 +41,7 @@ from ..checkpoints.integer import INTEGER_ENDING, IntegerClassifier, stores_inte
 from ..encoding import BinConfig
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
-from ..framing import EventSource, open_source
+from ..framing import EventSource, FramingConfig, open_source
 from ..networks.config import ModuleConfig
 from ..networks.integer import IntegerNetwork
 from ..networks.module_source import NO_MODULES, ModuleSource
@@ -49,10 +50,9 @@ from ..results import Basis, LayerActivity
 from ..results import Prediction as Prediction  # also a name of `dvspipe.inference`
 from ..results import Timeline as Timeline
 from ..results.timeline import find_centers
-from .config import InferConfig
-from .integer_runner import IntegerRunner
-from .rates import RateHistogram, StepCounts
-from .segments import find_segments, is_quiet
+from .reading import Reader, StepCounts
+from .runners import IntegerRunner
+from .segments import SegmentConfig, find_segments, is_quiet
 from .stateful import InputSpan, StatefulRun, StepOutput, group_steps
 from .windows import Window, encode_complete, encode_steps, find_start, slide, split_by_events
 
@@ -73,6 +73,29 @@ MODULE_CHANNELS = 12  # assumption for the unknown first layer of a custom modul
 
 OnWindows = Callable[[Sequence[Window], NDArray[np.float32]], object]
 """Callback with a batch of N windows and their logits, float32 [N, K]."""
+
+
+class InferConfig(FramingConfig):
+    """Settings of classification; framing settings that are not given are as in the training."""
+
+    window_us: int | None = Field(default=None, ge=1, le=10**12)
+    """Window length in microseconds, a multiple of the network's time step; None: as in the training."""
+    hop_us: int | None = Field(default=None, ge=1, le=10**12)
+    """Interval between the starts of windows in microseconds; None: as in the training, or one window if `window_us` is
+    given. With `stateful`, the interval between predictions, a multiple of the time step; None: one time step."""
+    stateful: bool = False
+    """Whether to keep the network state throughout a recording instead of classifying windows. The window length is
+    then the time constant of the running mean of outputs."""
+    pose: bool | None = None
+    """Whether to classify videos of people by their joints and events, instead of events alone. None: if the classifier
+    was learnt from films (`dvspipe.oneshot`)."""
+    segments: SegmentConfig = SegmentConfig()
+    """Conversion of predictions over time into segments."""
+
+    def windowed(self) -> InferConfig:
+        """Return these settings for classification in windows, by events alone, which adaptation needs."""
+        hop_us = None if self.stateful else self.hop_us
+        return self.model_copy(update={"stateful": False, "hop_us": hop_us, "pose": False})
 
 
 class Classifier:
@@ -384,7 +407,7 @@ class Classifier:
         bins = self.window_bins(config)
         report = progress or ignore_progress
         passes = None if joints is None else 2
-        reader = _Reader(source, bins.step_us, NamedStep(report, "events", 0, passes))
+        reader = Reader(source, bins.step_us, NamedStep(report, "events", 0, passes))
         with self.runner.count_activity() as activity:
             if config.stateful:
                 outputs = self._classify_stateful(bins, config, reader)
@@ -404,11 +427,7 @@ class Classifier:
         return self._summarize(reader, timeline, config, layers, basis)
 
     def _find_joints(self, source: EventSource, config: InferConfig) -> JointClassifier | None:
-        """Return the joint network to combine with events; None: events alone.
-
-        Raises:
-            ConfigError: If `config.pose` is set, but there is no joint network for the classes, or no pictures.
-        """
+        """Return the joint network to combine with events; None: events alone."""
         if config.pose is False or (config.pose is None and (self.joints is None or source.film is None)):
             return None
         from .joints import included_classifier
@@ -431,20 +450,16 @@ class Classifier:
             ConfigError: If a length is not a multiple of the network's time step, is given although the network's
                 windows are not defined by time, or the network cannot be stateful.
         """
-        bins, step_us = self.config.bins, self.config.bins.step_us
-        network = self.config.network
-        if config.stateful and isinstance(network, ModuleConfig) and not network.has_explicit_state:
-            raise ConfigError(
-                f"stateful: network.call = {network.call} does not return its state (expected sequence_state or "
-                "step_state)",
-                Remedy("config.stateful", False, "classify windows"),
-            )
-        if config.stateful and self.config.network.spikes_once:
-            raise ConfigError(
-                f"stateful: network.kind = {self.config.network.kind} needs complete windows, as its neurons spike "
-                "at most once",
-                Remedy("config.stateful", False, "classify windows"),
-            )
+        bins, network = self.config.bins, self.config.network
+        step_us = bins.step_us
+        reason = ""
+        if isinstance(network, ModuleConfig) and not network.has_explicit_state:
+            reason = f"network.call = {network.call} does not return its state (expected sequence_state or step_state)"
+        elif network.spikes_once:
+            reason = f"network.kind = {network.kind} needs complete windows, as its neurons spike at most once"
+        if config.stateful and reason:
+            raise ConfigError(f"stateful: {reason}", Remedy("config.stateful", False, "classify windows"))
+
         if bins.by != "time":
             names = [name for name in ("window_us", "hop_us", "stateful") if getattr(config, name)]
             if names:
@@ -465,7 +480,7 @@ class Classifier:
         return bins
 
     def _classify_windows(
-        self, bins: BinConfig, config: InferConfig, reader: _Reader, on_windows: OnWindows | None
+        self, bins: BinConfig, config: InferConfig, reader: Reader, on_windows: OnWindows | None
     ) -> _Outputs:
         """Classify sliding windows; the network state is reset for each window."""
         batch_size = max(1, min(MAX_WINDOWS, self.max_images // bins.steps))
@@ -481,7 +496,7 @@ class Classifier:
         reader.classified_us = sum(span.end_us - span.start_us for span in outputs.spans)
         return outputs
 
-    def _classify_stateful(self, bins: BinConfig, config: InferConfig, reader: _Reader) -> _Outputs:
+    def _classify_stateful(self, bins: BinConfig, config: InferConfig, reader: Reader) -> _Outputs:
         """Classify with one continuous network state; see `StatefulRun`."""
         step_us = bins.step_us
         hop = (config.hop_us or step_us) // step_us
@@ -521,7 +536,7 @@ class Classifier:
 
     def _summarize(
         self,
-        reader: _Reader,
+        reader: Reader,
         timeline: Timeline,
         config: InferConfig,
         layers: tuple[LayerActivity, ...],
@@ -559,6 +574,46 @@ class Classifier:
         )
 
 
+def as_classifier(classifier: Classifier | str | Path) -> Classifier:
+    """Return a classifier unchanged, and load a checkpoint; see `Classifier.load`."""
+    return classifier if isinstance(classifier, Classifier) else Classifier.load(classifier)
+
+
+@checked
+def infer(
+    checkpoint: Classifier | str | Path,
+    recording: RecordingLike,
+    config: InferConfig | Mapping[str, object] | None = None,
+    *,
+    sensor: SensorSizeLike | None = None,
+    hints: HintsLike = NO_HINTS,
+    progress: Progress | None = None,
+    **named: object,
+) -> Prediction:
+    """Classify a recording or video over time; see `Classifier.predict`.
+
+    To classify several recordings, load the classifier once, or use `classify_many`, which writes an output folder.
+
+    Args:
+        checkpoint: Classifier, or a checkpoint as in `Classifier.load`.
+        recording: File of any readable format, video, or events in memory.
+        config: Settings of windows, segments and framing; also a mapping.
+        sensor: Sensor size, for a file that does not store it.
+        hints: Other metadata that the file does not store.
+        progress: Callback with the finished and total time.
+        named: Settings of `InferConfig` by name.
+
+    Raises:
+        DvspipeError: As in `Classifier.load` and `Classifier.predict`.
+
+    Example:
+        >>> infer("gesture-synthetic", "clap.h5", roi="auto").class_name  # doctest: +SKIP
+        'hand_clapping'
+    """
+    chosen = as_settings(InferConfig, config, named, infer)
+    return as_classifier(checkpoint).predict(recording, chosen, sensor=sensor, hints=hints, progress=progress)
+
+
 def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassifier, progress: Progress) -> Timeline:
     """Combine the predictions with joints; without a visible person, return the same timeline, with a warning."""
     from ..pose import track_pictures
@@ -593,47 +648,6 @@ def _start_runner(network: Network | IntegerNetwork, max_images: int, bins: BinC
     return TorchRunner(network.eval(), max_images=max_images, counted=bins.dtype.kind == "u")
 
 
-class _Reader:
-    """Reads a recording and counts its events.
-
-    Attributes:
-        recorded: Number of events read so far, before fitting.
-        rates: Rate of these events over time.
-        events: Number of events on the network's sensor so far.
-        first_us: Time of the first event on the network's sensor.
-        last_us: Time of the last event on the network's sensor.
-        steps: Number of events on the network's sensor per time step.
-        classified_us: Time processed by the network; overlapping windows count individually.
-    """
-
-    def __init__(self, source: EventSource, step_us: int, progress: Progress) -> None:
-        self.source, self._step_us, self._progress = source, step_us, progress
-        self.classified_us = 0
-        self._start()
-
-    def _start(self) -> None:
-        self.recorded, self.rates, self._done_us = 0, RateHistogram(), 0
-        self.events, self.first_us, self.last_us = 0, 0, 0
-        self.steps = StepCounts(self._step_us)
-
-    def parts(self) -> Iterator[Events]:
-        """Read the recording from its start, and yield its events on the network's sensor."""
-        self._start()
-        for part in self.source.read_fitted(self._count_recorded):
-            self.steps.add(part)
-            if len(part):
-                self.first_us = self.first_us if self.events else int(part.t[0])
-                self.events, self.last_us = self.events + len(part), int(part.t[-1])
-            yield part
-
-    def _count_recorded(self, part: Events) -> None:
-        self.rates.add(part)
-        self.recorded += len(part)
-        first_us, last_us = self.source.span_us or (0, 0)
-        self._done_us = int(part.t[-1]) - first_us if len(part) else self._done_us
-        self._progress(self._done_us, last_us - first_us)
-
-
 @dataclass(frozen=True, eq=False)
 class _Outputs:
     """Network outputs over time; see `Timeline` for `hop_us`, `lag_us` and `stateful`."""
@@ -650,7 +664,7 @@ class _Outputs:
             self.logits.append(output.logits[None])
 
 
-def _encode_windows(bins: BinConfig, config: InferConfig, reader: _Reader) -> Iterator[Window]:
+def _encode_windows(bins: BinConfig, config: InferConfig, reader: Reader) -> Iterator[Window]:
     if bins.by == "recording":
         return encode_complete(reader.parts, bins)
     if bins.by == "events":
@@ -658,7 +672,7 @@ def _encode_windows(bins: BinConfig, config: InferConfig, reader: _Reader) -> It
     return slide(reader.parts(), bins, config.hop_us or bins.window_us)
 
 
-def _is_covered(window: Window, bins: BinConfig, hop_us: int | None, reader: _Reader) -> bool:
+def _is_covered(window: Window, bins: BinConfig, hop_us: int | None, reader: Reader) -> bool:
     """Return whether the recording covers at least MIN_PART of the time or events that the window adds."""
     if hop_us is not None:
         added_us = bins.window_us if window.start_us <= reader.first_us else min(hop_us, bins.window_us)
@@ -666,7 +680,7 @@ def _is_covered(window: Window, bins: BinConfig, hop_us: int | None, reader: _Re
     return bins.by == "recording" or window.events >= MIN_PART * bins.window_events
 
 
-def _no_events_error(reader: _Reader, config: InferConfig) -> DataError:
+def _no_events_error(reader: Reader, config: InferConfig) -> DataError:
     """Return the error for a recording without events; the region of a film is named, because only it is simulated."""
     source, region = reader.source, reader.source.looked_at[0]
     if not reader.recorded and (region.width, region.height) != (source.picture.width, source.picture.height):
@@ -678,7 +692,7 @@ def _no_events_error(reader: _Reader, config: InferConfig) -> DataError:
     return DataError(f"{source.name}: none of its {count_noun(reader.recorded, 'event')} {reason}")
 
 
-def _too_short_error(name: str, bins: BinConfig, reader: _Reader) -> DataError:
+def _too_short_error(name: str, bins: BinConfig, reader: Reader) -> DataError:
     if bins.by == "events":
         found = f"has {count_noun(reader.events, 'event')}"
         return DataError(f"{name}: {found}, less than half the network's window of {bins.window_events:,}")
@@ -689,11 +703,7 @@ def _too_short_error(name: str, bins: BinConfig, reader: _Reader) -> DataError:
 
 
 def _count_steps(name: str, length_us: int, step_us: int) -> int:
-    """Return the number of steps in `length_us`.
-
-    Raises:
-        ConfigError: If `length_us` is not a multiple of the step.
-    """
+    """Return the number of steps in `length_us`, which must be a multiple of the step."""
     steps, remainder = divmod(length_us, step_us)
     if remainder:
         nearest = " and ".join(f"{step_us * count / 1000:.15g} ms" for count in (steps, steps + 1) if count)

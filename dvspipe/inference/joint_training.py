@@ -20,12 +20,7 @@ MAX_DECAY = 0.99  # moving average of the weights
 
 @dataclass(frozen=True, eq=False)
 class JointWindows:
-    """Windows of joint curves with labels.
-
-    Args:
-        curves: Curves, float32 [N, JOINT_STEPS, CURVES]; see `sample_curves`.
-        labels: Classes, int64 [N].
-    """
+    """Windows of joint curves, float32 [N, JOINT_STEPS, CURVES], with labels, int64 [N]; see `sample_curves`."""
 
     curves: Float32s
     labels: NDArray[np.int64]
@@ -53,13 +48,7 @@ def train_joints(
 ) -> JointClassifier:
     """Train a joint network with AdamW and one learning-rate cycle; return the moving average of its weights.
 
-    Args:
-        draw: Draws a batch of training windows.
-        classes: Class names; labels are indices.
-        steps: Number of batches.
-        weight: Weight of the result relative to the event classifier, 0 to 1.
-        seed: Seed of weights and batches.
-        progress: Called with the number of batches done and the total.
+    `steps` is the number of batches, and `weight` the weight of the result relative to the event classifier, 0 to 1.
     """
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)

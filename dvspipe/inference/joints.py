@@ -64,13 +64,7 @@ class JointNetwork(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class JointClassifier:
-    """Joint network and its weight relative to the event classifier.
-
-    Args:
-        network: Joint network, in evaluation mode.
-        weight: Weight of the log probabilities by joints, 0 to 1; events have the weight 1 - `weight`.
-        classes: Class names.
-    """
+    """Joint network, in evaluation mode, and the weight of its log probabilities, 0 to 1; events have the rest."""
 
     network: JointNetwork
     weight: float
@@ -78,11 +72,7 @@ class JointClassifier:
 
     @classmethod
     def load(cls, path: Path = WEIGHTS) -> Self:
-        """Load a joint network; default: the included network.
-
-        Raises:
-            CheckpointError: If the file is not a joint network or is corrupted.
-        """
+        """Load a joint network; default: the included network."""
         metadata, tensors = read_tensors(path, "a joint network")
         try:
             stored = metadata.get("classes")
@@ -95,24 +85,14 @@ class JointClassifier:
         return cls(network.eval(), weight, classes)
 
     def save(self, path: Path) -> None:
-        """Write network and weight to a file.
-
-        Raises:
-            FileError: If the file cannot be written.
-        """
+        """Write network and weight to a file."""
         classes = CLASSES.dump_json(self.classes).decode()
         write_tensors(
             path, {"format": FORMAT, "weight": str(self.weight), "classes": classes}, self.network.state_dict()
         )
 
     def classify_part(self, track: Track, start_us: int, stop_us: int) -> Float32s:
-        """Return the mean probabilities by joints of a part of a film, float32 [K].
-
-        Args:
-            track: Track of the person.
-            start_us: Start of the part in microseconds.
-            stop_us: End of the part in microseconds.
-        """
+        """Return the mean probabilities by joints of a part of a film, float32 [K]."""
         starts_us = np.arange(start_us, max(start_us + 1, stop_us - JOINT_WINDOW_US // 2), JOINT_HOP_US)
         curves, _ = sample_curves(track, starts_us, starts_us + JOINT_WINDOW_US)
         with torch.no_grad():
@@ -121,16 +101,9 @@ class JointClassifier:
     def combine(
         self, probabilities: Float32s, track: Track, start_us: NDArray[np.int64], end_us: NDArray[np.int64]
     ) -> Float32s:
-        """Combine the probabilities of windows by events with the probabilities by joints.
+        """Combine the probabilities of N windows by events, float32 [N, K], with the probabilities by joints.
 
-        Args:
-            probabilities: Probabilities by events, float32 [N, K].
-            track: Track of the person in the video.
-            start_us: Start time of each window, int64 [N].
-            end_us: End time of each window, int64 [N].
-
-        Returns:
-            Combined probabilities, float32 [N, K]. Windows without a visible person keep the probabilities by events.
+        Windows without a visible person keep the probabilities by events.
         """
         curves, visible = sample_curves(track, start_us, end_us)
         with torch.no_grad():
@@ -140,11 +113,7 @@ class JointClassifier:
 
 
 def find_joints(checkpoint: str) -> JointClassifier | None:
-    """Load the joint network of a run, or of the run of a checkpoint file; None if the run has none.
-
-    Raises:
-        CheckpointError: If the file is not a joint network or is corrupted.
-    """
+    """Load the joint network of a run, or of the run of a checkpoint file; None if the run has none."""
     path = Path(checkpoint)
     found = RunFolder(path).joints if path.is_dir() else path.with_name(RunFolder(path).joints.name)
     return JointClassifier.load(found) if found.is_file() else None
@@ -159,10 +128,7 @@ def included_classifier() -> JointClassifier:
 def average_logs(probabilities: Float32s, others: Float32s, weight: float) -> Float32s:
     """Return the normalised weighted geometric mean of two sets of probabilities, float32 [N, K].
 
-    Args:
-        probabilities: First probabilities, [N, K]; weight 1 - `weight`.
-        others: Natural logarithms of the second probabilities, [N, K].
-        weight: Weight of the second probabilities, 0 to 1.
+    `others` are natural logarithms, [N, K]; their weight is `weight`, 0 to 1.
 
     Example:
         >>> one = np.array([[0.8, 0.2]], np.float32)
@@ -180,9 +146,6 @@ def trace_arms(track: Track) -> NDArray[np.float64]:
     elbow and wrist relative to the shoulder (outwards, up, forwards), right arm then left arm;
     left wrist relative to the right wrist; hand relative to the wrist, right then left.
     The last four columns are the confidences of elbow and wrist, right then left.
-
-    Raises:
-        DataError: If the track never shows a person.
     """
     arms = measure_arms(track)
     hands = []
@@ -198,23 +161,18 @@ def trace_arms(track: Track) -> NDArray[np.float64]:
 def sample_curves(
     track: Track, start_us: NDArray[np.int64], end_us: NDArray[np.int64]
 ) -> tuple[Float32s, NDArray[np.bool_]]:
-    """Resample the curves of the arms around the centre of each window.
+    """Resample the curves of the arms around the centre of each of N windows, int64 [N] start and end times.
 
-    Args:
-        track: Track of the person.
-        start_us: Start time of each window, int64 [N].
-        end_us: End time of each window, int64 [N].
-
-    Returns:
-        Curves, float32 [N, JOINT_STEPS, CURVES], and whether the person is visible in the window, bool [N].
+    Returns the curves, float32 [N, JOINT_STEPS, CURVES], and whether the person is visible in the window, bool [N].
     """
-    curves, visible_us = trace_arms(track), track.times_us[track.present]
-    steps_us = (
-        ((start_us + end_us) // 2)[:, None]
-        + JOINT_STEP_US * np.arange(JOINT_STEPS)
-        - JOINT_STEP_US * (JOINT_STEPS - 1) // 2
-    )
+    curves = trace_arms(track)
+    visible_us = track.times_us[track.present]
+    centers_us = (start_us + end_us) // 2
+    offsets_us = JOINT_STEP_US * np.arange(JOINT_STEPS) - JOINT_STEP_US * (JOINT_STEPS - 1) // 2
+    steps_us = centers_us[:, None] + offsets_us
+
     starts = np.searchsorted(visible_us, steps_us - MAX_AWAY_US)
     stops = np.searchsorted(visible_us, steps_us + MAX_AWAY_US, side="right")
     visible = (stops > starts).mean(axis=1) >= MIN_KNOWN  # share of steps with a nearby picture of the person
-    return np.stack([np.interp(steps_us, visible_us, curve) for curve in curves.T], axis=-1).astype(np.float32), visible
+    sampled = np.stack([np.interp(steps_us, visible_us, curve) for curve in curves.T], axis=-1)
+    return sampled.astype(np.float32), visible

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from ..base.arguments import checked
-from ..base.config import as_settings
+from ..base.config import Settings, as_settings
 from ..base.errors import ConfigError, DataError, DvspipeError, FileError, Remedy
+from ..base.files import read_bytes
+from ..base.labels import MAX_LABEL_BYTES
+from ..checkpoints.checkpoint import versions
 from ..events import Events
+from ..formats import NO_HINTS, GivenSensor, Hints
 from ..framing import EventSource, RecordingView
 from ..parallel import (
     CurrentStep,
@@ -23,12 +29,101 @@ from ..parallel import (
     map_items,
     report_step,
 )
-from ..results import InferenceRun, Manifest, OutputFolder, Prediction, add_scores
-from .classifier import Classifier
-from .labels import read_spans
-from .options import ClassifyOptions
-from .scores import score
+from ..results import (
+    Dependencies,
+    InferenceRun,
+    Manifest,
+    OutputFolder,
+    Prediction,
+    RecordingFolder,
+    WindowRow,
+    add_scores,
+)
+from .classifier import Classifier, InferConfig
+from .scores import find_label_file, read_spans, score
 from .tasks import Task
+
+Draw = Callable[[RecordingFolder, Prediction, tuple[WindowRow, ...], RecordingView, Sequence[str]], object]
+"""Callback that draws pictures of a recording. Arguments: its folder, prediction and windows, its complete pictures,
+and all class names."""
+
+
+class ClassifyOptions(Settings):
+    """Options of classification and storage."""
+
+    config: InferConfig = InferConfig()
+    """Settings of windows, segments and framing."""
+    sensor: GivenSensor = None
+    """Sensor size, for files that do not store it."""
+    hints: Hints = NO_HINTS
+    """Other metadata that the files do not store."""
+    adapt: bool = False
+    """Whether to adapt the network to all recordings first (see `adapt`)."""
+    labels: Path | None = None
+    """Label file or folder of label files (see `find_label_file`) to compute scores; None: no scores."""
+    out: Path | None = None
+    """Output folder (see `OutputFolder`); None: store nothing."""
+    draw: Draw | None = None
+    """Callback that draws pictures of each recording in its folder; None: no pictures. It must be picklable if worker
+    processes are used."""
+
+    def record_run(self, classifier: Classifier, tasks: Sequence[Task] = ()) -> InferenceRun:
+        """Create the record of a classification run with these options.
+
+        Args:
+            classifier: Classifier before adaptation.
+            tasks: All recordings; with `adapt`, every prediction depends on all of them.
+
+        Raises:
+            ConfigError: If the configuration does not fit the network.
+        """
+        framed = classifier.framed(self.config)
+        return InferenceRun(
+            checkpoint=classifier.checkpoint or "",
+            network=classifier.digest,
+            trained_on=classifier.config.trained_on,
+            classes=classifier.config.classes,
+            sensor=str(classifier.config.sensor),
+            window_us=classifier.window_bins(self.config).window_us,
+            step_us=classifier.config.bins.step_us,
+            hop_us=framed.hop_us,
+            stateful=framed.stateful,
+            settings=framed.model_dump(mode="json"),
+            sensor_given=None if self.sensor is None else str(self.sensor),
+            hints=tuple(f"{name}={value}" for name, value in self.hints if value is not None),
+            adapted_to=_digest_files([task.source for task in tasks]) if self.adapt else None,
+            versions=versions(),
+        )
+
+    def find_label_file(self, task: Task) -> Path | None:
+        """Find the label file of a recording; None if the options have no labels.
+
+        Raises:
+            DataError: If the recording has no label file.
+        """
+        return None if self.labels is None else find_label_file(self.labels, task.source, task.name)
+
+    def record_dependencies(self, task: Task, run: InferenceRun) -> Dependencies:
+        """Record what the prediction for a recording depends on: the recording, its label file and the run.
+
+        Raises:
+            DataError: If the recording has no label file.
+            FileError: If the recording or its label file is missing or cannot be read.
+        """
+        labels = self.find_label_file(task)
+        try:
+            status = task.source.stat()
+        except OSError as error:
+            raise FileError(f"{task.source}: cannot be read ({error.strerror})") from error
+        digest = None if labels is None else hashlib.sha256(read_bytes(labels, MAX_LABEL_BYTES)).hexdigest()
+        return Dependencies(
+            source=str(task.source.resolve()),
+            bytes=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            run=run.digest,
+            labels=digest,
+            pictures=self.draw is not None,
+        )
 
 
 @checked
@@ -97,6 +192,17 @@ def classify_many(
     return _classify_all(classify, tasks, waiting, engine, progress)
 
 
+def _digest_files(paths: Sequence[Path]) -> str:
+    """Return the SHA-256 of absolute paths, and of sizes and modification times of readable files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(str(path.resolve()).encode(errors="surrogateescape"))
+        with suppress(OSError):
+            status = path.stat()
+            digest.update(f" {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
 def _check_labels(labels: Path | None, recordings: int) -> None:
     if labels is None:
         return
@@ -133,12 +239,11 @@ def _adapt(classify: _ClassifyTask, tasks: Sequence[Task], progress: Progress) -
     """Adapt the network to all tasks; unreadable recordings are skipped here and reported when classified."""
     from .adaptation import adapt
 
-    options, sources = classify.options, [task.source for task in tasks]
-    classifier = classify.classifier or _load_classifier(classify.run.checkpoint, classify.trust)
-    adaptation = adapt(
-        classifier, sources, options.config, sensor=options.sensor, hints=options.hints, progress=progress
-    )
-    return adaptation.classifier
+    options = classify.options
+    sources = [task.source for task in tasks]
+    return adapt(
+        classify.load(), sources, options.config, sensor=options.sensor, hints=options.hints, progress=progress
+    ).classifier
 
 
 @dataclass(frozen=True)
@@ -246,8 +351,13 @@ class _ClassifyTask:
             entry.events = prediction.events
             return prediction
 
+    def load(self) -> Classifier:
+        """Return the classifier; a worker process loads it once."""
+        return self.classifier or _load_classifier(self.run.checkpoint, self.trust)
+
     def _classify(self, task: Task, progress: Progress) -> Prediction:
-        classifier, options = self.classifier or _load_classifier(self.run.checkpoint, self.trust), self.options
+        classifier = self.load()
+        options = self.options
         passes = 2 if options.draw is None else 3  # search the person, classify, draw pictures
         labels = options.find_label_file(task)
         spans = None if labels is None else read_spans(labels, self.run.classes)

@@ -21,8 +21,8 @@ from ..formats import NO_HINTS, HintsLike
 from ..framing import EventSource
 from ..parallel import Progress
 from ..rules import find_features, find_readout, fit_readout, read_features, replace_readout, require_linear
-from .classifier import Classifier
-from .config import InferConfig
+from .adaptation import note_training
+from .classifier import Classifier, InferConfig
 from .segments import is_quiet
 from .windows import Window
 
@@ -101,8 +101,7 @@ def adapt_readout(
     """
     network = copy.deepcopy(require_linear(classifier.network))
     numbers = _parse_labels(classifier, recordings, labels)
-    settings = as_settings(InferConfig, config, named, adapt_readout)
-    windowed = settings.model_copy(update={"stateful": False, "hop_us": None if settings.stateful else settings.hop_us})
+    windowed = as_settings(InferConfig, config, named, adapt_readout).windowed()
     features: list[Tensor] = []
     for number, recording in enumerate(recordings):
         if progress:
@@ -122,12 +121,10 @@ def adapt_readout(
     )
     replace_readout(network, fit.readout)
     note = f"readout fitted to {count_noun(len(joined), 'window')} of {count_noun(len(features), 'recording')}"
-    trained_on = "; ".join(filter(None, [classifier.config.trained_on, note]))
-    adapted = classifier.config.model_copy(update={"trained_on": trained_on})
     if progress:
         progress(len(recordings), len(recordings))
     return ReadoutAdaptation(
-        Classifier(adapted, network, moments=classifier.moments),
+        Classifier(note_training(classifier.config, note), network, moments=classifier.moments),
         fit.penalty,
         len(joined),
         correct_before=int(((joined @ before.T).argmax(1) == truth).sum()),
@@ -163,7 +160,6 @@ def _extract_features(classifier: Classifier, source: EventSource, config: Infer
         parts = spikes.split(max(1, classifier.max_images // len(spikes)), dim=1)
         found.extend(read_features(classifier.network, part.to(device)) for part in parts)
 
-    config = config.model_copy(update={"pose": False})  # features depend on events only
     prediction = classifier.classify(source, config, on_windows=collect)
     features = torch.cat(found)
     active = torch.from_numpy(~is_quiet(prediction.timeline, config.segments))

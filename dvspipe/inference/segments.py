@@ -8,15 +8,39 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
+from ..base.config import Settings
 from ..results import SegmentRow, Timeline
-from .config import SegmentConfig
 
 UNCERTAIN = "uncertain"
 FLAT = -1  # state without a class: no class is probable, or the window differs from the training
 QUIET_STATE = -2  # state without a class: too few events
 BUSY_PERCENTILE, CALM_PERCENTILE = 90, 10  # percentiles of the numbers of nearby events
+SMOOTHING = 0.75  # length of the moving average of the probabilities, relative to a window
 CALM_SHARE = 0.25  # calm times with fewer events than this share of busy times show only noise
+
+
+class SegmentConfig(Settings):
+    """Conversion of predictions over time into segments; see `find_segments`."""
+
+    enter: float = Field(default=0.5, ge=0, le=1)
+    """Probability that starts a segment of a class; until a class reaches it, the time is uncertain."""
+    leave: float = Field(default=0.35, ge=0, le=1)
+    """A segment ends if the probability of its class falls below this value; at most `enter`."""
+    least_us: int | None = Field(default=None, ge=0, le=10**12)
+    """Minimum length of a segment of a class in microseconds; None: half a window."""
+    quiet: float = Field(default=0.05, ge=0, le=1)
+    """Threshold of quiet, hence uncertain, times: share of the recording's busy event rate (90th percentile)."""
+    noise: float = Field(default=1.6, ge=0)
+    """Second threshold of quiet times: multiple of the recording's calm event rate (10th percentile). It applies only
+    if the calm rate is less than a quarter of the busy rate; calm times then show only sensor noise. 0: off."""
+
+    @model_validator(mode="after")
+    def _check_order(self) -> SegmentConfig:
+        if self.leave > self.enter:
+            raise ValueError(f"leave = {self.leave:g}: larger than enter = {self.enter:g} (expected at most enter)")
+        return self
 
 
 def find_segments(
@@ -24,10 +48,10 @@ def find_segments(
 ) -> tuple[SegmentRow, ...]:
     """Convert predictions over time into segments.
 
-    Probabilities are smoothed over `smooth_us`, then hysteresis is applied. A segment of a class starts when its
-    probability reaches `enter`. It ends when its probability falls below `leave`, another class reaches `enter`, a
-    window differs from the training, or the recording is quiet. A segment shorter than `least_us` is merged with its
-    neighbours if both have the same class and the segment is not quiet; otherwise it becomes uncertain.
+    Probabilities are smoothed over three quarters of a window, then hysteresis is applied. A segment of a class starts
+    when its probability reaches `enter`. It ends when its probability falls below `leave`, another class reaches
+    `enter`, a window differs from the training, or the recording is quiet. A segment shorter than `least_us` is merged
+    with its neighbours if both have the same class and the segment is not quiet; otherwise it becomes uncertain.
 
     Args:
         timeline: Predictions over time.
@@ -41,8 +65,7 @@ def find_segments(
     """
     intervals_us = timeline.intervals_us(t_first_us, t_end_us)
     least_us = timeline.window_us // 2 if config.least_us is None else config.least_us
-    smooth_us = timeline.window_us * 3 // 4 if config.smooth_us is None else config.smooth_us
-    states = _apply_hysteresis(timeline, smooth_us, config)
+    states = _apply_hysteresis(timeline, config)
     runs = _merge_short(_find_runs(states, intervals_us, t_first_us, t_end_us), least_us)
     middle_us = intervals_us.mean(axis=1)
     segments = []
@@ -60,9 +83,9 @@ def find_segments(
     return tuple(segments)
 
 
-def _apply_hysteresis(timeline: Timeline, smooth_us: int, config: SegmentConfig) -> list[int]:
+def _apply_hysteresis(timeline: Timeline, config: SegmentConfig) -> list[int]:
     """Return the state of each prediction: a class, FLAT or QUIET_STATE."""
-    probabilities = timeline.smooth(smooth_us)
+    probabilities = timeline.smooth(int(SMOOTHING * timeline.window_us))
     quiet, familiar = is_quiet(timeline, config).tolist(), timeline.familiar.tolist()
     states, state = [], FLAT
     for row, best, quiet_now, is_familiar in zip(
@@ -157,4 +180,4 @@ def is_certain(timeline: Timeline, config: SegmentConfig) -> NDArray[np.bool_]:
 
 def _has_few_events(timeline: Timeline, counts: NDArray[np.int64], config: SegmentConfig) -> NDArray[np.bool_]:
     busy = float(np.percentile(counts, BUSY_PERCENTILE)) if len(timeline) else 0.0
-    return np.asarray((timeline.events < config.least_events) | (counts < config.quiet * busy))
+    return np.asarray(counts < config.quiet * busy)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..encoding import BinConfig
-from .runners import NetworkRunner
 from .windows import Step
 
 if TYPE_CHECKING:
+    from .runners import IntegerRunner
+    from .torch_runner import TorchRunner
     from .windows import WindowSpikes
 
 
@@ -26,27 +27,14 @@ class InputSpan(NamedTuple):
 
 
 class StepOutput(NamedTuple):
-    """Running mean of the network's outputs at one time.
-
-    Args:
-        span: Input of the mean; the prediction is known at its end.
-        logits: float32 [K].
-    """
+    """Running mean of the network's outputs, float32 [K], over a span; the prediction is known at its end."""
 
     span: InputSpan
     logits: NDArray[np.float32]
 
 
 class _RunningMean:
-    """Running mean of outputs over the last window.
-
-    Mean of the first T outputs, then an exponential moving average. StepOutput n has the weight max(1 / n, 1 / T).
-
-    Args:
-        bins: Encoding with the window length T.
-        classes: Number of classes K.
-        start_us: Start of the first step.
-    """
+    """Mean of the first T outputs, then an exponential moving average: output n has the weight max(1 / n, 1 / T)."""
 
     def __init__(self, bins: BinConfig, classes: int, start_us: int) -> None:
         self._bins, self._start_us = bins, start_us
@@ -90,7 +78,14 @@ class StatefulRun:
     """
 
     def __init__(
-        self, runner: NetworkRunner, bins: BinConfig, classes: int, *, start_us: int, hop: int, copies: int = 1
+        self,
+        runner: TorchRunner | IntegerRunner,
+        bins: BinConfig,
+        classes: int,
+        *,
+        start_us: int,
+        hop: int,
+        copies: int = 1,
     ) -> None:
         self._runner, self._bins, self._classes = runner, bins, classes
         self._start_us, self._hop, self._copies = start_us, hop, copies
@@ -99,11 +94,7 @@ class StatefulRun:
         self._shown_us: int | None = None  # end of the last output
 
     def add(self, block: Sequence[Step]) -> list[StepOutput]:
-        """Classify the next steps, and return the outputs that they complete.
-
-        Args:
-            block: One or more consecutive steps; only the first may follow a pause.
-        """
+        """Classify consecutive steps, of which only the first may follow a pause; return the outputs they complete."""
         if block[0].is_first:
             start_us = self._start_us + block[0].number * self._bins.step_us
             self._state, self._mean = None, _RunningMean(self._bins, self._classes, start_us)
@@ -129,13 +120,9 @@ class StatefulRun:
 
 
 def group_steps(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
-    """Group consecutive steps, 2 to `size` + 1 per group; a step after a pause starts a new group.
+    """Group consecutive steps, 2 to `size` + 1 per group (`size` >= 2); a step after a pause starts a new group.
 
     Only a step between two pauses is a group of its own.
-
-    Args:
-        steps: Steps of a recording.
-        size: Length of a group, >= 2.
     """
     group: list[Step] = []
     for step in steps:

@@ -16,12 +16,9 @@ from .windows import WindowSpikes
 
 
 class TorchRunner:
-    """Runner of a network in PyTorch.
+    """Runner of a network in PyTorch, in evaluation mode; `max_images` time steps of all windows per forward pass.
 
-    Args:
-        network: Network in evaluation mode.
-        max_images: Time steps of all windows per forward pass.
-        counted: Whether the network's inputs are event counts.
+    `counted` says that the network's inputs are event counts.
     """
 
     def __init__(self, network: Network, *, max_images: int, counted: bool) -> None:
@@ -37,7 +34,10 @@ class TorchRunner:
         return np.asarray(np.concatenate(outputs).mean(axis=0))
 
     def run(self, spikes: WindowSpikes, state: object, *, copies: int = 1) -> tuple[NDArray[np.float32], object]:
-        """Return the outputs [T, K] and the next state for steps [T, C, H, W]; see `NetworkRunner`."""
+        """Run the next steps [T, C, H, W] of one recording; return the outputs [T, K] and the next state (None: start).
+
+        `copies` equal copies are processed together, if that changes the rounding; see `StatefulRun`.
+        """
         copied = torch.from_numpy(spikes[:, None]).expand(-1, copies, -1, -1, -1)
         outputs, after = self._forward(copied, state)  # type: ignore[arg-type]
         return outputs[:, 0], after
@@ -50,7 +50,7 @@ class TorchRunner:
 
     @contextmanager
     def one_thread(self) -> Iterator[None]:
-        """Use one thread inside the block; see `NetworkRunner`."""
+        """Use one thread inside the block: single steps are too small to share, and idle threads keep cores busy."""
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         try:

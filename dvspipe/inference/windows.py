@@ -2,9 +2,8 @@
 
 Time starts at the first event, `start_us`: step k starts at `start_us + k * step_us`, window k at
 `start_us + k * hop_us`. Windows without events are skipped, therefore long pauses cost nothing.
-
-If a step depends only on its own events, and a hop is a multiple of a step, each step is encoded once and shared by
-windows. Otherwise each window is encoded separately. The tensors are equal in both cases.
+Each window is encoded separately: sharing the steps of overlapping windows is not faster, because the network takes
+most of the time.
 """
 
 from __future__ import annotations
@@ -71,13 +70,9 @@ class Window(Brief):
 
 
 def encode_steps(parts: Iterable[Events], bins: BinConfig, *, start_us: int, pause_steps: int) -> Iterator[Step]:
-    """Yield the time steps of a recording, without pauses.
+    """Yield the time steps of a recording, without pauses; step 0 starts at `start_us`.
 
-    Args:
-        parts: Consecutive parts of a recording.
-        bins: Encoding with `by = time`.
-        start_us: Start of step 0 in microseconds, at most the time of the first event.
-        pause_steps: A pause is a sequence of more empty steps than this. The encoder is reset after a pause.
+    A pause is a sequence of more than `pause_steps` empty steps. The encoder is reset after a pause.
     """
     encoder = StepEncoder(bins, start_us, pause_steps)
     for part in parts:
@@ -146,82 +141,11 @@ def _split_at(part: Events, at_us: int) -> tuple[Events, Events]:
 
 
 def slide(parts: Iterable[Events], bins: BinConfig, hop_us: int) -> Iterator[Window]:
-    """Yield the sliding windows of a recording, each `bins.window_us` long; windows without events are skipped.
-
-    Args:
-        parts: Consecutive parts of a recording.
-        bins: Encoding with `by = time`.
-        hop_us: Interval between the starts of consecutive windows in microseconds.
-
-    Yields:
-        Windows k = 0, 1, ... that start at `start_us + k * hop_us`, until the last event. Each tensor equals the result
-        of `encode` for the window.
-    """
+    """Yield the windows of a recording that start every `hop_us` microseconds; windows without events are skipped."""
     start_us, stream = find_start(parts)
-    if bins.form in ("count", "binary", "clipped") and hop_us % bins.step_us == 0:
-        return _assemble_windows(stream, bins, start_us, hop_us)
-    return _encode_windows(stream, bins, start_us, hop_us)
-
-
-def find_start(parts: Iterable[Events]) -> tuple[int, Iterator[Events]]:
-    """Return the time of the first event (0 without events), and the nonempty parts."""
-    stream = (part for part in parts if len(part))
-    first = next(stream, None)
-    return (0, stream) if first is None else (int(first.t[0]), itertools.chain([first], stream))
-
-
-def _assemble_windows(parts: Iterator[Events], bins: BinConfig, start_us: int, hop_us: int) -> Iterator[Window]:
-    windows = _StepWindows(bins, start_us, hop_us)
-    for step in encode_steps(parts, bins, start_us=start_us, pause_steps=bins.steps):
-        yield from windows.add(step)
-    yield from windows.finish()
-
-
-class _StepWindows:
-    """Assembles windows from encoded steps."""
-
-    def __init__(self, bins: BinConfig, start_us: int, hop_us: int) -> None:
-        self._bins, self._start_us, self._hop_us = bins, start_us, hop_us
-        self._hop = hop_us // bins.step_us
-        self._number = 0  # number of the next window
-        self._steps: deque[Step] = deque()  # steps since the start of the next window
-
-    def add(self, step: Step) -> Iterator[Window]:
-        """Add the next step, and yield the windows that it completes."""
-        T, hop = self._bins.steps, self._hop
-        if step.is_first:
-            yield from self.finish()
-            self._number = max(self._number, -((T - 1 - step.number) // hop))  # first window that contains the step
-        if step.number >= self._number * hop:
-            self._steps.append(step)
-        while step.number >= self._number * hop + T - 1:
-            yield from self._pop_window()
-
-    def finish(self) -> Iterator[Window]:
-        """Yield the remaining, incomplete windows."""
-        while self._steps and self._number * self._hop <= self._steps[-1].number:
-            yield from self._pop_window()
-        self._steps.clear()
-
-    def _pop_window(self) -> Iterator[Window]:
-        """Yield the next window if it has events."""
-        first, T = self._number * self._hop, self._bins.steps
-        while self._steps and self._steps[0].number < first:
-            self._steps.popleft()
-        inside = [step for step in self._steps if step.number < first + T]
-        events = sum(step.events for step in inside)
-        if events:
-            spikes = np.zeros((T, *inside[0].spikes.shape), self._bins.dtype)
-            for step in inside:
-                spikes[step.number - first] = step.spikes
-            start_us = self._start_us + self._number * self._hop_us
-            yield Window(start_us, start_us + self._bins.window_us, events, spikes)
-        self._number += 1
-
-
-def _encode_windows(parts: Iterator[Events], bins: BinConfig, start_us: int, hop_us: int) -> Iterator[Window]:
-    number, pending = 0, Events.empty(SensorSize(width=1, height=1))
-    for part in parts:
+    number = 0
+    pending = Events.empty(SensorSize(width=1, height=1))
+    for part in stream:
         pending = concatenate([pending, part], part.sensor) if len(pending) else part
         while len(pending):
             number, pending = _skip_to_events(pending, bins, start_us, hop_us, number)
@@ -230,10 +154,18 @@ def _encode_windows(parts: Iterator[Events], bins: BinConfig, start_us: int, hop
                 break
             yield from _encode_window(pending, bins, begin_us)
             number += 1
+
     while len(pending):
         number, pending = _skip_to_events(pending, bins, start_us, hop_us, number)
         yield from _encode_window(pending, bins, start_us + number * hop_us)
         number += 1
+
+
+def find_start(parts: Iterable[Events]) -> tuple[int, Iterator[Events]]:
+    """Return the time of the first event (0 without events), and the nonempty parts."""
+    stream = (part for part in parts if len(part))
+    first = next(stream, None)
+    return (0, stream) if first is None else (int(first.t[0]), itertools.chain([first], stream))
 
 
 def _skip_to_events(pending: Events, bins: BinConfig, start_us: int, hop_us: int, number: int) -> tuple[int, Events]:
@@ -261,10 +193,7 @@ def split_by_events(parts: Iterable[Events], bins: BinConfig) -> Iterator[Window
 def encode_complete(parts: Callable[[], Iterable[Events]], bins: BinConfig) -> Iterator[Window]:
     """Yield a complete recording as a single window.
 
-    Args:
-        parts: Function that reads the recording from its start. It is called twice, because the steps depend on the
-            times of the first and last event.
-        bins: Encoding with `by = recording`.
+    `parts` reads the recording from its start, twice: the steps depend on the times of the first and the last event.
     """
     count, first_us, last_us = 0, 0, 0
     for part in parts():

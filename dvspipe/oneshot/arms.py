@@ -1,4 +1,7 @@
-"""Arms of rendered people as the pose network would track them in films."""
+"""Arms of rendered people as the pose network would track them in films.
+
+The errors of the pose network are drawn by eye: their sizes were chosen to look like tracks of real films, not fitted.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +21,26 @@ Floats = NDArray[np.float64]
 
 DRAWN_US, DRAWN_HZ = 1_800_000, 30
 PACE, FPS = 0.25, (10, 30)  # logarithm of the pace; pictures per second
+
+# Errors of the pose network, drawn by eye
+TURN, MAX_TURN = 0.5, 1.3  # error of the yaw in radians: standard deviation and maximum
+DEPTH_SCALE = (0.4, 1.1)  # depth is underestimated
+NOISY_SHARE = 0.8  # share of windows with noise
+JITTER_M, JITTER_DEPTH = (0.003, 0.02), 2.5  # noise that changes between pictures, and its factor in depth
+JITTER_NORM = 1.7  # about sqrt(3): the sum of three pictures has the spread of one
+MAX_OFFSET_M, OFFSET_DEPTH = 0.05, 1.5  # constant error of a joint, and its factor in depth
+DOUBT = 0.12  # standard deviation of the confidence below 1
+FROZEN_SHARE, MAX_FROZEN = 0.35, 2  # share of windows with lost joints, and their number
+FROZEN_NOISE_M = 0.05  # noise of a lost joint around its last place
+MAX_LOST_CONFIDENCE = 0.5
+
 ARM_JOINTS = ("shoulder", "elbow", "wrist", "index", "pinky")
 POSE_JOINTS = (0, 1, 2, 3, 3)  # indices in `Pose.arms`; index and little finger both use the knuckles
 ELBOWS_AND_WRISTS = tuple(itertools.product(("right", "left"), ("elbow", "wrist")))
 
 
 def draw_tracks(repertoire: Repertoire, labels: Iterable[int], rng: np.random.Generator) -> Iterator[tuple[Track, int]]:
-    """Yield the exact track of a random person for each label, and the label.
-
-    Args:
-        repertoire: Classes and their movements.
-        labels: Classes to perform.
-        rng: Random generator.
-    """
+    """Yield the exact track of a random person for each label, and the label."""
     times_us = np.arange(0, DRAWN_US + 100_000, 1_000_000 // DRAWN_HZ)
     for label in labels:
         plan = plan_clip(label, rng, DRAWN_US, repertoire)
@@ -43,13 +53,7 @@ def draw_tracks(repertoire: Repertoire, labels: Iterable[int], rng: np.random.Ge
 
 
 def sample_windows(tracks: Iterable[tuple[Track, int]], count: int, rng: np.random.Generator) -> JointWindows:
-    """Sample windows of tracks as the pose network would see them.
-
-    Args:
-        tracks: Tracks with their labels.
-        count: Number of windows per track.
-        rng: Random generator.
-    """
+    """Sample `count` windows of each track, with its label, as the pose network would see them."""
     curves, labels = list[NDArray[np.float32]](), list[int]()
     for track, label in tracks:
         for _ in range(count):
@@ -65,15 +69,9 @@ def cut_curves(track: Track, start_us: int) -> NDArray[np.float32]:
 
 
 def make_track(times_us: NDArray[np.int64], points: Floats, confidence: Floats | None = None) -> Track:
-    """Convert joints to a track.
-
-    Args:
-        times_us: Times in microseconds, [N].
-        points: Joints in metres, [N, J, 3].
-        confidence: Probability that a joint is visible, [N, J]; None: 1.
-    """
-    body, yaw = to_body_frame(points)
+    """Convert joints in metres, [N, J, 3], at times [N] to a track; the default of the confidence [N, J] is 1."""
     N, J = points.shape[:2]
+    body, yaw = to_body_frame(points)
     seen = np.ones((N, J)) if confidence is None else confidence
     size = SensorSize(width=1, height=1)
     return Track(times_us, body, body[..., :2], seen, np.ones(N), yaw, np.ones(N, np.int64), size)
@@ -81,24 +79,31 @@ def make_track(times_us: NDArray[np.int64], points: Floats, confidence: Floats |
 
 def simulate_pose(track: Track, rng: np.random.Generator) -> Track:
     """Simulate the output of a pose network for part of a track: lower frame rate, rotation, noise and lost joints."""
-    pace, fps = float(np.exp(rng.uniform(-PACE, PACE))), rng.uniform(*FPS)
+    # Choose the pace and the rate of the film, and play the track back and forth to fill it.
+    pace = float(np.exp(rng.uniform(-PACE, PACE)))
+    fps = rng.uniform(*FPS)
     count = max(4, int(JOINT_WINDOW_US * 1e-6 * fps) + 2)
-    own_us, length_us = track.times_us - track.times_us[0], int(np.ptp(track.times_us))
-    at_us = rng.uniform(0, max(0.0, length_us - pace * JOINT_WINDOW_US)) + pace * np.arange(count) * 1e6 / fps
-    at_us = length_us - np.abs(length_us - at_us % (2 * length_us))  # play back and forth
+    pictures_us = np.arange(count) * 1e6 / fps
+    own_us = track.times_us - track.times_us[0]
+    length_us = int(own_us[-1])
+    at_us = rng.uniform(0, max(0.0, length_us - pace * JOINT_WINDOW_US)) + pace * pictures_us
+    at_us = length_us - np.abs(length_us - at_us % (2 * length_us))
+
     flat = track.points_m.reshape(len(own_us), -1)
     points = np.stack([np.interp(at_us, own_us, column) for column in flat.T], axis=-1).reshape(count, -1, 3)
-    points = rotate(points, float(np.clip(rng.normal(0, 0.5), -1.3, 1.3)))
-    points[..., 2] *= rng.uniform(0.4, 1.1)
-    if rng.random() < 0.8:
+    points = rotate(points, float(np.clip(rng.normal(0, TURN), -MAX_TURN, MAX_TURN)))
+    points[..., 2] *= rng.uniform(*DEPTH_SCALE)
+
+    if rng.random() < NOISY_SHARE:
         jitter = rng.normal(size=(count + 2, *points.shape[1:]))
-        jitter = (jitter[:-2] + jitter[1:-1] + jitter[2:]) / 1.7
-        points += jitter * rng.uniform(0.003, 0.02) * (1, 1, 2.5)
-        points += rng.normal(size=points.shape[1:]) * rng.uniform(0, 0.05) * (1, 1, 1.5)
-    confidence = np.clip(1 - np.abs(rng.normal(0, 0.12, points.shape[:2])), 0, 1)
-    if rng.random() < 0.35:
+        jitter = (jitter[:-2] + jitter[1:-1] + jitter[2:]) / JITTER_NORM
+        points += jitter * rng.uniform(*JITTER_M) * (1, 1, JITTER_DEPTH)
+        points += rng.normal(size=points.shape[1:]) * rng.uniform(0, MAX_OFFSET_M) * (1, 1, OFFSET_DEPTH)
+
+    confidence = np.clip(1 - np.abs(rng.normal(0, DOUBT, points.shape[:2])), 0, 1)
+    if rng.random() < FROZEN_SHARE:
         _freeze_joints(points, confidence, rng)
-    return make_track((np.arange(count) * 1e6 / fps).astype(np.int64), points, confidence)
+    return make_track(pictures_us.astype(np.int64), points, confidence)
 
 
 def rotate(points: Floats, angle: float) -> Floats:
@@ -110,14 +115,15 @@ def rotate(points: Floats, angle: float) -> Floats:
 
 def _freeze_joints(points: Floats, confidence: Floats, rng: np.random.Generator) -> None:
     """Freeze one or two elbows or wrists (with their hands) for some time, with low confidence; in place."""
-    for number in rng.choice(len(ELBOWS_AND_WRISTS), rng.integers(1, 3), replace=False):
+    for number in rng.choice(len(ELBOWS_AND_WRISTS), rng.integers(1, MAX_FROZEN + 1), replace=False):
         side, joint = ELBOWS_AND_WRISTS[number]
+        place = JOINTS.index(f"{side}_{joint}")
         start = rng.integers(len(points))
         part = slice(start, start + rng.integers(2, len(points)))
-        wrist = JOINTS.index(f"{side}_{joint}")
-        lost = points[start, wrist] + rng.normal(0, 0.05, points[part, wrist].shape)
-        moved = lost - points[part, wrist]
-        hand = [JOINTS.index(f"{side}_{name}") for name in ("index", "pinky")] if joint == "wrist" else []
-        for each in (wrist, *hand):
-            points[part, each] += moved
-        confidence[part, wrist] = rng.uniform(0, 0.5)
+
+        lost = points[start, place] + rng.normal(0, FROZEN_NOISE_M, points[part, place].shape)
+        moved = lost - points[part, place]
+        fingers = ("index", "pinky") if joint == "wrist" else ()
+        for name in (joint, *fingers):
+            points[part, JOINTS.index(f"{side}_{name}")] += moved
+        confidence[part, place] = rng.uniform(0, MAX_LOST_CONFIDENCE)

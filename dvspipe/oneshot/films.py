@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..base.errors import DataError, FileError
-from ..recordings.conversion import is_video
+from ..recordings.conversion import as_paths, is_video
 from ..synthesis import OTHER
 from ..video.names import is_image_folder
 
@@ -43,8 +43,7 @@ def list_films(paths: str | Path | Sequence[str | Path]) -> tuple[ExampleFilm, .
         >>> list_films([])
         ()
     """
-    paths = [paths] if isinstance(paths, str | Path) else paths
-    films = tuple(film for path in paths for film in _list_path(Path(path)))
+    films = tuple(film for path in as_paths(paths) for film in _list_path(path))
     for film in films:
         if film.name == OTHER:
             raise DataError(f"{film.path}: a gesture cannot be called {OTHER}, the class of all other gestures")
@@ -58,17 +57,13 @@ def list_videos(paths: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
         DataError: If a folder contains no videos.
         FileError: If a path is missing or is not a video.
     """
-    paths = [paths] if isinstance(paths, str | Path) else paths
-    found: list[Path] = []
-    for path in map(Path, paths):
-        below = [each for each in sorted(path.rglob("*")) if _is_film(each)] if path.is_dir() else []
-        if _is_film(path):
-            found.append(path)
-        elif below:
-            found += below
-        else:
+    videos: list[Path] = []
+    for path in as_paths(paths):
+        films = [path] if _is_film(path) else list(filter(_is_film, sorted(path.rglob("*"))))
+        if not films:
             raise _not_films(path, "videos")
-    return tuple(found)
+        videos += films
+    return tuple(videos)
 
 
 def set_parts(
@@ -104,10 +99,10 @@ def _list_path(path: Path) -> Iterator[ExampleFilm]:
     if _is_film(path):
         yield ExampleFilm(path, path.stem)
         return
-    found = [each for each in sorted(path.glob("*/*")) if _is_film(each)] if path.is_dir() else []
-    if not found:
+    films = list(filter(_is_film, sorted(path.glob("*/*"))))
+    if not films:
         raise _not_films(path, "<gesture>/<video>")
-    yield from (ExampleFilm(each, each.parent.name) for each in found)
+    yield from (ExampleFilm(film, film.parent.name) for film in films)
 
 
 def _is_film(path: Path) -> bool:

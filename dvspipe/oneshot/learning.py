@@ -123,7 +123,9 @@ def learn(
         >>> learned.run.test.accuracy, learned.similar  # doctest: +SKIP
         (0.94, ())
     """
-    chosen, run, callback = as_settings(LearnConfig, config, named, learn), Path(folder), callback or LogCallback()
+    chosen = as_settings(LearnConfig, config, named, learn)
+    run = Path(folder)
+    callback = callback or LogCallback()
     found = set_parts(_as_films(films), starts or {}, stops or {})
     check_unfinished(run, overwrite=overwrite)  # before anything in the folder changes
     study = prepare(found, run, chosen, other=list_videos(other), callback=callback)
@@ -228,15 +230,10 @@ def learn_study(
 
 
 def learn_joints(repertoire: Repertoire, config: LearnConfig, progress: Progress = ignore_progress) -> JointClassifier:
-    """Train a joint network on the movements of a repertoire, performed by random people.
-
-    Args:
-        repertoire: Classes and their movements.
-        config: Settings; used here: the seed.
-        progress: Called with the number of batches done and the total.
-    """
+    """Train a joint network on the movements of a repertoire, performed by random people."""
     rng = np.random.default_rng([config.seed, 1])
-    labels = [*range(len(repertoire.classes)), *[repertoire.classes.index(OTHER)] * (JOINT_OTHER - 1)] * JOINT_PEOPLE
+    others = [repertoire.classes.index(OTHER)] * (JOINT_OTHER - 1)
+    labels = [*range(len(repertoire.classes)), *others] * JOINT_PEOPLE
     windows = sample_windows(draw_tracks(repertoire, labels, rng), JOINT_WINDOWS, rng)
 
     def draw(batches: np.random.Generator) -> JointWindows:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .network import Floats
+from .track import cumulate, find_runs
 
 MIN_PERIOD_S, MAX_PERIOD_S = 0.2, 4.0
 MIN_SIMILARITY = 0.5  # 1: identical cycles; 0: noise
@@ -20,13 +21,7 @@ SHORTER_SHARE = 0.8  # a shorter period is preferred at this share of the best s
 
 @dataclass(frozen=True)
 class Cycles:
-    """Repeated part of a path of T samples.
-
-    Args:
-        start: First sample.
-        stop: Last sample.
-        count: Number of complete cycles between them, 2 or more.
-    """
+    """Repeated part of a path: its first and its last sample, and the number of complete cycles, 2 or more."""
 
     start: int
     stop: int
@@ -40,13 +35,7 @@ def find_cycles(path: Floats, step_s: float, min_spread: float) -> Cycles | None
     1 - sum |B - A|^2 / sum |AB - mean(AB)|^2. It is 1 for identical cycles, 0 for noise, and negative for straight
     movement.
 
-    Args:
-        path: Points at equal intervals, [T, D].
-        step_s: Interval in seconds.
-        min_spread: Minimum standard deviation of the points in a cycle; smaller movement is noise.
-
-    Returns:
-        The cycles, or None if the path does not repeat.
+    The path has points at equal intervals, [T, D]; a smaller standard deviation in a cycle than `min_spread` is noise.
 
     Example:
         >>> t_s = np.arange(101) / 30
@@ -75,9 +64,9 @@ def find_cycles(path: Floats, step_s: float, min_spread: float) -> Cycles | None
 def _compare_windows(path: Floats, lag: int, min_spread: float) -> Floats:
     """Return the similarity of the windows before and after each sample, [T]; -1 without two windows."""
     T = len(path)
-    square = _cumulate((path**2).sum(axis=1))
-    steps = _cumulate(((path[lag:] - path[:-lag]) ** 2).sum(axis=1))
-    total = np.concatenate([np.zeros((1, path.shape[1])), np.cumsum(path, axis=0)])
+    square = cumulate((path**2).sum(axis=1))
+    steps = cumulate(((path[lag:] - path[:-lag]) ** 2).sum(axis=1))
+    total = cumulate(path)
     starts = np.arange(T - 2 * lag + 1)
     sums = total[starts + 2 * lag] - total[starts]
     spread = np.maximum(square[starts + 2 * lag] - square[starts] - (sums**2).sum(axis=1) / (2 * lag), 1e-12)
@@ -87,10 +76,6 @@ def _compare_windows(path: Floats, lag: int, min_spread: float) -> Floats:
     return similarity
 
 
-def _cumulate(values: Floats) -> Floats:
-    return np.concatenate([[0.0], np.cumsum(values)])
-
-
 def _near(lags: NDArray[np.int64], lag: int) -> NDArray[np.bool_]:
     return np.asarray(np.abs(lags - lag) <= PERIOD_DRIFT * lag)
 
@@ -98,14 +83,13 @@ def _near(lags: NDArray[np.int64], lag: int) -> NDArray[np.bool_]:
 def _longest_stretch(similarity: Floats, lags: NDArray[np.int64], lag: int) -> tuple[float, int, int]:
     """Return score, first and last sample of the best stretch at a lag; score 0: none."""
     best = similarity[_near(lags, lag)].max(axis=0)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], best >= MIN_SIMILARITY, [0]])))
     found = (0.0, 0, 0)
-    for first, stop in zip(edges[::2], edges[1::2], strict=True):
+    for first, stop in find_runs(best >= MIN_SIMILARITY):
         length = stop - first - 1 + 2 * lag
         if length >= MIN_STRETCH * lag:
             # similarity at the exact lag ranks the lags; the band only bridges changes of pace
             score = length * float(np.clip(similarity[lags == lag, first:stop], 0, 1).mean())
-            found = max(found, (score, int(first), int(stop) - 1))
+            found = max(found, (score, first, stop - 1))
     return found
 
 

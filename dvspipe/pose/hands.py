@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .body import OUTWARDS, Side, from_shoulder, measure_arms
 from .network import JOINTS, Floats
-from .track import Track
+from .track import Track, cumulate
 
 PATH_STEP_S = 1 / 30
 MAX_GAP_US = 500_000  # a longer time without a person separates paths
@@ -78,20 +78,17 @@ class HandPath:
 
 def _average(values: Floats, half_s: float) -> Floats:
     """Average values over time, [T, ...], within a half width in seconds; windows are shorter at the ends."""
-    half, T = round(half_s / PATH_STEP_S), len(values)
-    sums = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
-    firsts, stops = np.maximum(np.arange(T) - half, 0), np.minimum(np.arange(T) + half + 1, T)
+    half = round(half_s / PATH_STEP_S)
+    T = len(values)
+    sums = cumulate(values)
+    firsts = np.maximum(np.arange(T) - half, 0)
+    stops = np.minimum(np.arange(T) + half + 1, T)
     counts = (stops - firsts).reshape(-1, *[1] * (values.ndim - 1))
     return np.asarray((sums[stops] - sums[firsts]) / counts)
 
 
 def trace_hands(track: Track, inside: NDArray[np.bool_]) -> list[HandPath]:
-    """Return the paths of the hands in selected pictures, one path between two gaps longer than 0.5 s.
-
-    Args:
-        track: Tracked person.
-        inside: Whether each picture is selected, bool [N]; pictures without the person are never part of a path.
-    """
+    """Return the paths of the hands in pictures with the person `inside`, bool [N]; gaps above 0.5 s separate them."""
     rows = np.flatnonzero(inside & track.present)
     if len(rows) == 0:
         return []

@@ -13,7 +13,7 @@ from .body import OUTWARDS, Side
 from .cycles import Cycles, find_cycles
 from .hands import MIN_EXTENT, MIN_SEEN, PATH_STEP_S, SEEN_WINDOW_S, HandPath, share_seen, trace_hands
 from .network import Floats
-from .track import Track
+from .track import Track, find_runs
 
 MIN_MOVEMENT_S = 0.4
 MIN_SPREAD = 0.015  # standard deviation of a moving hand in arm lengths
@@ -154,9 +154,8 @@ def _find_runs(path: HandPath, paths: Sequence[HandPath]) -> list[_Run]:
     """Return the movements in a path; a pause with a raised hand belongs to the movement."""
     highest = np.quantile(np.concatenate([each.spread.max(axis=1) for each in paths]), 0.9)
     moving = path.spread.max(axis=1) >= max(MIN_SPREAD, min(SPREAD_SHARE * highest, MAX_SPREAD))
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], moving, [0]])))
     runs: list[_Run] = []
-    for first, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+    for first, stop in find_runs(moving):
         run = _Run(path, first, stop - 1)
         if runs:
             raised, length = path.is_raised(runs[-1].last + 1, first), first - runs[-1].last - 1

@@ -127,14 +127,10 @@ class PoseNetwork:
 
 
 def cut_square(picture: NDArray[np.uint8], square: InputSquare) -> tuple[NDArray[np.uint8], int, int, int]:
-    """Crop a square from a picture, and resize it to 256 x 256.
+    """Crop a square from a picture, uint8 [H, W, 3], and resize it to [256, 256, 3], black beyond the edges.
 
-    Args:
-        picture: uint8 [H, W, 3].
-        square: Square to crop; its side is clipped to 1 pixel up to 4 times the longer side of the picture.
-
-    Returns:
-        Patch, uint8 [256, 256, 3], black beyond the edges of the picture; left, top and side of the crop in pixels.
+    The side is clipped to 1 pixel up to 4 times the longer side of the picture. Left, top and side of the crop in
+    pixels are returned, too.
     """
     height, width = picture.shape[:2]
     side = max(1, round(min(square.side_px, 4.0 * max(height, width))))

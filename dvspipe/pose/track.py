@@ -33,11 +33,21 @@ _MAX_VALUE = 2**62
 _SHOULDERS = [JOINTS.index("left_shoulder"), JOINTS.index("right_shoulder")]
 
 
+def find_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return the start and the stop (exclusive) of each run of True values."""
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False)).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def cumulate(values: Floats) -> Floats:
+    """Return sums [T + 1, ...] of the first rows of values [T, ...]: a range has the difference of two of them."""
+    return np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
+
+
 def shows_shoulders(confidence: Floats) -> NDArray[np.bool_]:
     """Return whether the joints of a person are really seen, [...]: patterns can look like a person without shoulders.
 
-    Args:
-        confidence: Confidence of the joints, [..., J]; NaN counts as unseen.
+    Of the confidence of the joints, [..., J], NaN counts as unseen.
     """
     return np.asarray(confidence[..., _SHOULDERS].mean(axis=-1) >= MIN_CONFIDENCE)
 
@@ -123,11 +133,10 @@ class Track(Brief):
     @property
     def gaps(self) -> tuple[Gap, ...]:
         """Intervals without a person."""
-        edges = np.flatnonzero(np.diff(np.concatenate([[True], self.present, [True]]).astype(int)))
         last = len(self.times_us) - 1
         return tuple(
             Gap(int(self.times_us[start]), int(self.times_us[min(stop, last)]))
-            for start, stop in zip(edges[::2], edges[1::2], strict=True)
+            for start, stop in find_runs(~self.present)
         )
 
     @property

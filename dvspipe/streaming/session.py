@@ -14,8 +14,7 @@ from ..base.errors import ConfigError, Remedy
 from ..events import Events
 from ..formats import Writer
 from ..framing.framing import SLICE_US
-from ..inference.classifier import Classifier
-from ..inference.config import InferConfig
+from ..inference.classifier import Classifier, InferConfig
 from ..inference.stateful import StatefulRun, StepOutput
 from ..inference.windows import StepEncoder
 from ..video.frames import Frame

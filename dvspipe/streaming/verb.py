@@ -11,9 +11,7 @@ from ..base.files import claim_output
 from ..events import SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike, WriteOptions, Writer, create_writer
 from ..formats.stream_words import StreamFormat
-from ..inference.classifier import Classifier
-from ..inference.config import InferConfig
-from ..inference.single import as_classifier
+from ..inference.classifier import Classifier, InferConfig, as_classifier
 from .answers import LiveAnswer
 from .framing import live_settings
 from .session import LiveSession

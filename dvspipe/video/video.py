@@ -99,7 +99,14 @@ class Video(Brief):
             >>> from dvspipe.video.opening import open_video
             >>> video = open_video("short.gif").repeated(3_000_000)  # doctest: +SKIP
         """
-        return replace(self, images=partial(_repeat, self.images, min_us))
+        duration_us = round(self.duration_s * 1e6)
+        rounds = max(1, math.ceil(min_us / duration_us)) if duration_us else 1
+        return replace(
+            self,
+            images=partial(_repeat, self.images, min_us),
+            frame_count=rounds * self.frame_count,
+            duration_s=rounds * self.duration_s,
+        )
 
     def shown_on(self, size: SensorSize) -> Video:
         """Crop the pictures to the shape of `size`, in their middle, and scale them to it, without distortion.

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dvspipe.base.errors import EventError, FormatError
-from dvspipe.events import Events, Region, SensorSize, concatenate
+from dvspipe.events import Events, Region, SensorSize, concatenate, merge_streams
 from dvspipe.formats import write
 from dvspipe.framing import FramingConfig, frame_events
 from dvspipe.framing.fitting import fit_stream
@@ -49,9 +49,7 @@ def with_noise(events: Events, rate_hz: float, seed: int = 1) -> Events:
     """Add uniform noise to events."""
     span_us = int(events.t[-1]) + 1
     noise = random_events(seed, round(rate_hz * LARGE.width * LARGE.height * span_us * 1e-6), LARGE, span_us)
-    t, x, y, p = (np.concatenate([getattr(each, name) for each in (events, noise)]) for name in "txyp")
-    order = np.argsort(t, kind="stable")
-    return Events(t[order], x[order], y[order], p[order], LARGE)
+    return concatenate(merge_streams([[events], [noise]]), LARGE)
 
 
 def framing_of(events: Events, target: SensorSize = TARGET) -> Framing:
@@ -99,9 +97,8 @@ def test_framing_is_robust_to_noise_and_hot_pixels(rate_hz: float) -> None:
     np.testing.assert_allclose(noisy.center[0], clean.center[0], atol=8)
     t = np.arange(0, 2_000_000, 100)
     hot = Events(t, np.full(t.size, 3), np.full(t.size, 170), t % 2, LARGE)
-    both = np.argsort(np.concatenate([events.t, t]), kind="stable")
-    t, x, y, p = (np.concatenate([getattr(events, name), getattr(hot, name)])[both] for name in "txyp")
-    np.testing.assert_allclose(framing_of(Events(t, x, y, p, LARGE)).center[0], clean.center[0], atol=0.5)
+    both = concatenate(merge_streams([[events], [hot]]), LARGE)
+    np.testing.assert_allclose(framing_of(both).center[0], clean.center[0], atol=0.5)
 
 
 def test_walking_person_is_followed_and_person_in_place_is_not() -> None:
@@ -169,8 +166,7 @@ def test_complete_picture_is_used_without_motion() -> None:
 
 def test_complete_picture_is_used_if_motion_fills_it() -> None:
     events = random_events(0, 200_000, LARGE, 1_000_000)
-    busy = Events(events.t, events.x, events.y, events.p, LARGE)
-    assert find_framing([busy], LARGE, TARGET) is None or framing_of(busy).zoom <= TARGET.height / LARGE.height
+    assert find_framing([events], LARGE, TARGET) is None or framing_of(events).zoom <= TARGET.height / LARGE.height
 
 
 def test_source_yields_the_events_of_frame_events() -> None:
@@ -271,6 +267,9 @@ def test_short_gif_is_repeated(tmp_path: Path) -> None:
     assert 2_900_000 < events.t[-1] < 3_500_000
     assert (first.t + 480_000).tolist() == second.t.tolist()
     assert first.x.tolist() == second.x.tolist()
+    assert source.film is not None
+    film = source.film()
+    assert film.estimate_selected() == sum(1 for _ in film.pictures()) == 7 * 8  # 3 s are 7 rounds of 0.48 s
 
 
 def test_truncated_recording_names_the_setting_of_its_conversion(tmp_path: Path) -> None:

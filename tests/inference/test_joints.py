@@ -10,7 +10,7 @@ import pytest
 import torch
 from commands import dvspipe
 from conftest import moving_bar
-from numpy.typing import NDArray
+from filmed import without_person
 
 from dvspipe.base.errors import CheckpointError, ConfigError, VideoError
 from dvspipe.base.labels import GESTURES
@@ -21,7 +21,8 @@ from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.inference.joints import CURVES, JOINT_STEPS, WEIGHTS, JointClassifier, average_logs, sample_curves
 from dvspipe.networks import CsnnConfig
-from dvspipe.pose import JOINTS, Track, to_body_frame
+from dvspipe.oneshot.arms import make_track
+from dvspipe.pose import JOINTS, Track
 from dvspipe.results import OutputFolder
 from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.people import draw_person
@@ -42,27 +43,7 @@ def track_of(gesture: str, person: int, seconds: float = 1.6) -> Track:
     for side, name in enumerate(("right", "left")):
         for joint, place in ARM_JOINTS.items():
             points[:, JOINTS.index(f"{name}_{joint}")] = arms[:, side, place]
-    body, yaw = to_body_frame(points)
-    seen, people = np.ones(points.shape[:2]), np.ones(len(t), np.int64)
-    size = SensorSize(width=64, height=48)
-    return Track(np.round(t * 1e6).astype(np.int64), body, body[..., :2], seen, seen[:, 0], yaw, people, size)
-
-
-def without_person(track: Track, from_us: int) -> Track:
-    """Remove the person from the track, starting at `from_us`."""
-    gone = track.times_us >= from_us
-
-    def hide(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.where(gone.reshape(-1, *[1] * (values.ndim - 1)), np.nan, values)
-
-    return replace(
-        track,
-        presence=np.where(gone, 0.0, 1.0),
-        points_m=hide(track.points_m),
-        points_px=hide(track.points_px),
-        confidence=hide(track.confidence),
-        yaw=hide(track.yaw),
-    )
+    return make_track(np.round(t * 1e6).astype(np.int64), points)
 
 
 def untrained() -> Classifier:
@@ -112,19 +93,16 @@ def test_saved_network_loads_equal(tmp_path: Path) -> None:
     assert torch.equal(again.network(curves), included.network(curves))
 
 
-def test_corrupted_network_is_an_error(tmp_path: Path) -> None:
+def test_corrupted_file_or_file_of_another_network_is_an_error(tmp_path: Path) -> None:
+    path, tensors = tmp_path / "joints.safetensors", JointClassifier.load().network.state_dict()
     content = bytearray(WEIGHTS.read_bytes())
     content[-5] ^= 1
-    (tmp_path / "joints.safetensors").write_bytes(content)
-    with pytest.raises(CheckpointError, match="joints.safetensors"):
-        JointClassifier.load(tmp_path / "joints.safetensors")
-
-
-def test_file_with_other_tensors_or_without_weight_is_an_error(tmp_path: Path) -> None:
-    path, tensors = tmp_path / "joints.safetensors", JointClassifier.load().network.state_dict()
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=path.name):
+        JointClassifier.load(path)
     for metadata, stored in (({}, tensors), ({"weight": "0.3"}, {"other": torch.zeros(2)})):
         write_tensors(path, metadata, stored)
-        with pytest.raises(CheckpointError, match="joints.safetensors"):
+        with pytest.raises(CheckpointError, match=path.name):
             JointClassifier.load(path)
 
 
@@ -139,7 +117,8 @@ def test_curves_do_not_depend_on_size_position_and_orientation() -> None:
 
 
 def test_window_without_person_keeps_event_probabilities() -> None:
-    track = without_person(track_of("hand_clapping", 2, seconds=6.0), 2_000_000)
+    track = track_of("hand_clapping", 2, seconds=6.0)
+    track = without_person(track, track.times_us >= 2_000_000)
     starts = np.array([200_000, 3_500_000])
     by_events = np.random.default_rng(0).dirichlet(np.ones(len(GESTURES)), 2).astype(np.float32)
     combined = JointClassifier.load().combine(by_events, track, starts, starts + WINDOW_US)
@@ -173,7 +152,8 @@ def test_video_without_person_is_classified_by_events_with_warning(
     def find_nobody(*_: object, name: str, **__: object) -> Track:
         raise VideoError(f"{name}: shows no person")
 
-    classifier, nobody = untrained(), without_person(track_of("hand_clapping", 2), 100_000)
+    classifier, track = untrained(), track_of("hand_clapping", 2)
+    nobody = without_person(track, track.times_us >= 100_000)
     for find, reason in ((find_nobody, "shows no person"), (lambda *_, **__: nobody, "shows nobody")):
         caplog.clear()
         monkeypatch.setattr(TRACK_PICTURES, find)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from facts import mentions, raises
+from filmed import without_person
 from numpy.typing import NDArray
 
 from dvspipe.base.errors import DataError, VideoError
@@ -178,15 +179,6 @@ def test_impossible_part_is_refused(start_us: int, stop_us: int | None) -> None:
         find_movement(filmed(wave(seconds(6))), name="wave.mp4", start_us=start_us, stop_us=stop_us)
 
 
-def without_person(track: Track, away: NDArray[np.bool_]) -> Track:
-    """Return the track with a person who is missing in some pictures."""
-    points_m, points_px, confidence, yaw = map(np.array, (track.points_m, track.points_px, track.confidence, track.yaw))
-    for values in (points_m, points_px, confidence, yaw):
-        values[away] = np.nan
-    presence = np.where(away, 0.1, 1.0)
-    return replace(track, presence=presence, points_m=points_m, points_px=points_px, confidence=confidence, yaw=yaw)
-
-
 def test_gap_ends_a_part_with_a_warning() -> None:
     track = filmed(wave(seconds(6)))
     gapped = without_person(track, (track.times_us > 3_200_000) & (track.times_us < 4_000_000))
@@ -247,7 +239,7 @@ def test_several_people_and_few_pictures_are_warned_of() -> None:
     assert any(mentions(warning, 12, "repetition") for warning in part.warnings)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(10))
 def test_any_track_gives_a_part_inside_the_film_or_an_error(seed: int) -> None:
     rng = np.random.default_rng(seed)
     track = filmed(np.cumsum(rng.normal(0, 0.05, (60, 3)), axis=0), fps=float(rng.choice([2, 12, 30])))
@@ -258,11 +250,7 @@ def test_any_track_gives_a_part_inside_the_film_or_an_error(seed: int) -> None:
     assert all(0 <= part.start_us < part.stop_us <= track.times_us[-1] and part.sides for part in parts)
 
 
-def test_duration_is_the_length_of_the_part() -> None:
-    assert GesturePart(1_000, 5_000, None, 1, ("left",), 0, ()).duration_us == 4_000
-
-
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_cycles_of_a_noisy_sine_are_found(seed: int) -> None:
     rng = np.random.default_rng(seed)
     period, count = int(rng.integers(8, 40)), int(rng.integers(3, 9))

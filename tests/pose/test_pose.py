@@ -20,6 +20,7 @@ from dvspipe.base.errors import DataError, FileError, FormatError, VideoError
 from dvspipe.base.labels import GESTURES
 from dvspipe.cli.app import app
 from dvspipe.events import SensorSize
+from dvspipe.oneshot.arms import make_track
 from dvspipe.pose import (
     JOINTS,
     Gap,
@@ -34,9 +35,8 @@ from dvspipe.pose import (
     track_pictures,
 )
 from dvspipe.pose.network import WEIGHTS, cut_square
-from dvspipe.pose.smoothing import smooth_runs
 from dvspipe.pose.track import COLUMNS
-from dvspipe.pose.tracking import count_people, search_squares
+from dvspipe.pose.tracking import count_people, search_squares, smooth_runs
 from dvspipe.report.skeletons import draw_skeleton, write_track_preview
 from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.motion import Arm, Motion
@@ -175,13 +175,10 @@ def test_arms_are_independent_of_yaw(degrees: float) -> None:
             points[:, JOINTS.index(f"{name}_{joint}")] = moved.arms[:, side, number]
 
     def arms_at(yaw: float) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
-        turned, angle = to_body_frame(replace(CAMERA, yaw=yaw).turn(points) + np.arange(3.0))
-        full = np.ones((8, len(JOINTS)))
-        found = measure_arms(
-            Track(np.arange(8), turned, turned[..., :2], full, full[:, 0], angle, np.ones(8, np.int64), SMALL)
-        )
+        track = make_track(np.arange(8), replace(CAMERA, yaw=yaw).turn(points) + np.arange(3.0))
+        found = measure_arms(track)
         assert found.arm_m == pytest.approx(person.reach_m)
-        return [found.right.elbow, found.right.wrist, found.left.elbow, found.left.wrist], angle
+        return [found.right.elbow, found.right.wrist, found.left.elbow, found.left.wrist], track.yaw
 
     yaw = np.radians(degrees)
     (front, own), (turned, angle) = arms_at(0.0), arms_at(yaw)
@@ -196,11 +193,7 @@ def test_arm_axes_are_outwards_up_forwards() -> None:
         points[:, JOINTS.index(f"{name}_elbow")] = 2.5 * x, 0.0, 0.0  # 0.3 m outwards
         points[:, JOINTS.index(f"{name}_wrist")] = 2.5 * x, 0.2, 0.0  # then 0.2 m up
     points[:, JOINTS.index("left_wrist"), 1:] = 0.0, 0.2  # or 0.2 m forwards
-    one = np.ones((1, len(JOINTS)))
-    people = np.ones(1, np.int64)
-    arms = measure_arms(
-        Track(np.zeros(1, np.int64), points, points[..., :2], one, one[0, :1], np.zeros(1), people, SMALL)
-    )
+    arms = measure_arms(make_track(np.zeros(1, np.int64), points))
     assert arms.arm_m == pytest.approx(0.5)
     np.testing.assert_allclose([arms.right.elbow[0], arms.left.elbow[0]], [[0.6, 0, 0]] * 2, atol=1e-9)
     np.testing.assert_allclose([arms.right.wrist[0], arms.left.wrist[0]], [[0.6, 0.4, 0], [0.6, 0, 0.4]], atol=1e-9)

@@ -1,11 +1,15 @@
-"""Event counts over time."""
+"""Read the events of a recording for its classification, and count them over time."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..events import Events
+from ..framing import EventSource
+from ..parallel import Progress
 from ..results import EventRates
 
 MAX_RATE_BINS = 2048
@@ -44,11 +48,7 @@ class RateHistogram:
 
 
 class StepCounts:
-    """Number of events in each time step of a recording; step 0 starts at the first event.
-
-    Args:
-        step_us: Step length in microseconds.
-    """
+    """Number of events in each time step of a recording; step 0 starts at the first event."""
 
     def __init__(self, step_us: int) -> None:
         self.step_us = step_us
@@ -67,18 +67,51 @@ class StepCounts:
         self._counts.append(np.diff(first, append=len(steps)))
 
     def between(self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the number of events in each of N time intervals.
-
-        Args:
-            start_us: Start times, int64 [N]; rounded to the nearest step boundary.
-            end_us: End times, int64 [N]; rounded likewise, to at least one step after the start.
-
-        Returns:
-            Number of events, int64 [N].
-        """
+        """Return the number of events in N time intervals, int64 [N], whose ends are rounded to steps, 1 at least."""
         steps = np.concatenate([np.zeros(0, np.int64), *self._steps])
         total = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *self._counts]))])
         origin_us = (self.start_us or 0) - self.step_us // 2
         first, stop = (start_us - origin_us) // self.step_us, (end_us - origin_us) // self.step_us
         before, through = np.searchsorted(steps, first), np.searchsorted(steps, np.maximum(stop, first + 1))
         return np.asarray(total[through] - total[before])
+
+
+class Reader:
+    """Reads a recording and counts its events.
+
+    Attributes:
+        recorded: Number of events read so far, before fitting.
+        rates: Rate of these events over time.
+        events: Number of events on the network's sensor so far.
+        first_us: Time of the first event on the network's sensor.
+        last_us: Time of the last event on the network's sensor.
+        steps: Number of events on the network's sensor per time step.
+        classified_us: Time processed by the network; overlapping windows count individually.
+    """
+
+    def __init__(self, source: EventSource, step_us: int, progress: Progress) -> None:
+        self.source, self._step_us, self._progress = source, step_us, progress
+        self.classified_us = 0
+        self._start()
+
+    def _start(self) -> None:
+        self.recorded, self.rates, self._done_us = 0, RateHistogram(), 0
+        self.events, self.first_us, self.last_us = 0, 0, 0
+        self.steps = StepCounts(self._step_us)
+
+    def parts(self) -> Iterator[Events]:
+        """Read the recording from its start, and yield its events on the network's sensor."""
+        self._start()
+        for part in self.source.read_fitted(self._count_recorded):
+            self.steps.add(part)
+            if len(part):
+                self.first_us = self.first_us if self.events else int(part.t[0])
+                self.events, self.last_us = self.events + len(part), int(part.t[-1])
+            yield part
+
+    def _count_recorded(self, part: Events) -> None:
+        self.rates.add(part)
+        self.recorded += len(part)
+        first_us, last_us = self.source.span_us or (0, 0)
+        self._done_us = int(part.t[-1]) - first_us if len(part) else self._done_us
+        self._progress(self._done_us, last_us - first_us)
