@@ -138,7 +138,7 @@ class Killer:
         lines = [line for line in printed.splitlines() if "resum" not in line and "already converted" not in line]
         if running.returncode == 0 and not lines:
             return
-        if running.returncode != 130 or lines != ["dvspipe: interrupted"]:
+        if running.returncode != -number or lines != ["dvspipe: interrupted"]:
             raise FaultError(f"exit code {running.returncode} after {number.name}: {printed!r}")
 
     def new_folder(self, name: str) -> Path:

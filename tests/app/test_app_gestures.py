@@ -289,7 +289,7 @@ def test_interrupted_training_resumes_and_its_classifier_is_offered(
 
     with pytest.raises(KeyboardInterrupt):
         train_gestures(attempt, folder / TRACKS, "dvspipe learn", stop_at_joints)
-    assert any("epoch 1/1" in stage for stage in stages)
+    assert "epochs" in stages
     assert start_attempt(plan, attempt, folder) == attempt
     trained = train_gestures(attempt, folder / TRACKS, "dvspipe learn", ignore_stages)
     assert mentions(trained.summary, "synthetic", "gestures-1")

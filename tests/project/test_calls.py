@@ -222,7 +222,7 @@ SIMILAR: dict[str, tuple[Any, ...]] = {
     "rules.Bptt(net, steps=0)": ("Bptt", "steps = 0"),
     "rules.backpropagate(torch.nn.Linear(4, 2), spikes, loss)": ("network", "(spikes, state)"),
     "rules.build_rule('foo', net)": ("foo", "eprop"),
-    "rules.EventPropLayer(3, 2)(torch.zeros(1, 4))": ("[2, 3]", "[B, N, S]"),
+    "rules.EventPropLayer(3, 2)(torch.zeros(1, 4))": ("[2, 3]", "N = 4"),
     "rules.SpikePropLayer(3, 1, delays=['a'], tau=7)": ("delays", "'a'"),
     "rules.SuperSpikeLayer(3, 2, dt=0)": ("SuperSpikeLayer", "dt = 0"),
     "rules.VanRossum(1e-3, 0.01, 0.01)": ("VanRossum", 0.01),
