@@ -1,4 +1,4 @@
-"""Handle Ctrl-C and SIGTERM: stop at the next progress call, or end the process after 0.6 s.
+"""Handle Ctrl-C and SIGTERM: stop at the next progress call, or end the process after 2 s or at a second Ctrl-C.
 
 Work that shows no progress ends at once. Python's own KeyboardInterrupt is not enough: during imports it ends in a
 traceback of 32 lines, and in a destructor it is dropped.
@@ -17,7 +17,7 @@ from typing import NoReturn
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # called Ctrl-C below
 INTERRUPTED = "interrupted"
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-GRACE_S = 0.6  # time to stop at a progress call
+GRACE_S = 2.0  # time to stop at a progress call; a training step on a slow machine takes one second
 HAS_TIMER = hasattr(signal, "setitimer")  # not on Windows: a second Ctrl-C ends the process there
 SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # clear the line, then show the cursor
 
