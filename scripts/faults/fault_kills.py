@@ -15,7 +15,7 @@ from pathlib import Path
 from fault_commands import LIMIT_S, Command, digest, finish, start
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGINT)
-INTERRUPT_S = 2.0  # limit to exit after Ctrl-C, on a machine where `dvspipe --help` takes 1 s
+INTERRUPT_S = 3.0  # limit to exit after Ctrl-C, on a machine where `dvspipe --help` takes 1 s
 EXIT_S = 3.0  # limit for worker processes to exit
 BARE = 0.3  # part of the time of `dvspipe --help` until dvspipe handles Ctrl-C
 PROC = Path("/proc")
