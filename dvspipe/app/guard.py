@@ -373,7 +373,7 @@ class CallCheck:
         values = call["data"]
         if len(values) != len(function.inputs):
             raise ValueError(f"found {len(values)} values, expected {len(function.inputs)}")
-        for path in _find_paths(values):  # Gradio would copy any file, and fetch those of other hosts
+        for path in _find_paths(values):  # Gradio would copy any file, and fetch files of other hosts
             if not path.resolve().is_relative_to(self._files):
                 raise ValueError("not an uploaded file")
         if any(event == "select" for _, event in function.targets):

@@ -213,7 +213,7 @@ def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool =
         predictions: Predictions to print.
         finds_person: See `InferenceRun.finds_person`.
     """
-    from ..results import add_scores
+    from ..results import add_scores, describe_adaptation, describe_training_data
 
     if not predictions:
         return
@@ -231,18 +231,11 @@ def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool =
     screen.print(table)
     if any(each.basis != "events" for each in predictions):
         screen.print("By joints and events: the pictures of the videos were used too.")
-    if known := _describe_network(predictions[0].trained_on):
-        screen.print(f"network: {known}")
+    trained_on = predictions[0].trained_on
+    limits = [*filter(None, (describe_training_data(trained_on), describe_adaptation(trained_on)))]
+    if limits:
+        screen.print(f"network: {', '.join(limits)}")
     if (scores := add_scores(each.scores for each in predictions)) is not None:
         from ..report import score_line
 
         screen.print(score_line(scores))
-
-
-def _describe_network(trained_on: str) -> str:
-    """Describe what limits the predictions of a network: synthetic training data, and its last adaptation."""
-    from ..results import describe_training_data
-
-    last = trained_on.split("; ")[-1]
-    is_adapted = last.startswith(("adapted to ", "readout fitted to "))
-    return ", ".join(filter(None, (describe_training_data(trained_on), last if is_adapted else "")))

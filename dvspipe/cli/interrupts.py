@@ -79,15 +79,11 @@ class EndOnInterrupt:
 
     Args:
         end: Called at the first Ctrl-C, wherever the main thread is. It must not take locks.
-
-    Attributes:
-        is_requested: Whether Ctrl-C was pressed.
     """
 
     def __init__(self, end: Callable[[], object]) -> None:
         self._end = end
         self._before: list[object] = []
-        self.is_requested = False
 
     def __enter__(self) -> EndOnInterrupt:
         try:
@@ -102,7 +98,6 @@ class EndOnInterrupt:
 
     def _handle(self, *_: object) -> None:
         self.__exit__()
-        self.is_requested = True
         self._end()
 
 

@@ -30,7 +30,7 @@ from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..networks import BatchNorm, ClassMoments, Network, find_norms, measure_norms, mix_moments
 from ..parallel import NamedStep, Progress, ignore_progress
-from ..results import AdaptationRecord, NormShift
+from ..results import ADAPTED, AdaptationRecord, NormShift
 from .classifier import Classifier, InferConfig, as_classifier
 from .segments import is_quiet
 from .windows import Window, WindowSpikes
@@ -157,7 +157,7 @@ def adapt(
     poll = partial(progress, len(recordings), len(recordings)) if progress else None
     result = _adapt_norms(classifier, collector.spikes(), strength, poll)
     windows = count_noun(len(collector.sample), "window")
-    note = f"adapted to {windows} of {count_noun(collector.recordings, 'recording')}"
+    note = f"{ADAPTED} {windows} of {count_noun(collector.recordings, 'recording')}"
     adapted = Classifier(note_training(classifier.config, note), result.network, moments=result.moments)
     classes = classifier.config.classes
     record = AdaptationRecord(

@@ -20,6 +20,7 @@ from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike
 from ..framing import EventSource
 from ..parallel import Progress
+from ..results import FITTED
 from ..rules import find_features, find_readout, fit_readout, read_features, replace_readout, require_linear
 from .adaptation import note_training
 from .classifier import Classifier, InferConfig
@@ -120,7 +121,7 @@ def adapt_readout(
         temperature=classifier.config.temperature,
     )
     replace_readout(network, fit.readout)
-    note = f"readout fitted to {count_noun(len(joined), 'window')} of {count_noun(len(features), 'recording')}"
+    note = f"{FITTED} {count_noun(len(joined), 'window')} of {count_noun(len(features), 'recording')}"
     if progress:
         progress(len(recordings), len(recordings))
     return ReadoutAdaptation(

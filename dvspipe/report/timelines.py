@@ -226,7 +226,7 @@ def _draw_rate(axes: Axes, rates: EventRates, start_us: int) -> None:
 
 
 def class_colour(label: int, K: int) -> tuple[float, float, float]:
-    """Return a colour for a class of K, dark enough for white text and different from those of adjacent classes."""
+    """Return the colour of a class of K: dark enough for white text, and unlike the colours of adjacent classes."""
     from colorsys import hls_to_rgb
 
     hue = (label * _hue_step(K) % K) / K

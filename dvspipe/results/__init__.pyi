@@ -12,6 +12,8 @@ from .filtering import FilterName as FilterName
 from .filtering import FilterPoint as FilterPoint
 from .filtering import FilterScore as FilterScore
 from .filtering import FilterScores as FilterScores
+from .inference import ADAPTED as ADAPTED
+from .inference import FITTED as FITTED
 from .inference import AdaptationRecord as AdaptationRecord
 from .inference import Basis as Basis
 from .inference import Dependencies as Dependencies
@@ -27,6 +29,7 @@ from .inference import RecordingFolder as RecordingFolder
 from .inference import RecordingResult as RecordingResult
 from .inference import SegmentRow as SegmentRow
 from .inference import WindowRow as WindowRow
+from .inference import describe_adaptation as describe_adaptation
 from .inference import describe_training_data as describe_training_data
 from .manifest import Entry as Entry
 from .manifest import Manifest as Manifest

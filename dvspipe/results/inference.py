@@ -91,6 +91,10 @@ class InferenceRun(Record):
         return decisive if self.adapted_to is None else decisive | {"adapted_to": self.adapted_to}
 
 
+ADAPTED, FITTED = "adapted to", "readout fitted to"
+"""Start of the part of `trained_on` that an adaptation adds."""
+
+
 def describe_training_data(trained_on: str) -> str:
     """Return the label of a network whose training data is synthetic, or partly synthetic; empty for other data.
 
@@ -107,6 +111,17 @@ def describe_training_data(trained_on: str) -> str:
     if all(part.removeprefix("then ").startswith("synthetic ") for part in parts):
         return "synthetic training data"
     return "partly synthetic training data" if "synthetic " in trained_on else ""
+
+
+def describe_adaptation(trained_on: str) -> str:
+    """Return the last part of `trained_on` if it is an adaptation; otherwise empty.
+
+    Example:
+        >>> describe_adaptation("synthetic gestures, 40 recordings; adapted to 12 windows of 1 recording")
+        'adapted to 12 windows of 1 recording'
+    """
+    last = trained_on.split("; ")[-1]
+    return last if last.startswith((f"{ADAPTED} ", f"{FITTED} ")) else ""
 
 
 class Dependencies(Record):

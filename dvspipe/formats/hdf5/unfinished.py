@@ -61,7 +61,7 @@ def open_unfinished(path: Path) -> Source:
 
 
 def refuse_discarding(folder: Path) -> None:
-    """Refuse to discard saved events that cannot be made again, such as those of a camera.
+    """Refuse to discard saved events that cannot be made again, such as the events of a camera.
 
     Raises:
         FileError: If the folder has such events, or another process is writing to it.
