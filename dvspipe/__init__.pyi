@@ -61,7 +61,6 @@ from .inference import ReadoutAdaptation as ReadoutAdaptation
 from .inference import adapt as adapt
 from .inference import adapt_readout as adapt_readout
 from .inference import classify_many as classify_many
-from .inference import infer as infer
 from .inference import plan_tasks as plan_tasks
 from .integers.quantisation import quantise as quantise
 from .oneshot import learn as learn
@@ -84,14 +83,6 @@ from .recordings.conversion import convert_many as convert_many
 from .recordings.conversion import convert_video as convert_video
 from .recordings.conversion import events_from_video as events_from_video
 from .recordings.conversion import plan_conversions as plan_conversions
-from .recordings.editing import cut_recording as cut_recording
-from .recordings.editing import filter_recording as filter_recording
-from .recordings.editing import merge_recordings as merge_recordings
-from .recordings.editing import select_part as select_part
-from .recordings.verbs import convert as convert
-from .recordings.verbs import cut as cut
-from .recordings.verbs import filter as filter  # noqa: A004
-from .recordings.verbs import merge as merge
 from .report.config import PreviewSettings as PreviewSettings
 from .report.frame_sets import frames as frames
 from .report.notebook import animate as animate
@@ -115,6 +106,11 @@ from .training import TrainingCallback as TrainingCallback
 from .training import choose_settings as choose_settings
 from .training import evaluate as evaluate
 from .training import train as train
+from .verbs.classification import infer as infer
+from .verbs.conversion import convert as convert
+from .verbs.editing import cut as cut
+from .verbs.editing import filter as filter  # noqa: A004
+from .verbs.editing import merge as merge
 from .video.config import VideoSettings as VideoSettings
 from .video.frames import Frame as Frame
 from .video.frames import frames_from_arrays as frames_from_arrays

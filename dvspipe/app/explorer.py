@@ -24,7 +24,7 @@ from ..formats.source import Extent
 from ..parallel import Progress
 from ..recordings.checking import CheckReport, check
 from ..recordings.conversion import convert_recording
-from ..recordings.editing import cut_recording, filter_recording, locate_hot_pixels, select_part
+from ..recordings.editing import FilteredPart, select_part
 from ..report import (
     PlotSource,
     PreviewColours,
@@ -290,15 +290,15 @@ class Cut:
         lines = []
         if self.cuts or not self.filters:
             words = ["dvspipe", "cut", source, "-o", part]
-            words += ["--start", f"{self.start_s:g}"] if self.start_s else []
-            words += ["--stop", f"{self.stop_s:g}"] if self.stop_s else []
-            words += ["--roi", self.roi] if self.roi else []
+            words += ["--start-s", f"{self.start_s:g}"] if self.start_s else []
+            words += ["--stop-s", f"{self.stop_s:g}"] if self.stop_s else []
+            words += ["--region", self.roi] if self.roi else []
             lines, source = [shlex.join(words)], part
         if self.filters:
             words = ["dvspipe", "filter", source, "-o", target]
             words += ["--hot-pixels"] if self.hot_pixels else []
-            words += ["--refractory", f"{self.refractory_ms:g}"] if self.refractory_ms else []
-            words += ["--activity", f"{self.activity_ms:g}"] if self.activity_ms else []
+            words += ["--refractory-us", f"{_to_us(self.refractory_ms)}"] if self.refractory_ms else []
+            words += ["--activity-us", f"{_to_us(self.activity_ms)}"] if self.activity_ms else []
             lines.append(shlex.join(words))
         return "\n".join(lines)
 
@@ -310,10 +310,11 @@ def write_cut(explored: Explored, cut: Cut, path: Path, progress: Progress) -> F
     periods_us = {"refractory_us": _to_us(cut.refractory_ms), "activity_us": _to_us(cut.activity_ms)}
     config = build(FilterConfig, periods_us, "the page")
     if cut.filters:
-        hot = locate_hot_pixels(part) if cut.hot_pixels else None
-        counts = filter_recording(part, path, config, hot=hot, overwrite=True, progress=progress)
+        filtered = FilteredPart(part, config, hot_pixels=cut.hot_pixels)
+        filtered.write(path, overwrite=True, progress=progress)
+        counts = filtered.counts
     else:
-        counts = FilterCounts(cut_recording(part, path, overwrite=True, progress=progress))
+        counts = FilterCounts(part.write(path, overwrite=True, progress=progress))
     if not counts.kept:
         raise EventError(f"{explored.source.name}: no events remain (of {counts.events:,})")
     return counts

@@ -10,14 +10,19 @@ import typer
 
 from ..base.errors import count_noun
 from .activity import show_share
-from .infer import (
+from .infer import note_overrides
+from .options_typer import (
+    AsJson,
     CheckpointName,
+    Hint,
+    Overwrite,
     Recordings,
+    Sensor,
     SettingOptions,
     build_config,
-    note_overrides,
+    parse_hints,
+    parse_sensor,
 )
-from .options import AsJson, Hint, Overwrite, Sensor, parse_hints, parse_sensor
 from .screen import TextTable, fail_inputs, notes, progress, screen, skip
 
 if TYPE_CHECKING:

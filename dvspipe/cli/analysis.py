@@ -16,7 +16,7 @@ import typer
 
 from ..base.errors import ConfigError
 from .activity import ShowProgress
-from .options import (
+from .options_typer import (
     AsJson,
     Hint,
     Overwrite,

@@ -1,157 +1,108 @@
-"""Entry point of the command line. Commands import heavy modules when they run, to keep --help fast."""
+"""Entry point of the command line. A command is imported when it runs, to keep --help fast."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import typer
-from typer.core import TyperCommand, TyperGroup
+from cyclopts import App, CycloptsError, Group, Parameter
 
 from ..base.errors import DvspipeError
-from .adapt import adapt
-from .analysis import calibrate, compare, view
-from .configs import configs
-from .convert import convert
-from .data import data
-from .encode import encode
-from .export import export
-from .filter import filter_
-from .frames import frames
-from .infer import infer
 from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
-from .learn import learn
-from .live import live
-from .manifest import manifest
-from .neuron import neuron
-from .options import explain_usage
-from .page import app as app_page
-from .quantise import quantise
-from .recordings import check, cut, info, merge
-from .screen import (
-    EXIT_ERROR,
-    accept_all_texts,
-    close_output,
-    describe_error,
-    fail,
-    notes,
-    screen,
-    show_activity,
-    show_log,
-)
-from .synth import synth
-from .track import track
-from .training import demo, evaluate, train
-from .warmup import warmup
-
-if TYPE_CHECKING:
-    from typer._click.core import Context, Parameter
+from .screen import EXIT_ERROR, accept_all_texts, close_output, describe_error, fail, notes, show_activity, show_log
+from .usage import explain_usage
 
 COMMANDS = {
-    "Commands": {
-        "convert": convert,
-        "train": train,
-        "infer": infer,
-        "live": live,
-        "learn": learn,
-        "view": view,
-        "app": app_page,
-        "demo": demo,
+    "First steps": {
+        "convert": (".convert:convert", "Convert videos to events of a simulated camera, or recordings to formats."),
+        "infer": (".infer:infer", "Classify recordings over time: labels, probabilities and segments."),
     },
     "Recordings": {
-        "info": info,
-        "check": check,
-        "cut": cut,
-        "merge": merge,
-        "filter": filter_,
-        "frames": frames,
-        "compare": compare,
-        "calibrate": calibrate,
-        "track": track,
+        "info": (".recordings:info", "Show format, sensor, events, duration and settings of recordings."),
+        "check": (".recordings:check", "Find errors and unusual properties of recordings."),
+        "cut": (".recordings:cut", "Cut a recording in time and in space."),
+        "merge": (".recordings:merge", "Merge recordings of one sensor into one."),
+        "filter": (".filter:filter_", "Remove noise from a recording, and score noise filters."),
     },
-    "Classifiers": {"eval": evaluate, "adapt": adapt, "quantise": quantise, "export": export},
-    "Spikes": {"encode": encode, "neuron": neuron},
-    "Administration": {"manifest": manifest, "warmup": warmup},
 }
-"""Commands by the headings of the help and by name."""
-BY_NAME = {name: command for commands in COMMANDS.values() for name, command in commands.items()}
-PANELS = {name: panel for panel, commands in COMMANDS.items() for name in commands}
-GROUPS = {"data": data, "synth": synth, "configs": configs}
-GROUPS_PANEL = "Data sets and configurations"
+"""Commands by the headings of the help: place and summary of each."""
+
+FIRST_STEPS = """First steps:
+
+    dvspipe demo
+    dvspipe convert VIDEO -o EVENTS.h5
+    dvspipe view EVENTS.h5 -o PREVIEW.webm"""
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
 NOT_INSTALLED = "this command needs {}, but it is not installed; pip install dvspipe installs all dependencies"
 LEFT_OUT = frozenset({"norse", "sklearn", "tonic", "torch"})  # missing from requirements/convert.txt
-QUIET_HELP = "Print only results, warnings and errors."
 ENDLESS = frozenset({"app", "live"})
 """Commands that run until they are stopped; they show their own state."""
 
 
-def start(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print informational messages, too.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help=QUIET_HELP)] = False,
-) -> None:
-    """Set the verbosity; without a command, print the help."""
-    notes.quiet = quiet
-    if version:
-        from importlib.metadata import version as version_of
-
-        screen.print(f"dvspipe {version_of('dvspipe')}")
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        screen.print(context.get_help())
-        raise typer.Exit
-    show_log(logging.INFO if verbose and not quiet else logging.WARNING)
-    if context.invoked_subcommand not in ENDLESS:
-        context.with_resource(show_activity())
-
-
-class _Command(TyperCommand):
-    """Command whose help shows no type after switches."""
-
-    def get_params(self, ctx: Context) -> list[Parameter]:
-        """Return the parameters for the help and the parser."""
-        return _hide_types(super().get_params(ctx))
-
-
-class _Group(TyperGroup):
-    """Group of commands whose help shows no type after switches."""
-
-    def get_params(self, ctx: Context) -> list[Parameter]:
-        """Return the parameters for the help and the parser."""
-        return _hide_types(super().get_params(ctx))
-
-
-def _hide_types(parameters: list[Parameter]) -> list[Parameter]:
-    for parameter in parameters:
-        if getattr(parameter, "is_flag", False):
-            parameter.metavar = ""
-    return parameters
-
-
-def _create() -> typer.Typer:
-    """Create the app without commands."""
-    created = typer.Typer(
+def _create() -> App:
+    """Create the command line with all commands, without importing them."""
+    created = App(
         name="dvspipe",
-        cls=_Group,
         help="Event-camera perception from an ordinary video to a label.",
-        epilog="First steps: dvspipe demo; dvspipe convert VIDEO -o EVENTS.h5; dvspipe view EVENTS.h5 -o PREVIEW.webm",
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        help_epilogue=FIRST_STEPS,
+        default_parameter=Parameter(negative=()),
+        version_flags=[],
+        exit_on_error=False,
+        print_error=False,
+        result_action="return_value",
     )
-    created.callback(invoke_without_command=True)(start)
+    package = __package__
+    for heading, commands in COMMANDS.items():
+        group = Group.create_ordered(heading)
+        for name, (place, summary) in commands.items():
+            created.command(f"{package}{place}", name=name, group=group, help=summary, help_epilogue="")
     return created
 
 
 app = _create()
-for _name, _command in BY_NAME.items():
-    app.command(_name, cls=_Command, rich_help_panel=PANELS[_name])(_command)  # type: ignore[type-var]
-for _name, _group in GROUPS.items():
-    app.add_typer(_group, name=_name, cls=_Group, rich_help_panel=GROUPS_PANEL)
-    for _part in _group.registered_commands:
-        _part.cls = _Command
+EVERY_COMMAND = Group("Every command", sort_key=1000)
+app["--help"].group = EVERY_COMMAND
+Switch = Parameter(group=EVERY_COMMAND, show_default=False)
+
+
+@app.meta.default
+def start(
+    *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    version: Annotated[bool, Switch] = False,
+    verbose: Annotated[bool, Switch, Parameter(alias="-v")] = False,
+    quiet: Annotated[bool, Switch, Parameter(alias="-q")] = False,
+) -> None:
+    """Run one command.
+
+    Args:
+        words: Command and its options.
+        version: Print the version and exit.
+        verbose: Print informational messages, too.
+        quiet: Print only results, warnings and errors.
+    """
+    notes.quiet = quiet
+    if version:
+        from importlib.metadata import version as version_of
+
+        notes.print(f"dvspipe {version_of('dvspipe')}")
+        return
+    show_log(logging.INFO if verbose and not quiet else logging.WARNING)
+    if words and words[0] in ENDLESS:
+        run(words)
+        return
+    with show_activity():
+        run(words)
+
+
+def run(words: tuple[str, ...]) -> None:
+    """Run one command."""
+    if words and not any(words[0] in commands for commands in COMMANDS.values()) and words[0][0] != "-":
+        from .app_typer import app as rest
+
+        rest([*words], standalone_mode=False)
+        return
+    app(words)
 
 
 def main() -> None:
@@ -159,24 +110,22 @@ def main() -> None:
     catch_interrupts()
     accept_all_texts()
     try:
-        code = app(standalone_mode=False)  # typer returns this code after Ctrl-C
-        if code == EXIT_INTERRUPTED or Interrupt.number is not None:
+        app.meta(sys.argv[1:])
+        if Interrupt.number is not None:
             raise KeyboardInterrupt
         sys.stdout.flush()
+    except CycloptsError as error:
+        fail(explain_usage(error), EXIT_ERROR)
     except DvspipeError as error:
         if isinstance(error.__cause__, BrokenPipeError):
             close_output()
         fail(describe_error(error), EXIT_ERROR)
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         fail(INTERRUPTED, EXIT_INTERRUPTED)
     except MemoryError as error:
         fail(NO_MEMORY.format(error), EXIT_ERROR)
     except BrokenPipeError:
         close_output()
-    except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):  # typer turns it into exit code 1
-            close_output()
-        raise
     except OSError as error:
         fail(f"{error.filename or 'standard input or output'}: {error.strerror or error}", EXIT_ERROR)
     except ModuleNotFoundError as error:
@@ -188,8 +137,6 @@ def main() -> None:
             fail(INTERRUPTED, EXIT_INTERRUPTED)
         if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # torch's MemoryError
             fail(NO_MEMORY.format(error), EXIT_ERROR)
-        if not hasattr(error, "format_message"):  # a bug in dvspipe: show the traceback
-            raise
-        fail(explain_usage(error), EXIT_ERROR)
+        raise  # a bug in dvspipe: show the traceback
     finally:
         ignore_interrupts()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Overwrite
+from .options_typer import Overwrite
 from .screen import TextTable, screen
 
 configs = typer.Typer(help="List, show and copy included experiments and sensor presets.", no_args_is_help=False)

@@ -6,123 +6,77 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from cyclopts import Parameter
 from rich.text import Text
 
 from ..base.errors import ConfigError, DvspipeError, FileError
 from ..base.kernels import compiled_s
+from ..formats import FORMATS
+from ..recordings.conversion import RECORDING_SETTINGS, plan_conversions
+from ..verbs.conversion import build_settings
+from ..verbs.conversion import convert as verb
 from .activity import ShownStage
+from .commands import takes
 from .options import (
     AsJson,
-    EngineOption,
-    Hint,
-    JobsOption,
+    EngineName,
+    Jobs,
     Overwrite,
-    Sensor,
-    ShardOption,
+    ShardName,
     choose_engine,
     note_shard,
-    parse_hints,
-    parse_sensor,
     parse_shard,
 )
 from .screen import fail_inputs, messages, notes, progress, screen, show_name, skip, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from ..events import SensorSize
     from ..parallel import Engine, Progress
     from ..recordings.conversion import Conversion, ConversionTask, ConvertConfig, RecordingConfig
-
 
 PREVIEW_SUFFIX = ".webm"
 DEFAULT_SUFFIX = ".h5"
 
 
+@takes(verb, without=("source", "out"))
 def convert(
     sources: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="SOURCE",
-            help="Videos, GIFs, image folders, recordings, folders of these, or a camera number: 0, 1, ...",
-        ),
+        Parameter(help="Videos, GIFs, image folders, recordings, folders of these, or a camera number: 0, 1, ..."),
     ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="PATH",
-            help="Event file, a folder for several sources, or - for CSV on standard output.",
-        ),
-    ],
-    preset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Sensor preset (listed by dvspipe configs), or a YAML file.")
+    out: Annotated[Path, Parameter(help="Event file, a folder for several sources, or - for CSV on standard output.")],
+    *,
+    suffix: Annotated[
+        str | None, Parameter(help=f"Format (file suffix) in an output folder; default: {DEFAULT_SUFFIX}.")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Conversion setting. Pixel model: pos_thres=0.15, seed=1, sensor_size=keep (all pixels of the video), "
-            "label_noise=true; video: resize=WxH, "
-            "crop=WxH+X+Y, fps=HZ, upsample=auto, transfer=linear, timestamps=FILE, time_unit=us; recording: "
-            "sort=true, salvage=true; output file: compression=blosc. Repeatable.",
-        ),
-    ] = None,
-    start: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="SECONDS", help="Start time in the video; default: start of the video."),
-    ] = None,
-    stop: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="Stop time (exclusive); default: end of the video.")
-    ] = None,
-    sensor: Sensor = None,
-    hint: Hint = None,
-    to: Annotated[
-        str | None,
-        typer.Option(metavar="SUFFIX", help=f"File suffix (format) in an output folder; default: {DEFAULT_SUFFIX}."),
-    ] = None,
-    jobs: JobsOption = None,
-    engine: EngineOption = "local",
-    shard: ShardOption = None,
-    preview: Annotated[
-        bool, typer.Option("--preview", help="Also write a .webm video of the events next to each event file.")
-    ] = False,
+    preview: Annotated[bool, Parameter(help="Also write a .webm video of the events next to each event file.")] = False,
+    jobs: Jobs = None,
+    engine: EngineName = "local",
+    shard: ShardName = None,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
+    **given: Any,
 ) -> None:
-    """Convert videos to the events of a simulated event camera, or recordings to another format."""
-    from ..base.config import build, merge_settings, parse_overrides
-    from ..recordings.conversion import ConversionSettings, plan_conversions
-    from ..simulator import read_preset
-
-    chosen = parse_overrides(settings or [])
-    times = {name: value for name, value in (("start_s", start), ("stop_s", stop)) if value is not None}
-    model = merge_settings(read_preset(preset) if preset else {}, chosen)
-    found = build(ConversionSettings, merge_settings(model, times), "convert")
-    of_video, of_recording = found.of_video(), found.of_recording(parse_sensor(sensor), parse_hints(hint))
+    of_video, of_recording = build_settings(**given)
     done_by, share = choose_engine(jobs, engine), parse_shard(shard)
-    tasks = plan_conversions(sources, out, to or DEFAULT_SUFFIX, shard=share)
+    tasks = plan_conversions(sources, out, suffix or DEFAULT_SUFFIX, shard=share)
     note_shard(share, len(tasks))
     if not tasks:
         return
-    if found.timestamps and len(tasks) > 1:
-        raise FileError(f"{found.timestamps}: timestamps are for a single video (found {len(tasks)} sources)")
+    if of_video.video.timestamps and len(tasks) > 1:
+        raise FileError(f"{of_video.video.timestamps}: timestamps are for a single video (found {len(tasks)} sources)")
     if str(out) == "-" and (preview or as_json):
         raise ConfigError("-o -: standard output is for events, so it cannot be combined with --preview or --json")
-    if to is not None and [task.target for task in tasks] == [out]:
-        raise ConfigError(f"{out}: --to: only for an output folder")
-    options = {"--preset": preset, "--start": start, "--stop": stop}, {"--sensor": sensor, "--hint": hint}
-    of_videos, of_recordings = ([name for name, value in each.items() if value is not None] for each in options)
-    _refuse_unused(tasks, of_videos, of_recordings, chosen)
+    if suffix is not None and [task.target for task in tasks] == [out]:
+        raise ConfigError(f"{out}: --suffix: only for an output folder")
+    _refuse_unused(tasks, given)
     if preview:
         _check_previews(tasks, overwrite=overwrite)
     convert_all = _Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
@@ -133,23 +87,20 @@ def convert(
             convert_all.convert_many(tasks, done_by)
 
 
-def _refuse_unused(
-    tasks: Sequence[ConversionTask], of_videos: list[str], of_recordings: list[str], settings: Iterable[str]
-) -> None:
+def _refuse_unused(tasks: Sequence[ConversionTask], given: Mapping[str, Any]) -> None:
     """Reject options that apply only to videos, recordings or HDF5 files if there are none."""
-    from ..formats import FORMATS
-    from ..recordings.conversion import RECORDING_SETTINGS
-
+    settings = given["settings"].model_fields_set if "settings" in given else set()
     if "compression" in settings and not any(task.target.suffix.lower() in FORMATS["hdf5"].suffixes for task in tasks):
-        raise ConfigError(f"{tasks[0].target}: --set compression: only for HDF5 files")
-    own = {name: f"--set {name}" for name in settings if name != "compression"}
-    of_videos = of_videos + [option for name, option in own.items() if name not in RECORDING_SETTINGS]
-    of_recordings = of_recordings + [option for name, option in own.items() if name in RECORDING_SETTINGS]
-    for unused, for_videos, kind in ((of_videos, True, "videos"), (of_recordings, False, "recordings")):
-        # missing sources are reported later
-        existing = [task for task in tasks if task.source.exists() or task.camera is not None] if unused else []
-        if existing and not any(task.kind.is_video is for_videos for task in existing):
-            raise ConfigError(f"{existing[0]}: {', '.join(unused)}: only for {kind}")
+        raise ConfigError(f"{tasks[0].target}: --compression: only for HDF5 files")
+    options = [*settings, *(name for name in given if name != "settings")]
+    of_recordings = {*RECORDING_SETTINGS, "sensor", "hints"}
+
+    existing = [task for task in tasks if task.source.exists() or task.camera is not None]  # others are reported later
+    for for_videos, kind in ((True, "videos"), (False, "recordings")):
+        unused = [name for name in options if name != "compression" and (name in of_recordings) is not for_videos]
+        if unused and existing and not any(task.kind.is_video is for_videos for task in existing):
+            listed = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+            raise ConfigError(f"{existing[0]}: {listed}: only for {kind}")
 
 
 @contextmanager
@@ -258,7 +209,7 @@ class _Conversions:
         if done.frames and not done.events:
             warn(
                 f"{done.path}: no pixel changed by its contrast threshold; lower thresholds give more events: "
-                "--set pos_thres=0.1 --set neg_thres=0.1"
+                "--pos-thres 0.1 --neg-thres 0.1"
             )
 
 

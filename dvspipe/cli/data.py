@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..base.errors import ConfigError, count_noun
 from .activity import ShownStage
-from .options import (
+from .options_typer import (
     AsJson,
     Config,
     EngineOption,

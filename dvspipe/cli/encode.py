@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..base.errors import ConfigError, DataError, FileError
-from .options import Overwrite, Seed, to_us
+from .options_typer import Overwrite, Seed, to_us
 from .screen import progress, screen
 
 if TYPE_CHECKING:

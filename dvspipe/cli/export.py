@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..base.errors import ConfigError, Remedy
-from .options import Overwrite
+from .options_typer import Overwrite
 from .screen import describe_error, messages, notes, progress, screen, warn
 
 

@@ -7,99 +7,67 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from cyclopts import Parameter
 
 from ..base.errors import ConfigError
-from .options import AsJson, Hint, Overwrite, Seed, Sensor, parse_hints, parse_sensor, to_us
-from .recordings import RecordingArgument, print_summary
+from ..events.filters import FilterConfig
+from ..formats import NO_HINTS, Hints, open_recording
+from ..recordings.editing import FilteredPart, RecordingPart, select_part
+from ..recordings.scoring import FilterSetup
+from ..verbs import editing
+from .commands import takes
+from .options import AsJson, Overwrite, Seed
+from .recordings import print_summary
 from .screen import TextTable, progress, screen, show_name, warn
 
 if TYPE_CHECKING:
-    from ..recordings.editing import RecordingPart
-    from ..recordings.scoring import FilterSetup, LabelledEvents
+    from ..recordings.scoring import LabelledEvents
     from ..results import FilterScore, FilterScores
 
 
+@takes(editing.filter)
 def filter_(
-    file: RecordingArgument,
+    recording: Annotated[Path, Parameter(help="Recording, or - for standard input.")],
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FILE",
-            help="Output file (its suffix selects the format), or - for CSV on stdout; optional with --score or "
-            "--tune.",
+        Parameter(
+            help="Output file (its suffix selects the format), or - for CSV on standard output; optional with --score "
+            "or --tune."
         ),
     ] = None,
-    refractory: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001,
-            metavar="MS",
-            help="Refractory period: drop events within this time after the previous event of the pixel; default: off.",
-        ),
-    ] = None,
-    activity: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001,
-            metavar="MS",
-            help="Background activity: drop events without a neighbouring event in this time before; default: off.",
-        ),
-    ] = None,
-    hot_pixels: Annotated[
-        bool,
-        typer.Option(
-            "--hot-pixels", help="Drop all events of hot pixels, which are far more active than their neighbours."
-        ),
-    ] = False,
+    *,
+    config: FilterConfig | None = None,
+    hot_pixels: bool = False,
     score: Annotated[
-        bool,
-        typer.Option(
-            "--score", help="Score the filters on a recording with noise labels: precision, recall, AUROC, events kept."
-        ),
+        bool, Parameter(help="Score the filters on a recording with noise labels: precision, recall, AUROC.")
     ] = False,
     tune: Annotated[
-        bool, typer.Option("--tune", help="Choose the filters and their settings by the score, and print the scores.")
+        bool, Parameter(help="Choose the filters and their settings by the score, and print the scores.")
     ] = False,
     curve: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="PNG picture of the curves, with --score or --tune; default: none."),
+        Path | None, Parameter(help="PNG picture of the curves, with --score or --tune; default: none.")
     ] = None,
-    noise: Annotated[
+    noise_hz: Annotated[
         float | None,
-        typer.Option(
-            metavar="HZ",
+        Parameter(
             help="With --score or --tune: count all events as signal, and mix in noise at this rate per pixel; "
-            "default: labels of the recording.",
+            "default: labels of the recording."
         ),
     ] = None,
     seed: Seed = 0,
-    sensor: Sensor = None,
-    hint: Hint = None,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
+    sensor: str | None = None,
+    hints: Hints = NO_HINTS,
 ) -> None:
-    """Remove noise: hot pixels, events in the refractory period, and isolated background activity.
-
-    On a recording with noise labels (convert --set label_noise=true), score the filters or choose their settings.
-    """
-    from ..base.config import build
-    from ..events.filters import FilterConfig
-    from ..formats import open_recording
-    from ..recordings.editing import select_part
-    from ..recordings.scoring import FilterSetup
-
-    periods_us = {"refractory_us": to_us(refractory), "activity_us": to_us(activity)}
-    setup = FilterSetup(build(FilterConfig, periods_us, "filter"), hot_pixels)
-    scoring = {"--curve": curve, "--noise": noise, "--json": as_json or None}
+    setup = FilterSetup(config or FilterConfig(), hot_pixels)
+    scoring = {"--curve": curve, "--noise-hz": noise_hz, "--json": as_json or None}
     _check_options(setup, out, [name for name, value in scoring.items() if value is not None], score=score, tune=tune)
-    complete = select_part(open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint)))
+    complete = select_part(open_recording(recording, sensor=sensor, hints=hints))
     if score or tune:
-        setup = _score(complete, setup, curve, noise, seed, tune=tune, as_json=as_json, overwrite=overwrite)
+        setup = _score(complete, setup, curve, noise_hz, seed, tune=tune, as_json=as_json, overwrite=overwrite)
     if out is not None:
-        _write(complete, out, setup, overwrite=overwrite)
+        _write(FilteredPart(complete, setup.config, hot_pixels=setup.hot_pixels), out, overwrite=overwrite)
 
 
 def _check_options(setup: FilterSetup, out: Path | None, of_scores: list[str], *, score: bool, tune: bool) -> None:
@@ -108,13 +76,13 @@ def _check_options(setup: FilterSetup, out: Path | None, of_scores: list[str], *
     if tune and not is_off:
         raise ConfigError("filter: --tune chooses the filters; it cannot be combined with a filter")
     if is_off and not tune:
-        raise ConfigError("filter: no filter given; use --refractory, --activity, --hot-pixels or --tune")
+        raise ConfigError("filter: no filter given; use --refractory-us, --activity-us, --hot-pixels or --tune")
     if of_scores and not (score or tune):
         raise ConfigError(f"filter: {', '.join(of_scores)}: only with --score or --tune")
     if out is None and not (score or tune):
         raise ConfigError("filter: no output; use -o FILE, --score or --tune")
-    if out is not None and "--noise" in of_scores:
-        raise ConfigError(f"{out}: --noise is only for scores; it cannot be combined with an output file")
+    if out is not None and "--noise-hz" in of_scores:
+        raise ConfigError(f"{out}: --noise-hz is only for scores; it cannot be combined with an output file")
     if out is not None and "--json" in of_scores:
         raise ConfigError(f"{out}: --json prints only scores; it cannot be combined with an output file")
 
@@ -182,26 +150,19 @@ def _describe_kept(score: FilterScore) -> tuple[str, str, str, str]:
 def _print_choice(setup: FilterSetup) -> None:
     """Print the chosen filters as options."""
     options = ["--hot-pixels"] if setup.hot_pixels else []
-    for name, period_us in (("refractory", setup.config.refractory_us), ("activity", setup.config.activity_us)):
-        options += [f"--{name} {period_us / 1000:g}"] if period_us is not None else []
+    for name, period_us in setup.config:
+        options += [f"--{name.replace('_', '-')} {period_us}"] if period_us is not None else []
     if options:
         screen.print(f"chosen: {' '.join(options)}")
     else:
         warn("no filter is better than chance")
 
 
-def _write(part: RecordingPart, out: Path, setup: FilterSetup, *, overwrite: bool) -> None:
-    from ..recordings.editing import filter_recording, locate_hot_pixels
-
-    hot = None
-    if setup.hot_pixels:
-        with progress() as show:
-            hot = locate_hot_pixels(part, progress=partial(show, "hot pixels"))
+def _write(edit: FilteredPart, out: Path, *, overwrite: bool) -> None:
     with progress() as show:
-        total = filter_recording(
-            part, out, setup.config, hot=hot, overwrite=overwrite, progress=partial(show, "events")
-        )
-    pixels = f" ({int(hot.sum())} pixels)" if hot is not None else ""
+        edit.write(out, overwrite=overwrite, progress=partial(show, "events"))
+    total = edit.counts
+    pixels = "" if edit.hot is None else f" ({int(edit.hot.sum())} pixels)"
     print_summary(
         out,
         f"{total.kept:,} of {total.events:,} events; dropped {total.hot_pixels:,} of hot pixels{pixels}, "

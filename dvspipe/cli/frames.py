@@ -9,7 +9,7 @@ import typer
 
 from ..base.errors import ConfigError, DvspipeError, count_noun
 from .activity import ShownStage
-from .options import Hint, JobsOption, Overwrite, Sensor, choose_engine, parse_hints, parse_sensor, to_us
+from .options_typer import Hint, JobsOption, Overwrite, Sensor, choose_engine, parse_hints, parse_sensor, to_us
 from .screen import fail_inputs, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:

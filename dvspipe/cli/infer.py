@@ -5,107 +5,63 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from cyclopts import Parameter
 
 from ..base.errors import ConfigError, DvspipeError, count_noun
+from ..inference import InferConfig
+from ..verbs.classification import infer as verb
 from .activity import show_share
-from .options import (
-    AsJson,
-    Hint,
-    JobsOption,
-    Overwrite,
-    Sensor,
-    ShardOption,
-    Trust,
-    choose_engine,
-    note_shard,
-    parse_hints,
-    parse_sensor,
-    parse_shard,
-    trust_packages,
-)
+from .commands import takes
+from .options import AsJson, Jobs, Overwrite, ShardName, Trust, choose_engine, note_shard, parse_shard, trust_packages
 from .screen import TextTable, fail_inputs, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
-    from ..inference import Classifier, Draw, InferConfig
+    from ..inference import Classifier, Draw
     from ..results import InferenceRun, OutputFolder, Prediction
 
 
-CheckpointName = Annotated[
-    str,
-    typer.Argument(
-        metavar="CHECKPOINT",
-        help="Run folder, .safetensors file, name of an included checkpoint, or hf://USER/NAME or hf://USER/NAME@REVISION.",
-    ),
-]
-Recordings = Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings, videos, or folders of these.")]
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        "--out", "-o", metavar="FOLDER", help="Output folder for tables, pictures and report.html; default: print only."
-    ),
-]
-Labels = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="PATH", help="Label file, or folder of NAME_labels.csv files, to compute scores; default: no scores."
-    ),
-]
-SettingOptions = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Inference setting: window_us=300000 and hop_us=100000 (length and step of windows), stateful=true (no "
-        "windows), fit=crop|scale (for another sensor size), roi=WxH+X+Y|auto|full (auto: track the moving person), "
-        "pose=true (classify videos by joints and events), segments.enter=0.7, video.simulator.pos_thres=0.3, ...; "
-        "default: as in training. Repeatable.",
-    ),
-]
-Adapt = Annotated[bool, typer.Option("--adapt", help="First adapt the network to the sensor of all recordings.")]
-InferEngine = Annotated[
-    str,
-    typer.Option(
-        "--engine",
-        metavar="local|integer|ray[=ADDRESS]",
-        help="Where to run: local processes, or a Ray cluster; or integer: local processes, with a network in integers "
-        "(a file of dvspipe quantise, or an included classifier), without torch.",
-    ),
-]
-NoPictures = Annotated[bool, typer.Option("--no-pictures", help="Write only tables, without timelines and videos.")]
-
-
+@takes(verb, without=("recording",))
 def infer(
-    checkpoint: CheckpointName,
-    recordings: Recordings,
-    out: Out = None,
-    adapt: Adapt = False,
-    labels: Labels = None,
-    settings: SettingOptions = None,
-    sensor: Sensor = None,
-    hint: Hint = None,
+    checkpoint: str,
+    recordings: Annotated[list[Path], Parameter(help="Recordings, videos, or folders of these.")],
+    out: Annotated[
+        Path | None, Parameter(help="Output folder for tables, pictures and report.html; default: print only.")
+    ] = None,
+    *,
+    adapt: Annotated[bool, Parameter(help="First adapt the network to the sensor of all recordings.")] = False,
+    labels: Annotated[
+        Path | None,
+        Parameter(help="Label file, or folder of NAME_labels.csv files, to compute scores; default: no scores."),
+    ] = None,
     trust: Trust = None,
-    jobs: JobsOption = None,
-    engine: InferEngine = "local",
-    shard: ShardOption = None,
-    no_pictures: NoPictures = False,
+    jobs: Jobs = None,
+    engine: Annotated[
+        str,
+        Parameter(
+            metavar="local|integer|ray[=ADDRESS]",
+            help="Where to run: local processes, or a Ray cluster; or integer: local processes, with a network in "
+            "integers (a file of dvspipe quantise, or an included classifier), without torch.",
+        ),
+    ] = "local",
+    shard: ShardName = None,
+    no_pictures: Annotated[bool, Parameter(help="Write only tables, without timelines and videos.")] = False,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
+    config: InferConfig = InferConfig(),
+    **given: Any,
 ) -> None:
-    """Classify recordings over time: labels, probabilities and segments."""
     from ..inference import Classifier, ClassifyOptions, classify_many, find_finished, plan_tasks
     from ..results import OutputFolder
 
     options = ClassifyOptions(
-        config=build_config(settings),
-        sensor=parse_sensor(sensor),
-        hints=parse_hints(hint),
+        config=config,
         adapt=adapt,
         labels=labels,
         out=out,
         draw=None if no_pictures or out is None else _find_draw(),
+        **given,
     )
     in_integers = engine == "integer"
     done_by, share = choose_engine(jobs, "local" if in_integers else engine), parse_shard(shard)
@@ -176,14 +132,6 @@ def _print_json(prediction: Prediction) -> None:
     result = RecordingResult(answer=prediction, segments=prediction.segments)
     sys.stdout.write(result.model_dump_json() + "\n")
     sys.stdout.flush()
-
-
-def build_config(settings: list[str] | None) -> InferConfig:
-    """Build the configuration from the options --set."""
-    from ..base.config import build, parse_overrides
-    from ..inference import InferConfig
-
-    return build(InferConfig, parse_overrides(settings or []), "infer")
 
 
 def _find_draw() -> Draw:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..base.errors import ConfigError, count_noun
-from .options import Overwrite, Seed
+from .options_typer import Overwrite, Seed
 from .screen import messages, notes, screen, show_name, warn
 from .training import show_training
 

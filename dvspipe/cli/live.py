@@ -11,10 +11,20 @@ import typer
 from rich.text import Text
 
 from ..base.errors import ConfigError, count_noun
-from .infer import SettingOptions, build_config
 from .interrupts import EndOnInterrupt
 from .live_window import LiveWindow, open_window
-from .options import AsJson, Hint, Overwrite, Sensor, Trust, parse_hints, parse_sensor, trust_packages
+from .options_typer import (
+    AsJson,
+    Hint,
+    Overwrite,
+    Sensor,
+    SettingOptions,
+    Trust,
+    build_config,
+    parse_hints,
+    parse_sensor,
+    trust_packages,
+)
 from .screen import messages, notes, screen, show_name, warn
 
 if TYPE_CHECKING:

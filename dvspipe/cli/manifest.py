@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ..base.errors import ConfigError, count_noun
-from .options import AsJson
+from .options_typer import AsJson
 from .screen import TextTable, screen, show_name
 
 MIN_WORK_S = 60.0  # rates of shorter times are not meaningful

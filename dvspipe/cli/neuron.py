@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..base.errors import ConfigError, FileError, count_noun
-from .options import Overwrite
+from .options_typer import Overwrite
 from .screen import screen
 
 if TYPE_CHECKING:

@@ -8,100 +8,58 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
-import typer
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
-from ..base.errors import ConfigError, count_noun, join_names
+from ..base.errors import ConfigError, count_noun
 from .screen import messages, notes
 
 if TYPE_CHECKING:
     from ..base.config import SettingsTree
-    from ..events import Region, SensorSize
-    from ..formats import Hints
     from ..parallel import Engine, Shard
 
 Config = Annotated[
     str,
-    typer.Argument(
-        metavar="CONFIG",
+    Parameter(
         help="Folder of recordings, YAML file, or name of an included configuration (see dvspipe configs); or a "
-        "KEY=VALUE setting such as data.kind=nmnist, to start from the defaults.",
+        "KEY=VALUE setting such as data.kind=nmnist, to start from the defaults."
     ),
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that override CONFIG, such as data.root=DIR.")
+    list[str] | None, Parameter(name="KEY=VALUE", help="Settings that override CONFIG, such as data.root=DIR.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that already exist.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
-Sensor = Annotated[
-    str | None, typer.Option("--sensor", metavar="WxH", help="Sensor size, for recordings that do not store it.")
+Overwrite = Annotated[bool, Parameter(help="Replace outputs that already exist.")]
+AsJson = Annotated[bool, Parameter(name="--json", help="Print results as JSON.")]
+Jobs = Annotated[
+    int | None,
+    Parameter(alias="-j", validator=Number(gte=1), metavar="N", help="Number of worker processes; default: 1."),
 ]
-Hint = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--hint",
-        metavar="KEY=VALUE",
-        help="Metadata missing from recordings: time_unit=us, columns=txyp, chip=DVS128, topic=/events. Repeatable.",
-    ),
-]
-JobsOption = Annotated[
-    int | None, typer.Option("--jobs", "-j", min=1, metavar="N", help="Number of worker processes; default: 1.")
-]
-EngineOption = Annotated[
+EngineName = Annotated[
     str,
-    typer.Option(
-        "--engine",
+    Parameter(
         metavar="local|ray[=ADDRESS]",
         help="Where to run: local processes, or a Ray cluster; default address: the environment variable RAY_ADDRESS, "
         "or a temporary cluster on this machine.",
     ),
 ]
-ShardOption = Annotated[
+ShardName = Annotated[
     str | None,
-    typer.Option(
-        "--shard",
+    Parameter(
         metavar="I/N",
         help="Process only share I of N of the files, assigned by file name; default: the share of the task in a SLURM "
         "array, otherwise all files.",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the random generators.")]
+Seed = Annotated[int, Parameter(validator=Number(gte=0), help="Seed of the random generators.")]
 Trust = Annotated[
     list[str] | None,
-    typer.Option(
-        "--trust",
+    Parameter(
         metavar="PACKAGE",
         help="Trusted package, installed or in the current folder: configurations and checkpoints may run its code as "
         "a custom network (network.kind=module). Repeatable.",
     ),
 ]
-Start = Annotated[
-    float, typer.Option("--start", min=0, metavar="SECONDS", help="Start time, relative to the first event.")
-]
-Stop = Annotated[
-    float | None,
-    typer.Option(
-        "--stop",
-        min=0,
-        metavar="SECONDS",
-        help="Stop time (exclusive), relative to the first event; default: end of file.",
-    ),
-]
-Roi = Annotated[
-    str | None, typer.Option("--roi", metavar="WxH+X+Y", help="Region of the sensor; default: the complete sensor.")
-]
 
-
-SETTINGS_OF = {
-    "train": ("training", "TrainConfig", "{}=VALUE"),
-    "view": ("report", "PreviewSettings", "--set {}=VALUE"),
-    "eval": ("training", "TrainConfig", "{}=VALUE"),
-    "infer": ("inference", "InferConfig", "--set {}=VALUE"),
-    "live": ("inference", "InferConfig", "--set {}=VALUE"),
-    "adapt": ("inference", "InferConfig", "--set {}=VALUE"),
-    "convert": ("recordings.conversion", "ConversionSettings", "--set {}=VALUE"),
-    "frames": ("report.frames", "FrameSettings", "--set {}=VALUE"),
-}
-"""Module and class of each command's settings, imported only when needed, and the form of an argument."""
 UNIONS = {"data": ("datasets", "DataConfig"), "network": ("networks", "NetworkConfig")}
 """Module and type of each group of settings with kinds."""
 
@@ -142,40 +100,6 @@ def _find_unions(given: SettingsTree) -> dict[str, object]:
 def is_folder(config: str) -> bool:
     """Return whether CONFIG is a folder of recordings."""
     return Path(config).expanduser().is_dir()
-
-
-BEFORE_COMMAND = frozenset({"-q", "--quiet", "-v", "--verbose", "--version"})
-"""Options that are valid for all commands, before the command."""
-
-
-def explain_usage(error: Exception) -> str:
-    """Return the message of a typer error; for unknown options, suggest options or settings."""
-    assert hasattr(error, "format_message")
-    message: str = error.format_message()
-    if type(error.__cause__).__name__ == "ValidationError":
-        from ..base.config import explain_value
-
-        wrong = error.__cause__.errors()[0]  # type: ignore[union-attr]
-        given = str(wrong["input"])
-        why = "not a number" if given.lower() == "nan" else explain_value(wrong)
-        return message.replace(error.message, f"{given}: {why}")  # type: ignore[attr-defined]
-    option, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
-    if context is not None and message.startswith("No such command"):
-        return f"{message} {context.command_path} --help lists the commands"
-    if context is not None and message.startswith("Missing argument"):
-        return f"{message} Expected: {context.get_usage().partition(': ')[2].strip()}"
-    if option is None or context is None:
-        return message
-    if option in BEFORE_COMMAND:
-        return f"{message}; place it before the command: dvspipe {option} {context.command.name}"
-    module, model, form = SETTINGS_OF.get(context.command.name, ("", "", ""))
-    if not module:
-        return message
-    from ..base.config import suggest_settings
-
-    settings = getattr(import_module(f"..{module}", __package__), model)
-    suggested = [form.format(name) for name in suggest_settings(settings, option.strip("-").replace("-", "_"))]
-    return f"{message}; did you mean the setting {join_names(suggested)}?" if suggested else message
 
 
 def choose_engine(jobs: int | None, engine: str, default_jobs: int = 1) -> Engine:
@@ -234,35 +158,3 @@ def trust_packages(packages: list[str] | None) -> tuple[str, ...]:
     if packages and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     return tuple(packages or ())
-
-
-def parse_sensor(text: str | None) -> SensorSize | None:
-    """Parse the option --sensor."""
-    from ..events import SensorSize
-
-    return SensorSize.parse(text) if text else None
-
-
-def parse_hints(given: list[str] | None) -> Hints:
-    """Parse the options --hint."""
-    from ..base.config import build, parse_overrides
-    from ..formats import Hints
-
-    hints = {key: str(value) for key, value in parse_overrides(given or []).items()}
-    known = Hints.model_fields
-    unknown = [key for key in hints if key not in known]
-    if unknown:
-        raise ConfigError(f"--hint {unknown[0]}: unknown, expected {', '.join(known)}")
-    return build(Hints, hints, "--hint")
-
-
-def parse_region(text: str | None) -> Region | None:
-    """Parse the option --roi."""
-    from ..events import Region
-
-    return Region.parse(text) if text else None
-
-
-def to_us(milliseconds: float | None) -> int | None:
-    """Convert a time from milliseconds to microseconds, at least 1."""
-    return None if milliseconds is None else max(1, round(milliseconds * 1000))

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..base.errors import ConfigError, DataError, Remedy
-from .infer import CheckpointName
-from .options import Overwrite, read_config
+from .options_typer import CheckpointName, Overwrite, read_config
 from .screen import TextTable, notes, screen
 from .training import PartOption, show_training
 

@@ -8,32 +8,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import typer
+from cyclopts import Parameter
 from rich.text import Text
 
 from ..base.errors import ConfigError, DvspipeError, count_noun
+from ..formats import STANDARD
+from ..formats import info as verb_info
+from ..parallel import map_items
+from ..recordings.checking import CheckOptions, check_many
+from ..recordings.checking import check as verb_check
+from ..recordings.conversion import find_recordings
+from ..verbs import editing
 from .activity import show_share
-from .options import (
-    AsJson,
-    EngineOption,
-    Hint,
-    JobsOption,
-    Overwrite,
-    Roi,
-    Sensor,
-    ShardOption,
-    Start,
-    Stop,
-    choose_engine,
-    note_shard,
-    parse_hints,
-    parse_region,
-    parse_sensor,
-    parse_shard,
-    to_us,
-)
+from .commands import takes
+from .options import AsJson, EngineName, Jobs, Overwrite, ShardName, choose_engine, note_shard, parse_shard
 from .screen import (
     TextTable,
     choose_exit_code,
@@ -51,48 +41,30 @@ from .screen import (
 if TYPE_CHECKING:
     from ..formats import RecordingInfo
     from ..parallel import Outcome, Progress
+    from ..recordings.editing import Edit
 
-RecordingArgument = Annotated[Path, typer.Argument(metavar="RECORDING", help="Recording, or - for standard input.")]
-RecordingsArgument = Annotated[
-    list[Path], typer.Argument(metavar="RECORDING", help="Recordings; - for standard input.")
-]
-Output = Annotated[
-    Path,
-    typer.Option(
-        "--out", "-o", metavar="FILE", help="Output file (its suffix selects the format), or - for CSV on stdout."
-    ),
+Recordings = Annotated[list[Path], Parameter(help="Recordings; - for standard input.")]
+OutputFile = Annotated[
+    Path, Parameter(help="Output file (its suffix selects the format), or - for CSV on standard output.")
 ]
 Value = TypeVar("Value")
-COUNT_ALL = "--whole"
 
 
-def info(
-    files: RecordingsArgument,
-    sensor: Sensor = None,
-    hint: Hint = None,
-    whole: Annotated[
-        bool, typer.Option(COUNT_ALL, help="Count all events, even if the file stores their number.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Show the contents of recordings: format, sensor, events, duration, event rate, polarities and settings."""
-    from ..formats import info
-    from ..parallel import map_items
-
-    size, hints = parse_sensor(sensor), parse_hints(hint)
+@takes(verb_info, without=("path",))
+def info(recordings: Recordings, *, as_json: AsJson = False, **given: Any) -> None:
     with progress() as show:
 
         def describe_one(file: Path, _: Progress) -> RecordingInfo:
-            return info(file, sensor=size, hints=hints, read_all=whole, progress=partial(show, str(file)))
+            return verb_info(file, progress=partial(show, str(file)), **given)
 
-        found = _collect(map_items(describe_one, files), len(files))
-    failed = len(files) - len(found)
+        found = _collect(map_items(describe_one, recordings), len(recordings))
+    failed = len(recordings) - len(found)
     if as_json:
         sys.stdout.write(json.dumps([asdict(one) for one in found], indent=1) + "\n")
     else:
         for one in found:
             _print_description(one)
-    fail_inputs(failed, len(files), "recordings could not be read")
+    fail_inputs(failed, len(recordings), "recordings could not be read")
 
 
 def _collect(outcomes: Iterable[Outcome[Path, Value]], files: int) -> list[Value]:
@@ -123,7 +95,7 @@ def _print_description(found: RecordingInfo) -> None:
     if found.on_fraction is not None:
         table.add_row("polarity", f"{found.on_fraction:.1%} ON, {1 - found.on_fraction:.1%} OFF")
     elif found.events:
-        table.add_row("polarity", f"not counted in this large file; use {COUNT_ALL} to count")
+        table.add_row("polarity", "not counted in this large file; use --read-all to count")
 
     for key, value in found.attributes.items():
         if key not in ("width", "height", "format", "settings"):
@@ -155,35 +127,19 @@ def _list_values(name: str, value: object) -> Iterator[tuple[str, str]]:
         yield name, json.dumps(value) if isinstance(value, list) else str(value)
 
 
+@takes(verb_check, without=("path",))
 def check(
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="RECORDING", help="Recordings, folders of recordings, or - for standard input."),
-    ],
-    sensor: Sensor = None,
-    hint: Hint = None,
-    gap: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001,
-            metavar="MS",
-            help="Report longer times without events as gaps; default: adapted to the recording, at least 16.384.",
-        ),
-    ] = None,
-    jobs: JobsOption = None,
-    engine: EngineOption = "local",
-    shard: ShardOption = None,
+    recordings: Annotated[list[Path], Parameter(help="Recordings, folders of recordings, or - for standard input.")],
+    *,
+    jobs: Jobs = None,
+    engine: EngineName = "local",
+    shard: ShardName = None,
     as_json: AsJson = False,
+    **given: Any,
 ) -> None:
-    """Find errors and unusual properties of recordings; exit code 1 if there are errors."""
-    from ..base.config import build
-    from ..recordings.checking import CheckOptions, CheckSettings, check_many
-    from ..recordings.conversion import find_recordings
-
-    settings = build(CheckSettings, {"gap_us": to_us(gap)}, "check")
-    options = CheckOptions(sensor=parse_sensor(sensor), hints=parse_hints(hint), settings=settings)
+    options = CheckOptions(**given)
     done_by, share = choose_engine(jobs, engine), parse_shard(shard)
-    files = find_recordings(files, shard=share)
+    files = find_recordings(recordings, shard=share)
     note_shard(share, len(files))
     with progress() as show:
         outcomes = check_many(files, options, engine=done_by, progress=show_share(show, len(files)))
@@ -205,62 +161,32 @@ def check(
         fail(f"{wrong:,} of {len(files):,} recordings are wrong{unread}", code)
 
 
-def cut(
-    file: RecordingArgument,
-    out: Output,
-    start: Start = 0.0,
-    stop: Stop = None,
-    roi: Roi = None,
-    sensor: Sensor = None,
-    hint: Hint = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Cut a recording in time and in space; event times do not change."""
-    from ..formats import open_recording
-    from ..recordings.editing import cut_recording, select_part
-
-    recording = open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint))
-    part = select_part(recording, start, stop, parse_region(roi))
-    with progress() as show:
-        count = cut_recording(part, out, overwrite=overwrite, progress=partial(show, "events"))
+@takes(editing.cut)
+def cut(out: OutputFile, *, overwrite: Overwrite = False, **given: Any) -> None:
+    part = editing.cut.edit(**given)
+    count = _write(part, out, overwrite=overwrite)
     print_summary(out, f"{count_noun(count, 'event')} of {part.sensor}")
     if not count:
+        file = given["recording"]
         warn(f"{show_name(out)}: has no events: this part of {file} is empty; show it with dvspipe view {file}")
+
+
+def _write(edit: Edit, out: Path, *, overwrite: bool) -> int:
+    """Write the result of an edit, and show its progress; return the number of events."""
+    with progress() as show:
+        return edit.write(out, overwrite=overwrite, progress=partial(show, "events"))
 
 
 def print_summary(out: Path, text: str) -> None:
     """Print a summary of the output, on standard error if the events go to standard output."""
-    from ..formats import STANDARD
-
     (messages if out == STANDARD else screen).print(f"{show_name(out)}: {text}")
 
 
-def merge(
-    files: RecordingsArgument,
-    out: Output,
-    one_after_another: Annotated[
-        bool,
-        typer.Option("--one-after-another", help="Concatenate: shift each recording to start after the previous one."),
-    ] = False,
-    gap: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="MS", help="With --one-after-another: time between recordings; default: 1."),
-    ] = None,
-    sensor: Sensor = None,
-    hint: Hint = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Merge recordings of the same sensor into one, in order of event times or one after another."""
-    from ..formats import STANDARD, open_recording
-    from ..recordings.editing import merge_recordings
-
-    if gap is not None and not one_after_another:
-        raise ConfigError(f"merge: --gap {gap:g}: only with --one-after-another")
-    if files.count(STANDARD) > 1:
+@takes(editing.merge, without=("recordings",))
+def merge(recordings: Recordings, out: OutputFile, *, overwrite: Overwrite = False, **given: Any) -> None:
+    if recordings.count(STANDARD) > 1:
         raise ConfigError("merge: standard input (-) can be given only once")
-    given, hints = parse_sensor(sensor), parse_hints(hint)
-    opened = [open_recording(file, sensor=given, hints=hints) for file in files]
-    gap_us = round((1.0 if gap is None else gap) * 1000) if one_after_another else None
-    with progress() as show:
-        count = merge_recordings(opened, out, gap_us=gap_us, overwrite=overwrite, progress=partial(show, "events"))
-    print_summary(out, f"{count_noun(count, 'event')} of {count_noun(len(files), 'recording')}, {opened[0].sensor}")
+    merged = editing.merge.edit(recordings, **given)
+    count = _write(merged, out, overwrite=overwrite)
+    of_all = f"{count_noun(count, 'event')} of {count_noun(len(recordings), 'recording')}"
+    print_summary(out, f"{of_all}, {merged.sensor}")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from .activity import ShownStage
-from .options import EngineOption, Seed, ShardOption, choose_engine, parse_shard
+from .options_typer import EngineOption, Seed, ShardOption, choose_engine, parse_shard
 from .screen import notes, progress, screen
 
 synth = typer.Typer(help="Create synthetic recordings with labels.", no_args_is_help=True)

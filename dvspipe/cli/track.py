@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Overwrite
+from .options_typer import Overwrite
 from .screen import progress, screen, show_name, warn
 
 if TYPE_CHECKING:

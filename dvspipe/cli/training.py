@@ -16,7 +16,7 @@ from rich.text import Text
 from ..base.errors import ConfigError, FileError, Remedy
 from .activity import ShownStage
 from .infer import print_predictions
-from .options import AsJson, Config, Overrides, Overwrite, Trust, is_folder, read_config, trust_packages
+from .options_typer import AsJson, Config, Overrides, Overwrite, Trust, is_folder, read_config, trust_packages
 from .screen import TextTable, messages, notes, progress, screen, warn
 
 if TYPE_CHECKING:

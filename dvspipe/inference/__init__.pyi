@@ -6,7 +6,7 @@ from .classifier import Classifier as Classifier
 from .classifier import InferConfig as InferConfig
 from .classifier import Prediction as Prediction
 from .classifier import Timeline as Timeline
-from .classifier import infer as infer
+from .classifier import as_classifier as as_classifier
 from .many import ClassifyOptions as ClassifyOptions
 from .many import Draw as Draw
 from .many import classify_many as classify_many

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
-from ..base.config import as_settings
 from ..base.errors import ConfigError, EventError
 from ..events import Events, Region, SensorSize, TimeSpan, join_streams, merge_streams
 from ..events.filters import FilterConfig, FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
-from ..formats import Recording, open_recording, write
+from ..formats import Recording, write
 from ..formats.recordings import count_events
 from ..formats.source import Extent
 from ..parallel import Progress
 
 SHARE = 1000  # progress units per recording
+
+
+class Edit(Protocol):
+    """Change of recordings that is applied when its events are read or written, in bounded memory."""
+
+    @property
+    def sensor(self) -> SensorSize:
+        """Sensor size of the result."""
+
+    def chunks(self, *, progress: Progress | None = None) -> Iterator[Events]:
+        """Yield the events of the result."""
+
+    def write(self, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> int:
+        """Write the result to an event file, or `-` for CSV on standard output; return the number of events."""
+
 
 _Transform = Callable[[Sequence[Recording], Sequence[Progress | None]], Iterator[Events]]
 
@@ -74,8 +88,24 @@ class RecordingPart:
             length = _describe_length(self.recording)
             raise EventError(f"{self.recording.path}: no events after the start time {self.start_s:g} s; {length}")
 
+    def write(self, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> int:
+        """Write the part with its noise labels and settings; return the number of events.
 
-@checked
+        Args:
+            out: Output file; `-`: standard output, as CSV.
+            overwrite: Whether to replace an existing file.
+            progress: Called with the amount done and the total.
+
+        Raises:
+            DvspipeError: As in `chunks` and `dvspipe.write`.
+        """
+
+        def keep(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
+            return self.chunks(recordings[0], shown[0])
+
+        return _write_transformed(out, [self.recording], keep, size=self.sensor, overwrite=overwrite, progress=progress)
+
+
 def select_part(
     recording: Recording, start_s: float = 0.0, stop_s: float | None = None, region: Region | None = None
 ) -> RecordingPart:
@@ -101,108 +131,109 @@ def select_part(
     return RecordingPart(recording, start_s, recording.find_span(start_s=start_s or None, stop_s=stop_s), kept)
 
 
-@checked
-def cut_recording(
-    part: RecordingPart, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None
-) -> int:
-    """Write a part of a recording with its noise labels and settings; return the number of events.
-
-    Args:
-        part: Part to write; event times do not change.
-        out: Output file; `-`: standard output, as CSV.
-        overwrite: Whether to replace an existing file.
-        progress: Called with the amount done and the total.
-
-    Raises:
-        DvspipeError: As in `RecordingPart.chunks` and `write`.
-    """
-
-    def keep(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
-        return part.chunks(recordings[0], shown[0])
-
-    return _write_transformed(out, [part.recording], keep, size=part.sensor, overwrite=overwrite, progress=progress)
-
-
 def locate_hot_pixels(part: RecordingPart, *, progress: Progress | None = None) -> NDArray[np.bool_]:
     """Read all events of a part, and return a mask of its hot pixels, bool [H, W]."""
     _check_pixels(part)
     return find_hot_pixels(count_pixels(part.chunks(progress=progress), part.sensor))
 
 
-@checked
-def filter_recording(
-    part: RecordingPart,
-    out: str | Path,
-    config: FilterConfig | Mapping[str, object] | None = None,
-    *,
-    hot: NDArray[np.bool_] | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-    **named: object,
-) -> FilterCounts:
-    """Filter noise from a part of a recording, write the rest, and return the numbers of dropped events by reason.
+class FilteredPart:
+    """Part of a recording without noise.
 
     Args:
-        part: Part to filter; the output keeps its noise labels and settings.
-        out: Output file; `-`: standard output, as CSV.
-        config: Filter settings; also a mapping.
-        hot: Mask of hot pixels to drop, bool [H, W], as returned by `locate_hot_pixels`.
-        overwrite: Whether to replace an existing file.
-        progress: Called with the amount done and the total.
-        named: Settings of `FilterConfig` by name.
+        part: Part to filter.
+        config: Filter settings.
+        hot_pixels: Whether to remove all events of hot pixels, which are found in a first pass.
 
-    Raises:
-        DvspipeError: As in `RecordingPart.chunks` and `write`, or if the part has too many pixels.
+    Attributes:
+        counts: Numbers of removed events by reason, up to the last event that was read.
+        hot: Mask of hot pixels, bool [H, W]; None: not searched.
     """
-    _check_pixels(part)
-    chosen = as_settings(FilterConfig, config, named, filter_recording)
-    counts = [FilterCounts()]
 
-    def keep(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
-        callback = (
-            counts.append if recordings[0] is part.recording else None
-        )  # count events once, not again for the labels
-        return filter_stream(part.chunks(recordings[0], shown[0]), chosen, hot=hot, callback=callback)
+    def __init__(self, part: RecordingPart, config: FilterConfig, *, hot_pixels: bool = False) -> None:
+        _check_pixels(part)
+        self._part = part
+        self._config = config
+        self._finds_hot_pixels = hot_pixels
+        self.counts = FilterCounts()
+        self.hot: NDArray[np.bool_] | None = None
 
-    settings = chosen.model_dump() | {"hot_pixels": hot is not None}
-    _write_transformed(
-        out, [part.recording], keep, size=part.sensor, overwrite=overwrite, progress=progress, filter=settings
-    )
-    return counts[-1]
+    @property
+    def sensor(self) -> SensorSize:
+        """Sensor size of the part."""
+        return self._part.sensor
+
+    def chunks(self, progress: Progress | None = None) -> Iterator[Events]:
+        """Yield the events that remain."""
+        finding, reading = _split_progress(progress, 2) if self._finds_hot_pixels else (None, progress)
+        self._find_hot_pixels(finding)
+        yield from self._filter(self._part.recording, reading)
+
+    def write(self, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> int:
+        """Write the events that remain, with their noise labels and the settings; return their number."""
+        finding, reading = _split_progress(progress, 2) if self._finds_hot_pixels else (None, progress)
+        self._find_hot_pixels(finding)
+
+        def keep(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
+            return self._filter(recordings[0], shown[0])
+
+        return _write_transformed(
+            out,
+            [self._part.recording],
+            keep,
+            size=self.sensor,
+            overwrite=overwrite,
+            progress=reading,
+            filter=self._config.model_dump() | {"hot_pixels": self._finds_hot_pixels},
+        )
+
+    def _find_hot_pixels(self, progress: Progress | None) -> None:
+        if self._finds_hot_pixels and self.hot is None:
+            self.hot = locate_hot_pixels(self._part, progress=progress)
+
+    def _filter(self, recording: Recording, progress: Progress | None) -> Iterator[Events]:
+        is_own = recording is self._part.recording  # the labels are another stream of the same events
+        return filter_stream(
+            self._part.chunks(recording, progress),
+            self._config,
+            hot=self.hot,
+            callback=self._count if is_own else None,
+        )
+
+    def _count(self, counts: FilterCounts) -> None:
+        self.counts = counts
 
 
-@checked
-def merge_recordings(
-    recordings: Sequence[Recording | str | Path],
-    out: str | Path,
-    *,
-    gap_us: int | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> int:
-    """Merge several recordings of one sensor into one file; return the number of events.
+class MergedRecordings:
+    """Several recordings of one sensor as one.
 
     Args:
-        recordings: One or more recordings, or files. Noise labels are kept if all recordings have them, settings if
-            they are equal in all.
-        out: Output file; `-`: standard output, as CSV.
-        gap_us: Concatenate in sequence: shift each recording to begin this many microseconds after the end of the
-            previous one, >= 0. None: keep all times, and merge by time.
-        overwrite: Whether to replace an existing file.
-        progress: Called with the amount done and the total.
+        recordings: One or more recordings. Noise labels are kept if all have them, settings if they are equal in all.
+        gap_us: Shift each recording to begin this many microseconds after the end of the previous one, >= 0. None: keep
+            all times, and merge by time.
 
     Raises:
         EventError: If the sensors differ.
-        ConfigError: If `gap_us` is negative.
-        DvspipeError: As in `Recording.chunks` and `write`.
     """
-    opened = [open_recording(recording) for recording in recordings]
-    size = find_common_sensor(opened)
 
-    def transform(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
-        return unite([one.chunks(progress=show) for one, show in zip(recordings, shown, strict=True)], gap_us)
+    def __init__(self, recordings: Sequence[Recording], gap_us: int | None = None) -> None:
+        self.sensor = find_common_sensor(recordings)
+        self._recordings = recordings
+        self._gap_us = gap_us
 
-    return _write_transformed(out, opened, transform, size=size, overwrite=overwrite, progress=progress)
+    def chunks(self, progress: Progress | None = None) -> Iterator[Events]:
+        """Yield the events of all recordings."""
+        return self._unite(self._recordings, _split_progress(progress, len(self._recordings)))
+
+    def write(self, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> int:
+        """Write the events of all recordings; return their number."""
+        return _write_transformed(
+            out, self._recordings, self._unite, size=self.sensor, overwrite=overwrite, progress=progress
+        )
+
+    def _unite(self, recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
+        streams = [one.chunks(progress=show) for one, show in zip(recordings, shown, strict=True)]
+        return merge_streams(streams) if self._gap_us is None else join_streams(streams, self._gap_us)
 
 
 def find_common_sensor(recordings: Sequence[Recording]) -> SensorSize:
@@ -216,11 +247,6 @@ def find_common_sensor(recordings: Sequence[Recording]) -> SensorSize:
                 f"{one.path}: wrong sensor size (found {one.sensor}, expected {first.sensor} as in {first.path})"
             )
     return first.sensor
-
-
-def unite(streams: Sequence[Iterator[Events]], gap_us: int | None) -> Iterator[Events]:
-    """Merge streams by time (`gap_us` is None), or join them in sequence with this gap."""
-    return merge_streams(streams) if gap_us is None else join_streams(streams, gap_us)
 
 
 def _write_transformed(
