@@ -41,7 +41,8 @@ LOOKS: Mapping[str, Parameter] = {
 """How options with these names are written, wherever they occur."""
 
 ALWAYS_OPTIONS = frozenset({"out", "to"})
-"""Parameters that are options even if they have no default."""
+ALWAYS_ARGUMENTS = frozenset({"checkpoint"})
+"""Parameters that are options even if they have no default, and arguments even if they have one."""
 
 
 def takes(verb: Callable[..., object], *, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Any]:
@@ -57,7 +58,7 @@ def takes(verb: Callable[..., object], *, without: Collection[str] = ()) -> Call
 
     def derive(command: Callable[..., None]) -> Callable[..., None]:
         of_verb = list(_parameters_of(verb, GIVEN_BY_TERMINAL | {*without}, TERMINAL_TYPES))
-        own = _parameters_of(command, {each.name for each in of_verb}, {})
+        own = _parameters_of(command, {each.name for each in of_verb})
         parameters = sorted((*of_verb, *own), key=lambda each: (each.kind, each.default is not each.empty))
         signature = inspect.Signature(parameters)
 
@@ -77,21 +78,24 @@ def _describe(verb: Callable[..., object]) -> str:
 
 
 def _parameters_of(
-    function: Callable[..., object], left_out: Collection[str], types: Mapping[str, object]
+    function: Callable[..., object], left_out: Collection[str], types: Mapping[str, object] | None = None
 ) -> Iterator[inspect.Parameter]:
-    """Yield the parameters of a function as a terminal has them: required ones by position, the others by name.
+    """Yield the parameters of a function as a terminal has them, by position or by name.
+
+    Parameters of a verb are options if they have a default; those of a command, if they can be given by name alone.
 
     Args:
         function: Verb or command.
         left_out: Names of other parameters.
-        types: Types by name, instead of those of the signature.
+        types: Types of the parameters of a verb by name, instead of those of the signature; None: it is a command.
     """
     texts = {each.arg_name: each.description for each in parse(inspect.getdoc(function) or "").params}
     for each in inspect.signature(function).parameters.values():
         if each.name in left_out or each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL):
             continue
-        is_option = each.default is not each.empty or each.name in ALWAYS_OPTIONS
-        kind = types[each.name] if each.name in types else _read_annotation(function, each.annotation)
+        by_name = each.kind is each.KEYWORD_ONLY if types is None else each.default is not each.empty
+        is_option = (by_name and each.name not in ALWAYS_ARGUMENTS) or each.name in ALWAYS_OPTIONS
+        kind = (types or {}).get(each.name) or _read_annotation(function, each.annotation)
         yield each.replace(
             kind=each.KEYWORD_ONLY if is_option else each.POSITIONAL_ONLY,
             annotation=_as_option(each.name, kind, texts.get(each.name)),
@@ -109,7 +113,7 @@ def _as_option(name: str, kind: object, text: str | None) -> object:
         looks.append(Parameter(help=text.replace("None: ", "Default: ")))
     if bool in (kind, *get_args(kind)):
         looks.append(Parameter(show_default=False))
-    return Annotated[(kind, *looks)]  # type: ignore[valid-type]
+    return Annotated[(kind, *looks)]
 
 
 def _read_annotation(function: Callable[..., object], annotation: object) -> object:
