@@ -92,7 +92,6 @@ def adapt_readout(
 
     Example:
         >>> from pathlib import Path
-    from typing import Unpack
         >>> from dvspipe import Classifier, adapt_readout
         >>> from dvspipe.synthesis import GestureClip, record_gesture
         >>> classifier = Classifier.load("gesture-synthetic")
