@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, SupportsIndex
+from typing import Any, NamedTuple, Protocol, SupportsIndex, Unpack
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ from .datasets import (
 )
 from .datasets.shard_files import group_by_shard
 from .encoding import BinConfig, BinCounts, encode_stream
+from .encoding.bins import BinKeywords
 from .events import Events, SensorSizeLike
 from .formats import NO_HINTS, HintsLike, open_recording
 from .networks import LIF, LeakyReadout, Levels, NeuronConfig
@@ -122,7 +123,7 @@ class SpikeDataset(Dataset[LoadedItem]):
         part: Part | None = None,
         complete: bool = False,
         transform: Callable[[Tensor], Tensor] | None = None,
-        **named: object,
+        **named: Unpack[BinKeywords],
     ) -> None:
         bins = as_settings(BinConfig, bins, named, SpikeDataset)
         config = FolderConfig() if isinstance(source, DataSet) else as_data(source)
@@ -295,7 +296,7 @@ class EventStream(IterableDataset[LoadedItem]):
         *,
         sensor: SensorSizeLike | None = None,
         hints: HintsLike = NO_HINTS,
-        **named: object,
+        **named: Unpack[BinKeywords],
     ) -> None:
         self.bins = as_settings(BinConfig, bins, named, EventStream)
         if self.bins.by == "recording":

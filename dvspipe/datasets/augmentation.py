@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,19 @@ class VaryConfig(Settings):
     """Rate of added noise events per pixel in Hz, ON and OFF with equal probability."""
 
 
+class VaryKeywords(TypedDict, total=False):
+    """Settings of `VaryConfig` by name."""
+
+    drop: float
+    drop_time: float
+    drop_area: float
+    rotate_deg: float
+    scale: float
+    time_scale: float
+    jitter_us: float
+    noise_hz: float
+
+
 class AugmentConfig(Settings):
     """Random changes of training recordings, drawn again for each recording and epoch."""
 
@@ -81,6 +94,18 @@ class AugmentConfig(Settings):
     tonic: tuple[TransformConfig, ...] = ()
     """Tonic transforms, applied in this order to the events before encoding, each with a `name` and `options`.
     Recordings are then read again in every epoch."""
+
+
+class AugmentKeywords(TypedDict, total=False):
+    """Settings of `AugmentConfig` by name."""
+
+    shift_px: int
+    flip_polarity: bool
+    flip_horizontal: bool
+    cut_out: float
+    frames: int | None
+    mix: Literal["none", MixKind]
+    tonic: Sequence[TransformConfig | Mapping[str, object]]
 
 
 def vary(events: Events, config: VaryConfig, rng: np.random.Generator) -> Events:

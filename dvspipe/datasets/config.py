@@ -13,9 +13,11 @@ from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_v
 from ..base.config import SIZE_PATTERN, Settings, build, complete_kind
 from ..encoding import CodeName
 from ..events import Region, SensorSize
-from ..formats import Hints
+from ..formats import Hints, HintsLike
+from ..formats.hints import UniqueHintKeywords
 from ..framing import FramingConfig
-from .augmentation import VaryConfig
+from ..framing.config import UniqueFramingKeywords
+from .augmentation import VaryConfig, VaryKeywords
 
 DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist", "tonic", "shards"]
 """Kinds of data sets; see `DataConfig`."""
@@ -246,6 +248,29 @@ DataConfig: TypeAlias = Annotated[
     _AnyConfig, Field(discriminator="kind"), BeforeValidator(partial(complete_kind, _AnyConfig))
 ]
 """Settings of a data set of any kind; default kind: `folder`."""
+
+
+class UniqueDataKeywords(UniqueFramingKeywords, UniqueHintKeywords, VaryKeywords, total=False):
+    """Settings of `DataConfig` by name, without `root` and names that are not unique in `TrainConfig`."""
+
+    cache: str | Path | None
+    views: int
+    vary: VaryConfig | Mapping[str, object]
+    test_root: str | Path | None
+    split: str | Path | None
+    group: str | None
+    validation: float
+    test: float
+    download: bool
+    window_us: int | None
+    size: str | None
+    sensor: str | None
+    hints: HintsLike
+    train_people: int
+    test_people: int
+    clips: int
+    code: ImageCode
+    code_settings: Mapping[str, float]
 
 
 class _Group(Settings):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,6 +140,20 @@ class BinConfig(Settings):
         return self.model_copy(update={"steps": steps})
 
 
+class BinKeywords(TypedDict, total=False):
+    """Settings of `BinConfig` by name."""
+
+    steps: int
+    by: StepRule
+    step_us: int
+    step_events: int
+    downsample: int
+    form: BinForm
+    clip: int
+    polarity: PolarityMode
+    tau_us: float
+
+
 @dataclass(frozen=True)
 class BinCounts:
     """Numbers of events inside and outside a spike tensor.
@@ -208,7 +222,7 @@ def encode(
     sensor: SensorSizeLike | None = None,
     start_us: int | None = None,
     callback: Callable[[BinCounts], object] | None = None,
-    **named: object,
+    **named: Unpack[BinKeywords],
 ) -> NDArray[Any]:
     """Encode a recording as a spike tensor.
 

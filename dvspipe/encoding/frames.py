@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,16 @@ class FrameConfig(Settings):
         return BinConfig(steps=1, by="events", step_events=self.every_events or 1)
 
 
+class FrameKeywords(TypedDict, total=False):
+    """Settings of `FrameConfig` by name."""
+
+    every_us: int | None
+    every_events: int | None
+    form: FrameForm
+    tau_us: float
+    bins: int
+
+
 class EventFrame(NamedTuple):
     """Frame of events.
 
@@ -68,7 +78,9 @@ class EventFrame(NamedTuple):
 
 
 def encode_frames(
-    parts: Events | Iterable[Events], config: FrameConfig | Mapping[str, object] | None = None, **named: object
+    parts: Events | Iterable[Events],
+    config: FrameConfig | Mapping[str, object] | None = None,
+    **named: Unpack[FrameKeywords],
 ) -> Iterator[EventFrame]:
     """Yield the frames of a recording; memory is bounded by the busiest window.
 

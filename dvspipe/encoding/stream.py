@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import Brief, ConfigError, EventError
 from ..events import LATEST_US, Events, SensorSize, checked_parts
-from .bins import BinConfig, BinCounts, Clock, add_events, add_voxels, note_last_times
+from .bins import BinConfig, BinCounts, BinKeywords, Clock, add_events, add_voxels, note_last_times
 from .kernels import NO_EVENT_US, write_surface
 
 
@@ -132,7 +132,7 @@ def encode_stream(
     start_us: int | None = None,
     last_us: int | None = None,
     callback: Callable[[BinCounts], object] | None = None,
-    **named: object,
+    **named: Unpack[BinKeywords],
 ) -> Iterator[NDArray[Any]]:
     """Yield the steps of a recording as soon as they are complete, for any division into parts.
 

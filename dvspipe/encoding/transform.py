@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..base.config import as_settings
 from ..base.errors import EventError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
-from .bins import BinConfig, encode
+from .bins import BinConfig, BinKeywords, encode
 
 
 @dataclass(frozen=True, init=False)
@@ -49,7 +49,7 @@ class ToSpikes:
         self,
         config: BinConfig | Mapping[str, object] | None = None,
         sensor: SensorSizeLike | Sequence[int] | None = None,
-        **named: object,
+        **named: Unpack[BinKeywords],
     ) -> None:
         size = sensor[:2] if isinstance(sensor, tuple | list) else sensor
         object.__setattr__(self, "config", as_settings(BinConfig, config, named, ToSpikes))

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,13 @@ class FilterConfig(Settings):
     activity_us: int | None = Field(default=None, ge=1, le=LONGEST_PERIOD_US)
     """Background activity: time for which an event supports events of its neighbours, in microseconds; usually 1,000 to
     50,000."""
+
+
+class FilterKeywords(TypedDict, total=False):
+    """Settings of `FilterConfig` by name."""
+
+    refractory_us: int | None
+    activity_us: int | None
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ def start_filter(
     config: FilterConfig | Mapping[str, object] | None = None,
     *,
     hot: NDArray[np.bool_] | None = None,
-    **named: object,
+    **named: Unpack[FilterKeywords],
 ) -> FilterState:
     """Return the initial filter state.
 
@@ -152,7 +159,7 @@ def filter_stream(
     *,
     hot: NDArray[np.bool_] | None = None,
     callback: Callable[[FilterCounts], None] | None = None,
-    **named: object,
+    **named: Unpack[FilterKeywords],
 ) -> Iterator[Events]:
     """Filter a recording part by part; yield the kept events of each part (possibly none).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 from pydantic import BeforeValidator, field_validator
 
@@ -51,6 +51,14 @@ class Hints(Settings):
         if columns is not None and sorted(columns.replace(UNUSED, "")) != sorted("txyp"):
             raise ValueError("expected t, x, y, p once each, such as txyp, and - for others")
         return columns
+
+
+class UniqueHintKeywords(TypedDict, total=False):
+    """Settings of `Hints` by name, without `time_unit`, which is also a setting of videos."""
+
+    columns: str | None
+    chip: str | None
+    topic: str | None
 
 
 NO_HINTS = Hints()

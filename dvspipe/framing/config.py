@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field
 
 from ..base.config import ROI_PATTERN, Settings, build, merge_settings
-from ..recordings.conversion import ConvertConfig
+from ..recordings.conversion import ConvertConfig, UniqueConvertKeywords
 from ..video.config import VideoSettings
 
 
@@ -57,3 +57,10 @@ class FramingConfig(Settings):
         simulator = convert.simulator.model_copy(update={"noise_seed": None})
         framed = ConvertConfig(video=kept, simulator=simulator, upsample=convert.upsample)
         return FramingConfig(fit=self.fit, roi=self.roi, video=framed)
+
+
+class UniqueFramingKeywords(UniqueConvertKeywords, total=False):
+    """Settings of `FramingConfig` by name, without `video` and `time_unit`, which larger configurations have twice."""
+
+    fit: Literal["crop", "scale"] | None
+    roi: str | None

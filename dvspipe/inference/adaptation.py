@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..networks import BatchNorm, ClassMoments, Network, find_norms, measure_norms, mix_moments
 from ..parallel import NamedStep, Progress, ignore_progress
 from ..results import ADAPTED, AdaptationRecord, NormShift
-from .classifier import Classifier, InferConfig, as_classifier
+from .classifier import Classifier, InferConfig, InferKeywords, as_classifier
 from .segments import is_quiet
 from .windows import Window, WindowSpikes
 
@@ -113,7 +113,7 @@ def adapt(
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     progress: Progress | None = None,
-    **named: object,
+    **named: Unpack[InferKeywords],
 ) -> Adaptation:
     """Adapt a classifier to unlabelled recordings of another sensor, in bounded memory.
 

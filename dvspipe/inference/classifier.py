@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,18 +41,21 @@ from ..checkpoints.integer import INTEGER_ENDING, IntegerClassifier, stores_inte
 from ..encoding import BinConfig
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
+from ..formats.hints import TimeUnit
 from ..framing import EventSource, FramingConfig, open_source
+from ..framing.config import UniqueFramingKeywords
 from ..networks.config import ModuleConfig
 from ..networks.integer import IntegerNetwork
 from ..networks.module_source import NO_MODULES, ModuleSource
 from ..parallel import NamedStep, Progress, ignore_progress
+from ..recordings.conversion import ConvertConfig
 from ..results import Basis, LayerActivity
 from ..results import Prediction as Prediction  # also a name of `dvspipe.inference`
 from ..results import Timeline as Timeline
 from ..results.timeline import find_centers
 from .reading import Reader, StepCounts
 from .runners import IntegerRunner
-from .segments import SegmentConfig, find_segments, is_quiet
+from .segments import SegmentConfig, SegmentKeywords, find_segments, is_quiet
 from .stateful import InputSpan, StatefulRun, StepOutput, group_steps
 from .windows import Window, encode_complete, encode_steps, find_start, slide, split_by_events
 
@@ -96,6 +99,23 @@ class InferConfig(FramingConfig):
         """Return these settings for classification in windows, by events alone, which adaptation needs."""
         hop_us = None if self.stateful else self.hop_us
         return self.model_copy(update={"stateful": False, "hop_us": hop_us, "pose": False})
+
+
+class UniqueInferKeywords(UniqueFramingKeywords, SegmentKeywords, total=False):
+    """Settings of `InferConfig` by name, without `video` and `time_unit`, which `ClassifyOptions` has twice."""
+
+    window_us: int | None
+    hop_us: int | None
+    stateful: bool
+    pose: bool | None
+    segments: SegmentConfig | Mapping[str, object]
+
+
+class InferKeywords(UniqueInferKeywords, total=False):
+    """Settings of `InferConfig` by name."""
+
+    video: ConvertConfig | Mapping[str, object]
+    time_unit: TimeUnit | None
 
 
 class Classifier:
@@ -270,7 +290,7 @@ class Classifier:
         sensor: SensorSizeLike | None = None,
         hints: HintsLike = NO_HINTS,
         progress: Progress | None = None,
-        **named: object,
+        **named: Unpack[InferKeywords],
     ) -> Prediction:
         """Classify a recording or video.
 
@@ -308,7 +328,9 @@ class Classifier:
         settings = as_settings(InferConfig, config, named, self.predict)
         return self.classify(self.open(recording, settings, sensor=sensor, hints=hints), settings, progress)
 
-    def framed(self, config: InferConfig | Mapping[str, object] | None = None, **named: object) -> InferConfig:
+    def framed(
+        self, config: InferConfig | Mapping[str, object] | None = None, **named: Unpack[InferKeywords]
+    ) -> InferConfig:
         """Complete a configuration with the framing and hop that the network was trained with.
 
         Args:
@@ -350,7 +372,7 @@ class Classifier:
         sensor: SensorSizeLike | None = None,
         hints: HintsLike = NO_HINTS,
         progress: Progress = ignore_progress,
-        **named: object,
+        **named: Unpack[InferKeywords],
     ) -> EventSource:
         """Open a recording or video to classify it.
 
@@ -384,7 +406,7 @@ class Classifier:
         config: InferConfig | Mapping[str, object] | None = None,
         progress: Progress | None = None,
         on_windows: OnWindows | None = None,
-        **named: object,
+        **named: Unpack[InferKeywords],
     ) -> Prediction:
         """Classify a recording in sliding windows, or with one continuous network state (`config.stateful`).
 

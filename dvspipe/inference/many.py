@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Unpack
 
 from ..base.arguments import checked
 from ..base.config import Settings, as_settings
@@ -15,8 +16,9 @@ from ..base.errors import ConfigError, DataError, DvspipeError, FileError, Remed
 from ..base.files import read_bytes
 from ..base.labels import MAX_LABEL_BYTES
 from ..checkpoints.checkpoint import versions
-from ..events import Events
-from ..formats import NO_HINTS, GivenSensor, Hints
+from ..events import Events, SensorSizeLike
+from ..formats import NO_HINTS, GivenSensor, Hints, HintsLike
+from ..formats.hints import UniqueHintKeywords
 from ..framing import EventSource, RecordingView
 from ..parallel import (
     CurrentStep,
@@ -39,7 +41,7 @@ from ..results import (
     WindowRow,
     add_scores,
 )
-from .classifier import Classifier, InferConfig
+from .classifier import Classifier, InferConfig, UniqueInferKeywords
 from .scores import find_label_file, read_spans, score
 from .tasks import Task
 
@@ -126,6 +128,18 @@ class ClassifyOptions(Settings):
         )
 
 
+class ClassifyKeywords(UniqueInferKeywords, UniqueHintKeywords, total=False):
+    """Settings of `ClassifyOptions` by name."""
+
+    config: InferConfig | Mapping[str, object]
+    sensor: SensorSizeLike | None
+    hints: HintsLike
+    adapt: bool
+    labels: str | Path | None
+    out: str | Path | None
+    draw: Draw | None
+
+
 @checked
 def classify_many(
     tasks: Sequence[Task],
@@ -136,7 +150,7 @@ def classify_many(
     overwrite: bool = False,
     finished: Collection[Task] | None = None,
     progress: Progress | None = None,
-    **named: object,
+    **named: Unpack[ClassifyKeywords],
 ) -> Iterator[Outcome[Task, Prediction]]:
     """Classify recordings, store the predictions, and yield the outcome of each recording as it finishes.
 

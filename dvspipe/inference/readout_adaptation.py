@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from ..parallel import Progress
 from ..results import FITTED
 from ..rules import find_features, find_readout, fit_readout, read_features, replace_readout, require_linear
 from .adaptation import note_training
-from .classifier import Classifier, InferConfig
+from .classifier import Classifier, InferConfig, InferKeywords
 from .segments import is_quiet
 from .windows import Window
 
@@ -66,7 +67,7 @@ def adapt_readout(
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     progress: Progress | None = None,
-    **named: object,
+    **named: Unpack[InferKeywords],
 ) -> ReadoutAdaptation:
     """Adapt a classifier to one user with a few labelled recordings of any length.
 

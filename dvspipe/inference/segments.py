@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,16 @@ class SegmentConfig(Settings):
         if self.leave > self.enter:
             raise ValueError(f"leave = {self.leave:g}: larger than enter = {self.enter:g} (expected at most enter)")
         return self
+
+
+class SegmentKeywords(TypedDict, total=False):
+    """Settings of `SegmentConfig` by name."""
+
+    enter: float
+    leave: float
+    least_us: int | None
+    quiet: float
+    noise: float
 
 
 def find_segments(

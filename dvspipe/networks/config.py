@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias, TypedDict
 
 from pydantic import BeforeValidator, Field, JsonValue
 
@@ -47,6 +47,19 @@ class NeuronConfig(Settings):
     """Slope of the surrogate gradient."""
 
 
+class NeuronKeywords(TypedDict, total=False):
+    """Settings of `NeuronConfig` by name."""
+
+    tau_mem_s: float
+    tau_syn_s: float | None
+    learn_tau: bool
+    gain: float
+    reset: Reset
+    detach_reset: bool
+    surrogate: Surrogate
+    slope: float
+
+
 class IntegratorConfig(Settings):
     """Constants of leaky integrators, neurons that do not spike."""
 
@@ -54,6 +67,13 @@ class IntegratorConfig(Settings):
     """Membrane time constant in seconds, at least one time step."""
     gain: float = Field(default=1.0, gt=0, le=1e4)
     """Factor on input currents."""
+
+
+class IntegratorKeywords(TypedDict, total=False):
+    """Settings of `IntegratorConfig` by name."""
+
+    tau_mem_s: float
+    gain: float
 
 
 Channels: TypeAlias = Annotated[
@@ -215,6 +235,34 @@ NetworkConfig: TypeAlias = Annotated[
     _AnyConfig, Field(discriminator="kind"), BeforeValidator(partial(complete_kind, _AnyConfig))
 ]
 """Kind of a network and its settings; default kind: `csnn`."""
+
+
+class UniqueNetworkKeywords(NeuronKeywords, total=False):
+    """Settings of `NetworkConfig` by name, without `kind` and `options`, which data sets have, too."""
+
+    channels: Sequence[int]
+    readout: ReadoutKind
+    votes: int
+    tau_readout_s: float
+    dropout: float
+    kernel: int
+    pool: int
+    norm: Norm
+    padded: Sequence[bool] | None
+    hidden: int
+    thresholds: Sequence[float]
+    last_pool: int
+    leak: bool
+    keep_alive: float
+    target: str | None
+    call: ModuleCall
+
+
+class NetworkKeywords(UniqueNetworkKeywords, total=False):
+    """Settings of `NetworkConfig` by name."""
+
+    kind: NetworkKind
+    options: Mapping[str, JsonValue]
 
 
 class _Group(Settings):

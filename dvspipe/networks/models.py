@@ -7,7 +7,7 @@ over time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from .config import (
     LayersConfig,
     MlpConfig,
     NetworkConfig,
+    NetworkKeywords,
     PlifConfig,
     SewConfig,
     StdpNetworkConfig,
@@ -368,7 +369,7 @@ class SpikingNetwork(Network):
         classes: int,
         dt: float,
         inputs: int = 2,
-        **named: object,
+        **named: Unpack[NetworkKeywords],
     ) -> None:
         super().__init__()
         config = as_network(config, named)

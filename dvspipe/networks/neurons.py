@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, SupportsFloat
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, SupportsFloat, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from ..base.config import as_settings
 from ..base.errors import ConfigError, DataError
-from .config import IntegratorConfig, NeuronConfig, Surrogate
+from .config import IntegratorConfig, IntegratorKeywords, NeuronConfig, NeuronKeywords, Surrogate
 from .inputs import check_state, check_tensor
 from .scan import ScanSettings, scan_lif, scan_membranes
 
@@ -158,7 +158,7 @@ class LIF(Neurons):
         levels: Levels = Levels(),
         pool: int = 1,
         in_place: bool = False,
-        **named: object,
+        **named: Unpack[NeuronKeywords],
     ) -> None:
         super().__init__()
         config = as_settings(NeuronConfig, config, named, LIF)
@@ -478,7 +478,7 @@ class LeakyReadout(Neurons):
         *,
         beta: Tensor | float | None = None,
         v_leak: float = 0.0,
-        **named: object,
+        **named: Unpack[IntegratorKeywords],
     ) -> None:
         super().__init__()
         config = as_settings(IntegratorConfig, config, named, LeakyReadout)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 from pydantic import Field
@@ -61,6 +62,17 @@ class LearnConfig(Settings):
     """Number of rendering processes."""
 
 
+class LearnKeywords(TypedDict, total=False):
+    """Settings of `LearnConfig` by name."""
+
+    people: int
+    epochs: int
+    camera: CameraKind
+    mirror: bool
+    seed: int
+    jobs: int
+
+
 THOROUGH = LearnConfig(people=96, epochs=16)
 """Settings for more people and longer training; takes about five times as long."""
 
@@ -95,7 +107,7 @@ def learn(
     command: str = "",
     callback: TrainingCallback | None = None,
     overwrite: bool = False,
-    **named: object,
+    **named: Unpack[LearnKeywords],
 ) -> Learned:
     """Learn gestures from one film each: `prepare`, then `learn_study`.
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,13 @@ class TrackSettings(Settings):
     """Whether to smooth the joints over time."""
 
 
+class TrackKeywords(TypedDict, total=False):
+    """Settings of `TrackSettings` by name."""
+
+    max_fps: float
+    smooth: bool
+
+
 @dataclass(frozen=True)
 class _Detection:
     """Tracking result of one picture."""
@@ -67,7 +75,7 @@ def track(
     video: VideoSettings | Mapping[str, object] | None = None,
     look: Look | None = None,
     progress: Progress = ignore_progress,
-    **named: object,
+    **named: Unpack[TrackKeywords],
 ) -> Track:
     """Track the joints of the largest person in a video.
 

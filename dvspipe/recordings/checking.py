@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,12 @@ class CheckSettings(Settings):
     gap_us: int | None = Field(default=None, ge=1)
     """Maximum time without events that is not a gap, in microseconds. None: 2^14 us, or 16 times the power of two that
     bounds 99 % of the steps between successive distinct times, whichever is longer."""
+
+
+class CheckKeywords(TypedDict, total=False):
+    """Settings of `CheckSettings` by name."""
+
+    gap_us: int | None
 
 
 @dataclass(frozen=True)
@@ -162,7 +168,7 @@ def check(
     hints: HintsLike = NO_HINTS,
     settings: CheckSettings | Mapping[str, object] | None = None,
     progress: Progress | None = None,
-    **named: object,
+    **named: Unpack[CheckKeywords],
 ) -> CheckReport:
     """Find errors and oddities of a recording, in one pass and in bounded memory.
 

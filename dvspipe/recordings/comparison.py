@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,12 @@ class CompareSettings(Settings):
 
     window_us: int = Field(default=40_000, ge=1)
     """Window length for correlating signed count maps, in microseconds; default: a frame interval at 25 fps."""
+
+
+class CompareKeywords(TypedDict, total=False):
+    """Settings of `CompareSettings` by name."""
+
+    window_us: int
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -222,7 +228,7 @@ def compare(
     b: RecordingLike,
     settings: CompareSettings | Mapping[str, object] | None = None,
     progress: Progress = ignore_progress,
-    **named: object,
+    **named: Unpack[CompareKeywords],
 ) -> Comparison:
     """Compare two recordings.
 

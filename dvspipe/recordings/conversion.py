@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,7 @@ from ..base.arguments import checked, describe_value
 from ..base.config import Model, Settings, as_settings, complete_repr
 from ..base.errors import CorruptionError, EventError, FileError, FormatError, Remedy, TruncatedVideoError, VideoError
 from ..base.files import is_internal
-from ..events import Events, SensorSize, concatenate
+from ..events import Events, SensorSize, SensorSizeLike, concatenate
 from ..formats import (
     FORMATS,
     NO_HINTS,
@@ -30,6 +30,7 @@ from ..formats import (
     Compression,
     GivenSensor,
     Hints,
+    HintsLike,
     Recording,
     WriteOptions,
     Writer,
@@ -42,12 +43,14 @@ from ..formats import (
     recognise,
     written_suffixes,
 )
+from ..formats.hints import TimeUnit, UniqueHintKeywords
 from ..formats.recordings import write_parts
 from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
 from ..results import Manifest, ManifestRow, name_input
 from ..results.manifest import Entry
 from ..simulator import SimulatorConfig, as_settings_on_preset
-from ..video.config import VideoSettings
+from ..simulator.config import SimulatorKeywords
+from ..video.config import UniqueVideoKeywords, VideoKeywords, VideoSettings
 from ..video.files import is_video_content
 from ..video.frames import Frame
 from ..video.names import (
@@ -92,6 +95,21 @@ class ConvertConfig(Settings):
     def for_recording(self, name: str) -> Self:
         """Return the settings for a recording with a name; see `SimulatorConfig.for_recording`."""
         return self.model_copy(update={"simulator": self.simulator.for_recording(name)})
+
+
+class UniqueConvertKeywords(UniqueVideoKeywords, SimulatorKeywords, total=False):
+    """Settings of `ConvertConfig` by name, without `video` and `time_unit`, which larger configurations have twice."""
+
+    simulator: SimulatorConfig | Mapping[str, object]
+    upsample: Upsampling
+    label_noise: bool
+    compression: Compression
+
+
+class ConvertKeywords(UniqueConvertKeywords, VideoKeywords, total=False):
+    """Settings of `ConvertConfig` by name."""
+
+    video: VideoSettings | Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -139,7 +157,7 @@ def convert_video(
     progress: Progress | None = None,
     threads: int = 1,
     origin: str = "",
-    **named: object,
+    **named: Unpack[ConvertKeywords],
 ) -> Conversion:
     """Convert a video to an event file in the format of its suffix.
 
@@ -327,6 +345,17 @@ class RecordingConfig(Settings):
     """HDF5 compression, as in `ConvertConfig`."""
 
 
+class RecordingKeywords(UniqueHintKeywords, total=False):
+    """Settings of `RecordingConfig` by name."""
+
+    sensor: SensorSizeLike | None
+    hints: HintsLike
+    time_unit: TimeUnit | None
+    sort: bool
+    salvage: bool
+    compression: Compression
+
+
 RECORDING_SETTINGS = frozenset({"sort", "salvage"})
 """Settings that apply to recordings only. All others except `compression` apply to videos only."""
 
@@ -363,6 +392,16 @@ class ConversionSettings(VideoSettings, SimulatorConfig):
         )
 
 
+class ConversionKeywords(VideoKeywords, SimulatorKeywords, total=False):
+    """Settings of `ConversionSettings` by name."""
+
+    upsample: Upsampling
+    label_noise: bool
+    compression: Compression
+    sort: bool
+    salvage: bool
+
+
 def convert_recording(
     source: str | Path,
     path: str | Path,
@@ -371,7 +410,7 @@ def convert_recording(
     overwrite: bool = False,
     progress: Progress | None = None,
     format_name: str | None = None,
-    **named: object,
+    **named: Unpack[RecordingKeywords],
 ) -> Conversion:
     """Convert a recording to an event file in the format of its suffix, in bounded memory.
 
@@ -769,7 +808,7 @@ def events_from_video(
     config: ConvertConfig | Mapping[str, object] | None = None,
     *,
     preset: str | Path | None = None,
-    **named: object,
+    **named: Unpack[ConvertKeywords],
 ) -> Events:
     """Convert a video to events in memory, with the same result as `convert_video`.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypedDict
 
 from pydantic import Field
 
@@ -62,6 +62,20 @@ class PreviewSettings(Settings):
     def picture_s(self) -> float:
         """Display time of a picture, in seconds."""
         return self.step_us / self.speed * 1e-6
+
+
+class PreviewKeywords(TypedDict, total=False):
+    """Settings of `PreviewSettings` by name."""
+
+    window_us: int
+    speed: float
+    fps: float | None
+    mode: PreviewMode
+    colours: PreviewColours
+    min_side_px: int
+    scale: int | None
+    max_side_px: int
+    skip_pauses: bool
 
 
 def plan_playback(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Unpack
 
 from ..base.arguments import checked
 from ..base.config import as_settings, build, find_differences, plain_settings
@@ -16,7 +17,17 @@ from ..parallel import Engine, Outcome, Processes, Progress, map_items
 from ..results.frames import read_frame_rows
 from .config import PreviewSettings
 from .frame_layouts import plan_frames, write_index
-from .frames import SETTINGS, TIMES, TIMES_FOLDER, FrameCount, FramePlan, FrameSettings, FrameTask, FrameWriter
+from .frames import (
+    SETTINGS,
+    TIMES,
+    TIMES_FOLDER,
+    FrameCount,
+    FramePlan,
+    FrameSetKeywords,
+    FrameSettings,
+    FrameTask,
+    FrameWriter,
+)
 
 
 @checked
@@ -30,7 +41,7 @@ def frames(
     hints: HintsLike = NO_HINTS,
     overwrite: bool = False,
     progress: Progress | None = None,
-    **named: object,
+    **named: Unpack[FrameSetKeywords],
 ) -> tuple[FrameCount, ...]:
     """Write the events of recordings as frames: a picture or array per time window, or per number of events.
 

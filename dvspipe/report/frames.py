@@ -21,6 +21,7 @@ from pydantic import Field, model_validator
 from ..base.errors import DataError, FileError
 from ..base.files import UNFINISHED, write_beside
 from ..encoding import EventFrame, FrameConfig, encode_frames
+from ..encoding.frames import FrameKeywords
 from ..events import SensorSize
 from ..formats import NO_HINTS, Hints, open_recording
 from ..formats.boxes import Boxes, read_boxes
@@ -61,6 +62,17 @@ class FrameSettings(FrameConfig):
         if self.val and self.layout == "folders":
             raise ValueError(f"val = {self.val:g}: layout = folders has no parts (expected classes, yolo or coco)")
         return self
+
+
+class FrameSetKeywords(FrameKeywords, total=False):
+    """Settings of `FrameSettings` by name."""
+
+    format: FrameFormat
+    layout: FrameLayout
+    colours: PreviewColours
+    classes: Sequence[str]
+    val: float
+    seed: int
 
 
 @dataclass(frozen=True)

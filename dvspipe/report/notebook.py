@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from ..events import Events
 from ..formats import RecordingLike, as_events
 from ..results import Prediction, SegmentRow, TrainingRun, wilson_interval
 from .charts import plot_curves
-from .config import PreviewSettings, plan_playback
+from .config import PreviewKeywords, PreviewSettings, plan_playback
 from .pages import environment, outline_steps, percent
 from .painter import EventPainter, encode_picture, make_palette
 from .plots import PlotKind, PlotSource, plot_source
@@ -148,7 +148,9 @@ def plot(value: RecordingLike | TrainingRun | Prediction, kind: PlotKind = "xyt"
 
 @checked
 def animate(
-    value: RecordingLike, settings: PreviewSettings | Mapping[str, object] | None = None, **named: object
+    value: RecordingLike,
+    settings: PreviewSettings | Mapping[str, object] | None = None,
+    **named: Unpack[PreviewKeywords],
 ) -> Animation:
     """Render events as a video that a notebook plays.
 

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from ..events import Events, SensorSize, SensorSizeLike, checked_parts, concaten
 from ..parallel import Progress, ignore_progress
 from ..video.opening import open_video
 from ..video.writing import open_h264, open_webm
-from .config import PreviewMode, PreviewSettings
+from .config import PreviewKeywords, PreviewMode, PreviewSettings
 from .painter import (
     BACKGROUND,
     STRIP,
@@ -64,7 +64,7 @@ def write_preview(
     beside: str | Path | Iterator[tuple[int, NDArray[np.uint8]]] | None = None,
     captions: Captions | None = None,
     progress: Progress = ignore_progress,
-    **named: object,
+    **named: Unpack[PreviewKeywords],
 ) -> Path:
     """Write a video (.webm, .mp4), a GIF (.gif) or a sheet of 12 pictures (.png) of events, and return its path.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import EventError
 from ..parallel import Progress, ignore_progress
-from .config import PreviewSettings
+from .config import PreviewKeywords, PreviewSettings
 from .plots import PlotKind, PlotSource, draw_events
 from .previews import PREVIEW_SUFFIXES, require_preview_suffix, write_preview
 from .rerun_log import RERUN_SUFFIX, Predictions, write_rerun
@@ -33,7 +33,7 @@ def view(
     predictions: Predictions | None = None,
     extent: Extent | None = None,
     progress: Progress = ignore_progress,
-    **named: object,
+    **named: Unpack[PreviewKeywords],
 ) -> None:
     """Show a recording: write a video, a GIF, a sheet of pictures or a chart, or open the rerun viewer.
 

@@ -12,7 +12,8 @@ Only the order of spikes matters. Weights stay in [0, 1] and converge to near 0 
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,18 @@ class StdpConfig(Settings):
         doublings = np.minimum(np.arange(seen, seen + count) // self.doubled_after, 60)
         increase = np.minimum(self.largest, self.increase * 2.0**doublings)
         return np.stack([increase, DEPRESSION * increase], axis=1).astype(np.float32)
+
+
+class StdpKeywords(TypedDict, total=False):
+    """Settings of `StdpConfig` by name."""
+
+    passes: int
+    winners: Sequence[int]
+    radius: Sequence[int]
+    increase: float
+    largest: float
+    doubled_after: int
+    readout_c: float
 
 
 class Competition(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import Field
 
@@ -75,7 +75,7 @@ class SimulatorConfig(Settings):
     derived from the name of a video (see `for_recording`); 0 for frames and arrays."""
 
     @classmethod
-    def from_preset(cls, name: str, **named: object) -> Self:
+    def from_preset(cls, name: str, **named: Unpack[SimulatorKeywords]) -> Self:
         """Create the settings of an included sensor preset (see `list_presets`), or of a YAML file.
 
         Args:
@@ -125,6 +125,27 @@ class SimulatorConfig(Settings):
     def refractory_period_us(self) -> int:
         """Refractory period in microseconds."""
         return round(self.refractory_period * 1e6)
+
+
+class SimulatorKeywords(TypedDict, total=False):
+    """Settings of `SimulatorConfig` by name."""
+
+    sensor_size: str
+    pos_thres: float
+    neg_thres: float
+    sigma_thres: float
+    intensity_map: Literal["log", "linlog"]
+    log_offset: float
+    cutoff_hz: float
+    cutoff_order: Literal[1, 2]
+    leak_rate_hz: float
+    leak_jitter_fraction: float
+    shot_noise_rate_hz: float
+    hot_pixel_fraction: float
+    hot_pixel_rate_hz: float
+    refractory_period: float
+    seed: int
+    noise_seed: int | None
 
 
 def list_presets() -> list[str]:

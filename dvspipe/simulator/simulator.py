@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from ..base.config import as_settings
 from ..base.errors import Brief, ConfigError, VideoError
 from ..events import Events, SensorSize
 from ..video.frames import Frame, checked_frames
-from .config import SimulatorConfig
+from .config import SimulatorConfig, SimulatorKeywords
 from .crossings import (
     CodeTable,
     Pixels,
@@ -255,7 +255,7 @@ class EventSimulator:
         *,
         upsample: Factor = "off",
         threads: int = 1,
-        **named: object,
+        **named: Unpack[SimulatorKeywords],
     ) -> None:
         if not (upsample in ("off", "auto") or (isinstance(upsample, int) and 1 <= upsample <= MAX_PATH_STEPS)):
             raise ConfigError(
@@ -511,7 +511,7 @@ def simulate(
     *,
     upsample: Factor = "off",
     threads: int = 1,
-    **named: object,
+    **named: Unpack[SimulatorKeywords],
 ) -> Iterator[Events]:
     """Convert video frames to events, one part per pair of frames; join the parts with `concatenate(parts, sensor)`.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Unpack
 
 from ..base.arguments import checked
 from ..base.config import as_settings
@@ -11,7 +12,7 @@ from ..base.files import claim_output
 from ..events import SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike, WriteOptions, Writer, create_writer
 from ..formats.stream_words import StreamFormat
-from ..inference.classifier import Classifier, InferConfig, as_classifier
+from ..inference.classifier import Classifier, InferConfig, InferKeywords, as_classifier
 from .answers import LiveAnswer
 from .framing import live_settings
 from .session import LiveSession
@@ -35,7 +36,7 @@ def live(
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     stream_format: StreamFormat | None = None,
-    **named: object,
+    **named: Unpack[InferKeywords],
 ) -> Iterator[LiveAnswer]:
     """Classify a camera, a stream, or a replayed file while it runs; yield predictions until it ends.
 

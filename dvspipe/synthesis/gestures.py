@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -123,6 +124,15 @@ class ClipSettings:
         return replace(base, **named)  # type: ignore[arg-type]
 
 
+class ClipKeywords(TypedDict, total=False):
+    """Settings of `ClipSettings` by name."""
+
+    duration_us: int
+    fps: float | None
+    light: LightKind | None
+    repertoire: Repertoire
+
+
 def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Performance, ...]:
     """Plan consecutive gestures of 3 to 6 s, each after 0.8 to 2.5 s of rest.
 
@@ -142,7 +152,7 @@ def render_gesture(
     person: Person,
     rng: np.random.Generator,
     settings: ClipSettings | Mapping[str, object] | None = None,
-    **named: object,
+    **named: Unpack[ClipKeywords],
 ) -> Iterator[Frame]:
     """Render a video of one gesture: frames 128x128, uint16, proportional to light, starting at time 0.
 
@@ -190,7 +200,7 @@ def render_session(
     person: Person,
     rng: np.random.Generator,
     settings: ClipSettings | Mapping[str, object] | None = None,
-    **named: object,
+    **named: Unpack[ClipKeywords],
 ) -> Iterator[Frame]:
     """Render a video of consecutive gestures of one person, with rest in between.
 

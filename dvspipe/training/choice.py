@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import yaml
@@ -34,7 +35,7 @@ from ..events import SensorSize
 from ..framing import FramingConfig
 from ..networks import ModuleConfig
 from ..parallel import Progress, ignore_progress
-from .config import TrainConfig
+from .config import ChoiceKeywords, TrainConfig
 from .framing import adopt_framing, choose_framing
 from .rule_choice import CHANNELS, choose_for_rule, fit_to_data
 
@@ -95,7 +96,7 @@ def choose_settings(
     root: str | Path,
     given: TrainConfig | Mapping[str, object] | None = None,
     progress: Progress | None = None,
-    **named: object,
+    **named: Unpack[ChoiceKeywords],
 ) -> Choice:
     """Choose settings to train on a folder of recordings, after reading all of them.
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, TypedDict
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from ..base.config import NAME_PATTERN, Settings, write_overrides
 from ..base.errors import ConfigError, Remedy
 from ..datasets import AugmentConfig, DataConfig, FolderConfig
+from ..datasets.augmentation import AugmentKeywords
+from ..datasets.config import UniqueDataKeywords
 from ..encoding import BinConfig
+from ..encoding.bins import BinKeywords
 from ..networks import CsnnConfig, LayersConfig, ModuleConfig, NetworkConfig, StdpNetworkConfig
-from ..networks.config import ConvolutionConfig
+from ..networks.config import ConvolutionConfig, UniqueNetworkKeywords
 from ..rules import Rule, StdpConfig, find_unmet_needs
+from ..rules.convolution import StdpKeywords
 
 
 class OptimiserConfig(Settings):
@@ -76,6 +82,30 @@ class OptimiserConfig(Settings):
         if rule in ("stdp", "first_spike"):
             raise ConfigError(f"optimiser.rule = {rule}: this is a kind of network", Remedy("network.kind", rule))
         return rule
+
+
+class UniqueOptimiserKeywords(TypedDict, total=False):
+    """Settings of `OptimiserConfig` by name, without `kind`, which data sets and networks have, too."""
+
+    rule: Rule
+    momentum: float
+    epochs: int
+    batch: int
+    accumulate: int
+    learning_rate: float
+    schedule: Literal["cosine", "constant"]
+    warm_up: float
+    weight_decay: float
+    loss: Literal["mean", "each_step", "count"]
+    label_smoothing: float
+    clip_norm: float
+    update: Literal["end", "step"]
+    truncate: int | None
+    segment: Literal["auto"] | int | None
+    ema: float
+    patience: int | None
+    precision: Literal["float32", "bfloat16", "float16"]
+    weight_bits: int | None
 
 
 class TrainConfig(Settings):
@@ -229,6 +259,44 @@ class TrainConfig(Settings):
             raise ValueError("bins.polarity = signed: network.kind = stdp needs values of 0 or more; use separate")
         if self.baseline:
             raise ValueError("baseline = true: network.kind = stdp has no gradients; use another network.kind")
+
+
+class UniqueTrainKeywords(
+    UniqueDataKeywords,
+    BinKeywords,
+    UniqueNetworkKeywords,
+    AugmentKeywords,
+    UniqueOptimiserKeywords,
+    StdpKeywords,
+    total=False,
+):
+    """Settings of `TrainConfig` by name, without `root` and `network`, which are arguments of some functions."""
+
+    name: str
+    seed: int
+    init: str | None
+    device: Literal["auto", "cpu", "cuda"]
+    jobs: int
+    hop_us: int | None
+    baseline: bool
+    tensorboard: bool
+    data: DataConfig | Mapping[str, object]
+    bins: BinConfig | Mapping[str, object]
+    augment: AugmentConfig | Mapping[str, object]
+    optimiser: OptimiserConfig | Mapping[str, object]
+    stdp: StdpConfig | Mapping[str, object]
+
+
+class TrainKeywords(UniqueTrainKeywords, total=False):
+    """Settings of `TrainConfig` by name, without `network`, an argument of `train`."""
+
+    root: str | Path | None
+
+
+class ChoiceKeywords(UniqueTrainKeywords, total=False):
+    """Settings of `TrainConfig` by name, without `root`, an argument of `choose_settings`."""
+
+    network: NetworkConfig | Mapping[str, object]
 
 
 def _require(name: str, value: object, expected: object, setting: str) -> None:

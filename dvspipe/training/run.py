@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 import torch
 import yaml
@@ -59,7 +60,7 @@ from .baseline import FrameNetwork, load_baseline, save_baseline
 from .calibration import find_least_energy, fit_temperature
 from .callback import LogCallback, StageCallback, TrainingCallback
 from .choice import choose_settings
-from .config import TrainConfig
+from .config import TrainConfig, TrainKeywords
 from .diagnosis import RunOutcome, diagnose, find_copies, find_outside, find_same_films
 from .evaluation import evaluate_network, event_count_accuracy, score, test_notes
 from .features import FeatureTrainer
@@ -89,7 +90,7 @@ def train(
     network: nn.Module | NetworkConfig | Mapping[str, object] | None = None,
     trust: str | Sequence[str] = (),
     decoded: DecodedEvents | None = None,
-    **named: object,
+    **named: Unpack[TrainKeywords],
 ) -> TrainingRun:
     """Train a classifier, choose the epoch on the validation part, and test it once on the test part.
 
@@ -133,16 +134,17 @@ def train(
     callback = (callback or LogCallback()) if is_first else TrainingCallback()
     data = config if isinstance(config, DataSet) else None
     module = network if isinstance(network, nn.Module) else None
+    settings: dict[str, object] = {**named}
     if module is None and network is not None:
-        named |= {"network": network}
+        settings |= {"network": network}
     elif module is not None and data is not None:
-        named |= {"network": {"kind": "module"}}
+        settings |= {"network": {"kind": "module"}}
 
     own = None if folder is None else RunFolder(Path(folder))
     if own is not None and own.config.is_file() and not resume and not overwrite:
         raise FileError(f"{folder}: contains a run", REPLACE, Remedy("resume", True, "resume it"))
     resumed = own if resume else None
-    config, found = _find_config(None if isinstance(config, DataSet) else config, named, callback, resumed)
+    config, found = _find_config(None if isinstance(config, DataSet) else config, settings, callback, resumed)
     if own is None and os.environ.get("WORLD_SIZE", "1") != "1":  # each process would find another folder
         raise ConfigError("folder: missing; several training processes need a common run folder")
     modules = ModuleSource.of(trust, module)

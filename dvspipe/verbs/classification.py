@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from ..base.arguments import checked
 from ..base.config import as_settings
 from ..events import SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..inference import InferConfig, as_classifier
+from ..inference.classifier import InferKeywords
 from ..parallel import Progress
 from ..results import Prediction
 
@@ -27,7 +28,7 @@ def infer(
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     progress: Progress | None = None,
-    **named: object,
+    **named: Unpack[InferKeywords],
 ) -> Prediction:
     """Classify a recording or video over time; see `Classifier.predict`.
 

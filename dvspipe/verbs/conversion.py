@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Unpack
 
 from ..base.arguments import checked
 from ..base.config import as_settings
@@ -12,6 +13,7 @@ from ..formats import NO_HINTS, Hints, HintsLike
 from ..parallel import Progress
 from ..recordings.conversion import (
     Conversion,
+    ConversionKeywords,
     ConversionSettings,
     ConversionTask,
     ConvertConfig,
@@ -32,7 +34,7 @@ def convert(
     hints: HintsLike = NO_HINTS,
     overwrite: bool = False,
     progress: Progress | None = None,
-    **named: object,
+    **named: Unpack[ConversionKeywords],
 ) -> Conversion:
     """Convert videos to the events of a simulated event camera, or recordings to another format.
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import ParamSpec, Protocol, cast
+from typing import ParamSpec, Protocol, Unpack, cast
 
 from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import ConfigError, Remedy
 from ..events import Events, Region, RegionLike, SensorSizeLike, concatenate
-from ..events.filters import FilterConfig
+from ..events.filters import FilterConfig, FilterKeywords
 from ..formats import NO_HINTS, HintsLike, RecordingLike, open_recording
 from ..recordings.editing import Edit, FilteredPart, MergedRecordings, RecordingPart, select_part
 
@@ -91,7 +91,7 @@ def filter(  # noqa: A001
     hot_pixels: bool = False,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
-    **named: object,
+    **named: Unpack[FilterKeywords],
 ) -> FilteredPart:
     """Remove noise: hot pixels, events in the refractory period, and isolated background activity.
 

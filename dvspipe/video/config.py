@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal, Self, TypedDict
 
 from pydantic import Field, model_validator
 
@@ -41,3 +41,21 @@ class VideoSettings(Settings):
                 f"wrong stop time (found {self.stop_s:g} s, expected more than the start {self.start_s:g} s)"
             )
         return self
+
+
+class UniqueVideoKeywords(TypedDict, total=False):
+    """Settings of `VideoSettings` by name, without `time_unit`, which is also a setting of `Hints`."""
+
+    fps: float | None
+    timestamps: str | None
+    transfer: str
+    crop: str | None
+    resize: str | None
+    start_s: float
+    stop_s: float | None
+
+
+class VideoKeywords(UniqueVideoKeywords, total=False):
+    """Settings of `VideoSettings` by name."""
+
+    time_unit: Literal["s", "ms", "us", "ns"] | None

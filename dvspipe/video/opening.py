@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,7 +15,7 @@ from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import VideoError
 from .arrays import open_array, stack_images
-from .config import VideoSettings
+from .config import VideoKeywords, VideoSettings
 from .files import open_file
 from .folders import open_folder
 from .frames import check_transfer
@@ -27,7 +27,9 @@ from .video import Video, read_size
 
 @checked
 def open_video(
-    source: str | Path | int | ArrayLike, settings: VideoSettings | Mapping[str, object] | None = None, **named: object
+    source: str | Path | int | ArrayLike,
+    settings: VideoSettings | Mapping[str, object] | None = None,
+    **named: Unpack[VideoKeywords],
 ) -> Video:
     """Open a video file, image folder, array or camera as a source of frames.
 

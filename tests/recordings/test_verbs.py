@@ -161,4 +161,4 @@ def test_settings_of_check_and_compare_have_names(file: Path) -> None:
         == compare(EVENTS, part, CompareSettings(window_us=1000)).to_record()
     )
     with raises(ConfigError, "windows_us", "window_us"):
-        compare(EVENTS, part, windows_us=1000)
+        compare(EVENTS, part, windows_us=1000)  # type: ignore[call-arg]
