@@ -143,9 +143,11 @@ class Choices:
         """Return the equivalent command."""
         words = ["dvspipe", "convert", source, "-o", target]
         words += ["--preset", self.preset] if self.preset != IDEAL else []
-        words += [word for name, value in self.changed.items() for word in ("--set", f"{name}={value:g}")]
-        words += ["--set", f"upsample={self.upsampling}"] if self.upsampling != "off" else []
-        words += ["--set", "sensor_size=keep"] if self.keeps_size and "sensor_size" in _preset(self.preset) else []
+        words += [
+            word for name, value in self.changed.items() for word in (f"--{name.replace('_', '-')}", f"{value:g}")
+        ]
+        words += ["--upsample", self.upsampling] if self.upsampling != "off" else []
+        words += ["--sensor-size", "keep"] if self.keeps_size and "sensor_size" in _preset(self.preset) else []
         return shlex.join(words)
 
 

@@ -61,6 +61,8 @@ def _create() -> App:
 
 
 app = _create()
+for each in (app, app.meta):
+    each.suppress_keyboard_interrupt = False  # main prints that the command was interrupted
 EVERY_COMMAND = Group("Every command", sort_key=1000)
 app["--help"].group = EVERY_COMMAND
 Switch = Parameter(group=EVERY_COMMAND, show_default=False)
@@ -96,7 +98,8 @@ def start(
 
 
 def run(words: tuple[str, ...]) -> None:
-    """Run one command."""
+    """Run one command; the path - is written ./- for the parser, which would read it as an option."""
+    words = tuple("./-" if word == "-" else word for word in words)
     if words and not any(words[0] in commands for commands in COMMANDS.values()) and words[0][0] != "-":
         from .app_typer import app as rest
 

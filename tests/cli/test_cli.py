@@ -27,7 +27,7 @@ from facts import mentions
 from dvspipe.base.config import shipped_configs
 from dvspipe.base.errors import DataError
 from dvspipe.cli import analysis
-from dvspipe.cli.app import BY_NAME, GROUPS
+from dvspipe.cli.app import COMMANDS, app
 from dvspipe.datasets import read_split
 from dvspipe.datasets.config import DataKind
 from dvspipe.encoding import Latency, Poisson, Population
@@ -72,7 +72,7 @@ def test_help_names_every_command_and_the_most_used_first(tmp_path: Path) -> Non
     text = dvspipe("--help", cwd=tmp_path).stdout
     named = re.findall(r"^. (\w+) ", text, re.MULTILINE)
     assert named[:8] == ["convert", "train", "infer", "live", "learn", "view", "app", "demo"]
-    assert sorted(named) == sorted([*BY_NAME, *GROUPS])
+    assert sorted(named) == sorted(NAMES)
 
 
 @pytest.mark.parametrize("words", [[], ["convert"], ["data"], ["data", "stats"]])
@@ -84,6 +84,7 @@ def test_help_shows_no_type_after_switches(words: list[str], tmp_path: Path) -> 
     assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
 
 
+NAMES = [name for commands in COMMANDS.values() for name in commands]
 QUICK = """
 import sys
 from dvspipe.cli.app import main
@@ -116,9 +117,9 @@ def test_convert_writes_and_counts_events(clip: Path, tmp_path: Path) -> None:
     events = read(tmp_path / "a.h5")
     assert len(events) > 10_000
     assert f"{len(events):,} events" in said
-    dvspipe("convert", clip, "-o", "b.h5", "--set", "pos_thres=0.4", "--set", "neg_thres=0.4", cwd=tmp_path)
+    dvspipe("convert", clip, "-o", "b.h5", "--pos-thres", "0.4", "--neg-thres", "0.4", cwd=tmp_path)
     assert len(read(tmp_path / "b.h5")) < 0.7 * len(events)
-    dvspipe("convert", clip, "-o", "c.h5", "--set", "fps=50", cwd=tmp_path)
+    dvspipe("convert", clip, "-o", "c.h5", "--fps", "50", cwd=tmp_path)
     assert read(tmp_path / "c.h5").duration_us == pytest.approx(2 * events.duration_us, rel=0.01)
 
 
@@ -130,7 +131,7 @@ def test_markup_in_file_names_is_printed_verbatim(clip: Path, tmp_path: Path) ->
 
 def test_transfer_setting_reaches_simulator(clip: Path, tmp_path: Path) -> None:
     dvspipe("convert", clip, "-o", "srgb.h5", cwd=tmp_path)
-    dvspipe("convert", clip, "-o", "linear.h5", "--set", "transfer=linear", cwd=tmp_path)
+    dvspipe("convert", clip, "-o", "linear.h5", "--transfer", "linear", cwd=tmp_path)
     assert len(read(tmp_path / "srgb.h5")) > 1.5 * len(read(tmp_path / "linear.h5"))
 
 
@@ -147,14 +148,14 @@ def test_compare_prints_similarity_of_recordings(recording: Path, tmp_path: Path
 
 def test_calibration_output_works_as_preset(test_data: Path, clip: Path, tmp_path: Path) -> None:
     dvspipe("calibrate", test_data / "davis" / "faery_davis346.aedat4", "-o", "davis.yaml", cwd=tmp_path)
-    dvspipe("convert", clip, "-o", "a.h5", "--preset", "davis.yaml", "--set", "upsample=auto", cwd=tmp_path)
+    dvspipe("convert", clip, "-o", "a.h5", "--preset", "davis.yaml", "--upsample", "auto", cwd=tmp_path)
     settings = json.loads(dvspipe("info", "a.h5", "--json", cwd=tmp_path).stdout)[0]["attributes"]["settings"]
     assert 0.1 < settings["simulator"]["pos_thres"] < 0.2
     assert settings["upsample"] == "auto"
 
 
 def test_info_prints_contents(recording: Path, tmp_path: Path) -> None:
-    (one,) = json.loads(dvspipe("info", recording, "--json", "--whole", cwd=tmp_path).stdout)
+    (one,) = json.loads(dvspipe("info", recording, "--json", "--read-all", cwd=tmp_path).stdout)
     events = read(recording)
     assert {key: one[key] for key in ("file", "format", "width", "height", "sensor_source", "events")} == {
         "file": str(recording),
@@ -177,20 +178,22 @@ def test_convert_cut_merge_filter_and_check_recordings(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", events)
     dvspipe("convert", "a.h5", "-o", "a.csv", cwd=tmp_path)
     assert read(tmp_path / "a.csv", sensor=events.sensor) == events
-    dvspipe("cut", "a.h5", "-o", "cut.npz", "--start", 0.02, "--stop", 0.05, "--roi", "100x90+20+10", cwd=tmp_path)
+    dvspipe(
+        "cut", "a.h5", "-o", "cut.npz", "--start-s", 0.02, "--stop-s", 0.05, "--region", "100x90+20+10", cwd=tmp_path
+    )
     first = int(events.t[0])
     kept = events.slice_time(first + 20_000, first + 50_000).crop(20, 10, SensorSize(width=100, height=90))
     assert read(tmp_path / "cut.npz") == kept
-    outside = dvspipe("cut", "a.h5", "-o", "cut2.h5", "--roi", "100x90+200+10", cwd=tmp_path, code=2).stderr
+    outside = dvspipe("cut", "a.h5", "-o", "cut2.h5", "--region", "100x90+200+10", cwd=tmp_path, code=2).stderr
     assert "a.h5: region 100x90+200+10" in outside
     assert not (tmp_path / "cut2.h5").exists()
     dvspipe("merge", "a.h5", "a.csv", "-o", "both.h5", "--sensor", "240x180", cwd=tmp_path)
     assert np.array_equal(read(tmp_path / "both.h5").t, np.repeat(events.t, 2))
-    dvspipe("merge", "a.h5", "a.h5", "-o", "long.h5", "--one-after-another", "--gap", 5, cwd=tmp_path)
+    dvspipe("merge", "a.h5", "a.h5", "-o", "long.h5", "--gap-us", 5000, cwd=tmp_path)
     assert read(tmp_path / "long.h5").duration_us == 2 * events.duration_us + 5000
     wrong = dvspipe("merge", "a.h5", "cut.npz", "-o", "both2.h5", cwd=tmp_path, code=2).stderr
     assert mentions(wrong, "cut.npz", "100x90", "240x180", "a.h5")
-    said = dvspipe("filter", "both.h5", "-o", "once.h5", "--refractory", 0.001, cwd=tmp_path).stdout
+    said = dvspipe("filter", "both.h5", "-o", "once.h5", "--refractory-us", 1, cwd=tmp_path).stdout
     assert mentions(said, "2,000")
     assert len(read(tmp_path / "once.h5")) == 2000
 
@@ -201,15 +204,15 @@ def test_check_finds_errors_and_salvage_keeps_valid_events(tmp_path: Path) -> No
     assert [finding["kind"] for finding in json.loads(report.stdout)[0]["findings"]] == ["order"]
     failed = dvspipe("convert", "a.csv", "-o", "a.h5", cwd=tmp_path, code=2).stderr
     assert mentions(failed, "event 2", "t = 4 us")
-    assert "--set sort=true" in failed
-    assert "--set salvage=true" in failed
-    said = dvspipe("convert", "a.csv", "-o", "a.h5", "--set", "salvage=true", cwd=tmp_path)
+    assert "--sort" in failed
+    assert "--salvage" in failed
+    said = dvspipe("convert", "a.csv", "-o", "a.h5", "--salvage", cwd=tmp_path)
     assert mentions(said.stderr, "a.csv", "event 2")
     assert read(tmp_path / "a.h5").t.tolist() == [1, 5]
-    dvspipe("convert", "a.csv", "-o", "sorted.h5", "--set", "sort=true", cwd=tmp_path)
+    dvspipe("convert", "a.csv", "-o", "sorted.h5", "--sort", cwd=tmp_path)
     assert read(tmp_path / "sorted.h5").t.tolist() == [1, 4, 5]
     (tmp_path / "b.csv").write_text("1.5 3 4 1\n", encoding="utf-8")
-    assert "--hint colums" in dvspipe("info", "b.csv", "--hint", "colums=txyp", cwd=tmp_path, code=2).stderr
+    assert "--hints.colums" in dvspipe("info", "b.csv", "--hints.colums", "txyp", cwd=tmp_path, code=2).stderr
 
 
 def test_videos_are_converted_once(clip: Path, tmp_path: Path) -> None:
@@ -217,7 +220,7 @@ def test_videos_are_converted_once(clip: Path, tmp_path: Path) -> None:
     (tmp_path / "in" / "a.webm").write_bytes(clip.read_bytes())
     (tmp_path / "in" / "sub" / "b.webm").write_bytes(clip.read_bytes())
     (tmp_path / "in" / "bad.mp4").write_text("no video")
-    typed = ["convert", "in", "-o", "out", "--stop", "0.3"]
+    typed = ["convert", "in", "-o", "out", "--stop-s", "0.3"]
     done = dvspipe(*typed, "--jobs", "2", "--preset", "noisy", "--preview", cwd=tmp_path, code=None)
     assert done.returncode == 1
     assert "bad.mp4: " in done.stderr
@@ -245,9 +248,9 @@ def test_exit_code_is_2_if_all_inputs_failed_and_1_if_some(tmp_path: Path) -> No
         (tmp_path / f"{name}.h5").write_bytes(b"no events")
     for words, count in (
         (["info", "a.h5", "b.h5"], 2),
-        (["convert", "a.h5", "b.h5", "-o", "out", "--to", ".npz"], 2),
+        (["convert", "a.h5", "b.h5", "-o", "out", "--suffix", ".npz"], 2),
         (["info", "a.h5", "good.h5"], 1),
-        (["convert", "a.h5", "good.h5", "-o", "out", "--to", ".npz"], 1),
+        (["convert", "a.h5", "good.h5", "-o", "out", "--suffix", ".npz"], 1),
     ):
         done = dvspipe(*words, cwd=tmp_path, code=None)
         assert (done.returncode, mentions(done.stderr, f"{count} of 2")) == (count, True), done.stderr
@@ -259,7 +262,7 @@ def test_usage_errors_say_what_to_write(clip: Path, tmp_path: Path) -> None:
     write(tmp_path / "b.h5", Events.empty((34, 34)))
     content = (tmp_path / "a.h5").read_bytes()
     for words, facts in (
-        (["convert", clip, "-o", "c.h5", "--start", "-1"], ("--start", "-1")),
+        (["convert", clip, "-o", "c.h5", "--start-s", "-1"], ("--start-s", "-1")),
         (["view", "a.h5", "-o", "a.png", "--window", "nan"], ("--window", "nan", "not a number")),
         (["view", "a.h5", "-o", "a.jpg"], ("a.jpg", ".png", ".rrd")),
         (["compare", "a.h5", "b.h5"], ("b.h5", "34x34", "12x7", "a.h5")),
@@ -271,9 +274,10 @@ def test_usage_errors_say_what_to_write(clip: Path, tmp_path: Path) -> None:
     assert (tmp_path / "a.h5").read_bytes() == content
 
 
-def test_misplaced_global_option_is_explained(tmp_path: Path) -> None:
-    for command in (["convert", "a.mp4", "-o", "a.h5"], ["info", "a.h5"], ["train", "DIR"]):
-        assert f"dvspipe -q {command[0]}" in dvspipe(*command, "-q", cwd=tmp_path, code=2).stderr
+def test_options_of_every_command_may_stand_anywhere(recording: Path, tmp_path: Path) -> None:
+    for words in (["-q", "convert", recording], ["convert", "-q", recording], ["convert", recording, "-q"]):
+        done = dvspipe(*words, "-o", "-", cwd=tmp_path)
+        assert done.stderr == ""
 
 
 def test_view_of_video_suggests_convert(clip: Path, tmp_path: Path) -> None:
@@ -294,8 +298,8 @@ def test_info_prints_facts_and_settings_that_differ_from_the_defaults(tmp_path: 
 def test_info_says_how_to_count_polarities_of_large_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvspipe.formats.recordings.MAX_COUNTED_EVENTS", 100)
     write(tmp_path / "a.h5", random_events(0, 500))
-    assert "--whole" in dvspipe("info", "a.h5", cwd=tmp_path).stdout
-    assert "% ON" in dvspipe("info", "a.h5", "--whole", cwd=tmp_path).stdout
+    assert "--read-all" in dvspipe("info", "a.h5", cwd=tmp_path).stdout
+    assert "% ON" in dvspipe("info", "a.h5", "--read-all", cwd=tmp_path).stdout
 
 
 def test_rate_chart_suggests_upsampling_if_it_was_off_and_has_events(tmp_path: Path) -> None:
@@ -316,7 +320,7 @@ def test_view_of_recording_without_events_warns_once(tmp_path: Path) -> None:
 def test_conversion_time_excludes_compilation(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = itertools.chain([0.0], itertools.repeat(500.0))
     monkeypatch.setattr("dvspipe.cli.convert.compiled_s", lambda: next(compiled))
-    assert "converted in -" in dvspipe("convert", clip, "-o", "a.h5", "--stop", 0.2, cwd=tmp_path).stdout
+    assert "converted in -" in dvspipe("convert", clip, "-o", "a.h5", "--stop-s", 0.2, cwd=tmp_path).stdout
 
 
 def test_missing_previews_of_converted_files_are_written(tmp_path: Path) -> None:
@@ -394,7 +398,7 @@ def test_preview_never_replaces_source(clip: Path, tmp_path: Path) -> None:
     failed = dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", cwd=tmp_path, code=2)
     assert mentions(failed.stderr, "a.webm", "--overwrite")
     assert not (tmp_path / "a.csv").exists()
-    dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", "--set", "resize=50x40", "--overwrite", cwd=tmp_path)
+    dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", "--resize", "50x40", "--overwrite", cwd=tmp_path)
     assert open_video(tmp_path / "a.webm").size.width % 50 == 0  # sensor of --sensor; a .csv does not store it
 
 
@@ -402,7 +406,7 @@ def test_video_without_events_suggests_lower_thresholds(tmp_path: Path) -> None:
     write_video(tmp_path / "a.webm", frames_from_arrays([np.full((32, 48), 90, np.uint8)] * 3, fps=30))
     done = dvspipe("convert", "a.webm", "-o", "a.h5", cwd=tmp_path)
     assert "a.h5: 0 events" in done.stdout
-    assert "--set pos_thres=" in done.stderr
+    assert "--pos-thres" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -410,13 +414,13 @@ def test_video_without_events_suggests_lower_thresholds(tmp_path: Path) -> None:
     [
         (
             "CLIP",
-            ["--sensor", "10x10", "--hint", "time_unit=us", "--set", "sort=true"],
-            ("--sensor", "--hint", "--set sort"),
+            ["--sensor", "10x10", "--hints.time-unit", "us", "--sort"],
+            ("--sensor", "--hints", "--sort"),
         ),
         (
             "a.h5",
-            ["--start", "1", "--set", "crop=3x3+1+1", "--set", "pos_thres=1", "--preset", "noisy"],
-            ("a.h5", "--preset", "--start", "--set crop", "--set pos_thres"),
+            ["--start-s", "1", "--crop", "3x3+1+1", "--pos-thres", "1", "--preset", "noisy"],
+            ("a.h5", "--preset", "--start-s", "--crop", "--pos-thres"),
         ),
     ],
 )
@@ -433,7 +437,7 @@ def test_mixed_folder_accepts_options_of_both_kinds(clip: Path, tmp_path: Path) 
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.webm").write_bytes(clip.read_bytes())
     write(tmp_path / "in" / "b.bin", random_events(0, 20))
-    dvspipe("convert", "in", "-o", "out", "--set", "resize=16x12", "--sensor", "50x40", cwd=tmp_path)
+    dvspipe("convert", "in", "-o", "out", "--resize", "16x12", "--sensor", "50x40", cwd=tmp_path)
     sensors = [str(read(tmp_path / "out" / name).sensor) for name in ("a.h5", "b.h5")]
     assert sensors == ["16x12", "50x40"]
 
@@ -477,7 +481,7 @@ def test_view_of_largest_sensor_uses_little_memory(name: str, tmp_path: Path) ->
 @pytest.mark.parametrize("beside", [[], ["--beside", "CLIP"]])
 def test_view_crops_and_scales(beside: list[str], clip: Path, recording: Path, tmp_path: Path) -> None:
     typed = [str(clip) if word == "CLIP" else word for word in beside]
-    part = ["--start", 0.2, "--stop", 0.5, "--set", "scale=3", "--window", 50]
+    part = ["--start-s", 0.2, "--stop-s", 0.5, "--scale", "3", "--window", 50]
     region = [] if beside else ["--roi", "60x40+20+30"]
     said = dvspipe("view", recording, "-o", "part.gif", *part, *region, *typed, cwd=tmp_path).stdout
     assert ("sensor 128x128" if beside else "region 60x40") in said
@@ -586,43 +590,42 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "CLIP", "-o", "there.h5"], ("there.h5", "--overwrite")),
         (["convert", "CLIP", "-o", "out.avi"], ("out.avi", ".h5")),
         (
-            ["convert", "CLIP", "-o", "out.csv", "--set", "label_noise=true"],
+            ["convert", "CLIP", "-o", "out.csv", "--label-noise"],
             "out.csv",
         ),
         (["convert", "one", "CLIP", "-o", "out.h5"], "out.h5"),
         (["convert", "CLIP", "one", "-o", "-"], ("-", "2")),
         (["convert", "CLIP", "-o", "-", "--json"], ("-o -", "--json")),
         (["convert", "CLIP", "-o", "/dev/full"], "/dev/full"),
-        (["convert", "one", "CLIP", "-o", "out", "--to", "xyz"], (".xyz", ".h5")),
+        (["convert", "one", "CLIP", "-o", "out", "--suffix", "xyz"], (".xyz", ".h5")),
         (["convert", "missing.mp4", "-o", "there.h5"], "missing.mp4"),
-        (["convert", "missing.h5", "-o", "there.h5", "--set", "fps=3"], "missing.h5"),
+        (["convert", "missing.h5", "-o", "there.h5", "--fps", "3"], "missing.h5"),
         (["convert", "http://x.y/z.mp4", "-o", "out.h5"], "http://x.y/z.mp4"),
         (["convert", "text.odt", "-o", "out.h5"], ("text.odt", "OpenCV", ".mp4")),
-        (["convert", "CLIP", "-o", "out.h5", "--start", "100"], "start"),
-        (["convert", "CLIP", "-o", "out.h5", "--start", "1", "--stop", "0.5"], "0.5"),
-        (["convert", "CLIP", "-o", "out.h5", "--set", "fps=1e9"], "1000000"),
+        (["convert", "CLIP", "-o", "out.h5", "--start-s", "100"], "start"),
+        (["convert", "CLIP", "-o", "out.h5", "--start-s", "1", "--stop-s", "0.5"], "0.5"),
+        (["convert", "CLIP", "-o", "out.h5", "--fps", "1e9"], "1000000"),
         (
-            ["convert", "CLIP", "-o", "out.h5", "--set", "pos_tres=1"],
-            ("pos_tres", "pos_thres"),
+            ["convert", "CLIP", "-o", "out.h5", "--pos-tres", "1"],
+            ("--pos-tres", "--pos-thres"),
         ),
-        (["convert", "CLIP", "-o", "new/out.h5", "--set", "pos_thres=0"], ("pos_thres = 0", "0.001")),
-        (["convert", "CLIP", "-o", "out.h5", "--set", "pos_thres=true"], "pos_thres = 'true'"),
+        (["convert", "CLIP", "-o", "new/out.h5", "--pos-thres", "0"], ("--pos-thres 0", "0.001")),
+        (["convert", "CLIP", "-o", "out.h5", "--pos-thres", "true"], ("--pos-thres", "true")),
         (
-            ["convert", "CLIP", "-o", "out.h5", "--set", "crop=99x99+99+99"],
+            ["convert", "CLIP", "-o", "out.h5", "--crop", "99x99+99+99"],
             ("99x99+99+99", "128x128"),
         ),
         (["train", "nmnist", "network.channels=[0]"], ("network.channels[0] = 0", "1")),
         (["train", "nmnist", "lr=0.1"], ("lr", "optimiser.learning_rate")),
         (["train", "nmnist", "name=!!timestamp x"], "YAML"),
         (["train", "nmnist", "--epochs", "5"], ("--epochs", "optimiser.epochs=VALUE")),
-        (["convert", "CLIP", "-o", "out.h5", "--fps", "50"], "--set fps=VALUE"),
         (["train", "nmnist", "--resume", "nosuchrun"], "nosuchrun"),
-        (["infer", "there.h5"], ("RECORDING", "CHECKPOINT")),
-        (["infer", "nmnist-synthetic", "there.h5", "--set", "enter=0.7"], "segments.enter"),
-        (["infer", "nmnist-synthetic", "there.h5", "--enter", "1"], "--set segments.enter=VALUE"),
+        (["infer", "there.h5"], "RECORDINGS is missing"),
+        (["infer", "nmnist-synthetic", "there.h5", "--enter", "0.7"], "--segments.enter"),
         (["train", "nmnist", "data.group=("], "data.group"),
         (["view", "there.h5", "-o", "out.gif", "--window", "nan"], "--window"),
-        (["merge", "there.h5", "there.h5", "-o", "out.h5", "--gap", "5"], ("--gap", "--one-after-another")),
+        (["merge", "there.h5", "there.h5", "-o", "out.h5", "--gap", "5"], ("--gap", "--gap-us")),
+        (["merge", "there.h5", "there.h5", "-o", "out.h5", "--gap-us", "-5"], ("gap", "-5")),
         (["merge", "-", "-", "-o", "out.h5"], "-"),
         (["view", "there.h5", "-o", "out.gif", "--roi", "2x2+0+0", "--beside", "a.mp4"], "--roi"),
         (["view", "gap.h5", "-o", "out.gif"], ("29,999", "10,000")),
@@ -637,10 +640,10 @@ def test_train_then_infer(tmp_path: Path) -> None:
             "--mode rate",
         ),
         (
-            ["convert", "CLIP", "-o", "out.h5", "--set", "transfer=rec2020"],
+            ["convert", "CLIP", "-o", "out.h5", "--transfer", "rec2020"],
             ("rec2020", "srgb", "bt709", "gamma=x", "linear"),
         ),
-        (["convert", "CLIP"], "Missing option"),
+        (["convert", "CLIP"], "--out is missing"),
         (["info", "missing.h5"], "missing.h5"),
         (["info", "empty.bin"], "empty.bin"),
         (["info", "cut.bin"], ("cut.bin", "7 bytes")),
@@ -674,7 +677,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["infer", "missing.safetensors", "there.h5"], "missing.safetensors"),
         (["infer", "text.mp4", "there.h5"], "text.mp4"),
         (["calibrate", "there.h5", "-o", "out.yaml"], "there.h5"),
-        (["convert", "CLIP", "-o", "out.h5", "--set", "upsample=much"], "upsample"),
+        (["convert", "CLIP", "-o", "out.h5", "--upsample", "much"], "upsample"),
         (
             ["convert", "CLIP", "-o", "out.h5", "--preset", "eyeball"],
             "eyeball",
@@ -745,7 +748,7 @@ def test_ctrl_c_stops_conversion_without_output(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     for number in range(600):
         cv2.imwrite(str(tmp_path / "images" / f"{number}.bmp"), rng.integers(0, 255, (120, 160), np.uint8))
-    command = [sys.executable, "-m", "dvspipe", "convert", "images", "-o", "out/a.h5", "--set", "pos_thres=0.02"]
+    command = [sys.executable, "-m", "dvspipe", "convert", "images", "-o", "out/a.h5", "--pos-thres", "0.02"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
         while not (tmp_path / "out" / "a.h5.part").exists():
             assert running.poll() is None
@@ -786,9 +789,9 @@ def test_timestamps_file_requires_single_video(clip: Path, tmp_path: Path) -> No
     start_us = 1_700_000_000_000_000
     times = tmp_path / "times.txt"
     times.write_text("".join(f"{start_us + 10_000 * number}\n" for number in range(frames)))
-    failed = dvspipe("convert", clip, "-o", "a.h5", "--set", f"timestamps={times}", cwd=tmp_path, code=2)
-    assert "--set time_unit=" in failed.stderr
-    options = ("--set", f"timestamps={times}", "--set", "time_unit=us")
+    failed = dvspipe("convert", clip, "-o", "a.h5", "--timestamps", times, cwd=tmp_path, code=2)
+    assert "--time-unit" in failed.stderr
+    options = ("--timestamps", times, "--time-unit", "us")
     dvspipe("convert", clip, "-o", "a.h5", *options, cwd=tmp_path)
     t = read(tmp_path / "a.h5").t
     assert start_us <= t[0] < t[-1] <= start_us + 10_000 * (frames - 1)
@@ -922,10 +925,10 @@ def test_option_choices_match_models() -> None:
 
 def test_all_writing_commands_have_option_out() -> None:
     reading = {"info", "check", "manifest", "app", "warmup", "live"}  # live records on request
-    for command in BY_NAME.values():
-        if command.__name__ not in reading:
-            option = typing.get_type_hints(command, include_extras=True)["out"].__metadata__[0]
-            assert {option.default, *option.param_decls} == {"--out", "-o"}, command.__name__
+    for name in {*NAMES} - reading:
+        for command in app[name].subapps or [app[name]]:
+            options = {option for argument in command.assemble_argument_collection() for option in argument.names}
+            assert {"--out", "-o"} <= options, name
 
 
 @pytest.mark.slow
@@ -936,7 +939,7 @@ def test_killed_worker_is_one_line_and_finished_files_remain(what: str, clip: Pa
     for number in range(12):
         (tmp_path / "in" / f"{number:02}.webm").write_bytes(clip.read_bytes())
     arguments = {
-        "convert": ["convert", "in", "-o", "out", "--preset", "noisy", "--set", "pos_thres=0.02"],
+        "convert": ["convert", "in", "-o", "out", "--preset", "noisy", "--pos-thres", "0.02"],
         "synth": ["synth", "gestures", "-o", "out", "--people", "4"],
     }[what]
     command = [sys.executable, "-m", "dvspipe", "--quiet", *arguments, "--jobs", "2"]
@@ -971,8 +974,8 @@ def workers_of(parent: int) -> list[int]:
 @pytest.mark.parametrize(
     ("argv", "facts"),
     [
-        (["filter", "a.h5", "-o", "b.h5", "--refractory", "-5"], ["--refractory", "-5", "0.001"]),
-        (["filter", "a.h5", "-o", "b.h5", "--refractory", "x"], ["--refractory", "x"]),
+        (["filter", "a.h5", "-o", "b.h5", "--refractory-us", "-5000"], ["--refractory-us", "-5000", "1"]),
+        (["filter", "a.h5", "-o", "b.h5", "--refractory-us", "x"], ["--refractory-us", "x"]),
         (["demo", "--minutes", "99"], ["--minutes", "99", "60"]),
         (["convert", "a.h5", "-o", "b.h5", "--jobs", "1.5"], ["--jobs", "1.5"]),
         (["view", "a.h5", "--fps", "9"], ["--fps", "--set fps=VALUE"]),

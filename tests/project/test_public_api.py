@@ -15,7 +15,6 @@ from facts import raises
 
 import dvspipe
 from dvspipe import Events
-from dvspipe.recordings.editing import RecordingPart
 from dvspipe.video.writing import write_video
 
 
@@ -41,9 +40,6 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
     task = dvspipe.ConversionTask(texts["a.webm"], texts["c.h5"])  # type: ignore[arg-type]
     checkpoint = str(Path(dvspipe.__file__).parent / "checkpoints" / "nmnist-synthetic.safetensors")
 
-    def part() -> RecordingPart:
-        return dvspipe.select_part(dvspipe.open_recording(texts["a.h5"]))
-
     calls: dict[str, Callable[[], object]] = {
         "write": lambda: dvspipe.write(texts["a.h5"], events),
         "read": lambda: dvspipe.read(texts["a.h5"]),
@@ -56,9 +52,6 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
         "convert_many": lambda: [done.result() for done in dvspipe.convert_many([task])],
         "plan_tasks": lambda: dvspipe.plan_tasks(texts["a.h5"], f"{tmp_path}/answers"),
         "open_recording": lambda: dvspipe.open_recording(texts["a.h5"]),
-        "cut_recording": lambda: dvspipe.cut_recording(part(), str(tmp_path / "part.h5")),
-        "filter_recording": lambda: dvspipe.filter_recording(part(), f"{tmp_path}/few.h5", dvspipe.FilterConfig()),
-        "merge_recordings": lambda: dvspipe.merge_recordings([part().recording], str(tmp_path / "all.h5")),
         "convert": lambda: dvspipe.convert(texts["a.webm"], f"{tmp_path}/converted.csv"),
         "view": lambda: dvspipe.view(texts["a.h5"], f"{tmp_path}/a.png"),
         "export": lambda: dvspipe.export(checkpoint, f"{tmp_path}/a.nir", to="nir"),

@@ -11,7 +11,7 @@ from dvspipe.base.errors import EventError
 from dvspipe.events import Region
 from dvspipe.formats import open_recording, write
 from dvspipe.formats.source import Extent
-from dvspipe.recordings.editing import cut_recording, select_part
+from dvspipe.recordings.editing import select_part
 from dvspipe.report import PreviewSettings, view, write_preview
 
 EVENTS = random_events(1, 3000, span_us=3_000_000)
@@ -34,7 +34,7 @@ def test_view_of_a_complete_recording_is_its_preview(path: Path, tmp_path: Path,
 
 def test_chart_of_a_part_is_the_chart_of_the_cut_file(path: Path, tmp_path: Path) -> None:
     part = select_part(open_recording(path), 1.0, 2.0, Region.parse("5x4+3+2"))
-    cut_recording(part, tmp_path / "b.h5")
+    part.write(tmp_path / "b.h5")
     view(part, tmp_path / "part.png", chart="rate")
     view(select_part(open_recording(tmp_path / "b.h5")), tmp_path / "file.png", chart="rate")
     assert (tmp_path / "part.png").read_bytes() == (tmp_path / "file.png").read_bytes()

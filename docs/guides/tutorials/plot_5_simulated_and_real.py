@@ -117,7 +117,7 @@ for name, each in (("defaults", default), ("calibrated", fitted)):
 
 # %%
 # Now the rate is right. The times still come from straight lines between frames 40 ms apart, because the frames contain
-# no more; ``--set upsample=auto`` estimates the motion between them.
+# no more; ``--upsample auto`` estimates the motion between them.
 #
 # Adapt
 # -----
