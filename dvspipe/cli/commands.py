@@ -16,8 +16,8 @@ from docstring_parser import parse
 
 from ..base.config import Settings
 
-HINTS = Group("Metadata that recordings lack", sort_key=2)
-SETTINGS = Group("Settings", sort_key=1)
+HINTS_HEADING = Group("Metadata that recordings lack", sort_key=2)
+SETTINGS_HEADING = Group("Settings", sort_key=1)
 """Headings of the options that are settings of a model."""
 
 GIVEN_BY_TERMINAL = frozenset({"progress", "callback", "draw"})
@@ -106,7 +106,11 @@ def _as_option(name: str, kind: object, text: str | None) -> object:
     """Return the type of an option with its look: a model of settings becomes an option for each of its settings."""
     for each in (kind, *get_args(kind)):
         if isinstance(each, type) and issubclass(each, Settings):
-            look = Parameter(name="hints", group=HINTS) if name == "hints" else Parameter(name="*", group=SETTINGS)
+            look = (
+                Parameter(name="hints", group=HINTS_HEADING)
+                if name == "hints"
+                else Parameter(name="*", group=SETTINGS_HEADING)
+            )
             return Annotated[each | None, look]
     looks = [LOOKS.get(name, Parameter())]
     if text is not None:
@@ -120,4 +124,5 @@ def _read_annotation(function: Callable[..., object], annotation: object) -> obj
     """Return the type of one annotation; others of the function may name types that are not loaded."""
     source = inspect.unwrap(function)
     holder = type("Holder", (), {"__annotations__": {"type": annotation}, "__module__": source.__module__})
-    return get_type_hints(holder, source.__globals__, include_extras=True)["type"]
+    [found] = get_type_hints(holder, source.__globals__, include_extras=True).values()
+    return found

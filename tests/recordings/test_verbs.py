@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
+from dvspipe.recordings.verbs import convert, cut, filter, merge  # noqa: A004
 from facts import raises
 
 from dvspipe.base.errors import ArgumentError, ConfigError, EventError, FileError, VideoError
@@ -18,7 +19,6 @@ from dvspipe.recordings.checking import CheckSettings, check
 from dvspipe.recordings.comparison import CompareSettings, compare
 from dvspipe.recordings.conversion import ConversionSettings, ConversionTask, convert_many, events_from_video
 from dvspipe.recordings.editing import cut_recording, filter_recording, locate_hot_pixels, merge_recordings, select_part
-from dvspipe.recordings.verbs import convert, cut, filter, merge  # noqa: A004
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.writing import write_video
 
