@@ -12,12 +12,32 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 from cyclopts import Group, Parameter
+from cyclopts.help import DefaultFormatter, HelpEntry, HelpPanel
 from docstring_parser import parse
+from rich.console import Console, ConsoleOptions
 
 from ..base.config import Settings
 
+
+def draw_settings(console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+    """Draw the help of settings; a group inside a group has one line, with the names of its settings."""
+    entries = []
+    nested: dict[str, list[str]] = {}
+    for entry in panel.entries:
+        group, _, name = entry.names[0].removeprefix("--").rpartition(".")
+        if "." in group:
+            nested.setdefault(group, []).append(name)
+        else:
+            entries.append(entry)
+    entries += [
+        HelpEntry(positive_names=(f"--{group}.NAME",), description=f"One of {', '.join(names)}.")
+        for group, names in nested.items()
+    ]
+    DefaultFormatter()(console, options, panel.copy(entries=entries))
+
+
 HINTS_HEADING = Group("Metadata that recordings lack", sort_key=2)
-SETTINGS_HEADING = Group("Settings", sort_key=1)
+SETTINGS_HEADING = Group("Settings", sort_key=1, help_formatter=draw_settings)
 """Headings of the options that are settings of a model."""
 
 GIVEN_BY_TERMINAL = frozenset({"progress", "callback", "draw"})

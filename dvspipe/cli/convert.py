@@ -97,9 +97,7 @@ def _refuse_unused(tasks: Sequence[ConversionTask], settings: Collection[str], g
 
     existing = [task for task in tasks if task.source.exists() or task.camera is not None]  # others are reported later
     for for_videos, kind in ((True, "videos"), (False, "recordings")):
-        unused = [
-            name for name in (*settings, *given) if name != "compression" and (name in of_recordings) is not for_videos
-        ]
+        unused = [name for name in options if (name in of_recordings) is not for_videos]
         if unused and existing and not any(task.kind.is_video is for_videos for task in existing):
             listed = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
             raise ConfigError(f"{existing[0]}: {listed}: only for {kind}")
