@@ -12,13 +12,33 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from cyclopts import Group, Parameter, Token
+from cyclopts.help import DefaultFormatter, HelpEntry, HelpPanel
 from docstring_parser import parse
+from rich.console import Console, ConsoleOptions
 
 from ..base.config import Settings
 from ..base.errors import ConfigError
 
-HINTS = Group("Metadata that recordings lack", sort_key=2)
-SETTINGS = Group("Settings", sort_key=1)
+
+def draw_settings(console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+    """Draw the help of settings; a group inside a group has one line, with the names of its settings."""
+    entries = []
+    nested: dict[str, list[str]] = {}
+    for entry in panel.entries:
+        group, _, name = entry.names[0].removeprefix("--").rpartition(".")
+        if "." in group:
+            nested.setdefault(group, []).append(name)
+        else:
+            entries.append(entry)
+    entries += [
+        HelpEntry(positive_names=(f"--{group}.NAME",), description=f"One of {', '.join(names)}.")
+        for group, names in nested.items()
+    ]
+    DefaultFormatter()(console, options, panel.copy(entries=entries))
+
+
+HINTS_HEADING = Group("Metadata that recordings lack", sort_key=2)
+SETTINGS_HEADING = Group("Settings", sort_key=1, help_formatter=draw_settings)
 """Headings of the options that are settings of a model."""
 
 GIVEN_BY_TERMINAL = frozenset({"progress", "callback", "draw"})
@@ -116,7 +136,11 @@ def _as_option(name: str, kind: object, text: str | None) -> object:
     """Return the type of an option with its look: a model of settings becomes an option for each of its settings."""
     for each in (kind, *get_args(kind)):
         if isinstance(each, type) and issubclass(each, Settings):
-            look = Parameter(name="hints", group=HINTS) if name == "hints" else Parameter(name="*", group=SETTINGS)
+            look = (
+                Parameter(name="hints", group=HINTS_HEADING)
+                if name == "hints"
+                else Parameter(name="*", group=SETTINGS_HEADING)
+            )
             return Annotated[each | None, look]
     looks = [LOOKS.get(name, Parameter())]
     if text is not None:
@@ -141,4 +165,5 @@ def _read_annotation(function: Callable[..., object], annotation: object) -> obj
     """Return the type of one annotation; others of the function may name types that are not loaded."""
     source = inspect.unwrap(function)
     holder = type("Holder", (), {"__annotations__": {"type": annotation}, "__module__": source.__module__})
-    return get_type_hints(holder, source.__globals__, include_extras=True)["type"]
+    [found] = get_type_hints(holder, source.__globals__, include_extras=True).values()
+    return found

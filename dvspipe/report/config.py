@@ -37,7 +37,7 @@ class PreviewSettings(Settings):
     speed: float = Field(default=1.0, ge=0.001, le=1000)
     """Playback speed of a video or GIF, relative to real time."""
     fps: float | None = Field(default=None, ge=1, le=120)
-    """Pictures per second of playback; None: one picture per window."""
+    """Pictures per second of playback; default: one picture per window."""
     mode: PreviewMode = "counts"
     """`counts`: ON minus OFF events of the window. `surface`: last event of each pixel, fading by exp(-age / window).
     `decay`: sum of events, each adding 1 (ON) or -1 (OFF) and fading in the same way, shown as 1 - exp(-abs(sum))."""
@@ -47,7 +47,7 @@ class PreviewSettings(Settings):
     min_side_px: int = Field(default=320, ge=1, le=4096)
     """Minimum size: smaller sensors are enlarged by the smallest integer factor that gives their longer side this."""
     scale: int | None = Field(default=None, ge=1, le=32)
-    """Enlargement of the sensor in a picture; None: the factor of `min_side_px`."""
+    """Enlargement of the sensor in a picture; default: the factor of `min_side_px`."""
     max_side_px: int = Field(default=2048, ge=16, le=4096)
     """Maximum size: sensors with a longer side are reduced by merging blocks of pixels, to limit memory."""
     skip_pauses: bool = False
