@@ -88,7 +88,6 @@ from .report.frame_sets import frames as frames
 from .report.notebook import animate as animate
 from .report.notebook import plot as plot
 from .report.progress import ProgressBar as ProgressBar
-from .report.views import view as view
 from .results import EvaluationResult as EvaluationResult
 from .results import Prediction as Prediction
 from .results import RunFolder as RunFolder
@@ -96,7 +95,6 @@ from .results import TestResult as TestResult
 from .results import TrainingRun as TrainingRun
 from .simulator import EventSimulator as EventSimulator
 from .simulator import SimulatorConfig as SimulatorConfig
-from .simulator import calibrate as calibrate
 from .simulator import simulate as simulate
 from .streaming import live as live
 from .training import Choice as Choice
@@ -111,6 +109,8 @@ from .verbs.conversion import convert as convert
 from .verbs.editing import cut as cut
 from .verbs.editing import filter as filter  # noqa: A004
 from .verbs.editing import merge as merge
+from .verbs.inspection import calibrate as calibrate
+from .verbs.inspection import view as view
 from .video.config import VideoSettings as VideoSettings
 from .video.frames import Frame as Frame
 from .video.frames import frames_from_arrays as frames_from_arrays

@@ -18,7 +18,7 @@ from ..formats import open_recording
 from ..parallel import Progress
 from ..recordings.conversion import ConvertConfig, convert_recording, convert_video
 from ..recordings.editing import select_part
-from ..report import PlotSource, PreviewColours, PreviewSettings, RateCurve, view, write_player_page
+from ..report import PlotSource, PreviewColours, PreviewSettings, RateCurve, show_part, write_player_page
 from ..simulator import SimulatorConfig, simulate
 from ..simulator.config import list_presets, read_preset
 from ..video.config import VideoSettings
@@ -279,7 +279,7 @@ def export_converted(
         return path
     recording = select_part(open_recording(converted.events))
     beside = None if suffix == ".png" else converted.source
-    view(recording, path, PreviewSettings(colours=colours), beside=beside, progress=progress)
+    show_part(recording, path, PreviewSettings(colours=colours), beside=beside, progress=progress)
     return path
 
 

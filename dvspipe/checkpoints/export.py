@@ -146,7 +146,7 @@ def export(
     if dt is not None and to != "nir":
         raise ConfigError(f"dt = {dt:g}: not used by {to}", Remedy("to", "nir", "scale time constants"))
     path = Path(path)
-    require_suffix(path, f".{to}", to)
+    require_suffix(path, to, f".{to}")
     claim_output(path, overwrite=overwrite)
     begin = progress or (lambda _: None)
     begin("load")

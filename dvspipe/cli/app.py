@@ -17,6 +17,7 @@ COMMANDS = {
     "First steps": {
         "convert": (".convert:convert", "Convert videos to events of a simulated camera, or recordings to formats."),
         "infer": (".infer:infer", "Classify recordings over time: labels, probabilities and segments."),
+        "view": (".analysis:view", "Show a recording as a video, pictures or a chart, or in the rerun viewer."),
     },
     "Recordings": {
         "info": (".recordings:info", "Show format, sensor, events, duration and settings of recordings."),
@@ -24,6 +25,8 @@ COMMANDS = {
         "cut": (".recordings:cut", "Cut a recording in time and in space."),
         "merge": (".recordings:merge", "Merge recordings of one sensor into one."),
         "filter": (".filter:filter_", "Remove noise from a recording, and score noise filters."),
+        "compare": (".analysis:compare", "Compare two recordings of the same scene."),
+        "calibrate": (".analysis:calibrate", "Fit the pixel model to a recording with frames and events."),
     },
 }
 """Commands by the headings of the help: place and summary of each."""

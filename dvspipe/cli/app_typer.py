@@ -9,7 +9,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from .adapt import adapt
-from .analysis import calibrate, compare, view
 from .configs import configs
 from .data import data
 from .encode import encode
@@ -40,14 +39,11 @@ COMMANDS = {
         "train": train,
         "live": live,
         "learn": learn,
-        "view": view,
         "app": app_page,
         "demo": demo,
     },
     "Recordings": {
         "frames": frames,
-        "compare": compare,
-        "calibrate": calibrate,
         "track": track,
     },
     "Classifiers": {"eval": evaluate, "adapt": adapt, "quantise": quantise, "export": export},

@@ -51,8 +51,14 @@ TERMINAL_TYPES: Mapping[str, object] = {
     "checkpoint": str,
     "sensor": str | None,
     "region": str | None,
+    "a": Path,
+    "b": Path,
+    "predictions": Path | None,
 }
 """Types of parameters that take texts in a terminal, and also objects in Python."""
+
+PATHS: Mapping[object, object] = {str | Path: Path, str | Path | None: Path | None}
+"""Types of paths in a terminal, by their types in Python."""
 
 LOOKS: Mapping[str, Parameter] = {
     "out": Parameter(alias="-o"),
@@ -117,6 +123,7 @@ def _parameters_of(
         by_name = each.kind is each.KEYWORD_ONLY if types is None else each.default is not each.empty
         is_option = (by_name and each.name not in ALWAYS_ARGUMENTS) or each.name in ALWAYS_OPTIONS
         kind = (types or {}).get(each.name) or _read_annotation(function, each.annotation)
+        kind = PATHS.get(kind, kind)
         annotation = _as_option(each.name, kind, texts.get(each.name))
         if is_option:
             yield each.replace(kind=each.KEYWORD_ONLY, annotation=annotation)

@@ -57,8 +57,8 @@ class FrameSettings(FrameConfig):
 
     @model_validator(mode="after")
     def _can_be_written(self) -> FrameSettings:
-        if self.form == "voxels" and self.format == "png":
-            raise ValueError("form = voxels: has no picture (expected format = npy)")
+        if self.form == "voxel" and self.format == "png":
+            raise ValueError("form = voxel: has no picture (expected format = npy)")
         if self.val and self.layout == "folders":
             raise ValueError(f"val = {self.val:g}: layout = folders has no parts (expected classes, yolo or coco)")
         return self
@@ -227,7 +227,7 @@ class _FrameRows:
 def shade_frame(frame: EventFrame, settings: FrameConfig) -> NDArray[np.uint8]:
     """Return the palette indices of the picture of a frame, uint8 [H, W]."""
     off, on = frame.values
-    if settings.form == "counts":
+    if settings.form == "count":
         return shade_counts(on.astype(np.int64) - off)
     return shade_fading(np.where(on >= off, on, -off))  # the polarity of the last event
 

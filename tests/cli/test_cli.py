@@ -26,7 +26,6 @@ from facts import mentions
 
 from dvspipe.base.config import shipped_configs
 from dvspipe.base.errors import DataError
-from dvspipe.cli import analysis
 from dvspipe.cli.app import COMMANDS, app
 from dvspipe.datasets import read_split
 from dvspipe.datasets.config import DataKind
@@ -263,7 +262,7 @@ def test_usage_errors_say_what_to_write(clip: Path, tmp_path: Path) -> None:
     content = (tmp_path / "a.h5").read_bytes()
     for words, facts in (
         (["convert", clip, "-o", "c.h5", "--start-s", "-1"], ("--start-s", "-1")),
-        (["view", "a.h5", "-o", "a.png", "--window", "nan"], ("--window", "nan", "not a number")),
+        (["view", "a.h5", "-o", "a.png", "--speed", "nan"], ("--speed", "nan", "not a number")),
         (["view", "a.h5", "-o", "a.jpg"], ("a.jpg", ".png", ".rrd")),
         (["compare", "a.h5", "b.h5"], ("b.h5", "34x34", "12x7", "a.h5")),
         (["hlep"], ("hlep", "dvspipe --help")),
@@ -275,9 +274,8 @@ def test_usage_errors_say_what_to_write(clip: Path, tmp_path: Path) -> None:
 
 
 def test_options_of_every_command_may_stand_anywhere(recording: Path, tmp_path: Path) -> None:
-    for words in (["-q", "convert", recording], ["convert", "-q", recording], ["convert", recording, "-q"]):
-        done = dvspipe(*words, "-o", "-", cwd=tmp_path)
-        assert done.stderr == ""
+    for words in (["-q", "info", recording], ["info", "-q", recording], ["info", recording, "-q"]):
+        assert "hdf5" in dvspipe(*words, cwd=tmp_path).stdout
 
 
 def test_view_of_video_suggests_convert(clip: Path, tmp_path: Path) -> None:
@@ -305,8 +303,8 @@ def test_info_says_how_to_count_polarities_of_large_files(tmp_path: Path, monkey
 def test_rate_chart_suggests_upsampling_if_it_was_off_and_has_events(tmp_path: Path) -> None:
     for upsample, count, is_named in (("off", 500, True), ("auto", 500, False), ("off", 0, False)):
         write(tmp_path / "a.h5", random_events(0, count), settings={"upsample": upsample}, overwrite=True)
-        typed = ["view", "a.h5", "-o", "a.png", "--mode", "rate", "--overwrite"]
-        assert ("--set upsample=auto" in dvspipe(*typed, cwd=tmp_path).stdout) == is_named
+        typed = ["view", "a.h5", "-o", "a.png", "--chart", "rate", "--overwrite"]
+        assert ("--upsample auto" in dvspipe(*typed, cwd=tmp_path).stdout) == is_named
 
 
 def test_view_of_recording_without_events_warns_once(tmp_path: Path) -> None:
@@ -481,8 +479,8 @@ def test_view_of_largest_sensor_uses_little_memory(name: str, tmp_path: Path) ->
 @pytest.mark.parametrize("beside", [[], ["--beside", "CLIP"]])
 def test_view_crops_and_scales(beside: list[str], clip: Path, recording: Path, tmp_path: Path) -> None:
     typed = [str(clip) if word == "CLIP" else word for word in beside]
-    part = ["--start-s", 0.2, "--stop-s", 0.5, "--scale", "3", "--window", 50]
-    region = [] if beside else ["--roi", "60x40+20+30"]
+    part = ["--start-s", 0.2, "--stop-s", 0.5, "--scale", 3, "--window-us", 50_000]
+    region = [] if beside else ["--region", "60x40+20+30"]
     said = dvspipe("view", recording, "-o", "part.gif", *part, *region, *typed, cwd=tmp_path).stdout
     assert ("sensor 128x128" if beside else "region 60x40") in said
     capture = cv2.VideoCapture(str(tmp_path / "part.gif"))
@@ -623,21 +621,21 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["infer", "there.h5"], "RECORDINGS is missing"),
         (["infer", "nmnist-synthetic", "there.h5", "--enter", "0.7"], "--segments.enter"),
         (["train", "nmnist", "data.group=("], "data.group"),
-        (["view", "there.h5", "-o", "out.gif", "--window", "nan"], "--window"),
+        (["view", "there.h5", "-o", "out.gif", "--window-us", "nan"], "--window-us"),
         (["merge", "there.h5", "there.h5", "-o", "out.h5", "--gap", "5"], ("--gap", "--gap-us")),
         (["merge", "there.h5", "there.h5", "-o", "out.h5", "--gap-us", "-5"], ("gap", "-5")),
         (["merge", "-", "-", "-o", "out.h5"], "-"),
-        (["view", "there.h5", "-o", "out.gif", "--roi", "2x2+0+0", "--beside", "a.mp4"], "--roi"),
+        (["view", "there.h5", "-o", "out.gif", "--region", "2x2+0+0", "--beside", "a.mp4"], "region"),
         (["view", "gap.h5", "-o", "out.gif"], ("29,999", "10,000")),
         (
-            ["view", "there.h5", "-o", "out.gif", "--mode", "xyt"],
+            ["view", "there.h5", "-o", "out.gif", "--chart", "xyt"],
             ("out.gif", ".gif", ".png"),
         ),
-        (["view", "there.h5", "-o", "out.gif", "--mode", "spiral"], ("spiral", "counts", "surface")),
+        (["view", "there.h5", "-o", "out.gif", "--mode", "spiral"], ("spiral", "count", "surface")),
         (["view", "there.h5", "-o", "out.gif", "--beside", "text.mp4"], ("text.mp4", "OpenCV")),
         (
-            ["view", "there.h5", "-o", "out.png", "--mode", "rate", "--beside", "CLIP"],
-            "--mode rate",
+            ["view", "there.h5", "-o", "out.png", "--chart", "rate", "--beside", "CLIP"],
+            ("beside", "chart"),
         ),
         (
             ["convert", "CLIP", "-o", "out.h5", "--transfer", "rec2020"],
@@ -654,20 +652,20 @@ def test_train_then_infer(tmp_path: Path) -> None:
             ["compare", "there.h5", "there.h5", "-o", "out.pdf"],
             ("out.pdf", ".pdf", ".html"),
         ),
-        (["view", "there.h5", "-o", "out.png", "--mode", "loud"], "'decay', 'xyt', 'raster', 'rate'"),
+        (["view", "there.h5", "-o", "out.png", "--chart", "loud"], ("--chart", "xyt", "raster", "rate")),
         (
-            ["view", "there.h5", "-o", "out.gif", "--start", "5"],
+            ["view", "there.h5", "-o", "out.gif", "--start-s", "5"],
             ("there.h5", "5 s"),
         ),
         (
-            ["view", "there.h5", "-o", "out.gif", "--start", "2", "--stop", "1"],
+            ["view", "there.h5", "-o", "out.gif", "--start-s", "2", "--stop-s", "1"],
             ("there.h5", "1 s", "2 s"),
         ),
-        (["view", "there.h5", "-o", "out.gif", "--roi", "6x6"], ("6x6", "WIDTHxHEIGHT+LEFT+TOP")),
-        (["view", "there.h5", "-o", "out.gif", "--roi", "6x6+9+0"], ("there.h5", "6x6+9+0")),
+        (["view", "there.h5", "-o", "out.gif", "--region", "6x6"], ("6x6", "WIDTHxHEIGHT+LEFT+TOP")),
+        (["view", "there.h5", "-o", "out.gif", "--region", "6x6+9+0"], ("there.h5", "6x6+9+0")),
         (
-            ["view", "large.h5", "-o", "out.png", "--set", "scale=9"],
-            ("18000", "4096", "--set scale=2"),
+            ["view", "large.h5", "-o", "out.png", "--scale", "9"],
+            ("18000", "4096", "--scale 2"),
         ),
         (["compare", "largest.h5", "largest.h5"], "32767x32767"),
         (["view", "there.h5", "-o", "out.gif", "--colours", "pink"], ("pink", "light", "dark")),
@@ -688,7 +686,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
             ["synth", "nmnist", "-o", "out", "--mnist", "one", "--exclude", "one"],
             ("one", "Train", "Test"),
         ),
-        (["view", "-o", "out.png"], "RECORDING"),
+        (["view", "-o", "out.png"], "RECORDING is missing"),
         (["neuron", "-o", "out.gif"], ("neurons", ".gif")),
         (["neuron", "-o", "out.png", "--spikes", "1,two"], ("--spikes", "1,two")),
         (["neuron", "-o", "out.png", "--spikes", "nan"], "nan s"),
@@ -913,20 +911,10 @@ def test_shipped_configurations_are_listed_shown_and_copied(tmp_path: Path) -> N
     assert "nowhere: " in dvspipe("configs", "show", "nowhere", cwd=tmp_path, code=2).stderr
 
 
-def test_option_choices_match_models() -> None:
-    """The command line repeats the choices, to keep --help free of heavy imports."""
-    from dvspipe.report import PLOTS, PreviewSettings
-
-    fields = PreviewSettings.model_fields
-    modes = typing.get_args(fields["mode"].annotation)
-    assert set(typing.get_args(analysis.Mode)) == {*modes, *PLOTS}
-    assert set(typing.get_args(analysis.Colours)) == set(typing.get_args(fields["colours"].annotation))
-
-
 def test_all_writing_commands_have_option_out() -> None:
     reading = {"info", "check", "manifest", "app", "warmup", "live"}  # live records on request
     for name in {*NAMES} - reading:
-        for command in app[name].subapps or [app[name]]:
+        for command in [app[name][part] for part in app[name] if part[0] != "-"] or [app[name]]:
             options = {option for argument in command.assemble_argument_collection() for option in argument.names}
             assert {"--out", "-o"} <= options, name
 
@@ -978,7 +966,7 @@ def workers_of(parent: int) -> list[int]:
         (["filter", "a.h5", "-o", "b.h5", "--refractory-us", "x"], ["--refractory-us", "x"]),
         (["demo", "--minutes", "99"], ["--minutes", "99", "60"]),
         (["convert", "a.h5", "-o", "b.h5", "--jobs", "1.5"], ["--jobs", "1.5"]),
-        (["view", "a.h5", "--fps", "9"], ["--fps", "--set fps=VALUE"]),
+        (["view", "a.h5", "-o", "a.gif", "--fps", "999"], ["--fps", "999", "120"]),
     ],
 )
 def test_invalid_option_value_is_explained(argv: list[str], facts: list[str], tmp_path: Path) -> None:

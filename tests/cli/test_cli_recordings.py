@@ -253,8 +253,8 @@ def test_check_counts_wrong_and_unreadable_recordings(tmp_path: Path) -> None:
     [
         (["convert", "a.h5", "-o", "b.npz", "--suffix", ".csv"], "--suffix"),
         (["convert", "a.h5", "-o", "b.npz", "--compression", "blosc"], "--compression"),
-        (["view", "a.h5", "-o", "b.png", "--mode", "rate", "--scale", "2"], "--scale"),
-        (["view", "a.h5", "-o", "b.png", "--mode", "xyt", "--speed", "2"], "--speed"),
+        (["view", "a.h5", "-o", "b.png", "--chart", "rate", "--scale", "2"], "scale"),
+        (["view", "a.h5", "-o", "b.png", "--chart", "xyt", "--speed", "2"], "speed"),
     ],
 )
 def test_options_that_do_not_apply_are_errors(command: list[str], option: str, tmp_path: Path) -> None:

@@ -28,7 +28,17 @@ def test_py_typed_is_included() -> None:
     assert (Path(dvspipe.__file__).parent / "py.typed").is_file()
 
 
-TAKE_MORE = {"adapt", "adapt_readout", "choose_settings", "evaluate", "learn", "quantise", "track", "train"}
+TAKE_MORE = {
+    "adapt",
+    "adapt_readout",
+    "calibrate",
+    "choose_settings",
+    "evaluate",
+    "learn",
+    "quantise",
+    "track",
+    "train",
+}
 """Functions of paths that need more than one recording."""
 
 

@@ -75,7 +75,7 @@ def test_pictures_have_the_colours_of_the_preview_and_a_pixel_per_pixel(tmp_path
     assert len({tuple(colour) for colour in colours.values()}) == len(colours) > 5
 
 
-@pytest.mark.parametrize("form", ["counts", "surface", "voxels"])
+@pytest.mark.parametrize("form", ["count", "surface", "voxel"])
 def test_arrays_are_the_values_of_frames(tmp_path: Path, form: str) -> None:
     write(tmp_path / "a.h5", EVENTS)
     written(tmp_path / "a.h5", tmp_path / "out", form=form, format="npy", every_us=None, every_events=90)
@@ -310,7 +310,7 @@ def test_command_writes_frames_and_resumes(detection: Path, tmp_path: Path) -> N
     ("options", "facts"),
     [
         (["--every", 5, "--events", 10], ("--every 5", "--events 10")),
-        (["--as", "voxels"], ("voxels", "npy")),
+        (["--as", "voxel"], ("voxel", "npy")),
         (["--set", "val=0.2"], ("0.2", "folders")),
         (["--set", "bims=3"], ("bims", "bins")),
         (["--every", "x"], ("--every", "x")),
