@@ -34,7 +34,6 @@ from .base.errors import Remedy as Remedy
 from .base.errors import TruncatedVideoError as TruncatedVideoError
 from .base.errors import VideoError as VideoError
 from .base.errors import WorkerError as WorkerError
-from .checkpoints.export import export as export
 from .datasets import DataSet as DataSet
 from .encoding import BinConfig as BinConfig
 from .encoding import encode as encode
@@ -58,11 +57,9 @@ from .inference import Classifier as Classifier
 from .inference import ClassifyOptions as ClassifyOptions
 from .inference import InferConfig as InferConfig
 from .inference import ReadoutAdaptation as ReadoutAdaptation
-from .inference import adapt as adapt
 from .inference import adapt_readout as adapt_readout
 from .inference import classify_many as classify_many
 from .inference import plan_tasks as plan_tasks
-from .integers.quantisation import quantise as quantise
 from .oneshot import learn as learn
 from .parallel import Outcome as Outcome
 from .parallel import Processes as Processes
@@ -104,8 +101,11 @@ from .training import TrainingCallback as TrainingCallback
 from .training import choose_settings as choose_settings
 from .training import evaluate as evaluate
 from .training import train as train
+from .verbs.classification import adapt as adapt
 from .verbs.classification import infer as infer
 from .verbs.conversion import convert as convert
+from .verbs.deployment import export as export
+from .verbs.deployment import quantise as quantise
 from .verbs.editing import cut as cut
 from .verbs.editing import filter as filter  # noqa: A004
 from .verbs.editing import merge as merge

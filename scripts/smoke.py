@@ -20,7 +20,7 @@ LIGHT: Mapping[str, Sequence[str]] = {
     "info": ("events.h5",),
     "check": ("events.h5",),
     "view": ("events.h5", "-o", "sheet.png"),
-    "frames": ("events.h5", "-o", "frames", "--every", "100"),
+    "frames": ("events.h5", "-o", "frames", "--every-us", "100000"),
     "cut": ("events.h5", "-o", "part.h5", "--start-s", "0.1", "--stop-s", "0.6"),
     "merge": ("part.h5", "events.h5", "-o", "both.h5", "--gap-us", "1000"),
     "filter": ("events.h5", "-o", "filtered.h5", "--refractory-us", "1000", "--hot-pixels"),

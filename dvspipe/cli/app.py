@@ -25,8 +25,19 @@ COMMANDS = {
         "cut": (".recordings:cut", "Cut a recording in time and in space."),
         "merge": (".recordings:merge", "Merge recordings of one sensor into one."),
         "filter": (".filter:filter_", "Remove noise from a recording, and score noise filters."),
+        "frames": (".frames:frames", "Write recordings as folders of pictures or arrays, also for YOLO and COCO."),
         "compare": (".analysis:compare", "Compare two recordings of the same scene."),
         "calibrate": (".analysis:calibrate", "Fit the pixel model to a recording with frames and events."),
+        "track": (".track:track", "Track the joints of the largest person in a video, and write them as CSV."),
+    },
+    "Classifiers": {
+        "adapt": (".adapt:adapt", "Adapt a trained network to the sensor of unlabelled recordings."),
+        "quantise": (".quantise:quantise", "Compile a trained network to 8-bit integers, and compare both."),
+        "export": (".export:export", "Export a trained network as NIR, ONNX or C99 code."),
+    },
+    "Spikes": {
+        "encode": (".encode:encode", "Encode an image as spike trains and draw or store them."),
+        "neuron": (".neuron:neuron", "Draw the response of LIF neurons to a spike train."),
     },
 }
 """Commands by the headings of the help: place and summary of each."""

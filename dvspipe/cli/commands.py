@@ -128,15 +128,17 @@ def _parameters_of(
         if is_option:
             yield each.replace(kind=each.KEYWORD_ONLY, annotation=annotation)
         elif items := _item_of(annotation):
-            yield each.replace(kind=each.VAR_POSITIONAL, annotation=Annotated[items, Parameter(required=True)])
+            look = Parameter(required=each.default is each.empty)
+            yield each.replace(kind=each.VAR_POSITIONAL, default=each.empty, annotation=Annotated[items, look])
         else:
             yield each.replace(kind=each.POSITIONAL_ONLY, annotation=annotation)
 
 
 def _item_of(kind: object) -> object:
     """Return the type of the items of a list, with its look, or None; a list may continue after options, as *items."""
-    listed, *looks = get_args(kind) or (kind,)
-    return Annotated[(*get_args(listed), *looks)] if get_origin(listed) is list else None
+    values, *looks = get_args(kind) or (kind,)
+    lists = [each for each in (values, *get_args(values)) if get_origin(each) is list]
+    return Annotated[(*get_args(lists[0]), *looks)] if lists else None
 
 
 def _as_option(name: str, kind: object, text: str | None) -> object:

@@ -22,8 +22,8 @@ class FrameConfig(Settings):
     """Settings of frames; one of `every_us` and `every_events` is set."""
 
     every_us: int | None = Field(default=None, ge=1, le=10**9)
-    """Length of a time window in microseconds. The first window starts at the first event; windows without events give
-    no frame."""
+    """Length of a time window in microseconds; default of a data set of frames: 33,333. The first window starts at the
+    first event; windows without events give no frame."""
     every_events: int | None = Field(default=None, ge=1, le=10**9)
     """Number of events of a frame; the last frame may have fewer."""
     form: FrameForm = "count"

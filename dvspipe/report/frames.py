@@ -27,7 +27,7 @@ from ..formats import NO_HINTS, Hints, open_recording
 from ..formats.boxes import Boxes, read_boxes
 from ..parallel import Progress, ignore_progress
 from ..results.frames import FrameRow, write_frame_rows
-from .config import PreviewColours
+from .config import PreviewColours, PreviewSettings
 from .painter import make_palette, shade_counts, shade_fading, write_picture
 
 FrameFormat = Literal["png", "npy"]
@@ -54,6 +54,13 @@ class FrameSettings(FrameConfig):
     """Share of the recordings for the part val, drawn per class, if the source has no folders train, val and test."""
     seed: int = Field(default=0, ge=0)
     """Seed of the draw."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_windows_by_default(cls, given: object) -> object:
+        if isinstance(given, dict) and not {"every_us", "every_events"} & given.keys():
+            return given | {"every_us": PreviewSettings().window_us}
+        return given
 
     @model_validator(mode="after")
     def _can_be_written(self) -> FrameSettings:

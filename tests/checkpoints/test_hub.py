@@ -304,7 +304,7 @@ def test_missing_hub_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pip install 'dvspipe[hub]'" in load_error("hf://user/name")
 
 
-@pytest.mark.parametrize("words", ["infer NAME a.h5", "adapt NAME . -o b.safetensors", "export NAME --to nir -o c.nir"])
+@pytest.mark.parametrize("words", ["infer NAME a.h5", "adapt NAME . -o b.safetensors", "export NAME -o c.nir"])
 def test_commands_accept_a_hub_model(
     words: str, hub: type[Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

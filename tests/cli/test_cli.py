@@ -441,9 +441,9 @@ def test_mixed_folder_accepts_options_of_both_kinds(clip: Path, tmp_path: Path) 
 
 
 def test_neuron_draws_responses(tmp_path: Path) -> None:
-    said = dvspipe("neuron", "-o", "a.png", "--tau", 8, "--weight", 3, "--spikes", "1,2", cwd=tmp_path)
+    said = dvspipe("neuron", "-o", "a.png", "--tau-ms", 8, "--weight", 3, "--spikes-ms", "1,2", cwd=tmp_path)
     assert mentions(said.stdout, "tau 8 ms", "weight 3", "0 spikes", "0.703")  # 3/8 * 7/8 + 3/8
-    said = dvspipe("neuron", "-o", "b.png", "--tau", 10, "--weight", 8, "--spikes", "5,10,12", cwd=tmp_path)
+    said = dvspipe("neuron", "-o", "b.png", "--tau-ms", 10, "--weight", 8, "--spikes-ms", "5,10,12", cwd=tmp_path)
     assert mentions(said.stdout, "weight 8", "1 spike")
     assert cv2.imread(str(tmp_path / "a.png")) is not None
 
@@ -566,14 +566,14 @@ def test_train_then_infer(tmp_path: Path) -> None:
         ("data/left/0.h5", "0", "left"),
         ("data/right/1.h5", "1", "right"),
     ]
-    done = dvspipe("export", checkpoint, "--to", "nir", "-o", "a.nir", cwd=tmp_path)
+    done = dvspipe("export", checkpoint, "-o", "a.nir", cwd=tmp_path)
     assert mentions(done.stdout, "a.nir", "nir")
     assert "import_from_nir(nir.read('a.nir'))" in done.stdout
     assert "from_nir(nir.read('a.nir'), dt=0.0001)" in done.stdout
-    done = dvspipe("export", checkpoint, "--to", "nir", "-o", "b.nir", "--dt", "0.03", cwd=tmp_path)
+    done = dvspipe("export", checkpoint, "-o", "b.nir", "--dt", "0.03", cwd=tmp_path)
     assert "snntorch" not in done.stdout  # it only supports its own time step
     assert "--dt 0.0001" in done.stderr
-    dvspipe("export", checkpoint, "--to", "nir", "-o", "a.nir", cwd=tmp_path, code=2)
+    dvspipe("export", checkpoint, "-o", "a.nir", cwd=tmp_path, code=2)
     dvspipe("train", "mine.yaml", "data.root=data", *SHORT, "optimiser.epochs=1", cwd=tmp_path)
     assert (tmp_path / "runs" / "train" / "mine-2").is_dir()
     dvspipe("train", "mine.yaml", "data.root=data", "--out", run, cwd=tmp_path, code=2)
@@ -687,14 +687,14 @@ def test_train_then_infer(tmp_path: Path) -> None:
             ("one", "Train", "Test"),
         ),
         (["view", "-o", "out.png"], "RECORDING is missing"),
-        (["neuron", "-o", "out.gif"], ("neurons", ".gif")),
-        (["neuron", "-o", "out.png", "--spikes", "1,two"], ("--spikes", "1,two")),
-        (["neuron", "-o", "out.png", "--spikes", "nan"], "nan s"),
-        (["neuron", "-o", "out.png", "--spikes=-4,2"], "-4 ms"),
-        (["neuron", "-o", "out.png", "--tau", "0.2"], "0.2 ms"),
+        (["neuron", "-o", "out.gif"], ("neurons", ".gif", ".png")),
+        (["neuron", "-o", "out.png", "--spikes-ms", "1,two"], ("--spikes-ms", "1,two")),
+        (["neuron", "-o", "out.png", "--spikes-ms", "nan"], "nan s"),
+        (["neuron", "-o", "out.png", "--spikes-ms=-4,2"], "-4 ms"),
+        (["neuron", "-o", "out.png", "--tau-ms", "0.2"], "0.2 ms"),
         (["neuron", "-o", "out.png", *[f"--weight={k}" for k in range(9)]], ("24", "neurons")),
-        (["export", "there.h5", "--to", "nir", "-o", "out.nir"], "there.h5"),
-        (["export", "there.h5", "--to", "pdf", "-o", "out.pdf"], ("pdf", "nir", "onnx")),
+        (["export", "there.h5", "-o", "out.nir"], "there.h5"),
+        (["export", "there.h5", "-o", "out.pdf"], ("out.pdf", ".nir", ".onnx")),
         (["fly"], "No such command"),
     ],
 )
@@ -818,7 +818,7 @@ def test_encode_writes_the_spikes_of_several_codes(tmp_path: Path) -> None:
     grey = np.array([[0, 60, 120], [180, 200, 255]], np.uint8)
     cv2.imwrite(str(tmp_path / "grey.png"), grey)
     codes = ("--method", "latency", "--method", "population")
-    dvspipe("encode", "grey.png", *codes, "--steps", 30, "--set", "neurons=5", "-o", "spikes.npz", cwd=tmp_path)
+    dvspipe("encode", "grey.png", *codes, "--steps", 30, "--neurons", 5, "-o", "spikes.npz", cwd=tmp_path)
     with np.load(tmp_path / "spikes.npz") as file:
         assert set(file) == {"latency", "population", "step_us"}
         assert np.array_equal(file["latency"], Latency(steps=30).encode(grey))
@@ -834,17 +834,17 @@ def test_encode_writes_the_spikes_of_several_codes(tmp_path: Path) -> None:
     [
         (["nope.png", "-o", "a.png"], "nope.png: no such image file"),
         (["text.png", "-o", "a.png"], "text.png: not an image that OpenCV can read"),
-        (["grey.png", "-o", "a.png", "--method", "rate"], "'rate' is not one of 'poisson', 'latency'"),
+        (["grey.png", "-o", "a.png", "--method", "rate"], ("--method", "rate", "poisson", "latency")),
         (["grey.png", "-o", "a.png", "--steps", "0"], "encode --method poisson: steps = 0"),
-        (["grey.png", "-o", "a.png", "--resize", "0x3"], "--resize '0x3' is not of the form WIDTHxHEIGHT"),
-        (["grey.png", "-o", "a.gif"], "a.gif: cannot write spikes as .gif; use .png or .npz"),
+        (["grey.png", "-o", "a.png", "--resize", "0x3"], ("resize", "0x3", "WIDTHxHEIGHT")),
+        (["grey.png", "-o", "a.gif"], ("a.gif", "found .gif", ".png or .npz")),
     ],
 )
-def test_encode_errors_are_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_encode_errors_are_one_line(tmp_path: Path, arguments: list[str], message: object) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((2, 3), np.uint8))
     (tmp_path / "text.png").write_text("text")
     before = set(tmp_path.iterdir())
-    assert message in dvspipe("encode", *arguments, cwd=tmp_path, code=2).stderr
+    assert mentions(dvspipe("encode", *arguments, cwd=tmp_path, code=2).stderr, message)
     assert set(tmp_path.iterdir()) == before
 
 

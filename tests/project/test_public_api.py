@@ -64,7 +64,7 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
         "open_recording": lambda: dvspipe.open_recording(texts["a.h5"]),
         "convert": lambda: dvspipe.convert(texts["a.webm"], f"{tmp_path}/converted.csv"),
         "view": lambda: dvspipe.view(texts["a.h5"], f"{tmp_path}/a.png"),
-        "export": lambda: dvspipe.export(checkpoint, f"{tmp_path}/a.nir", to="nir"),
+        "export": lambda: dvspipe.export(checkpoint, f"{tmp_path}/a.nir"),
         "infer": lambda: dvspipe.infer(checkpoint, texts["a.h5"], sensor="34x34"),
         "frames": lambda: dvspipe.frames(texts["a.h5"], f"{tmp_path}/frames"),
         "live": lambda: next(dvspipe.live(texts["a.h5"], checkpoint, speed=1e6, fit="scale", sensor="34x34")),
