@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -27,7 +27,7 @@ from .warmup import warmup
 if TYPE_CHECKING:
     from typer._click.core import Context, Parameter
 
-COMMANDS = {
+COMMANDS: dict[str, dict[str, Any]] = {
     "Commands": {
         "train": train,
         "live": live,
@@ -112,7 +112,7 @@ def _create() -> typer.Typer:
 
 app = _create()
 for _name, _command in BY_NAME.items():
-    app.command(_name, cls=_Command, rich_help_panel=PANELS[_name])(_command)  # type: ignore[type-var]
+    app.command(_name, cls=_Command, rich_help_panel=PANELS[_name])(_command)
 for _name, _group in GROUPS.items():
     app.add_typer(_group, name=_name, cls=_Group, rich_help_panel=GROUPS_PANEL)
     for _part in _group.registered_commands:
