@@ -28,11 +28,7 @@ COMMANDS = {
 }
 """Commands by the headings of the help: place and summary of each."""
 
-FIRST_STEPS = """First steps:
-
-    dvspipe demo
-    dvspipe convert VIDEO -o EVENTS.h5
-    dvspipe view EVENTS.h5 -o PREVIEW.webm"""
+FIRST_STEPS = "First steps: dvspipe demo; dvspipe convert VIDEO -o EVENTS.h5; dvspipe view EVENTS.h5 -o PREVIEW.webm"
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
 NOT_INSTALLED = "this command needs {}, but it is not installed; pip install dvspipe installs all dependencies"
 LEFT_OUT = frozenset({"norse", "sklearn", "tonic", "torch"})  # missing from requirements/convert.txt
@@ -63,6 +59,7 @@ def _create() -> App:
 app = _create()
 EVERY_COMMAND = Group("Every command", sort_key=1000)
 app["--help"].group = EVERY_COMMAND
+app.register_install_completion_command(group=EVERY_COMMAND, help="Install completion for the current shell.")
 Switch = Parameter(group=EVERY_COMMAND, show_default=False)
 
 
