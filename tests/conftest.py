@@ -25,6 +25,14 @@ settings.register_profile(
 settings.load_profile("dvspipe")
 
 
+def pytest_configure() -> None:
+    """Run torch in one thread, in processes that tests start, too.
+
+    With more threads than free cores, each operation waits for the next turn of a thread, 50 ms on a busy machine.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def random_events(seed: int, count: int, sensor: SensorSize = SENSOR, span_us: int = 100_000) -> Events:
     rng = np.random.default_rng(seed)
     return Events(
