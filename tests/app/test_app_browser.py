@@ -38,6 +38,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu"]  # emulating a GPU takes a tenth of th
 SAMPLE = Path(__file__).parents[2] / "dvspipe" / "app" / "sample.mp4"
 CAMERA = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
 PATIENCE_MS = 120_000.0  # test machines are slow and busy
+SCREEN = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 BEYOND = """(width) => [...document.querySelectorAll("button, p, video, iframe, .block")].filter(each => {
   const box = each.getBoundingClientRect();
@@ -60,14 +61,19 @@ class Site:
         Before, clicks can be lost, and a reload ends requests with console errors of Gradio.
         """
         page.set_default_timeout(PATIENCE_MS)
-        page.on("request", lambda request: self._check(request.url))
+        page.on("request", lambda request: self._check_request(request.url))
         page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         page.on("console", lambda text: self.faults.append(f"console: {text.text}") if text.type == "error" else None)
         page.goto(self.address)
         frame_of(page).locator(".facts").wait_for()
         return page
 
-    def _check(self, url: str) -> None:
+    def check(self) -> None:
+        """Fail if a page did something unwanted since the last check."""
+        faults, self.faults = self.faults, []
+        assert not faults
+
+    def _check_request(self, url: str) -> None:
         if not url.startswith((self.address.partition("?")[0], "data:", "blob:", "about:")):
             self.faults.append(f"request: {url}")
 
@@ -126,7 +132,7 @@ def browser(driver: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
 @pytest.fixture(scope="module")
 def shared_page(browser: Any, site: Site) -> Any:
     """One page for all tests: loading it takes 5 s of CPU, more than most tests."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"])
+    context = browser.new_context(viewport=SCREEN, permissions=["camera"])
     return site.watch(context.new_page())
 
 
@@ -135,17 +141,16 @@ def page(shared_page: Any, site: Site) -> Iterator[Any]:
     """The page with its first tab open, in the state that the previous test left."""
     shared_page.get_by_role("tab", name="Video to events").click()
     yield shared_page
-    faults = site.faults.copy()
-    site.faults.clear()
-    assert not faults
+    site.check()
 
 
 @pytest.fixture
-def fresh_page(page: Any) -> Any:
-    """The page after a reload: a file can be uploaded."""
-    page.reload()
-    frame_of(page).locator(".facts").wait_for()
-    return page
+def fresh_page(browser: Any, site: Site) -> Iterator[Any]:
+    """A page of its own, for tests that upload or reload."""
+    opened = site.watch(browser.new_page(viewport=SCREEN))
+    yield opened
+    opened.close()
+    site.check()
 
 
 def frame_of(page: Any) -> Any:
@@ -173,6 +178,8 @@ def upload(page: Any, path: Path, shown: Any) -> None:
 
 def test_address_bar_does_not_show_the_token(page: Any) -> None:
     assert "token" not in page.url
+    page.reload()
+    frame_of(page).locator(".facts").wait_for()
 
 
 def test_every_picture_and_control_has_an_accessible_name(page: Any) -> None:
@@ -273,14 +280,16 @@ def test_two_players_are_synchronised(page: Any) -> None:
     frames[1].get_by_role("button", name="Play").wait_for()
 
 
-def test_sample_clip_is_classified(page: Any) -> None:
-    page.get_by_role("tab", name="What does it show?").click()
-    choose_sample(page)
-    page.get_by_role("button", name="What does it show?").click()
-    frame = frame_of(page)
+def test_sample_clip_is_classified_and_the_page_reloads(fresh_page: Any) -> None:
+    fresh_page.get_by_role("tab", name="What does it show?").click()
+    choose_sample(fresh_page)
+    fresh_page.get_by_role("button", name="What does it show?").click()
+    frame = frame_of(fresh_page)
     frame.locator(".label", has_text="left arm clockwise").wait_for()
     frame.locator("p", has_text="right hand wave").wait_for()
     frame.get_by_role("slider", name="Time in seconds").first.wait_for()
+    fresh_page.reload()
+    fresh_page.get_by_role("tab", name="Video to events").wait_for()
 
 
 def test_gesture_of_the_sample_clip_is_added_and_removed(page: Any) -> None:
@@ -343,7 +352,7 @@ def test_all_tabs_are_visible_and_fit_a_phone(browser: Any, site: Site) -> None:
         beyond = opened.evaluate(BEYOND, PHONE["width"])
         assert not beyond, (name, beyond)
     phone.close()
-    assert not site.faults, site.faults
+    site.check()
 
 
 def test_webcam_is_classified_live_and_recorded(page: Any, tmp_path: Path) -> None:
