@@ -17,6 +17,7 @@ COMMANDS = {
     "First steps": {
         "convert": (".convert:convert", "Convert videos to events of a simulated camera, or recordings to formats."),
         "infer": (".infer:infer", "Classify recordings over time: labels, probabilities and segments."),
+        "view": (".analysis:view", "Show a recording as a video, pictures or a chart, or in the rerun viewer."),
     },
     "Recordings": {
         "info": (".recordings:info", "Show format, sensor, events, duration and settings of recordings."),
@@ -24,6 +25,19 @@ COMMANDS = {
         "cut": (".recordings:cut", "Cut a recording in time and in space."),
         "merge": (".recordings:merge", "Merge recordings of one sensor into one."),
         "filter": (".filter:filter_", "Remove noise from a recording, and score noise filters."),
+        "frames": (".frames:frames", "Write recordings as folders of pictures or arrays, also for YOLO and COCO."),
+        "compare": (".analysis:compare", "Compare two recordings of the same scene."),
+        "calibrate": (".analysis:calibrate", "Fit the pixel model to a recording with frames and events."),
+        "track": (".track:track", "Track the joints of the largest person in a video, and write them as CSV."),
+    },
+    "Classifiers": {
+        "adapt": (".adapt:adapt", "Adapt a trained network to the sensor of unlabelled recordings."),
+        "quantise": (".quantise:quantise", "Compile a trained network to 8-bit integers, and compare both."),
+        "export": (".export:export", "Export a trained network as NIR, ONNX or C99 code."),
+    },
+    "Spikes": {
+        "encode": (".encode:encode", "Encode an image as spike trains and draw or store them."),
+        "neuron": (".neuron:neuron", "Draw the response of LIF neurons to a spike train."),
     },
 }
 """Commands by the headings of the help: place and summary of each."""
@@ -57,6 +71,8 @@ def _create() -> App:
 
 
 app = _create()
+for each in (app, app.meta):
+    each.suppress_keyboard_interrupt = False  # main prints that the command was interrupted
 EVERY_COMMAND = Group("Every command", sort_key=1000)
 app["--help"].group = EVERY_COMMAND
 app.register_install_completion_command(group=EVERY_COMMAND, help="Install completion for the current shell.")
@@ -93,7 +109,8 @@ def start(
 
 
 def run(words: tuple[str, ...]) -> None:
-    """Run one command."""
+    """Run one command; the path - is written ./- for the parser, which would read it as an option."""
+    words = tuple("./-" if word == "-" else word for word in words)
     if words and not any(words[0] in commands for commands in COMMANDS.values()) and words[0][0] != "-":
         from .app_typer import app as rest
 

@@ -8,19 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from .adapt import adapt
-from .analysis import calibrate, compare, view
 from .configs import configs
 from .data import data
-from .encode import encode
-from .export import export
-from .frames import frames
 from .learn import learn
 from .live import live
 from .manifest import manifest
-from .neuron import neuron
 from .page import app as app_page
-from .quantise import quantise
 from .screen import (
     notes,
     screen,
@@ -28,7 +21,6 @@ from .screen import (
     show_log,
 )
 from .synth import synth
-from .track import track
 from .training import demo, evaluate, train
 from .warmup import warmup
 
@@ -40,18 +32,11 @@ COMMANDS = {
         "train": train,
         "live": live,
         "learn": learn,
-        "view": view,
         "app": app_page,
         "demo": demo,
     },
-    "Recordings": {
-        "frames": frames,
-        "compare": compare,
-        "calibrate": calibrate,
-        "track": track,
-    },
-    "Classifiers": {"eval": evaluate, "adapt": adapt, "quantise": quantise, "export": export},
-    "Spikes": {"encode": encode, "neuron": neuron},
+    "Recordings": {},
+    "Classifiers": {"eval": evaluate},
     "Administration": {"manifest": manifest, "warmup": warmup},
 }
 """Commands by the headings of the help and by name."""

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+from commands import dvspipe
 from conftest import SENSOR, random_events, rows_of
 from facts import raises
 from typer.testing import CliRunner
@@ -382,8 +383,7 @@ def test_network_trains_on_a_tonic_data_set_and_keeps_its_classes(tmp_path: Path
     assert run.exit_code == 0, run.output
     clip = next((tmp_path / "data").rglob("*.bin"))
     network = tmp_path / "run" / "weights" / "best.safetensors"
-    answer = CliRunner().invoke(app, ["infer", str(network), str(clip), "--json"])
-    assert answer.exit_code == 0, answer.output
+    answer = dvspipe("infer", network, clip, "--json")
     assert re.search(r'"class":"\d"', answer.output), answer.output
 
 

@@ -476,7 +476,7 @@ def test_command_prints_json_lines_and_records(checkpoint: Path, tmp_path: Path)
     options = "--json", "--every", 40, "--speed", 1000, "--record", "seen.h5"
     done = dvspipe("live", "bar.h5", checkpoint, *options, cwd=tmp_path)
     answers = [LiveAnswer.model_validate_json(line) for line in done.stdout.splitlines()]
-    shown = dvspipe("infer", checkpoint, "bar.h5", "--json", "--set", "stateful=true", cwd=tmp_path)
+    shown = dvspipe("infer", checkpoint, "bar.h5", "--json", "--stateful", cwd=tmp_path)
     assert json.loads(shown.stdout)["answer"]["windows"] == 2 * len(answers)
     assert [answer.t_us for answer in answers] == [answers[0].t_us + 40_000 * n for n in range(5)]
     assert mentions(done.stderr.splitlines()[-1], "5 predictions", "0.2 s", "0 chunks", "%")
