@@ -104,13 +104,13 @@ from .training import LogCallback as LogCallback
 from .training import TrainConfig as TrainConfig
 from .training import TrainingCallback as TrainingCallback
 from .training import choose_settings as choose_settings
-from .training import evaluate as evaluate
-from .training import train as train
 from .verbs.classification import infer as infer
 from .verbs.conversion import convert as convert
 from .verbs.editing import cut as cut
 from .verbs.editing import filter as filter  # noqa: A004
 from .verbs.editing import merge as merge
+from .verbs.training import evaluate as evaluate
+from .verbs.training import train as train
 from .video.config import VideoSettings as VideoSettings
 from .video.frames import Frame as Frame
 from .video.frames import frames_from_arrays as frames_from_arrays

@@ -29,7 +29,6 @@ from .screen import (
 )
 from .synth import synth
 from .track import track
-from .training import demo, evaluate, train
 from .warmup import warmup
 
 if TYPE_CHECKING:
@@ -37,12 +36,10 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "Commands": {
-        "train": train,
         "live": live,
         "learn": learn,
         "view": view,
         "app": app_page,
-        "demo": demo,
     },
     "Recordings": {
         "frames": frames,
@@ -50,7 +47,7 @@ COMMANDS = {
         "calibrate": calibrate,
         "track": track,
     },
-    "Classifiers": {"eval": evaluate, "adapt": adapt, "quantise": quantise, "export": export},
+    "Classifiers": {"adapt": adapt, "quantise": quantise, "export": export},
     "Spikes": {"encode": encode, "neuron": neuron},
     "Administration": {"manifest": manifest, "warmup": warmup},
 }

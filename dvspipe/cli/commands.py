@@ -26,6 +26,7 @@ GIVEN_BY_TERMINAL = frozenset({"progress", "callback", "draw"})
 TERMINAL_TYPES: Mapping[str, object] = {
     "recording": Path,
     "recordings": list[Path],
+    "out": Path | None,
     "source": Path,
     "checkpoint": str,
     "sensor": str | None,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..base.errors import ConfigError, DataError, Remedy
 from .options_typer import CheckpointName, Overwrite, read_config
 from .screen import TextTable, notes, screen
-from .training import PartOption, show_training
+from .training import show_training
 
 if TYPE_CHECKING:
     from ..base.config import SettingsTree
@@ -34,7 +34,7 @@ def quantise(
         list[str] | None,
         typer.Argument(metavar="KEY=VALUE", help="Settings that override CONFIG, such as data.root=DIR."),
     ] = None,
-    part: PartOption = "test",
+    part: Annotated[Literal["test", "validation", "train", "all"], typer.Option(help="Part to compare on.")] = "test",
     bits: Annotated[
         int, typer.Option(min=2, max=8, metavar="N", help="Number of bits of a weight; stored as 8 bits.")
     ] = 8,

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from ..base.arguments import checked
-from ..base.config import Settings, SettingsTree, as_settings, build, merge_settings, read_yaml
+from ..base.config import Settings, SettingsTree, as_settings
 from ..base.errors import FileError
 from ..base.files import REPLACE
 from ..inference.joint_training import JointWindows, count_correct, train_joints
@@ -23,7 +23,7 @@ from ..parallel import Processes, Progress, ignore_progress
 from ..report import GestureFilm, write_movement_page, write_training_page
 from ..results import JointTest, RunFolder, TestResult, TrainingRun
 from ..synthesis import OTHER, CameraKind, GesturesPlan, Repertoire, is_synthetic, write_gestures
-from ..training import LogCallback, TrainConfig, TrainingCallback, train
+from ..training import LogCallback, TrainConfig, TrainingCallback, run_training
 from .arms import draw_tracks, sample_windows
 from .films import ExampleFilm, list_films, list_videos, set_parts
 from .study import Study, study_films
@@ -228,9 +228,7 @@ def learn_study(
     engine, progress = Processes(config.jobs), partial(callback.on_progress, "rendering people")
     write_gestures(clips, plan, engine=engine, progress=progress)
     resume = run.config.is_file() and not overwrite
-    trained = train(
-        make_config(clips, config), folder, command=command, callback=callback, resume=resume, overwrite=overwrite
-    )
+    trained = run_training(make_config(clips, config), run, command=command, callback=callback, resume=resume)
     if not run.joints.is_file() or overwrite:
         repertoire = study.describe().to_repertoire(folder / TRACKS)
         joints = learn_joints(repertoire, config, partial(callback.on_progress, "training on joints"))
@@ -296,7 +294,7 @@ def make_config(clips: Path, config: LearnConfig) -> TrainConfig:
         "optimiser": {"epochs": config.epochs, "learning_rate": 0.002, "ema": 0.99},
         "jobs": config.jobs,
     }
-    return build(TrainConfig, merge_settings(read_yaml(BASE), chosen), BASE)
+    return TrainConfig.read(BASE, chosen)
 
 
 def find_similar(test: TestResult) -> Iterator[str]:

@@ -42,7 +42,7 @@ BUILT = "generated/"  # pages written by the build; scripts/docs/site_check.py c
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 FOLDERS = tuple(f"{name}/" for name in ("configs", "docs", "dvspipe", "examples", "scripts", "tests"))
 GROUPS = tuple(TrainConfig.model_fields)
-TAKES_CONFIG = {"train", "eval", "data stats", "data check"}
+TAKES_CONFIG = {"train", "evaluate", "data stats", "data check"}
 SETTINGS_OF = {
     "adapt": (InferConfig,),
     "view": (PreviewSettings,),

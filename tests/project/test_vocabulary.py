@@ -27,7 +27,6 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "python.md"
 SENSOR = dvspipe.SensorSize(width=128, height=128)
 EVENTS = random_events(0, 2000, SENSOR, 800_000).shift_time(1_700_000_000_000_000)
 METHODS = [name for name, each in vars(EventMethods).items() if inspect.isfunction(each)]
-FUNCTIONS = {"eval": "evaluate"}  # `eval` is a function of Python
 ONLY_RELATED = {"configs"}  # commands whose functions have other names
 ROOMS: list[Any] = [dvspipe.torch, dvspipe.rules, dvspipe.encoding, dvspipe.datasets]
 """Modules that explain unknown names."""
@@ -55,7 +54,7 @@ def test_table_lists_every_command_with_its_function_and_method() -> None:
     for row in table():
         found = pkgutil.resolve_name(row.function.partition("`")[0]) if row.function else None
         if inspect.isfunction(found) and row.command not in ONLY_RELATED:
-            assert row.function == f"dvspipe.{FUNCTIONS.get(row.command, row.command)}"
+            assert row.function == f"dvspipe.{row.command}"
         assert row.method in ("", f"events.{row.command}")
 
 

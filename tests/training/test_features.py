@@ -20,8 +20,9 @@ from dvspipe.checkpoints.export import export
 from dvspipe.inference import Classifier
 from dvspipe.report import write_training_page
 from dvspipe.results import TrainingRun
-from dvspipe.training import TrainConfig, TrainingCallback, train
+from dvspipe.training import TrainConfig, TrainingCallback
 from dvspipe.training.features import fit_logistic
+from dvspipe.verbs.training import train
 
 SMALL = {
     "jobs": 1,
