@@ -98,7 +98,6 @@ from .simulator import EventSimulator as EventSimulator
 from .simulator import SimulatorConfig as SimulatorConfig
 from .simulator import calibrate as calibrate
 from .simulator import simulate as simulate
-from .streaming import live as live
 from .training import Choice as Choice
 from .training import LogCallback as LogCallback
 from .training import TrainConfig as TrainConfig
@@ -109,6 +108,7 @@ from .verbs.conversion import convert as convert
 from .verbs.editing import cut as cut
 from .verbs.editing import filter as filter  # noqa: A004
 from .verbs.editing import merge as merge
+from .verbs.live import live as live
 from .verbs.training import evaluate as evaluate
 from .verbs.training import train as train
 from .video.config import VideoSettings as VideoSettings

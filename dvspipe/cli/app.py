@@ -18,6 +18,7 @@ COMMANDS = {
         "convert": (".convert:convert", "Convert videos to events of a simulated camera, or recordings to formats."),
         "train": (".training:train", "Train a spiking classifier on labelled recordings, and test it."),
         "infer": (".infer:infer", "Classify recordings over time: labels, probabilities and segments."),
+        "live": (".live:live", "Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."),
         "demo": (".training:demo", "Classify a rendered gesture, then fine-tune a network in a given time."),
     },
     "Recordings": {

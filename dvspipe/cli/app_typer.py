@@ -16,7 +16,6 @@ from .encode import encode
 from .export import export
 from .frames import frames
 from .learn import learn
-from .live import live
 from .manifest import manifest
 from .neuron import neuron
 from .page import app as app_page
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "Commands": {
-        "live": live,
         "learn": learn,
         "view": view,
         "app": app_page,

@@ -27,6 +27,7 @@ TERMINAL_TYPES: Mapping[str, object] = {
     "recording": Path,
     "recordings": list[Path],
     "out": Path | None,
+    "record": Path | None,
     "source": Path,
     "checkpoint": str,
     "sensor": str | None,
