@@ -63,7 +63,6 @@ from .inference import adapt_readout as adapt_readout
 from .inference import classify_many as classify_many
 from .inference import plan_tasks as plan_tasks
 from .integers.quantisation import quantise as quantise
-from .oneshot import learn as learn
 from .parallel import Outcome as Outcome
 from .parallel import Processes as Processes
 from .parallel import Shard as Shard
@@ -108,6 +107,7 @@ from .verbs.conversion import convert as convert
 from .verbs.editing import cut as cut
 from .verbs.editing import filter as filter  # noqa: A004
 from .verbs.editing import merge as merge
+from .verbs.learning import learn as learn
 from .verbs.live import live as live
 from .verbs.training import evaluate as evaluate
 from .verbs.training import train as train

@@ -15,7 +15,6 @@ from .data import data
 from .encode import encode
 from .export import export
 from .frames import frames
-from .learn import learn
 from .manifest import manifest
 from .neuron import neuron
 from .page import app as app_page
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "Commands": {
-        "learn": learn,
         "view": view,
         "app": app_page,
     },
