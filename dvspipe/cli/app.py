@@ -16,8 +16,12 @@ from .usage import explain_usage
 COMMANDS = {
     "First steps": {
         "convert": (".convert:convert", "Convert videos to events of a simulated camera, or recordings to formats."),
+        "train": (".training:train", "Train a spiking classifier on labelled recordings, and test it."),
         "infer": (".infer:infer", "Classify recordings over time: labels, probabilities and segments."),
+        "live": (".live:live", "Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."),
+        "learn": (".learn:learn", "Learn new gestures from one film each, and train a classifier on them."),
         "view": (".analysis:view", "Show a recording as a video, pictures or a chart, or in the rerun viewer."),
+        "demo": (".training:demo", "Classify a rendered gesture, then fine-tune a network in a given time."),
     },
     "Recordings": {
         "info": (".recordings:info", "Show format, sensor, events, duration and settings of recordings."),
@@ -31,6 +35,7 @@ COMMANDS = {
         "track": (".track:track", "Track the joints of the largest person in a video, and write them as CSV."),
     },
     "Classifiers": {
+        "evaluate": (".training:evaluate", "Evaluate a classifier on a data set: accuracy, calibration, confusions."),
         "adapt": (".adapt:adapt", "Adapt a trained network to the sensor of unlabelled recordings."),
         "quantise": (".quantise:quantise", "Compile a trained network to 8-bit integers, and compare both."),
         "export": (".export:export", "Export a trained network as NIR, ONNX or C99 code."),

@@ -45,8 +45,12 @@ GIVEN_BY_TERMINAL = frozenset({"progress", "callback", "draw"})
 """Parameters that a command fills in, and that are no options."""
 
 TERMINAL_TYPES: Mapping[str, object] = {
+    "starts": dict[str, float] | None,
+    "stops": dict[str, float] | None,
     "recording": Path,
     "recordings": list[Path],
+    "out": Path | None,
+    "record": Path | None,
     "source": Path,
     "checkpoint": str,
     "sensor": str | None,
@@ -64,6 +68,8 @@ LOOKS: Mapping[str, Parameter] = {
     "out": Parameter(alias="-o"),
     "sensor": Parameter(metavar="WxH"),
     "region": Parameter(metavar="WxH+X+Y"),
+    "starts": Parameter(metavar=".NAME SECONDS"),
+    "stops": Parameter(metavar=".NAME SECONDS"),
 }
 """How options with these names are written, wherever they occur."""
 

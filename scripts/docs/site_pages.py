@@ -348,7 +348,7 @@ def settings_page() -> str:
         "# Configuration\n",
         "All settings with their types and defaults. A configuration contains only what differs from the defaults.\n",
         "## Training\n",
-        "For `dvspipe train`, `eval` and `data`, in a YAML file or as KEY=VALUE:",
+        "For `dvspipe train`, `evaluate` and `data`, in a YAML file or as KEY=VALUE:",
         "`dvspipe train mine.yaml optimiser.epochs=10`. Both need the full name; a dot is a group of the file:",
         "`optimiser: {epochs: 10}`. Short names, such as `epochs=10`, are keywords of Python only.\n",
         *_group(TrainConfig, ""),

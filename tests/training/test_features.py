@@ -19,9 +19,10 @@ from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.inference import Classifier
 from dvspipe.report import write_training_page
 from dvspipe.results import TrainingRun
-from dvspipe.training import TrainConfig, TrainingCallback, train
+from dvspipe.training import TrainConfig, TrainingCallback
 from dvspipe.training.features import fit_logistic
 from dvspipe.verbs.deployment import export
+from dvspipe.verbs.training import train
 
 SMALL = {
     "jobs": 1,
