@@ -70,8 +70,10 @@ def _create() -> App:
     package = __package__
     for heading, commands in COMMANDS.items():
         group = Group.create_ordered(heading)
-        for name, (place, summary) in commands.items():
-            created.command(f"{package}{place}", name=name, group=group, help=summary, help_epilogue="")
+        for position, (name, (place, summary)) in enumerate(commands.items()):
+            created.command(
+                f"{package}{place}", name=name, group=group, sort_key=position, help=summary, help_epilogue=""
+            )
     return created
 
 

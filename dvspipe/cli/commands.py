@@ -159,7 +159,7 @@ def _as_option(name: str, kind: object, text: str | None) -> object:
             return Annotated[each | None, look]
     looks = [LOOKS.get(name, Parameter())]
     if text is not None:
-        looks.append(Parameter(help=text.replace("None: ", "Default: ")))
+        looks.append(Parameter(help=text.replace("; None: ", "; default: ").replace("None: ", "Default: ")))
     values = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if bool in (values, *get_args(values)):
         looks.append(Parameter(show_default=False))

@@ -109,7 +109,7 @@ def test_command_shows_the_time_before_it_reports_progress(
     monkeypatch.setattr(own, "POLL_S", 0.01)
     monkeypatch.setattr(recordings, "_collect", lambda *_: pytest.fail(wait_for_line(capsys)))
     with pytest.raises(pytest.fail.Exception, match="^working: 0:00:"):
-        app(["info", "x.h5"], standalone_mode=False)
+        app.meta(["info", "x.h5"])
     with own.show_activity() as activity:
         assert activity.stage == WORKING  # the display of the failed command has ended
 
