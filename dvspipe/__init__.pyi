@@ -60,7 +60,6 @@ from .inference import ReadoutAdaptation as ReadoutAdaptation
 from .inference import adapt_readout as adapt_readout
 from .inference import classify_many as classify_many
 from .inference import plan_tasks as plan_tasks
-from .oneshot import learn as learn
 from .parallel import Outcome as Outcome
 from .parallel import Processes as Processes
 from .parallel import Shard as Shard
@@ -93,14 +92,11 @@ from .results import TrainingRun as TrainingRun
 from .simulator import EventSimulator as EventSimulator
 from .simulator import SimulatorConfig as SimulatorConfig
 from .simulator import simulate as simulate
-from .streaming import live as live
 from .training import Choice as Choice
 from .training import LogCallback as LogCallback
 from .training import TrainConfig as TrainConfig
 from .training import TrainingCallback as TrainingCallback
 from .training import choose_settings as choose_settings
-from .training import evaluate as evaluate
-from .training import train as train
 from .verbs.classification import adapt as adapt
 from .verbs.classification import infer as infer
 from .verbs.conversion import convert as convert
@@ -111,6 +107,10 @@ from .verbs.editing import filter as filter  # noqa: A004
 from .verbs.editing import merge as merge
 from .verbs.inspection import calibrate as calibrate
 from .verbs.inspection import view as view
+from .verbs.learning import learn as learn
+from .verbs.live import live as live
+from .verbs.training import evaluate as evaluate
+from .verbs.training import train as train
 from .video.config import VideoSettings as VideoSettings
 from .video.frames import Frame as Frame
 from .video.frames import frames_from_arrays as frames_from_arrays

@@ -16,8 +16,12 @@ from .usage import explain_usage
 COMMANDS = {
     "First steps": {
         "convert": (".convert:convert", "Convert videos to events of a simulated camera, or recordings to formats."),
+        "train": (".training:train", "Train a spiking classifier on labelled recordings, and test it."),
         "infer": (".infer:infer", "Classify recordings over time: labels, probabilities and segments."),
+        "live": (".live:live", "Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."),
+        "learn": (".learn:learn", "Learn new gestures from one film each, and train a classifier on them."),
         "view": (".analysis:view", "Show a recording as a video, pictures or a chart, or in the rerun viewer."),
+        "demo": (".training:demo", "Classify a rendered gesture, then fine-tune a network in a given time."),
     },
     "Recordings": {
         "info": (".recordings:info", "Show format, sensor, events, duration and settings of recordings."),
@@ -31,6 +35,7 @@ COMMANDS = {
         "track": (".track:track", "Track the joints of the largest person in a video, and write them as CSV."),
     },
     "Classifiers": {
+        "evaluate": (".training:evaluate", "Evaluate a classifier on a data set: accuracy, calibration, confusions."),
         "adapt": (".adapt:adapt", "Adapt a trained network to the sensor of unlabelled recordings."),
         "quantise": (".quantise:quantise", "Compile a trained network to 8-bit integers, and compare both."),
         "export": (".export:export", "Export a trained network as NIR, ONNX or C99 code."),
@@ -42,11 +47,7 @@ COMMANDS = {
 }
 """Commands by the headings of the help: place and summary of each."""
 
-FIRST_STEPS = """First steps:
-
-    dvspipe demo
-    dvspipe convert VIDEO -o EVENTS.h5
-    dvspipe view EVENTS.h5 -o PREVIEW.webm"""
+FIRST_STEPS = "First steps: dvspipe demo; dvspipe convert VIDEO -o EVENTS.h5; dvspipe view EVENTS.h5 -o PREVIEW.webm"
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
 NOT_INSTALLED = "this command needs {}, but it is not installed; pip install dvspipe installs all dependencies"
 LEFT_OUT = frozenset({"norse", "sklearn", "tonic", "torch"})  # missing from requirements/convert.txt
@@ -69,8 +70,10 @@ def _create() -> App:
     package = __package__
     for heading, commands in COMMANDS.items():
         group = Group.create_ordered(heading)
-        for name, (place, summary) in commands.items():
-            created.command(f"{package}{place}", name=name, group=group, help=summary, help_epilogue="")
+        for position, (name, (place, summary)) in enumerate(commands.items()):
+            created.command(
+                f"{package}{place}", name=name, group=group, sort_key=position, help=summary, help_epilogue=""
+            )
     return created
 
 
@@ -79,6 +82,7 @@ for each in (app, app.meta):
     each.suppress_keyboard_interrupt = False  # main prints that the command was interrupted
 EVERY_COMMAND = Group("Every command", sort_key=1000)
 app["--help"].group = EVERY_COMMAND
+app.register_install_completion_command(group=EVERY_COMMAND, help="Install completion for the current shell.")
 Switch = Parameter(group=EVERY_COMMAND, show_default=False)
 
 

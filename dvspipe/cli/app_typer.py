@@ -10,8 +10,6 @@ from typer.core import TyperCommand, TyperGroup
 
 from .configs import configs
 from .data import data
-from .learn import learn
-from .live import live
 from .manifest import manifest
 from .page import app as app_page
 from .screen import (
@@ -21,7 +19,6 @@ from .screen import (
     show_log,
 )
 from .synth import synth
-from .training import demo, evaluate, train
 from .warmup import warmup
 
 if TYPE_CHECKING:
@@ -29,14 +26,8 @@ if TYPE_CHECKING:
 
 COMMANDS: dict[str, dict[str, Any]] = {
     "Commands": {
-        "train": train,
-        "live": live,
-        "learn": learn,
         "app": app_page,
-        "demo": demo,
     },
-    "Recordings": {},
-    "Classifiers": {"eval": evaluate},
     "Administration": {"manifest": manifest, "warmup": warmup},
 }
 """Commands by the headings of the help and by name."""

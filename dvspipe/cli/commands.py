@@ -45,8 +45,12 @@ GIVEN_BY_TERMINAL = frozenset({"progress", "callback", "draw"})
 """Parameters that a command fills in, and that are no options."""
 
 TERMINAL_TYPES: Mapping[str, object] = {
+    "starts": dict[str, float] | None,
+    "stops": dict[str, float] | None,
     "recording": Path,
     "recordings": list[Path],
+    "out": Path | None,
+    "record": Path | None,
     "source": Path,
     "checkpoint": str,
     "sensor": str | None,
@@ -64,6 +68,8 @@ LOOKS: Mapping[str, Parameter] = {
     "out": Parameter(alias="-o"),
     "sensor": Parameter(metavar="WxH"),
     "region": Parameter(metavar="WxH+X+Y"),
+    "starts": Parameter(metavar=".NAME SECONDS"),
+    "stops": Parameter(metavar=".NAME SECONDS"),
 }
 """How options with these names are written, wherever they occur."""
 
@@ -153,7 +159,7 @@ def _as_option(name: str, kind: object, text: str | None) -> object:
             return Annotated[each | None, look]
     looks = [LOOKS.get(name, Parameter())]
     if text is not None:
-        looks.append(Parameter(help=text.replace("None: ", "Default: ")))
+        looks.append(Parameter(help=text.replace("; None: ", "; default: ").replace("None: ", "Default: ")))
     values = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if bool in (values, *get_args(values)):
         looks.append(Parameter(show_default=False))

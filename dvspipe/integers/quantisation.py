@@ -20,11 +20,11 @@ from ..networks.integer import IntegerNetwork, trace
 from ..networks.integer_kernel import run_fast
 from ..networks.quantisation import WEIGHT_BITS, check_layers, measure_changes
 from ..networks.quantisation import quantise as quantise_network
-from ..results import TrainingRun
+from ..results import RunFolder, TrainingRun
 from ..training.callback import LogCallback, TrainingCallback
 from ..training.config import TrainConfig
 from ..training.evaluation import evaluate_network, open_evaluation
-from ..training.run import train
+from ..training.run import run_training
 
 MAX_CALIBRATION = 64  # recordings; more do not change the scales noticeably
 DETAILED = 8  # recordings for the statistics of layers, which the slow reference computes
@@ -183,7 +183,10 @@ def fine_tune(
         "baseline": False,
         "optimiser": config.optimiser.model_copy(update=changed),
     }
-    return train(config.model_copy(update=changes), folder, resume=resume, overwrite=overwrite, callback=callback)
+    run = RunFolder(folder)
+    if not resume:
+        run.check_unused(overwrite=overwrite)
+    return run_training(config.model_copy(update=changes), run, resume=resume, callback=callback or LogCallback())
 
 
 def _choose(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:

@@ -20,11 +20,12 @@ import yaml
 from PIL import Image
 from safetensors.numpy import load_file
 
+from dvspipe import train
 from dvspipe.base.config import build, merge_settings
 from dvspipe.base.files import MANIFEST
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
-from dvspipe.training import TrainConfig, train
+from dvspipe.training import TrainConfig
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
@@ -78,7 +79,7 @@ COMMANDS = (
         "train",
         "train in/bars.yaml data.root=in/bars -o out",
         "out",
-        "train in/bars.yaml data.root=in/bars --resume out",
+        "train in/bars.yaml data.root=in/bars --resume -o out",
     ),
     _command("infer", INFER, "out", INFER),
     _command("synth", SYNTH, "out", SYNTH),

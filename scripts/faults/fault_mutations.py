@@ -54,7 +54,7 @@ TARGETS = (
     Target("labels", "labels.csv", f"{INFER} IN/bars/right/0.h5 --labels FILE", 4),
     Target("times", "times.csv", "convert IN/clip.webm -o out.h5 --timestamps FILE", 2),
     *(
-        Target("run", f"run/{name}", "train IN/bars.yaml data.root=IN/bars --resume RUN", 1)
+        Target("run", f"run/{name}", "train IN/bars.yaml data.root=IN/bars --resume -o RUN", 1)
         for name in ("args.yaml", "split.json", "metrics.jsonl", "test.json", "weights/state.safetensors")
     ),
 )

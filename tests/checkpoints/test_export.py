@@ -285,6 +285,14 @@ def test_reader_tables_match_installed_readers(capsys: pytest.CaptureFixture[str
     capsys.readouterr()
 
 
+def test_a_process_exports_several_onnx_files(tmp_path: Path) -> None:
+    """The second export met the value of a default that Norse shares between all neurons."""
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    for name in ("a", "b"):
+        make_checkpoint(tmp_path / f"{name}.safetensors", kind="csnn", channels=(3,), kernel=3, gain=3.0)
+        assert export(tmp_path / f"{name}.safetensors", tmp_path / f"{name}.onnx").difference < 1e-5
+
+
 @pytest.mark.parametrize(
     "settings",
     [

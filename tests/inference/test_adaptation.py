@@ -39,8 +39,9 @@ from dvspipe.inference import adaptation as module
 from dvspipe.networks import MlpConfig, SpikingNetwork, find_norms, measure_norms, parse_network
 from dvspipe.parallel import Processes
 from dvspipe.results import AdaptationRecord, InferenceRun, OutputFolder, RecordingResult
-from dvspipe.training import TrainConfig, train
+from dvspipe.training import TrainConfig
 from dvspipe.verbs.classification import adapt
+from dvspipe.verbs.training import train
 
 EACH = 8  # recordings per class
 

@@ -70,7 +70,8 @@ from dvspipe.results import (
     add_scores,
     read_rows,
 )
-from dvspipe.training import TrainConfig, train
+from dvspipe.training import TrainConfig
+from dvspipe.verbs.training import train
 from dvspipe.video.frames import Frame, frames_from_arrays
 from dvspipe.video.writing import write_video
 

@@ -13,7 +13,7 @@ import norse.torch as norse
 import numpy as np
 import pytest
 import torch
-from commands import dvspipe
+from commands import dvspipe as run_command
 from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
 from facts import raises
 from torch import Tensor, nn
@@ -30,9 +30,10 @@ from dvspipe.networks import ModuleNetwork, ModuleSource, count_activity, parse_
 from dvspipe.parallel import Processes
 from dvspipe.results import TrainingRun
 from dvspipe.rules import backpropagate, backpropagate_segments
-from dvspipe.training import TrainConfig, evaluate, train
+from dvspipe.training import TrainConfig
 from dvspipe.verbs.classification import adapt
 from dvspipe.verbs.deployment import export
+from dvspipe.verbs.training import evaluate, train
 
 PACKAGE = "nets_of_a_user"
 CODE = """
@@ -189,12 +190,12 @@ def test_untrusted_code_is_not_imported(name: str, unimported: Path) -> None:
     "arguments",
     [
         ["infer", "RUN", "BAR"],
-        ["eval", "RUN", "BARS"],
+        ["evaluate", "RUN", "BARS"],
         ["export", "RUN", "-o", "OUT.nir"],
         ["export", "RUN", "-o", "OUT.onnx"],
         ["adapt", "RUN", "BAR", "-o", "OUT.safetensors"],
         ["train", "RUN/args.yaml", "init=RUN", "-o", "OUT"],
-        ["train", "RUN/args.yaml", "--resume", "RUN"],
+        ["train", "RUN/args.yaml", "--resume", "-o", "RUN"],
         ["train", "RUN/args.yaml", f"network.target={PACKAGE}.nets:make_dense", "-o", "OUT"],
     ],
     ids=lambda arguments: " ".join(arguments[:4]),
@@ -204,7 +205,7 @@ def test_commands_do_not_import_untrusted_code(arguments: list[str], unimported:
     words = arguments
     for name in sorted(names, key=len, reverse=True):
         words = [word.replace(name, str(unimported / names[name])) for word in words]
-    assert "network." in dvspipe(*words, code=2).stderr
+    assert "network." in run_command(*words, cwd=unimported, code=2).stderr
     assert not was_imported(unimported)
     assert not list(unimported.glob("out*"))
 
@@ -214,25 +215,21 @@ def test_commands_run_trusted_code(unimported: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(unimported)])
     monkeypatch.chdir(unimported)
     bar = str(unimported / "bars/test/left/50.h5")
-    found = dvspipe("infer", "run", bar, "--trust", PACKAGE, "--json")
+    found = run_command("infer", "run", bar, "--trust", PACKAGE, "--json", cwd=unimported)
     assert json.loads(found.stdout.splitlines()[-1])["answer"]["label"] in range(3)
     assert was_imported(unimported)
 
 
 def test_command_of_a_run_can_be_repeated(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dvspipe.cli import training as commands
-
     commands_seen: list[str] = []
 
-    def note(
-        _config: TrainConfig, _folder: Path, command: str, trust: tuple[str, ...], *_: object, **__: bool
-    ) -> TrainingRun:
+    def note(*_: object, command: str, trust: tuple[str, ...], **__: object) -> TrainingRun:
         commands_seen.append(command)
         assert trust == (PACKAGE,)
-        raise KeyboardInterrupt
+        raise ConfigError("the end")
 
-    monkeypatch.setattr(commands, "_train", note)
-    dvspipe("train", place / "run" / "args.yaml", "--trust", PACKAGE, "-o", place / "new", code=130)
+    monkeypatch.setattr("dvspipe.verbs.training.train", note)
+    run_command("train", place / "run" / "args.yaml", "--trust", PACKAGE, "-o", place / "new", cwd=place, code=2)
     assert commands_seen[0].endswith(f"--trust {PACKAGE}")
 
 

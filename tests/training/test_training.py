@@ -38,13 +38,14 @@ from dvspipe.networks import LIF, CsnnConfig, ModuleSource, NetworkConfig, Spiki
 from dvspipe.results import CorruptionResult, EpochRow, RunFolder, TrainingRun, wilson_interval
 from dvspipe.rules.rules import ONLINE as ONLINE_RULES
 from dvspipe.synthesis import GESTURE_SENSOR
-from dvspipe.training import TrainConfig, TrainingCallback, evaluate, evaluate_corrupted, robustness, train
+from dvspipe.training import TrainConfig, TrainingCallback, evaluate_corrupted, robustness
 from dvspipe.training.baseline import FrameNetwork
 from dvspipe.training.calibration import find_least_energy, fit_temperature
 from dvspipe.training.evaluation import expected_calibration_error, open_evaluation
 from dvspipe.training.machine import memory_bytes
 from dvspipe.training.resuming import TrainingState
 from dvspipe.training.schedule import LOSSES
+from dvspipe.verbs.training import evaluate, train
 
 SMALL: dict[str, Any] = {
     "jobs": 1,
@@ -210,7 +211,7 @@ def test_bfloat16_trains_on_the_cpu_and_is_recorded(folder: Path, tmp_path: Path
 
 def test_checkpoint_classifies_recordings(run: TrainingRun, folder: Path) -> None:
     classifier = Classifier.load(run.checkpoint)
-    files = sorted((folder / "test").rglob("*.h5"))
+    files = sorted((folder / "test").rglob("*.raw"))
     said = [classifier.predict(file) for file in files]
     right = sum(one.class_name == Path(one.file).parent.name for one in said)
     assert right == run.test.correct
@@ -223,9 +224,9 @@ def test_class_without_recordings_is_named(folder: Path, tmp_path: Path) -> None
     root = tmp_path / "data"
     shutil.copytree(folder, root)
     for file in (root / "train" / "1_left").iterdir():
-        if file.name != "00.h5":
+        if file.name != "00.raw":
             file.unlink()
-    for file in [*(root / "test").rglob("*.h5")]:
+    for file in [*(root / "test").rglob("*.raw")]:
         file.rename(file.with_name(f"9{file.name}"))
     config = config_for(root, data={"group": r"^\d+"})  # the only one of its class may be drawn for validation
     configs = (config.model_copy(update={"seed": seed}) for seed in range(100))
@@ -257,7 +258,7 @@ def test_classes_missing_from_the_dataset_give_a_warning(tmp_path: Path) -> None
 def test_new_run_removes_results_of_the_previous_one_if_told(folder: Path, tmp_path: Path) -> None:
     train(config_for(folder, optimiser={"epochs": 1}), tmp_path)
     files = sorted(tmp_path.rglob("*"))
-    with raises(FileError, tmp_path, "contains a run", "overwrite=True", "resume=True"):
+    with raises(FileError, tmp_path, "not empty", "overwrite=True", "resume=True"):
         train(config_for(folder), tmp_path)
     assert sorted(tmp_path.rglob("*")) == files
     over = {"learning_rate": 1000, "clip_norm": 1e38, "epochs": 3, "weight_decay": 1e30}
@@ -339,7 +340,7 @@ def test_every_included_configuration_trains(name: str, tmp_path: Path) -> None:
         for name_of_class in GESTURES:
             for user in range(3):
                 events = random_events(user, 300, GESTURE_SENSOR, span_us=1_400_000)
-                write(root / name_of_class / f"user{user}.h5", events)
+                write(root / name_of_class / f"user{user}.raw", events)
         over["data"] = {"root": str(root)}
     if settings["data"]["kind"] == "mnist":
         for part, count in (("train", 40), ("t10k", 10)):
@@ -360,7 +361,7 @@ def test_every_optimiser_setting_affects_training(tmp_path: Path) -> None:
     """An unused setting would leave the weights after an epoch unchanged."""
     for label, name in enumerate(("right", "left")):
         for number in range(12):
-            write(tmp_path / "few" / name / f"{2 * number}.h5", moving_bar(label, number))
+            write(tmp_path / "few" / name / f"{2 * number}.raw", moving_bar(label, number))
 
     def weights(name: str, **over: Any) -> torch.Tensor:
         one_epoch = merge_settings({"optimiser": {"epochs": 1, "clip_norm": 100}}, over)
@@ -473,14 +474,17 @@ def test_weights_are_rounded_only_if_they_can_be_compiled(over: dict[str, Any], 
 
 def test_obstacles_to_resuming_are_explained(folder: Path, tmp_path: Path) -> None:
     config = config_for(folder, optimiser={"epochs": 1})
-    with raises(ConfigError, "args.yaml"):
+    with raises(FileError, "nowhere", "args.yaml"):
         train(config, tmp_path / "nowhere", resume=True)
+    with raises(ConfigError, "resume", "out="):
+        train(config, resume=True)
     train(config, tmp_path / "a")
     longer = config_for(folder, optimiser={"epochs": 2}, augment={"shift_px": 0})
     with raises(ConfigError, "augment.shift_px = 1", "0", "optimiser.epochs = 1", "2", "changed=True"):
         train(longer, tmp_path / "a", resume=True)
-    run = train(longer, tmp_path / "a", resume=True, changed=True)
+    run = train(longer, tmp_path / "a", resume=True, changed=True, command="dvspipe train bars")
     assert run.test.chosen_epoch in (1, 2)
+    assert re.fullmatch("dvspipe train bars  # .*optimiser.epochs=2 .1 before.*", run.test.command)
     state = tmp_path / "a" / "weights" / "state.safetensors"
     state.write_bytes(state.read_bytes()[:-100])
     with raises(CheckpointError, "state.safetensors"):
@@ -553,7 +557,7 @@ def test_folder_to_resume_with_is_compared_with_the_folder_of_the_run(
     monkeypatch.chdir(tmp_path)
     for label, name in enumerate(("0_right", "1_left")):
         for number in range(5):
-            write(tmp_path / "other" / name / f"{2 * number:02}.h5", moving_bar(label, 500 + number))
+            write(tmp_path / "other" / name / f"{2 * number:02}.raw", moving_bar(label, 500 + number))
     with raises(DataError, "in/a/split.json", "other/", "data/train/"):
         train("other", "in/a", resume=True)
     resumed = train("in/data", "in/a", resume=True)
@@ -569,7 +573,7 @@ def test_run_resumes_only_with_the_same_recordings(folder: Path, tmp_path: Path)
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "a", callback=Killed(1, after_row=True))
     there = contents(tmp_path / "a")
-    shutil.copy(root / "0_right" / "00.h5", root / "0_right" / "99.h5")
+    shutil.copy(root / "0_right" / "00.raw", root / "0_right" / "99.raw")
     for changed in (False, True):
         with raises(DataError, "a/split.json"):
             train(config, tmp_path / "a", resume=True, changed=changed)
@@ -585,19 +589,12 @@ def test_run_stopped_in_its_first_epoch_restarts(
     def stopped(config: TrainConfig, where: Path, **_: Any) -> TrainingRun:
         return train(config, where, callback=Killed(1))
 
-    monkeypatch.setattr("dvspipe.training.train", stopped)
+    monkeypatch.setattr("dvspipe.verbs.training.train", stopped)
+    monkeypatch.chdir(tmp_path)
+    Path("bars.yaml").write_text(yaml.safe_dump(config_for(folder).model_dump(mode="json")))
     with pytest.raises(KeyboardInterrupt):
-        commands._train(
-            config_for(folder),
-            tmp_path / "a",
-            "dvspipe train bars",
-            (),
-            None,
-            resume=False,
-            changed=False,
-            overwrite=False,
-        )
-    assert f"dvspipe train bars --resume {tmp_path / 'a'} " in capsys.readouterr().err
+        commands.train("bars.yaml", out=Path("a"))
+    assert "dvspipe train bars.yaml -o a --resume " in capsys.readouterr().err
     assert not (tmp_path / "a" / "results.csv").exists()
     train(config_for(folder), tmp_path / "a", resume=True)
     ours, theirs = weights_of(tmp_path / "a"), weights_of(run.folder.path)
@@ -856,7 +853,7 @@ def test_checkpoint_is_evaluated_on_a_dataset(run: TrainingRun, folder: Path, tm
         evaluate(run.checkpoint, data, "tset")
     for name in ("x", "y"):
         for number in range(4):
-            write(tmp_path / name / f"{number}.h5", moving_bar(0, number))
+            write(tmp_path / name / f"{number}.raw", moving_bar(0, number))
     with raises(DataError, "x", "y", "0_right", "1_left", "2_down"):
         evaluate(run.checkpoint, FolderConfig(root=tmp_path), "test")
 
@@ -888,7 +885,7 @@ def test_images_have_no_events_to_corrupt(run: TrainingRun, folder: Path, monkey
 
 
 def test_command_prints_the_accuracy_of_each_strength(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
-    words = ["eval", run.folder.path, folder, "--corrupt"]
+    words = ["evaluate", run.folder.path, folder, "--corrupt"]
     said = dvspipe(*words, "drops=0,1", "--corrupt", "flips", "-o", "scores.json", cwd=tmp_path).stdout
     assert mentions(said, "corruption", "none", "drops", "flips", *Flips.levels)
     record = CorruptionResult.read(tmp_path / "scores.json")
@@ -915,7 +912,7 @@ def test_evaluation_uses_the_split_of_the_training(run: TrainingRun, folder: Pat
         confusion(alone, part, 1)
     for label, name in enumerate(run.test.classes):  # names of the training, other content
         for number in range(5):
-            write(tmp_path / "other" / name / f"{2 * number:02}.h5", moving_bar(label, 500 + number))
+            write(tmp_path / "other" / name / f"{2 * number:02}.raw", moving_bar(label, 500 + number))
     confusion(run.checkpoint, "train", 1, tmp_path / "other")
     confusion(alone, "validation", 1)
     assert [text.partition(":")[0] for text in texts] == ["folder other", f"folder {folder.name}"]
@@ -1002,24 +999,3 @@ def test_lost_epoch_rows_are_restored_from_the_state(folder: Path, tmp_path: Pat
     assert [json.loads(line)["epoch"] for line in (where / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
     (where / "metrics.jsonl").write_text("{")
     assert len(train(config, where, resume=True).epochs) == 4  # the run is complete
-
-
-def test_command_of_a_resumed_run_names_changed_settings(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = []
-
-    def stopped(*_: Any, command: str, **__: Any) -> TrainingRun:
-        given.append(command)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("dvspipe.training.train", stopped)
-    config, before = config_for(folder, optimiser={"epochs": 9}), config_for(folder, optimiser={"epochs": 4})
-    (tmp_path / "args.yaml").write_text(yaml.safe_dump(before.model_dump(mode="json")))
-    for changed in (False, True):
-        with pytest.raises(KeyboardInterrupt):
-            commands._train(
-                config, tmp_path, "dvspipe train bars", (), None, resume=True, changed=changed, overwrite=False
-            )
-    assert given[0] == "dvspipe train bars"
-    assert re.fullmatch("dvspipe train bars  # .*optimiser.epochs=9.*4.*", given[1])

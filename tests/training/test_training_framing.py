@@ -21,8 +21,9 @@ from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.framing import FramingConfig, person
 from dvspipe.inference import Classifier, InferConfig
-from dvspipe.training import TrainConfig, TrainingCallback, choose_settings, evaluate, train
+from dvspipe.training import TrainConfig, TrainingCallback, choose_settings
 from dvspipe.verbs.deployment import export
+from dvspipe.verbs.training import evaluate, train
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
@@ -230,7 +231,7 @@ def test_fine_tuning_accepts_other_videos_and_classes(rule: str, base: Path, mov
     assert mentions(choice.reasons["data"], base)
     notes = Notes()
     run = train(choice.config, tmp_path / "run", callback=notes)
-    (note,) = notes.texts
+    _, note = notes.texts
     assert mentions(note, "2 classes", "across, down")
     tuned = load_config(run.folder.path)
     assert (tuned.classes, tuned.sensor, tuned.framing.roi) == (("across", "down"), load_config(base).sensor, "auto")
@@ -264,15 +265,14 @@ def test_wrong_sensor_of_recordings_is_an_error(movers: Path, tmp_path: Path) ->
 
 def test_infer_names_framing_settings_that_differ_from_training(base: Path, movers: Path, tmp_path: Path) -> None:
     video = next(movers.rglob("*.webm"))
-    options = ["--roi", "full", "--video.simulator.pos-thres", "0.3"]
-    changed = dvspipe("infer", base, video, *options)
-    assert mentions(changed.output, "roi = full", "auto", "video.simulator.pos_thres = 0.3", "0.25")
+    options = ["--roi", "full", "--video.simulator.pos-thres", 0.3]
+    changed = dvspipe("infer", base, video, *options, cwd=tmp_path)
+    assert mentions(changed.stderr, "roi = full", "auto", "video.simulator.pos_thres = 0.3", "0.25")
     write(tmp_path / "a.h5", random_events(0, 4000, SensorSize(width=60, height=50), 600_000))
-    events = dvspipe("infer", base, tmp_path / "a.h5", *options)
-    assert mentions(events.output, "roi = full", "auto")
-    assert "pos_thres" not in events.output  # affects only simulated events
-    same = dvspipe("infer", base, video, "--roi", "auto")
-    assert "roi = " not in same.output
+    events = dvspipe("infer", base, "a.h5", *options, cwd=tmp_path)
+    assert mentions(events.stderr, "roi = full", "auto")
+    assert "pos_thres" not in events.stderr  # affects only simulated events
+    assert "roi = " not in dvspipe("infer", base, video, "--roi", "auto", cwd=tmp_path).stderr
 
 
 def test_export_describes_the_framing(base: Path, tmp_path: Path) -> None:
