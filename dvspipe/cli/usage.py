@@ -46,7 +46,8 @@ def _name_of(error: MissingArgumentError) -> str:
 
 def _explain_setting(error: ErrorDetails) -> str:
     """Explain a wrong value of a setting as an option, or settings that do not fit together."""
-    if not error["loc"]:
+    place = error["loc"]
+    if not place:
         return explain_value(error)
-    name = ".".join(str(each) for each in error["loc"]).replace("_", "-")
+    name = ".".join(map(str, place)).replace("_", "-")
     return f"--{name} {shorten(str(error['input']))}: {explain_value(error)}"
