@@ -26,7 +26,7 @@ LIGHT: Mapping[str, Sequence[str]] = {
     "filter": ("events.h5", "-o", "filtered.h5", "--refractory", "1", "--hot-pixels"),
     "compare": ("events.h5", "filtered.h5", "-o", "compare.html"),
     "infer": ("gesture-synthetic", "events.h5", "--engine", "integer", "-o", "integers"),
-    "live": ("events.h5", "nmnist-synthetic", "--engine", "integer", "--set", "fit=scale", "--speed", "100"),
+    "live": ("events.h5", "nmnist-synthetic", "--engine", "integer", "--fit", "scale", "--speed", "100"),
     "encode": (str(VIDEO.parent / "grey2x2.png"), "--steps", "20", "-o", "raster.png"),
     "configs list": (),
     "configs show": ("nmnist",),
@@ -42,7 +42,7 @@ HEAVY: Mapping[str, Sequence[str]] = {
     "data check": ("data.root=classes",),
     "data encode": ("data.root=classes",),
     "train": ("classes", "name=smoke", "optimiser.epochs=1"),
-    "eval": ("runs/train/smoke", "data.root=classes", "--part", "all"),
+    "evaluate": ("runs/train/smoke", "data.root=classes", "--part", "all"),
     "infer": ("gesture-synthetic", "events.h5", "-o", "answers"),
     "adapt": ("gesture-synthetic", "made", "-o", "adapted.safetensors"),
     "manifest": ("folder",),
@@ -53,7 +53,7 @@ REFUSED: Mapping[str, Sequence[str]] = {
     "app": ("--host", "0.0.0.0"),  # no password, and no gradio in an environment without extras
     "calibrate": ("events.h5", "-o", "sensor.yaml"),  # the file has no frames
     "export": ("nowhere.safetensors", "-o", "net.nir"),
-    "synth nmnist": ("nowhere", "-o", "digits"),  # needs MNIST
+    "synth nmnist": ("--mnist", "nowhere", "-o", "digits"),  # needs MNIST
 }
 """Arguments that cause a one-line error and exit code 2."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# mypy: ignore-errors
 import logging
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,14 +11,10 @@ from typer.core import TyperCommand, TyperGroup
 
 from .adapt import adapt
 from .analysis import calibrate, compare, view
-from .configs import configs
-from .data import data
 from .encode import encode
 from .export import export
 from .frames import frames
-from .manifest import manifest
 from .neuron import neuron
-from .page import app as app_page
 from .quantise import quantise
 from .screen import (
     notes,
@@ -25,9 +22,7 @@ from .screen import (
     show_activity,
     show_log,
 )
-from .synth import synth
 from .track import track
-from .warmup import warmup
 
 if TYPE_CHECKING:
     from typer._click.core import Context, Parameter
@@ -35,7 +30,6 @@ if TYPE_CHECKING:
 COMMANDS = {
     "Commands": {
         "view": view,
-        "app": app_page,
     },
     "Recordings": {
         "frames": frames,
@@ -45,13 +39,10 @@ COMMANDS = {
     },
     "Classifiers": {"adapt": adapt, "quantise": quantise, "export": export},
     "Spikes": {"encode": encode, "neuron": neuron},
-    "Administration": {"manifest": manifest, "warmup": warmup},
 }
 """Commands by the headings of the help and by name."""
 BY_NAME = {name: command for commands in COMMANDS.values() for name, command in commands.items()}
 PANELS = {name: panel for panel, commands in COMMANDS.items() for name in commands}
-GROUPS = {"data": data, "synth": synth, "configs": configs}
-GROUPS_PANEL = "Data sets and configurations"
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
 NOT_INSTALLED = "this command needs {}, but it is not installed; pip install dvspipe installs all dependencies"
 LEFT_OUT = frozenset({"norse", "sklearn", "tonic", "torch"})  # missing from requirements/convert.txt
@@ -121,7 +112,3 @@ def _create() -> typer.Typer:
 app = _create()
 for _name, _command in BY_NAME.items():
     app.command(_name, cls=_Command, rich_help_panel=PANELS[_name])(_command)  # type: ignore[type-var]
-for _name, _group in GROUPS.items():
-    app.add_typer(_group, name=_name, cls=_Group, rich_help_panel=GROUPS_PANEL)
-    for _part in _group.registered_commands:
-        _part.cls = _Command

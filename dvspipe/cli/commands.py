@@ -117,8 +117,6 @@ def _as_option(name: str, kind: object, text: str | None) -> object:
     looks = [LOOKS.get(name, Parameter())]
     if text is not None:
         looks.append(Parameter(help=text.replace("None: ", "Default: ")))
-    if bool in (kind, *get_args(kind)):
-        looks.append(Parameter(show_default=False))
     return Annotated[(kind, *looks)]
 
 

@@ -27,7 +27,7 @@ from facts import mentions
 from dvspipe.base.config import shipped_configs
 from dvspipe.base.errors import DataError
 from dvspipe.cli import analysis
-from dvspipe.cli.app import BY_NAME, GROUPS
+from dvspipe.cli.app import COMMANDS, app
 from dvspipe.datasets import read_split
 from dvspipe.datasets.config import DataKind
 from dvspipe.encoding import Latency, Poisson, Population
@@ -72,7 +72,7 @@ def test_help_names_every_command_and_the_most_used_first(tmp_path: Path) -> Non
     text = dvspipe("--help", cwd=tmp_path).stdout
     named = re.findall(r"^. (\w+) ", text, re.MULTILINE)
     assert named[:8] == ["convert", "train", "infer", "live", "learn", "view", "app", "demo"]
-    assert sorted(named) == sorted([*BY_NAME, *GROUPS])
+    assert named == [name for commands in COMMANDS.values() for name in commands]
 
 
 @pytest.mark.parametrize("words", [[], ["convert"], ["data"], ["data", "stats"]])
@@ -848,7 +848,7 @@ def test_encode_errors_are_one_line(tmp_path: Path, arguments: list[str], messag
 
 
 def test_synth_gestures_marks_output_as_synthetic(tmp_path: Path) -> None:
-    few = ["synth", "gestures", "-o", "made", "--people", 1, "--clips", 1, "--duration", 0.1, "--jobs", 1]
+    few = ["synth", "gestures", "-o", "made", "--people", 1, "--clips", 1, "--duration-us", 100_000, "--jobs", 1]
     assert mentions(dvspipe(*few, cwd=tmp_path).stdout, "11 synthetic clips", "11 classes", "new files: 11")
     assert ", new files: 0" in dvspipe(*few, cwd=tmp_path).stdout
     recording = next((tmp_path / "made" / "arm_roll").iterdir())
@@ -860,7 +860,7 @@ def test_synth_gestures_marks_output_as_synthetic(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["gestures", "-o", "x", "--people", "0"], "--people"),
-        (["gestures", "-o", "x", "--duration", "0"], "--duration"),
+        (["gestures", "-o", "x", "--duration-us", "0"], "--duration-us"),
         (["gestures", "-o", "full"], "full"),
         (["gestures", "-o", "full/file"], "full/file"),
         (["dances", "-o", "x"], "dances"),
@@ -875,7 +875,19 @@ def test_synth_errors_are_explained(tmp_path: Path, arguments: list[str], said: 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_leaves_only_complete_synthetic_recordings(tmp_path: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "dvspipe", "synth", "gestures", "-o", "made", "--jobs", "2", "--duration", "0.2"]
+    command = [
+        sys.executable,
+        "-m",
+        "dvspipe",
+        "synth",
+        "gestures",
+        "-o",
+        "made",
+        "--jobs",
+        "2",
+        "--duration-us",
+        "200000",
+    ]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
         while not any((tmp_path / "made").glob("*/*.h5")):
             assert running.poll() is None
@@ -922,10 +934,10 @@ def test_option_choices_match_models() -> None:
 
 def test_all_writing_commands_have_option_out() -> None:
     reading = {"info", "check", "manifest", "app", "warmup", "live"}  # live records on request
-    for command in BY_NAME.values():
-        if command.__name__ not in reading:
-            option = typing.get_type_hints(command, include_extras=True)["out"].__metadata__[0]
-            assert {option.default, *option.param_decls} == {"--out", "-o"}, command.__name__
+    groups = {"data", "synth", "configs"}
+    for name in {name for commands in COMMANDS.values() for name in commands} - reading - groups:
+        names = {each for option in app[name].assemble_argument_collection() for each in option.names}
+        assert {"--out", "-o"} <= names, name
 
 
 @pytest.mark.slow
